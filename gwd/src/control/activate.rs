@@ -17,8 +17,8 @@ use super::way::{Moved, Step};
 use super::{Control, Resident, Running, advice, load, now, secrets};
 use crate::program_log::{Audit, Level, OK, event};
 
-/// How long the first start waits for the hosts of its upstreams, and any other activation. A
-/// rollback waits for nobody.
+/// Maximum wait for the hosts of the upstreams: 5s at the first start, 1s at any other activation.
+/// A rollback does not wait.
 const FIRST_HOSTS: Duration = Duration::from_secs(5);
 const HOSTS: Duration = Duration::from_secs(1);
 /// Records that are looked at for where a way back leads.
@@ -265,7 +265,7 @@ impl Control {
     }
 }
 
-/// What a record wanted, in the audit lines.
+/// Name of a record's kind in the audit lines.
 const fn what(kind: RecordKind) -> &'static str {
     match kind {
         RecordKind::Release => "release",

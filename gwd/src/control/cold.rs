@@ -32,7 +32,7 @@ use crate::program_log::{Level, event};
 /// Newest records of the state folder that are looked at for damage.
 const CHECKED_MAX: usize = 20;
 
-/// Why gwd does not start.
+/// Reason why gwd does not start.
 #[derive(Debug)]
 pub(crate) enum StartError {
     /// No trust file, or verification failed with nothing to fall back to: 4.
@@ -244,8 +244,8 @@ impl Control {
             .is_ok_and(|kept| kept.accepted.len() == 2)
     }
 
-    /// What ran before, and whether the state folder is whole. What is damaged is told by name; it
-    /// may have been the newest, so nothing older takes its place.
+    /// Reads what ran before, and checks the state folder. Damaged items are reported by name; one
+    /// of them may have been the newest, so nothing older takes its place.
     fn read_what_ran(&mut self) {
         let ran = self.state.ran();
         let list = &self.memory.revocations;
@@ -367,7 +367,7 @@ impl Control {
     /// `gwd check`: what would run, verified and built, with nothing bound and nothing written.
     ///
     /// # Errors
-    /// Why nothing would.
+    /// The reason why nothing would run.
     pub(crate) fn check(plan: &Plan, mut node: Node) -> Result<Value, StartError> {
         let (trust, _) = trust(plan)?;
         let context = Context {

@@ -1,4 +1,4 @@
-//! What is known about bundles that ran here: their records, for `GET /v1/bundles`.
+//! Records of the bundles that ran here, for `GET /v1/bundles`.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub(super) struct Described {
     complete: bool,
 }
 
-/// What a record says about its bundle.
+/// Fields of a record that describe its bundle.
 #[derive(Clone, Debug)]
 pub(super) struct About {
     pub(super) serial: u64,

@@ -71,7 +71,7 @@ impl Control {
         self.told.store = Some(refused);
     }
 
-    /// What the store's head says, acted upon.
+    /// Reads the store's revocations and head, and acts upon them.
     pub(super) fn follow(&mut self) -> Result<(), Refused> {
         self.run_held();
         let store = Folder::open(&self.plan.store)?;

@@ -10,8 +10,8 @@ use super::{Control, advice};
 use crate::program_log::{Audit, BY_ITSELF, Level, OK, event};
 
 impl Control {
-    /// Whether an operator's hold stands against this record. It does not where the bundle that is
-    /// held must not run any more.
+    /// True if an operator's hold stands against this record. A hold does not count if the held
+    /// bundle must not run any more.
     pub(super) fn is_held(&self, accepted: &Accepted) -> bool {
         let hold = self.ran.hold.as_ref();
         hold.is_some_and(|hold| {
@@ -100,8 +100,8 @@ impl Control {
     }
 }
 
-/// Whether the held bundle may run later as it is. A damaged or missing copy in the state folder is
-/// not mended by waiting.
+/// True if the held bundle may run later without a change. Waiting does not repair a damaged or
+/// missing copy in the state folder.
 const fn passes(refused: &Refused) -> bool {
     let damaged = matches!(
         refused,

@@ -92,8 +92,9 @@ impl Control {
         self.judge_residents();
     }
 
-    /// What is remembered, under the keys of now. Memory may be ahead of the state folder where
-    /// that could not be written: it is only taken back if it can be read and does not count.
+    /// Remembered records and revocations, judged by the current keys. Memory may be ahead of the
+    /// state folder after a failed write: a newer item is dropped only if it can be read and does
+    /// not count.
     fn judged_memory(&self) -> Result<Memory, Refused> {
         let layout = &self.state.layout;
         let blobs = self.blobs();
@@ -172,7 +173,7 @@ impl Control {
         }
     }
 
-    /// Whether a version may be started: under its record, or under an older one that names it.
+    /// Record under which a version may be started: its own, or an older one that names it.
     fn judge(&self, accepted: &Accepted, kept: &[Accepted]) -> Result<Accepted, Refused> {
         let (context, blobs) = (self.context(), self.blobs());
         let own = channel::recall(&blobs, &context, &self.memory, accepted.pointer());
@@ -186,7 +187,7 @@ impl Control {
     }
 }
 
-/// Whether the signatures were judged, rather than something not being readable now.
+/// True if the signatures were judged, and the refusal is no read error.
 fn is_judgement(refused: &Refused) -> bool {
     refused.blame() == Blame::Signer
 }

@@ -1,5 +1,5 @@
-//! What is kept for a restart and for a way back, and what is given up: in the state folder and
-//! in memory.
+//! Retention for restarts and rollbacks, and clean-up of the rest: in the state folder and in
+//! memory.
 //!
 //! Revocations, records and break-glass act in memory even where the state folder cannot be
 //! written; then the node says so and tries again (release.md §6).
@@ -25,12 +25,12 @@ use crate::program_log::{Level, event};
 const ON_DISK: usize = 20;
 /// Bundles younger than this stay, too.
 const YOUNG_S: u64 = 3_600;
-/// How often names and addresses that nobody uses are given up.
+/// Interval at which unused names and addresses are dropped: 60s.
 const TIDY_MS: u64 = 60_000;
 
 impl Control {
-    /// What was accepted is remembered even where its bundle does not run, so that an older
-    /// record cannot come back.
+    /// Remembers an accepted record even if its bundle does not run, so that an older record cannot
+    /// come back.
     pub(super) fn remember(&mut self, from: &Folder, accepted: &Accepted) {
         self.accept(accepted);
         self.persist_record(from, accepted);
@@ -100,7 +100,7 @@ impl Control {
         }
     }
 
-    /// Whether the state folder has what a restart is to know.
+    /// Checks that the state folder has what a restart needs.
     fn remembers(&self) -> Result<(), Refused> {
         let layout = &self.state.layout;
         let channel = Chain::Channel(self.plan.channel.clone());
@@ -253,7 +253,7 @@ impl Blobs for Behind {
     }
 }
 
-/// Why the state folder did not take something.
+/// Refusal for a failed write to the state folder.
 pub(super) fn not_durable(error: WriteError) -> Refused {
     match error {
         WriteError::Refused(Refused::StoreUnreachable { why }) => Refused::StateNotDurable { why },

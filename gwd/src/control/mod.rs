@@ -1,4 +1,4 @@
-//! What should run, and making it run: the control thread (release.md §5, §6).
+//! Control thread: decides which bundle runs and activates it (release.md §5, §6).
 //!
 //! Plain blocking code over one queue of events: the store or the trust file may have changed,
 //! an operator asks for something, time has passed. For a new bundle the order is verify,
@@ -54,9 +54,9 @@ use state::{Ran, State};
 pub(crate) use status::Status;
 use watch::Watcher;
 
-/// How often the store is looked at without being told to.
+/// Interval of unprompted reads of the store: 5s.
 const POLL_MS: u64 = 5_000;
-/// How often small matters are looked after.
+/// Interval of periodic maintenance: 2s.
 const TICK_MS: u64 = 2_000;
 /// The shortest pause before something is tried again by itself.
 const PAUSE_MS: u64 = 500;
@@ -71,7 +71,7 @@ const TRUST_BYTES_MAX: u64 = 1 << 20;
 /// Records of the state folder among which break-glass finds its target.
 const KEPT_MAX: usize = 200;
 
-/// How the control thread is set up.
+/// Settings of the control thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) store: PathBuf,
@@ -84,7 +84,7 @@ pub(crate) struct Plan {
     pub(crate) secret_env_prefix: String,
 }
 
-/// Whom to believe.
+/// Source of the trusted keys.
 #[derive(Clone, Debug)]
 pub(crate) enum TrustSource {
     File(PathBuf),
@@ -113,18 +113,18 @@ pub(crate) enum Event {
     Stop { who: String },
 }
 
-/// What an operator wants to run on this node.
+/// Request of an operator to run a bundle on this node.
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
     pub(crate) what: Switch,
     pub(crate) to: Target,
     /// Hold until `gwd resume`.
     pub(crate) sticky: bool,
-    /// What the operator says about it.
+    /// Reason that the operator states.
     pub(crate) why: Option<String>,
 }
 
-/// How the operator called it.
+/// Command that the operator used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Switch {
     Activate,
@@ -144,15 +144,15 @@ pub(crate) enum Target {
 /// Where an answer goes.
 pub(crate) type Answer = tokio::sync::oneshot::Sender<Result<serde_json::Value, Trouble>>;
 
-/// Why an operator's wish was not fulfilled.
+/// Failure of an operator's request.
 #[derive(Clone, Debug)]
 pub(crate) struct Trouble {
     /// Of the HTTP answer.
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) message: String,
-    /// What the command line ends with (command-line.md): 4 where verification failed, 5 where it may work
-    /// later, 65 where there is no such bundle, 69 where the store is out of reach.
+    /// Exit code of the command line (command-line.md): 4 if verification failed, 5 if a retry may
+    /// succeed, 65 if there is no such bundle, 69 if the store is unreachable.
     pub(crate) exit: u8,
 }
 
@@ -164,11 +164,12 @@ struct Resident {
     accepted: Accepted,
     /// The secrets that it names.
     secrets: BTreeSet<SecretRef>,
-    /// Whether somebody who is trusted vouches for it. Without it runs on, and never again.
+    /// True if a trusted signature vouches for the version. Without one the version keeps running,
+    /// but cannot be started again.
     vouched_for: bool,
 }
 
-/// What runs.
+/// The running bundle.
 #[derive(Clone, Copy, Debug)]
 struct Running {
     bundle: Digest,
@@ -176,7 +177,7 @@ struct Running {
     since: Moment,
 }
 
-/// Why the control thread has nothing more to do.
+/// Reason why the control thread ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// The process is to stop.
@@ -197,10 +198,10 @@ pub(crate) struct Control {
     state: State,
     ran: Ran,
     memory: Memory,
-    /// Whether a restart would know all that is remembered. False where the state folder cannot be
-    /// written; it is tried again.
+    /// True if a restart would know all that is remembered. False if the state folder cannot be
+    /// written; the write is retried.
     durable: bool,
-    /// Whether a record had been accepted before this start, or a floor is set.
+    /// True if a record had been accepted before this start, or a floor is set.
     replay_protected: bool,
     /// True if a revocation list cannot be withheld unnoticed: the trust file has a floor, or a
     /// record was accepted after an earlier one. A record names the newest list of its time.
@@ -218,7 +219,7 @@ pub(crate) struct Control {
     dropped: BTreeSet<Digest>,
     refusals: Refusals,
     last_error: Option<status::LastError>,
-    /// What was told already, so that it is told once.
+    /// Conditions already logged, so that each is logged once.
     told: Told,
     alarms: Vec<&'static str>,
     looked_at_ms: u64,
@@ -248,12 +249,12 @@ struct CrowdedLimits {
     grew_ms: Option<u64>,
 }
 
-/// What the log has said already and does not say at every look.
+/// Conditions already logged, which are not logged again at each poll.
 #[derive(Debug, Default)]
 struct Told {
-    /// Why the store could not be read the last time.
+    /// Error of the last failed read of the store.
     store: Option<Refused>,
-    /// Why the newest revocation list is not taken.
+    /// Reason why the newest revocation list is not accepted.
     list: Option<Refused>,
     /// The trust file that cannot be used.
     trust: Option<Digest>,
@@ -432,7 +433,7 @@ impl Control {
         self.update_status();
     }
 
-    /// Whom and what to judge by, now: the clock, or the newest `created` that was accepted if
+    /// Trust, channel and time for verification: the clock, or the newest accepted `created` if
     /// that is later (release.md §5).
     fn context(&self) -> Context<'_> {
         Context {
@@ -522,7 +523,7 @@ impl Control {
     }
 }
 
-/// What somebody at three in the morning should do.
+/// Advice to the operator on a refusal.
 fn advice(refused: &Refused) -> &'static str {
     use bundle::refused::Blame;
     match refused {

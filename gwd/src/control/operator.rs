@@ -1,5 +1,5 @@
-//! What an operator wants of this node, whatever the channel says: another bundle, or no hold
-//! any more (release.md §6).
+//! Requests of an operator to this node, whatever the channel says: another bundle, or the end of a
+//! hold (release.md §6).
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::program_log::{Audit, OK};
 /// An operator's switch.
 #[derive(Clone, Copy, Debug)]
 struct Switched {
-    /// Whether a restart would know of it.
+    /// True if a restart would know of the switch.
     durable: bool,
     /// From taking the order to the last worker's acknowledgement.
     took_ns: u64,
@@ -189,7 +189,7 @@ impl Control {
         ))
     }
 
-    /// Why the newest record here that names a bundle does not count, if there is one.
+    /// Reason why the newest record here that names a bundle does not count; none if it counts.
     fn why_not_kept(&self, bundle: &Digest) -> Option<Refused> {
         let layout = &self.state.layout;
         let list = &self.memory.revocations;

@@ -12,11 +12,11 @@ const LONGEST_WAIT_MS: u64 = 60_000;
 /// names them once more.
 const REFUSED_MAX: usize = 200;
 
-/// Why bundles do not run.
+/// Refused bundles and the reasons.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(BTreeMap<Digest, Entry>);
 
-/// Why one bundle does not run.
+/// Refusal of one bundle.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) refused: Refused,
@@ -48,7 +48,7 @@ impl Refusals {
         }
     }
 
-    /// It runs, or shall be judged anew.
+    /// Removes a bundle's refusal: the bundle runs, or is to be judged again.
     pub(crate) fn forget(&mut self, bundle: &Digest) {
         self.0.remove(bundle);
     }
@@ -65,7 +65,7 @@ impl Refusals {
             .retain(|id, entry| bundles.contains(id) || entry.retry_at_ms.is_none());
     }
 
-    /// Whether it is too early to try this bundle again.
+    /// True if it is too early to try this bundle again.
     pub(crate) fn waits(&self, bundle: &Digest, now_ms: u64) -> bool {
         let entry = self.0.get(bundle);
         entry.is_some_and(|entry| entry.retry_at_ms.is_none_or(|at_ms| now_ms < at_ms))

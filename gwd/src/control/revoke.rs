@@ -1,5 +1,4 @@
-//! What must not run and whom not to admit any more: the revocation list, and what the head
-//! withdraws (release.md §6, §7).
+//! Revocations: the revocation list, and the bundles that the head withdraws (release.md §6, §7).
 
 use std::collections::BTreeSet;
 
@@ -39,8 +38,8 @@ impl Control {
         }
     }
 
-    /// Credentials on the list stop working at once, whatever runs; the list outlives restarts.
-    /// What a key on the list signed does not count any more.
+    /// Applies a revocation list. Its credentials stop working at once, whatever runs, and
+    /// signatures by its keys do not count any more. The list outlives restarts.
     pub(super) fn take_revocations(&mut self, from: &Folder, list: &Revocations) {
         if *list == self.memory.revocations {
             return;
@@ -75,7 +74,7 @@ impl Control {
         self.drop_banned();
     }
 
-    /// Why a bundle must not be started: it is revoked, or the newest record withdraws it.
+    /// Reason why a bundle must not be started: it is revoked, or the newest record withdraws it.
     pub(super) fn banned(&self, bundle: &Digest) -> Option<Refused> {
         if self.memory.revocations.has_bundle(bundle) {
             return Some(Refused::Revoked { bundle: *bundle });

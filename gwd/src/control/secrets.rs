@@ -21,7 +21,7 @@ use crate::program_log::{Level, event};
 
 /// A changed value is read once more after this: a file may be just being written.
 const SETTLE: Duration = Duration::from_millis(20);
-/// How long a cell that no version in memory names stays.
+/// Time for which a cell that no version in memory names is kept: 10 minutes.
 const IDLE_MS: u64 = 10 * 60_000;
 
 /// Where secrets may come from, and the cells that are in use.
@@ -37,7 +37,7 @@ struct Entry {
     cell: Arc<SecretCell>,
     /// Since when no version names it.
     idle_since_ms: Option<u64>,
-    /// What its users ask of the value.
+    /// Forms in which users of the cell need the value.
     forms: BTreeSet<Form>,
     /// The source is gone, or what it says cannot be used.
     stale: bool,

@@ -1,8 +1,8 @@
 //! The state folder: what a restart needs when store and network are gone.
 //!
-//! It is a store itself: bundles, statements and records, verified again whenever they are read.
-//! `gwd.json` beside them says only which bundle ran and whether an operator holds it; `gwd.lock`
-//! keeps a second process out (release.md §6).
+//! The folder is a store itself: bundles, statements and records, verified again whenever they are
+//! read. `gwd.json` beside them says only which bundle ran and whether an operator holds it;
+//! `gwd.lock` keeps a second process out (release.md §6).
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -32,10 +32,10 @@ const RAN_MAX: usize = 20;
 /// Runs that are remembered.
 const RUNS_MAX: usize = 100;
 
-/// How long somebody else's lock on the folder's index is waited for: the way to a release or a
-/// rollback is not to stand still.
+/// Maximum wait for another holder's lock on the folder's index: 300ms. The wait is short because a
+/// release or a rollback must not stall.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
-/// What may be left in a state folder that somebody emptied.
+/// Entries that may remain in a state folder that was emptied.
 const OWN: [&str; 4] = [RAN, "channels", "revocations", handover::SOCKET];
 
 /// An open state folder; the lock is held as long as this lives.
@@ -51,7 +51,7 @@ pub(crate) struct State {
 #[derive(Debug)]
 struct Lock {
     file: File,
-    /// What was opened: the lock's file, or the folder where no file can be made.
+    /// Path that was opened: the lock's file, or the folder if no file can be created.
     path: PathBuf,
     writable: bool,
 }
@@ -59,14 +59,14 @@ struct Lock {
 /// Device and inode.
 type Identity = (u64, u64);
 
-/// What ran, and whether it is held.
+/// Bundles that ran, and the hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ran {
     /// The bundles that ran, the last one first.
     pub(crate) ran: Vec<Digest>,
     pub(crate) hold: Option<Hold>,
-    /// What ran when, the last one first.
+    /// Runs and their times, the last one first.
     #[serde(default)]
     pub(crate) runs: Vec<Run>,
     /// The way that led here: where a rollback on this node goes.
@@ -132,14 +132,14 @@ impl State {
         self.lock.file.as_fd()
     }
 
-    /// Whether it could be written when it was opened.
+    /// True if the folder could be written when it was opened.
     pub(crate) const fn writable(&self) -> bool {
         self.lock.writable
     }
 
-    /// Whether the path still names the folder that was opened, with its layout and our lock.
-    /// Somebody may have emptied, replaced or renamed it; then what is written there is lost, or
-    /// another process has it by now.
+    /// Checks that the path still names the folder that was opened, with its layout and our lock.
+    /// If the folder was emptied, replaced or renamed, writes to it are lost, or another process
+    /// uses it by now.
     ///
     /// # Errors
     /// [`Refused::StateNotDurable`] with what became of it.
@@ -175,13 +175,13 @@ impl State {
         Ok(())
     }
 
-    /// Whether the file that says what ran is there.
+    /// True if the file that says what ran exists.
     pub(crate) fn has_ran(&self) -> bool {
         self.path().is_file()
     }
 
-    /// What ran before; nothing where the file is absent. It only points: whatever it names is
-    /// verified.
+    /// Bundles that ran before; empty if the file is absent. The file contains only references:
+    /// whatever it names is verified.
     ///
     /// # Errors
     /// [`Refused::StateNotDurable`] if it cannot be read, [`Refused::Malformed`] if it is damaged.
@@ -200,7 +200,7 @@ impl State {
     /// Writes durably what ran: a new file, synced, takes the place of the old one.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The operating system's error.
     pub(crate) fn write(&self, ran: &Ran) -> Result<(), Refused> {
         self.commit(&Batch::default(), Some(ran))
     }
@@ -294,7 +294,7 @@ impl Lock {
             .map_err(|_| error)
     }
 
-    /// Whether the path still names the file that is locked.
+    /// True if the path still names the locked file.
     fn is_in_place(&self) -> bool {
         let locked = self.file.metadata().map(|data| (data.dev(), data.ino()));
         let there = identity(&self.path);
@@ -320,7 +320,7 @@ fn unusable(path: &Path, error: &io::Error) -> Refused {
     }
 }
 
-/// What is wrong with the file, without a word of what stands in it.
+/// Description of an error in the file, without the file's content.
 fn reason(error: &serde_json::Error) -> &'static str {
     if error.is_eof() {
         "it ends too early"

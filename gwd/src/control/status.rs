@@ -1,4 +1,5 @@
-//! What runs and what does not, for people and programs (command-line.md, status/v1).
+//! Status of the node: running and refused bundles, for people and programs (command-line.md,
+//! status/v1).
 
 use bundle::digest::Digest;
 use bundle::ir::PROVIDES;
@@ -9,7 +10,7 @@ use super::describe::About;
 use super::{Control, TrustSource};
 use crate::program_log;
 
-/// What the admin interface shows.
+/// Documents that the admin interface serves.
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
     /// `status/v1`
@@ -128,7 +129,7 @@ impl Control {
         })
     }
 
-    /// What the head's bundle needs and this gwd does not have.
+    /// Features that refused bundles need and this gwd does not have.
     fn needs(&self) -> Vec<String> {
         self.refusals
             .iter()
@@ -139,8 +140,8 @@ impl Control {
             .collect()
     }
 
-    /// Why a switch to this bundle could fail or would have to read something; none where it is
-    /// in memory and nothing speaks against it.
+    /// Reason why a switch to this bundle could fail or would have to read from disk; none if the
+    /// bundle is in memory and ready.
     fn not_ready(&self, bundle: &Digest) -> Option<String> {
         if let Some(banned) = self.banned(bundle) {
             return Some(banned.reason().into_owned());
