@@ -17,7 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client;
 use tokio_rustls::server::TlsStream;
 
-use crate::upstream::connections::Seat;
+use crate::upstream::connections::ConnectionPermit;
 
 /// A client's bytes.
 pub(crate) struct ClientIo {
@@ -36,7 +36,7 @@ pub(crate) enum Transport {
 pub(crate) struct UpstreamSocket {
     wire: Wire,
     /// Given back when the socket is closed.
-    seat: Option<Seat>,
+    permit: Option<ConnectionPermit>,
 }
 
 /// Transport of an upstream connection.
@@ -221,19 +221,19 @@ impl AsyncWrite for ClientIo {
 
 impl From<Wire> for UpstreamSocket {
     fn from(wire: Wire) -> Self {
-        Self { wire, seat: None }
+        Self { wire, permit: None }
     }
 }
 
 impl UpstreamSocket {
-    /// Takes a seat among the upstream's connections, for as long as it is open.
-    pub(crate) fn sit(&mut self, seat: Seat) {
-        self.seat = Some(seat);
+    /// Takes a permit among the upstream's connections, for as long as it is open.
+    pub(crate) fn hold_permit(&mut self, permit: ConnectionPermit) {
+        self.permit = Some(permit);
     }
 
-    /// Closes it and gives up its seat.
-    pub(crate) fn stand_up(self) -> Option<Seat> {
-        self.seat
+    /// Closes it and gives up its permit.
+    pub(crate) fn into_permit(self) -> Option<ConnectionPermit> {
+        self.permit
     }
 
     /// TLS error that has ended the connection; none if there is none.

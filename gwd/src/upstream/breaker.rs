@@ -70,9 +70,9 @@ pub(crate) struct Open {
     pub(crate) wait_ms: u64,
 }
 
-/// The word, unpacked.
+/// State of a breaker, unpacked from its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Word {
+struct StateFields {
     stand: Stand,
     /// Counts transitions, modulo 2^16.
     epoch: u64,
@@ -96,18 +96,18 @@ impl Breaker {
         let most = probes_max(numbers);
         loop {
             let raw = self.word.load(Ordering::Acquire);
-            let word = Word::unpack(raw);
+            let word = StateFields::unpack(raw);
             let until_ms = self.until_ms.load(Ordering::Acquire);
             let next = match word.stand {
                 Stand::Closed => return Ok(self.permit(word.epoch, false)),
                 Stand::Open if now_ms < until_ms => return Err(open(until_ms - now_ms)),
-                Stand::Open => Word::new(Stand::HalfOpen, word.epoch + 1).probing(1),
+                Stand::Open => StateFields::new(Stand::HalfOpen, word.epoch + 1).probing(1),
                 Stand::HalfOpen if word.probes + word.successes < most => {
                     word.probing(word.probes + 1)
                 }
                 // Whoever has the places is not coming back: they are given anew.
                 Stand::HalfOpen if now_ms >= until_ms => {
-                    Word::new(Stand::HalfOpen, word.epoch + 1).probing(1)
+                    StateFields::new(Stand::HalfOpen, word.epoch + 1).probing(1)
                 }
                 Stand::HalfOpen => return Err(open(until_ms - now_ms)),
             };
@@ -127,7 +127,7 @@ impl Breaker {
 
     /// True if a request would be admitted now. Changes nothing.
     pub(crate) fn admits(&self, numbers: &Numbers, now_ms: u64) -> bool {
-        let word = Word::unpack(self.word.load(Ordering::Relaxed));
+        let word = StateFields::unpack(self.word.load(Ordering::Relaxed));
         let over = now_ms >= self.until_ms.load(Ordering::Relaxed);
         match word.stand {
             Stand::Closed => true,
@@ -139,7 +139,7 @@ impl Breaker {
     /// Where it stands. What is open becomes half open when its time is over, whether or not a
     /// request comes to find that out.
     pub(crate) fn stand(&self, now_ms: u64) -> Stand {
-        match Word::unpack(self.word.load(Ordering::Relaxed)).stand {
+        match StateFields::unpack(self.word.load(Ordering::Relaxed)).stand {
             Stand::Open if now_ms >= self.until_ms.load(Ordering::Relaxed) => Stand::HalfOpen,
             stand => stand,
         }
@@ -154,7 +154,7 @@ impl Breaker {
         }
     }
 
-    fn exchange(&self, raw: u64, next: Word) -> bool {
+    fn exchange(&self, raw: u64, next: StateFields) -> bool {
         let next = next.pack();
         let swapped = self
             .word
@@ -163,14 +163,21 @@ impl Breaker {
     }
 
     /// Opens it; `chance` is what jitter is made of.
-    fn open(&self, raw: u64, word: Word, numbers: &Numbers, now_ms: u64, chance: u64) -> bool {
+    fn open(
+        &self,
+        raw: u64,
+        word: StateFields,
+        numbers: &Numbers,
+        now_ms: u64,
+        chance: u64,
+    ) -> bool {
         let trips = self.trips.load(Ordering::Relaxed).min(20);
         let most = numbers.open_max_ms.max(numbers.open_ms);
         let wait_ms = numbers.open_ms.saturating_mul(1 << trips).min(most).max(1);
         let jitter_ms = chance % (wait_ms / 10 + 1);
         self.until_ms
             .store(now_ms + wait_ms + jitter_ms, Ordering::Release);
-        let ours = self.exchange(raw, Word::new(Stand::Open, word.epoch + 1));
+        let ours = self.exchange(raw, StateFields::new(Stand::Open, word.epoch + 1));
         if ours {
             self.trips.fetch_add(1, Ordering::Relaxed);
             self.turned(Stand::Open);
@@ -266,7 +273,7 @@ impl Permit<'_> {
         let mut counted = None;
         loop {
             let raw = breaker.word.load(Ordering::Acquire);
-            let word = Word::unpack(raw);
+            let word = StateFields::unpack(raw);
             if word.epoch != self.epoch {
                 return;
             }
@@ -276,7 +283,8 @@ impl Permit<'_> {
                     breaker.open(raw, word, numbers, now_ms, chance)
                 }
                 Stand::HalfOpen if word.successes + 1 >= probes_max(numbers) => {
-                    let closed = breaker.exchange(raw, Word::new(Stand::Closed, word.epoch + 1));
+                    let closed =
+                        breaker.exchange(raw, StateFields::new(Stand::Closed, word.epoch + 1));
                     if closed {
                         breaker.trips.store(0, Ordering::Relaxed);
                         breaker.forget_window();
@@ -286,7 +294,7 @@ impl Permit<'_> {
                 }
                 Stand::HalfOpen => breaker.exchange(
                     raw,
-                    Word {
+                    StateFields {
                         probes: word.probes.saturating_sub(1),
                         successes: word.successes + 1,
                         ..word
@@ -308,7 +316,7 @@ impl Permit<'_> {
                     } else {
                         breaker.exchange(
                             raw,
-                            Word {
+                            StateFields {
                                 consecutive,
                                 ..word
                             },
@@ -332,7 +340,7 @@ impl Drop for Permit<'_> {
         }
         loop {
             let raw = self.breaker.word.load(Ordering::Acquire);
-            let word = Word::unpack(raw);
+            let word = StateFields::unpack(raw);
             if word.epoch != self.epoch || word.stand != Stand::HalfOpen {
                 return;
             }
@@ -344,9 +352,9 @@ impl Drop for Permit<'_> {
     }
 }
 
-// === impl Word ===
+// === impl StateFields ===
 
-impl Word {
+impl StateFields {
     fn new(stand: Stand, epoch: u64) -> Self {
         Self {
             stand,

@@ -18,9 +18,9 @@ use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::io::{UpstreamSocket, Wire};
 use crate::tls::connector::{Connected, Connector, Offer};
 use crate::upstream::address::Address;
-use crate::upstream::connections::Seat;
+use crate::upstream::connections::ConnectionPermit;
 use crate::upstream::http2;
-use crate::upstream::pool::queue::{Seated, Wish};
+use crate::upstream::pool::queue::{Acceptable, Acquired};
 use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::proxy_header::{Ends, header};
 
@@ -79,16 +79,16 @@ pub(crate) enum Missed {
 /// as many as it may, one that comes back meanwhile is as good.
 pub(crate) async fn connect(
     pool: &Rc<Pool>,
-    wish: Wish,
+    wish: Acceptable,
     ends: Ends,
     times: &Times<'_>,
 ) -> Result<Lease, Missed> {
     if !pool.shares() {
-        return connect_on(pool.seat(wish), pool, ends, times).await;
+        return connect_on(pool.permit(wish), pool, ends, times).await;
     }
     let behind = match wish {
-        Wish::Any => 0,
-        Wish::Unused | Wish::Own => pool.made(),
+        Acceptable::Any => 0,
+        Acceptable::Unused | Acceptable::Own => pool.made(),
     };
     let opening = loop {
         if let Some(lease) = pool.share(behind) {
@@ -101,7 +101,7 @@ pub(crate) async fn connect(
             Some(Ok(())) => {}
             Some(Err(failure)) => return Err(Missed::Unasked(failure)),
             // Whoever opens one may stand in the queue for it.
-            None if !pool.has_seats() => return Err(none_free(pool)),
+            None if !pool.has_permits() => return Err(none_free(pool)),
             None => {
                 let why = format_args!(
                     "another request's connecting to {} took longer than this one may wait",
@@ -112,7 +112,7 @@ pub(crate) async fn connect(
             }
         }
     };
-    let opened = connect_on(pool.seat(wish), pool, ends, times).await;
+    let opened = connect_on(pool.permit(wish), pool, ends, times).await;
     if let Err(Missed::Failed(failure)) = &opened {
         opening.failed(failure);
         // An exchange may have ended meanwhile.
@@ -123,23 +123,23 @@ pub(crate) async fn connect(
     opened
 }
 
-/// A connection by a seat, on which HTTP is spoken.
+/// A connection by a permit, on which HTTP is spoken.
 async fn connect_on(
-    seat: impl Future<Output = Seated>,
+    permit: impl Future<Output = Acquired>,
     pool: &Rc<Pool>,
     ends: Ends,
     times: &Times<'_>,
 ) -> Result<Lease, Missed> {
-    let (seat, waited) = match times.wait(seat).await {
-        Some(Seated::New { seat, waited }) => (seat, waited),
-        Some(Seated::Kept(lease)) => return Ok(lease),
+    let (permit, waited) = match times.wait(permit).await {
+        Some(Acquired::New { permit, waited }) => (permit, waited),
+        Some(Acquired::Kept(lease)) => return Ok(lease),
         None => return Err(none_free(pool)),
     };
     let Opened {
         socket,
         http2,
         round,
-    } = open_on(seat, waited, pool, ends, pool.offer(), times).await?;
+    } = open_on(permit, waited, pool, ends, pool.offer(), times).await?;
     pool.agreed(http2);
     if !http2 {
         return Ok(pool.alone(socket, round));
@@ -176,16 +176,18 @@ pub(crate) async fn open(
     offer: Offer,
     times: &Times<'_>,
 ) -> Result<Opened, Missed> {
-    match times.wait(pool.seat(Wish::Own)).await {
-        Some(Seated::New { seat, waited }) => open_on(seat, waited, pool, ends, offer, times).await,
-        Some(Seated::Kept(_)) | None => Err(none_free(pool)),
+    match times.wait(pool.permit(Acceptable::Own)).await {
+        Some(Acquired::New { permit, waited }) => {
+            open_on(permit, waited, pool, ends, offer, times).await
+        }
+        Some(Acquired::Kept(_)) | None => Err(none_free(pool)),
     }
 }
 
-/// Opens the connection of a seat. The host has its time for that from now on, as far as the
+/// Opens the connection of a permit. The host has its time for that from now on, as far as the
 /// request has it.
 async fn open_on(
-    seat: Seat,
+    permit: ConnectionPermit,
     waited: bool,
     pool: &Pool,
     ends: Ends,
@@ -207,7 +209,7 @@ async fn open_on(
     times.deadline.set(now_ms + times.connect_ms.min(left_ms));
     match in_time(times.deadline, dialled).await {
         Some(Ok(mut opened)) => {
-            opened.socket.sit(seat);
+            opened.socket.hold_permit(permit);
             Ok(opened)
         }
         Some(Err(failure)) if failure.kind == Kind::Overflow => Err(Missed::Unasked(failure)),

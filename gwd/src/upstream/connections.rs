@@ -1,7 +1,7 @@
 //! Limits the connections of an upstream, over its hosts and all workers (Envoy's
 //! `max_connections`; data-plane.md §7).
 //!
-//! A [`Seat`] is the permit for one connection. The connection's socket holds it, so that it is
+//! A [`ConnectionPermit`] is the permit for one connection. The connection's socket holds it, so that it is
 //! released however the connection ends; health checks need none. If no permit is free, a waiter
 //! joins a queue of the process. The waiter gets a released permit, or a connection that returns to
 //! its own worker's pool; an idle connection of another pool is closed for it. While permits are
@@ -30,23 +30,23 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The connections of one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    /// Seats that are taken.
+    /// Permits that are taken.
     open: AtomicU64,
     /// Number of waiters in the queue, readable without its lock.
     waiting: AtomicU64,
-    /// Requests that found all seats taken.
+    /// Requests that found all permits taken.
     full: AtomicU64,
     queue: Mutex<VecDeque<Arc<Waiter>>>,
-    pools: Mutex<Vec<Stock>>,
+    pools: Mutex<Vec<IdlePool>>,
 }
 
 /// The right to one connection; given back by dropping it.
 #[derive(Debug)]
-pub(crate) struct Seat(Arc<State>);
+pub(crate) struct ConnectionPermit(Arc<State>);
 
 /// A pool of one worker, which may have idle connections.
 #[derive(Debug)]
-struct Stock {
+struct IdlePool {
     gauge: Arc<PoolGauge>,
     /// Asks its worker to look who waits.
     wanted: Arc<Notify>,
@@ -60,20 +60,20 @@ pub(crate) struct Waiter {
     since_ms: u64,
     /// Maximum connections of the upstream, as far as this waiter knows.
     most: u64,
-    told: Mutex<Told>,
+    state: Mutex<WaiterState>,
 }
 
 #[derive(Debug, Default)]
-struct Told {
-    word: Option<Word>,
+struct WaiterState {
+    grant: Option<Grant>,
     waker: Option<Waker>,
 }
 
 /// Grant to a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Word {
-    /// A seat is taken for it.
-    Seat,
+pub(crate) enum Grant {
+    /// A permit is taken for it.
+    Permit,
     /// A connection of its pool is kept for it.
     Kept,
 }
@@ -91,24 +91,24 @@ pub(crate) enum Next {
 // === impl State ===
 
 impl State {
-    /// A seat, also where all are taken.
-    pub(crate) fn first_seat(self: &Arc<Self>) -> Seat {
+    /// A permit, also where all are taken.
+    pub(crate) fn first_permit(self: &Arc<Self>) -> ConnectionPermit {
         self.connections.0.take(u64::MAX);
-        Seat(Arc::clone(self))
+        ConnectionPermit(Arc::clone(self))
     }
 
-    /// A seat, unless all are taken or others wait for one.
-    pub(crate) fn seat(self: &Arc<Self>, most: u64) -> Option<Seat> {
+    /// A permit, unless all are taken or others wait for one.
+    pub(crate) fn permit(self: &Arc<Self>, most: u64) -> Option<ConnectionPermit> {
         let connections = &self.connections.0;
         let free = !connections.are_awaited() && connections.take(most);
-        free.then(|| Seat(Arc::clone(self)))
+        free.then(|| ConnectionPermit(Arc::clone(self)))
     }
 
-    /// A seat that was taken for a waiter ([`Word::Seat`]).
-    pub(crate) fn seat_of(self: &Arc<Self>, word: Word) -> Option<Seat> {
-        match word {
-            Word::Seat => Some(Seat(Arc::clone(self))),
-            Word::Kept => None,
+    /// A permit that was taken for a waiter ([`Grant::Permit`]).
+    pub(crate) fn permit_of(self: &Arc<Self>, grant: Grant) -> Option<ConnectionPermit> {
+        match grant {
+            Grant::Permit => Some(ConnectionPermit(Arc::clone(self))),
+            Grant::Kept => None,
         }
     }
 }
@@ -121,7 +121,7 @@ impl Connections {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Requests that found all seats taken, so far.
+    /// Requests that found all permits taken, so far.
     pub(crate) fn full(&self) -> u64 {
         self.full.load(Ordering::Relaxed)
     }
@@ -138,7 +138,7 @@ impl Connections {
 
     /// A pool may have idle connections from now on.
     pub(crate) fn join(&self, gauge: &Arc<PoolGauge>, wanted: &Arc<Notify>) {
-        lock(&self.pools).push(Stock {
+        lock(&self.pools).push(IdlePool {
             gauge: Arc::clone(gauge),
             wanted: Arc::clone(wanted),
         });
@@ -160,37 +160,37 @@ impl Connections {
             pool: pool.map(Arc::clone),
             since_ms: now_ms,
             most,
-            told: Mutex::default(),
+            state: Mutex::default(),
         });
         self.full.fetch_add(1, Ordering::Relaxed);
         let mut queue = lock(&self.queue);
         queue.push_back(Arc::clone(&waiter));
         self.count(&queue);
-        // A seat that was given back a moment before has seen nobody waiting.
+        // A permit that was given back a moment before has seen nobody waiting.
         self.call(&mut queue);
         waiter
     }
 
-    /// Waits until somebody is told something.
-    pub(crate) async fn told(&self, waiter: &Waiter) -> Word {
+    /// Waits until somebody is state something.
+    pub(crate) async fn granted(&self, waiter: &Waiter) -> Grant {
         loop {
             self.look_for_idle();
-            let told = tokio::time::timeout(LOOK_AGAIN, poll_fn(|cx| waiter.poll(cx.waker())));
-            if let Ok(word) = told.await {
-                return word;
+            let state = tokio::time::timeout(LOOK_AGAIN, poll_fn(|cx| waiter.poll(cx.waker())));
+            if let Ok(grant) = state.await {
+                return grant;
             }
         }
     }
 
     /// Leaves the queue; tells what was said and not heard.
-    pub(crate) fn leave(&self, waiter: &Arc<Waiter>) -> Option<Word> {
+    pub(crate) fn leave(&self, waiter: &Arc<Waiter>) -> Option<Grant> {
         let mut queue = lock(&self.queue);
         if let Some(at) = queue.iter().position(|one| Arc::ptr_eq(one, waiter)) {
             queue.remove(at);
             self.count(&queue);
         }
-        // Under the lock: what is told, is told by now.
-        lock(&waiter.told).word.take()
+        // Under the lock: what is state, is state by now.
+        lock(&waiter.state).grant.take()
     }
 
     /// Selects the waiter that is next when a connection returns to `pool`.
@@ -213,7 +213,7 @@ impl Connections {
     /// Asks a worker that has an idle connection to close it.
     fn look_for_idle(&self) {
         let pools = lock(&self.pools);
-        let idle = |stock: &&Stock| stock.gauge.idle.load(Ordering::Relaxed);
+        let idle = |stock: &&IdlePool| stock.gauge.idle.load(Ordering::Relaxed);
         let most = pools.iter().max_by_key(idle);
         if let Some(stock) = most.filter(|stock| idle(stock) > 0) {
             stock.wanted.notify_one();
@@ -227,19 +227,19 @@ impl Connections {
     }
 
     fn give_back(&self) {
-        // Either whoever comes sees the seat, or this sees who came.
+        // Either whoever comes sees the permit, or this sees who came.
         self.open.fetch_sub(1, Ordering::SeqCst);
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.call(&mut lock(&self.queue));
         }
     }
 
-    /// Gives the seats that are free to those who wait, the eldest first.
+    /// Gives the permits that are free to those who wait, the eldest first.
     fn call(&self, queue: &mut VecDeque<Arc<Waiter>>) {
         while let Some(eldest) = queue.front()
             && self.take(eldest.most)
         {
-            eldest.tell(Word::Seat);
+            eldest.tell(Grant::Permit);
             queue.pop_front();
             self.count(queue);
         }
@@ -255,27 +255,27 @@ impl Connections {
 
 impl Waiter {
     /// Says what it has waited for.
-    pub(crate) fn tell(&self, word: Word) {
-        let mut told = lock(&self.told);
-        told.word = Some(word);
-        if let Some(waker) = told.waker.take() {
+    pub(crate) fn tell(&self, grant: Grant) {
+        let mut state = lock(&self.state);
+        state.grant = Some(grant);
+        if let Some(waker) = state.waker.take() {
             waker.wake();
         }
     }
 
-    fn poll(&self, waker: &Waker) -> Poll<Word> {
-        let mut told = lock(&self.told);
-        match told.word.take() {
-            Some(word) => Poll::Ready(word),
+    fn poll(&self, waker: &Waker) -> Poll<Grant> {
+        let mut state = lock(&self.state);
+        match state.grant.take() {
+            Some(grant) => Poll::Ready(grant),
             None => {
-                told.waker = Some(waker.clone());
+                state.waker = Some(waker.clone());
                 Poll::Pending
             }
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.0.connections.0.give_back();
     }

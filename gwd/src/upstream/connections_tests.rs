@@ -43,7 +43,7 @@ struct Waits {
     pool: usize,
     new: bool,
     since_ms: u64,
-    /// A seat, or a connection, is there for it.
+    /// A permit, or a connection, is there for it.
     called: bool,
 }
 
@@ -53,10 +53,10 @@ struct Street {
     pools: [Arc<PoolGauge>; 3],
     now_ms: u64,
     /// Connections in use, by pool.
-    used: Vec<(usize, Seat)>,
-    idle: Vec<(usize, Seat)>,
+    used: Vec<(usize, ConnectionPermit)>,
+    idle: Vec<(usize, ConnectionPermit)>,
     /// Connections that wait to be taken by who was told of them.
-    kept: Vec<(Arc<Waiter>, usize, Seat)>,
+    kept: Vec<(Arc<Waiter>, usize, ConnectionPermit)>,
     /// In the order of their coming.
     waits: Vec<Waits>,
 }
@@ -83,8 +83,8 @@ impl Street {
         &self.state.connections.0
     }
 
-    /// A seat is free: the eldest who was not called gets it.
-    fn seat_is_free(&mut self) {
+    /// A permit is free: the eldest who was not called gets it.
+    fn permit_is_free(&mut self) {
         if let Some(eldest) = self.waits.iter_mut().find(|one| !one.called) {
             eldest.called = true;
         }
@@ -95,15 +95,15 @@ impl Street {
             Act::Need { pool, new } => self.need(pool, new),
             Act::Break(at) if !self.used.is_empty() => {
                 drop(self.used.swap_remove(at % self.used.len()));
-                self.seat_is_free();
+                self.permit_is_free();
             }
             Act::Return(at) if !self.used.is_empty() => {
-                let (pool, seat) = self.used.swap_remove(at % self.used.len());
-                self.comes_back(pool, seat);
+                let (pool, permit) = self.used.swap_remove(at % self.used.len());
+                self.comes_back(pool, permit);
             }
             Act::GiveWay(at) if !self.idle.is_empty() => {
                 drop(self.idle.swap_remove(at % self.idle.len()));
-                self.seat_is_free();
+                self.permit_is_free();
             }
             Act::Listen(at) if !self.waits.is_empty() => self.listen(at % self.waits.len()),
             Act::Leave(at) if !self.waits.is_empty() => self.leave(at % self.waits.len()),
@@ -117,13 +117,13 @@ impl Street {
         let promised = self.waits.iter().filter(|one| one.called).count() - self.kept.len();
         let free = taken + (promised as u64) < self.most;
         let waits = self.waits.iter().any(|one| !one.called);
-        match self.state.seat(self.most) {
-            Some(seat) => {
+        match self.state.permit(self.most) {
+            Some(permit) => {
                 assert!(free && !waits, "nobody is passed over");
-                self.used.push((pool, seat));
+                self.used.push((pool, permit));
             }
             None => {
-                assert!(!free || waits, "a free seat is had at once");
+                assert!(!free || waits, "a free permit is had at once");
                 let own = (!new).then_some(&self.pools[pool]);
                 let waiter = self.connections().stand(own, self.most, self.now_ms);
                 self.waits.push(Waits {
@@ -137,26 +137,26 @@ impl Street {
         }
     }
 
-    fn comes_back(&mut self, pool: usize, seat: Seat) {
+    fn comes_back(&mut self, pool: usize, permit: ConnectionPermit) {
         let eldest = self.waits.iter().find(|one| !one.called);
         let eldest_ms = eldest.map(|one| one.since_ms);
         let ours = |one: &&mut Waits| !one.called && one.pool == pool && !one.new;
         let ours = self.waits.iter_mut().find(ours);
         match (self.state.connections.0.next(&self.pools[pool]), eldest_ms) {
-            (Next::Nobody, None) => self.idle.push((pool, seat)),
+            (Next::Nobody, None) => self.idle.push((pool, permit)),
             (Next::Ours(waiter), Some(eldest_ms)) => {
                 let ours = ours.expect("somebody of the pool waits");
                 assert!(Arc::ptr_eq(&ours.waiter, &waiter), "the eldest of the pool");
                 assert!(ours.since_ms <= eldest_ms + 20, "nobody waits much longer");
                 ours.called = true;
-                waiter.tell(Word::Kept);
-                self.kept.push((waiter, pool, seat));
+                waiter.tell(Grant::Kept);
+                self.kept.push((waiter, pool, permit));
             }
             (Next::Elsewhere, Some(eldest_ms)) => {
                 let late = ours.is_none_or(|one| one.since_ms > eldest_ms + 20);
                 assert!(late, "it should have stayed");
-                drop(seat);
-                self.seat_is_free();
+                drop(permit);
+                self.permit_is_free();
             }
             (Next::Nobody, Some(_)) => panic!("somebody waits"),
             (Next::Ours(_) | Next::Elsewhere, None) => panic!("nobody waits"),
@@ -170,8 +170,8 @@ impl Street {
             Poll::Ready(word) => {
                 let waits = self.waits.remove(at);
                 assert!(called, "what is told was promised");
-                let got = match self.state.seat_of(word) {
-                    Some(seat) => (waits.pool, seat),
+                let got = match self.state.permit_of(word) {
+                    Some(permit) => (waits.pool, permit),
                     None => self.take_kept(&waits.waiter),
                 };
                 self.used.push(got);
@@ -184,23 +184,23 @@ impl Street {
         let unheard = self.connections().leave(&waits.waiter);
         assert_eq!(unheard.is_some(), waits.called);
         let Some(word) = unheard else { return };
-        match self.state.seat_of(word) {
-            Some(seat) => {
-                drop(seat);
-                self.seat_is_free();
+        match self.state.permit_of(word) {
+            Some(permit) => {
+                drop(permit);
+                self.permit_is_free();
             }
             None => {
-                let (pool, seat) = self.take_kept(&waits.waiter);
-                self.comes_back(pool, seat);
+                let (pool, permit) = self.take_kept(&waits.waiter);
+                self.comes_back(pool, permit);
             }
         }
     }
 
-    fn take_kept(&mut self, waiter: &Arc<Waiter>) -> (usize, Seat) {
+    fn take_kept(&mut self, waiter: &Arc<Waiter>) -> (usize, ConnectionPermit) {
         let mut kept = self.kept.iter();
         let at = kept.position(|(one, ..)| Arc::ptr_eq(one, waiter));
-        let (_, pool, seat) = self.kept.swap_remove(at.expect("it is kept"));
-        (pool, seat)
+        let (_, pool, permit) = self.kept.swap_remove(at.expect("it is kept"));
+        (pool, permit)
     }
 
     fn check(&self) {
@@ -212,14 +212,14 @@ impl Street {
         assert!(open as u64 <= self.most);
         assert!(
             waiting == 0 || open as u64 == self.most,
-            "nobody waits while a seat is free"
+            "nobody waits while a permit is free"
         );
     }
 }
 
 proptest! {
     #[test]
-    fn seats_are_neither_lost_nor_doubled_whoever_comes_and_goes(
+    fn permits_are_neither_lost_nor_doubled(
         most in 1..5_u64,
         acts in acts(),
     ) {
@@ -244,25 +244,25 @@ fn a_connection_stays_with_its_pool_until_somebody_elsewhere_has_waited_clearly_
         let state = Arc::new(State::new("u"));
         let (near, far) = (Arc::default(), Arc::default());
         let connections = &state.connections.0;
-        let seat = state.seat(1).unwrap();
+        let permit = state.permit(1).unwrap();
         let _elsewhere = connections.stand(Some(&far), 1, 100);
         let _ours = connections.stand(Some(&near), 1, 100 + later_ms);
         let next = connections.next(&near);
         assert_eq!(matches!(next, Next::Ours(_)), stays, "{later_ms} ms later");
-        drop(seat);
+        drop(permit);
     }
 }
 
 #[test]
 fn fewer_connections_than_before_count_for_those_that_are_opened() {
     let state = Arc::new(State::new("u"));
-    let seats: Vec<Seat> = (0..3).map(|_| state.seat(3).unwrap()).collect();
+    let permits: Vec<ConnectionPermit> = (0..3).map(|_| state.permit(3).unwrap()).collect();
     let waiter = state.connections.0.stand(None, 1, 0);
-    let mut seats = seats.into_iter();
+    let mut permits = permits.into_iter();
     for _ in 0..2 {
-        drop(seats.next());
+        drop(permits.next());
         assert!(waiter.poll(Waker::noop()).is_pending());
     }
-    drop(seats.next());
-    assert_eq!(waiter.poll(Waker::noop()), Poll::Ready(Word::Seat));
+    drop(permits.next());
+    assert_eq!(waiter.poll(Waker::noop()), Poll::Ready(Grant::Permit));
 }

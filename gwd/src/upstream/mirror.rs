@@ -27,7 +27,7 @@ use crate::proxy::stream::Stream;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::connect::{Times, connect, in_time};
 use crate::upstream::flow::Flow;
-use crate::upstream::pool::queue::Wish;
+use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::proxy_header::Ends;
 use crate::upstream::transport::{Call, Incoming};
 use crate::upstream::{Looking, Service, Tried};
@@ -341,8 +341,8 @@ impl Sender {
         let mut lease = match idle {
             Some(lease) => lease,
             // A copy takes no connection from those who wait for one.
-            None if !pool.has_seats() => return "overflow",
-            None => match connect(pool, Wish::Any, self.ends, &times).await {
+            None if !pool.has_permits() => return "overflow",
+            None => match connect(pool, Acceptable::Any, self.ends, &times).await {
                 Ok(lease) => lease,
                 Err(_) => return "failed",
             },

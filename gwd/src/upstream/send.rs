@@ -30,7 +30,7 @@ use crate::upstream::connect::{Missed, Times, connect, in_time};
 use crate::upstream::fuses::{self, Fuses, circuit_open, tell};
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
-use crate::upstream::pool::queue::Wish;
+use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::retry::{self, Again};
 use crate::upstream::sending::{Outcome, Sending};
 use crate::upstream::shared::InFlight;
@@ -442,7 +442,7 @@ impl Call<'_, '_> {
                 return Ok((lease, true, target));
             }
             record.connect_begins();
-            let opened = self.connect(target, Wish::Any).await;
+            let opened = self.connect(target, Acceptable::Any).await;
             record.connect_ends(self.dialled_ns);
             self.look();
             match opened {
@@ -456,7 +456,7 @@ impl Call<'_, '_> {
     }
 
     /// A new connection, or one that is as good, in its time.
-    async fn connect(&mut self, target: usize, wish: Wish) -> Result<Lease, Failure> {
+    async fn connect(&mut self, target: usize, wish: Acceptable) -> Result<Lease, Failure> {
         let now_ms = self.now_ms();
         let until_ms = self.sending.ends_ms(now_ms);
         let Way {

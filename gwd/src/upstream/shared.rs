@@ -21,7 +21,7 @@ use crate::upstream::health::{Checks, Verdict};
 use crate::upstream::hosts::Common;
 use crate::upstream::outlier::Tally;
 use crate::upstream::reach::Reach;
-use crate::upstream::turns::Told;
+use crate::upstream::turns::LoggedStates;
 
 /// Upstreams of all versions that are in memory.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ pub(crate) struct State {
     /// Retries that were wanted for requests whose body could not be sent again.
     pub(crate) unrepeatable: AtomicU64,
     /// State of the upstream that the program log last reported.
-    pub(crate) told: Told,
+    pub(crate) logged: LoggedStates,
 }
 
 /// State of a policy of kind `circuit_breaker` at an upstream.
@@ -67,7 +67,7 @@ pub(crate) struct ChainBreaker {
     pub(crate) policy: Box<str>,
     pub(crate) breaker: Breaker,
     /// State of the breaker that the program log last reported.
-    pub(crate) told: Told,
+    pub(crate) logged: LoggedStates,
 }
 
 /// One address of an upstream.
@@ -91,7 +91,7 @@ pub(crate) struct Host {
     pub(crate) checks: Checks,
     pub(crate) breaker: Breaker,
     /// State of the host that the program log last reported.
-    pub(crate) told: Told,
+    pub(crate) logged: LoggedStates,
 }
 
 /// Keeps a counter on cache lines of its own: two workers that count do not slow each other down
@@ -179,7 +179,7 @@ impl State {
             interval_ends_ms: AtomicU64::new(0),
             exhausted: AtomicU64::new(0),
             unrepeatable: AtomicU64::new(0),
-            told: Told::default(),
+            logged: LoggedStates::default(),
         }
     }
 
@@ -215,7 +215,7 @@ impl State {
         let breaker = Arc::new(ChainBreaker {
             policy: named.policy.clone(),
             breaker: Breaker::default(),
-            told: Told::default(),
+            logged: LoggedStates::default(),
         });
         breakers.insert(named.state, Arc::downgrade(&breaker));
         breaker
@@ -266,7 +266,7 @@ impl Host {
             tally: Tally::default(),
             checks: Checks::default(),
             breaker: Breaker::default(),
-            told: Told::default(),
+            logged: LoggedStates::default(),
         }
     }
 

@@ -13,8 +13,8 @@ use http_body::{Body, Frame, SizeHint};
 use crate::proxy::body::{Gate, RequestBody};
 use crate::proxy::failure;
 use crate::proxy::io::UpstreamSocket;
-use crate::upstream::connections::Seat;
-use crate::upstream::pool::queue::Wish;
+use crate::upstream::connections::ConnectionPermit;
+use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::{http1, http2};
 
 /// A connection that can carry a request.
@@ -88,9 +88,9 @@ impl Transport {
     }
 
     /// Its place among the connections of its upstream: it is closed, and another may be opened.
-    pub(crate) fn into_seat(self) -> Option<Seat> {
+    pub(crate) fn into_permit(self) -> Option<ConnectionPermit> {
         match self {
-            Self::Http1(connection) => (*connection).into_io().stand_up(),
+            Self::Http1(connection) => (*connection).into_io().into_permit(),
             // The others on it go on.
             Self::Http2(_) => None,
         }
@@ -161,10 +161,12 @@ impl CallError {
 
     /// On which connection the request may go again: what has closed one may have closed those
     /// that are as old.
-    pub(crate) fn wish(&self) -> Wish {
+    pub(crate) fn wish(&self) -> Acceptable {
         match self {
-            Self::Http2(error) if error.is_of_stream() => Wish::Any,
-            Self::Http1(_) | Self::Http2(_) | Self::Silent { .. } | Self::Panicked => Wish::Unused,
+            Self::Http2(error) if error.is_of_stream() => Acceptable::Any,
+            Self::Http1(_) | Self::Http2(_) | Self::Silent { .. } | Self::Panicked => {
+                Acceptable::Unused
+            }
         }
     }
 

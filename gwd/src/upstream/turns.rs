@@ -20,7 +20,7 @@ const QUIET_MS: u64 = 10_000;
 
 /// States last logged for a host or an upstream.
 #[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<[Turn; 3]>);
+pub(crate) struct LoggedStates(Mutex<[Turn; 3]>);
 
 /// Something that holds or does not, as it was told last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +29,7 @@ struct Turn {
     at_ms: Option<u64>,
 }
 
-/// Indices of the logged states in [`Told`].
+/// Indices of the logged states in [`LoggedStates`].
 const UNREACHED: usize = 0;
 const EJECTED: usize = 1;
 const CIRCUIT: usize = 2;
@@ -53,22 +53,25 @@ pub(crate) async fn tell(states: Arc<States>, clock: Clock) {
 /// Appends a log line for each state of an upstream that has changed.
 fn look(state: &State, now_ms: u64, lines: &mut Vec<Line>) {
     let of_upstream = || json!({"upstream": state.name});
-    circuit(&state.breaker, &state.told, now_ms, &of_upstream, lines);
+    circuit(&state.breaker, &state.logged, now_ms, &of_upstream, lines);
     for named in state.chain_breakers() {
         let of_policy = || json!({"upstream": state.name, "policy": named.policy});
-        circuit(&named.breaker, &named.told, now_ms, &of_policy, lines);
+        circuit(&named.breaker, &named.logged, now_ms, &of_policy, lines);
     }
     for host in state.hosts() {
         let of_host = || json!({"upstream": state.name, "host": host.name});
         reach(&host, now_ms, &of_host, lines);
         ejection(&host, now_ms, &of_host, lines);
-        circuit(&host.breaker, &host.told, now_ms, &of_host, lines);
+        circuit(&host.breaker, &host.logged, now_ms, &of_host, lines);
     }
 }
 
 fn reach(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec<Line>) {
     let wrong = host.reach.wrong(now_ms);
-    match (host.told.turned(UNREACHED, wrong.is_some(), now_ms), wrong) {
+    match (
+        host.logged.turned(UNREACHED, wrong.is_some(), now_ms),
+        wrong,
+    ) {
         (true, Some(wrong)) => {
             let mut facts = facts();
             facts["error"] = wrong.why().into();
@@ -84,7 +87,7 @@ fn reach(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec<Li
 
 fn ejection(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec<Line>) {
     let left_ms = host.ejection_left_ms(now_ms);
-    if !host.told.turned(EJECTED, left_ms.is_some(), now_ms) {
+    if !host.logged.turned(EJECTED, left_ms.is_some(), now_ms) {
         return;
     }
     let mut facts = facts();
@@ -101,7 +104,7 @@ fn ejection(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec
 
 fn circuit(
     breaker: &Breaker,
-    told: &Told,
+    told: &LoggedStates,
     now_ms: u64,
     facts: &dyn Fn() -> Value,
     lines: &mut Vec<Line>,
@@ -122,9 +125,9 @@ fn circuit(
     });
 }
 
-// === impl Told ===
+// === impl LoggedStates ===
 
-impl Told {
+impl LoggedStates {
     /// True if a state differs from the one last logged and may be logged now.
     fn turned(&self, what: usize, holds: bool, now_ms: u64) -> bool {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_turn_is_told_at_once_and_to_and_fro_every_ten_seconds() {
-        let told = Told::default();
+        let told = LoggedStates::default();
         let holds = |at: u64| at % 2 == 1;
         let told_at: Vec<u64> = (0..40)
             .filter(|at| told.turned(EJECTED, holds(*at), at * 1_000))

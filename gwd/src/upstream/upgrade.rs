@@ -20,7 +20,7 @@ use crate::tls::connector::Offer;
 use crate::upstream::connect::{Opened, Times, connect, in_time, open};
 use crate::upstream::http2::Answer;
 use crate::upstream::pool::Lease;
-use crate::upstream::pool::queue::Wish;
+use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::send::{Answered, Outgoing, admit, affinity, judge_connect};
 use crate::upstream::transport::{self, Call, Incoming};
 use crate::upstream::{Held, Looking, Tried};
@@ -244,7 +244,7 @@ async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize
                 opened.map(Way::Alone)
             }
             UpstreamProtocol::H2 | UpstreamProtocol::H2c => {
-                let opened = connect(pool, Wish::Any, ends, &times).await;
+                let opened = connect(pool, Acceptable::Any, ends, &times).await;
                 opened.map(Way::Shared)
             }
         };

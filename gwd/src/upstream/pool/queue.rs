@@ -8,12 +8,12 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::{Idle, Lease, Pool, Pools};
-use crate::upstream::connections::{Next, Seat, Waiter, Word};
+use crate::upstream::connections::{ConnectionPermit, Grant, Next, Waiter};
 use crate::upstream::transport::Transport;
 
 /// Connections that a request can use.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum Acceptable {
     Any,
     /// One that nobody has used, but for those that are shared where there may be no more.
     Unused,
@@ -22,9 +22,12 @@ pub(crate) enum Wish {
 }
 
 /// Result of waiting for a connection.
-pub(crate) enum Seated {
+pub(crate) enum Acquired {
     /// The right to open one; whether it was waited for.
-    New { seat: Seat, waited: bool },
+    New {
+        permit: ConnectionPermit,
+        waited: bool,
+    },
     /// One that there is.
     Kept(Lease),
 }
@@ -55,48 +58,51 @@ impl Pools {
 impl Pool {
     /// The right to open a connection, or one that there is: waited for where the upstream has as
     /// many as it may.
-    pub(crate) async fn seat(self: &Rc<Self>, wish: Wish) -> Seated {
-        if let Some(seat) = self.state.seat(self.connections_max.get()) {
-            return Seated::now(seat);
+    pub(crate) async fn permit(self: &Rc<Self>, wish: Acceptable) -> Acquired {
+        if let Some(permit) = self.state.permit(self.connections_max.get()) {
+            return Acquired::now(permit);
         }
-        if wish != Wish::Own && self.shares() {
+        if wish != Acceptable::Own && self.shares() {
             // One that is shared is had by each worker, whatever the bound: it does not go from
             // one to another, and would keep the others waiting for as long as it lives (Envoy
             // does so, too).
             return match self.crowd() {
-                Some(lease) => Seated::Kept(lease),
-                None => Seated::now(self.state.first_seat()),
+                Some(lease) => Acquired::Kept(lease),
+                None => Acquired::now(self.state.first_permit()),
             };
         }
         // None comes back that tells of one client.
         let wish = match self.proxy {
-            Some(_) => Wish::Own,
+            Some(_) => Acceptable::Own,
             None => wish,
         };
         loop {
             let queued = Queued::stand(self, wish);
-            let word = self.state.connections.0.told(&queued.waiter).await;
-            let seat = self.state.seat_of(word);
+            let grant = self.state.connections.0.granted(&queued.waiter).await;
+            let permit = self.state.permit_of(grant);
             let kept = self.take_kept(&queued.waiter);
-            let seat = match kept {
+            let permit = match kept {
                 Some(idle) => match self.hand_over(idle) {
-                    Ok(lease) => return Seated::Kept(lease),
-                    Err(seat) => seat,
+                    Ok(lease) => return Acquired::Kept(lease),
+                    Err(permit) => permit,
                 },
-                None => seat,
+                None => permit,
             };
-            if let Some(seat) = seat {
-                return Seated::New { seat, waited: true };
+            if let Some(permit) = permit {
+                return Acquired::New {
+                    permit,
+                    waited: true,
+                };
             }
         }
     }
 
-    /// A connection that came back, for who has waited for it; its seat, where the connection is
+    /// A connection that came back, for who has waited for it; its permit, where the connection is
     /// not to be used again.
-    fn hand_over(self: &Rc<Self>, mut idle: Idle) -> Result<Lease, Option<Seat>> {
+    fn hand_over(self: &Rc<Self>, mut idle: Idle) -> Result<Lease, Option<ConnectionPermit>> {
         self.leave_behind();
         if idle.round != self.round.get() || !idle.transport.is_ready() {
-            return Err(idle.transport.into_seat());
+            return Err(idle.transport.into_permit());
         }
         let lease = self.lease(idle.transport, idle.round);
         Ok(Lease {
@@ -106,7 +112,7 @@ impl Pool {
     }
 
     /// True if another connection may be opened now.
-    pub(crate) fn has_seats(&self) -> bool {
+    pub(crate) fn has_permits(&self) -> bool {
         self.state.connections.0.open() < self.connections_max.get()
     }
 
@@ -150,7 +156,7 @@ impl Pool {
             Next::Elsewhere => drop(idle),
             Next::Ours(waiter) => {
                 self.kept.borrow_mut().push((Arc::clone(&waiter), idle));
-                waiter.tell(Word::Kept);
+                waiter.tell(Grant::Kept);
             }
             Next::Nobody => {
                 self.gauge.idle(1);
@@ -183,17 +189,17 @@ impl Pool {
         for _ in &doomed {
             self.gauge.idle(-1);
         }
-        // Dropped here, when nothing is borrowed: their seats go on at once.
+        // Dropped here, when nothing is borrowed: their permits go on at once.
         (doomed.len() + unused.len()) as u64
     }
 }
 
-// === impl Seated ===
+// === impl Acquired ===
 
-impl Seated {
-    fn now(seat: Seat) -> Self {
+impl Acquired {
+    fn now(permit: ConnectionPermit) -> Self {
         Self::New {
-            seat,
+            permit,
             waited: false,
         }
     }
@@ -202,8 +208,8 @@ impl Seated {
 // === impl Queued ===
 
 impl<'p> Queued<'p> {
-    fn stand(pool: &'p Pool, wish: Wish) -> Self {
-        let own = (wish == Wish::Any).then_some(&pool.gauge);
+    fn stand(pool: &'p Pool, wish: Acceptable) -> Self {
+        let own = (wish == Acceptable::Any).then_some(&pool.gauge);
         let most = pool.connections_max.get();
         let now_ms = pool.clock.now_ms();
         let waiter = pool.state.connections.0.stand(own, most, now_ms);
@@ -214,8 +220,8 @@ impl<'p> Queued<'p> {
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
         let unheard = self.pool.state.connections.0.leave(&self.waiter);
-        // A seat that was taken for it goes on.
-        drop(unheard.and_then(|word| self.pool.state.seat_of(word)));
+        // A permit that was taken for it goes on.
+        drop(unheard.and_then(|grant| self.pool.state.permit_of(grant)));
         if let Some(idle) = self.pool.take_kept(&self.waiter) {
             self.pool.keep(idle);
         }
