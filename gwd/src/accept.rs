@@ -27,9 +27,9 @@ use crate::telemetry::process::Shed;
 use crate::vital;
 use crate::worker::Worker;
 
-/// How long after its address was left a connection may begin one more exchange.
+/// Time after its address was left in which a connection may begin one more exchange: 2s.
 pub(crate) const LAST_EXCHANGE_MS: u64 = 2_000;
-/// How long accepting pauses when the process has no file descriptors left.
+/// Pause of accepting when the process has no file descriptors left: 100ms.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepting at one address, at one socket or several; dropped, it ends at once and leaves the socket as it is.
@@ -45,7 +45,7 @@ struct Way {
 
 /// The order to leave.
 struct Leave {
-    /// How long handshakes that have begun may take.
+    /// Maximum time for handshakes that have begun.
     handshakes: Duration,
     /// Dropped when the socket has stopped listening.
     done: mpsc::Sender<()>,
@@ -84,7 +84,7 @@ impl Accepting {
         }
     }
 
-    /// Whether the address has been left for good.
+    /// True if the address has been left for good.
     pub(crate) fn is_over(&self) -> bool {
         self.ways.iter().all(|way| way.task.is_finished())
     }

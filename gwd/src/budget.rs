@@ -1,11 +1,11 @@
-//! What the process may have at once (data-plane.md §10): connections, requests and memory. Whoever gets a share holds it as a value and gives it back by dropping it.
+//! Limits of the process on connections, requests and memory (data-plane.md §10). A share is a
+//! value that is released when it is dropped.
 //!
-//! Memory is reckoned, counted and measured. A connection that is served is reckoned at what its
-//! buffers were measured to need; a parked one needs none, and becomes active only when there is
-//! room, so that what its client sends waits in the kernel. What piles up beyond that, because one
-//! side is slower than the other, is counted while it does ([`crate::buffered`]). Beside that the
-//! process is measured ten times a second, by its control group where it has one. The larger of
-//! both counts.
+//! Memory is estimated, counted and measured. A served connection is estimated at the measured size
+//! of its buffers. A parked connection needs none, and becomes active only when there is room, so
+//! that its client's data waits in the kernel. Data that accumulates beyond that, because one side
+//! is slower than the other, is counted ([`crate::buffered`]). In addition the process is measured
+//! ten times a second, by its control group if it has one. The larger of both counts.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -99,11 +99,11 @@ pub(crate) struct Purse {
 #[derive(Debug)]
 pub(crate) struct Memory {
     max: u64,
-    /// What active connections are reckoned to hold.
+    /// Estimated memory of active connections, in bytes.
     reckoned: Arc<Budget>,
-    /// What waits in the process beyond that.
+    /// Bytes buffered in the process beyond the estimate.
     buffered: Arc<Budget>,
-    /// What the process holds when no connection is active.
+    /// Bytes that the process holds when no connection is active.
     base: AtomicU64,
     measured: AtomicU64,
     /// Connections that wait for some.
@@ -273,29 +273,31 @@ impl Memory {
         (!self.is_above(HIGH)).then_some(share)
     }
 
-    /// Somebody waits for some, until what is returned is dropped.
+    /// Registers a waiter for memory, until the returned value is dropped.
     pub(crate) fn waits(&self) -> Needy<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Needy(self)
     }
 
-    /// Whether idle connections should give back what they hold. While somebody waits for memory
-    /// that is so below [`HIGH`], too: more is never taken then.
+    /// True if idle connections should release their memory. While there are waiters, this begins
+    /// below [`HIGH`], at [`SCARCE`] percent: nothing is granted above [`HIGH`].
     pub(crate) fn is_scarce(&self) -> bool {
         self.is_high() || self.waiting.load(Ordering::Relaxed) > 0 && self.is_above(SCARCE)
     }
 
-    /// Whether reading has to stop for who is not served yet.
+    /// True if reading has to stop for requests that are not served yet: more than [`HIGH`]
+    /// percent.
     pub(crate) fn is_high(&self) -> bool {
         self.is_above(HIGH)
     }
 
-    /// Whether what waits in the process may grow no further.
+    /// True if the data buffered in the process may not grow: more than [`WAITING`] percent of the
+    /// memory, or memory is high.
     pub(crate) fn holds_up(&self) -> bool {
         self.max != u64::MAX && self.buffered.used() > self.max / 100 * WAITING || self.is_high()
     }
 
-    /// Whether what is new has to be turned away.
+    /// True if new requests and connections have to be rejected: more than [`FULL`] percent.
     pub(crate) fn is_full(&self) -> bool {
         self.is_above(FULL)
     }
@@ -329,7 +331,7 @@ impl Memory {
         held.max(self.measured.load(Ordering::Relaxed))
     }
 
-    /// What is reckoned and counted.
+    /// Bytes that are estimated or counted.
     fn held(&self) -> u64 {
         self.reckoned.used() + self.buffered.used()
     }
@@ -404,7 +406,7 @@ impl Drop for OfAddress {
     }
 }
 
-/// Who has an IPv6 address has all of its /64.
+/// Network of an address: for IPv6 its /64, for IPv4 the address itself.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

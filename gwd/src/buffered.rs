@@ -17,7 +17,7 @@ use crate::budget::Memory;
 /// Bytes that the process need not know of.
 const UNTOLD_MAX: u64 = 16 << 10;
 
-/// What one owner keeps.
+/// Bytes that one owner buffers, counted in the memory of the process.
 ///
 /// A little more stays with the owner until it is told, so that bytes which come and go within
 /// one turn touch no cache line of another worker's. Dropped, it keeps nothing.
@@ -90,7 +90,7 @@ impl Buffered {
         })
     }
 
-    /// Whether more may be kept.
+    /// True if more may be buffered.
     pub(crate) fn may_grow(&self) -> bool {
         !self.memory.holds_up()
     }
@@ -100,7 +100,7 @@ impl Buffered {
         self.bytes.get()
     }
 
-    /// Whether what would add to it has to wait.
+    /// True if additional data has to wait: there is buffered data, and memory may not grow.
     pub(crate) fn must_wait(&self) -> bool {
         self.bytes.get() > 0 && self.memory.holds_up()
     }

@@ -1,8 +1,8 @@
 //! Threads for what would hold up a worker: a poll does 100 µs of work at most, and whatever takes
 //! longer is done here (data-plane.md §4).
 //!
-//! They are begun with the first piece of work, so that a gateway that has none pays for none. The
-//! queue is bounded: who finds it full is told at once.
+//! The threads start with the first piece of work, so that a gateway without such work has none.
+//! The queue is bounded: a full queue rejects work at once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

@@ -152,7 +152,7 @@ impl Slot {
         self.limit_ms.set(NEVER);
     }
 
-    /// Whether it is later than the limit.
+    /// True if the limit has passed.
     pub(crate) fn limit_passed(&self, now_ms: u64) -> bool {
         self.limit_ms.get() <= now_ms
     }
@@ -167,12 +167,12 @@ impl Slot {
         }
     }
 
-    /// Whether the deadline has passed.
+    /// True if the deadline has passed.
     pub(crate) fn expired(&self) -> bool {
         self.state.at_ms.get() <= self.deadlines.passed_ms.get()
     }
 
-    /// Whom to wake.
+    /// Sets the waker to wake when the deadline passes.
     pub(crate) fn register(&self, waker: &Waker) {
         let mut known = self.state.waker.borrow_mut();
         if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {

@@ -14,7 +14,7 @@ use tokio::net::TcpSocket;
 /// Descriptors that neither clients nor upstreams get.
 pub(crate) const KEPT: u64 = 128;
 
-/// What the process may have; unknown before it has looked.
+/// Maximum file descriptors of the process; `u64::MAX` until [`raise`] has run.
 static LIMIT: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// Descriptors that the process may have once its limit is raised.
@@ -48,8 +48,7 @@ pub(crate) fn socket(address: SocketAddr) -> Option<TcpSocket> {
     socket.ok().filter(|socket| !is_of_reserve(socket))
 }
 
-/// Whether a connection that has just been made took a descriptor of the reserve: it is to be
-/// given back at once.
+/// True if a new connection took a descriptor of the reserve: it must be closed at once.
 pub(crate) fn is_of_reserve(connection: &impl AsRawFd) -> bool {
     let number = u64::try_from(connection.as_raw_fd()).unwrap_or(0);
     begins_reserve(number, LIMIT.load(Ordering::Relaxed))

@@ -11,7 +11,7 @@ pub(crate) const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 /// The bytes of a regular file, at most so many.
 ///
 /// # Errors
-/// What the operating system says; that it is no regular file, or larger.
+/// The operating system's error, or that the file is not regular or is too large.
 pub(crate) fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new()
         .read(true)

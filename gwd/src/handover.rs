@@ -35,19 +35,19 @@ use crate::program_log::{Level, event};
 
 /// The socket's name in the state folder.
 pub(crate) const SOCKET: &str = "handover.sock";
-/// What the new process says first, and when it accepts.
+/// First message of the new process, and its message that it accepts.
 const ASK: &[u8; 8] = b"gwd/1 on";
 const READY: &[u8; 8] = b"gwd/1 ok";
-/// How long the new process may take to verify, build and begin.
+/// Maximum time for the new process to verify, build and begin: 60s.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long one message may take.
+/// Maximum time for one message: 5s.
 const PROMPT: Duration = Duration::from_secs(5);
 /// Descriptors in one message; the kernel takes 253.
 const DESCRIPTORS_MAX: usize = 128;
 /// Bytes of one message.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
-/// What a message's descriptors are.
+/// Kind of a message's descriptors.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Message {
@@ -65,7 +65,7 @@ enum Message {
     End,
 }
 
-/// What is handed over.
+/// Resources that the old process hands over.
 #[derive(Debug)]
 pub(crate) struct Offer<'a> {
     /// By listener: its name, the address that was asked for, the real one, the sockets.
@@ -74,7 +74,7 @@ pub(crate) struct Offer<'a> {
     pub(crate) admin: Option<(String, BorrowedFd<'a>)>,
 }
 
-/// What was taken over.
+/// Resources that the new process took over.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) listeners: Vec<Inherited>,
@@ -115,7 +115,7 @@ pub(crate) fn serve(state: &Path, events: Sender<Event>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether it is a gwd of the same user, or of root, that asks.
+/// True if a gwd of the same user, or of root, requests the handover.
 fn asks(mut stream: &UnixStream) -> bool {
     let ours = rustix::process::geteuid();
     let peer = rustix::net::sockopt::socket_peercred(stream);

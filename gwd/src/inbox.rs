@@ -1,9 +1,8 @@
 //! Bytes that came over HTTP/2 and that nobody has read: they lie inside of h2, within the windows
 //! that the other side was given, and are counted from outside (data-plane.md §10).
 //!
-//! They are counted as DATA frames come, and taken off by the bodies as they are read. What comes
-//! for a stream that nobody reads any more h2 throws away and tells nobody: as soon as no body may
-//! have bytes here, nothing is kept.
+//! Bytes are counted as DATA frames arrive, and subtracted as bodies are read. h2 discards the data
+//! of abandoned streams without notice: once no body may have bytes here, the count is set to zero.
 
 use std::cell::Cell;
 use std::io;
@@ -20,7 +19,7 @@ use crate::buffered::Buffered;
 const FRAME_HEADER_BYTES: usize = 9;
 const DATA: u8 = 0x0;
 
-/// What came on one connection and was not read.
+/// Bytes received on one connection and not read.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     kept: Buffered,
@@ -80,12 +79,12 @@ impl Inbox {
         }
     }
 
-    /// Whether no more may come.
+    /// True if no more data may be received.
     pub(crate) fn must_wait(&self) -> bool {
         self.kept.must_wait()
     }
 
-    /// Whether as much may come as was read.
+    /// True if the peer may send as much again as was read.
     fn may_grow(&self) -> bool {
         self.kept.may_grow()
     }
@@ -122,7 +121,7 @@ impl Reading {
         }
     }
 
-    /// Whether the other side may be given back the window for what was read.
+    /// True if the window for the bytes read may be returned to the peer.
     pub(crate) fn may_grow(&self) -> bool {
         self.inbox.may_grow()
     }

@@ -12,7 +12,7 @@ use socket2::Socket;
 pub(crate) struct Inherited {
     /// The listener's name, where somebody said it.
     pub(crate) name: Option<String>,
-    /// What was asked for, where the system chose the port.
+    /// Address that was requested, if the system chose the port.
     pub(crate) wanted: Option<SocketAddr>,
     /// Where they really are.
     pub(crate) address: SocketAddr,
@@ -35,7 +35,7 @@ impl Inherited {
         })
     }
 
-    /// Whether they are what a listener wants.
+    /// True if the sockets match the name and address of a listener.
     pub(crate) fn suits(&self, name: &str, wanted: SocketAddr) -> bool {
         if wanted.port() == 0 {
             return self.name.as_deref() == Some(name)

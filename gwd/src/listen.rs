@@ -58,7 +58,7 @@ pub(crate) struct Bound {
 /// address and on all); then only who does not share is noticed.
 ///
 /// # Errors
-/// What the operating system says.
+/// The operating system's error.
 pub(crate) fn bind(
     id: u32,
     name: &str,
@@ -165,7 +165,7 @@ impl Bound {
 /// nothing any more is over after `half_open`.
 ///
 /// # Errors
-/// What the operating system says.
+/// The operating system's error.
 pub(crate) fn listen(socket: &impl AsFd, half_open: Duration) -> io::Result<()> {
     let socket = SockRef::from(socket);
     // What is accepted inherits both. Without them a connection whose other end is gone without a

@@ -1,4 +1,4 @@
-//! How much memory the process has and may have, as the system says.
+//! Memory use and memory limit of the process, as the system reports them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::budget::Memory;
 
-/// How often it is looked at.
+/// Interval of the measurements: 100ms.
 const TICK: Duration = Duration::from_millis(100);
 /// A control group that has no limit of its own says something near the largest number.
 const NO_LIMIT: u64 = 1 << 50;

@@ -1,14 +1,14 @@
-//! How long others may keep the gateway waiting: a client in the middle of a message, for more of
-//! a request's body or for room for more of a response, and anybody where nothing is said at all.
+//! Limits on the time that peers may keep the gateway waiting: clients in the middle of a message,
+//! for more of a request's body or for room for more of a response, and any silent peer.
 //!
-//! Of a client silence alone is no measure: a byte a minute is not silent, and holds a connection, an exchange
-//! and an upstream for as long as somebody likes. So waiting is paid for. A client has some time,
-//! each byte that moves earns a little more, up to what it began with, and only the time counts
-//! in which the gateway waits for the client and not for anybody else.
+//! Silence alone is no measure for clients: a byte a minute is not silent, and would hold a
+//! connection, an exchange and an upstream indefinitely. Therefore a client has a time budget. Each
+//! byte that moves adds to it, up to the initial value, and only the time in which the gateway
+//! waits for the client is subtracted.
 
 use bundle::ir::ListenerLimits;
 
-/// What clients are allowed, and upstreams whose answer has begun.
+/// Time limits for clients, and for upstreams whose response has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// Milliseconds that a client may keep the gateway waiting at most.

@@ -16,12 +16,13 @@ use serde_json::{Map, Value, json};
 
 use crate::escapes::escape_hidden;
 
-/// How long the first line waits that finds no room. Those behind it do not, until one finds room.
+/// Maximum wait of the first line that finds no room: 20ms, in nanoseconds. Later lines do not wait
+/// until one finds room.
 const PATIENCE_NS: i64 = 20_000_000;
-/// What a pipe that has room takes at once (`PIPE_BUF`).
+/// Bytes that a pipe with room accepts at once (`PIPE_BUF`).
 const PIECE_BYTES: usize = 4_096;
 
-/// How the log's reader is doing.
+/// State of the log's output.
 static OUTLET: Mutex<Outlet> = Mutex::new(Outlet {
     untold: 0,
     torn: false,
@@ -40,7 +41,7 @@ pub(crate) fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// How bad it is.
+/// Severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Level {
@@ -100,11 +101,11 @@ pub(crate) struct Audit<'a> {
     /// Whoever signed the record, asked over the admin interface, sent the signal, or
     /// [`BY_ITSELF`].
     pub(crate) who: &'a str,
-    /// What was before: a bundle's id, a level, a list's serial, the digest of a file.
+    /// Previous value: a bundle's id, a level, a list's serial, the digest of a file.
     pub(crate) from: Option<String>,
-    /// What is now, or was wished for.
+    /// New value, or the requested one.
     pub(crate) to: Option<String>,
-    /// What who wanted it said.
+    /// Reason that the requester stated.
     pub(crate) why: Option<&'a str>,
     /// [`OK`], or the reason of the refusal.
     pub(crate) result: &'a str,
@@ -112,7 +113,7 @@ pub(crate) struct Audit<'a> {
 
 /// The result of a change that was made.
 pub(crate) const OK: &str = "ok";
-/// Who changes what nobody asked for, as when a hold cannot be kept.
+/// Value of [`Audit::who`] for a change that gwd makes by itself, as when a hold cannot be kept.
 pub(crate) const BY_ITSELF: &str = "gwd";
 
 impl Audit<'_> {
@@ -184,7 +185,7 @@ impl Outlet {
     }
 }
 
-/// Whether standard error takes a piece without making anybody wait.
+/// True if standard error accepts a piece within `patience_ns`.
 fn has_room(patience_ns: i64) -> bool {
     let stderr = io::stderr();
     let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];

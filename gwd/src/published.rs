@@ -1,4 +1,4 @@
-//! What all threads share: the running snapshot and how it is exchanged.
+//! State that all threads share: the running snapshot and its replacement.
 //!
 //! The control thread publishes a [`Current`] and bumps the epoch; every worker compares the
 //! epoch at the start of each exchange and acknowledges, so that no request accepted after the
@@ -41,9 +41,9 @@ pub(crate) struct Loaded {
     pub(crate) upstream_uids: Box<[u32]>,
     /// The TLS of each listener by its index; none in the clear.
     pub(crate) doors: Box<[Option<Arc<Door>>]>,
-    /// How TLS is spoken, by upstream index; none where it is not.
+    /// TLS connectors by upstream index; none without TLS.
     pub(crate) connectors: Box<[Option<Arc<Connector>>]>,
-    /// What all workers know of each upstream, its hosts among it.
+    /// State of each upstream that all workers share, its hosts included.
     pub(crate) commons: Box<[Arc<Common>]>,
     /// Query parameters whose values no log shows, beside the usual ones.
     pub(crate) secret_parameters: Box<[Box<str>]>,
@@ -52,7 +52,7 @@ pub(crate) struct Loaded {
     pub(crate) _live: Live,
 }
 
-/// What runs now.
+/// The running version.
 #[derive(Debug)]
 pub(crate) struct Current {
     pub(crate) epoch: u64,
@@ -68,16 +68,16 @@ pub(crate) struct Current {
 #[derive(Debug)]
 pub(crate) struct Live(Arc<AtomicI64>);
 
-/// What all threads share.
+/// State that all threads share.
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// This process's name in logs and status.
     pub(crate) node: Box<str>,
     /// Where this process runs; targets there come first.
     pub(crate) zone: Option<Box<str>>,
-    /// How long a tunnel may go on after it was told to end.
+    /// Maximum time that a tunnel may continue after the notice to end, in milliseconds.
     pub(crate) websocket_drain_ms: u64,
-    /// How long others may keep it waiting.
+    /// Limits on the time that peers may keep the gateway waiting.
     pub(crate) patience: Patience,
     pub(crate) limits: Limits,
     pub(crate) budgets: Budgets,
@@ -137,7 +137,7 @@ impl Shared {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// What runs now; none before the first bundle.
+    /// The running version; none before the first bundle.
     pub(crate) fn current(&self) -> Option<Arc<Current>> {
         self.current.load_full()
     }
@@ -166,7 +166,7 @@ impl Shared {
         self.beats[worker].store(now_ms, Ordering::Relaxed);
     }
 
-    /// Whether every worker has moved in the last seconds.
+    /// True if every worker has made progress within [`STALLED_MS`].
     pub(crate) fn lives(&self) -> bool {
         all_move(&self.beats, self.clock.now_ms())
     }
@@ -192,7 +192,7 @@ impl Shared {
     }
 }
 
-/// Whether none of these has stood still for too long.
+/// True if none of these beats is older than [`STALLED_MS`].
 fn all_move(beats: &[AtomicU64], now_ms: u64) -> bool {
     let mut beats = beats.iter();
     beats.all(|beat| now_ms < beat.load(Ordering::Relaxed) + STALLED_MS)

@@ -20,15 +20,15 @@ pub struct Settings {
     pub workers: usize,
     /// Where the access log goes.
     pub access_log: AccessLog,
-    /// What the process may have at once.
+    /// Limits of the process on connections, requests and memory.
     pub bounds: Bounds,
-    /// How long others may keep it waiting.
+    /// Limits on the time that peers may keep the gateway waiting.
     pub patience: Patience,
-    /// How long a WebSocket may go on after it was told that the process stops.
+    /// Maximum time that a WebSocket may continue after the notice that the process stops.
     pub websocket_drain: Duration,
     /// Other addresses than the bundle's, by listener name.
     pub listen: BTreeMap<String, SocketAddr>,
-    /// How hosts are found.
+    /// Settings of host discovery.
     pub discovery: discovery::Settings,
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::listen::ListenSocket;
 
-/// What an open stream of HTTP/2 weighs; a connection weighs 1.
+/// Weight of an open HTTP/2 stream; a connection weighs 1.
 pub(crate) const STREAM_WEIGHT: u64 = 8;
 /// So much more than the least loaded a worker has at least before it hands on.
 const MARGIN_MIN: u64 = 8;
@@ -61,7 +61,7 @@ impl Loads {
         (0..self.0.len()).map(|worker| self.of(worker)).collect()
     }
 
-    /// Who takes a connection that `worker` accepted.
+    /// Worker that takes a connection that `worker` accepted.
     pub(crate) fn place(&self, worker: usize) -> usize {
         let mine = self.of(worker);
         let least = (0..self.0.len()).min_by_key(|other| self.of(*other));

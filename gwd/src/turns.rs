@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How long a handshake may take where others wait for its turn.
+/// Maximum time for a handshake while others wait for a turn: 1s.
 pub(crate) const PRESSED_MS: u64 = 1_000;
 
 /// The turns of the process.
@@ -17,7 +17,7 @@ pub(crate) struct Turns {
     waiting: AtomicUsize,
 }
 
-/// Somebody who waits.
+/// A waiter for a turn, counted until it is dropped.
 struct Waiting<'t>(&'t AtomicUsize);
 
 impl Turns {
@@ -39,7 +39,7 @@ impl Turns {
         self.free.acquire().await.ok() // closed is it never
     }
 
-    /// Whether somebody waits for one.
+    /// True if there is a waiter for a turn.
     pub(crate) fn are_awaited(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }

@@ -1,8 +1,9 @@
-//! What a worker cannot be without: its thread, and those of its tasks that serve all connections.
+//! Vital parts of a worker: its thread, and those of its tasks that serve all connections.
 //!
-//! A bug in one exchange or connection is that one's end. One in here would leave a process that
-//! seems to run and that nobody accepts for, or nobody watches the deadlines of: tokio catches the
-//! panic of a task and goes on. So the process ends with 70, and who supervises it starts it anew.
+//! A panic in one exchange or connection ends only that exchange or connection. A panic in a vital
+//! task would leave a process that seems to run but does not accept connections or enforce
+//! deadlines: tokio catches the panic of a task and continues. Therefore the process ends with exit
+//! code 70, and its supervisor restarts it.
 
 use std::future::Future;
 

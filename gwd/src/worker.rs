@@ -31,7 +31,7 @@ use crate::upstream::{Service, pool::Pools};
 use crate::vital;
 use crate::waiting::Waiting;
 
-/// What the control thread asks of a worker.
+/// Command of the control thread to a worker.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Look at the epoch.
@@ -58,14 +58,14 @@ pub(crate) const COMMANDS_MAX: usize = 1_024;
 const PARKED_MIN: usize = 256;
 const PARKED_TICK: Duration = Duration::from_millis(250);
 
-/// How long the last version of an address that was left is kept: handshakes are still accepted
-/// for a part of it, and what is accepted may begin an exchange.
+/// Time for which the last version of an address that was left is kept: handshakes are still
+/// accepted for a part of it, and accepted connections may begin an exchange. Value: 3s.
 const LEFT_MS: u64 = LAST_EXCHANGE_MS + 1_000;
 
-/// How often the loop's turns are measured.
+/// Interval at which the duration of an event loop turn is measured: 100ms.
 const LAG_TICK: Duration = Duration::from_millis(100);
 
-/// How often, and how many of those who wait for memory look again.
+/// Interval at which waiters for memory are retried (10ms), and their number per interval (32).
 const ROOM_TICK: Duration = Duration::from_millis(10);
 const ROOM_EACH: usize = 32;
 
@@ -81,7 +81,7 @@ pub(crate) struct Worker {
     pub(crate) requests: Purse,
     pub(crate) waiting: Waiting,
     pub(crate) pools: Pools,
-    /// Somebody waits for a connection, and one is idle here.
+    /// Notified when a request waits for a connection while one is idle here.
     pub(crate) wanted: Arc<Notify>,
     pub(crate) spare_maps: SpareMaps,
     /// Requests that are being copied to mirrors.
@@ -113,14 +113,14 @@ pub(crate) struct View {
     services: Box<[RefCell<Option<Rc<Service>>>]>,
 }
 
-/// What a worker is made of.
+/// Parts from which a worker is built.
 pub(crate) struct Parts {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) commands: mpsc::Receiver<Command>,
     /// Ways to all workers.
     pub(crate) peers: Peers,
-    /// What other workers accepted.
+    /// Connections that other workers accepted.
     pub(crate) handed: mpsc::Receiver<Handed>,
     pub(crate) shard: Shard,
     pub(crate) log: access_log::Writer,
@@ -304,7 +304,7 @@ impl Worker {
         self.wall_ms.get() + now_ns / 1_000_000
     }
 
-    /// What responses of now say in `Date`.
+    /// Value of `Date` in current responses.
     pub(crate) fn date(&self) -> [u8; clock::HTTP_DATE_BYTES] {
         self.date.get()
     }
