@@ -120,7 +120,7 @@ impl Batch {
 }
 
 impl Writer {
-    /// Whether lines are wanted at all.
+    /// True if the access log is enabled.
     pub(crate) fn wanted(&self) -> bool {
         self.queue.is_some()
     }

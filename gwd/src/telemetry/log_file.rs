@@ -14,7 +14,7 @@ const MODE: u32 = 0o640;
 pub struct Rotation {
     /// Bytes that the file may have.
     pub max_bytes: u64,
-    /// How many files are kept beside it: `NAME.1` is the newest.
+    /// Number of old files that are kept beside it: `NAME.1` is the newest.
     pub keep: u32,
 }
 
@@ -74,7 +74,7 @@ impl LogFile {
         count(left)
     }
 
-    /// Whether the path still names the file: who rotates it may have moved or removed it.
+    /// True if the path still names the file: log rotation may have moved or removed it.
     fn is_at_its_path(&self) -> bool {
         let named = identity(std::fs::metadata(&self.path));
         named.is_some() && named == identity(self.file.metadata())
@@ -108,7 +108,7 @@ impl LogFile {
     }
 }
 
-/// What tells a file from every other.
+/// Identity of a file: device and inode.
 fn identity(data: io::Result<Metadata>) -> Option<(u64, u64)> {
     data.ok().map(|data| (data.dev(), data.ino()))
 }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-/// How long series outlive their name, in milliseconds.
+/// Time for which series outlive their name, in milliseconds: 10 minutes.
 const GRACE_MS: u64 = 600_000;
 
 /// The number of requests that no route owns.

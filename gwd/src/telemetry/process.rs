@@ -12,7 +12,7 @@ pub(crate) struct Counters {
     pub(crate) lookalikes: AtomicU64,
 }
 
-/// What the process had too little of.
+/// Resource that was exhausted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shed {
     /// Of a listener or of the process.
@@ -84,7 +84,7 @@ pub(crate) struct Usage {
     pub(crate) max_fds: f64,
 }
 
-/// What `/proc` says; zeros where there is none.
+/// Resource usage of the process; zeros where there is no `/proc`.
 pub(crate) fn usage() -> Usage {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // Fields 14 and 15 (utime, stime in ticks) and 24 (rss in pages), counted behind the name,

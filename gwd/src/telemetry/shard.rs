@@ -67,14 +67,14 @@ pub(crate) struct Histogram {
     sum_ns: AtomicU64,
 }
 
-/// What a histogram has counted.
+/// Counts of a histogram.
 #[derive(Debug)]
 pub(crate) struct Counted {
     pub(crate) buckets: [u64; BOUNDS_NS.len() + 1],
     pub(crate) sum_ns: u64,
 }
 
-/// What names a series of requests.
+/// Labels of a series of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RequestKey {
     pub(crate) route: u32,
@@ -89,9 +89,9 @@ pub(crate) struct RequestKey {
     pub(crate) error: Label,
 }
 
-/// What is counted for it: bytes, and two histograms, cell by cell, so that a request that takes
-/// less than 1 ms writes to one line and not to four. With ten thousand routes, each is one that no
-/// cache has.
+/// Counters of a request series: bytes, and two histograms, bucket by bucket, so that a request
+/// that takes less than 1 ms writes to one cache line and not to four. With ten thousand routes,
+/// these lines are in no cache.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub(crate) struct RequestSeries {
@@ -123,7 +123,7 @@ pub(crate) struct ByteCounts {
     response: AtomicU64,
 }
 
-/// What names a series of calls to an upstream.
+/// Labels of a series of calls to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CallKey {
     pub(crate) upstream: u32,
@@ -133,7 +133,7 @@ pub(crate) struct CallKey {
     pub(crate) error: Label,
 }
 
-/// What names a series of refusals.
+/// Labels of a series of refusals.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RejectionKey {
     pub(crate) route: u32,
@@ -314,7 +314,7 @@ impl Shard {
         add(count, 1);
     }
 
-    /// How long the turns of a worker's loop take.
+    /// Histogram of the durations of a worker's event loop turns.
     pub(crate) fn lag(&self, worker: usize) -> Arc<Histogram> {
         let lag = Arc::<Histogram>::default();
         self.announce(Announced::Lag(worker, Arc::clone(&lag)));
@@ -365,7 +365,7 @@ impl Histogram {
         add(&self.sum_ns, ns);
     }
 
-    /// What it has counted so far.
+    /// Counts so far.
     pub(crate) fn counted(&self) -> Counted {
         Counted {
             buckets: self.buckets.each_ref().map(value),
@@ -398,7 +398,7 @@ impl RequestSeries {
         }
     }
 
-    /// How long requests took.
+    /// Histogram of the requests' durations.
     pub(crate) fn durations(&self) -> Counted {
         Counted {
             buckets: self.buckets.each_ref().map(|both| value(&both.duration)),
@@ -406,7 +406,7 @@ impl RequestSeries {
         }
     }
 
-    /// How long the gateway itself took for them.
+    /// Histogram of the gateway's own part of the requests' durations.
     pub(crate) fn overheads(&self) -> Counted {
         Counted {
             buckets: self.buckets.each_ref().map(|both| value(&both.overhead)),
