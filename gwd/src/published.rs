@@ -21,7 +21,7 @@ use crate::compute::Compute;
 use crate::pace::Patience;
 use crate::settings::Settings;
 use crate::spread::Loads;
-use crate::tls::Door;
+use crate::tls::TlsListener;
 use crate::tls::connector::Connector;
 use crate::upstream::hosts::Common;
 
@@ -40,7 +40,7 @@ pub(crate) struct Loaded {
     /// Metric ids by upstream index.
     pub(crate) upstream_uids: Box<[u32]>,
     /// The TLS of each listener by its index; none in the clear.
-    pub(crate) doors: Box<[Option<Arc<Door>>]>,
+    pub(crate) tls_listeners: Box<[Option<Arc<TlsListener>>]>,
     /// TLS connectors by upstream index; none without TLS.
     pub(crate) connectors: Box<[Option<Arc<Connector>>]>,
     /// State of each upstream that all workers share, its hosts included.

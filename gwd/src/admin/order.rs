@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::control::{Switch, Target, Wish};
+use crate::control::{RequestedSwitch, Switch, Target};
 
 /// Hex digits that name a bundle at least.
 const PREFIX_MIN: usize = 4;
@@ -62,14 +62,14 @@ pub(super) fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Stri
 ///
 /// # Errors
 /// As [`read`]; a bundle that is not named as one.
-pub(super) fn wish(what: Switch, body: &[u8]) -> Result<Wish, String> {
+pub(super) fn requested(what: Switch, body: &[u8]) -> Result<RequestedSwitch, String> {
     let order: SwitchOrder = read(body)?;
     let bundle = order.bundle.unwrap_or_default();
     let to = match what {
         Switch::Activate => bundle_target(&bundle)?,
         Switch::Rollback => rollback_target(&bundle)?,
     };
-    Ok(Wish {
+    Ok(RequestedSwitch {
         what,
         to,
         sticky: order.sticky.unwrap_or(false),
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_refused_with_what_is() {
-        let why = |body: &str| wish(Switch::Rollback, body.as_bytes()).unwrap_err();
+        let why = |body: &str| requested(Switch::Rollback, body.as_bytes()).unwrap_err();
         for body in ["{\"to\": -1}", "{\"stick\": true}"] {
             let why = why(body);
             assert!(why.contains("unknown field"), "{why}");
@@ -136,7 +136,10 @@ mod tests {
             "{\"sticky\": 1}",
             "{\"reason\": 1}",
         ] {
-            assert!(wish(Switch::Rollback, body.as_bytes()).is_err(), "{body}");
+            assert!(
+                requested(Switch::Rollback, body.as_bytes()).is_err(),
+                "{body}"
+            );
         }
         for body in [
             "",
@@ -144,10 +147,10 @@ mod tests {
             "{}",
             "{\"bundle\": null, \"sticky\": null, \"reason\": null}",
         ] {
-            let wish = wish(Switch::Rollback, body.as_bytes()).unwrap();
-            assert_eq!((wish.to, wish.sticky), (Target::Back(1), false), "{body}");
+            let order = requested(Switch::Rollback, body.as_bytes()).unwrap();
+            assert_eq!((order.to, order.sticky), (Target::Back(1), false), "{body}");
         }
-        assert!(wish(Switch::Activate, b"").is_err());
+        assert!(requested(Switch::Activate, b"").is_err());
         assert!(
             read::<Nothing>(b"{\"now\": 1}")
                 .unwrap_err()

@@ -347,8 +347,11 @@ impl Admin {
             _ => None,
         };
         if let Some(what) = switch {
-            return match order::wish(what, body) {
-                Ok(wish) => self.ask(|answer| Event::Switch { wish, who, answer }).await,
+            return match order::requested(what, body) {
+                Ok(order) => {
+                    self.ask(|answer| Event::Switch { order, who, answer })
+                        .await
+                }
                 Err(why) => bad_request(&why),
             };
         }

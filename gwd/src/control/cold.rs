@@ -24,7 +24,9 @@ use super::refusals::Refusals;
 use super::secrets;
 use super::state::{Ran, State};
 use super::watch::{Hint, Watcher};
-use super::{Control, Event, Plan, Status, TRUST_BYTES_MAX, Told, TrustSource, advice, now};
+use super::{
+    Control, Event, LoggedTroubles, Plan, Status, TRUST_BYTES_MAX, TrustSource, advice, now,
+};
 use crate::files::read_file;
 use crate::node::Node;
 use crate::program_log::{Level, event};
@@ -144,7 +146,7 @@ impl Control {
             dropped: BTreeSet::new(),
             refusals: Refusals::default(),
             last_error: None,
-            told: Told::default(),
+            logged: LoggedTroubles::default(),
             passed: Passed::default(),
             described: Described::default(),
             alarms: Vec::new(),

@@ -27,7 +27,7 @@ impl Control {
                 self.alarm("channel-forked", false);
                 self.alarm("channel-replayed", false);
                 let shown = self.last_error.as_ref();
-                if self.told.store.take().is_some() && shown.is_some_and(|e| e.bundle.is_none()) {
+                if self.logged.store.take().is_some() && shown.is_some_and(|e| e.bundle.is_none()) {
                     self.last_error = None;
                     event(
                         Level::Info,
@@ -53,7 +53,7 @@ impl Control {
             let replayed = matches!(refused, Refused::Replayed { .. });
             self.alarm("channel-replayed", replayed);
         }
-        if self.told.store.as_ref() == Some(&refused) {
+        if self.logged.store.as_ref() == Some(&refused) {
             return;
         }
         event(
@@ -68,7 +68,7 @@ impl Control {
         );
         self.count_activation("failed", &refused.reason());
         self.note_error(None, &refused);
-        self.told.store = Some(refused);
+        self.logged.store = Some(refused);
     }
 
     /// Reads the store's revocations and head, and acts upon them.

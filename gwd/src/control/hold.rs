@@ -71,10 +71,10 @@ impl Control {
 
     pub(super) fn tell_held(&mut self, accepted: &Accepted) {
         let serial = accepted.pointer().serial;
-        if self.told.held == Some(serial) {
+        if self.logged.held == Some(serial) {
             return;
         }
-        self.told.held = Some(serial);
+        self.logged.held = Some(serial);
         event(
             Level::Warn,
             "the channel's head does not run: this node is held; `gwd resume` ends that",

@@ -23,7 +23,7 @@ impl Control {
             return self.alarm("trust-unreadable", true);
         };
         if bytes == self.trust_bytes {
-            self.told.trust = None;
+            self.logged.trust = None;
             self.alarm("trust-unreadable", false);
             if self.judge_due {
                 self.judge_anew();
@@ -41,20 +41,20 @@ impl Control {
             result: OK,
         };
         match Trust::parse(&bytes) {
-            Err(refused) if self.told.trust != Some(fresh) => {
+            Err(refused) if self.logged.trust != Some(fresh) => {
                 let result = &*refused.reason();
                 Audit { result, ..audit }.tell(
                     "the changed trust file cannot be used; the one before stays in force",
                     json!({"error": refused.to_string()}),
                 );
-                self.told.trust = Some(fresh);
+                self.logged.trust = Some(fresh);
                 self.alarm("trust-unreadable", true);
             }
             Err(_) => self.alarm("trust-unreadable", true),
             Ok(trust) => {
                 audit.tell("the trust file was read again", json!({}));
-                self.told.trust = None;
-                self.told.store = None;
+                self.logged.trust = None;
+                self.logged.store = None;
                 self.alarm("trust-unreadable", false);
                 let floors = trust.floors(&self.plan.channel);
                 self.replay_protected |= floors.min_serial > 0;

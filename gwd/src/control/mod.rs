@@ -101,7 +101,7 @@ pub(crate) enum Event {
     Notified(Answer),
     /// Run a bundle that is here.
     Switch {
-        wish: Wish,
+        order: RequestedSwitch,
         who: String,
         answer: Answer,
     },
@@ -115,7 +115,7 @@ pub(crate) enum Event {
 
 /// Request of an operator to run a bundle on this node.
 #[derive(Clone, Debug)]
-pub(crate) struct Wish {
+pub(crate) struct RequestedSwitch {
     pub(crate) what: Switch,
     pub(crate) to: Target,
     /// Hold until `gwd resume`.
@@ -220,7 +220,7 @@ pub(crate) struct Control {
     refusals: Refusals,
     last_error: Option<status::LastError>,
     /// Conditions already logged, so that each is logged once.
-    told: Told,
+    logged: LoggedTroubles,
     alarms: Vec<&'static str>,
     looked_at_ms: u64,
     looks: looks::Looks,
@@ -251,7 +251,7 @@ struct CrowdedLimits {
 
 /// Conditions already logged, which are not logged again at each poll.
 #[derive(Debug, Default)]
-struct Told {
+struct LoggedTroubles {
     /// Error of the last failed read of the store.
     store: Option<Refused>,
     /// Reason why the newest revocation list is not accepted.
@@ -291,8 +291,8 @@ impl Control {
                         json!({}),
                     );
                 }
-                Ok(Event::Switch { wish, who, answer }) => {
-                    let result = self.break_glass(&wish, &who);
+                Ok(Event::Switch { order, who, answer }) => {
+                    let result = self.break_glass(&order, &who);
                     let _gone = answer.send(result);
                 }
                 Ok(Event::Resume { who, answer }) => {

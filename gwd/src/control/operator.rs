@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::state::Hold;
 use super::way::Step;
-use super::{Control, KEPT_MAX, Resident, Switch, Target, Trouble, Wish, advice, now};
+use super::{Control, KEPT_MAX, RequestedSwitch, Resident, Switch, Target, Trouble, advice, now};
 use crate::program_log::{Audit, OK};
 
 /// An operator's switch.
@@ -29,21 +29,21 @@ impl Control {
     /// Tells the status, and how long the switch took.
     pub(super) fn break_glass(
         &mut self,
-        wish: &Wish,
+        order: &RequestedSwitch,
         who: &str,
     ) -> Result<serde_json::Value, Trouble> {
         let was = self.running.map(|running| running.bundle.to_string());
-        let target = self.target(&wish.to);
-        let result = target.clone().and_then(|to| self.switch(to, wish.sticky));
+        let target = self.target(&order.to);
+        let result = target.clone().and_then(|to| self.switch(to, order.sticky));
         let audit = Audit {
-            what: match wish.what {
+            what: match order.what {
                 Switch::Activate => "operator-activate",
                 Switch::Rollback => "operator-rollback",
             },
             who,
             from: was,
-            to: Some(target.map_or_else(|_| wish.to.to_string(), |id| id.to_string())),
-            why: wish.why.as_deref(),
+            to: Some(target.map_or_else(|_| order.to.to_string(), |id| id.to_string())),
+            why: order.why.as_deref(),
             result: OK,
         };
         let Switched { durable, took_ns } = match result {
@@ -52,7 +52,7 @@ impl Control {
                 let result = &*trouble.code;
                 Audit { result, ..audit }.tell(
                     "an operator's switch is refused",
-                    json!({"sticky": wish.sticky, "error": trouble.message}),
+                    json!({"sticky": order.sticky, "error": trouble.message}),
                 );
                 return Err(trouble);
             }
@@ -60,7 +60,7 @@ impl Control {
         let switch_us = took_ns / 1_000;
         audit.tell(
             "an operator switched bundles",
-            json!({"sticky": wish.sticky, "durable": durable, "switch_us": switch_us}),
+            json!({"sticky": order.sticky, "durable": durable, "switch_us": switch_us}),
         );
         self.update_status();
         let mut status = self.status_json();
@@ -108,7 +108,7 @@ impl Control {
         self.runs(resident);
         let durable = self.persist_ran();
         self.clean_up_due = true;
-        self.told.held = None;
+        self.logged.held = None;
         self.node.registry.bundles().rollbacks += 1;
         Ok(Switched { durable, took_ns })
     }
@@ -222,7 +222,7 @@ impl Control {
     /// Ends the hold; the channel's head runs again.
     pub(super) fn resume(&mut self, who: &str) {
         let held = self.ran.hold.take();
-        self.told.held = None;
+        self.logged.held = None;
         self.persist_ran();
         if let Some(head) = &self.head {
             let id = head.bundle();

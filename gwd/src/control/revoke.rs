@@ -18,7 +18,7 @@ impl Control {
     pub(super) fn follow_revocations(&mut self, store: &Folder) {
         match follow::revocations(store, &self.context(), &self.memory) {
             Ok(list) => {
-                self.told.list = None;
+                self.logged.list = None;
                 self.alarm("revocations-refused", false);
                 self.take_revocations(store, &list);
             }
@@ -26,14 +26,14 @@ impl Control {
                 if !matches!(refused, Refused::StoreUnreachable { .. }) {
                     self.alarm("revocations-refused", true);
                 }
-                if self.told.list.as_ref() != Some(&refused) {
+                if self.logged.list.as_ref() != Some(&refused) {
                     event(
                         Level::Warn,
                         "the store's newest revocation list is not taken; the known one stays in force",
                         json!({"reason": refused.reason(), "error": refused.to_string()}),
                     );
                 }
-                self.told.list = Some(refused);
+                self.logged.list = Some(refused);
             }
         }
     }

@@ -218,12 +218,12 @@ impl Node {
             self.shared.limits.anonymous.warm();
         }
         let listeners = assembly.shared.listeners.iter();
-        let doors = listeners.map(|listener| {
+        let tls_listeners = listeners.map(|listener| {
             let tls = listener.tls();
-            tls.map(|tls| self.tls.door(tls, listener.http2, secrets))
+            tls.map(|tls| self.tls.tls_listener(tls, listener.http2, secrets))
                 .transpose()
         });
-        let doors = doors.collect::<Result<_, _>>().map_err(unusable)?;
+        let tls_listeners = tls_listeners.collect::<Result<_, _>>().map_err(unusable)?;
         let connectors = snapshot.upstreams().iter().map(|upstream| {
             let tls = upstream.tls.as_ref();
             tls.map(|tls| self.tls.connector(tls, secrets)).transpose()
@@ -256,7 +256,7 @@ impl Node {
             .collect();
         Ok(Version(Arc::new(Loaded {
             bundle,
-            doors,
+            tls_listeners,
             upstream_uids: upstreams
                 .iter()
                 .map(|upstream| names.number(&upstream.name))
@@ -428,8 +428,13 @@ impl Node {
         self.tls.refresh();
         let current = self.shared.current();
         let mut expiries = BTreeMap::new();
-        let doors = current.iter().flat_map(|current| &current.loaded.doors);
-        for (name, not_after_s) in doors.flatten().flat_map(|door| door.expiries()) {
+        let tls_listeners = current
+            .iter()
+            .flat_map(|current| &current.loaded.tls_listeners);
+        for (name, not_after_s) in tls_listeners
+            .flatten()
+            .flat_map(|tls_listener| tls_listener.expiries())
+        {
             // Listeners may have certificates of one name: the first end counts.
             let end = expiries.entry(name.to_owned()).or_insert(not_after_s);
             *end = not_after_s.min(*end);

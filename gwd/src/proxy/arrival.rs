@@ -18,7 +18,7 @@ use crate::proxy::io::{ClientIo, Transport};
 use crate::proxy::{proxy_header, respond};
 use crate::spread::{Handed, Weight};
 use crate::telemetry::process::Shed;
-use crate::tls::Door;
+use crate::tls::TlsListener;
 use crate::worker::{Counted, Worker};
 
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -121,7 +121,7 @@ struct Arrived {
 struct Taken {
     limits: ListenerLimits,
     /// Its TLS; none in the clear.
-    door: Option<Arc<Door>>,
+    tls_listener: Option<Arc<TlsListener>>,
     /// True if HTTP/2 is enabled; without TLS it is negotiated by prior knowledge.
     http2: bool,
     /// The header that comes first.
@@ -132,10 +132,10 @@ fn taken(worker: &Worker, socket: &ListenSocket) -> Option<Taken> {
     let newest = worker.view()?;
     let (view, listener) = worker.view_at(&newest, socket)?;
     let loaded = &view.current().loaded;
-    let door = loaded.doors[listener].clone();
+    let tls_listener = loaded.tls_listeners[listener].clone();
     let listener = &loaded.snapshot.listeners()[listener];
     Some(Taken {
-        door,
+        tls_listener,
         limits: listener.limits.clone(),
         http2: listener.http2,
         header: listener.proxy_protocol.clone(),
@@ -171,7 +171,7 @@ impl Taken {
     /// Turns a connection away: with an answer where that needs no handshake.
     fn shed(&self, worker: &Worker, stream: &TcpStream, lacking: Shed) {
         worker.counters().shed(lacking);
-        if self.door.is_none() {
+        if self.tls_listener.is_none() {
             let _nobody_listens = stream.try_write(respond::OVERLOADED);
         }
     }
@@ -231,8 +231,8 @@ impl Arrived {
             },
             worker,
         });
-        match taken.door {
-            Some(door) => tokio::task::spawn_local(serve_tls(conn, stream, door)),
+        match taken.tls_listener {
+            Some(tls_listener) => tokio::task::spawn_local(serve_tls(conn, stream, tls_listener)),
             None => {
                 let io = ClientIo::new(Transport::Tcp(stream));
                 tokio::task::spawn_local(serve(conn, io, taken.http2))

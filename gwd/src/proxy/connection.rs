@@ -32,7 +32,7 @@ use crate::proxy::stream::Stream;
 use crate::proxy::{http1, http2, respond};
 use crate::spread::Weight;
 use crate::telemetry::process::Shed;
-use crate::tls::Door;
+use crate::tls::TlsListener;
 use crate::tls::accept::{self as tls, Signing, TlsFacts};
 use crate::tls::peer_certificate::Fields;
 use crate::turns::PRESSED_MS;
@@ -120,8 +120,8 @@ pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Sha
 }
 
 /// A connection over TLS: the handshake says what is spoken.
-pub(super) async fn serve_tls(conn: Rc<Conn>, stream: TcpStream, door: Arc<Door>) {
-    let Some(stream) = Box::pin(handshake(&conn, stream, &door)).await else {
+pub(super) async fn serve_tls(conn: Rc<Conn>, stream: TcpStream, tls_listener: Arc<TlsListener>) {
+    let Some(stream) = Box::pin(handshake(&conn, stream, &tls_listener)).await else {
         return;
     };
     let http2 = conn.tls.get().is_some_and(|facts| facts.http2);
@@ -136,7 +136,7 @@ pub(super) async fn serve_tls(conn: Rc<Conn>, stream: TcpStream, door: Arc<Door>
 async fn handshake(
     conn: &Rc<Conn>,
     stream: TcpStream,
-    door: &Door,
+    tls_listener: &TlsListener,
 ) -> Option<TlsStream<TcpStream>> {
     let worker = &conn.worker;
     let now_ms = || worker.shared.clock.now_ms();
@@ -156,7 +156,7 @@ async fn handshake(
     let signing = Cell::new(Signing::Not);
     let shaken = {
         let compute = &worker.shared.compute;
-        let mut shaken = pin!(tls::accept(stream, door, compute, &signing));
+        let mut shaken = pin!(tls::accept(stream, tls_listener, compute, &signing));
         loop {
             deadline.set(until_ms.min(now_ms() + PRESSED_MS));
             let shaken = in_time(&deadline, shaken.as_mut()).await;

@@ -23,7 +23,7 @@ use crate::proxy::respond::{self, Made};
 use crate::proxy::stream::Stream;
 use crate::proxy::websocket::Handshake;
 use crate::telemetry::process::Shed;
-use crate::tls::Door;
+use crate::tls::TlsListener;
 use crate::upstream::mirror::{self, Asked};
 use crate::upstream::send::{Outgoing, send};
 use crate::upstream::upgrade::{Upgrade, upgrade};
@@ -55,15 +55,15 @@ pub(crate) async fn exchange(
     let loaded = &view.current().loaded;
     let snapshot = &loaded.snapshot;
     let rules = &snapshot.listeners()[listener];
-    still_admitted(stream, loaded.doors[listener].as_deref(), rules);
+    still_admitted(stream, loaded.tls_listeners[listener].as_deref(), rules);
     let (mut parts, mut body) = request.into_parts();
     let handshake = Handshake::take(&mut parts);
     let admitted = match edge::admit(parts, rules, stream.peer) {
         Ok(admitted) => admitted,
         Err(reject) => return respond::refused_at_edge(reject, &view, record),
     };
-    if let Some(door) = &loaded.doors[listener]
-        && is_misdirected(stream, door, record.is_http2(), &admitted.head.host)
+    if let Some(tls_listener) = &loaded.tls_listeners[listener]
+        && is_misdirected(stream, tls_listener, record.is_http2(), &admitted.head.host)
     {
         return respond::refused_at_edge(&MISDIRECTED, &view, record);
     }
@@ -174,10 +174,14 @@ pub(crate) async fn exchange(
 
 /// A connection that was let in under other rules for clients' certificates or for balancers than
 /// hold now, or under none, ends with its exchange: the next one is let in under those of now.
-fn still_admitted(stream: &Stream, door: Option<&Door>, listener: &engine::Listener) {
-    let admitted = match (stream.tls.get(), door) {
+fn still_admitted(
+    stream: &Stream,
+    tls_listener: Option<&TlsListener>,
+    listener: &engine::Listener,
+) {
+    let admitted = match (stream.tls.get(), tls_listener) {
         (None, None) => true,
-        (Some(facts), Some(door)) => door.still_admits(&facts.admission),
+        (Some(facts), Some(tls_listener)) => tls_listener.still_admits(&facts.admission),
         (Some(_), None) | (None, Some(_)) => false,
     };
     let told = match (stream.balancer, &listener.proxy_protocol) {
@@ -192,9 +196,9 @@ fn still_admitted(stream: &Stream, door: Option<&Door>, listener: &engine::Liste
 
 /// True if an HTTP/2 request is for a host with another certificate than the connection's (RFC 9110
 /// §15.5.20): the client would have received another one for that host.
-fn is_misdirected(stream: &Stream, door: &Door, http2: bool, host: &str) -> bool {
+fn is_misdirected(stream: &Stream, tls_listener: &TlsListener, http2: bool, host: &str) -> bool {
     let facts = stream.tls.get().filter(|_| http2);
-    facts.is_some_and(|facts| !door.same_certificate(facts.sni.as_deref(), host))
+    facts.is_some_and(|facts| !tls_listener.same_certificate(facts.sni.as_deref(), host))
 }
 
 /// Resource that the process lacks to serve this request; none if it lacks none.

@@ -68,7 +68,7 @@ pub(crate) struct Failure {
 }
 
 /// Report of a failure: status, reason, RFC 9209 error type, title.
-pub(crate) struct Told {
+pub(crate) struct FailureInfo {
     pub(crate) status: u16,
     pub(crate) reason: &'static str,
     pub(crate) proxy_error: &'static str,
@@ -101,7 +101,7 @@ impl Kind {
     }
 
     /// Report of the failure for the client, the log and the metrics (semantics.md §3).
-    pub(crate) const fn told(self) -> Told {
+    pub(crate) const fn info(self) -> FailureInfo {
         let (status, reason, proxy_error, title, blame) = match self {
             Self::NoTarget => (
                 503,
@@ -223,7 +223,7 @@ impl Kind {
                 Blame::Client,
             ),
         };
-        Told {
+        FailureInfo {
             status,
             reason,
             proxy_error,

@@ -330,9 +330,9 @@ impl Record {
 
     /// An accident on the way.
     pub(crate) fn failed(&mut self, failure: &Failure) {
-        let told = failure.kind.told();
-        self.reason = told.reason;
-        self.blame = told.blame;
+        let info = failure.kind.info();
+        self.reason = info.reason;
+        self.blame = info.blame;
         if let Some(line) = &mut self.line {
             line.why.clone_from(&failure.why);
         }
@@ -370,9 +370,9 @@ impl Record {
     /// The upstream broke off in the middle of its body.
     pub(crate) fn upstream_broke(&mut self, error: &CallError) {
         self.reason = match error {
-            CallError::Silent { .. } => Kind::Timeout.told().reason,
+            CallError::Silent { .. } => Kind::Timeout.info().reason,
             CallError::Http1(_) | CallError::Http2(_) | CallError::Panicked => {
-                Kind::Reset.told().reason
+                Kind::Reset.info().reason
             }
         };
         self.blame = Blame::Upstream;

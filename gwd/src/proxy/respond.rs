@@ -289,25 +289,25 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
 
 /// An accident.
 pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut Record) -> Made {
-    let told = failure.kind.told();
+    let info = failure.kind.info();
     record.failed(failure);
     let alert;
     let proxy_error = match failure.kind {
         // RFC 9209 §2.3.15
         Kind::TlsAlert(id) => {
-            alert = format!("{}; alert-id={id}", told.proxy_error);
+            alert = format!("{}; alert-id={id}", info.proxy_error);
             &alert
         }
-        _ => told.proxy_error,
+        _ => info.proxy_error,
     };
     let mut made = problem(
-        told.status,
-        told.reason,
-        told.title,
+        info.status,
+        info.reason,
+        info.title,
         proxy_error,
         Some(request_id),
     );
-    if told.status == 503 {
+    if info.status == 503 {
         let wait_s = match failure.kind {
             Kind::CircuitOpen(wait_s) => wait_s,
             _ => 1,

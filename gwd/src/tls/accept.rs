@@ -12,7 +12,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_rustls::{StartHandshake, TlsAcceptor};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::Door;
+use super::TlsListener;
 use super::client_auth::Admission;
 use super::peer_certificate::PeerCertificate;
 use crate::compute::Compute;
@@ -78,14 +78,14 @@ pub(crate) struct Failed {
 /// What became of it, and the connection, on which the alert has been sent.
 pub(crate) async fn accept(
     stream: TcpStream,
-    door: &Door,
+    tls_listener: &TlsListener,
     compute: &Compute,
     signing: &Cell<Signing>,
 ) -> Result<(TlsStream<TcpStream>, TlsFacts, Outcome), Failed> {
-    let (admission, config) = door.config();
-    let shaken = if door.has_rsa() {
+    let (admission, config) = tls_listener.config();
+    let shaken = if tls_listener.has_rsa() {
         let (hello, stream) = hello(stream).await?;
-        if door.may_sign_with_rsa(&hello.client_hello()) {
+        if tls_listener.may_sign_with_rsa(&hello.client_hello()) {
             signing.set(Signing::Now);
             let signed = signed_elsewhere(hello, stream, config, compute).await;
             signing.set(Signing::Done);

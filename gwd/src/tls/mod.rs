@@ -49,7 +49,7 @@ pub(crate) enum Unusable {
     },
 }
 
-/// All cells of the process. Only the control thread knows it; workers hold [`Door`]s and
+/// All cells of the process. Only the control thread knows it; workers hold [`TlsListener`]s and
 /// [`Connector`]s.
 #[derive(Default)]
 pub(crate) struct Store {
@@ -80,7 +80,7 @@ type Sources = Vec<(SecretRef, Arc<SecretCell>)>;
 type Named = (Box<str>, Arc<Cell<Pair>>);
 
 /// The TLS of one listener of one version.
-pub(crate) struct Door {
+pub(crate) struct TlsListener {
     certificates: Box<[Named]>,
     chooser: Arc<Chooser>,
     admission: Arc<Cell<Admission>>,
@@ -97,12 +97,12 @@ impl Store {
     ///
     /// # Errors
     /// What cannot be used, and why.
-    pub(crate) fn door(
+    pub(crate) fn tls_listener(
         &self,
         tls: &ir::ListenerTls,
         http2: bool,
         secrets: &dyn Secrets,
-    ) -> Result<Arc<Door>, Unusable> {
+    ) -> Result<Arc<TlsListener>, Unusable> {
         let certificates = tls.certificates.iter().map(|one| {
             let key = (one.cert.clone(), one.key.clone());
             let cell = cell(&self.pairs, key, [&one.cert, &one.key], secrets, Pair::load)?;
@@ -122,7 +122,7 @@ impl Store {
             secrets,
             move |values| Admission::load(mode, values),
         )?;
-        Door::new(certificates, admission, tls.min_version, http2).map(Arc::new)
+        TlsListener::new(certificates, admission, tls.min_version, http2).map(Arc::new)
     }
 
     /// The TLS towards a service; whatever is new in it is loaded and checked.
@@ -287,9 +287,9 @@ fn names(sources: &Sources) -> String {
     names.collect::<Vec<_>>().join(" and ")
 }
 
-// === impl Door ===
+// === impl TlsListener ===
 
-impl Door {
+impl TlsListener {
     fn new(
         certificates: Box<[Named]>,
         admission: Arc<Cell<Admission>>,
@@ -389,8 +389,8 @@ fn config(
     Ok(Arc::new(config))
 }
 
-impl fmt::Debug for Door {
+impl fmt::Debug for TlsListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Door(…)")
+        f.write_str("TlsListener(…)")
     }
 }

@@ -63,7 +63,7 @@ pub(crate) async fn ask(active: &Active, way: Way<'_>) -> Result<(), String> {
     let opened = opened.await;
     let opened = opened.map_err(|failure| match failure.why {
         Some(why) => why.into(),
-        None => failure.kind.told().title.to_owned(),
+        None => failure.kind.info().title.to_owned(),
     })?;
     match active.kind {
         ActiveKind::Tcp => Ok(()),

@@ -66,7 +66,7 @@ impl Unreached {
     /// Description of the last failure, with the address if it is known.
     pub(crate) fn why(&self) -> &str {
         let told = self.last.why.as_deref();
-        told.unwrap_or(self.last.kind.told().reason)
+        told.unwrap_or(self.last.kind.info().reason)
     }
 
     /// Advice on the last failure.
