@@ -34,9 +34,9 @@ const WAITING: u64 = 30;
 /// another reason would never serve again.
 const FLOOR: u64 = 10;
 /// Requests that a worker takes from the budget at once, …
-const COIN_MAX: u64 = 64;
+const BATCH_MAX: u64 = 64;
 /// … of as many times that per worker, so that what lies unused is little.
-const COINS_MIN: u64 = 16;
+const BATCHES_MIN: u64 = 16;
 /// Slow uploads of one address, over all upstreams.
 pub(crate) const SLOW_PER_ADDRESS: u32 = 64;
 /// Locks among which addresses are spread.
@@ -87,12 +87,12 @@ pub(crate) struct Share {
 /// A worker's part of a budget that is taken from often: it takes and gives back several at once,
 /// so that workers do not meet at one cache line with every request.
 #[derive(Debug)]
-pub(crate) struct Purse {
+pub(crate) struct LocalQuota {
     budget: Arc<Budget>,
     /// Taken from the budget, and free.
     spare: Cell<u64>,
     /// Taken at once.
-    coin: u64,
+    batch: u64,
 }
 
 /// Memory of the process.
@@ -111,7 +111,7 @@ pub(crate) struct Memory {
 }
 
 /// A connection that waits for memory.
-pub(crate) struct Needy<'m>(&'m Memory);
+pub(crate) struct MemoryWaiter<'m>(&'m Memory);
 
 /// Connections by address.
 #[derive(Debug)]
@@ -200,16 +200,16 @@ impl Drop for Share {
     }
 }
 
-// === impl Purse ===
+// === impl LocalQuota ===
 
-impl Purse {
+impl LocalQuota {
     /// A worker's part of what `workers` share.
     pub(crate) fn new(budget: &Arc<Budget>, workers: usize) -> Self {
-        let part = budget.max / (workers as u64).saturating_mul(COINS_MIN);
+        let part = budget.max / (workers as u64).saturating_mul(BATCHES_MIN);
         Self {
             budget: Arc::clone(budget),
             spare: Cell::new(0),
-            coin: part.clamp(1, COIN_MAX),
+            batch: part.clamp(1, BATCH_MAX),
         }
     }
 
@@ -217,8 +217,8 @@ impl Purse {
     pub(crate) fn begin(&self) -> bool {
         let mut spare = self.spare.get();
         if spare == 0 {
-            spare = match self.budget.add(self.coin) {
-                true => self.coin,
+            spare = match self.budget.add(self.batch) {
+                true => self.batch,
                 false => u64::from(self.budget.add(1)),
             };
             if spare == 0 {
@@ -232,15 +232,15 @@ impl Purse {
     /// One less.
     pub(crate) fn end(&self) {
         let mut spare = self.spare.get() + 1;
-        if spare > self.coin {
-            self.budget.used.fetch_sub(self.coin, Ordering::Relaxed);
-            spare -= self.coin;
+        if spare > self.batch {
+            self.budget.used.fetch_sub(self.batch, Ordering::Relaxed);
+            spare -= self.batch;
         }
         self.spare.set(spare);
     }
 }
 
-impl Drop for Purse {
+impl Drop for LocalQuota {
     fn drop(&mut self) {
         self.budget
             .used
@@ -274,9 +274,9 @@ impl Memory {
     }
 
     /// Registers a waiter for memory, until the returned value is dropped.
-    pub(crate) fn waits(&self) -> Needy<'_> {
+    pub(crate) fn waits(&self) -> MemoryWaiter<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        Needy(self)
+        MemoryWaiter(self)
     }
 
     /// True if idle connections should release their memory. While there are waiters, this begins
@@ -344,7 +344,7 @@ impl Memory {
     }
 }
 
-impl Drop for Needy<'_> {
+impl Drop for MemoryWaiter<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
@@ -432,17 +432,17 @@ mod tests {
     }
 
     #[test]
-    fn purses_share_one_budget_and_leave_little_unused() {
+    fn quotas_share_one_budget_and_leave_little_unused() {
         let budget = Budget::of(1_000);
-        let purses = [Purse::new(&budget, 2), Purse::new(&budget, 2)];
-        let begun = (0..2_000).filter(|_| purses[0].begin()).count();
+        let quotas = [LocalQuota::new(&budget, 2), LocalQuota::new(&budget, 2)];
+        let begun = (0..2_000).filter(|_| quotas[0].begin()).count();
         assert_eq!(begun, 1_000, "one may have all");
-        assert!(!purses[1].begin());
-        (0..1_000).for_each(|_| purses[0].end());
-        assert!(budget.used() <= purses[0].coin, "{budget:?}");
-        assert!(purses[1].begin());
-        purses[1].end();
-        drop(purses);
+        assert!(!quotas[1].begin());
+        (0..1_000).for_each(|_| quotas[0].end());
+        assert!(budget.used() <= quotas[0].batch, "{budget:?}");
+        assert!(quotas[1].begin());
+        quotas[1].end();
+        drop(quotas);
         assert_eq!(budget.used(), 0);
     }
 

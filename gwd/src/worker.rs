@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc};
 
 use crate::accept::{Accepting, LAST_EXCHANGE_MS};
-use crate::budget::Purse;
+use crate::budget::LocalQuota;
 use crate::clock;
 use crate::deadlines::Deadlines;
 use crate::listen::ListenSocket;
@@ -78,7 +78,7 @@ pub(crate) struct Worker {
     pub(crate) random: Random,
     pub(crate) log: access_log::Writer,
     /// This worker's part of the requests in flight.
-    pub(crate) requests: Purse,
+    pub(crate) requests: LocalQuota,
     pub(crate) waiting: Waiting,
     pub(crate) pools: Pools,
     /// Notified when a request waits for a connection while one is idle here.
@@ -160,7 +160,7 @@ impl Worker {
             shard,
             random: Random::new(),
             log,
-            requests: Purse::new(&shared.budgets.requests, peers.len()),
+            requests: LocalQuota::new(&shared.budgets.requests, peers.len()),
             waiting: Waiting::default(),
             peers,
             pools: Pools::default(),

@@ -94,7 +94,7 @@ fn a_split_shares_requests_out_and_a_consumer_stays() {
         let answer = get(served.address, "/open");
         counts[usize::from(answer.text() == "next")] += 1;
     }
-    // 80 fair coins fall so one-sided once in a hundred thousand runs.
+    // 80 fair batches fall so one-sided once in a hundred thousand runs.
     assert!(counts.iter().all(|count| *count > 20), "{counts:?}");
     let first = keyed("/mine", served.address).text().to_owned();
     assert!((0..20).all(|_| keyed("/mine", served.address).text() == first));
