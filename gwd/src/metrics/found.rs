@@ -1,5 +1,5 @@
-//! What the running version's upstreams are found by, for the scrape: how many hosts there are
-//! and how old the answers are.
+//! Metrics of host discovery for the running version's upstreams: the number of hosts and the age
+//! of the answers.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,4 @@
-//! What upstreams' states say to the scrape: hosts that work, ejections, breakers, budgets,
+//! Metrics of the upstreams' states: healthy hosts, ejections, circuit breakers, retry budgets,
 //! queues.
 
 use std::sync::atomic::Ordering;

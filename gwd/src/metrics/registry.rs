@@ -47,7 +47,7 @@ struct Series {
     lags: Vec<(usize, Arc<Histogram>)>,
 }
 
-/// What the control thread counts about bundles.
+/// Metrics of the control thread about bundles.
 #[derive(Debug, Default)]
 pub(crate) struct Bundles {
     /// Bundle, serial, channel.
@@ -70,7 +70,7 @@ pub(crate) struct Bundles {
     pub(crate) signing_keys: BTreeMap<(String, String), u64>,
     /// Ends of the certificates in use, in seconds since 1970, by name.
     pub(crate) certificates: BTreeMap<String, i64>,
-    /// What should not be so, by name.
+    /// Active alarms, by name.
     pub(crate) alarms: Vec<&'static str>,
     /// By listener name.
     pub(crate) connections: Vec<(String, Arc<crate::listen::ListenSocket>)>,
@@ -314,7 +314,7 @@ impl Registry {
         self.collect_judging(families);
     }
 
-    /// How hosts are found and judged.
+    /// Collects the metrics of host discovery and of the upstreams' states.
     fn collect_judging(&self, families: &mut Vec<proto::MetricFamily>) {
         let told = judging::read(&self.states, self.shared.clock.now_ms());
         let found = found::read(&self.shared);
