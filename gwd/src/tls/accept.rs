@@ -17,16 +17,16 @@ use super::client_auth::Admission;
 use super::peer_certificate::PeerCertificate;
 use crate::compute::Compute;
 
-/// How long a handshake may take.
+/// Maximum time of a handshake: 10s.
 pub(crate) const HANDSHAKE_MS: u64 = 10_000;
 
-/// What is known of a connection over TLS.
+/// Properties of a TLS connection.
 pub(crate) struct TlsFacts {
     /// `TLSv1.3`
     pub(crate) version: &'static str,
     pub(crate) cipher: &'static str,
     pub(crate) sni: Option<Box<str>>,
-    /// Whom the client's certificate names.
+    /// Subject of the client's certificate.
     pub(crate) subject: Option<Box<str>>,
     /// The client's certificate; none if it showed none.
     pub(crate) certificate: Option<PeerCertificate>,
@@ -36,7 +36,7 @@ pub(crate) struct TlsFacts {
     pub(crate) admission: Arc<Admission>,
 }
 
-/// What came of a handshake, as metrics tell it.
+/// Outcome of a handshake, as metrics report it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Outcome {
     pub(crate) result: &'static str,
@@ -55,7 +55,7 @@ const OVERLOADED: Outcome = Outcome {
     version: "",
 };
 
-/// Whether the client is waited for, or what is signed for it on other threads.
+/// State of a handshake: waiting for the client, or for a signature by another thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signing {
     /// The client is.
@@ -75,7 +75,7 @@ pub(crate) struct Failed {
 /// Makes the handshake; the caller watches the time, for which `signing` tells how it stands.
 ///
 /// # Errors
-/// What became of it, and the connection, on which the alert has been sent.
+/// The outcome, and the connection, on which the alert has been sent.
 pub(crate) async fn accept(
     stream: TcpStream,
     tls_listener: &TlsListener,
@@ -211,7 +211,7 @@ impl Failed {
     }
 }
 
-/// Why a handshake failed, in a word.
+/// Reason why a handshake failed, as a metric label.
 fn why(error: Option<&rustls::Error>) -> &'static str {
     use rustls::Error as E;
     match error {

@@ -28,7 +28,7 @@ impl Pair {
     /// over.
     ///
     /// # Errors
-    /// What is wrong; never what a key says.
+    /// The reason why a value cannot be used, without any content of the key.
     pub(super) fn load(values: &[Arc<SecretValue>]) -> Result<Self, String> {
         let [cert, key] = values else {
             return Err("a certificate and a key are needed".into());
@@ -58,7 +58,7 @@ impl Pair {
         })
     }
 
-    /// Whether old clients only understand it, and others had better get another one.
+    /// True if the key is RSA: only old clients need it, and others should get another certificate.
     pub(super) fn is_rsa(&self) -> bool {
         self.key.key.algorithm() == SignatureAlgorithm::RSA
     }

@@ -1,4 +1,4 @@
-//! Whose certificates let clients in.
+//! Verification of client certificates.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use policy::SecretValue;
 
 use super::{PROVIDER, certs};
 
-/// Who is let in, with the tickets of those who were: a session is resumed only under the rules
-/// that it began under.
+/// Rules for admitting clients, with the session tickets issued under them: a session is resumed
+/// only under the rules that it began under.
 pub(crate) struct Admission {
     /// None where nobody is asked for a certificate.
     pub(super) verifier: Option<Arc<dyn ClientCertVerifier>>,
@@ -31,7 +31,7 @@ impl Admission {
     /// of one: what nobody vouches for is refused.
     ///
     /// # Errors
-    /// What is wrong.
+    /// The reason why a value cannot be used.
     pub(super) fn load(
         mode: Option<ClientAuthMode>,
         values: &[Arc<SecretValue>],

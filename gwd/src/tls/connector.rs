@@ -29,7 +29,7 @@ use super::{Cell, PROVIDER};
 /// Authorities that vouch for services.
 pub(super) struct Roots(Arc<RootCertStore>);
 
-/// What is offered to be spoken inside (RFC 7301), by preference.
+/// Protocols offered by ALPN (RFC 7301), by preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
     /// `http/1.1`
@@ -51,9 +51,9 @@ pub(crate) struct Connector {
     made: ArcSwap<Made>,
 }
 
-/// What handshakes are made with.
+/// Configuration for handshakes.
 struct Made {
-    /// How often it was exchanged.
+    /// Number of replacements of the configuration.
     round: u64,
     roots: Option<Arc<Roots>>,
     own: Option<Arc<Pair>>,
@@ -108,7 +108,7 @@ impl Connector {
     /// A way to speak TLS, with the cells that it is made of.
     ///
     /// # Errors
-    /// Why they do not go together.
+    /// The reason why the parts do not fit together.
     pub(super) fn new(
         tls: &ir::UpstreamTls,
         roots: Option<Arc<Cell<Roots>>>,
@@ -132,7 +132,7 @@ impl Connector {
     /// Takes over what was exchanged.
     ///
     /// # Errors
-    /// Why it cannot; what was made before stays.
+    /// The reason why the new values cannot be used; the earlier configuration stays.
     pub(super) fn renew(&self) -> Result<(), String> {
         let before = self.made.load();
         let roots = self.roots.as_ref().map(|cell| cell.now());

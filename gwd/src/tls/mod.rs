@@ -1,10 +1,10 @@
 //! TLS towards clients and services: certificates and authorities that are exchanged live, who
 //! gets which certificate, the handshakes.
 //!
-//! What is read from secrets lives in process-wide cells, by reference (release.md §7): versions
-//! hold handles, so that an exchanged certificate reaches all of them and a rollback changes
-//! none. A cell always holds something that was checked; what its sources say later is checked
-//! before it takes its place.
+//! Values made from secrets live in process-wide cells, by reference (release.md §7): versions hold
+//! handles, so that a replaced certificate reaches all of them and a rollback changes none. A cell
+//! always holds a checked value. A new value of its sources is checked before it replaces the old
+//! one.
 
 pub(crate) mod accept;
 mod certs;
@@ -32,16 +32,17 @@ use self::connector::{Connector, Roots};
 use self::sni::Chooser;
 use crate::program_log::{Level, event};
 
-/// How cryptography is done: by aws-lc-rs, everywhere.
+/// Cryptography provider for all TLS: aws-lc-rs.
 pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
 
-/// Why there can be no TLS as it is written.
+/// Reason why the configured TLS cannot be used.
 #[derive(Debug)]
 pub(crate) enum Unusable {
     /// A secret cannot be had.
     Secret(SecretUnavailable),
-    /// What it says is no certificate, no key, not of the other, over.
+    /// The content is unusable: it is no certificate or no key, the two do not match, or the
+    /// certificate has expired.
     Content {
         /// The references.
         what: String,
@@ -67,9 +68,9 @@ type Cells<K, T> = RefCell<BTreeMap<K, Arc<Cell<T>>>>;
 pub(crate) struct Cell<T> {
     made: ArcSwap<T>,
     sources: Sources,
-    /// What the sources said when they were last looked at, good or not.
+    /// Values of the sources at the last check, valid or not.
     seen: ArcSwap<Vec<Arc<SecretValue>>>,
-    /// Why what they say now is not used; none where it is.
+    /// Reason why the current values of the sources are not used; none if they are used.
     broken: ArcSwap<Option<String>>,
 }
 
@@ -96,7 +97,7 @@ impl Store {
     /// The TLS of a listener; whatever is new in it is loaded and checked.
     ///
     /// # Errors
-    /// What cannot be used, and why.
+    /// The secret that cannot be used, and the reason.
     pub(crate) fn tls_listener(
         &self,
         tls: &ir::ListenerTls,
@@ -128,7 +129,7 @@ impl Store {
     /// The TLS towards a service; whatever is new in it is loaded and checked.
     ///
     /// # Errors
-    /// What cannot be used, and why.
+    /// The secret that cannot be used, and the reason.
     pub(crate) fn connector(
         &self,
         tls: &ir::UpstreamTls,
@@ -192,7 +193,7 @@ impl Store {
         }
     }
 
-    /// What secrets say now and is not used, with the reason.
+    /// Secrets whose current values are not used, with the reasons.
     pub(crate) fn broken(&self) -> Vec<String> {
         let pairs = self.pairs.borrow();
         let admissions = self.admissions.borrow();
@@ -247,7 +248,7 @@ impl<T> Cell<T> {
         })
     }
 
-    /// What it holds now.
+    /// Current value of the cell.
     pub(crate) fn now(&self) -> Arc<T> {
         self.made.load_full()
     }
@@ -313,8 +314,9 @@ impl TlsListener {
         })
     }
 
-    /// How handshakes are made now. Where the authorities of clients were exchanged this is made
-    /// anew, with tickets of its own: a session of before is not resumed under other ones.
+    /// Current configuration for handshakes. After the authorities for clients were replaced, it is
+    /// made anew, with tickets of its own: an earlier session is not resumed under other
+    /// authorities.
     fn config(&self) -> (Arc<Admission>, Arc<ServerConfig>) {
         let now = self.admission.now();
         let made = self.config.load();
@@ -332,23 +334,22 @@ impl TlsListener {
         }
     }
 
-    /// Whether what is said in a handshake may be signed with RSA, which takes a multiple of the
-    /// time.
+    /// True if the handshake may be signed with RSA, which takes a multiple of the time.
     fn may_sign_with_rsa(&self, hello: &ClientHello<'_>) -> bool {
         self.chooser.may_sign_with_rsa(hello)
     }
 
-    /// Whether any of its keys is one of RSA.
+    /// True if any key is RSA.
     fn has_rsa(&self) -> bool {
         self.chooser.has_rsa()
     }
 
-    /// Whether connections that were admitted so are still admitted.
+    /// True if connections admitted under `admission` are still admitted.
     pub(crate) fn still_admits(&self, admission: &Arc<Admission>) -> bool {
         Arc::ptr_eq(&self.admission.now(), admission)
     }
 
-    /// Whether a host is answered for under the certificate that a name was.
+    /// True if a host is served with the same certificates as the name `sni`.
     pub(crate) fn same_certificate(&self, sni: Option<&str>, host: &str) -> bool {
         self.chooser.same(sni, host)
     }

@@ -1,5 +1,5 @@
-//! Who gets which certificate (RFC 6066 §3): exactly the name that is asked for, else one with a
-//! wildcard for its first label, else the first certificate of the listener.
+//! Selection of the certificate for a client (RFC 6066 §3): one with exactly the requested name,
+//! else one with a wildcard for its first label, else the first certificate of the listener.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::certs::Pair;
 /// The certificates of a listener in the order of their names.
 pub(super) struct Chooser(Box<[Arc<Cell<Pair>>]>);
 
-/// How well a certificate is for a name.
+/// Match between a certificate and a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fit {
     Exact,
@@ -51,7 +51,7 @@ impl Chooser {
         chosen
     }
 
-    /// Whether two names get the same certificate.
+    /// True if two names get the same certificates.
     pub(super) fn same(&self, one: Option<&str>, other: &str) -> bool {
         if one.is_some_and(|one| one.eq_ignore_ascii_case(other)) || self.0.len() == 1 {
             return true;
@@ -69,14 +69,14 @@ impl Chooser {
         Some(Arc::clone(&pair.key))
     }
 
-    /// Whether a client may be answered with a signature of RSA. Which of several certificates it
-    /// gets depends on what else is agreed on.
+    /// True if the response to a client may be signed with RSA. The choice among several
+    /// certificates depends on other negotiated parameters.
     pub(super) fn may_sign_with_rsa(&self, hello: &ClientHello<'_>) -> bool {
         let chosen = self.choose(hello.server_name());
         chosen.iter().any(|pair| pair.is_rsa())
     }
 
-    /// Whether any certificate is one of RSA.
+    /// True if any certificate's key is RSA.
     pub(super) fn has_rsa(&self) -> bool {
         self.0.iter().any(|cell| cell.now().is_rsa())
     }
@@ -94,7 +94,8 @@ impl fmt::Debug for Chooser {
     }
 }
 
-/// How a certificate's name fits one that is asked for. A wildcard is one whole label.
+/// Match between a certificate's name and a requested one; none if they do not match. A wildcard is
+/// one whole label.
 fn fit(own: &str, asked: &str) -> Option<Fit> {
     let asked = asked.trim_end_matches('.');
     if own.eq_ignore_ascii_case(asked) {
