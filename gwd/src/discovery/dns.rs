@@ -26,13 +26,13 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use crate::discovery::share::share_out;
 use crate::discovery::source::{Answer, PLACES_MAX, Place};
 
-/// How long one question may take, whatever the system's configuration says.
+/// Maximum time for one question, whatever the system's configuration says: 10s.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// One try at a name server that gwd was told of.
 const TRY_WAIT: Duration = Duration::from_secs(2);
 /// Names in the SRV records of one answer.
 const SERVICES_MAX: usize = 256;
-/// What the system says about names.
+/// Files with the system's settings for name resolution.
 const SYSTEM: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
 /// Whoever asks.
@@ -43,7 +43,7 @@ pub(crate) struct Dns {
     system: RefCell<Option<System>>,
 }
 
-/// What a name is asked for.
+/// Records of a name to resolve.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Asked<'a> {
     /// Its addresses, for hosts at a port.
@@ -72,7 +72,7 @@ impl Dns {
         }
     }
 
-    /// Whether the system says something else than at the last call; then it is read again.
+    /// True if the system's settings have changed since the last call; they are then read again.
     pub(crate) fn is_outdated(&self) -> bool {
         let now = Some(system());
         let outdated = *self.system.borrow() != now;

@@ -25,8 +25,8 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The most that a weight can be, as in gateway.yaml.
 const WEIGHT_MAX: u32 = 1_000_000;
 
-/// What tells one content from another without reading it: device, inode, length, and when it was
-/// changed.
+/// Fingerprint of a file's content without reading it: device, inode, length, and time of the last
+/// change in seconds and nanoseconds.
 pub(crate) type Stamp = (u64, u64, u64, i64, i64);
 
 #[derive(Deserialize)]

@@ -37,33 +37,34 @@ use source::{About, Answer, Question, Source, Told};
 
 /// Questions under way at once.
 const QUESTIONS_MAX: usize = 64;
-/// How often it is looked whether the system says something else about names.
+/// Interval of the checks for changed name resolution settings of the system: 2s.
 const SYSTEM_TICK: Duration = Duration::from_secs(2);
-/// How often it is looked whether a file was exchanged.
+/// Interval of the checks for replaced files: 250ms.
 const FILE_TICK: Duration = Duration::from_millis(250);
-/// How long a source that no version in memory names is still asked: whoever goes back soon needs
-/// no answer (release.md §7).
+/// Time for which a source that no version in memory names is still queried: 10 minutes. A rollback
+/// within that time does not wait for an answer (release.md §7).
 const IDLE_MS: u64 = 600_000;
 
-/// How hosts are found.
+/// Settings of host discovery.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Who is asked for names; those of the system where there are none.
+    /// Name servers to query. Default: those of the system.
     pub name_servers: Vec<SocketAddr>,
-    /// How long answers count.
+    /// Time limits of answers.
     pub times: Times,
 }
 
-/// How long answers count, in milliseconds.
+/// Time limits of answers, in milliseconds.
 #[derive(Clone, Debug)]
 pub struct Times {
     /// A name is not asked again sooner, whatever its time to live.
     pub ttl_least_ms: u64,
-    /// It is asked again by then, whatever its time to live.
+    /// Maximum time until a name is queried again, whatever its time to live. Default: 300,000.
     pub ttl_most_ms: u64,
     /// The longest wait after a question that brought no host.
     pub failed_most_ms: u64,
-    /// How long it must have been said that there are no hosts until that counts.
+    /// Minimum time for which answers must report no hosts before this takes effect. Default:
+    /// 30,000.
     pub absent_ms: u64,
 }
 
@@ -83,7 +84,7 @@ pub(crate) struct Discovery {
     clock: Clock,
     settings: Settings,
     inner: Mutex<Inner>,
-    /// Somebody has answered.
+    /// Notified when a source has received an answer.
     answered: Condvar,
     /// Hosts were exchanged.
     changed: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -141,7 +142,7 @@ impl Discovery {
         Ok(discovery)
     }
 
-    /// What is called when hosts were exchanged, on the thread of this.
+    /// Sets the callback for changed hosts, which runs on the discovery thread.
     pub(crate) fn on_change(&self, changed: impl Fn() + Send + Sync + 'static) {
         let _set_once = self.changed.set(Box::new(changed));
     }
@@ -263,7 +264,7 @@ impl Inner {
     }
 }
 
-/// What turned, and what changed, in the program's log.
+/// Logs changes of a source's state and of its hosts.
 fn say(source: &Source, told: &Told) {
     let about = &source.question.about;
     let places = source.places();
@@ -294,7 +295,7 @@ struct Asker {
     discovery: Weak<Discovery>,
     dns: Dns,
     slots: Semaphore,
-    /// What was answered may be wrong: everybody is asked again.
+    /// Notified when answers may be wrong: all sources are queried again.
     again: Notify,
 }
 

@@ -1,7 +1,7 @@
 //! The shares of hosts where one weight is written for several of them: what is written is the
 //! share of all of them together, however many there are at the moment.
 
-/// How finely a weight can be parted; beyond it shares are rounded.
+/// Maximum number of parts of a weight; beyond it shares are rounded.
 const PARTS_MAX: u64 = 5_040;
 
 /// The weight of each host of each group, from the weight and the number of hosts of the groups.

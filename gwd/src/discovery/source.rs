@@ -15,7 +15,7 @@ use crate::discovery::Times;
 /// Hosts of one source; what is beyond is left out, and told.
 pub(crate) const PLACES_MAX: usize = 1_024;
 
-/// What is asked.
+/// Query of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Question {
     pub(crate) about: About,
@@ -23,7 +23,7 @@ pub(crate) struct Question {
     pub(crate) refresh_ms: Option<u64>,
 }
 
-/// What it is about.
+/// Subject of a query.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum About {
     /// The addresses of a name: of its A records, or of its AAAA records where it has none.
@@ -47,14 +47,14 @@ pub struct Place {
     pub zone: Option<Arc<str>>,
 }
 
-/// What came of asking.
+/// Result of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// These, and for how many milliseconds they are to be believed.
     Found { places: Vec<Place>, ttl_ms: u64 },
     /// There are none, says who must know.
     Absent { why: String },
-    /// Nobody said anything.
+    /// No valid answer was received.
     Failed { why: String },
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Source {
     /// Since when it is asked, in milliseconds of the clock.
     since_ms: u64,
     known: Mutex<Known>,
-    /// Whether an answer of any kind has reached those who follow.
+    /// True once an answer of any kind has reached the followers.
     settled: AtomicBool,
     pub(crate) answers: Answers,
 }
@@ -81,7 +81,7 @@ pub(crate) struct Answers {
 #[derive(Debug, Default)]
 struct Known {
     places: Arc<[Place]>,
-    /// Whether there was an answer of any kind.
+    /// True once there was an answer of any kind.
     asked: bool,
     /// When the places were told last.
     told_ms: Option<u64>,
@@ -92,12 +92,13 @@ struct Known {
     why: Option<Arc<str>>,
 }
 
-/// What an answer changed.
+/// Change that an answer caused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Told {
     /// The hosts are others than before.
     pub(crate) changed: bool,
-    /// It went well and did not before, or the other way round.
+    /// True if the query succeeded after a failure, failed after a success, or failed as the first
+    /// one.
     pub(crate) turned: bool,
     /// When to ask again, in milliseconds from now.
     pub(crate) wait_ms: u64,
@@ -121,7 +122,7 @@ impl Source {
         Arc::clone(&self.lock().places)
     }
 
-    /// Whether an answer of any kind has reached those who follow.
+    /// True once an answer of any kind has reached the followers.
     pub(crate) fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Acquire)
     }
@@ -131,13 +132,13 @@ impl Source {
         self.settled.store(true, Ordering::Release);
     }
 
-    /// Why the last answer was none; nothing after a good one.
+    /// Reason why the last query found no hosts; none after a success.
     pub(crate) fn why(&self) -> Option<Arc<str>> {
         self.lock().why.clone()
     }
 
-    /// How old the hosts are in milliseconds: since they were told last, or since the first
-    /// question where nobody told anything yet.
+    /// Age of the hosts in milliseconds: since they were last reported or, before any report, since
+    /// the first query.
     pub(crate) fn age_ms(&self, now_ms: u64) -> u64 {
         let told_ms = self.lock().told_ms;
         now_ms.saturating_sub(told_ms.unwrap_or(self.since_ms))
@@ -224,7 +225,7 @@ fn in_order(mut places: Vec<Place>) -> Arc<[Place]> {
 // === impl About ===
 
 impl About {
-    /// What kind of source it is.
+    /// Kind of the source: `dns`, `dns-srv` or `file`.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Addresses { .. } => "dns",
@@ -233,7 +234,7 @@ impl About {
         }
     }
 
-    /// What is asked for.
+    /// Name to resolve, or path of the file.
     pub(crate) fn name(&self) -> Cow<'_, str> {
         match self {
             Self::Addresses { name, .. } | Self::Services { name } => Cow::Borrowed(name),
@@ -241,7 +242,7 @@ impl About {
         }
     }
 
-    /// Whether answers have weights of their own; else hosts are alike.
+    /// True if answers have weights of their own; otherwise all hosts weigh the same.
     pub(crate) fn has_weights(&self) -> bool {
         match self {
             Self::Addresses { .. } => false,
