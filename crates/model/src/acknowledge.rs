@@ -24,7 +24,7 @@ pub const DIGITS_SHOWN: usize = 12;
 /// Longest file that is read: one line each for more than anybody reviews.
 const ENTRIES_MAX: usize = 100_000;
 
-/// Somebody looked at a change and lets it through.
+/// A change that a person reviewed and lets through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acknowledgement {
     /// The change's fingerprint.
@@ -33,9 +33,9 @@ pub struct Acknowledgement {
     pub kind: Option<String>,
     /// Subject of the change, as [`plan::Change::about`]; none for the command line.
     pub operation: Option<String>,
-    /// Why; always there in a file.
+    /// Reason; always present in a file.
     pub reason: Option<String>,
-    /// Who.
+    /// Name of the reviewer.
     pub by: Option<String>,
     /// Unix seconds at which it ends, and the last day as written.
     pub until: Option<(u64, String)>,
@@ -56,7 +56,7 @@ impl Acknowledgement {
 /// Reads `FINGERPRINT=REASON`, as an option has it.
 ///
 /// # Errors
-/// What is wrong and what to write.
+/// A message with the mistake and the text to write instead.
 pub fn option(text: &str) -> Result<Acknowledgement, String> {
     let (digits, reason) = text.split_once('=').unwrap_or((text, ""));
     let reason = reason.trim();
@@ -110,8 +110,8 @@ pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec
     read
 }
 
-/// What its shape lets pass: digits that YAML reads as a number (`133e45678901` is one), and words
-/// that say nothing.
+/// Reports values that the shape accepts and that mean nothing: a fingerprint that YAML reads as a
+/// number (`133e45678901` is one), and blank texts.
 fn check_words(node: NodeRef<'_>, sink: &mut Sink) {
     if let Some(number) = node
         .get("fingerprint")

@@ -24,8 +24,8 @@ pub(super) fn of(extension: Option<NodeRef<'_>>) -> Option<Spanned<String>> {
     Some(Spanned::new(of.as_str()?.to_owned(), of.span()))
 }
 
-/// What an alias documents must be there, and be open to the same callers: a reader of the document
-/// believes it.
+/// Reports an alias whose documented operation is missing or needs other credentials: a reader of
+/// the document relies on both.
 pub(super) fn check(aliases: &[Alias], spec: &Spec, operations: &[Operation], sink: &mut Sink) {
     for alias in aliases {
         let path = alias.of.value.as_str();

@@ -363,7 +363,7 @@ fn report_homeless(
     );
 }
 
-/// What the policies of a chain fill a path with is there to fill it.
+/// Reports a policy of a chain that fills a path with a parameter that the template lacks.
 pub(super) fn check_path_texts(
     chain: &[super::Valued<Link>],
     own: &Own<'_>,
@@ -391,7 +391,7 @@ pub(super) fn check_path_texts(
     }
 }
 
-/// What a rewritten path is filled with is there to fill it.
+/// Reports a parameter of a rewritten path that the template lacks; `path` is always there.
 fn check_rewrite(path: NodeRef<'_>, template: &ir::Template, sink: &mut Sink) {
     let names = forms::parameters(path.scalar_text().unwrap_or_default());
     let known = || template.parameters().chain(["path"]);
@@ -481,7 +481,8 @@ fn check_servers(spec: &Spec, entry: &ApiEntry, sink: &mut Sink) {
     }
 }
 
-/// What an operation says about its requests on their way.
+/// Forwarding settings of an operation: rewrite, split, mirror, deprecation, idempotency, WebSocket
+/// and streaming.
 fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding {
     let Some(node) = extension else {
         return ir::Forwarding::default();
@@ -504,7 +505,8 @@ fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding
     }
 }
 
-/// What the nearest `validate` says, or gateway.yaml's; the whole of it is replaced.
+/// Validation mode of the nearest `validate`, which replaces the others as a whole. Default: that
+/// of gateway.yaml.
 fn validation(nearest: [Option<NodeRef<'_>>; 2], default: Validation) -> Validation {
     let said = nearest.into_iter().flatten().next();
     said.map_or(default, Validation::of_requests)

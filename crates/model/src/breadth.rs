@@ -1,4 +1,4 @@
-//! How much of a table one request can make the router look at.
+//! Limit on the router's search: the nodes of a table that one request can make it visit.
 //!
 //! The router goes through a trie of segments, depth first (semantics.md §1), so templates in which
 //! literals and parameters stand at the same depths can multiply: a request that fits all of them

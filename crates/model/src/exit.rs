@@ -1,4 +1,4 @@
-//! How the program ends: one table for every command (command-line.md, *Exit codes*).
+//! Exit codes of the program: one table for every command (command-line.md, *Exit codes*).
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ pub const ENVIRONMENT_NEEDED: &str = "environment-needed";
 /// An error that knows how the program ends; anything else is input that cannot be read.
 #[derive(Debug)]
 pub struct Failure {
-    /// How the program ends.
+    /// Exit code of the program.
     pub exit: Exit,
     /// Kebab-case, for programs.
     pub code: String,
@@ -67,7 +67,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// How an error ends the program, and its code for programs.
+/// Exit code of an error, and its code for programs.
 #[must_use]
 pub fn of(error: &anyhow::Error) -> (Exit, String) {
     for cause in error.chain() {

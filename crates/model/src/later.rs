@@ -1,5 +1,5 @@
-//! What documents say that this version knows and cannot run: carried in bundles, so that two
-//! projects can be compared (`gwc diff`), and never run.
+//! Settings of documents that this version knows and cannot run. Bundles carry them so that two
+//! projects can be compared (`gwc diff`); gwd never runs them.
 
 use diag::shape::Shape;
 use diag::{NodeRef, Tree};
@@ -29,7 +29,7 @@ pub(super) fn validate(node: NodeRef<'_>) -> Settings {
     declared::whole(node, &Shape::Object(&validate::author::SHAPE))
 }
 
-/// What is said of one operation, its parameters, responses and servers.
+/// Settings of one operation, its parameters, responses and servers that cannot run yet.
 pub(super) fn operation(nodes: &Nodes<'_>) -> Settings {
     let Nodes {
         tree,
@@ -81,8 +81,8 @@ pub(super) fn operation(nodes: &Nodes<'_>) -> Settings {
     all
 }
 
-/// What is said of an API as a whole: gateway.yaml's word beats the document's. What it says of
-/// schemas stands without their names, which are not behaviour.
+/// Settings of an API as a whole that cannot run yet. A value of gateway.yaml overrides one of the
+/// document. Settings of schemas are numbered: names of schemas are not behaviour.
 pub(super) fn api(tree: &Tree, spec: &Spec, entry: &ApiEntry) -> Settings {
     let root = spec
         .x_gateway

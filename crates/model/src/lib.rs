@@ -60,7 +60,7 @@ pub struct Model {
 /// A thing with a name and the place that defines it.
 #[derive(Clone, Debug)]
 pub struct Defined<T> {
-    /// What it is.
+    /// The thing itself.
     pub value: T,
     /// Where its name stands.
     pub span: Span,
@@ -77,7 +77,7 @@ pub struct Api {
     pub span: Span,
     /// Its document with overlays applied.
     pub document: Document,
-    /// What the document says.
+    /// The document.
     pub spec: Spec,
     /// Where it can be reached.
     pub mounts: Vec<Defined<ir::Mount>>,
@@ -87,13 +87,13 @@ pub struct Api {
     pub upstreams: Vec<Defined<settings::Upstream>>,
     /// Its security schemes that an operation uses, by their canonical name.
     pub schemes: Vec<ir::Scheme>,
-    /// What the document calls its schemes, with their canonical names.
+    /// Canonical names of the security schemes, by their names in the document.
     pub scheme_names: BTreeMap<String, String>,
     /// Its operations in the order of the document.
     pub operations: Vec<Operation>,
     /// Those for what it does not describe.
     pub rest: Vec<rest::Rest>,
-    /// What is written for all of it and cannot run yet.
+    /// Settings for the whole API that cannot run yet.
     pub declared: policy::declared::Settings,
 }
 
@@ -104,7 +104,7 @@ pub struct Operation {
     pub key: String,
     /// Its id.
     pub id: Option<String>,
-    /// Who answers for it: the operation's, the document's or the project's owner.
+    /// Owner: that of the operation, the document or the project.
     pub owner: Option<String>,
     /// Its method in upper case.
     pub method: Cow<'static, str>,
@@ -116,17 +116,17 @@ pub struct Operation {
     pub span: Span,
     /// Its template, normalised.
     pub template: ir::Template,
-    /// What it needs beside path and method.
+    /// Conditions beside path and method.
     pub conditions: Vec<ir::Condition>,
     /// Greater wins.
     pub priority: i32,
-    /// What a final slash means that the template has not, or has.
+    /// Treatment of the path that differs from the template only by a final slash.
     pub trailing_slash: ir::TrailingSlash,
     /// Compiled, but nobody can call it.
     pub internal: bool,
-    /// Whether its requests are checked against the contract.
+    /// Validation of requests against the contract.
     pub validation: Validation,
-    /// Who may call.
+    /// Credentials that callers need.
     pub security: Valued<ir::Security>,
     /// `public: true`, and where.
     pub public: Option<Span>,
@@ -140,18 +140,19 @@ pub struct Operation {
     pub max_body_bytes: Valued<Option<u64>>,
     /// Which readings of ambiguous paths are let through.
     pub path_readings: Valued<ir::PathReadings>,
-    /// What it says about its requests on their way.
+    /// Forwarding settings.
     pub forwarding: ir::Forwarding,
-    /// What is tried again, where the operation says it.
+    /// Retry settings; None if the operation writes none.
     pub retries: Option<policy::traffic::retry::Checked>,
-    /// What is written for it and cannot run yet.
+    /// Settings for the operation that cannot run yet.
     pub declared: policy::declared::Settings,
     /// Its place in [`Spec::paths`] and there in `operations`.
     pub place: (usize, usize),
 }
 
 impl Operation {
-    /// What is said beside access, chain, service and limits, as settings are compared.
+    /// Settings other than access, chain, upstream and limits, in the form in which they are
+    /// compared.
     #[must_use]
     pub fn settings(&self) -> policy::declared::Settings {
         self.declared
@@ -160,20 +161,20 @@ impl Operation {
     }
 }
 
-/// Whether requests are checked against the contract (`validate.request`).
+/// Validation of requests against the contract (`validate.request`). Default: [`Validation::Off`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Validation {
-    /// They are not.
+    /// Requests are not checked.
     #[default]
     Off,
-    /// They are, and pass all the same.
+    /// Requests that break the contract are logged and forwarded.
     Log,
-    /// What does not fit is refused.
+    /// Requests that break the contract are refused.
     Block,
 }
 
 impl Validation {
-    /// What a `validate` says of requests.
+    /// Reads the mode for requests from a `validate`.
     #[must_use]
     pub fn of_requests(validate: NodeRef<'_>) -> Self {
         match validate.get("request").and_then(NodeRef::scalar_text) {
@@ -189,21 +190,21 @@ impl Validation {
 pub struct Valued<T> {
     /// The value in force.
     pub value: T,
-    /// Who set it.
+    /// Source of the value.
     pub origin: Origin,
 }
 
-/// Who set a value.
+/// Source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A place in a file, with the places that it overrides, nearest first.
     Written {
         /// The place.
         span: Span,
-        /// What it overrides.
+        /// Places of the values that it overrides, nearest first.
         overrides: Vec<Span>,
     },
-    /// Nobody: the built-in default of this name.
+    /// The built-in default of this name.
     Default(&'static str),
 }
 

@@ -1,5 +1,5 @@
-//! What upstreams and operations say about each other: timeouts that never hold, upstreams that
-//! nobody bounds, and upstreams that are the gateway itself.
+//! Checks between upstreams and operations: timeouts that never apply, upstreams without limits,
+//! and upstreams that are the gateway itself.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -123,7 +123,7 @@ fn leads_elsewhere(
     }
 }
 
-/// Whether a listener takes what is sent to this host and port from the same machine.
+/// True if a listener accepts connections to this host and port from the same machine.
 fn is_there(host: &str, port: u16, listener: SocketAddr) -> bool {
     if port != listener.port() {
         return false;

@@ -14,13 +14,13 @@ use sources::project::files::Files;
 /// A checked gateway with its contracts.
 #[derive(Debug)]
 pub struct Lowered {
-    /// What gwd runs.
+    /// Configuration that gwd runs.
     pub gateway: ir::Gateway,
-    /// What plans compare, by API.
+    /// Contracts that plans compare, by API.
     pub contracts: ir::Set<ir::Contract>,
     /// The consumers of the gateway that have a blob of their own, if there is one.
     pub consumers_file: Option<BTreeSet<String>>,
-    /// What schemas say to people, by API: for the source artifact, never in the bundle.
+    /// Prose of schemas, by API and keyword: for the source artifact, never in the bundle.
     pub prose: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
 }
 

@@ -12,20 +12,20 @@ use vocab::lints::{
     UNKNOWN_UPSTREAM, UNUSED_DEFINITION, WRONG_KIND,
 };
 
-/// What a name can name.
+/// Kind of a thing that has a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A rule of a chain.
     Policy,
     /// A service behind.
     Upstream,
-    /// What checks a credential.
+    /// Verifier of credentials.
     Verifier,
     /// Where the gateway listens.
     Listener,
     /// Shared counters and caches.
     Store,
-    /// What consumers share.
+    /// Plan that consumers share.
     Plan,
 }
 
@@ -48,7 +48,7 @@ pub struct AllNames([Names; KINDS.len()]);
 pub struct Names {
     kind: Kind,
     defined: BTreeMap<String, Definition>,
-    /// Whether the key that they stand under is misspelt: that was told, and nothing is known.
+    /// True if the key of the definitions is misspelt. That was reported, so unknown names are not.
     misspelt: bool,
 }
 
@@ -86,7 +86,7 @@ impl Kind {
         }
     }
 
-    /// What is found where a name of this kind is not defined.
+    /// Rule that reports an undefined name of this kind.
     fn unknown(self) -> &'static Lint {
         match self {
             Self::Policy => &UNKNOWN_POLICY,
@@ -102,7 +102,7 @@ impl Kind {
 // === impl AllNames ===
 
 impl AllNames {
-    /// What gateway.yaml, or a document's `x-gateway`, defines.
+    /// Names that gateway.yaml, or a document's `x-gateway`, defines.
     #[must_use]
     pub fn of(root: Option<NodeRef<'_>>) -> Self {
         Self(KINDS.map(|(kind, key)| {
@@ -249,7 +249,7 @@ impl Names {
         }
     }
 
-    /// Whether `name` exists; it is used then.
+    /// True if `name` is defined. Marks it as used.
     pub fn knows(&self, name: &str) -> bool {
         let definition = self.defined.get(name);
         if let Some(definition) = definition {

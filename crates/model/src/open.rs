@@ -23,7 +23,7 @@ const NAMED_MAX: usize = 6;
 pub struct Pattern {
     /// The pattern.
     pub text: Spanned<String>,
-    /// Whether there is an operation that it names. APIs are resolved beside each other.
+    /// True once an operation matches. Atomic, because APIs are resolved in parallel.
     matched: AtomicBool,
 }
 
@@ -33,9 +33,9 @@ pub(super) struct Judged<'a> {
     pub(super) key: &'a str,
     /// Where it stands.
     pub(super) at: Span,
-    /// What is written about it, if anything, and where.
+    /// The `security` that applies and its place; None if there is none.
     pub(super) written: Option<&'a Written<'a>>,
-    /// What that means.
+    /// The resolved security requirements.
     pub(super) security: &'a ir::Security,
     /// `public: true`.
     pub(super) public: Option<Span>,
@@ -45,7 +45,7 @@ pub(super) struct Judged<'a> {
 #[derive(Default)]
 pub(super) struct Open(BTreeMap<Span, Door>);
 
-/// What lets anyone in: a place in the text, and who stands behind it.
+/// A cause that opens operations to anyone, and these operations.
 struct Door {
     cause: Cause,
     operations: Vec<(String, Span)>,
@@ -72,7 +72,7 @@ impl Pattern {
         }
     }
 
-    /// Whether no operation was found that it names.
+    /// True if no operation matched the pattern.
     fn is_unmatched(&self) -> bool {
         !self.matched.load(Ordering::Relaxed)
     }
@@ -199,7 +199,7 @@ impl Door {
     }
 }
 
-/// What lets anyone in, and where it stands.
+/// Place and cause that open an operation to anyone.
 fn opened_by(written: &Written<'_>) -> (Span, Cause) {
     let mut requirements = written.requirements().iter();
     let empty = requirements.find(|requirement| requirement.schemes.is_empty());
@@ -222,7 +222,7 @@ fn named(mut finding: Diagnostic, operations: &[(String, Span)]) -> Diagnostic {
     finding
 }
 
-/// Whether the operator lets an operation be public.
+/// Reports a public operation that the operator does not allow.
 fn allowed(key: &str, at: Span, settings: &Settings, sink: &mut Sink) {
     let required = &settings.required;
     let (fine, help) = match &required.allow_public {

@@ -9,7 +9,7 @@ use bundle::ir::{Segment, Template};
 
 use super::segment;
 
-/// How many pairs of overlapping templates are looked at.
+/// Number of pairs of overlapping templates after which the search stops.
 const PAIRS_MAX: usize = 200_000;
 
 /// The pairs among `group` whose templates have a path in common; each once, smaller index first.
@@ -185,7 +185,7 @@ impl<'r> Walk<'r> {
     }
 }
 
-/// Whether every path of `a` is one of `b`.
+/// True if `b` matches every path that `a` matches.
 #[must_use]
 pub fn subset(a: &Template, b: &Template) -> bool {
     let (left, right) = (a.segments(), b.segments());

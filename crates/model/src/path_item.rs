@@ -1,5 +1,5 @@
-//! What a path item says of the requests that its operations own: the path key as a template with
-//! its conditions, and how it is matched.
+//! Matching of a path item's operations: the path key as a template with its conditions, and the
+//! settings of matching.
 
 use bundle::ir;
 use diag::shape::BAD_VALUE;

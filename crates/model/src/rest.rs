@@ -28,15 +28,15 @@ pub struct Rest {
     pub owns: Owns,
     /// Where it is asked for.
     pub span: Span,
-    /// Who answers for it: the document's or the project's owner.
+    /// Owner: that of the document or the project.
     pub owner: Option<String>,
-    /// Who may call.
+    /// Credentials that callers need.
     pub security: Valued<ir::Security>,
     /// The chain in order.
     pub chain: Vec<Valued<Link>>,
     /// Where requests go.
     pub upstream: Valued<String>,
-    /// How they are shared out, where several of the document's servers name an upstream.
+    /// Weights of the upstreams, if several of the document's servers name one.
     pub split: Option<split::Checked>,
     /// Milliseconds to the head of the response.
     pub timeout_ms: Valued<u64>,
@@ -46,7 +46,7 @@ pub struct Rest {
     pub path_readings: Valued<ir::PathReadings>,
 }
 
-/// What it is resolved from.
+/// Input of [`resolve`].
 pub(super) struct Root<'a> {
     pub(super) tree: &'a Tree,
     pub(super) entry: &'a ApiEntry,
@@ -58,7 +58,7 @@ pub(super) struct Root<'a> {
     pub(super) settings: &'a Settings,
 }
 
-/// What is found besides.
+/// Further results of [`resolve`].
 pub(super) struct Found<'f> {
     pub(super) used: &'f mut BTreeMap<String, ir::Scheme>,
     pub(super) open: &'f mut Open,

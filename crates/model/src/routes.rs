@@ -97,7 +97,7 @@ fn first_few(overlaps: Sink, sink: &mut Sink) {
     }
 }
 
-/// Whether a twin of one is neither the other's path nor a twin as well.
+/// True unless both routes are twins or their templates match the same paths.
 fn differ(first: &Route<'_>, second: &Route<'_>) -> bool {
     let same =
         subset(&first.template, &second.template) && subset(&second.template, &first.template);
@@ -128,7 +128,7 @@ fn mounts_at_one_place(api: &Api, sink: &mut Sink) {
     }
 }
 
-/// Whether some host of some listener is both mounts'.
+/// True if the mounts share a listener, and share a host or have none.
 pub(super) fn at_one_place(a: &ir::Mount, b: &ir::Mount) -> bool {
     let hosts = a.hosts.is_empty() && b.hosts.is_empty()
         || a.hosts.iter().any(|host| b.hosts.contains(host));
@@ -145,7 +145,7 @@ pub(super) struct Route<'m> {
     pub(super) template: Template,
     /// The base path of its mount.
     pub(super) base_path: &'m str,
-    /// Whether that differs from the path as written by its final slash.
+    /// True if the template differs from the written path by its final slash.
     pub(super) twin: bool,
 }
 
@@ -284,7 +284,7 @@ impl<'m> Meetings<'m> {
 
 // === what is said about a pair ===
 
-/// What judging pairs needs.
+/// Data for judging pairs of routes.
 struct Tables<'r, 'a> {
     apis: &'r [Api],
     /// By API.
@@ -424,7 +424,7 @@ impl<'r, 'a> Tables<'r, 'a> {
     }
 }
 
-/// Whether all requests of one route, at its mount, are another's of a greater priority.
+/// True if a route of a greater priority matches all requests of another route at its mount.
 fn never_wins(lesser: &Route<'_>, greater: &Route<'_>) -> bool {
     let (a, b) = (lesser.operation, greater.operation);
     let wider = b

@@ -30,14 +30,14 @@ struct Scheme {
     mutual_tls: bool,
 }
 
-/// How a scheme is checked.
+/// Verification of a scheme.
 enum Bound {
     Checked(ir::Scheme),
-    /// Nobody said who checks it.
+    /// No verifier is configured for credentials at this place of a request.
     Unverified(Place),
 }
 
-/// What an operation writes about security.
+/// Source of the `security` of an operation.
 pub(super) enum Written<'a> {
     /// A `security` of the document.
     Document(&'a Security),

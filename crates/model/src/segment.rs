@@ -23,7 +23,7 @@ pub enum Step {
 
 /// Where each of two automata stands.
 type Both = (usize, usize);
-/// How a place was reached: from where, and by which byte, if by one.
+/// Predecessor of each pair of states, and the byte of the step; no byte if the step reads none.
 type Trace = BTreeMap<Both, (Both, Option<u8>)>;
 
 /// The shortest text that both segments match.
@@ -87,7 +87,7 @@ fn shortest(a: &Segment, b: &Segment) -> Option<String> {
     None
 }
 
-/// Whether every text of `a` is one of `b`.
+/// True if `b` matches every text that `a` matches.
 #[must_use]
 pub fn within(a: &Segment, b: &Segment) -> bool {
     // What most pairs are.

@@ -1,4 +1,4 @@
-//! What a project costs in metrics: how many series gwd makes of it.
+//! Cost of a project in metrics: the approximate number of series that gwd makes of it.
 //!
 //! Counted as gwd's metrics are labelled (operate.md): a histogram of durations for each route and
 //! status that its document or the gateway itself can give, one of the gateway's own time for each
@@ -21,7 +21,7 @@ pub const SERIES_MAX: usize = 250_000;
 /// Series of a histogram: 17 bounds and infinity, the sum, the count.
 const HISTOGRAM: usize = 20;
 
-/// How much there is to measure.
+/// Number of routes and of metric series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Operations at their mounts.
@@ -91,7 +91,7 @@ pub fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     );
 }
 
-/// What the upstream answers, as the document says.
+/// Statuses of the upstream that the document describes. Default: `200`.
 fn statuses<'a>(api: &'a Api, operation: &Operation) -> BTreeSet<&'a str> {
     let (path, index) = operation.place;
     let described = &api.spec.paths[path].operations[index].responses;
@@ -105,7 +105,7 @@ fn statuses<'a>(api: &'a Api, operation: &Operation) -> BTreeSet<&'a str> {
     statuses
 }
 
-/// What of an operation makes the gateway answer.
+/// Settings of an operation that make the gateway respond itself.
 struct Asked<'m> {
     security: &'m ir::Security,
     max_body_bytes: Option<u64>,
@@ -128,7 +128,7 @@ fn of_rest(rest: &Rest) -> Asked<'_> {
     }
 }
 
-/// What the gateway answers itself.
+/// Statuses of the gateway's own responses.
 fn refusals(settings: &Settings, api: &Api, asked: &Asked<'_>) -> BTreeSet<&'static str> {
     let limited = |link: &Link| {
         let (policies, name) = match link {

@@ -19,7 +19,7 @@ pub(super) enum Level {
     Operation,
 }
 
-/// What the nearest servers say about upstreams; nothing where none of them names one.
+/// Upstreams that the nearest servers name; empty if none of them names one.
 pub(super) struct Servers<'a> {
     level: Level,
     shares: Vec<Share<'a>>,
@@ -70,7 +70,8 @@ impl<'a> Servers<'a> {
         first.map(|share| share.upstream)
     }
 
-    /// How requests are shared out where the list's word counts; none where one gets them all.
+    /// Split of requests by weight, if this list of servers decides. None if one upstream gets all
+    /// requests.
     pub(super) fn split(&self, decides: Option<Level>) -> Option<split::Checked> {
         if decides != Some(self.level) || self.shares.len() < 2 {
             return None;

@@ -24,7 +24,7 @@ pub(super) struct Side<'s, 'r, 'a> {
     pub(super) schemas: &'s Schemas<'r, 'a>,
 }
 
-/// What the schemas of the parameters say about the requests that two templates have in common.
+/// Validity of the requests that two templates have in common, by the schemas of the parameters.
 pub(super) enum Overlap {
     /// Some may be valid for both.
     Ambiguous,
@@ -50,7 +50,7 @@ impl Side<'_, '_, '_> {
         self.route.template.segments()
     }
 
-    /// Whether the other's literals may be values of the parameters at their places.
+    /// True if the other's literals may be values of the parameters at their places.
     fn takes_the_literals_of(&self, other: &Self) -> bool {
         self.segments()
             .iter()
@@ -64,7 +64,7 @@ impl Side<'_, '_, '_> {
             })
     }
 
-    /// Whether parameters at one place may have a value in common.
+    /// True if parameters at the same place may have a value in common.
     fn shares_values_with(&self, other: &Self) -> bool {
         self.segments()
             .iter()

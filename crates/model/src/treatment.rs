@@ -1,4 +1,4 @@
-//! What operations inherit: upstream, timeout, body limit, chain.
+//! Inheritance of operations: upstream, timeout, body limit, chain.
 //!
 //! Operation over path over document over gateway. A list replaces, `+policies` appends; the
 //! order within a phase is gateway, API, path, operation, then position; what is required comes
@@ -21,7 +21,7 @@ pub(super) struct Told;
 
 /// The nodes that say something, from the document's defaults to the operation.
 pub(super) struct Scopes<'a> {
-    /// What the document defines itself.
+    /// Definitions of the document itself.
     pub(super) own: &'a Own<'a>,
     pub(super) root_defaults: Option<NodeRef<'a>>,
     pub(super) path: Option<NodeRef<'a>>,
@@ -36,7 +36,7 @@ pub(super) struct Destination {
     pub(super) by_servers: Option<Level>,
 }
 
-/// What an API defines itself.
+/// Definitions of an API itself, and the shared policies.
 pub(super) struct Own<'a> {
     pub(super) api: &'a str,
     pub(super) names: &'a AllNames,
@@ -248,7 +248,7 @@ impl<'a> Scopes<'a> {
 }
 
 impl Own<'_> {
-    /// What a link's policy is.
+    /// Checked policy of a link; None for authentication and for unknown policies.
     pub(super) fn checked(&self, link: &Link) -> Option<&Checked> {
         match link {
             Link::Authenticate => None,
@@ -257,7 +257,7 @@ impl Own<'_> {
         }
     }
 
-    /// What a service is called that the document names; none where nobody defines it.
+    /// Full name of an upstream that the document names; None if it is not defined.
     pub(super) fn upstream(&self, name: &str, settings: &Settings) -> Option<String> {
         let named = self.name_of_upstream(name);
         // Both are asked: what is named is used.

@@ -67,7 +67,7 @@ pub fn stand_in(files: &mut Files, path: &str) {
     }
 }
 
-/// Whether there is nothing in a text, not even a map without entries.
+/// True if a file has no content, not even a map without entries.
 pub(super) fn is_blank(files: &Files, root: NodeId) -> bool {
     files.tree.at(root).is_null()
 }

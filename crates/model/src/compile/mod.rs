@@ -39,7 +39,7 @@ pub use purpose::Purpose;
 use purpose::is_of_project;
 pub use skip::is_of_contract;
 
-/// What is compiled.
+/// Input of a compilation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// A folder with a gateway.yaml.
@@ -65,18 +65,19 @@ impl Input {
 pub struct Compiled {
     /// The texts, for messages.
     pub files: Files,
-    /// What was found, sorted.
+    /// Findings, sorted.
     pub findings: Vec<Diagnostic>,
     /// The project as far as it could be read.
     pub model: Option<Model>,
-    /// What goes into the bundle; none where a finding is an error, or an environment is needed.
+    /// Configuration for the bundle. None if a finding stops lowering ([`Purpose::stops`]), or if
+    /// an environment is needed.
     pub lowered: Option<Lowered>,
     /// The first variable, and where it is used, if no environment was chosen that gives it its
     /// value.
     pub open_variable: Option<(String, Span)>,
-    /// What the environment set, and what it stands in for.
+    /// Places that the environment set, and the values that they replace.
     pub origins: Origins,
-    /// Whether gateway.yaml or a document cannot be read or parsed at all.
+    /// True if gateway.yaml or a document cannot be read or parsed at all.
     pub unreadable: bool,
     /// Faults whose parts are left out of a comparison; see [`Purpose::Past`].
     pub skipped: Vec<Diagnostic>,
@@ -95,7 +96,7 @@ impl Compiled {
         self
     }
 
-    /// Whether one of the findings is an error.
+    /// True if a finding is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.findings
@@ -143,7 +144,7 @@ pub fn find(path: Option<&Path>) -> anyhow::Result<Input> {
     Ok(Input::Document(path.to_owned()))
 }
 
-/// How something is compiled.
+/// Options of a compilation.
 #[derive(Clone, Debug, Default)]
 pub struct Options<'o> {
     /// The limits of files.
@@ -158,7 +159,7 @@ pub struct Options<'o> {
     pub now_s: u64,
     /// Other texts for some files than those on the disk.
     pub texts: Texts,
-    /// What for.
+    /// Purpose of the compilation. Default: [`Purpose::Run`].
     pub purpose: Purpose,
 }
 
@@ -452,8 +453,9 @@ pub fn settings(
     Some(settings)
 }
 
-/// What is wrong with gateway.yaml in the environments that are not compiled now, told where it
-/// was set; without what `known` has. What they use is used.
+/// Findings about gateway.yaml in the environments that are not compiled now, at the places that
+/// set the values. Findings in `known` are left out. Names that these environments use count as
+/// used.
 fn in_others(
     files: &mut Files,
     others: &[Reading],
@@ -502,7 +504,7 @@ fn told(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
     told
 }
 
-/// What is said where the first file cannot be read at all.
+/// Result of a compilation whose first file cannot be read at all.
 fn unreadable(mut files: Files, name: &str, sink: Sink) -> Compiled {
     stand_in(&mut files, name);
     Compiled {
@@ -567,9 +569,8 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     }
 }
 
-/// What can be said about a document's part in a gateway before there is one: its extensions and
-/// routes, behind a gateway that settles the rest in one line. Names that a project would define
-/// are nobody's fault here.
+/// Findings about a document's part in a gateway, without a project: its extensions and routes,
+/// checked with a minimal gateway.yaml. Names that only a project can define are not reported.
 fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnostic> {
     const ALONE: &str = "version: 1\nname: document\napis: {document: {path: document}}\n\
         upstreams: {upstream: {targets: {a: {url: \"http://127.0.0.1:1\"}}}}\n\

@@ -1,11 +1,11 @@
-//! What a gateway is compiled for, and which findings stand in the way of that.
+//! Purposes of a compilation, and the findings that stop each of them.
 
 use diag::{Diagnostic, Level, Lint};
 use openapi::lint::hard::{is_hard, is_later};
 
 use vocab::lints;
 
-/// What a gateway is compiled for.
+/// Purpose of a compilation. Default: [`Purpose::Run`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
     /// To be run: nothing may stand in the way.
@@ -25,7 +25,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Whether a finding leaves nothing to lower.
+    /// True if a finding stops lowering for this purpose.
     #[must_use]
     pub fn stops(self, finding: &Diagnostic) -> bool {
         let wrong = finding.level == Level::Error && !is_later(finding.lint);
@@ -45,7 +45,7 @@ impl Purpose {
     }
 }
 
-/// Whether a rule is about what only a project can say.
+/// True if a rule is about names and paths that only a project defines.
 pub(super) fn is_of_project(lint: &Lint) -> bool {
     let of_project = [
         &lints::UNKNOWN_POLICY,

@@ -1,4 +1,4 @@
-//! What two graphs say differently, in a few words.
+//! Short descriptions of the differences between two graphs.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -59,8 +59,8 @@ impl<'c> Graphs<'c> {
         }
     }
 
-    /// What is said differently: two texts, which are equal if and only if nothing is. Where one
-    /// side says nothing at all, the other is told in short.
+    /// Describes the difference between two values: both texts are None if the values mean the
+    /// same. If one side is missing, the text of the other is a short form of its value.
     pub fn texts(
         &self,
         old: Option<&Value>,
@@ -102,7 +102,7 @@ impl<'c> Graphs<'c> {
         bound(&bundle::codec::encode(side))
     }
 
-    /// Whether two values mean the same.
+    /// True if two values mean the same.
     fn same(&self, a: &Value, b: &Value) -> bool {
         match (a, b) {
             (Value::Node(a), Value::Node(b)) => self.rank[*a as usize] == self.rank[*b as usize],

@@ -12,12 +12,12 @@ use super::refine::{classes, sets_of};
 #[derive(Default)]
 pub(super) struct Graph {
     drafts: Vec<Draft>,
-    /// What is finished and has the same value is the same node at once.
+    /// Finished nodes by value: nodes of equal value become one node.
     known: FxHashMap<Value, u32>,
 }
 
 enum Draft {
-    /// Its place is taken, its value comes.
+    /// Reserved; its value follows.
     Open,
     /// Another node.
     Same(u32),

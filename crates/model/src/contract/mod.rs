@@ -57,7 +57,7 @@ pub fn contract<'a>(
     Ok(parts.finish(api.name.clone(), operations, outgoing))
 }
 
-/// What is around schemas.
+/// Reader of the parts of an operation around schemas.
 struct Parts<'r, 'a> {
     schemas: Schemas<'r, 'a>,
     resolver: &'r Resolver<'a>,
@@ -167,7 +167,7 @@ impl<'a> Parts<'_, 'a> {
         all
     }
 
-    /// What a parameter or a header says of its value. `style` is the default.
+    /// Contract of the value of a parameter or a header. `style` is the default style.
     fn field_value(&mut self, node: NodeRef<'a>, style: &str) -> Value {
         let mut entries = Vec::new();
         let written = node.get("style").and_then(NodeRef::as_str).unwrap_or(style);
@@ -224,7 +224,7 @@ impl<'a> Parts<'_, 'a> {
         map(entries)
     }
 
-    /// How parts are written, where something is said of it.
+    /// Encodings of a body's parts; empty if the document writes none.
     fn encodings(&mut self, node: NodeRef<'a>) -> Vec<(Box<str>, Value)> {
         let mut entries: Vec<(Box<str>, Value)> = Vec::new();
         let by_name = self.entries(self.field(node, "encoding"));

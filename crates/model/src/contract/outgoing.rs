@@ -1,4 +1,4 @@
-//! What the API calls itself: callbacks of operations, and webhooks.
+//! Requests that the API itself sends: callbacks of operations, and webhooks.
 
 use bundle::ir;
 use diag::{NodeId, NodeRef};
@@ -6,7 +6,7 @@ use diag::{NodeId, NodeRef};
 use super::{Parts, Written};
 use openapi::spec::{In, Method, Version};
 
-/// How deep callbacks of callbacks are read. They may go round in a circle.
+/// Maximum depth of nested callbacks, which may refer to each other in a circle.
 const DEPTH_MAX: usize = 4;
 
 /// The operations that were found.

@@ -1,8 +1,8 @@
-//! What documents say to people: told in plans under DOCS, and never part of a bundle.
+//! Prose of documents, for readers: shown in plans under DOCS, and never part of a bundle.
 //!
-//! It is kept in the source artifact: of a text the first characters, and a digest where it is
-//! longer. The prose of schemas is kept for each API as a set: schemas have no names that count,
-//! and the same one may be written once or a hundred times.
+//! The source artifact keeps the prose: the first characters of a text, and a digest if the text
+//! is longer. The prose of schemas is kept for each API as a set: schemas have no names that
+//! count, and the same schema may be written once or a hundred times.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -157,7 +157,7 @@ impl<'a> Prose<'a> {
         }
     }
 
-    /// What the document says of an operation that the API calls itself.
+    /// Takes the prose of operations that the API itself calls.
     fn called(&self, texts: &mut Texts, about: &str, item: NodeRef<'a>) {
         for (entry, called) in item.entries() {
             if Method::of_key(&entry.key, Version::V32).is_none() {
@@ -187,7 +187,7 @@ impl<'a> Prose<'a> {
         }
     }
 
-    /// What is said of a parameter, a body, a response or a header, and of its media types.
+    /// Takes the prose of a parameter, a body, a response or a header, and of its media types.
     fn value(&self, texts: &mut Texts, about: &str, node: NodeRef<'a>) {
         self.say(texts, about, node, &["summary", "description", "example"]);
         self.examples(texts, about, node);

@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 /// is there for texts that are made to take for ever, whose nodes then count as all different.
 const LOOKS_MAX: usize = 400_000_000;
 
-/// What [`classes`] finds.
+/// Result of [`classes`].
 pub(crate) struct Classes {
     /// By node: the same for nodes that mean the same; greater for what comes later.
     pub rank: Vec<u32>,
@@ -148,7 +148,7 @@ struct Run<'e> {
     shape: Vec<u32>,
     /// By shape: which edges stand in sets.
     sets: Vec<Vec<Range<usize>>>,
-    /// What the members of the block in work lead to.
+    /// Targets of the edges of the current block's members.
     signatures: Vec<u32>,
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Schemas<'r, 'a> {
     /// stack.
     waiting: Vec<(NodeRef<'a>, u32)>,
     children: OnceCell<Children<'a>>,
-    /// What is said of schemas to people, by keyword.
+    /// Prose of schemas, by keyword.
     pub(super) prose: SchemaProse,
     /// Schemas whose prose was taken.
     told: FxHashSet<NodeId>,
@@ -35,7 +35,7 @@ pub(super) struct Schemas<'r, 'a> {
 /// By schema: the components that extend it (`allOf`), by name.
 type Children<'a> = FxHashMap<NodeId, Vec<(&'a str, NodeRef<'a>)>>;
 
-/// What a keyword's value is.
+/// Meaning of a keyword's value.
 #[derive(Clone, Copy)]
 enum Says {
     /// Nothing to a program that sends or reads values.
@@ -118,7 +118,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         Value::Node(self.graph.find(id))
     }
 
-    /// What a schema is, with the prose on the way.
+    /// Follows a schema as [`Self::follow`] does, and takes the prose on the way.
     fn told(&mut self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
         let mut way = Vec::new();
         let end = self.follow_telling(schema, &mut |schema| way.push(schema));
@@ -139,8 +139,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
     }
 
-    /// What a schema is: goes on while it is nothing but a reference or the wrapper of another
-    /// one. Whether a reference was followed.
+    /// Follows a schema while it is only a reference or the wrapper of another schema. The second
+    /// value is true if a reference was followed.
     fn follow(&self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
         self.follow_telling(schema, &mut |_| {})
     }
@@ -193,7 +193,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
             .then_some(inner)
     }
 
-    /// Whether a schema with `$ref` says nothing else. In 3.0 what stands beside it is ignored.
+    /// True if a schema with `$ref` has no other keyword with an effect. OpenAPI 3.0 ignores
+    /// keywords beside `$ref`.
     fn is_reference(&self, schema: NodeRef<'a>) -> bool {
         let counts = |(entry, value): (&diag::tree::Entry, NodeRef<'a>)| {
             &*entry.key != "$ref" && !is_silent(says(&entry.key), value)
@@ -233,7 +234,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.graph.fill(id, Value::Map(entries));
     }
 
-    /// What a `$ref` beside other keywords leads to.
+    /// Target of a `$ref` beside other keywords; the text of the reference if it has no target.
     fn beside(&mut self, text: NodeRef<'a>) -> Value {
         match text.as_str().map(|_| self.resolver.target(text)) {
             Some(Ok(target)) => self.deferred(target),
@@ -469,7 +470,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
     }
 }
 
-/// Whether a keyword with this value says nothing.
+/// True if a keyword with this value has no effect.
 fn is_silent(says: Says, value: NodeRef<'_>) -> bool {
     match says {
         Says::Prose => true,

@@ -5,8 +5,8 @@
 //! [`variables`]. Without one the project is checked all the same: a variable then has the value
 //! of the first environment that gives it one, and nothing can be built that needs it.
 //!
-//! What an environment sets has the environment's place. [`Origins`] remembers what it stands
-//! in for, so that messages can show both.
+//! A value that an environment sets has the environment's place. [`Origins`] keeps the place of
+//! the value that it replaces, so that messages can show both.
 
 use std::collections::{HashMap, HashSet};
 
@@ -34,7 +34,7 @@ pub struct Environment {
 pub struct Reading {
     /// Its root, patched and filled.
     pub root: NodeId,
-    /// What stands in for what.
+    /// Places that the environment set, and the values that they replace.
     pub origins: Origins,
     /// The environment; none for gateway.yaml as it is.
     pub environment: Option<Environment>,
@@ -42,12 +42,12 @@ pub struct Reading {
 
 /// gateway.yaml in the environment that was asked for.
 pub struct Choice {
-    /// What is compiled.
+    /// The reading that is compiled.
     pub reading: Reading,
     /// gateway.yaml as it is, and in the other environments: a mistake in one is told before its
     /// day comes.
     pub others: Vec<Reading>,
-    /// What variables are.
+    /// Variables of all environments.
     pub variables: Variables,
 }
 
@@ -62,7 +62,7 @@ pub struct Origins {
     open: HashSet<Span>,
     /// Maps of gateway.yaml that a patch changes, and its key there.
     changed: Vec<(Span, Span)>,
-    /// What a patch removes, by name, and where it says so.
+    /// Names of the entries that a patch removes, with their places in the patch.
     removed: Vec<(String, Span)>,
 }
 

@@ -14,7 +14,7 @@ use vocab::environment_lints::{
     UNKNOWN_VARIABLE, UNUSED_VARIABLE, VARIABLE_INSIDE_TEXT, VARIABLE_WITHOUT_VALUE,
 };
 
-/// What a variable begins with.
+/// Prefix of a variable: `${var:NAME}`.
 const OPEN: &str = "${var:";
 
 /// Where each variable is first used.
@@ -23,26 +23,26 @@ type Uses = BTreeMap<String, Span>;
 /// The variables of a run.
 #[derive(Debug)]
 pub struct Variables {
-    /// What each environment gives, in the order of gateway.yaml.
+    /// Values and uses of each environment, in the order of gateway.yaml.
     given: Vec<Given>,
     /// The chosen environment's place in `given`.
     current: Option<usize>,
     /// The values that documents get.
     values: BTreeMap<String, NodeId>,
-    /// What gateway.yaml uses without a patch.
+    /// Variables that gateway.yaml uses without a patch.
     base: Uses,
-    /// What documents use.
+    /// Variables that documents use.
     documents: Uses,
 }
 
-/// What one environment gives and needs.
+/// Values that one environment gives, and variables that it uses.
 #[derive(Debug)]
 struct Given {
     name: String,
     span: Span,
     /// The values with the places of their names.
     values: BTreeMap<String, (Span, NodeId)>,
-    /// What gateway.yaml uses under its patch.
+    /// Variables that gateway.yaml uses under the environment's patch.
     used: Uses,
 }
 
@@ -169,8 +169,8 @@ impl Variables {
             .then_some((first.0.as_str(), *first.1))
     }
 
-    /// What is wrong with the environments' values once everything was filled: a variable that is
-    /// used and has no value in one, and a value that nobody uses.
+    /// Reports variables that are used and have no value in an environment, and values that are
+    /// never used. Requires that all variables are filled.
     pub fn check(&self, tree: &Tree, sink: &mut Sink) {
         let known = self.known();
         for given in &self.given {
@@ -296,8 +296,9 @@ impl Filling<'_> {
         }
     }
 
-    /// What takes the place of a scalar, if it is a variable that has a value. What has none stays,
-    /// is reported, and is passed over by whoever checks the field that it fills.
+    /// Value that replaces a scalar, if the scalar is a variable with a value. A variable without a
+    /// value stays, and no finding about its field is shown. A variable that no environment has is
+    /// reported.
     fn value(&mut self, files: &Files, id: NodeId) -> Option<Kind> {
         let node = files.tree.at(id);
         let text = node.as_str().filter(|text| text.contains(OPEN))?;

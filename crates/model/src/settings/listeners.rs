@@ -16,7 +16,7 @@ use vocab::lints::LISTENER_CONFLICT;
 /// Bytes of a request's target, at any listener.
 pub(crate) const TARGET_BYTES_MAX: u64 = 16 << 10;
 
-/// How long a PROXY header may take where nothing is said (semantics.md §15).
+/// Default timeout for a PROXY header: 3s (semantics.md §15).
 const PROXY_HEADER_TIMEOUT_MS: u64 = 3_000;
 
 pub(super) fn listeners(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::Listener>> {
@@ -130,7 +130,7 @@ fn ranges(list: Option<NodeRef<'_>>) -> Vec<ir::Cidr> {
     ranges
 }
 
-/// Who tells for whom a connection is: `true` means the proxies that are trusted anyway.
+/// PROXY protocol settings of a listener; `true` means from the trusted proxies.
 fn proxy_protocol(node: Option<NodeRef<'_>>, trusted: &[ir::Cidr]) -> Option<ir::ProxyProtocol> {
     let node = node.filter(|node| !node.is_null())?;
     let from = match node.as_bool() {
@@ -146,7 +146,8 @@ fn proxy_protocol(node: Option<NodeRef<'_>>, trusted: &[ir::Cidr]) -> Option<ir:
     })
 }
 
-/// What is spoken; none where the shape has told what is wrong with the certificates.
+/// Protocol of a listener. Default: HTTP. None if its certificates are wrong, which the shape
+/// reports.
 fn protocol(node: NodeRef<'_>) -> Option<ir::Protocol> {
     let said = |node: NodeRef<'_>, key: &str| {
         let value = node.get(key)?;

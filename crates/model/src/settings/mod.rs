@@ -33,7 +33,7 @@ pub struct Settings {
     pub environment: Option<String>,
     /// The project's name.
     pub name: Spanned<String>,
-    /// Who answers for the project.
+    /// Owner of the project.
     pub owner: Option<String>,
     /// The documents and where each is mounted.
     pub apis: Vec<ApiEntry>,
@@ -48,17 +48,17 @@ pub struct Settings {
     pub listeners: Vec<Defined<ir::Listener>>,
     /// The services behind.
     pub upstreams: Vec<Defined<Upstream>>,
-    /// How credentials are checked.
+    /// Verifiers of credentials.
     pub auth: Vec<Defined<ir::Verifier>>,
-    /// Who may call.
+    /// The consumers.
     pub consumers: Vec<Defined<ir::Consumer>>,
     /// Those of them that stand in a `consumers_file`, if there is one.
     pub consumers_file: Option<BTreeSet<String>>,
     /// Policies that operations name.
     pub policies: Vec<Defined<ir::Policy>>,
-    /// What no document can avoid.
+    /// Requirements that no document can remove.
     pub required: Required,
-    /// What holds where nobody says otherwise.
+    /// Values for operations that write none.
     pub defaults: Defaults,
     /// Levels of rules.
     pub lint: BTreeMap<String, (Option<Level>, Span)>,
@@ -66,7 +66,7 @@ pub struct Settings {
     pub gates: Vec<String>,
     /// The acknowledgement file as gateway.yaml names it, if it does.
     pub acknowledge: Option<Spanned<String>>,
-    /// What stands in it.
+    /// Entries of the acknowledgement file.
     pub acknowledgements: Vec<Acknowledgement>,
     /// The folder that bundles go to.
     pub store: String,
@@ -74,7 +74,7 @@ pub struct Settings {
     pub channel: String,
     /// The names of each kind.
     pub names: AllNames,
-    /// What is written for all of the gateway and cannot run yet.
+    /// Settings for the whole gateway that cannot run yet.
     pub declared: Declared,
 }
 
@@ -97,12 +97,13 @@ pub struct ApiEntry {
     pub unmatched: Option<Spanned<String>>,
     /// `undeclared_methods`.
     pub undeclared_methods: Option<Spanned<String>>,
-    /// What is written for it and cannot run yet.
+    /// Settings for the API that cannot run yet.
     pub declared: Declared,
 }
 
 impl ApiEntry {
-    /// Whether an environment has the API; without one, whether all have it.
+    /// True if an environment has the API. Without an environment: true if the API is in all of
+    /// them.
     #[must_use]
     pub fn is_in(&self, environment: Option<&str>) -> bool {
         let Some(named) = &self.environments else {
@@ -115,13 +116,13 @@ impl ApiEntry {
 /// A service with the timeout that operations inherit from it.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// What the bundle carries.
+    /// The upstream as the bundle has it.
     pub ir: ir::Upstream,
     /// `timeouts.request`.
     pub request_timeout_ms: Option<Spanned<u64>>,
 }
 
-/// What no document can avoid.
+/// Requirements that no document can remove.
 #[derive(Debug, Default)]
 pub struct Required {
     /// Policies.
@@ -132,28 +133,28 @@ pub struct Required {
     pub allow_public: Option<Vec<Pattern>>,
 }
 
-/// What holds where nobody says otherwise.
+/// Values for operations that write none.
 #[derive(Debug)]
 pub struct Defaults {
     /// Where requests go.
     pub upstream: Option<Spanned<String>>,
-    /// Whether a default upstream is written that does not exist; that was reported.
+    /// True if the written default upstream does not exist; that was reported.
     pub upstream_unknown: bool,
-    /// What every chain begins with.
+    /// Policies at the beginning of every chain.
     pub policies: Vec<Spanned<String>>,
     /// Milliseconds to the head of the response.
     pub timeout_ms: Option<Spanned<u64>>,
-    /// Whether a timeout is written that cannot be read; that was reported.
+    /// True if the written timeout cannot be read; that was reported.
     pub timeout_unread: bool,
     /// Bytes of a request's body.
     pub max_body_bytes: Valued<Option<u64>>,
     /// Which readings of ambiguous paths are let through.
     pub path_readings: Valued<ir::PathReadings>,
-    /// Who checks credentials.
+    /// The party that checks credentials.
     pub security: SecurityMode,
-    /// Whether responses name their bundle.
+    /// True if responses name their bundle.
     pub expose_bundle: bool,
-    /// Whether requests are checked against the contract.
+    /// Validation of requests against the contract.
     pub validation: Validation,
     /// `validate` as it is written.
     pub validate: Declared,
@@ -184,7 +185,7 @@ impl Required {
     }
 }
 
-/// Who checks credentials.
+/// The party that checks credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecurityMode {
     /// The gateway, by its verifiers.
@@ -297,9 +298,8 @@ pub fn read(
     })
 }
 
-/// Whether a key of gateway.yaml is about the gateway as a whole: what is said of an API, a
-/// listener, an upstream or an operation stands there, and gates, tests and the like are the
-/// project's.
+/// True if a key of gateway.yaml belongs to the gateway as a whole. Settings of an API, a listener,
+/// an upstream or an operation belong to that thing; gates, tests and the like to the project.
 fn is_gateways(path: &[String]) -> bool {
     match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["plans" | "stores" | "errors", ..] => true,
@@ -371,7 +371,8 @@ pub(crate) fn upstreams(
     made.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// What a service of an API is called everywhere else: no name of gateway.yaml has a `/`.
+/// Name of an API's own upstream outside its document: `API/NAME`. No name of gateway.yaml has a
+/// `/`.
 pub(crate) fn name_in(api: &str, name: &str) -> String {
     format!("{api}/{name}")
 }
@@ -444,7 +445,7 @@ pub(crate) fn state_id(parts: &[&str]) -> StateId {
     ))
 }
 
-/// Whether a path has a segment `.` or `..`, also escaped: it would become another path.
+/// True if a path has a segment `.` or `..`, percent-encoded too: it would become another path.
 fn has_dots(path: &str) -> bool {
     let plain = path.replace("%2e", ".").replace("%2E", ".");
     plain.split('/').any(|part| matches!(part, "." | ".."))

@@ -119,7 +119,7 @@ fn discovery(node: NodeRef<'_>) -> Option<ir::Discovery> {
     }))
 }
 
-/// How TLS is spoken; none where nothing is written of it.
+/// TLS settings towards an upstream; None if none are written.
 fn tls(node: NodeRef<'_>) -> Option<ir::UpstreamTls> {
     let tls = node.get("tls").filter(|tls| !tls.is_null())?;
     let text = |node: NodeRef<'_>, key: &str| {
@@ -143,7 +143,7 @@ fn tls(node: NodeRef<'_>) -> Option<ir::UpstreamTls> {
     })
 }
 
-/// What is spoken to it.
+/// Protocol used towards an upstream. Default: HTTP/1.1.
 fn protocol(node: NodeRef<'_>) -> ir::UpstreamProtocol {
     match node.get("protocol").and_then(NodeRef::scalar_text) {
         Some("h2") => ir::UpstreamProtocol::H2,
@@ -164,7 +164,7 @@ fn rewrite_responses(node: NodeRef<'_>) -> Option<ir::RewriteResponses> {
     (rewrites.location || rewrites.cookies).then_some(rewrites)
 }
 
-/// How it is told whose a connection is.
+/// Version of the PROXY header that is sent to an upstream; None if none is sent.
 fn proxy_protocol(node: NodeRef<'_>) -> Option<ir::ProxyVersion> {
     match node.get("proxy_protocol")?.scalar_text()? {
         "v1" => Some(ir::ProxyVersion::V1),
