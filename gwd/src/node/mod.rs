@@ -48,11 +48,12 @@ use crate::worker::{self, COMMANDS_MAX, Command};
 
 /// Routes from which on metrics tell the status class only.
 const COARSE_ROUTES: usize = 500;
-/// How long handshakes that had begun may take at an address that a version does not name.
+/// Maximum time for handshakes that have begun at an address that a new version does not name:
+/// 500ms.
 const HANDSHAKES: Duration = Duration::from_millis(500);
 /// The same where the process stops: whoever balances over several has turned away by then.
 const DRAIN_HANDSHAKES: Duration = Duration::from_millis(100);
-/// How often a drain looks whether connections are left.
+/// Interval at which a drain checks for remaining connections: 10ms.
 const DRAIN_TICK: Duration = Duration::from_millis(10);
 
 /// A built version, ready to be published.
@@ -82,8 +83,7 @@ pub struct Node {
     pub(crate) tls: tls::Store,
 }
 
-/// What names a socket: the address that was asked for, and the listener where the system
-/// chooses the port.
+/// Key of a socket: the requested address, and the listener if the system chooses the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
     address: SocketAddr,
@@ -194,7 +194,7 @@ impl Node {
             .collect()
     }
 
-    /// What the versions in memory are made of.
+    /// Parts that the versions in memory are made of.
     pub fn parts(&mut self) -> &mut Parts {
         &mut self.parts
     }
@@ -202,7 +202,7 @@ impl Node {
     /// Builds a version of a gateway.
     ///
     /// # Errors
-    /// Why it cannot run.
+    /// The reason why the version cannot run.
     pub fn build(
         &mut self,
         assembly: &Assembly,
@@ -504,7 +504,7 @@ impl Node {
             .sum()
     }
 
-    /// What each worker has to do: connections, and streams of HTTP/2 by their weight.
+    /// Load of each worker: connections, and HTTP/2 streams by their weight.
     #[must_use]
     pub fn loads(&self) -> Vec<u64> {
         self.shared.loads.all()

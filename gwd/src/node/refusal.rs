@@ -1,11 +1,11 @@
-//! Why a version cannot be built, in the words of refusals.
+//! Refusals of versions that cannot be built.
 
 use bundle::refused::Refused;
 use engine::BuildError;
 
 use crate::tls;
 
-/// What there can be no TLS for, as a refusal of the bundle.
+/// Refusal of a bundle whose TLS cannot be used.
 pub(super) fn unusable(unusable: tls::Unusable) -> Refused {
     match unusable {
         tls::Unusable::Secret(unavailable) => refused(BuildError::Secret(unavailable)),
@@ -13,7 +13,7 @@ pub(super) fn unusable(unusable: tls::Unusable) -> Refused {
     }
 }
 
-/// What the engine cannot build, as a refusal of the bundle.
+/// Refusal of a bundle that the engine cannot build.
 pub(crate) fn refused(error: BuildError) -> Refused {
     match error {
         BuildError::RouteConflict(a, b) => Refused::RouteConflict {
