@@ -18,11 +18,11 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 pub(crate) struct Node {
     pub(crate) interface: Interface,
     pub(crate) token: Option<String>,
-    /// How long it may take to answer.
+    /// Maximum time until the response.
     pub(crate) timeout: Duration,
 }
 
-/// What it said.
+/// Response of the admin interface.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

@@ -1,4 +1,5 @@
-//! What would happen to a request: the same engine that serves, with counters of its own.
+//! Explanation of a request's treatment: by the engine that serves requests, with counters of its
+//! own.
 
 use std::net::IpAddr;
 
@@ -40,7 +41,7 @@ pub(super) fn routes(shared: &Shared) -> Value {
 /// `route/v1` for `{"method", "url", "headers"?, "listener"?, "peer"?}`. Counts nothing.
 ///
 /// # Errors
-/// What is wrong with the question.
+/// The error in the question.
 pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, String> {
     let current = shared.current().ok_or("no bundle runs yet")?;
     let snapshot = &current.loaded.snapshot;

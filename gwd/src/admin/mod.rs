@@ -1,6 +1,6 @@
 //! The admin interface: health, metrics, status, and the few changes that a node takes.
 //!
-//! It runs on a thread of its own, so that no scrape and no operator is ever in a request's way.
+//! The interface runs on a thread of its own, so that no scrape and no operator delays a request.
 //! `specs/gwd-admin.yaml` describes it, and nothing is served that is not described there.
 
 pub(crate) mod client;

@@ -1,5 +1,5 @@
-//! What an operator says in a request's body, read strictly: a key that is not known is refused
-//! with those that are.
+//! Request bodies of operators, parsed strictly: an unknown key is rejected with a list of the
+//! known keys.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ pub(super) struct Nothing {}
 /// Reads a body; an empty one says nothing.
 ///
 /// # Errors
-/// What is wrong with it, with the keys that are known.
+/// The error in the body, with the known keys.
 pub(super) fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, String> {
     match body.trim_ascii().first() {
         None => Ok(T::default()),
@@ -58,7 +58,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Stri
     }
 }
 
-/// What an operator wants to run.
+/// Parses an operator's request to run a bundle.
 ///
 /// # Errors
 /// As [`read`]; a bundle that is not named as one.

@@ -37,7 +37,7 @@ use crate::published::Shared;
 
 /// Bytes of a request's body.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// How long a request's head may take, and a connection stay idle.
+/// Maximum time for a request's head, and of an idle connection: 2s.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest time that an order's body may take.
@@ -50,13 +50,14 @@ pub(crate) enum Interface {
     Unix(PathBuf),
 }
 
-/// What the interface needs.
+/// State and channels that the admin interface uses.
 pub(crate) struct Admin {
     pub(crate) shared: Arc<Shared>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) status: Arc<ArcSwap<Status>>,
     pub(crate) events: Sender<Event>,
-    /// Who may change things over TCP; nobody without it.
+    /// Token that requests to `/v1/` must carry over TCP; without a configured token they are
+    /// refused.
     pub(crate) token: Option<Token>,
     pub(crate) draining: Arc<AtomicBool>,
     /// Names under which the interface may be asked over TCP, beside addresses and `localhost`.
@@ -68,7 +69,7 @@ pub(crate) struct Admin {
 /// The admin token. It is compared in constant time and never shown.
 pub(crate) struct Token(Zeroizing<Vec<u8>>);
 
-/// How a request came.
+/// Transport of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Via {
     Tcp(SocketAddr),
@@ -332,8 +333,8 @@ impl Admin {
         }
     }
 
-    /// What comes with a body. One that says more than is understood is refused: who wrote it
-    /// meant something by it.
+    /// Handles a request with a body. A body with unknown keys is rejected: they express an intent
+    /// that gwd would ignore.
     async fn order(&self, path: &str, body: &[u8], who: String) -> Reply {
         let switch = match path {
             "/v1/log-level" => return set_level(body, &who),
@@ -368,7 +369,7 @@ impl Admin {
         }
     }
 
-    /// What the control thread last said, with what the process knows itself.
+    /// Last status of the control thread, completed with the process's own values.
     fn status_now(&self) -> Value {
         let mut status = self.status.load().status.clone();
         if let Some(status) = status.as_object_mut() {
