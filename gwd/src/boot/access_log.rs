@@ -14,7 +14,7 @@ const KEEP: u32 = 5;
 /// The sink from the command line, else from the file.
 ///
 /// # Errors
-/// What is wrong with an option.
+/// The invalid option and the reason.
 pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<AccessLog> {
     let sink = ours.access_log.as_ref().or(file.access_log.as_ref());
     let max_bytes = ours.access_log_size.as_ref();

@@ -1,5 +1,4 @@
-//! What the process may have at once: as asked for, or what its memory and its file descriptors
-//! allow.
+//! Limits of the process: as configured, or derived from its memory and its file descriptors.
 
 use anyhow::{Context as _, bail};
 
@@ -23,7 +22,7 @@ const BYTES_PER_REQUEST: u64 = 64 << 10;
 /// Bounds from the command line, else from the file, else from the system.
 ///
 /// # Errors
-/// What is wrong with an option.
+/// The invalid option and the reason.
 pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<Bounds> {
     let memory = match ours.memory.as_ref().or(file.memory.as_ref()) {
         Some(text) => Some(size("--memory", text)?),

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::program_log::{Level, event};
 
-/// Why the program ends.
+/// Reason why the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
     /// Done.
@@ -51,7 +51,7 @@ impl Exit {
     }
 }
 
-/// What the argument parser says, with our codes.
+/// Prints the message of the argument parser and returns our exit code.
 pub(super) fn of_clap(error: &clap::Error) -> Exit {
     use clap::error::ErrorKind;
     // Nobody reads it: nothing to be done about that.

@@ -331,7 +331,7 @@ pub(super) struct Resolved {
     pub(super) insecure_allow_unsigned: bool,
 }
 
-/// What is wrong with the options: the user's mistake, or a file that cannot be read.
+/// Error in the options: the user's mistake, or a file that cannot be read.
 #[derive(Debug)]
 pub(super) enum OptionsError {
     Usage(String),

@@ -26,9 +26,10 @@ const DESCRIPTORS_LOW: u64 = 4_096;
 
 /// Bytes of a token file.
 const TOKEN_BYTES_MAX: u64 = 64 << 10;
-/// How long a stop may take beyond its own times before the process ends without it.
+/// Time beyond the configured times of a stop after which the process ends without completing it:
+/// 5s.
 const STUCK: Duration = Duration::from_secs(5);
-/// How long a second signal waits for what it hastens.
+/// Maximum wait after a second signal before the process ends: 1s.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Runs until told to stop.
@@ -329,13 +330,13 @@ fn admin_token(resolved: &Resolved) -> Result<Option<Token>, Exit> {
     }
 }
 
-/// What signals act upon.
+/// State that the signal handlers act upon.
 struct Signals {
     events: Sender<Event>,
     options: RunOptions,
     stops: Arc<AtomicU32>,
     draining: Arc<AtomicBool>,
-    /// How long a stop may take.
+    /// Maximum time for a stop.
     stop_max: Duration,
 }
 
@@ -456,7 +457,7 @@ const fn exit_of(error: &StartError) -> Exit {
     }
 }
 
-/// Whether the interface that another process has is the one that is wanted.
+/// True if the admin interface of another process is the wanted one.
 fn same_interface(at: &str, wanted: &Interface) -> bool {
     match wanted {
         Interface::Tcp(address) if address.port() == 0 => {

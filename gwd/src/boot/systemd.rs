@@ -23,7 +23,7 @@ use crate::program_log::{Level, event};
 const FIRST: i32 = 3;
 /// Descriptors that are believed in.
 const DESCRIPTORS_MAX: i32 = 1_024;
-/// How often readiness is looked at before it is told.
+/// Interval at which readiness is checked before it is reported: 20ms.
 const READY_TICK: Duration = Duration::from_millis(20);
 
 /// Sockets that systemd bound for this process. Called once, before any other file is opened by
