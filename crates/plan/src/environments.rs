@@ -62,6 +62,7 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
         notes: Vec::new(),
         bugs: Vec::new(),
         too_large: Vec::new(),
+        steps: 0,
         stages: Stages::default(),
     });
     if is_first {
@@ -103,6 +104,7 @@ fn empty(plan: &Plan) -> Plan {
         notes: Vec::new(),
         bugs: Vec::new(),
         too_large: Vec::new(),
+        steps: 0,
         ..plan.clone()
     }
 }
@@ -142,6 +144,7 @@ impl Plan {
         self.notes.extend(notes);
         self.bugs.extend(plan.bugs);
         self.too_large.extend(plan.too_large);
+        self.steps += plan.steps;
     }
 
     /// Removes the lines of new acknowledgements that name a change of another environment.

@@ -78,8 +78,12 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Witnesses that did not show what they should: bugs of ours.
     pub bugs: Vec<String>,
-    /// Places whose patterns take more steps than a comparison may: the plan is not whole.
+    /// Messages about places whose paths take more steps than a comparison may: the plan is not
+    /// whole.
     pub too_large: Vec<String>,
+    /// Steps that the comparison of routes took: states of searches, pairs of routes, nodes of
+    /// indexes.
+    pub steps: usize,
     /// How long each part took.
     pub stages: Stages,
 }
@@ -99,6 +103,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         notes: Vec::new(),
         bugs: Vec::new(),
         too_large: Vec::new(),
+        steps: 0,
         stages: Stages::default(),
     };
     let same_meaning = old.is_some_and(|old| {

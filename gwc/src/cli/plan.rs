@@ -395,16 +395,8 @@ pub(super) fn judged(mut plan: Plan) -> anyhow::Result<Plan> {
         )
         .into());
     }
-    if let Some(place) = plan.too_large.first() {
-        return Err(Failure::new(
-            Exit::INPUT,
-            "too-large",
-            format!(
-                "the paths of {place} cannot be compared: patterns of several parameters in one segment, at one place, \
-                 take too many steps; use fewer of them, or other literals between the parameters"
-            ),
-        )
-        .into());
+    if let Some(problem) = plan.too_large.first() {
+        return Err(Failure::new(Exit::INPUT, "too-large", problem.clone()).into());
     }
     plan.ended_by(&release::today());
     Ok(plan)

@@ -12,6 +12,7 @@ mod hidden;
 mod history;
 mod long;
 mod naive;
+mod overlaps;
 mod own_upstreams;
 mod refactor;
 mod refactorings;

@@ -55,6 +55,7 @@ fn made(changes: Vec<Change>) -> Plan {
         notes: Vec::new(),
         bugs: Vec::new(),
         too_large: Vec::new(),
+        steps: 0,
         stages: plan::stages::Stages::default(),
     }
 }

@@ -1,13 +1,11 @@
 //! One cell of requests: what changed for them, and a request that shows it.
 
-use std::collections::BTreeSet;
-
 use bundle::ir;
 use serde_json::Value;
 
 use super::{
-    Engines, Found, Owner, Pair, Pairs, Place, Route, Table, Task, Values, asked_for, describe,
-    smallest, treated,
+    Engines, Found, Owner, Pair, Pairs, Place, Route, STEPS_OF_CELL, STEPS_OF_PAIR, Table, Task,
+    Values, asked_for, describe, smallest, treated,
 };
 use crate::details::Line;
 use crate::security::{Verdict, cannot_run};
@@ -24,8 +22,6 @@ pub(super) struct Cells<'c, 'a> {
     pub(super) tables: [&'c Table<'c, 'a>; 2],
     pub(super) sides: (Option<&'c Lowered>, &'c Lowered),
     pub(super) pairs: Pairs<'c>,
-    /// Routes that the old table has not.
-    pub(super) fresh: &'c BTreeSet<u32>,
     pub(super) engines: &'c Engines,
 }
 
@@ -66,21 +62,16 @@ impl<'a> Cells<'_, 'a> {
             }
             Task::New(after) => {
                 let route = self.after(after);
-                for before in self.tables[0].index.overlapping(&route.template) {
-                    if self.before(before).serves && self.before(before).meets(route) {
-                        self.served_by_both(before, after, &mut told);
-                    }
+                for before in self.tables[0].exchanging(route) {
+                    self.served_by_both(before, after, &mut told);
                 }
                 self.newly_served(after, &mut told);
             }
             Task::Gone(before) => {
                 let route = self.before(before);
-                for after in self.tables[1].index.overlapping(&route.template) {
-                    // Those that are new as well were looked at there.
-                    let other = self.after(after);
-                    if other.serves && other.meets(route) && !self.fresh.contains(&after) {
-                        self.served_by_both(before, after, &mut told);
-                    }
+                // Those that are new as well were looked at there.
+                for after in self.tables[1].exchanging(route) {
+                    self.served_by_both(before, after, &mut told);
                 }
                 self.no_longer_served(before, &mut told);
             }
@@ -109,8 +100,10 @@ impl<'a> Cells<'_, 'a> {
         if !moved && !pair.differs() {
             return true;
         }
+        let searches = &self.tables[0].searches;
         let owners = [Owner::Route(before), Owner::Route(after)];
-        let Some(cell) = self.cell(owners) else {
+        let searched = searches.take(STEPS_OF_PAIR).then(|| self.cell(owners));
+        let Some(cell) = searched.flatten().filter(|_| searches.take(STEPS_OF_CELL)) else {
             return false;
         };
         if moved || was.signature() != is.signature() {

@@ -1,10 +1,13 @@
 //! One table's templates by their segments, to be walked together with others.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bundle::ir::{Segment, Template};
+use engine::router::compare_segments;
 
-use super::texts::{Rivals, matches};
+use super::texts::{Literals, Rivals, matches};
 use model::segment;
 
 /// Templates as a tree of segments; routes are told by their place in the table.
@@ -13,11 +16,16 @@ pub(super) struct Index<'t> {
     nodes: Vec<Node<'t>>,
     /// The most segments of any of them.
     pub(super) depth: usize,
+    /// Nodes that were visited for templates in common.
+    visited: AtomicUsize,
 }
 
-#[derive(Debug, Default)]
+/// A route as an index takes it: its place in the table, its template and its priority.
+pub(super) type Entry<'t> = (u32, &'t Template, i32);
+
+#[derive(Debug)]
 struct Node<'t> {
-    literals: BTreeMap<&'t str, u32>,
+    literals: Literals<'t>,
     /// Literals in any case, patterns; equal ones are one.
     others: Vec<(&'t Segment, u32)>,
     parameter: Option<u32>,
@@ -25,29 +33,71 @@ struct Node<'t> {
     ends: Vec<u32>,
     /// Routes that match everything from here on.
     rests: Vec<u32>,
+    /// The least priority of the routes that end here.
+    own: i32,
+    /// The least priority of all routes from here on.
+    least: i32,
+    /// The least priority of the routes behind literals.
+    least_of_literals: i32,
+    /// The least priority of the routes behind this node.
+    least_below: i32,
+}
+
+impl Default for Node<'_> {
+    fn default() -> Self {
+        Self {
+            literals: Literals::default(),
+            others: Vec::new(),
+            parameter: None,
+            ends: Vec::new(),
+            rests: Vec::new(),
+            own: i32::MAX,
+            least: i32::MAX,
+            least_of_literals: i32::MAX,
+            least_below: i32::MAX,
+        }
+    }
 }
 
 /// The root.
 pub(super) const ROOT: u32 = 0;
 
 impl<'t> Index<'t> {
-    pub(super) fn new(templates: impl Iterator<Item = &'t Template>) -> Self {
+    pub(super) fn new(routes: impl Iterator<Item = Entry<'t>>) -> Self {
         let mut index = Self {
             nodes: vec![Node::default()],
             depth: 0,
+            visited: AtomicUsize::new(0),
         };
-        for (route, template) in (0u32..).zip(templates) {
+        for (route, template, priority) in routes {
             let mut at = ROOT;
             for segment in template.segments() {
                 at = index.child(at, segment);
             }
             index.depth = index.depth.max(template.segments().len());
             let node = &mut index.nodes[at as usize];
+            node.own = node.own.min(priority);
             if template.is_prefix() {
                 node.rests.push(route);
             } else {
                 node.ends.push(route);
             }
+        }
+        // A child stands behind its parent.
+        for at in (0..index.nodes.len()).rev() {
+            index.nodes[at].literals.sort();
+            let node = &index.nodes[at];
+            let least = |children: &mut dyn Iterator<Item = u32>| {
+                let least = children.map(|child| index.nodes[child as usize].least);
+                least.min().unwrap_or(i32::MAX)
+            };
+            let of_literals = least(&mut node.literals.children());
+            let others = node.others.iter().map(|(_, child)| *child);
+            let below = of_literals.min(least(&mut others.chain(node.parameter)));
+            let node = &mut index.nodes[at];
+            node.least_of_literals = of_literals;
+            node.least_below = below;
+            node.least = below.min(node.own);
         }
         index
     }
@@ -56,7 +106,7 @@ impl<'t> Index<'t> {
         let fresh = u32::try_from(self.nodes.len()).expect("fewer than 2^32 segments");
         let node = &mut self.nodes[at as usize];
         let child = match segment {
-            Segment::Literal(text) => *node.literals.entry(text).or_insert(fresh),
+            Segment::Literal(text) => node.literals.child(text, fresh),
             Segment::Parameter(_) => *node.parameter.get_or_insert(fresh),
             Segment::Folded(_) | Segment::Pattern(_) => {
                 let known = node.others.iter().find(|(other, _)| alike(other, segment));
@@ -86,9 +136,9 @@ impl<'t> Index<'t> {
     }
 
     /// Adds what stands behind a node.
-    pub(super) fn rivals(&self, node: u32, rivals: &mut Rivals<'t>) {
+    pub(super) fn rivals<'i>(&'i self, node: u32, rivals: &mut Rivals<'i>) {
         let node = &self.nodes[node as usize];
-        rivals.literals.extend(node.literals.keys().copied());
+        rivals.literals.push(&node.literals);
         for (segment, _) in &node.others {
             if !rivals.others.iter().any(|other| alike(other, segment)) {
                 rivals.others.push(segment);
@@ -112,68 +162,129 @@ impl<'t> Index<'t> {
     /// The routes whose template has a path in common with `template`, each once, in the table's
     /// order.
     pub(super) fn overlapping(&self, template: &Template) -> Vec<u32> {
-        let mut routes = Vec::new();
-        self.meet(ROOT, template.segments(), template.is_prefix(), &mut routes);
+        self.meeting(template, None)
+    }
+
+    /// The same without routes that are greater than a route with this template and priority,
+    /// whatever the request: most of them are left out without a visit.
+    pub(super) fn overlapping_below(&self, template: &Template, priority: i32) -> Vec<u32> {
+        self.meeting(template, Some(priority))
+    }
+
+    /// Nodes that were visited so far for templates in common.
+    pub(super) fn visited(&self) -> usize {
+        self.visited.load(Relaxed)
+    }
+
+    fn meeting(&self, template: &Template, tied: Option<i32>) -> Vec<u32> {
+        let mut meeting = Meeting {
+            index: self,
+            prefix: template.is_prefix(),
+            routes: Vec::new(),
+            visited: 0,
+        };
+        meeting.meet(ROOT, template.segments(), tied);
+        self.visited.fetch_add(meeting.visited, Relaxed);
+        let mut routes = meeting.routes;
         routes.sort_unstable();
         routes
     }
+}
 
-    fn meet(&self, at: u32, rest: &[Segment], prefix: bool, routes: &mut Vec<u32>) {
-        let node = &self.nodes[at as usize];
+/// A walk to the templates that have a path in common with one.
+struct Meeting<'i, 't> {
+    index: &'i Index<'t>,
+    /// True if the template matches everything behind its segments.
+    prefix: bool,
+    routes: Vec<u32>,
+    visited: usize,
+}
+
+impl Meeting<'_, '_> {
+    /// `tied` is the template's priority as long as the segments so far compare as equal, and
+    /// routes that are greater from here on shall be left out.
+    fn meet(&mut self, at: u32, rest: &[Segment], tied: Option<i32>) {
+        self.visited += 1;
+        let node = &self.index.nodes[at as usize];
         let Some((segment, rest)) = rest.split_first() else {
-            if prefix {
-                self.all_below(at, routes);
+            if self.prefix {
+                self.all_below(at, tied);
             } else {
-                routes.extend(&node.ends);
-                routes.extend(&node.rests);
+                self.routes.extend(&node.ends);
+                self.routes.extend(&node.rests);
             }
             return;
         };
-        routes.extend(&node.rests);
-        let mut go = |child: u32| self.meet(child, rest, prefix, routes);
+        self.routes.extend(&node.rests);
         match segment {
             Segment::Literal(text) => {
-                node.literals.get(text.as_str()).copied().map(&mut go);
+                if let Some(child) = node.literals.get(text) {
+                    self.meet(child, rest, tied);
+                }
                 for (other, child) in &node.others {
                     if matches(other, text) {
-                        go(*child);
+                        self.meet(*child, rest, None);
                     }
                 }
-                if !text.is_empty() {
-                    node.parameter.map(go);
+                if let Some(child) = node.parameter.filter(|_| !text.is_empty()) {
+                    self.meet(child, rest, None);
                 }
             }
             _ => {
-                for (text, child) in &node.literals {
-                    if matches(segment, text) {
-                        go(*child);
+                // A literal is greater than any other segment.
+                if !is_above(tied, node.least_of_literals) {
+                    for (text, child) in node.literals.iter() {
+                        self.visited += 1;
+                        if !self.is_above(tied, child) && matches(segment, text) {
+                            self.meet(child, rest, None);
+                        }
                     }
                 }
                 for (other, child) in &node.others {
+                    self.visited += 1;
+                    let order = compare_segments(other, segment);
+                    if order.is_gt() && self.is_above(tied, *child) {
+                        continue;
+                    }
                     if segment::common(segment, other).is_some() {
-                        go(*child);
+                        let tied = tied.filter(|_| order == Ordering::Equal);
+                        self.meet(*child, rest, tied);
                     }
                 }
-                node.parameter.map(go);
+                if let Some(child) = node.parameter {
+                    let is_tied = matches!(segment, Segment::Parameter(_));
+                    self.meet(child, rest, tied.filter(|_| is_tied));
+                }
             }
         }
     }
 
-    fn all_below(&self, at: u32, routes: &mut Vec<u32>) {
-        let node = &self.nodes[at as usize];
-        routes.extend(&node.ends);
-        routes.extend(&node.rests);
+    /// Whether every route from a node on is greater, where its template is.
+    fn is_above(&self, tied: Option<i32>, node: u32) -> bool {
+        is_above(tied, self.index.nodes[node as usize].least)
+    }
+
+    /// Everything from a node on; what is longer than a prefix is greater.
+    fn all_below(&mut self, at: u32, tied: Option<i32>) {
+        self.visited += 1;
+        let node = &self.index.nodes[at as usize];
+        self.routes.extend(&node.ends);
+        self.routes.extend(&node.rests);
+        if is_above(tied, node.least_below) {
+            return;
+        }
         let others = node.others.iter().map(|(_, child)| *child);
-        for child in node
-            .literals
-            .values()
-            .copied()
-            .chain(others)
-            .chain(node.parameter)
-        {
-            self.all_below(child, routes);
+        for child in node.literals.children().chain(others).chain(node.parameter) {
+            if !self.is_above(tied, child) {
+                self.all_below(child, tied);
+            }
         }
     }
+}
+
+/// Whether routes of this priority and more are greater, where their templates are.
+fn is_above(tied: Option<i32>, least: i32) -> bool {
+    tied.is_some_and(|priority| least >= priority)
 }
 
 /// Whether two segments match the same texts for the same reason; names of parameters mean

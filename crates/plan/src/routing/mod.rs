@@ -29,7 +29,7 @@ use super::{Plan, Side};
 use crate::ask::Oracle;
 use cell::Cells;
 use model::lower::Lowered;
-use search::{Found, Owner, Table, smallest};
+use search::{Found, Owner, STEPS_OF_CELL, STEPS_OF_PAIR, Standing, Table, smallest};
 use sources::parallel;
 use table::{Place, Route, Signature, owners, places, routes};
 pub(super) use values::Values;
@@ -92,6 +92,14 @@ impl Engines {
         })
     }
 }
+
+/// Why paths are not compared: the texts of segments take too many steps.
+const PATTERNS: &str = "patterns of several parameters in one segment, at one place, take too many \
+steps; use fewer of them, or other literals between the parameters";
+
+/// Why paths are not compared: too many pairs of routes exchange requests.
+const OVERLAPS: &str = "too many paths overlap and change at once, and each pair that exchanges \
+requests is a change; change fewer paths at a time, or use paths that do not overlap";
 
 /// The tables of one place, laid over each other.
 struct Overlay<'a> {
@@ -179,21 +187,22 @@ impl<'a> Overlay<'a> {
     }
 
     fn compare(&self, was: Option<&Lowered>, is: &Lowered, engines: &Engines, plan: &mut Plan) {
-        let (old, new) = (Table::new(&self.old), Table::new(&self.new));
-        let fresh: BTreeSet<u32> = self
-            .tasks
-            .iter()
-            .filter_map(|task| match task {
-                Task::New(at) => Some(*at),
-                Task::Both(..) | Task::Rest(..) | Task::Gone(_) => None,
-            })
-            .collect();
+        let mut standing = [&self.old, &self.new].map(|routes| vec![Standing::Kept; routes.len()]);
+        for task in &self.tasks {
+            match task {
+                Task::Gone(at) => standing[0][*at as usize] = Standing::Changed,
+                // New routes look at those that are gone, and not the other way round.
+                Task::New(at) => standing[1][*at as usize] = Standing::Ignored,
+                Task::Both(..) | Task::Rest(..) => {}
+            }
+        }
+        let old = Table::new(&self.old, &standing[0], self.new.len());
+        let new = Table::new(&self.new, &standing[1], self.old.len());
         let cells = Cells {
             place: &self.place,
             tables: [&old, &new],
             sides: (was, is),
             pairs: Pairs::new(was, is, &self.place.listener),
-            fresh: &fresh,
             engines,
         };
         let told = parallel::map(self.tasks.clone(), |task| cells.of(task));
@@ -203,11 +212,17 @@ impl<'a> Overlay<'a> {
             plan.bugs.extend(told.bugs);
             moved.extend(told.moved);
         }
-        plan.changes.extend(cells.shadows(&self.tasks, &moved));
-        if old.steps.are_spent() {
+        if !old.searches.are_spent() {
+            plan.changes.extend(cells.shadows(&self.tasks, &moved));
+        }
+        plan.steps += old.searches.taken() + old.visited() + new.visited();
+        let reasons = [(&old.steps, PATTERNS), (&old.searches, OVERLAPS)];
+        let spent = reasons.into_iter().find(|(steps, _)| steps.are_spent());
+        if let Some((_, reason)) = spent {
             let Place { listener, host, .. } = &self.place;
             let place = format!("the listener `{listener}`, host `{host}`");
-            plan.too_large.push(place);
+            let problem = format!("the paths of {place} cannot be compared: {reason}");
+            plan.too_large.push(problem);
         }
     }
 }

@@ -91,7 +91,7 @@ impl<'a> Changed<'a> {
         for place in places.filter(|place| place.listener == self.name) {
             let owners = owners(side, &place);
             let routes = routes(&owners);
-            let table = Table::new(&routes);
+            let table = Table::alone(&routes);
             for (route, at) in routes.iter().zip(0u32..) {
                 let security = &route.treatment().security;
                 let closed = !security.admits_anyone();

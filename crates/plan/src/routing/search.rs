@@ -18,33 +18,116 @@ use bundle::ir::{Condition, Segment};
 
 use rustc_hash::FxHashMap;
 
-use super::index::{Index, ROOT};
-use super::table::Route;
+use super::index::{Entry, Index, ROOT};
+use super::table::{Route, Tier};
 use super::texts::{Rivals, Steps, texts};
 use super::values::{Values, values};
 
-/// One side's routes with their templates' index.
+/// Steps of all searches of two tables, besides [`STEPS_PER_ROUTE`] for each route.
+const STEPS_MAX: usize = 4_000_000;
+
+/// Steps that each route of two tables adds: what grows with the tables alone is never too much.
+const STEPS_PER_ROUTE: usize = 200;
+
+/// Steps for two routes that may have requests in common.
+pub(super) const STEPS_OF_PAIR: usize = 4;
+
+/// Steps for requests that one route lost to another: a change with its witness is made of each.
+/// Of 100,000 such changes a plan has hundreds of megabytes.
+pub(super) const STEPS_OF_CELL: usize = 36;
+
+/// Relation of a route to the other side's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The other table has a route that matches the same requests and has the same order.
+    Kept,
+    /// The other table has none.
+    Changed,
+    /// Not looked for among the routes that overlap with another.
+    Ignored,
+}
+
+/// One side's routes with their templates' indexes.
 #[derive(Debug)]
 pub(super) struct Table<'t, 'a> {
     pub(super) routes: &'t [Route<'a>],
     pub(super) index: Index<'t>,
+    /// Described routes that the other table has as well.
+    kept: Index<'t>,
+    /// Other routes that serve.
+    changed: Index<'t>,
+    /// Routes that serve nobody.
+    withheld: Index<'t>,
     /// Whether fields or parameters decide about any of its routes.
     pub(super) conditioned: bool,
     /// Steps for the texts of patterns, of both tables if this one is the first.
     pub(super) steps: Steps,
+    /// Steps for searches, of both tables if this one is the first.
+    pub(super) searches: Steps,
     /// The routes of each operation, by its key.
     of_operation: OnceLock<FxHashMap<&'t str, Vec<u32>>>,
 }
 
 impl<'t, 'a> Table<'t, 'a> {
-    pub(super) fn new(routes: &'t [Route<'a>]) -> Self {
+    /// `standing` has an element for each route. `others` is the number of the other table's
+    /// routes.
+    pub(super) fn new(routes: &'t [Route<'a>], standing: &[Standing], others: usize) -> Self {
+        let entry = |at: u32| -> Entry<'t> {
+            let route = &routes[at as usize];
+            (at, &route.template, route.priority())
+        };
+        let all = 0..u32::try_from(routes.len()).expect("fewer than 2^32 routes");
+        let index = |takes: &dyn Fn(&Route<'_>, Standing) -> bool| {
+            let taken = all.clone().filter(|at| {
+                let at = *at as usize;
+                takes(&routes[at], standing[at])
+            });
+            Index::new(taken.map(entry))
+        };
+        let is_kept = |route: &Route<'_>, standing| {
+            standing == Standing::Kept && route.tier == Tier::Described
+        };
+        let allowance = STEPS_MAX + STEPS_PER_ROUTE * (routes.len() + others);
         Self {
             routes,
-            index: Index::new(routes.iter().map(|route| &route.template)),
+            index: index(&|_, _| true),
+            kept: index(&|route, standing| route.serves && is_kept(route, standing)),
+            changed: index(&|route, standing| {
+                route.serves && !is_kept(route, standing) && standing != Standing::Ignored
+            }),
+            withheld: index(&|route, _| !route.serves),
             conditioned: routes.iter().any(|route| !route.conditions().is_empty()),
             steps: Steps::default(),
+            searches: Steps::new(allowance),
             of_operation: OnceLock::new(),
         }
+    }
+
+    /// A table that is not compared with another.
+    pub(super) fn alone(routes: &'t [Route<'a>]) -> Self {
+        Self::new(routes, &vec![Standing::Ignored; routes.len()], 0)
+    }
+
+    /// The routes of this table with which a route of the other table, that this one has not, may
+    /// have requests in common, in the table's order.
+    ///
+    /// A kept route that is greater is left out: it stands in both tables, and owns in neither what
+    /// the other route owns.
+    pub(super) fn exchanging(&self, route: &Route<'_>) -> Vec<u32> {
+        let mut routes = self.changed.overlapping(&route.template);
+        if route.tier == Tier::Described {
+            let priority = route.priority();
+            routes.extend(self.kept.overlapping_below(&route.template, priority));
+            routes.sort_unstable();
+        }
+        routes.retain(|at| self.routes[*at as usize].meets(route));
+        routes
+    }
+
+    /// Nodes of its indexes that were visited for templates in common.
+    pub(super) fn visited(&self) -> usize {
+        let indexes = [&self.kept, &self.changed, &self.withheld];
+        indexes.into_iter().map(Index::visited).sum()
     }
 
     /// Which requests an operation matches here: what tells an earlier version of it.
@@ -97,11 +180,8 @@ pub(super) fn smallest(
         return bare;
     };
     // What is withheld is nobody's as well.
-    let withheld = tables[side].index.overlapping(&route.template);
-    let withheld = withheld
-        .into_iter()
-        .filter(|at| !tables[side].routes[*at as usize].serves);
-    let found = withheld.filter_map(|at| {
+    let withheld = tables[side].withheld.overlapping(&route.template);
+    let found = withheld.into_iter().filter_map(|at| {
         let mut owners = owners;
         owners[side] = Owner::Route(at);
         smallest_of(tables, owners, sent)
@@ -260,6 +340,10 @@ impl<'s> Search<'s, '_, '_> {
             if !seen.insert((state.segments, ends_empty, known)) {
                 continue;
             }
+            let nodes = state.nodes[0].len() + state.nodes[1].len();
+            if !self.tables[0].searches.take(nodes + state.against.len()) {
+                return None;
+            }
             if ends(state.segments) {
                 waiting.extend(self.ended(&state).map(Reverse));
             }
@@ -278,7 +362,8 @@ impl<'s> Search<'s, '_, '_> {
             .filter_map(|route| route.template.segments().get(state.segments))
             .collect();
         let mut rivals = Rivals::default();
-        if !matches!(musts.first(), Some(Segment::Literal(_))) {
+        // A literal leaves one text.
+        if !musts.iter().any(|must| matches!(must, Segment::Literal(_))) {
             for (table, nodes) in self.tables.iter().zip(&state.nodes) {
                 for node in nodes {
                     table.index.rivals(*node, &mut rivals);

@@ -27,6 +27,10 @@ impl Cells<'_, '_> {
             return Vec::new();
         }
         let [old, new] = self.tables.map(|table| declared(table.routes));
+        let mut givers: FxHashMap<u32, u32> = FxHashMap::default();
+        for (before, after) in moved {
+            givers.entry(*after).or_insert(*before);
+        }
         let mut changes = Vec::new();
         for before in lost {
             let route = &self.tables[0].routes[before as usize];
@@ -45,8 +49,8 @@ impl Cells<'_, '_> {
                 continue;
             };
             if !self.reached(0, *earlier) && self.reached(1, after) {
-                let giver = moved.iter().find(|(_, to)| *to == after);
-                let giver = giver.map(|(before, _)| &self.tables[0].routes[*before as usize]);
+                let giver = givers.get(&after);
+                let giver = giver.map(|before| &self.tables[0].routes[*before as usize]);
                 changes.push(self.shadow("shadow-disappears", after, (giver, Some(route))));
             }
         }

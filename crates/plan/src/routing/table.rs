@@ -249,20 +249,23 @@ impl Route<'_> {
             }
             literal => literal.clone(),
         };
-        let described = self.tier == Tier::Described;
         Signature {
             tier: self.tier,
             segments: self.template.segments().iter().map(erased).collect(),
             prefix: self.template.is_prefix(),
             method: self.method.map(str::to_owned),
             conditions: self.conditions().to_vec(),
-            priority: if described {
-                self.operation.priority
-            } else {
-                0
-            },
+            priority: self.priority(),
             twin: self.twin,
             serves: self.serves,
+        }
+    }
+
+    /// Its priority; 0 for what is not described.
+    pub(super) fn priority(&self) -> i32 {
+        match self.tier {
+            Tier::Described => self.operation.priority,
+            Tier::Withheld | Tier::Undeclared | Tier::Unmatched => 0,
         }
     }
 

@@ -16,28 +16,42 @@ use model::segment::{Step, after, closure, steps};
 /// patterns at one place need a tenth; patterns of many parameters multiply.
 const STEPS_MAX: usize = 4_000_000;
 
-/// Steps that are left for the texts of two tables.
+/// Steps that are left for a part of the comparison of two tables.
 #[derive(Debug)]
-pub(super) struct Steps(AtomicUsize);
+pub(super) struct Steps {
+    left: AtomicUsize,
+    most: usize,
+}
 
 impl Default for Steps {
+    /// Steps for the texts of two tables.
     fn default() -> Self {
-        Self(AtomicUsize::new(STEPS_MAX))
+        Self::new(STEPS_MAX)
     }
 }
 
 impl Steps {
+    pub(super) fn new(most: usize) -> Self {
+        let left = AtomicUsize::new(most);
+        Self { left, most }
+    }
+
     /// Takes steps; false where there are not as many left, and from then on.
-    fn take(&self, count: usize) -> bool {
+    pub(super) fn take(&self, count: usize) -> bool {
         let taken = self
-            .0
+            .left
             .fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(count)));
         taken.is_ok_and(|left| left > count)
     }
 
-    /// True if there are none left: texts may be missing.
+    /// True if there are none left: something may be missing.
     pub(super) fn are_spent(&self) -> bool {
-        self.0.load(Relaxed) == 0
+        self.left.load(Relaxed) == 0
+    }
+
+    /// Steps that were taken.
+    pub(super) fn taken(&self) -> usize {
+        self.most - self.left.load(Relaxed)
     }
 }
 
@@ -47,10 +61,67 @@ const FILLERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 /// The segments that stand behind a place of the tables.
 #[derive(Debug, Default)]
 pub(super) struct Rivals<'t> {
-    /// Literals.
-    pub(super) literals: BTreeSet<&'t str>,
+    /// Literals, those of each place by themselves.
+    pub(super) literals: Vec<&'t Literals<'t>>,
     /// Patterns, and literals in any case.
     pub(super) others: Vec<&'t Segment>,
+}
+
+impl<'t> Rivals<'t> {
+    fn contains(&self, text: &str) -> bool {
+        let mut literals = self.literals.iter();
+        literals.any(|literals| literals.get(text).is_some())
+    }
+
+    /// Whether a literal begins with a text.
+    fn begins(&self, text: &str) -> bool {
+        let mut literals = self.literals.iter();
+        literals.any(|literals| {
+            let next = literals.children.range(text..).next();
+            next.is_some_and(|(literal, _)| literal.starts_with(text))
+        })
+    }
+
+    /// The literals of at most so many bytes; none: all.
+    fn up_to(&self, longest: Option<usize>) -> impl Iterator<Item = &'t str> {
+        let literals = self.literals.iter();
+        literals.flat_map(move |literals| {
+            let fits = move |text: &&&str| longest.is_none_or(|longest| text.len() <= longest);
+            literals.by_length.iter().take_while(fits).copied()
+        })
+    }
+}
+
+/// The literals behind one place, each with the number of what stands behind it.
+#[derive(Debug, Default)]
+pub(super) struct Literals<'t> {
+    children: BTreeMap<&'t str, u32>,
+    /// The shortest first.
+    by_length: Vec<&'t str>,
+}
+
+impl<'t> Literals<'t> {
+    pub(super) fn get(&self, text: &str) -> Option<u32> {
+        self.children.get(text).copied()
+    }
+
+    /// The child of a literal; `fresh` if there is none yet. [`Self::sort`] ends the additions.
+    pub(super) fn child(&mut self, text: &'t str, fresh: u32) -> u32 {
+        *self.children.entry(text).or_insert(fresh)
+    }
+
+    pub(super) fn sort(&mut self) {
+        self.by_length = self.children.keys().copied().collect();
+        self.by_length.sort_by_key(|text| text.len());
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'t str, u32)> {
+        self.children.iter().map(|(text, child)| (*text, *child))
+    }
+
+    pub(super) fn children(&self) -> impl Iterator<Item = u32> {
+        self.children.values().copied()
+    }
 }
 
 /// Texts that all of `musts` match (none: any text), such that for each of them there is no
@@ -68,19 +139,18 @@ pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Ve
         .iter()
         .all(|must| matches!(must, Segment::Parameter(_)));
     let mut texts = if anything && rivals.others.is_empty() {
-        fillers(musts.is_empty(), &rivals.literals)
+        fillers(musts.is_empty(), rivals)
     } else {
         walk(musts, rivals, left)
     };
     // Shorter than any filler, or before it, some literal may be the smallest text.
     let longest = texts.iter().map(String::len).max();
-    let literals = rivals.literals.iter().filter(|text| {
-        longest.is_none_or(|longest| text.len() <= longest)
-            && !matches!(**text, "." | "..")
+    let literals = rivals.up_to(longest).filter(|text| {
+        !matches!(*text, "." | "..")
             && (!text.is_empty() || musts.is_empty())
             && musts.iter().all(|must| matches(must, text))
     });
-    texts.extend(literals.map(|text| (*text).to_owned()));
+    texts.extend(literals.map(str::to_owned));
     texts.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
     texts.dedup();
     texts
@@ -97,19 +167,20 @@ pub(super) fn matches(segment: &Segment, text: &str) -> bool {
 }
 
 /// The smallest texts that are none of the literals.
-fn fillers(or_nothing: bool, literals: &BTreeSet<&str>) -> Vec<String> {
+fn fillers(or_nothing: bool, rivals: &Rivals<'_>) -> Vec<String> {
     let nothing = or_nothing.then(String::new);
-    nothing.into_iter().chain(fresh(literals)).collect()
+    let fresh = fresh(|text| rivals.contains(text));
+    nothing.into_iter().chain(fresh).collect()
 }
 
-/// The smallest text of fillers that is none of some.
-pub(super) fn fresh(taken: &BTreeSet<&str>) -> Option<String> {
+/// The smallest text of fillers that is not taken.
+pub(super) fn fresh(is_taken: impl Fn(&str) -> bool) -> Option<String> {
     // Of n + 1 texts one is free.
     let mut waiting: VecDeque<String> = VecDeque::from([String::new()]);
     while let Some(text) = waiting.pop_front() {
         for byte in FILLERS {
             let longer = format!("{text}{}", char::from(*byte));
-            if !taken.contains(longer.as_str()) {
+            if !is_taken(&longer) {
                 return Some(longer);
             }
             waiting.push_back(longer);
@@ -134,11 +205,8 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     }));
     let is_named = |byte: u8| named.contains(&byte);
     // A literal, or the names of this folder and the one above, may still become of a text.
-    let begun = |text: &str| {
-        let next = rivals.literals.range(text..).next();
-        let literal = next.is_some_and(|literal| literal.starts_with(text));
-        (literal || "..".starts_with(text)).then(|| text.to_owned())
-    };
+    let begun =
+        |text: &str| (rivals.begins(text) || "..".starts_with(text)).then(|| text.to_owned());
     let start = |automata: &[Vec<Step>]| -> Vec<BTreeSet<usize>> {
         automata
             .iter()
@@ -159,7 +227,7 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
         };
         let fits = ended(&automata, &at).len() == automata.len();
         let usable = !matches!(text.as_str(), "." | "..");
-        if fits && usable && !rivals.literals.contains(text.as_str()) {
+        if fits && usable && !rivals.contains(&text) {
             let along = ended(&others, &along);
             if !found.keys().any(|fewer| fewer.is_subset(&along)) {
                 let least = along.is_empty();
@@ -235,8 +303,13 @@ mod tests {
         for (musts, literals, others, expected) in cases {
             let musts: Vec<Segment> = musts.iter().map(|text| segment(text)).collect();
             let others: Vec<Segment> = others.iter().map(|text| segment(text)).collect();
+            let mut known = Literals::default();
+            for text in *literals {
+                known.child(text, 0);
+            }
+            known.sort();
             let rivals = Rivals {
-                literals: literals.iter().copied().collect(),
+                literals: vec![&known],
                 others: others.iter().collect(),
             };
             let musts: Vec<&Segment> = musts.iter().collect();
@@ -263,11 +336,11 @@ mod tests {
         let mut others: Vec<&Segment> = templates.iter().map(|one| &one.segments()[0]).collect();
         let must = others.remove(0);
         let rivals = Rivals {
-            literals: BTreeSet::new(),
+            literals: Vec::new(),
             others,
         };
         // A budget that is soon spent ends every walk at once.
-        let steps = Steps(AtomicUsize::new(1_000));
+        let steps = Steps::new(1_000);
         texts(&[must], &rivals, &steps);
         assert!(steps.are_spent());
         assert_eq!(texts(&[must], &rivals, &steps), Vec::<String>::new());
@@ -278,11 +351,11 @@ mod tests {
         let mut others: Vec<&Segment> = verbs.iter().map(|one| &one.segments()[0]).collect();
         let must = others.remove(0);
         let rivals = Rivals {
-            literals: BTreeSet::new(),
+            literals: Vec::new(),
             others,
         };
         let steps = Steps::default();
         assert_eq!(texts(&[must], &rivals, &steps), ["0:verb0"]);
-        assert!(STEPS_MAX - steps.0.load(Relaxed) < STEPS_MAX / 200);
+        assert!(steps.taken() < STEPS_MAX / 200);
     }
 }

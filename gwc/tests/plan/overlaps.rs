@@ -1,0 +1,129 @@
+//! Templates of which each overlaps with half of the others: steps grow with the templates and with
+//! the requests that move, and a plan that would have too many lines ends soon.
+
+use plan::{Class, Plan};
+
+use crate::side;
+
+const GATEWAY: &str = "version: 1
+name: s
+apis: {s: {path: api.yaml}}
+upstreams:
+  u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}
+  v: {targets: {a: {url: \"http://127.0.0.1:9001\"}}}
+defaults: {upstream: u, security: upstream, timeout: 5s}
+";
+
+/// One operation of a document.
+struct Operation {
+    id: String,
+    path: String,
+    /// Further keys, each with a comma behind it.
+    keys: &'static str,
+}
+
+/// Edits the operation `aN` of `/{p}/kN` or `bN` of `/kN/{p}`.
+type Edit = fn(usize, &mut Operation);
+
+/// A document with `count` operations.
+fn document(count: usize, edit: Edit) -> String {
+    let mut text = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n".to_owned();
+    for number in 0..count / 2 {
+        let both = [
+            (format!("a{number}"), format!("/{{p}}/k{number}")),
+            (format!("b{number}"), format!("/k{number}/{{p}}")),
+        ];
+        for (id, path) in both {
+            let keys = "";
+            let mut operation = Operation { id, path, keys };
+            edit(number, &mut operation);
+            let Operation { id, path, keys } = operation;
+            text.push_str(&format!(
+                "  {path}: {{get: {{operationId: {id}, {keys}parameters: [{{name: p, in: path, \
+                 required: true, schema: {{type: string}}}}], responses: {{'200': {{description: ok}}}}}}}}\n"
+            ));
+        }
+    }
+    text
+}
+
+fn plan(count: usize, edit: Edit) -> Plan {
+    let compiled = |edit: Edit| {
+        let document = document(count, edit);
+        side(&[("gateway.yaml", GATEWAY), ("api.yaml", &document)])
+    };
+    let (old, new) = (compiled(|_, _| ()), compiled(edit));
+    let plan = plan::compare(Some(&old), &new).expect("both sides build");
+    assert_eq!(plan.bugs, Vec::<String>::new());
+    plan
+}
+
+/// Every other operation goes to another upstream.
+fn upstreams(number: usize, operation: &mut Operation) {
+    if number % 2 == 1 {
+        operation.keys = "x-gateway: {upstream: v}, ";
+    }
+}
+
+/// Every other operation has another name.
+fn names(number: usize, operation: &mut Operation) {
+    if number % 2 == 1 {
+        operation.id.push('x');
+    }
+}
+
+/// Operations of `/{p}/kN` move to `/{p}/xN`: greater routes keep the requests of both.
+fn lesser_paths(_: usize, operation: &mut Operation) {
+    if operation.path.starts_with("/{") {
+        operation.path = operation.path.replace('k', "x");
+    }
+}
+
+/// Operations of `/kN/{p}` move to `/xN/{p}`: each takes requests from every `/{p}/kN`.
+fn greater_paths(_: usize, operation: &mut Operation) {
+    if operation.path.ends_with('}') {
+        operation.path = operation.path.replace('k', "x");
+    }
+}
+
+#[test]
+fn overlapping_paths_take_linear_steps() {
+    let edits: [(&str, Edit); 3] = [
+        ("upstreams", upstreams),
+        ("names", names),
+        ("lesser paths", lesser_paths),
+    ];
+    for (name, edit) in edits {
+        let [small, large] = [200, 800].map(|count| {
+            let plan = plan(count, edit);
+            assert_eq!(plan.too_large, Vec::<String>::new(), "{name}");
+            plan.steps
+        });
+        assert!(small > 200, "{name}: {small}");
+        assert!(large < small * 5, "{name}: {small} {large}");
+    }
+}
+
+#[test]
+fn overlapping_paths_that_move_are_told_in_pairs() {
+    // 20 of each kind: each `/kN/{p}` loses `/kN/kM` to every `/{p}/kM`, and each `/xN/{p}` takes
+    // `/xN/kM` from it.
+    let moved = |plan: &Plan| plan.count(Class::Moved);
+    assert_eq!(moved(&plan(40, greater_paths)), 2 * 20 * 20);
+    // `/kN/xM` was owned by `/kN/{p}` before and after; nothing of `/kN/kM` was `/{p}/kM`'s.
+    assert_eq!(moved(&plan(40, lesser_paths)), 0);
+}
+
+#[test]
+fn overlapping_paths_that_all_move_are_too_large() {
+    let plan = plan(1_000, greater_paths);
+    let [problem] = &plan.too_large[..] else {
+        panic!("{:?}", plan.too_large);
+    };
+    let place = "the paths of the listener `public`, host `gateway` cannot be compared: ";
+    assert!(problem.starts_with(place), "{problem}");
+    assert!(
+        problem.contains("change fewer paths at a time"),
+        "{problem}"
+    );
+}
