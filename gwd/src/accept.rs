@@ -32,7 +32,8 @@ pub(crate) const LAST_EXCHANGE_MS: u64 = 2_000;
 /// Pause of accepting when the process has no file descriptors left: 100ms.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepting at one address, at one socket or several; dropped, it ends at once and leaves the socket as it is.
+/// Accepting at one address, at one socket or several. Dropped, it ends at once and leaves the
+/// socket as it is.
 pub(crate) struct Accepting {
     ways: Vec<Way>,
 }

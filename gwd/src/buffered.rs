@@ -3,8 +3,8 @@
 //!
 //! A share of memory ([`crate::budget::Memory::take`]) pays for what a connection needs to be
 //! served at all and is taken before anything is read. What then piles up because one side is
-//! slower than the other is counted here, while it does. Both count against the same bound: at
-//! 80 % of it, or where three tenths of it wait, whoever keeps bytes reads no more of what would add to
+//! slower than the other is counted here, while it does. Both count against the same bound: at 80 %
+//! of it, or where three tenths of it wait, whoever keeps bytes reads no more of what would add to
 //! them; at 95 % requests are turned away.
 
 use std::cell::Cell;

@@ -122,7 +122,7 @@ struct Taken {
     limits: ListenerLimits,
     /// Its TLS; none in the clear.
     tls_listener: Option<Arc<TlsListener>>,
-    /// True if HTTP/2 is enabled; without TLS it is negotiated by prior knowledge.
+    /// True if HTTP/2 is enabled; without TLS by prior knowledge.
     http2: bool,
     /// The header that comes first.
     header: Option<Arc<ProxyProtocol>>,

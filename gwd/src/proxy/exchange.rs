@@ -194,8 +194,8 @@ fn still_admitted(
     }
 }
 
-/// True if an HTTP/2 request is for a host with another certificate than the connection's (RFC 9110
-/// §15.5.20): the client would have received another one for that host.
+/// True if an HTTP/2 request is for a host that would get another certificate than the connection
+/// did (RFC 9110 §15.5.20).
 fn is_misdirected(stream: &Stream, tls_listener: &TlsListener, http2: bool, host: &str) -> bool {
     let facts = stream.tls.get().filter(|_| http2);
     facts.is_some_and(|facts| !tls_listener.same_certificate(facts.sni.as_deref(), host))

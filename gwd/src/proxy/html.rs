@@ -1,5 +1,5 @@
-//! Problems as pages: people who follow a link are told in words, not in JSON. Who wants one is told
-//! by [`engine::accept`].
+//! Problem responses as HTML pages, for people who follow a link. [`engine::accept`] decides which
+//! clients get a page.
 //!
 //! Nothing that a client has sent stands in a page but the id of its request, which is letters,
 //! digits, `.`, `_` and `-`.

@@ -1,11 +1,11 @@
 //! Limits the connections of an upstream, over its hosts and all workers (Envoy's
 //! `max_connections`; data-plane.md §7).
 //!
-//! A [`ConnectionPermit`] is the permit for one connection. The connection's socket holds it, so that it is
-//! released however the connection ends; health checks need none. If no permit is free, a waiter
-//! joins a queue of the process. The waiter gets a released permit, or a connection that returns to
-//! its own worker's pool; an idle connection of another pool is closed for it. While permits are
-//! free nothing here takes a lock, and keeping a connection costs one load.
+//! A [`ConnectionPermit`] is the permit for one connection. The connection's socket holds it, so
+//! that it is released however the connection ends; health checks need none. If no permit is free,
+//! a waiter joins a queue of the process. The waiter gets a released permit, or a connection that
+//! returns to its own worker's pool; an idle connection of another pool is closed for it. While
+//! permits are free nothing here takes a lock, and keeping a connection costs one load.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -19,9 +19,9 @@ use tokio::sync::Notify;
 use crate::telemetry::shard::PoolGauge;
 use crate::upstream::shared::State;
 
-/// Minimum time in milliseconds that a waiter elsewhere must have waited longer than the first
-/// waiter of the pool to which a connection returns. Beyond it, the connection is closed and its
-/// permit goes to that waiter: moving a permit costs opening another connection.
+/// Time, in milliseconds, by which the eldest waiter must have waited longer than the first waiter
+/// of the pool to which a connection returns. Beyond it, the connection is closed and its permit
+/// goes to the eldest waiter: moving a permit costs opening another connection.
 const PATIENCE_MS: u64 = 20;
 /// Interval at which a waiter looks for idle connections: one that returned a moment earlier may
 /// have found no waiter.

@@ -136,7 +136,7 @@ fn grpc_status(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// Milliseconds to wait before a try: full jitter, `[0, (2^N - 1) * base)` up to the maximum; or
-/// the upstream's `Retry-After` if it is respected. `number` counts from 1.
+/// the upstream's `Retry-After` if it is respected, at most 30s. `number` counts from 1.
 pub(crate) fn wait_ms(
     retry: &Checked,
     number: u32,

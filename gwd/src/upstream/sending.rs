@@ -163,7 +163,8 @@ impl Sending<'_> {
         }
     }
 
-    /// Sign that a try gives of its host. The timeout of a try with shortened time is no sign.
+    /// Sign that a try gives of its host. The timeout of a try that had less than half of its time
+    /// is no sign.
     pub(super) fn sign(&self, outcome: &Result<Reply, Failure>) -> Option<Sign> {
         match outcome {
             Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),

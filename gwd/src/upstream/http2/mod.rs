@@ -96,7 +96,8 @@ struct State {
     task: RefCell<Option<Waker>>,
     /// TLS error that has ended the connection.
     tls: RefCell<Option<rustls::Error>>,
-    /// PING that confirms that the peer's SETTINGS have arrived; none while a tunnel uses it.
+    /// PING that confirms that the peer's SETTINGS have arrived; none while a tunnel request uses
+    /// it.
     ping: RefCell<Option<PingPong>>,
     /// True once the peer's SETTINGS have arrived, or the connection has ended.
     settled: Cell<bool>,
