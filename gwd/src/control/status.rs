@@ -1,5 +1,5 @@
-//! Status of the node: running and refused bundles, for people and programs (command-line.md,
-//! status/v1).
+//! Status of the node (command-line.md, status/v1): running and refused bundles, for people and
+//! programs.
 
 use bundle::digest::Digest;
 use bundle::ir::PROVIDES;

@@ -149,8 +149,7 @@ impl Call<'_, '_> {
 
 impl CallError {
     /// True if the connection ended before any byte of a response, or the request was not
-    /// processed: the peer may just have closed a connection that was used before (data-plane.md
-    /// §7).
+    /// processed. The peer may just have closed a reused connection (data-plane.md §7).
     pub(crate) fn is_stale(&self) -> bool {
         match self {
             Self::Http1(error) => matches!(error, http1::Error::Closed | http1::Error::Io(_)),
