@@ -13,26 +13,26 @@ use crate::Class;
 
 /// The settings of a kind of thing.
 pub(super) struct Table {
-    /// What a change is called that has no name of its own.
+    /// Id of a change whose path has no id of its own.
     id: &'static str,
-    /// What is known about paths; `*` stands for one key.
+    /// Known paths; `*` stands for one key.
     rows: &'static [Row],
 }
 
-/// What is known about a path.
+/// Meaning of the settings at a path.
 struct Row {
     path: &'static [&'static str],
-    /// What a change is called, where it has a name of its own.
+    /// Id of a change at this path. Default: the id of the table.
     id: Option<&'static str>,
     way: Way,
 }
 
-/// What a greater value does.
+/// Effect of a greater value.
 #[derive(Clone, Copy)]
 enum Way {
-    /// It lets more through; where nothing is written, this much holds.
+    /// A greater value lets more through; the field is the default.
     More(Absent),
-    /// It lets less through; where nothing is written, this much holds.
+    /// A greater value lets less through; the field is the default.
     Less(Absent),
     /// Another value counts other callers together: neither is the tighter one, and the gate of
     /// looser numbers must trip.
@@ -51,14 +51,14 @@ enum Way {
     Other,
 }
 
-/// What holds where nothing is written, in milliseconds, bytes, parts per million or things.
+/// Default of a setting, in milliseconds, bytes, parts per million or things.
 #[derive(Clone, Copy)]
 enum Absent {
     /// This.
     Is(u128),
     /// There is no limit.
     NoLimit,
-    /// It depends.
+    /// The default is not one fixed value.
     Unknown,
 }
 
@@ -235,7 +235,7 @@ pub(super) static VERIFIER: Table = Table {
     },
 };
 
-/// What the upstream gets of a credential.
+/// Settings of passing a credential on to the upstream.
 pub(super) static SCHEME: Table = Table {
     id: "credential-passed-on-changed",
     rows: &[],
@@ -452,7 +452,7 @@ impl Table {
     }
 }
 
-/// How much a value lets through, as a fraction; [`Amount::Endless`] where there is no limit.
+/// Amount that a value lets through, as a fraction; [`Amount::Endless`] if there is no limit.
 enum Amount {
     Of(u128, u128),
     Endless,

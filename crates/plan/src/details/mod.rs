@@ -49,7 +49,8 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     }
 }
 
-/// What is written otherwise and means the same, where nothing else differs.
+/// Reports settings that are written differently and mean the same. Called if nothing else
+/// differs.
 pub(super) fn restated(old: &Lowered, new: &Lowered, plan: &mut Plan) {
     things::restated(&old.gateway, &new.gateway, plan);
 }

@@ -1,4 +1,4 @@
-//! What happens to an operation's requests.
+//! Changes of the treatment of an operation's requests.
 
 use std::collections::HashMap;
 
@@ -161,7 +161,7 @@ pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
 /// not hide what else changed.
 struct Renamed<'a>(HashMap<Requests<'a>, &'a ir::Operation>);
 
-/// What tells an operation's requests within its API.
+/// Identity of an operation's requests within its API.
 type Requests<'a> = (&'a str, &'a ir::Template, &'a [ir::Condition], ir::Owns);
 
 impl<'a> Renamed<'a> {
@@ -174,8 +174,8 @@ impl<'a> Renamed<'a> {
         )
     }
 
-    /// What an operation was before: the one with its key; for a key that is new, the one with
-    /// its requests whose key is gone.
+    /// The operation before the change: the one with the same key. For a new key, the one with the
+    /// same requests whose key is gone.
     fn before(&self, old: &'a ir::Api, operation: &ir::Operation) -> Option<&'a ir::Operation> {
         let same = old.operations.get(&operation.key);
         same.or_else(|| self.0.get(&requests(operation)).copied())

@@ -1,4 +1,4 @@
-//! What the upstream gets to see of a credential.
+//! Changes of the credentials that the upstream sees.
 
 use std::collections::BTreeMap;
 

@@ -16,7 +16,7 @@ use crate::{Class, Plan, Section};
 /// Kinds of policies that remember requests.
 const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
 
-/// What belongs to the whole gateway.
+/// Changes of things that belong to the whole gateway.
 pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let (was, is) = (&old.shared, &new.shared);
     let mut lines = Vec::new();
@@ -167,7 +167,8 @@ fn reach(address: &Value) -> u8 {
     }
 }
 
-/// What is written otherwise where nothing else differs: it means the same, and is not silent.
+/// Reports settings that are written differently and mean the same. Called if nothing else
+/// differs, so that no change is silent.
 pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let mut lines = Vec::new();
     let empty = Settings::default();
@@ -281,7 +282,7 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     push(plan, lines, |_| Section::Routing);
 }
 
-/// What belongs to one API, but for its operations.
+/// Changes of one API, without its operations.
 pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     let mut lines = Vec::new();
     let (was, is) = (old.api, new.api);
