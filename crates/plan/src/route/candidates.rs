@@ -1,4 +1,4 @@
-//! Who else might have owned a request, and the precise reason why not.
+//! Other candidates for a request, and the exact reason why each of them does not own it.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ const ELSEWHERE_MAX: usize = 5;
 pub struct Candidate {
     /// The operation.
     pub operation: Operation,
-    /// What kind of reason it is.
+    /// Kind of the reason, one of [`KINDS`].
     pub by: &'static str,
     /// The reason.
     pub lost: String,
@@ -140,7 +140,7 @@ fn slash(route: &RouteRef<'_>) -> &'static str {
     }
 }
 
-/// What a route says about the segment with this index, the base path's among them.
+/// Describes the segment of a route at this index. The base path's segments come first.
 fn segment(route: &RouteRef<'_>, index: usize) -> String {
     let base: Vec<&str> = route.mount.base_path.split('/').skip(1).collect();
     if let Some(text) = base.get(index) {
@@ -290,7 +290,7 @@ fn patterns(asked: Asked<'_>) -> Vec<HostPattern> {
         .collect()
 }
 
-/// Why a request has no owner, where the routes that match do not tell it.
+/// Reason why a request has no owner, if the candidates do not show it.
 pub(super) fn why_nobody(asked: Asked<'_>, head: &RequestHead, answer: &Answer) -> Option<String> {
     let listener = asked.listener();
     let pattern = asked

@@ -1,4 +1,4 @@
-//! What runs for a request, in phases, and what came of it.
+//! Steps of the chain for a request, by phase, and their outcomes.
 
 use std::collections::BTreeMap;
 
@@ -20,29 +20,29 @@ pub struct Step {
     pub policy: String,
     /// Its kind.
     pub kind: String,
-    /// Who put it there.
+    /// Level that adds the step: `required`, `defaults`, `document`, `path` or `operation`.
     pub from: Option<&'static str>,
     /// Where.
     pub place: Option<Place>,
     /// Its settings by their paths; secrets are references.
     pub settings: BTreeMap<String, String>,
-    /// What came of it.
+    /// Outcome of the step.
     pub outcome: Outcome,
 }
 
-/// What came of a step.
+/// Outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The next one runs.
     Continue,
-    /// It refused.
+    /// The step refused the request.
     Reject {
         /// The status.
         status: u16,
         /// The machine's reason.
         reason: &'static str,
     },
-    /// It answered.
+    /// The step responded to the request.
     Reply {
         /// The status.
         status: u16,
@@ -133,7 +133,7 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
     steps
 }
 
-/// What came of the step with this number, from 1.
+/// Outcome of the step with this number. The first step has number 1.
 fn outcome(decided: &Decided<'_>, number: usize) -> Outcome {
     match number.cmp(&decided.ran) {
         std::cmp::Ordering::Less => Outcome::Continue,
@@ -189,7 +189,7 @@ pub(super) fn policy<'a>(here: Here<'a>, link: &Link) -> Option<&'a ir::Policy> 
     }
 }
 
-/// Who wrote a field, where, and over what.
+/// Level and place that set a field, and the places that it overrides.
 fn source(here: Here<'_>, field: &str) -> (Option<&'static str>, Option<Place>, Vec<Place>) {
     match here.asked.field(&here.operation.key, field) {
         Some(FieldSource::Written {

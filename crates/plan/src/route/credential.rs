@@ -10,13 +10,13 @@ use crate::witness;
 /// `SCHEME=valid` or `SCHEME=forged`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// What the document calls the scheme, or a bundle does (`header x-key by keys`).
+    /// Name of the scheme in the document, or in a bundle (`header x-key by keys`).
     pub scheme: String,
-    /// Whether its verifier takes it.
+    /// True if the verifier accepts the credential.
     pub valid: bool,
 }
 
-/// Why a credential cannot be carried.
+/// Reason why a request cannot carry a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoCredential {
     /// The API that owns the request has no such scheme; it has these.
@@ -30,7 +30,7 @@ pub enum NoCredential {
     },
     /// The request carries something there already.
     Twice(String),
-    /// It is shown when the connection is made, not in a request.
+    /// The scheme is a client certificate, which belongs to a connection, not to a request.
     Certificate(String),
 }
 

@@ -13,22 +13,22 @@ use model::source_map::{FieldSource, Place};
 pub struct Field {
     /// Its name: as it is written in `x-gateway`, or behind the thing that it belongs to.
     pub field: String,
-    /// What holds.
+    /// The value in force.
     pub value: String,
-    /// Who set it.
+    /// Source of the value.
     pub source: Source,
-    /// What that overrides, nearest first.
+    /// Places of the values that it overrides, nearest first.
     pub overrides: Vec<Place>,
 }
 
-/// Who set a value.
+/// Source of a value.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// This place.
     Place(Place),
-    /// Nobody: the built-in default of this name.
+    /// The built-in default of this name.
     Default(String),
-    /// Nobody knows: there is no source beside the bundle.
+    /// Unknown: there is no source map beside the bundle.
     Unknown,
 }
 

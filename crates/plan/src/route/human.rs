@@ -219,7 +219,7 @@ fn named(operation: &Operation) -> String {
     )
 }
 
-/// How a split shares out requests, and what decided about this one.
+/// Describes the shares of a split, and the property of the request that decides between them.
 fn shares(upstream: &Upstream) -> Option<String> {
     if upstream.shares.is_empty() {
         return None;

@@ -1,4 +1,5 @@
-//! What this version knows and cannot run: an answer is without it, and says so.
+//! Parts of an operation that this version knows and cannot run: an answer names them and is
+//! computed without them.
 
 use std::collections::BTreeSet;
 

@@ -84,7 +84,7 @@ fn speaks(listener: &Listener, scheme: &str) -> bool {
     }
 }
 
-/// What a URL says about its listener and is not so.
+/// Remark on a URL whose scheme its listener does not serve.
 fn remark(listener: &Listener, others: &[&Listener], scheme: &str) -> Option<String> {
     let name = &listener.name;
     if speaks(listener, scheme) {

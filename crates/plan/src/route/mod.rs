@@ -1,8 +1,8 @@
-//! What happens to one request, and why: the answer of `gwc route`.
+//! Treatment of one request, with the reasons: the answer of `gwc route`.
 //!
-//! The engine that serves is asked; the rest tells people what it did: [`candidates`] who else
-//! might have owned the request, [`chain`] what ran, [`effective`] which values hold and who set
-//! them, [`upstream`] what the service would get. [`json`] and [`human`] say it.
+//! The engine of gwd decides; the other modules explain its decision. [`candidates`] has the other
+//! routes, [`chain`] the steps, [`effective`] the values in force and their sources, [`upstream`]
+//! the request that the upstream would get. [`json`] and [`human`] write the answer.
 
 pub mod candidates;
 mod chain;
@@ -31,7 +31,7 @@ use crate::Side;
 use crate::ask::{Oracle, Question};
 use model::source_map::{FieldSource, OperationSource, Place};
 
-/// What is asked, and of whom.
+/// A request, and the version that decides it.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
     /// The version that is asked, with what it was written as.
@@ -40,48 +40,48 @@ pub struct Asked<'a> {
     pub oracle: &'a Oracle,
     /// The request.
     pub question: &'a Question,
-    /// Whether every value is told, and near misses of a request that is served.
+    /// True to show every value, and near misses even if an operation owns the request.
     pub all: bool,
 }
 
-/// What happens to a request.
+/// Treatment of a request.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The version that was asked.
     pub bundle: Digest,
     /// The listener that gets the request.
     pub listener: String,
-    /// What is done.
+    /// The decision.
     pub decision: Decision,
     /// The status that the client gets from the gateway itself.
     pub status: Option<u16>,
-    /// Why, in the word of problem documents and logs.
+    /// Reason, by its code in problem documents and logs.
     pub reason: Option<&'static str>,
     /// The same for people, where more is to be said.
     pub why: Option<String>,
-    /// Who owns the request.
+    /// Operation that owns the request.
     pub operation: Option<Operation>,
-    /// Who answers for that operation.
+    /// Owner of that operation.
     pub owner: Option<String>,
-    /// Who calls.
+    /// Consumer that sends the request.
     pub consumer: Option<String>,
     /// The routes whose template matches, and why they do not own it.
     pub candidates: Vec<Candidate>,
     /// The operations whose template nearly matches.
     pub near: Vec<Candidate>,
-    /// What runs, in order.
+    /// Steps of the chain, in order.
     pub chain: Vec<Step>,
-    /// What the service gets.
+    /// Upstream, and the request that it gets; None if the request is not forwarded.
     pub upstream: Option<Upstream>,
-    /// What the client gets from the gateway itself.
+    /// Response that the gateway itself sends.
     pub response: Option<Response>,
     /// The values in force.
     pub effective: Vec<Field>,
-    /// What this version knows and cannot run: the answer is without it.
+    /// Settings that this version knows and cannot run: the answer is without them.
     pub left_out: Vec<String>,
 }
 
-/// What is done with a request.
+/// Decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The upstream gets it.
@@ -90,7 +90,7 @@ pub enum Decision {
     Respond,
     /// The gateway refuses.
     Reject,
-    /// Nobody owns it.
+    /// No operation owns the request, and the status is 404.
     None,
 }
 
@@ -200,7 +200,7 @@ fn decision(asked: Asked<'_>, decided: &Decided<'_>) -> Answer {
     }
 }
 
-/// What is known once the operation is.
+/// Completes the answer to a request that an operation owns.
 fn explain(
     asked: Asked<'_>,
     decided: &Decided<'_>,
@@ -296,12 +296,12 @@ impl<'a> Asked<'a> {
         &self.oracle.snapshot().listeners()[self.question.listener].name
     }
 
-    /// What is known of where an operation is written.
+    /// Source of an operation; None without a source map.
     fn source(self, key: &str) -> Option<&'a OperationSource> {
         self.side.source.as_ref()?.operations.get(key)
     }
 
-    /// Who set an operation's field.
+    /// Source of an operation's field; None without a source map.
     fn field(self, key: &str, name: &str) -> Option<&'a FieldSource> {
         let source = self.side.source.as_ref()?;
         source.field(source.operations.get(key)?, name)
@@ -356,7 +356,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Whether a mount's host names a request's.
+/// True if the host of a mount matches the request's host; `*.` matches one label.
 fn names(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix("*.") {
         Some(parent) => host

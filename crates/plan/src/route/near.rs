@@ -75,8 +75,8 @@ fn behind(route: &RouteRef<'_>) -> Template {
     }
 }
 
-/// How far a template is from matching a path, and the first thing that is in the way; none where
-/// it is far, or matches.
+/// Distance of a template from a path, with the first difference. None if the template matches or
+/// is far away.
 fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
     let segments = template.segments();
     let mut distance = 0;
@@ -127,7 +127,7 @@ fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
     why.filter(|_| near).map(|why| (distance, why))
 }
 
-/// How a segment of a path differs from what a template says.
+/// Difference between a segment of a path and a segment of a template.
 enum Apart {
     Matches,
     Case,

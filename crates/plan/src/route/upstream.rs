@@ -1,4 +1,4 @@
-//! What the service would get of a request, and what the client gets where the gateway answers.
+//! Request that an upstream would get, and response that the gateway itself would send.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use policy::auth::Place as CredentialPlace;
 use super::Asked;
 use model::source_map::Place;
 
-/// What stands for a value that nobody should see.
+/// Placeholder for secret values.
 const HIDDEN: &str = "(hidden)";
 /// A field that is new for each request.
 const REQUEST_ID: &str = "x-request-id";
@@ -26,7 +26,7 @@ pub struct Upstream {
     pub name: String,
     /// Where it is defined.
     pub place: Option<Place>,
-    /// Who may get the request: one of them, by weight.
+    /// Targets of the upstream: one of them gets the request, by weight.
     pub targets: Vec<Target>,
     /// The request as the first of them gets it; none where the service has no target yet.
     pub request: Option<Head>,
@@ -40,7 +40,7 @@ pub struct Upstream {
     pub max_body_bytes: Option<u64>,
     /// Milliseconds to the head of its response.
     pub timeout_ms: u64,
-    /// How a split shares out requests; empty where there is none.
+    /// Shares of a split; empty without a split.
     pub shares: Vec<Share>,
     /// Another request of the same client may fall to another share: what decides is its id.
     pub by_request: bool,
@@ -81,7 +81,7 @@ pub struct Head {
     pub headers: Vec<(String, String)>,
 }
 
-/// What the client gets from the gateway itself.
+/// Response that the gateway itself sends.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// The status.
@@ -244,7 +244,7 @@ fn url(target: &ir::Target, path: &str) -> String {
 }
 
 impl Upstream {
-    /// What is added, changed and removed between what the client sent and what goes on.
+    /// Collects the fields that differ between the client's request and the forwarded request.
     fn differ(&mut self, sent: &HeaderMap, gets: &HeaderMap, secrets: &Secrets) {
         let all = |fields: &HeaderMap, name: &str| -> Vec<Vec<u8>> {
             let values = fields.get_all(name).iter();
