@@ -1,4 +1,4 @@
-//! What can be wrong with environments: GW045x.
+//! Rules about environments: GW045x.
 
 use diag::{Level, Lint};
 

@@ -432,7 +432,7 @@ static RESPONSE_HEADERS: Object = Object {
     rules: &[Rule::AnyOf(&["set", "remove"])],
 };
 
-/// What the fields of an operation say about each other.
+/// Checks the fields of an operation against each other.
 fn check_operation(node: NodeRef<'_>, sink: &mut Sink) {
     let entry = |key: &str| node.entry(key).filter(|(_, value)| !value.is_null());
     if let Some((_, list)) = entry("split") {

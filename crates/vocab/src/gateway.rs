@@ -283,7 +283,7 @@ static SERVE: Object = Object {
     rules: &[],
 };
 
-/// What is said about a consumer.
+/// Claims of a consumer: a map of any values.
 pub const CLAIMS: Shape = Table(&Any);
 
 pub static CONSUMER: Object = Object {

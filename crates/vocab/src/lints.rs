@@ -1,5 +1,4 @@
-//! What can be wrong with a gateway as a whole: names, security, mounts (`GW05xx`) and routes
-//! (`GW06xx`).
+//! Rules about a gateway as a whole: names, security, mounts (`GW05xx`) and routes (`GW06xx`).
 
 use diag::{Level, Lint};
 

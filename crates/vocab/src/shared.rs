@@ -1,4 +1,4 @@
-//! What gateway.yaml and documents have in common.
+//! Shapes and checks that gateway.yaml and documents share.
 
 use diag::shape::{Field, Form, Object, Rule, Shape};
 use diag::{Diagnostic, NodeRef, Sink, read};
@@ -8,7 +8,7 @@ use policy::limits::CONTRADICTING_LIMITS;
 use Field as F;
 use Shape::{Integer, Keyed, Kinds, Map, Secret, Text, Word};
 
-/// How errors made by the gateway look, by their reason.
+/// Form of errors made by the gateway, by their reason.
 pub(crate) const ERRORS: Shape = Keyed(&REASON, &Shape::Object(&ERROR));
 
 static ERROR: Object = Object {
@@ -29,7 +29,7 @@ static ERROR: Object = Object {
     rules: &[Rule::AnyOf(&["status", "body"])],
 };
 
-/// Why the gateway refuses or fails, as problem documents, log and metrics name it.
+/// Reasons why the gateway refuses or fails, by their codes in problem documents, log and metrics.
 const REASONS: &[&str] = &[
     "body_too_large",
     "cache_only",

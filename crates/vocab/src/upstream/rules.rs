@@ -1,4 +1,4 @@
-//! What must hold among the keys of an upstream.
+//! Checks between the keys of an upstream.
 
 use diag::shape::{BAD_VALUE, MISSING_KEY};
 use diag::{Diagnostic, NodeRef, Sink, read};
@@ -93,7 +93,7 @@ pub(super) fn asks_for_what_is_there(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Somebody who waits longer for a connection than for an answer has mixed up two numbers.
+/// Reports a `connect` timeout that is longer than the `request` timeout.
 pub(super) fn connects_before_the_answer(node: NodeRef<'_>, sink: &mut Sink) {
     let written = |key| {
         let (entry, value) = node.entry(key)?;
@@ -237,8 +237,8 @@ fn is_https(url: &str) -> bool {
         .is_ok_and(|url| url.scheme_str() == Some("https"))
 }
 
-/// What TLS is made of, and nobody to speak it to. Hosts that are found are spoken to over TLS where
-/// there is a `tls`.
+/// Reports `tls` of an upstream whose targets all have URLs without TLS. Connections to discovered
+/// hosts use TLS if there is a `tls`.
 pub(super) fn tls_has_targets(node: NodeRef<'_>, sink: &mut Sink) {
     let Some((entry, _)) = node.entry("tls").filter(|(_, tls)| !tls.is_null()) else {
         return;
