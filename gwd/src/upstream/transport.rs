@@ -148,8 +148,9 @@ impl Call<'_, '_> {
 // === impl CallError ===
 
 impl CallError {
-    /// True if the connection ended before any byte of a response, or the request was not
-    /// processed. The peer may just have closed a reused connection (data-plane.md §7).
+    /// True if the connection ended before any byte of a response or with an I/O error, or if the
+    /// request was not processed. A reused connection may just have been closed by the peer
+    /// (data-plane.md §7).
     pub(crate) fn is_stale(&self) -> bool {
         match self {
             Self::Http1(error) => matches!(error, http1::Error::Closed | http1::Error::Io(_)),

@@ -495,7 +495,7 @@ impl Error {
         error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
     }
 
-    /// True if the connection ended, or the request was not processed.
+    /// True if the connection ended with an I/O error, or the request was not processed.
     pub(crate) fn is_stale(&self) -> bool {
         self.is_unprocessed() || matches!(self, Self::Http2(error) if error.is_io())
     }
