@@ -25,7 +25,7 @@ pub struct Question {
     pub listener: usize,
     /// Method, target and fields, `Host` among them.
     pub request: http::request::Parts,
-    /// Who sends it.
+    /// Address of the peer.
     pub peer: IpAddr,
     /// Seconds since 1970, for credentials that end.
     pub unix_s: u64,
@@ -44,7 +44,7 @@ impl Oracle {
     /// in is not known, and an answer shows the owner only.
     ///
     /// # Errors
-    /// What gwd would refuse it for.
+    /// The error for which gwd would refuse the gateway.
     pub fn build(gateway: &Gateway, bundle: &str) -> Result<Self, BuildError> {
         let mut parts = Parts::default();
         // What cannot run yet changes no route.
@@ -62,8 +62,8 @@ impl Oracle {
         &self.snapshot
     }
 
-    /// What happens to a request: refused at the edge, or decided. `see` gets the decision with
-    /// the head that the chain left and the context.
+    /// Decides a request, unless the edge refuses it. `see` gets the decision with the head that
+    /// the chain left and the context.
     ///
     /// # Errors
     /// The edge's refusal.

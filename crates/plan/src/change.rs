@@ -11,15 +11,15 @@ use model::source_map::Place;
 /// The sections of a plan, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Section {
-    /// Whether a door opens or closes.
+    /// Access: requests that are newly let in or refused.
     Security,
     /// Gates, acknowledgements, requirements and other rules that judge changes.
     Rules,
-    /// Who owns which requests.
+    /// Ownership of requests by operations.
     Routing,
-    /// What clients see.
+    /// The contract that clients see.
     Breaking,
-    /// What the gateway does to requests.
+    /// Treatment of requests by the gateway.
     Policy,
     /// Where requests go.
     Upstream,
@@ -34,7 +34,7 @@ pub enum Class {
     Weaken,
     /// Both directions at once.
     Incomparable,
-    /// Somebody may call what nobody could.
+    /// Requests that were not served can be made by some callers.
     Expose,
     /// A new consumer or credential.
     Grant,
@@ -65,15 +65,15 @@ pub enum Class {
 pub struct Change {
     /// Where it stands.
     pub section: Section,
-    /// What it is.
+    /// Class of the change.
     pub class: Class,
-    /// What exactly, kebab-case.
+    /// Kind of the change, kebab-case.
     pub id: &'static str,
     /// The operation, or the first of them.
     pub operation: Option<OperationRef>,
     /// The keys of all of them.
     pub operations: Vec<String>,
-    /// What of it.
+    /// The part that changed.
     pub subject: String,
     /// Before.
     pub old: Value,
@@ -90,14 +90,14 @@ pub struct Change {
     /// Classes of the changes that it stands for, where it is one line for many: their gates are
     /// tripped, too.
     pub stands_for: BTreeSet<Class>,
-    /// What the old and new value stand for, where they are names: in the fingerprint, for no reader.
+    /// Identity of the old and new value if these are names. Part of the fingerprint, never shown.
     pub bound: String,
     /// The fingerprints of the changes that are one line here, where there are several: each of
     /// them acknowledged is the line acknowledged.
     pub members: Vec<Member>,
     /// A request that is treated differently.
     pub witness: Option<Witness>,
-    /// Why there is none.
+    /// Reason why there is no witness.
     pub why_none: Option<&'static str>,
     /// Names the change: structure, not text.
     pub fingerprint: String,
@@ -159,9 +159,9 @@ pub struct Witness {
     pub listener: String,
     /// Peer that opens the connection, if that decides. Default: any outsider.
     pub peer: Option<std::net::IpAddr>,
-    /// What the old gateway does.
+    /// Outcome at the old gateway.
     pub old: Outcome,
-    /// What the new gateway does.
+    /// Outcome at the new gateway.
     pub new: Outcome,
 }
 
@@ -176,12 +176,12 @@ pub struct WitnessCredential {
     pub scopes: Vec<String>,
 }
 
-/// What a gateway does with a request.
+/// Outcome of a request at a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// There is no gateway yet.
     Nothing,
-    /// It goes to the operation's upstream, or the operation's policy answers.
+    /// The request goes to the operation's upstream, or the operation's policy responds.
     Served {
         /// The operation's key.
         operation: String,
@@ -190,7 +190,7 @@ pub enum Outcome {
     },
     /// The connection is closed before a request is read.
     Closed,
-    /// It is refused.
+    /// The request is refused.
     Refused {
         /// The status.
         status: u16,
@@ -264,7 +264,7 @@ impl Class {
         }
     }
 
-    /// How much a reviewer should care: `error`, `warn` or `info`.
+    /// Severity of the class for reviewers: `error`, `warn` or `info`.
     #[must_use]
     pub fn level(self) -> &'static str {
         match self {
@@ -327,13 +327,13 @@ impl Change {
         self
     }
 
-    /// How many operations it reaches.
+    /// Number of operations of the change; 1 for a change of something else.
     #[must_use]
     pub fn count(&self) -> usize {
         self.operations.len().max(1)
     }
 
-    /// How many path templates it is about.
+    /// Number of path templates of the change.
     #[must_use]
     pub fn templates(&self) -> usize {
         let templates: BTreeSet<&str> = self

@@ -1,4 +1,4 @@
-//! What clients read: the contract of each operation. One line for each part that changed.
+//! Changes of the contract that clients read: one line for each changed part of an operation.
 
 use bundle::ir;
 use serde_json::Value;
@@ -185,7 +185,8 @@ fn headers(
     }
 }
 
-/// What the API calls itself: callbacks belong to their operation, webhooks to nobody.
+/// Changes of requests that the API itself sends. Callbacks belong to their operation, webhooks to
+/// no operation.
 fn outgoing(
     graphs: &Graphs<'_>,
     old: &ir::Contract,
@@ -260,7 +261,8 @@ fn or_null(text: Option<String>) -> Value {
     text.map_or(Value::Null, Value::String)
 }
 
-/// What stands in either list, with both sides; each name is there once.
+/// Entries of both lists by name, with both sides. Of several entries with one name in a list, the
+/// first counts.
 fn paired<'s, T, N: Ord>(
     old: &'s [T],
     new: &'s [T],

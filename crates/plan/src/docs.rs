@@ -74,7 +74,7 @@ fn came_or_went(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     moved
 }
 
-/// What is about, before, after.
+/// Subject, old value, new value.
 type Line = (String, Value, Value);
 
 fn line(subject: String, old: Value, new: Value) -> Change {
@@ -130,7 +130,7 @@ fn of_api(before: &ApiProse, after: &ApiProse) -> Vec<Line> {
     lines
 }
 
-/// What either side says, where the other says something else.
+/// Texts that differ between the two sides, by subject.
 fn by_subject<'s>(
     before: &'s BTreeMap<String, String>,
     after: &'s BTreeMap<String, String>,

@@ -32,7 +32,7 @@ impl Change {
 }
 
 impl Class {
-    /// Whether a change of this class stops at a gate.
+    /// True if a change of this class stops at a gate.
     pub fn trips(self, gate: &str) -> bool {
         match gate {
             "weaken" => matches!(self, Self::Weaken | Self::Incomparable),

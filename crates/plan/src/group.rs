@@ -6,8 +6,8 @@ use super::{Change, Class, Member, Plan, Section};
 use model::source_map::{FieldSource, SourceMap};
 use sources::parallel;
 
-/// What equal changes have in common; routes are told one operation at a time: each has another
-/// set of requests.
+/// Key of equal changes. In the sections of routing and docs it includes the operation: each route
+/// has another set of requests.
 type Key = (
     Section,
     Class,
@@ -63,7 +63,7 @@ pub(super) fn sort(changes: &mut [Change]) {
     });
 }
 
-/// Whether a change shows better what an equal one shows: by a smaller request, or an earlier
+/// True if a change is a better example than an equal one: it has a smaller witness, or an earlier
 /// operation.
 fn is_better(change: &Change, than: &Change) -> bool {
     let key = |change: &'_ Change| {

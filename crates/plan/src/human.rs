@@ -6,12 +6,12 @@ use super::report::{Report, acknowledgement_lines, arrow, places, sentence, symb
 use super::{Change, Class, Section};
 use diag::text::printable;
 
-/// How it is drawn.
+/// Style of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
     /// With colours.
     pub color: bool,
-    /// Whether long groups are shown in full.
+    /// True if long groups are shown in full.
     pub all: bool,
 }
 
@@ -135,7 +135,7 @@ fn missing(out: &mut String, report: &Report<'_>) {
     }
 }
 
-/// What stops, and what lets it through.
+/// Writes the gates that trip, and the acknowledgements that would let the changes through.
 fn gates(out: &mut String, report: &Report<'_>, paint: Paint) {
     let stopping = report.review.stopping(report.plan);
     if stopping.is_empty() {

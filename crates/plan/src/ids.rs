@@ -1,4 +1,4 @@
-//! What every line of a plan can be called, with a sentence for its reader: docs/changes.md.
+//! Kinds of changes in plans, each with a sentence for its reader: docs/changes.md.
 
 use super::Section;
 
@@ -9,7 +9,7 @@ pub struct Kind {
     pub id: &'static str,
     /// The section in which it is told.
     pub section: Section,
-    /// What happened.
+    /// Meaning, for the reader.
     pub means: &'static str,
 }
 
@@ -189,7 +189,7 @@ thread_local! {
     static OFF: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
 }
 
-/// Whether a kind is left out.
+/// True if this thread leaves out a kind of change (`without`). Always false in release builds.
 pub(super) fn is_off(id: &str) -> bool {
     #[cfg(debug_assertions)]
     return OFF.get() == Some(id);
@@ -215,7 +215,8 @@ thread_local! {
     static FALSE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Whether witnesses are made false.
+/// True if this thread makes witnesses false (`with_false_witnesses`). Always false in release
+/// builds.
 pub(super) fn falsifies() -> bool {
     #[cfg(debug_assertions)]
     return FALSE.get();

@@ -51,13 +51,13 @@ use model::source_map::SourceMap;
 pub struct Side {
     /// The bundle's id.
     pub bundle: Digest,
-    /// What it means.
+    /// Configuration and contracts of the bundle.
     pub lowered: Lowered,
-    /// What it was written as, where that is known.
+    /// Source map of the bundle, if there is one.
     pub source: Option<SourceMap>,
 }
 
-/// What a release changes.
+/// Changes that a release makes.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The bundle that is compared with.
@@ -69,12 +69,12 @@ pub struct Plan {
     pub environments: BTreeSet<String>,
     /// The changes, in the order in which they are said.
     pub changes: Vec<Change>,
-    /// Whether a release would change nothing: the meaning is the same.
+    /// True if a release would change nothing: the meaning is the same.
     pub no_op: bool,
-    /// What could not be read: `source` of the old side, or `schemas` of a bundle that was built
-    /// before contracts had them.
+    /// Inputs that could not be read: `source` of the old side, or `schemas` of a bundle that was
+    /// built before contracts had them.
     pub missing: Vec<&'static str>,
-    /// What else is to be known: what was not compared.
+    /// Remarks on parts that were not compared.
     pub notes: Vec<String>,
     /// Witnesses that did not show what they should: bugs of ours.
     pub bugs: Vec<String>,
@@ -84,7 +84,7 @@ pub struct Plan {
     /// Steps that the comparison of routes took: states of searches, pairs of routes, nodes of
     /// indexes.
     pub steps: usize,
-    /// How long each part took.
+    /// Wall time of each stage.
     pub stages: Stages,
 }
 
@@ -188,7 +188,7 @@ impl Plan {
         group::sort(&mut self.changes);
     }
 
-    /// How many changes there are of a class, operations counted.
+    /// Number of changes of a class. A change of several operations counts once for each of them.
     #[must_use]
     pub fn count(&self, class: Class) -> usize {
         self.changes

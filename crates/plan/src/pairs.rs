@@ -6,7 +6,7 @@ use bundle::ir;
 
 use crate::OperationRef;
 
-/// What stands in either set, with both sides.
+/// Entries of both sets by name, with both sides.
 pub(crate) fn both<'s, T: ir::Named>(
     old: &'s ir::Set<T>,
     new: &'s ir::Set<T>,

@@ -1,4 +1,4 @@
-//! What every way of writing a plan has in common: what it is about, and the phrases for one change.
+//! Parts that all formats of a plan share: the subject, and the phrases for one change.
 
 use std::collections::HashMap;
 
@@ -14,13 +14,13 @@ use model::source_map::Place;
 pub struct Report<'a> {
     /// The plan.
     pub plan: &'a Plan,
-    /// What it is about.
+    /// Subject of the plan.
     pub subject: &'a Subject,
-    /// What people said about it.
+    /// Gates and acknowledgements.
     pub review: &'a Review,
 }
 
-/// What is compared, beside the two bundles.
+/// Subject of a comparison beside the two bundles: channel, environments and origins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
     /// The channel, where one is compared with.
@@ -82,7 +82,7 @@ impl Report<'_> {
         }
     }
 
-    /// What is compared with what, in one phrase.
+    /// Describes both sides of the comparison in one phrase.
     #[must_use]
     pub fn compared(&self) -> String {
         let subject = self.subject;
@@ -144,7 +144,7 @@ impl Report<'_> {
         Some(printable(&format!("in {}", names.join(", "))))
     }
 
-    /// How many changes there are of each class that has some.
+    /// Number of changes of each class that has any.
     #[must_use]
     pub fn counts(&self) -> Vec<(usize, Class)> {
         Class::ALL
@@ -154,7 +154,8 @@ impl Report<'_> {
             .collect()
     }
 
-    /// Whether somebody let the change through: a remark behind its line.
+    /// Remark on an acknowledged change, with reviewer and reason. None if the change is not
+    /// acknowledged.
     #[must_use]
     pub fn remark(&self, change: &Change) -> Option<String> {
         let ack = self.review.acknowledgement(&change.fingerprint)?;
@@ -189,10 +190,11 @@ pub fn symbol(class: Class) -> &'static str {
     }
 }
 
-/// How many operations of a group are named.
+/// Maximum operations of a group that are named.
 const NAMED_MAX: usize = 3;
 
-/// What a change is about: an operation, several, or something else by its name.
+/// Describes the subject of a change: an operation, several operations, or something else by its
+/// name.
 #[must_use]
 pub fn what(change: &Change) -> String {
     let text = match (&change.operation, change.operations.len()) {

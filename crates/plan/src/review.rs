@@ -1,4 +1,4 @@
-//! What people say about a plan: the gates that are on, and the changes that they acknowledged.
+//! Review of a plan: the gates that are on, and the acknowledged changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ pub const GATES: [&str; 7] = [
     "weaken", "expose", "grant", "relax", "remove", "move", "rules",
 ];
 
-/// What became of an acknowledgement.
+/// State of an acknowledgement with respect to a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// A change has its fingerprint.
@@ -103,7 +103,7 @@ impl Review {
         }
     }
 
-    /// Who let this change through, if anybody did.
+    /// Acknowledgement of the change with this fingerprint.
     #[must_use]
     pub fn acknowledgement(&self, fingerprint: &str) -> Option<&Acknowledgement> {
         self.acknowledged.get(fingerprint)

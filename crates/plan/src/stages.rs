@@ -1,4 +1,4 @@
-//! How long each part of a command took: `--timings`, and what benchmarks read.
+//! Wall time of each stage of a command, for `--timings` and benchmarks.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ impl Stages {
         self.since = now;
     }
 
-    /// What another did in the meantime takes the place of a stage of ours.
+    /// Adds the stages of an inner measurement in place of the time since the last stage.
     pub fn within(&mut self, inner: &Self) {
         self.taken.extend(inner.taken.iter().copied());
         self.since = Instant::now();

@@ -16,7 +16,7 @@ use crate::ask::{Oracle, Question};
 const KEY: &str = "valid";
 /// The user and password that a witness shows.
 const PAIR: &str = "valid:valid";
-/// What stands where only something must be held.
+/// Credential of which only the presence is checked.
 const FORGED: &str = "forged";
 /// The consumer that owns them; no gateway.yaml can name it.
 pub(crate) const OWNER: &str = "~witness";
@@ -221,7 +221,7 @@ impl Draft {
     }
 }
 
-/// Whether the path of a request was not the declared one, and that is all the answer says.
+/// True if the operation redirects a path that differs from the declared one by a final slash.
 fn redirects(route: &engine::RouteRef<'_>) -> bool {
     route.operation.trailing_slash == ir::TrailingSlash::Redirect
 }
