@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(shown(Addresses::all()), ["0.0.0.0/0", "::/0"]);
         assert_eq!(
             shown(of(&["10.0.0.0/8"]).without(&of(&["10.0.0.0/9", "10.255.255.255"]))).len(),
-            22
+            23
         );
         assert_eq!(
             shown(of(&["10.0.0.0/30"]).without(&of(&["10.0.0.0"]))),
