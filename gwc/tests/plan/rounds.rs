@@ -239,3 +239,29 @@ fn acknowledged_way_round_binds_its_path() {
     };
     assert_ne!(fingerprint("/secret/1"), fingerprint("/secret/2"));
 }
+
+#[cfg(debug_assertions)]
+#[test]
+fn bound_of_comparisons_reached_is_reported() {
+    let document = document("", KEY);
+    let moved = document.replace("/open/{x}", "/opened/{x}");
+    let sides = ((GATEWAY, &*document), (GATEWAY, &*moved));
+    // Under the bound nothing is reported.
+    assert_eq!(found(GATEWAY, &document), Vec::<String>::new());
+    assert!(
+        planned(sides.0, sides.1)
+            .notes
+            .iter()
+            .all(|note| !note.contains("comparisons"))
+    );
+    model::outbound::with_comparisons(0, || {
+        let expected = "not compared with all protected operations for a way round";
+        let said = found(GATEWAY, &document);
+        assert!(said.iter().any(|said| said.contains(expected)), "{said:?}");
+        let notes = planned(sides.0, sides.1).notes;
+        assert!(
+            notes.iter().any(|note| note.contains(expected)),
+            "{notes:?}"
+        );
+    });
+}

@@ -39,7 +39,16 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
             }
         }
     }
-    for (key, round) in survey(&shared, &places).rounds {
+    let survey = survey(&shared, &places);
+    let first = survey.not_compared.first();
+    let span = first.and_then(|key| spans.get(key.as_str()));
+    if let Some((gap, span)) = survey.gap().zip(span) {
+        let finding = Diagnostic::new(&WAY_ROUND, *span, gap)
+            .label("the first of them")
+            .help("give protected operations literal first segments, or an upstream of their own");
+        sink.push(finding);
+    }
+    for (key, round) in survey.rounds {
         let (Some(span), Some(first)) = (spans.get(key.as_str()), round.keys.first()) else {
             continue;
         };

@@ -19,7 +19,8 @@ use self::ends::{End, ends};
 pub use self::path::Path;
 pub use self::protection::Protection;
 
-/// Comparisons of paths for one gateway; beyond, the rest of them is not looked at.
+/// Maximum comparisons of paths for one gateway. Operations beyond it are named in
+/// [`Survey::not_compared`].
 const COMPARISONS_MAX: usize = 20_000_000;
 
 /// What ways are made of: the shared parts of a gateway.
@@ -69,6 +70,8 @@ struct Way<'a> {
 pub struct Survey {
     /// The ways round protected operations by the key of the operation that is one.
     pub rounds: BTreeMap<String, Round>,
+    /// Keys of the operations that were not compared with all protected ones.
+    pub not_compared: BTreeSet<String>,
     /// What protects each end.
     ends: BTreeMap<String, Vec<Protection>>,
 }
@@ -85,6 +88,21 @@ pub struct Round {
 }
 
 impl Survey {
+    /// States which operations were not compared; none if all were.
+    #[must_use]
+    pub fn gap(&self) -> Option<String> {
+        let first = self.not_compared.first()?;
+        let operations = match self.not_compared.len() {
+            1 => format!("`{first}` was"),
+            many => format!("`{first}` and {} more operations were", many - 1),
+        };
+        Some(format!(
+            "{operations} not compared with all protected operations for a way round: the gateway \
+             needs more than {} comparisons of paths",
+            comparisons_max()
+        ))
+    }
+
     /// The ends of a way round at which the operations of this survey let in fewer callers.
     #[must_use]
     pub fn lacks<'r>(&self, round: &'r Round) -> Vec<&'r str> {
@@ -148,42 +166,78 @@ pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
             }
         }
     }
-    let mut left = COMPARISONS_MAX;
+    let mut left = comparisons_max();
     for way in ways.iter().filter(|way| !way.place.is_internal) {
-        for end in &way.ends {
-            let mut seen = BTreeSet::new();
-            for path in &end.readings {
-                let literal = path.first_literal();
-                let lists = guarded
-                    .range((end.host.as_str(), None)..)
-                    .take_while(|((host, _), _)| *host == end.host);
-                let lists = lists.filter(|((_, first), _)| {
-                    literal.is_none() || first.is_none() || *first == literal
-                });
-                for (index, other) in lists.flat_map(|(_, list)| list) {
-                    let Some(rest) = left.checked_sub(1) else {
-                        return survey;
-                    };
-                    left = rest;
-                    let protected = &ways[*index];
-                    if protected.place.key == way.place.key
-                        || !seen.insert((*index, std::ptr::from_ref(*other)))
-                        || !is_round((way, end), (protected, other))
-                    {
-                        continue;
-                    }
-                    let key = way.place.key.to_owned();
-                    let round = survey.rounds.entry(key).or_default();
-                    round.keys.insert(protected.place.key.to_owned());
-                    round.reached.insert(end.reached());
-                    if !round.protections.contains(&way.protection) {
-                        round.protections.push(way.protection.clone());
-                    }
+        compare(way, &ways, &guarded, &mut left, &mut survey);
+    }
+    survey
+}
+
+/// Compares the ends of one operation with those of all protected ones.
+fn compare(
+    way: &Way<'_>,
+    ways: &[Way<'_>],
+    guarded: &Guarded<'_>,
+    left: &mut usize,
+    survey: &mut Survey,
+) {
+    for end in &way.ends {
+        let mut seen = BTreeSet::new();
+        for path in &end.readings {
+            let literal = path.first_literal();
+            let lists = guarded
+                .range((end.host.as_str(), None)..)
+                .take_while(|((host, _), _)| *host == end.host);
+            let lists = lists.filter(|((_, first), _)| {
+                literal.is_none() || first.is_none() || *first == literal
+            });
+            for (index, other) in lists.flat_map(|(_, list)| list) {
+                let Some(rest) = left.checked_sub(1) else {
+                    survey.not_compared.insert(way.place.key.to_owned());
+                    return;
+                };
+                *left = rest;
+                let protected = &ways[*index];
+                if protected.place.key == way.place.key
+                    || !seen.insert((*index, std::ptr::from_ref(*other)))
+                    || !is_round((way, end), (protected, other))
+                {
+                    continue;
+                }
+                let key = way.place.key.to_owned();
+                let round = survey.rounds.entry(key).or_default();
+                round.keys.insert(protected.place.key.to_owned());
+                round.reached.insert(end.reached());
+                if !round.protections.contains(&way.protection) {
+                    round.protections.push(way.protection.clone());
                 }
             }
         }
     }
-    survey
+}
+
+#[cfg(not(debug_assertions))]
+fn comparisons_max() -> usize {
+    COMPARISONS_MAX
+}
+
+#[cfg(debug_assertions)]
+fn comparisons_max() -> usize {
+    MAX.get()
+}
+
+/// Sets the maximum of comparisons while something runs on this thread. Debug builds only.
+#[cfg(debug_assertions)]
+pub fn with_comparisons<R>(max: usize, run: impl FnOnce() -> R) -> R {
+    let before = MAX.replace(max);
+    let done = run();
+    MAX.set(before);
+    done
+}
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static MAX: std::cell::Cell<usize> = const { std::cell::Cell::new(COMPARISONS_MAX) };
 }
 
 /// True if one operation's requests end where another's do, with less protection.

@@ -14,10 +14,14 @@ pub(crate) fn compare(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         survey(&shared, &places)
     };
     let after = of(new);
+    plan.notes.extend(after.gap());
     if after.rounds.is_empty() {
         return;
     }
     let before = of(old);
+    if let Some(gap) = before.gap().filter(|_| after.not_compared.is_empty()) {
+        plan.notes.push(format!("old side: {gap}"));
+    }
     for (key, round) in &after.rounds {
         let reached = before.lacks(round);
         let Some(first) = reached.first() else {
