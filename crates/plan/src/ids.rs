@@ -138,6 +138,7 @@ kinds! {
         "consumer-removed" "A consumer is gone.";
         "consumer-changed" "A consumer's data is different.";
         "listener-setting-changed" "Another setting of a listener is different.";
+        "client-cert-fields-changed" "Upstreams get the client's certificate in other fields; `weaken` where those of trusted proxies newly reach them (`forward_client_cert: pass`), `strengthen` where they no longer do.";
         "listener-connections-changed" "The connections of a listener at once are different.";
         "listener-header-bytes-changed" "The largest head is different.";
         "listener-headers-changed" "The most fields of a head are different.";

@@ -246,6 +246,7 @@ pub(super) static LISTENER: Table = Table {
     id: "listener-setting-changed",
     rows: rows! {
         "address" as "listener-address-changed": Other;
+        "forward_client_cert" as "client-cert-fields-changed": Other;
         "limits"."connections" as "listener-connections-changed": More(Unknown);
         "limits"."header_bytes" as "listener-header-bytes-changed": More(Unknown);
         "limits"."headers" as "listener-headers-changed": More(Unknown);

@@ -11,6 +11,7 @@ use super::fields::{self, Table};
 use super::operations::{LIMITS, Line, Of, named, said};
 use super::{all, push};
 use crate::pairs::{both, listeners};
+use crate::security::UNSHOWN;
 use crate::{Class, Plan, Section};
 
 /// Kinds of policies that remember requests.
@@ -61,6 +62,15 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let before = plan.changes.len();
     let mut both_ways = BTreeSet::new();
     for line in &mut lines {
+        if line.id == "client-cert-fields-changed" {
+            // `pass` lets a trusted proxy name the client.
+            let passes = |value: &Value| value.as_str() == Some("pass");
+            line.class = match (passes(&line.old), passes(&line.new)) {
+                (false, true) => Class::Weaken,
+                (true, false) => Class::Strengthen,
+                (true, true) | (false, false) => Class::Changed,
+            };
+        }
         if line.id != "listener-address-changed" {
             continue;
         }
@@ -79,8 +89,13 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     }
     push(plan, lines, |line| match line.id {
         "listener-added" | "listener-removed" | "listener-address-changed" => Section::Routing,
-        _ => Section::Policy,
+        _ => line.section(),
     });
+    for change in &mut plan.changes[before..] {
+        if change.section == Section::Security {
+            change.why_none = Some(UNSHOWN);
+        }
+    }
     // Who called at the old address does not reach the new one.
     for change in &mut plan.changes[before..] {
         if both_ways.contains(&change.subject) {

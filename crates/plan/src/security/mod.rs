@@ -23,6 +23,7 @@ use bundle::ir;
 use policy::declared::Settings;
 use serde_json::Value;
 
+pub(super) use transport::UNSHOWN;
 pub(super) use verifier::asks_for;
 pub use who::{Verdict, Who, describe};
 

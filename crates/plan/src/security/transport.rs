@@ -12,7 +12,7 @@ use super::{Access, Difference, Verdict, one, verifier::told};
 use crate::Class;
 
 /// What no request shows.
-pub(super) const UNSHOWN: &str = "no request can show what happens on a connection";
+pub(crate) const UNSHOWN: &str = "no request can show what happens on a connection";
 
 /// The difference between two upstreams' connections.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {

@@ -342,6 +342,19 @@ pub(super) const KINDS: &[Kind] = &[
         case.expect("security changed secret-flow-added listener public tls.client_auth.ca");
         Some(())
     }),
+    ("certificates of clients are passed on", |case| {
+        client_certificate(case, None, "pass", "security weaken")
+    }),
+    (
+        "certificates of clients are written, not passed on",
+        |case| client_certificate(case, Some("pass"), "xfcc", "security strengthen"),
+    ),
+    ("certificates of clients in another form", |case| {
+        client_certificate(case, Some("client_cert"), "xfcc", "policy changed")
+    }),
+    ("certificates of clients are no longer told", |case| {
+        client_certificate(case, Some("client_cert"), "none", "policy changed")
+    }),
     ("certificates of clients are taken back", |case| {
         tls(case, |tls| {
             tls["client_auth"]["crl"] = "${file:/run/crl.pem}".into();
@@ -583,4 +596,20 @@ fn upstream_tls(case: &mut Case, change: impl Fn(&mut Value)) {
     };
     case.both(with);
     change(&mut case.new.gateway["upstreams"]["w"]);
+}
+
+/// The fields with the client's certificate of the only listener.
+fn client_certificate(case: &mut Case, old: Option<&str>, new: &str, said: &str) -> Option<()> {
+    tls(case, |_| ());
+    // `pass` needs somebody to trust.
+    case.both(|project| {
+        project.gateway["listeners"]["public"]["trusted_proxies"] = json!(["10.0.0.0/8"]);
+    });
+    if let Some(old) = old {
+        case.old.gateway["listeners"]["public"]["forward_client_cert"] = old.into();
+    }
+    case.new.gateway["listeners"]["public"]["forward_client_cert"] = new.into();
+    let subject = "listener public forward_client_cert";
+    case.expect(&format!("{said} client-cert-fields-changed {subject}"));
+    Some(())
 }
