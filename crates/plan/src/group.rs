@@ -1,9 +1,8 @@
-//! Equal changes of several operations are one line; each line gets its places.
+//! Groups equal changes of several operations as one line.
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Change, Class, Member, Plan, Section};
-use model::source_map::{FieldSource, SourceMap};
+use super::{Change, Class, Member, Section};
 use sources::parallel;
 
 /// Key of equal changes. In the sections of routing and docs it includes the operation: each route
@@ -127,37 +126,5 @@ fn member(change: &Change) -> Member {
     Member {
         fingerprint: change.fingerprint.clone(),
         about: change.about(),
-    }
-}
-
-/// A subject, and what it is part of: `upstream u timeouts.connect`, `upstream u timeouts`,
-/// `upstream u`.
-fn nearest(subject: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(subject), |part| {
-        part.rfind(['.', ' ']).map(|end| &part[..end])
-    })
-}
-
-/// Where the old and the new value of each change were written.
-pub(super) fn add_places(plan: &mut Plan, old: Option<&SourceMap>, new: Option<&SourceMap>) {
-    let place = |map: Option<&SourceMap>, change: &Change| {
-        let map = map?;
-        match &change.operation {
-            Some(operation) => {
-                let written = map.operations.get(&operation.key)?;
-                let set = nearest(&change.subject).find_map(|field| map.field(written, field));
-                match set {
-                    Some(FieldSource::Written { place, .. }) => Some(place.clone()),
-                    Some(FieldSource::Default { .. }) | None => Some(written.place.clone()),
-                }
-            }
-            None => nearest(&change.subject)
-                .find_map(|subject| map.definitions.get(subject))
-                .cloned(),
-        }
-    };
-    for change in &mut plan.changes {
-        change.source_old = place(old, change);
-        change.source_new = place(new, change);
     }
 }

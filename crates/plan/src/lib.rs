@@ -9,6 +9,7 @@
 
 pub mod ask;
 mod change;
+mod conceal;
 mod contract;
 pub mod details;
 mod docs;
@@ -21,6 +22,7 @@ pub mod ids;
 pub mod json;
 pub mod markdown;
 mod pairs;
+mod places;
 pub mod report;
 pub mod review;
 pub mod route;
@@ -151,11 +153,11 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         plan.changes
             .sort_by_key(|change| (change.section, change.class));
     }
-    group::add_places(
-        &mut plan,
-        old.and_then(|side| side.source.as_ref()),
-        new.source.as_ref(),
-    );
+    places::add(&mut plan, old, new);
+    let sources = [Some(new), old].into_iter().flatten();
+    for source in sources.filter_map(|side| side.source.as_ref()) {
+        conceal::conceal(&mut plan, &source.concealed);
+    }
     // Prose and rules are no behaviour: a release of them would change nothing.
     let is_idle = |change: &Change| matches!(change.class, Class::Doc | Class::Rules);
     plan.no_op = old.is_some() && plan.changes.iter().all(is_idle);

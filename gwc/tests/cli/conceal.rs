@@ -160,6 +160,43 @@ fn text_of_an_untracked_file_is_never_shown() {
 }
 
 #[test]
+fn plan_of_an_untracked_file_shows_no_values() {
+    let project = committed();
+    for (text, tracked) in [
+        (format!("type: string\nenum: [{SECRET}, other]\n"), false),
+        (format!("type: string\nconst: \"{SECRET}\"\n"), false),
+        (format!("type: string\npattern: '^{SECRET}$'\n"), false),
+        (format!("type: string\ndescription: is {SECRET}\n"), false),
+        (
+            format!("type: object\nproperties: {{{SECRET}: {{type: string}}}}\n"),
+            false,
+        ),
+        // Escapes hide nothing.
+        (
+            format!("type: string\nconst: \"\\u0063{}\"\n", &SECRET[1..]),
+            false,
+        ),
+        (format!("type: string\nenum: [{SECRET}, other]\n"), true),
+    ] {
+        let before = project.read("orders.yaml");
+        project.write("new.yaml", &text);
+        refer(&project, "x", "{$ref: new.yaml}");
+        if tracked {
+            git(project.path(), &["add", "new.yaml"]);
+        }
+        for format in ["human", "json", "markdown", "github"] {
+            let against = ["--against", "git:HEAD", "--format", format];
+            let ended = project.run(&[&["plan"], &against[..]].concat());
+            let shown = ended.out.contains(SECRET) || ended.err.contains(SECRET);
+            assert_eq!(shown, tracked, "{text}\n{format}: {ended:?}");
+            let said = format!("{}{}", ended.out, ended.err).contains("new.yaml is not tracked");
+            assert_eq!(said, !tracked, "{text}\n{format}: {ended:?}");
+        }
+        project.write("orders.yaml", before);
+    }
+}
+
+#[test]
 fn new_project_is_shown_before_its_first_commit() {
     let project = Project::new();
     git(project.path(), &["init", "-q", "-b", "main"]);

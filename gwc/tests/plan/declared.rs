@@ -425,8 +425,9 @@ fn no_witness_is_shown_of_what_nobody_can_run() {
     let change = &plan.changes[0];
     assert_eq!(change.witness, None);
     assert_eq!(change.why_none, Some("this version cannot run `ip_filter`"));
+    // The verifier was edited, not the requirement.
     let place = change.source_new.as_ref().expect("a place");
-    assert_eq!(place.file, "api.yaml");
+    assert_eq!(place.file, "gateway.yaml");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod edits;
 mod gated;
 mod hidden;
 mod history;
+mod located;
 mod long;
 mod naive;
 mod overlaps;

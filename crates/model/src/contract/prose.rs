@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::digest::Digest;
-use diag::{Kind, NodeRef};
+use diag::{Kind, NodeRef, Span};
 
 use openapi::spec::reference::Resolver;
 use openapi::spec::{In, Method, Operation, Version};
@@ -48,8 +48,8 @@ pub(super) fn of_schema(schema: NodeRef<'_>, texts: &mut SchemaProse) {
     }
 }
 
-/// Prose by what it is about: `parameter query limit description`.
-pub(crate) type Texts = BTreeMap<String, String>;
+/// Prose by its subject (`parameter query limit description`), with its place.
+pub(crate) type Texts = BTreeMap<String, (String, Span)>;
 
 impl<'a> Prose<'a> {
     pub(crate) fn new(files: &'a Files, document: &'a Document) -> Self {
@@ -129,12 +129,13 @@ impl<'a> Prose<'a> {
     fn flows(&self, texts: &mut Texts, root: NodeRef<'a>) {
         let schemes = self.field(root, "components");
         let schemes = schemes.map(|components| self.entries(components, "securitySchemes"));
-        let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut all: BTreeMap<String, (BTreeSet<String>, Span)> = BTreeMap::new();
         for (_, scheme) in schemes.into_iter().flatten() {
             for (flow, node) in self.entries(scheme, "flows") {
-                let mut add = |key: &str, value: &str| {
+                let mut add = |key: &str, value: &str, span: Span| {
                     let about = format!("oauth flow {flow} {key}");
-                    all.entry(about).or_default().insert(value.to_owned());
+                    let known = all.entry(about).or_insert_with(|| (BTreeSet::new(), span));
+                    known.0.insert(value.to_owned());
                 };
                 for key in [
                     "authorizationUrl",
@@ -142,18 +143,19 @@ impl<'a> Prose<'a> {
                     "tokenUrl",
                     "refreshUrl",
                 ] {
-                    if let Some(url) = node.get(key).and_then(NodeRef::as_str) {
-                        add(key, url);
+                    let url = node.get(key);
+                    if let Some((url, text)) = url.and_then(|url| Some((url, url.as_str()?))) {
+                        add(key, text, url.span());
                     }
                 }
-                for (scope, _) in self.entries(node, "scopes") {
-                    add("scopes", scope);
+                for (scope, node) in self.entries(node, "scopes") {
+                    add("scopes", scope, node.span());
                 }
             }
         }
-        for (about, values) in all {
+        for (about, (values, span)) in all {
             let values: Vec<String> = values.into_iter().collect();
-            texts.insert(about, kept(&values.join(" ")));
+            texts.insert(about, (kept(&values.join(" ")), span));
         }
     }
 
@@ -214,7 +216,7 @@ impl<'a> Prose<'a> {
 
     #[expect(clippy::unused_self, reason = "it reads beside the others")]
     fn put(&self, texts: &mut Texts, about: String, value: NodeRef<'a>) {
-        texts.insert(about, kept(&text_of(value)));
+        texts.insert(about, (kept(&text_of(value)), value.span()));
     }
 
     fn field(&self, node: NodeRef<'a>, key: &str) -> Option<NodeRef<'a>> {

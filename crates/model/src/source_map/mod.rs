@@ -3,6 +3,7 @@
 //! It stands beside the bundle, never in it: places and prose are not behaviour. Plans read it
 //! for the old side's places and for DOCS; gwd may show it.
 
+mod concealed;
 mod fields;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,21 +13,25 @@ use serde::{Deserialize, Serialize};
 
 use self::fields::Setters;
 use crate::compile::Compiled;
-use crate::contract::prose::Prose;
+use crate::contract::prose::{Prose, Texts};
 use crate::rules::Rules;
 use crate::{Api, Operation};
 use sources::parallel;
 
+pub use self::concealed::Concealed;
 pub use crate::place::Place;
 
-/// The version of this form. One of another version is not read: it only makes messages richer.
-const VERSION: u32 = 3;
+/// Version of this form.
+const VERSION: u32 = 4;
+
+/// Oldest version that is read. An older one is ignored: it only makes messages richer.
+const OLDEST_VERSION: u32 = 3;
 
 /// The artifact's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceMap {
-    /// The version of this form: 3.
+    /// Version of this form: 4. Version 3 has no places of prose and schemes.
     pub version: u32,
     /// Every file that was read, with its sha256.
     pub files: BTreeMap<String, String>,
@@ -35,7 +40,8 @@ pub struct SourceMap {
     pub fields: Vec<Fields>,
     /// Operations by key.
     pub operations: BTreeMap<String, OperationSource>,
-    /// Definitions of gateway.yaml and of documents: `policy NAME`, `upstream NAME`, …
+    /// Places of definitions and keys of gateway.yaml and of documents: `policy NAME`,
+    /// `scheme API/NAME`, `defaults.policies`, `prose API: info title`, …
     pub definitions: BTreeMap<String, Place>,
     /// What documents say as a whole, by API.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -43,6 +49,9 @@ pub struct SourceMap {
     /// The rules of the project; none for one document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Rules>,
+    /// Texts that no plan shows. Never stored.
+    #[serde(skip)]
+    pub concealed: Concealed,
 }
 
 /// What a document says to people beside its operations. Of a text the first 120 characters are
@@ -90,6 +99,10 @@ pub struct OperationSource {
     /// [`ApiProse`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prose: BTreeMap<String, String>,
+    /// Lines of prose by its subject, in the file of [`Self::place`]. Prose of another file has
+    /// none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lines: BTreeMap<String, u32>,
 }
 
 /// Fields with the place that set them.
@@ -147,6 +160,7 @@ impl SourceMap {
         let mut map = Self {
             version: VERSION,
             files: files.into_iter().collect(),
+            concealed: Concealed::of(&compiled.files),
             ..Self::default()
         };
         let Some(model) = &compiled.model else {
@@ -157,7 +171,7 @@ impl SourceMap {
         map.rules = Some(Rules::of(compiled, settings));
         let mut define = |subject: String, span, node: Option<NodeId>| {
             if let Some(node) = node {
-                add_inside(&subject, tree.at(node), &place, &mut map.definitions);
+                add_inside(&subject, ' ', tree.at(node), &place, &mut map.definitions);
             }
             map.definitions.insert(subject, place(span));
         };
@@ -203,6 +217,10 @@ impl SourceMap {
                 let subject = format!("mount {}/{}", api.name, mount.value.name);
                 define(subject, mount.span, mount.node);
             }
+            for scheme in &api.spec.schemes {
+                let subject = format!("scheme {}/{}", api.name, scheme.name.value);
+                define(subject, scheme.name.span, Some(scheme.node));
+            }
         }
         if let Some(file) = &settings.acknowledge {
             define("acknowledge".to_owned(), file.span, None);
@@ -225,6 +243,15 @@ impl SourceMap {
                 define(format!("required {key} {}", name.value), name.span, None);
             }
         }
+        // Every other key of gateway.yaml.
+        let others = root.into_iter().flat_map(NodeRef::entries);
+        let others = others.filter(|(entry, _)| !DEFINED.contains(&&*entry.key));
+        for (entry, node) in others {
+            add_inside(&entry.key, '.', node, &place, &mut map.definitions);
+            let key = entry.key.to_string();
+            let own = place(entry.key_span);
+            map.definitions.entry(key).or_insert(own);
+        }
         let apis = parallel::map(model.apis.iter().collect(), |api: &Api| {
             let prose = Prose::new(&compiled.files, &api.document);
             let setters = Setters::new(compiled, settings, api);
@@ -235,8 +262,27 @@ impl SourceMap {
                     text.as_ref().map(|text| text.value.clone())
                 };
                 let next = known.len();
+                let at = place(operation.span);
+                let prose = prose.of_operation(written);
+                let mut lines = BTreeMap::new();
+                let own = [
+                    ("summary", &written.summary),
+                    ("description", &written.description),
+                ];
+                let own = own.into_iter();
+                let own = own.filter_map(|(key, text)| Some((key, text.as_ref()?.span)));
+                let own = own.chain(written.tags.first().map(|tag| ("tags", tag.span)));
+                let parts = prose
+                    .iter()
+                    .map(|(about, (_, span))| (about.as_str(), *span));
+                for (about, span) in own.chain(parts) {
+                    let own = place(span);
+                    if own.file == at.file {
+                        lines.insert(about.to_owned(), own.line);
+                    }
+                }
                 let source = OperationSource {
-                    place: place(operation.span),
+                    place: at,
                     path: operation.path.clone(),
                     id: operation.id.clone(),
                     owner: operation.owner.clone(),
@@ -244,7 +290,8 @@ impl SourceMap {
                     summary: text(&written.summary),
                     description: text(&written.description),
                     tags: written.tags.iter().map(|tag| tag.value.clone()).collect(),
-                    prose: prose.of_operation(written),
+                    prose: texts(prose),
+                    lines,
                 };
                 (operation.key.clone(), source)
             };
@@ -262,16 +309,23 @@ impl SourceMap {
             }));
             let lowered = compiled.lowered.as_ref();
             let schemas = lowered.and_then(|lowered| lowered.prose.get(&api.name));
+            let document = prose.of_document();
+            let places = document.iter().map(|(about, (_, span))| {
+                let subject = format!("prose {}: {about}", api.name);
+                (subject, place(*span))
+            });
+            let places: Vec<(String, Place)> = places.collect();
             let whole = ApiProse {
-                document: prose.of_document(),
+                document: texts(document),
                 schemas: schemas.cloned().unwrap_or_default(),
                 schemes: api.scheme_names.clone(),
             };
             let mut fields: Vec<(Fields, usize)> = known.into_iter().collect();
             fields.sort_unstable_by_key(|(_, index)| *index);
-            (operations, fields, (api.name.clone(), whole))
+            (operations, fields, (api.name.clone(), whole), places)
         });
-        for (operations, fields, (name, whole)) in apis {
+        for (operations, fields, (name, whole), places) in apis {
+            map.definitions.extend(places);
             let offset = map.fields.len();
             map.fields
                 .extend(fields.into_iter().map(|(fields, _)| fields));
@@ -303,25 +357,46 @@ impl SourceMap {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes)
             .ok()
-            .filter(|map: &Self| map.version == VERSION)
+            .filter(|map: &Self| (OLDEST_VERSION..=VERSION).contains(&map.version))
     }
+}
+
+/// Keys of gateway.yaml whose entries have names of their own among the definitions.
+const DEFINED: [&str; 9] = [
+    "apis",
+    "listeners",
+    "upstreams",
+    "auth",
+    "consumers",
+    "policies",
+    "gates",
+    "release",
+    "lint",
+];
+
+/// Texts without their places.
+fn texts(prose: Texts) -> BTreeMap<String, String> {
+    let prose = prose.into_iter();
+    prose.map(|(about, (text, _))| (about, text)).collect()
 }
 
 /// The places of everything that is written in a thing, by its path.
 fn add_inside(
     subject: &str,
+    separator: char,
     node: NodeRef<'_>,
     place: &impl Fn(Span) -> Place,
     definitions: &mut BTreeMap<String, Place>,
 ) {
-    let separator = if subject.split(' ').count() > 2 {
-        '.'
-    } else {
-        ' '
-    };
     for (entry, value) in node.entries() {
         let subject = format!("{subject}{separator}{}", entry.key);
-        add_inside(&subject, value, place, definitions);
-        definitions.insert(subject, place(entry.key_span));
+        add_inside(&subject, '.', value, place, definitions);
+        // A value of an environment's patch stands below a key of gateway.yaml.
+        let is_patched = !value.is_map() && value.span().file != entry.key_span.file;
+        let span = match is_patched {
+            true => value.span(),
+            false => entry.key_span,
+        };
+        definitions.insert(subject, place(span));
     }
 }

@@ -1,0 +1,87 @@
+//! Texts of files that Git does not track: a plan shows their places only.
+
+use diag::{Kind, NodeRef};
+use sources::project::files::Files;
+
+/// Minimum bytes of a word that is concealed. Shorter words tell nothing.
+const WORD_MIN: usize = 4;
+
+/// Texts that no plan shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Concealed {
+    files: Vec<Hidden>,
+    /// Texts of all other files.
+    shown: String,
+}
+
+/// A file that Git does not track.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Hidden {
+    path: String,
+    text: String,
+    /// Keys and values as they are read.
+    words: Vec<String>,
+}
+
+impl Concealed {
+    /// The texts of a project that must not be shown.
+    pub(super) fn of(files: &Files) -> Self {
+        let concealed = files.concealed();
+        let mut all = Self::default();
+        if concealed.is_empty() {
+            return all;
+        }
+        for (file, source) in files.sources.iter() {
+            if !concealed.contains(&file) {
+                all.shown.push_str(source.text());
+                all.shown.push('\n');
+                continue;
+            }
+            let nodes = files.tree.nodes().filter(|node| node.span().file == file);
+            let words = nodes.flat_map(words);
+            all.files.push(Hidden {
+                path: source.path().to_owned(),
+                text: source.text().to_owned(),
+                words: words.filter(|word| word.len() >= WORD_MIN).collect(),
+            });
+        }
+        all
+    }
+
+    /// True if every text may be shown.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Path of the file whose text a value shows, if any. A word that another file has as well is
+    /// no excerpt.
+    #[must_use]
+    pub fn shown_by(&self, value: &str) -> Option<&str> {
+        let is_between = |c: char| c.is_whitespace() || ",;:|&\"'`[]{}()…".contains(c);
+        let parts = value.split(is_between);
+        let parts: Vec<&str> = parts.filter(|part| part.len() >= WORD_MIN).collect();
+        let is_new = |word: &str| !self.shown.contains(word);
+        let shows = |file: &&Hidden| {
+            let mut parts = parts.iter();
+            let mut words = file.words.iter();
+            parts.any(|part| {
+                let is_read = || file.words.iter().any(|word| word.contains(part));
+                is_new(part) && (file.text.contains(part) || is_read())
+            }) || words.any(|word| value.contains(word) && is_new(word))
+        };
+        self.files.iter().find(shows).map(|file| file.path.as_str())
+    }
+}
+
+/// Keys and the text of a node.
+fn words(node: NodeRef<'_>) -> Vec<String> {
+    let mut words: Vec<String> = node
+        .entries()
+        .map(|(entry, _)| entry.key.to_string())
+        .collect();
+    if let Kind::Number(text) | Kind::String(text) = node.kind() {
+        words.push(text.to_string());
+    }
+    words
+}

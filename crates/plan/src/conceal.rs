@@ -1,0 +1,53 @@
+//! Values that stand in files that Git does not track. CI jobs write credentials into such files,
+//! and the author of a change chooses which files are read.
+
+use model::source_map::Concealed;
+use serde_json::Value;
+
+use crate::Plan;
+
+/// Replaces excerpts of concealed files in all lines of a plan. Fingerprints stay.
+pub(super) fn conceal(plan: &mut Plan, concealed: &Concealed) {
+    if concealed.is_empty() {
+        return;
+    }
+    for change in &mut plan.changes {
+        change.old = without(concealed, std::mem::take(&mut change.old));
+        change.new = without(concealed, std::mem::take(&mut change.new));
+        if let Some(path) = concealed.shown_by(&change.subject) {
+            change.subject = hint(path);
+        }
+    }
+}
+
+fn hint(path: &str) -> String {
+    format!("… ({path} is not tracked by Git)")
+}
+
+fn without(concealed: &Concealed, value: Value) -> Value {
+    match value {
+        Value::String(text) => match concealed.shown_by(&text) {
+            Some(path) => hint(path).into(),
+            None => text.into(),
+        },
+        Value::Number(number) => match concealed.shown_by(&number.to_string()) {
+            Some(path) => hint(path).into(),
+            None => number.into(),
+        },
+        Value::Array(items) => {
+            let items = items.into_iter();
+            Value::Array(items.map(|item| without(concealed, item)).collect())
+        }
+        Value::Object(entries) => {
+            let entries = entries.into_iter().map(|(key, value)| {
+                let key = match concealed.shown_by(&key) {
+                    Some(path) => hint(path),
+                    None => key,
+                };
+                (key, without(concealed, value))
+            });
+            Value::Object(entries.collect())
+        }
+        Value::Null | Value::Bool(_) => value,
+    }
+}
