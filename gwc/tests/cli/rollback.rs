@@ -239,7 +239,7 @@ fn without_the_sources_of_what_runs_the_plan_says_what_it_cannot_know() {
     for entry in std::fs::read_dir(project.file("releases/blobs/sha256")).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
-        if bytes.starts_with(b"{\"version\":3,\"files\"") {
+        if bytes.starts_with(b"{\"version\":4,\"files\"") {
             std::fs::remove_file(&path).unwrap();
             gone += 1;
         }

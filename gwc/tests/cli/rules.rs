@@ -248,7 +248,7 @@ fn lose_sources(project: &Project) {
     for entry in std::fs::read_dir(project.file("releases/blobs/sha256")).expect("a store") {
         let path = entry.expect("it can be read").path();
         let bytes = std::fs::read(&path).expect("it can be read");
-        if bytes.starts_with(b"{\"version\":3,\"files\"") {
+        if bytes.starts_with(b"{\"version\":4,\"files\"") {
             std::fs::remove_file(&path).expect("it is there");
             lost += 1;
         }

@@ -358,3 +358,16 @@ fn places_of_patched_values_are_in_the_patch() {
         }
     }
 }
+
+#[test]
+fn source_map_of_version_3_is_read() {
+    let text = |version: u32| {
+        format!(
+            r#"{{"version":{version},"files":{{}},"fields":[],"operations":{{}},"definitions":{{}}}}"#
+        )
+    };
+    for (version, is_read) in [(2, false), (3, true), (4, true), (5, false)] {
+        let map = SourceMap::decode(text(version).as_bytes());
+        assert_eq!(map.is_some(), is_read, "{version}");
+    }
+}
