@@ -37,11 +37,19 @@ pub(crate) fn log_refused_head(stream: &Stream, reject: &Reject, head: &[u8]) {
     }
 }
 
-/// The first line's beginning, escaped. A query, user information and the value of a field (where a
+/// The first line's beginning, escaped. A query, text of a body, user information and the value of a field (where a
 /// request was expected and the rest of another came) are left out: they may hold credentials.
 fn beginning(head: &[u8]) -> String {
-    let ends = |byte: &u8| matches!(byte, b'\r' | b'\n' | b'?');
+    let ends = |byte: &u8| matches!(byte, b'\r' | b'\n' | b'?' | b'=' | b'&');
     let line = head.split(ends).next().unwrap_or_default();
+    // Printable text that is no method with a target may be a part of a body.
+    let is_body = !line.contains(&b' ')
+        && !line.contains(&b':')
+        && line.iter().all(u8::is_ascii_graphic)
+        && !line.iter().all(u8::is_ascii_uppercase);
+    if is_body {
+        return format!("({} bytes)", line.len());
+    }
     let word = line.split(|byte| *byte == b' ').next().unwrap_or_default();
     let line = match word.iter().position(|byte| *byte == b':') {
         Some(colon) => &line[..=colon],
@@ -72,10 +80,14 @@ mod tests {
             (b"cookie:a=b c\r\n", "cookie:"),
             (b"\x16\x03\x01\x02\x00", "\\x16\\x03\\x01\\x02\\x00"),
             ("\u{202e}".as_bytes(), "\\xe2\\x80\\xae"),
+            (b"password=hunter2&user=bob\r\n", "(8 bytes)"),
+            (b"acme-key\r\n", "(8 bytes)"),
+            (b"PRI", "PRI"),
             (b"", ""),
         ] {
             assert_eq!(beginning(head), shown);
         }
-        assert_eq!(beginning(&[b'a'; 1_000]).len(), 64);
+        let long = [b"GET /", &[b'a'; 1_000][..]].concat();
+        assert_eq!(beginning(&long).len(), 64);
     }
 }

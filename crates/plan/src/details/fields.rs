@@ -43,6 +43,8 @@ enum Way {
     Shares,
     /// True lets more through; where nothing is written, it is false.
     On,
+    /// True lets requests in that were refused; where nothing is written, it is false.
+    Opens,
     /// Each further value lets more through; where nothing is written, these hold.
     Each(&'static [&'static str]),
     /// The order of access compares it (`plan::security`).
@@ -63,7 +65,7 @@ enum Absent {
 }
 
 use Absent::{Is, NoLimit, Unknown};
-use Way::{Access, Each, Either, Less, More, Moves, On, Other, Shares};
+use Way::{Access, Each, Either, Less, More, Moves, On, Opens, Other, Shares};
 
 /// The conditions of a retry where nothing is written.
 const RETRIED: Way = Each(&["connect-failure", "refused-stream"]);
@@ -256,6 +258,7 @@ pub(super) static LISTENER: Table = Table {
         "limits"."body_timeout" as "listener-body-timeout-changed": More(Unknown);
         "limits"."min_rate" as "listener-min-rate-changed": Less(Unknown);
         "limits"."stream_idle_timeout" as "listener-stream-idle-timeout-changed": More(Unknown);
+        "merge_slashes": Opens;
         "protocol": Access; "tls"."min_version": Access;
         "tls"."client_auth"."mode": Access; "tls"."client_auth"."ca": Access;
         "tls"."client_auth"."crl": Access;
@@ -298,6 +301,7 @@ pub(super) static OPERATION: Table = Table {
     rows: rows! {
         "validate"."request": Access; "validate"."response": Access;
         "cost": Less(Is(1)); "retries"."attempts": More(Is(1)); "idempotent": On;
+        "stream": On; "websocket": Opens;
         "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);
         "retries"."idempotency_key": On;
         "retries"."per_try_timeout": More(NoLimit); "retries"."max_body": More(Is(65_536));
@@ -373,6 +377,11 @@ pub(super) fn settings(
             More(absent) => class(amount(was, absent), amount(is, absent)),
             Less(absent) => class(amount(is, absent), amount(was, absent)),
             On => flag(was, is),
+            Opens => match flag(was, is) {
+                Class::Relax => Class::Weaken,
+                Class::Tighten => Class::Strengthen,
+                other => other,
+            },
             Each(absent) => each(was, is, absent),
             Either => Class::Relax,
             Moves | Shares => Class::Moved,
@@ -442,7 +451,7 @@ impl Table {
             // All below a key goes the way of the key, but for numbers.
             let length = match row.way {
                 Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
-                More(_) | Less(_) | On | Each(_) => row.path.len() == path.len(),
+                More(_) | Less(_) | On | Opens | Each(_) => row.path.len() == path.len(),
             };
             length
                 && same
