@@ -676,3 +676,59 @@ fn split_with_shares_is_one_line() {
         }
     }
 }
+
+#[test]
+fn merged_slashes_and_tunnels_weaken() {
+    let listener = |more: &str| {
+        format!(
+            "listeners: {{public: {{address: \"127.0.0.1:8080\"{more}}}}}\nupstreams:\n  {UPSTREAM}\n"
+        )
+    };
+    gateway(
+        "listener-setting-changed",
+        &format!("upstreams:\n  {UPSTREAM}\n"),
+        (&listener(""), &listener(", merge_slashes: true")),
+        ("weaken", "strengthen"),
+    );
+    let operation = |more: &str| {
+        edit(
+            DOCUMENT,
+            "{operationId: listOrders,",
+            &format!("{{operationId: listOrders, x-gateway: {{timeout: 5s{more}}},"),
+        )
+    };
+    for (more, classes) in [
+        (", websocket: true", ("weaken", "strengthen")),
+        (", stream: true", ("relax", "tighten")),
+    ] {
+        let (old, new) = (operation(""), operation(more));
+        both(
+            "operation-setting-changed",
+            (GATEWAY, &old),
+            (GATEWAY, &new),
+            classes,
+        );
+    }
+}
+
+#[test]
+fn stripped_credential_nobody_asks_for_is_forwarded() {
+    let security = |of: &str| {
+        edit(
+            DOCUMENT,
+            "post: {operationId: createOrder, security: [{key: []}, {pair: []}],",
+            &format!("post: {{operationId: createOrder, security: {of},"),
+        )
+        .replace("{auth: keys}", "{auth: keys, strip_credential: true}")
+        .replace("{auth: staff}", "{auth: staff, strip_credential: true}")
+    };
+    let (old, new) = (
+        security("[{key: []}, {pair: []}]"),
+        security("[{pair: []}]"),
+    );
+    let changes = lines(&plan((GATEWAY, &old), (GATEWAY, &new)));
+    let told = changes
+        .iter()
+        .any(|line| line.contains("credential-forwarded"));
+    assert!(told, "{changes:?}");
+}
