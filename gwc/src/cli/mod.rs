@@ -17,6 +17,7 @@ mod init;
 mod inspect;
 mod keygen;
 mod limits;
+mod links;
 mod lint;
 mod movement;
 mod options;

@@ -42,6 +42,9 @@ pub(super) enum Format {
 impl Context {
     /// Finds the input that `path` names, or the project of `--project` or the working folder.
     pub(super) fn input(&self, path: Option<&Path>) -> anyhow::Result<Input> {
+        if let Some(path) = path.filter(|path| path.is_file()) {
+            super::links::check(path)?;
+        }
         compile::find(path.or(self.project.as_deref()))
             .map_err(|error| Failure::new(Exit::INPUT, "no-project", error.to_string()).into())
     }

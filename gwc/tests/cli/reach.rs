@@ -283,3 +283,27 @@ fn document_of_the_command_line_may_have_any_name() {
     assert_ne!(ended.code, 0);
     shows_none(&ended, &project.file("releases"), &["TU9OS0VZ"]);
 }
+
+#[test]
+fn link_of_the_command_line_to_a_secret_is_refused() {
+    let project = committed();
+    let secret = format!("password: {SECRET}\n");
+    project.write("keys/local.pem", &secret);
+    let outside = Project::empty();
+    outside.write("outside.yaml", &secret);
+    for to in [project.file("keys/local.pem"), outside.file("outside.yaml")] {
+        let link = project.file("given.yaml");
+        symlink(&to, &link).expect("there is room");
+        for command in [
+            &["lint", "--baseline", "given.yaml"][..],
+            &["lint", "given.yaml"],
+            &["diff", "given.yaml", "orders.yaml"],
+        ] {
+            let ended = project.run(command).with(65).says("symbolic link");
+            shows_none(&ended, &project.file("releases"), &[SECRET]);
+        }
+        fs::remove_file(link).expect("it is there");
+    }
+    symlink("orders.yaml", project.file("given.yaml")).expect("there is room");
+    project.run(&["diff", "given.yaml", "orders.yaml"]).with(0);
+}

@@ -395,3 +395,26 @@ fn short_name_of_several_references_is_refused() {
         .with(65)
         .says("refs/heads/main");
 }
+
+#[test]
+fn submodule_in_place_of_the_project_is_refused() {
+    let outer = in_folder();
+    let stranger = Project::empty();
+    copy(&outer.file("deploy"), stranger.path());
+    open_door(&stranger, "orders.yaml");
+    stranger.write(".gitignore", "*.pem\nreleases/\n");
+    git(stranger.path(), &["init", "-q", "-b", "main"]);
+    commit(stranger.path());
+    git(outer.path(), &["checkout", "-qb", "theirs"]);
+    git(outer.path(), &["rm", "-rqf", "deploy"]);
+    fs::remove_dir_all(outer.file("deploy")).unwrap_or_default();
+    let from = stranger.path().to_str().expect("a name");
+    git(
+        outer.path(),
+        &["submodule", "--quiet", "add", from, "deploy"],
+    );
+    commit(outer.path());
+    let ended = against(&outer.file("deploy"), "git:main").with(65);
+    let error = ended.json("error/v1")["error"]["message"].to_string();
+    assert!(error.contains("git:main:deploy"), "{error}");
+}

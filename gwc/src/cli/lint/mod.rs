@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use diag::{Diagnostic, Level, Sink};
 
 use super::limits::LimitOptions;
+use super::links;
 use super::replace;
 use super::say::{self, Context};
 use crate::mend::mend;
@@ -256,6 +257,7 @@ fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Res
     let Some(path) = path else {
         return Ok(());
     };
+    links::check(path)?;
     let shown = say::path(path);
     let text = std::fs::read_to_string(path).map_err(|error| {
         let message = format!("cannot read the baseline `{shown}`: {error}");

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Place, What};
+use crate::cli::links;
 use crate::cli::say::{self, Context};
 use model::compile::{self, Input};
 use model::exit::{Exit, Failure};
@@ -20,6 +21,7 @@ pub(super) fn of_path(text: &str) -> anyhow::Result<What> {
     }
     let kind = path.extension().and_then(|kind| kind.to_str());
     if path.is_file() && matches!(kind, Some("yaml" | "yml" | "json")) {
+        links::check(path)?;
         let input = Input::Document(path.to_owned());
         let folder = Place::Disk(input.folder().to_owned());
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -104,6 +106,7 @@ pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What>
         ))
         .into());
     }
+    check_above(&tree, &near, (name, path))?;
     let submodule = tree.submodule();
     let revision = Revision::in_work_tree(tree, name).map_err(failed)?;
     let here = inside(&near).map_err(failed)?.folder;
@@ -135,6 +138,38 @@ fn check_tracked(tree: &WorkTree, folder: &Path) -> Result<(), NoRevision> {
         return Ok(());
     }
     Err(NoRevision::Untracked(tree.folder().to_owned()))
+}
+
+/// Refuses a submodule in place of a project's folder: the repository above has the project in the
+/// revision itself, and the submodule's own history would hide what changed.
+fn check_above(
+    tree: &WorkTree,
+    near: &Path,
+    (name, path): (&str, Option<&str>),
+) -> anyhow::Result<()> {
+    let mut folder = tree.folder().to_owned();
+    while let Some(above) = folder.parent().and_then(|above| WorkTree::find(above).ok()) {
+        above.folder().clone_into(&mut folder);
+        let Some(own) = above.inside(near) else {
+            continue;
+        };
+        let Ok(revision) = Revision::in_work_tree(above, name) else {
+            continue;
+        };
+        let own = own.to_string_lossy().into_owned();
+        let folders = [Some(own.as_str()), path];
+        let projects = folders.into_iter().flatten();
+        let mut files = projects.map(|folder| format!("{folder}/{GATEWAY_FILE}"));
+        if files.any(|file| matches!(revision.end(&file), Some(End::File(_)))) {
+            let message = format!(
+                "`git:{name}` would be read from the submodule `{own}`, but the repository above it has the project in that revision; \
+                 run gwc in {} with git:{name}:{own} as the old side, or compare with a bundle's id",
+                say::path(&folder)
+            );
+            return Err(Failure::new(Exit::INPUT, "submodule-for-project", message).into());
+        }
+    }
+    Ok(())
 }
 
 /// The nearest folder with a project, at this one or above it.
