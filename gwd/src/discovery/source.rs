@@ -85,7 +85,7 @@ struct Known {
     asked: bool,
     /// When the places were told last.
     told_ms: Option<u64>,
-    /// Since when it is said that there are none.
+    /// Since when each answer says that there are none; a failed query begins it anew.
     absent_since_ms: Option<u64>,
     /// Failures in a row.
     failures: u32,
@@ -188,6 +188,7 @@ impl Source {
             Answer::Failed { why } => {
                 self.answers.failed.fetch_add(1, Ordering::Relaxed);
                 known.why = Some(why.into());
+                known.absent_since_ms = None;
                 let doubled = times.ttl_least_ms << known.failures.min(16);
                 known.failures = known.failures.saturating_add(1);
                 self.within(doubled.min(times.failed_most_ms), times, chance)
@@ -361,8 +362,6 @@ mod tests {
         source.told(found(&[1], 1_000), 0, &times, 0);
         let told = source.told(absent(), 5_000, &times, 0);
         assert_eq!((told.changed, told.wait_ms), (false, 10_000));
-        // Silence in between neither speaks for it nor against it.
-        source.told(failed(), 15_000, &times, 0);
         let told = source.told(absent(), 33_000, &times, 0);
         assert_eq!((told.changed, told.wait_ms), (false, 2_000));
         assert_eq!(hosts(&source), "1");
@@ -372,6 +371,19 @@ mod tests {
         source.told(found(&[2], 1_000), 36_000, &times, 0);
         assert!(!source.told(absent(), 37_000, &times, 0).changed);
         assert_eq!(hosts(&source), "2");
+    }
+
+    #[test]
+    fn outage_between_absences_begins_the_time_anew() {
+        let (source, times) = (source(None), Times::default());
+        source.told(found(&[1], 1_000), 0, &times, 0);
+        source.told(absent(), 5_000, &times, 0);
+        source.told(failed(), 15_000, &times, 0);
+        assert!(!source.told(absent(), 3_600_000, &times, 0).changed);
+        assert_eq!(hosts(&source), "1", "nobody said it in between");
+        assert!(!source.told(absent(), 3_629_999, &times, 0).changed);
+        assert!(source.told(absent(), 3_630_000, &times, 0).changed);
+        assert_eq!(hosts(&source), "");
     }
 
     #[test]
