@@ -139,7 +139,7 @@ impl Control {
             state,
             memory: Memory::default(),
             replay_protected: floors.min_serial > 0,
-            revocations_protected: floors.min_revocations > 0,
+            revocations_protected: trust.has_floors(&plan.channel),
             head: None,
             running: None,
             residents: Vec::new(),
@@ -188,7 +188,7 @@ impl Control {
                 "revocations-unprotected: this node cannot tell whether the store hides a revocation list; a revoked credential may still be accepted",
                 json!({
                     "known": self.memory.revocations.serial(),
-                    "do": "write floors with `gwc trust floor`; the next record of the channel names the newest list and ends this state",
+                    "do": "write floors with `gwc trust floor` (a floor of 0 counts); the next record of the channel names the newest list and ends this state",
                 }),
             );
         }

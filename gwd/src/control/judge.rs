@@ -58,7 +58,7 @@ impl Control {
                 self.alarm("trust-unreadable", false);
                 let floors = trust.floors(&self.plan.channel);
                 self.replay_protected |= floors.min_serial > 0;
-                self.revocations_protected |= floors.min_revocations > 0;
+                self.revocations_protected |= trust.has_floors(&self.plan.channel);
                 self.trust = trust;
                 self.trust_bytes = bytes;
                 self.refusals.forget_all();

@@ -60,6 +60,26 @@ fn fresh_node_with_floor_after_revocation_starts() {
 }
 
 #[test]
+fn fresh_node_with_floor_of_zero_is_protected() {
+    let upstream = Upstream::saying("ok");
+    let mut world = World::new();
+    world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    assert_eq!(gwd.status()["revocations_protected"], false, "no floor");
+    gwd.kill();
+    std::fs::remove_dir_all(world.path("state")).unwrap();
+    let floors = Floors {
+        min_serial: 1,
+        min_revocations: 0,
+    };
+    world.trust(|trust| trust.with_floors("prod".parse().unwrap(), floors).unwrap());
+    let gwd = world.start();
+    assert_eq!(gwd.status()["revocations_protected"], true);
+    assert_eq!(gwd.metric("gwd_revocations_unprotected", &[]), 0.0);
+    assert!(gwd.logged("revocations-unprotected").is_none());
+}
+
+#[test]
 fn release_and_revocation_in_one_look_are_followed() {
     let upstream = Upstream::saying("ok");
     let world = World::new();

@@ -220,6 +220,12 @@ impl Trust {
         self.channels.get(channel).copied().unwrap_or_default()
     }
 
+    /// True if floors are written for a channel; floors of zero are floors, too.
+    #[must_use]
+    pub fn has_floors(&self, channel: &ChannelName) -> bool {
+        self.channels.contains_key(channel)
+    }
+
     /// The number of owners that a role needs.
     #[must_use]
     pub const fn threshold(&self, role: Role) -> u32 {
