@@ -37,7 +37,8 @@ const FLOOR: u64 = 10;
 const BATCH_MAX: u64 = 64;
 /// … of as many times that per worker, so that what lies unused is little.
 const BATCHES_MIN: u64 = 16;
-/// Slow uploads of one address, over all upstreams.
+/// Slow uploads of one address, over all upstreams; and as many that are not finished, where the
+/// upstream has little room.
 pub(crate) const SLOW_PER_ADDRESS: u32 = 64;
 /// Locks among which addresses are spread.
 const SHARDS: usize = 64;
@@ -67,6 +68,8 @@ pub(crate) struct Budgets {
     pub(crate) addresses: Arc<Addresses>,
     /// Slow uploads by address.
     pub(crate) slow_addresses: Arc<Addresses>,
+    /// Unfinished uploads by address; those count that begin while their upstream has little room.
+    pub(crate) upload_addresses: Arc<Addresses>,
 }
 
 /// Something that is counted and bounded. Alone in its cache line: every worker writes it.
@@ -149,6 +152,7 @@ impl Budgets {
             memory: Memory::of(bounds.memory_bytes),
             addresses: Addresses::of(bounds.connections_per_address),
             slow_addresses: Addresses::of(SLOW_PER_ADDRESS),
+            upload_addresses: Addresses::of(SLOW_PER_ADDRESS),
         }
     }
 }
@@ -363,13 +367,19 @@ impl Addresses {
 
     /// One more connection of an address, where it may have one.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<OfAddress> {
-        if self.max == u32::MAX {
+        self.take_below(address, self.max)
+    }
+
+    /// One more of an address that has fewer than `max`.
+    pub(crate) fn take_below(self: &Arc<Self>, address: IpAddr, max: u32) -> Option<OfAddress> {
+        let max = max.min(self.max);
+        if max == u32::MAX {
             return Some(OfAddress(None));
         }
         let address = network(address);
         let mut shard = self.shard(address);
         let count = shard.entry(address).or_default();
-        if *count >= self.max {
+        if *count >= max {
             return None;
         }
         *count += 1;

@@ -24,7 +24,7 @@ use crate::proxy::tee::{Part, Reader, Tee};
 use crate::upstream::flow::Flow;
 use crate::upstream::mirror::Copies;
 use crate::upstream::pool::Lease;
-use crate::upstream::slow::SlowPermit;
+use crate::upstream::slow::{SlowPermit, UploadCount};
 use crate::upstream::transport::{self, CallError};
 
 /// A request's body on its way to the upstream.
@@ -80,6 +80,7 @@ pub(crate) struct Progress {
     /// The upload holds a permit for slow uploads.
     pub(crate) is_slow: Cell<bool>,
     slow: RefCell<Option<SlowPermit>>,
+    count: RefCell<UploadCount>,
 }
 
 /// Holds an upload back until the upstream has said 100 (RFC 9110 §10.1.1).
@@ -119,6 +120,11 @@ pub(crate) struct Download {
 // === impl Progress ===
 
 impl Progress {
+    /// The upload is counted until its last byte was handed on.
+    pub(crate) fn counted_by(&self, count: &UploadCount) {
+        *self.count.borrow_mut() = count.clone();
+    }
+
     /// The upload goes on as a slow one.
     pub(crate) fn goes_on_slowly(&self, permit: SlowPermit) {
         self.is_slow.set(true);
@@ -311,6 +317,7 @@ impl Upload {
     fn end(&self) {
         if !self.progress.done.replace(true) {
             self.progress.is_no_longer_slow();
+            self.progress.count.borrow().finished();
             if let Some(copies) = &self.copies {
                 copies.send();
             }

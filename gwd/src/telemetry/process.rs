@@ -25,10 +25,12 @@ pub(crate) enum Shed {
     Requests,
     /// Of one upstream.
     SlowUploads,
+    /// Unfinished uploads of one address to one upstream.
+    UploadsPerAddress,
 }
 
 impl Shed {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::FileDescriptors,
@@ -36,6 +38,7 @@ impl Shed {
         Self::Memory,
         Self::Requests,
         Self::SlowUploads,
+        Self::UploadsPerAddress,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -47,6 +50,7 @@ impl Shed {
             Self::Memory => "memory",
             Self::Requests => "requests",
             Self::SlowUploads => "slow_uploads",
+            Self::UploadsPerAddress => "uploads_per_address",
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::proxy::body::{Progress, RequestBody};
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
+use crate::telemetry::process::Shed;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::connect::{Missed, Times, connect, in_time};
 use crate::upstream::fuses::{self, Fuses, circuit_open, tell};
@@ -34,7 +35,7 @@ use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::retry::{self, Again};
 use crate::upstream::sending::{Outcome, Sending};
 use crate::upstream::shared::InFlight;
-use crate::upstream::slow::SlowShare;
+use crate::upstream::slow::{SlowShare, UploadCount, UploadShare};
 use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Call as Send, Refused};
 use crate::upstream::{Held, Looking, Service, Tried};
@@ -78,6 +79,10 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
     let source = Source::take(out.body, out.stream, retry, out.expects_continue).await?;
     // The permit is held from the moment the upstream is asked, not while a client sends.
     let in_flight = admit(out.upstream, out.service)?;
+    let count = match source.is_streamed() && out.stream.awaits_upload() {
+        true => begin_upload(out.stream, out.upstream, out.service, out.cx)?,
+        false => UploadCount::default(),
+    };
     let seen_ns = match source {
         // Nothing has been waited for since the request's head.
         Source::None => record.started_ns(),
@@ -101,6 +106,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
                 addresses: &out.stream.worker.shared.budgets.slow_addresses,
                 client: out.cx.client,
             },
+            count,
         },
         tried: Tried::default(),
         way,
@@ -188,6 +194,28 @@ fn wanted(
 pub(crate) fn admit(upstream: &ir::Upstream, service: &Service) -> Result<InFlight, Failure> {
     let admitted = service.common.state.begin(upstream.limits.requests);
     admitted.ok_or(Failure::new(Kind::Overflow))
+}
+
+/// One upload more that is not finished.
+fn begin_upload(
+    stream: &Stream,
+    upstream: &ir::Upstream,
+    service: &Service,
+    cx: &Cx<'_>,
+) -> Result<UploadCount, Failure> {
+    let share = UploadShare {
+        state: &service.common.state,
+        requests_max: upstream.limits.requests,
+        addresses: &stream.worker.shared.budgets.upload_addresses,
+        client: cx.client,
+    };
+    share.begin().ok_or_else(|| {
+        let counters = stream.worker.counters();
+        counters.shed(Shed::UploadsPerAddress);
+        let why =
+            "the client's address has as many unfinished uploads to the upstream as it may have";
+        Failure::because(Kind::Overflow, &why)
+    })
 }
 
 /// Where the request belongs.
@@ -514,6 +542,7 @@ impl Call<'_, '_> {
         in_flight: InFlight,
         record: &mut Record,
     ) -> Result<Answered, Failure> {
+        self.sending.count.finished();
         let Reply {
             mut response,
             mut lease,

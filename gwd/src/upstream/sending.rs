@@ -13,7 +13,7 @@ use crate::upstream::connect::in_time;
 use crate::upstream::fuses::sign;
 use crate::upstream::outlier::Sign;
 use crate::upstream::send::Reply;
-use crate::upstream::slow::SlowShare;
+use crate::upstream::slow::{SlowShare, UploadCount};
 use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Begun, CallError, Refused};
 
@@ -35,6 +35,8 @@ pub(super) struct Sending<'a> {
     pub(super) progress: Option<Rc<Progress>>,
     pub(super) gate: Option<Arc<Gate>>,
     pub(super) slow: SlowShare<'a>,
+    /// The upload as one that is not finished.
+    pub(super) count: UploadCount,
 }
 
 /// A response, or the request's body, where it was not sent, with the reason.
@@ -64,6 +66,7 @@ impl Sending<'_> {
             Source::Teed(tee) => Upload::kept(&tee, self.stream, self.timeout_ms, gate),
             Source::None | Source::Kept(_) => unreachable!("returned above"),
         };
+        progress.counted_by(&self.count);
         self.progress = Some(progress);
         RequestBody::Upload(upload)
     }
@@ -147,6 +150,7 @@ impl Sending<'_> {
             let why = "the upstream has as many slow uploads as it may have";
             return Err(Failure::because(Kind::UploadStalled, &why));
         };
+        self.count.is_slow();
         progress.goes_on_slowly(permit);
         stream.deadline.set(until_ms);
         Ok(true)

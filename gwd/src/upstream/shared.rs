@@ -38,7 +38,9 @@ pub(crate) struct State {
     hosts: Mutex<Hosts>,
     /// Requests in flight, retries with their waits among them.
     pub(crate) requests: Padded<AtomicU64>,
-    /// Requests among them whose clients send their bodies slowly.
+    /// Requests among them whose bodies the clients have not sent to the end.
+    pub(crate) unfinished: Padded<AtomicU64>,
+    /// Requests among those whose clients send their bodies slowly.
     pub(crate) slow: Padded<AtomicU64>,
     /// Requests that wait for a connection.
     pub(crate) pending: Padded<AtomicU64>,
@@ -169,6 +171,7 @@ impl State {
             name: name.into(),
             hosts: Mutex::default(),
             requests: Padded::default(),
+            unfinished: Padded::default(),
             slow: Padded::default(),
             pending: Padded::default(),
             connections: Padded::default(),

@@ -1,16 +1,24 @@
-//! The share of an upstream's `limits.requests` that slow uploads may hold.
+//! The shares of an upstream's `limits.requests` that unfinished and slow uploads may hold.
 //!
 //! A streamed upload holds its permit from the moment the upstream is asked. Clients that trickle
 //! their bodies could hold all permits at no cost. An upload is slow once it has kept the gateway
 //! waiting for [`SLOW_MS`](crate::pace::SLOW_MS) that its bytes have not earned back. Slow
 //! uploads may hold half of the permits; the other half is left to requests that deliver. Once
 //! half of the share is held, one address may hold few of it.
+//!
+//! An upload is not slow before a second has passed, and a client that begins many at once and
+//! sends nothing more would hold all permits until then, again and again. Therefore an upload
+//! counts as unfinished from the moment the upstream is asked until its last byte is handed on or
+//! the upstream answers. While unfinished uploads hold half of the permits, one address may begin
+//! only few, so that a part is left to others.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::budget::{Addresses, OfAddress};
+use crate::budget::{Addresses, OfAddress, SLOW_PER_ADDRESS};
 use crate::upstream::shared::{self, State};
 
 /// Rules for slow uploads to one upstream from one client.
@@ -22,11 +30,71 @@ pub(super) struct SlowShare<'a> {
     pub(super) client: IpAddr,
 }
 
+/// Rules for unfinished uploads to one upstream from one client.
+pub(super) struct UploadShare<'a> {
+    pub(super) state: &'a Arc<State>,
+    /// `limits.requests` of the upstream.
+    pub(super) requests_max: u64,
+    pub(super) addresses: &'a Arc<Addresses>,
+    pub(super) client: IpAddr,
+}
+
+/// An upload that is counted until its end.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    state: Arc<State>,
+    of_address: Option<OfAddress>,
+}
+
+/// The upload of a request, through all its tries; empty once it is finished.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UploadCount(Rc<RefCell<Option<Unfinished>>>);
+
 /// The right of a slow upload to go on.
 #[derive(Debug)]
 pub(crate) struct SlowPermit {
     state: Arc<State>,
     _of_address: Option<OfAddress>,
+}
+
+impl UploadShare<'_> {
+    /// One more unfinished upload; none if half of the permits is held by such uploads and the
+    /// address has begun as many since as it may.
+    pub(super) fn begin(&self) -> Option<UploadCount> {
+        let half = (self.requests_max / 2).max(1);
+        let before = self.state.unfinished.0.fetch_add(1, Ordering::Relaxed);
+        // Made first: dropped, it takes back the one that was counted.
+        let mut unfinished = Unfinished {
+            state: Arc::clone(self.state),
+            of_address: None,
+        };
+        if before >= half {
+            let quarter = u32::try_from(self.requests_max / 4).unwrap_or(u32::MAX);
+            let most = quarter.clamp(1, SLOW_PER_ADDRESS);
+            unfinished.of_address = Some(self.addresses.take_below(self.client, most)?);
+        }
+        Some(UploadCount(Rc::new(RefCell::new(Some(unfinished)))))
+    }
+}
+
+impl UploadCount {
+    /// The last byte was handed on, or the upstream has answered.
+    pub(crate) fn finished(&self) {
+        drop(self.0.take());
+    }
+
+    /// The upload is slow: from now on the share of slow uploads bounds what its address holds.
+    pub(crate) fn is_slow(&self) {
+        if let Some(unfinished) = &mut *self.0.borrow_mut() {
+            unfinished.of_address = None;
+        }
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.state.unfinished.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl SlowShare<'_> {
@@ -58,6 +126,38 @@ impl Drop for SlowPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unfinished_uploads_of_an_address_leave_a_part() {
+        let state = Arc::new(State::new("u"));
+        let addresses = Addresses::of(SLOW_PER_ADDRESS);
+        let begin = |client: u8, requests_max| {
+            let share = UploadShare {
+                state: &state,
+                requests_max,
+                addresses: &addresses,
+                client: IpAddr::from([10, 0, 0, client]),
+            };
+            share.begin()
+        };
+        let mut first: Vec<_> = (0..99).filter_map(|_| begin(1, 16)).collect();
+        assert_eq!(first.len(), 12, "half and a quarter");
+        let second: Vec<_> = (0..99).filter_map(|_| begin(2, 16)).collect();
+        assert_eq!(second.len(), 4, "another address has its quarter");
+        second.iter().for_each(UploadCount::finished);
+        assert!(begin(1, 16).is_none());
+        first[11].is_slow();
+        assert!(begin(1, 16).is_some(), "a slow one has another share");
+        first.truncate(7);
+        let again: Vec<_> = (0..99).filter_map(|_| begin(1, 16)).collect();
+        assert_eq!(again.len(), 5, "there is room again");
+        drop((first, second, again));
+        assert_eq!(state.unfinished.0.load(Ordering::Relaxed), 0);
+        let many: Vec<_> = (0..9_999).filter_map(|_| begin(1, 1_024)).collect();
+        assert_eq!(many.len(), 512 + 64);
+        drop(many);
+        assert!(begin(1, 1).is_some(), "at least one");
+    }
 
     #[test]
     fn slow_share_is_half_and_spread_over_addresses() {
