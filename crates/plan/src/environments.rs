@@ -1,7 +1,8 @@
 //! Plans of several environments: each change once, with the environments in which it holds.
 //!
-//! An environment that one side lacks is one line. A new one is held against every known one: a
-//! strict environment that goes and a lax one that comes under another name is no way past gates.
+//! An environment that one side lacks is one line. A new one is held against every known one, and
+//! against one that goes or has its channel in every class that a gate stops: a strict
+//! environment that goes and a lax one that comes under another name is no way past gates.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -29,6 +30,10 @@ const OPENING: [Class; 4] = [
     Class::Expose,
     Class::Grant,
 ];
+
+/// Classes of changes that a gate stops and that say something only where one environment stands
+/// in for another.
+const TAKEN_OVER: [Class; 3] = [Class::Removed, Class::Moved, Class::Relax];
 
 /// Compares every environment. Where no environment has an old side, it is the first release of
 /// all. None where there is no new side at all.
@@ -162,36 +167,33 @@ impl Plan {
 }
 
 /// The line of an environment that is new. Its class is the most severe one of what it lets in
-/// beyond any known environment.
+/// beyond any known environment, and of what moves or goes where it stands in for another.
 fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<Change, BuildError> {
-    let mut wider: BTreeMap<Class, usize> = BTreeMap::new();
-    let mut than: BTreeSet<String> = BTreeSet::new();
+    let (mut wider, mut taken) = (Found::default(), Found::default());
+    let has_named = pairs
+        .iter()
+        .any(|pair| !pair.environment.is_empty() && is_taken_over(pair, new));
     for pair in pairs {
         let Some(old) = &pair.old else { continue };
         let plan = compare(Some(old), new)?;
-        for class in OPENING {
-            let count = plan.count(class);
-            if count > 0 {
-                let most = wider.entry(class).or_default();
-                *most = count.max(*most);
-                than.insert(called(&pair.environment));
-            }
+        wider.add(&plan, &OPENING, &pair.environment);
+        // The project without an environment has the channel of one of them, and is no release.
+        if is_taken_over(pair, new) && !(has_named && pair.environment.is_empty()) {
+            taken.add(&plan, &TAKEN_OVER, &pair.environment);
         }
     }
     let id = new.bundle;
     let mut told = format!("bundle {}", id.short());
-    if !wider.is_empty() {
-        let counts = wider.iter();
-        let counts: Vec<String> = counts
-            .map(|(class, count)| format!("{count} {}", class.name()))
-            .collect();
-        let than: Vec<String> = than.into_iter().collect();
-        told.push_str(&format!(
-            ", which lets in more than {} ({})",
-            than.join(", "),
-            counts.join(", ")
-        ));
+    for (found, how) in [
+        (&wider, "which lets in more than"),
+        (&taken, "which drops, moves or relaxes what was in"),
+    ] {
+        if !found.most.is_empty() {
+            told.push_str(&format!(", {how} {}", found.said()));
+        }
     }
+    wider.most.append(&mut taken.most);
+    let wider = wider.most;
     let class = wider.keys().next().copied().unwrap_or(Class::Added);
     let section = match wider.is_empty() {
         true => Section::Routing,
@@ -208,6 +210,53 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<Change, BuildError> {
     change.stands_for = wider.into_keys().collect();
     change.bound = id.to_string();
     Ok(of(change, name))
+}
+
+/// What a new environment is found to differ in from known ones.
+#[derive(Default)]
+struct Found {
+    /// The greatest number of changes by class.
+    most: BTreeMap<Class, usize>,
+    /// The environments that it was compared with.
+    than: BTreeSet<String>,
+}
+
+impl Found {
+    /// Adds the changes of some classes, and those that stand for them.
+    fn add(&mut self, plan: &Plan, classes: &[Class], environment: &str) {
+        for class in classes {
+            let is_one =
+                |change: &&Change| change.class == *class || change.stands_for.contains(class);
+            let count: usize = plan.changes.iter().filter(is_one).map(Change::count).sum();
+            if count > 0 {
+                let most = self.most.entry(*class).or_default();
+                *most = count.max(*most);
+                self.than.insert(called(environment));
+            }
+        }
+    }
+
+    /// The environments and the numbers in a sentence.
+    fn said(&self) -> String {
+        let counts = self.most.iter();
+        let counts: Vec<String> = counts
+            .map(|(class, count)| format!("{count} {}", class.name()))
+            .collect();
+        let than: Vec<&str> = self.than.iter().map(String::as_str).collect();
+        format!("{} ({})", than.join(", "), counts.join(", "))
+    }
+}
+
+/// True if a new environment may stand in for a known one: the known one goes, or both have one
+/// channel.
+fn is_taken_over(pair: &Pair, new: &Side) -> bool {
+    let Some(old) = &pair.old else { return false };
+    let channel = |side: &Side| -> Option<String> {
+        let rules = side.source.as_ref()?.rules.as_ref()?;
+        Some(rules.channel.clone())
+    };
+    let before = channel(old);
+    pair.new.is_none() || before.is_some() && before == channel(new)
 }
 
 fn removed(name: &str, old: &Side) -> Change {

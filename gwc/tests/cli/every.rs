@@ -166,6 +166,32 @@ fn new_environment_that_opens_trips_until_acked() {
 }
 
 #[test]
+fn renamed_environment_hides_no_gated_change() {
+    for (patch, class) in [
+        ("policies: {slow: {limit: 20/s}}\n", "added"),
+        ("policies: {slow: {limit: 20000/s}}\n", "relax"),
+        (
+            "policies: {slow: {limit: 20/s}}\nupstreams: {orders: {targets: {a: {url: \"http://10.6.6.6:80\"}}}}\n",
+            "moved",
+        ),
+    ] {
+        let project = project();
+        project.edit("gateway.yaml", "  prod: {patch", "  live: {patch");
+        project.write("prod.yaml", patch);
+        let gates = ["--gate", "relax", "--gate", "move"];
+        let ended = plan(&project, &gates).with(i32::from(class != "added"));
+        let mut found = lines(&ended);
+        found.sort();
+        let mut expected = [
+            "removed environment-removed environment prod [prod]".to_owned(),
+            format!("{class} environment-added environment live [live]"),
+        ];
+        expected.sort();
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
 fn project_that_gets_environments_is_compared() {
     let project = committed();
     project.edit("orders.yaml", "operationId: listOrders,", PUBLIC);

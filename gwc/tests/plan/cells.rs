@@ -169,7 +169,10 @@ fn limit_of_one_name_and_another_kind_is_relax() {
     );
     assert_eq!(
         of(&plan, Class::Relax),
-        ["policy relax policy-changed policy slow"]
+        [
+            "policy relax policy-changed policy slow",
+            "policy relax policies-changed a/createOrder+a/deleteOrder+a/getOrder+a/getStatus+a/listOrders",
+        ]
     );
 }
 

@@ -766,6 +766,6 @@ fn a_listener_that_merges_slashes_is_told() {
     );
     assert_eq!(
         lines(&plan),
-        ["policy changed listener-setting-changed listener public merge_slashes"]
+        ["security weaken listener-setting-changed listener public merge_slashes"]
     );
 }

@@ -710,25 +710,3 @@ fn merged_slashes_and_tunnels_weaken() {
         );
     }
 }
-
-#[test]
-fn stripped_credential_nobody_asks_for_is_forwarded() {
-    let security = |of: &str| {
-        edit(
-            DOCUMENT,
-            "post: {operationId: createOrder, security: [{key: []}, {pair: []}],",
-            &format!("post: {{operationId: createOrder, security: {of},"),
-        )
-        .replace("{auth: keys}", "{auth: keys, strip_credential: true}")
-        .replace("{auth: staff}", "{auth: staff, strip_credential: true}")
-    };
-    let (old, new) = (
-        security("[{key: []}, {pair: []}]"),
-        security("[{pair: []}]"),
-    );
-    let changes = lines(&plan((GATEWAY, &old), (GATEWAY, &new)));
-    let told = changes
-        .iter()
-        .any(|line| line.contains("credential-forwarded"));
-    assert!(told, "{changes:?}");
-}

@@ -15,6 +15,7 @@ mod long;
 mod naive;
 mod overlaps;
 mod own_upstreams;
+mod redefined;
 mod refactor;
 mod refactorings;
 mod rest;

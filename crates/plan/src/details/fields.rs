@@ -202,7 +202,7 @@ static CIRCUIT_BREAKER: Table = Table {
     rows: rows! {
         "consecutive_failures": More(NoLimit); "failure_ratio": More(NoLimit);
         "slow_calls"."above": More(NoLimit); "slow_calls"."ratio": More(NoLimit);
-        "min_requests": More(Unknown); "half_open_requests": More(Unknown);
+        "min_requests": More(Unknown); "half_open_requests": More(Unknown); "window": Either;
         "open": Less(Unknown); "open_max": Less(Unknown);
     },
 };
@@ -284,6 +284,11 @@ pub(super) static UPSTREAM: Table = Table {
         "retries"."backoff"."base": Less(Is(25)); "retries"."backoff"."max": Less(Is(250));
         "circuit_breaker"."consecutive_failures": More(NoLimit);
         "circuit_breaker"."failure_ratio": More(NoLimit);
+        "circuit_breaker"."slow_calls"."above": More(NoLimit);
+        "circuit_breaker"."slow_calls"."ratio": More(NoLimit);
+        "circuit_breaker"."min_requests": More(Unknown);
+        "circuit_breaker"."half_open_requests": More(Unknown);
+        "circuit_breaker"."window": Either;
         "circuit_breaker"."open": Less(Unknown); "circuit_breaker"."open_max": Less(Unknown);
         "health"."passive"."consecutive_5xx": More(Is(5));
         "health"."passive"."ejection": Less(Is(30_000));

@@ -286,9 +286,16 @@ fn chain(
             .collect()
     };
     let (a, b) = (names(was), names(is));
-    if a != b {
-        let removed: Vec<&String> = a.iter().filter(|name| !b.contains(name)).collect();
-        let added: Vec<&String> = b.iter().filter(|name| !a.contains(name)).collect();
+    let (gone, come) = (alone((old, was), (new, is)), alone((new, is), (old, was)));
+    if a != b || !gone.is_empty() || !come.is_empty() {
+        let (removed, added): (Vec<&String>, Vec<&String>) = (
+            a.iter()
+                .filter(|name| gone.contains(&name.as_str()))
+                .collect(),
+            b.iter()
+                .filter(|name| come.contains(&name.as_str()))
+                .collect(),
+        );
         let (removed, added) = renamed((&removed, (old, was)), (&added, (new, is)), lines);
         let (lost, won) = (
             lacks((&removed, (old, was)), (new, is)),
@@ -301,9 +308,10 @@ fn chain(
         };
         moved((&removed, (old, was)), (&added, (new, is)), lines);
         // What comes and goes is described; what stays is named.
-        let told = |names: &[String], other: &[String], side: Of<'_>, own: &ir::Treatment| {
+        let told = |names: &[String], alone: &[&str], side: Of<'_>, own: &ir::Treatment| {
             let told = names.iter().map(|name| {
-                let known = definition(own, name, side).filter(|_| !other.contains(name));
+                let known = definition(own, name, side);
+                let known = known.filter(|_| alone.contains(&name.as_str()));
                 known.map_or_else(
                     || name.clone(),
                     |(_, checked)| format!("{name}: {}", described(checked, side)),
@@ -315,8 +323,8 @@ fn chain(
             class,
             id: "policies-changed",
             subject: "policies".into(),
-            old: told(&a, &b, old, was),
-            new: told(&b, &a, new, is),
+            old: told(&a, &gone, old, was),
+            new: told(&b, &come, new, is),
         });
     }
     // The same name, defined elsewhere: gateway.yaml's gave way to the document's, or the other
@@ -345,19 +353,32 @@ fn came_and_went(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
 ) -> String {
-    let only = |(own, side): (&ir::Treatment, Of<'_>), other: &ir::Treatment| {
-        let names = own.chain.iter().filter_map(named);
-        let alone = names.filter(|name| !other.chain.iter().any(|link| named(link) == Some(name)));
-        let defined = alone.filter_map(|name| {
+    let only = |names: Vec<&str>, own: &ir::Treatment, side: Of<'_>| {
+        let defined = names.into_iter().filter_map(|name| {
             let (_, checked) = definition(own, name, side)?;
             Some(format!("{name} {}", said(checked)))
         });
         defined.collect::<Vec<_>>().join("\n")
     };
-    match was.chain == is.chain {
+    let (gone, come) = (alone((old, was), (new, is)), alone((new, is), (old, was)));
+    match was.chain == is.chain && gone.is_empty() && come.is_empty() {
         true => String::new(),
-        false => format!("{}\n\n{}", only((was, old), is), only((is, new), was)),
+        false => format!("{}\n\n{}", only(gone, was, old), only(come, is, new)),
     }
+}
+
+/// Names of a chain that the other chain lacks or has as a policy of another kind: to such a
+/// chain, a name whose kind changes is one that goes and one that comes.
+fn alone<'t>(
+    (side, own): (Of<'_>, &'t ir::Treatment),
+    (other_side, other): (Of<'_>, &ir::Treatment),
+) -> Vec<&'t str> {
+    let names = own.chain.iter().filter_map(named);
+    let is_in_both = |name: &str| {
+        other.chain.iter().any(|link| named(link) == Some(name))
+            && kind_of(own, name, side) == kind_of(other, name, other_side)
+    };
+    names.filter(|name| !is_in_both(name)).collect()
 }
 
 /// Policies that left a chain and policies of their kind that came are told setting by setting, as
@@ -431,11 +452,22 @@ fn definition<'s>(
     policies.get(name).map(|policy| (place, &policy.checked))
 }
 
+/// The kind of a chain's policy.
+fn kind_of<'s>(treatment: &ir::Treatment, name: &str, side: Of<'s>) -> Option<&'s str> {
+    definition(treatment, name, side).map(|(_, checked)| checked.kind())
+}
+
 /// Policies of a chain, and the chain.
 type Loosened<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
 
 /// Kinds of policies that only say how often, how much or how many.
-pub(super) const LIMITS: [&str; 4] = ["rate_limit", "quota", "concurrency", "body_limit"];
+pub(super) const LIMITS: [&str; 5] = [
+    "rate_limit",
+    "quota",
+    "concurrency",
+    "body_limit",
+    "circuit_breaker",
+];
 
 /// True if a chain lacks one of some limits of another.
 fn lacks((names, (from, own)): Loosened<'_, '_>, other: (Of<'_>, &ir::Treatment)) -> bool {

@@ -22,21 +22,11 @@ pub(super) fn schemes(
     }
     let (before, after) = (seen(old), seen(new));
     for (place, (was_stripped, was)) in &before {
-        let subject = format!("security {}", told(place));
-        let word = |stripped: bool| Value::from(if stripped { "stripped" } else { "forwarded" });
         let Some((is_stripped, is)) = after.get(place) else {
-            // A place that no alternative asks for any more is a field like others: it is forwarded.
-            if *was_stripped && !after.is_empty() {
-                lines.push(Line {
-                    class: Class::Weaken,
-                    id: "credential-forwarded",
-                    subject,
-                    old: word(true),
-                    new: word(false),
-                });
-            }
             continue;
         };
+        let subject = format!("security {}", told(place));
+        let word = |stripped: bool| Value::from(if stripped { "stripped" } else { "forwarded" });
         if was_stripped != is_stripped {
             let (class, id) = if *is_stripped {
                 (Class::Strengthen, "credential-stripped")

@@ -1,0 +1,140 @@
+//! Names that stay in every chain while the policies behind them are of another kind.
+
+use model::compile::Purpose;
+use plan::Plan;
+
+use crate::{DOCUMENT, GATEWAY, compiled, edit, lines};
+
+/// The plan between two versions of a project that need not run.
+fn plan(old: (&str, &str), new: (&str, &str)) -> Plan {
+    let side = |(gateway, document): (&str, &str)| {
+        let files = [("gateway.yaml", gateway), ("api.yaml", document)];
+        compiled(&files, Purpose::Ask).unwrap_or_else(|errors| panic!("{gateway}: {errors}"))
+    };
+    plan::compare(Some(&side(old)), &side(new)).expect("both build")
+}
+
+const EDGE: &str = "edge: {kind: headers, response: {remove: [Server]}}";
+
+/// Definitions and the changes that each trips where it comes in place of fields of answers, and
+/// where it gives way to them.
+const KINDS: &[(&str, &str, &str)] = &[
+    (
+        "kind: mirror, upstream: v",
+        "moved traffic-moved",
+        "moved traffic-moved",
+    ),
+    (
+        "kind: split, among: [{upstream: u, weight: 1}, {upstream: v, weight: 9}]",
+        "moved traffic-moved",
+        "moved traffic-moved",
+    ),
+    (
+        "kind: rewrite, path: /x",
+        "moved traffic-moved",
+        "moved traffic-moved",
+    ),
+    (
+        "kind: redirect, path: /x",
+        "moved traffic-moved",
+        "moved traffic-moved",
+    ),
+    (
+        "kind: quota, limit: 5, window: 1d",
+        "changed policies-changed",
+        "relax policies-changed",
+    ),
+    (
+        "kind: circuit_breaker, consecutive_failures: 3",
+        "changed policies-changed",
+        "relax policies-changed",
+    ),
+];
+
+#[track_caller]
+fn has(plan: &Plan, change: &str) {
+    let lines = lines(plan);
+    assert!(
+        lines.iter().any(|line| line.contains(change)),
+        "{change}: {lines:?}"
+    );
+}
+
+#[test]
+fn policy_of_another_kind_goes_and_comes() {
+    for (settings, comes, goes) in KINDS {
+        let other = edit(GATEWAY, EDGE, &format!("edge: {{{settings}}}"));
+        has(&plan((GATEWAY, DOCUMENT), (&other, DOCUMENT)), comes);
+        has(&plan((&other, DOCUMENT), (GATEWAY, DOCUMENT)), goes);
+    }
+}
+
+#[test]
+fn name_redefined_as_another_kind_goes_and_comes() {
+    for (settings, comes, goes) in KINDS {
+        let own = format!("x-gateway: {{policies: {{edge: {{{settings}}}}}}}\ninfo:");
+        let own = edit(DOCUMENT, "info:", &own);
+        let gateway = edit(GATEWAY, &format!("  {EDGE}\n"), "");
+        let gateway = edit(&gateway, "[slow, edge]", "[slow]");
+        let own = own.replace(
+            "{operationId:",
+            "{x-gateway: {policies: [slow, edge]}, operationId:",
+        );
+        let own = own.replace("x-gateway: {public: true}, ", "");
+        let own = own.replace(
+            "x-gateway: {policies: [slow, edge]}, operationId: getStatus",
+            "x-gateway: {public: true, policies: [slow, edge]}, operationId: getStatus",
+        );
+        has(&plan((GATEWAY, DOCUMENT), (&gateway, &own)), comes);
+        has(&plan((&gateway, &own), (GATEWAY, DOCUMENT)), goes);
+    }
+}
+
+#[test]
+fn circuit_breaker_that_opens_later_is_relax() {
+    for (old, new) in [
+        (
+            "slow_calls: {above: 1s, ratio: 50%}",
+            "slow_calls: {above: 9s, ratio: 50%}",
+        ),
+        (
+            "slow_calls: {above: 1s, ratio: 50%}",
+            "slow_calls: {above: 1s, ratio: 90%}",
+        ),
+        (
+            "failure_ratio: 50%, min_requests: 10",
+            "failure_ratio: 50%, min_requests: 1000",
+        ),
+        (
+            "failure_ratio: 50%, window: 10s",
+            "failure_ratio: 50%, window: 20s",
+        ),
+        (
+            "consecutive_failures: 3, half_open_requests: 2",
+            "consecutive_failures: 3, half_open_requests: 9",
+        ),
+    ] {
+        let upstream = |breaker: &str| {
+            let u = "u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}";
+            let with = format!("{}, circuit_breaker: {{{breaker}}}}}", &u[..u.len() - 1]);
+            edit(GATEWAY, u, &with)
+        };
+        let policy = |breaker: &str| {
+            edit(
+                GATEWAY,
+                EDGE,
+                &format!("edge: {{kind: circuit_breaker, {breaker}}}"),
+            )
+        };
+        let (was, is) = (upstream(old), upstream(new));
+        has(
+            &plan((&was, DOCUMENT), (&is, DOCUMENT)),
+            "relax upstream-setting-changed",
+        );
+        let (was, is) = (policy(old), policy(new));
+        has(
+            &plan((&was, DOCUMENT), (&is, DOCUMENT)),
+            "relax policy-changed",
+        );
+    }
+}
