@@ -31,7 +31,7 @@ pub struct Acknowledgement {
     pub fingerprint: String,
     /// Id of the change (`security-requirement-removed`); none for the command line.
     pub kind: Option<String>,
-    /// Subject of the change, as [`plan::Change::about`]; none for the command line.
+    /// Subject of the change, as `plan::Change::about`; none for the command line.
     pub operation: Option<String>,
     /// Reason; always present in a file.
     pub reason: Option<String>,

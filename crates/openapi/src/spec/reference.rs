@@ -112,7 +112,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The value that a node stands for: itself, or what its chain of references ends at.
-    /// `None` where the chain is broken or goes round in a circle, which [`super::structure`]
+    /// `None` where the chain is broken or goes round in a circle, which [`crate::check`]
     /// reports.
     #[must_use]
     pub fn resolve(&self, node: NodeRef<'a>) -> Option<NodeRef<'a>> {

@@ -1,5 +1,5 @@
 //! OpenAPI 3.0, 3.1 and 3.2 as data: which objects there are, their fields, and what each
-//! field's value may be. [`super::structure`] walks a document along these tables.
+//! field's value may be. [`crate::check`] walks a document along these tables.
 
 mod document;
 mod operation;
