@@ -77,7 +77,7 @@ fn citations(flat: &str) -> Vec<Citation> {
     found
 }
 
-/// Whether a page has the section and the heading: a Markdown heading, or bold text at the beginning of a paragraph.
+/// True if a page has the section and the heading: a Markdown heading, or bold text at the beginning of a paragraph.
 fn has(page: &str, citation: &Citation) -> bool {
     let section = citation.section.as_ref().is_none_or(|section| {
         page.lines().any(|line| {

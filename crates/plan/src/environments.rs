@@ -212,7 +212,7 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<Change, BuildError> {
     Ok(of(change, name))
 }
 
-/// What a new environment is found to differ in from known ones.
+/// Differences of a new environment from known ones.
 #[derive(Default)]
 struct Found {
     /// The greatest number of changes by class.

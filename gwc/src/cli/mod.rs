@@ -57,7 +57,7 @@ struct Cli {
     /// The project's folder; found by walking up from the working folder where nothing is said
     #[arg(long, global = true, value_name = "DIR")]
     project: Option<PathBuf>,
-    /// The environment of gateway.yaml; `plan` and `diff` compare each where nothing is said, other
+    /// The environment of gateway.yaml; `plan` and `diff` compare each by default, other
     /// commands take the project without one
     #[arg(long, global = true, value_name = "NAME")]
     env: Option<String>,

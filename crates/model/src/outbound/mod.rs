@@ -23,7 +23,7 @@ pub use self::protection::Protection;
 /// [`Survey::not_compared`].
 const COMPARISONS_MAX: usize = 20_000_000;
 
-/// What ways are made of: the shared parts of a gateway.
+/// Shared parts of a gateway that outbound paths are made of.
 #[derive(Debug, Default)]
 pub struct Shared<'a> {
     /// Listeners by name.

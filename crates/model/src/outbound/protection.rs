@@ -1,4 +1,4 @@
-//! What protects an operation: credentials, client certificates, and policies that refuse callers.
+//! Protection of an operation: credentials, client certificates, and policies that refuse callers.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ const GUARDS: [&str; 3] = ["ip_filter", "authorize", "forward_auth"];
 /// Scheme and scope of a credential that the gateway checks.
 type Asked = BTreeSet<String>;
 
-/// What a caller of an operation must have.
+/// Requirements on a caller of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protection {
     /// Credentials of each alternative.

@@ -282,12 +282,12 @@ impl Meeting<'_, '_> {
     }
 }
 
-/// Whether routes of this priority and more are greater, where their templates are.
+/// True if routes of this priority and more are greater where their templates are.
 fn is_above(tied: Option<i32>, least: i32) -> bool {
     tied.is_some_and(|priority| least >= priority)
 }
 
-/// Whether two segments match the same texts for the same reason; names of parameters mean
+/// True if two segments match the same texts for the same reason; names of parameters mean
 /// nothing.
 fn alike(a: &Segment, b: &Segment) -> bool {
     match (a, b) {

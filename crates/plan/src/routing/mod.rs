@@ -93,11 +93,11 @@ impl Engines {
     }
 }
 
-/// Why paths are not compared: the texts of segments take too many steps.
+/// Reason for not comparing paths: the texts of segments take too many steps.
 const PATTERNS: &str = "patterns of several parameters in one segment, at one place, take too many \
 steps; use fewer of them, or other literals between the parameters";
 
-/// Why paths are not compared: too many pairs of routes exchange requests.
+/// Reason for not comparing paths: too many pairs of routes exchange requests.
 const OVERLAPS: &str = "too many paths overlap and change at once, and each pair that exchanges \
 requests is a change; change fewer paths at a time, or use paths that do not overlap";
 

@@ -397,7 +397,7 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
     }
 }
 
-/// What a request cannot show about secrets.
+/// Facts about secrets that no request can show.
 const NO_SECRET: &str = "no request can show where a secret comes from";
 
 /// A flow to an upstream, and one of its hosts.

@@ -71,7 +71,7 @@ const MANAGED: &[&str] = &[
     "x-real-ip",
 ];
 
-/// What an upstream gets in a field.
+/// Value of a field that an upstream gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Got {
     /// True if a client's own value reaches it.
