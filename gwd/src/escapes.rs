@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-/// `\uXXXX`, twice for a character beyond the basic plane.
+/// Appends `\u` with four hexadecimal digits, twice for a character beyond the basic plane.
 pub(crate) fn write_escaped(character: char, out: &mut Vec<u8>) {
     for unit in character.encode_utf16(&mut [0; 2]) {
         let _infallible = write!(out, "\\u{unit:04x}");

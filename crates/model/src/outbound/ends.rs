@@ -21,7 +21,8 @@ pub(super) struct End {
     pub(super) raw: Path,
     /// The path as upstreams may read it.
     pub(super) readings: Vec<Path>,
-    /// What stands between the client's path and this one; none where a rewrite does.
+    /// Base path that is stripped, and the target's path that is put before the rest; none if a rewrite
+    /// makes the path.
     offset: Option<(String, String)>,
 }
 

@@ -45,11 +45,11 @@ pub struct Place<'a> {
     pub template: &'a ir::Template,
     /// The mount.
     pub mount: &'a ir::Mount,
-    /// Who may call.
+    /// Security requirement of the operation.
     pub security: &'a ir::Security,
     /// Policies of the chain in order.
     pub policies: Vec<&'a Checked>,
-    /// What the operation itself says about its requests on their way.
+    /// The operation's own settings that change its requests on their way to the upstream.
     pub forwarding: Settings,
     /// Name of the upstream.
     pub upstream: &'a str,
@@ -72,7 +72,7 @@ pub struct Survey {
     pub rounds: BTreeMap<String, Round>,
     /// Keys of the operations that were not compared with all protected ones.
     pub not_compared: BTreeSet<String>,
-    /// What protects each end.
+    /// Protections of each end.
     ends: BTreeMap<String, Vec<Protection>>,
 }
 
@@ -83,7 +83,7 @@ pub struct Round {
     pub keys: BTreeSet<String>,
     /// Methods, hosts and paths that it reaches.
     pub reached: BTreeSet<String>,
-    /// What protects it, mount by mount.
+    /// Protections of the end, one for each mount.
     protections: Vec<Protection>,
 }
 

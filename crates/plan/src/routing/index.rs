@@ -259,7 +259,7 @@ impl Meeting<'_, '_> {
         }
     }
 
-    /// Whether every route from a node on is greater, where its template is.
+    /// True if every route from a node on is greater where its template is.
     fn is_above(&self, tied: Option<i32>, node: u32) -> bool {
         is_above(tied, self.index.nodes[node as usize].least)
     }

@@ -73,7 +73,7 @@ impl<'t> Rivals<'t> {
         literals.any(|literals| literals.get(text).is_some())
     }
 
-    /// Whether a literal begins with a text.
+    /// True if a literal begins with a text.
     fn begins(&self, text: &str) -> bool {
         let mut literals = self.literals.iter();
         literals.any(|literals| {

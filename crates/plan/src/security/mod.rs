@@ -50,9 +50,9 @@ pub struct Difference {
     pub component: &'static str,
     /// Whether more or fewer requests are let in; never [`Verdict::Equal`].
     pub verdict: Verdict,
-    /// What it is, kebab-case, as [`crate::Change::id`].
+    /// Kebab-case id, as [`crate::Change::id`].
     pub id: &'static str,
-    /// What of the operation.
+    /// Part of the operation that changed.
     pub subject: String,
     /// Before.
     pub old: Value,
