@@ -83,6 +83,6 @@ impl fmt::Display for BuildError {
 pub(crate) fn refuse_missing(needs: impl Iterator<Item = String>) -> Result<(), BuildError> {
     let missing = needs
         .into_iter()
-        .find(|need| !ir::PROVIDES.contains(&need.as_str()));
+        .find(|need| !ir::provides().contains(&need.as_str()));
     missing.map_or(Ok(()), |need| Err(BuildError::NotAvailable(need)))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bundle::codec::encode;
 use bundle::ir::{self, Link, Set, Shared};
-use policy::{Checked, Filter, Secrets, Setting, StateId};
+use policy::{Checked, Filter, Run as _, Secrets, Setting, StateId};
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use bundle::ir::{self, Link};
 use diag::shape::{self, BAD_VALUE, Shape};
 use diag::{Diagnostic, NodeId, NodeRef, Sink, Span, suggest};
+use policy::Policy as _;
 use policy::traffic::{mirror, split};
 use policy::transform::{deprecation, rewrite};
 use policy::{Checked, Phase, conditions, forms};
@@ -206,7 +207,7 @@ pub fn resolve(
                 split.rename_upstreams(&renamed);
             }
             if let Some(mirror) = &mut forwarding.mirror {
-                mirror.rename_upstream(&renamed);
+                mirror.rename_upstreams(&renamed);
             }
             let declared = later::operation(&later::Nodes {
                 tree: &files.tree,

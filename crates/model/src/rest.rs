@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir::{self, Link, Owns, Segment};
 use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, Tree};
+use policy::Policy as _;
 use policy::traffic::split;
 
 use super::api::{authenticated, check_path_texts};

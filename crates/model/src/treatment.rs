@@ -141,21 +141,10 @@ impl<'a> Scopes<'a> {
         set(of_upstream.and_then(|entry| entry.value.request_timeout_ms.clone()));
         set(field(self.root_defaults));
         for link in chain {
-            let timeout = own.checked(&link.value).and_then(|checked| match checked {
-                Checked::Timeout(timeout) => Some(timeout.request_ms()),
-                Checked::RateLimit(_)
-                | Checked::Concurrency(_)
-                | Checked::Headers(_)
-                | Checked::Respond(_)
-                | Checked::Split(_)
-                | Checked::Mirror(_)
-                | Checked::Rewrite(_)
-                | Checked::Redirect(_)
-                | Checked::Deprecation(_)
-                | Checked::Retry(_)
-                | Checked::CircuitBreaker(_)
-                | Checked::Declared(_) => None,
-            });
+            let timeout = match own.checked(&link.value) {
+                Some(Checked::Timeout(timeout)) => Some(timeout.request_ms()),
+                Some(_) | None => None,
+            };
             set(timeout
                 .zip(link.span())
                 .map(|(timeout, span)| Spanned::new(timeout, span)));

@@ -1,7 +1,8 @@
 //! Every policy, one file each: what is written, what is checked, what runs.
 //!
 //! A policy has up to three nouns, always used qualified (`rate_limit::Checked`):
-//! - `Checked`: what the bundle carries; it cannot be wrong, so nobody checks it again;
+//! - `Checked`: what the bundle carries; it cannot be wrong, so nobody checks it again. Its
+//!   properties are the methods of [`Policy`];
 //! - `Filter`: what runs, with all that can be prepared prepared;
 //! - `author::SHAPE` and `author::check` (feature `author`): what a user writes.
 //!
@@ -24,7 +25,9 @@ mod leases;
 pub mod limits;
 pub mod mirrored;
 mod parameters;
+pub mod path_text;
 mod phase;
+mod policy;
 mod rate;
 pub mod rewritten;
 mod secret;
@@ -37,6 +40,8 @@ pub mod traffic;
 pub mod transform;
 pub mod upstream;
 
+use std::iter;
+
 pub use claims::{Claims, NO_CLAIMS};
 pub use cx::{
     Charge, Cx, Held, LeaseNotice, Limits, Principal, RateNotice, Revoked, RouteId, Shown,
@@ -45,80 +50,61 @@ pub use head::{RequestHead, ResponseHead};
 pub use key::Key;
 pub use leases::{Lease, Leases};
 pub use phase::Phase;
+pub use policy::{Never, Policy};
 pub use rate::{Admission, RateTable, Tokens};
 pub use secret::{
     Form, SecretCell, SecretRef, SecretRefError, SecretUnavailable, SecretValue, Secrets,
 };
 pub use step::{Reject, Reply, Run, Setting, StateId, Step};
 
-use traffic::{circuit_breaker, concurrency, mirror, rate_limit, retry, split, timeout};
-use transform::{deprecation, headers, redirect, respond, rewrite};
-
-/// One row per policy that runs as a step:
+/// One row per policy that runs:
 /// tag (never used again), key in `kind:`, variant, module.
 macro_rules! policies {
-    ($($tag:literal $key:literal $variant:ident $module:ident;)*) => {
+    ($($tag:literal $key:literal $variant:ident $family:ident::$module:ident;)*) => {
         /// A policy as the bundle carries it.
         #[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
         pub enum Checked {
-            $(#[doc = concat!("`kind: ", $key, "`")] #[n($tag)] $variant(#[n(0)] $module::Checked),)*
-            /// `kind: timeout`: a parameter, not a step.
-            #[n(100)] Timeout(#[n(0)] timeout::Checked),
+            $(#[doc = concat!("`kind: ", $key, "`")] #[n($tag)] $variant(#[n(0)] $family::$module::Checked),)*
             /// A kind that this version knows and cannot run; no gateway takes it.
             #[n(101)] Declared(#[n(0)] declared::Checked),
-            /// `kind: retry`: a parameter of the attempt, which has its place in the chain.
-            #[n(102)] Retry(#[n(0)] retry::Checked),
-            /// `kind: circuit_breaker`: the same.
-            #[n(103)] CircuitBreaker(#[n(0)] circuit_breaker::Checked),
         }
 
-        /// A policy that runs.
+        /// A policy that runs. Parameters (`timeout`, `retry`) have a variant without a value.
         #[derive(Debug)]
         pub enum Filter {
-            $(#[doc = concat!("`kind: ", $key, "`")] $variant($module::Filter),)*
+            $(#[doc = concat!("`kind: ", $key, "`")]
+            $variant(<$family::$module::Checked as Policy>::Filter),)*
+        }
+
+        /// Evaluates an expression for the policy of any kind that runs; another for one that does not.
+        macro_rules! each {
+            ($of:expr, $policy:ident => $value:expr, $declared:ident => $other:expr) => {
+                match $of {
+                    $(Checked::$variant($policy) => $value,)*
+                    Checked::Declared($declared) => $other,
+                }
+            };
         }
 
         impl Checked {
             /// The word after `kind:`.
             #[must_use]
             pub fn kind(&self) -> &str {
-                match self { $(Self::$variant(_) => $key,)*
-                    Self::Timeout(_) => "timeout",
-                    Self::Retry(_) => "retry",
-                    Self::CircuitBreaker(_) => "circuit_breaker",
+                match self {
+                    $(Self::$variant(_) => $key,)*
                     Self::Declared(declared) => &declared.kind,
                 }
             }
 
-            /// Where in the chain it runs; none for a parameter.
-            #[must_use]
-            pub fn phase(&self) -> Option<Phase> {
-                match self {
-                    $(Self::$variant(checked) => Some(checked.phase()),)*
-                    Self::Timeout(_) => None,
-                    Self::Retry(_) | Self::CircuitBreaker(_) => Some(Phase::Attempt),
-                    Self::Declared(declared) => Some(declared.phase()),
-                }
-            }
-
-            /// Its settings, in the form in which all kinds are compared.
-            #[must_use]
-            pub fn settings(&self) -> declared::Settings {
-                match self {
-                    $(Self::$variant(checked) => checked.settings(),)*
-                    Self::Timeout(checked) => checked.settings(),
-                    Self::Retry(checked) => checked.settings(),
-                    Self::CircuitBreaker(checked) => checked.settings(),
-                    Self::Declared(declared) => declared.settings.clone(),
-                }
-            }
-
             /// Prepares what runs; none for a parameter, and for what cannot run, which the
-            /// engine has refused. Fails only where a secret cannot be resolved.
+            /// engine has refused.
+            ///
+            /// # Errors
+            /// A secret cannot be resolved.
             pub fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
                 match self {
-                    $(Self::$variant(checked) => Ok(Some(Filter::$variant(checked.filter(setting)?))),)*
-                    Self::Timeout(_) | Self::Retry(_) | Self::CircuitBreaker(_) | Self::Declared(_) => Ok(None),
+                    $(Self::$variant(checked) => Ok(checked.filter(setting)?.map(Filter::$variant)),)*
+                    Self::Declared(_) => Ok(None),
                 }
             }
         }
@@ -131,6 +117,10 @@ macro_rules! policies {
             fn on_response<'a>(&'a self, head: &mut ResponseHead, cx: &mut Cx<'a>) {
                 match self { $(Self::$variant(filter) => filter.on_response(head, cx),)* }
             }
+
+            fn reads_path(&self) -> bool {
+                match self { $(Self::$variant(filter) => filter.reads_path(),)* }
+            }
         }
 
         impl Filter {
@@ -141,6 +131,14 @@ macro_rules! policies {
             }
         }
 
+        /// Features of policies that this version can run, in the words of a bundle's `needs`.
+        pub fn provides() -> impl Iterator<Item = &'static str> {
+            let kinds: [(&str, &[&str]); _] = [
+                $((concat!("policy:", $key), <$family::$module::Checked as Policy>::FEATURES),)*
+            ];
+            kinds.into_iter().flat_map(|(kind, more)| iter::once(kind).chain(more.iter().copied()))
+        }
+
         #[cfg(feature = "author")]
         mod kinds {
             use super::*;
@@ -148,119 +146,94 @@ macro_rules! policies {
             /// Reads and checks one policy whose node fits [`KINDS`].
             pub fn check(kind: &str, node: diag::NodeRef<'_>, sink: &mut diag::Sink) -> Option<Checked> {
                 match kind {
-                    $($key => $module::author::check(node, sink).map(Checked::$variant),)*
-                    "timeout" => timeout::author::check(node, sink).map(Checked::Timeout),
-                    "retry" => retry::author::check(node, sink).map(Checked::Retry),
-                    "circuit_breaker" => {
-                        circuit_breaker::author::check(node, sink).map(Checked::CircuitBreaker)
-                    }
+                    $($key => $family::$module::author::check(node, sink).map(Checked::$variant),)*
                     _ => None,
                 }
             }
 
             /// Every kind of policy that runs.
             pub(super) const RUN: &[diag::shape::Variant] = &[
-                $(diag::shape::Variant { kind: $key, object: &$module::author::SHAPE, runs: true },)*
-                diag::shape::Variant { kind: "timeout", object: &timeout::author::SHAPE, runs: true },
-                diag::shape::Variant { kind: "retry", object: &retry::author::SHAPE, runs: true },
-                diag::shape::Variant {
-                    kind: "circuit_breaker",
-                    object: &circuit_breaker::author::SHAPE,
+                $(diag::shape::Variant {
+                    kind: $key,
+                    object: &$family::$module::author::SHAPE,
                     runs: true,
-                },
+                },)*
             ];
         }
     };
 }
 
 policies! {
-    1 "rate_limit" RateLimit rate_limit;
-    2 "headers"    Headers   headers;
-    3 "respond"    Respond   respond;
-    4 "split"       Split       split;
-    5 "mirror"      Mirror      mirror;
-    6 "rewrite"     Rewrite     rewrite;
-    7 "redirect"    Redirect    redirect;
-    8 "deprecation" Deprecation deprecation;
-    9 "concurrency" Concurrency concurrency;
+    1 "rate_limit"        RateLimit      traffic::rate_limit;
+    2 "headers"           Headers        transform::headers;
+    3 "respond"           Respond        transform::respond;
+    4 "split"             Split          traffic::split;
+    5 "mirror"            Mirror         traffic::mirror;
+    6 "rewrite"           Rewrite        transform::rewrite;
+    7 "redirect"          Redirect       transform::redirect;
+    8 "deprecation"       Deprecation    transform::deprecation;
+    9 "concurrency"       Concurrency    traffic::concurrency;
+    100 "timeout"         Timeout        traffic::timeout;
+    102 "retry"           Retry          traffic::retry;
+    103 "circuit_breaker" CircuitBreaker traffic::circuit_breaker;
 }
 
 impl Checked {
-    /// The services that it sends requests or copies to.
-    pub fn upstreams(&self) -> Vec<&str> {
-        match self {
-            Self::Split(split) => split.upstreams().collect(),
-            Self::Mirror(mirror) => vec![mirror.upstream()],
-            Self::RateLimit(_)
-            | Self::Headers(_)
-            | Self::Respond(_)
-            | Self::Rewrite(_)
-            | Self::Redirect(_)
-            | Self::Deprecation(_)
-            | Self::Concurrency(_)
-            | Self::Timeout(_)
-            | Self::Retry(_)
-            | Self::CircuitBreaker(_)
-            | Self::Declared(_) => Vec::new(),
+    /// Place in the chain; none for a parameter of the whole exchange.
+    #[must_use]
+    pub fn phase(&self) -> Option<Phase> {
+        each!(self, policy => policy.phase(), declared => Some(declared.phase()))
+    }
+
+    /// Its settings, in the form in which all kinds are compared.
+    #[must_use]
+    pub fn settings(&self) -> declared::Settings {
+        each!(self, policy => policy.settings(), declared => declared.settings.clone())
+    }
+
+    /// Feature that a gateway needs to run it, in the words of a bundle's `needs`.
+    #[must_use]
+    pub fn need(&self) -> String {
+        let kind = self.kind();
+        let feature = each!(self, policy => policy.feature(), _declared => None);
+        match (feature, self) {
+            (Some(feature), _) => feature.to_owned(),
+            // A kind that runs, with a setting that does not.
+            (None, Self::Declared(_)) if provides().any(|one| one == format!("policy:{kind}")) => {
+                format!("policy:{kind}:later")
+            }
+            (None, _) => format!("policy:{kind}"),
         }
     }
 
-    /// Calls the services that it names as somebody else does.
+    /// The services that it sends requests or copies to.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<&str> {
+        each!(self, policy => policy.upstreams(), _declared => Vec::new())
+    }
+
+    /// Replaces the names of the services.
     pub fn rename_upstreams(&mut self, name: &dyn Fn(&str) -> String) {
-        match self {
-            Self::Split(split) => split.rename_upstreams(name),
-            Self::Mirror(mirror) => mirror.rename_upstream(name),
-            Self::RateLimit(_)
-            | Self::Headers(_)
-            | Self::Respond(_)
-            | Self::Rewrite(_)
-            | Self::Redirect(_)
-            | Self::Deprecation(_)
-            | Self::Concurrency(_)
-            | Self::Timeout(_)
-            | Self::Retry(_)
-            | Self::CircuitBreaker(_)
-            | Self::Declared(_) => {}
-        }
+        each!(self, policy => policy.rename_upstreams(name), _declared => ());
     }
 
     /// The path that it makes of a request's.
     #[must_use]
-    pub fn path_text(&self) -> Option<&transform::path_text::PathText> {
-        match self {
-            Self::Rewrite(rewrite) => rewrite.path(),
-            Self::Redirect(redirect) => redirect.path(),
-            Self::RateLimit(_)
-            | Self::Headers(_)
-            | Self::Respond(_)
-            | Self::Split(_)
-            | Self::Mirror(_)
-            | Self::Deprecation(_)
-            | Self::Concurrency(_)
-            | Self::Timeout(_)
-            | Self::Retry(_)
-            | Self::CircuitBreaker(_)
-            | Self::Declared(_) => None,
-        }
+    pub fn path_text(&self) -> Option<&path_text::PathText> {
+        each!(self, policy => policy.path_text(), _declared => None)
     }
-}
 
-impl Filter {
-    /// True if the filter makes a path of the request's path: an escaped separator in that could
-    /// then become a separator (semantics.md §2).
+    /// The secrets that it needs.
     #[must_use]
-    pub fn reads_path(&self) -> bool {
-        match self {
-            Self::Rewrite(rewrite) => rewrite.reads_path(),
-            Self::Redirect(redirect) => redirect.reads_path(),
-            Self::RateLimit(_)
-            | Self::Headers(_)
-            | Self::Respond(_)
-            | Self::Split(_)
-            | Self::Mirror(_)
-            | Self::Deprecation(_)
-            | Self::Concurrency(_) => false,
-        }
+    pub fn secrets(&self) -> Vec<&SecretRef> {
+        each!(self, policy => policy.secrets(), _declared => Vec::new())
+    }
+
+    /// Name of the form in which it counts, with its key: the counters of two forms are not the same.
+    /// Empty for a policy without counters.
+    #[must_use]
+    pub fn counter(&self) -> String {
+        each!(self, policy => policy.counter(), _declared => String::new())
     }
 }
 

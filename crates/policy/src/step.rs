@@ -54,6 +54,12 @@ pub trait Run {
 
     /// The response's head, in reverse order, for each filter whose `on_request` ran.
     fn on_response<'a>(&'a self, _head: &mut ResponseHead, _cx: &mut Cx<'a>) {}
+
+    /// True if the filter makes a path of the request's path: an escaped separator in that could
+    /// then become a separator (semantics.md §2).
+    fn reads_path(&self) -> bool {
+        false
+    }
 }
 
 /// Inputs for building a policy's filter.

@@ -96,7 +96,10 @@ fn each_api_names_its_own_and_each_of_them_is_another() {
         let operation = api.operations.get(key).unwrap();
         let treatment = &api.treatments[operation.treatment as usize];
         let forwarding = &treatment.forwarding;
-        let split = forwarding.split.iter().flat_map(|split| split.upstreams());
+        let split = forwarding
+            .split
+            .iter()
+            .flat_map(|split| policy::Policy::upstreams(split));
         let mirror = forwarding.mirror.iter().map(|mirror| mirror.upstream());
         let mut all = vec![treatment.upstream.as_str()];
         all.extend(split.chain(mirror));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bundle::channel::{self, Accepted, Linked};
 use bundle::follow;
-use bundle::ir::PROVIDES;
+use bundle::ir::provides;
 use bundle::refused::Refused;
 use bundle::statement::predicate::RecordKind;
 use bundle::store::Batch;
@@ -106,7 +106,7 @@ impl Control {
         if let Some(refused) = self.banned(&accepted.bundle()) {
             return Err(refused);
         }
-        let verified = follow::bundle(from, &self.context(), accepted, PROVIDES)?;
+        let verified = follow::bundle(from, &self.context(), accepted, provides())?;
         let assembly = load::assembly(&verified, from, self.node.parts())?;
         let version = self
             .node

@@ -395,7 +395,7 @@ impl Control {
             })?;
         let accepted = head.accepted;
         let verified =
-            follow::bundle(&store, &context, &accepted, bundle::ir::PROVIDES).map_err(refused)?;
+            follow::bundle(&store, &context, &accepted, bundle::ir::provides()).map_err(refused)?;
         let assembly = super::load::assembly(&verified, &store, node.parts()).map_err(refused)?;
         let secrets =
             secrets::Registry::new(plan.secret_dir.clone(), plan.secret_env_prefix.clone());

@@ -3,7 +3,7 @@
 use bundle::channel::{self, Accepted, Memory};
 use bundle::digest::Digest;
 use bundle::follow::{self, Passed};
-use bundle::ir::PROVIDES;
+use bundle::ir::provides;
 use bundle::refused::{Blame, Refused};
 use bundle::revocation;
 use bundle::trust::Trust;
@@ -182,7 +182,7 @@ impl Control {
             let other = others.find(|other| other.bundle() == accepted.bundle());
             other.cloned().ok_or(refused)
         })?;
-        follow::bundle(&blobs, &context, &accepted, PROVIDES)?;
+        follow::bundle(&blobs, &context, &accepted, provides())?;
         Ok(accepted)
     }
 }

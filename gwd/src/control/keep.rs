@@ -7,7 +7,7 @@
 use bundle::channel::Accepted;
 use bundle::digest::Digest;
 use bundle::follow;
-use bundle::ir::PROVIDES;
+use bundle::ir::provides;
 use bundle::moment::Moment;
 use bundle::refused::{Blame, Refused};
 use bundle::revocation::Revocations;
@@ -149,7 +149,7 @@ impl Control {
     }
 
     fn keep_bundle(&self, blobs: &Behind, accepted: &Accepted) -> Result<(), WriteError> {
-        let verified = follow::bundle(blobs, &self.context(), accepted, PROVIDES)?;
+        let verified = follow::bundle(blobs, &self.context(), accepted, provides())?;
         follow::keep(blobs, &self.state.layout, accepted, &verified)
     }
 

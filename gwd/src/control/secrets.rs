@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Assembly;
-use policy::{Checked, Form, SecretCell, SecretRef, SecretUnavailable, SecretValue, Secrets};
+use policy::{Form, SecretCell, SecretRef, SecretUnavailable, SecretValue, Secrets};
 use serde_json::json;
 
 use super::Control;
@@ -280,24 +280,8 @@ pub(super) fn references(gateway: &Assembly) -> BTreeSet<SecretRef> {
     let tls = upstreams.filter_map(|upstream| upstream.tls.as_ref());
     references.extend(tls.flat_map(|tls| tls.secrets().cloned()));
     for policy in policies {
-        match &policy.checked {
-            Checked::Headers(headers) => {
-                references.extend(headers.secrets().map(|(_, reference)| reference.clone()));
-            }
-            // What is declared cannot run and is refused when it is built.
-            Checked::RateLimit(_)
-            | Checked::Concurrency(_)
-            | Checked::Respond(_)
-            | Checked::Split(_)
-            | Checked::Mirror(_)
-            | Checked::Rewrite(_)
-            | Checked::Redirect(_)
-            | Checked::Deprecation(_)
-            | Checked::Timeout(_)
-            | Checked::Retry(_)
-            | Checked::CircuitBreaker(_)
-            | Checked::Declared(_) => {}
-        }
+        // A kind that cannot run is refused when it is built.
+        references.extend(policy.checked.secrets().into_iter().cloned());
     }
     references
 }

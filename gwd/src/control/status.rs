@@ -2,7 +2,7 @@
 //! programs.
 
 use bundle::digest::Digest;
-use bundle::ir::PROVIDES;
+use bundle::ir::provides;
 use bundle::moment::Moment;
 use serde_json::{Value, json};
 
@@ -112,7 +112,7 @@ impl Control {
             "revocations_protected": self.revocations_protected,
             "insecure_allow_unsigned": matches!(self.plan.trust, TrustSource::Nobody),
             "revocations": self.memory.revocations.serial(),
-            "provides": PROVIDES,
+            "provides": provides(),
             "needs": self.needs(),
             "alarms": self.alarms,
             "durable": self.durable,

@@ -1,6 +1,7 @@
 //! One API's behaviour: where it is mounted, how each operation is routed and treated.
 
 use minicbor::{Decode, Encode};
+use policy::Policy as _;
 pub use policy::conditions::{Condition, Test};
 use policy::declared::{Settings, Value};
 use policy::traffic::retry;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use policy::declared::Settings;
-use policy::{Checked, Key, auth};
+use policy::{Checked, auth};
 
 use super::{
     Api, Gateway, Link, Listener, ListenerTls, Owns, Policy, Set, Shared, Treatment, Upstream,
@@ -15,10 +15,7 @@ use super::{
 impl Shared {
     /// Features that a gateway needs to run the shared part.
     pub fn needs(&self) -> impl Iterator<Item = String> {
-        let policies = self
-            .policies
-            .iter()
-            .map(|policy| of_policy(&policy.checked));
+        let policies = self.policies.iter().map(|policy| policy.checked.need());
         let auth = self
             .auth
             .iter()
@@ -53,10 +50,7 @@ impl Shared {
 impl Api {
     /// Features that a gateway needs to run the API.
     pub fn needs(&self) -> impl Iterator<Item = String> {
-        let policies = self
-            .policies
-            .iter()
-            .map(|policy| of_policy(&policy.checked));
+        let policies = self.policies.iter().map(|policy| policy.checked.need());
         let treatments = self.treatments.iter();
         let treatments = treatments.flat_map(|one| {
             let retries = one.retries.iter().map(|_| "operation:retries".to_owned());
@@ -88,24 +82,6 @@ impl Api {
     }
 }
 
-fn of_policy(checked: &Checked) -> String {
-    let kind = checked.kind();
-    match checked {
-        // A kind that runs, with a setting that does not.
-        Checked::Declared(_) if super::PROVIDES.contains(&&*format!("policy:{kind}")) => {
-            format!("policy:{kind}:later")
-        }
-        Checked::RateLimit(limit) if matches!(limit.key(), Key::Claim(_)) => {
-            format!("policy:{kind}:claim")
-        }
-        Checked::Concurrency(limit) if matches!(limit.key(), Key::Claim(_)) => {
-            format!("policy:{kind}:claim")
-        }
-        Checked::Mirror(mirror) if mirror.bounds_bodies() => format!("policy:{kind}:max_body"),
-        _ => format!("policy:{kind}"),
-    }
-}
-
 fn of_verifier(checked: &auth::Checked) -> String {
     format!("auth:{}", checked.kind())
 }
@@ -119,7 +95,7 @@ fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item 
     keys.into_iter().map(move |key| {
         let need = format!("{what}:{key}");
         // A key that runs, with a word that does not.
-        match super::PROVIDES.contains(&&*need) {
+        match super::provides().contains(&&*need) {
             true => format!("{need}:later"),
             false => need,
         }

@@ -1,6 +1,7 @@
 //! Forwarding settings of an operation: rewrites, splits, mirrors, upgrades and repetition.
 
 use minicbor::{Decode, Encode};
+use policy::Policy as _;
 use policy::declared::{Scalar, Settings, Value};
 use policy::traffic::{mirror, split};
 use policy::transform::{deprecation, rewrite};

@@ -44,6 +44,7 @@ pub use upstream::{
 pub use value::{VALUE_DEPTH_MAX, Value};
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 /// A whole gateway, as gwc makes it and gwd runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +65,19 @@ impl Gateway {
     }
 }
 
-/// Features that this version can run, in the words of `needs`.
-pub const PROVIDES: &[&str] = &[
+/// Features that this version can run, in the words of `needs`, sorted.
+#[must_use]
+pub fn provides() -> &'static [&'static str] {
+    static ALL: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let mut all: Vec<&str> = OWN.iter().copied().chain(policy::provides()).collect();
+        all.sort_unstable();
+        all
+    });
+    &ALL
+}
+
+/// Features that are not a policy's.
+const OWN: &[&str] = &[
     "api:undeclared_methods",
     "api:unmatched",
     "auth:api_key",
@@ -84,22 +96,7 @@ pub const PROVIDES: &[&str] = &[
     "operation:split",
     "operation:stream",
     "operation:websocket",
-    "policy:deprecation",
     "operation:retries",
-    "policy:circuit_breaker",
-    "policy:concurrency",
-    "policy:concurrency:claim",
-    "policy:headers",
-    "policy:mirror",
-    "policy:mirror:max_body",
-    "policy:rate_limit",
-    "policy:rate_limit:claim",
-    "policy:redirect",
-    "policy:respond",
-    "policy:rewrite",
-    "policy:split",
-    "policy:retry",
-    "policy:timeout",
     "upstream:bounded_load",
     "upstream:circuit_breaker",
     "upstream:dns",
@@ -129,5 +126,5 @@ pub fn missing(needs: &[String]) -> Option<&str> {
     needs
         .iter()
         .map(String::as_str)
-        .find(|need| !PROVIDES.contains(need))
+        .find(|need| !provides().contains(need))
 }

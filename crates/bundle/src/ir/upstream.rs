@@ -1,10 +1,10 @@
 //! The services behind the gateway: where they are, and how they are spoken to.
 
 use minicbor::{Decode, Encode};
-use policy::StateId;
 use policy::declared::{Scalar, Settings, Value};
 use policy::traffic::{circuit_breaker, retry};
 use policy::upstream::{Balance, Health, Limits};
+use policy::{Policy as _, StateId};
 
 use super::discovery::Discovery;
 use super::set::Set;

@@ -401,22 +401,7 @@ pub(crate) fn policies(
         let Some(checked) = checked(kind, value, sink) else {
             continue;
         };
-        let key = match &checked {
-            policy::Checked::RateLimit(limit) => format!("{:?} token_bucket", limit.key()),
-            policy::Checked::Concurrency(limit) => format!("{:?} in flight", limit.key()),
-            policy::Checked::Headers(_)
-            | policy::Checked::Respond(_)
-            | policy::Checked::Split(_)
-            | policy::Checked::Mirror(_)
-            | policy::Checked::Rewrite(_)
-            | policy::Checked::Redirect(_)
-            | policy::Checked::Deprecation(_)
-            | policy::Checked::Timeout(_)
-            | policy::Checked::Retry(_)
-            | policy::Checked::CircuitBreaker(_)
-            | policy::Checked::Declared(_) => String::new(),
-        };
-        let state = state_id(&[project, kind, scope, &entry.key, &key]);
+        let state = state_id(&[project, kind, scope, &entry.key, &checked.counter()]);
         let policy = ir::Policy {
             name: entry.key.to_string(),
             state,

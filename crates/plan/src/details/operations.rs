@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bundle::ir::{self, Link};
 use policy::Checked;
+use policy::Policy as _;
 use policy::declared::{Scalar, Settings};
 use serde_json::{Value, json};
 

@@ -12,6 +12,10 @@ use minicbor::{Decode, Encode};
 
 use crate::declared::{Scalar, Settings, Value};
 use crate::parameters::parameters;
+use crate::phase::Phase;
+use crate::policy::{Never, Policy};
+use crate::secret::SecretUnavailable;
+use crate::step::Setting;
 
 /// When an upstream is left alone, as the bundle carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -75,10 +79,16 @@ impl Checked {
             },
         }
     }
+}
 
-    /// The settings that differ from the defaults, for comparison.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
+impl Policy for Checked {
+    type Filter = Never;
+
+    fn phase(&self) -> Option<Phase> {
+        Some(Phase::Attempt)
+    }
+
+    fn settings(&self) -> Settings {
         let settings = self.numbers.settings();
         match self.scope {
             Scope::Upstream => settings,
@@ -87,6 +97,10 @@ impl Checked {
                 settings.with(&["scope"], Value::One(scope))
             }
         }
+    }
+
+    fn filter(&self, _: &Setting<'_>) -> Result<Option<Never>, SecretUnavailable> {
+        Ok(None)
     }
 }
 

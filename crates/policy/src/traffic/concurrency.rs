@@ -17,6 +17,7 @@ use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::key::{Key, Reader};
 use crate::phase::Phase;
+use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reject, Run, Setting, StateId, Step};
 
@@ -49,39 +50,45 @@ static LIMITED: Reject = Reject {
 
 // === impl Checked ===
 
-impl Checked {
-    /// Its place in the chain.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        self.key.phase()
+/// Feature of a limit that is keyed by a claim.
+const BY_CLAIM: &str = "policy:concurrency:claim";
+
+impl Policy for Checked {
+    type Filter = Filter;
+
+    const FEATURES: &'static [&'static str] = &[BY_CLAIM];
+
+    // Its place in the chain.
+    fn phase(&self) -> Option<Phase> {
+        Some(self.key.phase())
     }
 
-    /// Key of the counter.
-    #[must_use]
-    pub fn key(&self) -> &Key {
-        &self.key
-    }
-
-    /// Its settings, for comparison.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
+    fn settings(&self) -> Settings {
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         Settings::default()
             .with(&["limit"], Value::One(Scalar::Number(limit)))
             .with(&["key"], Value::One(Scalar::Text(self.key.to_string())))
     }
 
-    /// Prepares what runs.
-    ///
-    /// # Errors
-    /// Never; kinds with secrets have some.
-    pub fn filter(&self, setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
-        Ok(Filter {
+    fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
+        Ok(Some(Filter {
             name: setting.name.into(),
             state: setting.state,
             limit: self.limit,
             key: self.key.reader(),
-        })
+        }))
+    }
+
+    fn feature(&self) -> Option<&'static str> {
+        matches!(self.key, Key::Claim(_)).then_some(BY_CLAIM)
+    }
+
+    fn key(&self) -> Option<&Key> {
+        Some(&self.key)
+    }
+
+    fn counter(&self) -> String {
+        format!("{:?} in flight", self.key)
     }
 }
 

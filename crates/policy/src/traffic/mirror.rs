@@ -17,6 +17,7 @@ use crate::draw::Draw;
 use crate::head::RequestHead;
 use crate::mirrored::Mirror;
 use crate::phase::Phase;
+use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
 
@@ -49,27 +50,28 @@ pub struct Filter {
     draw: Draw,
 }
 
+/// Feature of a mirror that says which bodies are copied.
+const MAX_BODY: &str = "policy:mirror:max_body";
+
 impl Checked {
-    /// Phase of a mirror: routing, after the filters that may refuse or change the request.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        Phase::Route
-    }
-
-    /// Calls the upstream as somebody else does.
-    pub fn rename_upstream(&mut self, name: &dyn Fn(&str) -> String) {
-        self.upstream = name(&self.upstream);
-    }
-
     /// The upstream that it names.
     #[must_use]
     pub fn upstream(&self) -> &str {
         &self.upstream
     }
+}
 
-    /// Its settings, for comparison.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
+impl Policy for Checked {
+    type Filter = Filter;
+
+    const FEATURES: &'static [&'static str] = &[MAX_BODY];
+
+    // Phase of a mirror: routing, after the filters that may refuse or change the request.
+    fn phase(&self) -> Option<Phase> {
+        Some(Phase::Route)
+    }
+
+    fn settings(&self) -> Settings {
         let name = Scalar::Name(self.upstream.clone());
         let settings = Settings::default().with(&["upstream"], Value::One(name));
         let settings = match self.percent_ppm {
@@ -82,23 +84,25 @@ impl Checked {
         }
     }
 
-    /// True if it says which bodies are copied.
-    #[must_use]
-    pub fn bounds_bodies(&self) -> bool {
-        self.max_body_bytes.is_some()
-    }
-
-    /// Prepares what runs.
-    ///
-    /// # Errors
-    /// Never: it has no secret.
-    pub fn filter(&self, setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
-        Ok(Filter {
+    fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
+        Ok(Some(Filter {
             upstream: self.upstream.as_str().into(),
             ppm: self.percent_ppm.unwrap_or(ALL_PPM),
             max_body_bytes: self.max_body_bytes.unwrap_or(MAX_BODY_BYTES),
             draw: Draw::of(setting.name),
-        })
+        }))
+    }
+
+    fn feature(&self) -> Option<&'static str> {
+        self.max_body_bytes.map(|_| MAX_BODY)
+    }
+
+    fn upstreams(&self) -> Vec<&str> {
+        vec![&self.upstream]
+    }
+
+    fn rename_upstreams(&mut self, name: &dyn Fn(&str) -> String) {
+        self.upstream = name(&self.upstream);
     }
 }
 

@@ -16,6 +16,7 @@ use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::key::{Key, Reader};
 use crate::phase::Phase;
+use crate::policy::Policy;
 use crate::rate::Tokens;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reject, Run, Setting, StateId, Step};
@@ -56,21 +57,31 @@ static LIMITED: Reject = Reject {
 // === impl Checked ===
 
 impl Checked {
-    /// Its place in the chain: address limits protect authentication, the others need it.
+    /// The quota.
     #[must_use]
-    pub fn phase(&self) -> Phase {
-        self.key.phase()
+    pub fn tokens(&self) -> Tokens {
+        Tokens {
+            count: self.count,
+            period_ms: self.period_ms,
+            burst: self.burst,
+        }
+    }
+}
+
+/// Feature of a limit that is keyed by a claim.
+const BY_CLAIM: &str = "policy:rate_limit:claim";
+
+impl Policy for Checked {
+    type Filter = Filter;
+
+    const FEATURES: &'static [&'static str] = &[BY_CLAIM];
+
+    // Its place in the chain: address limits protect authentication, the others need it.
+    fn phase(&self) -> Option<Phase> {
+        Some(self.key.phase())
     }
 
-    /// Key of the bucket.
-    #[must_use]
-    pub fn key(&self) -> &Key {
-        &self.key
-    }
-
-    /// Its settings, for comparison.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
+    fn settings(&self) -> Settings {
         let burst = i64::try_from(self.burst).unwrap_or(i64::MAX);
         Settings::default()
             .with(
@@ -81,24 +92,25 @@ impl Checked {
             .with(&["key"], Value::One(Scalar::Text(self.key.to_string())))
     }
 
-    /// The quota.
-    #[must_use]
-    pub fn tokens(&self) -> Tokens {
-        Tokens {
-            count: self.count,
-            period_ms: self.period_ms,
-            burst: self.burst,
-        }
-    }
-
-    /// Prepares what runs.
-    pub fn filter(&self, setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
-        Ok(Filter {
+    fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
+        Ok(Some(Filter {
             name: setting.name.into(),
             state: setting.state,
             tokens: self.tokens(),
             key: self.key.reader(),
-        })
+        }))
+    }
+
+    fn feature(&self) -> Option<&'static str> {
+        matches!(self.key, Key::Claim(_)).then_some(BY_CLAIM)
+    }
+
+    fn key(&self) -> Option<&Key> {
+        Some(&self.key)
+    }
+
+    fn counter(&self) -> String {
+        format!("{:?} token_bucket", self.key)
     }
 }
 

@@ -12,6 +12,10 @@ use minicbor::{Decode, Encode};
 
 use crate::declared::{Scalar, Settings, Value};
 use crate::parameters::parameters;
+use crate::phase::Phase;
+use crate::policy::{Never, Policy};
+use crate::secret::SecretUnavailable;
+use crate::step::Setting;
 
 /// Retry settings as the bundle carries them.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -135,10 +139,16 @@ impl Checked {
             idempotency_key: settings.flag(&["idempotency_key"]).unwrap_or(false),
         }
     }
+}
 
-    /// The settings that differ from the defaults, for comparison.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
+impl Policy for Checked {
+    type Filter = Never;
+
+    fn phase(&self) -> Option<Phase> {
+        Some(Phase::Attempt)
+    }
+
+    fn settings(&self) -> Settings {
         let texts = |all: &mut dyn Iterator<Item = &str>| {
             let mut all: Vec<Scalar> = all.map(|text| Scalar::Text(text.to_owned())).collect();
             all.sort();
@@ -170,6 +180,10 @@ impl Checked {
             }
         }
         settings
+    }
+
+    fn filter(&self, _: &Setting<'_>) -> Result<Option<Never>, SecretUnavailable> {
+        Ok(None)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::declared::{Scalar, Settings, Value};
 use crate::draw::Draw;
 use crate::head::RequestHead;
 use crate::phase::Phase;
+use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
 
@@ -56,12 +57,6 @@ pub struct Filter {
 }
 
 impl Checked {
-    /// Where requests go is decided last.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        Phase::Route
-    }
-
     /// Upstreams and their weights.
     #[must_use]
     pub fn by_weight(shares: Vec<(String, u32)>) -> Self {
@@ -73,18 +68,6 @@ impl Checked {
         };
         Self {
             shares: shares.into_iter().map(share).collect(),
-        }
-    }
-
-    /// The upstreams that it names.
-    pub fn upstreams(&self) -> impl Iterator<Item = &str> {
-        self.shares.iter().map(|share| share.upstream.as_str())
-    }
-
-    /// Calls the upstreams as somebody else does.
-    pub fn rename_upstreams(&mut self, name: &dyn Fn(&str) -> String) {
-        for share in &mut self.shares {
-            share.upstream = name(&share.upstream);
         }
     }
 
@@ -117,26 +100,42 @@ impl Checked {
         settings
     }
 
-    /// Its settings, for comparison.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
-        Settings::default().with_below(&["among"], self.list())
-    }
-
-    /// Prepares what runs.
-    ///
-    /// # Errors
-    /// Never: it has no secret.
-    pub fn filter(&self, setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
-        Ok(self.prepared(setting.name))
-    }
-
     fn prepared(&self, name: &str) -> Filter {
         let weights = self.shares.iter().filter(|share| share.when.is_none());
         Filter {
             shares: self.shares.as_slice().into(),
             draw: Draw::of(name),
             sum: weights.map(|share| u64::from(share.weight)).sum(),
+        }
+    }
+}
+
+impl Policy for Checked {
+    type Filter = Filter;
+
+    // Where requests go is decided last.
+    fn phase(&self) -> Option<Phase> {
+        Some(Phase::Route)
+    }
+
+    fn settings(&self) -> Settings {
+        Settings::default().with_below(&["among"], self.list())
+    }
+
+    fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
+        Ok(Some(self.prepared(setting.name)))
+    }
+
+    fn upstreams(&self) -> Vec<&str> {
+        self.shares
+            .iter()
+            .map(|share| share.upstream.as_str())
+            .collect()
+    }
+
+    fn rename_upstreams(&mut self, name: &dyn Fn(&str) -> String) {
+        for share in &mut self.shares {
+            share.upstream = name(&share.upstream);
         }
     }
 }

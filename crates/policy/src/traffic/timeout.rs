@@ -10,6 +10,10 @@
 use minicbor::{Decode, Encode};
 
 use crate::declared::{Scalar, Settings, Value};
+use crate::phase::Phase;
+use crate::policy::{Never, Policy};
+use crate::secret::SecretUnavailable;
+use crate::step::Setting;
 
 /// A timeout as the bundle carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -26,11 +30,21 @@ impl Checked {
     pub fn request_ms(&self) -> u64 {
         self.request_ms
     }
+}
 
-    /// Its settings, for comparison.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
+impl Policy for Checked {
+    type Filter = Never;
+
+    fn phase(&self) -> Option<Phase> {
+        None
+    }
+
+    fn settings(&self) -> Settings {
         Settings::default().with(&["request"], Value::One(Scalar::Duration(self.request_ms)))
+    }
+
+    fn filter(&self, _: &Setting<'_>) -> Result<Option<Never>, SecretUnavailable> {
+        Ok(None)
     }
 }
 

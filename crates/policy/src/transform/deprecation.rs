@@ -13,6 +13,7 @@ use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::{RequestHead, ResponseHead};
 use crate::phase::Phase;
+use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reject, Run, Setting, Step};
 
@@ -51,16 +52,15 @@ static GONE: Reject = Reject {
     title: "The operation has ended",
 };
 
-impl Checked {
-    /// Every response carries it, so it runs where responses are changed.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        Phase::Transform
+impl Policy for Checked {
+    type Filter = Filter;
+
+    // Every response carries it, so it runs where responses are changed.
+    fn phase(&self) -> Option<Phase> {
+        Some(Phase::Transform)
     }
 
-    /// Its settings, for comparison.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
+    fn settings(&self) -> Settings {
         let date = |day: u64| {
             let (year, month, day) = civil(day);
             Scalar::Text(format!("{year:04}-{month:02}-{day:02}"))
@@ -79,11 +79,7 @@ impl Checked {
         settings
     }
 
-    /// Prepares what runs.
-    ///
-    /// # Errors
-    /// Never: it has no secret.
-    pub fn filter(&self, _setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
+    fn filter(&self, _setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
         let value = |text: String| HeaderValue::try_from(text).ok();
         let relations = ["deprecation", "sunset"];
         let links = self.link.iter().flat_map(|link| {
@@ -92,14 +88,14 @@ impl Checked {
                 .filter(|relation| *relation == "deprecation" || self.sunset_day.is_some());
             relations.filter_map(move |relation| value(format!("<{link}>; rel=\"{relation}\"")))
         });
-        Ok(Filter {
+        Ok(Some(Filter {
             deprecation: self
                 .since_day
                 .and_then(|day| value(format!("@{}", day * DAY_S))),
             sunset: self.sunset_day.and_then(|day| value(end_of(day))),
             links: links.collect(),
             gone_s: self.sunset_day.map(|day| (day + 1) * DAY_S),
-        })
+        }))
     }
 }
 

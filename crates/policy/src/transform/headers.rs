@@ -19,6 +19,7 @@ use crate::cx::Cx;
 use crate::declared::{self, Scalar, Settings};
 use crate::head::{RequestHead, ResponseHead};
 use crate::phase::Phase;
+use crate::policy::Policy;
 use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable};
 use crate::step::{Run, Setting, Step};
 
@@ -80,14 +81,8 @@ enum Source {
 // === impl Checked ===
 
 impl Checked {
-    /// Changes of the request come after everything that may refuse it.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        Phase::Transform
-    }
-
     /// The secrets that flow into heads, with the fields they flow to.
-    pub fn secrets(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
+    pub fn secret_fields(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
         [&self.request, &self.response]
             .into_iter()
             .flat_map(|edits| edits.set.iter().chain(&edits.add))
@@ -96,10 +91,17 @@ impl Checked {
                 Value::Secret(reference) => Some((name.as_str(), reference)),
             })
     }
+}
 
-    /// Its settings, for comparison: `request/set/NAME`, and so on.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
+impl Policy for Checked {
+    type Filter = Filter;
+
+    // Changes of the request come after everything that may refuse it.
+    fn phase(&self) -> Option<Phase> {
+        Some(Phase::Transform)
+    }
+
+    fn settings(&self) -> Settings {
         let mut all = Vec::new();
         for (side, edits) in [("request", &self.request), ("response", &self.response)] {
             let pairs = [("set", &edits.set), ("add", &edits.add)];
@@ -125,12 +127,17 @@ impl Checked {
         Settings::new(all.collect())
     }
 
-    /// Prepares what runs.
-    pub fn filter(&self, setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
-        Ok(Filter {
+    fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
+        Ok(Some(Filter {
             request: self.request.prepare(setting)?,
             response: self.response.prepare(setting)?,
-        })
+        }))
+    }
+
+    fn secrets(&self) -> Vec<&SecretRef> {
+        self.secret_fields()
+            .map(|(_, reference)| reference)
+            .collect()
     }
 }
 

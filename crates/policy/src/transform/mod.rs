@@ -7,7 +7,6 @@ pub mod grpc_json;
 pub mod grpc_web;
 pub mod headers;
 pub mod mock;
-pub mod path_text;
 pub mod redirect;
 pub mod respond;
 pub mod rewrite;

@@ -15,10 +15,11 @@ use minicbor::{Decode, Encode};
 use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
+use crate::path_text::PathText;
 use crate::phase::Phase;
+use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reject, Reply, Run, Setting, Step};
-use crate::transform::path_text::PathText;
 
 /// A redirect as the bundle carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -61,22 +62,15 @@ static UNFILLED: Reject = Reject {
     title: "The client cannot be sent elsewhere",
 };
 
-impl Checked {
-    /// The answer is the last word of a chain.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        Phase::Route
+impl Policy for Checked {
+    type Filter = Filter;
+
+    // The answer is the last word of a chain.
+    fn phase(&self) -> Option<Phase> {
+        Some(Phase::Route)
     }
 
-    /// The path that the client is sent to.
-    #[must_use]
-    pub fn path(&self) -> Option<&PathText> {
-        self.path.as_ref()
-    }
-
-    /// Its settings, for comparison.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
+    fn settings(&self) -> Settings {
         let Self {
             status,
             scheme,
@@ -107,33 +101,26 @@ impl Checked {
         settings
     }
 
-    /// Prepares what runs.
-    ///
-    /// # Errors
-    /// Never: it has no secret.
-    pub fn filter(&self, _setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
+    fn filter(&self, _setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
         let status = self
             .status
             .and_then(|status| StatusCode::from_u16(status).ok());
-        Ok(Filter {
+        Ok(Some(Filter {
             status: status.unwrap_or(StatusCode::PERMANENT_REDIRECT),
             scheme: self.scheme.as_deref().map(Box::from),
             host: self.host.as_deref().map(Box::from),
             port: self.port,
             path: self.path.clone(),
             keep_query: self.keep_query.unwrap_or(true),
-        })
+        }))
+    }
+
+    fn path_text(&self) -> Option<&PathText> {
+        self.path.as_ref()
     }
 }
 
 impl Filter {
-    /// True if the new path contains parts of the request's path: see
-    /// `rewrite::Filter::reads_path`.
-    #[must_use]
-    pub fn reads_path(&self) -> bool {
-        self.path.as_ref().is_some_and(PathText::reads_path)
-    }
-
     /// Where the client is sent; none where the path has not the parameters.
     fn location(&self, head: &RequestHead, cx: &Cx<'_>) -> Option<HeaderValue> {
         let path = match &self.path {
@@ -182,6 +169,10 @@ impl Run for Filter {
             headers: HeaderMap::from_iter([(LOCATION, location)]),
             body: bytes::Bytes::new(),
         }))
+    }
+
+    fn reads_path(&self) -> bool {
+        self.path.as_ref().is_some_and(PathText::reads_path)
     }
 }
 
@@ -238,7 +229,7 @@ pub mod author {
                 .and_then(|port| read::integer(port, 1, 65_535).ok())
                 .and_then(|port| u16::try_from(port).ok()),
             path: written("path").map_or(Some(None), |path| {
-                crate::transform::path_text::author::read(path, sink).map(Some)
+                crate::path_text::author::read(path, sink).map(Some)
             })?,
             keep_query: written("keep_query").and_then(NodeRef::as_bool),
         })

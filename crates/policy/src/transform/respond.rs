@@ -15,6 +15,7 @@ use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::phase::Phase;
+use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reply, Run, Setting, Step};
 
@@ -40,15 +41,22 @@ pub struct Filter {
 }
 
 impl Checked {
-    /// The last phase.
+    /// The status.
     #[must_use]
-    pub fn phase(&self) -> Phase {
-        Phase::Route
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+}
+
+impl Policy for Checked {
+    type Filter = Filter;
+
+    // The last phase.
+    fn phase(&self) -> Option<Phase> {
+        Some(Phase::Route)
     }
 
-    /// Its settings, for comparison.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
+    fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
         let mut settings = Settings::default()
             .with(&["status"], Value::One(Scalar::Number(self.status.into())))
@@ -62,14 +70,7 @@ impl Checked {
         settings
     }
 
-    /// The status.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// Prepares what runs.
-    pub fn filter(&self, _setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
+    fn filter(&self, _setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
         let fields = self.headers.iter().filter_map(|(name, value)| {
             Some((
                 HeaderName::try_from(name.as_str()).ok()?,
@@ -81,13 +82,13 @@ impl Checked {
             headers.insert(CONTENT_TYPE, value);
         }
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Ok(Filter {
+        Ok(Some(Filter {
             reply: Reply {
                 status,
                 headers,
                 body: Bytes::from(self.body.clone()),
             },
-        })
+        }))
     }
 }
 

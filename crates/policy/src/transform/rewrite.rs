@@ -15,10 +15,11 @@ use crate::auth::decode_query;
 use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
+use crate::path_text::PathText;
 use crate::phase::Phase;
+use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reject, Run, Setting, Step};
-use crate::transform::path_text::PathText;
 
 /// A rewrite as the bundle carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -68,22 +69,15 @@ static UNFILLED: Reject = Reject {
     title: "The path cannot be rewritten",
 };
 
-impl Checked {
-    /// Where requests go is decided last.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        Phase::Route
+impl Policy for Checked {
+    type Filter = Filter;
+
+    // Where requests go is decided last.
+    fn phase(&self) -> Option<Phase> {
+        Some(Phase::Route)
     }
 
-    /// Path that is appended to the target's path.
-    #[must_use]
-    pub fn path(&self) -> Option<&PathText> {
-        self.path.as_ref()
-    }
-
-    /// Its settings, for comparison.
-    #[must_use]
-    pub fn settings(&self) -> Settings {
+    fn settings(&self) -> Settings {
         let Self {
             path,
             query,
@@ -121,28 +115,19 @@ impl Checked {
         settings
     }
 
-    /// Prepares what runs.
-    ///
-    /// # Errors
-    /// Never: it has no secret.
-    pub fn filter(&self, _setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
+    fn filter(&self, _setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
         let host = self.host.as_deref();
         let method = self.method.as_deref();
-        Ok(Filter {
+        Ok(Some(Filter {
             path: self.path.clone(),
             query: self.query.clone(),
             host: host.and_then(|host| HeaderValue::try_from(host).ok()),
             method: method.and_then(|method| Method::try_from(method).ok()),
-        })
+        }))
     }
-}
 
-impl Filter {
-    /// True if the upstream's path contains parts of the request's path: an escaped separator in it
-    /// could then become a separator (semantics.md §2).
-    #[must_use]
-    pub fn reads_path(&self) -> bool {
-        self.path.as_ref().is_some_and(PathText::reads_path)
+    fn path_text(&self) -> Option<&PathText> {
+        self.path.as_ref()
     }
 }
 
@@ -165,6 +150,10 @@ impl Run for Filter {
         rewritten.method = self.method.clone().or(rewritten.method);
         cx.rewritten = Some(rewritten);
         Step::Continue
+    }
+
+    fn reads_path(&self) -> bool {
+        self.path.as_ref().is_some_and(PathText::reads_path)
     }
 }
 
@@ -301,7 +290,7 @@ pub mod author {
         let text = |key: &str| Some(written(key)?.scalar_text()?.to_owned());
         Some(Checked {
             path: written("path").map_or(Some(None), |path| {
-                crate::transform::path_text::author::read(path, sink).map(Some)
+                crate::path_text::author::read(path, sink).map(Some)
             })?,
             query: written("query").map(query),
             host: text("host").map(|host| host.to_ascii_lowercase()),
