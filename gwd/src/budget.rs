@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_given_back_from_70_reading_stops_at_80_and_it_sheds_at_95_percent() {
+    fn memory_thresholds_are_70_80_and_95_percent() {
         let memory = Memory::of(1_000_000);
         memory.measured(100_000);
         let first = memory.take(600_000).unwrap();
@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_its_share_and_an_ipv6_client_is_its_network() {
+    fn address_has_its_share_and_ipv6_counts_by_network() {
         let addresses = Addresses::of(1);
         let of = |text: &str| addresses.take(text.parse().unwrap());
         let one = of("192.0.2.1");

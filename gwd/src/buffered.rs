@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_process_knows_what_was_told_and_forgets_with_the_owner() {
+    fn process_counts_bytes_until_their_owner_is_dropped() {
         let memory = Memory::of(1_000);
         let one = Buffered::new(&memory);
         one.add(300);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_holds_up_its_owner_at_30_and_everybody_at_80_and_95_percent() {
+    fn buffered_bytes_pause_at_30_80_and_95_percent() {
         let memory = Memory::of(1_000);
         let (one, other) = (Buffered::new(&memory), Buffered::new(&memory));
         one.set(300);

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn work_is_done_on_another_thread_and_a_panic_is_that_works_end() {
+    fn job_runs_on_another_thread_and_contains_panics() {
         let compute = Compute::new(1);
         let here = thread::current().id();
         block_on(async {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_is_told_and_what_nobody_waits_for_is_not_begun() {
+    fn full_queue_is_reported_and_orphan_jobs_are_skipped() {
         let compute = Compute::new(1);
         let mut cx = Context::from_waker(Waker::noop());
         let (go, wait) = mpsc::channel::<()>();

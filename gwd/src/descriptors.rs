@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_numbers_are_kept_and_of_a_small_limit_half() {
+    fn reserve_is_the_last_numbers_or_half_a_small_limit() {
         for (number, limit, kept) in [
             (871, 1_000, false),
             (872, 1_000, true),

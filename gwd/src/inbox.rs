@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_reads_is_forgotten_and_no_more_waits_than_the_window() {
+    fn unread_bytes_are_bounded_by_the_window() {
         let memory = Memory::of(u64::MAX);
         let inbox = Inbox::new(&memory, 1_000);
         let (one, other) = (Reading::new(&inbox), Reading::new(&inbox));

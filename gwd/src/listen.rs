@@ -220,7 +220,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(120);
 
     #[test]
-    fn a_busy_address_is_refused_and_a_stopped_one_stays_ours() {
+    fn busy_address_is_refused_and_a_stopped_one_kept() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let bound = bind(0, "a", any, 2, false).unwrap();
         let address = bound.address;
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn without_handshakes_nobody_new_comes_and_who_waits_is_accepted() {
+    fn closed_handshakes_admit_only_the_waiting() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let bound = bind(0, "a", any, 1, false).unwrap();
         let handle = &bound.handles(1).unwrap()[0][0];
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_accepted_is_asked_whether_somebody_is_there() {
+    fn accepted_socket_has_keepalive_and_user_timeout() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let bound = bind(0, "a", any, 1, false).unwrap();
         let handle = &bound.handles(1).unwrap()[0][0];

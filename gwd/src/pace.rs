@@ -141,7 +141,7 @@ mod tests {
     };
 
     #[test]
-    fn silence_uses_the_time_up_and_bytes_earn_it_back_up_to_the_beginning() {
+    fn silence_spends_time_and_bytes_restore_up_to_all() {
         let mut pace = Pace::new(&PATIENCE);
         assert_eq!(pace.waits(1_000), 11_000);
         assert_eq!(pace.waits(4_000), 11_000, "it waits since then");
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn upload_above_the_least_rate_is_slow_until_it_delivers() {
+    fn upload_above_min_rate_is_slow_until_it_delivers() {
         let seconds = |bytes: u64| {
             let mut pace = Pace::new(&PATIENCE);
             (0..100).find(|second| {

@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_worker_that_stands_still_for_fifteen_seconds_is_told() {
+    fn worker_stalled_for_fifteen_seconds_is_reported() {
         let beats = [7_000, 5_000, 8_000].map(AtomicU64::new);
         assert!(all_move(&beats, 19_999));
         assert!(!all_move(&beats, 20_000));

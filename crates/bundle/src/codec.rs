@@ -56,7 +56,7 @@ mod tests {
     const FORMER: &[u8] = b"\xa3\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00";
 
     #[test]
-    fn what_an_older_compiler_did_not_write_is_told_apart_and_not_made_up() {
+    fn lacking_field_of_an_older_compiler_is_reported() {
         assert_eq!(decode::<Limits>(FORMER), Err(NotCanonical::Lacking));
         let now = b"\xa4\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00";
         assert_eq!(decode::<Limits>(now), Ok(Limits::default()));

@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_apis_does_not_matter_and_layers_are_sorted() {
+    fn api_order_does_not_matter_and_layers_are_sorted() {
         let one = Bundle::assemble(config(), parts()).unwrap();
         let mut other = parts();
         other.apis.reverse();
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_format_and_a_missing_feature_are_told_by_name() {
+    fn later_format_and_missing_feature_are_named() {
         let later = br#"{"counts":{},"format":2,"needs":[],"novelty":true,"project":"shop"}"#;
         assert_eq!(
             Config::decode(later).unwrap_err().reason(),

@@ -432,7 +432,7 @@ mod tests {
 
     /// Metrics, status and documentation rely on these words.
     #[test]
-    fn reasons_are_kebab_case_and_say_who_acts_and_whether_to_try_again() {
+    fn reasons_are_kebab_case_with_blame_and_retry() {
         let digest = Digest::of(b"");
         let table = [
             (Refused::BadSignature, "bad-signature", Blame::Signer, true),

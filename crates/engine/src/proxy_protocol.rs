@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn every_beginning_of_a_header_is_one_that_may_become_it() {
+    fn prefix_of_a_header_is_incomplete_and_not_wrong() {
         let line = b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n".to_vec();
         let tlv = [&TCP4_SAID[..], &[0x02, 0, 4], b"shop"].concat();
         for header in [line, v2_of(0x21, 0x11, &tlv)] {

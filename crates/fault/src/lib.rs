@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_every_point_of_the_sources_and_no_other() {
+    fn table_lists_exactly_the_points_of_the_sources() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let mut files = Vec::new();
         for folder in ["crates/bundle/src", "gwc/src", "gwd/src"] {

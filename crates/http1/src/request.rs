@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_are_taken_one_by_one_in_whatever_pieces_they_come() {
+    fn heads_are_parsed_from_pieces_of_any_size() {
         for (text, told) in [
             ("GET /a HTTP/1.1\r\nhost: h\r\n\r\n", "GET /a"),
             ("\r\n\r\nGET /a HTTP/1.1\r\nhost: h\r\n\r\n\r\n", "GET /a"),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_about_message_and_connection_is_understood() {
+    fn message_and_connection_fields_are_parsed() {
         let parsed = |line: &str, fields: &str| {
             let text = format!("{line}\r\n{fields}\r\n");
             let mut read = BytesMut::from(text.as_str());

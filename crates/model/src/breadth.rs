@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_takes_too_long_ends_with_what_was_found() {
+    fn table_over_its_time_limit_ends_with_its_findings() {
         // Six segments, each one of six literals or a parameter.
         let path = |number: u32| {
             let segments = (0..6).map(|at| match number / 7_u32.pow(at) % 7 {

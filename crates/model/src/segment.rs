@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn both_questions_are_answered_as_by_trying_every_word() {
+    fn both_answers_agree_with_trying_every_word() {
         let (segments, words) = (segments(), words());
         let languages: Vec<BTreeSet<&String>> = segments
             .iter()

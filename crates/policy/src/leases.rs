@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_as_many_as_it_may_and_gives_back_by_dropping() {
+    fn key_gets_its_leases_back_when_they_are_dropped() {
         let leases = Arc::<Leases>::default();
         let (one, count) = leases.take(7 << 40, 2).unwrap();
         assert_eq!(count, 1);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_one_place_have_slots_of_their_own_until_there_are_none() {
+    fn keys_of_one_place_have_their_own_slots() {
         let leases = Arc::<Leases>::default();
         let held: Vec<_> = (1..=40).map(|key| leases.take(key << 40, 5)).collect();
         assert_eq!(held.iter().flatten().count(), PROBES);

@@ -70,7 +70,7 @@ fn an_option_lets_one_change_through_with_a_reason() {
 }
 
 #[test]
-fn the_file_lets_changes_through_in_plans_and_releases_and_says_who_and_why() {
+fn acknowledged_changes_pass_with_author_and_reason() {
     let (project, fingerprint) = opened();
     project.run(&["plan"]).with(1).says("reviewed.yaml");
     project.write("reviewed.yaml", "");
@@ -270,7 +270,7 @@ fn mistakes_in_the_file_have_their_places() {
 }
 
 #[test]
-fn a_rollback_is_shown_the_gates_and_stopped_only_where_it_is_told_to() {
+fn rollback_shows_gates_and_stops_only_on_request() {
     let project = Project::new();
     project.edit(
         "orders.yaml",

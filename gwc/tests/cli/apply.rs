@@ -347,7 +347,7 @@ fn a_plan_file_that_says_something_else_is_told_what() {
 }
 
 #[test]
-fn acknowledgements_in_a_plan_file_count_only_where_they_are_said_again() {
+fn acknowledgements_of_a_plan_file_must_be_repeated() {
     let project = Project::released();
     project.edit(
         "orders.yaml",
@@ -396,7 +396,7 @@ fn a_plan_against_something_else_releases_nothing() {
 }
 
 #[test]
-fn the_gates_of_a_plan_are_those_of_its_release_or_it_is_refused() {
+fn apply_with_other_gates_than_its_plan_is_refused() {
     let project = Project::released();
     project.change("6s");
     project
@@ -441,7 +441,7 @@ fn the_gates_of_a_plan_are_those_of_its_release_or_it_is_refused() {
 }
 
 #[test]
-fn a_comment_that_moves_a_change_leaves_its_plan_as_good() {
+fn comment_that_moves_a_change_keeps_its_plan_valid() {
     let project = Project::released();
     project.change("6s");
     project.edit(

@@ -226,7 +226,7 @@ fn methods_of_3_2_are_built_and_routed() {
 }
 
 #[test]
-fn a_parameter_that_is_the_whole_query_stops_the_build() {
+fn parameter_for_the_whole_query_stops_the_build() {
     let project = Project::bare();
     project.edit("orders.yaml", "openapi: 3.1.0", "openapi: 3.2.0");
     project.edit(

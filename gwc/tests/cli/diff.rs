@@ -31,7 +31,7 @@ fn diff(project: &Project, old: &str, new: &str) -> Ended {
 }
 
 #[test]
-fn two_documents_are_compared_whatever_their_files_are_called() {
+fn documents_with_other_file_names_are_compared() {
     let project = Project::bare();
     project.write("old.yaml", OPEN);
     project.write("brand-new.yml", OPEN);
@@ -276,7 +276,7 @@ fn a_store_that_is_not_there_is_named() {
 }
 
 #[test]
-fn an_environment_that_is_not_there_is_told_what_there_is() {
+fn unknown_environment_lists_the_existing_ones() {
     let project = Project::bare();
     project
         .run(&["lint", "--env", "x"])
@@ -367,7 +367,7 @@ fn mistakes_of_the_old_side_are_told_as_such() {
 }
 
 #[test]
-fn a_project_below_the_root_and_in_a_worktree_is_compared() {
+fn project_below_the_root_in_a_worktree_is_compared() {
     let project = Project::bare();
     let root = tempfile::tempdir().unwrap();
     let inside = root.path().join("services/shop");
@@ -439,7 +439,7 @@ fn a_project_below_the_root_and_in_a_worktree_is_compared() {
 }
 
 #[test]
-fn links_inside_a_revision_are_followed_and_nothing_else_is() {
+fn links_inside_a_revision_are_followed_others_not() {
     let project = committed();
     fs::create_dir(project.file("apis")).unwrap();
     fs::rename(project.file("orders.yaml"), project.file("apis/real.yaml")).unwrap();

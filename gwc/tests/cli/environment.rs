@@ -64,7 +64,7 @@ fn what_needs_an_environment_says_so_at_its_place() {
 }
 
 #[test]
-fn lint_names_the_environment_and_finds_what_only_it_has() {
+fn lint_with_an_environment_finds_its_own_mistakes() {
     let project = project();
     project.edit("gateway.yaml", "WAIT: 9s", "WAIT: 9");
     let ended = project
@@ -79,7 +79,7 @@ fn lint_names_the_environment_and_finds_what_only_it_has() {
 }
 
 #[test]
-fn a_release_goes_to_the_environments_channel_and_a_plan_file_keeps_its_environment() {
+fn release_goes_to_the_environments_channel() {
     let project = project();
     let key = ["--key", "keys/release.pem", "--yes", "--reason", "first"];
     let apply = |more: &[&str]| project.run(&[&["apply"], more, &key[..]].concat());
@@ -143,7 +143,7 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn a_new_key_in_the_consumers_file_moves_only_its_part() {
+fn new_key_in_a_consumers_file_changes_only_its_part() {
     let project = Project::new();
     project.edit("gateway.yaml", "consumers:\n  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n", "consumers_file: who.yaml\n");
     let who = |digit: &str| {

@@ -50,7 +50,7 @@ fn only_what_is_wrong_changes() {
 }
 
 #[test]
-fn a_dry_run_prints_a_diff_that_patch_takes_and_writes_nothing() {
+fn dry_run_prints_a_patch_and_writes_nothing() {
     let project = Project::bare();
     project.write("a.yaml", MESSY);
     let ended = project
@@ -276,7 +276,7 @@ const MENDED: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[test]
-fn each_mechanical_mistake_is_mended_and_nothing_else_changes() {
+fn mechanical_mistakes_are_fixed_and_nothing_else() {
     let project = Project::bare();
     let whole = |version: &str, text: &str| {
         format!("# head\nopenapi: {version}\ninfo: {{title: t, version: \"1\"}}\n{text}")
@@ -299,7 +299,7 @@ fn each_mechanical_mistake_is_mended_and_nothing_else_changes() {
 }
 
 #[test]
-fn what_belongs_to_a_comment_or_an_anchor_is_not_taken_out() {
+fn text_of_comments_and_anchors_is_not_removed() {
     let project = Project::bare();
     for schema in [
         "      enum:\n        - a\n        - a # why\n",
@@ -352,7 +352,7 @@ const NAMES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn names_in_gateway_yaml_are_mended_where_they_are_used() {
+fn names_in_gateway_yaml_are_fixed_where_used() {
     const HEAD: &str = "# the shop\nversion: 1\nname: shop\nauth: {keys: {kind: api_key}}\napis: {orders: {path: orders.yaml}}\n\
 upstreams: {orders: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\npolicies: {slow: {kind: rate_limit, limit: 10/s}}\n";
     let project = Project::bare();

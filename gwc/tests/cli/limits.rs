@@ -81,7 +81,7 @@ fn references() {
 }
 
 #[test]
-fn what_is_no_limit_is_refused_and_others_hold_for_the_whole_way() {
+fn invalid_limit_is_refused_and_valid_ones_hold() {
     let project = Project::bare();
     for (option, value) in [
         ("--max-file-size", "64"),

@@ -328,7 +328,7 @@ fn what_a_project_costs_in_metric_series_is_told() {
 }
 
 #[test]
-fn rules_are_called_by_name_or_code_and_other_linters_names_are_translated() {
+fn rules_have_names_codes_and_names_of_other_linters() {
     let project = Project::bare();
     let concise = |rule: &str| project.run(&["lint", "--format", "concise", "--rule", rule]);
     assert!(concise("GW0700=info").with(0).out.contains("info[GW0700]"));
@@ -362,7 +362,7 @@ fn rules_are_called_by_name_or_code_and_other_linters_names_are_translated() {
 }
 
 #[test]
-fn writing_a_baseline_tells_how_many_findings_it_sets_aside() {
+fn written_baseline_reports_its_number_of_findings() {
     let project = Project::bare();
     project.edit(
         "orders.yaml",
@@ -388,7 +388,7 @@ fn writing_a_baseline_tells_how_many_findings_it_sets_aside() {
 }
 
 #[test]
-fn what_cannot_be_one_report_says_which_option_wants_one() {
+fn report_option_with_two_documents_is_refused() {
     let project = Project::bare();
     let two = ["lint", "orders.yaml", "orders.yaml"];
     for (more, told) in [

@@ -365,7 +365,7 @@ fn drift_is_told_and_tokens_are_sent() {
 }
 
 #[test]
-fn a_gateway_of_another_channel_or_project_does_not_agree() {
+fn node_of_another_channel_or_project_disagrees() {
     let project = Project::released();
     let id = project.history()[0].1.clone();
     let gateway = Gateway::new(status(&id));
@@ -388,7 +388,7 @@ fn a_gateway_of_another_channel_or_project_does_not_agree() {
 }
 
 #[test]
-fn a_store_that_has_lost_records_is_told_before_the_channel_moves() {
+fn store_with_lost_records_is_reported_before_a_move() {
     let project = Project::released();
     let id = project.history()[0].1.clone();
     let gateway = Gateway::new(status(&id));

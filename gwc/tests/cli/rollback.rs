@@ -124,7 +124,7 @@ fn withdrawn_credentials_are_counted() {
 }
 
 #[test]
-fn what_is_withdrawn_and_when_it_ends_stands_in_the_record() {
+fn withdrawn_bundle_and_its_end_are_in_the_record() {
     let (project, _) = three();
     let left = project.history()[0].1.clone();
     back(&project, &["-1", "--withdraw", "ffffff"]).with(65);
@@ -156,7 +156,7 @@ fn what_is_withdrawn_and_when_it_ends_stands_in_the_record() {
 }
 
 #[test]
-fn a_store_that_is_gone_is_not_begun_again_below_the_floor() {
+fn missing_store_is_not_recreated_below_the_floor() {
     let (project, _) = three();
     project.run(&["trust", "floor"]).with(0);
     std::fs::rename(project.file("releases"), project.file("away")).unwrap();
@@ -169,7 +169,7 @@ fn a_store_that_is_gone_is_not_begun_again_below_the_floor() {
 }
 
 #[test]
-fn a_threshold_that_is_raised_is_reached_by_the_next_record() {
+fn raised_threshold_holds_from_the_next_record() {
     let project = Project::new();
     project.edit("gateway.yaml", "gates: [weaken]\n", "");
     project.apply("first").with(0);
@@ -232,7 +232,7 @@ fn floors_only_rise() {
 }
 
 #[test]
-fn without_the_sources_of_what_runs_the_plan_says_what_it_cannot_know() {
+fn missing_sources_make_the_plan_name_what_is_unknown() {
     let (project, _) = three();
     // Source artifacts are gone, bundles and records are not.
     let mut gone = 0;

@@ -114,7 +114,7 @@ fn each_loser_is_told_with_the_reason_that_decided() {
 }
 
 #[test]
-fn what_a_host_hides_and_what_is_nearly_asked_for_is_told() {
+fn hidden_hosts_and_near_routes_are_shown() {
     let project = shop();
     // The host owns all its requests, also those of which it knows no template.
     let hidden = told(&project, &["GET", "http://api.shop.example/orders"]);
@@ -147,7 +147,7 @@ fn what_a_host_hides_and_what_is_nearly_asked_for_is_told() {
 }
 
 #[test]
-fn the_chain_tells_who_put_each_step_there_and_what_came_of_it() {
+fn chain_shows_the_origin_and_result_of_each_step() {
     let project = shop();
     let steps = |arguments: &[&str]| {
         let answer = told(&project, arguments);
@@ -219,7 +219,7 @@ fn the_chain_tells_who_put_each_step_there_and_what_came_of_it() {
 }
 
 #[test]
-fn each_value_tells_who_set_it_and_everything_that_it_overrides() {
+fn value_shows_its_origin_and_what_it_overrides() {
     let project = shop();
     project.edit(
         "gateway.yaml",
@@ -281,7 +281,7 @@ fn each_value_tells_who_set_it_and_everything_that_it_overrides() {
 }
 
 #[test]
-fn the_request_that_the_upstream_gets_is_told_and_no_secret_with_it() {
+fn upstream_request_is_shown_without_secrets() {
     let project = shop();
     let sent = [
         "GET",
@@ -347,7 +347,7 @@ fn the_request_that_the_upstream_gets_is_told_and_no_secret_with_it() {
 }
 
 #[test]
-fn a_credential_counts_or_not_without_anybody_knowing_one() {
+fn credential_is_judged_without_its_value() {
     let project = shop();
     let with = |credential: &str| told(&project, &["GET", "/orders", "--credential", credential]);
     let valid = with("key=valid");
@@ -417,7 +417,7 @@ fn what_cannot_run_yet_is_left_out_and_named() {
 }
 
 #[test]
-fn sources_a_revision_a_bundle_and_a_file_answer_alike() {
+fn sources_revision_bundle_and_file_answer_alike() {
     let project = shop();
     project.write(".gitignore", "/releases/\n*.tar\n");
     git(project.path(), &["init", "-q", "-b", "main"]);
@@ -455,7 +455,7 @@ fn sources_a_revision_a_bundle_and_a_file_answer_alike() {
 }
 
 #[test]
-fn the_request_of_a_plans_line_is_replayed_on_either_side() {
+fn request_of_a_plan_line_is_replayed_on_both_sides() {
     let project = shop();
     project.write(".gitignore", "/releases/\n*.json\n");
     git(project.path(), &["init", "-q", "-b", "main"]);

@@ -78,7 +78,7 @@ components:
 ";
 
 #[test]
-fn one_document_is_left_without_what_the_gateway_is_told() {
+fn lone_document_is_stripped_of_gateway_keys() {
     let project = Project::bare();
     project.write("api.yaml", DOCUMENT);
     let ended = project.run(&["strip", "api.yaml"]).with(0);
@@ -132,7 +132,7 @@ fn each_api_of_a_project_with_its_overlays() {
 }
 
 #[test]
-fn what_other_files_hold_is_said_and_nothing_internal_gets_out_by_them() {
+fn other_files_are_named_and_leak_nothing_internal() {
     let project = Project::bare();
     fs::create_dir(project.file("paths")).unwrap();
     let api = |reference: &str| {

@@ -15,7 +15,7 @@ fn signed() -> (Project, String) {
 }
 
 #[test]
-fn a_signed_bundle_is_verified_and_an_unsigned_one_is_not() {
+fn signed_bundle_verifies_and_unsigned_one_does_not() {
     let project = Project::new();
     let id = project.build();
     let ended = project.run(&["verify", &id, "--extract", "x", "--format", "json"]);

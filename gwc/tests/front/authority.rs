@@ -27,7 +27,7 @@ fn errors(required: &str, defaults: &str, operation: &str) -> Vec<&'static str> 
 }
 
 #[test]
-fn a_required_verifier_is_not_removed_by_saying_public() {
+fn required_verifier_survives_public_operations() {
     let required = "{auth: [keys]}";
     assert_eq!(errors(required, "", ""), [""; 0]);
     assert_eq!(
@@ -61,7 +61,7 @@ fn a_required_verifier_is_not_removed_by_saying_public() {
 }
 
 #[test]
-fn the_operator_s_list_of_open_operations_holds_in_every_mode() {
+fn operators_open_list_holds_in_every_mode() {
     let listed = "{auth: [keys], allow_public: [a/getA]}";
     for security in ["security: [], ", "security: [{key: []}, {}], "] {
         let operation = format!("{security}x-gateway: {{public: true}}, ");

@@ -251,7 +251,7 @@ const GATEWAY: &str = "version: 1\nname: s\napis: {a: {path: api.json}}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n";
 
 #[test]
-fn routes_that_contend_are_told_as_brute_force_finds_them() {
+fn contending_routes_agree_with_brute_force() {
     let full = prerequisite::is_full();
     let all = requests();
     let mut dice = Dice(11);

@@ -68,7 +68,7 @@ fn files(folder: &Path, fits: &dyn Fn(&str) -> bool, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn every_gateway_yaml_of_the_repository_fits_the_schema() {
+fn gateway_yaml_files_fit_the_schema() {
     let (validator, mut found) = (gateway(), Vec::new());
     for folder in ["examples", "tests/cases"] {
         files(
@@ -298,7 +298,7 @@ const WRONG_POINTS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn the_schema_of_patches_takes_parts_and_nulls_and_refuses_the_rest() {
+fn patch_schema_accepts_parts_and_nulls_only() {
     let patch = jsonschema::validator_for(&schema("gateway-patch")).expect("the schema is one");
     let right = [
         "{}",

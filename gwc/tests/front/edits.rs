@@ -232,7 +232,7 @@ fn one_random_edit_never_breaks_the_compiler() {
 }
 
 #[test]
-fn one_random_edit_in_one_of_many_files_never_breaks_the_compiler() {
+fn random_edit_of_one_of_many_files_never_panics() {
     let corpus = corpus::folder();
     let full = prerequisite::is_full();
     let root = corpus.join("specs/digitalocean/specification");

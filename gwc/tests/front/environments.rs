@@ -123,7 +123,7 @@ fn each_environment_has_its_values_and_its_channel() {
 }
 
 #[test]
-fn without_an_environment_everything_is_checked_and_nothing_can_be_built() {
+fn without_an_environment_lint_works_and_build_fails() {
     // `far` is used in one environment only; that is use enough.
     let compiled = project(GATEWAY, PATCH, None);
     assert_eq!(lines(&compiled), Vec::<String>::new());
@@ -165,7 +165,7 @@ fn a_name_that_no_environment_has_offers_the_nearest() {
 }
 
 #[test]
-fn a_wrong_value_is_told_where_it_is_given_and_where_it_is_used() {
+fn wrong_value_is_reported_at_its_origin_and_use() {
     let wrong = GATEWAY.replace("WAIT: 2s", "WAIT: 2");
     let compiled = project(&wrong, PATCH, Some("test"));
     assert_eq!(
@@ -185,7 +185,7 @@ fn a_wrong_value_is_told_where_it_is_given_and_where_it_is_used() {
 }
 
 #[test]
-fn a_mistake_of_another_environment_is_told_before_its_day_comes() {
+fn mistake_of_another_environment_is_reported_early() {
     let patch = "upstreams: {near: null, far: {targets: {a: {url: \"ftp://127.0.0.1\"}}}}\n";
     let compiled = project(GATEWAY, patch, Some("test"));
     let lines = lines(&compiled);
@@ -258,7 +258,7 @@ fn plain(node: diag::NodeRef<'_>) -> serde_json::Value {
 }
 
 #[test]
-fn an_api_of_one_environment_is_checked_everywhere_and_served_there_only() {
+fn api_of_one_environment_is_served_there_only() {
     let gateway = "version: 1
 name: shop
 apis:
@@ -311,7 +311,7 @@ environments: {test: {}, prod: {}}
 }
 
 #[test]
-fn variables_in_a_document_without_a_project_stand_for_nothing() {
+fn variables_of_a_lone_document_have_no_value() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("api.yaml");
     std::fs::write(&path, DOCUMENT).unwrap();
@@ -373,7 +373,7 @@ defaults: {upstream: u, security: upstream}
 }
 
 #[test]
-fn consumers_of_a_file_of_their_own_count_like_the_others() {
+fn consumers_in_their_own_file_count_like_others() {
     const A: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
     let gateway = format!(
         "version: 1\nname: shop\nconsumers: {{own: {{keys: [{{sha256: {A}}}]}}}}\nconsumers_file: who.yaml\n"
@@ -400,7 +400,7 @@ fn consumers_of_a_file_of_their_own_count_like_the_others() {
 }
 
 #[test]
-fn what_only_one_environment_has_is_found_by_a_plain_lint() {
+fn plain_lint_finds_mistakes_of_one_environment() {
     // Prod takes away a policy that the document uses, and gives a variable of the document a
     // value without a unit.
     let document = DOCUMENT.replace(
@@ -457,7 +457,7 @@ fn what_only_one_environment_has_is_found_by_a_plain_lint() {
 }
 
 #[test]
-fn other_ways_to_write_a_variable_are_told_the_right_one() {
+fn other_variable_syntaxes_get_the_right_one_as_help() {
     for wrong in ["${WAIT}", "${var.WAIT}", "$WAIT", "${env:WAIT}"] {
         let text = DOCUMENT.replace("${var:WAIT}", wrong);
         let files = [
@@ -491,7 +491,7 @@ fn other_ways_to_write_a_variable_are_told_the_right_one() {
 }
 
 #[test]
-fn a_glob_leaves_out_what_is_named_as_something_else_and_what_is_taken_away() {
+fn glob_skips_removed_files_and_files_of_other_kinds() {
     let gateway = "version: 1
 name: shop
 apis: {a: {path: apis/a.yaml, overlays: [apis/a.gw.yaml], mount: {base_path: /a}}}
@@ -558,7 +558,7 @@ fn a_mistake_that_a_patch_makes_leads_to_its_line() {
 }
 
 #[test]
-fn what_one_environment_requires_is_not_asked_of_the_apis_of_another() {
+fn requirement_of_one_environment_spares_the_others() {
     let gateway = "version: 1
 name: shop
 apis:

@@ -124,7 +124,7 @@ fn nothing_outside_the_folder_is_read() {
 }
 
 #[test]
-fn what_stands_beside_a_path_items_reference_is_not_dropped_unsaid() {
+fn siblings_of_a_path_items_reference_are_reported() {
     let document = format!(
         "{HEAD}paths:\n  /a:\n    $ref: item.yaml\n    description: fine\n    post: {{responses: {{'200': {{description: ok}}}}}}\n    x-gateway: {{upstream: u}}\n"
     );
@@ -190,7 +190,7 @@ const WAYS: &[&str] = &[
 ];
 
 #[test]
-fn every_kind_of_thing_is_referred_to_in_every_way_across_notations() {
+fn references_work_for_every_kind_and_notation() {
     for (kind, value) in TARGETS {
         let yaml = format!("a/b: {{c~d: {value}}}\n");
         let value: serde_json::Value = serde_yaml_ng::from_str(value).expect("it is YAML");

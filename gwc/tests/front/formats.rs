@@ -70,7 +70,7 @@ fn sarif_fits_the_standards_schema() {
 }
 
 #[test]
-fn sarif_has_rules_regions_related_places_fixes_and_fingerprints() {
+fn sarif_has_rules_regions_fixes_and_fingerprints() {
     let linted = project::text(HOSTILE);
     let log = json(&linted, "shop é/", "sarif");
     let run = &log["runs"][0];

@@ -174,7 +174,7 @@ fn one_mistake_is_one_finding() {
 }
 
 #[test]
-fn two_apis_at_one_mount_are_one_finding_where_they_are_mounted() {
+fn two_apis_at_one_mount_are_one_finding() {
     let gateway = GATEWAY.replace(
         "apis: {a: {path: a.yaml, overlays: [o.yaml]}}",
         "apis:\n  orders: {path: a.yaml}\n  other: {path: b.yaml}",

@@ -405,7 +405,7 @@ fn large_schemas_take_linear_time() {
 }
 
 #[test]
-fn templates_that_all_overlap_are_told_a_few_times_each() {
+fn overlapping_templates_are_reported_a_few_times() {
     // Each of eight segments is one literal or a parameter: nearly all overlap.
     let mut paths = String::new();
     for bits in 0..256_u32 {

@@ -225,7 +225,7 @@ fn document(api: &Api) -> String {
 }
 
 #[test]
-fn several_apis_at_several_mounts_are_told_as_brute_force_finds_them() {
+fn apis_at_several_mounts_agree_with_brute_force() {
     let full = prerequisite::is_full();
     let paths = paths();
     let mut dice = Dice(3);

@@ -93,7 +93,7 @@ fn each_alternative_needs_a_required_verifier() {
 }
 
 #[test]
-fn under_security_upstream_the_open_operations_are_named() {
+fn security_upstream_names_the_open_operations() {
     let none = [
         "",
         "security: [], ",
@@ -112,7 +112,7 @@ fn under_security_upstream_the_open_operations_are_named() {
 }
 
 #[test]
-fn many_open_operations_are_counted_behind_the_first_ones() {
+fn many_open_operations_are_counted_after_the_first() {
     let mut document = String::from("openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n");
     for index in 0..9 {
         document.push_str(&format!(
@@ -139,7 +139,7 @@ fn many_open_operations_are_counted_behind_the_first_ones() {
 }
 
 #[test]
-fn what_opens_several_operations_is_said_once_at_its_place() {
+fn cause_of_several_open_operations_is_one_finding() {
     let linted = found(ENFORCED, "security: [{key: []}, {}]", ["", "", ""]);
     assert_eq!(
         linted.lines(),
@@ -190,7 +190,7 @@ fn a_security_that_cannot_be_read_opens_nothing() {
 }
 
 #[test]
-fn a_pattern_of_allow_public_that_names_nothing_is_told_with_the_nearest_key() {
+fn unmatched_allow_public_pattern_gets_a_suggestion() {
     let required = "defaults: {upstream: u, timeout: 5s}\nrequired: {allow_public: [shop/lisst, \"shop/*\", \"nowhere/*\"]}";
     let root = "security: [{key: []}]";
     let linted = found(required, root, ["", "", ""]);

@@ -10,7 +10,7 @@ const HEAD: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\n";
 const ONE: &str = "get: {operationId: one, responses: {\"200\": {description: ok}}}";
 
 #[test]
-fn one_operation_id_that_two_paths_reach_is_told_at_the_second() {
+fn operation_id_of_two_paths_is_found_at_the_second() {
     let documents = [
         format!("{HEAD}paths:\n  /a: {{{ONE}}}\n  /c: {{$ref: \"#/paths/~1a\"}}\n"),
         format!("{HEAD}paths:\n  /a: {{$ref: p.yaml}}\n  /c: {{$ref: p.yaml}}\n"),
@@ -81,7 +81,7 @@ fn an_overlay_that_gives_one_id_to_all_is_told() {
 }
 
 #[test]
-fn what_is_internal_asks_for_nothing_and_is_nobodys_open_door() {
+fn internal_operation_without_security_is_no_finding() {
     let document = format!(
         "{HEAD}paths:\n  /a:\n    get: {{security: [], x-gateway: {{internal: true}}, responses: {{\"200\": {{description: ok}}}}}}\n"
     );
@@ -99,7 +99,7 @@ fn what_is_internal_asks_for_nothing_and_is_nobodys_open_door() {
 }
 
 #[test]
-fn where_requests_are_validated_what_cannot_be_is_an_error() {
+fn unsupported_schema_with_validation_is_an_error() {
     let parameter = |name: &str, schema: &str| {
         format!("{{name: {name}, in: path, required: true, schema: {{{schema}}}}}")
     };

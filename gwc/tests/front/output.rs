@@ -204,7 +204,7 @@ fn what_is_allowed_at_a_node_is_silent_inside_it() {
 }
 
 #[test]
-fn a_mistake_in_a_shared_component_is_said_once_with_its_reach() {
+fn mistake_in_a_component_is_one_finding_with_reach() {
     let mut text = String::from("openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths:\n");
     for index in 0..12 {
         text.push_str(&format!(

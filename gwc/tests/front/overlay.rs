@@ -125,7 +125,7 @@ fn at<'a>(linted: &'a project::Linted, path: &[&str]) -> Option<NodeRef<'a>> {
 }
 
 #[test]
-fn what_an_alias_shares_is_copied_before_it_is_changed() {
+fn aliased_node_is_copied_before_it_is_changed() {
     let linted = overlaid(
         "- {target: \"$.paths['/a'].get.responses['200']\", update: {description: new}}\n",
     );
@@ -333,7 +333,7 @@ fn overlays_work_one_after_the_other() {
 }
 
 #[test]
-fn a_mistake_that_a_wildcard_put_into_many_places_is_one_finding_with_their_number() {
+fn mistake_of_a_wildcard_is_one_finding_with_a_count() {
     // Into a map that is there, into one that an action before made, and as a value.
     for (actions, name) in [
         (

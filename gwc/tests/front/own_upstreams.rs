@@ -120,7 +120,7 @@ fn each_api_names_its_own_and_each_of_them_is_another() {
 }
 
 #[test]
-fn a_slip_in_the_name_of_ones_own_is_told_with_what_was_meant() {
+fn misspelt_own_upstream_gets_a_suggestion() {
     let root = format!("upstreams: {{{}}}", own("orders", 9_002));
     let paths =
         format!("  /p: {{get: {{operationId: p, x-gateway: {{upstream: ordrs}}, {GET}}}}}\n");
@@ -137,7 +137,7 @@ fn a_slip_in_the_name_of_ones_own_is_told_with_what_was_meant() {
 }
 
 #[test]
-fn its_own_timeout_holds_for_the_operations_that_it_serves() {
+fn own_timeout_holds_for_the_operations_served() {
     let root = "upstreams: {orders: {targets: {x: {url: \"http://127.0.0.1:9002\"}}, timeouts: {request: 3s}}}";
     let paths = format!(
         "  /o: {{get: {{operationId: o, x-gateway: {{upstream: orders}}, {GET}}}}}\n  \
@@ -153,7 +153,7 @@ fn its_own_timeout_holds_for_the_operations_that_it_serves() {
 }
 
 #[test]
-fn a_name_of_gateway_yaml_a_name_of_another_api_and_one_that_nobody_uses_are_told() {
+fn shadowed_foreign_and_unused_names_are_reported() {
     let to_orders = |root: &str| {
         document(
             root,

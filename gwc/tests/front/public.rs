@@ -133,7 +133,7 @@ fn with_gateway(document: &Value) -> Value {
 }
 
 #[test]
-fn what_the_gateway_is_told_leaves_no_trace_in_real_documents() {
+fn strip_leaves_no_gateway_key_in_real_documents() {
     let corpus = corpus::folder();
     let mut tried = 0;
     let mut paths = Vec::new();
@@ -214,7 +214,7 @@ fn first_difference(a: &Value, b: &Value) -> Option<String> {
 }
 
 #[test]
-fn names_that_look_like_ours_are_names_and_data_is_data() {
+fn names_like_ours_are_kept_as_names_and_data() {
     let text = r##"{
       "openapi": "3.1.0", "info": {"title": "t", "version": "1"},
       "paths": {"/a": {"get": {"responses": {"200": {"description": "d",

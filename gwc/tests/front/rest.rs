@@ -64,7 +64,7 @@ fn operations(gateway: &str, a: &str) -> Vec<(String, Owns, String, usize)> {
 }
 
 #[test]
-fn the_rest_has_operations_with_the_roots_security_and_policies() {
+fn rest_has_the_roots_security_and_policies() {
     let slow = "policies: {slow: {kind: rate_limit, limit: 10/s}}\n";
     let apis = "a: {path: a.yaml, unmatched: v}";
     let a = root("defaults: {policies: [slow]}, undeclared_methods: pass");
@@ -103,7 +103,7 @@ fn what_gateway_yaml_says_comes_first() {
 }
 
 #[test]
-fn what_is_internal_is_written_down_where_somebody_gets_the_rest() {
+fn internal_paths_are_listed_beside_a_served_rest() {
     let hidden = |apis: &str| -> Vec<Hidden> {
         let compiled = compiled(&gateway(apis, ""), A);
         let lowered = compiled.lowered.expect("it compiles");
@@ -126,7 +126,7 @@ fn what_is_internal_is_written_down_where_somebody_gets_the_rest() {
 }
 
 #[test]
-fn without_security_somebody_must_say_that_anyone_may_call() {
+fn rest_without_security_needs_an_explicit_public() {
     let open = |said: &str| {
         root(said).replace("security: [{key: []}]\n", "").replace(
             "{operationId: get, ",

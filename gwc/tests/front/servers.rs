@@ -98,7 +98,7 @@ fn several_servers_share_the_requests_out() {
 }
 
 #[test]
-fn requests_that_are_not_described_go_where_the_documents_servers_say() {
+fn undescribed_requests_go_to_the_documents_servers() {
     let document = format!("{}, {}", part("a", 95), part("b", 5));
     let paths = format!(
         "  /p: {{get: {{operationId: p, servers: [{}], {GET}}}}}\n\
@@ -158,7 +158,7 @@ fn what_does_not_say_who_gets_what_is_told() {
 }
 
 #[test]
-fn a_share_that_changes_is_another_bundle_and_nothing_else_is() {
+fn changed_share_is_the_only_new_bundle_id() {
     let paths = format!("  /p: {{get: {{operationId: p, {GET}}}}}\n");
     let with = |servers: &str| {
         let compiled = project(servers, &paths);

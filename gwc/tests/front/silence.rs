@@ -44,7 +44,7 @@ fn an_overlay_may_allow() {
 }
 
 #[test]
-fn a_rule_is_allowed_by_its_code_too_and_a_reason_may_stand_beside() {
+fn rule_is_allowed_by_code_and_with_a_reason() {
     let allowing = |settings: &str| {
         BROKEN.replace(
             "post: {",
@@ -128,7 +128,7 @@ fn leveled(gateway: &str, levels: &Levels) -> Vec<(&'static str, Level)> {
 }
 
 #[test]
-fn the_node_beats_the_command_line_beats_gateway_yaml_beats_the_rule() {
+fn nearest_level_of_a_rule_wins() {
     let level = |name: &str, level| vec![(name.to_owned(), level)];
     let own = leveled("", &Levels::new());
     assert_eq!(own, [("duplicate-tag", Level::Error)]);
@@ -152,7 +152,7 @@ fn the_node_beats_the_command_line_beats_gateway_yaml_beats_the_rule() {
 }
 
 #[test]
-fn levels_of_unknown_and_hard_rules_are_refused_in_gateway_yaml() {
+fn levels_of_unknown_and_hard_rules_are_refused() {
     let gateway =
         "version: 1\nname: s\nlint: {duplicate-tagg: off, undefined-security-scheme: off}\n";
     let files = Files::in_memory([("gateway.yaml", gateway)], Limits::default());

@@ -69,7 +69,7 @@ fn a_target_is_exactly_what_its_url_says() {
 }
 
 #[test]
-fn a_listener_whose_address_is_wrong_is_used_all_the_same() {
+fn listener_with_a_wrong_address_is_one_finding() {
     let gateway = gateway("", FINE) + "listeners: {public: {address: \"localhost:8080\"}}\n";
     let told = told(&gateway);
     let [(place, message)] = &told[..] else {
@@ -121,7 +121,7 @@ fn any_address_of_this_machine_is_the_gateway_itself() {
 }
 
 #[test]
-fn a_connection_does_not_take_longer_than_the_answer_on_it() {
+fn connect_timeout_above_request_timeout_is_found() {
     let upstream = |timeouts| format!("{FINE}, timeouts: {{{timeouts}}}");
     for fine in ["connect: 5s, request: 5s", "connect: 50s", "request: 1s"] {
         let found = told(&gateway("", &upstream(fine)));
@@ -172,7 +172,7 @@ fn an_empty_list_is_not_the_same_as_none() {
 }
 
 #[test]
-fn credentials_stores_and_conditions_say_what_somebody_means() {
+fn useless_credential_store_or_condition_is_found() {
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     let text = format!(
         "{}consumers: {{acme: {{keys: [{{sha256: {empty}}}]}}}}\n",

@@ -83,7 +83,7 @@ const ERRORS: &[(&str, &str, usize, &str)] = &[(
 )];
 
 #[test]
-fn real_documents_have_no_error_that_they_do_not_deserve() {
+fn real_documents_have_no_undeserved_errors() {
     let corpus = corpus::folder();
     for document in [
         "museum.yaml",
@@ -160,7 +160,7 @@ fn a_requirement_never_loses_a_scheme_unsaid() {
 }
 
 #[test]
-fn a_misspelt_x_gateway_is_an_error_wherever_it_stands_and_however_it_is_misspelt() {
+fn misspelt_x_gateway_is_an_error_at_every_place() {
     let document = |at: &str, key: &str| {
         let at = |here: &str| match at == here {
             true => format!("{key}: {{}}, "),

@@ -317,7 +317,7 @@ fn every_place_in_real_documents_holds_its_value() {
 }
 
 #[test]
-fn a_block_scalar_that_ends_with_the_file_has_no_line_break_to_keep() {
+fn block_scalar_at_the_end_has_no_final_line_break() {
     for (text, shown) in [
         ("a: |\n  x", r#"{a:"x"}"#),
         ("a: |+\n  x", r#"{a:"x"}"#),

@@ -70,7 +70,7 @@ components:
 "#;
 
 #[test]
-fn a_rich_project_is_known_and_what_cannot_run_says_so_at_its_place() {
+fn rich_project_is_known_and_later_keys_are_reported() {
     let files = [
         ("gateway.yaml", GATEWAY),
         ("apis/orders.yaml", DOCUMENT),

@@ -12,7 +12,7 @@ use crate::yaml::documents;
 use prerequisite::corpus;
 
 #[test]
-fn json_of_the_corpus_gives_the_same_values_as_serde_json() {
+fn json_of_the_corpus_agrees_with_serde_json() {
     let root = corpus::folder();
     let mut files = Vec::new();
     for folder in [
@@ -38,7 +38,7 @@ fn json_of_the_corpus_gives_the_same_values_as_serde_json() {
 }
 
 #[test]
-fn generated_json_whole_or_damaged_gives_the_same_values_as_serde_json() {
+fn generated_and_damaged_json_agrees_with_serde_json() {
     let full = prerequisite::is_full();
     let (mut accepted, mut refused) = (0, 0);
     for seed in 0..if full { 500_000 } else { 10_000 } {

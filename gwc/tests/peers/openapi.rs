@@ -45,7 +45,7 @@ struct Told {
 }
 
 #[test]
-fn whatever_openapiv3_accepts_is_read_and_means_the_same() {
+fn document_accepted_by_openapiv3_means_the_same() {
     let root = corpus::folder();
     let full = prerequisite::is_full();
     let mut files = Vec::new();

@@ -38,7 +38,7 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[test]
-fn every_document_of_the_corpus_gives_the_same_tree_as_two_other_parsers() {
+fn documents_of_the_corpus_agree_with_two_parsers() {
     let root = corpus::folder();
     let full = prerequisite::is_full();
     let mut files = Vec::new();
@@ -122,7 +122,7 @@ pub(crate) fn documents(folder: &Path, files: &mut Vec<PathBuf>, few: bool) {
 }
 
 #[test]
-fn generated_documents_give_the_same_tree_as_two_other_parsers() {
+fn generated_documents_agree_with_two_parsers() {
     let count = if prerequisite::is_full() {
         100_000
     } else {

@@ -42,7 +42,7 @@ fn pairs() -> u64 {
 }
 
 #[test]
-fn who_owns_which_requests_differs_as_it_does_for_every_request() {
+fn ownership_of_requests_agrees_with_enumeration() {
     let paths = Paths::new();
     let count = pairs();
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;

@@ -87,7 +87,7 @@ fn told(plan: &Plan) -> Vec<String> {
 }
 
 #[test]
-fn a_changed_response_type_is_another_id_and_one_line_with_both_values() {
+fn changed_response_type_is_one_line_with_both_values() {
     assert_eq!(
         told(&changed(
             "{type: integer, maximum: 100}",
@@ -133,7 +133,7 @@ fn a_changed_response_type_is_another_id_and_one_line_with_both_values() {
 }
 
 #[test]
-fn a_change_of_a_schema_that_several_operations_share_is_one_line_for_each_part() {
+fn changed_shared_schema_is_one_line_a_part() {
     let lines = told(&changed("maxLength: 36", "maxLength: 40"));
     assert_eq!(
         lines,

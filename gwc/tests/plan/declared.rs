@@ -381,7 +381,7 @@ fn every_edit_gives_exactly_its_lines() {
 }
 
 #[test]
-fn the_same_project_has_an_empty_plan_and_says_what_is_not_compared() {
+fn same_project_has_an_empty_plan_with_its_limits() {
     let plan = planned(GATEWAY, DOCUMENT);
     assert_eq!(lines(&plan), Vec::<String>::new());
     let other = planned(&edit(GATEWAY, "connect: 1s", "connect: 2s"), DOCUMENT);

@@ -23,7 +23,7 @@ fn gateway(from: &str, to: &str) -> Vec<String> {
 pub(crate) const LIST: &str = "{operationId: listOrders, summary: List,";
 
 #[test]
-fn a_requirement_that_is_removed_opens_the_operation_to_anyone() {
+fn removed_requirement_opens_the_operation() {
     let opened = edit(
         DOCUMENT,
         LIST,
@@ -66,7 +66,7 @@ fn a_requirement_that_is_added_closes_it() {
 }
 
 #[test]
-fn an_alternative_more_weakens_and_one_fewer_strengthens() {
+fn alternative_added_weakens_and_removed_strengthens() {
     assert_eq!(
         document(
             LIST,
@@ -116,7 +116,7 @@ fn an_optional_requirement_lets_anyone_in() {
 }
 
 #[test]
-fn moving_a_credential_to_the_query_is_incomparable_for_all_who_use_it() {
+fn credential_moved_to_the_query_is_incomparable() {
     let lines = document("in: header, name: X-Key", "in: query, name: key");
     assert_eq!(
         lines,
@@ -355,7 +355,7 @@ fn a_trusted_proxy_more_weakens() {
 }
 
 #[test]
-fn a_balancer_that_tells_for_whom_a_connection_is_may_say_anything() {
+fn proxy_protocol_added_trusts_addresses_and_exposes() {
     let listener = |header: &str| {
         edit(
             GATEWAY,
@@ -468,7 +468,7 @@ fn contracts_and_prose_are_told() {
 }
 
 #[test]
-fn the_first_release_names_every_route_and_each_open_door() {
+fn first_release_names_routes_and_open_operations() {
     let new = crate::side(&[("gateway.yaml", GATEWAY), ("api.yaml", DOCUMENT)]);
     let plan = compare(None, &new).unwrap();
     assert_eq!(
@@ -641,7 +641,7 @@ fn proxies_that_a_new_listener_trusts_weaken() {
 }
 
 #[test]
-fn an_explicit_head_that_is_gone_opens_the_get_below_it() {
+fn removed_explicit_head_opens_the_get_below_it() {
     let with = edit(
         DOCUMENT,
         "    get: {operationId: getStatus,",
@@ -658,7 +658,7 @@ fn an_explicit_head_that_is_gone_opens_the_get_below_it() {
 }
 
 #[test]
-fn a_policy_that_no_longer_refuses_everybody_opens_the_door() {
+fn policy_that_stops_refusing_everybody_is_exposure() {
     let gateway = edit(
         GATEWAY,
         "policies:\n",

@@ -157,7 +157,7 @@ fn what_a_verifier_does_not_write_is_its_default() {
 }
 
 #[test]
-fn the_targets_own_host_as_the_name_of_its_certificate_is_the_same() {
+fn sni_equal_to_the_host_is_restated_only() {
     let with = |upstreams| Project { upstreams, ..PLAIN };
     let silent = with(
         r#"u: {targets: {a: {url: "https://u.org:443"}}}, v: {targets: {a: {url: "http://v.org:80"}}}"#,
@@ -254,7 +254,7 @@ fn the_content_of_a_file_of_keys_is_what_counts() {
 }
 
 #[test]
-fn a_host_that_a_wildcard_has_already_is_told_of_its_mount() {
+fn host_of_a_wildcard_reports_its_own_mount() {
     let old = Project {
         hosts: r#""*.x.org""#,
         ..PLAIN
@@ -279,7 +279,7 @@ fn fingerprint(plan: &Plan, id: &str) -> String {
 }
 
 #[test]
-fn an_acknowledged_list_of_policies_is_that_of_their_definitions() {
+fn acknowledged_policy_list_binds_their_definitions() {
     let with = |policies| Project { policies, ..PLAIN };
     let few = with("q: {kind: headers, request: {set: {X-A: a}}}");
     let many = with("q: {kind: headers, request: {set: {X-A: b}}}");
@@ -289,7 +289,7 @@ fn an_acknowledged_list_of_policies_is_that_of_their_definitions() {
 }
 
 #[test]
-fn an_acknowledged_drop_of_a_requirement_binds_who_still_has_the_policy() {
+fn acknowledged_drop_binds_the_remaining_users() {
     let gateway = |rest: &str| {
         let text = format!(
             "version: 1\nname: s\napis: {{a: {{path: api.yaml}}}}\nupstreams: {{u: {{targets: {{a: {{url: \"http://u.org\"}}}}}}, v: {{targets: {{a: {{url: \"http://v.org\"}}}}}}}}\nauth: {{idp: {{kind: api_key}}}}\npolicies: {{waf: {{kind: threat, json: {{depth: 32}}}}}}\n{rest}"

@@ -22,7 +22,7 @@ lint: {malformed-pattern: warn, array-without-items: warn, undeclared-path-param
 ";
 
 #[test]
-fn what_another_program_found_in_real_revisions_is_told_and_nothing_contradicted() {
+fn oasdiff_findings_of_real_revisions_are_reported() {
     let folder = corpus::folder();
     let mut pairs: Vec<_> = ["discord", "stripe", "digitalocean"]
         .iter()

@@ -41,7 +41,7 @@ fn shown(plan: &Plan) -> Option<usize> {
 }
 
 #[test]
-fn a_path_that_no_request_can_have_is_told_and_its_plan_has_no_request() {
+fn impossible_path_is_reported_without_a_request() {
     let target_bytes = 16_384;
     for (path, shortest) in [
         ("/x".repeat(8_192), target_bytes),

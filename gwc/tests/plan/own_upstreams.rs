@@ -33,7 +33,7 @@ fn a_setting_of_one_is_told_by_its_full_name() {
 }
 
 #[test]
-fn one_that_operations_leave_for_the_gateways_is_told_there_and_as_gone() {
+fn unused_own_upstream_is_reported_as_removed() {
     let left = edit(
         DOCUMENT,
         "x-gateway: {upstreams: {own: {targets: {x: {url: \"http://127.0.0.1:9101\"}}}}}\n",

@@ -100,7 +100,7 @@ fn names_of_components_mean_nothing() {
 }
 
 #[test]
-fn references_inlined_and_parameters_moved_mean_nothing() {
+fn inlined_references_and_moved_parameters_are_equal() {
     same_document(
         "{$ref: \"#/components/parameters/Id\"}",
         "{name: id, in: path, required: true, schema: {type: string}}",

@@ -45,7 +45,7 @@ fn shown<'p>(plan: &'p Plan, id: &str) -> (&'p str, &'p str, &'p Outcome, &'p Ou
 }
 
 #[test]
-fn paths_that_nobody_described_open_a_door_and_close_it() {
+fn undescribed_paths_are_exposed_and_closed() {
     let (closed, open) = (with(""), with("unmatched: u"));
     let plan = planned(&closed, &open);
     assert_eq!(
@@ -106,7 +106,7 @@ fn for_anyone_it_is_weaker() {
 }
 
 #[test]
-fn who_may_call_the_rest_is_compared_as_for_any_operation() {
+fn callers_of_the_rest_are_compared_like_operations() {
     let both = with("unmatched: u, undeclared_methods: pass");
     let weaker = edit(
         &both,

@@ -12,7 +12,7 @@ fn fingerprints(plan: &Plan, id: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_was_reviewed_for_some_requests_covers_no_others() {
+fn review_of_some_requests_covers_no_others() {
     let status = "{operationId: getStatus, security: [], x-gateway: {public: true}";
     let widened = |extension: &str| {
         let document = edit(
@@ -41,7 +41,7 @@ fn what_was_reviewed_for_some_requests_covers_no_others() {
 }
 
 #[test]
-fn what_was_reviewed_for_a_server_covers_no_other_of_its_name() {
+fn review_of_a_server_covers_no_namesake() {
     let moved = |port: &str| {
         let gateway = edit(GATEWAY, "http://127.0.0.1:9001", port);
         let document = edit(

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_idle_connection_gives_way_and_busy_ones_stay() {
+    fn oldest_idle_connection_closes_and_busy_ones_stay() {
         let mut connections = Connections::default();
         let open: Vec<_> = (0..CONNECTIONS_MAX)
             .filter_map(|_| connections.admit())

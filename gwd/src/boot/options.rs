@@ -566,7 +566,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_wins_over_the_file_over_the_default() {
+    fn command_line_overrides_file_overrides_default() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gwd.toml");
         std::fs::write(

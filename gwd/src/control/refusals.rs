@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_that_nobody_names_any_more_is_not_waited_for() {
+    fn bundle_named_by_no_record_is_not_waited_for() {
         let mut refusals = Refusals::default();
         let [one, two, never] = [b"1", b"2", b"3"].map(|id| Digest::of(id));
         let passing = || Refused::PortBusy {

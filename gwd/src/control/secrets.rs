@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mounted_volumes_data_link_is_followed_and_its_swap_is_seen() {
+    fn mounted_volumes_data_link_and_swap_are_followed() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         for (version, value) in [("..1", "one"), ("..2", "two")] {
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn only_variables_with_the_prefix_are_read_and_none_without_one() {
+    fn only_variables_with_the_prefix_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let env = |secrets: &Registry, name: &str| reason(secrets, &SecretRef::Env(name.into()));
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_value_reaches_who_holds_the_cell_and_a_vanished_one_stays() {
+    fn rotated_value_reaches_cells_and_missing_one_stays() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let path = root.join("token");
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_used_is_refused_first_and_ignored_later() {
+    fn unusable_value_is_refused_first_and_ignored_later() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let path = root.join("token");
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_being_written_is_read_when_it_is_whole() {
+    fn file_being_written_is_read_when_it_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let path = root.join("token");
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_no_version_names_is_given_up_after_ten_minutes_and_not_at_once() {
+    fn unnamed_cell_is_dropped_after_ten_minutes() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let path = root.join("token");

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_rollback_of_the_channel_a_node_goes_further_back() {
+    fn rollback_of_a_node_after_the_channels_goes_further() {
         let records = [
             ("a", Release),
             ("b", Release),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_rolled_back_while_a_node_was_away_is_no_way_back() {
+    fn bundle_rolled_back_while_away_is_no_target() {
         // It ran a, b and c, and comes back when the channel is at d.
         let mut way = way_of(&[("a", Release), ("b", Release), ("c", Release)]);
         way.follow(&[
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_to_what_never_ran_here_leaves_all_that_came_after_it() {
+    fn rollback_to_an_unknown_bundle_drops_later_ones() {
         // It began with c; the channel goes back to b, which is older.
         let mut way = Way::default();
         way.follow(&[moved("c", 3, Release)]);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_who_goes_to_an_older_bundle_leaves_all_that_is_newer() {
+    fn operator_at_an_older_bundle_drops_newer_ones() {
         let mut way = way_of(&[("a", Release), ("c", Release), ("d", Release)]);
         // b ran before this node was there.
         way.switch(step("older", 2));

@@ -306,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_weight_of_0_is_a_very_small_chance_and_no_weight_where_all_have_it() {
+    fn srv_weight_0_is_a_small_share_unless_all_are_0() {
         for (written, expected) in [
             (&[10, 30][..], &[10, 30][..]),
             (&[10, 0], &[1_000, 1]),

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_have_an_address_and_may_have_a_weight_and_a_zone() {
+    fn targets_have_an_address_and_optional_weight_zone() {
         let text = r#"{"targets": [{"address": "10.0.0.7:80", "weight": 0, "zone": "east"},
                                    {"address": "[::1]:8080"}]}"#;
         let places = places(text.as_bytes()).unwrap();

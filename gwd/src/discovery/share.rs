@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_weight_is_the_share_of_all_hosts_of_a_target_together() {
+    fn weight_is_the_share_of_all_hosts_of_a_target() {
         for (groups, expected) in [
             (&[(1, 1), (1, 1)][..], &[1, 1][..]),
             (&[(5, 1), (3, 1)], &[5, 3]),
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_close_to_what_is_written_also_for_odd_numbers_and_large_weights() {
+    fn shares_are_close_for_odd_and_large_weights() {
         let groups = [(1_000_000, 17), (1_000_000, 19), (3, 23), (1, 1_000)];
         let each = share_out(&groups);
         let all: Vec<f64> = each

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_believed_as_long_as_it_says_from_a_second_to_five_minutes() {
+    fn answer_lasts_between_a_second_and_five_minutes() {
         let times = Times::default();
         for (refresh_ms, ttl_ms, wait_ms) in [
             (None, 0, 1_000),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_answer_the_last_hosts_are_served_on_and_it_is_asked_less_and_less_often() {
+    fn failed_lookups_keep_the_hosts_and_back_off() {
         let (source, times) = (source(None), Times::default());
         source.told(found(&[1, 2], 5_000), 0, &times, 0);
         let mut waits = Vec::new();
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn that_there_are_none_counts_when_it_has_been_said_for_half_a_minute() {
+    fn empty_answer_counts_after_half_a_minute() {
         let (source, times) = (source(None), Times::default());
         source.told(found(&[1], 1_000), 0, &times, 0);
         let told = source.told(absent(), 5_000, &times, 0);

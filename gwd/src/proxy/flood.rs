@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_seen_where_its_last_frame_ends_however_it_comes_in_pieces() {
+    fn flood_is_detected_at_its_last_frame_in_any_pieces() {
         let pings = frame(PING, 0, 0, 8).repeat(CONTROL_BURST as usize + 10);
         let end = 17 * (CONTROL_BURST as usize + 1);
         for piece in [1, 7, 16, 17, 1_000, pings.len()] {
@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_and_what_was_sent_pay_for_control_frames_and_data_costs_nothing() {
+    fn requests_and_responses_pay_for_control_frames() {
         let mut flood = begun();
         for at in 0..10_000 {
             let stream = 2 * at + 1;
@@ -553,7 +553,7 @@ mod tests {
     }
 
     #[test]
-    fn what_h2_gets_instead_goes_on_with_an_open_block_or_begins_one() {
+    fn replacement_frame_continues_or_begins_a_block() {
         let mut flood = begun();
         let instead = flood.too_many_pieces(65_536);
         assert_eq!(instead.len(), 9 * 17);

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_full_is_moved_away_and_the_oldest_goes() {
+    fn full_file_is_rotated_and_the_oldest_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let rotation = Rotation {
             max_bytes: 8,

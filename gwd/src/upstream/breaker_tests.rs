@@ -46,7 +46,7 @@ fn a_probe_that_is_dropped_gives_its_place_back() {
 }
 
 #[test]
-fn what_is_open_is_half_open_when_its_time_is_over_though_nobody_asks() {
+fn open_breaker_is_half_open_after_its_time_unused() {
     let breaker = opened();
     assert_eq!(breaker.stand(99), Stand::Open);
     assert_eq!(breaker.stand(100), Stand::HalfOpen);
@@ -54,7 +54,7 @@ fn what_is_open_is_half_open_when_its_time_is_over_though_nobody_asks() {
 }
 
 #[test]
-fn a_probe_that_never_comes_back_expires_and_what_it_says_late_is_ignored() {
+fn lost_probe_expires_and_its_late_result_is_ignored() {
     let breaker = opened();
     let stuck = breaker.admit(&numbers(), 100).unwrap();
     let stuck_too = breaker.admit(&numbers(), 100).unwrap();
@@ -68,7 +68,7 @@ fn a_probe_that_never_comes_back_expires_and_what_it_says_late_is_ignored() {
 }
 
 #[test]
-fn it_stays_open_twice_as_long_each_time_up_to_its_cap() {
+fn open_time_doubles_up_to_its_maximum() {
     let breaker = opened();
     let mut now_ms = 0;
     for wait_ms in [100, 200, 400, 400] {
@@ -79,7 +79,7 @@ fn it_stays_open_twice_as_long_each_time_up_to_its_cap() {
 }
 
 #[test]
-fn what_began_before_it_opened_changes_nothing_afterwards() {
+fn request_begun_before_opening_changes_nothing() {
     let breaker = Breaker::default();
     let late = breaker.admit(&numbers(), 0).unwrap();
     for _ in 0..3 {
@@ -90,7 +90,7 @@ fn what_began_before_it_opened_changes_nothing_afterwards() {
 }
 
 #[test]
-fn a_share_counts_from_enough_requests_on_and_only_within_its_window() {
+fn share_counts_from_min_requests_within_its_window() {
     let numbers = Numbers {
         failure_ppm: Some(500_000),
         min_requests: 4,

@@ -239,7 +239,7 @@ proptest! {
 }
 
 #[test]
-fn a_connection_stays_with_its_pool_until_somebody_elsewhere_has_waited_clearly_longer() {
+fn connection_stays_until_another_pool_waited_longer() {
     for (later_ms, stays) in [(0, true), (20, true), (21, false)] {
         let state = Arc::new(State::new("u"));
         let (near, far) = (Arc::default(), Arc::default());
@@ -254,7 +254,7 @@ fn a_connection_stays_with_its_pool_until_somebody_elsewhere_has_waited_clearly_
 }
 
 #[test]
-fn fewer_connections_than_before_count_for_those_that_are_opened() {
+fn lowered_limit_admits_no_new_connection_above_it() {
     let state = Arc::new(State::new("u"));
     let permits: Vec<ConnectionPermit> = (0..3).map(|_| state.permit(3).unwrap()).collect();
     let waiter = state.connections.0.stand(None, 1, 0);

@@ -335,13 +335,13 @@ mod tests {
     }
 
     #[test]
-    fn the_first_result_counts_at_once_and_then_three_failures_and_two_successes() {
+    fn first_result_counts_then_three_failures_two_passes() {
         assert_eq!(verdicts("-++--+---"), "ffwwwwwwf");
         assert_eq!(verdicts("+--+---+-++"), "wwwwwwffffw");
     }
 
     #[test]
-    fn a_host_that_is_checked_no_more_is_unknown_and_the_next_result_counts_at_once() {
+    fn unchecked_host_is_unknown_until_the_next_result() {
         let (checks, times) = (Checks::default(), ActiveTimes::default());
         let turned = checks.told(Err("no".into()), &times, 1);
         assert_eq!(turned, Some(Verdict::Fails));

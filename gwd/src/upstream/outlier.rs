@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn five_server_errors_in_a_row_eject_and_time_lets_in_again() {
+    fn five_server_errors_eject_until_the_time_is_over() {
         let field = Field::of(2, Passive::default());
         for status in [500, 503, 500, 500, 200, 500, 500, 500, 500] {
             field.saw(0, Sign::Status(status), 1);
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_far_below_the_others_is_ejected_at_the_end_of_the_interval() {
+    fn host_far_below_the_others_is_ejected() {
         let passive = Passive {
             consecutive_5xx: 1_000,
             ..Passive::default()

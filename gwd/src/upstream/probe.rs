@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_whole_message_that_says_serving_is_a_success() {
+    fn only_a_whole_serving_message_is_a_success() {
         for good in [
             &[0, 0, 0, 0, 2, 8, 1][..],
             // An unknown field, and a status that is said twice.

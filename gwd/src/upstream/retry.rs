@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_been_done_is_repeated_only_where_that_does_no_harm() {
+    fn possibly_processed_request_is_retried_if_safe() {
         let all = retry(&[
             Condition::ConnectFailure,
             Condition::Reset,
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_is_a_share_of_what_is_in_flight_and_a_floor() {
+    fn budget_is_a_floor_plus_a_share_of_requests() {
         let state = Arc::new(State::new("u"));
         let times = Times::default();
         let floor: Vec<_> = (0..5).map(|_| Again::take(&state, &times, None)).collect();

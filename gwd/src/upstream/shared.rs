@@ -370,7 +370,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_is_given_back_by_dropping_it_and_never_more_than_may_be() {
+    fn permits_are_returned_on_drop_and_bounded() {
         let state = Arc::new(State::new("u"));
         let one = state.begin(2);
         let two = state.begin(2);

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_is_told_at_once_and_to_and_fro_every_ten_seconds() {
+    fn change_is_reported_at_once_then_every_ten_seconds() {
         let told = LoggedStates::default();
         let holds = |at: u64| at % 2 == 1;
         let told_at: Vec<u64> = (0..40)

@@ -32,7 +32,7 @@ fn notify(gwd: &Process) -> serde_json::Value {
 }
 
 #[test]
-fn a_held_bundle_that_is_revoked_gives_way_to_the_head_even_if_the_hold_is_sticky() {
+fn revoked_held_bundle_gives_way_despite_sticky_hold() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, one, two) = world.two_versions(&upstream);
@@ -54,7 +54,7 @@ fn a_held_bundle_that_is_revoked_gives_way_to_the_head_even_if_the_hold_is_stick
 }
 
 #[test]
-fn a_revoked_bundle_that_the_head_names_keeps_serving_with_an_alarm_until_another_runs() {
+fn revoked_head_serves_with_an_alarm_until_replaced() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -74,7 +74,7 @@ fn a_revoked_bundle_that_the_head_names_keeps_serving_with_an_alarm_until_anothe
 }
 
 #[test]
-fn a_withdrawn_bundle_leaves_memory_and_disk_until_a_later_head_lists_it_no_more() {
+fn withdrawn_bundle_is_deleted_until_listed_no_more() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (one, evidence) = world.put(&numbered(&upstream, 1), &[], "ci");
@@ -108,7 +108,7 @@ fn a_withdrawn_bundle_leaves_memory_and_disk_until_a_later_head_lists_it_no_more
 }
 
 #[test]
-fn a_withdrawn_bundle_that_is_held_gives_way_to_the_head() {
+fn withdrawn_held_bundle_gives_way_to_the_head() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, one, _) = world.two_versions(&upstream);
@@ -122,7 +122,7 @@ fn a_withdrawn_bundle_that_is_held_gives_way_to_the_head() {
 }
 
 #[test]
-fn a_hold_ends_when_the_channel_names_the_bundle_that_runs() {
+fn hold_ends_when_the_channel_names_its_bundle() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (one, evidence) = world.put(&numbered(&upstream, 1), &[], "ci");
@@ -141,7 +141,7 @@ fn a_hold_ends_when_the_channel_names_the_bundle_that_runs() {
 }
 
 #[test]
-fn a_new_head_is_held_off_and_told_and_runs_after_resume() {
+fn new_head_waits_for_resume_and_is_reported() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, one, _) = world.two_versions(&upstream);
@@ -194,7 +194,7 @@ fn an_expired_record_is_an_alarm_and_never_a_stop() {
 }
 
 #[test]
-fn a_clock_at_1970_takes_the_newest_record_as_the_time_and_one_far_ahead_stops_nothing() {
+fn clock_at_1970_uses_records_and_a_fast_one_is_safe() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let clock = world.path("clock");
@@ -233,7 +233,7 @@ fn a_clock_at_1970_takes_the_newest_record_as_the_time_and_one_far_ahead_stops_n
 }
 
 #[test]
-fn a_passing_reason_is_tried_again_and_one_that_is_not_the_heads_any_more_is_not() {
+fn transient_refusal_of_the_head_is_retried() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -253,7 +253,7 @@ fn a_passing_reason_is_tried_again_and_one_that_is_not_the_heads_any_more_is_not
 }
 
 #[test]
-fn first_digits_of_an_id_name_a_bundle_if_they_name_only_one() {
+fn id_prefix_names_a_bundle_if_it_is_unique() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, one, two) = world.two_versions(&upstream);
@@ -324,7 +324,7 @@ fn first_digits_of_an_id_name_a_bundle_if_they_name_only_one() {
 }
 
 #[test]
-fn a_bundle_of_an_older_gwc_is_refused_with_what_to_do() {
+fn bundle_of_an_older_gwc_is_refused_with_help() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let gwd = world.start();

@@ -17,7 +17,7 @@ fn gateway(upstream: &Upstream) -> bundle::ir::Gateway {
 }
 
 #[test]
-fn health_and_metrics_are_open_and_the_rest_needs_the_token() {
+fn health_and_metrics_are_open_others_need_the_token() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&gateway(&upstream));
@@ -57,7 +57,7 @@ fn health_and_metrics_are_open_and_the_rest_needs_the_token() {
 }
 
 #[test]
-fn without_a_token_file_only_a_unix_socket_lets_anybody_in() {
+fn no_token_file_admits_the_unix_socket_only() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&gateway(&upstream));
@@ -154,7 +154,7 @@ fn explain_says_what_would_happen_and_counts_nothing() {
 }
 
 #[test]
-fn the_log_level_can_be_changed_and_every_change_is_told() {
+fn log_level_change_is_applied_and_logged() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&gateway(&upstream));

@@ -10,7 +10,7 @@ use crate::fixture::*;
 use crate::world::{World, numbered};
 
 #[test]
-fn every_change_is_one_line_with_who_what_from_to_why_and_result() {
+fn change_is_one_audit_line_with_its_result() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (one, evidence) = world.put(&numbered(&upstream, 1), &[], "ci");

@@ -13,7 +13,7 @@ use crate::fixture::*;
 use crate::retries::retries;
 
 #[test]
-fn a_cookie_keeps_a_client_at_its_host_and_tells_nothing() {
+fn cookie_keeps_a_client_at_its_host_and_is_opaque() {
     let hosts: Vec<Upstream> = ["a", "b", "c"].map(Upstream::saying).into();
     let mut shop = shop(hosts[0].address, vec![op("GET", "/a")]);
     let addresses: Vec<SocketAddr> = hosts.iter().map(|host| host.address).collect();
@@ -53,7 +53,7 @@ fn a_cookie_keeps_a_client_at_its_host_and_tells_nothing() {
 }
 
 #[test]
-fn a_cookie_of_a_client_that_came_over_tls_never_goes_without_it() {
+fn cookie_of_a_tls_client_is_secure() {
     let upstream = Upstream::saying("ok");
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
     let balance = &mut shop.upstreams[0].balance;
@@ -131,7 +131,7 @@ fn one_key_goes_to_one_host_whichever_worker_gets_it() {
 }
 
 #[test]
-fn a_consumer_stays_at_its_host_whichever_worker_gets_it_and_by_whichever_key() {
+fn consumer_keeps_its_host_for_any_worker_or_key() {
     let hosts: Vec<Upstream> = ["a", "b", "c"].map(Upstream::saying).into();
     let addresses: Vec<SocketAddr> = hosts.iter().map(|host| host.address).collect();
     let credential = |text: &str| bundle::ir::Credential {
@@ -210,7 +210,7 @@ fn more_than_sixty_four_targets_are_all_reached() {
 }
 
 #[test]
-fn backends_that_are_replaced_one_by_one_cost_no_request() {
+fn backends_replaced_one_by_one_lose_no_request() {
     // Three backends; each in turn stops listening and closes what it has, then comes back.
     struct Backend {
         address: SocketAddr,
@@ -302,7 +302,7 @@ fn backends_that_are_replaced_one_by_one_cost_no_request() {
 }
 
 #[test]
-fn targets_of_the_gateways_zone_come_first_while_half_of_them_work() {
+fn targets_of_the_own_zone_come_first_while_half_work() {
     let hosts: Vec<Upstream> = ["1", "2", "3"].map(Upstream::saying).into();
     let addresses: Vec<SocketAddr> = hosts.iter().map(|host| host.address).collect();
     let mut shop = shop(addresses[0], vec![op("GET", "/a")]);

@@ -32,7 +32,7 @@ fn command(socket: &Path, arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_trust_file_that_is_a_pipe_or_too_large_is_an_alarm_and_stops_nothing() {
+fn trust_file_as_pipe_or_too_large_is_only_an_alarm() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -60,7 +60,7 @@ fn a_trust_file_that_is_a_pipe_or_too_large_is_an_alarm_and_stops_nothing() {
 }
 
 #[test]
-fn a_lock_that_somebody_holds_in_the_state_folder_does_not_stop_the_control_thread() {
+fn foreign_lock_in_the_state_folder_blocks_nothing() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -111,7 +111,7 @@ fn hangs(gwd: &Process) {
 }
 
 #[test]
-fn an_order_that_nobody_waits_for_any_more_is_not_carried_out() {
+fn order_without_a_waiting_client_is_not_run() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -167,7 +167,7 @@ fn replace(command: &mut Command, old: &str, new: &str) {
 }
 
 #[test]
-fn a_second_signal_ends_a_process_whose_control_thread_waits_for_ever() {
+fn second_signal_ends_a_stuck_process() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -181,7 +181,7 @@ fn a_second_signal_ends_a_process_whose_control_thread_waits_for_ever() {
 }
 
 #[test]
-fn connections_that_say_nothing_keep_neither_health_checks_nor_operators_out() {
+fn silent_connections_do_not_block_the_admin_api() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -203,7 +203,7 @@ fn connections_that_say_nothing_keep_neither_health_checks_nor_operators_out() {
 }
 
 #[test]
-fn a_body_that_says_more_than_is_understood_changes_nothing() {
+fn body_with_an_unknown_field_changes_nothing() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -231,7 +231,7 @@ fn a_body_that_says_more_than_is_understood_changes_nothing() {
 }
 
 #[test]
-fn a_command_ends_with_a_code_that_says_what_kind_of_failure_it_was() {
+fn command_exit_code_names_the_kind_of_failure() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let secret = world.path("secrets").canonicalize().unwrap().join("token");

@@ -33,7 +33,7 @@ fn served(address: std::net::SocketAddr) -> Client {
 }
 
 #[test]
-fn the_process_has_so_many_connections_over_all_listeners() {
+fn connections_are_limited_over_all_listeners() {
     let upstream = Upstream::saying("ok");
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
     shop.more_listeners = vec![listener("second", "127.0.0.1:0")];
@@ -59,7 +59,7 @@ fn the_process_has_so_many_connections_over_all_listeners() {
 }
 
 #[test]
-fn one_address_has_so_many_connections_and_another_its_own() {
+fn connections_are_limited_for_each_address() {
     let upstream = Upstream::saying("ok");
     let shop = shop(upstream.address, vec![op("GET", "/a")]);
     let bounds = Bounds {
@@ -99,7 +99,7 @@ fn trusted_proxy_is_not_bounded_by_address() {
 }
 
 #[test]
-fn so_many_requests_are_in_flight_and_the_next_is_told_to_come_again() {
+fn requests_in_flight_are_limited_and_get_retry_after() {
     let (reached, arrived) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let (reached, released) = (

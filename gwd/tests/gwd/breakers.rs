@@ -24,7 +24,7 @@ fn fuse(consecutive: u64, scope: Scope) -> circuit_breaker::Checked {
 }
 
 #[test]
-fn a_breaker_opens_refuses_at_once_and_closes_when_the_upstream_is_back() {
+fn breaker_opens_and_closes_with_the_upstream() {
     let status = Arc::new(AtomicUsize::new(500));
     let upstream = Upstream::telling(&status);
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
@@ -52,7 +52,7 @@ fn a_breaker_opens_refuses_at_once_and_closes_when_the_upstream_is_back() {
 }
 
 #[test]
-fn a_breaker_is_half_open_when_its_time_is_over_though_no_request_comes() {
+fn breaker_is_half_open_on_time_without_requests() {
     let upstream = Upstream::telling(&Arc::new(AtomicUsize::new(500)));
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
     shop.upstreams[0].circuit_breaker = Some(fuse(1, Scope::Upstream));
@@ -81,7 +81,7 @@ fn an_open_breaker_stays_open_over_a_switch() {
 }
 
 #[test]
-fn a_try_that_opens_a_breaker_is_the_answer_and_not_that_it_is_open() {
+fn attempt_that_opens_the_breaker_is_the_response() {
     for scope in [Scope::Upstream, Scope::Target] {
         let failing = Upstream::telling(&Arc::new(AtomicUsize::new(500)));
         for (address, told) in [
@@ -112,7 +112,7 @@ fn a_try_that_opens_a_breaker_is_the_answer_and_not_that_it_is_open() {
 }
 
 #[test]
-fn a_breaker_of_targets_leaves_the_other_targets_alone() {
+fn breaker_of_a_target_leaves_the_others_alone() {
     let status = Arc::new(AtomicUsize::new(500));
     let (bad, good) = (Upstream::telling(&status), Upstream::saying("ok"));
     let mut shop = shop(bad.address, vec![op("GET", "/a")]);

@@ -57,7 +57,7 @@ fn greedy(address: SocketAddr) -> Raw {
 }
 
 #[test]
-fn responses_that_a_client_does_not_take_are_counted_until_it_does_or_has_gone() {
+fn unread_response_is_counted_until_taken_or_dropped() {
     let upstream = large(8 << 20);
     let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
     let mut raw = greedy(served.address);
@@ -84,7 +84,7 @@ fn responses_that_a_client_does_not_take_are_counted_until_it_does_or_has_gone()
 
 /// Two uploads whose requests wait for the only connection of their upstream; another one goes on.
 #[test]
-fn uploads_that_nobody_reads_yet_are_counted_until_they_are_read_or_given_up() {
+fn unread_upload_is_counted_until_read_or_dropped() {
     let (release, wait) = gate();
     let upstream = Upstream::start(move |seen, stream| {
         if seen.body.is_empty() {
@@ -122,7 +122,7 @@ fn uploads_that_nobody_reads_yet_are_counted_until_they_are_read_or_given_up() {
 }
 
 #[test]
-fn what_comes_for_a_request_that_was_refused_is_not_counted_for_long() {
+fn upload_of_a_refused_request_is_counted_briefly() {
     let upstream = Upstream::saying("ok");
     let served = http2(shop(upstream.address, vec![op("POST", "/b")])).serve();
     let mut raw = Raw::connect(served.address);
@@ -141,7 +141,7 @@ fn what_comes_for_a_request_that_was_refused_is_not_counted_for_long() {
 }
 
 #[test]
-fn a_body_that_is_kept_for_another_try_is_counted_until_the_response() {
+fn body_kept_for_a_retry_counts_until_the_response() {
     let (release, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {
         let _gone = wait.lock().unwrap().recv();
@@ -166,7 +166,7 @@ fn a_body_that_is_kept_for_another_try_is_counted_until_the_response() {
 }
 
 #[test]
-fn a_body_that_is_kept_for_a_mirror_is_counted_until_it_is_sent() {
+fn body_kept_for_a_mirror_counts_until_sent() {
     let upstream = Upstream::saying("ok");
     let (release, wait) = gate();
     let shadow = Upstream::start(move |_, stream| {
@@ -188,7 +188,7 @@ fn a_body_that_is_kept_for_a_mirror_is_counted_until_it_is_sent() {
 }
 
 #[test]
-fn what_one_side_of_a_websocket_does_not_take_is_counted() {
+fn unread_websocket_bytes_are_counted() {
     let upstream = Upstream::start(|seen, stream| {
         assert_eq!(seen.field("sec-websocket-version"), ["13"]);
         let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -214,7 +214,7 @@ fn what_one_side_of_a_websocket_does_not_take_is_counted() {
 /// Clients that ask for far more than fits and take nothing, over HTTP/2 and HTTP/1: the process
 /// stays within its bound, others are served meanwhile, and in the end nothing is left.
 #[test]
-fn slow_readers_keep_no_more_than_their_part_and_others_are_served() {
+fn slow_readers_are_bounded_and_others_are_served() {
     const MEMORY_MIB: u64 = 128;
     let upstream = large(4 << 20);
     let world = World::new();
@@ -260,7 +260,7 @@ fn slow_readers_keep_no_more_than_their_part_and_others_are_served() {
 /// A client takes nothing of what its upstream sends over HTTP/2: a window of it waits in the
 /// upstream's connection, and others on it are served.
 #[test]
-fn responses_that_wait_in_an_upstreams_connection_are_counted() {
+fn responses_in_upstream_connections_are_counted() {
     let upstream = Http2Upstream::start(|_, (_, mut respond)| async move {
         let mut stream = respond.send_response(head(200), false).unwrap();
         pour(&mut stream, Bytes::from_static(&[b'z'; 16 << 20])).await;

@@ -58,7 +58,7 @@ fn a_rotated_secret_reaches_what_runs_within_a_second() {
 }
 
 #[test]
-fn a_vanished_secret_is_told_once_and_its_last_value_stays() {
+fn missing_secret_is_reported_once_and_value_kept() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let (secret, gateway) = with_secret(&world, &upstream);
@@ -99,7 +99,7 @@ fn forged(gwd: &Process) -> Vec<String> {
 }
 
 #[test]
-fn a_secret_that_cannot_be_a_fields_value_never_lets_the_clients_field_through() {
+fn invalid_secret_never_passes_the_clients_field() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let (secret, gateway) = with_secret(&world, &upstream);
@@ -117,7 +117,7 @@ fn a_secret_that_cannot_be_a_fields_value_never_lets_the_clients_field_through()
 }
 
 #[test]
-fn a_bundle_whose_secret_cannot_be_used_is_refused_until_it_can() {
+fn bundle_with_an_unusable_secret_waits_for_it() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let plain = shop(upstream.address, vec![op("GET", "/a")]).gateway();
@@ -138,7 +138,7 @@ fn a_bundle_whose_secret_cannot_be_used_is_refused_until_it_can() {
 }
 
 #[test]
-fn a_rollback_to_a_resident_bundle_whose_secret_file_was_deleted_works() {
+fn rollback_in_memory_needs_no_secret_file() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let (secret, gateway) = with_secret(&world, &upstream);
@@ -159,7 +159,7 @@ fn a_rollback_to_a_resident_bundle_whose_secret_file_was_deleted_works() {
 }
 
 #[test]
-fn a_rollback_to_a_bundle_on_disk_whose_secret_file_was_deleted_is_refused_and_changes_nothing() {
+fn rollback_from_disk_without_its_secret_is_refused() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let (secret, gateway) = with_secret(&world, &upstream);
@@ -190,7 +190,7 @@ fn a_rollback_to_a_bundle_on_disk_whose_secret_file_was_deleted_is_refused_and_c
 }
 
 #[test]
-fn a_bundle_with_one_forbidden_reference_is_refused_as_a_whole() {
+fn forbidden_reference_refuses_the_whole_bundle() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -220,7 +220,7 @@ fn a_bundle_with_one_forbidden_reference_is_refused_as_a_whole() {
 }
 
 #[test]
-fn a_rollback_after_a_credential_was_withdrawn_answers_401() {
+fn rollback_keeps_a_withdrawn_credential_at_401() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let with_key = |path| {
@@ -251,7 +251,7 @@ fn a_rollback_after_a_credential_was_withdrawn_answers_401() {
 }
 
 #[test]
-fn a_limit_keeps_what_was_consumed_over_a_changed_limit_and_a_rollback() {
+fn limit_keeps_its_use_over_changes_and_rollbacks() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let limited = |count: u64, path| {

@@ -45,7 +45,7 @@ fn serve(upstream: &Upstream, limit: u64, header: Option<&str>) -> Served {
 }
 
 #[test]
-fn a_place_is_taken_until_the_last_byte_of_the_response_has_gone() {
+fn permit_is_held_until_the_last_byte_was_sent() {
     let (upstream, open) = halting();
     let served = serve(&upstream, 1, None);
     let mut first = Client::connect(served.address);

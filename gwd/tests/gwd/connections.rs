@@ -89,7 +89,7 @@ fn head_is_derived_from_get() {
 }
 
 #[test]
-fn responses_without_a_body_leave_the_connection_usable() {
+fn response_without_a_body_keeps_the_connection() {
     let upstream = Upstream::start(|seen, stream| {
         let status = if seen.line().contains("/a/304") {
             "304 Not Modified"
@@ -160,7 +160,7 @@ fn an_idle_connection_and_a_slow_head_end() {
 }
 
 #[test]
-fn an_expectation_waits_for_the_chain_and_the_upstream() {
+fn expectation_waits_for_the_chain_and_the_upstream() {
     let upstream = Upstream::echoing();
     let shop = shop(
         upstream.address,
@@ -190,7 +190,7 @@ fn an_expectation_waits_for_the_chain_and_the_upstream() {
 }
 
 #[test]
-fn a_drain_lets_requests_end_and_refuses_new_connections() {
+fn drain_finishes_requests_and_refuses_connections() {
     let (proceed, wait) = gate();
     let (arrived, there) = std::sync::mpsc::channel();
     let upstream = Upstream::start(move |_, stream| {
@@ -239,7 +239,7 @@ fn a_drain_that_takes_too_long_counts_what_it_cuts() {
 }
 
 #[test]
-fn a_connection_is_used_no_longer_than_its_server_says() {
+fn connection_is_used_no_longer_than_its_server_says() {
     // What is said, and whether a request after most of a second finds the connection.
     for (said, connections) in [
         ("", 1),
@@ -268,7 +268,7 @@ fn a_connection_is_used_no_longer_than_its_server_says() {
 }
 
 #[test]
-fn expectation_with_a_body_that_is_there_does_not_wait() {
+fn expectation_with_a_present_body_does_not_wait() {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -85,7 +85,7 @@ fn the_channel_may_come_after_the_gateway() {
 }
 
 #[test]
-fn a_break_glass_rollback_holds_until_the_channel_names_another_bundle() {
+fn break_glass_rollback_holds_until_the_channel_moves() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, one, two) = world.two_versions(&upstream);
@@ -120,7 +120,7 @@ fn a_break_glass_rollback_holds_until_the_channel_names_another_bundle() {
 }
 
 #[test]
-fn a_sticky_hold_outlives_releases_and_restarts_until_resume() {
+fn sticky_hold_survives_releases_and_restarts() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, one, _) = world.two_versions(&upstream);
@@ -143,7 +143,7 @@ fn a_sticky_hold_outlives_releases_and_restarts_until_resume() {
 }
 
 #[test]
-fn what_is_damaged_is_refused_by_name_and_taken_when_it_is_repaired() {
+fn damaged_bundle_is_refused_and_taken_when_repaired() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -207,7 +207,7 @@ fn a_bundle_whose_builder_nobody_trusts_never_runs() {
 }
 
 #[test]
-fn a_bundle_that_needs_what_is_not_there_is_refused_by_name() {
+fn bundle_with_missing_needs_is_refused_by_name() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -224,7 +224,7 @@ fn a_bundle_that_needs_what_is_not_there_is_refused_by_name() {
 }
 
 #[test]
-fn a_secret_that_is_missing_delays_the_bundle_and_one_not_allowed_ends_it() {
+fn missing_secret_delays_and_forbidden_one_refuses() {
     let upstream = Upstream::echoing();
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -248,7 +248,7 @@ fn a_secret_that_is_missing_delays_the_bundle_and_one_not_allowed_ends_it() {
 }
 
 #[test]
-fn a_restart_without_the_store_serves_the_last_good_bundle() {
+fn restart_without_the_store_serves_the_last_good() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -277,7 +277,7 @@ fn a_replayed_channel_is_refused_after_a_restart() {
 }
 
 #[test]
-fn revocation_reaches_credentials_bundles_and_rollbacks() {
+fn revocation_reaches_credentials_bundles_rollbacks() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let with_key = |path| {
@@ -317,7 +317,7 @@ fn revocation_reaches_credentials_bundles_and_rollbacks() {
 }
 
 #[test]
-fn a_rollback_among_residents_needs_neither_store_nor_secrets_nor_disk() {
+fn rollback_in_memory_needs_no_store_secret_or_disk() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let secret = world
@@ -440,7 +440,7 @@ fn ports_may_be_swapped_under_load() {
 }
 
 #[test]
-fn a_state_folder_that_cannot_be_written_refuses_releases_and_not_roll_backs() {
+fn unwritable_state_refuses_releases_but_no_rollbacks() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, one, two) = world.two_versions(&upstream);
@@ -462,7 +462,7 @@ fn a_state_folder_that_cannot_be_written_refuses_releases_and_not_roll_backs() {
 }
 
 #[test]
-fn a_changed_trust_file_raises_an_alarm_and_stops_nothing() {
+fn changed_trust_file_raises_only_an_alarm() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));

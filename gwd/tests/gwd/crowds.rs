@@ -67,7 +67,7 @@ impl Drop for Crowd {
 
 /// Clients that ask and stay, stop in the middle of a head, or only say that they speak HTTP/2.
 #[test]
-fn a_crowd_under_a_bounded_memory_is_served_as_far_as_it_goes_and_the_process_lives() {
+fn crowd_under_bounded_memory_is_partly_served() {
     let (crowds, each, memory) = if prerequisite::is_full() {
         (2, 10_000, 256)
     } else {
@@ -142,7 +142,7 @@ fn limited(limit: &str, plain: &Command) -> Command {
 }
 
 #[test]
-fn a_file_that_may_grow_no_more_costs_lines_of_the_log_only() {
+fn log_file_at_its_size_limit_loses_only_lines() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let bundle = world.release(&numbered(&upstream, 1));
@@ -221,7 +221,7 @@ fn the_last_descriptors_are_for_who_runs_the_node() {
 }
 
 #[test]
-fn handshakes_that_do_not_go_on_keep_nobody_waiting_for_long() {
+fn stalled_handshakes_delay_nobody_for_long() {
     let upstream = Upstream::saying("ok");
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
     let _certificate = crate::tls::with_certificate(&mut shop);

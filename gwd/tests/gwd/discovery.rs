@@ -99,7 +99,7 @@ fn records(last: &[u8], ttl: u32) -> Reply {
 }
 
 #[test]
-fn hosts_come_and_go_under_load_and_no_request_is_lost() {
+fn hosts_change_under_load_without_lost_requests() {
     let hosts = hosts(3);
     let server = NameServer::start();
     server.says(NAME, A, records(&[1], 0));
@@ -146,7 +146,7 @@ fn hosts_come_and_go_under_load_and_no_request_is_lost() {
 }
 
 #[test]
-fn a_request_at_a_host_that_leaves_ends_there_and_its_idle_connections_are_closed() {
+fn removed_host_finishes_and_closes_idle_connections() {
     let server = NameServer::start();
     let (open, wait) = gate();
     let (closed, closing) = gate();
@@ -195,7 +195,7 @@ fn a_request_at_a_host_that_leaves_ends_there_and_its_idle_connections_are_close
 }
 
 #[test]
-fn while_nobody_answers_the_last_hosts_are_served_and_their_age_is_told() {
+fn unanswered_lookup_keeps_hosts_and_shows_their_age() {
     let hosts = hosts(2);
     let server = NameServer::start();
     server.says(NAME, A, records(&[1, 2], 0));
@@ -218,7 +218,7 @@ fn while_nobody_answers_the_last_hosts_are_served_and_their_age_is_told() {
 }
 
 #[test]
-fn that_a_name_does_not_exist_counts_when_it_is_said_for_a_while() {
+fn nonexistent_name_counts_after_repetition() {
     let hosts = hosts(1);
     for gone in [Reply::Code(3), Reply::Code(0)] {
         let server = NameServer::start();
@@ -245,7 +245,7 @@ fn that_a_name_does_not_exist_counts_when_it_is_said_for_a_while() {
 }
 
 #[test]
-fn what_does_not_fit_into_a_datagram_is_asked_for_over_tcp() {
+fn answer_too_large_for_a_datagram_uses_tcp() {
     let hosts = hosts(1);
     let server = NameServer::start();
     // None of them is the one that answers: who is asked first is left to chance.
@@ -259,7 +259,7 @@ fn what_does_not_fit_into_a_datagram_is_asked_for_over_tcp() {
 }
 
 #[test]
-fn a_time_to_live_of_a_week_does_not_hide_a_change_and_one_of_0_brings_no_flood() {
+fn ttl_of_a_week_or_0_is_bounded() {
     let hosts = hosts(2);
     for (ttl, times) in [
         (
@@ -355,7 +355,7 @@ fn services_have_ports_weights_and_priorities() {
 }
 
 #[test]
-fn each_address_of_a_targets_name_gets_requests_and_together_they_have_its_weight() {
+fn addresses_of_one_name_share_its_weight() {
     let hosts = hosts(3);
     let port = hosts[0].address.port();
     let server = NameServer::start();
@@ -385,7 +385,7 @@ fn each_address_of_a_targets_name_gets_requests_and_together_they_have_its_weigh
 }
 
 #[test]
-fn a_name_has_its_ipv6_addresses_where_it_has_no_others() {
+fn name_without_ipv4_uses_its_ipv6_addresses() {
     let Ok(listener) = TcpListener::bind("[::1]:0") else {
         prerequisite::skip("there is no IPv6 here");
         return;
@@ -401,7 +401,7 @@ fn a_name_has_its_ipv6_addresses_where_it_has_no_others() {
 }
 
 #[test]
-fn a_name_that_nobody_answers_for_at_the_start_holds_up_nobody_else() {
+fn unanswered_name_at_start_delays_no_other() {
     let hosts = hosts(1);
     let server = NameServer::start();
     server.says(NAME, A, Reply::Silence);
@@ -432,7 +432,7 @@ fn localhost_needs_no_name_server() {
 }
 
 #[test]
-fn what_is_known_of_a_host_stays_when_others_come_and_is_new_for_those() {
+fn known_hosts_keep_their_state_when_others_come() {
     let port_of = hosts(3);
     let port = port_of[0].address.port();
     let server = NameServer::start();
@@ -511,7 +511,7 @@ fn hashes_are_looked_up_among_the_hosts_of_now() {
 }
 
 #[test]
-fn versions_that_ask_the_same_share_the_answers_and_a_switch_asks_nobody() {
+fn versions_with_one_source_share_its_answers() {
     let hosts = hosts(1);
     let server = NameServer::start();
     server.says(NAME, A, records(&[1], 60));
@@ -545,7 +545,7 @@ fn listed(hosts: &[&Upstream]) -> String {
 }
 
 #[test]
-fn a_file_that_is_exchanged_exchanges_the_hosts_and_a_broken_one_does_not() {
+fn replaced_file_replaces_hosts_unless_broken() {
     let hosts = hosts(3);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hosts.json");
@@ -591,7 +591,7 @@ fn a_file_that_is_exchanged_exchanges_the_hosts_and_a_broken_one_does_not() {
 }
 
 #[test]
-fn the_link_of_a_mounted_folder_may_be_swapped_again_and_again() {
+fn swapped_folder_link_is_followed_each_time() {
     use std::os::unix::fs::symlink;
     let hosts = hosts(3);
     let folder = tempfile::tempdir().unwrap();
@@ -622,7 +622,7 @@ fn the_link_of_a_mounted_folder_may_be_swapped_again_and_again() {
 }
 
 #[test]
-fn hosts_of_a_file_have_weights_zones_and_their_own_names() {
+fn hosts_of_a_file_have_weights_zones_and_names() {
     let hosts: Vec<Upstream> = (0..2).map(|_| Upstream::saying("ok")).collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hosts.json");

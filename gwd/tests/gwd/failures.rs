@@ -83,7 +83,7 @@ fn a_slow_answer_is_504() {
 }
 
 #[test]
-fn the_upstreams_time_begins_when_the_request_has_been_sent() {
+fn upstream_timeout_begins_after_the_request_was_sent() {
     let upstream = Upstream::echoing();
     let mut slow = op("POST", "/a");
     slow.timeout_ms = 100;
@@ -112,7 +112,7 @@ fn rude() -> (Upstream, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn a_stale_connection_is_replaced_once_where_the_request_can_be_repeated() {
+fn stale_connection_is_replaced_once_if_repeatable() {
     let (upstream, count) = rude();
     let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
     assert_eq!(get(served.address, "/a").status, 200);
@@ -158,7 +158,7 @@ fn a_fresh_connection_that_breaks_is_not_tried_again() {
 }
 
 #[test]
-fn a_response_that_breaks_off_breaks_off_at_the_client() {
+fn truncated_response_is_truncated_at_the_client() {
     let upstream = Upstream::start(|_, stream| {
         say(stream, "content-length: 100\r\n", "only this");
         Then::Close
@@ -204,7 +204,7 @@ fn babble(said: &'static [u8]) -> (u16, String) {
 }
 
 #[test]
-fn an_upstream_that_floods_with_interim_answers_or_fields_is_502() {
+fn flood_of_interim_responses_or_fields_is_502() {
     let protocol = (502, "upstream_protocol_error".to_owned());
     assert_eq!(
         babble(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"),
@@ -221,7 +221,7 @@ fn an_upstream_that_floods_with_interim_answers_or_fields_is_502() {
 }
 
 #[test]
-fn half_a_head_is_502_and_nothing_of_it_reaches_the_client() {
+fn half_a_head_is_502_and_nothing_of_it_passes() {
     let upstream = Upstream::start(|_, stream| {
         let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\nx-half: yes\r\ncontent-le");
         Then::Close
@@ -266,7 +266,7 @@ fn a_body_that_is_too_large_is_413() {
 }
 
 #[test]
-fn what_was_read_of_an_upload_that_failed_is_in_the_log() {
+fn failed_upload_logs_the_bytes_that_were_read() {
     let upstream = Upstream::echoing();
     let mut small = op("POST", "/a");
     small.max_body_bytes = Some(10);
@@ -293,7 +293,7 @@ fn what_was_read_of_an_upload_that_failed_is_in_the_log() {
 }
 
 #[test]
-fn an_early_answer_reaches_the_client_and_ends_the_upstreams_connection() {
+fn early_response_passes_and_closes_the_connection() {
     let upstream = Upstream::start(|_, stream| {
         say(stream, "content-length: 2\r\n", "ok");
         Then::Keep

@@ -12,7 +12,7 @@ fn plain() -> (Upstream, Served) {
 }
 
 #[test]
-fn what_is_framed_ambiguously_is_400_and_ends_the_connection() {
+fn ambiguous_framing_is_400_and_closes() {
     let (upstream, served) = plain();
     let cases = [
         "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -47,7 +47,7 @@ fn what_is_framed_ambiguously_is_400_and_ends_the_connection() {
 }
 
 #[test]
-fn a_bad_chunk_line_ends_the_connection_and_the_request() {
+fn bad_chunk_line_ends_request_and_connection() {
     let (_upstream, served) = plain();
     for chunk in [
         "3\nabc\r\n0\r\n\r\n",
@@ -96,7 +96,7 @@ fn exactly_one_valid_host_is_needed() {
 }
 
 #[test]
-fn methods_that_make_tunnels_or_mirrors_are_refused_and_end_the_connection() {
+fn connect_and_trace_are_refused_and_close() {
     let (_upstream, served) = plain();
     for (line, code) in [
         ("CONNECT h:443", "connect_refused"),
@@ -197,7 +197,7 @@ fn trusted_proxies_are_believed() {
 }
 
 #[test]
-fn the_path_that_was_matched_is_the_path_that_is_forwarded() {
+fn matched_path_is_the_forwarded_path() {
     let (upstream, served) = plain();
     let cases = [
         ("/a/./b/../c", "/a/c"),

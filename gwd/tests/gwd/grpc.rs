@@ -111,7 +111,7 @@ fn refusals_and_failures_are_a_status_in_the_head() {
 }
 
 #[test]
-fn other_clients_get_problem_documents_grpc_web_among_them() {
+fn clients_other_than_grpc_get_problem_documents() {
     let upstream = Upstream::saying("ok");
     let (served, _) = served(shop(upstream.address, vec![op("POST", "/a")]));
     for kind in ["application/json", "application/grpc-web+proto"] {
@@ -142,7 +142,7 @@ fn other_clients_get_problem_documents_grpc_web_among_them() {
 }
 
 #[test]
-fn a_calls_deadline_ends_it_and_so_does_the_operations_timeout() {
+fn call_ends_at_its_deadline_or_operation_timeout() {
     let (_proceed, wait) = gate();
     let hanging = Upstream::start(move |_, _| {
         let _ended = wait.lock().unwrap().recv();
@@ -187,7 +187,7 @@ fn a_deadline_is_the_calls_alone() {
 }
 
 #[test]
-fn trailers_pass_as_they_are_without_what_may_not_stand_there() {
+fn trailers_pass_without_forbidden_fields() {
     let upstream = answering(
         "grpc-status: 9\r\ngrpc-message: nope%21\r\ngrpc-status-details-bin: CAk\r\nx-own: 1\r\n\
          connection: x\r\nset-cookie: a=b\r\nx-forwarded-for: 6.6.6.6\r\n",
@@ -213,7 +213,7 @@ fn trailers_pass_as_they_are_without_what_may_not_stand_there() {
 }
 
 #[test]
-fn a_call_that_its_upstream_does_not_end_with_a_status_is_no_success() {
+fn call_without_a_status_is_no_success() {
     let silent = answering("x-other: 1\r\n");
     let none = answering("");
     let broken = Upstream::start(|_, stream| {

@@ -46,7 +46,7 @@ fn answer_later(proceed: &Sender<()>, upstream: &Upstream, count: usize) {
 }
 
 #[test]
-fn who_says_that_nothing_follows_may_close_its_side_and_is_answered() {
+fn half_close_after_connection_close_is_answered() {
     let (proceed, upstream) = patient();
     let served = shop(upstream.address, ops()).serve();
     for (nth, (request, length)) in [
@@ -100,7 +100,7 @@ fn the_same_over_tls_with_its_close_notify() {
 }
 
 #[test]
-fn who_keeps_its_connection_and_closes_its_side_has_gone() {
+fn half_close_on_a_kept_connection_counts_as_gone() {
     let (_never, upstream) = patient();
     let served = shop(upstream.address, ops()).serve();
     let mut client = Client::connect(served.address);
@@ -117,7 +117,7 @@ fn who_keeps_its_connection_and_closes_its_side_has_gone() {
 }
 
 #[test]
-fn an_answer_without_an_end_is_not_for_who_has_closed_its_side() {
+fn endless_response_ends_at_a_half_close() {
     let upstream = Upstream::start(|_, stream| {
         say(stream, "content-type: text/event-stream\r\n", "data: 1\n\n");
         Then::Leave
@@ -136,7 +136,7 @@ fn an_answer_without_an_end_is_not_for_who_has_closed_its_side() {
 }
 
 #[test]
-fn who_closes_its_side_in_the_middle_of_a_body_is_told() {
+fn half_close_inside_a_body_is_400() {
     let (_never, upstream) = patient();
     let served = shop(upstream.address, ops()).serve();
     for framing in [

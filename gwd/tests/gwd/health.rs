@@ -58,7 +58,7 @@ fn healthy(served: &Served, host: SocketAddr) -> f64 {
 }
 
 #[test]
-fn a_host_that_fails_its_checks_gets_no_requests_until_it_passes_them_again() {
+fn failing_host_gets_no_requests_until_it_passes() {
     let (bad, fine) = (told(503), told(200));
     let (one, two) = (host("1", &bad), host("2", &fine));
     let mut shop = shop(one.address, vec![op("GET", "/a")]);
@@ -87,7 +87,7 @@ fn a_host_that_fails_its_checks_gets_no_requests_until_it_passes_them_again() {
 }
 
 #[test]
-fn where_no_host_passes_its_checks_the_answer_is_503_or_all_get_requests() {
+fn no_healthy_host_is_503_or_all_hosts_serve() {
     let bad = told(500);
     let one = host("1", &bad);
     let mut shop = shop(one.address, vec![op("GET", "/a")]);
@@ -106,7 +106,7 @@ fn where_no_host_passes_its_checks_the_answer_is_503_or_all_get_requests() {
 }
 
 #[test]
-fn what_checks_found_is_carried_to_the_next_version_and_forgotten_without_checks() {
+fn check_results_pass_to_the_next_version_with_checks() {
     let bad = told(500);
     let one = host("1", &bad);
     let mut shop = shop(one.address, vec![op("GET", "/a")]);
@@ -133,7 +133,7 @@ fn what_checks_found_is_carried_to_the_next_version_and_forgotten_without_checks
 }
 
 #[test]
-fn a_host_that_was_not_checked_yet_waits_where_that_is_written() {
+fn unchecked_host_waits_where_configured() {
     let (open, wait) = gate();
     let one = Upstream::start(move |seen, stream| {
         if seen.line().contains("/health") {

@@ -29,7 +29,7 @@ fn three(world: &World, upstream: &Upstream) -> (Process, [(Digest, Digest); 3])
 }
 
 #[test]
-fn a_sticky_hold_outlives_a_restart_without_its_secret_and_what_was_left_does_not_start() {
+fn sticky_hold_without_its_secret_survives_a_restart() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let secret = world.path("secrets").canonicalize().unwrap().join("token");
@@ -81,7 +81,7 @@ fn a_sticky_hold_outlives_a_restart_without_its_secret_and_what_was_left_does_no
 }
 
 #[test]
-fn a_hold_outlives_a_restart_with_a_busy_port_and_gives_way_to_another_head() {
+fn hold_survives_a_busy_port_and_yields_to_a_new_head() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -127,7 +127,7 @@ fn a_hold_ends_only_when_another_bundle_runs() {
 }
 
 #[test]
-fn going_back_twice_on_a_node_goes_further_back_and_never_forward() {
+fn two_rollbacks_on_a_node_go_further_back() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, [one, two, three]) = three(&world, &upstream);
@@ -154,7 +154,7 @@ fn going_back_twice_on_a_node_goes_further_back_and_never_forward() {
 }
 
 #[test]
-fn going_back_after_a_rollback_of_the_channel_goes_further_back() {
+fn rollback_after_the_channels_goes_further_back() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, [one, two, _]) = three(&world, &upstream);
@@ -165,7 +165,7 @@ fn going_back_after_a_rollback_of_the_channel_goes_further_back() {
 }
 
 #[test]
-fn what_the_channel_rolled_back_while_a_node_was_away_is_no_way_back() {
+fn bundle_rolled_back_by_the_channel_is_no_target() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (gwd, [_, two, _]) = three(&world, &upstream);
@@ -179,7 +179,7 @@ fn what_the_channel_rolled_back_while_a_node_was_away_is_no_way_back() {
 }
 
 #[test]
-fn a_record_that_cannot_be_kept_does_not_switch_to_a_version_in_memory() {
+fn unwritable_record_prevents_a_switch_in_memory() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let (one, evidence) = world.put(&numbered(&upstream, 1), &[], "ci");

@@ -100,7 +100,7 @@ impl Http2 {
 }
 
 #[test]
-fn a_client_that_is_gone_in_its_upload_is_499_in_the_log() {
+fn client_gone_in_its_upload_is_logged_as_499() {
     let (_proceed, wait) = gate();
     let upstream = Upstream::start(move |_, _| {
         let _ended = wait.lock().unwrap().recv();
@@ -159,7 +159,7 @@ pub(crate) fn http2(mut shop: Shop) -> Shop {
 }
 
 #[test]
-fn http1_and_http2_are_spoken_at_one_address_in_the_clear() {
+fn http1_and_cleartext_http2_share_one_address() {
     let upstream = Upstream::echoing();
     let served = http2(shop(upstream.address, vec![op("GET", "/a").prefix()])).serve();
     let mut client = Http2::connect(served.address);
@@ -268,7 +268,7 @@ fn trailers_of_an_upstream_reach_the_client() {
 }
 
 #[test]
-fn a_stream_that_is_reset_cancels_the_call_and_nothing_else() {
+fn reset_stream_cancels_its_call_only() {
     let (seen_end, ended) = std::sync::mpsc::channel();
     let upstream = Upstream::start(move |seen, stream| {
         use std::io::Read as _;

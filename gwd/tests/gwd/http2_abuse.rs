@@ -40,7 +40,7 @@ fn odd(number: u32) -> u32 {
 }
 
 #[test]
-fn floods_are_sent_away_and_others_are_served_meanwhile() {
+fn floods_are_closed_while_others_are_served() {
     let floods: [(&str, Vec<u8>, Wave); 11] = [
         ("PING", Vec::new(), |_| frame(PING, 0, 0, b"12345678")),
         ("SETTINGS", Vec::new(), |_| frame(SETTINGS, 0, 0, &[])),
@@ -154,7 +154,7 @@ fn who_cancels_what_runs_again_and_again_is_sent_away() {
 }
 
 #[test]
-fn control_frames_that_come_with_requests_are_no_flood() {
+fn control_frames_with_requests_are_no_flood() {
     let upstream = Upstream::saying("ok");
     let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
     let mut raw = Raw::connect(served.address);
@@ -176,7 +176,7 @@ fn control_frames_that_come_with_requests_are_no_flood() {
 }
 
 #[test]
-fn header_lists_beyond_the_limit_are_refused_and_bombs_end_the_connection() {
+fn large_header_lists_are_refused_and_bombs_close() {
     let upstream = Upstream::saying("ok");
     let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
     // Twice what may be, in the pieces that may be: the stream is refused, the connection goes on.
@@ -232,7 +232,7 @@ fn header_lists_beyond_the_limit_are_refused_and_bombs_end_the_connection() {
 }
 
 #[test]
-fn windows_that_stay_shut_hold_little_and_hold_nobody_up() {
+fn closed_windows_hold_little_and_delay_nobody() {
     let upstream = Upstream::start(|_, stream| {
         // One piece for all: the test shares its memory with the gateway.
         static PIECE: [u8; 1 << 16] = [b'z'; 1 << 16];

@@ -545,7 +545,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
 }
 
 #[test]
-fn frames_that_are_wrong_end_what_they_must_and_nothing_else() {
+fn wrong_frame_ends_its_stream_or_connection_only() {
     let upstream = Upstream::echoing();
     let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("POST", "/a")]);
     shop.listener.limits.connections = 1_000;

@@ -87,7 +87,7 @@ fn only_the_changed_api_is_read_from_the_store() {
 }
 
 #[test]
-fn a_part_in_memory_is_not_taken_for_the_one_that_the_bundle_names() {
+fn part_in_memory_is_used_for_its_own_digest_only() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let first = street(&upstream, &[]);

@@ -11,7 +11,7 @@ use crate::fixture::*;
 use crate::retries::retries;
 
 #[test]
-fn more_requests_than_an_upstream_bears_are_refused_at_once() {
+fn requests_over_the_upstream_limit_are_refused() {
     let (arrived, there) = std::sync::mpsc::channel();
     let (go, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {
@@ -42,7 +42,7 @@ fn more_requests_than_an_upstream_bears_are_refused_at_once() {
 }
 
 #[test]
-fn a_host_that_fails_is_left_out_and_what_is_known_of_it_outlives_a_switch() {
+fn ejected_host_stays_ejected_over_a_switch() {
     let status = Arc::new(AtomicUsize::new(500));
     let (bad, good) = (Upstream::telling(&status), Upstream::saying("ok"));
     let mut shop = shop(bad.address, vec![op("GET", "/a")]);
@@ -72,7 +72,7 @@ fn a_host_that_fails_is_left_out_and_what_is_known_of_it_outlives_a_switch() {
 }
 
 #[test]
-fn where_nobody_works_it_is_said_or_all_are_tried_as_it_is_written() {
+fn no_usable_host_is_503_or_tries_all_as_configured() {
     let status = Arc::new(AtomicUsize::new(500));
     let (bad, other) = (Upstream::telling(&status), Upstream::telling(&status));
     for (all_unhealthy, expected) in [(AllUnhealthy::Fail, 503), (AllUnhealthy::Spread, 500)] {

@@ -18,7 +18,7 @@ fn endless() -> Upstream {
 }
 
 #[test]
-fn a_client_that_leaves_is_noticed_whatever_it_sent_behind_its_request() {
+fn client_that_leaves_is_noticed_behind_its_bytes() {
     let upstream = endless();
     let mut events = op("GET", "/events");
     events.forwarding.stream = true;
@@ -35,7 +35,7 @@ fn a_client_that_leaves_is_noticed_whatever_it_sent_behind_its_request() {
 }
 
 #[test]
-fn a_request_that_is_refused_before_it_is_read_ends_its_connection_and_says_so() {
+fn request_refused_unread_gets_connection_close() {
     let upstream = Upstream::saying("ok");
     let served = shop(upstream.address, vec![op("POST", "/a")]).serve();
     let mut client = Client::connect(served.address);
@@ -60,7 +60,7 @@ fn a_request_that_is_refused_before_it_is_read_ends_its_connection_and_says_so()
 }
 
 #[test]
-fn a_large_upload_that_is_refused_is_read_until_the_client_has_its_answer() {
+fn large_refused_upload_is_read_until_the_response() {
     let upstream = Upstream::saying("ok");
     let served = shop(upstream.address, vec![op("POST", "/a")]).serve();
     let mut client = Client::connect(served.address);
@@ -92,7 +92,7 @@ fn a_websocket_handshake_has_no_content() {
 }
 
 #[test]
-fn a_response_that_ends_with_its_connection_is_not_cut_short_in_silence() {
+fn truncated_close_delimited_response_is_an_error() {
     let upstream = Upstream::start(|_, stream| {
         let _gone =
             stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n");

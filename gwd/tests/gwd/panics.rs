@@ -84,7 +84,7 @@ fn over_http2_the_other_streams_go_on() {
 }
 
 #[test]
-fn in_a_body_over_http1_the_client_sees_that_it_is_not_whole() {
+fn panic_in_an_http1_body_truncates_the_response() {
     let (gwd, _world, _proceed, _upstream) = panicking("exchange.body:1");
     let mut client = Client::connect(gwd.public());
     client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
@@ -95,7 +95,7 @@ fn in_a_body_over_http1_the_client_sees_that_it_is_not_whole() {
 }
 
 #[test]
-fn in_what_a_worker_lives_by_it_is_the_end_of_the_process_which_says_so() {
+fn panic_in_a_vital_part_ends_the_process_with_a_log() {
     let world = World::new();
     let upstream = Upstream::saying("ok");
     world.release(&shop(upstream.address, vec![op("GET", "/a")]).gateway());
@@ -121,7 +121,7 @@ fn in_what_a_worker_lives_by_it_is_the_end_of_the_process_which_says_so() {
 }
 
 #[test]
-fn a_worker_that_stands_still_is_told_by_livez_and_the_others_serve_on() {
+fn stalled_worker_fails_livez_and_others_serve() {
     if !prerequisite::slow("a stalled worker is noticed after 15 seconds") {
         return;
     }

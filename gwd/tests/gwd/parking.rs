@@ -12,7 +12,7 @@ fn parked(served: &Served) -> f64 {
 }
 
 #[test]
-fn a_connection_without_bytes_is_parked_at_once_and_one_that_stands_still_after_a_second() {
+fn idle_connection_is_parked_and_wakes_for_bytes() {
     let upstream = Upstream::echoing();
     let served = shop(upstream.address, vec![op("GET", "/a").prefix()]).serve();
     let mut client = Client::connect(served.address);
@@ -29,7 +29,7 @@ fn a_connection_without_bytes_is_parked_at_once_and_one_that_stands_still_after_
 }
 
 #[test]
-fn half_a_head_is_not_parked_and_line_ends_between_requests_are_no_head() {
+fn half_a_head_is_not_parked_and_empty_lines_are() {
     let upstream = Upstream::saying("ok");
     let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
     let mut client = Client::connect(served.address);
@@ -45,7 +45,7 @@ fn half_a_head_is_not_parked_and_line_ends_between_requests_are_no_head() {
 }
 
 #[test]
-fn a_response_that_the_client_has_not_read_is_not_lost_by_parking() {
+fn unread_response_survives_parking() {
     const SIZE: usize = 8 << 20;
     let upstream = Upstream::start(|_, stream| {
         use std::io::Write as _;
@@ -84,7 +84,7 @@ fn resident_bytes(gwd: &Process) -> u64 {
 }
 
 #[test]
-fn an_idle_connection_keeps_nothing_of_the_requests_that_it_carried() {
+fn idle_connection_keeps_no_memory_of_its_requests() {
     const CLIENTS: u16 = 400;
     let upstream = Upstream::saying("ok");
     let world = World::new();

@@ -297,7 +297,7 @@ fn answer(path: &str, key: bool) -> (u16, &'static str, Option<String>) {
 }
 
 #[test]
-fn what_is_matched_is_what_is_bound_authorised_logged_and_forwarded() {
+fn matched_path_is_bound_authorised_and_forwarded() {
     let upstream = Upstream::echoing();
     let ops = vec![
         op("GET", "/").prefix(),

@@ -25,7 +25,7 @@ pub(crate) fn exchange(world: &World, older: &str) {
 }
 
 #[test]
-fn a_fresh_state_folder_takes_a_replayed_head_only_where_no_floor_stands_against_it() {
+fn fresh_state_takes_a_replayed_head_only_above_floor() {
     let upstream = Upstream::saying("ok");
     let mut world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -60,7 +60,7 @@ fn a_fresh_state_folder_takes_a_replayed_head_only_where_no_floor_stands_against
 }
 
 #[test]
-fn a_store_that_withholds_the_revocation_list_is_refused_and_the_list_stays_in_force() {
+fn store_without_its_revocation_list_is_refused() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -155,7 +155,7 @@ fn what_does_not_pass_is_not_tried_again() {
 }
 
 #[test]
-fn what_nobody_vouches_for_any_more_runs_on_and_never_starts_again() {
+fn unvouched_bundle_keeps_running_and_never_restarts() {
     let upstream = Upstream::saying("ok");
     let mut world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -180,7 +180,7 @@ fn what_nobody_vouches_for_any_more_runs_on_and_never_starts_again() {
 }
 
 #[test]
-fn a_record_needs_as_many_owners_as_the_trust_file_says_now() {
+fn record_needs_the_owners_of_the_current_trust_file() {
     let upstream = Upstream::saying("ok");
     let mut world = World::new();
     let release = |world: &World, number, owners: &[&str]| {
@@ -248,7 +248,7 @@ fn files_with(folder: &Path, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_value_of_a_secret_stands_in_no_file_log_metric_or_status() {
+fn secret_value_is_in_no_file_log_metric_or_status() {
     const VALUES: [&str; 2] = ["first-value-of-it", "second-value-of-it"];
     let upstream = Upstream::echoing();
     let world = World::new();
@@ -297,7 +297,7 @@ fn the_value_of_a_secret_stands_in_no_file_log_metric_or_status() {
 }
 
 #[test]
-fn a_damaged_source_artifact_makes_explanations_poorer_and_nothing_else() {
+fn damaged_source_artifact_affects_explanations_only() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let gateway = numbered(&upstream, 1);
@@ -362,7 +362,7 @@ fn signing_key_that_ends_soon_is_an_alarm() {
 }
 
 #[test]
-fn last_error_is_cleared_once_the_channel_names_what_runs() {
+fn last_error_clears_when_the_head_runs() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));

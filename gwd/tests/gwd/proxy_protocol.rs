@@ -131,7 +131,7 @@ fn unread(client: &TcpStream) -> u64 {
 }
 
 #[test]
-fn a_header_comes_in_pieces_and_nothing_behind_it_is_taken() {
+fn header_in_pieces_is_read_up_to_its_last_byte() {
     let upstream = Upstream::echoing();
     let served = balanced(&upstream).serve();
     for header in [V1.to_vec(), v2(&[0x02, 0, 4, b's', b'h', b'o', b'p'])] {
@@ -160,7 +160,7 @@ fn a_header_comes_in_pieces_and_nothing_behind_it_is_taken() {
 }
 
 #[test]
-fn what_is_no_header_is_closed_without_a_word_and_counted() {
+fn invalid_header_closes_silently_and_is_counted() {
     let upstream = Upstream::echoing();
     let served = balanced(&upstream).serve();
     let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(92));
@@ -245,7 +245,7 @@ fn only_who_is_named_may_say_for_whom_a_connection_is() {
 }
 
 #[test]
-fn a_header_that_does_not_come_in_time_ends_the_connection() {
+fn late_header_ends_the_connection() {
     let upstream = Upstream::echoing();
     let mut shop = balanced(&upstream);
     shop.listener.proxy_protocol = from(&["127.0.0.0/8"], 50);
@@ -266,7 +266,7 @@ fn a_header_that_does_not_come_in_time_ends_the_connection() {
 }
 
 #[test]
-fn forwarding_fields_are_believed_by_the_client_that_was_told_not_by_the_balancer() {
+fn forwarding_fields_are_trusted_by_header_address() {
     let upstream = Upstream::echoing();
     let mut shop = balanced(&upstream);
     shop.listener.trusted_proxies = ["127.0.0.0/8", "10.0.0.0/8"]
@@ -294,7 +294,7 @@ fn forwarding_fields_are_believed_by_the_client_that_was_told_not_by_the_balance
 }
 
 #[test]
-fn connections_are_counted_by_the_client_that_was_told() {
+fn connections_are_counted_by_header_address() {
     let upstream = Upstream::echoing();
     let mut node = Node::start(Settings {
         bounds: Bounds {
@@ -331,7 +331,7 @@ fn connections_are_counted_by_the_client_that_was_told() {
 }
 
 #[test]
-fn a_connection_of_before_the_header_was_required_ends_with_its_exchange() {
+fn connection_before_the_header_rule_ends() {
     let upstream = Upstream::echoing();
     let mut shop = balanced(&upstream);
     let header = shop.listener.proxy_protocol.take();

@@ -84,7 +84,7 @@ fn without_a_credential_it_is_401_with_a_challenge() {
 }
 
 #[test]
-fn what_would_be_read_as_a_field_that_decides_is_taken_out_and_counted() {
+fn lookalike_field_is_removed_and_counted() {
     let upstream = Upstream::saying("ok");
     let served = shop(upstream.address, vec![op("GET", "/a").secured("key")]).serve();
     let fields = "x-key: letmein\r\nx_key: guess\r\nx_consumer.name: root\r\nx_mine: 1\r\n";
@@ -98,7 +98,7 @@ fn what_would_be_read_as_a_field_that_decides_is_taken_out_and_counted() {
 }
 
 #[test]
-fn a_credential_in_the_query_does_not_reach_the_upstream() {
+fn query_credential_does_not_reach_the_upstream() {
     let (upstream, served) = refusing();
     let answer = get(served.address, "/query?a=1&shopkey=letmein&b=2");
     assert_eq!(answer.status, 200);
@@ -140,7 +140,7 @@ fn a_policy_may_answer_in_the_upstreams_place() {
 }
 
 #[test]
-fn fields_are_edited_and_secrets_flow_only_to_the_upstream() {
+fn fields_are_edited_and_secrets_reach_only_upstreams() {
     let (upstream, served) = refusing();
     let answer = fetch(served.address, "GET", "/edited", "x-edge: mine\r\n");
     assert_eq!(answer.field("x-edge"), ["said"]);
@@ -161,7 +161,7 @@ fn a_path_read_as_another_operation_is_refused() {
 }
 
 #[test]
-fn a_refused_request_keeps_the_connection_where_it_was_well_formed() {
+fn refused_valid_request_keeps_the_connection() {
     let (_upstream, served) = refusing();
     let mut client = Client::connect(served.address);
     for path in ["/nothing", "/orders", "/nothing"] {

@@ -17,7 +17,7 @@ pub(crate) fn retries(attempts: u64, on: &[Condition]) -> retry::Checked {
 }
 
 #[test]
-fn a_failed_try_goes_to_another_host_and_says_which_try_it_is() {
+fn failed_attempt_goes_to_another_host_with_count() {
     let (bad, good) = (
         Upstream::telling(&Arc::new(AtomicUsize::new(503))),
         Upstream::telling(&Arc::new(AtomicUsize::new(200))),
@@ -56,7 +56,7 @@ fn a_failed_try_goes_to_another_host_and_says_which_try_it_is() {
 }
 
 #[test]
-fn what_an_operation_says_of_retries_comes_before_its_upstream() {
+fn retries_of_an_operation_override_its_upstream() {
     let status = Arc::new(AtomicUsize::new(500));
     let upstream = Upstream::telling(&status);
     let mut none = op("GET", "/none");
@@ -75,7 +75,7 @@ fn what_an_operation_says_of_retries_comes_before_its_upstream() {
 }
 
 #[test]
-fn a_body_is_sent_again_where_it_was_kept_and_only_then() {
+fn body_is_resent_only_if_it_was_kept() {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
     let upstream = Upstream::start(move |seen, stream| {
@@ -129,7 +129,7 @@ fn each_try_has_its_time_and_all_of_them_together() {
 }
 
 #[test]
-fn a_storm_against_a_failing_upstream_stays_within_the_budget() {
+fn storm_of_failures_stays_within_the_retry_budget() {
     const CLIENTS: usize = 40;
     const EACH: usize = 10;
     let status = Arc::new(AtomicUsize::new(503));

@@ -59,7 +59,7 @@ fn places(head: &str) -> Vec<&str> {
 }
 
 #[test]
-fn each_response_speaks_of_the_gateways_place_where_it_is_asked_for() {
+fn returned_urls_name_the_gateway_where_configured() {
     let upstream = Upstream::start(answer);
     let own = upstream.address;
     let location = [

@@ -67,7 +67,7 @@ fn talks(client: &mut Client) {
 }
 
 #[test]
-fn a_websocket_ends_when_the_credential_that_opened_it_is_withdrawn() {
+fn websocket_ends_when_its_credential_is_withdrawn() {
     let kept = Arc::default();
     let upstream = keeping(&kept);
     let mut served = doors(&upstream).serve();
@@ -119,7 +119,7 @@ fn other_websockets_go_on() {
 }
 
 #[test]
-fn a_message_that_stands_still_does_not_keep_a_withdrawn_credential() {
+fn stalled_message_ends_with_its_credential() {
     let upstream = Upstream::start(|_, stream: &mut TcpStream| {
         let head = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x82\x0Aabc";
         stream.write_all(head).unwrap();
@@ -140,7 +140,7 @@ fn a_message_that_stands_still_does_not_keep_a_withdrawn_credential() {
 }
 
 #[test]
-fn a_switch_that_takes_a_websockets_operation_away_leaves_those_that_are_open() {
+fn websocket_survives_a_switch_without_its_operation() {
     let upstream = Upstream::start(agree);
     let mut shop = doors(&upstream);
     let mut served = shop.serve();
@@ -173,7 +173,7 @@ fn slow(fields: &'static str) -> (Upstream, std::sync::mpsc::Sender<()>) {
 }
 
 #[test]
-fn a_response_that_is_on_its_way_ends_as_it_began_and_the_next_request_is_refused() {
+fn begun_response_ends_and_next_request_is_refused() {
     let (upstream, go) = slow("content-type: text/event-stream\r\n");
     let mut events = op("GET", "/events").secured("key");
     events.forwarding.stream = true;

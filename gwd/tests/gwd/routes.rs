@@ -113,7 +113,7 @@ fn a_bundle_with_a_share_for_nobody_is_refused() {
 }
 
 #[test]
-fn a_mirror_gets_the_request_with_its_body_and_its_answer_is_dropped() {
+fn mirror_gets_the_body_and_its_response_is_dropped() {
     let (main, shadow) = (Upstream::saying("main"), Upstream::saying("shadow"));
     let mut shop = shop(main.address, vec![op("POST", "/a/{id}").policy("shadow")]);
     shop.upstreams.push(service("next", &[shadow.address]));
@@ -135,7 +135,7 @@ fn a_mirror_gets_the_request_with_its_body_and_its_answer_is_dropped() {
 }
 
 #[test]
-fn a_mirror_that_hangs_or_is_dead_costs_the_request_nothing() {
+fn hanging_or_dead_mirror_does_not_delay_the_request() {
     let main = Upstream::saying("main");
     let (_proceed, wait) = gate();
     let hanging = Upstream::start(move |_, _| {
@@ -160,7 +160,7 @@ fn a_mirror_that_hangs_or_is_dead_costs_the_request_nothing() {
 }
 
 #[test]
-fn a_body_too_large_to_be_kept_is_not_mirrored_and_counted() {
+fn body_too_large_to_mirror_is_skipped_and_counted() {
     let (main, shadow) = (Upstream::saying("main"), Upstream::saying("shadow"));
     let mut shop = shop(main.address, vec![op("POST", "/a").policy("shadow")]);
     shop.upstreams.push(service("next", &[shadow.address]));
@@ -299,7 +299,7 @@ fn a_rewrite_never_leads_out_of_what_was_authorised() {
 }
 
 #[test]
-fn a_redirect_sends_the_client_elsewhere_and_keeps_the_query() {
+fn redirect_changes_the_target_and_keeps_the_query() {
     let upstream = Upstream::saying("fine");
     let mut shop = shop(upstream.address, vec![op("GET", "/a/{id}").policy("moved")]);
     shop.policies.push(redirect("moved", "/v2/{id}{path}"));
@@ -342,7 +342,7 @@ fn a_deprecated_operation_says_so_until_it_is_gone() {
 }
 
 #[test]
-fn a_copy_of_a_request_that_failed_never_takes_the_body_of_the_next() {
+fn failed_copy_never_takes_the_next_requests_body() {
     let (main, shadow) = (Upstream::saying("main"), Upstream::saying("shadow"));
     let nowhere = dead();
     let dead = op("POST", "/dead").upstream("nowhere").policy("shadow");

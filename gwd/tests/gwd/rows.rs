@@ -871,7 +871,7 @@ pub(crate) fn telling() -> (Upstream, Served) {
 }
 
 #[test]
-fn each_row_is_understood_as_the_table_says_by_hyper_and_by_the_gateway() {
+fn row_is_parsed_as_listed_by_hyper_and_the_gateway() {
     let (_upstream, served) = telling();
     let (hyper, gateway) = (hyper_alone(), served.address);
     let rows = rows();

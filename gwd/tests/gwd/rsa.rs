@@ -30,7 +30,7 @@ impl std::io::Write for Dribble {
 }
 
 #[test]
-fn what_is_signed_with_rsa_is_signed_on_threads_of_their_own() {
+fn rsa_signatures_run_on_their_own_threads() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let secrets = Secrets::of(&world);

@@ -59,7 +59,7 @@ fn is_the_upstreams(served: &Served, times: f64) {
 }
 
 #[test]
-fn a_response_whose_upstream_falls_silent_ends_where_it_stands() {
+fn silent_upstream_ends_its_response_midway() {
     let told = silent("content-length: 100\r\n", "hello");
     let chunked = silent("transfer-encoding: chunked\r\n", "5\r\nhello\r\n");
     let folder = tempfile::tempdir().unwrap();
@@ -119,7 +119,7 @@ fn where_the_connections_end_is_the_bodys_it_is_reset() {
 }
 
 #[test]
-fn over_http2_its_stream_is_reset_and_a_grpc_call_gets_a_status() {
+fn silent_upstream_resets_stream_or_ends_grpc_call() {
     let upstream = silent("content-length: 100\r\n", "hello");
     let grpc = silent(
         "content-type: application/grpc\r\ntransfer-encoding: chunked\r\n",
@@ -154,7 +154,7 @@ fn over_http2_its_stream_is_reset_and_a_grpc_call_gets_a_status() {
 }
 
 #[test]
-fn an_upstream_of_http2_that_falls_silent_has_its_stream_reset_and_no_other() {
+fn silent_http2_upstream_stream_is_reset_alone() {
     let (told, resets) = mpsc::channel();
     let upstream = Http2Upstream::start(move |_, (request, mut respond): Asked| {
         let told = told.clone();
@@ -181,7 +181,7 @@ fn an_upstream_of_http2_that_falls_silent_has_its_stream_reset_and_no_other() {
 }
 
 #[test]
-fn an_upstream_that_speaks_now_and_then_is_listened_to() {
+fn slow_upstream_with_regular_bytes_is_read_on() {
     let upstream = Upstream::start(|_, stream| {
         say(stream, "content-length: 10\r\n", "");
         for _ in 0..10 {
@@ -195,7 +195,7 @@ fn an_upstream_that_speaks_now_and_then_is_listened_to() {
 }
 
 #[test]
-fn an_upload_that_its_upstream_does_not_take_is_the_upstreams_fault() {
+fn upload_that_the_upstream_ignores_is_its_failure() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let upstream = listener.local_addr().unwrap();
     let served = shop(upstream, ops()).serve_by(patience(500));
@@ -238,7 +238,7 @@ fn tunnel_idle(tunnel_idle_ms: u64) -> Settings {
 }
 
 #[test]
-fn a_websocket_through_which_nothing_passes_ends_both_ways() {
+fn silent_websocket_ends_in_both_directions() {
     let (upstream, ends) = told_of_ends();
     let served = http2(websocket(&upstream)).serve_by(tunnel_idle(500));
     let mut client = Client::connect(served.address);
@@ -296,7 +296,7 @@ fn aged(http2_age_max_ms: u64) -> Settings {
 }
 
 #[test]
-fn an_http2_connection_that_is_old_is_asked_to_come_again_and_ends_what_it_has_begun() {
+fn old_http2_connection_gets_goaway_and_finishes() {
     let (proceed, wait) = gate();
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
@@ -329,7 +329,7 @@ fn an_http2_connection_that_is_old_is_asked_to_come_again_and_ends_what_it_has_b
 }
 
 #[test]
-fn an_http2_connection_that_is_idle_is_told_so_and_closed() {
+fn idle_http2_connection_gets_goaway_and_closes() {
     let upstream = Upstream::saying("ok");
     let mut shop = http2(shop(upstream.address, ops()));
     shop.listener.limits.idle_timeout_ms = 400;

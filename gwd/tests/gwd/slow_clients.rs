@@ -124,7 +124,7 @@ fn an_upload_that_stands_still_or_trickles_is_408() {
 }
 
 #[test]
-fn an_upload_at_the_least_rate_and_one_whose_upstream_is_slow_are_served() {
+fn upload_at_min_rate_or_with_a_slow_upstream_passes() {
     let upstream = Upstream::start(|seen, stream| {
         // Longer than anybody's patience.
         std::thread::park_timeout(Duration::from_millis(900));
@@ -243,7 +243,7 @@ fn a_reader_over_tls_that_takes_nothing_is_left() {
 }
 
 #[test]
-fn over_http2_a_stream_whose_window_stays_shut_is_reset_and_the_others_go_on() {
+fn http2_stream_with_a_closed_window_is_reset_alone() {
     let upstream = endless_upstream();
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
     shop.listener.http2 = true;

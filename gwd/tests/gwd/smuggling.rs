@@ -79,7 +79,7 @@ fn cells(told: &str) -> (Vec<String>, String) {
 }
 
 #[test]
-fn no_request_is_understood_that_another_server_does_not_see() {
+fn request_is_split_as_other_servers_split_it() {
     let full = prerequisite::is_full();
     let messages = if full { 6_000 } else { 400 };
     let (_upstream, served) = telling();

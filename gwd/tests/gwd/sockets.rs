@@ -136,7 +136,7 @@ fn one_and_two(upstream: &Upstream, ports: Option<u16>) -> (Served, [Version; 2]
 }
 
 #[test]
-fn a_listener_that_leaves_and_comes_back_under_load_loses_no_connection() {
+fn listener_that_leaves_and_returns_loses_nothing() {
     let upstream = Upstream::saying("ok");
     let (mut served, [first, both], second) = one_and_two(&upstream, None);
     let stays = Load::on(served.address, 2, Duration::ZERO);
@@ -175,7 +175,7 @@ fn a_listener_that_leaves_and_comes_back_under_load_loses_no_connection() {
 }
 
 #[test]
-fn addresses_that_two_listeners_exchange_under_load_refuse_and_lose_nobody() {
+fn swapped_listener_addresses_lose_no_connection() {
     let upstream = Upstream::saying("ok");
     // Port 0 would name a socket by its listener: addresses of their own are asked for.
     let ports: Vec<u16> = (0..2)
@@ -216,7 +216,7 @@ fn addresses_that_two_listeners_exchange_under_load_refuse_and_lose_nobody() {
 }
 
 #[test]
-fn a_kept_connection_at_an_address_that_leaves_gets_one_more_answer_and_is_told() {
+fn connection_at_a_removed_address_gets_one_response() {
     let upstream = Upstream::saying("ok");
     let (mut served, [first, _both], second) = one_and_two(&upstream, None);
     let mut kept = Client::connect(second);
@@ -241,7 +241,7 @@ fn a_kept_connection_at_an_address_that_leaves_gets_one_more_answer_and_is_told(
 }
 
 #[test]
-fn a_credential_that_was_revoked_is_refused_also_at_an_address_that_leaves() {
+fn revoked_credential_is_refused_at_a_removed_address() {
     let upstream = Upstream::saying("ok");
     let mut two = shop(upstream.address, vec![op("GET", "/mine").secured("key")]);
     let one = two.clone();
@@ -263,7 +263,7 @@ fn a_credential_that_was_revoked_is_refused_also_at_an_address_that_leaves() {
 }
 
 #[test]
-fn a_listener_that_is_added_answers_from_the_first_connection_on() {
+fn added_listener_answers_its_first_connection() {
     let upstream = Upstream::saying("ok");
     let one = shop(upstream.address, vec![op("GET", "/a")]);
     let mut served = one.serve_with(2, AccessLog::Off);
@@ -283,7 +283,7 @@ fn a_listener_that_is_added_answers_from_the_first_connection_on() {
 }
 
 #[test]
-fn an_address_that_no_resident_version_names_is_given_back() {
+fn address_of_no_resident_version_is_released() {
     let upstream = Upstream::saying("ok");
     let (mut served, [first, both], second) = one_and_two(&upstream, None);
     served.node.publish(&first, 3);
@@ -341,7 +341,7 @@ fn a_drain_answers_once_more_who_keeps_a_connection() {
 }
 
 #[test]
-fn a_listener_may_move_from_one_address_to_all_of_them_and_back() {
+fn listener_moves_between_one_and_all_addresses() {
     let upstream = Upstream::saying("ok");
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
@@ -376,7 +376,7 @@ fn a_listener_may_move_from_one_address_to_all_of_them_and_back() {
 }
 
 #[test]
-fn listeners_whose_addresses_collide_are_refused_for_good() {
+fn colliding_listeners_are_refused_for_good() {
     let upstream = Upstream::saying("ok");
     let one = shop(upstream.address, vec![op("GET", "/a")]);
     let mut served = one.serve();
@@ -398,7 +398,7 @@ fn listeners_whose_addresses_collide_are_refused_for_good() {
 }
 
 #[test]
-fn overrides_that_collide_are_refused_with_their_names() {
+fn colliding_overrides_are_refused_by_name() {
     let upstream = Upstream::saying("ok");
     let mut two = shop(upstream.address, vec![op("GET", "/a")]);
     two.more_listeners = vec![listener("second", "127.0.0.1:0")];

@@ -55,7 +55,7 @@ fn one_process_per_state_folder() {
 }
 
 #[test]
-fn unsigned_bundles_run_only_where_somebody_asks_for_it_loudly() {
+fn unsigned_bundles_run_only_with_an_explicit_option() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release_as(&gateway(&upstream), &[], "mallory", "mallory");
@@ -102,7 +102,7 @@ fn a_signal_drains_and_a_second_one_ends_at_once() {
 }
 
 #[test]
-fn connections_are_accepted_through_the_time_before_the_stop() {
+fn connections_are_accepted_during_the_drain_delay() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&gateway(&upstream));

@@ -48,7 +48,7 @@ fn flip(path: &Path) {
 }
 
 #[test]
-fn a_state_folder_that_can_only_be_read_starts_the_last_good_bundle_and_refuses_releases() {
+fn read_only_state_starts_last_good_refuses_releases() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -80,7 +80,7 @@ fn a_state_folder_that_can_only_be_read_starts_the_last_good_bundle_and_refuses_
 }
 
 #[test]
-fn a_full_disk_refuses_releases_but_not_roll_backs_or_revocations_and_recovers() {
+fn full_disk_refuses_releases_but_allows_rollbacks() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -145,7 +145,7 @@ fn a_cold_start_runs_the_held_bundle_before_the_head() {
 }
 
 #[test]
-fn a_cold_start_runs_the_head_before_the_last_good_bundle() {
+fn cold_start_prefers_the_head_to_the_last_good() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -155,7 +155,7 @@ fn a_cold_start_runs_the_head_before_the_last_good_bundle() {
 }
 
 #[test]
-fn a_cold_start_runs_the_last_good_bundle_where_the_head_is_refused() {
+fn cold_start_with_a_refused_head_runs_the_last_good() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -170,7 +170,7 @@ fn a_cold_start_runs_the_last_good_bundle_where_the_head_is_refused() {
 }
 
 #[test]
-fn a_cold_start_never_runs_an_older_bundle_in_place_of_a_damaged_last_one() {
+fn cold_start_never_replaces_a_damaged_last_good() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -310,7 +310,7 @@ const ACCIDENTS: [(&str, Accident); 5] = [
 ];
 
 #[test]
-fn a_state_folder_that_is_emptied_or_replaced_under_a_gateway_is_noticed_and_written_again() {
+fn replaced_state_folder_is_noticed_and_rewritten() {
     let upstream = Upstream::saying("ok");
     std::thread::scope(|scope| {
         for (what, accident) in ACCIDENTS {
@@ -364,7 +364,7 @@ fn recovers_from(upstream: &Upstream, what: &str, accident: Accident) {
 }
 
 #[test]
-fn a_state_folder_that_cannot_be_taken_in_again_stays_not_durable_and_says_so() {
+fn state_folder_that_cannot_recover_stays_not_durable() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -385,7 +385,7 @@ fn a_state_folder_that_cannot_be_taken_in_again_stays_not_durable_and_says_so() 
 }
 
 #[test]
-fn of_two_processes_only_the_one_with_the_lock_has_the_state_folder() {
+fn state_folder_belongs_to_the_process_with_the_lock() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -413,7 +413,7 @@ fn of_two_processes_only_the_one_with_the_lock_has_the_state_folder() {
 }
 
 #[test]
-fn a_start_with_only_what_gwd_leaves_behind_works_and_other_files_are_not_touched() {
+fn start_needs_only_own_files_and_leaves_others() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));

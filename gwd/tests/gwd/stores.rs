@@ -14,7 +14,7 @@ fn reason(gwd: &Process) -> serde_json::Value {
 }
 
 #[test]
-fn a_store_that_is_deleted_and_comes_back_is_followed_again() {
+fn store_deleted_and_restored_is_followed_again() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -44,7 +44,7 @@ fn a_store_that_is_deleted_and_comes_back_is_followed_again() {
 }
 
 #[test]
-fn an_older_copy_of_the_store_is_a_replay_and_what_runs_goes_on() {
+fn older_copy_of_the_store_is_a_replay() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
@@ -62,7 +62,7 @@ fn an_older_copy_of_the_store_is_a_replay_and_what_runs_goes_on() {
 }
 
 #[test]
-fn a_store_of_another_project_is_refused_though_the_same_keys_signed() {
+fn store_of_another_project_with_same_keys_is_refused() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -78,7 +78,7 @@ fn a_store_of_another_project_is_refused_though_the_same_keys_signed() {
 }
 
 #[test]
-fn a_chain_without_the_remembered_record_is_a_fork_until_a_record_merges_it() {
+fn chain_without_the_known_record_forks_until_merged() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));

@@ -9,7 +9,7 @@ use gwd::node::AccessLog;
 use crate::fixture::*;
 
 #[test]
-fn no_request_is_lost_and_each_is_wholly_of_one_version() {
+fn switch_loses_no_request_and_mixes_no_versions() {
     const SWITCHES: u64 = 60;
     let upstream = Upstream::echoing();
     // Each version edits fields (`x-edge` of the response) or not, and answers at its own path.
@@ -74,7 +74,7 @@ fn no_request_is_lost_and_each_is_wholly_of_one_version() {
 }
 
 #[test]
-fn versions_are_freed_when_nobody_has_them_even_under_idle_connections() {
+fn unused_versions_are_freed_under_idle_connections() {
     let upstream = Upstream::saying("ok");
     let shop = shop(upstream.address, vec![op("GET", "/a")]);
     let mut served = shop.serve();
@@ -157,7 +157,7 @@ fn a_long_response_goes_on_over_switches() {
 }
 
 #[test]
-fn listeners_come_and_go_with_the_version_and_addresses_stay_ours() {
+fn listeners_follow_the_version_and_keep_addresses() {
     let upstream = Upstream::saying("ok");
     let one = shop(upstream.address, vec![op("GET", "/a")]);
     let mut two = one.clone();
@@ -197,7 +197,7 @@ fn listeners_come_and_go_with_the_version_and_addresses_stay_ours() {
 }
 
 #[test]
-fn a_busy_port_refuses_the_version_and_changes_nothing() {
+fn busy_port_refuses_the_version_and_changes_nothing() {
     let upstream = Upstream::saying("ok");
     let shop = shop(upstream.address, vec![op("GET", "/a")]);
     let mut served = shop.serve();
@@ -212,7 +212,7 @@ fn a_busy_port_refuses_the_version_and_changes_nothing() {
 }
 
 #[test]
-fn a_revoked_credential_stops_working_at_once_whatever_runs() {
+fn revoked_credential_stops_at_once_in_any_version() {
     let upstream = Upstream::saying("ok");
     let shop = shop(upstream.address, vec![op("GET", "/mine").secured("key")]);
     let mut served = shop.serve();

@@ -199,7 +199,7 @@ fn metrics_count_by_route_and_never_by_path() {
 }
 
 #[test]
-fn a_log_that_was_moved_away_begins_anew_and_a_full_disk_costs_lines_only() {
+fn moved_log_is_reopened_and_a_full_disk_loses_lines() {
     let upstream = Upstream::saying("ok");
     let shop = shop(upstream.address, vec![op("GET", "/a")]);
     let folder = tempfile::tempdir().unwrap();
@@ -224,7 +224,7 @@ fn a_log_that_was_moved_away_begins_anew_and_a_full_disk_costs_lines_only() {
 }
 
 #[test]
-fn a_log_that_is_full_is_moved_away_and_the_oldest_goes() {
+fn full_log_is_rotated_and_the_oldest_deleted() {
     let upstream = Upstream::saying("ok");
     let shop = shop(upstream.address, vec![op("GET", "/{n}")]);
     let folder = tempfile::tempdir().unwrap();

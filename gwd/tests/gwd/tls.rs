@@ -106,7 +106,7 @@ pub(crate) const REQUEST: &str =
 // === tests
 
 #[test]
-fn clients_of_other_makes_agree_on_versions_names_keys_and_protocols() {
+fn clients_negotiate_version_name_key_and_protocol() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let secrets = Secrets::of(&world);
@@ -181,7 +181,7 @@ fn clients_of_other_makes_agree_on_versions_names_keys_and_protocols() {
 }
 
 #[test]
-fn a_request_on_a_connection_for_another_certificate_is_sent_elsewhere() {
+fn request_for_another_certificate_is_misdirected() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let secrets = Secrets::of(&world);
@@ -214,7 +214,7 @@ fn a_request_on_a_connection_for_another_certificate_is_sent_elsewhere() {
 }
 
 #[test]
-fn certificates_are_exchanged_by_three_swaps_of_a_mounted_folder_and_a_broken_one_is_not() {
+fn certificates_follow_swaps_unless_broken() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let secrets = Secrets::of(&world);
@@ -325,7 +325,7 @@ fn serial(address: SocketAddr, world: &World) -> String {
 }
 
 #[test]
-fn a_bundle_whose_certificate_cannot_be_used_is_refused_and_the_running_one_stays() {
+fn bundle_with_an_unusable_certificate_is_refused() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let secrets = Secrets::of(&world);
@@ -366,7 +366,7 @@ fn a_bundle_whose_certificate_cannot_be_used_is_refused_and_the_running_one_stay
 }
 
 #[test]
-fn clients_show_certificates_that_their_authority_has_not_taken_back() {
+fn client_certificates_are_verified_and_not_revoked() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let secrets = Secrets::of(&world);
@@ -417,7 +417,7 @@ fn clients_show_certificates_that_their_authority_has_not_taken_back() {
 }
 
 #[test]
-fn sessions_are_resumed_across_versions_and_not_across_authorities_of_clients() {
+fn sessions_resume_across_versions_not_authorities() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let secrets = Secrets::of(&world);
@@ -480,7 +480,7 @@ fn sessions_are_resumed_across_versions_and_not_across_authorities_of_clients() 
 }
 
 #[test]
-fn a_session_is_resumed_by_every_worker_and_a_ticket_of_another_process_by_none() {
+fn session_resumes_at_every_worker_of_one_process() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let secrets = Secrets::of(&world);
@@ -519,7 +519,7 @@ fn a_session_is_resumed_by_every_worker_and_a_ticket_of_another_process_by_none(
 }
 
 #[test]
-fn a_connection_that_was_let_in_under_other_rules_ends_with_its_exchange() {
+fn connection_under_older_rules_ends_after_exchange() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let secrets = Secrets::of(&world);
@@ -562,7 +562,7 @@ fn a_connection_that_was_let_in_under_other_rules_ends_with_its_exchange() {
 }
 
 #[test]
-fn a_parked_connection_wakes_up_and_what_is_not_tls_is_closed() {
+fn parked_connection_wakes_and_non_tls_bytes_close() {
     let upstream = Upstream::echoing();
     let world = World::new();
     let secrets = Secrets::of(&world);

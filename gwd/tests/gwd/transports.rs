@@ -32,7 +32,7 @@ async fn echo((request, mut respond): Asked) {
 }
 
 #[test]
-fn an_upstream_that_speaks_http2_is_asked_with_scheme_and_authority_and_no_host() {
+fn http2_request_has_scheme_authority_and_no_host() {
     let upstream = Http2Upstream::start(|_, asked| echo(asked));
     let served = upstream
         .behind(vec![op("POST", "/a"), op("GET", "/a")])
@@ -71,7 +71,7 @@ fn an_upstream_that_speaks_http2_is_asked_with_scheme_and_authority_and_no_host(
 }
 
 #[test]
-fn bodies_larger_than_all_windows_pass_both_ways_with_their_trailers() {
+fn bodies_beyond_all_windows_pass_with_trailers() {
     let upstream = Http2Upstream::start(|_, asked| echo(asked));
     let served = upstream.behind(vec![op("POST", "/a")]).serve();
     let sent: Vec<u8> = (0..9_000_000_u32).map(|at| (at % 251) as u8).collect();
@@ -97,7 +97,7 @@ fn bodies_larger_than_all_windows_pass_both_ways_with_their_trailers() {
 }
 
 #[test]
-fn grpc_messages_stream_both_ways_at_once_and_end_with_their_status() {
+fn grpc_messages_stream_both_ways_and_end_with_status() {
     let upstream = Http2Upstream::start(|_, (request, mut respond): Asked| async move {
         if request.uri().path() == "/none" {
             let mut only = head(200);
@@ -233,7 +233,7 @@ fn a_client_that_leaves_after_its_upload_is_noticed() {
 }
 
 #[test]
-fn what_the_upstream_resets_is_told_and_what_it_refuses_may_be_tried_again() {
+fn upstream_reset_is_an_error_and_refused_is_retried() {
     let tries = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&tries);
     let (cut, cuts) = tokio::sync::watch::channel(false);
@@ -291,7 +291,7 @@ fn what_the_upstream_resets_is_told_and_what_it_refuses_may_be_tried_again() {
 }
 
 #[test]
-fn a_connection_that_says_goodbye_finishes_and_another_is_opened() {
+fn connection_with_goaway_finishes_and_is_replaced() {
     let upstream = Http2Upstream::with(h2::server::Builder::new(), 3, |_, asked: Asked| ok(asked));
     let served = upstream.behind(vec![op("POST", "/a")]).serve();
     for _ in 0..20 {
@@ -303,7 +303,7 @@ fn a_connection_that_says_goodbye_finishes_and_another_is_opened() {
 }
 
 #[test]
-fn a_connection_is_shared_up_to_four_fifths_of_what_the_upstream_bears() {
+fn connection_is_shared_up_to_80_percent_of_streams() {
     let mut builder = h2::server::Builder::new();
     builder.max_concurrent_streams(5);
     let (open, opened) = tokio::sync::watch::channel(false);
@@ -341,7 +341,7 @@ fn a_connection_is_shared_up_to_four_fifths_of_what_the_upstream_bears() {
 }
 
 #[test]
-fn an_upload_waits_for_100_continue_and_an_early_answer_ends_it() {
+fn upload_waits_for_100_and_early_response_ends_it() {
     let upstream = Http2Upstream::start(|_, (request, mut respond): Asked| async move {
         if request.uri().path() == "/early" {
             respond.send_response(head(413), true).unwrap();
@@ -436,7 +436,7 @@ fn over_tls_http2_is_agreed_on_or_not_spoken() {
 }
 
 #[test]
-fn auto_speaks_what_is_agreed_on_and_follows_a_host_that_changes() {
+fn auto_protocol_follows_alpn_and_changing_hosts() {
     let pem = Authority::new("ca").issue(&["127.0.0.1"]);
     let upstream = Http2Upstream::over_tls(server(&pem, None, &["h2", "http/1.1"]), |_, asked| {
         ok(asked)
@@ -504,7 +504,7 @@ fn at_a_socket(path: &std::path::Path) {
 }
 
 #[test]
-fn a_service_at_a_unix_socket_is_asked_and_checked_there() {
+fn service_at_a_unix_socket_is_used_and_checked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.sock");
     let log = folder.path().join("access.log");

@@ -81,7 +81,7 @@ fn plain(address: SocketAddr) -> Shop {
 }
 
 #[test]
-fn a_host_that_refuses_is_told_with_its_address_how_often_and_since_when_until_it_is_back() {
+fn refusing_host_is_reported_with_count_and_time() {
     let reserved = dead();
     let running = Running::start(World::new(), &plain(reserved));
     let answer = get(running.gwd.public(), "/a");
@@ -178,7 +178,7 @@ fn a_host_that_does_not_answer_is_told_with_the_bound() {
 }
 
 #[test]
-fn a_certificate_of_another_name_is_told_with_both_names() {
+fn certificate_mismatch_reports_both_names() {
     let world = World::new();
     let secrets = Secrets::of(&world);
     let authority = Authority::new("ca");
@@ -218,7 +218,7 @@ fn a_breaker_that_opens_is_told() {
 }
 
 #[test]
-fn an_open_breaker_of_a_policy_is_told_with_the_policys_name() {
+fn open_breaker_of_a_policy_reports_the_policy() {
     let upstream = Upstream::telling(&Arc::new(AtomicUsize::new(500)));
     let mut shop = shop(
         upstream.address,

@@ -25,7 +25,7 @@ fn notify(gwd: &Process) -> serde_json::Value {
 }
 
 #[test]
-fn a_key_that_is_added_signs_at_once_and_a_retired_one_signs_nothing_new() {
+fn added_key_signs_at_once_and_a_retired_one_not() {
     let upstream = Upstream::saying("ok");
     let mut world = World::new();
     let one = world.release(&numbered(&upstream, 1));
@@ -67,7 +67,7 @@ fn a_key_that_is_added_signs_at_once_and_a_retired_one_signs_nothing_new() {
 }
 
 #[test]
-fn a_revoked_build_key_is_an_alarm_and_nothing_that_it_built_starts() {
+fn revoked_build_key_alarms_and_stops_new_starts() {
     let upstream = Upstream::saying("ok");
     let mut world = World::new();
     let (gwd, one, two) = world.two_versions(&upstream);
@@ -132,7 +132,7 @@ fn a_stolen_keys_jump_is_undone_by_the_trust_file() {
 }
 
 #[test]
-fn a_stolen_keys_jump_is_undone_by_the_revocation_list() {
+fn jump_of_a_stolen_key_is_undone_by_the_list() {
     let upstream = Upstream::saying("ok");
     let mut world = World::new();
     keys(&mut world, &[("mallory", Role::Release, Active)]);
@@ -158,7 +158,7 @@ fn a_stolen_keys_jump_is_undone_by_the_revocation_list() {
 }
 
 #[test]
-fn a_trust_file_behind_a_swapped_link_is_read_each_time() {
+fn trust_file_behind_a_swapped_link_is_reread() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));

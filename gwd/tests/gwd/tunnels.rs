@@ -37,7 +37,7 @@ fn with_tunnels() -> h2::server::Builder {
 }
 
 #[test]
-fn a_websocket_of_http1_becomes_a_stream_of_an_upstream_that_speaks_http2() {
+fn http1_websocket_becomes_a_stream_of_http2() {
     const SIZE: usize = 6 << 20;
     let upstream = Http2Upstream::with(with_tunnels(), usize::MAX, |_, asked| echo_tunnel(asked));
     let served = upstream.behind(vec![op("GET", "/ws").websocket()]).serve();
@@ -84,7 +84,7 @@ fn a_websocket_of_http1_becomes_a_stream_of_an_upstream_that_speaks_http2() {
 }
 
 #[test]
-fn an_upstream_of_http2_that_takes_no_websockets_or_declines_one_is_told() {
+fn http2_upstream_without_websockets_is_reported() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let without = Http2Upstream::start(move |_, asked| {

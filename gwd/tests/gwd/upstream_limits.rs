@@ -63,7 +63,7 @@ fn a_request_goes_on_the_connection_that_comes_back() {
 }
 
 #[test]
-fn all_workers_together_have_as_many_connections_as_the_upstream_may() {
+fn workers_share_the_connection_limit_of_an_upstream() {
     let (upstream, go) = holding();
     let served = narrow(&upstream, 3).serve_with(3, gwd::node::AccessLog::Off);
     let address = served.address;
@@ -84,7 +84,7 @@ fn all_workers_together_have_as_many_connections_as_the_upstream_may() {
 }
 
 #[test]
-fn who_waits_too_long_is_refused_and_more_than_may_wait_are_at_once() {
+fn late_and_excess_waiters_are_refused() {
     let (upstream, go) = holding();
     let mut shop = narrow(&upstream, 1);
     shop.ops[0].timeout_ms = 300;
@@ -113,7 +113,7 @@ fn who_waits_too_long_is_refused_and_more_than_may_wait_are_at_once() {
 }
 
 #[test]
-fn a_connection_that_is_idle_at_another_worker_or_host_makes_room() {
+fn idle_connection_elsewhere_makes_room() {
     let upstreams = [Upstream::saying("ok"), Upstream::saying("ok")];
     let mut shop = narrow(&upstreams[0], 1);
     shop.upstreams[0].targets =
@@ -260,7 +260,7 @@ fn health_checks_need_no_place() {
 }
 
 #[test]
-fn more_streams_than_usual_go_on_the_connections_of_http2_that_there_may_be() {
+fn streams_over_the_usual_number_share_connections() {
     let held = Arc::new(tokio::sync::Semaphore::new(0));
     let (seen, wait) = (Arc::<AtomicUsize>::default(), Arc::clone(&held));
     let count = Arc::clone(&seen);
@@ -335,7 +335,7 @@ fn long_headed(bytes: usize) -> Upstream {
 }
 
 #[test]
-fn a_responses_head_is_as_long_as_its_upstream_may_make_it() {
+fn response_head_is_bounded_by_its_upstream() {
     for (bytes, most, status) in [
         (65_536, 65_536, 200),
         (65_537, 65_536, 502),
@@ -356,7 +356,7 @@ fn a_responses_head_is_as_long_as_its_upstream_may_make_it() {
 }
 
 #[test]
-fn the_fields_of_a_response_over_http2_are_bounded_too() {
+fn response_fields_over_http2_are_bounded() {
     let long = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&long);
     let upstream = Http2Upstream::start(move |_, (_, mut respond)| {

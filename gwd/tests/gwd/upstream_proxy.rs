@@ -95,7 +95,7 @@ fn v1(client: &str, port: u16, served: &Served) -> Vec<u8> {
 }
 
 #[test]
-fn each_request_has_a_connection_that_begins_with_its_client() {
+fn request_gets_a_connection_with_its_clients_header() {
     let upstream = Raw::start();
     let served = telling(upstream.address, ProxyVersion::V1).serve();
     let mut clients = [(); 2].map(|()| Client::connect(served.address));
@@ -134,7 +134,7 @@ fn version_2_says_the_same_in_binary() {
 }
 
 #[test]
-fn the_client_is_the_one_that_is_believed_and_its_port_is_not_known() {
+fn header_has_the_trusted_client_without_its_port() {
     let upstream = Raw::start();
     let mut shop = telling(upstream.address, ProxyVersion::V1);
     let fields = "x-forwarded-for: 203.0.113.7\r\n";
@@ -234,7 +234,7 @@ fn health_checks_are_nobodys() {
 }
 
 #[test]
-fn a_connection_of_before_is_not_used_where_a_client_has_to_be_told() {
+fn older_connection_is_unused_if_a_header_is_needed() {
     let upstream = Raw::start();
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
     let mut served = shop.serve();

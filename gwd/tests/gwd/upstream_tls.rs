@@ -209,7 +209,7 @@ fn tuple(code: &str, told: &str) -> (u16, String, String) {
 // === tests
 
 #[test]
-fn the_certificate_of_an_upstream_must_be_of_its_authority_its_name_and_its_time() {
+fn upstream_certificate_needs_authority_name_and_time() {
     let world = World::new();
     let secrets = Secrets::of(&world);
     let (authority, stranger) = (Authority::new("ca"), Authority::new("stranger"));
@@ -293,7 +293,7 @@ fn what_is_no_tls_or_breaks_off_is_told_apart() {
 }
 
 #[test]
-fn the_gateway_shows_its_certificate_and_what_is_exchanged_counts_from_the_next_request() {
+fn own_certificate_is_sent_and_replaced_live() {
     let world = World::new();
     let secrets = Secrets::of(&world);
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
@@ -352,7 +352,7 @@ fn the_gateway_shows_its_certificate_and_what_is_exchanged_counts_from_the_next_
 }
 
 #[test]
-fn authorities_are_exchanged_live_and_what_they_let_in_is_not_used_further() {
+fn authorities_change_live_and_old_peers_close() {
     let world = World::new();
     let secrets = Secrets::of(&world);
     let (old, new) = (Authority::new("old"), Authority::new("new"));
@@ -400,7 +400,7 @@ fn many_authorities_are_read_and_endless_ones_are_not() {
 }
 
 #[test]
-fn sessions_are_resumed_and_connections_of_other_tls_are_not_used() {
+fn sessions_resume_and_other_tls_is_not_reused() {
     let authority = Authority::new("ca");
     let pem = authority.issue(&["127.0.0.1"]);
     let upstream = TlsUpstream::start(server(&pem, None, &[]));
@@ -431,7 +431,7 @@ fn sessions_are_resumed_and_connections_of_other_tls_are_not_used() {
 }
 
 #[test]
-fn hosts_are_checked_over_the_tls_that_requests_go_over() {
+fn health_checks_use_the_tls_of_requests() {
     let world = World::new();
     let secrets = Secrets::of(&world);
     let (authority, stranger) = (Authority::new("ca"), Authority::new("stranger"));

@@ -31,7 +31,7 @@ fn queue(served: &Served, client: &mut Client) {
 }
 
 #[test]
-fn waiting_for_a_connection_takes_as_long_as_the_request_has_and_connecting_as_long_as_it_may() {
+fn waits_and_connects_have_their_own_timeouts() {
     let (go, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {
         let _ends_with_the_test = wait.lock().unwrap().recv();
@@ -106,7 +106,7 @@ fn turnstile(behind: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn who_gets_a_place_too_late_to_connect_is_no_sign_of_the_host() {
+fn permit_too_late_to_connect_does_not_blame_the_host() {
     let pem = Authority::new("ca").issue(&["127.0.0.1"]);
     let upstream = TlsUpstream::start(server(&pem, None, &["http/1.1"]));
     let (address, dialled) = turnstile(upstream.address);
@@ -150,7 +150,7 @@ fn who_gets_a_place_too_late_to_connect_is_no_sign_of_the_host() {
 }
 
 #[test]
-fn who_gets_a_place_too_late_to_be_answered_is_no_sign_of_the_host() {
+fn permit_too_late_to_answer_does_not_blame_the_host() {
     let (go, wait) = gate();
     let first = AtomicUsize::new(0);
     let upstream = Upstream::start(move |_, stream| {
@@ -190,7 +190,7 @@ fn who_gets_a_place_too_late_to_be_answered_is_no_sign_of_the_host() {
 }
 
 #[test]
-fn a_stream_that_ends_lets_in_who_waits_for_another_connection() {
+fn ended_stream_admits_a_waiter_for_a_connection() {
     let pem = Authority::new("ca").issue(&["127.0.0.1"]);
     let (held, seen) = (Arc::new(Semaphore::new(0)), Arc::<AtomicUsize>::default());
     let (wait, count) = (Arc::clone(&held), Arc::clone(&seen));
@@ -233,7 +233,7 @@ fn a_stream_that_ends_lets_in_who_waits_for_another_connection() {
 }
 
 #[test]
-fn an_attempt_that_fails_fails_for_all_that_waited_for_it() {
+fn failed_connect_fails_all_its_waiters() {
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut shop = behind(mute.local_addr().unwrap(), unchecked());
     shop.upstreams[0].protocol = UpstreamProtocol::H2;
@@ -251,7 +251,7 @@ fn an_attempt_that_fails_fails_for_all_that_waited_for_it() {
 }
 
 #[test]
-fn a_connection_that_died_is_replaced_by_one_that_nobody_has_used() {
+fn dead_connection_is_replaced_by_an_unused_one() {
     let (go, wait) = gate();
     let wait = Arc::new(wait);
     let upstream = Upstream::start(move |seen, stream| {
@@ -306,7 +306,7 @@ fn a_connection_that_died_is_replaced_by_one_that_nobody_has_used() {
 }
 
 #[test]
-fn a_connection_of_other_certificates_is_not_handed_on() {
+fn connection_of_other_certificates_is_not_shared() {
     let world = World::new();
     let secrets = Secrets::of(&world);
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));

@@ -100,7 +100,7 @@ fn a_client_and_an_upstream_talk_through() {
 }
 
 #[test]
-fn what_does_not_fit_into_sockets_waits_and_nothing_is_lost() {
+fn bytes_beyond_the_sockets_wait_and_none_is_lost() {
     const SIZE: usize = 24 << 20;
     let upstream = echo();
     let served = websocket(&upstream).serve();
@@ -118,7 +118,7 @@ fn what_does_not_fit_into_sockets_waits_and_nothing_is_lost() {
 }
 
 #[test]
-fn an_operation_that_is_no_websocket_loses_the_upgrade() {
+fn operation_without_websocket_loses_the_upgrade() {
     let upstream = Upstream::saying("plain");
     let served = websocket(&upstream).serve();
     let mut client = Client::connect(served.address);
@@ -163,7 +163,7 @@ fn an_upstream_that_declines_has_answered() {
 }
 
 #[test]
-fn an_upstream_that_agrees_to_something_else_is_not_believed() {
+fn upstream_that_agrees_to_another_protocol_is_502() {
     for fields in [
         "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: AAAA\r\n",
         "connection: upgrade\r\nupgrade: h2c\r\n",

@@ -89,7 +89,7 @@ fn start(project: &Project) -> Gateway {
 }
 
 #[test]
-fn haproxy_tells_the_gateway_whose_connections_it_passes_on() {
+fn haproxy_header_names_the_client_to_the_gateway() {
     let upstream = Upstream::scripted(|seen| {
         e2e::upstream::Answer::ok(
             seen.header("x-forwarded-for")

@@ -28,7 +28,7 @@ fn project(upstream: &str) -> Project {
 }
 
 #[test]
-fn a_name_that_is_written_is_asked_for_and_its_host_gets_the_request() {
+fn configured_name_is_resolved_and_its_host_serves() {
     let upstream = saying("found");
     let port = upstream.address().port();
     let project = project(&format!(
@@ -42,7 +42,7 @@ fn a_name_that_is_written_is_asked_for_and_its_host_gets_the_request() {
 }
 
 #[test]
-fn a_file_that_is_written_is_watched_and_status_tells_when_it_is_broken() {
+fn configured_file_is_watched_and_status_shows_errors() {
     let (one, two) = (saying("one"), saying("two"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hosts.json");

@@ -120,7 +120,7 @@ fn a_full_disk_is_told_and_leaves_the_store_whole() {
 }
 
 #[test]
-fn an_operation_that_fails_is_told_and_the_next_apply_works() {
+fn failed_operation_is_reported_and_next_apply_works() {
     let project = released();
     let errors = [
         ("enospc", "No space left on device"),
@@ -209,7 +209,7 @@ fn a_read_only_store_can_be_read_and_not_written() {
 }
 
 #[test]
-fn gwd_refuses_a_release_that_it_cannot_keep_and_takes_it_when_it_can() {
+fn release_that_cannot_be_stored_waits_until_it_can() {
     for fault in [
         "store.temporary.created:1:enospc",
         "store.temporary.written:1:erofs",
@@ -241,7 +241,7 @@ fn gwd_refuses_a_release_that_it_cannot_keep_and_takes_it_when_it_can() {
 }
 
 #[test]
-fn a_store_that_vanishes_during_apply_is_told_and_not_made_again() {
+fn store_lost_during_apply_is_reported_not_recreated() {
     for point in [
         "apply.bundle.put",
         "apply.record.signed",
@@ -265,7 +265,7 @@ fn a_store_that_vanishes_during_apply_is_told_and_not_made_again() {
 }
 
 #[test]
-fn of_two_writers_the_second_is_told_that_the_channel_moved() {
+fn second_writer_is_told_that_the_channel_moved() {
     for point in [
         "apply.bundle.put",
         "apply.record.signed",
@@ -354,7 +354,7 @@ fn of_many_applies_each_wins_a_serial_or_is_told() {
 
 /// The bundle that is applied was there for long, and no record within the retention names it.
 #[test]
-fn clean_up_never_takes_what_an_apply_is_about_to_link() {
+fn clean_up_keeps_what_an_apply_will_link() {
     for point in [
         "apply.bundle.put",
         "apply.record.signed",

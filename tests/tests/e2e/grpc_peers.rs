@@ -96,7 +96,7 @@ fn talk(tls: bool) -> Option<Ended> {
 }
 
 #[test]
-fn grpcio_talks_to_itself_through_the_gateway_in_the_clear() {
+fn grpcio_passes_the_gateway_in_cleartext() {
     match talk(false) {
         Some(ended) => assert_eq!(ended.stdout.trim(), "fine", "{ended:?}"),
         None => prerequisite::skip("python3 has no grpcio; pip installs it"),
@@ -104,7 +104,7 @@ fn grpcio_talks_to_itself_through_the_gateway_in_the_clear() {
 }
 
 #[test]
-fn grpcio_talks_to_itself_through_the_gateway_over_tls() {
+fn grpcio_passes_the_gateway_over_tls() {
     match talk(true) {
         Some(ended) => assert_eq!(ended.stdout.trim(), "fine", "{ended:?}"),
         None => prerequisite::skip("python3 has no grpcio; pip installs it"),

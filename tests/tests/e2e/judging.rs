@@ -15,7 +15,7 @@ paths:
 ";
 
 #[test]
-fn retries_and_breakers_that_are_written_run_and_an_operation_s_word_comes_first() {
+fn retries_and_breakers_run_and_operations_override() {
     let upstream = Upstream::scripted(|_| {
         let mut answer = Answer::ok("no");
         answer.status = 503;
@@ -51,7 +51,7 @@ fn retries_and_breakers_that_are_written_run_and_an_operation_s_word_comes_first
 }
 
 #[test]
-fn a_health_check_that_is_written_keeps_requests_from_a_host_that_fails_it() {
+fn configured_health_check_avoids_a_failing_host() {
     let told = |name: &'static str, status: u16| {
         Upstream::scripted(move |seen| {
             let mut answer = Answer::ok(name);
@@ -88,7 +88,7 @@ fn a_health_check_that_is_written_keeps_requests_from_a_host_that_fails_it() {
 }
 
 #[test]
-fn what_is_said_about_a_consumer_chooses_its_host_and_shares_its_limit() {
+fn consumer_tags_choose_its_host_and_share_its_limit() {
     let hosts = ["a", "b", "c"].map(|name| Upstream::scripted(move |_| Answer::ok(name)));
     let project = Project::new();
     project.write(

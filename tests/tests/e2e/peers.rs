@@ -76,7 +76,7 @@ fn project(upstream: u16) -> Project {
 }
 
 #[test]
-fn a_websocket_library_talks_to_itself_through_the_gateway() {
+fn websocket_library_passes_the_gateway() {
     let Some(server) = Server::start("python3", &[], "websockets_echo.py") else {
         prerequisite::skip("python3 has no `websockets`; pip installs it");
         return;
@@ -90,7 +90,7 @@ fn a_websocket_library_talks_to_itself_through_the_gateway() {
 }
 
 #[test]
-fn a_server_that_closes_idle_connections_at_once_costs_no_request() {
+fn server_closing_idle_connections_loses_no_request() {
     let Some(server) = Server::start("node", &[], "node_upstream.js") else {
         prerequisite::skip("there is no node");
         return;

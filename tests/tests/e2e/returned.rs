@@ -42,7 +42,7 @@ fn browse(gateway: &Gateway, path: &str) -> String {
 }
 
 #[test]
-fn a_browser_that_is_sent_on_with_a_cookie_stays_at_the_gateway() {
+fn browser_redirected_with_a_cookie_stays_at_gateway() {
     let upstream = Upstream::scripted(|seen| {
         let host = seen.header("host").unwrap_or_default();
         if seen.target == "/v1/login" {

@@ -50,7 +50,7 @@ fn sha256(text: &str) -> String {
 }
 
 #[test]
-fn after_a_rollback_a_credential_that_was_withdrawn_gets_401() {
+fn rollback_keeps_a_withdrawn_credential_at_401() {
     let upstream = Upstream::start();
     let (old, new) = (sha256("old-key"), sha256("new-key"));
     let gateway = |keys: &[&String], version: u32| {
@@ -114,7 +114,7 @@ fn after_a_rollback_a_credential_that_was_withdrawn_gets_401() {
 }
 
 #[test]
-fn after_a_rollback_the_newest_value_of_a_secret_is_used_and_its_file_may_be_gone() {
+fn rollback_uses_the_newest_secret_without_its_file() {
     let upstream =
         Upstream::scripted(|seen| Answer::ok(seen.header("x-token").unwrap_or("none").to_owned()));
     let project = Project::with("", &document(false));
@@ -213,7 +213,7 @@ fn nodes(fleet: &[Gateway]) -> Vec<String> {
 }
 
 #[test]
-fn a_fleet_with_one_held_node_is_told_and_gets_together_again() {
+fn fleet_with_a_held_node_is_reported_and_converges() {
     let upstream = Upstream::start();
     let gateway = |version: u32| {
         format!(
@@ -275,7 +275,7 @@ fn a_fleet_with_one_held_node_is_told_and_gets_together_again() {
 }
 
 #[test]
-fn an_older_copy_of_the_store_is_told_and_a_merging_record_mends_it() {
+fn older_store_is_reported_and_a_merge_fixes_it() {
     let upstream = Upstream::start();
     let gateway = |version: u32| {
         format!(

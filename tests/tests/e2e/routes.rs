@@ -35,7 +35,7 @@ fn named(name: &'static str) -> Upstream {
 }
 
 #[test]
-fn a_split_shares_out_by_weight_and_a_condition_comes_first() {
+fn split_follows_weights_after_a_condition() {
     let (main, next) = (named("main"), named("next"));
     let project = project(&main, &next);
     project.keygen();

@@ -42,7 +42,7 @@ fn mirror(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_store_that_skopeo_copied_there_and_back_is_the_same_and_runs() {
+fn store_copied_by_skopeo_is_the_same_and_runs() {
     if Command::new("skopeo").arg("--version").output().is_err() {
         prerequisite::skip("there is no skopeo; `make tools` installs it where that is allowed");
         return;

@@ -99,7 +99,7 @@ fn answers(port: u16) -> bool {
 const GET: &str = "GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n";
 
 #[test]
-fn node_is_spoken_to_in_what_it_agrees_to_and_is_shown_a_certificate() {
+fn node_upstream_negotiates_and_sees_a_certificate() {
     let certificates = Certificates::new();
     let script = binaries::workspace().join("tests/peers/node_tls_upstream.js");
     let node = Command::new("node")
@@ -147,7 +147,7 @@ fn nginx(port: u16, listen: &str, certificates: &Certificates) -> Option<Server>
 }
 
 #[test]
-fn nginx_is_spoken_to_in_http1_and_http2_and_resumes_sessions() {
+fn nginx_upstream_speaks_both_http_and_resumes() {
     let certificates = Certificates::new();
     for (protocol, listen, spoken) in [
         ("h1", "ssl", "HTTP/1.1"),
@@ -177,7 +177,7 @@ fn nginx_is_spoken_to_in_http1_and_http2_and_resumes_sessions() {
 }
 
 #[test]
-fn openssl_is_spoken_to_in_both_versions_of_tls_and_what_it_refuses_is_told() {
+fn openssl_upstream_speaks_both_tls_and_refusals_show() {
     let certificates = Certificates::new();
     let s_server = |port: u16, arguments: &[&str]| {
         let mut openssl = Command::new("openssl");

@@ -145,7 +145,7 @@ fn an_unsigned_record_is_refused() {
 }
 
 #[test]
-fn a_record_with_another_text_under_the_signature_is_refused() {
+fn record_with_changed_text_is_refused() {
     let scene = Scene::new();
     scene.release("v2", &["--key", "keys/release.pem"]);
     scene.store.forge(&scene.project, |envelope| {
@@ -285,7 +285,7 @@ fn a_flipped_byte_is_refused_wherever_gwd_reads() {
 }
 
 #[test]
-fn a_damaged_revocation_list_is_refused_and_a_good_one_holds() {
+fn damaged_revocation_list_is_refused_good_one_holds() {
     let scene = Scene::new();
     let second = scene.release("v2", &["--key", "keys/release.pem"]);
     scene.store.take(&scene.project);

@@ -296,7 +296,7 @@ const EDITS: &[Edit] = &[
 ];
 
 #[test]
-fn two_running_gateways_do_with_each_witness_what_the_plan_says() {
+fn two_gateways_answer_witnesses_as_the_plan_says() {
     let upstreams = [Upstream::start(), Upstream::scripted(Answer::as_asked)];
     let versions: Vec<(&Edit, String, String)> = EDITS
         .iter()

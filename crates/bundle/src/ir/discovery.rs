@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_is_spoken_to_by_the_name_that_is_written_without_the_labels_of_its_record() {
+    fn host_of_a_service_is_its_name_without_srv_labels() {
         for (name, port, host) in [
             ("orders.internal", Some(80), "orders.internal"),
             ("orders.internal.", Some(80), "orders.internal"),

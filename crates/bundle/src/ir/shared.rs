@@ -427,7 +427,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_collide_where_one_socket_would_take_what_is_meant_for_the_other() {
+    fn addresses_that_share_a_socket_collide() {
         let collide = |a: &str, b: &str| {
             let (a, b) = (a.parse().unwrap(), b.parse().unwrap());
             assert_eq!(addresses_collide(a, b), addresses_collide(b, a));

@@ -104,7 +104,7 @@ fn refused(reason: &str) -> Result<(), String> {
 }
 
 #[test]
-fn newer_records_of_the_chain_are_accepted_and_older_ones_are_not() {
+fn newer_records_are_accepted_and_older_ones_refused() {
     let world = World::new();
     for from in 1..=5 {
         for to in 1..=5 {
@@ -268,7 +268,7 @@ fn forks() {
 }
 
 #[test]
-fn a_record_between_that_cannot_be_fetched_is_waited_for() {
+fn missing_record_in_the_chain_is_waited_for() {
     let world = World::new();
     let mut content = world.store.into_content();
     content.blobs.remove(&world.chain[3].digest);
@@ -394,7 +394,7 @@ fn revocation_lists_only_grow() {
 }
 
 #[test]
-fn a_list_that_does_not_continue_the_known_one_is_a_fork() {
+fn list_that_breaks_the_chain_is_a_fork() {
     let channel = prod();
     let trust = trust();
     let context = context(&trust, &channel);

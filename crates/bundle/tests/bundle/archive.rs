@@ -18,7 +18,7 @@ fn archive_of_one() -> Vec<u8> {
 }
 
 #[test]
-fn a_bundle_with_its_statements_survives_the_round_trip() {
+fn bundle_with_statements_survives_the_round_trip() {
     let store = Store::default();
     let one = bundle("one");
     let statement = put(&store, &one);
@@ -49,7 +49,7 @@ fn an_archive_with_channels_can_be_followed() {
 }
 
 #[test]
-fn tar_unpacks_it_to_a_store_and_packs_a_store_that_we_read() {
+fn tar_reads_our_archive_and_we_read_its_archive() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("one.tar"), archive_of_one()).unwrap();
@@ -163,7 +163,7 @@ fn hostile_archives_are_refused() {
 }
 
 #[test]
-fn an_archive_that_claims_to_be_huge_is_refused_before_it_is_read() {
+fn archive_with_a_huge_size_is_refused_unread() {
     let mut header = tar::Header::new_ustar();
     let digest = bundle::digest::Digest::of(b"x").hex();
     header.set_path(format!("blobs/sha256/{digest}")).unwrap();

@@ -56,7 +56,7 @@ fn read_blobs(content: &Content, context: &Context<'_>) -> BTreeSet<Digest> {
 }
 
 #[test]
-fn every_flipped_byte_is_refused_by_name_or_never_read() {
+fn flipped_byte_is_refused_by_name_or_never_read() {
     let (content, source) = content();
     let (trust, prod) = (trust(), prod());
     let context = context(&trust, &prod);
@@ -167,7 +167,7 @@ fn a_damaged_state_folder_is_refused_by_name_too() {
 }
 
 #[test]
-fn a_damaged_record_or_list_is_no_way_in_for_an_older_store() {
+fn damaged_record_or_list_admits_no_older_store() {
     let (content, _) = content();
     let (trust, prod) = (trust(), prod());
     let context = context(&trust, &prod);

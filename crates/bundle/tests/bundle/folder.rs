@@ -161,7 +161,7 @@ fn two_releases_at_once_have_one_winner() {
 }
 
 #[test]
-fn many_writers_of_blobs_and_manifests_leave_a_whole_index() {
+fn concurrent_writers_leave_a_whole_index() {
     let root = tempfile::tempdir().unwrap();
     Folder::create(root.path()).unwrap();
     std::thread::scope(|scope| {
@@ -336,7 +336,7 @@ fn a_folder_in_the_place_of_a_blob_is_refused() {
 }
 
 #[test]
-fn a_batch_whose_link_is_taken_leaves_blobs_and_the_other_writers_link() {
+fn batch_with_a_taken_link_keeps_the_other_writer() {
     let root = tempfile::tempdir().unwrap();
     let store = Folder::create(root.path()).unwrap();
     let chain = Chain::Channel(prod());
@@ -376,7 +376,7 @@ fn a_store_that_is_gone_is_not_made_again_by_a_link() {
 }
 
 #[test]
-fn clean_up_waits_for_writers_and_writers_for_clean_up() {
+fn clean_up_and_writers_wait_for_each_other() {
     let root = tempfile::tempdir().unwrap();
     let store = Folder::create(root.path()).unwrap();
     let (one, two) = (store.writing().unwrap(), store.writing().unwrap());

@@ -50,7 +50,7 @@ fn release(store: &Folder, version: usize) -> Digest {
 }
 
 #[test]
-fn a_change_to_one_of_100_apis_writes_a_handful_of_files() {
+fn change_to_one_of_100_apis_writes_few_files() {
     let root = tempfile::tempdir().unwrap();
     let store = Folder::create(&root.path().join("store")).unwrap();
     let state = Folder::create(&root.path().join("state")).unwrap();

@@ -13,7 +13,7 @@ use bundle::store::folder::Folder;
 use crate::fixture::*;
 
 #[test]
-fn from_build_to_rollback_to_restart_without_the_store() {
+fn bundle_survives_build_rollback_and_restart() {
     let folder = tempfile::tempdir().unwrap();
     let store = Folder::create(&folder.path().join("store")).unwrap();
     let state = Folder::create(&folder.path().join("state")).unwrap();
@@ -106,7 +106,7 @@ fn from_build_to_rollback_to_restart_without_the_store() {
 }
 
 #[test]
-fn a_revoked_bundle_never_runs_and_a_revoked_credential_is_known() {
+fn revoked_bundle_never_runs_and_credential_is_known() {
     let store = bundle::store::memory::Memory::default();
     let (trust, prod) = (trust(), prod());
     let context = context(&trust, &prod);

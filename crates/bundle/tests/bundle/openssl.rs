@@ -58,7 +58,7 @@ fn openssl_agrees() {
 }
 
 #[test]
-fn openssl_makes_keys_that_we_read_and_signatures_that_we_check() {
+fn openssl_keys_and_signatures_are_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let (ok, _) = run(
         folder.path(),

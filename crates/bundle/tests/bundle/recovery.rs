@@ -78,7 +78,7 @@ fn a_stolen_key_at_the_last_serial_and_the_way_back() {
 }
 
 #[test]
-fn thousands_of_forged_records_are_passed_over_in_store_and_state() {
+fn forged_records_in_store_and_state_are_skipped() {
     let full = prerequisite::is_full();
     let forged = if full { 5_000 } else { 1_200 };
     assert!(forged > u64::try_from(history::SKIPPED_MAX).unwrap());
@@ -196,7 +196,7 @@ fn a_replayed_head_on_a_fresh_state_folder() {
 }
 
 #[test]
-fn a_store_that_was_set_back_is_a_replay_for_who_remembers() {
+fn store_set_back_is_a_replay_for_a_known_state() {
     let (trust, prod) = (trust(), prod());
     let context = context(&trust, &prod);
     let store = Store::default();
@@ -274,7 +274,7 @@ fn a_build_key_past_its_end_then_restart_and_rollback() {
 }
 
 #[test]
-fn a_list_published_without_a_record_reaches_a_gateway() {
+fn list_published_without_a_record_reaches_a_gateway() {
     let (trust, prod) = (trust(), prod());
     let context = context(&trust, &prod);
     let (store, state) = (Store::default(), Store::default());
@@ -307,7 +307,7 @@ fn a_list_published_without_a_record_reaches_a_gateway() {
 }
 
 #[test]
-fn a_list_outlives_the_retirement_of_its_key_where_a_record_vouches_for_it() {
+fn list_vouched_by_a_record_outlives_its_retired_key() {
     let store = Store::default();
     ship(&store, "one");
     let added = Revocation {
@@ -351,7 +351,7 @@ fn a_list_outlives_the_retirement_of_its_key_where_a_record_vouches_for_it() {
 }
 
 #[test]
-fn a_list_that_too_few_owners_signed_counts_for_nobody_though_a_record_names_it() {
+fn list_with_too_few_owners_counts_for_nothing() {
     let store = Store::default();
     let added = Revocation {
         credentials: [Digest::of(b"leaked")].into(),

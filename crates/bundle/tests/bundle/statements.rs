@@ -193,7 +193,7 @@ fn the_signed_bytes_are_those_of_dsse() {
 }
 
 #[test]
-fn signing_is_repeatable_and_the_order_of_signers_is_no_difference() {
+fn signing_is_repeatable_in_any_order_of_signers() {
     let sign = |owners: [&str; 3]| {
         let mut envelope = Envelope::new(&build_statement()).unwrap();
         for owner in owners {

@@ -247,7 +247,7 @@ fn nothing_is_turned_off_by_leaving_it_out() {
 }
 
 #[test]
-fn without_signatures_everything_else_is_still_checked() {
+fn unsigned_mode_still_checks_everything_else() {
     let trust = Trust::insecure_allow_unsigned(project());
     let prod = prod();
     let context = context(&trust, &prod);

@@ -209,7 +209,7 @@ fn requirement(
 }
 
 #[test]
-fn what_the_upstream_shall_not_see_is_taken_whichever_alternative_was_satisfied() {
+fn stripped_credential_is_removed_in_any_alternative() {
     let held = ("held", Place::Header("x-held".into()), None, false);
     let key = ("key", Place::Header("x-key".into()), None, true);
     let token = ("token", Place::Authorization("bearer".into()), None, true);

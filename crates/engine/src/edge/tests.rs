@@ -157,7 +157,7 @@ fn heads_that_nobody_can_be_sure_of_are_refused() {
 }
 
 #[test]
-fn connection_fields_and_what_only_the_gateway_says_are_taken_out() {
+fn hop_fields_and_gateway_fields_are_removed() {
     let fields = [
         ("host", "Example.ORG.:80"),
         ("connection", "close, X-Hop"),
@@ -240,7 +240,7 @@ fn hops_of_the_gateway_leave_an_upstreams_via() {
 }
 
 #[test]
-fn trusted_proxies_are_believed_as_far_as_they_are_trusted() {
+fn trusted_proxies_are_believed_up_to_their_trust() {
     let fields = [
         ("host", "h"),
         ("x-forwarded-for", "6.6.6.6, 203.0.113.9"),
@@ -256,7 +256,7 @@ fn trusted_proxies_are_believed_as_far_as_they_are_trusted() {
 }
 
 #[test]
-fn connection_cannot_take_away_what_a_trusted_proxy_says() {
+fn connection_field_keeps_what_a_trusted_proxy_sent() {
     let fields = [
         ("host", "h"),
         (

@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_trusted_proxy_said_about_the_first_hop_stays() {
+    fn first_hop_from_a_trusted_proxy_is_kept() {
         let before = [
             ("x-forwarded-proto", "https"),
             ("x-forwarded-host", "outer.example"),

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn each_loser_is_told_the_first_step_in_which_it_is_less() {
+    fn loser_names_the_first_step_where_it_ranks_lower() {
         use Lost::{Beaten, Condition, Method};
         use Step::{Conditions, Prefix, Priority, Segment, Slash};
         type Case<'a> = (&'a [&'a str], &'a str, &'a [(&'a str, Option<Lost>)]);

@@ -350,7 +350,7 @@ fn rebuilt(a: &Snapshot, b: &Snapshot) -> (Vec<usize>, Vec<usize>) {
 }
 
 #[test]
-fn versions_with_shared_parts_decide_as_versions_of_their_own() {
+fn versions_with_shared_parts_decide_alike() {
     let mut parts = Parts::default();
     let mut kept = Vec::new();
     let changes: [fn(&mut Street); 8] = [
@@ -377,7 +377,7 @@ fn versions_with_shared_parts_decide_as_versions_of_their_own() {
 }
 
 #[test]
-fn a_change_builds_those_apis_anew_that_it_touches_and_no_others() {
+fn change_rebuilds_only_the_apis_that_it_touches() {
     type Change = fn(&mut Street);
     let cases: [(&str, Change, &[usize], &[usize]); 9] = [
         ("nothing", |_| {}, &[], &[]),
@@ -453,7 +453,7 @@ fn each_version_knows_its_own_targets_and_credentials() {
 }
 
 #[test]
-fn apis_that_own_the_same_requests_are_refused_also_when_both_were_built_before() {
+fn overlapping_apis_built_before_are_refused() {
     let mut parts = Parts::default();
     // Each has been served with another neighbour before.
     let (mut with_one, mut with_other, mut both) = (street(), street(), street());
@@ -476,7 +476,7 @@ fn apis_that_own_the_same_requests_are_refused_also_when_both_were_built_before(
 }
 
 #[test]
-fn a_base_path_and_a_longer_template_that_own_the_same_requests_are_refused() {
+fn base_path_that_equals_a_longer_template_is_refused() {
     let mut gateway = street().gateway();
     let mut apis: Vec<ir::Api> = gateway.apis.clone().into_vec();
     // `/a0` + `/things0/{id}` against `` + `/a0/things0/{other}`.
@@ -513,7 +513,7 @@ fn a_base_path_and_a_longer_template_that_own_the_same_requests_are_refused() {
 }
 
 #[test]
-fn a_part_is_never_taken_for_another_digest_or_another_kind() {
+fn part_is_never_used_for_another_digest_or_kind() {
     let mut parts = Parts::default();
     let gateway = street().gateway();
     let mut assembly = parts.assemble(&gateway).unwrap();
@@ -559,7 +559,7 @@ fn a_part_is_never_taken_for_another_digest_or_another_kind() {
 }
 
 #[test]
-fn parts_are_freed_with_the_last_snapshot_that_has_them() {
+fn parts_are_freed_with_their_last_snapshot() {
     let mut parts = Parts::default();
     let first = street().build(&mut parts).unwrap();
     let mut changed = street();

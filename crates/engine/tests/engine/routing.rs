@@ -110,7 +110,7 @@ fn the_trie_answers_as_a_naive_table_does() {
 }
 
 #[test]
-fn the_trie_answers_as_matchit_does_where_both_speak_alike() {
+fn trie_agrees_with_matchit_on_common_templates() {
     let requests = tables::requests(PLAIN);
     let mut compared = 0;
     for seed in 0..400 {

@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_a_set_does_not_count_and_that_of_a_list_does() {
+    fn set_order_is_ignored_and_list_order_compared() {
         let pair = |a, b| vec![Value::Node(a), Value::Node(b)];
         let nodes = [
             Value::Bool(true),
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_classes_does_not_depend_on_how_often_or_where_they_are_written() {
+    fn class_order_is_independent_of_place_and_count() {
         let to = |next| Value::List(vec![Value::Node(next)]);
         // a → b → c, d → d, once plainly and once with copies in another order.
         let once = [

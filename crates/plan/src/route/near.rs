@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_is_near_for_a_reason_that_a_reader_can_mend() {
+    fn near_template_has_a_reason_that_can_be_fixed() {
         let cases = [
             (
                 "/orders",

@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_text_that_nobody_else_matches_comes_first_that_it_matters() {
+    fn smallest_unshared_text_is_chosen_first() {
         type Texts = &'static [&'static str];
         let cases: &[(Texts, Texts, Texts, Texts)] = &[
             (&["{x}"], &[], &[], &["0"]),

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_cors_agrees_with_every_exchange_of_every_page() {
+    fn cors_order_agrees_with_every_exchange() {
         let text = |text: &str| Scalar::Text(text.to_owned());
         let mut all: Vec<Written> = Vec::new();
         for bits in 1u32..32 {

@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn alternatives_that_no_request_satisfies_let_in_nobody() {
+    fn unsatisfiable_alternatives_admit_nobody() {
         let two_issuers: &[&[&str]] = &[&["a", "b"]];
         let two_fields: &[&[&str]] = &[&["a", "people"]];
         for impossible in [two_issuers, two_fields] {

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_taken_until_the_contexts_leases_are_dropped() {
+    fn permits_are_held_until_the_leases_are_dropped() {
         let few = filter(1, 2);
         let ask = || {
             with_cx(|cx| {

@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_the_query_are_removed_set_and_added_by_their_decoded_names() {
+    fn query_parameters_are_edited_by_decoded_name() {
         let change = query(&["debug"], &[("v", "2 3")], &[("tag", "a&b")]);
         assert_eq!(
             change.changed("x=1&%64ebug=1&v=1&tag=t&v=9&debug"),

@@ -162,7 +162,7 @@ pub(crate) fn cases(of_each: usize) -> Vec<(&'static str, u64, Case)> {
 }
 
 #[test]
-fn every_kind_of_edit_gives_exactly_its_lines_on_exactly_its_requests() {
+fn edit_of_each_kind_gives_its_lines_and_requests() {
     assert!(kinds().count() >= 40);
     let full = prerequisite::is_full();
     let cases = cases(if full { 40 } else { 3 });

@@ -263,7 +263,7 @@ pub(crate) mod trial {
     }
 
     #[test]
-    fn every_algorithm_passes_over_who_may_not_and_gives_up_only_when_nobody_may() {
+    fn balancer_skips_unusable_hosts_until_none_is_left() {
         for lb in [
             Lb::RoundRobin,
             Lb::Random,

@@ -90,7 +90,7 @@ mod tests {
     use super::super::trial::{Trial, near};
 
     #[test]
-    fn the_slower_one_is_avoided_until_its_average_has_decayed() {
+    fn slower_host_is_avoided_until_its_average_decays() {
         let mut trial = Trial::new(Lb::PeakEwma, &[1, 1]);
         let now_ns = trial.now_ms * 1_000_000;
         trial.balance.observe(0, 1_000_000, now_ns);

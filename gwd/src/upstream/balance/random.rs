@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_follow_the_weights_also_among_those_that_are_left() {
+    fn shares_follow_the_weights_of_the_remaining_hosts() {
         let trial = Trial::new(Lb::Random, &[1, 0, 2, 7]);
         near(&trial.shares(20_000, |_| true), &[100, 0, 200, 700], 15);
         near(&trial.shares(20_000, |at| at != 3), &[333, 0, 667, 0], 15);

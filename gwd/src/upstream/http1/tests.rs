@@ -231,7 +231,7 @@ fn an_end_too_early_is_told_by_where_it_came() {
 }
 
 #[test]
-fn the_head_is_written_with_host_first_and_the_length_that_the_body_has() {
+fn head_has_host_first_and_the_bodys_length() {
     let head = |method: &str| {
         run(async {
             let (near, mut far) = duplex(4096);
@@ -257,7 +257,7 @@ fn the_head_is_written_with_host_first_and_the_length_that_the_body_has() {
 }
 
 #[test]
-fn a_connection_is_used_again_and_a_closed_one_is_seen() {
+fn connection_is_reused_and_a_closed_one_is_detected() {
     run(async {
         let (near, mut far) = duplex(4096);
         let mut connection = Connection::new(near);
@@ -289,7 +289,7 @@ fn a_connection_is_used_again_and_a_closed_one_is_seen() {
 }
 
 #[test]
-fn a_request_of_which_nothing_was_written_can_be_had_back() {
+fn unwritten_request_returns_its_body() {
     run(async {
         let (near, far) = duplex(16);
         drop(far);

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_host_says_counts_a_second_before_its_end_and_within_the_bound() {
+    fn keep_alive_of_a_host_counts_one_second_less() {
         for (text, fresh_ms, idle_ms) in [
             ("timeout=5", 4_000, 4_000),
             ("timeout=20, max=100", 19_000, 19_000),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_connection_halves_the_time_and_quiet_minutes_give_it_back() {
+    fn stale_connection_halves_the_time_and_calm_restores() {
         let lifespan = Lifespan::default();
         let at = |now_ms| {
             lifespan.sweep(now_ms);
