@@ -1,5 +1,5 @@
-//! What `gwc lint` reads beside documents, and what inside a document has a grammar of its own.
-//! The text around it is fixed, so that mutations reach what is meant.
+//! Targets for the files that `gwc lint` reads beside documents, and for the grammars inside
+//! documents. The text around them is fixed, so that mutations reach the grammar.
 
 use diag::Sink;
 use model::compile;

@@ -1,4 +1,4 @@
-//! What is fuzzed: every place where bytes from outside come in.
+//! Fuzz targets: every place where bytes from outside come in.
 //!
 //! Each function takes any bytes. It must return, and where it says that something was read, what
 //! that is written as must be read alike.
@@ -94,7 +94,7 @@ paths: {\"/a/{b}\": {get: {operationId: x, parameters: [{name: b, in: path, requ
 ";
 const OVERLAY: &str = "overlay: 1.0.0\ninfo: {title: t, version: \"1\"}\nactions: [{target: $.info, update: {x-a: 1}}]\n";
 
-/// What compiles can be built, encoded, decoded and asked.
+/// Builds, encodes, decodes and queries a project that compiles.
 fn compiled(files: [(&str, &[u8]); 3]) {
     let files = Files::in_memory(files.map(|(path, bytes)| (path, bytes.to_vec())), limits());
     let Compiled {

@@ -1,4 +1,4 @@
-//! What comes over the wire before HTTP, and HTTP/1 itself.
+//! Targets for bytes on the wire before HTTP, and for HTTP/1 itself.
 
 use bytes::BytesMut;
 use engine::proxy_protocol::{HEADER_BYTES_MAX, Header, parse};
@@ -71,7 +71,7 @@ fn in_pieces(data: &[u8], mut head: impl FnMut(&mut BytesMut, &mut usize) -> Rea
 
 type Read = Result<Option<(String, Length)>, ()>;
 
-/// What is understood of bytes that come in pieces of a size.
+/// Messages parsed from bytes that come in pieces of a size.
 fn messages(
     data: &[u8],
     size: usize,

@@ -1,5 +1,5 @@
-//! Whether a store is whole, found out from its files and with nothing of ours: every blob is what
-//! its name says, every link leads to a statement that can be read, and the chain is unbroken.
+//! Checks that a store is whole, from its files alone and with none of our code: every blob matches
+//! its name, every link leads to a readable statement, and the chain is unbroken.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -63,7 +63,7 @@ fn target() -> PathBuf {
         .to_owned()
 }
 
-/// Whether a program is there and newer than every source.
+/// Returns true if a program exists and is newer than every source.
 fn is_fresh(program: &Path) -> bool {
     let modified = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
     let Some(built) = modified(program) else {

@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 pub struct Case {
     /// Where it stands.
     pub place: String,
-    /// What it shows.
+    /// Title of the case.
     pub title: String,
     /// The method.
     pub method: String,
@@ -43,15 +43,15 @@ pub struct Case {
     pub body: String,
     /// The decision.
     pub decision: Decision,
-    /// Whether `gwc route` is asked, too.
+    /// True if the case also runs through `gwc route`.
     pub by_gwc: bool,
-    /// What is expected of the response.
+    /// Expectations on the response.
     pub response: Vec<Expected>,
-    /// What is expected of the request that the upstream sees.
+    /// Expectations on the request that the upstream sees.
     pub upstream: Vec<Expected>,
 }
 
-/// What happens to a request.
+/// Decision about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// `=> forward KEY`

@@ -27,7 +27,7 @@ pub struct Head {
     pub headers: Vec<(String, String)>,
 }
 
-/// What came back.
+/// Received response.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// 100 … 599.
@@ -140,7 +140,7 @@ impl Connection {
         }
     }
 
-    /// Whether the other side has closed, without sending anything more.
+    /// Returns true if the other side has closed without more bytes.
     pub fn is_closed(&mut self) -> bool {
         self.buffer.is_empty()
             && matches!(self.fill(), Err(error) if error.kind() != io::ErrorKind::WouldBlock)
@@ -203,10 +203,10 @@ impl Connection {
     }
 }
 
-/// What a message without framing means.
+/// Meaning of a message without framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// It has no body: a request.
+    /// No body: a request.
     Nothing,
     /// Its body ends with the connection: a response.
     Close,
@@ -251,7 +251,7 @@ impl Head {
         of_name.map(|(_, value)| value.as_str())
     }
 
-    /// Whether a list field holds a word.
+    /// Returns true if a list field holds a word.
     #[must_use]
     pub fn has(&self, name: &str, word: &str) -> bool {
         self.all(name)

@@ -22,7 +22,7 @@ pub struct Gateway {
     listeners: BTreeMap<String, SocketAddr>,
 }
 
-/// How a gwd is started.
+/// Options for starting a gwd.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The folder that holds the store and the trust file.

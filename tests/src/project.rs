@@ -17,9 +17,9 @@ pub struct Project {
 /// A program that has ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// What it was called with.
+    /// Command line of the program.
     pub command: String,
-    /// How it ended; none: by a signal.
+    /// Exit code; none: ended by a signal.
     pub code: Option<i32>,
     /// Its results.
     pub stdout: String,
@@ -146,7 +146,7 @@ impl Ended {
         Self::from_output(said, &output)
     }
 
-    /// What an output says.
+    /// Builds the result from an output.
     #[must_use]
     pub fn from_output(command: String, output: &Output) -> Self {
         Self {
@@ -157,14 +157,14 @@ impl Ended {
         }
     }
 
-    /// It must have ended with this code.
+    /// Checks the exit code.
     #[track_caller]
     pub fn exits(&self, code: i32) -> &Self {
         assert_eq!(self.code, Some(code), "{self}");
         self
     }
 
-    /// It must have ended well.
+    /// Checks that the exit code is 0.
     #[track_caller]
     pub fn succeeds(&self) -> &Self {
         self.exits(0)

@@ -60,7 +60,7 @@ impl Store {
         put(&self.root().join(path), &bytes);
     }
 
-    /// What the project has released and this store does not have yet.
+    /// Pieces that the project has released and this store does not have yet.
     #[must_use]
     pub fn news(&self, project: &Project) -> Vec<Piece> {
         let from = project.path("releases");
@@ -168,7 +168,7 @@ fn put(path: &Path, bytes: &[u8]) {
     std::fs::rename(&waiting, path).expect("a file can be put in place");
 }
 
-/// What each blob is for, by its name.
+/// Kind of each blob, by its name.
 fn kinds(store: &Path) -> BTreeMap<String, String> {
     let blobs = store.join("blobs/sha256");
     let mut kinds = BTreeMap::new();

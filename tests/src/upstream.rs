@@ -28,7 +28,7 @@ pub struct Seen {
     pub connection: usize,
 }
 
-/// What is sent back.
+/// Response of an upstream.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status.
@@ -37,7 +37,7 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// How long the head is held back.
+    /// Delay before the head is sent.
     pub delay: Duration,
 }
 
@@ -112,7 +112,7 @@ impl Upstream {
         std::mem::take(&mut *self.shared.lock())
     }
 
-    /// How many connections there were.
+    /// Number of connections so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
@@ -195,7 +195,8 @@ impl Answer {
         }
     }
 
-    /// What `x-answer: status=503; delay_ms=50; NAME=VALUE` asks for; names of fields otherwise.
+    /// Response that `x-answer: status=503; delay_ms=50; NAME=VALUE` describes; other names are
+    /// fields.
     #[must_use]
     pub fn as_asked(seen: &Seen) -> Self {
         let mut answer = Self::ok("ok");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test gives up. Generous, since a wait ends with its event.
+/// Maximum duration of a step before a test gives up. Generous, since a wait ends with its event.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
 

@@ -1,5 +1,5 @@
-//! What a request costs is counted in instructions, which do not flicker, and held to the base
-//! line in bench/instructions.json.
+//! Cost of a request in instructions, which do not vary, held to the baseline in
+//! bench/instructions.json.
 
 use std::process::Command;
 

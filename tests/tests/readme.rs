@@ -1,5 +1,5 @@
-//! What the documentation shows is true: the README's commands run as they are written, every
-//! command line that is shown exists, and the examples do what they say.
+//! The documentation is true: the README's commands run as written, every shown command line
+//! exists, and the examples work.
 
 use std::fs::File;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ use e2e::upstream::Upstream;
 use e2e::wait;
 use serde_json::Value;
 
-/// How long one block of the README may take.
+/// Maximum duration of one block of the README.
 const BLOCK: Duration = Duration::from_secs(60);
 
 // --- the README, as a reader follows it
@@ -326,7 +326,7 @@ fn command_lines(text: &str) -> Vec<String> {
     found
 }
 
-/// Whether the help of the subcommand knows every option of a command line.
+/// Checks that the help of the subcommand knows every option of a command line.
 fn exists(line: &str) -> Result<(), String> {
     let mut words = line.split_whitespace().peekable();
     let program = words.next().unwrap_or_default();

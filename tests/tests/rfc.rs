@@ -16,7 +16,7 @@ fn sources(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
     }
 }
 
-/// Whether a source has a test of this name, or a row of it where the name is in quotes.
+/// Returns true if a source has a test of this name, or a row of it if the name is in quotes.
 fn has(text: &str, name: &str) -> bool {
     if name.starts_with('"') {
         return text.contains(&format!("row(\n            {name},"));

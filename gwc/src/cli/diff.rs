@@ -17,10 +17,10 @@ use ::plan::stages::Stages;
 use ::plan::{Class, Plan, Review, Side};
 use model::exit::Exit;
 
-/// What ends it with 1.
+/// Class of changes that ends `gwc diff` with 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FailOn {
-    /// A request that was refused is let in, or nobody can tell
+    /// A refused request may now be admitted
     Weaken,
     /// Anything at all
     Any,
@@ -45,7 +45,7 @@ pub(super) struct Args {
     /// The new version
     #[arg(value_name = "B")]
     new: String,
-    /// How it is written
+    /// Output format
     #[arg(long, default_value = "human")]
     format: PlanFormat,
     /// Show long groups in full
@@ -54,10 +54,10 @@ pub(super) struct Args {
     /// End with 1 if there are such changes
     #[arg(long, value_name = "WHAT")]
     fail_on: Option<FailOn>,
-    /// The store of ids, instead of `release.store`
+    /// Store for bundle ids, instead of `release.store`
     #[arg(long, value_name = "DIR")]
     store: Option<std::path::PathBuf>,
-    /// Say on standard error how long each stage took
+    /// Print the duration of each stage on standard error
     #[arg(long)]
     timings: bool,
     /// Set a rule's level: off, info, warn or error; may be given several times

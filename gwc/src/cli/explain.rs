@@ -13,7 +13,7 @@ use openapi::lint::find::{self, find};
 pub(super) struct Args {
     /// A code (GW0501) or a name (unknown-policy)
     code: String,
-    /// How it is written
+    /// Output format
     #[arg(long, default_value = "human")]
     format: Format,
 }

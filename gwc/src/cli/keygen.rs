@@ -27,24 +27,24 @@ use sources::project::TRUST_FILE;
   gwc keygen ci --roles build               one that only says where bundles come from
   gwc keygen rita --roles release,revoke    one that moves channels")]
 pub(super) struct Args {
-    /// The key's name, which is its file's and its owner's
+    /// Name of the key, of its files and, without --owner, of its owner
     name: String,
-    /// Where the two files go; `keys` in the project where nothing is said
+    /// Folder for the two files [default: `keys` in the project]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// What the key may say
+    /// Roles of the key
     #[arg(long, value_delimiter = ',', default_value = "build,release,revoke")]
     roles: Vec<RoleName>,
-    /// Who holds it, where that is not the name: thresholds count owners
+    /// Owner of the key; thresholds count owners [default: the name]
     #[arg(long)]
     owner: Option<String>,
-    /// The channels that it may speak for, instead of all
+    /// Channels that the key may sign for [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     channels: Vec<String>,
-    /// How many days it counts
+    /// Validity in days
     #[arg(long, default_value_t = 730, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=36_500))]
     days: u64,
-    /// The trust file; `trust.json` of the project where nothing is said
+    /// Trust file [default: `trust.json` of the project]
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
     #[command(flatten)]

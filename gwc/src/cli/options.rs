@@ -29,7 +29,7 @@ pub(super) struct StoreOptions {
     /// The channel, instead of `release.channel`
     #[arg(long, value_name = "NAME")]
     pub(super) channel: Option<String>,
-    /// The trust file; `trust.json` of the project where nothing is said
+    /// Trust file [default: `trust.json` of the project]
     #[arg(long, value_name = "FILE")]
     pub(super) trust: Option<PathBuf>,
 }
@@ -45,10 +45,10 @@ pub(super) struct NodeOptions {
     pub(super) admin_token_file: Option<PathBuf>,
 }
 
-/// What a record says beside where the channel goes.
+/// Options for a record beside the bundle that the channel moves to.
 #[derive(Debug, clap::Args)]
 pub(super) struct RecordOptions {
-    /// Why; it stands in the history
+    /// Reason, kept in the history
     #[arg(long)]
     reason: Option<String>,
     /// A bundle that gateways drop and do not switch to while this is the newest record, by its id or
@@ -61,10 +61,10 @@ pub(super) struct RecordOptions {
     expires: Option<Duration>,
 }
 
-/// How the result is written.
+/// Output format of the result.
 #[derive(Debug, clap::Args)]
 pub(super) struct FormatOption {
-    /// How the result is written
+    /// Output format of the result
     #[arg(long, default_value = "human")]
     pub(super) format: Format,
 }

@@ -34,7 +34,7 @@ Examples:
                                        stop at doors that open, but for the one acknowledged
   gwc plan --format markdown > comment.md    for the pull request";
 
-/// What the command line says.
+/// Arguments of `gwc plan`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -50,7 +50,7 @@ pub(super) struct Args {
     /// End with 2 if there are changes
     #[arg(long)]
     exit_code: bool,
-    /// How it is written
+    /// Output format
     #[arg(long, default_value = "human")]
     format: PlanFormat,
     /// Show long groups in full
@@ -58,7 +58,7 @@ pub(super) struct Args {
     all: bool,
     #[command(flatten)]
     review: ReviewOptions,
-    /// Say on standard error how long each stage took
+    /// Print the duration of each stage on standard error
     #[arg(long)]
     timings: bool,
     /// Set a rule's level: off, info, warn or error; may be given several times

@@ -15,7 +15,7 @@ use model::rules::{self, Rules};
 /// The file that GitHub Actions shows as a job's summary.
 const SUMMARY_VARIABLE: &str = "GITHUB_STEP_SUMMARY";
 
-/// What a reviewer says.
+/// Options of a review.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct ReviewOptions {
     /// Classes that stop, beside those of gateway.yaml
@@ -27,7 +27,7 @@ pub(super) struct ReviewOptions {
     pub(super) ack: Vec<Acknowledgement>,
 }
 
-/// How a plan is written.
+/// Output format of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum PlanFormat {
     /// For a terminal

@@ -41,13 +41,13 @@ pub(super) struct Args {
     /// any more; may be given several times
     #[arg(long, value_name = "KEYID")]
     signing_key: Vec<String>,
-    /// What the channel does then; needed for the bundle that it runs
+    /// Next step of the channel; required for the bundle that it runs
     #[arg(long, value_name = "rollback:ID")]
     then: Option<String>,
     /// The key that writes the list: a file, or env:NAME; more where several owners have to sign
     #[arg(long, value_name = "FILE|env:NAME", required = true)]
     key: Vec<String>,
-    /// Why; with --then it stands in the history
+    /// Reason; with --then kept in the history
     #[arg(long)]
     reason: Option<String>,
     /// Go on without asking

@@ -27,7 +27,7 @@ Examples:
   gwc route GET /orders --bundle git:main              the sources of a revision
   gwc route --witness 4be0c1d29a77 plan.json           the request that a line of a plan shows";
 
-/// What the command line says.
+/// Arguments of `gwc route`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = EXAMPLES,
@@ -45,7 +45,7 @@ pub(super) struct Args {
     /// be given several times
     #[arg(long, value_name = "SCHEME=valid|forged")]
     credential: Vec<Credential>,
-    /// Who sends it
+    /// Address of the sender
     #[arg(long, default_value = "203.0.113.1", value_name = "ADDRESS")]
     peer: IpAddr,
     /// The listener that gets it; the one that the URL's port, address and scheme mean where nothing is
@@ -62,10 +62,10 @@ pub(super) struct Args {
     /// Replay the request of this line of a plan
     #[arg(long, value_name = "FINGERPRINT", conflicts_with_all = ["header", "credential"])]
     witness: Option<String>,
-    /// Tell every value, and what is nearly asked for
+    /// Show every value, and routes that nearly match
     #[arg(long)]
     all: bool,
-    /// How the answer is written
+    /// Output format of the answer
     #[arg(long, default_value = "human")]
     format: Format,
     #[command(flatten)]

@@ -9,7 +9,7 @@ use model::exit::Exit;
 #[command(after_help = "Example:
   gwc rules --format json")]
 pub(super) struct Args {
-    /// How they are written
+    /// Output format
     #[arg(long, default_value = "human")]
     format: Format,
 }

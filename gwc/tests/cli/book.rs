@@ -89,7 +89,7 @@ fn the_page_on_pull_requests_runs_as_it_is_written() {
     follow(&branch(), "ci.md", 7);
 }
 
-/// What each step of a workflow runs, in order: the `run` of a page or a file.
+/// Commands of each step of a workflow, in order: the `run` of a page or a file.
 fn steps(text: &str) -> Vec<String> {
     let mut steps: Vec<String> = Vec::new();
     let mut block: Option<usize> = None;

@@ -1,4 +1,4 @@
-//! What commands do that ask gateways: `apply --node`, `gwc status`, `gwc drift`.
+//! Commands that query gateways: `apply --node`, `gwc status`, `gwc drift`.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -87,8 +87,8 @@ fn status(bundle: &str) -> Value {
            "resident": [bundle], "hold": null, "last_error": null, "ready": true})
 }
 
-/// What a gateway with this status says about its bundles: the resident ones are ready, but for
-/// those that it was told to doubt.
+/// Answer of a gateway with this status about its bundles: the resident ones are ready, except
+/// those listed as unready.
 fn bundles(status: &Value) -> Value {
     let resident = status["resident"].as_array().cloned().unwrap_or_default();
     let known: Vec<Value> = resident

@@ -52,7 +52,7 @@ fn fits_its_schema(name: &str, document: &Value) {
     assert!(wrong.is_empty(), "{name}: {wrong:#?}\n{document:#}");
 }
 
-/// How a command ended.
+/// Result of a command.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: i32,

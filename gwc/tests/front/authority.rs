@@ -1,4 +1,4 @@
-//! What the operator requires, no document can undo.
+//! Requirements of the operator that no document can undo.
 
 use model::compile;
 use sources::project::files::Files;

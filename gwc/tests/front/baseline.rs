@@ -1,4 +1,4 @@
-//! What is set aside today stays so while the text is worked on, and nothing else is.
+//! Baselines: listed findings stay silent while the text is edited, and no other does.
 
 use openapi::lint::baseline::{self, Baseline};
 
@@ -23,7 +23,7 @@ fn written(text: &str) -> String {
     baseline::written(&linted.files, &linted.findings)
 }
 
-/// What a baseline leaves to say about a document.
+/// Findings of a document that a baseline does not silence.
 fn left(baseline: &str, document: &str) -> Vec<String> {
     let Linted {
         mut files,

@@ -5,7 +5,7 @@ use model::compile::{Input, compile};
 
 use prerequisite::corpus;
 
-/// What the table calls each kind of fault, and the rule that is about it.
+/// Kinds of faults in the table, each with its rule.
 const KINDS: &[(&str, &str)] = &[
     (
         "additionalOperations holds a method that has its own field",

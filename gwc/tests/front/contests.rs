@@ -11,9 +11,9 @@ use sources::syntax::Limits;
 
 use crate::dice::Dice;
 
-/// What paths are made of; `z` stands for all other texts.
+/// Segments of paths; `z` stands for all other texts.
 const TEXTS: &[&str] = &["a", "A", "b", "B", "ab", "az", "zb", "Az", "zB", "z", ""];
-/// What templates are made of; `*` stands for a parameter.
+/// Segments of templates; `*` stands for a parameter.
 const PIECES: &[&str] = &["a", "A", "b", "*", "*", "a*", "*b"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +21,10 @@ struct Route {
     pieces: Vec<&'static str>,
     prefix: bool,
     folded: bool,
-    /// Whether a final slash does not count.
+    /// True if a final slash does not count.
     loose: bool,
     priority: i64,
-    /// Whether the request must carry the field.
+    /// True if the request must carry the field.
     conditional: bool,
     method: &'static str,
 }
@@ -203,7 +203,7 @@ fn disjoint(a: &[bool], b: &[bool]) -> bool {
     a.iter().zip(b).all(|(a, b)| !(*a && *b))
 }
 
-/// What should be said about a pair of the same method.
+/// Expected finding about a pair of the same method.
 fn expected(left: &Alone<'_>, right: &Alone<'_>) -> Option<&'static str> {
     let (a, b) = (left.route, right.route);
     if a.method != b.method {

@@ -184,7 +184,7 @@ fn what_is_wrong_in_x_gateway_is_refused() {
     }
 }
 
-/// What the compiler refuses, the schema refuses: the same list, said by `gwc`.
+/// The compiler refuses the same list of documents as the schema.
 #[test]
 fn the_compiler_refuses_what_the_schema_refuses() {
     for wrong in WRONG {

@@ -81,7 +81,7 @@ fn lowered(compiled: &Compiled) -> &ir::Gateway {
         .gateway
 }
 
-/// What the one operation gets: upstream, URL of its only target, timeout, body limit.
+/// Treatment of the only operation: upstream, URL of its only target, timeout, body limit.
 #[track_caller]
 fn treatment(compiled: &Compiled) -> (String, String, u64, Option<u64>) {
     let gateway = lowered(compiled);

@@ -1,4 +1,4 @@
-//! What other programs read: SARIF, GitHub, GitLab, JUnit, Checkstyle, JSON lines.
+//! Formats for other programs: SARIF, GitHub, GitLab, JUnit, Checkstyle, JSON lines.
 
 use std::io::Read as _;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a message tells a newcomer to write, and what it does not say twice.
+//! Helps that a newcomer needs, and findings that are reported once.
 
 use model::compile;
 use sources::project::files::Files;

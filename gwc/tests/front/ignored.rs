@@ -187,7 +187,7 @@ fn compiled(gateway: &str, a: &str, b: &str) -> Compiled {
     })
 }
 
-/// What comes of a project: its bundle, what stands beside it, and what is said.
+/// Results of compiling a project: its bundle, its other outputs and its findings.
 fn outcome(compiled: &Compiled) -> (Option<String>, Vec<String>, String) {
     let id = compiled.lowered.as_ref();
     let id = id.map(|lowered| {

@@ -57,9 +57,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is left open: values that have a map with a text `$ref` in them. Documents in several files
-/// have such references inside examples and defaults, and whether one is data or stands for a file's
-/// content is known to nobody but its author; a guess either way would call good examples wrong.
+/// Values left unjudged: those with a map that has a text `$ref`. Documents in several files have
+/// such references inside examples and defaults. Only their author knows if one is data or stands
+/// for a file's content; a guess either way would call good examples wrong.
 const UNKNOWN: &[(&str, usize)] = &[
     (
         "ref: naive replacement of $ref with its destination is not correct",

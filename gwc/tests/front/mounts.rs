@@ -10,9 +10,9 @@ use sources::syntax::Limits;
 use crate::dice::Dice;
 
 const LISTENERS: &[&str] = &["l", "m"];
-/// What requests name.
+/// Hosts of requests.
 const HOSTS: &[&str] = &["h.test", "g.test", "a.h.test", "b.h.test"];
-/// What mounts name; the empty one stands for no hosts.
+/// Hosts of mounts; the empty one stands for no hosts.
 const NAMED: &[&str] = &["", "", "h.test", "g.test", "*.h.test", "a.h.test"];
 const BASES: &[&str] = &["", "/x", "/x/y"];
 const TEXTS: &[&str] = &["a", "x", "y", "z"];
@@ -117,7 +117,7 @@ fn matches(base: &str, template: &[&str], path: &[&str]) -> bool {
 type Route = (usize, usize);
 type Told = BTreeSet<(&'static str, BTreeSet<Route>)>;
 
-/// What should be said about pairs of operations, and which APIs have a mount that others hide.
+/// Expected findings about pairs of operations, and the APIs with a mount that others hide.
 fn expected(apis: &[Api], paths: &[Vec<&'static str>]) -> (Told, BTreeSet<usize>) {
     let mut pairs = Told::new();
     for listener in LISTENERS {

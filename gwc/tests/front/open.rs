@@ -7,8 +7,8 @@ use sources::syntax::Limits;
 
 use crate::project;
 
-/// What is found in a project whose document has these two lines about security: the root's, and
-/// those of three operations.
+/// Findings in a project whose document has these lines about security: the root's, and those of
+/// three operations.
 fn found(gateway: &str, root: &str, operations: [&str; 3]) -> project::Linted {
     let gateway = format!(
         "version: 1\nname: s\nupstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}\n\

@@ -40,7 +40,7 @@ const VACUUM: &str = "\
     oas2-anyOf oas2-oneOf oas2-schema oas3-schema \
     oas-schema-check path-item-refs post-response-success no-request-body";
 
-/// What the package calls `warn` or `error`.
+/// Rules that the package sets to `warn` or `error`.
 const REDOCLY: &str = "\
     struct no-unresolved-refs info-license info-license-strict \
     no-ambiguous-paths no-duplicated-enum-values no-duplicated-tag-names no-enum-type-mismatch \

@@ -45,7 +45,7 @@ fn runs(compiled: &Compiled) -> &bundle::ir::Gateway {
     &lowered.unwrap_or_else(|| panic!("{told:?}")).gateway
 }
 
-/// What is found, but for that nobody asks for credentials here.
+/// Findings, except that no operation requires credentials here.
 fn told(compiled: &Compiled) -> Vec<(&str, &str)> {
     let findings = compiled.findings.iter();
     findings

@@ -264,7 +264,7 @@ fn findings_point_at_what_was_written() {
     }
 }
 
-/// Whether somewhere the line below a token underlines exactly that token.
+/// Checks that the line below a token underlines exactly that token somewhere.
 fn carets(human: &str, token: &str) -> Result<(), String> {
     let width = |text: &str| -> usize { text.chars().map(columns).sum() };
     let lines: Vec<&str> = human.lines().collect();

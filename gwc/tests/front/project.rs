@@ -99,7 +99,7 @@ fn lint(mut files: Files, name: &str, overlays: &[&str], levels: &Levels) -> Lin
     }
 }
 
-/// What compiling found.
+/// Collects the findings of a compilation.
 pub(crate) fn of(compiled: model::compile::Compiled) -> Linted {
     Linted {
         files: compiled.files,

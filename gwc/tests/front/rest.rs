@@ -31,7 +31,7 @@ fn compiled(gateway: &str, a: &str) -> Compiled {
     compile::project(Files::in_memory(files, Limits::default()), &Vec::new())
 }
 
-/// What is wrong, but that not every case uses every upstream: `rule: message`.
+/// Findings as `rule: message`, except that not every case uses every upstream.
 fn wrong(gateway: &str, a: &str) -> Vec<String> {
     let compiled = compiled(gateway, a);
     let findings = compiled.findings.iter();

@@ -1,5 +1,5 @@
-//! What is said about overlapping routes, against brute force over a small alphabet: every path
-//! of up to three segments is tried, and validity is looked up instead of decided.
+//! Findings about overlapping routes, against brute force over a small alphabet: every path of up
+//! to three segments is tried, and validity is looked up instead of decided.
 
 use std::collections::BTreeSet;
 
@@ -69,7 +69,7 @@ fn is_valid(route: &Route, path: &[&str]) -> bool {
     })
 }
 
-/// What should be said about two routes, if anything.
+/// Expected finding about two routes, if any.
 fn expected(a: &Route, b: &Route) -> Option<&'static str> {
     if a.len() != b.len() {
         return None;

@@ -1,4 +1,4 @@
-//! What silences a finding, what does not, and what is said when it silences nothing.
+//! Ways to silence a finding, their limits, and the finding about one that silences nothing.
 
 use diag::Level;
 use model::compile::Levels;

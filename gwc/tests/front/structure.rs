@@ -1,5 +1,5 @@
-//! What OpenAPI's objects may say, version by version, and where links lead. Each finding is
-//! written as its name, the text that it stands at, and its level.
+//! Allowed content of OpenAPI's objects by version, and the targets of links. Each finding is
+//! written as its name, the text at its place, and its level.
 
 use crate::project;
 

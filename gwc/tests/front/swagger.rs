@@ -393,7 +393,7 @@ fn all_documents_of_the_corpus_build() {
     }
 }
 
-/// What is told of a document of 2.0: the text at the place, and the rule.
+/// Findings of a document of 2.0: the text at the place, and the rule.
 fn told(text: &str) -> Vec<(String, &'static str)> {
     let linted = project::text(&format!("{HEAD}{text}"));
     let findings = linted.findings.iter();

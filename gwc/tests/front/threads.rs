@@ -1,4 +1,4 @@
-//! What is said and built does not depend on how many threads there are, nor on which is first.
+//! Findings and bundles do not depend on the number of threads or on their order.
 
 use std::fmt::Write as _;
 

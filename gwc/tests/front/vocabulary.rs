@@ -235,7 +235,7 @@ fn document(point: &str, extension: &Value) -> Value {
     document
 }
 
-/// Whether compiling says at `word` that it is not available, and builds nothing.
+/// Returns true if compiling reports at `word` that it is not available, and builds nothing.
 fn stops_at(word: &str, gateway: &Value, document: &Value) -> bool {
     let (gateway, document) = (gateway.to_string(), document.to_string());
     let files = [

@@ -57,7 +57,7 @@ fn generated_and_damaged_json_agrees_with_serde_json() {
     assert!(accepted > 4_000 && refused > 1_000, "{accepted} {refused}");
 }
 
-/// Whether both take the text, with the same value.
+/// Compares both parsers: true if both accept the text with the same value.
 fn compare(text: &str) -> Result<bool, String> {
     let theirs = theirs(text);
     match (ours("a.json", text), theirs) {

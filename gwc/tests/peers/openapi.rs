@@ -34,7 +34,7 @@ const OTHERWISE: &[(&str, &str, &str)] = &[
 /// An operation: path, method.
 type Key = (String, String);
 
-/// What both tell about an operation.
+/// Facts about an operation that both parsers report.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {
     id: Option<String>,
@@ -129,7 +129,7 @@ fn compare(path: &Path, theirs: &OpenAPI) -> Result<usize, String> {
     }
 }
 
-/// What we read; `None` for a version that is another crate's.
+/// Result of our parser; `None` for a version that is another crate's.
 fn ours(folder: &Path, name: &str) -> Result<Option<(Files, Spec)>, String> {
     let mut files = Files::open(folder, Limits::default()).map_err(|error| error.to_string())?;
     let mut sink = Sink::default();

@@ -18,7 +18,7 @@ impl Random {
         usize::try_from(high).expect("31 bits") % end
     }
 
-    /// Whether something with a chance of one in `n` happens.
+    /// Returns true with a chance of one in `n`.
     pub(crate) fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }

@@ -1,4 +1,4 @@
-//! What a text says, whoever read it, and ours in these words.
+//! Value of a text from any parser, and the conversion of ours.
 
 use std::fmt;
 

@@ -29,7 +29,7 @@ enum Verifier {
     },
 }
 
-/// What a scheme asks at a place; no verifier: something is there.
+/// Requirement of a scheme at a place; without a verifier: something is there.
 #[derive(Clone, Debug)]
 struct Use {
     place: usize,
@@ -37,7 +37,7 @@ struct Use {
     scopes: Vec<&'static str>,
 }
 
-/// What a caller holds at a place.
+/// Credential of a caller at a place.
 #[derive(Clone, Debug)]
 enum Held {
     Nothing,
@@ -45,12 +45,12 @@ enum Held {
     Known(Facts),
 }
 
-/// What is true of a credential that is known somewhere.
+/// Facts about a credential that is known somewhere.
 #[derive(Clone, Debug)]
 struct Facts {
-    /// It is some consumer's key.
+    /// True for a consumer's key.
     key: bool,
-    /// It is signed by these.
+    /// Keys that signed it.
     keys: Vec<&'static str>,
     issuer: &'static str,
     audience: Vec<&'static str>,
@@ -334,7 +334,7 @@ fn pair(dice: &mut Dice, all: &[Held], told: &mut BTreeMap<String, usize>) {
     *told.entry(format!("{verdict:?}")).or_default() += 1;
 }
 
-/// What is asked at a place, and whether for a scope.
+/// Requirement at a place, and if it needs a scope.
 fn asked_at<'v>(
     place: usize,
     requirement: &[Vec<Use>],

@@ -12,7 +12,7 @@ use policy::StateId;
 use crate::dice::Dice;
 use crate::naive::{Naive, Paths, differences, shadowed};
 
-/// What templates are made of.
+/// Segments of templates.
 const PIECES: [&str; 10] = ["a", "b", "ab", "", "{}", "{}", "{}", "a{}", "{}b", "a{}b"];
 /// A text for each way in which those can match, in any case of their letters.
 pub(crate) const TEXTS: [&str; 19] = [
@@ -32,7 +32,7 @@ pub(crate) const HOSTS: [(&str, [&str; 3]); 3] = [
     ("gateway", ["", "", ""]),
 ];
 
-/// How many pairs of tables are compared.
+/// Number of pairs of tables that are compared.
 fn pairs() -> u64 {
     if prerequisite::is_full() {
         100_000
@@ -169,7 +169,7 @@ pub(crate) struct Mounted {
     pub(crate) host: &'static str,
     pub(crate) base: &'static str,
     pub(crate) operations: Vec<ir::Operation>,
-    /// What is described and nobody's.
+    /// Paths that are described and have no owner.
     pub(crate) hidden: Vec<ir::Hidden>,
 }
 

@@ -1,5 +1,5 @@
-//! What this version cannot run is compared all the same: single edits through the compiler, with
-//! exactly the lines that are expected.
+//! Comparison of settings that this version cannot run: single edits through the compiler, with
+//! exactly the expected lines.
 
 use std::collections::BTreeSet;
 

@@ -22,7 +22,7 @@ impl Dice {
         usize::try_from(self.next() % bound as u64).unwrap_or(0)
     }
 
-    /// Whether something comes about that does so many times in ten.
+    /// Returns true so many times in ten.
     pub(crate) fn chance(&mut self, in_ten: usize) -> bool {
         self.below(10) < in_ten
     }

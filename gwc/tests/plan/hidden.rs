@@ -1,4 +1,4 @@
-//! What a name, a default or a file hides is told all the same.
+//! Changes hidden behind a name, a default or a file.
 
 use model::compile::Purpose;
 use plan::{self, Plan, Side};

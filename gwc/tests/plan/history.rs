@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use prerequisite::corpus;
 
-/// What the gateway needs to know beside a document.
+/// Settings of the gateway that a document needs.
 const GATEWAY: &str = "version: 1
 name: history
 apis: {a: {path: api.json}}
@@ -230,7 +230,7 @@ fn without_repeated_ids(documents: &mut [Value; 2]) -> BTreeSet<String> {
     repeated
 }
 
-/// What a plan says of operations, by method and path.
+/// Lines of a plan about operations, by method and path.
 struct Said<'p> {
     plan: &'p Plan,
     /// The operations of a key on either side.

@@ -22,7 +22,7 @@ fn with(path: &str) -> String {
     edit(DOCUMENT, "  /status:\n", &more)
 }
 
-/// What is said of an operation to which no URL belongs.
+/// Lines about an operation that no URL reaches.
 fn unreachable(document: &str) -> Vec<String> {
     let files = [("gateway.yaml", GATEWAY), ("api.yaml", document)];
     let files = Files::in_memory(files, Limits::default());
@@ -31,7 +31,7 @@ fn unreachable(document: &str) -> Vec<String> {
     found.map(|finding| finding.message).collect()
 }
 
-/// How many bytes the target of the request has that shows the operation; none where none does.
+/// Number of bytes in the target of the request that shows the operation; none if there is none.
 fn shown(plan: &Plan) -> Option<usize> {
     let mut changes = plan.changes.iter();
     let added =

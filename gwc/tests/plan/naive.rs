@@ -57,13 +57,13 @@ pub(crate) struct Naive {
     said: Vec<Said>,
 }
 
-/// What is said of a path.
+/// Description of a path.
 struct Said {
     host: &'static str,
     pieces: Vec<Segment>,
     prefix: bool,
     method: String,
-    /// Who gets its other methods.
+    /// Owner of its other methods.
     passes: Option<usize>,
 }
 
@@ -163,7 +163,7 @@ impl Naive {
         naive
     }
 
-    /// What is said of paths: of those that routes describe, and of those that nobody may ask for.
+    /// Descriptions of paths: those of routes, and those that are hidden.
     fn said(&self) -> Vec<Said> {
         let routes = self.routes.iter();
         let described = routes.filter(|route| route.owns == Owns::Described);
@@ -223,8 +223,9 @@ impl Naive {
         all.map(|all| all.into_iter().collect())
     }
 
-    /// Who has requests that no route takes, by method: whoever describes their path best lets its
-    /// other methods pass; where nobody describes it, the API with the longest base path has them.
+    /// Owners, by method, of requests that no route takes: the API that describes their path best
+    /// passes its other methods on; if none describes it, the API with the longest base path has
+    /// them.
     fn rest_owners(&self, host: &str, path: &[&str]) -> [Option<usize>; 4] {
         let said = self.said.iter().filter(|said| said.host == host);
         let said: Vec<&Said> = said
@@ -260,7 +261,7 @@ impl Naive {
         patterns.find_map(|pattern| self.hosts.iter().copied().find(|host| *host == pattern))
     }
 
-    /// Who owns the request of a witness.
+    /// Owner of a witness's request.
     pub(crate) fn owner(&self, witness: &Witness) -> Option<String> {
         let url = witness.url.strip_prefix("http://").expect("http");
         let (host, rest) = url.split_at(url.find('/').expect("a path"));
@@ -399,7 +400,7 @@ pub(crate) fn shadowed(
     found
 }
 
-/// Who owns which paths of requests with these fields and parameters; nobody has the rest.
+/// Owners of the paths of requests with these fields and parameters; nobody has the rest.
 fn owned(
     naive: &Naive,
     asked: Option<&str>,
@@ -436,7 +437,7 @@ fn owned(
     owned
 }
 
-/// What a plan says of two owners; none where it says nothing.
+/// Cell that a plan reports for two owners; none if it reports nothing.
 fn cell((old, a): (&Naive, Option<usize>), (new, b): (&Naive, Option<usize>)) -> Option<Cell> {
     let (a, b) = (a.map(|at| &old.routes[at]), b.map(|at| &new.routes[at]));
     match (a, b) {

@@ -1,4 +1,4 @@
-//! What was reviewed covers exactly what it showed.
+//! Acknowledgements cover exactly the changes that were shown.
 
 use plan::{Change, Plan, Review};
 

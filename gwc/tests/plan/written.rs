@@ -1,4 +1,4 @@
-//! How plans are written: every format, names that attack it, and sizes that nobody reads.
+//! Formats of plans: every format, names that attack it, and sizes that nobody reads.
 
 use bundle::digest::Digest;
 use model::acknowledge::Acknowledgement;
@@ -102,7 +102,7 @@ fn fits(document: &Value) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What a reader of Markdown sees outside code: spans and fenced blocks are taken away. Fails where
+/// Text of Markdown that a reader sees outside code: spans and fenced blocks are removed. Fails if
 /// one of them is not closed.
 fn outside_code(text: &str) -> String {
     let mut out = String::new();

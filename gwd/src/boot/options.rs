@@ -72,10 +72,10 @@ pub(super) enum Command {
     /// Verify and build what would run; bind nothing, print what would be served.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(RunOptions),
-    /// What a running gwd runs.
+    /// Show the bundle that a running gwd serves.
     #[command(after_help = CLIENT_EXAMPLES)]
     Status(ClientOptions),
-    /// The bundles that are on a running gwd.
+    /// List the bundles of a running gwd.
     #[command(after_help = "Examples:
   gwd versions --admin unix:/run/gwd/admin.sock
   gwd versions --format json --admin-token-file token")]
@@ -95,7 +95,7 @@ pub(super) enum Command {
         /// Hold until `gwd resume`, also against other bundles.
         #[arg(long)]
         sticky: bool,
-        /// Why: it stands in the node's audit line.
+        /// Reason, kept in the node's audit line.
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
         #[command(flatten)]
@@ -111,7 +111,7 @@ pub(super) enum Command {
         /// Hold until `gwd resume`, also against other bundles.
         #[arg(long)]
         sticky: bool,
-        /// Why: it stands in the node's audit line.
+        /// Reason, kept in the node's audit line.
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
         #[command(flatten)]
@@ -142,17 +142,17 @@ pub(super) struct RunOptions {
     #[arg(long, env = "GWD_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub(super) config: Option<PathBuf>,
-    /// Where bundles are: a folder (an OCI image layout). Needed.
+    /// Store of bundles: a folder (an OCI image layout). Required.
     #[arg(long, env = "GWD_STORE", value_name = "DIR")]
     store: Option<String>,
     /// The channel to follow. [default: prod]
     #[arg(long, env = "GWD_CHANNEL", value_name = "NAME")]
     channel: Option<String>,
-    /// Whom to believe. Without it gwd does not start.
+    /// Trust file. Required.
     #[arg(long, env = "GWD_TRUST", value_name = "FILE")]
     trust: Option<PathBuf>,
-    /// What a restart needs: the last good bundles, the highest serial seen. One process per
-    /// folder. [default: /var/lib/gwd]
+    /// State folder: the last good bundles and the highest serial seen. One process per folder.
+    /// [default: /var/lib/gwd]
     #[arg(long, env = "GWD_STATE", value_name = "DIR")]
     state: Option<PathBuf>,
     /// The admin interface: an address, or `unix:PATH`. [default: 127.0.0.1:9901]
@@ -189,10 +189,10 @@ pub(super) struct RunOptions {
     /// The folder in which `${file:…}` references may lie. [default: /run/secrets]
     #[arg(long, env = "GWD_SECRET_DIR", value_name = "DIR")]
     secret_dir: Option<PathBuf>,
-    /// What `${env:…}` references must begin with. [default: GWS_]
+    /// Prefix of the variables that `${env:…}` references may name. [default: GWS_]
     #[arg(long, env = "GWD_SECRET_ENV_PREFIX", value_name = "PREFIX")]
     secret_env_prefix: Option<String>,
-    /// Where one line per request goes. [default: off]
+    /// Destination of the access log, one line per request. [default: off]
     #[arg(long, env = "GWD_ACCESS_LOG", value_name = "off|stdout|FILE")]
     pub(super) access_log: Option<String>,
     /// Bytes of the access log's file, such as 100MiB, from which it is moved to FILE.1, what is there
@@ -221,15 +221,14 @@ pub(super) struct RunOptions {
     )]
     #[serde(default)]
     name_server: Vec<String>,
-    /// After a signal, how long connections are still accepted while `/readyz` says no.
+    /// Time after a signal in which connections are still accepted while `/readyz` fails.
     /// [default: 5s]
     #[arg(long, env = "GWD_PRE_STOP", value_name = "DURATION")]
     pre_stop: Option<String>,
-    /// After that, how long requests may take to end. [default: 20s]
+    /// Time after that for requests to end. [default: 20s]
     #[arg(long, env = "GWD_DRAIN_TIMEOUT", value_name = "DURATION")]
     drain_timeout: Option<String>,
-    /// How long a WebSocket may go on after it was told with Close 1001 that gwd stops.
-    /// [default: 5s]
+    /// Time that a WebSocket has after Close 1001, when gwd stops. [default: 5s]
     #[arg(long, env = "GWD_WEBSOCKET_DRAIN", value_name = "DURATION")]
     websocket_drain: Option<String>,
     /// Replace the gwd that has this state folder, without a dropped connection: its listening
@@ -257,7 +256,7 @@ pub(super) struct RunOptions {
     /// this gateway does.
     #[arg(long, env = "GWD_INSECURE_ALLOW_UNSIGNED", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     insecure_allow_unsigned: Option<bool>,
-    /// How `gwd check` prints.
+    /// Output format of `gwd check`.
     #[arg(long, value_enum)]
     #[serde(skip)]
     pub(super) format: Option<Format>,
@@ -272,7 +271,7 @@ pub(super) struct ClientOptions {
     /// The file with its token; not needed for a unix socket.
     #[arg(long, env = "GWD_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
-    /// How long the gwd may take to answer.
+    /// Maximum time for an answer of the gwd.
     #[arg(
         long,
         env = "GWD_TIMEOUT",
@@ -280,12 +279,12 @@ pub(super) struct ClientOptions {
         default_value = "10s"
     )]
     timeout: String,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value = "human")]
     pub(super) format: Format,
 }
 
-/// How results are printed.
+/// Output format of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     #[default]

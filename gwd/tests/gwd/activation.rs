@@ -1,4 +1,4 @@
-//! What may run: holds, revoked and withdrawn bundles, expired records (release.md §6).
+//! Bundles that may run: holds, revoked and withdrawn bundles, expired records (release.md §6).
 
 use bundle::digest::Digest;
 use bundle::publish::Revocation;
@@ -21,7 +21,7 @@ fn sticky(gwd: &Process, bundle: Digest) {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-/// Whether the state folder has the bundle's manifest.
+/// Returns true if the state folder has the bundle's manifest.
 fn on_disk(world: &World, bundle: &Digest) -> bool {
     let path = world.path("state/blobs/sha256").join(bundle.hex());
     path.exists()

@@ -1,4 +1,4 @@
-//! What must not stand still: the control thread, the admin interface, a stop.
+//! Parts that must never block: the control thread, the admin interface, a stop.
 
 use std::io::Read as _;
 use std::net::TcpStream;

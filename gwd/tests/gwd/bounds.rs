@@ -1,5 +1,5 @@
-//! What the process may have at once: what is more is turned away and counted, what is within is
-//! served; and workers share what comes.
+//! Limits of the process: connections and requests above them are refused and counted, those within
+//! are served; workers share connections.
 
 use std::io::Write as _;
 use std::sync::mpsc;

@@ -17,7 +17,7 @@ use crate::websocket::HANDSHAKE;
 use crate::world::{Process, World};
 
 const BUFFERED: &str = "gwd_buffered_bytes";
-/// What a client opens its windows to: all that HTTP/2 has.
+/// Flow-control window of a client: the maximum of HTTP/2.
 const OPEN: u32 = (1 << 31) - 1;
 
 fn buffered(served: &Served) -> f64 {

@@ -1,4 +1,4 @@
-//! What a rollback must not bring back, and what it must find again: secrets, credentials,
+//! State that a rollback must not restore, and state that it must keep: secrets, credentials,
 //! counters (release.md §7, §8).
 
 use std::path::PathBuf;
@@ -87,7 +87,7 @@ fn missing_secret_is_reported_once_and_value_kept() {
     });
 }
 
-/// What the upstream gets of a field that the gateway sets from a secret, where the client sent
+/// Values that the upstream gets of a field that the gateway sets from a secret, if the client sent
 /// one itself.
 fn forged(gwd: &Process) -> Vec<String> {
     let answer = fetch(gwd.public(), "GET", "/a", "x-edge: forged\r\n");

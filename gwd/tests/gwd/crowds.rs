@@ -48,7 +48,7 @@ impl Crowd {
         Some(Self { child, told })
     }
 
-    /// What it tells once all have come and been answered or not: `served`, `shed`, `closed`.
+    /// Counts of connections once all were answered or not: `served`, `shed`, `closed`.
     fn told(&mut self) -> Vec<usize> {
         let mut line = String::new();
         self.told.read_line(&mut line).unwrap();

@@ -80,7 +80,7 @@ fn settings_with(server: &NameServer, times: Times) -> Settings {
     }
 }
 
-/// Who answers, of so many requests.
+/// Hosts that answer so many requests.
 fn answers(served: &Served, count: usize) -> String {
     let mut all: Vec<String> = (0..count)
         .map(|_| get(served.address, "/a").text().to_owned())

@@ -183,7 +183,7 @@ fn truncated_response_is_truncated_at_the_client() {
     );
 }
 
-/// What an upstream says instead of an answer, again and again; the client's view of it.
+/// Sends bytes again and again instead of a response; returns the client's view of it.
 fn babble(said: &'static [u8]) -> (u16, String) {
     let upstream = Upstream::start(move |seen, stream| {
         if seen.line().contains("/fine") {

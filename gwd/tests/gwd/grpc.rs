@@ -32,7 +32,7 @@ fn status(fields: &HeaderMap) -> &str {
     fields["grpc-status"].to_str().unwrap()
 }
 
-/// What the gateway said itself: all of it in the head.
+/// Status and message of a response from the gateway itself: all of it in the head.
 fn trailers_only(whole: &Whole) -> (u16, String) {
     assert_eq!(whole.head.status(), 200);
     let headers = whole.head.headers();

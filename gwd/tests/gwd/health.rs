@@ -43,7 +43,7 @@ fn told(status: usize) -> Arc<AtomicUsize> {
     Arc::new(AtomicUsize::new(status))
 }
 
-/// Who answers, of so many requests.
+/// Hosts that answer so many requests.
 fn answers(served: &Served, count: usize) -> String {
     let mut all: Vec<String> = (0..count)
         .map(|_| get(served.address, "/a").text().to_owned())

@@ -1,6 +1,6 @@
 //! Frames that are wrong, one by one, in the manner of h2spec: RFC 9113 §4 to §8.
 //!
-//! What the gateway does is what the section asks for. Where that names an error code,
+//! The gateway does what the section requires. Where that names an error code,
 //! PROTOCOL_ERROR may stand for it (§7), and the connection may end where the stream would do
 //! (§5.4): h2 takes a field that is not well-formed for a header block that is none.
 
@@ -8,10 +8,10 @@ use crate::fixture::*;
 use crate::frames::*;
 use crate::http2::http2;
 
-/// What becomes of a connection.
+/// Expected end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// It ends with GOAWAY.
+    /// The connection ends with GOAWAY.
     Ends(u32),
     /// This stream is reset.
     Resets(u32, u32),

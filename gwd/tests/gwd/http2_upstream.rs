@@ -18,7 +18,7 @@ use crate::http2::http2;
 /// A request as it came, and where the answer goes.
 pub(crate) type Asked = (Request<RecvStream>, SendResponse<Bytes>);
 
-/// It, until it is dropped.
+/// HTTP/2 upstream that runs until it is dropped.
 pub(crate) struct Http2Upstream {
     pub(crate) address: SocketAddr,
     pub(crate) connections: Arc<AtomicUsize>,

@@ -10,7 +10,7 @@ pub(crate) const A: u16 = 1;
 pub(crate) const AAAA: u16 = 28;
 pub(crate) const SRV: u16 = 33;
 
-/// What is answered to a question.
+/// Reply to a question.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// These records, with a time to live in seconds.
@@ -100,7 +100,7 @@ impl NameServer {
         zone.replies.insert((name.to_owned(), kind), reply);
     }
 
-    /// How often a name was asked for, over UDP and over TCP.
+    /// Numbers of queries for a name, over UDP and over TCP.
     pub(crate) fn asked(&self, name: &str, kind: u16) -> (usize, usize) {
         let zone = self.zone.lock().unwrap();
         let of = |over_tcp: bool| {

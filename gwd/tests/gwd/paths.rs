@@ -1,8 +1,8 @@
 //! Random bytes as paths: what the router matches, what policies bind, what is authorised, logged
 //! and forwarded is one path, or nothing is forwarded (semantics.md §2).
 //!
-//! What to expect is written down once more here, from RFC 3986 §5.2.4 and §6.2.2 and the order of
-//! routes, and shares nothing with the gateway.
+//! Expectations are computed once more here, from RFC 3986 §5.2.4 and §6.2.2 and the order of
+//! routes, and share nothing with the gateway.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use gwd::node::AccessLog;
 use crate::fixture::*;
 use crate::routes::rewrite;
 
-/// What paths are made of: names that routes know, separators, dots, and how they are hidden.
+/// Pieces of paths: names that routes know, separators, dots, and their encodings.
 const PIECES: &[&[u8]] = &[
     b"/",
     b"/",
@@ -76,7 +76,7 @@ const PIECES: &[&[u8]] = &[
     b"#",
 ];
 
-/// How many paths are asked for.
+/// Number of paths that are requested.
 const PATHS: usize = 4_000;
 
 /// A generator of numbers (SplitMix64).

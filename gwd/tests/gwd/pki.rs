@@ -131,7 +131,7 @@ impl Secrets {
         }
     }
 
-    /// What the gateway shows to upstreams, of a name and for so many years.
+    /// Client certificate of the gateway for upstreams, with a name and a life of so many years.
     pub(crate) fn shown(&self, from: &Authority, name: &str, years: i32) -> ir::ClientCertificate {
         let pem = from.issue_as(&[name], &rcgen::PKCS_ECDSA_P256_SHA256, 5, years);
         ir::ClientCertificate {

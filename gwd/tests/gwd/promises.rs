@@ -1,5 +1,5 @@
-//! What release.md promises of a gateway, seen through the real program: replays, withheld lists,
-//! thresholds, reasons that do not pass, secrets that stand nowhere.
+//! Promises of release.md about a gateway, tested through the real program: replays, withheld
+//! lists, thresholds, reasons that do not pass, secrets that stand nowhere.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! What outlives a switch, and what a withdrawn credential ends: WebSockets, and responses that
-//! are still on their way.
+//! Streams that survive a switch, and streams that a withdrawn credential ends: WebSockets, and
+//! responses that are not complete.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

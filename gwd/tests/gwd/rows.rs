@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use crate::fixture::*;
 
-/// What follows every row: understood only where the row ended where its bytes end.
+/// Request behind every row: parsed only if the row ended where its bytes end.
 const NEXT: &str = "GET /next HTTP/1.1\r\nhost: h\r\n\r\n";
-/// How long an answer may take before the row counts as waiting.
+/// Maximum wait for a response before the row counts as waiting.
 const WAIT: Duration = Duration::from_millis(500);
 
 struct Row {
@@ -772,7 +772,7 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// What a server makes of the bytes.
+/// Summary of a server's responses to the bytes.
 pub(crate) fn understood(address: SocketAddr, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(WAIT)).unwrap();

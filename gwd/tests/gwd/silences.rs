@@ -46,7 +46,7 @@ fn ops() -> Vec<Op> {
     vec![op("GET", "/a"), op("POST", "/a"), op("GET", "/ok")]
 }
 
-/// It is counted as the upstream's, and its connection is closed instead of kept.
+/// Checks that it counts as the upstream's failure and that its connection is closed.
 fn is_the_upstreams(served: &Served, times: f64) {
     eventually("it is counted", || {
         let labels = ["status_code=\"200\"", "error_type=\"upstream_timeout\""];

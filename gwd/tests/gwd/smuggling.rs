@@ -1,4 +1,4 @@
-//! What the gateway understands of broken messages another server understands the same way.
+//! Broken messages are parsed by the gateway as by another server.
 //!
 //! Two readers of one connection that do not agree where a message ends are how requests are
 //! smuggled (RFC 9112 §11.2). Messages are put together from what such attacks are made of and sent

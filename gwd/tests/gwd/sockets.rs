@@ -296,7 +296,7 @@ fn address_of_no_resident_version_is_released() {
     eventually("given back", || std::net::TcpListener::bind(second).is_ok());
 }
 
-/// Whether connections are refused; while handshakes are only not begun, nothing answers.
+/// Returns true if connections are refused; while only handshakes stop, nothing answers.
 fn is_gone(address: SocketAddr) -> bool {
     TcpStream::connect_timeout(&address, Duration::from_millis(50))
         .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)

@@ -277,7 +277,7 @@ fn what_ran_and_when_is_told_and_kept_over_restarts() {
     });
 }
 
-/// What somebody may do to a state folder under a running gwd.
+/// Accident of a state folder under a running gwd.
 type Accident = fn(&Path);
 
 const ACCIDENTS: [(&str, Accident); 5] = [

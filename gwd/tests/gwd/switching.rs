@@ -224,7 +224,7 @@ fn revoked_credential_stops_at_once_in_any_version() {
     assert_eq!(status(&served), 401);
 }
 
-/// How much memory a process has, in bytes.
+/// Resident memory of a process, in bytes.
 fn resident_bytes() -> u64 {
     let told = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = told.split(' ').nth(1).unwrap().parse().unwrap();

@@ -1,4 +1,4 @@
-//! What the gateway tells about requests.
+//! Telemetry of requests.
 
 use serde_json::Value;
 

@@ -62,7 +62,7 @@ pub(crate) fn start(world: &World, gateway: &ir::Gateway) -> Process {
 
 // === clients
 
-/// What `openssl s_client` tells of a connection; `input` is sent through it.
+/// Output of `openssl s_client` about a connection; `input` is sent through it.
 pub(crate) fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> String {
     let mut child = Command::new("openssl")
         .args(["s_client", "-connect", &address.to_string()])
@@ -78,7 +78,7 @@ pub(crate) fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> 
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// What curl gets for `https://HOST/a`, with its exit code.
+/// Output of curl for `https://HOST/a`, with its exit code.
 pub(crate) fn curl(address: SocketAddr, host: &str, arguments: &[&str]) -> (i32, String) {
     let port = address.port();
     let output = Command::new("curl")
@@ -294,7 +294,7 @@ fn certificates_follow_swaps_unless_broken() {
     assert!(!said.contains("PRIVATE KEY"));
 }
 
-/// What `gwd status` prints.
+/// Output of `gwd status`.
 fn shown(gwd: &Process, world: &World) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_gwd"))
         .args(["status", "--admin", &gwd.admin.to_string()])

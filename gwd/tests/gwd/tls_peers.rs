@@ -20,7 +20,7 @@ fn gateway(world: &World, upstream: &Upstream) -> Process {
     )
 }
 
-/// What `openssl s_client` tells of `localhost`, with what is typed into it.
+/// Output of `openssl s_client` for `localhost`, with `typed` as its input.
 fn s_client(address: SocketAddr, arguments: &[&str], typed: &str) -> String {
     let arguments = [&["-servername", "localhost"], arguments].concat();
     tls::s_client(address, &arguments, typed)

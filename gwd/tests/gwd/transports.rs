@@ -1,4 +1,4 @@
-//! How upstreams are spoken to: HTTP/2 by prior knowledge and by ALPN, UNIX sockets.
+//! Protocols towards upstreams: HTTP/2 by prior knowledge and by ALPN, UNIX sockets.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};

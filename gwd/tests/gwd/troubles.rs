@@ -1,4 +1,4 @@
-//! What somebody on call is told of upstreams that cannot be reached: the client's answer, the
+//! Reports about upstreams that cannot be reached, for somebody on call: the client's response, the
 //! access log, the program log and `gwd status`.
 
 use std::net::{SocketAddr, TcpListener};
@@ -52,7 +52,7 @@ impl Running {
         self.gwd.status()["upstreams"][0]["hosts"][0].clone()
     }
 
-    /// What `gwd status` says of the upstream.
+    /// Output of `gwd status` about the upstream.
     fn shown(&self) -> String {
         let admin = self.gwd.admin.to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_gwd"));

@@ -1,4 +1,4 @@
-//! How many connections an upstream gets, over all workers, and how long a response's head may be.
+//! Limits of an upstream: connections over all workers, and the length of a response's head.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -130,7 +130,7 @@ fn idle_connection_elsewhere_makes_room() {
     assert!(opened.sum::<usize>() > 2, "they were closed for each other");
 }
 
-/// What an upstream does to a request, and what the client gets; none where it goes away.
+/// Actions of an upstream on a request, with the client's status; none if the client leaves.
 fn every_end() -> Vec<(&'static str, Option<u16>)> {
     vec![
         ("answers", Some(200)),

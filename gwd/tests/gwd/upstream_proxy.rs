@@ -12,7 +12,7 @@ use crate::pki::Authority;
 use crate::upstream_tls::{behind, server, unchecked};
 use crate::websocket::HANDSHAKE;
 
-/// What version 2 begins with, as the text has it.
+/// First bytes of version 2 of the protocol.
 const V2: &[u8] = b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a";
 
 /// A server that keeps what comes and answers every request, as many as come on a connection.
@@ -41,7 +41,7 @@ impl Raw {
         self.came.lock().unwrap().clone()
     }
 
-    /// What came before each request, and its head.
+    /// Bytes before each request, and its head.
     fn split(&self) -> Vec<(Vec<u8>, String)> {
         let came = self.came();
         let came = came.iter().map(|bytes| {
@@ -53,7 +53,7 @@ impl Raw {
     }
 }
 
-/// Whether a request's head is there; version 2 begins as a head ends.
+/// Returns true if a request's head is there; version 2 begins as a head ends.
 fn is_request(bytes: &[u8]) -> bool {
     bytes.windows(5).any(|five| five == b"GET /") && bytes.ends_with(b"\r\n\r\n")
 }

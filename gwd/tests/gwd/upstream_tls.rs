@@ -67,7 +67,7 @@ impl TlsUpstream {
         *self.config.lock().unwrap() = Arc::new(config);
     }
 
-    /// Whether a request is held.
+    /// Returns true if a request is held.
     pub(crate) fn holds(&self) -> bool {
         self.held.count.load(Ordering::SeqCst) > 0
     }

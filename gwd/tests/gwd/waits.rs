@@ -1,4 +1,4 @@
-//! What a request waits for before it has a connection, how long, and whose fault that is.
+//! Waits of a request before it has a connection: their length, and who is blamed.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

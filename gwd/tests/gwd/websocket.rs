@@ -12,7 +12,7 @@ use crate::fixture::*;
 use crate::http2::{Http2, http2, to};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-/// What belongs to it (RFC 6455 §1.3).
+/// Value of `Sec-WebSocket-Accept` for it (RFC 6455 §1.3).
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 pub(crate) const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nhost: shop.example\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: chat\r\n\r\n";
 

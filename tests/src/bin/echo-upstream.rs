@@ -14,7 +14,7 @@ const LINE_BYTES_MAX: u64 = 64 * 1024;
 /// Most lines of a request's head.
 const LINES_MAX: usize = 256;
 
-/// What was asked.
+/// Received request.
 struct Request {
     method: String,
     target: String,

@@ -40,7 +40,7 @@ fn server(arguments: &[&str], certificates: &Certificates) -> Option<(Server, u1
     Some((server, line.trim().parse().ok()?))
 }
 
-/// What the client says; `tls` on both sides of the gateway, or on none.
+/// Output of the client; `tls` on both sides of the gateway, or on none.
 fn talk(tls: bool) -> Option<Ended> {
     let certificates = Certificates::new();
     let own = ["server.pem", "server.key"];

@@ -1,4 +1,5 @@
-//! What gateway.yaml and documents say of retries, breakers and balancing, through both programs.
+//! Settings of retries, breakers and balancing in gateway.yaml and documents, through both
+//! programs.
 
 use e2e::gateway::Options;
 use e2e::openssl;

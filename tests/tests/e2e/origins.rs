@@ -24,7 +24,7 @@ paths:
     post: {operationId: write, responses: {}}
 ";
 
-/// What must never arrive as a request of its own.
+/// Bytes that must never arrive as a request of their own.
 const SMUGGLED: &str = "GET /a/smuggled HTTP/1.1\r\nhost: h\r\n\r\n";
 /// The same as a body, as origins tell it.
 const SMUGGLED_TOLD: &str = r"GET /a/smuggled HTTP/1.1\x0D\x0Ahost: h\x0D\x0A\x0D\x0A";

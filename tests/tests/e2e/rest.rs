@@ -1,5 +1,5 @@
-//! What a document does not describe, through both programs: who gets it, who may call it, how it
-//! is told.
+//! Requests that a document does not describe, through both programs: their destination, their
+//! callers and their reports.
 
 use e2e::gateway::Options;
 use e2e::project::Project;

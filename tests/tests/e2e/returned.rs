@@ -29,7 +29,7 @@ fn gateway(url: &str, rewrites: &str) -> (Project, Gateway) {
     (project, gateway)
 }
 
-/// What curl ends at that follows redirects and keeps cookies: its address and the body.
+/// Final address and body of a curl that follows redirects and keeps cookies.
 fn browse(gateway: &Gateway, path: &str) -> String {
     let output = Command::new("curl")
         .args(["-s", "--max-time", "10", "-L", "-b", "", "-o", "/dev/null"])

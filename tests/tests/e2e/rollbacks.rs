@@ -1,5 +1,5 @@
-//! What a rollback brings back, and what it must not: credentials that were withdrawn, values
-//! that were rotated, addresses that moved (release.md §7); and a fleet of which one node is held.
+//! State that a rollback restores, and state that it must not restore: withdrawn credentials,
+//! rotated values, moved addresses (release.md §7); and a fleet with one held node.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};

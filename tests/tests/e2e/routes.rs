@@ -1,5 +1,5 @@
-//! What an operation says about where its requests go: split and mirror, through both programs,
-//! and what `gwc route` tells about them.
+//! Destinations of an operation's requests: split and mirror, through both programs, and their
+//! description in `gwc route`.
 
 use e2e::gateway::Options;
 use e2e::project::Project;

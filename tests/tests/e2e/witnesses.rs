@@ -1,4 +1,4 @@
-//! What a plan says of a request is what two running gateways do with it.
+//! Two running gateways answer a request as a plan says.
 //!
 //! The witness of every line is sent by a plain client to a gateway of the old version and to one
 //! of the new; its credentials are those of the tests' own provider.
@@ -11,7 +11,7 @@ use e2e::project::Project;
 use e2e::upstream::{Answer, Upstream};
 use serde_json::{Value, json};
 
-/// Who issues credentials: it alone knows what the hashes of `consumers_file` are made of.
+/// Issuer of credentials: only it knows the keys behind the hashes of `consumers_file`.
 struct Provider {
     key: &'static str,
     user: &'static str,
@@ -100,7 +100,7 @@ fn set(headers: &mut [(String, String)], name: &str, value: &str) {
     field.unwrap_or_else(|| panic!("{name} is not sent")).1 = value.to_owned();
 }
 
-/// What stands in both versions.
+/// Settings that both versions share.
 fn gateway(upstreams: [&Upstream; 2]) -> String {
     let [u, v] = upstreams.map(Upstream::url);
     format!(
@@ -365,7 +365,7 @@ fn released(gateway: &str, document: &str) -> Project {
     project
 }
 
-/// What a gateway did: the status of a refusal, or the operation and the upstream that got it.
+/// Answer of a gateway: the status of a refusal, or the operation and the upstream that got it.
 fn answer(gateway: &Gateway, request: &str, upstreams: [&Upstream; 2]) -> Value {
     let response = gateway.ask(request);
     let got: Vec<&str> = ["u", "v"]

@@ -1,4 +1,4 @@
-//! What went well, and what did not.
+//! Counts of successes and failures.
 
 use std::fmt;
 use std::sync::Mutex;

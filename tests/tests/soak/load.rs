@@ -88,7 +88,7 @@ fn told(
     })
 }
 
-/// What a future brings, in time.
+/// Result of a future, with a time limit.
 async fn soon<T, E: Into<Failed>>(
     what: &str,
     future: impl Future<Output = Result<T, E>>,
@@ -137,7 +137,7 @@ impl Body for Pieces {
     }
 }
 
-/// Whether an answer is the one to a request.
+/// Checks that a response belongs to its request.
 async fn check(
     path: &str,
     up: Option<usize>,
@@ -288,7 +288,7 @@ async fn socket(to: SocketAddr, number: usize, faults: Client) -> Result<(), Fai
     Ok(())
 }
 
-/// What a stream of HTTP/2 carries.
+/// Content of a stream of HTTP/2.
 #[derive(Clone, Copy)]
 enum Kind {
     /// A WebSocket (RFC 8441).
@@ -320,7 +320,7 @@ impl Kind {
         .body(())
     }
 
-    /// What is sent, and what comes back.
+    /// Bytes to send, and bytes expected back.
     fn message(self, text: &str) -> (Vec<u8>, Vec<u8>) {
         match self {
             Self::Socket => (

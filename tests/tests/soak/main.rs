@@ -40,7 +40,7 @@ paths:
   /echo.Echo/Talk: {post: {operationId: talk, x-gateway: {upstream: calls, stream: true}, responses: {}}}
 ";
 
-/// How much of everything.
+/// Amounts of load.
 struct Plan {
     switches: usize,
     /// From one switch to the next.
@@ -97,7 +97,7 @@ fn gateway(version: usize, plain: SocketAddr, calls: SocketAddr) -> String {
     )
 }
 
-/// What the process holds that has to come back.
+/// Resources of the process that must be released.
 fn held(gwd: &Gateway) -> (usize, f64, f64) {
     let path = format!("/proc/{}/fd", gwd.pid());
     let descriptors = std::fs::read_dir(path).map_or(0, Iterator::count);

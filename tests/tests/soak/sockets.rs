@@ -19,7 +19,7 @@ pub(crate) enum Side {
     Server,
 }
 
-/// What a handshake's key is answered with (RFC 6455 §4.2.2).
+/// Response to a handshake's key (RFC 6455 §4.2.2).
 pub(crate) fn accept(key: &[u8]) -> String {
     use base64::Engine as _;
     let mut hash = Sha1::new();

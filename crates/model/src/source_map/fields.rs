@@ -101,8 +101,7 @@ impl<'c> Setters<'c> {
         self.always(origins, &rest.chain, &nodes)
     }
 
-    /// What every operation has: who may call, where requests go, for how long, how large; its
-    /// policies.
+    /// Settings that every operation has: requirement, upstream, timeouts, limits and policies.
     fn always(&self, origins: [&Origin; 5], chain: &[Valued<Link>], nodes: &Nodes<'c>) -> Fields {
         let names = [
             "security",
@@ -179,7 +178,7 @@ impl<'c> Setters<'c> {
         }
     }
 
-    /// Who named a policy, by the place of its name.
+    /// Origin of a policy's name, by its place.
     fn who(&self, span: Span, nodes: &Nodes<'c>) -> Option<From> {
         let named = |names: &[diag::Spanned<String>]| names.iter().any(|name| name.span == span);
         let listed = |node: Option<NodeRef<'c>>| {

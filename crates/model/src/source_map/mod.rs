@@ -1,6 +1,6 @@
 //! The source artifact: what a bundle's routes were written as, and where.
 //!
-//! It stands beside the bundle, never in it: places and prose are not behaviour. Plans read it
+//! The artifact is beside the bundle, never in it: places and prose are not behaviour. Plans read it
 //! for the old side's places and for DOCS; gwd may show it.
 
 mod concealed;
@@ -43,7 +43,7 @@ pub struct SourceMap {
     /// Places of definitions and keys of gateway.yaml and of documents: `policy NAME`,
     /// `scheme API/NAME`, `defaults.policies`, `prose API: info title`, …
     pub definitions: BTreeMap<String, Place>,
-    /// What documents say as a whole, by API.
+    /// Descriptions of whole documents, by API.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub apis: BTreeMap<String, ApiProse>,
     /// The rules of the project; none for one document.
@@ -54,8 +54,8 @@ pub struct SourceMap {
     pub concealed: Concealed,
 }
 
-/// What a document says to people beside its operations. Of a text the first 120 characters are
-/// kept, and a digest where it has more.
+/// Descriptions in a document outside its operations. Of each text, the first 120 characters are
+/// kept, and a digest if it has more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiProse {
@@ -65,7 +65,7 @@ pub struct ApiProse {
     /// The texts of schemas by keyword, each once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub schemas: BTreeMap<String, BTreeSet<String>>,
-    /// What the document calls its security schemes, with the names that they have in a bundle.
+    /// Names of the document's security schemes, with their names in a bundle.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub schemes: BTreeMap<String, String>,
 }
@@ -81,7 +81,7 @@ pub struct OperationSource {
     /// Its operationId.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Who answers for it.
+    /// Owner of the operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Its place in [`SourceMap::fields`].
@@ -95,8 +95,7 @@ pub struct OperationSource {
     /// Its tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// What is said of its parts, by what it is about (`response 200 description`); kept as in
-    /// [`ApiProse`].
+    /// Descriptions of its parts, by part (`response 200 description`); kept as in [`ApiProse`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prose: BTreeMap<String, String>,
     /// Lines of prose by its subject, in the file of [`Self::place`]. Prose of another file has
@@ -116,7 +115,7 @@ pub enum FieldSource {
     Written {
         /// Where.
         place: Place,
-        /// What it overrides, nearest first.
+        /// Places of the values that it overrides, nearest first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         overrides: Vec<Place>,
         /// Of a policy: who put it into the chain.
@@ -130,7 +129,7 @@ pub enum FieldSource {
     },
 }
 
-/// Who put a policy into a chain.
+/// Origin of a policy in a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum From {
@@ -147,7 +146,7 @@ pub enum From {
 }
 
 impl SourceMap {
-    /// What a compiled project was written as.
+    /// Builds the source map of a compiled project.
     #[must_use]
     pub fn of(compiled: &Compiled) -> Self {
         let sources = &compiled.files.sources;

@@ -13,7 +13,7 @@ use crate::witness::{Draft, credentials};
 use crate::{Change, Class, Outcome, RequestPlace, Section, Witness, ids};
 use model::lower::Lowered;
 
-/// What a decision cannot show.
+/// Reason for a change without a witness.
 const NO_REQUEST: &str = "no request shows it";
 
 /// The cells of one place.
@@ -25,13 +25,13 @@ pub(super) struct Cells<'c, 'a> {
     pub(super) engines: &'c Engines,
 }
 
-/// What is said about some cells.
+/// Changes found in a set of cells.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) changes: Vec<Change>,
     /// Witnesses that do not show what they should.
     pub(super) bugs: Vec<String>,
-    /// Why the next change has no witness, where it is that nobody can be asked.
+    /// Reason why the next change has no witness, if a policy in it cannot be decided here.
     undecidable: Option<&'static str>,
     /// Routes of the old table that lost requests to ones of the new.
     pub(super) moved: Vec<(u32, u32)>,
@@ -44,7 +44,7 @@ struct Cell {
     bare: Found,
 }
 
-/// Who makes a witness: the alternatives of a route on one side.
+/// Caller of a witness: the alternatives of a route on one side.
 struct Caller<'r, 'a> {
     route: &'r Route<'a>,
     side: &'r Lowered,
@@ -170,7 +170,7 @@ impl<'a> Cells<'_, 'a> {
         true
     }
 
-    /// What differs in access.
+    /// Reports differences in access.
     fn doors(&self, pair: &Pair, cell: &Cell, (before, after): (u32, u32), told: &mut Told) {
         let (was, is) = (self.before(before), self.after(after));
         // A policy that answered whoever called let nobody in.
@@ -368,7 +368,7 @@ impl<'a> Cells<'_, 'a> {
         None
     }
 
-    /// Whether a requirement of either side names scopes.
+    /// Returns true if a requirement of either side names scopes.
     fn asks_for_scopes(&self, owners: [Owner; 2]) -> bool {
         owners.into_iter().zip(self.tables).any(|(owner, table)| {
             let Owner::Route(route) = owner else {
@@ -414,8 +414,8 @@ impl<'a> Cells<'_, 'a> {
         Some(Cell { owners, bare })
     }
 
-    /// What answers two routes' requests, to the address: a name alone would let an
-    /// acknowledgement cover another server.
+    /// Addresses of the servers behind two routes: with names alone, an acknowledgement would cover
+    /// another server.
     fn servers(&self, was: &Route<'_>, is: &Route<'_>) -> String {
         let sides = [self.sides.0, Some(self.sides.1)];
         let said = sides.into_iter().zip([was, is]).map(|(side, route)| {
@@ -538,13 +538,13 @@ impl<'a> Cells<'_, 'a> {
     }
 }
 
-/// Whether a side has the operation of a route anywhere.
+/// Returns true if a side has the operation of a route anywhere.
 fn has(side: &Lowered, route: &Route<'_>) -> bool {
     let api = side.gateway.apis.get(&route.api.name);
     api.is_some_and(|api| api.operations.get(&route.operation.key).is_some())
 }
 
-/// Who answers, for people.
+/// Name of a route's owner, for people.
 pub(super) fn owner(route: &Route<'_>) -> String {
     let redirects = if route.redirects() {
         " (redirects)"

@@ -109,7 +109,7 @@ struct Overlay<'a> {
     tasks: Vec<Task>,
 }
 
-/// What must be looked at.
+/// Part of the tables that must be compared.
 #[derive(Clone, Copy, Debug)]
 enum Task {
     /// The same route on both sides, whose requests are treated differently.
@@ -227,23 +227,23 @@ impl<'a> Overlay<'a> {
     }
 }
 
-/// How treatments of the two sides differ; each pair is compared once.
+/// Differences between treatments of the two sides; each pair is compared once.
 struct Pairs<'a> {
     sides: (Option<&'a Lowered>, &'a Lowered),
     listener: &'a str,
     known: Mutex<FxHashMap<(usize, usize), Arc<Pair>>>,
 }
 
-/// How the treatments of two routes differ.
+/// Difference between the treatments of two routes.
 #[derive(Debug)]
 struct Pair {
     access: Vec<Difference>,
     /// Before and after: the same requests are let in, told in other words.
     restated: Option<(String, String)>,
-    /// Whether other servers answer.
+    /// True if other servers answer.
     upstream: bool,
 
-    /// What the names in both requirements stand for.
+    /// Meaning of the names in both requirements.
     asked: String,
 }
 
@@ -350,7 +350,7 @@ impl<'a> Pairs<'a> {
         )
     }
 
-    /// Who answers the requests of a route: an upstream, or the gateway itself.
+    /// Name of the upstream that answers a route's requests, or the gateway itself.
     fn goes<'r>(&self, route: &Route<'r>) -> &'r str {
         let sides = self.sides.0.into_iter().chain([self.sides.1]);
         // A policy's name means the same in a chain of either side's own table only.
@@ -371,7 +371,7 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// Who answers where a policy does.
+/// Destination of a request that a policy answers.
 const GATEWAY: &str = "the gateway itself";
 
 /// The status with which a policy of the chain answers whoever gets there.
@@ -391,7 +391,7 @@ fn answer(side: &Lowered, route: &Route<'_>) -> Option<u16> {
         })
 }
 
-/// Whether whoever gets through a route's chain is refused at its end.
+/// Returns true if a route's chain refuses every request at its end.
 fn refuses(side: &Lowered, route: &Route<'_>) -> bool {
     answer(side, route).is_some_and(|status| status >= 400)
 }

@@ -58,7 +58,7 @@ pub(super) struct Table<'t, 'a> {
     changed: Index<'t>,
     /// Routes that serve nobody.
     withheld: Index<'t>,
-    /// Whether fields or parameters decide about any of its routes.
+    /// True if fields or parameters select any of its routes.
     pub(super) conditioned: bool,
     /// Steps for the texts of patterns, of both tables if this one is the first.
     pub(super) steps: Steps,
@@ -148,7 +148,7 @@ impl<'t, 'a> Table<'t, 'a> {
     }
 }
 
-/// Who shall own a request on one side.
+/// Required owner of a request on one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     /// Whoever.
@@ -275,7 +275,7 @@ struct State {
     nodes: [Vec<u32>; 2],
     /// Greater routes that match everything from here on, if their conditions hold.
     against: Vec<(usize, u32)>,
-    /// What ends the request here.
+    /// Values of the request that ends here.
     end: Option<Values>,
 }
 
@@ -450,7 +450,7 @@ impl<'s> Search<'s, '_, '_> {
         })
     }
 
-    /// Whether a route would own what shall be another's.
+    /// Returns true if a route would own a request that must be another's.
     fn is_against(&self, side: usize, route: u32) -> bool {
         let routes = self.tables[side].routes;
         let rival = &routes[route as usize];

@@ -11,8 +11,8 @@ use super::{Owner, Route, Task, Values, smallest};
 use crate::{Change, Class, Section};
 
 impl Cells<'_, '_> {
-    /// What `tasks` and the requests that `moved` (from a route of the old table to one of the
-    /// new) did to the operations that stand in both tables at this place.
+    /// Finds the operations of both tables that `tasks` and the `moved` requests (from a route of
+    /// the old table to one of the new) hide or reveal at this place.
     pub(super) fn shadows(&self, tasks: &[Task], moved: &BTreeSet<(u32, u32)>) -> Vec<Change> {
         let mut lost: BTreeSet<u32> = moved.iter().map(|(before, _)| *before).collect();
         let mut found: BTreeSet<u32> = moved.iter().map(|(_, after)| *after).collect();
@@ -57,7 +57,7 @@ impl Cells<'_, '_> {
         changes
     }
 
-    /// Whether any request is a route's on its side.
+    /// Returns true if a route has any request on its side.
     fn reached(&self, side: usize, route: u32) -> bool {
         let mut owners = [Owner::Anyone; 2];
         owners[side] = Owner::Route(route);
@@ -84,7 +84,7 @@ impl Cells<'_, '_> {
     }
 }
 
-/// What names a route on both sides.
+/// Name of a route that is the same on both sides.
 fn key<'r>(route: &Route<'r>) -> (&'r str, &'r str) {
     (&route.operation.key, &route.mount.name)
 }
@@ -96,7 +96,7 @@ fn declared<'r>(routes: &'r [Route<'_>]) -> FxHashMap<(&'r str, &'r str), u32> {
     declared.map(|(route, at)| (key(route), at)).collect()
 }
 
-/// Whether it is an operation at the path as it is declared.
+/// Returns true for an operation at the path as it is declared.
 fn is_declared(route: &Route<'_>) -> bool {
     route.tier == Tier::Described && !route.twin
 }

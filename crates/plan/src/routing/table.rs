@@ -100,12 +100,12 @@ pub(super) struct Route<'a> {
     pub(super) method: Option<&'a str>,
     /// Behind the mount's base path.
     pub(super) template: Template,
-    /// Whether the template differs from the declared one by its final slash.
+    /// True if the template differs from the declared one by its final slash.
     pub(super) twin: bool,
     /// Which routes are asked first.
     pub(super) tier: Tier,
-    /// Whether its requests are the operation's. Otherwise they are nobody's, and it only keeps
-    /// them from those that get what is not described.
+    /// True if the operation serves its requests. Otherwise nobody does: the route only keeps them
+    /// from the routes for undescribed requests.
     pub(super) serves: bool,
 }
 
@@ -118,11 +118,11 @@ pub(super) enum Tier {
     Undeclared,
     /// 404: what an operation describes, whether its conditions hold or not, or hides.
     Withheld,
-    /// What an operation describes.
+    /// Requests that an operation describes.
     Described,
 }
 
-/// What tells a route's requests from others', and its place in the order.
+/// Properties that separate a route's requests from others', and its place in the order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Signature {
     tier: Tier,
@@ -170,7 +170,7 @@ static NOBODY: LazyLock<ir::Operation> = LazyLock::new(|| ir::Operation {
     owns: ir::Owns::Described,
 });
 
-/// What happens at a mount to requests that its document does not describe.
+/// Routes of a mount for requests that its document does not describe.
 fn rest<'a>(api: &'a ir::Api, mount: &'a ir::Mount) -> Vec<Route<'a>> {
     let getting = |owns: ir::Owns| api.operations.iter().find(|one| one.owns == owns);
     let (undeclared, unmatched) = (getting(ir::Owns::Undeclared), getting(ir::Owns::Unmatched));
@@ -269,7 +269,7 @@ impl Route<'_> {
         }
     }
 
-    /// What its requests fulfil beside method and path.
+    /// Conditions on its requests beside method and path.
     pub(super) fn conditions(&self) -> &[ir::Condition] {
         match self.tier {
             Tier::Described => &self.operation.conditions,
@@ -305,7 +305,7 @@ impl Route<'_> {
         text
     }
 
-    /// Whether it takes requests of a method: a GET takes those of HEAD as well.
+    /// Returns true if it takes requests of a method: GET takes HEAD as well.
     pub(super) fn takes(&self, method: &str) -> bool {
         self.method
             .is_none_or(|own| own == method || method == "HEAD" && own == "GET")
@@ -336,8 +336,8 @@ impl Route<'_> {
         }
     }
 
-    /// Whether two routes take a method in common: GET takes HEAD, and an explicit HEAD is taken
-    /// from it.
+    /// Returns true if two routes take a method in common: GET takes HEAD, unless there is an
+    /// explicit HEAD.
     pub(super) fn meets(&self, other: &Self) -> bool {
         match (self.method, other.method) {
             (Some(a), Some(b)) => self.takes(b) || other.takes(a),
@@ -345,7 +345,7 @@ impl Route<'_> {
         }
     }
 
-    /// Whether it only answers with the path as it is declared.
+    /// Returns true if it only redirects to the path as it is declared.
     pub(super) fn redirects(&self) -> bool {
         self.twin && self.operation.trailing_slash == TrailingSlash::Redirect
     }

@@ -1,5 +1,4 @@
-//! What can stand in one segment: for each way in which other segments match along, the smallest
-//! text.
+//! Texts for one segment: for each set of other segments that match as well, the smallest text.
 //!
 //! The texts that some segments have in common are walked byte by byte, smallest first, together
 //! with the positions of all that may match along; what leads to the same positions is one.
@@ -55,7 +54,7 @@ impl Steps {
     }
 }
 
-/// What a filler is made of: it survives every normaliser and reads well.
+/// Characters of a filler: every normaliser keeps them, and they are readable.
 const FILLERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// The segments that stand behind a place of the tables.
@@ -156,7 +155,7 @@ pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Ve
     texts
 }
 
-/// Whether a segment matches a text.
+/// Returns true if a segment matches a text.
 pub(super) fn matches(segment: &Segment, text: &str) -> bool {
     match segment {
         Segment::Literal(own) => own == text,

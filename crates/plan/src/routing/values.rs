@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bundle::ir::{Condition, Test};
 
-/// How many combinations of values are weighed against each other; with more conditions than
-/// that a witness may be a byte longer than the shortest.
+/// Maximum number of combinations of values that are compared; with more conditions a witness may
+/// be a byte longer than the shortest.
 const WAYS_MAX: usize = 256;
 
 /// Fields and query parameters of a request.
@@ -18,7 +18,7 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// How many bytes they add to a request: `name: value`, `?name=value`.
+    /// Number of bytes they add to a request: `name: value`, `?name=value`.
     pub(super) fn length(&self) -> usize {
         let of = |list: &[(String, String)], more: usize| -> usize {
             list.iter()
@@ -28,7 +28,7 @@ impl Values {
         of(&self.headers, 4) + of(&self.query, 2)
     }
 
-    /// Whether conditions hold for these.
+    /// Returns true if conditions hold for these.
     fn fulfil(&self, conditions: &[Condition]) -> bool {
         conditions.iter().all(|condition| {
             let (list, name, test) = match condition {

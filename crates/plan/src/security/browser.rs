@@ -32,7 +32,7 @@ pub(super) fn cors(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     super::one("browser", verdict, id, "cors", (told(before), told(after)))
 }
 
-/// Whether every exchange of a page that `a` allows is allowed by `b`.
+/// Returns true if `b` allows every exchange of a page that `a` allows.
 fn cors_within(a: &Settings, b: &Settings) -> bool {
     let flag = |settings: &Settings, key| settings.flag(&[key]) == Some(true);
     let flags = ["credentials", "private_network"];
@@ -67,8 +67,8 @@ fn cors_within(a: &Settings, b: &Settings) -> bool {
     origins && methods && lists && flags.into_iter().all(|key| !flag(a, key) || flag(b, key))
 }
 
-/// Whether a pattern of origins has all that another has: `*` all, `https://*.example.org` those
-/// below a domain.
+/// Returns true if a pattern of origins matches all that another matches: `*` all,
+/// `https://*.example.org` those below a domain.
 fn covers(wider: &str, origin: &str) -> bool {
     if wider == "*" || wider == origin {
         return true;

@@ -1,4 +1,4 @@
-//! What a caller must have beside a credential: `authorize` and `forward_auth`.
+//! Conditions on a caller beside its credential: `authorize` and `forward_auth`.
 //!
 //! All of them hold: a conjunction of scopes, of lists of which one item is enough, and of what
 //! nobody can look into (expressions, other services), which is equal or it is not.
@@ -9,14 +9,14 @@ use policy::declared::Settings;
 
 use super::{Access, Difference, Verdict, verifier::told as value};
 
-/// What must hold.
+/// Condition on a caller.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Clause {
     /// A scope.
     Scope(String),
     /// One of these, at a claim, among the groups or the roles.
     OneOf(String, BTreeSet<String>),
-    /// What nobody can look into.
+    /// Condition that cannot be inspected: equal or not.
     Opaque(String),
     /// Another service says yes; the number is 1 where its silence means yes.
     Answer(String, u8),

@@ -1,5 +1,5 @@
-//! What decides access and belongs to no operation: who is believed about addresses, how
-//! connections are kept, what documents cannot avoid, and where secrets flow.
+//! Settings of access that belong to no operation: trust in addresses, protection of connections,
+//! requirements that documents cannot avoid, and destinations of secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -248,7 +248,7 @@ fn believed(listener: Option<&ir::Listener>) -> Vec<Believed> {
         .collect()
 }
 
-/// What documents cannot avoid, and who may be public.
+/// Compares the requirements that documents cannot avoid, and the operations that may be public.
 fn required(old: &Settings, new: &Settings) -> Vec<Found> {
     let names = |settings: &Settings, key: &str| -> BTreeSet<String> {
         let names = settings.texts(&[key]).unwrap_or_default();
@@ -333,8 +333,8 @@ fn public(old: &Settings, new: &Settings) -> Option<Found> {
     })
 }
 
-/// Whether a pattern matches all that another matches; `*` stands for any text. Read as a text,
-/// the other pattern's `*` can only be matched by one of this.
+/// Returns true if a pattern matches all that another matches; `*` stands for any text. Read as a
+/// text, the other pattern's `*` can only be matched by one of this.
 fn covers(wider: &str, pattern: &str) -> bool {
     let parts: Vec<&str> = wider.split('*').collect();
     let [first, middle @ .., last] = parts.as_slice() else {

@@ -1,4 +1,4 @@
-//! What messages must be like: validation modes, and guards that are there or not.
+//! Requirements on messages: validation modes and guards.
 
 use policy::declared::Settings;
 

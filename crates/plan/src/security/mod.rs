@@ -1,4 +1,4 @@
-//! Who may do what: the order of access (plan.md, *Security order*).
+//! The order of access (plan.md, *Security order*).
 //!
 //! Access to a route is a product of components, one file each. A component compares an old with
 //! a new [`Access`] and tells each difference with its [`Verdict`]; [`COMPONENTS`] lists them.
@@ -48,7 +48,7 @@ struct Route<'a> {
 pub struct Difference {
     /// The component that found it: `who`, `from`, …
     pub component: &'static str,
-    /// Whether more or fewer requests are let in; never [`Verdict::Equal`].
+    /// Direction of the difference; never [`Verdict::Equal`].
     pub verdict: Verdict,
     /// Kebab-case id, as [`crate::Change::id`].
     pub id: &'static str,
@@ -58,7 +58,7 @@ pub struct Difference {
     pub old: Value,
     /// After.
     pub new: Value,
-    /// Why no request can show it; none where one can.
+    /// Reason why no request can show it; none if one can.
     pub why_none: Option<&'static str>,
 }
 
@@ -82,7 +82,7 @@ const COMPONENTS: &[Component] = &[
     ("transport", transport::compare),
 ];
 
-/// How the access to a cell of requests differs; nothing: it is equal.
+/// Differences in the access to a cell of requests; empty if it is equal.
 #[must_use]
 pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     // Nobody against somebody is one difference.
@@ -102,7 +102,7 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     found.collect()
 }
 
-/// Why there is no witness where this takes part, as [`ir::Gateway::undecidable`] names it.
+/// Reason why there is no witness with this policy, as [`ir::Gateway::undecidable`] names it.
 pub(super) fn cannot_run(word: &str) -> &'static str {
     macro_rules! sentences {
         ($($word:literal)*) => {
@@ -185,7 +185,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Whether anyone at all is let in, or anyone who forges something.
+    /// Returns true if anyone is admitted, also with a forged value.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.who.is_open()
@@ -255,7 +255,7 @@ impl<'a> Access<'a> {
         named.collect::<Vec<_>>().join("; ")
     }
 
-    /// Whether nobody is let in.
+    /// Returns true if nobody is admitted.
     #[must_use]
     pub fn is_nobody(&self) -> bool {
         self.route.is_none()

@@ -1,4 +1,4 @@
-//! How requests travel: whether others can read or answer them in between.
+//! Protection of requests on the network against readers and impostors.
 //!
 //! A listener's and an upstream's own settings are compared once for the gateway
 //! ([`super::gateway`]); here it is only that an operation's requests go to another upstream.
@@ -11,7 +11,7 @@ use policy::declared::{Settings, Value};
 use super::{Access, Difference, Verdict, one, verifier::told};
 use crate::Class;
 
-/// What no request shows.
+/// Reason for a change without a witness.
 pub(crate) const UNSHOWN: &str = "no request can show what happens on a connection";
 
 /// The difference between two upstreams' connections.
@@ -62,7 +62,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     found
 }
 
-/// How well an upstream's weakest connection is kept: not, encrypted, encrypted and checked.
+/// Protection of an upstream's weakest connection: none, encrypted, encrypted and verified.
 fn strength(upstream: &ir::Upstream) -> usize {
     match (is_encrypted(upstream), is_checked(upstream)) {
         (false, _) => 0,
@@ -71,7 +71,7 @@ fn strength(upstream: &ir::Upstream) -> usize {
     }
 }
 
-/// Whether all connections to an upstream are encrypted.
+/// Returns true if all connections to an upstream are encrypted.
 fn is_encrypted(upstream: &ir::Upstream) -> bool {
     match upstream.targets.is_empty() {
         // Found by DNS.
@@ -80,7 +80,7 @@ fn is_encrypted(upstream: &ir::Upstream) -> bool {
     }
 }
 
-/// Whether the certificates of an upstream are checked, where it has any.
+/// Returns true if the certificates of an upstream, if any, are verified.
 fn is_checked(upstream: &ir::Upstream) -> bool {
     upstream.tls.as_ref().is_none_or(|tls| tls.verify)
 }

@@ -1,4 +1,4 @@
-//! What a verifier asks of a credential, as facts that can be compared one by one.
+//! Requirements of a verifier on a credential, as facts that can be compared one by one.
 //!
 //! Two verifiers are compared by content, never by name. What is not one of these facts (where the
 //! keys come from, whose consumer the credential names) is its source, and another source is
@@ -10,18 +10,18 @@ use bundle::ir;
 use policy::auth;
 use policy::declared::{Scalar, Settings, Value};
 
-/// What a credential at one place must be. Facts of several verifiers at one place all hold.
+/// Requirements on a credential at one place. Facts of several verifiers at one place all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asked {
     /// The sources that it must be valid for; none: it must only be there.
     pub(super) sources: BTreeSet<String>,
-    /// What it has one of, and of which: its issuer, its algorithm.
+    /// Properties with one value, and the allowed values: its issuer, its algorithm.
     pub(super) one_of: BTreeMap<&'static str, BTreeSet<String>>,
-    /// What it has several of, of which one must be among these: its audiences.
+    /// Properties with several values, of which one must be allowed: its audiences.
     pub(super) some_of: BTreeSet<(&'static str, BTreeSet<String>)>,
     /// Amounts that it must not exceed: how late it is in milliseconds, how long it lives.
     pub(super) at_most: BTreeMap<&'static str, u64>,
-    /// What it must have: claims, scopes.
+    /// Required claims and scopes.
     pub(super) has: BTreeSet<String>,
 }
 
@@ -197,7 +197,8 @@ impl Asked {
     }
 }
 
-/// Whether a setting of a verifier says who is let in, so that the order of requirements tells it.
+/// Returns true if a verifier's setting says who is admitted, so that the order of requirements
+/// compares it.
 pub(crate) fn asks_for(kind: &str, key: &str) -> bool {
     !beside(kind).contains(&key)
 }

@@ -1,4 +1,4 @@
-//! Who may call: the order of requirements (plan.md, *Security order*).
+//! The order of requirements (plan.md, *Security order*).
 //!
 //! A requirement is a monotone DNF over facts about callers: a credential is held at a place, it
 //! is valid for a source, it has an issuer, audiences, scopes. A valid credential is held, a
@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::verifier::Asked;
 use super::{Access, Difference};
 
-/// Who may call. No alternative: nobody. An empty one: everyone.
+/// Set of admitted callers. No alternative: nobody. An empty one: everyone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Who(Vec<Alternative>);
 
@@ -27,7 +27,7 @@ struct Alternative {
     places: BTreeMap<Place, Asked>,
 }
 
-/// How a new requirement compares with an old one.
+/// Result of comparing a new requirement with an old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The same people.
@@ -71,7 +71,7 @@ impl Who {
         Self(Vec::new())
     }
 
-    /// What a requirement of an API asks.
+    /// Builds the set of callers that a requirement of an API admits.
     #[must_use]
     pub fn of(
         security: &ir::Security,
@@ -114,13 +114,13 @@ impl Who {
         Self(alternatives.filter(Alternative::is_possible).collect())
     }
 
-    /// Whether everybody whom `self` lets in is let in by `other`.
+    /// Returns true if `other` admits everybody whom `self` admits.
     #[must_use]
     pub fn within(&self, other: &Self) -> bool {
         self.uncovered(other).is_none()
     }
 
-    /// How `self`, the old one, compares with the new one.
+    /// Compares `self`, the old set, with the new one.
     #[must_use]
     pub fn verdict(&self, new: &Self) -> Verdict {
         if self == new {
@@ -136,7 +136,7 @@ impl Who {
         uncovered.map(|alternative| alternative.index)
     }
 
-    /// Whether anyone at all is let in, or anyone who forges something.
+    /// Returns true if anyone is admitted, also with a forged value.
     #[must_use]
     pub fn is_open(&self) -> bool {
         let forged = |one: &Alternative| one.places.values().all(|asked| asked.sources.is_empty());
@@ -220,7 +220,7 @@ impl<'a> Held<'a> {
 }
 
 impl Asked {
-    /// Whether what is asked here implies the facts of another that leave no choice.
+    /// Returns true if the requirements here imply the facts of another that leave no choice.
     fn certain(&self, other: &Self) -> bool {
         let bounded = |(fact, most): (&&'static str, &u64)| {
             self.at_most.get(fact).is_some_and(|own| own <= most)
@@ -230,7 +230,7 @@ impl Asked {
             && other.at_most.iter().all(bounded)
     }
 
-    /// Whether every credential that is asked for here is asked for there, set by set.
+    /// Returns true if every credential required here is required there, set by set.
     fn implies(&self, other: &Self) -> bool {
         let one = |(fact, values): (&&'static str, &BTreeSet<String>)| {
             self.one_of

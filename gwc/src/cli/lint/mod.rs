@@ -40,7 +40,7 @@ use outputs::FormatParser;
 pub(super) struct Args {
     /// Projects or OpenAPI documents; the project of this folder where nothing is said
     pub(super) paths: Vec<PathBuf>,
-    /// How findings are written
+    /// Output format of findings
     #[arg(long, default_value = "human", value_parser = FormatParser)]
     format: &'static Format,
     /// Write findings to a file as well; may be given several times

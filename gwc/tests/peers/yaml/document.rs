@@ -178,7 +178,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What stands behind `key:` or `-`, to the end of its line or lines.
+    /// Writes the value behind `key:` or `-`, to the end of its line or lines.
     fn value(&mut self, indent: usize, depth: usize) {
         if !self.anchors.is_empty() && self.random.once_in(10) {
             let at = self.random.below(self.anchors.len());
@@ -405,7 +405,7 @@ impl Writer<'_> {
     }
 }
 
-/// Whether a key says the same as one before, written otherwise.
+/// Returns true if a key equals an earlier one in another notation.
 fn same_text(used: &[&str], key: &str) -> bool {
     let bare = |key: &str| key.trim_matches(['"', '\'']).to_owned();
     used.iter().any(|other| bare(other) == bare(key))

@@ -7,7 +7,7 @@ use saphyr_parser as saphyr;
 
 use crate::value::Value;
 
-/// What a parser saw.
+/// Event of a parser.
 #[derive(Debug)]
 pub(crate) enum Event {
     Scalar {
@@ -23,7 +23,7 @@ pub(crate) enum Event {
     End,
 }
 
-/// How a scalar is written.
+/// Notation of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     Plain,

@@ -136,7 +136,7 @@ fn spelt_otherwise(number: &str, dice: &mut Dice) -> String {
     }
 }
 
-/// Whether a schema is bound to the name that it has: by a discriminator, or by a name of its own.
+/// Returns true if a schema is bound to its name: by a discriminator, or by a name of its own.
 fn is_bound(schema: &Tree) -> bool {
     ["discriminator", "$id", "$anchor", "$dynamicAnchor", "$defs"]
         .iter()

@@ -148,7 +148,7 @@ impl Base {
     }
 }
 
-/// What every subject's check tells, with how many were looked at.
+/// Runs a check on every subject; returns its reports, and the number of subjects.
 fn for_each_base(check: impl Fn(&Base) -> Vec<String> + Send + Sync) -> usize {
     let subjects = subjects();
     let all = subjects.len();

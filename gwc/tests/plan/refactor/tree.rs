@@ -108,7 +108,7 @@ impl Tree {
         self.get("$ref")?.as_text()
     }
 
-    /// What a JSON pointer of this document names.
+    /// Node of this document at a JSON pointer.
     pub(crate) fn at(&self, reference: &str) -> Option<&Self> {
         let mut at = self;
         for part in reference.strip_prefix("#/")?.split('/') {
@@ -180,7 +180,7 @@ impl Tree {
     }
 }
 
-/// How YAML is written.
+/// Notation of YAML output.
 #[derive(Clone, Copy)]
 pub(crate) struct Yaml {
     pub(crate) seed: u64,

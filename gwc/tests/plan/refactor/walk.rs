@@ -2,7 +2,7 @@
 
 use super::tree::Tree;
 
-/// What an object is.
+/// Role of an object in a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Document,

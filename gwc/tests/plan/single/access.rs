@@ -1,4 +1,4 @@
-//! Who may call: requirements, credentials, consumers.
+//! Access: requirements, credentials, consumers.
 
 use serde_json::{Value, json};
 

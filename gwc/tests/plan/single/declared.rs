@@ -1,4 +1,4 @@
-//! What decides access and cannot run yet: tokens, addresses, pages, connections.
+//! Access settings that cannot run yet: tokens, addresses, pages, connections.
 
 use serde_json::{Value, json};
 

@@ -57,7 +57,7 @@ impl Case {
         change(&mut self.new);
     }
 
-    /// What is undone instead of done.
+    /// Turns the edit into its reverse.
     pub(crate) fn turn_round(&mut self) {
         std::mem::swap(&mut self.old, &mut self.new);
     }
@@ -183,7 +183,7 @@ fn edit_of_each_kind_gives_its_lines_and_requests() {
     assert!(asked >= cases.len() / 4, "only {asked} witnesses");
 }
 
-/// What is wrong with a plan, and how many witnesses were asked again.
+/// Fault of a plan, and the number of witnesses that were checked again.
 type Judged = (Option<String>, usize);
 
 fn judge((name, seed, case): &(&'static str, u64, Case)) -> Judged {

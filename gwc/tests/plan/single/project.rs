@@ -70,7 +70,7 @@ fn erased(path: &str) -> String {
     literals.collect::<Vec<_>>().join("{}")
 }
 
-/// Whether some path may match both templates; too often yes rather than no.
+/// Returns true if some path may match both templates; errs on the side of true.
 pub(crate) fn overlap(a: &str, b: &str) -> bool {
     let (a, b): (Vec<&str>, Vec<&str>) = (a.split('/').collect(), b.split('/').collect());
     let meet = |(a, b): (&&str, &&str)| a == b || a.contains('{') || b.contains('{');
@@ -156,7 +156,7 @@ impl Project {
         all.filter(|one| one.path == path).collect()
     }
 
-    /// Whether no other template matches what this one does.
+    /// Returns true if no other template matches what this one does.
     pub(crate) fn stands_alone(&self, path: &str) -> bool {
         let paths = self.api["paths"].as_object().expect("paths");
         paths
@@ -193,7 +193,7 @@ impl Project {
         }
     }
 
-    /// What an operation asks for.
+    /// Requirement of an operation.
     pub(crate) fn asked(&self, operation: &Operation) -> &Value {
         let own = self.api["paths"][&operation.path][operation.method].get("security");
         own.unwrap_or(&self.api["security"])
@@ -215,7 +215,7 @@ impl Project {
     /// Compiles it; also what no gateway can run yet.
     ///
     /// # Errors
-    /// What the compiler says.
+    /// The compiler's findings.
     pub(crate) fn side(&self) -> Result<Side, String> {
         let (gateway, api) = (self.gateway.to_string(), self.api.to_string());
         let files = [("gateway.yaml", gateway.as_str()), ("api.json", &api)];

@@ -1,4 +1,4 @@
-//! Who owns which requests.
+//! Ownership of requests.
 
 use serde_json::{Value, json};
 

@@ -53,7 +53,7 @@ fn base(project: &Project) -> &str {
     base.as_str().unwrap_or_default()
 }
 
-/// Whether a path is one of a template's, a final slash aside.
+/// Returns true if a path is one of a template's, a final slash aside.
 fn matches(base: &str, template: &str, path: &str) -> bool {
     let template = format!("{base}{template}");
     let wanted: Vec<&str> = template.trim_matches('/').split('/').collect();
@@ -81,7 +81,7 @@ fn oracle(side: &Side) -> Oracle {
     Oracle::build(&gateway, "test").expect("a gateway that can be asked")
 }
 
-/// What a gateway does with a witness; nothing where it has no such listener.
+/// Outcome of a witness at a gateway; nothing if it has no such listener.
 fn ask(oracle: &Oracle, listener: &str, witness: &Witness) -> Outcome {
     let mut all = oracle.snapshot().listeners().iter();
     let Some(listener) = all.position(|known| *known.name == *listener) else {
