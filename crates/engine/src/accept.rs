@@ -6,7 +6,8 @@ use http::header::{ACCEPT, HeaderMap};
 /// Media ranges that are looked at: browsers send ten.
 const RANGES_MAX: usize = 32;
 
-/// True if `Accept` gives HTML a higher weight than JSON, as browsers do.
+/// True if `Accept` names HTML and gives it a higher weight than JSON, as browsers do. A range such
+/// as `text/*` is a program's.
 #[must_use]
 pub fn prefers_html(headers: &HeaderMap) -> bool {
     let (mut html, mut json) = (Wish::default(), Wish::default());
@@ -18,8 +19,6 @@ pub fn prefers_html(headers: &HeaderMap) -> bool {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         let (wish, exact) = if is("text/html") {
             (&mut html, 2)
-        } else if is("text/*") {
-            (&mut html, 1)
         } else if is("application/problem+json") {
             (&mut json, 3)
         } else if is("application/json") {
@@ -85,7 +84,9 @@ mod tests {
             ),
             ("text/html", true),
             ("TEXT/HTML;charset=utf-8", true),
-            ("text/*", true),
+            ("text/*", false),
+            ("text/*, application/json;q=0.1", false),
+            ("text/*;q=0.1, text/html", true),
             ("application/json;q=0.5, text/html;level=1;q=0.7", true),
             ("*/*;q=0.1, text/html;q=0.2", true),
             (

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::consumers::Consumer;
 use crate::credentials::{Credentials, Owner};
 use crate::edge::is_lookalike;
+use crate::strip::{overlap, strip, stripped_places};
 
 static MISSING: Reject = Reject {
     status: 401,
@@ -54,6 +55,8 @@ pub(crate) struct Requirement {
     folding: Box<[Box<str>]>,
     /// Fields that hold credentials.
     fields: Arc<[HeaderName]>,
+    /// Places of credentials that the upstream must not see: those of the whole API.
+    stripped: Box<[Place]>,
 }
 
 #[derive(Debug)]
@@ -99,7 +102,11 @@ impl Requirement {
         let mut alternatives = Vec::new();
         let mut challenges: Vec<HeaderValue> = Vec::new();
         let mut folding: Vec<Box<str>> = Vec::new();
+        let stripped = stripped_places(schemes);
         let mut fields: Vec<HeaderName> = Vec::new();
+        for place in &stripped {
+            add_field(&mut fields, place);
+        }
         for alternative in security
             .0
             .iter()
@@ -127,12 +134,7 @@ impl Requirement {
                 {
                     folding.push(name.as_str().into());
                 }
-                if let Place::Header(name) = &scheme.place
-                    && let Ok(name) = HeaderName::try_from(name.as_str())
-                    && !fields.contains(&name)
-                {
-                    fields.push(name);
-                }
+                add_field(&mut fields, &scheme.place);
                 let check = match verifier {
                     None => Check::Held,
                     Some(auth::Checked::ApiKey(_)) => Check::Key,
@@ -156,6 +158,7 @@ impl Requirement {
             challenges: challenges.into(),
             folding: folding.into(),
             fields: fields.into(),
+            stripped,
         })
     }
 
@@ -223,7 +226,11 @@ impl Requirement {
         match (invalid, conflict, self.optional) {
             (true, _, _) => Err(&INVALID),
             (false, true, _) => Err(&CONFLICT),
-            (false, false, true) => Ok(()),
+            (false, false, true) => {
+                // A part of an alternative may be there.
+                self.strip(&[], head);
+                Ok(())
+            }
             (false, false, false) => Err(&MISSING),
         }
     }
@@ -247,23 +254,23 @@ impl Requirement {
         u32::try_from(doomed.len()).unwrap_or(u32::MAX)
     }
 
-    /// Takes out what the upstream shall not see, also where another alternative was satisfied,
-    /// but never what the satisfied one leaves in the same place.
+    /// True if the upstream must not see some credentials of a request.
+    pub(crate) fn strips(&self) -> bool {
+        !self.stripped.is_empty()
+    }
+
+    /// Takes the API's stripped credentials out of a request that asks for none.
+    pub(crate) fn strip_all(&self, head: &mut RequestHead) {
+        self.strip(&[], head);
+    }
+
+    /// Takes the API's stripped credentials out, but never what the satisfied alternative leaves
+    /// in the same place.
     fn strip(&self, satisfied: &[Use], head: &mut RequestHead) {
-        let kept = |place: &Place| {
-            satisfied
-                .iter()
-                .any(|wanted| !wanted.strip && wanted.place == *place)
-        };
-        for wanted in self
-            .alternatives
-            .iter()
-            .flatten()
-            .filter(|wanted| wanted.strip)
-        {
-            // `Authorization` may hold another scheme's credential: that one is not ours to take.
-            if !kept(&wanted.place) && matches!(wanted.place.held(head), Held::One(_)) {
-                strip_one(&wanted.place, head);
+        for place in &self.stripped {
+            let mut kept = satisfied.iter().filter(|wanted| !wanted.strip);
+            if !kept.any(|wanted| overlap(&wanted.place, place)) {
+                strip(place, head);
             }
         }
     }
@@ -302,25 +309,13 @@ fn decode_base64(token: &[u8]) -> Option<Vec<u8>> {
         .ok()
 }
 
-fn strip_one(place: &Place, head: &mut RequestHead) {
-    let headers: &mut HeaderMap = &mut head.headers;
-    if place.strip_headers(headers) {
-        return;
-    }
-    let Some(query) = head
-        .target
-        .query()
-        .and_then(|query| place.strip_query(query))
-    else {
-        return;
-    };
-    let target = if query.is_empty() {
-        head.target.path().to_owned()
-    } else {
-        format!("{}?{query}", head.target.path())
-    };
-    if let Ok(target) = target.parse() {
-        head.target = target;
+/// Adds the field of a place, unless it is there.
+fn add_field(fields: &mut Vec<HeaderName>, place: &Place) {
+    if let Place::Header(name) = place
+        && let Ok(name) = HeaderName::try_from(name.as_str())
+        && !fields.contains(&name)
+    {
+        fields.push(name);
     }
 }
 

@@ -7,6 +7,7 @@ use policy::traffic::{concurrency, rate_limit};
 use policy::{Cx, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
 use crate::authenticate;
+use crate::edge::overrides;
 use crate::path::{is_ambiguous, normalise};
 use crate::readings;
 use crate::router::{self, Found};
@@ -121,6 +122,7 @@ pub fn decide<'s>(
     if head.is_ambiguous && readings::ambiguity(snapshot, listener, head, &route).is_some() {
         return ambiguous(&PATH_AMBIGUOUS, route, 0);
     }
+    cx.lookalikes += overrides::strip(&mut head.headers, &treatment.override_fields);
     if route.mount.strip_base_path {
         cx.stripped = route.mount.base_path.len();
     }
@@ -150,6 +152,10 @@ pub fn decide<'s>(
                         })
                     }
                 }
+            }
+            ChainStep::Strip => {
+                treatment.security.strip_all(head);
+                continue;
             }
             ChainStep::Filter(_, filter) => match filter.on_request(head, cx) {
                 Step::Continue => continue,
@@ -216,7 +222,7 @@ pub fn finish<'s>(
     if let Some(route) = &decided.route {
         for step in route.treatment.chain[..decided.ran].iter().rev() {
             match step {
-                ChainStep::Authenticate => {}
+                ChainStep::Authenticate | ChainStep::Strip => {}
                 ChainStep::Filter(_, filter) => filter.on_response(response, cx),
             }
         }

@@ -26,9 +26,11 @@ mod error;
 mod key;
 mod link;
 mod listener;
+mod overlong;
 mod owned;
 mod parts;
 mod snapshot;
+mod strip;
 
 pub use api_part::ApiPart;
 pub use build::build;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bundle::codec::encode;
 use bundle::ir::{self, Link, Set, Shared};
-use policy::{Checked, Filter, Run as _, Secrets, Setting, StateId};
+use policy::{Checked, Filter, Phase, Run as _, Secrets, Setting, StateId};
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 
@@ -123,7 +123,11 @@ impl<'a> Linker<'a> {
         access: u32,
     ) -> Result<Treatment, BuildError> {
         let unknown = |name: &str| BuildError::UnknownName(name.to_owned());
-        let mut chain = Vec::with_capacity(treatment.chain.len());
+        let security = Requirement::link(&treatment.security, &api.schemes, &self.shared.auth)
+            .map_err(BuildError::UnknownName)?;
+        let authenticates = treatment.chain.contains(&Link::Authenticate);
+        let mut strips = security.strips() && !authenticates;
+        let mut chain = Vec::with_capacity(treatment.chain.len() + usize::from(strips));
         let mut retries = treatment.retries.clone();
         let mut breakers = Vec::new();
         for link in &treatment.chain {
@@ -143,6 +147,11 @@ impl<'a> Linker<'a> {
                     (&api.policies[index], &own[index])
                 }
             };
+            // Conditions and limits still read the field; a policy may set it for the upstream.
+            if strips && policy.checked.phase() >= Some(Phase::Transform) {
+                chain.push(ChainStep::Strip);
+                strips = false;
+            }
             match &policy.checked {
                 // The operation's own word comes first, then the nearest policy.
                 Checked::Retry(retry) if treatment.retries.is_none() => {
@@ -161,6 +170,9 @@ impl<'a> Linker<'a> {
                     .map(|(name, filter)| ChainStep::Filter(Arc::clone(name), Arc::clone(filter))),
             );
         }
+        if strips {
+            chain.push(ChainStep::Strip);
+        }
         for (key, checked) in treatment.forwarding.steps() {
             known_upstreams(&checked, self.shared)?;
             let setting = Setting {
@@ -173,15 +185,14 @@ impl<'a> Linker<'a> {
             chain.extend(filter.map(|filter| ChainStep::Filter(key.into(), filter)));
         }
         let reads_path = chain.iter().any(|step| match step {
-            ChainStep::Authenticate => false,
+            ChainStep::Authenticate | ChainStep::Strip => false,
             ChainStep::Filter(_, filter) => filter.reads_path(),
         });
         Ok(Treatment {
             reads_path,
             path_readings: treatment.path_readings,
             access,
-            security: Requirement::link(&treatment.security, &api.schemes, &self.shared.auth)
-                .map_err(BuildError::UnknownName)?,
+            security,
             chain: chain.into(),
             upstream: self.upstream(&treatment.upstream)?,
             timeout_ms: treatment.timeout_ms,
@@ -189,6 +200,7 @@ impl<'a> Linker<'a> {
             idempotent: treatment.forwarding.idempotent,
             websocket: treatment.forwarding.websocket,
             stream: treatment.forwarding.stream,
+            override_fields: treatment.forwarding.override_fields.as_slice().into(),
             retries,
             breakers: breakers.into(),
         })

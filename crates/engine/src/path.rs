@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::overlong;
+
 /// Reason why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathFault {
@@ -102,7 +104,7 @@ pub fn is_ambiguous(path: &str) -> bool {
         || path.contains("//")
         || path.contains("./")
         || path.ends_with('.')
-        || path.contains('%') && escapes()
+        || path.contains('%') && (escapes() || overlong::is_present(path))
 }
 
 /// Escaped blanks: servers that trim names take them off.

@@ -2,14 +2,15 @@
 //! letter (semantics.md §2, step 4).
 //!
 //! Upstreams decode `%2F` and `%5C`, take `\` for `/`, merge slashes, decode twice, drop
-//! `;parameters`, cut at `%3F` or `%23`, or trim blanks and dots of names, then resolve dot
-//! segments. A check that one spelling passes must hold for the
+//! `;parameters`, cut at `%3F` or `%23`, trim blanks and dots of names, or read overlong UTF-8,
+//! then resolve dot segments. A check that one spelling passes must hold for the
 //! path that such an upstream serves. [`ambiguity`] matches a flagged path again in each reading;
 //! [`crate::path::normalise`] sets the flag, so that all other requests pay nothing.
 
 use bundle::ir::PathReadings;
 use policy::RequestHead;
 
+use crate::overlong;
 use crate::path::{self, BLANKS};
 use crate::router::{self, Found};
 use crate::snapshot::{RouteRef, Snapshot};
@@ -123,7 +124,8 @@ fn has_dots(path: &str) -> bool {
 
 /// Changes that an upstream may make to a path; none if it changes nothing. Servers do these in
 /// different orders, and a request may pass several.
-const STEPS: [fn(&str) -> Option<String>; 12] = [
+const STEPS: [fn(&str) -> Option<String>; 14] = [
+    overlong::shortened,
     |path| replaced(path, "%2F", "/"),
     |path| replaced(path, "%5C", "/"),
     |path| replaced(path, "%3B", ";"),
@@ -131,6 +133,8 @@ const STEPS: [fn(&str) -> Option<String>; 12] = [
     without_parameters,
     |path| cut(path, "%3F"),
     |path| cut(path, "%23"),
+    // The end of a text in C; an overlong form is let through, `%00` is not.
+    |path| cut(path, "%00"),
     |path| trimmed(path, without_blanks_before),
     |path| trimmed(path, without_blanks_behind),
     |path| trimmed(path, without_final_dots),
@@ -299,6 +303,17 @@ mod tests {
             ("/a/b%23", &["/a/b"]),
             ("/a%253F/b", &["/a", "/a%3F/b"]),
             ("/%3Fa", &["/"]),
+            ("/a%C0%AFb", &["/a%2Fb", "/a/b"]),
+            (
+                "/open/..%E0%80%AFsecret/1",
+                &["/open/..%2Fsecret/1", "/secret/1"],
+            ),
+            ("/a/%C0%AE%C0%AE/b", &["/b"]),
+            ("/a%C1%9Cb", &["/a%5Cb", "/a/b"]),
+            ("/a%C0%80/b", &["/a", "/a%00/b"]),
+            ("/a%F0%80%80%AFb", &["/a%2Fb", "/a/b"]),
+            ("/a%C3%A9%E0%A4%85", &[]),
+            ("/a%C0b", &[]),
         ];
         for (path, expected) in cases {
             let mut expected: Vec<String> = expected.iter().map(|text| (*text).into()).collect();
@@ -339,7 +354,7 @@ mod tests {
         }
 
         #[test]
-        fn a_reading_is_only_made_of_flagged_paths(path in "/[a;/%2350CF.]{0,20}") {
+        fn a_reading_is_only_made_of_flagged_paths(path in "/([a;/%2350CF.]|%C0%A[EF]|%E0%80%AF|%C1%9C|%C0%80){0,20}") {
             let Ok(normal) = path::normalise_with(&path, path::Slashes::Keep) else { return Ok(()) };
             if !normal.is_ambiguous {
                 proptest::prop_assert_eq!(readings(&normal.path), Ok(Vec::new()));

@@ -69,6 +69,8 @@ pub struct Treatment {
     pub websocket: bool,
     /// The response has no end: silence in it is no failure.
     pub stream: bool,
+    /// The fields that replace path or method and that the upstream gets.
+    pub(crate) override_fields: Box<[String]>,
     /// A step of the chain makes a path of the request's.
     pub(crate) reads_path: bool,
     /// Which readings of an ambiguous path are let through.
@@ -97,6 +99,8 @@ pub struct Breaker {
 pub enum ChainStep {
     /// The security requirement.
     Authenticate,
+    /// Removal of credentials with `strip_credential`, where nothing authenticates.
+    Strip,
     /// A policy with its name; one filter serves every chain that names it.
     Filter(Arc<str>, Arc<Filter>),
 }

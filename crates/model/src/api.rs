@@ -18,7 +18,7 @@ use super::settings::{ApiEntry, Settings, claims, name_in, policies, upstreams};
 use super::treatment::{Own, Scopes};
 use super::{AllNames, Api, Defined, Kind, Operation, Origin, Validation, later, path_item, rest};
 use openapi::lint::allow;
-use openapi::spec::{In, Spec};
+use openapi::spec::{self, In, Spec};
 use sources::project::files::{Document, Files};
 use vocab::extension::OPERATION;
 use vocab::lints::{NO_UPSTREAM, SERVER_PATH_DIFFERS, UNFILLED_PATH};
@@ -199,6 +199,7 @@ pub fn resolve(
             conditions.sort();
             conditions.dedup();
             let mut forwarding = forwarding(extension, sink);
+            forwarding.override_fields = override_fields(operation, &conditions);
             forwarding.split = forwarding
                 .split
                 .or_else(|| scopes.servers.split(by_servers));
@@ -290,7 +291,10 @@ pub fn resolve(
         mounts: entry.mounts.clone(),
         policies: own,
         upstreams,
-        schemes: used.into_values().collect(),
+        schemes: {
+            schemes.add_stripped(&mut used);
+            used.into_values().collect()
+        },
         scheme_names: schemes.names(),
         operations,
         rest,
@@ -412,11 +416,11 @@ fn check_rewrite(path: NodeRef<'_>, template: &ir::Template, sink: &mut Sink) {
 
 /// A parameter that is the query as a whole (3.2) cannot be told from other queries yet.
 fn whole_queries<'a>(
-    operation: &openapi::spec::Operation,
+    operation: &spec::Operation,
     node: impl Fn(NodeId) -> NodeRef<'a>,
     sink: &mut Sink,
 ) {
-    let whole = |parameter: &&openapi::spec::Parameter| parameter.place == In::Querystring;
+    let whole = |parameter: &&spec::Parameter| parameter.place == In::Querystring;
     for parameter in operation.parameters.iter().filter(whole) {
         let place = node(parameter.node).get("in");
         sink.push(shape::not_available(
@@ -503,7 +507,24 @@ fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding
         idempotent: says("idempotent"),
         websocket: says("websocket"),
         stream: says("stream"),
+        override_fields: Vec::new(),
     }
+}
+
+/// The fields that replace path or method and that an operation declares, as header parameters or
+/// conditions.
+fn override_fields(operation: &spec::Operation, conditions: &[ir::Condition]) -> Vec<String> {
+    let parameters = operation.parameters.iter();
+    let parameters = parameters.filter(|parameter| parameter.place == In::Header);
+    let parameters = parameters.map(|parameter| parameter.name.value.as_str());
+    let conditions = conditions.iter().filter_map(|condition| match condition {
+        ir::Condition::Header(name, _) => Some(name.as_str()),
+        ir::Condition::Query(..) => None,
+    });
+    let declared: Vec<&str> = parameters.chain(conditions).collect();
+    let is_declared = |name: &&str| declared.iter().any(|one| one.eq_ignore_ascii_case(name));
+    let fields = ir::OVERRIDE_FIELDS.into_iter().filter(is_declared);
+    fields.map(str::to_owned).collect()
 }
 
 /// Validation mode of the nearest `validate`, which replaces the others as a whole. Default: that

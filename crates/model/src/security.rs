@@ -142,6 +142,28 @@ impl Schemes {
             .collect()
     }
 
+    /// Adds the schemes with `strip_credential` that no operation uses: their credentials are taken
+    /// out of every request of the API. Settings that gwd cannot run stay out.
+    pub(super) fn add_stripped(&self, used: &mut BTreeMap<String, ir::Scheme>) {
+        for scheme in self.by_name.values() {
+            let Some(Bound::Checked(bound)) = &scheme.ir else {
+                continue;
+            };
+            if !bound.strip_credential {
+                continue;
+            }
+            let runs = bound.declared.is_empty() && !matches!(bound.verify, ir::Verify::Inline(_));
+            let bare = || {
+                let place = bound.place.clone();
+                canonical(place, ir::Verify::Upstream, true, Declared::default())
+            };
+            if !used.contains_key(&bound.name) {
+                let added = if runs { bound.clone() } else { bare() };
+                used.insert(added.name.clone(), added);
+            }
+        }
+    }
+
     /// A requirement as the bundle carries it, and whether all of it could be read; schemes that
     /// it uses are added to `used`. What is wrong is reported at its place.
     pub(super) fn resolve(

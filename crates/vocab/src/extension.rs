@@ -358,7 +358,7 @@ pub static SCHEME: Object = Object {
         F::optional(
             "strip_credential",
             Bool,
-            "Whether the upstream does not get to see the credential.",
+            "The upstream gets no credential of the scheme, on any operation of the API. Default: `false`.",
         ),
         F::later(
             "claims_to_headers",

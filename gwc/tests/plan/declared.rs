@@ -302,7 +302,7 @@ const OF_DOCUMENT: &[(&str, &str, &[&str])] = &[
     (
         r#"strip_credential: true, "#,
         r#""#,
-        &["security weaken credential-forwarded security bearer: a/list+a/make"],
+        &["security weaken credential-forwarded security bearer: a/list+a/make+a/status"],
     ),
     (
         r#"{sub: X-User}"#,

@@ -561,7 +561,7 @@ fn a_credential_that_the_upstream_newly_sees_is_told() {
     assert_eq!(
         lines,
         [
-            "security weaken credential-forwarded a/createOrder+a/deleteOrder+a/getOrder+a/listOrders"
+            "security weaken credential-forwarded a/createOrder+a/deleteOrder+a/getOrder+a/getStatus+a/listOrders"
         ]
     );
 }

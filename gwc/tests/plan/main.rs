@@ -7,6 +7,7 @@ mod contracts;
 mod declared;
 mod dice;
 mod edits;
+mod forwarded;
 mod gated;
 mod hidden;
 mod history;

@@ -109,6 +109,7 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
         for (index, step) in route.treatment.chain.iter().enumerate() {
             let (policy, kind) = match step {
                 ChainStep::Authenticate => ("authenticate", "authenticate"),
+                ChainStep::Strip => ("strip_credential", "authenticate"),
                 ChainStep::Filter(name, filter) => (&**name, filter.kind()),
             };
             let outcome = match () {

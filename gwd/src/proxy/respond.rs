@@ -127,7 +127,9 @@ fn refusing_step(decided: &Decided<'_>) -> Arc<str> {
         .and_then(|route| route.treatment.chain.get(decided.ran.checked_sub(1)?));
     match last {
         Some(ChainStep::Filter(name, _)) => Arc::clone(name),
-        Some(ChainStep::Authenticate) => NAMES.with(|names| Arc::clone(&names[1])),
+        Some(ChainStep::Authenticate | ChainStep::Strip) => {
+            NAMES.with(|names| Arc::clone(&names[1]))
+        }
         None => NAMES.with(|names| Arc::clone(&names[0])),
     }
 }

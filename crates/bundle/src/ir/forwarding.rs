@@ -36,7 +36,22 @@ pub struct Forwarding {
     /// Since when it is deprecated, until when it answers.
     #[n(6)]
     pub deprecated: Option<deprecation::Checked>,
+    /// The fields of [`OVERRIDE_FIELDS`] that the upstream gets: those that the operation declares.
+    /// Sorted.
+    #[n(7)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub override_fields: Vec<String>,
 }
+
+/// Request fields by which frameworks replace the path or the method that they serve. An upstream
+/// that honours one serves another operation than the gateway has checked. Sorted.
+pub const OVERRIDE_FIELDS: [&str; 5] = [
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
 
 impl Forwarding {
     /// True if all settings have their defaults.
@@ -55,6 +70,7 @@ impl Forwarding {
             split,
             mirror,
             deprecated,
+            override_fields: _,
         } = self;
         use policy::Checked::{Deprecation, Mirror, Rewrite, Split};
         let steps = [
@@ -87,7 +103,9 @@ impl Forwarding {
 
     /// Features that a gateway needs to run the settings, in the words of `needs`.
     pub fn needs(&self) -> impl Iterator<Item = String> {
+        let overrides = self.override_fields.first().map(|_| "override_fields");
         let keys = self.flags().chain(self.steps().map(|(key, _)| key));
+        let keys = keys.chain(overrides);
         keys.map(|key| format!("operation:{key}"))
     }
 
@@ -97,6 +115,10 @@ impl Forwarding {
         let mut settings = Settings::default();
         for key in self.flags() {
             settings = settings.with(&[key], Value::One(Scalar::Flag(true)));
+        }
+        for name in &self.override_fields {
+            let path = ["override_fields", name.as_str()];
+            settings = settings.with(&path, Value::One(Scalar::Flag(true)));
         }
         for (key, checked) in self.steps() {
             // A split's list has no key of its own at an operation.

@@ -25,7 +25,7 @@ pub use contract::{
     Body, Contract, ContractOperation, Header, MediaType, Parameter, ParameterPlace, Response,
 };
 pub use discovery::{Discovery, Dns, HostFile};
-pub use forwarding::Forwarding;
+pub use forwarding::{Forwarding, OVERRIDE_FIELDS};
 pub use proxy_protocol::ProxyProtocol;
 pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
@@ -91,6 +91,7 @@ const OWN: &[&str] = &[
     "operation:deprecated",
     "operation:idempotent",
     "operation:mirror",
+    "operation:override_fields",
     "operation:path_readings",
     "operation:rewrite",
     "operation:split",

@@ -287,3 +287,73 @@ fn a_place_that_the_satisfied_alternative_keeps_stays() {
     assert!(head.headers.contains_key("x-key"));
     assert!(!head.headers.contains_key("x-other"));
 }
+
+/// The fields that are left of a request which is let in.
+fn left(requirement: &Requirement, fields: &[(&'static str, &'static str)]) -> Vec<String> {
+    let mut head = head("/", fields);
+    let (limits, revoked) = shared();
+    let mut cx = Cx::new(0, 0, "10.0.0.1".parse().unwrap(), &limits, &revoked);
+    let admitted = requirement.check(&mut head, &mut cx, &Credentials::default(), &[]);
+    assert_eq!(admitted, Ok(()));
+    let fields = head.headers.iter();
+    let fields = fields.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+    let mut fields: Vec<String> = fields.collect();
+    fields.sort_unstable();
+    fields
+}
+
+#[test]
+fn credentials_that_nobody_asks_for_are_stripped() {
+    let schemes = || {
+        [
+            ("asked", Place::Header("x-asked".into()), None, false),
+            ("key", Place::Header("x-key".into()), None, true),
+            ("token", Place::Authorization("bearer".into()), None, true),
+        ]
+    };
+    let fields = [
+        ("x-asked", "a"),
+        ("x-key", "b"),
+        ("x-key", "c"),
+        ("authorization", "Basic d"),
+        ("authorization", "bEARER\te"),
+    ];
+    let expected = ["authorization: Basic d", "x-asked: a"];
+    for alternatives in [&[&["asked"] as &[&str]] as &[&[&str]], &[]] {
+        let requirement = requirement(&schemes(), alternatives);
+        if alternatives.is_empty() {
+            let mut head = head("/", &fields);
+            requirement.strip_all(&mut head);
+            assert!(!head.headers.contains_key("x-key"));
+            assert_eq!(head.headers["authorization"], "Basic d");
+        } else {
+            assert_eq!(left(&requirement, &fields), expected);
+        }
+    }
+}
+
+#[test]
+fn part_of_an_alternative_is_stripped_of_anyone() {
+    let schemes = [
+        ("one", Place::Header("x-one".into()), None, true),
+        ("two", Place::Header("x-two".into()), None, false),
+    ];
+    let requirement = requirement(&schemes, &[&["one", "two"], &[]]);
+    assert_eq!(left(&requirement, &[("x-one", "a")]), [""; 0]);
+    assert_eq!(left(&requirement, &[("x-two", "a")]), ["x-two: a"]);
+}
+
+#[test]
+fn field_that_a_satisfied_scheme_keeps_as_a_whole_stays() {
+    let schemes = [
+        ("whole", Place::Header("authorization".into()), None, false),
+        ("token", Place::Authorization("bearer".into()), None, true),
+        ("jar", Place::Header("cookie".into()), None, false),
+        ("sid", Place::Cookie("sid".into()), None, true),
+    ];
+    let requirement = requirement(&schemes, &[&["whole"], &["jar"]]);
+    let both = [("authorization", "Bearer a"), ("cookie", "a=1; sid=2")];
+    let expected = ["authorization: Bearer a", "cookie: a=1"];
+    assert_eq!(left(&requirement, &both), expected);
+    assert_eq!(left(&requirement, &both[1..]), ["cookie: a=1; sid=2"]);
+}

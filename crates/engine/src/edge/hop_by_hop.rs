@@ -4,6 +4,7 @@ use http::header::{Entry, HeaderMap, HeaderName, HeaderValue, TRAILER};
 
 use crate::edge::forwarded::is_lookalike;
 use crate::edge::forwarded::{Allowed, CERTIFICATE, FORWARDING, is_managed, speaks_for_gateway};
+use crate::edge::overrides::is_override;
 
 /// The fields that a `Connection` value nominates, except those that are known to be end-to-end
 /// (RFC 9110 §7.6.1, CVE-2024-45410). A client could otherwise take a field away before a check
@@ -100,16 +101,7 @@ fn may_trail(name: &str) -> bool {
         name,
         "api-key" | "apikey" | "x-access-token" | "x-api-key" | "x-auth-token" | "x-token"
     );
-    let routing = matches!(
-        name,
-        "x-host"
-            | "x-http-method"
-            | "x-http-method-override"
-            | "x-method-override"
-            | "x-original-host"
-            | "x-original-url"
-            | "x-rewrite-url"
-    );
+    let routing = matches!(name, "x-host" | "x-original-host") || is_override(name);
     // Made of the body (RFC 9530, RFC 9421).
     let of_body = matches!(name, "content-digest" | "signature" | "signature-input");
     !of_connection

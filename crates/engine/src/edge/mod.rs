@@ -9,6 +9,7 @@ mod authority;
 mod forwarded;
 mod framing;
 mod hop_by_hop;
+pub(crate) mod overrides;
 mod target;
 mod trace;
 

@@ -306,7 +306,7 @@ pub(super) static OPERATION: Table = Table {
     rows: rows! {
         "validate"."request": Access; "validate"."response": Access;
         "cost": Less(Is(1)); "retries"."attempts": More(Is(1)); "idempotent": On;
-        "stream": On; "websocket": Opens;
+        "stream": On; "websocket": Opens; "override_fields"."*": Opens;
         "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);
         "retries"."idempotency_key": On;
         "retries"."per_try_timeout": More(NoLimit); "retries"."max_body": More(Is(65_536));

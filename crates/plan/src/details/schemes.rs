@@ -1,6 +1,6 @@
 //! Changes of the credentials that the upstream sees.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use policy::auth::Place;
@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::operations::Line;
 use crate::Class;
 
-/// Credentials that both sides take at one place, and that the upstream newly sees or no longer
-/// sees, or gets in another field.
+/// Credentials that the upstream newly sees or no longer sees, or gets in another field. Those of
+/// requirements that only one side has are told with the requirement.
 pub(super) fn schemes(
     old: (&ir::Api, &ir::Treatment),
     new: (&ir::Api, &ir::Treatment),
@@ -21,14 +21,17 @@ pub(super) fn schemes(
         return;
     }
     let (before, after) = (seen(old), seen(new));
-    for (place, (was_stripped, was)) in &before {
-        let Some((is_stripped, is)) = after.get(place) else {
+    let places: BTreeSet<&Place> = before.keys().chain(after.keys()).copied().collect();
+    for place in places {
+        let was = before.get(place).cloned().unwrap_or_default();
+        let is = after.get(place).cloned().unwrap_or_default();
+        if was.is_asked != is.is_asked {
             continue;
-        };
+        }
         let subject = format!("security {}", told(place));
         let word = |stripped: bool| Value::from(if stripped { "stripped" } else { "forwarded" });
-        if was_stripped != is_stripped {
-            let (class, id) = if *is_stripped {
+        if was.is_stripped != is.is_stripped {
+            let (class, id) = if is.is_stripped {
                 (Class::Strengthen, "credential-stripped")
             } else {
                 (Class::Weaken, "credential-forwarded")
@@ -37,31 +40,47 @@ pub(super) fn schemes(
                 class,
                 id,
                 subject: subject.clone(),
-                old: word(*was_stripped),
-                new: word(*is_stripped),
+                old: word(was.is_stripped),
+                new: word(is.is_stripped),
             });
         }
-        super::fields::settings(&super::fields::SCHEME, &subject, was, is, lines);
+        let fields = &super::fields::SCHEME;
+        super::fields::settings(fields, &subject, &was.declared, &is.declared, lines);
     }
 }
 
-/// The places of a requirement's credentials: whether they are stripped everywhere, and what else
-/// the upstream gets.
-fn seen<'a>(
-    (api, treatment): (&'a ir::Api, &ir::Treatment),
-) -> BTreeMap<&'a Place, (bool, Settings)> {
+/// A place of credentials, as one operation has it.
+#[derive(Clone, Default)]
+struct Seen {
+    /// True if the operation's requirement names a scheme of the place.
+    is_asked: bool,
+    is_stripped: bool,
+    /// Other settings of the schemes that the operation asks for.
+    declared: Settings,
+}
+
+/// The places of an API's credentials. A place that the requirement names is stripped if all its
+/// schemes there say so; another one if any scheme of the API does.
+fn seen<'a>((api, treatment): (&'a ir::Api, &ir::Treatment)) -> BTreeMap<&'a Place, Seen> {
     let uses = treatment
         .security
         .0
         .iter()
         .flat_map(|alternative| &alternative.0);
-    let mut seen: BTreeMap<&Place, (bool, Settings)> = BTreeMap::new();
+    let mut seen: BTreeMap<&Place, Seen> = BTreeMap::new();
     for scheme in uses.filter_map(|wanted| api.schemes.get(&wanted.scheme)) {
-        let known = seen
-            .entry(&scheme.place)
-            .or_insert((true, Settings::default()));
-        known.0 &= scheme.strip_credential;
-        known.1 = std::mem::take(&mut known.1).with_below(&[], scheme.declared.clone());
+        let known = seen.entry(&scheme.place).or_insert(Seen {
+            is_asked: true,
+            is_stripped: true,
+            declared: Settings::default(),
+        });
+        known.is_stripped &= scheme.strip_credential;
+        known.declared =
+            std::mem::take(&mut known.declared).with_below(&[], scheme.declared.clone());
+    }
+    for scheme in &api.schemes {
+        let known = seen.entry(&scheme.place).or_default();
+        known.is_stripped |= !known.is_asked && scheme.strip_credential;
     }
     seen
 }

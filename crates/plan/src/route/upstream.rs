@@ -225,7 +225,7 @@ fn shares(route: &RouteRef<'_>) -> Vec<Share> {
             policy::Filter::Split(split) => Some(split),
             _ => None,
         },
-        ChainStep::Authenticate => None,
+        ChainStep::Authenticate | ChainStep::Strip => None,
     });
     let shares = splits.next().map_or(&[][..], |split| split.shares());
     let share = |share: &policy::traffic::split::Share| Share {

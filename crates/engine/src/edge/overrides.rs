@@ -1,0 +1,74 @@
+//! Request fields by which a client replaces the path or the method that an upstream serves
+//! ([`ir::OVERRIDE_FIELDS`]). The gateway checks the request line, so that only operations that
+//! declare such a field forward it.
+
+use bundle::ir;
+use http::header::{HeaderMap, HeaderName};
+
+use crate::edge::forwarded::is_lookalike;
+
+/// Takes the fields out that the operation does not declare, also in spellings that some servers
+/// fold into them. The number of names that were taken out.
+pub(crate) fn strip(headers: &mut HeaderMap, declared: &[String]) -> u32 {
+    let doomed = |name: &&HeaderName| {
+        let name = name.as_str();
+        is_override(name) && !declared.iter().any(|one| one == name)
+    };
+    // Of most requests nothing is.
+    let doomed: Vec<HeaderName> = headers.keys().filter(doomed).cloned().collect();
+    for name in &doomed {
+        headers.remove(name);
+    }
+    u32::try_from(doomed.len()).unwrap_or(u32::MAX)
+}
+
+/// True for a field that replaces the path or the method, in any spelling.
+pub(crate) fn is_override(name: &str) -> bool {
+    // Most names begin otherwise: three bytes decide.
+    if !matches!(
+        name.as_bytes(),
+        [b'x', b'-' | b'_' | b'.', b'h' | b'm' | b'o' | b'r', ..]
+    ) {
+        return false;
+    }
+    let mut known = ir::OVERRIDE_FIELDS.iter();
+    known.any(|known| *known == name || is_lookalike(name, known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn override_field_in_any_spelling_is_taken_out() {
+        let names = [
+            "x-original-url",
+            "x_original_url",
+            "x.rewrite-url",
+            "x-http-method-override",
+            "x-http-method",
+            "x-method-override",
+            "x-original-uri",
+            "x-http-methods",
+            "x-real-ip",
+        ];
+        let headers = names.iter().map(|name| {
+            let name = HeaderName::from_static(name);
+            (name, http::HeaderValue::from_static("/admin"))
+        });
+        let headers: HeaderMap = headers.collect();
+        let left = |declared: &[&str]| {
+            let declared: Vec<String> = declared.iter().map(|name| (*name).into()).collect();
+            let mut headers = headers.clone();
+            let taken = strip(&mut headers, &declared);
+            assert_eq!(taken as usize, names.len() - headers.len());
+            let left = names.iter().filter(|name| headers.contains_key(**name));
+            left.copied().collect::<Vec<_>>()
+        };
+        let others = ["x-original-uri", "x-http-methods", "x-real-ip"];
+        assert_eq!(left(&[]), others);
+        let declared = left(&["x-original-url", "x-http-method"]);
+        let expected = [&["x-original-url", "x-http-method"][..], &others].concat();
+        assert_eq!(declared, expected, "a lookalike is not declared");
+    }
+}

@@ -1,0 +1,73 @@
+//! Credentials that no upstream of an API gets: the places of its schemes with `strip_credential`,
+//! on every operation of the API. A client that sends its key with each request must not show it
+//! where an operation does not ask for it.
+
+use bundle::ir;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use policy::RequestHead;
+use policy::auth::Place;
+
+/// Places of an API's schemes with `strip_credential`, each once.
+pub(crate) fn stripped_places(schemes: &ir::Set<ir::Scheme>) -> Box<[Place]> {
+    let stripped = schemes.iter().filter(|scheme| scheme.strip_credential);
+    let mut places: Vec<Place> = stripped.map(|scheme| scheme.place.clone()).collect();
+    places.retain(|place| *place != Place::Certificate);
+    places.sort_unstable();
+    places.dedup();
+    places.into()
+}
+
+/// True if taking one place out would take the other with it.
+pub(crate) fn overlap(one: &Place, other: &Place) -> bool {
+    let is_whole = |whole: &Place, part: &Place| match (whole, part) {
+        (Place::Header(name), Place::Authorization(_)) => name == "authorization",
+        (Place::Header(name), Place::Cookie(_)) => name == "cookie",
+        _ => false,
+    };
+    one == other || is_whole(one, other) || is_whole(other, one)
+}
+
+/// Takes every credential at a place out of a request, however many there are.
+pub(crate) fn strip(place: &Place, head: &mut RequestHead) {
+    match place {
+        Place::Authorization(scheme) => strip_authorization(&mut head.headers, scheme),
+        Place::Query(_) => strip_query(place, head),
+        Place::Header(_) | Place::Cookie(_) | Place::Certificate => {
+            let _ = place.strip_headers(&mut head.headers);
+        }
+    }
+}
+
+/// Takes the credentials of one scheme out of `Authorization`; another scheme's stay.
+fn strip_authorization(headers: &mut HeaderMap, scheme: &str) {
+    let is_meant = |value: &HeaderValue| {
+        let mut words = value.as_bytes().split(u8::is_ascii_whitespace);
+        let said = words.next().unwrap_or_default();
+        said.eq_ignore_ascii_case(scheme.as_bytes())
+    };
+    let values = headers.get_all(AUTHORIZATION);
+    if !values.iter().any(is_meant) {
+        return;
+    }
+    let kept = values.iter().filter(|value| !is_meant(value));
+    let kept: Vec<HeaderValue> = kept.cloned().collect();
+    headers.remove(AUTHORIZATION);
+    for value in kept {
+        headers.append(AUTHORIZATION, value);
+    }
+}
+
+fn strip_query(place: &Place, head: &mut RequestHead) {
+    let query = head.target.query();
+    let Some(query) = query.and_then(|query| place.strip_query(query)) else {
+        return;
+    };
+    let target = if query.is_empty() {
+        head.target.path().to_owned()
+    } else {
+        format!("{}?{query}", head.target.path())
+    };
+    if let Ok(target) = target.parse() {
+        head.target = target;
+    }
+}

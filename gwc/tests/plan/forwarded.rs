@@ -1,0 +1,63 @@
+//! What upstreams newly get, or get no longer: credentials, and fields that replace path or method.
+
+use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
+
+/// The lines about an id, forwards and backwards.
+fn both(id: &str, old: &str, new: &str) -> [Vec<String>; 2] {
+    let about = |old: &str, new: &str| {
+        let all = lines(&plan((GATEWAY, old), (GATEWAY, new)));
+        let about = all.into_iter().filter(|line| line.contains(id));
+        about.collect::<Vec<_>>()
+    };
+    [about(old, new), about(new, old)]
+}
+
+/// The document with a public operation and other settings of its scheme.
+fn beside_public(settings: &str) -> String {
+    let public = edit(
+        DOCUMENT,
+        "{operationId: listOrders,",
+        "{operationId: listOrders, security: [{}], x-gateway: {public: true},",
+    );
+    edit(&public, "x-gateway: {auth: keys}", settings)
+}
+
+#[test]
+fn stripping_reaches_operations_that_do_not_ask() {
+    let kept = beside_public("x-gateway: {auth: keys}");
+    let stripped = beside_public("x-gateway: {auth: keys, strip_credential: true}");
+    let [forwards, backwards] = both("credential-", &kept, &stripped);
+    for (lines, class) in [(forwards, "strengthen"), (backwards, "weaken")] {
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains(class), "{lines:?}");
+        assert!(lines[0].contains("a/listOrders"), "{lines:?}");
+        assert!(lines[0].contains("a/getOrder"), "{lines:?}");
+    }
+}
+
+#[test]
+fn operation_that_ends_to_ask_keeps_its_key_stripped() {
+    let stripped = edit(
+        DOCUMENT,
+        "x-gateway: {auth: keys}",
+        "x-gateway: {auth: keys, strip_credential: true}",
+    );
+    let public = beside_public("x-gateway: {auth: keys, strip_credential: true}");
+    assert_eq!(both("credential-", &stripped, &public), [[""; 0], [""; 0]]);
+}
+
+#[test]
+fn declared_override_field_weakens() {
+    let declared = edit(
+        DOCUMENT,
+        "{operationId: listOrders,",
+        "{operationId: listOrders, parameters: [{name: X-Original-URL, in: header, schema: {type: string}}, \
+         {name: X-Other, in: header, schema: {type: string}}],",
+    );
+    let [forwards, backwards] = both("operation-setting-changed", DOCUMENT, &declared);
+    for (lines, class) in [(forwards, "weaken"), (backwards, "strengthen")] {
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains(class), "{lines:?}");
+        assert!(lines[0].contains("a/listOrders"), "{lines:?}");
+    }
+}
