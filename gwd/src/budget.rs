@@ -40,6 +40,9 @@ const BATCHES_MIN: u64 = 16;
 /// Slow uploads of one address, over all upstreams; and as many that are not finished, where the
 /// upstream has little room.
 pub(crate) const SLOW_PER_ADDRESS: u32 = 64;
+/// Unfinished uploads of one address, over all upstreams, with those that have delivered their
+/// first bytes.
+pub(crate) const UPLOADS_PER_ADDRESS: u32 = SLOW_PER_ADDRESS + SLOW_PER_ADDRESS / 2;
 /// Locks among which addresses are spread.
 const SHARDS: usize = 64;
 
@@ -152,7 +155,7 @@ impl Budgets {
             memory: Memory::of(bounds.memory_bytes),
             addresses: Addresses::of(bounds.connections_per_address),
             slow_addresses: Addresses::of(SLOW_PER_ADDRESS),
-            upload_addresses: Addresses::of(SLOW_PER_ADDRESS),
+            upload_addresses: Addresses::of(UPLOADS_PER_ADDRESS),
         }
     }
 }

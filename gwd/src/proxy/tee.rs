@@ -76,6 +76,37 @@ impl Tee {
         }))
     }
 
+    /// A body whose beginning was read. It is sent first; beyond `bytes_max` it goes once.
+    pub(crate) fn begun(
+        incoming: Incoming,
+        kept: Vec<u8>,
+        room: Buffered,
+        bytes_max: u64,
+        copies: Option<Rc<Copies>>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            incoming: RefCell::new(incoming),
+            kept: RefCell::new(kept),
+            room,
+            bytes_max,
+            given_up: Cell::new(false),
+            ended: Cell::new(false),
+            reader: Cell::new(0),
+            expects_continue: Cell::new(false),
+            copies,
+        })
+    }
+
+    /// A body that no try has read, with `bytes_max` and its mirrored copies.
+    pub(crate) fn into_streamed(self) -> (Incoming, u64, Option<Rc<Copies>>) {
+        (self.incoming.into_inner(), self.bytes_max, self.copies)
+    }
+
+    /// Bytes that are kept at most.
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
     /// False once the copy was given up.
     pub(crate) fn is_repeatable(&self) -> bool {
         !self.given_up.get()

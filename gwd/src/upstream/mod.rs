@@ -8,6 +8,7 @@ pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod flow;
 mod fuses;
+mod head_start;
 pub(crate) mod health;
 pub(crate) mod hosts;
 pub(crate) mod http1;

@@ -29,6 +29,7 @@ use crate::telemetry::process::Shed;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::connect::{Missed, Times, connect, in_time};
 use crate::upstream::fuses::{self, Fuses, circuit_open, tell};
+use crate::upstream::head_start::{HeadStart, head_start};
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
@@ -77,12 +78,12 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         repeatable,
     };
     let source = Source::take(out.body, out.stream, retry, out.expects_continue).await?;
+    let (source, count) = match source.is_streamed() && out.stream.awaits_upload() {
+        true => begin_upload(source, out.stream, out.upstream, out.service, out.cx).await?,
+        false => (source, UploadCount::default()),
+    };
     // The permit is held from the moment the upstream is asked, not while a client sends.
     let in_flight = admit(out.upstream, out.service)?;
-    let count = match source.is_streamed() && out.stream.awaits_upload() {
-        true => begin_upload(out.stream, out.upstream, out.service, out.cx)?,
-        false => UploadCount::default(),
-    };
     let seen_ns = match source {
         // Nothing has been waited for since the request's head.
         Source::None => record.started_ns(),
@@ -196,20 +197,31 @@ pub(crate) fn admit(upstream: &ir::Upstream, service: &Service) -> Result<InFlig
     admitted.ok_or(Failure::new(Kind::Overflow))
 }
 
-/// One upload more that is not finished.
-fn begin_upload(
+/// One upload more that is not finished. If its address has begun as many as it may, the beginning
+/// of the body comes first.
+async fn begin_upload(
+    source: Source,
     stream: &Stream,
     upstream: &ir::Upstream,
     service: &Service,
     cx: &Cx<'_>,
-) -> Result<UploadCount, Failure> {
+) -> Result<(Source, UploadCount), Failure> {
     let share = UploadShare {
         state: &service.common.state,
         requests_max: upstream.limits.requests,
         addresses: &stream.worker.shared.budgets.upload_addresses,
         client: cx.client,
     };
-    share.begin().ok_or_else(|| {
+    if let Some(count) = share.begin() {
+        return Ok((source, count));
+    }
+    // Boxed: few requests need it, and all would carry its state.
+    let count = match Box::pin(head_start(source, stream)).await? {
+        HeadStart::Whole(source) => return Ok((source, UploadCount::default())),
+        HeadStart::Delivers(source) => share.begin_delivering().map(|count| (source, count)),
+        HeadStart::Refused => None,
+    };
+    count.ok_or_else(|| {
         let counters = stream.worker.counters();
         counters.shed(Shed::UploadsPerAddress);
         let why =

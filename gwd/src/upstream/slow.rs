@@ -10,7 +10,9 @@
 //! sends nothing more would hold all permits until then, again and again. Therefore an upload
 //! counts as unfinished from the moment the upstream is asked until its last byte is handed on or
 //! the upstream answers. While unfinished uploads hold half of the permits, one address may begin
-//! only few, so that a part is left to others.
+//! only few, so that a part is left to others. Another upload of it is read before the upstream is
+//! asked (`head_start`): a body that is whole is no upload any more, and for those that deliver
+//! the address has half as many permits again.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -61,6 +63,21 @@ impl UploadShare<'_> {
     /// One more unfinished upload; none if half of the permits is held by such uploads and the
     /// address has begun as many since as it may.
     pub(super) fn begin(&self) -> Option<UploadCount> {
+        self.begin_within(self.most())
+    }
+
+    /// The same for an upload that has delivered its first bytes.
+    pub(super) fn begin_delivering(&self) -> Option<UploadCount> {
+        self.begin_within(self.most() + self.most() / 2)
+    }
+
+    /// Unfinished uploads that one address may begin once half of the permits is held.
+    fn most(&self) -> u32 {
+        let quarter = u32::try_from(self.requests_max / 4).unwrap_or(u32::MAX);
+        quarter.clamp(1, SLOW_PER_ADDRESS)
+    }
+
+    fn begin_within(&self, most: u32) -> Option<UploadCount> {
         let half = (self.requests_max / 2).max(1);
         let before = self.state.unfinished.0.fetch_add(1, Ordering::Relaxed);
         // Made first: dropped, it takes back the one that was counted.
@@ -69,8 +86,6 @@ impl UploadShare<'_> {
             of_address: None,
         };
         if before >= half {
-            let quarter = u32::try_from(self.requests_max / 4).unwrap_or(u32::MAX);
-            let most = quarter.clamp(1, SLOW_PER_ADDRESS);
             unfinished.of_address = Some(self.addresses.take_below(self.client, most)?);
         }
         Some(UploadCount(Rc::new(RefCell::new(Some(unfinished)))))
@@ -126,11 +141,12 @@ impl Drop for SlowPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::UPLOADS_PER_ADDRESS;
 
     #[test]
     fn unfinished_uploads_of_an_address_leave_a_part() {
         let state = Arc::new(State::new("u"));
-        let addresses = Addresses::of(SLOW_PER_ADDRESS);
+        let addresses = Addresses::of(UPLOADS_PER_ADDRESS);
         let begin = |client: u8, requests_max| {
             let share = UploadShare {
                 state: &state,
@@ -151,7 +167,15 @@ mod tests {
         first.truncate(7);
         let again: Vec<_> = (0..99).filter_map(|_| begin(1, 16)).collect();
         assert_eq!(again.len(), 5, "there is room again");
-        drop((first, second, again));
+        let share = UploadShare {
+            state: &state,
+            requests_max: 16,
+            addresses: &addresses,
+            client: IpAddr::from([10, 0, 0, 1]),
+        };
+        let delivering: Vec<_> = (0..99).filter_map(|_| share.begin_delivering()).collect();
+        assert_eq!(delivering.len(), 2, "half of its quarter");
+        drop((first, second, again, delivering));
         assert_eq!(state.unfinished.0.load(Ordering::Relaxed), 0);
         let many: Vec<_> = (0..9_999).filter_map(|_| begin(1, 1_024)).collect();
         assert_eq!(many.len(), 512 + 64);

@@ -15,6 +15,7 @@ use crate::proxy::incoming::Incoming;
 use crate::proxy::stream::Stream;
 use crate::proxy::tee::Tee;
 use crate::upstream::connect::in_time;
+use crate::upstream::mirror::Copies;
 
 /// A request's body.
 pub(super) enum Source {
@@ -70,6 +71,19 @@ impl Source {
         }
     }
 
+    /// A streamed body that nothing was read of, the bytes of it that may be kept for retries, and
+    /// its mirrored copies.
+    pub(super) fn into_streamed(
+        self,
+        stream: &Stream,
+    ) -> Option<(Incoming, u64, Option<Rc<Copies>>)> {
+        match self {
+            Self::None | Self::Kept(_) => None,
+            Self::Stream { body, .. } => Some((body, 0, stream.copies.take())),
+            Self::Teed(tee) => Rc::into_inner(tee).map(Tee::into_streamed),
+        }
+    }
+
     /// The same body for another try. A body that goes once is lost.
     pub(super) fn again(&self) -> Self {
         match self {
@@ -86,7 +100,7 @@ impl Source {
     pub(super) fn is_repeatable(&self) -> bool {
         match self {
             Self::None | Self::Kept(_) => true,
-            Self::Teed(tee) => tee.is_repeatable(),
+            Self::Teed(tee) => tee.is_repeatable() && tee.kept_bytes() <= tee.bytes_max(),
             Self::Stream { .. } => false,
         }
     }

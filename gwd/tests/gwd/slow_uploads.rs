@@ -93,25 +93,44 @@ fn leave_half_of_the_upstream(piece: usize) {
     assert!(told, "who is given up is told why");
 }
 
-#[test]
-fn stalled_uploads_of_an_address_leave_a_part() {
+/// Clients that send so many bytes of 100,000 and then nothing more.
+fn stalled(served: &Served, count: usize, sent: usize) -> Vec<Client> {
+    let body = "x".repeat(sent);
+    let begin = |_| {
+        let mut client = Client::connect(served.address);
+        client.send(&format!(
+            "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 100000\r\n\r\n{body}"
+        ));
+        client
+    };
+    (0..count).map(begin).collect()
+}
+
+fn post_of(served: &Served, length: usize) -> u16 {
+    let mut client = Client::connect(served.address);
+    let body = "x".repeat(length);
+    client.send(&format!(
+        "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n\r\n{body}"
+    ));
+    client.answer().status
+}
+
+fn with_64_requests() -> (Upstream, Served) {
     let upstream = Upstream::saying("ok");
     let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("POST", "/a")]);
     shop.upstreams[0].limits.requests = 64;
     let served = shop.serve();
+    (upstream, served)
+}
+
+#[test]
+fn stalled_uploads_of_an_address_leave_a_part() {
+    let (_upstream, served) = with_64_requests();
     let mut refused = 0;
     // Twice: what the first ones hold is free again when they are gone.
     for _ in 0..2 {
-        let mut clients: Vec<Client> = (0..100)
-            .map(|_| {
-                let mut client = Client::connect(served.address);
-                let body = "x".repeat(1_000);
-                client.send(&format!(
-                    "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 100000\r\n\r\n{body}"
-                ));
-                client
-            })
-            .collect();
+        // Half of the permits, a quarter, and an eighth for those that delivered so much.
+        let mut clients = stalled(&served, 100, 80_000);
         refused += 40;
         eventually("what is too much is refused", || {
             served.metric(SHED, &["uploads_per_address"]) as u64 >= refused
@@ -125,6 +144,29 @@ fn stalled_uploads_of_an_address_leave_a_part() {
         eventually("an upload goes through", || post(&served) == 200);
         refused = served.metric(SHED, &["uploads_per_address"]) as u64;
     }
+}
+
+#[test]
+fn quick_upload_beside_stalled_ones_is_served() {
+    let (upstream, served) = with_64_requests();
+    // More than one address may begin, and fewer bytes than prove a long upload.
+    let stalled = stalled(&served, 100, 1_000);
+    for _ in 0..10 {
+        assert_eq!(post(&served), 200, "whole at once");
+        assert_eq!(
+            post_of(&served, 300_000),
+            200,
+            "longer than what is read first"
+        );
+    }
+    assert_eq!(served.metric(SHED, &["uploads_per_address"]), 0.0);
+    let seen = upstream.seen();
+    let lengths = seen.iter().map(|request| request.body.len());
+    let lengths: Vec<usize> = lengths
+        .filter(|length| [2, 300_000].contains(length))
+        .collect();
+    assert_eq!(lengths, [2, 300_000].repeat(10), "bodies arrive whole");
+    drop(stalled);
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! The beginning of an upload that may hold no permit of its upstream yet.
+//!
+//! An address that stalls many uploads uses up what one address may begin. Another upload of that
+//! address is not refused for it: its bytes are read first, while the upstream is not asked. A body
+//! that is whole by then needs no share of unfinished uploads, and a longer one has shown that it
+//! delivers. As with a body that is kept for retries, the listener's `body_timeout` and `min_rate`
+//! bound the wait.
+
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+
+use crate::buffered::Buffered;
+use crate::pace::{Pace, SLOW_MS};
+use crate::proxy::failure::{Failure, Kind};
+use crate::proxy::stream::Stream;
+use crate::proxy::tee::Tee;
+use crate::upstream::connect::in_time;
+use crate::upstream::source::Source;
+
+/// Bytes of a longer body that are read before the upstream is asked.
+const HEAD_START_BYTES: usize = 64 << 10;
+
+/// Result of a head start.
+pub(super) enum HeadStart {
+    /// The body is whole.
+    Whole(Source),
+    /// So many bytes have come that the rest may follow.
+    Delivers(Source),
+    /// Too little came in time, or memory is short.
+    Refused,
+}
+
+/// Reads the beginning of a streamed body.
+pub(super) async fn head_start(source: Source, stream: &Stream) -> Result<HeadStart, Failure> {
+    let shared = &stream.worker.shared;
+    let memory = &shared.budgets.memory;
+    let Some((mut body, bytes_max, copies)) = source.into_streamed(stream) else {
+        return Ok(HeadStart::Refused);
+    };
+    let Some(room) = Buffered::reserve(memory, 0) else {
+        return Ok(HeadStart::Refused);
+    };
+    let patience = stream.patience();
+    let mut pace = Pace::new(&patience);
+    let mut begun = Vec::new();
+    while begun.len() < HEAD_START_BYTES {
+        let now_ms = shared.clock.now_ms();
+        let paced = stream.is_upload_paced();
+        stream.deadline.set(match paced {
+            true => pace.waits(now_ms),
+            false => now_ms + SLOW_MS,
+        });
+        match in_time(&stream.deadline, body.frame()).await {
+            None if paced => return Err(Failure::new(Kind::UploadStalled)),
+            None => return Ok(HeadStart::Refused),
+            Some(None) => {
+                if let Some(copies) = copies {
+                    copies.send();
+                }
+                stream.upload_through();
+                return Ok(HeadStart::Whole(Source::Kept(room.hold(begun))));
+            }
+            Some(Some(Err(error))) => {
+                return Err(Failure::because(Kind::of_client(&error), &error));
+            }
+            Some(Some(Ok(frame))) => {
+                let Some(data) = frame.data_ref() else {
+                    continue;
+                };
+                pace.moved(data.len() as u64, shared.clock.now_ms(), &patience);
+                stream.upload_read(data.len() as u64);
+                if (begun.len() + data.len()) as u64 > stream.body_bytes_max.get() {
+                    return Err(Failure::new(Kind::TooLarge));
+                }
+                if !room.may_grow() {
+                    return Ok(HeadStart::Refused);
+                }
+                begun.extend_from_slice(data);
+                room.add(data.len());
+                room.tell();
+                if let Some(copies) = &copies {
+                    copies.take(data);
+                }
+                if body.is_end_stream() {
+                    if let Some(copies) = copies {
+                        copies.send();
+                    }
+                    stream.upload_through();
+                    return Ok(HeadStart::Whole(Source::Kept(room.hold(begun))));
+                }
+            }
+        }
+    }
+    let tee = Tee::begun(body, begun, room, bytes_max, copies);
+    Ok(HeadStart::Delivers(Source::Teed(tee)))
+}
