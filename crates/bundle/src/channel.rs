@@ -221,7 +221,7 @@ pub fn recall(
 ///
 /// # Errors
 /// A signature reason, [`Refused::WrongProject`], [`Refused::WrongChannel`],
-/// [`Refused::Replayed`] if the record says another serial than the one it stands under.
+/// [`Refused::Mislinked`] if the record says another serial than the one it stands under.
 pub fn verify(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -257,9 +257,9 @@ fn read_signed(
         });
     }
     if read.record.serial != pointer.serial {
-        return Err(Refused::Replayed {
+        return Err(Refused::Mislinked {
             serial: read.record.serial,
-            remembered: pointer.serial,
+            link: pointer.serial,
         });
     }
     // What is accepted now must still be accepted after a restart, so both ask for this.

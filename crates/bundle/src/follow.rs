@@ -232,8 +232,7 @@ pub fn head_past(
     match memory.record {
         None if skipped.is_empty() => Ok(None),
         None => Err(Refused::RevokedKey),
-        Some(known) => Err(Refused::Replayed {
-            serial: 0,
+        Some(known) => Err(Refused::RecordsGone {
             remembered: known.serial,
         }),
     }

@@ -70,9 +70,9 @@ pub(crate) fn find_head(
         };
         let entry = entry(store, trust, channel, digest)?;
         if entry.pointer.serial != serial {
-            return Err(Refused::Replayed {
+            return Err(Refused::Mislinked {
                 serial: entry.pointer.serial,
-                remembered: serial,
+                link: serial,
             });
         }
         match entry.signed {

@@ -105,7 +105,19 @@ pub enum Refused {
     Replayed {
         /// Its serial.
         serial: u64,
-        /// The serial that was accepted, or that the link says.
+        /// The serial that was accepted.
+        remembered: u64,
+    },
+    /// Linked under another serial than its own.
+    Mislinked {
+        /// Its serial.
+        serial: u64,
+        /// The serial that the link says.
+        link: u64,
+    },
+    /// The store has no acceptable record of a channel of which one was accepted.
+    RecordsGone {
+        /// The serial that was accepted.
         remembered: u64,
     },
     /// The same serial with another record, or a chain without the remembered record.
@@ -281,7 +293,9 @@ impl Refused {
             Self::WrongProject { .. } => ("wrong-project", Blame::Signer, Never),
             Self::WrongChannel { .. } => ("wrong-channel", Blame::Signer, Never),
             Self::Expired { .. } => ("expired", Blame::Signer, Never),
-            Self::Replayed { .. } => ("replayed", Blame::Store, Never),
+            Self::Replayed { .. } | Self::Mislinked { .. } | Self::RecordsGone { .. } => {
+                ("replayed", Blame::Store, Never)
+            }
             Self::Forked { .. } => ("forked", Blame::Signer, Never),
             Self::ChainIncomplete { .. } => ("chain-incomplete", Blame::Store, Later),
             Self::BelowFloor { .. } => ("below-floor", Blame::Signer, Never),
@@ -369,6 +383,13 @@ impl fmt::Display for Refused {
                 f,
                 "serial {serial} is not newer than the accepted serial {remembered}"
             ),
+            Self::Mislinked { serial, link } => {
+                write!(f, "serial {serial} is linked under serial {link}")
+            }
+            Self::RecordsGone { remembered } => write!(
+                f,
+                "the store has no acceptable record, but serial {remembered} was accepted"
+            ),
             Self::Forked { serial } => write!(
                 f,
                 "serial {serial} does not continue the accepted chain of records"
@@ -431,6 +452,31 @@ mod tests {
     use super::*;
 
     /// Metrics, status and documentation rely on these words.
+    #[test]
+    fn replayed_serials_are_the_true_ones() {
+        let table = [
+            (
+                Refused::Replayed {
+                    serial: 1,
+                    remembered: 2,
+                },
+                "serial 1 is not newer than the accepted serial 2",
+            ),
+            (
+                Refused::Mislinked { serial: 1, link: 7 },
+                "serial 1 is linked under serial 7",
+            ),
+            (
+                Refused::RecordsGone { remembered: 2 },
+                "the store has no acceptable record, but serial 2 was accepted",
+            ),
+        ];
+        for (refused, text) in table {
+            assert_eq!(refused.reason(), "replayed");
+            assert_eq!(refused.to_string(), text);
+        }
+    }
+
     #[test]
     fn reasons_are_kebab_case_with_blame_and_retry() {
         let digest = Digest::of(b"");

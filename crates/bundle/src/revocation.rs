@@ -236,9 +236,9 @@ fn read_signed(
         });
     }
     if list.serial != pointer.serial {
-        return Err(Refused::Replayed {
+        return Err(Refused::Mislinked {
             serial: list.serial,
-            remembered: pointer.serial,
+            link: pointer.serial,
         });
     }
     // What is accepted now must still be accepted after a restart, so both ask for this.

@@ -60,7 +60,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .trust
         .clone()
         .unwrap_or_else(|| place.root.join(TRUST_FILE));
-    if floors != before {
+    // Floors of zero are floors, too: with them a fresh node knows that there is no list.
+    let changed = floors != before || !trust.has_floors(channel);
+    if changed {
         let schema = std::fs::read(&file)
             .ok()
             .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
@@ -82,7 +84,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             "trust-floor/v1",
             "ok",
             json!({"trust": file, "channel": channel, "min_serial": floors.min_serial,
-                   "min_revocations": floors.min_revocations, "changed": floors != before}),
+                   "min_revocations": floors.min_revocations, "changed": changed}),
         )),
     }
     Ok(Exit::OK)

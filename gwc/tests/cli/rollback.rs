@@ -232,6 +232,24 @@ fn floors_only_rise() {
 }
 
 #[test]
+fn floors_of_zero_are_written_once() {
+    let project = Project::new();
+    project.apply("first").with(0);
+    project.edit("gateway.yaml", "channel: prod", "channel: next");
+    let floor = || {
+        let ended = project.run(&["trust", "floor", "--format", "json"]);
+        ended.with(0).json("trust-floor/v1")
+    };
+    let first = floor();
+    let numbers = (&first["min_serial"], &first["min_revocations"]);
+    assert_eq!(numbers, (&0.into(), &0.into()));
+    assert_eq!(first["changed"], true);
+    let text = std::fs::read_to_string(project.file("trust.json")).unwrap();
+    assert!(text.contains("\"next\""), "{text}");
+    assert_eq!(floor()["changed"], false);
+}
+
+#[test]
 fn missing_sources_make_the_plan_name_what_is_unknown() {
     let (project, _) = three();
     // Source artifacts are gone, bundles and records are not.

@@ -47,10 +47,10 @@ impl Control {
 
     pub(super) fn cannot_follow(&mut self, refused: Refused) {
         // What cannot be read does not say whether it is still so.
-        if refused.blame() != Blame::Store {
+        let replayed = refused.reason() == "replayed";
+        if replayed || refused.blame() != Blame::Store {
             let forked = matches!(refused, Refused::Forked { .. });
             self.alarm("channel-forked", forked);
-            let replayed = matches!(refused, Refused::Replayed { .. });
             self.alarm("channel-replayed", replayed);
         }
         if self.logged.store.as_ref() == Some(&refused) {

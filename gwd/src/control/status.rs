@@ -129,10 +129,12 @@ impl Control {
         })
     }
 
-    /// Features that refused bundles need and this gwd does not have.
+    /// Features that the channel's newest bundle needs and this gwd does not have.
     fn needs(&self) -> Vec<String> {
+        let head = self.head.as_ref().map(|head| head.bundle());
         self.refusals
             .iter()
+            .filter(|(bundle, _)| Some(**bundle) == head)
             .filter_map(|(_, entry)| {
                 let reason = entry.refused.reason();
                 reason.strip_prefix("needs:").map(str::to_owned)

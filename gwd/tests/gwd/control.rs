@@ -221,6 +221,11 @@ fn bundle_with_missing_needs_is_refused_by_name() {
         "needs:policy:teleport"
     );
     assert!(gwd.runs(&one));
+    // What an older bundle needed is of no use to anybody.
+    let three = world.release(&numbered(&upstream, 3));
+    gwd.wait_for(&three);
+    assert_eq!(gwd.status()["needs"], json!([]));
+    assert_eq!(gwd.status()["refused"].as_array().unwrap().len(), 1);
 }
 
 #[test]

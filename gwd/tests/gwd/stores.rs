@@ -55,10 +55,17 @@ fn older_copy_of_the_store_is_a_replay() {
     std::fs::rename(world.path("store"), world.path("newest")).unwrap();
     std::fs::rename(world.path("copy"), world.path("store")).unwrap();
     assert_eq!(reason(&gwd), "replayed");
+    let message = gwd.status()["last_error"]["message"].to_string();
+    assert!(
+        message.contains("serial 1 is not newer than the accepted serial 2"),
+        "{message}"
+    );
+    assert_eq!(gwd.status()["alarms"], json!(["channel-replayed"]));
     assert!(gwd.runs(&two));
     std::fs::rename(world.path("store"), world.path("copy")).unwrap();
     std::fs::rename(world.path("newest"), world.path("store")).unwrap();
     assert_eq!(reason(&gwd), json!(null));
+    assert_eq!(gwd.status()["alarms"], json!([]));
 }
 
 #[test]
