@@ -240,8 +240,8 @@ pub(super) struct RunOptions {
     /// of the file descriptors; fewer where memory is bounded]
     #[arg(long, env = "GWD_CONNECTIONS", value_name = "N")]
     pub(super) connections: Option<u64>,
-    /// The same for one client address, or one IPv6 /64. Behind a load balancer all clients may
-    /// have one address. [default: no bound]
+    /// Connections of one client address, or one IPv6 /64, at once; more get 503. Peers in
+    /// `trusted_proxies` are not bounded. [default: a quarter of --connections, at most 2500]
     #[arg(long, env = "GWD_CONNECTIONS_PER_ADDRESS", value_name = "N")]
     pub(super) connections_per_address: Option<u32>,
     /// Requests in flight; more get 503. WebSockets do not count. [default: one for 64 KiB of
@@ -584,6 +584,14 @@ mod tests {
         std::fs::write(&path, "stores = 1\n").unwrap();
         let error = resolve(&["--config", config]).unwrap_err();
         assert!(matches!(error, OptionsError::Input(why) if why.contains("stores")));
+    }
+
+    #[test]
+    fn drain_of_defaults_ends_within_30_seconds() {
+        let resolved = resolve(&["--store", "/srv"]).unwrap();
+        let drain = resolved.drain_timeout.max(resolved.websocket_drain);
+        let sum = resolved.pre_stop + drain;
+        assert!(sum.as_secs() < 30, "Kubernetes kills after 30 s: {sum:?}");
     }
 
     #[test]

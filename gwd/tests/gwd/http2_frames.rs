@@ -122,6 +122,21 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
             Ends(PROTOCOL_ERROR),
         ),
         (
+            "4.3 a table larger than the settings allow",
+            frame(
+                HEADERS,
+                END | END_HEADERS,
+                1,
+                &[&[0x3F, 0xE1, 0xFF, 0x03], &good[..]].concat(),
+            ),
+            Ends(PROTOCOL_ERROR),
+        ),
+        (
+            "4.3 trailers that are cut off",
+            opened(frame(HEADERS, END | END_HEADERS, 1, &[0x40, 0x0A, b'x'])),
+            Ends(PROTOCOL_ERROR),
+        ),
+        (
             "4.3 PRIORITY inside a header block",
             [begun(1), frame(PRIORITY, 0, 1, &[0; 5])].concat(),
             Ends(PROTOCOL_ERROR),

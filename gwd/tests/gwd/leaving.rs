@@ -74,6 +74,21 @@ fn large_refused_upload_is_read_until_the_response() {
 }
 
 #[test]
+fn upload_after_a_refusal_is_read_up_to_a_bound() {
+    let upstream = Upstream::saying("ok");
+    let served = shop(upstream.address, vec![op("POST", "/a")]).serve();
+    let client = Client::connect(served.address);
+    let mut stream = client.another();
+    let head = "POST /nobody HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let piece = vec![b'x'; 1 << 20];
+    let pieces = (0..200).take_while(|_| stream.write_all(&piece).is_ok());
+    let pieces = pieces.count();
+    // What the sockets hold comes on top of 64 MiB.
+    assert!((64..100).contains(&pieces), "{pieces} MiB");
+}
+
+#[test]
 fn a_websocket_handshake_has_no_content() {
     let upstream = Upstream::saying("ok");
     let served = shop(upstream.address, vec![op("GET", "/ws").websocket()]).serve();
