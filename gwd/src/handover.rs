@@ -19,7 +19,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use rustix::net::{
@@ -29,7 +28,6 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::control::Event;
 use crate::inherited::Inherited;
 use crate::program_log::{Level, event};
 
@@ -89,11 +87,15 @@ pub(crate) struct Promise(UnixStream);
 
 // === the old process ===
 
-/// Serves the socket on a thread of its own; each who asks becomes an event.
+/// Serves the socket on a thread of its own; each who asks is handed to `take`, which is false once
+/// nobody takes them any more.
 ///
 /// # Errors
 /// If the socket cannot be made.
-pub(crate) fn serve(state: &Path, events: Sender<Event>) -> io::Result<()> {
+pub(crate) fn serve(
+    state: &Path,
+    take: impl Fn(UnixStream) -> bool + Send + 'static,
+) -> io::Result<()> {
     let path = state.join(SOCKET);
     // Left behind, or the one of the process whose place this one has taken.
     let _not_there = std::fs::remove_file(&path);
@@ -107,7 +109,7 @@ pub(crate) fn serve(state: &Path, events: Sender<Event>) -> io::Result<()> {
                     std::thread::sleep(Duration::from_millis(100));
                     continue;
                 };
-                if asks(&stream) && events.send(Event::HandOver(stream)).is_err() {
+                if asks(&stream) && !take(stream) {
                     return;
                 }
             }

@@ -21,8 +21,10 @@ use crate::compute::Compute;
 use crate::pace::Patience;
 use crate::settings::Settings;
 use crate::spread::Loads;
+use crate::telemetry::process::Counters;
 use crate::tls::TlsListener;
 use crate::tls::connector::Connector;
+use crate::upstream::health::{self, Check};
 use crate::upstream::hosts::Common;
 
 /// A worker that has not moved for so long does not serve: each does once a second.
@@ -92,7 +94,7 @@ pub(crate) struct Shared {
     waiting: ArcSwapOption<Thread>,
     bin: mpsc::Sender<Arc<Current>>,
     pub(crate) live: Arc<AtomicI64>,
-    pub(crate) process: crate::telemetry::process::Counters,
+    pub(crate) process: Arc<Counters>,
 }
 
 impl Shared {
@@ -127,7 +129,7 @@ impl Shared {
             waiting: ArcSwapOption::empty(),
             bin,
             live: Arc::default(),
-            process: crate::telemetry::process::Counters::default(),
+            process: Arc::default(),
         };
         (Arc::new(shared), thrown)
     }
@@ -140,6 +142,18 @@ impl Shared {
     /// The running version; none before the first bundle.
     pub(crate) fn current(&self) -> Option<Arc<Current>> {
         self.current.load_full()
+    }
+
+    /// The hosts that the running version wants to be checked now.
+    pub(crate) fn checks(&self) -> Option<Arc<[Check]>> {
+        let current = self.current()?;
+        let Loaded {
+            snapshot,
+            commons,
+            connectors,
+            ..
+        } = &*current.loaded;
+        Some(health::checks(snapshot.upstreams(), commons, connectors))
     }
 
     /// Makes a version the running one. Requests that begin from now on see it.

@@ -402,7 +402,7 @@ impl Worker {
         loop {
             self.log_waits.notified().await;
             tokio::time::sleep(Duration::from_millis(access_log::FLUSH_MS)).await;
-            self.log.flush(&self.shared);
+            self.log.flush(&self.shared.process);
         }
     }
 

@@ -151,7 +151,8 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     if let Err(error) = systemd::watch(Arc::clone(&status), takes_over, move || shared.lives()) {
         return unusable("systemd cannot be told", &error);
     }
-    if let Err(error) = handover::serve(&resolved.state, events) {
+    let take = move |successor| events.send(Event::HandOver(successor)).is_ok();
+    if let Err(error) = handover::serve(&resolved.state, take) {
         event(
             Level::Warn,
             "another gwd cannot take over from this one without an interruption",

@@ -2,7 +2,7 @@
 //! as a version names them (semantics.md §4, data-plane.md §5).
 //!
 //! One thread of the process. What is asked is a [`Source`]; upstreams and versions that ask the
-//! same share it. Each upstream of each version in memory ([`Common`]) follows its sources, and
+//! same share it. Each upstream of each version in memory is a [`Follower`] of its sources, and
 //! its hosts are exchanged when they change; workers see that at the next request.
 //!
 //! A new kind of source is a variant of [`About`] and an arm in [`Asker::follow`].
@@ -30,7 +30,6 @@ use tokio::task::AbortHandle;
 use crate::clock::Clock;
 use crate::program_log::{Level, event};
 use crate::random::Random;
-use crate::upstream::hosts::Common;
 
 use dns::{Asked, Dns};
 use source::{About, Answer, Question, Source, Told};
@@ -79,6 +78,15 @@ impl Default for Times {
     }
 }
 
+/// An upstream of a version in memory: its hosts come from sources.
+pub(crate) trait Follower: Send + Sync {
+    /// The sources, each with its answer.
+    fn sources(&self) -> Vec<Arc<Source>>;
+
+    /// Exchanges the hosts for what the sources tell now.
+    fn renew(&self, now_ms: u64);
+}
+
 /// All sources of the process.
 pub(crate) struct Discovery {
     clock: Clock,
@@ -92,7 +100,7 @@ pub(crate) struct Discovery {
 
 struct Inner {
     sources: HashMap<Question, Known>,
-    followers: Vec<Weak<Common>>,
+    followers: Vec<Weak<dyn Follower>>,
     wanted: watch::Sender<Arc<[Arc<Source>]>>,
 }
 
@@ -165,11 +173,12 @@ impl Discovery {
     }
 
     /// Exchanges the hosts of an upstream now and whenever its sources change.
-    pub(crate) fn follow(&self, common: &Arc<Common>) {
-        if common.sources().next().is_some() {
-            self.lock().followers.push(Arc::downgrade(common));
+    pub(crate) fn follow(&self, follower: &Arc<impl Follower + 'static>) {
+        if !follower.sources().is_empty() {
+            let weak = Arc::downgrade(follower);
+            self.lock().followers.push(weak);
         }
-        common.renew(self.clock.now_ms());
+        follower.renew(self.clock.now_ms());
     }
 
     /// Waits until all of these were answered, or the time is over; tells how many were not.
@@ -194,11 +203,11 @@ impl Discovery {
     pub(crate) fn tidy(&self) {
         let now_ms = self.clock.now_ms();
         let mut inner = self.lock();
-        inner.followers.retain(|common| common.strong_count() > 0);
+        inner.followers.retain(|one| one.strong_count() > 0);
         let followers = inner.followers.iter().filter_map(Weak::upgrade);
-        let followers: Vec<Arc<Common>> = followers.collect();
-        let named = followers.iter().flat_map(|common| common.sources());
-        let named: HashSet<*const Source> = named.map(Arc::as_ptr).collect();
+        let followers: Vec<Arc<dyn Follower>> = followers.collect();
+        let named = followers.iter().flat_map(|one| one.sources());
+        let named: HashSet<*const Source> = named.map(|source| Arc::as_ptr(&source)).collect();
         let before = inner.sources.len();
         inner.sources.retain(|_, known| {
             let named = named.contains(&Arc::as_ptr(&known.source));
@@ -217,7 +226,7 @@ impl Discovery {
     fn told(&self, source: &Arc<Source>, answer: Answer, chance: u64) -> Told {
         let now_ms = self.clock.now_ms();
         let told = source.told(answer, now_ms, &self.settings.times, chance);
-        let followers: Vec<Arc<Common>> = match told.changed {
+        let followers: Vec<Arc<dyn Follower>> = match told.changed {
             true => self
                 .lock()
                 .followers
@@ -226,9 +235,10 @@ impl Discovery {
                 .collect(),
             false => Vec::new(),
         };
-        let ours = |common: &&Arc<Common>| common.sources().any(|one| Arc::ptr_eq(one, source));
-        for common in followers.iter().filter(ours) {
-            common.renew(now_ms);
+        let is_ours = |one: &Arc<Source>| Arc::ptr_eq(one, source);
+        let ours = |one: &&Arc<dyn Follower>| one.sources().iter().any(is_ours);
+        for follower in followers.iter().filter(ours) {
+            follower.renew(now_ms);
         }
         // Under the lock, so that nobody falls asleep between looking and waiting.
         let inner = self.lock();

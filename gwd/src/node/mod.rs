@@ -106,7 +106,7 @@ impl Node {
             AccessLog::File(path) => Sink::File(path.clone(), None),
             AccessLog::Rotated(path, rotation) => Sink::File(path.clone(), Some(*rotation)),
         };
-        let logs = access_log::start(&sink, count, &shared)?;
+        let logs = access_log::start(&sink, count, &shared.process)?;
         let (announce, announced) = mpsc::channel();
         let states = Arc::<States>::default();
         let registry = Registry::new(Arc::clone(&shared), Arc::clone(&states), announced);
@@ -114,7 +114,7 @@ impl Node {
         let prober = Arc::new(Prober::start(shared.clock, Arc::clone(&states))?);
         discovery.on_change({
             let (prober, shared) = (Arc::clone(&prober), Arc::clone(&shared));
-            move || prober.renew(&shared)
+            move || prober.renew(|| shared.checks())
         });
         measure::start(&shared.budgets.memory)?;
         let (peers, ends) = spread::peers(count);
@@ -349,7 +349,7 @@ impl Node {
             self.command(index, Command::Switch);
         }
         self.shared.wait_acknowledged(epoch);
-        self.prober.renew(&self.shared);
+        self.prober.renew(|| self.shared.checks());
         self.begin_listening(&listener_of_socket);
         drop(self.leave_others(&listener_of_socket, HANDSHAKES));
         self.tell_connections();

@@ -601,7 +601,7 @@ impl Record {
         number(out, "bytes_out", self.bytes_out);
         out.extend_from_slice(b"}\n");
         let worker = &self.stream.worker;
-        if worker.log.take(&worker.shared, bytes) {
+        if worker.log.take(&worker.shared.process, bytes) {
             worker.flush_log_soon();
         }
     }

@@ -32,7 +32,7 @@ pub(crate) fn log_refused_head(stream: &Stream, reject: &Reject, head: &[u8]) {
     text(out, "reason", reject.code.as_bytes());
     text(out, "head_start", beginning(head).as_bytes());
     out.extend_from_slice(b"}\n");
-    if worker.log.take(&worker.shared, bytes) {
+    if worker.log.take(&worker.shared.process, bytes) {
         worker.flush_log_soon();
     }
 }

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use crate::escapes::{is_hidden, write_escaped};
-use crate::published::Shared;
 use crate::telemetry::log_file::{LogFile, Rotation};
+use crate::telemetry::process::Counters;
 
 /// Buffers that may wait for the disk.
 const QUEUE_MAX: usize = 256;
@@ -46,13 +46,17 @@ pub(crate) struct Writer {
 ///
 /// # Errors
 /// If the file cannot be opened.
-pub(crate) fn start(sink: &Sink, workers: usize, shared: &Arc<Shared>) -> io::Result<Vec<Writer>> {
+pub(crate) fn start(
+    sink: &Sink,
+    workers: usize,
+    process: &Arc<Counters>,
+) -> io::Result<Vec<Writer>> {
     let queue = match sink {
         Sink::Off => None,
-        Sink::Stdout => Some(spawn(Target::Stdout, Arc::clone(shared))?),
+        Sink::Stdout => Some(spawn(Target::Stdout, Arc::clone(process))?),
         Sink::File(path, rotation) => {
             let file = LogFile::open(path, *rotation)?;
-            Some(spawn(Target::File(file), Arc::clone(shared))?)
+            Some(spawn(Target::File(file), Arc::clone(process))?)
         }
     };
     Ok((0..workers)
@@ -77,7 +81,7 @@ pub(crate) fn reopen() {
     REOPEN.store(true, Ordering::Relaxed);
 }
 
-fn spawn(mut target: Target, shared: Arc<Shared>) -> io::Result<SyncSender<Batch>> {
+fn spawn(mut target: Target, process: Arc<Counters>) -> io::Result<SyncSender<Batch>> {
     let (sender, receiver): (SyncSender<Batch>, Receiver<Batch>) = sync_channel(QUEUE_MAX);
     std::thread::Builder::new()
         .name("access-log".into())
@@ -100,10 +104,7 @@ fn spawn(mut target: Target, shared: Arc<Shared>) -> io::Result<SyncSender<Batch
                     }
                 };
                 if lost > 0 {
-                    shared
-                        .process
-                        .log_dropped
-                        .fetch_add(lost, Ordering::Relaxed);
+                    process.log_dropped.fetch_add(lost, Ordering::Relaxed);
                 }
             }
         })?;
@@ -134,7 +135,7 @@ impl Writer {
     }
 
     /// Takes a whole line. True if somebody should [`Writer::flush`] before long.
-    pub(crate) fn take(&self, shared: &Arc<Shared>, mut line: Vec<u8>) -> bool {
+    pub(crate) fn take(&self, process: &Counters, mut line: Vec<u8>) -> bool {
         let full = {
             let mut batch = self.batch.borrow_mut();
             batch.bytes.extend_from_slice(&line);
@@ -144,14 +145,14 @@ impl Writer {
         line.clear();
         self.spare.borrow_mut().push(line);
         if full {
-            self.flush(shared);
+            self.flush(process);
             return false;
         }
         self.batch.borrow().lines == 1
     }
 
     /// Hands over what is there.
-    pub(crate) fn flush(&self, shared: &Arc<Shared>) {
+    pub(crate) fn flush(&self, process: &Counters) {
         let Some(queue) = &self.queue else { return };
         let batch = self.batch.replace(Batch::new());
         if batch.lines == 0 {
@@ -160,7 +161,7 @@ impl Writer {
         if let Err(TrySendError::Full(lost) | TrySendError::Disconnected(lost)) =
             queue.try_send(batch)
         {
-            let dropped = &shared.process.log_dropped;
+            let dropped = &process.log_dropped;
             dropped.fetch_add(lost.lines, Ordering::Relaxed);
         }
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use bundle::ir::{ProxyVersion, UpstreamProtocol};
+use bundle::ir::{self, ProxyVersion, UpstreamProtocol};
 use policy::StateId;
 use policy::upstream::{Active, ActiveTimes, Unchecked};
 use serde_json::json;
@@ -20,10 +20,9 @@ use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
 use crate::program_log::{Level, event};
-use crate::published::{Loaded, Shared};
 use crate::random::Random;
 use crate::tls::connector::Connector;
-use crate::upstream::hosts::Endpoint;
+use crate::upstream::hosts::{Common, Endpoint};
 use crate::upstream::shared::{Host, States};
 use crate::upstream::{probe, turns};
 
@@ -214,11 +213,14 @@ impl Check {
     }
 }
 
-/// The hosts that a version wants to be checked now, each once.
-fn checks(loaded: &Loaded) -> Arc<[Check]> {
+/// The hosts that upstreams want to be checked now, each once. The slices are in one order.
+pub(crate) fn checks(
+    upstreams: &[ir::Upstream],
+    commons: &[Arc<Common>],
+    connectors: &[Option<Arc<Connector>>],
+) -> Arc<[Check]> {
     let mut checks: HashMap<Key, Check> = HashMap::new();
-    let upstreams = loaded.snapshot.upstreams().iter();
-    let upstreams = upstreams.zip(&loaded.commons).zip(&loaded.connectors);
+    let upstreams = upstreams.iter().zip(commons).zip(connectors);
     for ((upstream, common), tls) in upstreams {
         let Some(active) = &upstream.health.active else {
             continue;
@@ -264,13 +266,13 @@ impl Prober {
         Ok(Self { wanted })
     }
 
-    /// From now on the hosts of the running version are checked, and no others. Who is checked
-    /// already goes on.
-    pub(crate) fn renew(&self, shared: &Shared) {
+    /// From now on these hosts are checked, and no others; none: as before. Who is checked already
+    /// goes on.
+    pub(crate) fn renew(&self, checks: impl FnOnce() -> Option<Arc<[Check]>>) {
         self.wanted.send_modify(|wanted| {
             // Looked at under the lock: whoever comes last has the newest.
-            if let Some(current) = shared.current() {
-                *wanted = checks(&current.loaded);
+            if let Some(checks) = checks() {
+                *wanted = checks;
             }
         });
     }

@@ -17,7 +17,7 @@ use policy::StateId;
 use policy::upstream::Lb;
 
 use crate::discovery::source::{About, PLACES_MAX, Place, Question, Source};
-use crate::discovery::{Discovery, share_out};
+use crate::discovery::{Discovery, Follower, share_out};
 use crate::upstream::address::Address;
 use crate::upstream::balance::Table;
 use crate::upstream::shared::{ChainBreaker, Host, State};
@@ -195,6 +195,16 @@ impl Common {
         all.sort_by_key(|member| member.priority);
         all.truncate(PLACES_MAX);
         all
+    }
+}
+
+impl Follower for Common {
+    fn sources(&self) -> Vec<Arc<Source>> {
+        Self::sources(self).cloned().collect()
+    }
+
+    fn renew(&self, now_ms: u64) {
+        Self::renew(self, now_ms);
     }
 }
 
