@@ -483,11 +483,11 @@ fn hashes_are_looked_up_among_the_hosts_of_now() {
         server.says(NAME, A, records(&[1, 2, 3], 0));
         let mut shop = found(NAME, Some(port));
         shop.upstreams[0].balance.lb = lb;
-        shop.upstreams[0].balance.hash_on = Some(policy::upstream::HashOn::Header("x-key".into()));
+        shop.upstreams[0].balance.hash_on = Some(policy::upstream::HashOn::Header("x-user".into()));
         let served = shop.serve_by(settings_with(&server, fast()));
         let map = || -> Vec<String> {
             let ask = |key: usize| {
-                let answer = fetch(served.address, "GET", "/a", &format!("x-key: {key}\r\n"));
+                let answer = fetch(served.address, "GET", "/a", &format!("x-user: {key}\r\n"));
                 answer.text().to_owned()
             };
             (0..60).map(ask).collect()
