@@ -8,6 +8,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -15,22 +16,37 @@ use std::task::Poll;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::descriptors;
 use crate::listen::{self, ListenSocket};
 use crate::program_log::{Level, event};
-use crate::proxy::arrival;
-use crate::telemetry::process::Shed;
 use crate::vital;
-use crate::worker::Worker;
 
 /// Time after its address was left in which a connection may begin one more exchange: 2s.
 pub(crate) const LAST_EXCHANGE_MS: u64 = 2_000;
 /// Pause of accepting when the process has no file descriptors left: 100ms.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// The worker that serves the connections of an address.
+pub(crate) trait Server: 'static {
+    /// Takes a connection.
+    fn accepted(self: &Rc<Self>, socket: &Arc<ListenSocket>, stream: TcpStream, peer: SocketAddr);
+
+    /// Counts a connection that no file descriptor was left for.
+    fn exhausted(&self);
+
+    /// Time after which a silent peer is asked whether it is there.
+    fn half_open(&self) -> Duration;
+
+    /// Milliseconds of the clock.
+    fn now_ms(&self) -> u64;
+
+    /// Lets all connections look at their deadlines.
+    fn wake_all(&self);
+}
 
 /// Accepting at one address, at one socket or several. Dropped, it ends at once and leaves the
 /// socket as it is.
@@ -58,14 +74,13 @@ impl Accepting {
     /// # Errors
     /// If the socket cannot listen: there are no descriptors left.
     pub(crate) fn begin(
-        worker: &Rc<Worker>,
+        worker: &Rc<impl Server>,
         socket: &Arc<ListenSocket>,
         listeners: Vec<std::net::TcpListener>,
     ) -> io::Result<Self> {
         let mut accepting = Self { ways: Vec::new() };
         for listener in listeners {
-            let half_open_ms = worker.shared.patience.half_open_ms;
-            listen::listen(&listener, Duration::from_millis(half_open_ms))?;
+            listen::listen(&listener, worker.half_open())?;
             let listener = TcpListener::from_std(listener)?;
             let (leave, order) = oneshot::channel();
             let serving = serve(Rc::clone(worker), Arc::clone(socket), listener, order);
@@ -98,7 +113,7 @@ impl Drop for Accepting {
 }
 
 async fn serve(
-    worker: Rc<Worker>,
+    worker: Rc<impl Server>,
     socket: Arc<ListenSocket>,
     listener: TcpListener,
     order: oneshot::Receiver<Leave>,
@@ -133,34 +148,37 @@ async fn serve(
     listen::stop(&listener);
     drop((listener, done));
     if let Some(left_ms) = socket.left_ms() {
-        let now_ms = worker.shared.clock.now_ms();
-        let rest_ms = (left_ms + LAST_EXCHANGE_MS).saturating_sub(now_ms);
+        let rest_ms = (left_ms + LAST_EXCHANGE_MS).saturating_sub(worker.now_ms());
         tokio::time::sleep(Duration::from_millis(rest_ms)).await;
-        worker.deadlines.wake_all();
+        worker.wake_all();
     }
 }
 
-async fn accept_one(worker: &Rc<Worker>, socket: &Arc<ListenSocket>, listener: &TcpListener) {
+async fn accept_one(worker: &Rc<impl Server>, socket: &Arc<ListenSocket>, listener: &TcpListener) {
     match listener.accept().await {
         Ok((stream, peer)) if !descriptors::is_of_reserve(&stream) => {
-            return arrival::accepted(worker, socket, stream, peer);
+            return worker.accepted(socket, stream, peer);
         }
         Err(error) if !is_exhausted(&error) => return,
         // What was accepted is closed: its number belongs to the reserve.
         Ok(_) | Err(_) => {}
     }
-    worker.counters().shed(Shed::FileDescriptors);
+    worker.exhausted();
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 
 /// Takes what waits, and waits for nothing.
-async fn accept_waiting(worker: &Rc<Worker>, socket: &Arc<ListenSocket>, listener: &TcpListener) {
+async fn accept_waiting(
+    worker: &Rc<impl Server>,
+    socket: &Arc<ListenSocket>,
+    listener: &TcpListener,
+) {
     let mut waiting = pin!(poll_fn(|cx| match listener.poll_accept(cx) {
         Poll::Ready(Ok(accepted)) => Poll::Ready(Some(accepted)),
         Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(None),
     }));
     while let Some((stream, peer)) = waiting.as_mut().await {
-        arrival::accepted(worker, socket, stream, peer);
+        worker.accepted(socket, stream, peer);
     }
 }
 

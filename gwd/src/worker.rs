@@ -6,15 +6,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
-use crate::accept::{Accepting, LAST_EXCHANGE_MS};
+use crate::accept::{Accepting, LAST_EXCHANGE_MS, Server};
 use crate::budget::LocalQuota;
 use crate::clock;
 use crate::deadlines::Deadlines;
@@ -26,6 +28,7 @@ use crate::random::Random;
 use crate::spare::SpareMaps;
 use crate::spread::{Handed, Peers};
 use crate::telemetry::access_log;
+use crate::telemetry::process::Shed;
 use crate::telemetry::shard::Shard;
 use crate::upstream::{Service, pool::Pools};
 use crate::vital;
@@ -141,6 +144,28 @@ pub(crate) fn run(parts: Parts) -> io::Result<()> {
 }
 
 // === impl Worker ===
+
+impl Server for Worker {
+    fn accepted(self: &Rc<Self>, socket: &Arc<ListenSocket>, stream: TcpStream, peer: SocketAddr) {
+        arrival::accepted(self, socket, stream, peer);
+    }
+
+    fn exhausted(&self) {
+        self.counters().shed(Shed::FileDescriptors);
+    }
+
+    fn half_open(&self) -> Duration {
+        Duration::from_millis(self.shared.patience.half_open_ms)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.shared.clock.now_ms()
+    }
+
+    fn wake_all(&self) {
+        self.deadlines.wake_all();
+    }
+}
 
 impl Worker {
     async fn serve(parts: Parts) {
