@@ -75,14 +75,14 @@ impl Options {
         self
     }
 
-    /// Listeners that get a free port; `public` where nothing is said.
+    /// Listeners that get a free port. Default: `public`.
     #[must_use]
     pub fn listeners(mut self, names: &[&str]) -> Self {
         self.listeners = names.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 
-    /// Worker threads; two where nothing is said.
+    /// Worker threads. Default: 2.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;

@@ -145,9 +145,9 @@ pub mod author {
     static TEST: Object = Object {
         what: "a test of a value",
         fields: &[
-            Field::optional("exact", Shape::Text, "It is this."),
-            Field::optional("prefix", Shape::Text, "It begins with this."),
-            Field::optional("present", Shape::True, "It is there."),
+            Field::optional("exact", Shape::Text, "Value equals this text."),
+            Field::optional("prefix", Shape::Text, "Value begins with this text."),
+            Field::optional("present", Shape::True, "Value is present."),
         ],
         rules: &[Rule::Holds(one_test)],
     };

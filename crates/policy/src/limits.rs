@@ -2,9 +2,9 @@
 
 use diag::{Level, Lint};
 
-/// The shortest wait before another try, in milliseconds, where nothing is said.
+/// Default of the shortest wait before a retry, in milliseconds.
 pub const BACKOFF_BASE_MS: u64 = 25;
-/// The longest wait before another try, in milliseconds, where nothing is said.
+/// Default of the longest wait before a retry, in milliseconds.
 pub const BACKOFF_MAX_MS: u64 = 250;
 
 /// Limits of which one takes the other's effect away.

@@ -63,13 +63,13 @@ pub static ROOT: Object = Object {
         F::later(
             "api",
             Form(&forms::WORDS),
-            "The name of the API, where gateway.yaml does not give it one.",
+            "Name of the API, unless gateway.yaml gives it one.",
         ),
-        F::optional("owner", Text, "Who answers for the API."),
+        F::optional("owner", Text, "Owner of the API."),
         F::optional(
             "upstreams",
             Map(&Shape::Object(&UPSTREAM)),
-            "Services of this API, which nobody else can name. They are looked up before those of gateway.yaml, which has none of the same name; bundle, plans, metrics, logs and status call them `API/NAME`.",
+            "Upstreams of this API alone. A name here must not exist in gateway.yaml; bundle, plans, metrics, logs and status call them `API/NAME`.",
         ),
         F::later(
             "auth",
@@ -84,32 +84,32 @@ pub static ROOT: Object = Object {
         F::later(
             "errors",
             ERRORS,
-            "How errors made by the gateway look, by their reason.",
+            "Error responses of the gateway, by their reason.",
         ),
         F::optional(
             "defaults",
             Shape::Object(&ROOT_DEFAULTS),
-            "What holds for every operation of this document.",
+            "Defaults for every operation of this document.",
         ),
         F::optional(
             "unmatched",
             WordOrName("deny", "an upstream"),
-            "Who gets paths that the document does not describe: `deny` (nobody, 404), or an upstream, as the operation `API#unmatched` with the root's `security` and policies. What gateway.yaml says of the API comes first.",
+            "Destination of paths that the document does not describe: `deny` (404), or an upstream, as the operation `API#unmatched` with the root's `security` and policies. gateway.yaml overrides this.",
         ),
         F::optional(
             "undeclared_methods",
             Word(&["deny", "pass"]),
-            "Whether methods that the document does not describe, at paths that it does, reach its upstream: `deny` (405), or `pass`, as the operation `API#undeclared` with the root's `security` and policies. What gateway.yaml says of the API comes first.",
+            "Undescribed methods of described paths: `deny` (405), or `pass` to the upstream, as the operation `API#undeclared` with the root's `security` and policies. gateway.yaml overrides this.",
         ),
         F::optional(
             "public",
             Bool,
-            "Anyone may call what `unmatched` and `undeclared_methods` let through.",
+            "Allow requests of `unmatched` and `undeclared_methods` without credentials.",
         ),
         F::optional(
             "undeclared_params",
             Partly(&["allow"], &["strip", "reject"]),
-            "What happens to parameters that the document does not describe: `allow`.",
+            "Treatment of parameters that the document does not describe. Default: `allow`.",
         ),
     ],
 };
@@ -121,31 +121,31 @@ static ROOT_DEFAULTS: Object = Object {
         &POLICIES_AND_APPEND,
     )],
     fields: &[
-        F::optional("upstream", Name("an upstream"), "Where requests go."),
+        F::optional("upstream", Name("an upstream"), "Upstream of the requests."),
         F::optional(
             "policies",
             List(&Name("a policy")),
-            "What the chains consist of, instead of the gateway's.",
+            "Policies of the chains, instead of the gateway's.",
         ),
         F::optional(
             "+policies",
             List(&Name("a policy")),
-            "What the chains have beside the gateway's.",
+            "Policies in addition to the gateway's.",
         ),
         F::optional(
             "timeout",
             Timeout,
-            "From the end of a request to the head of its response.",
+            "Maximum time from the end of a request to the head of its response.",
         ),
         F::later(
             "validate",
             Shape::Object(&validate::author::SHAPE),
-            "Whether messages are checked against the contract.",
+            "Validation of messages against the contract.",
         ),
         F::optional(
             "max_body",
             Size,
-            "Bytes of a request's body; more is 413. Any number where nobody says it.",
+            "Maximum size of a request's body; a larger one is 413. Default: unlimited.",
         ),
         PATH_READINGS,
     ],
@@ -159,12 +159,12 @@ pub static SERVER: Object = Object {
         F::optional(
             "upstream",
             Name("an upstream"),
-            "The service behind it. The nearest `servers` count, as a whole: the operation's, the path's, the document's; they are a word like `upstream` in the `x-gateway` beside them.",
+            "Upstream behind the server. The nearest `servers` count, as a whole: the operation's, the path's, the document's. They rank like `upstream` in the `x-gateway` beside them.",
         ),
         F::optional(
             "weight",
             Integer(0, 1_000_000),
-            "Its share of the requests, where several servers name an upstream: they are a `split` then.",
+            "Share of the requests, if several servers name an upstream: they become a `split`.",
         ),
     ],
 };
@@ -177,42 +177,42 @@ pub static PATH_ITEM: Object = Object {
         Rule::Apart(&["policies", "+policies"], &POLICIES_AND_APPEND),
     ],
     fields: &[
-        F::optional("upstream", Name("an upstream"), "Where requests go."),
+        F::optional("upstream", Name("an upstream"), "Upstream of the requests."),
         F::optional(
             "policies",
             List(&Name("a policy")),
-            "What the chains consist of.",
+            "Policies of the chains.",
         ),
         F::optional(
             "+policies",
             List(&Name("a policy")),
-            "What the chains have beside what they inherit.",
+            "Policies in addition to the inherited ones.",
         ),
         F::optional(
             "match",
             Word(&["template", "prefix", "exact"]),
-            "Whether everything below matches, too; `exact` says that the path has no parameter.",
+            "Match everything below the path as well (`prefix`), or declare that the path has no parameter (`exact`). Default: `template`.",
         ),
         F::optional(
             "trailing_slash",
             Word(&["strict", "redirect", "ignore"]),
-            "What a final slash means that the path has not, or has: `strict`, another path; `redirect`, 308 to this one; `ignore`, nothing. A path that is described comes first.",
+            "Meaning of an added or missing final slash: `strict`, another path; `redirect`, 308 to this one; `ignore`, none. A described path comes first.",
         ),
         PATH_READINGS,
         F::optional(
             "case_insensitive",
             Bool,
-            "Whether the letters of the path, but not of the mount, match in any case.",
+            "Match letters of the path, not of the mount, in upper and lower case.",
         ),
         F::optional(
             "priority",
             Integer(-1000, 1000),
-            "Greater wins before templates are compared.",
+            "Priority; the greater one wins before templates are compared.",
         ),
         F::optional(
             "alias_of",
             Text,
-            "The path key, as it stands under `paths`, that this path only documents, with the same security: this path is not served by itself.",
+            "Key under `paths` that this path only documents, with the same security. This path is not served by itself.",
         ),
     ],
 };
@@ -226,100 +226,96 @@ pub static OPERATION: Object = Object {
         Rule::Holds(check_operation),
     ],
     fields: &[
-        F::optional("upstream", Name("an upstream"), "Where requests go."),
+        F::optional("upstream", Name("an upstream"), "Upstream of the requests."),
         F::optional(
             "security",
             List(&Table(&List(&Text))),
-            "Replaces the operation's `security`.",
+            "Security requirement that replaces the operation's `security`.",
         ),
         F::optional(
             "rewrite",
             Shape::Object(&rewrite::author::SHAPE),
-            "What the upstream gets instead.",
+            "Changes to the request for the upstream.",
         ),
         F::optional(
             "timeout",
             Timeout,
-            "From the end of a request to the head of its response.",
+            "Maximum time from the end of a request to the head of its response.",
         ),
         F::optional(
             "retries",
             Shape::Object(&retry::author::SHAPE),
-            "What is tried again.",
+            "Retries of failed requests.",
         ),
         F::optional(
             "policies",
             List(&Name("a policy")),
-            "What the chain consists of.",
+            "Policies of the chain.",
         ),
         F::optional(
             "+policies",
             List(&Name("a policy")),
-            "What the chain has beside what it inherits.",
+            "Policies in addition to the inherited ones.",
         ),
         F::later(
             "cache",
             Shape::Object(&cache::author::SHAPE),
-            "What is kept.",
+            "Cache of responses.",
         ),
         F::optional(
             "max_body",
             Size,
-            "Bytes of a request's body; more is 413. Any number where nobody says it.",
+            "Maximum size of a request's body; a larger one is 413. Default: unlimited.",
         ),
         F::later(
             "validate",
             Shape::Object(&validate::author::SHAPE),
-            "Whether messages are checked against the contract.",
+            "Validation of messages against the contract.",
         ),
         F::later(
             "mock",
             Either(&[Bool, Shape::Object(&mock::author::SHAPE)]),
-            "Answers from the examples.",
+            "Responses from the examples.",
         ),
         F::optional(
             "mirror",
             Shape::Object(&mirror::author::SHAPE),
-            "Who gets a copy.",
+            "Mirror of the requests.",
         ),
         F::optional(
             "split",
             Several(&split::author::ENTRY),
-            "How requests are shared out.",
+            "Shares of upstreams in the requests.",
         ),
         F::optional(
             "match",
             Shape::Object(&conditions::SHAPE),
-            "What a request must have beside path and method.",
+            "Conditions on a request beside path and method.",
         ),
         F::optional(
             "deprecated",
             Shape::Object(&deprecation::author::SHAPE),
-            "Since when, until when.",
+            "Days of deprecation and sunset.",
         ),
-        F::optional("public", Bool, "Anyone may call it."),
-        F::optional("internal", Bool, "It is compiled, but nobody can call it."),
-        F::later(
-            "cost",
-            Integer(1, 1 << 24),
-            "How many tokens a request takes.",
+        F::optional("public", Bool, "Allow requests without credentials."),
+        F::optional(
+            "internal",
+            Bool,
+            "Compile the operation, but serve it to nobody.",
         ),
+        F::later("cost", Integer(1, 1 << 24), "Tokens that a request costs."),
         F::optional(
             "idempotent",
             Bool,
-            "Whether it may be repeated, whatever its method is.",
+            "Idempotence of the operation, whatever its method is.",
         ),
-        F::optional(
-            "websocket",
-            Bool,
-            "Whether it can be upgraded to a WebSocket.",
-        ),
+        F::optional("websocket", Bool, "Allow upgrades to WebSocket."),
         F::optional(
             "stream",
             Bool,
-            "Whether its response has no end, so that silence in it is no failure.",
+            "Response without an end; silence in it is no failure.",
         ),
-        F::optional("owner", Text, "Who answers for the operation."),
+        F::optional("owner", Text, "Owner of the operation."),
     ],
 };
 
@@ -331,9 +327,9 @@ pub static PARAMETER: Object = Object {
         F::later(
             "log",
             Word(&["keep", "redact", "hash"]),
-            "How it is logged.",
+            "Logging of the operation.",
         ),
-        F::later("forward", Bool, "Whether the upstream gets it."),
+        F::later("forward", Bool, "Send the value to the upstream."),
     ],
 };
 
@@ -348,12 +344,12 @@ pub static SCHEME: Object = Object {
         F::optional(
             "auth",
             Either(&[Name("a verifier"), Kinds(policy::auth::KINDS)]),
-            "Who checks the credential: a verifier by name, or later one written here.",
+            "Verifier of the credential: a name, or later one written here.",
         ),
         F::later(
             "forward_as",
             Form(&forms::FIELD),
-            "The field in which the upstream gets who calls.",
+            "Field with the consumer's name for the upstream.",
         ),
         F::optional(
             "strip_credential",
@@ -363,12 +359,12 @@ pub static SCHEME: Object = Object {
         F::later(
             "claims_to_headers",
             Table(&Form(&forms::FIELD)),
-            "The fields in which the upstream gets claims, by claim.",
+            "Fields with claims for the upstream, by claim.",
         ),
         F::optional(
             "verify",
             Word(&["upstream"]),
-            "The upstream checks the credential; here it must only be there.",
+            "Verification by the upstream; gwd checks only that a credential is present.",
         ),
     ],
 };
@@ -381,9 +377,9 @@ pub static SCHEMA: Object = Object {
         F::later(
             "limits",
             Shape::Object(&SCHEMA_LIMITS),
-            "How deep, how many, how long.",
+            "Limits on depth, number and length.",
         ),
-        F::later("redact", Bool, "Whether it stays out of the log."),
+        F::later("redact", Bool, "Keep the value out of the log."),
     ],
 };
 
@@ -395,22 +391,30 @@ pub static RESPONSE: Object = Object {
         F::later(
             "headers",
             Shape::Object(&RESPONSE_HEADERS),
-            "Fields that are set and removed.",
+            "Fields to set and remove.",
         ),
-        F::later("cache_ttl", Timeout, "How long it is kept."),
+        F::later(
+            "cache_ttl",
+            Timeout,
+            "Lifetime of the response in the cache.",
+        ),
     ],
 };
 
 static SCHEMA_LIMITS: Object = Object {
     what: "limits on values",
     fields: &[
-        F::optional("depth", Integer(1, 1_000), "Levels of objects and arrays."),
+        F::optional(
+            "depth",
+            Integer(1, 1_000),
+            "Maximum depth of objects and arrays.",
+        ),
         F::optional(
             "items",
             Integer(1, 1 << 24),
-            "Items of one array, keys of one object.",
+            "Maximum number of items in an array and keys in an object.",
         ),
-        F::optional("bytes", Size, "The length of a string."),
+        F::optional("bytes", Size, "Maximum length of a string."),
     ],
     rules: &[Rule::AnyOf(&["depth", "items", "bytes"])],
 };
@@ -421,13 +425,9 @@ static RESPONSE_HEADERS: Object = Object {
         F::optional(
             "set",
             Keyed(&forms::FIELD, &Text),
-            "Fields that replace what is there.",
+            "Fields to set; existing ones are replaced.",
         ),
-        F::optional(
-            "remove",
-            List(&Form(&forms::FIELD)),
-            "Fields that are taken away.",
-        ),
+        F::optional("remove", List(&Form(&forms::FIELD)), "Fields to remove."),
     ],
     rules: &[Rule::AnyOf(&["set", "remove"])],
 };

@@ -29,48 +29,48 @@ static GATEWAY: Object = Object {
     what: "gateway.yaml",
     rules: &[],
     fields: &[
-        F::required(
-            "version",
-            Integer(1, 1),
-            "The version of this vocabulary: 1.",
-        ),
-        F::required("name", Text, "The project's name."),
-        F::optional("owner", Text, "Who answers for the project."),
+        F::required("version", Integer(1, 1), "Version of this vocabulary: 1."),
+        F::required("name", Text, "Name of the project."),
+        F::optional("owner", Text, "Owner of the project."),
         F::optional(
             "apis",
             Map(&Shape::Object(&API)),
-            "The OpenAPI documents and where each is mounted.",
+            "OpenAPI documents and their mounts.",
         ),
         F::optional(
             "apis_glob",
             List(&Text),
-            "OpenAPI documents by pattern, each an API named by its file without the last extension: `apis/*.yaml`.",
+            "OpenAPI documents by pattern, such as `apis/*.yaml`; each is an API with the name of its file without the last extension.",
         ),
         F::optional(
             "listeners",
             Map(&Shape::Object(&LISTENER)),
-            "Where the gateway listens.",
+            "Listeners of the gateway.",
         ),
         F::optional(
             "upstreams",
             Map(&Shape::Object(&UPSTREAM)),
-            "The services behind.",
+            "Services behind the gateway.",
         ),
         F::optional(
             "auth",
             Map(&Kinds(policy::auth::KINDS)),
-            "How credentials are checked.",
+            "Verifiers of credentials.",
         ),
-        F::optional("consumers", Map(&Shape::Object(&CONSUMER)), "Who may call."),
+        F::optional(
+            "consumers",
+            Map(&Shape::Object(&CONSUMER)),
+            "Callers with their credentials.",
+        ),
         F::optional(
             "consumers_file",
             Form(&forms::FILE),
-            "Consumers in a file of their own, so that a new key moves only its part of a bundle.",
+            "File with consumers; a new key in it changes only its part of a bundle.",
         ),
         F::later(
             "plans",
             Map(&Shape::Object(&PLAN)),
-            "What consumers of a plan have.",
+            "Policies of the consumers on a plan.",
         ),
         F::optional(
             "policies",
@@ -80,25 +80,29 @@ static GATEWAY: Object = Object {
         F::optional(
             "required",
             Shape::Object(&REQUIRED),
-            "What no document can avoid.",
+            "Requirements that no document can remove.",
         ),
         F::optional(
             "defaults",
             Shape::Object(&DEFAULTS),
-            "What holds where nobody says otherwise.",
+            "Defaults for every operation.",
         ),
         F::later("stores", STORES, "Shared counters and caches for fleets."),
         F::later(
             "errors",
             ERRORS,
-            "How errors made by the gateway look, by their reason.",
+            "Error responses of the gateway, by their reason.",
         ),
         F::optional(
             "environments",
             Map(&Shape::Object(&ENVIRONMENT)),
-            "What differs between the places that the project runs in; `--env` chooses one.",
+            "Differences between the environments of the project; `--env` selects one.",
         ),
-        F::optional("release", Shape::Object(&RELEASE), "Where bundles go."),
+        F::optional(
+            "release",
+            Shape::Object(&RELEASE),
+            "Store and channel of bundles.",
+        ),
         F::optional(
             "lint",
             Table(&Word(&["off", "info", "warn", "error"])),
@@ -117,7 +121,7 @@ static GATEWAY: Object = Object {
         F::optional(
             "acknowledge",
             Form(&forms::FILE),
-            "A file with the changes that somebody reviewed and lets through the gates.",
+            "File with reviewed changes that pass the gates.",
         ),
         F::later(
             "invariants",
@@ -152,7 +156,7 @@ static ACKNOWLEDGEMENT: Object = Object {
             "Operation, or other subject, of the change, which must be the change's own.",
         ),
         F::required("reason", Text, "Why it may be."),
-        F::required("by", Text, "Who reviewed it."),
+        F::required("by", Text, "Reviewer."),
         F::optional(
             "until",
             Shape::Date,
@@ -168,17 +172,17 @@ static ENVIRONMENT: Object = Object {
         F::optional(
             "patch",
             Form(&forms::FILE),
-            "A file with a JSON Merge Patch of this one: maps merge, `null` removes, anything else replaces.",
+            "File with a JSON Merge Patch for gateway.yaml: maps merge, `null` removes, anything else replaces.",
         ),
         F::optional(
             "vars",
             Map(&TextOrSecret),
-            "What `${var:NAME}` stands for, here and in `x-gateway`.",
+            "Values of `${var:NAME}`, here and in `x-gateway`.",
         ),
         F::optional(
             "release",
             Shape::Object(&ENVIRONMENT_RELEASE),
-            "Where its bundles go.",
+            "Store and channel of its bundles.",
         ),
     ],
 };
@@ -189,7 +193,7 @@ static ENVIRONMENT_RELEASE: Object = Object {
     fields: &[F::optional(
         "channel",
         Text,
-        "The channel that is moved, instead of `release.channel`.",
+        "Channel of the environment, instead of `release.channel`.",
     )],
 };
 
@@ -200,33 +204,37 @@ pub static API: Object = Object {
         F::required(
             "path",
             Form(&forms::FILE),
-            "The OpenAPI document, relative to gateway.yaml.",
+            "OpenAPI document, relative to gateway.yaml.",
         ),
         F::optional(
             "overlays",
             List(&Form(&forms::FILE)),
             "Overlays, applied in order.",
         ),
-        F::optional("mount", Shape::Object(&MOUNT), "Where it can be reached."),
+        F::optional(
+            "mount",
+            Shape::Object(&MOUNT),
+            "Place at which the API is served.",
+        ),
         F::optional(
             "mounts",
             Several(&Shape::Object(&MOUNT)),
-            "Where it can be reached, if in several places.",
+            "Places at which the API is served, if there are several.",
         ),
         F::optional(
             "environments",
             Several(&Text),
-            "The environments that have it; all where nothing is said.",
+            "Environments that serve the API. Default: all.",
         ),
         F::optional(
             "unmatched",
             WordOrName("deny", "an upstream"),
-            "Who gets paths that the document does not describe: `deny` (nobody, 404), or an upstream, as the operation `API#unmatched` with the document's root `security` and policies.",
+            "Destination of paths that the document does not describe: `deny` (404), or an upstream, as the operation `API#unmatched` with the document's root `security` and policies.",
         ),
         F::optional(
             "undeclared_methods",
             Word(&["deny", "pass"]),
-            "Whether methods that it does not describe, at paths that it does, reach its upstream: `deny` (405), or `pass`, as the operation `API#undeclared` with the document's root `security` and policies.",
+            "Undescribed methods of described paths: `deny` (405), or `pass` to the upstream, as the operation `API#undeclared` with the document's root `security` and policies.",
         ),
     ],
 };
@@ -238,27 +246,27 @@ static MOUNT: Object = Object {
         F::optional(
             "name",
             Text,
-            "Its name; `default` where there is one mount.",
+            "Name of the mount. Default: `default`, if there is one mount.",
         ),
         F::optional(
             "hosts",
             Several(&Text),
-            "Hosts, `*.` for one label; any host where nothing is said.",
+            "Hosts, `*.` for one label. Default: any host.",
         ),
         F::optional(
             "base_path",
             Text,
-            "What stands before every path; `/` where nothing is said.",
+            "Path before every path of the document. Default: `/`.",
         ),
         F::optional(
             "strip_base_path",
             Bool,
-            "Whether the upstream gets the path without it.",
+            "Remove the base path from requests to the upstream. Default: `false`.",
         ),
         F::optional(
             "listeners",
             Several(&Name("a listener")),
-            "The listeners it answers on.",
+            "Listeners on which the mount is served.",
         ),
     ],
 };
@@ -268,17 +276,17 @@ static PLAN: Object = Object {
     fields: &[F::required(
         "policies",
         Several(&Name("a policy")),
-        "Policies that its consumers have beside those of the operation.",
+        "Policies of its consumers in addition to those of the operation.",
     )],
     rules: &[],
 };
 
 static SERVE: Object = Object {
-    what: "how documents are served",
+    what: "a document endpoint",
     fields: &[F::optional(
         "path",
         Form(&forms::PATH),
-        "Below the mount; `/openapi.json` where nothing is said.",
+        "Path below the mount. Default: `/openapi.json`.",
     )],
     rules: &[],
 };
@@ -293,28 +301,28 @@ pub static CONSUMER: Object = Object {
         F::optional(
             "keys",
             List(&Shape::Object(&CREDENTIAL)),
-            "Its keys, by their sha256.",
+            "Keys of the consumer, by their sha256.",
         ),
         F::optional(
             "basic",
             List(&Shape::Object(&CREDENTIAL)),
-            "Its names with passwords, by the sha256 of `user:password`.",
+            "Names with passwords, by the sha256 of `user:password`.",
         ),
         F::optional(
             "claims",
             CLAIMS,
-            "What is said about it, by name; `claim:NAME` of hashes and limits takes those that are a text, a number, `true` or `false`.",
+            "Claims of the consumer, by name; `claim:NAME` of hashes and limits uses those that are a text, a number, `true` or `false`.",
         ),
         F::later(
             "groups",
             List(&Form(&forms::WORDS)),
-            "Groups that it belongs to.",
+            "Groups of the consumer.",
         ),
-        F::later("plan", Name("a plan"), "The plan that it is on."),
+        F::later("plan", Name("a plan"), "Plan of the consumer."),
         F::later(
             "metadata",
             Table(&Text),
-            "Whatever helps to find its owner.",
+            "Notes for people, such as the owner.",
         ),
     ],
 };
@@ -326,29 +334,29 @@ static CREDENTIAL: Object = Object {
         F::required(
             "sha256",
             Sha256,
-            "The sha256 of the credential, 64 hexadecimal digits.",
+            "SHA-256 of the credential, 64 hexadecimal digits.",
         ),
         F::optional(
             "not_after",
             Shape::Date,
-            "The last day (UTC) on which it is admitted.",
+            "Last day (UTC) on which the credential is admitted.",
         ),
     ],
 };
 
 static REQUIRED: Object = Object {
-    what: "what is required",
+    what: "a set of requirements",
     rules: &[],
     fields: &[
         F::optional(
             "policies",
             List(&Name("a policy")),
-            "Policies that every operation has, first in their phase.",
+            "Policies of every operation, first in their phase.",
         ),
         F::optional(
             "auth",
             List(&Name("a verifier")),
-            "Verifiers of which every operation must use one.",
+            "Verifiers; every operation must use one of them.",
         ),
         F::optional(
             "allow_public",
@@ -362,47 +370,43 @@ static DEFAULTS: Object = Object {
     what: "the defaults",
     rules: &[],
     fields: &[
-        F::optional("upstream", Name("an upstream"), "Where requests go."),
+        F::optional("upstream", Name("an upstream"), "Upstream of the requests."),
         F::optional(
             "listeners",
             Several(&Name("a listener")),
-            "Where mounts answer.",
+            "Listeners of the mounts.",
         ),
         F::optional(
             "policies",
             List(&Name("a policy")),
-            "What every chain begins with.",
+            "Policies at the start of every chain.",
         ),
         F::optional(
             "timeout",
             Timeout,
-            "From the end of a request to the head of its response.",
+            "Maximum time from the end of a request to the head of its response.",
         ),
         F::later(
             "validate",
             Shape::Object(&validate::author::SHAPE),
-            "Whether messages are checked against the contract.",
+            "Validation of messages against the contract.",
         ),
         F::optional(
             "max_body",
             Size,
-            "Bytes of a request's body; more is 413. Any number where nobody says it.",
+            "Maximum size of a request's body; a larger one is 413. Default: unlimited.",
         ),
         PATH_READINGS,
         F::optional(
             "security",
             Word(&["enforce", "upstream"]),
-            "Who checks credentials: the gateway, or the upstream alone.",
+            "Verification of credentials: by the gateway (`enforce`), or by the upstream alone (`upstream`).",
         ),
-        F::optional(
-            "expose_bundle",
-            Bool,
-            "Whether responses name their bundle.",
-        ),
+        F::optional("expose_bundle", Bool, "Name the bundle in responses."),
         F::later(
             "serve_document",
             Either(&[Bool, Shape::Object(&SERVE)]),
-            "Whether the gateway serves the documents.",
+            "Serve the documents from the gateway.",
         ),
     ],
 };
@@ -414,13 +418,9 @@ static RELEASE: Object = Object {
         F::optional(
             "store",
             Text,
-            "The folder that bundles go to; `releases` where nothing is said.",
+            "Store folder for bundles. Default: `releases`.",
         ),
-        F::optional(
-            "channel",
-            Text,
-            "The channel that is moved; `prod` where nothing is said.",
-        ),
+        F::optional("channel", Text, "Channel of the project. Default: `prod`."),
     ],
 };
 

@@ -19,27 +19,27 @@ pub static LISTENER: Object = Object {
         F::optional(
             "protocol",
             Word(&["http", "https"]),
-            "What is spoken there: `http`, or `https` with certificates of `tls`.",
+            "Protocol of the listener: `http`, or `https` with certificates of `tls`.",
         ),
         F::optional(
             "http2",
             Bool,
-            "Whether HTTP/2 is spoken, too: by ALPN with `https` (where nothing is said it is), by prior knowledge with `http` (where nothing is said it is not).",
+            "Accept HTTP/2 as well: by ALPN with `https`, by prior knowledge with `http`. Default: `true` with `https`, `false` with `http`.",
         ),
         F::optional(
             "tls",
             Shape::Object(&TLS),
-            "Certificates and who must have one.",
+            "Certificates of the gateway, and rules for those of clients.",
         ),
         F::optional(
             "proxy_protocol",
             Either(&[Bool, Shape::Object(&PROXY_PROTOCOL)]),
-            "Whether every connection begins with a PROXY header (version 1 or 2) that names its client; `true` takes it from `trusted_proxies`. Peers that are not named are refused, and a connection without a header is.",
+            "Require a PROXY header (version 1 or 2) with the client's address on every connection; `true` accepts it from `trusted_proxies`. Other peers, and connections without a header, are refused.",
         ),
         F::optional(
             "trusted_proxies",
             Shape::List(&RANGE),
-            "Peers whose forwarding fields are believed, `10.0.0.0/8`.",
+            "Peers whose forwarding fields are trusted, such as `10.0.0.0/8`.",
         ),
         F::optional(
             "merge_slashes",
@@ -72,17 +72,17 @@ static TLS: Object = Object {
         F::required(
             "certificates",
             Map(&Shape::Object(&CERTIFICATE)),
-            "Certificates by name; the host that is asked for chooses.",
+            "Certificates by name; the requested host (SNI) selects one.",
         ),
         F::optional(
             "min_version",
             Word(&["1.2", "1.3"]),
-            "The oldest version that is spoken: `1.2`.",
+            "Oldest accepted version. Default: `1.2`.",
         ),
         F::optional(
             "client_auth",
             Shape::Object(&CLIENT_AUTH),
-            "Whether clients show certificates.",
+            "Certificates of clients.",
         ),
     ],
     rules: &[],
@@ -92,42 +92,46 @@ static TLS: Object = Object {
 pub(super) static CERTIFICATE: Object = Object {
     what: "a certificate",
     fields: &[
-        F::required("cert", Secret, "The chain in PEM, the gateway's own first."),
-        F::required("key", Secret, "The private key in PEM."),
+        F::required(
+            "cert",
+            Secret,
+            "Certificate chain in PEM, the gateway's own first.",
+        ),
+        F::required("key", Secret, "Private key in PEM."),
     ],
     rules: &[],
 };
 
 static CLIENT_AUTH: Object = Object {
-    what: "how clients show certificates",
+    what: "client authentication",
     fields: &[
-        F::required("ca", Secret, "The authorities that count, in PEM."),
+        F::required("ca", Secret, "Trusted authorities, in PEM."),
         F::optional(
             "crl",
             Secret,
-            "Their lists of certificates that were taken back, in PEM; who stands in one is refused.",
+            "Certificate revocation lists of the authorities, in PEM; listed certificates are refused.",
         ),
         F::optional(
             "mode",
             Word(&["off", "optional", "required"]),
-            "Whether one must be shown: `required`.",
+            "Handling of client certificates. Default: `required`.",
         ),
     ],
     rules: &[],
 };
 
 static PROXY_PROTOCOL: Object = Object {
-    what: "where PROXY headers come from",
+    what: "a source of PROXY headers",
     fields: &[
         F::required(
             "from",
             Several(&RANGE),
-            "Peers that send one; every other peer is refused.",
+            "Peers that send a PROXY header; every other peer is refused.",
         ),
         F::optional(
             "timeout",
             Timeout,
-            "How long it may take to come; 3s where nothing is said.",
+            "Maximum time for the header to arrive. Default: 3s.",
         ),
     ],
     rules: &[],
@@ -139,27 +143,27 @@ static LIMITS: Object = Object {
         F::optional(
             "connections",
             Integer(1, 1 << 24),
-            "Connections at once; 10000 where nothing is said.",
+            "Maximum connections at once. Default: 10000.",
         ),
         F::optional(
             "header_bytes",
             Size,
-            "Bytes of a request's head; 64KiB where nothing is said.",
+            "Maximum size of a request's head. Default: 64KiB.",
         ),
         F::optional(
             "headers",
             Integer(1, 1000),
-            "Fields of a request's head; 100 where nothing is said.",
+            "Maximum fields of a request's head. Default: 100.",
         ),
         F::optional(
             "header_timeout",
             Duration,
-            "From the first byte of a head to its last; 10s where nothing is said.",
+            "Maximum time from the first byte of a head to its last. Default: 10s.",
         ),
         F::optional(
             "idle_timeout",
             Duration,
-            "A connection between two requests; 60s where nothing is said.",
+            "Maximum idle time of a connection between two requests. Default: 60s.",
         ),
         F::optional(
             "body_timeout",

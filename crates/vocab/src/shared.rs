@@ -12,18 +12,18 @@ use Shape::{Integer, Keyed, Kinds, Map, Secret, Text, Word};
 pub(crate) const ERRORS: Shape = Keyed(&REASON, &Shape::Object(&ERROR));
 
 static ERROR: Object = Object {
-    what: "how an error looks",
+    what: "an error response",
     fields: &[
-        F::optional("status", Integer(400, 599), "Another status."),
+        F::optional("status", Integer(400, 599), "Status of the response."),
         F::optional(
             "body",
             Text,
-            "The body, instead of a problem document (RFC 9457).",
+            "Body of the response, instead of a problem document (RFC 9457).",
         ),
         F::optional(
             "content_type",
             Shape::Form(&forms::MEDIA_TYPE),
-            "The body's media type; `text/plain; charset=utf-8` where nothing is said.",
+            "Media type of the body. Default: `text/plain; charset=utf-8`.",
         ),
     ],
     rules: &[Rule::AnyOf(&["status", "body"])],
@@ -102,16 +102,16 @@ pub(crate) const STORES: Shape = Map(&Kinds(&[diag::shape::Variant {
 static REDIS: Object = Object {
     what: "a store that a fleet shares",
     fields: &[
-        F::required("url", Secret, "Where it is, with its password."),
+        F::required("url", Secret, "URL of the store, with its password."),
         F::optional(
             "prefix",
             Shape::Form(&forms::WORDS),
-            "What every key begins with; the project's name where nothing is said.",
+            "Prefix of every key. Default: the project's name.",
         ),
         F::optional(
             "on_outage",
             Word(&["local", "open", "closed"]),
-            "What holds while it cannot be reached: `local`, each gateway counts for itself.",
+            "Behaviour while the store cannot be reached. Default: `local`, each gateway counts for itself.",
         ),
     ],
     rules: &[],

@@ -9,7 +9,7 @@ use model::exit::Exit;
 #[command(after_help = "Example:
   gwc completions bash > /etc/bash_completion.d/gwc")]
 pub(super) struct Args {
-    /// Which shell
+    /// Name of the shell
     shell: clap_complete::Shell,
 }
 

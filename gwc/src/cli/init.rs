@@ -30,7 +30,7 @@ pub(super) struct Args {
     /// An OpenAPI document to begin with; it is copied, with the files that it refers to
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// The project's name; the folder's where nothing is said
+    /// Name of the project [default: the folder's name]
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]

@@ -10,22 +10,22 @@ pub(super) struct LimitOptions {
     /// pull request
     #[arg(long, value_name = "git:REV", help_heading = "Options")]
     pub(super) base: Option<String>,
-    /// Most bytes of one file: 512KiB, 64MiB (the default), at most 1GiB
+    /// Maximum size of a file, such as 512KiB; at most 1GiB [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true)]
     max_file_size: Option<usize>,
-    /// Most levels of lists and maps, aliases unfolded; 200 where nothing is said, at most 250
+    /// Maximum depth of lists and maps, with aliases expanded; at most 250 [default: 200]
     #[arg(long, value_name = "COUNT", value_parser = count::<DEPTH_MOST>, hide_short_help = true)]
     max_depth: Option<usize>,
-    /// Most values of one file; 20000000 where nothing is said
+    /// Maximum number of values in a file [default: 20000000]
     #[arg(long, value_name = "COUNT", value_parser = count::<COUNT_MOST>, hide_short_help = true)]
     max_values: Option<usize>,
-    /// Most values that the aliases of one file stand for; 1000000 where nothing is said
+    /// Maximum number of values that the aliases of a file expand to [default: 1000000]
     #[arg(long, value_name = "COUNT", value_parser = count::<COUNT_MOST>, hide_short_help = true)]
     max_alias_values: Option<usize>,
-    /// Most files; 100000 where nothing is said
+    /// Maximum number of files [default: 100000]
     #[arg(long, value_name = "COUNT", value_parser = count::<COUNT_MOST>, hide_short_help = true)]
     max_files: Option<usize>,
-    /// Most references of one document; 10000000 where nothing is said
+    /// Maximum number of references in a document [default: 10000000]
     #[arg(long, value_name = "COUNT", value_parser = count::<COUNT_MOST>, hide_short_help = true)]
     max_references: Option<usize>,
 }

@@ -54,7 +54,7 @@ use model::exit::{self, Exit};
 #[derive(Debug, Parser)]
 #[command(name = "gwc", version, propagate_version = true, after_help = EXAMPLES, max_term_width = 100)]
 struct Cli {
-    /// The project's folder; found by walking up from the working folder where nothing is said
+    /// Folder of the project [default: the nearest one above the working folder]
     #[arg(long, global = true, value_name = "DIR")]
     project: Option<PathBuf>,
     /// The environment of gateway.yaml; `plan` and `diff` compare each by default, other

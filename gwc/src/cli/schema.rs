@@ -7,7 +7,7 @@ use model::exit::{Exit, Failure};
 #[command(after_help = "Example:
   gwc schema gateway > gateway.schema.json")]
 pub(super) struct Args {
-    /// Which; the list of names where nothing is said
+    /// Name of a schema [default: list the names]
     name: Option<String>,
 }
 

@@ -29,7 +29,7 @@ use model::exit::{self, Exit};
 pub(super) struct Args {
     /// A bundle's id, the beginning of it, or a one-file bundle
     target: String,
-    /// Where the files for openssl go; a temporary folder where nothing is said
+    /// Folder for the files for openssl [default: a temporary folder]
     #[arg(long, value_name = "DIR")]
     extract: Option<PathBuf>,
     #[command(flatten)]

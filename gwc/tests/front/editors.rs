@@ -338,10 +338,7 @@ fn a_key_says_what_it_is_for_and_whether_it_runs() {
     assert!(all.to_string().contains("not available yet"));
     // Beside the key's own text none of the value's stands, which editors would show instead.
     let defaults = &all["properties"]["defaults"];
-    assert_eq!(
-        defaults["description"],
-        "What holds where nobody says otherwise."
-    );
+    assert_eq!(defaults["description"], "Defaults for every operation.");
     assert!(defaults["anyOf"][0]["properties"].is_object());
     assert!(defaults["anyOf"][0].get("description").is_none());
 }

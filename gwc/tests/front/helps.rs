@@ -74,7 +74,7 @@ fn each_slip_is_told_what_to_write() {
         (
             "9000\"}}}}",
             "9000\"}}, limits: {response_header_bytes: 2MiB}}}",
-            "help: write `64KiB`, or remove it: that holds where nothing is said",
+            "help: write `64KiB`, or remove it: `64KiB` is the default",
         ),
         (
             "auth: {keys: {kind: api_key}}\n",

@@ -231,7 +231,7 @@ fn built(requirement: &[Vec<Use>], verifiers: &[Verifier]) -> Who {
                         .with(&["issuer"], Value::One(text(issuer)))
                         .with(&["audience"], set(audience))
                         .with(&["algorithms"], set(algorithms));
-                    // What is said at 60s is what holds where nothing is said.
+                    // 60s is the default, so that writing it changes nothing.
                     if *leeway_ms != 60_000 {
                         settings =
                             settings.with(&["leeway"], Value::One(Scalar::Duration(*leeway_ms)));

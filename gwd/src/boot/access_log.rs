@@ -8,7 +8,7 @@ use crate::node::{AccessLog, Rotation};
 
 /// Below it files are moved away more often than somebody can read them.
 const SIZE_MIN: u64 = 64 << 10;
-/// Files that are kept where nothing is said.
+/// Default number of kept files.
 const KEEP: u32 = 5;
 
 /// The sink from the command line, else from the file.

@@ -129,7 +129,7 @@ pub(super) enum Command {
     #[command(after_help = "Example:
   gwd completions bash > /etc/bash_completion.d/gwd")]
     Completions {
-        /// Which shell.
+        /// Name of the shell.
         shell: clap_complete::Shell,
     },
 }

@@ -12,7 +12,7 @@ use policy::upstream::{Active, AllUnhealthy, Passive, Unchecked};
 use crate::fixture::*;
 use crate::world::World;
 
-/// A check that is made often; `set` says how it differs from what holds where nothing is said.
+/// A check that is made often; `set` says how it differs from the defaults.
 fn checked(set: impl FnOnce(Settings) -> Settings) -> Option<Active> {
     let often =
         |settings: Settings, key: &str, ms| settings.with(&[key], Value::One(Scalar::Duration(ms)));

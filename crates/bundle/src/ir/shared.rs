@@ -290,7 +290,7 @@ impl Listener {
                 .with(&["protocol"], https)
                 .with_below(&[], tls.settings());
         }
-        // Over TLS it is spoken where nothing is said.
+        // Over TLS, HTTP/2 is the default.
         if self.http2 != self.tls().is_some() {
             settings = settings.with(&["http2"], Value::One(Scalar::Flag(self.http2)));
         }

@@ -18,7 +18,7 @@ const SCHEMA: &str = r##"{
     "$schema": {"type": "string"},
     "project": {"$ref": "#/$defs/name", "description": "The project whose bundles are believed."},
     "channels": {
-      "description": "What a channel must not fall below; written by `gwc trust floor`.",
+      "description": "Lowest accepted serials of channels; written by `gwc trust floor`.",
       "type": "object",
       "propertyNames": {"$ref": "#/$defs/name"},
       "additionalProperties": {
@@ -40,9 +40,9 @@ const SCHEMA: &str = r##"{
         "required": ["id", "owner", "spki", "roles", "channels", "not_before", "not_after", "state"],
         "properties": {
           "id": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "The hex sha256 of the DER in spki."},
-          "owner": {"type": "string", "minLength": 1, "description": "Who holds the key; thresholds count different owners."},
+          "owner": {"type": "string", "minLength": 1, "description": "Owner of the key; thresholds count different owners."},
           "spki": {"type": "string", "contentEncoding": "base64", "description": "The P-256 public key as SubjectPublicKeyInfo: the body of its PEM file in one line."},
-          "roles": {"type": "array", "minItems": 1, "items": {"enum": ["build", "release", "revoke", "approve"]}, "description": "What the key may say."},
+          "roles": {"type": "array", "minItems": 1, "items": {"enum": ["build", "release", "revoke", "approve"]}, "description": "Roles of the key."},
           "channels": {"type": "array", "minItems": 1, "items": {"anyOf": [{"const": "*"}, {"$ref": "#/$defs/name"}]}, "description": "For which channels; `*` for all."},
           "not_before": {"$ref": "#/$defs/time", "description": "The first moment at which the key counts."},
           "not_after": {"$ref": "#/$defs/time", "description": "The first moment at which it no longer counts."},
@@ -51,7 +51,7 @@ const SCHEMA: &str = r##"{
       }
     },
     "thresholds": {
-      "description": "How many different owners have to sign, by role.",
+      "description": "Number of different owners that must sign, by role.",
       "type": "object",
       "additionalProperties": false,
       "properties": {

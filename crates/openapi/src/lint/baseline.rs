@@ -60,7 +60,7 @@ pub static SHAPE: Shape = Shape::Object(&Object {
         Field::required(
             "findings",
             Shape::List(&Shape::Object(&ENTRY)),
-            "What is set aside, by file, code and message.",
+            "Accepted findings, by file, code and message.",
         ),
     ],
 });
@@ -77,7 +77,7 @@ static ENTRY: Object = Object {
         Field::required(
             "count",
             Shape::Integer(1, i64::MAX),
-            "How many findings of this fingerprint are set aside.",
+            "Number of accepted findings with this fingerprint.",
         ),
         Field::required("code", Shape::Text, "The rule's code."),
         Field::required("name", Shape::Text, "The rule's name."),

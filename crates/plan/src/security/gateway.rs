@@ -299,7 +299,7 @@ fn required(old: &Settings, new: &Settings) -> Vec<Found> {
     found
 }
 
-/// Which operations may be public; where nothing is said, all.
+/// Compares the operations that may be public. Default: all.
 fn public(old: &Settings, new: &Settings) -> Option<Found> {
     let patterns = |settings: &Settings| -> Option<Vec<String>> {
         let patterns = settings.texts(&["allow_public"])?;

@@ -51,7 +51,7 @@ pub mod author {
         fields: &[Field::optional(
             "realm",
             Shape::Text,
-            "Names the protected space to the client (RFC 9110 §11.5).",
+            "Name of the protected space, sent to the client (RFC 9110 §11.5).",
         )],
     };
 

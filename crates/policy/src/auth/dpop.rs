@@ -18,29 +18,29 @@ pub mod author {
             Field::required(
                 "token",
                 Shape::Name("a verifier"),
-                "Who checks the token itself: a `jwt` or `introspection`.",
+                "Verifier of the token itself: a `jwt` or `introspection`.",
             ),
             Field::optional(
                 "algorithms",
                 Shape::Several(&Shape::Word(&[
                     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
                 ])),
-                "What proofs may be signed with: `ES256`.",
+                "Signature algorithms of proofs. Default: `ES256`.",
             ),
             Field::optional(
                 "window",
                 Shape::Timeout,
-                "How old a proof may be; 1m where nothing is said.",
+                "Maximum age of a proof. Default: 1m.",
             ),
             Field::optional(
                 "nonce",
                 Shape::Bool,
-                "Whether the gateway gives nonces that proofs must carry.",
+                "Require nonces of the gateway in proofs.",
             ),
             Field::optional(
                 "store",
                 Shape::Name("a store or `local`"),
-                "Where the ids of proofs are kept: `local`, or a store that a fleet shares.",
+                "Store for the ids of proofs: `local`, or a store that a fleet shares.",
             ),
         ],
         rules: &[],

@@ -25,32 +25,32 @@ pub mod author {
             Field::optional(
                 "algorithms",
                 Shape::Several(&Shape::Word(&["hmac-sha256", "hmac-sha512"])),
-                "What requests may be signed with: `hmac-sha256`.",
+                "Signature algorithms of requests. Default: `hmac-sha256`.",
             ),
             Field::optional(
                 "style",
                 Shape::Word(&["rfc9421", "aliyun", "tencent"]),
-                "Whose format the signature has: `rfc9421`.",
+                "Format of the signature. Default: `rfc9421`.",
             ),
             Field::optional(
                 "components",
                 Shape::Several(&Shape::Form(&forms::WORDS)),
-                "What the signature must cover; `@method`, `@target-uri` and `@authority` where nothing is said.",
+                "Parts that the signature must cover. Default: `@method`, `@target-uri` and `@authority`.",
             ),
             Field::optional(
                 "content_digest",
                 Shape::Bool,
-                "Whether it must cover the body, by `Content-Digest`.",
+                "Require that the signature covers the body, by `Content-Digest`.",
             ),
             Field::optional(
                 "window",
                 Shape::Timeout,
-                "How old a signature may be; 5m where nothing is said.",
+                "Maximum age of a signature. Default: 5m.",
             ),
             Field::optional(
                 "store",
                 Shape::Name("a store or `local`"),
-                "Where nonces are kept: `local`, or a store that a fleet shares.",
+                "Store for nonces: `local`, or a store that a fleet shares.",
             ),
         ],
         rules: &[],

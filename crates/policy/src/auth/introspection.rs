@@ -17,13 +17,21 @@ pub mod author {
     pub static SHAPE: Object = Object {
         what: "tokens that are asked about",
         fields: &[
-            Field::required("url", Shape::Form(&forms::HTTPS_URL), "Who is asked."),
+            Field::required(
+                "url",
+                Shape::Form(&forms::HTTPS_URL),
+                "Introspection endpoint.",
+            ),
             Field::required(
                 "client_id",
                 Shape::Form(&forms::WORDS),
-                "Who the gateway is there.",
+                "Client id of the gateway at the endpoint.",
             ),
-            Field::required("client_secret", Shape::Secret, "How it proves that."),
+            Field::required(
+                "client_secret",
+                Shape::Secret,
+                "Client authentication at the endpoint.",
+            ),
             Field::optional(
                 "audience",
                 Shape::Several(&Shape::Form(&forms::WORDS)),
@@ -32,22 +40,22 @@ pub mod author {
             Field::optional(
                 "timeout",
                 Shape::Timeout,
-                "How long an answer may take; 2s where nothing is said.",
+                "Maximum time for an answer. Default: 2s.",
             ),
             Field::optional(
                 "cache",
                 Shape::Duration,
-                "How long `active` counts, never beyond the token's end; 60s where nothing is said.",
+                "Lifetime of the answer `active` in the cache, at most until the token expires. Default: 60s.",
             ),
             Field::optional(
                 "cache_inactive",
                 Shape::Duration,
-                "How long `inactive` counts; 5s where nothing is said.",
+                "Lifetime of the answer `inactive` in the cache. Default: 5s.",
             ),
             Field::optional(
                 "on_outage",
                 Shape::Word(&["closed", "cached"]),
-                "What holds while nobody answers: `closed`, or what is known already.",
+                "Behaviour while the endpoint does not answer: `closed` refuses, `cached` uses known answers. Default: `closed`.",
             ),
         ],
         rules: &[],

@@ -31,12 +31,12 @@ pub mod author {
             Field::optional(
                 "header",
                 Shape::Form(&forms::FIELD),
-                "The field in which a trusted proxy tells the certificate; `Client-Cert` (RFC 9440).",
+                "Field with the certificate from a trusted proxy: `Client-Cert` (RFC 9440).",
             ),
             Field::optional(
                 "consumer",
                 Shape::Word(&["subject", "san"]),
-                "What names the consumer: `san`.",
+                "Part of the certificate that names the consumer. Default: `san`.",
             ),
         ],
         rules: &[],

@@ -25,35 +25,39 @@ pub mod author {
             Field::required(
                 "issuer",
                 Shape::Form(&forms::HTTPS_URL),
-                "The provider; its discovery document must name the same.",
+                "Issuer; its discovery document must name the same.",
             ),
             Field::required(
                 "client_id",
                 Shape::Form(&forms::WORDS),
-                "Who the gateway is to it.",
+                "Client id of the gateway at the provider.",
             ),
-            Field::required("client_secret", Shape::Secret, "How it proves that."),
+            Field::required(
+                "client_secret",
+                Shape::Secret,
+                "Client authentication at the endpoint.",
+            ),
             Field::required(
                 "redirect_path",
                 Shape::Form(&forms::PATH),
-                "Where the provider sends the browser back to.",
+                "Redirect URI for the provider.",
             ),
             Field::optional(
                 "logout_path",
                 Shape::Form(&forms::PATH),
-                "A path that ends the session.",
+                "Path that ends the session.",
             ),
             Field::optional(
                 "scopes",
                 Shape::Several(&Shape::Form(&forms::WORDS)),
-                "What is asked for; `openid` where nothing is said.",
+                "Requested scopes. Default: `openid`.",
             ),
             Field::optional(
                 "audience",
                 Shape::Several(&Shape::Form(&forms::WORDS)),
                 "Values of `aud` beside the client's id.",
             ),
-            Field::optional("session", Shape::Object(&SESSION), "The session."),
+            Field::optional("session", Shape::Object(&SESSION), "Session settings."),
         ],
         rules: &[],
     };
@@ -61,17 +65,17 @@ pub mod author {
     static SESSION: Object = Object {
         what: "a session",
         fields: &[
-            Field::optional("cookie", Shape::Form(&forms::FIELD), "The cookie's name."),
+            Field::optional("cookie", Shape::Form(&forms::FIELD), "Name of the cookie."),
             Field::optional(
                 "lifetime",
                 Shape::Timeout,
-                "How long it lasts; 1h where nothing is said.",
+                "Lifetime of a session. Default: 1h.",
             ),
-            Field::optional("secret", Shape::Secret, "What it is sealed with."),
+            Field::optional("secret", Shape::Secret, "Key that encrypts the cookie."),
             Field::optional(
                 "same_site",
                 Shape::Word(&["strict", "lax"]),
-                "Whether links from other pages carry it: `lax`.",
+                "`SameSite` of the cookie. Default: `lax`.",
             ),
         ],
         rules: &[],

@@ -22,14 +22,14 @@ pub mod author {
             Field::optional(
                 "claims",
                 Shape::Table(&Shape::Either(&[WORDS, Shape::Text])),
-                "Claims with the values of which one must be there.",
+                "Required claims, each with its allowed values.",
             ),
             Field::optional("groups", WORDS, "Groups, one of them."),
             Field::optional("roles", WORDS, "Roles, one of them."),
             Field::optional(
                 "expression",
                 Shape::Form(&forms::WORDS),
-                "A CEL expression that must be true.",
+                "CEL expression that must be true.",
             ),
         ],
         rules: &[Rule::AnyOf(&[

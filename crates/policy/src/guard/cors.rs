@@ -27,7 +27,7 @@ pub mod author {
             Field::optional(
                 "methods",
                 Shape::Several(&Shape::Form(&forms::METHOD_OR_ANY)),
-                "Methods beside GET, HEAD and POST; those of the path where nothing is said.",
+                "Methods beside GET, HEAD and POST. Default: those of the path.",
             ),
             Field::optional(
                 "headers",
@@ -42,17 +42,17 @@ pub mod author {
             Field::optional(
                 "credentials",
                 Shape::Bool,
-                "Whether cookies and `Authorization` may be sent; `false` where nothing is said.",
+                "Allow cookies and `Authorization`. Default: `false`.",
             ),
             Field::optional(
                 "max_age",
                 Shape::Duration,
-                "How long a browser may keep the answer to a preflight.",
+                "Time for which a browser may cache a preflight response.",
             ),
             Field::optional(
                 "private_network",
                 Shape::Bool,
-                "Whether public pages may call this gateway in a private network.",
+                "Allow public pages to call this gateway in a private network.",
             ),
         ],
         rules: &[Rule::Holds(check)],

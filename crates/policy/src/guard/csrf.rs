@@ -25,7 +25,7 @@ pub mod author {
             Field::optional(
                 "mode",
                 Shape::Word(&["log", "block"]),
-                "Whether such a request is refused or only logged: `block`.",
+                "Action on a forged request: refuse or only log it. Default: `block`.",
             ),
         ],
         rules: &[],

@@ -17,16 +17,16 @@ pub mod author {
     pub static SHAPE: Object = Object {
         what: "a question to another service",
         fields: &[
-            Field::optional("url", Shape::Form(&forms::URL), "The service's URL."),
+            Field::optional("url", Shape::Form(&forms::URL), "URL of the service."),
             Field::optional(
                 "upstream",
                 Shape::Name("an upstream"),
-                "The service, if it is an upstream.",
+                "Service, if it is an upstream.",
             ),
             Field::optional(
                 "path",
                 Shape::Form(&forms::PATH),
-                "With `upstream`: the path that is asked; `/` where nothing is said.",
+                "With `upstream`: path of the authorization request. Default: `/`.",
             ),
             Field::optional(
                 "request_headers",
@@ -41,17 +41,17 @@ pub mod author {
             Field::optional(
                 "timeout",
                 Shape::Timeout,
-                "How long the answer may take; 1s where nothing is said.",
+                "Maximum time for an answer. Default: 1s.",
             ),
             Field::optional(
                 "on_outage",
                 Shape::Word(&["closed", "open"]),
-                "What holds while nobody answers: `closed`, everybody is refused.",
+                "Behaviour while the service does not answer. Default: `closed`, everybody is refused.",
             ),
             Field::optional(
                 "cache",
                 Shape::Duration,
-                "How long an answer counts for the same question.",
+                "Lifetime of an answer in the cache.",
             ),
         ],
         rules: &[

@@ -15,23 +15,27 @@ pub mod author {
     pub static SHAPE: Object = Object {
         what: "limits on GraphQL queries",
         fields: &[
-            Field::optional("depth", Shape::Integer(1, 1_000), "Levels of selections."),
-            Field::optional("aliases", COUNT, "Aliases in a query."),
+            Field::optional(
+                "depth",
+                Shape::Integer(1, 1_000),
+                "Maximum depth of selections.",
+            ),
+            Field::optional("aliases", COUNT, "Maximum number of aliases in a query."),
             Field::optional(
                 "complexity",
                 COUNT,
-                "Fields, each times the lists that it stands in.",
+                "Maximum number of fields, each multiplied by its lists.",
             ),
-            Field::optional("tokens", COUNT, "Tokens of a query's text."),
+            Field::optional("tokens", COUNT, "Maximum number of tokens in a query."),
             Field::optional(
                 "batch",
                 Shape::Integer(1, 10_000),
-                "Queries in one request.",
+                "Maximum number of queries in a request.",
             ),
             Field::optional(
                 "introspection",
                 Shape::Bool,
-                "Whether the schema may be asked for.",
+                "Allow introspection of the schema.",
             ),
         ],
         rules: &[Rule::AnyOf(&[

@@ -33,12 +33,12 @@ pub mod author {
             Field::optional(
                 "depth",
                 Shape::Integer(1, 1_000),
-                "Levels of objects and arrays.",
+                "Maximum depth of objects and arrays.",
             ),
-            Field::optional("keys", COUNT, "Keys of one object."),
-            Field::optional("items", COUNT, "Items of one array."),
-            Field::optional("key_bytes", Shape::Size, "The length of a key."),
-            Field::optional("string_bytes", Shape::Size, "The length of a string."),
+            Field::optional("keys", COUNT, "Maximum number of keys in an object."),
+            Field::optional("items", COUNT, "Maximum number of items in an array."),
+            Field::optional("key_bytes", Shape::Size, "Maximum length of a key."),
+            Field::optional("string_bytes", Shape::Size, "Maximum length of a string."),
         ],
         rules: &[Rule::AnyOf(&[
             "depth",
@@ -52,13 +52,25 @@ pub mod author {
     static XML: Object = Object {
         what: "limits on XML",
         fields: &[
-            Field::optional("depth", Shape::Integer(1, 1_000), "Levels of elements."),
-            Field::optional("children", COUNT, "Children of one element."),
-            Field::optional("attributes", COUNT, "Attributes of one element."),
+            Field::optional(
+                "depth",
+                Shape::Integer(1, 1_000),
+                "Maximum depth of elements.",
+            ),
+            Field::optional(
+                "children",
+                COUNT,
+                "Maximum number of children of an element.",
+            ),
+            Field::optional(
+                "attributes",
+                COUNT,
+                "Maximum number of attributes of an element.",
+            ),
             Field::optional(
                 "text_bytes",
                 Shape::Size,
-                "The length of a text or an attribute's value.",
+                "Maximum length of a text or an attribute's value.",
             ),
         ],
         rules: &[Rule::AnyOf(&[

@@ -13,17 +13,17 @@ pub mod author {
 
     /// The keys of `kind: validate`, of the field `validate`, and of `defaults.validate`.
     pub static SHAPE: Object = Object {
-        what: "what is held to the contract",
+        what: "message validation",
         fields: &[
             Field::optional(
                 "request",
                 MODE,
-                "Requests: not at all, logged, or refused (400).",
+                "Validation of requests: off, logged, or refused (400).",
             ),
             Field::optional(
                 "response",
                 MODE,
-                "Responses: not at all, logged, or replaced (502).",
+                "Validation of responses: off, logged, or replaced (502).",
             ),
         ],
         rules: &[Rule::AnyOf(&["request", "response"])],

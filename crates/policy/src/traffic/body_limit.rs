@@ -18,12 +18,12 @@ pub mod author {
             Field::optional(
                 "request",
                 Shape::Size,
-                "Bytes of a request's body; more is 413.",
+                "Maximum size of a request's body; a larger one is 413.",
             ),
             Field::optional(
                 "response",
                 Shape::Size,
-                "Bytes of a response's body; more is 502.",
+                "Maximum size of a response's body; a larger one is 502.",
             ),
         ],
         rules: &[Rule::AnyOf(&["request", "response"])],

@@ -15,59 +15,59 @@ pub mod author {
 
     /// The keys of `kind: cache` and of the field `cache`.
     pub static SHAPE: Object = Object {
-        what: "what is kept",
+        what: "a response cache",
         fields: &[
             Field::optional(
                 "ttl",
                 Shape::Timeout,
-                "How long a response counts that does not say it itself.",
+                "Lifetime of a response without its own.",
             ),
             Field::optional(
                 "methods",
                 Shape::Several(&Shape::Word(&["GET", "HEAD"])),
-                "Methods whose responses are kept: GET and HEAD.",
+                "Methods whose responses are cached: GET and HEAD.",
             ),
             Field::optional(
                 "statuses",
                 Shape::Several(&Shape::Integer(200, 599)),
-                "Statuses that are kept where the response does not say it.",
+                "Statuses that are cached without caching fields in the response.",
             ),
             Field::optional(
                 "key",
                 Shape::Object(&KEY),
-                "What tells responses apart beside host, path and `Vary`.",
+                "Cache key beside host, path and `Vary`.",
             ),
             Field::optional(
                 "stale_while_revalidate",
                 Shape::Duration,
-                "How long an old response is given while a new one is fetched.",
+                "Time for which a stale response is served while a new one is fetched.",
             ),
             Field::optional(
                 "stale_if_error",
                 Shape::Duration,
-                "How long an old response is given while the upstream fails.",
+                "Time for which a stale response is served while the upstream fails.",
             ),
             Field::optional(
                 "max_object",
                 Shape::Size,
-                "Bytes of a response that is kept.",
+                "Maximum size of a cached response.",
             ),
             Field::optional(
                 "store",
                 Shape::Name("a store or `local`"),
-                "Where responses are kept: `local`, or a store that a fleet shares.",
+                "Store for responses: `local`, or a store that a fleet shares.",
             ),
         ],
         rules: &[],
     };
 
     static KEY: Object = Object {
-        what: "what tells responses apart",
+        what: "a cache key",
         fields: &[
             Field::optional(
                 "query",
                 Shape::List(&Shape::Text),
-                "Query parameters; all where nothing is said.",
+                "Query parameters. Default: all.",
             ),
             Field::optional(
                 "headers",
@@ -78,7 +78,7 @@ pub mod author {
             Field::optional(
                 "consumer",
                 Shape::Bool,
-                "Whether each consumer has responses of its own.",
+                "Separate the responses of each consumer.",
             ),
         ],
         rules: &[],

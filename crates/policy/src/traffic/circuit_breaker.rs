@@ -117,52 +117,52 @@ pub mod author {
 
     /// The keys of `kind: circuit_breaker` and of an upstream's `circuit_breaker`.
     pub static SHAPE: Object = Object {
-        what: "when an upstream is left alone",
+        what: "a circuit breaker",
         fields: &[
             Field::optional(
                 "consecutive_failures",
                 Shape::Integer(1, 100_000),
-                "Failures without a success in between.",
+                "Consecutive failures that open the breaker.",
             ),
             Field::optional(
                 "failure_ratio",
                 Shape::Percent,
-                "The share of failures within `window`.",
+                "Share of failures within `window` that opens the breaker.",
             ),
             Field::optional(
                 "slow_calls",
                 Shape::Object(&SLOW),
-                "The share of slow responses within `window`.",
+                "Share of slow responses within `window` that opens the breaker.",
             ),
             Field::optional(
                 "window",
                 Shape::Timeout,
-                "What ratios are counted over; 10s where nothing is said.",
+                "Time over which ratios are counted. Default: 10s.",
             ),
             Field::optional(
                 "min_requests",
                 Shape::Integer(1, 1 << 24),
-                "Requests within `window` from which a ratio counts; 20 where nothing is said.",
+                "Minimum requests within `window` for a ratio to count. Default: 20.",
             ),
             Field::optional(
                 "open",
                 Shape::Timeout,
-                "How long it is left alone at first; 30s where nothing is said.",
+                "Time for which the breaker is first open. Default: 30s.",
             ),
             Field::optional(
                 "open_max",
                 Shape::Timeout,
-                "How long at most, after failing again and again; 5m where nothing is said.",
+                "Maximum time for which the breaker is open after repeated failures. Default: 5m.",
             ),
             Field::optional(
                 "half_open_requests",
                 Shape::Integer(1, 10_000),
-                "Requests that try whether it works again; 1 where nothing is said.",
+                "Test requests while the breaker is half open. Default: 1.",
             ),
             Field::optional(
                 "scope",
                 Shape::Word(&["upstream", "target"]),
-                "What is left alone: the whole upstream, or one target.",
+                "Scope of a breaker: the whole upstream, or one target.",
             ),
         ],
         rules: &[
@@ -172,14 +172,14 @@ pub mod author {
     };
 
     static SLOW: Object = Object {
-        what: "what is slow",
+        what: "a limit on slow responses",
         fields: &[
             Field::required(
                 "above",
                 Shape::Timeout,
-                "A response that takes longer is slow.",
+                "Time after which a response is slow.",
             ),
-            Field::required("ratio", Shape::Percent, "The share of slow responses."),
+            Field::required("ratio", Shape::Percent, "Share of slow responses."),
         ],
         rules: &[],
     };

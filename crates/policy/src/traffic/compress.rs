@@ -20,13 +20,13 @@ pub mod author {
             Field::optional(
                 "algorithms",
                 Shape::Several(&Shape::Word(&["zstd", "br", "gzip"])),
-                "Which ones, the best first.",
+                "Encodings, the preferred first.",
             ),
-            Field::optional("level", Shape::Integer(1, 11), "How hard it tries."),
+            Field::optional("level", Shape::Integer(1, 11), "Compression level."),
             Field::optional(
                 "min_size",
                 Shape::Size,
-                "Bytes from which it pays; 1KiB where nothing is said.",
+                "Minimum size of a compressed response. Default: 1KiB.",
             ),
             Field::optional(
                 "types",

@@ -161,22 +161,22 @@ pub mod author {
             Field::required(
                 "limit",
                 Shape::Integer(1, 1 << 24),
-                "Requests in flight; a request counts until its response has ended.",
+                "Maximum requests in flight; a request counts until its response has ended.",
             ),
             Field::optional(
                 "key",
                 Shape::Form(&forms::COUNTER_KEY),
-                "Who shares it: `route` (default), `consumer`, `address`, `header:NAME` or `claim:NAME`. Where a request has none, its address stands in.",
+                "Key of the limit: `route`, `consumer`, `address`, `header:NAME` or `claim:NAME`. A request without it counts by its address. Default: `route`.",
             ),
             Field::optional(
                 "algorithm",
                 Shape::Partly(&["fixed"], &["adaptive"]),
-                "Whether the limit follows the latency: `fixed`.",
+                "Adaptation of the limit to the latency. Default: `fixed`.",
             ),
             Field::later(
                 "wait",
                 Shape::Duration,
-                "How long a request may wait for its turn; not at all where nothing is said.",
+                "Maximum time that a request waits for its turn. Default: none.",
             ),
         ],
         rules: &[],

@@ -15,8 +15,8 @@ pub mod author {
     pub static SHAPE: Object = Object {
         what: "faults made on purpose",
         fields: &[
-            Field::optional("delay", Shape::Object(&DELAY), "Requests that wait."),
-            Field::optional("abort", Shape::Object(&ABORT), "Requests that fail."),
+            Field::optional("delay", Shape::Object(&DELAY), "Delay of requests."),
+            Field::optional("abort", Shape::Object(&ABORT), "Failure of requests."),
         ],
         rules: &[Rule::AnyOf(&["delay", "abort"])],
     };
@@ -24,8 +24,8 @@ pub mod author {
     static DELAY: Object = Object {
         what: "a delay",
         fields: &[
-            Field::required("time", Shape::Timeout, "How long."),
-            Field::required("percent", Shape::Percent, "How many of the requests."),
+            Field::required("time", Shape::Timeout, "Length of the delay."),
+            Field::required("percent", Shape::Percent, "Share of the requests."),
         ],
         rules: &[],
     };
@@ -33,8 +33,12 @@ pub mod author {
     static ABORT: Object = Object {
         what: "a failure",
         fields: &[
-            Field::required("status", Shape::Integer(400, 599), "The status."),
-            Field::required("percent", Shape::Percent, "How many of the requests."),
+            Field::required(
+                "status",
+                Shape::Integer(400, 599),
+                "Status of the response.",
+            ),
+            Field::required("percent", Shape::Percent, "Share of the requests."),
         ],
         rules: &[],
     };

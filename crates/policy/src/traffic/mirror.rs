@@ -130,18 +130,22 @@ pub mod author {
 
     /// The keys of `kind: mirror` and of the field `mirror`.
     pub static SHAPE: Object = Object {
-        what: "who gets a copy",
+        what: "a mirror",
         fields: &[
-            Field::required("upstream", Shape::Name("an upstream"), "Where copies go."),
+            Field::required(
+                "upstream",
+                Shape::Name("an upstream"),
+                "Upstream of the copies.",
+            ),
             Field::optional(
                 "percent",
                 Shape::Percent,
-                "How many of the requests; all where nothing is said.",
+                "Share of the requests that are copied. Default: all.",
             ),
             Field::optional(
                 "max_body",
                 Shape::Size,
-                "Longest body that is copied. Copies of bodies beyond 64KiB are streamed, and given up if the mirror is slower than the client. Default: 64KiB.",
+                "Maximum size of a copied body. Bodies beyond 64KiB are streamed; a copy ends if the mirror is slower than the client. Default: 64KiB.",
             ),
         ],
         rules: &[Rule::Holds(copies_something)],

@@ -21,32 +21,28 @@ pub mod author {
             Field::optional(
                 "period",
                 Shape::Word(&["minute", "hour", "day", "week", "month"]),
-                "A period of the calendar.",
+                "Calendar period.",
             ),
-            Field::optional(
-                "window",
-                Shape::Timeout,
-                "A period that moves along, instead.",
-            ),
+            Field::optional("window", Shape::Timeout, "Sliding period, instead."),
             Field::optional(
                 "time_zone",
                 Shape::Form(&forms::TIME_ZONE),
-                "With `period`: where days begin; `UTC` where nothing is said.",
+                "With `period`: time zone of days. Default: `UTC`.",
             ),
             Field::optional(
                 "key",
                 Shape::Form(&forms::COUNTER_KEY),
-                "Who shares it: `consumer`.",
+                "Key of the quota. Default: `consumer`.",
             ),
             Field::optional(
                 "anonymous",
                 Shape::Word(&["address"]),
-                "What stands in for a key that is absent: the client's address.",
+                "Replacement for an absent key: the client's address.",
             ),
             Field::optional(
                 "store",
                 Shape::Name("a store or `local`"),
-                "Where requests are counted: `local`, or a store that a fleet shares.",
+                "Store for counters: `local`, or a store that a fleet shares.",
             ),
         ],
         rules: &[

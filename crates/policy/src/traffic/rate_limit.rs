@@ -206,27 +206,27 @@ pub mod author {
             Field::optional(
                 "burst",
                 Shape::Integer(1, 1 << 24),
-                "The most requests at once; as many as the limit counts where nothing is said.",
+                "Maximum requests at once. Default: as many as `limit`.",
             ),
             Field::optional(
                 "key",
                 Shape::Form(&forms::COUNTER_KEY),
-                "Who shares a limit: `consumer` (default), `address`, `route`, `header:NAME` or `claim:NAME`. Where a request has none, its address stands in.",
+                "Key of the limit: `consumer`, `address`, `route`, `header:NAME` or `claim:NAME`. A request without it counts by its address. Default: `consumer`.",
             ),
             Field::optional(
                 "anonymous",
                 Shape::Word(&["address"]),
-                "What stands in for a key that is absent: the client's address.",
+                "Replacement for an absent key: the client's address.",
             ),
             Field::optional(
                 "algorithm",
                 Shape::Partly(&["token_bucket"], &["sliding_window", "leaky"]),
-                "How requests are counted: `token_bucket`.",
+                "Algorithm that counts requests. Default: `token_bucket`.",
             ),
             Field::optional(
                 "store",
                 Shape::Name("a store or `local`"),
-                "Where requests are counted: `local`, or later a store that a fleet shares.",
+                "Store for counters: `local`, or later a store that a fleet shares.",
             ),
         ],
     };

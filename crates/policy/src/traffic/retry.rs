@@ -204,91 +204,79 @@ pub mod author {
 
     /// The keys of `kind: retry` and of the fields `retries`.
     pub static SHAPE: Object = Object {
-        what: "what is tried again",
+        what: "a retry policy",
         fields: &[
             Field::optional(
                 "attempts",
                 Shape::Integer(0, 10),
-                "How often a request is sent again; 1 where nothing is said.",
+                "Maximum retries of a request. Default: 1.",
             ),
             Field::optional(
                 "on",
                 Shape::Several(&Shape::Word(super::Condition::WORDS)),
-                "After what: connect-failure and refused-stream where nothing is said.",
+                "Conditions for a retry. Default: connect-failure and refused-stream.",
             ),
             Field::optional(
                 "statuses",
                 Shape::Several(&Shape::Integer(400, 599)),
-                "With `retriable-status-codes`: which.",
+                "With `retriable-status-codes`: the statuses.",
             ),
             Field::optional(
                 "headers",
                 Shape::Several(&Shape::Form(&forms::FIELD)),
-                "With `retriable-headers`: fields of the response that ask for it.",
+                "With `retriable-headers`: response fields that request a retry.",
             ),
             Field::optional(
                 "per_try_timeout",
                 Shape::Timeout,
-                "How long each try may take; the timeout of the operation holds for all of them together.",
+                "Maximum time of each attempt; the timeout of the operation bounds all of them together.",
             ),
-            Field::optional(
-                "backoff",
-                Shape::Object(&BACKOFF),
-                "How long it waits in between.",
-            ),
+            Field::optional("backoff", Shape::Object(&BACKOFF), "Wait between attempts."),
             Field::optional(
                 "budget",
                 Shape::Object(&BUDGET),
-                "How many requests may be such second tries.",
+                "Maximum share of requests that are retries.",
             ),
             Field::optional(
                 "respect_retry_after",
                 Shape::Bool,
-                "Whether it waits as long as the upstream says.",
+                "Wait as long as `Retry-After` says.",
             ),
             Field::optional(
                 "idempotency_key",
                 Shape::Bool,
-                "Whether `Idempotency-Key` makes a request one that may be repeated.",
+                "Treat requests with `Idempotency-Key` as idempotent.",
             ),
             Field::optional(
                 "max_body",
                 Shape::Size,
-                "Bytes of a body that are kept for another try; 64KiB where nothing is said.",
+                "Maximum size of a body that is kept for a retry. Default: 64KiB.",
             ),
         ],
         rules: &[Rule::Holds(agree)],
     };
 
     static BACKOFF: Object = Object {
-        what: "the waits between tries",
+        what: "a retry backoff",
         fields: &[
-            Field::optional(
-                "base",
-                Shape::Timeout,
-                "The shortest; 25ms where nothing is said.",
-            ),
-            Field::optional(
-                "max",
-                Shape::Timeout,
-                "The longest; 250ms where nothing is said.",
-            ),
+            Field::optional("base", Shape::Timeout, "Shortest wait. Default: 25ms."),
+            Field::optional("max", Shape::Timeout, "Longest wait. Default: 250ms."),
         ],
         rules: &[],
     };
 
     static BUDGET: Object = Object {
-        what: "the budget of second tries",
+        what: "a retry budget",
         fields: &[
             Field::optional(
                 "ratio",
                 Shape::Percent,
-                "Of the requests in flight; 20% where nothing is said.",
+                "Share of the requests in flight. Default: 20%.",
             ),
             Field::optional(
                 "min_concurrent",
                 Shape::Integer(0, 1 << 16),
-                "So many at once in any case; 3 where nothing is said.",
+                "Retries at once that are always allowed. Default: 3.",
             ),
         ],
         rules: &[],

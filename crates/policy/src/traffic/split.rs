@@ -196,7 +196,7 @@ pub mod author {
         fields: &[Field::required(
             "among",
             Shape::Several(&ENTRY),
-            "The upstreams.",
+            "Upstreams with their shares.",
         )],
         rules: &[Rule::Holds(check_among)],
     };
@@ -205,16 +205,20 @@ pub mod author {
     pub static ENTRY: Shape = Shape::Object(&Object {
         what: "a share of the requests",
         fields: &[
-            Field::required("upstream", Shape::Name("an upstream"), "Where they go."),
+            Field::required(
+                "upstream",
+                Shape::Name("an upstream"),
+                "Upstream of the share.",
+            ),
             Field::optional(
                 "weight",
                 Shape::Integer(0, 1_000_000),
-                "Its share of the requests; 1 where nothing is said.",
+                "Share of the requests. Default: 1.",
             ),
             Field::optional(
                 "when",
                 Shape::Object(&conditions::SHAPE),
-                "What a request must have to go there, whatever the weights are.",
+                "Conditions of requests that go there, whatever the weights are.",
             ),
         ],
         rules: &[],

@@ -64,7 +64,7 @@ pub mod author {
         fields: &[Field::required(
             "request",
             Shape::Timeout,
-            "From the end of the request to the head of the response.",
+            "Maximum time from the end of the request to the head of the response.",
         )],
     };
 

@@ -17,8 +17,8 @@ pub mod author {
     pub static SHAPE: Object = Object {
         what: "bodies written anew",
         fields: &[
-            Field::optional("request", Shape::Object(&BODY), "The request's body."),
-            Field::optional("response", Shape::Object(&BODY), "The response's body."),
+            Field::optional("request", Shape::Object(&BODY), "Body of the request."),
+            Field::optional("response", Shape::Object(&BODY), "Body of the response."),
         ],
         rules: &[Rule::AnyOf(&["request", "response"])],
     };
@@ -26,16 +26,16 @@ pub mod author {
     static BODY: Object = Object {
         what: "a new body",
         fields: &[
-            Field::required("body", Shape::Form(&forms::WORDS), "The template."),
+            Field::required("body", Shape::Form(&forms::WORDS), "Template of the body."),
             Field::optional(
                 "content_type",
                 Shape::Form(&forms::MEDIA_TYPE),
-                "What it is; what it was where nothing is said.",
+                "Media type of the body. Default: unchanged.",
             ),
             Field::optional(
                 "max_body",
                 Shape::Size,
-                "Bytes of a body that can be written anew; 1MiB where nothing is said.",
+                "Maximum size of a body that is rewritten. Default: 1MiB.",
             ),
         ],
         rules: &[],

@@ -23,17 +23,17 @@ pub mod author {
     pub static SHAPE: Object = Object {
         what: "an answer from several calls",
         fields: &[
-            Field::required(
-                "calls",
-                Shape::Map(&Shape::Object(&CALL)),
-                "The calls by name.",
-            ),
+            Field::required("calls", Shape::Map(&Shape::Object(&CALL)), "Calls by name."),
             Field::required(
                 "body",
                 Shape::Form(&forms::WORDS),
-                "A template with their answers.",
+                "Template over their answers.",
             ),
-            Field::optional("timeout", Shape::Timeout, "How long all of them may take."),
+            Field::optional(
+                "timeout",
+                Shape::Timeout,
+                "Maximum time of all calls together.",
+            ),
         ],
         rules: &[Rule::Holds(check)],
     };
@@ -41,27 +41,31 @@ pub mod author {
     static CALL: Object = Object {
         what: "a call",
         fields: &[
-            Field::required("upstream", Shape::Name("an upstream"), "Who is called."),
+            Field::required(
+                "upstream",
+                Shape::Name("an upstream"),
+                "Upstream of the call.",
+            ),
             Field::required(
                 "path",
                 Shape::Form(&forms::PATH_TEMPLATE),
-                "The path, with path parameters.",
+                "Path, with path parameters.",
             ),
             Field::optional(
                 "method",
                 Shape::Form(&forms::METHOD),
-                "The method; GET where nothing is said.",
+                "Method. Default: GET.",
             ),
             Field::optional(
                 "after",
                 Shape::List(&Shape::Text),
-                "Calls whose answers it needs.",
+                "Calls whose answers this call needs.",
             ),
-            Field::optional("timeout", Shape::Timeout, "How long it may take."),
+            Field::optional("timeout", Shape::Timeout, "Maximum time of the call."),
             Field::optional(
                 "optional",
                 Shape::Bool,
-                "Whether the answer is made without it if it fails.",
+                "Continue without this call if it fails.",
             ),
         ],
         rules: &[],

@@ -166,11 +166,19 @@ pub mod author {
 
     /// The keys of `kind: deprecation` and of the field `deprecated`.
     pub static SHAPE: Object = Object {
-        what: "since when and until when",
+        what: "a deprecation",
         fields: &[
-            Field::optional("since", Shape::Date, "The day from which it is deprecated."),
-            Field::optional("sunset", Shape::Date, "The last day on which it answers."),
-            Field::optional("link", Shape::Form(&forms::URL), "Where clients read more."),
+            Field::optional("since", Shape::Date, "Day of the deprecation."),
+            Field::optional(
+                "sunset",
+                Shape::Date,
+                "Last day on which the operation is served.",
+            ),
+            Field::optional(
+                "link",
+                Shape::Form(&forms::URL),
+                "URL of the documentation for clients.",
+            ),
         ],
         rules: &[
             Rule::AnyOf(&["since", "sunset", "link"]),

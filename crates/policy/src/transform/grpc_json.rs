@@ -20,7 +20,7 @@ pub mod author {
             Field::required(
                 "descriptors",
                 Shape::Form(&forms::FILE),
-                "A file with a FileDescriptorSet.",
+                "File with a FileDescriptorSet.",
             ),
             Field::required(
                 "services",
@@ -30,12 +30,12 @@ pub mod author {
             Field::optional(
                 "unknown_parameters",
                 Shape::Word(&["reject", "ignore"]),
-                "What happens to query parameters that no message has: `reject`.",
+                "Treatment of unknown query parameters. Default: `reject`.",
             ),
             Field::optional(
                 "print_defaults",
                 Shape::Bool,
-                "Whether fields with their default values are written.",
+                "Write fields that have their default values.",
             ),
         ],
         rules: &[],

@@ -17,7 +17,7 @@ pub mod author {
         fields: &[Field::optional(
             "text",
             Shape::Bool,
-            "Whether base64 (`grpc-web-text`) is taken, too; `true` where nothing is said.",
+            "Accept base64 (`grpc-web-text`). Default: `true`.",
         )],
         rules: &[],
     };

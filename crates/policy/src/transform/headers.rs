@@ -255,18 +255,14 @@ pub mod author {
             Field::optional(
                 "set",
                 Shape::Table(&Shape::TextOrSecret),
-                "Fields that replace what is there.",
+                "Fields to set; existing ones are replaced.",
             ),
             Field::optional(
                 "add",
                 Shape::Table(&Shape::TextOrSecret),
-                "Fields that stand beside what is there.",
+                "Fields to add; existing ones stay.",
             ),
-            Field::optional(
-                "remove",
-                Shape::List(&Shape::Text),
-                "Fields that are taken away.",
-            ),
+            Field::optional("remove", Shape::List(&Shape::Text), "Fields to remove."),
         ],
     };
 

@@ -20,19 +20,19 @@ pub mod author {
             Field::optional(
                 "status",
                 Shape::Integer(200, 599),
-                "Which response; the first that succeeds where nothing is said.",
+                "Status of the response. Default: the first that succeeds.",
             ),
             Field::optional(
                 "media_type",
                 Shape::Form(&forms::MEDIA_TYPE),
-                "Which media type, where the client takes several.",
+                "Media type, if the client accepts several.",
             ),
             Field::optional(
                 "example",
                 Shape::Form(&forms::WORDS),
-                "Which of its examples.",
+                "Name of the example.",
             ),
-            Field::optional("delay", Shape::Duration, "How long it takes."),
+            Field::optional("delay", Shape::Duration, "Delay of the response."),
         ],
         rules: &[],
     };

@@ -116,15 +116,19 @@ pub mod author {
             Field::optional(
                 "status",
                 Shape::Integer(200, 599),
-                "The status; 200 where nothing is said.",
+                "Status of the response. Default: 200.",
             ),
-            Field::optional("body", Shape::Text, "The body."),
+            Field::optional("body", Shape::Text, "Body of the response."),
             Field::optional(
                 "content_type",
                 Shape::Text,
-                "The media type; `text/plain; charset=utf-8` where there is a body and nothing is said.",
+                "Media type of the body. Default: `text/plain; charset=utf-8`.",
             ),
-            Field::optional("headers", Shape::Table(&Shape::Text), "Further fields."),
+            Field::optional(
+                "headers",
+                Shape::Table(&Shape::Text),
+                "More fields of the response.",
+            ),
         ],
     };
 

@@ -222,16 +222,20 @@ pub mod author {
 
     /// The keys of `kind: rewrite` and of the field `rewrite`.
     pub static SHAPE: Object = Object {
-        what: "what the upstream gets instead",
+        what: "a rewrite",
         fields: &[
             Field::optional(
                 "path",
                 Shape::Form(&forms::PATH_TEMPLATE),
-                "What follows the target's path, with `{path}` and path parameters.",
+                "Path behind the target's path, with `{path}` and path parameters.",
             ),
             Field::optional("query", Shape::Object(&QUERY), "Changes to the query."),
-            Field::optional("host", Shape::Form(&forms::HOST), "The host."),
-            Field::optional("method", Shape::Form(&forms::METHOD), "The method."),
+            Field::optional("host", Shape::Form(&forms::HOST), "Host of the request."),
+            Field::optional(
+                "method",
+                Shape::Form(&forms::METHOD),
+                "Method of the request.",
+            ),
         ],
         rules: &[
             Rule::AnyOf(&["path", "query", "host", "method"]),
@@ -245,18 +249,14 @@ pub mod author {
             Field::optional(
                 "set",
                 Shape::Table(&Shape::Text),
-                "Parameters that replace those of the same name.",
+                "Parameters to set; those of the same name are replaced.",
             ),
             Field::optional(
                 "add",
                 Shape::Table(&Shape::Text),
-                "Parameters that stand beside those of the same name.",
+                "Parameters to add; those of the same name stay.",
             ),
-            Field::optional(
-                "remove",
-                Shape::List(&Shape::Text),
-                "Parameters that are taken away.",
-            ),
+            Field::optional("remove", Shape::List(&Shape::Text), "Parameters to remove."),
         ],
         rules: &[],
     };

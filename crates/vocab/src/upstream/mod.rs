@@ -21,30 +21,26 @@ use rules::{
 pub static UPSTREAM: Object = Object {
     what: "an upstream",
     fields: &[
-        F::optional(
-            "targets",
-            Map(&Shape::Object(&TARGET)),
-            "Its addresses by name.",
-        ),
+        F::optional("targets", Map(&Shape::Object(&TARGET)), "Targets by name."),
         F::optional(
             "dns",
             Shape::Object(&DNS),
-            "Its addresses by a DNS name that is asked again and again.",
+            "Discovery of targets by a DNS name.",
         ),
         F::optional(
             "file",
             Shape::Object(&FILE),
-            "Its addresses by a file on the gateway's machine that is watched.",
+            "Discovery of targets by a file on the gateway's machine; the file is watched.",
         ),
         F::optional(
             "protocol",
             Word(&["h1", "h2", "h2c", "auto"]),
-            "What it speaks: `h1`, which holds where nothing is said; `h2`: HTTP/2 over TLS; `h2c`: HTTP/2 in the clear, by prior knowledge; `auto`: over TLS what is agreed on (ALPN), HTTP/2 first, in the clear HTTP/1.1. WebSockets go over HTTP/1.1 with `h1` and `auto`, else over HTTP/2 (RFC 8441).",
+            "Protocol used towards the upstream. `h1`: HTTP/1.1; `h2`: HTTP/2 over TLS; `h2c`: HTTP/2 in cleartext, by prior knowledge; `auto`: over TLS by ALPN, HTTP/2 first, in cleartext HTTP/1.1. WebSockets use HTTP/1.1 with `h1` and `auto`, else HTTP/2 (RFC 8441). Default: `h1`.",
         ),
         F::optional(
             "proxy_protocol",
             Word(&["v1", "v2"]),
-            "Whether each connection begins with a PROXY header that names its client, and in which version. The client is the one that `trusted_proxies` let believe; where it is not the other end itself its port is 0. Such a connection carries one request, so this goes with `protocol: h1` alone. Health checks name nobody (`UNKNOWN`, `LOCAL`).",
+            "Version of the PROXY header that each connection begins with. It names the client after `trusted_proxies` were applied; the port of a client behind a proxy is 0. A connection then carries one request, so this needs `protocol: h1`. Health checks name nobody (`UNKNOWN`, `LOCAL`).",
         ),
         F::optional(
             "lb",
@@ -56,62 +52,62 @@ pub static UPSTREAM: Object = Object {
                 "ketama",
                 "maglev",
             ]),
-            "How a target is chosen: `round_robin`.",
+            "Load-balancing algorithm. Default: `round_robin`.",
         ),
         F::optional(
             "hash_on",
             Form(&forms::HASH_KEY),
-            "With `ketama` and `maglev`: what the hash is made of (a claim is the consumer's). For `cookie:NAME` the gateway sets the cookie where a request has none.",
+            "With `ketama` and `maglev`: input of the hash (a claim is the consumer's). For `cookie:NAME` the gateway sets the cookie if a request has none.",
         ),
         F::optional(
             "bounded_load",
             Bool,
-            "With `ketama` and `maglev`: whether a target with more than 1.25 times its share of the requests in flight is passed over.",
+            "With `ketama` and `maglev`: skip a target with more than 1.25 times its share of the requests in flight.",
         ),
         F::optional(
             "health",
             Shape::Object(&HEALTH),
-            "How it is found out whether a target works.",
+            "Health checks and outlier detection.",
         ),
         F::optional(
             "timeouts",
             Shape::Object(&TIMEOUTS),
-            "How long it may take.",
+            "Maximum time of the call.",
         ),
         F::optional(
             "retries",
             Shape::Object(&retry::author::SHAPE),
-            "What is tried again.",
+            "Retries of failed requests.",
         ),
         F::optional(
             "circuit_breaker",
             Shape::Object(&circuit_breaker::author::SHAPE),
-            "When it is left alone.",
+            "Circuit-breaker settings.",
         ),
         F::optional(
             "limits",
             Shape::Object(&LIMITS),
-            "Connections and requests at once.",
+            "Limits on concurrent requests, connections and retries.",
         ),
         F::optional(
             "tls",
             Shape::Object(&TLS),
-            "How TLS is spoken to the targets whose URL says `https`, and to hosts that are found; `{}` is enough for those.",
+            "TLS towards targets with an `https` URL and towards discovered hosts; `{}` switches it on for discovered hosts.",
         ),
         F::optional(
             "host_header",
             Text,
-            "What it sees as Host: `preserve` (default), `upstream` (`localhost` behind a UNIX socket) or a value.",
+            "Host field of requests: `preserve`, `upstream` (`localhost` behind a UNIX socket) or a value. Default: `preserve`.",
         ),
         F::optional(
             "rewrite_responses",
             List(&Word(&["location", "cookies"])),
-            "What of its responses speaks of the gateway's place instead of its own: `location` (Location and Content-Location), `cookies` (Path and Domain of Set-Cookie). What `strip_base_path` took off comes back, and the path of a target's URL and the service's own host go.",
+            "Response fields that are rewritten from the upstream's URL to the gateway's: `location` (Location and Content-Location), `cookies` (Path and Domain of Set-Cookie). The base path that `strip_base_path` removed is added; the path of the target's URL and the service's host are removed.",
         ),
         F::optional(
             "slow_start",
             Timeout,
-            "How long a new target takes to get its full share.",
+            "Time until a new target gets its full share.",
         ),
     ],
     rules: &[
@@ -130,17 +126,17 @@ static TARGET: Object = Object {
         F::required(
             "url",
             Text,
-            "`http://HOST:PORT/PATH` or `https://HOST:PORT/PATH`; the path stands before the request's. Each address of a host name gets requests. Or `unix:/PATH`: a UNIX socket.",
+            "`http://HOST:PORT/PATH` or `https://HOST:PORT/PATH`; the path is put before the request's. Each address of a host name gets requests. Or `unix:/PATH`: a UNIX socket.",
         ),
         F::optional(
             "weight",
             Integer(0, 1_000_000),
-            "Its share of the requests, whatever its number of addresses; 1 where nothing is said.",
+            "Share of the requests, whatever its number of addresses. Default: 1.",
         ),
         F::optional(
             "zone",
             Form(&forms::WORDS),
-            "Where it runs. Targets of the gateway's own zone (`gwd run --zone`) come first while at least half of them work.",
+            "Zone of the target. Targets of the gateway's own zone (`gwd run --zone`) come first while at least half of them work.",
         ),
     ],
     rules: &[],
@@ -152,17 +148,17 @@ static DNS: Object = Object {
         F::required(
             "name",
             Form(&forms::HOST_NAME),
-            "The name that is asked for, such as `files.internal` or `_http._tcp.files.internal`.",
+            "DNS name, such as `files.internal` or `_http._tcp.files.internal`.",
         ),
         F::optional(
             "port",
             Integer(1, 65_535),
-            "The port of every address (A and AAAA records). Without it the name has SRV records, which say ports, weights and priorities.",
+            "Port of every address (A and AAAA records). Without it the name has SRV records with ports, weights and priorities.",
         ),
         F::optional(
             "refresh",
             Timeout,
-            "How long an answer counts at most, `1s` to `5m`; as the answer says, within these, where nothing is said.",
+            "Maximum lifetime of an answer. Range: `1s`–`5m`. Default: the TTL of the answer, within this range.",
         ),
     ],
     rules: &[Rule::Holds(asks_for_what_is_there)],
@@ -173,7 +169,7 @@ static FILE: Object = Object {
     fields: &[F::required(
         "path",
         Form(&forms::ABSOLUTE_FILE),
-        "Where it is: `{\"targets\": [{\"address\": \"IP:PORT\", \"weight\": 1, \"zone\": \"NAME\"}]}` in JSON; `weight` and `zone` may be left out.",
+        "Absolute path of a JSON file: `{\"targets\": [{\"address\": \"IP:PORT\", \"weight\": 1, \"zone\": \"NAME\"}]}`; `weight` and `zone` may be left out.",
     )],
     rules: &[],
 };
@@ -184,39 +180,39 @@ static TIMEOUTS: Object = Object {
         F::optional(
             "connect",
             Timeout,
-            "To open a connection, TLS with it; 5s where nothing is said. Waiting for one of `limits.connections` is not part of it.",
+            "Connect timeout, TLS handshake included. The wait for one of `limits.connections` does not count. Default: 5s.",
         ),
         F::optional(
             "request",
             Timeout,
-            "From the end of a request to the head of its response; 15s where nothing is said.",
+            "Maximum time from the end of a request to the head of its response. Default: 15s.",
         ),
         F::optional(
             "idle",
             Duration,
-            "How long an unused connection is kept; 60s where nothing is said.",
+            "Maximum idle time of a connection. Default: 60s.",
         ),
     ],
     rules: &[Rule::Holds(connects_before_the_answer)],
 };
 
 static HEALTH: Object = Object {
-    what: "how targets are judged",
+    what: "a set of health checks",
     fields: &[
         F::optional(
             "active",
             Shape::Object(&ACTIVE),
-            "Requests that the gateway makes to find out.",
+            "Health checks by the gateway's own requests.",
         ),
         F::optional(
             "passive",
             Shape::Object(&PASSIVE),
-            "What clients' requests tell.",
+            "Outlier detection from clients' requests.",
         ),
         F::optional(
             "all_unhealthy",
             Word(&["fail", "spread"]),
-            "What holds where no target works: `fail` (503), or all of them get requests.",
+            "Behaviour while no target is healthy: `fail` (503), or all targets get requests.",
         ),
     ],
     rules: &[Rule::AnyOf(&["active", "passive"])],
@@ -228,58 +224,58 @@ static ACTIVE: Object = Object {
         F::optional(
             "kind",
             Word(&["http", "tcp", "grpc"]),
-            "What is asked: `http`.",
+            "Protocol of the check. Default: `http`.",
         ),
         F::optional(
             "path",
             Form(&forms::PATH),
-            "The path of the request; `/` where nothing is said.",
+            "Path of the request. Default: `/`.",
         ),
-        F::optional("host", Form(&forms::HOST), "The Host of the request."),
+        F::optional("host", Form(&forms::HOST), "Host of the request."),
         F::optional(
             "headers",
             Shape::Keyed(&forms::FIELD, &Text),
-            "Further fields of the request.",
+            "More fields of the request.",
         ),
         F::optional(
             "statuses",
             Shape::Several(&Integer(100, 599)),
-            "Statuses that say it works; 200 where nothing is said.",
+            "Statuses of a success. Default: 200.",
         ),
         F::optional(
             "body",
             Form(&forms::WORDS),
-            "What the body of the response must contain.",
+            "Text that the body of the response must contain.",
         ),
         F::optional(
             "interval",
             Timeout,
-            "From one to the next; 10s where nothing is said.",
+            "Time between two checks. Default: 10s.",
         ),
         F::optional(
             "timeout",
             Timeout,
-            "How long the answer may take; 2s where nothing is said.",
+            "Maximum time for a response. Default: 2s.",
         ),
         F::optional(
             "unhealthy_after",
             Integer(1, 100),
-            "Failures in a row after which it does not work; 3 where nothing is said.",
+            "Consecutive failures that make a target unhealthy. Default: 3.",
         ),
         F::optional(
             "healthy_after",
             Integer(1, 100),
-            "Successes in a row after which it works again; 2 where nothing is said.",
+            "Consecutive successes that make a target healthy. Default: 2.",
         ),
         F::optional(
             "unchecked",
             Word(&["serve", "wait"]),
-            "What holds for a target before its first check has ended: it gets requests (`serve`), or waits for a success (`wait`).",
+            "Behaviour of a target before its first check has ended: it gets requests (`serve`), or waits for a success (`wait`).",
         ),
         F::optional(
             "ends_ejections",
             Bool,
-            "Whether a success lets a target in that `passive` left out; `true` where nothing is said.",
+            "End an ejection by `passive` after a successful check. Default: `true`.",
         ),
     ],
     rules: &[
@@ -294,79 +290,79 @@ static PASSIVE: Object = Object {
         F::optional(
             "consecutive_5xx",
             Integer(1, 100_000),
-            "Such statuses in a row; 5 where nothing is said.",
+            "Consecutive failing statuses that eject a target. Default: 5.",
         ),
         F::optional(
             "consecutive_gateway_failures",
             Integer(1, 100_000),
-            "502, 503, 504 and broken connections in a row.",
+            "Consecutive 502, 503, 504 and broken connections that eject a target.",
         ),
         F::optional(
             "failure_ratio",
             Percent,
-            "The share of failures within `interval`.",
+            "Share of failures within `interval` that ejects a target.",
         ),
         F::optional(
             "min_requests",
             Integer(1, 1 << 24),
-            "Requests within `interval` from which the share counts; 50 where nothing is said.",
+            "Minimum requests within `interval` for the share to count. Default: 50.",
         ),
         F::optional(
             "interval",
             Timeout,
-            "What is looked at together; 10s where nothing is said.",
+            "Time over which results are counted. Default: 10s.",
         ),
         F::optional(
             "ejection",
             Timeout,
-            "How long a target is left out, times how often it was; 30s where nothing is said.",
+            "Ejection time, multiplied by the number of ejections. Default: 30s.",
         ),
         F::optional(
             "max_ejection",
             Timeout,
-            "How long at most; 300s where nothing is said.",
+            "Maximum ejection time. Default: 300s.",
         ),
         F::optional(
             "max_ejected",
             Percent,
-            "How many targets at once, always at least one; 10% where nothing is said.",
+            "Maximum share of targets ejected at once; one is always allowed. Default: 10%.",
         ),
         F::optional(
             "jitter",
             Duration,
-            "Chance that is added to how long a target is left out; none where nothing is said.",
+            "Maximum random jitter added to the ejection time. Default: none.",
         ),
         F::optional(
             "consecutive_local_failures",
             Integer(1, 100_000),
-            "Failed and broken connections in a row; where it is written, they count here and not among statuses.",
+            "Consecutive failed and broken connections that eject a target. If set, they no longer count among statuses.",
         ),
         F::optional(
             "success_rate",
             Shape::Object(&SUCCESS_RATE),
-            "How far a target may fall behind the others.",
+            "Ejection of targets far below the others' success rate.",
         ),
     ],
     rules: &[Rule::Holds(ejections_can_grow)],
 };
 
 static SUCCESS_RATE: Object = Object {
-    what: "how success rates are compared",
+    what: "a success-rate check",
     fields: &[
         F::optional(
             "min_targets",
             Integer(2, 10_000),
-            "Targets with enough requests that it takes; 5 where nothing is said.",
+            "Minimum targets with enough requests. Default: 5.",
         ),
         F::optional(
             "min_requests",
             Integer(1, 1 << 24),
-            "Requests within `interval` that a target needs; 100 where nothing is said.",
+            "Minimum requests of a target within `interval`. Default: 100.",
         ),
         F::optional(
             "stdev_factor",
             Integer(0, 100_000),
-            "Thousandths of the standard deviation below the mean that are too low; 1900 where nothing is said, 0: rates are not compared.",
+            "Distance below the mean that ejects a target, in thousandths of the standard deviation; 0 switches it off. Default: 1900.",
         ),
     ],
     rules: &[],
@@ -378,27 +374,27 @@ static LIMITS: Object = Object {
         F::optional(
             "connections",
             Integer(1, 1 << 24),
-            "Connections to all of its targets together, WebSockets among them, health checks not; 1024 where nothing is said. Where all are in use a request waits for one, as long as its own `timeout` lets it; then 503 `upstream_overflow`.",
+            "Maximum connections to all targets together, with WebSockets, without health checks. While all are in use, requests wait within their `timeout`; then 503 `upstream_overflow`. Default: 1024.",
         ),
         F::optional(
             "pending",
             Integer(0, 1 << 24),
-            "Requests that wait for a connection, or for one to be opened; 1024 where nothing is said.",
+            "Maximum requests that wait for a connection. Default: 1024.",
         ),
         F::optional(
             "requests",
             Integer(1, 1 << 24),
-            "Requests in flight; 1024 where nothing is said.",
+            "Maximum requests in flight. Default: 1024.",
         ),
         F::optional(
             "retries",
             Integer(0, 1 << 24),
-            "Second tries in flight; as their budget says where nothing is said.",
+            "Maximum retries in flight. Default: the retry budget.",
         ),
         F::optional(
             "response_header_bytes",
             Size,
-            "Bytes of a response's head, `1KiB` to `1MiB`; 64KiB where nothing is said. A longer one is 502 `upstream_protocol_error`. Connections of HTTP/2 that are open keep what held when they were opened.",
+            "Maximum size of a response's head; a larger one is 502 `upstream_protocol_error`. Open HTTP/2 connections keep the limit with which they were opened. Range: `1KiB`–`1MiB`. Default: 64KiB.",
         ),
     ],
     rules: &[Rule::Holds(heads_fit)],
@@ -410,22 +406,22 @@ static TLS: Object = Object {
         F::optional(
             "sni",
             Form(&forms::HOST_NAME),
-            "The name that is asked for (RFC 6066) and that the certificate must carry; the target's host where nothing is said.",
+            "Requested server name (SNI, RFC 6066), which the certificate must carry. Default: the target's host.",
         ),
         F::optional(
             "ca",
             Secret,
-            "The authorities that count, in PEM, 1MiB at most; the system's where nothing is said.",
+            "Trusted authorities, in PEM, at most 1MiB. Default: the system's.",
         ),
         F::optional(
             "client_cert",
             Shape::Object(&CERTIFICATE),
-            "What the gateway shows of itself where it is asked.",
+            "Client certificate of the gateway, sent on request.",
         ),
         F::optional(
             "verify",
             Bool,
-            "Whether the upstream's certificate is checked (authority, name, time); `true` where nothing is said.",
+            "Verify the upstream's certificate (authority, name, time). Default: `true`.",
         ),
     ],
     rules: &[Rule::Holds(somebody_is_checked)],

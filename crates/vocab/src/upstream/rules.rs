@@ -127,7 +127,7 @@ pub(super) fn heads_fit(node: NodeRef<'_>, sink: &mut Sink) {
                 size.span(),
                 "the head of a response may have 1KiB to 1MiB",
             )
-            .help("write `64KiB`, or remove it: that holds where nothing is said"),
+            .help("write `64KiB`, or remove it: `64KiB` is the default"),
         );
     }
 }

@@ -34,11 +34,11 @@ use outputs::FormatParser;
   gwc lint openapi.yaml             one document, without a project
   gwc lint --format concise --fail-on warn
   gwc lint --write-baseline lint-baseline.json    set aside what is found today
-  gwc lint --baseline lint-baseline.json          tell what is new
-  gwc lint --fix --dry-run                        show what can be mended by edits
+  gwc lint --baseline lint-baseline.json          report what is new
+  gwc lint --fix --dry-run                        show what edits can fix
   gwc lint --format github --output sarif=lint.sarif --output junit=lint.xml")]
 pub(super) struct Args {
-    /// Projects or OpenAPI documents; the project of this folder where nothing is said
+    /// Projects or OpenAPI documents [default: the project of this folder]
     pub(super) paths: Vec<PathBuf>,
     /// Output format of findings
     #[arg(long, default_value = "human", value_parser = FormatParser)]

@@ -408,7 +408,7 @@ impl Lift<'_> {
         (at, self.nodes.map(body))
     }
 
-    /// `consumes` or `produces` with their places; JSON where nothing is said.
+    /// `consumes` or `produces` with their places. Default: JSON.
     pub(super) fn media_types(&self, list: MediaTypes) -> Vec<(String, Span)> {
         let named = |node: &NodeId| Some((self.nodes.string(*node)?, self.nodes.span(*node)));
         let items = list.map(|list| self.nodes.items(list)).unwrap_or_default();
