@@ -34,7 +34,7 @@ fn the_readme_runs_as_it_is_written() {
     let mut gateway = None;
     for (kind, block) in blocks {
         match kind {
-            "run" => reader.run(&block),
+            "run" => reader.run(&at_port_of(gateway.as_ref(), &block)),
             "serve" => gateway = Some(Served::start(&reader, &block)),
             other => panic!("nobody knows how to follow `<!-- {other} -->`"),
         }
@@ -51,9 +51,26 @@ fn the_readme_runs_as_it_is_written() {
     assert_eq!(open, 200, "{}", gateway.log());
     let closed = gateway.ask("GET /museum-hours HTTP/1.1\nhost: a");
     assert_eq!(closed, 401, "{}", gateway.log());
+    // The reader's, the one after the rollback, and the one above; not the one to the lost path.
     let served: Vec<_> = upstream.take();
-    assert_eq!(served.len(), 1, "{served:?}");
+    assert_eq!(served.len(), 3, "{served:?}");
     gateway.stop();
+}
+
+/// Block with its requests sent to the port of the running gateway, which the system chose.
+fn at_port_of(gateway: Option<&Served<'_>>, block: &str) -> String {
+    let Some(gateway) = gateway else {
+        return block.to_owned();
+    };
+    let address = gateway.address.to_string();
+    let line = |line: &str| {
+        if line.starts_with("curl ") {
+            line.replace("127.0.0.1:8080", &address)
+        } else {
+            line.to_owned()
+        }
+    };
+    block.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Somebody with a document of their own, and the programs on the path.
