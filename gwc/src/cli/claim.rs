@@ -10,6 +10,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::movement::short;
+use crate::release::links;
 use ::plan::Class;
 use diag::text::printable;
 use model::exit::{Exit, Failure};
@@ -32,6 +33,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
             format!("the plan `{}`: {why}", path.display()),
         )
     };
+    links::check(path)?;
     let size = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
     if size.len() > BYTES_MAX {
         return Err(failed("it is too large for a plan".to_owned()).into());

@@ -17,7 +17,6 @@ mod init;
 mod inspect;
 mod keygen;
 mod limits;
-mod links;
 mod lint;
 mod movement;
 mod options;

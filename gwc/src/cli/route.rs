@@ -9,7 +9,7 @@ use super::limits::LimitOptions;
 use super::options::StoreOptions;
 use super::say::{self, Context, Format};
 use super::side::{self, Read};
-use crate::release;
+use crate::release::{self, links};
 use ::plan::ask::{Oracle, Question};
 use ::plan::report::Origin;
 use ::plan::route::{Asked, Credential, answer, carry, human, json, listener};
@@ -155,6 +155,7 @@ fn fields(lines: &[String]) -> anyhow::Result<Vec<(String, String)>> {
 fn of_plan(path: &Path, fingerprint: &str) -> anyhow::Result<Wanted> {
     let input = |code: &str, message: String| Failure::new(Exit::INPUT, code, message);
     let shown = say::path(path);
+    links::check(path)?;
     let text = std::fs::read_to_string(path)
         .map_err(|error| input("no-such-file", format!("cannot read {shown}: {error}")))?;
     let plan: Value = serde_json::from_str(&text)

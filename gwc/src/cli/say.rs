@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::lint::levels::levels;
 use crate::output::{Report, human};
-use crate::release::Sought;
+use crate::release::{Sought, links};
 use model::compile::{self, Compiled, Input, Levels, Purpose};
 use model::exit::{ENVIRONMENT_NEEDED, Exit, Failure};
 use sources::project::files::Files;
@@ -43,7 +43,7 @@ impl Context {
     /// Finds the input that `path` names, or the project of `--project` or the working folder.
     pub(super) fn input(&self, path: Option<&Path>) -> anyhow::Result<Input> {
         if let Some(path) = path.filter(|path| path.is_file()) {
-            super::links::check(path)?;
+            links::check(path)?;
         }
         compile::find(path.or(self.project.as_deref()))
             .map_err(|error| Failure::new(Exit::INPUT, "no-project", error.to_string()).into())

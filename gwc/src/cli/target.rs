@@ -11,7 +11,7 @@ use bundle::store::memory::Memory;
 
 use super::options::StoreOptions;
 use super::say::Context;
-use crate::release;
+use crate::release::{self, links};
 use model::exit::{Exit, Failure};
 
 /// A bundle and where it is kept.
@@ -63,6 +63,7 @@ impl Target {
                 format!("`{}`: {why}", path.display()),
             )
         };
+        links::check(path)?;
         let size = std::fs::metadata(path).map_err(|error| input(error.to_string()))?;
         if size.len() > archive::ARCHIVE_BYTES_MAX {
             return Err(input("it is too large for a bundle".to_owned()).into());

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod evidence;
 pub mod id;
 pub mod key;
+pub mod links;
 pub mod nodes;
 pub mod place;
 pub mod provenance;

@@ -253,6 +253,7 @@ pub fn trust(root: &Path, argument: Option<&Path>) -> anyhow::Result<Option<Trus
             format!("the trust file `{}`: {why}", path.display()),
         )
     };
+    super::links::check(&path)?;
     match std::fs::read(&path) {
         Ok(bytes) => {
             let trust = Trust::parse(&bytes)

@@ -280,3 +280,117 @@ fn base_decides_which_files_are_ignored() {
         ])
         .with(0);
 }
+
+#[test]
+fn against_decides_which_files_are_ignored() {
+    let project = committed();
+    let ignored = "*.pem\n/releases/\n/elsewhere/\nlocal.yaml\n";
+    project.write(".gitignore", ignored);
+    commit(&project, "one file more is ignored");
+    project.write("local.yaml", "type: string\n");
+    refer(&project, "x", "{$ref: local.yaml}");
+    // The author of the pull request takes the rule away.
+    project.write(".gitignore", "*.pem\n/releases/\n/elsewhere/\n");
+    commit(&project, "no rule");
+    for revision in ["git:main~1", "git:main~1:./"] {
+        let ended = project.run(&["plan", "--against", revision]);
+        assert_ne!(ended.code, 0, "{ended:?}");
+        assert!(ended.err.contains("untracked-source"), "{ended:?}");
+    }
+    project.run(&["plan", "--against", "git:main"]).with(0);
+}
+
+#[test]
+fn ignored_gateway_file_leaves_the_reach_on() {
+    let outer = Project::empty();
+    crate::project::copy(Project::new().path(), &outer.file("deploy"));
+    outer.write(
+        ".gitignore",
+        "*.pem\nreleases/\nlocal.yaml\ndeploy/gateway.yaml\n",
+    );
+    git(outer.path(), &["init", "-q", "-b", "main"]);
+    git(outer.path(), &["add", "-A"]);
+    git(outer.path(), &["commit", "-qm", "one"]);
+    outer.write(
+        "deploy/local.yaml",
+        format!("type: string\nexample: {SECRET}\n"),
+    );
+    let text = outer.read("deploy/orders.yaml");
+    let response =
+        "\"200\": {description: fine, content: {application/json: {schema: {$ref: local.yaml}}}}";
+    let text = text.replacen("\"200\": {description: fine}", response, 1);
+    outer.write("deploy/orders.yaml", text);
+    let ended = crate::project::run(crate::project::command(&outer.file("deploy")).arg("lint"));
+    assert_ne!(ended.code, 0, "{ended:?}");
+    assert!(ended.out.contains("untracked-source"), "{ended:?}");
+}
+
+#[test]
+fn file_that_is_no_baseline_is_never_shown() {
+    let project = committed();
+    for text in [
+        format!("{{\"password\": \"{SECRET}\"}}\n"),
+        format!("{{\"schema\": \"x\", \"findings\": [\"{SECRET}\"]}}"),
+        format!("password {SECRET}"),
+    ] {
+        project.write("given.json", &text);
+        let ended = project
+            .run(&["lint", "--baseline", "given.json"])
+            .with(65)
+            .says("`given.json` is no baseline");
+        for part in [SECRET, "password"] {
+            assert!(!format!("{ended:?}").contains(part), "{ended:?}");
+        }
+    }
+}
+
+#[test]
+fn link_outside_a_repository_stays_in_its_folder() {
+    let (project, elsewhere) = (Project::bare(), Project::empty());
+    elsewhere.write("orders.yaml", project.read("orders.yaml"));
+    let link = |to: &std::path::Path| {
+        drop(fs::remove_file(project.file("given.yaml")));
+        std::os::unix::fs::symlink(to, project.file("given.yaml")).expect("there is room");
+    };
+    link(&elsewhere.file("orders.yaml"));
+    for command in [
+        &["lint", "given.yaml"][..],
+        &["diff", "given.yaml", "orders.yaml"],
+    ] {
+        project.run(command).with(65).says("symbolic link");
+    }
+    link(std::path::Path::new("orders.yaml"));
+    project.run(&["diff", "given.yaml", "orders.yaml"]).with(0);
+}
+
+#[test]
+fn untracked_link_is_no_trust_or_plan_file() {
+    let project = committed();
+    project.run(&["plan", "-o", "plan.json"]).with(0);
+    let elsewhere = Project::empty();
+    for (name, command) in [
+        ("trust.json", &["plan"][..]),
+        (
+            "plan.json",
+            &[
+                "apply",
+                "plan.json",
+                "--key",
+                "keys/release.pem",
+                "--yes",
+                "--reason",
+                "x",
+            ],
+        ),
+        (
+            "plan.json",
+            &["route", "--witness", "0123456789ab", "plan.json"],
+        ),
+    ] {
+        fs::rename(project.file(name), elsewhere.file(name)).expect("there is room");
+        std::os::unix::fs::symlink(elsewhere.file(name), project.file(name)).expect("room");
+        project.run(command).with(65).says("symbolic link");
+        fs::remove_file(project.file(name)).expect("it is there");
+        fs::rename(elsewhere.file(name), project.file(name)).expect("there is room");
+    }
+}

@@ -60,6 +60,52 @@ fn plan_of_an_old_side_with_faults_compares_the_rest() {
 }
 
 #[test]
+fn faulty_number_of_the_old_side_is_skipped() {
+    for (fault, is_skipped) in [
+        ("timeouts: {conect: 1s}", true),
+        ("timeouts: {connect: 1sec}", true),
+        ("limits: {connections: many}", true),
+        (
+            "health: {passive: {consecutive_5xx: 5, consecutive5xx: 5}}",
+            true,
+        ),
+        ("tls: {verifi: false}", false),
+        ("strategy: random", false),
+    ] {
+        let project = committed();
+        let sound = project.read("gateway.yaml");
+        let with = sound.replacen("targets: {", &format!("{fault}, targets: {{"), 1);
+        assert_ne!(sound, with);
+        project.write("gateway.yaml", &with);
+        commit(&project, "a fault");
+        project.write("gateway.yaml", sound);
+        let orders = project.read("orders.yaml");
+        project.write(
+            "orders.yaml",
+            orders.replace(
+                "operationId: getOrder,",
+                "operationId: getOrder, security: [], x-gateway: {public: true},",
+            ),
+        );
+        let plan = ["plan", "--against", "git:HEAD", "--format", "json"];
+        if !is_skipped {
+            project.run(&plan).with(65).says("has errors");
+            continue;
+        }
+        let ended = project.run(&plan).with(1);
+        assert!(
+            ids(&ended).contains(&"security-requirement-removed".to_owned()),
+            "{fault}: {ended:?}"
+        );
+        assert!(
+            notes(&ended).contains("HEAD:gateway.yaml:"),
+            "{fault}: {}",
+            notes(&ended)
+        );
+    }
+}
+
+#[test]
 fn diff_of_two_sides_with_faults_compares_the_rest() {
     for fault in FAULTS {
         let project = Project::bare();

@@ -234,6 +234,7 @@ fn every_key_that_names_a_file_refuses_a_secret() {
             "notes.txt",
             "key.yaml",
             "bare.yaml",
+            "link.yaml",
         ] {
             let project = committed();
             project.write(".gitignore", "*.pem\n/releases/\n/elsewhere/\nlocal.yaml\n");
@@ -243,6 +244,7 @@ fn every_key_that_names_a_file_refuses_a_secret() {
             let key = project.read("keys/release.pem");
             project.write("key.yaml", &key);
             project.write("bare.yaml", SECRET);
+            symlink("local.yaml", project.file("link.yaml")).expect("there is room");
             project.edit("gateway.yaml", old, &new.replace("FILE", file));
             if new.contains("consumers_file") {
                 project.edit("gateway.yaml", "consumers:\n  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n", "");

@@ -417,4 +417,34 @@ fn submodule_in_place_of_the_project_is_refused() {
     let ended = against(&outer.file("deploy"), "git:main").with(65);
     let error = ended.json("error/v1")["error"]["message"].to_string();
     assert!(error.contains("git:main:deploy"), "{error}");
+    run(command(&outer.file("deploy")).args(["lint", "--base", "git:main"]))
+        .with(65)
+        .says("submodule `deploy`");
+}
+
+#[test]
+fn submodule_of_another_commit_is_refused() {
+    let shop = Project::new();
+    shop.write(".gitignore", "*.pem\nreleases/\n");
+    git(shop.path(), &["init", "-q", "-b", "main"]);
+    let pinned = commit(shop.path());
+    let outer = Project::empty();
+    git(outer.path(), &["init", "-q", "-b", "main"]);
+    let from = shop.path().to_str().expect("a name");
+    git(
+        outer.path(),
+        &["submodule", "--quiet", "add", from, "deploy"],
+    );
+    commit(outer.path());
+    let deploy = outer.file("deploy");
+    // The submodule's own branch has the open door already.
+    open_door(&outer, "deploy/orders.yaml");
+    git(&deploy, &["commit", "-qam", "two"]);
+    let ended = against(&deploy, "git:main").with(65);
+    let error = ended.json("error/v1")["error"]["message"].to_string();
+    assert!(error.contains(&format!("git:{pinned}")), "{error}");
+    run(command(&deploy).args(["lint", "--base", "git:main"]))
+        .with(65)
+        .says(&format!("git:{pinned}"));
+    shows_the_open_door(against(&deploy, &format!("git:{pinned}")));
 }

@@ -3,11 +3,14 @@
 //!
 //! Such parts are what a contract is made of: parameters, bodies, responses, schemas, examples. A
 //! broken reference or an unknown value inside one leaves open what clients see there, and nothing
-//! else. A fault anywhere else stops the comparison: `security`, paths, servers, `x-gateway`.
+//! else. In gateway.yaml such parts are the numbers of upstreams and listeners: the default stands in
+//! for a faulty one. A fault anywhere else stops the comparison: `security`, paths, servers,
+//! `x-gateway`.
 
 use diag::{Diagnostic, NodeRef, Span};
 use rustc_hash::FxHashSet;
 
+use sources::project::GATEWAY_FILE;
 use sources::project::files::Files;
 
 /// Rules whose errors leave only the part open that they stand in.
@@ -23,6 +26,19 @@ const LOCAL: [&str; 11] = [
     "malformed-component-name",
     "duplicate-map-key",
     "unknown-anchor",
+];
+
+/// Rules about keys and values of gateway.yaml whose errors leave only the setting open that they
+/// stand at.
+const OF_SETTINGS: [&str; 4] = ["unknown-key", "wrong-type", "bad-value", "unit-missing"];
+
+/// Keys of upstreams and listeners below which there are only numbers.
+const NUMBERS: [(&str, &[&str]); 2] = [
+    (
+        "upstreams",
+        &["timeouts", "limits", "retries", "circuit_breaker", "health"],
+    ),
+    ("listeners", &["limits"]),
 ];
 
 /// Keys of a document below which only the contract stands.
@@ -59,16 +75,42 @@ pub fn is_of_contract(files: &Files, finding: &Diagnostic) -> bool {
 /// Takes the faults out of the findings that leave only a part of a contract open.
 pub(super) fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diagnostic> {
     let is_local = |finding: &Diagnostic| LOCAL.contains(&finding.lint.name);
-    if !findings.iter().any(is_local) {
+    let is_of_settings = |finding: &Diagnostic| OF_SETTINGS.contains(&finding.lint.name);
+    if !findings
+        .iter()
+        .any(|one| is_local(one) || is_of_settings(one))
+    {
         return Vec::new();
     }
     let parts = Parts::of(files);
+    let numbers = numbers(files);
     let all = std::mem::take(findings);
-    let (skipped, left): (Vec<_>, Vec<_>) = all
-        .into_iter()
-        .partition(|finding| is_local(finding) && parts.hold(finding.span));
+    let (skipped, left): (Vec<_>, Vec<_>) = all.into_iter().partition(|finding| {
+        is_local(finding) && parts.hold(finding.span)
+            || is_of_settings(finding) && numbers.iter().any(|part| holds(part, finding.span))
+    });
     *findings = left;
     skipped
+}
+
+/// The parts of gateway.yaml in which only numbers stand.
+fn numbers(files: &Files) -> Vec<Span> {
+    let all = files.sources.iter();
+    let mut all = all.filter(|(_, source)| source.path() == GATEWAY_FILE);
+    let root = all.find_map(|(file, _)| files.root(file));
+    let Some(root) = root.map(|root| files.tree.at(root)) else {
+        return Vec::new();
+    };
+    let parts = NUMBERS.iter().flat_map(|(group, keys)| {
+        let things = root.get(group).into_iter().flat_map(NodeRef::entries);
+        things.flat_map(|(_, thing)| keys.iter().filter_map(move |key| thing.get(key)))
+    });
+    parts.map(NodeRef::span).collect()
+}
+
+/// True if a part contains the beginning of a span.
+fn holds(part: &Span, at: Span) -> bool {
+    part.file == at.file && part.start <= at.start && at.start < part.end.max(part.start + 1)
 }
 
 /// The parts of every document, as overlays left them, and of the files that they refer to.
@@ -140,11 +182,7 @@ impl Parts {
     }
 
     fn hold(&self, at: Span) -> bool {
-        let is_in = |part: &Span| {
-            part.file == at.file
-                && part.start <= at.start
-                && at.start < part.end.max(part.start + 1)
-        };
+        let is_in = |part: &Span| holds(part, at);
         let before = self
             .leaves
             .partition_point(|part| (part.file, part.start) <= (at.file, at.start));

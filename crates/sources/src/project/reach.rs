@@ -13,7 +13,6 @@ use std::sync::{Mutex, PoisonError};
 
 use git2::Repository;
 
-use super::GATEWAY_FILE;
 use super::base::Base;
 use super::refusal::Refusal;
 use super::repository::{SUBMODULE, WorkTree};
@@ -59,7 +58,8 @@ pub(super) struct Tracked {
 
 impl Tracked {
     /// Reads the index of the work tree that contains a folder; none without a work tree, and none
-    /// for a folder that its work tree ignores, because the repository is then another project's.
+    /// for a folder that its work tree ignores and has nothing of, because the repository is then
+    /// another project's.
     ///
     /// # Errors
     /// A repository that cannot be read: then nothing tells sources from other files.
@@ -93,9 +93,15 @@ impl Tracked {
             }
         }
         drop(entries);
-        let own = Path::new(GATEWAY_FILE);
-        let is_ignored = tree.repository().is_path_ignored(inside.join(own));
-        if !index.contains(own) && is_ignored.unwrap_or(false) {
+        let is_below = !inside.as_os_str().is_empty();
+        // With `/` at its end the path is a folder's to rules that are for folders.
+        if is_below
+            && index.is_empty()
+            && tree
+                .repository()
+                .is_path_ignored(inside.join(""))
+                .unwrap_or(false)
+        {
             return Ok(None);
         }
         let base = base.map(|commit| Base::read(folder, commit)).transpose()?;

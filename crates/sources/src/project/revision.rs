@@ -180,6 +180,15 @@ impl Revision {
         }
     }
 
+    /// The commit of a submodule at a path from the repository's root; none where there is none.
+    #[must_use]
+    pub fn submodule(&self, path: &str) -> Option<String> {
+        let repository = self.lock();
+        let root = repository.find_tree(self.root).ok()?;
+        let entry = root.get_path(Path::new(path)).ok()?;
+        (entry.filemode() == SUBMODULE).then(|| entry.id().to_string())
+    }
+
     /// A file of the folder.
     pub(super) fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
         let repository = self.lock();

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use diag::{Diagnostic, Level, Sink};
 
 use super::limits::LimitOptions;
-use super::links;
 use super::replace;
 use super::say::{self, Context};
 use crate::mend::mend;
 use crate::output::human::Look;
 use crate::release;
+use crate::release::links;
 use diag::text::printable_lines;
 use model::compile::{self, Compiled, Input};
 use model::exit::{Exit, Failure};
@@ -263,11 +263,19 @@ fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Res
         let message = format!("cannot read the baseline `{shown}`: {error}");
         Failure::new(Exit::INPUT, "baseline", message)
     })?;
+    let is_baseline = text.contains("\"baseline/v1\"");
     let mut sink = Sink::default();
     let findings = std::mem::take(&mut compiled.findings);
     let called = say::path_in(input.folder(), path);
     match Baseline::read(&mut compiled.files, &called, text, &mut sink) {
         Some(baseline) => compiled.findings = baseline.apply(&compiled.files, findings),
+        // The text of any other file is never shown.
+        None if !is_baseline => {
+            let message = format!(
+                "`{shown}` is no baseline; write one with `gwc lint --write-baseline {shown}`"
+            );
+            return Err(Failure::new(Exit::INPUT, "baseline", message).into());
+        }
         None => {
             compiled.unreadable = true;
             compiled.findings = findings;

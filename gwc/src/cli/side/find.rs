@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Place, What};
-use crate::cli::links;
 use crate::cli::say::{self, Context};
+use crate::release::links;
 use model::compile::{self, Input};
 use model::exit::{Exit, Failure};
 use sources::project::GATEWAY_FILE;
@@ -47,9 +47,19 @@ pub(in crate::cli) fn base(
             text.escape_debug()
         ))
     })?;
+    commit_of(name, path, context)
+}
+
+/// The commit of `--against git:REV` or `git:REV:PATH`, in the repository of the project.
+pub(in crate::cli) fn base_of(text: &str, context: &Context) -> anyhow::Result<String> {
+    commit_of(split_revision(text).0, None, context)
+}
+
+fn commit_of(name: &str, path: Option<&Path>, context: &Context) -> anyhow::Result<String> {
     let input = context.input(path)?;
     let failed = |why: NoRevision| no_revision(name, &why);
     let tree = WorkTree::find(input.folder()).map_err(failed)?;
+    check_above(&tree, input.folder(), (name, None))?;
     let revision = Revision::in_work_tree(tree, name).map_err(failed)?;
     let commit = revision.commit();
     Ok(commit.ok_or_else(|| no_revision(name, &NoRevision::NoTree))?)
@@ -140,8 +150,9 @@ fn check_tracked(tree: &WorkTree, folder: &Path) -> Result<(), NoRevision> {
     Err(NoRevision::Untracked(tree.folder().to_owned()))
 }
 
-/// Refuses a submodule in place of a project's folder: the repository above has the project in the
-/// revision itself, and the submodule's own history would hide what changed.
+/// Refuses the own history of a submodule where the repository above decides what the revision has:
+/// the project itself, or another commit of the submodule. Who sets the submodule's branches would
+/// choose the old side.
 fn check_above(
     tree: &WorkTree,
     near: &Path,
@@ -168,8 +179,25 @@ fn check_above(
             );
             return Err(Failure::new(Exit::INPUT, "submodule-for-project", message).into());
         }
+        let pinned = above_tree(tree, &folder).and_then(|path| revision.submodule(&path));
+        let Some(pinned) = pinned else { continue };
+        let here =
+            WorkTree::find(tree.folder()).and_then(|tree| Revision::in_work_tree(tree, name));
+        if here.is_ok_and(|here| here.commit().as_ref() != Some(&pinned)) {
+            let message = format!(
+                "`git:{name}` would be read from the submodule `{own}`, but the repository above it has another commit of the submodule in that revision; \
+                 write git:{pinned}"
+            );
+            return Err(Failure::new(Exit::INPUT, "submodule-for-project", message).into());
+        }
     }
     Ok(())
+}
+
+/// The path of a work tree in the one above it, whose folder is `above`.
+fn above_tree(tree: &WorkTree, above: &Path) -> Option<String> {
+    let path = tree.folder().strip_prefix(above).ok()?;
+    Some(path.to_string_lossy().into_owned())
 }
 
 /// The nearest folder with a project, at this one or above it.

@@ -3,7 +3,7 @@
 
 mod find;
 
-pub(super) use find::base;
+pub(super) use find::{base, base_of};
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,51 @@
+//! Symbolic links on the way to a file that the command line names.
+
+use std::path::Path;
+
+use model::exit::{Exit, Failure};
+use sources::project::repository::WorkTree;
+use sources::project::revision::NoRevision;
+
+/// Refuses a file that a symbolic link of a work tree leads to, unless that work tree tracks the
+/// file. The author of a pull request chooses where a committed link leads. Outside a repository, a
+/// link below the working folder may lead to files beside and below it only.
+///
+/// # Errors
+/// Input, if the file is not tracked, is outside the work tree, or is missing.
+pub fn check(path: &Path) -> anyhow::Result<()> {
+    for link in path.ancestors().filter(|path| path.is_symlink()) {
+        let parent = link.parent().filter(|path| !path.as_os_str().is_empty());
+        let is_tracked = match WorkTree::find(parent.unwrap_or(Path::new("."))) {
+            Ok(tree) => tree.inside(path).is_some_and(|path| tree.tracks(&path)),
+            Err(NoRevision::NoRepository(_)) => stays(link, path),
+            Err(_) => false,
+        };
+        if !is_tracked {
+            let message = format!(
+                "`{}` is a symbolic link to a file that its repository does not track or that is outside its folder; \
+                 write the path of the file itself, or `git add` the file",
+                shown(link)
+            );
+            return Err(Failure::new(Exit::INPUT, "untracked-link", message).into());
+        }
+    }
+    Ok(())
+}
+
+/// A path for people, relative to the working folder where it is below.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let inside = here.and_then(|here| path.strip_prefix(here).ok());
+    diag::text::printable(&inside.unwrap_or(path).to_string_lossy())
+}
+
+/// True if a link is not below the working folder, or leads to no place outside its own folder.
+fn stays(link: &Path, path: &Path) -> bool {
+    let parent = link.parent().filter(|path| !path.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new(".")).canonicalize();
+    let (Ok(parent), Ok(here)) = (parent, std::env::current_dir()) else {
+        return false;
+    };
+    let here = here.canonicalize().unwrap_or(here);
+    !parent.starts_with(here) || path.canonicalize().is_ok_and(|end| end.starts_with(parent))
+}
