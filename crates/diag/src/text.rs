@@ -33,6 +33,16 @@ pub fn is_invisible(c: char) -> bool {
     )
 }
 
+/// True if a character of a name looks like a plain space or like nothing at all: invisible ones,
+/// spaces other than U+0020, blank pictures and variation selectors (Unicode's
+/// `Default_Ignorable_Code_Point` and `White_Space`).
+#[must_use]
+pub fn is_blank(c: char) -> bool {
+    let is_picture = matches!(c, '\u{2800}' | '\u{fe00}'..='\u{fe0f}' | '\u{1d159}');
+    let is_space = c.is_whitespace() && !c.is_ascii();
+    is_invisible(c) || is_picture || is_space
+}
+
 /// [`printable`] for a text of several lines.
 #[must_use]
 pub fn printable_lines(text: &str) -> String {
@@ -93,6 +103,32 @@ mod tests {
             'a', ' ', '\n', '\t', 'é', '日', '\u{301}', '😀', '\u{fffd}', '\u{a0}',
         ] {
             assert!(!is_invisible(c), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn blank_characters_of_names_are_known() {
+        for c in [
+            '\u{a0}',
+            '\u{34f}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{1680}',
+            '\u{2003}',
+            '\u{202f}',
+            '\u{205f}',
+            '\u{2800}',
+            '\u{3000}',
+            '\u{3164}',
+            '\u{fe00}',
+            '\u{fe0f}',
+            '\u{ffa0}',
+            '\u{e0100}',
+        ] {
+            assert!(is_blank(c), "{c:?}");
+        }
+        for c in ['a', ' ', '\t', 'é', '日', '\u{301}', '😀', '⠁'] {
+            assert!(!is_blank(c), "{c:?}");
         }
     }
 }

@@ -130,24 +130,73 @@ fn of_rest(rest: &Rest) -> Asked<'_> {
 
 /// Statuses of the gateway's own responses.
 fn refusals(settings: &Settings, api: &Api, asked: &Asked<'_>) -> BTreeSet<&'static str> {
-    let limited = |link: &Link| {
+    let kind = |link: &Link| {
         let (policies, name) = match link {
-            Link::Authenticate => return false,
+            Link::Authenticate => return None,
             Link::Shared(name) => (&settings.policies, name),
             Link::Own(name) => (&api.policies, name),
         };
-        let mut policies = policies.iter().filter(|policy| policy.value.name == *name);
-        policies.any(|policy| matches!(policy.value.checked, Checked::RateLimit(_)))
+        let mut policies = policies.iter();
+        let policy = policies.find(|policy| policy.value.name == *name)?;
+        Some(policy.value.checked.kind())
     };
-    let mut statuses = BTreeSet::from(["502", "503", "504"]);
+    // 400: a path or a condition that can be read in two ways.
+    let mut statuses = BTreeSet::from(["400", "502", "503", "504"]);
     if !asked.security.0.is_empty() {
         statuses.insert("401");
+    }
+    let mut wanted = asked.security.0.iter().flat_map(|one| &one.0);
+    if wanted.any(|wanted| !wanted.scopes.is_empty()) {
+        statuses.insert("403");
     }
     if asked.max_body_bytes.is_some() {
         statuses.insert("413");
     }
-    if asked.chain.iter().any(|link| limited(&link.value)) {
-        statuses.insert("429");
+    for link in asked.chain {
+        match kind(&link.value) {
+            Some("rate_limit" | "quota") => {
+                statuses.insert("429");
+            }
+            Some("ip_filter" | "authorize" | "csrf" | "forward_auth") => {
+                statuses.insert("403");
+            }
+            _ => {}
+        }
     }
     statuses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cost;
+    use crate::compile;
+    use sources::project::files::Files;
+    use sources::syntax::Limits;
+
+    /// Series of a project with one operation, in histograms of its route.
+    fn series(gateway: &str, operation: &str) -> usize {
+        let gateway = format!(
+            "version: 1\nname: s\napis: {{s: {{path: api.yaml}}}}\nupstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}\ndefaults: {{upstream: u}}\n{gateway}"
+        );
+        let document = format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths: {{/a: {{get: {{operationId: a, {operation} responses: {{'200': {{description: ok}}}}}}}}}}\ncomponents: {{securitySchemes: {{key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}}}}}\n"
+        );
+        let files = [("gateway.yaml", &*gateway), ("api.yaml", &*document)];
+        let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+        let model = compiled.model.expect("a model");
+        cost(&model.settings, &model.apis).series
+    }
+
+    #[test]
+    fn refusals_with_400_and_403_are_counted() {
+        let public = "security: [], x-gateway: {public: true},";
+        // 200, 400, 502, 503, 504 and the gateway's own time; one call; four counters.
+        let least = (5 + 1) * super::HISTOGRAM + 4 + super::HISTOGRAM;
+        assert_eq!(series("", public), least);
+        let filtered = series(
+            "policies: {near: {kind: ip_filter, allow: [10.0.0.0/8]}}\n",
+            "security: [], x-gateway: {public: true, policies: [near]},",
+        );
+        assert_eq!(filtered, least + super::HISTOGRAM + 1);
+    }
 }

@@ -5,9 +5,7 @@ use diag::{Diagnostic, NodeRef, Sink};
 use policy::forms;
 
 use Field as F;
-use Shape::{
-    Bool, Duration, Either, Form, Integer, Map, Secret, Several, Size, Text, Timeout, Word,
-};
+use Shape::{Bool, Either, Form, Integer, Map, Secret, Several, Size, Text, Timeout, Word};
 
 use crate::lints::LISTENER_TLS;
 
@@ -157,17 +155,17 @@ static LIMITS: Object = Object {
         ),
         F::optional(
             "header_timeout",
-            Duration,
+            Timeout,
             "Maximum time from the first byte of a head to its last. Default: 10s.",
         ),
         F::optional(
             "idle_timeout",
-            Duration,
+            Timeout,
             "Maximum idle time of a connection between two requests. Default: 60s.",
         ),
         F::optional(
             "body_timeout",
-            Duration,
+            Timeout,
             "Longest wait for more of a request's body, or for the client to take more of a response. Default: 60s.",
         ),
         F::optional(
@@ -177,7 +175,7 @@ static LIMITS: Object = Object {
         ),
         F::optional(
             "stream_idle_timeout",
-            Duration,
+            Timeout,
             "Longest time without a byte in a body while the upstream is waited for, or the operation streams. Default: 5m.",
         ),
     ],

@@ -49,6 +49,35 @@ fn name_with_an_invisible_character_is_refused() {
 }
 
 #[test]
+fn blank_character_in_a_name_is_refused() {
+    for escape in [
+        "\\u00a0", "\\u034f", "\\u115f", "\\u1160", "\\u2003", "\\u2800", "\\u3000", "\\u3164",
+        "\\ufe0f", "\\uffa0",
+    ] {
+        for name in ["list@Orders", "listOrders@"] {
+            let project = Project::bare();
+            let new = format!("operationId: \"{}\",", name.replace('@', escape));
+            project.edit("orders.yaml", "operationId: listOrders,", &new);
+            let code = escape[2..].to_uppercase();
+            project
+                .run(&["lint"])
+                .with(1)
+                .says("GW0744")
+                .says(&format!("U+{code}"));
+        }
+    }
+    // A picture of a tag has a variation selector.
+    let project = Project::bare();
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, tags: [\"\\u26a0\\ufe0f orders\"],",
+    );
+    let ended = project.run(&["lint"]);
+    assert!(!ended.out.contains("GW0744"), "{ended:?}");
+}
+
+#[test]
 fn invisible_character_in_a_text_is_shown_escaped() {
     let project = committed();
     let summary: String = ESCAPES.concat();

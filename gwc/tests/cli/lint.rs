@@ -481,3 +481,25 @@ fn an_empty_text_cannot_be_read_in_any_notation() {
     project.write("gateway.yaml", "");
     project.run(&["lint"]).with(65);
 }
+
+#[test]
+fn timeout_of_zero_is_refused() {
+    let listener = |key: &str, value: &str| {
+        format!(
+            "listeners: {{public: {{address: \"127.0.0.1:8080\", limits: {{{key}: {value}}}}}}}\n"
+        )
+    };
+    for key in [
+        "header_timeout",
+        "idle_timeout",
+        "body_timeout",
+        "stream_idle_timeout",
+    ] {
+        let project = Project::bare();
+        let text = project.read("gateway.yaml");
+        project.write("gateway.yaml", text.clone() + &listener(key, "0s"));
+        project.run(&["lint"]).with(1).says("1ms");
+        project.write("gateway.yaml", text + &listener(key, "2s"));
+        project.run(&["lint"]).with(0);
+    }
+}

@@ -664,3 +664,35 @@ fn url_means_the_listener_with_its_port() {
         .with(0)
         .says("a proxy in front of it ends TLS");
 }
+
+#[test]
+fn request_id_of_a_trusted_peer_goes_on() {
+    let project = shop();
+    project.edit(
+        "gateway.yaml",
+        "required:",
+        "listeners: {public: {address: \"127.0.0.1:8080\", trusted_proxies: [10.0.0.0/8]}}\nrequired:",
+    );
+    let request = [
+        "GET",
+        "/orders",
+        "-H",
+        "X-Request-Id: mine-1",
+        "--credential",
+        "key=valid",
+    ];
+    let upstream = |peer: &str| {
+        told(&project, &[&request[..], &["--peer", peer]].concat())["upstream"].clone()
+    };
+    let trusted = upstream("10.0.0.1");
+    assert_eq!(
+        trusted["request"]["headers"]["x-request-id"], "mine-1",
+        "{trusted:#}"
+    );
+    assert_eq!(trusted["added"]["x-request-id"], Value::Null, "{trusted:#}");
+    let stranger = upstream("203.0.113.1");
+    assert_eq!(
+        stranger["added"]["x-request-id"], "(one per request)",
+        "{stranger:#}"
+    );
+}

@@ -151,7 +151,10 @@ pub(super) fn upstream(
             &admitted.authority,
         )),
         version: admitted.version,
-        request_id: http::HeaderValue::from_static("0"),
+        request_id: admitted
+            .request_id
+            .clone()
+            .unwrap_or(http::HeaderValue::from_static("0")),
         certificate: None,
     };
     let secrets = Secrets::of(asked, route);
@@ -203,9 +206,16 @@ pub(super) fn upstream(
             .collect(),
     };
     if let Some(head) = first {
-        told.differ(&asked.question.request.headers, &head.headers, &secrets);
+        // The id of a trusted peer goes on as it is.
+        let is_kept = admitted.request_id.is_some();
+        told.differ(
+            &asked.question.request.headers,
+            &head.headers,
+            &secrets,
+            is_kept,
+        );
         let headers = head.headers.iter();
-        let headers = headers.filter(|(name, _)| *name != REQUEST_ID);
+        let headers = headers.filter(|(name, _)| is_kept || *name != REQUEST_ID);
         told.request = Some(Head {
             method: head.method.as_str().to_owned(),
             path: secrets.target(head.target.as_str()),
@@ -245,7 +255,8 @@ fn url(target: &ir::Target, path: &str) -> String {
 
 impl Upstream {
     /// Collects the fields that differ between the client's request and the forwarded request.
-    fn differ(&mut self, sent: &HeaderMap, gets: &HeaderMap, secrets: &Secrets) {
+    /// `is_kept` is true if the client's own request id goes on.
+    fn differ(&mut self, sent: &HeaderMap, gets: &HeaderMap, secrets: &Secrets, is_kept: bool) {
         let all = |fields: &HeaderMap, name: &str| -> Vec<Vec<u8>> {
             let values = fields.get_all(name).iter();
             values.map(|value| value.as_bytes().to_owned()).collect()
@@ -262,7 +273,7 @@ impl Upstream {
             .collect();
         for name in names {
             let (before, after) = (all(sent, name), all(gets, name));
-            if name == REQUEST_ID {
+            if name == REQUEST_ID && !is_kept {
                 self.added
                     .push((name.to_owned(), "(one per request)".to_owned()));
             } else if before.is_empty() {

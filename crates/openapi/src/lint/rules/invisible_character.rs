@@ -1,6 +1,6 @@
 //! A name with a character that nobody sees.
 
-use diag::text::is_invisible;
+use diag::text::{is_blank, is_invisible};
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 
 use crate::lint::Whole;
@@ -14,7 +14,8 @@ pub(crate) static LINT: Lint = Lint {
     summary: "a name with a character that nobody sees",
     explain: "People compare names when they review: operation ids, paths, parameters, tags, security schemes, scopes, and the \
 keys of gateway.yaml and of `x-gateway`. Two names that differ only in a zero-width space (U+200B), a soft hyphen (U+00AD), a \
-character that turns the writing direction or another invisible one look the same. Such a name is refused. Texts may have such \
+no-break space (U+00A0), a character that turns the writing direction or another invisible or blank one look the same. Such a name is \
+refused. Texts may have such \
 characters; plans show them escaped.",
     bad: v30!(
         "paths:\n  /a:\n    get: {operationId: \"list\\u200b\", responses: {'200': {description: ok}}}\n"
@@ -36,8 +37,12 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
                 name(&id.value, id.span, sink);
             }
             let parameters = operation.parameters.iter().map(|one| &one.name);
-            for one in operation.tags.iter().chain(parameters) {
+            for one in parameters {
                 name(&one.value, one.span, sink);
+            }
+            // Pictures of tags have variation selectors.
+            for one in &operation.tags {
+                check_name(&one.value, one.span, is_invisible, sink);
             }
             if let Some(node) = operation.x_gateway {
                 check_keys(tree.at(node), sink);
@@ -78,20 +83,24 @@ pub fn check_keys(node: NodeRef<'_>, sink: &mut Sink) {
 
 /// Checks one name.
 pub fn name(text: &str, at: Span, sink: &mut Sink) {
+    check_name(text, at, is_blank, sink);
+}
+
+fn check_name(text: &str, at: Span, is_unseen: fn(char) -> bool, sink: &mut Sink) {
     // Controls of ASCII are shown by their pictures, and no path may have them.
-    let is_hidden = |c: char| is_invisible(c) && !c.is_ascii_control();
+    let is_hidden = |c: char| is_unseen(c) && !c.is_ascii_control();
     let Some(c) = text.chars().find(|c| is_hidden(*c)) else {
         return;
     };
     let shown: String = text
         .chars()
-        .map(|c| match is_invisible(c) {
+        .map(|c| match is_unseen(c) {
             true => c.escape_unicode().to_string(),
             false => c.to_string(),
         })
         .collect();
     let message = format!(
-        "the name `{shown}` has the invisible character U+{:04X}",
+        "the name `{shown}` has the invisible or blank character U+{:04X}",
         u32::from(c)
     );
     sink.push(
