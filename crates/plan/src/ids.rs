@@ -44,6 +44,7 @@ kinds! {
         "guard-removed" "A guard of messages no longer looks at requests.";
         "guard-changed" "A guard of messages lets other messages through.";
         "identity-field-changed" "A field that says who calls (`Authorization`, `Cookie`, `X-User…`) or that has a secret reaches the upstream with other values, or newly as the client wrote it.";
+        "response-field-changed" "A field of responses that opens an operation to pages of other origins (`Access-Control-…`), sets cookies, or protects callers (`Strict-Transport-Security`, `Content-Security-Policy`, …) has another value.";
         "path-readings-changed" "Paths that an upstream may read as another path are let through, or no longer are (`path_readings`).";
         "way-round-added" "An operation newly reaches the path of a more protected one at the upstream, by a rewrite, a base path, a target's path, a split or a mirror.";
         "upstream-transport-changed" "The requests go to an upstream that is spoken to in another way: TLS, names, authorities.";
@@ -88,6 +89,7 @@ kinds! {
         "trust-changed" "The trust file believes other keys, other numbers of owners, or older serials.";
     }
     Routing {
+        "first-release" "Nothing is deployed: the operations of an API at a listener, in one line; `expose` where the gateway checks no credential of some of them.";
         "operation-added" "An operation is new, and serves requests that nobody served.";
         "operation-removed" "An operation is gone, and nobody serves its requests.";
         "requests-added" "An operation serves further requests: another path, host, listener or method.";
@@ -116,7 +118,7 @@ kinds! {
         "policies-changed" "Policies come to an operation's chain, leave it, or stand in another order.";
         "limit-key-changed" "A limit counts other callers together: neither is the tighter one.";
         "limit-split" "Operations that counted together under one limit count under another one by themselves.";
-        "traffic-moved" "Requests, copies of them or clients are sent elsewhere (`split`, `mirror`, `rewrite`, `redirect`), or in other shares.";
+        "traffic-moved" "Requests, copies of them or clients are sent elsewhere (`split`, `mirror`, `rewrite`, `redirect`, `Location` of responses), or in other shares.";
         "sunset-changed" "An operation ends on another day; `removed` if that day is over, `expose` if only the old one was.";
         "policy-added" "A policy is new.";
         "policy-removed" "A policy is gone.";

@@ -148,6 +148,7 @@ fn kinds(id: &str) -> &'static [&'static str] {
         ("csrf-", &["csrf"]),
         ("guard-", &["threat", "graphql_guard", "llm"]),
         ("identity-field-", &["headers"]),
+        ("response-field-", &["headers", "respond"]),
         ("request-validation-", &["validate"]),
         ("response-validation-", &["validate"]),
     ];

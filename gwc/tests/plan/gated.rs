@@ -7,7 +7,7 @@ use crate::{DOCUMENT, GATEWAY, compiled, edit, lines, plan};
 
 /// The classes of the changes with an id, forwards and backwards.
 #[track_caller]
-fn both(id: &str, old: (&str, &str), new: (&str, &str), classes: (&str, &str)) {
+pub(crate) fn both(id: &str, old: (&str, &str), new: (&str, &str), classes: (&str, &str)) {
     let of = |plan: &Plan| -> Vec<String> {
         let changes = plan.changes.iter().filter(|change| change.id == id);
         let mut classes: Vec<String> = changes
@@ -23,14 +23,14 @@ fn both(id: &str, old: (&str, &str), new: (&str, &str), classes: (&str, &str)) {
 
 /// An edit of gateway.yaml from GATEWAY with `from` replaced by `old` and `new`.
 #[track_caller]
-fn gateway(id: &str, from: &str, (old, new): (&str, &str), classes: (&str, &str)) {
+pub(crate) fn gateway(id: &str, from: &str, (old, new): (&str, &str), classes: (&str, &str)) {
     let (old, new) = (edit(GATEWAY, from, old), edit(GATEWAY, from, new));
     both(id, (&old, DOCUMENT), (&new, DOCUMENT), classes);
 }
 
-const UPSTREAM: &str = "u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}";
+pub(crate) const UPSTREAM: &str = "u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}";
 
-fn upstream(more: &str) -> String {
+pub(crate) fn upstream(more: &str) -> String {
     UPSTREAM.replace("}}}", &format!("}}}}{more}}}"))
 }
 

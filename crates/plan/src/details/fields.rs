@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
 
+use super::groups::{
+    ACTIVE_CHECKS, CIRCUIT_BREAKERS, Group, PASSIVE_CHECKS, RETRIES, is_below, together,
+};
 use super::operations::Line;
 use crate::Class;
 
@@ -17,6 +20,8 @@ pub(super) struct Table {
     id: &'static str,
     /// Known paths; `*` stands for one key.
     rows: &'static [Row],
+    /// Paths of settings that come and go together.
+    groups: &'static [Group],
 }
 
 /// Meaning of the settings at a path.
@@ -37,6 +42,10 @@ enum Way {
     /// Another value counts other callers together: neither is the tighter one, and the gate of
     /// looser numbers must trip.
     Either,
+    /// As [`Way::More`], with this default; 0 switches the check off.
+    MoreOrOff(u128),
+    /// The upstream learns from it whom a request comes from.
+    Tells,
     /// Traffic goes to another place, or another share of it.
     Moves,
     /// Traffic is shared out in another way: a list of upstreams that is told as a whole.
@@ -65,7 +74,7 @@ enum Absent {
 }
 
 use Absent::{Is, NoLimit, Unknown};
-use Way::{Access, Each, Either, Less, More, Moves, On, Opens, Other, Shares};
+use Way::{Access, Each, Either, Less, More, MoreOrOff, Moves, On, Opens, Other, Shares, Tells};
 
 /// The conditions of a retry where nothing is written.
 const RETRIED: Way = Each(&["connect-failure", "refused-stream"]);
@@ -102,6 +111,8 @@ pub(super) fn of_policy(kind: &str) -> &'static Table {
         ("rewrite", &REWRITE),
         ("redirect", &REDIRECT),
         ("deprecation", &DEPRECATION),
+        ("headers", &HEADERS),
+        ("respond", &RESPOND),
     ];
     let found = tables.iter().find(|(known, _)| *known == kind);
     found.map_or(&ANY_POLICY, |(_, table)| table)
@@ -110,6 +121,7 @@ pub(super) fn of_policy(kind: &str) -> &'static Table {
 static ANY_POLICY: Table = Table {
     id: "policy-changed",
     rows: &[],
+    groups: &[],
 };
 static RATE_LIMIT: Table = Table {
     id: "policy-changed",
@@ -117,10 +129,12 @@ static RATE_LIMIT: Table = Table {
         "limit" as "rate-changed": More(Unknown); "burst" as "burst-changed": More(Unknown);
         "key" as "limit-key-changed": Either;
     },
+    groups: &[],
 };
 static TIMEOUT: Table = Table {
     id: "policy-changed",
     rows: rows! { "request" as "timeout-changed": More(Unknown); },
+    groups: &[],
 };
 static QUOTA: Table = Table {
     id: "policy-changed",
@@ -128,6 +142,7 @@ static QUOTA: Table = Table {
         "limit": More(Unknown); "window": Less(Unknown);
         "key" as "limit-key-changed": Either;
     },
+    groups: &[],
 };
 static CONCURRENCY: Table = Table {
     id: "policy-changed",
@@ -135,14 +150,17 @@ static CONCURRENCY: Table = Table {
         "limit": More(Unknown); "wait": More(Is(0));
         "key" as "limit-key-changed": Either;
     },
+    groups: &[],
 };
 static BODY_LIMIT: Table = Table {
     id: "policy-changed",
     rows: rows! { "request": More(NoLimit); "response": More(NoLimit); },
+    groups: &[],
 };
 static THREAT: Table = Table {
     id: "policy-changed",
     rows: rows! { "json"."*": More(NoLimit); "xml"."*": More(NoLimit); },
+    groups: &[],
 };
 static GRAPHQL_GUARD: Table = Table {
     id: "policy-changed",
@@ -150,14 +168,17 @@ static GRAPHQL_GUARD: Table = Table {
         "depth": More(NoLimit); "aliases": More(NoLimit); "complexity": More(NoLimit);
         "tokens": More(NoLimit); "batch": More(NoLimit);
     },
+    groups: &[],
 };
 static LLM: Table = Table {
     id: "policy-changed",
     rows: rows! { "tokens": More(NoLimit); "max_tokens": More(NoLimit); },
+    groups: &[],
 };
 static IP_FILTER: Table = Table {
     id: "policy-changed",
     rows: rows! { "allow": Access; "deny": Access; },
+    groups: &[],
 };
 static CORS: Table = Table {
     id: "policy-changed",
@@ -165,10 +186,12 @@ static CORS: Table = Table {
         "origins": Access; "methods": Access; "headers": Access; "expose": Access;
         "credentials": Access; "private_network": Access; "max_age": More(Unknown);
     },
+    groups: &[],
 };
 static CSRF: Table = Table {
     id: "policy-changed",
     rows: rows! { "origins": Access; "mode": Access; },
+    groups: &[],
 };
 static AUTHORIZE: Table = Table {
     id: "policy-changed",
@@ -176,6 +199,7 @@ static AUTHORIZE: Table = Table {
         "scopes": Access; "groups": Access; "roles": Access; "expression": Access;
         "claims": Access; "claims"."*": Access;
     },
+    groups: &[],
 };
 static FORWARD_AUTH: Table = Table {
     id: "policy-changed",
@@ -183,10 +207,12 @@ static FORWARD_AUTH: Table = Table {
         "url": Access; "upstream": Access; "path": Access; "on_outage": Access;
         "timeout": More(Is(1_000)); "cache": More(Is(0));
     },
+    groups: &[],
 };
 static VALIDATE: Table = Table {
     id: "policy-changed",
     rows: rows! { "request": Access; "response": Access; },
+    groups: &[],
 };
 static RETRY: Table = Table {
     id: "policy-changed",
@@ -196,36 +222,62 @@ static RETRY: Table = Table {
         "budget"."ratio": More(Is(200_000)); "budget"."min_concurrent": More(Is(3));
         "backoff"."base": Less(Is(25)); "backoff"."max": Less(Is(250));
     },
+    groups: &[],
 };
 static CIRCUIT_BREAKER: Table = Table {
     id: "policy-changed",
     rows: rows! {
         "consecutive_failures": More(NoLimit); "failure_ratio": More(NoLimit);
         "slow_calls"."above": More(NoLimit); "slow_calls"."ratio": More(NoLimit);
-        "min_requests": More(Unknown); "half_open_requests": More(Unknown); "window": Either;
-        "open": Less(Unknown); "open_max": Less(Unknown);
+        "min_requests": More(Is(20)); "half_open_requests": More(Is(1)); "window": Either;
+        "open": Less(Is(30_000)); "open_max": Less(Is(300_000)); "scope": Either;
     },
+    groups: &[],
 };
 
 static SPLIT: Table = Table {
     id: "traffic-moved",
     rows: rows! { "among" as "traffic-moved": Shares; },
+    groups: &[],
 };
 static MIRROR: Table = Table {
     id: "traffic-moved",
     rows: rows! { "upstream" as "traffic-moved": Moves; "percent" as "policy-changed": More(Is(1_000_000)); "max_body" as "policy-changed": More(Is(65_536)); },
+    groups: &[],
 };
 static REWRITE: Table = Table {
     id: "traffic-moved",
     rows: rows! { "path" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "method" as "traffic-moved": Moves; "query" as "traffic-moved": Moves; },
+    groups: &[],
 };
 static REDIRECT: Table = Table {
     id: "policy-changed",
     rows: rows! { "scheme" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "port" as "traffic-moved": Moves; "path" as "traffic-moved": Moves; },
+    groups: &[],
 };
 static DEPRECATION: Table = Table {
     id: "policy-changed",
     rows: rows! { "sunset" as "sunset-changed": Other; },
+    groups: &[],
+};
+
+/// Fields that send clients to other places: `Location`, `Refresh`, `Alt-Svc`.
+static HEADERS: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "response"."set"."location" as "traffic-moved": Moves; "response"."add"."location" as "traffic-moved": Moves;
+        "response"."set"."refresh" as "traffic-moved": Moves; "response"."add"."refresh" as "traffic-moved": Moves;
+        "response"."set"."alt-svc" as "traffic-moved": Moves; "response"."add"."alt-svc" as "traffic-moved": Moves;
+    },
+    groups: &[],
+};
+static RESPOND: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "headers"."location" as "traffic-moved": Moves; "headers"."refresh" as "traffic-moved": Moves;
+        "headers"."alt-svc" as "traffic-moved": Moves;
+    },
+    groups: &[],
 };
 
 /// A verifier's settings. What says who is let in is compared where it is used.
@@ -235,12 +287,14 @@ pub(super) static VERIFIER: Table = Table {
         "token_bytes": More(Is(8 << 10)); "timeout": More(Unknown); "cache": More(Unknown);
         "cache_inactive": Less(Unknown); "session"."lifetime": More(Unknown);
     },
+    groups: &[],
 };
 
 /// Settings of passing a credential on to the upstream.
 pub(super) static SCHEME: Table = Table {
     id: "credential-passed-on-changed",
     rows: &[],
+    groups: &[],
 };
 
 /// A listener's settings.
@@ -264,6 +318,7 @@ pub(super) static LISTENER: Table = Table {
         "tls"."client_auth"."crl": Access;
         "proxy_protocol"."timeout": More(Is(3_000)); "proxy_protocol"."from": Access;
     },
+    groups: &[],
 };
 
 /// An upstream's settings.
@@ -286,10 +341,22 @@ pub(super) static UPSTREAM: Table = Table {
         "circuit_breaker"."failure_ratio": More(NoLimit);
         "circuit_breaker"."slow_calls"."above": More(NoLimit);
         "circuit_breaker"."slow_calls"."ratio": More(NoLimit);
-        "circuit_breaker"."min_requests": More(Unknown);
-        "circuit_breaker"."half_open_requests": More(Unknown);
-        "circuit_breaker"."window": Either;
-        "circuit_breaker"."open": Less(Unknown); "circuit_breaker"."open_max": Less(Unknown);
+        "circuit_breaker"."min_requests": More(Is(20));
+        "circuit_breaker"."half_open_requests": More(Is(1));
+        "circuit_breaker"."window": Either; "circuit_breaker"."scope": Either;
+        "circuit_breaker"."open": Less(Is(30_000)); "circuit_breaker"."open_max": Less(Is(300_000));
+        "health"."active"."interval": More(Is(10_000)); "health"."active"."timeout": More(Is(2_000));
+        "health"."active"."unhealthy_after": More(Is(3)); "health"."active"."healthy_after": Less(Is(2));
+        "health"."active"."statuses": Each(&["200"]); "health"."active": Either;
+        "health"."all_unhealthy": Each(&[]);
+        "health"."passive"."min_requests": More(Is(50)); "health"."passive"."interval": Either;
+        "health"."passive"."failure_ratio": More(NoLimit);
+        "health"."passive"."consecutive_gateway_failures": More(NoLimit);
+        "health"."passive"."consecutive_local_failures": More(NoLimit);
+        "health"."passive"."success_rate"."min_targets": More(Is(5));
+        "health"."passive"."success_rate"."min_requests": More(Is(100));
+        "health"."passive"."success_rate"."stdev_factor": MoreOrOff(1_900);
+        "proxy_protocol": Tells;
         "health"."passive"."consecutive_5xx": More(Is(5));
         "health"."passive"."ejection": Less(Is(30_000));
         "health"."passive"."max_ejection": Less(Is(300_000));
@@ -298,6 +365,7 @@ pub(super) static UPSTREAM: Table = Table {
         "targets"."*"."tls": Access; "targets" as "targets-changed": Moves;
         "dns" as "targets-changed": Moves; "file" as "targets-changed": Moves;
     },
+    groups: &[CIRCUIT_BREAKERS, ACTIVE_CHECKS, PASSIVE_CHECKS, RETRIES],
 };
 
 /// An operation's own settings.
@@ -317,6 +385,7 @@ pub(super) static OPERATION: Table = Table {
         "split" as "traffic-moved": Shares; "mirror" as "traffic-moved": Moves;
         "rewrite" as "traffic-moved": Moves; "deprecated"."sunset" as "sunset-changed": Other;
     },
+    groups: &[RETRIES],
 };
 
 /// An API's settings.
@@ -326,19 +395,29 @@ pub(super) static API: Table = Table {
         "schemas"."*"."limits"."depth": More(NoLimit); "schemas"."*"."limits"."items": More(NoLimit);
         "schemas"."*"."limits"."bytes": More(NoLimit);
     },
+    groups: &[],
 };
 
 /// The gateway's settings.
 pub(super) static GATEWAY: Table = Table {
     id: "gateway-setting-changed",
     rows: &[],
+    groups: &[],
 };
 
 /// A consumer's settings; what it may do is compared with its credentials.
 pub(super) static CONSUMER: Table = Table {
     id: "consumer-changed",
     rows: rows! { "groups": Access; "plan": Access; "claims": Access; },
+    groups: &[],
 };
+
+/// True if a policy sends requests, copies or clients to another place.
+pub(super) fn moves(kind: &str, settings: &Settings) -> bool {
+    let table = of_policy(kind);
+    let mut rows = settings.iter().filter_map(|one| table.row(&one.path));
+    rows.any(|row| matches!(row.way, Moves | Shares))
+}
 
 /// A line for each setting that differs. `subject` is the thing; the path comes behind it.
 pub(super) fn settings(
@@ -350,6 +429,28 @@ pub(super) fn settings(
 ) {
     if old == new {
         return;
+    }
+    for group in table.groups {
+        let path: Vec<String> = group.path.iter().map(|key| (*key).to_owned()).collect();
+        let (was, is) = (together(old, group.path), together(new, group.path));
+        let opposite = match group.comes {
+            Class::Relax => Class::Tighten,
+            _ => Class::Relax,
+        };
+        let class = match (was.is_null(), is.is_null()) {
+            (true, false) => group.comes,
+            (false, true) => opposite,
+            (true, true) | (false, false) => continue,
+        };
+        lines.push(Line {
+            class,
+            id: table.id,
+            subject: join(subject, &path),
+            old: was,
+            new: is,
+        });
+        let rest = |settings: &Settings| settings.clone().without(|one| is_below(one, group.path));
+        return settings(table, subject, &rest(old), &rest(new), lines);
     }
     let mut paths: BTreeMap<&[String], (Option<&Written>, Option<&Written>)> = BTreeMap::new();
     for one in old.iter() {
@@ -381,6 +482,12 @@ pub(super) fn settings(
             Access => continue,
             More(absent) => class(amount(was, absent), amount(is, absent)),
             Less(absent) => class(amount(is, absent), amount(was, absent)),
+            MoreOrOff(absent) => class(or_off(was, absent), or_off(is, absent)),
+            Tells => match (was, is) {
+                (None, Some(_)) => Class::Strengthen,
+                (Some(_), None) => Class::Weaken,
+                _ => Class::Changed,
+            },
             On => flag(was, is),
             Opens => match flag(was, is) {
                 Class::Relax => Class::Weaken,
@@ -407,6 +514,7 @@ pub(super) fn restated(subject: &str, old: &Settings, new: &Settings, lines: &mu
     static ALL: Table = Table {
         id: "setting-restated",
         rows: &[],
+        groups: &[],
     };
     settings(&ALL, subject, old, new, lines);
 }
@@ -456,7 +564,9 @@ impl Table {
             // All below a key goes the way of the key, but for numbers.
             let length = match row.way {
                 Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
-                More(_) | Less(_) | On | Opens | Each(_) => row.path.len() == path.len(),
+                More(_) | MoreOrOff(_) | Less(_) | On | Opens | Each(_) | Tells => {
+                    row.path.len() == path.len()
+                }
             };
             length
                 && same
@@ -464,6 +574,14 @@ impl Table {
                     .all(|(known, key)| *known == "*" || known == key)
         };
         self.rows.iter().find(fits)
+    }
+}
+
+/// As [`amount`], without a limit where the value is 0.
+fn or_off(value: Option<&Written>, absent: u128) -> Amount {
+    match amount(value, Is(absent)) {
+        Amount::Of(0, _) => Amount::Endless,
+        amount => amount,
     }
 }
 

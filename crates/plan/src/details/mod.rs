@@ -3,6 +3,7 @@
 
 mod consumers;
 mod fields;
+mod groups;
 mod limits;
 mod operations;
 mod schemes;

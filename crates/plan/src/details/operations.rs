@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bundle::ir::{self, Link};
 use policy::Checked;
 use policy::Policy as _;
-use policy::declared::{Scalar, Settings};
+use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::{Value, json};
 
 use super::{fields, schemes, upstream};
@@ -241,35 +241,77 @@ fn treatments(
     upstreams((old, was), (new, is), &mut lines);
     schemes::schemes((old.api, was), (new.api, is), &mut lines);
     let (mut before, mut after) = (was.settings(), is.settings());
-    if was.retries.is_some() != is.retries.is_some() {
-        // An operation's own retries stand in for those of its chain or its upstream.
-        let with = |settings: Settings, treatment: &ir::Treatment, side: Of<'_>| {
-            let others = retries(treatment, side).filter(|_| treatment.retries.is_none());
-            match others {
-                Some(others) => settings.with_below(&["retries"], others),
+    let sources = (retries(was, old), retries(is, new));
+    if Retries::are_compared_here((&sources.0, was), (&sources.1, is)) {
+        // Those of one place stand in for those of another.
+        let with = |settings: Settings, retries: &Retries<'_>| {
+            let settings = settings.without(|path| path[0] == "retries");
+            match retries.settings() {
                 None => settings,
+                Some(all) if all.is_empty() => settings.with(&["retries"], Written::Empty),
+                Some(all) => settings.with_below(&["retries"], all),
             }
         };
-        before = with(before, was, old);
-        after = with(after, is, new);
+        before = with(before, &sources.0);
+        after = with(after, &sources.1);
     }
     fields::settings(&fields::OPERATION, "", &before, &after, &mut lines);
     lines.iter_mut().for_each(|line| resolve(line, old, new));
     lines
 }
 
-/// Retries that hold where an operation says nothing: of a policy of its chain, else of its upstream.
-fn retries(treatment: &ir::Treatment, side: Of<'_>) -> Option<Settings> {
-    let mut names = treatment.chain.iter().filter_map(named);
+/// Place of the retries of an operation's requests, with their settings.
+enum Retries<'a> {
+    /// The operation itself.
+    Own(&'a policy::traffic::retry::Checked),
+    /// The nearest policy of its chain.
+    Policy(&'a str, &'a Checked),
+    /// Its upstream; none: no retries.
+    Upstream(Option<&'a policy::traffic::retry::Checked>),
+}
+
+/// The retries that hold for an operation: its own, else those of the nearest policy of its chain,
+/// else those of its upstream.
+fn retries<'a>(treatment: &'a ir::Treatment, side: Of<'a>) -> Retries<'a> {
+    if let Some(own) = &treatment.retries {
+        return Retries::Own(own);
+    }
+    let mut names = treatment.chain.iter().rev().filter_map(named);
     let policy = names.find_map(|name| {
         let (_, checked) = definition(treatment, name, side)?;
-        (checked.kind() == "retry").then(|| checked.settings())
+        (checked.kind() == "retry").then_some(Retries::Policy(name, checked))
     });
-    policy.or_else(|| {
-        let upstream = side.shared.upstreams.get(&treatment.upstream)?;
-        let retries = upstream.retries.as_ref()?;
-        Some(retries.settings())
+    policy.unwrap_or_else(|| {
+        let upstream = side.shared.upstreams.get(&treatment.upstream);
+        Retries::Upstream(upstream.and_then(|upstream| upstream.retries.as_ref()))
     })
+}
+
+impl Retries<'_> {
+    fn settings(&self) -> Option<Settings> {
+        match self {
+            Self::Own(retries) => Some(retries.settings()),
+            Self::Policy(_, checked) => Some(checked.settings()),
+            Self::Upstream(retries) => retries.map(|retries| retries.settings()),
+        }
+    }
+
+    /// True if nothing else compares the two: those of one place are compared where they are written.
+    fn are_compared_here(
+        (was, own): (&Self, &ir::Treatment),
+        (is, other): (&Self, &ir::Treatment),
+    ) -> bool {
+        let has = |treatment: &ir::Treatment, name: &str| {
+            let mut names = treatment.chain.iter().filter_map(named);
+            names.any(|known| known == name)
+        };
+        match (was, is) {
+            (Self::Own(_), Self::Own(_)) | (Self::Upstream(_), Self::Upstream(_)) => false,
+            // A policy that is gone is compared with one that comes.
+            (Self::Policy(a, _), Self::Policy(b, _)) => a != b && (has(other, a) || has(own, b)),
+            _ => true,
+        }
+    }
 }
 
 /// Policies that come, go or stand elsewhere.
@@ -507,7 +549,7 @@ fn moved(
         let names = names.iter();
         let described = names.filter_map(|name| {
             let (_, checked) = definition(treatment, name, side)?;
-            let moves = ["split", "mirror", "rewrite", "redirect"].contains(&checked.kind());
+            let moves = fields::moves(checked.kind(), &checked.settings());
             moves.then(|| format!("{name}: {}", described(checked, side)).into())
         });
         described.collect()

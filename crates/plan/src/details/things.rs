@@ -113,14 +113,22 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             &mut lines,
         );
     }
+    let before = plan.changes.len();
     push(plan, lines, |line| {
-        let numbers = ["timeouts.", "limits.", "retries.", "circuit_breaker."];
+        let numbers = ["timeouts", "limits", "retries", "circuit_breaker"];
         let key = line.subject.splitn(3, ' ').nth(2).unwrap_or_default();
-        match numbers.iter().any(|start| key.starts_with(start)) {
-            true => Section::Policy,
-            false => Section::Upstream,
+        let key = key.split('.').next().unwrap_or_default();
+        match line.section() {
+            Section::Security => Section::Security,
+            _ if numbers.contains(&key) => Section::Policy,
+            _ => Section::Upstream,
         }
     });
+    for change in &mut plan.changes[before..] {
+        if change.section == Section::Security {
+            change.why_none = Some(UNSHOWN);
+        }
+    }
     let mut lines = Vec::new();
     verifiers(old, new, &mut lines);
     policies(

@@ -4,6 +4,7 @@
 //! a new [`Access`] and tells each difference with its [`Verdict`]; [`COMPONENTS`] lists them.
 //! The comparison is per cell of requests: the two sides may be two operations.
 
+mod answers;
 mod browser;
 mod claims;
 mod from;
@@ -78,6 +79,7 @@ const COMPONENTS: &[Component] = &[
     ("validation", messages::validation),
     ("guards", messages::guards),
     ("identity", identity::compare),
+    ("answers", answers::compare),
     ("readings", readings::compare),
     ("transport", transport::compare),
 ];

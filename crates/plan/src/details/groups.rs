@@ -1,0 +1,53 @@
+//! Settings that come and go together: a breaker, health checks, retries.
+
+use policy::declared::Settings;
+use serde_json::Value;
+
+use super::fields::shown;
+use crate::Class;
+
+/// Settings that switch something on together: one line where they come or go.
+pub(super) struct Group {
+    pub(super) path: &'static [&'static str],
+    /// The class of the line where they come; the opposite one where they go.
+    pub(super) comes: Class,
+}
+
+pub(super) const RETRIES: Group = Group {
+    path: &["retries"],
+    comes: Class::Relax,
+};
+pub(super) const CIRCUIT_BREAKERS: Group = Group {
+    path: &["circuit_breaker"],
+    comes: Class::Tighten,
+};
+pub(super) const ACTIVE_CHECKS: Group = Group {
+    path: &["health", "active"],
+    comes: Class::Tighten,
+};
+pub(super) const PASSIVE_CHECKS: Group = Group {
+    path: &["health", "passive"],
+    comes: Class::Tighten,
+};
+
+/// True if a setting is at a path or below it.
+pub(super) fn is_below(path: &[String], group: &[&str]) -> bool {
+    path.len() >= group.len() && group.iter().zip(path).all(|(key, own)| key == own)
+}
+
+/// All settings at and below a path for people; null where there is none.
+pub(super) fn together(settings: &Settings, group: &[&str]) -> Value {
+    let below = settings.iter().filter(|one| is_below(&one.path, group));
+    let mut all = serde_json::Map::new();
+    let mut is_there = false;
+    for one in below {
+        is_there = true;
+        if let rest @ [_, ..] = &one.path[group.len()..] {
+            all.insert(rest.join("."), shown(Some(&one.value)));
+        }
+    }
+    match is_there {
+        true => Value::Object(all),
+        false => Value::Null,
+    }
+}

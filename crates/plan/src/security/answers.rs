@@ -1,0 +1,376 @@
+//! Fields of responses that open an operation to pages of other origins or protect its callers, as
+//! `headers` and `respond` policies leave them.
+//!
+//! A field has a [`Rule`]. One that opens is wider with each further value; one that protects is
+//! wider the less it says. docs/plan.md, *Fields of responses*, has the table for readers.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::declared::{Settings, Value};
+
+use super::verifier::told;
+use super::{Access, Difference, Verdict};
+
+/// Effect of a field's values.
+#[derive(Clone, Copy)]
+enum Rule {
+    /// Each further member lets more in; `*` is every member.
+    Opens,
+    /// `true` lets more in; every other value says nothing.
+    Allows,
+    /// Each further value is sent to every client.
+    Adds,
+    /// A greater strength protects more. Strength 0 protects as little as no field.
+    Protects(fn(&str) -> u64),
+    /// Each further member of the list protects more; only where a credential is asked for.
+    Separates,
+    /// As [`Rule::Protects`]; only where a credential is asked for.
+    Withholds(fn(&str) -> u64),
+}
+
+/// The fields, in lower case.
+const FIELDS: &[(&str, Rule)] = &[
+    ("access-control-allow-origin", Rule::Opens),
+    ("access-control-allow-methods", Rule::Opens),
+    ("access-control-allow-headers", Rule::Opens),
+    ("access-control-expose-headers", Rule::Opens),
+    ("access-control-allow-credentials", Rule::Allows),
+    ("access-control-allow-private-network", Rule::Allows),
+    ("timing-allow-origin", Rule::Opens),
+    ("set-cookie", Rule::Adds),
+    ("strict-transport-security", Rule::Protects(seconds)),
+    ("content-security-policy", Rule::Protects(present)),
+    ("x-frame-options", Rule::Protects(frames)),
+    ("x-content-type-options", Rule::Protects(nosniff)),
+    ("referrer-policy", Rule::Protects(referrer)),
+    ("permissions-policy", Rule::Protects(present)),
+    ("cross-origin-opener-policy", Rule::Protects(same_origin)),
+    ("cross-origin-embedder-policy", Rule::Protects(embedder)),
+    ("cross-origin-resource-policy", Rule::Protects(same_origin)),
+    ("clear-site-data", Rule::Protects(present)),
+    ("content-disposition", Rule::Protects(attachment)),
+    ("cache-control", Rule::Withholds(stored)),
+    ("cdn-cache-control", Rule::Withholds(stored)),
+    ("surrogate-control", Rule::Withholds(stored)),
+    ("vary", Rule::Separates),
+];
+
+/// The upstream's own value in plans.
+const UPSTREAM: &str = "what the upstream says";
+
+/// A field as clients get it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sent {
+    /// True if the upstream's own value reaches clients.
+    upstream: bool,
+    /// Values that the gateway writes.
+    values: BTreeSet<String>,
+}
+
+impl Sent {
+    fn shown(&self) -> String {
+        let mut parts: Vec<String> = self.values.iter().cloned().collect();
+        if self.upstream {
+            parts.push(UPSTREAM.to_owned());
+        }
+        match parts.is_empty() {
+            true => "removed".to_owned(),
+            false => parts.join(" and "),
+        }
+    }
+
+    /// Members of the values, which are lists. Methods and field names count without case.
+    fn members(&self) -> BTreeSet<String> {
+        let values = self.values.iter().flat_map(|value| value.split(','));
+        let members = values.map(|member| member.trim().to_ascii_lowercase());
+        members.filter(|member| !member.is_empty()).collect()
+    }
+}
+
+/// The difference between the responses of two chains, field by field.
+pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let (was, is) = (sent(old), sent(new));
+    let is_protected = asks(old) && asks(new);
+    let differences = FIELDS.iter().flat_map(|(name, rule)| {
+        let of = |side: &Response| {
+            let known = side.fields.get(*name).cloned();
+            known.unwrap_or_else(|| side.untouched())
+        };
+        let (before, after) = (of(&was), of(&is));
+        // A response that the gateway makes itself has only what is written here.
+        let is_touched = was.fields.contains_key(*name) || is.fields.contains_key(*name);
+        let for_callers = matches!(rule, Rule::Separates | Rule::Withholds(_));
+        if before == after || !is_touched || for_callers && !is_protected {
+            return Vec::new();
+        }
+        let verdict = verdict(*rule, &before, &after);
+        let subject = format!("response header {name}");
+        let told = (before.shown(), after.shown());
+        super::one("answers", verdict, "response-field-changed", &subject, told)
+    });
+    differences.collect()
+}
+
+/// True if every alternative of a route's requirement asks for a credential.
+fn asks(access: &Access<'_>) -> bool {
+    let security = access.route.map(|route| &route.treatment.security.0);
+    security.is_some_and(|all| !all.is_empty() && all.iter().all(|one| !one.0.is_empty()))
+}
+
+fn verdict(rule: Rule, was: &Sent, is: &Sent) -> Verdict {
+    let ordered = |order: Ordering| match order {
+        Ordering::Less => Verdict::Strengthen,
+        Ordering::Equal => Verdict::Equal,
+        Ordering::Greater => Verdict::Weaken,
+    };
+    match rule {
+        Rule::Opens => opened(was, is, &was.members(), &is.members()),
+        Rule::Allows => {
+            let allows = |sent: &Sent| {
+                let members = sent.members();
+                BTreeSet::from_iter(members.into_iter().filter(|member| member == "true"))
+            };
+            opened(was, is, &allows(was), &allows(is))
+        }
+        Rule::Adds => opened(was, is, &was.values, &is.values),
+        Rule::Separates => {
+            let members = |sent: &Sent| {
+                let mut members = sent.members();
+                members.extend(sent.upstream.then(|| UPSTREAM.to_owned()));
+                members
+            };
+            let (before, after) = (members(was), members(is));
+            let within =
+                |a: &BTreeSet<String>, b: &BTreeSet<String>| b.contains("*") || a.is_subset(b);
+            Verdict::of(within(&after, &before), within(&before, &after))
+        }
+        Rule::Protects(strength) | Rule::Withholds(strength) => {
+            // Of several values the weakest may be the one that counts.
+            let weakest = |sent: &Sent| sent.values.iter().map(|value| strength(value)).min();
+            match (weakest(was), weakest(is)) {
+                (Some(a), Some(b)) if a == b && a > 0 => match was.values == is.values {
+                    // Beside the upstream's own value, or in its place.
+                    true => ordered(was.upstream.cmp(&is.upstream)),
+                    false => Verdict::Incomparable,
+                },
+                (a, b) => ordered(rank(was, a).cmp(&rank(is, b))),
+            }
+        }
+    }
+}
+
+/// Order of protection: nothing, the upstream's own value, the strength of what the gateway writes.
+fn rank(sent: &Sent, strength: Option<u64>) -> (u8, u64) {
+    match (strength, sent.upstream) {
+        (Some(strength @ 1..), _) => (2, strength),
+        (Some(0), _) | (None, false) => (0, 0),
+        (None, true) => (1, 0),
+    }
+}
+
+/// Compares sets that let more in with each member. Nothing is known of the upstream's own values:
+/// what is written beside or instead of them opens, and their return is no order.
+fn opened(was: &Sent, is: &Sent, before: &BTreeSet<String>, after: &BTreeSet<String>) -> Verdict {
+    let within = |a: &BTreeSet<String>, b: &BTreeSet<String>| b.contains("*") || a.is_subset(b);
+    let (fewer, more) = (within(before, after), within(after, before));
+    match (was.upstream, is.upstream) {
+        (a, b) if a == b => Verdict::of(fewer, more),
+        (true, _) if after.is_empty() => Verdict::Strengthen,
+        (true, _) => Verdict::Weaken,
+        (false, _) if fewer => Verdict::Weaken,
+        (false, _) => Verdict::Incomparable,
+    }
+}
+
+/// Fields of a response as the policies of a chain leave them.
+struct Response {
+    /// True if the upstream answers.
+    upstream: bool,
+    fields: BTreeMap<String, Sent>,
+}
+
+impl Response {
+    fn untouched(&self) -> Sent {
+        Sent {
+            upstream: self.upstream,
+            values: BTreeSet::new(),
+        }
+    }
+
+    fn edit(&mut self, name: &str, edit: impl FnOnce(&mut Sent)) {
+        let untouched = self.untouched();
+        edit(
+            self.fields
+                .entry(name.to_ascii_lowercase())
+                .or_insert(untouched),
+        );
+    }
+}
+
+/// The fields that the policies of a chain touch. The last step sees a response first.
+fn sent(access: &Access<'_>) -> Response {
+    let replies = access.policies("respond");
+    let redirects = access.policies("redirect");
+    let mut response = Response {
+        upstream: replies.is_empty() && redirects.is_empty(),
+        fields: BTreeMap::new(),
+    };
+    for one in replies.first().iter().flat_map(|(_, reply)| reply.iter()) {
+        if let [headers, name] = one.path.as_slice()
+            && headers == "headers"
+        {
+            response.edit(name, |sent| {
+                sent.values.insert(told(&one.value));
+            });
+        }
+    }
+    for (_, settings) in access.policies("headers").iter().rev() {
+        for name in settings.texts(&["response", "remove"]).unwrap_or_default() {
+            response.edit(name, |sent| {
+                sent.upstream = false;
+                sent.values.clear();
+            });
+        }
+        for (is_set, name, value) in written(settings) {
+            response.edit(name, |sent| {
+                if is_set {
+                    sent.upstream = false;
+                    sent.values.clear();
+                }
+                sent.values.insert(told(value));
+            });
+        }
+    }
+    response
+}
+
+/// The fields that a policy sets, then those that it adds.
+fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
+    let of = |how: &'static str| {
+        let all = settings.iter();
+        all.filter_map(move |one| match one.path.as_slice() {
+            [side, own, name] if side == "response" && own == how => {
+                Some((how == "set", name.as_str(), &one.value))
+            }
+            _ => None,
+        })
+    };
+    of("set").chain(of("add")).collect()
+}
+
+/// Any text protects.
+fn present(value: &str) -> u64 {
+    u64::from(!value.trim().is_empty())
+}
+
+/// `max-age` of Strict-Transport-Security (RFC 6797 §6.1.1), twice, and one more with the
+/// subdomains.
+fn seconds(value: &str) -> u64 {
+    let mut directives = value.split(';').map(|it| it.trim().to_ascii_lowercase());
+    let (mut age, mut wide) = (0, false);
+    for directive in &mut directives {
+        match directive.split_once('=') {
+            Some((key, text)) if key.trim() == "max-age" => {
+                age = text.trim().trim_matches('"').parse().unwrap_or(0);
+            }
+            _ => wide |= directive == "includesubdomains",
+        }
+    }
+    match age {
+        0 => 0,
+        age => u64::saturating_mul(age, 2).saturating_add(u64::from(wide)),
+    }
+}
+
+/// X-Frame-Options (RFC 7034).
+fn frames(value: &str) -> u64 {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "deny" => 2,
+        "sameorigin" => 1,
+        _ => 0,
+    }
+}
+
+fn nosniff(value: &str) -> u64 {
+    u64::from(value.trim().eq_ignore_ascii_case("nosniff"))
+}
+
+fn referrer(value: &str) -> u64 {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "no-referrer" => 3,
+        "same-origin" | "strict-origin" | "origin" => 2,
+        "" | "unsafe-url" | "no-referrer-when-downgrade" => 0,
+        _ => 1,
+    }
+}
+
+fn same_origin(value: &str) -> u64 {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "same-origin" => 2,
+        "" | "unsafe-none" | "cross-origin" => 0,
+        _ => 1,
+    }
+}
+
+fn embedder(value: &str) -> u64 {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "require-corp" => 2,
+        "credentialless" => 1,
+        _ => 0,
+    }
+}
+
+/// A download is not run as a page.
+fn attachment(value: &str) -> u64 {
+    let kind = value.split(';').next().unwrap_or_default();
+    u64::from(kind.trim().eq_ignore_ascii_case("attachment"))
+}
+
+/// Restraint of caches (RFC 9111 §5.2.2).
+fn stored(value: &str) -> u64 {
+    let value = value.to_ascii_lowercase();
+    let has = |wanted: &str| {
+        let mut directives = value.split(',').map(str::trim);
+        directives.any(|one| one == wanted)
+    };
+    match () {
+        () if has("no-store") => 3,
+        () if has("private") => 2,
+        () if has("no-cache") => 1,
+        () => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{frames, same_origin, seconds, stored};
+
+    #[test]
+    fn strength_of_known_values_is_ordered() {
+        let ages = [
+            "max-age=0",
+            "max-age=60",
+            "Max-Age=\"61\"",
+            "max-age=61; includeSubDomains",
+        ];
+        assert!(ages.map(seconds).is_sorted_by(|a, b| a < b));
+        assert!(
+            ["ALLOWALL", "sameorigin", "DENY"]
+                .map(frames)
+                .is_sorted_by(|a, b| a < b)
+        );
+        let stores = [
+            "public, max-age=60",
+            "no-cache",
+            "Private",
+            "private, no-store",
+        ];
+        assert!(stores.map(stored).is_sorted_by(|a, b| a < b));
+        assert!(
+            ["cross-origin", "same-site", "same-origin"]
+                .map(same_origin)
+                .is_sorted_by(|a, b| a < b)
+        );
+    }
+}

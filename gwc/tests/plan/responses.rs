@@ -1,0 +1,245 @@
+//! Fields of responses that policies write: what opens to pages, what protects callers, and where
+//! clients are sent.
+
+use crate::gated::{both, gateway};
+use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
+
+const EDGE: &str = "edge: {kind: headers, response: {remove: [Server]}}";
+
+fn edge(response: &str) -> String {
+    format!("edge: {{kind: headers, response: {{{response}}}}}")
+}
+
+#[test]
+fn response_fields_trip_the_gate_of_access() {
+    const WEAKEN: (&str, &str) = ("weaken", "strengthen");
+    const LOST: (&str, &str) = ("weaken", "incomparable");
+    const OTHER: (&str, &str) = ("incomparable", "incomparable");
+    let origin = |origin: &str| format!("set: {{Access-Control-Allow-Origin: \"{origin}\"}}");
+    for (old, new, classes) in [
+        ("remove: [Server]", &*origin("*"), LOST),
+        ("remove: [Server]", &origin("https://a.example"), LOST),
+        (
+            "remove: [Access-Control-Allow-Origin]",
+            "remove: [Server]",
+            WEAKEN,
+        ),
+        (&origin("https://a.example"), &origin("*"), WEAKEN),
+        (
+            &origin("https://a.example"),
+            &origin("https://b.example"),
+            OTHER,
+        ),
+        (
+            "remove: [Access-Control-Allow-Credentials]",
+            "set: {Access-Control-Allow-Credentials: \"true\"}",
+            WEAKEN,
+        ),
+        (
+            "set: {Access-Control-Allow-Methods: \"GET\"}",
+            "set: {Access-Control-Allow-Methods: \"PUT, get\"}",
+            WEAKEN,
+        ),
+        ("remove: [Set-Cookie]", "add: {Set-Cookie: \"a=b\"}", WEAKEN),
+        (
+            "set: {Set-Cookie: \"a=b\"}",
+            "set: {Set-Cookie: \"a=B\"}",
+            OTHER,
+        ),
+        (
+            "set: {Strict-Transport-Security: \"max-age=600\"}",
+            "remove: [Server]",
+            WEAKEN,
+        ),
+        (
+            "set: {Strict-Transport-Security: \"max-age=600\"}",
+            "set: {Strict-Transport-Security: \"max-age=0\"}",
+            WEAKEN,
+        ),
+        (
+            "set: {Strict-Transport-Security: \"max-age=600; includeSubDomains\"}",
+            "set: {Strict-Transport-Security: \"max-age=600\"}",
+            WEAKEN,
+        ),
+        (
+            "remove: [Server]",
+            "remove: [Content-Security-Policy]",
+            WEAKEN,
+        ),
+        (
+            "set: {Content-Security-Policy: \"default-src 'self'\"}",
+            "set: {Content-Security-Policy: \"default-src *\"}",
+            OTHER,
+        ),
+        (
+            "set: {X-Frame-Options: DENY}",
+            "set: {X-Frame-Options: SAMEORIGIN}",
+            WEAKEN,
+        ),
+        (
+            "set: {X-Content-Type-Options: nosniff}",
+            "remove: [Server]",
+            WEAKEN,
+        ),
+    ] {
+        let sides = (edge(old), edge(new));
+        gateway(
+            "response-field-changed",
+            EDGE,
+            (&sides.0, &sides.1),
+            classes,
+        );
+    }
+}
+
+#[test]
+fn field_without_protection_is_no_access() {
+    for (old, new) in [
+        ("remove: [Server]", "set: {X-Served-By: gwd}"),
+        (
+            "set: {Strict-Transport-Security: \"max-age=0\"}",
+            "remove: [Strict-Transport-Security]",
+        ),
+        (
+            "set: {Access-Control-Allow-Methods: \"get\"}",
+            "set: {Access-Control-Allow-Methods: GET}",
+        ),
+    ] {
+        let (old, new) = (
+            edit(GATEWAY, EDGE, &edge(old)),
+            edit(GATEWAY, EDGE, &edge(new)),
+        );
+        let found = lines(&plan((&old, DOCUMENT), (&new, DOCUMENT)));
+        assert!(
+            found.iter().all(|line| line.starts_with("policy changed")),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn caching_of_protected_responses_weakens() {
+    for (old, new) in [
+        (
+            "set: {Cache-Control: no-store}",
+            "set: {Cache-Control: \"public, max-age=60\"}",
+        ),
+        ("set: {Cache-Control: private}", "remove: [Cache-Control]"),
+        ("remove: [Server]", "set: {Cache-Control: max-age=60}"),
+        ("remove: [Server]", "remove: [Vary]"),
+        ("set: {Vary: \"Cookie, Origin\"}", "set: {Vary: origin}"),
+    ] {
+        let (old, new) = (
+            edit(GATEWAY, EDGE, &edge(old)),
+            edit(GATEWAY, EDGE, &edge(new)),
+        );
+        let found = plan((&old, DOCUMENT), (&new, DOCUMENT));
+        // `getStatus` is public: whoever asks gets the same.
+        assert!(
+            lines(&found).contains(
+                &"security weaken response-field-changed a/createOrder+a/deleteOrder+a/getOrder+a/listOrders"
+                    .to_owned()
+            ),
+            "{:?}",
+            lines(&found)
+        );
+        let back = lines(&plan((&new, DOCUMENT), (&old, DOCUMENT)));
+        assert!(
+            back.iter().all(|line| !line.contains(" weaken ")),
+            "{back:?}"
+        );
+    }
+}
+
+#[test]
+fn last_step_of_a_chain_edits_responses_first() {
+    let policies = |first: &str, second: &str| {
+        let policies = format!(
+            "policies:\n  first: {{kind: headers, response: {{{first}}}}}\n  second: {{kind: headers, response: {{{second}}}}}\n"
+        );
+        let gateway = edit(GATEWAY, "policies:\n", &policies);
+        edit(
+            &gateway,
+            "policies: [slow, edge]",
+            "policies: [slow, first, second]",
+        )
+    };
+    let (deny, allow) = ("set: {X-Frame-Options: DENY}", "remove: [X-Frame-Options]");
+    both(
+        "response-field-changed",
+        (&policies(deny, allow), DOCUMENT),
+        (&policies(allow, deny), DOCUMENT),
+        ("weaken", "strengthen"),
+    );
+}
+
+#[test]
+fn client_that_is_sent_elsewhere_moves() {
+    for name in ["Location", "Refresh", "Alt-Svc"] {
+        let to = |host: &str| edge(&format!("set: {{{name}: \"https://{host}/\"}}"));
+        gateway(
+            "traffic-moved",
+            EDGE,
+            (EDGE, &to("b.example")),
+            ("moved", "moved"),
+        );
+        gateway(
+            "traffic-moved",
+            EDGE,
+            (&to("a.example"), &to("b.example")),
+            ("moved", "moved"),
+        );
+    }
+    let away = |host: &str| {
+        format!(
+            "away: {{kind: respond, status: 302, headers: {{Location: \"https://{host}/\"}}}}\n  {EDGE}"
+        )
+    };
+    let used = edit(GATEWAY, "[slow, edge]", "[slow, edge, away]");
+    let (old, new) = (
+        edit(&used, EDGE, &away("a.example")),
+        edit(&used, EDGE, &away("b.example")),
+    );
+    both(
+        "traffic-moved",
+        (&old, DOCUMENT),
+        (&new, DOCUMENT),
+        ("moved", "moved"),
+    );
+}
+
+#[test]
+fn added_policy_that_sends_elsewhere_moves() {
+    let defined = edit(
+        GATEWAY,
+        EDGE,
+        &format!(
+            "away: {{kind: headers, response: {{set: {{Location: \"https://b.example/\"}}}}}}\n  {EDGE}"
+        ),
+    );
+    let used = edit(&defined, "[slow, edge]", "[slow, edge, away]");
+    both(
+        "traffic-moved",
+        (GATEWAY, DOCUMENT),
+        (&used, DOCUMENT),
+        ("moved", "moved"),
+    );
+}
+
+#[test]
+fn protection_of_a_respond_policy_is_access() {
+    let with = |headers: &str| {
+        let gateway = edit(
+            GATEWAY,
+            EDGE,
+            &format!("says: {{kind: respond, status: 200, headers: {{{headers}}}}}\n  {EDGE}"),
+        );
+        edit(&gateway, "[slow, edge]", "[slow, edge, says]")
+    };
+    both(
+        "response-field-changed",
+        (&with("X-Frame-Options: DENY"), DOCUMENT),
+        (&with("X-A: b"), DOCUMENT),
+        ("weaken", "strengthen"),
+    );
+}
