@@ -1,6 +1,7 @@
 //! One cell of requests: what changed for them, and a request that shows it.
 
 use bundle::ir;
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::{
@@ -12,6 +13,10 @@ use crate::security::{Verdict, cannot_run};
 use crate::witness::{Draft, credentials};
 use crate::{Change, Class, Outcome, RequestPlace, Section, Witness, ids};
 use model::lower::Lowered;
+
+/// Maximum routes with which one route exchanges requests that are compared one by one. Many
+/// templates that overlap would give a line for each pair.
+const EXACT_MAX: usize = 64;
 
 /// Reason for a change without a witness.
 const NO_REQUEST: &str = "no request shows it";
@@ -35,6 +40,8 @@ pub(super) struct Told {
     undecidable: Option<&'static str>,
     /// Routes of the old table that lost requests to ones of the new.
     pub(super) moved: Vec<(u32, u32)>,
+    /// Further routes of each table that may have lost or got requests.
+    pub(super) others: [Vec<u32>; 2],
 }
 
 /// Requests of two owners; there are some.
@@ -62,17 +69,15 @@ impl<'a> Cells<'_, 'a> {
             }
             Task::New(after) => {
                 let route = self.after(after);
-                for before in self.tables[0].exchanging(route) {
-                    self.served_by_both(before, after, &mut told);
-                }
+                let others = self.tables[0].exchanging(route);
+                self.exchanged(0, (after, &others), &mut told);
                 self.newly_served(after, &mut told);
             }
             Task::Gone(before) => {
                 let route = self.before(before);
                 // Those that are new as well were looked at there.
-                for after in self.tables[1].exchanging(route) {
-                    self.served_by_both(before, after, &mut told);
-                }
+                let others = self.tables[1].exchanging(route);
+                self.exchanged(1, (before, &others), &mut told);
                 self.no_longer_served(before, &mut told);
             }
             Task::Rest(before, after) => {
@@ -89,6 +94,54 @@ impl<'a> Cells<'_, 'a> {
 
     fn after(&self, at: u32) -> &Route<'a> {
         &self.tables[1].routes[at as usize]
+    }
+
+    /// The requests that a route exchanges with routes of the table `side`. Of many routes that are
+    /// treated alike, the first one that exchanges requests stands for all.
+    fn exchanged(&self, side: usize, (route, others): (u32, &[u32]), told: &mut Told) {
+        let exchange = |other: u32, told: &mut Told| match side {
+            0 => self.served_by_both(other, route, told),
+            _ => self.served_by_both(route, other, told),
+        };
+        if others.len() <= EXACT_MAX {
+            for other in others {
+                exchange(*other, told);
+            }
+            return;
+        }
+        let mut alike: FxHashMap<_, Vec<u32>> = FxHashMap::default();
+        for other in others {
+            let it = &self.tables[side].routes[*other as usize];
+            let treatment = std::ptr::from_ref(it.treatment()) as usize;
+            let same = (treatment, it.method, it.redirects(), &*it.mount.name);
+            alike.entry(same).or_default().push(*other);
+        }
+        let mut alike: Vec<Vec<u32>> = alike.into_values().collect();
+        alike.sort_unstable();
+        for group in alike {
+            let before = told.changes.len();
+            let mut members = group.iter();
+            let Some(first) = members.find(|other| exchange(**other, told)) else {
+                continue;
+            };
+            let rest: Vec<u32> = members.copied().collect();
+            told.others[side].extend(&rest);
+            if rest.is_empty() {
+                continue;
+            }
+            let digest = self.tables[side].digest_of(&rest).hex();
+            let first = &self.tables[side].routes[*first as usize];
+            for change in &mut told.changes[before..] {
+                change.bound.push_str(&digest);
+                if change.id == "owner-changed" {
+                    let text = format!("{} and up to {} more", owner(first), rest.len());
+                    match side {
+                        0 => change.old = text.into(),
+                        _ => change.new = text.into(),
+                    }
+                }
+            }
+        }
     }
 
     /// The requests that `before` owned and `after` owns; false where there are none.

@@ -3,9 +3,11 @@
 use std::cmp::Ordering;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bundle::ir::{Segment, Template};
 use engine::router::compare_segments;
+use rustc_hash::FxHashMap;
 
 use super::texts::{Literals, Rivals, matches};
 use model::segment;
@@ -18,7 +20,13 @@ pub(super) struct Index<'t> {
     pub(super) depth: usize,
     /// Nodes that were visited for templates in common.
     visited: AtomicUsize,
+    /// Routes found behind a node for the rest of a template: many templates have one rest.
+    behind: Mutex<FxHashMap<Rest, Arc<[u32]>>>,
 }
+
+/// A node, the segments that follow, without the names of parameters, whether they match everything
+/// behind them, and a priority that bounds the routes.
+type Rest = (u32, Vec<Segment>, bool, Option<i32>);
 
 /// A route as an index takes it: its place in the table, its template and its priority.
 pub(super) type Entry<'t> = (u32, &'t Template, i32);
@@ -28,6 +36,8 @@ struct Node<'t> {
     literals: Literals<'t>,
     /// Literals in any case, patterns; equal ones are one.
     others: Vec<(&'t Segment, u32)>,
+    /// The same without the names of parameters.
+    erased: Vec<Segment>,
     parameter: Option<u32>,
     /// Routes whose template ends here.
     ends: Vec<u32>,
@@ -48,6 +58,7 @@ impl Default for Node<'_> {
         Self {
             literals: Literals::default(),
             others: Vec::new(),
+            erased: Vec::new(),
             parameter: None,
             ends: Vec::new(),
             rests: Vec::new(),
@@ -68,11 +79,13 @@ impl<'t> Index<'t> {
             nodes: vec![Node::default()],
             depth: 0,
             visited: AtomicUsize::new(0),
+            behind: Mutex::default(),
         };
+        let mut known = FxHashMap::default();
         for (route, template, priority) in routes {
             let mut at = ROOT;
             for segment in template.segments() {
-                at = index.child(at, segment);
+                at = index.child(at, segment, &mut known);
             }
             index.depth = index.depth.max(template.segments().len());
             let node = &mut index.nodes[at as usize];
@@ -102,21 +115,25 @@ impl<'t> Index<'t> {
         index
     }
 
-    fn child(&mut self, at: u32, segment: &'t Segment) -> u32 {
+    /// `known` has the child of each node and erased segment.
+    fn child(
+        &mut self,
+        at: u32,
+        segment: &'t Segment,
+        known: &mut FxHashMap<(u32, Segment), u32>,
+    ) -> u32 {
         let fresh = u32::try_from(self.nodes.len()).expect("fewer than 2^32 segments");
         let node = &mut self.nodes[at as usize];
         let child = match segment {
             Segment::Literal(text) => node.literals.child(text, fresh),
             Segment::Parameter(_) => *node.parameter.get_or_insert(fresh),
             Segment::Folded(_) | Segment::Pattern(_) => {
-                let known = node.others.iter().find(|(other, _)| alike(other, segment));
-                match known {
-                    Some((_, child)) => *child,
-                    None => {
-                        node.others.push((segment, fresh));
-                        fresh
-                    }
-                }
+                let erased = erased(segment);
+                *known.entry((at, erased.clone())).or_insert_with(|| {
+                    node.others.push((segment, fresh));
+                    node.erased.push(erased);
+                    fresh
+                })
             }
         };
         if child == fresh {
@@ -139,8 +156,8 @@ impl<'t> Index<'t> {
     pub(super) fn rivals<'i>(&'i self, node: u32, rivals: &mut Rivals<'i>) {
         let node = &self.nodes[node as usize];
         rivals.literals.push(&node.literals);
-        for (segment, _) in &node.others {
-            if !rivals.others.iter().any(|other| alike(other, segment)) {
+        for ((segment, _), erased) in node.others.iter().zip(&node.erased) {
+            if rivals.known.insert(erased) {
                 rivals.others.push(segment);
             }
         }
@@ -219,15 +236,15 @@ impl Meeting<'_, '_> {
         match segment {
             Segment::Literal(text) => {
                 if let Some(child) = node.literals.get(text) {
-                    self.meet(child, rest, tied);
+                    self.meet_known(child, rest, tied);
                 }
                 for (other, child) in &node.others {
                     if matches(other, text) {
-                        self.meet(*child, rest, None);
+                        self.meet_known(*child, rest, None);
                     }
                 }
                 if let Some(child) = node.parameter.filter(|_| !text.is_empty()) {
-                    self.meet(child, rest, None);
+                    self.meet_known(child, rest, None);
                 }
             }
             _ => {
@@ -259,6 +276,28 @@ impl Meeting<'_, '_> {
         }
     }
 
+    /// As [`Self::meet`], once for all templates with this rest.
+    fn meet_known(&mut self, at: u32, rest: &[Segment], tied: Option<i32>) {
+        let key = (at, rest.iter().map(erased).collect(), self.prefix, tied);
+        let lock = || {
+            let behind = &self.index.behind;
+            behind.lock().unwrap_or_else(PoisonError::into_inner)
+        };
+        self.visited += 1;
+        if let Some(known) = lock().get(&key) {
+            self.routes.extend(known.iter());
+            return;
+        }
+        let before = std::mem::take(&mut self.routes);
+        self.meet(at, rest, tied);
+        let found: Arc<[u32]> = self.routes.as_slice().into();
+        let behind = &self.index.behind;
+        let mut behind = behind.lock().unwrap_or_else(PoisonError::into_inner);
+        behind.insert(key, found);
+        drop(behind);
+        self.routes.extend(before);
+    }
+
     /// True if every route from a node on is greater where its template is.
     fn is_above(&self, tied: Option<i32>, node: u32) -> bool {
         is_above(tied, self.index.nodes[node as usize].least)
@@ -287,13 +326,18 @@ fn is_above(tied: Option<i32>, least: i32) -> bool {
     tied.is_some_and(|priority| least >= priority)
 }
 
-/// True if two segments match the same texts for the same reason; names of parameters mean
-/// nothing.
-fn alike(a: &Segment, b: &Segment) -> bool {
-    match (a, b) {
-        (Segment::Pattern(a), Segment::Pattern(b)) => {
-            a.folded == b.folded && a.erased() == b.erased()
+/// A segment without the names of its parameters: equal ones match the same texts for the same
+/// reason.
+pub(super) fn erased(segment: &Segment) -> Segment {
+    match segment {
+        Segment::Parameter(_) => Segment::Parameter(String::new()),
+        Segment::Pattern(pattern) => {
+            let mut pattern = pattern.clone();
+            for (name, _) in &mut pattern.rest {
+                name.clear();
+            }
+            Segment::Pattern(pattern)
         }
-        _ => a == b,
+        literal => literal.clone(),
     }
 }

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bundle::ir;
 use engine::BuildError;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::details::{Line, Of, are_compared, of_cell};
 use super::security::{self, Access, Difference, describe};
@@ -207,13 +207,18 @@ impl<'a> Overlay<'a> {
         };
         let told = parallel::map(self.tasks.clone(), |task| cells.of(task));
         let mut moved = BTreeSet::new();
+        let mut others = [FxHashSet::default(), FxHashSet::default()];
         for told in told {
             plan.changes.extend(told.changes);
             plan.bugs.extend(told.bugs);
             moved.extend(told.moved);
+            for (all, own) in others.iter_mut().zip(told.others) {
+                all.extend(own);
+            }
         }
         if !old.searches.are_spent() {
-            plan.changes.extend(cells.shadows(&self.tasks, &moved));
+            let shadows = cells.shadows(&self.tasks, &moved, &others);
+            plan.changes.extend(shadows);
         }
         plan.steps += old.searches.taken() + old.visited() + new.visited();
         let reasons = [(&old.steps, PATTERNS), (&old.searches, OVERLAPS)];

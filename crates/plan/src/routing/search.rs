@@ -14,6 +14,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap, HashSet};
 use std::sync::OnceLock;
 
+use bundle::digest::Digest;
 use bundle::ir::{Condition, Segment};
 
 use rustc_hash::FxHashMap;
@@ -66,6 +67,8 @@ pub(super) struct Table<'t, 'a> {
     pub(super) searches: Steps,
     /// The routes of each operation, by its key.
     of_operation: OnceLock<FxHashMap<&'t str, Vec<u32>>>,
+    /// Digests of the requests of each route.
+    digests: OnceLock<Vec<Digest>>,
 }
 
 impl<'t, 'a> Table<'t, 'a> {
@@ -100,6 +103,7 @@ impl<'t, 'a> Table<'t, 'a> {
             steps: Steps::default(),
             searches: Steps::new(allowance),
             of_operation: OnceLock::new(),
+            digests: OnceLock::new(),
         }
     }
 
@@ -128,6 +132,18 @@ impl<'t, 'a> Table<'t, 'a> {
     pub(super) fn visited(&self) -> usize {
         let indexes = [&self.kept, &self.changed, &self.withheld];
         indexes.into_iter().map(Index::visited).sum()
+    }
+
+    /// A digest of the requests of some routes.
+    pub(super) fn digest_of(&self, routes: &[u32]) -> Digest {
+        let digests = self.digests.get_or_init(|| {
+            let requests = self.routes.iter().map(Route::requests);
+            requests.map(|text| Digest::of(text.as_bytes())).collect()
+        });
+        let bytes = routes
+            .iter()
+            .flat_map(|at| digests[*at as usize].as_bytes());
+        Digest::of(&bytes.copied().collect::<Vec<u8>>())
     }
 
     /// Which requests an operation matches here: what tells an earlier version of it.

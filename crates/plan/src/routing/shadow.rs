@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
 use super::cell::{Cells, about, owner};
@@ -12,10 +12,18 @@ use crate::{Change, Class, Section};
 
 impl Cells<'_, '_> {
     /// Finds the operations of both tables that `tasks` and the `moved` requests (from a route of
-    /// the old table to one of the new) hide or reveal at this place.
-    pub(super) fn shadows(&self, tasks: &[Task], moved: &BTreeSet<(u32, u32)>) -> Vec<Change> {
+    /// the old table to one of the new) hide or reveal at this place. `others` are further routes
+    /// of each table whose requests may have moved.
+    pub(super) fn shadows(
+        &self,
+        tasks: &[Task],
+        moved: &BTreeSet<(u32, u32)>,
+        others: &[FxHashSet<u32>; 2],
+    ) -> Vec<Change> {
         let mut lost: BTreeSet<u32> = moved.iter().map(|(before, _)| *before).collect();
         let mut found: BTreeSet<u32> = moved.iter().map(|(_, after)| *after).collect();
+        lost.extend(&others[0]);
+        found.extend(&others[1]);
         for task in tasks {
             match task {
                 Task::Gone(before) => drop(lost.insert(*before)),

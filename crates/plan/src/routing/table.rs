@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use bundle::ir::{self, Segment, Template, TrailingSlash};
 use engine::router::{compare_conditions, compare_templates};
 
+use super::index::erased;
 use crate::OperationRef;
 use model::lower::Lowered;
 use model::rest::everything;
@@ -238,17 +239,6 @@ fn described<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'a>> {
 
 impl Route<'_> {
     pub(super) fn signature(&self) -> Signature {
-        let erased = |segment: &Segment| match segment {
-            Segment::Parameter(_) => Segment::Parameter(String::new()),
-            Segment::Pattern(pattern) => {
-                let mut pattern = pattern.clone();
-                for (name, _) in &mut pattern.rest {
-                    name.clear();
-                }
-                Segment::Pattern(pattern)
-            }
-            literal => literal.clone(),
-        };
         Signature {
             tier: self.tier,
             segments: self.template.segments().iter().map(erased).collect(),

@@ -64,6 +64,8 @@ pub(super) struct Rivals<'t> {
     pub(super) literals: Vec<&'t Literals<'t>>,
     /// Patterns, and literals in any case.
     pub(super) others: Vec<&'t Segment>,
+    /// The same without the names of parameters.
+    pub(super) known: HashSet<&'t Segment>,
 }
 
 impl<'t> Rivals<'t> {
@@ -310,6 +312,7 @@ mod tests {
             let rivals = Rivals {
                 literals: vec![&known],
                 others: others.iter().collect(),
+                ..Rivals::default()
             };
             let musts: Vec<&Segment> = musts.iter().collect();
             assert_eq!(
@@ -337,6 +340,7 @@ mod tests {
         let rivals = Rivals {
             literals: Vec::new(),
             others,
+            ..Rivals::default()
         };
         // A budget that is soon spent ends every walk at once.
         let steps = Steps::new(1_000);
@@ -352,6 +356,7 @@ mod tests {
         let rivals = Rivals {
             literals: Vec::new(),
             others,
+            ..Rivals::default()
         };
         let steps = Steps::default();
         assert_eq!(texts(&[must], &rivals, &steps), ["0:verb0"]);
