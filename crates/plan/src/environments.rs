@@ -1,16 +1,17 @@
 //! Plans of several environments: each change once, with the environments in which it holds.
 //!
 //! An environment that one side lacks is one line. A new one is held against every known one, and
-//! against one that goes or has its channel in every class that a gate stops: a strict
-//! environment that goes and a lax one that comes under another name is no way past gates.
+//! against one in every class that a gate stops: one that goes or has its channel, else the project
+//! without an environment, else the nearest one. A strict environment that goes and a lax one that
+//! comes under another name is no way past gates. The rules of a new environment are compared with
+//! those of the project without an environment.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use engine::BuildError;
 use serde_json::Value;
 
-use super::{Change, Class, Plan, Section, Side, compare, group, rules};
-use crate::stages::Stages;
+use super::{Change, Class, Plan, Section, Side, compare, group};
 
 /// One environment of both sides.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Pair {
     pub old: Option<Side>,
     /// The new side, where it has the environment.
     pub new: Option<Side>,
+    /// True if new environments are only compared with the old side: another plan has its changes.
+    pub is_beside: bool,
 }
 
 /// Classes of changes that let somebody in.
@@ -53,40 +56,21 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
         let whole = whole.get_or_insert_with(|| empty(&plan));
         whole.add(plan, &pair.environment, &mut known);
     }
-    let compared_none = whole.is_none();
     let Some(first) = pairs.iter().find_map(|pair| pair.new.as_ref()) else {
         return Ok(None);
     };
-    let mut whole = whole.unwrap_or_else(|| Plan {
-        old: None,
-        new: first.bundle,
-        environments: BTreeSet::new(),
-        changes: Vec::new(),
-        no_op: false,
-        missing: Vec::new(),
-        notes: Vec::new(),
-        bugs: Vec::new(),
-        too_large: Vec::new(),
-        steps: 0,
-        stages: Stages::default(),
-    });
+    let mut whole = whole.unwrap_or_else(|| Plan::of(None, first));
     if is_first {
         return Ok(Some(whole));
-    }
-    if compared_none {
-        // Rules are compared with the environments, and none is left to do it.
-        let known = |side: &'_ Side| side.source.as_ref()?.rules.clone();
-        let old = pairs.iter().find_map(|pair| pair.old.as_ref());
-        if let (Some(before), Some(after)) = (old.and_then(known), known(first)) {
-            rules::compare(&before, &after, &mut whole);
-        }
     }
     for pair in pairs.iter().filter(|pair| !pair.environment.is_empty()) {
         match (&pair.old, &pair.new) {
             (None, Some(new)) => {
-                let line = added(&pair.environment, new, pairs)?;
+                let (line, rules) = added(&pair.environment, new, pairs)?;
                 whole.changes.push(line);
+                whole.add_changes(rules, &pair.environment, &mut known);
             }
+            (Some(_), None) if pair.is_beside => continue,
             (Some(old), None) => whole.changes.push(removed(&pair.environment, old)),
             (Some(_), Some(_)) | (None, None) => continue,
         }
@@ -127,10 +111,24 @@ impl Plan {
 
     /// Adds the plan of an environment. A change that is known already holds there as well.
     fn add(&mut self, plan: Self, environment: &str, known: &mut Known) {
-        let mut numbers: HashMap<String, usize> = HashMap::new();
         self.environments.insert(environment.to_owned());
         self.no_op &= plan.no_op;
-        for change in plan.changes {
+        self.add_changes(plan.changes, environment, known);
+        let missing = plan.missing.into_iter();
+        let missing: Vec<_> = missing.filter(|one| !self.missing.contains(one)).collect();
+        self.missing.extend(missing);
+        let notes = plan.notes.into_iter();
+        let notes: Vec<_> = notes.filter(|one| !self.notes.contains(one)).collect();
+        self.notes.extend(notes);
+        self.bugs.extend(plan.bugs);
+        self.too_large.extend(plan.too_large);
+        self.steps += plan.steps;
+    }
+
+    /// Adds changes of an environment. One that is known already holds there as well.
+    fn add_changes(&mut self, changes: Vec<Change>, environment: &str, known: &mut Known) {
+        let mut numbers: HashMap<String, usize> = HashMap::new();
+        for change in changes {
             let number = numbers.entry(change.fingerprint.clone()).or_default();
             let index = known.entry((change.fingerprint.clone(), *number));
             *number += 1;
@@ -141,15 +139,6 @@ impl Plan {
             let environments = &mut self.changes[index].environments;
             environments.insert(environment.to_owned());
         }
-        let missing = plan.missing.into_iter();
-        let missing: Vec<_> = missing.filter(|one| !self.missing.contains(one)).collect();
-        self.missing.extend(missing);
-        let notes = plan.notes.into_iter();
-        let notes: Vec<_> = notes.filter(|one| !self.notes.contains(one)).collect();
-        self.notes.extend(notes);
-        self.bugs.extend(plan.bugs);
-        self.too_large.extend(plan.too_large);
-        self.steps += plan.steps;
     }
 
     /// Removes the lines of new acknowledgements that name a change of another environment.
@@ -166,22 +155,39 @@ impl Plan {
     }
 }
 
-/// The line of an environment that is new. Its class is the most severe one of what it lets in
-/// beyond any known environment, and of what moves or goes where it stands in for another.
-fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<Change, BuildError> {
+/// The line of an environment that is new, and the changes of its rules. The class of the line is the
+/// most severe one of what it lets in beyond any known environment, and of what moves or goes
+/// against those that it stands in for.
+fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>), BuildError> {
     let (mut wider, mut taken) = (Found::default(), Found::default());
-    let has_named = pairs
-        .iter()
-        .any(|pair| !pair.environment.is_empty() && is_taken_over(pair, new));
+    let mut plans: Vec<(&Pair, Plan)> = Vec::new();
     for pair in pairs {
         let Some(old) = &pair.old else { continue };
         let plan = compare(Some(old), new)?;
         wider.add(&plan, &OPENING, &pair.environment);
-        // The project without an environment has the channel of one of them, and is no release.
-        if is_taken_over(pair, new) && !(has_named && pair.environment.is_empty()) {
-            taken.add(&plan, &TAKEN_OVER, &pair.environment);
-        }
+        plans.push((pair, plan));
     }
+    let stopped = |plan: &Plan| -> usize { TAKEN_OVER.map(|class| plan.count(class)).iter().sum() };
+    let nearest = plans.iter().min_by_key(|(_, plan)| stopped(plan));
+    let base = plans.iter().find(|(pair, _)| pair.environment.is_empty());
+    // The project without an environment has the channel of one of them, and is no release.
+    let is_named = |pair: &Pair| !pair.environment.is_empty() && is_taken_over(pair, new);
+    let mut heirs: Vec<&(&Pair, Plan)> = Vec::new();
+    heirs.extend(plans.iter().filter(|(pair, _)| is_named(pair)));
+    if heirs.is_empty() {
+        heirs.extend(base.or(nearest));
+    }
+    for (pair, plan) in &heirs {
+        taken.add(plan, &TAKEN_OVER, &pair.environment);
+    }
+    // A new environment has a channel of its own.
+    let is_own = |change: &&Change| {
+        change.section == Section::Rules
+            && !["channel-changed", "store-changed", "rules-unknown"].contains(&change.id)
+    };
+    let against = base.or(nearest).into_iter();
+    let rules = against.flat_map(|(_, plan)| &plan.changes);
+    let rules: Vec<Change> = rules.filter(is_own).cloned().collect();
     let id = new.bundle;
     let mut told = format!("bundle {}", id.short());
     for (found, how) in [
@@ -209,7 +215,7 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<Change, BuildError> {
     );
     change.stands_for = wider.into_keys().collect();
     change.bound = id.to_string();
-    Ok(of(change, name))
+    Ok((of(change, name), rules))
 }
 
 /// Differences of a new environment from known ones.
@@ -256,7 +262,7 @@ fn is_taken_over(pair: &Pair, new: &Side) -> bool {
         Some(rules.channel.clone())
     };
     let before = channel(old);
-    pair.new.is_none() || before.is_some() && before == channel(new)
+    pair.new.is_none() && !pair.is_beside || before.is_some() && before == channel(new)
 }
 
 fn removed(name: &str, old: &Side) -> Change {

@@ -105,6 +105,7 @@ fn line(out: &mut String, report: &Report<'_>, change: &Change, paint: Paint) {
     if change.section != Section::Routing
         || change.class == Class::Moved
         || change.operation.is_none()
+        || change.id == "first-release"
     {
         out.push_str(&format!("      {}\n", arrow(change)));
     }

@@ -14,6 +14,7 @@ mod contract;
 pub mod details;
 mod docs;
 pub mod environments;
+mod first;
 mod gates;
 pub mod github;
 mod group;
@@ -95,25 +96,29 @@ pub struct Plan {
 /// # Errors
 /// A side that cannot be built.
 pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildError> {
-    let mut plan = Plan {
-        old: old.map(|side| side.bundle),
-        new: new.bundle,
-        environments: BTreeSet::new(),
-        changes: Vec::new(),
-        no_op: false,
-        missing: Vec::new(),
-        notes: Vec::new(),
-        bugs: Vec::new(),
-        too_large: Vec::new(),
-        steps: 0,
-        stages: Stages::default(),
-    };
+    let mut plan = Plan::of(old, new);
     let same_meaning = old.is_some_and(|old| {
         old.lowered.gateway == new.lowered.gateway && old.lowered.contracts == new.lowered.contracts
     });
     if !same_meaning {
         plan.stages.end("equality");
-        routing::compare(old, new, &mut plan)?;
+        let renamed = old.and_then(|old| {
+            let gateway = pairs::with_new_names(&old.lowered.gateway, &new.lowered.gateway)?;
+            let lowered = Lowered {
+                gateway,
+                contracts: old.lowered.contracts.clone(),
+                consumers_file: None,
+                prose: Default::default(),
+            };
+            let bundle = old.bundle;
+            let source = None;
+            Some(Side {
+                bundle,
+                lowered,
+                source,
+            })
+        });
+        routing::compare(renamed.as_ref().or(old), new, &mut plan)?;
         plan.stages.end("routing and access");
         details::compare(old.map(|side| &side.lowered), &new.lowered, &mut plan);
         if let Some(old) = old.filter(|_| plan.changes.is_empty()) {
@@ -141,6 +146,9 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     }
     plan.stages.end("docs");
     plan.changes.retain(|change| !ids::is_off(change.id));
+    if old.is_none() {
+        first::summarize(&mut plan);
+    }
     plan.changes = group::group(std::mem::take(&mut plan.changes));
     let rules = |side: &'_ Side| side.source.as_ref()?.rules.clone();
     if let (Some(old), Some(after)) = (old, rules(new)) {
@@ -166,6 +174,23 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
 }
 
 impl Plan {
+    /// A plan of two sides without changes.
+    fn of(old: Option<&Side>, new: &Side) -> Self {
+        Self {
+            old: old.map(|side| side.bundle),
+            new: new.bundle,
+            environments: BTreeSet::new(),
+            changes: Vec::new(),
+            no_op: false,
+            missing: Vec::new(),
+            notes: Vec::new(),
+            bugs: Vec::new(),
+            too_large: Vec::new(),
+            steps: 0,
+            stages: Stages::default(),
+        }
+    }
+
     /// Judges sunsets by a day (`YYYY-MM-DD`): an operation whose new sunset is over is removed, and
     /// one whose old sunset was over can be called again.
     pub fn ended_by(&mut self, today: &str) {

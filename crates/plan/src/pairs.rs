@@ -1,6 +1,6 @@
 //! Things of two sides in pairs: by name, and listeners by what they are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 
@@ -51,6 +51,48 @@ pub(crate) fn listeners<'s>(
     pairs.extend(gone.into_iter().map(|was| (Some(was), None)));
     pairs.extend(come.into_iter().map(|is| (None, Some(is))));
     pairs
+}
+
+/// The old side with new names of listeners that keep their address: a request to the address is a
+/// request to the same listener. None where no listener has another name.
+pub(crate) fn with_new_names(old: &ir::Gateway, new: &ir::Gateway) -> Option<ir::Gateway> {
+    let (was, is) = (&old.shared.listeners, &new.shared.listeners);
+    let renamed: BTreeMap<&str, &str> = listeners(old, new)
+        .into_iter()
+        .filter_map(|(was, is)| Some((was?, is?)))
+        .filter(|(was, is)| was.name != is.name && was.address == is.address)
+        .map(|(was, is)| (was.name.as_str(), is.name.as_str()))
+        .collect();
+    // One of two listeners that exchange their names keeps it.
+    let is_free = |name: &str| was.get(name).is_none();
+    let renames = |name: &str| renamed.get(name).copied().filter(|name| is_free(name));
+    if !was.iter().any(|one| renames(&one.name).is_some()) {
+        return None;
+    }
+    debug_assert!(renamed.values().all(|name| is.get(name).is_some()));
+    let mut gateway = old.clone();
+    let mut all = gateway.shared.listeners.into_vec();
+    for listener in &mut all {
+        if let Some(name) = renames(&listener.name) {
+            name.clone_into(&mut listener.name);
+        }
+    }
+    gateway.shared.listeners = ir::Set::new(all).ok()?;
+    let mut apis = gateway.apis.into_vec();
+    for api in &mut apis {
+        let mut mounts = std::mem::take(&mut api.mounts).into_vec();
+        for name in mounts.iter_mut().flat_map(|mount| &mut mount.listeners) {
+            if let Some(new) = renames(name) {
+                new.clone_into(name);
+            }
+        }
+        for mount in &mut mounts {
+            mount.listeners.sort();
+        }
+        api.mounts = ir::Set::new(mounts).ok()?;
+    }
+    gateway.apis = ir::Set::new(apis).ok()?;
+    Some(gateway)
 }
 
 /// Names of the mounts that a listener has.

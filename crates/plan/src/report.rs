@@ -193,6 +193,9 @@ pub fn symbol(class: Class) -> &'static str {
 /// Maximum operations of a group that are named.
 const NAMED_MAX: usize = 3;
 
+/// Maximum operations of a first release that are named.
+const RELEASED_MAX: usize = 10;
+
 /// Describes the subject of a change: an operation, several operations, or something else by its
 /// name.
 #[must_use]
@@ -206,13 +209,17 @@ pub fn what(change: &Change) -> String {
             operation.method, operation.path, operation.key
         ),
         (Some(_), count) => {
+            let named_max = match change.id {
+                "first-release" => RELEASED_MAX,
+                _ => NAMED_MAX,
+            };
             let named: Vec<&str> = change
                 .operations
                 .iter()
-                .take(NAMED_MAX)
+                .take(named_max)
                 .map(String::as_str)
                 .collect();
-            let more = if count > NAMED_MAX { ", …" } else { "" };
+            let more = if count > named_max { ", …" } else { "" };
             format!("{count} operations: {}{more}", named.join(", "))
         }
         (None, _) => change.subject.clone(),

@@ -169,6 +169,7 @@ fn each(
             environment: reading.name.clone(),
             old,
             new,
+            is_beside: false,
         });
     }
     let mut plan = environments::plan(&pairs)?;

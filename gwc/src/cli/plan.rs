@@ -70,7 +70,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut stages = Stages::default();
-    let context = &context.with_levels(&args.rule)?;
+    let context = &with_base(args, context.with_levels(&args.rule)?);
     let sides = match readings(args, context)? {
         None => one(args, context)?,
         Some(readings) => each(args, &readings, context)?,
@@ -124,6 +124,19 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
+/// The context in which no file is read that the revision of `--against` ignores and does not have.
+fn with_base(args: &Args, mut context: Context) -> Context {
+    let revision = args
+        .against
+        .as_ref()
+        .and_then(|text| text.strip_prefix("git:"));
+    if let (None, Some(text)) = (&context.base, revision) {
+        // A revision that cannot be read ends the plan where its side is read.
+        context.base = side::base_of(text, &context).ok();
+    }
+    context
+}
+
 /// Sides of a plan, environment by environment.
 struct Sides {
     pairs: Vec<Pair>,
@@ -161,6 +174,11 @@ fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
     let others = other_environments(&compiled, &place);
     let new = side_of(compiled)?;
     let subject = subject(&place, &new);
+    if let Some(text) = &args.against
+        && let Some(known) = lacks_environment(text, context)?
+    {
+        return of_new_environment(text, &known, (new, place, subject), args, context);
+    }
     let (old, subject, mut notes) = match &args.against {
         Some(text) => {
             let read = side::against(text, Some(&new), &args.at, context)?;
@@ -186,7 +204,64 @@ fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
             environment: place.environment.clone().unwrap_or_default(),
             old,
             new: Some(new),
+            is_beside: false,
         }],
+        places: vec![place],
+        subject,
+        notes,
+    })
+}
+
+/// The environments of the old side if it is a project without the one of `--env`.
+fn lacks_environment(text: &str, context: &Context) -> anyhow::Result<Option<Vec<String>>> {
+    let Some(wanted) = &context.environment else {
+        return Ok(None);
+    };
+    let known = side::environments(text, context)?;
+    Ok(known.filter(|known| !known.contains(wanted)))
+}
+
+/// The sides of an environment that the old side lacks: the old side in every environment stands
+/// beside it.
+fn of_new_environment(
+    text: &str,
+    known: &[String],
+    (new, place, mut subject): (Side, Place, Subject),
+    args: &Args,
+    context: &Context,
+) -> anyhow::Result<Sides> {
+    let mut files = Files::open(&context.root()?, context.limits)?;
+    if let Some(base) = &context.base {
+        files.set_base(base);
+    }
+    let kept = side::declared(&mut files);
+    let wanted = place.environment.clone().unwrap_or_default();
+    let mut notes = Vec::new();
+    let mut pairs = Vec::new();
+    for reading in Reading::every(known, std::slice::from_ref(&wanted)).unwrap_or_default() {
+        if !reading.old {
+            continue;
+        }
+        let context = &reading.context(context);
+        let read = reading.side(side::against(text, Some(&new), &args.at, context))?;
+        let Some(read) = read else { continue };
+        notes.extend(read.notes);
+        subject.old = read.origin;
+        pairs.push(Pair {
+            is_beside: reading.name.is_empty() || kept.contains(&reading.name),
+            environment: reading.name,
+            old: Some(read.side),
+            new: None,
+        });
+    }
+    pairs.push(Pair {
+        environment: wanted,
+        old: None,
+        new: Some(new),
+        is_beside: false,
+    });
+    Ok(Sides {
+        pairs,
         places: vec![place],
         subject,
         notes,
@@ -249,6 +324,7 @@ fn each(args: &Args, readings: &[Reading], context: &Context) -> anyhow::Result<
             environment: reading.name.clone(),
             old,
             new,
+            is_beside: false,
         });
     }
     if args.against.is_none() && is_idle(&compared) {

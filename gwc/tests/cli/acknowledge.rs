@@ -285,16 +285,24 @@ fn rollback_shows_gates_and_stops_only_on_request() {
             "--yes",
             "--reason",
             "open",
+            "--gate",
+            "expose",
         ])
         .with(1);
-    let by = plan(&project, &[], 1)["gates"][0]["by"].clone();
-    let acks = by
-        .as_array()
-        .unwrap()
-        .iter()
+    let document = plan(&project, &["--gate", "expose"], 1);
+    let gates = document["gates"].as_array().unwrap().iter();
+    let acks = gates
+        .flat_map(|gate| gate["by"].as_array().unwrap())
         .map(|by| format!("--ack={}=first", by.as_str().unwrap()));
     let acks: Vec<String> = acks.collect();
-    let mut arguments = vec!["apply", "--key", "keys/release.pem", "--yes"];
+    let mut arguments = vec![
+        "apply",
+        "--gate",
+        "expose",
+        "--key",
+        "keys/release.pem",
+        "--yes",
+    ];
     arguments.extend(acks.iter().map(String::as_str));
     project.run(&arguments).with(0);
     project.edit(

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::git::{commit, committed};
+use crate::git::{commit, committed, git};
 use crate::project::{Ended, Project};
 
 const PUBLIC: &str = "operationId: listOrders, security: [], x-gateway: {public: true},";
@@ -205,7 +205,7 @@ fn project_that_gets_environments_is_compared() {
     for expected in [
         "weaken security-requirement-removed security []",
         "weaken environment-added environment prod [prod]",
-        "rules gate-removed gate weaken []",
+        "rules gate-removed gate weaken [prod]",
     ] {
         assert!(
             found.iter().any(|line| line == expected),
@@ -245,4 +245,84 @@ fn plan_of_channels_reads_each_of_them() {
         .run(&apply)
         .with(64)
         .says("covers several environments");
+}
+
+#[test]
+fn new_environment_is_compared_with_the_base() {
+    for (patch, class, gate) in [
+        ("policies: {slow: {limit: 20000/s}}\n", "relax", "relax"),
+        (
+            "upstreams: {orders: {targets: {a: {url: \"http://10.6.6.6:80\"}}}}\n",
+            "moved",
+            "move",
+        ),
+    ] {
+        let project = project();
+        project.write(
+            "stage.yaml",
+            format!("release: {{channel: stage}}\n{patch}"),
+        );
+        project.edit(
+            "gateway.yaml",
+            "  prod: {patch",
+            "  stage: {patch: stage.yaml}\n  prod: {patch",
+        );
+        let ended = plan(&project, &["--gate", gate]).with(1);
+        let expected = format!("{class} environment-added environment stage [stage]");
+        assert_eq!(lines(&ended), [expected]);
+    }
+}
+
+#[test]
+fn rules_of_a_new_environment_are_compared() {
+    let project = project();
+    project.write(
+        "stage.yaml",
+        "release: {channel: stage}\ngates: []\nlint: {way-round: \"off\"}\n",
+    );
+    git(project.path(), &["add", "stage.yaml"]);
+    project.edit(
+        "gateway.yaml",
+        "  prod: {patch",
+        "  stage: {patch: stage.yaml}\n  prod: {patch",
+    );
+    let ended = plan(&project, &[]).with(1);
+    let mut found = lines(&ended);
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "added environment-added environment stage [stage]",
+            "rules gate-removed gate weaken [stage]",
+            "rules lint-level-changed lint way-round [stage]",
+        ]
+    );
+}
+
+#[test]
+fn plan_of_a_new_environment_is_no_error() {
+    let project = project();
+    project.write(
+        "stage.yaml",
+        "release: {channel: stage}\nlisteners: {public: {address: \"127.0.0.1:8080\", trusted_proxies: [10.0.0.0/8]}}\n",
+    );
+    project.edit(
+        "gateway.yaml",
+        "  prod: {patch",
+        "  stage: {patch: stage.yaml}\n  prod: {patch",
+    );
+    let stage = ["--env", "stage"];
+    let ended = plan(&project, &stage).with(1);
+    assert_eq!(
+        lines(&ended),
+        ["weaken environment-added environment stage [stage]"]
+    );
+    // The acknowledgement of the plan of every environment counts here as well.
+    let every = plan(&project, &[]).with(1);
+    let fingerprint = |ended: &Ended| ended.json("plan/v1")["changes"][0]["fingerprint"].clone();
+    assert_eq!(fingerprint(&ended), fingerprint(&every));
+    project
+        .run(&["plan", "--against", "git:main", "--env", "stag"])
+        .with(64)
+        .says("did you mean `stage`?");
 }

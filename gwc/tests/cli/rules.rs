@@ -103,9 +103,14 @@ fn change_of_the_trust_file_trips_a_gate() {
 #[test]
 fn floor_of_the_trust_file_rises_without_a_gate() {
     let project = ruled();
+    // The gate `expose` is on, and an operation is public.
+    let first = project.run(&["plan", "--format", "json"]).with(1);
+    let by = first.json("plan/v1")["gates"][0]["by"][0].clone();
+    let ack = format!("--ack={}=first", by.as_str().expect("digits"));
     project
         .run(&[
             "apply",
+            &ack,
             "--yes",
             "--reason",
             "x",

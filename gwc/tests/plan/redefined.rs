@@ -138,3 +138,37 @@ fn circuit_breaker_that_opens_later_is_relax() {
         );
     }
 }
+
+#[test]
+fn listener_with_another_name_is_no_expose() {
+    let at = |listeners: &str| format!("{GATEWAY}listeners: {{{listeners}}}\n");
+    let old = at("public: {address: \"127.0.0.1:8080\"}, inner: {address: \"127.0.0.1:8081\"}");
+    let new = old.replace("public:", "front:").replace("inner:", "back:");
+    let plan = plan((&old, DOCUMENT), (&new, DOCUMENT));
+    let found = lines(&plan);
+    assert_eq!(
+        found,
+        [
+            "routing changed listener-added listener back",
+            "routing changed listener-added listener front",
+            "routing changed listener-removed listener inner",
+            "routing changed listener-removed listener public",
+        ]
+    );
+    // What changes behind another name is told.
+    let open = edit(
+        DOCUMENT,
+        "operationId: deleteOrder, security: [{key: [], pair: []}],",
+        "operationId: deleteOrder, security: [], x-gateway: {public: true},",
+    );
+    let found = lines(&self::plan((&old, DOCUMENT), (&new, &open)));
+    assert!(
+        found.contains(&"security weaken security-requirement-removed a/deleteOrder".to_owned()),
+        "{found:?}"
+    );
+    // Names that are exchanged are other addresses.
+    let exchanged =
+        at("inner: {address: \"127.0.0.1:8080\"}, public: {address: \"127.0.0.1:8081\"}");
+    let found = lines(&self::plan((&old, DOCUMENT), (&exchanged, DOCUMENT)));
+    assert!(!found.is_empty());
+}
