@@ -155,7 +155,7 @@ pub(crate) fn offer(mut stream: &UnixStream, offer: &Offer<'_>) -> io::Result<()
     let mut said = [0; READY.len()];
     stream.read_exact(&mut said)?;
     if &said != READY {
-        return Err(io::Error::other("it says something else than expected"));
+        return Err(io::Error::other("unexpected message"));
     }
     Ok(())
 }
@@ -218,7 +218,7 @@ impl Promise {
         if let Err(error) = self.0.write_all(READY) {
             event(
                 Level::Warn,
-                "the gwd before was not told that this one accepts",
+                "the previous gwd did not learn that this one accepts connections",
                 json!({"error": error.to_string()}),
             );
         }

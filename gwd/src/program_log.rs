@@ -146,7 +146,7 @@ fn write(level: &str, message: &str, fields: Value) {
         let fields = json!({"lines": lost, "do": "check who reads the log"});
         let told = line(
             "warn",
-            "lines of this log were dropped: nobody took them",
+            "lines of this log were dropped: the reader is too slow",
             fields,
         );
         if !outlet.put(&told) {

@@ -28,7 +28,7 @@ impl Drop for Vital {
         if std::thread::panicking() {
             event(
                 Level::Error,
-                "a worker died of a bug of ours; the process ends, please report it",
+                "a worker panicked, which is a bug in gwd; the process ends; report it with this line",
                 json!({"exit": 70}),
             );
             end();

@@ -68,7 +68,7 @@ pub fn option(text: &str) -> Result<Acknowledgement, String> {
     }
     if reason.is_empty() {
         return Err(format!(
-            "the reason is missing: write --ack {digits}=REASON, for those who ask later"
+            "the reason is missing: write --ack {digits}=REASON"
         ));
     }
     Ok(Acknowledgement {
@@ -137,7 +137,7 @@ fn check_words(node: NodeRef<'_>, sink: &mut Sink) {
                 .is_some_and(|text| text.trim().is_empty())
         });
         if let Some(text) = text {
-            let message = format!("`{key}` says nothing");
+            let message = format!("`{key}` is empty");
             sink.push(Diagnostic::new(&BAD_VALUE, text.span(), message).help(help));
         }
     }

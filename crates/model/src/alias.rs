@@ -64,11 +64,11 @@ pub(super) fn check(aliases: &[Alias], spec: &Spec, operations: &[Operation], si
                     &ALIAS_DIFFERS,
                     alias.span,
                     format!(
-                        "`{}` asks for other credentials than `{}`",
+                        "`{}` requires other credentials than `{}`",
                         alias.key, operation.key
                     ),
                 )
-                .label("requests are checked as the other one says")
+                .label("requests are checked by the other path's security")
                 .related(operation.span, format!("`{}` is served", operation.key))
                 .help("write the same `security` at both"),
             ),

@@ -80,7 +80,7 @@ fn somebody_bounds(
         Diagnostic::new(
             &UNBOUNDED_UPSTREAM,
             upstream.span,
-            format!("nobody says how long `{}` may take", upstream.value.ir.name),
+            format!("no timeout is set for `{}`", upstream.value.ir.name),
         )
         .label("15s hold: the built-in timeout")
         .help("write `timeouts: {request: 5s}` here, or `defaults: {timeout: 5s}` for all"),

@@ -143,9 +143,13 @@ impl Open {
         let mut operations: Vec<(String, Span)> = doors.flat_map(|door| door.operations).collect();
         operations.sort_by_key(|(_, span)| *span);
         let (_, first) = operations.first()?;
-        let asks = if operations.len() == 1 { "asks" } else { "ask" };
+        let require = if operations.len() == 1 {
+            "requires"
+        } else {
+            "require"
+        };
         let message = format!(
-            "{} of {all} operations of `{}` {asks} nobody, and nobody says so",
+            "{} of {all} operations of `{}` {require} no credentials",
             operations.len(),
             entry.name
         );
@@ -158,9 +162,8 @@ impl Open {
         )
         .help("add `security` to them, or write `x-gateway: {public: true}` where that is meant");
         let finding = match alone {
-            true => finding.label("no credential is needed here"),
-            false => finding
-                .label("`security: upstream` asks for no more than a credential that is declared"),
+            true => finding.label("no credential is required here"),
+            false => finding.label("`security: upstream` requires only declared credentials"),
         };
         Some(named(finding, &operations))
     }
@@ -169,23 +172,23 @@ impl Open {
 impl Door {
     fn finding(self, at: Span, api: &str) -> Diagnostic {
         let message = match self.operations.as_slice() {
-            [(key, _)] => format!("anyone may call `{key}`, and nobody says so"),
+            [(key, _)] => format!("`{key}` requires no credentials"),
             many => format!(
-                "anyone may call {} operations of `{api}`, and nobody says so",
+                "{} operations of `{api}` require no credentials",
                 many.len()
             ),
         };
         let (label, help) = match self.cause {
             Cause::Unwritten => (
-                "no credential is needed here",
+                "no credential is required here",
                 "write `x-gateway: {public: true}` if that is meant, or add `security`",
             ),
             Cause::NoAlternative => (
-                "`[]` asks for no credential",
+                "`[]` requires no credential",
                 "name a scheme, or write `x-gateway: {public: true}` at the operation if that is meant",
             ),
             Cause::EmptyAlternative => (
-                "`{}` lets anyone in without a credential",
+                "`{}` admits requests without a credential",
                 "remove `{}`, or write `x-gateway: {public: true}` at the operation if that is meant",
             ),
         };

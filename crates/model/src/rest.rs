@@ -226,8 +226,8 @@ pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
                     rest.span,
                     format!("`{}` and `{}` own the same requests", rest.key, other.key),
                 )
-                .label(format!("nothing tells their requests apart at `{path}`"))
-                .related(other.span, format!("`{}` is asked for here", other.key))
+                .label(format!("both match the same requests at `{path}`"))
+                .related(other.span, format!("`{}` is set here", other.key))
                 .help("let one of them have these requests, or change the `base_path` or the `hosts` of a `mount`"),
             );
         }
@@ -316,8 +316,8 @@ impl Round<'_> {
         };
         let count = 1 + guarded.count();
         let what = match first.internal {
-            true => "nobody may call it",
-            false => "it asks for something else",
+            true => "it is internal",
+            false => "it has other requirements",
         };
         sink.push(
             Diagnostic::new(

@@ -319,7 +319,7 @@ impl<'r, 'a> Tables<'r, 'a> {
                 }
                 sink.push(
                 Diagnostic::new(&IDENTICAL_ROUTE, b.path_span, format!("`{} {}` and `{} {}` own the same requests", b.method, b.path, a.method, a.path))
-                    .label("nothing tells their requests apart")
+                    .label("both match the same requests")
                     .related(a.path_span, format!("`{} {}` is here", a.method, a.path))
                     .help("give one another path, another method or a condition, describe both as one operation, or let one path only document the other (`x-gateway: {alias_of: PATH}`)"),
             );

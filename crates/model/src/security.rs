@@ -261,7 +261,7 @@ impl Schemes {
             }
             Bound::Unverified(place) => {
                 sink.push(
-                    Diagnostic::new(&NO_VERIFIER, scheme.span, format!("nobody checks the security scheme `{}`", name.value))
+                    Diagnostic::new(&NO_VERIFIER, scheme.span, format!("no verifier checks the security scheme `{}`", name.value))
                         .label("used by an operation, bound to no verifier")
                         .help("add `x-gateway: {auth: NAME}` here (an overlay can), or `defaults: {security: upstream}` in gateway.yaml"),
                 );
@@ -291,7 +291,7 @@ impl Schemes {
                     ),
                 )
                 .related(scheme.span, "the scheme is defined here")
-                .help("write `[]`: who holds the credential may call"),
+                .help("write `[]`: every valid credential is admitted"),
             );
         } else if self.version == Version::V30 {
             // Said once, at the scheme: the upstream may know them, the gateway does not ask.
@@ -302,7 +302,7 @@ impl Schemes {
                     "OpenAPI 3.0 knows no scopes for this type of scheme",
                 )
                 .level(Level::Warn)
-                .label("operations ask for scopes here")
+                .label("operations require scopes here")
                 .help("the gateway leaves them to the upstream, which checks the credential"),
             );
         }

@@ -126,12 +126,8 @@ fn check_list(tree: &Tree, list: &[Server], beside: Option<NodeRef<'_>>, sink: &
     for node in extensions.map(|id| tree.at(id)) {
         if let (Some(weight), None) = (said(node, "weight"), said(node, "upstream")) {
             sink.push(
-                Diagnostic::new(
-                    &MISSING_KEY,
-                    weight.span(),
-                    "nobody is named who gets this share",
-                )
-                .help("write `upstream: NAME` beside it"),
+                Diagnostic::new(&MISSING_KEY, weight.span(), "this share has no upstream")
+                    .help("write `upstream: NAME` beside it"),
             );
         }
     }
@@ -139,10 +135,10 @@ fn check_list(tree: &Tree, list: &[Server], beside: Option<NodeRef<'_>>, sink: &
     let Some(first) = shares.first() else { return };
     for key in ["upstream", "split"] {
         if let Some(other) = beside.and_then(|beside| said(beside, key)) {
-            let message = "it is said twice where requests go";
+            let message = "the upstream is named twice";
             sink.push(
                 Diagnostic::new(&BAD_VALUE, first.upstream.span(), message)
-                    .related(other.span(), "here it is said, too")
+                    .related(other.span(), "also named here")
                     .help(format!(
                         "remove `upstream` of the servers, or `{key}` of the `x-gateway` beside them"
                     )),
@@ -152,7 +148,7 @@ fn check_list(tree: &Tree, list: &[Server], beside: Option<NodeRef<'_>>, sink: &
     match &shares[..] {
         [only] => {
             if let Some(weight) = only.weight {
-                let message = "there is nobody to share with";
+                let message = "there is no other upstream to share with";
                 sink.push(
                     Diagnostic::new(&CONTRADICTING_LIMITS, weight.span(), message)
                         .help("remove the weight, or name an upstream at another server"),
@@ -172,7 +168,7 @@ fn check_list(tree: &Tree, list: &[Server], beside: Option<NodeRef<'_>>, sink: &
                 && weights.clone().all(|weight| read_weight(weight) == Ok(0))
             {
                 sink.push(
-                    Diagnostic::new(&BAD_VALUE, first.upstream.span(), "nobody has a share")
+                    Diagnostic::new(&BAD_VALUE, first.upstream.span(), "every share is 0")
                         .help("give one of them a weight above 0"),
                 );
             }

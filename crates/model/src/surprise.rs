@@ -191,7 +191,7 @@ pub(super) fn methods_that_fall_through(
                 format!("`{method}` on this path goes to `{}`{more}", wide.path),
             )
             .label(format!("`{}` has no `{method}`", narrow.path))
-            .related(wide.path_span, format!("`{}` takes it", wide.path)),
+            .related(wide.path_span, format!("`{}` matches it", wide.path)),
         );
     }
 }

@@ -24,14 +24,14 @@ kinds! {
     Security {
         "security-requirement-removed" "Requests that needed a credential need none any more.";
         "security-requirement-added" "Requests that needed no credential need one.";
-        "security-requirement-changed" "Other credentials, verifiers or scopes are asked for; the class says for whom it is wider.";
-        "operation-exposed" "Requests that nobody served are served; `weaken` where anyone may make them.";
+        "security-requirement-changed" "Other credentials, verifiers or scopes are required; the class says for whom it is wider.";
+        "operation-exposed" "Requests that were not served are served; `weaken` where they need no credentials.";
         "address-filter-added" "Addresses are looked at that were not.";
         "address-filter-removed" "Addresses are no longer looked at.";
         "address-filter-changed" "Other addresses may call: sets of addresses are compared, not lists.";
-        "authorization-added" "Scopes, claims, groups or roles are asked for beside a credential.";
-        "authorization-removed" "Scopes, claims, groups or roles are no longer asked for.";
-        "authorization-changed" "Other scopes, claims, groups or roles are asked for; expressions are compared as texts.";
+        "authorization-added" "Scopes, claims, groups or roles are required beside a credential.";
+        "authorization-removed" "Scopes, claims, groups or roles are no longer required.";
+        "authorization-changed" "Other scopes, claims, groups or roles are required; expressions are compared as texts.";
         "cors-added" "Pages of other origins may call.";
         "cors-removed" "Pages of other origins may no longer call.";
         "cors-changed" "Pages of other origins, other methods, fields or credentials.";
@@ -47,36 +47,36 @@ kinds! {
         "response-field-changed" "A field of responses that opens an operation to pages of other origins (`Access-Control-…`), sets cookies, or protects callers (`Strict-Transport-Security`, `Content-Security-Policy`, …) has another value.";
         "path-readings-changed" "Paths that an upstream may read as another path are let through, or no longer are (`path_readings`).";
         "way-round-added" "An operation newly reaches the path of a more protected one at the upstream, by a rewrite, a base path, a target's path, a split or a mirror.";
-        "upstream-transport-changed" "The requests go to an upstream that is spoken to in another way: TLS, names, authorities.";
-        "upstream-protocol-changed" "An upstream is spoken to with or without TLS.";
+        "upstream-transport-changed" "The requests go to an upstream with other TLS settings: names, authorities, verification.";
+        "upstream-protocol-changed" "TLS towards an upstream is added or removed.";
         "upstream-verification-changed" "An upstream's certificate is or is not checked.";
         "upstream-authority-changed" "Another authority vouches for an upstream's certificate.";
         "upstream-name-changed" "An upstream's certificate must carry another name.";
-        "listener-protocol-changed" "A listener speaks TLS, or no longer does.";
+        "listener-protocol-changed" "TLS of a listener is added or removed.";
         "listener-tls-version-changed" "A listener accepts older, or only newer, versions of TLS.";
-        "client-auth-changed" "Client certificates are asked for in another mode: `required`, `optional`, `off`.";
+        "client-auth-changed" "The mode of client certificates differs: `required`, `optional`, `off`.";
         "client-authority-changed" "Another authority vouches for clients' certificates.";
         "client-revocation-changed" "Clients' certificates that were taken back stand in another list, or in none.";
         "trusted-proxy-added" "Further peers may say who a request comes from: they may assert any address.";
         "trusted-proxy-removed" "Fewer peers may say who a request comes from.";
-        "client-address-changed" "A peer is no longer believed, so that an address filter judges those behind it by the peer's own address; `weaken` where the filter lets the peer through.";
-        "peers-admitted" "Peers may connect to a listener that could not: it no longer asks them for a PROXY header.";
+        "client-address-changed" "A peer is no longer trusted, so that an address filter judges those behind it by the peer's own address; `weaken` where the filter lets the peer through.";
+        "peers-admitted" "Peers may connect to a listener that could not: it no longer requires a PROXY header of them.";
         "credential-forwarded" "The upstream newly gets to see a credential.";
         "credential-stripped" "The upstream no longer gets to see a credential.";
         "consumer-right-added" "A consumer has a claim, a group or a plan that it had not.";
         "consumer-right-removed" "A consumer has lost a claim, a group or a plan.";
         "secret-flow-added" "A secret flows to a place where it did not; `weaken` where it leaves the gateway in a message: to another upstream, in another field.";
-        "credential-added" "A new key or password is let in.";
-        "credential-prolonged" "A key or password is let in for longer.";
+        "credential-added" "A new key or password is admitted.";
+        "credential-prolonged" "A key or password is admitted for longer.";
         "credential-shortened" "A key or password ends earlier.";
-        "credential-removed" "A key or password is no longer let in.";
+        "credential-removed" "A key or password is no longer admitted.";
     }
     Rules {
         "required-policy-dropped" "Documents may leave out a policy that was required.";
         "required-policy-added" "A policy can no longer be left out.";
         "required-auth-dropped" "Documents may leave out a verifier that was required.";
         "required-auth-added" "A verifier can no longer be left out.";
-        "allow-public-changed" "Other operations may be open to anyone.";
+        "allow-public-changed" "Other operations may be public.";
         "gate-removed" "A gate is no longer on; it judges this change still.";
         "gate-added" "A gate is on that was not.";
         "acknowledge-file-changed" "Acknowledgements stand in another file; those of rules count only with `--ack`.";
@@ -90,10 +90,10 @@ kinds! {
     }
     Routing {
         "first-release" "Nothing is deployed: the operations of an API at a listener, in one line; `expose` where the gateway checks no credential of some of them.";
-        "operation-added" "An operation is new, and serves requests that nobody served.";
-        "operation-removed" "An operation is gone, and nobody serves its requests.";
+        "operation-added" "An operation is new, and serves requests that were not served.";
+        "operation-removed" "An operation is removed, and its requests are not served.";
         "requests-added" "An operation serves further requests: another path, host, listener or method.";
-        "requests-removed" "An operation no longer serves some of its requests, and nobody else does.";
+        "requests-removed" "An operation no longer serves some of its requests, and no other does.";
         "owner-changed" "Requests are answered by another operation.";
         "upstream-changed" "Requests go to another upstream; under UPSTREAM where no request reaches the operation.";
         "shadow-appears" "Others take all requests of an operation.";
@@ -105,7 +105,7 @@ kinds! {
         "listener-added" "A listener is new.";
         "listener-removed" "A listener is gone.";
         "listener-address-changed" "A listener has another address; `expose` where it can be reached from further away.";
-        "peers-refused" "Peers can no longer connect to a listener: it asks for a PROXY header of other peers.";
+        "peers-refused" "Peers can no longer connect to a listener: it requires a PROXY header of other peers.";
     }
     Breaking {
         "oauth-flow-changed" "Clients get tokens elsewhere, or for other scopes (`flows` of an OAuth scheme); the gateway does the same.";
@@ -156,7 +156,7 @@ kinds! {
         "gateway-setting-changed" "Another setting of gateway.yaml is different.";
         "api-setting-changed" "Another setting of an API is different.";
         "project-renamed" "The project has another name.";
-        "unclassified" "The bundles differ and no rule says how: please report it.";
+        "unclassified" "The bundles differ and no rule says how; report it.";
     }
     Upstream {
         "upstream-added" "An upstream is new.";

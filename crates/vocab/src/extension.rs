@@ -448,7 +448,7 @@ fn check_operation(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &INTERNAL_AND_PUBLIC,
                 public.key_span,
-                "an operation that nobody can call cannot be public",
+                "an internal operation cannot be public",
             )
             .related(internal.key_span, "it is internal here")
             .help("remove one of the two"),

@@ -80,27 +80,27 @@ policies: {slow: {kind: rate_limit, limit: 1/s}}\n";
 
 lints! {
     UNKNOWN_POLICY "GW0501" "unknown-policy" Error
-    "a policy that nobody defines"
+    "an undefined policy"
     "`policies` and `+policies` name policies that the document's root `x-gateway` or gateway.yaml defines. A name \
 that nobody defines would be a rule that nobody applies. The message names the nearest known one."
     bad keyed!(LIMITED, "{policies: [slwo]}");
     good keyed!(LIMITED, "{policies: [slow]}");
 
     UNKNOWN_UPSTREAM "GW0502" "unknown-upstream" Error
-    "an upstream that nobody defines"
+    "an undefined upstream"
     "`upstream` names a service under `upstreams` of the document's own `x-gateway`, or of gateway.yaml."
     bad keyed!(KEYED, "{upstream: v}");
     good keyed!(KEYED, "{upstream: u}");
 
     UNKNOWN_LISTENER "GW0503" "unknown-listener" Error
-    "a listener that nobody defines"
+    "an undefined listener"
     "`listeners` of a mount or of the defaults names addresses under `listeners` of gateway.yaml; where that defines \
 none there is `public`, 127.0.0.1:8080."
     bad &[("gateway.yaml", "version: 1\nname: s\ndefaults: {listeners: [pubic]}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\ndefaults: {listeners: [public]}\n")];
 
     UNKNOWN_AUTH "GW0504" "unknown-auth" Error
-    "a verifier that nobody defines"
+    "an undefined verifier"
     "`auth` of a security scheme names a verifier under `auth` of gateway.yaml: the scheme says where the credential \
 is, the verifier how it is checked."
     bad &[
@@ -118,7 +118,7 @@ what the scheme carries."
     good keyed!(KEYED, "{upstream: u}");
 
     UNUSED_DEFINITION "GW0506" "unused-definition" Warn
-    "a definition that nobody uses"
+    "an unused definition"
     "Something is defined in gateway.yaml or in a document's root `x-gateway`, and nothing refers to it. Often the \
 reference was forgotten, and with it the limit or the check that somebody counts on."
     bad keyed!(LIMITED, "{}");
@@ -162,7 +162,7 @@ the gateway answers itself (`respond`) need one too, because the policy may be t
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
 
     OPEN_OPERATION "GW0511" "open-operation" Error
-    "an operation that anyone may call, and nobody says so"
+    "an operation without credentials that is not declared public"
     "No security requirement holds for the operation, or an empty one is among its alternatives, so that anyone may \
 call it. Where that is meant, `x-gateway: {public: true}` says so; where it is not, add `security`, or remove the `{}` that opens \
 it. Under `defaults.security: upstream` one info counts such operations instead."
@@ -176,7 +176,7 @@ it. Under `defaults.security: upstream` one info counts such operations instead.
     ];
 
     OPEN_OPERATIONS "GW0512" "open-operations" Info
-    "operations that ask nobody, and nobody says so"
+    "operations without credentials that are not declared public"
     "Under `defaults.security: upstream` the gateway only sees to it that a credential is there. This counts the \
 operations for which not even that is asked, and names the first of them. Those that say `x-gateway: {public: true}` are meant."
     bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
@@ -227,7 +227,7 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
     ];
 
     NO_VERIFIER "GW0515" "no-verifier" Error
-    "a security scheme that nobody checks"
+    "a security scheme without a verifier"
     "An operation needs this scheme, but nothing says how its credential is checked. Bind a verifier with \
 `x-gateway: {auth: NAME}` at the scheme, or say with `x-gateway: {verify: upstream}` (or `defaults.security: \
 upstream` for all) that the gateway only sees to it that a credential is there: anyone can forge it, the upstream \
@@ -332,7 +332,7 @@ agree, set `base_path` of the mount."
     ];
 
     MISPLACED_EXTENSION "GW0521" "misplaced-extension" Error
-    "`x-gateway` where nobody reads it"
+    "`x-gateway` at a place where it has no meaning"
     "`x-gateway` belongs at the root, a server, a path, an operation, a parameter, a security scheme, a schema or a \
 response. Anywhere else it would be a rule that nobody applies."
     bad &[
@@ -375,23 +375,23 @@ behind it."
     good &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"0.0.0.0:8080\"}}\nupstreams: {u: {targets: {a: {url: \"http://localhost:9000\"}}}}\n")];
 
     UNBOUNDED_UPSTREAM "GW0536" "unbounded-upstream" Info
-    "an upstream whose time nobody bounds"
+    "an upstream without a timeout"
     "Requests to it wait 15s each before they fail, and nobody notices before that it does not work. Say how long it may take, \
 with `timeouts.request` of the upstream, `timeout` at operations or in the defaults."
     bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {x-gateway: {timeout: 5s}, responses: {\"200\": {description: fine}}}}\n");
 
     UNKNOWN_STORE "GW0531" "unknown-store" Error
-    "a store that nobody defines"
+    "an undefined store"
     "`store` of a limit, a quota or a cache is `local`, each gateway for itself, or names something under `stores` of \
 gateway.yaml that a fleet shares."
     bad &[("gateway.yaml", "version: 1\nname: s\npolicies: {slow: {kind: rate_limit, limit: 1/s, store: shraed}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\npolicies: {slow: {kind: rate_limit, limit: 1/s, store: local}}\n")];
 
     UNKNOWN_PLAN "GW0532" "unknown-plan" Error
-    "a plan that nobody defines"
+    "an undefined plan"
     "`plan` of a consumer names something under `plans` of gateway.yaml: the policies that its consumers have. A consumer \
-on a plan that nobody defines would have no limit at all."
+on an undefined plan would have no limit at all."
     bad &[("gateway.yaml", "version: 1\nname: s\nconsumers: {acme: {plan: gold}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\npolicies: {fast: {kind: rate_limit, limit: 9/s}}\nplans: {gold: {policies: [fast]}}\nconsumers: {acme: {plan: gold}}\n")];
 
@@ -410,7 +410,7 @@ certificates that it asks for, without effect."
     good &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"127.0.0.1:8080\"}}\n")];
 
     UPSTREAM_TLS "GW0540" "upstream-tls" Error
-    "an upstream whose targets cannot speak what it says"
+    "an upstream whose targets cannot use its protocol"
     "HTTP/2 over TLS (`protocol: h2`) needs `https://` targets, HTTP/2 in the clear (`h2c`) `http://` ones, and a name that no \
 certificate can carry needs `tls: {sni: NAME}`, which one can. Requests to such a target would all fail."
     bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}, protocol: h2}}\n")];
@@ -424,7 +424,7 @@ without effect, and `ca` beside `verify: false` is asked by nobody. One of the t
     good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
 
     UNVERIFIED_UPSTREAM "GW0530" "unverified-upstream" Warn
-    "an upstream whose certificate nobody checks"
+    "an upstream whose certificate is not verified"
     "`tls: {verify: false}` encrypts to whoever answers: anybody between the gateway and the upstream can read and change \
 everything, credentials too. Name the authority of the upstream's certificate with `ca` instead."
     bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {verify: false}}}\n")];
@@ -433,7 +433,7 @@ everything, credentials too. Name the authority of the upstream's certificate wi
     IDENTICAL_ROUTE "GW0601" "identical-route" Error
     "two operations that own the same requests"
     "Two operations have the same method, the same host and listener, and paths that are the same but for the names of \
-their parameters; nothing tells their requests apart. Give one another path, another method or a condition, or \
+their parameters; both match the same requests. Give one another path, another method or a condition, or \
 describe both as one operation; an overlay with `remove: true` takes one out of a document of somebody else. Where two APIs meet, \
 change the `base_path` or the `hosts` of a `mount`."
     bad open!("  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
@@ -474,7 +474,7 @@ must stand in the same document with the same methods."
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n  /a#new: {x-gateway: {alias_of: /a}, get: {responses: {\"200\": {description: fine}}}}\n");
 
     ALIAS_DIFFERS "GW0611" "alias-differs" Error
-    "an alias that asks for other credentials than what it documents"
+    "an alias that requires other credentials than what it documents"
     "A path with `alias_of` is not served by itself; its requests are checked as the other path says. A reader of the \
 document would believe another thing, so both write the same `security`."
     bad &[

@@ -196,7 +196,7 @@ fn tls_goes_with_https(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &LISTENER_TLS,
                 entry.key_span,
-                "the certificates are never shown: this listener speaks `http`",
+                "the certificates are never used: this listener speaks `http`",
             )
             .help("write `protocol: https` beside them, or remove them"),
         ),
@@ -228,7 +228,7 @@ fn forwarded_certificates_exist(node: NodeRef<'_>, sink: &mut Sink) {
     let trusts = trusted.is_some_and(|trusted| trusted.items().next().is_some());
     let (message, help) = match value.scalar_text() {
         Some(word @ ("client_cert" | "xfcc")) if !asks => (
-            format!("`{word}` forwards nothing: the listener asks for no client certificates"),
+            format!("`{word}` forwards nothing: the listener requests no client certificates"),
             "write `tls: {client_auth: {ca: \"${file:PATH}\"}}` beside it",
         ),
         Some("pass") if !trusts => (
@@ -252,7 +252,7 @@ fn headers_have_senders(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &diag::shape::BAD_VALUE,
                 entry.key_span,
-                "nobody says whose PROXY headers are believed",
+                "no peer is trusted to send PROXY headers",
             )
             .help("write `trusted_proxies`, or `proxy_protocol: {from: [10.0.0.0/8]}`"),
         );

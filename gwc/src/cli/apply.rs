@@ -173,7 +173,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if let Err(blocked) = planned.check_gates() {
         if claimed.as_ref().is_some_and(claim::has_acks) {
             say::note(
-                "note: the plan file says that changes were acknowledged; a file is a claim, so who applies says it again with --ack FINGERPRINT=REASON, or the acknowledgement file does",
+                "note: the acknowledgements in the plan file do not count; repeat them with --ack FINGERPRINT=REASON, or in the acknowledgement file",
             );
         }
         report.document("blocked", None);
@@ -236,7 +236,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     ));
     if nodes.is_empty() {
         report.line(
-            "no gateway was asked: each follows the channel by itself; `gwc status --node URL` shows what one runs",
+            "no gateway was queried: each follows the channel by itself; `gwc status --node URL` shows what one runs",
         );
     }
     report.wait(&nodes, pointer.serial)

@@ -92,7 +92,7 @@ fn base(claimed: &Value, computed: &Value) -> Option<String> {
     let Some(claimed_channel) = channel(old) else {
         let from = old["from"]["name"].as_str().unwrap_or("something else");
         return Some(format!(
-            "the plan compares with {}, not with a channel, so it says nothing about what would be released (leave --against out)",
+            "the plan compares with {}, not with a channel, so it does not show what would be released (leave --against out)",
             printable(from)
         ));
     };
@@ -121,7 +121,7 @@ fn base(claimed: &Value, computed: &Value) -> Option<String> {
     }
     (old["bundle"] != now["bundle"]).then(|| {
         format!(
-            "the plan says that channel {claimed_channel} runs {}, it runs {}",
+            "in the plan, channel {claimed_channel} runs {}; it runs {}",
             id(old),
             id(now)
         )
@@ -198,7 +198,7 @@ fn changes(claimed: &Value, computed: &Value) -> Option<String> {
         .collect();
     (!edited.is_empty()).then(|| {
         format!(
-            "the plan says something else about {} than was computed now; was the file edited, or written by another gwc?",
+            "the plan differs from the sources about {}; was the file edited, or written by another gwc?",
             named(edited)
         )
     })
@@ -252,7 +252,7 @@ fn gate_verdicts(claimed: &Value) -> Option<String> {
     });
     wrong.map(|(name, _)| {
         format!(
-            "what the plan says of the gate {} does not follow from its changes; was the file edited?",
+            "the state of the gate {} in the plan does not follow from its changes; was the file edited?",
             printable(name)
         )
     })

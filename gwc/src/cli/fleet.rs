@@ -71,7 +71,7 @@ pub(super) fn ask(
             Exit::ROLLOUT,
             "held",
             format!(
-                "gateways hold what they run since somebody rolled them back by hand ({}); run `gwd resume` there, or give --over-hold",
+                "gateways are held by a manual rollback ({}); run `gwd resume` there, or give --over-hold",
                 held.join("; ")
             ),
         )

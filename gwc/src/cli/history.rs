@@ -149,7 +149,7 @@ impl Fleet {
             return Ok(Exit::OK);
         }
         say::note(&format!(
-            "error[node-unreachable]: not every gateway could be asked: {}",
+            "error[node-unreachable]: some gateways did not answer: {}",
             self.unreachable.join("; ")
         ));
         Ok(Exit::UNREACHABLE)
@@ -236,7 +236,7 @@ fn line(
         more.push_str(&format!("\n       expires {at}"));
     }
     for (node, ran) in fleet.of(entry) {
-        let since = ran.since.as_deref().unwrap_or("nobody knows when");
+        let since = ran.since.as_deref().unwrap_or("at an unknown time");
         more.push_str(&format!(
             "\n       ran on {node} since {}",
             printable(since)

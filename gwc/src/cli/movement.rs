@@ -323,7 +323,7 @@ pub(super) fn wait(nodes: &Nodes, bundle: Digest, time: Duration) -> (Vec<Value>
                 "not-rolled-out",
                 format!(
                     "the channel moved, but not every gateway followed within {time:?}: {}; \
-                     `gwc status` tells how it goes on, `gwc rollback` goes back",
+                     `gwc status` shows the progress, `gwc rollback` goes back",
                     waiting.join("; ")
                 ),
             );

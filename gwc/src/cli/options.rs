@@ -100,7 +100,7 @@ impl StoreOptions {
             Ok(left) => left,
             Err(refused) => {
                 say::note(&format!(
-                    "warning: the store's revocation list cannot be believed, so the keys on it still count: {refused}"
+                    "warning: the store's revocation list is not trusted, so the keys on it still count: {refused}"
                 ));
                 trust
             }
@@ -224,7 +224,7 @@ pub(super) fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
     }
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage(
-            "nobody can be asked here, because the input is no terminal; look at the plan and give --yes",
+            "cannot prompt: stdin is not a terminal; read the plan and pass --yes",
         )
         .into());
     }

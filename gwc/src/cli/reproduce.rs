@@ -116,7 +116,7 @@ fn install(version: &str) -> String {
 fn different(store: Option<&Folder>, wanted: Digest, built: &Built) -> anyhow::Result<Outcome> {
     let Some(store) = store else {
         return Ok(Outcome::Different(vec![
-            "there is no store to say where".to_owned(),
+            "there is no store to compare with".to_owned(),
         ]));
     };
     if let Some(version) = compiler(store, &wanted)?
@@ -126,7 +126,7 @@ fn different(store: Option<&Folder>, wanted: Digest, built: &Built) -> anyhow::R
     }
     let Ok(unverified) = Unverified::open(store, wanted) else {
         return Ok(Outcome::Different(vec![format!(
-            "the store `{}` does not have that bundle, so nobody can say where",
+            "the store `{}` does not have that bundle, so the place is unknown",
             store.root().display()
         )]));
     };

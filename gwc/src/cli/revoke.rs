@@ -273,7 +273,7 @@ fn check_keys(
     let Some(trust) = trust else { return Ok(()) };
     if let Some(unknown) = stolen.iter().find(|id| trust.key(id).is_none()) {
         return Err(Failure::usage(format!(
-            "the trust file has no key {unknown}, so nobody believes it anyway"
+            "the trust file has no key {unknown}, so it is not trusted anyway"
         ))
         .into());
     }

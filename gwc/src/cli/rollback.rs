@@ -313,7 +313,7 @@ impl<'a> Rollback<'a> {
             Failure::new(
                 Exit::FINDINGS,
                 "gate-tripped",
-                "--gate: there is no plan, so nobody knows whether the gate holds; leave --gate out to go back all the same",
+                "--gate: the gate cannot be checked without a plan; leave --gate out to go back anyway",
             )
         })
     }

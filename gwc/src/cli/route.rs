@@ -93,7 +93,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let asked = asked(args, side, &oracle, &question);
         match carry(asked, &args.credential) {
             Ok(Some(carried)) => question = carried,
-            Ok(None) => say::note("note: nobody owns the request, so it carries no credential"),
+            Ok(None) => {
+                say::note("note: no operation owns the request, so it carries no credential")
+            }
             Err(why) => return Err(Failure::usage(format!("--credential: {why}")).into()),
         }
     }

@@ -157,7 +157,7 @@ impl Context {
         Err(Failure::new(
             unusable(&compiled),
             "findings",
-            "nothing can be built from these sources; the places are above",
+            "these sources cannot be built; the findings are above",
         )
         .into())
     }
@@ -186,7 +186,7 @@ pub(super) fn comparable(
     Err(Failure::new(
         Exit::INPUT,
         "findings",
-        format!("{said}, has errors; the places are above"),
+        format!("{said}, has errors; the findings are above"),
     )
     .into())
 }
@@ -205,7 +205,7 @@ pub(super) fn unreadable(files: &Files, found: &[Diagnostic], folder: &Path) -> 
     Err(Failure::new(
         Exit::INPUT,
         "findings",
-        "not every document can be read; the places are above",
+        "some documents cannot be read; the findings are above",
     )
     .into())
 }

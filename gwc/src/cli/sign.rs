@@ -151,7 +151,7 @@ fn check(
         Err(why @ Refused::StoreUnreachable { .. }) => Err(why.into()),
         Err(why) => Err(refused(
             &why,
-            "the trust file does not believe this key in the role `build`, so nothing was signed",
+            "the trust file does not give this key the role `build`, so nothing was signed",
         )),
     }
 }

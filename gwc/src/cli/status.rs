@@ -103,7 +103,7 @@ pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::R
         say::note(&expiry::warning(key, now));
     }
     if command == Command::Drift && drift {
-        say::note("error[drift]: not every gateway runs what the channel says");
+        say::note("error[drift]: not every gateway runs the channel's bundle");
     }
     Ok(exit)
 }
@@ -195,7 +195,7 @@ fn document(
                "bundle": head.map(|head| head.bundle), "drift": drift, "nodes": nodes}),
     );
     if result == "error" {
-        document["error"] = json!({"code": "node-unreachable", "message": "not every gateway could be asked", "exit": Exit::UNREACHABLE.0});
+        document["error"] = json!({"code": "node-unreachable", "message": "some gateways did not answer", "exit": Exit::UNREACHABLE.0});
     }
     document
 }

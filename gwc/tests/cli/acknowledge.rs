@@ -254,11 +254,11 @@ fn mistakes_in_the_file_have_their_places() {
         ),
         (
             "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: a, operation: b, reason: \"\", by: ann}\n",
-            "`reason` says nothing",
+            "`reason` is empty",
         ),
         (
             "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: a, operation: b, reason: why, by: \" \"}\n",
-            "`by` says nothing",
+            "`by` is empty",
         ),
     ] {
         project.write("reviewed.yaml", written);

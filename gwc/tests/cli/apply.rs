@@ -313,7 +313,7 @@ fn a_plan_file_that_says_something_else_is_told_what() {
     };
     with(&|plan| plan["changes"][0]["new"] = "5s".into())
         .with(3)
-        .says(&format!("something else about {fingerprint}"));
+        .says(&format!("differs from the sources about {fingerprint}"));
     with(&|plan| drop(plan["changes"].as_array_mut().unwrap().remove(0)))
         .with(3)
         .says(&format!("{fingerprint} would happen and is not in it"));

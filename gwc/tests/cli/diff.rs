@@ -478,7 +478,7 @@ fn links_inside_a_revision_are_followed_others_not() {
         project.run(&["diff", "git:HEAD", "."]).with(65).says(says);
     };
     broken("/etc/passwd", "lies outside the project's folder");
-    broken("orders.yaml", "symbolic links on the way");
+    broken("orders.yaml", "symbolic links in the path");
     git(
         project.path(),
         &["checkout", "-q", "HEAD~2", "--", "orders.yaml"],

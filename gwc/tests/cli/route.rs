@@ -378,7 +378,7 @@ fn credential_is_judged_without_its_value() {
     let nobody = project.run(&["route", "GET", "/none", "--credential", "key=valid"]);
     nobody
         .with(0)
-        .says("nobody owns the request, so it carries no credential");
+        .says("no operation owns the request, so it carries no credential");
 }
 
 #[test]

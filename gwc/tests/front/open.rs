@@ -127,7 +127,7 @@ fn many_open_operations_are_counted_after_the_first() {
     // Alone it stands at the first of them, under the document's own name.
     assert!(
         linted.lines().starts_with(
-            "museum.yaml:4:9: info[GW0512]: 9 of 9 operations of `museum` ask nobody, and nobody says so; \
+            "museum.yaml:4:9: info[GW0512]: 9 of 9 operations of `museum` require no credentials; \
              help: add `security` to them, or write `x-gateway: {public: true}` where that is meant\n"
         ),
         "{}",
@@ -143,7 +143,7 @@ fn cause_of_several_open_operations_is_one_finding() {
     let linted = found(ENFORCED, "security: [{key: []}, {}]", ["", "", ""]);
     assert_eq!(
         linted.lines(),
-        "api.yaml:3:23: error[GW0511]: anyone may call 3 operations of `shop`, and nobody says so; help: remove `{}`, or \
+        "api.yaml:3:23: error[GW0511]: 3 operations of `shop` require no credentials; help: remove `{}`, or \
          write `x-gateway: {public: true}` at the operation if that is meant\n"
     );
     let names: Vec<usize> = related(&linted, "GW0511").iter().map(|it| it.0).collect();
@@ -158,8 +158,8 @@ fn cause_of_several_open_operations_is_one_finding() {
     assert_eq!(
         starts,
         [
-            "api.yaml:5:40: error[GW0511]: anyone may call `shop/a`, and nobody says so",
-            "api.yaml:7:41: error[GW0511]: anyone may call `shop/c`, and nobody says so",
+            "api.yaml:5:40: error[GW0511]: `shop/a` requires no credentials",
+            "api.yaml:7:41: error[GW0511]: `shop/c` requires no credentials",
         ]
     );
     // Where nothing is written each operation has to say what it means.

@@ -138,7 +138,7 @@ fn rest_without_security_needs_an_explicit_public() {
     assert_eq!(
         wrong(&plain, &open("unmatched: v")),
         [
-            "open-operation: anyone may call `a#unmatched`, and nobody says so",
+            "open-operation: `a#unmatched` requires no credentials",
             round
         ]
     );

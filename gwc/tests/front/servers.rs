@@ -125,7 +125,7 @@ fn what_does_not_say_who_gets_what_is_told() {
         (
             "{url: /, x-gateway: {weight: 1}}".to_owned(),
             plain.clone(),
-            "nobody is named who gets this share",
+            "this share has no upstream",
         ),
         (
             format!("{}, {b}", part("a", 1)),
@@ -135,18 +135,22 @@ fn what_does_not_say_who_gets_what_is_told() {
         (
             format!("{}, {}", part("a", 0), part("b", 0)),
             plain.clone(),
-            "nobody has a share",
+            "every share is 0",
         ),
-        (part("a", 2), plain.clone(), "there is nobody to share with"),
+        (
+            part("a", 2),
+            plain.clone(),
+            "there is no other upstream to share with",
+        ),
         (
             String::new(),
             beside("{upstream: b}", &a),
-            "it is said twice where requests go",
+            "the upstream is named twice",
         ),
         (
             String::new(),
             beside("{split: [{upstream: a}]}", &both),
-            "it is said twice where requests go",
+            "the upstream is named twice",
         ),
         (to("nobody"), plain, "no upstream `nobody`"),
     ] {

@@ -458,7 +458,7 @@ fn spawn(
 async fn pause() {
     event(
         Level::Warn,
-        "the admin interface cannot accept; it tries again",
+        "the admin interface cannot accept connections; gwd tries again",
         json!({}),
     );
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -506,7 +506,7 @@ fn tell_stranger(path: &str, via: Via, refusal: &Reply) {
             "no-admin-token"
         },
     }
-    .tell("a change is refused: nobody says who wants it", json!({}));
+    .tell("a change without an actor was refused", json!({}));
 }
 
 fn set_level(body: &[u8], who: &str) -> Reply {
@@ -555,7 +555,7 @@ fn full() -> Reply {
     problem(
         503,
         "too-many-connections",
-        "every place of the admin interface is taken; only health checks are answered",
+        "all connections of the admin interface are in use; only health checks are answered",
     )
 }
 

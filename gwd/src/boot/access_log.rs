@@ -31,7 +31,7 @@ pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<AccessL
     };
     let Some(max_bytes) = max_bytes else {
         if keep.is_some() {
-            bail!("--access-log-keep: say with --access-log-size when the file is moved away");
+            bail!("--access-log-keep needs --access-log-size");
         }
         return Ok(path.map_or(AccessLog::Off, |path| AccessLog::File(path.into())));
     };

@@ -70,7 +70,7 @@ pub(super) fn install_hook() {
         let place = panic.location().map(ToString::to_string);
         event(
             Level::Error,
-            "a bug in gwd, please report it with this line",
+            "a bug in gwd; report it with this line",
             json!({
                 "panic": why,
                 "place": place,

@@ -80,7 +80,7 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     let taken = match resolved.take_over.then(|| handover::ask(&resolved.state)) {
         None => None,
         Some(Ok(taken)) => taken,
-        Some(Err(error)) => return unusable("the gwd before does not hand over", &error),
+        Some(Err(error)) => return unusable("the previous gwd does not hand over", &error),
     };
     let (predecessor, lock, admin_socket) = match taken {
         None => (None, None, None),
@@ -149,7 +149,7 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     tell_serving(&status.load(), &admin_at, resolved);
     let shared = Arc::clone(&shared);
     if let Err(error) = systemd::watch(Arc::clone(&status), takes_over, move || shared.lives()) {
-        return unusable("systemd cannot be told", &error);
+        return unusable("systemd cannot be notified", &error);
     }
     let take = move |successor| events.send(Event::HandOver(successor)).is_ok();
     if let Err(error) = handover::serve(&resolved.state, take) {
@@ -207,7 +207,7 @@ fn leave(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
 fn no_successor(status: &Status) -> Exit {
     event(
         Level::Error,
-        "gwd does not take over: it is not ready; the gwd before goes on",
+        "take-over failed: this gwd is not ready; the previous one keeps serving",
         json!({"last_error": status.status["last_error"], "exit": Exit::Input.code()}),
     );
     Exit::Input

@@ -247,13 +247,10 @@ impl Control {
             why: Some(&record.reason),
             result: &refused.reason(),
         }
-        .tell(
-            "a bundle is not activated",
-            json!({"serial": record.serial}),
-        );
+        .tell("activation failed", json!({"serial": record.serial}));
         event(
             Level::Error,
-            "a bundle is refused; what runs goes on running",
+            "a bundle was refused; the current version keeps serving",
             json!({
                 "bundle": bundle.to_string(),
                 "reason": refused.reason(),

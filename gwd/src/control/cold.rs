@@ -108,7 +108,7 @@ impl Control {
         if trust.is_insecure() {
             event(
                 Level::Warn,
-                "INSECURE: unsigned bundles are run; anybody who can write to the store decides what this gateway does. Start with --trust instead of --insecure-allow-unsigned",
+                "INSECURE: unsigned bundles are allowed; anybody who can write to the store controls this gateway. Start with --trust instead of --insecure-allow-unsigned",
                 json!({"insecure_allow_unsigned": true}),
             );
         }

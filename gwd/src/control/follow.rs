@@ -58,7 +58,7 @@ impl Control {
         }
         event(
             Level::Error,
-            "the channel cannot be followed; what runs goes on running",
+            "the channel cannot be followed; the current version keeps serving",
             json!({
                 "channel": self.plan.channel.as_str(),
                 "reason": refused.reason(),

@@ -48,7 +48,7 @@ impl Control {
         event(
             Level::Error,
             if stays {
-                "the held bundle cannot run yet; the hold stays, and what was left is not started"
+                "the held bundle cannot run yet; the hold stays, and no other bundle is started"
             } else {
                 "the held bundle cannot run; the channel's head is tried"
             },
@@ -56,7 +56,7 @@ impl Control {
                 "bundle": held.to_string(),
                 "reason": refused.reason(),
                 "error": refused.to_string(),
-                "do": if stays { "it is tried again; `gwd resume` ends the hold" } else { advice(&refused) },
+                "do": if stays { "gwd tries again; `gwd resume` ends the hold" } else { advice(&refused) },
             }),
         );
         self.count_activation("failed", &refused.reason());

@@ -166,7 +166,7 @@ impl Control {
                 self.tidy_at_ms = 0;
                 event(
                     Level::Warn,
-                    "a version in memory is dropped: nobody who is trusted vouches for it any more",
+                    "a version in memory is dropped: no trusted signature covers it any more",
                     json!({"bundle": bundle.to_string()}),
                 );
             }

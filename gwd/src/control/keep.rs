@@ -78,7 +78,7 @@ impl Control {
                 json!({
                     "reason": "state-not-durable",
                     "error": error.to_string(),
-                    "do": "make the state folder writable and give it space; it is tried again",
+                    "do": "make the state folder writable and give it space; gwd tries again",
                 }),
             );
         }

@@ -79,7 +79,7 @@ fn consumers(
 fn unreadable(what: &'static str, why: NotCanonical) -> Refused {
     let why = match why {
         NotCanonical::Lacking => {
-            "it lacks what this version of gwd needs to be told, as an older gwc wrote it; build and apply it again with a gwc of this version"
+            "an older gwc wrote it without fields that this gwd needs; build and apply it again with a gwc of this version"
         }
         NotCanonical::Otherwise => "it is not what this version of gwd reads",
     };

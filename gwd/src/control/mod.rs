@@ -287,7 +287,7 @@ impl Control {
                 {
                     event(
                         Level::Warn,
-                        "an order is not carried out: who gave it did not wait for the answer",
+                        "an order is not carried out: its client did not wait for the answer",
                         json!({}),
                     );
                 }
@@ -367,7 +367,7 @@ impl Control {
         .tell(
             match offered {
                 Ok(()) => "another process serves now; this one lets its connections end",
-                Err(_) => "another process wanted to take over and did not; this one goes on",
+                Err(_) => "another process failed to take over; this one keeps serving",
             },
             json!({"error": offered.as_ref().err().map(ToString::to_string)}),
         );
@@ -532,7 +532,7 @@ fn advice(refused: &Refused) -> &'static str {
             return "check which store this is; if it is the right one, lower `min_serial` of the channel in the trust file";
         }
         Refused::FromTheFuture { .. } => {
-            return "check the clocks of this node and of whoever signed; it is tried again";
+            return "check the clocks of this node and of the signer; gwd tries again";
         }
         Refused::Forked { .. } => {
             return "two chains of records go on from one: put back the store that has the accepted ones; if it is gone, `gwc apply --merge` joins them";
@@ -542,10 +542,8 @@ fn advice(refused: &Refused) -> &'static str {
     match refused.blame() {
         Blame::Bundle => "release a corrected bundle, or roll the channel back with `gwc rollback`",
         Blame::Signer => "check who signed with which key against the trust file (`gwc verify`)",
-        Blame::Store => "check the store and the way to it; it is tried again",
-        Blame::Operator => {
-            "check this node: trust file, secrets, addresses, disk; it is tried again"
-        }
+        Blame::Store => "check the store and the path to it; gwd tries again",
+        Blame::Operator => "check this node: trust file, secrets, addresses, disk; gwd tries again",
     }
 }
 

@@ -94,12 +94,12 @@ impl Registry {
                 && value != *entry.cell.value()
             {
                 entry.cell.store(value);
-                tell(Level::Info, "a secret was exchanged", reference);
+                tell(Level::Info, "a secret was replaced", reference);
             }
             match (entry.stale, stale) {
                 (false, true) => tell(
                     Level::Warn,
-                    "a secret is gone, or what its source says cannot be used; its last value stays in use",
+                    "a secret is missing or unusable; its last value stays in use",
                     reference,
                 ),
                 (true, false) => tell(Level::Info, "a secret can be read again", reference),

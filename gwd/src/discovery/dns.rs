@@ -286,10 +286,10 @@ async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Resu
                 },
             },
             NetError::Dns(DnsError::ResponseCode(code)) => Answer::Failed {
-                why: format!("asked for `{shown}`, the name server answered: {code}"),
+                why: format!("the name server answered `{shown}` with {code}"),
             },
             error => Answer::Failed {
-                why: format!("asked for `{shown}`: {error}"),
+                why: format!("lookup of `{shown}` failed: {error}"),
             },
         }
     })

@@ -288,11 +288,11 @@ fn say(source: &Source, told: &Told) {
             facts["error"] = (*why).into();
             let message = match places.is_empty() {
                 true => "no hosts are known; requests to them fail until there is an answer",
-                false => "hosts cannot be found; those of the last answer get requests",
+                false => "hosts cannot be resolved; those of the last answer get requests",
             };
             event(Level::Warn, message, facts);
         }
-        None if told.turned => event(Level::Info, "hosts are found again", facts),
+        None if told.turned => event(Level::Info, "hosts are resolved again", facts),
         None if told.changed => event(Level::Info, "hosts have changed", facts),
         Some(_) | None => {}
     }

@@ -153,7 +153,7 @@ pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::because(
             Kind::Protocol,
-            &"the upstream switched protocols without being asked",
+            &"the upstream switched protocols without a request",
         ));
     }
     let mut headers = std::mem::take(answered.response.headers_mut());
@@ -592,18 +592,18 @@ pub(crate) fn as_wanted(made: &mut Made, request: &HeaderMap, request_id: &Heade
 fn detail(status: u16) -> &'static str {
     match status {
         400 => "The request is not one that can be served; it was not passed on.",
-        401 => "A valid credential is needed; WWW-Authenticate tells which.",
+        401 => "A valid credential is required; WWW-Authenticate names its kind.",
         403 => "The credential is valid, but not for this.",
         404 => "No operation has this host, path and conditions.",
-        405 => "The path is served with other methods; Allow tells which.",
+        405 => "The path is served with other methods; Allow lists them.",
         408 => "The request did not come in time.",
-        410 => "The operation has ended; its description tells what replaces it.",
+        410 => "The operation has ended; its documentation names the replacement.",
         413 => "The body is larger than this operation takes.",
         414 => "The request target is longer than this gateway takes.",
-        426 => "WebSocket is spoken here, in the version that Sec-WebSocket-Version tells.",
+        426 => "The path serves WebSocket, in the version of Sec-WebSocket-Version.",
         501 => "The operation does not do what was asked.",
         417 => "Only the expectation 100-continue is known.",
-        429 => "Wait for as long as Retry-After tells, then try again.",
+        429 => "Wait as long as Retry-After says, then try again.",
         431 => "The header fields are more or larger than this gateway takes.",
         502 => "The service behind the gateway could not be reached or broke off.",
         503 => "The service cannot be used now; try again later.",

@@ -19,7 +19,7 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 static BAD_VERSION: Reject = Reject {
     status: 426,
     code: "websocket_version",
-    title: "Only version 13 of the WebSocket protocol is spoken",
+    title: "Only version 13 of the WebSocket protocol is supported",
 };
 static BAD_KEY: Reject = Reject {
     status: 400,

@@ -269,7 +269,7 @@ impl<T> Cell<T> {
             Ok(made) => {
                 self.made.store(Arc::new(made));
                 self.broken.store(Arc::new(None));
-                let message = format!("{what} was exchanged");
+                let message = format!("{what} was replaced");
                 event(Level::Info, &message, json!({"secrets": secrets}));
             }
             Err(why) => {

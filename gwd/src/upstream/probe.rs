@@ -158,7 +158,7 @@ async fn judge_grpc(answer: Response<Incoming>) -> Result<(), String> {
     let status = told.get("grpc-status").map(HeaderValue::as_bytes);
     match status {
         Some(b"0") if is_serving(&message) => Ok(()),
-        Some(b"0") => Err("it says that it is not serving".to_owned()),
+        Some(b"0") => Err("its status is not SERVING".to_owned()),
         Some(other) => Err(format!("its grpc-status is {}", other.escape_ascii())),
         None => Err("its answer has no grpc-status".to_owned()),
     }

@@ -73,19 +73,19 @@ impl Unreached {
     pub(crate) fn help(&self) -> &'static str {
         match self.last.kind {
             Kind::ConnectTimeout => {
-                "see that the host is up, and that no firewall or network policy drops what is sent there; the bound is the upstream's `timeouts.connect`"
+                "check that the host is up, and that no firewall or network policy drops what is sent there; the bound is the upstream's `timeouts.connect`"
             }
             Kind::TlsCertificate => {
                 "the certificate has to carry the target's host, or the name in the upstream's `tls.sni`, and come from an authority of `tls.ca`, or of this machine where there is none"
             }
             Kind::TlsAlert(_) => {
-                "the host refused: it may ask for a certificate (`tls.client_cert`), or know another name (`tls.sni`)"
+                "the host refused: it may require a certificate (`tls.client_cert`) or another name (`tls.sni`)"
             }
             Kind::TlsProtocol => {
-                "see that TLS is spoken at this port (`https://` in the target's URL), and HTTP/2 in it where the upstream's `protocol` says so"
+                "check that TLS is served at this port (`https://` in the target's URL), and HTTP/2 in it where the upstream's `protocol` says so"
             }
             _ => {
-                "see that the service runs and listens there, and that the upstream names this address"
+                "check that the service runs and listens there, and that the upstream names this address"
             }
         }
     }

@@ -95,8 +95,8 @@ fn ejection(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec
         Some(left_ms) => {
             facts["for_ms"] = left_ms.into();
             facts["help"] =
-                "requests to it failed (`health.passive`); the access log tells how, by `upstream_host`".into();
-            (Level::Warn, "a host is left out", facts)
+                "requests to it failed (`health.passive`); the access log shows them by `upstream_host`".into();
+            (Level::Warn, "a host is ejected", facts)
         }
         None => (Level::Info, "a host gets requests again", facts),
     });
@@ -117,7 +117,7 @@ fn circuit(
     lines.push(match open {
         true => {
             facts["help"] =
-                "requests are answered 503 `circuit_open` until a probe succeeds; the access log tells what failed before"
+                "requests are answered 503 `circuit_open` until a probe succeeds; the access log shows the failures before"
                     .into();
             (Level::Warn, "a circuit breaker is open", facts)
         }

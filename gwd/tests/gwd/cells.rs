@@ -48,7 +48,7 @@ fn a_rotated_secret_reaches_what_runs_within_a_second() {
         assert!(began.elapsed().as_millis() < 1_000, "{:?}", began.elapsed());
     }
     eventually("the log says so", || {
-        gwd.logged("a secret was exchanged").is_some()
+        gwd.logged("a secret was replaced").is_some()
     });
     assert!(
         !gwd.events()

@@ -194,7 +194,7 @@ fn who_cannot_serve_does_not_take_over() {
     let failed = world.fails(&mut command);
     assert!(!failed.status.success());
     eventually("the old one says so", || {
-        gwd.logged("wanted to take over and did not").is_some()
+        gwd.logged("failed to take over").is_some()
     });
     assert_eq!(get(address, "/v1").status, 200);
     let two = world.release(&numbered(&upstream, 2));

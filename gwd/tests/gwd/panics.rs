@@ -103,7 +103,7 @@ fn panic_in_a_vital_part_ends_the_process_with_a_log() {
     let mut gwd = Process::spawn(world.trusted().env("GWC_FAULT", "worker.swept:5:panic"));
     assert_eq!(get(gwd.public(), "/a").status, 200);
     assert_eq!(gwd.wait().code(), Some(70));
-    let line = gwd.logged("a worker died of a bug of ours").unwrap();
+    let line = gwd.logged("a worker panicked").unwrap();
     assert_eq!(
         (&line["level"], &line["exit"]),
         (&"error".into(), &70.into())

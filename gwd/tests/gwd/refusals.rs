@@ -186,7 +186,7 @@ fn people_with_a_browser_are_told_in_a_page() {
             404,
             Some("No operation has this host, path and conditions."),
         ),
-        ("/mine", 401, Some("A valid credential is needed")),
+        ("/mine", 401, Some("A valid credential is required")),
         ("/a", 502, Some("<code>502 upstream_connect_failed</code>")),
     ] {
         let answer = fetch(served.address, "GET", path, BROWSER);

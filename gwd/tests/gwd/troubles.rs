@@ -104,7 +104,7 @@ fn refusing_host_is_reported_with_count_and_time() {
     assert_eq!(event["error"], refused.as_str());
     assert_eq!(
         event["help"],
-        "see that the service runs and listens there, and that the upstream names this address"
+        "check that the service runs and listens there, and that the upstream names this address"
     );
     get(running.gwd.public(), "/a");
     let host = format!("host=\"{reserved}\"");
@@ -140,7 +140,7 @@ fn a_host_that_is_reached_again_is_told_too() {
     let running = Running::start(World::new(), &shop);
     assert_eq!(get(running.gwd.public(), "/a").status, 502);
     running.event("a host cannot be reached");
-    let event = running.event("a host is left out");
+    let event = running.event("a host is ejected");
     assert_eq!(event["host"], address.to_string());
     assert!(event["for_ms"].as_u64().is_some_and(|left| left <= 1_000));
     socket.listen(16).unwrap();

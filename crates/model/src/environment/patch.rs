@@ -150,5 +150,5 @@ fn removes_nothing(null: NodeRef<'_>, entry: &diag::tree::Entry, path: &str) -> 
         span,
         format!("there is no `{path}{}` to remove", entry.key.escape_debug()),
     )
-    .help("the name may have changed in gateway.yaml; mend it here or remove the line")
+    .help("fix the name, which may have changed in gateway.yaml, or remove the line")
 }

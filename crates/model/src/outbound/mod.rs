@@ -53,7 +53,7 @@ pub struct Place<'a> {
     pub forwarding: Settings,
     /// Name of the upstream.
     pub upstream: &'a str,
-    /// True if nobody may call it.
+    /// True if it is internal.
     pub is_internal: bool,
 }
 

@@ -22,7 +22,7 @@ pub struct Protection {
     certificate: bool,
     /// Settings of the guards of its chain.
     guards: BTreeSet<String>,
-    /// True if nobody may call it.
+    /// True if it is internal.
     nobody: bool,
 }
 

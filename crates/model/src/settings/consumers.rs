@@ -77,7 +77,7 @@ pub(super) fn consumers(
                             hash.span(),
                             "this is the sha256 of the empty text",
                         )
-                        .label("nobody has an empty credential")
+                        .label("an empty credential is never valid")
                         .help("print one with `printf %s \"$CREDENTIAL\" | sha256sum`, and see that `$CREDENTIAL` is set"),
                     );
                     continue;
@@ -94,7 +94,7 @@ pub(super) fn consumers(
                             "this credential stands twice",
                         )
                         .related(first, "it stands here first")
-                        .help("take it away from one of them: each credential says who calls"),
+                        .help("remove it from one of them: a credential identifies one consumer"),
                     );
                     continue;
                 }

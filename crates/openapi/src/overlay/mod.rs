@@ -77,7 +77,7 @@ fn run(
                 target.span(),
                 format!("the target `{text}` matches nothing"),
             )
-            .help("the document may have changed under the overlay; mend the path or remove the action"),
+            .help("fix the path, which the document may no longer have, or remove the action"),
         );
         return Ok(());
     }

@@ -219,7 +219,7 @@ pub static UNKNOWN_VALUE: Lint = Lint {
     code: "GW0305",
     name: "unknown-value",
     level: Level::Error,
-    summary: "a word that the field does not take",
+    summary: "an unknown word for a field",
     explain: "The field takes one of a fixed set of words; letter case counts. The message names them.",
     bad: v30!(
         "paths: {}\ncomponents: {parameters: {P: {name: p, in: body, schema: {type: string}}}}\n"

@@ -68,7 +68,7 @@ impl Told<'_> {
             ));
         }
         out.push_str(&match (answer.decision, &answer.upstream) {
-            (Decision::None, _) => format!("nobody owns this request: {status} {reason}\n"),
+            (Decision::None, _) => format!("no operation owns this request: {status} {reason}\n"),
             (Decision::Reject, _) => format!("→ refused: {status} {reason}\n"),
             (Decision::Respond, _) => format!("→ answered by the gateway: {status}\n"),
             (Decision::Forward, None) => "→ forwarded\n".to_owned(),
@@ -159,7 +159,7 @@ impl Told<'_> {
         match upstream.targets.len() {
             0 => lines.push("its hosts are found while the gateway runs".to_owned()),
             1 => {}
-            _ => lines.push("one of them gets it; which one cannot be told before".to_owned()),
+            _ => lines.push("one of them gets it; which one is not known before".to_owned()),
         }
         if let Some(place) = &upstream.place {
             lines.push(format!("defined at {}", self.place(place)));

@@ -195,7 +195,7 @@ impl<'a> Cells<'_, 'a> {
                 change,
                 is,
                 witness,
-                "nobody whom both sides serve shows it",
+                "no request that both sides serve shows it",
             );
         }
         for line in self.pairs.lines(was, is) {

@@ -93,7 +93,7 @@ the origin of sandboxed frames and files, which anybody can make. Name the origi
                     origin.span(),
                     format!("`{shown}` cannot stand beside `credentials: true`"),
                 )
-                .label("anybody's page could call with the user's credentials")
+                .label("every page could call with the user's credentials")
                 .related(credentials.span(), "credentials are allowed here")
                 .help("name the origins, for instance `https://app.example.org`"),
             );

@@ -208,7 +208,7 @@ pub mod author {
                 Diagnostic::new(
                     &CONTRADICTING_LIMITS,
                     entry.key_span,
-                    format!("it is left alone for {open}ms at first, and for {most}ms at most"),
+                    format!("the breaker is open for {open}ms at first, and for {most}ms at most"),
                 )
                 .help("write an `open` below `open_max`"),
             );

@@ -354,7 +354,7 @@ pub mod author {
                     entry.key_span,
                     "this budget admits no second try",
                 )
-                .label(format!("`attempts` asks for {attempts}"))
+                .label(format!("`attempts` is {attempts}"))
                 .help("write `attempts: 0`, or a `ratio` or `min_concurrent` above zero"),
             );
         }

@@ -114,7 +114,7 @@ impl Refusal {
             Self::Ignored => {
                 let message = format!("Git ignores `{path}`");
                 Diagnostic::new(&UNTRACKED_SOURCE, named, message)
-                    .help("commit the file (`git add -f`), or take it out of .gitignore")
+                    .help("commit the file (`git add -f`), or remove it from .gitignore")
             }
             Self::IgnoredByBase => {
                 let message =

@@ -296,7 +296,7 @@ impl Way<'_> {
             }
         }
         Err(Refusal::Unreadable(format!(
-            "there are more than {LINKS_MAX} symbolic links on the way"
+            "there are more than {LINKS_MAX} symbolic links in the path"
         )))
     }
 

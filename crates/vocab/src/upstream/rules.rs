@@ -59,7 +59,7 @@ pub(super) fn asks_for_what_is_there(node: NodeRef<'_>, sink: &mut Sink) {
         && labels.parse::<std::net::IpAddr>().is_ok()
     {
         sink.push(
-            Diagnostic::new(&BAD_VALUE, name.span(), "an address is asked nobody for")
+            Diagnostic::new(&BAD_VALUE, name.span(), "an address needs no DNS")
                 .help("write `targets: {a: {url: \"http://ADDRESS:PORT\"}}` instead of `dns`"),
         );
     }
@@ -73,7 +73,7 @@ pub(super) fn asks_for_what_is_there(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &CONTRADICTING_LIMITS,
                 entry.key_span,
-                "the SRV records of this name say the ports",
+                "the SRV records of this name have the ports",
             )
             .help("remove it, or write a name without `_SERVICE._PROTOCOL.`"),
         );
@@ -86,9 +86,9 @@ pub(super) fn asks_for_what_is_there(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &BAD_VALUE,
                 refresh.span(),
-                "a name is asked again after 1s at the earliest and 5m at the latest",
+                "a name is resolved again after 1s at the earliest and 5m at the latest",
             )
-            .help("write `1s` to `5m`, or remove it: answers say how long they count"),
+            .help("write `1s` to `5m`, or remove it: answers have a TTL"),
         );
     }
 }
@@ -153,11 +153,11 @@ pub(super) fn asks_what_its_kind_asks(node: NodeRef<'_>, sink: &mut Sink) {
     let (strange, asks): (&[&str], _) = match kind {
         Some("tcp") => (
             &["path", "host", "headers", "statuses", "body"],
-            "a `tcp` check opens a connection and asks nothing",
+            "a `tcp` check opens a connection and sends nothing",
         ),
         Some("grpc") => (
             &["path", "statuses", "body"],
-            "a `grpc` check asks `grpc.health.v1.Health/Check`",
+            "a `grpc` check calls `grpc.health.v1.Health/Check`",
         ),
         _ => (&[], ""),
     };
@@ -248,7 +248,7 @@ pub(super) fn tls_has_targets(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &UNUSED_UPSTREAM_TLS,
                 entry.key_span,
-                "no target of this upstream is spoken to over TLS",
+                "no target of this upstream uses TLS",
             )
             .help("write `https://` URLs for its targets, or remove `tls`"),
         );
@@ -263,12 +263,12 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
     let (over_tls, message, help) = match protocol.scalar_text() {
         Some("h2") => (
             true,
-            "`h2` is spoken over TLS, and this target in the clear",
+            "`h2` needs TLS, and this target uses cleartext",
             "write an `https://` URL, or `protocol: h2c`",
         ),
         Some("h2c") => (
             false,
-            "`h2c` is spoken in the clear, and this target over TLS",
+            "`h2c` needs cleartext, and this target uses TLS",
             "write an `http://` URL, or `protocol: h2`",
         ),
         _ => return,
@@ -281,11 +281,11 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
     if found && tls != over_tls {
         let (message, help) = match over_tls {
             true => (
-                "`h2` is spoken over TLS",
+                "`h2` needs TLS",
                 "write `tls: {…}` beside it, or `protocol: h2c`",
             ),
             false => (
-                "`h2c` is spoken in the clear",
+                "`h2c` needs cleartext",
                 "remove `tls`, or write `protocol: h2`",
             ),
         };
@@ -296,7 +296,7 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
         if text.starts_with("unix:") || text.parse::<http::Uri>().is_ok() {
             sink.push(
                 Diagnostic::new(&UPSTREAM_TLS, url.span(), message)
-                    .related(protocol.span(), "what is spoken is said here")
+                    .related(protocol.span(), "the protocol is set here")
                     .help(help),
             );
         }
@@ -320,7 +320,7 @@ pub(super) fn one_client_has_a_connection(node: NodeRef<'_>, sink: &mut Sink) {
             entry.key_span,
             "a PROXY header names one client, and connections of HTTP/2 are shared by many",
         )
-        .related(protocol.span(), "what is spoken is said here")
+        .related(protocol.span(), "the protocol is set here")
         .help("write `protocol: h1`, or remove `proxy_protocol`"),
     );
 }
@@ -334,7 +334,7 @@ pub(super) fn somebody_is_checked(node: NodeRef<'_>, sink: &mut Sink) {
         Diagnostic::new(
             &UNVERIFIED_UPSTREAM,
             verify.span(),
-            "anybody in between can answer for this upstream",
+            "anybody on the network can answer for this upstream",
         )
         .help("remove it, and name the authority of the upstream's certificate with `ca`"),
     );
@@ -343,7 +343,7 @@ pub(super) fn somebody_is_checked(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &UNUSED_UPSTREAM_TLS,
                 entry.key_span,
-                "these authorities are not asked: nothing is checked here",
+                "these authorities have no effect: verification is off",
             )
             .help("remove `verify: false`, or the authorities"),
         );

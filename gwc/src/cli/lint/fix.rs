@@ -17,7 +17,7 @@ pub(super) fn write(folder: &Path, changes: &BTreeMap<String, Change>) -> anyhow
         let now = fs::read(folder.join(path));
         if !now.is_ok_and(|now| now == change.old.as_bytes()) {
             let message =
-                format!("`{path}` changed while it was mended; nothing was written, run it again");
+                format!("`{path}` changed during the fix; nothing was written, run it again");
             return Err(Failure::new(Exit::INPUT, "changed", message).into());
         }
     }

@@ -248,7 +248,7 @@ fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Res
             let names: BTreeSet<&str> = hard.iter().map(|finding| finding.lint.name).collect();
             let names: Vec<&str> = names.into_iter().collect();
             say::note(&format!(
-                "not set aside, because nothing could be built with it: {}; it is told until it is mended",
+                "not in the baseline, because they prevent a build: {}; fix them",
                 names.join(", ")
             ));
         }

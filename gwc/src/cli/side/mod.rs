@@ -284,7 +284,7 @@ pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
         Ok(files) => files,
         Err(error) => {
             say::note_once(&format!(
-                "warning: nobody knows which files are not committed: {}",
+                "warning: uncommitted files are unknown: {}",
                 error.message()
             ));
             return Vec::new();

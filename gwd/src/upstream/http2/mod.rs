@@ -343,7 +343,7 @@ impl Call {
                 cx.waker().wake_by_ref();
             }
             if self.interim > INTERIM_MAX {
-                let why = "more interim responses came than anybody needs";
+                let why = "too many interim responses";
                 return Poll::Ready(Err(Error::Invalid(why)));
             }
         }

@@ -239,7 +239,7 @@ impl<'a> Walk<'_, 'a> {
                     Diagnostic::new(
                         &MISPLACED_EXTENSION,
                         entry.key_span,
-                        "nobody reads `x-gateway` here",
+                        "`x-gateway` has no meaning here",
                     )
                     .label("everything beside `$ref` is ignored")
                     .help("write it where the reference leads, or write the value here instead of the reference"),
@@ -388,7 +388,7 @@ impl<'a> Walk<'_, 'a> {
         }
         let finding = if key == "x-gateway" {
             // The same words as the model's, which looks only where it knows the way: said once.
-            Diagnostic::new(&MISPLACED_EXTENSION, span, "nobody reads `x-gateway` here")
+            Diagnostic::new(&MISPLACED_EXTENSION, span, "`x-gateway` has no meaning here")
                 .label(format!("it has no meaning in {}", object.what))
                 .help("it belongs at the root, a server, a path, an operation, a parameter, a security scheme, a schema or a response")
         } else if let Some(meant) = misspelt_gateway(key) {
@@ -407,7 +407,7 @@ impl<'a> Walk<'_, 'a> {
     /// Says that a key is none of the gateway's, and which one is near.
     fn misspelt_extension(&mut self, key: &str, span: Span, meant: &str) {
         let looks = format!(
-            "`{}` looks like `{meant}`, but is nothing that gwc reads",
+            "`{}` looks like `{meant}`, but has no meaning",
             key.escape_debug()
         );
         self.sink.push(

@@ -26,7 +26,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             && list.items().len() == 0
         {
             let message = match key {
-                "allOf" => "`allOf` is empty: it says nothing".to_owned(),
+                "allOf" => "`allOf` is empty: it has no effect".to_owned(),
                 _ => format!("`{key}` is empty: nothing is valid"),
             };
             sink.push(

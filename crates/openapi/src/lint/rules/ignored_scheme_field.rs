@@ -38,7 +38,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             continue;
         }
         if let Some((entry, _)) = place.node.entry(field) {
-            let message = format!("`{field}` says nothing in a scheme of this type");
+            let message = format!("`{field}` has no meaning in a scheme of this type");
             let finding = Diagnostic::new(&LINT, entry.key_span, message)
                 .related(kind.span(), "the type")
                 .help(format!("remove it; it is for `type: {of}`"));

@@ -11,7 +11,7 @@ pub(crate) static LINT: Lint = Lint {
     code: "GW0744",
     name: "invisible-character",
     level: Level::Error,
-    summary: "a name with a character that nobody sees",
+    summary: "a name with an invisible character",
     explain: "People compare names when they review: operation ids, paths, parameters, tags, security schemes, scopes, and the \
 keys of gateway.yaml and of `x-gateway`. Two names that differ only in a zero-width space (U+200B), a soft hyphen (U+00AD), a \
 no-break space (U+00A0), a character that turns the writing direction or another invisible or blank one look the same. Such a name is \

@@ -44,7 +44,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     }
     for (entry, _) in place.node.entries() {
         if let Some((key, help)) = REPLACED.iter().find(|(key, _)| *key == &*entry.key) {
-            let message = format!("`{key}` says nothing in JSON Schema 2020-12");
+            let message = format!("`{key}` has no meaning in JSON Schema 2020-12");
             sink.push(Diagnostic::new(&LINT, entry.key_span, message).help(*help));
         }
     }

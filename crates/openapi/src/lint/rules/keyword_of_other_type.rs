@@ -10,7 +10,7 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0371",
     name: "keyword-of-other-type",
     level: Level::Warn,
-    summary: "a keyword that says nothing about values of the schema's type",
+    summary: "a keyword without effect on values of the schema's type",
     explain: "`minLength` is about strings, `properties` about objects: beside another `type` the keyword is never looked at. Most often the type is \
 wrong, or a keyword of another schema was left behind.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, minimum: 1}}}\n"),
@@ -38,7 +38,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             continue;
         }
         let message = format!(
-            "`{}` says nothing about a value of type {}",
+            "`{}` has no effect on a value of type {}",
             entry.key,
             types.join(" or ")
         );

@@ -74,7 +74,7 @@ fn fault(place: &Place<'_, '_>, key: &str, text: &str) -> Option<&'static str> {
     let fragment = (is_server || key == "$self") && url.fragment().is_some();
     match (query, fragment) {
         (true, _) => Some("has a query, behind which no path can be appended"),
-        (false, true) => Some("has a fragment, which nobody sends"),
+        (false, true) => Some("has a fragment, which is never sent"),
         (false, false) => None,
     }
 }

@@ -93,7 +93,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                     "path" | "cookie" if !cookie => {
                         "`allowReserved` is about the query until OpenAPI 3.1"
                     }
-                    _ => "nothing is percent-encoded here, so that `allowReserved` says nothing",
+                    _ => "nothing is percent-encoded here, so that `allowReserved` has no effect",
                 },
             )
             .help("remove it")

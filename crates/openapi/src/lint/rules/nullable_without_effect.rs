@@ -11,7 +11,7 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0361",
     name: "nullable-without-effect",
     level: Level::Warn,
-    summary: "`nullable` in OpenAPI 3.1 or later, where it says nothing",
+    summary: "`nullable` in OpenAPI 3.1 or later, where it has no effect",
     explain: "`nullable` is a word of OpenAPI 3.0. From 3.1 on schemas are JSON Schema, where null is a type: without it in `type`, null is \
 refused whatever `nullable` says.",
     bad: v31!("paths: {}\ncomponents: {schemas: {A: {type: string, nullable: true}}}\n"),
@@ -38,7 +38,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         let finding = Diagnostic::new(
             &LINT,
             entry.key_span,
-            "`nullable` says nothing from OpenAPI 3.1 on: null is refused",
+            "`nullable` has no effect from OpenAPI 3.1 on: null is refused",
         )
         .help(help);
         let gone = edit::entry_removed(place.resolver.files(), place.node, "nullable");

@@ -27,14 +27,14 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             Diagnostic::new(
                 &LINT,
                 content.key_span,
-                "both `schema` and `content` say what this is",
+                "both `schema` and `content` describe it",
             )
             .related(schema.key_span, "the other one"),
         ),
         (None, None) => sink.push(Diagnostic::new(
             &LINT,
             first_key(node),
-            "neither `schema` nor `content` says what this is",
+            "neither `schema` nor `content` describes it",
         )),
         (None, Some((content, value))) => {
             let count = value.entries().len();

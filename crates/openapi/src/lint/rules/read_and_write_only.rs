@@ -29,7 +29,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             Diagnostic::new(
                 &LINT,
                 second.key_span,
-                "nobody may send a value that is read-only and write-only",
+                "a value that is read-only and write-only can never be sent",
             )
             .related(first.key_span, "the other one")
             .help("remove one of both"),

@@ -164,7 +164,7 @@ fn judge(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize, sink: &mut Si
         });
         sink.push(match near.flatten() {
             Some(near) => finding.label(format!("did you mean `{near}`?")),
-            None => finding.help("describe it under `properties`, or take it out of `required`"),
+            None => finding.help("describe it under `properties`, or remove it from `required`"),
         });
     }
     if depth > DEPTH_MAX || schema.get("$ref").is_some() {

@@ -10,7 +10,7 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0384",
     name: "unknown-http-scheme",
     level: Level::Warn,
-    summary: "a scheme of HTTP authentication that nobody knows",
+    summary: "an unknown scheme of HTTP authentication",
     explain: "`scheme` is a name of IANA's registry of HTTP authentication schemes (RFC 9110 §16.4.1), as it stands in `Authorization`: `bearer`, `basic`, …; \
 letter case does not count.",
     bad: v30!("paths: {}\ncomponents: {securitySchemes: {s: {type: http, scheme: baerer}}}\n"),

@@ -30,6 +30,8 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         } else {
             "add a `url`"
         };
-        sink.push(Diagnostic::new(&LINT, place.at, "nothing says which text this is").help(help));
+        sink.push(
+            Diagnostic::new(&LINT, place.at, "the text of the license is not named").help(help),
+        );
     }
 }

@@ -10,7 +10,7 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0700",
     name: "missing-contact",
     level: Level::Warn,
-    summary: "an API that names nobody to ask",
+    summary: "an API without a contact",
     explain: "`info.contact` tells clients whom to ask, and colleagues who owns the API.",
     bad: v30!("paths: {}\n"),
     good: &[(
@@ -22,7 +22,7 @@ pub(super) static LINT: Lint = Lint {
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     if place.node.get("contact").is_none() {
         sink.push(
-            Diagnostic::new(&LINT, place.at, "nobody is named whom clients may ask")
+            Diagnostic::new(&LINT, place.at, "no contact is named")
                 .help("add `contact: {name: …, url: …, email: …}`"),
         );
     }

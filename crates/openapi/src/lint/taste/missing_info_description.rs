@@ -11,7 +11,7 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0702",
     name: "missing-info-description",
     level: Level::Warn,
-    summary: "an API that does not say what it is for",
+    summary: "an API without a description",
     explain: "`info.description` is the first thing that readers of generated documentation look for.",
     bad: v30!("paths: {}\n"),
     good: &[(
@@ -23,7 +23,7 @@ pub(super) static LINT: Lint = Lint {
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     if is_blank(place.node, "description") {
         sink.push(
-            Diagnostic::new(&LINT, place.at, "nothing says what the API is for")
+            Diagnostic::new(&LINT, place.at, "the API has no description")
                 .help("add a `description`"),
         );
     }

@@ -22,12 +22,8 @@ pub(super) static LINT: Lint = Lint {
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     if place.node.get("license").is_none() {
         sink.push(
-            Diagnostic::new(
-                &LINT,
-                place.at,
-                "nothing says under which license the API is",
-            )
-            .help("add `license: {name: …, url: …}`"),
+            Diagnostic::new(&LINT, place.at, "the API has no license")
+                .help("add `license: {name: …, url: …}`"),
         );
     }
 }

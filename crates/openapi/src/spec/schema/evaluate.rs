@@ -223,7 +223,7 @@ impl<'a> Run<'_, '_, 'a> {
         self.check(fits, value, entry, || {
             let names: Vec<&str> = types().collect();
             format!(
-                "this is {}, the schema says {}",
+                "this is {}, the schema requires {}",
                 value.kind_name(),
                 names.join(" or ")
             )
@@ -407,7 +407,7 @@ impl<'a> Run<'_, '_, 'a> {
         };
         self.check(fits, value, entry, || {
             format!(
-                "this has {count} {what}, the schema says `{}: {bound}`",
+                "this has {count} {what}, the schema requires `{}: {bound}`",
                 entry.key
             )
         })
