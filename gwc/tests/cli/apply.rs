@@ -374,7 +374,7 @@ fn acknowledgements_of_a_plan_file_must_be_repeated() {
     };
     apply(&[])
         .with(1)
-        .says("a file is a claim")
+        .says("the acknowledgements in the plan file do not count")
         .says("gate-tripped");
     assert_eq!(project.history().len(), 1);
     apply(&["--ack", &ack]).with(0);
@@ -426,16 +426,16 @@ fn apply_with_other_gates_than_its_plan_is_refused() {
         .says("without the gates that are on now: relax,rules,weaken");
     with(&|plan| plan["gates"][1]["tripped"] = false.into())
         .with(3)
-        .says("the gate relax does not follow");
+        .says("the gate relax in the plan does not follow");
     with(&|plan| plan["gates"][1]["by"] = json!([]))
         .with(3)
-        .says("the gate relax does not follow");
+        .says("the gate relax in the plan does not follow");
     with(&|plan| {
         plan["gates"][0]["tripped"] = true.into();
         plan["gates"][0]["by"] = plan["gates"][1]["by"].clone();
     })
     .with(3)
-    .says("the gate weaken does not follow");
+    .says("the gate weaken in the plan does not follow");
     assert_eq!(project.history().len(), 1);
     project.apply("without").with(0);
 }

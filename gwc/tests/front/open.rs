@@ -102,7 +102,7 @@ fn security_upstream_names_the_open_operations() {
     let linted = found(LEFT, "security: [{key: []}]", none);
     let lines = linted.lines();
     assert!(
-        lines.contains("info[GW0512]: 1 of 3 operations of `shop` asks nobody"),
+        lines.contains("info[GW0512]: 1 of 3 operations of `shop` requires no credentials"),
         "{lines}"
     );
     assert_eq!(related(&linted, "GW0512"), [(6, "`shop/b`".to_owned())]);
