@@ -468,8 +468,7 @@ fn sessions_resume_across_versions_not_authorities() {
     let more = format!("{}{}", authority.pem, Authority::new("more").pem);
     secrets.write("ca.pem", &more);
     eventually("it is exchanged", || {
-        gwd.logged("an authority of clients was replaced")
-            .is_some()
+        gwd.logged("an authority of clients was replaced").is_some()
     });
     for version in ["-tls1_2", "-tls1_3"] {
         assert!(!resumed(&connect(version, "-sess_out")));
