@@ -16,8 +16,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,6 +29,7 @@ use serde_json::json;
 
 use crate::inherited::Inherited;
 use crate::program_log::{Level, event};
+use crate::unix_socket;
 
 /// The socket's name in the state folder.
 pub(crate) const SOCKET: &str = "handover.sock";
@@ -99,8 +99,7 @@ pub(crate) fn serve(
     let path = state.join(SOCKET);
     // Left behind, or the one of the process whose place this one has taken.
     let _not_there = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let listener = unix_socket::bind(&path)?;
     std::thread::Builder::new()
         .name("handover".into())
         .spawn(move || {

@@ -10,6 +10,7 @@
 //! | `listen`, `proxy`, `upstream` | from a client's socket to a target's |
 //! | `discovery` | which hosts upstreams have now |
 //! | `budget`, `descriptors`, `spread` | what the process may have at once, and which worker gets it |
+//! | `unix_socket` | sockets of the admin interface and of `handover`, created closed |
 //! | `compute` | threads for what would hold up a worker |
 //! | `files` | files that somebody else writes |
 //! | `memory` | what the allocator keeps goes back |
@@ -47,6 +48,7 @@ mod spread;
 mod telemetry;
 mod tls;
 mod turns;
+mod unix_socket;
 mod upstream;
 mod vital;
 mod waiting;

@@ -47,6 +47,52 @@ fn operation_that_ends_to_ask_keeps_its_key_stripped() {
 }
 
 #[test]
+fn operation_that_begins_to_ask_may_forward_a_key() {
+    let stripped = edit(
+        DOCUMENT,
+        "x-gateway: {auth: keys}",
+        "x-gateway: {auth: keys, strip_credential: true}",
+    );
+    let two = edit(
+        &stripped,
+        "    pair:",
+        "    raw: {type: apiKey, in: header, name: X-Key, x-gateway: {verify: upstream}}\n    pair:",
+    );
+    let asked = edit(
+        &two,
+        "security: [], x-gateway: {public: true},",
+        "security: [{raw: []}],",
+    );
+    let [forwards, backwards] = both("credential-", &two, &asked);
+    for (lines, class) in [(forwards, "weaken"), (backwards, "strengthen")] {
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains(class), "{lines:?}");
+        assert!(lines[0].ends_with("a/getStatus"), "{lines:?}");
+    }
+}
+
+#[test]
+fn place_that_comes_with_its_requirement_has_no_line() {
+    let bearer = edit(
+        DOCUMENT,
+        "    pair:",
+        "    token: {type: http, scheme: bearer, x-gateway: {auth: keys, strip_credential: true}}\n    pair:",
+    );
+    let asked = edit(
+        &bearer,
+        "security: [], x-gateway: {public: true},",
+        "security: [{token: []}],",
+    );
+    // Operations that do not ask for the new scheme lose its credentials, and are told.
+    let [forwards, backwards] = both("credential-", DOCUMENT, &asked);
+    for (lines, class) in [(forwards, "strengthen"), (backwards, "weaken")] {
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains(class), "{lines:?}");
+        assert!(!lines[0].contains("a/getStatus"), "{lines:?}");
+    }
+}
+
+#[test]
 fn declared_override_field_weakens() {
     let declared = edit(
         DOCUMENT,

@@ -9,7 +9,6 @@ mod explain;
 mod order;
 mod server;
 mod slow_readers;
-mod unix;
 mod upstreams;
 
 pub(crate) use server::{Admin, Interface, Token};

@@ -29,11 +29,12 @@ use zeroize::Zeroizing;
 
 use super::connections::{Connection, Connections};
 use super::slow_readers::InTime;
-use super::{explain, order, unix, upstreams};
+use super::{explain, order, upstreams};
 use crate::control::{Event, Status, Switch, Trouble};
 use crate::metrics::registry::Registry;
 use crate::program_log::{self, Audit, Level, OK, event};
 use crate::published::Shared;
+use crate::unix_socket;
 
 /// Bytes of a request's body.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -133,7 +134,7 @@ impl Admin {
             Interface::Unix(path) => {
                 let listener = match inherited {
                     Some(socket) => socket.into(),
-                    None => unix::bind(&path)?,
+                    None => unix_socket::bind(&path)?,
                 };
                 listener.set_nonblocking(true)?;
                 let socket = listener.as_fd().try_clone_to_owned()?;

@@ -11,7 +11,7 @@ use super::operations::Line;
 use crate::Class;
 
 /// Credentials that the upstream newly sees or no longer sees, or gets in another field. Those of
-/// requirements that only one side has are told with the requirement.
+/// a requirement at a place that only one side knows are told with the requirement.
 pub(super) fn schemes(
     old: (&ir::Api, &ir::Treatment),
     new: (&ir::Api, &ir::Treatment),
@@ -23,11 +23,13 @@ pub(super) fn schemes(
     let (before, after) = (seen(old), seen(new));
     let places: BTreeSet<&Place> = before.keys().chain(after.keys()).copied().collect();
     for place in places {
-        let was = before.get(place).cloned().unwrap_or_default();
-        let is = after.get(place).cloned().unwrap_or_default();
-        if was.is_asked != is.is_asked {
+        let (was, is) = (before.get(place), after.get(place));
+        let is_asked = |seen: Option<&Seen>| seen.is_some_and(|seen| seen.is_asked);
+        if was.is_some() != is.is_some() && (is_asked(was) || is_asked(is)) {
             continue;
         }
+        let was = was.cloned().unwrap_or_default();
+        let is = is.cloned().unwrap_or_default();
         let subject = format!("security {}", told(place));
         let word = |stripped: bool| Value::from(if stripped { "stripped" } else { "forwarded" });
         if was.is_stripped != is.is_stripped {
@@ -43,6 +45,9 @@ pub(super) fn schemes(
                 old: word(was.is_stripped),
                 new: word(is.is_stripped),
             });
+        }
+        if was.is_asked != is.is_asked {
+            continue;
         }
         let fields = &super::fields::SCHEME;
         super::fields::settings(fields, &subject, &was.declared, &is.declared, lines);

@@ -1,4 +1,4 @@
-//! The unix socket of the admin interface.
+//! UNIX sockets of this process, for the same user only.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
@@ -16,7 +16,7 @@ const BACKLOG: i32 = 128;
 ///
 /// # Errors
 /// If something else stands there, or another process serves there.
-pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
+pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Ok(there) = std::fs::symlink_metadata(path) {
         if !there.file_type().is_socket() {
             let why = format!("`{}` exists and is not a socket", path.display());
