@@ -132,7 +132,7 @@ async fn serve(
     if let Err(error) = listen::begin_no_handshake(&listener) {
         event(
             Level::Warn,
-            "an address is left without a socket filter; a connection that begins just now may be reset",
+            "an address is closed without a socket filter; a connection that begins at this moment may be reset",
             json!({"listener": &*socket.name, "error": error.to_string()}),
         );
     }

@@ -171,7 +171,7 @@ pub enum Refused {
         /// The listeners.
         what: String,
     },
-    /// Two APIs own the same requests.
+    /// Two APIs match exactly the same requests.
     RouteConflict {
         /// Which part.
         what: String,

@@ -125,7 +125,7 @@ impl Diagnostic {
         self
     }
 
-    /// Says which text would mend it.
+    /// Says which text would fix it.
     #[must_use]
     pub fn fix(mut self, span: Span, text: impl Into<String>) -> Self {
         self.fix.push(Edit {

@@ -1,4 +1,4 @@
-//! No two routes of a listener and host own the same requests.
+//! No two routes of a listener and host match exactly the same requests.
 //!
 //! Within an API the trie refuses it. Across mounts each route has a hash of what it owns, made
 //! once with its part; where two are equal, the routes themselves are compared.

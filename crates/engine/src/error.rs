@@ -9,13 +9,13 @@ use policy::SecretUnavailable;
 /// where it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BuildError {
-    /// Two operations own the same requests.
+    /// Two operations match exactly the same requests.
     RouteConflict(String, String),
     /// A name that nothing has.
     UnknownName(String),
     /// A listener's address that is none.
     BadAddress(String),
-    /// Two listeners that would take each other's connections.
+    /// Two listeners that overlap in their addresses.
     ListenerConflict(String, String),
     /// Two consumers have the same credential.
     CredentialConflict,
@@ -51,7 +51,7 @@ impl fmt::Display for BuildError {
         match self {
             Self::RouteConflict(a, b) => write!(
                 f,
-                "`{}` and `{}` own the same requests",
+                "`{}` and `{}` match exactly the same requests",
                 a.escape_debug(),
                 b.escape_debug()
             ),

@@ -100,7 +100,7 @@ pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec
             let message = format!("the change {} is acknowledged twice", one.fingerprint);
             sink.push(
                 Diagnostic::new(&ACKNOWLEDGED_TWICE, node.span(), message)
-                    .related(*known, "the first, which counts until it ends"),
+                    .related(*known, "the first one counts until it ends"),
             );
         } else {
             first.insert(one.fingerprint.clone(), node.span());
@@ -129,7 +129,7 @@ fn check_words(node: NodeRef<'_>, sink: &mut Sink) {
             "operation",
             "write what the change is about, as `gwc plan` prints it",
         ),
-        ("reason", "write why the change may be"),
+        ("reason", "write why the change is accepted"),
         ("by", "write who reviewed the change"),
     ] {
         let text = node.get(key).filter(|text| {

@@ -55,7 +55,10 @@ pub(super) fn check(aliases: &[Alias], spec: &Spec, operations: &[Operation], si
                     alias.span,
                     format!("`{path}` serves no `{}`", alias.method),
                 )
-                .label(format!("`{}` documents what is not there", alias.key))
+                .label(format!(
+                    "`{}` documents a method that is not served",
+                    alias.key
+                ))
                 .related(alias.of.span, "`alias_of` is written here")
                 .help("describe the method there as well, or remove it here"),
             ),

@@ -358,12 +358,12 @@ fn report_homeless(
         return;
     };
     let message = match homeless.len() {
-        1 => format!("`{first}` goes nowhere"),
-        count => format!("{count} operations of `{}` go nowhere", entry.name),
+        1 => format!("`{first}` has no upstream"),
+        count => format!("{count} operations of `{}` have no upstream", entry.name),
     };
     sink.push(
         Diagnostic::new(&NO_UPSTREAM, *at, message)
-            .label("no upstream holds here")
+            .label("no upstream is set here")
             .help("write `defaults: {upstream: NAME}` in gateway.yaml, or `x-gateway: {upstream: NAME}` at the operations"),
     );
 }

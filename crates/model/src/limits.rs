@@ -82,7 +82,7 @@ fn somebody_bounds(
             upstream.span,
             format!("no timeout is set for `{}`", upstream.value.ir.name),
         )
-        .label("15s hold: the built-in timeout")
+        .label("the built-in timeout is 15s")
         .help("write `timeouts: {request: 5s}` here, or `defaults: {timeout: 5s}` for all"),
     );
 }

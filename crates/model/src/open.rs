@@ -96,7 +96,7 @@ impl Open {
                     Diagnostic::new(
                         &PUBLIC_WITHOUT_EFFECT,
                         span,
-                        format!("`{key}` needs a credential all the same"),
+                        format!("`{key}` still requires a credential"),
                     )
                     .help(
                         "write `security: []` beside it to open the operation, or remove `public`",

@@ -224,9 +224,9 @@ pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
                 Diagnostic::new(
                     &IDENTICAL_ROUTE,
                     rest.span,
-                    format!("`{}` and `{}` own the same requests", rest.key, other.key),
+                    format!("`{}` and `{}` match exactly the same requests", rest.key, other.key),
                 )
-                .label(format!("both match the same requests at `{path}`"))
+                .label(format!("both match `{path}`"))
                 .related(other.span, format!("`{}` is set here", other.key))
                 .help("let one of them have these requests, or change the `base_path` or the `hosts` of a `mount`"),
             );

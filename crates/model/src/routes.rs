@@ -218,8 +218,8 @@ fn by_method(routes: &[Route<'_>]) -> Vec<Vec<usize>> {
     groups.into_values().collect()
 }
 
-/// Operations of two APIs that own the same requests: said once for the two of them, because the
-/// cause is where they are mounted.
+/// Operations of two APIs that match exactly the same requests: one finding for the two of them,
+/// because the cause is where they are mounted.
 #[derive(Default)]
 struct Meetings<'m>(BTreeMap<(usize, usize), Vec<Meeting<'m>>>);
 
@@ -263,7 +263,7 @@ impl<'m> Meetings<'m> {
                 &IDENTICAL_ROUTE,
                 b.span,
                 format!(
-                    "`{}` and `{}` own the same requests: `{} {}`{more}",
+                    "`{}` and `{}` match exactly the same requests: `{} {}`{more}",
                     a.name, b.name, other.method, other.path
                 ),
             )
@@ -318,8 +318,8 @@ impl<'r, 'a> Tables<'r, 'a> {
                     return meetings.add(first, second);
                 }
                 sink.push(
-                Diagnostic::new(&IDENTICAL_ROUTE, b.path_span, format!("`{} {}` and `{} {}` own the same requests", b.method, b.path, a.method, a.path))
-                    .label("both match the same requests")
+                Diagnostic::new(&IDENTICAL_ROUTE, b.path_span, format!("`{} {}` and `{} {}` match exactly the same requests", b.method, b.path, a.method, a.path))
+                    .label("the same paths but for the names of parameters")
                     .related(a.path_span, format!("`{} {}` is here", a.method, a.path))
                     .help("give one another path, another method or a condition, describe both as one operation, or let one path only document the other (`x-gateway: {alias_of: PATH}`)"),
             );
@@ -484,8 +484,8 @@ fn unreachable(api: &Api, operation: &Operation, sink: &mut Sink) {
         Diagnostic::new(
             &UNREACHABLE,
             operation.span,
-            format!("no URL belongs to `{}`: {why}", operation.key),
+            format!("no URL reaches `{}`: {why}", operation.key),
         )
-        .help("remove it, or describe it otherwise"),
+        .help("remove it, or change it"),
     );
 }

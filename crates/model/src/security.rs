@@ -286,7 +286,7 @@ impl Schemes {
                     &SCOPES_NOT_GIVEN,
                     first.span,
                     format!(
-                        "`{}` is a scope that this scheme cannot give",
+                        "`{}` is a scope that this scheme does not have",
                         first.value.escape_debug()
                     ),
                 )

@@ -151,7 +151,7 @@ inherited, `+policies` appends to it."
     good keyed!(LIMITED, "{+policies: [slow]}");
 
     NO_UPSTREAM "GW0510" "no-upstream" Error
-    "an operation that goes nowhere"
+    "an operation without an upstream"
     "No `upstream` holds for the operation: none at the operation, its path, the document's `x-gateway.defaults` or \
 gateway.yaml's `defaults`. `servers` never names an upstream by itself: it is the client's address. Operations that \
 the gateway answers itself (`respond`) need one too, because the policy may be taken away."
@@ -183,7 +183,7 @@ operations for which not even that is asked, and names the first of them. Those 
     good keyed!(KEYED, "{}");
 
     PUBLIC_WITHOUT_EFFECT "GW0513" "public-without-effect" Warn
-    "`public: true` where a credential is needed all the same"
+    "`public: true` where a credential is still required"
     "`public: true` says that an operation which asks nobody is meant to. It does not take away a requirement: to open \
 the operation write `security: []` beside it."
     bad keyed!(KEYED, "{public: true}");
@@ -308,7 +308,7 @@ rolled back. Make a new key with `gwc keygen` while the old one counts, and comm
 
     MOUNT_CONFLICT "GW0519" "mount-conflict" Error
     "mounts that contradict each other"
-    "An API's mounts need different names, and `mount` and `mounts` cannot stand together."
+    "An API's mounts need different names, and `mount` and `mounts` cannot be combined."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml, mounts: [{name: m, base_path: /x}, {name: m, base_path: /y}]}}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n"),
@@ -345,7 +345,7 @@ response. Anywhere else it would be a rule that nobody applies."
     ];
 
     LISTENER_CONFLICT "GW0522" "listener-conflict" Error
-    "two listeners that would take each other's connections"
+    "two listeners that overlap in their addresses"
     "A socket takes every connection to its address. Of two listeners with one address, or with one port on `0.0.0.0` \
 and on a single address, one would answer what is meant for the other: routes that are to be reachable inside only \
 could stand on the public address."
@@ -431,7 +431,7 @@ everything, credentials too. Name the authority of the upstream's certificate wi
     good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
 
     IDENTICAL_ROUTE "GW0601" "identical-route" Error
-    "two operations that own the same requests"
+    "two operations that match exactly the same requests"
     "Two operations have the same method, the same host and listener, and paths that are the same but for the names of \
 their parameters; both match the same requests. Give one another path, another method or a condition, or \
 describe both as one operation; an overlay with `remove: true` takes one out of a document of somebody else. Where two APIs meet, \
@@ -452,7 +452,7 @@ shows such a request and who gets it."
 \x20 /a/b: {get: {responses: {\"200\": {description: fine}}}}\n");
 
     UNREACHABLE "GW0603" "unreachable" Warn
-    "an operation to which no URL belongs"
+    "an operation that no URL reaches"
     "No request can reach the operation: its method is never served (TRACE), its path cannot survive normalisation (a \
 segment `.` or `..`) or has more bytes than the target of a request may have (16 KiB), or other operations own all its \
 requests."

@@ -80,7 +80,7 @@ pub(super) fn check(claimed: &Value, computed: &Value) -> anyhow::Result<()> {
         Some(why) => Err(Failure::new(
             Exit::STALE,
             "stale",
-            format!("{why}; make a new plan and look at it"),
+            format!("{why}; make a new plan and read it"),
         )
         .into()),
     }

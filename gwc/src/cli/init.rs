@@ -151,7 +151,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     if kept.contains(&".gitignore") {
         say::note(&format!(
-            "`.gitignore` was kept; see to it that it has these lines:\n{GITIGNORE}"
+            "`.gitignore` was kept; make sure that it has these lines:\n{GITIGNORE}"
         ));
     }
     Ok(exit)

@@ -150,7 +150,7 @@ impl RecordOptions {
             .is_some_and(|reason| reason.chars().count() > REASON_MAX)
         {
             return Err(Failure::usage(format!(
-                "--reason is longer than {REASON_MAX} characters; it stands in every history, so name the ticket instead"
+                "--reason is longer than {REASON_MAX} characters; it is kept in every history, so name the ticket instead"
             ))
             .into());
         }

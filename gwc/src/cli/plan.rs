@@ -467,7 +467,7 @@ pub(super) fn judged(mut plan: Plan) -> anyhow::Result<Plan> {
         return Err(Failure::new(
             Exit::BUG,
             "bug",
-            format!("the plan cannot be trusted, please report this: {bug}"),
+            format!("the plan cannot be trusted, which is a bug in gwc; report it: {bug}"),
         )
         .into());
     }

@@ -106,7 +106,7 @@ pub(super) fn report_idle(review: &Review, folder: &str) {
             ),
             (State::Expired, None) => format!("the acknowledgement of {fingerprint} is over"),
             (State::Mismatched, _) => format!(
-                "the change {fingerprint} is of another kind or about another operation than this acknowledgement says, so it lets nothing through; write the line that `gwc plan` prints"
+                "the change {fingerprint} is of another kind or about another operation than this acknowledgement says, so it does not count; write the line that `gwc plan` prints"
             ),
             (State::Unused, _) => format!(
                 "no change has the fingerprint {fingerprint}; nothing was acknowledged by it"

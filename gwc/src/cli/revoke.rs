@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let runs = head.as_ref().map(|head| head.bundle);
     if then.is_none() && bundle.is_some() && bundle == runs {
         return Err(Failure::usage(format!(
-            "channel {} runs this bundle; say where it goes: --then rollback:-1, or --then rollback:ID",
+            "channel {} runs this bundle; name the next one: --then rollback:-1, or --then rollback:ID",
             place.channel
         ))
         .into());
@@ -131,7 +131,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let terminal = std::io::stdin().is_terminal();
     confirm(
         args.yes || (!terminal && rollback.is_none()),
-        "this cannot be taken back; go on?",
+        "this cannot be undone; go on?",
     )?;
     let added = Revocation {
         bundles: bundle.into_iter().collect(),

@@ -215,7 +215,7 @@ fn read(args: &Args, context: &Context) -> anyhow::Result<Read> {
     match context.input(None)? {
         Input::Document(path) => {
             say::note(&format!(
-                "note: {} is a document without a project: its mount, its upstream and who checks credentials are made up",
+                "note: {} is a document without a project: its mount, upstream and verifiers are assumed",
                 say::path(&path)
             ));
             side::one(&path.to_string_lossy(), &at, context)

@@ -93,7 +93,7 @@ impl Settled {
             return String::new();
         }
         let mut text = String::from(
-            "# Faults of the document when this project was made; `gwc explain NAME` tells more. Remove a line\n# once the document is mended.\nlint:\n",
+            "# Faults of the document when this project was made; `gwc explain NAME` tells more. Remove a line\n# once the document is fixed.\nlint:\n",
         );
         for (name, count) in &self.levels {
             text.push_str(&format!("  {name}: warn # {count} at first\n"));
@@ -179,8 +179,8 @@ fn is_error(finding: &&Diagnostic) -> bool {
     finding.level == Level::Error
 }
 
-/// The path of one of two operations that own the same requests, as a target, and the path that it can
-/// document: the other one has each of its methods.
+/// The path of one of two operations that match exactly the same requests, as a target, and the path
+/// that it can document: the other one has each of its methods.
 fn alias(compiled: &Compiled, finding: &Diagnostic) -> Option<(String, String)> {
     const METHODS: [&str; 9] = [
         "get", "put", "post", "delete", "options", "head", "patch", "trace", "query",

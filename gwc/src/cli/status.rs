@@ -52,7 +52,7 @@ struct Row {
 pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::Result<Exit> {
     if command == Command::Drift && args.nodes.node.is_empty() {
         return Err(Failure::usage(
-            "drift is between the channel and gateways: name them with --node",
+            "drift compares the channel with gateways: name them with --node",
         )
         .into());
     }

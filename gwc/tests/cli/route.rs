@@ -451,7 +451,7 @@ fn sources_revision_bundle_and_file_answer_alike() {
     assert_ne!(answer(&[])["bundle"], id);
     // A document alone says where its gateway comes from.
     let document = project.run(&["--project", "orders.yaml", "route", "GET", "/orders"]);
-    document.with(0).says("made up").says("listOrders");
+    document.with(0).says("are assumed").says("listOrders");
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn two_apis_at_one_mount_are_one_finding() {
     let linted = found(&gateway);
     assert_eq!(
         linted.lines(),
-        "gateway.yaml:5:3: error[GW0601]: `orders` and `other` own the same requests: `GET /b`, and 1 more; \
+        "gateway.yaml:5:3: error[GW0601]: `orders` and `other` match exactly the same requests: `GET /b`, and 1 more; \
          help: both are mounted at `/`: change the `base_path` or the `hosts` of a `mount`\n"
     );
     assert_eq!(linted.findings[0].related.len(), 5);

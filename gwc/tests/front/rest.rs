@@ -164,7 +164,7 @@ fn rest_without_security_needs_an_explicit_public() {
         wrong(&plain, &root("unmatched: v, public: true")),
         [
             "way-round: `a#unmatched` may be a way round 1 of the operations beside it",
-            "public-without-effect: `a#unmatched` needs a credential all the same"
+            "public-without-effect: `a#unmatched` still requires a credential"
         ]
     );
     let staff = gateway("a: {path: a.yaml}", "required: {auth: [keys]}\n");
@@ -217,14 +217,14 @@ fn two_apis_cannot_get_the_same_rest() {
     };
     assert_eq!(
         wrong(&two(", unmatched: u", ", unmatched: v")),
-        ["identical-route: `b#unmatched` and `a#unmatched` own the same requests"]
+        ["identical-route: `b#unmatched` and `a#unmatched` match exactly the same requests"]
     );
     assert_eq!(
         wrong(&two(
             ", undeclared_methods: pass",
             ", undeclared_methods: pass"
         )),
-        ["identical-route: `b#undeclared` and `a#undeclared` own the same requests"]
+        ["identical-route: `b#undeclared` and `a#undeclared` match exactly the same requests"]
     );
     let based = ", unmatched: v, undeclared_methods: pass, mount: {base_path: /b}";
     assert_eq!(

@@ -44,7 +44,7 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     {
         event(
             Level::Warn,
-            "few file descriptors are allowed; every request needs two",
+            "the limit of file descriptors is low; every request needs two",
             json!({"limit": limit, "do": "raise LimitNOFILE"}),
         );
     }
@@ -75,7 +75,7 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     };
     let stops = match signals.watch() {
         Ok(stops) => stops,
-        Err(error) => return unusable("signals cannot be watched", &error),
+        Err(error) => return unusable("signals cannot be handled", &error),
     };
     let taken = match resolved.take_over.then(|| handover::ask(&resolved.state)) {
         None => None,
@@ -294,7 +294,7 @@ fn plan(resolved: &Resolved) -> Result<Plan, (Exit, String)> {
         (None, false) => {
             return Err((
                 Exit::Untrusted,
-                "no trust file, and gwd runs nothing without one; give --trust FILE (`gwc keygen` \
+                "no trust file, and gwd needs one; pass --trust FILE (`gwc keygen` \
                  makes it)"
                     .to_owned(),
             ));

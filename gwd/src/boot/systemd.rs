@@ -55,7 +55,7 @@ pub(super) fn sockets() -> Vec<Inherited> {
             },
             None => event(
                 Level::Warn,
-                "a descriptor of systemd is not used: it is no TCP socket",
+                "a descriptor of systemd is ignored: it is no TCP socket",
                 json!({"descriptor": descriptor, "name": name}),
             ),
         }

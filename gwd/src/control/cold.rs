@@ -61,7 +61,7 @@ pub(crate) fn trust(plan: &Plan) -> Result<(Trust, Vec<u8>), StartError> {
         TrustSource::File(path) => {
             let bytes = read_file(path, TRUST_BYTES_MAX).map_err(|error| {
                 StartError::Untrusted(format!(
-                    "the trust file `{}` cannot be read: {error}; gwd runs nothing without one (`gwc keygen` and `gwc trust` make it)",
+                    "the trust file `{}` cannot be read: {error}; gwd needs one (`gwc keygen` and `gwc trust` make it)",
                     path.display()
                 ))
             })?;
@@ -360,7 +360,7 @@ impl Control {
             Ok(resident) => self.residents.push(resident),
             Err(refused) => event(
                 Level::Warn,
-                "the version before cannot be made ready; going back to it may be refused",
+                "the previous version cannot be loaded; a rollback to it may be refused",
                 json!({"bundle": back.to_string(), "reason": refused.reason(), "error": refused.to_string()}),
             ),
         }

@@ -104,7 +104,7 @@ impl Control {
             if news {
                 self.renew(&store, &accepted);
             }
-            self.end_hold("the channel names the bundle that runs");
+            self.end_hold("the channel names the running bundle");
             return Ok(());
         }
         let held = self.awaited_hold();

@@ -80,7 +80,7 @@ impl Control {
                 if !self.judge_due {
                     event(
                         Level::Error,
-                        "the state folder cannot be read again; what it remembers is judged when it can be",
+                        "the state folder cannot be read again; its content is used once it can be read",
                         json!({"error": refused.to_string()}),
                     );
                 }

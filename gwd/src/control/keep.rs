@@ -176,7 +176,7 @@ impl Control {
             if let Err(error) = follow::keep_source(&store, &self.state.layout, &accepted) {
                 event(
                     Level::Warn,
-                    "a bundle's source cannot be kept; without the store it cannot be explained by places in the source",
+                    "a bundle's source cannot be kept; without the store, explanations have no places in the source",
                     json!({"bundle": accepted.bundle().to_string(), "error": error.to_string()}),
                 );
             }

@@ -121,7 +121,7 @@ impl Control {
                 Trouble::no_such(
                     409,
                     "nothing-before",
-                    "there is nothing so far back on this node: what ran before was rolled back itself, or nothing did; name one of `gwd versions`",
+                    "this node has no earlier version to go back to; name one of `gwd versions`",
                 )
             }),
         }

@@ -147,7 +147,7 @@ impl State {
         let root = self.layout.root();
         let at = identity(root).map_err(|error| unusable(root, &error))?;
         let why = if at != self.root {
-            "is another folder than the one that was opened"
+            "is not the folder that was opened"
         } else if !self.lock.is_in_place() {
             "has lost the lock of this process"
         } else if Folder::open(root).is_err() || !root.join("blobs/sha256").is_dir() {

@@ -287,7 +287,7 @@ fn say(source: &Source, told: &Told) {
         Some(why) if told.turned || told.changed => {
             facts["error"] = (*why).into();
             let message = match places.is_empty() {
-                true => "no hosts are known; requests to them fail until there is an answer",
+                true => "no hosts are known; requests fail until there is an answer",
                 false => "hosts cannot be resolved; those of the last answer get requests",
             };
             event(Level::Warn, message, facts);

@@ -120,7 +120,7 @@ impl Node {
             // All was bound before: only a lack of descriptors gets here.
             event(
                 Level::Error,
-                "a bound address cannot be listened on; its requests are not served",
+                "listening on a bound address failed; its requests are not served",
                 json!({"error": error.to_string()}),
             );
         }

@@ -40,7 +40,7 @@ impl Pair {
         let Described { names, not_after_s } = described(&chain[0])?;
         let now_s = i64::try_from(clock::unix_ms() / 1_000).unwrap_or(i64::MAX);
         if not_after_s < now_s {
-            return Err("the certificate is over: its notAfter has passed".into());
+            return Err("the certificate has expired: its notAfter has passed".into());
         }
         let key = any_supported_type(&key).map_err(|error| error.to_string())?;
         let key = CertifiedKey::new(chain, key);

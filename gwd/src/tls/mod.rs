@@ -186,7 +186,7 @@ impl Store {
                 let secrets: Vec<_> = tls.secrets().map(ToString::to_string).collect();
                 event(
                     Level::Error,
-                    "the TLS to an upstream cannot be made anew; it stays as it was",
+                    "the TLS settings of an upstream cannot be reloaded; the previous ones stay in use",
                     json!({"secrets": secrets, "error": why}),
                 );
             }

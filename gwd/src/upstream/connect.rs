@@ -104,7 +104,7 @@ pub(crate) async fn connect(
             None if !pool.has_permits() => return Err(none_free(pool)),
             None => {
                 let why = format_args!(
-                    "another request's connecting to {} took longer than this one may wait",
+                    "the connection to {} that another request opens took longer than this one may wait",
                     pool.address
                 );
                 let failure = Failure::because(Kind::ConnectTimeout, &why);
@@ -164,7 +164,7 @@ async fn connect_on(
 fn none_free(pool: &Pool) -> Missed {
     let most = pool.connections_max();
     let why = format_args!(
-        "the upstream has its {most} connections (`limits.connections`), and none became free in the request's time (`timeout`)"
+        "the upstream has its {most} connections (`limits.connections`), and none became free within the request's `timeout`"
     );
     Missed::Unasked(Failure::because(Kind::Overflow, &why))
 }

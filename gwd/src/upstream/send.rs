@@ -224,8 +224,7 @@ async fn begin_upload(
     count.ok_or_else(|| {
         let counters = stream.worker.counters();
         counters.shed(Shed::UploadsPerAddress);
-        let why =
-            "the client's address has as many unfinished uploads to the upstream as it may have";
+        let why = "the client's address has the maximum of unfinished uploads to the upstream";
         Failure::because(Kind::Overflow, &why)
     })
 }

@@ -147,7 +147,7 @@ impl Sending<'_> {
         }
         let Some(permit) = self.slow.take() else {
             stream.worker.counters().shed(Shed::SlowUploads);
-            let why = "the upstream has as many slow uploads as it may have";
+            let why = "the upstream has the maximum of slow uploads";
             return Err(Failure::because(Kind::UploadStalled, &why));
         };
         self.count.is_slow();

@@ -205,7 +205,7 @@ impl fmt::Display for CallError {
             Self::Http1(error) => error.fmt(f),
             Self::Http2(error) => error.fmt(f),
             Self::Silent { idle_ms } => write!(f, "no more of the body came for {idle_ms} ms"),
-            Self::Panicked => f.write_str("gwd made a mistake"),
+            Self::Panicked => f.write_str("a bug in gwd"),
         }
     }
 }

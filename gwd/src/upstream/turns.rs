@@ -80,7 +80,7 @@ fn reach(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec<Li
             facts["help"] = wrong.help().into();
             lines.push((Level::Warn, "a host cannot be reached", facts));
         }
-        (true, None) => lines.push((Level::Info, "a host is reached again", facts())),
+        (true, None) => lines.push((Level::Info, "a host can be reached again", facts())),
         (false, _) => {}
     }
 }

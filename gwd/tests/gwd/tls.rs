@@ -264,7 +264,7 @@ fn certificates_follow_swaps_unless_broken() {
     mixed.key = issue(0x15, 2).key;
     for (version, broken, why) in [
         ("..5", mixed, "does not belong to the certificate"),
-        ("..6", issue(0x16, -1), "the certificate is over"),
+        ("..6", issue(0x16, -1), "the certificate has expired"),
     ] {
         put(version, &broken);
         eventually("it is told", || {

@@ -151,7 +151,7 @@ fn a_host_that_is_reached_again_is_told_too() {
     eventually("it serves", || {
         get(running.gwd.public(), "/a").status == 200
     });
-    for message in ["a host is reached again", "a host gets requests again"] {
+    for message in ["a host can be reached again", "a host gets requests again"] {
         let event = running.event(message);
         assert_eq!(event["level"], "info");
         assert_eq!(event["host"], address.to_string());

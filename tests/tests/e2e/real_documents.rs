@@ -179,7 +179,7 @@ fn gateway(file: &str, upstream: &Upstream) -> String {
     )
 }
 
-/// The operations of which gwc says that no URL belongs to them.
+/// Messages of gwc about operations that no URL reaches.
 fn said_unreachable(project: &Project) -> Vec<String> {
     let report = project.gwc(&["lint", "--format", "json"]).succeeds().json();
     let findings = report["findings"].as_array().expect("findings");

@@ -197,7 +197,7 @@ impl Checker<'_> {
             let mut finding = Diagnostic::new(
                 &BAD_VALUE,
                 kind.span(),
-                format!("`{}` is not a kind that is known here", shown(text)),
+                format!("`{}` is an unknown kind", shown(text)),
             );
             finding = match suggest::nearest(text, known()) {
                 Some(near) => finding
@@ -280,7 +280,7 @@ fn check_rule(
             node.span(),
             format!("{} needs {}", object.what, known()),
         );
-        sink.push(finding.label("none of them is here"));
+        sink.push(finding.label("none of them is present"));
         return false;
     }
     if let [(first, _), .., (last, _)] = said[..]
@@ -290,7 +290,7 @@ fn check_rule(
             Diagnostic::new(
                 lint,
                 last.key_span,
-                format!("`{}` and `{}` cannot stand together", first.key, last.key),
+                format!("`{}` and `{}` cannot be combined", first.key, last.key),
             )
             .related(first.key_span, format!("`{}` stands here", first.key))
             .help(format!("keep {}", known())),
@@ -403,7 +403,7 @@ fn check_word(
     let mut finding = Diagnostic::new(
         &BAD_VALUE,
         node.span(),
-        format!("`{}` is not known here", shown(text)),
+        format!("`{}` is an unknown value", shown(text)),
     )
     .label(suggest::one_of(known(), 12));
     // `warning` for `warn`: too many letters to be a slip, but nothing else can be meant.

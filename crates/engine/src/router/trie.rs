@@ -259,7 +259,7 @@ pub struct Seen<'r> {
     pub twin: bool,
 }
 
-/// Two operations that own the same requests.
+/// Two operations that match exactly the same requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteConflict {
     /// The key of one.

@@ -218,7 +218,8 @@ fn build(routes: &[Route], bases: &[&str]) -> Option<Table> {
         }
     }
     assert_eq!(refused, twins, "{routes:#?}");
-    // Two mounts may own the same requests: gwc and `build` refuse that, the table itself does not.
+    // Two mounts may match exactly the same requests: gwc and `build` refuse that, the table does
+    // not.
     let clash = routes.iter().enumerate().any(|(index, route)| {
         routes[index + 1..]
             .iter()

@@ -111,7 +111,7 @@ impl Compiled {
 /// Says what is missing.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the project is the one around the working folder"
+    reason = "the working folder is inside the project"
 )]
 pub fn find(path: Option<&Path>) -> anyhow::Result<Input> {
     let Some(path) = path else {

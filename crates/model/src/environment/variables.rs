@@ -198,7 +198,7 @@ impl Variables {
                 if text.is_some_and(|text| text.contains(OPEN)) {
                     sink.push(inside_text(
                         tree.at(*value).span(),
-                        "the value of a variable is no variable",
+                        "the value of a variable cannot be a variable",
                     ));
                 }
                 if !used.contains_key(name) {

@@ -67,7 +67,7 @@ fn refuse_colliding(found: &[Defined<ir::Listener>], sink: &mut Sink) {
                     &LISTENER_CONFLICT,
                     place(one),
                     format!(
-                        "listeners `{}` ({}) and `{}` ({}) would take each other's connections",
+                        "listeners `{}` ({}) and `{}` ({}) overlap in their addresses",
                         other.value.name, other.value.address, one.value.name, one.value.address
                     ),
                 )

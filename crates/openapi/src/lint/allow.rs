@@ -39,7 +39,7 @@ pub static UNUSED: Lint = Lint {
     name: "unused-allow",
     level: Level::Info,
     summary: "`x-gateway-lint` allows what is not found there",
-    explain: "The mistake was mended, or it stands elsewhere. What silences nothing today silences a new mistake of the \
+    explain: "The mistake was fixed, or it is elsewhere. What silences nothing today silences a new mistake of the \
 same kind tomorrow, so it is better removed. Nothing is said about rules whose level is `off`.",
     bad: v30!("paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}]\n"),
     good: v30!(

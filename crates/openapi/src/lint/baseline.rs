@@ -22,8 +22,8 @@ pub static STALE: Lint = Lint {
     name: "stale-baseline",
     level: Level::Info,
     summary: "the baseline counts findings that are not there any more",
-    explain: "Somebody mended what `--baseline FILE` sets aside. As long as the entry stands, the same mistake could come \
-back unheard: `gwc lint --write-baseline FILE` writes the file without it.",
+    explain: "The finding that `--baseline FILE` sets aside is fixed. As long as the entry stands, the same mistake could come \
+back unnoticed: `gwc lint --write-baseline FILE` writes the file without it.",
     bad: &[
         (
             "openapi.yaml",

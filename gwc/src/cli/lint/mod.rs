@@ -58,7 +58,7 @@ pub(super) struct Args {
     /// Set aside what is found today: write it to this file
     #[arg(long, value_name = "FILE")]
     write_baseline: Option<PathBuf>,
-    /// Mend what can be mended by edits, then tell what is left
+    /// Fix findings by edits, then report the others
     #[arg(long, conflicts_with = "write_baseline")]
     fix: bool,
     /// With --fix: print the edits as a diff and write nothing
@@ -219,7 +219,7 @@ fn mended(
     let (findings, files) = (mended.findings, mended.changes.len());
     say::note(&format!(
         "{} {} in {}",
-        if args.dry_run { "would mend" } else { "mended" },
+        if args.dry_run { "would fix" } else { "fixed" },
         count(findings, "finding"),
         count(files, "file")
     ));
