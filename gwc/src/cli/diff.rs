@@ -98,18 +98,17 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-/// The environments to read: without `--env` those of two projects.
+/// The environments to read: without `--env` those of two projects, with one that only the new
+/// side has those of the old side beside it.
 fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Reading>>> {
-    if context.environment.is_some() {
-        return Ok(None);
-    }
     let (old, new) = (
         side::environments(&args.old, context)?,
         side::environments(&args.new, context)?,
     );
-    Ok(match (old, new) {
-        (Some(old), Some(new)) => Reading::every(&old, &new),
-        (_, None) | (None, _) => None,
+    Ok(match (old, new, &context.environment) {
+        (Some(old), Some(new), None) => Reading::every(&old, &new),
+        (Some(old), Some(new), Some(wanted)) => Reading::of_new(wanted, &old, &new),
+        (_, None, _) | (None, _, _) => None,
     })
 }
 
@@ -161,7 +160,7 @@ fn each(
         };
         let old = side(reading.old, &args.old, Which::Old)?;
         let new = side(reading.new, &args.new, Which::New)?;
-        if !reading.name.is_empty() || old.is_some() && new.is_some() {
+        if !reading.is_beside && (!reading.name.is_empty() || old.is_some() && new.is_some()) {
             let compared = reading.compared(old.as_ref(), new.as_ref());
             subject.environments.push(compared);
         }
@@ -169,7 +168,7 @@ fn each(
             environment: reading.name.clone(),
             old,
             new,
-            is_beside: false,
+            is_beside: reading.is_beside,
         });
     }
     let mut plan = environments::plan(&pairs)?;

@@ -16,6 +16,8 @@ pub(super) struct Reading {
     pub(super) old: bool,
     /// True if the new side has it.
     pub(super) new: bool,
+    /// True if only its old side is read, beside that of a new environment.
+    pub(super) is_beside: bool,
 }
 
 impl Reading {
@@ -27,13 +29,31 @@ impl Reading {
             name: String::new(),
             old: true,
             new: true,
+            is_beside: false,
         };
         let named = names.iter().map(|name| Self {
             name: (*name).clone(),
             old: old.contains(name),
             new: new.contains(name),
+            is_beside: false,
         });
         (!names.is_empty()).then(|| std::iter::once(bare).chain(named).collect())
+    }
+
+    /// An environment that only the new side has, with everything that the old side has: there it is
+    /// compared with each of them. None where the old side has it, or the new side lacks it.
+    pub(super) fn of_new(wanted: &str, old: &[String], new: &[String]) -> Option<Vec<Self>> {
+        let is_wanted = |name: &String| name == wanted;
+        if old.iter().any(is_wanted) || !new.iter().any(is_wanted) {
+            return None;
+        }
+        let all = Self::every(old, &[wanted.to_owned()])?.into_iter();
+        let all = all.map(|reading| Self {
+            new: reading.name == wanted,
+            is_beside: reading.name.is_empty() || reading.old && new.contains(&reading.name),
+            ..reading
+        });
+        Some(all.collect())
     }
 
     /// The context of a command in this environment.

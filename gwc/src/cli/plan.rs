@@ -238,7 +238,7 @@ fn of_new_environment(
     let wanted = place.environment.clone().unwrap_or_default();
     let mut notes = Vec::new();
     let mut pairs = Vec::new();
-    for reading in Reading::every(known, std::slice::from_ref(&wanted)).unwrap_or_default() {
+    for reading in Reading::of_new(&wanted, known, &kept).unwrap_or_default() {
         if !reading.old {
             continue;
         }
@@ -248,7 +248,7 @@ fn of_new_environment(
         notes.extend(read.notes);
         subject.old = read.origin;
         pairs.push(Pair {
-            is_beside: reading.name.is_empty() || kept.contains(&reading.name),
+            is_beside: reading.is_beside,
             environment: reading.name,
             old: Some(read.side),
             new: None,

@@ -562,8 +562,13 @@ fn both_sides_are_read_in_one_environment() {
     assert_eq!(said(&diff(&project, "git:HEAD", ".").with(0)).len(), 1);
     project
         .run(&["diff", "--env", "prod", "git:HEAD~1", "."])
+        .with(0)
+        .says("environment prod");
+    // The new side must have it.
+    project
+        .run(&["diff", "--env", "prod", ".", "git:HEAD~1"])
         .with(64)
-        .says("the old side, git:HEAD~1");
+        .says("the new side, git:HEAD~1");
 }
 
 #[test]

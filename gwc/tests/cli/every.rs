@@ -321,6 +321,9 @@ fn plan_of_a_new_environment_is_no_error() {
     let every = plan(&project, &[]).with(1);
     let fingerprint = |ended: &Ended| ended.json("plan/v1")["changes"][0]["fingerprint"].clone();
     assert_eq!(fingerprint(&ended), fingerprint(&every));
+    let diff = ["diff", "git:main", ".", "--format", "json"];
+    let diff = project.run(&[&diff[..], &stage].concat()).with(0);
+    assert_eq!(lines(&diff), lines(&ended));
     project
         .run(&["plan", "--against", "git:main", "--env", "stag"])
         .with(64)
