@@ -178,8 +178,8 @@ pub fn of(id: &str) -> Option<&'static Kind> {
 }
 
 /// Leaves the lines of one kind out while something runs on this thread: each is to be missed by
-/// a test. Debug builds only.
-#[cfg(debug_assertions)]
+/// a test.
+#[cfg(feature = "test-hooks")]
 pub fn without<R>(id: &'static str, run: impl FnOnce() -> R) -> R {
     OFF.set(Some(id));
     let done = run();
@@ -187,16 +187,17 @@ pub fn without<R>(id: &'static str, run: impl FnOnce() -> R) -> R {
     done
 }
 
-#[cfg(debug_assertions)]
+#[cfg(feature = "test-hooks")]
 thread_local! {
     static OFF: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
 }
 
-/// True if this thread leaves out a kind of change (`without`). Always false in release builds.
+/// True if this thread leaves out a kind of change (`without`). Always false without the feature
+/// `test-hooks`.
 pub(super) fn is_off(id: &str) -> bool {
-    #[cfg(debug_assertions)]
+    #[cfg(feature = "test-hooks")]
     return OFF.get() == Some(id);
-    #[cfg(not(debug_assertions))]
+    #[cfg(not(feature = "test-hooks"))]
     {
         let _ = id;
         false
@@ -204,8 +205,8 @@ pub(super) fn is_off(id: &str) -> bool {
 }
 
 /// Makes each witness show nothing while something runs on this thread: the comparison has to
-/// refuse it. Debug builds only.
-#[cfg(debug_assertions)]
+/// refuse it.
+#[cfg(feature = "test-hooks")]
 pub fn with_false_witnesses<R>(run: impl FnOnce() -> R) -> R {
     FALSE.set(true);
     let done = run();
@@ -213,16 +214,16 @@ pub fn with_false_witnesses<R>(run: impl FnOnce() -> R) -> R {
     done
 }
 
-#[cfg(debug_assertions)]
+#[cfg(feature = "test-hooks")]
 thread_local! {
     static FALSE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// True if this thread makes witnesses false (`with_false_witnesses`). Always false in release
-/// builds.
+/// True if this thread makes witnesses false (`with_false_witnesses`). Always false without the
+/// feature `test-hooks`.
 pub(super) fn falsifies() -> bool {
-    #[cfg(debug_assertions)]
+    #[cfg(feature = "test-hooks")]
     return FALSE.get();
-    #[cfg(not(debug_assertions))]
+    #[cfg(not(feature = "test-hooks"))]
     false
 }

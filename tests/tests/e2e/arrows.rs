@@ -92,6 +92,15 @@ fn gwd_has_no_parser_and_no_compiler_in_its_tree() {
 }
 
 #[test]
+fn gwc_is_built_without_the_hooks_of_tests() {
+    let crates = tree(&["-p", "gwc"]);
+    assert!(
+        !crates["plan"].contains("test-hooks"),
+        "gwc can leave lines of a plan out"
+    );
+}
+
+#[test]
 fn the_core_knows_no_world() {
     for package in [
         &["-p", "policy"][..],
