@@ -24,8 +24,8 @@ pub(crate) struct Deadlines {
     slots: RefCell<Slots>,
     /// No slot is due before this.
     earliest_ms: Cell<u64>,
-    /// When the last pass was: what is due by then has been woken, and nothing else is asked
-    /// for, so that looking at a deadline costs no clock.
+    /// Time of the last pass: what is due by then has been woken, and nothing else is asked for, so
+    /// that looking at a deadline costs no clock.
     passed_ms: Cell<u64>,
     rearm: Notify,
 }

@@ -14,7 +14,7 @@ pub(crate) struct Inherited {
     pub(crate) name: Option<String>,
     /// Address that was requested, if the system chose the port.
     pub(crate) wanted: Option<SocketAddr>,
-    /// Where they really are.
+    /// Real address of the sockets.
     pub(crate) address: SocketAddr,
     pub(crate) sockets: Vec<Socket>,
 }

@@ -35,7 +35,7 @@ pub(crate) struct ListenSocket {
     pub(crate) connections: AtomicU64,
     /// Those of them that are parked: nothing happens on them, and they hold no buffers.
     pub(crate) parked: AtomicU64,
-    /// When the running version ceased to name the address (milliseconds of the clock);
+    /// Time at which the running version ceased to name the address (milliseconds of the clock);
     /// [`NEVER`] while it does.
     left_ms: AtomicU64,
 }
@@ -133,7 +133,7 @@ impl ListenSocket {
         self.left_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// When that was; none while the address is in use.
+    /// Time of that; none while the address is in use.
     pub(crate) fn left_ms(&self) -> Option<u64> {
         let left_ms = self.left_ms.load(Ordering::Relaxed);
         (left_ms != NEVER).then_some(left_ms)

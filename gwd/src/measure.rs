@@ -12,7 +12,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// A control group that has no limit of its own says something near the largest number.
 const NO_LIMIT: u64 = 1 << 50;
 
-/// Where the process's memory stands written.
+/// File with the process's memory use.
 enum Gauge {
     /// A control group: what the kernel charges it with, its files' pages taken out.
     Group(PathBuf),

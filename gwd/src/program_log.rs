@@ -96,7 +96,7 @@ pub(crate) fn event(level: Level, message: &str, fields: Value) {
 /// same fields for all.
 #[derive(Clone, Debug)]
 pub(crate) struct Audit<'a> {
-    /// Which change; the words stand in docs/operate.md.
+    /// Kind of change; docs/operate.md lists them.
     pub(crate) what: &'static str,
     /// Whoever signed the record, asked over the admin interface, sent the signal, or
     /// [`BY_ITSELF`].

@@ -75,7 +75,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// This process's name in logs and status.
     pub(crate) node: Box<str>,
-    /// Where this process runs; targets there come first.
+    /// Zone of this process; targets in it come first.
     pub(crate) zone: Option<Box<str>>,
     /// Maximum time that a tunnel may continue after the notice to end, in milliseconds.
     pub(crate) websocket_drain_ms: u64,

@@ -18,7 +18,7 @@ pub struct Settings {
     pub zone: Option<String>,
     /// Worker threads.
     pub workers: usize,
-    /// Where the access log goes.
+    /// Destination of the access log.
     pub access_log: AccessLog,
     /// Limits of the process on connections, requests and memory.
     pub bounds: Bounds,
@@ -32,7 +32,7 @@ pub struct Settings {
     pub discovery: discovery::Settings,
 }
 
-/// Where the access log goes.
+/// Destination of the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessLog {
     /// Nowhere.

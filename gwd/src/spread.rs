@@ -43,7 +43,7 @@ pub(crate) struct Handed {
     pub(crate) weight: Weight,
 }
 
-/// Where workers hand connections to each other.
+/// Queues through which workers hand connections to each other.
 pub(crate) type Peers = Arc<[mpsc::Sender<Handed>]>;
 
 /// A way to each worker, and the workers' ends.

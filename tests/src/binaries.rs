@@ -54,7 +54,7 @@ fn find(name: &str, variable: &str) -> PathBuf {
     target.join("debug").join(name)
 }
 
-/// Where cargo builds: this test lies in `TARGET/PROFILE/deps`.
+/// Target folder of cargo: this test lies in `TARGET/PROFILE/deps`.
 fn target() -> PathBuf {
     let own = std::env::current_exe().expect("a test knows where it lies");
     own.ancestors()

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 /// One request with what shall come of it.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Where it stands.
+    /// File and line of the case.
     pub place: String,
     /// Title of the case.
     pub title: String,

@@ -30,7 +30,7 @@ pub struct Operation {
     pub credentials: Vec<Credential>,
 }
 
-/// Where a credential goes.
+/// Place of a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// A field.

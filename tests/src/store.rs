@@ -34,7 +34,7 @@ impl Store {
         Self { folder }
     }
 
-    /// Where it is.
+    /// Folder of the store.
     #[must_use]
     pub fn root(&self) -> &Path {
         self.folder.path()

@@ -89,7 +89,7 @@ impl Upstream {
         Self { address, shared }
     }
 
-    /// Where it listens.
+    /// Address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -153,7 +153,7 @@ pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {
     Ok(Memory::new(content))
 }
 
-/// Where in the layout a file belongs.
+/// Place of a file in the layout.
 enum Place {
     Layout,
     /// `index.json` and locks: not read.

@@ -30,7 +30,7 @@ pub struct Report {
 /// Report on a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureReport {
-    /// Which key is said to have made it.
+    /// Id of the key that it names as its maker.
     pub keyid: KeyId,
     /// That key's owner, if the trust file has it.
     pub owner: Option<String>,

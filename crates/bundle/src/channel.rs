@@ -48,7 +48,7 @@ pub struct Accepted {
 /// A record whose signatures count, before the rules of the channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedRecord {
-    /// Where it stands.
+    /// Position of the record in the chain.
     pub pointer: Pointer,
     /// The bundle it names.
     pub bundle: Digest,
@@ -74,7 +74,7 @@ impl Context<'_> {
 // === impl Accepted ===
 
 impl Accepted {
-    /// Where the record stands.
+    /// Position of the record.
     #[must_use]
     pub const fn pointer(&self) -> Pointer {
         self.pointer

@@ -20,7 +20,7 @@ pub const SKIPPED_MAX: usize = 1_024;
 /// One record of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Where it stands.
+    /// Position of the record in the chain.
     pub pointer: Pointer,
     /// The bundle it names.
     pub bundle: Digest,
@@ -29,7 +29,7 @@ pub struct Entry {
     /// Owners and keys whose signatures counted when the record was created, or the reason why none
     /// does. `None` without a trust file.
     pub signed: Option<Result<Signers, Refused>>,
-    /// Where the bundle came from: the first build statement in evidence that can be read.
+    /// Origin of the bundle: the first build statement in evidence that can be read.
     pub build: Option<Build>,
 }
 

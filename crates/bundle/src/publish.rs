@@ -28,7 +28,7 @@ use crate::verify::Unverified;
 pub struct Draft {
     /// Project of the channel.
     pub project: ProjectName,
-    /// Which channel.
+    /// Name of the channel.
     pub channel: ChannelName,
     /// The bundle that should run. It must be in the store.
     pub bundle: Digest,
@@ -40,7 +40,7 @@ pub struct Draft {
     pub reason: String,
     /// Now.
     pub created: Moment,
-    /// When the record stops being acceptable.
+    /// Time at which the record expires.
     pub expires: Option<Moment>,
     /// The digest of the plan.
     pub plan: Option<Digest>,

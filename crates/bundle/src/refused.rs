@@ -17,7 +17,7 @@ pub enum Refused {
     // --- bytes
     /// Not the kind of artifact that was looked for.
     NotABundle {
-        /// Which part.
+        /// Name of the part.
         what: &'static str,
     },
     /// The bundle uses something this program does not have.
@@ -27,7 +27,7 @@ pub enum Refused {
     },
     /// A limit of the format.
     TooLarge {
-        /// Which part.
+        /// Name of the part.
         what: &'static str,
         /// The limit, in bytes or pieces.
         limit: u64,
@@ -44,14 +44,14 @@ pub enum Refused {
     },
     /// A part cannot be read. `why` is our own text.
     Malformed {
-        /// Which part.
+        /// Name of the part.
         what: &'static str,
         /// Description of the fault.
         why: Cow<'static, str>,
     },
     /// A part can be read, but our own encoder would have written other bytes.
     NotCanonical {
-        /// Which part.
+        /// Name of the part.
         what: &'static str,
     },
 
@@ -98,7 +98,7 @@ pub enum Refused {
     // --- the channel
     /// Past its `expires`.
     Expired {
-        /// When it ended.
+        /// Time at which it ended.
         at: Moment,
     },
     /// Not newer than what was already accepted.
@@ -139,7 +139,7 @@ pub enum Refused {
     },
     /// `created` is more than five minutes ahead of the clock.
     FromTheFuture {
-        /// When it says it was signed.
+        /// Signing time that it names.
         created: Moment,
     },
     /// The list that the record names was signed by a key that was revoked.
@@ -156,12 +156,12 @@ pub enum Refused {
     },
     /// On the revocation list.
     Revoked {
-        /// Which bundle.
+        /// Id of the bundle.
         bundle: Digest,
     },
     /// Withdrawn by the newest record.
     Withdrawn {
-        /// Which bundle.
+        /// Id of the bundle.
         bundle: Digest,
     },
 
@@ -173,7 +173,7 @@ pub enum Refused {
     },
     /// Two APIs match exactly the same requests.
     RouteConflict {
-        /// Which part.
+        /// Name of the part.
         what: String,
     },
     /// A secret is not there yet.

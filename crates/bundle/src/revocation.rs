@@ -31,7 +31,7 @@ impl Revocations {
         Self::default()
     }
 
-    /// Where the list stands; `None` before the first.
+    /// Position of the list; `None` before the first.
     #[must_use]
     pub const fn pointer(&self) -> Option<Pointer> {
         self.pointer
@@ -49,7 +49,7 @@ impl Revocations {
         self.list.as_ref()
     }
 
-    /// When the list was signed.
+    /// Signing time of the list.
     #[must_use]
     pub fn created(&self) -> Moment {
         let list = self.list.as_ref();

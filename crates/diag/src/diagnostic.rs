@@ -51,7 +51,7 @@ pub type Sample = &'static [(&'static str, &'static str)];
 /// One finding.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
-    /// Which kind.
+    /// Rule that found it.
     pub lint: &'static Lint,
     /// The level in force.
     pub level: Level,
@@ -61,7 +61,7 @@ pub struct Diagnostic {
     pub label: String,
     /// Text that says what to do.
     pub help: Option<String>,
-    /// Where.
+    /// Place of the finding.
     pub span: Span,
     /// Other places that belong to it, each with what it is.
     pub related: Vec<(Span, String)>,

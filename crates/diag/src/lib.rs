@@ -1,4 +1,4 @@
-//! Where in the text, and what to say about it.
+//! Places in a text, and diagnostics about them.
 //!
 //! Everything that reads a user's file ends in one of two things: a node of the spanned
 //! [`tree`] or a [`Diagnostic`] that points at the text. This crate holds both, and the

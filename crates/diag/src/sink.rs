@@ -1,4 +1,4 @@
-//! Where findings go: they are collected, never thrown.
+//! Collector of findings: they are never thrown.
 
 use crate::diagnostic::{Diagnostic, Level, Lint};
 

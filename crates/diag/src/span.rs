@@ -58,7 +58,7 @@ impl Span {
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
-    /// Where it was written.
+    /// Place in the source.
     pub span: Span,
 }
 

@@ -67,7 +67,7 @@ pub enum Kind {
 pub struct Entry {
     /// The key's text; scalars that are not strings are their own text (`200`, `true`).
     pub key: Box<str>,
-    /// Where the key stands.
+    /// Place of the key.
     pub key_span: Span,
     /// The value.
     pub value: NodeId,
@@ -215,7 +215,7 @@ impl<'t> NodeRef<'t> {
         self.tree
     }
 
-    /// Where it stands.
+    /// Place of the node in the source.
     #[must_use]
     pub fn span(self) -> Span {
         self.node().span

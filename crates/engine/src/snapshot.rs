@@ -73,7 +73,7 @@ pub struct Treatment {
     pub(crate) override_fields: Box<[String]>,
     /// A step of the chain makes a path of the request's.
     pub(crate) reads_path: bool,
-    /// Which readings of an ambiguous path are let through.
+    /// Admitted readings of an ambiguous path.
     pub(crate) path_readings: PathReadings,
     /// Equal for treatments of the API with the same security, chain and upstream.
     pub(crate) access: u32,
@@ -90,7 +90,7 @@ pub struct Breaker {
     pub policy: Box<str>,
     /// Names its state across bundles, together with the upstream's.
     pub state: StateId,
-    /// When it opens.
+    /// Settings of the breaker.
     pub checked: circuit_breaker::Checked,
 }
 

@@ -117,7 +117,7 @@ fn skip_empty_lines(read: &mut BytesMut) -> Result<(), Error> {
     }
 }
 
-/// Where the head ends; none where it has not.
+/// End of the head; none if it has not ended.
 fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
     for at in memchr::memchr_iter(b'\n', &read[*seen..]) {
         let at = *seen + at;

@@ -109,7 +109,7 @@ pub fn parse(
     }))
 }
 
-/// Where the head ends; none where it has not. Who speaks something else does not get far.
+/// End of the head; none if it has not ended. A client of another protocol is refused early.
 fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
     let told = read.len().min(BEGINNING.len());
     if *seen < BEGINNING.len() && read[..told] != BEGINNING[..told] {

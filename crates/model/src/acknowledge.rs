@@ -39,7 +39,7 @@ pub struct Acknowledgement {
     pub by: Option<String>,
     /// Unix seconds at which it ends, and the last day as written.
     pub until: Option<(u64, String)>,
-    /// Where it stands; none for the command line.
+    /// Place in the file; none for the command line.
     pub place: Option<Place>,
 }
 

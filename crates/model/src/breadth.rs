@@ -162,7 +162,7 @@ impl<'t> Trie<'t> {
         at.first().map_or(0, |node| self.0[*node].first)
     }
 
-    /// Where a segment leads from some nodes.
+    /// Nodes that a segment leads to from some nodes.
     fn next(&self, from: &[usize], text: &str) -> Vec<usize> {
         let lower = text.to_ascii_lowercase();
         let mut next = Vec::new();

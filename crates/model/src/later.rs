@@ -10,7 +10,7 @@ use super::settings::{ApiEntry, FROM_SERVERS};
 use openapi::spec::{Operation, PathItem, Server, Spec};
 use vocab::extension::{OPERATION, PARAMETER, RESPONSE, ROOT, SCHEMA};
 
-/// Where an operation's settings stand.
+/// Nodes with an operation's settings.
 pub(super) struct Nodes<'a> {
     pub(super) tree: &'a Tree,
     pub(super) spec: &'a Spec,
@@ -20,7 +20,7 @@ pub(super) struct Nodes<'a> {
     pub(super) root_default: Option<NodeRef<'a>>,
     /// `validate` of gateway.yaml's.
     pub(super) default: &'a Settings,
-    /// Where its requests go.
+    /// Upstream of its requests.
     pub(super) upstream: &'a str,
 }
 

@@ -62,7 +62,7 @@ pub struct Model {
 pub struct Defined<T> {
     /// The thing itself.
     pub value: T,
-    /// Where its name stands.
+    /// Place of its name.
     pub span: Span,
     /// Its definition.
     pub node: Option<NodeId>,
@@ -73,13 +73,13 @@ pub struct Defined<T> {
 pub struct Api {
     /// Its name.
     pub name: String,
-    /// Where gateway.yaml names it.
+    /// Place in gateway.yaml that names it.
     pub span: Span,
     /// Its document with overlays applied.
     pub document: Document,
     /// The document.
     pub spec: Spec,
-    /// Where it can be reached.
+    /// Mounts at which it is served.
     pub mounts: Vec<Defined<ir::Mount>>,
     /// Its own policies.
     pub policies: Vec<Defined<ir::Policy>>,
@@ -110,9 +110,9 @@ pub struct Operation {
     pub method: Cow<'static, str>,
     /// The path as the document writes it.
     pub path: String,
-    /// Where the path stands.
+    /// Place of the path.
     pub path_span: Span,
-    /// Where the method stands.
+    /// Place of the method.
     pub span: Span,
     /// Its template, normalised.
     pub template: ir::Template,
@@ -132,13 +132,13 @@ pub struct Operation {
     pub public: Option<Span>,
     /// The chain in order.
     pub chain: Vec<Valued<ir::Link>>,
-    /// Where requests go.
+    /// Upstream of requests.
     pub upstream: Valued<String>,
     /// Milliseconds to the head of the response.
     pub timeout_ms: Valued<u64>,
     /// Bytes of a request's body.
     pub max_body_bytes: Valued<Option<u64>>,
-    /// Which readings of ambiguous paths are let through.
+    /// Admitted readings of ambiguous paths.
     pub path_readings: Valued<ir::PathReadings>,
     /// Forwarding settings.
     pub forwarding: ir::Forwarding,

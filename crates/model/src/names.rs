@@ -21,7 +21,7 @@ pub enum Kind {
     Upstream,
     /// Verifier of credentials.
     Verifier,
-    /// Where the gateway listens.
+    /// Listener of the gateway.
     Listener,
     /// Shared counters and caches.
     Store,
@@ -236,7 +236,7 @@ impl Names {
         }
     }
 
-    /// Where a name is defined.
+    /// Place of a name's definition.
     #[must_use]
     pub fn defined(&self, name: &str) -> Option<Span> {
         self.defined.get(name).map(|definition| definition.span)

@@ -31,7 +31,7 @@ pub struct Pattern {
 pub(super) struct Judged<'a> {
     /// Its key.
     pub(super) key: &'a str,
-    /// Where it stands.
+    /// Place of the operation.
     pub(super) at: Span,
     /// The `security` that applies and its place; None if there is none.
     pub(super) written: Option<&'a Written<'a>>,

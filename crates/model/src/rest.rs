@@ -25,9 +25,9 @@ use vocab::lints::{IDENTICAL_ROUTE, PUBLIC_WITHOUT_EFFECT, WAY_ROUND};
 pub struct Rest {
     /// `API#unmatched` or `API#undeclared`.
     pub key: String,
-    /// Which requests it gets.
+    /// Requests that it owns.
     pub owns: Owns,
-    /// Where it is asked for.
+    /// Place that requests it.
     pub span: Span,
     /// Owner: that of the document or the project.
     pub owner: Option<String>,
@@ -35,7 +35,7 @@ pub struct Rest {
     pub security: Valued<ir::Security>,
     /// The chain in order.
     pub chain: Vec<Valued<Link>>,
-    /// Where requests go.
+    /// Upstream of requests.
     pub upstream: Valued<String>,
     /// Weights of the upstreams, if several of the document's servers name one.
     pub split: Option<split::Checked>,
@@ -43,7 +43,7 @@ pub struct Rest {
     pub timeout_ms: Valued<u64>,
     /// Bytes of a request's body.
     pub max_body_bytes: Valued<Option<u64>>,
-    /// Which readings of ambiguous paths are let through.
+    /// Admitted readings of ambiguous paths.
     pub path_readings: Valued<ir::PathReadings>,
 }
 

@@ -58,7 +58,7 @@ impl Written<'_> {
         &self.security().alternatives
     }
 
-    /// Where it stands.
+    /// Place of the requirement.
     pub(super) fn span(&self) -> Span {
         self.security().span
     }

@@ -21,7 +21,7 @@ pub enum Step {
     Many,
 }
 
-/// Where each of two automata stands.
+/// Positions of two automata.
 type Both = (usize, usize);
 /// Predecessor of each pair of states, and the byte of the step; no byte if the step reads none.
 type Trace = BTreeMap<Both, (Both, Option<u8>)>;
@@ -158,7 +158,7 @@ pub fn steps(segment: &Segment) -> Vec<Step> {
     all
 }
 
-/// Where a byte leads from a step that takes it.
+/// Step after a byte that the current step takes.
 pub fn after(steps: &[Step], at: usize) -> usize {
     if steps.get(at) == Some(&Step::Many) {
         at
@@ -167,7 +167,7 @@ pub fn after(steps: &[Step], at: usize) -> usize {
     }
 }
 
-/// Where nothing leads.
+/// Step that a step reaches without a byte, if any.
 fn skips(steps: &[Step], at: usize) -> impl Iterator<Item = usize> + use<> {
     (steps.get(at) == Some(&Step::Many))
         .then_some(at + 1)

@@ -1,4 +1,4 @@
-//! Where a document's servers say that requests go: `servers[].x-gateway`.
+//! Upstreams named by a document's servers: `servers[].x-gateway`.
 //!
 //! The nearest list counts, as a whole: the operation's, else the path's, else the document's, as
 //! OpenAPI has it. A server that names an upstream is a word like `x-gateway: {upstream}` where the
@@ -11,7 +11,7 @@ use policy::traffic::split;
 
 use openapi::spec::{Operation, PathItem, Server, Spec};
 
-/// Where a list of servers stands.
+/// Level of a list of servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
     Document,

@@ -29,7 +29,7 @@ pub(super) struct Scopes<'a> {
     pub(super) servers: Servers<'a>,
 }
 
-/// Where requests go, and whose word that is.
+/// Upstream of requests, and the place that names it.
 pub(super) struct Destination {
     pub(super) upstream: Valued<String>,
     /// The place of the servers that say so; none where an `upstream` does.
@@ -75,8 +75,8 @@ impl<'a> Scopes<'a> {
         value
     }
 
-    /// Where requests go; none where nobody says it. Of a place both words are heard: the
-    /// `upstream` of its `x-gateway`, and its servers'.
+    /// Upstream of requests; none if no place names one. In each place, `upstream` of its
+    /// `x-gateway` and its servers count.
     ///
     /// # Errors
     /// A name that does not exist, which was reported.
@@ -164,8 +164,8 @@ impl<'a> Scopes<'a> {
         )
     }
 
-    /// Which readings of ambiguous paths are let through. A path item whose own path is ambiguous
-    /// keeps it, unless it says otherwise itself.
+    /// Admitted readings of ambiguous paths. A path item whose own path is ambiguous keeps it,
+    /// unless it says otherwise itself.
     pub(super) fn path_readings(
         &self,
         settings: &Settings,

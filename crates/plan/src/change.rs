@@ -21,7 +21,7 @@ pub enum Section {
     Breaking,
     /// Treatment of requests by the gateway.
     Policy,
-    /// Where requests go.
+    /// Upstream of requests.
     Upstream,
     /// Prose.
     Docs,
@@ -63,7 +63,7 @@ pub enum Class {
 /// One change; equal ones of many operations are one with a count.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Where it stands.
+    /// Section of the plan.
     pub section: Section,
     /// Class of the change.
     pub class: Class,
@@ -79,11 +79,11 @@ pub struct Change {
     pub old: Value,
     /// After.
     pub new: Value,
-    /// Where the old value was written.
+    /// Place of the old value.
     pub source_old: Option<Place>,
-    /// Where the new value is written.
+    /// Place of the new value.
     pub source_new: Option<Place>,
-    /// Where its requests come in; empty where it is not about requests.
+    /// Listeners and mounts of its requests; empty if it is not about requests.
     pub places: BTreeSet<RequestPlace>,
     /// Environments in which it holds; the empty name stands for the project without one.
     pub environments: BTreeSet<String>,
@@ -112,7 +112,7 @@ pub struct Member {
     pub about: String,
 }
 
-/// Where the requests of a change come in.
+/// Listener and mount of a change's requests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestPlace {
     /// The listener's name.
@@ -121,7 +121,7 @@ pub struct RequestPlace {
     pub hosts: Vec<String>,
     /// The path template, the mount's base path included.
     pub template: String,
-    /// Which requests those are, for no reader: method, kind of template, conditions, priority.
+    /// Key of those requests, not for display: method, kind of template, conditions, priority.
     pub requests: String,
 }
 
@@ -185,7 +185,7 @@ pub enum Outcome {
     Served {
         /// The operation's key.
         operation: String,
-        /// Where it goes; none where the gateway answers.
+        /// Upstream of the request; none if the gateway answers.
         upstream: Option<String>,
     },
     /// The connection is closed before a request is read.

@@ -58,7 +58,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Where a change's value on this side was written.
+    /// Place of a change's value on this side.
     fn place(&self, change: &Change, other: Option<&View<'_>>) -> Option<Place> {
         let Some(operation) = &change.operation else {
             let whole = self
@@ -223,7 +223,7 @@ impl<'a> Of<'a> {
         field.or_else(|| own_mount().or_else(others).cloned())
     }
 
-    /// Where a field of the operation was written.
+    /// Place of a field of the operation.
     fn field(&self, name: &str) -> Option<Place> {
         match self.map.field(self.written, name)? {
             FieldSource::Written { place, .. } => Some(place.clone()),

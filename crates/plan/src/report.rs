@@ -59,7 +59,7 @@ pub struct Compared {
     pub new: Option<Digest>,
 }
 
-/// Where one side comes from.
+/// Origin of one side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// As it was named: `git:main`, a path, an id; none for the project and the channel.
@@ -238,7 +238,7 @@ pub fn arrow(change: &Change) -> String {
     ))
 }
 
-/// Where the old and the new value stand, as far as that is known.
+/// Places of the old and the new value, as far as known.
 #[must_use]
 pub fn places(change: &Change) -> String {
     let places = [("was", &change.source_old), ("now", &change.source_new)];

@@ -189,7 +189,7 @@ pub struct LeaseNotice<'a> {
 /// Tokens taken from a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
-    /// Which table.
+    /// True for the table of requests without the key.
     pub anonymous: bool,
     /// The limiter.
     pub state: StateId,

@@ -4,7 +4,7 @@
 //! come after it because they need to know who calls; whatever changes the request comes after
 //! all that may refuse it.
 
-/// Where in the chain a step runs (command-line.md, *Phases*).
+/// Phase of the chain in which a step runs (command-line.md, *Phases*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
     /// Limits keyed by address, address lists.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
-/// Where gwd finds a value. The value itself never stands in a source or a bundle.
+/// Reference to a value that gwd resolves. The value itself is never in a source or a bundle.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
 )]

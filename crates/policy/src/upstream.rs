@@ -124,7 +124,7 @@ pub struct Active {
     /// Text that the body of the response must contain.
     #[n(5)]
     pub body: Option<String>,
-    /// When, and how often.
+    /// Intervals and thresholds.
     #[n(6)]
     pub times: ActiveTimes,
     /// Behaviour for a target before the first result.
@@ -165,7 +165,7 @@ pub enum ActiveKind {
 }
 
 parameters! {
-    /// When a check is made and what it takes to change a mind.
+    /// Times of checks, and thresholds that change a host's state.
     pub struct ActiveTimes {
         /// Milliseconds from one to the next.
         0 interval_ms: Ms = 10_000 => "interval";

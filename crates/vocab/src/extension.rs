@@ -29,7 +29,7 @@ pub static POINTS: &[(&str, Shape)] = &[
     ("response", Shape::Object(&RESPONSE)),
 ];
 
-/// Where a key of `x-gateway` belongs that stands at the wrong place.
+/// Right place of a misplaced key of `x-gateway`.
 fn elsewhere(key: &str) -> Option<String> {
     let has = |object: &Object| object.fields.iter().any(|field| field.key == key);
     let points = POINTS.iter().filter_map(|(point, shape)| match shape {

@@ -92,7 +92,7 @@ impl Built {
         })
     }
 
-    /// Where it is released.
+    /// Store and channel of a release.
     pub(super) fn place(
         &self,
         root: &std::path::Path,

@@ -140,7 +140,7 @@ impl RoleName {
     }
 }
 
-/// Where the files go, and the trust file as it is: an empty one of this project where there is
+/// Paths of the files, and the current trust file: an empty one of this project where there is
 /// none.
 fn places(args: &Args, context: &Context) -> anyhow::Result<(PathBuf, PathBuf, Trust)> {
     // With both folders given, no project is needed, if the trust file says whose it is.

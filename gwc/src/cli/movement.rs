@@ -33,7 +33,7 @@ pub(super) struct Movement<'a> {
     pub(super) head: Option<&'a Entry>,
 }
 
-/// Where the channel goes.
+/// Bundle that the channel moves to.
 pub(super) struct Target {
     pub(super) bundle: Digest,
     pub(super) kind: RecordKind,

@@ -20,7 +20,7 @@ use model::exit::{Exit, Failure};
 /// Longest reason, in characters.
 const REASON_MAX: usize = 1_000;
 
-/// Where releases are.
+/// Options that select the releases.
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreOptions {
     /// The store's folder, instead of `release.store`
@@ -34,7 +34,7 @@ pub(super) struct StoreOptions {
     pub(super) trust: Option<PathBuf>,
 }
 
-/// Which gateways are asked.
+/// Options that name the gateways to query.
 #[derive(Debug, clap::Args)]
 pub(super) struct NodeOptions {
     /// A gateway's admin address: http://HOST:PORT or unix:PATH; may be given several times

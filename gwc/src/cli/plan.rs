@@ -140,7 +140,7 @@ fn with_base(args: &Args, mut context: Context) -> Context {
 /// Sides of a plan, environment by environment.
 struct Sides {
     pairs: Vec<Pair>,
-    /// Where the releases of the new sides are.
+    /// Places of the new sides' releases.
     places: Vec<Place>,
     subject: Subject,
     notes: Vec<String>,
@@ -382,7 +382,7 @@ fn other_environments(compiled: &Compiled, place: &Place) -> Vec<String> {
         .collect()
 }
 
-/// Where a compiled project's releases are.
+/// Place of a compiled project's releases.
 fn place(compiled: &Compiled, context: &Context, at: &StoreOptions) -> anyhow::Result<Place> {
     let model = compiled
         .model

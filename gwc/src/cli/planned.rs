@@ -26,7 +26,7 @@ pub(super) struct Planned {
     folder: String,
 }
 
-/// Which gates stop a move.
+/// Gates that stop a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stops {
     /// Those of gateway.yaml and of the command line.

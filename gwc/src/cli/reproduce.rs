@@ -161,7 +161,7 @@ fn compiler(store: &dyn Store, bundle: &Digest) -> anyhow::Result<Option<String>
     Ok(versions.into_iter().nth(own.unwrap_or(0)))
 }
 
-/// Which blobs differ, and in which operations.
+/// Lists the blobs that differ, with the operations in them.
 fn compare(old: &Lowered, new: &Lowered, lines: &mut Vec<String>) {
     let bytes = |shared: &ir::Shared| {
         let mut shared = shared.clone();

@@ -161,7 +161,7 @@ pub(super) struct Rollback<'a> {
     /// Newest record of the channel.
     pub(super) head: Entry,
     entries: Vec<Entry>,
-    /// Where it goes.
+    /// Bundle that it goes to.
     pub(super) target: Digest,
     evidence: BTreeSet<Digest>,
     trust: Option<&'a Trust>,

@@ -28,7 +28,7 @@ pub(super) struct Args {
     format: FormatOption,
 }
 
-/// Which of the two commands.
+/// Command that runs: `status` or `drift`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {
     /// Tells.

@@ -27,7 +27,7 @@ struct Line {
     name: String,
     /// 0-based.
     number: usize,
-    /// Where it begins in the excerpt's text; it ends with a line feed.
+    /// Start in the excerpt's text; the line ends with a line feed.
     start: usize,
     /// The column of the first place in it, 0-based.
     column: usize,

@@ -1,4 +1,4 @@
-//! Which bundle "the one before" is.
+//! Choice of "the one before".
 //!
 //! A rollback takes back what came after its target, so that going back twice goes further back
 //! and never forward to what was just left.

@@ -1,4 +1,4 @@
-//! Which bundle of a store a text means: its whole id, or a beginning of it.
+//! Bundle of a store that a text names: its whole id, or a beginning of it.
 
 use bundle::digest::Digest;
 use bundle::manifest::BUNDLE;

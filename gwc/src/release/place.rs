@@ -1,4 +1,4 @@
-//! Where a project's releases are: its store, its channel, its trust file.
+//! Place of a project's releases: its store, its channel, its trust file.
 //!
 //! Only gateway.yaml is read here, and only as far as needed: a rollback must work while the
 //! documents, or other parts of gateway.yaml, are broken.

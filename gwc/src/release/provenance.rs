@@ -1,4 +1,4 @@
-//! Where a bundle came from: what its build statement says.
+//! Origin of a bundle: what its build statement says.
 
 use std::path::Path;
 

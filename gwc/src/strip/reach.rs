@@ -1,4 +1,4 @@
-//! Which components are still used when operations are gone.
+//! Components that are still used once operations are removed.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -10,7 +10,7 @@ use sources::project::files::percent_decoded;
 /// A component: its kind (`schemas`; the keys of a Swagger document) and its name.
 type Name<'n> = (&'n str, &'n str);
 
-/// Where Swagger 2.0 keeps components: at the root.
+/// Keys of components in Swagger 2.0: at the root.
 const SWAGGER_KINDS: [&str; 4] = [
     "definitions",
     "parameters",

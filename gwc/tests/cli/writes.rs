@@ -1,5 +1,5 @@
-//! Where gwc writes: inside the project or where an option says, never through a link, never over
-//! what others made.
+//! Places that gwc writes to: inside the project or where an option says, never through a link,
+//! never over what others made.
 
 use std::fs;
 use std::os::unix::fs::symlink;

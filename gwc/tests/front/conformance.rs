@@ -7,7 +7,7 @@ use prerequisite::corpus;
 
 use crate::project;
 
-/// Where we judge otherwise, with the reason.
+/// Verdicts that differ from the suite's, with the reason.
 const OTHERWISE: &[(&str, &str)] = &[
     (
         "mermade-3.0/pass/gluecon/example3_from_._Different_parameters.md.yaml",

@@ -1,4 +1,4 @@
-//! Which routes contend, against brute force: prefixes, patterns, conditions, priorities, case and
+//! Contending routes, against brute force: prefixes, patterns, conditions, priorities, case and
 //! final slashes, every path of up to three segments. What a template matches and who wins is
 //! written down here a second time.
 
@@ -100,7 +100,7 @@ impl Route {
         enough && template.pieces.iter().zip(path).all(piece)
     }
 
-    /// Which requests of all would be this route's by a template, were it alone.
+    /// Requests of all that this route would own by a template alone.
     fn requests(&self, template: &Template, all: &[Request]) -> Vec<bool> {
         let takes =
             |(path, field): &Request| (*field || !self.conditional) && self.matches(template, path);

@@ -18,7 +18,7 @@ fn project(servers: &str, paths: &str) -> Compiled {
     compile::project(Files::in_memory(texts, Limits::default()), &Vec::new())
 }
 
-/// Where the requests to each path go: an upstream, or shares.
+/// Destination of requests to each path: an upstream, or shares.
 #[track_caller]
 fn destinations(compiled: &Compiled) -> Vec<(String, String)> {
     let told: Vec<_> = compiled.findings.iter().map(|one| &one.message).collect();

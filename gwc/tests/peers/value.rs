@@ -46,7 +46,7 @@ fn value(node: NodeRef<'_>) -> Value {
     }
 }
 
-/// Where two values differ first, with what stands there.
+/// First difference of two values, with both values.
 pub(crate) fn difference(ours: &Value, theirs: &Value) -> Option<String> {
     let below = |name: &str, ours: &Value, theirs: &Value| {
         difference(ours, theirs).map(|what| format!("/{name}{what}"))

@@ -1,4 +1,4 @@
-//! What upstreams newly get, or get no longer: credentials, and fields that replace path or method.
+//! Credentials, and fields that replace path or method, that upstreams newly get or no longer get.
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 

@@ -13,7 +13,7 @@ use super::Interface;
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
-/// Where a running gwd is, and what lets us in.
+/// Address of a running gwd, with its token.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) interface: Interface,

@@ -44,7 +44,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest time that an order's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where the interface is.
+/// Address of the interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Interface {
     Tcp(SocketAddr),

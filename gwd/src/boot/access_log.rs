@@ -1,4 +1,4 @@
-//! Where the access log goes, and when its file is moved away.
+//! Destination of the access log, and rotation of its file.
 
 use anyhow::{bail, ensure};
 

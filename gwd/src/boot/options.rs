@@ -13,11 +13,11 @@ use serde::Deserialize;
 use super::{access_log, bounds};
 use crate::admin::Interface;
 
-/// Where the admin interface is unless told otherwise.
+/// Default address of the admin interface.
 const ADMIN: &str = "127.0.0.1:9901";
 /// Bytes of a configuration or a token file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Where the state is kept unless told otherwise.
+/// Default state folder.
 const STATE: &str = "/var/lib/gwd";
 
 const RUN_EXAMPLES: &str = "\
@@ -437,7 +437,7 @@ impl RunOptions {
 }
 
 impl ClientOptions {
-    /// Where the gwd is, with what lets us in.
+    /// Address of the gwd, with its token.
     ///
     /// # Errors
     /// See [`OptionsError`].

@@ -196,7 +196,7 @@ fn tell_serving(status: &Status, admin_at: &Interface, resolved: &Resolved) {
     );
 }
 
-/// Where another process serves by now: what was begun ends.
+/// Ends what was begun, after another process took over.
 fn leave(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
     let impatient = || stops.load(Ordering::Relaxed) > 0;
     let forced = node.leave_to_successor(resolved.drain_timeout, &impatient);

@@ -67,8 +67,8 @@ impl Control {
         }
     }
 
-    /// Which of the accepted things still count, after a key changed its state. What runs goes on
-    /// running, with an alarm if it does not count; other versions that do not are dropped.
+    /// Judges accepted statements again after a key changed its state. The running version keeps
+    /// serving, with an alarm if it does not count; other versions that do not count are dropped.
     pub(super) fn judge_anew(&mut self) {
         self.passed = Passed::default();
         match self.judged_memory() {

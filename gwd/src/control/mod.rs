@@ -131,7 +131,7 @@ pub(crate) enum Switch {
     Rollback,
 }
 
-/// Which bundle.
+/// Id of the bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Bundle(Digest),
@@ -141,7 +141,7 @@ pub(crate) enum Target {
     Back(usize),
 }
 
-/// Where an answer goes.
+/// Channel for an answer.
 pub(crate) type Answer = tokio::sync::oneshot::Sender<Result<serde_json::Value, Trouble>>;
 
 /// Failure of an operator's request.
@@ -245,7 +245,7 @@ pub(crate) struct Control {
 struct CrowdedLimits {
     /// Keys without a free slot, at the last look.
     count: u64,
-    /// When the count last grew; none since the start.
+    /// Time at which the count last grew; none since the start.
     grew_ms: Option<u64>,
 }
 

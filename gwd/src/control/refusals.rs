@@ -71,7 +71,7 @@ impl Refusals {
         entry.is_some_and(|entry| entry.retry_at_ms.is_none_or(|at_ms| now_ms < at_ms))
     }
 
-    /// When the next bundle is to be tried again.
+    /// Time of the next retry of a bundle.
     pub(crate) fn next_ms(&self) -> Option<u64> {
         self.0.values().filter_map(|entry| entry.retry_at_ms).min()
     }

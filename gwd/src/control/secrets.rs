@@ -24,7 +24,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// Time for which a cell that no version in memory names is kept: 10 minutes.
 const IDLE_MS: u64 = 10 * 60_000;
 
-/// Where secrets may come from, and the cells that are in use.
+/// Allowed sources of secrets, and the cells that are in use.
 #[derive(Debug)]
 pub(crate) struct Registry {
     folder: PathBuf,

@@ -42,7 +42,7 @@ const OWN: [&str; 4] = [RAN, "channels", "revocations", handover::SOCKET];
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) layout: Folder,
-    /// Which folder it is: a path may come to name another one.
+    /// Identity of the folder: a path may come to name another one.
     root: Identity,
     lock: Lock,
 }

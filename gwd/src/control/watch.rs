@@ -105,7 +105,7 @@ impl Watcher {
     }
 }
 
-/// Which folder a path names; none where there is no folder.
+/// Identity of the folder that a path names; none if there is no folder.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let data = std::fs::metadata(path).ok().filter(Metadata::is_dir)?;
     Some((data.dev(), data.ino()))

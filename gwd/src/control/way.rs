@@ -1,4 +1,4 @@
-//! Which bundle "the one before" is, on this node.
+//! Choice of "the one before", on this node.
 //!
 //! A rollback takes back what came after its target, whoever wanted it: the channel or an operator
 //! here. So going back twice goes further back, and never forward to what was left. The same rule

@@ -1,5 +1,5 @@
-//! Which hosts upstreams have now: names are asked and files watched, off the workers, for as long
-//! as a version names them (semantics.md §4, data-plane.md §5).
+//! Current hosts of upstreams: names are asked and files watched, off the workers, for as long as a
+//! version names them (semantics.md §4, data-plane.md §5).
 //!
 //! One thread of the process. What is asked is a [`Source`]; upstreams and versions that ask the
 //! same share it. Each upstream of each version in memory is a [`Follower`] of its sources, and

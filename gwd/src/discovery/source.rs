@@ -39,7 +39,7 @@ pub(crate) enum About {
 pub struct Place {
     /// Those of the lowest number come first, while any of them works.
     pub priority: u16,
-    /// Where it is.
+    /// Address of the host.
     pub address: SocketAddr,
     /// Its share among those of its priority.
     pub weight: u32,
@@ -83,7 +83,7 @@ struct Known {
     places: Arc<[Place]>,
     /// True once there was an answer of any kind.
     asked: bool,
-    /// When the places were told last.
+    /// Time of the last answer with places.
     told_ms: Option<u64>,
     /// Since when each answer says that there are none; a failed query begins it anew.
     absent_since_ms: Option<u64>,
@@ -100,7 +100,7 @@ pub(crate) struct Told {
     /// True if the query succeeded after a failure, failed after a success, or failed as the first
     /// one.
     pub(crate) turned: bool,
-    /// When to ask again, in milliseconds from now.
+    /// Time until the next query, in milliseconds.
     pub(crate) wait_ms: u64,
 }
 

@@ -22,7 +22,7 @@ use crate::telemetry::shard::{
 use crate::tls::accept::Outcome;
 use crate::upstream::shared::States;
 
-/// Where every series of every worker is known.
+/// Registry of every series of every worker.
 pub(crate) struct Registry {
     shared: Arc<Shared>,
     states: Arc<States>,

@@ -1,4 +1,4 @@
-//! Which addresses the node listens on: those of the version, or of `--listen`; what no version
+//! Addresses that the node listens on: those of the version, or of `--listen`; what no version
 //! names is left.
 
 use std::net::SocketAddr;

@@ -399,7 +399,7 @@ impl Node {
         self.tell_connections();
     }
 
-    /// Where the running version listens, by listener name, with real ports.
+    /// Addresses of the running version's listeners, by name, with real ports.
     #[must_use]
     pub fn listeners(&self) -> BTreeMap<String, SocketAddr> {
         let Some(current) = self.shared.current() else {

@@ -31,7 +31,7 @@ pub(crate) struct Backlog {
     pub(super) inbox: Rc<Inbox>,
     downloads: Buffered,
     gathered: Buffered,
-    /// Where reading waits for memory.
+    /// Place in the queue for memory while reading is paused.
     place: RefCell<Option<Rc<Place>>>,
 }
 

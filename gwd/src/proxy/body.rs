@@ -56,7 +56,7 @@ pub(crate) struct Upload {
     pace: Pace,
 }
 
-/// Where an upload comes from.
+/// Source of an upload.
 enum Reading {
     /// The client, once.
     Once(Incoming),

@@ -471,7 +471,7 @@ mod tests {
         [&head[..], &stream.to_be_bytes(), &vec![7; length]].concat()
     }
 
-    /// Where bytes end that may go to h2, if nothing behind them may.
+    /// End of the bytes that may go to h2, if nothing behind them may.
     fn ends(flood: &mut Flood, bytes: &[u8]) -> Option<usize> {
         let followed = flood.follow(bytes, 0);
         followed.ended.then_some(followed.allowed)

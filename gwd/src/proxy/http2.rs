@@ -165,7 +165,7 @@ struct Windows {
 }
 
 impl Windows {
-    /// Where memory is bounded, a connection's is a small part of it.
+    /// Windows of a connection: a small part of the memory limit, if there is one.
     fn of(conn: &Conn) -> Self {
         let memory = conn.worker.shared.budgets.memory.max();
         let part = memory.map_or(u32::MAX, |max| {
@@ -187,11 +187,11 @@ struct Watch<'c> {
     idle_since_ms: Option<u64>,
     /// The client's time to take what it is sent.
     pace: Pace,
-    /// When that is over, while it does not take all of it.
+    /// Time at which that is over, while it does not take all of it.
     blocked_until_ms: Option<u64>,
-    /// When the client is asked to come again.
+    /// Time at which the client gets GOAWAY.
     old_at_ms: u64,
-    /// When GOAWAY was sent.
+    /// Time at which GOAWAY was sent.
     told_ms: Option<u64>,
 }
 
@@ -278,7 +278,7 @@ impl<'c> Watch<'c> {
         too_slow || !active && told
     }
 
-    /// When to look again.
+    /// Time of the next check.
     fn next_ms(&self) -> u64 {
         let mut next_ms = u64::MAX;
         if self.told_ms.is_none() {

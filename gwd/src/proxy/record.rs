@@ -40,7 +40,7 @@ pub(crate) struct Record {
     /// Status that ended a gRPC call.
     grpc_status: Option<u32>,
     upstream: Option<Call>,
-    /// When the response's head was made.
+    /// Time at which the response's head was made.
     head_ns: u64,
     pub(crate) bytes_out: u64,
     line: Option<Box<Line>>,
@@ -67,7 +67,7 @@ struct Call {
     /// Reason why a wanted retry was not made.
     given_up: &'static str,
     status: u16,
-    /// When it was asked for a connection.
+    /// Time at which a connection was requested.
     connect_began_ns: u64,
     /// Time that the request waited until a connection could be opened, and the time to open it, in
     /// nanoseconds.

@@ -115,7 +115,7 @@ pub(crate) fn refused(
     made
 }
 
-/// Which step of the chain said no.
+/// Step of the chain that refused.
 fn refusing_step(decided: &Decided<'_>) -> Arc<str> {
     thread_local! {
         // One allocation per name and worker, not per refusal.

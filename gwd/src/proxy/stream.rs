@@ -25,7 +25,7 @@ const PARK_WANTED_MS: u64 = 20;
 /// Maximum time to send the end of a response after its deadline: 1s.
 const LAST_WORD_MS: u64 = 1_000;
 
-/// Where a sequence stands.
+/// Phase of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Between two exchanges.
@@ -70,7 +70,7 @@ pub(crate) struct Stream {
     uploaded_meanwhile: Cell<u64>,
     /// The response that has begun before its request has been sent; over HTTP/2 only.
     early: RefCell<Weak<RefCell<ResponseBody>>>,
-    /// Where the bytes of the request's body are counted while they wait; over HTTP/2 only.
+    /// Counter of the request's body bytes while they wait; over HTTP/2 only.
     reading: Option<Reading>,
     /// There is one exchange only.
     single: bool,

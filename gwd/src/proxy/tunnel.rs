@@ -57,7 +57,7 @@ pub(crate) enum Carrier {
 /// By what a client was let in.
 struct Pass {
     shown: Shown,
-    /// When it was looked at last.
+    /// Time of the last check.
     epoch: u64,
 }
 

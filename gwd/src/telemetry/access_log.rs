@@ -22,7 +22,7 @@ const BATCH_BYTES: usize = 32 << 10;
 /// … or this long after its first line.
 pub(crate) const FLUSH_MS: u64 = 20;
 
-/// Where lines go.
+/// Destination of lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sink {
     Off,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Mode of a log that is created: a group may read it.
 const MODE: u32 = 0o640;
 
-/// When the file is moved away, and how many of those are kept.
+/// Size at which the file is rotated, and number of kept files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
     /// Bytes that the file may have.

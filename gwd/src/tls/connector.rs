@@ -145,12 +145,12 @@ impl Connector {
         Ok(())
     }
 
-    /// Which round connections are made in now.
+    /// Current round of connections.
     pub(crate) fn round(&self) -> u64 {
         self.made.load().round
     }
 
-    /// When the gateway's own certificate ends, in seconds since 1970.
+    /// End of the gateway's own certificate, in seconds since 1970.
     pub(crate) fn expiry(&self) -> Option<i64> {
         self.own.as_ref().map(|own| own.now().not_after_s)
     }

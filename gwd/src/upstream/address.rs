@@ -1,4 +1,4 @@
-//! Where a host is.
+//! Address of a host.
 
 use std::fmt;
 use std::net::SocketAddr;

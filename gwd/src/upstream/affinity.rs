@@ -15,7 +15,7 @@ use policy::{Cx, RequestHead};
 use crate::random::Random;
 use crate::upstream::hosts::HostSet;
 
-/// Where a request belongs.
+/// Affinity of a request to a host.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Affinity {
     hash: Option<u64>,

@@ -30,14 +30,14 @@ pub(crate) struct Breaker {
 /// Counts of the exchanges that ended within one tenth of the window.
 #[derive(Debug, Default)]
 struct Slot {
-    /// Which tenth, counted from the beginning of the clock, plus one.
+    /// Number of the tenth since the clock began, plus one.
     turn: AtomicU64,
     total: AtomicU64,
     failed: AtomicU64,
     slow: AtomicU64,
 }
 
-/// Where a breaker stands.
+/// State of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stand {
     Closed,
@@ -136,8 +136,8 @@ impl Breaker {
         }
     }
 
-    /// Where it stands. What is open becomes half open when its time is over, whether or not a
-    /// request comes to find that out.
+    /// Current state. An open breaker becomes half open when its time is over, with or without a
+    /// request.
     pub(crate) fn stand(&self, now_ms: u64) -> Stand {
         match StateFields::unpack(self.word.load(Ordering::Relaxed)).stand {
             Stand::Open if now_ms >= self.until_ms.load(Ordering::Relaxed) => Stand::HalfOpen,

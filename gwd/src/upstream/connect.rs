@@ -63,7 +63,7 @@ pub(crate) struct Times<'a> {
     pub(crate) until_ms: u64,
     /// Connect timeout of the host, in milliseconds (`timeouts.connect`).
     pub(crate) connect_ms: u64,
-    /// When one was begun to be opened; none where that did not come to pass.
+    /// Time at which opening one began; none if it did not begin.
     pub(crate) dialled_ns: Cell<Option<u64>>,
 }
 

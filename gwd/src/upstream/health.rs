@@ -35,7 +35,7 @@ pub(crate) struct Checks {
     verdict: AtomicU8,
     /// Results in a row that speak against the verdict.
     against: AtomicU32,
-    /// When it was found to work again, for slow start.
+    /// Time at which it became healthy again, for slow start.
     pub(crate) works_since_ms: AtomicU64,
     /// Checks that it passed, and that it did not.
     pub(crate) passed: AtomicU64,

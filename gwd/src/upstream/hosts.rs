@@ -73,7 +73,7 @@ enum At {
     Found(Arc<Source>),
 }
 
-/// Where a target is, or one of its places.
+/// Address of a target, or of one of its hosts.
 struct Spot {
     priority: u16,
     address: Address,

@@ -254,7 +254,7 @@ impl Service {
     }
 }
 
-/// Which targets with a weight are in a zone; none where it has none of them, or all.
+/// Targets with a weight in a zone; none if the zone has none of them, or all.
 fn near(endpoints: &[Arc<Endpoint>], zone: Option<&str>) -> Option<Box<[bool]>> {
     let zone = zone?;
     let targets = || endpoints.iter().map(|endpoint| &endpoint.target);

@@ -179,7 +179,7 @@ impl Watch<'_> {
         self.state.ejecting.store(false, Ordering::Release);
     }
 
-    /// Where an interval has ended: judges rates, forgives, begins the next.
+    /// Closes an interval that has ended: judges rates, reduces ejections, begins the next.
     fn close_interval(&self) {
         let ends = &self.state.interval_ends_ms;
         let end_ms = ends.load(Ordering::Relaxed);

@@ -13,7 +13,7 @@ use crate::proxy::failure::{Failure, Kind};
 pub(crate) struct Reach {
     /// Attempts in a row that failed.
     failures: AtomicU32,
-    /// When the first of them did.
+    /// Time of the first one.
     since_ms: AtomicU64,
     /// All attempts that failed.
     pub(crate) missed: AtomicU64,

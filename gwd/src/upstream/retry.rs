@@ -116,8 +116,7 @@ pub(super) enum Before {
 }
 
 impl Before {
-    /// Where nobody was left to be asked again, what is told is what was learnt from those who
-    /// were.
+    /// Failure to report if no host was left for a retry: the one of the hosts that were tried.
     pub(super) fn instead_of(&self, failure: Failure) -> Failure {
         match (failure.kind, self) {
             (Kind::CircuitOpen(_) | Kind::NoTarget, Self::Failed(before)) => before.clone(),

@@ -229,7 +229,7 @@ async fn begin_upload(
     })
 }
 
-/// Where the request belongs.
+/// Affinity of the request to a host.
 pub(crate) fn affinity(out: &Outgoing<'_, '_>) -> Affinity {
     let hash_on = out.upstream.balance.hash_on.as_ref();
     let random = &out.stream.worker.random;
@@ -267,10 +267,10 @@ struct Call<'a, 's> {
     head: &'a mut RequestHead,
     sending: Sending<'a>,
     tried: Tried,
-    /// When the clock was looked at last: between a try's beginning and the sending of its request,
-    /// and from its response's head on, nothing is waited for.
+    /// Last reading of the clock: between a try's beginning and the sending of its request, and
+    /// from its response's head on, nothing is waited for.
     seen_ns: u64,
-    /// When a connection was begun to be opened last; none where it came to none.
+    /// Time at which opening a connection last began; none if none was opened.
     dialled_ns: Option<u64>,
     /// Requests that were sent once more on another connection, because a reused one had died.
     replaced: u32,
@@ -278,7 +278,7 @@ struct Call<'a, 's> {
     may_replace: bool,
 }
 
-/// Which idle connections a request may go on.
+/// Idle connections that a request may use.
 #[derive(Clone, Copy)]
 enum Reuse {
     /// Any: it can be sent again.

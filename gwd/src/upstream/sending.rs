@@ -26,7 +26,7 @@ pub(super) struct Sending<'a> {
     pub(super) stream: &'a Rc<Stream>,
     pub(super) timeout_ms: u64,
     pub(super) per_try_ms: Option<u64>,
-    /// When the time of all tries is over; an upload's begins at its end.
+    /// Deadline of all attempts; an upload's time begins at its end.
     pub(super) until_ms: Option<u64>,
     /// Waiting for a connection, or tries before, have left less than half of its time to a try.
     pub(super) hurried: bool,
@@ -100,7 +100,7 @@ impl Sending<'_> {
         }
     }
 
-    /// When the time of all tries is over, which begins no later than now.
+    /// Deadline of all attempts, whose time begins no later than now.
     fn all_ms(&mut self, now_ms: u64) -> u64 {
         let new_ms = now_ms.saturating_add(self.timeout_ms);
         *self.until_ms.get_or_insert(new_ms)

@@ -52,7 +52,7 @@ pub(crate) struct State {
     chain_breakers: Mutex<HashMap<StateId, Weak<ChainBreaker>>>,
     /// True while one request decides about an ejection; the others leave it to the next failure.
     pub(crate) ejecting: AtomicBool,
-    /// When the interval of the outlier detection ends, in milliseconds of the clock.
+    /// End of the outlier detection's interval, in milliseconds of the clock.
     pub(crate) interval_ends_ms: AtomicU64,
     /// Retries that the budget did not admit.
     pub(crate) exhausted: AtomicU64,

@@ -1,4 +1,4 @@
-//! Which host gets a request: cookies, keys, zones, many targets, targets that change.
+//! Choice of a request's host: cookies, keys, zones, many targets, targets that change.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

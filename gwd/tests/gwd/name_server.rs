@@ -113,7 +113,7 @@ impl NameServer {
     }
 }
 
-/// The answer to a question, both as they are on the wire; none where nothing is said.
+/// The answer to a question, both as they are on the wire; none without an answer.
 fn answer(zone: &Mutex<Zone>, question: &[u8], over_tcp: bool) -> Option<Vec<u8>> {
     let mut at = 12;
     let mut labels = Vec::new();

@@ -1,4 +1,4 @@
-//! Where requests go: split, mirror, rewrite, redirect, deprecation.
+//! Destinations of requests: split, mirror, rewrite, redirect, deprecation.
 
 use std::net::{SocketAddr, TcpListener};
 

@@ -404,7 +404,7 @@ impl Process {
         self.ask("GET", "/v1/status", "").json()
     }
 
-    /// Where the shop is.
+    /// Address of the shop.
     pub(crate) fn public(&self) -> SocketAddr {
         self.status()["listeners"]["public"]
             .as_str()

@@ -83,7 +83,7 @@ const GWD: Points = &[
     ("activate.published", &[1, 2]),
 ];
 
-/// When a program is killed.
+/// Moment at which a program is killed.
 #[derive(Clone, Debug)]
 enum Kill {
     At(String),

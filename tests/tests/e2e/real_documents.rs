@@ -82,7 +82,7 @@ fn xero_accounting() {
     serve(&project, name, 235 - 14, &[]);
 }
 
-/// Where a GET operation stands: the line of its path and its own, from 1.
+/// Place of a GET operation: the line of its path and its own, from 1.
 #[derive(Clone, Copy)]
 struct Get {
     path: usize,

@@ -223,7 +223,7 @@ fn openssl_upstream_speaks_both_tls_and_refusals_show() {
     }
 }
 
-/// Where no authority is named the system's count; the program says where they are.
+/// Without a named authority the system's count; the program names their path.
 #[test]
 fn the_systems_authorities_count_where_none_are_named() {
     let certificates = Certificates::new();

@@ -19,7 +19,7 @@ pub struct Api {
     /// Its name.
     #[n(0)]
     pub name: String,
-    /// Where it can be reached.
+    /// Mounts at which it is served.
     #[n(1)]
     pub mounts: Set<Mount>,
     /// Its security schemes: those that an operation uses.
@@ -91,13 +91,13 @@ pub struct Operation {
     /// Behaviour for the path that differs from the template by its final slash.
     #[n(6)]
     pub trailing_slash: TrailingSlash,
-    /// Which requests it gets.
+    /// Requests that it owns.
     #[n(7)]
     #[cbor(skip_if = "Owns::is_described")]
     pub owns: Owns,
 }
 
-/// Which requests of its API an operation gets.
+/// Requests of its API that an operation owns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Owns {
@@ -174,14 +174,14 @@ pub struct Treatment {
     /// Retry settings. None: those of a policy of the chain, else the upstream's.
     #[n(7)]
     pub retries: Option<retry::Checked>,
-    /// Which readings of an ambiguous path are let through.
+    /// Admitted readings of an ambiguous path.
     #[n(8)]
     #[cbor(skip_if = "PathReadings::is_strict")]
     pub path_readings: PathReadings,
 }
 
-/// Which readings of a path are let through that common upstreams may take for another one
-/// (semantics.md §2, step 4).
+/// Admitted readings of a path that common upstreams may take for another one (semantics.md §2,
+/// step 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum PathReadings {

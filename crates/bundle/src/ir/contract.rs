@@ -57,7 +57,7 @@ pub struct ContractOperation {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Parameter {
-    /// Where it stands.
+    /// Place of the parameter in a request.
     #[n(0)]
     pub place: ParameterPlace,
     /// Its name.
@@ -72,7 +72,7 @@ pub struct Parameter {
     pub says: Value,
 }
 
-/// Where a parameter stands.
+/// Place of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ParameterPlace {

@@ -1,11 +1,11 @@
-//! Where the hosts of a service are found while the gateway runs.
+//! Sources of a service's hosts while the gateway runs.
 
 use minicbor::{Decode, Encode};
 use policy::declared::{Scalar, Settings, Value};
 
 use super::upstream::Target;
 
-/// Where hosts are found.
+/// Source of hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Discovery {
     /// By a DNS name.

@@ -13,7 +13,7 @@ pub struct Scheme {
     /// Its name in the document.
     #[n(0)]
     pub name: String,
-    /// Where the credential stands.
+    /// Place of the credential.
     #[n(1)]
     pub place: Place,
     /// Verifier of the credential.

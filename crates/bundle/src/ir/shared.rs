@@ -19,7 +19,7 @@ pub struct Shared {
     /// The project's name.
     #[n(0)]
     pub project: String,
-    /// Where the gateway listens.
+    /// Listener of the gateway.
     #[n(1)]
     pub listeners: Set<Listener>,
     /// The services behind.

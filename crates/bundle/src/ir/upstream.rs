@@ -20,7 +20,7 @@ pub struct Upstream {
     /// Names its pools and health across bundles.
     #[n(1)]
     pub state: StateId,
-    /// Where requests go, by weight; none where they are found by `discovery`.
+    /// Targets of requests, by weight; none if `discovery` finds them.
     #[n(2)]
     pub targets: Set<Target>,
     /// Milliseconds to open a connection.
@@ -44,7 +44,7 @@ pub struct Upstream {
     /// Retry settings. Those of an operation take precedence.
     #[n(9)]
     pub retries: Option<retry::Checked>,
-    /// When it is left alone.
+    /// Circuit-breaker settings.
     #[n(10)]
     pub circuit_breaker: Option<circuit_breaker::Checked>,
     /// Limits on concurrent requests, connections and retries.
@@ -53,7 +53,7 @@ pub struct Upstream {
     /// Protocol used towards the upstream.
     #[n(12)]
     pub protocol: UpstreamProtocol,
-    /// Where its hosts are found while the gateway runs; none where `targets` names them.
+    /// Source of its hosts while the gateway runs; none if `targets` names them.
     #[n(14)]
     pub discovery: Option<Discovery>,
     /// TLS settings for targets with TLS and for discovered hosts. None: TLS is not used.
@@ -62,8 +62,7 @@ pub struct Upstream {
     /// Version of the PROXY header that begins each connection. None: no header is sent.
     #[n(15)]
     pub proxy_protocol: Option<ProxyVersion>,
-    /// Which fields of its responses are made to speak of the gateway's place; none where no
-    /// response is touched.
+    /// Response fields rewritten to the gateway's URL; none if no response is changed.
     #[n(16)]
     pub rewrite_responses: Option<RewriteResponses>,
 }
@@ -144,7 +143,7 @@ pub struct Target {
     /// Share of the requests; 0 gets none.
     #[n(4)]
     pub weight: u32,
-    /// Where it runs.
+    /// Zone of the target.
     #[n(5)]
     pub zone: Option<String>,
     /// True if connections to the target use TLS.

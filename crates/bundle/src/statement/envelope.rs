@@ -37,7 +37,7 @@ pub struct Envelope {
 /// One signature over the envelope's [`Envelope::signed_bytes`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
-    /// Which key is said to have made it. Only a hint.
+    /// Id of the key that it names as its maker. Only a hint.
     pub keyid: KeyId,
     /// The ECDSA signature in DER.
     pub der: Vec<u8>,

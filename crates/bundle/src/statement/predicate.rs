@@ -41,11 +41,11 @@ pub trait Predicate: Serialize + DeserializeOwned {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Build {
-    /// Which compiler.
+    /// Compiler with its version.
     pub builder: Builder,
     /// The bundle's format version.
     pub format: u32,
-    /// Which commit, if the sources are in Git.
+    /// Commit, if the sources are in Git.
     pub git: Option<Git>,
     /// The environment it was compiled for, if any.
     pub environment: Option<String>,
@@ -83,7 +83,7 @@ pub struct Git {
 pub struct Record {
     /// Project of the channel.
     pub project: ProjectName,
-    /// Which channel.
+    /// Name of the channel.
     pub channel: ChannelName,
     /// Grows with each record; the first is 1.
     pub serial: u64,
@@ -97,9 +97,9 @@ pub struct Record {
     pub actor: String,
     /// Reason for the release, for people.
     pub reason: String,
-    /// When it was signed.
+    /// Signing time.
     pub created: Moment,
-    /// When it stops being acceptable to a gwd that has not seen it before.
+    /// Time from which a gwd that has not seen it before refuses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Moment>,
     /// The digest of the plan that was agreed to.
@@ -159,7 +159,7 @@ pub struct Revoke {
     pub serial: u64,
     /// The list before this one; none for the first.
     pub previous: Option<Digest>,
-    /// When it was signed.
+    /// Signing time.
     pub created: Moment,
     /// Bundles that must never run, rollback included.
     pub bundles: BTreeSet<Digest>,
@@ -175,7 +175,7 @@ pub struct Revoke {
 pub struct Approve {
     /// Project of the channel.
     pub project: ProjectName,
-    /// Which channel.
+    /// Name of the channel.
     pub channel: ChannelName,
     /// The current record when the plan was made; none before the first record.
     pub base: Option<Base>,
@@ -183,11 +183,11 @@ pub struct Approve {
     pub plan: Digest,
     /// Fingerprints of the changes that were agreed to one by one.
     pub acked: BTreeSet<String>,
-    /// When the agreement ends.
+    /// End of the agreement.
     pub expires: Moment,
 }
 
-/// Where a transition starts.
+/// Start of a transition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {

@@ -1,4 +1,4 @@
-//! Where bundles and statements are kept.
+//! Stores of bundles and statements.
 //!
 //! A store has blobs, found by digest, and chains: numbered links that are created once and never
 //! change. A chain's head is its highest serial, and creating a link is the compare-and-swap.

@@ -1,4 +1,4 @@
-//! Which records are accepted: one row per rule of release.md §5.
+//! Acceptance of records: one row per rule of release.md §5.
 
 use bundle::channel::{self, Context, Memory};
 use bundle::digest::Digest;

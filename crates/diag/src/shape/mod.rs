@@ -137,7 +137,7 @@ pub enum Rule {
     AnyOf(&'static [&'static str]),
     /// At most one of them is there; what it is otherwise.
     Apart(&'static [&'static str], &'static Lint),
-    /// Where a key belongs that does not belong here (`at an operation`), if it belongs anywhere.
+    /// Place where a misplaced key belongs (`at an operation`), if there is one.
     Elsewhere(fn(&str) -> Option<String>),
     /// Whatever a function finds in the whole object; it runs where every value fits.
     Holds(fn(NodeRef<'_>, &mut Sink)),

@@ -344,7 +344,7 @@ fn part_of_an_alternative_is_stripped_of_anyone() {
 }
 
 #[test]
-fn field_that_a_satisfied_scheme_keeps_as_a_whole_stays() {
+fn field_kept_whole_by_a_satisfied_scheme_stays() {
     let schemes = [
         ("whole", Place::Header("authorization".into()), None, false),
         ("token", Place::Authorization("bearer".into()), None, true),

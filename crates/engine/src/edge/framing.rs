@@ -1,4 +1,4 @@
-//! Where a message ends, and what HTTP/2 writes in several lines (RFC 9112 §6, RFC 9113 §8).
+//! Ends of messages, and fields that HTTP/2 writes in several lines (RFC 9112 §6, RFC 9113 §8).
 
 use http::Version;
 use http::header::{CONTENT_LENGTH, COOKIE, HeaderMap, HeaderValue, TRANSFER_ENCODING};

@@ -154,7 +154,7 @@ pub fn admit(
 
 /// `x-request-id`
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Which try at an upstream a request is; only the gateway says that.
+/// Number of the attempt at an upstream; only the gateway sets it.
 pub static X_GATEWAY_ATTEMPT: HeaderName = HeaderName::from_static("x-gateway-attempt");
 /// `client-cert` (RFC 9440)
 pub static CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");

@@ -14,7 +14,7 @@ use policy::RequestHead;
 
 use super::{Relay, host, is_encrypted, stripped};
 
-/// Where a response comes from, and where its client believes to be.
+/// URL of the upstream's response, and URL of the client's request.
 #[derive(Clone, Copy, Debug)]
 pub struct Places<'p> {
     /// The scheme in which the target was asked.
@@ -158,8 +158,8 @@ impl Places<'_> {
         (changed != text).then_some(changed)
     }
 
-    /// Where the client has to send a cookie of a path of the upstream's: all of it that the client
-    /// can reach, or what is below the target's path. None where it stays as it is.
+    /// Path at which the client must send a cookie with a path of the upstream: all of it that the
+    /// client can reach, or what is below the target's path. None where it stays as it is.
     fn cookie_path(&self, path: &str) -> Option<String> {
         if !path.starts_with('/') {
             return None;

@@ -1,4 +1,4 @@
-//! Which operation owns a request: one total order (semantics.md §1).
+//! Ownership of requests: one total order (semantics.md §1).
 //!
 //! Listener, then host, then the mounts whose base path begins the request's, then each such
 //! API's own trie. An API's trie depends on its blob alone and is shared among snapshots; where

@@ -331,7 +331,7 @@ fn assert_decides(snapshot: &Snapshot, street: &Street) {
     }
 }
 
-/// Which APIs of two snapshots have another table, and which other treatments.
+/// APIs of two snapshots with another table, and those with other treatments.
 fn rebuilt(a: &Snapshot, b: &Snapshot) -> (Vec<usize>, Vec<usize>) {
     let tables = a.apis().zip(b.apis()).enumerate();
     let tables = tables.filter(|(_, (a, b))| !Arc::ptr_eq(a, b));

@@ -27,7 +27,7 @@ const PAIRS_MAX: usize = 200_000;
 pub struct Graphs<'c> {
     nodes: Vec<Value>,
     rank: Vec<u32>,
-    /// Where the new side's nodes begin.
+    /// First node of the new side.
     new: u32,
     olds: &'c ir::Contract,
     known: RefCell<FxHashMap<(u32, u32), (String, String)>>,

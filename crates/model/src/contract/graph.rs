@@ -100,7 +100,7 @@ impl Graph {
         }
     }
 
-    /// Where each node's way ends. A circle ends at its least member.
+    /// End of each node's chain. A cycle ends at its least member.
     fn ends(&self) -> Vec<u32> {
         let mut ends: Vec<u32> = vec![u32::MAX; self.drafts.len()];
         for start in 0..self.drafts.len() {

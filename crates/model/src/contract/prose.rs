@@ -124,7 +124,7 @@ impl<'a> Prose<'a> {
         texts
     }
 
-    /// Where clients get tokens, and for what: the flows of all OAuth schemes. The names of schemes mean
+    /// Token URLs and their scopes: the flows of all OAuth schemes. The names of schemes mean
     /// nothing.
     fn flows(&self, texts: &mut Texts, root: NodeRef<'a>) {
         let schemes = self.field(root, "components");

@@ -1,5 +1,5 @@
-//! Which nodes of a graph mean the same: the coarsest partition that the edges keep to, in an
-//! order that follows from the meaning alone.
+//! Equivalence of nodes of a graph: the coarsest partition that the edges keep to, in an order that
+//! follows from the meaning alone.
 //!
 //! Nodes begin sorted by their shape (what they say besides edges). Then, round after round, the
 //! members of a block are told apart by the blocks that their edges lead to. A block's rank is

@@ -25,7 +25,7 @@ pub use variables::Variables;
 pub struct Environment {
     /// Its name.
     pub name: String,
-    /// Where its name stands.
+    /// Place of its name.
     pub span: Span,
     node: NodeId,
 }
@@ -54,11 +54,11 @@ pub struct Choice {
 /// Places that an environment set, and what they stand in for.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
-    /// Where a patch's value stands → the value of gateway.yaml that it overrides.
+    /// Place of a patch's value → the value of gateway.yaml that it overrides.
     overridden: HashMap<Span, Span>,
-    /// Where a variable is used → its name and where its value stands.
+    /// Place that uses a variable → its name and the place of its value.
     set: HashMap<Span, (String, Span)>,
-    /// Where a variable is used that could not be filled, which was told.
+    /// Places of variables without a value, which were reported.
     open: HashSet<Span>,
     /// Maps of gateway.yaml that a patch changes, and its key there.
     changed: Vec<(Span, Span)>,

@@ -17,7 +17,7 @@ use vocab::environment_lints::{
 /// Prefix of a variable: `${var:NAME}`.
 const OPEN: &str = "${var:";
 
-/// Where each variable is first used.
+/// First use of each variable.
 type Uses = BTreeMap<String, Span>;
 
 /// The variables of a run.

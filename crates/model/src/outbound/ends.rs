@@ -1,4 +1,4 @@
-//! Where the requests of an operation end: hosts, methods and paths of its upstream, of a split's
+//! Destinations of an operation's requests: hosts, methods and paths of its upstream, of a split's
 //! and of a mirror's.
 
 use std::collections::BTreeSet;

@@ -44,7 +44,7 @@ pub struct Settings {
     pub other_files: BTreeSet<String>,
     /// The mount of an API that names none.
     pub default_mount: ir::Mount,
-    /// Where the gateway listens; never empty.
+    /// Listeners of the gateway; never empty.
     pub listeners: Vec<Defined<ir::Listener>>,
     /// The services behind.
     pub upstreams: Vec<Defined<Upstream>>,
@@ -83,13 +83,13 @@ pub struct Settings {
 pub struct ApiEntry {
     /// Its name.
     pub name: String,
-    /// Where its name stands.
+    /// Place of its name.
     pub span: Span,
     /// Its document.
     pub path: Spanned<String>,
     /// Its overlays.
     pub overlays: Vec<Spanned<String>>,
-    /// Where it can be reached; never empty.
+    /// Mounts at which it is served; never empty.
     pub mounts: Vec<Defined<ir::Mount>>,
     /// The environments that have it; none: all.
     pub environments: Option<Vec<String>>,
@@ -136,7 +136,7 @@ pub struct Required {
 /// Values for operations that write none.
 #[derive(Debug)]
 pub struct Defaults {
-    /// Where requests go.
+    /// Upstream of requests.
     pub upstream: Option<Spanned<String>>,
     /// True if the written default upstream does not exist; that was reported.
     pub upstream_unknown: bool,
@@ -148,7 +148,7 @@ pub struct Defaults {
     pub timeout_unread: bool,
     /// Bytes of a request's body.
     pub max_body_bytes: Valued<Option<u64>>,
-    /// Which readings of ambiguous paths are let through.
+    /// Admitted readings of ambiguous paths.
     pub path_readings: Valued<ir::PathReadings>,
     /// The party that checks credentials.
     pub security: SecurityMode,
@@ -158,7 +158,7 @@ pub struct Defaults {
     pub validation: Validation,
     /// `validate` as it is written.
     pub validate: Declared,
-    /// Where that stands.
+    /// Place of that setting.
     pub validate_at: Option<Span>,
 }
 

@@ -98,7 +98,7 @@ pub(super) fn upstream(
     })
 }
 
-/// Where its hosts are found; none where targets name them.
+/// Source of its hosts; none if targets name them.
 fn discovery(node: NodeRef<'_>) -> Option<ir::Discovery> {
     if let Some(path) = node.get("file").and_then(|file| file.get("path")) {
         let path = path.scalar_text()?.to_owned();
@@ -153,7 +153,7 @@ fn protocol(node: NodeRef<'_>) -> ir::UpstreamProtocol {
     }
 }
 
-/// Which fields of its responses speak of the gateway's place; none where none does.
+/// Response fields rewritten to the gateway's URL; none if there are none.
 fn rewrite_responses(node: NodeRef<'_>) -> Option<ir::RewriteResponses> {
     let words = node.get("rewrite_responses")?;
     let says = |word: &str| words.items().any(|item| item.scalar_text() == Some(word));

@@ -1,4 +1,4 @@
-//! Where each field of an operation was set, and by whom what it overrides.
+//! Place of each field of an operation, with the places that it overrides.
 
 use bundle::ir::Link;
 use diag::{NodeRef, Span};
@@ -9,7 +9,7 @@ use crate::rest::Rest;
 use crate::settings::Settings;
 use crate::{Api, Operation, Origin, Valued};
 
-/// Where one API's fields may be set.
+/// Nodes that may set one API's fields.
 pub(super) struct Setters<'c> {
     compiled: &'c Compiled,
     settings: &'c Settings,
@@ -126,7 +126,7 @@ impl<'c> Setters<'c> {
         fields
     }
 
-    /// Where a setting is written, then what that overrides.
+    /// Place of a setting, then the places that it overrides.
     fn declared(&self, path: &[String], nodes: &Nodes<'c>, operation: &Operation) -> Vec<Span> {
         let below = |node: NodeRef<'c>, path: &[String]| {
             let mut node = node;

@@ -74,7 +74,7 @@ pub struct ApiProse {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperationSource {
-    /// Where its method stands.
+    /// Place of its method.
     pub place: Place,
     /// The path as written.
     pub path: String,
@@ -107,13 +107,13 @@ pub struct OperationSource {
 /// Fields with the place that set them.
 pub type Fields = BTreeMap<String, FieldSource>;
 
-/// Where a field was set, and what that overrides.
+/// Place of a field's value, and the places that it overrides.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum FieldSource {
     /// A file set it.
     Written {
-        /// Where.
+        /// Place in the source.
         place: Place,
         /// Places of the values that it overrides, nearest first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -338,7 +338,7 @@ impl SourceMap {
         map
     }
 
-    /// Where an operation's field was set; none where nobody knows.
+    /// Place of an operation's field; none if unknown.
     #[must_use]
     pub fn field(&self, operation: &OperationSource, name: &str) -> Option<&FieldSource> {
         self.fields.get(operation.fields)?.get(name)

@@ -1,4 +1,4 @@
-//! Which rules run: all but those that are off, so that a rule that nobody wants costs nothing.
+//! Selection of rules: all except those that are off, so that a rule that is off costs nothing.
 
 use super::{Check, Levels, OnKey, OnObject, OnSpec, RULES, Rule, TASTE};
 use crate::lint::hard::is_hard;

@@ -1,5 +1,5 @@
-//! Where entries of maps and items of lists stand in a text with all that belongs to them (comma
-//! or line), so that an edit may take one out or put one in without touching anything else.
+//! Ranges of map entries and list items in a text, with all that belongs to them (comma or line),
+//! so that an edit may take one out or put one in without touching anything else.
 //!
 //! A place that the text does not determine (an anchor, a comment beside it, an entry that is
 //! alone) has no edit: nothing is guessed.
@@ -48,7 +48,7 @@ pub(crate) fn item_removed(files: &Files, list: NodeRef<'_>, index: usize) -> Op
     Some(Span::new(item.file, part.start, part.end))
 }
 
-/// Where to put an entry before another one of its map, and the text to put there.
+/// Place for an entry before another one of its map, and the text to insert.
 #[must_use]
 pub(crate) fn entry_before(
     files: &Files,

@@ -8,7 +8,7 @@ pub type Row = (&'static str, &'static [&'static str], &'static str);
 pub struct Set {
     /// Its heading.
     pub name: &'static str,
-    /// Where the names come from.
+    /// Source of the names.
     pub from: &'static str,
     /// Its rules in its own order.
     pub rows: &'static [Row],

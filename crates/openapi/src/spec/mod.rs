@@ -174,7 +174,7 @@ pub struct Operation {
     pub x_gateway: Option<NodeId>,
 }
 
-/// Where a parameter stands in a request.
+/// Place of a parameter in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum In {
     /// In the path.
@@ -208,7 +208,7 @@ impl In {
 pub struct Parameter {
     /// Its name.
     pub name: Spanned<String>,
-    /// Where it stands.
+    /// Place of the parameter in a request.
     pub place: In,
     /// True if the parameter is required.
     pub required: bool,
@@ -216,7 +216,7 @@ pub struct Parameter {
     pub schema: Option<NodeId>,
     /// Its one media type, where it has `content` instead of a schema.
     pub content: Option<MediaType>,
-    /// Where it is declared: the item of `parameters`, a reference or the parameter itself.
+    /// Place of the declaration: the item of `parameters`, a reference or the parameter itself.
     pub span: Span,
     /// The parameter, its reference resolved.
     pub node: NodeId,
@@ -298,7 +298,7 @@ pub struct SecurityScheme {
 pub enum SchemeKind {
     /// A key in a header, the query or a cookie.
     ApiKey {
-        /// Where it stands; never `Path`.
+        /// Place of the credential; never `Path`.
         place: In,
         /// The name of the header, parameter or cookie.
         name: Spanned<String>,

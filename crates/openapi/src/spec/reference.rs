@@ -28,7 +28,7 @@ pub struct Resolver<'a> {
     files: &'a Files,
     document: &'a Document,
     found: RefCell<Found<'a>>,
-    /// Where chains of references end, by each node on them.
+    /// Ends of chains of references, by each node on them.
     ends: RefCell<HashMap<NodeId, End>>,
     /// The entries of large maps by key.
     indexes: RefCell<HashMap<NodeId, HashMap<&'a str, NodeId>>>,
@@ -39,7 +39,7 @@ pub struct Resolver<'a> {
 /// Target of a text in a file, and in a schema that is a resource of its own.
 type Found<'a> = HashMap<(FileId, Option<NodeId>, &'a str), Result<NodeId, Fault>>;
 
-/// Where a chain of references ends.
+/// End of a chain of references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// At a value, after so many references.
@@ -122,7 +122,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Where the chain of references that begins at a node ends. Each node is walked once.
+    /// End of the chain of references that begins at a node. Each node is walked once.
     pub(crate) fn end(&self, node: NodeRef<'a>) -> End {
         let mut way: Vec<NodeId> = Vec::new();
         let mut on_way: HashSet<NodeId> = HashSet::new();

@@ -479,7 +479,7 @@ pub(super) fn named(link: &Link) -> Option<&str> {
     }
 }
 
-/// Where a chain's policy is defined, and as what.
+/// Definition of a chain's policy, with its name.
 fn definition<'s>(
     treatment: &ir::Treatment,
     name: &str,

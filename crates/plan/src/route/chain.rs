@@ -22,7 +22,7 @@ pub struct Step {
     pub kind: String,
     /// Level that adds the step: `required`, `defaults`, `document`, `path` or `operation`.
     pub from: Option<&'static str>,
-    /// Where.
+    /// Place in the source.
     pub place: Option<Place>,
     /// Its settings by their paths; secrets are references.
     pub settings: BTreeMap<String, String>,

@@ -177,7 +177,7 @@ fn of_thing(kind: &str, name: &str, settings: &Settings, here: Here<'_>) -> Vec<
     all.collect()
 }
 
-/// Where a key of a thing is written; one that is not there has its built-in default.
+/// Place of a key; a missing key has its built-in default.
 fn defined(here: Here<'_>, field: &str) -> Source {
     let key = || field.rsplit(' ').next().unwrap_or(field).to_owned();
     match here.asked.definition(field) {

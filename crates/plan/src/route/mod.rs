@@ -111,7 +111,7 @@ pub struct Operation {
     pub host: String,
     /// Its API.
     pub api: String,
-    /// Where its method stands.
+    /// Place of its method.
     pub place: Option<Place>,
 }
 
@@ -307,7 +307,7 @@ impl<'a> Asked<'a> {
         source.field(source.operations.get(key)?, name)
     }
 
-    /// Where something is defined: `listener NAME`, `upstream NAME`, `api NAME`.
+    /// Place of a definition: `listener NAME`, `upstream NAME`, `api NAME`.
     fn definition(self, name: &str) -> Option<&'a Place> {
         self.side.source.as_ref()?.definitions.get(name)
     }

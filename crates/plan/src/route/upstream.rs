@@ -24,7 +24,7 @@ const REQUEST_ID: &str = "x-request-id";
 pub struct Upstream {
     /// Its name.
     pub name: String,
-    /// Where it is defined.
+    /// Place of its definition.
     pub place: Option<Place>,
     /// Targets of the upstream: one of them gets the request, by weight.
     pub targets: Vec<Target>,
@@ -64,7 +64,7 @@ pub struct Target {
     pub name: String,
     /// Its share of the requests.
     pub weight: u32,
-    /// Where the request goes.
+    /// URL of the request.
     pub url: String,
     /// `Host`.
     pub host: String,
@@ -245,7 +245,7 @@ fn shares(route: &RouteRef<'_>) -> Vec<Share> {
     shares.iter().map(share).collect()
 }
 
-/// Where a request goes; of a UNIX socket its path, then the request's.
+/// URL of a request; for a UNIX socket its path, then the request's.
 fn url(target: &ir::Target, path: &str) -> String {
     match target.socket() {
         Some(socket) => format!("unix:{socket}:{path}"),

@@ -163,7 +163,7 @@ impl<'t> Index<'t> {
         }
     }
 
-    /// Where a text leads from a node.
+    /// Node that a text leads to from a node.
     pub(super) fn step(&self, node: u32, text: &str, to: &mut Vec<u32>) {
         let node = &self.nodes[node as usize];
         to.extend(node.literals.get(text));

@@ -146,7 +146,7 @@ impl<'t, 'a> Table<'t, 'a> {
         Digest::of(&bytes.copied().collect::<Vec<u8>>())
     }
 
-    /// Which requests an operation matches here: what tells an earlier version of it.
+    /// Requests that an operation matches here; they identify an earlier version of it.
     pub(super) fn requests_of(&self, key: &str) -> String {
         let known = self.of_operation.get_or_init(|| {
             let mut known: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
@@ -287,7 +287,7 @@ struct State {
     length: usize,
     path: String,
     segments: usize,
-    /// Where each table's templates stand.
+    /// Nodes of each table's templates.
     nodes: [Vec<u32>; 2],
     /// Greater routes that match everything from here on, if their conditions hold.
     against: Vec<(usize, u32)>,

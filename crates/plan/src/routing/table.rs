@@ -103,14 +103,14 @@ pub(super) struct Route<'a> {
     pub(super) template: Template,
     /// True if the template differs from the declared one by its final slash.
     pub(super) twin: bool,
-    /// Which routes are asked first.
+    /// Tier of the route.
     pub(super) tier: Tier,
     /// True if the operation serves its requests. Otherwise nobody does: the route only keeps them
     /// from the routes for undescribed requests.
     pub(super) serves: bool,
 }
 
-/// Which routes are asked first, the last ones before all others.
+/// Tier of a route; the last tier comes before all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Tier {
     /// `API#unmatched`, or 404: whatever no template matches.
@@ -267,7 +267,7 @@ impl Route<'_> {
         }
     }
 
-    /// Which requests it matches, for fingerprints: all of its signature.
+    /// Requests that it matches, for fingerprints: all of its signature.
     pub(super) fn requests(&self) -> String {
         let Signature {
             tier,
@@ -301,7 +301,7 @@ impl Route<'_> {
             .is_none_or(|own| own == method || method == "HEAD" && own == "GET")
     }
 
-    /// Where two routes stand for a request of a method that both match: priority, template, the
+    /// Order of two routes for a request of a method that both match: priority, template, the
     /// request's own method, declared before twin, conditions.
     pub(super) fn compare(&self, other: &Self, method: &str) -> Ordering {
         let tiers = self.tier.cmp(&other.tier);

@@ -190,8 +190,8 @@ pub(super) fn fresh(is_taken: impl Fn(&str) -> bool) -> Option<String> {
     None
 }
 
-/// Where the walk stands: in each of the musts, in each of the others, and the text itself as
-/// long as a literal begins with it.
+/// State of the walk: in each of the musts, in each of the others, and the text itself as long as a
+/// literal begins with it.
 type State = (Vec<BTreeSet<usize>>, Vec<BTreeSet<usize>>, Option<String>);
 
 fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {

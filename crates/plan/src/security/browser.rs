@@ -1,5 +1,5 @@
-//! Which pages may call from a browser: CORS (the Fetch standard), and what keeps foreign pages
-//! out (`csrf`).
+//! Pages that may call from a browser: CORS (the Fetch standard), and what keeps foreign pages out
+//! (`csrf`).
 
 use std::collections::BTreeSet;
 

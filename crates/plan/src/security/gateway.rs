@@ -216,7 +216,8 @@ pub(crate) struct Peers {
     pub(crate) new: String,
 }
 
-/// Which peers may open connections to a listener: all, or those that send a PROXY header.
+/// Compares the peers that may open connections to a listener: all, or those that send a PROXY
+/// header.
 pub(crate) fn peers(old: &ir::Listener, new: &ir::Listener) -> Option<Peers> {
     let admitted = |listener: &ir::Listener| match &listener.proxy_protocol {
         None => (Addresses::all(), "every peer".to_owned()),
@@ -352,7 +353,7 @@ fn covers(wider: &str, pattern: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Where a secret flows: the thing, the path of the field, the reference.
+/// Flow of a secret: the thing, the path of the field, the reference.
 type Flow = (String, String, SecretRef);
 
 /// Every reference, and every field that it flows to, that is not in the old gateway: also of
@@ -486,7 +487,8 @@ fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &Leaving, plan
     }
 }
 
-/// Where the secrets in messages of a treatment end: at the hosts of upstreams, or with clients.
+/// Destinations of the secrets in messages of a treatment: at the hosts of upstreams, or with
+/// clients.
 fn reaches(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Vec<Reach> {
     let policies = treatment.chain.iter().filter_map(|link| match link {
         ir::Link::Authenticate => None,

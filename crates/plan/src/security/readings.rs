@@ -1,4 +1,4 @@
-//! Which readings of a path are let through that upstreams may take for another path.
+//! Admitted readings of a path that upstreams may take for another path.
 
 use bundle::ir::PathReadings;
 

@@ -1,4 +1,4 @@
-//! Where a credential stands in a request, as OpenAPI's security schemes say it.
+//! Place of a credential in a request, as in OpenAPI's security schemes.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 
 use crate::head::RequestHead;
 
-/// Where a credential stands.
+/// Place of a credential.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Place {
     /// A request field; the name in lower case.

@@ -40,7 +40,7 @@ pub struct Settings(Vec<Setting>);
 /// One value with its path: keys, and the places in lists of maps.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct Setting {
-    /// Where it stands: `["certificates", "main", "key"]`.
+    /// Path of it: `["certificates", "main", "key"]`.
     #[n(0)]
     pub path: Vec<String>,
     /// The value.
@@ -100,8 +100,8 @@ pub enum Scalar {
 // === impl Checked ===
 
 impl Checked {
-    /// Where in a chain it will run (command-line.md, *Phases*). Parameters of the attempt stand
-    /// there, too, so that a chain that gains or loses one is another chain.
+    /// Phase in which it will run (command-line.md, *Phases*). Parameters of the attempt count,
+    /// too, so that a chain that gains or loses one is another chain.
     #[must_use]
     pub fn phase(&self) -> Phase {
         let by_address = self.settings.text(&["key"]) == Some("address");

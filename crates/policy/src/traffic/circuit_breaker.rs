@@ -17,7 +17,7 @@ use crate::policy::{Never, Policy};
 use crate::secret::SecretUnavailable;
 use crate::step::Setting;
 
-/// When an upstream is left alone, as the bundle carries it.
+/// Circuit-breaker settings, as the bundle carries them.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {

@@ -29,7 +29,7 @@ pub struct Checked {
     /// The last day on which it answers, in days since 1970.
     #[n(1)]
     sunset_day: Option<u64>,
-    /// Where clients read more.
+    /// URL of the documentation for clients.
     #[n(2)]
     link: Option<String>,
 }

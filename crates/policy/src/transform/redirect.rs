@@ -121,7 +121,7 @@ impl Policy for Checked {
 }
 
 impl Filter {
-    /// Where the client is sent; none where the path has not the parameters.
+    /// Location for the client; none if the path lacks the parameters.
     fn location(&self, head: &RequestHead, cx: &Cx<'_>) -> Option<HeaderValue> {
         let path = match &self.path {
             Some(text) => text.fill(head.path(), head.path(), cx).ok()?,

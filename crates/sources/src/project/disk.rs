@@ -1,4 +1,4 @@
-//! Where the bytes of sources come from: a folder of the disk, a folder of a Git revision, memory.
+//! Origins of the bytes of sources: a folder of the disk, a folder of a Git revision, memory.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -59,7 +59,7 @@ pub enum NoRevision {
     Untracked(PathBuf),
 }
 
-/// Where a folder is in its repository.
+/// Path of a folder in its repository.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Inside {
     /// From the repository's root, without `/` at the end; empty for that itself and in a bare
@@ -165,7 +165,7 @@ impl Revision {
         &self.folder
     }
 
-    /// Where a way from the repository's root ends, its links followed; none where it leads nowhere.
+    /// End of a path from the repository's root, with links followed; none if it does not exist.
     #[must_use]
     pub fn end(&self, path: &str) -> Option<End> {
         let repository = self.lock();
@@ -361,7 +361,7 @@ enum Step {
     Link(String),
 }
 
-/// Where a folder of the disk is in its repository.
+/// Path of a folder of the disk in its repository.
 ///
 /// # Errors
 /// There is none, or it cannot be read.

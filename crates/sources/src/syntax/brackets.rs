@@ -1,5 +1,5 @@
-//! Which bracket somebody forgot to close: the parser notices it lines later, where something
-//! stands that cannot stand inside.
+//! Search for the bracket that is not closed: the parser notices it lines later, at text that
+//! cannot be inside.
 
 /// The bracket of the innermost list or map that is open at a byte where the parser gave up, if
 /// the line there is indented no deeper than the bracket's own: whoever wrote it was done with
@@ -54,7 +54,7 @@ fn pending(text: &str, start: usize, end: usize) -> Option<usize> {
     open.pop()
 }
 
-/// Where the bracket of a list or map in brackets stands, behind its anchor and tag.
+/// Place of the bracket of a list or map, behind its anchor and tag.
 fn bracket(text: &str, start: usize) -> Option<usize> {
     let mut rest = text.get(start..)?;
     while rest.starts_with(['&', '!']) {

@@ -88,7 +88,7 @@ struct Builder<'a> {
     /// By the parser's anchor number.
     anchors: Vec<Option<Anchor>>,
     root: Option<NodeId>,
-    /// Where the last event ended; the parser may have looked further.
+    /// End of the last event; the parser may have looked further.
     read: usize,
     documents: usize,
     /// Nodes that stand in the text.
@@ -111,11 +111,11 @@ struct Open {
 
 enum What {
     List {
-        /// Where its items begin.
+        /// Index of its first item.
         first: usize,
     },
     Map {
-        /// Where its entries begin.
+        /// Index of its first entry.
         first: usize,
         merges: Vec<(Span, NodeId)>,
         key: Option<Key>,

@@ -11,7 +11,7 @@ use model::compile::Input;
 use model::exit::Failure;
 use sources::project::files::Files;
 
-/// Where to, beside standard output.
+/// Output beside standard output.
 pub(super) struct Output {
     pub(super) format: &'static Format,
     pub(super) file: PathBuf,

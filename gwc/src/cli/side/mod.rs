@@ -45,14 +45,14 @@ enum What {
     Bundle,
 }
 
-/// Where sources are.
+/// Place of sources.
 enum Place {
     Disk(PathBuf),
     /// The revision, what stands in front of its paths in messages, and the submodule that it is of.
     Git(Revision, String, Option<String>),
 }
 
-/// Which of the two sides it is, for messages.
+/// Name of a side in messages.
 #[derive(Clone, Copy)]
 pub(super) enum Which {
     Old,

@@ -103,7 +103,7 @@ impl Tree {
         }
     }
 
-    /// Where a `$ref` leads, if this is one.
+    /// Target of a `$ref`, if this is one.
     pub(crate) fn target(&self) -> Option<&str> {
         self.get("$ref")?.as_text()
     }

@@ -1,4 +1,4 @@
-//! Where the objects of OpenAPI stand in a tree.
+//! Places of OpenAPI's objects in a tree.
 
 use super::tree::Tree;
 

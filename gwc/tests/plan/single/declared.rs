@@ -497,7 +497,7 @@ fn scopes(case: &mut Case, class: &str, old: Value, new: Value) -> Option<()> {
     Some(())
 }
 
-/// Which verifiers are required; public operations may be so.
+/// Sets the required verifiers; public operations stay public.
 fn required_auth(case: &mut Case, old: &[&str], new: &[&str]) {
     case.both(|project| {
         project.gateway["auth"]["idp"] = json!({

@@ -1,4 +1,4 @@
-//! Which target gets the next request. One algorithm per file.
+//! Choice of the target for the next request. One algorithm per file.
 //!
 //! `build` is cold, `pick` hot: a pick allocates nothing and locks nothing. Who may be chosen is
 //! a predicate over what the process knows; weights, order and shares are the algorithm's.

@@ -35,7 +35,7 @@ pub(super) struct Lifespan {
     /// announced none.
     told_ms: Cell<Option<u64>>,
     halved: Cell<u32>,
-    /// When it was halved or doubled.
+    /// Time at which it was halved or doubled.
     changed_ms: Cell<u64>,
 }
 

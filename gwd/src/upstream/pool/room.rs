@@ -23,7 +23,7 @@ pub(crate) struct Room {
     attempts: Cell<u64>,
     /// True while a request opens a shared connection.
     opening: Cell<bool>,
-    /// Which attempt failed last, and why.
+    /// Last failed attempt, with the reason.
     failed: RefCell<Option<(u64, Failure)>>,
     waiting: Cell<usize>,
     changed: Notify,

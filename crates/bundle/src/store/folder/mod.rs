@@ -139,7 +139,7 @@ impl Folder {
         self
     }
 
-    /// Where it is.
+    /// Folder of the store.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
@@ -277,7 +277,7 @@ impl Folder {
         files::sync(&self.blobs())
     }
 
-    /// When a file was written, and its size, as the file system says; `None` if it is gone.
+    /// Modification time and size of a file; `None` if it is gone.
     pub(crate) fn written(&self, path: &Path) -> Result<Option<(Moment, u64)>, Refused> {
         let data = match fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -313,7 +313,7 @@ impl Folder {
         self.blobs().join(digest.hex())
     }
 
-    /// Where a chain's links are: a new file there means that the chain moved. The folder does not
+    /// Folder of a chain's links: a new file there means that the chain moved. The folder does not
     /// exist before the first link.
     #[must_use]
     pub fn chain_folder(&self, chain: &Chain) -> PathBuf {

@@ -11,7 +11,7 @@ use crate::spec::objects::{
     SECURITY_SCHEME,
 };
 
-/// Where Swagger 2.0 said what OpenAPI 3 says elsewhere.
+/// Fields of Swagger 2.0 that OpenAPI 3 has elsewhere.
 static OF_SWAGGER: &[(&Object, &[&str], &str)] = &[
     (
         &DOCUMENT,

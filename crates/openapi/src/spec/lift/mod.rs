@@ -27,7 +27,7 @@ const LIFTED_VERSION: &str = "3.0.3";
 /// The media type of a body where nothing says another (2.0 leaves it open).
 const MEDIA_TYPE_DEFAULT: &str = "application/json";
 
-/// Where the objects of 2.0's root went, by the first part of a pointer; the first that has the
+/// New places of the objects of 2.0's root, by the first part of a pointer; the first that has the
 /// name holds.
 pub(super) const MOVED: &[(&str, &[&str])] = &[
     ("definitions", &["components/schemas"]),
