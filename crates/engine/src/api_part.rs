@@ -7,6 +7,7 @@ use bundle::ir::{self, Link, Set, Verify};
 use policy::RouteId;
 
 use crate::error::{BuildError, refuse_missing};
+use crate::error_shapes::ErrorShapes;
 use crate::key::Key;
 use crate::owned;
 use crate::router::ApiRouter;
@@ -25,6 +26,7 @@ pub struct ApiPart {
     pub(crate) policies: Set<ir::Policy>,
     pub(crate) treatments: Box<[ir::Treatment]>,
     pub(crate) names: Names,
+    pub(crate) errors: ErrorShapes,
 }
 
 /// A mount with what its routes own.
@@ -57,6 +59,7 @@ impl ApiPart {
             operations,
             declared: _,
             hidden,
+            errors,
         } = api;
         if operations
             .iter()
@@ -74,6 +77,7 @@ impl ApiPart {
         Ok(Self {
             digest,
             name: name.into(),
+            errors: ErrorShapes::of(&errors),
             route_ids: route_ids.collect(),
             mounts: mounts
                 .into_vec()

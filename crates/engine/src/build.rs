@@ -8,6 +8,7 @@ use policy::Secrets;
 use crate::api_part::ApiPart;
 use crate::conflicts;
 use crate::error::{BuildError, refuse_missing};
+use crate::error_shapes::ErrorShapes;
 use crate::link::Linker;
 use crate::listener::Listener;
 use crate::parts::{Assembly, Parts};
@@ -77,6 +78,7 @@ pub fn build(
         apis: built.into(),
         mounts: mounts.into(),
         routes,
+        errors: ErrorShapes::of(&shared.errors),
     })
 }
 

@@ -3,6 +3,7 @@
 use bundle::ir::TrailingSlash;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use policy::conditions::is_ambiguous as is_ambiguous_choice;
+use policy::guard::cors;
 use policy::traffic::{concurrency, rate_limit};
 use policy::{Cx, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
@@ -93,7 +94,11 @@ pub fn decide<'s>(
     head: &mut RequestHead,
     cx: &mut Cx<'s>,
 ) -> Decided<'s> {
-    let route = match router::find(&snapshot.listeners[listener].hosts, head) {
+    let found = match of_preflight(snapshot, listener, head) {
+        Some(found) => found,
+        None => router::find(&snapshot.listeners[listener].hosts, head),
+    };
+    let route = match found {
         Found::Operation {
             mount,
             operation,
@@ -119,6 +124,9 @@ pub fn decide<'s>(
     };
     cx.route = Some(route.id);
     let treatment = route.treatment;
+    for decorator in treatment.decorators() {
+        decorator.before(head, cx);
+    }
     if head.is_ambiguous && readings::ambiguity(snapshot, listener, head, &route).is_some() {
         return ambiguous(&PATH_AMBIGUOUS, route, 0);
     }
@@ -188,6 +196,26 @@ pub fn decide<'s>(
     }
 }
 
+/// The operation that a preflight asks about, where it has `cors` (semantics.md §1): the method is
+/// the one that the page wants to use. None for every other request.
+fn of_preflight(snapshot: &Snapshot, listener: usize, head: &mut RequestHead) -> Option<Found> {
+    if head.method != Method::OPTIONS {
+        return None;
+    }
+    let asked = cors::preflight(head)?;
+    let own = std::mem::replace(&mut head.method, asked);
+    let found = router::find(&snapshot.listeners[listener].hosts, head);
+    head.method = own;
+    let Found::Operation {
+        mount, operation, ..
+    } = found
+    else {
+        return None;
+    };
+    let route = snapshot.route_at(&snapshot.mounts[mount as usize], operation);
+    (route.treatment.decorators().next().is_some()).then_some(found)
+}
+
 /// 400: the upstream may read the request as one for another operation.
 fn ambiguous<'s>(reject: &'static Reject, route: RouteRef<'s>, ran: usize) -> Decided<'s> {
     Decided {
@@ -220,10 +248,16 @@ pub fn finish<'s>(
     cx: &mut Cx<'s>,
 ) {
     if let Some(route) = &decided.route {
-        for step in route.treatment.chain[..decided.ran].iter().rev() {
+        let (ran, skipped) = route.treatment.chain.split_at(decided.ran);
+        for step in ran.iter().rev() {
             match step {
                 ChainStep::Authenticate | ChainStep::Strip => {}
                 ChainStep::Filter(_, filter) => filter.on_response(response, cx),
+            }
+        }
+        if route.treatment.decorates {
+            for filter in skipped.iter().filter_map(ChainStep::decorator) {
+                filter.on_response(response, cx);
             }
         }
     }

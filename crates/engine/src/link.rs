@@ -162,6 +162,8 @@ impl<'a> Linker<'a> {
                     state: policy.state,
                     checked: checked.clone(),
                 }),
+                // The nearest one counts: two would each replace what the other says.
+                Checked::Cors(_) => chain.retain(|step| ChainStep::decorator(step).is_none()),
                 _ => {}
             }
             chain.extend(
@@ -189,6 +191,7 @@ impl<'a> Linker<'a> {
             ChainStep::Filter(_, filter) => filter.reads_path(),
         });
         Ok(Treatment {
+            decorates: chain.iter().any(|step| step.decorator().is_some()),
             reads_path,
             path_readings: treatment.path_readings,
             access,

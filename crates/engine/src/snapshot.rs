@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bundle::ir::{Operation, PathReadings, Upstream};
 use policy::traffic::{circuit_breaker, retry};
-use policy::{Filter, RequestHead, RouteId, StateId};
+use policy::{Filter, Reject, RequestHead, RouteId, Run as _, StateId};
 
 use crate::api_part::ApiPart;
 use crate::authenticate::Requirement;
 use crate::consumers::Consumers;
+use crate::error_shapes::{ErrorShape, ErrorShapes};
 use crate::listener::Listener;
 use crate::router::{self, ApiRouter, Contender, HostPattern, Lost};
 
@@ -25,6 +26,7 @@ pub struct Snapshot {
     pub(crate) apis: Box<[BuiltApi]>,
     pub(crate) mounts: Box<[Mount]>,
     pub(crate) routes: u32,
+    pub(crate) errors: ErrorShapes,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,8 @@ pub struct Treatment {
     pub stream: bool,
     /// The fields that replace path or method and that the upstream gets.
     pub(crate) override_fields: Box<[String]>,
+    /// A step of the chain sees every response.
+    pub(crate) decorates: bool,
     /// A step of the chain makes a path of the request's.
     pub(crate) reads_path: bool,
     /// Admitted readings of an ambiguous path.
@@ -81,6 +85,24 @@ pub struct Treatment {
     pub retries: Option<retry::Checked>,
     /// The breakers that its chain names, beside the upstream's.
     pub breakers: Box<[Breaker]>,
+}
+
+impl Treatment {
+    /// The filters that see every response, also where an earlier step refused the request.
+    pub(crate) fn decorators(&self) -> impl Iterator<Item = &Filter> {
+        let chain: &[ChainStep] = if self.decorates { &self.chain } else { &[] };
+        chain.iter().filter_map(ChainStep::decorator)
+    }
+}
+
+impl ChainStep {
+    /// The filter, if it sees every response.
+    pub(crate) fn decorator(&self) -> Option<&Filter> {
+        match self {
+            Self::Filter(_, filter) if filter.decorates() => Some(filter),
+            Self::Filter(..) | Self::Authenticate | Self::Strip => None,
+        }
+    }
 }
 
 /// A breaker of a chain.
@@ -143,6 +165,23 @@ impl Snapshot {
     #[must_use]
     pub fn project(&self) -> &str {
         &self.project
+    }
+
+    /// Form of an error of a route, or of a request that no route owns: the API's own, else the
+    /// gateway's.
+    #[must_use]
+    pub fn error_shape(&self, route: Option<&RouteRef<'_>>, reason: &str) -> Option<&ErrorShape> {
+        let api = route.and_then(|route| self.apis.get(route.api_index as usize));
+        let own = api.and_then(|api| api.part.errors.get(reason));
+        own.or_else(|| self.errors.get(reason))
+    }
+
+    /// Status with which a refusal reaches the client.
+    #[must_use]
+    pub fn status_of(&self, route: Option<&RouteRef<'_>>, reject: &Reject) -> u16 {
+        let shape = self.error_shape(route, reject.code);
+        let status = shape.and_then(|shape| shape.status);
+        status.map_or(reject.status, |status| status.as_u16())
     }
 
     /// The listeners by name.

@@ -14,7 +14,7 @@ use super::alias::{self, Alias};
 use super::open::{self, Judged, Open};
 use super::security::{Schemes, Written, check_required, read_security};
 use super::servers::{self, Servers};
-use super::settings::{ApiEntry, Settings, claims, name_in, policies, upstreams};
+use super::settings::{ApiEntry, Settings, claims, errors, name_in, policies, upstreams};
 use super::treatment::{Own, Scopes};
 use super::{AllNames, Api, Defined, Kind, Operation, Origin, Validation, later, path_item, rest};
 use openapi::lint::allow;
@@ -283,6 +283,8 @@ pub fn resolve(
     servers::check(&files.tree, &spec, sink);
     own_names.report_unused(sink);
     let declared = later::api(&files.tree, &spec, entry);
+    let root = spec.x_gateway.map(|id| files.tree.at(id));
+    let errors = root.map(errors).unwrap_or_default();
     Api {
         name: entry.name.clone(),
         span: entry.span,
@@ -299,6 +301,7 @@ pub fn resolve(
         operations,
         rest,
         declared,
+        errors,
     }
 }
 

@@ -95,6 +95,8 @@ pub struct Api {
     pub rest: Vec<rest::Rest>,
     /// Settings for the whole API that cannot run yet.
     pub declared: policy::declared::Settings,
+    /// Form of errors of its routes, by reason.
+    pub errors: policy::declared::Settings,
 }
 
 /// One operation, resolved.

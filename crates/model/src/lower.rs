@@ -98,6 +98,7 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
         expose_bundle: settings.defaults.expose_bundle,
         required: settings.required.settings(),
         declared: settings.declared.clone(),
+        errors: settings.errors.clone(),
     };
     Ok(Lowered {
         gateway: ir::Gateway {
@@ -165,6 +166,7 @@ fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
         treatments,
         operations: ir::Set::new(operations)?,
         declared: api.declared.clone(),
+        errors: api.errors.clone(),
         hidden: hidden.into_iter().collect(),
     })
 }

@@ -52,6 +52,8 @@ pub(super) struct Draft {
     pub(super) values: Values,
     /// Peer that opens the connection, if that decides.
     pub(super) peer: Option<IpAddr>,
+    /// Address of the client, if a filter of addresses decides.
+    pub(super) client: Option<IpAddr>,
 }
 
 /// The peer of a request where it does not matter who opens the connection.
@@ -122,8 +124,8 @@ impl Draft {
         let said = oracle.ask(&question, |decided, _, _| {
             let owner = decided.route.map(|route| route.id.as_str().to_owned());
             let outcome = match (&decided.verdict, &decided.route) {
-                (Verdict::Reject(refusal), _) => Outcome::Refused {
-                    status: refusal.reject.status,
+                (Verdict::Reject(refusal), route) => Outcome::Refused {
+                    status: oracle.snapshot().status_of(route.as_ref(), refusal.reject),
                 },
                 // The path as it is declared is another one: nothing was served yet.
                 (Verdict::Reply(reply), Some(route)) if decided.ran == 0 && redirects(route) => {
@@ -154,7 +156,7 @@ impl Draft {
             (owner, outcome)
         });
         Some(said.unwrap_or_else(|reject| {
-            let status = reject.status;
+            let status = oracle.snapshot().status_of(None, reject);
             (None, Outcome::Refused { status })
         }))
     }
@@ -177,7 +179,7 @@ impl Draft {
         Some(Question {
             listener,
             request,
-            peer: self.peer.unwrap_or(OUTSIDER),
+            peer: self.client.or(self.peer).unwrap_or(OUTSIDER),
             unix_s: 0,
         })
     }
@@ -214,7 +216,7 @@ impl Draft {
             headers: self.values.headers.clone(),
             credentials,
             listener: self.listener.clone(),
-            peer: self.peer,
+            peer: self.client.or(self.peer),
             old,
             new,
         }

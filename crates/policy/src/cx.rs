@@ -5,10 +5,13 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use crate::claims::Claims;
 use crate::leases::{Lease, Leases};
 use crate::mirrored::Mirror;
 use crate::rate::{RateTable, Tokens};
+use crate::reject::Reject;
 use crate::rewritten::Rewritten;
 use crate::state::StateId;
 
@@ -41,6 +44,10 @@ pub struct Cx<'a> {
     pub leased: Option<LeaseNotice<'a>>,
     /// The places that the request has until its response has ended.
     pub leases: Held,
+    /// The page that sent the request, as `cors` judges it.
+    pub page: Page,
+    /// Refusals of policies that only log.
+    pub noted: Vec<Noted<'a>>,
     /// Hash of the request's id, by which policies select a share of the requests.
     pub draw: u64,
     /// Bytes of the path's beginning that the upstream does not get: those of the mount.
@@ -56,6 +63,27 @@ pub struct Cx<'a> {
     pub rewritten: Option<Rewritten>,
     /// Tokens that limits took from their counters; given back if a later limit refuses.
     charges: [Option<Charge>; CHARGES_MAX],
+}
+
+/// A refusal of a policy that only logs: the request is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted<'a> {
+    /// The policy's name.
+    pub policy: &'a str,
+    /// The refusal.
+    pub reject: &'static Reject,
+}
+
+/// The page that sent a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Page {
+    /// None, or one that may not read the response.
+    #[default]
+    Foreign,
+    /// One of this origin, which may read the response.
+    Reads(HeaderValue),
+    /// The request is a preflight, whose response is complete.
+    Preflight,
 }
 
 /// The most limits of one chain whose tokens are given back when a later one refuses.
@@ -233,6 +261,8 @@ impl<'a> Cx<'a> {
             rate: None,
             leased: None,
             leases: Held::default(),
+            page: Page::Foreign,
+            noted: Vec::new(),
             draw: 0,
             stripped: 0,
             parameters: Vec::new(),
@@ -305,6 +335,26 @@ pub(crate) mod tests {
             host: "shop.example".into(),
             headers: HeaderMap::new(),
         }
+    }
+
+    /// The filter of a policy without secrets.
+    pub(crate) fn filter<P: crate::Policy>(checked: &P) -> P::Filter {
+        struct None;
+        impl crate::Secrets for None {
+            fn cell(
+                &self,
+                reference: &crate::SecretRef,
+                _: crate::Form,
+            ) -> Result<Arc<crate::SecretCell>, crate::SecretUnavailable> {
+                panic!("{reference} is asked for")
+            }
+        }
+        let setting = crate::Setting {
+            name: "it",
+            state: StateId(7),
+            secrets: &None,
+        };
+        checked.filter(&setting).unwrap().unwrap()
     }
 
     /// Something in the context of a request that nobody has looked at.

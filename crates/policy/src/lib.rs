@@ -11,6 +11,8 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+mod addresses;
+mod cidr;
 mod claims;
 pub mod conditions;
 mod cx;
@@ -24,11 +26,14 @@ mod leases;
 #[cfg(feature = "author")]
 pub mod limits;
 pub mod mirrored;
+#[cfg(feature = "author")]
+mod origin;
 mod parameters;
 pub mod path_text;
 mod phase;
 mod policy;
 mod rate;
+mod reject;
 pub mod rewritten;
 mod secret;
 pub mod state;
@@ -42,9 +47,12 @@ pub mod upstream;
 
 use std::iter;
 
+pub use addresses::Addresses;
+pub use cidr::Cidr;
 pub use claims::{Claims, NO_CLAIMS};
 pub use cx::{
-    Charge, Cx, Held, LeaseNotice, Limits, Principal, RateNotice, Revoked, RouteId, Shown,
+    Charge, Cx, Held, LeaseNotice, Limits, Noted, Page, Principal, RateNotice, Revoked, RouteId,
+    Shown,
 };
 pub use head::{RequestHead, ResponseHead};
 pub use key::Key;
@@ -52,10 +60,11 @@ pub use leases::{Lease, Leases};
 pub use phase::Phase;
 pub use policy::{Never, Policy};
 pub use rate::{Admission, RateTable, Tokens};
+pub use reject::Reject;
 pub use secret::{
     Form, SecretCell, SecretRef, SecretRefError, SecretUnavailable, SecretValue, Secrets,
 };
-pub use step::{Reject, Reply, Run, Setting, StateId, Step};
+pub use step::{Reply, Run, Setting, StateId, Step};
 
 /// One row per policy that runs:
 /// tag (never used again), key in `kind:`, variant, module.
@@ -121,6 +130,14 @@ macro_rules! policies {
             fn reads_path(&self) -> bool {
                 match self { $(Self::$variant(filter) => filter.reads_path(),)* }
             }
+
+            fn decorates(&self) -> bool {
+                match self { $(Self::$variant(filter) => filter.decorates(),)* }
+            }
+
+            fn before<'a>(&'a self, head: &RequestHead, cx: &mut Cx<'a>) {
+                match self { $(Self::$variant(filter) => filter.before(head, cx),)* }
+            }
         }
 
         impl Filter {
@@ -173,6 +190,9 @@ policies! {
     7 "redirect"          Redirect       transform::redirect;
     8 "deprecation"       Deprecation    transform::deprecation;
     9 "concurrency"       Concurrency    traffic::concurrency;
+    10 "ip_filter"        IpFilter       guard::ip_filter;
+    11 "cors"             Cors           guard::cors;
+    12 "csrf"             Csrf           guard::csrf;
     100 "timeout"         Timeout        traffic::timeout;
     102 "retry"           Retry          traffic::retry;
     103 "circuit_breaker" CircuitBreaker traffic::circuit_breaker;
@@ -268,9 +288,6 @@ mod author {
     }
 
     later! {
-        "ip_filter"       guard ip_filter;
-        "cors"            guard cors;
-        "csrf"            guard csrf;
         "forward_auth"    guard forward_auth;
         "authorize"       guard authorize;
         "quota"           traffic quota;

@@ -7,6 +7,7 @@ use crate::cx::Cx;
 use crate::head::{RequestHead, ResponseHead};
 use crate::secret::Secrets;
 
+pub(crate) use crate::reject::Reject;
 pub use crate::state::StateId;
 
 /// Result of a filter: continue, reject or reply.
@@ -21,18 +22,6 @@ pub enum Step {
 }
 
 const _: () = assert!(size_of::<Step>() == 16);
-
-/// A refusal. It is a decision, not an error, and always `static`: what differs from request to
-/// request (`Retry-After`, the challenge) is in [`Cx`].
-#[derive(Debug, PartialEq, Eq)]
-pub struct Reject {
-    /// The status code.
-    pub status: u16,
-    /// The machine's reason, snake_case: problem `code`, log and metric label.
-    pub code: &'static str,
-    /// The problem's title.
-    pub title: &'static str,
-}
 
 /// A whole response made by the gateway.
 #[derive(Clone, Debug)]
@@ -51,6 +40,14 @@ pub trait Run {
     fn on_request<'a>(&'a self, _head: &mut RequestHead, _cx: &mut Cx<'a>) -> Step {
         Step::Continue
     }
+
+    /// True if the filter sees every response, also where an earlier step refused the request.
+    fn decorates(&self) -> bool {
+        false
+    }
+
+    /// The request's head before any step, for filters that decorate.
+    fn before<'a>(&'a self, _head: &RequestHead, _cx: &mut Cx<'a>) {}
 
     /// The response's head, in reverse order, for each filter whose `on_request` ran.
     fn on_response<'a>(&'a self, _head: &mut ResponseHead, _cx: &mut Cx<'a>) {}

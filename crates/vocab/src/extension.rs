@@ -81,10 +81,10 @@ pub static ROOT: Object = Object {
             Map(&Kinds(policy::KINDS)),
             "Policies of this API.",
         ),
-        F::later(
+        F::optional(
             "errors",
             ERRORS,
-            "Error responses of the gateway, by their reason.",
+            "Form of the gateway's own errors, by their reason (`code` of the problem document).",
         ),
         F::optional(
             "defaults",

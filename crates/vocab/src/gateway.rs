@@ -88,10 +88,10 @@ static GATEWAY: Object = Object {
             "Defaults for every operation.",
         ),
         F::later("stores", STORES, "Shared counters and caches for fleets."),
-        F::later(
+        F::optional(
             "errors",
             ERRORS,
-            "Error responses of the gateway, by their reason.",
+            "Form of the gateway's own errors, by their reason (`code` of the problem document).",
         ),
         F::optional(
             "environments",

@@ -10,7 +10,7 @@ pub mod extension;
 pub mod gateway;
 pub mod lints;
 pub mod listener;
-pub(crate) mod shared;
+pub mod shared;
 pub mod upstream;
 
 use diag::shape::{json_schema, merge_patch};

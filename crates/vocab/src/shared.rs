@@ -9,7 +9,7 @@ use Field as F;
 use Shape::{Integer, Keyed, Kinds, Map, Secret, Text, Word};
 
 /// Form of errors made by the gateway, by their reason.
-pub(crate) const ERRORS: Shape = Keyed(&REASON, &Shape::Object(&ERROR));
+pub const ERRORS: Shape = Keyed(&REASON, &Shape::Object(&ERROR));
 
 static ERROR: Object = Object {
     what: "an error response",
@@ -23,7 +23,7 @@ static ERROR: Object = Object {
         F::optional(
             "content_type",
             Shape::Form(&forms::MEDIA_TYPE),
-            "Media type of the body. Default: `text/plain; charset=utf-8`.",
+            "The body's media type. Default: `text/plain; charset=utf-8`.",
         ),
     ],
     rules: &[Rule::AnyOf(&["status", "body"])],

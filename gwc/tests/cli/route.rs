@@ -382,12 +382,55 @@ fn credential_is_judged_without_its_value() {
 }
 
 #[test]
+fn steps_behind_stripped_credentials_are_told() {
+    let project = shop();
+    project.write(
+        "gateway.yaml",
+        r#"
+version: 1
+name: shop
+apis: {s: {path: s.yaml}}
+upstreams: {u: {targets: {a: {url: "http://127.0.0.1:9"}}}}
+auth: {keys: {kind: api_key}}
+policies:
+  first: {kind: cors, origins: ["https://a.example"]}
+  nearest: {kind: cors, origins: ["https://b.example"]}
+  closed: {kind: respond, status: 503, body: closed}
+errors: {ip_denied: {status: 404}}
+defaults: {upstream: u}
+"#,
+    );
+    project.write(
+        "s.yaml",
+        r#"
+openapi: 3.1.0
+info: {title: s, version: "1"}
+components: {securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys, strip_credential: true}}}}
+paths:
+  /closed:
+    get: {operationId: closed, security: [], x-gateway: {public: true, policies: [first, nearest, closed]}, responses: {}}
+"#,
+    );
+    let answer = told(&project, &["GET", "/closed"]);
+    let steps = answer["chain"].as_array().unwrap().iter();
+    let outcomes = steps.map(|step| (step["policy"].as_str(), step["outcome"].as_str()));
+    let expected = [
+        ("public", "continue"),
+        ("first", "not run"),
+        ("nearest", "continue"),
+        ("closed", "reply"),
+    ];
+    let expected = expected.map(|(policy, outcome)| (Some(policy), Some(outcome)));
+    assert_eq!(outcomes.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn what_cannot_run_yet_is_left_out_and_named() {
     let project = shop();
     project.edit(
         "gateway.yaml",
         "policies: {slow",
-        "policies: {waf: {kind: ip_filter, deny: [203.0.113.0/24]}, slow",
+        "policies: {waf: {kind: threat, json: {depth: 32}}, slow",
     );
     project.edit("gateway.yaml", "policies: [slow]", "policies: [waf, slow]");
     project.edit(
@@ -398,11 +441,13 @@ fn what_cannot_run_yet_is_left_out_and_named() {
     let answer = told(&project, &["GET", "/orders", "--credential", "key=valid"]);
     assert_eq!(
         answer["left_out"],
-        json!(["policy waf (ip_filter)", "validate"])
+        json!(["policy waf (threat)", "validate"])
     );
+    let mut steps = answer["chain"].as_array().unwrap().iter();
+    let threat = steps.find(|step| step["kind"] == "threat").unwrap();
     assert_eq!(
-        (&answer["chain"][1]["phase"], &answer["chain"][1]["outcome"]),
-        (&json!("address"), &json!("left out"))
+        (&threat["phase"], &threat["outcome"]),
+        (&json!("validate"), &json!("left out"))
     );
     let fields = answer["effective"].as_array().unwrap().iter();
     let validate = fields
@@ -412,7 +457,7 @@ fn what_cannot_run_yet_is_left_out_and_named() {
     let human = project.run(&["route", "GET", "/orders"]).with(0);
     human
         .says("as far as this version can run it")
-        .says("policy waf (ip_filter)");
+        .says("policy waf (threat)");
     project.run(&["build"]).with(1);
 }
 

@@ -82,12 +82,16 @@ policies:
   shadow: {kind: mirror, upstream: v, percent: 5%, max_body: 1MiB}
   inner: {kind: rewrite, path: "/in{path}", query: {set: {a: "1"}, add: {b: "2"}, remove: [c]}, host: in.test, method: POST}
   moved: {kind: redirect, status: "302", scheme: https, host: new.test, port: 8443, path: "/new{path}", keep_query: false}
+  office: {kind: ip_filter, allow: [10.0.0.0/8], deny: [10.9.0.0/16]}
+  web: {kind: cors, origins: ["https://app.a.test"], methods: [PUT], headers: [X-H], expose: [X-I], credentials: true, max_age: 10m, private_network: true}
+  forms: {kind: csrf, origins: ["https://app.a.test"], mode: log}
   leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}
 required: {policies: [must], auth: [keys, people], allow_public: ["a/open", "b/*", "c/*"]}
 defaults: {upstream: u, listeners: [first, second], policies: [slow], timeout: 10s, max_body: 2MiB, security: enforce, expose_bundle: true, path_readings: keep}
 environments:
   test: {patch: test.yaml, vars: {WAIT: 4s}, release: {channel: test}}
 release: {store: bundles, channel: live}
+errors: {rate_limited: {status: 503, body: "slow down", content_type: text/markdown}}
 lint: {missing-license: info}
 gates: [weaken, expose]
 acknowledge: reviewed.yaml
@@ -101,6 +105,7 @@ x-gateway:
   policies: {own: {kind: respond, status: 418}}
   defaults: {upstream: v, +policies: [marks], timeout: 6s, max_body: 1MiB}
   undeclared_params: allow
+  errors: {no_route: {status: 410, body: "gone", content_type: text/html}}
 security: [{key: []}]
 paths:
   /p/{id}:
@@ -119,7 +124,7 @@ paths:
       responses: {"200": {description: fine}}
   /away:
     x-gateway: {+policies: [away]}
-    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving], idempotent: true, websocket: true, stream: true}, responses: {"200": {description: fine}}}
+    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms], idempotent: true, websocket: true, stream: true}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
   /ways: {get: {operationId: ways, x-gateway: {rewrite: {path: /x}, split: [{upstream: u}, {upstream: v, weight: 2}], mirror: {upstream: u}, deprecated: {since: 2026-02-01}}, responses: {"200": {description: fine}}}}

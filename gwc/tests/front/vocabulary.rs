@@ -97,7 +97,6 @@ fn rich_project_is_known_and_later_keys_are_reported() {
         "plan",
         "groups",
         "threat",
-        "cors",
         "validate",
         "break",
         "claims_to_headers",

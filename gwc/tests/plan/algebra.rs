@@ -344,6 +344,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             }],
             operations: ir::Set::new(mounted.operations.clone()).ok()?,
             declared: policy::declared::Settings::default(),
+            errors: policy::declared::Settings::default(),
             hidden: mounted.hidden.clone(),
         })
     });
@@ -416,6 +417,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
         )
         .ok()?,
         expose_bundle: false,
+        errors: policy::declared::Settings::default(),
         required: policy::declared::Settings::default(),
         declared: policy::declared::Settings::default(),
     };

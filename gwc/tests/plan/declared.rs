@@ -396,9 +396,9 @@ fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
     let side = side(GATEWAY, DOCUMENT);
     let needs: BTreeSet<String> = side.lowered.gateway.needs().into_iter().collect();
     for need in [
-        "policy:cors",
+        "policy:quota",
         "policy:threat",
-        "policy:ip_filter",
+        "policy:authorize",
         "auth:jwt",
         "consumer:groups",
         "operation:validate",
@@ -424,7 +424,7 @@ fn no_witness_is_shown_of_what_nobody_can_run() {
     );
     let change = &plan.changes[0];
     assert_eq!(change.witness, None);
-    assert_eq!(change.why_none, Some("this version cannot run `ip_filter`"));
+    assert_eq!(change.why_none, Some("this version cannot run `quota`"));
     // The verifier was edited, not the requirement.
     let place = change.source_new.as_ref().expect("a place");
     assert_eq!(place.file, "gateway.yaml");

@@ -1,7 +1,7 @@
 //! Changes that no gate knew: each edit has its class, and the class of the edit undone.
 
 use model::compile::Purpose;
-use plan::Plan;
+use plan::{Outcome, Plan};
 
 use crate::{DOCUMENT, GATEWAY, compiled, edit, lines, plan};
 
@@ -472,7 +472,14 @@ fn filter_that_admits_nobody_has_a_plan() {
             .find(|change| change.id == "address-filter-changed");
         let change = change.expect("it is told");
         assert_eq!(change.class.name(), class);
-        assert!(change.witness.is_none());
+        let witness = change.witness.as_ref().expect("a caller from outside");
+        let refused = Outcome::Refused { status: 403 };
+        let (inside, outside) = match class {
+            "weaken" => (&witness.new, &witness.old),
+            _ => (&witness.old, &witness.new),
+        };
+        assert_eq!(*outside, refused);
+        assert_ne!(*inside, refused);
     }
     // Operations that come behind it are told without a witness.
     let plain = edit(

@@ -68,7 +68,7 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
         Err(reject) => {
             return Ok(with(json!({
                 "decision": "reject",
-                "status": reject.status,
+                "status": snapshot.status_of(None, reject),
                 "reason": reject.code,
                 "operation": Value::Null,
                 "chain": [],
@@ -143,7 +143,9 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
             } else {
                 "none"
             },
-            refusal.reject.status.into(),
+            snapshot
+                .status_of(decided.route.as_ref(), refusal.reject)
+                .into(),
             refusal.reject.code.into(),
         ),
     };

@@ -328,6 +328,7 @@ impl Registry {
 
     fn collect_policies(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {
         let mut rejections = Numbers::new();
+        let mut logged = Numbers::new();
         for (key, count) in &series.rejections {
             let labels = vec![
                 (
@@ -338,12 +339,21 @@ impl Registry {
                 ("policy", key.policy.to_string()),
                 ("reason", key.reason.into()),
             ];
-            *rejections.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
+            let numbers = match key.logged {
+                true => &mut logged,
+                false => &mut rejections,
+            };
+            *numbers.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
         }
         families.push(counters(
             "gwd_rejections_total",
             "Requests that were refused.",
             &rejections,
+        ));
+        families.push(counters(
+            "gwd_rejections_logged_total",
+            "Requests that a policy with `mode: log` would have refused.",
+            &logged,
         ));
         let mut decisions = Numbers::new();
         for (policy, decision, count) in &series.decisions {

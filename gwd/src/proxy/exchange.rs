@@ -164,8 +164,9 @@ pub(crate) async fn exchange(
             }
         }
     };
-    if made.problem.is_some() {
-        respond::as_wanted(&mut made, &head.headers, &request_id);
+    if let Some(problem) = &made.problem {
+        let shape = snapshot.error_shape(decided.route.as_ref(), problem.code);
+        respond::as_wanted(&mut made, shape, &head.headers, &request_id);
     }
     worker.spare_maps.keep(head.headers);
     seen_by_chain(snapshot, &decided, &mut made, &mut cx, request_id);

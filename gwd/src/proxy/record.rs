@@ -179,6 +179,14 @@ impl Record {
             }
             self.count_limits(decided);
         }
+        for noted in &cx.noted {
+            self.stream.worker.shard.rejected(RejectionKey {
+                route: self.route,
+                policy: noted.policy.into(),
+                reason: noted.reject.code,
+                logged: true,
+            });
+        }
         let Some(line) = &mut self.line else { return };
         line.raw_path = None;
         let out = &mut line.bytes;
@@ -196,6 +204,10 @@ impl Record {
                 let upstream = &loaded.snapshot.upstreams()[upstream as usize];
                 text(out, "upstream", upstream.name.as_bytes());
             }
+        }
+        if !cx.noted.is_empty() {
+            let codes: Vec<&str> = cx.noted.iter().map(|noted| noted.reject.code).collect();
+            text(out, "would_refuse", codes.join(" ").as_bytes());
         }
         if let Some(principal) = &cx.principal {
             text(out, "consumer_id", principal.consumer.as_bytes());
@@ -237,6 +249,7 @@ impl Record {
             route: self.route,
             policy,
             reason: reject.code,
+            logged: false,
         });
     }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::{ChainStep, Decided, Refusal, edge};
+use engine::{ChainStep, Decided, ErrorShape, Refusal, edge};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     RETRY_AFTER, TRANSFER_ENCODING, VIA, WWW_AUTHENTICATE,
@@ -73,7 +73,8 @@ pub(crate) struct Made {
 /// Content of a problem response.
 #[derive(Clone, Copy)]
 pub(crate) struct Problem {
-    code: &'static str,
+    /// The machine's reason.
+    pub(crate) code: &'static str,
     /// In a few words.
     pub(crate) title: &'static str,
 }
@@ -344,6 +345,14 @@ pub(crate) fn refused_at_edge(
         },
         Some(&request_id),
     );
+    if let Some(shape) = view
+        .current()
+        .loaded
+        .snapshot
+        .error_shape(None, reject.code)
+    {
+        shaped(&mut made, shape, &request_id);
+    }
     made.headers.insert(&edge::X_REQUEST_ID, request_id);
     if reject.status == 405 {
         // No resource was looked for: what the gateway serves of any.
@@ -541,6 +550,28 @@ pub(crate) fn problem(
     proxy_error: &str,
     request_id: Option<&HeaderValue>,
 ) -> Made {
+    let body = document(status, code, title, request_id);
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(CONTENT_TYPE, PROBLEM);
+    if let Ok(value) = HeaderValue::try_from(format!("gwd; error={proxy_error}")) {
+        headers.insert(PROXY_STATUS, value);
+    }
+    Made {
+        status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        headers,
+        body: MadeBody::Own(body),
+        problem: Some(Problem { code, title }),
+        close: false,
+    }
+}
+
+/// Body of a problem document (RFC 9457).
+fn document(
+    status: u16,
+    code: &'static str,
+    title: &'static str,
+    request_id: Option<&HeaderValue>,
+) -> Bytes {
     let id = request_id
         .and_then(|id| id.to_str().ok())
         .unwrap_or_default();
@@ -558,34 +589,51 @@ pub(crate) fn problem(
         );
     }
     body.push_str("}\n");
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(CONTENT_TYPE, PROBLEM);
-    if let Ok(value) = HeaderValue::try_from(format!("gwd; error={proxy_error}")) {
-        headers.insert(PROXY_STATUS, value);
-    }
-    Made {
-        status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        headers,
-        body: MadeBody::Own(Bytes::from(body)),
-        problem: Some(Problem { code, title }),
-        close: false,
-    }
+    Bytes::from(body)
 }
 
-/// A problem becomes a page where its client wants one.
+/// A problem gets the form that the project gives to its reason, else becomes a page where its client
+/// wants one.
 #[cold]
-pub(crate) fn as_wanted(made: &mut Made, request: &HeaderMap, request_id: &HeaderValue) {
-    let Some(Problem { code, title }) = made
-        .problem
-        .filter(|_| engine::accept::prefers_html(request))
-    else {
+pub(crate) fn as_wanted(
+    made: &mut Made,
+    shape: Option<&ErrorShape>,
+    request: &HeaderMap,
+    request_id: &HeaderValue,
+) {
+    let Some(Problem { code, title }) = made.problem else {
         return;
     };
+    if let Some(shape) = shape {
+        shaped(made, shape, request_id);
+    }
+    if shape.is_some_and(|shape| shape.body.is_some()) || !engine::accept::prefers_html(request) {
+        return;
+    }
     let status = made.status.as_u16();
     let id = request_id.to_str().unwrap_or_default();
     let page = html::page(status, code, title, detail(status), id);
     made.body = MadeBody::Own(Bytes::from(page));
     html::fields(&mut made.headers);
+}
+
+/// Gives a problem another status, another body, or both.
+fn shaped(made: &mut Made, shape: &ErrorShape, request_id: &HeaderValue) {
+    let Some(Problem { code, title }) = made.problem else {
+        return;
+    };
+    if let Some(status) = shape.status {
+        made.status = status;
+        // RFC 9110 §11.6.1, §10.2.1: both belong to their status.
+        if status != StatusCode::UNAUTHORIZED {
+            made.headers.remove(WWW_AUTHENTICATE);
+        }
+        made.body = MadeBody::Own(document(status.as_u16(), code, title, Some(request_id)));
+    }
+    if let Some((body, media_type)) = &shape.body {
+        made.body = MadeBody::Own(body.clone());
+        made.headers.insert(CONTENT_TYPE, media_type.clone());
+    }
 }
 
 /// Advice to the client for a status.

@@ -139,6 +139,8 @@ pub(crate) struct RejectionKey {
     pub(crate) route: u32,
     pub(crate) policy: Arc<str>,
     pub(crate) reason: &'static str,
+    /// The policy only logs: the request was served.
+    pub(crate) logged: bool,
 }
 
 /// Connections of one worker to one target.
@@ -262,6 +264,7 @@ impl Shard {
             route: UNMATCHED,
             policy: "edge".into(),
             reason,
+            logged: false,
         });
     }
 

@@ -18,7 +18,7 @@ macro_rules! features {
     };
 }
 
-features! { forwarding hosts paths readings routes routing security traffic }
+features! { forwarding guards hosts paths readings routes routing security traffic }
 
 #[test]
 fn no_folder_of_cases_is_forgotten() {

@@ -25,6 +25,7 @@ macro_rules! examples {
 }
 
 examples! {
+    browser "browser" ["public"], [], [];
     canary "canary" ["public"], [], [];
     keys_and_limits "keys-and-limits" ["public"], [], [];
     many_teams "many-teams" ["public", "inside"], [], ["--listener", "public"];

@@ -43,6 +43,19 @@ pub struct Api {
     #[n(7)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub hidden: Vec<Hidden>,
+    /// Form of errors of the API's routes: `REASON/status`, `REASON/body`, `REASON/content_type`.
+    #[n(8)]
+    #[cbor(skip_if = "Settings::is_empty")]
+    pub errors: Settings,
+}
+
+impl Api {
+    /// Settings of the whole API under the words of `x-gateway`, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let errors = self.errors.clone();
+        self.declared.clone().with_below(&["errors"], errors)
+    }
 }
 
 /// A place where an API can be reached.

@@ -37,7 +37,8 @@ impl Shared {
             let claims = (!one.claims.is_empty()).then(|| "consumer:claims".to_owned());
             of_settings("consumer", &one.declared).chain(claims)
         });
-        let own = of_settings("gateway", &self.declared);
+        let errors = (!self.errors.is_empty()).then(|| "gateway:errors".to_owned());
+        let own = of_settings("gateway", &self.declared).chain(errors);
         policies
             .chain(auth)
             .chain(listeners)
@@ -68,7 +69,8 @@ impl Api {
             };
             of_settings("scheme", &scheme.declared).chain(inline)
         });
-        let own = of_settings("api", &self.declared);
+        let errors = (!self.errors.is_empty()).then(|| "api:errors".to_owned());
+        let own = of_settings("api", &self.declared).chain(errors);
         let rest = self.operations.iter().filter_map(|one| match one.owns {
             Owns::Described => None,
             Owns::Undeclared => Some("api:undeclared_methods".to_owned()),

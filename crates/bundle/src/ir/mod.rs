@@ -26,12 +26,13 @@ pub use contract::{
 };
 pub use discovery::{Discovery, Dns, HostFile};
 pub use forwarding::{Forwarding, OVERRIDE_FIELDS};
+pub use policy::Cidr;
 pub use proxy_protocol::ProxyProtocol;
 pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
-    ApiRef, CertificateFields, Cidr, Consumer, Credential, Listener, ListenerLimits, Policy,
-    Protocol, Shared, Verifier, addresses_collide,
+    ApiRef, CertificateFields, Consumer, Credential, Listener, ListenerLimits, Policy, Protocol,
+    Shared, Verifier, addresses_collide,
 };
 pub use template::{Pattern, Segment, Template, TemplateFault, TemplateFaultKind};
 pub use tls::{
@@ -78,11 +79,13 @@ pub fn provides() -> &'static [&'static str] {
 
 /// Features that are not a policy's.
 const OWN: &[&str] = &[
+    "api:errors",
     "api:undeclared_methods",
     "api:unmatched",
     "auth:api_key",
     "auth:basic",
     "consumer:claims",
+    "gateway:errors",
     "listener:forward_client_cert",
     "listener:http2",
     "listener:merge_slashes",

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use minicbor::{Decode, Encode};
 use policy::declared::{Scalar, Settings, Value};
 
-use super::shared::Cidr;
+use policy::Cidr;
 
 /// Every connection begins with a PROXY header, and only from these peers.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -153,6 +153,7 @@ impl Street {
             }],
             operations: Set::new((0..self.things[number]).map(operation).collect()).unwrap(),
             declared: policy::declared::Settings::default(),
+            errors: policy::declared::Settings::default(),
             hidden: Vec::new(),
         }
     }
@@ -235,6 +236,7 @@ impl Street {
                 expose_bundle: false,
                 required: policy::declared::Settings::default(),
                 declared: policy::declared::Settings::default(),
+                errors: policy::declared::Settings::default(),
             },
             apis: Set::new(apis).unwrap(),
         }

@@ -76,6 +76,8 @@ pub struct Settings {
     pub names: AllNames,
     /// Settings for the whole gateway that cannot run yet.
     pub declared: Declared,
+    /// Form of the gateway's own errors, by reason.
+    pub errors: Declared,
 }
 
 /// One API of gateway.yaml.
@@ -295,14 +297,22 @@ pub fn read(
         channel: text("channel", "prod"),
         names,
         declared,
+        errors: errors(root),
     })
+}
+
+/// `errors` of gateway.yaml, or of a document's root `x-gateway`.
+pub(crate) fn errors(node: NodeRef<'_>) -> Declared {
+    let written = node.get("errors").filter(|node| !node.is_null());
+    let written = written.map(|node| whole(node, &vocab::shared::ERRORS));
+    written.unwrap_or_default()
 }
 
 /// True if a key of gateway.yaml belongs to the gateway as a whole. Settings of an API, a listener,
 /// an upstream or an operation belong to that thing; gates, tests and the like to the project.
 fn is_gateways(path: &[String]) -> bool {
     match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["plans" | "stores" | "errors", ..] => true,
+        ["plans" | "stores", ..] => true,
         ["defaults", key, ..] => key != "validate",
         _ => false,
     }

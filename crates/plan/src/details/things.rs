@@ -158,8 +158,8 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     fields::settings(
         &fields::GATEWAY,
         "",
-        &was.declared,
-        &is.declared,
+        &was.settings(),
+        &is.settings(),
         &mut lines,
     );
     push(plan, lines, |_| Section::Policy);
@@ -324,8 +324,8 @@ pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     fields::settings(
         &fields::API,
         &subject,
-        &was.declared,
-        &is.declared,
+        &was.settings(),
+        &is.settings(),
         &mut lines,
     );
     push(plan, lines, |_| Section::Policy);

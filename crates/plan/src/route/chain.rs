@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bundle::ir::{self, Link};
-use engine::{Decided, Verdict};
+use engine::{ChainStep, Decided, Snapshot, Verdict};
 use policy::Checked;
 use policy::declared::Settings;
 
@@ -89,10 +89,17 @@ pub(super) fn admission(asked: Asked<'_>, outcome: Outcome) -> Step {
 
 /// The chain as it is compiled, with what cannot run yet.
 pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
-    let mut index = 0;
-    let links = here.treatment.chain.iter();
+    // The engine's steps by their numbers; a step that strips credentials is nobody's policy.
+    let run = here.route.treatment.chain.iter().zip(1..);
+    let mut run = run.filter(|(step, _)| !matches!(step, ChainStep::Strip));
+    let mut number = || run.next().map_or(usize::MAX, |(_, number)| number);
+    let snapshot = here.asked.oracle.snapshot();
+    let is_cors =
+        |link: &Link| policy(here, link).is_some_and(|one| matches!(one.checked, Checked::Cors(_)));
+    let nearest_cors = here.treatment.chain.iter().rposition(is_cors);
+    let links = here.treatment.chain.iter().enumerate();
     let mut steps: Vec<Step> = links
-        .map(|link| {
+        .map(|(at, link)| {
             let policy = policy(here, link);
             let declared = policy.is_some_and(|one| matches!(one.checked, Checked::Declared(_)));
             let parameter = policy.is_some_and(|one| {
@@ -100,6 +107,9 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
             });
             let outcome = if declared {
                 Outcome::LeftOut
+            } else if is_cors(link) && nearest_cors != Some(at) {
+                // The engine runs the nearest one alone.
+                Outcome::NotRun
             } else if parameter {
                 // It stands at the end and says how the attempts go.
                 match decided.verdict {
@@ -107,8 +117,7 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
                     Verdict::Reply(_) | Verdict::Reject(_) => Outcome::NotRun,
                 }
             } else {
-                index += 1;
-                outcome(decided, index)
+                outcome(snapshot, decided, number())
             };
             match policy {
                 None => authenticate(here, outcome),
@@ -118,7 +127,7 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
         .collect();
     // What the operation itself says runs behind its policies.
     for (key, checked) in here.treatment.forwarding.steps() {
-        index += 1;
+        let number = number();
         let (_, place, _) = source(here, key);
         steps.push(Step {
             phase: checked.phase().map_or("parameter", policy::Phase::name),
@@ -127,14 +136,14 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
             from: Some("operation"),
             place,
             settings: told(&checked.settings()),
-            outcome: outcome(decided, index),
+            outcome: outcome(snapshot, decided, number),
         });
     }
     steps
 }
 
 /// Outcome of the step with this number. The first step has number 1.
-fn outcome(decided: &Decided<'_>, number: usize) -> Outcome {
+fn outcome(snapshot: &Snapshot, decided: &Decided<'_>, number: usize) -> Outcome {
     match number.cmp(&decided.ran) {
         std::cmp::Ordering::Less => Outcome::Continue,
         std::cmp::Ordering::Greater => Outcome::NotRun,
@@ -144,7 +153,7 @@ fn outcome(decided: &Decided<'_>, number: usize) -> Outcome {
                 status: reply.status.as_u16(),
             },
             Verdict::Reject(refusal) => Outcome::Reject {
-                status: refusal.reject.status,
+                status: snapshot.status_of(decided.route.as_ref(), refusal.reject),
                 reason: refusal.reject.code,
             },
         },

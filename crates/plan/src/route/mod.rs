@@ -174,6 +174,8 @@ fn decision(asked: Asked<'_>, decided: &Decided<'_>) -> Answer {
             } else {
                 Decision::Reject
             };
+            let snapshot = asked.oracle.snapshot();
+            let status = snapshot.status_of(decided.route.as_ref(), refusal.reject);
             (decision, Some(status), Some(code))
         }
     };
@@ -194,7 +196,7 @@ fn decision(asked: Asked<'_>, decided: &Decided<'_>) -> Answer {
         near: Vec::new(),
         chain: vec![chain::admission(asked, Outcome::Continue)],
         upstream: None,
-        response: upstream::response(decided),
+        response: upstream::response(asked.oracle.snapshot(), decided),
         effective: Vec::new(),
         left_out: Vec::new(),
     }
@@ -249,15 +251,16 @@ fn ambiguous(asked: Asked<'_>, head: &RequestHead, route: &RouteRef<'_>) -> Stri
 }
 
 fn refused_at_the_edge(asked: Asked<'_>, reject: &'static Reject) -> Answer {
+    let status = asked.oracle.snapshot().status_of(None, reject);
     let outcome = Outcome::Reject {
-        status: reject.status,
+        status,
         reason: reject.code,
     };
     Answer {
         bundle: asked.side.bundle,
         listener: asked.listener().to_owned(),
         decision: Decision::Reject,
-        status: Some(reject.status),
+        status: Some(status),
         reason: Some(reject.code),
         why: Some(format!(
             "refused before any route is asked: {}",
@@ -270,7 +273,7 @@ fn refused_at_the_edge(asked: Asked<'_>, reject: &'static Reject) -> Answer {
         near: Vec::new(),
         chain: vec![chain::admission(asked, outcome)],
         upstream: None,
-        response: Some(Response::status(reject.status)),
+        response: Some(Response::status(status)),
         effective: Vec::new(),
         left_out: Vec::new(),
     }

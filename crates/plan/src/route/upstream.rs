@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bundle::ir;
 use engine::edge::Admitted;
 use engine::forward::{self, Origin, Relay, ThisHop};
-use engine::{ChainStep, Decided, RouteRef, Verdict};
+use engine::{ChainStep, Decided, RouteRef, Snapshot, Verdict};
 use http::HeaderMap;
 use policy::Cx;
 use policy::auth::Place as CredentialPlace;
@@ -107,7 +107,7 @@ struct Secrets {
 }
 
 /// The answer of the gateway itself; none where the request goes on.
-pub(super) fn response(decided: &Decided<'_>) -> Option<Response> {
+pub(super) fn response(snapshot: &Snapshot, decided: &Decided<'_>) -> Option<Response> {
     match &decided.verdict {
         Verdict::Forward => None,
         Verdict::Reply(reply) => Some(Response {
@@ -121,14 +121,12 @@ pub(super) fn response(decided: &Decided<'_>) -> Option<Response> {
             if let Some(allow) = &refusal.allow {
                 headers.push(("allow".to_owned(), text(allow)));
             }
-            if let (401, Some(route)) = (refusal.reject.status, &decided.route) {
+            let status = snapshot.status_of(decided.route.as_ref(), refusal.reject);
+            if let (401, Some(route)) = (status, &decided.route) {
                 let challenges = route.treatment.challenges().iter();
                 headers.extend(challenges.map(|one| ("www-authenticate".to_owned(), text(one))));
             }
-            Some(Response {
-                status: refusal.reject.status,
-                headers,
-            })
+            Some(Response { status, headers })
         }
     }
 }

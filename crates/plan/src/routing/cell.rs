@@ -1,6 +1,9 @@
 //! One cell of requests: what changed for them, and a request that shows it.
 
+use std::net::IpAddr;
+
 use bundle::ir;
+use policy::Addresses;
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
@@ -10,7 +13,7 @@ use super::{
 };
 use crate::details::Line;
 use crate::security::{Verdict, cannot_run};
-use crate::witness::{Draft, credentials};
+use crate::witness::{Draft, OUTSIDER, credentials};
 use crate::{Change, Class, Outcome, RequestPlace, Section, Witness, ids};
 use model::lower::Lowered;
 
@@ -20,6 +23,8 @@ const EXACT_MAX: usize = 64;
 
 /// Reason for a change without a witness.
 const NO_REQUEST: &str = "no request shows it";
+/// Reason for a change without a witness: a filter of addresses refuses everybody.
+const NO_ADDRESS: &str = "no address may call";
 
 /// The cells of one place.
 pub(super) struct Cells<'c, 'a> {
@@ -55,6 +60,8 @@ struct Cell {
 struct Caller<'r, 'a> {
     route: &'r Route<'a>,
     side: &'r Lowered,
+    /// Address of the client, if a filter of addresses decides. Default: [`OUTSIDER`].
+    client: Option<IpAddr>,
 }
 
 impl<'a> Cells<'_, 'a> {
@@ -268,6 +275,9 @@ impl<'a> Cells<'_, 'a> {
                     witness = self.somebody(cell, &[uncovered], opens, told);
                 }
             }
+            if difference.component == "from" && difference.why_none.is_none() {
+                witness = self.from_there(cell, class != Class::Strengthen, told);
+            }
             let why_none = difference.why_none.unwrap_or(NO_REQUEST);
             self.push(told, change, is, witness, why_none);
         }
@@ -421,6 +431,46 @@ impl<'a> Cells<'_, 'a> {
         None
     }
 
+    /// A caller at an address from which calls are let in on one side only: on the new one where it
+    /// `opens`.
+    fn from_there(&self, cell: &Cell, opens: bool, told: &mut Told) -> Option<Witness> {
+        let mut caller = self.caller(cell.owners, opens, told)?;
+        let [before, after] = self.addresses(cell.owners);
+        let only = match opens {
+            true => after.without(&before),
+            false => before.without(&after),
+        };
+        caller.client = Some(only.example(OUTSIDER)?);
+        let security = &caller.route.treatment().security;
+        let none = ir::Alternative::default();
+        let alternatives = security
+            .0
+            .iter()
+            .chain(security.0.is_empty().then_some(&none));
+        alternatives.into_iter().find_map(|alternative| {
+            let (witness, owned) = self.ask(cell, &caller, alternative)?;
+            let (inside, outside) = match opens {
+                true => (&witness.new, &witness.old),
+                false => (&witness.old, &witness.new),
+            };
+            let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
+            (owned && served(inside) && !served(outside)).then_some(witness)
+        })
+    }
+
+    /// The addresses that may call, on both sides; all where nobody owns the requests.
+    fn addresses(&self, owners: [Owner; 2]) -> [Addresses; 2] {
+        let before = match owners[0] {
+            Owner::Route(route) => self.pairs.before(self.before(route)).addresses(),
+            Owner::Nobody | Owner::Anyone => Addresses::all(),
+        };
+        let after = match owners[1] {
+            Owner::Route(route) => self.pairs.after(self.after(route)).addresses(),
+            Owner::Nobody | Owner::Anyone => Addresses::all(),
+        };
+        [before, after]
+    }
+
     /// Returns true if a requirement of either side names scopes.
     fn asks_for_scopes(&self, owners: [Owner; 2]) -> bool {
         owners.into_iter().zip(self.tables).any(|(owner, table)| {
@@ -508,7 +558,19 @@ impl<'a> Cells<'_, 'a> {
             ([Owner::Route(route), _], false) => (self.before(route), self.sides.0?),
             _ => return None,
         };
-        Some(Caller { route, side })
+        // An address that both sides let through shows what else differs.
+        let [before, after] = self.addresses(owners);
+        let own = if of_new { &after } else { &before };
+        let both = before.intersection(&after).example(OUTSIDER);
+        let Some(client) = both.or_else(|| own.example(OUTSIDER)) else {
+            told.undecidable = Some(NO_ADDRESS);
+            return None;
+        };
+        Some(Caller {
+            route,
+            side,
+            client: (client != OUTSIDER).then_some(client),
+        })
     }
 
     fn undecidable(&self, owners: [Owner; 2]) -> Option<&'static str> {
@@ -563,6 +625,7 @@ impl<'a> Cells<'_, 'a> {
             path: found.path,
             values,
             peer: None,
+            client: caller.client,
         };
         // Nobody can send it: that it reaches nothing shows nothing.
         if draft.target_bytes() as u64 > self.target_bytes_max() {

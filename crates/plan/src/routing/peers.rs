@@ -121,6 +121,7 @@ impl<'a> Changed<'a> {
                     path: found.path,
                     values,
                     peer: Some(peer),
+                    client: None,
                 };
                 best = Some((closed, draft.target_bytes(), draft, shown));
             }

@@ -1,10 +1,9 @@
 //! From where requests may come: the addresses that every `ip_filter` of the chain lets through.
 //! The address is the client's, as trusted proxies tell it; who is trusted is compared by itself.
 
-use bundle::ir::Cidr;
 use policy::declared::Settings;
+use policy::{Addresses, Cidr};
 
-use super::ranges::Addresses;
 use super::{Access, Difference, Verdict};
 
 /// The difference between two sets of addresses.

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bundle::ir::{self, Cidr, Named};
-use policy::SecretRef;
 use policy::declared::{Scalar, Settings, Value as Written};
+use policy::{Addresses, SecretRef};
 use serde_json::Value;
 
 use super::Access;
-use super::ranges::Addresses;
 use super::transport::{self, Found, UNSHOWN};
 use crate::pairs::{both, listeners, reference as reference_of};
 use crate::witness::OUTSIDER;
@@ -196,7 +195,7 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
                 format!("{} say whom they speak for", ranges.join(", ")).into(),
                 "their own address counts".into(),
             );
-            change.why_none = Some("this version cannot run `ip_filter`");
+            change.why_none = Some("the same request comes from another address on each side");
             change.bound = format!("{gone:?} {filtered:?}");
             plan.changes.push(change.of(reference_of(api, operation)));
         }

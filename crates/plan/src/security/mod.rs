@@ -11,7 +11,6 @@ mod from;
 pub(super) mod gateway;
 mod identity;
 mod messages;
-mod ranges;
 mod readings;
 pub(super) mod round;
 mod transport;
@@ -21,6 +20,7 @@ mod who;
 use std::collections::BTreeSet;
 
 use bundle::ir;
+use policy::Addresses;
 use policy::declared::Settings;
 use serde_json::Value;
 
@@ -96,7 +96,9 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         // All but credentials are compared before a gateway can run them.
         for one in found.iter_mut().filter(|one| one.component != "who") {
             let why = old.undecidable().or_else(|| new.undecidable());
-            one.why_none = one.why_none.or(why);
+            let browser = matches!(one.component, "browser" | "csrf");
+            let browser = browser.then_some("a page in a browser shows it");
+            one.why_none = one.why_none.or(why).or(browser);
         }
         debug_assert!(found.iter().all(|one| one.component == *name));
         found
@@ -115,7 +117,7 @@ pub(super) fn cannot_run(word: &str) -> &'static str {
         };
     }
     sentences! {
-        "jwt" "oidc" "introspection" "mtls" "hmac_signature" "dpop" "ip_filter" "cors" "csrf"
+        "jwt" "oidc" "introspection" "mtls" "hmac_signature" "dpop"
         "forward_auth" "authorize" "quota" "concurrency" "body_limit" "validate" "rewrite"
         "redirect" "mock" "cache" "compress" "retry" "circuit_breaker" "split" "mirror"
         "deprecation" "fault" "transform" "grpc_web" "grpc_json" "graphql_guard" "compose"
@@ -207,9 +209,14 @@ impl<'a> Access<'a> {
     }
 
     /// The addresses that the filters of the chain let through; none where there is no filter.
-    fn filtered(&self) -> Option<ranges::Addresses> {
+    fn filtered(&self) -> Option<Addresses> {
         let filters = self.policies("ip_filter");
         (!filters.is_empty()).then(|| from::addresses(&filters))
+    }
+
+    /// The addresses that may call: all, or those that the filters of the chain let through.
+    pub(super) fn addresses(&self) -> Addresses {
+        self.filtered().unwrap_or_else(Addresses::all)
     }
 
     /// The policies of a kind in the order of the chain, by name.

@@ -106,10 +106,8 @@ impl Checked {
     pub fn phase(&self) -> Phase {
         let by_address = self.settings.text(&["key"]) == Some("address");
         match self.kind.as_str() {
-            "ip_filter" => Phase::Address,
             "rate_limit" | "quota" | "concurrency" if by_address => Phase::Address,
-            "cors" => Phase::Cors,
-            "csrf" | "forward_auth" | "authorize" => Phase::Authorize,
+            "forward_auth" | "authorize" => Phase::Authorize,
             "rate_limit" | "quota" | "concurrency" | "llm" => Phase::Limit,
             "validate" | "threat" | "graphql_guard" | "body_limit" => Phase::Validate,
             "cache" => Phase::Cache,

@@ -4,16 +4,375 @@
 //! policies:
 //!   web: {kind: cors, origins: ["https://app.example.org"], credentials: true}
 //! ```
-//! The gateway answers preflights; the origin is echoed, never `*` with credentials.
+//! The gateway answers preflights (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) with
+//! 204 before authentication: browsers send them without credentials. The fields stand on every
+//! other response to a page of an allowed origin, also on errors, so that the page can read them.
+//! Those of the upstream are replaced. The origin is echoed, never `*` with credentials. A request
+//! of another origin passes without the fields, and the browser keeps its response from the page.
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use minicbor::{Decode, Encode};
+
+use crate::cx::{Cx, Page};
+use crate::declared::{Scalar, Settings, Value};
+use crate::head::{RequestHead, ResponseHead};
+use crate::phase::Phase;
+use crate::policy::Policy;
+use crate::secret::SecretUnavailable;
+use crate::step::{Reply, Run, Setting, Step};
+
+/// CORS settings as the bundle carries them.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// Origins and patterns of origins, sorted.
+    #[n(0)]
+    origins: Vec<String>,
+    /// Methods beside GET, HEAD and POST, sorted; none: those that the path has.
+    #[n(1)]
+    methods: Option<Vec<String>>,
+    /// Fields that pages may send, in lower case, sorted; `*` for all.
+    #[n(2)]
+    headers: Vec<String>,
+    /// Fields of responses that pages may read, in lower case, sorted; `*` for all.
+    #[n(3)]
+    expose: Vec<String>,
+    /// Cookies and `Authorization` may be sent.
+    #[n(4)]
+    credentials: bool,
+    /// Milliseconds for which a browser may keep the response to a preflight.
+    #[n(5)]
+    max_age_ms: Option<u64>,
+    /// Public pages may call this gateway in a private network.
+    #[n(6)]
+    private_network: bool,
+}
+
+/// CORS that runs, with every field of its responses prepared.
+#[derive(Debug)]
+pub struct Filter {
+    origins: Origins,
+    /// `Access-Control-Allow-Methods`; none: the method that is asked for.
+    methods: Option<HeaderValue>,
+    /// `Access-Control-Allow-Headers`; none: no field beside those that every page may send.
+    headers: Option<Fields>,
+    /// `Access-Control-Expose-Headers`.
+    expose: Option<HeaderValue>,
+    credentials: bool,
+    max_age: Option<HeaderValue>,
+    private_network: bool,
+}
+
+/// Origins whose pages may call.
+#[derive(Debug)]
+enum Origins {
+    /// Every page, without credentials: `*`.
+    Any,
+    These(Box<[Pattern]>),
+}
+
+/// An origin, or all those below a domain.
+#[derive(Debug)]
+enum Pattern {
+    Exact(Box<str>),
+    /// Scheme with `://`, and the end of the host with its leading dot and its port.
+    Below(Box<str>, Box<str>),
+}
+
+/// Fields that pages may send.
+#[derive(Debug)]
+enum Fields {
+    /// Those that the page asks for.
+    Any,
+    These(HeaderValue),
+}
+
+const REQUEST_PRIVATE_NETWORK: HeaderName =
+    HeaderName::from_static("access-control-request-private-network");
+const ALLOW_PRIVATE_NETWORK: HeaderName =
+    HeaderName::from_static("access-control-allow-private-network");
+
+/// Bytes of a list of requested fields that are echoed.
+const REQUESTED_BYTES_MAX: usize = 4_096;
+
+/// The method that a page asks for, where a request is a preflight (Fetch, *CORS-preflight request*).
+#[must_use]
+pub fn preflight(head: &RequestHead) -> Option<Method> {
+    if head.method != Method::OPTIONS || !head.headers.contains_key(ORIGIN) {
+        return None;
+    }
+    let mut asked = head.headers.get_all(ACCESS_CONTROL_REQUEST_METHOD).iter();
+    let method = Method::from_bytes(asked.next()?.as_bytes()).ok()?;
+    asked.next().is_none().then_some(method)
+}
+
+// === impl Checked ===
+
+impl Policy for Checked {
+    type Filter = Filter;
+
+    // Preflights carry no credentials.
+    fn phase(&self) -> Option<Phase> {
+        Some(Phase::Cors)
+    }
+
+    fn settings(&self) -> Settings {
+        let set = |texts: &[String]| match texts.is_empty() {
+            true => Value::Empty,
+            false => Value::Set(texts.iter().cloned().map(Scalar::Text).collect()),
+        };
+        let flag = |flag: bool| Value::One(Scalar::Flag(flag));
+        let mut settings = Settings::default().with(&["origins"], set(&self.origins));
+        if let Some(methods) = &self.methods {
+            settings = settings.with(&["methods"], set(methods));
+        }
+        for (key, fields) in [("headers", &self.headers), ("expose", &self.expose)] {
+            if !fields.is_empty() {
+                settings = settings.with(&[key], set(fields));
+            }
+        }
+        if self.credentials {
+            settings = settings.with(&["credentials"], flag(true));
+        }
+        if let Some(ms) = self.max_age_ms {
+            settings = settings.with(&["max_age"], Value::One(Scalar::Duration(ms)));
+        }
+        if self.private_network {
+            settings = settings.with(&["private_network"], flag(true));
+        }
+        settings
+    }
+
+    fn filter(&self, _: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
+        let list = |words: &[String]| HeaderValue::try_from(words.join(", ")).ok();
+        let is_any = |words: &[String]| words.iter().any(|word| word == "*");
+        Ok(Some(Filter {
+            origins: match is_any(&self.origins) {
+                true => Origins::Any,
+                false => {
+                    Origins::These(self.origins.iter().map(|text| Pattern::new(text)).collect())
+                }
+            },
+            methods: match &self.methods {
+                Some(methods) if !is_any(methods) => {
+                    let always = ["GET", "HEAD", "POST"].map(str::to_owned);
+                    let more = methods.iter().filter(|method| !always.contains(method));
+                    let all: Vec<String> = always.iter().chain(more).cloned().collect();
+                    list(&all)
+                }
+                Some(_) | None => None,
+            },
+            headers: match (self.headers.is_empty(), is_any(&self.headers)) {
+                (true, _) => None,
+                (false, true) => Some(Fields::Any),
+                (false, false) => list(&self.headers).map(Fields::These),
+            },
+            expose: match self.expose.is_empty() {
+                true => None,
+                false => list(&self.expose),
+            },
+            credentials: self.credentials,
+            max_age: self.max_age_ms.map(|ms| HeaderValue::from(ms / 1_000)),
+            private_network: self.private_network,
+        }))
+    }
+}
+
+// === impl Filter ===
+
+impl Filter {
+    /// Fields of a response to a page of an allowed origin.
+    fn open(&self, origin: &HeaderValue, headers: &mut HeaderMap) {
+        let shown = match self.origins {
+            Origins::Any => HeaderValue::from_static("*"),
+            Origins::These(_) => origin.clone(),
+        };
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, shown);
+        if self.credentials && !matches!(self.origins, Origins::Any) {
+            let allowed = HeaderValue::from_static("true");
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
+        }
+    }
+
+    /// The response to a preflight; without a field of permission where the origin may not call.
+    fn answer(&self, head: &RequestHead) -> Reply {
+        let mut headers = HeaderMap::new();
+        let asked = [
+            ACCESS_CONTROL_REQUEST_METHOD,
+            ACCESS_CONTROL_REQUEST_HEADERS,
+        ];
+        for name in [ORIGIN].into_iter().chain(asked) {
+            headers.append(VARY, HeaderValue::from(name));
+        }
+        if let Some(origin) = self.origins.allowed(&head.headers) {
+            self.open(origin, &mut headers);
+            let requested = |name| head.headers.get(name).cloned();
+            let methods = self.methods.clone();
+            let methods = methods.or_else(|| requested(ACCESS_CONTROL_REQUEST_METHOD));
+            let fields = match &self.headers {
+                Some(Fields::These(list)) => Some(list.clone()),
+                Some(Fields::Any) => requested(ACCESS_CONTROL_REQUEST_HEADERS)
+                    .filter(|list| is_field_list(list.as_bytes())),
+                None => None,
+            };
+            let private = self.private_network
+                && head
+                    .headers
+                    .get(REQUEST_PRIVATE_NETWORK)
+                    .is_some_and(|asked| asked == "true");
+            let fields = [
+                (ACCESS_CONTROL_ALLOW_METHODS, methods),
+                (ACCESS_CONTROL_ALLOW_HEADERS, fields),
+                (ACCESS_CONTROL_MAX_AGE, self.max_age.clone()),
+                (
+                    ALLOW_PRIVATE_NETWORK,
+                    private.then(|| HeaderValue::from_static("true")),
+                ),
+            ];
+            headers.extend(
+                fields
+                    .into_iter()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            );
+        }
+        Reply {
+            status: StatusCode::NO_CONTENT,
+            headers,
+            body: Bytes::new(),
+        }
+    }
+}
+
+impl Run for Filter {
+    fn decorates(&self) -> bool {
+        true
+    }
+
+    fn before<'a>(&'a self, head: &RequestHead, cx: &mut Cx<'a>) {
+        cx.page = match self.origins.allowed(&head.headers) {
+            Some(origin) => Page::Reads(origin.clone()),
+            None => Page::Foreign,
+        };
+    }
+
+    fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        if preflight(head).is_none() {
+            return Step::Continue;
+        }
+        cx.page = Page::Preflight;
+        Step::Reply(Box::new(self.answer(head)))
+    }
+
+    fn on_response<'a>(&'a self, head: &mut ResponseHead, cx: &mut Cx<'a>) {
+        let headers = &mut head.headers;
+        if let Page::Preflight = cx.page {
+            return;
+        }
+        for name in &SAID {
+            headers.remove(name);
+        }
+        if let Origins::These(_) = self.origins {
+            vary_by_origin(headers);
+        }
+        let Page::Reads(origin) = &cx.page else {
+            return;
+        };
+        self.open(origin, headers);
+        if let Some(expose) = &self.expose {
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone());
+        }
+    }
+}
+
+/// Fields of a response that only the gateway says.
+static SAID: [HeaderName; 7] = [
+    ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_HEADERS,
+    ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_MAX_AGE,
+    ALLOW_PRIVATE_NETWORK,
+];
+
+/// A cache must not give the response for one origin to another (Fetch, *CORS protocol and HTTP
+/// caches*).
+fn vary_by_origin(headers: &mut HeaderMap) {
+    let mut said = headers
+        .get_all(VARY)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let varies =
+        |name: &str| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("origin");
+    if !said.any(|names| names.split(',').any(varies)) {
+        headers.append(VARY, HeaderValue::from(ORIGIN));
+    }
+}
+
+/// True if a text is a list of field names.
+fn is_field_list(text: &[u8]) -> bool {
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, \t".contains(byte);
+    text.len() <= REQUESTED_BYTES_MAX && text.iter().all(fits)
+}
+
+// === impl Origins ===
+
+impl Origins {
+    /// The origin of the page that sent a request, where it may call. Two `Origin` fields are none.
+    fn allowed<'h>(&self, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
+        let mut origins = headers.get_all(ORIGIN).iter();
+        let (origin, None) = (origins.next()?, origins.next()) else {
+            return None;
+        };
+        let text = origin.to_str().ok()?;
+        let allowed = match self {
+            Self::Any => true,
+            Self::These(patterns) => patterns.iter().any(|one| one.allows(text)),
+        };
+        allowed.then_some(origin)
+    }
+}
+
+impl Pattern {
+    fn new(text: &str) -> Self {
+        match text.split_once("://*.") {
+            Some((scheme, domain)) => {
+                Self::Below(format!("{scheme}://").into(), format!(".{domain}").into())
+            }
+            None => Self::Exact(text.into()),
+        }
+    }
+
+    fn allows(&self, origin: &str) -> bool {
+        match self {
+            Self::Exact(one) => **one == *origin,
+            Self::Below(scheme, end) => {
+                let labels = origin
+                    .strip_prefix(&**scheme)
+                    .and_then(|host| host.strip_suffix(&**end));
+                let is_label = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+                labels.is_some_and(|labels| !labels.is_empty() && labels.bytes().all(is_label))
+            }
+        }
+    }
+}
 
 #[cfg(feature = "author")]
 pub mod author {
     //! Shape, checks and findings of `kind: cors` settings.
 
     use diag::shape::{Field, Object, Rule, Shape};
-    use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
+    use diag::{Diagnostic, Level, Lint, NodeRef, Sink, read};
 
+    use super::Checked;
     use crate::forms;
+    use crate::origin;
 
     /// The keys of `kind: cors`.
     pub static SHAPE: Object = Object {
@@ -27,12 +386,12 @@ pub mod author {
             Field::optional(
                 "methods",
                 Shape::Several(&Shape::Form(&forms::METHOD_OR_ANY)),
-                "Methods beside GET, HEAD and POST. Default: those of the path.",
+                "Methods beside GET, HEAD and POST; `*` for all. Default: those of the path.",
             ),
             Field::optional(
                 "headers",
                 Shape::List(&Shape::Form(&forms::FIELD_OR_ANY)),
-                "Fields that pages may send.",
+                "Fields that pages may send; `*` for all. Default: those that every page may send.",
             ),
             Field::optional(
                 "expose",
@@ -42,20 +401,20 @@ pub mod author {
             Field::optional(
                 "credentials",
                 Shape::Bool,
-                "Allow cookies and `Authorization`. Default: `false`.",
+                "Cookies and `Authorization` may be sent. Default: `false`.",
             ),
             Field::optional(
                 "max_age",
                 Shape::Duration,
-                "Time for which a browser may cache a preflight response.",
+                "Time for which a browser may keep the response to a preflight; browsers keep it for two hours at most. Default: 5s, which is theirs.",
             ),
             Field::optional(
                 "private_network",
                 Shape::Bool,
-                "Allow public pages to call this gateway in a private network.",
+                "Public pages may call this gateway in a private network. Default: `false`.",
             ),
         ],
-        rules: &[Rule::Holds(check)],
+        rules: &[Rule::Holds(names_origins)],
     };
 
     /// Every origin, and credentials.
@@ -77,7 +436,7 @@ the origin of sandboxed frames and files, which anybody can make. Name the origi
         )],
     };
 
-    fn check(node: NodeRef<'_>, sink: &mut Sink) {
+    fn names_origins(node: NodeRef<'_>, sink: &mut Sink) {
         let credentials = node
             .get("credentials")
             .filter(|value| value.as_bool() == Some(true));
@@ -99,4 +458,30 @@ the origin of sandboxed frames and files, which anybody can make. Name the origi
             );
         }
     }
+
+    /// Reads a node that fits [`SHAPE`].
+    pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
+        let written = |key: &str| node.get(key).filter(|node| !node.is_null());
+        let texts = |key: &str, spelt: fn(&str) -> String| {
+            let texts = written(key)?.items().filter_map(NodeRef::scalar_text);
+            let mut texts: Vec<String> = texts.map(spelt).collect();
+            texts.sort();
+            texts.dedup();
+            Some(texts)
+        };
+        let flag = |key| written(key).and_then(NodeRef::as_bool).unwrap_or(false);
+        let lower = |key| texts(key, str::to_ascii_lowercase).unwrap_or_default();
+        Some(Checked {
+            origins: texts("origins", origin::canonical)?,
+            methods: texts("methods", str::to_owned),
+            headers: lower("headers"),
+            expose: lower("expose"),
+            credentials: flag("credentials"),
+            max_age_ms: written("max_age").and_then(|node| read::duration_ms(node).ok()),
+            private_network: flag("private_network"),
+        })
+    }
 }
+
+#[cfg(test)]
+mod tests;

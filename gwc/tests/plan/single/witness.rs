@@ -99,7 +99,9 @@ fn ask(oracle: &Oracle, listener: &str, witness: &Witness) -> Outcome {
     let question = Question {
         listener,
         request: request.body(()).expect("a request").into_parts().0,
-        peer: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
+        peer: witness
+            .peer
+            .unwrap_or(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1))),
         unix_s: 0,
     };
     let refused = |status| Outcome::Refused { status };

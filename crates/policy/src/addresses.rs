@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use bundle::ir::Cidr;
+use crate::cidr::Cidr;
 
 /// A set of addresses of both families.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Addresses {
+pub struct Addresses {
     v4: Ranges<u32>,
     v6: Ranges<u128>,
 }
@@ -37,7 +37,8 @@ number!(u32, u128);
 
 impl Addresses {
     /// Every address.
-    pub(super) fn all() -> Self {
+    #[must_use]
+    pub fn all() -> Self {
         Self {
             v4: Ranges(vec![(u32::MIN, u32::MAX)]),
             v6: Ranges(vec![(u128::MIN, u128::MAX)]),
@@ -45,7 +46,8 @@ impl Addresses {
     }
 
     /// The addresses of some ranges.
-    pub(super) fn of<'c>(ranges: impl IntoIterator<Item = &'c Cidr>) -> Self {
+    #[must_use]
+    pub fn of<'c>(ranges: impl IntoIterator<Item = &'c Cidr>) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for range in ranges {
             match range.ends() {
@@ -60,14 +62,18 @@ impl Addresses {
         }
     }
 
-    pub(super) fn intersection(&self, other: &Self) -> Self {
+    /// The addresses of both sets.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
         Self {
             v4: self.v4.intersection(&other.v4),
             v6: self.v6.intersection(&other.v6),
         }
     }
 
-    pub(super) fn without(&self, other: &Self) -> Self {
+    /// The addresses of this set that the other has not.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
         Self {
             v4: self.v4.intersection(&other.v4.rest()),
             v6: self.v6.intersection(&other.v6.rest()),
@@ -75,7 +81,8 @@ impl Addresses {
     }
 
     /// One of them: `usual` if it is, else the first.
-    pub(super) fn example(&self, usual: IpAddr) -> Option<IpAddr> {
+    #[must_use]
+    pub fn example(&self, usual: IpAddr) -> Option<IpAddr> {
         let single = Self {
             v4: Ranges(match usual {
                 IpAddr::V4(ip) => vec![(ip.into(), ip.into())],
@@ -102,13 +109,25 @@ impl Addresses {
         })
     }
 
+    /// True if the set has an address: two binary searches at most. An IPv4 address in IPv6 form
+    /// counts as IPv4.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address.to_canonical() {
+            IpAddr::V4(address) => self.v4.contains(address.into()),
+            IpAddr::V6(address) => self.v6.contains(address.into()),
+        }
+    }
+
     /// True if there is no address.
-    pub(super) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.v4.0.is_empty() && self.v6.0.is_empty()
     }
 
     /// The fewest ranges that have just these addresses.
-    pub(super) fn ranges(&self) -> Vec<Cidr> {
+    #[must_use]
+    pub fn ranges(&self) -> Vec<Cidr> {
         let v4 = self.v4.0.iter().flat_map(|(first, last)| {
             blocks(u128::from(*first), u128::from(*last), 32, |first| {
                 IpAddr::V4(u32::try_from(first).unwrap_or(u32::MAX).into())
@@ -120,7 +139,9 @@ impl Addresses {
         v4.chain(v6).collect()
     }
 
-    pub(super) fn is_within(&self, other: &Self) -> bool {
+    /// True if the other set has every address of this one.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
         let rest = self.without(other);
         rest.v4.0.is_empty() && rest.v6.0.is_empty()
     }
@@ -162,6 +183,12 @@ impl<T: Number> Ranges<T> {
             }
         }
         Self(joined)
+    }
+
+    fn contains(&self, number: T) -> bool {
+        let behind = self.0.partition_point(|(first, _)| *first <= number);
+        let range = behind.checked_sub(1).and_then(|index| self.0.get(index));
+        range.is_some_and(|(_, last)| number <= *last)
     }
 
     fn intersection(&self, other: &Self) -> Self {
@@ -242,6 +269,9 @@ mod tests {
                 within,
                 "{allow_a:?} {deny_a:?} {allow_b:?} {deny_b:?}"
             );
+            for address in &universe {
+                assert_eq!(a.contains(*address), holds(&allow_a, &deny_a, *address));
+            }
             let both = a.intersection(&b);
             assert!(both.is_within(&a) && both.is_within(&b));
         }
@@ -258,6 +288,9 @@ mod tests {
             )
         };
         assert!(of(&["0.0.0.0/0", "::/0"]) == Addresses::all());
+        assert!(of(&["10.0.0.0/8"]).contains("::ffff:10.1.2.3".parse().unwrap()));
+        assert!(!of(&["::/0"]).contains("10.1.2.3".parse().unwrap()));
+        assert!(!Addresses::default().contains("::1".parse().unwrap()));
         assert!(of(&["10.0.0.0/9", "10.128.0.0/9"]) == of(&["10.0.0.0/8"]));
         assert!(of(&["2001:db8::1"]).is_within(&of(&["2001:db8::/32"])));
         assert!(!of(&["10.0.0.1"]).is_within(&of(&["::/0"])));

@@ -1,0 +1,196 @@
+use super::*;
+use crate::cx::tests::{filter, head, with_cx};
+
+fn web() -> Checked {
+    Checked {
+        origins: vec!["https://*.example.org".into(), "https://app.example".into()],
+        methods: None,
+        headers: vec!["content-type".into(), "x-key".into()],
+        expose: vec!["x-total".into()],
+        credentials: true,
+        max_age_ms: Some(600_000),
+        private_network: false,
+    }
+}
+
+fn any() -> Checked {
+    Checked {
+        origins: vec!["*".into()],
+        methods: Some(vec!["DELETE".into(), "GET".into(), "PUT".into()]),
+        headers: vec!["*".into()],
+        expose: Vec::new(),
+        credentials: false,
+        max_age_ms: None,
+        private_network: true,
+    }
+}
+
+type Fields<'a> = &'a [(&'static str, &'a str)];
+
+fn request(method: Method, fields: Fields<'_>) -> RequestHead {
+    let mut head = head("/");
+    head.method = method;
+    for (name, value) in fields {
+        let name = HeaderName::from_static(name);
+        head.headers.append(name, value.parse().unwrap());
+    }
+    head
+}
+
+/// Fields of the response to a preflight, sorted.
+fn preflight_of(checked: &Checked, fields: Fields<'_>) -> Vec<String> {
+    let filter = filter(checked);
+    let mut head = request(Method::OPTIONS, fields);
+    with_cx(|cx| {
+        filter.before(&head, cx);
+        let Step::Reply(reply) = filter.on_request(&mut head, cx) else {
+            return vec!["no preflight".to_owned()];
+        };
+        assert_eq!(reply.status, StatusCode::NO_CONTENT);
+        let mut response = ResponseHead {
+            status: reply.status,
+            headers: reply.headers,
+        };
+        filter.on_response(&mut response, cx);
+        written(&response.headers)
+    })
+}
+
+/// Fields of a response to a request of a page, sorted.
+fn response_to(checked: &Checked, sent: Fields<'_>, upstream: Fields<'_>) -> Vec<String> {
+    let filter = filter(checked);
+    let mut head = request(Method::GET, sent);
+    with_cx(|cx| {
+        filter.before(&head, cx);
+        assert!(matches!(filter.on_request(&mut head, cx), Step::Continue));
+        let mut response = ResponseHead {
+            status: StatusCode::OK,
+            headers: request(Method::GET, upstream).headers,
+        };
+        filter.on_response(&mut response, cx);
+        written(&response.headers)
+    })
+}
+
+fn written(headers: &HeaderMap) -> Vec<String> {
+    let all = headers.iter();
+    let all = all.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+    let mut all: Vec<String> = all.collect();
+    all.sort();
+    all
+}
+
+const VARIES: [&str; 3] = [
+    "vary: access-control-request-headers",
+    "vary: access-control-request-method",
+    "vary: origin",
+];
+
+#[test]
+fn preflight_of_an_allowed_page_is_answered() {
+    let asked = [
+        ("origin", "https://app.example"),
+        ("access-control-request-method", "PUT"),
+        ("access-control-request-headers", "x-key, x-other"),
+    ];
+    let mut expected = vec![
+        "access-control-allow-credentials: true",
+        "access-control-allow-headers: content-type, x-key",
+        "access-control-allow-methods: PUT",
+        "access-control-allow-origin: https://app.example",
+        "access-control-max-age: 600",
+    ];
+    expected.extend(VARIES);
+    assert_eq!(preflight_of(&web(), &asked), expected);
+}
+
+#[test]
+fn preflight_of_a_foreign_page_gets_no_permission() {
+    for origin in [
+        "https://app.example.evil.example",
+        "http://app.example",
+        "https://app.example:8443",
+        "https://example.org",
+        "https://evilexample.org",
+        "https://a/.example.org",
+        "null",
+        "https://",
+    ] {
+        let asked = [("origin", origin), ("access-control-request-method", "GET")];
+        assert_eq!(preflight_of(&web(), &asked), VARIES, "{origin}");
+    }
+}
+
+#[test]
+fn every_page_may_ask_for_what_the_list_says() {
+    let asked = [
+        ("origin", "https://page.example"),
+        ("access-control-request-method", "PUT"),
+        ("access-control-request-headers", "x-a,x-b"),
+        ("access-control-request-private-network", "true"),
+    ];
+    let mut expected = vec![
+        "access-control-allow-headers: x-a,x-b",
+        "access-control-allow-methods: GET, HEAD, POST, DELETE, PUT",
+        "access-control-allow-origin: *",
+        "access-control-allow-private-network: true",
+    ];
+    expected.extend(VARIES);
+    assert_eq!(preflight_of(&any(), &asked), expected);
+    let markup = ("access-control-request-headers", "x<script>");
+    let fields = preflight_of(&any(), &[asked[0], asked[1], markup]);
+    assert!(!fields.iter().any(|field| field.contains("script")));
+}
+
+#[test]
+fn wildcard_never_stands_beside_credentials() {
+    let open = Checked {
+        credentials: true,
+        ..any()
+    };
+    let fields = response_to(&open, &[("origin", "https://page.example")], &[]);
+    assert_eq!(fields, ["access-control-allow-origin: *"]);
+}
+
+#[test]
+fn request_without_the_three_signs_is_no_preflight() {
+    let origin = ("origin", "https://app.example");
+    let method = ("access-control-request-method", "GET");
+    assert!(preflight(&request(Method::OPTIONS, &[origin, method])).is_some());
+    for fields in [&[origin][..], &[method], &[origin, method, method], &[]] {
+        assert_eq!(preflight(&request(Method::OPTIONS, fields)), None);
+    }
+    assert_eq!(preflight(&request(Method::POST, &[origin, method])), None);
+    let bad = ("access-control-request-method", "a b");
+    assert_eq!(preflight(&request(Method::OPTIONS, &[origin, bad])), None);
+}
+
+#[test]
+fn fields_of_the_upstream_are_replaced() {
+    let upstream = [
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-credentials", "true"),
+        ("access-control-expose-headers", "x-secret"),
+        ("vary", "Accept"),
+    ];
+    assert_eq!(
+        response_to(&web(), &[("origin", "https://x.y.example.org")], &upstream),
+        [
+            "access-control-allow-credentials: true",
+            "access-control-allow-origin: https://x.y.example.org",
+            "access-control-expose-headers: x-total",
+            "vary: Accept",
+            "vary: origin",
+        ]
+    );
+    let foreign = ["vary: Accept", "vary: origin"];
+    assert_eq!(response_to(&web(), &[], &upstream), foreign);
+    let two = [
+        ("origin", "https://app.example"),
+        ("origin", "https://evil.example"),
+    ];
+    assert_eq!(response_to(&web(), &two, &upstream), foreign);
+    let varies = [("vary", "Accept-Encoding, Origin")];
+    let said = ["vary: Accept-Encoding, Origin"];
+    assert_eq!(response_to(&web(), &[], &varies), said);
+}
