@@ -276,7 +276,7 @@ impl<'a> Cells<'_, 'a> {
                 }
             }
             if difference.component == "from" && difference.why_none.is_none() {
-                witness = self.from_there(cell, class != Class::Strengthen, told);
+                witness = self.caller_from(cell, class != Class::Strengthen, told);
             }
             let why_none = difference.why_none.unwrap_or(NO_REQUEST);
             self.push(told, change, is, witness, why_none);
@@ -433,7 +433,7 @@ impl<'a> Cells<'_, 'a> {
 
     /// A caller at an address from which calls are let in on one side only: on the new one where it
     /// `opens`.
-    fn from_there(&self, cell: &Cell, opens: bool, told: &mut Told) -> Option<Witness> {
+    fn caller_from(&self, cell: &Cell, opens: bool, told: &mut Told) -> Option<Witness> {
         let mut caller = self.caller(cell.owners, opens, told)?;
         let [before, after] = self.addresses(cell.owners);
         let only = match opens {
