@@ -15,7 +15,7 @@ pub static CONTRADICTING_LIMITS: Lint = Lint {
     summary: "limits of which one takes the other's effect away",
     explain: "Two limits about one thing: a try that may take longer than all tries together, a budget that admits no \
 try beside a number of attempts, a condition's list without the condition, a shortest wait above the longest. One of \
-the two can never have an effect, and somebody counts on it.",
+the two can never have an effect.",
     bad: &[(
         "gateway.yaml",
         "version: 1\nname: s\npolicies: {again: {kind: retry, backoff: {base: 2s, max: 1s}}}\n",

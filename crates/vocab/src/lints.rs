@@ -81,8 +81,8 @@ policies: {slow: {kind: rate_limit, limit: 1/s}}\n";
 lints! {
     UNKNOWN_POLICY "GW0501" "unknown-policy" Error
     "an undefined policy"
-    "`policies` and `+policies` name policies that the document's root `x-gateway` or gateway.yaml defines. A name \
-that nobody defines would be a rule that nobody applies. The message names the nearest known one."
+    "`policies` and `+policies` name policies that the document's root `x-gateway` or gateway.yaml defines. An \
+undefined name would be a rule without effect. The message names the nearest known one."
     bad keyed!(LIMITED, "{policies: [slwo]}");
     good keyed!(LIMITED, "{policies: [slow]}");
 
@@ -120,7 +120,7 @@ what the scheme carries."
     UNUSED_DEFINITION "GW0506" "unused-definition" Warn
     "an unused definition"
     "Something is defined in gateway.yaml or in a document's root `x-gateway`, and nothing refers to it. Often the \
-reference was forgotten, and with it the limit or the check that somebody counts on."
+reference was forgotten, and with it a limit or a check is missing."
     bad keyed!(LIMITED, "{}");
     good keyed!(LIMITED, "{policies: [slow]}");
 
@@ -139,7 +139,7 @@ replace the operator's rule by its own, so it is an error."
 
     POLICY_TWICE "GW0508" "policy-twice" Error
     "a policy that stands twice in one chain"
-    "The same policy twice in a chain counts, adds or checks twice; nobody means that. A list replaces what is \
+    "The same policy twice in a chain counts, adds or checks twice, which is never intended. A list replaces what is \
 inherited, `+policies` appends to it."
     bad keyed!(LIMITED, "{policies: [slow, slow]}");
     good keyed!(LIMITED, "{policies: [slow]}");
@@ -184,8 +184,8 @@ operations for which not even that is asked, and names the first of them. Those 
 
     PUBLIC_WITHOUT_EFFECT "GW0513" "public-without-effect" Warn
     "`public: true` where a credential is still required"
-    "`public: true` says that an operation which asks nobody is meant to. It does not take away a requirement: to open \
-the operation write `security: []` beside it."
+    "`public: true` declares that an operation requires no credentials on purpose. It does not take away a \
+requirement: to open the operation write `security: []` beside it."
     bad keyed!(KEYED, "{public: true}");
     good keyed!(KEYED, "{public: true, security: []}");
 
@@ -199,8 +199,9 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 
     UNMATCHED_ALLOW_PUBLIC "GW0537" "unmatched-allow-public" Warn
     "a pattern of `required.allow_public` that names no operation"
-    "Each entry is an operation key (`API/operationId`, or `METHOD API:/path`), in which `*` stands for any text. One that \
-names nothing is misspelt, or its operation is gone: then whoever takes its name next may be public without being asked."
+    "Each entry is an operation key (`API/operationId`, or `METHOD API:/path`), in which `*` stands for any text. One \
+that names nothing is misspelt, or its operation is gone: then the next operation of that name may be public without a \
+review."
     bad keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\nrequired: {allow_public: [a/getAA]}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{}");
     good keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\nrequired: {allow_public: [a/get*]}\n\
@@ -208,13 +209,14 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 
     WAY_ROUND "GW0542" "way-round" Warn
     "a way past an operation's security for upstreams that read paths otherwise"
-    "`API#unmatched` and `match: prefix` get each path that is none of the described ones to the letter. Many upstreams \
-read paths more kindly: to them `/a/` and `/A` are `/a`. Then an operation that is `internal`, or asks for a credential \
-that the other does not ask for, can be called without what it asks for. `path_readings: keep` lets through paths with \
-`%2F`, `%5C`, `%25`, `;` or `//` that an upstream may read as a path that nobody describes. A `rewrite`, a stripped base path, \
-the path of a target, a `split` or a `mirror` can lead an operation to the path that a more protected operation has at the same \
-host; credentials, `ip_filter`, `authorize`, `forward_auth` and required client certificates protect. Ask for the same credential at \
-both, or make sure that the upstream reads paths to the letter and silence this line where that is so."
+    "`API#unmatched` and `match: prefix` get each path that is none of the described ones to the letter. Many \
+upstreams normalise paths: to them `/a/` and `/A` are `/a`. Then an operation that is `internal`, or asks for a \
+credential that the other does not ask for, can be called without what it asks for. `path_readings: keep` admits paths \
+with `%2F`, `%5C`, `%25`, `;` or `//` that an upstream may read as an undescribed path. A `rewrite`, a stripped base \
+path, the path of a target, a `split` or a `mirror` can lead an operation to the path that a more protected operation \
+has at the same host; credentials, `ip_filter`, `authorize`, `forward_auth` and required client certificates protect. \
+Ask for the same credential at both, or make sure that the upstream reads paths to the letter and silence this line \
+where that is so."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml, unmatched: u}}\nauth: {keys: {kind: api_key}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nx-gateway: {public: true}\nsecurity: [{}]\npaths: {/a: {get: {security: [{key: []}], responses: {\"200\": {description: fine}}}}}\n\
@@ -246,7 +248,7 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
     SCOPES_NOT_GIVEN "GW0516" "scopes-not-given" Error
     "scopes that the scheme's verifier cannot give"
     "OpenAPI 3.0 knows scopes for oauth2 and openIdConnect only; in 3.1 other schemes may list roles, but the verifier \
-must yield them. Keys and passwords yield none, so that nobody could ever call the operation."
+must yield them. Keys and passwords yield none, so that every call would be refused."
     bad &[
         ("gateway.yaml", KEYED),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: [admin]}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n\
@@ -265,15 +267,15 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 
     CREDENTIAL_TWICE "GW0518" "credential-twice" Error
     "a credential that stands twice"
-    "A credential says who calls; one that two consumers have, or one consumer twice, says nothing."
+    "A credential identifies one consumer; one that two consumers have, or one consumer twice, does not."
     bad &[("gateway.yaml", "version: 1\nname: s\nconsumers:\n  a: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n\
 \x20 b: {keys: [{sha256: 9F86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nconsumers:\n  a: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n")];
 
     CONSUMER_TWICE "GW0523" "consumer-twice" Error
     "a consumer that stands in gateway.yaml and in its `consumers_file`"
-    "A consumer is one caller with all its credentials. Where two places describe it, nobody who takes a key away from \
-one of them can know that the other has none."
+    "A consumer is one caller with all its credentials. If two places describe it, a key that is removed from one of \
+them may remain in the other."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\nconsumers_file: who.yaml\nconsumers:\n  a: {keys: []}\n"),
         ("who.yaml", "a: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n"),
@@ -285,8 +287,9 @@ one of them can know that the other has none."
 
     UNKNOWN_CLAIM "GW0543" "unknown-claim" Warn
     "a claim that no consumer has"
-    "`hash_on: claim:NAME` and `key: claim:NAME` tell requests apart by what is said about who calls. Where no consumer has the \
-claim, or only as a list or a map, no request has a value for it: it goes to any target, and its address is counted instead."
+    "`hash_on: claim:NAME` and `key: claim:NAME` separate requests by a claim of the consumer. Where no consumer has \
+the claim, or only as a list or a map, no request has a value for it: it goes to any target, and its address is \
+counted instead."
     bad &[("gateway.yaml", "version: 1\nname: s\nconsumers: {acme: {claims: {tenant: t-17}}}\n\
 policies: {fair: {kind: rate_limit, limit: 5/s, key: \"claim:tennant\"}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nconsumers: {acme: {claims: {tenant: t-17}}}\n\
@@ -334,7 +337,7 @@ agree, set `base_path` of the mount."
     MISPLACED_EXTENSION "GW0521" "misplaced-extension" Error
     "`x-gateway` at a place where it has no meaning"
     "`x-gateway` belongs at the root, a server, a path, an operation, a parameter, a security scheme, a schema or a \
-response. Anywhere else it would be a rule that nobody applies."
+response. Anywhere else it would be a rule without effect."
     bad &[
         ("gateway.yaml", OPEN),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\", x-gateway: {owner: me}}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
@@ -354,9 +357,9 @@ could stand on the public address."
 
     METRIC_SERIES "GW0534" "metric-series" Warn
     "a project that makes more metric series than is good"
-    "gwd tells durations by route and status, and each such histogram is twenty series in the monitoring system. About so \
-many of them as a project makes are told by `gwc lint`; above 250000 a single gateway is felt there. Mount an API once and \
-give the mount several hosts, describe statuses by class (`4XX`), or split the project."
+    "gwd reports durations by route and status, and each such histogram is twenty series in the monitoring system. \
+`gwc lint` prints about how many a project makes; above 250000, a single gateway is a heavy load there. Mount an API \
+once and give the mount several hosts, describe statuses by class (`4XX`), or split the project."
     bad &[
         ("gateway.yaml", concat!("version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\napis:\n  a:\n    path: api.yaml\n    mounts: [", mounts!(), "]\n")),
         ("api.yaml", STATUSES),
@@ -376,8 +379,8 @@ behind it."
 
     UNBOUNDED_UPSTREAM "GW0536" "unbounded-upstream" Info
     "an upstream without a timeout"
-    "Requests to it wait 15s each before they fail, and nobody notices before that it does not work. Say how long it may take, \
-with `timeouts.request` of the upstream, `timeout` at operations or in the defaults."
+    "Requests to it wait 15s each before they fail, so that an outage is noticed late. Say how long it may take, with \
+`timeouts.request` of the upstream, `timeout` at operations or in the defaults."
     bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {x-gateway: {timeout: 5s}, responses: {\"200\": {description: fine}}}}\n");
 
@@ -397,8 +400,8 @@ on an undefined plan would have no limit at all."
 
     INTERNAL_AND_PUBLIC "GW0527" "internal-and-public" Error
     "an operation that is internal and public"
-    "`internal: true` compiles an operation that nobody can call; `public: true` says that everybody may. One of the \
-two is a slip, and guessing which could open a door."
+    "`internal: true` compiles an operation without serving it; `public: true` serves it without credentials. One of \
+the two is a mistake, and a wrong guess could expose the operation."
     bad keyed!(KEYED, "{internal: true, public: true, security: []}");
     good keyed!(KEYED, "{internal: true}");
 
@@ -418,23 +421,25 @@ certificate can carry needs `tls: {sni: NAME}`, which one can. Requests to such 
 
     UNUSED_UPSTREAM_TLS "GW0541" "unused-upstream-tls" Warn
     "TLS to an upstream that is never used"
-    "`tls` beside targets of which none says `https` leaves the authority, the name and the client certificate that it names \
-without effect, and `ca` beside `verify: false` is asked by nobody. One of the two is a slip: what looks guarded is not."
+    "`tls` beside targets of which none says `https` leaves the authority, the name and the client certificate that it \
+names without effect, and `ca` beside `verify: false` has no effect. One of the two is a mistake: the connection looks \
+protected and is not."
     bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
 
     UNVERIFIED_UPSTREAM "GW0530" "unverified-upstream" Warn
     "an upstream whose certificate is not verified"
-    "`tls: {verify: false}` encrypts to whoever answers: anybody between the gateway and the upstream can read and change \
-everything, credentials too. Name the authority of the upstream's certificate with `ca` instead."
+    "`tls: {verify: false}` encrypts without verifying the peer: anybody on the network between the gateway and the \
+upstream can read and change everything, credentials too. Name the authority of the upstream's certificate with `ca` \
+instead."
     bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {verify: false}}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
 
     IDENTICAL_ROUTE "GW0601" "identical-route" Error
     "two operations that match exactly the same requests"
     "Two operations have the same method, the same host and listener, and paths that are the same but for the names of \
-their parameters; both match the same requests. Give one another path, another method or a condition, or \
-describe both as one operation; an overlay with `remove: true` takes one out of a document of somebody else. Where two APIs meet, \
+their parameters; both match the same requests. Give one another path, another method or a condition, or describe both \
+as one operation; an overlay with `remove: true` removes one from a document of another team. Where two APIs meet, \
 change the `base_path` or the `hosts` of a `mount`."
     bad open!("  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
 \x20 /a/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
@@ -476,7 +481,7 @@ must stand in the same document with the same methods."
     ALIAS_DIFFERS "GW0611" "alias-differs" Error
     "an alias that requires other credentials than what it documents"
     "A path with `alias_of` is not served by itself; its requests are checked as the other path says. A reader of the \
-document would believe another thing, so both write the same `security`."
+document would expect otherwise, so both write the same `security`."
     bad &[
         ("gateway.yaml", KEYED),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}]\npaths:\n  /a: {get: {responses: {\"200\": {description: fine}}}}\n\
@@ -519,8 +524,8 @@ gateways answer 405 there. One finding for each API shows the first such request
 
     HOST_HIDES_MOUNT "GW0609" "host-hides-mount" Info
     "a mount without hosts, beside mounts with hosts"
-    "The host decides first: where one mount names a host, requests to it are answered by the mounts of that host alone, and \
-an API that is mounted for any host is not asked. That is often meant; this says for which hosts it holds."
+    "The host decides first: where one mount names a host, requests to it are answered by the mounts of that host \
+alone, and an API that is mounted for any host is not asked. That is often intended; this finding lists the hosts."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis:\n  a: {path: api.yaml, mount: {hosts: [a.example]}}\n  b: {path: b.yaml}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
@@ -561,7 +566,8 @@ share can only name what the paths of all of them have."
 
     ACKNOWLEDGED_TWICE "GW0770" "acknowledged-twice" Warn
     "a change that is acknowledged twice in one file"
-    "The first of the two that has not ended counts. Where the reasons or the last days differ, nobody can know which was meant; remove one."
+    "The first of the two that has not ended counts. If the reasons or the last days differ, the intended one is \
+unknown; remove one."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\nacknowledge: reviewed.yaml\n"),
         ("reviewed.yaml", "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: security-requirement-removed, operation: shop/getStatus, reason: the status page is for everybody, by: ann}\n- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: security-requirement-removed, operation: shop/getStatus, reason: the same once more, by: bob}\n"),

@@ -8,9 +8,8 @@ pub static UNKNOWN_KEY: Lint = Lint {
     name: "unknown-key",
     level: Level::Error,
     summary: "a key that the vocabulary does not have",
-    explain: "gateway.yaml and `x-gateway` have a closed vocabulary: a key that nobody reads would be a \
-rule that nobody applies. The message names the nearest known key. Private additions belong in keys that \
-begin with `x-gateway-ext-`.",
+    explain: "gateway.yaml and `x-gateway` have a closed vocabulary: an unknown key would be a rule without effect. \
+The message names the nearest known key. Private additions belong in keys that begin with `x-gateway-ext-`.",
     bad: &[("gateway.yaml", "version: 1\nname: s\nupstrems: {}\n")],
     good: &[("gateway.yaml", "version: 1\nname: s\n")],
 };
@@ -74,10 +73,10 @@ pub static NOT_AVAILABLE: Lint = Lint {
     name: "not-available",
     level: Level::Warn,
     summary: "part of the vocabulary that this version cannot run yet",
-    explain: "The key, kind or word is part of the vocabulary and well written, but this version of gwc and gwd \
-cannot run it yet. It is never ignored: `gwc lint` checks what stands there and warns, `gwc build`, `gwc plan` and \
-everything else that needs the gateway stop at its place with an error. No level, `allow` or baseline changes that. \
-Remove it, or use a version that has it.",
+    explain: "The key, kind or word is part of the vocabulary and well written, but this version of gwc and gwd cannot \
+run it yet. It is never ignored: `gwc lint` checks its value and warns, `gwc build`, `gwc plan` and everything else \
+that needs the gateway stop at its place with an error. No level, `allow` or baseline changes that. Remove it, or use \
+a version that has it.",
     bad: &[(
         "gateway.yaml",
         "version: 1\nname: s\ninvariants: [a.yaml]\n",

@@ -62,7 +62,7 @@ pub static OVERLAY_MATCHES_NOTHING: Lint = Lint {
     level: Level::Warn,
     summary: "an overlay's target that matches nothing",
     explain: "The action has no effect. Most often the document was renamed or regenerated and the overlay was not, so \
-that a rule which somebody relies on is no longer there.",
+that a rule may be missing now.",
     bad: overlay!("  - {target: \"$.paths['/b'].get\", update: {summary: new}}\n"),
     good: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: new}}\n"),
 };
@@ -73,9 +73,9 @@ pub static OVERLAY_APPENDS_LIST: Lint = Lint {
     name: "overlay-appends-list",
     level: Level::Error,
     summary: "an overlay that appends to an existing `security` or `policies` list",
-    explain: "An overlay's update concatenates lists, so an update of `security` adds an alternative: it opens a door \
-where its author most likely wanted to close one. Set `security` in `x-gateway`, where it replaces, append policies with \
-`+policies`, or remove the old list with an action of its own first.",
+    explain: "An overlay's update concatenates lists, so an update of `security` adds an alternative: it admits more \
+callers where its author most likely wanted fewer. Set `security` in `x-gateway`, where it replaces, append policies \
+with `+policies`, or remove the old list with an action of its own first.",
     bad: overlay!("  - {target: \"$.paths['/a'].get\", update: {security: [{}]}}\n"),
     good: overlay!(
         "  - {target: \"$.paths['/a'].get.security\", remove: true}\n",
@@ -114,8 +114,9 @@ pub static OVERLAY_OF_ANOTHER: Lint = Lint {
     name: "overlay-of-another",
     level: Level::Warn,
     summary: "an overlay that extends another document than the one it is applied to",
-    explain: "`extends` names the document that an overlay was written for, relative to the overlay's own file. gateway.yaml says \
-to which it is applied; where the two differ, one of them is most likely a slip. A URL is not compared: nothing is fetched.",
+    explain: "`extends` names the document that an overlay was written for, relative to the overlay's own file. \
+gateway.yaml says to which it is applied; where the two differ, one of them is most likely a mistake. A URL is not \
+compared: nothing is fetched.",
     bad: &[
         (
             "openapi.yaml",

@@ -103,8 +103,9 @@ pub static IGNORED_PATH_ITEM: Lint = Lint {
     name: "ignored-path-item",
     level: Level::Error,
     summary: "operations or parameters beside the `$ref` of a path item",
-    explain: "A path item with a `$ref` is what the reference leads to; what OpenAPI means by fields beside it is undefined, and \
-tools disagree. Operations that stand there would be lost unseen. Write them where the reference leads, or write the whole path item here.",
+    explain: "A path item with a `$ref` is what the reference leads to; what OpenAPI means by fields beside it is \
+undefined, and tools disagree. Operations there would be lost silently. Write them where the reference leads, or write \
+the whole path item here.",
     bad: v30!(
         "paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n  /b: {$ref: '#/paths/~1a', post: {responses: {'200': {description: ok}}}}\n"
     ),
@@ -137,9 +138,9 @@ pub static UNUSUAL_REFERENCE: Lint = Lint {
     name: "unusual-reference",
     level: Level::Info,
     summary: "a reference in a place where OpenAPI has none",
-    explain: "OpenAPI says for each object whether a reference may stand in its place; operations, texts and lists are \
-not among them. Many tools follow such references all the same, and so does gwc, but not every reader of the document \
-will. The first place is shown, with the number of the others.",
+    explain: "OpenAPI allows references in place of some objects; operations, texts and lists are not among them. Many \
+tools follow such references all the same, and so does gwc, but not every reader of the document will. The first place \
+is shown, with the number of the others.",
     bad: &[
         (
             "openapi.yaml",
@@ -193,7 +194,7 @@ pub static MISSING_FIELD: Lint = Lint {
     name: "missing-field",
     level: Level::Error,
     summary: "a field that must be there is not",
-    explain: "OpenAPI requires the field; without it the object says nothing that could be used.",
+    explain: "OpenAPI requires the field; without it the object has no meaning.",
     bad: v30!("paths:\n  /a:\n    get:\n      responses: {'200': {}}\n"),
     good: v30!("paths:\n  /a:\n    get:\n      responses: {'200': {description: ok}}\n"),
 };
@@ -248,7 +249,7 @@ pub static MISSPELT_EXTENSION: Lint = Lint {
     level: Level::Error,
     summary: "an extension that looks like `x-gateway` but is not",
     explain: "The gateway's keys in a document are `x-gateway` and `x-gateway-lint`; private additions begin with \
-`x-gateway-ext-`. A misspelt key would silently do nothing, and what it says may be what keeps a door closed.",
+`x-gateway-ext-`. A misspelt key would silently have no effect, and it may be the one that protects an operation.",
     bad: v30!("paths: {}\nx-gateway-limits: {depth: 3}\n"),
     good: v30!("paths: {}\nx-gateway-ext-limits: {depth: 3}\n"),
 };
@@ -260,8 +261,8 @@ pub static MISSPELT_KEYWORD: Lint = Lint {
     level: Level::Warn,
     summary: "a keyword of a schema that looks misspelt",
     explain: "From OpenAPI 3.1 on a schema may have any keyword, and one that is not known checks nothing. A keyword \
-that differs from a known one by a letter or two is most likely a slip: `maxLenght`, `ref` or `$reff`. An addition of \
-your own begins with `x-`.",
+that differs from a known one by a letter or two is most likely a typing mistake: `maxLenght`, `ref` or `$reff`. An \
+addition of your own begins with `x-`.",
     bad: v31!("paths: {}\ncomponents: {schemas: {A: {type: string, maxLenght: 3}}}\n"),
     good: v31!("paths: {}\ncomponents: {schemas: {A: {type: string, maxLength: 3}}}\n"),
 };

@@ -11,7 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "credentials-in-url",
     level: Level::Warn,
     summary: "a server whose URL has a user and a password",
-    explain: "Whoever reads the document has the password, and clients that refuse such URLs (RFC 9110 §4.2.4) cannot call the API.",
+    explain: "Every reader of the document has the password, and clients that refuse such URLs (RFC 9110 §4.2.4) \
+cannot call the API.",
     bad: v30!("paths: {}\nservers: [{url: 'https://user:secret@a.test'}]\n"),
     good: v30!("paths: {}\nservers: [{url: 'https://a.test'}]\n"),
 };

@@ -13,7 +13,7 @@ pub(super) static LINT: Lint = Lint {
     name: "duplicate-enum-value",
     level: Level::Warn,
     summary: "a value that stands twice in an `enum`",
-    explain: "The values of an `enum` are a set; the second one changes nothing and is most likely a slip.",
+    explain: "The values of an `enum` are a set; the second one has no effect and is most likely a mistake.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a, a]}}}\n"),
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a, b]}}}\n"),
 };

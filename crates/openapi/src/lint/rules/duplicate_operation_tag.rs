@@ -12,7 +12,7 @@ pub(super) static LINT: Lint = Lint {
     name: "duplicate-operation-tag",
     level: Level::Warn,
     summary: "a tag that an operation has twice",
-    explain: "The tags of an operation are a set; the second one says nothing and is most likely a slip.",
+    explain: "The tags of an operation are a set; the second one has no effect and is most likely a mistake.",
     bad: v30!("paths:\n  /a:\n    get: {tags: [a, a], responses: {'200': {description: ok}}}\n"),
     good: v30!("paths:\n  /a:\n    get: {tags: [a], responses: {'200': {description: ok}}}\n"),
 };

@@ -12,7 +12,7 @@ pub(super) static LINT: Lint = Lint {
     name: "duplicate-required",
     level: Level::Warn,
     summary: "a property that stands twice in `required`",
-    explain: "The names in `required` are a set; the second one says nothing and is most likely a slip.",
+    explain: "The names in `required` are a set; the second one has no effect and is most likely a mistake.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: object, required: [a, a], properties: {a: {type: string}}}}}\n"
     ),

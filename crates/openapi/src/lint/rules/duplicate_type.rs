@@ -13,7 +13,8 @@ pub(super) static LINT: Lint = Lint {
     name: "duplicate-type",
     level: Level::Warn,
     summary: "a type that stands twice in `type`",
-    explain: "The types in `type` are a set (JSON Schema 2020-12 validation §6.1.1): the second one says nothing and is most likely a slip.",
+    explain: "The types in `type` are a set (JSON Schema 2020-12 validation §6.1.1): the second one has no effect and \
+is most likely a mistake.",
     bad: v31!("paths: {}\ncomponents: {schemas: {A: {type: [string, string]}}}\n"),
     good: v31!("paths: {}\ncomponents: {schemas: {A: {type: [string, 'null']}}}\n"),
 };

@@ -11,8 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "empty-alternatives",
     level: Level::Warn,
     summary: "a list of alternatives without any",
-    explain: "`anyOf`, `oneOf`, `enum` and `type` without an entry leave no value that is valid; `allOf` without one says nothing. JSON Schema wants at \
-least one entry.",
+    explain: "`anyOf`, `oneOf`, `enum` and `type` without an entry leave no value that is valid; `allOf` without one \
+has no effect. JSON Schema wants at least one entry.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {anyOf: []}}}\n"),
     good: v30!(
         "paths: {}\ncomponents: {schemas: {A: {anyOf: [{type: string}, {type: integer}]}}}\n"

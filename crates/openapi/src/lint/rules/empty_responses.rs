@@ -11,7 +11,7 @@ pub(super) static LINT: Lint = Lint {
     name: "empty-responses",
     level: Level::Warn,
     summary: "an operation without any response",
-    explain: "`responses` has at least one entry; without one nobody knows what the operation gives.",
+    explain: "`responses` has at least one entry; without one the response of the operation is unknown.",
     bad: v30!("paths:\n  /a:\n    get: {responses: {}}\n"),
     good: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
 };

@@ -12,8 +12,8 @@ pub(super) static LINT: Lint = Lint {
     name: "ignored-scheme-field",
     level: Level::Warn,
     summary: "a field of a security scheme that its type does not have",
-    explain: "`name` and `in` are for `apiKey`, `scheme` and `bearerFormat` for `http`, `flows` for `oauth2`, `openIdConnectUrl` for `openIdConnect`. \
-Beside another `type` nobody reads them, so what they say does not happen.",
+    explain: "`name` and `in` are for `apiKey`, `scheme` and `bearerFormat` for `http`, `flows` for `oauth2`, \
+`openIdConnectUrl` for `openIdConnect`. Beside another `type` they have no effect.",
     bad: v30!(
         "paths: {}\ncomponents: {securitySchemes: {s: {type: http, scheme: basic, in: header}}}\n"
     ),

@@ -11,8 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "incomplete-security-scheme",
     level: Level::Error,
     summary: "a security scheme without the fields that its type needs",
-    explain: "`apiKey` needs `name` and `in`, `http` needs `scheme`, `oauth2` needs `flows`, `openIdConnect` needs `openIdConnectUrl`. \
-Without them nobody knows where the credential is.",
+    explain: "`apiKey` needs `name` and `in`, `http` needs `scheme`, `oauth2` needs `flows`, `openIdConnect` needs \
+`openIdConnectUrl`. Without them the place of the credential is unknown.",
     bad: v30!("paths: {}\ncomponents: {securitySchemes: {key: {type: apiKey, name: k}}}\n"),
     good: v30!(
         "paths: {}\ncomponents: {securitySchemes: {key: {type: apiKey, name: k, in: header}}}\n"

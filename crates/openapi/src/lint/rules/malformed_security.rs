@@ -12,8 +12,8 @@ pub(super) static LINT: Lint = Lint {
     level: Level::Error,
     summary: "`security` that is not a list of requirements",
     explain: "`security` is a list of alternatives; each is a map from the names of schemes to lists of scopes: \
-`security: [{key: []}, {oauth: [read]}]`. `{}` stands for anyone. What is written otherwise says nothing about who may \
-call, so this rule cannot be silenced.",
+`security: [{key: []}, {oauth: [read]}]`. `{}` stands for anyone. Anything else leaves open who may call, so this rule \
+cannot be silenced.",
     bad: v30!(
         "paths: {}\nsecurity: [key]\n",
         "components: {securitySchemes: {key: {type: apiKey, in: header, name: k}}}\n"

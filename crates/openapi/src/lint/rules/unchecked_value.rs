@@ -12,9 +12,10 @@ pub(super) static LINT: Lint = Lint {
     name: "unchecked-value",
     level: Level::Info,
     summary: "examples and defaults that were left unchecked: their schemas take too many steps",
-    explain: "Examples, defaults and enum values are checked against their schemas within a limit of steps for each document, far above \
-what real documents take. One value takes an eighth of them at most, so that the others are still checked. Schemas that refer to each other several times over, level after level, multiply: each level that \
-names the next one twice doubles the work, for gwc and for whoever validates requests.",
+    explain: "Examples, defaults and enum values are checked against their schemas within a limit of steps for each \
+document, far above what real documents take. One value takes an eighth of them at most, so that the others are still \
+checked. Schemas that refer to each other several times over, level after level, multiply: each level that names the \
+next one twice doubles the work, for gwc and for every validator of requests.",
     bad: v30!(
         "paths: {}\ncomponents:\n  schemas:\n    A: {allOf: [{$ref: '#/components/schemas/B'}, {$ref: '#/components/schemas/B'}, {$ref: '#/components/schemas/B'}, {$ref: '#/components/schemas/B'}], example: 1}\n",
         "    B: {allOf: [{$ref: '#/components/schemas/C'}, {$ref: '#/components/schemas/C'}, {$ref: '#/components/schemas/C'}, {$ref: '#/components/schemas/C'}]}\n",

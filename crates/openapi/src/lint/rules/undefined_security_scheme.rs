@@ -11,8 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "undefined-security-scheme",
     level: Level::Error,
     summary: "a security requirement that names no defined scheme",
-    explain: "`security` names schemes of `components.securitySchemes`. One that is not there says nothing about how a client shows who \
-it is.",
+    explain: "`security` names schemes of `components.securitySchemes`. A missing one leaves open how clients \
+authenticate.",
     bad: v30!("paths: {}\nsecurity: [{key: []}]\n"),
     good: v30!(
         "paths: {}\nsecurity: [{key: []}]\n",

@@ -13,9 +13,9 @@ pub(super) static LINT: Lint = Lint {
     name: "unknown-dialect",
     level: Level::Warn,
     summary: "schemas of a dialect of JSON Schema that is not read",
-    explain: "From 3.1 on, `jsonSchemaDialect` at the root and `$schema` in a schema say which JSON Schema is meant. gwc reads 2020-12 and \
-OpenAPI's dialects of it. Schemas of other dialects are read as 2020-12, and some of their keywords (`id`, `dependencies`, `items` with a list) \
-say nothing there.",
+    explain: "From 3.1 on, `jsonSchemaDialect` at the root and `$schema` in a schema say which JSON Schema is meant. \
+gwc reads 2020-12 and OpenAPI's dialects of it. Schemas of other dialects are read as 2020-12, and some of their \
+keywords (`id`, `dependencies`, `items` with a list) have no meaning there.",
     bad: v31!("paths: {}\njsonSchemaDialect: http://json-schema.org/draft-07/schema#\n"),
     good: v31!("paths: {}\njsonSchemaDialect: https://json-schema.org/draft/2020-12/schema\n"),
 };

@@ -11,8 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "unresolved-discriminator",
     level: Level::Warn,
     summary: "a discriminator that leads to no schema",
-    explain: "A value of `discriminator.mapping` is the name of a schema under `components.schemas`, or a reference to one. A value of the \
-property that maps to nothing says nothing about which schema holds.",
+    explain: "A value of `discriminator.mapping` is the name of a schema under `components.schemas`, or a reference to \
+one. A value that maps to nothing selects no schema.",
     bad: v30!(
         "paths: {}\ncomponents:\n  schemas:\n    Pet: {type: object, required: [kind], properties: {kind: {type: string}}, discriminator: {propertyName: kind, mapping: {dog: Dgo}}}\n",
         "    Dog: {allOf: [{$ref: '#/components/schemas/Pet'}]}\n"

@@ -14,8 +14,8 @@ pub(super) static LINT: Lint = Lint {
     name: "unsafe-markdown",
     level: Level::Warn,
     summary: "a text with script in it",
-    explain: "Descriptions are Markdown, and documentation shows them as HTML: `<script>`, attributes such as `onclick=`, `javascript:` links and \
-`eval(` would run in the browser of whoever reads it.",
+    explain: "Descriptions are Markdown, and documentation shows them as HTML: `<script>`, attributes such as \
+`onclick=`, `javascript:` links and `eval(` would run in the reader's browser.",
     bad: v30!("paths: {}\ntags: [{name: a, description: '<script>alert(1)</script>'}]\n"),
     good: v30!("paths: {}\ntags: [{name: a, description: 'a *tag*'}]\n"),
 };

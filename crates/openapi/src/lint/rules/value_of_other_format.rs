@@ -13,8 +13,9 @@ pub(super) static LINT: Lint = Lint {
     name: "value-of-other-format",
     level: Level::Warn,
     summary: "a `default` or `example` that is not of the schema's `format`",
-    explain: "`format` is a remark, and nobody refuses a request by it; but a reader who copies an example, and a generator that \
-takes a default, expect a value of the form. `date`, `date-time` (RFC 3339), `uuid` (RFC 9562), `ipv4` and `ipv6` are looked at.",
+    explain: "`format` is an annotation, and no request is refused by it; but a reader who copies an example, and a \
+generator that takes a default, expect a value of the form. `date`, `date-time` (RFC 3339), `uuid` (RFC 9562), `ipv4` \
+and `ipv6` are looked at.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: string, format: date, example: 1.2.2024}}}\n"
     ),

@@ -11,7 +11,7 @@ pub(super) static LINT: Lint = Lint {
     name: "missing-contact",
     level: Level::Warn,
     summary: "an API without a contact",
-    explain: "`info.contact` tells clients whom to ask, and colleagues who owns the API.",
+    explain: "`info.contact` names a contact for clients, and the owner of the API for colleagues.",
     bad: v30!("paths: {}\n"),
     good: &[(
         "openapi.yaml",

@@ -11,8 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "missing-success-response",
     level: Level::Warn,
     summary: "an operation that never succeeds",
-    explain: "No response of the operation has a status of 2xx or 3xx, so that nobody knows what a success looks like. `default` stands \
-for the statuses that are not listed.",
+    explain: "No response of the operation has a status of 2xx or 3xx, so that a success is undocumented. `default` \
+stands for the statuses that are not listed.",
     bad: v30!("paths:\n  /a:\n    get: {responses: {'404': {description: gone}}}\n"),
     good: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
 };

@@ -12,8 +12,8 @@ pub(super) static LINT: Lint = Lint {
     name: "nullable-without-type",
     level: Level::Warn,
     summary: "`nullable` without a `type` beside it",
-    explain: "OpenAPI 3.0.3 says that `nullable` adds null to the `type` that stands beside it; without one it says nothing, though most \
-tools, gwc among them, take null all the same.",
+    explain: "OpenAPI 3.0.3 says that `nullable` adds null to the `type` that stands beside it; without one it has no \
+effect, though most tools, gwc among them, accept null.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {nullable: true}}}\n"),
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, nullable: true}}}\n"),
 };

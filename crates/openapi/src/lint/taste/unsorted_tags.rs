@@ -11,7 +11,7 @@ pub(super) static LINT: Lint = Lint {
     name: "unsorted-tags",
     level: Level::Warn,
     summary: "tags that are not in the order of the alphabet",
-    explain: "Many generators show groups in the order of `tags`; where nobody chose another order, the alphabet is the one to find things by.",
+    explain: "Many generators show groups in the order of `tags`; without another order, the alphabet makes them easy to find.",
     bad: v30!("paths: {}\ntags: [{name: b}, {name: a}]\n"),
     good: v30!("paths: {}\ntags: [{name: a}, {name: b}]\n"),
 };

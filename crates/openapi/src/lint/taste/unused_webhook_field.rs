@@ -11,7 +11,7 @@ pub(super) static LINT: Lint = Lint {
     name: "unused-webhook-field",
     level: Level::Warn,
     summary: "servers or callbacks in a webhook",
-    explain: "A webhook is sent by the API to an address that the client gave: its own `servers` are never asked, and nobody answers its `callbacks`.",
+    explain: "A webhook is sent by the API to an address that the client gave: its own `servers` and `callbacks` are never used.",
     bad: v31!(
         "webhooks:\n  w:\n    post: {servers: [{url: 'https://a.test'}], responses: {'200': {description: ok}}}\n"
     ),
