@@ -38,7 +38,7 @@ pub(crate) trait Server: 'static {
     /// Counts a connection that no file descriptor was left for.
     fn exhausted(&self);
 
-    /// Time after which a silent peer is asked whether it is there.
+    /// Time after which a silent peer gets a keep-alive probe.
     fn half_open(&self) -> Duration;
 
     /// Milliseconds of the clock.

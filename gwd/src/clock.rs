@@ -51,7 +51,7 @@ pub(crate) fn unix_ms() -> u64 {
 /// Bytes of a date as HTTP writes it.
 pub(crate) const HTTP_DATE_BYTES: usize = 29;
 
-/// The wall clock as `Date` tells it (RFC 9110 §5.6.7).
+/// Wall clock in the form of `Date` (RFC 9110 §5.6.7).
 pub(crate) fn http_date() -> [u8; HTTP_DATE_BYTES] {
     let text = httpdate::fmt_http_date(SystemTime::now());
     text.as_bytes()

@@ -1,4 +1,4 @@
-//! Files that somebody else writes, read without waiting for ever.
+//! Files of other programs, read with a time limit.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};

@@ -1,4 +1,4 @@
-//! Replacing the process without losing anybody (data-plane.md §6).
+//! Replacing the process without losing a connection (data-plane.md §6).
 //!
 //! A gwd serves `handover.sock` in its state folder. A new one with `--take-over` asks there and
 //! is given every listening socket, the admin interface's, and the lock of the state folder, by

@@ -10,7 +10,7 @@ use socket2::Socket;
 /// The sockets of one address.
 #[derive(Debug)]
 pub(crate) struct Inherited {
-    /// The listener's name, where somebody said it.
+    /// Name of the listener, if systemd names it.
     pub(crate) name: Option<String>,
     /// Address that was requested, if the system chose the port.
     pub(crate) wanted: Option<SocketAddr>,

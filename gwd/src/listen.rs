@@ -46,7 +46,7 @@ const NEVER: u64 = u64::MAX;
 /// The sockets of one address, bound.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    /// The real address, also where port 0 was asked for.
+    /// The real address, also for port 0.
     pub(crate) address: SocketAddr,
     pub(crate) listening: bool,
     pub(crate) socket: Arc<ListenSocket>,

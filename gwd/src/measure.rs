@@ -26,7 +26,7 @@ pub(crate) fn limit() -> Option<u64> {
     Some(limit)
 }
 
-/// Measures as long as somebody wants to know.
+/// Measures as long as there is a reader.
 ///
 /// # Errors
 /// If no thread can be started.

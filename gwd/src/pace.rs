@@ -23,8 +23,8 @@ pub struct Patience {
     pub stream_idle_ms: u64,
     /// Milliseconds that nothing may pass through a WebSocket, either way.
     pub tunnel_idle_ms: u64,
-    /// Milliseconds after which an HTTP/2 client is asked to connect anew, less up to a fifth, so
-    /// that not all come at once and clients spread (data-plane.md §6).
+    /// Milliseconds after which an HTTP/2 client gets GOAWAY, less up to a fifth, so that not all
+    /// come at once and clients spread (data-plane.md §6).
     pub http2_age_max_ms: u64,
 }
 
@@ -112,7 +112,7 @@ impl Pace {
         self.slow_ms >= SLOW_MS
     }
 
-    /// So many bytes moved, or the gateway waits for somebody else.
+    /// Records that so many bytes moved, or that the gateway waits for another party.
     pub(crate) fn moved(&mut self, bytes: u64, now_ms: u64, patience: &Patience) {
         if let Some(since_ms) = self.since_ms.take() {
             let waited_ms = now_ms.saturating_sub(since_ms);

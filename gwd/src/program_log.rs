@@ -98,8 +98,7 @@ pub(crate) fn event(level: Level, message: &str, fields: Value) {
 pub(crate) struct Audit<'a> {
     /// Kind of change; docs/operate.md lists them.
     pub(crate) what: &'static str,
-    /// Whoever signed the record, asked over the admin interface, sent the signal, or
-    /// [`BY_ITSELF`].
+    /// Signer of the record, client of the admin interface, sender of the signal, or [`BY_ITSELF`].
     pub(crate) who: &'a str,
     /// Previous value: a bundle's id, a level, a list's serial, the digest of a file.
     pub(crate) from: Option<String>,

@@ -199,7 +199,7 @@ impl Shared {
         self.waiting.store(None);
     }
 
-    /// Gives a version to the control thread, which frees it if nobody else holds it.
+    /// Gives a version to the control thread, which frees it if it is the last holder.
     pub(crate) fn discard(&self, current: Arc<Current>) {
         // Without a control thread the process is ending: freed here.
         let _ending = self.bin.send(current);

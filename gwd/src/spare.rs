@@ -1,4 +1,4 @@
-//! Maps of fields that stand empty, so that an exchange need not make one.
+//! Empty maps of fields, so that an exchange need not make one.
 //!
 //! A request's map lives until its response's head is made, because another try may need it, and
 //! the response's until it is written; then they wait here for the fields of another message.

@@ -34,7 +34,7 @@ pub struct Memory {
     pub damaged: Floors,
 }
 
-/// A record that says what should run.
+/// A record: the bundle that a channel should run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     pointer: Pointer,

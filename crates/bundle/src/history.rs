@@ -14,7 +14,7 @@ use crate::statement::{Statement, claimed_role, stored};
 use crate::store::{Blobs, Chain, Store};
 use crate::trust::{Signers, Trust, When};
 
-/// Most links by revoked keys that are told of. All are passed over on the way to the head.
+/// Maximum number of reported links by revoked keys. All are passed over on the way to the head.
 pub const SKIPPED_MAX: usize = 1_024;
 
 /// One record of a channel.

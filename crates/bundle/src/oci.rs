@@ -15,7 +15,7 @@ use crate::refused::Refused;
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Media type of the blob `{}`.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// The blob that stands where a manifest must have a config and there is none.
+/// Blob in place of a manifest's config, if there is none.
 pub const EMPTY_BLOB: &[u8] = b"{}";
 /// Largest manifest, in bytes.
 pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;

@@ -77,7 +77,7 @@ pub fn put_bundle(store: &dyn Store, bundle: &Bundle) -> Result<Descriptor, Writ
     Ok(bundle.descriptor())
 }
 
-/// Keeps a statement and tells its name. `subject` is for people and tools.
+/// Stores a statement and returns its name. `subject` is for people and tools.
 ///
 /// # Errors
 /// As [`Store::put`] and [`Envelope::encode`].

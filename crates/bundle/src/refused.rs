@@ -58,11 +58,11 @@ pub enum Refused {
     // --- signatures
     /// No signature was made over these bytes by a key of that id.
     BadSignature,
-    /// Signed by keys that the trust file does not name, or by nobody.
+    /// Signed by keys that the trust file does not name, or unsigned.
     UnknownKey,
     /// Signed by a key that is not trusted for this role, or a statement of another role.
     WrongRole {
-        /// The role that was asked for.
+        /// Required role.
         wanted: &'static str,
     },
     /// Signed by a key that was revoked.
@@ -112,7 +112,7 @@ pub enum Refused {
     Mislinked {
         /// Its serial.
         serial: u64,
-        /// The serial that the link says.
+        /// Serial in the link.
         link: u64,
     },
     /// The store has no acceptable record of a channel of which one was accepted.

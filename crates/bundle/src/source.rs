@@ -15,7 +15,7 @@ pub const SOURCE: &str = "application/vnd.gwc.source.v1";
 /// Media type of the blob.
 pub const SOURCE_BLOB: &str = "application/vnd.gwc.source.v1+json";
 
-/// Keeps a source artifact about a bundle, and tells its digest.
+/// Stores a source artifact about a bundle, and returns its digest.
 ///
 /// # Errors
 /// [`Refused::TooLarge`] beyond [`BLOB_BYTES_MAX`], and as [`Store::put`].

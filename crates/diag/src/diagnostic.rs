@@ -32,7 +32,7 @@ pub struct Lint {
     pub code: &'static str,
     /// Names the bad pattern, so that `allow: [name]` reads well.
     pub name: &'static str,
-    /// The level where nobody set another.
+    /// Default level.
     pub level: Level,
     /// One line: what is found.
     pub summary: &'static str,
@@ -59,7 +59,7 @@ pub struct Diagnostic {
     pub message: String,
     /// Text after the carets; empty for the message alone.
     pub label: String,
-    /// Text that says what to do.
+    /// Advice.
     pub help: Option<String>,
     /// Place of the finding.
     pub span: Span,

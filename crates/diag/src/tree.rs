@@ -35,7 +35,7 @@ struct Segment {
     nodes: Vec<Node>,
 }
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// The whole value; for a block map or list from its first key or dash to its last value.
@@ -101,8 +101,8 @@ impl Tree {
         }
     }
 
-    /// Sets ids aside for `count` nodes of a part, and tells the first; `None` where there are
-    /// not so many ids.
+    /// Reserves ids for `count` nodes of a part, and returns the first; `None` where there are not
+    /// so many ids.
     pub fn set_aside(&mut self, count: usize) -> Option<NodeId> {
         let first = self.next.checked_next_multiple_of(BLOCK as u32)?;
         let end = first.checked_add(u32::try_from(count).ok()?)?;

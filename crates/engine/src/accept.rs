@@ -51,7 +51,7 @@ impl Wish {
     }
 }
 
-/// The weight that a parameter says, in thousandths (RFC 9110 §12.4.2).
+/// Weight in a parameter, in thousandths (RFC 9110 §12.4.2).
 fn weight(parameter: &str) -> Option<u32> {
     let (name, value) = parameter.split_once('=')?;
     if !name.trim().eq_ignore_ascii_case("q") {

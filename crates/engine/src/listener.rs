@@ -16,7 +16,7 @@ pub struct Listener {
     pub address: std::net::SocketAddr,
     /// Limits on connections and heads.
     pub limits: ListenerLimits,
-    /// Peers whose forwarding fields are believed.
+    /// Peers whose forwarding fields are trusted.
     pub trusted_proxies: Box<[Cidr]>,
     /// `http` or `https`: what its clients speak.
     pub scheme: &'static str,

@@ -47,7 +47,7 @@ pub enum Malformed {
     Invalid,
 }
 
-/// Reads a header that stands at the beginning of `bytes`.
+/// Reads a header at the beginning of `bytes`.
 ///
 /// # Errors
 /// If what is there cannot become one, whatever follows.

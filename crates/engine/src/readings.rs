@@ -21,7 +21,7 @@ const READINGS_MAX: usize = 64;
 /// Reason why a path may not be forwarded: the first reading that is not the route's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ambiguity {
-    /// This reading belongs to another route, or to nobody.
+    /// This reading belongs to another route, or to none.
     Reading {
         /// The path that an upstream may serve.
         path: String,
@@ -166,7 +166,7 @@ fn replaced(path: &str, escape: &str, with: &str) -> Option<String> {
     path.contains(escape).then(|| path.replace(escape, with))
 }
 
-/// The path without what stands behind `;` in each segment.
+/// Path without the parameters behind `;` in each segment.
 fn without_parameters(path: &str) -> Option<String> {
     if !path.contains(';') {
         return None;

@@ -9,7 +9,7 @@ use crate::Malformed;
 pub(crate) struct ContentLength(pub(crate) Option<u64>);
 
 impl ContentLength {
-    /// Notes what one line says.
+    /// Records one line.
     pub(crate) fn note(&mut self, value: &HeaderValue) -> Result<(), Malformed> {
         let digits = value.as_bytes();
         let said = std::str::from_utf8(digits)

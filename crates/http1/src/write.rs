@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-/// The chunk that ends a body, and what stands before the trailers.
+/// The chunk that ends a body, before the trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n";
 
 /// A field, as one line.
@@ -15,7 +15,7 @@ pub fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The field that tells how long a body is.
+/// Field with the length of a body.
 pub fn content_length(length: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"content-length: ");
     number::<10>(length, out);

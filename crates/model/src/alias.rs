@@ -11,7 +11,7 @@ use vocab::lints::{ALIAS_DIFFERS, UNKNOWN_ALIAS};
 
 /// An operation that only documents another.
 pub(super) struct Alias {
-    /// The path that it documents, and where that is said.
+    /// The path that it documents, and the place of `alias_of`.
     pub(super) of: Spanned<String>,
     pub(super) key: String,
     pub(super) method: Cow<'static, str>,

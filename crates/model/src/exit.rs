@@ -11,7 +11,7 @@ impl Exit {
     pub const OK: Self = Self(0);
     /// Findings, a failed test, or a gate that tripped.
     pub const FINDINGS: Self = Self(1);
-    /// There are changes (only where `--exit-code` asks for it).
+    /// There are changes (only with `--exit-code`).
     pub const CHANGES: Self = Self(2);
     /// The plan is stale: the channel moved since it was made.
     pub const STALE: Self = Self(3);

@@ -24,7 +24,7 @@ pub(super) struct Nodes<'a> {
     pub(super) upstream: &'a str,
 }
 
-/// A `validate`, wherever it stands.
+/// A `validate` at any place.
 pub(super) fn validate(node: NodeRef<'_>) -> Settings {
     declared::whole(node, &Shape::Object(&validate::author::SHAPE))
 }

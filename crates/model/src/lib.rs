@@ -124,7 +124,7 @@ pub struct Operation {
     pub priority: i32,
     /// Treatment of the path that differs from the template only by a final slash.
     pub trailing_slash: ir::TrailingSlash,
-    /// Compiled, but nobody can call it.
+    /// True for an internal operation: compiled, not served.
     pub internal: bool,
     /// Validation of requests against the contract.
     pub validation: Validation,

@@ -63,7 +63,7 @@ fn timeout_holds<'m>(
     );
 }
 
-/// An upstream whose health nobody watches and whose time nobody bounds.
+/// An upstream without health checks and without a timeout.
 fn somebody_bounds(
     upstream: &Defined<Upstream>,
     node: Option<NodeRef<'_>>,

@@ -130,7 +130,7 @@ impl AllNames {
         &self.0[at.expect("every kind is in the table")]
     }
 
-    /// Defines a name that nobody has to write or use, if nobody wrote it.
+    /// Defines a built-in name, unless a source defines it.
     pub fn define(&mut self, kind: Kind, name: &str, at: Span) {
         let names = self.0.iter_mut().find(|names| names.kind == kind);
         let names = names.expect("every kind is in the table");
@@ -204,7 +204,7 @@ impl AllNames {
         }
     }
 
-    /// Reports what nobody used.
+    /// Reports unused names.
     pub fn report_unused(&self, sink: &mut Sink) {
         for names in &self.0 {
             names.report_unused(sink);

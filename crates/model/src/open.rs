@@ -41,7 +41,7 @@ pub(super) struct Judged<'a> {
     pub(super) public: Option<Span>,
 }
 
-/// The operations of an API that anyone may call, though nobody says so, by what opens them.
+/// Operations of an API without credentials that are not declared public, by their cause.
 #[derive(Default)]
 pub(super) struct Open(BTreeMap<Span, Door>);
 

@@ -28,7 +28,7 @@ struct Walk<'r> {
     pairs: Vec<(usize, usize)>,
 }
 
-/// The routes of a group by what stands at one depth.
+/// Routes of a group by their segment at one depth.
 #[derive(Default)]
 struct Parts<'r> {
     ended: Vec<usize>,

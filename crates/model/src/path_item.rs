@@ -126,7 +126,7 @@ pub(super) fn styled<'a>(
     }
 }
 
-/// The template as `case_insensitive` says.
+/// The template under `case_insensitive`.
 pub(super) fn cased(template: ir::Template, extension: Option<NodeRef<'_>>) -> ir::Template {
     let said = extension.and_then(|node| node.get("case_insensitive"));
     match said.and_then(NodeRef::as_bool) {

@@ -66,7 +66,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Overlaps that are told at one path; a count stands for the rest.
+/// Overlaps that are reported at one path; a count stands for the rest.
 const OVERLAPS_MAX: usize = 5;
 
 /// Tells the first few overlaps of each path: templates that all overlap make as many pairs as

@@ -15,7 +15,7 @@ use crate::settings::Settings;
 /// The gate for changes of the rules.
 pub const GATE: &str = "rules";
 
-/// Id of the change that says that the rules of the old side are unknown.
+/// Id of the change for unknown rules of the old side.
 pub const UNKNOWN: &str = "rules-unknown";
 
 /// Rules of a project.

@@ -426,7 +426,7 @@ fn bind_one(
     Some(Bound::Unverified(place))
 }
 
-/// A scheme that nobody here checks.
+/// A scheme without a verifier here.
 fn unverified(place: &Place) -> ir::Scheme {
     canonical(
         place.clone(),
@@ -549,7 +549,7 @@ mod tests {
         }
     }
 
-    /// The resolved requirement, each alternative as the places that it asks for.
+    /// The resolved requirement, each alternative as the places of its credentials.
     fn resolve(alternatives: &[&[&str]]) -> (Vec<Vec<String>>, bool) {
         let named = |name: &&str| (Spanned::new((*name).to_owned(), at()), Vec::new());
         let requirement = |names: &&[&str]| Requirement {

@@ -210,7 +210,7 @@ fn named<'m>(
     named
 }
 
-/// A mount without hosts is not asked for the hosts that others name.
+/// A mount without hosts gets no requests for the hosts that others name.
 pub(super) fn hidden_mounts(apis: &[Api], sink: &mut Sink) {
     let mounts = || {
         apis.iter()

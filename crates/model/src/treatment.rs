@@ -254,7 +254,7 @@ impl Own<'_> {
         (own || settings.names.kind(Kind::Upstream).knows(name)).then_some(named)
     }
 
-    /// The same where it is not asked whether anybody defines it.
+    /// The same without a check that it is defined.
     pub(super) fn name_of_upstream(&self, name: &str) -> String {
         match self.names.kind(Kind::Upstream).knows(name) {
             true => name_in(self.api, name),

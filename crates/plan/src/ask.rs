@@ -11,7 +11,7 @@ use policy::{
     Cx, Form, Limits, RateTable, Reject, Revoked, SecretCell, SecretRef, SecretUnavailable, Secrets,
 };
 
-/// A gateway that can be asked. Counters begin at zero for each request, nothing is revoked,
+/// A gateway that answers requests. Counters begin at zero for each request, nothing is revoked,
 /// secrets are blank.
 pub struct Oracle {
     snapshot: Snapshot,

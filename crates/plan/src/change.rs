@@ -144,7 +144,7 @@ pub struct OperationRef {
     pub api: String,
 }
 
-/// A request that both engines were asked, with what they said.
+/// A request with the answers of both engines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witness {
     /// The method.

@@ -26,7 +26,7 @@ pub struct Pair {
     pub is_beside: bool,
 }
 
-/// Classes of changes that let somebody in.
+/// Classes of changes that admit more callers.
 const OPENING: [Class; 4] = [
     Class::Weaken,
     Class::Incomparable,
@@ -253,8 +253,7 @@ impl Found {
     }
 }
 
-/// True if a new environment may stand in for a known one: the known one goes, or both have one
-/// channel.
+/// True if a new environment may replace a known one: the known one goes, or both have one channel.
 fn is_taken_over(pair: &Pair, new: &Side) -> bool {
     let Some(old) = &pair.old else { return false };
     let channel = |side: &Side| -> Option<String> {

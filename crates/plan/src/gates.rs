@@ -3,7 +3,7 @@
 use super::{Change, Class, Plan, Section};
 
 impl Plan {
-    /// The gates that trip, each with the fingerprints of its changes that nobody acknowledged.
+    /// Gates that trip, each with the fingerprints of its unacknowledged changes.
     #[must_use]
     pub fn tripped(&self, gates: &[String], acknowledged: &[String]) -> Vec<(String, Vec<String>)> {
         let tripped = gates.iter().map(|gate| {

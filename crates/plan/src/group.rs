@@ -49,7 +49,7 @@ pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
     changes
 }
 
-/// The order in which changes are told.
+/// Order of changes.
 pub(super) fn sort(changes: &mut [Change]) {
     changes.sort_by(|a, b| {
         let key = |change: &Change| (change.section, change.class);

@@ -7,7 +7,7 @@ use super::Section;
 pub struct Kind {
     /// Its id, as [`super::Change::id`].
     pub id: &'static str,
-    /// The section in which it is told.
+    /// Section of the change.
     pub section: Section,
     /// Meaning, for the reader.
     pub means: &'static str,

@@ -70,7 +70,7 @@ pub struct Plan {
     /// The environments that both sides have and that were compared; the empty name stands for the
     /// project without one.
     pub environments: BTreeSet<String>,
-    /// The changes, in the order in which they are said.
+    /// Changes in their order.
     pub changes: Vec<Change>,
     /// True if a release would change nothing: the meaning is the same.
     pub no_op: bool,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Plan;
 use model::acknowledge::Acknowledgement;
 
-/// The classes of changes that a gate may stand for.
+/// Classes of changes that a gate may name.
 pub const GATES: [&str; 7] = [
     "weaken", "expose", "grant", "relax", "remove", "move", "rules",
 ];
@@ -109,7 +109,7 @@ impl Review {
         self.acknowledged.get(fingerprint)
     }
 
-    /// The gates that trip, each with the fingerprints that nobody let through.
+    /// Gates that trip, each with the fingerprints that are not acknowledged.
     #[must_use]
     pub fn tripped(&self, plan: &Plan) -> Vec<(String, Vec<String>)> {
         let acknowledged: Vec<String> = self.acknowledged.keys().cloned().collect();

@@ -1,4 +1,4 @@
-//! A request that is treated differently, asked of both engines before it is shown.
+//! A request that is treated differently, checked with both engines before it is shown.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -98,8 +98,8 @@ pub(super) fn credentials(
     (values, credentials)
 }
 
-/// A credential as it stands at its place: one that counts in a gateway [`with_witness`], or one
-/// that nobody knows.
+/// A credential at its place: one that counts in a gateway [`with_witness`], or one that nobody
+/// knows.
 pub(crate) fn credential(scheme: &ir::Scheme, valid: bool) -> String {
     match (&scheme.place, valid) {
         (Place::Authorization(kind), true) if kind == "basic" => {

@@ -238,7 +238,7 @@ impl Held {
 }
 
 impl<'a> Cx<'a> {
-    /// A context before anybody has looked at the request.
+    /// A context before the first step.
     #[must_use]
     pub fn new(
         now_ns: u64,

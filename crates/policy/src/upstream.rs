@@ -225,7 +225,7 @@ parameters! {
         /// Bytes of a response's head.
         4 response_header_bytes: Bytes = 65_536 => "response_header_bytes";
         or none
-        /// Second tries, beside what their budget says.
+        /// Retries, beside their budget.
         3 retries: Count => "retries";
     }
 }

@@ -142,7 +142,7 @@ environment would be built with the value of another.",
     ),
 };
 
-/// A variable that nobody uses.
+/// A variable that is never used.
 pub static UNUSED_VARIABLE: Lint = Lint {
     code: "GW0455",
     name: "unused-variable",

@@ -53,7 +53,7 @@ pub(super) struct Args {
         required_unless_present = "dry_run"
     )]
     key: Vec<String>,
-    /// The key that says where the bundle comes from, where that is another
+    /// Key for the build statement, if it is another
     #[arg(long, value_name = "FILE|env:NAME")]
     build_key: Vec<String>,
     #[command(flatten)]
@@ -383,7 +383,7 @@ impl Report<'_> {
         ));
     }
 
-    /// Waits for the gateways, if that was asked for, and ends.
+    /// Waits for the gateways, if requested, and ends.
     fn wait(&mut self, nodes: &Nodes, serial: u64) -> anyhow::Result<Exit> {
         let mut failure = None;
         if let Some(time) = self.args.wait {

@@ -106,7 +106,7 @@ impl Built {
         Place::of(root, settings, store, channel)
     }
 
-    /// Keeps the bundle and its source artifact, and tells the artifact's digest.
+    /// Stores the bundle and its source artifact, and returns the artifact's digest.
     pub(super) fn put(&self, store: &dyn Store) -> Result<Digest, WriteError> {
         let _writing = store.writing()?;
         let descriptor = publish::put_bundle(store, &self.bundle)?;

@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// Keep the bundles that the newest N records of each channel name
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     keep: u32,
-    /// Keep what was written within this time, which somebody may be about to release
+    /// Keep files younger than this, which a release in progress may need
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     older_than: Duration,
     /// Say what would go, and remove nothing

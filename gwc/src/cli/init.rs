@@ -357,7 +357,7 @@ fn schema() -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(schema)? + "\n")
 }
 
-/// Writes what is not there yet, and tells what was written and what was kept.
+/// Writes what is not there yet, and prints what was written and what was kept.
 fn write<'f>(folder: &Path, files: &'f [New]) -> anyhow::Result<(Vec<&'f str>, Vec<&'f str>)> {
     let (mut written, mut kept) = (Vec::new(), Vec::new());
     for New { path, text } in files {

@@ -109,7 +109,7 @@ enum Command {
     History(history::Args),
     /// Say what the channel and each gateway run
     Status(status::Args),
-    /// Fail if a gateway runs something else than the channel says
+    /// Fail if a gateway runs another bundle than the channel names
     Drift(status::Args),
     /// Put a bundle, a credential or a signing key on the list of what must never count again
     Revoke(revoke::Args),
@@ -119,7 +119,7 @@ enum Command {
     Trust(trust::Args),
     /// Say which operation owns a request, and what happens to it
     Route(route::Args),
-    /// Print the public OpenAPI document, without what the gateway is told
+    /// Print the public OpenAPI document, without the gateway's keys
     Strip(strip::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
@@ -163,7 +163,7 @@ impl Command {
     }
 }
 
-/// Runs the program with these arguments (the first is its name) and tells how it ends.
+/// Runs the program with these arguments (the first is its name) and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let json = wants_json(&arguments);

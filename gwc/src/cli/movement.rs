@@ -73,7 +73,8 @@ impl Movement<'_> {
         self.judge(&publish::sign(&statement, &keys)?)
     }
 
-    /// Signs a record, checks it as a gateway will, and moves the channel, if nobody else did.
+    /// Signs a record, checks it as a gateway will, and moves the channel, unless another writer
+    /// did.
     pub(super) fn publish(&self, store: &Folder, target: Target) -> anyhow::Result<Pointer> {
         let base = self.head.map(|head| head.pointer);
         let keys: Vec<&PrivateKey> = self.keys.iter().collect();
@@ -264,7 +265,7 @@ fn conflict(error: WriteError) -> anyhow::Error {
     }
 }
 
-/// A gateway that cannot be asked.
+/// A gateway that cannot be reached.
 pub(super) fn unreachable(name: &str, error: &anyhow::Error) -> anyhow::Error {
     Failure::new(
         Exit::UNREACHABLE,
@@ -274,7 +275,7 @@ pub(super) fn unreachable(name: &str, error: &anyhow::Error) -> anyhow::Error {
     .into()
 }
 
-/// Waits until every gateway runs a bundle, and tells what each says at last.
+/// Waits until every gateway runs a bundle, and returns the last state of each.
 pub(super) fn wait(nodes: &Nodes, bundle: Digest, time: Duration) -> (Vec<Value>, Option<Failure>) {
     let wanted = bundle.to_string();
     let end = Instant::now() + time;

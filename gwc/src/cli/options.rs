@@ -1,4 +1,4 @@
-//! Options that several commands have, and the one question that is ever asked.
+//! Options that several commands share, and the confirmation prompt.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};

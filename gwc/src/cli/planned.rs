@@ -1,4 +1,4 @@
-//! The plan of a move of the channel, with everything that is said about it.
+//! Plan of a move of the channel, with its notes and warnings.
 
 use std::io::IsTerminal as _;
 

@@ -307,7 +307,7 @@ impl<'a> Rollback<'a> {
         })
     }
 
-    /// Whoever asks for a gate does not go on without a plan.
+    /// A requested gate needs a plan.
     fn unplanned(&self, review: &ReviewOptions) -> Option<Failure> {
         (!review.gate.is_empty()).then(|| {
             Failure::new(

@@ -83,7 +83,7 @@ impl Context {
         }
     }
 
-    /// A project's folder with what this command says about reading it.
+    /// A project's folder with this command's options for reading it.
     pub(super) fn sought<'a>(&'a self, root: &'a Path) -> Sought<'a> {
         Sought {
             root,
@@ -117,8 +117,7 @@ impl Context {
         })
     }
 
-    /// Compiles the project, says what was found on standard error, and fails where nothing can
-    /// be built.
+    /// Compiles the project, prints findings on standard error, and fails if it cannot be built.
     pub(super) fn compile(&self) -> anyhow::Result<Compiled> {
         self.lowered(Purpose::Run)
     }

@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// The channel whose records tell when a build key had to count.
+/// Channel whose records date the use of a build key.
 fn channel(args: &Args, sought: Sought<'_>) -> anyhow::Result<ChannelName> {
     let said = args.at.channel.as_deref();
     match Place::read(sought, None, said) {

@@ -33,7 +33,7 @@ pub struct Format {
 /// Form in which reports can be joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joins {
-    /// Each finding stands for itself.
+    /// Each finding is independent.
     Lines,
     /// A report is one document.
     Document,
@@ -61,7 +61,7 @@ pub struct Report<'a> {
     /// The project's folder as seen from the working folder, `/` at its end; empty where they
     /// are the same. Every format shows a file by its path from there.
     pub folder: &'a str,
-    /// The findings in the order in which they are said ([`openapi::lint::finish`]).
+    /// Findings in their order ([`openapi::lint::finish`]).
     pub findings: &'a [Diagnostic],
     /// The environment that was checked, if one was named.
     pub environment: Option<&'a str>,

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use model::exit::{Exit, Failure};
 
-/// A key, and what is to be said about how it is kept.
+/// A key, and a warning about its storage.
 pub struct Loaded {
     /// The key.
     pub key: PrivateKey,

@@ -37,7 +37,7 @@ enum At {
     Unix(PathBuf),
 }
 
-/// All gateways that are asked.
+/// Gateways to query.
 pub struct Nodes {
     nodes: Vec<Node>,
     token: Option<String>,
@@ -55,13 +55,13 @@ pub struct Status {
     pub project: Option<String>,
     /// Its channel.
     pub channel: Option<String>,
-    /// A hold, as it tells it.
+    /// Hold that the gateway reports.
     pub hold: Option<Value>,
     /// Bundles that it can switch to at once.
     pub resident: Vec<String>,
     /// Its last failure to move.
     pub last_error: Option<Value>,
-    /// Everything it said.
+    /// The whole answer.
     pub all: Value,
 }
 

@@ -186,7 +186,7 @@ impl<'n> Uses<'n, '_> {
             .collect()
     }
 
-    /// Everything that a node refers to, wherever a reference may stand. What only looks like one (in
+    /// Everything that a node refers to, at any place of a reference. What only looks like one (in
     /// an example) keeps a component, and nothing else.
     fn walk(&self, node: NodeRef<'n>, removed: &Removed, search: &mut Search<'n>) {
         if !search.seen.insert(node.id()) {

@@ -61,7 +61,7 @@ pub(crate) struct Admin {
     /// refused.
     pub(crate) token: Option<Token>,
     pub(crate) draining: Arc<AtomicBool>,
-    /// Names under which the interface may be asked over TCP, beside addresses and `localhost`.
+    /// Host names that the interface accepts over TCP, beside addresses and `localhost`.
     pub(crate) hosts: Vec<String>,
     /// Told when another process answers at the interface.
     pub(crate) left: Arc<Notify>,
@@ -480,7 +480,7 @@ async fn read_body(request: Request<Incoming>) -> Result<Bytes, Reply> {
     }
 }
 
-/// A change that somebody wanted who may not: as much a line as one that was made.
+/// A change without permission: as much a line as one that was made.
 fn tell_stranger(path: &str, via: Via, refusal: &Reply) {
     let what = match path {
         "/v1/activate" => "operator-activate",

@@ -6,7 +6,7 @@ use super::bounds::size;
 use super::options::RunOptions;
 use crate::node::{AccessLog, Rotation};
 
-/// Below it files are moved away more often than somebody can read them.
+/// Minimum size; smaller files rotate too often to be read.
 const SIZE_MIN: u64 = 64 << 10;
 /// Default number of kept files.
 const KEEP: u32 = 5;

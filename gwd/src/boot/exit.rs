@@ -63,7 +63,7 @@ pub(super) fn of_clap(error: &clap::Error) -> Exit {
     }
 }
 
-/// A panic is told as a log line with its place.
+/// A panic is logged with its place.
 pub(super) fn install_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let why = panic.payload_as_str().unwrap_or("no message").to_owned();

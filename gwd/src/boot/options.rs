@@ -66,7 +66,7 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Follow a channel and serve what it says.
+    /// Follow a channel and serve its bundle.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunOptions),
     /// Verify and build what would run; bind nothing, print what would be served.
@@ -80,8 +80,8 @@ pub(super) enum Command {
   gwd versions --admin unix:/run/gwd/admin.sock
   gwd versions --format json --admin-token-file token")]
     Versions(ClientOptions),
-    /// Go back on one node, whatever the channel says; the node is held until the channel moves
-    /// to another bundle.
+    /// Go back on one node, independent of the channel; the node is held until the channel moves to
+    /// another bundle.
     #[command(after_help = "Examples:
   gwd rollback --admin unix:/run/gwd/admin.sock             to what ran before
   gwd rollback -1 --admin-token-file token                  the same, over TCP
@@ -161,8 +161,8 @@ pub(super) struct RunOptions {
     /// The token that `/v1/` needs over TCP; without it, only a unix socket lets anybody in.
     #[arg(long, env = "GWD_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
-    /// A name under which the admin interface is asked over TCP, beside IP addresses and
-    /// `localhost`. Requests with the admin token may use any name.
+    /// Host name that the admin interface accepts over TCP, beside IP addresses and `localhost`.
+    /// Requests with the admin token may use any name.
     #[arg(
         long,
         env = "GWD_ADMIN_HOST",
@@ -171,7 +171,7 @@ pub(super) struct RunOptions {
     )]
     #[serde(default)]
     admin_host: Vec<String>,
-    /// Listen somewhere else than the bundle says.
+    /// Listen on another address than the bundle's.
     #[arg(
         long,
         env = "GWD_LISTEN",
@@ -211,8 +211,8 @@ pub(super) struct RunOptions {
     /// The zone that this node runs in: an upstream's targets with this `zone` come first.
     #[arg(long, env = "GWD_ZONE", value_name = "NAME")]
     zone: Option<String>,
-    /// The name servers that are asked for the hosts of upstreams; port 53 where none is written.
-    /// [default: those of /etc/resolv.conf]
+    /// Name servers for the hosts of upstreams; port 53 where none is written. [default: those of
+    /// /etc/resolv.conf]
     #[arg(
         long,
         env = "GWD_NAME_SERVER",

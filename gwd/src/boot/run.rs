@@ -32,7 +32,7 @@ const STUCK: Duration = Duration::from_secs(5);
 /// Maximum wait after a second signal before the process ends: 1s.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// Runs until told to stop.
+/// Runs until a signal or a drain.
 pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     program_log::set_level(resolved.log_level.level());
     // What gwd writes is its user's, whatever umask it was started with; logs have a mode of

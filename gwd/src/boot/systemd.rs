@@ -21,7 +21,7 @@ use crate::program_log::{Level, event};
 
 /// The first descriptor that systemd passes.
 const FIRST: i32 = 3;
-/// Descriptors that are believed in.
+/// Accepted descriptors.
 const DESCRIPTORS_MAX: i32 = 1_024;
 /// Interval at which readiness is checked before it is reported: 20ms.
 const READY_TICK: Duration = Duration::from_millis(20);

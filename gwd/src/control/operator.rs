@@ -1,5 +1,5 @@
-//! Requests of an operator to this node, whatever the channel says: another bundle, or the end of a
-//! hold (release.md §6).
+//! Requests of an operator to this node, independent of the channel: another bundle, or the end of
+//! a hold (release.md §6).
 
 use std::collections::BTreeSet;
 
@@ -25,8 +25,8 @@ struct Switched {
 }
 
 impl Control {
-    /// An operator wants a bundle that is here to run, whatever the channel says.
-    /// Tells the status, and how long the switch took.
+    /// An operator switches to a bundle of this node, independent of the channel. Tells the status,
+    /// and how long the switch took.
     pub(super) fn break_glass(
         &mut self,
         order: &RequestedSwitch,

@@ -14,7 +14,7 @@ use super::Control;
 use crate::program_log::{Audit, Level, OK, event};
 
 impl Control {
-    /// Takes the store's newest revocation list, whatever its head says.
+    /// Takes the store's newest revocation list, independent of its head.
     pub(super) fn follow_revocations(&mut self, store: &Folder) {
         match follow::revocations(store, &self.context(), &self.memory) {
             Ok(list) => {

@@ -39,7 +39,7 @@ struct Entry {
     idle_since_ms: Option<u64>,
     /// Forms in which users of the cell need the value.
     forms: BTreeSet<Form>,
-    /// The source is gone, or what it says cannot be used.
+    /// The source is missing, or its value cannot be used.
     stale: bool,
 }
 
@@ -257,7 +257,7 @@ impl Secrets for Registry {
 // === impl Control ===
 
 impl Control {
-    /// Reads secrets again and tells which sources are gone.
+    /// Reads secrets again and returns the missing sources.
     pub(super) fn refresh_secrets(&mut self) {
         self.secrets.refresh(self.now_ms());
         self.node.refresh_tls();

@@ -23,7 +23,7 @@ use super::way::Way;
 use crate::files::{NONBLOCK, read_file};
 use crate::handover;
 
-/// The file that says what ran.
+/// File with the history of the running bundles.
 const RAN: &str = "gwd.json";
 /// Bytes of it.
 const RAN_BYTES_MAX: u64 = 1 << 20;
@@ -175,7 +175,7 @@ impl State {
         Ok(())
     }
 
-    /// True if the file that says what ran exists.
+    /// True if the file with the history exists.
     pub(crate) fn has_ran(&self) -> bool {
         self.path().is_file()
     }

@@ -28,7 +28,7 @@ use crate::discovery::source::{Answer, PLACES_MAX, Place};
 
 /// Maximum time for one question, whatever the system's configuration says: 10s.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// One try at a name server that gwd was told of.
+/// One attempt at a configured name server.
 const TRY_WAIT: Duration = Duration::from_secs(2);
 /// Names in the SRV records of one answer.
 const SERVICES_MAX: usize = 256;

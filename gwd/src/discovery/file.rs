@@ -1,4 +1,4 @@
-//! Hosts from a file that somebody else writes and exchanges:
+//! Hosts from a file that another program writes and replaces:
 //!
 //! ```json
 //! {"targets": [{"address": "10.0.0.7:8080", "weight": 2, "zone": "east"}]}

@@ -56,7 +56,7 @@ pub struct Settings {
 /// Time limits of answers, in milliseconds.
 #[derive(Clone, Debug)]
 pub struct Times {
-    /// A name is not asked again sooner, whatever its time to live.
+    /// Minimum time between two lookups of a name, whatever its TTL.
     pub ttl_least_ms: u64,
     /// Maximum time until a name is queried again, whatever its time to live. Default: 300,000.
     pub ttl_most_ms: u64,
@@ -83,7 +83,7 @@ pub(crate) trait Follower: Send + Sync {
     /// The sources, each with its answer.
     fn sources(&self) -> Vec<Arc<Source>>;
 
-    /// Exchanges the hosts for what the sources tell now.
+    /// Replaces the hosts by those of the sources.
     fn renew(&self, now_ms: u64);
 }
 
@@ -155,7 +155,7 @@ impl Discovery {
         let _set_once = self.changed.set(Box::new(changed));
     }
 
-    /// A source, which is asked from now on if it was not before.
+    /// A source, which is queried from now on.
     pub(crate) fn source(&self, question: Question) -> Arc<Source> {
         let mut inner = self.lock();
         if let Some(known) = inner.sources.get_mut(&question) {
@@ -309,10 +309,10 @@ struct Asker {
     again: Notify,
 }
 
-/// A source that is being asked.
+/// A source with a query under way.
 struct Running(AbortHandle);
 
-/// Asks whoever is wanted until nobody wants anything any more.
+/// Queries the wanted sources until none is wanted.
 async fn follow(mut wanted: watch::Receiver<Arc<[Arc<Source>]>>, asker: Rc<Asker>) {
     let _system = Running(tokio::task::spawn_local(watch_system(Rc::clone(&asker))).abort_handle());
     let mut running: HashMap<Question, Running> = HashMap::new();
@@ -333,7 +333,7 @@ async fn follow(mut wanted: watch::Receiver<Arc<[Arc<Source>]>>, asker: Rc<Asker
     }
 }
 
-/// Has everybody asked again where the system says something else about names.
+/// Queries every source again after the system's name servers changed.
 async fn watch_system(asker: Rc<Asker>) {
     loop {
         tokio::time::sleep(SYSTEM_TICK).await;

@@ -1,4 +1,4 @@
-//! One thing that hosts are found by, and what it told last.
+//! One source of hosts, with its last answer.
 //!
 //! Three answers are told apart (semantics.md §4): hosts; the word of somebody who must know that
 //! there are none, which counts when it has been said for a while; and no answer, which is no
@@ -19,7 +19,7 @@ pub(crate) const PLACES_MAX: usize = 1_024;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Question {
     pub(crate) about: About,
-    /// After how many milliseconds again at the latest, whatever the answer says.
+    /// Maximum milliseconds until the next query, whatever the answer is.
     pub(crate) refresh_ms: Option<u64>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) enum Answer {
     Failed { why: String },
 }
 
-/// A source with what it told.
+/// A source with its answer.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) question: Question,

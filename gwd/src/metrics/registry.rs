@@ -1,4 +1,4 @@
-//! All workers' cells, merged when somebody scrapes (observability.md §1).
+//! All workers' cells, merged at a scrape (observability.md §1).
 
 mod requests;
 
@@ -128,7 +128,7 @@ impl Registry {
         })
     }
 
-    /// Locks what is told about bundles.
+    /// Locks the metrics about bundles.
     pub(crate) fn bundles(&self) -> std::sync::MutexGuard<'_, Bundles> {
         self.bundles.lock().unwrap_or_else(PoisonError::into_inner)
     }

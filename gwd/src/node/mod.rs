@@ -46,7 +46,7 @@ use crate::upstream::shared::States;
 use crate::vital::Vital;
 use crate::worker::{self, COMMANDS_MAX, Command};
 
-/// Routes from which on metrics tell the status class only.
+/// Number of routes above which metrics have only the status class.
 const COARSE_ROUTES: usize = 500;
 /// Maximum time for handshakes that have begun at an address that a new version does not name:
 /// 500ms.
@@ -456,8 +456,8 @@ impl Node {
         self.registry.text()
     }
 
-    /// Stops accepting, tells every connection to end, and waits until they have or the time is
-    /// over or `impatient` says so. Tells how many were left.
+    /// Stops accepting, ends every connection gracefully, and waits until they have ended, the time
+    /// is over or `impatient` fires. Tells how many were left.
     pub fn drain(&mut self, timeout: Duration, impatient: &dyn Fn() -> bool) -> u64 {
         let none: Box<[Option<usize>]> = (0..self.bound.len()).map(|_| None).collect();
         for index in 0..self.workers.len() {
@@ -481,7 +481,7 @@ impl Node {
         self.wait_for_connections(timeout, impatient)
     }
 
-    /// Waits until no connection is left, and tells how many were when the time was over.
+    /// Waits until no connection is left, and returns the number left at the time limit.
     fn wait_for_connections(&self, timeout: Duration, impatient: &dyn Fn() -> bool) -> u64 {
         let end = Instant::now() + timeout;
         loop {

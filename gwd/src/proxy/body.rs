@@ -111,9 +111,9 @@ pub(crate) struct Download {
     progress: Option<Rc<Progress>>,
     record: Box<Record>,
     pace: Pace,
-    /// A gRPC call that has not been told how it ended.
+    /// A gRPC call whose status was not sent.
     owes_status: bool,
-    /// The gateway has told it.
+    /// The gateway has sent it.
     over: bool,
 }
 
@@ -335,7 +335,7 @@ impl Upload {
 }
 
 impl Drop for Upload {
-    /// Whatever comes now is for nobody.
+    /// Further bytes are discarded.
     fn drop(&mut self) {
         self.stream.upload_through();
     }

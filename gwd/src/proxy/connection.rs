@@ -47,7 +47,7 @@ const ONE_MORE_MS: u64 = 1_000;
 /// latter is longer.
 const LINGER_MS: u64 = 30_000;
 const LINGER_SILENCE_MS: u64 = 2_000;
-/// Bytes of an upload that nobody wants any more, after which the connection is closed.
+/// Maximum bytes of an unwanted upload; the connection is closed after them.
 const LINGER_BYTES_MAX: usize = 64 << 20;
 /// Connection preface of an HTTP/2 client (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -62,7 +62,7 @@ pub(crate) struct Conn {
     pub(super) port: u16,
     /// The gateway's own end.
     pub(super) came_to: SocketAddr,
-    /// The balancer that told it.
+    /// Balancer that named the client.
     pub(crate) balancer: Option<IpAddr>,
     pub(crate) limits: ListenerLimits,
     /// None in the clear; known once the handshake is done.

@@ -211,7 +211,7 @@ fn lacking(worker: &Worker, record: &Record) -> Option<Shed> {
     memory.is_full().then_some(Shed::Memory)
 }
 
-/// The upstream is asked, for a tunnel or for a response.
+/// The request goes to the upstream, for a tunnel or for a response.
 async fn forward(
     out: Outgoing<'_, '_>,
     handshake: Option<Handshake>,
@@ -229,7 +229,7 @@ async fn forward(
     send(out, record).await.and_then(respond::forwarded)
 }
 
-/// Copies the request to the mirrors that the chain asked for, now or at the end of its body.
+/// Copies the request to the mirrors of the chain, now or at the end of its body.
 fn copy(asked: &Asked<'_, '_>, stream: &Stream, body: &Incoming) {
     let copies = match asked.cx.mirrors.is_empty() {
         true => None,

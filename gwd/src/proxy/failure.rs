@@ -32,16 +32,15 @@ pub(crate) enum Kind {
     ConnectFailed,
     /// Opening a connection took too long.
     ConnectTimeout,
-    /// The target's certificate is not to be believed.
+    /// The target's certificate is not trusted.
     TlsCertificate,
-    /// The target says in the middle of TLS that it will not go on (RFC 8446 §6), with this
-    /// alert.
+    /// The target ended the TLS handshake with this alert (RFC 8446 §6).
     TlsAlert(u8),
     /// No TLS could be agreed on.
     TlsProtocol,
     /// The connection broke before the response was whole.
     Reset,
-    /// The upstream says that it has not looked at the request (RFC 9113 §8.7).
+    /// The upstream reports that it has not processed the request (RFC 9113 §8.7).
     Refused,
     /// The response's head took too long.
     Timeout,

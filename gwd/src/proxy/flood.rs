@@ -81,7 +81,7 @@ pub(super) struct Flood {
     resets: Bucket,
     /// Bytes sent that have not paid yet.
     sent: usize,
-    /// Bytes of DATA that came and nobody has counted.
+    /// Uncounted bytes of DATA that came.
     data: u64,
     over: bool,
     /// The type of the frame whose payload comes, where its settings are read.
@@ -93,7 +93,7 @@ pub(super) struct Flood {
     violation: Option<Violation>,
 }
 
-/// A mistake for which h2 says another code than RFC 9113 demands.
+/// An error for which h2 sends another code than RFC 9113 requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Violation {
     /// A length that the frame's type does not allow: FRAME_SIZE_ERROR.

@@ -16,7 +16,7 @@ pub(crate) const CLOSE_GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xE9];
 /// A Close of a server: `policy violation`.
 pub(crate) const CLOSE_POLICY: [u8; 4] = [0x88, 0x02, 0x03, 0xF0];
 
-/// A Close as a client says it (RFC 6455 §5.3).
+/// A Close frame of a client (RFC 6455 §5.3).
 pub(crate) fn masked([first, length, high, low]: [u8; 4], mask: [u8; 4]) -> [u8; 8] {
     let [a, b, c, d] = mask;
     [first, length | 0x80, a, b, c, d, high ^ a, low ^ b]

@@ -27,7 +27,7 @@ struct Gathering<I> {
     bytes: Vec<u8>,
     /// Bytes of them that have been written.
     written: usize,
-    /// Bytes that have been written since anybody asked.
+    /// Bytes written since the last check.
     progress: u64,
     /// The I/O has more to flush than `bytes`.
     unflushed: bool,

@@ -24,7 +24,7 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TRAILERS: HeaderValue =
     HeaderValue::from_static("grpc-status, grpc-message, grpc-status-details-bin");
 
-/// The codes of gRPC that the gateway tells.
+/// Codes of gRPC that the gateway sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Code {
@@ -72,7 +72,7 @@ pub(crate) fn timeout_ms(headers: &HeaderMap) -> Option<u64> {
     })
 }
 
-/// A wait that ended because the client's own deadline has passed is told as such.
+/// A wait that ended at the client's own deadline is reported as such.
 pub(crate) fn judged(failure: Failure, stream: &Stream) -> Failure {
     let waited = matches!(
         failure.kind,
@@ -147,12 +147,12 @@ pub(crate) fn announce(headers: &mut HeaderMap, version: Version) {
     }
 }
 
-/// The status that a head or trailers tell.
+/// Status in a head or trailers.
 pub(crate) fn told(fields: &HeaderMap) -> Option<u32> {
     fields.get(&GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
-/// Makes sure that trailers have a status, and tells it.
+/// Makes sure that trailers have a status, and returns it.
 pub(crate) fn complete(trailers: &mut HeaderMap) -> u32 {
     if let Some(told) = told(trailers) {
         return told;

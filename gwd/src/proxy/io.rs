@@ -22,7 +22,7 @@ use crate::upstream::connections::ConnectionPermit;
 /// A client's bytes.
 pub(crate) struct ClientIo {
     transport: Transport,
-    /// Read to find out what is spoken; comes again.
+    /// Read to detect the protocol; comes again.
     replay: Bytes,
 }
 

@@ -224,7 +224,7 @@ impl Record {
         from_headers(out, &head.headers);
     }
 
-    /// Counts what each limit of the chain said.
+    /// Counts the result of each limit of the chain.
     fn count_limits(&self, decided: &Decided<'_>) {
         let Some(route) = &decided.route else { return };
         let ran = &route.treatment.chain[..decided.ran];

@@ -190,7 +190,7 @@ fn remove_gateway_fields(headers: &mut HeaderMap) {
     }
 }
 
-/// The upstream speaks WebSocket; so does the client's side.
+/// The upstream switched to WebSocket; so does the client's side.
 pub(crate) fn switched(mut switched: Box<Switched>) -> Made {
     let mut headers = std::mem::take(&mut switched.headers);
     strip(&mut headers);
@@ -243,7 +243,7 @@ fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
     ))
 }
 
-/// Takes out what is said about the upstream's connection (RFC 9110 §7.6.1), and its name; what
+/// Removes fields about the upstream's connection (RFC 9110 §7.6.1), and its name; what
 /// `Keep-Alive` said.
 fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let mut keep_alive = None;

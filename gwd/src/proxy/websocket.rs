@@ -112,8 +112,7 @@ impl Handshake {
         }
     }
 
-    /// The same for an upstream that is asked by extended CONNECT, which needs none of it
-    /// (RFC 8441 §5).
+    /// The same for an upstream that uses extended CONNECT, which needs none of it (RFC 8441 §5).
     pub(crate) fn prepare_http2(&self, headers: &mut HeaderMap) -> Expected {
         let expected = self.prepare(headers, [0; 16]);
         for name in [header::CONNECTION, header::UPGRADE, KEY] {

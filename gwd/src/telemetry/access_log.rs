@@ -208,7 +208,7 @@ fn write_beyond_ascii(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Query parameters that carry a credential in somebody's API, and so are never shown.
+/// Query parameters that carry a credential in some API, and so are never shown.
 const SECRET_PARAMETERS: [&str; 12] = [
     "access_token",
     "api-key",

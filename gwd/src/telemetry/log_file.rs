@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(text(folder.path(), "log").as_deref(), Some("one\ntwo\n"));
     }
 
-    /// A pipe that nobody reads takes what fits, as a disk does.
+    /// A pipe without a reader takes what fits, as a disk does.
     #[test]
     fn a_line_that_was_cut_is_ended_before_the_next() {
         let (mut reader, writer) = io::pipe().unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Rare events, counted by whoever sees them.
+/// Rare events, counted where they occur.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     shed: [AtomicU64; Shed::ALL.len()],

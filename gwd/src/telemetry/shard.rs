@@ -35,7 +35,7 @@ pub(crate) const BOUNDS_NS: [u64; 17] = [
     10_000_000_000,
 ];
 
-/// Methods that metrics tell apart; the last stands for all others.
+/// Methods that metrics distinguish; the last stands for all others.
 pub(crate) const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "_OTHER",
 ];
@@ -55,8 +55,8 @@ pub(crate) fn method_index(method: &Method) -> u8 {
     }
 }
 
-/// A static text that is compared by where it stands: two equal texts at different places make
-/// two series, which the scrape adds up. Comparing the texts cost 1.7 % of a request.
+/// A static text that is compared by its address: two equal texts at different places make two
+/// series, which the scrape adds up. Comparing the texts cost 1.7 % of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Label(pub(crate) &'static str);
 
@@ -79,7 +79,7 @@ pub(crate) struct Counted {
 pub(crate) struct RequestKey {
     pub(crate) route: u32,
     pub(crate) method: u8,
-    /// 200, or 2 where only classes are told.
+    /// 200, or 2 if metrics have only classes.
     pub(crate) status: u16,
     /// 10, 11 or 20.
     pub(crate) version: u8,
@@ -168,7 +168,7 @@ pub(crate) enum Announced {
     Lag(usize, Arc<Histogram>),
 }
 
-/// A limit's name and what it said.
+/// Name of a limit with its result.
 type DecisionKey = (Arc<str>, &'static str);
 
 /// One worker's counters.

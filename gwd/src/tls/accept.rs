@@ -204,7 +204,7 @@ impl Failed {
         Self { outcome, stream }
     }
 
-    /// The client is told why.
+    /// The client gets the reason.
     async fn telling(error: &rustls::Error, told: &[u8], mut stream: TcpStream) -> Self {
         let _gone = stream.write_all(told).await;
         Self::because(Some(error), stream)

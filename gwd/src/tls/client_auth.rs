@@ -17,7 +17,7 @@ use super::{PROVIDER, certs};
 /// Rules for admitting clients, with the session tickets issued under them: a session is resumed
 /// only under the rules that it began under.
 pub(crate) struct Admission {
-    /// None where nobody is asked for a certificate.
+    /// None if no certificate is requested.
     pub(super) verifier: Option<Arc<dyn ClientCertVerifier>>,
     /// The authorities of the verifier.
     pub(super) roots: Arc<RootCertStore>,

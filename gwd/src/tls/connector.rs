@@ -45,7 +45,7 @@ pub(crate) struct Connector {
     /// Its number among all of the process.
     pub(crate) id: u64,
     sni: Option<Box<str>>,
-    /// None where nobody is checked.
+    /// None if certificates are not verified.
     roots: Option<Arc<Cell<Roots>>>,
     own: Option<Arc<Cell<Pair>>>,
     made: ArcSwap<Made>,

@@ -25,7 +25,7 @@ pub(crate) struct Affinity {
 }
 
 impl Affinity {
-    /// Reads what the request says.
+    /// Reads the request.
     pub(crate) fn of(
         hash_on: Option<&HashOn>,
         head: &RequestHead,
@@ -67,7 +67,7 @@ impl Affinity {
         self.hash
     }
 
-    /// The target that the request asks for.
+    /// Target that the request names.
     pub(crate) fn target(&self) -> Option<usize> {
         self.target
     }

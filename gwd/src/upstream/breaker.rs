@@ -194,7 +194,7 @@ impl Breaker {
         self.transitions[cell].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts what came back, and tells whether a share of the window is too large.
+    /// Counts the result, and returns true if a share of the window is too large.
     fn window_is_bad(&self, numbers: &Numbers, failed: bool, slow: bool, now_ms: u64) -> bool {
         if numbers.failure_ppm.is_none() && numbers.slow_ppm.is_none() {
             return false;

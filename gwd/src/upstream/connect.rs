@@ -75,8 +75,8 @@ pub(crate) enum Missed {
     Unasked(Failure),
 }
 
-/// Opens a connection to a host and speaks on it what the upstream speaks. Where the upstream has
-/// as many as it may, one that comes back meanwhile is as good.
+/// Opens a connection to a host with the upstream's protocol. Where the upstream has as many as it
+/// may, one that comes back meanwhile is as good.
 pub(crate) async fn connect(
     pool: &Rc<Pool>,
     wish: Acceptable,
@@ -123,7 +123,7 @@ pub(crate) async fn connect(
     opened
 }
 
-/// A connection by a permit, on which HTTP is spoken.
+/// A connection by a permit, ready for HTTP.
 async fn connect_on(
     permit: impl Future<Output = Acquired>,
     pool: &Rc<Pool>,
@@ -169,7 +169,7 @@ fn none_free(pool: &Pool) -> Missed {
     Missed::Unasked(Failure::because(Kind::Overflow, &why))
 }
 
-/// Opens a connection to a host that nobody else uses.
+/// Opens an unshared connection to a host.
 pub(crate) async fn open(
     pool: &Rc<Pool>,
     ends: Ends,

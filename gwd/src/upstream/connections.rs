@@ -171,7 +171,7 @@ impl Connections {
         waiter
     }
 
-    /// Waits until somebody is state something.
+    /// Waits for a grant.
     pub(crate) async fn granted(&self, waiter: &Waiter) -> Grant {
         loop {
             self.look_for_idle();

@@ -55,7 +55,7 @@ struct Street {
     /// Connections in use, by pool.
     used: Vec<(usize, ConnectionPermit)>,
     idle: Vec<(usize, ConnectionPermit)>,
-    /// Connections that wait to be taken by who was told of them.
+    /// Connections that wait for the request they were granted to.
     kept: Vec<(Arc<Waiter>, usize, ConnectionPermit)>,
     /// In the order of their coming.
     waits: Vec<Waits>,

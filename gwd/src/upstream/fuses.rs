@@ -1,5 +1,5 @@
-//! The breakers that one try passes, and what it tells them: the upstream's, those that its chain
-//! names, and its target's.
+//! The breakers that one attempt passes, and its results for them: the upstream's, those that its
+//! chain names, and its target's.
 
 use bundle::ir;
 use policy::traffic::circuit_breaker::{Numbers, Scope};

@@ -17,7 +17,7 @@ use crate::proxy::tee::Tee;
 use crate::upstream::connect::in_time;
 use crate::upstream::source::Source;
 
-/// Bytes of a longer body that are read before the upstream is asked.
+/// Bytes of a longer body that are read before the request is sent.
 const HEAD_START_BYTES: usize = 64 << 10;
 
 /// Result of a head start.

@@ -278,7 +278,7 @@ impl Prober {
     }
 }
 
-/// Checks what is wanted until nobody wants anything any more.
+/// Checks the wanted hosts until none is wanted.
 async fn follow(mut wanted: watch::Receiver<Arc<[Check]>>, clock: Clock) {
     let slots = Rc::new(Semaphore::new(PROBES_MAX));
     let mut running: HashMap<Key, Running> = HashMap::new();

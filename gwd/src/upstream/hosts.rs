@@ -22,7 +22,7 @@ use crate::upstream::address::Address;
 use crate::upstream::balance::Table;
 use crate::upstream::shared::{ChainBreaker, Host, State};
 
-/// A host as it is spoken to.
+/// A host with its protocol settings.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) address: Address,
@@ -161,8 +161,7 @@ impl Common {
         set.number == self.number.load(Ordering::Acquire)
     }
 
-    /// Exchanges the hosts for what the sources tell now. Those that stay keep all that is known
-    /// of them.
+    /// Replaces the hosts by those of the sources. Those that stay keep all that is known of them.
     pub(crate) fn renew(&self, now_ms: u64) {
         let _one = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.set.load_full();

@@ -241,8 +241,8 @@ impl Owns {
 }
 
 impl Treatment {
-    /// Everything that is said beside access, chain, service and limits, in the form in which
-    /// settings are compared.
+    /// Settings beside access, chain, service and limits, in the form in which settings are
+    /// compared.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = self.declared.clone();

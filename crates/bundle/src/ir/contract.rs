@@ -296,7 +296,7 @@ impl ContractOperation {
         }
     }
 
-    /// Calls `see` for what is said of each part, in the order of the graph's numbers.
+    /// Calls `see` for the description of each part, in the order of the graph's numbers.
     pub fn each_value<'s>(&'s self, see: &mut impl FnMut(&'s Value)) {
         self.parameters.iter().for_each(|one| see(&one.says));
         let body = self.body.iter().flat_map(|body| &body.media_types);

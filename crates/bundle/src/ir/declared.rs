@@ -254,7 +254,7 @@ impl Gateway {
     }
 }
 
-/// Takes the policies away that cannot run, and tells their names.
+/// Removes the policies that cannot run, and returns their names.
 fn strip_policies(policies: &mut Set<Policy>) -> BTreeSet<String> {
     let (gone, kept): (Vec<_>, Vec<_>) = policies
         .iter()

@@ -11,12 +11,12 @@ pub enum Discovery {
     /// By a DNS name.
     #[n(0)]
     Dns(#[n(0)] Dns),
-    /// In a file on the gateway's machine that somebody else writes.
+    /// A file on the gateway's machine, written by another program.
     #[n(1)]
     File(#[n(0)] HostFile),
 }
 
-/// A file that says which hosts there are.
+/// A file with hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct HostFile {
@@ -25,7 +25,7 @@ pub struct HostFile {
     pub path: String,
 }
 
-/// A DNS name that is asked again and again.
+/// A DNS name that is resolved repeatedly.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct Dns {
@@ -36,7 +36,7 @@ pub struct Dns {
     /// (RFC 2782), which say ports, weights and priorities.
     #[n(1)]
     pub port: Option<u16>,
-    /// Milliseconds after which it is asked again at the latest, whatever the answer says.
+    /// Maximum milliseconds until the next lookup, whatever the TTL is.
     #[n(2)]
     pub refresh_ms: Option<u64>,
 }
@@ -95,9 +95,8 @@ impl Discovery {
 // === impl Dns ===
 
 impl Dns {
-    /// The name by which the service is spoken to (`Host`, TLS): the one that is written, without
-    /// the labels of an SRV record and the final dot. Names in answers are nobody's word
-    /// (RFC 6125 §6.2.1).
+    /// Name of the service in requests (`Host`, TLS): the one that is written, without the labels
+    /// of an SRV record and the final dot. Names in answers are nobody's word (RFC 6125 §6.2.1).
     #[must_use]
     pub fn host(&self) -> &str {
         let name = self.name.trim_end_matches('.');

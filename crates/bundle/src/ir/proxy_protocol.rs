@@ -1,4 +1,4 @@
-//! A listener whose clients are told by a balancer in front of it: the PROXY protocol.
+//! A listener whose balancer names the clients: the PROXY protocol.
 
 use std::net::IpAddr;
 

@@ -81,7 +81,7 @@ pub struct Listener {
     /// Limits on connections and heads.
     #[n(3)]
     pub limits: ListenerLimits,
-    /// Peers whose forwarding fields are believed.
+    /// Peers whose forwarding fields are trusted.
     #[n(4)]
     pub trusted_proxies: Vec<Cidr>,
     /// Settings of the listener that gwd cannot run yet.

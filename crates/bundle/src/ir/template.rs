@@ -312,7 +312,7 @@ impl fmt::Display for Segment {
     }
 }
 
-/// Splits at slashes that do not stand in braces.
+/// Splits at slashes outside braces.
 fn split_segments(text: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0usize;
     text.split(move |c| {

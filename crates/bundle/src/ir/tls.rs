@@ -15,7 +15,7 @@ pub struct ListenerTls {
     /// without a certificate can speak to nobody.
     #[n(0)]
     pub certificates: Set<Certificate>,
-    /// The oldest version that is spoken.
+    /// Oldest accepted version.
     #[n(1)]
     pub min_version: TlsVersion,
     /// Client certificate settings. None: the listener requests no certificates.
@@ -42,7 +42,7 @@ pub struct Certificate {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct UpstreamTls {
-    /// The name that is asked for (RFC 6066 §3) and that the certificate must carry; the target's
+    /// Requested server name (SNI, RFC 6066 §3), which the certificate must carry; the target's
     /// host where there is none.
     #[n(0)]
     pub sni: Option<String>,

@@ -67,7 +67,7 @@ pub struct Upstream {
     pub rewrite_responses: Option<RewriteResponses>,
 }
 
-/// Fields of responses in which a service speaks of its own place, and the gateway of its own.
+/// Response fields with the service's own URL, which the gateway rewrites to its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct RewriteResponses {

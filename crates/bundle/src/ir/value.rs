@@ -31,7 +31,7 @@ pub enum Value {
     Text(Box<str>),
     /// Values in an order that counts.
     List(Vec<Self>),
-    /// Values whose order does not count, in the order of the graph that they stand in.
+    /// Values whose order does not count, in the order of their graph.
     Set(Vec<Self>),
     /// Entries by key, sorted.
     Map(Vec<(Box<str>, Self)>),

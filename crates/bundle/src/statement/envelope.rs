@@ -44,7 +44,7 @@ pub struct Signature {
 }
 
 impl Envelope {
-    /// An envelope that nobody signed yet.
+    /// An unsigned envelope.
     ///
     /// # Errors
     /// As [`Statement::encode`].
@@ -71,7 +71,7 @@ impl Envelope {
         self
     }
 
-    /// The payload, of which nothing may be believed before its signatures have been judged.
+    /// Payload; untrusted until its signatures were verified.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload

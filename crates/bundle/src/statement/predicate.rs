@@ -1,4 +1,4 @@
-//! The four things that can be said about a bundle: built, run this, revoked, approved.
+//! The four statements about a bundle: built, run this, revoked, approved.
 //!
 //! One struct each, with the roles they belong to. Sets are sorted and without repetition, because
 //! a payload has one spelling only. release.md §2.
@@ -149,7 +149,7 @@ pub struct Pointer {
     pub serial: u64,
 }
 
-/// These must never run, be admitted or be believed: the whole list each time.
+/// Bundles, credentials and keys that must never count: the whole list each time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revoke {

@@ -45,7 +45,7 @@ pub struct Floors {
     pub min_revocations: u64,
 }
 
-/// One key that the operator believes.
+/// A key that the operator trusts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustedKey {
@@ -196,7 +196,7 @@ impl Trust {
         text + "\n"
     }
 
-    /// The project whose bundles are believed.
+    /// Project whose bundles are trusted.
     #[must_use]
     pub const fn project(&self) -> &ProjectName {
         &self.project
@@ -264,7 +264,7 @@ impl Trust {
         self.checked()
     }
 
-    /// With these keys revoked, as a revocation list says.
+    /// Returns the trust file with these keys revoked, as in a revocation list.
     #[must_use]
     pub fn with_revoked(mut self, revoked: &BTreeSet<KeyId>) -> Self {
         for key in &mut self.keys {
@@ -406,7 +406,7 @@ impl Trust {
     }
 }
 
-/// Keeps the reason that tells most: a signature by a known key says more than an unknown one.
+/// Keeps the most specific reason: a signature by a known key says more than an unknown one.
 fn note(worst: &mut Option<Refused>, refused: Refused) {
     let keep = matches!(worst, Some(known) if *known != Refused::UnknownKey);
     if !keep {

@@ -1,4 +1,4 @@
-//! Clean-up removes bundles that nobody needs, and never a record.
+//! Clean-up removes unused bundles, and never a record.
 
 use std::collections::BTreeSet;
 

@@ -75,7 +75,7 @@ pub enum Shape {
     Keyed(&'static Form, &'static Self),
     /// A map with these keys only.
     Object(&'static Object),
-    /// A map whose key `kind` says which object it is.
+    /// A map whose key `kind` selects the object.
     Kinds(&'static [Variant]),
     /// The first of these whose type of node fits (told apart by list, map or scalar).
     Either(&'static [Self]),

@@ -80,9 +80,9 @@ pub(super) fn takes_trailers(value: &HeaderValue) -> bool {
     codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// True for a field that may stand in trailers: it frames nothing, routes nothing, holds no
-/// credential, says nothing that only the gateway may say and nothing that had to be known before
-/// the body (RFC 9110 §6.5.1).
+/// True for a field that trailers may have: it frames nothing, routes nothing, holds no credential,
+/// says nothing that only the gateway may say and nothing that had to be known before the body (RFC
+/// 9110 §6.5.1).
 fn may_trail(name: &str) -> bool {
     let of_connection = matches!(
         name,
@@ -112,7 +112,7 @@ fn may_trail(name: &str) -> bool {
         && !speaks_for_gateway(name)
 }
 
-/// Takes out of trailers what may not stand there; `credentials` are fields that may not either.
+/// Removes fields that trailers must not have; `credentials` are fields that may not either.
 pub fn trailers(trailers: &mut HeaderMap, credentials: &[HeaderName]) {
     let doomed = trailers.keys().filter(|name| !passes(name, credentials));
     let doomed: Vec<HeaderName> = doomed.cloned().collect();
@@ -143,7 +143,7 @@ pub fn announce(headers: &mut HeaderMap, credentials: &[HeaderName]) {
     }
 }
 
-/// A `Trailer` value with the names only that may stand in trailers; none where none is left.
+/// A `Trailer` value with only the names that trailers may have; none where none is left.
 #[must_use]
 pub fn announced(value: &HeaderValue, credentials: &[HeaderName]) -> Option<HeaderValue> {
     let names = value.as_bytes().split(|b| *b == b',');

@@ -90,7 +90,7 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
     }
 }
 
-/// Turns a decided head into the one that a target gets, as [`outbound`] says it.
+/// Turns a decided head into the one that a target gets, as in [`outbound`].
 pub fn prepare(head: &mut RequestHead, relay: Relay<'_, '_>) {
     let outbound = outbound(head, relay);
     let headers = outbound.to_headers();

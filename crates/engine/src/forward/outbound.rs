@@ -51,7 +51,7 @@ pub(super) struct Said<'h> {
 }
 
 impl<'h> Outbound<'h> {
-    /// A head in which all is said already.
+    /// A complete head.
     #[must_use]
     pub fn whole(head: &'h RequestHead) -> Self {
         static NOBODY: HeaderValue = HeaderValue::from_static("");
@@ -65,7 +65,7 @@ impl<'h> Outbound<'h> {
         }
     }
 
-    /// Says that the connection ends with the response, unless something is said of it already.
+    /// Adds `Connection: close`, unless the head has `Connection` already.
     pub fn close(&mut self) {
         self.said.closing = !self.headers.contains_key(CONNECTION);
     }
@@ -119,7 +119,7 @@ impl<'h> Outbound<'h> {
         }
     }
 
-    /// The same in a map, for whoever sends a map.
+    /// The same in a map, for callers that send a map.
     #[must_use]
     pub fn to_headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 10);
@@ -144,7 +144,7 @@ pub(super) fn is_said_here(name: &HeaderName) -> bool {
     }
 }
 
-/// Takes out what the gateway says of every request.
+/// Removes the fields that the gateway sets on every request.
 pub(super) fn take_out(headers: &mut HeaderMap, said: &Said<'_>) {
     headers.remove(&X_REQUEST_ID);
     if said.consumer.is_some() {

@@ -17,7 +17,7 @@ use super::{Relay, host, is_encrypted, stripped};
 /// URL of the upstream's response, and URL of the client's request.
 #[derive(Clone, Copy, Debug)]
 pub struct Places<'p> {
-    /// The scheme in which the target was asked.
+    /// Scheme of the request to the target.
     pub scheme: &'static str,
     /// `Host` that was sent to the target.
     pub asked: &'p str,
@@ -33,7 +33,7 @@ pub struct Places<'p> {
     pub base: &'p str,
 }
 
-/// Changes a response's fields as its upstream's `rewrite_responses` says; what speaks of other
+/// Changes a response's fields as in its upstream's `rewrite_responses`; what speaks of other
 /// places stays as it is, and so do paths that a `rewrite` policy made.
 pub fn returned(headers: &mut HeaderMap, head: &RequestHead, relay: Relay<'_, '_>) {
     let Relay {

@@ -1,5 +1,5 @@
-//! The way of a request so far, told to the upstream: `Forwarded` (RFC 7239) and the older
-//! fields that say the same.
+//! Path of a request so far, for the upstream: `Forwarded` (RFC 7239) and the older fields that say
+//! the same.
 //!
 //! Fields from a trusted proxy are continued. The edge removes those of other peers.
 
@@ -29,7 +29,7 @@ pub struct ThisHop {
     address: HeaderValue,
     /// The element of Forwarded.
     element: HeaderValue,
-    /// The port that the client asked.
+    /// Port that the client requested.
     port: HeaderValue,
     /// The scheme as X-Forwarded-Proto writes it.
     proto: HeaderValue,
@@ -95,7 +95,7 @@ pub fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
     }
 }
 
-/// Facts about the client's side that a trusted proxy told. Malformed ones count as not told.
+/// Facts about the client's side from a trusted proxy. Malformed ones count as not told.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Believed {
     /// `http` or `https`.
@@ -135,7 +135,7 @@ impl Believed {
         }
     }
 
-    /// The port that was told, or the one that host and scheme imply; none if neither was told.
+    /// Port from the proxy, or the one that host and scheme imply; none if neither was told.
     fn port(&self) -> Option<u16> {
         let scheme = self.proto;
         let of_host = || {
@@ -147,7 +147,7 @@ impl Believed {
     }
 }
 
-/// The scheme of the client's side as X-Forwarded-Proto tells it.
+/// Scheme of the client's side in X-Forwarded-Proto.
 pub(super) fn proto(headers: &HeaderMap) -> Option<&'static str> {
     first(headers, &X_FORWARDED_PROTO).and_then(known_proto)
 }
@@ -304,7 +304,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The port that the client asked.
+/// Port that the client requested.
 fn port(scheme: &str, authority: &HeaderValue) -> u16 {
     let text = authority.to_str().unwrap_or_default();
     let written = text

@@ -117,8 +117,7 @@ impl HostTable {
 }
 
 impl MountTable {
-    /// The mounts whose base path begins `path`, each with what stands behind it (empty or
-    /// `/…`).
+    /// Mounts whose base path begins `path`, each with the rest of the path (empty or `/…`).
     pub fn below<'t, 'p>(
         &'t self,
         path: &'p str,

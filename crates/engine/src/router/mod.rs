@@ -83,7 +83,7 @@ pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
     }
 }
 
-/// True if the path is described for the request's method as one that nobody may call.
+/// True if the path is internal for the request's method.
 #[must_use]
 pub fn is_withheld(hosts: &HostTable, path: &str, head: &RequestHead) -> bool {
     let table = hosts.mounts(&head.host);

@@ -94,7 +94,7 @@ pub enum Step {
     Segment(usize),
     /// One goes on where the other one is a prefix: there are this many segments before.
     Prefix(usize),
-    /// The request's own method, or GET that stands in for HEAD.
+    /// The request's own method, or GET in place of HEAD.
     Method,
     /// The path as it is declared, or its twin with another final slash.
     Slash,

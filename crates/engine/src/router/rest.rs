@@ -22,7 +22,7 @@ struct Described<'t> {
     methods: Vec<Method>,
     /// The greatest of the templates, and whose.
     greatest: Option<(&'t MountEntry, Candidate<'t>, Option<u32>)>,
-    /// The request is somebody's whom nobody may call.
+    /// The request belongs to an internal operation.
     hidden: bool,
 }
 
@@ -67,7 +67,7 @@ pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
     Found::MethodNotAllowed(methods)
 }
 
-/// True if some API describes the request as one that nobody may make.
+/// True if some API describes the request as internal.
 pub(super) fn is_withheld(table: &MountTable, path: &str, head: &RequestHead) -> bool {
     let mut hidden = false;
     for (entry, below) in table.below(path) {
@@ -111,7 +111,7 @@ fn to(entry: &MountEntry, operation: u32) -> Found {
     }
 }
 
-/// GET stands in for HEAD.
+/// GET is used in place of HEAD.
 fn takes(own: &Method, asked: &Method) -> bool {
     own == asked || *asked == Method::HEAD && *own == Method::GET
 }

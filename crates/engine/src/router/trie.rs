@@ -76,7 +76,7 @@ impl ApiRouter {
         Ok(router)
     }
 
-    /// The table of what nobody may make. Which of two that are alike is found does not matter.
+    /// Table of internal requests. Which of two that are alike is found does not matter.
     fn of_hidden(hidden: &[Hidden]) -> Result<Self, RouteConflict> {
         let numbered = hidden.iter().enumerate().map(|(number, one)| Operation {
             key: number.to_string(),

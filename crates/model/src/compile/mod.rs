@@ -195,7 +195,7 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
     }
 }
 
-/// Compiles a project as it is and once more in each of its environments, and tells what is wrong
+/// Compiles a project as it is and once more in each of its environments, and reports what is wrong
 /// in any of them. Nothing but the findings is the environments'.
 ///
 /// # Errors
@@ -398,7 +398,7 @@ pub fn project_for(
     })
 }
 
-/// A file of keys is what stands in it, not what it is called.
+/// A file of keys is known by its content, not by its name.
 fn with_content(
     files: &mut Files,
     (verifier, span): (&mut declared::Checked, Span),

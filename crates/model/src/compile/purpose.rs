@@ -11,12 +11,12 @@ pub enum Purpose {
     /// To be run: nothing may stand in the way.
     #[default]
     Run,
-    /// To be asked what it would do: what this version knows and cannot run does not stand in the
-    /// way, and is left out of the answer.
+    /// To answer questions about requests: what this version knows and cannot run does not stand in
+    /// the way, and is left out of the answer.
     Ask,
     /// To be compared: only what leaves its meaning open stands in the way.
     Compare,
-    /// The same of a document without its project, whose names nobody defines.
+    /// The same for a document without its project, with undefined names.
     CompareAlone,
     /// To be compared as what was: faults of its contract are left out as well.
     Past,

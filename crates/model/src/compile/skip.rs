@@ -13,7 +13,7 @@ use rustc_hash::FxHashSet;
 use sources::project::GATEWAY_FILE;
 use sources::project::files::Files;
 
-/// Rules whose errors leave only the part open that they stand in.
+/// Rules whose errors leave only their own part open.
 const LOCAL: [&str; 11] = [
     "unresolved-reference",
     "reference-cycle",
@@ -28,8 +28,7 @@ const LOCAL: [&str; 11] = [
     "unknown-anchor",
 ];
 
-/// Rules about keys and values of gateway.yaml whose errors leave only the setting open that they
-/// stand at.
+/// Rules about keys and values of gateway.yaml whose errors leave only their own setting open.
 const OF_SETTINGS: [&str; 4] = ["unknown-key", "wrong-type", "bad-value", "unit-missing"];
 
 /// Keys of upstreams and listeners below which there are only numbers.
@@ -41,7 +40,7 @@ const NUMBERS: [(&str, &[&str]); 2] = [
     ("listeners", &["limits"]),
 ];
 
-/// Keys of a document below which only the contract stands.
+/// Keys of a document with only the contract below them.
 const CONTRACT: [&str; 12] = [
     "parameters",
     "requestBody",
@@ -93,7 +92,7 @@ pub(super) fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diag
     skipped
 }
 
-/// The parts of gateway.yaml in which only numbers stand.
+/// Parts of gateway.yaml with only numbers.
 fn numbers(files: &Files) -> Vec<Span> {
     let all = files.sources.iter();
     let mut all = all.filter(|(_, source)| source.path() == GATEWAY_FILE);
@@ -158,7 +157,7 @@ impl Parts {
         parts
     }
 
-    /// Adds what stands in a part, but for what stands below an extension.
+    /// Adds the content of a part, except below extensions.
     fn add(&mut self, node: NodeRef<'_>) {
         let mut waiting = vec![node];
         let mut seen = FxHashSet::default();

@@ -242,7 +242,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
     }
 
-    /// The node of a schema that stands elsewhere; it is read later.
+    /// The node of a schema at another place; it is read later.
     fn deferred(&mut self, schema: NodeRef<'a>) -> Value {
         let (end, _) = self.told(schema);
         if let Some(known) = self.nodes.get(&end.id()) {

@@ -40,7 +40,7 @@ pub struct Reading {
     pub environment: Option<Environment>,
 }
 
-/// gateway.yaml in the environment that was asked for.
+/// gateway.yaml in the requested environment.
 pub struct Choice {
     /// The reading that is compiled.
     pub reading: Reading,
@@ -51,7 +51,7 @@ pub struct Choice {
     pub variables: Variables,
 }
 
-/// Places that an environment set, and what they stand in for.
+/// Places that an environment sets, and the places that they replace.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
     /// Place of a patch's value → the value of gateway.yaml that it overrides.
@@ -145,7 +145,7 @@ pub fn environments(root: NodeRef<'_>) -> Vec<Environment> {
     environments.collect()
 }
 
-/// There is no environment of the name that was asked for.
+/// The requested environment does not exist.
 #[derive(Debug)]
 pub struct Unknown {
     wanted: String,

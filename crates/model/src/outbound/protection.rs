@@ -70,7 +70,7 @@ impl Protection {
         open && !self.certificate && self.guards.is_empty() && !self.nobody
     }
 
-    /// True if whoever is let in here is let in there.
+    /// True if every caller admitted here is admitted there.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let covered = |own: &Asked| {
             let mut others = other.alternatives.iter();

@@ -1,4 +1,4 @@
-//! `claim:NAME`, of which somebody must have a NAME.
+//! `claim:NAME`; some consumer must have the claim.
 
 use std::collections::BTreeSet;
 

@@ -52,7 +52,7 @@ pub struct Settings {
     pub auth: Vec<Defined<ir::Verifier>>,
     /// The consumers.
     pub consumers: Vec<Defined<ir::Consumer>>,
-    /// Those of them that stand in a `consumers_file`, if there is one.
+    /// Consumers in a `consumers_file`, if there is one.
     pub consumers_file: Option<BTreeSet<String>>,
     /// Policies that operations name.
     pub policies: Vec<Defined<ir::Policy>>,
@@ -196,7 +196,7 @@ pub enum SecurityMode {
     Upstream,
 }
 
-/// The default upstream that stands for the servers of a document; it cannot run yet.
+/// Default upstream in place of a document's servers; it cannot run yet.
 pub(crate) const FROM_SERVERS: &str = "from-servers";
 
 /// Reads gateway.yaml, patched and filled, with the root of its `consumers_file`. What cannot be

@@ -193,8 +193,8 @@ impl<'t> Allowed<'t> {
     }
 }
 
-/// The files in which an `x-gateway-lint` may stand, with their roots: documents as their overlays
-/// left them, and every other file.
+/// Files that may have `x-gateway-lint`, with their roots: documents as their overlays left them,
+/// and every other file.
 fn roots(files: &Files) -> Vec<(FileId, NodeId)> {
     let documents = files.documents();
     let part_of = |file| {

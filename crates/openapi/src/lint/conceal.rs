@@ -89,7 +89,7 @@ impl<'f> Hidden<'f> {
         }
     }
 
-    /// A text whose words in backticks or quotes stand in no hidden text.
+    /// A text whose words in backticks or quotes are in no hidden text.
     fn without(&self, text: &str) -> String {
         let parts = text.split_inclusive(['`', '"']);
         let part = |part: &str| {

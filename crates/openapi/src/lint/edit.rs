@@ -85,7 +85,7 @@ pub(crate) fn entry_before(
     plain.then(|| (place, format!("{new}{end}{}", " ".repeat(indent.len()))))
 }
 
-/// Texts to put before and behind a reference, so that it stands in an `allOf` of its own.
+/// Texts before and behind a reference that put it into an `allOf` of its own.
 #[must_use]
 pub(crate) fn reference_wrapped(files: &Files, map: NodeRef<'_>) -> Option<[(Span, String); 2]> {
     let (entry, value) = map.entry("$ref")?;

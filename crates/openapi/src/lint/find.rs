@@ -20,7 +20,7 @@ pub struct Unknown {
     pub meant: Option<&'static str>,
 }
 
-/// Says what somebody meant who wrote a word that means no rule of ours.
+/// Suggests a rule for an unknown name.
 #[must_use]
 pub fn unknown(word: &str) -> Unknown {
     let message = format!("there is no rule `{}`", suggest::shown(word));

@@ -44,7 +44,7 @@ pub struct Rule {
 /// Things that a rule checks, with its function.
 #[derive(Clone, Copy)]
 pub enum Check {
-    /// Every object of these kinds, once, wherever it stands.
+    /// Every object of these kinds, once, at any place.
     Objects(&'static [&'static Object], OnObject),
     /// Every key of a sort.
     Key(Keys, OnKey),
@@ -67,9 +67,9 @@ pub struct Place<'r, 'a> {
     pub node: NodeRef<'a>,
     /// The object's type; none for an entry.
     pub object: Option<&'static Object>,
-    /// The key that it stands under.
+    /// Key of the object.
     pub at: Span,
-    /// The field that an object stands in, by way of lists and maps: `allOf` for a schema in one.
+    /// Field of an object, through lists and maps: `allOf` for a schema in one.
     pub under: &'static str,
     /// The document's version.
     pub version: Version,
@@ -124,7 +124,7 @@ pub fn is_off_by_default(lint: &Lint) -> bool {
     TASTE.iter().any(|rule| std::ptr::eq(rule.lint, lint))
 }
 
-/// The level of a rule where nobody sets one: `off`, `info`, `warn` or `error`.
+/// Default level of a rule: `off`, `info`, `warn` or `error`.
 #[must_use]
 pub fn default_level(lint: &Lint) -> &'static str {
     if is_off_by_default(lint) {

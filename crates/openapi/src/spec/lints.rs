@@ -78,7 +78,7 @@ the reference leads to is shown beside it.",
     ),
 };
 
-/// Something beside `$ref` that nobody reads.
+/// A field beside `$ref` that is ignored.
 pub static IGNORED_SIBLING: Lint = Lint {
     code: "GW0223",
     name: "ignored-sibling",

@@ -19,7 +19,7 @@ pub fn read(files: &Files, document: &Document, version: Version) -> Spec {
     Reader { resolver, version }.spec()
 }
 
-/// The version that `openapi` says, or a finding.
+/// Version in `openapi`, or a finding.
 pub fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
     let Some(field) = root.get("openapi") else {
         let finding = match root.get("swagger") {

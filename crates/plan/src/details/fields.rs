@@ -509,7 +509,7 @@ pub(super) fn settings(
     }
 }
 
-/// Every setting that is written otherwise and means the same, whoever compares it.
+/// Settings that are written differently and mean the same.
 pub(super) fn restated(subject: &str, old: &Settings, new: &Settings, lines: &mut Vec<Line>) {
     static ALL: Table = Table {
         id: "setting-restated",

@@ -10,9 +10,9 @@ use policy::auth::decode_query;
 
 use super::{Answer, Asked, Operation, names, told};
 
-/// Most hosts that are asked what they would do.
+/// Maximum number of hosts that are checked.
 const HOSTS_MAX: usize = 1_000;
-/// Most routes of other hosts that are told.
+/// Maximum number of reported routes of other hosts.
 const ELSEWHERE_MAX: usize = 5;
 
 /// A route that does not own the request.

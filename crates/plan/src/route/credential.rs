@@ -1,4 +1,4 @@
-//! Credentials that a question carries without anybody knowing one: as a plan's witness does.
+//! Assumed credentials of a request: as a plan's witness does.
 
 use bundle::ir;
 use policy::auth::Place;

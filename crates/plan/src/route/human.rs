@@ -5,7 +5,7 @@ use super::upstream::Upstream;
 use super::{Answer, Candidate, Decision, Field, Operation, Outcome, Step};
 use model::source_map::Place;
 
-/// Settings of a step that are told; `--format json` has all.
+/// Reported settings of a step; `--format json` has all.
 const SETTINGS_MAX: usize = 4;
 
 /// The answer; control characters are made visible. `folder` stands in front of places.

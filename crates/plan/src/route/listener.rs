@@ -76,7 +76,7 @@ pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<M
     }))
 }
 
-/// True if a listener speaks a URL's scheme.
+/// True if a listener serves a URL's scheme.
 fn speaks(listener: &Listener, scheme: &str) -> bool {
     match listener.protocol {
         Protocol::Http => scheme == "http",

@@ -34,9 +34,9 @@ use model::source_map::{FieldSource, OperationSource, Place};
 /// A request, and the version that decides it.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
-    /// The version that is asked, with what it was written as.
+    /// The version, with its source map.
     pub side: &'a Side,
-    /// The same, ready to be asked.
+    /// The same, ready for requests.
     pub oracle: &'a Oracle,
     /// The request.
     pub question: &'a Question,
@@ -47,7 +47,7 @@ pub struct Asked<'a> {
 /// Treatment of a request.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The version that was asked.
+    /// Version that answered.
     pub bundle: Digest,
     /// The listener that gets the request.
     pub listener: String,

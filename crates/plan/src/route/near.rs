@@ -8,7 +8,7 @@ use policy::RequestHead;
 use super::candidates::Candidate;
 use super::{Answer, Asked, told};
 
-/// Most that are told.
+/// Maximum number of reported templates.
 const NEAR_MAX: usize = 5;
 /// A template this far away is another one.
 const DISTANCE_MAX: u32 = 3;

@@ -70,7 +70,7 @@ pub struct Target {
     pub host: String,
 }
 
-/// A request's head, values that nobody should see hidden.
+/// A request's head with confidential values hidden.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// The method.
@@ -100,7 +100,7 @@ impl Response {
     }
 }
 
-/// Names of what identifies somebody: the fields and query parameters of an API's schemes.
+/// Names of fields that identify a caller: the fields and query parameters of an API's schemes.
 struct Secrets {
     fields: BTreeSet<String>,
     parameters: BTreeSet<String>,

@@ -307,7 +307,7 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// Requests that nobody owned.
+    /// Requests without an owner before.
     fn newly_served(&self, after: u32, told: &mut Told) {
         let route = self.after(after);
         let owners = [Owner::Nobody, Owner::Route(after)];
@@ -361,7 +361,7 @@ impl<'a> Cells<'_, 'a> {
         self.push(told, change, route, witness, NO_REQUEST);
     }
 
-    /// Requests that nobody owns any more.
+    /// Requests without an owner now.
     fn no_longer_served(&self, before: u32, told: &mut Told) {
         let route = self.before(before);
         let owners = [Owner::Route(before), Owner::Nobody];

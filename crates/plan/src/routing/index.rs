@@ -152,7 +152,7 @@ impl<'t> Index<'t> {
         &self.nodes[node as usize].rests
     }
 
-    /// Adds what stands behind a node.
+    /// Adds the subtree behind a node.
     pub(super) fn rivals<'i>(&'i self, node: u32, rivals: &mut Rivals<'i>) {
         let node = &self.nodes[node as usize];
         rivals.literals.push(&node.literals);

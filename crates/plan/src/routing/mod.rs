@@ -123,7 +123,7 @@ enum Task {
     Gone(u32),
 }
 
-/// A side with the mounts that are asked at a place.
+/// A side with the mounts that are tried at a place.
 type Asked<'o, 'a, L> = (L, &'o [(&'a ir::Api, &'a ir::Mount)]);
 
 impl<'a> Overlay<'a> {
@@ -401,8 +401,8 @@ fn refuses(side: &Lowered, route: &Route<'_>) -> bool {
     answer(side, route).is_some_and(|status| status >= 400)
 }
 
-/// A digest of what a route's requirement asks for: its schemes with their places, the verifiers
-/// with all their settings. Names alone would let an acknowledgement cover another key source.
+/// Digest of a route's requirement: its schemes with their places, the verifiers with all their
+/// settings. Names alone would let an acknowledgement cover another key source.
 fn asked_for(side: &Lowered, route: &Route<'_>) -> String {
     let security = &route.treatment().security;
     let mut bytes = bundle::codec::encode(security);

@@ -57,7 +57,7 @@ pub(super) struct Table<'t, 'a> {
     kept: Index<'t>,
     /// Other routes that serve.
     changed: Index<'t>,
-    /// Routes that serve nobody.
+    /// Routes that are not served.
     withheld: Index<'t>,
     /// True if fields or parameters select any of its routes.
     pub(super) conditioned: bool,

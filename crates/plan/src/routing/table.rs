@@ -1,4 +1,4 @@
-//! The routes that are asked at one place of a gateway, and their order (semantics.md §1).
+//! Routes that are tried at one place of a gateway, and their order (semantics.md §1).
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -62,8 +62,8 @@ fn instance(pattern: &str, taken: &BTreeSet<&str>) -> String {
     }
 }
 
-/// The mounts that are asked for a host, each with its API: the exact ones, else those of the
-/// wildcard, else those without hosts.
+/// Mounts that are tried for a host, each with its API: the exact ones, else those of the wildcard,
+/// else those without hosts.
 pub(super) fn owners<'a>(lowered: &'a Lowered, place: &Place) -> Vec<(&'a ir::Api, &'a ir::Mount)> {
     let mounts = || {
         let apis = lowered.gateway.apis.iter();
@@ -159,7 +159,7 @@ pub(super) fn routes<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'
     routes
 }
 
-/// The operation of a route that serves nobody.
+/// Operation of a route that is not served.
 static NOBODY: LazyLock<ir::Operation> = LazyLock::new(|| ir::Operation {
     key: String::new(),
     method: String::new(),

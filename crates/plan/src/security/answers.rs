@@ -112,7 +112,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     differences.collect()
 }
 
-/// True if every alternative of a route's requirement asks for a credential.
+/// True if every alternative of a route's requirement needs a credential.
 fn asks(access: &Access<'_>) -> bool {
     let security = access.route.map(|route| &route.treatment.security.0);
     security.is_some_and(|all| !all.is_empty() && all.iter().all(|one| !one.0.is_empty()))

@@ -18,7 +18,7 @@ enum Clause {
     OneOf(String, BTreeSet<String>),
     /// Condition that cannot be inspected: equal or not.
     Opaque(String),
-    /// Another service says yes; the number is 1 where its silence means yes.
+    /// Another service admits it; the number is 1 where its silence means yes.
     Answer(String, u8),
 }
 

@@ -85,7 +85,7 @@ fn is_of_documents(id: &str) -> bool {
     id.starts_with("required-") || id == "allow-public-changed"
 }
 
-/// A range of peers that may assert any address, and the key that says so.
+/// A range of peers that may assert any address, and its key.
 type Believed = (&'static str, Cidr);
 
 /// Peers that may assert any address: a range within one that was believed is nothing new.
@@ -155,8 +155,8 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
 /// Ranges that a line names of a part.
 const PARTS_MAX: usize = 8;
 
-/// Operations whose address filter judges the clients of a peer by the peer's own address, because it
-/// is no longer believed: a filter that lets the peer through lets everybody behind it through.
+/// Operations whose address filter judges the clients of a peer by the peer's own address, because
+/// it is no longer trusted: a filter that lets the peer through lets everybody behind it through.
 fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, plan: &mut Plan) {
     let set = |listener| {
         let believed = believed(Some(listener));

@@ -69,7 +69,7 @@ type Component = (
     fn(&Access<'_>, &Access<'_>) -> Vec<Difference>,
 );
 
-/// The components in the order in which they are told.
+/// Components in the order of their lines.
 const COMPONENTS: &[Component] = &[
     ("who", who::compare),
     ("from", from::compare),
@@ -270,7 +270,7 @@ impl<'a> Access<'a> {
         self.route.is_none()
     }
 
-    /// The credentials that are asked for.
+    /// Required credentials.
     #[must_use]
     pub fn who(&self) -> &Who {
         &self.who

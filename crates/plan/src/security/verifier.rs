@@ -129,7 +129,7 @@ impl Facts<'_, '_> {
         self.one_of_values(key, &values);
     }
 
-    /// The keys of a map, each with what stands there.
+    /// Keys of a map, each with its value.
     fn one_of_map(&mut self, key: &'static str) {
         self.known.push(key);
         let below = self.settings.iter().filter(|one| one.path[0] == key);

@@ -40,7 +40,7 @@ pub enum Verdict {
     Incomparable,
 }
 
-/// A credential that has just what is asked for.
+/// A credential with exactly the required properties.
 struct Held<'a> {
     asked: &'a Asked,
     one: BTreeMap<&'static str, &'a str>,
@@ -186,7 +186,7 @@ impl Alternative {
 }
 
 impl<'a> Held<'a> {
-    /// One of the credentials that have just what is asked for; `rest` says which.
+    /// One of the credentials with exactly the required properties; `rest` says which.
     fn choose(asked: &'a Asked, rest: &mut usize) -> Self {
         let mut pick = |values: &'a BTreeSet<String>| {
             let index = *rest % values.len().max(1);

@@ -8,8 +8,8 @@ use super::{Scalar, Setting, Settings, Value};
 use crate::forms;
 use crate::secret::SecretRef;
 
-/// Everything that a node says which fits `shape`. `null` says nothing; what does not fit was
-/// told and is passed over.
+/// Settings of a node that fit `shape`. `null` says nothing; what does not fit was told and is
+/// passed over.
 #[must_use]
 pub fn whole(node: NodeRef<'_>, shape: &Shape) -> Settings {
     let mut walk = Walk::default();

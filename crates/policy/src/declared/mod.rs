@@ -198,7 +198,7 @@ impl Settings {
         }
     }
 
-    /// The small numbers of a list with a path, or the one number that stands there.
+    /// Small numbers of a list with a path, or the one number there.
     #[must_use]
     pub fn numbers(&self, path: &[&str]) -> Vec<u16> {
         let number = |scalar: &Scalar| match scalar {
@@ -237,7 +237,7 @@ impl Settings {
         }
     }
 
-    /// The secrets, with the paths that they stand at.
+    /// Secrets with their paths.
     pub fn secrets(&self) -> impl Iterator<Item = (&[String], &SecretRef)> {
         self.0.iter().filter_map(|one| match &one.value {
             Value::One(Scalar::Secret(reference)) => Some((one.path.as_slice(), reference)),

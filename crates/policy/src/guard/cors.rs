@@ -88,7 +88,7 @@ enum Pattern {
 /// Fields that pages may send.
 #[derive(Debug)]
 enum Fields {
-    /// Those that the page asks for.
+    /// Fields that the page requests.
     Any,
     These(HeaderValue),
 }
@@ -101,7 +101,7 @@ const ALLOW_PRIVATE_NETWORK: HeaderName =
 /// Bytes of a list of requested fields that are echoed.
 const REQUESTED_BYTES_MAX: usize = 4_096;
 
-/// The method that a page asks for, where a request is a preflight (Fetch, *CORS-preflight request*).
+/// Requested method of a page, if the request is a preflight (Fetch, *CORS-preflight request*).
 #[must_use]
 pub fn preflight(head: &RequestHead) -> Option<Method> {
     if head.method != Method::OPTIONS || !head.headers.contains_key(ORIGIN) {
@@ -290,7 +290,7 @@ impl Run for Filter {
     }
 }
 
-/// Fields of a response that only the gateway says.
+/// Response fields that only the gateway sets.
 static SAID: [HeaderName; 7] = [
     ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_ALLOW_CREDENTIALS,

@@ -136,7 +136,7 @@ impl Run for Filter {
     }
 }
 
-/// A field that stands once at most.
+/// A field that occurs at most once.
 #[derive(Clone, Copy)]
 enum Field<'h> {
     None,

@@ -1,4 +1,4 @@
-//! Refuses bodies that are built to exhaust whoever parses them.
+//! Refuses bodies that are built to exhaust parsers.
 //!
 //! ```yaml
 //! policies:

@@ -21,7 +21,7 @@ use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
 
-/// Bytes of a copied body unless `max_body` says otherwise.
+/// Default of `max_body`: bytes of a copied body.
 const MAX_BODY_BYTES: u64 = 64 << 10;
 /// All requests.
 const ALL_PPM: u32 = 1_000_000;
@@ -50,7 +50,7 @@ pub struct Filter {
     draw: Draw,
 }
 
-/// Feature of a mirror that says which bodies are copied.
+/// Feature of a mirror that limits copied bodies.
 const MAX_BODY: &str = "policy:mirror:max_body";
 
 impl Checked {

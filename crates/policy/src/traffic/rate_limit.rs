@@ -1,4 +1,4 @@
-//! Limits how often somebody may call: a token bucket per key, shared by all workers.
+//! Limits the rate of requests: a token bucket per key, shared by all workers.
 //!
 //! ```yaml
 //! policies:

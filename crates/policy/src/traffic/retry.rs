@@ -92,7 +92,7 @@ macro_rules! conditions {
 conditions! {
     /// No connection.
     0 "connect-failure" ConnectFailure;
-    /// The upstream says that it did not begin (RFC 9113 §8.7).
+    /// The upstream reports that it did not begin (RFC 9113 §8.7).
     1 "refused-stream" RefusedStream;
     /// The connection broke before the response's head, or the try timed out.
     2 "reset" Reset;

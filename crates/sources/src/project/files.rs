@@ -216,8 +216,8 @@ impl Files {
         self.by_path[&path].clone()
     }
 
-    /// Reads and parses files beside each other, so that they are there when they are asked for;
-    /// what is wrong with one waits until then. Their ids follow the order of the paths.
+    /// Reads and parses files beside each other, so that they are ready when needed; what is wrong
+    /// with one waits until then. Their ids follow the order of the paths.
     pub fn read_all(&mut self, paths: &[String]) {
         let mut new = HashSet::new();
         let mut paths: Vec<String> = paths

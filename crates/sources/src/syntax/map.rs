@@ -10,7 +10,7 @@ use super::lints::DUPLICATE_MAP_KEY;
 /// Few keys are compared with each other; many are looked up.
 const FEW: usize = 12;
 
-/// Reports keys that stand twice and keeps the first of each.
+/// Reports duplicate keys and keeps the first of each.
 pub(super) fn unique(entries: Vec<Entry>, sink: &mut Sink) -> Vec<Entry> {
     let mut first_of: HashMap<&str, usize> = HashMap::new();
     let mut again: Vec<(usize, usize)> = Vec::new();

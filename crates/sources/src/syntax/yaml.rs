@@ -91,9 +91,9 @@ struct Builder<'a> {
     /// End of the last event; the parser may have looked further.
     read: usize,
     documents: usize,
-    /// Nodes that stand in the text.
+    /// Nodes of the text.
     written: usize,
-    /// Nodes that aliases and merge keys stand for besides.
+    /// Nodes that aliases and merge keys add.
     unfolded: usize,
 }
 

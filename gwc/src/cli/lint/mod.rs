@@ -191,7 +191,7 @@ fn about_one(args: &Args) -> Option<String> {
     given.next().map(|(_, option)| option)
 }
 
-/// Mends, and tells what was done.
+/// Fixes findings, and prints what was done.
 fn mended(
     args: &Args,
     input: &Input,

@@ -62,7 +62,7 @@ pub(super) enum Then {
     Again,
     /// Its end.
     Close,
-    /// Its end, in a way that nobody takes for the end of the response.
+    /// Its end, distinct from the end of the response.
     Reset,
 }
 

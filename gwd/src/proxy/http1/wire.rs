@@ -30,7 +30,7 @@ const OUT_MAX: usize = 16 << 10;
 const OUT_KEPT: usize = 16 << 10;
 /// Bytes that are read of what stands behind a request, to see whether the client stays.
 const AHEAD_MAX: usize = 64 << 10;
-/// Bytes of a body that nobody wanted which are thrown away for the request behind it.
+/// Maximum bytes of an unwanted body that are discarded for the next request.
 const UNWANTED_MAX: usize = 64 << 10;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -46,7 +46,7 @@ struct State {
     read: BytesMut,
     /// Bytes of an incomplete head that have been scanned.
     seen: usize,
-    /// Counts the requests, so that nobody reads another's body.
+    /// Counts the requests, so that no exchange reads another's body.
     number: u64,
     body: Body,
     /// The client sends nothing behind the request that came last.
@@ -196,7 +196,7 @@ impl Wire {
         self.state.borrow().out.len() >= OUT_MAX
     }
 
-    /// Writes all that waits, and then a piece that nobody wants to copy.
+    /// Writes all that waits, and then a piece without copying it.
     pub(super) fn poll_flush(
         &self,
         cx: &mut Context<'_>,

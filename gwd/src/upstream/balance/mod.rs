@@ -38,7 +38,7 @@ pub(crate) enum Balance {
     LeastRequest(LeastRequest),
     /// The sooner of two.
     PeakEwma(PeakEwma),
-    /// Whatever the table of the upstream says.
+    /// Independent of the upstream's table.
     Hash(Weights),
 }
 

@@ -1,4 +1,4 @@
-//! Files of a layout, read within limits and told by their paths where they fail.
+//! Files of a layout, read within limits; errors name their paths.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -28,7 +28,7 @@ pub(super) fn read_limited(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>
     Ok(Some(bytes))
 }
 
-/// Something in a layout that nobody put there: told with its path, so that it can be removed.
+/// Foreign file in a layout: told with its path, so that it can be removed.
 pub(super) fn odd(path: &Path, why: &str) -> Refused {
     Refused::Malformed {
         what: "store",
@@ -56,8 +56,8 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, Refused> {
     Ok(names)
 }
 
-/// Makes a folder and those between it and `root`, and syncs what they stand in. A root that is
-/// gone is not made again: what was in it is gone, too.
+/// Makes a folder and those between it and `root`, and syncs their parents. A root that is gone is
+/// not made again: what was in it is gone, too.
 pub(super) fn make_below(root: &Path, folder: &Path) -> Result<(), Refused> {
     if folder == root || folder.is_dir() {
         return Ok(());
@@ -72,7 +72,7 @@ pub(super) fn make_below(root: &Path, folder: &Path) -> Result<(), Refused> {
     }
 }
 
-/// Makes a root and the folders above it, and syncs what they stand in.
+/// Makes a root and the folders above it, and syncs their parents.
 pub(super) fn make_root(root: &Path) -> Result<(), Refused> {
     let missing = root.ancestors().take_while(|folder| !folder.is_dir());
     let mut missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();

@@ -132,7 +132,7 @@ impl Folder {
         }
     }
 
-    /// Waits no longer than this for a lock of the folder, for who must not stand still.
+    /// Maximum wait for a lock of the folder, for callers that must not block.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

@@ -185,7 +185,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Notes a reference that stands for a value; whether that is all there is to it.
+    /// Records a reference in place of a value; whether that is all there is to it.
     fn is_reference(
         &mut self,
         node: NodeRef<'a>,

@@ -1,4 +1,4 @@
-//! A credential that stands in the URL.
+//! A credential in the URL.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! A keyword that says nothing about values of the schema's type.
+//! A keyword without effect on values of the schema's type.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! A scheme of HTTP authentication that nobody knows.
+//! An unknown scheme of HTTP authentication.
 
 use diag::{Diagnostic, Level, Lint, Sink, suggest};
 

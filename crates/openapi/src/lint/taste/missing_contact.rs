@@ -1,4 +1,4 @@
-//! An API that names nobody to ask.
+//! An API without a contact.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -66,7 +66,7 @@ impl<'a> Used<'_, 'a> {
         asked || self.seen.contains(&node.id())
     }
 
-    /// Notes the schemes that a node's `security` asks for.
+    /// Records the schemes that a node's `security` requires.
     fn ask(&mut self, node: NodeRef<'a>) {
         let security = node.get("security").into_iter().flat_map(NodeRef::items);
         let names = security.flat_map(NodeRef::entries);

@@ -22,7 +22,7 @@ mod response;
 mod schema;
 mod security;
 
-/// The version that a lifted document says.
+/// Version of a lifted document.
 const LIFTED_VERSION: &str = "3.0.3";
 /// The media type of a body where nothing says another (2.0 leaves it open).
 const MEDIA_TYPE_DEFAULT: &str = "application/json";

@@ -1,4 +1,4 @@
-//! The document and what stands at its root.
+//! The document and its root's fields.
 
 use super::operation::{
     CALLBACK, EXAMPLE, HEADER, LINK, MEDIA_TYPE, PARAMETER, PATH_ITEM, PATHS, REQUEST_BODY,

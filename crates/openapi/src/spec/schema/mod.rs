@@ -1,4 +1,4 @@
-//! Schemas as they stand in a document: what a value that is written beside them is worth, which
+//! Schemas as written in a document: what a value that is written beside them is worth, which
 //! patterns can be run, which schemas can never be satisfied.
 //!
 //! Schemas are read where they stand, by need, instead of being compiled: a document has a
