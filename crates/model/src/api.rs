@@ -477,11 +477,11 @@ fn check_servers(spec: &Spec, entry: &ApiEntry, sink: &mut Sink) {
                 .help(if entry.path.span == entry.span {
                     // A pattern found it.
                     format!(
-                        "if clients of the gateway shall use it, name the API: `apis: {{{}: {{path: {}, mount: {{base_path: {shown}}}}}}}`",
+                        "if clients of the gateway use it, name the API: `apis: {{{}: {{path: {}, mount: {{base_path: {shown}}}}}}}`",
                         entry.name, entry.path.value
                     )
                 } else {
-                    format!("write `mount: {{base_path: {shown}}}` if clients of the gateway shall use it")
+                    format!("write `mount: {{base_path: {shown}}}` if clients of the gateway use it")
                 }),
             );
             return;

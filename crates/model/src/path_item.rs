@@ -26,7 +26,7 @@ pub(super) fn template(
             Diagnostic::new(
                 &FRAGMENT_IN_PATH,
                 item.template.span,
-                format!("clients never send what stands behind `#`: this is served as `{text}`"),
+                format!("clients never send the part behind `#`: this is served as `{text}`"),
             )
             .help(
                 "remove the fragment, or tell the operations apart by path, method or a condition",

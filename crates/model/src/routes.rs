@@ -121,7 +121,7 @@ fn mounts_at_one_place(api: &Api, sink: &mut Sink) {
                         a.name, other.value.name
                     ),
                 )
-                .related(other.span, "the other one stands here")
+                .related(other.span, "the other one is here")
                 .help("give one of them another host, base path or listener"),
             );
         }

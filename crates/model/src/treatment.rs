@@ -216,9 +216,9 @@ impl<'a> Scopes<'a> {
                         Diagnostic::new(
                             &POLICY_TWICE,
                             name.span,
-                            format!("the policy `{}` stands twice in this chain", name.value),
+                            format!("the policy `{}` occurs twice in this chain", name.value),
                         )
-                        .related(*first, "it stands here first")
+                        .related(*first, "the first one is here")
                         .help("remove one of the two"),
                     );
                 }

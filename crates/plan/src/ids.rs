@@ -56,7 +56,7 @@ kinds! {
         "listener-tls-version-changed" "A listener accepts older, or only newer, versions of TLS.";
         "client-auth-changed" "The mode of client certificates differs: `required`, `optional`, `off`.";
         "client-authority-changed" "Another authority vouches for clients' certificates.";
-        "client-revocation-changed" "Clients' certificates that were taken back stand in another list, or in none.";
+        "client-revocation-changed" "The list of revoked client certificates is another one, or none.";
         "trusted-proxy-added" "Further peers may say who a request comes from: they may assert any address.";
         "trusted-proxy-removed" "Fewer peers may say who a request comes from.";
         "client-address-changed" "A peer is no longer trusted, so that an address filter judges those behind it by the peer's own address; `weaken` where the filter lets the peer through.";
@@ -79,7 +79,7 @@ kinds! {
         "allow-public-changed" "Other operations may be public.";
         "gate-removed" "A gate is no longer on; it judges this change still.";
         "gate-added" "A gate is on that was not.";
-        "acknowledge-file-changed" "Acknowledgements stand in another file; those of rules count only with `--ack`.";
+        "acknowledge-file-changed" "Acknowledgements are in another file; those of rules count only with `--ack`.";
         "acknowledgement-added" "An acknowledgement was added that names no change of this plan: it would let a later one through.";
         "lint-level-changed" "A lint rule has another level.";
         "lint-allow-changed" "Other lint rules are silent at a node of a document or of gateway.yaml (`x-gateway-lint`).";
@@ -115,7 +115,7 @@ kinds! {
         "security-restated" "The same callers, told in other words: names, order, what the upstream gets to see.";
         "setting-restated" "Written otherwise, with the same effect.";
         "trusted-proxies-restated" "The same peers are trusted, written otherwise.";
-        "policies-changed" "Policies come to an operation's chain, leave it, or stand in another order.";
+        "policies-changed" "Policies are added to an operation's chain, removed from it, or reordered.";
         "limit-key-changed" "A limit counts other callers together: neither is the tighter one.";
         "limit-split" "Operations that counted together under one limit count under another one by themselves.";
         "traffic-moved" "Requests, copies of them or clients are sent elsewhere (`split`, `mirror`, `rewrite`, `redirect`, `Location` of responses), or in other shares.";
@@ -129,12 +129,12 @@ kinds! {
         "burst-changed" "A burst is different.";
         "timeout-changed" "A timeout is different.";
         "max-body-changed" "The largest body is different.";
-        "priority-changed" "A route's priority is different; what that moves stands under ROUTING.";
+        "priority-changed" "A route's priority is different; its effect is under ROUTING.";
         "trailing-slash-changed" "A final slash means something else.";
         "operation-setting-changed" "Another setting of an operation is different.";
-        "verifier-added" "A verifier is new; who uses it stands under SECURITY.";
+        "verifier-added" "A verifier is new; its users are under SECURITY.";
         "verifier-removed" "A verifier is gone.";
-        "verifier-changed" "A verifier's setting is different; what that opens stands under SECURITY.";
+        "verifier-changed" "A verifier's setting is different; its effect is under SECURITY.";
         "credential-passed-on-changed" "A credential reaches the upstream in another form.";
         "consumer-added" "A consumer is new.";
         "consumer-removed" "A consumer is gone.";

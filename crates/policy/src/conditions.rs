@@ -187,7 +187,7 @@ pub mod author {
                     Diagnostic::new(
                         &BAD_VALUE,
                         entry.key_span,
-                        format!("the header `{}` stands twice", entry.key.escape_debug()),
+                        format!("the header `{}` occurs twice", entry.key.escape_debug()),
                     )
                     .related(*first, "first here")
                     .help("names of headers have no case: write one test for it"),

@@ -136,7 +136,7 @@ pub(crate) mod author {
                 Diagnostic::new(
                     &BAD_VALUE,
                     node.span(),
-                    "this cannot stand in a path as it is",
+                    "this cannot be in a path unescaped",
                 )
                 .help(
                     "escape what is neither a letter, a digit nor a sign of URLs: `%C3%A9` for `é`",

@@ -138,7 +138,7 @@ replace the operator's rule by its own, so it is an error."
     ];
 
     POLICY_TWICE "GW0508" "policy-twice" Error
-    "a policy that stands twice in one chain"
+    "a policy that occurs twice in one chain"
     "The same policy twice in a chain counts, adds or checks twice, which is never intended. A list replaces what is \
 inherited, `+policies` appends to it."
     bad keyed!(LIMITED, "{policies: [slow, slow]}");
@@ -266,7 +266,7 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{}");
 
     CREDENTIAL_TWICE "GW0518" "credential-twice" Error
-    "a credential that stands twice"
+    "a credential that occurs twice"
     "A credential identifies one consumer; one that two consumers have, or one consumer twice, does not."
     bad &[("gateway.yaml", "version: 1\nname: s\nconsumers:\n  a: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n\
 \x20 b: {keys: [{sha256: 9F86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n")];

@@ -636,7 +636,7 @@ components:
             &["HEAD", "/files/7"],
             "headFile",
             &[
-                "orders/getFile head: GET stands in for HEAD only where no operation has HEAD itself",
+                "orders/getFile head: GET serves HEAD only if no operation has HEAD itself",
                 "orders/files prefix: it matches everything below its 1 segment; the owner says more",
             ],
         ),

@@ -198,7 +198,7 @@ fn useless_credential_store_or_condition_is_found() {
     let found = told_of(&gateway("", FINE), &document);
     let expected = (
         "x-a".to_owned(),
-        "GW0104: the header `x-a` stands twice".to_owned(),
+        "GW0104: the header `x-a` occurs twice".to_owned(),
     );
     assert!(found.contains(&expected), "{found:?}");
 }

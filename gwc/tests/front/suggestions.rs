@@ -127,7 +127,7 @@ fn a_number_that_json_lacks_is_refused() {
 #[test]
 fn null_twice_in_an_enum_is_reported() {
     let found = with_schema("{enum: [a, null, null]}");
-    assert_eq!(found, ["duplicate-enum-value `null` stands twice; "]);
+    assert_eq!(found, ["duplicate-enum-value `null` occurs twice; "]);
 }
 
 #[test]

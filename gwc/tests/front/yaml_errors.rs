@@ -57,12 +57,12 @@ const CASES: &[(&str, &str, Option<u32>)] = &[
     ),
     (
         "a: 'it's'\n",
-        "1:8-10 text stands behind the closing `'`; help: write `''` for a quote in the text: 'it''s'",
+        "1:8-10 there is text behind the closing `'`; help: write `''` for a quote in the text: 'it''s'",
         None,
     ),
     (
         "a: \"x\" y\n",
-        "1:7-9 text stands behind the closing `\"`; help: write `\\\"` for a quote in the text: \"x\\\" y\"",
+        "1:7-9 there is text behind the closing `\"`; help: write `\\\"` for a quote in the text: \"x\\\" y\"",
         None,
     ),
     (
@@ -170,7 +170,7 @@ const CASES: &[(&str, &str, Option<u32>)] = &[
     ),
     (
         "a: 1\nb:2\nc: 3\n",
-        "2:1-4 no space stands behind the colon of `b:2`; help: write `b: 2`",
+        "2:1-4 there is no space behind the colon of `b:2`; help: write `b: 2`",
         None,
     ),
     (

@@ -292,7 +292,7 @@ fn check_rule(
                 last.key_span,
                 format!("`{}` and `{}` cannot be combined", first.key, last.key),
             )
-            .related(first.key_span, format!("`{}` stands here", first.key))
+            .related(first.key_span, format!("`{}` is here", first.key))
             .help(format!("keep {}", known())),
         );
         return false;

@@ -285,7 +285,7 @@ pub fn check_names(root: NodeRef<'_>, sink: &mut Sink) {
                 .label(format!("did you mean `{near}`?"))
                 .fix(name.span(), near),
             None => finding.help(format!(
-                "{}; they stand under `environments`",
+                "{}; they are under `environments`",
                 suggest::one_of(known(), 8)
             )),
         });

@@ -36,7 +36,7 @@ pub(super) fn consumers(
                     "a `consumers_file` is the map of consumers itself",
                 )
                 .help(
-                    "remove the line `consumers:`; the names of consumers stand at the left margin",
+                    "remove the line `consumers:`; the names of consumers begin at the left margin",
                 ),
             );
             return false;
@@ -54,9 +54,9 @@ pub(super) fn consumers(
                 Diagnostic::new(
                     &CONSUMER_TWICE,
                     entry.key_span,
-                    format!("the consumer `{}` stands twice", entry.key.escape_debug()),
+                    format!("the consumer `{}` occurs twice", entry.key.escape_debug()),
                 )
-                .related(known.span, "it stands here, too")
+                .related(known.span, "it is here, too")
                 .help("write all its credentials in one of the files"),
             );
             continue;
@@ -91,9 +91,9 @@ pub(super) fn consumers(
                         Diagnostic::new(
                             &CREDENTIAL_TWICE,
                             hash.span(),
-                            "this credential stands twice",
+                            "this credential occurs twice",
                         )
-                        .related(first, "it stands here first")
+                        .related(first, "the first one is here")
                         .help("remove it from one of them: a credential identifies one consumer"),
                     );
                     continue;

@@ -50,7 +50,7 @@ pub(super) fn mounts(
                     at,
                     format!("two mounts are named `{}`", mount.name),
                 )
-                .related(first.span, "the other one stands here")
+                .related(first.span, "the other one is here")
                 .help("give each mount of an API its own `name`"),
             );
             continue;

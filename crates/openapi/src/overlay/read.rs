@@ -76,7 +76,7 @@ pub(super) fn actions(root: NodeRef<'_>, document: Extended<'_>, sink: &mut Sink
                 Diagnostic::new(
                     &MALFORMED_OVERLAY,
                     first_key(item),
-                    "the same action stands twice",
+                    "the same action occurs twice",
                 )
                 .related(first_key(before), "first here"),
             );
@@ -184,7 +184,7 @@ fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
                 "`update` and `copy` exclude each other",
             )
             .related(update.key_span, "the other one")
-            .help("write an action for each, in the order in which they shall work"),
+            .help("write an action for each, in the order of their effect"),
         );
         return None;
     }

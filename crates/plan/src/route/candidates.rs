@@ -113,7 +113,7 @@ fn reason(
         ),
         Step::Method => (
             "head",
-            "GET stands in for HEAD only where no operation has HEAD itself".to_owned(),
+            "GET serves HEAD only if no operation has HEAD itself".to_owned(),
         ),
         Step::Slash => (
             "slash",

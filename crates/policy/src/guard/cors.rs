@@ -450,7 +450,7 @@ the origin of sandboxed frames and files, which anybody can make. Name the origi
                 Diagnostic::new(
                     &WILDCARD_WITH_CREDENTIALS,
                     origin.span(),
-                    format!("`{shown}` cannot stand beside `credentials: true`"),
+                    format!("`{shown}` cannot be combined with `credentials: true`"),
                 )
                 .label("every page could call with the user's credentials")
                 .related(credentials.span(), "credentials are allowed here")

@@ -383,7 +383,7 @@ fn text_behind_quote(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let inside = inside.strip_suffix(mark).unwrap_or(inside);
     let inside = inside.replace(mark, if mark == '\'' { "''" } else { "\\\"" });
     let end = (line.start + content.len()).max(closed);
-    let message = format!("text stands behind the closing `{mark}`");
+    let message = format!("there is text behind the closing `{mark}`");
     let help = match mark {
         '\'' => format!("write `''` for a quote in the text: '{inside}'"),
         _ => format!("write `\\\"` for a quote in the text: \"{inside}\""),
@@ -544,7 +544,7 @@ fn missing_colon(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let end = start + content.len();
     match content.split_once(':') {
         Some((key, value)) if !value.is_empty() && !value.starts_with(' ') => {
-            let message = format!("no space stands behind the colon of `{content}`");
+            let message = format!("there is no space behind the colon of `{content}`");
             Some(Cause::new(start, end, message).help(format!("write `{key}: {value}`")))
         }
         Some(_) => None,

@@ -176,7 +176,7 @@ impl Reader<'_> {
                 &MALFORMED_JSON,
                 comma,
                 comma + 1,
-                format!("a comma stands before the closing `{}`", close as char),
+                format!("there is a comma before the closing `{}`", close as char),
             );
             let comma = finding.span;
             return Err(Box::new(
@@ -203,7 +203,7 @@ impl Reader<'_> {
                 let message = format!("`{word}` is not JSON");
                 let finding = *self.finding(&MALFORMED_JSON, start, self.at, message);
                 Err(Box::new(finding.help(
-                    "strings stand in double quotes; the words are `true`, `false` and `null`",
+                    "strings need double quotes; the words are `true`, `false` and `null`",
                 )))
             }
         }

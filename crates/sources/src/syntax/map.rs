@@ -39,7 +39,7 @@ pub(super) fn unique(entries: Vec<Entry>, sink: &mut Sink) -> Vec<Entry> {
                 &DUPLICATE_MAP_KEY,
                 second.key_span,
                 format!(
-                    "the key `{}` stands twice in one map",
+                    "the key `{}` occurs twice in one map",
                     diag::suggest::shown(&second.key)
                 ),
             )

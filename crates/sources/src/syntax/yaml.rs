@@ -177,7 +177,7 @@ impl Builder<'_> {
                     Diagnostic::new(
                         &UNKNOWN_ANCHOR,
                         span,
-                        format!("no anchor `&{}` stands before this", name.escape_debug()),
+                        format!("no anchor `&{}` precedes this", name.escape_debug()),
                     )
                     .label("unknown alias")
                     .help("define it before its first use, or put the text in quotes"),
@@ -327,7 +327,7 @@ impl Builder<'_> {
                 Diagnostic::new(
                     &CYCLIC_ALIAS,
                     span,
-                    "the alias stands inside the value it names",
+                    "the alias is inside the value it names",
                 )
                 .label("would contain itself"),
             );

@@ -115,7 +115,7 @@ impl Named {
 }
 
 /// Reads both sides. A document that is compared with a project or a bundle of one API takes that
-/// one's names; an operationId that stands twice in one of two documents names nothing in either.
+/// one's names; an operationId that occurs twice in one of two documents names nothing in either.
 pub(super) fn both(
     (old, new): (Named, Named),
     at: &StoreOptions,
@@ -255,7 +255,7 @@ fn note_repeated(repeated: &BTreeSet<String>) {
         more => format!(" and {more} more"),
     };
     say::note_once(&format!(
-        "note: compared by method and path, because their operationId stands twice: {}{more}",
+        "note: compared by method and path, because their operationId occurs twice: {}{more}",
         named.join(", ")
     ));
 }

@@ -188,9 +188,9 @@ impl<'a> Walk<'_, 'a> {
             return;
         };
         let message = match self.unusual.len() {
-            1 => "OpenAPI has no reference in this place; it is followed all the same".to_owned(),
+            1 => "OpenAPI has no reference in this place; it is followed anyway".to_owned(),
             count => format!(
-                "OpenAPI has no reference in this place and {} others; they are followed all the same",
+                "OpenAPI has no reference in this place and {} others; they are followed anyway",
                 count - 1
             ),
         };

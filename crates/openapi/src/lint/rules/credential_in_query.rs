@@ -10,7 +10,7 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0363",
     name: "credential-in-query",
     level: Level::Warn,
-    summary: "a credential that stands in the URL",
+    summary: "a credential in the URL",
     explain: "URLs end up in access logs, in histories and in `Referer` headers, and so would the key. A header is hardly more work for clients.",
     bad: v30!(
         "paths: {}\ncomponents: {securitySchemes: {s: {type: apiKey, in: query, name: key}}}\n"
@@ -27,7 +27,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         && let Some(kind) = place.node.get("in")
     {
         sink.push(
-            Diagnostic::new(&LINT, kind.span(), "the credential stands in the URL")
+            Diagnostic::new(&LINT, kind.span(), "the credential is in the URL")
                 .help("take it from a header: `in: header`"),
         );
     }

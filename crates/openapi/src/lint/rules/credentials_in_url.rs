@@ -26,7 +26,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     if authority.is_some_and(|authority| authority.contains('@')) {
         sink.push(
             Diagnostic::new(&LINT, url.span(), "the URL holds credentials")
-                .help("remove what stands before the `@`, and change the password"),
+                .help("remove the text before the `@`, and change the password"),
         );
     }
 }

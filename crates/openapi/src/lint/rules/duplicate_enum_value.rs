@@ -1,4 +1,4 @@
-//! A value that stands twice in an `enum`.
+//! A value that occurs twice in an `enum`.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 
@@ -12,7 +12,7 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0342",
     name: "duplicate-enum-value",
     level: Level::Warn,
-    summary: "a value that stands twice in an `enum`",
+    summary: "a value that occurs twice in an `enum`",
     explain: "The values of an `enum` are a set; the second one has no effect and is most likely a mistake.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a, a]}}}\n"),
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a, b]}}}\n"),
@@ -52,7 +52,7 @@ pub(super) fn twice(
             continue;
         }
         told += 1;
-        let message = format!("`{}` stands twice", text.escape_debug());
+        let message = format!("`{}` occurs twice", text.escape_debug());
         let finding = Diagnostic::new(lint, value.span(), message).related(*first, "first here");
         sink.push(
             match edit::item_removed(place.resolver.files(), list, index) {

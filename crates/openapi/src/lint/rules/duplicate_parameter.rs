@@ -52,7 +52,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                     &LINT,
                     span,
                     format!(
-                        "the {kind} parameter `{}` stands twice",
+                        "the {kind} parameter `{}` occurs twice",
                         name.escape_debug()
                     ),
                 )

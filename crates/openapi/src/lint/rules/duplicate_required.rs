@@ -1,4 +1,4 @@
-//! A property that stands twice in `required`.
+//! A property that occurs twice in `required`.
 
 use diag::{Level, Lint, Sink};
 
@@ -11,7 +11,7 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0373",
     name: "duplicate-required",
     level: Level::Warn,
-    summary: "a property that stands twice in `required`",
+    summary: "a property that occurs twice in `required`",
     explain: "The names in `required` are a set; the second one has no effect and is most likely a mistake.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: object, required: [a, a], properties: {a: {type: string}}}}}\n"

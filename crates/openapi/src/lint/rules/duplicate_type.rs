@@ -1,4 +1,4 @@
-//! A type that stands twice in `type`.
+//! A type that occurs twice in `type`.
 
 use diag::{Level, Lint, Sink};
 
@@ -12,7 +12,7 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0389",
     name: "duplicate-type",
     level: Level::Warn,
-    summary: "a type that stands twice in `type`",
+    summary: "a type that occurs twice in `type`",
     explain: "The types in `type` are a set (JSON Schema 2020-12 validation §6.1.1): the second one has no effect and \
 is most likely a mistake.",
     bad: v31!("paths: {}\ncomponents: {schemas: {A: {type: [string, string]}}}\n"),

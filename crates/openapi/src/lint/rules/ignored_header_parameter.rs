@@ -52,7 +52,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                 name.span(),
                 format!("a header parameter `{text}` is ignored"),
             )
-            .help("remove it; media types stand under `content`, credentials under `security`"),
+            .help("remove it; media types belong under `content`, credentials under `security`"),
         );
     }
 }

@@ -127,12 +127,12 @@ fn no_url(text: &str) -> Vec<(Range<usize>, Wrong)> {
             ),
             ' ' | '\\' => (
                 Level::Warn,
-                "this stands in no URL as it is",
+                "this cannot be in a URL unescaped",
                 format!("write `%{:02X}`", u32::from(c)),
             ),
             c if c.is_ascii_control() => (
                 Level::Error,
-                "a control character stands in no URL",
+                "a control character cannot be in a URL",
                 "remove it".to_owned(),
             ),
             _ => continue,

@@ -27,7 +27,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     let Some(text) = id.as_str() else { return };
     let safe = |c: char| c.is_ascii_alphanumeric() || "-_.~:/?#[]@!$&'()*+,;=".contains(c);
     if !text.chars().all(safe) {
-        let message = format!("`{}` cannot stand in a URL as it is", text.escape_debug());
+        let message = format!("`{}` cannot be in a URL unescaped", text.escape_debug());
         sink.push(
             Diagnostic::new(&LINT, id.span(), message).help("use letters, digits, `-` and `_`"),
         );

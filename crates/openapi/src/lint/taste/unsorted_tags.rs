@@ -28,9 +28,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         };
         if name.to_lowercase() < before.to_lowercase() {
             let message = format!("`{}` belongs before this", name.escape_debug());
-            sink.push(
-                Diagnostic::new(&LINT, *span, message).related(*first, "it stands behind this"),
-            );
+            sink.push(Diagnostic::new(&LINT, *span, message).related(*first, "it is behind this"));
         }
     }
 }

@@ -24,7 +24,7 @@ impl<'a> Run<'_, '_, 'a> {
             "uniqueItems" if argument.as_bool() == Some(true) => {
                 let twice = self.schemas.first_again(value.items());
                 self.check(twice.is_none(), twice.unwrap_or(value), entry, || {
-                    "this stands twice in a list whose items are unique".into()
+                    "this occurs twice in a list whose items are unique".into()
                 })
             }
             "items" => {
