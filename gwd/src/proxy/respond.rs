@@ -579,7 +579,7 @@ fn document(
     let _infallible = write!(
         body,
         "{{\"type\":\"urn:gwd:problem:{code}\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{}\",\"code\":\"{code}\"",
-        detail(status)
+        detail(status, code)
     );
     if !id.is_empty() {
         // Ids are letters, digits, `.`, `_` and `-`.
@@ -612,7 +612,7 @@ pub(crate) fn as_wanted(
     }
     let status = made.status.as_u16();
     let id = request_id.to_str().unwrap_or_default();
-    let page = html::page(status, code, title, detail(status), id);
+    let page = html::page(status, code, title, detail(status, code), id);
     made.body = MadeBody::Own(Bytes::from(page));
     html::fields(&mut made.headers);
 }
@@ -637,11 +637,18 @@ fn shaped(made: &mut Made, shape: &ErrorShape, request_id: &HeaderValue) {
 }
 
 /// Advice to the client for a status.
-fn detail(status: u16) -> &'static str {
+fn detail(status: u16, code: &str) -> &'static str {
+    match code {
+        "ip_denied" => return "Calls from this address are not admitted.",
+        "csrf_denied" => return "A page of that origin may not send this request.",
+        "not_authorized" => return "The caller lacks a group, role or claim that this needs.",
+        "insufficient_scope" => return "The credential has too few scopes for this.",
+        _ => {}
+    }
     match status {
         400 => "The request is not one that can be served; it was not passed on.",
         401 => "A valid credential is required; WWW-Authenticate names its kind.",
-        403 => "The credential is valid, but not for this.",
+        403 => "This is not permitted.",
         404 => "No operation has this host, path and conditions.",
         405 => "The path is served with other methods; Allow lists them.",
         408 => "The request did not come in time.",

@@ -128,7 +128,11 @@ fn expected_of_gwc(case: &Case) -> (String, Option<String>, Option<u64>, Option<
         ),
         Decision::Reject(status, reason, key) => (
             // Nobody owns it: the conditions of those who might have do not hold.
-            text(if *status == 404 { "none" } else { "reject" }),
+            text(match (*status, key) {
+                (404, None) => "none",
+                (404, Some(_)) if reason == "no_condition_matched" => "none",
+                _ => "reject",
+            }),
             key.clone(),
             Some(u64::from(*status)),
             Some(reason.clone()),
