@@ -77,7 +77,7 @@ fn missing_secret_is_reported_once_and_value_kept() {
     let events = gwd.events();
     let warnings = events.iter().filter(|event| {
         let message = event["message"].as_str().unwrap_or_default();
-        message.contains("a secret is gone")
+        message.contains("a secret is missing or unusable")
     });
     assert_eq!(warnings.count(), 1, "once");
     std::fs::write(&secret, "hunter3").unwrap();
