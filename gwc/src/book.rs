@@ -147,7 +147,7 @@ checked like every other one, but cannot run yet: `gwc lint` warns `not-availabl
         if let Shape::Object(object) = shape {
             table(
                 &mut page,
-                &format!("at a {}", point.replace('-', " ")),
+                &format!("at {}", with_article(&point.replace('-', " "))),
                 object,
                 &mut told,
             );
@@ -158,6 +158,16 @@ checked like every other one, but cannot run yet: `gwc lint` warns `not-availabl
     page.push_str("\n# Kinds of verifier\n");
     kinds(&mut page, policy::auth::KINDS, &mut told);
     page
+}
+
+/// A name after its indefinite article.
+fn with_article(name: &str) -> String {
+    let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {name}")
 }
 
 fn table(page: &mut String, title: &str, object: &'static Object, told: &mut Vec<&'static str>) {

@@ -327,7 +327,7 @@ pub static PARAMETER: Object = Object {
         F::later(
             "log",
             Word(&["keep", "redact", "hash"]),
-            "Logging of the operation.",
+            "Logging of the value.",
         ),
         F::later("forward", Bool, "Send the value to the upstream."),
     ],
