@@ -72,7 +72,7 @@ pub static UPSTREAM: Object = Object {
         F::optional(
             "timeouts",
             Shape::Object(&TIMEOUTS),
-            "Maximum time of the call.",
+            "Time limits for connecting and for responses.",
         ),
         F::optional(
             "retries",
