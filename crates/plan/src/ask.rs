@@ -1,5 +1,5 @@
-//! One request through the engine, without a gateway: what `gwc route` and the plan's witnesses
-//! ask.
+//! Decision on one request by the engine, without a running gateway. `gwc route` and the witnesses
+//! of the plan use it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use policy::{
     Cx, Form, Limits, RateTable, Reject, Revoked, SecretCell, SecretRef, SecretUnavailable, Secrets,
 };
 
-/// A gateway that answers requests. Counters begin at zero for each request, nothing is revoked,
-/// secrets are blank.
+/// Engine that decides single requests. Counters start at zero for each request, no credential is
+/// revoked, and secrets are blank.
 pub struct Oracle {
     snapshot: Snapshot,
     revoked: Revoked,
 }
 
-/// A request as a client would send it.
+/// Request of a client.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// The listener, as an index into the snapshot's.
+    /// Index of the listener in the snapshot.
     pub listener: usize,
-    /// Method, target and fields, `Host` among them.
+    /// Method, target and header fields, including `Host`.
     pub request: http::request::Parts,
     /// Address of the peer.
     pub peer: IpAddr,
-    /// Seconds since 1970, for credentials that end.
+    /// Time of the request in Unix seconds, for credentials that expire.
     pub unix_s: u64,
 }
 
@@ -40,14 +40,14 @@ impl Secrets for NoSecrets {
 }
 
 impl Oracle {
-    /// Builds a gateway from what runs. Where [`Gateway::undecidable`] names something, who is let
-    /// in is not known, and an answer shows the owner only.
+    /// Builds an engine from the runnable part of a gateway. If [`Gateway::undecidable`] returns
+    /// something, access cannot be decided and an answer shows the owner only.
     ///
     /// # Errors
     /// The error for which gwd would refuse the gateway.
     pub fn build(gateway: &Gateway, bundle: &str) -> Result<Self, BuildError> {
         let mut parts = Parts::default();
-        // What cannot run yet changes no route.
+        // Settings that this version cannot run do not affect routes.
         let assembly = parts.assemble(&gateway.runnable())?;
         let snapshot = engine::build(&assembly, bundle, &NoSecrets, &mut parts)?;
         Ok(Self {
@@ -56,7 +56,7 @@ impl Oracle {
         })
     }
 
-    /// The snapshot.
+    /// Snapshot that the engine runs.
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
@@ -66,7 +66,7 @@ impl Oracle {
     /// the chain left and the context.
     ///
     /// # Errors
-    /// The edge's refusal.
+    /// Returns the refusal of the listener.
     pub fn ask<T>(
         &self,
         question: &Question,
@@ -82,7 +82,7 @@ impl Oracle {
         };
         let mut cx = Cx::new(0, question.unix_s, question.peer, &limits, &self.revoked);
         cx.client = admitted.client;
-        // Without an id of its own a request falls as one with this name.
+        // A request without an id is drawn as if it had this one.
         let id = admitted.request_id.as_ref();
         cx.draw = policy::draw::of_request_id(id.map_or(b"0", |id| id.as_bytes()));
         let decided = engine::decide(

@@ -1,4 +1,4 @@
-//! One line of a plan, and the words for it.
+//! Change: one line of a plan, and the names of its parts.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use serde_json::Value;
 use model::acknowledge;
 use model::source_map::Place;
 
-/// The sections of a plan, in their order.
+/// Section of a plan. Plans list sections in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Section {
     /// Access: requests that are newly let in or refused.
     Security,
-    /// Gates, acknowledgements, requirements and other rules that judge changes.
+    /// Changes of gates, acknowledgements, lint levels and other rules that judge changes.
     Rules,
     /// Ownership of requests by operations.
     Routing,
@@ -23,24 +23,24 @@ pub enum Section {
     Policy,
     /// Upstream of requests.
     Upstream,
-    /// Prose.
+    /// Descriptions, summaries and other prose.
     Docs,
 }
 
-/// The classes of changes (plan.md, *Classes*).
+/// Class of a change (plan.md, *Classes*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Some request that was refused is let in.
+    /// Some request that was refused is now admitted.
     Weaken,
-    /// Both directions at once.
+    /// Some request is newly admitted and another is newly refused.
     Incomparable,
     /// Requests that were not served can be made by some callers.
     Expose,
     /// A new consumer or credential.
     Grant,
-    /// Rules that judge changes are different.
+    /// The rules that judge changes differ.
     Rules,
-    /// Some request that was let in is refused.
+    /// Some request that was admitted is now refused.
     Strengthen,
     /// Requests are newly served.
     Added,
@@ -48,19 +48,19 @@ pub enum Class {
     Removed,
     /// Requests are served by another operation or upstream.
     Moved,
-    /// An operation lost the last of its requests to others, or has some again.
+    /// An operation lost its last request to other operations, or serves requests again.
     Shadowed,
-    /// A number lets more through.
+    /// A limit lets more through.
     Relax,
-    /// A number lets less through.
+    /// A limit lets less through.
     Tighten,
-    /// Anything else that is different.
+    /// Any other difference.
     Changed,
-    /// Prose.
+    /// Prose only.
     Doc,
 }
 
-/// One change; equal ones of many operations are one with a count.
+/// One change. Equal changes of several operations are merged into one.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// Section of the plan.
@@ -69,15 +69,15 @@ pub struct Change {
     pub class: Class,
     /// Kind of the change, kebab-case.
     pub id: &'static str,
-    /// The operation, or the first of them.
+    /// First operation that the change concerns. None for a change outside operations.
     pub operation: Option<OperationRef>,
-    /// The keys of all of them.
+    /// Keys of all operations that the change concerns.
     pub operations: Vec<String>,
     /// The part that changed.
     pub subject: String,
-    /// Before.
+    /// Value on the old side.
     pub old: Value,
-    /// After.
+    /// Value on the new side.
     pub new: Value,
     /// Place of the old value.
     pub source_old: Option<Place>,
@@ -92,72 +92,72 @@ pub struct Change {
     pub stands_for: BTreeSet<Class>,
     /// Identity of the old and new value if these are names. Part of the fingerprint, never shown.
     pub bound: String,
-    /// The fingerprints of the changes that are one line here, where there are several: each of
-    /// them acknowledged is the line acknowledged.
+    /// Fingerprints of the merged changes, if there are several. Acknowledging each of them
+    /// acknowledges this change.
     pub members: Vec<Member>,
-    /// A request that is treated differently.
+    /// Request that shows the difference.
     pub witness: Option<Witness>,
     /// Reason why there is no witness.
     pub why_none: Option<&'static str>,
-    /// Names the change: structure, not text.
+    /// Stable identifier of the change, computed from its structure and not from its text.
     pub fingerprint: String,
 }
 
-/// One of the changes that are one line.
+/// One of the changes that are merged into a [`Change`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
-    /// Its fingerprint.
+    /// Fingerprint of the merged change.
     pub fingerprint: String,
-    /// Its subject, as [`Change::about`].
+    /// Subject of the merged change, as in [`Change::about`].
     pub about: String,
 }
 
 /// Listener and mount of a change's requests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestPlace {
-    /// The listener's name.
+    /// Name of the listener.
     pub listener: String,
-    /// The mount's hosts; none: any.
+    /// Hosts of the mount. Empty: any host.
     pub hosts: Vec<String>,
-    /// The path template, the mount's base path included.
+    /// Path template, with the base path of the mount.
     pub template: String,
     /// Key of those requests, not for display: method, kind of template, conditions, priority.
     pub requests: String,
 }
 
-/// An operation, as plans name it.
+/// Reference to an operation, as plans show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationRef {
-    /// Its key.
+    /// Key of the operation.
     pub key: String,
-    /// Its operationId.
+    /// `operationId` of the operation.
     pub id: Option<String>,
-    /// Its method.
+    /// HTTP method.
     pub method: String,
-    /// Its path, the mount's base path included.
+    /// Path template, with the base path of the mount.
     pub path: String,
-    /// Its mount.
+    /// Name of the mount.
     pub mount: String,
-    /// A host it answers for; empty for any.
+    /// A host that the operation serves. Empty: any host.
     pub host: String,
-    /// Its API.
+    /// Name of the API.
     pub api: String,
 }
 
 /// A request with the answers of both engines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witness {
-    /// The method.
+    /// HTTP method.
     pub method: String,
-    /// The URL.
+    /// URL of the request.
     pub url: String,
-    /// Further fields.
+    /// Header fields other than those of the credentials.
     pub headers: Vec<(String, String)>,
-    /// The credentials it carries.
+    /// Credentials that the request carries.
     pub credentials: Vec<WitnessCredential>,
     /// Name of the listener that gets it.
     pub listener: String,
-    /// Peer that opens the connection, if that decides. Default: any outsider.
+    /// Peer that opens the connection, if the peer decides. Default: an address outside every list.
     pub peer: Option<std::net::IpAddr>,
     /// Outcome at the old gateway.
     pub old: Outcome,
@@ -165,25 +165,25 @@ pub struct Witness {
     pub new: Outcome,
 }
 
-/// A credential of a witness.
+/// Credential that a witness carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WitnessCredential {
-    /// The scheme, as the bundle names it.
+    /// Name of the security scheme in the bundle.
     pub scheme: String,
-    /// `valid`, or `forged` where only its presence counts.
+    /// `valid`, or `forged` if only the presence of the credential counts.
     pub state: &'static str,
-    /// Scopes.
+    /// Scopes of the credential.
     pub scopes: Vec<String>,
 }
 
 /// Outcome of a request at a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There is no gateway yet.
+    /// No gateway exists on this side yet.
     Nothing,
     /// The request goes to the operation's upstream, or the operation's policy responds.
     Served {
-        /// The operation's key.
+        /// Key of the operation that serves the request.
         operation: String,
         /// Upstream of the request; none if the gateway answers.
         upstream: Option<String>,
@@ -192,13 +192,13 @@ pub enum Outcome {
     Closed,
     /// The request is refused.
     Refused {
-        /// The status.
+        /// HTTP status of the refusal.
         status: u16,
     },
 }
 
 impl Section {
-    /// All of them, in their order.
+    /// All sections, in the order of a plan.
     pub const ALL: [Self; 7] = [
         Self::Security,
         Self::Rules,
@@ -209,7 +209,7 @@ impl Section {
         Self::Docs,
     ];
 
-    /// In lower case, as in JSON.
+    /// Lower-case name, as in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -225,7 +225,7 @@ impl Section {
 }
 
 impl Class {
-    /// All of them.
+    /// All classes, in the order of a plan.
     pub const ALL: [Self; 14] = [
         Self::Weaken,
         Self::Incomparable,
@@ -243,7 +243,7 @@ impl Class {
         Self::Doc,
     ];
 
-    /// As in JSON.
+    /// Name of the class in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -286,7 +286,7 @@ impl Class {
 }
 
 impl Change {
-    /// A change of something that is no operation's.
+    /// Creates a change that concerns no operation.
     #[must_use]
     pub fn new(
         section: Section,
@@ -319,7 +319,7 @@ impl Change {
         }
     }
 
-    /// The change of one operation.
+    /// Sets the operation that the change concerns.
     #[must_use]
     pub fn of(mut self, operation: OperationRef) -> Self {
         self.operations = vec![operation.key.clone()];
@@ -344,9 +344,8 @@ impl Change {
         templates.len()
     }
 
-    /// Class, id, operation keys, subject, digests of old and new value and of what they stand for,
-    /// and which requests of which listeners it is about: an acknowledgement binds old and new, and
-    /// reaches no further.
+    /// Computes the fingerprint from class, id, operation keys, subject, the digests of both values
+    /// and the places of the requests. An acknowledgement therefore holds for exactly this change.
     #[must_use]
     pub fn named(mut self) -> Self {
         let digest = |value: &Value| Digest::of(value.to_string().as_bytes()).hex();
@@ -373,14 +372,14 @@ impl Change {
         self
     }
 
-    /// The first digits of the fingerprint, for people.
+    /// First digits of the fingerprint, for display.
     #[must_use]
     pub fn short(&self) -> &str {
         short(&self.fingerprint)
     }
 
-    /// Subject of the change, as an acknowledgement names it: the operation's key, the first key
-    /// and how many more there are, or the subject of what is no operation's.
+    /// Subject of the change in an acknowledgement: the operation key, or the first key and the
+    /// number of further keys. A change outside operations gives its own subject.
     #[must_use]
     pub fn about(&self) -> String {
         match &self.operations[..] {
@@ -391,7 +390,7 @@ impl Change {
     }
 }
 
-/// The first digits of a fingerprint, for people.
+/// First digits of a fingerprint, for display.
 #[must_use]
 pub fn short(fingerprint: &str) -> &str {
     fingerprint
@@ -400,7 +399,7 @@ pub fn short(fingerprint: &str) -> &str {
 }
 
 impl Witness {
-    /// Bytes of method, URL and fields, then the request itself: which of two is smaller.
+    /// Sort key for the smallest witness: bytes of method, URL and fields, then the request itself.
     pub(super) fn size(&self) -> (usize, &str, &str) {
         let fields: usize = self
             .headers

@@ -7,7 +7,7 @@ use super::{Change, Class, OperationRef, Plan, Section};
 use crate::pairs::reference;
 use model::contract::difference::Graphs;
 
-/// Compares what two APIs of one name take and give.
+/// Compares the contracts of two APIs of the same name.
 pub(super) fn compare(
     old: &ir::Contract,
     new: &ir::Contract,
@@ -18,7 +18,7 @@ pub(super) fn compare(
         return;
     }
     if old.names_only != new.names_only {
-        // A bundle of before schemas were part of contracts: what there is.
+        // Bundles from before schemas were part of contracts: compare the rest.
         if !plan.missing.contains(&"schemas") {
             plan.missing.push("schemas");
         }
@@ -42,7 +42,7 @@ pub(super) fn compare(
             .iter()
             .all(|operation| old.operations.get(&operation.key).is_some());
     if plan.changes.len() == before && same_operations {
-        // Never silent: what no rule names is still said.
+        // A change that no rule names must still be reported.
         plan.changes.push(Change::new(
             Section::Breaking,
             Class::Changed,
@@ -54,14 +54,14 @@ pub(super) fn compare(
     }
 }
 
-/// One part of an operation that is not what it was.
+/// Changed part of an operation.
 struct Part {
     subject: String,
     old: Value,
     new: Value,
 }
 
-/// The changed parts of one operation: what later rules judge gets both graphs here.
+/// Lists the changed parts of one operation.
 fn parts(
     graphs: &Graphs<'_>,
     old: &ir::ContractOperation,
@@ -200,7 +200,7 @@ fn outgoing(
             owner.is_some_and(|owner| contract.operations.get(owner).is_some())
         };
         let (subject, routed) = match owner {
-            // Its operation came or went, which routing says.
+            // The routing comparison reports operations that were added or removed.
             Some(_) if on(old) != on(new) => continue,
             Some(owner) if on(new) => (&key[owner.len() + 1..], routed(gateway, &new.name, owner)),
             Some(_) | None => (key, None),

@@ -1,4 +1,4 @@
-//! Prose: what people read. It never stops anything.
+//! Comparison of prose: texts for people. Prose never blocks a release.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::{Change, Class, OperationRef, Plan, Section};
 use model::contract::prose::kept;
 use model::source_map::{ApiProse, OperationSource, SourceMap};
 
-/// Compares what two sides say to people: of operations that both have, and of APIs.
+/// Compares the prose of APIs, and of operations that both sides have.
 pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
     let moved = came_or_went(plan);
     for (key, after) in &new.operations {
@@ -36,7 +36,8 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
             plan.changes.push(line(subject, old, new).of(operation()));
         }
     }
-    // What schemas say belongs to no operation: where one came or went, texts come and go with it.
+    // Texts of schemas belong to no operation. If operations were added or removed, their schema
+    // texts come and go with them.
     let same_operations = old.operations.keys().eq(new.operations.keys());
     for (name, after) in &new.apis {
         let Some(before) = old.apis.get(name) else {
@@ -58,7 +59,7 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
     }
 }
 
-/// The parts of operations that came or went, which is told: their prose goes without saying.
+/// Parts of operations that were added or removed. Their prose needs no report of its own.
 fn came_or_went(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for change in &plan.changes {

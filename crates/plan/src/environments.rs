@@ -38,11 +38,11 @@ const OPENING: [Class; 4] = [
 /// in for another.
 const TAKEN_OVER: [Class; 3] = [Class::Removed, Class::Moved, Class::Relax];
 
-/// Compares every environment. Where no environment has an old side, it is the first release of
-/// all. None where there is no new side at all.
+/// Compares every environment. If no environment has an old side, the plan is the first release of
+/// all. Returns none if there is no new side.
 ///
 /// # Errors
-/// A side that cannot be built.
+/// Returns an error if the engine of a side cannot be built.
 pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
     let is_first = pairs.iter().all(|pair| pair.old.is_none());
     let mut whole: Option<Plan> = None;

@@ -1,4 +1,4 @@
-//! Gates: classes of changes that stop until somebody acknowledges them.
+//! Gates: classes of changes that block a release until they are acknowledged.
 
 use super::{Change, Class, Plan, Section};
 
@@ -22,7 +22,7 @@ impl Plan {
 }
 
 impl Change {
-    /// True if the change stops at a gate.
+    /// True if the change trips the gate.
     pub(crate) fn trips(&self, gate: &str) -> bool {
         let stands_for = || self.stands_for.iter().any(|class| class.trips(gate));
         self.class.trips(gate)

@@ -1,7 +1,7 @@
-//! The plan as annotations of GitHub Actions: `::error file=…,line=…::message` for what a gate stops,
+//! Plan as annotations of GitHub Actions: `::error file=…,line=…::message` for blocked changes,
 //! `::warning` and `::notice` for the rest.
 //!
-//! GitHub shows ten of each kind for a step, so that no more are written; the most severe come
+//! GitHub shows ten annotations of each kind for a step, so no more are written, the most severe
 //! first. <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
 
 use std::fmt::Write as _;
@@ -10,10 +10,10 @@ use super::report::{Report, arrow, counted, sentence, what};
 use super::{Change, Class};
 use diag::workflow::{data, property};
 
-/// Annotations of one kind that GitHub shows for a step.
+/// Maximum number of annotations of one kind that GitHub shows for a step.
 pub const SHOWN_MAX: usize = 10;
 
-/// Writes the commands, and behind them one line that says how many changes have none.
+/// Renders the annotations, and a last line with the number of changes that have none.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let stopping = report.review.stopping(report.plan);

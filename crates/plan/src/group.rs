@@ -17,8 +17,8 @@ type Key = (
     Option<String>,
 );
 
-/// Equal changes of several operations become one, and those of one operation at several places;
-/// the order is section, class, then the first operation's key. The smallest witness is kept.
+/// Merges equal changes of several operations, and those of one operation at several places. Sorts
+/// by section, class and the key of the first operation, and keeps the smallest witness.
 pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
     let mut grouped: Vec<Group> = Vec::new();
     let mut known: HashMap<Key, usize> = HashMap::new();
@@ -34,7 +34,7 @@ pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
             change.new.to_string(),
             operation.filter(|_| by_operation).cloned(),
         );
-        // What is no operation's stands alone.
+        // A change without an operation is never merged.
         match known.get(&key).filter(|_| operation.is_some()) {
             Some(index) => grouped[*index].add(change),
             None => {
@@ -100,7 +100,7 @@ impl Group {
         self.operations.extend(change.operations.drain(..));
         let places = std::mem::take(&mut change.places);
         self.first.places.extend(places);
-        // The smallest request that shows it, at the operation whose it is.
+        // Keep the smallest witness, together with its operation.
         if is_better(&change, &self.first) {
             self.first.witness = change.witness;
             self.first.why_none = change.why_none;

@@ -1,4 +1,4 @@
-//! The plan for people: counts first, then one line per change; long groups are folded.
+//! Plan for people: counts first, then one line per change. Long groups are folded.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use diag::text::printable;
 /// Style of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// With colours.
+    /// Uses colours.
     pub color: bool,
     /// True if long groups are shown in full.
     pub all: bool,
@@ -18,10 +18,10 @@ pub struct Look {
 /// Changes of one class in one section that are shown before the rest is folded.
 const SHOWN_MAX: usize = 20;
 
-/// Fingerprints that are named where gates trip.
+/// Maximum number of fingerprints in the message about gates that trip.
 const NAMED_MAX: usize = 10;
 
-/// Writes a plan.
+/// Renders a plan as text.
 #[must_use]
 pub fn render(report: &Report<'_>, look: Look) -> String {
     let plan = report.plan;
@@ -60,7 +60,7 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
     out
 }
 
-/// The changes of a section; those of a class beyond [`SHOWN_MAX`] are only counted.
+/// Renders the changes of a section. Changes of a class beyond [`SHOWN_MAX`] are only counted.
 fn lines(out: &mut String, report: &Report<'_>, changes: &[&Change], look: Look, paint: Paint) {
     let mut shown: BTreeMap<Class, usize> = BTreeMap::new();
     let mut left: BTreeMap<Class, usize> = BTreeMap::new();

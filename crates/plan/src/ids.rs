@@ -2,10 +2,10 @@
 
 use super::Section;
 
-/// A kind of change.
+/// Kind of change.
 #[derive(Debug)]
 pub struct Kind {
-    /// Its id, as [`super::Change::id`].
+    /// Id of the kind, as in [`super::Change::id`].
     pub id: &'static str,
     /// Section of the change.
     pub section: Section,
@@ -15,7 +15,7 @@ pub struct Kind {
 
 macro_rules! kinds {
     ($($section:ident { $($id:literal $means:literal;)* })*) => {
-        /// Every kind of change, by section.
+        /// All kinds of changes, by section.
         pub const ALL: &[Kind] = &[$($(Kind { id: $id, section: Section::$section, means: $means },)*)*];
     };
 }
@@ -171,14 +171,14 @@ kinds! {
     }
 }
 
-/// The kind with an id.
+/// Returns the kind with an id.
 #[must_use]
 pub fn of(id: &str) -> Option<&'static Kind> {
     ALL.iter().find(|kind| kind.id == id)
 }
 
-/// Leaves the lines of one kind out while something runs on this thread: each is to be missed by
-/// a test.
+/// Omits the changes of one kind while `run` runs on this thread, so that tests can check that each
+/// kind is missed.
 #[cfg(feature = "test-hooks")]
 pub fn without<R>(id: &'static str, run: impl FnOnce() -> R) -> R {
     OFF.set(Some(id));
@@ -204,8 +204,8 @@ pub(super) fn is_off(id: &str) -> bool {
     }
 }
 
-/// Makes each witness show nothing while something runs on this thread: the comparison has to
-/// refuse it.
+/// Makes every witness show no difference while `run` runs on this thread. The comparison must
+/// reject such witnesses.
 #[cfg(feature = "test-hooks")]
 pub fn with_false_witnesses<R>(run: impl FnOnce() -> R) -> R {
     FALSE.set(true);

@@ -1,4 +1,4 @@
-//! `plan/v1`: what programs read, and what `plan -o` writes.
+//! Plan in the format `plan/v1`, for programs and for `plan -o`.
 
 use bundle::digest::Digest;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::witness::OUTSIDER;
 use super::{Change, Class, Outcome, Witness};
 use model::source_map::Place;
 
-/// The document.
+/// Builds the JSON document.
 #[must_use]
 pub fn document(report: &Report<'_>) -> Value {
     let Report {

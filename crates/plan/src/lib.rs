@@ -1,9 +1,9 @@
-//! The plan: what a release changes, by meaning, not by text (plan.md).
+//! Plan: the changes of a release by their effect, not by their text (plan.md).
 //!
-//! [`compare`] reads two sides; [`routing`] finds who owns which requests on each of them,
-//! [`security`] orders who may call, [`witness`] shows it with a request that both engines are
-//! asked; [`details`] compares the rest. [`review`] holds gates and acknowledgements against it;
-//! [`human`], [`json`], [`markdown`] and [`github`] say it.
+//! [`compare`] compares two sides. [`routing`] finds which routes own which requests, [`security`]
+//! orders access, and [`witness`] builds a request that shows a difference in both engines.
+//! [`details`] compares the rest. [`review`] applies gates and acknowledgements. [`human`],
+//! [`json`], [`markdown`] and [`github`] write the result.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -52,7 +52,7 @@ use model::source_map::SourceMap;
 /// One side of a comparison.
 #[derive(Debug)]
 pub struct Side {
-    /// The bundle's id.
+    /// Id of the bundle.
     pub bundle: Digest,
     /// Configuration and contracts of the bundle.
     pub lowered: Lowered,
@@ -63,9 +63,9 @@ pub struct Side {
 /// Changes that a release makes.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The bundle that is compared with.
+    /// Bundle of the old side.
     pub old: Option<Digest>,
-    /// The bundle that would run.
+    /// Bundle of the new side.
     pub new: Digest,
     /// The environments that both sides have and that were compared; the empty name stands for the
     /// project without one.
@@ -79,7 +79,7 @@ pub struct Plan {
     pub missing: Vec<&'static str>,
     /// Remarks on parts that were not compared.
     pub notes: Vec<String>,
-    /// Witnesses that did not show what they should: bugs of ours.
+    /// Witnesses that fail to show their change: bugs of the plan.
     pub bugs: Vec<String>,
     /// Messages about places whose paths take more steps than a comparison may: the plan is not
     /// whole.
@@ -91,10 +91,10 @@ pub struct Plan {
     pub stages: Stages,
 }
 
-/// Compares two sides. Nothing is compared with an empty gateway.
+/// Compares two sides. Skips most comparisons if the old side is empty.
 ///
 /// # Errors
-/// A side that cannot be built.
+/// Returns an error if the engine of a side cannot be built.
 pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildError> {
     let mut plan = Plan::of(old, new);
     let same_meaning = old.is_some_and(|old| {
@@ -127,7 +127,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         plan.changes.retain(|change| !ids::is_off(change.id));
         let compared_all = !plan.missing.contains(&"schemas");
         if let Some(old) = old.filter(|_| plan.changes.is_empty() && compared_all) {
-            // Never silent: what no rule names is still said.
+            // A change that no rule names must still be reported.
             plan.changes.push(Change::new(
                 Section::Policy,
                 Class::Changed,
@@ -166,7 +166,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     for source in sources.filter_map(|side| side.source.as_ref()) {
         conceal::conceal(&mut plan, &source.concealed);
     }
-    // Prose and rules are no behaviour: a release of them would change nothing.
+    // Prose and rules do not affect behaviour, so a release of them changes nothing.
     let is_idle = |change: &Change| matches!(change.class, Class::Doc | Class::Rules);
     plan.no_op = old.is_some() && plan.changes.iter().all(is_idle);
     plan.stages.end("grouping");
@@ -191,8 +191,8 @@ impl Plan {
         }
     }
 
-    /// Judges sunsets by a day (`YYYY-MM-DD`): an operation whose new sunset is over is removed, and
-    /// one whose old sunset was over can be called again.
+    /// Applies sunsets as of a day (`YYYY-MM-DD`). An operation whose new sunset is over counts as
+    /// removed. An operation whose old sunset was over counts as served again.
     pub fn ended_by(&mut self, today: &str) {
         let is_over =
             |value: &serde_json::Value| value.as_str().is_some_and(|sunset| sunset < today);

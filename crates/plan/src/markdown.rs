@@ -1,9 +1,8 @@
-//! The plan as one comment of a pull request: at most [`BYTES_MAX`] bytes, whatever is in it.
+//! Plan as one comment on a pull request, at most [`BYTES_MAX`] bytes long.
 //!
-//! The head says the counts, the gates that tripped and the fingerprints to acknowledge, and is
-//! never cut. Details stand in folded sections; where they do not fit, lines are left out and
-//! counted. Whatever comes from sources stands in code spans (CommonMark §6.1), in which nothing is
-//! a link, a mention, a tag or a table.
+//! The head has the counts, the gates that trip and the fingerprints to acknowledge, and is never
+//! cut. Details are in folded sections. Lines that do not fit are left out and counted. Text from
+//! sources is in code spans (CommonMark §6.1), which disable links, mentions, tags and tables.
 
 use super::report::{
     Report, acknowledgement_lines, arrow, counted, places, sentence, symbol, what,
@@ -11,34 +10,34 @@ use super::report::{
 use super::{Change, Section};
 use diag::text::printable;
 
-/// Most bytes of a comment; GitHub takes 65,536 characters.
+/// Maximum size of a comment in bytes. GitHub accepts 65,536 characters.
 pub const BYTES_MAX: usize = 60_000;
 
-/// Changes that the head describes where they stop.
+/// Maximum number of blocked changes that the head describes.
 const STOPPING_MAX: usize = 30;
 
-/// Fingerprints that the head lists.
+/// Maximum number of fingerprints that the head lists.
 const LISTED_MAX: usize = 200;
-/// Bytes that those lines leave for the sections and the notes.
+/// Bytes that the fingerprint lines leave to the sections and notes.
 const REST_BYTES: usize = 12_000;
-/// Bytes of the notes.
+/// Maximum size of all notes, in bytes.
 const NOTES_BYTES_MAX: usize = 6_000;
-/// Characters of one note.
+/// Maximum length of one note, in characters.
 const NOTE_MAX: usize = 1_500;
 
-/// Most characters of one code span.
+/// Maximum length of one code span, in characters.
 const SPAN_MAX: usize = 240;
 
 /// Most characters of a witness: a request is shown whole or is of no use.
 const WITNESS_MAX: usize = 20_000;
 
-/// Most characters of a code span in the head.
+/// Maximum length of a code span in the head, in characters.
 const HEAD_SPAN_MAX: usize = 100;
 
-/// Room kept for the last line, and for what a section needs beside its lines.
+/// Bytes reserved for the last line and for the markup of a section.
 const FOOT_BYTES: usize = 400;
 
-/// Writes a plan.
+/// Renders a plan as Markdown.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let mut out = head(report);
@@ -54,7 +53,7 @@ pub fn render(report: &Report<'_>) -> String {
     let notes = notes(report);
     let mut left_out = 0;
     for (index, (section, changes)) in sections.iter().enumerate() {
-        // Later sections keep room for their headings.
+        // Reserve space for the headings of later sections.
         let later = (sections.len() - index - 1) * FOOT_BYTES + FOOT_BYTES + notes.len();
         let room = BYTES_MAX.saturating_sub(out.len() + later);
         left_out += folded(&mut out, report, *section, changes, room);
@@ -87,7 +86,7 @@ fn head(report: &Report<'_>) -> String {
         Some(name) => format!(", environment {}", code(name, HEAD_SPAN_MAX)),
         None => String::new(),
     };
-    // The comment that is looked for when it is written anew.
+    // Marker by which a later run finds the comment to update.
     let mut out = format!(
         "<!-- gwc plan -->\n### Gateway plan: {said}\n\n{}{environment}\n",
         code(&report.compared(), SPAN_MAX)
@@ -136,7 +135,7 @@ fn head(report: &Report<'_>) -> String {
     if stopping.len() > STOPPING_MAX {
         out.push_str(&format!("- … and {} more\n", stopping.len() - STOPPING_MAX));
     }
-    // A line is whole or not there: half of one would acknowledge nothing.
+    // Never cut a line: half of one would acknowledge nothing.
     let mut lines = acknowledgement_lines(
         report.plan,
         report.review,
@@ -167,7 +166,7 @@ fn head(report: &Report<'_>) -> String {
     out
 }
 
-/// The notes, as far as there is room for them.
+/// Renders the notes that fit.
 fn notes(report: &Report<'_>) -> String {
     let mut out = String::new();
     for note in &report.plan.notes {
@@ -179,7 +178,8 @@ fn notes(report: &Report<'_>) -> String {
     out
 }
 
-/// One section, folded, in at most `room` bytes beside its heading; how many changes are left out.
+/// Renders one folded section in at most `room` bytes, without its heading. Returns the number of
+/// changes left out.
 fn folded(
     out: &mut String,
     report: &Report<'_>,
@@ -246,8 +246,8 @@ fn held(report: &Report<'_>, change: &Change) -> String {
     })
 }
 
-/// A code span that nothing in the text can end: its fence is longer than any run of backticks in
-/// it, and it is one line.
+/// Formats a one-line code span. Its fence is longer than any run of backticks in the text, so the
+/// text cannot end it.
 fn code(text: &str, chars_max: usize) -> String {
     let text = printable(text);
     let mut clipped: String = text.chars().take(chars_max).collect();
@@ -262,7 +262,7 @@ fn code(text: &str, chars_max: usize) -> String {
         longest = longest.max(run);
     }
     let fence = "`".repeat(longest + 1);
-    // One space at each end is taken away where both are there.
+    // Markdown strips one space from each end if both are present.
     let pad = if longest > 0 || clipped.trim().is_empty() || clipped.starts_with(' ') {
         " "
     } else {

@@ -42,8 +42,8 @@ pub(super) fn add(plan: &mut Plan, old: Option<&Side>, new: &Side) {
     }
 }
 
-/// A subject, and what it is part of: `upstream u timeouts.connect`, `upstream u timeouts`,
-/// `upstream u`.
+/// Iterates over a subject and the subjects that contain it: `upstream u timeouts.connect`,
+/// `upstream u timeouts`, `upstream u`.
 fn nearest(subject: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(subject), |part| {
         part.rfind(['.', ' ']).map(|end| &part[..end])

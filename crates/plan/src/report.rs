@@ -9,10 +9,10 @@ use super::{Change, Class, Outcome, Plan, Review, Witness};
 use diag::text::printable;
 use model::source_map::Place;
 
-/// A plan ready to be written.
+/// Plan with everything that its output needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
-    /// The plan.
+    /// The plan to write.
     pub plan: &'a Plan,
     /// Subject of the plan.
     pub subject: &'a Subject,
@@ -23,22 +23,22 @@ pub struct Report<'a> {
 /// Subject of a comparison beside the two bundles: channel, environments and origins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
-    /// The channel, where one is compared with.
+    /// Channel that the plan is compared with, if any.
     pub channel: Option<String>,
-    /// Its head's serial.
+    /// Serial of the channel's head.
     pub serial: Option<u64>,
-    /// The digest of its head's record.
+    /// Digest of the record at the channel's head.
     pub record: Option<String>,
-    /// The environment that the sources were compiled for.
+    /// Environment that the sources are compiled for.
     pub environment: Option<String>,
     /// The environments of a plan of several, each with its sides.
     pub environments: Vec<Compared>,
-    /// The old side, where that is no channel.
+    /// Origin of the old side if it is not a channel.
     pub old: Origin,
-    /// The new side.
+    /// Origin of the new side.
     pub new: Origin,
-    /// The project's folder as seen from the working folder, `/` at its end; empty where they are
-    /// the same.
+    /// Path of the project folder relative to the working folder, with a final `/`. Empty if they
+    /// are the same.
     pub folder: String,
 }
 
@@ -62,16 +62,17 @@ pub struct Compared {
 /// Origin of one side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// As it was named: `git:main`, a path, an id; none for the project and the channel.
+    /// Name from the command line: `git:main`, a path or an id. None for the project and the
+    /// channel.
     pub name: Option<String>,
-    /// The commit that it was read from.
+    /// Commit that the side was read from.
     pub commit: Option<String>,
-    /// Files that differ from the last commit, relative to the project.
+    /// Files with uncommitted changes, relative to the project.
     pub uncommitted: Vec<String>,
 }
 
 impl Report<'_> {
-    /// `blocked`, `changes`, or `ok` where a release would change nothing.
+    /// `blocked`, `changes`, or `ok` if a release would change nothing.
     #[must_use]
     pub fn result(&self) -> &'static str {
         let idle = self.plan.no_op && self.plan.count(Class::Rules) == 0;
@@ -173,7 +174,7 @@ impl Report<'_> {
     }
 }
 
-/// The sign in front of a change.
+/// Symbol in front of a change.
 #[must_use]
 pub fn symbol(class: Class) -> &'static str {
     match class {
@@ -227,7 +228,7 @@ pub fn what(change: &Change) -> String {
     printable(&text)
 }
 
-/// `security: header x-key → anyone`.
+/// Formats a change as an arrow: `security: header x-key → anyone`.
 #[must_use]
 pub fn arrow(change: &Change) -> String {
     printable(&format!(
@@ -253,7 +254,7 @@ fn place_text(place: &Place) -> String {
     format!("{}:{}:{}", place.file, place.line, place.column)
 }
 
-/// A witness in one sentence.
+/// Describes a witness in one sentence.
 #[must_use]
 pub fn sentence(witness: &Witness) -> String {
     let mut text = format!("{} {}", witness.method, witness.url);
@@ -301,7 +302,7 @@ fn value(value: &serde_json::Value) -> String {
     }
 }
 
-/// `1 change`, `12 changes`.
+/// Formats a count with its noun: `1 change`, `12 changes`.
 #[must_use]
 pub fn counted(count: usize, one: &str) -> String {
     format!("{count} {one}{}", if count == 1 { "" } else { "s" })
@@ -311,7 +312,7 @@ pub fn counted(count: usize, one: &str) -> String {
 /// another one joins the line.
 const MEMBERS_MAX: usize = 10;
 
-/// The lines for the acknowledgement file that let these fingerprints through.
+/// Lines for the acknowledgement file that acknowledge these fingerprints.
 #[must_use]
 pub fn acknowledgement_lines(plan: &Plan, review: &Review, fingerprints: &[String]) -> Vec<String> {
     let known: HashMap<&str, &Change> = plan
@@ -341,7 +342,7 @@ pub fn acknowledgement_lines(plan: &Plan, review: &Review, fingerprints: &[Strin
     fingerprints.iter().flat_map(of_change).collect()
 }
 
-/// A text in double quotes of YAML; what cannot be seen is escaped.
+/// Quotes a text for YAML. Invisible characters are escaped.
 fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {

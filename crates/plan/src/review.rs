@@ -13,32 +13,33 @@ pub const GATES: [&str; 7] = [
 /// State of an acknowledgement with respect to a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// A change has its fingerprint.
+    /// A change has this fingerprint.
     Used,
-    /// No change has.
+    /// No change has this fingerprint.
     Unused,
-    /// A change has, but its time is over.
+    /// A change has this fingerprint, but the acknowledgement has expired.
     Expired,
-    /// A change has, but the acknowledgement names another kind of change or another operation.
+    /// A change has this fingerprint, but the acknowledgement names another kind of change or
+    /// another operation.
     Mismatched,
 }
 
-/// Gates and acknowledgements, held against a plan.
+/// Gates and acknowledgements applied to a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Review {
-    /// The gates that are on.
+    /// Enabled gates.
     pub gates: Vec<String>,
-    /// The project's acknowledgement file, if gateway.yaml names one.
+    /// Acknowledgement file of the project, if gateway.yaml names one.
     pub file: Option<String>,
-    /// Every acknowledgement that was given, with what became of it.
+    /// Every acknowledgement with its state.
     pub given: Vec<(Acknowledgement, State)>,
-    /// By fingerprint, what lets a change through.
+    /// Valid acknowledgements by fingerprint.
     acknowledged: BTreeMap<String, Acknowledgement>,
 }
 
 impl Review {
-    /// Holds acknowledgements against a plan; `now_s` in Unix seconds. Of two for one change the
-    /// first that has not ended counts.
+    /// Applies acknowledgements to a plan. `now_s` is in Unix seconds. Of several acknowledgements
+    /// of one change, the first that has not expired counts.
     #[must_use]
     pub fn new(
         plan: &Plan,
@@ -83,8 +84,8 @@ impl Review {
         review
     }
 
-    /// A line is let through where everything that it brings together is: what was reviewed in two
-    /// pull requests is released as one line.
+    /// Acknowledges a merged change if all its members are acknowledged, because changes reviewed
+    /// in two pull requests may be released as one line.
     fn of_whole_lines(&mut self, plan: &Plan) {
         for change in &plan.changes {
             let first = change.members.first();
@@ -116,7 +117,7 @@ impl Review {
         plan.tripped(&self.gates, &acknowledged)
     }
 
-    /// The fingerprints that stop, each once, in the plan's order.
+    /// Fingerprints that block the release, each once, in the order of the plan.
     #[must_use]
     pub fn stopping(&self, plan: &Plan) -> Vec<String> {
         let tripped = self.tripped(plan);
@@ -132,7 +133,7 @@ impl Review {
 }
 
 impl State {
-    /// As in JSON.
+    /// Name in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
-//! RULES: changes of what judges changes. Gates, acknowledgements, lint levels, the channel, the
-//! store and the trust file are in no bundle, so that only sources and source artifacts have them.
+//! RULES: changes of the rules that judge changes. Gates, acknowledgements, lint levels, the
+//! channel, the store and the trust file are in no bundle, only in sources and source artifacts.
 //!
-//! A change of the rules is judged by the gates of the old side: the gate `rules` is on whenever the
+//! The gates of the old side judge a change of the rules: the gate `rules` is enabled whenever the
 //! old side has gates.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use bundle::digest::Digest;
 use model::acknowledge::Acknowledgement;
 use model::rules::{Rules, UNKNOWN};
 
-/// Compares the rules of two sides. The changes of everything else are in the plan already.
+/// Compares the rules of two sides. The plan already contains all other changes.
 pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
     let mut changes = Vec::new();
     let mut push = |id, subject: String, old: Option<String>, new: Option<String>| {
@@ -99,8 +99,8 @@ fn rule(id: &'static str, subject: String, old: Option<String>, new: Option<Stri
     change
 }
 
-/// Entries that are new and name no change of this plan: they would let a later one through that
-/// nobody sees here. An entry may acknowledge the addition of another.
+/// New entries that acknowledge no change of this plan: they would let a later change through
+/// unreviewed. An entry may acknowledge the addition of another entry.
 fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Change]) -> Vec<Change> {
     let known: BTreeSet<(&str, Option<u64>)> = before.iter().map(key).collect();
     let members = changes.iter().flat_map(|change| &change.members);
@@ -135,13 +135,13 @@ fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Chang
         .collect()
 }
 
-/// Identity of an entry: the change, and how long it is let through.
+/// Identity of an entry: its fingerprint and its expiry.
 fn key(entry: &Acknowledgement) -> (&str, Option<u64>) {
     let until = entry.until.as_ref().map(|(end, _)| *end);
     (&entry.fingerprint, until)
 }
 
-/// The names whose texts differ, with both.
+/// Names whose texts differ, with both texts.
 fn differing<'a>(
     old: &'a BTreeMap<String, String>,
     new: &'a BTreeMap<String, String>,

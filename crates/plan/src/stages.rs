@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-/// The stages of a command in their order.
+/// Stages of a command in their order.
 #[derive(Clone, Debug)]
 pub struct Stages {
     since: Instant,
-    /// Each stage that ended, with its wall time.
+    /// Finished stages with their wall time.
     pub taken: Vec<(&'static str, Duration)>,
 }
 
@@ -20,7 +20,7 @@ impl Default for Stages {
 }
 
 impl Stages {
-    /// A stage ends here and the next one begins.
+    /// Ends the current stage and starts the next one.
     pub fn end(&mut self, name: &'static str) {
         let now = Instant::now();
         self.taken.push((name, now - self.since));
@@ -33,7 +33,7 @@ impl Stages {
         self.since = Instant::now();
     }
 
-    /// One line: `compile 0.112 s, routing 0.004 s`.
+    /// Formats the stages as one line: `compile 0.112 s, routing 0.004 s`.
     #[must_use]
     pub fn line(&self) -> String {
         let stages = self.taken.iter();

@@ -12,16 +12,16 @@ use super::routing::Values;
 use super::{Outcome, Witness, WitnessCredential};
 use crate::ask::{Oracle, Question};
 
-/// The key that a witness shows where a valid one is needed.
+/// Key of a witness that needs a valid one.
 const KEY: &str = "valid";
-/// The user and password that a witness shows.
+/// User and password of a witness.
 const PAIR: &str = "valid:valid";
 /// Credential of which only the presence is checked.
 const FORGED: &str = "forged";
-/// The consumer that owns them; no gateway.yaml can name it.
+/// Consumer that owns the credentials of a witness. No gateway.yaml can define this name.
 pub(crate) const OWNER: &str = "~witness";
 
-/// A gateway in which the witness's credentials are valid.
+/// Adds the witness's credentials to a gateway as valid ones.
 pub fn with_witness(gateway: &Gateway) -> Gateway {
     let hash = |text: &str| ir::Credential {
         sha256: Sha256::digest(text).into(),
@@ -42,7 +42,7 @@ pub fn with_witness(gateway: &Gateway) -> Gateway {
     gateway
 }
 
-/// A request with what it carries.
+/// Request of a witness with its credentials.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     pub(super) listener: String,
@@ -50,17 +50,17 @@ pub(super) struct Draft {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) values: Values,
-    /// Peer that opens the connection, if that decides.
+    /// Peer that opens the connection, if the peer decides.
     pub(super) peer: Option<IpAddr>,
     /// Address of the client, if a filter of addresses decides.
     pub(super) client: Option<IpAddr>,
 }
 
-/// The peer of a request where it does not matter who opens the connection.
+/// Default peer of a witness, for use if the peer does not matter.
 pub(super) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
-/// The credentials of an alternative, and how a request carries them: valid ones where a verifier
-/// looks at them, forged ones where only their presence counts.
+/// Credentials of an alternative, and the way in which a request carries them: valid if a verifier
+/// checks them, forged if only their presence counts.
 pub(super) fn credentials(
     alternative: &ir::Alternative,
     schemes: &ir::Set<ir::Scheme>,
@@ -83,7 +83,7 @@ pub(super) fn credentials(
             Place::Authorization(kind) => values
                 .headers
                 .push(("authorization".into(), format!("{kind} {text}"))),
-            // No request carries it.
+            // A client certificate is part of the connection, not of a request.
             Place::Certificate => {}
         }
         credentials.push(WitnessCredential {
@@ -111,8 +111,8 @@ pub(crate) fn credential(scheme: &ir::Scheme, valid: bool) -> String {
 }
 
 impl Draft {
-    /// The route that owns it, whatever its chain says (`KEY@MOUNT`), and what a gateway does with
-    /// it; none where it has no such listener.
+    /// Runs the request through a gateway. Returns the route that owns it (`KEY@MOUNT`), whatever
+    /// its chain decides, and the outcome. None if the gateway has no such listener.
     pub(super) fn ask(&self, oracle: &Oracle) -> Option<(Option<String>, Outcome)> {
         let question = self.question(oracle)?;
         let listener = &oracle.snapshot().listeners()[question.listener];
@@ -127,13 +127,13 @@ impl Draft {
                 (Verdict::Reject(refusal), route) => Outcome::Refused {
                     status: oracle.snapshot().status_of(route.as_ref(), refusal.reject),
                 },
-                // The path as it is declared is another one: nothing was served yet.
+                // The request is redirected to the declared path, so no operation served it.
                 (Verdict::Reply(reply), Some(route)) if decided.ran == 0 && redirects(route) => {
                     Outcome::Refused {
                         status: reply.status.as_u16(),
                     }
                 }
-                // A policy that answers like this lets nobody through.
+                // A policy with such a response admits no request.
                 (Verdict::Reply(reply), Some(_)) if reply.status.as_u16() >= 400 => {
                     Outcome::Refused {
                         status: reply.status.as_u16(),
@@ -161,7 +161,7 @@ impl Draft {
         }))
     }
 
-    /// The request as an outsider sends it; none where the gateway has no such listener.
+    /// Request as sent by [`OUTSIDER`] or the peer. None if the gateway has no such listener.
     fn question(&self, oracle: &Oracle) -> Option<Question> {
         let listener = oracle
             .snapshot()
@@ -184,7 +184,7 @@ impl Draft {
         })
     }
 
-    /// Bytes of its target.
+    /// Size of the request target, in bytes.
     pub(super) fn target_bytes(&self) -> usize {
         self.target().len()
     }
@@ -203,7 +203,7 @@ impl Draft {
         }
     }
 
-    /// As plans show it.
+    /// Witness as plans show it.
     pub(super) fn shown(
         &self,
         credentials: Vec<WitnessCredential>,
@@ -228,7 +228,7 @@ fn redirects(route: &engine::RouteRef<'_>) -> bool {
     route.operation.trailing_slash == ir::TrailingSlash::Redirect
 }
 
-/// A name or value as a query carries it.
+/// Name or value, escaped for a query.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,4 +1,4 @@
-//! Consumers and their credentials.
+//! Comparison of consumers and their credentials.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::{fields, push as push_lines};
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
-/// Credentials that come, go, or last longer.
+/// Reports credentials that were added or removed, or that last longer.
 pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
     for (name, was, is) in both(&old.consumers, &new.consumers) {
         let credentials = |consumer: Option<&ir::Consumer>| -> BTreeSet<(String, Option<u64>)> {
@@ -68,7 +68,7 @@ pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
         }
         let named = was.is_some() != is.is_some();
         if before.is_empty() && after.is_empty() && named {
-            // A verifier may name it by a claim.
+            // A verifier may identify a consumer by a claim.
             let (class, id) = match is {
                 Some(_) => (Class::Grant, "consumer-added"),
                 None => (Class::Strengthen, "consumer-removed"),
@@ -95,7 +95,7 @@ pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
     }
 }
 
-/// Groups, claims and the plan: what policies ask for.
+/// Compares groups, claims and the plan of a consumer, which policies check.
 fn rights(subject: &str, old: &Settings, new: &Settings, plan: &mut Plan) {
     let rights = |settings: &Settings| -> BTreeSet<(String, String)> {
         let asked = |one: &&Setting| ["groups", "claims", "plan"].contains(&one.path[0].as_str());

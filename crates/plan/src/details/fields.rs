@@ -1,7 +1,7 @@
-//! Every setting of a thing, old beside new, by one table per kind of thing.
+//! Comparison of all settings of a thing, with one table per kind of thing.
 //!
-//! A row says which way a number goes, or that the order of access compares the setting. What has
-//! no row is different without a direction; nothing is left out.
+//! A row gives the direction of a number, or leaves the setting to the order of access. A setting
+//! without a row is reported as changed, without a direction. No setting is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::groups::{
 use super::operations::Line;
 use crate::Class;
 
-/// The settings of a kind of thing.
+/// Table of the settings of one kind of thing.
 pub(super) struct Table {
     /// Id of a change whose path has no id of its own.
     id: &'static str,
@@ -39,20 +39,20 @@ enum Way {
     More(Absent),
     /// A greater value lets less through; the field is the default.
     Less(Absent),
-    /// Another value counts other callers together: neither is the tighter one, and the gate of
-    /// looser numbers must trip.
+    /// Another value counts other callers together. Neither value is tighter, and the gate for
+    /// looser limits trips.
     Either,
     /// As [`Way::More`], with this default; 0 switches the check off.
     MoreOrOff(u128),
     /// The upstream learns from it whom a request comes from.
     Tells,
-    /// Traffic goes to another place, or another share of it.
+    /// Changes the destination of traffic or its share.
     Moves,
     /// Traffic is shared out in another way: a list of upstreams that is told as a whole.
     Shares,
-    /// True lets more through; where nothing is written, it is false.
+    /// Compared by the order of access (`plan::security`).
     On,
-    /// True lets requests in that were refused; where nothing is written, it is false.
+    /// No direction.
     Opens,
     /// Each further value lets more through; where nothing is written, these hold.
     Each(&'static [&'static str]),
@@ -65,9 +65,9 @@ enum Way {
 /// Default of a setting, in milliseconds, bytes, parts per million or things.
 #[derive(Clone, Copy)]
 enum Absent {
-    /// This.
+    /// A limit of this value.
     Is(u128),
-    /// There is no limit.
+    /// No limit.
     NoLimit,
     /// The default is not one fixed value.
     Unknown,
@@ -87,7 +87,7 @@ macro_rules! rows {
     (@) => { None };
 }
 
-/// A policy's settings by its kind.
+/// Returns the table for a kind of policy.
 pub(super) fn of_policy(kind: &str) -> &'static Table {
     let tables: &[(&str, &Table)] = &[
         ("rate_limit", &RATE_LIMIT),
@@ -280,7 +280,7 @@ static RESPOND: Table = Table {
     groups: &[],
 };
 
-/// A verifier's settings. What says who is let in is compared where it is used.
+/// Settings of a verifier. Settings that decide access are compared where the verifier is used.
 pub(super) static VERIFIER: Table = Table {
     id: "verifier-changed",
     rows: rows! {
@@ -297,7 +297,7 @@ pub(super) static SCHEME: Table = Table {
     groups: &[],
 };
 
-/// A listener's settings.
+/// Settings of a listener.
 pub(super) static LISTENER: Table = Table {
     id: "listener-setting-changed",
     rows: rows! {
@@ -321,7 +321,7 @@ pub(super) static LISTENER: Table = Table {
     groups: &[],
 };
 
-/// An upstream's settings.
+/// Settings of an upstream.
 pub(super) static UPSTREAM: Table = Table {
     id: "upstream-setting-changed",
     rows: rows! {
@@ -368,7 +368,7 @@ pub(super) static UPSTREAM: Table = Table {
     groups: &[CIRCUIT_BREAKERS, ACTIVE_CHECKS, PASSIVE_CHECKS, RETRIES],
 };
 
-/// An operation's own settings.
+/// Settings of an operation itself.
 pub(super) static OPERATION: Table = Table {
     id: "operation-setting-changed",
     rows: rows! {
@@ -388,7 +388,7 @@ pub(super) static OPERATION: Table = Table {
     groups: &[RETRIES],
 };
 
-/// An API's settings.
+/// Settings of an API.
 pub(super) static API: Table = Table {
     id: "api-setting-changed",
     rows: rows! {
@@ -398,14 +398,14 @@ pub(super) static API: Table = Table {
     groups: &[],
 };
 
-/// The gateway's settings.
+/// Settings of the gateway.
 pub(super) static GATEWAY: Table = Table {
     id: "gateway-setting-changed",
     rows: &[],
     groups: &[],
 };
 
-/// A consumer's settings; what it may do is compared with its credentials.
+/// Settings of a consumer. Its rights are compared with its credentials.
 pub(super) static CONSUMER: Table = Table {
     id: "consumer-changed",
     rows: rows! { "groups": Access; "plan": Access; "claims": Access; },
@@ -419,7 +419,8 @@ pub(super) fn moves(kind: &str, settings: &Settings) -> bool {
     rows.any(|row| matches!(row.way, Moves | Shares))
 }
 
-/// A line for each setting that differs. `subject` is the thing; the path comes behind it.
+/// Reports a line for each setting that differs. `subject` names the thing; the path of the setting
+/// follows it.
 pub(super) fn settings(
     table: &Table,
     subject: &str,
@@ -548,7 +549,7 @@ fn shares(settings: &Settings, path: &[&str]) -> Value {
     shares.into_values().map(|share| share.join(" ")).collect()
 }
 
-/// `upstream orders timeouts.connect`.
+/// Joins a subject and a path, such as `upstream orders timeouts.connect`.
 fn join(subject: &str, path: &[String]) -> String {
     match (subject, path.join(".")) {
         ("", path) => path,
@@ -561,7 +562,7 @@ impl Table {
     fn row(&self, path: &[String]) -> Option<&Row> {
         let fits = |row: &&Row| {
             let same = row.path.iter().zip(path);
-            // All below a key goes the way of the key, but for numbers.
+            // A row also covers the keys below its path, except for numbers.
             let length = match row.way {
                 Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
                 More(_) | MoreOrOff(_) | Less(_) | On | Opens | Each(_) | Tells => {
@@ -611,7 +612,7 @@ fn class(old: Amount, new: Amount) -> Class {
             match (b.saturating_mul(per_a)).cmp(&a.saturating_mul(per_b)) {
                 std::cmp::Ordering::Greater => Class::Relax,
                 std::cmp::Ordering::Less => Class::Tighten,
-                // Written out, or another way to write it.
+                // A default written out, or another spelling of the same value.
                 std::cmp::Ordering::Equal => Class::Changed,
             }
         }
@@ -652,7 +653,7 @@ fn each(old: Option<&Written>, new: Option<&Written>, absent: &[&str]) -> Class 
     }
 }
 
-/// A value as people write it; secrets are references.
+/// Value as shown to people. Secrets are shown as references.
 pub(super) fn shown(value: Option<&Written>) -> Value {
     let scalar = |scalar: &Scalar| match scalar {
         Scalar::Flag(flag) => Value::Bool(*flag),

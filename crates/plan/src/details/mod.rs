@@ -1,5 +1,5 @@
-//! Everything that is neither routing, nor access, nor the contract: numbers, policies, upstreams,
-//! what consumers are, and every other setting, whether it runs or not.
+//! Comparison of everything except routing, access and the contract: limits, policies, upstreams,
+//! consumers and all other settings, including those that this version cannot run.
 
 mod consumers;
 mod fields;
@@ -16,7 +16,7 @@ pub(crate) use self::things::{listener, upstream};
 use super::{Change, Plan, Section, security};
 use model::lower::Lowered;
 
-/// Compares two gateways; the first release has nothing to compare with.
+/// Compares two gateways. Most comparisons need an old side.
 pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     let before = old.map(|old| &old.gateway);
     security::gateway::compare(before, &new.gateway, plan);
@@ -56,7 +56,7 @@ pub(super) fn restated(old: &Lowered, new: &Lowered, plan: &mut Plan) {
     things::restated(&old.gateway, &new.gateway, plan);
 }
 
-/// Lines that are no operation's.
+/// Adds lines that concern no operation.
 fn push(plan: &mut Plan, lines: Vec<Line>, section: impl Fn(&Line) -> Section) {
     for line in lines {
         let section = section(&line);
@@ -72,7 +72,7 @@ fn push(plan: &mut Plan, lines: Vec<Line>, section: impl Fn(&Line) -> Section) {
     }
 }
 
-/// All settings of a thing that comes or goes, for people.
+/// All settings of an added or removed thing, for display.
 fn all(settings: &policy::declared::Settings) -> Value {
     let settings = settings.iter();
     let settings = settings.map(|one| (one.path.join("."), fields::shown(Some(&one.value))));

@@ -12,7 +12,7 @@ use super::{fields, schemes, upstream};
 use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 
-/// A difference, not yet of an operation.
+/// Difference that is not yet assigned to an operation.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) class: Class,
@@ -32,15 +32,15 @@ impl Line {
     }
 }
 
-/// One side: an API in its gateway.
+/// One side of a comparison: an API and its gateway.
 #[derive(Clone, Copy)]
 pub(crate) struct Of<'a> {
     pub(crate) api: &'a ir::Api,
     pub(crate) shared: &'a ir::Shared,
 }
 
-/// True if [`operations`] compares two operations of the two sides: by their key, or by their
-/// requests where only the key is another.
+/// True if [`operations`] compares two operations of the two sides: by key, or by their requests if
+/// only the key differs.
 pub(crate) fn are_compared(
     (was, before): (&ir::Api, &ir::Operation),
     (is, after): (&ir::Api, &ir::Operation),
@@ -52,15 +52,15 @@ pub(crate) fn are_compared(
                 && requests(before) == requests(after))
 }
 
-/// The differences between what two operations of the two sides do with a request that the one
-/// owned and the other owns, whatever they are called.
+/// Compares the treatment of requests that one operation owned and another now owns, whatever their
+/// keys.
 pub(crate) fn of_cell(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
 ) -> Vec<Line> {
     let mut lines = treatments((old, was), (new, is));
     if old.api.name != new.api.name {
-        // Those of one API are compared where they are defined.
+        // Policies that one API defines on both sides are compared at their definition.
         for link in &was.chain {
             if let Link::Own(name) = link
                 && is.chain.contains(link)
@@ -92,7 +92,7 @@ fn upstreams(
     let sides = (settings(old, &was.upstream), settings(new, &is.upstream));
     if let (Some(before), Some(after)) = sides {
         let subject = format!("upstream {} -> {}", was.upstream, is.upstream);
-        // Where its requests go is told with the owners.
+        // The routing comparison reports a change of destination.
         let goes = |path: &[String]| ["targets", "dns", "file"].contains(&path[0].as_str());
         let numbers = |settings: &Settings| settings.clone().without(goes);
         fields::settings(
@@ -105,8 +105,8 @@ fn upstreams(
     }
 }
 
-/// Effective values of operations. Each pair of treatments is compared once, however many
-/// operations have it.
+/// Compares the effective settings of operations. Each pair of treatments is compared once, however
+/// many operations share it.
 pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     let mut known: HashMap<(u32, u32), (Vec<Line>, String)> = HashMap::new();
     let renamed = Renamed::of(old.api, new.api);
@@ -158,8 +158,8 @@ pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     }
 }
 
-/// Operations of the old side whose key is gone, by what tells their requests: a new name must
-/// not hide what else changed.
+/// Removed operations of the old side, by the requests that they match. A renamed operation is
+/// compared with the removed one, so that a new key hides no other change.
 struct Renamed<'a>(HashMap<Requests<'a>, &'a ir::Operation>);
 
 /// Identity of an operation's requests within its API.
@@ -314,7 +314,7 @@ impl Retries<'_> {
     }
 }
 
-/// Policies that come, go or stand elsewhere.
+/// Compares chains: policies that were added, removed or moved.
 fn chain(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
@@ -350,7 +350,7 @@ fn chain(
             (false, true | false) => Class::Changed,
         };
         moved((&removed, (old, was)), (&added, (new, is)), lines);
-        // What comes and goes is described; what stays is named.
+        // Describe added and removed policies; only name the others.
         let told = |names: &[String], alone: &[&str], side: Of<'_>, own: &ir::Treatment| {
             let told = names.iter().map(|name| {
                 let known = definition(own, name, side);
@@ -370,8 +370,8 @@ fn chain(
             new: told(&b, &come, new, is),
         });
     }
-    // The same name, defined elsewhere: gateway.yaml's gave way to the document's, or the other
-    // way round. Where both stand in one place the definition is compared there.
+    // The same name now refers to a definition in another file: gateway.yaml or the OpenAPI
+    // document. If both are in the same file, the definition is compared there.
     for name in was.chain.iter().filter_map(named) {
         let (before, after) = (definition(was, name, old), definition(is, name, new));
         if let (Some((moved_from, before)), Some((moved_to, after))) = (before, after)
@@ -391,7 +391,7 @@ fn chain(
     }
 }
 
-/// The definitions of the policies that come to a chain or leave it: its lists are of names.
+/// Compares the definitions of policies that a chain gained or lost.
 fn came_and_went(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
@@ -424,8 +424,8 @@ fn alone<'t>(
     names.filter(|name| !is_in_both(name)).collect()
 }
 
-/// Policies that left a chain and policies of their kind that came are told setting by setting, as
-/// if the name alone had changed; gives back those without such a pair.
+/// Compares policies that left a chain with added policies of the same kind, setting by setting, as
+/// if only the name had changed. Returns the policies without such a counterpart.
 fn renamed<'n>(
     (removed, (old, was)): (&[&'n String], (Of<'_>, &ir::Treatment)),
     (added, (new, is)): (&[&'n String], (Of<'_>, &ir::Treatment)),
@@ -450,7 +450,7 @@ fn renamed<'n>(
     (alone, added)
 }
 
-/// The settings of two policies of one kind.
+/// Compares the settings of two policies of one kind.
 fn settings(subject: &str, before: &Checked, after: &Checked, lines: &mut Vec<Line>) {
     let kind = after.kind();
     if before.kind() == kind {
@@ -459,7 +459,7 @@ fn settings(subject: &str, before: &Checked, after: &Checked, lines: &mut Vec<Li
     }
 }
 
-/// A policy for people; secrets are references.
+/// Policy as shown to people. Secrets are shown as references.
 pub(super) fn said(checked: &Checked) -> Value {
     let settings = checked.settings();
     let kind = ("kind".to_owned(), Value::from(checked.kind()));
@@ -500,10 +500,10 @@ fn kind_of<'s>(treatment: &ir::Treatment, name: &str, side: Of<'s>) -> Option<&'
     definition(treatment, name, side).map(|(_, checked)| checked.kind())
 }
 
-/// Policies of a chain, and the chain.
+/// Policies of a chain, with the side and treatment of the chain.
 type Loosened<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
 
-/// Kinds of policies that only say how often, how much or how many.
+/// Kinds of policies that only set limits.
 pub(super) const LIMITS: [&str; 5] = [
     "rate_limit",
     "quota",
@@ -512,14 +512,14 @@ pub(super) const LIMITS: [&str; 5] = [
     "circuit_breaker",
 ];
 
-/// True if a chain lacks one of some limits of another.
+/// True if one chain lacks a limit that the other has.
 fn lacks((names, (from, own)): Loosened<'_, '_>, other: (Of<'_>, &ir::Treatment)) -> bool {
     let mut names = names.iter();
     names.any(|name| is_looser(definition(own, name, from), other))
 }
 
-/// True if a chain without a limit lets more through: none of the other side's limits is of its
-/// kind, counts the same callers together and is at least as tight.
+/// True if a chain without this limit lets more through: the other side has no limit of the same
+/// kind and the same callers that is at least as tight.
 fn is_looser(
     limit: Option<(&'static str, &Checked)>,
     (side, treatment): (Of<'_>, &ir::Treatment),
@@ -539,7 +539,7 @@ fn is_looser(
     })
 }
 
-/// Policies that come to a chain or leave it and send requests, copies or clients elsewhere.
+/// Reports added and removed policies that send requests, copies or clients elsewhere.
 fn moved(
     (removed, (old, was)): Loosened<'_, '_>,
     (added, (new, is)): Loosened<'_, '_>,
@@ -564,7 +564,7 @@ fn moved(
             new: after.into(),
         });
     }
-    // An end that is said by a policy.
+    // Sunset that a policy sets.
     let sunset = |names: &[&String], side: Of<'_>, treatment: &ir::Treatment| {
         let mut names = names.iter();
         names.find_map(|name| {
@@ -589,7 +589,7 @@ fn moved(
     }
 }
 
-/// A policy in one line: its kind, its settings, and the hosts of the upstreams that it names.
+/// One-line description of a policy: its kind, its settings, and the hosts of its upstreams.
 fn described(checked: &Checked, side: Of<'_>) -> String {
     let settings = checked.settings();
     let settings = settings.iter().map(|one| {
@@ -611,7 +611,7 @@ fn described(checked: &Checked, side: Of<'_>) -> String {
     )
 }
 
-/// The hosts of an upstream, in parentheses; nothing where it has none.
+/// Hosts of an upstream, in parentheses. Empty if it has none.
 fn hosts(name: &str, side: Of<'_>) -> String {
     let upstream = side.shared.upstreams.get(name);
     let hosts = upstream.map(crate::security::gateway::hosts);
@@ -621,7 +621,7 @@ fn hosts(name: &str, side: Of<'_>) -> String {
     }
 }
 
-/// Adds to names of upstreams where their traffic goes.
+/// Adds the hosts of the named upstreams to a line.
 fn resolve(line: &mut Line, old: Of<'_>, new: Of<'_>) {
     let ends = |key| line.subject.ends_with(key);
     if line.class != Class::Moved || !(ends("upstream") || ends("split") || ends("among")) {

@@ -1,5 +1,5 @@
-//! Listeners, upstreams, verifiers, policies, APIs and the gateway: setting by setting, and what
-//! comes and goes.
+//! Comparison of listeners, upstreams, verifiers, policies, APIs and the gateway: each setting, and
+//! additions and removals.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::pairs::{both, listeners};
 use crate::security::UNSHOWN;
 use crate::{Class, Plan, Section};
 
-/// Kinds of policies that remember requests.
+/// Kinds of policies with counters.
 const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
 
 /// Changes of things that belong to the whole gateway.
@@ -178,7 +178,7 @@ fn covers(new: &Value, old: &Value) -> bool {
     new.port() == old.port() && (every || is.to_canonical() == was.to_canonical())
 }
 
-/// From how far an address can be reached: this machine, a private network, everywhere.
+/// Reach of a listening address, from narrow to wide: this machine, a private network, everywhere.
 fn reach(address: &Value) -> u8 {
     let address: Option<std::net::SocketAddr> = address.as_str().and_then(|it| it.parse().ok());
     match address.map(|address| address.ip().to_canonical()) {
@@ -268,7 +268,7 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             api.operations.iter().map(|one| one.key.clone()).collect()
         };
         let (before, after) = (keys(was), keys(is));
-        // No request reaches them.
+        // No request reaches these mounts.
         for key in after.difference(&before) {
             lines.push(Line {
                 class: Class::Added,
@@ -346,8 +346,8 @@ pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     push(plan, lines, |_| Section::Upstream);
 }
 
-/// Policies of both sides whose settings changed. Coming and going shows in the chains that name
-/// them; of what no chain names it is told here.
+/// Compares policies that both sides have. The chains that use a policy report its addition or
+/// removal; an unused policy is reported here.
 fn policies(
     scope: &str,
     (old, new): (&ir::Set<ir::Policy>, &ir::Set<ir::Policy>),
@@ -362,7 +362,7 @@ fn policies(
             } else {
                 &used_after
             };
-            // A parameter stands in no chain, and what it sets is told.
+            // A parameter policy is in no chain; report its settings here.
             if !used.contains(name) {
                 let told = |policy: &ir::Policy| said(&policy.checked);
                 let ids = ("policy-added", "policy-removed");
@@ -375,7 +375,7 @@ fn policies(
         }
         let (kind_before, kind) = (a.checked.kind(), b.checked.kind());
         if kind_before != kind {
-            // A limit of another kind does not hold the same callers.
+            // A limit of another kind applies to other callers.
             let limit = LIMITS.contains(&kind_before) && used_before.contains(name);
             lines.push(Line {
                 class: if limit { Class::Relax } else { Class::Changed },
@@ -389,7 +389,7 @@ fn policies(
         let (was, is) = (a.checked.settings(), b.checked.settings());
         let before = lines.len();
         fields::settings(fields::of_policy(kind), &subject, &was, &is, lines);
-        // The order of access tells what a policy that is used lets in.
+        // The order of access reports access changes of policies in use.
         if lines.len() == before && was != is && !used_after.contains(name) {
             lines.push(Line {
                 class: Class::Changed,
@@ -410,7 +410,8 @@ fn policies(
     }
 }
 
-/// Verifiers. What says who is let in is told where one is used; here is the rest.
+/// Compares verifiers. The order of access reports access changes of verifiers in use; the other
+/// settings are compared here.
 fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
     let asked = |gateway: &ir::Gateway| -> BTreeSet<String> {
         let schemes = gateway.apis.iter().flat_map(|api| &api.schemes);
@@ -447,7 +448,7 @@ fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
             continue;
         }
         let kind = is.checked.kind();
-        // The order of requirements has told the rest where it is used.
+        // The order of requirements already reports these settings if the verifier is in use.
         let rest = |verifier: &ir::Verifier| {
             let settings = verifier.checked.settings();
             settings.without(|path| used && crate::security::asks_for(kind, &path[0]))
@@ -456,7 +457,7 @@ fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
     }
 }
 
-/// Policies that a chain names, or whose kind is a parameter that chains do not show.
+/// Names of policies that a chain uses, or whose kind is a parameter and never part of a chain.
 fn used(gateway: &ir::Gateway) -> BTreeSet<String> {
     let treatments = gateway.apis.iter().flat_map(|api| &api.treatments);
     let chains = treatments.flat_map(|treatment| &treatment.chain);
@@ -499,7 +500,7 @@ fn comes_or_goes(
     true
 }
 
-/// A listener's settings by their paths in gateway.yaml.
+/// Settings of a listener by their paths in gateway.yaml.
 pub(crate) fn listener(listener: &ir::Listener) -> Settings {
     let limits = &listener.limits;
     let number = |number: u64| one(Scalar::Number(i64::try_from(number).unwrap_or(i64::MAX)));
@@ -538,7 +539,7 @@ pub(crate) fn listener(listener: &ir::Listener) -> Settings {
         )
 }
 
-/// An upstream's settings by their paths in gateway.yaml.
+/// Settings of an upstream by their paths in gateway.yaml.
 pub(crate) fn upstream(upstream: &ir::Upstream) -> Settings {
     let host = match &upstream.host_header {
         ir::HostHeader::Preserve => "preserve",

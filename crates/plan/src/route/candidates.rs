@@ -15,18 +15,18 @@ const HOSTS_MAX: usize = 1_000;
 /// Maximum number of reported routes of other hosts.
 const ELSEWHERE_MAX: usize = 5;
 
-/// A route that does not own the request.
+/// Route that does not own the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// The operation.
+    /// Operation of the route.
     pub operation: Operation,
     /// Kind of the reason, one of [`KINDS`].
     pub by: &'static str,
-    /// The reason.
+    /// Reason why the route does not own the request.
     pub lost: String,
 }
 
-/// Every kind of reason, for the schema.
+/// All kinds of reasons, for the schema.
 pub const KINDS: [&str; 9] = [
     "method",
     "condition",
@@ -39,7 +39,8 @@ pub const KINDS: [&str; 9] = [
     "host",
 ];
 
-/// The losers: those whose template matches at the request's host, then those that its host hides.
+/// Lists the losing routes: first those that match at the request's host, then those that this host
+/// hides.
 pub(super) fn candidates(
     asked: Asked<'_>,
     decided: &Decided<'_>,
@@ -61,7 +62,7 @@ pub(super) fn candidates(
     candidates
 }
 
-/// The kind of a reason, and the reason.
+/// Returns the kind and the text of a reason.
 fn reason(
     lost: Lost,
     route: &RouteRef<'_>,
@@ -153,7 +154,7 @@ fn segment(route: &RouteRef<'_>, index: usize) -> String {
     }
 }
 
-/// Conditions as gateway.yaml's readers know them.
+/// Conditions in the terms of gateway.yaml.
 pub(super) fn conditions(all: &[Condition]) -> String {
     if all.is_empty() {
         return "none".to_owned();
@@ -177,7 +178,7 @@ fn condition(condition: &Condition) -> String {
     }
 }
 
-/// A condition that does not hold: what it wants, and what the request has.
+/// Explains a condition that does not hold: the expected value and the request's value.
 fn unmet(wanted: &Condition, head: &RequestHead) -> String {
     let found: Vec<String> = match wanted {
         Condition::Header(name, _) if matches!(name.as_str(), "authorization" | "cookie") => {
@@ -206,8 +207,8 @@ fn unmet(wanted: &Condition, head: &RequestHead) -> String {
     format!("it needs `{}`; the request {has}", condition(wanted))
 }
 
-/// Routes of other hosts that a reader may have meant: what the request's host hides, and where
-/// nobody owns the request, who would at another host.
+/// Routes of other hosts that the user may have meant: routes that the request's host hides and, if
+/// no route owns the request, routes that match at another host.
 fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidate> {
     let snapshot = asked.oracle.snapshot();
     let listener = asked.question.listener;
@@ -230,7 +231,7 @@ fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidat
             break;
         }
         let mut head = head.clone();
-        // `~` is a label that nobody's host has.
+        // `~` is a label that occurs in no host name.
         head.host = match &pattern {
             HostPattern::Exact(host) => host.as_str().into(),
             HostPattern::Wildcard(name) => name.replacen('*', "~", 1).into(),
@@ -269,7 +270,7 @@ fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidat
     found
 }
 
-/// The hosts of the listener's mounts, each once.
+/// Host patterns of the listener's mounts, each once.
 fn patterns(asked: Asked<'_>) -> Vec<HostPattern> {
     let name = asked.listener();
     let mounts = asked.gateway().apis.iter().flat_map(|api| &api.mounts);

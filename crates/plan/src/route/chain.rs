@@ -11,20 +11,20 @@ use super::{Asked, Here};
 use crate::security;
 use model::source_map::{FieldSource, From, Place};
 
-/// One step.
+/// One step of the chain.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// Its phase.
+    /// Phase of the step.
     pub phase: &'static str,
-    /// The policy's name.
+    /// Name of the policy.
     pub policy: String,
-    /// Its kind.
+    /// Kind of the policy.
     pub kind: String,
     /// Level that adds the step: `required`, `defaults`, `document`, `path` or `operation`.
     pub from: Option<&'static str>,
     /// Place in the source.
     pub place: Option<Place>,
-    /// Its settings by their paths; secrets are references.
+    /// Settings by path. Secrets are shown as references.
     pub settings: BTreeMap<String, String>,
     /// Outcome of the step.
     pub outcome: Outcome,
@@ -33,31 +33,31 @@ pub struct Step {
 /// Outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The next one runs.
+    /// The next step runs.
     Continue,
     /// The step refused the request.
     Reject {
-        /// The status.
+        /// HTTP status of the refusal.
         status: u16,
-        /// The machine's reason.
+        /// Machine-readable reason.
         reason: &'static str,
     },
     /// The step responded to the request.
     Reply {
-        /// The status.
+        /// HTTP status of the response.
         status: u16,
     },
-    /// One before it ended the chain.
+    /// An earlier step ended the chain.
     NotRun,
-    /// This version cannot run it.
+    /// This version cannot run the step.
     LeftOut,
 }
 
 impl Outcome {
-    /// Every word, for the schema.
+    /// Names of all outcomes, for the schema.
     pub const ALL: [&str; 5] = ["continue", "reject", "reply", "not run", "left out"];
 
-    /// As programs read it.
+    /// Name in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ impl Outcome {
     }
 }
 
-/// The edge: what a head must be before anything else looks at it.
+/// Step of the listener: checks on the request head before routing.
 pub(super) fn admission(asked: Asked<'_>, outcome: Outcome) -> Step {
     let name = asked.listener();
     let listener = asked.gateway().shared.listeners.get(name);
@@ -87,7 +87,7 @@ pub(super) fn admission(asked: Asked<'_>, outcome: Outcome) -> Step {
     }
 }
 
-/// The chain as it is compiled, with what cannot run yet.
+/// Steps of the compiled chain, with those that this version cannot run.
 pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
     // The engine's steps by their numbers; a step that strips credentials is nobody's policy.
     let run = here.route.treatment.chain.iter().zip(1..);
@@ -111,7 +111,7 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
                 // The engine runs the nearest one alone.
                 Outcome::NotRun
             } else if parameter {
-                // It stands at the end and says how the attempts go.
+                // The step is the last one and controls the attempts.
                 match decided.verdict {
                     Verdict::Forward => Outcome::Continue,
                     Verdict::Reply(_) | Verdict::Reject(_) => Outcome::NotRun,
@@ -125,7 +125,7 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
             }
         })
         .collect();
-    // What the operation itself says runs behind its policies.
+    // Settings of the operation itself run after its policies.
     for (key, checked) in here.treatment.forwarding.steps() {
         let number = number();
         let (_, place, _) = source(here, key);
@@ -219,7 +219,7 @@ fn source(here: Here<'_>, field: &str) -> (Option<&'static str>, Option<Place>, 
     }
 }
 
-/// Settings for people, by their paths.
+/// Settings for display, by path.
 pub(super) fn told(settings: &Settings) -> BTreeMap<String, String> {
     let all = settings.iter();
     all.map(|one| (one.path.join("."), super::effective::text(&one.value)))

@@ -7,7 +7,7 @@ use super::Asked;
 use crate::ask::Question;
 use crate::witness;
 
-/// `SCHEME=valid` or `SCHEME=forged`.
+/// Credential of the command line: `SCHEME=valid` or `SCHEME=forged`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// Name of the scheme in the document, or in a bundle (`header x-key by keys`).
@@ -19,16 +19,16 @@ pub struct Credential {
 /// Reason why a request cannot carry a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoCredential {
-    /// The API that owns the request has no such scheme; it has these.
+    /// The API that owns the request has no such scheme.
     UnknownScheme {
-        /// As it was written.
+        /// Scheme as written on the command line.
         scheme: String,
-        /// The API.
+        /// Name of the API.
         api: String,
-        /// Its schemes.
+        /// Schemes of the API.
         known: Vec<String>,
     },
-    /// The request carries something there already.
+    /// The request already carries a value at this place.
     Twice(String),
     /// The scheme is a client certificate, which belongs to a connection, not to a request.
     Certificate(String),
@@ -38,7 +38,7 @@ impl std::str::FromStr for Credential {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // A scheme's name may hold a `=`.
+        // A scheme name may contain `=`.
         let (scheme, state) = text.rsplit_once('=').unwrap_or((text, ""));
         let valid = match state {
             "valid" => true,
@@ -77,7 +77,7 @@ impl std::fmt::Display for NoCredential {
     }
 }
 
-/// The name of who calls, for people.
+/// Display name of the caller.
 pub(super) fn owner(consumer: &str) -> String {
     match consumer {
         witness::OWNER => "(whoever owns the valid credential)".to_owned(),
@@ -85,11 +85,11 @@ pub(super) fn owner(consumer: &str) -> String {
     }
 }
 
-/// The question with the credentials, where somebody owns the request. `asked` is the version in
-/// which the witness's credentials count.
+/// Adds the credentials to the question if an operation owns the request. In the gateway of
+/// `asked`, the credentials of the witness are valid.
 ///
 /// # Errors
-/// A scheme that the owner's API has not, or a place that the request uses.
+/// Returns an error if the API has no such scheme, or if the request already uses the place.
 pub fn carry(
     asked: Asked<'_>,
     credentials: &[Credential],
@@ -179,7 +179,7 @@ fn put(
     Ok(())
 }
 
-/// Sets a field whose value is not shown.
+/// Sets a header field and marks its value as sensitive.
 fn insert(request: &mut http::request::Parts, name: &str, value: String) {
     let name: Option<http::HeaderName> = name.parse().ok();
     let value = http::HeaderValue::try_from(value).ok();

@@ -1,4 +1,5 @@
-//! Every value in force for an operation's requests, who set it, and what that overrides.
+//! Settings in effect for the requests of an operation, with their origin and the values that they
+//! override.
 
 use bundle::ir;
 use policy::declared::{Scalar, Settings, Value};
@@ -8,12 +9,12 @@ use super::candidates::conditions;
 use crate::{details, security};
 use model::source_map::{FieldSource, Place};
 
-/// One value.
+/// One setting in effect.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// Its name: as it is written in `x-gateway`, or behind the thing that it belongs to.
+    /// Name of the setting as in `x-gateway`, or after the name of the thing that it belongs to.
     pub field: String,
-    /// The value in force.
+    /// Value in effect.
     pub value: String,
     /// Source of the value.
     pub source: Source,
@@ -24,7 +25,7 @@ pub struct Field {
 /// Source of a value.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// This place.
+    /// A place in the sources.
     Place(Place),
     /// The built-in default of this name.
     Default(String),
@@ -32,8 +33,8 @@ pub enum Source {
     Unknown,
 }
 
-/// The values. Without `--all` those that somebody may want to know each time, and those that are
-/// written.
+/// Lists the settings in effect: those of the operation, and with `--all` also those of its mount,
+/// upstream and listener.
 pub(super) fn fields(here: Here<'_>) -> Vec<Field> {
     let mut fields = of_operation(here);
     if here.asked.all {
@@ -187,7 +188,7 @@ fn defined(here: Here<'_>, field: &str) -> Source {
     }
 }
 
-/// A setting's value for people; a secret is its reference.
+/// Value of a setting, for display. Secrets are shown as references.
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::One(one) => one.to_string(),

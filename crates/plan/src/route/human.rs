@@ -1,4 +1,4 @@
-//! An answer for people.
+//! Answer of `gwc route` for people.
 
 use super::effective::Source;
 use super::upstream::Upstream;
@@ -8,7 +8,7 @@ use model::source_map::Place;
 /// Reported settings of a step; `--format json` has all.
 const SETTINGS_MAX: usize = 4;
 
-/// The answer; control characters are made visible. `folder` stands in front of places.
+/// Renders the answer. Control characters are made visible. `folder` is prefixed to places.
 #[must_use]
 pub fn render(answer: &Answer, folder: &str) -> String {
     let told = Told { folder };
@@ -113,7 +113,7 @@ impl Told<'_> {
             kind => format!("{} ({kind})", step.policy),
         };
         let mut about: Vec<String> = Vec::new();
-        // The edge's limits are of interest where it refuses.
+        // Limits of the listener matter only if it refuses the request.
         let passed = step.kind == "listener" && step.outcome == Outcome::Continue;
         let most = if passed { 0 } else { SETTINGS_MAX };
         let settings = step.settings.iter().take(most);

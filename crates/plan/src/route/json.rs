@@ -1,4 +1,4 @@
-//! An answer for programs: `route/v1`.
+//! Answer of `gwc route` in the format `route/v1`, for programs.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use super::upstream::{Head, Response, Upstream};
 use super::{Answer, Candidate, Field, Operation, Outcome, Step};
 use model::source_map::Place;
 
-/// The fields of `route/v1` beside those of every document.
+/// Fields of `route/v1` apart from those that every document has.
 #[must_use]
 pub fn document(answer: &Answer) -> Value {
     let allow = answer.response.as_ref().and_then(|response| {

@@ -7,17 +7,18 @@ use bundle::ir::{Listener, Protocol};
 /// A listener that a URL means, with a remark where the URL says something else about it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Meant<'l> {
-    /// Its name.
+    /// Name of the listener.
     pub name: &'l str,
     /// A remark for people.
     pub note: Option<String>,
 }
 
-/// Finds the listener that a URL means. A URL without a port means the default port of its scheme, and
-/// any listener of its scheme where none has that port: a balancer stands in front.
+/// Finds the listener for a URL. A URL without a port uses the default port of its scheme. If no
+/// listener has that port, any listener of the scheme is used, because a load balancer may be in
+/// front.
 ///
 /// # Errors
-/// A port that no listener has, in words that say what to write.
+/// Returns a message with the possible ports if no listener has the port of the URL.
 pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<Meant<'l>>, String> {
     let Some(scheme) = url.scheme_str() else {
         return Ok(listeners.first().map(|listener| Meant {

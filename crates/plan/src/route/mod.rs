@@ -38,7 +38,7 @@ pub struct Asked<'a> {
     pub side: &'a Side,
     /// The same, ready for requests.
     pub oracle: &'a Oracle,
-    /// The request.
+    /// The request to explain.
     pub question: &'a Question,
     /// True to show every value, and near misses even if an operation owns the request.
     pub all: bool,
@@ -49,15 +49,15 @@ pub struct Asked<'a> {
 pub struct Answer {
     /// Version that answered.
     pub bundle: Digest,
-    /// The listener that gets the request.
+    /// Name of the listener that receives the request.
     pub listener: String,
-    /// The decision.
+    /// Decision of the gateway.
     pub decision: Decision,
-    /// The status that the client gets from the gateway itself.
+    /// HTTP status if the gateway itself responds.
     pub status: Option<u16>,
     /// Reason, by its code in problem documents and logs.
     pub reason: Option<&'static str>,
-    /// The same for people, where more is to be said.
+    /// Further explanation for people.
     pub why: Option<String>,
     /// Operation that owns the request.
     pub operation: Option<Operation>,
@@ -65,9 +65,9 @@ pub struct Answer {
     pub owner: Option<String>,
     /// Consumer that sends the request.
     pub consumer: Option<String>,
-    /// The routes whose template matches, and why they do not own it.
+    /// Routes whose template matches but which do not own the request, with the reason.
     pub candidates: Vec<Candidate>,
-    /// The operations whose template nearly matches.
+    /// Operations whose template nearly matches.
     pub near: Vec<Candidate>,
     /// Steps of the chain, in order.
     pub chain: Vec<Step>,
@@ -75,7 +75,7 @@ pub struct Answer {
     pub upstream: Option<Upstream>,
     /// Response that the gateway itself sends.
     pub response: Option<Response>,
-    /// The values in force.
+    /// Settings in effect.
     pub effective: Vec<Field>,
     /// Settings that this version knows and cannot run: the answer is without them.
     pub left_out: Vec<String>,
@@ -84,39 +84,39 @@ pub struct Answer {
 /// Decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The upstream gets it.
+    /// The gateway forwards the request to the upstream.
     Forward,
-    /// The gateway answers.
+    /// The gateway responds itself.
     Respond,
-    /// The gateway refuses.
+    /// The gateway refuses the request.
     Reject,
     /// No operation owns the request, and the status is 404.
     None,
 }
 
-/// An operation at a mount.
+/// Operation at a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// Its key.
+    /// Key of the operation.
     pub key: String,
-    /// Its operationId.
+    /// `operationId` of the operation.
     pub id: Option<String>,
-    /// Its method.
+    /// HTTP method.
     pub method: String,
-    /// Its template behind the base path.
+    /// Path template, without the base path of the mount.
     pub path: String,
-    /// The mount's name.
+    /// Name of the mount.
     pub mount: String,
-    /// The host of the mount that names the request's; empty where the mount has none.
+    /// Host pattern of the mount that matches the request. Empty if the mount has no hosts.
     pub host: String,
-    /// Its API.
+    /// Name of the API.
     pub api: String,
     /// Place of its method.
     pub place: Option<Place>,
 }
 
 impl Decision {
-    /// As programs read it.
+    /// Name in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -128,7 +128,7 @@ impl Decision {
     }
 }
 
-/// Asks, and explains the answer.
+/// Decides a request and explains the decision.
 #[must_use]
 pub fn answer(asked: Asked<'_>) -> Answer {
     let Asked {
@@ -161,7 +161,7 @@ pub fn answer(asked: Asked<'_>) -> Answer {
     said.unwrap_or_else(|reject| refused_at_the_edge(asked, reject))
 }
 
-/// The decision alone.
+/// Returns the decision without its explanation.
 fn decision(asked: Asked<'_>, decided: &Decided<'_>) -> Answer {
     let (decision, status, reason) = match &decided.verdict {
         Verdict::Forward => (Decision::Forward, None, None),
@@ -233,7 +233,7 @@ fn explain(
     }
 }
 
-/// Reason why a path is ambiguous: the path that an upstream could read.
+/// Explains why a path is ambiguous, with the other path that an upstream could read.
 fn ambiguous(asked: Asked<'_>, head: &RequestHead, route: &RouteRef<'_>) -> String {
     let snapshot = asked.oracle.snapshot();
     match readings::ambiguity(snapshot, asked.question.listener, head, route) {
@@ -279,7 +279,7 @@ fn refused_at_the_edge(asked: Asked<'_>, reject: &'static Reject) -> Answer {
     }
 }
 
-/// An operation that owns the request, as it is compiled.
+/// Operation that owns the request, in its compiled form.
 #[derive(Clone, Copy)]
 struct Here<'a> {
     asked: Asked<'a>,
@@ -294,7 +294,7 @@ impl<'a> Asked<'a> {
         &self.side.lowered.gateway
     }
 
-    /// The listener's name.
+    /// Name of the listener.
     fn listener(self) -> &'a str {
         &self.oracle.snapshot().listeners()[self.question.listener].name
     }
@@ -315,7 +315,7 @@ impl<'a> Asked<'a> {
         self.side.source.as_ref()?.definitions.get(name)
     }
 
-    /// A route as it is compiled, with all that cannot run yet.
+    /// Compiled route, with the settings that this version cannot run.
     fn meaning(
         self,
         route: &RouteRef<'_>,
@@ -347,7 +347,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// The request's host as the client wrote it, in lower case and without its port.
+    /// Host of the request in the client's spelling, in lower case and without its port.
     fn host(self) -> String {
         let field = self.question.request.headers.get(http::header::HOST);
         let field = field
@@ -369,7 +369,7 @@ fn names(pattern: &str, host: &str) -> bool {
     }
 }
 
-/// A host pattern as gateway.yaml writes it.
+/// Host pattern as written in gateway.yaml.
 fn told(pattern: &HostPattern) -> Option<&str> {
     match pattern {
         HostPattern::Exact(host) | HostPattern::Wildcard(host) => Some(host),

@@ -1,5 +1,5 @@
-//! Operations whose template nearly matches a path: another letter case, another final slash, a
-//! segment too many, a slip of the pen.
+//! Operations whose template nearly matches a path: other letter case, another final slash, one
+//! segment too many, or a typo.
 
 use bundle::ir::{Segment, Template};
 use engine::RouteRef;
@@ -10,12 +10,12 @@ use super::{Answer, Asked, told};
 
 /// Maximum number of reported templates.
 const NEAR_MAX: usize = 5;
-/// A template this far away is another one.
+/// Distance from which a template no longer counts as near.
 const DISTANCE_MAX: u32 = 3;
 /// Longest path that is compared, in segments.
 const SEGMENTS_MAX: usize = 64;
 
-/// The nearest templates among the mounts of the request's host, nearest first.
+/// Finds the nearest templates among the mounts of the request's host, nearest first.
 pub(super) fn misses(asked: Asked<'_>, head: &RequestHead, answer: &Answer) -> Vec<Candidate> {
     let snapshot = asked.oracle.snapshot();
     let Some(pattern) = snapshot.host_pattern(asked.question.listener, &head.host) else {
@@ -51,7 +51,7 @@ pub(super) fn misses(asked: Asked<'_>, head: &RequestHead, answer: &Answer) -> V
             && here(&route)
             && !known(&route)
         {
-            // Of two that are as near, the one with the method.
+            // Of two equally near templates, prefer the one with the method.
             let other = u32::from(route.operation.method != head.method.as_str());
             found.push((2 * distance + other, route, why));
         }
@@ -86,7 +86,7 @@ fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
         let number = index + 1;
         let (cost, reason) = match apart(wanted, found) {
             Apart::Matches => {
-                // What any path has tells nothing.
+                // A parameter matches any segment, so it is no sign of likeness.
                 same += u32::from(!matches!(wanted, Segment::Parameter(_)));
                 continue;
             }

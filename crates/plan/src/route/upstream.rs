@@ -16,82 +16,83 @@ use model::source_map::Place;
 
 /// Placeholder for secret values.
 const HIDDEN: &str = "(hidden)";
-/// A field that is new for each request.
+/// Header field with a new value for each request.
 const REQUEST_ID: &str = "x-request-id";
 
-/// The service that gets a request, and what it gets.
+/// Upstream that receives the request, and the request that it receives.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// Its name.
+    /// Name of the upstream.
     pub name: String,
     /// Place of its definition.
     pub place: Option<Place>,
     /// Targets of the upstream: one of them gets the request, by weight.
     pub targets: Vec<Target>,
-    /// The request as the first of them gets it; none where the service has no target yet.
+    /// Request that the first target receives. None if the upstream has no known target.
     pub request: Option<Head>,
-    /// Fields that the client did not send.
+    /// Header fields that the gateway adds.
     pub added: Vec<(String, String)>,
-    /// Fields that the client sent otherwise: the name, then what was sent and what goes on.
+    /// Header fields that the gateway changes: name, value received, value forwarded.
     pub changed: Vec<(String, String, String)>,
-    /// Fields that do not go on.
+    /// Header fields that the gateway removes.
     pub removed: Vec<String>,
-    /// Bytes of the request's body; none: no limit.
+    /// Maximum size of the request body, in bytes. None: no limit.
     pub max_body_bytes: Option<u64>,
-    /// Milliseconds to the head of its response.
+    /// Timeout for the response head, in milliseconds.
     pub timeout_ms: u64,
     /// Shares of a split; empty without a split.
     pub shares: Vec<Share>,
-    /// Another request of the same client may fall to another share: what decides is its id.
+    /// The request id selects the share, so another request of the same client may get another
+    /// upstream.
     pub by_request: bool,
-    /// Services that get a copy.
+    /// Upstreams that receive a copy of the request.
     pub mirrors: Vec<String>,
 }
 
-/// A service's share of the requests.
+/// Share of the requests that a split sends to one upstream.
 #[derive(Clone, Debug)]
 pub struct Share {
-    /// The service.
+    /// Name of the upstream.
     pub upstream: String,
-    /// Its weight; none where a condition decides.
+    /// Weight of the share. None if a condition decides.
     pub weight: Option<u32>,
 }
 
-/// One target.
+/// Target of an upstream.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Its name.
+    /// Name of the target.
     pub name: String,
-    /// Its share of the requests.
+    /// Weight of the target in load balancing.
     pub weight: u32,
     /// URL of the request.
     pub url: String,
-    /// `Host`.
+    /// Value of the `Host` field.
     pub host: String,
 }
 
 /// A request's head with confidential values hidden.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// The method.
+    /// HTTP method.
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// The fields; of one that stands several times the last.
+    /// Header fields. A repeated field has its last value.
     pub headers: Vec<(String, String)>,
 }
 
 /// Response that the gateway itself sends.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// The status.
+    /// HTTP status.
     pub status: u16,
-    /// The fields that are known.
+    /// Header fields that are known in advance.
     pub headers: Vec<(String, String)>,
 }
 
 impl Response {
-    /// A response of which nothing else is known.
+    /// Creates a response of which only the status is known.
     pub(super) fn status(status: u16) -> Self {
         Self {
             status,
@@ -106,7 +107,7 @@ struct Secrets {
     parameters: BTreeSet<String>,
 }
 
-/// The answer of the gateway itself; none where the request goes on.
+/// Response of the gateway itself. None if the request is forwarded.
 pub(super) fn response(snapshot: &Snapshot, decided: &Decided<'_>) -> Option<Response> {
     match &decided.verdict {
         Verdict::Forward => None,
@@ -131,7 +132,7 @@ pub(super) fn response(snapshot: &Snapshot, decided: &Decided<'_>) -> Option<Res
     }
 }
 
-/// The request that goes on, for each target.
+/// The forwarded request, for each target.
 pub(super) fn upstream(
     asked: Asked<'_>,
     decided: &Decided<'_>,
@@ -225,7 +226,7 @@ pub(super) fn upstream(
     told
 }
 
-/// The shares of the last split of a chain: the one that counts.
+/// Shares of the last split in the chain, which takes precedence.
 fn shares(route: &RouteRef<'_>) -> Vec<Share> {
     let steps = route.treatment.chain.iter().rev();
     let mut splits = steps.filter_map(|step| match step {
@@ -317,7 +318,7 @@ impl Secrets {
         }
     }
 
-    /// A target without the values of query parameters that are credentials.
+    /// Request target with the values of credential parameters hidden.
     fn target(&self, target: &str) -> String {
         let Some((path, query)) = target.split_once('?') else {
             return target.to_owned();

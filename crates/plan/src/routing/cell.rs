@@ -1,4 +1,4 @@
-//! One cell of requests: what changed for them, and a request that shows it.
+//! Cell of requests: the changes for its requests, and a witness for each.
 
 use std::net::IpAddr;
 
@@ -26,7 +26,7 @@ const NO_REQUEST: &str = "no request shows it";
 /// Reason for a change without a witness: a filter of addresses refuses everybody.
 const NO_ADDRESS: &str = "no address may call";
 
-/// The cells of one place.
+/// Comparison of the cells of one place.
 pub(super) struct Cells<'c, 'a> {
     pub(super) place: &'c Place,
     pub(super) tables: [&'c Table<'c, 'a>; 2],
@@ -39,20 +39,20 @@ pub(super) struct Cells<'c, 'a> {
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) changes: Vec<Change>,
-    /// Witnesses that do not show what they should.
+    /// Witnesses that fail to show their change: bugs of the plan.
     pub(super) bugs: Vec<String>,
     /// Reason why the next change has no witness, if a policy in it cannot be decided here.
     undecidable: Option<&'static str>,
-    /// Routes of the old table that lost requests to ones of the new.
+    /// Routes of the old table that lost requests, each with the new route that serves them.
     pub(super) moved: Vec<(u32, u32)>,
     /// Further routes of each table that may have lost or got requests.
     pub(super) others: [Vec<u32>; 2],
 }
 
-/// Requests of two owners; there are some.
+/// Requests with one owner on each side. A cell is never empty.
 struct Cell {
     owners: [Owner; 2],
-    /// The smallest of them, without credentials.
+    /// Smallest request of the cell, without credentials.
     bare: Found,
 }
 
@@ -65,7 +65,7 @@ struct Caller<'r, 'a> {
 }
 
 impl<'a> Cells<'_, 'a> {
-    /// Everything about the cells that a route of one table has a part in.
+    /// Compares every cell that the route of a task is part of.
     pub(super) fn of(&self, task: Task) -> Told {
         let mut told = Told::default();
         match task {
@@ -82,7 +82,7 @@ impl<'a> Cells<'_, 'a> {
             }
             Task::Gone(before) => {
                 let route = self.before(before);
-                // Those that are new as well were looked at there.
+                // Cells whose other route is new as well are compared by the task of that route.
                 let others = self.tables[1].exchanging(route);
                 self.exchanged(1, (before, &others), &mut told);
                 self.no_longer_served(before, &mut told);
@@ -151,11 +151,11 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// The requests that `before` owned and `after` owns; false where there are none.
+    /// Compares the requests that `before` owned and `after` owns. Returns false if there are none.
     fn served_by_both(&self, before: u32, after: u32, told: &mut Told) -> bool {
         let (was, is) = (self.before(before), self.after(after));
         let pair = self.pairs.of(was, is);
-        // Two that redirect give one answer.
+        // Two operations that redirect give the same answer.
         let moved = was.id() != is.id() && !(was.redirects() && is.redirects());
         if !moved && !pair.differs() {
             return true;
@@ -183,7 +183,7 @@ impl<'a> Cells<'_, 'a> {
             self.push(told, change, is, witness, NO_REQUEST);
         }
         if was.redirects() || is.redirects() {
-            // Whether an operation redirects is told with its policies.
+            // The comparison of policies reports a change of redirection.
             return true;
         }
         if pair.upstream {
@@ -233,7 +233,7 @@ impl<'a> Cells<'_, 'a> {
     /// Reports differences in access.
     fn doors(&self, pair: &Pair, cell: &Cell, (before, after): (u32, u32), told: &mut Told) {
         let (was, is) = (self.before(before), self.after(after));
-        // A policy that answered whoever called let nobody in.
+        // A policy that refused every caller admitted none.
         let nobody = self.pairs.before(was).is_nobody();
         for difference in &pair.access {
             let (class, id) = match difference.verdict {
@@ -264,7 +264,7 @@ impl<'a> Cells<'_, 'a> {
             let mut witness = None;
             if difference.component == "who" && difference.why_none.is_none() {
                 let (old_who, new_who) = (self.pairs.before(was), self.pairs.after(is));
-                // Somebody who is let in on one side only: on the new one unless it only closes.
+                // A caller admitted on one side only: on the new side, unless access only narrows.
                 let opens = class != Class::Strengthen;
                 let uncovered = if opens {
                     new_who.who().uncovered(old_who.who())
@@ -283,8 +283,8 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// The same route on both sides that owns no request on one of them, because others take all:
-    /// what is written about it is told, and no door.
+    /// Compares a route that exists on both sides but owns no request on one of them, because other
+    /// routes take all. Reports differences in its settings, not in access.
     fn unreached(&self, before: u32, after: u32, told: &mut Told) {
         let (was, is) = (self.before(before), self.after(after));
         let said = (
@@ -338,8 +338,8 @@ impl<'a> Cells<'_, 'a> {
             false => self.somebody(&cell, &every, true, told),
         };
         self.push(told, change, route, witness.clone(), NO_REQUEST);
-        // The first release opens every door there is: only open ones are worth a line each. Where
-        // a policy refuses whoever calls, none opened.
+        // In the first release every operation is new, so only open ones get a line each. A policy
+        // that refuses every caller opens no access.
         if access.is_nobody() || self.sides.0.is_none() && !access.is_open() {
             return;
         }
@@ -391,8 +391,8 @@ impl<'a> Cells<'_, 'a> {
         self.push(told, change, route, witness, NO_REQUEST);
     }
 
-    /// A caller with the credentials of one of the alternatives, who is let in on one side only:
-    /// on the new one where it `opens`.
+    /// Finds a witness with the credentials of one alternative that is admitted on one side only:
+    /// on the new side if `opens` is set.
     fn somebody(
         &self,
         cell: &Cell,
@@ -417,11 +417,11 @@ impl<'a> Cells<'_, 'a> {
             if owned && served(inside) && !served(outside) {
                 return Some(witness);
             }
-            // An escaped separator is refused wherever a path is split: nobody gets in at all.
+            // An escaped separator is refused wherever a path is split, so no caller is admitted.
             if owned && *inside == (Outcome::Refused { status: 400 }) {
                 continue;
             }
-            // Scopes are the upstream's to look at: both let the credential pass.
+            // The upstream checks the scopes: both sides let the credential pass.
             if owned && served(inside) && self.asks_for_scopes(cell.owners) {
                 continue;
             }
@@ -483,7 +483,7 @@ impl<'a> Cells<'_, 'a> {
         })
     }
 
-    /// A caller whom the two sides treat differently; both serve it where there is such a one.
+    /// Finds a caller whom the two sides treat differently, preferring one that both sides serve.
     fn differs(&self, cell: &Cell, told: &mut Told) -> Option<Witness> {
         let none = ir::Alternative::default();
         let mut best: Option<Witness> = None;
@@ -511,7 +511,7 @@ impl<'a> Cells<'_, 'a> {
         best
     }
 
-    /// The requests that the tables give to these owners; none where there are none.
+    /// Returns the cell of these owners, or none if it has no requests.
     fn cell(&self, owners: [Owner; 2]) -> Option<Cell> {
         let bare = smallest(self.tables, owners, &Values::default())?;
         Some(Cell { owners, bare })
@@ -546,8 +546,8 @@ impl<'a> Cells<'_, 'a> {
         told.changes.push(change);
     }
 
-    /// Whose credentials are shown; none where a side says what nobody can run, so that no answer
-    /// of an engine shows anything.
+    /// Chooses whose credentials the witness carries. None if a side has settings that this version
+    /// cannot run, because the engine's decision would then show nothing.
     fn caller(&self, owners: [Owner; 2], of_new: bool, told: &mut Told) -> Option<Caller<'_, 'a>> {
         told.undecidable = self.undecidable(owners);
         if told.undecidable.is_some() {
@@ -589,7 +589,7 @@ impl<'a> Cells<'_, 'a> {
         })
     }
 
-    /// Bytes of a request's target that the listener takes on both sides.
+    /// Smallest limit, of both sides, on the bytes of a request target at this listener.
     fn target_bytes_max(&self) -> u64 {
         let sides = self.sides.0.into_iter().chain([self.sides.1]);
         let limits = sides.filter_map(|side| {
@@ -599,8 +599,9 @@ impl<'a> Cells<'_, 'a> {
         limits.min().unwrap_or(u64::MAX)
     }
 
-    /// The smallest request of a cell with these credentials, what both engines say, and whether
-    /// they give it to these owners; none where no request of the cell can carry them.
+    /// Finds the smallest request of a cell with these credentials, and runs it through both
+    /// engines. Returns the outcomes and true if both engines give it to these owners. None if no
+    /// request of the cell can carry the credentials.
     fn ask(
         &self,
         cell: &Cell,
@@ -609,7 +610,7 @@ impl<'a> Cells<'_, 'a> {
     ) -> Option<(Witness, bool)> {
         let auth = &caller.side.gateway.shared.auth;
         let (sent, credentials) = credentials(alternative, &caller.route.api.schemes, auth);
-        // What a request carries decides who owns it only where a route looks at it.
+        // Credentials affect ownership only if a route has conditions.
         let found = if self.tables.iter().any(|table| table.conditioned) {
             smallest(self.tables, cell.owners, &sent)?
         } else {
@@ -627,7 +628,7 @@ impl<'a> Cells<'_, 'a> {
             peer: None,
             client: caller.client,
         };
-        // Nobody can send it: that it reaches nothing shows nothing.
+        // No client can send a target this long, so its refusal shows nothing.
         if draft.target_bytes() as u64 > self.target_bytes_max() {
             return None;
         }
@@ -646,7 +647,7 @@ impl<'a> Cells<'_, 'a> {
             Owner::Nobody => owns.is_none(),
             Owner::Route(route) => {
                 let route = &table.routes[route as usize];
-                // A path that could name a host is refused rather than redirected to.
+                // The gateway refuses, instead of redirecting to, a path that could name a host.
                 owns == Some(route.id()) || route.redirects() && owns.is_none()
             }
         });
@@ -677,8 +678,8 @@ fn bug(witness: &Witness, key: &str) -> String {
     )
 }
 
-/// The same people are let in, but not in the same way: another verifier's name, another order,
-/// a credential that the upstream newly sees or no longer sees.
+/// Reports a change that admits the same callers in another way: another verifier name, another
+/// order, or a credential that the upstream newly receives or no longer receives.
 fn restated((was, is): &(String, String)) -> Change {
     Change::new(
         Section::Policy,
@@ -690,7 +691,7 @@ fn restated((was, is): &(String, String)) -> Change {
     )
 }
 
-/// A change of one route's operation.
+/// Completes a change with the operation and place of a route.
 pub(super) fn about(change: Change, route: &Route<'_>, place: &Place) -> Change {
     let mut change = change.of(route.reference());
     change.places.insert(RequestPlace {

@@ -1,4 +1,4 @@
-//! One table's templates by their segments, to be walked together with others.
+//! Index of a table's templates by segment, for walks through several tables at once.
 
 use std::cmp::Ordering;
 use std::sync::atomic::AtomicUsize;
@@ -12,11 +12,11 @@ use rustc_hash::FxHashMap;
 use super::texts::{Literals, Rivals, matches};
 use model::segment;
 
-/// Templates as a tree of segments; routes are told by their place in the table.
+/// Tree of template segments. Routes are referenced by their index in the table.
 #[derive(Debug)]
 pub(super) struct Index<'t> {
     nodes: Vec<Node<'t>>,
-    /// The most segments of any of them.
+    /// Number of segments of the longest template.
     pub(super) depth: usize,
     /// Nodes that were visited for templates in common.
     visited: AtomicUsize,
@@ -34,14 +34,14 @@ pub(super) type Entry<'t> = (u32, &'t Template, i32);
 #[derive(Debug)]
 struct Node<'t> {
     literals: Literals<'t>,
-    /// Literals in any case, patterns; equal ones are one.
+    /// Patterns and case-insensitive literals, without duplicates.
     others: Vec<(&'t Segment, u32)>,
     /// The same without the names of parameters.
     erased: Vec<Segment>,
     parameter: Option<u32>,
-    /// Routes whose template ends here.
+    /// Routes whose template ends at this node.
     ends: Vec<u32>,
-    /// Routes that match everything from here on.
+    /// Routes that match everything below this node.
     rests: Vec<u32>,
     /// The least priority of the routes that end here.
     own: i32,
@@ -70,7 +70,7 @@ impl Default for Node<'_> {
     }
 }
 
-/// The root.
+/// Index of the root node.
 pub(super) const ROOT: u32 = 0;
 
 impl<'t> Index<'t> {
@@ -142,12 +142,12 @@ impl<'t> Index<'t> {
         child
     }
 
-    /// The routes whose template ends at a node.
+    /// Returns the routes whose template ends at a node.
     pub(super) fn ends(&self, node: u32) -> &[u32] {
         &self.nodes[node as usize].ends
     }
 
-    /// The routes that match everything from a node on.
+    /// Returns the routes that match everything below a node.
     pub(super) fn rests(&self, node: u32) -> &[u32] {
         &self.nodes[node as usize].rests
     }
@@ -176,8 +176,8 @@ impl<'t> Index<'t> {
         to.extend(node.parameter.filter(|_| !text.is_empty()));
     }
 
-    /// The routes whose template has a path in common with `template`, each once, in the table's
-    /// order.
+    /// Returns the routes whose template shares a path with `template`, each once, in the order of
+    /// the table.
     pub(super) fn overlapping(&self, template: &Template) -> Vec<u32> {
         self.meeting(template, None)
     }

@@ -1,10 +1,11 @@
-//! Routing, exactly: who owns which requests before and after, and who may make them.
+//! Exact comparison of routing: which route owns which requests before and after, and who may send
+//! them.
 //!
-//! The requests of a listener and host fall into cells: those that one route owned and one route
-//! owns. A route that stands alike in both tables, beside another that does, keeps its requests
-//! from it; so each cell of two owners has a route that is new, gone or other. [`search`] finds
-//! the smallest request of a cell, or that there is none, from the two tables alone; then both
-//! engines are asked for it.
+//! The requests of a listener and host are divided into cells, each with one owner in the old table
+//! and one in the new. A route that is the same in both tables keeps its requests from other
+//! unchanged routes. Each cell with two owners therefore contains a route that is new, removed or
+//! changed. [`search`] finds the smallest request of a cell from the two tables alone, or that the
+//! cell is empty. Both engines then decide that request.
 
 mod cell;
 mod index;
@@ -34,10 +35,11 @@ use sources::parallel;
 use table::{Place, Route, Signature, owners, places, routes};
 pub(super) use values::Values;
 
-/// Compares who owns and may make which requests. Nothing is compared with an empty gateway.
+/// Compares which routes own which requests and who may send them. Skips the comparison if the old
+/// side is empty.
 ///
 /// # Errors
-/// A side that cannot be built.
+/// Returns an error if the engine of a side cannot be built.
 pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result<(), BuildError> {
     let (was, is) = (old.map(|side| &side.lowered), &new.lowered);
     let mut told = BTreeSet::new();
@@ -51,7 +53,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
                 |(api, mount): &(&ir::Api, &ir::Mount)| (api.name.clone(), mount.name.clone());
             owners.iter().map(name).collect()
         };
-        // Hosts with the same mounts are one.
+        // Hosts with the same mounts need only one comparison.
         if told.insert((place.listener.clone(), names(&before), names(&after))) {
             laid.push(Overlay::new(place, (was, &before), (is, &after)));
         }
@@ -71,7 +73,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
     Ok(())
 }
 
-/// The engines of both sides, in which the credentials of witnesses are valid.
+/// Engines of both sides, in which the credentials of witnesses are valid.
 struct Engines {
     old: Option<Oracle>,
     new: Oracle,
@@ -101,7 +103,7 @@ steps; use fewer of them, or other literals between the parameters";
 const OVERLAPS: &str = "too many paths overlap and change at once, and each pair that exchanges \
 requests is a change; change fewer paths at a time, or use paths that do not overlap";
 
-/// The tables of one place, laid over each other.
+/// Tables of one place on both sides.
 struct Overlay<'a> {
     place: Place,
     old: Vec<Route<'a>>,
@@ -112,14 +114,14 @@ struct Overlay<'a> {
 /// Part of the tables that must be compared.
 #[derive(Clone, Copy, Debug)]
 enum Task {
-    /// The same route on both sides, whose requests are treated differently.
+    /// Route on both sides that treats its requests differently.
     Both(u32, u32),
-    /// The same route on both sides, which gets what is not described; and something else is
-    /// described or kept from it.
+    /// Route on both sides for undescribed requests, while the described or withheld requests
+    /// change.
     Rest(u32, u32),
-    /// A route that the old table has not.
+    /// Route that only the new table has.
     New(u32),
-    /// A route that the new table has not.
+    /// Route that only the old table has.
     Gone(u32),
 }
 
@@ -139,7 +141,7 @@ impl<'a> Overlay<'a> {
             })
         };
         let (old_signed, new_signed) = (signed(&old), signed(&new));
-        // What serves nobody is no task of its own.
+        // Skip routes that serve no requests.
         let serving = |routes: &[Route<'_>], signed: &[Signature]| -> Vec<(Signature, u32)> {
             let numbered = signed.iter().cloned().zip(0u32..);
             let serving = numbered.filter(|(_, at)| routes[*at as usize].serves);
@@ -150,7 +152,7 @@ impl<'a> Overlay<'a> {
             signed.collect()
         };
         let (old_serving, new_serving) = (serving(&old, &old_signed), serving(&new, &new_signed));
-        // Where nothing is there to get the rest, nobody has to look.
+        // Without a route for undescribed requests, the remaining requests need no comparison.
         let gets_rest = |route: &Route<'_>| !route.operation.owns.is_described();
         let shifts = new.iter().any(|route| route.serves && gets_rest(route))
             && signatures(&old_signed) != signatures(&new_signed);
@@ -243,7 +245,7 @@ struct Pairs<'a> {
 #[derive(Debug)]
 struct Pair {
     access: Vec<Difference>,
-    /// Before and after: the same requests are let in, told in other words.
+    /// Both descriptions of a requirement that admits the same callers in other terms.
     restated: Option<(String, String)>,
     /// True if other servers answer.
     upstream: bool,
@@ -296,8 +298,7 @@ impl<'a> Pairs<'a> {
         pair
     }
 
-    /// Differences in policies, numbers and settings between two operations that are not compared
-    /// by name.
+    /// Compares policies, limits and settings of two operations that are not compared by name.
     fn lines(&self, before: &Route<'_>, after: &Route<'_>) -> Vec<Line> {
         let Some(was) = self.sides.0 else {
             return Vec::new();
@@ -340,7 +341,7 @@ impl<'a> Pairs<'a> {
     where
         'a: 'r,
     {
-        // What only redirects, or refuses whoever calls, lets nobody through.
+        // A route that only redirects, or that refuses every caller, admits none.
         if route.redirects() || refuses(side, route) {
             return Access::nobody();
         }
@@ -358,7 +359,7 @@ impl<'a> Pairs<'a> {
     /// Name of the upstream that answers a route's requests, or the gateway itself.
     fn goes<'r>(&self, route: &Route<'r>) -> &'r str {
         let sides = self.sides.0.into_iter().chain([self.sides.1]);
-        // A policy's name means the same in a chain of either side's own table only.
+        // A policy name means the same on both sides only in a chain of the same table.
         let own = sides
             .filter(|side| {
                 let api = side.gateway.apis.get(&route.api.name);
@@ -379,7 +380,7 @@ impl<'a> Pairs<'a> {
 /// Destination of a request that a policy answers.
 const GATEWAY: &str = "the gateway itself";
 
-/// The status with which a policy of the chain answers whoever gets there.
+/// Status with which a policy of the chain answers every request.
 fn answer(side: &Lowered, route: &Route<'_>) -> Option<u16> {
     let shared = &side.gateway.shared.policies;
     let links = route.treatment().chain.iter();
@@ -422,7 +423,7 @@ fn asked_for(side: &Lowered, route: &Route<'_>) -> String {
     let mut at = 0;
     while let Some(verifier) = verifiers.get(at).copied() {
         let written = bundle::codec::encode(verifier);
-        // One may ask another by its name.
+        // A verifier may refer to another one by name.
         let named = auth.iter().filter(|other| {
             let name = other.name.as_bytes();
             !name.is_empty() && written.windows(name.len()).any(|part| part == name)

@@ -1,4 +1,5 @@
-//! Peers that may connect: listeners that ask other peers for a PROXY header, or no longer ask.
+//! Peers that may connect: listeners that require a PROXY header from other peers, or no longer
+//! require it.
 
 use bundle::ir;
 
@@ -11,17 +12,17 @@ use crate::witness::{Draft, credentials};
 use crate::{Change, Class, Outcome, Plan, Section, Witness};
 use model::lower::Lowered;
 
-/// Reason why no request can show a change.
+/// Reason for a change without a witness.
 const NO_OPERATION: &str = "the listener serves no operation";
 
-/// A listener to which other peers may connect.
+/// Listener that other peers may connect to.
 pub(super) struct Changed<'a> {
     name: &'a str,
     peers: Peers,
 }
 
 impl<'a> Changed<'a> {
-    /// The listeners of both sides whose peers differ.
+    /// Listeners of both sides whose peers differ.
     pub(super) fn of(was: Option<&'a Lowered>, is: &'a Lowered) -> Vec<Self> {
         let Some(was) = was else { return Vec::new() };
         let all = listeners(&was.gateway, &is.gateway).into_iter();
@@ -79,7 +80,7 @@ impl<'a> Changed<'a> {
         plan.changes.push(change);
     }
 
-    /// The smallest request to the listener on a side, to an open operation if there is one.
+    /// Finds the smallest request to the listener on a side, to an open operation if there is one.
     fn witness(
         &self,
         side: &Lowered,
@@ -136,7 +137,7 @@ impl<'a> Changed<'a> {
     }
 }
 
-/// True if anyone may make some request to a listener.
+/// True if a listener has an operation that is open to everyone.
 fn is_open(side: &Lowered, listener: &str) -> bool {
     let apis = side.gateway.apis.iter();
     let mut reached = apis.filter(|api| {

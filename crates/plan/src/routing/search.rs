@@ -1,14 +1,14 @@
-//! The smallest request that two tables give to two owners.
+//! Search for the smallest request that two tables give to two owners.
 //!
-//! The requests that a route owns are those that it matches without those that a greater route
-//! matches. Paths are walked segment by segment through both tables at once, shortest first; what
-//! is greater and matches along stands against a path, unless the request can be kept from
-//! fulfilling its conditions.
+//! A route owns the requests that it matches, except those that a route of higher precedence
+//! matches. The search walks the paths through both tables at once, segment by segment, shortest
+//! first. A matching route of higher precedence rules a path out, unless the request can avoid its
+//! conditions.
 //!
-//! A path that upstreams may read as another one is served only if the same route owns every
-//! reading (`path_readings: strict`), and some reading is a path that has no other reading. So
-//! whatever changes for such a path changes for that reading, and the search leaves it out; only
-//! routes with `path_readings: keep` own such paths by themselves.
+//! Upstreams may read a path in several ways. With `path_readings: strict`, such a path is served
+//! only if the same route owns every reading, and at least one reading is unambiguous. Each change
+//! to such a path is therefore also a change to that reading, so the search skips the path. Only
+//! routes with `path_readings: keep` own ambiguous paths themselves.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap, HashSet};
@@ -65,7 +65,7 @@ pub(super) struct Table<'t, 'a> {
     pub(super) steps: Steps,
     /// Steps for searches, of both tables if this one is the first.
     pub(super) searches: Steps,
-    /// The routes of each operation, by its key.
+    /// Indices of the routes of each operation, by operation key.
     of_operation: OnceLock<FxHashMap<&'t str, Vec<u32>>>,
     /// Digests of the requests of each route.
     digests: OnceLock<Vec<Digest>>,
@@ -167,15 +167,15 @@ impl<'t, 'a> Table<'t, 'a> {
 /// Required owner of a request on one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// Whoever.
+    /// Any owner, or none.
     Anyone,
-    /// No route.
+    /// No route owns the request.
     Nobody,
-    /// This route.
+    /// The route with this index.
     Route(u32),
 }
 
-/// A request, apart from listener and host.
+/// Request without its listener and host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) method: String,
@@ -183,8 +183,8 @@ pub(super) struct Found {
     pub(super) values: Values,
 }
 
-/// The smallest request that the tables give to these owners; none where there is none. `sent`
-/// are values that stand in it anyway. At least one owner is a route.
+/// Returns the smallest request that the tables give to these owners, or none. The request already
+/// contains the values in `sent`. At least one owner must be a route.
 pub(super) fn smallest(
     tables: [&Table<'_, '_>; 2],
     owners: [Owner; 2],
@@ -195,7 +195,7 @@ pub(super) fn smallest(
     let (Some(side), Some(route)) = (side, owning(tables, owners).first().copied()) else {
         return bare;
     };
-    // What is withheld is nobody's as well.
+    // Withheld requests have no owner either.
     let withheld = tables[side].withheld.overlapping(&route.template);
     let found = withheld.into_iter().filter_map(|at| {
         let mut owners = owners;
@@ -205,7 +205,7 @@ pub(super) fn smallest(
     found.chain(bare).min_by_key(Found::length)
 }
 
-/// The routes among owners.
+/// Returns the routes among the owners.
 fn owning<'s, 'a>(tables: [&'s Table<'_, 'a>; 2], owners: [Owner; 2]) -> Vec<&'s Route<'a>> {
     let routes = tables.into_iter().zip(owners);
     let routes = routes.filter_map(|(table, owner)| match owner {
@@ -232,7 +232,7 @@ fn smallest_of(tables: [&Table<'_, '_>; 2], owners: [Owner; 2], sent: &Values) -
         };
         search.run()
     };
-    // HEAD falls back to GET: what a GET has lost to a HEAD shows with HEAD only.
+    // HEAD falls back to GET, so a GET route that lost HEAD differs for HEAD only.
     let mut methods: Vec<&str> = Vec::new();
     for method in owning.iter().filter_map(|route| route.method) {
         methods.push(method);
@@ -248,7 +248,8 @@ fn smallest_of(tables: [&Table<'_, '_>; 2], owners: [Owner; 2], sent: &Values) -
     methods.into_iter().find_map(search)
 }
 
-/// The methods that are told apart, and one that nobody names; without those that are never served.
+/// Methods that some route names, and one method that no route names. Excludes methods that are
+/// never served.
 fn every_method<'s>(tables: [&'s Table<'_, '_>; 2]) -> BTreeSet<&'s str> {
     let routes = tables.into_iter().flat_map(|table| table.routes);
     let mut methods: BTreeSet<&str> = routes.filter_map(|route| route.method).collect();
@@ -276,20 +277,20 @@ struct Search<'s, 't, 'a> {
     owning: &'s [&'s Route<'a>],
     method: &'s str,
     sent: &'s Values,
-    /// True if paths count that upstreams may read as others: every owner keeps them.
+    /// True if every owner has `path_readings: keep`, so ambiguous paths count too.
     keeps: bool,
 }
 
-/// A path so far.
+/// State of the search: a path prefix and the routes that still match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct State {
-    /// Bytes of the path and, at its end, of the values.
+    /// Length in bytes of the path and, for a complete request, of its values.
     length: usize,
     path: String,
     segments: usize,
     /// Nodes of each table's templates.
     nodes: [Vec<u32>; 2],
-    /// Greater routes that match everything from here on, if their conditions hold.
+    /// Routes of higher precedence that match every continuation if their conditions hold.
     against: Vec<(usize, u32)>,
     /// Values of the request that ends here.
     end: Option<Values>,
@@ -306,7 +307,7 @@ impl<'s> Search<'s, '_, '_> {
         let least = lengths().max().unwrap_or(0).max(1);
         let most = match self.owning.iter().find(|route| !prefix(route)) {
             Some(exact) => exact.template.segments().len(),
-            // Behind the last template nothing changes.
+            // Segments beyond the deepest template change nothing.
             None => {
                 1 + self
                     .tables
@@ -350,7 +351,7 @@ impl<'s> Search<'s, '_, '_> {
                     values,
                 });
             }
-            // Behind an empty segment another one makes a path that can be read otherwise.
+            // A segment after an empty one makes an ambiguous path.
             let ends_empty = !self.keeps && state.path.ends_with('/');
             let known = (state.nodes.clone(), state.against.clone());
             if !seen.insert((state.segments, ends_empty, known)) {
@@ -370,7 +371,7 @@ impl<'s> Search<'s, '_, '_> {
         None
     }
 
-    /// The paths with one segment more.
+    /// Returns the states with one more segment.
     fn longer(&self, state: &State) -> Vec<State> {
         let musts: Vec<&Segment> = self
             .owning
@@ -412,7 +413,8 @@ impl<'s> Search<'s, '_, '_> {
         next.collect()
     }
 
-    /// A path at whose place a greater prefix may begin; none where one takes everything.
+    /// Applies the routes of higher precedence that match everything below this path. Returns none
+    /// if such a route has no conditions to avoid.
     fn entered(&self, mut state: State) -> Option<State> {
         for (side, table) in self.tables.iter().enumerate() {
             for node in &state.nodes[side] {
@@ -430,7 +432,7 @@ impl<'s> Search<'s, '_, '_> {
         Some(state)
     }
 
-    /// The request that ends here.
+    /// Completes the request at this state, or returns none.
     fn ended(&self, state: &State) -> Option<State> {
         let mut against: Vec<&[Condition]> = Vec::new();
         let conditions = |side: usize, route: u32| {
@@ -482,7 +484,7 @@ impl<'s> Search<'s, '_, '_> {
 }
 
 impl Ord for State {
-    /// Shorter requests first, then by their bytes.
+    /// Orders shorter requests first, then by bytes.
     fn cmp(&self, other: &Self) -> Ordering {
         (self.length, &self.path, self.end.is_none(), self.segments).cmp(&(
             other.length,

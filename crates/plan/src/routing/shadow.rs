@@ -1,4 +1,5 @@
-//! Operations of both sides that lost the last of their requests to others, or have some again.
+//! Operations of both sides that lost their last request to other operations, or serve requests
+//! again.
 
 use std::collections::BTreeSet;
 
@@ -97,7 +98,7 @@ fn key<'r>(route: &Route<'r>) -> (&'r str, &'r str) {
     (&route.operation.key, &route.mount.name)
 }
 
-/// Routes by what names them, those of twins and of what is not described left out.
+/// Declared routes by name, without twins and routes for undescribed requests.
 fn declared<'r>(routes: &'r [Route<'_>]) -> FxHashMap<(&'r str, &'r str), u32> {
     let numbered = routes.iter().zip(0u32..);
     let declared = numbered.filter(|(route, _)| is_declared(route));

@@ -12,15 +12,15 @@ use crate::OperationRef;
 use model::lower::Lowered;
 use model::rest::everything;
 
-/// A listener, and a host that stands for all that a pattern matches.
+/// A listener, and a host that represents all hosts that a pattern matches.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) listener: String,
     pub(super) host: String,
 }
 
-/// Every listener with every host pattern of any side. A host that no pattern matches is asked
-/// like one of mounts without hosts.
+/// Returns every listener with every host pattern of any side, and with a host that no pattern
+/// matches, which only mounts without hosts serve.
 pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
     let mounts = || {
         let apis = sides.iter().flat_map(|side| &side.gateway.apis);
@@ -32,7 +32,7 @@ pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
     let listeners: BTreeSet<&String> = mounts().flat_map(|mount| &mount.listeners).collect();
     let patterns = taken.iter().copied().chain([""]);
     let hosts: BTreeSet<String> = patterns.map(|pattern| instance(pattern, &taken)).collect();
-    // A host that one listener knows may be asked of another as well.
+    // Clients may request a host of one listener at another listener as well.
     let place = |(listener, host): (&&String, &String)| Place {
         listener: (*listener).clone(),
         host: host.clone(),
@@ -43,8 +43,8 @@ pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
     every.map(place).collect()
 }
 
-/// A host that a pattern matches, and that no mount of either side names itself: its own table
-/// would stand for the pattern's.
+/// Returns a host that a pattern matches and that no mount of either side names itself, because
+/// such a host has a table of its own.
 fn instance(pattern: &str, taken: &BTreeSet<&str>) -> String {
     let free = |first: &str, parent: &str| {
         (0..)
@@ -90,16 +90,16 @@ pub(super) fn owners<'a>(lowered: &'a Lowered, place: &Place) -> Vec<(&'a ir::Ap
         .unwrap_or_default()
 }
 
-/// An operation at a mount, with the path that it is declared at or that path's twin; or, where it
-/// gets what is not described, with one of the paths at which it does.
+/// Route: an operation at a mount, with its declared path or the trailing-slash twin of that path.
+/// For undescribed requests: with one of the paths at which the operation serves them.
 #[derive(Clone, Debug)]
 pub(super) struct Route<'a> {
     pub(super) api: &'a ir::Api,
     pub(super) mount: &'a ir::Mount,
     pub(super) operation: &'a ir::Operation,
-    /// The method; none: any.
+    /// HTTP method. None: any method.
     pub(super) method: Option<&'a str>,
-    /// Behind the mount's base path.
+    /// Template without the base path of the mount.
     pub(super) template: Template,
     /// True if the template differs from the declared one by its final slash.
     pub(super) twin: bool,
@@ -113,11 +113,11 @@ pub(super) struct Route<'a> {
 /// Tier of a route; the last tier comes before all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Tier {
-    /// `API#unmatched`, or 404: whatever no template matches.
+    /// `API#unmatched`, or 404: requests that no template matches.
     Unmatched,
-    /// `API#undeclared`, or 405: whatever method a template does not have.
+    /// `API#undeclared`, or 405: methods that a matching template does not declare.
     Undeclared,
-    /// 404: what an operation describes, whether its conditions hold or not, or hides.
+    /// 404: requests that an operation describes or hides, whether or not its conditions hold.
     Withheld,
     /// Requests that an operation describes.
     Described,
@@ -136,11 +136,11 @@ pub(super) struct Signature {
     serves: bool,
 }
 
-/// The routes of some mounts.
+/// Builds the routes of these mounts.
 pub(super) fn routes<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'a>> {
     let mut routes = described(owners);
     let mut operations = owners.iter().flat_map(|(api, _)| &api.operations);
-    // Where nobody gets what is not described, nobody has to be kept from it.
+    // Without an operation for undescribed requests, no request needs to be withheld.
     if operations.any(|operation| !operation.owns.is_described()) {
         let rest = owners.iter().flat_map(|(api, mount)| rest(api, mount));
         let withheld: Vec<Route<'a>> = routes
@@ -302,7 +302,7 @@ impl Route<'_> {
     }
 
     /// Order of two routes for a request of a method that both match: priority, template, the
-    /// request's own method, declared before twin, conditions.
+    /// request's own method, declared path before its twin, conditions.
     pub(super) fn compare(&self, other: &Self, method: &str) -> Ordering {
         let tiers = self.tier.cmp(&other.tier);
         if tiers.is_ne() {
@@ -318,7 +318,7 @@ impl Route<'_> {
                 .then_with(|| (a.method == method).cmp(&(b.method == method)))
                 .then_with(|| other.twin.cmp(&self.twin))
                 .then_with(|| compare_conditions(&a.conditions, &b.conditions)),
-            // All of them are nobody's.
+            // None of these routes has an owner.
             Tier::Withheld => Ordering::Equal,
             Tier::Undeclared | Tier::Unmatched => {
                 templates().then_with(|| self.serves.cmp(&other.serves))
@@ -340,7 +340,7 @@ impl Route<'_> {
         self.twin && self.operation.trailing_slash == TrailingSlash::Redirect
     }
 
-    /// `KEY@MOUNT`, as the engine names it.
+    /// Route id as the engine writes it: `KEY@MOUNT`.
     pub(super) fn id(&self) -> String {
         format!("{}@{}", self.operation.key, self.mount.name)
     }

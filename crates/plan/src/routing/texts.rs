@@ -1,7 +1,8 @@
 //! Texts for one segment: for each set of other segments that match as well, the smallest text.
 //!
-//! The texts that some segments have in common are walked byte by byte, smallest first, together
-//! with the positions of all that may match along; what leads to the same positions is one.
+//! The walk goes byte by byte, smallest first, through the texts that the required segments share.
+//! It tracks the positions in all other segments that may also match. Texts with equal positions
+//! are one.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::atomic::AtomicUsize;
@@ -57,12 +58,12 @@ impl Steps {
 /// Characters of a filler: every normaliser keeps them, and they are readable.
 const FILLERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
-/// The segments that stand behind a place of the tables.
+/// Other segments at one position of the tables.
 #[derive(Debug, Default)]
 pub(super) struct Rivals<'t> {
     /// Literals, those of each place by themselves.
     pub(super) literals: Vec<&'t Literals<'t>>,
-    /// Patterns, and literals in any case.
+    /// Patterns and case-insensitive literals.
     pub(super) others: Vec<&'t Segment>,
     /// The same without the names of parameters.
     pub(super) known: HashSet<&'t Segment>,
@@ -125,8 +126,8 @@ impl<'t> Literals<'t> {
     }
 }
 
-/// Texts that all of `musts` match (none: any text), such that for each of them there is no
-/// smaller one along which no more of the rivals match. Smallest first.
+/// Returns texts that all of `musts` match (none: any text), smallest first. For each text, no
+/// smaller one matches only rivals that this text also matches.
 pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     let literal = musts.iter().find_map(|must| match must {
         Segment::Literal(text) => Some(text),
@@ -144,7 +145,7 @@ pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Ve
     } else {
         walk(musts, rivals, left)
     };
-    // Shorter than any filler, or before it, some literal may be the smallest text.
+    // A literal may be smaller than every filler text.
     let longest = texts.iter().map(String::len).max();
     let literals = rivals.up_to(longest).filter(|text| {
         !matches!(*text, "." | "..")
@@ -167,7 +168,7 @@ pub(super) fn matches(segment: &Segment, text: &str) -> bool {
     }
 }
 
-/// The smallest texts that are none of the literals.
+/// Returns the smallest texts that equal no literal.
 fn fillers(or_nothing: bool, rivals: &Rivals<'_>) -> Vec<String> {
     let nothing = or_nothing.then(String::new);
     let fresh = fresh(|text| rivals.contains(text));
@@ -176,7 +177,7 @@ fn fillers(or_nothing: bool, rivals: &Rivals<'_>) -> Vec<String> {
 
 /// The smallest text of fillers that is not taken.
 pub(super) fn fresh(is_taken: impl Fn(&str) -> bool) -> Option<String> {
-    // Of n + 1 texts one is free.
+    // Of n + 1 texts at least one is free.
     let mut waiting: VecDeque<String> = VecDeque::from([String::new()]);
     while let Some(text) = waiting.pop_front() {
         for byte in FILLERS {
@@ -197,7 +198,7 @@ type State = (Vec<BTreeSet<usize>>, Vec<BTreeSet<usize>>, Option<String>);
 fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     let automata: Vec<Vec<Step>> = musts.iter().map(|must| steps(must)).collect();
     let others: Vec<Vec<Step>> = rivals.others.iter().map(|other| steps(other)).collect();
-    // What reads well comes first; then what stands in a path as it is.
+    // Prefer readable bytes, then bytes that a path contains unescaped.
     let mut alphabet: Vec<u8> = FILLERS.to_vec();
     let named = automata.iter().chain(&others).flatten();
     let named: BTreeSet<u8> = named.flat_map(|step| step.bytes()).collect();
@@ -205,7 +206,7 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
         byte.is_ascii_graphic() && !b"/?#\\".contains(byte) && !FILLERS.contains(byte)
     }));
     let is_named = |byte: u8| named.contains(&byte);
-    // A literal, or the names of this folder and the one above, may still become of a text.
+    // The text may still become a literal, `.` or `..`.
     let begun =
         |text: &str| (rivals.begins(text) || "..".starts_with(text)).then(|| text.to_owned());
     let start = |automata: &[Vec<Step>]| -> Vec<BTreeSet<usize>> {
@@ -217,7 +218,7 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     let first: State = (start(&automata), start(&others), begun(""));
     let mut seen = HashSet::from([first.clone()]);
     let mut waiting = VecDeque::from([(String::new(), first)]);
-    // The smallest text for each set of others that match along.
+    // Smallest text for each set of other segments that also match.
     let mut found: BTreeMap<BTreeSet<usize>, String> = BTreeMap::new();
     while let Some((text, (at, along, literal))) = waiting.pop_front() {
         let ended = |automata: &[Vec<Step>], at: &[BTreeSet<usize>]| -> BTreeSet<usize> {

@@ -1,4 +1,4 @@
-//! Fields and parameters that fulfil some conditions and no others.
+//! Header fields and query parameters that satisfy some conditions and no others.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use bundle::ir::{Condition, Test};
 /// be a byte longer than the shortest.
 const WAYS_MAX: usize = 256;
 
-/// Fields and query parameters of a request.
+/// Header fields and query parameters of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Values {
-    /// Fields: names in lower case, values.
+    /// Header fields: lower-case name and value.
     pub(crate) headers: Vec<(String, String)>,
-    /// Query parameters.
+    /// Query parameters: name and value.
     pub(crate) query: Vec<(String, String)>,
 }
 
@@ -41,11 +41,11 @@ impl Values {
     }
 }
 
-/// Values for which all of `wanted` hold, and each of `avoided` (a route's conditions) fails; none
-/// where there are none. `sent` stand in the request anyway and are not given again.
+/// Returns values that satisfy all of `wanted` and fail each list of `avoided` (the conditions of a
+/// route), or none. The values in `sent` are part of the request anyway and are not returned.
 ///
-/// Each name has one value. A condition that the wanted ones do not bring with them can always be kept
-/// from holding: a name is left out, or a value goes on in another way.
+/// Each name has one value. A condition that the wanted ones do not imply can always be avoided:
+/// omit the name, or continue the value in another way.
 pub(super) fn values(
     wanted: &[&Condition],
     sent: &Values,
@@ -56,8 +56,8 @@ pub(super) fn values(
         let (key, test) = split(condition);
         tests.entry(key).or_default().push(test);
     }
-    // Each name with the shortest values, and with those that also keep what else is asked of it
-    // from holding; the shortest of all combinations that will do is taken.
+    // For each name, collect the shortest value and one that also avoids the other tests. Take the
+    // shortest combination that works.
     let mut ways = vec![Values::default()];
     for ((header, name), tests) in tests {
         let there: Vec<&str> = if header { &sent.headers } else { &sent.query }
@@ -110,7 +110,7 @@ fn one(tests: &[&Test], there: &[&str], others: &[&Test]) -> Option<Vec<String>>
         Test::Exact(text) => Some(text.clone()),
         Test::Prefix(_) | Test::Present => None,
     });
-    // A longer prefix brings the shorter ones with it.
+    // A value with the longest prefix also has the shorter ones.
     let prefixes = tests.iter().filter_map(|test| match test {
         Test::Prefix(text) => Some(text.as_str()),
         Test::Exact(_) | Test::Present => None,
@@ -120,7 +120,8 @@ fn one(tests: &[&Test], there: &[&str], others: &[&Test]) -> Option<Vec<String>>
     all(&value).then(|| vec![value])
 }
 
-/// The smallest value with a prefix that passes none of `others` which say more than the prefix.
+/// Returns the smallest value with a prefix that passes none of `others`, except prefixes of the
+/// prefix itself.
 fn goes_on(prefix: &str, others: &[&Test]) -> String {
     let caught = |value: &str| {
         others.iter().any(|test| match test {

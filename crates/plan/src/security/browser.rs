@@ -7,8 +7,8 @@ use policy::declared::Settings;
 
 use super::{Access, Difference, Verdict, verifier::told as value};
 
-/// The difference between two answers to pages of other origins. Without `cors` no page reads
-/// an answer; the nearest one counts.
+/// Compares the `cors` policies: which other origins may read responses. Without `cors` no other
+/// origin may. The nearest policy counts.
 pub(super) fn cors(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (old.policies("cors"), new.policies("cors"));
     let (before, after) = (was.last().map(|(_, it)| it), is.last().map(|(_, it)| it));
@@ -49,13 +49,13 @@ fn cors_within(a: &Settings, b: &Settings) -> bool {
     });
     let methods = match (list(a, "methods"), list(b, "methods")) {
         (_, Some(wider)) if wider.contains("*") => true,
-        // GET, HEAD and POST always.
+        // GET, HEAD and POST are always allowed.
         (Some(own), Some(wider)) => {
             let always = |method: &str| matches!(method, "GET" | "HEAD" | "POST");
             own.iter()
                 .all(|method| always(method) || wider.contains(method))
         }
-        // Those of the path, against a list: nobody knows them here.
+        // Without a list, the methods of the path are allowed; they are unknown here.
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };
@@ -85,7 +85,7 @@ fn covers(wider: &str, origin: &str) -> bool {
     own == scheme && below.is_some_and(|rest| !rest.is_empty())
 }
 
-/// The difference between two checks for foreign pages.
+/// Compares the `csrf` policies.
 pub(super) fn csrf(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (old.policies("csrf"), new.policies("csrf"));
     let checks = |policies: &[(&str, Settings)]| -> Vec<(u8, BTreeSet<String>)> {
@@ -152,7 +152,7 @@ mod tests {
         "https://x.a.org",
         "https://*.x.a.org",
     ];
-    /// Concrete pages.
+    /// Concrete origins to test patterns against.
     const PAGES: [&str; 6] = [
         "https://a.org",
         "https://x.a.org",
@@ -162,7 +162,7 @@ mod tests {
         "null",
     ];
 
-    /// Origins, methods, credentials.
+    /// Origins, methods and credentials.
     type Written = (Vec<&'static str>, Option<Vec<&'static str>>, bool);
 
     fn allows(pattern: &str, page: &str) -> bool {

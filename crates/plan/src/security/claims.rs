@@ -1,7 +1,7 @@
 //! Conditions on a caller beside its credential: `authorize` and `forward_auth`.
 //!
-//! All of them hold: a conjunction of scopes, of lists of which one item is enough, and of what
-//! nobody can look into (expressions, other services), which is equal or it is not.
+//! All conditions must hold: scopes, lists of which one item is enough, and opaque conditions
+//! (expressions, other services), which are either equal or different.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,9 @@ use super::{Access, Difference, Verdict, verifier::told as value};
 /// Condition on a caller.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Clause {
-    /// A scope.
+    /// A scope that the credential must have.
     Scope(String),
-    /// One of these, at a claim, among the groups or the roles.
+    /// One of these values must occur at a claim, among the groups or among the roles.
     OneOf(String, BTreeSet<String>),
     /// Condition that cannot be inspected: equal or not.
     Opaque(String),
@@ -36,7 +36,7 @@ impl Clause {
     }
 }
 
-/// The difference between what two chains ask of a caller.
+/// Compares the conditions of two chains on a caller.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (Asked::of(old), Asked::of(new));
     let verdict = Verdict::of(was.implies(&is), is.implies(&was));

@@ -1,12 +1,12 @@
-//! From where requests may come: the addresses that every `ip_filter` of the chain lets through.
-//! The address is the client's, as trusted proxies tell it; who is trusted is compared by itself.
+//! Allowed client addresses: the addresses that every `ip_filter` of the chain admits. The address
+//! is the client's as trusted proxies report it. Trusted proxies are compared separately.
 
 use policy::declared::Settings;
 use policy::{Addresses, Cidr};
 
 use super::{Access, Difference, Verdict};
 
-/// The difference between two sets of addresses.
+/// Compares two sets of addresses.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (old.policies("ip_filter"), new.policies("ip_filter"));
     let (before, after) = (addresses(&was), addresses(&is));

@@ -15,7 +15,7 @@ use crate::pairs::{both, listeners, reference as reference_of};
 use crate::witness::OUTSIDER;
 use crate::{Change, Class, Plan, Section};
 
-/// Compares two gateways; in the first release every secret is new.
+/// Compares two gateways. In the first release every secret is new.
 pub(crate) fn compare(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
     secrets(old, new, plan);
     let Some(old) = old else { return };
@@ -42,7 +42,7 @@ pub(crate) fn compare(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut P
     }
 }
 
-/// The operations whose chain does not have a policy.
+/// Lists the operations whose chain lacks a policy.
 fn without(gateway: &ir::Gateway, policy: &str) -> String {
     let all = gateway.apis.iter().flat_map(|api| {
         let lacks = |operation: &&ir::Operation| {
@@ -88,7 +88,8 @@ fn is_of_documents(id: &str) -> bool {
 /// A range of peers that may assert any address, and its key.
 type Believed = (&'static str, Cidr);
 
-/// Peers that may assert any address: a range within one that was believed is nothing new.
+/// Compares the peers that may assert a client address. A range within a trusted range is no
+/// difference.
 fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found> {
     let name = new.or(old).map_or("", Named::name);
     let (before, after) = (believed(old), believed(new));
@@ -123,7 +124,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
             new: Some(told_part(range, &all_before)),
         });
     }
-    // A listener that is gone believes nobody, and nobody calls it.
+    // A removed listener is reported by itself; its ranges are not reported as removed.
     let (Some(_), Some(_)) = (old, new) else {
         return found;
     };
@@ -202,16 +203,17 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
     }
 }
 
-/// Peers that may open connections on one side only, an example of each, and both sets for people.
+/// Peers that may open connections on one side only, with an example of each, and both sets for
+/// display.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    /// One that newly may.
+    /// A peer that is newly admitted.
     pub(crate) admitted: Option<IpAddr>,
-    /// One that no longer may.
+    /// A peer that is no longer admitted.
     pub(crate) refused: Option<IpAddr>,
-    /// Before.
+    /// Peers of the old side.
     pub(crate) old: String,
-    /// After.
+    /// Peers of the new side.
     pub(crate) new: String,
 }
 
@@ -283,7 +285,8 @@ fn required(old: &Settings, new: &Settings) -> Vec<Found> {
             false,
         );
     }
-    // Of verifiers one is enough: one more lets more in, but for the first.
+    // One verifier suffices to be admitted, so each further one admits more callers, except the
+    // first.
     let (was, is) = (names(old, "auth"), names(new, "auth"));
     let (dropped, added) = match was.is_empty() || is.is_empty() {
         true => (Class::Weaken, Class::Strengthen),
@@ -355,8 +358,9 @@ fn covers(wider: &str, pattern: &str) -> bool {
 /// Flow of a secret: the thing, the path of the field, the reference.
 type Flow = (String, String, SecretRef);
 
-/// Every reference, and every field that it flows to, that is not in the old gateway: also of
-/// what is new, and in the first release. What gwd resolves on both sides is counted.
+/// Reports every secret reference, and every field that receives it, that the old gateway does not
+/// have, also in the first release and in new things. Counts the references that gwd resolves on
+/// both sides.
 fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
     let before: BTreeSet<Flow> = old.into_iter().flat_map(flows).collect();
     let (known, added): (Vec<Flow>, Vec<Flow>) = flows(new)
@@ -400,7 +404,7 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
 /// Facts about secrets that no request can show.
 const NO_SECRET: &str = "no request can show where a secret comes from";
 
-/// A flow to an upstream, and one of its hosts.
+/// Flow of a secret, the upstream that receives it, and one of the upstream's hosts.
 type Reach = (Flow, String, String);
 
 /// Messages that carry a secret: the path of the field, the reference, the host.
@@ -454,8 +458,8 @@ fn end(((_, path, reference), _, host): Reach) -> End {
     (path, reference, host)
 }
 
-/// Secrets in fields of requests that reach a host which they did not, by an operation's chain, by
-/// its upstream or by the upstream's targets. A flow that is new is told as such.
+/// Reports secrets in request fields that newly reach a host, because the chain of an operation,
+/// its upstream or the targets changed. New flows are reported separately.
 fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &Leaving, plan: &mut Plan) {
     for api in &new.apis {
         let each = api.treatments.iter();
@@ -529,7 +533,7 @@ fn reaches(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> V
     all.chain(clients).collect()
 }
 
-/// The upstreams that settings send requests to.
+/// Names of the upstreams that settings send requests to.
 fn named(settings: &Settings) -> impl Iterator<Item = String> + '_ {
     settings.iter().filter_map(|one| match &one.value {
         Written::One(Scalar::Name(name) | Scalar::Text(name)) => {
@@ -540,7 +544,7 @@ fn named(settings: &Settings) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-/// The hosts to which an upstream's requests go.
+/// Hosts that receive the requests of an upstream.
 pub(crate) fn hosts(upstream: &ir::Upstream) -> Vec<String> {
     if let Some(discovery) = &upstream.discovery {
         return match discovery {

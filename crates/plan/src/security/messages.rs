@@ -4,14 +4,14 @@ use policy::declared::Settings;
 
 use super::{Access, Difference, Verdict};
 
-/// The modes of validation, the weakest first.
+/// Validation modes, the weakest first.
 const MODES: [&str; 3] = ["off", "log", "block"];
 
-/// Policies that refuse messages for what they are. Their limits are numbers (`relax`); that one
-/// is gone is not.
+/// Policies that refuse messages by their content. Their limits are numbers (`relax`), but removing
+/// such a policy is an access change.
 const GUARDS: [&str; 3] = ["threat", "graphql_guard", "llm"];
 
-/// The differences between the modes of requests and of responses.
+/// Compares the validation modes of requests and of responses.
 pub(super) fn validation(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let each = [
         ("request", "validate.request", "request-validation-changed"),
@@ -35,7 +35,7 @@ pub(super) fn validation(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> 
     each.collect()
 }
 
-/// The strictest of what the operation and its policies say.
+/// Strictest mode that the operation and its policies set.
 fn mode(access: &Access<'_>, side: &str) -> usize {
     let rank = |settings: &Settings, path: &[&str]| {
         let word = settings.text(path);
@@ -52,7 +52,7 @@ fn mode(access: &Access<'_>, side: &str) -> usize {
     policies.chain(own).max().unwrap_or(0)
 }
 
-/// Guards that come and go.
+/// Reports added and removed guards.
 pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let each = GUARDS.into_iter().flat_map(|kind| {
         let names = |access: &Access<'_>| -> Vec<String> {

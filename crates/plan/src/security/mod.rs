@@ -1,8 +1,8 @@
 //! The order of access (plan.md, *Security order*).
 //!
-//! Access to a route is a product of components, one file each. A component compares an old with
-//! a new [`Access`] and tells each difference with its [`Verdict`]; [`COMPONENTS`] lists them.
-//! The comparison is per cell of requests: the two sides may be two operations.
+//! Access to a route is a product of components, one file each. A component compares an old with a
+//! new [`Access`] and reports each difference with its [`Verdict`]. [`COMPONENTS`] lists them. The
+//! comparison is per cell of requests, so the two sides may be different operations.
 
 mod answers;
 mod browser;
@@ -28,14 +28,14 @@ pub(super) use transport::UNSHOWN;
 pub(super) use verifier::asks_for;
 pub use who::{Verdict, Who, describe};
 
-/// Everything that decides access to one route of one side.
+/// All settings that decide access to one route of one side.
 #[derive(Debug)]
 pub struct Access<'a> {
     who: Who,
     route: Option<Route<'a>>,
 }
 
-/// A route at one of its listeners.
+/// Route at one of its listeners.
 #[derive(Clone, Copy, Debug)]
 struct Route<'a> {
     gateway: &'a ir::Gateway,
@@ -47,7 +47,7 @@ struct Route<'a> {
 /// One difference between two [`Access`]es.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// The component that found it: `who`, `from`, …
+    /// Component that found the difference: `who`, `from`, …
     pub component: &'static str,
     /// Direction of the difference; never [`Verdict::Equal`].
     pub verdict: Verdict,
@@ -55,15 +55,15 @@ pub struct Difference {
     pub id: &'static str,
     /// Part of the operation that changed.
     pub subject: String,
-    /// Before.
+    /// Value on the old side.
     pub old: Value,
-    /// After.
+    /// Value on the new side.
     pub new: Value,
     /// Reason why no request can show it; none if one can.
     pub why_none: Option<&'static str>,
 }
 
-/// A component: its name, and its comparison of two routes.
+/// Name of a component, and its comparison of two routes.
 type Component = (
     &'static str,
     fn(&Access<'_>, &Access<'_>) -> Vec<Difference>,
@@ -87,13 +87,13 @@ const COMPONENTS: &[Component] = &[
 /// Differences in the access to a cell of requests; empty if it is equal.
 #[must_use]
 pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    // Nobody against somebody is one difference.
+    // A route without an owner on one side is one difference.
     if old.route.is_none() || new.route.is_none() {
         return who::compare(old, new);
     }
     let found = COMPONENTS.iter().flat_map(|(name, compare)| {
         let mut found = compare(old, new);
-        // All but credentials are compared before a gateway can run them.
+        // The other components also compare policies that this version cannot run or show.
         for one in found.iter_mut().filter(|one| one.component != "who") {
             let why = old.undecidable().or_else(|| new.undecidable());
             let browser = matches!(one.component, "browser" | "csrf");
@@ -125,7 +125,7 @@ pub(super) fn cannot_run(word: &str) -> &'static str {
     }
 }
 
-/// The difference that a component found, if any.
+/// Returns the difference that a component found, if any.
 fn one(
     component: &'static str,
     verdict: Verdict,
@@ -147,7 +147,7 @@ fn one(
     }]
 }
 
-/// The id for something that was or is not there.
+/// Selects the id of a change: added, removed or changed.
 fn comes_or_goes(
     (was_absent, is_absent): (bool, bool),
     [added, removed, changed]: [&'static str; 3],
@@ -160,7 +160,8 @@ fn comes_or_goes(
 }
 
 impl<'a> Access<'a> {
-    /// The access to a treatment of an API. `listener` is the one at which the requests come.
+    /// Creates the access to a treatment of an API. `listener` is the one that receives the
+    /// requests.
     #[must_use]
     pub fn of(
         gateway: &'a ir::Gateway,
@@ -180,7 +181,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// No operation owns the requests.
+    /// Creates the access to requests that no operation owns.
     #[must_use]
     pub fn nobody() -> Self {
         Self {
@@ -219,7 +220,7 @@ impl<'a> Access<'a> {
         self.filtered().unwrap_or_else(Addresses::all)
     }
 
-    /// The policies of a kind in the order of the chain, by name.
+    /// Policies of one kind, by name, in the order of the chain.
     fn policies(&self, kind: &str) -> Vec<(&'a str, Settings)> {
         let Some(route) = self.route else {
             return Vec::new();
@@ -235,7 +236,7 @@ impl<'a> Access<'a> {
             .collect()
     }
 
-    /// The verifiers behind the requirement, for people.
+    /// Verifiers of the requirement, for display.
     fn verifiers(&self) -> String {
         let Some(route) = self.route else {
             return String::new();

@@ -4,7 +4,7 @@ use bundle::ir::PathReadings;
 
 use super::{Access, Difference, Verdict};
 
-/// The difference between two `path_readings`: `keep` lets through paths that `strict` refuses.
+/// Compares two `path_readings`: `keep` admits paths that `strict` refuses.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let said = |access: &Access<'_>| access.route.map(|route| route.treatment.path_readings);
     let (was, is) = (said(old).unwrap_or_default(), said(new).unwrap_or_default());

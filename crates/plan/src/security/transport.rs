@@ -1,7 +1,7 @@
 //! Protection of requests on the network against readers and impostors.
 //!
-//! A listener's and an upstream's own settings are compared once for the gateway
-//! ([`super::gateway`]); here it is only that an operation's requests go to another upstream.
+//! Settings of a listener or upstream itself are compared once for the gateway
+//! ([`super::gateway`]). This component compares only requests that now go to another upstream.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::Class;
 /// Reason for a change without a witness.
 pub(crate) const UNSHOWN: &str = "no request can show what happens on a connection";
 
-/// The difference between two upstreams' connections.
+/// Compares the connections of two upstreams.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let name = |access: &Access<'_>| access.route.map(|route| route.treatment.upstream.clone());
     if name(old) == name(new) {
@@ -74,7 +74,7 @@ fn strength(upstream: &ir::Upstream) -> usize {
 /// Returns true if all connections to an upstream are encrypted.
 fn is_encrypted(upstream: &ir::Upstream) -> bool {
     match upstream.targets.is_empty() {
-        // Found by DNS.
+        // Targets come from DNS.
         true => upstream.tls.is_some(),
         false => upstream.targets.iter().all(|target| target.tls),
     }
@@ -85,14 +85,14 @@ fn is_checked(upstream: &ir::Upstream) -> bool {
     upstream.tls.as_ref().is_none_or(|tls| tls.verify)
 }
 
-/// The names that an upstream's certificates must carry.
+/// Names that the certificates of an upstream must have.
 fn certified(upstream: &ir::Upstream) -> BTreeSet<&str> {
     let tls = upstream.tls.as_ref();
     match tls.and_then(|tls| tls.sni.as_deref()) {
         Some(name) => [name].into(),
         None if upstream.targets.is_empty() => match &upstream.discovery {
             Some(ir::Discovery::Dns(dns)) => [dns.host()].into(),
-            // Each has its own address for a name.
+            // Each target has its own address as the name.
             Some(ir::Discovery::File(_)) | None => BTreeSet::new(),
         },
         None => {
@@ -103,7 +103,7 @@ fn certified(upstream: &ir::Upstream) -> BTreeSet<&str> {
     }
 }
 
-/// One difference of the gateway.
+/// One difference that concerns the gateway.
 pub(super) struct Found {
     pub(super) subject: String,
     pub(super) class: Class,
@@ -112,7 +112,7 @@ pub(super) struct Found {
     pub(super) new: Option<String>,
 }
 
-/// A setting whose words are ordered, the weakest first.
+/// Setting with ordered words, the weakest first.
 struct Rank {
     path: &'static [&'static str],
     words: &'static [&'static str],
@@ -135,7 +135,7 @@ const CLIENT_AUTH: Rank = Rank {
     id: "client-auth-changed",
 };
 
-/// The differences between a listener's connections.
+/// Compares the connections of two versions of a listener.
 pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
     let subject = format!("listener {}", new.name);
     let said = |settings: &Settings, rank: &Rank, absent: &str| {
@@ -149,7 +149,7 @@ pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
     let mut found = Vec::new();
     let protocols = (said(was, &PROTOCOL, "http"), said(is, &PROTOCOL, "http"));
     found.extend(ranked(&subject, &PROTOCOL, protocols));
-    // Without TLS on one side the protocol says it all.
+    // Without TLS on one side, the protocol change covers this.
     if was.has(&["tls"]) && is.has(&["tls"]) {
         let versions = (
             said(was, &MIN_VERSION, "1.2"),
@@ -166,7 +166,7 @@ pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
     found
 }
 
-/// Lists of certificates that were taken back: one more refuses more.
+/// Compares certificate revocation lists: each additional list refuses more.
 fn revocation(subject: &str, (was, is): (&Settings, &Settings)) -> Option<Found> {
     let path: &[&str] = &["tls", "client_auth", "crl"];
     let mut found = other(subject, path, "client-revocation-changed", (was, is))?;
@@ -176,7 +176,7 @@ fn revocation(subject: &str, (was, is): (&Settings, &Settings)) -> Option<Found>
     Some(found)
 }
 
-/// The differences between an upstream's connections.
+/// Compares the connections of two versions of an upstream.
 pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
     let subject = format!("upstream {}", new.name);
     let mut found = Vec::new();
@@ -205,7 +205,7 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
             });
         }
     }
-    // Targets that come, go or have another name: the weakest of all counts.
+    // If targets are added, removed or renamed, the weakest target counts.
     let (was, is) = (is_encrypted(old), is_encrypted(new));
     if was != is
         && found
@@ -227,7 +227,7 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
         "upstream-authority-changed",
         sides,
     ));
-    // The target's own host, written out, is the same name.
+    // An explicit `sni` equal to the target's host is no change.
     if certified(old) != certified(new) {
         found.extend(other(
             &subject,
@@ -250,7 +250,7 @@ fn ranked(subject: &str, rank: &Rank, (was, is): (String, String)) -> Option<Fou
     })
 }
 
-/// Another authority or name: some are believed that were not, and the other way round.
+/// Reports another authority or name: some peers are newly trusted and others are not.
 fn other(
     subject: &str,
     path: &[&str],

@@ -1,8 +1,8 @@
 //! Requirements of a verifier on a credential, as facts that can be compared one by one.
 //!
-//! Two verifiers are compared by content, never by name. What is not one of these facts (where the
-//! keys come from, whose consumer the credential names) is its source, and another source is
-//! another credential.
+//! Verifiers are compared by content, never by name. Settings that are not one of these facts (the
+//! origin of keys, the consumer that a credential names) identify the source of the credential.
+//! Another source is another credential.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,20 +13,20 @@ use policy::declared::{Scalar, Settings, Value};
 /// Requirements on a credential at one place. Facts of several verifiers at one place all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asked {
-    /// The sources that it must be valid for; none: it must only be there.
+    /// Sources for which the credential must be valid. Empty: the credential must only be present.
     pub(super) sources: BTreeSet<String>,
     /// Properties with one value, and the allowed values: its issuer, its algorithm.
     pub(super) one_of: BTreeMap<&'static str, BTreeSet<String>>,
     /// Properties with several values, of which one must be allowed: its audiences.
     pub(super) some_of: BTreeSet<(&'static str, BTreeSet<String>)>,
-    /// Amounts that it must not exceed: how late it is in milliseconds, how long it lives.
+    /// Upper limits on the credential: leeway in milliseconds, lifetime.
     pub(super) at_most: BTreeMap<&'static str, u64>,
     /// Required claims and scopes.
     pub(super) has: BTreeSet<String>,
 }
 
 impl Asked {
-    /// Asks for what a verifier checks.
+    /// Adds the checks of a verifier.
     pub(super) fn check(&mut self, checked: &auth::Checked, verifiers: &ir::Set<ir::Verifier>) {
         match checked {
             auth::Checked::ApiKey(_) | auth::Checked::Basic(_) => {
@@ -38,7 +38,7 @@ impl Asked {
         }
     }
 
-    /// Asks for a scope that a verifier gives.
+    /// Adds a scope that a verifier grants.
     pub(super) fn scope(&mut self, checked: &auth::Checked, scope: &str) {
         let claim = match checked {
             auth::Checked::Declared(declared) => declared.settings.text(&["scope_claim"]),
@@ -88,7 +88,7 @@ impl Asked {
                 facts.one_of("algorithms");
                 facts.at_most("window", Some(60_000));
                 facts.flag("nonce");
-                // What it is bound to is checked as well.
+                // The bound credential is checked as well.
                 facts.known.push("token");
             }
             _ => {}
@@ -102,7 +102,7 @@ impl Asked {
         self.sources.insert(format!("{kind} {}", source.join(" ")));
         let token = settings.text(&["token"]).filter(|_| kind == "dpop");
         if let Some(token) = token.and_then(|name| verifiers.get(name)) {
-            // A proof of possession of a proof of possession does not exist.
+            // A DPoP proof cannot be bound to another DPoP proof.
             let nested =
                 matches!(&token.checked, auth::Checked::Declared(inner) if inner.kind == "dpop");
             if !nested {
@@ -112,7 +112,7 @@ impl Asked {
     }
 }
 
-/// Reads facts from settings, and remembers which keys were read.
+/// Reader of facts from settings that records which keys were read.
 struct Facts<'f, 's> {
     asked: &'f mut Asked,
     settings: &'s Settings,
@@ -166,7 +166,7 @@ impl Facts<'_, '_> {
         }
     }
 
-    /// Words in their order, the strictest first.
+    /// Adds the rank of a word. `words` lists the strictest first.
     fn rank(&mut self, key: &'static str, words: &[&str]) {
         self.known.push(key);
         let word = self.settings.text(&[key]);
@@ -203,8 +203,8 @@ pub(crate) fn asks_for(kind: &str, key: &str) -> bool {
     !beside(kind).contains(&key)
 }
 
-/// The settings, and what holds where nothing is written, as the vocabulary says it: written out
-/// it is the same. Amounts have theirs where they are read.
+/// Adds the defaults of the vocabulary, so that a written default equals an absent setting.
+/// Defaults of amounts are applied where the amounts are read.
 fn with_defaults(kind: &str, settings: &Settings) -> Settings {
     let absent: &[(&str, &[&str])] = match kind {
         "jwt" => &[
@@ -230,7 +230,7 @@ fn with_defaults(kind: &str, settings: &Settings) -> Settings {
         };
         all = all.with(&[*key], value);
     }
-    // A login's token is for the client, and `audience` names others beside it.
+    // The token of a login is issued to the client; `audience` names further audiences.
     if let (Some(client), "oidc") = (settings.text(&["client_id"]), kind) {
         let others = settings.texts(&["audience"]).unwrap_or_default();
         let audience: BTreeSet<Scalar> = others.into_iter().chain([client]).map(text).collect();
@@ -241,7 +241,7 @@ fn with_defaults(kind: &str, settings: &Settings) -> Settings {
     all
 }
 
-/// Settings that do not say who is let in; they are told as what they are.
+/// Settings that do not affect access and are reported by themselves.
 fn beside(kind: &str) -> &'static [&'static str] {
     match kind {
         "basic" => &["realm"],
@@ -259,7 +259,7 @@ fn beside(kind: &str) -> &'static [&'static str] {
     }
 }
 
-/// A value as a text.
+/// Value as text.
 pub(super) fn told(value: &Value) -> String {
     let all = |scalars: &[Scalar]| {
         let all: Vec<String> = scalars.iter().map(ToString::to_string).collect();

@@ -1,10 +1,10 @@
 //! The order of requirements (plan.md, *Security order*).
-//!
-//! A requirement is a monotone DNF over facts about callers: a credential is held at a place, it
-//! is valid for a source, it has an issuer, audiences, scopes. A valid credential is held, a
-//! scope comes with a valid one. `D ≤ D′` (D lets in no more than D′) iff every caller who has
-//! just what an alternative of D asks for is let in by one of D′'s. Where an alternative allows
-//! several issuers or algorithms, each is asked about by itself, so that the order is exact.
+//! A requirement is a monotone DNF over facts about callers: a credential is present at a place, it
+//! is valid for a source, it has an issuer, audiences and scopes. A valid credential is also
+//! present, and a scope requires a valid credential. `D ≤ D′` (D admits no more than D′) iff an
+//! alternative of D′ admits every caller who has exactly the facts of an alternative of D. If an
+//! alternative allows several issuers or algorithms, each one is compared by itself, so that the
+//! order is exact.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,10 +19,10 @@ use super::{Access, Difference};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Who(Vec<Alternative>);
 
-/// Credentials that must all be there.
+/// Credentials that a caller must present together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Alternative {
-    /// Its place in the requirement.
+    /// Index of the alternative in the requirement.
     index: usize,
     places: BTreeMap<Place, Asked>,
 }
@@ -30,13 +30,13 @@ struct Alternative {
 /// Result of comparing a new requirement with an old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The same people.
+    /// Both sides admit the same callers.
     Equal,
-    /// More people.
+    /// The new side admits more callers.
     Weaken,
-    /// Fewer people.
+    /// The new side admits fewer callers.
     Strengthen,
-    /// Some more and some fewer.
+    /// The new side admits some more callers and some fewer.
     Incomparable,
 }
 
@@ -47,12 +47,13 @@ struct Held<'a> {
     some: BTreeSet<(&'static str, &'a str)>,
 }
 
-/// Callers that an alternative is asked about one by one; beyond, sets are compared as they are,
-/// which can only find more differences.
+/// Maximum number of callers that an alternative is expanded to. Beyond it, sets are compared as a
+/// whole, which can only report more differences.
 const CALLERS_MAX: usize = 4096;
 
 impl Verdict {
-    /// From whether the old side is within the new one, and the other way round.
+    /// Returns the verdict for an old side within the new one, a new side within the old one, or
+    /// both.
     #[must_use]
     pub fn of(old_within_new: bool, new_within_old: bool) -> Self {
         match (old_within_new, new_within_old) {
@@ -65,7 +66,7 @@ impl Verdict {
 }
 
 impl Who {
-    /// Nobody: no operation owns the request.
+    /// Access of no caller: no operation owns the request.
     #[must_use]
     pub fn nobody() -> Self {
         Self(Vec::new())
@@ -129,7 +130,7 @@ impl Who {
         Verdict::of(self.within(new), new.within(self))
     }
 
-    /// The index of the first alternative of the requirement that `other` does not cover.
+    /// Index of the first alternative of the requirement that `other` does not cover.
     #[must_use]
     pub fn uncovered(&self, other: &Self) -> Option<usize> {
         let uncovered = self.0.iter().find(|one| !one.is_covered(other));
@@ -145,8 +146,8 @@ impl Who {
 }
 
 impl Alternative {
-    /// True if a request can satisfy it. A token has one algorithm and one issuer, and a request
-    /// has one `Authorization` field: two of them are refused as ambiguous.
+    /// True if a request can satisfy the alternative. A token has one algorithm and one issuer. A
+    /// request with two `Authorization` fields is refused as ambiguous.
     fn is_possible(&self) -> bool {
         let sets = self.places.values().flat_map(|asked| asked.one_of.values());
         let places = self.places.keys();
@@ -245,7 +246,7 @@ impl Asked {
     }
 }
 
-/// The difference between two requirements, if they do not let in the same people.
+/// Compares two requirements and returns the difference, if they do not admit the same callers.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let verdict = old.who.verdict(&new.who);
     if verdict == Verdict::Equal {
@@ -259,11 +260,11 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let id = match (open(&was), open(&is)) {
         (false, true) => "security-requirement-removed",
         (true, false) => "security-requirement-added",
-        // The same words, another verifier behind them.
+        // The descriptions are equal but the verifier behind them differs.
         (false, false) | (true, true) if was == is => "verifier-changed",
         (false, false) | (true, true) => "security-requirement-changed",
     };
-    // A verifier is shown by what differs in it.
+    // Show the settings of a verifier that differ.
     let said = |access: &Access<'_>, security: &Option<ir::Security>| -> Value {
         match security {
             None => "nobody".into(),
@@ -282,7 +283,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     }]
 }
 
-/// A requirement for people: `header x-key by keys, or basic by staff and cookie sid by
+/// Describes a requirement for people: `header x-key by keys, or basic by staff and cookie sid by
 /// *upstream`.
 #[must_use]
 pub fn describe(security: &ir::Security) -> String {
@@ -309,7 +310,8 @@ pub fn describe(security: &ir::Security) -> String {
         .join(", or ")
 }
 
-/// A scheme's name without what the upstream gets of it, which is told by itself.
+/// Name of a scheme without the part about credentials that the upstream receives, which is
+/// reported separately.
 fn who_checks(scheme: &str) -> &str {
     let by = scheme.rfind(" by ").unwrap_or(0);
     let end = scheme[by..].find(", ").map_or(scheme.len(), |at| by + at);
@@ -320,7 +322,8 @@ fn who_checks(scheme: &str) -> &str {
 mod tests {
     use super::*;
 
-    /// `a`, `b`, … are keys in fields of that name, `A`, … the same left to the upstream.
+    /// Requirement from text: `a`, `b`, … are keys in fields of that name; `A`, `B`, … are left to
+    /// the upstream.
     fn who(text: &str) -> Who {
         let place = |name: char| {
             let place = Place::Header(name.to_ascii_lowercase().to_string());
@@ -375,7 +378,8 @@ mod tests {
         }
     }
 
-    /// A document whose schemes are bearer tokens by `a` and `b`, and passwords by `people`.
+    /// Document whose schemes are bearer tokens checked by `a` and `b`, and passwords checked by
+    /// `people`.
     fn requirement(alternatives: &[&[&str]]) -> Who {
         use policy::auth::Checked;
         use policy::declared::{self, Scalar, Settings, Value};
