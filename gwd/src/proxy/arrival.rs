@@ -1,6 +1,5 @@
-//! A connection that has just been accepted: which worker takes it, whether there is room for
-//! it, and whose it is. Where the listener has a balancer in front, a PROXY header tells that
-//! before anything else is read.
+//! Accepted connections: choice of the worker, admission by the connection limits, and the client's
+//! address, which comes from a PROXY header if a listener expects one from a balancer.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,7 +22,7 @@ use crate::worker::{Counted, Worker};
 
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// Takes a connection that this worker accepted, or hands it to one that has much less to do.
+/// Serves a connection that this worker accepted, or hands it to a worker with much less load.
 pub(crate) fn accepted(
     worker: &Rc<Worker>,
     socket: &Arc<ListenSocket>,
@@ -51,7 +50,7 @@ pub(crate) fn accepted(
     }
 }
 
-/// Takes a connection that another worker accepted.
+/// Serves a connection that another worker accepted.
 pub(crate) fn take(worker: &Rc<Worker>, handed: Handed) {
     let Handed {
         socket,
@@ -64,7 +63,7 @@ pub(crate) fn take(worker: &Rc<Worker>, handed: Handed) {
     }
 }
 
-/// Serves a connection, or sheds it where there are as many as there may be.
+/// Serves a connection, or sheds it at a connection or memory limit.
 fn begin(
     worker: &Rc<Worker>,
     socket: &Arc<ListenSocket>,
@@ -86,7 +85,7 @@ fn begin(
         Ok(share) => share,
         Err(lacking) => return taken.shed(worker, &stream, lacking),
     };
-    // Without it Nagle's algorithm delays small responses; a failure only costs that.
+    // Nagle's algorithm would delay small responses. A failure costs nothing else.
     let _delayed = stream.set_nodelay(true);
     let arrived = Arrived {
         worker: Rc::clone(worker),
@@ -104,11 +103,11 @@ fn begin(
     }
 }
 
-/// A connection that there is room for.
+/// Accepted connection within the connection limits.
 struct Arrived {
     worker: Rc<Worker>,
     stream: TcpStream,
-    /// The other end.
+    /// Address of the direct peer: the client or a balancer.
     peer: IpAddr,
     port: u16,
     taken: Taken,
@@ -120,11 +119,11 @@ struct Arrived {
 /// Listener settings for a connection that begins now.
 struct Taken {
     limits: ListenerLimits,
-    /// Its TLS; none in the clear.
+    /// TLS settings; none without TLS.
     tls_listener: Option<Arc<TlsListener>>,
     /// True if HTTP/2 is enabled; without TLS by prior knowledge.
     http2: bool,
-    /// The header that comes first.
+    /// PROXY protocol settings, if the listener expects a header.
     header: Option<Arc<ProxyProtocol>>,
 }
 
@@ -142,7 +141,7 @@ fn taken(worker: &Worker, socket: &ListenSocket) -> Option<Taken> {
     })
 }
 
-/// True for a proxy that carries the connections of many clients.
+/// True if the peer is a trusted proxy, which carries connections of many clients.
 fn is_trusted_proxy(worker: &Worker, socket: &ListenSocket, peer: IpAddr) -> bool {
     let view = worker.view();
     let view = view.and_then(|newest| worker.view_at(&newest, socket));
@@ -153,7 +152,7 @@ fn is_trusted_proxy(worker: &Worker, socket: &ListenSocket, peer: IpAddr) -> boo
     })
 }
 
-/// A connection's share of the process, or what there is too little of.
+/// Takes a connection permit of the process; on failure, returns the exhausted resource.
 fn share(worker: &Worker, of_listener: u64, limits: &ListenerLimits) -> Result<Share, Shed> {
     let budgets = &worker.shared.budgets;
     if of_listener >= limits.connections {
@@ -168,7 +167,7 @@ fn share(worker: &Worker, of_listener: u64, limits: &ListenerLimits) -> Result<S
 // === impl Taken ===
 
 impl Taken {
-    /// Turns a connection away: with an answer where that needs no handshake.
+    /// Sheds a connection. Without TLS the client gets a 503 response first.
     fn shed(&self, worker: &Worker, stream: &TcpStream, lacking: Shed) {
         worker.counters().shed(lacking);
         if self.tls_listener.is_none() {
@@ -180,8 +179,8 @@ impl Taken {
 // === impl Arrived ===
 
 impl Arrived {
-    /// Reads the PROXY header, and serves whom it names. Who sends none is not answered: what
-    /// such a peer speaks is not known (proxy-protocol.txt §2).
+    /// Reads the PROXY header and serves the client that it names. A peer without a valid header
+    /// gets no response: its protocol is unknown (proxy-protocol.txt §2).
     async fn told(mut self, header: Arc<ProxyProtocol>) {
         let deadline = self.worker.deadlines.slot();
         deadline.set(self.worker.shared.clock.now_ms() + header.timeout_ms);
@@ -215,7 +214,7 @@ impl Arrived {
             socket: Arc::clone(&counted.0),
             peer: client,
             port,
-            // Of a socket that is broken already nothing is known, and nothing is asked for.
+            // Use a placeholder if the local address is unavailable: the socket is already broken.
             came_to: stream.local_addr().unwrap_or(NOWHERE),
             balancer,
             limits: taken.limits,

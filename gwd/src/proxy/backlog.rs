@@ -2,8 +2,8 @@
 //! received uploads that are not read yet, responses that the client has not taken, and data
 //! collected for sending.
 //!
-//! All of it lies inside of hyper and h2. Uploads are counted by an [`Inbox`]; responses by their
-//! pieces, which h2 drops when they are sent or their stream is reset.
+//! hyper and h2 hold this data. An [`Inbox`] counts uploads. Responses are counted by their pieces,
+//! which h2 drops when they are sent or their stream is reset.
 //!
 //! If too much waits, reading from a connection stops while uploads wait in it, and a response gets
 //! no more bytes while others wait to be sent. A connection in which nothing waits is not affected.
@@ -27,7 +27,7 @@ use crate::worker::Worker;
 /// Data that waits in one connection.
 pub(crate) struct Backlog {
     worker: Rc<Worker>,
-    /// Uploads that came.
+    /// Received upload bytes.
     pub(super) inbox: Rc<Inbox>,
     downloads: Buffered,
     gathered: Buffered,
@@ -35,7 +35,7 @@ pub(crate) struct Backlog {
     place: RefCell<Option<Rc<Place>>>,
 }
 
-/// A response's body whose bytes are counted until the client has taken them.
+/// Response body whose bytes are counted until the client has taken them.
 pub(super) struct Sending {
     body: Held,
     backlog: Rc<Backlog>,
@@ -44,13 +44,13 @@ pub(super) struct Sending {
 
 /// Owner of a response's body.
 enum Held {
-    /// hyper alone, which does not ask for more while the client takes nothing.
+    /// hyper alone; it does not poll the body while the client takes nothing.
     Alone(ResponseBody),
-    /// Its stream, too, which sends the rest of the request meanwhile.
+    /// hyper and the stream, which sends the rest of the request meanwhile.
     Early(Rc<RefCell<ResponseBody>>),
 }
 
-/// Bytes of a response on their way through h2.
+/// Bytes of a response that h2 has not sent yet.
 pub(super) struct Piece {
     bytes: Bytes,
     size: usize,
@@ -83,14 +83,15 @@ impl Backlog {
         false
     }
 
-    /// The connection has had its turn, and so many bytes are left that the client does not take.
+    /// Updates the counters after a turn of the connection. `gathered` is the number of bytes that
+    /// the client has not taken.
     pub(super) fn turn_ends(&self, gathered: usize) {
         self.gathered.set(gathered as u64);
         self.inbox.turn_ends();
         self.downloads.tell();
     }
 
-    /// A response's body, counted.
+    /// Wraps a response body so that its bytes are counted.
     pub(super) fn sending(self: &Rc<Self>, body: ResponseBody, stream: &Stream) -> Sending {
         let body = match body.is_early() {
             false => Held::Alone(body),

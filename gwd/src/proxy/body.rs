@@ -1,4 +1,4 @@
-//! Bodies on their way: streamed both ways, frame by frame, never collected.
+//! Request and response bodies, streamed frame by frame.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -27,13 +27,13 @@ use crate::upstream::pool::Lease;
 use crate::upstream::slow::{SlowPermit, UploadCount};
 use crate::upstream::transport::{self, CallError};
 
-/// A request's body on its way to the upstream.
+/// Body of a request to an upstream.
 pub(crate) enum RequestBody {
-    /// There is none.
+    /// No body.
     Empty,
-    /// Kept, so that it can be sent again.
+    /// Buffered body, which a retry can send again.
     Whole(Bytes),
-    /// The client's, as it comes.
+    /// Body of the client, streamed.
     Upload(Box<Upload>),
     /// Buffered body of another request, for a mirror.
     Copy(Option<Bytes>),
@@ -41,14 +41,14 @@ pub(crate) enum RequestBody {
     Flow(Rc<Flow>),
 }
 
-/// A body that is being uploaded.
+/// Streamed request body.
 pub(crate) struct Upload {
     incoming: Reading,
     stream: Rc<Stream>,
     progress: Rc<Progress>,
-    /// Bytes that may still come.
+    /// Bytes that the client may still send.
     left: u64,
-    /// From its end on the upstream's time runs.
+    /// Response timeout of the upstream, which starts at the end of the upload. Milliseconds.
     timeout_ms: u64,
     gate: Option<Arc<Gate>>,
     /// Mirrored copies that receive the body at its end.
@@ -58,32 +58,32 @@ pub(crate) struct Upload {
 
 /// Source of an upload.
 enum Reading {
-    /// The client, once.
+    /// The client's body, without a copy.
     Once(Incoming),
-    /// The client, with a copy for other tries.
+    /// The client's body, with a copy for retries.
     Kept(Reader),
 }
 
 /// Progress of an upload, shared with the exchange.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    /// The last byte was handed on.
+    /// True once the last byte was passed to the upstream.
     pub(crate) done: Cell<bool>,
-    /// All that came was handed on: it is the client that is waited for.
+    /// True while the upload waits for the client: all received bytes were passed on.
     pub(crate) awaits_client: Cell<bool>,
-    /// More came than may.
+    /// True if the body exceeds the size limit.
     pub(crate) too_large: Cell<bool>,
-    /// The client has gone, or sent what cannot be framed.
+    /// Failure of the client: a closed connection or invalid framing.
     pub(crate) client_failed: Cell<Option<Kind>>,
-    /// Until when the client is waited for, in milliseconds of the clock.
+    /// Deadline for the client's next bytes, in milliseconds of the clock.
     pub(crate) until_ms: Cell<u64>,
-    /// The upload holds a permit for slow uploads.
+    /// True while the upload holds a permit for slow uploads.
     pub(crate) is_slow: Cell<bool>,
     slow: RefCell<Option<SlowPermit>>,
     count: RefCell<UploadCount>,
 }
 
-/// Holds an upload back until the upstream has said 100 (RFC 9110 §10.1.1).
+/// Holds an upload back until the upstream sends 100 (Continue) (RFC 9110 §10.1.1).
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     open: AtomicBool,
@@ -94,15 +94,15 @@ pub(crate) struct Gate {
 #[derive(Debug)]
 pub(crate) struct UploadBroken;
 
-/// A response's body on its way to the client.
+/// Body of a response to the client.
 pub(crate) enum ResponseBody {
-    /// Made by the gateway.
+    /// Body made by the gateway.
     Own(Bytes, Option<Box<Record>>),
-    /// The upstream's, as it comes.
+    /// Body of the upstream's response, streamed.
     Download(Box<Download>),
 }
 
-/// A body that is being downloaded.
+/// Streamed response body.
 pub(crate) struct Download {
     incoming: transport::Incoming,
     /// Error that ends the body early; reported at the next poll.
@@ -125,7 +125,7 @@ impl Progress {
         *self.count.borrow_mut() = count.clone();
     }
 
-    /// The upload goes on as a slow one.
+    /// Marks the upload as slow. It holds the permit until it is fast again or ends.
     pub(crate) fn goes_on_slowly(&self, permit: SlowPermit) {
         self.is_slow.set(true);
         *self.slow.borrow_mut() = Some(permit);
@@ -184,7 +184,7 @@ impl Upload {
         )
     }
 
-    /// An upload that keeps a copy, or goes on with one.
+    /// Upload with a copy for retries: the first try or a later one.
     pub(crate) fn kept(
         tee: &Rc<Tee>,
         stream: &Rc<Stream>,
@@ -290,7 +290,7 @@ impl Upload {
         Poll::Ready(Some(Ok(frame)))
     }
 
-    /// The client is waited for.
+    /// Sets the deadline for the client's next bytes.
     fn waits(&mut self) {
         if !self.stream.awaits_upload() {
             return;
@@ -395,7 +395,7 @@ impl std::error::Error for UploadBroken {}
 // === impl Gate ===
 
 impl Gate {
-    /// Lets the upload go on.
+    /// Lets the upload start.
     pub(crate) fn open(&self) {
         self.open.store(true, Ordering::Release);
         let waker = self.waker.lock().ok().and_then(|mut waker| waker.take());
@@ -500,7 +500,7 @@ impl Download {
         }
     }
 
-    /// No more of it can be had.
+    /// Ends the body early: with a gRPC status if one is owed, otherwise with an error.
     fn breaks_off(
         &mut self,
         error: CallError,
@@ -515,13 +515,14 @@ impl Download {
             self.record.upstream_broke(&error);
             return Poll::Ready(Some(Ok(told)));
         }
-        // Over HTTP/2 what has not been flushed is thrown away: in the next turn it has.
+        // Over HTTP/2 an error discards unflushed data; report it in the next turn, after the
+        // flush.
         self.broken = Some(error);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// The client has taken all there was: from now on the upstream's silence counts.
+    /// Starts the idle timeout of the upstream: the client has taken everything.
     fn waits_for_upstream(&mut self) {
         let stream = self.record.stream();
         let shared = &stream.worker.shared;
@@ -531,8 +532,8 @@ impl Download {
         stream.deadline.set(now_ms + patience.stream_idle_ms);
     }
 
-    /// The client has taken what it had and is given more: nothing else is asked for before it has
-    /// room for that.
+    /// Sets the deadline for the client to take the bytes that it gets now. hyper polls the body
+    /// again once there is room for more.
     fn waits_for_client(&mut self, bytes: u64) {
         let stream = self.record.stream();
         let shared = &stream.worker.shared;
@@ -549,7 +550,8 @@ impl Download {
         CallError::Panicked
     }
 
-    /// The upstream's trailers, without what is not for the client.
+    /// Removes trailer fields that are not for the client, and completes the gRPC status if it is
+    /// still owed.
     fn trailers(&mut self, trailers: &mut HeaderMap) {
         edge::trailers(trailers, &[]);
         if self.owes_status {
@@ -558,7 +560,7 @@ impl Download {
         }
     }
 
-    /// The end that a gRPC call is owed, where its upstream gave none.
+    /// Final frame with a gRPC status, if the call still lacks one.
     fn owed(&mut self, end: fn() -> (Frame<Bytes>, u32)) -> Option<Frame<Bytes>> {
         if !std::mem::take(&mut self.owes_status) {
             return None;
@@ -573,8 +575,8 @@ impl Download {
         self.over || !self.owes_status && self.incoming.is_end_stream()
     }
 
-    /// Both directions are through: the connection can serve another request. Where the request
-    /// is still being sent, it cannot.
+    /// Ends the response. The upstream connection is reused, unless the request is still being
+    /// sent.
     fn end(&mut self) {
         let Some(lease) = self.lease.take() else {
             return;
@@ -583,7 +585,7 @@ impl Download {
         if self.progress.as_ref().is_none_or(|sent| sent.done.get()) {
             lease.give_back(&mut self.incoming, now_ns / 1_000_000);
         } else {
-            // Nobody wants the rest of the request.
+            // The rest of the request is not needed: drop the connection.
             self.incoming = transport::Incoming::Gone;
         }
         self.record.finish_at(now_ns);
@@ -602,8 +604,8 @@ impl ResponseBody {
         }
     }
 
-    /// Sends what there is of the request's body, while the client takes nothing of the response:
-    /// it may take none before it has sent all of it.
+    /// Sends available bytes of the request's body while the client takes nothing of the response:
+    /// the client may first want to send its whole body.
     pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
         let Self::Download(download) = self else {
             return;
@@ -612,7 +614,7 @@ impl ResponseBody {
         if sent.is_err() {
             download.broken = Some(CallError::Panicked);
         }
-        // Whoever sends as fast as it has to may take the response later.
+        // A client that uploads fast enough gets more time to take the response.
         match download.record.stream().take_uploaded_meanwhile() {
             0 => {}
             bytes => download.waits_for_client(bytes),
@@ -639,7 +641,7 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
-            // A bug of ours ends this response and nothing else, also over HTTP/2.
+            // A bug in the gateway ends only this response, also over HTTP/2.
             Self::Download(download) => {
                 match catch_unwind(AssertUnwindSafe(|| download.poll(cx))) {
                     Ok(polled) => polled,

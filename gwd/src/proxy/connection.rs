@@ -1,5 +1,5 @@
-//! One client connection, from the first byte to closing: what is spoken on it is found out,
-//! then it is served as [`http1`] or [`http2`]. How it got here is [`super::arrival`]'s.
+//! Client connection, from the first byte to closing: detects the protocol and serves it with
+//! [`http1`] or [`http2`]. [`super::arrival`] accepts the connection.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
@@ -52,25 +52,25 @@ const LINGER_BYTES_MAX: usize = 64 << 20;
 /// Connection preface of an HTTP/2 client (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A client connection.
+/// Client connection.
 pub(crate) struct Conn {
     pub(crate) worker: Rc<Worker>,
     pub(crate) socket: Arc<ListenSocket>,
     /// Client address: the peer's, or the one that a load balancer there announced.
     pub(crate) peer: IpAddr,
-    /// The port of the other end.
+    /// Port of the direct peer.
     pub(super) port: u16,
-    /// The gateway's own end.
+    /// Local address of the connection.
     pub(super) came_to: SocketAddr,
     /// Balancer that named the client.
     pub(crate) balancer: Option<IpAddr>,
     pub(crate) limits: ListenerLimits,
-    /// None in the clear; known once the handshake is done.
+    /// Result of the TLS handshake. Empty before its end and without TLS.
     pub(crate) tls: OnceCell<TlsFacts>,
-    /// The rules for clients' certificates have changed since it was let in: its exchange is its
-    /// last.
+    /// True if rules for client certificates or balancers have changed since the connection was
+    /// admitted: the current exchange is its last.
     pub(crate) outdated: Cell<bool>,
-    /// No exchange has begun yet.
+    /// True until the first exchange begins.
     pub(crate) fresh: Cell<bool>,
     /// Forwarding fields of this connection, for the host that was requested last.
     pub(super) hop: RefCell<Option<Arc<ThisHop>>>,
@@ -78,7 +78,7 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    /// Limits on the time that its client may keep the gateway waiting.
+    /// Time limits for a slow client.
     pub(crate) fn patience(&self) -> Patience {
         self.worker.shared.patience.with(&self.limits)
     }
@@ -96,11 +96,11 @@ pub(crate) struct Held {
 enum Spoken {
     Http1,
     Http2,
-    /// Nothing came in time, or the client has gone.
+    /// No bytes arrived in time, or the client closed the connection.
     Nothing,
 }
 
-/// Waits until there is memory for an active connection; none where the deadline passes first.
+/// Waits for memory for an active connection; none if the deadline passes first.
 pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Share> {
     let (mut place, mut waits) = (None, None);
     let memory = &conn.worker.shared.budgets.memory;
@@ -119,7 +119,7 @@ pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Sha
     share
 }
 
-/// A connection over TLS: the handshake says what is spoken.
+/// Serves a connection over TLS. The handshake (ALPN) selects the protocol.
 pub(super) async fn serve_tls(conn: Rc<Conn>, stream: TcpStream, tls_listener: Arc<TlsListener>) {
     let Some(stream) = Box::pin(handshake(&conn, stream, &tls_listener)).await else {
         return;
@@ -132,7 +132,8 @@ pub(super) async fn serve_tls(conn: Rc<Conn>, stream: TcpStream, tls_listener: A
     }
 }
 
-/// Makes the handshake once the client begins it; none where it fails, which is counted.
+/// Performs the TLS handshake, once the client has sent its first byte. Returns none on failure;
+/// every attempt is counted.
 async fn handshake(
     conn: &Rc<Conn>,
     stream: TcpStream,
@@ -160,7 +161,7 @@ async fn handshake(
         loop {
             deadline.set(until_ms.min(now_ms() + PRESSED_MS));
             let shaken = in_time(&deadline, shaken.as_mut()).await;
-            // A second in which the gateway had a part is not the client's.
+            // An interval in which the gateway signed is not held against the client.
             let slow = match signing.get() {
                 Signing::Not => true,
                 Signing::Now => false,
@@ -194,7 +195,7 @@ async fn handshake(
     }
 }
 
-/// Each way is boxed: a task is as large as the largest of them, and most connections are idle.
+/// The branches are boxed: a task is as large as its largest branch, and most connections are idle.
 pub(super) async fn serve(conn: Rc<Conn>, mut io: ClientIo, http2: bool) {
     let spoken = if http2 {
         Box::pin(find_out(&conn, &mut io)).await
@@ -208,14 +209,14 @@ pub(super) async fn serve(conn: Rc<Conn>, mut io: ClientIo, http2: bool) {
     }
 }
 
-/// Reads until the bytes are the preface of HTTP/2, or cannot become it.
+/// Reads until the received bytes equal the HTTP/2 preface or differ from it.
 async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> Spoken {
     let deadline = conn.worker.deadlines.slot();
     let now_ms = conn.worker.shared.clock.now_ms();
     deadline.set(now_ms + conn.limits.idle_timeout_ms);
     let heard = poll_fn(|cx| match io.poll_readable(cx) {
         Poll::Ready(_) => Poll::Ready(true),
-        // A drain does not wait for a client that has said nothing.
+        // A drain does not wait for a client that has sent nothing.
         Poll::Pending if conn.idle_ends() => Poll::Ready(false),
         Poll::Pending => Poll::Pending,
     });
@@ -245,7 +246,7 @@ async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> Spoken {
     spoken
 }
 
-/// A future's result, or none where the deadline passes first.
+/// Waits for a future; none if the deadline passes first.
 pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| {
@@ -261,8 +262,8 @@ pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>)
     .await
 }
 
-/// Closes so that the client can read the last response: a socket that is closed with unread
-/// bytes resets the connection and takes the response with it.
+/// Closes the connection so that the client can read the last response. Closing a socket with
+/// unread bytes resets the connection and discards the response.
 pub(crate) async fn linger(conn: &Conn, deadline: &Slot, mut io: ClientIo) {
     let worker = &conn.worker;
     let until_ms = worker.shared.clock.now_ms() + LINGER_MS;
@@ -284,7 +285,7 @@ pub(crate) async fn linger(conn: &Conn, deadline: &Slot, mut io: ClientIo) {
     }
 }
 
-/// One exchange; a panic in it is a 500 and ends nothing else.
+/// Runs one exchange. A panic becomes a 500 response and affects no other exchange.
 pub(crate) async fn answer(
     stream: Rc<Stream>,
     request: Request<Incoming>,
@@ -344,7 +345,7 @@ impl Conn {
         }
     }
 
-    /// A chunk line was refused.
+    /// Counts a rejected chunk-size line.
     pub(crate) fn chunk_line_refused(&self) {
         self.worker.shard.rejected_early("framing_invalid");
     }
@@ -354,8 +355,8 @@ impl Conn {
         self.has_to_end(0)
     }
 
-    /// The same over HTTP/1: a request may be on its way, and whoever sends it would not know
-    /// whether it was served.
+    /// True if an idle HTTP/1 connection has to end. A request may already be in flight, and its
+    /// client could not know if it was served; so the connection stays open for [`ONE_MORE_MS`].
     pub(crate) fn idle_ends(&self) -> bool {
         self.has_to_end(ONE_MORE_MS)
     }
@@ -381,7 +382,7 @@ impl Conn {
     }
 }
 
-/// hyper wants a timer to be told that it needs none.
+/// Timer for hyper, which requires one even if no timeout is configured.
 #[derive(Clone, Copy)]
 pub(crate) struct NoTimer;
 

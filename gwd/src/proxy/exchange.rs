@@ -1,9 +1,4 @@
 //! One exchange, from request head to last byte. Start reading gwd here.
-//!
-//! The head is checked at the edge, the table finds its owner, the owner's chain decides, the
-//! upstream answers, the chain sees the response. The body follows by itself, and at its end
-//! the record is written. Everything below runs under one version of the configuration, taken
-//! once at the beginning.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,14 +24,14 @@ use crate::upstream::send::{Outgoing, send};
 use crate::upstream::upgrade::{Upgrade, upgrade};
 use crate::worker::Worker;
 
-/// The request belongs on another connection (RFC 9110 §15.5.20).
+/// 421: the request belongs on another connection (RFC 9110 §15.5.20).
 static MISDIRECTED: Reject = Reject {
     status: 421,
     code: "misdirected_request",
     title: "This connection is not for this host",
 };
 
-/// One exchange; the body of what it returns ends it.
+/// Runs one exchange, which ends with the body of the returned response.
 pub(crate) async fn exchange(
     stream: &Rc<Stream>,
     request: Request<Incoming>,
@@ -71,7 +66,7 @@ pub(crate) async fn exchange(
     let mut request_id = admitted
         .request_id
         .unwrap_or_else(|| worker.random.request_id(record.unix_ms()));
-    // No other message has the same: the tables of HPACK are not filled with it (RFC 7541 §7.1.3).
+    // The id is unique: keep it out of the HPACK tables (RFC 7541 §7.1.3).
     request_id.set_sensitive(true);
     let mut cx = Cx::new(
         record.started_ns(),
@@ -129,12 +124,12 @@ pub(crate) async fn exchange(
                     head: &head,
                     length: body.size_hint().exact(),
                 };
-                // A tunnel's bytes are no body.
+                // A tunnel has no body to mirror.
                 let handshake = handshake.filter(|_| is_websocket);
                 if handshake.is_none() {
                     copy(&copied, stream, &body);
                 }
-                // What may be repeated depends on what the upstream gets.
+                // Retries depend on the method that the upstream gets.
                 let rewritten = cx.rewritten.as_ref();
                 if let Some(method) = rewritten.and_then(|one| one.method.clone()) {
                     head.method = method;
@@ -150,7 +145,8 @@ pub(crate) async fn exchange(
                     origin: &origin,
                     cx: &cx,
                     head: &mut head,
-                    // RFC 9110 §10.1.1: who sends its body at once waits for nothing.
+                    // RFC 9110 §10.1.1: a client that already sends its body does not wait for 100
+                    // (Continue).
                     expects_continue: admitted.expects_continue && !body.has_begun(),
                     body,
                 };
@@ -173,8 +169,9 @@ pub(crate) async fn exchange(
     respond::send(made, record)
 }
 
-/// A connection that was let in under other rules for clients' certificates or for balancers than
-/// hold now, or under none, ends with its exchange: the next one is let in under those of now.
+/// Marks a connection as outdated if the current rules for client certificates or balancers would
+/// not admit it as it was admitted. It ends after this exchange, so that the client reconnects
+/// under the current rules.
 fn still_admitted(
     stream: &Stream,
     tls_listener: Option<&TlsListener>,
@@ -237,12 +234,12 @@ fn copy(asked: &Asked<'_, '_>, stream: &Stream, body: &Incoming) {
     };
     match copies {
         Some(copies) if body.is_end_stream() => copies.send(),
-        // Also none: what the request before left belongs to nobody.
+        // Set none, too: copies of the previous request must not remain.
         copies => stream.copies.set(copies),
     }
 }
 
-/// The chain sees the response, also one that it refused; then the gateway signs it.
+/// Runs the response phase of the chain, also for its own refusals, then adds the gateway's fields.
 fn seen_by_chain<'s>(
     snapshot: &'s engine::Snapshot,
     decided: &engine::Decided<'s>,

@@ -1,4 +1,4 @@
-//! Accidents on the way to and from an upstream: not decisions of a policy.
+//! Failures of an exchange other than decisions of a policy.
 
 use std::fmt;
 use std::io;
@@ -20,49 +20,49 @@ pub(crate) enum Blame {
 /// Kind of failure of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The upstream has no target that may be used.
+    /// The upstream has no usable host.
     NoTarget,
-    /// As many requests are on their way to the upstream as it bears.
+    /// The upstream's request limit is reached.
     Overflow,
-    /// The upstream is left alone because it failed; so many seconds to wait.
+    /// The circuit breaker is open. Value: seconds until a retry may succeed.
     CircuitOpen(u32),
-    /// No address is known for the target's name.
+    /// The target's name does not resolve.
     NameUnknown,
-    /// The target refused the connection or could not be reached.
+    /// The target refused the connection or is unreachable.
     ConnectFailed,
-    /// Opening a connection took too long.
+    /// Connect timeout.
     ConnectTimeout,
     /// The target's certificate is not trusted.
     TlsCertificate,
     /// The target ended the TLS handshake with this alert (RFC 8446 §6).
     TlsAlert(u8),
-    /// No TLS could be agreed on.
+    /// The TLS handshake failed for another reason.
     TlsProtocol,
-    /// The connection broke before the response was whole.
+    /// The connection broke before the response was complete.
     Reset,
     /// The upstream reports that it has not processed the request (RFC 9113 §8.7).
     Refused,
-    /// The response's head took too long.
+    /// The response head did not arrive in time.
     Timeout,
-    /// The time that the client gives its gRPC call is over.
+    /// The client's gRPC deadline has passed.
     DeadlineExceeded,
     /// The received data is not HTTP, or not a response that may be forwarded.
     Protocol,
-    /// The request's body is larger than the operation allows.
+    /// The request body is larger than the operation allows.
     TooLarge,
-    /// The client's body stood still for too long.
+    /// The client's body did not arrive in time.
     UploadStalled,
-    /// The client broke off in its body, or framed it wrongly.
+    /// The client's body ended early or is framed wrongly.
     ClientBody,
-    /// The client took its request back, or its connection is gone: nobody gets an answer.
+    /// The client cancelled the request or closed its connection; no response is sent.
     ClientGone,
 }
 
-/// An accident.
+/// Failure of an exchange.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
-    /// For the log only; the client does not see it.
+    /// Cause, for the log only; the client does not see it.
     pub(crate) why: Option<Box<str>>,
 }
 
@@ -260,7 +260,7 @@ impl Failure {
         }
     }
 
-    /// A handshake with a target came to nothing.
+    /// Failure of a TLS handshake with a target.
     pub(crate) fn of_handshake(with: &dyn fmt::Display, error: &io::Error) -> Self {
         let kind = match tls(error) {
             Some(rustls::Error::InvalidCertificate(_) | rustls::Error::UnsupportedNameType) => {
@@ -268,7 +268,7 @@ impl Failure {
             }
             Some(rustls::Error::AlertReceived(alert)) => Kind::TlsAlert((*alert).into()),
             Some(_) => Kind::TlsProtocol,
-            // It was the connection that broke.
+            // The connection broke; TLS is not the cause.
             None => Kind::ConnectFailed,
         };
         Self::because(kind, &format_args!("TLS with {with}: {error}"))
@@ -277,7 +277,7 @@ impl Failure {
     /// Failure that an error of the upstream's client amounts to.
     pub(crate) fn of(error: &CallError) -> Self {
         let kind = if let Some(rustls::Error::AlertReceived(alert)) = error.tls() {
-            // With TLS 1.3 a certificate that is not liked is told behind the handshake.
+            // In TLS 1.3 the alert about a rejected certificate arrives after the handshake.
             Kind::TlsAlert((*alert).into())
         } else if error.is_protocol() {
             Kind::Protocol

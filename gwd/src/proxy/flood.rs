@@ -1,13 +1,12 @@
-//! Floods of HTTP/2 frames that ask for nothing (RFC 9113 §10.5): PING, SETTINGS, PRIORITY,
-//! WINDOW_UPDATE, unknown types, and streams that are opened to be reset.
+//! Protection against floods of HTTP/2 frames without useful work (RFC 9113 §10.5): PING, SETTINGS,
+//! PRIORITY, WINDOW_UPDATE, unknown types, and streams that are opened to be reset.
 //!
-//! h2 bounds what such frames hold and what CONTINUATION, DATA and resets before a stream is
-//! looked at cost. It answers the others one by one for as long as they come: little memory, but
-//! work that a client makes for nothing. [`Flood`] follows the frames below h2 by their headers;
-//! what pays for control frames are time, requests and bytes that the client was sent. When that
-//! is used up the rest of what comes is not read: instead of it h2 gets a header block in more
-//! pieces than it takes, and does with the connection what it does with such floods: it sends
-//! GOAWAY with ENHANCE_YOUR_CALM.
+//! h2 limits the memory of such frames, and the cost of CONTINUATION, DATA and early resets. It
+//! answers the other frames one by one without a limit: little memory, but work. [`Flood`] reads
+//! frame headers below h2. Control frames consume a budget that time, requests and sent bytes
+//! refill. If the budget is exhausted, the remaining input is not read. Instead h2 gets a header
+//! block in more pieces than it accepts, and treats the connection as such a flood: it sends GOAWAY
+//! with ENHANCE_YOUR_CALM.
 //!
 //! A frame whose length its type does not allow is a FRAME_SIZE_ERROR (RFC 9113 §4.2, §6), and a
 //! window beyond 2^31-1 in SETTINGS is a FLOW_CONTROL_ERROR (§6.5.2). h2 says PROTOCOL_ERROR for
@@ -27,21 +26,21 @@ use super::backlog::Backlog;
 use super::io::{ClientIo, read_in_place, take};
 use crate::clock::Clock;
 
-/// Control frames that may come at once; Envoy keeps as many answers to them.
+/// Maximum burst of control frames; Envoy's limit of queued control frames is the same.
 const CONTROL_BURST: u32 = 1_000;
-/// Control frames that every second pays for: some 100 µs of work.
+/// Control frames allowed per second, about 100 µs of work.
 const CONTROL_PER_S: u64 = 1_000;
-/// Control frames that a request pays for: its priority, its window, its end.
+/// Control frames allowed per request, for its priority, window and end.
 const CONTROL_PER_REQUEST: u32 = 4;
-/// Bytes sent that pay for a control frame: clients that read in small pieces open the window
-/// in small pieces.
+/// Sent bytes that allow one control frame: clients that read in small pieces open the window in
+/// small pieces.
 const BYTES_PER_CONTROL: usize = 256;
-/// Streams that may be reset however many there were, …
+/// Streams that a client may reset without a penalty.
 const RESET_BURST: u32 = 500;
-/// … beyond which a client resets no more than every other one (Envoy's
-/// `premature_reset_total_stream_count`), …
+/// Requests that pay for one reset: beyond the burst, a client may reset every other stream
+/// (compare Envoy's `premature_reset_total_stream_count`).
 const RESET_COST: u32 = 2;
-/// … and as many as this each second.
+/// Resets allowed per second beyond the burst.
 const RESETS_PER_S: u64 = 10;
 /// Bytes of the connection preface, which precedes the first frame.
 const PREFACE_BYTES: u32 = 24;
@@ -73,13 +72,13 @@ pub(super) struct Flood {
     clock: Clock,
     header: [u8; FRAME_HEADER_BYTES],
     held: usize,
-    /// Bytes of the payload, or of the preface, that are still to come.
+    /// Remaining bytes of the payload or the preface.
     left: u32,
-    /// The stream whose header block has begun and not ended; 0 where none has.
+    /// Stream whose header block has begun and not ended; 0 if there is none.
     block: u32,
     control: Bucket,
     resets: Bucket,
-    /// Bytes sent that have not paid yet.
+    /// Sent bytes that are not credited yet.
     sent: usize,
     /// Uncounted bytes of DATA that came.
     data: u64,
@@ -122,7 +121,7 @@ struct Bucket {
 // === impl Flood ===
 
 impl Flood {
-    /// Before the first byte, which is the preface's.
+    /// Parser position before the preface.
     pub(super) fn new(clock: Clock) -> Self {
         let now_ms = clock.now_ms();
         Self {
@@ -151,7 +150,7 @@ impl Flood {
             if self.left > 0 {
                 let rest = bytes.len() - at;
                 let here = rest.min(self.left as usize);
-                // No more than `left`.
+                // `here` is at most `left`.
                 self.left -= u32::try_from(here).unwrap_or(self.left);
                 if self.reads_settings {
                     self.undecided += here;
@@ -215,7 +214,7 @@ impl Flood {
         }
     }
 
-    /// A frame begins.
+    /// Processes the header of a frame.
     fn frame(&mut self) {
         let [a, b, c, kind, flags, stream @ ..] = self.header;
         self.left = u32::from_be_bytes([0, a, b, c]);
@@ -240,7 +239,7 @@ impl Flood {
         self.over |= !fine;
     }
 
-    /// Bytes were sent.
+    /// Credits sent bytes.
     fn sent(&mut self, bytes: usize) {
         self.sent += bytes;
         if self.sent >= BYTES_PER_CONTROL {
@@ -250,7 +249,7 @@ impl Flood {
         }
     }
 
-    /// Bytes that h2 gets in place of what the client sends.
+    /// Data that h2 receives instead of the client's.
     fn instead(&self, header_bytes: u32) -> Bytes {
         const OPENS: [u8; 13] = [
             0,
@@ -269,13 +268,13 @@ impl Flood {
         ];
         match self.violation {
             Some(Violation::Length) => Bytes::from_static(&[0xFF, 0xFF, 0xFF, PING, 0, 0, 0, 0, 0]),
-            // Two of them overflow the connection's window.
+            // Two such updates overflow the connection's window.
             Some(Violation::Window) => [OPENS, OPENS].concat().into(),
             None => self.too_many_pieces(header_bytes),
         }
     }
 
-    /// A header block in more pieces than a list of so many bytes may come in.
+    /// Header block in more pieces than h2 accepts for a header list of this many bytes.
     fn too_many_pieces(&self, header_bytes: u32) -> Bytes {
         const FRAME_BYTES: u32 = 16_384;
         let frame = |kind: u8, stream: u32| {
@@ -292,7 +291,7 @@ impl Flood {
     }
 }
 
-/// True if a frame has a length that its type allows (RFC 9113 §6).
+/// True if the length of a frame is valid for its type (RFC 9113 §6).
 fn has_length(header: &[u8; FRAME_HEADER_BYTES]) -> bool {
     let [a, b, c, kind, flags, ..] = *header;
     let length = u32::from_be_bytes([0, a, b, c]);
@@ -346,11 +345,11 @@ impl Bucket {
     }
 }
 
-/// A client's bytes, up to where they are a flood.
+/// Client input that ends where a flood begins.
 pub(super) struct Guarded {
     io: ClientIo,
     flood: Flood,
-    /// Bytes that a header list may have.
+    /// Maximum bytes of a header list.
     header_bytes: u32,
     /// Data that h2 receives instead of the client's.
     instead: Option<Bytes>,
@@ -374,7 +373,7 @@ impl Guarded {
         }
     }
 
-    /// The client's bytes, unguarded.
+    /// Underlying I/O.
     pub(super) fn into_inner(self) -> ClientIo {
         self.io
     }
@@ -477,11 +476,11 @@ mod tests {
         followed.ended.then_some(followed.allowed)
     }
 
-    /// A connection on which the preface has come.
+    /// Parser after the preface.
     fn begun() -> Flood {
         let mut flood = Flood::new(Clock::new());
         assert_eq!(ends(&mut flood, &[7; PREFACE_BYTES as usize]), None);
-        // Time pays for nothing here.
+        // Time refills nothing in these tests.
         (flood.control.per_s, flood.resets.per_s) = (0, 0);
         flood
     }

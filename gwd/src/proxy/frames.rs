@@ -4,16 +4,16 @@
 /// Parser position in the frames of one direction.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
-    /// The beginning of a header that is not whole yet.
+    /// Received part of an incomplete header.
     header: [u8; 14],
     header_len: u8,
-    /// Bytes of the payload that are still to come.
+    /// Remaining bytes of the payload.
     payload_left: u64,
 }
 
-/// A Close of a server: `going away`.
+/// Close frame of a server: `going away`.
 pub(crate) const CLOSE_GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xE9];
-/// A Close of a server: `policy violation`.
+/// Close frame of a server: `policy violation`.
 pub(crate) const CLOSE_POLICY: [u8; 4] = [0x88, 0x02, 0x03, 0xF0];
 
 /// A Close frame of a client (RFC 6455 §5.3).
@@ -23,14 +23,14 @@ pub(crate) fn masked([first, length, high, low]: [u8; 4], mask: [u8; 4]) -> [u8;
 }
 
 impl Frames {
-    /// Follows bytes that pass.
+    /// Updates the position by forwarded bytes.
     pub(crate) fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.payload_left > 0 {
                 let here = bytes.len() as u64;
                 let used = self.payload_left.min(here);
                 self.payload_left -= used;
-                // No more than `bytes.len()`.
+                // `used` is at most `bytes.len()`.
                 bytes = &bytes[usize::try_from(used).unwrap_or(bytes.len())..];
                 continue;
             }
@@ -49,7 +49,7 @@ impl Frames {
         self.payload_left == 0 && self.header_len == 0
     }
 
-    /// The length of the payload, once the header is whole.
+    /// Length of the payload; none while the header is incomplete.
     fn payload(&self) -> Option<u64> {
         let header = &self.header[..usize::from(self.header_len)];
         let second = *header.get(1)?;

@@ -1,9 +1,8 @@
-//! gRPC: what its clients are told where the gateway answers in the upstream's place
-//! (semantics.md §13).
+//! gRPC status of responses that the gateway makes (semantics.md §13).
 //!
-//! A gRPC client looks at `grpc-status` only: what the gateway has to say is a response of HTTP
-//! 200 without a body and with a status, "trailers-only" in the protocol's words. A call whose
-//! upstream ends without a status gets one, never 0.
+//! A gRPC client reads only `grpc-status`. The gateway's own response is therefore HTTP 200 without
+//! a body and with a gRPC status ("Trailers-Only"). If an upstream ends a call without a status,
+//! the gateway adds one, never 0.
 
 use std::fmt::Write as _;
 
@@ -91,8 +90,8 @@ pub(crate) fn judged(failure: Failure, stream: &Stream) -> Failure {
     failure
 }
 
-/// The code for what would be this HTTP status. It is what servers say; the table in gRPC's
-/// documents is for clients that got no status.
+/// gRPC code that a server sends for an HTTP status. The table in gRPC's documentation is for
+/// clients that received no status.
 fn code(status: StatusCode, reason: &str) -> Code {
     match status.as_u16() {
         400 | 414 | 417 | 422 | 431 => Code::InvalidArgument,
@@ -104,7 +103,7 @@ fn code(status: StatusCode, reason: &str) -> Code {
         413 | 429 => Code::ResourceExhausted,
         408 => Code::Cancelled,
         499 => Code::Cancelled,
-        // Nothing was sent, so that the call may be made again.
+        // The request was not sent, so the call may be retried.
         504 if reason == "upstream_connect_timeout" => Code::Unavailable,
         504 => Code::DeadlineExceeded,
         502 | 503 => Code::Unavailable,
@@ -140,7 +139,7 @@ pub(crate) fn owes_status(status: StatusCode, headers: &HeaderMap) -> bool {
     status == StatusCode::OK && is_grpc(headers) && !headers.contains_key(&GRPC_STATUS)
 }
 
-/// Announces the trailers that a call ends with, to who needs that.
+/// Announces the trailers of a call to HTTP/1 clients.
 pub(crate) fn announce(headers: &mut HeaderMap, version: Version) {
     if version < Version::HTTP_2 && !headers.contains_key(TRAILER) {
         headers.insert(TRAILER, TRAILERS);
@@ -165,14 +164,14 @@ pub(crate) fn complete(trailers: &mut HeaderMap) -> u32 {
     Code::Internal as u32
 }
 
-/// The end of a call whose upstream ended it without trailers.
+/// Final frame if the upstream ended a call without trailers.
 pub(crate) fn ended_without() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);
     let code = complete(&mut trailers);
     (Frame::trailers(trailers), code)
 }
 
-/// The end of a call whose upstream broke off.
+/// Final frame if the connection to the upstream broke.
 pub(crate) fn broken_off() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);
     let text = "The service broke off (upstream_reset)";
@@ -180,7 +179,7 @@ pub(crate) fn broken_off() -> (Frame<Bytes>, u32) {
     (Frame::trailers(trailers), Code::Unavailable as u32)
 }
 
-/// The end of a call whose upstream does not go on.
+/// Final frame after the idle timeout of the upstream.
 pub(crate) fn fell_silent() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);
     let text = "The service did not go on in time (upstream_timeout)";
@@ -188,7 +187,7 @@ pub(crate) fn fell_silent() -> (Frame<Bytes>, u32) {
     (Frame::trailers(trailers), Code::DeadlineExceeded as u32)
 }
 
-/// The end of a call whose deadline has passed.
+/// Final frame if the call's deadline has passed.
 pub(crate) fn too_late() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);
     let text = "The call's deadline has passed";
@@ -203,7 +202,7 @@ fn end_with(fields: &mut HeaderMap, code: Code, text: &str) {
     }
 }
 
-/// A message as the protocol wants it: all but printable ASCII, and `%`, is escaped.
+/// Percent-encodes a message: `%` and all bytes except printable ASCII.
 fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,14 +1,14 @@
 //! Problem responses as HTML pages, for people who follow a link. [`engine::accept`] decides which
 //! clients get a page.
 //!
-//! Nothing that a client has sent stands in a page but the id of its request, which is letters,
-//! digits, `.`, `_` and `-`.
+//! A page contains no client data except the request id, which has only letters, digits, `.`, `_`
+//! and `-`.
 
 use http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 
-/// A page.
+/// HTML page for a problem.
 pub(crate) fn page(status: u16, code: &str, title: &str, detail: &str, id: &str) -> String {
     let request = match id {
         "" => String::new(),
@@ -22,13 +22,13 @@ pub(crate) fn page(status: u16, code: &str, title: &str, detail: &str, id: &str)
     )
 }
 
-/// The fields that a page has beside those of a problem document. It runs nothing and loads
-/// nothing.
+/// Adds the fields of a page to those of a problem document. The page runs no scripts and loads no
+/// resources.
 pub(crate) fn fields(headers: &mut HeaderMap) {
     let text = HeaderValue::from_static;
     headers.insert(CONTENT_TYPE, text("text/html; charset=utf-8"));
     headers.insert(CONTENT_SECURITY_POLICY, text("default-src 'none'"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, text("nosniff"));
-    // Caches must not give it to those who want JSON; the other way round does no harm.
+    // Caches must not serve this page to clients that prefer JSON.
     headers.append(VARY, text("accept"));
 }

@@ -1,8 +1,4 @@
-//! HTTP/2 connections (RFC 9113): hyper's server over a gathering I/O.
-//!
-//! Each stream runs as a task of its own with a deadline of its own. hyper does not poll a
-//! response's body while the client's window is shut, so that the deadline is watched around
-//! the whole of the stream: when it passes, the stream is reset and the connection goes on.
+//! HTTP/2 connections (RFC 9113): hyper's server over an I/O that gathers writes.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -31,27 +27,29 @@ use crate::proxy::io::ClientIo;
 use crate::proxy::stream::{Phase, Stream};
 use crate::spread::{Loads, STREAM_WEIGHT};
 
-/// Streams at once (data-plane.md §1).
+/// Maximum concurrent streams (data-plane.md §1).
 const STREAMS_MAX: u32 = 128;
-/// Bytes that a client may send ahead on one stream, and on the connection.
+/// Receive windows in bytes, of a stream and of the connection.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// The part of a bounded memory that one connection's window may be, and its least size: that of
-/// the protocol (RFC 9113 §6.9.2).
+/// Fraction of the memory limit that a connection's window may use, and the minimum window: the
+/// protocol's initial window (RFC 9113 §6.9.2).
 const WINDOW_PART: u64 = 1_024;
 const WINDOW_MIN: u32 = 65_535;
 /// Bytes of a response that may wait for a stream's window.
 const SEND_BUFFER: usize = 64 << 10;
-/// Streams that were reset before they were looked at: more is an attack (CVE-2023-44487).
+/// Maximum streams that the client reset before they were accepted. Protects against Rapid Reset
+/// (CVE-2023-44487).
 const RESET_BEFORE_ACCEPT_MAX: usize = 20;
-/// Streams that the client made us reset: more is an attack (CVE-2025-8671).
+/// Maximum streams that the gateway reset because of client errors. Protects against MadeYouReset
+/// (CVE-2025-8671).
 const RESET_BY_US_MAX: usize = 64;
 /// Idle timeout of a connection while memory is scarce: 1s.
 const IDLE_WANTED_MS: u64 = 1_000;
 /// Maximum time that a connection stays open after GOAWAY: 5s.
 const GOODBYE_MS: u64 = 5_000;
 
-/// Serves a connection to its end.
+/// Serves a connection until it ends.
 pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     let deadline = conn.worker.deadlines.slot();
     deadline.set(conn.worker.shared.clock.now_ms() + conn.limits.idle_timeout_ms);
@@ -126,8 +124,8 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     }
 }
 
-/// [`answer`] on the heap from its beginning: it is some kilobytes, which whoever is given it would
-/// move. Not inlined, so that it is written where it stays.
+/// [`answer`], boxed from the start: the future has some kilobytes, which each owner would copy.
+/// Not inlined, so that it is created on the heap.
 #[inline(never)]
 fn answer_boxed(
     stream: Rc<Stream>,
@@ -140,8 +138,7 @@ fn answer_boxed(
     })
 }
 
-/// Error code of the gateway's GOAWAY that ended the connection; none if the gateway did not end
-/// it.
+/// Reason for the metrics if the gateway ended the connection with GOAWAY; otherwise none.
 fn told(error: &hyper::Error) -> Option<&'static str> {
     let error = error.source()?.downcast_ref::<h2::Error>()?;
     if !error.is_go_away() || !error.is_library() {
@@ -158,7 +155,7 @@ fn told(error: &hyper::Error) -> Option<&'static str> {
     })
 }
 
-/// Bytes that a client may send ahead.
+/// Initial receive windows, in bytes.
 struct Windows {
     stream: u32,
     connection: u32,
@@ -183,9 +180,9 @@ impl Windows {
 struct Watch<'c> {
     conn: &'c Conn,
     deadline: Slot,
-    /// Since when no stream is open.
+    /// Time since which no stream is open.
     idle_since_ms: Option<u64>,
-    /// The client's time to take what it is sent.
+    /// Time limit for the client to take data.
     pace: Pace,
     /// Time at which that is over, while it does not take all of it.
     blocked_until_ms: Option<u64>,
@@ -195,20 +192,20 @@ struct Watch<'c> {
     told_ms: Option<u64>,
 }
 
-/// A task for each stream, under the stream's deadline.
+/// Executor that runs each stream in a task, under the stream's deadline.
 #[derive(Clone)]
 struct Spawner(Rc<Streams>);
 
-/// The open streams of a connection.
+/// Open streams of a connection.
 struct Streams {
     loads: Loads,
     worker: usize,
     active: Cell<usize>,
-    /// The stream whose task hyper spawns next.
+    /// Stream whose task hyper spawns next.
     newcomer: RefCell<Option<Rc<Stream>>>,
 }
 
-/// An open stream, counted.
+/// Counter of an open stream.
 struct Open(Rc<Streams>);
 
 impl<'c> Watch<'c> {
@@ -235,7 +232,7 @@ impl<'c> Watch<'c> {
             return false;
         }
         let expired = self.deadline.expired();
-        // Looked at once a second then.
+        // If memory is scarce, idle connections are checked once a second.
         let memory_wanted = self.conn.worker.shared.budgets.memory.is_scarce();
         if !expired && !memory_wanted && !self.conn.ending() {
             return false;
@@ -255,7 +252,7 @@ impl<'c> Watch<'c> {
         ends
     }
 
-    /// Notes how things stand; true where the connection is given up.
+    /// Updates the state after a turn. True if the connection is to be dropped.
     fn look(&mut self, active: bool, blocked: bool, progress: impl FnOnce() -> u64) -> bool {
         let changed =
             active == self.idle_since_ms.is_some() || blocked != self.blocked_until_ms.is_some();
@@ -302,7 +299,7 @@ where
 {
     fn execute(&self, task: F) {
         let Some(stream) = self.0.newcomer.take() else {
-            // What carries an upgraded stream to the client.
+            // hyper's task that carries an upgraded stream.
             let open = Open::new(&self.0);
             tokio::task::spawn_local(async move {
                 let _open = open;

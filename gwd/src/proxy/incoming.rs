@@ -1,4 +1,4 @@
-//! A request's body, whatever it comes over.
+//! Request body, independent of the HTTP version.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,9 +9,9 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::proxy::http1;
 
-/// A request's body as the client sends it.
+/// Request body that a client sends.
 pub(crate) enum Incoming {
-    /// There is none.
+    /// No body.
     Empty,
     Http1(http1::Incoming),
     Http2(Http2Body),
@@ -31,8 +31,8 @@ impl Incoming {
         Self::Http2(Http2Body { body, next: None })
     }
 
-    /// True if some of the body came with the head, as far as that is known: its client does not
-    /// wait for `100 Continue`.
+    /// True if bytes of the body are already available. Its client does not wait for 100
+    /// (Continue).
     pub(crate) fn has_begun(&mut self) -> bool {
         match self {
             Self::Empty => false,

@@ -1,5 +1,5 @@
-//! The sockets: [`ClientIo`] is a client's bytes, [`UpstreamSocket`] an upstream's, whatever
-//! carries them.
+//! Sockets of clients ([`ClientIo`]) and upstreams ([`UpstreamSocket`]), independent of the
+//! transport.
 
 #![expect(
     unsafe_code,
@@ -19,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::upstream::connections::ConnectionPermit;
 
-/// A client's bytes.
+/// I/O of a client connection.
 pub(crate) struct ClientIo {
     transport: Transport,
     /// Read to detect the protocol; comes again.
@@ -32,10 +32,10 @@ pub(crate) enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// An upstream's bytes.
+/// I/O of an upstream connection.
 pub(crate) struct UpstreamSocket {
     wire: Wire,
-    /// Given back when the socket is closed.
+    /// Permit, returned when the socket is closed.
     permit: Option<ConnectionPermit>,
 }
 
@@ -54,7 +54,7 @@ impl ClientIo {
         }
     }
 
-    /// The socket itself, where nothing has been read from it.
+    /// The TCP stream, if it has no TLS and no bytes that were put back.
     pub(crate) fn into_tcp(self) -> Option<TcpStream> {
         match self.transport {
             Transport::Tcp(stream) if self.replay.is_empty() => Some(stream),
@@ -62,13 +62,13 @@ impl ClientIo {
         }
     }
 
-    /// Gives bytes back that were read too early.
+    /// Puts back bytes that were read to detect the protocol.
     pub(crate) fn put_back(&mut self, bytes: Bytes) {
         debug_assert!(self.replay.is_empty(), "only what was read before all else");
         self.replay = bytes;
     }
 
-    /// Writes what can be written at once; who gets it is about to be closed.
+    /// Writes as much as possible without waiting, before the connection is closed.
     pub(crate) fn last_word(&mut self, bytes: &[u8]) {
         match &mut self.transport {
             Transport::Tcp(stream) => {
@@ -82,8 +82,7 @@ impl ClientIo {
         }
     }
 
-    /// Tells the other side that nothing more comes, as far as that can be done at once
-    /// (RFC 9112 §9.8).
+    /// Sends a TLS `close_notify` alert if that is possible without waiting (RFC 9112 §9.8).
     pub(crate) fn say_goodbye(&mut self) {
         if let Transport::Tls(stream) = &mut self.transport {
             let (stream, session) = stream.get_mut();
@@ -92,7 +91,8 @@ impl ClientIo {
         }
     }
 
-    /// From now on its end is none that could be taken for the end of what was sent.
+    /// Makes closing reset the connection, so that the client does not take it for the end of the
+    /// response.
     pub(crate) fn reset(&mut self) {
         let stream = match &self.transport {
             Transport::Tcp(stream) => stream,
@@ -102,18 +102,18 @@ impl ClientIo {
         let _gone_already = socket2::SockRef::from(stream).set_linger(none);
     }
 
-    /// Waits for bytes, or for the other side's end, without a buffer.
+    /// Waits without a buffer for bytes or for the end of the input.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.replay.is_empty() {
             return Poll::Ready(());
         }
-        // A socket that has just been accepted says that it is readable: only a look tells.
+        // tokio reports a newly accepted socket as readable: only a peek is reliable.
         let mut byte = [0];
         let stream = match &self.transport {
             Transport::Tcp(stream) => stream,
             Transport::Tls(stream) => {
                 let (stream, session) = stream.get_ref();
-                // What was read with other bytes is deciphered and waits.
+                // Decrypted data is already buffered.
                 if !session.wants_read() {
                     return Poll::Ready(());
                 }
@@ -124,7 +124,7 @@ impl ClientIo {
     }
 }
 
-/// Writes what can be written without waiting.
+/// Writer that never waits.
 struct AtOnce<'s>(&'s TcpStream);
 
 impl io::Write for AtOnce<'_> {
@@ -137,7 +137,7 @@ impl io::Write for AtOnce<'_> {
     }
 }
 
-/// Fills hyper's buffer and hands what came to `look`.
+/// Reads into hyper's buffer and passes the read bytes to `look`.
 pub(super) fn read_in_place(
     mut cursor: ReadBufCursor<'_>,
     read: impl FnOnce(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,
@@ -150,12 +150,12 @@ pub(super) fn read_in_place(
     ready!(read(&mut buffer))?;
     look(buffer.filled_mut())?;
     let read = buffer.filled().len();
-    // SAFETY: `ReadBuf` says that the first `read` bytes of the unfilled part were written.
+    // SAFETY: `ReadBuf` guarantees that the first `read` bytes of the unfilled part were written.
     unsafe { cursor.advance(read) };
     Poll::Ready(Ok(()))
 }
 
-/// Moves what fits from `bytes`.
+/// Moves as many bytes as fit from `bytes` to `buffer`.
 pub(super) fn take(bytes: &mut Bytes, buffer: &mut ReadBuf<'_>) {
     let length = bytes.len().min(buffer.remaining());
     buffer.put_slice(&bytes[..length]);
@@ -179,8 +179,7 @@ impl AsyncRead for ClientIo {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Transport::Tls(stream) => {
                 let polled = Pin::new(&mut **stream).poll_read(cx, buffer);
-                // What TLS itself answers, such as that it makes no other handshake, waits for
-                // somebody who writes.
+                // TLS responses, such as the refusal of a renegotiation, are only sent by a flush.
                 if polled.is_pending() && stream.get_ref().1.wants_write() {
                     let _later = Pin::new(&mut **stream).poll_flush(cx)?;
                 }
@@ -239,7 +238,7 @@ impl UpstreamSocket {
     /// TLS error that has ended the connection; none if there is none.
     pub(crate) fn tls_failure(&mut self) -> Option<rustls::Error> {
         match &mut self.wire {
-            // A session that has failed says why again and again.
+            // A failed session returns its error on every call.
             Wire::Tls(stream) => stream.get_mut().1.process_new_packets().err(),
             Wire::Tcp(_) | Wire::Unix(_) => None,
         }

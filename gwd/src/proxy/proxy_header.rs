@@ -1,8 +1,7 @@
-//! Reading the PROXY header of a connection, and not one byte more: what follows belongs to TLS
-//! or HTTP.
+//! Reads the PROXY header of a connection and no byte beyond it: the rest belongs to TLS or HTTP.
 //!
-//! Bytes are looked at where they wait. As long as they are no whole header all of them belong
-//! to it and are taken; of the last ones only what belongs to it.
+//! Bytes are peeked first. While the header is incomplete, all of them belong to it and are
+//! consumed; of the last ones only the header's part is.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,7 +14,7 @@ use crate::deadlines::Slot;
 use crate::proxy::connection::in_time;
 use crate::worker::Worker;
 
-/// Bytes that are looked at once: most headers are shorter.
+/// Bytes peeked at once, enough for most headers.
 const LOOK_BYTES: usize = 256;
 
 /// Reason why a connection is closed before any other data is read.
@@ -23,17 +22,18 @@ const LOOK_BYTES: usize = 256;
 pub(super) enum Refused {
     /// The peer is not trusted to announce a client.
     Untrusted,
-    /// Something else came first.
+    /// The first bytes are not a PROXY header.
     Absent,
-    /// A header that is not well-formed.
+    /// The header is malformed.
     Invalid,
     /// The header did not arrive in time.
     TimedOut,
-    /// The peer has gone; one that said nothing was no client's.
+    /// The peer closed the connection; `said_nothing` is true if it had sent no byte.
     Gone { said_nothing: bool },
 }
 
-/// The client that a header names; none where the connection is the balancer's own.
+/// Reads a PROXY header and returns the client's address; none if the connection is the balancer's
+/// own.
 ///
 /// # Errors
 /// The reason why there is no header.
@@ -75,8 +75,8 @@ async fn header(stream: &mut TcpStream) -> Result<Option<IpAddr>, Refused> {
 // === impl Refused ===
 
 impl Refused {
-    /// Counts it. A peer that says nothing and goes is a balancer that looks whether somebody
-    /// listens.
+    /// Counts the reason. A peer that closes without sending is a health check of a balancer and is
+    /// not counted.
     pub(super) fn count(self, worker: &Worker) {
         let reason = match self {
             Self::Untrusted => "proxy_header_untrusted",

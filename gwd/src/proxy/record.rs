@@ -1,8 +1,7 @@
-//! The record of one exchange: metrics and the access log's line, written when the last byte
-//! has gone or the client has.
+//! Record of an exchange: metrics and an access log line, written at the end of the response.
 //!
-//! The line's first part is written at the head, while the version that decides is at hand;
-//! the rest at the end. So a long stream holds no snapshot.
+//! The first part of the line is written at the head, while the snapshot is available, and the rest
+//! at the end. A long response therefore holds no snapshot.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,7 +30,7 @@ pub(crate) struct Record {
     version: u8,
     coarse_status: bool,
     ended: bool,
-    /// Counts among the requests in flight.
+    /// True while the request counts as in flight.
     in_flight: bool,
     route: u32,
     status: u16,
@@ -44,19 +43,19 @@ pub(crate) struct Record {
     head_ns: u64,
     pub(crate) bytes_out: u64,
     line: Option<Box<Line>>,
-    /// Places that the request has until the last byte of its response has gone.
+    /// Permits of policies, held until the end of the response.
     pub(crate) leases: policy::Held,
 }
 
-/// The access log's line so far.
+/// Access log line in preparation.
 struct Line {
     bytes: Vec<u8>,
-    /// As the client wrote it: shown only where no normalised one came to be.
+    /// Path as the client sent it, logged only if no normalised path is known.
     raw_path: Option<Box<str>>,
     why: Option<Box<str>>,
 }
 
-/// The call to the upstream.
+/// Call to the upstream.
 #[derive(Default)]
 struct Call {
     uid: u32,
@@ -151,7 +150,7 @@ impl Record {
         self.stream.worker.unix_ms(self.started_ns)
     }
 
-    /// The chain has decided: who owns the request, and who calls.
+    /// Records the decision of the chain: route, upstream and principal.
     pub(crate) fn decided(
         &mut self,
         view: &View,
@@ -241,7 +240,7 @@ impl Record {
         }
     }
 
-    /// A decision against the request.
+    /// Records a refusal by a policy or the gateway.
     pub(crate) fn refused(&mut self, reject: &Reject, policy: Arc<str>) {
         self.reason = reject.code;
         self.blame = Blame::Gateway;
@@ -253,7 +252,7 @@ impl Record {
         });
     }
 
-    /// The edge refused the head.
+    /// Records that the edge refused the head.
     pub(crate) fn refused_at_edge(
         &mut self,
         view: &View,
@@ -272,7 +271,7 @@ impl Record {
         self.refused(reject, "edge".into());
     }
 
-    /// A policy answered in the upstream's place.
+    /// Records a response that a policy gave instead of the upstream.
     pub(crate) fn answered_by_gateway(&mut self, status: StatusCode) {
         if status.is_client_error() || status.is_server_error() {
             self.blame = Blame::Gateway;
@@ -294,7 +293,8 @@ impl Record {
         }
     }
 
-    /// There is a connection, or none; `dialled_ns` is when one was begun to be opened, if it was.
+    /// Records the end of connecting, successful or not. `dialled_ns` is the start of dialling, if
+    /// a connection was opened.
     pub(crate) fn connect_ends(&mut self, dialled_ns: Option<u64>) {
         let now_ns = self.now_ns();
         if let Some(call) = &mut self.upstream {
@@ -304,7 +304,8 @@ impl Record {
         }
     }
 
-    /// The request is handed to the upstream's connection; tells when, in milliseconds.
+    /// Records that the request is passed to the upstream connection. Returns the time in
+    /// milliseconds.
     pub(crate) fn upstream_begins(&mut self) -> u64 {
         let now_ns = self.now_ns();
         if let Some(call) = &mut self.upstream {
@@ -313,7 +314,7 @@ impl Record {
         now_ns / 1_000_000
     }
 
-    /// The request is sent again, because of this.
+    /// Records a retry and its reason.
     pub(crate) fn retried(&mut self, reason: &'static str) {
         if let Some(call) = &mut self.upstream {
             if let Some(free) = call.retry_reasons.iter_mut().find(|one| one.is_empty()) {
@@ -323,7 +324,7 @@ impl Record {
         }
     }
 
-    /// Another try was wanted and was not made.
+    /// Records the reason why a wanted retry was not made.
     #[cold]
     pub(crate) fn retry_given_up(&mut self, why: &'static str) {
         if let Some(call) = &mut self.upstream {
@@ -341,7 +342,7 @@ impl Record {
         }
     }
 
-    /// An accident on the way.
+    /// Records a failure of the exchange.
     pub(crate) fn failed(&mut self, failure: &Failure) {
         let info = failure.kind.info();
         self.reason = info.reason;
@@ -351,13 +352,13 @@ impl Record {
         }
     }
 
-    /// The credential that opened a tunnel was withdrawn, and the tunnel is ended for that.
+    /// Records that a tunnel ended because its credential was revoked.
     pub(crate) fn credential_revoked(&mut self) {
         self.reason = "credential_revoked";
         self.blame = Blame::Gateway;
     }
 
-    /// Nothing has passed through a tunnel for as long as it may be open for nothing.
+    /// Records that a tunnel ended at its idle timeout.
     pub(crate) fn tunnel_idle(&mut self) {
         self.reason = "idle_timeout";
         self.blame = Blame::Gateway;
@@ -380,7 +381,7 @@ impl Record {
         }
     }
 
-    /// The upstream broke off in the middle of its body.
+    /// Records that the upstream's body broke off, and ends the record.
     pub(crate) fn upstream_broke(&mut self, error: &CallError) {
         self.reason = match error {
             CallError::Silent { .. } => Kind::Timeout.info().reason,
@@ -395,7 +396,7 @@ impl Record {
         self.finish();
     }
 
-    /// A bug of ours broke the response's body off.
+    /// Records a panic while the body was sent, and ends the record.
     pub(crate) fn panicked(&mut self) {
         self.stream.worker.counters().panicked();
         self.reason = "internal_error";
@@ -403,24 +404,24 @@ impl Record {
         self.finish();
     }
 
-    /// The head goes out; from now on only silence ends the exchange.
+    /// Records that the response head is ready. From now on only a stall ends the exchange early.
     pub(crate) fn head_made(&mut self, status: StatusCode) {
         self.status = status.as_u16();
-        // The upstream's head is the last thing that was timed; what follows it is ours.
+        // The time after the upstream's head is the gateway's own.
         self.head_ns = self.now_ns();
-        // Nobody asks for a body while the client has no room for it.
+        // hyper does not poll the body while the client has no room for it: set the deadline here.
         let grace_ms = self.stream.patience().grace_ms;
         self.stream.body_begins(self.head_ns / 1_000_000 + grace_ms);
     }
 
-    /// The exchange is over: written once.
+    /// Ends the record. Further calls do nothing.
     pub(crate) fn finish(&mut self) {
         if !self.ended {
             self.finish_at(self.now_ns());
         }
     }
 
-    /// The same for who knows the time.
+    /// Like [`Self::finish`], at a known time.
     pub(crate) fn finish_at(&mut self, now_ns: u64) {
         if std::mem::replace(&mut self.ended, true) {
             return;
@@ -485,8 +486,8 @@ impl Record {
         self.stream.exchange_ended(now_ns / 1_000_000);
     }
 
-    /// The gateway's own time: until the request went out, without waiting for a connection and
-    /// connecting, and from the upstream's head to ours.
+    /// Processing time of the gateway in nanoseconds: up to sending the request, without waiting
+    /// for a connection and connecting, and from the upstream's head to the response's.
     fn overhead_ns(&self, now_ns: u64) -> u64 {
         let head_ns = if self.head_ns > 0 {
             self.head_ns
@@ -579,7 +580,7 @@ impl Record {
             if let Some(endpoint) = &call.endpoint {
                 display(out, "upstream_host", &endpoint.address);
             }
-            // Less is the gateway's own way to the socket.
+            // Shorter waits are only scheduling in the gateway.
             if call.wait_ns >= 1_000_000 {
                 millis(out, "upstream_wait_ms", call.wait_ns);
             }
@@ -621,7 +622,8 @@ impl Record {
 }
 
 impl Drop for Record {
-    /// Dropped before its end: the client has gone, or the exchange panicked.
+    /// Ends the record of an exchange that was dropped: the client closed, or the exchange
+    /// panicked.
     fn drop(&mut self) {
         self.leaves_flight();
         if self.ended {
@@ -659,14 +661,14 @@ pub(super) fn number(out: &mut Vec<u8>, name: &str, value: u64) {
     let _infallible = write!(out, "{value}");
 }
 
-/// A value whose text needs no escaping, in quotes.
+/// Writes a quoted value that needs no escaping.
 pub(super) fn display(out: &mut Vec<u8>, name: &str, value: &dyn std::fmt::Display) {
     use std::io::Write as _;
     key(out, name);
     let _infallible = write!(out, "\"{value}\"");
 }
 
-/// Milliseconds with three places.
+/// Writes milliseconds with three decimals.
 fn millis(out: &mut Vec<u8>, name: &str, ns: u64) {
     use std::io::Write as _;
     key(out, name);
@@ -678,7 +680,7 @@ fn from_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
         text(out, "user_agent", agent.as_bytes());
     }
     if let Some(parent) = headers.get("traceparent") {
-        // Checked at the edge: `00-` and 32 digits of trace id.
+        // The edge validated the field: `00-`, then 32 digits of the trace id.
         text(
             out,
             "trace_id",

@@ -1,5 +1,5 @@
-//! The access log's line for bytes that never became a request: an HTTP/1 head that is malformed,
-//! ambiguous, too large, or does not end in time.
+//! Access log line for an HTTP/1 head that is malformed, ambiguous, too large or incomplete at its
+//! timeout.
 
 use policy::Reject;
 
@@ -8,10 +8,10 @@ use crate::proxy::failure::Blame;
 use crate::proxy::record::{display, number, text};
 use crate::proxy::stream::Stream;
 
-/// Bytes of the head that are shown.
+/// Maximum logged bytes of the head.
 const SHOWN_BYTES_MAX: usize = 64;
 
-/// Writes the line. `head` is what came.
+/// Writes the line. `head` has the received bytes.
 #[cold]
 pub(crate) fn log_refused_head(stream: &Stream, reject: &Reject, head: &[u8]) {
     let worker = &stream.worker;

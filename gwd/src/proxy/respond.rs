@@ -1,9 +1,4 @@
-//! The only place where decisions and accidents become responses.
-//!
-//! Problem documents (RFC 9457) tell the client a stable reason and nothing about the inside;
-//! `Proxy-Status` (RFC 9209) tells that the gateway made the response, and why. What went wrong
-//! inside is for the log.
-
+//! Responses for decisions and failures; no other module makes them.
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -31,7 +26,7 @@ use crate::upstream::transport;
 use crate::upstream::upgrade::Switched;
 use crate::worker::View;
 
-/// Methods that an operation can have.
+/// Methods that operations can have.
 const SERVED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -59,7 +54,7 @@ static LISTENER_GONE: Reject = Reject {
     title: "Nothing is served here",
 };
 
-/// A response in the making.
+/// Response that is not complete yet.
 pub(crate) struct Made {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -73,21 +68,21 @@ pub(crate) struct Made {
 /// Content of a problem response.
 #[derive(Clone, Copy)]
 pub(crate) struct Problem {
-    /// The machine's reason.
+    /// Machine-readable reason.
     pub(crate) code: &'static str,
-    /// In a few words.
+    /// Short description for people.
     pub(crate) title: &'static str,
 }
 
-/// Its body.
+/// Body of a response.
 pub(crate) enum MadeBody {
     Own(Bytes),
     Upstream(Answered),
-    /// None: the connection, or the stream, is a tunnel from here on.
+    /// No body: the connection or stream becomes a tunnel.
     Tunnel(Box<Switched>),
 }
 
-/// A policy, the table or authentication refused.
+/// Response to a refusal by a policy, routing or authentication.
 pub(crate) fn refused(
     refusal: &Refusal,
     decided: &Decided<'_>,
@@ -135,7 +130,7 @@ fn refusing_step(decided: &Decided<'_>) -> Arc<str> {
     }
 }
 
-/// A policy answered.
+/// Response made by a policy.
 pub(crate) fn replied(reply: &Reply, record: &mut Record) -> Made {
     record.answered_by_gateway(reply.status);
     Made {
@@ -147,7 +142,7 @@ pub(crate) fn replied(reply: &Reply, record: &mut Record) -> Made {
     }
 }
 
-/// The upstream answered: hop-by-hop fields are taken out, what cannot be passed on is a
+/// Response of the upstream, without hop-by-hop fields. A response that must not be forwarded is a
 /// failure (data-plane.md §11).
 pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
     let status = answered.response.status();
@@ -173,7 +168,7 @@ pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
     })
 }
 
-/// Takes out the fields by which an upstream would speak for the gateway.
+/// Removes fields that only the gateway may set.
 fn remove_gateway_fields(headers: &mut HeaderMap) {
     if !headers
         .keys()
@@ -209,7 +204,7 @@ pub(crate) fn switched(mut switched: Box<Switched>) -> Made {
     }
 }
 
-/// A WebSocket handshake that cannot be taken.
+/// Refusal of a WebSocket handshake.
 pub(crate) fn not_upgraded(
     reject: &'static Reject,
     request_id: &HeaderValue,
@@ -227,7 +222,7 @@ pub(crate) fn not_upgraded(
     made
 }
 
-/// Transfer-Encoding is one `chunked`, with no length beside it.
+/// Checks `Transfer-Encoding`: only a single `chunked`, without `Content-Length`, is valid.
 fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
     let Some(coding) = headers.get(TRANSFER_ENCODING) else {
         return Ok(());
@@ -243,15 +238,14 @@ fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
     ))
 }
 
-/// Removes fields about the upstream's connection (RFC 9110 §7.6.1), and its name; what
-/// `Keep-Alive` said.
+/// Removes hop-by-hop fields (RFC 9110 §7.6.1) and `Server`. Returns the value of `Keep-Alive`.
 fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let mut keep_alive = None;
     let mut doomed: Vec<HeaderName> = Vec::new();
     let mut announced = false;
     let mut vias: Vec<Option<HeaderValue>> = Vec::new();
     for (name, value) in headers.iter() {
-        // One byte decides for most.
+        // The first byte excludes most fields.
         if !matches!(
             name.as_str().as_bytes()[0],
             b'c' | b'k' | b'p' | b's' | b't' | b'u' | b'v'
@@ -274,7 +268,7 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
             _ => {}
         }
     }
-    // Only what may stand in trailers is announced.
+    // Announce only fields that are valid in trailers.
     if announced {
         edge::announce(headers, &[]);
     }
@@ -290,7 +284,7 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     keep_alive
 }
 
-/// An accident.
+/// Response to a failure.
 pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut Record) -> Made {
     let info = failure.kind.info();
     record.failed(failure);
@@ -317,7 +311,7 @@ pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut R
         };
         made.headers.insert(RETRY_AFTER, HeaderValue::from(wait_s));
     }
-    // What the client still sends belongs to nobody.
+    // The rest of the client's body is not read.
     made.close = matches!(
         failure.kind,
         Kind::TooLarge | Kind::ClientBody | Kind::ClientGone | Kind::UploadStalled
@@ -325,13 +319,14 @@ pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut R
     made
 }
 
-/// The edge refused: nobody can be sure where this client's next request begins.
+/// Response to a request that the edge refused. The connection ends: the start of the next request
+/// is not certain.
 pub(crate) fn refused_at_edge(
     reject: &'static Reject,
     view: &View,
     mut record: Box<Record>,
 ) -> Response<ResponseBody> {
-    // An id of ours: who sends such a head is believed nothing.
+    // A new id: the refused head is not trusted.
     let request_id = record.stream().worker.random.request_id(record.unix_ms());
     record.refused_at_edge(view, reject, &request_id);
     let mut made = problem(
@@ -355,7 +350,7 @@ pub(crate) fn refused_at_edge(
     }
     made.headers.insert(&edge::X_REQUEST_ID, request_id);
     if reject.status == 405 {
-        // No resource was looked for: what the gateway serves of any.
+        // No route was looked up: list all methods that the gateway serves.
         made.headers
             .insert(ALLOW, HeaderValue::from_static(SERVED_METHODS));
     }
@@ -363,7 +358,7 @@ pub(crate) fn refused_at_edge(
     send(made, record)
 }
 
-/// No version runs yet.
+/// Response while no bundle is active.
 #[cold]
 pub(crate) fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
     record.refused(&NOTHING_RUNS, "gateway".into());
@@ -378,7 +373,7 @@ pub(crate) fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
     send(made, record)
 }
 
-/// The process has too little of something for this request.
+/// Response if the process lacks a resource for the request.
 #[cold]
 pub(crate) fn overloaded(what: Shed, mut record: Box<Record>) -> Response<ResponseBody> {
     record.stream().worker.counters().shed(what);
@@ -391,12 +386,12 @@ pub(crate) fn overloaded(what: Shed, mut record: Box<Record>) -> Response<Respon
         None,
     );
     made.headers.insert(RETRY_AFTER, HeaderValue::from(1));
-    // Its body is not read, and its buffers are wanted.
+    // The body is not read, and closing frees the buffers.
     made.close = true;
     send(made, record)
 }
 
-/// The running version has no such listener any more.
+/// Response if the current version does not have the listener.
 #[cold]
 pub(crate) fn listener_gone(mut record: Box<Record>) -> Response<ResponseBody> {
     record.refused(&LISTENER_GONE, "gateway".into());
@@ -411,7 +406,7 @@ pub(crate) fn listener_gone(mut record: Box<Record>) -> Response<ResponseBody> {
     send(made, record)
 }
 
-/// An exchange panicked; its record has been written while it was taken down.
+/// Response after a panic of an exchange, whose record is written when it is dropped.
 #[cold]
 pub(crate) fn panicked(stream: &Stream) -> Response<ResponseBody> {
     let mut made = problem(
@@ -437,7 +432,7 @@ pub(crate) fn panicked(stream: &Stream) -> Response<ResponseBody> {
     response
 }
 
-/// The finished response; its body carries the record to the end.
+/// Completes the response; its body carries the record until the end.
 pub(crate) fn send(mut made: Made, mut record: Box<Record>) -> Response<ResponseBody> {
     let mut owes_status = false;
     if record.stream().is_grpc.get() {
@@ -481,8 +476,8 @@ pub(crate) fn send(mut made: Made, mut record: Box<Record>) -> Response<Response
     response
 }
 
-/// The head of a response to a gRPC client: what the gateway says is told as a status. True where
-/// the upstream's body owes one.
+/// Prepares the head of a response to a gRPC client: responses of the gateway become a gRPC status.
+/// True if the status must follow the upstream's body.
 fn grpc_head(made: &mut Made, record: &mut Record) -> bool {
     match &made.body {
         MadeBody::Own(_) => {
@@ -502,8 +497,8 @@ fn grpc_head(made: &mut Made, record: &mut Record) -> bool {
     }
 }
 
-/// The head of a tunnel. Over HTTP/1 the connection carries the tunnel when it has been
-/// written; over HTTP/2 a task of its own does.
+/// Response head of a tunnel. Over HTTP/1 the connection carries the tunnel after the head; over
+/// HTTP/2 a separate task does.
 fn tunnel(
     switched: Switched,
     status: StatusCode,
@@ -542,7 +537,7 @@ fn tunnel(
     response
 }
 
-/// A problem document. Every text in it is ours, so that nothing has to be escaped but the id.
+/// Problem response. All its texts are constants of the gateway; only the id comes from outside.
 pub(crate) fn problem(
     status: u16,
     code: &'static str,
@@ -582,7 +577,7 @@ fn document(
         detail(status, code)
     );
     if !id.is_empty() {
-        // Ids are letters, digits, `.`, `_` and `-`.
+        // Ids consist of letters, digits, `.`, `_` and `-`.
         let _infallible = write!(
             body,
             ",\"instance\":\"urn:request-id:{id}\",\"request_id\":\"{id}\""

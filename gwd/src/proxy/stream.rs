@@ -1,7 +1,4 @@
-//! One sequence of exchanges: all of an HTTP/1 connection, or one stream of HTTP/2.
-//!
-//! Exchanges of one sequence follow each other, so that they share a deadline and a phase; an
-//! HTTP/2 connection has as many sequences as open streams, each of one exchange.
+//! Context of consecutive exchanges: an HTTP/1 connection, or one stream of HTTP/2.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
@@ -20,7 +17,7 @@ use crate::upstream::mirror::Copies;
 
 /// Time without activity after which an HTTP/1 connection is parked: 500ms (data-plane.md §2).
 const PARK_MS: u64 = 500;
-/// The same where others wait for its memory.
+/// Like [`PARK_MS`], while memory is scarce: 20ms.
 const PARK_WANTED_MS: u64 = 20;
 /// Maximum time to send the end of a response after its deadline: 1s.
 const LAST_WORD_MS: u64 = 1_000;
@@ -30,11 +27,11 @@ const LAST_WORD_MS: u64 = 1_000;
 pub(crate) enum Phase {
     /// Between two exchanges.
     Idle,
-    /// A head has begun.
+    /// The head of a request is incomplete.
     Head,
     /// The exchange watches the deadline itself.
     Exchange,
-    /// The response's body is on its way; the deadline is the sequence's end.
+    /// The response's body is sent; at the deadline the stream ends.
     Body,
 }
 
@@ -42,45 +39,46 @@ pub(crate) enum Phase {
 pub(crate) struct Stream {
     conn: Rc<Conn>,
     pub(crate) deadline: Slot,
-    /// Bytes that the body of the current request may have.
+    /// Maximum bytes of the current request's body.
     pub(crate) body_bytes_max: Cell<u64>,
     /// Mirrored copies that receive the body of the current request.
     pub(crate) copies: Cell<Option<Rc<Copies>>>,
     /// Fields that hold credentials of the current request, if it may have trailers.
     pub(crate) credential_fields: RefCell<Arc<[HeaderName]>>,
-    /// Set while an exchange that panicked is taken down.
+    /// True while a panicked exchange is dropped.
     pub(crate) panicked: Cell<bool>,
-    /// Bytes were written that have not been flushed.
+    /// True if written bytes were not flushed.
     pub(crate) unflushed: Cell<bool>,
     /// Tunnel that the connection carries once the response's head is written.
     pub(crate) tunnel: Cell<Option<Box<Tunnel>>>,
-    /// The current request is one of gRPC.
+    /// True if the current request is gRPC.
     pub(crate) is_grpc: Cell<bool>,
-    /// The time that the client gave its gRPC call is over.
+    /// True if the client's gRPC deadline has passed.
     pub(crate) past_deadline: Cell<bool>,
-    /// Silence of the upstream in the current response is no failure.
+    /// True if the upstream may pause the current response without a limit.
     pub(crate) endless: Cell<bool>,
-    /// The upstream has sent nothing since the client took the last of it.
+    /// True if the upstream has sent nothing since the client took its last bytes.
     pub(crate) upstream_silent: Cell<bool>,
-    /// That was too long.
+    /// True if that pause exceeded the idle timeout.
     pub(crate) upstream_timed_out: Cell<bool>,
     /// Bytes of the current request's body that were read.
     uploaded: Cell<u64>,
-    /// Those of them that came while a response waited for the client, until they are told to it.
+    /// Bytes of the upload that arrived while the client had a response to take, since the last
+    /// call of [`Self::take_uploaded_meanwhile`].
     uploaded_meanwhile: Cell<u64>,
-    /// The response that has begun before its request has been sent; over HTTP/2 only.
+    /// Response that began before its request was sent completely; over HTTP/2 only.
     early: RefCell<Weak<RefCell<ResponseBody>>>,
     /// Counter of the request's body bytes while they wait; over HTTP/2 only.
     reading: Option<Reading>,
-    /// There is one exchange only.
+    /// True if there is only one exchange: HTTP/2.
     single: bool,
     phase: Cell<Phase>,
-    /// Until when it may be idle.
+    /// Time at which the idle timeout ends.
     idle_until_ms: Cell<u64>,
 }
 
 impl Stream {
-    /// All of an HTTP/1 connection, idle since now.
+    /// Context of an HTTP/1 connection that is idle from now on.
     pub(crate) fn of_connection(conn: &Rc<Conn>) -> Rc<Self> {
         let stream = Self::new(conn, false);
         let now_ms = conn.worker.shared.clock.now_ms();
@@ -90,7 +88,7 @@ impl Stream {
         Rc::new(stream)
     }
 
-    /// One stream of HTTP/2, whose head has come.
+    /// Context of an HTTP/2 stream whose head has arrived.
     pub(crate) fn of_request(conn: &Rc<Conn>, reading: Option<Reading>) -> Rc<Self> {
         Rc::new(Self {
             reading,
@@ -127,12 +125,12 @@ impl Stream {
         self.phase.get()
     }
 
-    /// Until when it may be idle, in milliseconds of the clock.
+    /// Time at which the idle timeout ends, in milliseconds of the clock.
     pub(crate) fn idle_until_ms(&self) -> u64 {
         self.idle_until_ms.get()
     }
 
-    /// The head of a request has begun, and not ended.
+    /// Starts the timeout of a request head.
     pub(crate) fn head_begins(&self) {
         if self.phase.get() == Phase::Idle {
             let now_ms = self.worker.shared.clock.now_ms();
@@ -141,7 +139,7 @@ impl Stream {
         }
     }
 
-    /// An exchange begins.
+    /// Starts an exchange.
     pub(crate) fn exchange_begins(&self) {
         self.phase.set(Phase::Exchange);
         self.fresh.set(false);
@@ -153,20 +151,20 @@ impl Stream {
         self.uploaded_meanwhile.set(0);
     }
 
-    /// Bytes are there, or seem to be: where they are no request, it is soon quiet again.
+    /// Sets the deadline for parking: available bytes may be no request.
     pub(crate) fn watch_quiet(&self) {
         let now_ms = self.worker.shared.clock.now_ms();
         self.deadline
             .set((now_ms + self.park_ms()).min(self.idle_until_ms.get()));
     }
 
-    /// The response's head is made; its body may take as long as it moves.
+    /// Starts the phase of the response's body, with its first deadline.
     pub(crate) fn body_begins(&self, until_ms: u64) {
         self.phase.set(Phase::Body);
         self.deadline.set(until_ms);
     }
 
-    /// So many bytes of the request's body were read, and there may be more.
+    /// Counts bytes that were read from the request's body.
     pub(crate) fn upload_read(&self, bytes: u64) {
         self.uploaded.set(self.uploaded.get() + bytes);
         if let Some(reading) = &self.reading {
@@ -174,12 +172,12 @@ impl Stream {
         }
     }
 
-    /// Bytes of the current request's body that were read, whatever became of them.
+    /// Bytes read from the current request's body, whether they were forwarded or discarded.
     pub(crate) fn uploaded(&self) -> u64 {
         self.uploaded.get()
     }
 
-    /// Of the request's body nothing waits to be read.
+    /// Reports that no bytes of the request's body wait to be read.
     pub(crate) fn upload_through(&self) {
         if let Some(reading) = &self.reading {
             reading.is_through();
@@ -191,8 +189,8 @@ impl Stream {
         self.phase.get() == Phase::Body && !self.upstream_silent.get()
     }
 
-    /// More of the request's body came. While the client has a response to take, it is the pace of
-    /// that which counts, and these bytes are a part of it.
+    /// Extends the deadline for an upload. While the client has a response to take, the deadline
+    /// depends on its pace there, and these bytes count towards it.
     pub(crate) fn upload_moves(&self, bytes: u64, now_ms: u64) {
         match self.response_waits() {
             true => self
@@ -202,17 +200,17 @@ impl Stream {
         }
     }
 
-    /// The bytes that the client sent while it had a response to take, since the last look.
+    /// Bytes uploaded while the client had a response to take, since the last call.
     pub(crate) fn take_uploaded_meanwhile(&self) -> u64 {
         self.uploaded_meanwhile.take()
     }
 
-    /// A response begins while its request is still being sent.
+    /// Registers a response that begins while its request is still being sent.
     pub(crate) fn responds_early(&self, body: &Rc<RefCell<ResponseBody>>) {
         *self.early.borrow_mut() = Rc::downgrade(body);
     }
 
-    /// Sends what there is of the request's body, while the client takes nothing of the response.
+    /// Sends available bytes of the request's body while the client takes nothing of the response.
     pub(crate) fn send_upload(&self, cx: &mut Context<'_>) {
         let early = self.early.borrow().upgrade();
         if let Some(body) = early {
@@ -220,8 +218,8 @@ impl Stream {
         }
     }
 
-    /// True if a client that sends its body slowly holds an upstream's permit: the upstream has not
-    /// answered, and the operation does not stream.
+    /// True if a slow upload holds an upstream's permit: the upstream has not responded, and the
+    /// operation does not stream.
     pub(crate) fn awaits_upload(&self) -> bool {
         self.phase.get() == Phase::Exchange && !self.endless.get()
     }
@@ -232,7 +230,8 @@ impl Stream {
         self.awaits_upload() && !self.is_grpc.get()
     }
 
-    /// The request's body has ended: the upstream's time for a head runs, unless there is one.
+    /// Sets the deadline at the end of the upload: the response timeout, or the idle timeout if the
+    /// response has begun.
     pub(crate) fn upload_ends(&self, now_ms: u64, timeout_ms: u64) {
         let wait_ms = match self.phase.get() {
             Phase::Body => self.stream_idle_ms(),
@@ -297,11 +296,11 @@ impl Stream {
         }
     }
 
-    /// The exchange is over.
+    /// Ends an exchange.
     pub(crate) fn exchange_ended(&self, now_ms: u64) {
         self.deadline.no_limit();
         if self.single {
-            // What is left is sent as far as the client's window opens.
+            // The rest of the response is sent as the client's window allows.
             self.body_begins(now_ms + self.patience().grace_ms);
         } else {
             let idle_ms = self.limits.idle_timeout_ms;

@@ -1,9 +1,9 @@
-//! A copy of a request's body, kept while it is streamed to an upstream, so that another try can
-//! send it from the beginning.
+//! Copy of a request's body, kept while it is streamed to an upstream, so that a retry can send it
+//! again.
 //!
-//! The first try reads the client's body through the copy. A later try reads what was kept and
-//! then goes on with the client's body. Beyond the retry policy's `max_body`, without memory, or
-//! at trailers, the copy is given up, and the request goes once.
+//! The first try reads the client's body through the copy. A retry reads the copy, then the rest of
+//! the client's body. The copy is dropped beyond the retry policy's `max_body`, without memory, or
+//! at trailers; the request is then not retried.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::buffered::Buffered;
 use crate::proxy::incoming::{Broken, Incoming};
 use crate::upstream::mirror::Copies;
 
-/// A request's body with its copy.
+/// Request body with its copy.
 pub(crate) struct Tee {
     incoming: RefCell<Incoming>,
     kept: RefCell<Vec<u8>>,
@@ -27,21 +27,21 @@ pub(crate) struct Tee {
     bytes_max: u64,
     given_up: Cell<bool>,
     ended: Cell<bool>,
-    /// The try that may read; those before it may not any more.
+    /// Number of the try that may read; earlier ones get an error.
     reader: Cell<u32>,
-    /// The first try waits for `100 Continue`.
+    /// True if the first try waits for 100 (Continue).
     expects_continue: Cell<bool>,
     copies: Option<Rc<Copies>>,
 }
 
-/// One try's way through the body.
+/// Position of one try in the body.
 pub(crate) struct Reader {
     tee: Rc<Tee>,
     number: u32,
     offset: usize,
 }
 
-/// A part of the body.
+/// Part of the body.
 pub(crate) enum Part {
     /// From the client, for the first time.
     New(Frame<Bytes>),
@@ -52,7 +52,8 @@ pub(crate) enum Part {
 // === impl Tee ===
 
 impl Tee {
-    /// `bytes_max` is the policy's `max_body`. None if memory is short.
+    /// New copy. `bytes_max` is the policy's `max_body`. Returns the arguments as an error if
+    /// memory is scarce.
     pub(crate) fn new(
         incoming: Incoming,
         memory: &Arc<Memory>,
@@ -107,18 +108,18 @@ impl Tee {
         self.bytes_max
     }
 
-    /// False once the copy was given up.
+    /// False once the copy was dropped.
     pub(crate) fn is_repeatable(&self) -> bool {
         !self.given_up.get()
     }
 
-    /// The whole body, if all of it was kept.
+    /// Complete body, if all of it was kept.
     pub(crate) fn whole(&self) -> Option<Bytes> {
         let whole = self.ended.get() && self.is_repeatable();
         whole.then(|| Bytes::copy_from_slice(&self.kept.borrow()))
     }
 
-    /// True for the first try at a body that waits for `100 Continue`.
+    /// True once, if the body waits for 100 (Continue).
     pub(crate) fn take_expects_continue(&self) -> bool {
         self.expects_continue.take()
     }
@@ -127,7 +128,7 @@ impl Tee {
         self.copies.clone()
     }
 
-    /// Reads from the beginning. Readers before it end.
+    /// Reader from the beginning. Earlier readers get an error.
     pub(crate) fn reader(self: &Rc<Self>) -> Reader {
         self.reader.set(self.reader.get() + 1);
         Reader {
@@ -137,7 +138,7 @@ impl Tee {
         }
     }
 
-    /// Bytes that were kept.
+    /// Bytes in the copy.
     pub(crate) fn kept_bytes(&self) -> u64 {
         self.kept.borrow().len() as u64
     }
@@ -168,7 +169,7 @@ impl Tee {
 // === impl Reader ===
 
 impl Reader {
-    /// The next part; [`None`] in the error's place for a reader that was replaced.
+    /// Next part; the error is [`None`] for a reader that was replaced.
     pub(crate) fn poll_part(
         &mut self,
         cx: &mut Context<'_>,

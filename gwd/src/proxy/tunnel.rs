@@ -1,7 +1,4 @@
-//! An upgraded connection: bytes both ways, until both sides have ended.
-//!
-//! An idle tunnel holds no buffer: what is read goes through a buffer of the worker's, and only
-//! what the other side does not take at once is kept.
+//! Upgraded connection: forwards bytes in both directions until both sides have ended.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -23,18 +20,19 @@ use crate::worker::Worker;
 
 /// Maximum time that one side may continue after the other has ended: 5s.
 const GOODBYE_MS: u64 = 5_000;
-/// Bytes read at once.
+/// Maximum bytes of one read.
 const SCRATCH_BYTES: usize = 32 << 10;
-/// The same where memory is high: what the other side does not take is kept.
+/// Like [`SCRATCH_BYTES`], while memory is scarce: bytes that the other side does not take are
+/// kept.
 const SCRATCH_BYTES_WANTED: usize = 4 << 10;
-/// Reads of one direction in one turn, so that one tunnel does not keep a worker from the others.
+/// Maximum reads of one direction per turn, so that a tunnel does not block its worker.
 const READS_MAX: usize = 8;
 
 thread_local! {
     static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
-/// A WebSocket between a client and an upstream.
+/// WebSocket between a client and an upstream.
 pub(crate) struct Tunnel {
     pub(crate) upstream: Carrier,
     /// Bytes that the upstream sent behind its head.
@@ -42,30 +40,30 @@ pub(crate) struct Tunnel {
     pub(crate) record: Box<Record>,
     /// Credentials that admitted the client. If they are revoked, the tunnel ends.
     pub(crate) shown: Shown,
-    /// Given back when it ends.
+    /// Resources that are released at the end of the tunnel.
     pub(crate) _held: Held,
 }
 
 /// Transport of a tunnel's bytes to the upstream.
 pub(crate) enum Carrier {
-    /// A connection of its own.
+    /// Separate connection.
     Socket(UpstreamSocket),
-    /// A stream of HTTP/2.
+    /// Stream of an HTTP/2 connection.
     Stream(http2::Tunnel),
 }
 
-/// By what a client was let in.
+/// Credentials of the client and the time of their last check.
 struct Pass {
     shown: Shown,
     /// Time of the last check.
     epoch: u64,
 }
 
-/// One direction.
+/// One direction of a tunnel.
 struct Way {
     /// Bytes that were read and not written yet.
     kept: Vec<u8>,
-    /// Counts it.
+    /// Memory accounting of `kept`.
     buffered: Buffered,
     written: usize,
     read_ended: bool,
@@ -75,7 +73,8 @@ struct Way {
 }
 
 impl Tunnel {
-    /// Carries bytes until both sides have ended, or silence, or the gateway's own end.
+    /// Forwards bytes until both sides have ended, the idle timeout passes, or the gateway ends the
+    /// tunnel.
     pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin, early: &[u8]) {
         let Self {
             upstream,
@@ -92,7 +91,7 @@ impl Tunnel {
     }
 }
 
-/// Carries between two sides what they sent early, and all that comes.
+/// Forwards the early bytes of both sides, then everything that follows.
 async fn carry(
     mut client: impl AsyncRead + AsyncWrite + Unpin,
     mut upstream: impl AsyncRead + AsyncWrite + Unpin,
@@ -115,7 +114,7 @@ async fn carry(
     poll_fn(|cx| {
         stream.deadline.register(cx.waker());
         let before = (up.bytes, down.bytes, up.ended, down.ended);
-        // The clock is read only while the worker drains.
+        // Read the clock only while the worker drains.
         let draining = !leaving && stream.worker.draining_ms().is_some();
         let ends = draining && clock.now_ms() >= stream.worker.tunnels_end_ms();
         if !revoked && pass.is_revoked(&stream.worker) {
@@ -126,7 +125,7 @@ async fn carry(
         }
         if (ends || revoked && !leaving) && down.frames.between() {
             leaving = true;
-            // The client is told, and may answer; the upstream has nothing more to say.
+            // The client gets a Close and may respond; the upstream's data is no longer forwarded.
             down.kept.extend_from_slice(match revoked {
                 true => &CLOSE_POLICY,
                 false => &CLOSE_GOING_AWAY,
@@ -143,7 +142,7 @@ async fn carry(
         }
         let down_ended = down.poll(cx, &mut upstream, &mut client);
         let up_failed = matches!(up_ended, Poll::Ready(Err(_)));
-        // The client is told also where the upstream has gone.
+        // Send the Close to the client even if the upstream has failed.
         if up_failed && !revoked || matches!(down_ended, Poll::Ready(Err(_))) {
             return Poll::Ready(());
         }
@@ -157,7 +156,8 @@ async fn carry(
         }
         if up.ended && down.ended {
             return match revoked {
-                // A socket that is closed over bytes that nobody read takes back what was said.
+                // Closing a socket with unread bytes would reset the connection and discard the
+                // Close.
                 true => throw_away(cx, &mut client),
                 false => Poll::Ready(()),
             };
@@ -177,7 +177,7 @@ async fn carry(
     record.finish();
 }
 
-/// Reads to the end, for nothing.
+/// Reads and discards the input until its end.
 fn throw_away(cx: &mut Context<'_>, from: &mut (impl AsyncRead + Unpin)) -> Poll<()> {
     with_scratch(|scratch| {
         for _ in 0..READS_MAX {
@@ -192,7 +192,7 @@ fn throw_away(cx: &mut Context<'_>, from: &mut (impl AsyncRead + Unpin)) -> Poll
     })
 }
 
-/// Lends the worker's buffer.
+/// Calls a function with the worker's buffer.
 fn with_scratch<T>(lend: impl FnOnce(&mut [u8]) -> T) -> T {
     let scratch = SCRATCH.take();
     let mut scratch = scratch.unwrap_or_else(|| vec![0; SCRATCH_BYTES].into());
@@ -216,7 +216,7 @@ impl Pass {
 }
 
 impl Way {
-    /// Nothing more goes this way. The other side is told, where a frame may begin.
+    /// Ends this direction. The other side gets a Close if a frame may begin here.
     fn cut(&mut self, mask: [u8; 4]) {
         if self.read_ended {
             return;
@@ -241,7 +241,7 @@ impl Way {
         way
     }
 
-    /// Carries what there is; ready when this direction has ended.
+    /// Forwards available bytes; ready when this direction has ended.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,5 +1,5 @@
-//! The WebSocket handshake: over HTTP/1.1 an upgrade (RFC 6455 §4), over HTTP/2 an extended
-//! CONNECT (RFC 8441). What the client begins becomes what the upstream speaks.
+//! WebSocket handshakes: an upgrade over HTTP/1.1 (RFC 6455 §4), an extended CONNECT over HTTP/2
+//! (RFC 8441). Each is converted to the protocol of the upstream.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Version, request};
@@ -37,7 +37,7 @@ static NOT_SERVED: Reject = Reject {
     title: "The operation is no WebSocket",
 };
 
-/// A client's wish to speak WebSocket.
+/// WebSocket handshake of a client.
 pub(crate) struct Handshake {
     over: Over,
     fault: Option<&'static Reject>,
@@ -54,9 +54,9 @@ pub(crate) struct Expected {
 }
 
 impl Handshake {
-    /// The wish, if the request has one. An extended CONNECT becomes the GET that it stands for,
-    /// so that it is routed and judged as one; the fields of the upgrade itself are left to the
-    /// edge, which takes them out.
+    /// Takes the handshake from a request, if it has one. An extended CONNECT becomes the
+    /// equivalent GET, so that routing and policies treat both alike. The edge removes the upgrade
+    /// fields.
     pub(crate) fn take(parts: &mut request::Parts) -> Option<Self> {
         if parts.version == Version::HTTP_2 {
             let protocol = parts.extensions.get::<Protocol>()?;
@@ -91,14 +91,14 @@ impl Handshake {
         match self.over {
             Over::Http1 if is_websocket && content => Some(&WITH_CONTENT),
             _ if is_websocket => self.fault,
-            // The upgrade is lost; the request is served without it (RFC 9110 §7.8).
+            // Serve the request without the upgrade (RFC 9110 §7.8).
             Over::Http1 => None,
             Over::Http2(_) => Some(&NOT_SERVED),
         }
     }
 
-    /// Writes the upgrade into the head that the upstream gets. `random` is sixteen bytes, for a
-    /// key of our own where the client has none.
+    /// Adds the upgrade to the head for the upstream. `random` becomes the key if the client has
+    /// none.
     pub(crate) fn prepare(&self, headers: &mut HeaderMap, random: [u8; 16]) -> Expected {
         headers.insert(header::CONNECTION, UPGRADE);
         headers.insert(header::UPGRADE, WEBSOCKET);
@@ -121,8 +121,8 @@ impl Handshake {
         expected
     }
 
-    /// Writes what the client gets when the upstream has agreed. Tells where the bytes come to
-    /// be over HTTP/2.
+    /// Completes the response head after the upstream has agreed. Over HTTP/2, returns the upgraded
+    /// stream.
     pub(crate) fn agree(self, headers: &mut HeaderMap) -> Option<OnUpgrade> {
         match self.over {
             Over::Http1 => {
@@ -152,7 +152,7 @@ impl Expected {
             && headers.get(ACCEPT) == Some(&self.accept)
     }
 
-    /// Writes what an upstream of HTTP/1.1 would have said, for a client that waits for it.
+    /// Adds the fields that an HTTP/1.1 upstream would have sent, for an HTTP/1.1 client.
     pub(crate) fn tell(self, headers: &mut HeaderMap) {
         headers.insert(ACCEPT, self.accept);
     }
@@ -170,7 +170,7 @@ fn fault_of_version(headers: &HeaderMap) -> Option<&'static Reject> {
     (!thirteen).then_some(&BAD_VERSION)
 }
 
-/// Sixteen bytes in base64, once.
+/// Checks that there is exactly one key, of 16 bytes in base64.
 fn fault_of_key(headers: &HeaderMap) -> Option<&'static Reject> {
     let mut keys = headers.get_all(KEY).iter();
     let fine = match (keys.next(), keys.next()) {

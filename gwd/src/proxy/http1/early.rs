@@ -42,7 +42,7 @@ pub(super) fn reject(error: request::Error) -> &'static Reject {
     }
 }
 
-/// The whole response. There is no record of it but the count, for there was no exchange.
+/// Complete response. It is only counted: without an exchange there is no access record.
 #[cold]
 pub(super) fn response(reject: &Reject) -> Vec<u8> {
     let Reject {

@@ -1,8 +1,7 @@
-//! HTTP/1 connections (RFC 9112): a loop of head, exchange and response while something happens,
-//! parked while nothing does.
+//! HTTP/1 connections (RFC 9112): a loop of head, exchange and response, parked while idle.
 //!
-//! A connection that stands still for a second gives its buffers back and is watched for bytes
-//! only (data-plane.md §2).
+//! After a second of inactivity, a connection releases its buffers and only waits for bytes
+//! (data-plane.md §2).
 
 mod early;
 mod send;
@@ -30,25 +29,25 @@ use send::{Asked, Then};
 use wire::Wire;
 pub(crate) use wire::{Broken, Incoming};
 
-/// Fields that are read at least, so that who sends more than a listener's limit is told by a
-/// response that has all that responses have.
+/// Minimum field limit of the parser, so that requests beyond a listener's lower limit get a
+/// regular response.
 const FIELDS_MIN: usize = 100;
 
 /// Reason why serving ended.
 enum End {
-    /// The client has gone, the last response was sent, or a tunnel takes over.
+    /// The client closed the connection, the last response was sent, or a tunnel takes over.
     Over,
     /// The received data is not a request, or a request does not arrive.
     Refused(&'static Reject),
-    /// Nothing happens: it can be parked.
+    /// The connection is idle and can be parked.
     Quiet,
-    /// The client takes nothing.
+    /// The client takes no data.
     Stalled,
-    /// A response was cut short whose end is the connection's.
+    /// A response that is delimited by the end of the connection was cut short.
     CutShort,
 }
 
-/// Serves a connection to its end.
+/// Serves a connection until it ends.
 pub(crate) async fn serve(conn: &Rc<Conn>, mut io: ClientIo) {
     let stream = Stream::of_connection(conn);
     loop {
@@ -81,7 +80,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, mut io: ClientIo) {
     }
 }
 
-/// Waits for bytes; false where none came in time or the connection has to end.
+/// Waits for bytes; false after the idle timeout, or if the connection has to end.
 async fn parked(stream: &Stream, io: &ClientIo) -> bool {
     stream.deadline.set(stream.idle_until_ms());
     let _counted = Parked::count(&stream.socket);
@@ -98,7 +97,7 @@ async fn parked(stream: &Stream, io: &ClientIo) -> bool {
     .await
 }
 
-/// Serves until the connection is over or nothing happens any more.
+/// Serves exchanges until the connection ends or is idle.
 async fn active(wire: &Rc<Wire>) -> End {
     let stream = &wire.stream;
     let mut serving = pin!(exchanges(wire));
@@ -115,7 +114,7 @@ async fn active(wire: &Rc<Wire>) -> End {
         }
         match serving.as_mut().poll(cx) {
             Poll::Ready(end) => Poll::Ready(end),
-            // Bytes may have come just now.
+            // Poll before parking: bytes may have arrived just now.
             Poll::Pending if expired && stream.phase() == Phase::Idle => {
                 if !stream.unflushed.get() {
                     return Poll::Ready(End::Quiet);
@@ -133,7 +132,7 @@ async fn active(wire: &Rc<Wire>) -> End {
     .await
 }
 
-/// One exchange after the other.
+/// Serves exchanges one after another.
 async fn exchanges(wire: &Rc<Wire>) -> End {
     let limits = Limits {
         bytes: usize::try_from(wire.stream.limits.header_bytes).unwrap_or(usize::MAX),
@@ -168,7 +167,7 @@ async fn exchanges(wire: &Rc<Wire>) -> End {
     }
 }
 
-/// A request whose body is read as it is wanted.
+/// Request whose body is read on demand.
 fn request(wire: &Rc<Wire>, head: Head) -> Request<incoming::Incoming> {
     let body = match head.length {
         Length::Known(0) => incoming::Incoming::Empty,
@@ -184,7 +183,7 @@ fn request(wire: &Rc<Wire>, head: Head) -> Request<incoming::Incoming> {
 
 /// Completes the connection after the last exchange.
 async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
-    // Also where it is not carried any more: it holds the stream that holds it.
+    // Take the tunnel even if it does not run: it and the stream reference each other.
     let tunnel = stream.tunnel.take();
     match end {
         End::Quiet => return,
@@ -203,7 +202,7 @@ async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
     linger(stream, &stream.deadline, io).await;
 }
 
-/// Counts a connection as parked for as long as it is held.
+/// Counts a connection as parked until it is dropped.
 struct Parked<'s>(&'s ListenSocket);
 
 impl<'s> Parked<'s> {

@@ -1,4 +1,4 @@
-//! A response on its way to the client: the head and what of the body is there go in one write.
+//! Sends responses over HTTP/1. The head and the available part of the body go in one write.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,9 +15,10 @@ use http_body::{Body as _, Frame};
 use super::wire::Wire;
 use crate::proxy::body::ResponseBody;
 
-/// Pieces up to this size are copied behind what waits, larger ones are written as they are.
+/// Maximum size of a body piece that is copied into the output buffer; larger pieces are written
+/// directly.
 const COPIED_MAX: usize = 16 << 10;
-/// Bytes of most heads.
+/// Initial capacity for a response head, enough for most.
 const HEAD_USUAL: usize = 512;
 
 /// Properties of a request that its response depends on.
@@ -31,42 +32,41 @@ pub(super) struct Asked {
 /// Framing of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
-    /// There is none; the one that it stands for would have so many bytes, where the fields do not
-    /// say it.
+    /// No body. Value: the `Content-Length` to send for the omitted body, if no field has it.
     Bodiless(Option<u64>),
-    /// So many bytes are still to be sent.
+    /// Known length. Value: remaining bytes.
     Known(u64),
     Chunked,
     UntilClose,
 }
 
-/// A body that is being sent.
+/// Response body while it is sent.
 struct Sending {
     body: ResponseBody,
     framing: Framing,
     takes_trailers: bool,
-    /// A piece that is written as it is.
+    /// Piece that is written without copying.
     piece: Bytes,
     ended: bool,
-    /// No more can be had; what there is goes first.
+    /// True if the body ended with an error; buffered bytes are still sent.
     cut: bool,
 }
 
-/// The response cannot be sent to its end.
+/// Error: the response cannot be completed.
 struct CutShort;
 
 /// Action on the connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
-    /// Another request.
+    /// Serve another request.
     Again,
-    /// Its end.
+    /// Close the connection.
     Close,
     /// Its end, distinct from the end of the response.
     Reset,
 }
 
-/// Sends a response.
+/// Sends a response. Returns the next action on the connection.
 pub(super) async fn send(wire: &Wire, response: Response<ResponseBody>, asked: &Asked) -> Then {
     let (parts, body) = response.into_parts();
     let framing = Framing::of(parts.status, &parts.headers, &body, asked);
@@ -74,7 +74,8 @@ pub(super) async fn send(wire: &Wire, response: Response<ResponseBody>, asked: &
         .headers
         .get(CONNECTION)
         .is_some_and(|value| *value == "close");
-    // A client that is told nothing would send its next request behind the rest of this one.
+    // Without `connection: close` the client would send its next request after the unread rest of
+    // this one.
     let is_read = match &body {
         ResponseBody::Own(..) => wire.discard(),
         ResponseBody::Download(_) => wire.is_read(),
@@ -104,7 +105,7 @@ pub(super) async fn send(wire: &Wire, response: Response<ResponseBody>, asked: &
         piece: Bytes::new(),
         ended: matches!(framing, Framing::Bodiless(_)),
         cut: false,
-        // A body that is not sent has ended with its head.
+        // An omitted body ends with the head.
         body: match framing {
             Framing::Bodiless(_) => ResponseBody::Own(Bytes::new(), None),
             _ => body,
@@ -119,7 +120,7 @@ pub(super) async fn send(wire: &Wire, response: Response<ResponseBody>, asked: &
     }
 }
 
-/// Writes a head down.
+/// Writes a response head.
 fn head(
     status: StatusCode,
     headers: &HeaderMap,
@@ -170,8 +171,8 @@ fn head(
     out.extend_from_slice(b"\r\n");
 }
 
-/// True if a response without a body may carry the `Content-Length` of the one that it stands for
-/// (RFC 9110 §8.6).
+/// True if a response without a body may carry the `Content-Length` of the omitted body (RFC 9110
+/// §8.6).
 fn may_tell_length(status: StatusCode) -> bool {
     !status.is_informational() && status != StatusCode::NO_CONTENT
 }
@@ -219,7 +220,7 @@ fn length(value: &HeaderValue) -> Option<u64> {
 // === impl Sending ===
 
 impl Sending {
-    /// Sends what can be had and taken; ready when all of it has been.
+    /// Sends available data; ready when everything is sent.
     fn poll(&mut self, wire: &Wire, cx: &mut Context<'_>) -> Poll<Result<(), CutShort>> {
         loop {
             let mut waits = false;
@@ -254,7 +255,7 @@ impl Sending {
         }
     }
 
-    /// A piece of the body, or its trailers.
+    /// Processes a piece of the body, or its trailers.
     fn take(&mut self, wire: &Wire, frame: Frame<Bytes>) -> Result<(), CutShort> {
         let data = match frame.into_data() {
             Ok(data) => data,
@@ -264,7 +265,7 @@ impl Sending {
             }
         };
         if let Framing::Known(left) = &mut self.framing {
-            // Whatever is more than was told would be taken for the next response.
+            // Bytes beyond the declared length would be parsed as the next response.
             *left = left.checked_sub(data.len() as u64).ok_or(CutShort)?;
         }
         let chunked = self.framing == Framing::Chunked;

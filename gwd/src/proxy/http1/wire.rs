@@ -1,7 +1,4 @@
-//! One HTTP/1 connection's bytes: what has been read and not used, and what waits to be written.
-//!
-//! The connection's task reads heads and writes responses. Whoever forwards a request's body reads
-//! it here, in whatever task that is, so that no piece of it passes a channel.
+//! Buffers of an HTTP/1 connection: unparsed input and unsent output.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -20,28 +17,28 @@ use tokio_util::io::poll_read_buf;
 use crate::proxy::io::ClientIo;
 use crate::proxy::stream::Stream;
 
-/// Room for heads, and for bodies, that is made where less than [`ROOM_MIN`] is left.
+/// Buffer capacity reserved for heads and bodies if less than [`ROOM_MIN`] is left.
 const HEAD_ROOM: usize = 8 << 10;
 const BODY_ROOM: usize = 16 << 10;
 const ROOM_MIN: usize = 1 << 10;
-/// Bytes that may wait to be written before more is asked for.
+/// Bytes of output above which no more data is requested.
 const OUT_MAX: usize = 16 << 10;
-/// Room for what is written that a connection keeps.
+/// Maximum capacity of the output buffer that is kept between responses.
 const OUT_KEPT: usize = 16 << 10;
-/// Bytes that are read of what stands behind a request, to see whether the client stays.
+/// Maximum bytes read beyond a request to detect a closed connection.
 const AHEAD_MAX: usize = 64 << 10;
 /// Maximum bytes of an unwanted body that are discarded for the next request.
 const UNWANTED_MAX: usize = 64 << 10;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// A connection.
+/// HTTP/1 connection with its buffers.
 pub(super) struct Wire {
     pub(super) stream: Rc<Stream>,
     state: RefCell<State>,
 }
 
 struct State {
-    /// None once somebody else has it.
+    /// None once the I/O was taken.
     io: Option<ClientIo>,
     read: BytesMut,
     /// Bytes of an incomplete head that have been scanned.
@@ -49,20 +46,20 @@ struct State {
     /// Counts the requests, so that no exchange reads another's body.
     number: u64,
     body: Body,
-    /// The client sends nothing behind the request that came last.
+    /// True if the client announced that its last request is the final one.
     is_last: bool,
     /// True once the client has closed its side after its last request.
     said_all: bool,
-    /// The client waits for `100 Continue`.
+    /// True while the client waits for 100 (Continue).
     owes_continue: bool,
-    /// Nothing can be read any more.
+    /// True if nothing can be read any more.
     broken: bool,
     /// Bytes to be written, from `written` on.
     out: Vec<u8>,
     written: usize,
 }
 
-/// The body of a request.
+/// Request body.
 pub(crate) struct Incoming {
     wire: Rc<Wire>,
     number: u64,
@@ -73,7 +70,7 @@ pub(crate) struct Incoming {
 pub(crate) enum Broken {
     /// The connection was reset, or serves another request.
     Gone,
-    /// The client will send no more; it may still wait for an answer.
+    /// The client ended its side early; it may still wait for a response.
     Early,
     /// The received data is not a valid body.
     Malformed(::http1::Malformed),
@@ -101,14 +98,14 @@ impl Wire {
         })
     }
 
-    /// The connection itself, and what was read from it too early; nobody else reads it any more.
+    /// Takes the I/O and the unparsed input; later reads fail.
     pub(super) fn take(&self) -> Option<(ClientIo, Bytes)> {
         let state = &mut *self.state.borrow_mut();
         let read = std::mem::take(&mut state.read);
         Some((state.io.take()?, read.freeze()))
     }
 
-    /// The next request; none where the client has gone, or the connection has to end.
+    /// Reads the next request head; none if the client closed the connection, or it has to end.
     pub(super) fn poll_head(
         &self,
         cx: &mut Context<'_>,
@@ -140,7 +137,7 @@ impl Wire {
         }
     }
 
-    /// The body of the request that came last.
+    /// Body of the last request.
     pub(super) fn incoming(self: &Rc<Self>) -> Incoming {
         Incoming {
             number: self.state.borrow().number,
@@ -171,7 +168,7 @@ impl Wire {
         false
     }
 
-    /// The same while a response is sent: whoever has broken its upload off waits for nothing.
+    /// Like [`Self::has_gone`], while a response is sent: a broken upload also counts as gone.
     pub(super) fn has_left(&self, cx: &mut Context<'_>) -> bool {
         self.state.borrow().broken || self.has_gone(cx)
     }
@@ -181,12 +178,12 @@ impl Wire {
         self.state.borrow().body.is_ended()
     }
 
-    /// Lets somebody write behind what waits to be written.
+    /// Appends to the output buffer.
     pub(super) fn write(&self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.state.borrow_mut().out);
     }
 
-    /// A response begins: whoever waits for `100 Continue` gets that instead.
+    /// Marks the start of a response. It replaces a pending 100 (Continue).
     pub(super) fn response_begins(&self) {
         self.state.borrow_mut().owes_continue = false;
     }
@@ -196,7 +193,7 @@ impl Wire {
         self.state.borrow().out.len() >= OUT_MAX
     }
 
-    /// Writes all that waits, and then a piece without copying it.
+    /// Writes the output buffer, then a piece without copying it.
     pub(super) fn poll_flush(
         &self,
         cx: &mut Context<'_>,
@@ -220,8 +217,7 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// The response has been sent. Whether another request can be read behind the one that it
-    /// answers.
+    /// Finishes a response. True if another request can be read from the connection.
     pub(super) fn response_ended(&self) -> bool {
         let state = &mut *self.state.borrow_mut();
         if state.out.capacity() > OUT_KEPT {
@@ -231,8 +227,8 @@ impl Wire {
         state.body.is_ended() && !state.broken
     }
 
-    /// Discards the rest of the request's body, as far as it has arrived. True if that was all of
-    /// it.
+    /// Discards the rest of the request's body, as far as it has arrived. True if the body is
+    /// complete.
     pub(super) fn discard(&self) -> bool {
         let state = &mut *self.state.borrow_mut();
         state.number += 1;
@@ -266,12 +262,12 @@ impl Wire {
         loop {
             let next = state.body.next(&mut state.read);
             if state.body.is_ended() {
-                // From here on the connection's task looks whether the client stays.
+                // From here on the connection's task detects a closed connection.
                 self.stream.deadline.wake_other(cx.waker());
             }
             let broken = match next {
                 Ok(Next::Data(data)) => {
-                    // It did not wait.
+                    // The client did not wait for 100 (Continue).
                     state.owes_continue = false;
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
@@ -296,7 +292,7 @@ impl Wire {
 }
 
 impl State {
-    /// Reads more of a body, for which the client may wait to be asked.
+    /// Reads more of a body, after sending a pending 100 (Continue).
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if std::mem::take(&mut self.owes_continue) {
             self.out.extend_from_slice(CONTINUE);
@@ -331,7 +327,7 @@ impl State {
     }
 }
 
-/// A socket that takes nothing takes nothing ever.
+/// Turns a write of 0 bytes into an error: the socket is closed for writing.
 fn some(wrote: usize) -> io::Result<usize> {
     match wrote {
         0 => Err(io::ErrorKind::WriteZero.into()),
@@ -342,7 +338,7 @@ fn some(wrote: usize) -> io::Result<usize> {
 // === impl Incoming ===
 
 impl Incoming {
-    /// The next piece.
+    /// Next frame of the body.
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -356,7 +352,7 @@ impl Incoming {
         state.number == self.number && state.body.is_ended()
     }
 
-    /// True if some of the body came with the head.
+    /// True if bytes of the body arrived together with the head.
     pub(crate) fn has_begun(&self) -> bool {
         !self.wire.state.borrow().read.is_empty()
     }
