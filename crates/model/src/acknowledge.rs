@@ -1,8 +1,8 @@
-//! Acknowledgements: changes that somebody looked at and lets through a gate, from the command line
-//! or from the file that gateway.yaml names (`acknowledge`).
+//! Acknowledgements: reviewed changes that may pass a gate. They come from the command line or from
+//! the file that gateway.yaml names (`acknowledge`).
 //!
-//! A fingerprint binds the old and the new value, so that an acknowledgement covers one change and
-//! no later, wider one.
+//! A fingerprint covers the old and the new value, so an acknowledgement covers one change and no
+//! later, wider one.
 
 use std::collections::BTreeMap;
 
@@ -14,22 +14,22 @@ use sources::project::files::Files;
 use vocab::gateway::{ACKNOWLEDGEMENTS, is_fingerprint};
 use vocab::lints::ACKNOWLEDGED_TWICE;
 
-/// Digits of a fingerprint. 128 bits: the author of two changes chooses what is in both, so that
-/// fewer bits let one acknowledgement cover another change.
+/// Number of hex digits of a fingerprint: 128 bits. The author of two changes chooses their
+/// content, so fewer bits would permit a collision that acknowledges another change.
 pub const DIGITS: usize = 32;
 
-/// Digits of a fingerprint that a person reads.
+/// Number of hex digits that are displayed.
 pub const DIGITS_SHOWN: usize = 12;
 
-/// Longest file that is read: one line each for more than anybody reviews.
+/// Maximum number of entries of an acknowledgement file.
 const ENTRIES_MAX: usize = 100_000;
 
 /// A change that a person reviewed and lets through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acknowledgement {
-    /// The change's fingerprint.
+    /// Fingerprint of the change.
     pub fingerprint: String,
-    /// Id of the change (`security-requirement-removed`); none for the command line.
+    /// Id of the change (`security-requirement-removed`). None on the command line.
     pub kind: Option<String>,
     /// Subject of the change, as `plan::Change::about`; none for the command line.
     pub operation: Option<String>,
@@ -37,15 +37,15 @@ pub struct Acknowledgement {
     pub reason: Option<String>,
     /// Name of the reviewer.
     pub by: Option<String>,
-    /// Unix seconds at which it ends, and the last day as written.
+    /// Time at which the acknowledgement expires, in Unix seconds, and its last day as written.
     pub until: Option<(u64, String)>,
     /// Place in the file; none for the command line.
     pub place: Option<Place>,
 }
 
 impl Acknowledgement {
-    /// True if the acknowledgement names this kind of change and what it is about. One of the command
-    /// line names neither.
+    /// True if the acknowledgement is for this kind of change and subject. One from the command
+    /// line names neither and covers any.
     #[must_use]
     pub fn names(&self, kind: &str, about: &str) -> bool {
         let is = |named: &Option<String>, text: &str| named.as_deref().is_none_or(|it| it == text);
@@ -53,7 +53,7 @@ impl Acknowledgement {
     }
 }
 
-/// Reads `FINGERPRINT=REASON`, as an option has it.
+/// Parses `FINGERPRINT=REASON` of a command-line option.
 ///
 /// # Errors
 /// A message with the mistake and the text to write instead.
@@ -78,14 +78,14 @@ pub fn option(text: &str) -> Result<Acknowledgement, String> {
     })
 }
 
-/// Reads the file that `acknowledge` of gateway.yaml names, as far as it can be read. Of two entries
-/// for one change both are read, because only who has a clock knows which of them has ended.
+/// Reads the file that `acknowledge` of gateway.yaml names, as far as possible. Keeps several
+/// entries for one change, because the caller decides by the clock which have expired.
 pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec<Acknowledgement> {
     let Some((file, root)) = files.load(named.0, named.1, sink) else {
         return Vec::new();
     };
     let root = files.tree.at(root);
-    // A file whose last line was removed.
+    // A file without entries.
     if root.is_null() || !shape::check(root, &ACKNOWLEDGEMENTS, sink) && !root.is_list() {
         return Vec::new();
     }
@@ -143,7 +143,7 @@ fn check_words(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// One entry; none where it was found wrong.
+/// Reads one entry. None if it is invalid.
 fn entry(files: &Files, file: FileId, node: NodeRef<'_>) -> Option<Acknowledgement> {
     let fingerprint = node.get("fingerprint").and_then(NodeRef::as_str);
     let fingerprint = fingerprint.filter(|text| (vocab::gateway::FINGERPRINT.fits)(text))?;

@@ -1,4 +1,4 @@
-//! `alias_of`: operations that only document another.
+//! Key `alias_of`: operations that only document another operation.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::Operation;
 use openapi::spec::Spec;
 use vocab::lints::{ALIAS_DIFFERS, UNKNOWN_ALIAS};
 
-/// An operation that only documents another.
+/// Operation that only documents another operation.
 pub(super) struct Alias {
     /// The path that it documents, and the place of `alias_of`.
     pub(super) of: Spanned<String>,

@@ -1,4 +1,4 @@
-//! One API: its document against gateway.yaml.
+//! Resolution of one API document against gateway.yaml.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -23,7 +23,7 @@ use sources::project::files::{Document, Files};
 use vocab::extension::OPERATION;
 use vocab::lints::{NO_UPSTREAM, SERVER_PATH_DIFFERS, UNFILLED_PATH};
 
-/// Resolves one API. What is wrong is reported; operations that cannot be resolved are left out.
+/// Resolves one API. Mistakes are reported, and operations that cannot be resolved are left out.
 pub fn resolve(
     files: &Files,
     entry: &ApiEntry,
@@ -136,9 +136,9 @@ pub fn resolve(
                 .filter(|value| value.as_bool() == Some(true))
                 .map(NodeRef::span);
             let root_default = |key: &str| root?.get("defaults")?.get(key);
-            // Nobody can call what is internal, whatever it asks for.
+            // Internal operations are never reachable, whatever their security.
             let internal = get("internal").and_then(NodeRef::as_bool).unwrap_or(false);
-            // What cannot be read was told; who may call is not known then.
+            // An unreadable requirement was already reported, and access is unknown.
             if readable && !internal {
                 let judged = Judged {
                     key: &key,
@@ -305,7 +305,7 @@ pub fn resolve(
     }
 }
 
-/// Leaves the steps of a chain that are steps, and puts the one that authenticates among them.
+/// Removes parameters from a chain and inserts the authentication step.
 pub(super) fn authenticated(
     chain: &mut Vec<super::Valued<Link>>,
     security: &super::Valued<ir::Security>,
@@ -328,8 +328,8 @@ pub(super) fn authenticated(
     chain.insert(at, link);
 }
 
-/// Every `x-gateway` is checked against the shape of its attach point; one that stands elsewhere
-/// was told when the document was read.
+/// Checks every `x-gateway` against the shape of its attach point. One at any other place is
+/// reported when the document is read.
 fn check_extensions(
     files: &Files,
     spec: &Spec,
@@ -346,8 +346,8 @@ fn check_extensions(
     }
 }
 
-/// One finding for all operations that go nowhere: the mend is one line. A default that names
-/// nothing was reported as such.
+/// Reports all operations without an upstream in one finding, because one line fixes them. An
+/// undefined default was already reported.
 fn report_homeless(
     homeless: &[(String, Span)],
     entry: &ApiEntry,
@@ -417,7 +417,8 @@ fn check_rewrite(path: NodeRef<'_>, template: &ir::Template, sink: &mut Sink) {
     }
 }
 
-/// A parameter that is the query as a whole (3.2) cannot be told from other queries yet.
+/// Reports parameters for the whole query (3.2), which the router cannot distinguish from other
+/// queries yet.
 fn whole_queries<'a>(
     operation: &spec::Operation,
     node: impl Fn(NodeId) -> NodeRef<'a>,
@@ -475,7 +476,7 @@ fn check_servers(spec: &Spec, entry: &ApiEntry, sink: &mut Sink) {
                 )
                 .related(entry.span, "mounted here")
                 .help(if entry.path.span == entry.span {
-                    // A pattern found it.
+                    // A pattern of `apis_glob` found the document.
                     format!(
                         "if clients of the gateway use it, name the API: `apis: {{{}: {{path: {}, mount: {{base_path: {shown}}}}}}}`",
                         entry.name, entry.path.value
@@ -496,7 +497,7 @@ fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding
         return ir::Forwarding::default();
     };
     let says = |key: &str| node.get(key).and_then(NodeRef::as_bool) == Some(true);
-    // What the shape refuses was told; nobody must read it.
+    // The shape already reported these errors; such a value must not be read.
     let said = |key: &str| {
         let field = OPERATION.fields.iter().find(|field| field.key == key)?;
         let value = node.get(key).filter(|value| !value.is_null())?;

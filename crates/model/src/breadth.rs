@@ -1,9 +1,9 @@
 //! Limit on the router's search: the nodes of a table that one request can make it visit.
 //!
-//! The router goes through a trie of segments, depth first (semantics.md §1), so templates in which
-//! literals and parameters stand at the same depths can multiply: a request that fits all of them
-//! up to its last segment is looked for below each. What a request costs must not depend on who
-//! writes it, so the widest search of each API is computed here.
+//! The router searches a trie of segments depth first (semantics.md §1). Templates with literals
+//! and parameters at the same depths can multiply: a request that matches all of them up to the
+//! last segment is searched below each. Clients must not control the cost of a request, so the
+//! widest search of each API is computed here.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,17 +14,17 @@ use diag::{Diagnostic, Sink};
 use super::{Api, Operation, segment};
 use vocab::lints::WIDE_SEARCH;
 
-/// Nodes of a table that one request may make the router look at (semantics.md §1).
+/// Maximum number of nodes that one request may visit (semantics.md §1).
 const NODES_MAX: usize = 64;
-/// Nodes that the search for the widest path goes through: what is found until then counts.
+/// Maximum number of nodes visited in the search for the widest path. The widest path found until
+/// then counts.
 const STEPS_MAX: usize = 400_000;
-/// Segments of a path that are looked at.
+/// Maximum number of path segments considered.
 const DEPTH_MAX: usize = 256;
-/// Patterns of one place whose common texts are looked for in pairs.
+/// Maximum number of patterns at one node that are compared in pairs.
 const PATTERNS_MAX: usize = 16;
 
-/// Tells of the path for which the most nodes of an API's table are looked at, where those are too
-/// many.
+/// Reports the path with the widest search if it visits too many nodes.
 pub(super) fn check(api: &Api, sink: &mut Sink) {
     let routed = api.operations.iter().filter(|one| !one.internal);
     let routed: Vec<&Operation> = routed.collect();
@@ -57,19 +57,19 @@ pub(super) fn check(api: &Api, sink: &mut Sink) {
     );
 }
 
-/// The widest search.
+/// Widest search of an API.
 #[derive(Debug, PartialEq, Eq)]
 struct Widest {
     nodes: usize,
     path: String,
-    /// A template that it meets at its end, or the nearest to that.
+    /// Index of a template that the path matches, or nearly matches.
     fits: usize,
 }
 
-/// The path for which the most nodes are looked at, where they are too many.
+/// Returns the path that visits the most nodes, if they are too many.
 fn widest(templates: &[&Template]) -> Option<Widest> {
     let trie = Trie::of(templates);
-    // Cheap, and never too few: most tables end here.
+    // Most tables end at this cheap upper bound.
     if trie.at_most() <= NODES_MAX {
         return None;
     }
@@ -86,17 +86,17 @@ fn widest(templates: &[&Template]) -> Option<Widest> {
     })
 }
 
-/// The nodes of a table, each before those below it.
+/// Nodes of the trie. Each node is stored before its descendants.
 struct Trie<'t>(Vec<Node<'t>>);
 
 #[derive(Default)]
 struct Node<'t> {
     literals: BTreeMap<&'t str, usize>,
-    /// In lower case.
+    /// Case-insensitive literals, in lower case.
     folded: BTreeMap<&'t str, usize>,
     patterns: Vec<(&'t Pattern, &'t Segment, usize)>,
     parameter: Option<usize>,
-    /// The first template that ends here or below.
+    /// First template that ends at this node or below.
     first: usize,
 }
 
@@ -137,7 +137,7 @@ impl<'t> Trie<'t> {
         Self(nodes)
     }
 
-    /// As many as would be looked at if all that stands at one place had texts in common.
+    /// Upper bound on the visited nodes, as if all segments at one node had texts in common.
     fn at_most(&self) -> usize {
         let mut below = vec![0_usize; self.0.len()];
         for (at, node) in self.0.iter().enumerate().rev() {
@@ -153,7 +153,7 @@ impl<'t> Trie<'t> {
         below[0]
     }
 
-    /// A template that ends where a path does, or below.
+    /// Returns a template that ends where the path ends, or below.
     fn fits(&self, path: &str) -> usize {
         let mut at = vec![0];
         for segment in path.split('/').skip(1) {
@@ -177,7 +177,7 @@ impl<'t> Trie<'t> {
         next
     }
 
-    /// Segments that are worth a look from some nodes: one of each kind that tells them apart.
+    /// Representative texts of the next segment: one for each set of segments that they may match.
     fn texts(&self, from: &[usize]) -> BTreeSet<String> {
         let mut texts = BTreeSet::from(["-".to_owned()]);
         let mut patterns = Vec::new();
@@ -195,16 +195,16 @@ impl<'t> Trie<'t> {
     }
 }
 
-/// Looks for the widest path.
+/// Search for the widest path.
 struct Search<'t> {
     trie: &'t Trie<'t>,
-    /// By nodes that are looked at together: how many there are with those below, and the path.
+    /// Number of nodes visited from a set of nodes on, and the path, by that set.
     known: HashMap<Vec<usize>, (usize, String)>,
     steps: usize,
 }
 
 impl Search<'_> {
-    /// The most nodes that can be looked at from some on, with them.
+    /// Returns the largest number of nodes that can be visited from these nodes on, including them.
     fn below(&mut self, from: Vec<usize>, depth: usize) -> (usize, String) {
         if let Some(known) = self.known.get(&from) {
             return known.clone();
@@ -215,7 +215,7 @@ impl Search<'_> {
             let next = texts.map(|text| (self.trie.next(&from, &text), text));
             let mut next: Vec<_> = next.filter(|(next, _)| !next.is_empty()).collect();
             self.steps += next.len() * from.len();
-            // The widest first: the search may have to end early.
+            // Widest first, because the search may end early.
             next.sort_by_key(|(next, _)| Reverse(next.len()));
             for (next, text) in next {
                 if self.steps > STEPS_MAX && best.0 > 0 {
@@ -250,7 +250,7 @@ mod tests {
         Some((found.nodes, found.path))
     }
 
-    /// All paths of `depth` segments of which each is `a` or a parameter.
+    /// All paths of `depth` segments, each `a` or a parameter.
     fn alternating(depth: u32) -> Vec<String> {
         let path = |bits: u32| {
             let segments = (0..depth).map(|at| match bits >> at & 1 {
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn what_alternates_multiplies() {
-        // 1 + 2 + 4 + … + 32 are 63; one more level is 127.
+        // 1 + 2 + 4 + … + 32 is 63; one more level gives 127.
         assert_eq!(widest_of(&alternating(5)), None);
         let found = widest_of(&alternating(6));
         assert_eq!(found, Some((127, "/a/a/a/a/a/a".into())));
@@ -274,7 +274,7 @@ mod tests {
     fn only_what_one_path_can_meet_counts() {
         let many: Vec<String> = (0..1_000).map(|one| format!("/p{one}/{{id}}/x")).collect();
         assert_eq!(widest_of(&many), None);
-        // Much below each, but never of one path: below `/x{n}` another literal each.
+        // Many nodes below each, but never for one path: each `/x{n}` has another literal below.
         let apart = (0..40).flat_map(|one| {
             [
                 format!("/x/{one}/a/b/c"),
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn patterns_that_have_a_text_in_common_count_together() {
         let path = |heads: usize| format!("/{}{{x}}/b/c/d/e/f/g/h/i", "a".repeat(heads));
-        // The root, and nine nodes of each.
+        // The root, and nine nodes for each template.
         let found = widest_of(&(1..=8).map(path).collect::<Vec<_>>());
         let widest = "/aaaaaaaax/b/c/d/e/f/g/h/i";
         assert_eq!(found, Some((73, widest.into())));

@@ -2,49 +2,49 @@
 
 use std::fmt;
 
-/// An exit code with its meaning.
+/// Exit code of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Exit(pub u8);
 
 impl Exit {
-    /// Done.
+    /// Success.
     pub const OK: Self = Self(0);
     /// Findings, a failed test, or a gate that tripped.
     pub const FINDINGS: Self = Self(1);
     /// There are changes (only with `--exit-code`).
     pub const CHANGES: Self = Self(2);
-    /// The plan is stale: the channel moved since it was made.
+    /// Stale plan: the channel has moved since the plan was made.
     pub const STALE: Self = Self(3);
-    /// Verification failed.
+    /// Failed verification.
     pub const UNVERIFIED: Self = Self(4);
-    /// The roll-out failed or is only partly done.
+    /// Failed or incomplete roll-out.
     pub const ROLLOUT: Self = Self(5);
     /// Wrong usage.
     pub const USAGE: Self = Self(64);
-    /// Input cannot be read or parsed at all.
+    /// Unreadable or unparsable input.
     pub const INPUT: Self = Self(65);
-    /// The store or a gateway cannot be reached.
+    /// Unreachable store or gateway.
     pub const UNREACHABLE: Self = Self(69);
-    /// A bug of ours.
+    /// Internal error.
     pub const BUG: Self = Self(70);
 }
 
 /// Code of a failure: a variable has a value in an environment only, and none is chosen.
 pub const ENVIRONMENT_NEEDED: &str = "environment-needed";
 
-/// An error that knows how the program ends; anything else is input that cannot be read.
+/// Error with its exit code. Any other error counts as unreadable input.
 #[derive(Debug)]
 pub struct Failure {
     /// Exit code of the program.
     pub exit: Exit,
-    /// Kebab-case, for programs.
+    /// Machine-readable code in kebab-case.
     pub code: String,
-    /// For people.
+    /// Message for people.
     pub message: String,
 }
 
 impl Failure {
-    /// A failure with its code.
+    /// Creates a failure with its code.
     pub fn new(exit: Exit, code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             exit,
@@ -53,7 +53,7 @@ impl Failure {
         }
     }
 
-    /// Wrong usage.
+    /// Creates a failure for wrong usage.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::USAGE, "usage", message)
     }

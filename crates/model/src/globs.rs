@@ -1,4 +1,4 @@
-//! `apis_glob`: OpenAPI documents by pattern, each an API named by its file's stem.
+//! Key `apis_glob`: OpenAPI documents by pattern. Each API is named after its file's stem.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,9 @@ use crate::settings::{ApiEntry, Settings};
 use sources::project::files::Files;
 use sources::project::lints::{API_NAME_CLASH, GLOB_MATCHES_NOTHING};
 
-/// Adds an API for each file that a pattern matches and that `apis` does not name already.
-/// A pattern behind `!` takes files away. What gateway.yaml names as something else (an overlay, a
-/// patch, the consumers) is no API.
+/// Adds an API for each file that a pattern matches and that `apis` does not name. A pattern after
+/// `!` excludes files. Files that gateway.yaml names for another use (overlays, patches, consumers)
+/// are excluded as well.
 pub fn expand(files: &Files, settings: &mut Settings, sink: &mut Sink) {
     let known = settings.apis.len();
     let all = settings.apis_glob.clone();
@@ -49,7 +49,7 @@ pub fn expand(files: &Files, settings: &mut Settings, sink: &mut Sink) {
     settings.apis.sort_by(|a, b| a.name.cmp(&b.name));
 }
 
-/// The files that a pattern matches, sorted; none where it is no pattern.
+/// Returns the files that a pattern matches, sorted. None if the pattern is invalid.
 fn matching(files: &Files, pattern: &Spanned<String>, sink: &mut Sink) -> Option<Vec<String>> {
     let glob = globset::GlobBuilder::new(&pattern.value)
         .literal_separator(true)
@@ -69,7 +69,7 @@ fn matching(files: &Files, pattern: &Spanned<String>, sink: &mut Sink) -> Option
             return None;
         }
     };
-    // Only the folder before the first pattern character is walked.
+    // Walk only the folder before the first pattern character.
     let literal = pattern.value.find(['*', '?', '[', '{', '\\']);
     let literal = &pattern.value[..literal.unwrap_or(pattern.value.len())];
     let folder = literal.rsplit_once('/').map_or("", |(folder, _)| folder);

@@ -16,9 +16,9 @@ pub(super) struct Nodes<'a> {
     pub(super) spec: &'a Spec,
     pub(super) item: &'a PathItem,
     pub(super) operation: &'a Operation,
-    /// `validate` of the document's defaults.
+    /// Key `validate` in the defaults of the document.
     pub(super) root_default: Option<NodeRef<'a>>,
-    /// `validate` of gateway.yaml's.
+    /// Key `validate` in the defaults of gateway.yaml.
     pub(super) default: &'a Settings,
     /// Upstream of its requests.
     pub(super) upstream: &'a str,

@@ -1,8 +1,8 @@
-//! A project, resolved: no option that has a default is open, no name is unchecked, and every
-//! value knows the place that set it.
+//! Resolved model of a project: every default is applied, every name is checked, and every value
+//! has the place that set it.
 //!
-//! [`settings`] reads gateway.yaml, [`api`] resolves one document against it (inheritance,
-//! names, security), [`routes`] compares all of them with each other.
+//! [`settings`] reads gateway.yaml, [`api`] resolves one document against it (inheritance, names,
+//! security), and [`routes`] compares the routes of all documents.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -48,50 +48,50 @@ use sources::project::files::Document;
 pub use names::{AllNames, Kind};
 pub use settings::{Defaults, SecurityMode, Settings};
 
-/// The whole project.
+/// Resolved project.
 #[derive(Debug)]
 pub struct Model {
-    /// gateway.yaml.
+    /// Content of gateway.yaml.
     pub settings: Settings,
-    /// The APIs, by name.
+    /// APIs of the project.
     pub apis: Vec<Api>,
 }
 
-/// A thing with a name and the place that defines it.
+/// Definition of a named thing, with its place.
 #[derive(Clone, Debug)]
 pub struct Defined<T> {
     /// The thing itself.
     pub value: T,
     /// Place of its name.
     pub span: Span,
-    /// Its definition.
+    /// Node of the definition.
     pub node: Option<NodeId>,
 }
 
-/// One API.
+/// Resolved API.
 #[derive(Debug)]
 pub struct Api {
-    /// Its name.
+    /// Name of the API.
     pub name: String,
     /// Place in gateway.yaml that names it.
     pub span: Span,
-    /// Its document with overlays applied.
+    /// Document with its overlays applied.
     pub document: Document,
-    /// The document.
+    /// Content of the OpenAPI document.
     pub spec: Spec,
     /// Mounts at which it is served.
     pub mounts: Vec<Defined<ir::Mount>>,
-    /// Its own policies.
+    /// Policies that the document defines.
     pub policies: Vec<Defined<ir::Policy>>,
-    /// Its own services, as the bundle calls them.
+    /// Upstreams that the document defines, under their names in the bundle.
     pub upstreams: Vec<Defined<settings::Upstream>>,
-    /// Its security schemes that an operation uses, by their canonical name.
+    /// Security schemes that some operation uses, by canonical name.
     pub schemes: Vec<ir::Scheme>,
     /// Canonical names of the security schemes, by their names in the document.
     pub scheme_names: BTreeMap<String, String>,
-    /// Its operations in the order of the document.
+    /// Operations in the order of the document.
     pub operations: Vec<Operation>,
-    /// Those for what it does not describe.
+    /// Operations for undescribed requests.
     pub rest: Vec<rest::Rest>,
     /// Settings for the whole API that cannot run yet.
     pub declared: policy::declared::Settings,
@@ -99,28 +99,28 @@ pub struct Api {
     pub errors: policy::declared::Settings,
 }
 
-/// One operation, resolved.
+/// Resolved operation.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// Its key (vocabulary.md: `API/operationId`, or `METHOD API:/template`).
+    /// Key of the operation (vocabulary.md: `API/operationId`, or `METHOD API:/template`).
     pub key: String,
-    /// Its id.
+    /// `operationId` of the operation.
     pub id: Option<String>,
     /// Owner: that of the operation, the document or the project.
     pub owner: Option<String>,
-    /// Its method in upper case.
+    /// HTTP method in upper case.
     pub method: Cow<'static, str>,
-    /// The path as the document writes it.
+    /// Path as written in the document.
     pub path: String,
     /// Place of the path.
     pub path_span: Span,
     /// Place of the method.
     pub span: Span,
-    /// Its template, normalised.
+    /// Normalised path template.
     pub template: ir::Template,
     /// Conditions beside path and method.
     pub conditions: Vec<ir::Condition>,
-    /// Greater wins.
+    /// Priority; the greater one takes precedence.
     pub priority: i32,
     /// Treatment of the path that differs from the template only by a final slash.
     pub trailing_slash: ir::TrailingSlash,
@@ -130,15 +130,15 @@ pub struct Operation {
     pub validation: Validation,
     /// Credentials that callers need.
     pub security: Valued<ir::Security>,
-    /// `public: true`, and where.
+    /// Place of `public: true`.
     pub public: Option<Span>,
-    /// The chain in order.
+    /// Policies in the order in which they run.
     pub chain: Vec<Valued<ir::Link>>,
     /// Upstream of requests.
     pub upstream: Valued<String>,
-    /// Milliseconds to the head of the response.
+    /// Timeout for the response head, in milliseconds.
     pub timeout_ms: Valued<u64>,
-    /// Bytes of a request's body.
+    /// Maximum size of a request body, in bytes.
     pub max_body_bytes: Valued<Option<u64>>,
     /// Admitted readings of ambiguous paths.
     pub path_readings: Valued<ir::PathReadings>,
@@ -148,7 +148,7 @@ pub struct Operation {
     pub retries: Option<policy::traffic::retry::Checked>,
     /// Settings for the operation that cannot run yet.
     pub declared: policy::declared::Settings,
-    /// Its place in [`Spec::paths`] and there in `operations`.
+    /// Index in [`Spec::paths`], and index in `operations` there.
     pub place: (usize, usize),
 }
 
@@ -187,10 +187,10 @@ impl Validation {
     }
 }
 
-/// A value with the place that set it.
+/// Value with the place that set it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Valued<T> {
-    /// The value in force.
+    /// Value in effect.
     pub value: T,
     /// Source of the value.
     pub origin: Origin,
@@ -201,7 +201,7 @@ pub struct Valued<T> {
 pub enum Origin {
     /// A place in a file, with the places that it overrides, nearest first.
     Written {
-        /// The place.
+        /// Place of the value.
         span: Span,
         /// Places of the values that it overrides, nearest first.
         overrides: Vec<Span>,
@@ -211,7 +211,7 @@ pub enum Origin {
 }
 
 impl<T> Valued<T> {
-    /// A built-in default.
+    /// Creates a value that is a built-in default.
     pub fn default(value: T, name: &'static str) -> Self {
         Self {
             value,
@@ -219,7 +219,7 @@ impl<T> Valued<T> {
         }
     }
 
-    /// A written value that overrides nothing.
+    /// Creates a written value that overrides nothing.
     pub fn written(value: T, span: Span) -> Self {
         Self {
             value,
@@ -230,7 +230,7 @@ impl<T> Valued<T> {
         }
     }
 
-    /// A nearer place sets another value.
+    /// Overrides the value with one from a nearer place.
     #[must_use]
     pub fn overridden(self, value: T, span: Span) -> Self {
         let overrides = match self.origin {
@@ -249,7 +249,7 @@ impl<T> Valued<T> {
         }
     }
 
-    /// The place, where there is one.
+    /// Place of the value, if it is written.
     #[must_use]
     pub fn span(&self) -> Option<Span> {
         match &self.origin {

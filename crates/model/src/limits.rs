@@ -34,7 +34,8 @@ pub fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) 
     }
 }
 
-/// A timeout of the upstream that is longer than those of all operations never runs out.
+/// Reports a timeout of the upstream that is longer than those of all its operations and so never
+/// expires.
 fn timeout_holds<'m>(
     upstream: &Defined<Upstream>,
     timeouts: impl Iterator<Item = &'m Valued<u64>>,
@@ -87,7 +88,8 @@ fn somebody_bounds(
     );
 }
 
-/// A target at an address where this gateway listens would be called by itself.
+/// Reports a target at an address of a listener of this gateway, because the gateway would call
+/// itself.
 fn leads_elsewhere(
     upstream: &Defined<Upstream>,
     node: NodeRef<'_>,
@@ -132,7 +134,7 @@ fn is_there(host: &str, port: u16, listener: SocketAddr) -> bool {
     let everywhere = listener.ip().is_unspecified();
     match host.parse::<IpAddr>() {
         Ok(address) => {
-            // A connection to "any address" is one to this machine.
+            // A connection to the unspecified address reaches this machine.
             let address = match address {
                 IpAddr::V4(any) if any.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
                 IpAddr::V6(any) if any.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

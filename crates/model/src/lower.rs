@@ -1,5 +1,5 @@
-//! From the resolved model to the bundle's meaning. Nothing is decided here: values are sorted
-//! into blobs, and each different treatment stands once.
+//! Lowering of the resolved model to the bundle. No decisions are made here: values are sorted into
+//! blobs, and equal treatments are stored once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,26 +11,26 @@ use crate::{Api, Model, Operation, Valued};
 use sources::parallel;
 use sources::project::files::Files;
 
-/// A checked gateway with its contracts.
+/// Checked gateway with its contracts.
 #[derive(Debug)]
 pub struct Lowered {
     /// Configuration that gwd runs.
     pub gateway: ir::Gateway,
     /// Contracts that plans compare, by API.
     pub contracts: ir::Set<ir::Contract>,
-    /// The consumers of the gateway that have a blob of their own, if there is one.
+    /// Consumers of the gateway that are stored in a blob of their own, if any.
     pub consumers_file: Option<BTreeSet<String>>,
     /// Prose of schemas, by API and keyword: for the source artifact, never in the bundle.
     pub prose: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
 }
 
-/// Two things have one name: the front end reported that, or it is a bug.
+/// Duplicate name: an error that the front end reports, or a bug.
 pub type NotASet = ir::NotASet;
 
-/// Lowers a model without errors; `files` are those that it was read from.
+/// Lowers a model without errors. `files` are those that it was read from.
 ///
 /// # Errors
-/// Two things have one name.
+/// Returns an error if two things have one name.
 pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
     let settings = &model.settings;
     let mut apis = Vec::new();
@@ -111,15 +111,15 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
     })
 }
 
-/// sha256 of bytes.
+/// SHA-256 of bytes.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> [u8; 32] {
     use sha2::Digest as _;
     sha2::Sha256::digest(bytes).into()
 }
 
-/// Internal operations are listed only where `somebody` gets what is not described, or paths whose
-/// readings nobody describes.
+/// Lowers one API. Lists internal operations only if `somebody` is set: some operation serves
+/// undescribed requests or ambiguous paths.
 fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
     let (internal, served): (Vec<&Operation>, Vec<&Operation>) = api
         .operations
@@ -130,7 +130,7 @@ fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
         described.chain(api.rest.iter().map(rest)).collect();
     served.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
     let mut treatments: Vec<ir::Treatment> = Vec::new();
-    // By bytes, so that ten thousand operations with a few treatments stay linear.
+    // Key by bytes, so that ten thousand operations with a few treatments take linear time.
     let mut known: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
     let mut operations = Vec::with_capacity(served.len());
     for (operation, treatment) in served {
@@ -171,7 +171,7 @@ fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
     })
 }
 
-/// An operation of the document; its treatment has no place yet.
+/// Lowers an operation of the document. Its treatment has no index yet.
 fn described(operation: &Operation) -> (ir::Operation, ir::Treatment) {
     let treatment = ir::Treatment {
         security: operation.security.value.clone(),
@@ -197,7 +197,7 @@ fn described(operation: &Operation) -> (ir::Operation, ir::Treatment) {
     (operation, treatment)
 }
 
-/// One for what the document does not describe.
+/// Lowers an operation for undescribed requests.
 fn rest(rest: &Rest) -> (ir::Operation, ir::Treatment) {
     let treatment = ir::Treatment {
         security: rest.security.value.clone(),

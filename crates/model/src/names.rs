@@ -1,5 +1,5 @@
-//! Names and who uses them: an unknown one is an error with the nearest known, an unused one a
-//! warning at its definition.
+//! Names and their uses. An unknown name is an error with the nearest known name; an unused one is
+//! a warning at its definition.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,21 +15,21 @@ use vocab::lints::{
 /// Kind of a thing that has a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A rule of a chain.
+    /// Policy of a chain.
     Policy,
-    /// A service behind.
+    /// Upstream service.
     Upstream,
     /// Verifier of credentials.
     Verifier,
     /// Listener of the gateway.
     Listener,
-    /// Shared counters and caches.
+    /// Store of shared counters and caches.
     Store,
     /// Plan that consumers share.
     Plan,
 }
 
-/// All of them, with the key that they are defined under.
+/// All kinds, with the key of their definitions.
 const KINDS: [(Kind, &str); 6] = [
     (Kind::Policy, "policies"),
     (Kind::Upstream, "upstreams"),
@@ -39,11 +39,11 @@ const KINDS: [(Kind, &str); 6] = [
     (Kind::Plan, "plans"),
 ];
 
-/// The names that one file defines, by kind.
+/// Names that one file defines, by kind.
 #[derive(Debug)]
 pub struct AllNames([Names; KINDS.len()]);
 
-/// The things of one kind by name.
+/// Defined names of one kind.
 #[derive(Debug)]
 pub struct Names {
     kind: Kind,
@@ -55,14 +55,12 @@ pub struct Names {
 #[derive(Debug)]
 struct Definition {
     span: Span,
-    /// APIs are resolved beside each other; that one of them uses it is all that is asked.
+    /// Atomic, because APIs are resolved in parallel. True if one of them uses the name.
     used: AtomicBool,
 }
 
-// === impl Kind ===
-
 impl Kind {
-    /// `policy`, `upstream`, …
+    /// Name of the kind: `policy`, `upstream`, …
     fn noun(self) -> &'static str {
         match self {
             Self::Policy => "policy",
@@ -74,7 +72,7 @@ impl Kind {
         }
     }
 
-    /// `a policy`, `an upstream`, …: what [`Shape::Name`] says.
+    /// Name with its article, as in [`Shape::Name`]: `a policy`, `an upstream`, …
     fn article(self) -> &'static str {
         match self {
             Self::Policy => "a policy",
@@ -99,8 +97,6 @@ impl Kind {
     }
 }
 
-// === impl AllNames ===
-
 impl AllNames {
     /// Names that gateway.yaml, or a document's `x-gateway`, defines.
     #[must_use]
@@ -123,7 +119,7 @@ impl AllNames {
         }))
     }
 
-    /// The names of a kind.
+    /// Names of a kind.
     #[must_use]
     pub fn kind(&self, kind: Kind) -> &Names {
         let at = KINDS.iter().position(|(known, _)| *known == kind);
@@ -140,8 +136,8 @@ impl AllNames {
         }
     }
 
-    /// Reports a name that does not exist, beside those that the document defines itself (`own`).
-    /// A name of another kind is told as such.
+    /// Reports an undefined name. `own` has the document's own definitions. A name of another kind
+    /// is reported as such.
     fn resolve(&self, own: Option<&Self>, kind: Kind, name: &str, span: Span, sink: &mut Sink) {
         let names = self.kind(kind);
         if names.misspelt || names.knows(name) {
@@ -152,7 +148,7 @@ impl AllNames {
         names.report_unknown(name, span, own.map(|own| own.kind(kind)), others, sink);
     }
 
-    /// Resolves every name in a node: what the document defines itself (`own`) comes first.
+    /// Resolves every name in a node. Definitions of the document (`own`) take precedence.
     pub fn resolve_all(
         &self,
         own: Option<&Self>,
@@ -166,7 +162,7 @@ impl AllNames {
                 return;
             };
             let text = name.scalar_text().unwrap_or_default();
-            // `${var:NAME}` was told.
+            // The missing value of `${var:NAME}` was already reported.
             if built_in.trim_matches('`') == text || text.starts_with("${") {
                 return;
             }
@@ -177,14 +173,14 @@ impl AllNames {
         });
     }
 
-    /// Counts what the same names of another environment were used for.
+    /// Marks the names that another environment used as used.
     pub fn absorb(&self, other: &Self) {
         for (own, other) in self.0.iter().zip(&other.0) {
             own.absorb(other);
         }
     }
 
-    /// Reports names that gateway.yaml defines as well.
+    /// Reports names that gateway.yaml also defines.
     pub fn report_shadows(&self, gateway: &Self, sink: &mut Sink) {
         for (own, shared) in self.0.iter().zip(&gateway.0) {
             for (name, definition) in &own.defined {
@@ -212,8 +208,6 @@ impl AllNames {
     }
 }
 
-// === impl Definition ===
-
 impl Definition {
     fn at(span: Span) -> Self {
         Self {
@@ -222,8 +216,6 @@ impl Definition {
         }
     }
 }
-
-// === impl Names ===
 
 impl Names {
     fn new(kind: Kind, defined: impl Iterator<Item = (String, Span)>) -> Self {
@@ -242,7 +234,7 @@ impl Names {
         self.defined.get(name).map(|definition| definition.span)
     }
 
-    /// All of them are used.
+    /// Marks all names as used.
     pub fn use_all(&self) {
         for name in self.defined.keys() {
             self.knows(name);
@@ -253,7 +245,7 @@ impl Names {
     pub fn knows(&self, name: &str) -> bool {
         let definition = self.defined.get(name);
         if let Some(definition) = definition {
-            // A line that two threads write for each operation is slower than one they read.
+            // Avoid writing a cache line that several threads share for each operation.
             if !definition.used.load(Ordering::Relaxed) {
                 definition.used.store(true, Ordering::Relaxed);
             }
@@ -296,7 +288,7 @@ impl Names {
         let words = || known().flat_map(|names| names.defined.keys().map(String::as_str));
         let near = suggest::nearest(name, words());
         let near = near.and_then(|near| {
-            // What was meant is not unused as well.
+            // Mark the suggested name as used, so that it is not reported as unused as well.
             let names = known().find(|names| names.knows(near))?;
             Some((near, names.defined(near)?))
         });
@@ -316,7 +308,7 @@ impl Names {
         sink.push(finding);
     }
 
-    /// Counts what the same names of another environment were used for.
+    /// Marks the names that another environment used as used.
     pub fn absorb(&self, other: &Self) {
         let used = |definition: &Definition| definition.used.load(Ordering::Relaxed);
         for (name, _) in other.defined.iter().filter(|(_, one)| used(one)) {

@@ -1,5 +1,5 @@
-//! Operations that anyone may call: said by somebody (`public: true`), allowed by the operator
-//! (`required.allow_public`), or open by accident.
+//! Operations that are open to everyone: marked by `public: true`, allowed by
+//! `required.allow_public`, or open by accident.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,21 +15,21 @@ use vocab::lints::{
     UNMATCHED_ALLOW_PUBLIC,
 };
 
-/// Operations that a finding names; more would hide what it says.
+/// Maximum number of operations that a finding names.
 const NAMED_MAX: usize = 6;
 
-/// A pattern of operation keys in `required.allow_public`; `*` stands for any text.
+/// Pattern of operation keys in `required.allow_public`. `*` matches any text.
 #[derive(Debug)]
 pub struct Pattern {
-    /// The pattern.
+    /// Text of the pattern.
     pub text: Spanned<String>,
     /// True once an operation matches. Atomic, because APIs are resolved in parallel.
     matched: AtomicBool,
 }
 
-/// An operation and what is known about who may call it.
+/// Operation with the settings that decide access.
 pub(super) struct Judged<'a> {
-    /// Its key.
+    /// Key of the operation.
     pub(super) key: &'a str,
     /// Place of the operation.
     pub(super) at: Span,
@@ -37,7 +37,7 @@ pub(super) struct Judged<'a> {
     pub(super) written: Option<&'a Written<'a>>,
     /// The resolved security requirements.
     pub(super) security: &'a ir::Security,
-    /// `public: true`.
+    /// Place of `public: true`.
     pub(super) public: Option<Span>,
 }
 
@@ -53,18 +53,16 @@ struct Door {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    /// No `security` holds.
+    /// No `security` applies.
     Unwritten,
-    /// `security: []`.
+    /// Empty list: `security: []`.
     NoAlternative,
-    /// `{}` among the alternatives.
+    /// An alternative without a scheme: `{}`.
     EmptyAlternative,
 }
 
-// === impl Pattern ===
-
 impl Pattern {
-    /// A pattern that nothing matched yet.
+    /// Creates a pattern that has not matched yet.
     pub(super) fn new(text: Spanned<String>) -> Self {
         Self {
             text,
@@ -78,10 +76,8 @@ impl Pattern {
     }
 }
 
-// === impl Open ===
-
 impl Open {
-    /// Judges one operation; what is wrong with it alone is reported now.
+    /// Checks one operation and reports mistakes that concern it alone.
     pub(super) fn judge(&mut self, operation: &Judged<'_>, settings: &Settings, sink: &mut Sink) {
         let Judged {
             key,
@@ -113,15 +109,15 @@ impl Open {
             });
             door.operations.push((key.to_owned(), at));
         }
-        // Under `security: upstream` nobody has to say `public`; the operator's list holds all
-        // the same.
+        // Under `security: upstream`, `public` is not required, but `required.allow_public` still
+        // applies.
         if public.is_some() || settings.defaults.security == SecurityMode::Upstream {
             allowed(key, public.unwrap_or(at), settings, sink);
         }
     }
 
-    /// Reports what was left open: each cause once, or, where the upstream checks credentials,
-    /// all of them together.
+    /// Reports open operations: one finding per cause, or a single one if the upstream checks
+    /// credentials.
     pub(super) fn report(self, entry: &ApiEntry, all: usize, settings: &Settings, sink: &mut Sink) {
         match settings.defaults.security {
             SecurityMode::Enforce => {
@@ -137,7 +133,7 @@ impl Open {
         }
     }
 
-    /// One finding for all of them.
+    /// Returns one finding for all operations.
     fn counted(self, entry: &ApiEntry, all: usize) -> Option<Diagnostic> {
         let doors = self.0.into_values();
         let mut operations: Vec<(String, Span)> = doors.flat_map(|door| door.operations).collect();
@@ -153,7 +149,7 @@ impl Open {
             operations.len(),
             entry.name
         );
-        // A document alone has no line in gateway.yaml.
+        // A document without a project has no line in gateway.yaml.
         let alone = entry.span.file == first.file;
         let finding = Diagnostic::new(
             &OPEN_OPERATIONS,
@@ -212,7 +208,7 @@ fn opened_by(written: &Written<'_>) -> (Span, Cause) {
     }
 }
 
-/// A finding with the operations that it is about.
+/// Adds the names of operations to a finding.
 fn named(mut finding: Diagnostic, operations: &[(String, Span)]) -> Diagnostic {
     let more = operations.len().saturating_sub(NAMED_MAX);
     for (index, (key, span)) in operations.iter().take(NAMED_MAX).enumerate() {
@@ -235,7 +231,7 @@ fn allowed(key: &str, at: Span, settings: &Settings, sink: &mut Sink) {
                 .any(|pattern| glob(&pattern.text.value, key)),
             "ask the operator to add it to `required.allow_public` of gateway.yaml",
         ),
-        // A verifier that every operation needs is not removed by saying `public`.
+        // `public` does not remove a verifier that every operation requires.
         None => (
             required.auth.is_empty(),
             "gateway.yaml requires a verifier of every operation; ask the operator for `required.allow_public`",
@@ -253,7 +249,7 @@ fn allowed(key: &str, at: Span, settings: &Settings, sink: &mut Sink) {
     }
 }
 
-/// Marks the patterns of `required.allow_public` that name an operation.
+/// Marks the patterns of `required.allow_public` that match an operation.
 pub(super) fn mark_patterns(key: &str, settings: &Settings) {
     let patterns = settings.required.allow_public.iter().flatten();
     for pattern in patterns.filter(|pattern| pattern.is_unmatched()) {
@@ -263,7 +259,8 @@ pub(super) fn mark_patterns(key: &str, settings: &Settings) {
     }
 }
 
-/// Patterns of `required.allow_public` that name no operation; all documents must have been read.
+/// Reports patterns of `required.allow_public` that match no operation. All documents must have
+/// been read.
 pub fn check_patterns(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let patterns = settings.required.allow_public.iter().flatten();
     for pattern in patterns.filter(|pattern| pattern.is_unmatched()) {
@@ -293,7 +290,7 @@ pub fn check_patterns(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// `*` stands for any text.
+/// True if a pattern matches a text. `*` matches any text.
 fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
         return pattern == text;

@@ -1,7 +1,7 @@
-//! Templates against each other: which overlap, which lie within which, and a path that shows it.
+//! Comparison of templates: overlap, containment, and an example path.
 //!
-//! Templates that overlap are found by walking them together segment by segment, so that ten
-//! thousand templates with prefixes of their own cost ten thousand steps, not a hundred million.
+//! Overlapping templates are found by a joint walk, segment by segment, so that ten thousand
+//! templates with different prefixes cost ten thousand steps and not a hundred million.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::segment;
 /// Number of pairs of overlapping templates after which the search stops.
 const PAIRS_MAX: usize = 200_000;
 
-/// The pairs among `group` whose templates have a path in common; each once, smaller index first.
+/// Returns the pairs in `group` whose templates share a path, each once, smaller index first.
 #[must_use]
 pub fn within(templates: &[&Template], group: &[usize]) -> Vec<(usize, usize)> {
     let mut walk = Walk {
@@ -34,14 +34,14 @@ struct Parts<'r> {
     ended: Vec<usize>,
     prefixes: Vec<usize>,
     literals: BTreeMap<&'r str, Vec<usize>>,
-    /// Literals in lower case that match in any case.
+    /// Case-insensitive literals, in lower case.
     folded: BTreeMap<&'r str, Vec<usize>>,
     patterns: BTreeMap<(String, bool), (&'r Segment, Vec<usize>)>,
     parameters: Vec<usize>,
 }
 
 impl<'r> Walk<'r> {
-    /// Pairs within one group whose segments before `depth` overlap.
+    /// Finds pairs within one group whose segments before `depth` overlap.
     fn within(&mut self, group: &[usize], depth: usize) {
         if group.len() < 2 || self.pairs.len() > PAIRS_MAX {
             return;
@@ -69,7 +69,7 @@ impl<'r> Walk<'r> {
         }
     }
 
-    /// Pairs of one route of each group.
+    /// Finds pairs with one route of each group.
     fn between(&mut self, left: &[usize], right: &[usize], depth: usize) {
         if left.is_empty() || right.is_empty() || self.pairs.len() > PAIRS_MAX {
             return;
@@ -101,7 +101,7 @@ impl<'r> Walk<'r> {
         self.between(&a.parameters, &b.parameters, depth + 1);
     }
 
-    /// Pairs of a literal of one side with anything wider of the other.
+    /// Finds pairs of a literal of one side and a wider segment of the other.
     fn across(&mut self, own: &Parts<'r>, other: &Parts<'r>, depth: usize) {
         for (text, routes) in &own.literals {
             if let Some(folded) = other.folded.get(text.to_ascii_lowercase().as_str()) {
@@ -159,7 +159,7 @@ impl<'r> Walk<'r> {
         parts
     }
 
-    /// Those of a group that are no prefix which ends at this depth.
+    /// Templates of a group, without prefixes that end at this depth.
     fn continuing(&self, group: &[usize], depth: usize) -> Vec<usize> {
         let ends = |route: &usize| {
             let template = self.templates[*route];
@@ -195,7 +195,7 @@ pub fn subset(a: &Template, b: &Template) -> bool {
     left.iter().zip(right).all(|(a, b)| segment::within(a, b))
 }
 
-/// A path that matches both.
+/// Returns a path that matches both templates.
 #[must_use]
 pub fn witness(a: &Template, b: &Template) -> Option<String> {
     let mut path = String::new();

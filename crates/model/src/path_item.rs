@@ -10,8 +10,8 @@ use openapi::spec::{In, PathItem};
 use sources::project::files::Files;
 use vocab::lints::{FRAGMENT_IN_PATH, QUERY_IN_PATH};
 
-/// A path key as a template, with the condition that its query makes; none where it cannot be
-/// one, which is reported where OpenAPI is checked.
+/// Returns a path key as a template, with the condition of its query. None if it is invalid, which
+/// the OpenAPI checks report.
 pub(super) fn template(
     files: &Files,
     item: &PathItem,
@@ -40,11 +40,11 @@ pub(super) fn template(
     if let Some(query) = query {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, "{}"));
-            // A path key is written like a URL; conditions stand decoded.
+            // A path key is written like a URL, but conditions are stored decoded.
             let decoded = |text: &str| {
                 String::from_utf8_lossy(&policy::auth::decode_query(text)).into_owned()
             };
-            // `?k={v}` says that the parameter is there, not what it is.
+            // `?k={v}` requires the presence of the parameter, not a value.
             let test = if value.contains('{') {
                 ir::Test::Present
             } else {
@@ -86,8 +86,8 @@ pub(super) fn template(
     Some((template, conditions))
 }
 
-/// Parameters of style `matrix` and `label` bring literals of their own: `;name={}` and `.{}`
-/// (OpenAPI 3.1 §4.8.12.2).
+/// Adds the literals of parameters with style `matrix` and `label`: `;name={}` and `.{}` (OpenAPI
+/// 3.1 §4.8.12.2).
 pub(super) fn styled<'a>(
     template: &ir::Template,
     parameters: &[openapi::spec::Parameter],
@@ -153,7 +153,7 @@ pub(super) fn priority(extension: Option<NodeRef<'_>>) -> i32 {
         .unwrap_or(0)
 }
 
-/// The word of a `path_readings`; none where it is not one, which was told.
+/// Reads `path_readings`. None if the value is invalid, which was reported.
 pub(super) fn path_readings(said: NodeRef<'_>) -> Option<ir::PathReadings> {
     match said.scalar_text() {
         Some("strict") => Some(ir::PathReadings::Strict),

@@ -3,14 +3,14 @@
 use diag::{Sources, Span};
 use serde::{Deserialize, Serialize};
 
-/// A place in a file: 1-based.
+/// Place in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
-    /// Relative to the project.
+    /// Path relative to the project.
     pub file: String,
-    /// Line.
+    /// Line, from 1.
     pub line: u32,
-    /// Column in characters.
+    /// Column in characters, from 1.
     pub column: u32,
 }
 

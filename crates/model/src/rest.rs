@@ -1,5 +1,5 @@
-//! Operations for requests that a document does not describe: `unmatched` and `undeclared_methods`,
-//! in gateway.yaml's `apis` or at the document's root. They have the root's security and policies.
+//! Operations for undescribed requests: `unmatched` and `undeclared_methods`, set in `apis` of
+//! gateway.yaml or at the root of the document. They use the security and policies of the root.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,10 +20,10 @@ use super::{Api, Operation, Valued};
 use openapi::spec::Spec;
 use vocab::lints::{IDENTICAL_ROUTE, PUBLIC_WITHOUT_EFFECT, WAY_ROUND};
 
-/// An operation for requests that the document does not describe.
+/// Operation for requests that the document does not describe.
 #[derive(Clone, Debug)]
 pub struct Rest {
-    /// `API#unmatched` or `API#undeclared`.
+    /// Key of the operation: `API#unmatched` or `API#undeclared`.
     pub key: String,
     /// Requests that it owns.
     pub owns: Owns,
@@ -33,15 +33,15 @@ pub struct Rest {
     pub owner: Option<String>,
     /// Credentials that callers need.
     pub security: Valued<ir::Security>,
-    /// The chain in order.
+    /// Policies in the order in which they run.
     pub chain: Vec<Valued<Link>>,
     /// Upstream of requests.
     pub upstream: Valued<String>,
     /// Weights of the upstreams, if several of the document's servers name one.
     pub split: Option<split::Checked>,
-    /// Milliseconds to the head of the response.
+    /// Timeout for the response head, in milliseconds.
     pub timeout_ms: Valued<u64>,
-    /// Bytes of a request's body.
+    /// Maximum size of a request body, in bytes.
     pub max_body_bytes: Valued<Option<u64>>,
     /// Admitted readings of ambiguous paths.
     pub path_readings: Valued<ir::PathReadings>,
@@ -52,7 +52,7 @@ pub(super) struct Root<'a> {
     pub(super) tree: &'a Tree,
     pub(super) entry: &'a ApiEntry,
     pub(super) spec: &'a Spec,
-    /// The document's `x-gateway`.
+    /// `x-gateway` at the root of the document.
     pub(super) extension: Option<NodeRef<'a>>,
     pub(super) own: &'a Own<'a>,
     pub(super) schemes: &'a Schemes,
@@ -67,14 +67,14 @@ pub(super) struct Found<'f> {
     pub(super) homeless: &'f mut Vec<(String, Span)>,
 }
 
-/// Resolves them; at most one of each kind.
+/// Resolves these operations, at most one of each kind.
 pub(super) fn resolve(root: &Root<'_>, found: &mut Found<'_>, sink: &mut Sink) -> Vec<Rest> {
     let entry = root.entry;
     let said = |key: &str, of_entry: &Option<Spanned<String>>| {
         let of_root = root.extension.and_then(|node| node.get(key));
         let of_root = of_root.and_then(|node| Some((node.scalar_text()?.to_owned(), node.span())));
         let of_entry = of_entry.clone().map(|said| (said.value, said.span));
-        // The operator decides where it is mounted, and what it gets there.
+        // gateway.yaml takes precedence over the document.
         let nearest = of_entry.into_iter().chain(of_root).next();
         nearest.filter(|(word, _)| word != DENY)
     };
@@ -105,7 +105,7 @@ pub(super) fn resolve(root: &Root<'_>, found: &mut Found<'_>, sink: &mut Sink) -
         .collect()
 }
 
-/// The word for what is refused.
+/// Value that refuses undescribed requests.
 const DENY: &str = "deny";
 
 fn one(
@@ -158,7 +158,7 @@ fn one(
     let mut split = None;
     let upstream = match upstream {
         Some(name) => {
-            // One that nobody defines was told.
+            // An undefined name was already reported.
             Valued::written(own.upstream(&name, settings)?, span)
         }
         None => match scopes.upstream(settings).ok()? {
@@ -201,14 +201,14 @@ fn one(
     })
 }
 
-/// The template of what has none: every path below the mount.
+/// Template for undescribed requests: every path below the mount.
 #[must_use]
 pub fn everything() -> ir::Template {
     let root = ir::Template::parse("/").expect("a path");
     root.into_prefix()
 }
 
-/// Two APIs that would both get the same requests which neither describes.
+/// Reports two APIs that would serve the same undescribed requests.
 pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
     let getting: Vec<(&Api, &Rest)> = apis
         .iter()
@@ -234,9 +234,9 @@ pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Operations that can be gone round by a request whose path an upstream reads otherwise:
-/// `unmatched` and `match: prefix` get what is written as none of their paths, and
-/// `path_readings: keep` lets through what may be read as a path that nobody describes.
+/// Reports operations whose checks a client can bypass with a path that an upstream reads
+/// differently. `unmatched` and `match: prefix` also serve other spellings of declared paths.
+/// `path_readings: keep` forwards paths that upstreams may read as undescribed ones.
 pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
     for api in apis {
         let unmatched = api.rest.iter().find(|rest| rest.owns == Owns::Unmatched);
@@ -254,7 +254,7 @@ pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
             };
             round.report(api, |_| true, sink);
         }
-        // One finding for each place that says so.
+        // Report each place once.
         let mut told: Vec<Span> = Vec::new();
         for operation in api.operations.iter().filter(|one| !one.internal) {
             let keeps = !operation.path_readings.value.is_strict();
@@ -292,7 +292,7 @@ pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// An operation that may be a way round others.
+/// Operation by which clients may bypass others.
 struct Round<'m> {
     key: &'m str,
     span: Span,
@@ -303,7 +303,8 @@ struct Round<'m> {
 }
 
 impl Round<'_> {
-    /// Reports the concerned operations of an API that ask for more; false where there are none.
+    /// Reports the operations of an API that require more than this one. Returns false if there are
+    /// none.
     fn report(self, api: &Api, concerned: impl Fn(&Operation) -> bool, sink: &mut Sink) -> bool {
         let guarded = |one: &&Operation| {
             let security = &one.security.value;
@@ -336,7 +337,7 @@ impl Round<'_> {
     }
 }
 
-/// A path at which two APIs get the same requests.
+/// Path at which two APIs serve the same requests.
 fn clash((a, b): (&Api, &Api), owns: Owns) -> Option<String> {
     let mounts = a
         .mounts
@@ -357,7 +358,7 @@ fn clash((a, b): (&Api, &Api), owns: Owns) -> Option<String> {
     })
 }
 
-/// The paths that an API describes at a mount, names of parameters erased.
+/// Paths that an API describes at a mount, without the names of parameters.
 fn paths(api: &Api, mount: &ir::Mount) -> BTreeSet<String> {
     let served = api.operations.iter().filter(|one| !one.internal);
     let templates = served.flat_map(|operation| {
@@ -374,7 +375,7 @@ fn paths(api: &Api, mount: &ir::Mount) -> BTreeSet<String> {
                 text.push('/');
                 match segment {
                     Segment::Literal(literal) => text.push_str(literal),
-                    // Letters of either case are told from those that count as they are.
+                    // Keep case-insensitive literals apart from exact ones.
                     Segment::Folded(literal) => text.push_str(&format!("{{~}}{literal}")),
                     Segment::Parameter(_) => text.push_str("{}"),
                     Segment::Pattern(pattern) => {

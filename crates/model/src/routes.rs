@@ -1,4 +1,4 @@
-//! All operations against each other: who owns which requests (semantics.md §1).
+//! Comparison of all operations: which of them owns which requests (semantics.md §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,8 +43,9 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
         for (a, b) in pairs.map(|(a, b)| (a.min(b), a.max(b))) {
             let (first, second) = (&routes[a], &routes[b]);
             let names = (first.operation.key.as_str(), second.operation.key.as_str());
-            // An operation at two mounts is one operation; mounts at one place are told below. Of a
-            // path and a twin, the path comes first; two twins overlap where their paths do.
+            // An operation at two mounts counts once; overlapping mounts are reported below. A
+            // declared path wins over its trailing-slash twin; two twins overlap if their paths
+            // differ.
             let judged = !(first.twin || second.twin) || differ(first, second);
             if names.0 != names.1 && judged && told.insert(names) {
                 table.judge(first, second, &mut meetings, &mut overlaps);
@@ -69,8 +70,8 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
 /// Overlaps that are reported at one path; a count stands for the rest.
 const OVERLAPS_MAX: usize = 5;
 
-/// Tells the first few overlaps of each path: templates that all overlap make as many pairs as
-/// nobody reads. What is wrong for certain is told each time.
+/// Reports the first overlaps of each path and counts the rest, because templates that all overlap
+/// make a great many pairs. Definite errors are always reported.
 fn first_few(overlaps: Sink, sink: &mut Sink) {
     let mut counts: BTreeMap<(diag::Span, &'static str), (usize, &'static diag::Lint)> =
         BTreeMap::new();
@@ -104,7 +105,8 @@ fn differ(first: &Route<'_>, second: &Route<'_>) -> bool {
     !(first.twin && second.twin || same)
 }
 
-/// Two mounts of one API at the same listener, host and base path answer for the same requests.
+/// Reports mounts of one API with the same listener, host and base path, because they serve the
+/// same requests.
 fn mounts_at_one_place(api: &Api, sink: &mut Sink) {
     for (index, mount) in api.mounts.iter().enumerate() {
         let (a, at) = (&mount.value, mount.span);
@@ -135,21 +137,21 @@ pub(super) fn at_one_place(a: &ir::Mount, b: &ir::Mount) -> bool {
     hosts && a.listeners.iter().any(|name| b.listeners.contains(name))
 }
 
-/// An operation at a mount.
+/// Operation at a mount.
 pub(super) struct Route<'m> {
-    /// Its API's index.
+    /// Index of the API.
     pub(super) api: usize,
     /// The operation.
     pub(super) operation: &'m Operation,
-    /// Its template behind the mount's base path.
+    /// Path template with the base path of the mount.
     pub(super) template: Template,
-    /// The base path of its mount.
+    /// Base path of the mount.
     pub(super) base_path: &'m str,
     /// True if the template differs from the written path by its final slash.
     pub(super) twin: bool,
 }
 
-/// The routes by listener and host; one table is asked for each request.
+/// Routes by listener and host. A request is looked up in one table.
 fn tables(apis: &[Api]) -> Vec<Vec<Route<'_>>> {
     let mut tables: BTreeMap<Vec<(usize, usize)>, ()> = BTreeMap::new();
     let mut places: BTreeMap<(&str, &str), Vec<(usize, usize)>> = BTreeMap::new();
@@ -171,7 +173,7 @@ fn tables(apis: &[Api]) -> Vec<Vec<Route<'_>>> {
             }
         }
     }
-    // Listeners and hosts with the same mounts make the same table.
+    // Listeners and hosts with the same mounts have the same table.
     tables.extend(places.into_values().map(|mounts| (mounts, ())));
     let table = |mounts: Vec<(usize, usize)>| {
         let routes = mounts.into_iter().flat_map(|(api, mount)| {
@@ -199,7 +201,7 @@ fn tables(apis: &[Api]) -> Vec<Vec<Route<'_>>> {
     tables.into_keys().map(table).collect()
 }
 
-/// A template behind its mount's base path.
+/// Prefixes a template with the base path of its mount.
 fn based(base_path: &str, template: &Template) -> Template {
     if base_path.is_empty() {
         return template.clone();
@@ -223,10 +225,10 @@ fn by_method(routes: &[Route<'_>]) -> Vec<Vec<usize>> {
 #[derive(Default)]
 struct Meetings<'m>(BTreeMap<(usize, usize), Vec<Meeting<'m>>>);
 
-/// Pairs of operations that a finding names.
+/// Maximum number of pairs of operations that a finding names.
 const MEETINGS_NAMED_MAX: usize = 50;
 
-/// Two operations, and the base paths of their mounts.
+/// Two operations with the base paths of their mounts.
 struct Meeting<'m> {
     operations: [&'m Operation; 2],
     base_paths: [&'m str; 2],
@@ -282,12 +284,10 @@ impl<'m> Meetings<'m> {
     }
 }
 
-// === what is said about a pair ===
-
 /// Data for judging pairs of routes.
 struct Tables<'r, 'a> {
     apis: &'r [Api],
-    /// By API.
+    /// Schemas of each API.
     schemas: Vec<Schemas<'r, 'a>>,
 }
 
@@ -385,8 +385,8 @@ impl<'r, 'a> Tables<'r, 'a> {
         }
     }
 
-    /// A route's path; with its API where that is not the other's: two paths of the same text are
-    /// two findings.
+    /// Path of a route, with its API if the other route has another one, so that equal paths of two
+    /// APIs give two findings.
     fn shown(&self, route: &Route<'_>, other: &Route<'_>) -> String {
         let path = &route.operation.path;
         match route.api == other.api {
@@ -395,10 +395,11 @@ impl<'r, 'a> Tables<'r, 'a> {
         }
     }
 
-    /// The requests that both templates match are the loser's by the schemas of the parameters.
+    /// Reports that the requests which both templates match are meant for the losing route by the
+    /// schemas of their parameters.
     fn captured(&self, winner_route: &Route<'_>, loser_route: &Route<'_>, sink: &mut Sink) {
         let (winner, loser) = (winner_route.operation, loser_route.operation);
-        // Where the winner refuses what its schemas refuse, nobody can call the loser so.
+        // With validation, the winner refuses these requests, so the loser is unreachable for them.
         let level = match winner.validation {
             Validation::Block => Level::Error,
             Validation::Off | Validation::Log => CAPTURED_BY_TEMPLATE.level,
@@ -445,14 +446,14 @@ fn never_wins(lesser: &Route<'_>, greater: &Route<'_>) -> bool {
     let greater = templates(greater);
     templates(lesser).iter().all(|(own, own_twin)| {
         greater.iter().any(|(other, twin)| {
-            // A path that is described comes before another's twin, whatever its priority.
+            // A declared path takes precedence over the twin of another, whatever their priorities.
             let beaten = *twin && !own_twin && subset(other, own);
             subset(own, other) && !beaten
         })
     })
 }
 
-/// Bytes of the shortest path that a template matches.
+/// Length in bytes of the shortest path that a template matches.
 fn shortest(template: &Template) -> usize {
     let each = template.segments().iter().map(|segment| match segment {
         Segment::Literal(text) | Segment::Folded(text) => text.len(),

@@ -12,7 +12,7 @@ use crate::acknowledge::Acknowledgement;
 use crate::compile::Compiled;
 use crate::settings::Settings;
 
-/// The gate for changes of the rules.
+/// Gate for changes of the rules.
 pub const GATE: &str = "rules";
 
 /// Id of the change for unknown rules of the old side.
@@ -22,10 +22,10 @@ pub const UNKNOWN: &str = "rules-unknown";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
-    /// The gates of gateway.yaml.
+    /// Gates of gateway.yaml.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub gates: BTreeSet<String>,
-    /// The acknowledgement file.
+    /// Acknowledgement file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledge: Option<String>,
     /// Levels of lint rules.
@@ -35,26 +35,26 @@ pub struct Rules {
     /// a source artifact that was made before they were kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silenced: Option<BTreeMap<String, String>>,
-    /// `release.channel`.
+    /// Key `release.channel`.
     #[serde(default)]
     pub channel: String,
-    /// `release.store`.
+    /// Key `release.store`.
     #[serde(default)]
     pub store: String,
-    /// The trust file, part by part.
+    /// Parts of the trust file.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trust: BTreeMap<String, String>,
-    /// Least serials of the trust file by channel and kind. Releases raise them.
+    /// Minimum serials of the trust file, by channel and kind. Releases raise them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub floors: BTreeMap<String, u64>,
-    /// Entries of the acknowledgement file; none of a source artifact. They were compared when they
-    /// were merged, and a release joins several merges.
+    /// Entries of the acknowledgement file. None for a source artifact: entries were compared when
+    /// they were merged, and a release joins several merges.
     #[serde(skip)]
     pub acknowledged: Option<Vec<Acknowledgement>>,
 }
 
 impl Rules {
-    /// The rules of a project.
+    /// Collects the rules of a project.
     #[must_use]
     pub fn of(compiled: &Compiled, settings: &Settings) -> Self {
         let level = |level: &Option<diag::Level>| match level {
@@ -82,7 +82,7 @@ impl Rules {
         }
     }
 
-    /// The gates that judge changes of this side's rules.
+    /// Gates that judge changes of this side's rules.
     #[must_use]
     pub fn judges(&self) -> Vec<String> {
         let mut gates: Vec<String> = self.gates.iter().cloned().collect();
@@ -93,8 +93,8 @@ impl Rules {
     }
 }
 
-/// The parts of a trust file: each key, what is said of the whole, and the floors. Unreadable bytes
-/// are one part.
+/// Splits a trust file into parts: each key, the other settings, and the minimum serials. An
+/// unreadable file is one part.
 fn trust(bytes: &[u8]) -> (BTreeMap<String, String>, BTreeMap<String, u64>) {
     let mut parts = BTreeMap::new();
     let mut floors = BTreeMap::new();
@@ -109,7 +109,7 @@ fn trust(bytes: &[u8]) -> (BTreeMap<String, String>, BTreeMap<String, u64>) {
                 for mut key in keys {
                     let id = key.get("id").and_then(Value::as_str).unwrap_or("none");
                     let name = format!("key {id}");
-                    // The digest binds the public key, which is not shown.
+                    // The digest covers the public key, which is not shown.
                     let digest = Digest::of(key.to_string().as_bytes());
                     if let Some(key) = key.as_object_mut() {
                         key.retain(|name, _| name != "id" && name != "spki");

@@ -1,7 +1,7 @@
-//! OpenAPI's `security` resolved: schemes bound to verifiers, alternatives in their order.
+//! Resolution of OpenAPI's `security`: schemes bound to verifiers, alternatives in their order.
 //!
-//! In the bundle a scheme is what it does (place, verifier, stripped or not), not what the
-//! document calls it: names under `components` are not behaviour.
+//! The bundle names a scheme by its effect (place, verifier, stripped or not), not by its name in
+//! the document: names under `components` are not behaviour.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::settings::{SecurityMode, Settings};
 use openapi::spec::{In, Requirement, SchemeKind, Security, SecurityScheme, Version};
 use vocab::lints::{NO_VERIFIER, REQUIRED_AUTH_MISSING, SCOPES_NOT_GIVEN, WRONG_KIND};
 
-/// The schemes of a document, bound.
+/// Security schemes of a document, bound to verifiers.
 pub(super) struct Schemes {
     by_name: BTreeMap<String, Scheme>,
     mode: SecurityMode,
@@ -24,7 +24,7 @@ pub(super) struct Schemes {
 
 struct Scheme {
     span: Span,
-    /// None where the scheme cannot run; that was reported.
+    /// None if the scheme cannot run, which was reported.
     ir: Option<Bound>,
     takes_scopes: bool,
     mutual_tls: bool,
@@ -39,9 +39,9 @@ enum Bound {
 
 /// Source of the `security` of an operation.
 pub(super) enum Written<'a> {
-    /// A `security` of the document.
+    /// Key `security` of the document.
     Document(&'a Security),
-    /// A `security` of `x-gateway`.
+    /// Key `security` of `x-gateway`.
     Extension(Security),
 }
 
@@ -53,7 +53,7 @@ impl Written<'_> {
         }
     }
 
-    /// The alternatives.
+    /// Alternatives of the requirement.
     pub(super) fn requirements(&self) -> &[Requirement] {
         &self.security().alternatives
     }
@@ -64,7 +64,7 @@ impl Written<'_> {
     }
 }
 
-/// Reads `security` of `x-gateway`; its shape is checked elsewhere.
+/// Reads `security` of `x-gateway`. Its shape is checked elsewhere.
 pub(super) fn read_security(node: NodeRef<'_>) -> Security {
     let scopes = |node: NodeRef<'_>| {
         let items = node.items();
@@ -130,7 +130,7 @@ impl Schemes {
         }
     }
 
-    /// The document's names of schemes, with their canonical ones.
+    /// Names of the schemes in the document, with their canonical names.
     pub(super) fn names(&self) -> BTreeMap<String, String> {
         let canonical = |scheme: &Scheme| match scheme.ir.as_ref()? {
             Bound::Checked(bound) => Some(bound.name.clone()),
@@ -164,8 +164,8 @@ impl Schemes {
         }
     }
 
-    /// A requirement as the bundle carries it, and whether all of it could be read; schemes that
-    /// it uses are added to `used`. What is wrong is reported at its place.
+    /// Returns a requirement for the bundle, and true if all of it could be read. Adds the schemes
+    /// in use to `used` and reports mistakes at their place.
     pub(super) fn resolve(
         &self,
         written: &Written<'_>,
@@ -176,12 +176,12 @@ impl Schemes {
         let mut alternatives: Vec<ir::Alternative> = Vec::new();
         for requirement in written.requirements() {
             let mut uses: Vec<ir::SchemeUse> = Vec::new();
-            // An alternative with a scheme that cannot be read must not shrink to one that asks
-            // for less: it is left out, and the mistake stops the build.
+            // Leave out an alternative with an unreadable scheme, because without that scheme it
+            // would be weaker. The mistake fails the build.
             let mut whole = true;
             for (name, scopes) in &requirement.schemes {
                 let Some(scheme) = self.by_name.get(&name.value) else {
-                    // A document's own mistake is reported where OpenAPI is checked.
+                    // Mistakes in OpenAPI's own `security` are reported by the OpenAPI checks.
                     if let Written::Extension(_) = written {
                         sink.push(
                             Diagnostic::new(
@@ -230,7 +230,7 @@ impl Schemes {
                 alternatives.push(alternative);
             }
         }
-        // `[{}]` asks nobody, like `[]`.
+        // `[{}]` requires no credential, like `[]`.
         if alternatives
             .iter()
             .all(|alternative| alternative.0.is_empty())
@@ -294,7 +294,8 @@ impl Schemes {
                 .help("write `[]`: every valid credential is admitted"),
             );
         } else if self.version == Version::V30 {
-            // Said once, at the scheme: the upstream may know them, the gateway does not ask.
+            // Report this once, at the scheme: the upstream may know the scopes, but the gateway
+            // does not check them.
             sink.push(
                 Diagnostic::new(
                     &SCOPES_NOT_GIVEN,
@@ -309,8 +310,8 @@ impl Schemes {
     }
 }
 
-/// Each alternative must use one of the operator's required verifiers; the empty one is judged
-/// where open operations are.
+/// Checks that each alternative uses one of the required verifiers. The empty alternative is
+/// checked with open operations.
 pub(super) fn check_required(
     security: &ir::Security,
     schemes: &BTreeMap<String, ir::Scheme>,
@@ -415,7 +416,7 @@ fn bind_one(
         return Some(bound(place, ir::Verify::Upstream));
     }
     if matches!(scheme.kind, SchemeKind::MutualTls) {
-        // Whoever the listener's authorities know.
+        // Any client certificate that the listener's authorities signed.
         let kind = declared::Checked {
             kind: "mtls".to_owned(),
             settings: Declared::default(),
@@ -436,7 +437,7 @@ fn unverified(place: &Place) -> ir::Scheme {
     )
 }
 
-/// A verifier that is written at its scheme.
+/// Reads a verifier that is written at its scheme.
 fn inline(node: NodeRef<'_>) -> Option<auth::Checked> {
     let kind = node.get("kind")?.scalar_text()?;
     if let Some(runs) = auth::check(kind, node) {
@@ -449,7 +450,7 @@ fn inline(node: NodeRef<'_>) -> Option<auth::Checked> {
     }))
 }
 
-/// A scheme named by what it does.
+/// Names a scheme by its effect.
 fn canonical(
     place: Place,
     verify: ir::Verify,
@@ -471,7 +472,8 @@ fn canonical(
         Place::Authorization(scheme) => scheme.clone(),
         Place::Certificate => "client certificate".to_owned(),
     };
-    // `*` is no verifier's name, so that "by the upstream" and a verifier `upstream` differ.
+    // `*` is no valid name of a verifier, so the upstream differs from a verifier called
+    // `upstream`.
     let mark = if verify == ir::Verify::Upstream {
         "*"
     } else {
@@ -526,7 +528,7 @@ mod tests {
         Span::start_of(FileId(0))
     }
 
-    /// `key` and `other` are checked, `broken` is defined and cannot be read.
+    /// Schemes `key` and `other` can be checked; `broken` is defined but unreadable.
     fn schemes() -> Schemes {
         let scheme = |name: &str, readable: bool| {
             let verify = ir::Verify::Auth("keys".into());

@@ -1,23 +1,23 @@
-//! Segments as sets of texts: which texts two have in common, and whether one lies in another.
+//! Segments as sets of texts: texts that two segments share, and containment.
 //!
-//! A segment is a row of bytes and of runs of one or more bytes, so that both questions are
-//! about small automata and are decided exactly.
+//! A segment is a sequence of bytes and of runs of one or more bytes, so small automata decide both
+//! questions exactly.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::LazyLock;
 
 use bundle::ir::{Pattern, Segment};
 
-/// A step of a segment's automaton.
+/// Step of a segment's automaton.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// This byte.
+    /// Exactly this byte.
     Byte(u8),
-    /// This letter in either case; in lower case.
+    /// This letter in either case, stored in lower case.
     Letter(u8),
-    /// Any byte.
+    /// Any single byte.
     Any,
-    /// Any bytes, or none.
+    /// Any number of bytes, including none.
     Many,
 }
 
@@ -26,10 +26,10 @@ type Both = (usize, usize);
 /// Predecessor of each pair of states, and the byte of the step; no byte if the step reads none.
 type Trace = BTreeMap<Both, (Both, Option<u8>)>;
 
-/// The shortest text that both segments match.
+/// Returns the shortest text that both segments match.
 #[must_use]
 pub fn common(a: &Segment, b: &Segment) -> Option<String> {
-    // Most pairs need no automaton: without these arms a table in which all templates overlap
+    // Most pairs need no automaton. Without these arms, a table in which all templates overlap
     // takes ten times as long (bench/compile, `overlaps`).
     match (a, b) {
         (Segment::Literal(a), Segment::Literal(b)) => return (a == b).then(|| a.clone()),
@@ -43,18 +43,18 @@ pub fn common(a: &Segment, b: &Segment) -> Option<String> {
     shortest(a, b)
 }
 
-/// The shortest text of a parameter.
+/// Shortest text of a parameter.
 static ANY: LazyLock<String> = LazyLock::new(|| {
     let any = Segment::Parameter(String::new());
     shortest(&any, &any).unwrap_or_default()
 });
 
-/// The shortest text that two automata accept.
+/// Returns the shortest text that two automata accept.
 fn shortest(a: &Segment, b: &Segment) -> Option<String> {
     let (a, b) = (steps(a), steps(b));
     let end = (a.len(), b.len());
     let mut from = Trace::new();
-    // Nodes by the length of the text that leads there: a step without a byte goes to the front.
+    // Order states by the length of their text: a step without a byte goes to the front.
     let mut waiting = VecDeque::from([(0, 0)]);
     let mut done = BTreeSet::new();
     while let Some(at) = waiting.pop_front() {
@@ -90,12 +90,12 @@ fn shortest(a: &Segment, b: &Segment) -> Option<String> {
 /// True if `b` matches every text that `a` matches.
 #[must_use]
 pub fn within(a: &Segment, b: &Segment) -> bool {
-    // What most pairs are.
+    // Fast path for most pairs.
     match (a, b) {
         (Segment::Literal(a), Segment::Literal(b)) => return a == b,
         (Segment::Literal(text), Segment::Parameter(_)) => return !text.is_empty(),
         (_, Segment::Parameter(_)) => return true,
-        // A parameter has more texts than one, in whatever case.
+        // A parameter or pattern matches more texts than one literal.
         (Segment::Parameter(_) | Segment::Pattern(_), Segment::Literal(_) | Segment::Folded(_)) => {
             return false;
         }
@@ -175,7 +175,7 @@ fn skips(steps: &[Step], at: usize) -> impl Iterator<Item = usize> + use<> {
 }
 
 pub fn closure(steps: &[Step], mut states: BTreeSet<usize>) -> BTreeSet<usize> {
-    // A skip leads to a later state, so that one way through is enough.
+    // A skip leads to a later state, so one pass is enough.
     let mut at = states.first().copied();
     while let Some(state) = at {
         states.extend(skips(steps, state));
@@ -203,7 +203,7 @@ impl Step {
         }
     }
 
-    /// The bytes that it names.
+    /// Bytes that the step names.
     pub fn bytes(self) -> impl Iterator<Item = u8> {
         let (one, other) = match self {
             Self::Byte(byte) => (Some(byte), None),
@@ -213,7 +213,7 @@ impl Step {
         one.into_iter().chain(other)
     }
 
-    /// A byte that both take.
+    /// Byte that both steps accept.
     fn meet(self, other: Self) -> Option<u8> {
         match (self, other) {
             (Self::Any | Self::Many, Self::Any | Self::Many) => Some(b'x'),
@@ -243,7 +243,7 @@ mod tests {
 
     use super::*;
 
-    /// Segments of up to three pieces, in both cases.
+    /// Segments of up to three pieces, case-sensitive and case-insensitive.
     fn segments() -> Vec<Segment> {
         let texts = [
             "", "a", "b", "ab", "aB", "A", "{x}", "a{x}", "{x}a", "{x}b", "a{x}b", "ab{x}",

@@ -1,9 +1,9 @@
 //! Cost of a project in metrics: the approximate number of series that gwd makes of it.
 //!
-//! Counted as gwd's metrics are labelled (operate.md): a histogram of durations for each route and
-//! status that its document or the gateway itself can give, one of the gateway's own time for each
-//! route, one for each method and status of an upstream, counters of refusals and of limits. What
-//! clients make up (other methods, HTTP/1.0) comes on top, so it is about so many.
+//! The count follows the labels of gwd's metrics (operate.md): a histogram of durations for each
+//! route and status, a histogram of gateway time for each route, a histogram for each method and
+//! status of an upstream, and counters of refusals and limits. Values that clients choose (other
+//! methods, HTTP/1.0) add to it, so the count is approximate.
 
 use std::collections::BTreeSet;
 
@@ -15,22 +15,22 @@ use super::rest::Rest;
 use super::{Api, Operation, Settings, Valued};
 use vocab::lints::METRIC_SERIES;
 
-/// Series from which a monitoring system feels a single gateway.
+/// Number of series from which one gateway loads a monitoring system noticeably.
 pub const SERIES_MAX: usize = 250_000;
 
-/// Series of a histogram: 17 bounds and infinity, the sum, the count.
+/// Series of a histogram: 17 bounds and infinity, sum and count.
 const HISTOGRAM: usize = 20;
 
 /// Number of routes and of metric series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Operations at their mounts.
+    /// Number of routes: operations at their mounts.
     pub routes: usize,
-    /// Series of metrics of one gateway, about.
+    /// Approximate number of series of one gateway.
     pub series: usize,
 }
 
-/// Counts the series of a project.
+/// Estimates the number of series of a project.
 #[must_use]
 pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
     let mut cost = Cost::default();
@@ -61,7 +61,7 @@ pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
         .iter()
         .flat_map(|api| api.rest.iter().map(move |rest| (api, rest)))
     {
-        // What the upstream answers is not described; methods are those that clients think of.
+        // The statuses of the upstream are unknown here. Count common methods only.
         let routes = api.mounts.len();
         cost.routes += routes;
         cost.series += routes * (refusals(settings, api, &of_rest(rest)).len() + 2) * HISTOGRAM;
@@ -74,7 +74,7 @@ pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
     cost
 }
 
-/// Warns of a project that costs too much to watch.
+/// Warns about a project with too many series.
 pub fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let Cost { routes, series } = cost(settings, apis);
     if series <= SERIES_MAX {

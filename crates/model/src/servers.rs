@@ -1,8 +1,8 @@
 //! Upstreams named by a document's servers: `servers[].x-gateway`.
 //!
-//! The nearest list counts, as a whole: the operation's, else the path's, else the document's, as
-//! OpenAPI has it. A server that names an upstream is a word like `x-gateway: {upstream}` where the
-//! list stands; several share the requests out by weight, as a `split` does.
+//! The nearest list counts as a whole: that of the operation, else of the path, else of the
+//! document, as in OpenAPI. A server that names an upstream works like `x-gateway: {upstream}` at
+//! the level of the list. Several such servers share the requests by weight, like a `split`.
 
 use diag::shape::{BAD_VALUE, MISSING_KEY};
 use diag::{Diagnostic, NodeRef, Sink, Tree, read};
@@ -25,16 +25,14 @@ pub(super) struct Servers<'a> {
     shares: Vec<Share<'a>>,
 }
 
-/// A server that names an upstream.
+/// Server that names an upstream.
 struct Share<'a> {
     upstream: NodeRef<'a>,
     weight: Option<NodeRef<'a>>,
 }
 
-// === impl Servers ===
-
 impl<'a> Servers<'a> {
-    /// The servers that hold for an operation.
+    /// Servers that apply to an operation.
     pub(super) fn nearest(
         tree: &'a Tree,
         spec: &'a Spec,
@@ -56,7 +54,7 @@ impl<'a> Servers<'a> {
         }
     }
 
-    /// The document's own.
+    /// Servers of the document itself.
     pub(super) fn of_document(tree: &'a Tree, spec: &Spec) -> Self {
         Self {
             level: Level::Document,
@@ -64,7 +62,7 @@ impl<'a> Servers<'a> {
         }
     }
 
-    /// The upstream that a list at this place names: the first of several.
+    /// Upstream that a list at this level names: the first of several.
     pub(super) fn upstream_at(&self, level: Level) -> Option<NodeRef<'a>> {
         let first = self.shares.first().filter(|_| self.level == level);
         first.map(|share| share.upstream)
@@ -106,8 +104,8 @@ fn read_weight(node: NodeRef<'_>) -> Result<u32, ()> {
     u32::try_from(weight).map_err(drop)
 }
 
-/// Checks every list of a document once: what its servers say, and what the `x-gateway` beside the
-/// list says of the same.
+/// Checks every list of a document once: its servers, and contradictions with the `x-gateway`
+/// beside it.
 pub(super) fn check(tree: &Tree, spec: &Spec, sink: &mut Sink) {
     let at = |id| tree.at(id);
     let root = spec.x_gateway.map(at);

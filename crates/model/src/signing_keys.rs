@@ -10,7 +10,7 @@ use vocab::lints::SIGNING_KEY_ENDS;
 
 const DAY_S: u64 = 86_400;
 
-/// Time before its end from which on a key is reported: 30 days.
+/// Time before its expiry from which a key is reported: 30 days.
 const SOON_S: u64 = 30 * DAY_S;
 
 /// Reports active keys that have ended or end within 30 days of [`Files::judged_at_s`], at the project's

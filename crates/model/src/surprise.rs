@@ -1,5 +1,5 @@
-//! Requests that go elsewhere than a reader may think: what the schemas say about an overlap,
-//! methods that fall through to a wider template, hosts that hide a mount (semantics.md §1).
+//! Requests that go to an unexpected operation: overlaps that the schemas resolve, methods that
+//! fall through to a wider template, and hosts that hide a mount (semantics.md §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +14,10 @@ use openapi::spec::schema::Schemas;
 use sources::project::files::percent_decoded;
 use vocab::lints::{HOST_HIDES_MOUNT, METHOD_FALLS_THROUGH};
 
-/// Hosts that are shown in a message.
+/// Maximum number of hosts shown in a message.
 const SHOWN_MAX: usize = 5;
 
-/// One of two routes that have requests in common.
+/// One of two routes that share requests.
 pub(super) struct Side<'s, 'r, 'a> {
     pub(super) route: &'s Route<'s>,
     pub(super) api: &'s Api,
@@ -26,15 +26,15 @@ pub(super) struct Side<'s, 'r, 'a> {
 
 /// Validity of the requests that two templates have in common, by the schemas of the parameters.
 pub(super) enum Overlap {
-    /// Some may be valid for both.
+    /// Some requests may be valid for both.
     Ambiguous,
-    /// None is valid for both, some may be for the one that does not get them.
+    /// No request is valid for both; some may be valid for the losing route.
     Captured,
-    /// None may be valid for the one that does not get them.
+    /// No request may be valid for the losing route.
     Silent,
 }
 
-/// Judges an overlap whose requests `winner` gets.
+/// Classifies an overlap whose requests `winner` receives.
 pub(super) fn overlap<'r, 'a>(winner: &Side<'_, 'r, 'a>, loser: &Side<'_, 'r, 'a>) -> Overlap {
     if !loser.takes_the_literals_of(winner) {
         return Overlap::Silent;
@@ -90,7 +90,7 @@ impl Side<'_, '_, '_> {
         })
     }
 
-    /// All texts that a parameter may be, where its schema lists them.
+    /// All texts that a parameter may have, if its schema lists them.
     fn values(&self, name: &str) -> Option<Vec<String>> {
         let schema = schema_of(self.api, self.route.operation, name)?;
         let resolver = self.schemas.resolver();
@@ -117,15 +117,15 @@ fn schema_of(api: &Api, operation: &Operation, name: &str) -> Option<diag::NodeI
     written.parameters.iter().find(is_it)?.schema
 }
 
-/// One info for each API: a path without a method, whose requests with that method a wider
-/// template takes.
+/// Reports one info for each API: paths without a method, whose requests with that method go to a
+/// wider template.
 pub(super) fn methods_that_fall_through(
     apis: &[Api],
     routes: &[Route<'_>],
     told: &mut BTreeSet<String>,
     sink: &mut Sink,
 ) {
-    // One route stands for all methods of a template.
+    // One route represents all methods of a template.
     let mut by_template: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, route) in routes.iter().enumerate() {
         if route.operation.conditions.is_empty() && !route.twin {
@@ -147,7 +147,7 @@ pub(super) fn methods_that_fall_through(
         all.map(|index| &*routes[*index].operation.method).collect()
     };
     let templates: Vec<_> = routes.iter().map(|route| &route.template).collect();
-    // By API: how many, and the first in the order of the source.
+    // Routes found for each API, in the order of the source.
     let mut found: BTreeMap<usize, Vec<(usize, usize, String)>> = BTreeMap::new();
     for (a, b) in overlap::within(&templates, &firsts) {
         for (narrow, wide) in [(a, b), (b, a)] {
@@ -196,7 +196,7 @@ pub(super) fn methods_that_fall_through(
     }
 }
 
-/// The hosts that mounts name, by listener.
+/// Hosts that mounts name, by listener.
 fn named<'m>(
     mounts: &mut dyn Iterator<Item = &'m Defined<ir::Mount>>,
 ) -> BTreeMap<&'m str, BTreeSet<&'m str>> {
@@ -218,7 +218,7 @@ pub(super) fn hidden_mounts(apis: &[Api], sink: &mut Sink) {
     };
     let everywhere = named(&mut mounts().map(|(_, mount)| mount));
     for (api, mount) in mounts().filter(|(_, mount)| mount.value.hosts.is_empty()) {
-        // At each of its listeners: the hosts that others name there and this API does not.
+        // At each listener of the mount: hosts that other APIs name and this API does not.
         let own = named(&mut api.mounts.iter());
         let mut hosts: BTreeSet<&str> = BTreeSet::new();
         for listener in &mount.value.listeners {

@@ -1,8 +1,8 @@
 //! Inheritance of operations: upstream, timeout, body limit, chain.
 //!
-//! Operation over path over document over gateway. A list replaces, `+policies` appends; the
-//! order within a phase is gateway, API, path, operation, then position; what is required comes
-//! first.
+//! The operation takes precedence over the path, the document and the gateway. A list replaces,
+//! `+policies` appends. The order within a phase is gateway, API, path, operation, then position;
+//! required policies come first.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use super::settings::{Settings, Upstream, name_in, name_list};
 use super::{AllNames, Defined, Kind, Valued};
 use vocab::lints::POLICY_TWICE;
 
-/// A mistake that was reported already.
+/// Mistake that was already reported.
 pub(super) struct Told;
 
-/// The nodes that say something, from the document's defaults to the operation.
+/// Nodes with settings, from the defaults of the document to the operation.
 pub(super) struct Scopes<'a> {
     /// Definitions of the document itself.
     pub(super) own: &'a Own<'a>,
@@ -32,7 +32,7 @@ pub(super) struct Scopes<'a> {
 /// Upstream of requests, and the place that names it.
 pub(super) struct Destination {
     pub(super) upstream: Valued<String>,
-    /// The place of the servers that say so; none where an `upstream` does.
+    /// Level of the servers that name the upstream. None if a key `upstream` does.
     pub(super) by_servers: Option<Level>,
 }
 
@@ -52,7 +52,7 @@ impl<'a> Scopes<'a> {
             .flatten()
     }
 
-    /// The value of a key in force: the nearest that is there; `null` goes back to the default.
+    /// Value of a key in effect: the nearest one. `null` restores the default.
     fn inherit<T: Clone>(
         &self,
         key: &str,
@@ -79,7 +79,7 @@ impl<'a> Scopes<'a> {
     /// `x-gateway` and its servers count.
     ///
     /// # Errors
-    /// A name that does not exist, which was reported.
+    /// Returns an error if the name does not exist, which was reported.
     pub(super) fn upstream(&self, settings: &Settings) -> Result<Option<Destination>, Told> {
         let mut value = settings
             .defaults
@@ -114,9 +114,9 @@ impl<'a> Scopes<'a> {
         }))
     }
 
-    /// Milliseconds to the head of the response: the field `timeout` at the operation, a policy
-    /// `timeout` in the chain, the document's defaults, the upstream's own, gateway.yaml's
-    /// defaults, 15 s.
+    /// Timeout for the response head, in milliseconds. Order of precedence: `timeout` of the
+    /// operation, a policy `timeout` in the chain, the defaults of the document, the upstream, the
+    /// defaults of gateway.yaml. Default: 15s.
     pub(super) fn timeout(
         &self,
         settings: &Settings,
@@ -137,7 +137,7 @@ impl<'a> Scopes<'a> {
             Some(Spanned::new(read::duration_ms(node).ok()?, node.span()))
         };
         set(settings.defaults.timeout_ms.clone());
-        // `defaults` is what holds where nobody says otherwise, and the upstream does.
+        // The upstream takes precedence over `defaults` of gateway.yaml.
         set(of_upstream.and_then(|entry| entry.value.request_timeout_ms.clone()));
         set(field(self.root_defaults));
         for link in chain {
@@ -153,7 +153,7 @@ impl<'a> Scopes<'a> {
         value
     }
 
-    /// Bytes of a request's body.
+    /// Maximum size of a request body, in bytes.
     pub(super) fn max_body(&self, settings: &Settings) -> Valued<Option<u64>> {
         let default = Valued::default(None, "max_body");
         self.inherit(
@@ -180,8 +180,7 @@ impl<'a> Scopes<'a> {
         self.inherit("path_readings", start, &default, path_item::path_readings)
     }
 
-    /// The chain in the order of its phases, `authenticate` not yet in it; parameters stand at
-    /// its end.
+    /// Chain in the order of its phases, without `authenticate`. Parameters are at the end.
     pub(super) fn chain(&self, settings: &Settings, sink: &mut Sink) -> Vec<Valued<Link>> {
         let own = self.own;
         let mut names: Vec<Spanned<String>> = settings.defaults.policies.clone();
@@ -205,7 +204,7 @@ impl<'a> Scopes<'a> {
                 continue;
             };
             if let Some(first) = seen.get(&name.value) {
-                // A document may name what is required anyway; within one place it is a slip.
+                // A document may repeat a required policy; a repetition in one list is a mistake.
                 let by_operator = settings
                     .required
                     .policies
@@ -249,7 +248,7 @@ impl Own<'_> {
     /// Full name of an upstream that the document names; None if it is not defined.
     pub(super) fn upstream(&self, name: &str, settings: &Settings) -> Option<String> {
         let named = self.name_of_upstream(name);
-        // Both are asked: what is named is used.
+        // Look up both, so that the name counts as used.
         let own = named != name;
         (own || settings.names.kind(Kind::Upstream).knows(name)).then_some(named)
     }

@@ -1,4 +1,4 @@
-//! The documents of a project, with everything that they refer to.
+//! Loading of the documents of a project and of all files that they refer to.
 
 use diag::{NodeId, Sink};
 
@@ -6,8 +6,8 @@ use crate::settings;
 use openapi::spec::lift::lift;
 use sources::project::files::{Document, Files};
 
-/// Loads the documents of the APIs with everything that they refer to, and applies their
-/// overlays. Tells whether one cannot be read.
+/// Loads the documents of the APIs with all files that they refer to, and applies their overlays.
+/// Also returns true if one of them cannot be read.
 pub(super) fn load<'e>(
     files: &mut Files,
     entries: &'e [settings::ApiEntry],
@@ -40,7 +40,7 @@ pub(super) fn load<'e>(
     (documents, unreadable)
 }
 
-/// A document with its overlays; `None` where one of these cannot be read.
+/// Loads a document with its overlays. `None` if one of them cannot be read.
 pub fn overlaid(
     files: &mut Files,
     entry: &settings::ApiEntry,
@@ -59,8 +59,8 @@ pub fn overlaid(
     Some(document)
 }
 
-/// A first file that cannot even be read (too large, no permission) has no text; its finding needs
-/// one to stand in.
+/// Adds an empty text for a first file that cannot be read (too large, no permission), because its
+/// finding needs a text.
 pub fn stand_in(files: &mut Files, path: &str) {
     if files.sources.iter().next().is_none() {
         files.sources.add(path, "");

@@ -1,4 +1,4 @@
-//! The whole way from files to a checked gateway.
+//! Compilation of files into a checked gateway.
 
 mod load;
 mod purpose;
@@ -42,14 +42,14 @@ pub use skip::is_of_contract;
 /// Input of a compilation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// A folder with a gateway.yaml.
+    /// Folder with a gateway.yaml.
     Project(PathBuf),
-    /// One OpenAPI document without a project: what it says about a gateway is only warned about.
+    /// OpenAPI document without a project. Findings about a gateway are at most warnings.
     Document(PathBuf),
 }
 
 impl Input {
-    /// The folder that paths in messages are relative to.
+    /// Folder that paths in messages are relative to.
     #[must_use]
     pub fn folder(&self) -> &Path {
         let folder = match self {
@@ -61,30 +61,29 @@ impl Input {
     }
 }
 
-/// The outcome of compiling.
+/// Result of a compilation.
 pub struct Compiled {
-    /// The texts, for messages.
+    /// Files with their texts, for messages.
     pub files: Files,
     /// Findings, sorted.
     pub findings: Vec<Diagnostic>,
-    /// The project as far as it could be read.
+    /// The project, as far as it could be read.
     pub model: Option<Model>,
     /// Configuration for the bundle. None if a finding stops lowering ([`Purpose::stops`]), or if
     /// an environment is needed.
     pub lowered: Option<Lowered>,
-    /// The first variable, and where it is used, if no environment was chosen that gives it its
-    /// value.
+    /// First variable without a value in the chosen environment, and the place that uses it.
     pub open_variable: Option<(String, Span)>,
     /// Places that the environment set, and the values that they replace.
     pub origins: Origins,
     /// True if gateway.yaml or a document cannot be read or parsed at all.
     pub unreadable: bool,
-    /// Faults whose parts are left out of a comparison; see [`Purpose::Past`].
+    /// Faults of parts that a comparison leaves out; see [`Purpose::Past`].
     pub skipped: Vec<Diagnostic>,
 }
 
 impl Compiled {
-    /// Makes errors of the findings that only stop what needs the gateway: what is not available.
+    /// Raises findings that prevent lowering, such as unavailable features, to errors.
     pub fn for_lowering(mut self) -> Self {
         for finding in self
             .findings
@@ -105,10 +104,10 @@ impl Compiled {
     }
 }
 
-/// Finds what a path means: a project's folder, its gateway.yaml, or an OpenAPI document.
+/// Finds the input at a path: a project folder, its gateway.yaml, or an OpenAPI document.
 ///
 /// # Errors
-/// Says what is missing.
+/// Returns an error if the path is not one of these.
 #[expect(
     clippy::disallowed_methods,
     reason = "the working folder is inside the project"
@@ -147,26 +146,26 @@ pub fn find(path: Option<&Path>) -> anyhow::Result<Input> {
 /// Options of a compilation.
 #[derive(Clone, Debug, Default)]
 pub struct Options<'o> {
-    /// The limits of files.
+    /// Limits on files.
     pub limits: Limits,
-    /// The levels of rules that the command line sets.
+    /// Levels of lint rules from the command line.
     pub levels: Levels,
-    /// The environment of a project; none: as it is.
+    /// Environment of the project. None: no environment.
     pub environment: Option<&'o str>,
     /// The commit whose ignore rules hold as well; see [`Files::set_base`].
     pub base: Option<&'o str>,
     /// The moment at which ends of signing keys are judged, in seconds since 1970.
     pub now_s: u64,
-    /// Other texts for some files than those on the disk.
+    /// Texts that replace files on disk.
     pub texts: Texts,
     /// Purpose of the compilation. Default: [`Purpose::Run`].
     pub purpose: Purpose,
 }
 
-/// Reads and checks a project or a document; lowers it where nothing is wrong.
+/// Reads and checks a project or a document, and lowers it if it has no errors.
 ///
 /// # Errors
-/// A folder that cannot be read; an environment that does not exist.
+/// Returns an error if the folder cannot be read or the environment does not exist.
 pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> {
     use anyhow::Context as _;
     let root = input.folder();
@@ -195,11 +194,11 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
     }
 }
 
-/// Compiles a project as it is and once more in each of its environments, and reports what is wrong
-/// in any of them. Nothing but the findings is the environments'.
+/// Compiles a project without an environment and in each of its environments. Reports the findings
+/// of all of them; everything else in the result is without an environment.
 ///
 /// # Errors
-/// As [`compile`].
+/// Returns the errors of [`compile`].
 pub fn everywhere(input: &Input, options: &Options<'_>) -> anyhow::Result<Compiled> {
     let mut all = compile(input, options.clone())?;
     let root = all.files.root(diag::FileId(0));
@@ -224,8 +223,8 @@ pub fn everywhere(input: &Input, options: &Options<'_>) -> anyhow::Result<Compil
     Ok(all)
 }
 
-/// Adds what is found in one environment only. That something is unused there is nobody's fault:
-/// it is used elsewhere, or that was said.
+/// Adds the findings that only one environment has. Leaves out unused names: they are used
+/// elsewhere, or already reported.
 fn add_findings(all: &mut Compiled, one: Compiled, environment: &Environment) {
     let known: HashSet<(&str, Span, String)> = all
         .findings
@@ -234,7 +233,7 @@ fn add_findings(all: &mut Compiled, one: Compiled, environment: &Environment) {
         .collect();
     let mut added = Vec::new();
     for mut finding in one.findings {
-        // The same file may have been read in another order.
+        // File ids differ if the files were read in another order.
         let mut here = |span: Span| {
             let path = one.files.sources.file(span.file).path();
             let file = all.files.read(path).ok()?;
@@ -265,16 +264,16 @@ fn add_findings(all: &mut Compiled, one: Compiled, environment: &Environment) {
     all.findings.extend(added);
 }
 
-/// Compiles a project whose files are given, in no environment.
+/// Compiles a project from files in memory, without an environment.
 #[must_use]
 pub fn project(files: Files, levels: &Levels) -> Compiled {
     project_in(files, levels, None).expect("only a name can be unknown")
 }
 
-/// Compiles a project whose files are given, in an environment.
+/// Compiles a project from files in memory, in an environment.
 ///
 /// # Errors
-/// There is no such environment.
+/// Returns an error if the environment does not exist.
 pub fn project_in(
     files: Files,
     levels: &Levels,
@@ -283,10 +282,10 @@ pub fn project_in(
     project_for(files, levels, environment, Purpose::Run)
 }
 
-/// The same, to be run or only to be compared with another version.
+/// Compiles a project from files in memory for a purpose: to run it, or only to compare it.
 ///
 /// # Errors
-/// There is no such environment.
+/// Returns an error if the environment does not exist.
 pub fn project_for(
     mut files: Files,
     levels: &Levels,
@@ -335,13 +334,13 @@ pub fn project_for(
     let (documents, unreadable) = load(&mut files, &settings.apis, &mut sink);
     variables.fill_documents(&mut files, &mut origins, &mut sink);
     variables.check(&files.tree, &mut sink);
-    // One after the other they would give the same: each has a sink of its own.
+    // The result is the same as in sequence: each document has a sink of its own.
     let resolved = parallel::map(documents, |(entry, document)| {
         let mut sink = Sink::default();
         let spec = openapi::check::document(&files, &document, &chosen, &mut sink);
         let here = entry.is_in(environment);
-        // Of an API of another environment only the document is checked: what this one requires is
-        // not its business. The names that it uses are used.
+        // For an API of another environment, check only the document and mark the names that it
+        // uses as used.
         let mut elsewhere = Sink::default();
         let told = if here { &mut sink } else { &mut elsewhere };
         let api = spec.map(|spec| api::resolve(&files, entry, document, spec, &settings, told));
@@ -361,7 +360,7 @@ pub fn project_for(
         apis.extend(api.filter(|_| here));
         sink.append(found);
     }
-    // What nobody uses is known only where all was read.
+    // Unused names are known only if all documents were read.
     if all_read {
         open::check_patterns(&settings, &apis, &mut sink);
         settings.names.report_unused(&mut sink);
@@ -421,7 +420,7 @@ fn with_content(
     verifier.settings = settings.with(&["jwks_file"], declared::Value::One(content));
 }
 
-/// The settings of a reading of gateway.yaml, with what its other files say.
+/// Settings of one reading of gateway.yaml, with the content of its other files.
 pub fn settings(
     files: &mut Files,
     reading: &Reading,
@@ -519,9 +518,8 @@ fn unreadable(mut files: Files, name: &str, sink: Sink) -> Compiled {
     }
 }
 
-/// Checks one OpenAPI document. What it says about a gateway cannot be settled without one, so
-/// that it is at most a warning; two paths that are one are a mistake with or without (OpenAPI
-/// §4.8.8).
+/// Checks one OpenAPI document. Findings about a gateway are at most warnings without a project.
+/// Two identical paths remain an error (OpenAPI §4.8.8).
 fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     let mut sink = Sink::default();
     let nowhere = Span::start_of(diag::FileId(0));
@@ -538,7 +536,7 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     let unreadable = is_blank(&files, root);
     files.follow(&document);
     lift(&mut files, &mut document, &mut sink);
-    // Only a project knows what variables are.
+    // Variables are known only in a project.
     let mut origins = Origins::default();
     Variables::unknown().fill_documents(&mut files, &mut origins, &mut Sink::default());
     let chosen = Chosen::of(levels);
@@ -586,7 +584,7 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
         .expect("the text above is a gateway");
     let mut sink = Sink::default();
     let mut apis = Vec::new();
-    // The name that `apis_glob` would give it.
+    // Use the name that `apis_glob` would give it.
     let stem = Path::new(files.sources.file(document.file).path()).file_stem();
     let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
     for mut entry in settings.apis.iter().cloned() {
@@ -609,8 +607,8 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
     sink.into_sorted().into_iter().filter(settled).collect()
 }
 
-/// The levels that gateway.yaml sets, then those of the command line. An error of the gateway itself
-/// cannot be made less: nothing could be built with it.
+/// Levels from gateway.yaml, then those of the command line. Errors of the gateway itself cannot be
+/// lowered, because no gateway could be built.
 fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Levels {
     let mut wanted: Vec<(String, Option<Level>)> = Vec::new();
     for (name, (level, span)) in &settings.lint {

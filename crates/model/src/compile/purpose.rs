@@ -8,19 +8,19 @@ use vocab::lints;
 /// Purpose of a compilation. Default: [`Purpose::Run`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
-    /// To be run: nothing may stand in the way.
+    /// Compile to run: any fault is an error.
     #[default]
     Run,
     /// To answer questions about requests: what this version knows and cannot run does not stand in
     /// the way, and is left out of the answer.
     Ask,
-    /// To be compared: only what leaves its meaning open stands in the way.
+    /// Compile to compare: only faults that leave the meaning open are errors.
     Compare,
     /// The same for a document without its project, with undefined names.
     CompareAlone,
-    /// To be compared as what was: faults of its contract are left out as well.
+    /// Compile an old version to compare: faults of its contract are left out as well.
     Past,
-    /// The same of a document without its project.
+    /// The same as `Past`, for a document without its project.
     PastAlone,
 }
 

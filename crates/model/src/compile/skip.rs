@@ -1,11 +1,11 @@
-//! Faults of a document that is only compared: the parts of it that touch neither routing nor access
-//! are left out, and the rest is compared.
+//! Faults of a document that is only compared. Parts that affect neither routing nor access are
+//! left out, and the rest is compared.
 //!
-//! Such parts are what a contract is made of: parameters, bodies, responses, schemas, examples. A
-//! broken reference or an unknown value inside one leaves open what clients see there, and nothing
-//! else. In gateway.yaml such parts are the numbers of upstreams and listeners: the default stands in
-//! for a faulty one. A fault anywhere else stops the comparison: `security`, paths, servers,
-//! `x-gateway`.
+//! Such parts make up the contract: parameters, bodies, responses, schemas and examples. A broken
+//! reference or an unknown value in one of them leaves only that part of the contract
+//! undefined. In gateway.yaml such parts are the numbers of upstreams and listeners: the default
+//! replaces a faulty one. A fault in any other part fails the comparison: `security`, paths,
+//! servers, `x-gateway`.
 
 use diag::{Diagnostic, NodeRef, Span};
 use rustc_hash::FxHashSet;
@@ -64,14 +64,14 @@ const DECIDES: [&str; 4] = [
     "servers",
 ];
 
-/// True if a finding leaves only a part of a contract open.
+/// True if a finding affects only a part of a contract.
 #[must_use]
 pub fn is_of_contract(files: &Files, finding: &Diagnostic) -> bool {
     let mut one = vec![finding.clone()];
     !skipped(files, &mut one).is_empty()
 }
 
-/// Takes the faults out of the findings that leave only a part of a contract open.
+/// Removes and returns the findings that affect only a part of a contract.
 pub(super) fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diagnostic> {
     let is_local = |finding: &Diagnostic| LOCAL.contains(&finding.lint.name);
     let is_of_settings = |finding: &Diagnostic| OF_SETTINGS.contains(&finding.lint.name);
@@ -112,14 +112,15 @@ fn holds(part: &Span, at: Span) -> bool {
     part.file == at.file && part.start <= at.start && at.start < part.end.max(part.start + 1)
 }
 
-/// The parts of every document, as overlays left them, and of the files that they refer to.
+/// Skippable parts of every document, with its overlays, and of the files that it refers to.
 #[derive(Default)]
 struct Parts {
-    /// Whole parts: what is dropped in one, as the second of two keys, stands in no value.
+    /// Spans of whole parts, for findings in text that no value holds, such as the second of two
+    /// equal keys.
     wholes: Vec<Span>,
-    /// Values and keys in the parts, sorted; those of overlays stand in other files.
+    /// Spans of values and keys in the parts, sorted, because overlays come from other files.
     leaves: Vec<Span>,
-    /// Our own vocabulary in the parts.
+    /// Spans of `x-gateway` within the parts.
     extensions: Vec<Span>,
 }
 

@@ -10,20 +10,21 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::refine::classes;
 use vocab::gateway::FINGERPRINT_DIGITS;
 
-/// A digest for the text of a change, as wide as a fingerprint: an acknowledgement binds the text.
+/// Digest of the text of a change, as long as a fingerprint, because an acknowledgement covers the
+/// text.
 fn bound(bytes: &[u8]) -> String {
     Digest::of(bytes).hex()[..FINGERPRINT_DIGITS].to_owned()
 }
 
-/// Segments of a path that are shown: the last ones, so that what many operations share reads the
-/// same for each of them.
+/// Maximum number of path segments shown. The last ones are shown, so that a difference in a shared
+/// schema has the same text for each operation.
 const SEGMENTS_MAX: usize = 3;
-/// Characters of one value that are shown.
+/// Maximum number of characters shown of one value.
 const SHOWN_MAX: usize = 80;
-/// Pairs of nodes that are compared for one part.
+/// Maximum number of pairs of nodes compared for one part.
 const PAIRS_MAX: usize = 200_000;
 
-/// The schemas of both sides of a comparison as one graph.
+/// Schemas of both sides of a comparison as one graph.
 pub struct Graphs<'c> {
     nodes: Vec<Value>,
     rank: Vec<u32>,
@@ -34,7 +35,7 @@ pub struct Graphs<'c> {
     digests: RefCell<FxHashMap<u32, String>>,
 }
 
-/// One thing that is different, at its path.
+/// One difference with its path.
 struct Difference {
     path: String,
     old: Option<String>,
@@ -80,7 +81,7 @@ impl<'c> Graphs<'c> {
         }
     }
 
-    /// A digest of all that an operation of a side takes and gives.
+    /// Digest of the whole contract of an operation.
     pub fn digest_of(&self, operation: &ir::ContractOperation, side: &ir::Contract) -> String {
         let mut bytes = bundle::codec::encode(&ir::ContractOperation {
             key: String::new(),
@@ -97,7 +98,7 @@ impl<'c> Graphs<'c> {
         bound(&bytes)
     }
 
-    /// A digest of a whole contract.
+    /// Digest of a whole contract.
     pub fn digest_of_all(&self, side: &ir::Contract) -> String {
         bound(&bundle::codec::encode(side))
     }
@@ -123,7 +124,7 @@ impl<'c> Graphs<'c> {
         }
     }
 
-    /// The members of each set that the other has not, as often as it has them.
+    /// Members of each set that the other set lacks, with multiplicity.
     fn unmatched<'v>(&self, a: &'v [Value], b: &'v [Value]) -> (Vec<&'v Value>, Vec<&'v Value>) {
         let key = |value: &Value| match value {
             Value::Node(node) => Value::Node(self.rank[*node as usize]),
@@ -142,7 +143,7 @@ impl<'c> Graphs<'c> {
         (left.into_values().flatten().collect(), right)
     }
 
-    /// The texts for two values that differ.
+    /// Texts for two values that differ.
     fn differences(&self, old: &Value, new: &Value) -> (String, String) {
         let roots = match (sole_node(old), sole_node(new)) {
             (Some(old), Some(new)) => Some((self.rank[old as usize], self.rank[new as usize])),
@@ -171,7 +172,7 @@ impl<'c> Graphs<'c> {
         texts
     }
 
-    /// The first difference in words; the others by number and digest, so that an
+    /// Text of the first difference, with the number and digest of the others, so that an
     /// acknowledgement of this text covers no other change.
     fn told(&self, walk: &Walk<'_, '_>, old: &Value, new: &Value) -> (String, String) {
         let whole = walk.seen.len() <= PAIRS_MAX;
@@ -204,7 +205,7 @@ impl<'c> Graphs<'c> {
         )
     }
 
-    /// A value in a few words; what is too long by its beginning and a digest.
+    /// Short text of a value. A long value is cut and gets a digest.
     fn short(&self, value: &Value) -> String {
         let text = self.spelt(value, 2);
         let mut open = false;
@@ -221,7 +222,7 @@ impl<'c> Graphs<'c> {
         format!("{start}{dots} ({})", bound(&bytes))
     }
 
-    /// A value as JSON, so many levels of nodes deep.
+    /// Value as JSON, down to `depth` levels of nodes.
     fn spelt(&self, value: &Value, depth: usize) -> String {
         let all = |items: &[Value]| {
             let items = items.iter().take(SHOWN_MAX);
@@ -247,7 +248,7 @@ impl<'c> Graphs<'c> {
         }
     }
 
-    /// A digest of all that can be reached from a node, the same on both sides.
+    /// Digest of everything reachable from a node, equal on both sides.
     fn digest(&self, node: u32) -> String {
         let rank = self.rank[node as usize];
         if let Some(known) = self.digests.borrow().get(&rank) {
@@ -261,7 +262,7 @@ impl<'c> Graphs<'c> {
             let value = &self.nodes[node as usize];
             let mut edges = Vec::new();
             value.each_node(&mut |edge| edges.push(edge));
-            // Of one graph, so that ranks order sets alike for both sides.
+            // Ranks belong to the joint graph, so they order sets equally on both sides.
             for set in super::refine::sets_of(value) {
                 edges[set].sort_by_key(|edge| self.rank[*edge as usize]);
             }
@@ -281,8 +282,8 @@ impl<'c> Graphs<'c> {
     }
 }
 
-/// A walk over pairs of nodes, nearest first. It visits each pair once: if it found nothing, the
-/// pairs would show that both sides mean the same.
+/// Walk over pairs of nodes, nearest first, each pair once. A walk without a difference proves that
+/// both sides are equivalent.
 struct Walk<'g, 'c> {
     graphs: &'g Graphs<'c>,
     found: Vec<Difference>,
@@ -359,13 +360,13 @@ impl Walk<'_, '_> {
 }
 
 fn deeper(path: &[String], key: &str) -> Vec<String> {
-    // What an edge leads to is said by the keyword that has the edge.
+    // The keyword of an edge describes its target.
     let mut path = path.to_vec();
     path.push(key.to_owned());
     path
 }
 
-/// The only node of what is said, where nothing else is said: `{schema: NODE}`.
+/// Only node of a value with no other content: `{schema: NODE}`.
 fn sole_node(value: &Value) -> Option<u32> {
     match value.entries() {
         [(key, Value::Node(node))] if &**key == "schema" => Some(*node),

@@ -1,5 +1,5 @@
-//! The table of nodes while it is made, and its canonical form: each meaning once, numbered by
-//! the first visit.
+//! Table of nodes during construction, and its canonical form: each meaning once, numbered by first
+//! visit.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::refine::{classes, sets_of};
 
-/// Nodes in the order in which they were met.
+/// Nodes in the order in which they were found.
 #[derive(Default)]
 pub(super) struct Graph {
     drafts: Vec<Draft>,
@@ -19,29 +19,29 @@ pub(super) struct Graph {
 enum Draft {
     /// Reserved; its value follows.
     Open,
-    /// Another node.
+    /// The same as another node.
     Same(u32),
-    /// A value of its own.
+    /// A node with a value of its own.
     Node(Value),
 }
 
-/// The canonical form of a [`Graph`].
+/// Canonical form of a [`Graph`].
 pub(super) struct Canonical {
-    /// The nodes; edges are numbers of this table.
+    /// Nodes; edges are indices into this table.
     pub nodes: Vec<Value>,
-    /// By the number of a draft: its node, where it can be reached.
+    /// Canonical node of each draft, if it is reachable.
     pub number: Vec<Option<u32>>,
 }
 
 impl Graph {
-    /// A place for a node.
+    /// Reserves a node.
     pub(super) fn reserve(&mut self) -> u32 {
         let id = u32::try_from(self.drafts.len()).expect("fewer nodes than the tree has");
         self.drafts.push(Draft::Open);
         id
     }
 
-    /// Says what a node is.
+    /// Sets the value of a node.
     pub(super) fn fill(&mut self, id: u32, value: Value) {
         let first = *self.known.entry(value.clone()).or_insert(id);
         self.drafts[id as usize] = if first == id {
@@ -51,14 +51,14 @@ impl Graph {
         };
     }
 
-    /// Says that a node is another one.
+    /// Makes a node the same as another.
     pub(super) fn same(&mut self, id: u32, other: u32) {
         self.drafts[id as usize] = Draft::Same(other);
     }
 
-    /// The node that a node is by now.
+    /// Resolves a node to the one that represents it.
     pub(super) fn find(&self, mut id: u32) -> u32 {
-        // No way is longer than all drafts; one that is goes round in a circle.
+        // No chain is longer than the number of drafts, so a longer one is circular.
         for _ in 0..self.drafts.len() {
             match &self.drafts[id as usize] {
                 Draft::Same(other) => id = *other,
@@ -68,7 +68,7 @@ impl Graph {
         id
     }
 
-    /// The canonical form of what can be reached from `roots`, edges in the order of their visit.
+    /// Canonical form of everything reachable from `roots`, with edges in the order of the visit.
     pub(super) fn canonical(self, roots: &[u32]) -> Canonical {
         let ends = self.ends();
         let mut nodes: Vec<Value> = Vec::new();
@@ -77,7 +77,7 @@ impl Graph {
         for (id, draft) in self.drafts.into_iter().enumerate() {
             let value = match draft {
                 Draft::Node(value) => value,
-                // Only a circle of references ends here, which is an error by itself.
+                // Only circular references end here, which are reported as errors.
                 Draft::Open => any(),
                 Draft::Same(_) if ends[id] as usize == id => any(),
                 Draft::Same(_) => continue,
@@ -129,10 +129,10 @@ impl Graph {
     }
 }
 
-/// One node for each class, numbered by the first visit, breadth first.
+/// Numbers one node of each class by first visit, breadth first.
 fn numbered(nodes: &[Value], starts: impl Iterator<Item = u32>) -> (Vec<Value>, Vec<Option<u32>>) {
     let rank = classes(&nodes.iter().collect::<Vec<_>>()).rank;
-    // By rank: the number of the class.
+    // Number of each class, by rank.
     let mut numbers: Vec<Option<u32>> = vec![None; nodes.len()];
     let mut table: Vec<Value> = Vec::new();
     let mut waiting: VecDeque<u32> = VecDeque::new();

@@ -1,8 +1,8 @@
-//! From documents to contracts: what each operation takes and gives, as graphs of schemas that do
-//! not depend on how they are written (plan.md, *Same meaning, same id, empty plan*).
+//! Contracts of documents: the requests and responses of each operation, as schema graphs that do
+//! not depend on notation (plan.md, *Same meaning, same id, empty plan*).
 //!
-//! [`schema`] makes a node of each schema that can be reached, [`graph`] gives nodes that mean the
-//! same one number ([`refine`] finds them), and here stands what is around schemas.
+//! [`schema`] builds a node for each reachable schema, and [`graph`] numbers equivalent nodes once
+//! ([`refine`] finds them). This module handles everything around schemas.
 
 pub mod difference;
 mod graph;
@@ -23,11 +23,11 @@ use prose::SchemaProse;
 use schema::{Schemas, map};
 use sources::project::files::Files;
 
-/// The contract of an API without errors: its operations but the internal ones, and what it calls
-/// itself. Beside it what its schemas say to people.
+/// Builds the contract of an API without errors: its operations, except internal ones, and its
+/// outgoing calls. Also returns the prose of its schemas.
 ///
 /// # Errors
-/// Two operations of one key, which the front end reported.
+/// Returns an error if two operations have one key, which the front end reports.
 pub fn contract<'a>(
     files: &'a Files,
     api: &'a Api,
@@ -63,7 +63,7 @@ struct Parts<'r, 'a> {
     resolver: &'r Resolver<'a>,
 }
 
-/// A parameter with its place and name.
+/// Parameter with its location and name.
 struct Written<'a> {
     place: In,
     name: &'a str,
@@ -125,7 +125,7 @@ impl<'a> Parts<'_, 'a> {
         })
     }
 
-    /// Those of the template in its order, then the others, sorted.
+    /// Parameters of the template in its order, then the others, sorted.
     fn parameters(&mut self, in_path: &[&str], written: &[Written<'a>]) -> Vec<ir::Parameter> {
         let mut all = Vec::with_capacity(written.len());
         for name in in_path {
@@ -152,7 +152,7 @@ impl<'a> Parts<'_, 'a> {
             };
             others.push(ir::Parameter {
                 place,
-                // Field names have no case (RFC 9110 §5.1).
+                // Field names are case-insensitive (RFC 9110 §5.1).
                 name: if place == ir::ParameterPlace::Header {
                     one.name.to_ascii_lowercase()
                 } else {
@@ -174,7 +174,7 @@ impl<'a> Parts<'_, 'a> {
         if written != style {
             entries.push(("style".into(), Value::Text(written.into())));
         }
-        // `cookie` (3.2) is form without its escapes.
+        // `cookie` (3.2) is form style without escapes.
         let explode = matches!(written, "form" | "cookie");
         if let Some(written) = node.get("explode").and_then(NodeRef::as_bool)
             && written != explode
@@ -246,8 +246,8 @@ impl<'a> Parts<'_, 'a> {
         entries
     }
 
-    /// That a style is written counts here, whichever it is: then `contentType` does not (3.1
-    /// §4.8.15).
+    /// Encoding of a property. The presence of a style counts, whatever its value, because it
+    /// disables `contentType` (3.1 §4.8.15).
     fn encoding(&mut self, node: NodeRef<'a>) -> Value {
         let mut entries: Vec<(Box<str>, Value)> = Vec::new();
         for key in ["contentType", "style", "explode", "allowReserved"] {
@@ -282,7 +282,7 @@ impl<'a> Parts<'_, 'a> {
         unique(all.collect(), |header: &ir::Header| header.name.clone())
     }
 
-    /// A field's value, its references resolved.
+    /// Value of a field with its references resolved.
     fn field(&self, node: NodeRef<'a>, key: &str) -> Option<NodeRef<'a>> {
         self.resolver.resolve(node.get(key)?)
     }
@@ -291,7 +291,7 @@ impl<'a> Parts<'_, 'a> {
         self.field(node, key).and_then(NodeRef::as_bool) == Some(true)
     }
 
-    /// The entries of a map by key, references of the values resolved.
+    /// Entries of a map by key, with the references of the values resolved.
     fn entries(&self, node: Option<NodeRef<'a>>) -> Vec<(&'a str, NodeRef<'a>)> {
         let entries = node.into_iter().flat_map(NodeRef::entries);
         let mut entries: Vec<(&str, NodeRef<'_>)> = entries
@@ -328,7 +328,7 @@ impl<'a> Parts<'_, 'a> {
     }
 }
 
-/// The first of those with one name: names differ in case only.
+/// Keeps the first of several items whose names differ in case only.
 fn unique<T, N: Eq + std::hash::Hash>(all: Vec<T>, name: impl Fn(&T) -> N) -> Vec<T> {
     let mut seen = FxHashSet::default();
     all.into_iter()

@@ -1,9 +1,9 @@
-//! Numbers by their value, however they are written: `1`, `1.0`, `10e-1` and `0x1` are one.
+//! Numbers by value, whatever their notation: `1`, `1.0`, `10e-1` and `0x1` are equal.
 
 use bundle::ir::Value;
 
-/// A number's value, exactly; the text itself where it is none (`.inf`, `.nan`) or its power of ten
-/// cannot be counted.
+/// Exact value of a number. Returns the text itself if it is not a number (`.inf`, `.nan`) or its
+/// exponent is out of range.
 pub(super) fn value(text: &str) -> Value {
     decimal(text).unwrap_or_else(|| Value::Decimal(text.to_ascii_lowercase().into()))
 }
@@ -38,7 +38,7 @@ fn decimal(text: &str) -> Option<Value> {
     Some(of_digits(sign, &digits, power))
 }
 
-/// `digits × 10^power` without zeros at either end.
+/// Decimal `digits × 10^power` without zeros at either end.
 fn of_digits(sign: &str, digits: &str, power: i64) -> Value {
     let digits = digits.trim_start_matches('0');
     let shorter = digits.trim_end_matches('0');

@@ -13,18 +13,18 @@ use openapi::spec::reference::Resolver;
 use openapi::spec::{In, Method, Operation, Version};
 use sources::project::files::{Document, Files};
 
-/// Characters that are kept of a text.
+/// Maximum number of characters kept of a text.
 const KEPT_MAX: usize = 120;
 
-/// Reads the prose of one document.
+/// Reader of the prose of one document.
 pub(crate) struct Prose<'a> {
     resolver: Resolver<'a>,
 }
 
-/// The texts of schemas by keyword, each once.
+/// Texts of schemas by keyword, each once.
 pub(crate) type SchemaProse = BTreeMap<String, BTreeSet<String>>;
 
-/// Takes the prose of one schema, without that of schemas within it.
+/// Collects the prose of one schema, without that of nested schemas.
 pub(super) fn of_schema(schema: NodeRef<'_>, texts: &mut SchemaProse) {
     const KEYWORDS: [&str; 6] = [
         "title",
@@ -58,7 +58,7 @@ impl<'a> Prose<'a> {
         }
     }
 
-    /// Of an operation: what is said beside its own summary, description and tags.
+    /// Prose of an operation, apart from its own summary, description and tags.
     pub(crate) fn of_operation(&self, written: &Operation) -> Texts {
         let mut texts = Texts::new();
         let node = self.resolver.node(written.node);
@@ -93,7 +93,7 @@ impl<'a> Prose<'a> {
         texts
     }
 
-    /// Of the document as a whole: `info`, the tags, and its external documentation.
+    /// Prose of the document as a whole: `info`, tags and external documentation.
     pub(crate) fn of_document(&self) -> Texts {
         let mut texts = Texts::new();
         let root = self.resolver.root();
@@ -124,8 +124,8 @@ impl<'a> Prose<'a> {
         texts
     }
 
-    /// Token URLs and their scopes: the flows of all OAuth schemes. The names of schemes mean
-    /// nothing.
+    /// Token URLs and scopes of the flows of all OAuth schemes. The names of schemes have no
+    /// meaning.
     fn flows(&self, texts: &mut Texts, root: NodeRef<'a>) {
         let schemes = self.field(root, "components");
         let schemes = schemes.map(|components| self.entries(components, "securitySchemes"));
@@ -231,7 +231,7 @@ impl<'a> Prose<'a> {
     }
 }
 
-/// A text as it is kept: its first characters, and where it has more, a digest of all of it.
+/// Shortened text: its first characters and, if it is longer, a digest of all of it.
 pub fn kept(text: &str) -> String {
     match text.char_indices().nth(KEPT_MAX) {
         None => text.to_owned(),
@@ -243,7 +243,7 @@ pub fn kept(text: &str) -> String {
     }
 }
 
-/// A text itself; another value as JSON that does not depend on how it is written.
+/// Text of a value. Values other than text become JSON in a canonical form.
 fn text_of(value: NodeRef<'_>) -> String {
     fn write(value: NodeRef<'_>, out: &mut String) {
         match value.kind() {

@@ -1,13 +1,12 @@
-//! Equivalence of nodes of a graph: the coarsest partition that the edges keep to, in an order that
-//! follows from the meaning alone.
+//! Equivalence of graph nodes: the coarsest partition that is stable under the edges, in an order
+//! that depends on meaning only.
 //!
-//! Nodes begin sorted by their shape (what they say besides edges). Then, round after round, the
-//! members of a block are told apart by the blocks that their edges lead to. A block's rank is
-//! the number of nodes before it, so that a block that is split leaves the others' ranks alone,
-//! and only blocks with an edge to a node whose rank changed are looked at again (the trick of
-//! Larsson and Sadakane's suffix sorting, on graphs). The order of two nodes is decided in the
-//! first round that tells them apart, by what can be reached from them in so many steps: other
-//! nodes, and how often a node was written, do not matter to it.
+//! Nodes are first sorted by shape (their content without edges). Each round then splits blocks by
+//! the blocks that their members' edges lead to. The rank of a block is the number of nodes before
+//! it, so splitting a block keeps the ranks of the others. Only blocks with an edge to a node whose
+//! rank changed are examined again (as in Larsson and Sadakane's suffix sorting, on graphs). The
+//! first round that separates two nodes decides their order. The order depends only on what the two
+//! nodes can reach in that number of steps, not on other nodes or on repetitions in the source.
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
@@ -16,17 +15,18 @@ use std::ops::Range;
 use bundle::ir::Value;
 use rustc_hash::FxHashMap;
 
-/// Edges that are looked at for one graph. Real ones take a few dozens of looks at each edge; this
-/// is there for texts that are made to take for ever, whose nodes then count as all different.
+/// Maximum number of edge visits for one graph. Real graphs need a few dozen visits per edge.
+/// Beyond the limit, which only hostile documents reach, all nodes count as different.
 const LOOKS_MAX: usize = 400_000_000;
 
 /// Result of [`classes`].
 pub(crate) struct Classes {
-    /// By node: the same for nodes that mean the same; greater for what comes later.
+    /// Rank of each node. Equivalent nodes have the same rank.
     pub rank: Vec<u32>,
 }
 
-/// Finds the nodes that mean the same. In a [`Value::Set`] the order of edges does not count.
+/// Computes the equivalence classes of nodes. The order of edges in a [`Value::Set`] does not
+/// matter.
 pub(crate) fn classes(nodes: &[&Value]) -> Classes {
     let count = u32::try_from(nodes.len()).expect("nodes are numbered in 32 bits");
     let edges = Edges::of(nodes);
@@ -59,8 +59,7 @@ pub(crate) fn classes(nodes: &[&Value]) -> Classes {
     Classes { rank: run.rank }
 }
 
-/// The edges of a value in the order in which they count: those of sets behind each other, so that
-/// a caller can sort them.
+/// Returns the ranges of edges that belong to sets, so that the caller can sort each of them.
 pub(crate) fn sets_of(value: &Value) -> Vec<Range<usize>> {
     fn walk(value: &Value, at: &mut usize, sets: &mut Vec<Range<usize>>) {
         match value {
@@ -86,7 +85,7 @@ pub(crate) fn sets_of(value: &Value) -> Vec<Range<usize>> {
     sets
 }
 
-/// The edges of all nodes, both ways, each way in one list.
+/// Edges of all nodes in both directions, each direction in one list.
 struct Edges {
     to: Vec<u32>,
     to_start: Vec<usize>,
@@ -135,18 +134,18 @@ impl Edges {
     }
 }
 
-/// The partition as it is being refined.
+/// Partition during refinement.
 struct Run<'e> {
     edges: &'e Edges,
-    /// All nodes, block behind block.
+    /// All nodes, grouped by block.
     order: Vec<u32>,
-    /// By node: where its block begins.
+    /// Start of the block of each node.
     rank: Vec<u32>,
-    /// By a block's beginning: how many it has.
+    /// Number of members of the block that starts at an index.
     len: Vec<u32>,
-    /// By node: which of `sets` its shape has.
+    /// Index in `sets` for the shape of each node.
     shape: Vec<u32>,
-    /// By shape: which edges stand in sets.
+    /// Ranges of edges that belong to sets, for each shape.
     sets: Vec<Vec<Range<usize>>>,
     /// Targets of the edges of the current block's members.
     signatures: Vec<u32>,
@@ -198,13 +197,13 @@ impl<'e> Run<'e> {
         }
     }
 
-    /// The blocks with several members in a part of the order.
+    /// Blocks with several members within a range of the order.
     fn blocks_of(&self, part: Range<u32>) -> impl Iterator<Item = u32> {
         part.filter(|start| self.len[*start as usize] > 1)
     }
 
-    /// Splits the block that begins at `start` by what its members lead to. New ranks wait in
-    /// `changed` until the round is over.
+    /// Splits the block that begins at `start` by the targets of its members. New ranks are
+    /// collected in `changed` until the end of the round.
     fn split(&mut self, start: u32, changed: &mut Vec<(u32, u32)>, looks: &mut usize) {
         let members = start as usize..(start + self.len[start as usize]) as usize;
         let first = self.order[members.start];
@@ -252,7 +251,7 @@ impl<'e> Run<'e> {
     }
 }
 
-/// A value of which edges do not count.
+/// Value that compares without its edges.
 #[derive(Clone, Copy)]
 struct Shape<'v>(&'v Value);
 
@@ -293,7 +292,7 @@ fn compare(a: &Value, b: &Value) -> Ordering {
             let first = each.into_iter().find(|order| order.is_ne());
             first.unwrap_or_else(|| a.len().cmp(&b.len()))
         }
-        // Others of one kind by their values, of two by the order of kinds.
+        // Values of one kind compare by value, values of different kinds by kind.
         _ => a.cmp(b),
     }
 }
@@ -358,7 +357,7 @@ mod tests {
 
     #[test]
     fn what_differs_far_away_differs() {
-        // Two chains of a hundred nodes; the ends differ.
+        // Two chains of a hundred nodes that differ only at the end.
         let mut nodes = Vec::new();
         for chain in 0..2_u32 {
             for at in 0..100_u32 {
@@ -399,7 +398,7 @@ mod tests {
     #[test]
     fn class_order_is_independent_of_place_and_count() {
         let to = |next| Value::List(vec![Value::Node(next)]);
-        // a → b → c, d → d, once plainly and once with copies in another order.
+        // a → b → c, d → d: once plainly, once with copies in another order.
         let once = [
             node("n", to(1)),
             node("n", to(2)),

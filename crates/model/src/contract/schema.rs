@@ -1,5 +1,5 @@
-//! Schemas as nodes: keywords as canonical values, subschemas as edges, without names of
-//! components, prose and examples.
+//! Schemas as graph nodes: keywords as canonical values and subschemas as edges, without component
+//! names, prose and examples.
 
 use std::cell::OnceCell;
 
@@ -13,61 +13,61 @@ use super::prose::{self, SchemaProse};
 use openapi::spec::Version;
 use openapi::spec::reference::{HOPS_MAX, Resolver, reference};
 
-/// Makes the nodes of one document.
+/// Builder of the nodes of one document.
 pub(super) struct Schemas<'r, 'a> {
     resolver: &'r Resolver<'a>,
     version: Version,
     pub(super) graph: Graph,
-    /// By schema: its node.
+    /// Node of each schema.
     nodes: FxHashMap<NodeId, u32>,
-    /// By list or map of a literal: its node.
+    /// Node of each list or map of a literal.
     literals: FxHashMap<NodeId, u32>,
-    /// Referenced schemas that are still to be read: a chain of references may be longer than the
-    /// stack.
+    /// Referenced schemas that are still to be read. A queue, because a chain of references may be
+    /// longer than the stack.
     waiting: Vec<(NodeRef<'a>, u32)>,
     children: OnceCell<Children<'a>>,
     /// Prose of schemas, by keyword.
     pub(super) prose: SchemaProse,
-    /// Schemas whose prose was taken.
+    /// Schemas whose prose was collected.
     told: FxHashSet<NodeId>,
 }
 
-/// By schema: the components that extend it (`allOf`), by name.
+/// Components that extend a schema with `allOf`, by name.
 type Children<'a> = FxHashMap<NodeId, Vec<(&'a str, NodeRef<'a>)>>;
 
 /// Meaning of a keyword's value.
 #[derive(Clone, Copy)]
 enum Says {
-    /// Nothing to a program that sends or reads values.
+    /// No effect on programs that send or read values.
     Prose,
     /// A schema.
     Schema,
-    /// Schemas whose order does not count.
+    /// Schemas in any order.
     Choices,
-    /// Schemas in order, or one.
+    /// Schemas in order, or a single one.
     Schemas,
     /// Schemas by key.
     ByKey,
-    /// Literals whose order does not count.
+    /// Literals in any order.
     Literals,
     /// A literal.
     Literal,
-    /// A literal that may be left out where it is this one.
+    /// A literal whose default is this value.
     Default(bool),
-    /// A literal that may be left out where it is 0.
+    /// A literal whose default is 0.
     DefaultZero,
-    /// `discriminator`.
+    /// Keyword `discriminator`.
     Discriminator,
-    /// `$dynamicRef`.
+    /// Keyword `$dynamicRef`.
     Dynamic,
-    /// An object of OpenAPI without schemas.
+    /// Object of OpenAPI without schemas.
     Object,
 }
 
 fn says(keyword: &str) -> Says {
     match keyword {
         "title" | "description" | "$comment" | "example" | "examples" | "externalDocs"
-        // Places of schemas that count where something refers to them.
+        // Definitions have an effect only where they are referenced.
         | "$defs" | "definitions" => Says::Prose,
         "additionalProperties" | "additionalItems" | "not" | "contains" | "if" | "then" | "else"
         | "propertyNames" | "unevaluatedItems" | "unevaluatedProperties" | "contentSchema" => {
@@ -102,7 +102,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
     }
 
-    /// The node of a schema that something refers to or that stands here, as an edge.
+    /// Returns the node of a schema as an edge.
     pub(super) fn schema(&mut self, schema: NodeRef<'a>) -> Value {
         let (end, referred) = self.told(schema);
         if let Some(known) = self.nodes.get(&end.id()) {
@@ -123,7 +123,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         let mut way = Vec::new();
         let end = self.follow_telling(schema, &mut |schema| way.push(schema));
         for schema in way {
-            // Of a reference in 3.0 nothing else counts, whoever reads it.
+            // In OpenAPI 3.0 a `$ref` ignores its siblings.
             let alone = self.version == Version::V30 && reference(schema).is_some();
             if !alone && self.told.insert(schema.id()) {
                 prose::of_schema(schema, &mut self.prose);
@@ -132,7 +132,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         end
     }
 
-    /// Reads what waits. To be called when no schema is being read.
+    /// Reads the queued schemas. Must not be called while a schema is being read.
     pub(super) fn read_waiting(&mut self) {
         while let Some((schema, id)) = self.waiting.pop() {
             self.read(schema, id);
@@ -145,7 +145,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.follow_telling(schema, &mut |_| {})
     }
 
-    /// The same; `tell` gets every schema on the way, the last one as well.
+    /// Follows a schema like [`Self::follow`]; `tell` receives every schema on the way, including
+    /// the last one.
     fn follow_telling(
         &self,
         schema: NodeRef<'a>,
@@ -165,7 +166,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         (at, referred)
     }
 
-    /// Goes on while a schema is nothing but a reference; whether it was one.
+    /// Follows a schema that is only a reference. Also returns true if it was one.
     fn referred(&self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
         let mut at = schema;
         for _ in 0..HOPS_MAX {
@@ -180,7 +181,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         (at, at.id() != schema.id())
     }
 
-    /// X of `{allOf: [X]}` that says nothing else.
+    /// Returns X of `{allOf: [X]}` without other keywords.
     fn wrapped(&self, schema: NodeRef<'a>) -> Option<NodeRef<'a>> {
         let all = schema.get("allOf")?;
         let mut parts = all.items();
@@ -221,7 +222,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
             entries.push((entry.key.clone(), value));
         }
         entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        // Only what leads back to itself was not followed.
+        // Only circular references remain here.
         if let [(key, value)] = &entries[..]
             && let "allOf" | "$ref" = &**key
             && let Value::Node(other) = value.items().first().unwrap_or(value)
@@ -277,7 +278,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
                 }
             }
             Says::Object if value.is_map() => self.object(value),
-            // Of another kind than it should be, which is a finding.
+            // A value of the wrong kind, which is reported as a finding.
             Says::Prose
             | Says::Schema
             | Says::Choices
@@ -297,7 +298,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         list.items().map(|item| self.schema(item)).collect()
     }
 
-    /// An object without its private keys.
+    /// Object without its private keys.
     fn object(&mut self, object: NodeRef<'a>) -> Value {
         let entries = object.entries();
         let own = entries.filter(|(entry, _)| !entry.key.starts_with("x-"));
@@ -306,7 +307,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
             .collect())
     }
 
-    /// A value as JSON has it. Lists and maps are nodes: a YAML alias may stand for them often.
+    /// Value as in JSON. Lists and maps are nodes, because YAML aliases may repeat them.
     pub(super) fn literal(&mut self, value: NodeRef<'a>) -> Value {
         match value.kind() {
             Kind::Null => Value::Null,
@@ -333,8 +334,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
     }
 
-    /// A discriminator with every value that it knows: the written mapping, and the names of the
-    /// alternatives, or of the components that extend the schema, that no mapping leads to.
+    /// Discriminator with all its values: the written mapping, and the names of alternatives or
+    /// extending components that no mapping refers to.
     fn discriminator(&mut self, schema: NodeRef<'a>, written: NodeRef<'a>) -> Value {
         let mut mapping: Vec<(Box<str>, Value)> = Vec::new();
         let mut mapped: FxHashSet<NodeId> = FxHashSet::default();
@@ -381,7 +382,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         map(entries)
     }
 
-    /// The schema that a value of a mapping names, by its name or by a reference.
+    /// Schema that a mapping value refers to, by name or reference.
     fn mapped(&self, value: NodeRef<'a>) -> Option<NodeRef<'a>> {
         let text = value.as_str()?;
         let named = self
@@ -397,7 +398,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.resolver.resolve(schemas)
     }
 
-    /// The values that a discriminator knows without a mapping.
+    /// Values that a discriminator has without a mapping.
     fn implied(&self, schema: NodeRef<'a>) -> Vec<(Box<str>, NodeRef<'a>)> {
         let choices = ["oneOf", "anyOf"]
             .into_iter()
@@ -415,7 +416,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
                 .unwrap_or((text.as_str()?, ""));
             let name = match fragment.rsplit_once('/') {
                 Some((_, name)) => name,
-                // A file of its own is called by its name.
+                // A schema in a file of its own is named after the file.
                 None => path.rsplit('/').next()?.split('.').next()?,
             };
             let target = self.resolver.target(text).ok()?;
@@ -424,7 +425,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         named.collect()
     }
 
-    /// The components that extend a schema, also those that extend one of these.
+    /// Components that extend a schema, directly or indirectly.
     fn extending(
         &self,
         children: &Children<'a>,
@@ -450,7 +451,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         for (entry, component) in self.components().into_iter().flat_map(NodeRef::entries) {
             let mut schema = self.referred(component).0;
             for _ in 0..HOPS_MAX {
-                // A wrapper of a reference is what extends: it is the wrapper's name that counts.
+                // If a wrapper of a reference extends the schema, the name of the wrapper counts.
                 match self.wrapped(schema) {
                     Some(inner) if reference(inner).is_none() => schema = inner,
                     Some(_) | None => break,
@@ -491,13 +492,13 @@ fn is_silent(says: Says, value: NodeRef<'_>) -> bool {
     }
 }
 
-/// A set: plain values first, sorted; edges are sorted when the graph is known.
+/// Creates a set: plain values first, sorted. Edges are sorted once the graph is complete.
 fn set(mut items: Vec<Value>) -> Value {
     items.sort_unstable();
     Value::Set(items)
 }
 
-/// A map with its keys sorted.
+/// Creates a map with sorted keys.
 pub(super) fn map(mut entries: Vec<(Box<str>, Value)>) -> Value {
     entries.sort_by(|a, b| a.0.cmp(&b.0));
     Value::Map(entries)

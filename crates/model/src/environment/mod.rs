@@ -1,12 +1,12 @@
-//! Environments: what one project is in several places (command-line.md, *Order of working*).
+//! Environments: variants of one project for several places (command-line.md, *Order of working*).
 //!
-//! An environment is a JSON Merge Patch (RFC 7396) over gateway.yaml, values for variables, and
-//! a channel. [`choose`] applies one to the tree of gateway.yaml: [`patch`] first, then
-//! [`variables`]. Without one the project is checked all the same: a variable then has the value
-//! of the first environment that gives it one, and nothing can be built that needs it.
+//! An environment is a JSON Merge Patch (RFC 7396) over gateway.yaml, values for variables, and a
+//! channel. [`choose`] applies one to the tree of gateway.yaml: [`patch`] first, then
+//! [`variables`]. The project is also checked without an environment. A variable then has the value
+//! of the first environment that sets it, and a build that needs the variable fails.
 //!
-//! A value that an environment sets has the environment's place. [`Origins`] keeps the place of
-//! the value that it replaces, so that messages can show both.
+//! A value that an environment sets has the place in the environment. [`Origins`] keeps the place
+//! of the replaced value, so that messages can show both.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,23 +20,23 @@ mod variables;
 
 pub use variables::Variables;
 
-/// One environment as gateway.yaml writes it.
+/// Environment as written in gateway.yaml.
 #[derive(Clone, Debug)]
 pub struct Environment {
-    /// Its name.
+    /// Name of the environment.
     pub name: String,
     /// Place of its name.
     pub span: Span,
     node: NodeId,
 }
 
-/// One reading of gateway.yaml: as it is, or in one environment.
+/// Reading of gateway.yaml, without an environment or in one.
 pub struct Reading {
-    /// Its root, patched and filled.
+    /// Root of the tree, patched and filled.
     pub root: NodeId,
     /// Places that the environment set, and the values that they replace.
     pub origins: Origins,
-    /// The environment; none for gateway.yaml as it is.
+    /// Environment of the reading. None: no environment.
     pub environment: Option<Environment>,
 }
 
@@ -44,8 +44,8 @@ pub struct Reading {
 pub struct Choice {
     /// The reading that is compiled.
     pub reading: Reading,
-    /// gateway.yaml as it is, and in the other environments: a mistake in one is told before its
-    /// day comes.
+    /// Readings without an environment and in the other environments, to report their mistakes
+    /// early.
     pub others: Vec<Reading>,
     /// Variables of all environments.
     pub variables: Variables,
@@ -60,22 +60,22 @@ pub struct Origins {
     set: HashMap<Span, (String, Span)>,
     /// Places of variables without a value, which were reported.
     open: HashSet<Span>,
-    /// Maps of gateway.yaml that a patch changes, and its key there.
+    /// Maps of gateway.yaml that a patch changes, with their key in the patch.
     changed: Vec<(Span, Span)>,
     /// Names of the entries that a patch removes, with their places in the patch.
     removed: Vec<(String, Span)>,
 }
 
 impl Origins {
-    /// The place behind a place: where a variable's value stands, or what a patch overrides.
+    /// Origin of a value: the place of a variable's value, or the value that a patch overrides.
     #[must_use]
     pub fn behind(&self, span: Span) -> Option<Span> {
         let value = self.set.get(&span).map(|(_, value)| *value);
         value.or_else(|| self.overridden.get(&span).copied())
     }
 
-    /// Leads from a mistake in gateway.yaml or a document to the line of the patch that may have made
-    /// it: one that changes the map around it, or removes what is missed.
+    /// Adds to a finding the line of the patch that may have caused it: one that changes the
+    /// surrounding map or removes the missing name.
     fn relate_patch(&self, finding: &mut Diagnostic) {
         let inside = |outer: &Span| {
             outer.file == finding.span.file
@@ -101,9 +101,9 @@ impl Origins {
         }
     }
 
-    /// A finding at the place that set the value: a variable's value is wrong where it is given,
-    /// not where it is used. Both ends are shown, and so is what a patch overrides. Nothing more is
-    /// said about a variable that could not be filled.
+    /// Moves a finding to the place that set the value, because a variable's value is wrong where
+    /// it is defined, not where it is used. Shows both places and the value that a patch overrides.
+    /// Drops findings about a variable without a value.
     #[must_use]
     pub fn told(&self, mut finding: Diagnostic) -> Option<Diagnostic> {
         if self.open.contains(&finding.span) && !finding.lint.code.starts_with("GW045") {
@@ -130,7 +130,7 @@ impl Origins {
     }
 }
 
-/// The environments of a gateway.yaml.
+/// Lists the environments of a gateway.yaml.
 #[must_use]
 pub fn environments(root: NodeRef<'_>) -> Vec<Environment> {
     let all = root
@@ -171,10 +171,10 @@ impl std::fmt::Display for Unknown {
 
 impl std::error::Error for Unknown {}
 
-/// Reads gateway.yaml in the environment `wanted`, or as it is.
+/// Reads gateway.yaml in the environment `wanted`, or without one.
 ///
 /// # Errors
-/// There is no such environment.
+/// Returns an error if the environment does not exist.
 pub fn choose(
     files: &mut Files,
     root: NodeId,
@@ -220,7 +220,7 @@ pub fn choose(
     })
 }
 
-/// gateway.yaml with the environment's channel as its own.
+/// Returns gateway.yaml with the channel of the environment.
 fn with_channel(files: &mut Files, root: NodeId, current: &Environment) -> NodeId {
     let at = files.tree.at(current.node);
     let channel = at
@@ -252,7 +252,7 @@ fn with_channel(files: &mut Files, root: NodeId, current: &Environment) -> NodeI
     files.tree.push(span, Kind::Map(top))
 }
 
-/// A map's entries, to make another map of.
+/// Copies the entries of a map.
 fn entries(node: NodeRef<'_>) -> Vec<diag::tree::Entry> {
     match node.kind() {
         Kind::Map(entries) => entries.clone(),
@@ -260,7 +260,7 @@ fn entries(node: NodeRef<'_>) -> Vec<diag::tree::Entry> {
     }
 }
 
-/// The names of environments: their own, and where APIs use them.
+/// Checks the names of environments, at their definition and in APIs.
 pub fn check_names(root: NodeRef<'_>, sink: &mut Sink) {
     let environments = environments(root);
     let apis = root.get("apis").into_iter().flat_map(NodeRef::entries);

@@ -1,7 +1,7 @@
 //! JSON Merge Patch (RFC 7396) over the tree of gateway.yaml.
 //!
-//! Maps merge, anything else replaces, `null` removes. Nothing is changed in place: a map that
-//! differs is another node, so that gateway.yaml can be checked as it was, too.
+//! Maps merge, any other value replaces, and `null` removes. Nothing changes in place: a changed
+//! map becomes a new node, so that the original gateway.yaml can be checked as well.
 
 use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink};
 
@@ -9,8 +9,8 @@ use super::{Environment, Origins, entries};
 use sources::project::files::Files;
 use vocab::environment_lints::{MISPLACED_PATCH, PATCH_REMOVES_NOTHING};
 
-/// Applies an environment's patch; the root that comes of it, which is `root` itself where there
-/// is no patch, or none that can be used.
+/// Applies the patch of an environment and returns the new root. Returns `root` itself if there is
+/// no usable patch.
 pub(super) fn apply(
     files: &mut Files,
     root: NodeId,
@@ -65,7 +65,7 @@ pub(super) fn apply(
     merge(files, root, patch, "", origins, sink)
 }
 
-/// `target` with `patch` merged into it; both are maps.
+/// Merges `patch` into `target`. Both are maps.
 fn merge(
     files: &mut Files,
     target: NodeId,
@@ -110,7 +110,7 @@ fn merge(
             None => pruned(files, change.value, sink),
         };
         match at {
-            // The key stays where it was first written; the value is the patch's.
+            // The key keeps its original place; the value comes from the patch.
             Some(at) => merged[at].value = value,
             None => merged.push(diag::tree::Entry { value, ..change }),
         }
@@ -119,7 +119,7 @@ fn merge(
     files.tree.push(span, Kind::Map(merged))
 }
 
-/// A value that a patch adds, without the `null`s in its maps: there was nothing to remove.
+/// Value that a patch adds, without the `null`s in its maps, because there is nothing to remove.
 fn pruned(files: &mut Files, value: NodeId, sink: &mut Sink) -> NodeId {
     let node = files.tree.at(value);
     if !node.is_map() {

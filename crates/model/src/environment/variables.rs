@@ -1,8 +1,8 @@
 //! Variables: `${var:NAME}` instead of a scalar, in gateway.yaml and in `x-gateway`.
 //!
-//! A variable is the whole scalar and its value takes its place in the tree, so that the field
-//! that it fills types it. A filled gateway.yaml is a copy, because every environment has its
-//! own; documents are filled in place, because a run compiles them for one environment.
+//! A variable is a whole scalar. Its value replaces it in the tree, so the field determines the
+//! type. A filled gateway.yaml is a copy, because each environment has its own. Documents are
+//! filled in place, because a run compiles them for one environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,14 +20,14 @@ const OPEN: &str = "${var:";
 /// First use of each variable.
 type Uses = BTreeMap<String, Span>;
 
-/// The variables of a run.
+/// Variables of a run.
 #[derive(Debug)]
 pub struct Variables {
     /// Values and uses of each environment, in the order of gateway.yaml.
     given: Vec<Given>,
-    /// The chosen environment's place in `given`.
+    /// Index of the chosen environment in `given`.
     current: Option<usize>,
-    /// The values that documents get.
+    /// Values for documents.
     values: BTreeMap<String, NodeId>,
     /// Variables that gateway.yaml uses without a patch.
     base: Uses,
@@ -40,7 +40,7 @@ pub struct Variables {
 struct Given {
     name: String,
     span: Span,
-    /// The values with the places of their names.
+    /// Values, with the places of their names.
     values: BTreeMap<String, (Span, NodeId)>,
     /// Variables that gateway.yaml uses under the environment's patch.
     used: Uses,
@@ -63,7 +63,7 @@ impl Variables {
                 }
             })
             .collect();
-        // Without an environment a variable has the value of the first that gives it one.
+        // Without an environment, a variable has the value of the first environment that sets it.
         let mut values = BTreeMap::new();
         let counting = given
             .iter()
@@ -83,7 +83,7 @@ impl Variables {
         }
     }
 
-    /// The variables of a document without a project: nobody knows what they are.
+    /// Variables of a document without a project, where none are known.
     #[must_use]
     pub fn unknown() -> Self {
         Self {
@@ -95,7 +95,7 @@ impl Variables {
         }
     }
 
-    /// Fills gateway.yaml as it is, with the values that documents get.
+    /// Fills gateway.yaml without an environment, with the same values as documents.
     pub(super) fn fill_base(
         &mut self,
         files: &mut Files,
@@ -158,8 +158,8 @@ impl Variables {
         self.documents = used;
     }
 
-    /// The first variable that documents or gateway.yaml use, and where, if no environment was
-    /// chosen that gives it its value. Nothing can be built then.
+    /// First variable in use without a value in the chosen environment, with its place. A build is
+    /// then impossible.
     #[must_use]
     pub fn open(&self) -> Option<(&str, Span)> {
         let used = self.base.iter().chain(&self.documents);
@@ -234,14 +234,14 @@ impl Variables {
         }
     }
 
-    /// The variables that some environment knows.
+    /// Names of all variables that some environment defines.
     fn known(&self) -> BTreeSet<&str> {
         let names = self.given.iter().flat_map(|given| given.values.keys());
         names.map(String::as_str).collect()
     }
 }
 
-/// One filling of a tree.
+/// State while one tree is filled.
 struct Filling<'f> {
     known: BTreeSet<&'f str>,
     values: &'f BTreeMap<String, NodeId>,
@@ -251,7 +251,7 @@ struct Filling<'f> {
 }
 
 impl Filling<'_> {
-    /// A gateway.yaml, filled. `environments` says what variables are; there are none in it.
+    /// Fills a gateway.yaml. Its `environments` define variables and contain none.
     fn root(&mut self, files: &mut Files, root: NodeId) -> NodeId {
         let mut top = entries(files.tree.at(root));
         self.keys(files.tree.at(root));
@@ -265,7 +265,7 @@ impl Filling<'_> {
         files.tree.push(span, Kind::Map(top))
     }
 
-    /// A value, filled; the value itself where there is nothing to fill.
+    /// Returns a filled copy of a value, or the value itself if it has no variables.
     fn copy(&mut self, files: &mut Files, id: NodeId) -> NodeId {
         let span = files.tree.at(id).span();
         self.keys(files.tree.at(id));
@@ -336,7 +336,7 @@ impl Filling<'_> {
         None
     }
 
-    /// Keys are no variables.
+    /// Reports variables in keys, where they have no effect.
     fn keys(&mut self, node: NodeRef<'_>) {
         for (entry, _) in node.entries().filter(|(entry, _)| entry.key.contains(OPEN)) {
             self.sink
@@ -345,7 +345,7 @@ impl Filling<'_> {
     }
 }
 
-/// The name in `${var:NAME}`, if that is all of the text.
+/// Returns NAME if the whole text is `${var:NAME}`.
 fn named(text: &str) -> Option<&str> {
     let name = text.strip_prefix(OPEN)?.strip_suffix('}')?;
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';

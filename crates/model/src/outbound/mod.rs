@@ -39,11 +39,11 @@ pub struct Shared<'a> {
 pub struct Place<'a> {
     /// Key of the operation.
     pub key: &'a str,
-    /// The method.
+    /// HTTP method.
     pub method: &'a str,
     /// The template below the mount.
     pub template: &'a ir::Template,
-    /// The mount.
+    /// Mount of the operation.
     pub mount: &'a ir::Mount,
     /// Security requirement of the operation.
     pub security: &'a ir::Security,

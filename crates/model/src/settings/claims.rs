@@ -9,15 +9,15 @@ use policy::declared::Value;
 use crate::Defined;
 use vocab::lints::UNKNOWN_CLAIM;
 
-/// Tells of hashes and limits that are made of a claim which no consumer has, below the root of
-/// gateway.yaml or of a document's `x-gateway`.
+/// Reports hashes and limits that use a claim which no consumer has, in gateway.yaml or in the
+/// `x-gateway` of a document.
 pub(crate) fn check(
     root: NodeRef<'_>,
     consumers: &[Defined<ir::Consumer>],
     auth: &[Defined<ir::Verifier>],
     sink: &mut Sink,
 ) {
-    // What tokens carry stands in no file.
+    // Claims of tokens are in no file.
     let declared = |one: &Defined<ir::Verifier>| {
         matches!(one.value.checked, policy::auth::Checked::Declared(_))
     };

@@ -1,4 +1,4 @@
-//! `consumers` and `consumers_file`: who may call, by the hashes of their credentials.
+//! Keys `consumers` and `consumers_file`: permitted callers with the hashes of their credentials.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +9,13 @@ use diag::{Diagnostic, NodeRef, Sink, Span, read};
 use crate::Defined;
 use vocab::lints::{CONSUMER_TWICE, CREDENTIAL_TWICE};
 
-/// The sha256 of no byte at all: of a variable that was not set.
+/// SHA-256 of the empty text, which an unset variable gives.
 const EMPTY: [u8; 32] = [
     0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
     0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
-/// All consumers, and the names of those in the file.
+/// Reads all consumers, and the names of those in the file.
 pub(super) fn consumers(
     own: Option<NodeRef<'_>>,
     file: Option<NodeRef<'_>>,

@@ -1,4 +1,4 @@
-//! `listeners`: where the gateway listens.
+//! Key `listeners`.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use super::entries;
 use crate::Defined;
 use vocab::lints::LISTENER_CONFLICT;
 
-/// Bytes of a request's target, at any listener.
+/// Maximum size of a request target at any listener, in bytes.
 pub(crate) const TARGET_BYTES_MAX: u64 = 16 << 10;
 
 /// Default timeout for a PROXY header: 3s (semantics.md §15).
@@ -119,7 +119,7 @@ fn certificate_fields(node: NodeRef<'_>) -> Option<ir::CertificateFields> {
     }
 }
 
-/// Ranges of addresses, sorted and each once. What is no range was told by the shape.
+/// Reads address ranges, sorted and without duplicates. The shape reports invalid ranges.
 fn ranges(list: Option<NodeRef<'_>>) -> Vec<ir::Cidr> {
     let items = list.into_iter().flat_map(NodeRef::items);
     let mut ranges: Vec<ir::Cidr> = items

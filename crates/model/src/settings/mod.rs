@@ -1,4 +1,4 @@
-//! gateway.yaml, read and checked.
+//! Reader and checks of gateway.yaml.
 
 pub(crate) mod claims;
 mod consumers;
@@ -26,27 +26,27 @@ use crate::path_item;
 use crate::{AllNames, Defined, Kind, Validation, Valued};
 use vocab;
 
-/// gateway.yaml: what the operator decides.
+/// Content of gateway.yaml: the decisions of the operator.
 #[derive(Debug)]
 pub struct Settings {
-    /// The environment that it is read in; none: as it is.
+    /// Environment that gateway.yaml is read in. None: no environment.
     pub environment: Option<String>,
-    /// The project's name.
+    /// Name of the project.
     pub name: Spanned<String>,
     /// Owner of the project.
     pub owner: Option<String>,
-    /// The documents and where each is mounted.
+    /// APIs with their documents and mounts.
     pub apis: Vec<ApiEntry>,
-    /// More documents, by pattern.
+    /// Patterns of further documents.
     pub apis_glob: Vec<Spanned<String>>,
-    /// The files that gateway.yaml names as something else than an API: overlays, patches, the
-    /// consumers, the acknowledgements.
+    /// Files that gateway.yaml names for another use than an API: overlays, patches, consumers and
+    /// acknowledgements.
     pub other_files: BTreeSet<String>,
-    /// The mount of an API that names none.
+    /// Mount of an API that names none.
     pub default_mount: ir::Mount,
     /// Listeners of the gateway; never empty.
     pub listeners: Vec<Defined<ir::Listener>>,
-    /// The services behind.
+    /// Upstreams.
     pub upstreams: Vec<Defined<Upstream>>,
     /// Verifiers of credentials.
     pub auth: Vec<Defined<ir::Verifier>>,
@@ -54,25 +54,25 @@ pub struct Settings {
     pub consumers: Vec<Defined<ir::Consumer>>,
     /// Consumers in a `consumers_file`, if there is one.
     pub consumers_file: Option<BTreeSet<String>>,
-    /// Policies that operations name.
+    /// Policies that operations can name.
     pub policies: Vec<Defined<ir::Policy>>,
     /// Requirements that no document can remove.
     pub required: Required,
     /// Values for operations that write none.
     pub defaults: Defaults,
-    /// Levels of rules.
+    /// Levels of lint rules.
     pub lint: BTreeMap<String, (Option<Level>, Span)>,
-    /// Gates that are on.
+    /// Enabled gates.
     pub gates: Vec<String>,
-    /// The acknowledgement file as gateway.yaml names it, if it does.
+    /// Acknowledgement file, if gateway.yaml names one.
     pub acknowledge: Option<Spanned<String>>,
     /// Entries of the acknowledgement file.
     pub acknowledgements: Vec<Acknowledgement>,
-    /// The folder that bundles go to.
+    /// Folder where bundles are stored.
     pub store: String,
-    /// The channel that is moved.
+    /// Channel of the project.
     pub channel: String,
-    /// The names of each kind.
+    /// Defined names of each kind.
     pub names: AllNames,
     /// Settings for the whole gateway that cannot run yet.
     pub declared: Declared,
@@ -80,24 +80,24 @@ pub struct Settings {
     pub errors: Declared,
 }
 
-/// One API of gateway.yaml.
+/// Entry of one API in gateway.yaml.
 #[derive(Clone, Debug)]
 pub struct ApiEntry {
-    /// Its name.
+    /// Name of the API.
     pub name: String,
     /// Place of its name.
     pub span: Span,
-    /// Its document.
+    /// Path of the OpenAPI document.
     pub path: Spanned<String>,
-    /// Its overlays.
+    /// Paths of the overlays.
     pub overlays: Vec<Spanned<String>>,
     /// Mounts at which it is served; never empty.
     pub mounts: Vec<Defined<ir::Mount>>,
-    /// The environments that have it; none: all.
+    /// Environments that have the API. None: all.
     pub environments: Option<Vec<String>>,
-    /// `unmatched`.
+    /// Key `unmatched`.
     pub unmatched: Option<Spanned<String>>,
-    /// `undeclared_methods`.
+    /// Key `undeclared_methods`.
     pub undeclared_methods: Option<Spanned<String>>,
     /// Settings for the API that cannot run yet.
     pub declared: Declared,
@@ -115,23 +115,23 @@ impl ApiEntry {
     }
 }
 
-/// A service with the timeout that operations inherit from it.
+/// Upstream with the timeout that its operations inherit.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     /// The upstream as the bundle has it.
     pub ir: ir::Upstream,
-    /// `timeouts.request`.
+    /// Key `timeouts.request`, in milliseconds.
     pub request_timeout_ms: Option<Spanned<u64>>,
 }
 
 /// Requirements that no document can remove.
 #[derive(Debug, Default)]
 pub struct Required {
-    /// Policies.
+    /// Required policies.
     pub policies: Vec<Spanned<String>>,
-    /// Verifiers.
+    /// Required verifiers.
     pub auth: Vec<Spanned<String>>,
-    /// Operation keys that may be public; none: all.
+    /// Patterns of operation keys that may be public. None: all.
     pub allow_public: Option<Vec<Pattern>>,
 }
 
@@ -144,11 +144,11 @@ pub struct Defaults {
     pub upstream_unknown: bool,
     /// Policies at the beginning of every chain.
     pub policies: Vec<Spanned<String>>,
-    /// Milliseconds to the head of the response.
+    /// Timeout for the response head, in milliseconds.
     pub timeout_ms: Option<Spanned<u64>>,
     /// True if the written timeout cannot be read; that was reported.
     pub timeout_unread: bool,
-    /// Bytes of a request's body.
+    /// Maximum size of a request body, in bytes.
     pub max_body_bytes: Valued<Option<u64>>,
     /// Admitted readings of ambiguous paths.
     pub path_readings: Valued<ir::PathReadings>,
@@ -158,14 +158,14 @@ pub struct Defaults {
     pub expose_bundle: bool,
     /// Validation of requests against the contract.
     pub validation: Validation,
-    /// `validate` as it is written.
+    /// Key `validate` as written.
     pub validate: Declared,
     /// Place of that setting.
     pub validate_at: Option<Span>,
 }
 
 impl Required {
-    /// As bundles carry it, so that plans see what is no longer required.
+    /// Settings for the bundle, so that plans can show removed requirements.
     #[must_use]
     pub fn settings(&self) -> Declared {
         let set = |names: &mut dyn Iterator<Item = &str>| {
@@ -190,17 +190,17 @@ impl Required {
 /// The party that checks credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecurityMode {
-    /// The gateway, by its verifiers.
+    /// The gateway checks credentials with its verifiers.
     Enforce,
-    /// The upstream; the gateway sees to it that a credential is there.
+    /// The upstream checks credentials. The gateway checks only that one is present.
     Upstream,
 }
 
 /// Default upstream in place of a document's servers; it cannot run yet.
 pub(crate) const FROM_SERVERS: &str = "from-servers";
 
-/// Reads gateway.yaml, patched and filled, with the root of its `consumers_file`. What cannot be
-/// read is reported and left out; none where not even the project's name is there.
+/// Reads gateway.yaml, patched and filled, with the root of its `consumers_file`. Unreadable parts
+/// are reported and left out. None if the name of the project is missing.
 pub fn read(
     root: NodeRef<'_>,
     consumers_file: Option<NodeRef<'_>>,
@@ -318,7 +318,7 @@ fn is_gateways(path: &[String]) -> bool {
     }
 }
 
-/// A verifier, whether it runs or not; none where nothing of the kind is known.
+/// Reads a verifier, including kinds that this version cannot run. None if the kind is unknown.
 pub(crate) fn verifier(kind: &str, node: NodeRef<'_>) -> Option<policy::auth::Checked> {
     let shape = shape::Shape::Kinds(policy::auth::KINDS);
     policy::auth::check(kind, node).or_else(|| {
@@ -327,8 +327,8 @@ pub(crate) fn verifier(kind: &str, node: NodeRef<'_>) -> Option<policy::auth::Ch
     })
 }
 
-/// A policy, whether it runs or not. A kind that runs with a setting that does not is carried
-/// like one that does not run.
+/// Reads a policy, including kinds that this version cannot run. A policy with a setting that this
+/// version cannot run is treated like such a kind.
 fn checked(kind: &str, node: NodeRef<'_>, sink: &mut Sink) -> Option<policy::Checked> {
     let shape = shape::Shape::Kinds(policy::KINDS);
     let before = sink.findings().len();
@@ -350,7 +350,7 @@ fn declared_kind(kind: &str, node: NodeRef<'_>, shape: &shape::Shape) -> declare
     }
 }
 
-/// See [`Settings::other_files`].
+/// Paths for [`Settings::other_files`].
 fn other_files(root: NodeRef<'_>, apis: &[ApiEntry]) -> BTreeSet<String> {
     let overlays = apis.iter().flat_map(|api| &api.overlays);
     let overlays = overlays.map(|overlay| overlay.value.as_str());
@@ -367,7 +367,7 @@ fn other_files(root: NodeRef<'_>, apis: &[ApiEntry]) -> BTreeSet<String> {
         .collect()
 }
 
-/// The services that gateway.yaml defines, or the root of an API's document.
+/// Reads the upstreams that gateway.yaml or the root of an API's document defines.
 pub(crate) fn upstreams(
     root: NodeRef<'_>,
     project: &str,
@@ -387,7 +387,8 @@ pub(crate) fn name_in(api: &str, name: &str) -> String {
     format!("{api}/{name}")
 }
 
-/// The policies under a node; `scope` tells an API's own from the gateway's of the same name.
+/// Reads the policies under a node. `scope` separates an API's own policies from gateway.yaml's
+/// policies of the same name.
 pub(crate) fn policies(
     node: Option<NodeRef<'_>>,
     project: &str,
@@ -400,7 +401,7 @@ pub(crate) fn policies(
         let Some(kind) = value.get("kind").and_then(NodeRef::scalar_text) else {
             continue;
         };
-        // What the shape refuses was told; `check` must not see it.
+        // The shape already reported these errors; `check` must not read such a value.
         if !shape::check(
             value,
             &shape::Shape::Kinds(policy::KINDS),
@@ -426,7 +427,7 @@ pub(crate) fn policies(
     found
 }
 
-/// A stable id for state that outlives a snapshot: a hash of what names it, never of limits or
+/// Returns a stable id for state that outlives a snapshot: a hash of its names, never of limits or
 /// positions (release.md §7).
 pub(crate) fn state_id(parts: &[&str]) -> StateId {
     let mut hash = Sha256::new();
@@ -446,7 +447,7 @@ fn has_dots(path: &str) -> bool {
     plain.split('/').any(|part| matches!(part, "." | ".."))
 }
 
-/// A list of names, each resolved.
+/// Reads a list of names.
 pub(crate) fn name_list(node: Option<NodeRef<'_>>) -> Vec<Spanned<String>> {
     let items = node.into_iter().flat_map(NodeRef::items);
     items
@@ -495,7 +496,8 @@ fn levels(root: NodeRef<'_>) -> BTreeMap<String, (Option<Level>, Span)> {
     let entries = root.get("lint").into_iter().flat_map(NodeRef::entries);
     let levels = entries.filter_map(|(entry, node)| {
         let level = match node.scalar_text()? {
-            // YAML 1.1 habits: an unquoted `off` is the text here, `false` is not meant.
+            // YAML 1.1 reads an unquoted `off` as a boolean; here it is text, and `false` is not
+            // accepted.
             "off" => None,
             "info" => Some(Level::Info),
             "warn" => Some(Level::Warn),
@@ -588,7 +590,7 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
     }
 }
 
-/// The listeners of mounts that name none.
+/// Listeners of mounts that name none.
 fn default_listeners(
     root: NodeRef<'_>,
     listeners: &[Defined<ir::Listener>],
@@ -602,7 +604,7 @@ fn default_listeners(
     if said.is_some() {
         return chosen.into_iter().map(|name| name.value).collect();
     }
-    // Those that cannot be read are meant, too.
+    // Mark listeners that failed to parse as used, too.
     names.kind(Kind::Listener).use_all();
     let listeners = listeners.iter();
     listeners

@@ -1,4 +1,4 @@
-//! `mount` and `mounts`: where an API can be reached.
+//! Keys `mount` and `mounts`: listeners, hosts and base paths of an API.
 
 use bundle::ir;
 use diag::shape::{self, BAD_VALUE};
@@ -8,7 +8,7 @@ use super::{has_dots, name_list};
 use crate::{AllNames, Defined, Kind};
 use vocab::lints::MOUNT_CONFLICT;
 
-/// The mount of an API that names none.
+/// Mount of an API that names none.
 pub(super) fn default(everywhere: &[String]) -> ir::Mount {
     ir::Mount {
         name: "default".into(),

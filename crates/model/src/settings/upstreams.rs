@@ -1,4 +1,4 @@
-//! `upstreams`: the services behind.
+//! Key `upstreams`.
 
 use std::net::IpAddr;
 
@@ -126,7 +126,7 @@ fn tls(node: NodeRef<'_>) -> Option<ir::UpstreamTls> {
         let value = node.get(key)?;
         value.scalar_text().map(str::to_owned)
     };
-    // What is no secret reference, or half a certificate, was told by the shape.
+    // The shape reports an invalid secret reference and an incomplete certificate.
     let secret = |node: NodeRef<'_>, key: &str| SecretRef::parse(&text(node, key)?).ok();
     let client_cert = tls.get("client_cert").and_then(|own| {
         Some(ir::ClientCertificate {
@@ -135,7 +135,7 @@ fn tls(node: NodeRef<'_>) -> Option<ir::UpstreamTls> {
         })
     });
     Some(ir::UpstreamTls {
-        // A name on the wire has no final dot (RFC 6066 §3).
+        // A server name on the wire has no final dot (RFC 6066 §3).
         sni: text(tls, "sni").map(|name| name.trim_end_matches('.').to_ascii_lowercase()),
         ca: secret(tls, "ca"),
         client_cert,
@@ -173,7 +173,7 @@ fn proxy_protocol(node: NodeRef<'_>) -> Option<ir::ProxyVersion> {
     }
 }
 
-/// A value that is no host, or looks like a slip of one of the two words.
+/// Reports a value that is no host, or looks like a typo of one of the two keywords.
 fn check_host_header(value: &str, at: Span, sink: &mut Sink) {
     let message = format!("`{}` is not a host", value.escape_debug());
     match read_authority(value) {
@@ -194,14 +194,15 @@ fn check_host_header(value: &str, at: Span, sink: &mut Sink) {
     }
 }
 
-/// The host in lower case, without brackets, and the port if one is written; else why it is none.
+/// Reads a host, in lower case and without brackets, and its port if written. Otherwise returns the
+/// reason why the text is no host.
 fn read_authority(text: &str) -> Result<(String, Option<u16>), &'static str> {
     let authority = text.parse::<http::uri::Authority>();
     let authority = authority.map_err(|_| "it has no host")?;
     if authority.as_str().contains('@') || authority.host().is_empty() {
         return Err("it has no host");
     }
-    // `Authority::port` leaves out what is no port.
+    // `Authority::port` ignores an invalid port.
     let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
         None => None,
         Some(port) => match port.parse::<u16>() {
@@ -214,7 +215,7 @@ fn read_authority(text: &str) -> Result<(String, Option<u16>), &'static str> {
     Ok((host.to_ascii_lowercase(), port))
 }
 
-/// A target.
+/// Reads a target.
 fn target(
     name: String,
     node: NodeRef<'_>,
@@ -310,7 +311,8 @@ fn target(
     })
 }
 
-/// The path of a UNIX socket, of `unix:/PATH` or `unix:///PATH`; else why it is none.
+/// Returns the path of a UNIX socket from `unix:/PATH` or `unix:///PATH`, or the reason why it is
+/// invalid.
 fn socket(path: &str) -> Result<&str, &'static str> {
     let path = path.strip_prefix("//").unwrap_or(path);
     let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
@@ -319,7 +321,7 @@ fn socket(path: &str) -> Result<&str, &'static str> {
         Some(below) if !below.split('/').all(plain) => {
             Err("the path of a socket has no empty parts, no `.` and no `..`")
         }
-        // `sockaddr_un`, with the NUL at its end.
+        // Limit of `sockaddr_un`, with the final NUL.
         Some(_) if path.len() > 107 => Err("the path of a socket is at most 107 bytes long"),
         Some(_) if path.chars().any(char::is_control) => {
             Err("the path of a socket has no control characters")

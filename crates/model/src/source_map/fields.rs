@@ -14,11 +14,11 @@ pub(super) struct Setters<'c> {
     compiled: &'c Compiled,
     settings: &'c Settings,
     api: &'c Api,
-    /// `defaults` of the document's `x-gateway`.
+    /// Key `defaults` of the document's `x-gateway`.
     defaults: Option<NodeRef<'c>>,
 }
 
-/// The nodes that say something about one operation.
+/// Nodes with settings of one operation.
 struct Nodes<'c> {
     defaults: Option<NodeRef<'c>>,
     path: Option<NodeRef<'c>>,
@@ -36,8 +36,7 @@ impl<'c> Setters<'c> {
         }
     }
 
-    /// The fields of an operation; one that nobody writes is there only where its built-in default
-    /// has a name of its own.
+    /// Fields of an operation. An unset field is included only if its built-in default has a name.
     pub(super) fn of(&self, operation: &Operation) -> Fields {
         let item = &self.api.spec.paths[operation.place.0];
         let written = &item.operations[operation.place.1];
@@ -59,7 +58,7 @@ impl<'c> Setters<'c> {
             ("trailing_slash", nodes.path, "trailing_slash"),
             ("priority", nodes.path, "priority"),
             ("case_insensitive", nodes.path, "case_insensitive"),
-            // An operation has a `match` of its own.
+            // An operation has a `match` with another meaning.
             ("path.match", nodes.path, "match"),
         ];
         let conditions = [("conditions", nodes.operation, "match")];
@@ -75,7 +74,7 @@ impl<'c> Setters<'c> {
                 fields.insert(setting.path.join("."), self.written(&spans));
             }
         }
-        // Whatever else is written at the operation.
+        // All other keys of the operation.
         for (entry, _) in nodes.operation.into_iter().flat_map(NodeRef::entries) {
             let key = entry.key.trim_start_matches('+').to_owned();
             let written = || self.written(&[entry.key_span]);
@@ -84,7 +83,7 @@ impl<'c> Setters<'c> {
         fields
     }
 
-    /// The fields of an operation that gets what is not described.
+    /// Fields of an operation for undescribed requests.
     pub(super) fn of_rest(&self, rest: &Rest) -> Fields {
         let nodes = Nodes {
             defaults: self.defaults,
@@ -208,7 +207,7 @@ impl<'c> Setters<'c> {
         }
     }
 
-    /// The nearest place first. What an environment sets stands in for a place of its own.
+    /// Source of a field, the nearest place first. A value of an environment counts as a place.
     fn written(&self, spans: &[Span]) -> FieldSource {
         let places = spans.iter().flat_map(|span| self.behind(*span));
         let mut places = places.map(|span| Place::of(&self.compiled.files.sources, span));

@@ -1,7 +1,7 @@
-//! The source artifact: what a bundle's routes were written as, and where.
+//! Source artifact: the source text and place of each route of a bundle.
 //!
-//! The artifact is beside the bundle, never in it: places and prose are not behaviour. Plans read it
-//! for the old side's places and for DOCS; gwd may show it.
+//! The artifact is stored beside the bundle, never in it, because places and prose are not
+//! behaviour. Plans read it for the places of the old side and for DOCS; gwd may show it.
 
 mod concealed;
 mod fields;
@@ -27,18 +27,18 @@ const VERSION: u32 = 4;
 /// Oldest version that is read. An older one is ignored: it only makes messages richer.
 const OLDEST_VERSION: u32 = 3;
 
-/// The artifact's content.
+/// Content of the source artifact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceMap {
     /// Version of this form: 4. Version 3 has no places of prose and schemes.
     pub version: u32,
-    /// Every file that was read, with its sha256.
+    /// SHA-256 of every file that was read, by path.
     pub files: BTreeMap<String, String>,
-    /// The places of operations' fields, each different map once: most operations of a document
-    /// have theirs from the same lines.
+    /// Places of the fields of operations. Equal maps are stored once, because most operations of a
+    /// document share them.
     pub fields: Vec<Fields>,
-    /// Operations by key.
+    /// Sources of operations, by key.
     pub operations: BTreeMap<String, OperationSource>,
     /// Places of definitions and keys of gateway.yaml and of documents: `policy NAME`,
     /// `scheme API/NAME`, `defaults.policies`, `prose API: info title`, …
@@ -46,7 +46,7 @@ pub struct SourceMap {
     /// Descriptions of whole documents, by API.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub apis: BTreeMap<String, ApiProse>,
-    /// The rules of the project; none for one document.
+    /// Rules of the project. None for a single document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Rules>,
     /// Texts that no plan shows. Never stored.
@@ -59,10 +59,10 @@ pub struct SourceMap {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiProse {
-    /// By what it is about: `info title`, `tag NAME description`.
+    /// Prose by subject: `info title`, `tag NAME description`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub document: BTreeMap<String, String>,
-    /// The texts of schemas by keyword, each once.
+    /// Texts of schemas by keyword, each once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub schemas: BTreeMap<String, BTreeSet<String>>,
     /// Names of the document's security schemes, with their names in a bundle.
@@ -70,36 +70,36 @@ pub struct ApiProse {
     pub schemes: BTreeMap<String, String>,
 }
 
-/// One operation's places and prose.
+/// Places and prose of one operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperationSource {
     /// Place of its method.
     pub place: Place,
-    /// The path as written.
+    /// Path as written in the document.
     pub path: String,
-    /// Its operationId.
+    /// `operationId` of the operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Owner of the operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// Its place in [`SourceMap::fields`].
+    /// Index in [`SourceMap::fields`].
     pub fields: usize,
-    /// Its summary.
+    /// Summary of the operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
-    /// Its description.
+    /// Description of the operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Its tags.
+    /// Tags of the operation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// Descriptions of its parts, by part (`response 200 description`); kept as in [`ApiProse`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prose: BTreeMap<String, String>,
-    /// Lines of prose by its subject, in the file of [`Self::place`]. Prose of another file has
-    /// none.
+    /// Line of each text, by subject, in the file of [`Self::place`]. Prose in another file has no
+    /// line.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lines: BTreeMap<String, u32>,
 }
@@ -111,20 +111,20 @@ pub type Fields = BTreeMap<String, FieldSource>;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum FieldSource {
-    /// A file set it.
+    /// Value set in a file.
     Written {
         /// Place in the source.
         place: Place,
         /// Places of the values that it overrides, nearest first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         overrides: Vec<Place>,
-        /// Of a policy: who put it into the chain.
+        /// For a policy: level that added it to the chain.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<From>,
     },
-    /// Nobody did: the built-in default of this name.
+    /// Built-in default.
     Default {
-        /// The default's name.
+        /// Name of the default.
         default: String,
     },
 }
@@ -133,15 +133,15 @@ pub enum FieldSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum From {
-    /// `required` of gateway.yaml.
+    /// Key `required` of gateway.yaml.
     Required,
-    /// `defaults` of gateway.yaml.
+    /// Key `defaults` of gateway.yaml.
     Defaults,
-    /// `defaults` of the document.
+    /// Key `defaults` of the document.
     Document,
-    /// The path item.
+    /// Path item.
     Path,
-    /// The operation.
+    /// Operation.
     Operation,
 }
 
@@ -192,7 +192,7 @@ impl SourceMap {
             define(format!("auth {}", entry.value.name), entry.span, entry.node);
         }
         for entry in &settings.consumers {
-            // There may be very many, and a line names a credential, not where it stands.
+            // A project may have very many consumers: keep only the place of each name.
             define(format!("consumer {}", entry.value.name), entry.span, None);
         }
         for entry in &settings.listeners {
@@ -344,14 +344,14 @@ impl SourceMap {
         self.fields.get(operation.fields)?.get(name)
     }
 
-    /// The artifact's bytes.
+    /// Encodes the artifact.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("maps of strings can be written")
     }
 
-    /// Reads an artifact; none where it is damaged or of another version: it only makes messages
-    /// richer.
+    /// Decodes an artifact. None if it is damaged or of another version, because it only adds
+    /// detail to messages.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes)
@@ -379,7 +379,7 @@ fn texts(prose: Texts) -> BTreeMap<String, String> {
     prose.map(|(about, (text, _))| (about, text)).collect()
 }
 
-/// The places of everything that is written in a thing, by its path.
+/// Adds the places of all values within a thing, by path.
 fn add_inside(
     subject: &str,
     separator: char,
