@@ -53,8 +53,8 @@ this finding, the second does not.\n",
 #[must_use]
 pub fn changes() -> String {
     let mut page = String::from(
-        "# Every kind of change\n\nThe `id` of a plan's line ([docs/plan.md](plan.md)), by the section in which it usually stands. The class beside it says \
-which way it goes.\n",
+        "# Every kind of change\n\nThe `id` of a plan's line ([docs/plan.md](plan.md)), by its usual section. The plan shows the\n\
+class beside it, for example `weaken` or `strengthen`.\n",
     );
     for section in plan::Section::ALL {
         let _ = write!(
