@@ -5,6 +5,7 @@
 
 mod fields;
 mod front;
+mod tokens;
 mod wire;
 
 use std::net::IpAddr;
@@ -27,6 +28,7 @@ use sources::syntax::{self, Limits};
 
 pub use fields::{accept, forwarded, keep_alive, location, set_cookie};
 pub use front::{baseline, levels, number, pattern, schema, swagger, target};
+pub use tokens::token;
 pub use wire::{http1_requests, http1_responses, proxy_header};
 
 /// Limits that keep a single input cheap.
@@ -373,6 +375,7 @@ pub fn targets() -> Vec<Target> {
         ("proxy_header", proxy_header, wire::proxy_headers()),
         ("location", location, fields::locations()),
         ("set_cookie", set_cookie, fields::cookies()),
+        ("token", token, tokens::samples()),
         (
             "accept",
             accept,

@@ -55,6 +55,7 @@ fn no_input_makes_a_target_panic() {
                 | "proxy_header"
                 | "location"
                 | "set_cookie"
+                | "token"
                 | "accept"
                 | "forwarded"
                 | "keep_alive"

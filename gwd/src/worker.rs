@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use policy::auth::jwt::TokenCache;
 use rustc_hash::FxHashMap;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
@@ -87,6 +88,8 @@ pub(crate) struct Worker {
     /// Notified when a request waits for a connection while one is idle here.
     pub(crate) wanted: Arc<Notify>,
     pub(crate) spare_maps: SpareMaps,
+    /// Tokens that this worker verified.
+    pub(crate) tokens: TokenCache,
     /// Requests that are being copied to mirrors.
     pub(crate) copied: Cell<usize>,
     peers: Peers,
@@ -191,6 +194,7 @@ impl Worker {
             pools: Pools::default(),
             wanted: Arc::default(),
             spare_maps: SpareMaps::default(),
+            tokens: TokenCache::default(),
             copied: Cell::new(0),
             view: RefCell::new(None),
             epoch: Cell::new(0),

@@ -2,6 +2,7 @@
 
 use bundle::ir;
 use policy::Claims;
+use policy::auth::jwt::Identity;
 
 use crate::credentials::Credentials;
 use crate::error::BuildError;
@@ -11,6 +12,15 @@ use crate::error::BuildError;
 pub(crate) struct Consumer {
     pub(crate) name: Box<str>,
     pub(crate) claims: Claims,
+}
+
+/// The consumer that a token belongs to, by its name in the claim that the verifier names.
+pub(crate) fn of_token(consumers: &[Consumer], token: &Identity) -> Option<u32> {
+    let name = token.consumer.as_deref()?;
+    let index = consumers
+        .binary_search_by(|one| (*one.name).cmp(name))
+        .ok()?;
+    u32::try_from(index).ok()
 }
 
 /// All consumers of a gateway. Snapshots with the same ones share it.

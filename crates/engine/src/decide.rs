@@ -2,6 +2,7 @@
 
 use bundle::ir::TrailingSlash;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use policy::auth::jwt::Reason;
 use policy::conditions::is_ambiguous as is_ambiguous_choice;
 use policy::guard::cors;
 use policy::traffic::{concurrency, rate_limit};
@@ -82,6 +83,8 @@ pub enum Verdict {
 pub struct Refusal {
     /// Reason of the refusal: status, code and title.
     pub reject: &'static Reject,
+    /// Reason in metrics: the code, or more exactly what is wrong with a token.
+    pub reason: &'static str,
     /// `Allow` of a 405.
     pub allow: Option<HeaderValue>,
 }
@@ -156,19 +159,21 @@ pub fn decide<'s>(
                         // authentication from guessing.
                         Verdict::Reject(Refusal {
                             reject,
+                            reason: cx.token_fault.map_or(reject.code, Reason::metric),
                             allow: None,
                         })
                     }
                 }
             }
             ChainStep::Strip => {
-                treatment.security.strip_all(head);
+                cx.lookalikes += treatment.security.strip_all(head);
                 continue;
             }
             ChainStep::Filter(_, filter) => match filter.on_request(head, cx) {
                 Step::Continue => continue,
                 Step::Reject(reject) => Verdict::Reject(Refusal {
                     reject,
+                    reason: reject.code,
                     allow: None,
                 }),
                 Step::Reply(reply) => Verdict::Reply(reply),
@@ -222,6 +227,7 @@ fn ambiguous<'s>(reject: &'static Reject, route: RouteRef<'s>, ran: usize) -> De
         route: Some(route),
         verdict: Verdict::Reject(Refusal {
             reject,
+            reason: reject.code,
             allow: None,
         }),
         ran,
@@ -305,7 +311,11 @@ fn to_declared<'s>(route: RouteRef<'s>, head: &RequestHead) -> Decided<'s> {
 fn refused<'s>(reject: &'static Reject, allow: Option<HeaderValue>) -> Decided<'s> {
     Decided {
         route: None,
-        verdict: Verdict::Reject(Refusal { reject, allow }),
+        verdict: Verdict::Reject(Refusal {
+            reject,
+            reason: reject.code,
+            allow,
+        }),
         ran: 0,
     }
 }

@@ -32,6 +32,7 @@ mod owned;
 mod parts;
 mod snapshot;
 mod strip;
+mod verifiers;
 
 pub use api_part::ApiPart;
 pub use build::build;

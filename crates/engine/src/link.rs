@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bundle::codec::encode;
 use bundle::ir::{self, Link, Set, Shared};
+use policy::auth::{self, jwt};
 use policy::{Checked, Filter, Phase, Run as _, Secrets, Setting, StateId};
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
@@ -18,6 +19,7 @@ use crate::error::BuildError;
 use crate::key::Key;
 use crate::parts::{Cache, Parts};
 use crate::snapshot::{Breaker, ChainStep, Treatment};
+use crate::verifiers::Verifiers;
 
 /// The shared things of one gateway, ready to be named by its APIs.
 pub(crate) struct Linker<'a> {
@@ -26,7 +28,8 @@ pub(crate) struct Linker<'a> {
     /// By the index of the policy.
     policies: Vec<(Key, NamedFilter)>,
     /// By the index of the verifier.
-    verifiers: Vec<Key>,
+    verifier_keys: Vec<Key>,
+    verifiers: Verifiers<'a>,
 }
 
 /// A policy's name with its filter; none for a parameter.
@@ -45,15 +48,18 @@ impl<'a> Linker<'a> {
             let filter = named_filter(policy, digest, secrets, &mut parts.filters)?;
             Ok((digest, filter))
         });
+        let policies = policies.collect::<Result<_, _>>()?;
+        let keys = shared.auth.iter().map(|one| sha256(&encode(one)));
+        let verifier_keys: Vec<Key> = keys.collect();
+        let tokens = shared.auth.iter().zip(&verifier_keys);
+        let tokens = tokens.map(|(one, key)| token_verifier(one, *key, secrets, parts));
+        let tokens = tokens.collect::<Result<_, _>>()?;
         Ok(Self {
             shared,
             secrets,
-            policies: policies.collect::<Result<_, _>>()?,
-            verifiers: shared
-                .auth
-                .iter()
-                .map(|verifier| sha256(&encode(verifier)))
-                .collect(),
+            policies,
+            verifier_keys,
+            verifiers: Verifiers::new(&shared.auth, tokens),
         })
     }
 
@@ -106,7 +112,7 @@ impl<'a> Linker<'a> {
         }
         for name in &api.names.verifiers {
             let index = self.shared.auth.position(name);
-            add(index.map(|index| &self.verifiers[index][..]));
+            add(index.map(|index| &self.verifier_keys[index][..]));
         }
         for name in &api.names.upstreams {
             let index = self.upstream(name).ok();
@@ -123,7 +129,7 @@ impl<'a> Linker<'a> {
         access: u32,
     ) -> Result<Treatment, BuildError> {
         let unknown = |name: &str| BuildError::UnknownName(name.to_owned());
-        let security = Requirement::link(&treatment.security, &api.schemes, &self.shared.auth)
+        let security = Requirement::link(&treatment.security, &api.schemes, &self.verifiers)
             .map_err(BuildError::UnknownName)?;
         let authenticates = treatment.chain.contains(&Link::Authenticate);
         let mut strips = security.strips() && !authenticates;
@@ -222,6 +228,24 @@ fn known_upstreams(checked: &Checked, shared: &Shared) -> Result<(), BuildError>
     let mut names = checked.upstreams().into_iter();
     let unknown = names.find(|name| shared.upstreams.get(name).is_none());
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name.to_owned())))
+}
+
+/// What runs of a verifier of tokens; the one that a snapshot has, if the verifier is the same.
+fn token_verifier(
+    verifier: &ir::Verifier,
+    digest: Key,
+    secrets: &dyn Secrets,
+    parts: &mut Parts,
+) -> Result<Option<Arc<jwt::Verifier>>, BuildError> {
+    let auth::Checked::Jwt(checked) = &verifier.checked else {
+        return Ok(None);
+    };
+    if let Some(known) = parts.tokens.get(&digest) {
+        return Ok(Some(known));
+    }
+    let made = Arc::new(checked.verifier(secrets).map_err(BuildError::Secret)?);
+    parts.tokens.keep(digest, &made);
+    Ok(Some(made))
 }
 
 /// The filter of a policy; the one that a snapshot has, if the policy is the same.

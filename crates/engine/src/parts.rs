@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 
 use bundle::ir::{self, Gateway, Set, Shared};
 use policy::Filter;
+use policy::auth::jwt;
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 
@@ -29,6 +30,7 @@ pub struct Parts {
     consumers: Cache<Consumers>,
     pub(crate) treatments: Cache<[Treatment]>,
     pub(crate) filters: Cache<Filter>,
+    pub(crate) tokens: Cache<jwt::Verifier>,
 }
 
 /// A gateway whose APIs are built, each by itself: what [`crate::build()`] links to a snapshot.
@@ -117,6 +119,7 @@ impl Parts {
         self.consumers.prune();
         self.treatments.prune();
         self.filters.prune();
+        self.tokens.prune();
     }
 }
 

@@ -275,9 +275,9 @@ impl Treatment {
         self.security.fields()
     }
 
-    /// The challenges of a 401, one per scheme.
+    /// Challenges of a refusal by authentication, one per scheme; none for another refusal.
     #[must_use]
-    pub fn challenges(&self) -> &[http::HeaderValue] {
-        self.security.challenges()
+    pub fn challenges(&self, reject: &Reject) -> &[http::HeaderValue] {
+        self.security.challenges(reject)
     }
 }

@@ -7,10 +7,13 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use policy::RequestHead;
 use policy::auth::Place;
 
-/// Places of an API's schemes with `strip_credential`, each once.
+/// Places of an API's schemes with `strip_credential`, and the fields in which upstreams get the
+/// caller, each once.
 pub(crate) fn stripped_places(schemes: &ir::Set<ir::Scheme>) -> Box<[Place]> {
     let stripped = schemes.iter().filter(|scheme| scheme.strip_credential);
     let mut places: Vec<Place> = stripped.map(|scheme| scheme.place.clone()).collect();
+    let fields = schemes.iter().flat_map(|scheme| scheme.passes.fields());
+    places.extend(fields.map(|field| Place::Header(field.to_owned())));
     places.retain(|place| *place != Place::Certificate);
     places.sort_unstable();
     places.dedup();

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use bundle::ir;
+use bundle::ir::{self, Passes};
 use diag::shape;
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned};
 use policy::auth::{self, Place};
 use policy::declared::{self, Settings as Declared, later, whole};
+use policy::transform::headers;
 
 use super::settings::{SecurityMode, Settings};
 use openapi::spec::{In, Requirement, SchemeKind, Security, SecurityScheme, Version};
@@ -142,20 +143,24 @@ impl Schemes {
             .collect()
     }
 
-    /// Adds the schemes with `strip_credential` that no operation uses: their credentials are taken
-    /// out of every request of the API. Settings that gwd cannot run stay out.
+    /// Adds the schemes with `strip_credential`, `forward_as` or `claims_to_headers` that no operation
+    /// uses: these fields are taken out of every request of the API. Settings that gwd cannot run stay out.
     pub(super) fn add_stripped(&self, used: &mut BTreeMap<String, ir::Scheme>) {
         for scheme in self.by_name.values() {
             let Some(Bound::Checked(bound)) = &scheme.ir else {
                 continue;
             };
-            if !bound.strip_credential {
+            if !bound.strip_credential && bound.passes.is_empty() {
                 continue;
             }
             let runs = bound.declared.is_empty() && !matches!(bound.verify, ir::Verify::Inline(_));
             let bare = || {
-                let place = bound.place.clone();
-                canonical(place, ir::Verify::Upstream, true, Declared::default())
+                let taken = (
+                    bound.place.clone(),
+                    ir::Verify::Upstream,
+                    bound.strip_credential,
+                );
+                canonical(taken, Declared::default(), bound.passes.clone())
             };
             if !used.contains_key(&bound.name) {
                 let added = if runs { bound.clone() } else { bare() };
@@ -371,10 +376,12 @@ fn bind_one(
     let strip = get("strip_credential")
         .and_then(NodeRef::as_bool)
         .unwrap_or(false);
+    let passes = extension.map_or_else(Passes::default, |node| passes(node, sink));
     let said = extension.map(|node| later(node, &shape::Shape::Object(&vocab::extension::SCHEME)));
     let bound = |place, verify| {
         let declared = said.clone().unwrap_or_default();
-        Bound::Checked(canonical(place, verify, strip, declared))
+        let scheme = canonical((place, verify, strip), declared, passes.clone());
+        Bound::Checked(scheme)
     };
     if let Some(auth) = get("auth") {
         let Some(name) = auth.as_str() else {
@@ -395,6 +402,11 @@ fn bind_one(
         let fits = match &verifier.value.checked {
             auth::Checked::ApiKey(_) => place != Place::Authorization("basic".into()),
             auth::Checked::Basic(_) => place == Place::Authorization("basic".into()),
+            auth::Checked::Jwt(_) => match &place {
+                Place::Authorization(scheme) => scheme == "bearer",
+                Place::Header(_) | Place::Query(_) | Place::Cookie(_) => true,
+                Place::Certificate => false,
+            },
             auth::Checked::Declared(_) => true,
         };
         if !fits {
@@ -406,13 +418,25 @@ fn bind_one(
                     format!("`{name}` cannot check this scheme: it is of kind `{kind}`"),
                 )
                 .related(verifier.span, format!("`{name}` is defined here"))
-                .help("`basic` checks `http: basic`; `api_key` checks keys and bearer tokens"),
+                .help("`basic` checks `http: basic`; `api_key` checks keys and bearer tokens, `jwt` bearer tokens"),
             );
             return None;
         }
+        let place = match &verifier.value.checked {
+            auth::Checked::Jwt(_) => token_place(place),
+            _ => place,
+        };
         return Some(bound(place, ir::Verify::Auth(name.to_owned())));
     }
     if get("verify").is_some() {
+        let wanted = ["forward_as", "claims_to_headers"]
+            .into_iter()
+            .find_map(get);
+        if let Some(wanted) = wanted {
+            let message = "no caller is known: the upstream checks the credential";
+            let finding = Diagnostic::new(&shape::BAD_VALUE, wanted.span(), message);
+            sink.push(finding.help("name a verifier (`auth: NAME`), or take this out"));
+        }
         return Some(bound(place, ir::Verify::Upstream));
     }
     if matches!(scheme.kind, SchemeKind::MutualTls) {
@@ -427,13 +451,45 @@ fn bind_one(
     Some(Bound::Unverified(place))
 }
 
+/// The place of a token: a field `Authorization`, which OpenAPI 2 and many documents describe as a
+/// key in a header, has the token behind the word `Bearer`.
+fn token_place(place: Place) -> Place {
+    match place {
+        Place::Header(name) if name == "authorization" => Place::Authorization("bearer".into()),
+        place => place,
+    }
+}
+
+/// Fields in which the upstream gets the caller. Each field is named once.
+fn passes(node: NodeRef<'_>, sink: &mut Sink) -> Passes {
+    let mut fields: Vec<String> = Vec::new();
+    let mut field = |node: NodeRef<'_>, sink: &mut Sink| {
+        let field = headers::author::name(node.scalar_text()?, node.span(), sink)?;
+        if fields.contains(&field) {
+            let message = format!("`{field}` has another value already");
+            sink.push(Diagnostic::new(&shape::BAD_VALUE, node.span(), message));
+            return None;
+        }
+        fields.push(field.clone());
+        Some(field)
+    };
+    let forward_as = node.get("forward_as").filter(|node| !node.is_null());
+    let forward_as = forward_as.and_then(|node| field(node, sink));
+    let claims = node.get("claims_to_headers").into_iter();
+    let mut claims: Vec<(String, String)> = claims
+        .flat_map(NodeRef::entries)
+        .filter_map(|(entry, node)| Some((entry.key.to_string(), field(node, sink)?)))
+        .collect();
+    claims.sort();
+    Passes { forward_as, claims }
+}
+
 /// A scheme without a verifier here.
 fn unverified(place: &Place) -> ir::Scheme {
     canonical(
-        place.clone(),
-        ir::Verify::Upstream,
-        false,
+        (place.clone(), ir::Verify::Upstream, false),
         Declared::default(),
+        Passes::default(),
     )
 }
 
@@ -452,10 +508,9 @@ fn inline(node: NodeRef<'_>) -> Option<auth::Checked> {
 
 /// Names a scheme by its effect.
 fn canonical(
-    place: Place,
-    verify: ir::Verify,
-    strip_credential: bool,
+    (place, verify, strip_credential): (Place, ir::Verify, bool),
     declared: Declared,
+    passes: Passes,
 ) -> ir::Scheme {
     let by = match &verify {
         ir::Verify::Auth(name) => name.clone(),
@@ -480,19 +535,23 @@ fn canonical(
         ""
     };
     let stripped = if strip_credential { ", stripped" } else { "" };
-    let told = if declared.is_empty() {
-        String::new()
-    } else {
-        let digest = bundle::digest::Digest::of(&bundle::codec::encode(&declared));
-        format!(", told {}", &digest.hex()[..8])
-    };
-    ir::Scheme {
-        name: format!("{at} by {mark}{by}{stripped}{told}"),
+    let mut scheme = ir::Scheme {
+        name: String::new(),
         place,
         verify,
         strip_credential,
         declared,
-    }
+        passes,
+    };
+    let settings = scheme.settings();
+    let told = if settings.is_empty() {
+        String::new()
+    } else {
+        let digest = bundle::digest::Digest::of(&bundle::codec::encode(&settings));
+        format!(", told {}", &digest.hex()[..8])
+    };
+    scheme.name = format!("{at} by {mark}{by}{stripped}{told}");
+    scheme
 }
 
 fn place(kind: &SchemeKind) -> Option<Place> {
@@ -536,7 +595,14 @@ mod tests {
             let scheme = Scheme {
                 span: at(),
                 ir: readable
-                    .then(|| Bound::Checked(canonical(place, verify, false, Declared::default()))),
+                    .then(|| {
+                        canonical(
+                            (place, verify, false),
+                            Declared::default(),
+                            Passes::default(),
+                        )
+                    })
+                    .map(Bound::Checked),
                 takes_scopes: false,
                 mutual_tls: false,
             };

@@ -1,7 +1,7 @@
 //! Decision on one request by the engine, without a running gateway. `gwc route` and the witnesses
 //! of the plan use it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bundle::ir::Gateway;
@@ -10,6 +10,9 @@ use engine::{BuildError, Decided, Parts, Snapshot};
 use policy::{
     Cx, Form, Limits, RateTable, Reject, Revoked, SecretCell, SecretRef, SecretUnavailable, Secrets,
 };
+
+/// The peer of a request where the opener of the connection does not matter.
+pub(crate) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
 /// Engine that decides single requests. Counters start at zero for each request, no credential is
 /// revoked, and secrets are blank.
@@ -36,6 +39,10 @@ struct NoSecrets;
 impl Secrets for NoSecrets {
     fn cell(&self, _: &SecretRef, _: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
         Ok(SecretCell::new(Vec::new()))
+    }
+
+    fn takes_witnesses(&self) -> bool {
+        true
     }
 }
 

@@ -3,8 +3,8 @@
 use bundle::digest::Digest;
 use serde_json::{Value, json};
 
+use super::ask::OUTSIDER;
 use super::report::{Compared, Origin, Report};
-use super::witness::OUTSIDER;
 use super::{Change, Class, Outcome, Witness};
 use model::source_map::Place;
 

@@ -1,6 +1,6 @@
 //! A request that is treated differently, checked with both engines before it is shown.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use base64::Engine as _;
 use bundle::ir::{self, Gateway};
@@ -10,7 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::routing::Values;
 use super::{Outcome, Witness, WitnessCredential};
-use crate::ask::{Oracle, Question};
+use crate::ask::{OUTSIDER, Oracle, Question};
+pub use crate::security::AT_S;
+use crate::security::{self, Tokens};
 
 /// Key of a witness that needs a valid one.
 const KEY: &str = "valid";
@@ -56,16 +58,22 @@ pub(super) struct Draft {
     pub(super) client: Option<IpAddr>,
 }
 
-/// Default peer of a witness, for use if the peer does not matter.
-pub(super) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
-
 /// Credentials of an alternative, and the way in which a request carries them: valid if a verifier
-/// checks them, forged if only their presence counts.
+/// checks them, forged if only their presence counts. Default of `tokens`:
+/// those that the alternative asks for.
 pub(super) fn credentials(
-    alternative: &ir::Alternative,
+    (alternative, tokens): (&ir::Alternative, Option<&Tokens>),
     schemes: &ir::Set<ir::Scheme>,
     verifiers: &ir::Set<ir::Verifier>,
 ) -> (Values, Vec<WitnessCredential>) {
+    let made;
+    let tokens = match tokens {
+        Some(tokens) => tokens,
+        None => {
+            made = security::tokens(alternative, schemes, verifiers, AT_S);
+            &made
+        }
+    };
     let mut values = Values::default();
     let mut cookies: Vec<String> = Vec::new();
     let mut credentials = Vec::new();
@@ -75,7 +83,8 @@ pub(super) fn credentials(
         };
         let valid =
             matches!(&scheme.verify, ir::Verify::Auth(name) if verifiers.get(name).is_some());
-        let text = credential(scheme, valid);
+        let token = tokens.get(&scheme.place).filter(|_| valid);
+        let text = token.map_or_else(|| credential(scheme, valid), Clone::clone);
         match &scheme.place {
             Place::Header(name) => values.headers.push((name.clone(), text)),
             Place::Query(name) => values.query.push((name.clone(), text)),
@@ -180,7 +189,7 @@ impl Draft {
             listener,
             request,
             peer: self.client.or(self.peer).unwrap_or(OUTSIDER),
-            unix_s: 0,
+            unix_s: AT_S,
         })
     }
 
@@ -226,6 +235,14 @@ impl Draft {
 /// True if the operation redirects a path that differs from the declared one by a final slash.
 fn redirects(route: &engine::RouteRef<'_>) -> bool {
     route.operation.trailing_slash == ir::TrailingSlash::Redirect
+}
+
+/// Message about a witness that does not show the change of an operation.
+pub(super) fn bug(witness: &Witness, key: &str) -> String {
+    format!(
+        "{} {} does not show what changed for `{key}`: {:?} before, {:?} after",
+        witness.method, witness.url, witness.old, witness.new
+    )
 }
 
 /// Name or value, escaped for a query.

@@ -33,6 +33,11 @@ impl Claims {
         Self(single.collect())
     }
 
+    /// Claims by name; the names are sorted and each comes once.
+    pub(crate) fn new(claims: impl Iterator<Item = (Box<str>, Box<str>)>) -> Self {
+        Self(claims.collect())
+    }
+
     /// The value of a claim, as text: whether `17` was written as a number makes no difference.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

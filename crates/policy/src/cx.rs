@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use crate::auth::jwt::{Identity, Reason, TokenCache};
 use crate::claims::Claims;
 use crate::leases::{Lease, Leases};
 use crate::mirrored::Mirror;
@@ -27,12 +28,16 @@ pub struct Cx<'a> {
     pub client: IpAddr,
     /// The counters of this process.
     pub limits: &'a Limits,
+    /// Tokens that were verified before; none: each is verified.
+    pub tokens: Option<&'a TokenCache>,
     /// Credentials that must not be admitted, whichever bundle runs.
     pub revoked: &'a Revoked,
     /// The route's stable id, for limits keyed by route; none where nobody owns the request.
     pub route: Option<&'a RouteId>,
     /// The authenticated caller; set by authentication.
     pub principal: Option<Principal<'a>>,
+    /// Reason for which a token was refused; set by authentication.
+    pub token_fault: Option<Reason>,
     /// The credentials by which it was let in; set by authentication.
     pub shown: Shown,
     /// Fields that were taken out of the head because servers that fold names would read them as
@@ -89,15 +94,37 @@ pub enum Page {
 /// The most limits of one chain whose tokens are given back when a later one refuses.
 const CHARGES_MAX: usize = 8;
 
-/// An authenticated caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An authenticated caller: a consumer, the bearer of a token, or both.
+#[derive(Clone, Debug)]
 pub struct Principal<'a> {
-    /// The consumer's name.
-    pub consumer: &'a str,
+    /// The consumer's name; none for a token that belongs to no consumer.
+    pub consumer: Option<&'a str>,
     /// The name of the scheme that was satisfied.
     pub scheme: &'a str,
     /// The consumer's claims.
     pub claims: &'a Claims,
+    /// The identity of the token that was shown, if one was.
+    pub token: Option<Arc<Identity>>,
+}
+
+impl Principal<'_> {
+    /// The value of a claim. The consumer's claims, which the operator wrote, come before those of
+    /// the token.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<&str> {
+        let token = || self.token.as_ref()?.claims.get(name);
+        self.claims.get(name).or_else(token)
+    }
+
+    /// Bytes that no other caller has: the consumer's name, or issuer and subject of the token.
+    /// None for a token that names nobody.
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        match self.consumer {
+            Some(consumer) => Some(consumer.as_bytes()),
+            None => self.token.as_ref()?.key.as_deref(),
+        }
+    }
 }
 
 /// A route's stable id, `KEY@MOUNT`. It is handed on as a reference to this and not to its text:
@@ -256,6 +283,8 @@ impl<'a> Cx<'a> {
             limits,
             route: None,
             principal: None,
+            tokens: None,
+            token_fault: None,
             shown: Shown::default(),
             lookalikes: 0,
             rate: None,
@@ -273,10 +302,10 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// A claim of who calls, where it is known who does.
+    /// A claim of the caller, if it is known.
     #[must_use]
-    pub fn claim(&self, name: &str) -> Option<&'a str> {
-        self.principal?.claims.get(name)
+    pub fn claim(&self, name: &str) -> Option<&str> {
+        self.principal.as_ref()?.claim(name)
     }
 
     /// Remembers what a limit took.

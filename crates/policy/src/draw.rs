@@ -3,7 +3,7 @@
 //! Policies have no randomness. What decides is who calls or, where nobody is known, the id of
 //! the request, mixed with the policy's name, so that two policies do not pick the same ones.
 
-use crate::cx::Cx;
+use crate::cx::{Cx, Principal};
 
 /// Deterministic numbers of one policy: the same consumer or request always gets the same number.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +23,8 @@ impl Draw {
     /// A number below `sum` by who calls, or by the request; none where `sum` is 0.
     #[must_use]
     pub fn below(self, cx: &Cx<'_>, sum: u64) -> Option<u64> {
-        match cx.principal {
-            Some(principal) => self.lot(fnv(self.seed, principal.consumer.as_bytes()), sum),
+        match cx.principal.as_ref().and_then(Principal::key) {
+            Some(caller) => self.lot(fnv(self.seed, caller), sum),
             None => self.below_by_request(cx, sum),
         }
     }

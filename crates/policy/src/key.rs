@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::header::HeaderName;
 use minicbor::{Decode, Encode};
 
-use crate::cx::{Cx, RouteId};
+use crate::cx::{Cx, Principal, RouteId};
 use crate::head::RequestHead;
 use crate::phase::Phase;
 use crate::step::StateId;
@@ -93,11 +93,8 @@ impl Reader {
             (true, tag)
         };
         match self {
-            Self::Consumer => match cx.principal {
-                Some(principal) => {
-                    let consumer = principal.consumer.as_bytes();
-                    (false, known.tag(state, &[b"consumer", consumer]))
-                }
+            Self::Consumer => match cx.principal.as_ref().and_then(Principal::key) {
+                Some(consumer) => (false, known.tag(state, &[b"consumer", consumer])),
                 None => by_address(),
             },
             Self::Route => {
@@ -163,7 +160,6 @@ mod tests {
     use std::net::Ipv6Addr;
 
     use super::*;
-    use crate::cx::Principal;
     use crate::cx::tests::{head, with_cx};
 
     /// A flood of values that clients choose must not evict consumers (data-plane.md §9).
@@ -181,9 +177,10 @@ mod tests {
             head.headers.insert("x-tenant", "t".parse().unwrap());
             let (found, _) = with_cx(|cx| {
                 cx.principal = Some(Principal {
-                    consumer: "acme",
+                    consumer: Some("acme"),
                     scheme: "key",
                     claims: crate::NO_CLAIMS,
+                    token: None,
                 });
                 key.reader().read(StateId(1), &head, cx)
             });

@@ -276,6 +276,9 @@ mod author {
         &guard::cors::author::WILDCARD_WITH_CREDENTIALS,
         &limits::CONTRADICTING_LIMITS,
         &crate::auth::jwt::author::ALGORITHM_MISMATCH,
+        &crate::auth::jwt::author::ALGORITHM_WITHOUT_KEY,
+        &crate::auth::jwt::author::BAD_KEY,
+        &crate::auth::jwt::author::UNUSED_KEY,
     ];
 
     macro_rules! later {

@@ -89,6 +89,11 @@ pub enum Form {
     FieldValue,
     /// Anything; whoever uses it checks it (certificates with their keys).
     Bytes,
+    /// Key of a MAC: at least as many bytes as its hash has.
+    SharedSecret {
+        /// Fewest bytes.
+        bytes_min: usize,
+    },
 }
 
 impl Form {
@@ -101,6 +106,9 @@ impl Form {
                 small && !value.is_empty() && http::HeaderValue::from_bytes(value).is_ok()
             }
             Self::Bytes => true,
+            Self::SharedSecret { bytes_min } => {
+                value.len() >= bytes_min && value.len() as u64 <= self.bytes_max()
+            }
         }
     }
 
@@ -108,7 +116,7 @@ impl Form {
     #[must_use]
     pub const fn bytes_max(self) -> u64 {
         match self {
-            Self::FieldValue => 64 << 10,
+            Self::FieldValue | Self::SharedSecret { .. } => 64 << 10,
             Self::Bytes => 1 << 20,
         }
     }
@@ -119,6 +127,7 @@ impl Form {
         match self {
             Self::FieldValue => "one line that is not empty and can be a field's value",
             Self::Bytes => "there",
+            Self::SharedSecret { .. } => "as long as the hash of its algorithm: 32, 48 or 64 bytes",
         }
     }
 }
@@ -128,6 +137,12 @@ pub trait Secrets {
     /// The cell of a reference, whose value is of this form now and for ever.
     fn cell(&self, reference: &SecretRef, form: Form)
     -> Result<Arc<SecretCell>, SecretUnavailable>;
+
+    /// True if tokens of [`crate::auth::jwt::witness`] count as signed.
+    #[cfg(feature = "author")]
+    fn takes_witnesses(&self) -> bool {
+        false
+    }
 }
 
 /// A reference that cannot be resolved.

@@ -346,20 +346,20 @@ pub static SCHEME: Object = Object {
             Either(&[Name("a verifier"), Kinds(policy::auth::KINDS)]),
             "Verifier of the credential: a name, or later one written here.",
         ),
-        F::later(
+        F::optional(
             "forward_as",
             Form(&forms::FIELD),
-            "Field with the consumer's name for the upstream.",
+            "Field in which the upstream gets the caller: the consumer's name, else the subject of the token. Clients cannot set it on any operation of the document.",
         ),
         F::optional(
             "strip_credential",
             Bool,
             "The upstream gets no credential of the scheme, on any operation of the API. Default: `false`.",
         ),
-        F::later(
+        F::optional(
             "claims_to_headers",
             Table(&Form(&forms::FIELD)),
-            "Fields with claims for the upstream, by claim.",
+            "Fields in which the upstream gets claims of the caller, by claim: those that are a text, a number, `true` or `false`. Clients cannot set them on any operation of the document.",
         ),
         F::optional(
             "verify",

@@ -12,6 +12,7 @@ use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
 use bundle::store::folder::Folder;
 use bundle::trust::{Trust, When};
+use policy::auth::jwt;
 use serde_json::json;
 
 use super::advice::Advice;
@@ -29,14 +30,19 @@ use model::exit::{Exit, Failure};
   gwc revoke 3f9a2c --key keys/release.pem --reason \"leaks addresses\"
   gwc revoke 3f9a2c --then rollback:-1 --key keys/release.pem --yes
   gwc revoke --credential 9f86d081… --key keys/release.pem --reason \"key of acme was stolen\"
+  gwc revoke --token env:STOLEN --key keys/release.pem       a JWT, whoever signs it anew
   gwc revoke --signing-key 5be1… --key keys/second.pem       nothing that it signed counts any more")]
-#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["id", "credential", "signing_key"])))]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["id", "credential", "token", "signing_key"])))]
 pub(super) struct Args {
     /// The bundle: its id, or the beginning of it
     id: Option<String>,
     /// The sha256 of a credential, as gateway.yaml has it; may be given several times
     #[arg(long, value_name = "SHA256")]
     credential: Vec<String>,
+    /// A signed token (JWT) in a file or a variable. It is revoked by its signed part, so that the same
+    /// claims with another signature are revoked, too; may be given several times
+    #[arg(long, value_name = "FILE|env:NAME")]
+    token: Vec<String>,
     /// The id of a signing key, as the trust file has it, that was stolen: nothing that it signed counts
     /// any more; may be given several times
     #[arg(long, value_name = "KEYID")]
@@ -70,6 +76,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .credential
         .iter()
         .map(|text| credential(text))
+        .collect::<anyhow::Result<BTreeSet<_>>>()?;
+    let tokens = args
+        .token
+        .iter()
+        .map(|source| token(source))
         .collect::<anyhow::Result<BTreeSet<_>>>()?;
     let stolen = args
         .signing_key
@@ -135,7 +146,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     )?;
     let added = Revocation {
         bundles: bundle.into_iter().collect(),
-        credentials: credentials.clone(),
+        credentials: credentials.union(&tokens).copied().collect(),
         keys: stolen.clone(),
     };
     // The list first: a record carries the list that was the newest when it was made, and gateways
@@ -251,6 +262,25 @@ fn credential(text: &str) -> anyhow::Result<Digest> {
         )
         .into()
     })
+}
+
+/// The digest by which gateways know a token.
+fn token(source: &str) -> anyhow::Result<Digest> {
+    let read = match source.strip_prefix("env:") {
+        Some(name) => std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes),
+        None => std::fs::read(source).ok(),
+    };
+    let bytes = read.ok_or_else(|| {
+        let source = source.escape_debug();
+        Failure::usage(format!(
+            "--token: `{source}` cannot be read; write FILE or env:NAME"
+        ))
+    })?;
+    match jwt::signed_part(bytes.trim_ascii()) {
+        Some(sha256) => Ok(Digest::from_bytes(sha256)),
+        // The text may be a token: it is not repeated.
+        None => Err(Failure::usage("--token: this is not a signed token (JWT)").into()),
+    }
 }
 
 fn signing_key(text: &str) -> anyhow::Result<KeyId> {

@@ -299,6 +299,9 @@ fn question(
         listener,
         request: request.into_parts().0,
         peer: args.peer,
-        unix_s: release::now().unix_s(),
+        unix_s: match &args.witness {
+            Some(_) => witness::AT_S,
+            None => release::now().unix_s(),
+        },
     })
 }

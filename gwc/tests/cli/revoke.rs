@@ -114,6 +114,28 @@ fn credentials_by_their_hash_only() {
 }
 
 #[test]
+fn token_is_revoked_without_being_shown() {
+    let project = Project::released();
+    // {"alg":"ES256"} and {"iss":"i"}
+    let token = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJpIn0.c2VjcmV0LXNpZ25hdHVyZQ";
+    project.write("stolen.txt", format!("{token}\n"));
+    project.write("none.txt", "hunter2.is.no-token");
+    let run =
+        |source: &str| project.run(&["revoke", "--token", source, "--key", "keys/release.pem"]);
+    let done = run("stolen.txt").with(0).says("revocation list 1");
+    for shown in [&done.out, &done.err] {
+        assert!(
+            !shown.contains("c2VjcmV0") && !shown.contains("warning"),
+            "{shown}"
+        );
+    }
+    let failed = run("none.txt").with(64).says("not a signed token");
+    assert!(!failed.err.contains("hunter2"), "{}", failed.err);
+    run("env:GWC_NO_SUCH_TOKEN").with(64).says("cannot be read");
+    run("no-such-file").with(64).says("cannot be read");
+}
+
+#[test]
 fn record_after_a_revocation_names_the_newest_list() {
     let project = Project::released();
     let hash = "ab".repeat(32);

@@ -68,6 +68,22 @@ upstreams:
 auth:
   keys: {kind: api_key}
   people: {kind: basic, realm: "the shop"}
+  idp:
+    kind: jwt
+    issuer: https://i1.test
+    audience: [a1, b2]
+    algorithms: [EdDSA]
+    jwks: {keys: [{kty: OKP, crv: Ed25519, kid: k1, use: sig, alg: EdDSA, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}]}
+    leeway: 30s
+    max_lifetime: 1h
+    types: [at+jwt]
+    token_bytes: 4KiB
+    required_claims: [sub1]
+    consumer_claim: client1
+    scope_claim: scp1
+    groups_claim: roles1
+  file: {kind: jwt, issuer: i2, audience: [c3], algorithms: [ES256], jwks_file: keys.json}
+  mac: {kind: jwt, issuer: i3, audience: [d4], algorithms: [HS256], secret: "${env:MAC1}"}
 consumers:
   acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}], claims: {tenant: t-17, roles: [reader]}}
   staff: {basic: [{sha256: 8f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}
@@ -134,7 +150,7 @@ paths:
 components:
   securitySchemes:
     key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys, strip_credential: true}}
-    person: {type: http, scheme: basic, x-gateway: {auth: people}}
+    person: {type: http, scheme: basic, x-gateway: {auth: people, forward_as: X-Who, claims_to_headers: {tenant1: X-Tenant1, other: X-Other}}}
 "#;
 
 const B: &str = r#"
@@ -159,7 +175,11 @@ paths:
   /c: {get: {operationId: c, x-gateway: {public: true}, responses: {"200": {description: fine}}}}
 "#;
 
-const REST: [(&str, &str); 5] = [
+const REST: [(&str, &str); 6] = [
+    (
+        "keys.json",
+        r#"{"keys": [{"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#,
+    ),
     (
         "reviewed.yaml",
         "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: a, operation: b, reason: it is meant, by: ann, until: 2031-06-30}\n",

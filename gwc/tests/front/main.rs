@@ -15,6 +15,7 @@ mod helps;
 mod hostile;
 mod ignored;
 mod judged;
+mod key_sets;
 mod mounts;
 mod open;
 mod operations;

@@ -92,15 +92,7 @@ fn rich_project_is_known_and_later_keys_are_reported() {
         .map(|finding| compiled.files.sources.text(finding.span))
         .collect();
     let expected = [
-        "jwt",
-        "plans",
-        "plan",
-        "groups",
-        "threat",
-        "validate",
-        "break",
-        "claims_to_headers",
-        "cost",
+        "jwks_url", "plans", "plan", "groups", "threat", "validate", "break", "cost",
     ];
     for word in expected {
         assert!(

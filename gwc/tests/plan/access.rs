@@ -195,6 +195,7 @@ fn built(requirement: &[Vec<Use>], verifiers: &[Verifier]) -> Who {
                 verify,
                 strip_credential: false,
                 declared: Settings::default(),
+                passes: ir::Passes::default(),
             });
             let scopes = wanted
                 .scopes

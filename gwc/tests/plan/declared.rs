@@ -114,7 +114,7 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     (
         r#"max_lifetime: 1h, token"#,
         r#"leeway: 60s, max_lifetime: 1h, token"#,
-        &["policy changed setting-restated auth idp leeway"],
+        &[],
     ),
     (
         r#"token_bytes: 8KiB"#,
@@ -399,11 +399,10 @@ fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
         "policy:quota",
         "policy:threat",
         "policy:authorize",
-        "auth:jwt",
+        "auth:jwt:jwks_url",
         "consumer:groups",
         "operation:validate",
         "operation:cost",
-        "scheme:claims_to_headers",
     ] {
         assert!(needs.contains(need), "{need}: {needs:?}");
         assert_eq!(bundle::ir::missing(&[need.to_owned()]), Some(need));

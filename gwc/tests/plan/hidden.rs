@@ -103,7 +103,7 @@ fn what_a_verifier_does_not_write_is_its_default() {
         (oidc, "audience: [c]", "equal"),
         (
             jwt,
-            "consumer_claim: sub, scope_claim: scope, groups_claim: groups",
+            "scope_claim: scope, groups_claim: groups, leeway: 60s",
             "equal",
         ),
         (jwt, "consumer_claim: email", "incomparable"),
@@ -240,11 +240,16 @@ fn a_secret_that_reaches_another_host_is_told() {
 
 #[test]
 fn the_content_of_a_file_of_keys_is_what_counts() {
-    let auth = r#"idp: {kind: jwt, issuer: "https://i", audience: [a], jwks_file: keys.json, algorithms: [RS256]}"#;
-    let old = Project { auth, ..PLAIN };
+    let auth = r#"idp: {kind: jwt, issuer: "https://i", audience: [a], jwks_file: keys.json, algorithms: [EdDSA]}"#;
+    let key = |x: &str| format!(r#"{{"keys": [{{"kty": "OKP", "crv": "Ed25519", "x": "{x}"}}]}}"#);
+    let old = Project {
+        auth,
+        keys: key("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").leak(),
+        ..PLAIN
+    };
     let other = Project {
         auth,
-        keys: r#"{"keys": []}"#,
+        keys: key("O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik").leak(),
         ..PLAIN
     };
     assert_eq!(

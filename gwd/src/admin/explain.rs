@@ -153,7 +153,7 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
         "decision": decision,
         "status": status,
         "reason": reason,
-        "consumer": cx.principal.map(|principal| principal.consumer),
+        "consumer": cx.principal.as_ref().and_then(|caller| caller.consumer),
         "operation": operation,
         "chain": chain,
         "upstream": upstream,

@@ -584,6 +584,16 @@ impl Registry {
                 count(&counts.lookalikes),
             ),
             (
+                "gwd_token_cache_hits_total",
+                "Tokens whose signature was verified before.",
+                count(&counts.token_hits),
+            ),
+            (
+                "gwd_token_cache_misses_total",
+                "Tokens that were not found among those that were verified before.",
+                count(&counts.token_misses),
+            ),
+            (
                 "gwd_drain_forced_closes_total",
                 "Connections that were still open at the end of a drain.",
                 count(&counts.forced_closes),

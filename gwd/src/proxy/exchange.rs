@@ -78,8 +78,10 @@ pub(crate) async fn exchange(
     cx.client = admitted.client;
     cx.draw = policy::draw::of_request_id(request_id.as_bytes());
     cx.lookalikes = admitted.lookalikes;
+    cx.tokens = Some(&worker.tokens);
 
     let decided = decide(snapshot, listener, &mut head, &mut cx);
+    worker.counters().looked_up(worker.tokens.take_counts());
     if cx.lookalikes > 0 {
         worker.counters().looked_alike(cx.lookalikes);
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use engine::{ChainStep, Decided, Verdict};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
-use policy::{Cx, Filter, Reject, RequestHead};
+use policy::{Cx, Filter, Reject, RequestHead, auth::jwt::Reason};
 
 use crate::clock::write_timestamp;
 use crate::proxy::failure::{Blame, Failure, Kind};
@@ -208,9 +208,19 @@ impl Record {
             let codes: Vec<&str> = cx.noted.iter().map(|noted| noted.reject.code).collect();
             text(out, "would_refuse", codes.join(" ").as_bytes());
         }
-        if let Some(principal) = &cx.principal {
-            text(out, "consumer_id", principal.consumer.as_bytes());
-            text(out, "auth_method", principal.scheme.as_bytes());
+        let caller = cx.principal.as_ref();
+        for (key, value) in [
+            ("consumer_id", caller.and_then(|one| one.consumer)),
+            (
+                "subject",
+                caller.and_then(|one| one.token.as_ref()?.subject.as_deref()),
+            ),
+            ("auth_method", caller.map(|one| one.scheme)),
+            ("token_fault", cx.token_fault.map(Reason::label)),
+        ] {
+            if let Some(value) = value {
+                text(out, key, value.as_bytes());
+            }
         }
         display(out, "client_ip", &cx.client);
         text(out, "host", head.host.as_bytes());
@@ -240,14 +250,14 @@ impl Record {
         }
     }
 
-    /// Records a refusal by a policy or the gateway.
-    pub(crate) fn refused(&mut self, reject: &Reject, policy: Arc<str>) {
+    /// Records a refusal by a policy or the gateway, with the reason that metrics report.
+    pub(crate) fn refused(&mut self, reject: &Reject, reason: &'static str, policy: Arc<str>) {
         self.reason = reject.code;
         self.blame = Blame::Gateway;
         self.stream.worker.shard.rejected(RejectionKey {
             route: self.route,
             policy,
-            reason: reject.code,
+            reason,
             logged: false,
         });
     }
@@ -268,7 +278,7 @@ impl Record {
             number(out, "serial", current.serial);
             text(out, "request_id", request_id.as_bytes());
         }
-        self.refused(reject, "edge".into());
+        self.refused(reject, reject.code, "edge".into());
     }
 
     /// Records a response that a policy gave instead of the upstream.

@@ -90,7 +90,7 @@ pub(crate) fn refused(
     record: &mut Record,
 ) -> Made {
     let reject = refusal.reject;
-    record.refused(reject, refusing_step(decided));
+    record.refused(reject, refusal.reason, refusing_step(decided));
     let mut made = problem(
         reject.status,
         reject.code,
@@ -101,10 +101,10 @@ pub(crate) fn refused(
     if let Some(allow) = &refusal.allow {
         made.headers.insert(ALLOW, allow.clone());
     }
-    if reject.status == 401
+    if matches!(made.status.as_u16(), 401 | 403)
         && let Some(route) = &decided.route
     {
-        for challenge in route.treatment.challenges() {
+        for challenge in route.treatment.challenges(reject) {
             made.headers.append(WWW_AUTHENTICATE, challenge.clone());
         }
     }
@@ -210,7 +210,7 @@ pub(crate) fn not_upgraded(
     request_id: &HeaderValue,
     record: &mut Record,
 ) -> Made {
-    record.refused(reject, "websocket".into());
+    record.refused(reject, reject.code, "websocket".into());
     let mut made = problem(
         reject.status,
         reject.code,
@@ -361,7 +361,7 @@ pub(crate) fn refused_at_edge(
 /// Response while no bundle is active.
 #[cold]
 pub(crate) fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
-    record.refused(&NOTHING_RUNS, "gateway".into());
+    record.refused(&NOTHING_RUNS, NOTHING_RUNS.code, "gateway".into());
     let mut made = problem(
         NOTHING_RUNS.status,
         NOTHING_RUNS.code,
@@ -377,7 +377,7 @@ pub(crate) fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
 #[cold]
 pub(crate) fn overloaded(what: Shed, mut record: Box<Record>) -> Response<ResponseBody> {
     record.stream().worker.counters().shed(what);
-    record.refused(&OVERLOAD, "gateway".into());
+    record.refused(&OVERLOAD, OVERLOAD.code, "gateway".into());
     let mut made = problem(
         OVERLOAD.status,
         OVERLOAD.code,
@@ -394,7 +394,7 @@ pub(crate) fn overloaded(what: Shed, mut record: Box<Record>) -> Response<Respon
 /// Response if the current version does not have the listener.
 #[cold]
 pub(crate) fn listener_gone(mut record: Box<Record>) -> Response<ResponseBody> {
-    record.refused(&LISTENER_GONE, "gateway".into());
+    record.refused(&LISTENER_GONE, LISTENER_GONE.code, "gateway".into());
     let mut made = problem(
         LISTENER_GONE.status,
         LISTENER_GONE.code,

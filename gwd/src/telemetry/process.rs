@@ -10,6 +10,8 @@ pub(crate) struct Counters {
     pub(crate) log_dropped: AtomicU64,
     pub(crate) forced_closes: AtomicU64,
     pub(crate) lookalikes: AtomicU64,
+    pub(crate) token_hits: AtomicU64,
+    pub(crate) token_misses: AtomicU64,
 }
 
 /// Resource that was exhausted.
@@ -58,6 +60,15 @@ impl Shed {
 impl Counters {
     pub(crate) fn shed(&self, what: Shed) {
         self.shed[what as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tokens that were found in a cache, and tokens that were not.
+    pub(crate) fn looked_up(&self, (hits, misses): (u64, u64)) {
+        for (count, more) in [(&self.token_hits, hits), (&self.token_misses, misses)] {
+            if more > 0 {
+                count.fetch_add(more, Ordering::Relaxed);
+            }
+        }
     }
 
     /// So many fields of a head would have been read as another one.

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use http::{HeaderValue, header};
 use policy::upstream::HashOn;
-use policy::{Cx, RequestHead};
+use policy::{Cx, Principal, RequestHead};
 
 use crate::random::Random;
 use crate::upstream::hosts::HostSet;
@@ -37,7 +37,7 @@ impl Affinity {
             return Self::default();
         };
         let hash = match hash_on {
-            HashOn::Consumer => cx.principal.map(|one| hash(one.consumer.as_bytes())),
+            HashOn::Consumer => cx.principal.as_ref().and_then(Principal::key).map(hash),
             HashOn::Address => Some(match cx.client.to_canonical() {
                 IpAddr::V4(address) => hash(&address.octets()),
                 IpAddr::V6(address) => hash(&address.octets()),

@@ -18,7 +18,7 @@ macro_rules! features {
     };
 }
 
-features! { forwarding guards hosts paths readings routes routing security traffic }
+features! { forwarding guards hosts paths readings routes routing security tokens traffic }
 
 #[test]
 fn no_folder_of_cases_is_forgotten() {
@@ -59,11 +59,11 @@ fn run(feature: &str) {
 }
 
 /// The feature's files in a project, with what only the test knows filled in.
-fn project(folder: &Path, upstream: &Upstream) -> Project {
+pub(crate) fn project(folder: &Path, upstream: &Upstream) -> Project {
     let project = Project::new();
     for entry in folder.read_dir().expect("a folder").filter_map(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".yaml") {
+        if name.ends_with(".yaml") || name.ends_with(".json") {
             let text = std::fs::read_to_string(entry.path()).expect("YAML is text");
             let text = text.replace("$UPSTREAM", &upstream.url());
             project.write(&name, with_hashes(&text));

@@ -27,6 +27,7 @@ macro_rules! examples {
 examples! {
     browser "browser" ["public"], [], [];
     canary "canary" ["public"], [], [];
+    jwt "jwt" ["public"], [], [];
     keys_and_limits "keys-and-limits" ["public"], [], [];
     many_teams "many-teams" ["public", "inside"], [], ["--listener", "public"];
     monorepo "monorepo" ["public"], ["--env", "prod"], ["--env", "prod"];
@@ -67,13 +68,13 @@ fn service_ports(text: &str) -> impl Iterator<Item = &str> {
         .filter_map(|(at, _)| text.get(at + 10..at + 14))
 }
 
-/// Copies YAML files below a folder into a project, with other addresses of services.
+/// Copies YAML and JSON files below a folder into a project, with other addresses of services.
 fn copy(from: &Path, to: &Project, inside: &str, change: &mut dyn FnMut(&str) -> String) {
     for entry in from.read_dir().expect("a folder").filter_map(Result::ok) {
         let name = format!("{inside}{}", entry.file_name().to_string_lossy());
         if entry.path().is_dir() {
             copy(&entry.path(), to, &format!("{name}/"), change);
-        } else if name.ends_with(".yaml") {
+        } else if name.ends_with(".yaml") || name.ends_with(".json") {
             let text = std::fs::read_to_string(entry.path()).expect("YAML is text");
             to.write(&name, change(&text));
         }

@@ -26,5 +26,6 @@ mod sameness;
 mod skopeo;
 mod switches;
 mod tls_peers;
+mod tokens;
 mod trust;
 mod witnesses;

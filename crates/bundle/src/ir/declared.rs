@@ -16,10 +16,7 @@ impl Shared {
     /// Features that a gateway needs to run the shared part.
     pub fn needs(&self) -> impl Iterator<Item = String> {
         let policies = self.policies.iter().map(|policy| policy.checked.need());
-        let auth = self
-            .auth
-            .iter()
-            .map(|verifier| of_verifier(&verifier.checked));
+        let auth = self.auth.iter().map(|verifier| verifier.checked.need());
         let listeners = self.listeners.iter();
         let listeners =
             listeners.flat_map(|one| of_settings("listener", &one.declared).chain(one.needs()));
@@ -67,7 +64,13 @@ impl Api {
                 Verify::Inline(checked) => Some(format!("auth:{}:inline", checked.kind())),
                 Verify::Auth(_) | Verify::Upstream => None,
             };
-            of_settings("scheme", &scheme.declared).chain(inline)
+            let passes = &scheme.passes;
+            let forward_as = passes.forward_as.iter().map(|_| "scheme:forward_as");
+            let claims = (!passes.claims.is_empty()).then_some("scheme:claims_to_headers");
+            let passes = forward_as.chain(claims).map(str::to_owned);
+            of_settings("scheme", &scheme.declared)
+                .chain(inline)
+                .chain(passes)
         });
         let errors = (!self.errors.is_empty()).then(|| "api:errors".to_owned());
         let own = of_settings("api", &self.declared).chain(errors);
@@ -82,10 +85,6 @@ impl Api {
             .chain(own)
             .chain(rest)
     }
-}
-
-fn of_verifier(checked: &auth::Checked) -> String {
-    format!("auth:{}", checked.kind())
 }
 
 /// The keys directly below a thing.
@@ -161,10 +160,7 @@ impl Gateway {
                 Verify::Inline(checked) => return Some(checked.kind()),
                 Verify::Auth(name) => &self.shared.auth.get(name)?.checked,
             };
-            match checked {
-                auth::Checked::Declared(declared) => Some(declared.kind.as_str()),
-                auth::Checked::ApiKey(_) | auth::Checked::Basic(_) => None,
-            }
+            (!checked.runs()).then(|| checked.kind())
         });
         let key = |settings: &'g Settings, keys: &[&str]| {
             let mut all = settings.iter().filter_map(|one| one.path.first());
@@ -197,7 +193,7 @@ impl Gateway {
         let gone: BTreeSet<String> = strip_policies(&mut shared.policies);
         shared.declared = Settings::default();
         shared.auth = map(&shared.auth, |verifier| {
-            if let auth::Checked::Declared(_) = verifier.checked {
+            if !verifier.checked.runs() {
                 verifier.checked = auth::Checked::ApiKey(auth::api_key::Checked {});
             }
         });

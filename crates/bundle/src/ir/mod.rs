@@ -28,7 +28,7 @@ pub use discovery::{Discovery, Dns, HostFile};
 pub use forwarding::{Forwarding, OVERRIDE_FIELDS};
 pub use policy::Cidr;
 pub use proxy_protocol::ProxyProtocol;
-pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
+pub use security::{Alternative, Passes, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
     ApiRef, CertificateFields, Consumer, Credential, Listener, ListenerLimits, Policy, Protocol,
@@ -70,7 +70,9 @@ impl Gateway {
 #[must_use]
 pub fn provides() -> &'static [&'static str] {
     static ALL: LazyLock<Vec<&str>> = LazyLock::new(|| {
-        let mut all: Vec<&str> = OWN.iter().copied().chain(policy::provides()).collect();
+        let mut all: Vec<&str> = OWN.to_vec();
+        all.extend(policy::auth::PROVIDES);
+        all.extend(policy::provides());
         all.sort_unstable();
         all
     });
@@ -82,8 +84,6 @@ const OWN: &[&str] = &[
     "api:errors",
     "api:undeclared_methods",
     "api:unmatched",
-    "auth:api_key",
-    "auth:basic",
     "consumer:claims",
     "gateway:errors",
     "listener:forward_client_cert",
@@ -101,6 +101,8 @@ const OWN: &[&str] = &[
     "operation:stream",
     "operation:websocket",
     "operation:retries",
+    "scheme:claims_to_headers",
+    "scheme:forward_as",
     "upstream:bounded_load",
     "upstream:circuit_breaker",
     "upstream:dns",

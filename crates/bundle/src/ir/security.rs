@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 use policy::auth::{self, Place};
-use policy::declared::Settings;
+use policy::declared::{Scalar, Settings, Value};
 
 use super::set::Named;
 
@@ -25,6 +25,52 @@ pub struct Scheme {
     /// Settings of the scheme that gwd cannot run yet.
     #[n(4)]
     pub declared: Settings,
+    /// Fields in which the upstream gets the caller.
+    #[n(5)]
+    pub passes: Passes,
+}
+
+/// Fields in which an upstream gets the caller. A client cannot set them on any operation of the
+/// API.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Passes {
+    /// The field with the name of the consumer, else the subject of the token.
+    #[n(0)]
+    pub forward_as: Option<String>,
+    /// Claims with their fields, sorted by claim; names of fields in lower case.
+    #[n(1)]
+    pub claims: Vec<(String, String)>,
+}
+
+impl Passes {
+    /// True if nothing is passed on.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.forward_as.is_none() && self.claims.is_empty()
+    }
+
+    /// The fields.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        let claims = self.claims.iter().map(|(_, field)| field);
+        self.forward_as.iter().chain(claims).map(String::as_str)
+    }
+}
+
+impl Scheme {
+    /// Its settings beside place, verifier and `strip_credential`, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
+        let mut all = self.declared.clone();
+        if let Some(field) = &self.passes.forward_as {
+            all = all.with(&["forward_as"], text(field));
+        }
+        for (claim, field) in &self.passes.claims {
+            all = all.with(&["claims_to_headers", claim], text(field));
+        }
+        all
+    }
 }
 
 /// Verifier of a credential.

@@ -1,5 +1,7 @@
 //! Requirements of two alternatives, two credentials and two consumers each.
 
+use std::sync::LazyLock;
+
 use super::*;
 use crate::consumers::Consumers;
 use http::Method;
@@ -35,6 +37,11 @@ fn head(target: &str, fields: &[(&'static str, &'static str)]) -> RequestHead {
     }
 }
 
+fn no_verifiers() -> Verifiers<'static> {
+    static NONE: LazyLock<ir::Set<ir::Verifier>> = LazyLock::new(ir::Set::default);
+    Verifiers::new(&NONE, Vec::new())
+}
+
 /// A consumer with keys, each with its end in Unix seconds.
 fn consumer(name: &str, keys: &[(&str, Option<u64>)]) -> ir::Consumer {
     let key = |(key, not_after): &(&str, Option<u64>)| ir::Credential {
@@ -61,6 +68,7 @@ fn keys_in_two_fields(alternatives: &[&[&str]]) -> Requirement {
         verify: ir::Verify::Inline(bundle::codec::decode(&[0x82, 1, 0x81, 0xa0]).unwrap()),
         strip_credential: false,
         declared: policy::declared::Settings::default(),
+        passes: ir::Passes::default(),
     };
     let schemes = ir::Set::new(vec![scheme("x-one"), scheme("x-two")]).unwrap();
     let uses = |fields: &&[&str]| {
@@ -71,7 +79,7 @@ fn keys_in_two_fields(alternatives: &[&[&str]]) -> Requirement {
         ir::Alternative(uses.collect())
     };
     let security = ir::Security(alternatives.iter().map(uses).collect());
-    Requirement::link(&security, &schemes, &ir::Set::default()).unwrap()
+    Requirement::link(&security, &schemes, &no_verifiers()).unwrap()
 }
 
 /// The consumer and scheme of a request's principal, or the code of its refusal.
@@ -114,7 +122,7 @@ fn caller_revoking(
     match requirement.check(&mut head, &mut cx, credentials, all) {
         Ok(()) => Ok(cx
             .principal
-            .map(|one| (one.consumer.to_owned(), one.scheme.to_owned()))),
+            .map(|one| (one.consumer.unwrap().to_owned(), one.scheme.to_owned()))),
         Err(reject) => Err(reject.code),
     }
 }
@@ -187,6 +195,7 @@ fn requirement(
         verify: auth.map_or(ir::Verify::Upstream, |auth| ir::Verify::Auth(auth.into())),
         strip_credential: *strip,
         declared: policy::declared::Settings::default(),
+        passes: ir::Passes::default(),
     };
     let uses = |names: &&[&str]| {
         ir::Alternative(
@@ -203,7 +212,7 @@ fn requirement(
     Requirement::link(
         &ir::Security(alternatives.iter().map(uses).collect()),
         &schemes,
-        &ir::Set::default(),
+        &no_verifiers(),
     )
     .unwrap()
 }

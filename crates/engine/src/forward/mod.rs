@@ -57,7 +57,7 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
     let rewritten = cx.rewritten.as_ref();
     let host = host(relay);
     let prefix = stripped(relay.route);
-    let consumer = cx.principal.map(|principal| principal.consumer);
+    let consumer = cx.principal.as_ref().and_then(|caller| caller.consumer);
     let mut said = Said {
         prefix: None,
         via: Some(outbound::via(origin.version)),

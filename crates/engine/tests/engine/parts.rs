@@ -128,6 +128,7 @@ impl Street {
                 verify: ir::Verify::Auth("staff".into()),
                 strip_credential: true,
                 declared: policy::declared::Settings::default(),
+                passes: ir::Passes::default(),
             }])
             .map(|schemes| {
                 if chain.contains(&ir::Link::Authenticate) {
@@ -312,7 +313,10 @@ fn asked(snapshot: &Snapshot, path: &str, authorization: Option<&str>) -> (Optio
         ),
         Verdict::Reject(refusal) if refusal.reject.status == 401 => {
             let route = decided.route.expect("a route");
-            let challenge = route.treatment.challenges()[0].to_str().unwrap().to_owned();
+            let challenge = route.treatment.challenges(refusal.reject)[0]
+                .to_str()
+                .unwrap()
+                .to_owned();
             format!("401 {}", challenge.split('"').nth(1).unwrap())
         }
         Verdict::Reject(refusal) => refusal.reject.status.to_string(),

@@ -420,6 +420,29 @@ fn with_content(
     verifier.settings = settings.with(&["jwks_file"], declared::Value::One(content));
 }
 
+/// Adds the keys of a `jwks_file` to the verifier that names it.
+fn with_keys(
+    files: &mut Files,
+    reading: &Reading,
+    (name, verifier): (&str, &mut auth::jwt::Checked),
+    sink: &mut Sink,
+) {
+    let path = ["auth", name, "jwks_file"];
+    let root = files.tree.at(reading.root);
+    let node = path.iter().try_fold(root, |node, key| node.get(key));
+    let written = node.and_then(|node| Some((node.scalar_text()?.to_owned(), node.span())));
+    let Some((path, span)) = written else { return };
+    let Some((_, set)) = files.load(&path, span, sink) else {
+        return;
+    };
+    let root = files.tree.at(reading.root);
+    let Some(node) = root.get("auth").and_then(|auth| auth.get(name)) else {
+        return;
+    };
+    let keys = auth::jwt::author::read_keys(files.tree.at(set), node, sink);
+    verifier.set_keys(keys);
+}
+
 /// Settings of one reading of gateway.yaml, with the content of its other files.
 pub fn settings(
     files: &mut Files,
@@ -440,8 +463,14 @@ pub fn settings(
     }
     let mut settings = settings::read(root, consumers, sink)?;
     for verifier in &mut settings.auth {
-        if let auth::Checked::Declared(declared) = &mut verifier.value.checked {
-            with_content(files, (declared, verifier.span), sink);
+        match &mut verifier.value.checked {
+            auth::Checked::Declared(declared) => {
+                with_content(files, (declared, verifier.span), sink);
+            }
+            auth::Checked::Jwt(jwt) => {
+                with_keys(files, reading, (&verifier.value.name, &mut **jwt), sink);
+            }
+            auth::Checked::ApiKey(_) | auth::Checked::Basic(_) => {}
         }
     }
     settings.environment = reading.environment.as_ref().map(|it| it.name.clone());

@@ -19,7 +19,8 @@ pub(crate) fn check(
 ) {
     // Claims of tokens are in no file.
     let declared = |one: &Defined<ir::Verifier>| {
-        matches!(one.value.checked, policy::auth::Checked::Declared(_))
+        use policy::auth::Checked::{Declared, Jwt};
+        matches!(one.value.checked, Declared(_) | Jwt(_))
     };
     if auth.iter().any(declared) {
         return;

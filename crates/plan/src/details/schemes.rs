@@ -80,8 +80,7 @@ fn seen<'a>((api, treatment): (&'a ir::Api, &ir::Treatment)) -> BTreeMap<&'a Pla
             declared: Settings::default(),
         });
         known.is_stripped &= scheme.strip_credential;
-        known.declared =
-            std::mem::take(&mut known.declared).with_below(&[], scheme.declared.clone());
+        known.declared = std::mem::take(&mut known.declared).with_below(&[], scheme.settings());
     }
     for scheme in &api.schemes {
         let known = seen.entry(&scheme.place).or_default();

@@ -1,10 +1,13 @@
 //! Assumed credentials of a request: as a plan's witness does.
 
+use std::collections::BTreeSet;
+
 use bundle::ir;
 use policy::auth::Place;
 
 use super::Asked;
 use crate::ask::Question;
+use crate::security::{self, Tokens};
 use crate::witness;
 
 /// Credential of the command line: `SCHEME=valid` or `SCHEME=forged`.
@@ -104,7 +107,8 @@ pub fn carry(
     let mut question = asked.question.clone();
     for credential in credentials {
         let scheme = find(asked, api, &credential.scheme)?;
-        put(&mut question, scheme, credential)?;
+        let tokens = tokens_for(asked, api, scheme);
+        put(&mut question, scheme, credential, &tokens)?;
     }
     Ok(Some(question))
 }
@@ -137,12 +141,31 @@ fn find<'a>(
     })
 }
 
+/// The token of a scheme, with every scope that the API asks for.
+fn tokens_for(asked: Asked<'_>, api: &ir::Api, scheme: &ir::Scheme) -> Tokens {
+    let alternatives = api.treatments.iter().flat_map(|one| &one.security.0);
+    let uses = alternatives.flat_map(|alternative| &alternative.0);
+    let uses = uses.filter(|wanted| wanted.scheme == scheme.name);
+    let scopes: BTreeSet<String> = uses.flat_map(|wanted| wanted.scopes.clone()).collect();
+    let alternative = ir::Alternative(vec![ir::SchemeUse {
+        scheme: scheme.name.clone(),
+        scopes: scopes.into_iter().collect(),
+    }]);
+    let auth = &asked.gateway().shared.auth;
+    security::tokens(&alternative, &api.schemes, auth, asked.question.unix_s)
+}
+
 fn put(
     question: &mut Question,
     scheme: &ir::Scheme,
     credential: &Credential,
+    tokens: &Tokens,
 ) -> Result<(), NoCredential> {
-    let text = witness::credential(scheme, credential.valid);
+    let token = tokens.get(&scheme.place).filter(|_| credential.valid);
+    let text = token.map_or_else(
+        || witness::credential(scheme, credential.valid),
+        Clone::clone,
+    );
     let request = &mut question.request;
     match &scheme.place {
         Place::Header(name) => {

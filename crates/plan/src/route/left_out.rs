@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bundle::ir::{SchemeUse, Verify};
-use policy::{Checked, auth};
+use policy::Checked;
 
 use super::{Here, chain};
 
@@ -24,12 +24,10 @@ pub(super) fn left_out(here: Here<'_>) -> Vec<String> {
                 Verify::Inline(checked) => {
                     Some(format!("verifier of {scheme} ({})", checked.kind()))
                 }
-                Verify::Auth(name) => match &shared.auth.get(name)?.checked {
-                    auth::Checked::Declared(declared) => {
-                        Some(format!("auth {name} ({})", declared.kind))
-                    }
-                    auth::Checked::ApiKey(_) | auth::Checked::Basic(_) => None,
-                },
+                Verify::Auth(name) => {
+                    let checked = &shared.auth.get(name)?.checked;
+                    (!checked.runs()).then(|| format!("auth {name} ({})", checked.kind()))
+                }
             },
         );
     let settings = here.treatment.declared.iter();

@@ -137,7 +137,9 @@ pub fn answer(asked: Asked<'_>) -> Answer {
     let said = oracle.ask(question, |decided, admitted, cx| {
         let consumer = cx
             .principal
-            .map(|principal| credential::owner(principal.consumer));
+            .as_ref()
+            .and_then(|caller| caller.consumer)
+            .map(credential::owner);
         let candidates = candidates::candidates(asked, decided, &admitted.head);
         let mut answer = Answer {
             consumer,

@@ -123,8 +123,8 @@ pub(super) fn response(snapshot: &Snapshot, decided: &Decided<'_>) -> Option<Res
                 headers.push(("allow".to_owned(), text(allow)));
             }
             let status = snapshot.status_of(decided.route.as_ref(), refusal.reject);
-            if let (401, Some(route)) = (status, &decided.route) {
-                let challenges = route.treatment.challenges().iter();
+            if let (401 | 403, Some(route)) = (status, &decided.route) {
+                let challenges = route.treatment.challenges(refusal.reject).iter();
                 headers.extend(challenges.map(|one| ("www-authenticate".to_owned(), text(one))));
             }
             Some(Response { status, headers })

@@ -7,13 +7,15 @@ use policy::Addresses;
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
+use super::table::{has, owner};
 use super::{
     Engines, Found, Owner, Pair, Pairs, Place, Route, STEPS_OF_CELL, STEPS_OF_PAIR, Table, Task,
     Values, asked_for, describe, smallest, treated,
 };
+use crate::ask::OUTSIDER;
 use crate::details::Line;
-use crate::security::{Verdict, cannot_run};
-use crate::witness::{Draft, OUTSIDER, credentials};
+use crate::security::{Tokens, Verdict, cannot_run};
+use crate::witness::{Draft, bug, credentials};
 use crate::{Change, Class, Outcome, RequestPlace, Section, Witness, ids};
 use model::lower::Lowered;
 
@@ -272,7 +274,8 @@ impl<'a> Cells<'_, 'a> {
                     old_who.who().uncovered(new_who.who())
                 };
                 if let Some(uncovered) = uncovered {
-                    witness = self.somebody(cell, &[uncovered], opens, told);
+                    let alternative = (uncovered.index, Some(&uncovered.tokens));
+                    witness = self.somebody(cell, &[alternative], opens, told);
                 }
             }
             if difference.component == "from" && difference.why_none.is_none() {
@@ -332,7 +335,8 @@ impl<'a> Cells<'_, 'a> {
         let before = self.tables[0].requests_of(&route.operation.key);
         let mut change = change;
         change.bound.clone_from(&before);
-        let every: Vec<usize> = (0..route.treatment().security.0.len().max(1)).collect();
+        let every = 0..route.treatment().security.0.len().max(1);
+        let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
         let witness = match access.is_nobody() {
             true => self.differs(&cell, told),
             false => self.somebody(&cell, &every, true, told),
@@ -383,7 +387,8 @@ impl<'a> Cells<'_, 'a> {
         );
         let mut change = change;
         change.bound = self.tables[1].requests_of(&route.operation.key);
-        let every: Vec<usize> = (0..route.treatment().security.0.len().max(1)).collect();
+        let every = 0..route.treatment().security.0.len().max(1);
+        let every: Vec<(usize, Option<&Tokens>)> = every.map(|index| (index, None)).collect();
         let witness = match self.pairs.before(route).is_nobody() {
             true => self.differs(&cell, told),
             false => self.somebody(&cell, &every, false, told),
@@ -396,16 +401,16 @@ impl<'a> Cells<'_, 'a> {
     fn somebody(
         &self,
         cell: &Cell,
-        alternatives: &[usize],
+        alternatives: &[(usize, Option<&Tokens>)],
         opens: bool,
         told: &mut Told,
     ) -> Option<Witness> {
         let caller = self.caller(cell.owners, opens, told)?;
         let security = &caller.route.treatment().security;
         let none = ir::Alternative::default();
-        for alternative in alternatives {
-            let alternative = security.0.get(*alternative).unwrap_or(&none);
-            let Some((witness, owned)) = self.ask(cell, &caller, alternative) else {
+        for (index, tokens) in alternatives {
+            let alternative = security.0.get(*index).unwrap_or(&none);
+            let Some((witness, owned)) = self.ask(cell, &caller, (alternative, *tokens)) else {
                 continue;
             };
             let (inside, outside) = if opens {
@@ -421,8 +426,9 @@ impl<'a> Cells<'_, 'a> {
             if owned && *inside == (Outcome::Refused { status: 400 }) {
                 continue;
             }
-            // The upstream checks the scopes: both sides let the credential pass.
-            if owned && served(inside) && self.asks_for_scopes(cell.owners) {
+            // The token belongs to another caller, or the upstream checks its scopes.
+            let agree = self.sources_differ(cell.owners) || self.asks_for_scopes(cell.owners);
+            if owned && served(inside) && agree {
                 continue;
             }
             told.bugs.push(bug(&witness, &caller.route.operation.key));
@@ -448,7 +454,7 @@ impl<'a> Cells<'_, 'a> {
             .iter()
             .chain(security.0.is_empty().then_some(&none));
         alternatives.into_iter().find_map(|alternative| {
-            let (witness, owned) = self.ask(cell, &caller, alternative)?;
+            let (witness, owned) = self.ask(cell, &caller, (alternative, None))?;
             let (inside, outside) = match opens {
                 true => (&witness.new, &witness.old),
                 false => (&witness.old, &witness.new),
@@ -471,6 +477,16 @@ impl<'a> Cells<'_, 'a> {
         [before, after]
     }
 
+    /// True if the requirements ask for credentials of two sources, or with two names of claims.
+    fn sources_differ(&self, owners: [Owner; 2]) -> bool {
+        let [Owner::Route(was), Owner::Route(is)] = owners else {
+            return false;
+        };
+        let old = self.pairs.before(self.before(was));
+        let new = self.pairs.after(self.after(is));
+        old.who().sources() != new.who().sources()
+    }
+
     /// Returns true if a requirement of either side names scopes.
     fn asks_for_scopes(&self, owners: [Owner; 2]) -> bool {
         owners.into_iter().zip(self.tables).any(|(owner, table)| {
@@ -491,7 +507,7 @@ impl<'a> Cells<'_, 'a> {
             let caller = self.caller(cell.owners, opens, told)?;
             let security = &caller.route.treatment().security;
             for alternative in security.0.iter().chain([&none]) {
-                let Some((witness, owned)) = self.ask(cell, &caller, alternative) else {
+                let Some((witness, owned)) = self.ask(cell, &caller, (alternative, None)) else {
                     continue;
                 };
                 if !owned {
@@ -606,10 +622,11 @@ impl<'a> Cells<'_, 'a> {
         &self,
         cell: &Cell,
         caller: &Caller<'_, 'a>,
-        alternative: &ir::Alternative,
+        (alternative, tokens): (&ir::Alternative, Option<&Tokens>),
     ) -> Option<(Witness, bool)> {
         let auth = &caller.side.gateway.shared.auth;
-        let (sent, credentials) = credentials(alternative, &caller.route.api.schemes, auth);
+        let schemes = &caller.route.api.schemes;
+        let (sent, credentials) = credentials((alternative, tokens), schemes, auth);
         // Credentials affect ownership only if a route has conditions.
         let found = if self.tables.iter().any(|table| table.conditioned) {
             smallest(self.tables, cell.owners, &sent)?
@@ -653,29 +670,6 @@ impl<'a> Cells<'_, 'a> {
         });
         Some((draft.shown(credentials, old, new), owned))
     }
-}
-
-/// Returns true if a side has the operation of a route anywhere.
-fn has(side: &Lowered, route: &Route<'_>) -> bool {
-    let api = side.gateway.apis.get(&route.api.name);
-    api.is_some_and(|api| api.operations.get(&route.operation.key).is_some())
-}
-
-/// Name of a route's owner, for people.
-pub(super) fn owner(route: &Route<'_>) -> String {
-    let redirects = if route.redirects() {
-        " (redirects)"
-    } else {
-        ""
-    };
-    format!("{}{redirects}", route.id())
-}
-
-fn bug(witness: &Witness, key: &str) -> String {
-    format!(
-        "{} {} does not show what changed for `{key}`: {:?} before, {:?} after",
-        witness.method, witness.url, witness.old, witness.new
-    )
 }
 
 /// Reports a change that admits the same callers in another way: another verifier name, another

@@ -111,7 +111,7 @@ impl<'a> Changed<'a> {
                     ir::Alternative::default()
                 };
                 let auth = &side.gateway.shared.auth;
-                let (sent, shown) = credentials(&alternative, &route.api.schemes, auth);
+                let (sent, shown) = credentials((&alternative, None), &route.api.schemes, auth);
                 let mut values = found.values;
                 values.headers.extend(sent.headers);
                 values.query.extend(sent.query);

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::Value;
 
-use super::cell::{Cells, about, owner};
+use super::cell::{Cells, about};
 use super::table::Tier;
+use super::table::owner;
 use super::{Owner, Route, Task, Values, smallest};
 use crate::{Change, Class, Section};
 

@@ -363,3 +363,19 @@ impl Route<'_> {
         }
     }
 }
+
+/// Returns true if a side has the operation of a route anywhere.
+pub(super) fn has(side: &Lowered, route: &Route<'_>) -> bool {
+    let api = side.gateway.apis.get(&route.api.name);
+    api.is_some_and(|api| api.operations.get(&route.operation.key).is_some())
+}
+
+/// Name of a route's owner, for people.
+pub(super) fn owner(route: &Route<'_>) -> String {
+    let redirects = if route.redirects() {
+        " (redirects)"
+    } else {
+        ""
+    };
+    format!("{}{redirects}", route.id())
+}

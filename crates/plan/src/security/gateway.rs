@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::Access;
 use super::transport::{self, Found, UNSHOWN};
+use crate::ask::OUTSIDER;
 use crate::pairs::{both, listeners, reference as reference_of};
-use crate::witness::OUTSIDER;
 use crate::{Change, Class, Plan, Section};
 
 /// Compares two gateways. In the first release every secret is new.

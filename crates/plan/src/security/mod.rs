@@ -13,6 +13,7 @@ mod identity;
 mod messages;
 mod readings;
 pub(super) mod round;
+mod token;
 mod transport;
 mod verifier;
 mod who;
@@ -24,9 +25,10 @@ use policy::Addresses;
 use policy::declared::Settings;
 use serde_json::Value;
 
+pub use token::AT_S;
 pub(super) use transport::UNSHOWN;
 pub(super) use verifier::asks_for;
-pub use who::{Verdict, Who, describe};
+pub use who::{Tokens, Verdict, Who, describe, tokens};
 
 /// All settings that decide access to one route of one side.
 #[derive(Debug)]

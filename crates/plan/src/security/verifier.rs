@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::token;
 use bundle::ir;
 use policy::auth;
 use policy::declared::{Scalar, Settings, Value};
@@ -32,6 +33,14 @@ impl Asked {
             auth::Checked::ApiKey(_) | auth::Checked::Basic(_) => {
                 self.sources.insert(checked.kind().to_owned());
             }
+            auth::Checked::Jwt(jwt) => {
+                let signings = jwt.signings();
+                if !signings.is_empty() {
+                    let signings = signings.iter().map(token::describe).collect();
+                    self.one_of_values(token::SIGNING, &signings);
+                }
+                self.declared("jwt", &jwt.settings(), verifiers);
+            }
             auth::Checked::Declared(declared) => {
                 self.declared(&declared.kind, &declared.settings, verifiers);
             }
@@ -42,10 +51,12 @@ impl Asked {
     pub(super) fn scope(&mut self, checked: &auth::Checked, scope: &str) {
         let claim = match checked {
             auth::Checked::Declared(declared) => declared.settings.text(&["scope_claim"]),
+            auth::Checked::Jwt(jwt) => Some(jwt.scope_claim()),
             auth::Checked::ApiKey(_) | auth::Checked::Basic(_) => None,
         };
-        self.has
-            .insert(format!("{} {scope}", claim.unwrap_or("scope")));
+        let claim = claim.unwrap_or("scope");
+        self.has.insert(token::scope(claim, scope));
+        self.has.insert(token::required(claim));
     }
 
     fn declared(&mut self, kind: &str, settings: &Settings, verifiers: &ir::Set<ir::Verifier>) {
@@ -59,12 +70,16 @@ impl Asked {
         match kind {
             "jwt" => {
                 facts.one_of("issuer");
-                facts.one_of("algorithms");
+                match settings.has(&["jwks_url"]) {
+                    true => facts.one_of("algorithms"),
+                    // Each key is told with its algorithm.
+                    false => facts.known.extend(["algorithms", "keys"]),
+                }
                 facts.one_of("types");
                 facts.some_of("audience");
                 facts.at_most("leeway", Some(60_000));
                 facts.at_most("max_lifetime", None);
-                facts.has("required_claims");
+                facts.required_claims();
             }
             "oidc" => {
                 facts.some_of("audience");
@@ -126,7 +141,7 @@ impl Facts<'_, '_> {
             return;
         };
         let values: BTreeSet<String> = values.into_iter().map(str::to_owned).collect();
-        self.one_of_values(key, &values);
+        self.asked.one_of_values(key, &values);
     }
 
     /// Keys of a map, each with its value.
@@ -135,16 +150,7 @@ impl Facts<'_, '_> {
         let below = self.settings.iter().filter(|one| one.path[0] == key);
         let values = below.map(|one| format!("{}={}", one.path.join("."), told(&one.value)));
         let values = values.collect();
-        self.one_of_values(key, &values);
-    }
-
-    fn one_of_values(&mut self, key: &'static str, values: &BTreeSet<String>) {
-        let known = self
-            .asked
-            .one_of
-            .entry(key)
-            .or_insert_with(|| values.clone());
-        known.retain(|value| values.contains(value));
+        self.asked.one_of_values(key, &values);
     }
 
     fn some_of(&mut self, key: &'static str) {
@@ -182,6 +188,18 @@ impl Facts<'_, '_> {
         self.asked.has.extend(values);
     }
 
+    /// Claims of a token beside those that every token has.
+    fn required_claims(&mut self) {
+        self.known.push("required_claims");
+        let written = self.settings.texts(&["required_claims"]);
+        let written = written.unwrap_or_default().into_iter();
+        let lifetime = self.settings.has(&["max_lifetime"]).then_some("iat");
+        let claims = written.chain(lifetime);
+        for claim in claims.filter(|claim| !token::ALWAYS.contains(claim)) {
+            self.asked.has.insert(token::required(claim));
+        }
+    }
+
     fn flag(&mut self, key: &'static str) {
         self.known.push(key);
         if self.settings.flag(&[key]) == Some(true) {
@@ -191,6 +209,11 @@ impl Facts<'_, '_> {
 }
 
 impl Asked {
+    fn one_of_values(&mut self, key: &'static str, values: &BTreeSet<String>) {
+        let known = self.one_of.entry(key).or_insert_with(|| values.clone());
+        known.retain(|value| values.contains(value));
+    }
+
     fn bound(&mut self, key: &'static str, most: u64) {
         let known = self.at_most.entry(key).or_insert(most);
         *known = most.min(*known);
@@ -208,9 +231,9 @@ pub(crate) fn asks_for(kind: &str, key: &str) -> bool {
 fn with_defaults(kind: &str, settings: &Settings) -> Settings {
     let absent: &[(&str, &[&str])] = match kind {
         "jwt" => &[
-            ("consumer_claim", &["sub"]),
-            ("scope_claim", &["scope"]),
-            ("groups_claim", &["groups"]),
+            ("types", auth::jwt::TYPES),
+            ("scope_claim", &[auth::jwt::SCOPE_CLAIM]),
+            ("groups_claim", &[auth::jwt::GROUPS_CLAIM]),
         ],
         "mtls" => &[("header", &["client-cert"]), ("consumer", &["san"])],
         "hmac_signature" => &[

@@ -12,6 +12,7 @@ use bundle::ir;
 use policy::auth::Place;
 use serde_json::Value;
 
+use super::token;
 use super::verifier::Asked;
 use super::{Access, Difference};
 
@@ -41,11 +42,23 @@ pub enum Verdict {
 }
 
 /// A credential with exactly the required properties.
-struct Held<'a> {
-    asked: &'a Asked,
-    one: BTreeMap<&'static str, &'a str>,
-    some: BTreeSet<(&'static str, &'a str)>,
+pub(super) struct Held<'a> {
+    pub(super) asked: &'a Asked,
+    pub(super) one: BTreeMap<&'static str, &'a str>,
+    pub(super) some: BTreeSet<(&'static str, &'a str)>,
 }
+
+/// A caller whom one requirement lets in and another does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uncovered {
+    /// The index of the alternative that lets it in.
+    pub index: usize,
+    /// Its tokens.
+    pub tokens: Tokens,
+}
+
+/// Tokens by the place at which a request has them.
+pub type Tokens = BTreeMap<Place, String>;
 
 /// Maximum number of callers that an alternative is expanded to. Beyond it, sets are compared as a
 /// whole, which can only report more differences.
@@ -83,34 +96,10 @@ impl Who {
             let places = BTreeMap::new();
             return Self(vec![Alternative { index: 0, places }]);
         }
-        let places = |alternative: &ir::Alternative| {
-            let mut places: BTreeMap<Place, Asked> = BTreeMap::new();
-            for wanted in &alternative.0 {
-                let Some(scheme) = schemes.get(&wanted.scheme) else {
-                    continue;
-                };
-                let asked = places.entry(scheme.place.clone()).or_default();
-                let checked = match &scheme.verify {
-                    // The upstream looks at scopes: nothing is asked for here.
-                    ir::Verify::Upstream => continue,
-                    ir::Verify::Inline(checked) => checked,
-                    ir::Verify::Auth(name) => match verifiers.get(name) {
-                        Some(verifier) => &verifier.checked,
-                        None => continue,
-                    },
-                };
-                asked.check(checked, verifiers);
-                wanted
-                    .scopes
-                    .iter()
-                    .for_each(|scope| asked.scope(checked, scope));
-            }
-            places
-        };
         let alternatives = security.0.iter().enumerate();
         let alternatives = alternatives.map(|(index, alternative)| Alternative {
             index,
-            places: places(alternative),
+            places: places(alternative, schemes, verifiers),
         });
         Self(alternatives.filter(Alternative::is_possible).collect())
     }
@@ -130,11 +119,19 @@ impl Who {
         Verdict::of(self.within(new), new.within(self))
     }
 
-    /// Index of the first alternative of the requirement that `other` does not cover.
+    /// A caller of the first alternative of the requirement that `other` does not cover.
     #[must_use]
-    pub fn uncovered(&self, other: &Self) -> Option<usize> {
-        let uncovered = self.0.iter().find(|one| !one.is_covered(other));
-        uncovered.map(|alternative| alternative.index)
+    pub fn uncovered(&self, other: &Self) -> Option<Uncovered> {
+        self.0.iter().find_map(|one| one.uncovered(other))
+    }
+
+    /// The sources that its credentials are valid for.
+    #[must_use]
+    pub fn sources(&self) -> BTreeSet<&str> {
+        let asked = self.0.iter().flat_map(|one| one.places.values());
+        asked
+            .flat_map(|asked| asked.sources.iter().map(String::as_str))
+            .collect()
     }
 
     /// Returns true if anyone is admitted, also with a forged value.
@@ -155,34 +152,50 @@ impl Alternative {
         schemes.count() <= 1 && sets.into_iter().all(|values| !values.is_empty())
     }
 
-    fn is_covered(&self, other: &Who) -> bool {
+    fn uncovered(&self, other: &Who) -> Option<Uncovered> {
+        let found = |number| {
+            let caller = self.caller(number);
+            let made = caller.iter().filter_map(|(place, held)| {
+                Some(((*place).clone(), token::of(held, token::AT_S)?))
+            });
+            Some(Uncovered {
+                index: self.index,
+                tokens: made.collect(),
+            })
+        };
         let choices = self.places.values().flat_map(|asked| {
             let one = asked.one_of.values().map(BTreeSet::len);
             one.chain(asked.some_of.iter().map(|(_, values)| values.len()))
         });
         let callers = choices.fold(1usize, usize::saturating_mul);
         if callers > CALLERS_MAX {
-            return other.0.iter().any(|wider| {
+            let is_covered = other.0.iter().any(|wider| {
                 wider.places.iter().all(|(place, asked)| {
                     self.places
                         .get(place)
                         .is_some_and(|mine| mine.implies(asked))
                 })
             });
+            return if is_covered { None } else { found(0) };
         }
-        (0..callers).all(|number| {
-            let mut rest = number;
-            let caller: BTreeMap<&Place, Held<'_>> = self
-                .places
-                .iter()
-                .map(|(place, asked)| (place, Held::choose(asked, &mut rest)))
-                .collect();
-            other.0.iter().any(|wider| {
+        let uncovered = (0..callers).find(|number| {
+            let caller = self.caller(*number);
+            !other.0.iter().any(|wider| {
                 wider.places.iter().all(|(place, asked)| {
                     caller.get(place).is_some_and(|held| held.satisfies(asked))
                 })
             })
-        })
+        });
+        found(uncovered?)
+    }
+
+    /// One of the callers who have just what is asked for; `number` says which.
+    fn caller(&self, number: usize) -> BTreeMap<&Place, Held<'_>> {
+        let mut rest = number;
+        let places = self.places.iter();
+        places
+            .map(|(place, asked)| (place, Held::choose(asked, &mut rest)))
+            .collect()
     }
 }
 
@@ -244,6 +257,54 @@ impl Asked {
         };
         self.certain(other) && other.one_of.iter().all(one) && other.some_of.iter().all(some)
     }
+}
+
+/// What an alternative asks for at each place.
+fn places(
+    alternative: &ir::Alternative,
+    schemes: &ir::Set<ir::Scheme>,
+    verifiers: &ir::Set<ir::Verifier>,
+) -> BTreeMap<Place, Asked> {
+    let mut places: BTreeMap<Place, Asked> = BTreeMap::new();
+    for wanted in &alternative.0 {
+        let Some(scheme) = schemes.get(&wanted.scheme) else {
+            continue;
+        };
+        let asked = places.entry(scheme.place.clone()).or_default();
+        let checked = match &scheme.verify {
+            // The upstream looks at scopes: nothing is asked for here.
+            ir::Verify::Upstream => continue,
+            ir::Verify::Inline(checked) => checked,
+            ir::Verify::Auth(name) => match verifiers.get(name) {
+                Some(verifier) => &verifier.checked,
+                None => continue,
+            },
+        };
+        asked.check(checked, verifiers);
+        wanted
+            .scopes
+            .iter()
+            .for_each(|scope| asked.scope(checked, scope));
+    }
+    places
+}
+
+/// Tokens that satisfy an alternative at a time in seconds since 1970.
+#[must_use]
+pub fn tokens(
+    alternative: &ir::Alternative,
+    schemes: &ir::Set<ir::Scheme>,
+    verifiers: &ir::Set<ir::Verifier>,
+    now_s: u64,
+) -> Tokens {
+    let alternative = Alternative {
+        index: 0,
+        places: places(alternative, schemes, verifiers),
+    };
+    let caller = alternative.caller(0);
+    let made = caller.iter();
+    made.filter_map(|(place, held)| Some(((*place).clone(), token::of(held, now_s)?)))
+        .collect()
 }
 
 /// Compares two requirements and returns the difference, if they do not admit the same callers.
@@ -405,6 +466,7 @@ mod tests {
             verify: ir::Verify::Auth(name.into()),
             strip_credential: false,
             declared: Settings::default(),
+            passes: ir::Passes::default(),
         };
         let schemes = [("a", "bearer"), ("b", "bearer"), ("people", "basic")];
         let schemes = schemes.map(|(name, kind)| scheme(name, kind)).to_vec();
@@ -431,11 +493,9 @@ mod tests {
         let beside = requirement(&[&["a", "b"], &["people"], &["b", "people"]]);
         let alone = requirement(&[&["people"]]);
         assert_eq!(beside.verdict(&alone), Verdict::Equal);
-        assert_eq!(
-            beside.uncovered(&Who::nobody()),
-            Some(1),
-            "the written place"
-        );
+        let uncovered = beside.uncovered(&Who::nobody());
+        let index = uncovered.map(|one| one.index);
+        assert_eq!(index, Some(1), "the written place");
         assert_ne!(requirement(&[&["a"]]), Who::nobody());
     }
 

@@ -362,9 +362,10 @@ pub(crate) mod tests {
         ] {
             let mut cx = cx(&shared, client);
             cx.principal = Some(Principal {
-                consumer,
+                consumer: Some(consumer),
                 scheme: "key",
                 claims: crate::NO_CLAIMS,
+                token: None,
             });
             assert_eq!(admits(&limit, &mut cx), admitted, "{consumer} {client}");
         }

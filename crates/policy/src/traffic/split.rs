@@ -316,9 +316,10 @@ mod tests {
         with_cx(|cx| {
             cx.draw = draw;
             cx.principal = consumer.map(|consumer| Principal {
-                consumer,
+                consumer: Some(consumer),
                 scheme: "key",
                 claims: crate::NO_CLAIMS,
+                token: None,
             });
             let mut head = head("/a?beta=yes");
             assert!(matches!(filter.on_request(&mut head, cx), Step::Continue));

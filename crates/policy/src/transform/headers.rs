@@ -324,7 +324,8 @@ pub mod author {
         }
     }
 
-    fn name(text: &str, span: Span, sink: &mut Sink) -> Option<String> {
+    /// The name of a field that may be edited, in lower case.
+    pub fn name(text: &str, span: Span, sink: &mut Sink) -> Option<String> {
         let Ok(name) = HeaderName::try_from(text) else {
             sink.push(Diagnostic::new(
                 &BAD_VALUE,

@@ -458,7 +458,7 @@ fn with_token(case: &mut Case, scopes: &Value) -> Vec<Operation> {
     case.both(|project| {
         project.gateway["auth"]["idp"] = json!({
             "kind": "jwt", "issuer": "https://idp", "audience": ["orders"],
-            "jwks_url": "https://idp/keys", "algorithms": ["RS256"],
+            "jwks": key_set(), "algorithms": ["RS256"],
         });
         let flow = json!({"tokenUrl": "https://idp/t", "scopes": {"read": "r", "write": "w"}});
         project.api["components"]["securitySchemes"]["token"] = json!({
@@ -471,11 +471,28 @@ fn with_token(case: &mut Case, scopes: &Value) -> Vec<Operation> {
     some
 }
 
+/// Keys of RFC 7515 (appendix A) and RFC 8037 (appendix A), one of each kind.
+fn key_set() -> Value {
+    let n = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+    json!({"keys": [
+        {"kty": "RSA", "kid": "r", "n": n, "e": "AQAB"},
+        {
+            "kty": "EC", "kid": "p", "crv": "P-256",
+            "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        },
+        {"kty": "OKP", "kid": "e", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+    ]})
+}
+
 /// Another value of a key of the verifier; null: it is not written.
 fn token(case: &mut Case, class: &str, key: &str, old: Value, new: Value) -> Option<()> {
     let some = with_token(case, &json!(["read"]));
     for (project, value) in [(&mut case.old, old), (&mut case.new, new)] {
         let idp = project.gateway["auth"]["idp"].as_object_mut()?;
+        if key == "jwks_url" {
+            idp.remove("jwks");
+        }
         match value {
             Value::Null => idp.remove(key),
             value => idp.insert(key.into(), value),

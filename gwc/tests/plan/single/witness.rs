@@ -102,7 +102,7 @@ fn ask(oracle: &Oracle, listener: &str, witness: &Witness) -> Outcome {
         peer: witness
             .peer
             .unwrap_or(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1))),
-        unix_s: 0,
+        unix_s: plan::witness::AT_S,
     };
     let refused = |status| Outcome::Refused { status };
     let answer = oracle.ask(&question, |decided, _, _| {

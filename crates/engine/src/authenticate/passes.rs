@@ -1,0 +1,44 @@
+//! Fields in which an upstream gets the caller (`forward_as`, `claims_to_headers`).
+//!
+//! Clients' own fields of these names are taken out before (`crate::strip`), on every operation of
+//! the API. A claim whose value no field can have is not passed on.
+
+use bundle::ir;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use policy::Principal;
+
+/// Fields of one scheme.
+#[derive(Debug, Default)]
+pub(super) struct Passes {
+    forward_as: Option<HeaderName>,
+    claims: Box<[(Box<str>, HeaderName)]>,
+}
+
+impl Passes {
+    pub(super) fn of(written: &ir::Passes) -> Self {
+        let name = |field: &str| HeaderName::try_from(field).ok();
+        let claims = written.claims.iter();
+        Self {
+            forward_as: written.forward_as.as_deref().and_then(name),
+            claims: claims
+                .filter_map(|(claim, field)| Some((claim.as_str().into(), name(field)?)))
+                .collect(),
+        }
+    }
+
+    /// Writes the fields of a caller.
+    pub(super) fn write(&self, principal: &Principal<'_>, headers: &mut HeaderMap) {
+        let mut insert = |name: &HeaderName, value: Option<&str>| {
+            if let Some(value) = value.and_then(|text| HeaderValue::try_from(text).ok()) {
+                headers.insert(name.clone(), value);
+            }
+        };
+        if let Some(name) = &self.forward_as {
+            let subject = || principal.token.as_ref()?.subject.as_deref();
+            insert(name, principal.consumer.or_else(subject));
+        }
+        for (claim, name) in &self.claims {
+            insert(name, principal.claim(claim));
+        }
+    }
+}

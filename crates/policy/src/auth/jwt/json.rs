@@ -1,0 +1,376 @@
+//! JSON of tokens (RFC 8259), read strictly.
+//!
+//! Two readers of one text must not see two tokens: a member that comes twice is refused at every
+//! level (RFC 7519 §4), numbers stay the text that they are, and lone surrogates are no text. Depth
+//! is bounded; memory is bounded by the length of the text.
+
+/// Deepest nesting of lists and objects.
+const DEPTH_MAX: usize = 16;
+
+/// A JSON value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Json {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number as it is written.
+    Number(Box<str>),
+    /// A string, unescaped.
+    Text(Box<str>),
+    /// A list.
+    List(Vec<Self>),
+    /// An object.
+    Object(Object),
+}
+
+/// Members of an object, sorted by name; no name comes twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Object(Vec<(Box<str>, Json)>);
+
+/// A text that is not JSON, is nested too deeply or has a member twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotJson;
+
+struct Reader<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+/// Reads a text whose only value is an object.
+///
+/// # Errors
+/// The text is not UTF-8 or not one object as this module reads them.
+pub fn object(bytes: &[u8]) -> Result<Object, NotJson> {
+    let text = std::str::from_utf8(bytes).map_err(|_| NotJson)?;
+    let mut reader = Reader { text, at: 0 };
+    let value = reader.value(0)?;
+    reader.blank();
+    match value {
+        Json::Object(object) if reader.at == text.len() => Ok(object),
+        _ => Err(NotJson),
+    }
+}
+
+impl Object {
+    /// The value of a member.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        let found = self.0.binary_search_by(|(known, _)| (**known).cmp(name));
+        found.ok().map(|index| &self.0[index].1)
+    }
+
+    /// The members in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.0.iter().map(|(name, value)| (&**name, value))
+    }
+}
+
+impl Json {
+    /// The string, if it is one.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// One string, or the strings of a list; none for anything else, and for a list with anything
+    /// else in it.
+    #[must_use]
+    pub fn texts(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Text(text) => Some(vec![text]),
+            Self::List(all) => all.iter().map(Self::as_text).collect(),
+            _ => None,
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> Result<(), NotJson> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(NotJson)
+    }
+
+    fn blank(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Json) -> Result<Json, NotJson> {
+        if self.text[self.at..].starts_with(word) {
+            self.at += word.len();
+            return Ok(value);
+        }
+        Err(NotJson)
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Json, NotJson> {
+        self.blank();
+        match self.peek().ok_or(NotJson)? {
+            b'{' if depth < DEPTH_MAX => self.members(depth + 1),
+            b'[' if depth < DEPTH_MAX => self.items(depth + 1),
+            b'"' => Ok(Json::Text(self.string()?)),
+            b't' => self.word("true", Json::Bool(true)),
+            b'f' => self.word("false", Json::Bool(false)),
+            b'n' => self.word("null", Json::Null),
+            b'-' | b'0'..=b'9' => self.number(),
+            _ => Err(NotJson),
+        }
+    }
+
+    /// True if another value follows, false at the end of a list or object.
+    fn another(&mut self, end: u8) -> Result<bool, NotJson> {
+        self.blank();
+        if self.take(end).is_ok() {
+            return Ok(false);
+        }
+        self.take(b',')?;
+        Ok(true)
+    }
+
+    fn members(&mut self, depth: usize) -> Result<Json, NotJson> {
+        self.take(b'{')?;
+        let mut members: Vec<(Box<str>, Json)> = Vec::new();
+        self.blank();
+        if self.take(b'}').is_ok() {
+            return Ok(Json::Object(Object(members)));
+        }
+        loop {
+            self.blank();
+            let name = self.string()?;
+            self.blank();
+            self.take(b':')?;
+            members.push((name, self.value(depth)?));
+            if !self.another(b'}')? {
+                break;
+            }
+        }
+        members.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if members.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Err(NotJson);
+        }
+        Ok(Json::Object(Object(members)))
+    }
+
+    fn items(&mut self, depth: usize) -> Result<Json, NotJson> {
+        self.take(b'[')?;
+        let mut items = Vec::new();
+        self.blank();
+        if self.take(b']').is_ok() {
+            return Ok(Json::List(items));
+        }
+        loop {
+            items.push(self.value(depth)?);
+            if !self.another(b']')? {
+                return Ok(Json::List(items));
+            }
+        }
+    }
+
+    fn digits(&mut self) -> Result<(), NotJson> {
+        let from = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        (self.at > from).then_some(()).ok_or(NotJson)
+    }
+
+    fn number(&mut self) -> Result<Json, NotJson> {
+        let from = self.at;
+        let _ = self.take(b'-');
+        if self.take(b'0').is_err() {
+            self.digits()?;
+        }
+        if self.take(b'.').is_ok() {
+            self.digits()?;
+        }
+        if self.take(b'e').is_ok() || self.take(b'E').is_ok() {
+            let _ = self.take(b'+').or_else(|_| self.take(b'-'));
+            self.digits()?;
+        }
+        Ok(Json::Number(self.text[from..self.at].into()))
+    }
+
+    fn string(&mut self) -> Result<Box<str>, NotJson> {
+        self.take(b'"')?;
+        let mut unescaped = String::new();
+        loop {
+            let rest = &self.text[self.at..];
+            let plain = rest
+                .find(|c: char| matches!(c, '"' | '\\') || c < ' ')
+                .ok_or(NotJson)?;
+            unescaped.push_str(&rest[..plain]);
+            self.at += plain;
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(unescaped.into());
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    unescaped.push(self.escape()?);
+                }
+                // A control character.
+                _ => return Err(NotJson),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, NotJson> {
+        let kind = self.peek().ok_or(NotJson)?;
+        self.at += 1;
+        Ok(match kind {
+            b'"' | b'\\' | b'/' => char::from(kind),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let first = self.unit()?;
+                if !(0xD800..0xDC00).contains(&first) {
+                    // A low surrogate on its own is no character either.
+                    return char::from_u32(first).ok_or(NotJson);
+                }
+                self.take(b'\\')?;
+                self.take(b'u')?;
+                let second = self.unit()?;
+                if !(0xDC00..0xE000).contains(&second) {
+                    return Err(NotJson);
+                }
+                let code = 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00);
+                char::from_u32(code).ok_or(NotJson)?
+            }
+            _ => return Err(NotJson),
+        })
+    }
+
+    /// Four hexadecimal digits.
+    fn unit(&mut self) -> Result<u32, NotJson> {
+        let digits = self
+            .text
+            .as_bytes()
+            .get(self.at..self.at + 4)
+            .ok_or(NotJson)?;
+        let digit = |byte: &u8| char::from(*byte).to_digit(16).ok_or(NotJson);
+        let mut unit = 0;
+        for byte in digits {
+            unit = unit << 4 | digit(byte)?;
+        }
+        self.at += 4;
+        Ok(unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_they_are_written() {
+        let text =
+            r#" {"b":[1,-0.5,2E+3,true,null],"a":"\u00e9\ud83d\ude00\n\/","o":{"x":{}},"":[]} "#;
+        let read = object(text.as_bytes()).unwrap();
+        assert_eq!(read.get("a").unwrap().as_text(), Some("é😀\n/"));
+        let number = |text: &str| Json::Number(text.into());
+        let expected = vec![
+            number("1"),
+            number("-0.5"),
+            number("2E+3"),
+            Json::Bool(true),
+            Json::Null,
+        ];
+        assert_eq!(read.get("b"), Some(&Json::List(expected)));
+        assert_eq!(read.get(""), Some(&Json::List(Vec::new())));
+        assert_eq!(read.get("c"), None);
+        let names: Vec<&str> = read.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["", "a", "b", "o"]);
+    }
+
+    #[test]
+    fn texts_are_one_or_a_list_of_strings() {
+        let read = object(br#"{"one":"a","many":["a","b"],"mixed":["a",1],"number":1}"#).unwrap();
+        let texts = |name: &str| read.get(name).unwrap().texts();
+        assert_eq!(texts("one"), Some(vec!["a"]));
+        assert_eq!(texts("many"), Some(vec!["a", "b"]));
+        assert_eq!(texts("mixed"), None);
+        assert_eq!(texts("number"), None);
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in [
+            "",
+            "{",
+            "{}x",
+            "{} {}",
+            "[]",
+            "1",
+            "\"a\"",
+            "{a:1}",
+            "{'a':1}",
+            "{\"a\":1,}",
+            "{\"a\":[1,]}",
+            "{\"a\":[,]}",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":01}",
+            "{\"a\":+1}",
+            "{\"a\":1.}",
+            "{\"a\":.5}",
+            "{\"a\":1e}",
+            "{\"a\":-}",
+            "{\"a\":NaN}",
+            "{\"a\":Infinity}",
+            "{\"a\":True}",
+            "{\"a\":\"\\x\"}",
+            "{\"a\":\"\\u12\"}",
+            "{\"a\":\"\\ud800\"}",
+            "{\"a\":\"\\ud800\\u0041\"}",
+            "{\"a\":\"\\udc00\"}",
+            "{\"a\":\"\n\"}",
+            "{\"a\":\"\0\"}",
+            "{\"a\":\"",
+            "\u{feff}{}",
+            "{}\0",
+            "{}//",
+        ] {
+            assert_eq!(object(text.as_bytes()), Err(NotJson), "{text:?}");
+        }
+        assert_eq!(object(b"{\"a\":\"\xff\"}"), Err(NotJson));
+    }
+
+    #[test]
+    fn a_member_that_comes_twice_is_refused() {
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"b":2,"a":3}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"o":{"x":1,"x":2}}"#,
+            r#"{"l":[{"x":1,"x":2}]}"#,
+        ] {
+            assert_eq!(object(text.as_bytes()), Err(NotJson), "{text}");
+        }
+        assert!(object(r#"{"a":1,"A":1,"а":1}"#.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(object(nested(DEPTH_MAX - 1).as_bytes()).is_ok());
+        assert!(object(nested(DEPTH_MAX).as_bytes()).is_err());
+        assert!(object("{\"a\":".repeat(100_000).as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,219 @@
+//! Signed tokens (RFC 7519, RFC 8725, RFC 9068).
+//!
+//! ```yaml
+//! auth:
+//!   idp: {kind: jwt, issuer: "https://idp.example.org", audience: [orders], jwks_file: idp.jwks.json, algorithms: [ES256]}
+//! ```
+//! The algorithms are a list of what is allowed, never taken from the token; `none` does not exist.
+//! jsonwebtoken checks the signature; everything around it is here, because a library decides
+//! differently: duplicate members, extensions, types, sizes, key choice and claims.
+
+mod algorithm;
+#[cfg(feature = "author")]
+pub mod author;
+mod cache;
+mod identity;
+pub mod json;
+mod keys;
+#[cfg(test)]
+mod tests;
+mod token;
+mod verify;
+#[cfg(feature = "author")]
+pub mod witness;
+
+pub use algorithm::{Algorithm, Family};
+pub use cache::TokenCache;
+pub use identity::Identity;
+pub use keys::{Material, PublicKey};
+pub use token::{Token, parse, signed_part};
+pub use verify::{Reason, Verifier};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use minicbor::{Decode, Encode};
+use sha2::{Digest as _, Sha256};
+
+use crate::declared::{Scalar, Settings, Value};
+use crate::secret::SecretRef;
+
+/// Default of `leeway`, in milliseconds.
+pub const LEEWAY_MS: u64 = 60_000;
+/// Default of `token_bytes`.
+pub const TOKEN_BYTES: u64 = 8 << 10;
+/// Default of `types`: no `typ` (the empty text), `at+jwt`, `jwt`.
+pub const TYPES: &[&str] = &["", "at+jwt", "jwt"];
+/// Default of `scope_claim`.
+pub const SCOPE_CLAIM: &str = "scope";
+/// Default of `groups_claim`.
+pub const GROUPS_CLAIM: &str = "groups";
+
+/// The verifier as the bundle carries it. Lists are sorted.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    #[n(0)]
+    issuer: String,
+    #[n(1)]
+    audience: Vec<String>,
+    #[n(2)]
+    algorithms: Vec<Algorithm>,
+    #[n(3)]
+    keys: KeySource,
+    #[n(4)]
+    leeway_ms: u64,
+    #[n(5)]
+    max_lifetime_ms: Option<u64>,
+    /// In lower case without `application/`; the empty text is a token without `typ`.
+    #[n(6)]
+    types: Vec<String>,
+    #[n(7)]
+    token_bytes: u64,
+    #[n(8)]
+    required_claims: Vec<String>,
+    #[n(9)]
+    consumer_claim: Option<String>,
+    #[n(10)]
+    scope_claim: String,
+    #[n(11)]
+    groups_claim: String,
+}
+
+/// A header that a verifier takes, and the key that then checks the signature.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Signing {
+    /// `alg`.
+    pub algorithm: Algorithm,
+    /// `kid`.
+    pub kid: Option<String>,
+    /// The thumbprint of the key, or a hash of the reference to the shared secret.
+    pub key: String,
+}
+
+/// Source of the keys.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum KeySource {
+    /// Public keys of the project, sorted.
+    #[n(0)]
+    Set(#[n(0)] Vec<PublicKey>),
+    /// A shared secret, which gwd resolves.
+    #[n(1)]
+    Secret(#[n(0)] SecretRef),
+    /// A URL that gwd fetches them from; it cannot run yet.
+    #[n(2)]
+    Url(#[n(0)] String),
+}
+
+impl Checked {
+    /// Its settings, for comparison; defaults are left out.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let text = |text: &str| Scalar::Text(text.to_owned());
+        let set = |all: &[String]| Value::Set(all.iter().map(|one| text(one)).collect());
+        let mut algorithms: Vec<Scalar> = self.algorithms.iter().map(|a| text(a.name())).collect();
+        algorithms.sort();
+        let mut all = Settings::default()
+            .with(&["issuer"], Value::One(text(&self.issuer)))
+            .with(&["audience"], set(&self.audience))
+            .with(&["algorithms"], Value::Set(algorithms));
+        all = match &self.keys {
+            KeySource::Secret(secret) => {
+                all.with(&["secret"], Value::One(Scalar::Secret(secret.clone())))
+            }
+            KeySource::Url(url) => all.with(&["jwks_url"], Value::One(text(url))),
+            KeySource::Set(keys) => {
+                let mut keys: Vec<Scalar> = keys.iter().map(|key| text(&key.describe())).collect();
+                keys.sort();
+                all.with(&["keys"], Value::Set(keys))
+            }
+        };
+        if self.leeway_ms != LEEWAY_MS {
+            all = all.with(&["leeway"], Value::One(Scalar::Duration(self.leeway_ms)));
+        }
+        if let Some(most) = self.max_lifetime_ms {
+            all = all.with(&["max_lifetime"], Value::One(Scalar::Duration(most)));
+        }
+        if self.types != TYPES {
+            all = all.with(&["types"], set(&self.types));
+        }
+        if self.token_bytes != TOKEN_BYTES {
+            all = all.with(&["token_bytes"], Value::One(Scalar::Size(self.token_bytes)));
+        }
+        if !self.required_claims.is_empty() {
+            all = all.with(&["required_claims"], set(&self.required_claims));
+        }
+        if let Some(claim) = &self.consumer_claim {
+            all = all.with(&["consumer_claim"], Value::One(text(claim)));
+        }
+        for (key, value, default) in [
+            ("scope_claim", &self.scope_claim, SCOPE_CLAIM),
+            ("groups_claim", &self.groups_claim, GROUPS_CLAIM),
+        ] {
+            if value != default {
+                all = all.with(&[key], Value::One(text(value)));
+            }
+        }
+        all
+    }
+
+    /// Every header with which a token finds a key. A shared secret is found whatever `kid` is. None
+    /// for keys that are not in the project.
+    #[must_use]
+    pub fn signings(&self) -> Vec<Signing> {
+        let keys = match &self.keys {
+            KeySource::Set(keys) => keys,
+            KeySource::Url(_) => return Vec::new(),
+            KeySource::Secret(reference) => {
+                let hash = Sha256::digest(reference.to_string());
+                let all = self.algorithms.iter().map(|algorithm| Signing {
+                    algorithm: *algorithm,
+                    kid: None,
+                    key: format!("secret-{}", URL_SAFE_NO_PAD.encode(hash)),
+                });
+                return all.collect();
+            }
+        };
+        let ids = keys.iter().filter_map(|key| key.kid.as_deref());
+        let mut found = Vec::new();
+        for kid in ids.map(Some).chain([None]) {
+            for algorithm in &self.algorithms {
+                let fits = keys
+                    .iter()
+                    .map(|key| (key.kid.as_deref(), key.fits(*algorithm)));
+                if let Some(index) = keys::choose(fits, kid) {
+                    found.push(Signing {
+                        algorithm: *algorithm,
+                        kid: kid.map(str::to_owned),
+                        key: keys[index].material.thumbprint(),
+                    });
+                }
+            }
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keys(&self) -> &KeySource {
+        &self.keys
+    }
+
+    /// Algorithms that tokens may be signed with.
+    #[must_use]
+    pub fn algorithms(&self) -> &[Algorithm] {
+        &self.algorithms
+    }
+
+    /// The claim with the scopes.
+    #[must_use]
+    pub fn scope_claim(&self) -> &str {
+        &self.scope_claim
+    }
+
+    /// Replaces its public keys, which are sorted.
+    pub fn set_keys(&mut self, keys: Vec<PublicKey>) {
+        self.keys = KeySource::Set(keys);
+    }
+}

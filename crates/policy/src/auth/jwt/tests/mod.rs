@@ -1,0 +1,388 @@
+//! Tokens against verifiers: the table of attacks, the vectors of RFC 7515, identities.
+
+mod vectors;
+
+use std::sync::{Arc, LazyLock};
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+    RSA_PSS_SHA256, RsaEncoding, RsaKeyPair, RsaPublicKeyComponents,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::*;
+use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
+
+/// Rows: case, verifier, header, claims, signature, edit, result.
+const TOKENS: &str = include_str!("tokens.tsv");
+
+/// Time of every row, in seconds since 1970.
+const NOW_S: u64 = 1_800_000_000;
+
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+/// Key pairs of the table. `foreign` is in no key set.
+struct Pairs {
+    p256: EcdsaKeyPair,
+    foreign: EcdsaKeyPair,
+    ed25519: Ed25519KeyPair,
+    rsa: RsaKeyPair,
+}
+
+static PAIRS: LazyLock<Pairs> = LazyLock::new(|| {
+    let p256 = || EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    Pairs {
+        p256: p256(),
+        foreign: p256(),
+        ed25519: Ed25519KeyPair::generate().unwrap(),
+        rsa: RsaKeyPair::generate(KeySize::Rsa2048).unwrap(),
+    }
+});
+
+struct OneSecret;
+
+impl Secrets for OneSecret {
+    fn cell(&self, _: &SecretRef, form: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
+        assert!(form.fits(SECRET));
+        Ok(SecretCell::new(SECRET.to_vec()))
+    }
+}
+
+fn keys() -> KeySource {
+    let point = PAIRS.p256.public_key().as_ref();
+    let rsa = RsaPublicKeyComponents::<Vec<u8>>::from(PAIRS.rsa.public_key());
+    let key = |kid: &str, algorithm, material| PublicKey {
+        kid: Some(kid.to_owned()),
+        algorithm,
+        material,
+    };
+    KeySource::Set(vec![
+        key(
+            "p",
+            None,
+            Material::P256(point[1..33].into(), point[33..].into()),
+        ),
+        key(
+            "e",
+            None,
+            Material::Ed25519(PAIRS.ed25519.public_key().as_ref().into()),
+        ),
+        key("r", Some(Algorithm::Rs256), Material::Rsa(rsa.n, rsa.e)),
+    ])
+}
+
+/// Settings as they are without anything optional.
+fn checked(keys: KeySource, algorithms: &[Algorithm]) -> Checked {
+    Checked {
+        issuer: "https://idp.example".into(),
+        audience: vec!["orders".into(), "shop".into()],
+        algorithms: algorithms.to_vec(),
+        keys,
+        leeway_ms: LEEWAY_MS,
+        max_lifetime_ms: None,
+        types: TYPES.iter().map(|one| (*one).to_owned()).collect(),
+        token_bytes: TOKEN_BYTES,
+        required_claims: Vec::new(),
+        consumer_claim: None,
+        scope_claim: SCOPE_CLAIM.into(),
+        groups_claim: GROUPS_CLAIM.into(),
+    }
+}
+
+fn verifier(name: &str) -> Verifier {
+    use Algorithm::{EdDsa, Es256, Hs256, Rs256};
+    let secret = || KeySource::Secret(SecretRef::Env("S".into()));
+    let checked = match name {
+        "keys" => checked(keys(), &[Rs256, Es256, EdDsa]),
+        "secret" => checked(secret(), &[Hs256]),
+        // No gwc makes this one: a bundle that lists both families must be safe, too.
+        "both" => checked(keys(), &[Rs256, Es256, EdDsa, Hs256]),
+        "strict" => Checked {
+            leeway_ms: 0,
+            max_lifetime_ms: Some(600_000),
+            types: vec!["at+jwt".into()],
+            required_claims: vec!["sub".into(), "tenant".into()],
+            token_bytes: 1024,
+            ..checked(keys(), &[Es256])
+        },
+        other => panic!("no verifier {other}"),
+    };
+    checked.verifier(&OneSecret).unwrap()
+}
+
+/// A part of a row: JSON, or `raw:` and the part as it stands in the token. `×N` behind a text
+/// repeats what is in brackets before it.
+fn part(text: &str) -> String {
+    match text.strip_prefix("raw:") {
+        Some(raw) => raw.to_owned(),
+        None => URL_SAFE_NO_PAD.encode(unescaped(text)),
+    }
+}
+
+/// `⟦TEXT×N⟧` is the text N times.
+fn unescaped(text: &str) -> String {
+    let Some((before, rest)) = text.split_once('⟦') else {
+        return text.to_owned();
+    };
+    let (inner, after) = rest.split_once('⟧').unwrap();
+    let (repeated, times) = inner.rsplit_once('×').unwrap();
+    let times: usize = times.parse().unwrap();
+    [before, &repeated.repeat(times), &unescaped(after)].concat()
+}
+
+fn signature(kind: &str, signed: &[u8]) -> Vec<u8> {
+    let random = SystemRandom::new();
+    let ecdsa = |pair: &EcdsaKeyPair| pair.sign(&random, signed).unwrap().as_ref().to_vec();
+    let rsa = |padding: &'static dyn RsaEncoding| {
+        let mut bytes = vec![0; PAIRS.rsa.public_modulus_len()];
+        PAIRS
+            .rsa
+            .sign(padding, &random, signed, &mut bytes)
+            .unwrap();
+        bytes
+    };
+    let mac = |key: &[u8]| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        hmac::sign(&key, signed).as_ref().to_vec()
+    };
+    match kind {
+        "p" => ecdsa(&PAIRS.p256),
+        "foreign" => ecdsa(&PAIRS.foreign),
+        "e" => PAIRS.ed25519.sign(signed).as_ref().to_vec(),
+        "r" => rsa(&RSA_PKCS1_SHA256),
+        "r-pss" => rsa(&RSA_PSS_SHA256),
+        "hs" => mac(SECRET),
+        "hs-empty" => mac(b""),
+        // The public keys as secrets.
+        "hs-point" => mac(PAIRS.p256.public_key().as_ref()),
+        "hs-x" => mac(&PAIRS.p256.public_key().as_ref()[1..33]),
+        "hs-ed" => mac(PAIRS.ed25519.public_key().as_ref()),
+        "hs-n" => mac(&RsaPublicKeyComponents::<Vec<u8>>::from(PAIRS.rsa.public_key()).n),
+        "none" => Vec::new(),
+        "zero" => vec![0; 64],
+        // r = s = the order of the group.
+        "order" => {
+            let order = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+            let byte = |at: usize| u8::from_str_radix(&order[at..at + 2], 16).unwrap();
+            let bytes: Vec<u8> = (0..64).step_by(2).map(byte).collect();
+            bytes.repeat(2)
+        }
+        other => panic!("no signature {other}"),
+    }
+}
+
+/// The token of a row, after its edit.
+fn token([header, claims, signer, edit]: [&str; 4]) -> Vec<u8> {
+    let signed = format!("{}.{}", part(header), part(claims));
+    let bytes = signature(signer, signed.as_bytes());
+    let encoded = URL_SAFE_NO_PAD.encode(&bytes);
+    let whole = format!("{signed}.{encoded}");
+    let last = |text: &str| text.chars().next_back().unwrap();
+    match edit {
+        "-" => whole,
+        "pad" => whole + "==",
+        // The low bits of the last character are not part of the signature.
+        "stray-bits" => {
+            const ALPHABET: &[u8] =
+                b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+            let at = ALPHABET
+                .iter()
+                .position(|one| char::from(*one) == last(&whole));
+            let twin = char::from(ALPHABET[at.unwrap() | 1]);
+            assert_ne!(twin, last(&whole), "64 bytes end in free bits");
+            format!("{}{twin}", &whole[..whole.len() - 1])
+        }
+        "standard-alphabet" => whole.replace('-', "+").replace('_', "/") + "+/",
+        "flip" => {
+            let mut bytes = bytes;
+            bytes[7] ^= 1;
+            format!("{signed}.{}", URL_SAFE_NO_PAD.encode(bytes))
+        }
+        "truncate" => format!(
+            "{signed}.{}",
+            URL_SAFE_NO_PAD.encode(&bytes[..bytes.len() - 1])
+        ),
+        "der" => format!(
+            "{signed}.{}",
+            URL_SAFE_NO_PAD.encode([&[0x30, 0x44][..], &bytes].concat())
+        ),
+        "two-parts" => signed,
+        "four-parts" => whole + ".AAAA",
+        "five-parts" => whole + ".AAAA.AAAA",
+        "blank-before" => format!(" {whole}"),
+        "blank-after" => format!("{whole} "),
+        "line-feed" => format!("{whole}\n"),
+        "nul" => format!("{whole}\0"),
+        "comma" => format!("{whole},{whole}"),
+        "dot-first" => format!(".{whole}"),
+        "empty" => String::new(),
+        "dots" => "..".to_owned(),
+        "high-byte" => return [whole.as_bytes(), &[0xff]].concat(),
+        other => panic!("no edit {other}"),
+    }
+    .into_bytes()
+}
+
+#[test]
+fn tokens_of_the_table_are_judged() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for line in TOKENS
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+    {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [case, name, header, claims, signer, edit, expected] = columns[..] else {
+            panic!("seven columns: {line}");
+        };
+        let token = token([header, claims, signer, edit]);
+        let found = match verifier(name).verify(&token, NOW_S) {
+            Ok(_) => "ok",
+            Err(reason) => reason.label(),
+        };
+        if found != expected {
+            wrong.push(format!("{case}: {found}, not {expected}"));
+        }
+        count += 1;
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(count > 100, "{count} rows");
+}
+
+#[test]
+fn every_reason_is_in_the_table() {
+    let found: Vec<&str> = TOKENS
+        .lines()
+        .filter_map(|line| line.rsplit('\t').next())
+        .collect();
+    for reason in Reason::ALL {
+        // Revocation is the engine's.
+        let is_here = found.contains(&reason.label());
+        assert_eq!(is_here, *reason != Reason::Revoked, "{}", reason.label());
+    }
+}
+
+#[test]
+fn a_token_gives_its_identity() {
+    let claims = r#"{"iss":"https://idp.example","aud":"orders","exp":1800000300,"sub":"u-1","azp":"app","scope":"write read  read","groups":["b","a"],"tier":"gold","seat":7,"beta":true,"roles":["x"],"none":null}"#;
+    let token = token([r#"{"alg":"ES256","kid":"p"}"#, claims, "p", "-"]);
+    let identity = verifier("keys").verify(&token, NOW_S).unwrap();
+    assert_eq!(&*identity.issuer, "https://idp.example");
+    assert_eq!(identity.subject.as_deref(), Some("u-1"));
+    assert_eq!(identity.client.as_deref(), Some("app"));
+    assert_eq!(identity.consumer, None, "no claim names it");
+    assert_eq!(identity.ends_s, 1_800_000_360);
+    let text = |all: &[Box<str>]| all.join(",");
+    assert_eq!(text(&identity.scopes), "read,write");
+    assert_eq!(text(&identity.groups), "a,b");
+    let wanted = |scopes: &[&str]| {
+        let scopes: Vec<Box<str>> = scopes.iter().map(|one| (*one).into()).collect();
+        identity.has_scopes(&scopes)
+    };
+    assert!(wanted(&[]) && wanted(&["read"]) && wanted(&["read", "write"]));
+    assert!(!wanted(&["read", "admin"]) && !wanted(&["rea"]) && !wanted(&["read write"]));
+    for (name, value) in [
+        ("tier", Some("gold")),
+        ("seat", Some("7")),
+        ("beta", Some("true")),
+        ("roles", None),
+        ("none", None),
+    ] {
+        assert_eq!(identity.claims.get(name), value, "{name}");
+    }
+}
+
+#[test]
+fn twin_signatures_are_one_token() {
+    let claims = r#"{"iss":"https://idp.example","aud":"orders","exp":1800000300,"sub":"u-1"}"#;
+    let row = [r#"{"alg":"ES256","kid":"p"}"#, claims, "p", "-"];
+    let (one, two) = (token(row), token(row));
+    assert_ne!(one, two, "ECDSA signs with a random number");
+    let verify = |token: &[u8]| verifier("keys").verify(token, NOW_S).unwrap().sha256;
+    assert_eq!(verify(&one), verify(&two));
+    assert_eq!(signed_part(&one), Some(verify(&two)));
+    assert_eq!(signed_part(b"x"), None);
+}
+
+#[test]
+fn callers_of_two_issuers_have_two_keys() {
+    let key = |issuer: &str, subject, client| identity::key(issuer, subject, client);
+    let all = [
+        key("a", Some("b"), None),
+        key("ab", Some(""), None),
+        key("a", None, Some("b")),
+        key("", Some("ab"), None),
+        key("a", Some("c"), Some("b")),
+    ];
+    for (at, one) in all.iter().enumerate() {
+        assert!(!all[at + 1..].contains(one), "{one:?}");
+    }
+    assert_eq!(key("a", None, None), None);
+}
+
+const PLAIN: &str =
+    r#"{"iss":"https://idp.example","aud":"orders","exp":1800000300,"nbf":1800000000,"sub":"u-1"}"#;
+
+#[test]
+fn cached_token_ends_as_its_claims_say() {
+    let (cache, verifier) = (TokenCache::default(), verifier("keys"));
+    let token = token([r#"{"alg":"ES256","kid":"p"}"#, PLAIN, "p", "-"]);
+    let verify = |unix_s| {
+        let found = verifier.verify_with(&token, unix_s, Some(&cache));
+        (found.map(|one| one.ends_s), cache.take_counts())
+    };
+    let valid = Ok(NOW_S + 360);
+    assert_eq!(verify(NOW_S), (valid, (0, 1)));
+    assert_eq!(verify(NOW_S), (valid, (1, 0)));
+    assert_eq!(verify(NOW_S + 359), (valid, (1, 0)));
+    assert_eq!(verify(NOW_S - 30), (valid, (0, 1)), "the clock went back");
+    assert_eq!(verify(NOW_S - 100), (Err(Reason::NotYetValid), (0, 1)));
+    assert_eq!(verify(NOW_S + 360), (Err(Reason::Expired), (0, 1)));
+}
+
+#[test]
+fn cached_token_is_its_verifiers_and_whole() {
+    let cache = TokenCache::default();
+    let whole = token([r#"{"alg":"ES256","kid":"p"}"#, PLAIN, "p", "-"]);
+    let verify = |name: &str, token: &[u8]| {
+        let found = verifier(name).verify_with(token, NOW_S, Some(&cache));
+        found.map(|_| ()).map_err(Reason::label)
+    };
+    assert_eq!(verify("keys", &whole), Ok(()));
+    assert_eq!(verify("strict", &whole), Err("type"));
+    let other = token([r#"{"alg":"ES256","kid":"p"}"#, PLAIN, "foreign", "-"]);
+    for _ in 0..2 {
+        assert_eq!(
+            verify("keys", &other),
+            Err("signature"),
+            "nothing refused is kept"
+        );
+    }
+    // The same settings are the same verifier.
+    cache.take_counts();
+    assert_eq!(verify("keys", &whole), Ok(()));
+    assert_eq!(cache.take_counts(), (1, 0));
+}
+
+#[test]
+fn cache_is_bounded_and_keeps_what_is_asked_for() {
+    let cache = TokenCache::default();
+    let whole = token([r#"{"alg":"ES256","kid":"p"}"#, PLAIN, "p", "-"]);
+    let identity = Arc::new(verifier("keys").verify(&whole, NOW_S).unwrap());
+    let key = |number: u32| {
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(&number.to_le_bytes());
+        key
+    };
+    cache.keep(key(0), &identity, 8192, NOW_S);
+    for number in 1..2000 {
+        cache.keep(key(number), &identity, 8192, NOW_S);
+        assert!(cache.bytes() <= 8 << 20);
+        assert!(cache.get(&key(0), NOW_S).is_some(), "{number}");
+    }
+    assert!(cache.get(&key(1), NOW_S).is_none(), "not asked for since");
+}

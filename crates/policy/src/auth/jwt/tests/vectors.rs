@@ -1,0 +1,86 @@
+//! Examples of RFC 7515, appendix A. Their tokens have no audience, which is asked for after the
+//! signature: `audience` says that the signature is right.
+
+use super::*;
+
+const CLAIMS: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+const AT_S: u64 = 1_300_819_379;
+
+struct Vector(Vec<u8>);
+
+impl Secrets for Vector {
+    fn cell(&self, _: &SecretRef, _: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
+        Ok(SecretCell::new(self.0.clone()))
+    }
+}
+
+fn decode(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
+/// What a verifier says to a token, and to the token with one bit of its signature changed.
+fn judged(keys: KeySource, algorithm: Algorithm, secret: &str, [header, signature]: [&str; 2]) {
+    let settings = Checked {
+        issuer: "joe".into(),
+        ..checked(keys, &[algorithm])
+    };
+    let verifier = settings.verifier(&Vector(decode(secret))).unwrap();
+    let mut bytes = decode(signature);
+    for expected in [Reason::Audience, Reason::Signature] {
+        let token = format!("{header}.{CLAIMS}.{}", URL_SAFE_NO_PAD.encode(&bytes));
+        let found = verifier.verify(token.as_bytes(), AT_S).unwrap_err();
+        assert_eq!(found, expected, "{algorithm:?}");
+        bytes[11] ^= 1;
+    }
+}
+
+fn set(material: Material) -> KeySource {
+    KeySource::Set(vec![PublicKey {
+        kid: None,
+        algorithm: None,
+        material,
+    }])
+}
+
+#[test]
+fn appendix_a1_hmac_sha256_is_verified() {
+    judged(
+        KeySource::Secret(SecretRef::Env("S".into())),
+        Algorithm::Hs256,
+        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
+        [
+            "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9",
+            "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+        ],
+    );
+}
+
+#[test]
+fn appendix_a2_rsa_sha256_is_verified() {
+    let n = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+    judged(
+        set(Material::Rsa(decode(n), decode("AQAB"))),
+        Algorithm::Rs256,
+        "",
+        [
+            "eyJhbGciOiJSUzI1NiJ9",
+            "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
+        ],
+    );
+}
+
+#[test]
+fn appendix_a3_ecdsa_p256_is_verified() {
+    judged(
+        set(Material::P256(
+            decode("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"),
+            decode("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
+        )),
+        Algorithm::Es256,
+        "",
+        [
+            "eyJhbGciOiJFUzI1NiJ9",
+            "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+        ],
+    );
+}

@@ -1,0 +1,98 @@
+//! A token before its signature is checked (RFC 7515 §3.1, RFC 7519).
+//!
+//! Nothing here is believed. The parser is strict and bounded: base64url without padding and
+//! without stray bits, no member twice, no critical extension, no token inside a token. `jku`,
+//! `x5u`, `jwk` and `x5c` are not read at all: no token brings its own key.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use sha2::{Digest as _, Sha256};
+
+use super::Reason;
+use super::algorithm::Algorithm;
+use super::json::{self, Json, Object};
+
+/// A token in compact serialization.
+#[derive(Debug)]
+pub struct Token<'t> {
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// `kid`.
+    pub kid: Option<Box<str>>,
+    /// `typ` in lower case without `application/` (RFC 7515 §4.1.9).
+    pub typ: Option<Box<str>>,
+    /// Claims.
+    pub claims: Object,
+    /// The bytes that are signed.
+    pub signed: &'t [u8],
+    /// The signature in base64url.
+    pub signature: &'t str,
+}
+
+/// Parses a token of at most `bytes_max` bytes.
+///
+/// # Errors
+/// The reason why it is no token that could be valid.
+pub fn parse(token: &[u8], bytes_max: u64) -> Result<Token<'_>, Reason> {
+    if token.len() as u64 > bytes_max {
+        return Err(Reason::TooLarge);
+    }
+    let text = std::str::from_utf8(token).map_err(|_| Reason::Malformed)?;
+    let (signed, signature) = text.rsplit_once('.').ok_or(Reason::Malformed)?;
+    // Five parts are an encrypted token.
+    let (header, claims) = signed.split_once('.').ok_or(Reason::Malformed)?;
+    if claims.contains('.') {
+        return Err(Reason::Malformed);
+    }
+    let header = object(header)?;
+    if header.get("crit").is_some() || header.get("b64").is_some() {
+        return Err(Reason::Critical);
+    }
+    let text = |name: &str| match header.get(name) {
+        None => Ok(None),
+        Some(Json::Text(text)) => Ok(Some(text)),
+        Some(_) => Err(Reason::Malformed),
+    };
+    let algorithm = text("alg")?.ok_or(Reason::Malformed)?;
+    let algorithm = Algorithm::of(algorithm).ok_or(Reason::Algorithm)?;
+    if text("cty")?.is_some_and(|cty| media_type(cty).contains("jwt")) {
+        return Err(Reason::Type);
+    }
+    // A signature that cannot be decoded is found before anything is computed.
+    URL_SAFE_NO_PAD
+        .decode(signature)
+        .map_err(|_| Reason::Malformed)?;
+    Ok(Token {
+        algorithm,
+        kid: text("kid")?.cloned(),
+        typ: text("typ")?.map(|typ| media_type(typ).into()),
+        claims: object(claims)?,
+        signed: signed.as_bytes(),
+        signature,
+    })
+}
+
+/// The sha256 of the part of a token that is signed, by which it is revoked. None if it is no token
+/// that could be valid.
+#[must_use]
+pub fn signed_part(token: &[u8]) -> Option<[u8; 32]> {
+    let token = parse(token, u64::MAX).ok()?;
+    Some(Sha256::digest(token.signed).into())
+}
+
+/// A media type in lower case without `application/`.
+pub(super) fn media_type(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    match lower.strip_prefix("application/") {
+        Some(short) => short.to_owned(),
+        None => lower,
+    }
+}
+
+fn object(part: &str) -> Result<Object, Reason> {
+    let bytes = URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| Reason::Malformed)?;
+    json::object(&bytes).map_err(|_| Reason::Malformed)
+}
