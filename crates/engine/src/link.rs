@@ -230,7 +230,7 @@ fn known_upstreams(checked: &Checked, shared: &Shared) -> Result<(), BuildError>
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name.to_owned())))
 }
 
-/// What runs of a verifier of tokens; the one that a snapshot has, if the verifier is the same.
+/// Token verifier at run time; reuses a snapshot's if the verifier is the same.
 fn token_verifier(
     verifier: &ir::Verifier,
     digest: Key,

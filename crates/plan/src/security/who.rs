@@ -259,7 +259,7 @@ impl Asked {
     }
 }
 
-/// What an alternative asks for at each place.
+/// Required credentials of an alternative, by place.
 fn places(
     alternative: &ir::Alternative,
     schemes: &ir::Set<ir::Scheme>,

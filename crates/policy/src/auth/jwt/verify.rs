@@ -62,33 +62,33 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// It is longer than `token_bytes`.
+    /// Longer than `token_bytes`.
     TooLarge "too_large";
-    /// It is no token in compact serialization with a signature.
+    /// Not a token in compact serialization with a signature.
     Malformed "malformed";
     /// Its algorithm is not in the list.
     Algorithm "algorithm";
-    /// It asks for an extension.
+    /// Requires an extension.
     Critical "critical";
-    /// It is of another type, or has a token inside.
+    /// Another type, or a nested token.
     Type "type";
-    /// It is of another issuer.
+    /// Another issuer.
     Issuer "issuer";
     /// No key has its key id and algorithm.
     Key "key";
     /// The signature is not the key's.
     Signature "signature";
-    /// It is for other audiences.
+    /// Other audiences.
     Audience "audience";
-    /// It has ended.
+    /// Expired.
     Expired "expired";
-    /// It has not begun, or was issued in the future.
+    /// Not yet valid, or issued in the future.
     NotYetValid "not_yet_valid";
-    /// It lives longer than `max_lifetime`.
+    /// Lifetime above `max_lifetime`.
     Lifetime "lifetime";
     /// A claim is absent or has a wrong form.
     Claims "claims";
-    /// It is revoked.
+    /// Revoked.
     Revoked "revoked";
 }
 

@@ -100,9 +100,9 @@ tokens that it signed are refused. Add its algorithm, or take the key out of the
 
 /// Reason why a key is not taken.
 enum Wrong {
-    /// It is no key that can be trusted or read.
+    /// A key that cannot be trusted or read.
     Bad(String, &'static str),
-    /// It is a key of a kind that is not known.
+    /// A key of an unknown kind.
     Unknown(String),
 }
 

@@ -18,7 +18,7 @@ fn decode(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// What a verifier says to a token, and to the token with one bit of its signature changed.
+/// Verdicts on a token, and on the token with one bit of its signature changed.
 fn judged(keys: KeySource, algorithm: Algorithm, secret: &str, [header, signature]: [&str; 2]) {
     let settings = Checked {
         issuer: "joe".into(),
