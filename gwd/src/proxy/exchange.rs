@@ -1,4 +1,9 @@
 //! One exchange, from request head to last byte. Start reading gwd here.
+//!
+//! The edge checks the head, the routing table finds the route, the route's chain decides, the
+//! upstream responds, and the response phase of the chain runs. The body is streamed after that,
+//! and the access record is written at its end. The whole exchange uses one snapshot of the
+//! configuration, taken at the beginning.
 
 use std::rc::Rc;
 use std::sync::Arc;

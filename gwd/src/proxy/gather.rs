@@ -1,4 +1,9 @@
 //! Sends once per turn (data-plane.md §1).
+//!
+//! h2 flushes after each DATA frame of 256 bytes or more, and each flush would cost a TLS record
+//! and a send. Here a flush only reports success. Written bytes are gathered, and the connection's
+//! task sends them once per turn, after it has polled hyper. That halves the cost of a response
+//! over HTTP/2 (7.59 → 3.56 µs with TLS).
 
 use std::cell::RefCell;
 use std::io;

@@ -1,4 +1,8 @@
 //! HTTP/2 connections (RFC 9113): hyper's server over an I/O that gathers writes.
+//!
+//! Each stream runs in a task of its own with its own deadline. hyper does not poll a response body
+//! while the client's window is closed, so the task watches the deadline. If it passes, the stream
+//! is reset and the connection continues.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;

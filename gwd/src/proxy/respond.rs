@@ -1,4 +1,8 @@
 //! Responses for decisions and failures; no other module makes them.
+//!
+//! Problem documents (RFC 9457) give the client a stable reason and no internals. `Proxy-Status`
+//! (RFC 9209) states that the gateway made the response, and why. Internal causes go to the log.
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! Context of consecutive exchanges: an HTTP/1 connection, or one stream of HTTP/2.
+//!
+//! Exchanges of an HTTP/1 connection are sequential and share a deadline and a phase. An HTTP/2
+//! connection has one such context per open stream, each with one exchange.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;

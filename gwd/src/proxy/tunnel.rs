@@ -1,4 +1,7 @@
 //! Upgraded connection: forwards bytes in both directions until both sides have ended.
+//!
+//! An idle tunnel holds no buffer. Bytes pass through a buffer of the worker; only bytes that the
+//! other side does not take at once are kept.
 
 use std::cell::Cell;
 use std::future::poll_fn;

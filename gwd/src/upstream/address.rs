@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-/// An address and a port, or a socket of this machine.
+/// Address of a host: IP address and port, or a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Address {
     Inet(SocketAddr),
@@ -13,7 +13,7 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// The port; 0 of a socket, which has none.
+    /// Port; 0 for a Unix socket.
     pub(crate) fn port(&self) -> u16 {
         match self {
             Self::Inet(address) => address.port(),
@@ -28,7 +28,7 @@ impl From<SocketAddr> for Address {
     }
 }
 
-/// `ADDRESS:PORT`, or `unix:PATH`.
+/// Written as `ADDRESS:PORT` or `unix:PATH`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -20,7 +20,7 @@ use crate::upstream::hosts::HostSet;
 pub(crate) struct Affinity {
     hash: Option<u64>,
     target: Option<usize>,
-    /// The cookie is the gateway's to set.
+    /// True if the gateway sets the cookie.
     sets_cookie: bool,
 }
 
@@ -72,7 +72,8 @@ impl Affinity {
         self.target
     }
 
-    /// The cookie that keeps the client at the target that served it; none where it has it.
+    /// `Set-Cookie` value that keeps the client at the target that served it; none if the client
+    /// already has it.
     pub(crate) fn cookie(
         &self,
         name: &str,
@@ -90,15 +91,15 @@ impl Affinity {
     }
 }
 
-/// The same in every process of one version; a client that finds two values with one hash gains
-/// nothing but its own target.
+/// Hash with fixed keys, so that it is the same in every process of one version. A client that
+/// constructs collisions only changes its own target.
 fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);
     hasher.finish()
 }
 
-/// RFC 6265 §4.2.1, all lines.
+/// Value of a cookie (RFC 6265 §4.2.1), from all `Cookie` lines.
 fn cookie<'h>(head: &'h RequestHead, name: &str) -> Option<&'h str> {
     let lines = head.headers.get_all(header::COOKIE).iter();
     let pairs = lines.filter_map(|line| line.to_str().ok());
@@ -109,7 +110,7 @@ fn cookie<'h>(head: &'h RequestHead, name: &str) -> Option<&'h str> {
     })
 }
 
-/// The first value of a query parameter, as it is written.
+/// First value of a query parameter, not decoded.
 fn query<'h>(head: &'h RequestHead, name: &str) -> Option<&'h str> {
     let mut pairs = head.query()?.split('&');
     pairs.find_map(|pair| {

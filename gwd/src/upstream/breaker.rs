@@ -1,29 +1,28 @@
-//! Leaves an upstream alone that fails, and tries carefully whether it works again
+//! Circuit breaker: stops requests to a failing upstream, then probes if it has recovered
 //! (semantics.md §3).
 //!
-//! All that decides is one word, changed by compare-and-swap: state, epoch, probes in flight and
-//! successes while it is half open, failures in a row. A [`Permit`] belongs to the epoch that
-//! gave it; what comes back under a later one is not counted. A probe's place is given back by
-//! dropping the permit, whichever way the exchange ends, and one that nobody gives back expires.
+//! All decisive state is in one atomic word, changed by compare-and-swap: state, epoch, probes in
+//! flight and successes while half open, consecutive failures. A [`Permit`] belongs to the epoch in
+//! which it was granted; results of earlier epochs are ignored. Dropping the permit returns a
+//! probe's place, however the exchange ends; probes that are never returned expire.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use policy::traffic::circuit_breaker::Numbers;
 
-/// Parts of a window.
+/// Number of slots of the window.
 const SLOTS: usize = 10;
 
-/// One breaker of the process.
+/// Circuit breaker, shared by all workers.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     word: AtomicU64,
-    /// Open: when it is tried again. Half open: when probes that have not come back count no
-    /// more.
+    /// If open: time of the next probe. If half open: time at which outstanding probes expire.
     until_ms: AtomicU64,
     /// Consecutive openings without a close in between.
     trips: AtomicU64,
     window: [Slot; SLOTS],
-    /// Transitions to open, half open, closed.
+    /// Number of transitions to open, half open and closed.
     pub(crate) transitions: [AtomicU64; 3],
 }
 
@@ -48,13 +47,13 @@ pub(crate) enum Stand {
 /// Outcome of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// The upstream answered, be it with 4xx.
+    /// The upstream responded, with any status below 500.
     Alive,
     /// The upstream did not answer, or answered with 5xx.
     Failed,
 }
 
-/// The right to one request. Dropped without a word it counts as nothing.
+/// Permit for one request. Dropping it without a result changes nothing except a probe's place.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Permit<'a> {
@@ -74,7 +73,7 @@ pub(crate) struct Open {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StateFields {
     stand: Stand,
-    /// Counts transitions, modulo 2^16.
+    /// Number of transitions, modulo 2^16.
     epoch: u64,
     probes: u64,
     successes: u64,
@@ -88,10 +87,10 @@ const EPOCH: u64 = 0xffff;
 // === impl Breaker ===
 
 impl Breaker {
-    /// Asks for one request.
+    /// Requests a permit.
     ///
     /// # Errors
-    /// [`Open`] with the time until it is worth asking again.
+    /// [`Open`] with the time until another attempt may succeed.
     pub(crate) fn admit(&self, numbers: &Numbers, now_ms: u64) -> Result<Permit<'_>, Open> {
         let most = probes_max(numbers);
         loop {
@@ -105,14 +104,15 @@ impl Breaker {
                 Stand::HalfOpen if word.probes + word.successes < most => {
                     word.probing(word.probes + 1)
                 }
-                // Whoever has the places is not coming back: they are given anew.
+                // The probes did not report back in time: start a new half-open epoch.
                 Stand::HalfOpen if now_ms >= until_ms => {
                     StateFields::new(Stand::HalfOpen, word.epoch + 1).probing(1)
                 }
                 Stand::HalfOpen => return Err(open(until_ms - now_ms)),
             };
             if next.epoch != word.epoch {
-                // Before the word: nobody sees the new one with the old time.
+                // Store the time before the word: no thread may see the new state with the old
+                // time.
                 let expiry_ms = now_ms + numbers.open_ms.max(1);
                 self.until_ms.store(expiry_ms, Ordering::Release);
             }
@@ -162,7 +162,7 @@ impl Breaker {
         swapped.is_ok()
     }
 
-    /// Opens it; `chance` is what jitter is made of.
+    /// Opens the breaker. `chance` is a random number for jitter.
     fn open(
         &self,
         raw: u64,
@@ -257,7 +257,7 @@ fn open(wait_ms: u64) -> Open {
 // === impl Permit ===
 
 impl Permit<'_> {
-    /// Tells how the exchange ended. `chance`: any number, for jitter.
+    /// Reports the result of the exchange. `chance` is a random number for jitter.
     pub(crate) fn ended(
         mut self,
         ended: Ended,
@@ -332,8 +332,8 @@ impl Permit<'_> {
 }
 
 impl Drop for Permit<'_> {
-    /// The client went away, or the request never got to the upstream: a probe's place is free
-    /// again, and nothing was learnt.
+    /// Returns a probe's place: the request was cancelled or never reached the upstream, so there
+    /// is no result.
     fn drop(&mut self) {
         if self.told || !self.probe {
             return;
@@ -369,7 +369,8 @@ impl StateFields {
         Self { probes, ..self }
     }
 
-    /// 2 bits of state, 16 of the epoch, 12 of probes, 12 of successes, 20 of failures in a row.
+    /// Bits: 2 of state, 16 of the epoch, 12 of probes, 12 of successes, 20 of consecutive
+    /// failures.
     fn pack(self) -> u64 {
         let stand = match self.stand {
             Stand::Closed => 0,

@@ -1,4 +1,4 @@
-//! Held to a plain model over random outcome sequences with cancellation.
+//! Compares the breaker with a simple model over random events, including cancellation.
 
 use std::collections::VecDeque;
 
@@ -20,7 +20,7 @@ fn fail(permit: Permit<'_>, now_ms: u64) {
     permit.ended(Ended::Failed, 1, &numbers(), now_ms, 0);
 }
 
-/// Opens a breaker at 0.
+/// Breaker that opened at time 0.
 fn opened() -> Breaker {
     let breaker = Breaker::default();
     for _ in 0..3 {
@@ -121,7 +121,7 @@ fn share_counts_from_min_requests_within_its_window() {
     assert_eq!(breaker.stand(0), Stand::Open, "3 of 6");
 }
 
-/// One request in each tenth of the window: all ten count, the eleventh pushes the first out.
+/// One request in each tenth of the window: all ten count, and the eleventh evicts the first.
 #[test]
 fn every_tenth_of_the_window_counts() {
     let numbers = Numbers {
@@ -191,7 +191,7 @@ fn a_decision_takes_less_than_a_microsecond() {
         permit.ended(Ended::Alive, 1, &numbers, now_ms, 0);
     }
     let each_ns = start.elapsed().as_nanos() / 100_000;
-    // The aim is 100 ns; machines that are busy get some slack.
+    // The target is 100 ns; busy machines get some slack.
     assert!(each_ns < 1_000, "{each_ns} ns");
 }
 
@@ -199,7 +199,7 @@ fn a_decision_takes_less_than_a_microsecond() {
 #[derive(Clone, Debug)]
 enum Event {
     Begin,
-    /// Ends the permit with this place among those out, if there is one.
+    /// Ends the permit at this index of the outstanding permits, if it exists.
     End(usize, Ended),
     Cancel(usize),
     Pass(u64),
@@ -216,17 +216,17 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     proptest::collection::vec(event, 0..200)
 }
 
-/// The rules, written down as one would say them.
+/// Simple model of the breaker's rules.
 #[derive(Debug)]
 struct Model {
     stand: Stand,
     in_a_row: u64,
     trips: u32,
     until_ms: u64,
-    /// Serial numbers of the probes that are out.
+    /// Serial numbers of the outstanding probes.
     probes: Vec<u64>,
     proven: u64,
-    /// Permits with a smaller number say nothing any more.
+    /// Permits with a smaller number are ignored.
     counts_from: u64,
     next: u64,
 }
@@ -337,7 +337,7 @@ proptest! {
             }
             prop_assert_eq!(breaker.stand(0), model.stand);
         }
-        // Whatever happened, it comes back to life.
+        // The breaker always recovers.
         drop(out);
         for _ in 0..4 {
             now_ms += 1_000;

@@ -1,4 +1,4 @@
-//! Opening a connection to a target.
+//! Opens connections to targets.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -27,18 +27,18 @@ use crate::upstream::proxy_header::{Ends, header};
 /// Purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Requests, to which the last descriptors are not given.
+    /// Client requests, which may not use the reserved file descriptors.
     Request,
-    /// A question of the gateway's own.
+    /// Health check of the gateway.
     Check,
 }
 
-/// A connection that is to be opened.
+/// Parameters of a new connection.
 pub(crate) struct Dial<'a> {
     pub(crate) address: &'a Address,
-    /// The host's, for TLS.
+    /// Name of the host for TLS.
     pub(crate) name: &'a str,
-    /// None in the clear.
+    /// TLS settings; none without TLS.
     pub(crate) tls: Option<&'a Connector>,
     pub(crate) offer: Offer,
     pub(crate) purpose: Purpose,
@@ -46,12 +46,12 @@ pub(crate) struct Dial<'a> {
     pub(crate) header: Option<Vec<u8>>,
 }
 
-/// A connection that has just been opened.
+/// New connection.
 pub(crate) struct Opened {
     pub(crate) socket: UpstreamSocket,
-    /// HTTP/2 was agreed on, or known before.
+    /// True if the connection uses HTTP/2, negotiated or by prior knowledge.
     pub(crate) http2: bool,
-    /// Of the TLS around it, in which it was opened.
+    /// Round of the TLS connector that opened the connection.
     pub(crate) round: u64,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Opened {
 pub(crate) struct Times<'a> {
     pub(crate) deadline: &'a Slot,
     pub(crate) clock: Clock,
-    /// Until when it is waited for one: the request's own time.
+    /// Time until which the request may wait, in milliseconds of the clock.
     pub(crate) until_ms: u64,
     /// Connect timeout of the host, in milliseconds (`timeouts.connect`).
     pub(crate) connect_ms: u64,
@@ -69,7 +69,7 @@ pub(crate) struct Times<'a> {
 
 /// Reason why there is no connection.
 pub(crate) enum Missed {
-    /// The host was asked for one: what came of it is a sign of the host.
+    /// The attempt counts as an outcome of the host.
     Failed(Failure),
     /// No attempt was made, or the attempt did not get its full time.
     Unasked(Failure),
@@ -100,7 +100,7 @@ pub(crate) async fn connect(
         match times.wait(pool.room.changed()).await {
             Some(Ok(())) => {}
             Some(Err(failure)) => return Err(Missed::Unasked(failure)),
-            // Whoever opens one may stand in the queue for it.
+            // A request that opens a connection may itself wait for a permit.
             None if !pool.has_permits() => return Err(none_free(pool)),
             None => {
                 let why = format_args!(
@@ -115,7 +115,7 @@ pub(crate) async fn connect(
     let opened = connect_on(pool.permit(wish), pool, ends, times).await;
     if let Err(Missed::Failed(failure)) = &opened {
         opening.failed(failure);
-        // An exchange may have ended meanwhile.
+        // An exchange may have ended in the meantime.
         if let Some(lease) = pool.share(behind) {
             return Ok(lease);
         }
@@ -184,8 +184,8 @@ pub(crate) async fn open(
     }
 }
 
-/// Opens the connection of a permit. The host has its time for that from now on, as far as the
-/// request has it.
+/// Opens the connection of a permit. The connect timeout starts now, limited by the request's
+/// remaining time.
 async fn open_on(
     permit: ConnectionPermit,
     waited: bool,
@@ -226,7 +226,7 @@ async fn open_on(
                 "connecting to {} took longer than the {left_ms} ms that the request had left (`timeout`)",
                 pool.address
             );
-            // What was waited for is no sign of the host.
+            // The time was spent waiting for a permit: it does not count against the host.
             Err(match waited {
                 true => Missed::Unasked(Failure::because(Kind::Overflow, &why)),
                 false => Missed::Failed(Failure::because(Kind::ConnectTimeout, &why)),
@@ -235,8 +235,7 @@ async fn open_on(
     }
 }
 
-/// Opens a connection to a host, over TLS to its name where there is any. The caller bounds the
-/// time.
+/// Opens a connection to a host, with TLS if configured. The caller limits the time.
 pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
     let Dial {
         address,
@@ -256,7 +255,7 @@ pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
     };
     let plain = |wire: Wire| Opened {
         socket: wire.into(),
-        // In the clear nothing is agreed on: HTTP/2 is known before, or not spoken.
+        // Without TLS there is no negotiation: HTTP/2 needs prior knowledge.
         http2: offer == Offer::Http2,
         round: 0,
     };
@@ -278,7 +277,7 @@ pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
         }
         .map_err(not_reached)?,
     };
-    // Without it small requests may wait for an acknowledgement; a failure only costs that.
+    // Nagle's algorithm may delay small requests. A failure costs nothing else.
     let _delayed = stream.set_nodelay(true);
     tell(&mut stream, header).await.map_err(not_reached)?;
     let Some(tls) = tls else {
@@ -291,7 +290,7 @@ pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
         round,
     } = connected.map_err(|error| Failure::of_handshake(address, &error))?;
     if offer == Offer::Http2 && !http2 {
-        // RFC 9113 §3.2: over TLS it is agreed on, or not spoken.
+        // RFC 9113 §3.2: over TLS, HTTP/2 must be negotiated.
         let why = format!("TLS with {address}: HTTP/2 was not agreed on (ALPN)");
         return Err(Failure::because(Kind::TlsProtocol, &why));
     }
@@ -302,7 +301,7 @@ pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
     })
 }
 
-/// Says whose a connection is.
+/// Sends the PROXY header, if there is one.
 async fn tell(stream: &mut (impl AsyncWrite + Unpin), header: Option<Vec<u8>>) -> io::Result<()> {
     match header {
         None => Ok(()),
@@ -329,8 +328,8 @@ impl From<Missed> for Failure {
     }
 }
 
-/// A future's result, or none where the deadline passes first. The deadline's owner is the task
-/// that polls this, so that it is woken.
+/// Waits for a future; none if the deadline passes first. The polling task must own the deadline,
+/// so that it is woken.
 pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| {

@@ -27,7 +27,7 @@ const PATIENCE_MS: u64 = 20;
 /// have found no waiter.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// The connections of one upstream.
+/// Connections of one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     /// Permits that are taken.
@@ -40,22 +40,22 @@ pub(crate) struct Connections {
     pools: Mutex<Vec<IdlePool>>,
 }
 
-/// The right to one connection; given back by dropping it.
+/// Permit for one connection, released when it is dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit(Arc<State>);
 
-/// A pool of one worker, which may have idle connections.
+/// Pool of one worker that may have idle connections.
 #[derive(Debug)]
 struct IdlePool {
     gauge: Arc<PoolGauge>,
-    /// Asks its worker to look who waits.
+    /// Notifies the worker to check for waiters.
     wanted: Arc<Notify>,
 }
 
 /// Queue entry of a request that needs a connection.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    /// The pool of which a connection would do; none where it has to be a new one.
+    /// Pool whose connections the waiter accepts; none if it needs a new one.
     pool: Option<Arc<PoolGauge>>,
     since_ms: u64,
     /// Maximum connections of the upstream, as far as this waiter knows.
@@ -72,9 +72,9 @@ struct WaiterState {
 /// Grant to a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Grant {
-    /// A permit is taken for it.
+    /// A permit was taken for the waiter.
     Permit,
-    /// A connection of its pool is kept for it.
+    /// A connection of the waiter's pool is reserved for it.
     Kept,
 }
 
@@ -136,7 +136,7 @@ impl Connections {
         self.waiting() > 0
     }
 
-    /// A pool may have idle connections from now on.
+    /// Registers a pool that may have idle connections.
     pub(crate) fn join(&self, gauge: &Arc<PoolGauge>, wanted: &Arc<Notify>) {
         lock(&self.pools).push(IdlePool {
             gauge: Arc::clone(gauge),
@@ -144,12 +144,12 @@ impl Connections {
         });
     }
 
-    /// A pool is given up.
+    /// Unregisters a pool.
     pub(crate) fn part(&self, gauge: &Arc<PoolGauge>) {
         lock(&self.pools).retain(|stock| !Arc::ptr_eq(&stock.gauge, gauge));
     }
 
-    /// Stands in the queue. Whoever does so leaves it by [`Self::leave`].
+    /// Joins the queue. The caller must leave it with [`Self::leave`].
     pub(crate) fn stand(
         &self,
         pool: Option<&Arc<PoolGauge>>,
@@ -182,7 +182,7 @@ impl Connections {
         }
     }
 
-    /// Leaves the queue; tells what was said and not heard.
+    /// Leaves the queue. Returns a grant that was not received yet.
     pub(crate) fn leave(&self, waiter: &Arc<Waiter>) -> Option<Grant> {
         let mut queue = lock(&self.queue);
         if let Some(at) = queue.iter().position(|one| Arc::ptr_eq(one, waiter)) {
@@ -210,7 +210,7 @@ impl Connections {
         Next::Ours(waiter)
     }
 
-    /// Asks a worker that has an idle connection to close it.
+    /// Notifies the worker with the most idle connections to close one.
     fn look_for_idle(&self) {
         let pools = lock(&self.pools);
         let idle = |stock: &&IdlePool| stock.gauge.idle.load(Ordering::Relaxed);
@@ -254,7 +254,7 @@ impl Connections {
 // === impl Waiter ===
 
 impl Waiter {
-    /// Says what it has waited for.
+    /// Gives the waiter its grant and wakes it.
     pub(crate) fn tell(&self, grant: Grant) {
         let mut state = lock(&self.state);
         state.grant = Some(grant);

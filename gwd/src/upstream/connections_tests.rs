@@ -1,4 +1,4 @@
-//! Held to a plain model over random sequences with cancellation.
+//! Compares the permits with a simple model over random events, including cancellation.
 
 use proptest::prelude::*;
 
@@ -9,9 +9,9 @@ use super::*;
 enum Act {
     /// A request of a pool needs a connection.
     Need { pool: usize, new: bool },
-    /// A connection in use ends.
+    /// A used connection ends.
     Break(usize),
-    /// A connection in use comes back to its pool.
+    /// A used connection returns to its pool.
     Return(usize),
     /// A pool closes an idle connection.
     GiveWay(usize),
@@ -19,7 +19,7 @@ enum Act {
     Listen(usize),
     /// A waiter leaves.
     Leave(usize),
-    /// Time passes.
+    /// Time passes, in milliseconds.
     Pass(u64),
 }
 
@@ -52,12 +52,12 @@ struct Street {
     most: u64,
     pools: [Arc<PoolGauge>; 3],
     now_ms: u64,
-    /// Connections in use, by pool.
+    /// Used connections, by pool.
     used: Vec<(usize, ConnectionPermit)>,
     idle: Vec<(usize, ConnectionPermit)>,
     /// Connections that wait for the request they were granted to.
     kept: Vec<(Arc<Waiter>, usize, ConnectionPermit)>,
-    /// In the order of their coming.
+    /// Waiters in order of arrival.
     waits: Vec<Waits>,
 }
 

@@ -54,8 +54,8 @@ pub(super) fn circuit_open(open: Open) -> Failure {
     ))
 }
 
-/// A target's own breaker counts that no connection could be opened; a try asks it only for one
-/// that there is.
+/// Records a failed connect in the target's own breaker. Attempts ask that breaker only once a
+/// connection exists.
 pub(super) fn missed(upstream: &ir::Upstream, host: &Host, worker: &Worker, now_ms: u64) {
     let fuse = upstream.circuit_breaker.as_ref();
     let Some(fuse) = fuse.filter(|fuse| fuse.scope == Scope::Target) else {
@@ -87,8 +87,8 @@ pub(super) fn admits(way: &Way<'_, '_>, now_ms: u64) -> bool {
     })
 }
 
-/// The permits of one try: of the upstream's breaker and of those that the chain names. What is
-/// dropped without a word is neutral.
+/// Permits of one attempt: from the upstream's breaker and from those that the chain names. Permits
+/// dropped without a result are neutral.
 pub(super) struct Fuses<'s>(Vec<(Permit<'s>, &'s Numbers)>);
 
 impl<'s> Fuses<'s> {

@@ -1,8 +1,8 @@
-//! Active health checks: the gateway itself asks hosts whether they work (semantics.md §3).
+//! Active health checks: the gateway sends requests to hosts to see if they work (semantics.md §3).
 //!
-//! One thread of the process asks, never a worker. What it finds stands at the [`Host`], so that
-//! all workers see it and a new version goes on with it; ejections are another matter and are
-//! counted apart. Of a host that is not checked any more nothing is known.
+//! One thread of the process runs all checks, never a worker. Results are stored in the [`Host`],
+//! so that all workers see them and new versions keep them. Ejections are counted separately. A
+//! host that is no longer checked has an unknown result.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -26,18 +26,18 @@ use crate::upstream::hosts::{Common, Endpoint};
 use crate::upstream::shared::{Host, States};
 use crate::upstream::{probe, turns};
 
-/// Checks under way at once, over all upstreams: many hosts are no reason for a storm.
+/// Maximum concurrent checks over all upstreams.
 const PROBES_MAX: usize = 64;
 
 /// Results of the active health checks of a host. Written by the checking thread alone.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     verdict: AtomicU8,
-    /// Results in a row that speak against the verdict.
+    /// Consecutive results that contradict the verdict.
     against: AtomicU32,
     /// Time at which it became healthy again, for slow start.
     pub(crate) works_since_ms: AtomicU64,
-    /// Checks that it passed, and that it did not.
+    /// Passed checks, and failed checks.
     pub(crate) passed: AtomicU64,
     pub(crate) failed: AtomicU64,
     /// Reason why the last check failed; none after a success.
@@ -47,13 +47,13 @@ pub(crate) struct Checks {
 /// Health of a host according to active checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing is known.
+    /// No result yet.
     Unknown = 0,
     Works = 1,
     Fails = 2,
 }
 
-/// One host that is to be checked.
+/// Health check of one host.
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     state: StateId,
@@ -66,19 +66,19 @@ pub(crate) struct Check {
     active: Arc<Active>,
 }
 
-/// The thread that checks; it ends with this.
+/// Handle of the checking thread, which ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Prober {
     wanted: watch::Sender<Arc<[Check]>>,
 }
 
-/// A host that is being checked.
+/// Host that is being checked.
 struct Running {
     check: Check,
     task: AbortHandle,
 }
 
-/// The upstream's state and the host's name.
+/// State of the upstream and name of the host.
 type Key = (StateId, Box<str>);
 
 // === impl Checks ===
@@ -100,7 +100,7 @@ impl Checks {
         }
     }
 
-    /// Counts a result; the new verdict where it turns. The first result counts at once.
+    /// Counts a result. Returns the new verdict if it changes. The first result counts at once.
     fn told(
         &self,
         result: Result<(), String>,
@@ -162,7 +162,7 @@ impl Check {
             && self.proxy_protocol == other.proxy_protocol
     }
 
-    /// Asks again and again.
+    /// Checks the host repeatedly.
     async fn run(self, slots: Rc<Semaphore>, clock: Clock) {
         let random = Random::new();
         let times = &self.active.times;
@@ -185,7 +185,7 @@ impl Check {
                     .unwrap_or_else(late)
             };
             self.told(result, clock.now_ms());
-            // A tenth more or less, so that gateways that began together part.
+            // Jitter of 10%, so that gateways that started together do not check in step.
             let tenth = times.interval_ms / 10;
             let wait_ms = times.interval_ms - tenth + random.next() % (2 * tenth + 1);
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
@@ -247,7 +247,7 @@ pub(crate) fn checks(
 // === impl Prober ===
 
 impl Prober {
-    /// Starts the thread; nothing is checked yet.
+    /// Starts the thread, without any checks.
     ///
     /// # Errors
     /// If the thread cannot be started.
@@ -270,7 +270,7 @@ impl Prober {
     /// goes on.
     pub(crate) fn renew(&self, checks: impl FnOnce() -> Option<Arc<[Check]>>) {
         self.wanted.send_modify(|wanted| {
-            // Looked at under the lock: whoever comes last has the newest.
+            // Evaluated under the lock, so that the last caller sets the newest checks.
             if let Some(checks) = checks() {
                 *wanted = checks;
             }

@@ -1,10 +1,10 @@
-//! The hosts of an upstream at a moment, and how they are exchanged while requests are in flight.
+//! Hosts of an upstream, and their replacement while requests are in flight.
 //!
-//! A version's upstream is a [`Common`]: targets as they are written, and the sources of those
-//! that are found. From both a [`HostSet`] is made, off the workers. A worker that finds another
-//! number than its own makes its [`Service`](super::Service) anew; a request keeps the one that
-//! it began with. What is known of a host is the [`Host`]'s, so that it stays with those that
-//! stay; those that leave get no further requests, and their idle connections are closed.
+//! [`Common`] is an upstream of one version: its written targets, and the sources of resolved ones.
+//! Both result in a [`HostSet`], built outside the workers. If its number changes, a worker builds
+//! a new [`Service`](super::Service); a request in flight keeps the old one. State of a host is in
+//! [`Host`] and survives as long as the host is used. Removed hosts get no further requests, and
+//! their idle connections are closed.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,14 +26,14 @@ use crate::upstream::shared::{ChainBreaker, Host, State};
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) address: Address,
-    /// Its path, its name for `Host`, its share, its zone.
+    /// Path prefix, `Host` name, weight and zone.
     pub(crate) target: ir::Target,
 }
 
-/// The hosts of an upstream at a moment. All lists are in one order.
+/// Hosts of an upstream at one time. All lists have the same order.
 #[derive(Debug, Default)]
 pub(crate) struct HostSet {
-    /// Grows with each exchange.
+    /// Number of the set; each replacement increases it.
     number: u64,
     pub(crate) hosts: Box<[Arc<Host>]>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
@@ -45,22 +45,22 @@ pub(crate) struct HostSet {
     pub(crate) cookies: Box<[Box<str>]>,
 }
 
-/// An upstream as a version sees it.
+/// Upstream of one version, shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) state: Arc<State>,
-    /// Breakers that chains name, by the policy's state.
+    /// Circuit breakers that chains name, by the policy's state.
     pub(crate) breakers: Box<[(StateId, Arc<ChainBreaker>)]>,
     lb: Lb,
     targets: Box<[Target]>,
-    /// The number of `set`, for workers.
+    /// Number of `set`, readable by workers without loading it.
     number: AtomicU64,
     set: ArcSwap<HostSet>,
-    /// One exchange at a time, so that the last one has the newest hosts.
+    /// Serialises replacements, so that the last one has the newest hosts.
     exchange: Mutex<()>,
 }
 
-/// A target as it is written.
+/// Target as written.
 #[derive(Debug)]
 struct Target {
     target: ir::Target,
@@ -81,7 +81,7 @@ struct Spot {
     zone: Option<Arc<str>>,
 }
 
-/// A host of the next set.
+/// Host of the next set.
 struct Member {
     priority: u16,
     endpoint: Endpoint,
@@ -90,7 +90,7 @@ struct Member {
 // === impl Common ===
 
 impl Common {
-    /// Without hosts until [`Discovery::follow`] is called with it.
+    /// New upstream, without hosts until [`Discovery::follow`] is called with it.
     pub(crate) fn new(
         upstream: &ir::Upstream,
         state: Arc<State>,
@@ -110,7 +110,7 @@ impl Common {
             target: target.clone(),
         });
         let discovered = upstream.discovery.iter().map(|discovery| Target {
-            // Who is found is spoken to over TLS where anything is said about it.
+            // Resolved hosts use TLS if the upstream has TLS settings.
             target: ir::Target {
                 tls: upstream.tls.is_some(),
                 ..discovery.target()
@@ -151,7 +151,7 @@ impl Common {
             })
     }
 
-    /// The hosts of now.
+    /// Current hosts.
     pub(crate) fn set(&self) -> Arc<HostSet> {
         self.set.load_full()
     }
@@ -306,7 +306,7 @@ impl HostSet {
         }
     }
 
-    /// The number of the last level; 0 where all hosts come alike.
+    /// Number of the last priority level; 0 if all hosts have the same priority.
     pub(crate) fn last_level(&self) -> u16 {
         self.levels.last().copied().unwrap_or(0)
     }

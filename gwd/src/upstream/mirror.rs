@@ -1,11 +1,11 @@
-//! Copies of requests, sent beside them: never waited for, never told to the client.
+//! Mirrors: copies of requests, sent in parallel. The client never waits for them or sees their
+//! responses.
 //!
-//! A copy has its own connection and its own deadline; its answer is read within a limit, so
-//! that the connection can be used again, and dropped. A body up to 64 KiB is kept until it is
-//! complete. The copy of a longer one, up to the mirror's `max_body`, is streamed as a [`Flow`],
-//! which keeps a bounded number of bytes: a mirror that is slower than the client loses its copy.
-//! So many requests of a worker are being copied at once, while there is memory for them. What
-//! cannot be copied is counted and left.
+//! A copy has its own connection and deadline. Its response is read up to a limit, so that the
+//! connection can be reused, and discarded. A body up to 64 KiB is kept until it is complete. The
+//! copy of a longer one, up to the mirror's `max_body`, is streamed as a [`Flow`] with a bounded
+//! buffer: a mirror that is slower than the client loses its copy. The number of copied requests
+//! per worker is limited, and so is their memory. Requests that cannot be copied are counted.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -33,11 +33,11 @@ use crate::upstream::transport::{Call, Incoming};
 use crate::upstream::{Looking, Service, Tried};
 use crate::worker::{View, Worker};
 
-/// Requests of one worker that are being copied at once.
+/// Maximum requests of a worker that are copied at the same time.
 const COPIED_MAX: usize = 128;
 /// Bytes of a body that are kept for copies before they are streamed.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a copy's answer that are read so that its connection can be used again.
+/// Maximum bytes of a copy's response that are read to reuse its connection.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Parts of a request from which its mirrored copies are made.
@@ -64,7 +64,7 @@ pub(crate) struct Copies {
     /// Bytes that came.
     came: Cell<u64>,
     body: RefCell<Vec<u8>>,
-    /// Counts it.
+    /// Memory accounting of `body`.
     kept: RefCell<Buffered>,
 }
 
@@ -85,10 +85,10 @@ struct Copy {
     max_body_bytes: u64,
 }
 
-/// One of the requests that are being copied.
+/// Permit for a request that is being copied.
 struct Permit(Rc<Worker>);
 
-/// Prepares the copies that the chain asked for; none where there are too many already.
+/// Prepares the copies for the mirrors of the chain; none if too many requests are being copied.
 pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
     let snapshot: &Snapshot = &asked.view.current().loaded.snapshot;
     let mirrors = asked.cx.mirrors.iter();
@@ -158,7 +158,7 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
 // === impl Copies ===
 
 impl Copies {
-    /// A part of the body came.
+    /// Processes a part of the body.
     pub(crate) fn take(&self, data: &[u8]) {
         let came = self.came.get() + data.len() as u64;
         self.came.set(came);
@@ -202,7 +202,7 @@ impl Copies {
         flows.iter().any(|flow| flow.wants_turn.replace(false))
     }
 
-    /// The body is complete: the copies go their way.
+    /// Sends the copies: the body is complete.
     pub(crate) fn send(&self) {
         let body = self.take_body();
         for copy in std::mem::take(&mut *self.waiting.borrow_mut()) {
@@ -323,7 +323,7 @@ impl Sender {
         } = copy;
         let worker = &self.worker;
         let pool = &service.pools[target];
-        // Who is woken when the deadline passes.
+        // Register this task to be woken when the deadline passes.
         poll_fn(|cx| {
             deadline.register(cx.waker());
             std::task::Poll::Ready(())
@@ -340,7 +340,7 @@ impl Sender {
         };
         let mut lease = match idle {
             Some(lease) => lease,
-            // A copy takes no connection from those who wait for one.
+            // A copy must not take a connection from waiting requests.
             None if !pool.has_permits() => return "overflow",
             None => match connect(pool, Acceptable::Any, self.ends, &times).await {
                 Ok(lease) => lease,

@@ -1,4 +1,4 @@
-//! The services behind: chosen, judged, pooled and called.
+//! Upstreams: balancing, health, connection pools and requests.
 
 pub(crate) mod address;
 pub(crate) mod affinity;
@@ -50,18 +50,17 @@ use crate::worker::Worker;
 
 /// Time for which other hosts are preferred after a failed connect: 1s.
 const UNREACHABLE_MS: u64 = 1_000;
-/// Hosts that one request is tried at.
+/// Maximum hosts tried for one request.
 const TRIED_MAX: usize = 16;
 
-/// One upstream with the hosts of a moment, as a worker sees it. A target is told by its place in
-/// the set of hosts.
+/// Upstream of a worker, with its current hosts. Targets are indices into the host set.
 pub(crate) struct Service {
     pub(crate) common: Arc<Common>,
     pub(crate) set: Arc<HostSet>,
     balance: Balance,
-    /// By target.
+    /// Connection pool of each target.
     pub(crate) pools: Box<[Rc<Pool>]>,
-    /// By target, whether it is in our zone; none where the zone does not matter.
+    /// True for each target in the gateway's zone; none if zones do not matter.
     near: Option<Box<[bool]>>,
     pub(crate) connect_timeout_ms: u64,
 }
@@ -72,14 +71,14 @@ pub(crate) struct Held {
     _busy: Busy,
 }
 
-/// Targets that a request has been tried at.
+/// Targets at which a request was tried.
 #[derive(Default)]
 pub(crate) struct Tried {
     targets: [u32; TRIED_MAX],
     count: usize,
 }
 
-/// One look for a target.
+/// Inputs for choosing a target.
 pub(crate) struct Looking<'a> {
     pub(crate) upstream: &'a ir::Upstream,
     pub(crate) affinity: &'a Affinity,
@@ -134,9 +133,9 @@ impl Service {
         }
     }
 
-    /// The next target: one that works and was not tried yet. Those that could not be connected
-    /// to a moment ago only where nobody else is left; those that do not work only where the
-    /// upstream says so.
+    /// Chooses the next target: one that works and was not tried yet. Hosts whose connect failed a
+    /// moment ago are used only if no other is left; hosts that do not work, only if the upstream
+    /// allows it.
     pub(crate) fn choose(&self, looking: &Looking<'_>) -> Option<usize> {
         let Looking {
             upstream,
@@ -186,7 +185,7 @@ impl Service {
             })
         });
         let found = found.or_else(|| {
-            // Whoever could not be connected to is worth a first try, not a second one.
+            // A host whose connect failed is worth a first try, but not a retry.
             let first = tried.is_empty();
             let may = |at: usize| works(at) && (first || !hosts[at].is_unreachable(*now_ms));
             self.balance.pick(&choice, may)
@@ -197,8 +196,8 @@ impl Service {
         })
     }
 
-    /// The targets of our zone, while at least half of them may be chosen: fewer could not bear
-    /// what the zone sends.
+    /// Targets of the gateway's zone, while at least half of them may be used: fewer could not bear
+    /// the zone's load.
     fn near(&self, may: impl Fn(usize) -> bool) -> Option<&[bool]> {
         let near = self.near.as_deref()?;
         let ours = || (0..near.len()).filter(|at| near[*at]);
@@ -206,7 +205,7 @@ impl Service {
         (2 * left >= ours().count()).then_some(near)
     }
 
-    /// A connection to a target was opened.
+    /// Records a successful connect to a target.
     pub(crate) fn reached(&self, target: usize) {
         let host = &self.set.hosts[target];
         host.reach.reached();
@@ -215,7 +214,7 @@ impl Service {
         }
     }
 
-    /// None could be opened to a target.
+    /// Records a failed connect to a target.
     pub(crate) fn missed(&self, target: usize, failure: &Failure, now_ms: u64) {
         let host = &self.set.hosts[target];
         host.reach.missed(failure, now_ms);
@@ -248,7 +247,7 @@ impl Service {
         watch.saw(&self.set.hosts[target], sign);
     }
 
-    /// A target's answer took this long.
+    /// Records the response time of a target.
     pub(crate) fn observe(&self, target: usize, took_ns: u64, now_ns: u64) {
         self.balance.observe(target, took_ns, now_ns);
     }

@@ -1,12 +1,12 @@
-//! Outlier detection: clients' requests tell which hosts do not work (Envoy's parameters and
-//! defaults, semantics.md §3).
+//! Outlier detection: ejects hosts by the outcomes of clients' requests, with Envoy's parameters
+//! and defaults (semantics.md §3).
 //!
-//! Counters are the host's own and separate from what active checks say. An interval is closed
-//! by the first request behind its end: rates are compared then, and hosts that behaved are
-//! forgiven one ejection. How many may be out at once is decided under one flag, so that workers
-//! cannot eject more together than each alone may.
+//! Counters belong to the host and are separate from active checks. The first request after the end
+//! of an interval closes it: rates are compared, and each host that is not ejected is forgiven one
+//! earlier ejection. A flag serialises ejections, so that workers together do not exceed the
+//! maximum.
 //!
-//! The only host of an upstream is ejected by broken connections alone, never by statuses,
+//! The only host of an upstream is ejected only for broken connections, never for statuses,
 //! timeouts or rates: no other host could serve, and one faulty endpoint would fail all others.
 
 use std::sync::Arc;
@@ -19,18 +19,18 @@ use crate::upstream::shared::{Host, State};
 /// Outcomes of a host's requests, counted for outlier detection.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Statuses of 500 and above in a row.
+    /// Consecutive statuses of 500 and above.
     server_errors: AtomicU32,
-    /// 502, 503, 504 in a row.
+    /// Consecutive 502, 503 and 504.
     gateway_errors: AtomicU32,
-    /// Failures to connect and broken connections in a row, where they are counted apart.
+    /// Consecutive connect failures and broken connections, if they are counted separately.
     local_errors: AtomicU32,
-    /// Requests within the interval, and those of them that went well.
+    /// Requests within the interval; `good` counts the successful ones.
     total: AtomicU32,
     good: AtomicU32,
-    /// Ejections that are not forgiven yet: how many times longer the next one is.
+    /// Ejections that are not forgiven yet; the next ejection is that many times longer.
     ejections: AtomicU32,
-    /// Ejections ever, by [`Why`].
+    /// Ejections in total, by [`Why`].
     pub(crate) ejected: [AtomicU64; WHYS.len()],
 }
 
@@ -39,9 +39,9 @@ pub(crate) struct Tally {
 pub(crate) enum Sign {
     /// The host answered with this status.
     Status(u16),
-    /// No connection, or one that broke before the answer.
+    /// No connection, or one that broke before the response.
     Broken,
-    /// No answer in time.
+    /// No response in time.
     TimedOut,
 }
 
@@ -55,7 +55,7 @@ pub(crate) enum Why {
     SuccessRate = 4,
 }
 
-/// The names of [`Why`].
+/// Names of [`Why`] in metrics.
 pub(crate) const WHYS: [&str; 5] = [
     "consecutive_5xx",
     "consecutive_gateway_failures",
@@ -64,20 +64,20 @@ pub(crate) const WHYS: [&str; 5] = [
     "success_rate",
 ];
 
-/// One look at an upstream's hosts.
+/// Inputs of outlier detection for one outcome.
 pub(crate) struct Watch<'a> {
     pub(crate) state: &'a State,
     pub(crate) hosts: &'a [Arc<Host>],
     pub(crate) passive: &'a Passive,
     pub(crate) now_ms: u64,
-    /// Any number: what jitter is made of.
+    /// Random number for jitter.
     pub(crate) chance: u64,
 }
 
 // === impl Tally ===
 
 impl Tally {
-    /// Begins to count in a row from nothing.
+    /// Resets the consecutive counters.
     pub(crate) fn clear(&self) {
         for cell in [
             &self.server_errors,
@@ -92,7 +92,7 @@ impl Tally {
 // === impl Watch ===
 
 impl Watch<'_> {
-    /// Counts how a request to a host ended; ejects whoever failed too often.
+    /// Counts the outcome of a request to a host, and ejects the host if it failed too often.
     pub(crate) fn saw(&self, host: &Host, sign: Sign) {
         match self.hosts {
             [_] => self.saw_only_host(host, sign),
@@ -101,7 +101,7 @@ impl Watch<'_> {
         self.close_interval();
     }
 
-    /// Counts connections that broke in a row.
+    /// Counts consecutive broken connections.
     fn saw_only_host(&self, host: &Host, sign: Sign) {
         let passive = self.passive;
         let apart = passive.consecutive_local_failures;
@@ -118,7 +118,7 @@ impl Watch<'_> {
     fn saw_one_of_many(&self, host: &Host, sign: Sign) {
         let passive = self.passive;
         let apart = passive.consecutive_local_failures;
-        // Where local failures are not counted apart they are statuses: 503 and 504.
+        // Local failures that are not counted separately count as 503 and 504.
         let (status, local) = match (sign, apart) {
             (Sign::Status(status), _) => (Some(status), false),
             (Sign::Broken | Sign::TimedOut, Some(_)) => (None, true),
@@ -157,7 +157,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Leaves a host out, unless too many are.
+    /// Ejects a host, unless too many are ejected.
     fn eject(&self, host: &Host, why: Why) {
         if host.is_ejected(self.now_ms) || self.state.ejecting.swap(true, Ordering::Acquire) {
             return;
@@ -249,8 +249,8 @@ impl Watch<'_> {
     }
 }
 
-/// Failures in a row with this one; 0 after a success. What is `none` of this counter's business
-/// leaves it as it is.
+/// Consecutive failures including this one; 0 after a success. Outcomes that do not count leave the
+/// counter unchanged.
 fn count(cell: &AtomicU32, failed: bool, counts: bool) -> u32 {
     if failed {
         return cell.fetch_add(1, Ordering::Relaxed) + 1;
@@ -320,7 +320,7 @@ mod tests {
             success_targets: 5,
             success_requests: 100,
             success_stdev_milli: 1_900,
-            // Envoy knows these and enforces none of them.
+            // Envoy has these settings, but does not enforce them by default.
             consecutive_gateway_failures: None,
             consecutive_local_failures: None,
             failure_ppm: None,
@@ -381,7 +381,7 @@ mod tests {
             assert_eq!(field.out(now_ms + seconds * 1_000 - 1), [0]);
             assert_eq!(field.out(now_ms + seconds * 1_000), [0; 0]);
             now_ms += seconds * 1_000;
-            // The interval's end is behind; nothing was forgiven while it was out.
+            // No interval ends: nothing is forgiven while the host is ejected.
             field
                 .state
                 .interval_ends_ms
@@ -443,7 +443,7 @@ mod tests {
         assert_eq!(field.out(1), [0]);
     }
 
-    /// Sends requests with so many failures in a hundred to each host, spread out.
+    /// Sends 100 requests to each host, with the given number of failures, spread out.
     fn interval(field: &Field, failures: &[u32]) {
         for number in 0..100 {
             for (host, failures) in failures.iter().enumerate() {

@@ -1,12 +1,12 @@
-//! Upstream connections of one worker, by upstream, address and protocol.
+//! Connection pools of one worker, by upstream, address and protocol.
 //!
-//! A pool outlives snapshots and sets of hosts: it is found by the upstream's state id, the host's
-//! address and name and what is spoken to it, so that a new version goes on using the connections
-//! of the one before, and none that was opened under other rules. Where certificates or
-//! authorities are exchanged, connections of before finish what they carry and are not used again.
-//! Those to a host that has left are closed when nobody uses them. Those of HTTP/2 are shared;
-//! here only those of HTTP/1 are ever idle. A connection comes back when request and response have
-//! both ended clean, and waits as long as its host has patience ([`lifespan`]).
+//! A pool outlives snapshots and host sets. Its key is the upstream's state id, the host's address
+//! and name, and the protocol settings, so that a new version reuses the connections of the
+//! previous one, but none that was opened with other settings. After certificates or authorities
+//! were replaced, older connections finish their exchanges and are not used again. Idle connections
+//! to a removed host are closed. HTTP/2 connections are shared; only those of HTTP/1 can be idle
+//! here. A connection returns when request and response have ended cleanly, and is kept as long as
+//! its host probably keeps it ([`lifespan`]).
 
 mod lifespan;
 pub(crate) mod queue;
@@ -40,15 +40,15 @@ use crate::upstream::transport::{Begun, Call, CallError, Incoming, Transport};
 use crate::upstream::{http1, http2};
 use crate::worker::Worker;
 
-/// Idle connections of one worker to one address.
+/// Maximum idle connections of one worker to one host.
 const IDLE_MAX: usize = 1_024;
 
 /// All pools of a worker.
 #[derive(Default)]
 pub(crate) struct Pools(RefCell<FxHashMap<Key, Rc<Pool>>>);
 
-/// The upstream's state, the host's address and name, what is spoken to it and said before, the TLS
-/// around it.
+/// Key of a pool: state id of the upstream, address and name of the host, protocol, PROXY protocol
+/// version, and id of the TLS connector.
 type Key = (
     StateId,
     Address,
@@ -58,11 +58,11 @@ type Key = (
     Option<u64>,
 );
 
-/// The upstream whose hosts have pools.
+/// Upstream whose hosts have pools.
 pub(crate) struct Of<'a> {
     pub(crate) upstream: &'a ir::Upstream,
     pub(crate) state: &'a Arc<State>,
-    /// Its metric id.
+    /// Id of the upstream in metrics.
     pub(crate) uid: u32,
     pub(crate) connector: Option<&'a Arc<Connector>>,
 }
@@ -70,7 +70,7 @@ pub(crate) struct Of<'a> {
 /// Connections to one host.
 pub(crate) struct Pool {
     pub(crate) address: Address,
-    /// The name by which the host is spoken to.
+    /// Host name of the target.
     pub(crate) name: Box<str>,
     host: Arc<Host>,
     state: Arc<State>,
@@ -82,25 +82,25 @@ pub(crate) struct Pool {
     /// with PROXY protocol carries one request.
     pub(crate) proxy: Option<ir::ProxyVersion>,
     pub(crate) tls: Option<Arc<Connector>>,
-    /// Of the TLS, in which all connections here were opened.
+    /// Round of the TLS connector in which the current connections were opened.
     round: Cell<u64>,
     idle: RefCell<Vec<Idle>>,
-    /// Came back for somebody who waits, and was not taken yet.
+    /// Connections that returned for a waiter and were not taken yet.
     kept: RefCell<Vec<(Arc<Waiter>, Idle)>>,
-    /// Connections of HTTP/2, each with its number; the first that has room is used.
+    /// HTTP/2 connections with their numbers; the first one with room is used.
     shared: RefCell<Vec<(u64, http2::Connection)>>,
-    /// Shared connections so far.
+    /// Number of shared connections opened so far.
     made: Cell<u64>,
     /// Maximum exchanges on each shared connection, as the host last announced.
     streams: Cell<usize>,
     pub(crate) room: Rc<Room>,
-    /// HTTP/1.1 was agreed on last.
+    /// True if the last negotiation selected HTTP/1.1.
     declined: Cell<bool>,
     idle_timeout_ms: Cell<u64>,
     lifespan: Lifespan,
-    /// Connections that the upstream may have.
+    /// Maximum connections of the upstream.
     connections_max: Cell<u64>,
-    /// Bytes that the head of a response may have.
+    /// Maximum bytes of a response head.
     head_bytes_max: Cell<u32>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) gauge: Arc<PoolGauge>,
@@ -108,25 +108,25 @@ pub(crate) struct Pool {
 
 struct Idle {
     transport: Transport,
-    /// Of the TLS, in which it was opened.
+    /// Round of the TLS connector that opened the connection.
     round: u64,
     since_ms: u64,
 }
 
-/// A connection in use. Dropping it closes the connection.
+/// Used connection. Dropping it closes the connection.
 pub(crate) struct Lease {
-    /// None while a response's body has it.
+    /// None while a response body holds it.
     transport: Option<Transport>,
     /// Resources that are released when the exchange has ended.
     pub(crate) held: Option<Held>,
     pool: Rc<Pool>,
-    /// Of the TLS, in which it was opened.
+    /// Round of the TLS connector that opened the connection.
     round: u64,
     /// True if the connection carried another request a moment before.
     handed_on: bool,
     /// Time that the connection was idle before, in milliseconds.
     rested_ms: u64,
-    /// None of a shared connection, which counts itself.
+    /// None for a shared connection, which counts itself.
     _active: Option<Active>,
 }
 
@@ -191,7 +191,7 @@ impl Pools {
         Rc::clone(pool)
     }
 
-    /// Closes what was idle for too long or was closed by the other side, and forgets pools
+    /// Closes connections that were idle for too long or that the peer has closed, and drops pools
     /// that no version uses.
     pub(crate) fn sweep(&self, now_ms: u64) {
         self.0.borrow_mut().retain(|_, pool| {
@@ -205,8 +205,8 @@ impl Pools {
 // === impl Pool ===
 
 impl Pool {
-    /// An idle connection, the one used last. `repeatable`: the request may be sent again if
-    /// the connection turns out to be dead.
+    /// Takes the idle connection that was used last. `repeatable` is true if the request may be
+    /// sent again on a dead connection.
     pub(crate) fn checkout(self: &Rc<Self>, repeatable: bool, now_ms: u64) -> Option<Lease> {
         if self.protocol != ir::UpstreamProtocol::H1
             && let Some(lease) = self.share(0)
@@ -223,7 +223,7 @@ impl Pool {
             true => self.lifespan.idle_ms(limit_ms),
             false => self.lifespan.fresh_ms(limit_ms),
         };
-        // The youngest stand last.
+        // The most recently used connection is at the end.
         while let Some(mut youngest) = idle.pop() {
             if now_ms.saturating_sub(youngest.since_ms) >= oldest_ms {
                 idle.push(youngest);
@@ -264,8 +264,8 @@ impl Pool {
         self.declined.set(!http2);
     }
 
-    /// Gives up what was opened under certificates or authorities that have been exchanged since;
-    /// what is under way ends where it is.
+    /// Drops connections that were opened before certificates or authorities were replaced. Their
+    /// exchanges continue.
     fn leave_behind(&self) {
         let Some(tls) = &self.tls else { return };
         let round = tls.round();
@@ -277,7 +277,8 @@ impl Pool {
         }
     }
 
-    /// A shared connection that has room for one more, behind so many that were made before.
+    /// Lease of a shared connection with room for another exchange. Only connections with a number
+    /// above `behind` are considered.
     pub(crate) fn share(self: &Rc<Self>, behind: u64) -> Option<Lease> {
         self.leave_behind();
         let mut shared = self.shared.borrow_mut();
@@ -295,13 +296,13 @@ impl Pool {
         self.made.get()
     }
 
-    /// A connection of HTTP/1.1 that has just been opened, in a round of the TLS.
+    /// Lease of a new HTTP/1.1 connection.
     pub(crate) fn alone(self: &Rc<Self>, socket: UpstreamSocket, round: u64) -> Lease {
         let connection = http1::Connection::new(socket);
         self.lease(Transport::Http1(connection), round)
     }
 
-    /// A connection of HTTP/2 that has just been opened; others may use it, too.
+    /// Lease of a new HTTP/2 connection, which other exchanges may share.
     pub(crate) fn shared(self: &Rc<Self>, connection: http2::Connection, round: u64) -> Lease {
         let lease = self.lease(Transport::Http2(Box::new(connection.clone())), round);
         self.leave_behind();
@@ -317,7 +318,7 @@ impl Pool {
         self.streams.get()
     }
 
-    /// Bytes that the head of a response may have.
+    /// Maximum bytes of a response head.
     pub(crate) fn head_bytes_max(&self) -> u32 {
         self.head_bytes_max.get()
     }
@@ -329,7 +330,7 @@ impl Pool {
                 self.gauge.active(1);
                 Some(Active(Arc::clone(&self.gauge)))
             }
-            // It counts itself.
+            // A shared connection counts itself.
             Transport::Http2(_) => None,
         };
         Lease {
@@ -351,7 +352,7 @@ impl Pool {
         };
         let idle_ms = self.lifespan.idle_ms(limit_ms);
         self.lifespan.sweep(now_ms);
-        // There may be fewer than before.
+        // The limit may have been lowered.
         let open = self.state.connections.0.open();
         self.give_way(open.saturating_sub(self.connections_max.get()));
         let mut shared = self.shared.borrow_mut();
@@ -397,17 +398,17 @@ impl Lease {
         self.pool.lifespan.died(self.rested_ms, took_ms, now_ms);
     }
 
-    /// Puts a request on the connection, which is with it and its response from then on.
+    /// Starts a request. The connection then belongs to it and its response.
     pub(crate) fn begin(&mut self, call: Call<'_, '_>) -> Begun {
         let transport = self.transport.take().expect("a lease is called once");
         if self.pool.proxy.is_some() {
-            // So that it is the upstream that ends it.
+            // The upstream, not the gateway, then closes the connection.
             call.head.close();
         }
         transport.begin(call)
     }
 
-    /// Asks for a tunnel on a connection of HTTP/2, which others use, too.
+    /// Requests a tunnel on a shared HTTP/2 connection.
     pub(crate) async fn tunnel(
         &mut self,
         request: Request<RequestBody>,
@@ -420,7 +421,7 @@ impl Lease {
         answered.map_err(CallError::Http2)
     }
 
-    /// The exchange is over: the connection can be used again where both sides ended clean.
+    /// Returns the connection to the pool if both sides have ended cleanly.
     pub(crate) fn give_back(self, body: &mut Incoming, now_ms: u64) {
         let full = self.pool.idle.borrow().len() >= IDLE_MAX;
         let single = self.pool.proxy.is_some();

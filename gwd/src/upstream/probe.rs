@@ -1,8 +1,7 @@
-//! One health check of a host: a connection, a GET, or `grpc.health.v1.Health/Check`.
+//! Health check of a host: a TCP connection, a GET, or `grpc.health.v1.Health/Check`.
 //!
-//! Each check opens a connection of its own, over TLS where requests are, so that it tells whether
-//! new ones are accepted.
-//! The caller bounds the time.
+//! Each check opens its own connection, with TLS if requests use it, so that it also tests if the
+//! host accepts new ones. The caller limits the time.
 
 use std::convert::Infallible;
 
@@ -22,9 +21,9 @@ use crate::upstream::connect::{Dial, Opened, Purpose, dial};
 use crate::upstream::hosts::Endpoint;
 use crate::upstream::proxy_header::header;
 
-/// Bytes of an answer that are read.
+/// Maximum bytes of a response that are read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// `HealthCheckRequest {}` (the whole server), in a frame that is not compressed.
+/// Uncompressed gRPC frame of `HealthCheckRequest {}`, which means the whole server.
 const WHOLE_SERVER: [u8; 5] = [0; 5];
 /// `HealthCheckResponse.ServingStatus.SERVING`.
 const SERVING: u64 = 1;
@@ -35,11 +34,11 @@ pub(crate) struct Way<'a> {
     pub(crate) tls: Option<&'a Connector>,
     pub(crate) protocol: UpstreamProtocol,
     pub(crate) proxy_protocol: Option<ProxyVersion>,
-    /// The name by which it is spoken to.
+    /// Name of the host for `Host` or `:authority`.
     pub(crate) authority: &'a str,
 }
 
-/// Asks a host once.
+/// Checks a host once.
 ///
 /// # Errors
 /// The reason why the host does not work, as text.
@@ -92,7 +91,7 @@ async fn http(active: &Active, opened: Opened, way: &Way<'_>) -> Result<(), Stri
     alongside(connection, exchange).await
 }
 
-/// One request over HTTP/2, and what is made of its answer.
+/// Sends a request over HTTP/2 and passes the response to `judge`.
 async fn ask_http2<B>(
     socket: UpstreamSocket,
     request: Request<B>,
@@ -153,7 +152,7 @@ async fn judge_grpc(answer: Response<Incoming>) -> Result<(), String> {
     }
     let (head, body) = answer.into_parts();
     let (message, trailers) = whole(body).await?;
-    // An answer without a message has its status in the head.
+    // A trailers-only response has its status in the head.
     let told = trailers.as_ref().unwrap_or(&head.headers);
     let status = told.get("grpc-status").map(HeaderValue::as_bytes);
     match status {
@@ -237,7 +236,7 @@ fn value(text: &str) -> Result<HeaderValue, String> {
     value.map_err(|_| "the check's Host cannot be written".to_owned())
 }
 
-/// A body within the limit, and its trailers.
+/// Reads a body up to the limit. Returns it with its trailers.
 async fn whole(body: Incoming) -> Result<(Bytes, Option<http::HeaderMap>), String> {
     let collected = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
     let collected = collected.map_err(|error| format!("its answer broke off: {error}"))?;
@@ -245,13 +244,13 @@ async fn whole(body: Incoming) -> Result<(Bytes, Option<http::HeaderMap>), Strin
     Ok((collected.to_bytes(), trailers))
 }
 
-/// Drives a connection while an exchange on it lasts.
+/// Drives a connection until an exchange on it ends.
 async fn alongside<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
     let mut exchange = std::pin::pin!(exchange);
     tokio::select! {
         biased;
         done = &mut exchange => done,
-        // What came before its end is still to be read.
+        // Data that arrived before the end must still be read.
         _ended = connection => exchange.await,
     }
 }
@@ -271,7 +270,7 @@ mod tests {
     fn only_a_whole_serving_message_is_a_success() {
         for good in [
             &[0, 0, 0, 0, 2, 8, 1][..],
-            // An unknown field, and a status that is said twice.
+            // An unknown field, and a repeated status.
             &[0, 0, 0, 0, 7, 8, 2, 0x12, 1, b'x', 8, 1],
         ] {
             assert!(is_serving(good), "{good:?}");

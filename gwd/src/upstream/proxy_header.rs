@@ -13,11 +13,11 @@ use bundle::ir::ProxyVersion;
 
 /// Signature at the start of version 2.
 const V2_START: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Version 2: the sender speaks for itself.
+/// Version 2, command LOCAL: the connection is the sender's own.
 const LOCAL: u8 = 0x20;
 /// Version 2: the sender proxies a client's connection.
 const PROXY: u8 = 0x21;
-/// Family and transport: a stream over IPv4, or IPv6.
+/// Family and transport: TCP over IPv4, and over IPv6.
 const TCP4: u8 = 0x11;
 const TCP6: u8 = 0x21;
 
@@ -28,7 +28,7 @@ pub(crate) struct Ends {
     pub(crate) destination: SocketAddr,
 }
 
-/// The header of a connection; without ends it is the gateway's own.
+/// Header of a connection; without `ends`, of a connection of the gateway itself.
 pub(crate) fn header(version: ProxyVersion, ends: Option<Ends>) -> Vec<u8> {
     let ends = ends.map(Ends::of_one_family);
     match version {
@@ -37,7 +37,7 @@ pub(crate) fn header(version: ProxyVersion, ends: Option<Ends>) -> Vec<u8> {
     }
 }
 
-/// `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`, and a line end (§2.1).
+/// Version 1: `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443` and a line end (§2.1).
 fn v1(ends: Option<Ends>) -> String {
     let Some(Ends {
         client,
@@ -56,7 +56,7 @@ fn v1(ends: Option<Ends>) -> String {
     )
 }
 
-/// The binary header (§2.2).
+/// Version 2: the binary header (§2.2).
 fn v2(ends: Option<Ends>) -> Vec<u8> {
     let mut header = V2_START.to_vec();
     let Some(Ends {
@@ -102,7 +102,7 @@ impl Ends {
     }
 }
 
-/// An address as one of IPv6 (RFC 4291 §2.5.5.2).
+/// IPv4 address as an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2).
 fn mapped(end: SocketAddr) -> SocketAddr {
     let address: Ipv6Addr = match end.ip() {
         IpAddr::V4(address) => address.to_ipv6_mapped(),

@@ -8,14 +8,15 @@ use arc_swap::ArcSwapOption;
 
 use crate::proxy::failure::{Failure, Kind};
 
-/// A host's. Workers tell it, and whoever reads may see one attempt more or less.
+/// Connect results of one host. Workers update it without a lock, so a reader may see one attempt
+/// more or less.
 #[derive(Debug, Default)]
 pub(crate) struct Reach {
-    /// Attempts in a row that failed.
+    /// Consecutive failed attempts.
     failures: AtomicU32,
     /// Time of the first one.
     since_ms: AtomicU64,
-    /// All attempts that failed.
+    /// All failed attempts.
     pub(crate) missed: AtomicU64,
     last: ArcSwapOption<Failure>,
 }
@@ -23,7 +24,7 @@ pub(crate) struct Reach {
 /// Current series of failed attempts to connect to a host.
 #[derive(Debug)]
 pub(crate) struct Unreached {
-    /// Attempts in a row that failed.
+    /// Consecutive failed attempts.
     pub(crate) attempts: u32,
     pub(crate) for_ms: u64,
     pub(crate) last: Arc<Failure>,
@@ -32,7 +33,7 @@ pub(crate) struct Unreached {
 // === impl Reach ===
 
 impl Reach {
-    /// No connection could be opened.
+    /// Records a failed attempt.
     pub(crate) fn missed(&self, failure: &Failure, now_ms: u64) {
         if self.failures.fetch_add(1, Ordering::Relaxed) == 0 {
             self.since_ms.store(now_ms, Ordering::Relaxed);
@@ -41,7 +42,7 @@ impl Reach {
         self.last.store(Some(Arc::new(failure.clone())));
     }
 
-    /// One was opened.
+    /// Records a successful attempt.
     pub(crate) fn reached(&self) {
         if self.failures.load(Ordering::Relaxed) > 0 {
             self.failures.store(0, Ordering::Relaxed);

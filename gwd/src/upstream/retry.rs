@@ -17,7 +17,7 @@ use crate::upstream::shared::State;
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// The longest `Retry-After` that is waited for, in milliseconds.
+/// Maximum `Retry-After` that the gateway waits for: 30s.
 const RETRY_AFTER_MAX_MS: u64 = 30_000;
 
 /// Retry settings of a request: the operation's, otherwise the upstream's; none without attempts.
@@ -91,9 +91,9 @@ pub(crate) fn after_failure(retry: &Checked, kind: Kind, repeatable: bool) -> Op
             Condition::ConnectFailure,
             Kind::ConnectFailed | Kind::ConnectTimeout | Kind::TlsCertificate | Kind::TlsProtocol,
         ) => true,
-        // It may come behind the request.
+        // The alert may arrive after the request was sent.
         (Condition::ConnectFailure | Condition::Reset, Kind::TlsAlert(_)) => repeatable,
-        // Nothing was done: again does no harm, whatever it is.
+        // The upstream processed nothing, so a retry is safe for every method.
         (Condition::RefusedStream | Condition::Reset | Condition::ServerError, Kind::Refused) => {
             true
         }
@@ -129,7 +129,7 @@ impl Before {
     }
 }
 
-/// In a trailers-only response the status is in the head.
+/// gRPC status of a trailers-only response, which is in the head.
 fn grpc_status(headers: &HeaderMap) -> Option<&[u8]> {
     headers.get(&GRPC_STATUS).map(http::HeaderValue::as_bytes)
 }
@@ -157,7 +157,7 @@ pub(crate) fn wait_ms(
     chance % span.min(backoff_max_ms).max(1)
 }
 
-/// `Retry-After` in seconds: a number of them, or a date (RFC 9110 §10.2.3).
+/// Seconds of a `Retry-After` value: a number or a date (RFC 9110 §10.2.3).
 fn seconds_until(text: &str, unix_s: u64) -> Option<u64> {
     let date = || {
         let date = httpdate::parse_http_date(text).ok()?;
@@ -167,13 +167,13 @@ fn seconds_until(text: &str, unix_s: u64) -> Option<u64> {
     text.parse().ok().or_else(date)
 }
 
-/// A second try in flight or waiting for its turn: its place in the budget.
+/// Retry in flight or waiting, counted in the retry budget.
 #[derive(Debug)]
 pub(crate) struct Again(Arc<State>);
 
 impl Again {
-    /// A place in the budget: so many of the first tries in flight, some in any case. Second
-    /// tries earn no further ones.
+    /// Takes a place in the retry budget: a fraction of the first attempts in flight, but at least
+    /// a minimum. Retries do not increase the budget.
     pub(crate) fn take(state: &Arc<State>, times: &Times, limit: Option<u64>) -> Option<Self> {
         let requests = state.requests.0.load(Ordering::Relaxed);
         let first = requests.saturating_sub(state.retries.0.load(Ordering::Relaxed));

@@ -1,10 +1,10 @@
-//! One request to an upstream: a target is chosen, a connection taken or opened, the request
-//! sent, the response's head awaited; and again, where that is asked for and does no harm.
+//! Sends a request to an upstream: chooses a target, takes or opens a connection, sends the request
+//! and waits for the response's head; retries if that is configured and safe.
 //!
-//! Two retries are always on because they cannot repeat work (semantics.md §3): a connect
-//! failure goes to another target, and a reused connection that died before any byte of the
-//! response is replaced once where the request can be sent again. All others are asked for by
-//! `retries`, and their budget bears them.
+//! Two retries are always enabled because they cannot repeat work (semantics.md §3): after a failed
+//! connect, another target is used; a reused connection that died before any byte of the response
+//! is replaced once, if the request can be sent again. All others need `retries`, and count in its
+//! budget.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -49,7 +49,7 @@ pub(crate) struct Outgoing<'a, 's> {
     pub(crate) service: &'s Service,
     pub(crate) origin: &'a forward::Origin,
     pub(crate) cx: &'a Cx<'s>,
-    /// Stays as it is, but for the number of the try.
+    /// Unchanged by tries, except for the attempt number.
     pub(crate) head: &'a mut RequestHead,
     pub(crate) body: Incoming,
     pub(crate) expects_continue: bool,
@@ -82,10 +82,10 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         true => begin_upload(source, out.stream, out.upstream, out.service, out.cx).await?,
         false => (source, UploadCount::default()),
     };
-    // The permit is held from the moment the upstream is asked, not while a client sends.
+    // The permit is held from the start of the call, not while the client sends a kept body.
     let in_flight = admit(out.upstream, out.service)?;
     let seen_ns = match source {
-        // Nothing has been waited for since the request's head.
+        // No await since the request's head: reuse its time.
         Source::None => record.started_ns(),
         Source::Kept(_) | Source::Teed(_) | Source::Stream { .. } => {
             out.stream.worker.shared.clock.now_ns()
@@ -117,7 +117,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         replaced: 0,
         may_replace: true,
     };
-    // What can be sent again is kept, head and body; the rest goes once.
+    // Only a kept body can be sent again; others are sent once.
     let again = retry.filter(|_| !matches!(source, Source::Stream { .. }));
     let Some(retry) = again else {
         let outcome = call.attempt(source, record).await;
@@ -126,7 +126,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         }
         return call.finish(outcome, in_flight, record);
     };
-    // The client's was taken out at the edge; no policy may say which try it is, either.
+    // The edge removed the client's value, and a policy must not set the number either.
     call.head.headers.remove(&X_GATEWAY_ATTEMPT);
     let mut number = 0;
     let mut _place = None;
@@ -137,7 +137,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             call.head.headers.insert(&X_GATEWAY_ATTEMPT, number);
         }
         let outcome = call.attempt(source.again(), record).await;
-        // The upstream may have seen it: it counts among the tries.
+        // The upstream may have seen the replaced request: it counts as a try.
         number += std::mem::take(&mut call.replaced);
         call.may_replace = u64::from(number) + 1 < retry.times.attempts;
         let headers = outcome.as_ref().ok().map(|reply| reply.response.headers());
@@ -150,13 +150,13 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             let outcome = outcome.map_err(|failure| before.instead_of(failure));
             return call.finish(outcome, in_flight, record);
         };
-        // Where the try has opened a breaker, what it came to is the answer.
+        // If this try opened a breaker, its outcome is the response.
         if !fuses::admits(&call.way, call.now_ms()) {
             return call.finish(outcome, in_flight, record);
         }
         number += 1;
         let wait_ms = call.wait_ms(retry, number, headers);
-        // A place before the wait: whoever waits is a second try, too.
+        // Take the place before the wait: waiting retries count in the budget, too.
         drop(_place.take());
         let state = &call.way.service.common.state;
         let limit = call.way.upstream.limits.retries;
@@ -191,7 +191,7 @@ fn wanted(
     }
 }
 
-/// One request more at the upstream.
+/// Takes a permit for a request to the upstream. Fails at its request limit.
 pub(crate) fn admit(upstream: &ir::Upstream, service: &Service) -> Result<InFlight, Failure> {
     let admitted = service.common.state.begin(upstream.limits.requests);
     admitted.ok_or(Failure::new(Kind::Overflow))
@@ -249,7 +249,7 @@ pub(super) struct Way<'a, 's> {
 }
 
 impl<'a, 's> Way<'a, 's> {
-    /// The request as it goes on to a target.
+    /// Parameters for forwarding the request to a target.
     fn relay(&self, target: usize) -> forward::Relay<'a, 's> {
         forward::Relay {
             route: self.route,
@@ -261,7 +261,7 @@ impl<'a, 's> Way<'a, 's> {
     }
 }
 
-/// A request on its way, through all its tries.
+/// Request with the state of all its tries.
 struct Call<'a, 's> {
     way: Way<'a, 's>,
     head: &'a mut RequestHead,
@@ -272,20 +272,20 @@ struct Call<'a, 's> {
     seen_ns: u64,
     /// Time at which opening a connection last began; none if none was opened.
     dialled_ns: Option<u64>,
-    /// Requests that were sent once more on another connection, because a reused one had died.
+    /// Number of requests that were sent again because a reused connection had died.
     replaced: u32,
-    /// One more such request is allowed.
+    /// True if one more such replacement is allowed.
     may_replace: bool,
 }
 
 /// Idle connections that a request may use.
 #[derive(Clone, Copy)]
 enum Reuse {
-    /// Any: it can be sent again.
+    /// Any idle connection: the request can be sent again.
     Any,
-    /// Those that were used a moment ago.
+    /// Only recently used connections.
     Fresh,
-    /// None.
+    /// No idle connection.
     No,
 }
 
@@ -297,7 +297,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Another try follows: the connection is kept where nothing is left to be read.
+    /// Discards the response before a retry. The connection is kept if nothing is left to read.
     fn give_up(mut self, now_ms: u64) {
         self.lease.give_back(self.response.body_mut(), now_ms);
     }
@@ -308,13 +308,13 @@ impl Call<'_, '_> {
         self.way.stream.worker.shared.clock.now_ms()
     }
 
-    /// Looks at the clock, in nanoseconds.
+    /// Reads the clock. Returns nanoseconds.
     fn look(&mut self) -> u64 {
         self.seen_ns = self.way.stream.worker.shared.clock.now_ns();
         self.seen_ns
     }
 
-    /// One try: whoever limits or judges is asked before and told afterwards.
+    /// Runs one try: asks the breakers first, and reports the outcome to them.
     async fn attempt(&mut self, source: Source, record: &mut Record) -> Result<Reply, Failure> {
         let began_ns = self.seen_ns;
         let fuses = Fuses::admit(&self.way, began_ns / 1_000_000)?;
@@ -328,7 +328,7 @@ impl Call<'_, '_> {
         outcome
     }
 
-    /// Finds a connection, sends the request and waits for the response's head.
+    /// Obtains a connection, sends the request and waits for the response's head.
     async fn at_a_target(&mut self, source: Source, record: &mut Record) -> Result<Reply, Failure> {
         let again = self.way.repeatable && self.may_replace;
         let again = again && !matches!(source, Source::Stream { .. });
@@ -349,7 +349,8 @@ impl Call<'_, '_> {
         };
         let mut busy = host.busy();
         self.tried.add(target);
-        // What an upstream over HTTP/2 has not looked at may go again, whatever it is.
+        // A request that an HTTP/2 upstream has not processed may be sent again, whatever its
+        // method.
         let spare = reused && !matches!(source, Source::Stream { .. });
         let spare = spare && (again || lease.is_shared());
         let spare = spare.then(|| source.again());
@@ -358,8 +359,8 @@ impl Call<'_, '_> {
         self.sending.begin(began_ms);
         let mut sent = self.once(target, &mut lease, body).await;
         if let Ok(Err(refused)) = sent {
-            // Not a byte was written, or the request may be sent twice: once more, on a
-            // connection of its own.
+            // No byte was written, or the request is repeatable: send it once more on a new
+            // connection.
             let Refused { error, unsent } = *refused;
             let died = error.is_stale();
             if died {
@@ -385,7 +386,7 @@ impl Call<'_, '_> {
                     record.upstream_tried(&service.set.endpoints[target]);
                     lease = match Box::pin(self.connect(target, error.wish())).await {
                         Ok(lease) => lease,
-                        // It is gone: another one gets the request.
+                        // The target is unreachable: use another one.
                         Err(_) => {
                             let other = Box::pin(self.take_connection(Reuse::No, record));
                             let (lease, _, other) = other.await?;
@@ -425,7 +426,7 @@ impl Call<'_, '_> {
         outcome
     }
 
-    /// Sends the request on a connection to a target, in its time.
+    /// Sends the request on a connection to a target, within its time limit.
     fn once(
         &mut self,
         target: usize,
@@ -445,7 +446,7 @@ impl Call<'_, '_> {
         sending.in_time(sending.gate.clone(), begun)
     }
 
-    /// A connection to a target, idle or new; the targets that cannot be reached are passed over.
+    /// Obtains an idle or new connection to a target. Unreachable targets are skipped.
     async fn take_connection(
         &mut self,
         reuse: Reuse,
@@ -463,7 +464,7 @@ impl Call<'_, '_> {
                 now_ms: self.seen_ns / 1_000_000,
             };
             let Some(target) = service.choose(&looking) else {
-                // All were tried before: a further try goes to one of them.
+                // All targets were tried: a further retry may use any of them again.
                 if std::mem::replace(&mut afresh, true) {
                     return Err(last.unwrap_or_else(|| service.nobody()));
                 }
@@ -494,7 +495,7 @@ impl Call<'_, '_> {
         }
     }
 
-    /// A new connection, or one that is as good, in its time.
+    /// Opens a connection within the time limit, or takes a suitable one that becomes free.
     async fn connect(&mut self, target: usize, wish: Acceptable) -> Result<Lease, Failure> {
         let now_ms = self.now_ms();
         let until_ms = self.sending.ends_ms(now_ms);
@@ -514,7 +515,7 @@ impl Call<'_, '_> {
             connect_ms: service.connect_timeout_ms,
             dialled_ns: Cell::default(),
         };
-        // Boxed, as all that is rare here: the future of every exchange has room for it.
+        // Boxed, like all rare paths here: every exchange's future would reserve space for it.
         let ends = stream.ends(self.way.cx.client);
         let opened = Box::pin(connect(&service.pools[target], wish, ends, &times)).await;
         self.dialled_ns = times.dialled_ns.get();
@@ -538,7 +539,7 @@ impl Call<'_, '_> {
         }
     }
 
-    /// Another try was wanted, and the body cannot be sent again.
+    /// Records that a retry was wanted but the body cannot be sent again.
     #[cold]
     fn cannot_repeat(&self, record: &mut Record) {
         let state = &self.way.service.common.state;
@@ -546,7 +547,7 @@ impl Call<'_, '_> {
         record.retry_given_up("max_body");
     }
 
-    /// The last word.
+    /// Completes the response of the last try, and releases what only tries need.
     fn finish(
         self,
         outcome: Result<Reply, Failure>,
@@ -586,8 +587,8 @@ impl Call<'_, '_> {
     }
 }
 
-/// Tells who judges targets whether a connection could be opened. What the gateway lacks is no
-/// sign of the target, nor that a request has waited for others.
+/// Reports to health tracking if a connection could be opened. Lack of resources in the gateway, or
+/// waiting for other requests, does not count against the target.
 pub(crate) fn judge_connect<T>(
     service: &Service,
     upstream: &ir::Upstream,

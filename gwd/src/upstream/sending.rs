@@ -28,9 +28,10 @@ pub(super) struct Sending<'a> {
     pub(super) per_try_ms: Option<u64>,
     /// Deadline of all attempts; an upload's time begins at its end.
     pub(super) until_ms: Option<u64>,
-    /// Waiting for a connection, or tries before, have left less than half of its time to a try.
+    /// True if waiting for a connection or earlier tries left the current try less than half of its
+    /// time.
     pub(super) hurried: bool,
-    /// The body goes as it comes.
+    /// True if the body is streamed.
     pub(super) uploads: bool,
     pub(super) progress: Option<Rc<Progress>>,
     pub(super) gate: Option<Arc<Gate>>,
@@ -39,11 +40,11 @@ pub(super) struct Sending<'a> {
     pub(super) count: UploadCount,
 }
 
-/// A response, or the request's body, where it was not sent, with the reason.
+/// Response, or the error with the request's body if it was not sent.
 pub(super) type Outcome = Result<transport::Answer, Box<Refused>>;
 
 impl Sending<'_> {
-    /// A source as it is sent.
+    /// Body to send for a source.
     pub(super) fn body(&mut self, source: Source) -> RequestBody {
         let expects_continue = match &source {
             Source::None => return RequestBody::Empty,
@@ -71,7 +72,7 @@ impl Sending<'_> {
         RequestBody::Upload(upload)
     }
 
-    /// Sets the deadline of a try; an upload moves it on, and sets it anew at its end.
+    /// Sets the deadline of a try. An upload extends it, and sets it anew at its end.
     pub(super) fn begin(&mut self, now_ms: u64) {
         self.hurried = false;
         let at_ms = match (&self.progress, &self.gate) {
@@ -91,7 +92,7 @@ impl Sending<'_> {
         self.stream.deadline.set(at_ms);
     }
 
-    /// Until when a connection is waited for. Before an upload it is as long as behind it.
+    /// Time until which to wait for a connection. Before an upload that is the whole timeout.
     pub(super) fn ends_ms(&mut self, now_ms: u64) -> u64 {
         let done = self.progress.as_ref().is_some_and(|one| one.done.get());
         match self.uploads && !done {
@@ -106,7 +107,7 @@ impl Sending<'_> {
         *self.until_ms.get_or_insert(new_ms)
     }
 
-    /// Waits for the response in the time of a try.
+    /// Waits for the response within the deadline of the try.
     pub(super) async fn in_time(
         &mut self,
         gate: Option<Arc<Gate>>,
@@ -117,7 +118,7 @@ impl Sending<'_> {
             match in_time(&self.stream.deadline, answer.as_mut()).await {
                 Some(outcome) => return Ok(outcome),
                 None => match self.gate.take() {
-                    // The upstream does not know 100-continue: sent all the same.
+                    // The upstream does not support 100 (Continue): send the body anyway.
                     Some(gate) => {
                         gate.open();
                         self.begin(self.stream.worker.shared.clock.now_ms());
@@ -129,7 +130,7 @@ impl Sending<'_> {
         }
     }
 
-    /// Lets an upload that has become slow go on within the share of slow uploads. False if the
+    /// Lets an upload that has become slow continue within the share of slow uploads. False if the
     /// deadline passed for another reason.
     fn goes_on_slowly(&self) -> Result<bool, Failure> {
         let Some(progress) = &self.progress else {

@@ -1,10 +1,9 @@
 //! State of an upstream that all workers share: load, health, and limits.
 //!
-//! One [`State`] per upstream and process, found by the state id that gwc computes, so that it
-//! outlives snapshots; one [`Host`] per address of it. Everything that limits or judges is here,
-//! in atomics; what is taken is given back by dropping a guard, whichever way an exchange ends
-//! (data-plane.md §7). Which hosts an upstream has is another matter
-//! ([`Common`](super::hosts::Common)).
+//! There is one [`State`] per upstream and process, identified by the state id that gwc computes,
+//! so that it outlives snapshots, and one [`Host`] per address. All limits and health data are
+//! here, in atomics. Guards release them when dropped, however an exchange ends (data-plane.md §7).
+//! The current hosts of an upstream are in [`Common`](super::hosts::Common).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -23,7 +22,7 @@ use crate::upstream::outlier::Tally;
 use crate::upstream::reach::Reach;
 use crate::upstream::turns::LoggedStates;
 
-/// Upstreams of all versions that are in memory.
+/// Upstreams of all versions in memory.
 #[derive(Debug, Default)]
 pub(crate) struct States {
     states: Mutex<HashMap<StateId, Weak<State>>>,
@@ -31,12 +30,12 @@ pub(crate) struct States {
 
 type Hosts = HashMap<Address, Weak<Host>>;
 
-/// One upstream of the process.
+/// State of one upstream, shared by all workers and versions.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) name: Box<str>,
     hosts: Mutex<Hosts>,
-    /// Requests in flight, retries with their waits among them.
+    /// Requests in flight, including retries and their waits.
     pub(crate) requests: Padded<AtomicU64>,
     /// Requests among them whose bodies the clients have not sent to the end.
     pub(crate) unfinished: Padded<AtomicU64>,
@@ -45,18 +44,18 @@ pub(crate) struct State {
     /// Requests that wait for a connection.
     pub(crate) pending: Padded<AtomicU64>,
     pub(crate) connections: Padded<Connections>,
-    /// Second tries in flight and those that wait for their turn.
+    /// Retries in flight or waiting.
     pub(crate) retries: Padded<AtomicU64>,
     pub(crate) breaker: Breaker,
-    /// Those that chains name, by the policy's state.
+    /// Circuit breakers that chains name, by the policy's state.
     chain_breakers: Mutex<HashMap<StateId, Weak<ChainBreaker>>>,
     /// True while one request decides about an ejection; the others leave it to the next failure.
     pub(crate) ejecting: AtomicBool,
     /// End of the outlier detection's interval, in milliseconds of the clock.
     pub(crate) interval_ends_ms: AtomicU64,
-    /// Retries that the budget did not admit.
+    /// Retries that the budget rejected.
     pub(crate) exhausted: AtomicU64,
-    /// Retries that were wanted for requests whose body could not be sent again.
+    /// Wanted retries whose body could not be sent again.
     pub(crate) unrepeatable: AtomicU64,
     /// State of the upstream that the program log last reported.
     pub(crate) logged: LoggedStates,
@@ -65,14 +64,14 @@ pub(crate) struct State {
 /// State of a policy of kind `circuit_breaker` at an upstream.
 #[derive(Debug)]
 pub(crate) struct ChainBreaker {
-    /// The policy's name.
+    /// Name of the policy.
     pub(crate) policy: Box<str>,
     pub(crate) breaker: Breaker,
     /// State of the breaker that the program log last reported.
     pub(crate) logged: LoggedStates,
 }
 
-/// One address of an upstream.
+/// Host of an upstream.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Host {
@@ -82,12 +81,13 @@ pub(crate) struct Host {
     listed: AtomicU32,
     /// Requests in flight.
     pub(crate) active: AtomicU32,
-    /// Left out by outlier detection until then; 0: not.
+    /// End of the ejection by outlier detection, in milliseconds of the clock; 0 if never ejected.
     pub(crate) ejected_until_ms: AtomicU64,
-    /// A connection could not be opened: others come first until then.
+    /// Time until which other hosts are preferred after a failed connect, in milliseconds of the
+    /// clock.
     pub(crate) unreachable_until_ms: AtomicU64,
     pub(crate) reach: Reach,
-    /// Since when it is known, for slow start.
+    /// Time since which the host is known, for slow start.
     since_ms: u64,
     pub(crate) tally: Tally,
     pub(crate) checks: Checks,
@@ -96,28 +96,28 @@ pub(crate) struct Host {
     pub(crate) logged: LoggedStates,
 }
 
-/// Keeps a counter on cache lines of its own: two workers that count do not slow each other down
-/// by what stands beside it.
+/// Value aligned to its own cache lines, so that workers do not slow each other down by false
+/// sharing.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Padded<T>(pub(crate) T);
 
-/// A request in flight at an upstream, counted until its response's body has ended.
+/// Request in flight at an upstream, counted until the end of its response.
 #[derive(Debug)]
 pub(crate) struct InFlight(Arc<State>);
 
-/// A request in flight at a host.
+/// Request in flight at a host, counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Busy(Arc<Host>);
 
-/// A request that waits for a connection.
+/// Request that waits for a connection, counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Pending<'a>(&'a State);
 
 // === impl States ===
 
 impl States {
-    /// The upstream as a new version sees it. What was known of its hosts is kept.
+    /// Upstream of a new version. Existing state of its hosts is kept.
     pub(crate) fn common(
         &self,
         upstream: &ir::Upstream,
@@ -134,7 +134,7 @@ impl States {
         common
     }
 
-    /// Calls `see` with every upstream that a version in memory has.
+    /// Calls `see` with every upstream of the versions in memory.
     pub(crate) fn each(&self, mut see: impl FnMut(&State)) {
         let mut states = lock(&self.states);
         states.retain(|_, state| match state.upgrade() {
@@ -146,8 +146,8 @@ impl States {
         });
     }
 
-    /// Forgets the upstreams that no version in memory has, and their hosts that are gone. What is
-    /// known of a host is its address's, so that it stays until then where nobody asks.
+    /// Drops upstreams and hosts that no version in memory uses. Until then the state of an unused
+    /// host is kept.
     pub(crate) fn tidy(&self) {
         self.each(State::tidy);
     }
@@ -186,7 +186,7 @@ impl State {
         }
     }
 
-    /// The hosts that a version in memory has, or a request in flight.
+    /// Hosts that a loaded version or a request in flight still references.
     pub(crate) fn hosts(&self) -> Vec<Arc<Host>> {
         let hosts = lock(&self.hosts);
         let mut all: Vec<Arc<Host>> = hosts.values().filter_map(Weak::upgrade).collect();
@@ -194,13 +194,13 @@ impl State {
         all
     }
 
-    /// Forgets what no version in memory has.
+    /// Drops hosts and breakers that no version in memory uses.
     fn tidy(&self) {
         lock(&self.hosts).retain(|_, host| host.strong_count() > 0);
         lock(&self.chain_breakers).retain(|_, breaker| breaker.strong_count() > 0);
     }
 
-    /// The breakers that chains of a version in memory name.
+    /// Circuit breakers that chains of the versions in memory name.
     pub(crate) fn chain_breakers(&self) -> Vec<Arc<ChainBreaker>> {
         let mut breakers = lock(&self.chain_breakers);
         breakers.retain(|_, breaker| breaker.strong_count() > 0);
@@ -235,7 +235,7 @@ impl State {
         host
     }
 
-    /// Names a host to a client without telling which it is.
+    /// Affinity cookie value of a host; it does not reveal the address.
     pub(crate) fn cookie(&self, host: &Host) -> Box<str> {
         let text = format!("gwd sticky\0{}\0{}", self.name, host.name);
         let digest = bundle::digest::Digest::of(text.as_bytes());
@@ -243,12 +243,12 @@ impl State {
         bytes.map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// One request more; none where there are as many as may be.
+    /// Counts a request in flight; none at the limit.
     pub(crate) fn begin(self: &Arc<Self>, requests_max: u64) -> Option<InFlight> {
         take(&self.requests.0, requests_max).then(|| InFlight(Arc::clone(self)))
     }
 
-    /// One more that waits for a connection; none where there are as many as may be.
+    /// Counts a request that waits for a connection; none at the limit.
     pub(crate) fn wait(&self, pending_max: u64) -> Option<Pending<'_>> {
         take(&self.pending.0, pending_max).then(|| Pending(self))
     }
@@ -273,12 +273,12 @@ impl Host {
         }
     }
 
-    /// An upstream has it from now on.
+    /// Records that an upstream has the host.
     pub(crate) fn listed(&self) {
         self.listed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An upstream has it no more.
+    /// Records that an upstream no longer has the host.
     pub(crate) fn unlisted(&self) {
         self.listed.fetch_sub(1, Ordering::Relaxed);
     }
@@ -298,7 +298,7 @@ impl Host {
         until_ms.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)
     }
 
-    /// Neither ejected nor failing its checks.
+    /// True if the host is not ejected and does not fail its checks.
     pub(crate) fn works(&self, now_ms: u64) -> bool {
         self.checks.verdict() != Verdict::Fails && !self.is_ejected(now_ms)
     }
@@ -317,8 +317,8 @@ impl Host {
         now_ms.saturating_sub(since)
     }
 
-    /// Outlier detection left it out, and it was seen to work: it is let in again, with a clean
-    /// slate.
+    /// Ends an ejection by outlier detection early, because the host works again, and resets its
+    /// counters.
     pub(crate) fn let_in(&self, now_ms: u64) {
         if self.is_ejected(now_ms) {
             self.tally.clear();
@@ -333,7 +333,7 @@ impl Host {
     }
 }
 
-/// One more, unless there are as many as may be.
+/// Increments a counter unless it has reached the maximum. True if it was incremented.
 pub(crate) fn take(count: &AtomicU64, most: u64) -> bool {
     let before = count.fetch_add(1, Ordering::Relaxed);
     let fits = before < most;

@@ -1,10 +1,10 @@
 //! The shares of an upstream's `limits.requests` that unfinished and slow uploads may hold.
 //!
-//! A streamed upload holds its permit from the moment the upstream is asked. Clients that trickle
-//! their bodies could hold all permits at no cost. An upload is slow once it has kept the gateway
+//! A streamed upload holds its permit from the start of the call. Clients that send their bodies
+//! slowly could hold all permits at no cost. An upload is slow once it has kept the gateway
 //! waiting for [`SLOW_MS`](crate::pace::SLOW_MS) that its bytes have not earned back. Slow
-//! uploads may hold half of the permits; the other half is left to requests that deliver. Once
-//! half of the share is held, one address may hold few of it.
+//! uploads may hold half of the permits; the other half is left to other requests. Once half of
+//! that share is used, one address may hold only few of it.
 //!
 //! An upload is not slow before a second has passed, and a client that begins many at once and
 //! sends nothing more would hold all permits until then, again and again. Therefore an upload
@@ -23,7 +23,7 @@ use std::sync::atomic::Ordering;
 use crate::budget::{Addresses, OfAddress, SLOW_PER_ADDRESS};
 use crate::upstream::shared::{self, State};
 
-/// Rules for slow uploads to one upstream from one client.
+/// Share of slow uploads, for one upstream and one client.
 pub(super) struct SlowShare<'a> {
     pub(super) state: &'a Arc<State>,
     /// `limits.requests` of the upstream.
@@ -52,7 +52,7 @@ pub(crate) struct Unfinished {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UploadCount(Rc<RefCell<Option<Unfinished>>>);
 
-/// The right of a slow upload to go on.
+/// Permit of a slow upload to continue.
 #[derive(Debug)]
 pub(crate) struct SlowPermit {
     state: Arc<State>,
@@ -113,7 +113,7 @@ impl Drop for Unfinished {
 }
 
 impl SlowShare<'_> {
-    /// One more slow upload; none if the share is used up.
+    /// Permit for one more slow upload; none if the share is used up.
     pub(super) fn take(&self) -> Option<SlowPermit> {
         let share = (self.requests_max / 2).max(1);
         if !shared::take(&self.state.slow.0, share) {

@@ -1,4 +1,4 @@
-//! A request's body as the tries need it: none, kept to be sent again, or as it comes.
+//! Request body for the tries: none, kept for retries, or streamed.
 
 use std::rc::Rc;
 
@@ -17,14 +17,14 @@ use crate::proxy::tee::Tee;
 use crate::upstream::connect::in_time;
 use crate::upstream::mirror::Copies;
 
-/// A request's body.
+/// Request body.
 pub(super) enum Source {
     None,
-    /// Kept for another try.
+    /// Completely received and kept for retries.
     Kept(Bytes),
-    /// As it comes, with a copy that is kept while it fits.
+    /// Streamed, with a copy for retries while it fits.
     Teed(Rc<Tee>),
-    /// As it comes; it goes once.
+    /// Streamed, and sent only once.
     Stream {
         body: Incoming,
         expects_continue: bool,
@@ -32,9 +32,9 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Keeps a body that may be sent again. One that waits for `100 Continue`, or whose length is
-    /// not known, is not held up for that: a copy is kept while it is sent. One that is too long,
-    /// or for which there is little memory, goes once.
+    /// Prepares the body of a request. A repeatable body of known length is received completely
+    /// first. If its client waits for 100 (Continue), or its length is unknown, it is streamed with
+    /// a copy. A body that is too long, or for which memory is scarce, is sent only once.
     pub(super) async fn take(
         body: Incoming,
         stream: &Stream,
@@ -84,7 +84,7 @@ impl Source {
         }
     }
 
-    /// The same body for another try. A body that goes once is lost.
+    /// Body for another try. A body that is sent only once is lost.
     pub(super) fn again(&self) -> Self {
         match self {
             Self::Kept(bytes) => Self::Kept(bytes.clone()),
@@ -96,7 +96,7 @@ impl Source {
         }
     }
 
-    /// True if another try can send it.
+    /// True if another try can send the body.
     pub(super) fn is_repeatable(&self) -> bool {
         match self {
             Self::None | Self::Kept(_) => true,
@@ -105,12 +105,12 @@ impl Source {
         }
     }
 
-    /// True for a body that goes as it comes.
+    /// True if the body is streamed.
     pub(super) const fn is_streamed(&self) -> bool {
         matches!(self, Self::Teed(_) | Self::Stream { .. })
     }
 
-    /// Of a body that is here.
+    /// Progress of a completely received body; none for others.
     pub(super) fn progress(&self) -> Option<Rc<Progress>> {
         let Self::Kept(_) = self else { return None };
         let progress = Progress::default();
@@ -119,7 +119,7 @@ impl Source {
     }
 }
 
-/// A body whose length is known, whole.
+/// Receives a body of known length completely.
 async fn keep(mut body: Incoming, stream: &Stream, room: Buffered) -> Result<Bytes, Failure> {
     let mut whole = Vec::new();
     let copies = stream.copies.take();

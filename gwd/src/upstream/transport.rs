@@ -17,35 +17,34 @@ use crate::upstream::connections::ConnectionPermit;
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::{http1, http2};
 
-/// A connection that can carry a request.
+/// Connection that can carry a request.
 pub(crate) enum Transport {
     Http1(Box<http1::Connection<UpstreamSocket>>),
-    /// Shared with others. Boxed, as all that only HTTP/2 needs: what an exchange hands on is small.
+    /// Shared connection. Boxed, so that the enum is small.
     Http2(Box<http2::Connection>),
 }
 
-/// A request as it is sent.
+/// Request to be sent.
 pub(crate) struct Call<'c, 'h> {
     pub(crate) head: &'c mut Outbound<'h>,
     pub(crate) body: RequestBody,
-    /// An empty map for the fields of the response.
+    /// Empty map for the fields of the response.
     pub(crate) fields: HeaderMap,
 }
 
-/// A request on its connection, not sent yet.
+/// Request on its connection, not sent yet.
 pub(crate) enum Begun {
     Http1(Box<http1::Connection<UpstreamSocket>>),
     Http2(Box<(http2::Connection, Request<RequestBody>)>),
 }
 
-/// A response, which stays where it is until its head is taken: between its connection and the
-/// client are a dozen hands.
+/// Response. Boxed, because many functions pass it on between the connection and the client.
 pub(crate) type Answer = Box<Response<Incoming>>;
 
-/// A call that failed.
+/// Failed call.
 pub(crate) struct Refused {
     pub(crate) error: CallError,
-    /// The request's body, where not a byte of the request was written.
+    /// Body of the request, if no byte of the request was written.
     pub(crate) unsent: Option<RequestBody>,
 }
 
@@ -54,15 +53,15 @@ pub(crate) struct Refused {
 pub(crate) enum CallError {
     Http1(http1::Error),
     Http2(http2::Error),
-    /// Nothing of the response's body came for so long.
+    /// The response's body stalled for the idle timeout.
     Silent {
         idle_ms: u64,
     },
-    /// A bug of ours.
+    /// The gateway panicked: a bug.
     Panicked,
 }
 
-/// A response's body.
+/// Response body.
 pub(crate) enum Incoming {
     Http1(http1::Incoming<UpstreamSocket>),
     Http2(Box<http2::Incoming>),
@@ -73,7 +72,7 @@ pub(crate) enum Incoming {
 // === impl Transport ===
 
 impl Transport {
-    /// Takes a request, which is written down where that can be done at once.
+    /// Accepts a request. HTTP/1 writes its head into the output buffer at once.
     pub(crate) fn begin(self, call: Call<'_, '_>) -> Begun {
         match self {
             Self::Http1(mut connection) => {
@@ -87,11 +86,11 @@ impl Transport {
         }
     }
 
-    /// Its place among the connections of its upstream: it is closed, and another may be opened.
+    /// Closes the connection and returns its permit, so that another can be opened.
     pub(crate) fn into_permit(self) -> Option<ConnectionPermit> {
         match self {
             Self::Http1(connection) => (*connection).into_io().into_permit(),
-            // The others on it go on.
+            // Other exchanges still use the connection.
             Self::Http2(_) => None,
         }
     }
@@ -108,7 +107,7 @@ impl Transport {
 // === impl Begun ===
 
 impl Begun {
-    /// Sends it and waits for the head of the final response. `gate` is opened by `100 Continue`.
+    /// Sends the request and waits for the head of the final response. `100 Continue` opens `gate`.
     pub(crate) async fn answer(self, gate: Option<&Arc<Gate>>) -> Result<Answer, Box<Refused>> {
         match self {
             Self::Http1(connection) => match connection.answer(gate).await {
@@ -159,8 +158,8 @@ impl CallError {
         }
     }
 
-    /// On which connection the request may go again: what has closed one may have closed those
-    /// that are as old.
+    /// Connections acceptable for sending the request again: the event that closed one connection
+    /// may have closed others of the same age.
     pub(crate) fn wish(&self) -> Acceptable {
         match self {
             Self::Http2(error) if error.is_of_stream() => Acceptable::Any,
@@ -215,8 +214,8 @@ impl std::error::Error for CallError {}
 // === impl Incoming ===
 
 impl Incoming {
-    /// The connection, if both sides have ended clean and it can be used again by another. One
-    /// that is shared is where it was.
+    /// Connection for reuse, if both sides have ended cleanly. A shared connection stays where it
+    /// is.
     pub(crate) fn take_transport(&mut self) -> Option<Transport> {
         match std::mem::replace(self, Self::Gone) {
             Self::Http1(body) => body.into_connection().map(Transport::Http1),
@@ -224,7 +223,7 @@ impl Incoming {
         }
     }
 
-    /// Sends what there is of the upload, while nobody asks for more of the response.
+    /// Sends available bytes of the upload while the response is not read.
     pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
         match self {
             Self::Http1(body) => body.send_upload(cx),
@@ -233,7 +232,7 @@ impl Incoming {
         }
     }
 
-    /// After a 101: the socket, and what came behind the head.
+    /// Socket and the bytes after the head, after a 101 response.
     pub(crate) fn into_switched(self) -> Option<(UpstreamSocket, Bytes)> {
         match self {
             Self::Http1(body) => Some(body.into_switched().into_parts()),

@@ -22,7 +22,7 @@ const QUIET_MS: u64 = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct LoggedStates(Mutex<[Turn; 3]>);
 
-/// Something that holds or does not, as it was told last.
+/// State of a condition, as last logged.
 #[derive(Clone, Copy, Debug, Default)]
 struct Turn {
     holds: bool,
@@ -36,12 +36,12 @@ const CIRCUIT: usize = 2;
 
 type Line = (Level, &'static str, Value);
 
-/// Looks at all upstreams for as long as the process lives.
+/// Checks all upstreams, as long as the process lives.
 pub(crate) async fn tell(states: Arc<States>, clock: Clock) {
     let mut looks = tokio::time::interval(LOOK);
     loop {
         looks.tick().await;
-        // Written when no lock is held.
+        // Written after all locks are released.
         let mut lines = Vec::new();
         states.each(|state| look(state, clock.now_ms(), &mut lines));
         for (level, message, facts) in lines {

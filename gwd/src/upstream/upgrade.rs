@@ -1,6 +1,6 @@
-//! A WebSocket handshake with an upstream: an upgrade of a connection of its own (RFC 6455 §4), or,
-//! where the upstream speaks HTTP/2, an extended CONNECT on a shared one (RFC 8441). What carries
-//! the answer is the tunnel afterwards. An upstream that declines has answered a plain request.
+//! WebSocket handshakes with an upstream: an upgrade on a separate connection (RFC 6455 §4), or an
+//! extended CONNECT on a shared HTTP/2 connection (RFC 8441). The connection or stream then becomes
+//! the tunnel. If the upstream declines, its response is a regular one.
 
 use std::cell::Cell;
 
@@ -27,13 +27,13 @@ use crate::upstream::{Held, Looking, Tried};
 
 /// Outcome of an upgrade request.
 pub(crate) enum Upgrade {
-    /// The upstream speaks WebSocket now.
+    /// The upstream switched to WebSocket.
     Switched(Box<Switched>),
     /// The upstream has answered with another response.
     Declined(Box<Answered>),
 }
 
-/// An upstream that speaks WebSocket.
+/// Upstream side of a successful handshake.
 pub(crate) struct Switched {
     pub(crate) headers: HeaderMap,
     pub(crate) carrier: Carrier,
@@ -46,7 +46,7 @@ pub(crate) struct Switched {
     pub(crate) held: Held,
 }
 
-/// A wish on its way to a target.
+/// Handshake with a target.
 struct Asking<'a, 's> {
     out: Outgoing<'a, 's>,
     target: usize,
@@ -54,13 +54,13 @@ struct Asking<'a, 's> {
     held: Held,
 }
 
-/// A connection on which to ask.
+/// Connection for the handshake.
 enum Way {
     Alone(Opened),
     Shared(Lease),
 }
 
-/// Asks an upstream to switch.
+/// Performs the handshake with an upstream.
 pub(crate) async fn upgrade(
     out: Outgoing<'_, '_>,
     handshake: Handshake,
@@ -86,7 +86,7 @@ pub(crate) async fn upgrade(
 }
 
 impl Asking<'_, '_> {
-    /// An upgrade: the connection is the tunnel.
+    /// Sends an upgrade; the connection becomes the tunnel.
     async fn over_http1(self, opened: Opened, record: &mut Record) -> Result<Upgrade, Failure> {
         let mut head = self.prepare();
         let stream = self.out.stream;
@@ -117,7 +117,7 @@ impl Asking<'_, '_> {
         Ok(self.switched(head.headers, Carrier::Socket(socket), early))
     }
 
-    /// An extended CONNECT: its stream is the tunnel.
+    /// Sends an extended CONNECT; its stream becomes the tunnel.
     async fn over_http2(self, mut lease: Lease, record: &mut Record) -> Result<Upgrade, Failure> {
         let mut head = self.prepare();
         let expected = self.handshake.prepare_http2(&mut head.headers);
@@ -142,7 +142,7 @@ impl Asking<'_, '_> {
         }
     }
 
-    /// The head as the target gets it.
+    /// Request head for the target.
     fn prepare(&self) -> RequestHead {
         let mut head = self.out.head.clone();
         forward::prepare(&mut head, self.relay());
@@ -203,8 +203,8 @@ fn request(head: RequestHead) -> Request<RequestBody> {
     request
 }
 
-/// A connection to ask on, a new one where it cannot be shared; targets that cannot be reached are
-/// passed over.
+/// Obtains a connection for the handshake, a new one unless it can be shared. Unreachable targets
+/// are skipped.
 async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize), Failure> {
     let (service, upstream) = (out.service, out.upstream);
     let affinity = affinity(out);
@@ -238,7 +238,8 @@ async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize
             dialled_ns: Cell::default(),
         };
         let opened = match upstream.protocol {
-            // Where both are spoken HTTP/1.1 has WebSockets, and HTTP/2 may not have them.
+            // With `auto`, prefer HTTP/1.1: every server with WebSocket supports it there, but
+            // maybe not over HTTP/2.
             UpstreamProtocol::H1 | UpstreamProtocol::Auto => {
                 let opened = open(pool, ends, Offer::Http1, &times).await;
                 opened.map(Way::Alone)

@@ -1,4 +1,7 @@
 //! Buffers of an HTTP/1 connection: unparsed input and unsent output.
+//!
+//! The connection's task reads heads and writes responses. The task that forwards a request's body
+//! reads it here directly, without a channel.
 
 use std::cell::RefCell;
 use std::fmt;

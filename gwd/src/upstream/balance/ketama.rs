@@ -1,21 +1,21 @@
-//! Consistent hashing on a ring: a target has many points, a request goes to the first behind its
-//! hash. A target that goes takes only its own requests with it.
+//! Consistent hashing on a ring (Ketama). Each target has many points; a request goes to the first
+//! point after its hash. Removing a target moves only its own requests.
 
 use super::points;
 
-/// Points of a target of average weight.
+/// Points of a target with average weight.
 const POINTS: u64 = 160;
-/// Points of one target.
+/// Maximum points of one target.
 const POINTS_MAX: u64 = 1 << 14;
 
 #[derive(Debug)]
 pub(crate) struct Ketama {
-    /// Hash and target, sorted.
+    /// Hash points with their targets, sorted.
     ring: Box<[(u64, u32)]>,
 }
 
 impl Ketama {
-    /// `hosts`: names and weights by target.
+    /// Builds the ring. `hosts` has the name and weight of each target.
     pub(crate) fn build(hosts: &[(&str, u32)]) -> Self {
         let total: u64 = hosts.iter().map(|(_, weight)| u64::from(*weight)).sum();
         let weighing = hosts.iter().filter(|(_, weight)| *weight > 0).count() as u64;

@@ -1,6 +1,6 @@
-//! The less busy of two that are chosen by chance ("power of two choices"); where weights differ,
-//! or a target starts slowly, round robin by weight / (requests in flight + 1), as Envoy does it.
-//! Requests in flight are counted over all workers.
+//! Least request: the less busy of two random targets ("power of two choices"). With different
+//! weights or slow start, round robin by weight / (requests in flight + 1), as in Envoy. Requests
+//! in flight are counted over all workers.
 
 use super::weighted::Weighted;
 use super::{Choice, active, draw};
@@ -68,7 +68,7 @@ mod tests {
         let trial = Trial::new(Lb::LeastRequest, &[1, 1, 1, 1]);
         near(&trial.shares(20_000, |_| true), &[250; 4], 15);
         let _busy: Vec<_> = (0..5).map(|_| trial.hosts[2].busy()).collect();
-        // Two of four without the third: it would have to be drawn twice.
+        // Two of four without the third: both draws would have to select it.
         near(&trial.shares(20_000, |_| true), &[333, 333, 0, 333], 15);
     }
 
@@ -83,7 +83,8 @@ mod tests {
         let count = trial.hosts[1]
             .active
             .load(std::sync::atomic::Ordering::Relaxed);
-        // w / (active + 1) evens out: n1 / n0 tends to the square root of 3 while all stay.
+        // w / (active + 1) evens out: n1 / n0 tends to the square root of 3 while all requests stay
+        // open.
         assert!((240..=310).contains(&count), "{count}");
         drop(busy);
         near(&trial.shares(4_000, |_| true), &[250, 750], 5);

@@ -1,21 +1,21 @@
-//! Consistent hashing by a table (Maglev, NSDI 2016): one lookup, at the price of about twice the
-//! keys that move when a target comes or goes.
+//! Consistent hashing with a lookup table (Maglev, NSDI 2016). One lookup per request; a change of
+//! targets moves about twice as many keys as Ketama.
 
 use super::points;
 
-/// Slots: a prime, so that every step visits all of them.
+/// Number of slots. A prime, so that every step size visits all slots.
 const SIZE: u64 = 65_537;
-/// Other slots that are looked at where the first target may not be chosen.
+/// Maximum further slots to try if the first target may not be used.
 const PROBES: u64 = 64;
 
 #[derive(Debug)]
 pub(crate) struct Maglev {
-    /// The target by slot; none where no target has a weight.
+    /// Target of each slot; empty if no target has a weight.
     slots: Box<[u32]>,
     targets: usize,
 }
 
-/// A target's way through the slots.
+/// Permutation of the slots for one target.
 struct Way {
     target: u32,
     at: u64,
@@ -26,7 +26,7 @@ struct Way {
 }
 
 impl Maglev {
-    /// `hosts`: names and weights by target.
+    /// Builds the table. `hosts` has the name and weight of each target.
     pub(crate) fn build(hosts: &[(&str, u32)]) -> Self {
         let way = |(target, (name, weight)): (u32, &(&str, u32))| {
             let [at, step, ..] = points(name, 0);
@@ -56,7 +56,7 @@ impl Maglev {
         if self.slots.is_empty() {
             return None;
         }
-        // A step of its own for each key: the keys of one target spread over all others.
+        // The step depends on the key, so that the keys of one target spread over all others.
         let step = hash / SIZE % (SIZE - 1) + 1;
         let slot = |probe: u64| {
             let at = (hash % SIZE + probe * step) % SIZE;
@@ -71,8 +71,8 @@ impl Maglev {
     }
 }
 
-/// Gives every slot to the next target in turn that wants it; who weighs less is asked less
-/// often.
+/// Fills the slots in turns: each target takes its next free slot, targets with less weight in
+/// fewer turns.
 fn fill(slots: &mut [u32], ways: &mut [Way], most: u64) {
     let mut left = slots.len();
     loop {

@@ -1,7 +1,8 @@
 //! Choice of the target for the next request. One algorithm per file.
 //!
-//! `build` is cold, `pick` hot: a pick allocates nothing and locks nothing. Who may be chosen is
-//! a predicate over what the process knows; weights, order and shares are the algorithm's.
+//! `build` runs when the hosts change, `pick` for every request: it allocates nothing and takes no
+//! lock. The caller's predicate says which hosts may be used; the algorithm decides by weights,
+//! order and shares.
 
 mod ketama;
 mod least_request;
@@ -27,33 +28,33 @@ use peak_ewma::PeakEwma;
 use random::Weights;
 use weighted::Weighted;
 
-/// An algorithm with its state, one per worker and upstream.
+/// Balancing algorithm with its state, one per worker and upstream.
 #[derive(Debug)]
 pub(crate) enum Balance {
     /// Smooth weighted round robin.
     Weighted(Weighted),
-    /// By weight alone.
+    /// Random, by weight.
     Random(Weights),
-    /// The less busy of two.
+    /// Less busy of two random targets.
     LeastRequest(LeastRequest),
-    /// The sooner of two.
+    /// Faster of two random targets, by peak EWMA.
     PeakEwma(PeakEwma),
     /// Independent of the upstream's table.
     Hash(Weights),
 }
 
-/// Lookup table of a hashing algorithm. Built with the host set, off the workers, and shared by
+/// Lookup table of a hashing algorithm. Built with the host set, outside the workers, and shared by
 /// them.
 #[derive(Debug, Default)]
 pub(crate) enum Table {
-    /// The algorithm has none.
+    /// The algorithm needs no table.
     #[default]
     None,
     Ketama(Ketama),
     Maglev(Maglev),
 }
 
-/// One choice.
+/// Inputs of one choice.
 #[derive(Clone, Copy)]
 pub(crate) struct Choice<'a> {
     pub(crate) hosts: &'a [Arc<Host>],
@@ -68,12 +69,12 @@ pub(crate) struct Choice<'a> {
 
 /// Random draws before the remaining hosts are tried in order.
 const DRAWS: usize = 4;
-/// In thousandths: what a host gets at least while it starts slowly.
+/// Minimum share of a host's weight during slow start, in thousandths.
 const SLOW_LEAST: u64 = 100;
 
 impl Balance {
-    /// `offset` is where to begin, so that workers do not move in step.
-    /// `averages` are what the worker knows of the hosts.
+    /// New balancer. `offset` varies the start, so that workers do not choose in step. `averages`
+    /// has the worker's response time averages of the hosts.
     pub(crate) fn new(
         lb: Lb,
         weights: &[u32],
@@ -89,7 +90,7 @@ impl Balance {
         }
     }
 
-    /// The next target's index among those that may be chosen and have a weight.
+    /// Index of the next target among those that may be used and have a weight.
     pub(crate) fn pick(&self, choice: &Choice<'_>, may: impl Fn(usize) -> bool) -> Option<usize> {
         match self {
             Self::Weighted(weighted) => weighted.pick(|index, weight| match may(index) {
@@ -119,7 +120,7 @@ impl Balance {
         }
     }
 
-    /// A target's answer took this long.
+    /// Records the response time of a target.
     pub(crate) fn observe(&self, target: usize, took_ns: u64, now_ns: u64) {
         if let Self::PeakEwma(ewma) = self {
             ewma.observe(target, took_ns, now_ns);
@@ -154,7 +155,7 @@ fn active(host: &Host) -> u64 {
     host.active.load(Ordering::Relaxed).into()
 }
 
-/// A target by chance that may be chosen, all alike.
+/// Random target among those that may be used, all equally likely.
 fn draw(random: &Random, count: usize, may: &impl Fn(usize) -> bool) -> Option<usize> {
     if count == 0 {
         return None;
@@ -171,7 +172,7 @@ fn draw(random: &Random, count: usize, may: &impl Fn(usize) -> bool) -> Option<u
         .find(|at| may(*at))
 }
 
-/// A number below `count` by chance.
+/// Random number below `count`.
 fn below(random: &Random, count: u64) -> usize {
     let wide = u128::from(random.next()) * u128::from(count);
     usize::try_from(wide >> 64).unwrap_or(0)

@@ -1,13 +1,14 @@
-//! The one of two whose cost is lower: a moving average of how long answers take, which jumps to
-//! a peak at once and decays over ten seconds, times the requests in flight plus one (Finagle,
-//! Linkerd). Each worker averages for itself; who is busy is counted over all.
+//! Peak EWMA (Finagle, Linkerd): the one of two random targets with the lower cost. The cost is a
+//! moving average of response times, times requests in flight plus one. The average jumps to a peak
+//! at once and decays over ten seconds. Each worker has its own averages; requests in flight are
+//! counted over all workers.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use super::{Choice, active, draw};
 
-/// Over how long an average decays.
+/// Decay time of an average: 10s, in nanoseconds.
 const DECAY_NS: f64 = 10e9;
 /// Cost of a target that has requests in flight and no measured response time: 1s, in nanoseconds.
 const UNKNOWN_NS: f64 = 1e9;
@@ -97,7 +98,7 @@ mod tests {
         trial.balance.observe(1, 1_000_000, now_ns);
         trial.balance.observe(1, 50_000_000, now_ns);
         near(&trial.shares(1_000, |_| true), &[1_000, 0], 0);
-        // Both are asked equally often by the draw; the busier one costs more.
+        // The draw selects both equally often; the busier one costs more.
         let _busy: Vec<_> = (0..99).map(|_| trial.hosts[0].busy()).collect();
         near(&trial.shares(1_000, |_| true), &[0, 1_000], 0);
         drop(_busy);

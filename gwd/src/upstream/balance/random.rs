@@ -1,9 +1,9 @@
-//! By weight alone: each choice is independent, so that many gateways do not move in step.
+//! Random choice by weight. Choices are independent, so that many gateways do not choose in step.
 
 use super::{DRAWS, below};
 use crate::random::Random;
 
-/// Weights, and their sums up to each.
+/// Weights and their prefix sums.
 #[derive(Debug)]
 pub(crate) struct Weights {
     weights: Box<[u32]>,
@@ -23,7 +23,7 @@ impl Weights {
         }
     }
 
-    /// A target that may be chosen, by its share.
+    /// Random target that may be used, by weight.
     pub(crate) fn pick(&self, random: &Random, may: impl Fn(usize) -> bool) -> Option<usize> {
         let total = self.total();
         if total == 0 {
@@ -35,7 +35,7 @@ impl Weights {
                 return Some(at);
             }
         }
-        // Few may be chosen: their shares among themselves.
+        // Few targets may be used: draw among those only.
         let open = |(index, weight): (usize, &u32)| match may(index) {
             true => u64::from(*weight),
             false => 0,

@@ -1,8 +1,8 @@
-//! Smooth weighted round robin, as NGINX does it: 5:1:1 gives a a b a c a a, not a a a a a b c.
+//! Smooth weighted round robin, as in NGINX: 5:1:1 gives a a b a c a a, not a a a a a b c.
 
 use std::cell::Cell;
 
-/// Targets with their weights and how far behind each is.
+/// Targets with their weights and current scores.
 #[derive(Debug)]
 pub(crate) struct Weighted {
     targets: Box<[Target]>,
@@ -25,16 +25,16 @@ impl Weighted {
                 })
                 .collect(),
         };
-        // One round is as long as the sum of the weights; a beginning within few steps of it
-        // is enough to part the workers.
+        // A round is as long as the sum of the weights. A different start within the first steps is
+        // enough to separate the workers.
         for _ in 0..offset % (built.targets.len() as u64).max(1) {
             built.pick(|_, weight| weight);
         }
         built
     }
 
-    /// `now` says what a target's weight is at the moment, given what it is by itself; 0: it is
-    /// passed over.
+    /// Picks a target. `now` returns the current weight of a target, given its configured one; 0
+    /// skips it.
     pub(crate) fn pick(&self, now: impl Fn(usize, u64) -> u64) -> Option<usize> {
         if let [only] = &self.targets[..] {
             return (now(0, only.weight.into()) > 0).then_some(0);

@@ -1,5 +1,5 @@
-//! A response's body, as it comes. It holds the connection, which can be had back when both
-//! sides have ended clean (data-plane.md §7).
+//! Streamed response body. It owns the connection, which can be reused once request and response
+//! have ended cleanly (data-plane.md §7).
 
 use std::task::{Context, Poll, ready};
 
@@ -11,22 +11,22 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Connection, Error};
 
-/// Bytes that are read at once.
+/// Bytes of one read.
 const READ: usize = 16 << 10;
 
 /// Progress of receiving a response's body.
 pub(super) struct Receiving {
     body: Body,
     keeps_connection: bool,
-    /// The upload cannot go on; the response may.
+    /// True if the upload failed; the response may continue.
     broken: bool,
 }
 
-/// A response's body.
+/// Streamed response body.
 pub(crate) struct Incoming<I>(Box<Connection<I>>);
 
 impl Receiving {
-    /// No response is under way.
+    /// State without a response.
     pub(super) fn nothing() -> Self {
         Self::new(&Length::Known(0), true)
     }
@@ -56,7 +56,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
         left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 
-    /// The connection, if request and response have both ended clean and it may be used again.
+    /// Connection for reuse, if request and response have ended cleanly.
     pub(crate) fn into_connection(self) -> Option<Box<Connection<I>>> {
         let mut connection = self.0;
         let receiving = &connection.receiving;
@@ -69,12 +69,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
         again.then_some(connection)
     }
 
-    /// The connection as it is: after a 101.
+    /// Connection after a 101 response, as it is.
     pub(crate) fn into_switched(self) -> Box<Connection<I>> {
         self.0
     }
 
-    /// The next piece. The rest of an upload goes on meanwhile.
+    /// Next frame. Also continues the upload.
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -92,7 +92,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
         })
     }
 
-    /// Sends what there is of the upload and can be taken.
+    /// Sends available bytes of the upload.
     pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
         let Connection {
             io,
@@ -124,8 +124,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
     }
 }
 
-/// Trailers without what could be taken for the message's framing or routing
-/// (RFC 9110 §6.5.1).
+/// Removes trailer fields that affect framing or routing (RFC 9110 §6.5.1).
 fn allowed(mut trailers: HeaderMap) -> HeaderMap {
     for name in [
         "connection",

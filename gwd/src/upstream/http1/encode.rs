@@ -1,4 +1,4 @@
-//! A request on its way out: the head and what of the body is small go in one write.
+//! Sends requests over HTTP/1. The head and small body pieces go in one write.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,13 +14,14 @@ use tokio::io::AsyncWrite;
 use super::Error;
 use crate::proxy::body::RequestBody;
 
-/// Pieces up to this size are copied behind what waits, larger ones are written as they are.
+/// Maximum size of a body piece that is copied into the output buffer; larger pieces are written
+/// directly.
 const COPIED_MAX: usize = 16 << 10;
 
-/// Bytes of most heads.
+/// Initial capacity for a request head, enough for most.
 const HEAD_USUAL: usize = 512;
 
-/// A request that is being sent, and before and after it nothing.
+/// Request while it is sent; empty otherwise.
 pub(super) struct Sending {
     method: Method,
     body: RequestBody,
@@ -28,16 +29,16 @@ pub(super) struct Sending {
     /// Bytes to be written, from `written` on.
     out: Vec<u8>,
     written: usize,
-    /// A large piece that comes behind it.
+    /// Large piece to be written after `out`.
     data: Bytes,
     ended: bool,
     touched: bool,
-    /// The body was given a turn to come.
+    /// True if the body was given one turn to arrive.
     waited: bool,
 }
 
 impl Sending {
-    /// Nothing is sent.
+    /// State without a request.
     pub(super) fn nothing() -> Self {
         Self {
             method: Method::GET,
@@ -52,7 +53,7 @@ impl Sending {
         }
     }
 
-    /// Writes a head down; its body says how it is framed.
+    /// Writes a head. The body determines the framing.
     pub(super) fn begin(&mut self, head: &Outbound<'_>, body: RequestBody) {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
@@ -88,12 +89,12 @@ impl Sending {
         };
     }
 
-    /// The body, where not a byte of the request has been written, nor any of it been taken.
+    /// Body of the request, if nothing of the request was written and nothing of the body was read.
     pub(super) fn take_untouched(&mut self) -> Option<RequestBody> {
         (!self.touched).then(|| std::mem::replace(&mut self.body, RequestBody::Empty))
     }
 
-    /// All has been said: only a little room for the next request is kept.
+    /// Releases buffers, except a small one for the next request.
     pub(super) fn rest(&mut self) {
         if self.out.capacity() > HEAD_USUAL {
             self.out = Vec::new();
@@ -110,18 +111,18 @@ impl Sending {
         self.ended && self.out.is_empty() && self.data.is_empty()
     }
 
-    /// Writes as much as can be had and taken; ready when all of it has been written.
+    /// Writes available data; ready when the whole request is written.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         io: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<Result<(), Error>> {
         loop {
-            // The body first: its beginning goes out with the head.
+            // Poll the body first: its beginning is sent together with the head.
             while !self.ended && self.data.is_empty() && self.out.len() < COPIED_MAX {
                 match Pin::new(&mut self.body).poll_frame(cx) {
-                    // Often the body has come with its head and is read in the next turn: then
-                    // both go out in one write.
+                    // Often the body has arrived with its head and can be read in the next turn:
+                    // then both go out in one write.
                     Poll::Pending if !self.touched && !self.waited => {
                         self.waited = true;
                         cx.waker().wake_by_ref();
@@ -164,7 +165,7 @@ impl Sending {
             let wrote = self.wrote(wrote)?;
             self.data.advance(wrote);
             if self.data.is_empty() {
-                // An idle connection would keep what was sent in memory.
+                // An idle connection would keep the sent bytes in memory.
                 self.data = Bytes::new();
                 if self.chunked {
                     self.out.extend_from_slice(b"\r\n");
@@ -185,7 +186,7 @@ impl Sending {
         }
     }
 
-    /// A piece of the body, or its trailers.
+    /// Processes a piece of the body, or its trailers.
     fn take(&mut self, frame: Frame<Bytes>) {
         self.touched = true;
         let data = match frame.into_data() {

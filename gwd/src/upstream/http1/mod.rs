@@ -1,9 +1,9 @@
-//! An HTTP/1.1 client (RFC 9112) for one request at a time, driven by the exchange itself.
+//! HTTP/1.1 client (RFC 9112) for one request at a time, driven by the exchange itself.
 //!
-//! hyper's client runs each connection as a task of its own, so that a call passes two channels
-//! and wakes two tasks; that costs 1.7 µs of the 14 that a small exchange takes (data-plane.md
-//! §1). Here a [`Connection`] is a socket with a buffer: whoever has it writes the request and
-//! reads the response, and an idle one costs nothing but its socket.
+//! hyper's client runs each connection in its own task. A call then passes two channels and wakes
+//! two tasks, which costs 1.7 µs of the 14 of a small exchange (data-plane.md §1). Here a
+//! [`Connection`] is a socket with a buffer: its owner writes the request and reads the response.
+//! An idle one costs only its socket.
 //!
 //! Responses are parsed strictly, because a misread response would be delivered to another client:
 //! one length or one `chunked`, no folded lines, bounded heads, chunk lines and interim responses.
@@ -32,25 +32,25 @@ use encode::Sending;
 use crate::proxy::body::{Gate, RequestBody};
 use crate::upstream::transport::Call;
 
-/// Bytes that are read at once while a head is awaited.
+/// Bytes of one read while waiting for a head.
 const HEAD_READ: usize = 8 << 10;
-/// Bytes of a head, where nothing else is said.
+/// Maximum bytes of a response head. Default: 64 KiB.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// Interim responses before a final one.
+/// Maximum interim responses before the final one.
 const INTERIM_MAX: usize = 16;
 
-/// A connection that can carry a request, with all that belongs to the one that it carries: it is
-/// on the heap, so that nobody on the way of an exchange moves more than a pointer.
+/// Connection with the state of its current request. It is on the heap, so that moving it moves
+/// only a pointer.
 pub(crate) struct Connection<I> {
     io: I,
     /// Bytes read that belong to the next response or to the current one.
     read: BytesMut,
     /// Bytes of an incomplete head that have been scanned.
     seen: usize,
-    /// Bytes that the head of a response may have.
+    /// Maximum bytes of a response head.
     head_bytes_max: usize,
     sending: Sending,
-    /// An empty map for the fields of the response.
+    /// Empty map for the fields of the response.
     fields: HeaderMap,
     receiving: Receiving,
 }
@@ -60,32 +60,32 @@ pub(crate) struct Connection<I> {
 pub(crate) enum Error {
     /// The connection ended before any byte of the response.
     Closed,
-    /// The connection ended in the middle.
+    /// The connection ended in the middle of the response.
     Incomplete,
     /// Reading or writing failed.
     Io(io::Error),
     /// The received data is not a response that may be forwarded.
     Invalid(&'static str),
-    /// The head is larger than anybody needs.
+    /// The head exceeds its maximum size.
     HeadTooLarge,
-    /// The request's body could not be had.
+    /// The request's body ended early.
     Upload,
 }
 
-/// A call that failed.
+/// Failed call.
 pub(crate) struct Refused {
     pub(crate) error: Error,
-    /// The request's body, where not a byte of the request was written.
+    /// Body of the request, if no byte of the request was written.
     pub(crate) unsent: Option<RequestBody>,
 }
 
-/// A response whose body is still to come.
+/// Response with a streamed body.
 pub(crate) type Answer<I> = Response<Incoming<I>>;
 
 // === impl Connection ===
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
-    /// A connection that has just been opened.
+    /// Client for a new connection.
     pub(crate) fn new(io: I) -> Box<Self> {
         Box::new(Self {
             io,
@@ -103,7 +103,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         self.io
     }
 
-    /// From now on heads of responses are so long at most.
+    /// Sets the maximum bytes of a response head.
     pub(crate) fn set_head_bytes_max(&mut self, head_bytes_max: usize) {
         self.head_bytes_max = head_bytes_max;
     }
@@ -120,14 +120,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                 .is_pending()
     }
 
-    /// Writes a request down; [`Self::answer`] sends it. The response's fields go into the map.
+    /// Prepares a request; [`Self::answer`] sends it. The response's fields go into its `fields`
+    /// map.
     pub(crate) fn begin(&mut self, request: Call<'_, '_>) {
         self.sending.begin(request.head, request.body);
         self.fields = request.fields;
     }
 
-    /// Sends the request and waits for the head of the final response. `gate` is opened by `100
-    /// Continue`. What the upload still has to send goes on with the response's body.
+    /// Sends the request and waits for the head of the final response. `100 Continue` opens `gate`.
+    /// The rest of the upload is sent while the response's body is read.
     pub(crate) async fn answer(
         mut self: Box<Self>,
         gate: Option<&Arc<Gate>>,
@@ -154,8 +155,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         Ok(response)
     }
 
-    /// Sends what can be sent, and reads until the final head is there. `broken` tells why nothing
-    /// more could be sent; `interim` counts the heads before it.
+    /// Sends available bytes and reads until the final head is complete. `broken` has the error
+    /// that ended sending; `interim` counts interim responses.
     fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
@@ -166,7 +167,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         if broken.is_none()
             && let Poll::Ready(Err(error)) = self.sending.poll(cx, &mut self.io)
         {
-            // An upstream that has answered may have stopped reading.
+            // An upstream that has responded may have stopped reading.
             *broken = Some(error);
         }
         loop {
@@ -207,13 +208,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         }
     }
 
-    /// Reads more, if there is more.
+    /// Reads more bytes, as far as they are available.
     fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
         self.read.reserve(room);
         poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)
     }
 
-    /// The socket, and what was read beyond the head: after a 101.
+    /// Socket and the bytes read beyond the head, after a 101 response.
     pub(crate) fn into_parts(self) -> (I, bytes::Bytes) {
         (self.io, self.read.freeze())
     }

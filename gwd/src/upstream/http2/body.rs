@@ -1,4 +1,4 @@
-//! A response's body, with what the upload still has to send.
+//! Response body, together with the rest of the upload.
 
 use std::task::{Context, Poll, ready};
 
@@ -10,17 +10,17 @@ use super::upload::Upload;
 use super::{Error, Open};
 use crate::inbox::Reading;
 
-/// A response's body as it comes. Dropped before its end, the stream is reset.
+/// Streamed response body. Dropping it early resets the stream.
 pub(crate) struct Incoming {
     stream: RecvStream,
     upload: Option<Upload>,
     /// Reason why the upload failed, until it is reported.
     broken: Option<Error>,
-    /// All data came; trailers may follow.
+    /// True if all data has arrived; trailers may follow.
     trailing: bool,
     ended: bool,
     reading: Reading,
-    /// Bytes that were read and whose window the other side has not been given back.
+    /// Bytes that were read but not yet released to the peer's window.
     owed: usize,
     open: Open,
 }
@@ -57,7 +57,7 @@ impl Incoming {
         Poll::Ready(polled)
     }
 
-    /// Sends what there is of the upload and can be taken.
+    /// Sends available bytes of the upload.
     pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
         if let Some(upload) = &mut self.upload
             && let Poll::Ready(sent) = upload.poll(cx)
@@ -74,7 +74,7 @@ impl Incoming {
                 self.reading.is_through();
             }
             match ready!(polled) {
-                // Only says that the window was used.
+                // An empty frame only reports that the window is exhausted.
                 Some(Ok(data)) if data.is_empty() && !self.stream.is_end_stream() => {}
                 Some(Ok(data)) => {
                     self.reading.took(data.len());
@@ -93,8 +93,8 @@ impl Incoming {
         }
     }
 
-    /// Opens the window again: whoever polls has room for more. Where too much waits in the process,
-    /// only once nothing of this response does.
+    /// Releases window: the reader has room for more. If too much data waits in the process, only
+    /// once nothing of this response waits.
     fn give_back(&mut self) {
         let flow = self.stream.flow_control();
         let waits = flow.used_capacity() > self.owed;
@@ -117,8 +117,8 @@ impl Incoming {
     }
 }
 
-/// Behind a whole response the upstream says with NO_ERROR that it wants no more of the request
-/// (RFC 9113 §8.1).
+/// Treats a reset with NO_ERROR after a complete response as its end: the upstream does not need
+/// the rest of the request (RFC 9113 §8.1).
 fn ended(error: h2::Error) -> Option<Result<Frame<Bytes>, Error>> {
     match error.is_remote() && error.is_reset() && error.reason() == Some(Reason::NO_ERROR) {
         true => None,

@@ -1,11 +1,11 @@
-//! An HTTP/2 client (RFC 9113): the `h2` crate over a gathering I/O, each exchange driven by
-//! whoever has it.
+//! HTTP/2 client (RFC 9113): the `h2` crate over an I/O that gathers writes. Each exchange drives
+//! its own stream.
 //!
-//! A [`Connection`] is shared: it carries as many exchanges as the other side allows. Its own
-//! task only moves frames; the task of an exchange sends the request's body and reads the
-//! response, so that deadlines, back-pressure and cancellation are the exchange's: dropping a
-//! call or a body resets its stream and nothing else. hyper's client would run two more tasks
-//! per exchange, and keeps interim responses to itself.
+//! A [`Connection`] is shared by as many exchanges as the peer allows. Its task only moves frames.
+//! The task of an exchange sends the request's body and reads the response, so that deadlines,
+//! backpressure and cancellation work per exchange: dropping a call or a body resets only its
+//! stream. hyper's client would run two more tasks per exchange, and does not report interim
+//! responses.
 
 mod body;
 mod tunnel;
@@ -40,15 +40,14 @@ use crate::proxy::io::UpstreamSocket;
 use crate::telemetry::shard::PoolGauge;
 use crate::upstream::pool::room::Room;
 
-/// Bytes that the upstream may send ahead on one stream, and on the connection
-/// (data-plane.md §1).
+/// Receive windows of a stream and of the connection, in bytes (data-plane.md §1).
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 /// Bytes of a request that may wait for a stream's window.
 const SEND_BUFFER: usize = 64 << 10;
-/// Streams that a host bears of which nothing is known yet.
+/// Assumed maximum of concurrent streams of a host before its SETTINGS arrive.
 pub(crate) const STREAMS_ASSUMED: usize = 100;
-/// Interim responses before a final one.
+/// Maximum interim responses before the final one.
 const INTERIM_MAX: usize = 16;
 /// Maximum time for which writes to the upstream may be blocked: 30s.
 const WRITE_DEADLINE_MS: u64 = 30_000;
@@ -56,7 +55,7 @@ const WRITE_DEADLINE_MS: u64 = 30_000;
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// A connection, shared by all that are sent on it.
+/// Connection, shared by its exchanges.
 #[derive(Clone)]
 pub(crate) struct Connection {
     send: SendRequest<Bytes>,
@@ -68,9 +67,9 @@ pub(crate) struct Connection {
 pub(crate) struct Bounds {
     /// Scheme of the requests on the connection (RFC 9113 §8.3.1).
     pub(crate) scheme: Scheme,
-    /// Streams at most, until the other side has said how many it bears.
+    /// Maximum concurrent streams until the peer announces its own.
     pub(crate) streams: usize,
-    /// Bytes of a response's fields.
+    /// Maximum bytes of a response's fields.
     pub(crate) head_bytes_max: u32,
     /// Waiters for an exchange to end.
     pub(crate) room: Rc<Room>,
@@ -80,18 +79,18 @@ pub(crate) struct Bounds {
 
 /// State of a connection.
 struct State {
-    /// Exchanges on it.
+    /// Number of exchanges.
     active: Cell<usize>,
     /// True once the connection accepts no new exchanges.
     retired: Cell<bool>,
     /// True once the connection is closed together with all its exchanges.
     aborted: Cell<bool>,
-    /// The other side takes nothing.
+    /// True while the peer takes no data.
     blocked: Cell<bool>,
     blocked_since_ms: Cell<Option<u64>>,
-    /// Since when nothing is on it; as far as was looked.
+    /// Time since which there is no exchange, as of the last sweep.
     idle_since_ms: Cell<Option<u64>>,
-    /// Counts what came on any stream: a sign of life.
+    /// Counter of data received on any stream, which shows that the connection is alive.
     signs: Cell<u64>,
     task: RefCell<Option<Waker>>,
     /// TLS error that has ended the connection.
@@ -105,11 +104,11 @@ struct State {
     gauge: Arc<PoolGauge>,
     /// Waiters for an exchange to end.
     room: Rc<Room>,
-    /// Responses that came and were not read.
+    /// Counter of received response bytes that were not read.
     inbox: Rc<Inbox>,
 }
 
-/// An exchange on a connection, counted.
+/// Exchange on a connection, counted.
 struct Open(Rc<State>);
 
 /// Reason why a call has no response or an incomplete one.
@@ -117,30 +116,29 @@ struct Open(Rc<State>);
 pub(crate) enum Error {
     /// The connection or the stream failed.
     Http2(h2::Error),
-    /// The connection failed, and it was TLS.
+    /// TLS failed and ended the connection.
     Tls(rustls::Error),
-    /// The other side knows no extended CONNECT (RFC 8441 §3).
+    /// The peer does not support extended CONNECT (RFC 8441 §3).
     NoTunnels,
-    /// The request was not sent: the connection takes no more.
+    /// The request was not sent: the connection accepts no more.
     Unsent(h2::Error),
     /// The received data is not a response that may be forwarded.
     Invalid(&'static str),
-    /// The request's body could not be had.
+    /// The request's body ended early.
     Upload,
 }
 
-/// A call that failed.
+/// Failed call.
 pub(crate) struct Refused {
     pub(crate) error: Error,
-    /// The request, where not a byte of it was written.
+    /// The request, if no byte of it was written.
     pub(crate) unsent: Option<Request<RequestBody>>,
 }
 
 // === impl Connection ===
 
 impl Connection {
-    /// Speaks HTTP/2 on a connection that has just been opened; a task of this thread moves its
-    /// frames.
+    /// Starts HTTP/2 on a new connection. A task of this thread moves its frames.
     ///
     /// # Errors
     /// If the preface cannot be written.
@@ -195,7 +193,7 @@ impl Connection {
                 watched.blocked.set(drained.is_pending());
                 watched.inbox.turn_ends();
                 if let Poll::Ready(Err(_)) = &done {
-                    // h2 keeps no more of it than its words.
+                    // h2 keeps only the error's text.
                     let failure = drain.look(|io| io.inner_mut().tls_failure());
                     watched.tls.replace(failure);
                 }
@@ -209,7 +207,7 @@ impl Connection {
             watched.retired.set(true);
             watched.settled.set(true);
             watched.settling.notify_waiters();
-            // Whoever still waits on it is told when it is dropped, here.
+            // Dropping the connection notifies its exchanges; do it here.
             drop(connection);
         });
         Ok(Self {
@@ -229,7 +227,7 @@ impl Connection {
         self.send.current_max_send_streams()
     }
 
-    /// Exchanges on it.
+    /// Number of exchanges.
     pub(crate) fn active(&self) -> usize {
         self.state.active.get()
     }
@@ -261,8 +259,8 @@ impl Connection {
         self.is_ready() && since(idle_since_ms, active.get() == 0) < idle_timeout_ms
     }
 
-    /// Sends a request and waits for the head of the final response. `gate` is opened by `100
-    /// Continue`. What the upload still has to send goes on with the response's body.
+    /// Sends a request and waits for the head of the final response. `100 Continue` opens `gate`.
+    /// The rest of the upload is sent while the response's body is read.
     pub(crate) async fn call(
         self,
         request: Request<RequestBody>,
@@ -308,14 +306,14 @@ impl Connection {
     }
 }
 
-/// A request whose response is awaited.
+/// Request that waits for its response.
 struct Call {
     response: ResponseFuture,
     upload: Option<Upload>,
     /// Value of `State::signs` when the call began.
     signs: u64,
     interim: usize,
-    /// Its body may come with the head.
+    /// Counts the response's body, which may arrive with the head.
     _reading: Reading,
     open: Open,
     answered: bool,
@@ -350,15 +348,15 @@ impl Call {
         let response = ready!(std::pin::Pin::new(&mut self.response).poll(cx));
         self.open.0.sign();
         let mut response = response.map_err(Error::Http2)?;
-        // How the client is answered is not the upstream's to say.
+        // The upstream's version does not affect the response to the client.
         *response.version_mut() = Version::HTTP_11;
         Poll::Ready(Ok(response))
     }
 }
 
 impl Drop for Call {
-    /// Given up while nothing at all came on the connection: it may be dead, so that nobody else
-    /// shall wait for it.
+    /// Retires the connection if the call ends while nothing arrived on it: it may be dead, and no
+    /// other request should use it.
     fn drop(&mut self) {
         if !self.answered && self.open.0.signs.get() == self.signs {
             self.open.0.retired.set(true);
@@ -366,8 +364,8 @@ impl Drop for Call {
     }
 }
 
-/// The request as HTTP/2 has it: scheme and authority with the target, nothing about the
-/// connection, and no length but the body's own.
+/// Converts the request for HTTP/2: scheme and authority in the target, no connection fields, and
+/// the body's own length.
 fn prepare(
     request: Request<RequestBody>,
     scheme: Scheme,
@@ -392,7 +390,7 @@ fn prepare(
     ] {
         headers.remove(name);
     }
-    // What the gateway lets through of it says `trailers` (RFC 9113 §8.2.2).
+    // `TE` may only contain `trailers` (RFC 9113 §8.2.2).
     if headers.contains_key(TE) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }

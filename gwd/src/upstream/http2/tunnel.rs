@@ -1,5 +1,5 @@
-//! Tunnels over HTTP/2 (RFC 8441): an extended CONNECT, and the stream that carries bytes both ways
-//! where the upstream agrees.
+//! Tunnels over HTTP/2 (RFC 8441): an extended CONNECT whose stream carries bytes in both
+//! directions once the upstream agrees.
 
 use std::future::poll_fn;
 use std::io;
@@ -23,7 +23,7 @@ pub(crate) enum Answer {
     Declined(Incoming),
 }
 
-/// The upstream's end of a tunnel. Dropped before both sides have ended, the stream is reset.
+/// Upstream side of a tunnel. Dropping it before both sides have ended resets the stream.
 pub(crate) struct Tunnel {
     send: SendStream<Bytes>,
     receive: RecvStream,
@@ -35,7 +35,7 @@ pub(crate) struct Tunnel {
     open: Open,
 }
 
-/// A PING under way; whoever gives up leaves it to the next.
+/// PING in flight. Dropping it returns the PING for other callers.
 struct Asking<'a> {
     ping: Option<PingPong>,
     state: &'a State,
@@ -44,11 +44,12 @@ struct Asking<'a> {
 // === impl Connection ===
 
 impl Connection {
-    /// Asks the upstream to carry bytes both ways: a stream where it agrees, else its response.
-    /// The request is the one of HTTP/1.1 without the fields of its handshake.
+    /// Requests a tunnel from the upstream: returns its stream if the upstream agrees, otherwise
+    /// its response. The request is the HTTP/1.1 one without the handshake's fields.
     ///
     /// # Errors
-    /// [`Error::NoTunnels`] where it does not know how; else why there is no answer.
+    /// [`Error::NoTunnels`] if the upstream does not support tunnels; otherwise the reason why
+    /// there is no response.
     pub(crate) async fn tunnel(
         mut self,
         request: Request<RequestBody>,
@@ -82,7 +83,7 @@ impl Connection {
         Ok(response.map(|receive| match agreed {
             true => Answer::Agreed(Tunnel::new(send, receive, open)),
             false => {
-                // It may be gone already.
+                // The stream may be gone already.
                 let _gone = send.send_data(Bytes::new(), true);
                 Answer::Declined(Incoming::new(receive, None, open))
             }
@@ -118,7 +119,7 @@ impl Connection {
 impl<'a> Asking<'a> {
     fn begin(state: &'a State) -> Option<Self> {
         let mut ping = state.ping.take()?;
-        // One that is under way already is as good.
+        // A PING already in flight serves as well: ignore the error.
         let _under_way = ping.send_ping(Ping::opaque());
         let ping = Some(ping);
         Some(Self { ping, state })
@@ -173,7 +174,7 @@ impl AsyncRead for Tunnel {
                     this.reading.took(data.len());
                     this.came = data;
                 }
-                // Behind its end the upstream may say that it reads no more (RFC 9113 §8.1).
+                // After its end the upstream may report that it stopped reading (RFC 9113 §8.1).
                 Some(Err(error)) if error.reason() != Some(Reason::NO_ERROR) => {
                     return Poll::Ready(Err(io::Error::other(error)));
                 }
@@ -183,7 +184,7 @@ impl AsyncRead for Tunnel {
         let length = this.came.len().min(buffer.remaining());
         buffer.put_slice(&this.came[..length]);
         this.came.advance(length);
-        // Whoever reads has room for it.
+        // The reader has taken the bytes: release their window.
         let _gone = this.receive.flow_control().release_capacity(length);
         Poll::Ready(Ok(()))
     }
@@ -211,14 +212,14 @@ impl AsyncWrite for Tunnel {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The connection's task drains what was written.
+        // The connection's task sends the written bytes.
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !std::mem::replace(&mut this.send_ended, true) {
-            // It may be gone already.
+            // The stream may be gone already.
             let _gone = this.send.send_data(Bytes::new(), true);
         }
         Poll::Ready(Ok(()))

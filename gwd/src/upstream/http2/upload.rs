@@ -1,4 +1,4 @@
-//! A request's body on its way to the upstream, as far as the stream's window lets it.
+//! Upload of a request's body, as far as the stream's window allows.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,13 +10,13 @@ use http_body::Body as _;
 use super::Error;
 use crate::proxy::body::RequestBody;
 
-/// A body that is being sent. Dropped before its end, the stream is reset.
+/// Request body while it is sent. Dropping it early resets the stream.
 pub(super) struct Upload {
     stream: SendStream<Bytes>,
     body: RequestBody,
     /// Data that waits for flow-control window.
     waiting: Bytes,
-    /// Nothing comes behind it.
+    /// True if `waiting` is the end of the body.
     last: bool,
     done: bool,
 }
@@ -32,8 +32,8 @@ impl Upload {
         }
     }
 
-    /// Sends what can be sent; ready when all was, or when the upstream wants no more of it: its
-    /// response says why.
+    /// Sends available bytes; ready when all are sent, or when the upstream stops reading. Its
+    /// response then has the reason.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let sent = ready!(self.poll_send(cx));
         self.done = true;
@@ -67,7 +67,7 @@ impl Upload {
                 Some(Ok(frame)) => frame,
                 Some(Err(_)) => return Poll::Ready(Err(Error::Upload)),
                 None => {
-                    // Fails where the upstream wants no more.
+                    // Fails if the upstream stopped reading.
                     let _unwanted = self.stream.send_data(Bytes::new(), true);
                     return Poll::Ready(Ok(()));
                 }

@@ -13,13 +13,15 @@ use std::cell::Cell;
 use http::HeaderValue;
 use http1::response::keep_alive_s;
 
-/// Common servers keep idle connections for 5 s and more.
+/// Maximum idle time, in milliseconds, of a connection that may carry any request. Common servers
+/// keep idle connections for 5 s and more.
 const FRESH_MS: u64 = 4_000;
-/// A host that goes away closes all its connections: that halves once.
+/// Minimum interval between two halvings: a host that shuts down closes all its connections, which
+/// counts once.
 const HALVED_EACH_MS: u64 = 1_000;
-/// Halved so often nothing more comes of it.
+/// Maximum number of halvings.
 const HALVED_MAX: u32 = 16;
-/// Without a stale connection for so long, the time doubles.
+/// Time without a stale connection after which the time doubles.
 const DOUBLED_EACH_MS: u64 = 60_000;
 /// Minimum idle time of a connection that counts as closed while idle. Such a connection fails
 /// within `STALE_WITHIN_MS` after the request was sent.
@@ -47,7 +49,7 @@ impl Lifespan {
         (whole_ms >> self.halved.get()).max(IDLE_MIN_MS.min(whole_ms))
     }
 
-    /// The same of any request.
+    /// Maximum idle time, in milliseconds, of a connection that carries any other request.
     pub(super) fn fresh_ms(&self, limit_ms: u64) -> u64 {
         let fresh_ms = self.told_ms.get().unwrap_or(FRESH_MS);
         fresh_ms.min(self.idle_ms(limit_ms))
@@ -66,8 +68,8 @@ impl Lifespan {
         self.told_ms.set(told_ms);
     }
 
-    /// A connection that had rested for so long ended without an answer, so long after the request
-    /// was sent: where it was closed while it rested, it was closed before it was thought to be.
+    /// Records that a connection ended without a response, given its idle time before and the time
+    /// since the request was sent. If it was probably closed while idle, the time is halved.
     pub(super) fn died(&self, rested_ms: u64, took_ms: u64, now_ms: u64) {
         if rested_ms >= RESTED_MIN_MS && took_ms < STALE_WITHIN_MS {
             self.went_stale(now_ms);
@@ -82,7 +84,7 @@ impl Lifespan {
         }
     }
 
-    /// Time has gone by.
+    /// Doubles the time again if no connection was stale for a minute.
     pub(super) fn sweep(&self, now_ms: u64) {
         if self.halved.get() > 0 && now_ms.saturating_sub(self.changed_ms.get()) >= DOUBLED_EACH_MS
         {
@@ -136,7 +138,7 @@ mod tests {
         };
         lifespan.went_stale(100_000);
         assert_eq!(at(100_000), 30_000);
-        // All its connections at once are one sign.
+        // Simultaneous closes of all connections count once.
         lifespan.went_stale(100_900);
         assert_eq!(at(100_900), 30_000);
         lifespan.went_stale(101_000);
@@ -161,7 +163,7 @@ mod tests {
             (30_000, 249, 30_000),
             (999, 0, 60_000),
             (0, 0, 60_000),
-            // It was working on it.
+            // The host was processing the request.
             (30_000, 250, 60_000),
         ] {
             let lifespan = Lifespan::default();

@@ -1,6 +1,6 @@
-//! A pool's part where its upstream has as many connections as it may
-//! ([`Connections`](crate::upstream::connections::Connections)): somebody waits here for a
-//! connection, one that comes back is handed on, idle ones give way.
+//! Waiting for connections in a pool whose upstream has reached its connection limit
+//! ([`Connections`](crate::upstream::connections::Connections)): requests wait, returning
+//! connections are handed over, and idle ones are closed for waiters.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,24 +15,24 @@ use crate::upstream::transport::Transport;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acceptable {
     Any,
-    /// One that nobody has used, but for those that are shared where there may be no more.
+    /// A connection that carried no request yet, or a shared one at the connection limit.
     Unused,
-    /// One that nobody else uses.
+    /// A connection that is not shared.
     Own,
 }
 
 /// Result of waiting for a connection.
 pub(crate) enum Acquired {
-    /// The right to open one; whether it was waited for.
+    /// Permit to open a connection; `waited` is true if the request had to wait for it.
     New {
         permit: ConnectionPermit,
         waited: bool,
     },
-    /// One that there is.
+    /// Existing connection.
     Kept(Lease),
 }
 
-/// Stands in the queue for a connection; leaves it when dropped.
+/// Place in the queue for a connection; dropping it leaves the queue.
 struct Queued<'p> {
     pool: &'p Pool,
     waiter: Arc<Waiter>,
@@ -41,7 +41,7 @@ struct Queued<'p> {
 // === impl Pools ===
 
 impl Pools {
-    /// Closes as many idle connections of each upstream as somebody waits for.
+    /// Closes idle connections of each upstream, at most one per waiter.
     pub(crate) fn give_way(&self) {
         let mut lacking = FxHashMap::default();
         #[expect(clippy::iter_over_hash_type, reason = "any of them may give way first")]
@@ -56,22 +56,21 @@ impl Pools {
 // === impl Pool ===
 
 impl Pool {
-    /// The right to open a connection, or one that there is: waited for where the upstream has as
-    /// many as it may.
+    /// Obtains a permit to open a connection, or an existing connection. Waits at the upstream's
+    /// connection limit.
     pub(crate) async fn permit(self: &Rc<Self>, wish: Acceptable) -> Acquired {
         if let Some(permit) = self.state.permit(self.connections_max.get()) {
             return Acquired::now(permit);
         }
         if wish != Acceptable::Own && self.shares() {
-            // One that is shared is had by each worker, whatever the bound: it does not go from
-            // one to another, and would keep the others waiting for as long as it lives (Envoy
-            // does so, too).
+            // A shared connection never moves between workers. To avoid starving a worker, each one
+            // gets one, whatever the limit is (as in Envoy).
             return match self.crowd() {
                 Some(lease) => Acquired::Kept(lease),
                 None => Acquired::now(self.state.first_permit()),
             };
         }
-        // None comes back that tells of one client.
+        // With PROXY protocol, connections carry one request and never return.
         let wish = match self.proxy {
             Some(_) => Acceptable::Own,
             None => wish,
@@ -97,8 +96,8 @@ impl Pool {
         }
     }
 
-    /// A connection that came back, for who has waited for it; its permit, where the connection is
-    /// not to be used again.
+    /// Lease of a connection that returned for this waiter; its permit if the connection cannot be
+    /// reused.
     fn hand_over(self: &Rc<Self>, mut idle: Idle) -> Result<Lease, Option<ConnectionPermit>> {
         self.leave_behind();
         if idle.round != self.round.get() || !idle.transport.is_ready() {
@@ -121,8 +120,8 @@ impl Pool {
         self.connections_max.get()
     }
 
-    /// A shared connection, also where it has more to do than it should: what does not fit on it
-    /// waits for those before.
+    /// Lease of the least busy shared connection, even if it is at its limit: further requests then
+    /// wait for its streams.
     fn crowd(self: &Rc<Self>) -> Option<Lease> {
         let shared = self.shared.borrow();
         let ready = shared.iter().map(|(_, one)| one);
@@ -131,8 +130,8 @@ impl Pool {
         Some(self.lease(Transport::Http2(Box::new(least.clone())), self.round.get()))
     }
 
-    /// A connection has come back. One of certificates or authorities that have been exchanged
-    /// since is closed.
+    /// Keeps a returned connection. Connections opened before certificates or authorities were
+    /// replaced are closed.
     pub(super) fn keep(&self, idle: Idle) {
         self.leave_behind();
         if idle.round != self.round.get() {
@@ -145,7 +144,7 @@ impl Pool {
         self.idle.borrow_mut().push(idle);
     }
 
-    /// Gives a connection to whoever waits for it; one for which somebody elsewhere waits is
+    /// Hands a connection to the next waiter. If that one waits elsewhere, the connection is
     /// closed.
     #[cold]
     fn hand_on(&self, mut idle: Idle) {
@@ -171,7 +170,7 @@ impl Pool {
         Some(kept.swap_remove(at).1)
     }
 
-    /// Closes up to so many connections that nobody uses, the eldest first; tells how many.
+    /// Closes up to `lacking` unused connections, the longest idle first. Returns their number.
     pub(super) fn give_way(&self, lacking: u64) -> u64 {
         let lacking = usize::try_from(lacking).unwrap_or(usize::MAX);
         let (mut doomed, mut unused) = (Vec::new(), Vec::new());
@@ -189,7 +188,7 @@ impl Pool {
         for _ in &doomed {
             self.gauge.idle(-1);
         }
-        // Dropped here, when nothing is borrowed: their permits go on at once.
+        // Dropped here, while nothing is borrowed: waiters get the permits at once.
         (doomed.len() + unused.len()) as u64
     }
 }
@@ -220,7 +219,7 @@ impl<'p> Queued<'p> {
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
         let unheard = self.pool.state.connections.0.leave(&self.waiter);
-        // A permit that was taken for it goes on.
+        // A permit that was granted meanwhile goes to the next waiter.
         drop(unheard.and_then(|grant| self.pool.state.permit_of(grant)));
         if let Some(idle) = self.pool.take_kept(&self.waiter) {
             self.pool.keep(idle);

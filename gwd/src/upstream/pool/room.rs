@@ -14,12 +14,12 @@ use tokio::sync::Notify;
 use crate::proxy::failure::Failure;
 use crate::upstream::shared::State;
 
-/// A pool's, which its shared connections have, too.
+/// Capacity of a pool's shared connections; the connections reference it, too.
 pub(crate) struct Room {
     upstream: Arc<State>,
-    /// Asks the worker to look who of other pools waits for a connection.
+    /// Notifies the worker to check for waiters of other pools.
     wanted: Arc<Notify>,
-    /// Attempts to open a connection, so far.
+    /// Number of attempts to open a connection so far.
     attempts: Cell<u64>,
     /// True while a request opens a shared connection.
     opening: Cell<bool>,
@@ -29,10 +29,10 @@ pub(crate) struct Room {
     changed: Notify,
 }
 
-/// The right to open a shared connection; whoever waits for one looks again when it is dropped.
+/// Permit to open a shared connection. Dropping it wakes the waiters.
 pub(crate) struct Opening(Rc<Room>);
 
-/// One that waits, counted.
+/// Counter of a waiter.
 struct Waits<'r>(&'r Room);
 
 // === impl Room ===
@@ -50,7 +50,7 @@ impl Room {
         })
     }
 
-    /// The right to open a shared connection, or none where somebody else has it.
+    /// Permit to open a shared connection; none if another request has it.
     pub(crate) fn may_open(self: &Rc<Self>) -> Option<Opening> {
         if self.opening.replace(true) {
             return None;
@@ -59,10 +59,10 @@ impl Room {
         Some(Opening(Rc::clone(self)))
     }
 
-    /// Waits until there may be room.
+    /// Waits until a connection may have room.
     ///
     /// # Errors
-    /// The failure of who was opening a connection meanwhile.
+    /// Failure of the request that was opening a connection meanwhile.
     pub(crate) async fn changed(&self) -> Result<(), Failure> {
         let attempt = self.attempts.get();
         let _waits = Waits::new(self);
@@ -73,7 +73,8 @@ impl Room {
         }
     }
 
-    /// An exchange on a shared connection has ended, and left so many there.
+    /// Records that an exchange on a shared connection has ended. `left` is the number of remaining
+    /// exchanges there.
     pub(crate) fn freed(&self, left: usize) {
         if self.waiting.get() > 0 {
             self.changed.notify_one();
@@ -87,7 +88,7 @@ impl Room {
 // === impl Opening ===
 
 impl Opening {
-    /// The host has refused it.
+    /// Records that the attempt failed. All waiters get the failure.
     pub(crate) fn failed(self, failure: &Failure) {
         let attempt = self.0.attempts.get();
         self.0.failed.replace(Some((attempt, failure.clone())));
