@@ -1,7 +1,7 @@
 //! Texts for one segment: for each set of other segments that match as well, the smallest text.
 //!
-//! The walk goes byte by byte, smallest first, through the texts that the required segments share.
-//! The walk tracks the positions in all other segments that may also match. Texts with equal positions
+//! The walk goes byte by byte, smallest first, through the texts that the required segments share,
+//! and tracks the positions in all other segments that may also match. Texts with equal positions
 //! are one.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
