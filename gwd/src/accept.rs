@@ -1,10 +1,10 @@
-//! One address at one worker: it accepts, and when the running version no longer names the
-//! address it leaves without losing anybody (release.md §9).
+//! Accepting at one address in one worker, and leaving the address without losing connections when
+//! the running version no longer names it (release.md §9).
 //!
-//! Leaving has three steps. No handshake begins any more; those that had begun are accepted for
-//! a while; then the socket, empty now, stops listening. Connections may begin one more exchange
-//! until [`LAST_EXCHANGE_MS`] after the version left, under the last version that named the
-//! address, and are told with `connection: close` that it was the last.
+//! Leaving has three steps: no new handshakes begin; handshakes that have begun are accepted for a
+//! while; then the empty socket stops listening. Connections may begin one more exchange until
+//! [`LAST_EXCHANGE_MS`] after that, under the last version that named the address. Its response has
+//! `connection: close`.
 
 use std::future::poll_fn;
 use std::io;
@@ -60,11 +60,11 @@ struct Way {
     task: JoinHandle<()>,
 }
 
-/// The order to leave.
+/// Request to leave the address.
 struct Leave {
     /// Maximum time for handshakes that have begun.
     handshakes: Duration,
-    /// Dropped when the socket has stopped listening.
+    /// Dropped once the socket has stopped listening.
     done: mpsc::Sender<()>,
 }
 
@@ -72,7 +72,7 @@ impl Accepting {
     /// Listens and accepts.
     ///
     /// # Errors
-    /// If the socket cannot listen: there are no descriptors left.
+    /// If the socket cannot listen because no file descriptors are left.
     pub(crate) fn begin(
         worker: &Rc<impl Server>,
         socket: &Arc<ListenSocket>,
@@ -92,7 +92,7 @@ impl Accepting {
         Ok(accepting)
     }
 
-    /// Leaves the address; `done` is dropped when nothing listens there any more.
+    /// Leaves the address. `done` is dropped once its sockets have stopped listening.
     pub(crate) fn leave(&mut self, handshakes: Duration, done: &mpsc::Sender<()>) {
         for leave in self.ways.iter_mut().filter_map(|way| way.leave.take()) {
             let done = done.clone();
@@ -160,14 +160,14 @@ async fn accept_one(worker: &Rc<impl Server>, socket: &Arc<ListenSocket>, listen
             return worker.accepted(socket, stream, peer);
         }
         Err(error) if !is_exhausted(&error) => return,
-        // What was accepted is closed: its number belongs to the reserve.
+        // Close the accepted socket: its descriptor belongs to the reserve.
         Ok(_) | Err(_) => {}
     }
     worker.exhausted();
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 
-/// Takes what waits, and waits for nothing.
+/// Accepts the connections in the queue, without waiting for more.
 async fn accept_waiting(
     worker: &Rc<impl Server>,
     socket: &Arc<ListenSocket>,

@@ -15,27 +15,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::turns::Turns;
 
-/// Bytes that an HTTP/1 connection needs while it is served: its buffers, the exchange, and
-/// the upstream's connection.
+/// Estimated bytes of an active HTTP/1 connection: its buffers, the exchange, and the upstream
+/// connection.
 pub(crate) const HTTP1_BYTES: u64 = 48 << 10;
-/// The same for HTTP/2, idle or not: its header tables, and streams beyond the first few.
+/// Estimated bytes of an HTTP/2 connection, idle or not: header tables, and streams beyond the
+/// first few.
 pub(crate) const HTTP2_BYTES: u64 = 96 << 10;
-/// Bytes that a TLS handshake needs while it is made.
+/// Estimated bytes of a TLS handshake.
 pub(crate) const HANDSHAKE_BYTES: u64 = 64 << 10;
-/// Parts of the memory, in percent: where others wait, idle connections give back what they hold, …
+/// Percentage of the memory limit above which idle connections release memory, if others wait.
 const SCARCE: u64 = 70;
-/// … reading stops for who is not served yet, which keeps the rest below this, …
+/// Percentage above which reading stops for requests that are not served yet.
 const HIGH: u64 = 80;
-/// … requests and connections are turned away, …
+/// Percentage above which requests and connections are rejected.
 const FULL: u64 = 95;
-/// … this much of it may wait for those who are slow, so that they leave room for others, …
+/// Percentage that may be buffered for slow peers, so that they leave memory for others.
 const WAITING: u64 = 30;
-/// … and this much may always be used, whatever is measured: else a process that has grown for
-/// another reason would never serve again.
+/// Percentage that may always be used, whatever the measurement is. Otherwise a process that has
+/// grown for another reason would never serve again.
 const FLOOR: u64 = 10;
-/// Requests that a worker takes from the budget at once, …
+/// Maximum requests that a worker takes from the budget at once.
 const BATCH_MAX: u64 = 64;
-/// … of as many times that per worker, so that what lies unused is little.
+/// Minimum number of such batches per worker, so that few permits remain unused.
 const BATCHES_MIN: u64 = 16;
 /// Slow uploads of one address, over all upstreams; and as many that are not finished, where the
 /// upstream has little room.
@@ -43,25 +44,25 @@ pub(crate) const SLOW_PER_ADDRESS: u32 = 64;
 /// Unfinished uploads of one address, over all upstreams, with those that have delivered their
 /// first bytes.
 pub(crate) const UPLOADS_PER_ADDRESS: u32 = SLOW_PER_ADDRESS + SLOW_PER_ADDRESS / 2;
-/// Locks among which addresses are spread.
+/// Number of locks that share the addresses.
 const SHARDS: usize = 64;
 
-/// Bounds of the process.
+/// Limits of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Connections of clients, over all listeners.
+    /// Maximum client connections over all listeners.
     pub connections: u64,
-    /// Connections of one address; an IPv6 client is its /64.
+    /// Maximum connections of one address; for IPv6, of a /64 network.
     pub connections_per_address: u32,
-    /// Requests in flight; WebSockets count as connections only.
+    /// Maximum requests in flight. WebSockets count only as connections.
     pub requests: u64,
-    /// TLS handshakes that are made at once; others wait.
+    /// Maximum concurrent TLS handshakes; others wait.
     pub handshakes: u64,
-    /// Bytes of memory.
+    /// Memory limit in bytes.
     pub memory_bytes: u64,
 }
 
-/// The bounds, and how much of each is used.
+/// Limits of the process with their current use.
 #[derive(Debug)]
 pub(crate) struct Budgets {
     pub(crate) connections: Arc<Budget>,
@@ -75,7 +76,7 @@ pub(crate) struct Budgets {
     pub(crate) upload_addresses: Arc<Addresses>,
 }
 
-/// Something that is counted and bounded. Alone in its cache line: every worker writes it.
+/// Counter with a maximum. Alone in its cache line, because every worker writes it.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Budget {
@@ -83,25 +84,25 @@ pub(crate) struct Budget {
     used: AtomicU64,
 }
 
-/// A share of a budget.
+/// Part of a budget, released when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Arc<Budget>,
     amount: u64,
 }
 
-/// A worker's part of a budget that is taken from often: it takes and gives back several at once,
-/// so that workers do not meet at one cache line with every request.
+/// Local part of a budget in one worker. It takes and returns permits in batches, so that workers
+/// do not contend for one cache line with every request.
 #[derive(Debug)]
 pub(crate) struct LocalQuota {
     budget: Arc<Budget>,
-    /// Taken from the budget, and free.
+    /// Permits taken from the budget and unused.
     spare: Cell<u64>,
-    /// Taken at once.
+    /// Permits of a batch.
     batch: u64,
 }
 
-/// Memory of the process.
+/// Memory accounting of the process.
 #[derive(Debug)]
 pub(crate) struct Memory {
     max: u64,
@@ -112,11 +113,11 @@ pub(crate) struct Memory {
     /// Bytes that the process holds when no connection is active.
     base: AtomicU64,
     measured: AtomicU64,
-    /// Connections that wait for some.
+    /// Connections that wait for memory.
     waiting: AtomicU64,
 }
 
-/// A connection that waits for memory.
+/// Connection that waits for memory, counted until it is dropped.
 pub(crate) struct MemoryWaiter<'m>(&'m Memory);
 
 /// Connections by address.
@@ -127,14 +128,14 @@ pub(crate) struct Addresses {
     hasher: std::hash::RandomState,
 }
 
-/// A connection of an address.
+/// Connection of an address, counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct OfAddress(Option<(Arc<Addresses>, IpAddr)>);
 
 // === impl Bounds ===
 
 impl Bounds {
-    /// No bounds.
+    /// No limits.
     pub const NONE: Self = Self {
         connections: u64::MAX,
         connections_per_address: u32::MAX,
@@ -170,15 +171,15 @@ impl Budget {
         })
     }
 
-    /// One more, where there is room.
+    /// Takes one permit; none at the limit.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Share> {
         self.take_below(1, self.max)
     }
 
-    /// `amount` more, where it stays within `max`.
+    /// Takes `amount` permits; none if the total would exceed `max`.
     fn take_below(self: &Arc<Self>, amount: u64, max: u64) -> Option<Share> {
         let before = self.used.fetch_add(amount, Ordering::Relaxed);
-        // Made first: dropped, it gives back what was one too many.
+        // Created first: dropping it undoes the addition.
         let share = Share {
             budget: Arc::clone(self),
             amount,
@@ -186,7 +187,7 @@ impl Budget {
         (before.saturating_add(amount) <= max).then_some(share)
     }
 
-    /// `amount` more without a share; false, and nothing is taken, where it does not fit.
+    /// Takes `amount` permits without a guard. Takes nothing and returns false at the limit.
     fn add(&self, amount: u64) -> bool {
         let before = self.used.fetch_add(amount, Ordering::Relaxed);
         let fits = before.saturating_add(amount) <= self.max;
@@ -210,7 +211,7 @@ impl Drop for Share {
 // === impl LocalQuota ===
 
 impl LocalQuota {
-    /// A worker's part of what `workers` share.
+    /// Local part of a budget that `workers` workers share.
     pub(crate) fn new(budget: &Arc<Budget>, workers: usize) -> Self {
         let part = budget.max / (workers as u64).saturating_mul(BATCHES_MIN);
         Self {
@@ -220,7 +221,7 @@ impl LocalQuota {
         }
     }
 
-    /// One more; false where there is no room. Each `true` is to be followed by [`Self::end`].
+    /// Takes one permit; false at the limit. Call [`Self::end`] after each `true`.
     pub(crate) fn begin(&self) -> bool {
         let mut spare = self.spare.get();
         if spare == 0 {
@@ -236,7 +237,7 @@ impl LocalQuota {
         true
     }
 
-    /// One less.
+    /// Returns one permit.
     pub(crate) fn end(&self) {
         let mut spare = self.spare.get() + 1;
         if spare > self.batch {
@@ -269,12 +270,12 @@ impl Memory {
         })
     }
 
-    /// Bytes of memory that may be used; none where there is no bound.
+    /// Memory limit in bytes; none if there is no limit.
     pub(crate) fn max(&self) -> Option<u64> {
         (self.max != u64::MAX).then_some(self.max)
     }
 
-    /// Room for an active connection; none where reading has to wait.
+    /// Takes memory for an active connection; none if reading has to wait.
     pub(crate) fn take(&self, bytes: u64) -> Option<Share> {
         let share = self.reckoned.take_below(bytes, u64::MAX)?;
         (!self.is_above(HIGH)).then_some(share)
@@ -309,7 +310,7 @@ impl Memory {
         self.is_above(FULL)
     }
 
-    /// The process holds so much, as its system says.
+    /// Sets the measured memory use of the process.
     pub(crate) fn measured(&self, bytes: u64) {
         if self.held() == 0 {
             self.base.store(bytes, Ordering::Relaxed);
@@ -317,22 +318,22 @@ impl Memory {
         self.measured.store(bytes, Ordering::Relaxed);
     }
 
-    /// So many bytes more wait in the process.
+    /// Adds buffered bytes.
     pub(crate) fn keeps(&self, bytes: u64) {
         self.buffered.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// So many bytes less.
+    /// Subtracts buffered bytes.
     pub(crate) fn keeps_less(&self, bytes: u64) {
         self.buffered.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that wait in the process.
+    /// Bytes buffered in the process.
     pub(crate) fn buffered(&self) -> u64 {
         self.buffered.used()
     }
 
-    /// Bytes that are used: reckoned and counted, or measured.
+    /// Used bytes: the estimated and counted bytes, or the measured ones if they are more.
     pub(crate) fn used(&self) -> u64 {
         let held = self.base.load(Ordering::Relaxed) + self.held();
         held.max(self.measured.load(Ordering::Relaxed))
@@ -368,7 +369,7 @@ impl Addresses {
         })
     }
 
-    /// One more connection of an address, where it may have one.
+    /// Counts a connection of an address; none at its limit.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<OfAddress> {
         self.take_below(address, self.max)
     }
@@ -398,7 +399,7 @@ impl Addresses {
 }
 
 impl OfAddress {
-    /// A connection of an address that is not bounded.
+    /// Connection of an address without a limit.
     pub(crate) const fn unbounded() -> Self {
         Self(None)
     }

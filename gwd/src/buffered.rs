@@ -1,11 +1,11 @@
-//! Bytes that wait in the process beyond what was reckoned for it (data-plane.md §10): one counter
-//! of the process, and the parts of it that each owner holds and gives back.
+//! Bytes buffered in the process beyond the estimates (data-plane.md §10): one counter of the
+//! process, and the part of each owner.
 //!
-//! A share of memory ([`crate::budget::Memory::take`]) pays for what a connection needs to be
-//! served at all and is taken before anything is read. What then piles up because one side is
-//! slower than the other is counted here, while it does. Both count against the same bound: at 80 %
-//! of it, or where three tenths of it wait, whoever keeps bytes reads no more of what would add to
-//! them; at 95 % requests are turned away.
+//! A share of memory ([`crate::budget::Memory::take`]) covers the basic needs of a connection and
+//! is taken before anything is read. Data that accumulates beyond that, because one side is slower
+//! than the other, is counted here. Both count against the same limit. At 80 % of it, or if 30 % of
+//! it is buffered, reading stops for data that would have to be buffered; at 95 % requests are
+//! rejected.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use bytes::Bytes;
 
 use crate::budget::Memory;
 
-/// Bytes that the process need not know of.
+/// Bytes that an owner may buffer without reporting them to the process.
 const UNTOLD_MAX: u64 = 16 << 10;
 
 /// Bytes that one owner buffers, counted in the memory of the process.
 ///
-/// A little more stays with the owner until it is told, so that bytes which come and go within
-/// one turn touch no cache line of another worker's. Dropped, it keeps nothing.
+/// A few bytes stay unreported for a while, so that bytes which come and go within one turn touch
+/// no shared cache line. Dropping the value releases everything.
 #[derive(Debug)]
 pub(crate) struct Buffered {
     memory: Arc<Memory>,
     bytes: Cell<u64>,
-    /// As far as the process knows.
+    /// Bytes reported to the process.
     told: Cell<u64>,
 }
 
 impl Buffered {
-    /// Nothing yet.
+    /// Empty counter.
     pub(crate) fn new(memory: &Arc<Memory>) -> Self {
         Self {
             memory: Arc::clone(memory),
@@ -39,20 +39,20 @@ impl Buffered {
         }
     }
 
-    /// So many bytes that are about to be kept; none where too much waits, or would with them.
+    /// Reserves bytes; none if too much is buffered, including these bytes.
     pub(crate) fn reserve(memory: &Arc<Memory>, bytes: u64) -> Option<Self> {
         let buffered = Self::new(memory);
         buffered.set(bytes);
         (!memory.holds_up()).then_some(buffered)
     }
 
-    /// Keeps so many bytes, and says so.
+    /// Sets the number of bytes and reports it.
     pub(crate) fn set(&self, bytes: u64) {
         self.bytes.set(bytes);
         self.tell();
     }
 
-    /// Keeps so many bytes more. Where it is much, the process learns it at once.
+    /// Adds bytes. Reports them at once if the unreported part is large.
     pub(crate) fn add(&self, bytes: usize) {
         self.bytes.set(self.bytes.get() + bytes as u64);
         if self.bytes.get() >= self.told.get() + UNTOLD_MAX {
@@ -60,7 +60,7 @@ impl Buffered {
         }
     }
 
-    /// Keeps so many bytes less. What the process was told too much of it learns at once.
+    /// Subtracts bytes. Reports at once if fewer remain than were reported.
     pub(crate) fn sub(&self, bytes: usize) {
         self.bytes
             .set(self.bytes.get().saturating_sub(bytes as u64));
@@ -69,7 +69,7 @@ impl Buffered {
         }
     }
 
-    /// The process learns what is kept.
+    /// Reports the current number of bytes to the process.
     pub(crate) fn tell(&self) {
         let (bytes, told) = (self.bytes.get(), self.told.replace(self.bytes.get()));
         if bytes > told {
@@ -79,7 +79,7 @@ impl Buffered {
         }
     }
 
-    /// The bytes themselves, which are kept until the last copy of them is dropped.
+    /// Moves a buffer into `Bytes`, which stay counted until the last copy is dropped.
     pub(crate) fn hold(self, bytes: Vec<u8>) -> Bytes {
         if bytes.is_empty() {
             return Bytes::new();
@@ -95,7 +95,7 @@ impl Buffered {
         !self.memory.holds_up()
     }
 
-    /// Bytes that are kept.
+    /// Buffered bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.get()
     }
@@ -106,7 +106,7 @@ impl Buffered {
     }
 }
 
-/// Bytes with what counts them.
+/// Buffer with its accounting.
 struct Held {
     bytes: Vec<u8>,
     _buffered: Buffered,
@@ -172,8 +172,8 @@ mod tests {
         assert!(Buffered::reserve(&memory, 300).is_some());
     }
 
-    /// Owners come, keep more and less, tell it or not, and are cut off anywhere: what the process
-    /// knows is at each moment the sum of what they told, and 0 in the end.
+    /// Owners come, add and subtract, report or not, and are dropped anywhere: the process's
+    /// counter always equals the sum of the reports, and is 0 in the end.
     #[test]
     fn any_sequence_ends_at_nothing() {
         let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
@@ -185,7 +185,7 @@ mod tests {
         };
         for _ in 0..200 {
             let memory = Memory::of(u64::MAX);
-            // Each with what it keeps and what it has told.
+            // Each with its buffered and its reported bytes.
             let mut owners: Vec<(Buffered, u64, u64)> = Vec::new();
             for _ in 0..200 {
                 let at = draw(owners.len().max(1) as u64) as usize;

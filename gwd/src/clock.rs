@@ -1,17 +1,17 @@
-//! Time, read in one place: monotonic for deadlines and counters, wall clock for logs.
+//! Access to time: monotonic for deadlines and counters, wall clock for logs.
 //!
-//! Workers pass what they read on, so that one exchange reads the clock a handful of times.
+//! Workers pass the time on, so that an exchange reads the clock only a few times.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The process's clock. All monotonic times are nanoseconds since it was made.
+/// Monotonic clock of the process. Times are counted from its creation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
 }
 
 impl Clock {
-    /// A clock that begins now.
+    /// Clock that starts now.
     #[must_use]
     pub(crate) fn new() -> Self {
         Self {
@@ -19,19 +19,19 @@ impl Clock {
         }
     }
 
-    /// Monotonic nanoseconds.
+    /// Monotonic time in nanoseconds.
     #[must_use]
     pub(crate) fn now_ns(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Monotonic milliseconds.
+    /// Monotonic time in milliseconds.
     #[must_use]
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_ns() / 1_000_000
     }
 
-    /// The instant of a monotonic time in milliseconds.
+    /// Converts a monotonic time in milliseconds to an instant.
     #[must_use]
     pub(crate) fn instant(&self, at_ms: u64) -> Instant {
         let at = self.start.checked_add(Duration::from_millis(at_ms));
@@ -39,7 +39,7 @@ impl Clock {
     }
 }
 
-/// Milliseconds since 1970 by the wall clock; 0 on a machine whose clock is before that.
+/// Wall clock in milliseconds since 1970; 0 if the clock is set to an earlier time.
 #[must_use]
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now()
@@ -48,7 +48,7 @@ pub(crate) fn unix_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Bytes of a date as HTTP writes it.
+/// Length of an HTTP date in bytes.
 pub(crate) const HTTP_DATE_BYTES: usize = 29;
 
 /// Wall clock in the form of `Date` (RFC 9110 §5.6.7).
@@ -59,15 +59,15 @@ pub(crate) fn http_date() -> [u8; HTTP_DATE_BYTES] {
         .unwrap_or([b' '; HTTP_DATE_BYTES])
 }
 
-/// Microseconds of the system's monotonic clock, which systemd compares with its own.
+/// Microseconds of the system's monotonic clock, which systemd compares with its own clock.
 pub(crate) fn monotonic_us() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000
 }
 
-/// Seconds since 1970 as the control thread reads them. In a debug build a test may set this clock
-/// by the file that `GWD_TEST_CLOCK` names.
+/// Wall clock of the control thread in seconds since 1970. In a debug build, a test may set this
+/// clock in the file that `GWD_TEST_CLOCK` names.
 #[must_use]
 pub(crate) fn unix_s() -> u64 {
     #[cfg(debug_assertions)]
@@ -83,7 +83,7 @@ fn told_by_test() -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// `2025-01-02T03:04:05.678Z`, appended.
+/// Appends a timestamp such as `2025-01-02T03:04:05.678Z`.
 pub(crate) fn write_timestamp(unix_ms: u64, out: &mut Vec<u8>) {
     let (days, ms_of_day) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
     let (year, month, day) = civil(days);
@@ -110,7 +110,7 @@ pub(crate) fn write_timestamp(unix_ms: u64, out: &mut Vec<u8>) {
     out.push(b'Z');
 }
 
-/// Year, month and day of a day counted from 1970 (Howard Hinnant, `civil_from_days`).
+/// Year, month and day of a day number counted from 1970 (Howard Hinnant, `civil_from_days`).
 fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;

@@ -1,5 +1,5 @@
-//! Threads for what would hold up a worker: a poll does 100 µs of work at most, and whatever takes
-//! longer is done here (data-plane.md §4).
+//! Threads for computations that would block a worker: work of more than 100 µs runs here
+//! (data-plane.md §4).
 //!
 //! The threads start with the first piece of work, so that a gateway without such work has none.
 //! The queue is bounded: a full queue rejects work at once.
@@ -14,12 +14,12 @@ use tokio::sync::oneshot;
 
 use crate::program_log::{Level, event};
 
-/// Pieces of work that wait at most.
+/// Maximum number of queued jobs.
 const WAITING_MAX: usize = 1_024;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads of a process.
+/// Compute threads of the process.
 #[derive(Debug)]
 pub(crate) struct Compute {
     threads: usize,
@@ -27,7 +27,7 @@ pub(crate) struct Compute {
 }
 
 impl Compute {
-    /// So many threads, once there is work.
+    /// Creates the pool. Its threads start with the first job.
     pub(crate) fn new(threads: usize) -> Self {
         Self {
             threads: threads.max(1),
@@ -35,8 +35,8 @@ impl Compute {
         }
     }
 
-    /// Does a piece of work on another thread; none where too many wait already, or the work
-    /// panicked. Work that nobody waits for any more is not begun.
+    /// Runs a job on another thread; none if the queue is full or the job panicked. A job whose
+    /// result is not awaited any more does not start.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -53,8 +53,7 @@ impl Compute {
         result.await.ok()
     }
 
-    /// The queue; none where the system has no thread for it, which is tried anew with the next
-    /// piece.
+    /// Queue of the threads; none if no thread could be started. The next job tries again.
     fn jobs(&self) -> Option<SyncSender<Job>> {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if jobs.is_none() {
@@ -64,7 +63,7 @@ impl Compute {
     }
 }
 
-/// Begins the threads, one at least; they end with the last sender.
+/// Starts the threads, at least one. They end with the last sender.
 fn begin(threads: usize) -> Option<SyncSender<Job>> {
     let (sender, jobs) = sync_channel(WAITING_MAX);
     let jobs = Arc::new(Mutex::new(jobs));
@@ -126,7 +125,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let (go, wait) = mpsc::channel::<()>();
         let (say, begun) = mpsc::channel();
-        // The thread is busy.
+        // Keeps the thread busy.
         let mut first = Box::pin(compute.run(move || {
             say.send("first").unwrap();
             let _ends = wait.recv();

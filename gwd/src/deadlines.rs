@@ -1,9 +1,9 @@
-//! Deadlines without a timer per request: one timer per worker.
+//! Deadlines with one timer per worker instead of one per request.
 //!
-//! Every connection owns a [`Slot`]; setting its deadline is one store. The worker's timer is
-//! armed for a lower bound of all deadlines; when it fires, one pass over the slots wakes those
-//! that are due and finds the next bound. Connections move their deadlines on with every step,
-//! so under load a pass is rare. A tokio timer per request costs 3 % (data-plane.md §5).
+//! Every connection owns a [`Slot`]; setting its deadline is one store. The worker's timer is set
+//! to a lower bound of all deadlines. When it fires, a pass over the slots wakes those that are due
+//! and finds the next bound. Connections extend their deadlines with every step, so that passes are
+//! rare under load. A tokio timer per request costs 3 % (data-plane.md §5).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,14 +15,14 @@ use crate::clock::Clock;
 
 /// No deadline.
 const NEVER: u64 = u64::MAX;
-/// Deadlines are met this exactly: passes are at least this far apart.
+/// Minimum interval between two passes, and so the precision of deadlines: 10ms.
 const TICK_MS: u64 = 10;
 
-/// All deadlines of one worker.
+/// Deadlines of one worker.
 pub(crate) struct Deadlines {
     clock: Clock,
     slots: RefCell<Slots>,
-    /// No slot is due before this.
+    /// Lower bound of all deadlines.
     earliest_ms: Cell<u64>,
     /// Time of the last pass: what is due by then has been woken, and nothing else is asked for, so
     /// that looking at a deadline costs no clock.
@@ -41,12 +41,12 @@ struct SlotState {
     waker: RefCell<Option<Waker>>,
 }
 
-/// One deadline, owned by a connection or another task of this worker.
+/// Deadline of a connection or another task of this worker.
 pub(crate) struct Slot {
     deadlines: Rc<Deadlines>,
     state: Rc<SlotState>,
     index: usize,
-    /// No deadline is set later than this.
+    /// Upper limit of the deadline.
     limit_ms: Cell<u64>,
 }
 
@@ -63,7 +63,7 @@ impl Deadlines {
         })
     }
 
-    /// A new slot without a deadline.
+    /// New slot without a deadline.
     pub(crate) fn slot(self: &Rc<Self>) -> Slot {
         let state = Rc::new(SlotState {
             at_ms: Cell::new(NEVER),
@@ -88,7 +88,7 @@ impl Deadlines {
         }
     }
 
-    /// Wakes every owner, so that each looks at what changed for all of them.
+    /// Wakes all owners, so that they check a condition that concerns all of them.
     pub(crate) fn wake_all(&self) {
         let wakers: Vec<Waker> = {
             let slots = self.slots.borrow();
@@ -102,7 +102,7 @@ impl Deadlines {
         }
     }
 
-    /// The worker's timer; runs as long as the worker.
+    /// Timer of the worker; runs as long as the worker.
     pub(crate) async fn run(&self) {
         loop {
             let earliest = self.earliest_ms.get();
@@ -142,12 +142,12 @@ impl Deadlines {
 // === impl Slot ===
 
 impl Slot {
-    /// No deadline is later than this, until there is another limit.
+    /// Sets an upper limit of all further deadlines.
     pub(crate) fn limit(&self, at_ms: u64) {
         self.limit_ms.set(at_ms);
     }
 
-    /// Deadlines are as they are set.
+    /// Removes the upper limit.
     pub(crate) fn no_limit(&self) {
         self.limit_ms.set(NEVER);
     }
@@ -157,7 +157,7 @@ impl Slot {
         self.limit_ms.get() <= now_ms
     }
 
-    /// Moves the deadline, up to the limit.
+    /// Sets the deadline, but not beyond the limit.
     pub(crate) fn set(&self, at_ms: u64) {
         let at_ms = at_ms.min(self.limit_ms.get());
         self.state.at_ms.set(at_ms);
@@ -180,7 +180,7 @@ impl Slot {
         }
     }
 
-    /// Wakes who is registered, unless it is who asks.
+    /// Wakes the registered task, unless it is the calling one.
     pub(crate) fn wake_other(&self, asking: &Waker) {
         let known = self.state.waker.borrow();
         if let Some(known) = known.as_ref().filter(|known| !known.will_wake(asking)) {

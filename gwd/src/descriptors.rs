@@ -1,9 +1,9 @@
-//! A reserve of file descriptors (data-plane.md §10): clients and connections to upstreams leave
-//! some to the admin interface, the logs, the store and the state folder, so that a node that is
-//! overrun can still be asked, told and written about.
+//! Reserve of file descriptors (data-plane.md §10). Connections of clients and to upstreams leave
+//! some descriptors to the admin interface, the logs, the store and the state folder, so that an
+//! overloaded node can still be inspected and controlled.
 //!
-//! Nothing is counted: the system gives out the lowest number that is free, so that a high number
-//! says how many are taken.
+//! Nothing is counted: the system assigns the lowest free number, so that a high number shows how
+//! many are in use.
 
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -11,19 +11,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::net::TcpSocket;
 
-/// Descriptors that neither clients nor upstreams get.
+/// Number of reserved descriptors.
 pub(crate) const KEPT: u64 = 128;
 
 /// Maximum file descriptors of the process; `u64::MAX` until [`raise`] has run.
 static LIMIT: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// Descriptors that the process may have once its limit is raised.
+/// Maximum descriptors of the process after its limit is raised.
 pub(crate) fn possible() -> u64 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     limit.maximum.unwrap_or(u64::MAX)
 }
 
-/// Raises the limit as far as the system allows; tells it.
+/// Raises the limit as far as the system allows, and returns it.
 pub(crate) fn raise() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -39,7 +39,7 @@ pub(crate) fn raise() -> Option<u64> {
     limit
 }
 
-/// A socket for a connection to an upstream; none where all descriptors but the reserve are taken.
+/// Creates a socket for an upstream connection; none if only reserved descriptors are left.
 pub(crate) fn socket(address: SocketAddr) -> Option<TcpSocket> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -54,7 +54,7 @@ pub(crate) fn is_of_reserve(connection: &impl AsRawFd) -> bool {
     begins_reserve(number, LIMIT.load(Ordering::Relaxed))
 }
 
-/// Half of a small limit is left to connections all the same.
+/// True if a descriptor number is in the reserve, which is at most half of the limit.
 fn begins_reserve(number: u64, limit: u64) -> bool {
     number >= limit - KEPT.min(limit / 2)
 }

@@ -9,9 +9,8 @@ pub(crate) fn write_escaped(character: char, out: &mut Vec<u8>) {
     }
 }
 
-/// True for characters that change how a terminal or a reader sees the text around them: control
-/// characters of C0 and C1, separators of lines, and invisible ones, the bidirectional controls
-/// among them.
+/// True for characters that change how a terminal or a reader sees the text around them: C0 and C1
+/// control characters, line separators, and invisible characters, including bidirectional controls.
 pub(crate) const fn is_hidden(character: char) -> bool {
     matches!(
         character,
@@ -30,7 +29,7 @@ pub(crate) const fn is_hidden(character: char) -> bool {
     )
 }
 
-/// Escapes hidden characters in a JSON text, in which they can only stand within strings.
+/// Escapes hidden characters in a JSON text; they can only occur inside strings.
 pub(crate) fn escape_hidden(json: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len());
     for character in json.chars() {

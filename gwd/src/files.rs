@@ -5,10 +5,10 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Opening a pipe does not wait for who writes to it.
+/// Open flag: opening a pipe does not wait for a writer.
 pub(crate) const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 
-/// The bytes of a regular file, at most so many.
+/// Reads a regular file of at most `bytes_max` bytes.
 ///
 /// # Errors
 /// The operating system's error, or that the file is not regular or is too large.

@@ -1,15 +1,15 @@
 //! Replacing the process without losing a connection (data-plane.md §6).
 //!
-//! A gwd serves `handover.sock` in its state folder. A new one with `--take-over` asks there and
-//! is given every listening socket, the admin interface's, and the lock of the state folder, by
-//! SCM_RIGHTS. From then on the old one changes nothing: it serves what it runs, and waits. The
-//! new one builds, adopts the sockets, begins to accept and says so; only then does the old one
-//! stop accepting, without closing anything, and drain. Whatever goes wrong before, the old one
-//! goes on as if nobody had asked.
+//! gwd serves `handover.sock` in its state folder. A new process with `--take-over` connects to it
+//! and receives every listening socket, the socket of the admin interface, and the lock of the
+//! state folder (SCM_RIGHTS). From then on the old process makes no changes: it keeps serving and
+//! waits. The new process builds its version, adopts the sockets, starts accepting and reports
+//! that. Only then does the old one stop accepting, without closing a socket, and drain. After any
+//! earlier failure the old process continues unchanged.
 //!
-//! A message is four bytes of length (big endian) and so many of JSON; the file descriptors come
-//! with its first byte. The lock is flock's: it belongs to the open file, so that whoever has a
-//! copy of the descriptor has the lock too, and it ends with the last of them.
+//! A message has four bytes of length (big endian) and that many bytes of JSON. File descriptors
+//! arrive with its first byte. The lock is from `flock`: it belongs to the open file, so that each
+//! copy of the descriptor holds it, and it ends with the last copy.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
@@ -31,7 +31,7 @@ use crate::inherited::Inherited;
 use crate::program_log::{Level, event};
 use crate::unix_socket;
 
-/// The socket's name in the state folder.
+/// Name of the socket in the state folder.
 pub(crate) const SOCKET: &str = "handover.sock";
 /// First message of the new process, and its message that it accepts.
 const ASK: &[u8; 8] = b"gwd/1 on";
@@ -40,9 +40,9 @@ const READY: &[u8; 8] = b"gwd/1 ok";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Maximum time for one message: 5s.
 const PROMPT: Duration = Duration::from_secs(5);
-/// Descriptors in one message; the kernel takes 253.
+/// Maximum descriptors in one message; the kernel allows 253.
 const DESCRIPTORS_MAX: usize = 128;
-/// Bytes of one message.
+/// Maximum bytes of one message.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// Kind of a message's descriptors.
@@ -55,18 +55,18 @@ enum Message {
         wanted: SocketAddr,
         address: SocketAddr,
     },
-    /// The lock of the state folder.
+    /// Lock of the state folder.
     State,
-    /// The admin interface's socket, and where that is.
+    /// Socket of the admin interface, and its address.
     Admin { at: String },
-    /// That was all.
+    /// End of the handover.
     End,
 }
 
 /// Resources that the old process hands over.
 #[derive(Debug)]
 pub(crate) struct Offer<'a> {
-    /// By listener: its name, the address that was asked for, the real one, the sockets.
+    /// For each listener: its name, the requested address, the real address, and the sockets.
     pub(crate) listeners: Vec<(String, SocketAddr, SocketAddr, Vec<BorrowedFd<'a>>)>,
     pub(crate) lock: BorrowedFd<'a>,
     pub(crate) admin: Option<(String, BorrowedFd<'a>)>,
@@ -81,7 +81,7 @@ pub(crate) struct Taken {
     pub(crate) promise: Promise,
 }
 
-/// The old process waits for it.
+/// Connection to the old process, which waits for the confirmation.
 #[derive(Debug)]
 pub(crate) struct Promise(UnixStream);
 
@@ -91,13 +91,13 @@ pub(crate) struct Promise(UnixStream);
 /// nobody takes them any more.
 ///
 /// # Errors
-/// If the socket cannot be made.
+/// If the socket cannot be created.
 pub(crate) fn serve(
     state: &Path,
     take: impl Fn(UnixStream) -> bool + Send + 'static,
 ) -> io::Result<()> {
     let path = state.join(SOCKET);
-    // Left behind, or the one of the process whose place this one has taken.
+    // Left by an earlier process, or by the one that this process replaces.
     let _not_there = std::fs::remove_file(&path);
     let listener = unix_socket::bind(&path)?;
     std::thread::Builder::new()
@@ -129,10 +129,10 @@ fn asks(mut stream: &UnixStream) -> bool {
         && &said == ASK
 }
 
-/// Hands everything over and waits until the new process accepts.
+/// Hands everything over and waits until the new process accepts connections.
 ///
 /// # Errors
-/// If it did not come to that: then nothing has changed.
+/// If the handover failed; nothing has changed then.
 pub(crate) fn offer(mut stream: &UnixStream, offer: &Offer<'_>) -> io::Result<()> {
     for (name, wanted, address, sockets) in &offer.listeners {
         for sockets in sockets.chunks(DESCRIPTORS_MAX) {
@@ -161,10 +161,10 @@ pub(crate) fn offer(mut stream: &UnixStream, offer: &Offer<'_>) -> io::Result<()
 
 // === the new process ===
 
-/// Asks the gwd that has this state folder for its place; none where there is no such gwd.
+/// Requests the handover from the gwd that uses the state folder; none if there is no such gwd.
 ///
 /// # Errors
-/// If there is one that does not hand over.
+/// If that gwd does not hand over.
 pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
     let mut stream = match UnixStream::connect(state.join(SOCKET)) {
         Ok(stream) => stream,
@@ -173,7 +173,7 @@ pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
             _ => return Err(error),
         },
     };
-    // The control thread of the other may be at work.
+    // The control thread of the old process may be busy.
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(ASK)?;
     let (mut listeners, mut lock, mut admin) = (Vec::<Inherited>::new(), None, None);
@@ -212,7 +212,7 @@ pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
 }
 
 impl Promise {
-    /// Says that this process accepts now.
+    /// Reports that this process accepts connections.
     pub(crate) fn keep(mut self) {
         if let Err(error) = self.0.write_all(READY) {
             event(

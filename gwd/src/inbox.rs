@@ -23,28 +23,28 @@ const DATA: u8 = 0x0;
 #[derive(Debug)]
 pub(crate) struct Inbox {
     kept: Buffered,
-    /// Bytes that can wait at once: h2 takes no more.
+    /// Receive window: the maximum of bytes that h2 buffers.
     window: u64,
-    /// Bodies that may have bytes here.
+    /// Number of bodies that may have unread bytes.
     unread: Cell<usize>,
-    /// Bytes came since the last turn ended.
+    /// True if bytes arrived since the last turn.
     fresh: Cell<bool>,
 }
 
-/// A body that may have bytes in its connection.
+/// Body that may have unread bytes in its connection.
 #[derive(Debug)]
 pub(crate) struct Reading {
     inbox: Rc<Inbox>,
     unread: Cell<bool>,
 }
 
-/// An I/O of HTTP/2, without a preface, whose DATA frames an inbox counts.
+/// I/O of an HTTP/2 client connection, which has no preface; its DATA frames are counted.
 pub(crate) struct Metered<I> {
     io: I,
     inbox: Rc<Inbox>,
     header: [u8; FRAME_HEADER_BYTES],
     held: usize,
-    /// Bytes of the payload that are still to come.
+    /// Remaining bytes of the payload.
     left: usize,
 }
 
@@ -60,7 +60,7 @@ impl Inbox {
         })
     }
 
-    /// So many bytes came.
+    /// Adds received bytes, up to the window.
     pub(crate) fn came(&self, bytes: u64) {
         if bytes == 0 {
             return;
@@ -71,7 +71,7 @@ impl Inbox {
         self.kept.add(kept);
     }
 
-    /// The connection has had its turn.
+    /// Updates the counter after a turn of the connection.
     pub(crate) fn turn_ends(&self) {
         match !self.fresh.replace(false) && self.unread.get() == 0 {
             true => self.kept.set(0),
@@ -101,7 +101,7 @@ impl Reading {
         }
     }
 
-    /// So many bytes of it were read; there may be more.
+    /// Subtracts bytes that were read; more may follow.
     pub(crate) fn took(&self, bytes: usize) {
         if !self.unread.replace(true) {
             self.inbox.unread.set(self.inbox.unread.get() + 1);
@@ -109,7 +109,7 @@ impl Reading {
         self.inbox.kept.sub(bytes);
     }
 
-    /// All that came was read, or nobody reads it any more.
+    /// Reports that all received bytes were read, or that the body is no longer read.
     pub(crate) fn is_through(&self) {
         if !self.unread.replace(false) {
             return;
@@ -146,7 +146,7 @@ impl<I> Metered<I> {
         }
     }
 
-    /// Follows bytes that came by the headers of their frames (RFC 9113 §4.1).
+    /// Follows received bytes by their frame headers (RFC 9113 §4.1).
     fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.left > 0 {
@@ -250,7 +250,8 @@ mod tests {
         assert_eq!(memory.buffered(), 1_000, "the other may have all of it");
         other.is_through();
         assert_eq!(memory.buffered(), 0);
-        // It may be for the one that has read all, until it had its turn to say so.
+        // The bytes may belong to the body that was read completely, until the next turn has
+        // passed.
         inbox.came(10);
         inbox.turn_ends();
         assert_eq!(memory.buffered(), 10);

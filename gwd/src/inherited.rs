@@ -1,13 +1,13 @@
-//! Listening sockets that another process bound: systemd, or the gwd whose place this one takes.
+//! Listening sockets that another process bound: systemd, or the gwd that this process replaces.
 //!
-//! A socket is adopted by the listener of the same address, or of the name that systemd gives it,
-//! whatever the number of workers on either side; what no listener wants is closed.
+//! A socket is adopted by the listener with its address, or with the name that systemd gave it,
+//! whatever the number of workers is. Sockets without a listener are closed.
 
 use std::net::SocketAddr;
 
 use socket2::Socket;
 
-/// The sockets of one address.
+/// Sockets of one address.
 #[derive(Debug)]
 pub(crate) struct Inherited {
     /// Name of the listener, if systemd names it.
@@ -20,7 +20,7 @@ pub(crate) struct Inherited {
 }
 
 impl Inherited {
-    /// A socket that listens; none where it is not one of TCP.
+    /// Listening socket; none if it is not TCP.
     pub(crate) fn of(socket: Socket, name: Option<String>) -> Option<Self> {
         let address = socket.local_addr().ok()?.as_socket()?;
         let tcp = socket.r#type().ok()? == socket2::Type::STREAM;

@@ -1,14 +1,14 @@
-//! Listening sockets: they belong to the process and are keyed by address (release.md §9).
+//! Listening sockets. The process owns them, and they are identified by address (release.md §9).
 //!
-//! Activation binds, commit listens. Each address has one SO_REUSEPORT socket per worker, and
-//! that number never changes while it is open: closing one of several loses what is queued at
-//! it. An address that the running version does not name stays bound, not listening, while a
-//! resident version names it, so that a rollback never binds.
+//! Activation binds an address, publishing starts listening. Each address has one SO_REUSEPORT
+//! socket per worker. That number never changes while the address is open, because closing one of
+//! several sockets loses its queue. An address that the running version does not name stays bound
+//! without listening as long as a resident version names it. A rollback therefore never binds.
 //!
-//! Leaving an address loses nobody: first no new handshake begins (a socket filter drops SYNs, so
-//! that a client tries again and is then refused), what had begun is accepted, and only an empty
-//! socket stops listening. A worker does all of that to its own socket, so that an address which
-//! comes back meanwhile finds it in a known state.
+//! Leaving an address loses no connection: first a socket filter drops SYNs, so that no handshake
+//! begins and clients retry and are then refused; pending handshakes are accepted; only an empty
+//! socket stops listening. Each worker does this for its own socket, so that the state is known if
+//! the address is used again.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,31 +19,31 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, TcpKeepalive, Type};
 
-/// The kernel counts keep-alives in seconds.
+/// Minimum keep-alive time: the kernel counts in seconds.
 const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
-/// Connections that may wait to be accepted at one socket.
+/// Maximum length of a socket's accept queue.
 const BACKLOG: i32 = 4_096;
 
-/// One address that the process listens on.
+/// Address that the process listens on.
 #[derive(Debug)]
 pub(crate) struct ListenSocket {
-    /// Small and never used again.
+    /// Small number that is never reused.
     pub(crate) id: u32,
-    /// The listener's name at the time it was bound.
+    /// Name of the listener when the address was bound.
     pub(crate) name: Box<str>,
-    /// Connections at once, all workers together.
+    /// Current connections of all workers.
     pub(crate) connections: AtomicU64,
-    /// Those of them that are parked: nothing happens on them, and they hold no buffers.
+    /// Parked connections: idle and without buffers.
     pub(crate) parked: AtomicU64,
     /// Time at which the running version ceased to name the address (milliseconds of the clock);
     /// [`NEVER`] while it does.
     left_ms: AtomicU64,
 }
 
-/// The address is in use.
+/// Value of `left_ms` while the address is in use.
 const NEVER: u64 = u64::MAX;
 
-/// The sockets of one address, bound.
+/// Bound sockets of one address.
 #[derive(Debug)]
 pub(crate) struct Bound {
     /// The real address, also for port 0.
@@ -53,9 +53,9 @@ pub(crate) struct Bound {
     sockets: Vec<Socket>,
 }
 
-/// Binds one socket per worker. An address that anybody else has is refused, also where they
-/// would share it. `beside_ours`: this process has one that collides (the same port on one
-/// address and on all); then only who does not share is noticed.
+/// Binds one socket per worker. Fails if another process uses the address, even if it would share
+/// it. `beside_ours` means that a socket of this process collides (same port, one specific and one
+/// wildcard address); then only processes that do not share the address are detected.
 ///
 /// # Errors
 /// The operating system's error.
@@ -69,16 +69,16 @@ pub(crate) fn bind(
     let probe = socket(wanted)?;
     let mut address = wanted;
     if wanted.port() == 0 {
-        // A port that the system chose would be lost with the first stop; one that is asked for
-        // by number is not. The probe keeps the number until all have it.
+        // A port chosen by the system would be lost with the first stop; a requested number is
+        // kept. The probe holds the port until all sockets are bound.
         probe.set_reuse_port(true)?;
         probe.bind(&wanted.into())?;
         if let Some(real) = probe.local_addr()?.as_socket() {
             address = real;
         }
     } else if !beside_ours {
-        // Without SO_REUSEPORT: fails if anybody has the address, sharing or not. What is left
-        // of closed connections does not count.
+        // Without SO_REUSEPORT, binding fails if any process uses the address. Closed connections
+        // in TIME_WAIT do not count.
         probe.set_reuse_address(true)?;
         probe.bind(&wanted.into())?;
         drop(probe);
@@ -93,7 +93,7 @@ pub(crate) fn bind(
     Ok(adopt(id, name, address, sockets))
 }
 
-/// Takes sockets that another process bound; at least one.
+/// Takes at least one socket that another process bound.
 pub(crate) fn adopt(id: u32, name: &str, address: SocketAddr, sockets: Vec<Socket>) -> Bound {
     Bound {
         address,
@@ -123,12 +123,12 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 }
 
 impl ListenSocket {
-    /// The running version names the address.
+    /// Records that the running version names the address.
     pub(crate) fn used(&self) {
         self.left_ms.store(NEVER, Ordering::Relaxed);
     }
 
-    /// The running version names the address no longer.
+    /// Records that the running version no longer names the address.
     pub(crate) fn left(&self, now_ms: u64) {
         self.left_ms.store(now_ms, Ordering::Relaxed);
     }
@@ -141,11 +141,11 @@ impl ListenSocket {
 }
 
 impl Bound {
-    /// Handles on the sockets, by worker: one each where they were bound here. Of inherited ones
-    /// there may be more than workers, or fewer; then a worker has several, or shares one.
+    /// Handles of the sockets, by worker: one each if they were bound here. Inherited sockets may
+    /// be more or fewer than the workers; then a worker has several, or shares one.
     ///
     /// # Errors
-    /// If there are no descriptors left.
+    /// If no file descriptors are left.
     pub(crate) fn handles(&self, workers: usize) -> io::Result<Vec<Vec<TcpListener>>> {
         let mut handles: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
         for at in 0..workers.max(self.sockets.len()) {
@@ -155,42 +155,42 @@ impl Bound {
         Ok(handles)
     }
 
-    /// The sockets, for another process.
+    /// Sockets for another process.
     pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         self.sockets.iter().map(AsFd::as_fd).collect()
     }
 }
 
-/// Begins to listen, or goes on where it had not stopped yet. A connection whose other end says
-/// nothing any more is over after `half_open`.
+/// Starts or continues listening. A connection whose peer does not respond any more ends after
+/// `half_open`.
 ///
 /// # Errors
 /// The operating system's error.
 pub(crate) fn listen(socket: &impl AsFd, half_open: Duration) -> io::Result<()> {
     let socket = SockRef::from(socket);
-    // What is accepted inherits both. Without them a connection whose other end is gone without a
-    // word stays for as long as nothing is sent on it, and for a quarter of an hour otherwise.
+    // Accepted connections inherit both options. Otherwise a connection with a vanished peer would
+    // stay for a quarter of an hour, or forever if nothing is sent.
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
             .with_time((half_open / 2).max(KEEPALIVE_MIN))
             .with_interval((half_open / 8).max(KEEPALIVE_MIN)),
     )?;
     socket.set_tcp_user_timeout(Some(half_open))?;
-    // Fails where no filter is attached, which is what is wanted.
+    // Fails if no filter is attached, which is fine.
     let _none_attached = socket.detach_filter();
-    // Inherited by what is accepted, so that the next process can bind over connections in
-    // TIME_WAIT. Not set before: two sockets that have it can share an address on which neither
-    // listens, and nobody would be told.
+    // Accepted connections inherit this, so that the next process can bind over connections in
+    // TIME_WAIT. Not set earlier: two sockets with this option can bind the same address without an
+    // error as long as neither listens.
     socket.set_reuse_address(true)?;
     socket.listen(BACKLOG)
 }
 
-/// From now on no handshake begins at this socket; those that have begun go on.
+/// Stops new handshakes at a socket; pending ones continue.
 ///
 /// # Errors
-/// Where filters are not allowed. Handshakes then begin until [`stop`], which resets them.
+/// If socket filters are not allowed. Handshakes then begin until [`stop`], which resets them.
 pub(crate) fn begin_no_handshake(socket: &impl AsFd) -> io::Result<()> {
-    // Classic BPF over the TCP header (RFC 9293 §3.1): the flags are its byte 13, SYN is bit 1.
+    // Classic BPF on the TCP header (RFC 9293 §3.1): byte 13 has the flags, and SYN is 0x02.
     const LOAD_BYTE: u16 = 0x30;
     const JUMP_IF_SET: u16 = 0x45;
     const RETURN: u16 = 0x06;
@@ -202,11 +202,11 @@ pub(crate) fn begin_no_handshake(socket: &impl AsFd) -> io::Result<()> {
     ])
 }
 
-/// Stops listening; the address stays ours.
+/// Stops listening; the address stays bound.
 pub(crate) fn stop(socket: &impl AsFd) {
     let socket = SockRef::from(socket);
-    // On Linux this takes a listening socket out of the listening state and keeps its port. A
-    // failure means that it was not listening.
+    // On Linux, this ends listening and keeps the port. An error means that the socket was not
+    // listening.
     let _not_listening = socket.shutdown(std::net::Shutdown::Read);
     let _still_shared = socket.set_reuse_address(false);
 }

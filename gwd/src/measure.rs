@@ -9,18 +9,18 @@ use crate::budget::Memory;
 
 /// Interval of the measurements: 100ms.
 const TICK: Duration = Duration::from_millis(100);
-/// A control group that has no limit of its own says something near the largest number.
+/// Limits above this mean that the control group has no limit of its own.
 const NO_LIMIT: u64 = 1 << 50;
 
 /// File with the process's memory use.
 enum Gauge {
-    /// A control group: what the kernel charges it with, its files' pages taken out.
+    /// Control group: its memory use without inactive file pages.
     Group(PathBuf),
     /// Resident pages of the process.
     Resident,
 }
 
-/// Bytes that the control group of this process may use; none where nothing bounds it.
+/// Memory limit of the process's control group in bytes; none without a limit.
 pub(crate) fn limit() -> Option<u64> {
     let (_, limit) = group()?;
     Some(limit)
@@ -72,7 +72,7 @@ impl Gauge {
     }
 }
 
-/// The nearest control group (version 2) above this process that bounds memory.
+/// Nearest control group (version 2) of this process or above it with a memory limit.
 fn group() -> Option<(PathBuf, u64)> {
     let lines = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = lines.lines().find_map(|line| line.strip_prefix("0::/"))?;
@@ -86,7 +86,7 @@ fn group() -> Option<(PathBuf, u64)> {
         })
 }
 
-/// A file that holds a number; `max` is none.
+/// Number in a file; none for `max`.
 fn number(path: &Path) -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }

@@ -1,13 +1,13 @@
 //! Unused memory goes back to the operating system.
 //!
-//! The allocator keeps freed pages until somebody allocates again, and an idle process does not:
-//! buffers of connections that were parked would stay for as long as nothing happens.
+//! The allocator returns freed pages only during later allocations, which an idle process does not
+//! make: the buffers of parked connections would stay allocated.
 
 #![expect(unsafe_code, reason = "the allocator is a C library")]
 
 /// Returns this thread's unused memory to the system.
 pub(crate) fn give_back() {
-    // SAFETY: it takes no pointer, frees only what has been freed, and may be called by any
-    // thread at any time, also where the program allocates otherwise.
+    // SAFETY: `mi_collect` takes no pointer, frees only unused memory, and may be called on any
+    // thread at any time, also while other threads allocate.
     unsafe { libmimalloc_sys::mi_collect(true) }
 }

@@ -11,43 +11,43 @@ use bundle::ir::ListenerLimits;
 /// Time limits for clients, and for upstreams whose response has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// Milliseconds that a client may keep the gateway waiting at most.
+    /// Maximum milliseconds that a client may keep the gateway waiting.
     pub grace_ms: u64,
-    /// Bytes that earn a second of it: slower than this nobody can be for long.
+    /// Bytes that add one second to that time: the minimum rate over a longer time.
     pub bytes_per_s: u64,
-    /// Milliseconds after which a connection whose other end does not answer at all is over
-    /// (`TCP_USER_TIMEOUT`); half of it passes before an idle one is asked.
+    /// Milliseconds after which a connection with an unresponsive peer is closed
+    /// (`TCP_USER_TIMEOUT`). Keep-alive probes of idle connections begin after half of it.
     pub half_open_ms: u64,
-    /// Milliseconds that nothing may move in a body where it is not the client's pace that counts:
-    /// an upstream that goes on with its response or takes an upload, and what is streamed.
+    /// Maximum milliseconds without progress in a body to which no client pace applies: a response
+    /// of an upstream, an upload to it, and streams.
     pub stream_idle_ms: u64,
-    /// Milliseconds that nothing may pass through a WebSocket, either way.
+    /// Maximum milliseconds without data in either direction of a WebSocket.
     pub tunnel_idle_ms: u64,
     /// Milliseconds after which an HTTP/2 client gets GOAWAY, less up to a fifth, so that not all
     /// come at once and clients spread (data-plane.md §6).
     pub http2_age_max_ms: u64,
 }
 
-/// Milliseconds that a client keeps the gateway waiting, and that its bytes have not earned back,
-/// after which its upload is slow.
+/// Milliseconds of waiting for a client, less those that its bytes earn back, after which its
+/// upload is slow.
 pub(crate) const SLOW_MS: u64 = 1_000;
 /// Bytes that earn a second of them. An upload that is only as fast as it must be is slow.
 const SLOW_BYTES_PER_S: u64 = 8 << 10;
 /// Milliseconds that are remembered: a client that delivers again is soon not slow any more.
 const SLOW_MAX_MS: u64 = 2 * SLOW_MS;
 
-/// One body's time.
+/// Time budget of one body.
 #[derive(Debug)]
 pub(crate) struct Pace {
     left_ms: u64,
     /// Milliseconds towards [`SLOW_MS`].
     slow_ms: u64,
-    /// Since when the gateway waits for the client.
+    /// Time since which the gateway waits for the client.
     since_ms: Option<u64>,
 }
 
 impl Patience {
-    /// No bounds of the process: listeners say how long they wait.
+    /// No limits of the process: those of the listeners apply.
     pub const OF_LISTENERS: Self = Self {
         grace_ms: u64::MAX,
         bytes_per_s: 0,
@@ -55,7 +55,7 @@ impl Patience {
         ..Self::DEFAULT
     };
 
-    /// Bounds on a listener: the stricter of its own and those of the process.
+    /// Time limits on a listener: the stricter of its own and those of the process.
     pub(crate) fn with(self, limits: &ListenerLimits) -> Self {
         Self {
             grace_ms: self.grace_ms.min(limits.body_timeout_ms),
@@ -65,9 +65,9 @@ impl Patience {
         }
     }
 
-    /// NGINX's `client_body_timeout` and `send_timeout`, the least rate of IIS and Kestrel, and
-    /// two minutes for a connection that is half open. Envoy's `stream_idle_timeout`; an hour for
-    /// a WebSocket (semantics.md §14), half of it for an HTTP/2 connection.
+    /// Defaults: NGINX's `client_body_timeout` and `send_timeout`, the minimum rate of IIS and
+    /// Kestrel, two minutes for half-open connections, Envoy's `stream_idle_timeout`, an hour for
+    /// idle WebSockets (semantics.md §14), and half an hour for HTTP/2 connections.
     pub const DEFAULT: Self = Self {
         grace_ms: 60_000,
         bytes_per_s: 240,
@@ -87,20 +87,20 @@ impl Pace {
         }
     }
 
-    /// Until when the gateway waits for the client; none while it does not.
+    /// Time until which the gateway waits for the client; none while it does not wait.
     pub(crate) fn until_ms(&self) -> Option<u64> {
         self.since_ms
             .map(|since_ms| since_ms.saturating_add(self.left_ms))
     }
 
-    /// From now on the gateway waits for the client; until when, in milliseconds of the clock.
+    /// Starts waiting for the client. Returns the deadline in milliseconds of the clock.
     pub(crate) fn waits(&mut self, now_ms: u64) -> u64 {
         let since_ms = *self.since_ms.get_or_insert(now_ms);
         since_ms.saturating_add(self.left_ms)
     }
 
-    /// Time at which an upload whose client is waited for becomes slow, in milliseconds of the
-    /// clock. It may have passed.
+    /// Time at which an upload becomes slow, in milliseconds of the clock, while its client is
+    /// awaited. May be in the past.
     pub(crate) fn slow_at_ms(&self) -> u64 {
         let since_ms = self.since_ms.unwrap_or(u64::MAX);
         since_ms.saturating_add(SLOW_MS.saturating_sub(self.slow_ms))

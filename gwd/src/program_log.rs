@@ -1,10 +1,10 @@
-//! The program log: JSON lines on standard error, one per event, with a level.
+//! Program log: JSON lines with a level on standard error, one per event.
 //!
-//! Messages are for somebody at three in the morning: what happened, to which bundle, why, and
-//! what to do. Every change has an audit line.
+//! Messages help an operator on call: the event, the bundle, the cause, and the action to take.
+//! Every change has an audit line.
 //!
-//! A line never makes anybody wait for long: where who reads the log has stopped reading, lines
-//! are dropped, counted, and their number is told when there is room again.
+//! Logging never blocks for long: if the reader of the log stalls, lines are dropped and counted,
+//! and their number is logged once there is room again.
 
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -30,13 +30,13 @@ static OUTLET: Mutex<Outlet> = Mutex::new(Outlet {
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 struct Outlet {
-    /// Lines that were dropped since one was written.
+    /// Lines dropped since the last written line.
     untold: u64,
-    /// Half a line was written.
+    /// True if a line was written partially.
     torn: bool,
 }
 
-/// Lines that were dropped since the start.
+/// Number of lines dropped since the start.
 pub(crate) fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
@@ -70,12 +70,12 @@ impl Level {
     }
 }
 
-/// Shows events of this level and worse from now on.
+/// Sets the lowest severity that is logged.
 pub(crate) fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);
 }
 
-/// The level that is shown.
+/// Lowest severity that is logged.
 pub(crate) fn level() -> Level {
     let shown = LEVEL.load(Ordering::Relaxed);
     Level::ALL
@@ -84,7 +84,7 @@ pub(crate) fn level() -> Level {
         .unwrap_or(Level::Info)
 }
 
-/// Writes one event. `fields` stand beside the message.
+/// Logs an event. `fields` are added next to the message.
 pub(crate) fn event(level: Level, message: &str, fields: Value) {
     if level > self::level() {
         return;
@@ -92,8 +92,8 @@ pub(crate) fn event(level: Level, message: &str, fields: Value) {
     write(level.as_str(), message, fields);
 }
 
-/// A change, or a wish for one that was refused: one line in the log, whatever the level, and the
-/// same fields for all.
+/// Audit line: a change, or a refused request for one. Logged at every level, with the same fields
+/// for all changes.
 #[derive(Clone, Debug)]
 pub(crate) struct Audit<'a> {
     /// Kind of change; docs/operate.md lists them.
@@ -110,13 +110,13 @@ pub(crate) struct Audit<'a> {
     pub(crate) result: &'a str,
 }
 
-/// The result of a change that was made.
+/// Result of a change that was made.
 pub(crate) const OK: &str = "ok";
 /// Value of [`Audit::who`] for a change that gwd makes by itself, as when a hold cannot be kept.
 pub(crate) const BY_ITSELF: &str = "gwd";
 
 impl Audit<'_> {
-    /// Writes the line; `more` stands beside the common fields.
+    /// Writes the line; `more` is added to the common fields.
     pub(crate) fn tell(self, message: &str, more: Value) {
         let Self {
             what,
@@ -165,7 +165,7 @@ impl Outlet {
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Writes a line, if it is taken.
+    /// Writes a line. True if it was written completely.
     fn put(&mut self, line: &[u8]) -> bool {
         let patience_ns = if self.untold > 0 { 0 } else { PATIENCE_NS };
         let end = if self.torn { &b"\n"[..] } else { b"" };

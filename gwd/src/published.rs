@@ -1,10 +1,10 @@
 //! State that all threads share: the running snapshot and its replacement.
 //!
-//! The control thread publishes a [`Current`] and bumps the epoch; every worker compares the
-//! epoch at the start of each exchange and acknowledges, so that no request accepted after the
-//! last acknowledgement sees the version before. Workers hold views; when one is dropped its
-//! `Arc` goes to the bin, which the control thread empties: a snapshot is never freed on a
-//! worker (data-plane.md §4).
+//! The control thread publishes a [`Current`] and increments the epoch. Every worker compares the
+//! epoch at the start of each exchange and acknowledges it, so that no request accepted after the
+//! last acknowledgement uses the previous version. Workers hold views. When a view is dropped, its
+//! `Arc` goes to a channel that the control thread empties: a snapshot is never freed on a worker
+//! (data-plane.md §4).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -27,29 +27,31 @@ use crate::tls::connector::Connector;
 use crate::upstream::health::{self, Check};
 use crate::upstream::hosts::Common;
 
-/// A worker that has not moved for so long does not serve: each does once a second.
+/// Time without a heartbeat after which a worker counts as stalled: 15s. Heartbeats come once a
+/// second.
 const STALLED_MS: u64 = 15_000;
-/// Keys that rate limits can count at once, per table.
+/// Maximum keys that rate limits can count at once, per table.
 const LIMIT_KEYS: usize = 1 << 18;
 
-/// A snapshot with what the process adds to it.
+/// Snapshot with the process's own data about it.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) snapshot: Snapshot,
     pub(crate) bundle: Digest,
-    /// Metric ids by API and by the route's index in it. Versions with the same API share them.
+    /// Metric ids of routes, by API and index in the API. Versions with the same API share them.
     pub(crate) route_uids: Box<[Arc<[u32]>]>,
-    /// Metric ids by upstream index.
+    /// Metric ids of upstreams, by index.
     pub(crate) upstream_uids: Box<[u32]>,
-    /// The TLS of each listener by its index; none in the clear.
+    /// TLS settings of listeners, by index; none without TLS.
     pub(crate) tls_listeners: Box<[Option<Arc<TlsListener>>]>,
     /// TLS connectors by upstream index; none without TLS.
     pub(crate) connectors: Box<[Option<Arc<Connector>>]>,
     /// State of each upstream that all workers share, its hosts included.
     pub(crate) commons: Box<[Arc<Common>]>,
-    /// Query parameters whose values no log shows, beside the usual ones.
+    /// Query parameters whose values are redacted in logs, in addition to the usual ones.
     pub(crate) secret_parameters: Box<[Box<str>]>,
-    /// More than 500 routes: metrics tell the status class only (observability.md §2).
+    /// True with more than 500 routes: metrics then have only the status class (observability.md
+    /// §2).
     pub(crate) coarse_status: bool,
     pub(crate) _live: Live,
 }
@@ -60,20 +62,20 @@ pub(crate) struct Current {
     pub(crate) epoch: u64,
     pub(crate) loaded: Arc<Loaded>,
     pub(crate) revoked: Arc<Revoked>,
-    /// The record under which the bundle runs.
+    /// Serial of the record under which the bundle runs.
     pub(crate) serial: u64,
-    /// Listener index by socket id; none where this version has no such listener.
+    /// Listener index by socket id; none if the version has no listener there.
     pub(crate) listener_of_socket: Box<[Option<usize>]>,
 }
 
-/// Counts snapshots that are in memory.
+/// Counts a snapshot in memory until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Live(Arc<AtomicI64>);
 
 /// State that all threads share.
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
-    /// This process's name in logs and status.
+    /// Name of this process in logs and status.
     pub(crate) node: Box<str>,
     /// Zone of this process; targets in it come first.
     pub(crate) zone: Option<Box<str>>,
@@ -87,9 +89,9 @@ pub(crate) struct Shared {
     pub(crate) loads: Loads,
     current: ArcSwapOption<Current>,
     epoch: AtomicU64,
-    /// By worker: the newest epoch it has taken over.
+    /// Last epoch that each worker has acknowledged.
     acknowledged: Box<[AtomicU64]>,
-    /// By worker: when it last looked at the clock, in milliseconds of it.
+    /// Time of the last heartbeat, by worker, in milliseconds of the clock.
     beats: Box<[AtomicU64]>,
     waiting: ArcSwapOption<Thread>,
     bin: mpsc::Sender<Arc<Current>>,
@@ -134,7 +136,7 @@ impl Shared {
         (Arc::new(shared), thrown)
     }
 
-    /// The newest epoch.
+    /// Newest epoch.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
@@ -156,7 +158,7 @@ impl Shared {
         Some(health::checks(snapshot.upstreams(), commons, connectors))
     }
 
-    /// Makes a version the running one. Requests that begin from now on see it.
+    /// Publishes a version. Requests that begin from now on use it.
     pub(crate) fn publish(&self, current: Current) -> u64 {
         let epoch = current.epoch;
         let before = self.current.swap(Some(Arc::new(current)));
@@ -167,7 +169,7 @@ impl Shared {
         epoch
     }
 
-    /// A worker has taken over an epoch and will begin no exchange under an older one.
+    /// Records that a worker will begin no exchange under an older epoch.
     pub(crate) fn acknowledge(&self, worker: usize, epoch: u64) {
         self.acknowledged[worker].store(epoch, Ordering::Release);
         if let Some(thread) = self.waiting.load().as_ref() {
@@ -175,7 +177,7 @@ impl Shared {
         }
     }
 
-    /// A worker lives.
+    /// Records a heartbeat of a worker.
     pub(crate) fn beat(&self, worker: usize, now_ms: u64) {
         self.beats[worker].store(now_ms, Ordering::Relaxed);
     }
@@ -185,7 +187,7 @@ impl Shared {
         all_move(&self.beats, self.clock.now_ms())
     }
 
-    /// Waits until every worker has taken an epoch over; the calling thread only.
+    /// Waits until every worker has acknowledged an epoch. Only for the control thread.
     pub(crate) fn wait_acknowledged(&self, epoch: u64) {
         self.waiting.store(Some(Arc::new(std::thread::current())));
         let all = || {

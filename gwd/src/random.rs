@@ -1,11 +1,11 @@
-//! Randomness of one worker: request ids and starting offsets. Nothing here is a secret.
+//! Random numbers of one worker, for request ids and starting offsets. Not for secrets.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use http::HeaderValue;
 
-/// A generator per worker (wyrand), seeded by the operating system.
+/// Random number generator of a worker (wyrand), seeded by the operating system.
 pub(crate) struct Random(Cell<u64>);
 
 impl Random {
@@ -13,7 +13,7 @@ impl Random {
         Self(Cell::new(RandomState::new().build_hasher().finish()))
     }
 
-    /// Sixteen bytes.
+    /// Sixteen random bytes.
     pub(crate) fn bytes(&self) -> [u8; 16] {
         let [high, low] = [self.next(), self.next()];
         (u128::from(high) << 64 | u128::from(low)).to_ne_bytes()
@@ -27,7 +27,7 @@ impl Random {
         u64::try_from(folded & u128::from(u64::MAX)).unwrap_or_default()
     }
 
-    /// A new request id: UUIDv7 (RFC 9562 §5.7).
+    /// New request id: UUIDv7 (RFC 9562 §5.7).
     pub(crate) fn request_id(&self, unix_ms: u64) -> HeaderValue {
         let mut bytes = [0; 10];
         bytes[..8].copy_from_slice(&self.next().to_le_bytes());

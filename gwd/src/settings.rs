@@ -12,11 +12,11 @@ use crate::telemetry::log_file::Rotation;
 /// Settings of a node.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Its name in logs and status.
+    /// Name of the node in logs and status.
     pub name: String,
-    /// The zone it runs in: targets there come first.
+    /// Zone of the node; targets in it are preferred.
     pub zone: Option<String>,
-    /// Worker threads.
+    /// Number of worker threads.
     pub workers: usize,
     /// Destination of the access log.
     pub access_log: AccessLog,
@@ -26,7 +26,7 @@ pub struct Settings {
     pub patience: Patience,
     /// Maximum time that a WebSocket may continue after the notice that the process stops.
     pub websocket_drain: Duration,
-    /// Other addresses than the bundle's, by listener name.
+    /// Addresses that replace those of the bundle, by listener name.
     pub listen: BTreeMap<String, SocketAddr>,
     /// Settings of host discovery.
     pub discovery: discovery::Settings,
@@ -35,12 +35,12 @@ pub struct Settings {
 /// Destination of the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessLog {
-    /// Nowhere.
+    /// No access log.
     Off,
     /// Standard output.
     Stdout,
-    /// A file, appended to.
+    /// A file, to which lines are appended.
     File(std::path::PathBuf),
-    /// The same, moved away when it is full.
+    /// A file with rotation.
     Rotated(std::path::PathBuf, Rotation),
 }

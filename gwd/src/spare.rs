@@ -1,16 +1,16 @@
 //! Empty maps of fields, so that an exchange need not make one.
 //!
-//! A request's map lives until its response's head is made, because another try may need it, and
-//! the response's until it is written; then they wait here for the fields of another message.
+//! A request's map is used until its response's head is complete, because a retry may need it, and
+//! the response's map until the head is written. Then they are kept here for the fields of other
+//! messages.
 
 use std::cell::RefCell;
 
 use http::HeaderMap;
 
-/// Maps that are kept: the exchanges of a worker that wait for a response are more, those that
-/// begin to wait while another ends are not.
+/// Maximum kept maps. Enough for the exchanges that start while another one ends.
 const KEPT_MAX: usize = 64;
-/// Fields of a map that is kept; larger ones are given back.
+/// Maximum capacity of a kept map; larger ones are freed.
 const FIELDS_MAX: usize = 64;
 
 /// Empty maps of one worker.
@@ -18,12 +18,12 @@ const FIELDS_MAX: usize = 64;
 pub(crate) struct SpareMaps(RefCell<Vec<HeaderMap>>);
 
 impl SpareMaps {
-    /// An empty map.
+    /// Takes an empty map.
     pub(crate) fn take(&self) -> HeaderMap {
         self.0.borrow_mut().pop().unwrap_or_default()
     }
 
-    /// Empties a map and keeps it.
+    /// Clears a map and keeps it.
     pub(crate) fn keep(&self, mut map: HeaderMap) {
         let mut kept = self.0.borrow_mut();
         if kept.len() < KEPT_MAX && (1..=FIELDS_MAX).contains(&map.capacity()) {

@@ -1,6 +1,7 @@
-//! Skew (data-plane.md §6): the kernel gives a worker connections by their addresses, and a few
-//! long HTTP/2 connections may all come to the same one. Each worker tells its load; one that has
-//! clearly more than another hands what it accepts to that one, before any byte is read.
+//! Balancing of connections between workers (data-plane.md §6). The kernel distributes connections
+//! by a hash of their addresses, so that a few long HTTP/2 connections may all reach the same
+//! worker. Each worker publishes its load. A worker with clearly more load than another hands
+//! accepted connections to that one, before any byte is read.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -12,12 +13,12 @@ use crate::listen::ListenSocket;
 
 /// Weight of an open HTTP/2 stream; a connection weighs 1.
 pub(crate) const STREAM_WEIGHT: u64 = 8;
-/// So much more than the least loaded a worker has at least before it hands on.
+/// Minimum difference to the least loaded worker above which connections are handed over.
 const MARGIN_MIN: u64 = 8;
-/// Sockets that may wait for a worker.
+/// Maximum sockets that may wait for a worker.
 const HANDED_MAX: usize = 1_024;
 
-/// The load of every worker.
+/// Load of every worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Loads(Arc<[Load]>);
 
@@ -26,7 +27,7 @@ pub(crate) struct Loads(Arc<[Load]>);
 #[repr(align(128))]
 struct Load(AtomicU64);
 
-/// A weight at a worker for as long as it is held.
+/// Weight at a worker, subtracted when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Weight {
     loads: Loads,
@@ -34,7 +35,7 @@ pub(crate) struct Weight {
     weight: u64,
 }
 
-/// A connection that another worker accepted.
+/// Connection that another worker accepted.
 #[derive(Debug)]
 pub(crate) struct Handed {
     pub(crate) socket: Arc<ListenSocket>,
@@ -46,7 +47,7 @@ pub(crate) struct Handed {
 /// Queues through which workers hand connections to each other.
 pub(crate) type Peers = Arc<[mpsc::Sender<Handed>]>;
 
-/// A way to each worker, and the workers' ends.
+/// Senders to each worker, and the workers' receivers.
 pub(crate) fn peers(workers: usize) -> (Peers, Vec<mpsc::Receiver<Handed>>) {
     let (ways, ends): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(HANDED_MAX)).unzip();
     (ways.into(), ends)
@@ -74,7 +75,7 @@ impl Loads {
         }
     }
 
-    /// Adds to a worker's load.
+    /// Adds a weight to a worker's load, until the returned value is dropped.
     pub(crate) fn weigh(&self, worker: usize, weight: u64) -> Weight {
         self.add(worker, weight);
         Weight {
@@ -84,7 +85,7 @@ impl Loads {
         }
     }
 
-    /// The same for whoever takes it back by itself, with [`Self::sub`].
+    /// Adds a weight that the caller subtracts with [`Self::sub`].
     pub(crate) fn add(&self, worker: usize, weight: u64) {
         self.0[worker].0.fetch_add(weight, Ordering::Relaxed);
     }

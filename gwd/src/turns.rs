@@ -1,7 +1,7 @@
-//! Turns at handshakes: the process makes so many at once, the others wait without a buffer.
+//! Permits for TLS handshakes: a limited number runs at once, the others wait without a buffer.
 //!
-//! A client that begins a handshake and does not go on holds its turn as well. So nobody keeps one
-//! for long while somebody waits: see [`PRESSED_MS`].
+//! A client that stalls in its handshake holds its permit, too. While others wait, a handshake may
+//! therefore take no longer than [`PRESSED_MS`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Maximum time for a handshake while others wait for a turn: 1s.
 pub(crate) const PRESSED_MS: u64 = 1_000;
 
-/// The turns of the process.
+/// Handshake permits of the process.
 #[derive(Debug)]
 pub(crate) struct Turns {
     free: Semaphore,
@@ -29,7 +29,7 @@ impl Turns {
         }
     }
 
-    /// A turn, in the order of who asks; it ends when it is dropped.
+    /// Waits for a permit, in the order of requests. It is released when it is dropped.
     pub(crate) async fn take(&self) -> Option<SemaphorePermit<'_>> {
         if let Ok(turn) = self.free.try_acquire() {
             return Some(turn);

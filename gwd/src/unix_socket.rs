@@ -8,27 +8,27 @@ use std::path::Path;
 use rustix::fs::Mode;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// Connections that wait to be accepted.
+/// Maximum length of the accept queue.
 const BACKLOG: i32 = 128;
 
-/// Binds the socket, for its owner only. A socket that a process left behind gives way; any other
-/// file stays.
+/// Binds a socket that only its owner can use. A socket that an earlier process left is replaced;
+/// any other file stays.
 ///
 /// # Errors
-/// If something else stands there, or another process serves there.
+/// If another file exists there, or another process serves there.
 pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Ok(there) = std::fs::symlink_metadata(path) {
         if !there.file_type().is_socket() {
             let why = format!("`{}` exists and is not a socket", path.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
         }
-        // A socket that a killed process left behind cannot be bound over.
+        // A socket that a killed process left must be removed before binding.
         if UnixStream::connect(path).is_err() {
             std::fs::remove_file(path)?;
         }
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Before `bind`: the file is created with this mode, and nobody else can open it meanwhile.
+    // Before `bind`: the file is created with this mode, so that no other user can ever open it.
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     socket.bind(&SockAddr::unix(path)?)?;
     socket.listen(BACKLOG)?;

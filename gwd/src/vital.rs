@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::program_log::{Level, event};
 
-/// Ends the process where it is dropped by a panic.
+/// Ends the process if it is dropped during a panic.
 pub(crate) struct Vital;
 
 /// Spawns a task whose panic ends the process.

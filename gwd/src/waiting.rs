@@ -1,4 +1,4 @@
-//! Connections of a worker that wait for memory, in the order of their coming.
+//! Connections of a worker that wait for memory, first come, first served.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -7,22 +7,22 @@ use std::task::Waker;
 
 use tokio::sync::Notify;
 
-/// All of a worker's.
+/// Queue of a worker.
 #[derive(Default)]
 pub(crate) struct Waiting {
     queue: RefCell<VecDeque<Rc<Place>>>,
-    /// The queue is not empty any more.
+    /// Notified when the queue is no longer empty.
     pub(crate) somebody: Notify,
 }
 
-/// A place in the queue; who drops it is passed over.
+/// Place in the queue. Places whose owner has dropped them are skipped.
 pub(crate) struct Place {
     waker: Waker,
     called: Cell<bool>,
 }
 
 impl Waiting {
-    /// Stands in the queue: where `place` was called already, at its end.
+    /// Joins the queue; again at its end if `place` was woken already.
     pub(crate) fn queue(&self, place: &mut Option<Rc<Place>>, waker: &Waker) {
         let stands = place
             .as_ref()
@@ -39,7 +39,7 @@ impl Waiting {
         self.somebody.notify_one();
     }
 
-    /// Calls the first who still waits.
+    /// Wakes the first connection that still waits.
     pub(crate) fn wake_one(&self) {
         loop {
             let Some(place) = self.queue.borrow_mut().pop_front() else {

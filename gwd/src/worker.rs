@@ -1,7 +1,7 @@
-//! A worker: one thread that accepts, decides and forwards, alone.
+//! Worker: a thread that accepts connections, decides and forwards requests on its own.
 //!
-//! Each has a single-threaded runtime, its own socket of every address, its own upstream pools
-//! and metric cells. Nothing in here locks. What a worker shares with the process is in
+//! Each worker has a single-threaded runtime, its own socket for every address, and its own
+//! upstream pools and metric cells. Nothing here takes a lock. State shared with the process is in
 //! [`Shared`].
 
 use std::cell::{Cell, RefCell};
@@ -38,27 +38,29 @@ use crate::waiting::Waiting;
 /// Command of the control thread to a worker.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Look at the epoch.
+    /// Take over the new epoch.
     Switch,
-    /// Listen and accept connections here.
+    /// Listen and accept connections at an address.
     Listen(
         Arc<ListenSocket>,
         Vec<std::net::TcpListener>,
         std::sync::mpsc::Sender<io::Result<()>>,
     ),
-    /// Begin no handshake here, accept for so long what has begun, then stop listening and drop
-    /// the sender.
+    /// Begin no handshakes at an address, accept pending ones for the given time, then stop
+    /// listening and drop the sender.
     Leave(u32, Duration, std::sync::mpsc::Sender<()>),
-    /// Accept here no more, and leave the sockets as they are: another process has them too.
+    /// Stop accepting at an address, and leave the sockets unchanged: another process has them,
+    /// too.
     Abandon(u32),
-    /// Tell every connection to end after its exchange, and tunnels to end so much later.
+    /// End every connection after its exchange, and tunnels after the given time.
     Drain(Duration),
 }
 
-/// Commands that may wait for a worker.
+/// Maximum commands that may wait for a worker.
 pub(crate) const COMMANDS_MAX: usize = 1_024;
 
-/// After so many connections gave their buffers back it is worth giving memory back, so much later.
+/// Number of parked connections after which memory is returned to the system, and the delay before
+/// that (250ms).
 const PARKED_MIN: usize = 256;
 const PARKED_TICK: Duration = Duration::from_millis(250);
 
@@ -81,7 +83,7 @@ pub(crate) struct Worker {
     pub(crate) shard: Shard,
     pub(crate) random: Random,
     pub(crate) log: access_log::Writer,
-    /// This worker's part of the requests in flight.
+    /// Local part of the limit on requests in flight.
     pub(crate) requests: LocalQuota,
     pub(crate) waiting: Waiting,
     pub(crate) pools: Pools,
@@ -95,27 +97,27 @@ pub(crate) struct Worker {
     peers: Peers,
     view: RefCell<Option<Rc<View>>>,
     epoch: Cell<u64>,
-    /// Since when connections end after their exchange.
+    /// Time since which connections end after their exchange.
     draining_ms: Cell<Option<u64>>,
-    /// From when on tunnels are told to end.
+    /// Time from which tunnels are told to end.
     tunnels_end_ms: Cell<u64>,
-    /// By socket id: the last version that named the address, and when it was replaced.
+    /// Last version that named an address, and the time of its replacement, by socket id.
     left: RefCell<FxHashMap<u32, (Rc<View>, u64)>>,
     /// Wall clock minus monotonic clock, in milliseconds.
     wall_ms: Cell<u64>,
-    /// `Date` of now, as precise.
+    /// Current value of `Date`, updated once a second.
     date: Cell<[u8; clock::HTTP_DATE_BYTES]>,
     log_waits: Notify,
-    /// Connections that gave their buffers back since memory was given back.
+    /// Connections parked since memory was last returned to the system.
     parked: Cell<usize>,
     many_parked: Notify,
 }
 
-/// The running version as one worker sees it.
+/// Running version in one worker.
 pub(crate) struct View {
     current: Option<Arc<Current>>,
     shared: Arc<Shared>,
-    /// By upstream index; made when first used, and anew when its hosts are exchanged.
+    /// Services by upstream index; created at first use, and again when the hosts change.
     services: Box<[RefCell<Option<Rc<Service>>>]>,
 }
 
@@ -124,7 +126,7 @@ pub(crate) struct Parts {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) commands: mpsc::Receiver<Command>,
-    /// Ways to all workers.
+    /// Senders to all workers.
     pub(crate) peers: Peers,
     /// Connections that other workers accepted.
     pub(crate) handed: mpsc::Receiver<Handed>,
@@ -132,10 +134,10 @@ pub(crate) struct Parts {
     pub(crate) log: access_log::Writer,
 }
 
-/// Runs a worker on the calling thread until its commands end.
+/// Runs a worker on the calling thread until the command channel closes.
 ///
 /// # Errors
-/// If the runtime cannot be made.
+/// If the runtime cannot be created.
 pub(crate) fn run(parts: Parts) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -233,7 +235,7 @@ impl Worker {
                 Command::Listen(socket, listeners, done) => {
                     accepting.retain(|_, accepting| !accepting.is_over());
                     let id = socket.id;
-                    // If it is just being left, that ends first.
+                    // If the address is just being left, that ends first.
                     drop(accepting.remove(&id));
                     let begun = Accepting::begin(&worker, &socket, listeners)
                         .map(|begun| drop(accepting.insert(id, begun)));
@@ -257,7 +259,7 @@ impl Worker {
         }
     }
 
-    /// The running version, for one exchange; none before the first bundle.
+    /// Running version for one exchange; none before the first bundle.
     pub(crate) fn view(&self) -> Option<Rc<View>> {
         let epoch = self.shared.epoch();
         if epoch != self.epoch.get() {
@@ -286,8 +288,8 @@ impl Worker {
         self.shared.acknowledge(self.index, epoch);
     }
 
-    /// The version under which an exchange at an address runs, and its listener there: the
-    /// running one, or for a while the last one that named the address.
+    /// Version and listener for an exchange at an address: the running version or, for a while, the
+    /// last one that named the address.
     pub(crate) fn view_at(
         &self,
         newest: &Rc<View>,
@@ -306,7 +308,7 @@ impl Worker {
         Some((Rc::clone(view), view.listener(socket)?))
     }
 
-    /// Remembers the version before for the addresses that the new one does not name.
+    /// Keeps the previous version for the addresses that the new one does not name.
     fn remember_left(&self, before: &Rc<View>, now: &View) {
         let now_ms = self.shared.clock.now_ms();
         let mut left = self.left.borrow_mut();
@@ -318,17 +320,17 @@ impl Worker {
         }
     }
 
-    /// Since when connections end after their exchange, in milliseconds of the clock.
+    /// Time since which connections end after their exchange, in milliseconds of the clock.
     pub(crate) fn draining_ms(&self) -> Option<u64> {
         self.draining_ms.get()
     }
 
-    /// From when on tunnels are told to end, in milliseconds of the clock.
+    /// Time from which tunnels are told to end, in milliseconds of the clock.
     pub(crate) fn tunnels_end_ms(&self) -> u64 {
         self.tunnels_end_ms.get()
     }
 
-    /// The wall clock at a monotonic time, at most a second off after the clock was set.
+    /// Wall clock at a monotonic time. After the clock was set, at most a second off.
     pub(crate) fn unix_ms(&self, now_ns: u64) -> u64 {
         self.wall_ms.get() + now_ns / 1_000_000
     }
@@ -338,7 +340,7 @@ impl Worker {
         self.date.get()
     }
 
-    /// Once a second: what can wait that long.
+    /// Runs periodic tasks once a second.
     async fn sweep(self: Rc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -363,8 +365,8 @@ impl Worker {
         }
     }
 
-    /// Measures how long the loop takes for a turn: what became ready just now runs behind all that
-    /// was ready before (data-plane.md §4).
+    /// Measures the duration of an event loop turn: a task that yields runs again after all tasks
+    /// that were ready before it (data-plane.md §4).
     async fn watch_lag(self: Rc<Self>) {
         let lag = self.shard.lag(self.index);
         let mut ticks = tokio::time::interval(LAG_TICK);
@@ -377,13 +379,13 @@ impl Worker {
         }
     }
 
-    /// Gives a connection to a worker, or back where too many wait there already.
+    /// Hands a connection to another worker; returns it if that one's queue is full.
     pub(crate) fn hand(&self, to: usize, handed: Handed) -> Result<(), Handed> {
         let sent = self.peers[to].try_send(handed);
         sent.map_err(mpsc::error::TrySendError::into_inner)
     }
 
-    /// Lets a few of those who wait for memory look again: others may have given some back.
+    /// Wakes some waiters for memory repeatedly: other connections may have released some.
     async fn give_room(self: Rc<Self>) {
         loop {
             self.waiting.somebody.notified().await;
@@ -396,7 +398,7 @@ impl Worker {
         }
     }
 
-    /// Closes idle connections to upstreams that others wait for.
+    /// Closes idle upstream connections for which other requests wait.
     async fn give_way(self: Rc<Self>) {
         loop {
             self.wanted.notified().await;
@@ -404,7 +406,7 @@ impl Worker {
         }
     }
 
-    /// A connection has given its buffers back.
+    /// Counts a connection that was parked and released its buffers.
     pub(crate) fn parked_one(&self) {
         self.parked.set(self.parked.get() + 1);
         if self.parked.get() == PARKED_MIN {
@@ -412,7 +414,7 @@ impl Worker {
         }
     }
 
-    /// Gives memory back when many connections have, and others may follow.
+    /// Returns memory to the system after many connections were parked.
     async fn give_back(self: Rc<Self>) {
         loop {
             self.many_parked.notified().await;
@@ -422,7 +424,7 @@ impl Worker {
         }
     }
 
-    /// Lines of the access log wait to be handed over.
+    /// Schedules writing of the access log lines.
     pub(crate) fn flush_log_soon(&self) {
         self.log_waits.notify_one();
     }
@@ -448,13 +450,13 @@ impl View {
         self.current.as_deref().expect("taken only when dropped")
     }
 
-    /// The listener of this version at a socket; none where it does not name the address.
+    /// Listener of this version at a socket; none if the version does not name the address.
     pub(crate) fn listener(&self, socket: u32) -> Option<usize> {
         let listeners = &self.current().listener_of_socket;
         listeners.get(socket as usize).copied().flatten()
     }
 
-    /// One service's hosts of now, as this worker balances and pools them.
+    /// Service with the current hosts of an upstream, as this worker balances and pools them.
     pub(crate) fn service(&self, worker: &Worker, upstream: u32) -> Rc<Service> {
         let known = &self.services[upstream as usize];
         if let Some(service) = &*known.borrow()
@@ -479,7 +481,7 @@ impl View {
         service
     }
 
-    /// Gives up the hosts that are not those of now, also where no request comes.
+    /// Replaces services with outdated hosts, even without requests.
     fn renew_services(&self, worker: &Worker) {
         for (index, known) in self.services.iter().enumerate() {
             let outdated = |service: &Rc<Service>| !service.is_now();
@@ -504,7 +506,7 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-/// Counts a connection of a listener for as long as it is held.
+/// Counts a connection of a listener until it is dropped.
 pub(crate) struct Counted(pub(crate) Arc<ListenSocket>);
 
 impl Drop for Counted {
