@@ -209,12 +209,10 @@ impl Record {
             text(out, "would_refuse", codes.join(" ").as_bytes());
         }
         let caller = cx.principal.as_ref();
+        let token = caller.and_then(|one| one.token.as_deref());
         for (key, value) in [
             ("consumer_id", caller.and_then(|one| one.consumer)),
-            (
-                "subject",
-                caller.and_then(|one| one.token.as_ref()?.subject.as_deref()),
-            ),
+            ("subject", token.and_then(|one| one.subject.as_deref())),
             ("auth_method", caller.map(|one| one.scheme)),
             ("token_fault", cx.token_fault.map(Reason::label)),
         ] {
