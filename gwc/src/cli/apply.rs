@@ -153,7 +153,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         BTreeSet::new()
     };
     let same = head.as_ref().filter(|head| head.bundle == id);
-    if let Some(head) = same.filter(|_| merges.is_empty()) {
+    let is_idle = merges.is_empty() && !planned.changes_rules;
+    if let Some(head) = same.filter(|_| is_idle) {
         let serial = head.pointer.serial;
         report.line(&format!(
             "nothing to do: channel {} runs {} since serial {serial}",
@@ -184,11 +185,15 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if !nodes.is_empty() && !args.merge {
         fleet::ask(&nodes, &place, &entries, lists, allowed)?;
     }
-    if args.require_rollback {
+    if args.require_rollback && same.is_none() {
         back.require(&advice)?;
     }
     let mut says = args.record.says(there.as_ref(), id)?;
     says.merges = merges;
+    if let Some(head) = same {
+        // The newest record alone withdraws bundles.
+        says.withdraw.extend(&head.record.withdraw);
+    }
     if args.dry_run {
         if !release_keys.is_empty() {
             movement.check_keys(store)?;
@@ -198,10 +203,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         return Ok(Exit::OK);
     }
     movement.check_keys(store)?;
-    confirm(
-        args.yes,
-        &format!("move channel {} to {}?", place.channel, id.short()),
-    )?;
+    let question = match same {
+        Some(_) => format!("record new rules on channel {}?", place.channel),
+        None => format!("move channel {} to {}?", place.channel, id.short()),
+    };
+    confirm(args.yes, &question)?;
     let store = place.create()?;
     let _writing = store.writing()?;
     let source = built.put(&store)?;
@@ -228,11 +234,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let pointer = movement.publish(&store, target)?;
     nodes.notify();
+    let what = match same {
+        Some(_) => "the bundle is the same, its rules are recorded".to_owned(),
+        None => back.line(&advice),
+    };
     report.line(&format!(
-        "channel {} is at serial {}: {id}\n{}",
-        place.channel,
-        pointer.serial,
-        back.line(&advice)
+        "channel {} is at serial {}: {id}\n{what}",
+        place.channel, pointer.serial
     ));
     if nodes.is_empty() {
         report.line(

@@ -85,6 +85,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut plan = environments::plan(&pairs)?;
     let notes: BTreeSet<String> = notes.into_iter().collect();
     plan.notes.extend(notes);
+    if args.against.is_none() {
+        note_rules(&mut plan);
+    }
     // Who takes a gate away does not go through it unseen.
     let rules: Vec<&Rules> = pairs
         .iter()
@@ -442,6 +445,16 @@ fn base(
 /// The rules of a side, where they are known.
 pub(super) fn rules_of(side: Option<&Side>) -> Option<&Rules> {
     side?.source.as_ref()?.rules.as_ref()
+}
+
+/// Notes that a release records changed rules although the bundle is the same.
+pub(super) fn note_rules(plan: &mut Plan) {
+    if plan.old == Some(plan.new) && plan.count(Class::Rules) > 0 {
+        plan.notes.push(
+            "the bundle is the same; `gwc apply` records the changed rules, which judge the next change"
+                .to_owned(),
+        );
+    }
 }
 
 /// Compares; a witness that does not show what it should is a bug of ours.

@@ -10,7 +10,7 @@ use super::review::{ReviewOptions, report_idle};
 use super::{plan, say};
 use crate::release::Place;
 use ::plan::report::{Report, Subject};
-use ::plan::{Review, Side, human, json};
+use ::plan::{Class, Review, Side, human, json};
 use model::exit::{Exit, Failure};
 use model::rules::Rules;
 
@@ -20,6 +20,8 @@ pub(super) struct Planned {
     pub(super) json: Value,
     /// For people.
     pub(super) human: String,
+    /// True if the rules differ from those of the old side.
+    pub(super) changes_rules: bool,
     /// Gates that stop and tripped, each with the fingerprints that did it.
     tripped: Vec<(String, Vec<String>)>,
     review: Review,
@@ -46,7 +48,8 @@ impl Planned {
         stops: Stops,
     ) -> anyhow::Result<Self> {
         let environment = place.environment.as_deref().unwrap_or_default();
-        let plan = plan::compare(old, new)?.in_environment(environment);
+        let mut plan = plan::compare(old, new)?.in_environment(environment);
+        plan::note_rules(&mut plan);
         let rules: Vec<&Rules> = plan::rules_of(old).into_iter().collect();
         let review = options.review(&plan, &[place], &rules);
         let (tripped, idle): (Vec<_>, Vec<_>) = review
@@ -90,6 +93,7 @@ impl Planned {
         Ok(Self {
             json: json::document(&report),
             human,
+            changes_rules: plan.count(Class::Rules) > 0,
             tripped,
             folder: subject.folder,
             review,

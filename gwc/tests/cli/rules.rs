@@ -328,3 +328,82 @@ fn allowed_finding_of_a_document_trips_a_gate() {
     );
     trips(&project, "lint-allow-changed");
 }
+
+#[test]
+fn rules_alone_make_a_record_that_judges() {
+    let project = Project::new();
+    let gated = project.read("gateway.yaml");
+    project.write("gateway.yaml", gated.replace("gates: [weaken]\n", ""));
+    project.apply("first").with(0);
+    project.write("gateway.yaml", &gated);
+    project
+        .run(&["plan"])
+        .with(0)
+        .says("`gwc apply` records the changed rules");
+    let planned = ["plan", "-o", "plan.json", "--exit-code"];
+    project.run(&planned).with(2);
+    let ended = project.run(&[
+        "apply",
+        "plan.json",
+        "--yes",
+        "--require-rollback",
+        "--key",
+        "keys/release.pem",
+    ]);
+    ended.with(0).says("its rules are recorded");
+    let history = project.history();
+    assert_eq!(history.len(), 2);
+    assert_eq!(history[0].1, history[1].1);
+    // The same again is nothing.
+    project.apply("again").with(0).says("nothing to do");
+    let plan = project.run(&["plan", "--exit-code"]).with(0);
+    assert!(!plan.out.contains("records"), "{}", plan.out);
+    // One edit that takes the gate away and opens an operation.
+    project.edit("gateway.yaml", "gates: [weaken]\n", "");
+    project.edit(
+        "orders.yaml",
+        "components:",
+        "  /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}}\ncomponents:",
+    );
+    project.apply("open").with(1).says("gate-tripped");
+    // The gate alone is held by itself.
+    project.edit("orders.yaml", "  /open: {", "  x-open: {");
+    project.apply("gate").with(1).says("rules (");
+    assert_eq!(project.history().len(), 2);
+}
+
+#[test]
+fn record_of_rules_alone_keeps_what_is_withdrawn() {
+    let project = Project::released();
+    project.change("6s");
+    project.apply("second").with(0);
+    let bad = project.history()[0].1.clone();
+    let key = ["--key", "keys/release.pem", "--yes", "--reason", "bad"];
+    project
+        .run(&[&["rollback", "-1", "--withdraw", &bad][..], &key].concat())
+        .with(0);
+    project.change("5s");
+    project
+        .apply("the sources follow")
+        .with(0)
+        .says("nothing to do");
+    project.edit("gateway.yaml", "gates: [weaken]", "gates: [weaken, expose]");
+    let plan = plan_of_head(&project);
+    let change = &plan["changes"][0];
+    let ack = format!(
+        "--ack={}=more",
+        change["fingerprint"].as_str().expect("digits")
+    );
+    project
+        .run(&[&["apply", &ack][..], &key].concat())
+        .with(0)
+        .says("its rules are recorded");
+    let history = project.run(&["history", "--format", "json"]).with(0);
+    let newest = &history.json("history/v1")["records"][0];
+    assert_eq!(newest["withdraw"], serde_json::json!([bad]), "{newest:#}");
+}
+
+fn plan_of_head(project: &Project) -> Value {
+    let ended = project.run(&["plan", "--format", "json"]);
+    ended.with(1).json("plan/v1")
+}
