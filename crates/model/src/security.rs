@@ -28,6 +28,8 @@ struct Scheme {
     /// None if the scheme cannot run, which was reported.
     ir: Option<Bound>,
     takes_scopes: bool,
+    /// Name of the verifier if its credentials have no scopes.
+    lacks_scopes: Option<String>,
     mutual_tls: bool,
 }
 
@@ -118,6 +120,7 @@ impl Schemes {
                 scheme.name.value.clone(),
                 Scheme {
                     span: scheme.name.span,
+                    lacks_scopes: ir.as_ref().and_then(|bound| lacks_scopes(bound, settings)),
                     ir,
                     takes_scopes,
                     mutual_tls: matches!(scheme.kind, SchemeKind::MutualTls),
@@ -282,23 +285,27 @@ impl Schemes {
         scopes: &[Spanned<String>],
         sink: &mut Sink,
     ) {
-        let Some(first) = scopes.first().filter(|_| !scheme.takes_scopes) else {
+        let Some(first) = scopes.first() else {
             return;
         };
-        if matches!(bound.verify, ir::Verify::Auth(_) | ir::Verify::Inline(_)) {
-            sink.push(
-                Diagnostic::new(
-                    &SCOPES_NOT_GIVEN,
-                    first.span,
-                    format!(
-                        "`{}` is a scope that this scheme does not have",
-                        first.value.escape_debug()
-                    ),
-                )
+        let finding = |message: String| {
+            Diagnostic::new(&SCOPES_NOT_GIVEN, first.span, message)
                 .related(scheme.span, "the scheme is defined here")
-                .help("write `[]`: every valid credential is admitted"),
-            );
-        } else if self.version == Version::V30 {
+                .help("write `[]`: every valid credential is admitted")
+        };
+        let scope = first.value.escape_debug();
+        if let Some(verifier) = &scheme.lacks_scopes {
+            let verifier = verifier.escape_debug();
+            sink.push(finding(format!(
+                "`{scope}` is a scope, and credentials of `{verifier}` have no scopes"
+            )));
+        } else if scheme.takes_scopes || self.version != Version::V30 {
+            // The verifier compares the scopes, or the upstream does.
+        } else if !matches!(bound.verify, ir::Verify::Upstream) {
+            sink.push(finding(format!(
+                "`{scope}` is a scope that this scheme does not have in OpenAPI 3.0"
+            )));
+        } else {
             // Report this once, at the scheme: the upstream may know the scopes, but the gateway
             // does not check them.
             sink.push(
@@ -484,6 +491,26 @@ fn passes(node: NodeRef<'_>, sink: &mut Sink) -> Passes {
     Passes { forward_as, claims }
 }
 
+/// The verifier of a scheme if its credentials have no scopes: every call that needs one would be
+/// refused.
+fn lacks_scopes(bound: &Bound, settings: &Settings) -> Option<String> {
+    let Bound::Checked(scheme) = bound else {
+        return None;
+    };
+    let lacks = |checked: &auth::Checked| {
+        matches!(checked, auth::Checked::ApiKey(_) | auth::Checked::Basic(_))
+    };
+    match &scheme.verify {
+        ir::Verify::Upstream => None,
+        ir::Verify::Inline(checked) => lacks(checked).then(|| checked.kind().to_owned()),
+        ir::Verify::Auth(name) => {
+            let mut verifiers = settings.auth.iter();
+            let verifier = verifiers.find(|verifier| verifier.value.name == *name)?;
+            lacks(&verifier.value.checked).then(|| name.clone())
+        }
+    }
+}
+
 /// A scheme without a verifier here.
 fn unverified(place: &Place) -> ir::Scheme {
     canonical(
@@ -604,6 +631,7 @@ mod tests {
                     })
                     .map(Bound::Checked),
                 takes_scopes: false,
+                lacks_scopes: None,
                 mutual_tls: false,
             };
             (name.to_owned(), scheme)

@@ -271,3 +271,43 @@ fn whatever_cannot_run_stops_the_build_at_its_place() {
     assert!(silent.is_empty(), "{silent:#?}");
     assert!(shown > 40, "only {shown}");
 }
+
+#[test]
+fn scopes_of_credentials_without_scopes_are_refused() {
+    const OAUTH: &str = "type: oauth2, flows: {clientCredentials: {tokenUrl: \"https://a.test/t\", scopes: {read: r}}}";
+    const OPENID: &str = "type: openIdConnect, openIdConnectUrl: \"https://a.test/.well-known/openid-configuration\"";
+    const KEY: &str = "type: apiKey, in: header, name: X-Key";
+    const BEARER: &str = "type: http, scheme: bearer";
+    const BASIC: &str = "type: http, scheme: basic";
+    let of = |version: &str, scheme: &str, by: &str| {
+        let gateway = "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\nauth: {keys: {kind: api_key}, staff: {kind: basic}}\n";
+        let document = format!(
+            "openapi: {version}\ninfo: {{title: t, version: \"1\"}}\nsecurity: [{{s: [read]}}]\npaths: {{/a: {{get: {{responses: {{\"200\": {{description: fine}}}}}}}}}}\ncomponents: {{securitySchemes: {{s: {{{scheme}, x-gateway: {{{by}}}}}}}}}\n"
+        );
+        let files = [("gateway.yaml", gateway), ("api.yaml", &*document)];
+        let files = Files::in_memory(files, Limits::default());
+        let compiled = model::compile::project(files, &Vec::new());
+        let findings = compiled.findings.iter();
+        let of_scopes = findings.filter(|finding| finding.lint.name == "scopes-not-given");
+        let errors = of_scopes.filter(|finding| finding.level == diag::Level::Error);
+        errors.map(|finding| finding.message.clone()).collect()
+    };
+    for version in ["3.0.3", "3.1.0"] {
+        for (scheme, by, verifier) in [
+            (OAUTH, "auth: keys", "keys"),
+            (OPENID, "auth: keys", "keys"),
+            (KEY, "auth: keys", "keys"),
+            (BEARER, "auth: keys", "keys"),
+            (BASIC, "auth: staff", "staff"),
+        ] {
+            let found: Vec<String> = of(version, scheme, by);
+            let wanted =
+                format!("`read` is a scope, and credentials of `{verifier}` have no scopes");
+            assert_eq!(found, [wanted], "{version} {scheme}");
+        }
+        for scheme in [OAUTH, OPENID, BEARER] {
+            let found: Vec<String> = of(version, scheme, "verify: upstream");
+            assert_eq!(found, [""; 0], "{version} {scheme}");
+        }
+    }
+}
