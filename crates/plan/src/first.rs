@@ -6,16 +6,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bundle::ir;
 use serde_json::Value;
 
 use super::{Change, Class, Member, OperationRef, Plan, RequestPlace, Section, Witness};
+
+/// Operations that a line names for each kind of access.
+const NAMED_MAX: usize = 5;
 
 /// Operations of an API at a listener.
 #[derive(Default)]
 struct Served {
     all: BTreeMap<String, OperationRef>,
-    /// Those that anyone may call, or anyone who forges something.
+    /// Those that anyone may call.
     open: BTreeMap<String, OperationRef>,
+    /// Those that require a credential that gwd does not verify: anyone can forge it.
+    unverified: BTreeMap<String, OperationRef>,
     places: BTreeSet<RequestPlace>,
     members: BTreeSet<Member>,
     witness: Option<Witness>,
@@ -24,7 +30,18 @@ struct Served {
 
 /// Replaces the lines of new operations by one for each API and listener, and judges the others
 /// as additions.
-pub(super) fn summarize(plan: &mut Plan) {
+pub(super) fn summarize(plan: &mut Plan, gateway: &ir::Gateway) {
+    let apis = gateway.apis.iter();
+    let asking: BTreeSet<&str> = apis
+        .flat_map(|api| {
+            let asks = |operation: &&ir::Operation| {
+                let treatment = &api.treatments[operation.treatment as usize];
+                !treatment.security.admits_anyone()
+            };
+            api.operations.iter().filter(asks)
+        })
+        .map(|operation| operation.key.as_str())
+        .collect();
     let mut served: BTreeMap<(String, String), Served> = BTreeMap::new();
     let mut rest = Vec::new();
     for mut change in std::mem::take(&mut plan.changes) {
@@ -38,7 +55,11 @@ pub(super) fn summarize(plan: &mut Plan) {
                 let listeners = change.places.iter().map(|place| place.listener.clone());
                 for listener in listeners.collect::<BTreeSet<_>>() {
                     let key = (operation.api.clone(), listener);
-                    served.entry(key).or_default().add(&operation, &change);
+                    let asks = asking.contains(operation.key.as_str());
+                    served
+                        .entry(key)
+                        .or_default()
+                        .add(&operation, &change, asks);
                 }
             }
             None => rest.push(change),
@@ -50,7 +71,7 @@ pub(super) fn summarize(plan: &mut Plan) {
 }
 
 impl Served {
-    fn add(&mut self, operation: &OperationRef, change: &Change) {
+    fn add(&mut self, operation: &OperationRef, change: &Change, asks: bool) {
         self.all.insert(operation.key.clone(), operation.clone());
         self.places.extend(change.places.iter().cloned());
         let named = change.clone().named();
@@ -58,34 +79,57 @@ impl Served {
             about: named.about(),
             fingerprint: named.fingerprint,
         });
-        let is_open = change.id == "operation-exposed";
-        if is_open {
-            self.open.insert(operation.key.clone(), operation.clone());
+        if change.id != "operation-exposed" {
+            return;
         }
+        // A request without a credential shows more than one with a forged credential.
+        let is_first_open = !asks && self.open.is_empty();
+        let known = match asks {
+            false => &mut self.open,
+            true => &mut self.unverified,
+        };
+        known.insert(operation.key.clone(), operation.clone());
         let size = |witness: &Witness| witness.url.len();
         let is_better = match (&self.witness, &change.witness) {
+            _ if is_first_open => true,
+            _ if asks && !self.open.is_empty() => false,
             (None, _) => true,
             (Some(_), None) => false,
             (Some(old), Some(new)) => size(new) < size(old),
         };
-        if is_better && is_open {
+        if is_better {
             self.witness.clone_from(&change.witness);
             self.why_none = change.why_none;
         }
     }
 
     fn line(self, (api, listener): &(String, String)) -> Change {
-        let plural = |count: usize| if count == 1 { "" } else { "s" };
         let count = self.all.len();
-        let mut text = format!("{count} operation{}", plural(count));
-        let (section, class, named) = match self.open.is_empty() {
+        let mut text = format!("{count} operation{}", if count == 1 { "" } else { "s" });
+        let mut parts = Vec::new();
+        if !self.open.is_empty() {
+            let count = self.open.len();
+            parts.push(format!("{count} open to anyone ({})", names(&self.open)));
+        }
+        if !self.unverified.is_empty() {
+            let count = self.unverified.len();
+            parts.push(format!(
+                "{count} whose credential{} only the upstream checks ({})",
+                if count == 1 { "" } else { "s" },
+                names(&self.unverified)
+            ));
+        }
+        if !parts.is_empty() {
+            text.push_str(&format!(": {}", parts.join(", ")));
+        }
+        let first = self.open.values().chain(self.unverified.values()).next();
+        let first = first.or_else(|| self.all.values().next()).cloned();
+        let (section, class, named) = match parts.is_empty() {
             true => (Section::Routing, Class::Added, self.all),
             false => {
-                text.push_str(&format!(
-                    ", {} of them without a credential that the gateway checks",
-                    self.open.len()
-                ));
-                (Section::Security, Class::Expose, self.open)
+                let mut named = self.open;
+                named.extend(self.unverified);
+                (Section::Security, Class::Expose, named)
             }
         };
         let mut change = Change::new(
@@ -97,7 +141,7 @@ impl Served {
             text.into(),
         );
         change.operations = named.keys().cloned().collect();
-        change.operation = named.into_values().next();
+        change.operation = first;
         change.places = self.places;
         // An acknowledgement covers these operations with their treatment.
         let bound = self.members.iter().map(|member| &*member.fingerprint);
@@ -109,5 +153,16 @@ impl Served {
         };
         change.witness = self.witness;
         change
+    }
+}
+
+/// The operations' ids, or their keys, the first [`NAMED_MAX`] of them.
+fn names(operations: &BTreeMap<String, OperationRef>) -> String {
+    let all = operations.values();
+    let shown = all.map(|operation| operation.id.as_deref().unwrap_or(&operation.key));
+    let names: Vec<&str> = shown.take(NAMED_MAX).collect();
+    match operations.len() - names.len() {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
     }
 }

@@ -147,7 +147,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     plan.stages.end("docs");
     plan.changes.retain(|change| !ids::is_off(change.id));
     if old.is_none() {
-        first::summarize(&mut plan);
+        first::summarize(&mut plan, &new.lowered.gateway);
     }
     plan.changes = group::group(std::mem::take(&mut plan.changes));
     let rules = |side: &'_ Side| side.source.as_ref()?.rules.clone();

@@ -13,10 +13,7 @@ fn first_release_is_one_line_for_each_api() {
         panic!("{:?}", plan.changes);
     };
     assert_eq!(line.subject, "api a at listener public");
-    assert_eq!(
-        line.new,
-        "5 operations, 1 of them without a credential that the gateway checks"
-    );
+    assert_eq!(line.new, "5 operations: 1 open to anyone (getStatus)");
     let witness = line.witness.as_ref().expect("a witness");
     assert_eq!(witness.url, "http://gateway/status");
     assert!(!plan.no_op);
@@ -46,4 +43,39 @@ fn first_release_with_trusted_proxies_is_no_weaken() {
     let new = crate::side(&[("gateway.yaml", &gateway), ("api.yaml", DOCUMENT)]);
     let plan = compare(None, &new).unwrap();
     assert_eq!(plan.tripped(&["weaken".into()], &[]), []);
+}
+
+#[test]
+fn operations_of_unverified_credentials_are_counted() {
+    let document = edit(DOCUMENT, "/status:", "/status-of-the-shop:");
+    let document = edit(&document, "{auth: staff}", "{verify: upstream}");
+    let listed = edit(
+        &document,
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [{pair: []}],",
+    );
+    let first = |document: &str| {
+        let new = crate::side(&[("gateway.yaml", GATEWAY), ("api.yaml", document)]);
+        let plan = compare(None, &new).unwrap();
+        let line = plan.changes.into_iter().next().expect("a line");
+        let witness = line.witness.expect("a witness").url;
+        (line.new, line.operation.expect("an operation").key, witness)
+    };
+    let url = "http://gateway/status-of-the-shop".to_owned();
+    assert_eq!(
+        first(&listed),
+        (
+            "5 operations: 1 open to anyone (getStatus), 2 whose credentials only the upstream checks (createOrder, listOrders)".into(),
+            "a/getStatus".into(),
+            url
+        )
+    );
+    let closed = edit(&listed, "security: [], x-gateway: {public: true},", "");
+    let (text, operation, witness) = first(&closed);
+    assert_eq!(
+        text,
+        "5 operations: 2 whose credentials only the upstream checks (createOrder, listOrders)"
+    );
+    assert_eq!(operation, "a/createOrder");
+    assert_eq!(witness, "http://gateway/orders");
 }
