@@ -5,16 +5,16 @@ use crate::span::Span;
 /// Severity of a finding, in ascending order. A rule's level can be set by the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// Worth knowing.
+    /// Information.
     Info,
-    /// Probably a mistake.
+    /// Probable mistake.
     Warn,
-    /// Nothing can be built.
+    /// Mistake that prevents a build.
     Error,
 }
 
 impl Level {
-    /// `error`, `warn` or `info`, as in JSON and on the command line.
+    /// Name in JSON and on the command line: `error`, `warn` or `info`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -44,18 +44,18 @@ pub struct Lint {
     pub good: Sample,
 }
 
-/// A small project: files by name. A single unnamed file is an OpenAPI document or a
-/// gateway.yaml, told apart by its content.
+/// Small project: files by name. A single unnamed file is an OpenAPI document or a gateway.yaml,
+/// depending on its content.
 pub type Sample = &'static [(&'static str, &'static str)];
 
-/// One finding.
+/// Finding in a source file.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     /// Rule that found it.
     pub lint: &'static Lint,
-    /// The level in force.
+    /// Level in effect.
     pub level: Level,
-    /// Lower-case phrase, backticks around the user's words, no full stop.
+    /// Lower-case phrase with backticks around the user's words, without a full stop.
     pub message: String,
     /// Text after the carets; empty for the message alone.
     pub label: String,
@@ -63,25 +63,25 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Place of the finding.
     pub span: Span,
-    /// Other places that belong to it, each with what it is.
+    /// Related places, each with a message.
     pub related: Vec<(Span, String)>,
-    /// Edits that mend it.
+    /// Edits that fix the mistake.
     pub fix: Vec<Edit>,
     /// Number of references that lead to the shared value of the finding; 1 if none does.
     pub places: usize,
 }
 
-/// Replace the text of a span.
+/// Edit that replaces the text of a span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     /// Span to replace; empty to insert.
     pub span: Span,
-    /// The new text.
+    /// New text.
     pub text: String,
 }
 
 impl Diagnostic {
-    /// A finding of `lint` at `span`.
+    /// Creates a finding of `lint` at `span`.
     #[must_use]
     pub fn new(lint: &'static Lint, span: Span, message: impl Into<String>) -> Self {
         Self {
@@ -104,21 +104,21 @@ impl Diagnostic {
         self
     }
 
-    /// Says what to do.
+    /// Sets the help text, which says what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(bounded(help.into()));
         self
     }
 
-    /// Adds a place that belongs to it.
+    /// Adds a related place.
     #[must_use]
     pub fn related(mut self, span: Span, message: impl Into<String>) -> Self {
         self.related.push((span, bounded(message.into())));
         self
     }
 
-    /// Overrides the lint's own level.
+    /// Overrides the default level of the lint.
     #[must_use]
     pub fn level(mut self, level: Level) -> Self {
         self.level = level;
@@ -136,7 +136,7 @@ impl Diagnostic {
     }
 }
 
-/// Most characters of a text in a diagnostic: it may quote the source, and a source may have a
+/// Maximum number of characters of a text in a diagnostic, because a text may quote a source with a
 /// value of a hundred megabytes.
 const TEXT_CHARS_MAX: usize = 600;
 

@@ -1,9 +1,8 @@
 //! Places in a text, and diagnostics about them.
 //!
-//! Everything that reads a user's file ends in one of two things: a node of the spanned
-//! [`tree`] or a [`Diagnostic`] that points at the text. This crate holds both, and the
-//! closed vocabulary ([`shape`]) that turns one into the other. It reads no files and knows
-//! neither OpenAPI nor gateways.
+//! Reading a user's file gives either a node of the [`tree`] with spans or a [`Diagnostic`] that
+//! points at the text. This crate defines both, and the closed vocabulary ([`shape`]) that checks
+//! nodes. It reads no files and has no code for OpenAPI or gateways.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 

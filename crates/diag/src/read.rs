@@ -1,7 +1,7 @@
-//! Scalars that carry units, and other small texts, read from a node or said to be wrong.
+//! Readers of scalars with units and other short texts.
 //!
-//! Each reader answers `Err` with what is wrong and what to write instead; [`crate::shape`]
-//! turns that into a finding at the node, the typed halves of the vocabulary use the value.
+//! Each reader returns `Err` with the mistake and its correction. [`crate::shape`] turns that into
+//! a finding at the node; typed code uses the value.
 
 use crate::tree::{Kind, NodeRef};
 use crate::units;
@@ -9,7 +9,7 @@ use crate::units;
 /// Fault of a scalar, with the expected value.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// `unit-missing` and the like are told apart from a plain wrong value.
+    /// Kind of the mistake, which selects the lint.
     pub kind: WrongKind,
     /// Expected value, after "expected ".
     pub expected: &'static str,
@@ -17,25 +17,25 @@ pub struct Wrong {
     pub help: Option<String>,
 }
 
-/// The sorts of mistakes in scalars.
+/// Kind of a mistake in a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WrongKind {
-    /// Another type of node.
+    /// Wrong type of node.
     Type,
-    /// A bare number where a unit is needed.
+    /// Bare number without the required unit.
     UnitMissing,
-    /// The right type, but not a value that can be used.
+    /// Right type, but an invalid value.
     Value,
 }
 
 type Read<T> = Result<T, Wrong>;
 
-/// A rate: so many per period.
+/// Rate: a number per period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Number per period.
     pub count: u64,
-    /// In how many milliseconds.
+    /// Period in milliseconds.
     pub period_ms: u64,
 }
 
@@ -44,7 +44,7 @@ const RATE: &str = "a rate such as `10/s`, `600/min` or `5000/h`";
 const SIZE: &str = "a size such as `512B`, `64KiB`, `10MiB` or `1GiB`";
 const PERCENT: &str = "a percentage such as `5%`";
 
-/// A duration in milliseconds: `250ms`, `10s`, `5m`, `1h`, `1d`.
+/// Reads a duration in milliseconds: `250ms`, `10s`, `5m`, `1h`, `1d`.
 pub fn duration_ms(node: NodeRef<'_>) -> Read<u64> {
     let (number, unit) = number_and_unit(node, DURATION, &["ms", "s", "m", "h"])?;
     let factor = match unit {
@@ -60,7 +60,8 @@ pub fn duration_ms(node: NodeRef<'_>) -> Read<u64> {
         .ok_or_else(|| value(DURATION, None))
 }
 
-/// A duration of at least a millisecond: what ends at once would refuse everything.
+/// Reads a duration of at least one millisecond, because a timeout of zero would refuse every
+/// request.
 pub fn timeout_ms(node: NodeRef<'_>) -> Read<u64> {
     match duration_ms(node)? {
         0 => Err(value(DURATION, Some("write at least `1ms`".to_owned()))),
@@ -68,7 +69,7 @@ pub fn timeout_ms(node: NodeRef<'_>) -> Read<u64> {
     }
 }
 
-/// A size in bytes: `512B`, `64KiB`, `10MiB`, `1GiB`, and the decimal `kB`, `MB`, `GB`.
+/// Reads a size in bytes: `512B`, `64KiB`, `10MiB`, `1GiB`, and the decimal `kB`, `MB`, `GB`.
 pub fn size_bytes(node: NodeRef<'_>) -> Read<u64> {
     let (number, unit) = number_and_unit(node, SIZE, &["B", "KiB", "MiB"])?;
     let factor = match unit {
@@ -84,7 +85,7 @@ pub fn size_bytes(node: NodeRef<'_>) -> Read<u64> {
     number.checked_mul(factor).ok_or_else(|| value(SIZE, None))
 }
 
-/// A rate: `10/s`, `600/min`, `5000/h`, `10000/d`; at least one.
+/// Reads a rate of at least one: `10/s`, `600/min`, `5000/h`, `10000/d`.
 pub fn rate(node: NodeRef<'_>) -> Read<Rate> {
     let text = match node.kind() {
         Kind::String(text) => text,
@@ -111,7 +112,7 @@ pub fn rate(node: NodeRef<'_>) -> Read<Rate> {
     Ok(Rate { count, period_ms })
 }
 
-/// A percentage in parts per million: `5%`, `0.5%`; at most 100 %.
+/// Reads a percentage in parts per million: `5%`, `0.5%`. Maximum: 100 %.
 pub fn percent_ppm(node: NodeRef<'_>) -> Read<u32> {
     let text = match node.kind() {
         Kind::String(text) => text,
@@ -137,7 +138,7 @@ pub fn percent_ppm(node: NodeRef<'_>) -> Read<u32> {
     Ok(u32::try_from(ppm).unwrap_or(1_000_000))
 }
 
-/// A whole number from `min` to `max`.
+/// Reads an integer from `min` to `max`.
 pub fn integer(node: NodeRef<'_>, min: i64, max: i64) -> Read<i64> {
     const WHOLE: &str = "a whole number";
     let Kind::Number(text) = node.kind() else {
@@ -155,7 +156,7 @@ pub fn integer(node: NodeRef<'_>, min: i64, max: i64) -> Read<i64> {
     Err(value("a whole number in range", Some(range)))
 }
 
-/// A sha256 in hexadecimal: 64 digits.
+/// Reads a SHA-256 in hexadecimal: 64 digits.
 pub fn sha256_hex(node: NodeRef<'_>) -> Read<[u8; 32]> {
     const HASH: &str = "a sha256 in hexadecimal (64 digits)";
     let Some(text) = node.scalar_text() else {
@@ -335,7 +336,7 @@ mod tests {
             let wrong = node(text(written), rate).unwrap_err();
             assert_eq!(help(wrong), format!("write {meant}"), "{written}");
         }
-        // What is told can be read.
+        // Suggested values must be readable.
         for nonsense in [
             "soon",
             "10 lightyears",

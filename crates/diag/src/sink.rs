@@ -2,30 +2,30 @@
 
 use crate::diagnostic::{Diagnostic, Level, Lint};
 
-/// Collects findings.
+/// Collector of findings.
 #[derive(Default)]
 pub struct Sink {
     findings: Vec<Diagnostic>,
 }
 
 impl Sink {
-    /// Takes a finding.
+    /// Adds a finding.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.findings.push(diagnostic);
     }
 
-    /// Takes the findings of another one.
+    /// Adds the findings of another sink.
     pub fn append(&mut self, mut other: Self) {
         self.findings.append(&mut other.findings);
     }
 
-    /// The findings so far, in the order in which they came.
+    /// Findings so far, in the order in which they were added.
     #[must_use]
     pub fn findings(&self) -> &[Diagnostic] {
         &self.findings
     }
 
-    /// Makes errors of the findings of a kind.
+    /// Raises the findings of a lint to errors.
     pub fn raise(&mut self, lint: &'static Lint) {
         let those = self.findings.iter_mut();
         those
@@ -41,7 +41,7 @@ impl Sink {
             .any(|finding| finding.level == Level::Error)
     }
 
-    /// The findings sorted by place, then code, then message; equal ones once.
+    /// Returns the findings sorted by place, code and message, without duplicates.
     #[must_use]
     pub fn into_sorted(self) -> Vec<Diagnostic> {
         let mut findings = self.findings;

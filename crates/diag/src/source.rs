@@ -1,4 +1,4 @@
-//! The texts that were read, and how byte offsets become lines and columns.
+//! Texts of the files of a run, with the conversion of byte offsets to lines and columns.
 
 use crate::span::{FileId, Span};
 
@@ -8,67 +8,67 @@ pub struct Sources {
     files: Vec<SourceFile>,
 }
 
-/// One file's text with an index of its lines.
+/// Text of one file with an index of its lines.
 pub struct SourceFile {
     path: String,
     text: String,
-    /// Byte offset at which each line begins; the first is 0.
+    /// Byte offset of the start of each line. The first is 0.
     lines: Vec<u32>,
-    /// Characters before each [`BLOCK`] of bytes, so that a column of a line of megabytes is
-    /// found without counting it from its beginning.
+    /// Number of characters before each [`BLOCK`] of bytes, so that finding a column in a line of
+    /// megabytes does not count from its start.
     blocks: Vec<u32>,
     /// True if all bytes are ASCII: columns need no counting of characters.
     ascii: bool,
 }
 
-/// Bytes between two counts of characters.
+/// Bytes between two character counts.
 const BLOCK: usize = 512;
 
-/// Line and column of a span's two ends: 1-based, columns count Unicode scalar values, a tab
-/// is one, a byte order mark is not counted, the end is exclusive.
+/// Line and column of both ends of a span, from 1. Columns count Unicode scalar values: a tab is
+/// one, a byte order mark is not counted. The end is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// 1-based line of the first character.
+    /// Line of the first character, from 1.
     pub line: u32,
-    /// 1-based column of the first character.
+    /// Column of the first character, from 1.
     pub column: u32,
-    /// 1-based line of the exclusive end.
+    /// Line of the exclusive end, from 1.
     pub end_line: u32,
-    /// 1-based column of the exclusive end.
+    /// Column of the exclusive end, from 1.
     pub end_column: u32,
 }
 
 impl Sources {
-    /// Adds a file under the path that messages shall show (relative to the project, `/`).
+    /// Adds a file. Messages show `path` (relative to the project, with `/`).
     pub fn add(&mut self, path: impl Into<String>, text: impl Into<String>) -> FileId {
         self.take(SourceFile::new(path.into(), text.into()))
     }
 
-    /// Adds a file whose index was made before.
+    /// Adds a file whose index was built before.
     pub fn take(&mut self, file: SourceFile) -> FileId {
         let id = self.next();
         self.files.push(file);
         id
     }
 
-    /// The id of the file that is added next.
+    /// Returns the id of the next file.
     #[must_use]
     pub fn next(&self) -> FileId {
         FileId(u32::try_from(self.files.len()).expect("fewer than 2^32 files"))
     }
 
-    /// The file of an id that [`Sources::add`] gave.
+    /// Returns the file with an id of [`Sources::add`].
     #[must_use]
     pub fn file(&self, id: FileId) -> &SourceFile {
         &self.files[id.0 as usize]
     }
 
-    /// All files with their ids.
+    /// Iterates over all files with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
         (0u32..).map(FileId).zip(&self.files)
     }
 
-    /// Lines and columns of a span.
+    /// Returns the lines and columns of a span.
     #[must_use]
     pub fn position(&self, span: Span) -> Position {
         let file = self.file(span.file);
@@ -82,7 +82,7 @@ impl Sources {
         }
     }
 
-    /// The text of a span.
+    /// Returns the text of a span.
     #[must_use]
     pub fn text(&self, span: Span) -> &str {
         self.file(span.file)
@@ -93,7 +93,7 @@ impl Sources {
 }
 
 impl SourceFile {
-    /// A file under the path that messages shall show.
+    /// Creates a file. Messages show `path`.
     #[must_use]
     pub fn new(path: String, text: String) -> Self {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -115,25 +115,25 @@ impl SourceFile {
         }
     }
 
-    /// The path that messages show.
+    /// Path for messages.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The whole text.
+    /// Text of the whole file.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The number of lines; text after the last line feed counts as one.
+    /// Number of lines. Text after the last line feed counts as one.
     #[must_use]
     pub fn line_count(&self) -> u32 {
         u32::try_from(self.lines.len()).unwrap_or(u32::MAX)
     }
 
-    /// The bytes `start..end` of a 1-based line, without its line ending.
+    /// Byte range of a line, from 1, without its line ending.
     #[must_use]
     pub fn line_range(&self, line: u32) -> std::ops::Range<usize> {
         let index = (line.max(1) as usize - 1).min(self.lines.len() - 1);
@@ -167,7 +167,7 @@ impl SourceFile {
     }
 }
 
-/// Scalar values that begin in these bytes; continuation bytes are 10xxxxxx.
+/// Number of scalar values that begin in these bytes. Continuation bytes are 10xxxxxx.
 fn scalar_values(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| (**byte & 0xC0) != 0x80).count()
 }

@@ -1,22 +1,22 @@
-//! Places in the text: a file and a range of bytes.
+//! Places in a text: a file and a byte range.
 
-/// A file in [`crate::Sources`].
+/// Id of a file in [`crate::Sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u32);
 
-/// A half-open range of bytes in one file.
+/// Half-open byte range in one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
-    /// The file.
+    /// Id of the file.
     pub file: FileId,
-    /// First byte.
+    /// Offset of the first byte.
     pub start: u32,
-    /// First byte behind the range.
+    /// Offset of the first byte after the range.
     pub end: u32,
 }
 
 impl Span {
-    /// A range of bytes in `file`.
+    /// Creates a byte range in `file`.
     #[must_use]
     pub fn new(file: FileId, start: usize, end: usize) -> Self {
         let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -27,7 +27,7 @@ impl Span {
         }
     }
 
-    /// The empty range at the beginning of `file`.
+    /// Creates the empty range at the start of `file`.
     #[must_use]
     pub fn start_of(file: FileId) -> Self {
         Self {
@@ -37,8 +37,8 @@ impl Span {
         }
     }
 
-    /// The part of this span that lies `start..end` bytes behind its beginning. Meaningful
-    /// for scalars whose text stands in the source as it is (no escapes).
+    /// Returns the part from byte `start` to byte `end` of this span. Meaningful only for scalars
+    /// whose source text has no escapes.
     #[must_use]
     pub fn slice(self, start: usize, end: usize) -> Self {
         let at = |n: usize| {
@@ -53,7 +53,7 @@ impl Span {
     }
 }
 
-/// A value and the place that set it.
+/// Value with the place that set it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spanned<T> {
     /// The value.
@@ -63,7 +63,7 @@ pub struct Spanned<T> {
 }
 
 impl<T> Spanned<T> {
-    /// A value at a place.
+    /// Creates a value with its place.
     pub fn new(value: T, span: Span) -> Self {
         Self { value, span }
     }

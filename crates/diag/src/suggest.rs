@@ -1,11 +1,10 @@
-//! Did you mean?
+//! Suggestions for misspelt words.
 
-/// The nearest of `known` to `word`, if it is near enough to be what was meant.
+/// Returns the word of `known` that is nearest to `word`, if it is near enough.
 ///
-/// Distance is Damerau–Levenshtein; a third of the longer word may differ, at least one
-/// character, but never all of it: `b` is not meant where only `a` is known. Case and the choice of
-/// `-` or `_` count for nothing. Of two that are equally near none is offered: an edit is made of
-/// the answer.
+/// The distance is Damerau–Levenshtein. A third of the longer word may differ, at least one
+/// character, but never the whole word: `b` does not suggest `a`. Case and the choice of `-` or `_`
+/// do not count. Returns none if two words are equally near, because an edit may use the result.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let fold = |text: &str| text.to_lowercase().replace('-', "_");
     let word = fold(word);
@@ -28,8 +27,7 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
     best.filter(|_| !tied).map(|(_, candidate)| candidate)
 }
 
-/// A text of the source as a message shows it: what a terminal would not show is escaped, quotes
-/// stay quotes.
+/// Source text for messages. Invisible characters are escaped; quotes are not.
 #[must_use]
 pub fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -42,7 +40,7 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// "one of `a`, `b` or `c`", cut after `most` with a count of the rest.
+/// Formats "one of `a`, `b` or `c`". Lists at most `most` words and counts the rest.
 pub fn one_of<'k>(known: impl IntoIterator<Item = &'k str>, most: usize) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let quoted: Vec<String> = known

@@ -1,6 +1,6 @@
-//! Characters that a reader of a text does not see.
+//! Invisible characters in texts.
 
-/// True if a character is invisible, or changes how its neighbours are shown: controls but line
+/// True if a character is invisible or changes the display of its neighbours: controls except line
 /// feed and tab, format characters (zero width, writing direction, soft hyphen, tags) and fillers.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
@@ -43,15 +43,15 @@ pub fn is_blank(c: char) -> bool {
     is_invisible(c) || is_picture || is_space
 }
 
-/// [`printable`] for a text of several lines.
+/// Applies [`printable`] to each line of a text.
 #[must_use]
 pub fn printable_lines(text: &str) -> String {
     let lines: Vec<String> = text.split('\n').map(printable).collect();
     lines.join("\n")
 }
 
-/// A text that a terminal shows as it is: ASCII controls are replaced by their pictures, every other
-/// invisible character is escaped as `\u{200b}`.
+/// Makes invisible characters visible, for display in a terminal. ASCII controls become their
+/// symbols; other invisible characters are escaped as `\u{200b}`.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -64,7 +64,7 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// One character for another, where places are counted: excerpts.
+/// Replaces an invisible character by a single visible one, for excerpts in which columns count.
 #[must_use]
 pub fn visible(c: char) -> char {
     match c {

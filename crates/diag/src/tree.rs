@@ -1,34 +1,34 @@
-//! The spanned tree: what a YAML or JSON text says, with the place of each key and value.
+//! Tree with spans: the content of YAML and JSON texts, with the place of each key and value.
 //!
-//! One arena holds the nodes of all files of a run, so that an overlay can graft a node of one
-//! file into another and a YAML alias can be the node it names. Nodes are never removed.
+//! One arena holds the nodes of all files of a run. An overlay can therefore insert a node of one
+//! file into another, and a YAML alias can be the node that it names. Nodes are never removed.
 //!
-//! The arena is made of segments, one for each file: a file is read into a part of its own
-//! ([`Tree::part`]), whose ids were set aside before ([`Tree::set_aside`]), so that files are
-//! read beside each other, and the ids do not depend on which was ready first.
+//! The arena consists of segments, one for each file. Each file is read into its own part
+//! ([`Tree::part`]) with ids that were reserved before ([`Tree::set_aside`]). Files can therefore
+//! be read in parallel, and ids do not depend on the order of completion.
 
 use crate::span::Span;
 
-/// A node in a [`Tree`].
+/// Id of a node in a [`Tree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u32);
 
-/// Ids in one block; a block belongs to one segment. See [`NodeId::block`].
+/// Number of ids in one block. A block belongs to one segment. See [`NodeId::block`].
 pub const BLOCK: usize = 256;
 
-/// The arena.
+/// Arena of nodes.
 #[derive(Clone, Default)]
 pub struct Tree {
     segments: Vec<Segment>,
-    /// By block, counted from the first: the segment that it belongs to.
+    /// Segment of each block, from the first block on.
     blocks: Vec<u32>,
-    /// The first block.
+    /// Number of the first block.
     first: usize,
-    /// The id of the next node.
+    /// Id of the next node.
     next: u32,
 }
 
-/// Nodes whose ids follow each other.
+/// Nodes with consecutive ids.
 #[derive(Clone)]
 struct Segment {
     base: u32,
@@ -38,7 +38,8 @@ struct Segment {
 /// A value and its place.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The whole value; for a block map or list from its first key or dash to its last value.
+    /// Span of the whole value. A block map or list extends from its first key or dash to its last
+    /// value.
     pub span: Span,
     /// Kind of the node, with its value.
     pub kind: Kind,
@@ -48,46 +49,42 @@ pub struct Node {
 /// as written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    /// `null`, `~` or nothing.
+    /// `null`, `~` or an empty value.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number by the rules of the YAML 1.2 core schema or JSON, as written.
+    /// A number of the YAML 1.2 core schema or JSON, as written.
     Number(Box<str>),
     /// Any other scalar.
     String(Box<str>),
     /// A sequence.
     List(Vec<NodeId>),
-    /// A mapping in source order; keys are unique.
+    /// A mapping in source order, with unique keys.
     Map(Vec<Entry>),
 }
 
-/// One key with its value.
+/// Key with its value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// The key's text; scalars that are not strings are their own text (`200`, `true`).
+    /// Text of the key. Scalars other than strings use their source text (`200`, `true`).
     pub key: Box<str>,
     /// Place of the key.
     pub key_span: Span,
-    /// The value.
+    /// Node of the value.
     pub value: NodeId,
 }
 
-// === impl NodeId ===
-
 impl NodeId {
-    /// The block of ids that it belongs to, and its place there, below [`BLOCK`]: for tables
-    /// beside the tree that have room only where they are used.
+    /// Returns the block of the id and the index in it, which is less than [`BLOCK`]. For sparse
+    /// tables beside the tree.
     #[must_use]
     pub fn block(self) -> (u32, usize) {
         (self.0 / BLOCK as u32, self.0 as usize % BLOCK)
     }
 }
 
-// === impl Tree ===
-
 impl Tree {
-    /// A tree whose first node has this id; see [`Tree::set_aside`].
+    /// Creates a tree whose first node has this id; see [`Tree::set_aside`].
     #[must_use]
     pub fn part(first: NodeId, expected: usize) -> Self {
         Self {
@@ -110,7 +107,7 @@ impl Tree {
         Some(NodeId(first))
     }
 
-    /// Takes a part's nodes. Its ids were set aside; parts come in the order of their ids.
+    /// Adds the nodes of a part with reserved ids. Parts must be added in the order of their ids.
     pub fn take(&mut self, part: Self) {
         for segment in part.segments {
             self.reach(segment.base);
@@ -121,11 +118,11 @@ impl Tree {
         }
     }
 
-    /// Fills the table of blocks up to the one that begins with this id.
+    /// Extends the table of blocks to the block that begins with this id.
     fn reach(&mut self, base: u32) {
         let blocks = base as usize / BLOCK - self.first;
         assert!(self.blocks.len() <= blocks, "parts come in their order");
-        // Nobody has an id of these: they were set aside and not used.
+        // Unused reserved ids: no node has them.
         self.blocks.resize(blocks, u32::MAX);
     }
 
@@ -155,7 +152,7 @@ impl Tree {
         NodeId(id)
     }
 
-    /// One more than the greatest id that was given or set aside.
+    /// Greatest id that was used or reserved, plus one.
     #[must_use]
     pub fn len(&self) -> usize {
         self.next as usize
@@ -167,7 +164,7 @@ impl Tree {
         self.next == 0
     }
 
-    /// The nodes that were added, in the order of their ids.
+    /// Iterates over the nodes in the order of their ids.
     pub fn nodes(&self) -> impl Iterator<Item = NodeRef<'_>> {
         self.segments.iter().flat_map(|segment| {
             let ids = (segment.base..).map(NodeId);
@@ -175,14 +172,15 @@ impl Tree {
         })
     }
 
-    /// A node to change in place (a parser closing a list, an overlay on its own copy).
+    /// Returns a node for changes in place (a parser that closes a list, an overlay on its own
+    /// copy).
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
         let segment = self.blocks[id.0 as usize / BLOCK - self.first];
         let segment = &mut self.segments[segment as usize];
         &mut segment.nodes[(id.0 - segment.base) as usize]
     }
 
-    /// A node to read.
+    /// Returns a node for reading.
     #[must_use]
     pub fn at(&self, id: NodeId) -> NodeRef<'_> {
         NodeRef { tree: self, id }
@@ -195,7 +193,7 @@ impl Tree {
     }
 }
 
-/// A node together with the tree it lives in; cheap to copy.
+/// Node with its tree. Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct NodeRef<'t> {
     tree: &'t Tree,
@@ -203,13 +201,13 @@ pub struct NodeRef<'t> {
 }
 
 impl<'t> NodeRef<'t> {
-    /// The node's id.
+    /// Id of the node.
     #[must_use]
     pub fn id(self) -> NodeId {
         self.id
     }
 
-    /// The tree.
+    /// Tree of the node.
     #[must_use]
     pub fn tree(self) -> &'t Tree {
         self.tree
@@ -240,19 +238,19 @@ impl<'t> NodeRef<'t> {
         }
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     #[must_use]
     pub fn get(self, key: &str) -> Option<Self> {
         self.entry(key).map(|(_, value)| value)
     }
 
-    /// A key with its value.
+    /// Returns a key with its value.
     #[must_use]
     pub fn entry(self, key: &str) -> Option<(&'t Entry, Self)> {
         self.entries().find(|(entry, _)| &*entry.key == key)
     }
 
-    /// The entries of a map in source order; none for anything else.
+    /// Entries of a map in source order. Empty for other nodes.
     pub fn entries(self) -> impl DoubleEndedIterator<Item = (&'t Entry, Self)> + ExactSizeIterator {
         let entries: &[Entry] = match self.kind() {
             Kind::Map(entries) => entries,
@@ -263,7 +261,7 @@ impl<'t> NodeRef<'t> {
             .map(move |entry| (entry, self.tree.at(entry.value)))
     }
 
-    /// The items of a list; none for anything else.
+    /// Items of a list. Empty for other nodes.
     pub fn items(self) -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator {
         let items: &[NodeId] = match self.kind() {
             Kind::List(items) => items,
@@ -272,7 +270,7 @@ impl<'t> NodeRef<'t> {
         items.iter().map(move |id| self.tree.at(*id))
     }
 
-    /// The text of a string (not of a number or a boolean).
+    /// Text of a string. None for numbers and booleans.
     #[must_use]
     pub fn as_str(self) -> Option<&'t str> {
         match self.kind() {
@@ -281,7 +279,7 @@ impl<'t> NodeRef<'t> {
         }
     }
 
-    /// The text of a scalar as it would be read as a string; none for null, lists and maps.
+    /// Text of a scalar as if it were a string. None for null, lists and maps.
     #[must_use]
     pub fn scalar_text(self) -> Option<&'t str> {
         match self.kind() {
@@ -292,7 +290,7 @@ impl<'t> NodeRef<'t> {
         }
     }
 
-    /// The value of a boolean.
+    /// Value of a boolean.
     #[must_use]
     pub fn as_bool(self) -> Option<bool> {
         match self.kind() {
@@ -301,7 +299,7 @@ impl<'t> NodeRef<'t> {
         }
     }
 
-    /// The value of a whole number that fits.
+    /// Value of an integer in the range of `i64`.
     #[must_use]
     pub fn as_i64(self) -> Option<i64> {
         match self.kind() {

@@ -3,7 +3,7 @@
 
 use crate::tree::NodeRef;
 
-/// Units of time by what people call them, in milliseconds.
+/// Common names of time units, with their value in milliseconds.
 const TIMES: &[(&[&str], u64)] = &[
     (&["ms", "msec", "msecs", "millisecond", "milliseconds"], 1),
     (&["s", "sec", "secs", "second", "seconds"], 1_000),
@@ -12,7 +12,7 @@ const TIMES: &[(&[&str], u64)] = &[
     (&["d", "day", "days"], 86_400_000),
 ];
 
-/// Units of sizes by what people call them: the power, of 1024 or of 1000, and the decimal one.
+/// Common names of size units: the power of 1024 or 1000, and the decimal unit.
 const SIZES: &[(&[&str], u32, &str)] = &[
     (&["b", "byte", "bytes"], 0, "B"),
     (&["k", "kb", "kib"], 1, "kB"),
@@ -20,7 +20,7 @@ const SIZES: &[(&[&str], u32, &str)] = &[
     (&["g", "gb", "gib"], 3, "GB"),
 ];
 
-/// `write …` for a duration.
+/// Returns the correction (`write …`) for a duration.
 pub(crate) fn duration(node: NodeRef<'_>) -> Option<String> {
     let text = node.scalar_text()?.to_lowercase();
     let mut rest = text.trim();
@@ -31,7 +31,7 @@ pub(crate) fn duration(node: NodeRef<'_>) -> Option<String> {
         ms = ms.checked_add(number.times(factor)?)?;
         rest = after;
     }
-    // The largest unit in which it is a whole number, but no more than hours: `90s`, not `1.5m`.
+    // Use the largest unit that gives an integer, up to hours: `90s`, not `1.5m`.
     let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
     let (unit, factor) = units
         .into_iter()
@@ -39,7 +39,8 @@ pub(crate) fn duration(node: NodeRef<'_>) -> Option<String> {
     (ms > 0).then(|| format!("write `{}{unit}`", ms / factor))
 }
 
-/// `write …` for a size; where both are meant by the same word, the binary and the decimal one.
+/// Returns the correction (`write …`) for a size. Names both the binary and the decimal unit if the
+/// word is ambiguous.
 pub(crate) fn size(node: NodeRef<'_>) -> Option<String> {
     let text = node.scalar_text()?.to_lowercase();
     let (number, unit, "") = part(text.trim())? else {
@@ -62,7 +63,7 @@ pub(crate) fn size(node: NodeRef<'_>) -> Option<String> {
         .then(|| format!("write {first} ({bytes} bytes) or `{whole}{decimal}` ({tens} bytes)"))
 }
 
-/// `write …` for a rate.
+/// Returns the correction (`write …`) for a rate.
 pub(crate) fn rate(text: &str) -> Option<String> {
     let text = text.to_lowercase();
     let (number, behind, "") = part(text.trim())? else {
@@ -94,14 +95,14 @@ pub(crate) fn rate(text: &str) -> Option<String> {
     Some(format!("write `{count}/{period}`"))
 }
 
-/// A decimal number: digits without their point, and how many stood behind it.
+/// Decimal number: its digits without the point, and the number of digits after it.
 struct Decimal {
     digits: u64,
     fraction: u32,
 }
 
 impl Decimal {
-    /// That many times `factor`, if it is a whole number.
+    /// Returns the number times `factor`, if the product is an integer.
     fn times(&self, factor: u64) -> Option<u64> {
         let scale = 10u64.checked_pow(self.fraction)?;
         let product = self.digits.checked_mul(factor)?;
@@ -109,7 +110,7 @@ impl Decimal {
     }
 }
 
-/// A number, the word behind it up to the next digit, and the rest.
+/// Splits a text into a number, the word up to the next digit, and the rest.
 fn part(text: &str) -> Option<(Decimal, &str, &str)> {
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.'));
     let (number, rest) = text.split_at(end.unwrap_or(text.len()));

@@ -1,12 +1,12 @@
 //! Escapes of GitHub's workflow commands, `::error file=…,line=…::message`.
 //!
-//! A command ends with its line, a property with `,` or `:`; `%` begins an escape. What a
-//! message quotes can therefore neither end a command nor begin another one.
+//! A command ends at the end of its line, a property at `,` or `:`, and `%` begins an escape. With
+//! these escapes, quoted text can neither end a command nor start another one.
 //! <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
 
 use crate::text::printable;
 
-/// The text behind `::`.
+/// Escapes the text after `::`.
 #[must_use]
 pub fn data(text: &str) -> String {
     let escaped = text
@@ -16,7 +16,7 @@ pub fn data(text: &str) -> String {
     printable(&escaped)
 }
 
-/// The value of a property.
+/// Escapes the value of a property.
 #[must_use]
 pub fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")

@@ -1,5 +1,5 @@
-//! The same work on many things beside each other. Answers stand in the order of the things,
-//! whatever the number of threads, so that nothing that is said or built depends on it.
+//! Parallel work on several items. Results keep the order of the items, whatever the number of
+//! threads, so that output is reproducible.
 
 use std::sync::LazyLock;
 
@@ -9,27 +9,27 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 /// Stack size of a pool's threads, in bytes: that of a program's first thread.
 const STACK_BYTES: usize = 8 << 20;
 
-/// Does `work` for each of `items`, on as many threads as there are cores.
+/// Applies `work` to each of `items`, on as many threads as there are cores.
 pub fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Send + Sync) -> Vec<R> {
     static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| pool(0).ok());
     if items.len() < 2 {
         return items.into_iter().map(work).collect();
     }
-    // Within a pool already: another number of threads was asked for, or this is a part.
+    // Already inside a pool: the caller set the number of threads, or this is a part of other work.
     if rayon::current_thread_index().is_some() {
         return items.into_par_iter().map(work).collect();
     }
     match &*POOL {
         Some(pool) => pool.install(|| items.into_par_iter().map(work).collect()),
-        // No thread may be started here.
+        // No threads can be started here.
         None => items.into_iter().map(work).collect(),
     }
 }
 
-/// Runs something with so many threads; 0 for as many as there are cores.
+/// Runs a function on this number of threads; 0 for the number of cores.
 ///
 /// # Errors
-/// Threads cannot be started.
+/// Returns an error if threads cannot be started.
 pub fn with_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> anyhow::Result<R> {
     Ok(pool(threads)?.install(run))
 }

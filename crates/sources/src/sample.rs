@@ -1,6 +1,6 @@
-//! Short forms for the samples of the OpenAPI rules.
+//! Macros for the samples of the OpenAPI rules.
 
-/// One OpenAPI 3.0 document: the two lines that each needs, then what is given.
+/// OpenAPI 3.0 document: the two lines that every sample needs, then the given ones.
 #[macro_export]
 macro_rules! v30 {
     ($($rest:literal),+ $(,)?) => {
@@ -8,7 +8,7 @@ macro_rules! v30 {
     };
 }
 
-/// The same as OpenAPI 3.1.
+/// OpenAPI 3.1 document, like [`v30!`].
 #[macro_export]
 macro_rules! v31 {
     ($($rest:literal),+ $(,)?) => {

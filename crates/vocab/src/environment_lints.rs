@@ -2,7 +2,7 @@
 
 use diag::{Level, Lint};
 
-/// All of them, in the order of their codes.
+/// Lints in the order of their codes.
 pub const LINTS: &[&Lint] = &[
     &UNKNOWN_ENVIRONMENT,
     &MISPLACED_PATCH,
@@ -19,7 +19,7 @@ const API: (&str, &str) = (
 \x20     responses: {'200': {description: ok}}\n",
 );
 
-/// A gateway.yaml, with a timeout that environments may set, and a patch.
+/// Sample gateway.yaml with a timeout that environments may set, and a patch.
 macro_rules! project {
     ($apis:literal, $timeout:literal, $environments:literal, $patch:literal) => {
         &[

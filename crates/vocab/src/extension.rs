@@ -1,4 +1,4 @@
-//! `x-gateway`: what the author decides, by attach point.
+//! `x-gateway`: settings of the API's author, by attach point.
 
 use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
 use diag::{Diagnostic, NodeRef, Sink};
@@ -17,7 +17,7 @@ use super::shared::{self, ERRORS, PATH_READINGS};
 use super::upstream::UPSTREAM;
 use crate::lints::{INTERNAL_AND_PUBLIC, POLICIES_AND_APPEND};
 
-/// The shapes by attach point, as `gwc schema x-gateway` names them.
+/// Shapes by attach point, under the names of `gwc schema x-gateway`.
 pub static POINTS: &[(&str, Shape)] = &[
     ("root", Shape::Object(&ROOT)),
     ("server", Shape::Object(&SERVER)),
@@ -46,7 +46,7 @@ fn elsewhere(key: &str) -> Option<String> {
     (!named.is_empty()).then(|| named.join(" or "))
 }
 
-/// The same for the document's root, whose defaults are for all operations.
+/// Help for a key at the root of a document, where defaults apply to all operations.
 fn below_root(key: &str) -> Option<String> {
     let default = ROOT_DEFAULTS.fields.iter().any(|field| field.key == key);
     match default {
@@ -55,7 +55,7 @@ fn below_root(key: &str) -> Option<String> {
     }
 }
 
-/// At a document's root.
+/// `x-gateway` at the root of a document.
 pub static ROOT: Object = Object {
     what: "`x-gateway` of a document",
     rules: &[Rule::Elsewhere(below_root)],
@@ -151,7 +151,7 @@ static ROOT_DEFAULTS: Object = Object {
     ],
 };
 
-/// At a server.
+/// `x-gateway` at a server.
 pub static SERVER: Object = Object {
     what: "`x-gateway` of a server",
     rules: &[Rule::Elsewhere(elsewhere)],
@@ -169,7 +169,7 @@ pub static SERVER: Object = Object {
     ],
 };
 
-/// At a path item.
+/// `x-gateway` at a path item.
 pub static PATH_ITEM: Object = Object {
     what: "`x-gateway` of a path",
     rules: &[
@@ -217,7 +217,7 @@ pub static PATH_ITEM: Object = Object {
     ],
 };
 
-/// At an operation.
+/// `x-gateway` at an operation.
 pub static OPERATION: Object = Object {
     what: "`x-gateway` of an operation",
     rules: &[
@@ -319,7 +319,7 @@ pub static OPERATION: Object = Object {
     ],
 };
 
-/// At a parameter.
+/// `x-gateway` at a parameter.
 pub static PARAMETER: Object = Object {
     what: "`x-gateway` of a parameter",
     rules: &[Rule::Elsewhere(elsewhere)],
@@ -333,7 +333,7 @@ pub static PARAMETER: Object = Object {
     ],
 };
 
-/// At a security scheme.
+/// `x-gateway` at a security scheme.
 pub static SCHEME: Object = Object {
     what: "`x-gateway` of a security scheme",
     rules: &[
@@ -369,7 +369,7 @@ pub static SCHEME: Object = Object {
     ],
 };
 
-/// At a schema.
+/// `x-gateway` at a schema.
 pub static SCHEMA: Object = Object {
     what: "`x-gateway` of a schema",
     rules: &[Rule::Elsewhere(elsewhere)],
@@ -383,7 +383,7 @@ pub static SCHEMA: Object = Object {
     ],
 };
 
-/// At a response.
+/// `x-gateway` at a response.
 pub static RESPONSE: Object = Object {
     what: "`x-gateway` of a response",
     rules: &[Rule::Elsewhere(elsewhere)],

@@ -1,4 +1,4 @@
-//! gateway.yaml: what the operator decides.
+//! gateway.yaml: settings of the operator.
 
 use diag::shape::{Field, Object, Rule, Shape};
 
@@ -16,13 +16,13 @@ use super::shared::{ERRORS, PATH_READINGS, STORES};
 use super::upstream::UPSTREAM;
 use crate::lints::MOUNT_CONFLICT;
 
-/// The whole file.
+/// Shape of gateway.yaml.
 pub static SHAPE: Shape = Shape::Object(&GATEWAY);
 
-/// A `consumers_file`.
+/// Shape of a `consumers_file`.
 pub static CONSUMERS: Shape = Map(&Shape::Object(&CONSUMER));
 
-/// The file that `acknowledge` names.
+/// Shape of the file that `acknowledge` names.
 pub static ACKNOWLEDGEMENTS: Shape = List(&Shape::Object(&ACKNOWLEDGEMENT));
 
 static GATEWAY: Object = Object {
@@ -427,14 +427,14 @@ static RELEASE: Object = Object {
 /// Digits of a fingerprint in files.
 pub const FINGERPRINT_DIGITS: usize = 32;
 
-/// A fingerprint, all of it.
+/// Complete fingerprint of a change.
 pub static FINGERPRINT: diag::shape::Form = diag::shape::Form {
     what: "the fingerprint of a change: 32 hexadecimal digits in quotes, as `gwc plan` prints it",
     pattern: "[0-9a-f]{32}",
     fits: is_fingerprint,
 };
 
-/// True if a text can be a fingerprint.
+/// True if a text has the form of a fingerprint.
 #[must_use]
 pub fn is_fingerprint(text: &str) -> bool {
     text.len() == FINGERPRINT_DIGITS

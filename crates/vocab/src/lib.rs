@@ -1,7 +1,7 @@
-//! The vocabulary as data: gateway.yaml and `x-gateway`, key by key.
+//! Vocabulary as data: gateway.yaml and `x-gateway`, key by key.
 //!
-//! The shapes know all of it. What this version cannot run is `Need::NotAvailable`: said at its
-//! place, never taken for unknown, never ignored.
+//! The shapes cover all of it. Keys that this version cannot run are `Need::NotAvailable`: they are
+//! reported at their place, and never treated as unknown or ignored.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 /// Keys of gateway.yaml that a patch cannot change.
 pub const FIXED: &[&str] = &["environments", "version", "name"];
 
-/// The JSON Schemas of what users write, by the name that `gwc schema` takes.
+/// JSON Schemas of the files that users write, under the names of `gwc schema`.
 #[must_use]
 pub fn schemas() -> Vec<(&'static str, Value)> {
     let with_dialect = |mut schema: Value, title: &str| {
@@ -66,7 +66,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The schema of a patch: what it cannot change is no key of it.
+/// Schema of a patch, without the keys that a patch cannot change.
 fn patch() -> Value {
     let mut schema = merge_patch(&json_schema(&gateway::SHAPE));
     if let Some(properties) = schema["properties"].as_object_mut() {

@@ -16,12 +16,12 @@ macro_rules! lints {
                 good: $good,
             };
         )*
-        /// All of them.
+        /// All lints of the vocabulary.
         pub const LINTS: &[&Lint] = &[$(&$ident),*];
     };
 }
 
-/// A document with one operation that needs a key, and what `x-gateway` says at the operation.
+/// Sample document with one operation that requires a key, and the `x-gateway` of the operation.
 macro_rules! keyed {
     ($gateway:expr, $operation:literal) => {
         &[
@@ -40,7 +40,7 @@ macro_rules! keyed {
     };
 }
 
-/// A document with the given paths, behind a gateway that leaves security to the upstream.
+/// Sample document with the given paths, behind a gateway that leaves security to the upstream.
 macro_rules! open {
     ($paths:literal) => {
         &[
@@ -56,7 +56,7 @@ macro_rules! open {
     };
 }
 
-/// A hundred mounts.
+/// Sample with a hundred mounts.
 macro_rules! mounts {
     () => { mounts!("0" "1" "2" "3" "4" "5" "6" "7" "8" "9") };
     ($($tens:literal)*) => { concat!($(mounts!(@ $tens, "0" "1" "2" "3" "4" "5" "6" "7" "8" "9")),*) };
@@ -65,7 +65,7 @@ macro_rules! mounts {
     };
 }
 
-/// Thirteen paths with ten statuses each.
+/// Sample of thirteen paths with ten statuses each.
 const STATUSES: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: &p\n    get:\n      responses:\n        \"200\": &r {description: fine}\n\
 \x20       \"201\": *r\n        \"202\": *r\n        \"203\": *r\n        \"206\": *r\n        \"207\": *r\n        \"208\": *r\n        \"400\": *r\n        \"404\": *r\n        \"409\": *r\n\
 \x20 /b: *p\n  /c: *p\n  /d: *p\n  /e: *p\n  /f: *p\n  /g: *p\n  /h: *p\n  /i: *p\n  /j: *p\n  /k: *p\n  /l: *p\n  /m: *p\n";

@@ -1,4 +1,4 @@
-//! `listeners`: where the gateway listens.
+//! Shape of `listeners`.
 
 use diag::shape::{Field, Object, Rule, Shape};
 use diag::{Diagnostic, NodeRef, Sink};
@@ -9,7 +9,7 @@ use Shape::{Bool, Either, Form, Integer, Map, Secret, Several, Size, Text, Timeo
 
 use crate::lints::LISTENER_TLS;
 
-/// One listener.
+/// Shape of one listener.
 pub static LISTENER: Object = Object {
     what: "a listener",
     fields: &[
@@ -86,7 +86,7 @@ static TLS: Object = Object {
     rules: &[],
 };
 
-/// A certificate with its key.
+/// Shape of a certificate with its key.
 pub(super) static CERTIFICATE: Object = Object {
     what: "a certificate",
     fields: &[
@@ -182,7 +182,7 @@ static LIMITS: Object = Object {
     rules: &[],
 };
 
-/// `https` needs certificates, and certificates need `https`.
+/// Checks that `https` has certificates, and that certificates have `https`.
 fn tls_goes_with_https(node: NodeRef<'_>, sink: &mut Sink) {
     let protocol = node.get("protocol").filter(|protocol| !protocol.is_null());
     let https = protocol.and_then(NodeRef::scalar_text) == Some("https");
@@ -240,7 +240,7 @@ fn forwarded_certificates_exist(node: NodeRef<'_>, sink: &mut Sink) {
     sink.push(Diagnostic::new(&diag::shape::BAD_VALUE, value.span(), message).help(help));
 }
 
-/// A header that everybody may send lets everybody be anybody.
+/// Reports a PROXY header that any peer may send, because any peer could then claim any address.
 fn headers_have_senders(node: NodeRef<'_>, sink: &mut Sink) {
     let Some((entry, value)) = node.entry("proxy_protocol") else {
         return;

@@ -92,7 +92,7 @@ static REASON: Form = Form {
     fits: |text| REASONS.contains(&text),
 };
 
-/// Shared counters and caches.
+/// Stores of shared counters and caches.
 pub(crate) const STORES: Shape = Map(&Kinds(&[diag::shape::Variant {
     kind: "redis",
     object: &REDIS,
@@ -117,14 +117,14 @@ static REDIS: Object = Object {
     rules: &[],
 };
 
-/// Paths that upstreams may read as other paths.
+/// Treatment of paths that upstreams may read as other paths.
 pub(crate) const PATH_READINGS: Field = F::optional(
     "path_readings",
     Word(&["strict", "keep"]),
     "Paths that an upstream may read as another path (with `%2F`, `%5C`, `%25`, `%3F`, `%23`, `;` or `//`, or a dot or blank at the end of a name). `strict`: 400 `path_ambiguous` unless the same operation owns every reading. `keep`: allow readings that belong to nobody or to operations with the same access. Default: `strict`; `keep` for a path that itself has one of these.",
 );
 
-/// A try that may take as long as all tries together leaves no time for another.
+/// Reports a timeout per try that leaves no time for another try.
 pub(crate) fn check_tries(each: NodeRef<'_>, all: NodeRef<'_>, sink: &mut Sink) {
     let (Ok(each_ms), Ok(all_ms)) = (read::duration_ms(each), read::duration_ms(all)) else {
         return;

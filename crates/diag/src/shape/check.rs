@@ -1,4 +1,4 @@
-//! A node against a shape: all mistakes, not only the first.
+//! Check of a node against a shape. Reports all mistakes, not only the first.
 
 use super::lints::{BAD_VALUE, MISSING_KEY, NOT_AVAILABLE, UNIT_MISSING, UNKNOWN_KEY, WRONG_TYPE};
 use super::{Field, Form, Need, Object, Rule, Shape, Variant, read_date};
@@ -9,13 +9,13 @@ use crate::span::Span;
 use crate::suggest::{self, shown};
 use crate::tree::NodeRef;
 
-/// Checks a node against a shape; whether it is well-formed. What is well-formed but cannot run
-/// yet is a finding as well ([`NOT_AVAILABLE`]), and does not make the answer `false`.
+/// Checks a node against a shape. Returns true if the node is well-formed. Well-formed parts that
+/// cannot run yet are reported ([`NOT_AVAILABLE`]), but do not make the result `false`.
 pub fn check(node: NodeRef<'_>, shape: &Shape, sink: &mut Sink) -> bool {
     Checker { sink, told: false }.check(node, shape)
 }
 
-/// The finding for `what`, which is well-formed and cannot run yet.
+/// Creates the finding for a well-formed part that cannot run yet.
 #[must_use]
 pub fn not_available(at: Span, what: &str, help: &str) -> Diagnostic {
     Diagnostic::new(&NOT_AVAILABLE, at, format!("{what} is not available yet"))
@@ -106,7 +106,7 @@ impl Checker<'_> {
             });
             return false;
         }
-        // Not `all`: every item is checked, also behind a wrong one.
+        // `all` would stop at the first wrong item.
         let wrong = node.items().filter(|node| !self.check(*node, item));
         wrong.count() == 0
     }
@@ -176,7 +176,7 @@ impl Checker<'_> {
                 true
             }
         };
-        // `null` means back to the built-in default.
+        // `null` restores the built-in default.
         value.is_null() || self.inside(inner, |checker| checker.check(value, &field.shape))
     }
 
@@ -406,7 +406,8 @@ fn check_word(
         format!("`{}` is an unknown value", shown(text)),
     )
     .label(suggest::one_of(known(), 12));
-    // `warning` for `warn`: too many letters to be a slip, but nothing else can be meant.
+    // Such as `warning` for `warn`: the difference is too large for a typo, but the meaning is
+    // clear.
     let longer = || known().find(|word| word.len() > 3 && text.starts_with(word));
     if let Some(near) = suggest::nearest(text, known()).or_else(longer) {
         finding = finding

@@ -1,6 +1,6 @@
 //! Calendar dates.
 
-/// Seconds since 1970 at which a date (`2027-06-30`, UTC) ends.
+/// Returns the end of a date (`2027-06-30`, UTC) in Unix seconds.
 #[must_use]
 pub fn read_date(text: &str) -> Option<u64> {
     let bytes = text.as_bytes();
@@ -35,7 +35,7 @@ pub fn read_date(text: &str) -> Option<u64> {
     if year < 1970 || !(1..=in_month).contains(&day) {
         return None;
     }
-    // Days from civil (Howard Hinnant): eras of 400 years, years that begin in March.
+    // Algorithm "days from civil" (Howard Hinnant): eras of 400 years, years that begin in March.
     let shifted = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (shifted / 400, shifted % 400);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;

@@ -1,4 +1,4 @@
-//! A shape as JSON Schema (draft 2020-12), for editors.
+//! Conversion of a shape to JSON Schema (draft 2020-12), for editors.
 //!
 //! The schema is as exact as [`super::check`] where JSON Schema can express it, and never stricter:
 //! a variable (`${var:NAME}`) may stand for every scalar, `null` for every optional value.
@@ -9,11 +9,11 @@ use super::{Need, Object, Rule, Shape, Variant};
 
 const VARIABLE: &str = r"\$\{var:[A-Za-z0-9_]+\}";
 const SECRET: &str = r"\$\{(env:[A-Za-z0-9_]+|file:/[^}]*)\}";
-/// A text that is no reference of any kind.
+/// Pattern of a text that is no reference of any kind.
 const LITERAL: &str = r"(?!\$\{)[\s\S]*";
 const NAME: &str = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}";
 
-/// The JSON Schema of a shape.
+/// Returns the JSON Schema of a shape.
 #[must_use]
 pub fn json_schema(shape: &Shape) -> Value {
     match shape {
@@ -72,7 +72,7 @@ pub fn json_schema(shape: &Shape) -> Value {
     }
 }
 
-/// A text that matches one of these as a whole.
+/// Schema of a text that matches one of these patterns as a whole.
 fn pattern(patterns: &[&str]) -> Value {
     json!({"type": "string", "pattern": whole(patterns)})
 }
@@ -81,7 +81,7 @@ fn whole(patterns: &[&str]) -> String {
     format!("^({})$", patterns.join("|"))
 }
 
-/// Any scalar; where it is a text, one that matches.
+/// Schema of any scalar; a text must match one of these patterns.
 fn scalar_or(patterns: &[&str]) -> Value {
     json!({"type": ["string", "number", "boolean"], "pattern": whole(patterns)})
 }
@@ -90,7 +90,7 @@ fn or_variable(schema: &Value) -> Value {
     json!({"anyOf": [schema, pattern(&[VARIABLE])]})
 }
 
-/// Words, also those that YAML reads as numbers (`308`, `1.2`).
+/// Schema of words, including those that YAML reads as numbers (`308`, `1.2`).
 fn words_schema<'w>(words: impl Iterator<Item = &'w str>) -> Value {
     let spelled = |word: &'w str| {
         let number = word
@@ -121,11 +121,11 @@ fn object_schema(object: &Object, variant: Option<&Variant>) -> Value {
     }
     for field in object.fields {
         let mut schema = json_schema(&field.shape);
-        // Editors show the innermost text: it is to be the key's.
+        // Editors show the innermost description: keep only the key's.
         if let Some(inner) = schema.as_object_mut() {
             inner.remove("description");
         }
-        // `null` means back to the built-in default.
+        // `null` restores the built-in default.
         if field.need != Need::Required {
             schema = json!({"anyOf": [schema, {"type": "null"}]});
         }
@@ -147,8 +147,8 @@ fn object_schema(object: &Object, variant: Option<&Variant>) -> Value {
     schema
 }
 
-/// The schema of a JSON Merge Patch (RFC 7396) of what `schema` describes: nothing must be there,
-/// and `null` may stand for everything.
+/// Returns the schema of a JSON Merge Patch (RFC 7396) for values of `schema`: every key is
+/// optional and may be `null`.
 #[must_use]
 pub fn merge_patch(schema: &Value) -> Value {
     match schema {
@@ -156,13 +156,13 @@ pub fn merge_patch(schema: &Value) -> Value {
             let mut patch = Map::new();
             for (key, value) in map {
                 let value = match key.as_str() {
-                    // What holds among keys holds for the whole only.
+                    // Rules about several keys apply to the merged whole only.
                     "required" | "allOf" => continue,
                     "properties" => nullable_values(value),
                     "additionalProperties" if value.is_object() => nullable(value),
                     _ => merge_patch(value),
                 };
-                // Without its `kind` a value may fit several of them.
+                // Without `kind`, a value may fit several alternatives.
                 let key = if key == "oneOf" { "anyOf" } else { key };
                 patch.insert(key.to_owned(), value);
             }

@@ -1,10 +1,9 @@
-//! The closed vocabulary as data: which keys a node may have and what their values look like.
+//! Closed vocabulary as data: the allowed keys of a node and the shape of their values.
 //!
-//! One [`Shape`] serves four readers: [`check`] finds unknown keys, wrong types, missing units
-//! and parts that are not available yet; [`names`] finds the names of other things;
-//! [`json_schema`] writes the schema that editors use; the book's tables come from the same
-//! words. The typed halves read a node only after it was checked, with the same readers
-//! ([`crate::read`]).
+//! One [`Shape`] has four uses. [`check`] finds unknown keys, wrong types, missing units and parts
+//! that are not available yet. [`names`] finds references to other definitions. [`json_schema`]
+//! writes the schema for editors. The tables of the book come from the same texts. Typed code reads
+//! a node only after the check, with the same readers ([`crate::read`]).
 
 mod check;
 mod date;
@@ -25,59 +24,59 @@ use crate::tree::NodeRef;
 /// Type of a value.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
-    /// Anything at all: what others read (claims, metadata, bodies).
+    /// Any value, for content that other programs read (claims, metadata, bodies).
     Any,
     /// `true` or `false`.
     Bool,
-    /// `true`; that it is not so is said by leaving it out.
+    /// Only `true`; omit the key for false.
     True,
     /// A string.
     Text,
     /// A string of a form.
     Form(&'static Form),
-    /// A string that gwd resolves: `${env:NAME}` or `${file:PATH}`.
+    /// A secret reference that gwd resolves: `${env:NAME}` or `${file:PATH}`.
     Secret,
     /// A literal string or a secret reference.
     TextOrSecret,
-    /// The name of something defined elsewhere; the word says what (`an upstream`).
+    /// A name that is defined elsewhere. The text is its kind (`an upstream`).
     Name(&'static str),
-    /// A whole number in a range.
+    /// An integer in a range.
     Integer(i64, i64),
-    /// See [`crate::read::duration_ms`].
+    /// A duration; see [`crate::read::duration_ms`].
     Duration,
-    /// A duration above zero.
+    /// A duration greater than zero.
     Timeout,
-    /// See [`crate::read::rate`].
+    /// A rate; see [`crate::read::rate`].
     Rate,
-    /// See [`crate::read::size_bytes`].
+    /// A size; see [`crate::read::size_bytes`].
     Size,
-    /// See [`crate::read::percent_ppm`].
+    /// A percentage; see [`crate::read::percent_ppm`].
     Percent,
-    /// 64 hexadecimal digits.
+    /// A SHA-256: 64 hexadecimal digits.
     Sha256,
     /// A calendar date, `2027-06-30`.
     Date,
     /// One of these words.
     Word(&'static [&'static str]),
-    /// One of these words, of which the second ones cannot run yet.
+    /// One of these words. This version cannot run those of the second list.
     Partly(&'static [&'static str], &'static [&'static str]),
-    /// This word, or the name of something defined elsewhere.
+    /// This word, or a name that is defined elsewhere.
     WordOrName(&'static str, &'static str),
-    /// A list of these.
+    /// A list of this shape.
     List(&'static Self),
-    /// A list of at least one of these.
+    /// A non-empty list of this shape.
     Several(&'static Self),
-    /// A map from free names (letters, digits, `-`, `_`, `.`) to these.
+    /// A map from names (letters, digits, `-`, `_`, `.`) to this shape.
     Map(&'static Self),
-    /// A map from free texts (variables) to these.
+    /// A map from any texts (variables) to this shape.
     Table(&'static Self),
-    /// A map from texts of a form (header names) to these.
+    /// A map from texts of a form (header names) to this shape.
     Keyed(&'static Form, &'static Self),
-    /// A map with these keys only.
+    /// A map with exactly these keys.
     Object(&'static Object),
     /// A map whose key `kind` selects the object.
     Kinds(&'static [Variant]),
-    /// The first of these whose type of node fits (told apart by list, map or scalar).
+    /// The first of these shapes that fits the type of the node (list, map or scalar).
     Either(&'static [Self]),
 }
 
@@ -86,31 +85,31 @@ pub enum Shape {
 pub struct Form {
     /// Description of the form, after "expected ": `a range of addresses such as …`.
     pub what: &'static str,
-    /// A regular expression (ECMA-262) that every such text matches, for editors.
+    /// Regular expression (ECMA-262) that every such text matches, for editors.
     pub pattern: &'static str,
     /// True if a text has the form.
     pub fits: fn(&str) -> bool,
 }
 
-/// A map with a closed set of keys.
+/// Map with a closed set of keys.
 #[derive(Debug)]
 pub struct Object {
     /// Description of the object, for messages: `an upstream`.
     pub what: &'static str,
-    /// Its keys.
+    /// Keys of the map.
     pub fields: &'static [Field],
     /// Rules on combinations of its keys.
     pub rules: &'static [Rule],
 }
 
-/// One key of an [`Object`].
+/// Key of an [`Object`].
 #[derive(Debug)]
 pub struct Field {
-    /// The key.
+    /// Name of the key.
     pub key: &'static str,
     /// Type of the key's value.
     pub shape: Shape,
-    /// One sentence for the reader of the schema and the book.
+    /// One sentence for the schema and the book.
     pub doc: &'static str,
     /// Presence: required, optional or not available.
     pub need: Need,
@@ -131,31 +130,31 @@ pub enum Need {
 /// Rule on the keys of an [`Object`].
 #[derive(Debug)]
 pub enum Rule {
-    /// Exactly one of them is there.
+    /// Exactly one of these keys is present.
     One(&'static [&'static str]),
-    /// At least one of them is there.
+    /// At least one of these keys is present.
     AnyOf(&'static [&'static str]),
-    /// At most one of them is there; what it is otherwise.
+    /// At most one of these keys is present. The lint reports a violation.
     Apart(&'static [&'static str], &'static Lint),
     /// Place where a misplaced key belongs (`at an operation`), if there is one.
     Elsewhere(fn(&str) -> Option<String>),
-    /// Whatever a function finds in the whole object; it runs where every value fits.
+    /// Check by a function of the whole object. Runs only if every value fits its shape.
     Holds(fn(NodeRef<'_>, &mut Sink)),
 }
 
-/// One kind of a tagged object.
+/// Kind of a tagged object.
 #[derive(Clone, Copy, Debug)]
 pub struct Variant {
-    /// The value of `kind`.
+    /// Value of `kind`.
     pub kind: &'static str,
-    /// The other keys.
+    /// Other keys of the object.
     pub object: &'static Object,
     /// True if this version can run it.
     pub runs: bool,
 }
 
 impl Field {
-    /// A key that may be there.
+    /// Creates an optional key.
     #[must_use]
     pub const fn optional(key: &'static str, shape: Shape, doc: &'static str) -> Self {
         Self {
@@ -165,7 +164,7 @@ impl Field {
             need: Need::Optional,
         }
     }
-    /// A key that must be there.
+    /// Creates a required key.
     #[must_use]
     pub const fn required(key: &'static str, shape: Shape, doc: &'static str) -> Self {
         Self {
@@ -175,7 +174,7 @@ impl Field {
             need: Need::Required,
         }
     }
-    /// A key that the schema knows and this version cannot run.
+    /// Creates a key that the schema has but this version cannot run.
     #[must_use]
     pub const fn later(key: &'static str, shape: Shape, doc: &'static str) -> Self {
         Self {

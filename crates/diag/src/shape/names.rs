@@ -1,10 +1,11 @@
-//! The names of other things in a node.
+//! Names in a node that refer to other definitions.
 
 use super::{Object, Shape, check::fits};
 use crate::tree::NodeRef;
 
-/// Calls `found` for every name of something else in a node that fits `shape`, with the word of
-/// [`Shape::Name`]. What does not fit is passed over: [`super::check`] tells it.
+/// Calls `found` for every name in a node that refers to another definition, with the text of
+/// [`Shape::Name`]. Values that do not fit `shape` are skipped, because [`super::check`] reports
+/// them.
 pub fn names<'t>(
     node: NodeRef<'t>,
     shape: &Shape,

@@ -10,8 +10,8 @@ use crate::spec::{self, Spec};
 
 mod structure;
 
-/// Reads a document and runs every rule of OpenAPI on it. `None` if it is not a document of a
-/// version that is known. Its files must have been loaded ([`Files::follow`]).
+/// Reads a document and runs every rule of OpenAPI on it. `None` if the version of the document is
+/// unknown. Its files must be loaded ([`Files::follow`]).
 pub fn document(
     files: &Files,
     document: &Document,
@@ -27,7 +27,7 @@ pub fn document(
     Some(read)
 }
 
-/// Runs the rules that look at whole documents; the others ran while the document was read.
+/// Runs the rules for whole documents; the others run during the structure check.
 fn rules(files: &Files, document: &Document, spec: &Spec, chosen: &Chosen, sink: &mut Sink) {
     let resolver = Resolver::new(files, document);
     let whole = Whole {

@@ -1,10 +1,9 @@
-//! `x-gateway-lint: {allow: [RULE]}`: a finding that somebody has looked at and accepts, said at
-//! the node that it is about.
+//! `x-gateway-lint: {allow: [RULE]}`: accepts the findings of a rule at a node.
 //!
-//! The allowance covers everything inside the node, as overlays left it: an overlay may write it,
-//! and what an overlay adds inside is covered. The targets of `$ref`s inside are not covered. A
-//! hard rule (without which nothing can be built) cannot be allowed, and a name that is no rule is
-//! an error: it would allow nothing. `reason` is for those who read it later.
+//! The setting covers everything inside the node, with overlays applied: an overlay may write it,
+//! and values that an overlay adds are covered. Targets of `$ref`s inside are not covered. A hard
+//! rule, which protects the build, cannot be allowed. An unknown rule is an error, because it has
+//! no effect. `reason` is for later readers.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -47,7 +46,7 @@ same kind tomorrow, so it is better removed. Nothing is said about rules whose l
     ),
 };
 
-/// The key.
+/// Key of the setting.
 pub const KEY: &str = sources::project::LINT_KEY;
 
 static SHAPE: Object = Object {
@@ -92,7 +91,7 @@ pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// The finding for a word that means no rule.
+/// Returns the finding for an unknown rule.
 pub fn no_rule(word: &str, at: Span) -> Diagnostic {
     let Unknown {
         message,
@@ -109,7 +108,7 @@ pub fn no_rule(word: &str, at: Span) -> Diagnostic {
     }
 }
 
-/// Checks every `x-gateway-lint` inside a node of our own vocabulary.
+/// Checks every `x-gateway-lint` inside a node of the gateway's vocabulary.
 pub fn check_inside(node: NodeRef<'_>, sink: &mut Sink) {
     let mut waiting = vec![node];
     while let Some(node) = waiting.pop() {
@@ -120,14 +119,14 @@ pub fn check_inside(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Every `x-gateway-lint` of a run, and which of its names silenced something.
+/// All `x-gateway-lint` settings of a run. Records the names that silenced a finding.
 pub(super) struct Allowed<'t> {
     sites: Vec<Site<'t>>,
 }
 
-/// A node with an `x-gateway-lint`.
+/// Node with an `x-gateway-lint`.
 struct Site<'t> {
-    /// The node's place and its key's, and the places of what overlays put into it.
+    /// Places of the node, of its key, and of values that overlays added.
     inside: Vec<Span>,
     names: Vec<Name<'t>>,
 }
@@ -139,7 +138,7 @@ struct Name<'t> {
 }
 
 impl<'t> Allowed<'t> {
-    /// Finds them in the documents as their overlays left them, and in every other file.
+    /// Collects the settings in the documents, with overlays applied, and in all other files.
     pub(super) fn of(files: &'t Files) -> Self {
         let roots: Vec<NodeId> = roots(files).into_iter().map(|(_, root)| root).collect();
         let mut seen = FxHashSet::default();
@@ -175,7 +174,8 @@ impl<'t> Allowed<'t> {
         silent
     }
 
-    /// The names that silenced nothing, of the rules that `judged` has a say about.
+    /// Findings for names that silenced nothing. Only rules for which `judged` is true are
+    /// reported.
     pub(super) fn unused(&self, judged: impl Fn(&Lint) -> bool) -> Vec<Diagnostic> {
         let names = self.sites.iter().flat_map(|site| &site.names);
         names
@@ -248,7 +248,7 @@ pub fn silenced(files: &Files) -> BTreeMap<String, String> {
 impl<'t> Site<'t> {
     fn new(key: Option<Span>, holder: NodeRef<'t>, settings: NodeRef<'t>) -> Self {
         let mut inside: Vec<Span> = key.into_iter().chain([holder.span()]).collect();
-        // What an overlay added stands in another file.
+        // Values that an overlay added are in another file.
         let mut seen = HashSet::new();
         let mut waiting = vec![holder];
         while let Some(node) = waiting.pop() {

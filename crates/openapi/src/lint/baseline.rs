@@ -1,9 +1,9 @@
-//! A baseline: the findings that a project has today and does not want to hear about, so that
-//! every new one is heard. One JSON file, made for review: sorted, one entry for all findings
-//! that are alike, with their number, and without lines, which would change with every edit.
+//! Baseline: known findings that are not reported, so that new ones stand out. A baseline is one
+//! sorted JSON file, made for review. Equal findings have one entry with their number. Entries have
+//! no line numbers, because those change with every edit.
 //!
-//! An entry silences as many findings as it counts; one more is told. What could not be built (a
-//! hard rule) is never set aside.
+//! An entry silences as many findings as it counts; further ones are reported. Findings of hard
+//! rules, which prevent a build, cannot be silenced.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -47,7 +47,7 @@ back unnoticed: `gwc lint --write-baseline FILE` writes the file without it.",
     ],
 };
 
-/// The file.
+/// Shape of the file.
 pub static SHAPE: Shape = Shape::Object(&Object {
     what: "a baseline",
     rules: &[],
@@ -86,7 +86,7 @@ static ENTRY: Object = Object {
     ],
 };
 
-/// A baseline as it was read.
+/// Baseline as read.
 #[derive(Debug, Default)]
 pub struct Baseline {
     entries: Vec<Entry>,
@@ -102,8 +102,8 @@ struct Entry {
 }
 
 impl Baseline {
-    /// Reads a baseline's text; `path` is how messages call it. `None` if it is none, with
-    /// findings in it that say why.
+    /// Reads the text of a baseline. `path` is its name in messages. `None` if the text is invalid,
+    /// which is reported.
     pub fn read(files: &mut Files, path: &str, text: String, sink: &mut Sink) -> Option<Self> {
         let file = files.sources.add(path, text);
         let limits = Limits::default();
@@ -170,14 +170,14 @@ impl Baseline {
     }
 }
 
-/// The text of a baseline that sets these findings aside, as far as they can be.
+/// Returns the text of a baseline with these findings, except those that cannot be silenced.
 #[must_use]
 pub fn written(files: &Files, findings: &[Diagnostic]) -> String {
     let mut entries: BTreeMap<(&str, &str, &str, String), usize> = BTreeMap::new();
     let mut said: HashMap<String, &Diagnostic> = HashMap::new();
     for finding in findings.iter().filter(|finding| !is_hard(finding.lint)) {
         let print = fingerprint::structural(files, finding);
-        // Findings that are alike may differ in what the fingerprint leaves out.
+        // Equal fingerprints may belong to findings that differ in details.
         let first = *said.entry(print.clone()).or_insert(finding);
         let path = files.sources.file(first.span.file).path();
         *entries

@@ -4,16 +4,16 @@ use super::{Check, Levels, OnKey, OnObject, OnSpec, RULES, Rule, TASTE};
 use crate::lint::hard::is_hard;
 use crate::spec::objects::{Keys, Object};
 
-/// The rules that run, by what they look at.
+/// Enabled rules, by the values that they check.
 pub struct Chosen {
-    /// By [`Object::bit`].
+    /// Checks of objects, by [`Object::bit`].
     objects: [Vec<OnObject>; 64],
     keys: Vec<(Keys, OnKey)>,
     specs: Vec<OnSpec>,
 }
 
 impl Chosen {
-    /// The rules that are on when these levels are set, the strongest at the end.
+    /// Selects the rules that these levels enable. Later levels take precedence.
     #[must_use]
     pub fn of(levels: &Levels) -> Self {
         let set = |rule: &&Rule| {

@@ -22,8 +22,8 @@ pub(crate) fn entry_removed(files: &Files, map: NodeRef<'_>, key: &str) -> Optio
         return None;
     }
     let text = files.sources.file(at.file).text();
-    // Between a key and its value stand the colon and the sign of a block of text, if it is one;
-    // an anchor or a tag would stand there.
+    // Between a key and its value there is a colon and possibly a block indicator. An anchor or a
+    // tag would be there as well.
     let between = text.get(at.end as usize..value.span().start as usize)?;
     let between = between.trim_start().strip_prefix(':')?;
     if !(between.trim().is_empty() || between.trim().starts_with(['|', '>'])) {
@@ -98,7 +98,7 @@ pub(crate) fn reference_wrapped(files: &Files, map: NodeRef<'_>) -> Option<[(Spa
     let text = files.sources.file(key.file).text();
     let of = |span: Span| text.get(span.start as usize..span.end as usize);
     let (old_key, old_value) = (of(key)?, of(value)?);
-    // An anchor or a tag would stand between them, and a value of several lines would not fit.
+    // An anchor or a tag would be between them, and a value of several lines does not fit.
     let between = text.get(key.end as usize..value.start as usize)?;
     if between.trim() != ":" || old_value.contains('\n') || !old_key.contains("$ref") {
         return None;
@@ -111,7 +111,7 @@ pub(crate) fn reference_wrapped(files: &Files, map: NodeRef<'_>) -> Option<[(Spa
     ])
 }
 
-/// The bytes to take out with a value: the comma beside it, or the lines that it fills.
+/// Returns the bytes to remove with a value: the adjacent comma, or the lines that the value fills.
 fn part(text: &str, whole: Range<usize>, lead: &str) -> Option<Range<usize>> {
     let line = text[..whole.start].rfind('\n').map_or(0, |end| end + 1);
     let before = &text[line..whole.start];
@@ -126,7 +126,7 @@ fn part(text: &str, whole: Range<usize>, lead: &str) -> Option<Range<usize>> {
             .strip_prefix("\r\n")
             .or(break_at.strip_prefix('\n'))
         {
-            // It fills its lines: they go as a whole.
+            // The value fills its lines: remove whole lines.
             Some(next) if filled && line > 0 => return Some(line..text.len() - next.len()),
             Some(_) => {}
             None if break_at.starts_with('#') => return None,
@@ -138,7 +138,7 @@ fn part(text: &str, whole: Range<usize>, lead: &str) -> Option<Range<usize>> {
         let trimmed = text[..whole.start].trim_end();
         return trimmed.ends_with(',').then(|| trimmed.len() - 1..whole.end);
     }
-    // A block: the lines of the value, which begin with nothing but its indent.
+    // Block style: the lines of the value, with only their indent before it.
     if before.trim_start_matches(' ') != lead {
         return None;
     }

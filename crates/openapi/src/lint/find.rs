@@ -1,10 +1,10 @@
-//! Rules by what people call them: a code, our name, or another linter's name.
+//! Lookup of rules by code, by name, or by another linter's name.
 
 use diag::{Lint, suggest};
 
 use super::others::SETS;
 
-/// The rule that a code (`GW0355`) or a name means.
+/// Returns the rule with a code (`GW0355`) or a name.
 #[must_use]
 pub fn find(word: &str) -> Option<&'static Lint> {
     all().find(|lint| lint.name == word || lint.code.eq_ignore_ascii_case(word))
@@ -16,7 +16,7 @@ pub struct Unknown {
     pub message: String,
     /// The intended rule, or where to look.
     pub hint: String,
-    /// The rule that was meant, where only one can be.
+    /// The rule that was meant, if it is unambiguous.
     pub meant: Option<&'static str>,
 }
 
@@ -50,7 +50,7 @@ pub fn unknown(word: &str) -> Unknown {
     }
 }
 
-/// Every rule.
+/// Iterates over all rules.
 pub fn all() -> impl Iterator<Item = &'static Lint> {
     super::ALL.iter().copied().flatten().copied()
 }

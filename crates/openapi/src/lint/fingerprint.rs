@@ -1,8 +1,9 @@
-//! Fingerprints of findings, which stay the same while a text is edited: the code, the file, the
-//! words that the message quotes, and the path from the file's root to the value.
+//! Fingerprints of findings, which survive edits of the text: a hash of the code, the file, the
+//! words that the message quotes, and the path from the root of the file to the value.
 //!
-//! The way is told by names: an item of a list by what names it (`name` and `in`, `$ref`, …, or
-//! its own text), never by its number; a template's parameters by their braces. Lines may move,
+//! The path consists of names. A list item is named by its identifying field (`name` and `in`,
+//! `$ref`, …) or its own text, never by its index. Template parameters are reduced to their braces.
+//! Lines may move, keys and items may change their order, and other values may be renamed.
 //! keys and items may change their order, and others may be renamed.
 
 use std::collections::HashMap;
@@ -13,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use sources::project::files::Files;
 
-/// The fingerprints of findings, in their order: 12 hexadecimal digits each. Of findings that
-/// are alike, the second and later ones are numbered, so that each has its own.
+/// Returns the fingerprints of findings, in order: 12 hexadecimal digits each. The second and later
+/// ones of equal findings are numbered, so that each is unique.
 #[must_use]
 pub fn all(files: &Files, findings: &[Diagnostic]) -> Vec<String> {
     let mut seen: HashMap<String, u32> = HashMap::new();
@@ -30,12 +31,12 @@ pub fn all(files: &Files, findings: &[Diagnostic]) -> Vec<String> {
     findings.iter().map(fingerprint).collect()
 }
 
-/// The fingerprint of one finding, which others that are alike share.
+/// Returns the fingerprint of one finding, which equal findings share.
 #[must_use]
 pub fn structural(files: &Files, finding: &Diagnostic) -> String {
     let path = files.sources.file(finding.span.file).path();
     let way = way(files, finding.span);
-    // Between backticks stand the user's words; the rest is ours and may be said better one day.
+    // Hash only the user's words, between backticks, so that messages can be reworded.
     let words: Vec<&str> = finding.message.split('`').skip(1).step_by(2).collect();
     digest(&format!(
         "{}\0{path}\0{way}\0{}",
@@ -53,14 +54,14 @@ fn digest(text: &str) -> String {
     hex
 }
 
-/// The names on the way to the innermost value at a place; empty in a file that has no root.
+/// Returns the path of names to the innermost value at a place. Empty in a file without a root.
 fn way(files: &Files, span: Span) -> String {
     let mut way = String::new();
     let Some(root) = files.root(span.file) else {
         return way;
     };
     let mut node = files.tree.at(root);
-    // A file's nodes nest no deeper than its limits allow, so this ends.
+    // The nesting of nodes is limited, so this ends.
     while let Some((name, child)) = child_at(node, span) {
         way.push('\u{1}');
         way.push_str(&name);
@@ -69,7 +70,7 @@ fn way(files: &Files, span: Span) -> String {
     way
 }
 
-/// The child of a node that a place lies in, with what names it there.
+/// Returns the child of a node that contains a place, with the name of the child.
 fn child_at<'t>(node: NodeRef<'t>, span: Span) -> Option<(String, NodeRef<'t>)> {
     let holds = |outer: Span| {
         outer.file == span.file
@@ -85,7 +86,7 @@ fn child_at<'t>(node: NodeRef<'t>, span: Span) -> Option<(String, NodeRef<'t>)> 
     Some((item_name(item), item))
 }
 
-/// A key; a path without the names of its parameters.
+/// Returns a key. Paths lose the names of their parameters.
 fn key_name(key: &str) -> String {
     if !key.starts_with('/') {
         return key.to_owned();

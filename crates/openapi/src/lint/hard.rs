@@ -27,7 +27,7 @@ pub fn is_hard(lint: &Lint) -> bool {
     let gateway = ["GW01", "GW05", "GW06"]
         .iter()
         .any(|group| lint.code.starts_with(group));
-    // Texts, files, references and overlays, and what decides who may call what.
+    // Syntax, files, references and overlays, which can change access.
     let front = ["GW02", "GW04"]
         .iter()
         .any(|group| lint.code.starts_with(group));
@@ -42,9 +42,9 @@ pub fn is_hard(lint: &Lint) -> bool {
         "undefined-security-scheme",
         "incomplete-security-scheme",
         "malformed-security",
-        // An operation's key is its id; two of one name cannot stand in a bundle.
+        // The id is the operation's key in the bundle and must be unique.
         "duplicate-operation-id",
-        // Reviewers would take one name for another.
+        // Reviewers would mistake one name for another.
         "invisible-character",
     ];
     is_later(lint)

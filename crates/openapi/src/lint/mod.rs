@@ -1,9 +1,8 @@
-//! The rules for OpenAPI documents, one file each, and the table of all kinds of findings.
+//! Lint rules for OpenAPI documents, one file each, and the table of all lints.
 //!
-//! A rule looks at every object of a kind, at every key of a sort, or at a whole [`Spec`]; it
-//! writes findings and nothing else. To add one: a file in `rules/` and a row in [`RULES`], or,
-//! where it is a matter of taste, in `taste/` and [`TASTE`]: then it is off until somebody asks
-//! for it, and costs nothing.
+//! A rule examines every object of a kind, every key of a sort, or a whole [`Spec`], and only
+//! reports findings. To add a rule, add a file in `rules/` and a row in [`RULES`]. Style rules
+//! belong in `taste/` and [`TASTE`]; they are off by default and cost nothing then.
 
 use diag::{Lint, NodeRef, Sink, Span};
 
@@ -33,7 +32,7 @@ pub mod template;
 pub use choose::Chosen;
 pub use settle::{Levels, Settling, finish, settle};
 
-/// One rule.
+/// Lint rule with its check.
 pub struct Rule {
     /// The lint of its findings.
     pub lint: &'static Lint,
@@ -50,20 +49,20 @@ pub enum Check {
     Key(Keys, OnKey),
     /// Findings of the walk over the structure itself.
     Walk,
-    /// The document as it was read.
+    /// The document as read.
     Spec(OnSpec),
 }
 
-/// Looks at an object.
+/// Check of an object.
 pub type OnObject = fn(&Place<'_, '_>, &mut Sink);
-/// Looks at a key and its value.
+/// Check of a key and its value.
 pub type OnKey = fn(&str, &Place<'_, '_>, &mut Sink);
-/// Looks at a whole document.
+/// Check of a whole document.
 pub type OnSpec = fn(&Whole<'_, '_>, &mut Sink);
 
-/// An object or an entry that a rule looks at.
+/// Object or entry under check.
 pub struct Place<'r, 'a> {
-    /// The object, or the entry's value.
+    /// Node of the object, or the value of the entry.
     pub node: NodeRef<'a>,
     /// The object's type; none for an entry.
     pub object: Option<&'static Object>,
@@ -71,13 +70,13 @@ pub struct Place<'r, 'a> {
     pub at: Span,
     /// Field of an object, through lists and maps: `allOf` for a schema in one.
     pub under: &'static str,
-    /// The document's version.
+    /// OpenAPI version of the document.
     pub version: Version,
-    /// Resolves references.
+    /// Resolver of references.
     pub resolver: &'r Resolver<'a>,
-    /// Judges values by schemas.
+    /// Schemas to validate values with.
     pub schemas: &'r Schemas<'r, 'a>,
-    /// The ids of the document's operations.
+    /// `operationId`s of the document.
     pub operation_ids: &'r OperationIds<'a>,
 }
 
@@ -89,16 +88,16 @@ impl Place<'_, '_> {
     }
 }
 
-/// A whole document that a rule looks at.
+/// Whole document under check.
 pub struct Whole<'r, 'a> {
     /// The document as read.
     pub spec: &'r Spec,
-    /// Resolves references.
+    /// Resolver of references.
     pub resolver: &'r Resolver<'a>,
 }
 
-/// The part of a scalar's place that covers some bytes of its value, or all of it where the
-/// text stands in the source with escapes.
+/// Place of some bytes of a scalar's value. Returns the place of the whole scalar if the source
+/// writes the text with escapes.
 #[must_use]
 pub fn within(files: &Files, span: Span, value: &str, bytes: std::ops::Range<usize>) -> Span {
     let text = files.sources.text(span);
@@ -112,10 +111,10 @@ pub fn within(files: &Files, span: Span, value: &str, bytes: std::ops::Range<usi
     span
 }
 
-/// The rules, in the order of their codes.
+/// Rules in the order of their codes.
 pub const RULES: &[Rule] = rules::RULES;
 
-/// The rules that are a matter of taste, in the order of their codes.
+/// Style rules in the order of their codes.
 pub const TASTE: &[Rule] = taste::RULES;
 
 /// True if a rule is off unless its level is set.
@@ -134,7 +133,7 @@ pub fn default_level(lint: &Lint) -> &'static str {
     }
 }
 
-/// The kinds of findings of a table of rules.
+/// Lints of a table of rules.
 const fn lints_of<const COUNT: usize>(rules: &[Rule]) -> [&'static Lint; COUNT] {
     let mut lints = [rules[0].lint; COUNT];
     let mut index = 0;
@@ -145,7 +144,7 @@ const fn lints_of<const COUNT: usize>(rules: &[Rule]) -> [&'static Lint; COUNT] 
     lints
 }
 
-/// Every kind of finding of this crate's front, and of the closed vocabulary.
+/// All lints of this crate, of the sources and of the vocabulary.
 pub const ALL: &[&[&Lint]] = &[
     SHAPE,
     sources::syntax::lints::LINTS,

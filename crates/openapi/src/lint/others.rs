@@ -1,20 +1,21 @@
-//! The rules of other linters, and which of ours finds the same: for people who come from there, and so that
-//! nothing that they are used to is missing unsaid.
+//! Rules of other linters with the corresponding rules of gwc, for users who migrate. Rules without
+//! a counterpart are listed with the reason.
 
-/// One of their rules: its name, ours that find what it finds, and a remark (why not, where there is none).
+/// Rule of another linter: its name, the corresponding rules of gwc, and a remark (the reason if
+/// there are none).
 pub type Row = (&'static str, &'static [&'static str], &'static str);
 
-/// A linter's set of rules.
+/// Rule set of a linter.
 pub struct Set {
-    /// Its heading.
+    /// Heading of the set.
     pub name: &'static str,
     /// Source of the names.
     pub from: &'static str,
-    /// Its rules in its own order.
+    /// Rules of the set in its own order.
     pub rows: &'static [Row],
 }
 
-/// The sets.
+/// All rule sets.
 pub const SETS: &[Set] = &[
     Set {
         name: "Spectral, `spectral:oas`",

@@ -10,8 +10,8 @@ use rustc_hash::FxHashSet;
 use crate::spec::reference::{Resolver, reference};
 use sources::project::files::Files;
 
-/// Counts, for each finding, the references to the innermost value that it stands in and that
-/// something refers to, or the places that an overlay put it into.
+/// Sets the number of places that each finding affects: the references to the innermost referenced
+/// value around it, or the places that an overlay added the value to.
 pub(super) fn count(files: &Files, findings: &mut [Diagnostic]) {
     if findings.is_empty() {
         return;
@@ -29,8 +29,8 @@ pub(super) fn count(files: &Files, findings: &mut [Diagnostic]) {
     }
 }
 
-/// Findings of one kind at one place of an overlay become the first of them: its action hit several
-/// values, and each may be told in words of its own.
+/// Merges findings of one kind at one place of an overlay into the first one, because one action
+/// changed several values and messages may differ.
 pub(super) fn merged(files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let documents = files.documents();
     let of_overlay = |span: Span| {
@@ -39,7 +39,7 @@ pub(super) fn merged(files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic
     };
     let mut merged: Vec<Diagnostic> = Vec::with_capacity(findings.len());
     for finding in findings {
-        // They are sorted by place, then code.
+        // Findings are sorted by place, then code.
         match merged.last_mut() {
             Some(last)
                 if last.span == finding.span
@@ -69,13 +69,13 @@ fn targets(files: &Files) -> Vec<(Span, usize)> {
             if let Some(text) = reference(node)
                 && let Ok(target) = resolver.target(text)
             {
-                // The same reference in two copies of a document is one place.
+                // The same reference in two copies of a document counts once.
                 if counted.insert((text.span(), target.span())) {
                     *counts.entry(target.span()).or_default() += 1;
                 }
                 waiting.push(target);
             }
-            // What an overlay put into a value is one node, however many places it was put into.
+            // A value that an overlay added is one node, however many places contain it.
             let outer = node.span();
             let put_in = |at: Span| {
                 let inside =

@@ -1,9 +1,8 @@
-//! From what was found to what is said: sorted, without what is allowed, with the levels that
-//! were set.
+//! Selection of the findings to report: sorted, without allowed ones, at the configured levels.
 //!
-//! Levels by precedence: `x-gateway-lint` at a node, `--rule` on the command line (the last of a
-//! name), `lint` in gateway.yaml, the rule's own level. None of them applies to an error without
-//! which nothing can be built.
+//! Order of precedence of levels: `x-gateway-lint` at a node, the last `--rule` of a name on the
+//! command line, `lint` in gateway.yaml, the default of the rule. None of them applies to errors
+//! that prevent a build.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
@@ -12,16 +11,16 @@ use super::{conceal, is_off_by_default, reach, spell};
 use crate::lint::hard::is_hard;
 use sources::project::files::Files;
 
-/// Levels by the names of rules, none for off; the last one of a name counts.
+/// Levels by name of rule. None: off. The last level of a name counts.
 pub type Levels = Vec<(String, Option<Level>)>;
 
 /// Settings by which findings become reports.
 #[derive(Clone, Copy, Default)]
 pub struct Settling<'l> {
-    /// The levels that were set, the strongest at the end.
+    /// Configured levels. Later ones take precedence.
     pub levels: &'l [(String, Option<Level>)],
-    /// A document without a project: what needs one is not judged, so that nobody knows whether
-    /// an `allow` of it is used.
+    /// True for a document without a project. Rules that need a project do not run then, so unused
+    /// `allow` entries for them are unknown.
     pub alone: bool,
 }
 
@@ -69,11 +68,11 @@ pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnost
 }
 
 impl Settling<'_> {
-    /// The level that was set for a rule, if one was.
+    /// Returns the configured level of a rule, if any.
     fn level(&self, lint: &Lint) -> Option<Option<Level>> {
         let mut levels = self.levels.iter().rev();
         let (_, set) = levels.find(|(name, _)| name == lint.name)?;
-        // What cannot be made less was refused where it was set.
+        // A level that is too low for a hard rule was refused where it was set.
         Some(match is_hard(lint) {
             true => (*set).max(Some(lint.level)),
             false => *set,

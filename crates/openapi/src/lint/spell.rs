@@ -1,8 +1,8 @@
-//! Edits as they stand in a file.
+//! Spelling of edits for a file.
 //!
-//! Whoever finds a mistake says which value would be right; here it gets the quotes of the value
-//! that it replaces. An edit that would not mend anything is dropped: one that gives a key the
-//! name of its neighbour, or whose old text spans lines.
+//! A rule gives the correct value only; this module adds the quotes of the replaced value. An edit
+//! that fixes nothing is dropped: one that gives a key the name of its neighbour, or whose old text
+//! spans lines.
 
 use diag::diagnostic::Edit;
 use diag::{Diagnostic, Span};
@@ -10,7 +10,7 @@ use diag::{Diagnostic, Span};
 use sources::project::files::Files;
 use sources::syntax::Notation;
 
-/// Spells the edits of a finding; it has none where one of them cannot be made.
+/// Spells the edits of a finding. Removes all of them if one cannot be made.
 pub(super) fn spelled(files: &Files, mut finding: Diagnostic) -> Diagnostic {
     let edits: Option<Vec<Edit>> = finding.fix.iter().map(|edit| one(files, edit)).collect();
     finding.fix = edits.unwrap_or_default();
@@ -19,7 +19,7 @@ pub(super) fn spelled(files: &Files, mut finding: Diagnostic) -> Diagnostic {
 
 fn one(files: &Files, edit: &Edit) -> Option<Edit> {
     let old = files.sources.text(edit.span);
-    // Taken out with all that belongs to it ([`super::edit`]).
+    // A removal already includes adjacent text ([`super::edit`]).
     if edit.text.is_empty() {
         return Some(edit.clone());
     }
@@ -30,7 +30,7 @@ fn one(files: &Files, edit: &Edit) -> Option<Edit> {
     let json = Notation::of_path(path) == Notation::Json;
     let new = edit.text.as_str();
     let quoted = |text: &str| text.len() >= 2 && text.starts_with(['"', '\'']);
-    // Inserted text, and text with quotes of its own, is taken as it is.
+    // Inserted text, and text with its own quotes, is used unchanged.
     let text = if old.is_empty() || quoted(new) {
         new.to_owned()
     } else if old.starts_with('\'') && old.len() >= 2 {

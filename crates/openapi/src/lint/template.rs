@@ -1,37 +1,37 @@
-//! The parts of a path template (and of a server's URL): literal text and names in braces.
+//! Parser for path templates and server URLs: literal text and parameters in braces.
 
 use std::ops::Range;
 
-/// One part.
+/// Part of a template.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Part<'t> {
-    /// Text outside of braces.
+    /// Text outside braces.
     Literal {
         /// The text.
         text: &'t str,
-        /// Its first byte.
+        /// Offset of the first byte.
         start: usize,
     },
-    /// A name in braces.
+    /// Parameter in braces.
     Parameter {
-        /// The name.
+        /// Name of the parameter.
         name: &'t str,
-        /// Its bytes, braces included.
+        /// Byte range, including the braces.
         bytes: Range<usize>,
     },
-    /// An opening brace without its closing one.
+    /// Opening brace without a closing one.
     Unclosed {
-        /// From the brace to the end of its segment.
+        /// Byte range from the brace to the end of the segment.
         bytes: Range<usize>,
     },
-    /// A closing brace without its opening one.
+    /// Closing brace without an opening one.
     Unopened {
-        /// The brace.
+        /// Byte range of the brace.
         bytes: Range<usize>,
     },
 }
 
-/// The parts of a template in their order.
+/// Returns the parts of a template in order.
 #[must_use]
 pub fn parts(template: &str) -> Vec<Part<'_>> {
     let mut parts = Vec::new();
@@ -52,7 +52,7 @@ pub fn parts(template: &str) -> Vec<Part<'_>> {
             at += 1;
             continue;
         }
-        // A name may hold neither braces nor, in a path, a slash; `{$request.body#/a}` may.
+        // A name cannot contain braces or, in a path, a slash. `{$request.body#/a}` is allowed.
         let stop = rest[1..].find(['{', '}']).map(|stop| stop + 1);
         match stop.filter(|stop| rest.as_bytes()[*stop] == b'}') {
             Some(end) => {
@@ -75,7 +75,7 @@ pub fn parts(template: &str) -> Vec<Part<'_>> {
     parts
 }
 
-/// The names in braces, each with its bytes.
+/// Returns the parameters of a template with their byte ranges.
 pub fn parameters(template: &str) -> impl Iterator<Item = (&str, Range<usize>)> {
     parts(template).into_iter().filter_map(|part| match part {
         Part::Parameter { name, bytes } => Some((name, bytes)),

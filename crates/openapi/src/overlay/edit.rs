@@ -1,4 +1,4 @@
-//! Changes to a document by copying what is changed.
+//! Copy-on-write changes to a document.
 
 use std::collections::HashSet;
 
@@ -7,17 +7,17 @@ use diag::{Kind, NodeId, NodeRef, Tree};
 use super::child;
 use super::target::Step;
 
-/// Levels that a document may have after an overlay.
+/// Maximum depth of a document after an overlay.
 const DEPTH_MAX: usize = 200;
-/// Values that one overlay may add or copy, each counted wherever it is added: a wildcard that
-/// is applied to what a wildcard added grows without end.
+/// Maximum number of values that one overlay may add or copy. Each occurrence counts, because a
+/// wildcard over values that a wildcard added grows without bound.
 const CHANGES_MAX: usize = 1_000_000;
 
-/// A document that is being changed.
+/// Document under change.
 pub(super) struct Edited<'t> {
     tree: &'t mut Tree,
     root: NodeId,
-    /// Copies that belong to this document alone; only they are changed in place.
+    /// Copies that belong to this document alone. Only these are changed in place.
     own: HashSet<NodeId>,
     changes: usize,
 }
@@ -25,7 +25,7 @@ pub(super) struct Edited<'t> {
 /// Reason why a value cannot be merged.
 #[derive(Debug)]
 pub(super) enum Wrong {
-    /// A list, a map and a scalar do not mix.
+    /// List, map or scalar merged with another type.
     Mismatch { here: NodeId, update: NodeId },
     /// The update would append to a list that decides on access, unnoticed.
     AppendsList {
@@ -33,11 +33,11 @@ pub(super) enum Wrong {
         here: NodeId,
         update: NodeId,
     },
-    /// A limit.
+    /// A limit is exceeded.
     TooLarge,
 }
 
-/// Lists that only ever grow by accident.
+/// Lists that an overlay must not extend by accident.
 const CLOSED_LISTS: [&str; 2] = ["security", "policies"];
 
 impl<'t> Edited<'t> {
@@ -114,7 +114,7 @@ impl<'t> Edited<'t> {
         Ok(())
     }
 
-    /// Merges into a node of our own; both are lists or both are maps.
+    /// Merges into an owned node. Both nodes are lists or both are maps.
     fn merge_into(&mut self, name: &str, own: NodeId, update: NodeId) -> Result<(), Wrong> {
         let update_kind = self.at(update).kind().clone();
         match update_kind {
@@ -165,7 +165,7 @@ impl<'t> Edited<'t> {
         Ok(())
     }
 
-    /// Takes the value at a path out of its list or map.
+    /// Removes the value at a path from its list or map.
     pub(super) fn remove(&mut self, path: &[Step]) {
         let Some((last, parents)) = path.split_last() else {
             return;
@@ -193,7 +193,7 @@ impl<'t> Edited<'t> {
         }
     }
 
-    /// The node at a path as a copy of our own, and so every node on the way.
+    /// Copies the node at a path and all nodes above it, unless they are owned already.
     fn own(&mut self, path: &[Step]) -> Result<NodeId, Wrong> {
         if !self.own.contains(&self.root) {
             self.root = self.copy(self.root)?;
@@ -241,10 +241,10 @@ impl<'t> Edited<'t> {
         }
     }
 
-    /// Gives a value up that is going to stand in several places, so that a later change of one
-    /// copies it first and leaves the others as they are.
+    /// Ends the ownership of a value before it is used in several places, so that a later change
+    /// copies it first.
     pub(super) fn share(&mut self, id: NodeId) {
-        // What is below a value that is not our own was never copied either.
+        // Values below a value that is not owned are not owned either.
         if !self.own.remove(&id) {
             return;
         }
@@ -263,7 +263,7 @@ impl<'t> Edited<'t> {
     }
 }
 
-/// Levels of a value, at most `most` and a little.
+/// Depth of a value. Counting stops soon after `most`.
 fn height(node: NodeRef<'_>, most: usize) -> usize {
     if most == 0 {
         return 1;
@@ -274,7 +274,7 @@ fn height(node: NodeRef<'_>, most: usize) -> usize {
     below.map_or(0, |below| below + 1)
 }
 
-/// Values in a value, aliases unfolded, at most `most` and a little.
+/// Number of values in a value, with aliases expanded. Counting stops soon after `most`.
 fn size(node: NodeRef<'_>, most: usize) -> usize {
     let mut count = 1;
     let values = node.entries().map(|(_, value)| value);

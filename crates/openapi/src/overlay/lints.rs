@@ -2,7 +2,7 @@
 
 use diag::{Level, Lint};
 
-/// All of them, in the order of their codes.
+/// Lints in the order of their codes.
 pub const LINTS: &[&Lint] = &[
     &MALFORMED_OVERLAY,
     &INVALID_TARGET,
@@ -13,7 +13,7 @@ pub const LINTS: &[&Lint] = &[
     &OVERLAY_OF_ANOTHER,
 ];
 
-/// A sample: a document with one path and an overlay with one action.
+/// Sample with a one-path document and a one-action overlay.
 macro_rules! overlay {
     ($($action:literal),+) => {
         &[

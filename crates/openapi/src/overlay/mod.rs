@@ -1,9 +1,9 @@
-//! Overlays (OpenAPI Overlay 1.0 and 1.1): changes to a document that stand in a file of their
-//! own, so that the document stays as its authors or generators wrote it.
+//! Overlays (OpenAPI Overlay 1.0 and 1.1): changes to a document in a file of their own, so that
+//! the document stays as its authors or generators wrote it.
 //!
-//! [`apply`] works on the spanned tree: what an overlay adds keeps the overlay's places, and
-//! whatever it touches is copied first ([`edit`]), so that neither an alias nor another API
-//! that uses the same file sees the change. Targets are JSONPath ([`target`]).
+//! [`apply`] works on the tree with spans. Values that an overlay adds keep the places of the
+//! overlay. Changed values are copied first ([`edit`]), so that the change affects neither an alias
+//! nor another API that uses the same file. Targets are JSONPath ([`target`]).
 
 use std::collections::HashSet;
 
@@ -21,8 +21,8 @@ use lints::{OVERLAY_APPENDS_LIST, OVERLAY_MATCHES_NOTHING, OVERLAY_MISMATCH};
 use read::Extended;
 use target::{Path, Step, Targets};
 
-/// Applies an overlay's file to a document. What is wrong with the overlay is reported in it;
-/// actions that cannot be used are left out.
+/// Applies an overlay file to a document. Mistakes are reported at their place in the overlay, and
+/// unusable actions are left out.
 pub fn apply(files: &mut Files, document: &mut Document, overlay: FileId, sink: &mut Sink) {
     let Some(root) = files.root(overlay) else {
         return;
@@ -51,12 +51,12 @@ struct Action {
 
 enum Change {
     Update(NodeId),
-    /// The string that selects what is copied (1.1).
+    /// Target of the value to copy (1.1).
     Copy(NodeId),
     Remove,
 }
 
-/// The document outgrew its limits; what follows is not tried.
+/// The document exceeds its limits; the remaining actions are skipped.
 struct Stop;
 
 fn run(
@@ -214,8 +214,8 @@ fn remove(
         ));
         return;
     }
-    // Later items of a list first, so that the places of the others stay true; a value inside
-    // another one that is removed may be gone by then.
+    // Remove later items of a list first, so that the indexes of the others stay valid. A value
+    // inside another removed value may be gone by then.
     let mut paths: Vec<&Path> = paths.iter().collect();
     paths.sort_unstable();
     let unique: HashSet<&Path> = paths.iter().copied().collect();
@@ -226,7 +226,7 @@ fn remove(
     }
 }
 
-/// A child of a node by a step.
+/// Returns the child of a node by a step.
 fn child<'t>(node: NodeRef<'t>, step: &Step) -> Option<NodeRef<'t>> {
     match step {
         Step::Key(key) => node.get(key),

@@ -1,4 +1,4 @@
-//! The overlay's own file: its fields, and its actions in order.
+//! Reader of an overlay file: its fields, and its actions in order.
 
 use diag::{Diagnostic, NodeRef, Sink, Span, suggest};
 
@@ -16,7 +16,7 @@ pub(super) struct Extended<'p> {
     pub(super) path: &'p str,
 }
 
-/// Reads the actions; whatever does not fit is reported and left out.
+/// Reads the actions. Invalid ones are reported and left out.
 pub(super) fn actions(root: NodeRef<'_>, document: Extended<'_>, sink: &mut Sink) -> Vec<Action> {
     if !root.is_map() {
         say(
@@ -87,8 +87,8 @@ pub(super) fn actions(root: NodeRef<'_>, document: Extended<'_>, sink: &mut Sink
     read
 }
 
-/// Warns about an overlay that was written for another document than the one it is applied to. A
-/// URL may be anything's: nothing is fetched to find out.
+/// Warns about an overlay that was written for another document. URLs are not checked, because
+/// nothing is fetched.
 fn extends(value: NodeRef<'_>, text: &str, document: Extended<'_>, sink: &mut Sink) {
     let path = text.split(['#', '?']).next().unwrap_or_default();
     let path = percent_decoded(path).unwrap_or_else(|| path.to_owned());
@@ -111,7 +111,7 @@ fn extends(value: NodeRef<'_>, text: &str, document: Extended<'_>, sink: &mut Si
     );
 }
 
-/// The version; whether it knows `copy`.
+/// Reads the version. True if it supports `copy`.
 fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<bool> {
     let Some(field) = root.get("overlay") else {
         say(
@@ -176,7 +176,7 @@ fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
         (item.entry("update"), item.entry("copy").filter(|_| copies))
         && removes.and_then(NodeRef::as_bool) != Some(true)
     {
-        // By the specification each has no effect beside the other.
+        // By the specification, neither has an effect beside the other.
         sink.push(
             Diagnostic::new(
                 &MALFORMED_OVERLAY,

@@ -1,9 +1,8 @@
 //! Selection of values by an action's target.
 //!
-//! A path of names and indexes is walked in the tree. Anything more is asked of
-//! serde_json_path on a JSON copy of the document, which is made when the first such target
-//! comes and then kept in step with the changes, so that a file of a hundred wildcard actions
-//! converts a 4 MB document once.
+//! A path of names and indexes is walked in the tree. serde_json_path evaluates other targets on a
+//! JSON copy of the document. The copy is made for the first such target and then kept in step with
+//! the changes, so that a file with a hundred wildcard actions converts a 4 MB document once.
 
 use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, suggest};
 use serde_json::Value;
@@ -13,27 +12,27 @@ use super::child;
 use super::edit::Edited;
 use super::lints::INVALID_TARGET;
 
-/// The way from the root to a value.
+/// Path from the root to a value.
 pub(super) type Path = Vec<Step>;
 
-/// One step of it.
+/// Step of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Step {
     Key(Box<str>),
     Index(usize),
 }
 
-/// `..` in one target; each multiplies what the next has to search.
+/// Maximum number of `..` in one target. Each one multiplies the search of the next.
 const DESCENTS_MAX: usize = 2;
 
-/// Selects values, with the document's JSON copy once it is needed.
+/// Selection of values, with the JSON copy of the document once it is needed.
 #[derive(Default)]
 pub(super) struct Targets {
     json: Option<Value>,
 }
 
 impl Targets {
-    /// The paths that a target selects, each once; `None` if it is no JSONPath.
+    /// Returns the paths that a target selects, each once. `None` if the target is not a JSONPath.
     pub(super) fn find(
         &mut self,
         edited: &Edited<'_>,
@@ -93,7 +92,7 @@ impl Targets {
         Some(paths)
     }
 
-    /// Takes over what a merge of `update` changed at a path.
+    /// Applies a merge of `update` at a path to the JSON copy.
     pub(super) fn changed(&mut self, edited: &Edited<'_>, path: &[Step], update: NodeId) {
         let Some(json) = &mut self.json else { return };
         let (Some(node), Some(json)) = (edited.find(path), at(json, path)) else {
@@ -110,7 +109,7 @@ impl Targets {
         }
     }
 
-    /// Takes over a removal.
+    /// Applies a removal to the JSON copy.
     pub(super) fn removed(&mut self, path: &[Step]) {
         let Some((last, parents)) = path.split_last() else {
             return;
@@ -140,7 +139,7 @@ fn at<'v>(json: &'v mut Value, path: &[Step]) -> Option<&'v mut Value> {
     })
 }
 
-/// The path if there is a value at it.
+/// Returns the path if a value exists there.
 fn normal(edited: &Edited<'_>, path: Path) -> Option<Path> {
     let mut node = edited.at(edited.root());
     for step in &path {
@@ -150,8 +149,8 @@ fn normal(edited: &Edited<'_>, path: Path) -> Option<Path> {
     Some(path)
 }
 
-/// A target that is nothing but names and indexes: `$.paths['/a'].get`. Whatever is not plainly
-/// that is left to the real parser.
+/// Parses a target of names and indexes only: `$.paths['/a'].get`. Returns none for anything else,
+/// which the full parser then handles.
 fn simple(text: &str) -> Option<Path> {
     let mut rest = text.strip_prefix('$')?;
     let mut path = Path::new();
@@ -193,7 +192,7 @@ fn simple(text: &str) -> Option<Path> {
     Some(path)
 }
 
-/// A node as JSON, for queries only: what JSON cannot say is null.
+/// Node as JSON, for queries only. Values that JSON cannot represent become null.
 fn value(node: NodeRef<'_>) -> Value {
     match node.kind() {
         Kind::Null => Value::Null,

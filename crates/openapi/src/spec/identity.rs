@@ -1,8 +1,8 @@
-//! Names that texts give themselves: `$id`, `$anchor` and `$dynamicAnchor` of schemas (JSON
-//! Schema 2020-12 core §8.2) and `$self` of documents (OpenAPI 3.2). A schema with an `$id` is
-//! a resource of its own: references inside it are relative to it.
+//! Identifiers declared in documents: `$id`, `$anchor` and `$dynamicAnchor` of schemas (JSON Schema
+//! 2020-12 core §8.2) and `$self` of documents (OpenAPI 3.2). A schema with an `$id` is a resource
+//! of its own: references inside it are relative to it.
 //!
-//! Nothing is fetched: a URI is known if one of the project's texts calls itself so.
+//! Nothing is fetched: a URI is known only if a file of the project declares it.
 
 use std::collections::HashMap;
 
@@ -12,18 +12,18 @@ use rustc_hash::FxHashSet;
 
 use super::reference::Resolver;
 
-/// The names in the texts that a document reaches.
+/// Identifiers in the files that a document reaches.
 #[derive(Default)]
 pub(super) struct Identities<'a> {
     by_uri: HashMap<String, NodeId>,
     uri_of: HashMap<NodeId, Uri<String>>,
     anchors: HashMap<(NodeId, &'a str), NodeId>,
     dynamic: HashMap<(NodeId, &'a str), NodeId>,
-    /// The resource of each schema and each reference inside an embedded one.
+    /// Resource of each schema and each reference inside an embedded resource.
     embedded: HashMap<NodeId, NodeId>,
 }
 
-/// Keys whose values are data, not schemas: an `$id` there names nothing.
+/// Keys whose values are data and not schemas, so that an `$id` there has no meaning.
 const DATA: &[&str] = &[
     "example",
     "examples",
@@ -33,7 +33,7 @@ const DATA: &[&str] = &[
     "value",
     "dataValue",
 ];
-/// Keys whose values are maps by name, so that a key in them means nothing by itself.
+/// Keys whose values are maps by name, so that their keys are not keywords.
 const NAMED: &[&str] = &[
     "properties",
     "patternProperties",
@@ -44,7 +44,7 @@ const NAMED: &[&str] = &[
 ];
 
 impl<'a> Identities<'a> {
-    /// Reads the names in some files, each with its root.
+    /// Reads the identifiers in some files, each with its root.
     pub(super) fn read(resolver: &Resolver<'a>, files: &[(FileId, NodeId)]) -> Self {
         let mut found = Self::default();
         let mut seen: FxHashSet<NodeId> = FxHashSet::default();
@@ -72,7 +72,7 @@ impl<'a> Identities<'a> {
     }
 
     fn scan(&mut self, root: NodeRef<'a>, seen: &mut FxHashSet<NodeId>) {
-        // A node, the resource that it belongs to, whether its keys are names.
+        // Node, its resource, and true if its keys are names.
         let mut waiting = vec![(root, root.id(), false)];
         while let Some((node, outer, names)) = waiting.pop() {
             if !(node.is_map() || node.is_list()) || !seen.insert(node.id()) {
@@ -112,7 +112,7 @@ impl<'a> Identities<'a> {
         }
     }
 
-    /// The embedded resource that a schema or a reference lies in, if any.
+    /// Returns the embedded resource that contains a schema or a reference, if any.
     pub(super) fn embedded(&self, node: NodeId) -> Option<NodeId> {
         self.embedded.get(&node).copied()
     }
@@ -122,24 +122,24 @@ impl<'a> Identities<'a> {
         !self.dynamic.is_empty()
     }
 
-    /// The resource that a URI names, relative to the resource of the reference.
+    /// Returns the resource of a URI, relative to the resource of the reference.
     pub(super) fn resource(&self, from: NodeId, path: &str) -> Option<NodeId> {
         let uri = joined(self.uri_of.get(&from)?, path)?;
         self.by_uri.get(&without_fragment(&uri)).copied()
     }
 
-    /// The schema with an `$anchor` or `$dynamicAnchor` in a resource.
+    /// Returns the schema with an `$anchor` or `$dynamicAnchor` in a resource.
     pub(super) fn anchor(&self, resource: NodeId, name: &str) -> Option<NodeId> {
         self.anchors.get(&(resource, name)).copied()
     }
 
-    /// The schema with a `$dynamicAnchor` in a resource.
+    /// Returns the schema with a `$dynamicAnchor` in a resource.
     pub(super) fn dynamic_anchor(&self, resource: NodeId, name: &str) -> Option<NodeId> {
         self.dynamic.get(&(resource, name)).copied()
     }
 }
 
-/// A file's own URI, for names that are relative.
+/// URI of a file, as the base of relative identifiers.
 fn place(path: &str) -> Option<Uri<String>> {
     use fluent_uri::pct_enc::{EString, encoder::Path};
     let mut text = EString::<Path>::new();

@@ -4,7 +4,7 @@ use diag::{Level, Lint};
 
 use sources::{v30, v31};
 
-/// All of them, in the order of their codes.
+/// Lints in the order of their codes.
 pub const LINTS: &[&Lint] = &[
     &UNRESOLVED_REFERENCE,
     &REFERENCE_CYCLE,

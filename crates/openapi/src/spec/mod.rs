@@ -1,9 +1,9 @@
-//! OpenAPI 3.0, 3.1 and 3.2 (and Swagger 2.0, lifted) as it is written: tolerant, all mistakes at once, each with its
-//! place.
+//! OpenAPI 3.0, 3.1 and 3.2 documents (and Swagger 2.0, lifted) as written. All mistakes are
+//! reported at once, each with its place.
 //!
-//! [`read`] checks a document's structure against the tables of [`objects`], resolves its
-//! references, and gives a [`Spec`] of what it could read; what it could not read is reported
-//! and left out.
+//! [`read`] checks the structure of a document against the tables of [`objects`], resolves its
+//! references, and returns a [`Spec`] of the readable parts. Unreadable parts are reported and left
+//! out.
 
 use std::borrow::Cow;
 
@@ -20,19 +20,19 @@ pub mod schema;
 
 pub use read::{read, version};
 
-/// The versions of OpenAPI that are read.
+/// Supported versions of OpenAPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
-    /// 3.0.x
+    /// OpenAPI 3.0.x.
     V30,
-    /// 3.1.x
+    /// OpenAPI 3.1.x.
     V31,
-    /// 3.2.x
+    /// OpenAPI 3.2.x.
     V32,
 }
 
 impl Version {
-    /// `3.0`, `3.1` or `3.2`.
+    /// Version number: `3.0`, `3.1` or `3.2`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -43,28 +43,28 @@ impl Version {
     }
 }
 
-/// A document as it is written; nothing is inherited or defaulted yet.
+/// Document as written, without inheritance and defaults.
 #[derive(Clone, Debug)]
 pub struct Spec {
-    /// The document's file.
+    /// File of the document.
     pub file: FileId,
-    /// Its version of OpenAPI.
+    /// OpenAPI version of the document.
     pub version: Version,
-    /// `info.title`; empty where it is missing.
+    /// Field `info.title`. Empty if it is missing.
     pub title: Spanned<String>,
-    /// The root, overlays applied.
+    /// Root node, with overlays applied.
     pub root: NodeId,
-    /// The root's servers.
+    /// Servers of the root.
     pub servers: Vec<Server>,
-    /// The root's `security`.
+    /// Field `security` of the root.
     pub security: Option<Security>,
-    /// `components.securitySchemes`.
+    /// Security schemes of `components.securitySchemes`.
     pub schemes: Vec<SecurityScheme>,
-    /// The paths in the order of the source.
+    /// Path items in the order of the source.
     pub paths: Vec<PathItem>,
-    /// The root's `x-gateway`.
+    /// `x-gateway` of the root.
     pub x_gateway: Option<NodeId>,
-    /// Every `x-gateway`, with what it may say there.
+    /// Every `x-gateway`, with the shape of its attach point.
     pub extensions: Vec<Extension>,
     /// Number of operations that are described but never routed.
     pub not_routed: NotRouted,
@@ -73,45 +73,45 @@ pub struct Spec {
 /// Number of operations of a document that are never routed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotRouted {
-    /// Operations of `webhooks`.
+    /// Number of operations in `webhooks`.
     pub webhooks: usize,
-    /// Operations of `callbacks`.
+    /// Number of operations in `callbacks`.
     pub callbacks: usize,
 }
 
-/// A server.
+/// Server of a document, path or operation.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Its URL as written.
+    /// URL as written.
     pub url: Spanned<String>,
-    /// The server object.
+    /// Node of the server object.
     pub node: NodeId,
-    /// Its `x-gateway`.
+    /// `x-gateway` of the server.
     pub x_gateway: Option<NodeId>,
 }
 
-/// One path with its operations.
+/// Path item with its operations.
 #[derive(Clone, Debug)]
 pub struct PathItem {
-    /// The key as written.
+    /// Path template as written in the key.
     pub template: Spanned<String>,
-    /// Its `x-gateway`.
+    /// `x-gateway` of the path item.
     pub x_gateway: Option<NodeId>,
-    /// Its servers, if it has its own.
+    /// Servers of the path item itself.
     pub servers: Vec<Server>,
-    /// Its operations in the order of the source.
+    /// Operations in the order of the source.
     pub operations: Vec<Operation>,
-    /// The path item, its reference resolved.
+    /// Node of the path item, with its reference resolved.
     pub node: NodeId,
 }
 
-/// A method as it is sent: one of path items' fields in upper case, or a key of
-/// `additionalOperations` (3.2) as it is written.
+/// HTTP method as sent: a field of path items in upper case, or a key of `additionalOperations`
+/// (3.2) as written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Method(pub Cow<'static, str>);
 
 impl Method {
-    /// The methods that path items have as fields.
+    /// Fields of path items that are methods, with the method.
     pub const FIELDS: [(&'static str, &'static str); 9] = [
         ("get", "GET"),
         ("put", "PUT"),
@@ -124,7 +124,7 @@ impl Method {
         ("query", "QUERY"),
     ];
 
-    /// The method of a path item's key; `query` is one from 3.2 on.
+    /// Returns the method of a path item's key. `query` is a method from 3.2 on.
     #[must_use]
     pub fn of_key(key: &str, version: Version) -> Option<Self> {
         let (_, method) = Self::FIELDS.iter().find(|(name, _)| *name == key)?;
@@ -132,7 +132,7 @@ impl Method {
         known.then_some(Self(Cow::Borrowed(method)))
     }
 
-    /// The method of a key of `additionalOperations`: any token (RFC 9110 §9.1).
+    /// Returns the method of a key of `additionalOperations`: any token (RFC 9110 §9.1).
     #[must_use]
     pub fn additional(key: &str) -> Option<Self> {
         http::Method::from_bytes(key.as_bytes()).ok()?;
@@ -140,57 +140,57 @@ impl Method {
     }
 }
 
-/// One operation.
+/// Operation of a path item.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// Its method.
+    /// HTTP method.
     pub method: Method,
-    /// The method's key.
+    /// Place of the method's key.
     pub key_span: Span,
-    /// The operation object.
+    /// Node of the operation object.
     pub node: NodeId,
-    /// Its id.
+    /// Field `operationId`.
     pub operation_id: Option<Spanned<String>>,
-    /// The parameters of path item and operation, references resolved; an operation's replaces
-    /// the path item's of the same name and place.
+    /// Parameters of the path item and the operation, with references resolved. A parameter of the
+    /// operation replaces one of the path item with the same name and location.
     pub parameters: Vec<Parameter>,
     /// Body of its request.
     pub request_body: Option<RequestBody>,
     /// Its responses.
     pub responses: Vec<Response>,
-    /// Its own `security`; none inherits the root's.
+    /// Field `security` of the operation. None: inherited from the root.
     pub security: Option<Security>,
-    /// Its own servers.
+    /// Servers of the operation itself.
     pub servers: Vec<Server>,
-    /// Its tags.
+    /// Tags of the operation.
     pub tags: Vec<Spanned<String>>,
-    /// Its summary.
+    /// Summary of the operation.
     pub summary: Option<Spanned<String>>,
-    /// Its description.
+    /// Description of the operation.
     pub description: Option<Spanned<String>>,
     /// True if the operation is deprecated.
     pub deprecated: bool,
-    /// Its `x-gateway`.
+    /// `x-gateway` of the operation.
     pub x_gateway: Option<NodeId>,
 }
 
 /// Place of a parameter in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum In {
-    /// In the path.
+    /// Parameter in the path.
     Path,
-    /// In the query.
+    /// Parameter in the query.
     Query,
-    /// In a header.
+    /// Parameter in a header field.
     Header,
-    /// In a cookie.
+    /// Parameter in a cookie.
     Cookie,
-    /// The query as a whole (3.2).
+    /// Parameter for the whole query (3.2).
     Querystring,
 }
 
 impl In {
-    /// The word of OpenAPI.
+    /// Value of `in` in OpenAPI.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -203,129 +203,129 @@ impl In {
     }
 }
 
-/// One parameter.
+/// Parameter of an operation.
 #[derive(Clone, Debug)]
 pub struct Parameter {
-    /// Its name.
+    /// Name of the parameter.
     pub name: Spanned<String>,
     /// Place of the parameter in a request.
     pub place: In,
     /// True if the parameter is required.
     pub required: bool,
-    /// Its schema.
+    /// Schema of the parameter.
     pub schema: Option<NodeId>,
-    /// Its one media type, where it has `content` instead of a schema.
+    /// Media type of a parameter with `content` instead of a schema.
     pub content: Option<MediaType>,
     /// Place of the declaration: the item of `parameters`, a reference or the parameter itself.
     pub span: Span,
-    /// The parameter, its reference resolved.
+    /// Node of the parameter, with its reference resolved.
     pub node: NodeId,
-    /// Its `x-gateway`.
+    /// `x-gateway` of the parameter.
     pub x_gateway: Option<NodeId>,
 }
 
-/// The body of a request.
+/// Request body.
 #[derive(Clone, Debug)]
 pub struct RequestBody {
     /// True if the body is required.
     pub required: bool,
-    /// Its media types in the order of the source.
+    /// Media types in the order of the source.
     pub media_types: Vec<MediaType>,
-    /// The body, its reference resolved.
+    /// Node of the body, with its reference resolved.
     pub node: NodeId,
 }
 
 /// Description of one media type.
 #[derive(Clone, Debug)]
 pub struct MediaType {
-    /// The key as written.
+    /// Media type as written in the key.
     pub name: Spanned<String>,
-    /// Its schema.
+    /// Schema of the media type.
     pub schema: Option<NodeId>,
-    /// The media type object.
+    /// Node of the media type object.
     pub node: NodeId,
 }
 
-/// One response.
+/// Response of an operation.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// The key as written: `200`, `2XX`, `default`.
+    /// Status as written in the key: `200`, `2XX` or `default`.
     pub status: Spanned<String>,
-    /// Its media types in the order of the source.
+    /// Media types in the order of the source.
     pub media_types: Vec<MediaType>,
-    /// The response, its reference resolved.
+    /// Node of the response, with its reference resolved.
     pub node: NodeId,
-    /// Its `x-gateway`.
+    /// `x-gateway` of the response.
     pub x_gateway: Option<NodeId>,
 }
 
-/// A `security`: who may call.
+/// Field `security`: the accepted combinations of credentials.
 #[derive(Clone, Debug)]
 pub struct Security {
-    /// The whole of it.
+    /// Place of the whole field.
     pub span: Span,
-    /// Its alternatives; none means anyone.
+    /// Alternatives. Empty: open to everyone.
     pub alternatives: Vec<Requirement>,
     /// True if all of it could be read. A part that could not is an error, and nothing follows from
     /// the rest then.
     pub readable: bool,
 }
 
-/// One alternative of `security`: all of its schemes must hold; none means anyone.
+/// Alternative of `security`: all of its schemes are required. Empty: open to everyone.
 #[derive(Clone, Debug)]
 pub struct Requirement {
-    /// The whole alternative.
+    /// Place of the alternative.
     pub span: Span,
-    /// Scheme names, each with its scopes.
+    /// Names of schemes, each with its scopes.
     pub schemes: Vec<(Spanned<String>, Vec<Spanned<String>>)>,
 }
 
-/// A security scheme.
+/// Security scheme of the document.
 #[derive(Clone, Debug)]
 pub struct SecurityScheme {
-    /// Its key under `securitySchemes`.
+    /// Key under `securitySchemes`.
     pub name: Spanned<String>,
     /// Kind of the scheme, with its settings.
     pub kind: SchemeKind,
-    /// The scheme, its reference resolved.
+    /// Node of the scheme, with its reference resolved.
     pub node: NodeId,
-    /// Its `x-gateway`.
+    /// `x-gateway` of the scheme.
     pub x_gateway: Option<NodeId>,
 }
 
 /// Kind of a security scheme, with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemeKind {
-    /// A key in a header, the query or a cookie.
+    /// API key in a header field, the query or a cookie.
     ApiKey {
         /// Place of the credential; never `Path`.
         place: In,
-        /// The name of the header, parameter or cookie.
+        /// Name of the header field, parameter or cookie.
         name: Spanned<String>,
     },
-    /// An HTTP authentication scheme.
+    /// HTTP authentication.
     Http {
-        /// In lower case: `basic`, `bearer`.
+        /// Scheme in lower case: `basic`, `bearer`.
         scheme: Spanned<String>,
     },
     /// OAuth 2.
     OAuth2 {
-        /// The scopes of all flows, sorted, each once.
+        /// Scopes of all flows, sorted, without duplicates.
         scopes: Vec<String>,
     },
     /// OpenID Connect.
     OpenIdConnect {
-        /// The discovery document.
+        /// URL of the discovery document.
         url: Option<Spanned<String>>,
     },
-    /// A client certificate (3.1).
+    /// Client certificate (3.1).
     MutualTls,
 }
 
-/// An `x-gateway`, with what it may say there.
+/// `x-gateway` with the shape of its attach point.
 pub type Extension = (NodeId, &'static diag::shape::Object);
 
-/// The place to show for a value as a whole: its first key, so that the excerpt stays short.
+/// Place to show for a value as a whole: its first key, which keeps the excerpt short.
 #[must_use]
 pub fn first_key(node: NodeRef<'_>) -> Span {
     let first = node.entries().next();

@@ -1,5 +1,4 @@
-//! The ids that operations of a document give themselves, for links: collected once, when the
-//! first link asks.
+//! `operationId`s of a document, for links. Collected once, for the first link.
 
 use std::cell::OnceCell;
 
@@ -8,12 +7,12 @@ use rustc_hash::FxHashSet;
 
 use super::reference::Resolver;
 
-/// The ids of the operations under `paths` and `webhooks`.
+/// `operationId`s under `paths` and `webhooks`.
 #[derive(Default)]
 pub struct OperationIds<'a>(OnceCell<FxHashSet<&'a str>>);
 
 impl<'a> OperationIds<'a> {
-    /// All of them.
+    /// Returns all ids.
     pub fn all(&self, resolver: &Resolver<'a>) -> &FxHashSet<&'a str> {
         self.0.get_or_init(|| collected(resolver))
     }

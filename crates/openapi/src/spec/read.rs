@@ -1,5 +1,5 @@
-//! Reads a [`Spec`] out of the tree. Says nothing but that a document is none: everything else
-//! that is wrong was said by [`crate::check`], and what cannot be read is left out.
+//! Reader of a [`Spec`] from the tree. Reports only that a document is not OpenAPI:
+//! [`crate::check`] reports all other mistakes, and unreadable parts are left out.
 
 use diag::{Diagnostic, NodeId, NodeRef, Sink, Spanned};
 
@@ -38,7 +38,7 @@ pub fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
         return None;
     };
     let text = field.scalar_text().unwrap_or_default();
-    // `3.1.0-rc1` is 3.1 to us.
+    // Treat `3.1.0-rc1` as 3.1.
     let number = text.split('-').next().unwrap_or_default();
     let version = match number.split('.').collect::<Vec<_>>()[..] {
         ["3", "0", _] | ["3", "0"] => Some(Version::V30),
@@ -62,7 +62,7 @@ pub fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
     version
 }
 
-/// The finding for a document without `openapi`; a key that is spelt otherwise is its place.
+/// Returns the finding for a document without `openapi`, at a misspelt key if there is one.
 fn not_openapi(root: NodeRef<'_>) -> Diagnostic {
     let message = "this is not an OpenAPI document: the field `openapi` is missing";
     let keys = || root.entries().map(|(entry, _)| entry);
@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
         spec
     }
 
-    /// A field's value, its references resolved.
+    /// Returns the value of a field with its references resolved.
     fn field(&self, node: NodeRef<'a>, key: &str) -> Option<NodeRef<'a>> {
         self.resolver.resolve(node.get(key)?)
     }
@@ -127,7 +127,8 @@ impl<'a> Reader<'a> {
         self.field(node, key).and_then(NodeRef::as_bool) == Some(true)
     }
 
-    /// The entries of a map, references of the values resolved; broken ones are left out.
+    /// Returns the entries of a map, with the references of the values resolved. Broken ones are
+    /// left out.
     fn entries(
         &self,
         node: Option<NodeRef<'a>>,
@@ -294,7 +295,8 @@ impl<'a> Reader<'a> {
 
     fn security(&self, node: NodeRef<'a>) -> Option<Security> {
         let list = node.get("security")?;
-        // An item that is no map is an error by now; taking it for `{}` would open a door.
+        // Other items are already reported. Reading one as `{}` would open the operation to
+        // everyone.
         let maps = list.items().filter(|item| item.is_map());
         Some(Security {
             span: list.span(),

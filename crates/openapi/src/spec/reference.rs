@@ -1,9 +1,9 @@
 //! References: `$ref` to a place in this file or in another one.
 //!
-//! A reference is relative to the file that it stands in (an overlay's to the document that it
-//! changes), or to the schema that gives itself an `$id` around it; its fragment is a JSON
-//! pointer (RFC 6901), percent-encoded, or an anchor of a schema. URLs are never fetched; one that
-//! a schema or a document gives itself finds it.
+//! A reference is relative to the file that contains it, or to the enclosing schema with an `$id`.
+//! A reference in an overlay is relative to the document that the overlay changes. The fragment is
+//! a percent-encoded JSON pointer (RFC 6901) or an anchor of a schema. URLs are never fetched; they
+//! resolve only to a schema or document that declares the URL as its own.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -17,20 +17,21 @@ use sources::project::files::{Document, Files, Refusal, percent_decoded};
 
 /// Maximum number of references in a row that are followed. More is a circle.
 pub const HOPS_MAX: usize = 64;
-/// Entries from which on a map is indexed instead of searched.
+/// Number of entries from which a map is indexed instead of searched.
 const LARGE: usize = 64;
 /// Maximum number of "did you mean?" suggestions per document; comparing names is the slowest thing
 /// here.
 const SUGGESTIONS_MAX: u32 = 100;
 
-/// Resolves the references of one document and remembers what each text means in each file.
+/// Resolver of the references of one document, with a cache of the target of each text in each
+/// file.
 pub struct Resolver<'a> {
     files: &'a Files,
     document: &'a Document,
     found: RefCell<Found<'a>>,
     /// Ends of chains of references, by each node on them.
     ends: RefCell<HashMap<NodeId, End>>,
-    /// The entries of large maps by key.
+    /// Entries of large maps by key.
     indexes: RefCell<HashMap<NodeId, HashMap<&'a str, NodeId>>>,
     identities: OnceCell<Identities<'a>>,
     suggestions: Cell<u32>,
@@ -42,30 +43,30 @@ type Found<'a> = HashMap<(FileId, Option<NodeId>, &'a str), Result<NodeId, Fault
 /// End of a chain of references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// At a value, after so many references.
+    /// The chain ends at this value, after this number of references.
     Value(NodeId, usize),
-    /// In a circle; one of its members.
+    /// The chain is circular and contains this node.
     Circle(NodeId),
-    /// At a reference that leads nowhere.
+    /// The chain ends at an unresolvable reference.
     Broken,
 }
 
 /// Reason why a reference cannot be resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The file is not read; with its name as written.
+    /// The file was not read. Contains its name as written.
     File(Refusal, String),
-    /// The file is not well-formed; its own findings say why.
+    /// The file is malformed, which its own findings report.
     Unparsed(FileId),
     /// The fragment is not a JSON pointer.
     BadPointer(String),
-    /// There is nothing at the pointer.
+    /// The pointer has no target.
     NotFound {
-        /// The file that was searched.
+        /// File that was searched.
         file: FileId,
-        /// The last value on the way.
+        /// Last value on the path of the pointer.
         reached: NodeId,
-        /// The part that it does not have.
+        /// Part of the pointer that this value lacks.
         part: String,
         /// Text to write instead.
         help: Option<String>,
@@ -73,7 +74,7 @@ pub enum Fault {
 }
 
 impl<'a> Resolver<'a> {
-    /// A resolver for a document whose files were loaded by [`Files::follow`].
+    /// Creates a resolver for a document whose files were loaded by [`Files::follow`].
     #[must_use]
     pub fn new(files: &'a Files, document: &'a Document) -> Self {
         Self {
@@ -87,33 +88,32 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// The files.
+    /// Files of the project.
     #[must_use]
     pub fn files(&self) -> &'a Files {
         self.files
     }
 
-    /// The document.
+    /// Document whose references are resolved.
     #[must_use]
     pub fn document(&self) -> &'a Document {
         self.document
     }
 
-    /// The document's root.
+    /// Root node of the document.
     #[must_use]
     pub fn root(&self) -> NodeRef<'a> {
         self.node(self.document.root)
     }
 
-    /// A node of the tree.
+    /// Returns a node of the tree.
     #[must_use]
     pub fn node(&self, id: NodeId) -> NodeRef<'a> {
         self.files.tree.at(id)
     }
 
-    /// The value that a node stands for: itself, or what its chain of references ends at.
-    /// `None` where the chain is broken or goes round in a circle, which [`crate::check`]
-    /// reports.
+    /// Resolves a node to its value: the node itself, or the end of its chain of references. `None`
+    /// if the chain is broken or circular, which [`crate::check`] reports.
     #[must_use]
     pub fn resolve(&self, node: NodeRef<'a>) -> Option<NodeRef<'a>> {
         match self.end(node) {
@@ -164,7 +164,7 @@ impl<'a> Resolver<'a> {
         let within = self.identities().embedded(reference.id());
         let known = self.found.borrow().get(&(base, within, text)).cloned();
         let found = known.unwrap_or_else(|| {
-            // Many schemas have an `$id` for show and refer to the document's root all the same.
+            // Many schemas have an `$id` but still refer to the root of the document.
             let found = match within.map(|resource| self.find_within(base, resource, text, hops)) {
                 Some(Ok(found)) => Ok(found),
                 Some(Err(_)) | None => self.find(base, text, hops),
@@ -208,8 +208,8 @@ impl<'a> Resolver<'a> {
         Some(found.map_or(target, |id| self.node(id)))
     }
 
-    /// The schema resource that a schema belongs to: the nearest one around it with an `$id`, or
-    /// its file. The document's root stands for all where nothing depends on it.
+    /// Returns the schema resource of a schema: the nearest enclosing schema with an `$id`, or the
+    /// file. Without dynamic references the root of the document is returned for all schemas.
     #[must_use]
     pub fn resource(&self, schema: NodeRef<'a>) -> NodeId {
         if !self.identities().is_dynamic() {
@@ -317,8 +317,8 @@ impl<'a> Resolver<'a> {
                 return Err(Fault::BadPointer(message));
             };
             let mut next = self.child(node, &name);
-            // Not a rule of JSON pointers, but of all bundlers: a reference on the way is
-            // what it refers to.
+            // Unlike JSON pointers, but like all bundlers: follow a reference in the middle of a
+            // pointer.
             if next.is_none()
                 && hops > 0
                 && let Some(reference) = reference(node)
@@ -334,7 +334,7 @@ impl<'a> Resolver<'a> {
         Ok(node.id())
     }
 
-    /// The value of a key, or the item at an index. Large maps are indexed.
+    /// Returns the value of a key, or the item at an index. Large maps are indexed.
     pub fn child(&self, node: NodeRef<'a>, name: &str) -> Option<NodeRef<'a>> {
         if node.entries().len() < LARGE {
             return child(node, name);
@@ -369,7 +369,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// The names that the document's texts give themselves; 3.0 knows none.
+    /// Identifiers that the files of the document declare. 3.0 has none.
     fn identities(&self) -> &Identities<'a> {
         self.identities.get_or_init(|| {
             let version = self.root().get("openapi").and_then(NodeRef::scalar_text);
@@ -387,7 +387,7 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// The `$ref` of a node, if it is a reference.
+/// Returns the `$ref` of a node, if the node is a reference.
 #[must_use]
 pub fn reference(node: NodeRef<'_>) -> Option<NodeRef<'_>> {
     node.get("$ref").filter(|value| value.as_str().is_some())
@@ -395,7 +395,7 @@ pub fn reference(node: NodeRef<'_>) -> Option<NodeRef<'_>> {
 
 fn child<'a>(node: NodeRef<'a>, name: &str) -> Option<NodeRef<'a>> {
     if node.is_list() {
-        // "01" and "+1" are not indexes.
+        // `01` and `+1` are not indexes.
         let index: usize = name.parse().ok()?;
         return node
             .items()

@@ -20,23 +20,24 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// Origin of the bytes.
 pub(super) enum Disk {
-    /// A folder of the file system.
+    /// Folder of the file system.
     Folder(Folder),
-    /// Files by name: samples, tests.
+    /// Files in memory, by name: samples and tests.
     Memory(BTreeMap<String, Vec<u8>>),
-    /// A folder of a Git revision.
+    /// Folder in a Git revision.
     Revision(Revision),
 }
 
-/// A folder of the file system.
+/// Folder of the file system.
 pub(super) struct Folder {
-    /// Its path, canonical.
+    /// Canonical path of the folder.
     root: PathBuf,
-    /// The folder that links and references must not lead out of: the root, or the work tree above.
+    /// Folder that links and references must not lead out of: the root, or the work tree that
+    /// contains it.
     outer: PathBuf,
     /// The commit whose ignore rules hold as well.
     base: Option<String>,
-    /// Git's knowledge of its files, read when first needed; none without a repository.
+    /// Git's index and ignore rules, read when first needed. None without a repository.
     tracked: OnceLock<Result<Option<Tracked>, Refusal>>,
 }
 
@@ -46,8 +47,6 @@ pub(super) struct Content {
     /// True if Git tracks the file, the command line names it, or there is no repository.
     pub(super) is_tracked: bool,
 }
-
-// === impl Disk ===
 
 impl Disk {
     pub(super) fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
@@ -150,8 +149,6 @@ impl Disk {
     }
 }
 
-// === impl Folder ===
-
 impl Folder {
     /// A folder by its canonical path.
     pub(super) fn new(root: PathBuf) -> Self {
@@ -178,13 +175,13 @@ impl Folder {
         let Ok(below) = real.strip_prefix(&self.outer) else {
             return Err(Refusal::Outside);
         };
-        // Asked before opening, because opening a pipe waits for its other end.
+        // Check before opening, because opening a pipe blocks until its other end opens.
         if !real.metadata().map_err(unreadable)?.is_file() {
             return Err(Refusal::NotAFile);
         }
         let mut is_tracked = true;
         if !is_named {
-            // The name of what a link leads to counts as much as the link's.
+            // Check the name of a link's target as well as that of the link.
             reach::check_name(path)?;
             let inside = real.strip_prefix(&self.root).unwrap_or(below);
             reach::check_name(&inside.to_string_lossy())?;
@@ -251,7 +248,7 @@ impl Folder {
         below.join(path)
     }
 
-    /// Widens the border to the work tree; how many folders that is above the root.
+    /// Lets references reach the work tree. Returns the number of folders above the root.
     pub(super) fn widen(&mut self) -> usize {
         let Ok(tree) = WorkTree::find(&self.root) else {
             return 0;

@@ -1,10 +1,10 @@
-//! Reading files, inside the project's folder only.
+//! Reader of files inside the project folder.
 //!
-//! [`Files`] is the one place of the compiler's front that touches the disk. It reads each
-//! file once, keeps its text in [`Sources`] and its nodes in the [`Tree`], and refuses
-//! whatever lies outside the folder: absolute paths, `..` beyond the root, symbolic links that
-//! lead out, URLs. Findings about a file's text stay with the file until somebody reports
-//! them, so that a file that is never meant does not speak.
+//! [`Files`] is the only part of the compiler front end that accesses the disk. It reads each file
+//! once and keeps its text in [`Sources`] and its nodes in the [`Tree`]. It refuses every file
+//! outside the folder: absolute paths, `..` beyond the root, symbolic links that lead out, URLs.
+//! Findings about a file's text are kept with the file until they are reported, so that an unused
+//! file reports nothing.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -19,14 +19,14 @@ use super::{GATEWAY_FILE, LINT_KEY};
 use crate::parallel;
 use crate::syntax::{self, Limits, lints};
 
-/// Most files and folders that a pattern is tried on.
+/// Maximum number of files and folders that a pattern is matched against.
 pub(super) const LISTED_MAX: usize = 100_000;
 
-/// The texts and nodes of one run.
+/// Texts and nodes of one run.
 pub struct Files {
-    /// Every text that was read.
+    /// All texts that were read.
     pub sources: Sources,
-    /// Every node of all of them.
+    /// Nodes of all texts.
     pub tree: Tree,
     disk: Disk,
     limits: Limits,
@@ -34,22 +34,22 @@ pub struct Files {
     by_path: BTreeMap<String, Result<FileId, Refusal>>,
     documents: Vec<Document>,
     instead: Texts,
-    /// Paths that the command line names.
+    /// Paths named on the command line.
     named: HashSet<String>,
-    /// Number of folders above the root references may reach.
+    /// Number of folders above the root that references may reach.
     up_max: usize,
     /// See [`Files::judged_at_s`].
     judged_at_s: u64,
 }
 
-/// Texts by path, instead of what is on the disk.
+/// Texts that replace files on disk, by path.
 pub type Texts = BTreeMap<String, String>;
 
 #[derive(Default)]
 struct Loaded {
     root: Option<NodeId>,
     findings: Vec<Diagnostic>,
-    /// The files that its references name, as written but decoded, sorted.
+    /// Files that references name, decoded and sorted.
     names: Vec<String>,
     /// True if the file contains `x-gateway-lint`.
     allows: bool,
@@ -57,7 +57,7 @@ struct Loaded {
     identifies: bool,
     /// True if the files that it refers to were loaded too.
     followed: bool,
-    /// The files that it refers to, as far as they could be read.
+    /// Files that this file refers to, except unreadable ones.
     refers: Vec<FileId>,
     /// True if Git does not track it.
     is_untracked: bool,
@@ -65,15 +65,15 @@ struct Loaded {
     keys: Vec<Span>,
 }
 
-/// A file's text, before it is parsed.
+/// Text of a file before parsing.
 struct Text {
     source: SourceFile,
-    /// The byte at which it is no UTF-8.
+    /// Offset of the first byte that is not valid UTF-8.
     not_text: Option<usize>,
     is_tracked: bool,
 }
 
-/// A file that was parsed beside others.
+/// File that was parsed in parallel with others.
 struct Parsed {
     source: SourceFile,
     tree: Tree,
@@ -82,19 +82,19 @@ struct Parsed {
     refused: Option<Refusal>,
 }
 
-/// An OpenAPI document after its overlays were applied.
+/// OpenAPI document with its overlays applied.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// The document's own file; references are relative to it.
+    /// File of the document; its references are relative to it.
     pub file: FileId,
-    /// Its root, which differs from the file's when overlays changed it.
+    /// Root node. Differs from the file's root if overlays changed it.
     pub root: NodeId,
-    /// The overlays' files. Their nodes stand in this document.
+    /// Files of the overlays, whose nodes are part of this document.
     pub overlays: Vec<FileId>,
 }
 
 impl Document {
-    /// The file whose folder references in a node are relative to.
+    /// Returns the file that references of a node are relative to.
     #[must_use]
     pub fn base(&self, file: FileId) -> FileId {
         if self.overlays.contains(&file) {
@@ -106,20 +106,20 @@ impl Document {
 }
 
 impl Files {
-    /// The files of a folder.
+    /// Opens the files of a folder.
     pub fn open(root: &Path, limits: Limits) -> std::io::Result<Self> {
         let folder = Folder::new(root.canonicalize()?);
         Ok(Self::new(Disk::Folder(folder), limits))
     }
 
-    /// The files of a folder, some of them with other texts.
+    /// Opens the files of a folder, with other texts for some of them.
     pub fn open_instead(root: &Path, limits: Limits, texts: Texts) -> std::io::Result<Self> {
         let mut files = Self::open(root, limits)?;
         files.instead = texts;
         Ok(files)
     }
 
-    /// Files that are given, by their paths relative to the root.
+    /// Creates files in memory, by their paths relative to the root.
     pub fn in_memory<P, B>(files: impl IntoIterator<Item = (P, B)>, limits: Limits) -> Self
     where
         P: Into<String>,
@@ -131,13 +131,13 @@ impl Files {
         Self::new(Disk::Memory(files.collect()), limits)
     }
 
-    /// The files of a folder of a Git revision.
+    /// Opens the files of a folder in a Git revision.
     #[must_use]
     pub fn of_revision(revision: Revision, limits: Limits) -> Self {
         Self::new(Disk::Revision(revision), limits)
     }
 
-    /// Gives a file another text than it has; only what was not read yet.
+    /// Replaces the text of a file. Has no effect on a file that was already read.
     pub fn write(&mut self, path: &str, text: String) {
         self.instead.insert(path.to_owned(), text);
     }
@@ -158,8 +158,8 @@ impl Files {
         }
     }
 
-    /// Lets references reach the whole work tree that the folder is in: a document without a project
-    /// has no border of its own. Without a repository nothing changes.
+    /// Lets references reach the whole work tree that contains the folder, because a document
+    /// without a project has no folder of its own. Without a repository nothing changes.
     pub fn widen(&mut self) {
         self.up_max = match &mut self.disk {
             Disk::Memory(_) => 0,
@@ -188,20 +188,21 @@ impl Files {
         }
     }
 
-    /// A path relative to the root from one that is relative to a folder; see [`join`].
+    /// Resolves a path relative to a folder to one relative to the root; see [`join`].
     fn join(&self, folder: &str, reference: &str) -> Result<String, Refusal> {
         join_within(folder, reference, self.up_max)
     }
 
-    /// Allows a file that the command line names, whatever its name and whether Git ignores it.
+    /// Allows a file that the command line names, even if its name or Git's ignore rules exclude
+    /// it.
     pub fn allow(&mut self, path: &str) {
         self.named.extend(join("", path));
     }
 
-    /// The bytes of a file of the project that is no source.
+    /// Returns the bytes of a project file that is not a source.
     ///
     /// # Errors
-    /// Further reasons to refuse a source.
+    /// Returns the refusal of the file.
     pub fn bytes(&self, path: &str) -> Result<Vec<u8>, Refusal> {
         let content = self.disk.source(path, false, self.limits.bytes_max)?;
         Ok(content.bytes)
@@ -271,8 +272,8 @@ impl Files {
         }
     }
 
-    /// Reads a file that `named` names (relative to the root) and reports what is wrong with
-    /// its name there and with its text in it. `None` if it has no root.
+    /// Reads a file by its path relative to the root. Errors of the path are reported at `named`,
+    /// errors of the text at their place in it. `None` if the file has no root.
     pub fn load(&mut self, path: &str, named: Span, sink: &mut Sink) -> Option<(FileId, NodeId)> {
         match self.read(path) {
             Ok(file) => {
@@ -286,11 +287,11 @@ impl Files {
         }
     }
 
-    /// The files below a folder, sorted, by their paths relative to the root; none where there is
-    /// no such folder. Hidden ones are left out, and symbolic links are not followed.
+    /// Lists the files below a folder, sorted, by their paths relative to the root. Empty if the
+    /// folder does not exist. Hidden files are left out, and symbolic links are not followed.
     ///
     /// # Errors
-    /// A folder outside the project, one that cannot be read, or one with too many files.
+    /// Returns an error if the folder is outside the project, unreadable, or has too many files.
     pub fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
         let folder = join("", folder)?;
         let mut paths = self.disk.list(&folder)?;
@@ -304,19 +305,19 @@ impl Files {
         self.limits
     }
 
-    /// A file's root.
+    /// Returns the root node of a file.
     #[must_use]
     pub fn root(&self, file: FileId) -> Option<NodeId> {
         self.loaded.get(file.0 as usize)?.root
     }
 
-    /// The documents that were followed, as their overlays left them.
+    /// Documents whose references were followed, with their overlays applied.
     #[must_use]
     pub fn documents(&self) -> &[Document] {
         &self.documents
     }
 
-    /// The findings about a file's text.
+    /// Reports the findings about a file's text.
     pub fn report(&self, file: FileId, sink: &mut Sink) {
         if let Some(loaded) = self.loaded.get(file.0 as usize) {
             loaded
@@ -327,7 +328,7 @@ impl Files {
         }
     }
 
-    /// The file that a reference in `base` names, if it was loaded.
+    /// Returns the file that a reference in `base` names, if it was loaded.
     pub fn referred(&self, base: FileId, reference: &str) -> Result<FileId, Refusal> {
         let path = self.join(folder(self.sources.file(base).path()), reference)?;
         let known = self.by_path.get(&path);
@@ -339,10 +340,10 @@ impl Files {
         self.follow_all([document]);
     }
 
-    /// Loads every file that the documents refer to, directly or through others. Mistakes are
-    /// reported where the reference is resolved, because a `$ref` may stand in an example.
+    /// Loads every file that the documents refer to, directly or indirectly. Errors are reported
+    /// when the reference is resolved, because a `$ref` may be part of an example.
     pub fn follow_all<'d>(&mut self, documents: impl IntoIterator<Item = &'d Document>) {
-        // Files with the file that their references are relative to.
+        // Each file, with the file that its references are relative to.
         let mut waiting: Vec<(FileId, FileId)> = Vec::new();
         for document in documents {
             self.documents.push(document.clone());
@@ -356,7 +357,7 @@ impl Files {
                 let Some(loaded) = self.loaded.get_mut(file.0 as usize) else {
                     continue;
                 };
-                // An overlay's references mean another file for each document.
+                // References of an overlay name a different file for each document.
                 if std::mem::replace(&mut loaded.followed, true) && file == base {
                     continue;
                 }
@@ -421,8 +422,8 @@ impl Files {
         loaded.is_some_and(|loaded| loaded.identifies)
     }
 
-    /// The files that a document reaches by references, itself first; they must have been loaded
-    /// by [`Files::follow`]. An overlay's own file is not among them, what it refers to is.
+    /// Returns the files that a document reaches by references, the document first. They must be
+    /// loaded by [`Files::follow`]. Excludes the files of overlays, but not their targets.
     #[must_use]
     pub fn reached(&self, document: &Document) -> Vec<FileId> {
         let mut reached = vec![document.file];
@@ -442,8 +443,6 @@ impl Files {
         reached
     }
 }
-
-// === impl Text ===
 
 impl Text {
     fn new(path: String, content: Content) -> Self {
@@ -498,7 +497,7 @@ impl Text {
                         value.as_str().into_iter().for_each(&mut name)
                     }
                     "mapping" if node.get("propertyName").is_some() => {
-                        // The schemas that a discriminator maps to.
+                        // Schemas of a discriminator mapping.
                         let mapped = value.entries().filter_map(|(_, value)| value.as_str());
                         mapped.for_each(&mut name);
                     }
@@ -543,11 +542,11 @@ impl Parsed {
     }
 }
 
-/// Bytes of text for each node in what people write.
+/// Typical number of bytes of text for each node in handwritten files.
 const TYPICAL_NODE_BYTES: usize = 12;
 
 fn not_utf8(file: FileId, at: usize) -> Diagnostic {
-    // The text that is kept has a replacement character of three bytes there.
+    // The stored text has a replacement character of three bytes here.
     Diagnostic::new(
         &lints::NOT_TEXT,
         Span::new(file, at, at + '\u{fffd}'.len_utf8()),
@@ -556,18 +555,19 @@ fn not_utf8(file: FileId, at: usize) -> Diagnostic {
     .help("save the file as UTF-8")
 }
 
-/// The folder of a relative path, without its last `/`.
+/// Returns the folder of a relative path, without a final `/`.
 fn folder(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// A path relative to the root from one that is relative to a folder, or that begins with `/` and
-/// is relative to the root itself. Nothing is asked of the disk: `..` is taken by the text.
+/// Resolves a path relative to a folder to one relative to the root. A path that begins with `/` is
+/// relative to the root already. `..` is resolved in the text, without access to the disk.
 pub fn join(folder: &str, reference: &str) -> Result<String, Refusal> {
     join_within(folder, reference, 0)
 }
 
-/// The same where a path may lead so many folders above the root: it begins with `..` then.
+/// Resolves a path that may lead up to `up_max` folders above the root. Such a path begins with
+/// `..`.
 fn join_within(folder: &str, reference: &str, up_max: usize) -> Result<String, Refusal> {
     if is_url(reference) {
         return Err(Refusal::Remote);
@@ -597,7 +597,7 @@ fn join_within(folder: &str, reference: &str, up_max: usize) -> Result<String, R
 /// single letter is a drive of Windows, not a scheme.
 fn is_url(text: &str) -> bool {
     let scheme = text.split_once(':').is_some_and(|(scheme, _)| {
-        // One letter is a drive of Windows.
+        // A single letter is a Windows drive.
         scheme.len() > 1
             && scheme
                 .as_bytes()
@@ -610,7 +610,7 @@ fn is_url(text: &str) -> bool {
     scheme || text.starts_with("//")
 }
 
-/// A text with its `%41` escapes decoded; `None` if one is malformed or it is not UTF-8 then.
+/// Decodes the `%41` escapes of a text. `None` if one is malformed or the result is not UTF-8.
 #[must_use]
 pub fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());

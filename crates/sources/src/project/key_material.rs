@@ -8,7 +8,7 @@ use diag::{Diagnostic, NodeRef, Sink, Span, Tree};
 use super::lints::KEY_IN_SOURCE;
 use super::refusal::Refusal;
 
-/// Largest file that is parsed to find a private JWK in it, in bytes.
+/// Maximum size of a file that is searched for a private JWK, in bytes.
 const JWK_BYTES_MAX: usize = 1 << 20;
 
 /// Shortest run of characters that counts as the content of a key: samples write `...`.
@@ -25,8 +25,8 @@ const ENCODED: [&str; 4] = [
 /// Bytes behind the first line of a key in which its content begins.
 const BODY_BYTES: usize = 400;
 
-/// Checks the content of a file. A file that lies untracked in a work tree may hold no private key
-/// anywhere; elsewhere a key inside a longer text is an example.
+/// Checks the content of a file. An untracked file in a work tree must not contain a private key
+/// anywhere. In other files, a key inside a longer text counts as an example.
 pub(super) fn check(bytes: &[u8], is_tracked: bool) -> Result<(), Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let inner = || (!is_tracked).then(|| private_key(bytes)).flatten();

@@ -4,7 +4,7 @@ use diag::{Level, Lint};
 
 use crate::v30;
 
-/// All of them, in the order of their codes.
+/// Lints in the order of their codes.
 pub const LINTS: &[&Lint] = &[
     &MISSING_FILE,
     &OUTSIDE_PROJECT,

@@ -1,4 +1,4 @@
-//! The project's folder: which files there are and what they say.
+//! Files of the project folder and their content.
 
 mod base;
 mod disk;

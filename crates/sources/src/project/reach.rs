@@ -1,8 +1,8 @@
-//! Files that sources may name: gateway.yaml, documents and overlays reach the sources of the
-//! project and nothing else that lies in its folder.
+//! Files that sources may name: gateway.yaml, documents and overlays can reach the sources of the
+//! project, but no other files in its folder.
 //!
 //! The author of a pull request chooses every name that is read, while the folder of a CI job also
-//! holds private keys, tokens and build products. A source has an extension of YAML or JSON, is not
+//! contains private keys, tokens and build products. A source has a YAML or JSON extension, is not
 //! hidden, is tracked by Git or not ignored by it, and holds neither key material nor a bare text
 //! (see [`super::key_material`]). It belongs to the repository of the project, not to one inside it.
 //! The command line may name any file: its user can read the file anyway.
@@ -18,10 +18,10 @@ use super::refusal::Refusal;
 use super::repository::{SUBMODULE, WorkTree};
 use super::revision::NoRevision;
 
-/// Extensions of sources.
+/// File extensions of sources.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// Checks a path by its text. `/` separates its parts.
+/// Checks the text of a path. `/` separates its parts.
 pub(super) fn check_name(path: &str) -> Result<(), Refusal> {
     let mut parts = path.split('/').skip_while(|part| *part == "..");
     if parts.any(|part| part.starts_with('.')) {
@@ -42,7 +42,7 @@ pub(super) fn check_name(path: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Files of a folder that Git tracks or ignores.
+/// Git's index and ignore rules for the files of a folder.
 pub(super) struct Tracked {
     /// Paths of the index below the folder, relative to it.
     index: HashSet<PathBuf>,
@@ -50,19 +50,20 @@ pub(super) struct Tracked {
     submodules: HashSet<PathBuf>,
     /// Ignore rules of an older commit.
     base: Option<Base>,
-    /// The folder, from the work tree's.
+    /// Folder relative to the work tree.
     inside: PathBuf,
-    /// One at a time: libgit2's handles are not shared among threads.
+    /// Mutex, because libgit2's handles are not shared among threads.
     repository: Mutex<Repository>,
 }
 
 impl Tracked {
-    /// Reads the index of the work tree that contains a folder; none without a work tree, and none
-    /// for a folder that its work tree ignores and has nothing of, because the repository is then
-    /// another project's.
+    /// Reads the index of the work tree that contains a folder. None without a work tree. Also none
+    /// if the work tree ignores the folder and tracks nothing in it, because the repository then
+    /// belongs to another project.
     ///
     /// # Errors
-    /// A repository that cannot be read: then nothing tells sources from other files.
+    /// Returns an error if the repository cannot be read, because sources are then
+    /// indistinguishable from other files.
     pub(super) fn find(folder: &Path, base: Option<&str>) -> Result<Option<Self>, Refusal> {
         let tree = match WorkTree::find(folder) {
             Ok(tree) => tree,
@@ -147,8 +148,8 @@ impl Tracked {
     }
 }
 
-/// True if the content has the form of a document: a map or a list, as far as the first line that is
-/// no comment tells. Nothing of other files is kept: no text, no excerpt, no digest.
+/// Checks that the content looks like a document: a map or a list, judged by the first line that is
+/// not a comment. Other files leave no trace: no text, no excerpt, no digest.
 pub(super) fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
@@ -170,7 +171,7 @@ pub(super) fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
         || line
             .windows(2)
             .any(|pair| pair[0] == b':' && pair[1].is_ascii_whitespace());
-    // A tag or an anchor may stand alone in front of what it belongs to.
+    // A tag or an anchor may be on a line of its own before its value.
     let is_decorated = matches!(line.first(), Some(b'!' | b'&')) && !line.contains(&b' ');
     if is_list || is_flow || is_entry || is_decorated {
         return Ok(());

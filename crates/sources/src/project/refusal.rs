@@ -8,7 +8,7 @@ use crate::syntax::{self, lints};
 /// Reason why a file is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is none of this name.
+    /// No file has this name.
     Missing,
     /// The file is there, but reading failed.
     Unreadable(String),
@@ -24,26 +24,26 @@ pub enum Refusal {
     Submodule(String),
     /// The file is only a Git LFS pointer; its content is stored elsewhere.
     LfsPointer,
-    /// As many files as these were read already.
+    /// The maximum number of files has been read already.
     TooManyFiles(usize),
-    /// The files before it fill what one run can hold.
+    /// Earlier files exhaust the memory limit of a run.
     TooMany,
-    /// Its name, or that of a folder on the way, begins with `.`.
+    /// The name of the file or of a folder in its path begins with `.`.
     Hidden,
-    /// Its extension is not one of YAML or JSON.
+    /// The extension is not one of YAML or JSON.
     Extension,
-    /// Git ignores it.
+    /// Git ignores the file.
     Ignored,
     /// The commit that `--base` names ignores it.
     IgnoredByBase,
     /// The file belongs to another repository, whose folder this is.
     Nested(String),
-    /// The file holds a private key or another PEM text.
+    /// The file contains a private key or another PEM text.
     Key {
         /// Its line, from 1.
         line: usize,
     },
-    /// The file holds neither a map nor a list.
+    /// The file contains neither a map nor a list.
     NotADocument,
 }
 

@@ -1,9 +1,9 @@
-//! The Git repository of a folder: the one whose `.git` stands in the folder or above it.
+//! Git repository of a folder: the one whose `.git` is in the folder or above it.
 //!
 //! A pull request can commit the files of a bare repository (`HEAD`, `objects`, `refs`, `config`)
-//! into any folder. Git refuses to commit a path with `.git` in it, so that only `.git` counts
-//! here, as with Git's `safe.bareRepository=explicit`. The configuration of the repository does not
-//! move the work tree: the work tree is the folder that contains `.git`.
+//! into any folder. Git refuses to commit a path that contains `.git`, so only `.git` counts here,
+//! as with Git's `safe.bareRepository=explicit`. The repository's configuration cannot move the
+//! work tree, which is always the folder that contains `.git`.
 
 use std::path::{Path, PathBuf};
 
@@ -14,19 +14,19 @@ use super::revision::NoRevision;
 /// Mode of a submodule in the index.
 pub(super) const SUBMODULE: u32 = 0o160_000;
 
-/// A repository with the work tree that it was found by.
+/// Repository with the work tree through which it was found.
 pub struct WorkTree {
     repository: Repository,
-    /// The folder that contains `.git`, canonical.
+    /// Canonical path of the folder that contains `.git`.
     folder: PathBuf,
 }
 
 impl WorkTree {
-    /// Finds the work tree that contains a file or folder of the disk.
+    /// Finds the work tree that contains a file or folder on disk.
     ///
     /// # Errors
-    /// No `.git` at the path or above it, a repository that cannot be read, or one whose history is
-    /// rewritten by `info/grafts`.
+    /// Returns an error if no `.git` is at the path or above it, if the repository cannot be read,
+    /// or if `info/grafts` rewrites its history.
     pub fn find(near: &Path) -> Result<Self, NoRevision> {
         let unreadable = |error: std::io::Error| NoRevision::Unreadable(error.to_string());
         let start = near.canonicalize().map_err(unreadable)?;
@@ -49,7 +49,7 @@ impl WorkTree {
         let none: [&Path; 0] = [];
         let repository = Repository::open_ext(folder, RepositoryOpenFlags::NO_SEARCH, none)
             .map_err(|error| unreadable(folder, &error))?;
-        // Where `.git` is no repository, libgit2 tries the folder itself as a bare one.
+        // If `.git` is no repository, libgit2 tries the folder itself as a bare one.
         if repository.path().canonicalize().ok().as_deref() == Some(folder) {
             return Err(NoRevision::Unreadable(format!(
                 "`{}` is not a Git repository",
@@ -66,7 +66,7 @@ impl WorkTree {
                 grafts.display()
             )));
         }
-        // Instead of `core.worktree` and `core.bare`.
+        // Overrides `core.worktree` and `core.bare`.
         repository
             .set_workdir(folder, false)
             .map_err(|error| unreadable(folder, &error))?;
@@ -82,19 +82,19 @@ impl WorkTree {
         &self.repository
     }
 
-    /// The repository, without its work tree.
+    /// Returns the repository without its work tree.
     #[must_use]
     pub fn into_repository(self) -> Repository {
         self.repository
     }
 
-    /// The folder that contains `.git`, canonical.
+    /// Canonical path of the folder that contains `.git`.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The path of this work tree in the one above it, where it is a submodule there.
+    /// Path of this work tree in the one that contains it, if it is a submodule there.
     #[must_use]
     pub fn submodule(&self) -> Option<String> {
         let above = Self::find(self.folder.parent()?).ok()?;
@@ -103,15 +103,15 @@ impl WorkTree {
         (entry.mode == SUBMODULE).then(|| path.to_string_lossy().into_owned())
     }
 
-    /// A path of the disk relative to the work tree, links followed; none for a path outside it.
+    /// Resolves links and returns a path relative to the work tree. None for a path outside it.
     #[must_use]
     pub fn inside(&self, path: &Path) -> Option<PathBuf> {
         let path = path.canonicalize().ok()?;
         Some(path.strip_prefix(&self.folder).ok()?.to_owned())
     }
 
-    /// True if a path of the work tree is in the index or in the last commit. Letter case counts,
-    /// whatever the repository's configuration says.
+    /// True if a path of the work tree is in the index or in the last commit. The comparison is
+    /// case-sensitive, whatever the repository's configuration.
     #[must_use]
     pub fn tracks(&self, path: &Path) -> bool {
         let in_index = || {

@@ -1,7 +1,7 @@
-//! A folder of a Git revision: objects are read where they are, nothing is checked out.
+//! Folder in a Git revision. Objects are read from the repository without a checkout.
 //!
-//! Names are followed from tree to tree as a file system would: symbolic links inside the folder
-//! only, no submodules. Content is what was committed: no filter, no conversion of line ends.
+//! Names are resolved from tree to tree as in a file system, with symbolic links inside the folder
+//! only and without submodules. Content is as committed: no filters and no conversion of line ends.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
@@ -12,26 +12,26 @@ use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
 use super::files::{LISTED_MAX, Refusal, join};
 use super::repository::WorkTree;
 
-/// Symbolic links that are followed on one way.
+/// Maximum number of symbolic links followed for one path.
 const LINKS_MAX: usize = 40;
 
-/// Longest target of a symbolic link.
+/// Maximum length of the target of a symbolic link, in bytes.
 const LINK_BYTES_MAX: usize = 4_096;
 
-/// Entries' modes in trees.
+/// File modes of tree entries.
 const SYMLINK: i32 = 0o120_000;
 const SUBMODULE: i32 = 0o160_000;
 const FOLDER: i32 = 0o040_000;
 
-/// A folder of a revision.
+/// Folder in a Git revision.
 pub struct Revision {
-    /// One at a time: libgit2's handles are not shared among threads.
+    /// Mutex, because libgit2's handles are not shared among threads.
     repository: Mutex<Repository>,
-    /// The revision's root.
+    /// Root tree of the revision.
     root: Oid,
-    /// The commit, where the revision is one.
+    /// Commit of the revision. None for a tree.
     commit: Option<Oid>,
-    /// The folder, from the repository's root; empty for that itself.
+    /// Folder relative to the root of the repository. Empty for the root.
     folder: String,
     /// True if paths may lead out of the folder.
     is_wide: bool,
@@ -40,13 +40,13 @@ pub struct Revision {
 /// Reason why a revision is not available.
 #[derive(Debug)]
 pub enum NoRevision {
-    /// No repository is found at this place or above it.
+    /// The path and the folders above it contain no repository.
     NoRepository(PathBuf),
     /// The repository cannot be read.
     Unreadable(String),
-    /// The repository has nothing of this name; these are near, and whether it is a shallow clone.
+    /// The repository has no revision of this name.
     Unknown {
-        /// A branch or tag that may be meant.
+        /// Branch or tag with a similar name.
         near: Option<String>,
         /// True if the repository has only the newest commits.
         shallow: bool,
@@ -62,8 +62,8 @@ pub enum NoRevision {
 /// Path of a folder in its repository.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Inside {
-    /// From the repository's root, without `/` at the end; empty for that itself and in a bare
-    /// repository.
+    /// Folder relative to the root of the repository, without a final `/`. Empty for the root and
+    /// in a bare repository.
     pub folder: String,
 }
 
@@ -76,15 +76,15 @@ pub enum End {
     Folder(String),
 }
 
-/// The same as an object.
+/// Object found at a path: blob or folder.
 enum Found {
     Blob(Oid),
     Folder(Oid),
 }
 
 impl Revision {
-    /// Finds `name` (a branch, a tag, a commit, whatever `git rev-parse` knows) in the repository
-    /// that `near` stands in. The folder is the repository's root.
+    /// Finds `name` (a branch, a tag, a commit, or any other syntax of `git rev-parse`) in the
+    /// repository that contains `near`. The folder is the root of the repository.
     ///
     /// # Errors
     /// The reason why the revision is not available.
@@ -95,7 +95,7 @@ impl Revision {
     /// Finds `name` in the repository of a work tree.
     ///
     /// # Errors
-    /// The part that is missing.
+    /// Returns the reason why the revision is not available.
     pub fn in_work_tree(tree: WorkTree, name: &str) -> Result<Self, NoRevision> {
         let repository = tree.into_repository();
         let references = named_by(&repository, name);
@@ -137,7 +137,7 @@ impl Revision {
         })
     }
 
-    /// Lets paths lead out of the folder; how many folders there are above it.
+    /// Lets paths lead out of the folder. Returns the number of folders above it.
     pub(super) fn widen(&mut self) -> usize {
         self.is_wide = true;
         self.folder
@@ -146,20 +146,20 @@ impl Revision {
             .count()
     }
 
-    /// The same in another folder.
+    /// Returns the same revision with another folder.
     #[must_use]
     pub fn in_folder(mut self, folder: String) -> Self {
         self.folder = folder;
         self
     }
 
-    /// The commit, where the revision is one.
+    /// Commit of the revision. None for a tree.
     #[must_use]
     pub fn commit(&self) -> Option<String> {
         self.commit.map(|commit| commit.to_string())
     }
 
-    /// The folder, from the repository's root.
+    /// Folder relative to the root of the repository.
     #[must_use]
     pub fn folder(&self) -> &str {
         &self.folder
@@ -189,7 +189,7 @@ impl Revision {
         (entry.filemode() == SUBMODULE).then(|| entry.id().to_string())
     }
 
-    /// A file of the folder.
+    /// Reads a file of the folder.
     pub(super) fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
         let repository = self.lock();
         let way = Way {
@@ -203,8 +203,7 @@ impl Revision {
         }
     }
 
-    /// True if a file of the folder has the content with this sha256, with its own line ends or with
-    /// those of Windows.
+    /// True if a file of the folder has this SHA-256, with its own line ends or with CRLF.
     #[must_use]
     pub fn holds(&self, path: &str, sha256: &str) -> bool {
         let Ok(bytes) = self.read(path, usize::MAX) else {
@@ -215,7 +214,7 @@ impl Revision {
             || String::from_utf8(bytes).is_ok_and(|text| is(text.replace('\n', "\r\n").as_bytes()))
     }
 
-    /// The files below a folder of the folder; see [`super::files::Files::list`].
+    /// Lists the files below a subfolder; see [`super::files::Files::list`].
     pub(super) fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
         let repository = self.lock();
         let way = Way {
@@ -258,25 +257,24 @@ impl Revision {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Repository> {
-        // Whoever panicked here left nothing half done: objects are only read.
+        // A panic leaves no partial change, because objects are only read.
         self.repository
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-// === impl Way ===
-
-/// A walk through the trees of a revision.
+/// Walk through the trees of a revision.
 struct Way<'r> {
     repository: &'r Repository,
     root: Oid,
-    /// The folder that links must not lead out of.
+    /// Folder that links must not lead out of.
     inside: &'r str,
 }
 
 impl Way<'_> {
-    /// Follows a normalised path from the repository's root; the path without links.
+    /// Follows a normalised path from the root of the repository. Returns the object and the path
+    /// without links.
     fn walk(&self, path: &str) -> Result<(Found, String), Refusal> {
         let mut path = path.to_owned();
         for _ in 0..=LINKS_MAX {
@@ -300,7 +298,8 @@ impl Way<'_> {
         )))
     }
 
-    /// Walks as far as the end, or as the first link: where that leads, with what is left.
+    /// Walks to the end of the path or to the first link. For a link, returns its target with the
+    /// rest of the path.
     fn step(&self, path: &str) -> Result<Step, Refusal> {
         let mut tree = self.tree(self.root)?;
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -341,7 +340,7 @@ impl Way<'_> {
             .map_err(|error| unreadable(&error))
     }
 
-    /// An object's bytes; its size is asked first.
+    /// Reads the bytes of an object. Checks its size first.
     fn blob(&self, id: Oid, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
         let objects = self.repository.odb().map_err(|error| unreadable(&error))?;
         let (size, _) = objects
@@ -357,14 +356,13 @@ impl Way<'_> {
 
 enum Step {
     Found(Found),
-    /// The way goes on here instead.
+    /// Continue at this path instead.
     Link(String),
 }
 
 /// Path of a folder of the disk in its repository.
 ///
-/// # Errors
-/// There is none, or it cannot be read.
+/// Returns an error if the folder is in no repository, or the repository cannot be read.
 pub fn inside(folder: &Path) -> Result<Inside, NoRevision> {
     let tree = WorkTree::find(folder)?;
     let folder = tree.inside(folder).and_then(|folder| {
@@ -380,13 +378,12 @@ pub fn inside(folder: &Path) -> Result<Inside, NoRevision> {
     })
 }
 
-/// Files below a folder that differ from the last commit, or are not in it, relative to the
-/// folder and sorted; those that `counts` says are nobody's concern are left out. Of files that
-/// Git ignores only those are looked for that were `read`. None where there is no repository or no
-/// commit yet.
+/// Lists files below a folder that differ from the last commit or are not in it, sorted and
+/// relative to the folder. Leaves out files for which `counts` is false, and ignored files that
+/// were not `read`. None without a repository or a commit.
 ///
 /// # Errors
-/// A repository that cannot be read.
+/// Returns an error if the repository cannot be read.
 pub fn uncommitted<'a>(
     folder: &Path,
     counts: impl Fn(&str) -> bool,
@@ -419,7 +416,7 @@ pub fn uncommitted<'a>(
         .filter(|path| counts(path))
         .collect();
     let index = repository.index()?;
-    // A folder of the index is a submodule or a link, with files of its own.
+    // A folder in the index is a submodule or a link with files of its own.
     let known = |path: &Path| {
         let mut paths = path.ancestors();
         paths.any(|path| !path.as_os_str().is_empty() && index.get_path(path, 0).is_some())
@@ -454,7 +451,7 @@ fn named_by(repository: &Repository, revision: &str) -> Vec<String> {
         .collect()
 }
 
-/// A branch or tag that may be meant; also the same name at a remote.
+/// Returns a branch or tag with a similar name, or the same name at a remote.
 fn nearest(repository: &Repository, name: &str) -> Option<String> {
     let references = repository.references().ok()?;
     let names: Vec<String> = references

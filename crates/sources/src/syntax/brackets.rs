@@ -1,12 +1,13 @@
 //! Search for the bracket that is not closed: the parser notices it lines later, at text that
 //! cannot be inside.
 
-/// The bracket of the innermost list or map that is open at a byte where the parser gave up, if
-/// the line there is indented no deeper than the bracket's own: whoever wrote it was done with
-/// the list or map. Otherwise something is wrong inside it.
+/// Returns the bracket of the innermost list or map that is open where the parser gave up, if the
+/// line there is indented no deeper than the bracket's line. Such indentation means that the author
+/// had finished the list or map. Otherwise the mistake is inside it.
 ///
-/// `opened` are the places of the lists and maps that the parser told of, the innermost first;
-/// `read` is how far it told. It looks further before it tells of a bracket that may begin a key.
+/// `opened` are the places of the lists and maps that the parser reported, the innermost first.
+/// `read` is the end of the parser's last report. The parser looks further ahead before it reports
+/// a bracket that may begin a key.
 pub(super) fn unclosed(
     text: &str,
     read: usize,
@@ -28,7 +29,7 @@ pub(super) fn unclosed(
     (own < noticed && other <= indent).then_some(bracket)
 }
 
-/// The innermost bracket that is open at `end` among those from `start` on.
+/// Returns the innermost bracket that is open at `end`, among those from `start` on.
 fn pending(text: &str, start: usize, end: usize) -> Option<usize> {
     let mut open = Vec::new();
     let mut quote: Option<u8> = None;

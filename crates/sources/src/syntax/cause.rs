@@ -1,33 +1,33 @@
-//! Causes of YAML errors: the parser reports the place where it gave up, which often lies behind
-//! the mistake. Each detector knows one mistake, its place and its correction.
+//! Causes of YAML errors. The parser reports where it gave up, which is often after the mistake.
+//! Each detector finds one kind of mistake, its place and its correction.
 
 use granit_parser::ErrorKind;
 
 use super::brackets;
 
-/// A text that is not well-formed, and the place where the parser gave up.
+/// Malformed text, and the place where the parser gave up.
 pub(super) struct Site<'a> {
     pub(super) text: &'a str,
-    /// The byte at which the parser gave up.
+    /// Offset at which the parser gave up.
     pub(super) at: usize,
-    /// The end of the last event; the parser may have looked further.
+    /// End of the last event; the parser may have looked further ahead.
     pub(super) read: usize,
     /// Starts of the open lists and maps, the innermost first.
     pub(super) open: Vec<usize>,
 }
 
-/// A mistake at its place.
+/// Mistake at its place.
 #[derive(Debug)]
 pub(super) struct Cause {
     pub(super) start: usize,
     pub(super) end: usize,
     pub(super) message: String,
     pub(super) help: Option<String>,
-    /// Another place, and its part in the mistake.
+    /// Related place, with its part in the mistake.
     pub(super) related: Option<(usize, usize, &'static str)>,
 }
 
-/// One line of the text, without its line break.
+/// Line of the text, without its line break.
 #[derive(Clone, Copy)]
 struct Line<'a> {
     start: usize,
@@ -36,7 +36,7 @@ struct Line<'a> {
 
 type Detector = fn(&Site<'_>, &ErrorKind) -> Option<Cause>;
 
-/// The detectors; the first that knows the mistake names it.
+/// Detectors in order; the first match is used.
 const DETECTORS: [Detector; 15] = [
     conflict_marker,
     tab_in_indentation,
@@ -55,7 +55,7 @@ const DETECTORS: [Detector; 15] = [
     indentation,
 ];
 
-/// The mistake behind an error; none if no detector knows it.
+/// Returns the mistake behind an error. None if no detector matches.
 pub(super) fn find(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     DETECTORS.iter().find_map(|detector| detector(site, kind))
 }
@@ -82,10 +82,8 @@ impl Cause {
     }
 }
 
-// === impl Site ===
-
 impl<'a> Site<'a> {
-    /// The line that holds a byte.
+    /// Returns the line that contains a byte.
     fn line(&self, at: usize) -> Line<'a> {
         let at = at.min(self.text.len());
         let start = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
@@ -97,7 +95,7 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// The nearest line before another that has content.
+    /// Returns the nearest previous line with content.
     fn line_before(&self, line: Line<'a>) -> Option<Line<'a>> {
         let mut start = line.start;
         while start > 0 {
@@ -110,7 +108,7 @@ impl<'a> Site<'a> {
         None
     }
 
-    /// The line below another, if there is one.
+    /// Returns the next line, if any.
     fn line_below(&self, line: Line<'a>) -> Option<Line<'a>> {
         let end = self.text[line.start..].find('\n')?;
         Some(self.line(line.start + end + 1))
@@ -122,7 +120,7 @@ impl Line<'_> {
         self.text.len() - self.text.trim_start_matches(' ').len()
     }
 
-    /// The column of the first key, behind the dashes of list items.
+    /// Column of the first key, after the dashes of list items.
     fn key_column(&self) -> usize {
         let content = self.text.trim_start_matches(' ');
         let behind = content.trim_start_matches(['-', ' ']);
@@ -137,7 +135,7 @@ impl Line<'_> {
         content.is_empty() || content.starts_with('#')
     }
 
-    /// The byte of the text at which the content begins.
+    /// Offset at which the content begins.
     fn content_start(&self) -> usize {
         self.start + self.text.len() - self.text.trim_start().len()
     }
@@ -147,14 +145,14 @@ impl Line<'_> {
     }
 }
 
-/// The value of a line from a byte on, without a comment.
+/// Value of a line from a byte on, without a comment.
 fn rest_of_value(line: Line<'_>, from: usize) -> &str {
     let rest = &line.text[from - line.start..];
     let end = rest.find(" #").unwrap_or(rest.len());
     rest[..end].trim_end()
 }
 
-/// A text in quotes that make it a plain string.
+/// Quotes a text as a plain string.
 pub(super) fn quoted(text: &str) -> String {
     if text.contains(['"', '\\']) {
         format!("'{}'", text.replace('\'', "''"))
@@ -169,9 +167,7 @@ pub(super) fn is_hash_text(comment: &str) -> bool {
     behind.starts_with(|c: char| c.is_alphanumeric() || c == '/')
 }
 
-// === detectors ===
-
-/// A merge that Git left to the user.
+/// Detects an unresolved Git merge conflict.
 fn conflict_marker(site: &Site<'_>, _: &ErrorKind) -> Option<Cause> {
     const MARKERS: [&str; 4] = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
     let until = site.line(site.at).end();
@@ -214,7 +210,7 @@ fn tab_in_indentation(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     })
 }
 
-/// `{{ value }}` of a template language, which YAML reads as a map that is a key of a map.
+/// Detects `{{ value }}` of a template language, which YAML reads as a map that is a key of a map.
 fn template(site: &Site<'_>, _: &ErrorKind) -> Option<Cause> {
     let line = site.line(site.at);
     let open = line.text.find("{{")?;
@@ -223,7 +219,7 @@ fn template(site: &Site<'_>, _: &ErrorKind) -> Option<Cause> {
     begins.then(|| template_in(line, line.start + open))
 }
 
-/// The same for a map that is a key: `start` is the place of its `{`.
+/// Detects a template at a map that is a key. `start` is the place of its `{`.
 pub(super) fn template_at(text: &str, start: usize) -> Option<Cause> {
     let start = start.checked_sub(1)?;
     let begins = text.get(start..)?.starts_with("{{");
@@ -249,9 +245,9 @@ fn template_in(line: Line<'_>, start: usize) -> Cause {
     ))
 }
 
-/// A plain text that begins with a character which YAML keeps for itself.
+/// Detects a plain text that begins with a character which YAML reserves.
 fn reserved_start(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
-    // The parser points behind an anchor or alias that has no name.
+    // The parser points after an anchor or alias without a name.
     let start = match kind {
         ErrorKind::MissingAnchorOrAliasName if !site.text[site.at..].starts_with(['*', '&']) => {
             site.text[..site.at].rfind(['*', '&'])?
@@ -280,7 +276,7 @@ fn reserved_start(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     Some(cause.help(format!("write {}", quoted(value))))
 }
 
-/// A quote that no quote on its line closes.
+/// Detects a quote that is not closed on its line.
 fn unclosed_quote(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let concerns = matches!(
         kind,
@@ -313,7 +309,7 @@ fn unclosed_quote(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     })
 }
 
-/// The quote that begins the value which the parser was reading.
+/// Returns the quote that starts the value under the parser.
 fn last_quote(site: &Site<'_>) -> Option<usize> {
     let from = site.read.min(site.at);
     let from = site.text.floor_char_boundary(from);
@@ -341,7 +337,7 @@ fn last_quote(site: &Site<'_>) -> Option<usize> {
         before = Some(c);
     }
     let still_open = open.map(|(at, _)| at);
-    // The parser points at the quote itself where the end of the file comes first.
+    // If the end of the file comes first, the parser points at the quote itself.
     still_open.or_else(|| {
         site.text[site.at..]
             .starts_with(['"', '\''])
@@ -349,7 +345,7 @@ fn last_quote(site: &Site<'_>) -> Option<usize> {
     })
 }
 
-/// The place of the quote that closes a text.
+/// Returns the place of the closing quote of a text.
 fn closing(inside: &str, mark: char) -> Option<usize> {
     let mut escaped = false;
     let mut chars = inside.char_indices().peekable();
@@ -367,7 +363,7 @@ fn closing(inside: &str, mark: char) -> Option<usize> {
     None
 }
 
-/// Text behind a closing quote, as in `'it's'` and `"a" b`.
+/// Detects text after a closing quote, as in `'it's'` and `"a" b`.
 fn text_behind_quote(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let mark = match kind {
         ErrorKind::InvalidTrailingSingleQuotedScalar => '\'',
@@ -472,7 +468,7 @@ fn comment_without_space(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     Some(cause.help("write a space in front of `#`, or put all of the text in quotes"))
 }
 
-/// A backslash in double quotes that begins no escape of YAML.
+/// Detects a backslash in double quotes that starts no YAML escape.
 fn unknown_escape(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     const KNOWN: &str = "0abt\tnvfre \"/\\N_LPxuU\n\r";
     if !matches!(kind, ErrorKind::UnknownQuotedScalarEscape) {
@@ -496,7 +492,7 @@ fn unknown_escape(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     None
 }
 
-/// A value with `: ` in it that is not in quotes, as in `summary: Note: this`.
+/// Detects an unquoted value that contains `: `, as in `summary: Note: this`.
 fn colon_in_text(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     if !matches!(kind, ErrorKind::MappingValueNotAllowed) {
         return None;
@@ -518,11 +514,11 @@ fn colon_in_text(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     Some(cause.help(format!("write {}", quoted(value))))
 }
 
-/// A key without its colon, or a colon without its space.
+/// Detects a key without its colon, or a colon without its space.
 fn missing_colon(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let line = match kind {
         ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => site.line(site.at),
-        // The line before has no colon, and this one continues its text.
+        // The previous line has no colon, and this one continues its text.
         ErrorKind::MappingValueNotAllowed => {
             let line = site.line(site.at);
             let before = site.line_before(line)?;
@@ -557,7 +553,7 @@ fn missing_colon(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     }
 }
 
-/// A list item on the line of its key, as in `tags: - a`.
+/// Detects a list item on the line of its key, as in `tags: - a`.
 fn item_behind_key(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     if !matches!(kind, ErrorKind::BlockSequenceEntryNotAllowed) {
         return None;
@@ -575,7 +571,7 @@ fn item_behind_key(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     Some(cause.help("begin a new line in front of `-`, or put the text in quotes"))
 }
 
-/// A line whose indentation fits none of the open lists and maps.
+/// Detects a line whose indentation matches no open list or map.
 fn indentation(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let concerns = matches!(
         kind,
@@ -593,7 +589,7 @@ fn indentation(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let line = site.line(site.at);
     let indent = line.indent();
     let before = site.line_before(line)?;
-    // Columns at which the open lists and maps have their entries, with their first lines.
+    // Columns of the entries of open lists and maps, with their first lines.
     let columns: Vec<(usize, Line<'_>)> = site
         .open
         .iter()
@@ -614,7 +610,7 @@ fn indentation(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
         fits.sort_unstable();
         fits.dedup();
         fits.retain(|column| *column != indent);
-        // The two nearest.
+        // Keep the two nearest columns.
         fits.sort_by_key(|column| column.abs_diff(indent));
         fits.truncate(2);
         fits.sort_unstable();

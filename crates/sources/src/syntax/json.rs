@@ -1,6 +1,7 @@
-//! JSON (RFC 8259) with places: strict, recursive, bounded in depth.
+//! JSON parser (RFC 8259) with places: strict, recursive, with limited depth.
 //!
-//! Our own because no JSON library keeps places; it reads several hundred megabytes a second.
+//! A parser of our own, because no JSON library keeps places. It reads several hundred megabytes
+//! per second.
 
 use diag::tree::Entry;
 use diag::{Diagnostic, FileId, Kind, NodeId, Sink, Span, Tree};
@@ -8,7 +9,7 @@ use diag::{Diagnostic, FileId, Kind, NodeId, Sink, Span, Tree};
 use super::lints::{MALFORMED_JSON, TOO_LARGE};
 use super::{Limits, MORE_DEPTH, MORE_VALUES, map};
 
-/// Reads a JSON text. A byte order mark at its beginning is skipped.
+/// Parses a JSON text. Skips a byte order mark at the start.
 pub fn parse(
     file: FileId,
     text: &str,
@@ -48,8 +49,8 @@ struct Reader<'a> {
     depth: usize,
     nodes: usize,
     limits: &'a Limits,
-    /// The items and entries of what is open, the innermost behind; each list and map takes its
-    /// own when it ends, so that it has the room it needs and no more.
+    /// Items and entries of all open lists and maps, the innermost last. Each list or map takes its
+    /// own when it ends, so that its allocation fits exactly.
     items: Vec<NodeId>,
     entries: Vec<Entry>,
     tree: &'a mut Tree,
@@ -154,7 +155,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Behind an item: `true` at the closing bracket, `false` at a comma with more to come.
+    /// Reads the token after an item: `true` for the closing bracket, `false` for a comma.
     fn ends(&mut self, opened: usize, close: u8) -> Read<bool> {
         self.space();
         if self.eat(close) {
@@ -371,7 +372,7 @@ impl Reader<'_> {
         end: usize,
         message: String,
     ) -> Box<Diagnostic> {
-        // Ends that were guessed may lie inside a character or behind the text.
+        // Estimated ends may be inside a character or past the end of the text.
         let end = self.text.ceil_char_boundary(end.min(self.text.len()));
         Box::new(Diagnostic::new(
             lint,

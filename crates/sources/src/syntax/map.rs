@@ -7,7 +7,7 @@ use diag::{Diagnostic, Sink};
 
 use super::lints::DUPLICATE_MAP_KEY;
 
-/// Few keys are compared with each other; many are looked up.
+/// Maximum number of keys that are compared pairwise; more are looked up in a table.
 const FEW: usize = 12;
 
 /// Reports duplicate keys and keeps the first of each.

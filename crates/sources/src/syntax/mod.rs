@@ -1,8 +1,8 @@
-//! Text into the spanned tree: YAML 1.2 and JSON.
+//! Parsers of YAML 1.2 and JSON text into the tree with spans.
 //!
-//! [`parse`] never fails: it reports what is wrong and answers with the root where there is
-//! one. What comes out is always a tree without cycles (YAML aliases make it a graph whose
-//! unfolded size and depth are within [`Limits`]), so everything behind it may recurse.
+//! [`parse`] never fails: it reports errors and returns the root if there is one. The result never
+//! has cycles. YAML aliases make it a graph whose unfolded size and depth are within [`Limits`], so
+//! later code may recurse.
 
 use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Span, Tree};
 
@@ -17,7 +17,7 @@ pub mod yaml;
 /// Limits on files and documents.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The size of one file.
+    /// Maximum size of one file, in bytes.
     pub bytes_max: usize,
     /// Maximum nesting of lists and maps, with aliases expanded. Default: 200.
     pub depth_max: usize,
@@ -52,17 +52,17 @@ impl Default for Limits {
     }
 }
 
-/// The two notations.
+/// Notation of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notation {
-    /// YAML 1.2, which JSON is nearly a part of.
+    /// YAML 1.2, almost a superset of JSON.
     Yaml,
     /// JSON (RFC 8259), strict.
     Json,
 }
 
 impl Notation {
-    /// By the file's name: `.json` is JSON, everything else YAML.
+    /// Returns the notation by file name: JSON for `.json`, YAML otherwise.
     #[must_use]
     pub fn of_path(path: &str) -> Self {
         let extension = path.rsplit_once('.').map(|(_, extension)| extension);
@@ -73,15 +73,15 @@ impl Notation {
     }
 }
 
-/// The most nodes that a text of so many bytes can have: `-` alone is a list and the null in it,
-/// and no byte begins more than two.
+/// Maximum number of nodes in a text of this size. `-` alone is a list and a null, and no byte
+/// begins more than two nodes.
 #[must_use]
 pub fn nodes_max(bytes: usize) -> usize {
     bytes.saturating_mul(2).saturating_add(16)
 }
 
-/// Reads a file's text into the tree. `None` when it is too broken to have a root; then a
-/// finding says why.
+/// Parses the text of a file into the tree. `None` if the text is too broken to have a root, which
+/// a finding reports.
 pub fn parse(
     file: FileId,
     source: &SourceFile,

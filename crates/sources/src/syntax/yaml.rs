@@ -1,9 +1,8 @@
-//! YAML 1.2 from the events of granit-parser into the tree.
+//! YAML 1.2 parser: builds the tree from the events of granit-parser.
 //!
-//! The parser gives events and places; everything that makes a tree of them is here: the core
-//! schema, unique keys, merge keys (`<<`), and aliases that stay one shared node. An alias to
-//! a node that is still open would be a cycle and is refused, and so is a text whose aliases
-//! unfold to more nodes or levels than the limits allow.
+//! The parser provides events and places. This module adds the core schema, unique keys, merge keys
+//! (`<<`), and aliases as shared nodes. An alias to an open node would be a cycle and is refused. A
+//! text whose aliases unfold to more nodes or levels than the limits allow is refused as well.
 
 use diag::tree::Entry;
 use diag::{Diagnostic, FileId, Kind, Lint, NodeId, Sink, Span, Tree};
@@ -16,7 +15,7 @@ use super::lints::{
 };
 use super::{Limits, MORE_ALIAS_VALUES, MORE_DEPTH, MORE_VALUES, map, scalar};
 
-/// Reads a YAML text. An empty document is null.
+/// Parses a YAML text. An empty document is null.
 pub fn parse(
     file: FileId,
     text: &str,
@@ -27,8 +26,8 @@ pub fn parse(
     let options = granit_parser::options! {
         emit_comments: false,
         emit_unresolved_aliases: true,
-        // A long plain key is the user's business; without this a key of 1,025 characters is
-        // "not a mapping".
+        // Allow long plain keys. The default limit reports a key of 1,025 characters as "not a
+        // mapping".
         simple_key_max_lookahead: 16 * 1024,
     };
     let mut builder = Builder {
@@ -71,7 +70,7 @@ pub fn parse(
     builder.root
 }
 
-/// The text is refused; a finding says why.
+/// The text is refused, and a finding gives the reason.
 struct Stop;
 
 struct Builder<'a> {
@@ -81,11 +80,11 @@ struct Builder<'a> {
     limits: &'a Limits,
     sink: &'a mut Sink,
     open: Vec<Open>,
-    /// The items and entries of what is open, the innermost behind; each list and map takes its
-    /// own when it ends, so that it has the room it needs and no more.
+    /// Items and entries of all open lists and maps, the innermost last. Each list or map takes its
+    /// own when it ends, so that its allocation fits exactly.
     items: Vec<NodeId>,
     entries: Vec<Entry>,
-    /// By the parser's anchor number.
+    /// Anchors by the parser's number.
     anchors: Vec<Option<Anchor>>,
     root: Option<NodeId>,
     /// End of the last event; the parser may have looked further.
@@ -97,15 +96,15 @@ struct Builder<'a> {
     unfolded: usize,
 }
 
-/// A list or map whose end has not come yet.
+/// List or map whose end has not been read.
 struct Open {
     what: What,
     start: usize,
     end: usize,
     anchor: usize,
-    /// Levels below it, aliases unfolded.
+    /// Depth below it, with aliases expanded.
     height: usize,
-    /// `written + unfolded` when it began.
+    /// Value of `written + unfolded` at its start.
     nodes_before: usize,
 }
 
@@ -125,7 +124,7 @@ enum What {
 enum Key {
     Text(Box<str>, Span),
     Merge(Span),
-    /// A list or map as a key; reported, its value is dropped.
+    /// List or map as a key. Reported, and its value is dropped.
     Unusable,
 }
 
@@ -232,8 +231,8 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// A block scalar that ends with the file has no line break there that it could keep (YAML
-    /// 1.2.2 §8.1.1.2, `b-chomped-last`); the parser gives it one.
+    /// Removes the final line break that the parser adds to a block scalar at the end of the file,
+    /// which the text does not have (YAML 1.2.2 §8.1.1.2, `b-chomped-last`).
     fn without_break_at_end<'s>(&self, text: &'s str, style: ScalarStyle, end: usize) -> &'s str {
         let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
         if !is_block || end < self.text.len() {
@@ -251,7 +250,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A block scalar's token reaches to the next token; its place shall end with its text.
+    /// End of a scalar's text. The token of a block scalar extends to the next token.
     fn scalar_end(&self, style: ScalarStyle, start: usize, end: usize) -> usize {
         match style {
             ScalarStyle::Literal | ScalarStyle::Folded => {
@@ -282,7 +281,7 @@ impl Builder<'_> {
         let Some(open) = self.open.pop() else {
             return Ok(());
         };
-        // The end of a block collection is an empty token at the next one's place.
+        // The end of a block collection is an empty token at the place of the next one.
         let end = if end > start { end } else { open.end };
         let kind = match open.what {
             What::List { first } => Kind::List(self.items.split_off(first)),
@@ -358,7 +357,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Adds what `<<` names and the map does not have itself; earlier sources win.
+    /// Adds the entries of `<<` that the map does not have itself. Earlier sources take precedence.
     fn merge(&mut self, entries: &mut Vec<Entry>, span: Span, node: NodeId) -> Result<(), Stop> {
         let value = self.tree.at(node);
         let sources: Vec<NodeId> = match value.kind() {
@@ -434,7 +433,7 @@ impl Builder<'_> {
                 && self.entries.len() == *first
                 && open.end == open.start
             {
-                // A block map's own token may begin at an anchor or tag before its first key.
+                // The token of a block map may begin at an anchor or tag before its first key.
                 open.start = open.start.min(span.start as usize);
             }
             open.end = open.end.max(end);
@@ -447,7 +446,7 @@ impl Builder<'_> {
             self.root = Some(node);
             return;
         };
-        // An empty value's token stands where the parser noticed it, maybe lines behind.
+        // The token of an empty value is where the parser noticed it, possibly lines later.
         if end > start {
             open.end = open.end.max(end);
         }
@@ -563,7 +562,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Warns of a comment that takes the place of a value, as in `pattern: #abc`.
+    /// Warns about a comment in place of a value, as in `pattern: #abc`.
     fn check_comment(&mut self) {
         let Some(Open {
             what:

@@ -1,4 +1,4 @@
-//! `upstreams`: the services behind.
+//! Shape of `upstreams`.
 
 use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
 use policy::forms;
@@ -17,7 +17,7 @@ use rules::{
     tries_fit_into_the_timeout,
 };
 
-/// One upstream.
+/// Shape of one upstream.
 pub static UPSTREAM: Object = Object {
     what: "an upstream",
     fields: &[

@@ -38,7 +38,7 @@ pub(super) fn hash_goes_with_lb(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// A try that may take as long as all of them leaves no time for another.
+/// Reports a timeout per try that leaves no time for another try.
 pub(super) fn tries_fit_into_the_timeout(node: NodeRef<'_>, sink: &mut Sink) {
     let request = node
         .get("timeouts")
@@ -51,7 +51,8 @@ pub(super) fn tries_fit_into_the_timeout(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Records say the port, or gateway.yaml does; and an address is no name.
+/// Checks DNS discovery: the port comes from the records or from gateway.yaml, and an address is no
+/// name.
 pub(super) fn asks_for_what_is_there(node: NodeRef<'_>, sink: &mut Sink) {
     let name = node.get("name").and_then(NodeRef::scalar_text);
     let labels = name.unwrap_or_default().trim_end_matches('.');
@@ -114,7 +115,8 @@ pub(super) fn connects_before_the_answer(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// A head has a line and a few fields; and it is held in memory as a whole.
+/// Checks the limit of the response head, which must hold a status line and a few fields, and is
+/// buffered in memory.
 pub(super) fn heads_fit(node: NodeRef<'_>, sink: &mut Sink) {
     let size = node.get("response_header_bytes");
     let Some(size) = size.filter(|size| !size.is_null()) else {
@@ -147,7 +149,8 @@ pub(super) fn checks_end_before_the_next(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// A connection has no path, and gRPC asks its own question.
+/// Checks a health check's keys by kind: a TCP check has no path, and a gRPC check has its own
+/// request.
 pub(super) fn asks_what_its_kind_asks(node: NodeRef<'_>, sink: &mut Sink) {
     let kind = node.get("kind").and_then(NodeRef::scalar_text);
     let (strange, asks): (&[&str], _) = match kind {
@@ -223,7 +226,7 @@ pub(super) fn ejections_can_grow(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// The URLs of the targets, as they are written.
+/// URLs of the targets as written.
 fn urls<'t>(node: NodeRef<'t>) -> impl Iterator<Item = (NodeRef<'t>, &'t str)> {
     let targets = node.get("targets").into_iter().flat_map(NodeRef::entries);
     targets.filter_map(|(_, target)| {
@@ -255,7 +258,8 @@ pub(super) fn tls_has_targets(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// HTTP/2 is agreed on over TLS, or known before in the clear: each has a word.
+/// Checks that protocol and scheme match: HTTP/2 is negotiated over TLS, or agreed in advance in
+/// cleartext, and each has its own keyword.
 pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
     let Some(protocol) = node.get("protocol") else {
         return;
@@ -273,7 +277,7 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
         ),
         _ => return,
     };
-    // Of hosts that are found it is `tls` that says how they are spoken to.
+    // For discovered hosts, `tls` decides the scheme.
     let found = ["dns", "file"]
         .iter()
         .any(|key| node.get(key).is_some_and(|value| !value.is_null()));
@@ -292,7 +296,7 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
         sink.push(Diagnostic::new(&UPSTREAM_TLS, protocol.span(), message).help(help));
     }
     for (url, text) in urls(node).filter(|(_, text)| is_https(text) != over_tls) {
-        // What is no URL at all is told at its place.
+        // An invalid URL is reported at its own place.
         if text.starts_with("unix:") || text.parse::<http::Uri>().is_ok() {
             sink.push(
                 Diagnostic::new(&UPSTREAM_TLS, url.span(), message)
@@ -303,7 +307,8 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// A PROXY header names one client, and over HTTP/2 the requests of many share a connection.
+/// Reports `proxy_protocol` with HTTP/2: the header names one client, but requests of several
+/// clients share a connection.
 pub(super) fn one_client_has_a_connection(node: NodeRef<'_>, sink: &mut Sink) {
     let told = node.entry("proxy_protocol");
     let Some((entry, _)) = told.filter(|(_, version)| !version.is_null()) else {

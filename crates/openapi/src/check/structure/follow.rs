@@ -1,5 +1,4 @@
-//! The second pass: where each reference that was met leads, and whether that is what belongs
-//! there.
+//! Second pass of the structure check: the target of each reference, and its type.
 
 use diag::{Diagnostic, FileId, NodeRef};
 
@@ -44,15 +43,15 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Says what is wrong with the text of a file that is meant.
+    /// Reports the syntax errors of a referenced file.
     fn report(&mut self, file: FileId) {
         if self.reported.insert(file) && !self.resolver.document().overlays.contains(&file) {
             self.resolver.files().report(file, self.sink);
         }
     }
 
-    /// True if a chain of references is a circle or too long, so that it reaches no value. Reports
-    /// it.
+    /// True if a chain of references is circular or too long, and so has no value. Reports such a
+    /// chain.
     fn goes_round(&mut self, holder: NodeRef<'a>) -> bool {
         match self.resolver.end(holder) {
             End::Broken => false,
@@ -70,7 +69,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// One finding for all chains that are too long to follow.
+    /// Reports all chains that are too long in one finding.
     fn say_long(&mut self, holder: NodeRef<'a>) {
         if std::mem::replace(&mut self.long, true) {
             return;
@@ -171,7 +170,7 @@ impl<'a> Walk<'_, 'a> {
                         format!("`{}` is not among these", part.escape_debug()),
                     );
                 }
-                // An anchor has no `/`: a pointer was meant.
+                // An anchor has no `/`, so a pointer was intended.
                 let is_anchor = !written.contains("#/");
                 match correction().filter(|_| is_anchor).or_else(|| help.clone()) {
                     Some(help) => finding.help(help),
@@ -182,7 +181,7 @@ impl<'a> Walk<'_, 'a> {
         self.sink.push(finding);
     }
 
-    /// One finding for all references in places where OpenAPI has none.
+    /// Reports all references in places where OpenAPI has none in one finding.
     pub(super) fn say_unusual(&mut self) {
         let Some(first) = self.unusual.iter().min().copied() else {
             return;

@@ -1,11 +1,11 @@
-//! Walks a document along the tables of [`crate::spec::objects`] and reports whatever does not fit,
-//! all at once, each at its place.
+//! Structure check: walks a document along the tables of [`crate::spec::objects`] and reports all
+//! mismatches, each at its place.
 //!
-//! The first pass follows the document as it stands and notes what each node is. Then the
-//! references that were met are resolved one by one: a target that the first pass knows must
-//! be what the reference wants; one that nobody has looked at yet (in another file, under an
-//! extension) is walked as that. A node is walked once for each thing it is taken for, so a
-//! mistake in a shared component is said once and circles end.
+//! The first pass walks the document and records the type of each node. The second pass resolves
+//! the collected references one by one. A target that the first pass visited must have the wanted
+//! type. A target not visited yet (in another file, under an extension) is walked as that type.
+//! Each node is walked once per type, so a mistake in a shared component is reported once and
+//! circles end.
 
 use std::collections::HashSet;
 
@@ -33,7 +33,7 @@ use crate::spec::{Extension, Version, first_key};
 use sources::syntax::lints::TOO_LARGE;
 use vocab::lints::MISPLACED_EXTENSION;
 
-/// Checks the document's structure and references, and finds every `x-gateway`.
+/// Checks the structure and references of the document, and collects every `x-gateway`.
 pub(super) fn check(
     resolver: &Resolver<'_>,
     version: Version,
@@ -80,8 +80,8 @@ pub(super) fn check(
     extensions
 }
 
-/// By block of nodes, a bit for each object that a node was walked as: a document walks its own
-/// nodes and those that it refers to, of a tree that holds two hundred documents.
+/// Bits of the object types that each node was walked as, by block of nodes. Blocks save memory: a
+/// document visits only a part of a tree that may hold two hundred documents.
 type Kinds = FxHashMap<u32, Box<[u64; BLOCK]>>;
 
 /// Type of a `$dynamicRef`'s target.
@@ -93,12 +93,11 @@ struct Walk<'r, 'a> {
     schemas: &'r Schemas<'r, 'a>,
     operation_ids: &'r OperationIds<'a>,
     chosen: &'r Chosen,
-    /// The field that is being walked.
+    /// Key of the field under the walk.
     under: &'static str,
     kinds: Kinds,
     waiting: Vec<Waiting<'a>>,
-    /// References and values other than objects that were walked, with what they were taken
-    /// for.
+    /// References, and values other than objects, that were walked as a type.
     walked: FxHashSet<(NodeId, *const Type)>,
     cycles: HashSet<NodeId>,
     reported: HashSet<FileId>,
@@ -109,7 +108,7 @@ struct Walk<'r, 'a> {
     sink: &'r mut Sink,
 }
 
-/// A reference that was met.
+/// Reference for the second pass.
 #[derive(Clone, Copy)]
 struct Waiting<'a> {
     holder: NodeRef<'a>,
@@ -197,7 +196,8 @@ impl<'a> Walk<'_, 'a> {
             Type::Object(object) | Type::BoolOr(object) => Some(*object),
             _ => None,
         };
-        // `properties: {$ref: …}`: a field of that name would not be a string.
+        // The node is a reference and not a map with a property `$ref`, because the value of `$ref`
+        // is a string.
         if !self.walked.insert((node.id(), std::ptr::from_ref(ty))) {
             return true;
         }
@@ -229,8 +229,8 @@ impl<'a> Walk<'_, 'a> {
         true
     }
 
-    /// Reports fields beside a reference. A path item's operations would be lost with it, so there
-    /// it is an error.
+    /// Reports fields beside a reference. In a path item this is an error, because its operations
+    /// would be ignored.
     fn siblings(&mut self, node: NodeRef<'a>, lint: &'static Lint, is_schema: bool) {
         let lost = std::ptr::eq(lint, &raw const IGNORED_PATH_ITEM);
         for (entry, _) in node.entries() {
@@ -246,7 +246,8 @@ impl<'a> Walk<'_, 'a> {
                 );
                 continue;
             }
-            // From 3.1 on they replace those of the target; in a path item they were never read.
+            // From 3.1 on these replace the fields of the target. In a path item they have no
+            // effect on the gateway.
             let told = matches!(&*entry.key, "summary" | "description");
             let harmless = told && (lost || self.version >= Version::V31);
             if &*entry.key == "$ref" || harmless || entry.key.starts_with("x-") {
@@ -261,7 +262,8 @@ impl<'a> Walk<'_, 'a> {
                 true => "wrap the reference: `allOf: [{$ref: …}]`",
                 false => "remove it, or change what the reference leads to",
             });
-            // What was written is kept: a schema can say both, and elsewhere a person decides.
+            // Keep the user's text: a schema can express both, and in other objects the user must
+            // decide.
             let wrapped = edit::reference_wrapped(self.resolver.files(), node);
             self.sink.push(match wrapped.filter(|_| is_schema) {
                 Some([before, behind]) => finding.fix(before.0, before.1).fix(behind.0, behind.1),
@@ -387,7 +389,7 @@ impl<'a> Walk<'_, 'a> {
             return;
         }
         let finding = if key == "x-gateway" {
-            // The same words as the model's, which looks only where it knows the way: said once.
+            // The same message as the model's check, so that equal findings are reported once.
             Diagnostic::new(&MISPLACED_EXTENSION, span, "`x-gateway` has no meaning here")
                 .label(format!("it has no meaning in {}", object.what))
                 .help("it belongs at the root, a server, a path, an operation, a parameter, a security scheme, a schema or a response")
@@ -472,7 +474,7 @@ impl<'a> Walk<'_, 'a> {
 
     fn wrong_type(&mut self, node: NodeRef<'a>, expected: &str) {
         let found = match node.kind() {
-            // The number is the mistake, not that it is one.
+            // The value of the number is wrong, not its type.
             diag::Kind::Number(number) if expected.contains("number") => format!("`{number}`"),
             _ => node.kind_name().to_owned(),
         };
@@ -498,7 +500,7 @@ impl<'a> Walk<'_, 'a> {
     }
 }
 
-/// True if JSON has a number of YAML: it has neither `.inf` nor `.nan`.
+/// True if JSON can represent a YAML number, unlike `.inf` and `.nan`.
 fn is_finite(number: &str) -> bool {
     let text = number.to_ascii_lowercase();
     !(text.ends_with(".inf") || text.ends_with(".nan"))
@@ -546,7 +548,7 @@ fn is_count(node: NodeRef<'_>) -> bool {
     let diag::Kind::Number(text) = node.kind() else {
         return false;
     };
-    // `1.0` and `1e3` are whole numbers of JSON; one beyond 2^63 is still a number.
+    // `1.0` and `1e3` are integers in JSON, and so is a number beyond 2^63.
     text.parse::<f64>()
         .is_ok_and(|number| number >= 0.0 && number.fract() == 0.0)
 }

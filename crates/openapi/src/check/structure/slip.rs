@@ -1,12 +1,12 @@
-//! References that were meant otherwise: a pointer without `#`, the bare name of a component, a
-//! path of Windows.
+//! Corrections of typical mistakes in references: a pointer without `#`, the bare name of a
+//! component, a Windows path.
 
 use diag::NodeRef;
 
-/// The maps of the document that references lead into.
+/// Maps of the document that references point into.
 const ROOTS: [&str; 4] = ["components/", "paths/", "webhooks/", "definitions/"];
 
-/// The correction of a reference that names no file; none if no slip is known.
+/// Returns the correction of a reference that names no file. None if no typical mistake is found.
 pub(super) fn correction(written: &str, root: NodeRef<'_>) -> Option<String> {
     if let Some(path) = windows_path(written) {
         return Some(format!(
@@ -31,7 +31,7 @@ pub(super) fn correction(written: &str, root: NodeRef<'_>) -> Option<String> {
     ))
 }
 
-/// A path with `\\` or a drive, as a relative one with `/`.
+/// Converts a path with `\\` or a drive letter to a relative path with `/`.
 fn windows_path(written: &str) -> Option<String> {
     let behind_drive = match written.as_bytes() {
         [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic() => &written[3..],

@@ -1,5 +1,5 @@
-//! A key that an object does not have: misspelt, of another version of OpenAPI, of Swagger 2.0,
-//! or nothing that is known.
+//! Unknown keys of objects: misspelt, of another version of OpenAPI, of Swagger 2.0, or entirely
+//! unknown.
 
 use diag::{Diagnostic, NodeRef, Span, suggest};
 
@@ -77,7 +77,7 @@ static OF_SWAGGER: &[(&Object, &[&str], &str)] = &[
     ),
 ];
 
-/// Keywords that stood in Swagger's parameters and headers themselves.
+/// Keywords that Swagger 2.0 wrote directly in parameters and headers.
 const OF_SCHEMAS: &[&str] = &[
     "type",
     "format",
@@ -123,7 +123,7 @@ const IN_30: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// Says what is wrong with a key that an object does not have.
+/// Reports a key that an object does not have.
 pub(super) fn say(walk: &mut Walk<'_, '_>, node: NodeRef<'_>, key: &str, object: &Object) {
     let Some((entry, value)) = node.entry(key) else {
         return;
@@ -149,8 +149,8 @@ pub(super) fn say(walk: &mut Walk<'_, '_>, node: NodeRef<'_>, key: &str, object:
     });
 }
 
-/// Warns of a keyword that differs from a known one by a slip. Schemas from 3.1 on may have any
-/// keyword, so that only near ones are reported.
+/// Warns about a keyword that nearly matches a known one. Schemas from 3.1 on may have any keyword,
+/// so only near matches are reported.
 pub(super) fn say_misspelt(walk: &mut Walk<'_, '_>, key: &str, span: Span, object: &Object) {
     if object.fields.iter().any(|field| field.key == key) {
         return;

@@ -1,4 +1,4 @@
-//! A server whose URL has a user and a password.
+//! Rule for a server URL with a user and a password.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! Two limits of one side of a number.
+//! Rule for two limits on the same side of a number.
 
 use diag::{Diagnostic, Kind, Level, Lint, Sink};
 

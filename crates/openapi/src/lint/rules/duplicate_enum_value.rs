@@ -24,10 +24,10 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// Values of one list that are told one by one; the rest is a count.
+/// Maximum number of values per list that are reported individually. The rest are counted.
 const TOLD_MAX: usize = 20;
 
-/// Says which scalars of a list that is a set stand in it again.
+/// Reports scalars that occur more than once in a list that must be a set.
 pub(super) fn twice(
     place: &Place<'_, '_>,
     list: NodeRef<'_>,

@@ -27,7 +27,7 @@ document. Letter case counts.",
 
 pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     let overlays = &whole.resolver.document().overlays;
-    // By id: where it stands first, and the place of its method in which path.
+    // By id: place of its first use, its operation, and the method and path of that operation.
     let mut first_of: HashMap<&str, (Span, NodeId, Span, &str)> = HashMap::new();
     for path in &whole.spec.paths {
         for operation in &path.operations {
@@ -41,7 +41,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
                 continue;
             };
             let shown = id.value.escape_debug();
-            // What an overlay's wildcard put into two operations is two ids.
+            // An id that an overlay's wildcard adds to two operations counts twice.
             let put_in = overlays.contains(&id.span.file) && *node != operation.node;
             let finding = if *first != id.span || put_in {
                 let message = format!("the operationId `{shown}` is used twice");
@@ -49,7 +49,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
                     .label("again here")
                     .related(*first, "first here")
             } else if first_path == &path.template.span {
-                // Two methods of one path are one text, by an alias.
+                // By an alias, two methods of one path may share one text.
                 let message = format!("two methods of `{template}` have the operationId `{shown}`");
                 Diagnostic::new(&LINT, id.span, message)
                     .label("one text, by an alias or an overlay")

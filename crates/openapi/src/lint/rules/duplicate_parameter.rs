@@ -1,4 +1,4 @@
-//! Two parameters of one name and place.
+//! Rule for two parameters with the same name and location.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 
@@ -40,7 +40,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             continue;
         };
         let span = first_key(item);
-        // Names of headers have no case (RFC 9110 §5.1).
+        // Header field names are case-insensitive (RFC 9110 §5.1).
         let key = match kind {
             "header" => (Cow::Owned(name.to_ascii_lowercase()), kind),
             _ => (Cow::Borrowed(name), kind),

@@ -20,7 +20,7 @@ is most likely a mistake.",
 };
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    // 3.0 has no such lists; another rule says so.
+    // 3.0 has no lists of types, which another rule reports.
     if let Some(list) = place.node.get("type")
         && place.version >= Version::V31
     {

@@ -1,4 +1,4 @@
-//! A list of alternatives without any.
+//! Rule for an empty list of alternatives.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

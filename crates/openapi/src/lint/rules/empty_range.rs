@@ -1,4 +1,4 @@
-//! A schema whose least value is above its greatest.
+//! Rule for a schema whose minimum is greater than its maximum.
 
 use diag::{Diagnostic, Kind, Level, Lint, NodeRef, Sink};
 
@@ -21,8 +21,7 @@ valid, so a request that is validated against it is always refused.",
     ),
 };
 
-/// Keywords that bound one thing from below and from above; those of 3.1 are numbers there and
-/// booleans in 3.0.
+/// Pairs of lower and upper limits. The exclusive limits of 3.1 are numbers, and booleans in 3.0.
 const PAIRS: [(&str, &str); 8] = [
     ("minLength", "maxLength"),
     ("minItems", "maxItems"),

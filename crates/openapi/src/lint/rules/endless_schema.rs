@@ -22,7 +22,7 @@ Schemas may contain themselves where the way can end: in a property that is not 
     ),
 };
 
-/// Ways round that are shown.
+/// Maximum number of steps of a circle shown in a message.
 const SHOWN_MAX: usize = 8;
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {

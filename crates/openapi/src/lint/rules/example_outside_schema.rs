@@ -1,4 +1,4 @@
-//! An example that its schema refuses.
+//! Rule for an example that violates its schema.
 
 use diag::{Level, Lint, NodeRef, Sink};
 
@@ -39,7 +39,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     let Some(schema) = place.node.get("schema") else {
         return;
     };
-    // Texts stand for what is written otherwise in YAML: XML, forms, files.
+    // A text may be the serialised form of a value: XML, forms, files.
     let texts_are_serialised = place.object_is(&MEDIA_TYPE) && !is_json(place);
     let named = place.node.get("examples").into_iter();
     let named = named.flat_map(NodeRef::entries).filter_map(|(_, example)| {

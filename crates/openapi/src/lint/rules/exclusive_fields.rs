@@ -1,4 +1,4 @@
-//! Two fields of which only one may be there.
+//! Rule for two mutually exclusive fields.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

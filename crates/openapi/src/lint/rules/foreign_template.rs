@@ -73,7 +73,7 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// Segments of nothing but `*` that lie within a range of a path.
+/// Segments that consist of `*` only, within a range of a path.
 fn wildcards(key: &str, range: Range<usize>) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -88,7 +88,7 @@ fn wildcards(key: &str, range: Range<usize>) -> Vec<Range<usize>> {
     found
 }
 
-/// Segments of a literal that look like `:id`, each with the colon's offset.
+/// Segments of a literal that look like `:id`, with the offset of the colon.
 fn colon_segments<'t>(text: &'t str, key: &'t [u8], start: usize) -> Vec<(usize, &'t str)> {
     let mut found = Vec::new();
     for (colon, _) in text.match_indices(':') {

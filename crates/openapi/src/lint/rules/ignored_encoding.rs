@@ -1,4 +1,4 @@
-//! `encoding` of a media type that has no parts.
+//! Rule for `encoding` of a media type without parts.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
@@ -27,7 +27,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     let name = name.trim_matches(['"', '\'']).to_ascii_lowercase();
     let parts =
         name.starts_with("multipart/") || name.starts_with("application/x-www-form-urlencoded");
-    // A component has a name of its own, and a range may mean a form.
+    // A component has a name instead of a media type, and a range may match a form.
     if parts || !name.contains('/') || name.contains('*') {
         return;
     }

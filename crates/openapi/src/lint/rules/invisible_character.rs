@@ -69,7 +69,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// Checks every key inside a node of our own vocabulary.
+/// Checks every key inside a node of the gateway's vocabulary.
 pub fn check_keys(node: NodeRef<'_>, sink: &mut Sink) {
     let mut waiting = vec![node];
     while let Some(node) = waiting.pop() {
@@ -87,7 +87,7 @@ pub fn name(text: &str, at: Span, sink: &mut Sink) {
 }
 
 fn check_name(text: &str, at: Span, is_unseen: fn(char) -> bool, sink: &mut Sink) {
-    // Controls of ASCII are shown by their pictures, and no path may have them.
+    // ASCII control characters are displayed by symbols, and no path may contain them.
     let is_hidden = |c: char| is_unseen(c) && !c.is_ascii_control();
     let Some(c) = text.chars().find(|c| is_hidden(*c)) else {
         return;

@@ -1,4 +1,4 @@
-//! A keyword of a draft of JSON Schema that 2020-12 replaced.
+//! Rule for a keyword of an older JSON Schema draft that 2020-12 replaced.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
@@ -22,7 +22,7 @@ pub(super) static LINT: Lint = Lint {
     ),
 };
 
-/// Keywords with what is written instead (2020-12 core, appendix; validation, appendix B).
+/// Keywords with their replacement (2020-12 core, appendix; validation, appendix B).
 const REPLACED: &[(&str, &str)] = &[
     (
         "additionalItems",

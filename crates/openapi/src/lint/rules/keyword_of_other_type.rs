@@ -25,7 +25,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     let types: Vec<&str> = one
         .chain(kind.items().filter_map(NodeRef::as_str))
         .collect();
-    // A type that is none was told; nothing follows from it.
+    // An unknown type is reported by another rule.
     let known = [
         "string", "number", "integer", "array", "object", "boolean", "null", "file",
     ];
@@ -50,7 +50,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// The types that a keyword is about; none for one that is about all.
+/// Types that a keyword applies to. Empty: all types.
 fn about(keyword: &str) -> &'static [&'static str] {
     match keyword {
         "minLength" | "maxLength" | "pattern" => &["string"],

@@ -1,4 +1,4 @@
-//! `exclusiveMinimum` or `exclusiveMaximum` as another version writes it.
+//! Rule for `exclusiveMinimum` or `exclusiveMaximum` in the notation of another version.
 
 use diag::{Diagnostic, Kind, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! A link that leads to no operation.
+//! Rule for a link without an operation.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

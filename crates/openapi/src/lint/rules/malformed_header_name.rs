@@ -1,4 +1,4 @@
-//! A name of a header that cannot be one.
+//! Rule for an invalid header field name.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 

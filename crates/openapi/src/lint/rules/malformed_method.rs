@@ -1,4 +1,4 @@
-//! A key of `additionalOperations` that is not a method as it is sent.
+//! Rule for a key of `additionalOperations` that is not an HTTP method.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -30,7 +30,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// The regular expressions of a schema with their places.
+/// Regular expressions of a schema, with their places.
 pub(super) fn patterns<'a>(place: &Place<'_, 'a>) -> Vec<(Span, &'a str)> {
     let value = place.node.get("pattern");
     let value = value.and_then(|value| Some((value.span(), value.as_str()?)));

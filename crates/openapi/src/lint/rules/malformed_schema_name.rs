@@ -1,4 +1,4 @@
-//! A name that a schema gives itself and that cannot be one.
+//! Rule for an invalid identifier of a schema (`$id`, `$anchor`).
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

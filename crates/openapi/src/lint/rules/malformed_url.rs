@@ -1,4 +1,4 @@
-//! A URL or an e-mail address that is none.
+//! Rule for an invalid URL or e-mail address.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
@@ -60,7 +60,7 @@ fn fault(place: &Place<'_, '_>, key: &str, text: &str) -> Option<&'static str> {
     let is_server = place.object_is(&SERVER);
     let mut plain = text.to_owned();
     if is_server {
-        // What stands for a name may be anything; a braced text is said elsewhere.
+        // A variable may have any value; malformed braces are reported by another rule.
         let parts = template::parts(text).into_iter().map(|part| match part {
             Part::Literal { text, .. } => text,
             Part::Parameter { .. } | Part::Unclosed { .. } | Part::Unopened { .. } => "1",

@@ -35,7 +35,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     if whole || place.node.get("content").is_some() {
         let fields = ["style", "explode", "allowReserved"];
         let fields = fields.into_iter().chain(whole.then_some("schema"));
-        // From 3.2 on examples are not among what goes with `schema` alone.
+        // From 3.2 on, examples are allowed beside `content` as well.
         let examples = ["example", "examples"];
         let until_31 = examples
             .into_iter()
@@ -55,7 +55,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         return;
     }
     let style = place.node.get("style");
-    // What a header's style may be is said by its object.
+    // The table of the header object limits its style.
     if !place.object_is(&HEADER)
         && let Some(style) = style
         && let Some(text) = style.as_str()
@@ -102,7 +102,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// The styles of a place (OpenAPI 3.2 §4.12.3); none for a place that nobody knows.
+/// Styles allowed at a location (OpenAPI 3.2 §4.12.3). Empty for an unknown location.
 fn styles(kind: &str, version: Version) -> &'static [&'static str] {
     match kind {
         "path" => &["simple", "label", "matrix"],

@@ -1,4 +1,4 @@
-//! One file for each rule.
+//! Lint rules, one file each.
 
 use diag::Lint;
 
@@ -84,7 +84,7 @@ mod value_of_other_type;
 mod value_outside_schema;
 mod weak_flow;
 
-/// The rules, in the order of their codes.
+/// Rules in the order of their codes.
 pub const RULES: &[Rule] = &[
     Rule {
         lint: &duplicate_operation_id::LINT,
@@ -436,5 +436,5 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
-/// Their kinds of findings.
+/// Lints of the rules.
 pub const LINTS: &[&Lint] = &lints_of::<{ RULES.len() }>(RULES);

@@ -1,4 +1,4 @@
-//! `nullable` in a version that does not know it any more.
+//! Rule for `nullable` in a version that removed it.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 

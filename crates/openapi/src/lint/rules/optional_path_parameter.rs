@@ -34,12 +34,12 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                 .help("write `true`")
                 .fix(value.span(), "true"),
         ),
-        // Another type is said elsewhere.
+        // `wrong-field-type` reports a value of another type.
         Some((_, None)) => {}
         None => {
             let message = "a path parameter needs `required: true`";
             let finding = Diagnostic::new(&LINT, first_key(node), message);
-            // A misspelt one is mended where it stands.
+            // A misspelt `required` gets its own fix.
             let misspelt = |key: &str| suggest::nearest(key, ["required"]).is_some();
             let edit = (!node.entries().any(|(entry, _)| misspelt(&entry.key)))
                 .then(|| edit::entry_before(place.resolver.files(), node, "in", "required", "true"))

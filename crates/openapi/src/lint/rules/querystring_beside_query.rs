@@ -24,7 +24,7 @@ beside it.",
 };
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    // Older versions do not know the word, which is said already.
+    // In older versions the value is unknown, which is reported already.
     if place.version < Version::V32 {
         return;
     }

@@ -25,7 +25,7 @@ sent, in upper case. `GET` and the like stand in their own fields.",
 };
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    // Older versions do not know the field, which is said already.
+    // In older versions the field is unknown, which is reported already.
     if place.version < Version::V32 {
         return;
     }

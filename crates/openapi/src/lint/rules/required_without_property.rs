@@ -24,7 +24,7 @@ no property at all, and those with `additionalProperties` or `patternProperties`
     ),
 };
 
-/// Fields whose schemas are about the same value as the schema around them.
+/// Fields whose schemas apply to the same value as the enclosing schema.
 const IN_PLACE: &[&str] = &[
     "allOf",
     "anyOf",
@@ -35,14 +35,14 @@ const IN_PLACE: &[&str] = &[
     "else",
     "dependentSchemas",
 ];
-/// Names of one list for which the nearest property is looked up, and properties among which it is.
+/// Maximum number of names per list that get a suggestion, and of properties to suggest from.
 const SUGGESTED_MAX: usize = 50;
 const NAMES_MAX: usize = 2_000;
-/// Schemas that are looked at for the properties of one; more is not judged.
+/// Maximum number of schemas searched for the properties of one. Beyond it, nothing is reported.
 const SCHEMAS_MAX: usize = 2_000;
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    // Judged with the schema around it, which may describe the property.
+    // Checked together with the enclosing schema, which may describe the property.
     if IN_PLACE.contains(&place.under) || !mentions_required(place.node) {
         return;
     }
@@ -80,8 +80,8 @@ fn describes_required(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize) 
     branches.all(|branch| describes_required(branch, names, depth + 1))
 }
 
-/// The properties that a schema and those combined with it describe; `None` where others may be
-/// described as well.
+/// Returns the properties that a schema and the schemas combined with it describe. `None` if
+/// further ones are possible.
 pub(super) fn described<'a>(
     place: &Place<'_, 'a>,
     schema: NodeRef<'a>,
@@ -100,7 +100,7 @@ fn mentions_required(schema: NodeRef<'_>) -> bool {
             .any(|key| branches(key).any(|branch| branch.get("required").is_some()))
 }
 
-/// The properties that a schema and those combined with it describe.
+/// Properties that a schema and the schemas combined with it describe.
 #[derive(Default)]
 struct Known<'a> {
     names: HashSet<&'a str>,

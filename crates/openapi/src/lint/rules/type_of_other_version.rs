@@ -1,4 +1,4 @@
-//! `type` as another version of OpenAPI writes it.
+//! Rule for `type` in the notation of another version of OpenAPI.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 
@@ -45,7 +45,7 @@ fn list(place: &Place<'_, '_>, kind: NodeRef<'_>, sink: &mut Sink) {
     let others: Vec<&str> = types.iter().copied().filter(|of| *of != "null").collect();
     let nullable = others.len() < types.len();
     let read = types.len() == kind.items().len();
-    // As it stands, so that JSON keeps its quotes.
+    // Source text, so that JSON keeps its quotes.
     let files = place.resolver.files();
     let mut written = kind.items().filter(|item| item.as_str() != Some("null"));
     let written = written.next().map(|item| files.sources.text(item.span()));

@@ -1,4 +1,4 @@
-//! Values that were left unchecked because their schemas take too many steps.
+//! Rule for values that are not validated because their schemas take too many steps.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

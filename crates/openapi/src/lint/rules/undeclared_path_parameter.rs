@@ -1,4 +1,4 @@
-//! A template's parameter that an operation does not declare.
+//! Rule for a template parameter that an operation does not declare.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -22,7 +22,7 @@ authenticate.",
 
 pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     let spec = whole.spec;
-    // Also those that could not be read: they are defined, if wrongly.
+    // Include unreadable schemes: they are defined, even if wrongly.
     let root = whole.resolver.root();
     let components = root
         .get("components")
@@ -47,8 +47,8 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
             {
                 continue;
             }
-            // Why is said at the scheme, but by rules that may be silenced; a requirement that
-            // lost a scheme would let in more than it says.
+            // The cause is reported at the scheme, but by rules that may be silenced. A requirement
+            // without this scheme would admit more callers than written.
             if names.contains(&name.value.as_str()) {
                 sink.push(Diagnostic::new(
                     &LINT,

@@ -1,4 +1,4 @@
-//! A server or a place of credentials without TLS.
+//! Rule for a server or a credential URL without TLS.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! Schemas of a dialect of JSON Schema that is not read.
+//! Rule for schemas in an unsupported JSON Schema dialect.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
@@ -21,7 +21,7 @@ keywords (`id`, `dependencies`, `items` with a list) have no meaning there.",
 };
 
 const READ: &[&str] = &["https://json-schema.org/draft/2020-12/schema"];
-/// OpenAPI names its dialects by version and date.
+/// URL prefixes of OpenAPI's dialects, by version; a name and date follow.
 const OPENAPI: &[&str] = &[
     "https://spec.openapis.org/oas/3.1/",
     "https://spec.openapis.org/oas/3.2/",

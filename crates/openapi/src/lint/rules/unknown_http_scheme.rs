@@ -35,7 +35,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     });
 }
 
-/// IANA, "Hypertext Transfer Protocol (HTTP) Authentication Scheme Registry".
+/// Schemes of the IANA "Hypertext Transfer Protocol (HTTP) Authentication Scheme Registry".
 const SCHEMES: &[&str] = &[
     "bearer",
     "basic",

@@ -23,7 +23,8 @@ them.",
     ),
 };
 
-/// Ids from which on none is offered: comparing names is slow, and a link may be wrong often.
+/// Number of ids from which no suggestion is made, because comparing names is slow and links may be
+/// wrong often.
 const SUGGESTED_AMONG_MAX: usize = 1_000;
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
@@ -93,7 +94,7 @@ fn by_reference<'a>(place: &Place<'_, 'a>, reference: NodeRef<'a>, text: &str, s
     sink.push(finding);
 }
 
-/// True if a pointer ends like one to an operation: in a method, or in a name among
+/// True if the end of a pointer looks like an operation: a method, or a name in
 /// `additionalOperations`.
 fn names_operation(place: &Place<'_, '_>, text: &str) -> bool {
     let pointer = text.split_once('#').map_or("", |(_, pointer)| pointer);

@@ -17,7 +17,7 @@ pub(super) static LINT: Lint = Lint {
     good: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
 };
 
-/// Said by the walk over the structure, which knows the other fields.
+/// Reports the key. The structure check calls this function, because it knows the other fields.
 pub(crate) fn say(key: &str, span: Span, version: Version, sink: &mut Sink) {
     let lower = key.to_ascii_lowercase();
     let shown = key.escape_debug();

@@ -1,4 +1,4 @@
-//! A discriminator that leads to no schema.
+//! Rule for a discriminator mapping to a missing schema.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
 

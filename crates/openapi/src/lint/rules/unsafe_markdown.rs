@@ -1,4 +1,4 @@
-//! A text with script in it.
+//! Rule for a text that contains script.
 
 use std::sync::LazyLock;
 

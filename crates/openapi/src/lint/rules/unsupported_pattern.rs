@@ -1,4 +1,4 @@
-//! A regular expression that no engine with linear time runs.
+//! Rule for a regular expression that cannot run in linear time.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

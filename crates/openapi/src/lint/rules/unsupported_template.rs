@@ -100,8 +100,8 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
 /// Fault of a part of a path: level, message and help.
 type Wrong = (Level, &'static str, String);
 
-/// Parts of a literal that stand in no URL, each with its bytes. Where the gateway takes them for
-/// what was meant, it is a warning.
+/// Parts of a literal that are not allowed in a URL, with their byte ranges. A part that the
+/// gateway reads as intended is a warning.
 fn no_url(text: &str) -> Vec<(Range<usize>, Wrong)> {
     let mut found = Vec::new();
     for (at, c) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! A path parameter that its template does not have.
+//! Rule for a path parameter that does not occur in its template.
 
 use diag::{Diagnostic, Level, Lint, Sink, Span, suggest};
 
@@ -43,7 +43,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
                 continue;
             }
             said.push(parameter.span);
-            // A shared parameter is right elsewhere; here the reference to it is wrong.
+            // A shared parameter is correct for other paths; report the reference here.
             let here = whole.resolver.node(parameter.node).span() == parameter.span;
             let span = if here {
                 parameter.name.span

@@ -1,4 +1,4 @@
-//! A variable that its server's URL does not have.
+//! Rule for a server variable that does not occur in the URL.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! A `default` or `example` that is not of the schema's `format`.
+//! Rule for a `default` or `example` that violates the schema's `format`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -76,7 +76,7 @@ fn is_date(text: &str) -> bool {
     (1..=days).contains(&day)
 }
 
-/// RFC 3339 §5.6.
+/// True for a date and time (RFC 3339 §5.6).
 fn is_date_time(text: &str) -> bool {
     let Some((date, rest)) = text.split_once(['T', 't']) else {
         return false;
@@ -95,7 +95,7 @@ fn is_date_time(text: &str) -> bool {
             })
     };
     let zone = matches!(zone, "Z" | "z") || clock(zone.trim_start_matches(['+', '-']), &[23, 59]);
-    // A leap second is the 61st.
+    // Second 60 is a leap second.
     is_date(date) && clock(time, &[23, 59, 60]) && digits(fraction) && zone
 }
 

@@ -23,7 +23,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     };
     let values = place.node.get("enum").into_iter().flat_map(NodeRef::items);
     for value in values.chain(place.node.get("default")) {
-        // Null is written for "none" also where the schema is not nullable; that is no slip.
+        // Null often means "none" even if the schema is not nullable; do not report it.
         if !value.is_null() && !is_of_types(place.node, value) {
             sink.push(
                 Diagnostic::new(

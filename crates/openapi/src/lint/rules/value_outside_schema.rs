@@ -26,7 +26,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         .entry("default")
         .map(|(_, value)| ("the default", value));
     let listed = place.node.get("enum").into_iter().flat_map(NodeRef::items);
-    // Each value of the `enum` is one of it: no need to look where nothing else is said.
+    // Each `enum` value matches the `enum`, so check it only if there are other keywords.
     let others = place
         .node
         .entries()
@@ -35,7 +35,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         .filter(|_| others)
         .map(|value| ("the `enum` value", value));
     for (what, value) in default.into_iter().chain(listed) {
-        // Null is written for "none" also where the schema is not nullable; that is no slip.
+        // Null often means "none" even if the schema is not nullable; do not report it.
         if value.is_null() || !is_of_types(place.node, value) {
             continue;
         }
@@ -61,7 +61,7 @@ fn is_assertion(key: &str) -> bool {
     )
 }
 
-/// One finding for what is wrong with a value: the first fault, and how many more there are.
+/// Returns one finding for a value: the first fault and the number of the others.
 pub(super) fn finding(lint: &'static Lint, what: &str, faults: &[Fault]) -> Diagnostic {
     let Some(first) = faults
         .iter()

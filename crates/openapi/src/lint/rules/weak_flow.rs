@@ -1,4 +1,4 @@
-//! An OAuth flow that is not used any more.
+//! Rule for an obsolete OAuth flow.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

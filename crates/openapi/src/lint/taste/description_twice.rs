@@ -1,4 +1,4 @@
-//! Two operations with one description.
+//! Rule for two operations with the same description.
 
 use std::collections::HashMap;
 
@@ -32,7 +32,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
         }
         match first_of.get(key) {
             None => drop(first_of.insert(key, text.span)),
-            // A shared path item is one text.
+            // A shared path item has one text.
             Some(first) if *first == text.span => {}
             Some(first) => sink.push(
                 Diagnostic::new(&LINT, text.span, "another operation has this description")

@@ -1,4 +1,4 @@
-//! A license without the place of its text.
+//! Rule for a license without a URL or identifier.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

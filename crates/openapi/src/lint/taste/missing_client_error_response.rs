@@ -1,4 +1,4 @@
-//! An operation without a response for wrong requests.
+//! Rule for an operation without a client error response.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! An API that does not say what it is for.
+//! Rule for an API without a description.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

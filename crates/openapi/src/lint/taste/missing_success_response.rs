@@ -1,4 +1,4 @@
-//! An operation that never succeeds.
+//! Rule for an operation without a success response.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! Rules that are a matter of taste, one file each: off until somebody sets their level.
+//! Style rules, one file each. All are off by default.
 
 use diag::{Lint, NodeRef};
 
@@ -43,7 +43,7 @@ mod unused_component;
 mod unused_webhook_field;
 mod verb_in_path;
 
-/// The rules, in the order of their codes.
+/// Style rules in the order of their codes.
 pub(super) const RULES: &[Rule] = &[
     Rule {
         lint: &missing_contact::LINT,
@@ -183,7 +183,7 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// Their kinds of findings.
+/// Lints of the style rules.
 pub(super) const LINTS: &[&Lint] = &lints_of::<{ RULES.len() }>(RULES);
 
 /// True if a field is missing or contains only spaces.

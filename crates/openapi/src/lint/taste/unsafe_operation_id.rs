@@ -1,4 +1,4 @@
-//! An operation's id with signs that URLs do not have.
+//! Rule for an `operationId` with characters that are unsafe in URLs.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

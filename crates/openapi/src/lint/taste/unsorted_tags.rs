@@ -1,4 +1,4 @@
-//! Tags that are not in the order of the alphabet.
+//! Rule for tags that are not in alphabetical order.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 

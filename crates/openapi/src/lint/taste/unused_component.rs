@@ -1,4 +1,4 @@
-//! A component that nothing of the document uses.
+//! Rule for a component that the document does not use.
 
 use std::collections::HashSet;
 
@@ -56,7 +56,7 @@ struct Used<'r, 'a> {
     resolver: &'r Resolver<'a>,
     schemas: Option<NodeRef<'a>>,
     seen: HashSet<NodeId>,
-    /// The names of schemes in requirements.
+    /// Names of security schemes in requirements.
     schemes: HashSet<&'a str>,
 }
 
@@ -95,8 +95,8 @@ impl<'a> Used<'_, 'a> {
         }
     }
 
-    /// The schemas that a discriminator means by their names: those that extend a used schema
-    /// with one.
+    /// Adds the schemas that a discriminator refers to by name: those that extend a used schema
+    /// with a discriminator.
     fn add_descendants(&mut self) {
         let Some(schemas) = self.schemas else { return };
         loop {

@@ -1,10 +1,9 @@
-//! Swagger 2.0, lifted: the same document in the words of OpenAPI 3.0, with every place in the
-//! text of 2.0.
+//! Conversion of Swagger 2.0 to OpenAPI 3.0. All places still refer to the text of 2.0.
 //!
-//! Nodes that are the same in both versions stay. Those that 2.0 writes in another way (`host`,
-//! `consumes`, body parameters, flows) become new nodes with the spans of their source. Keys that
-//! 2.0 does not have either are carried over, so that the one check of structure reports them.
-//! References to definitions keep their text: the resolver knows where they went.
+//! Nodes that are equal in both versions are kept. Constructs that 2.0 writes in another way
+//! (`host`, `consumes`, body parameters, flows) become new nodes with the spans of their source.
+//! Unknown keys are copied, so that the structure check reports them. References to definitions
+//! keep their text, because the resolver knows the new places.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,11 +23,11 @@ mod security;
 
 /// Version of a lifted document.
 const LIFTED_VERSION: &str = "3.0.3";
-/// The media type of a body where nothing says another (2.0 leaves it open).
+/// Default media type of a body. 2.0 does not define one.
 const MEDIA_TYPE_DEFAULT: &str = "application/json";
 
-/// New places of the objects of 2.0's root, by the first part of a pointer; the first that has the
-/// name holds.
+/// New places of the objects of 2.0's root, by the first part of a pointer. The first place that
+/// has the name is used.
 pub(super) const MOVED: &[(&str, &[&str])] = &[
     ("definitions", &["components/schemas"]),
     (
@@ -49,8 +48,8 @@ fn is_two(version: NodeRef<'_>) -> bool {
     matches!(version.scalar_text(), Some("2.0" | "2"))
 }
 
-/// Lifts a document of Swagger 2.0 whose files were loaded and whose overlays were applied;
-/// leaves any other as it is.
+/// Lifts a document of Swagger 2.0 whose files are loaded and whose overlays are applied. Any other
+/// document is left as it is.
 pub fn lift(files: &mut Files, document: &mut Document, sink: &mut Sink) {
     if !is_swagger(files.tree.at(document.root)) {
         return;
@@ -66,14 +65,14 @@ pub fn lift(files: &mut Files, document: &mut Document, sink: &mut Sink) {
     document.root = lift.root();
 }
 
-/// One document being lifted.
+/// Conversion of one document.
 struct Lift<'f> {
     nodes: Nodes<'f>,
-    /// The document as it was read.
+    /// Document as read.
     document: Document,
     /// Lifted nodes, by their source and kind.
     lifted: HashMap<(NodeId, As), NodeId>,
-    /// Path items that are being resolved.
+    /// Path items in resolution, to detect circles.
     busy: HashSet<NodeId>,
     sink: &'f mut Sink,
 }
@@ -87,7 +86,7 @@ enum As {
     Response(MediaTypes),
 }
 
-/// A list of media types, by the node that says them: `produces` of an operation or the root.
+/// Node with a list of media types: `produces` or `consumes` of an operation or the root.
 type MediaTypes = Option<NodeId>;
 
 impl Lift<'_> {
@@ -96,7 +95,7 @@ impl Lift<'_> {
         let start = self.nodes.span(root);
         let mut lifted = Map::new(start);
         let mut components = Map::new(start);
-        // A pointer into a part that is not there should say which name is missing, not more.
+        // Create empty sections, so that a broken pointer is reported for its missing name only.
         let mut schemas = Map::new(start);
         let mut parameters = Map::new(start);
         let mut bodies = Map::new(start);
@@ -159,7 +158,7 @@ impl Lift<'_> {
         self.nodes.map(lifted)
     }
 
-    /// `host`, `basePath` and `schemes` as URLs; none where none of the first two is said.
+    /// Converts `host`, `basePath` and `schemes` to servers. None if the first two are absent.
     fn servers(&mut self, root: NodeId, schemes: Option<NodeId>) -> Option<NodeId> {
         let host = self.nodes.get(root, "host");
         let base = self.nodes.get(root, "basePath");
@@ -251,7 +250,7 @@ impl Lift<'_> {
         resolver.resolve(node).map(NodeRef::id)
     }
 
-    /// Lifts a node once for each thing it is taken for.
+    /// Lifts a node once for each target type.
     fn once(&mut self, node: NodeId, what: As, lift: impl FnOnce(&mut Self) -> NodeId) -> NodeId {
         if let Some(known) = self.lifted.get(&(node, what)) {
             return *known;

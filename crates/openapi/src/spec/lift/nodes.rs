@@ -1,16 +1,16 @@
-//! Reading and writing nodes while a document is lifted.
+//! Access to nodes during the conversion of a document.
 
 use diag::tree::Entry;
 use diag::{Kind, NodeId, Span};
 
 use sources::project::files::Files;
 
-/// The tree that is read and grows.
+/// Tree that is read and extended.
 pub(super) struct Nodes<'f> {
     pub(super) files: &'f mut Files,
 }
 
-/// A map being built.
+/// Map under construction.
 pub(super) struct Map {
     span: Span,
     entries: Vec<Entry>,
@@ -24,7 +24,7 @@ impl Map {
         }
     }
 
-    /// Puts an entry; a key that is there already stays as it is.
+    /// Adds an entry. An existing key keeps its value.
     pub(super) fn put(&mut self, key: &str, key_span: Span, value: NodeId) {
         if !self.has(key) {
             self.entries.push(Entry {
@@ -35,7 +35,7 @@ impl Map {
         }
     }
 
-    /// Carries an entry over.
+    /// Copies an entry.
     pub(super) fn keep(&mut self, entry: &Entry) {
         self.put(&entry.key, entry.key_span, entry.value);
     }
@@ -77,7 +77,7 @@ impl Nodes<'_> {
         self.files.tree.at(node).as_str().map(str::to_owned)
     }
 
-    /// The string under a key.
+    /// Returns the string under a key.
     pub(super) fn string_of(&self, node: NodeId, key: &str) -> Option<String> {
         self.string(self.get(node, key)?)
     }

@@ -1,4 +1,4 @@
-//! Paths and operations of 2.0.
+//! Conversion of Swagger 2.0 paths and operations.
 
 use diag::{Kind, NodeId};
 
@@ -30,7 +30,8 @@ impl Lift<'_> {
         self.nodes.map(lifted)
     }
 
-    /// A path item, in the place of a reference to one. Path items are not shared in practice.
+    /// Lifts a path item. A reference to one is replaced by its target, because path items are
+    /// rarely shared.
     fn path_item(&mut self, node: NodeId, consumes: MediaTypes, produces: MediaTypes) -> NodeId {
         let Some(item) = self
             .resolved(node, "paths")

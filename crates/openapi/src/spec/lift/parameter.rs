@@ -1,4 +1,4 @@
-//! Parameters of 2.0: those of 3.0, and those that describe a body.
+//! Conversion of Swagger 2.0 parameters, including those that describe a body.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ const PLACES: &[&str] = &["query", "header", "path", "formData", "body"];
 const FORM: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
 
-/// Fields of a parameter or header of 2.0 that say what its value is: its schema in 3.0.
+/// Fields of a 2.0 parameter or header that become part of its schema in 3.0.
 const OF_SCHEMA: &[&str] = &[
     "type",
     "format",
@@ -35,17 +35,17 @@ const OF_SCHEMA: &[&str] = &[
     "x-nullable",
 ];
 
-/// The parameters of a list, sorted by what they become.
+/// Parameters of a list, by their target in 3.0.
 #[derive(Default)]
 pub(super) struct Taken {
-    /// Lifted; the others are as they were.
+    /// Parameters, already lifted; the other fields are not lifted yet.
     pub(super) parameters: Vec<NodeId>,
     body: Option<NodeId>,
     form: Vec<NodeId>,
 }
 
 impl Lift<'_> {
-    /// Sorts a list of parameters; `None` if it is no list.
+    /// Sorts a list of parameters. `None` if the value is not a list.
     pub(super) fn parameters(&mut self, list: NodeId) -> Option<Taken> {
         let list = self.resolved(list, "parameters")?;
         if !self.nodes.files.tree.at(list).is_list() {
@@ -57,7 +57,7 @@ impl Lift<'_> {
                 .resolved(item, "parameters")
                 .filter(|node| self.nodes.is_map(*node))
             else {
-                // Broken: said where references are followed.
+                // The reference check reports a broken reference.
                 taken.parameters.push(item);
                 continue;
             };
@@ -84,7 +84,7 @@ impl Lift<'_> {
         Some(taken)
     }
 
-    /// A parameter of the root, as what it becomes.
+    /// Lifts a parameter of the root to its target in 3.0.
     pub(super) fn shared_parameter(
         &mut self,
         entry: &Entry,
@@ -129,7 +129,7 @@ impl Lift<'_> {
             });
     }
 
-    /// A parameter that stays one.
+    /// Lifts a parameter that stays a parameter.
     fn parameter(&mut self, node: NodeId) -> NodeId {
         if !self.nodes.is_map(node) {
             return node;
@@ -147,7 +147,7 @@ impl Lift<'_> {
             let at = lift.nodes.span(node);
             let is_list = lift.nodes.string_of(node, "type").as_deref() == Some("array");
             if is_list && !lifted.has("style") && place == "query" {
-                // 2.0's default is commas, 3.0's is one parameter for each item.
+                // 2.0 separates items by commas by default, 3.0 repeats the parameter.
                 let explode = lift.nodes.bool(false, at);
                 lifted.put("explode", at, explode);
             }
@@ -157,7 +157,7 @@ impl Lift<'_> {
         })
     }
 
-    /// The schema of a parameter, a header or a form's field; with the place of its type.
+    /// Returns the schema of a parameter, a header or a form field, with the place of its type.
     pub(super) fn value_schema(&mut self, node: NodeId) -> (Span, NodeId) {
         let mut schema = Map::new(self.nodes.span(node));
         let mut at = None;
@@ -178,7 +178,7 @@ impl Lift<'_> {
         (at.unwrap_or(first), self.schema(schema))
     }
 
-    /// `collectionFormat` as style and explode.
+    /// Converts `collectionFormat` to style and explode.
     fn collection(&mut self, entry: &Entry, place: &str, lifted: &mut Map) {
         const FORMATS: &[&str] = &["csv", "ssv", "tsv", "pipes", "multi"];
         let at = self.nodes.span(entry.value);
@@ -222,9 +222,7 @@ impl Lift<'_> {
         lifted.put("explode", entry.key_span, explode);
     }
 
-    // === bodies ===
-
-    /// The body that an operation's parameters, or those of its path, describe.
+    /// Returns the body that the parameters of an operation, or of its path, describe.
     pub(super) fn body(
         &mut self,
         own: &Taken,
@@ -264,7 +262,7 @@ impl Lift<'_> {
         (!fields.is_empty()).then(|| self.form_body(&fields, consumes))
     }
 
-    /// A body beside another one; it is not read.
+    /// Reports a second body, which is not read.
     fn second_body(&mut self, node: NodeId, other: NodeId) {
         let place = |node| crate::spec::first_key(self.nodes.files.tree.at(node));
         let finding = Diagnostic::new(
@@ -278,7 +276,7 @@ impl Lift<'_> {
         self.dropped(node);
     }
 
-    /// Follows the references of what is not read, so that a broken one is told all the same.
+    /// Checks the references inside an ignored node, so that broken ones are still reported.
     fn dropped(&mut self, node: NodeId) {
         let files = &*self.nodes.files;
         let resolver = Resolver::new(files, &self.document);
@@ -301,7 +299,7 @@ impl Lift<'_> {
         }
     }
 
-    /// `in: body`.
+    /// Converts a parameter with `in: body`.
     fn whole_body(&mut self, node: NodeId, consumes: MediaTypes) -> (Span, NodeId) {
         let at = crate::spec::first_key(self.nodes.files.tree.at(node));
         let mut body = Map::new(self.nodes.span(node));
@@ -334,7 +332,7 @@ impl Lift<'_> {
         (at, self.nodes.map(body))
     }
 
-    /// Fields with `in: formData`, as one object.
+    /// Converts parameters with `in: formData` to one object.
     fn form_body(&mut self, fields: &[NodeId], consumes: MediaTypes) -> (Span, NodeId) {
         let first = fields.first().map(|field| self.nodes.files.tree.at(*field));
         let at = first.map_or(self.nodes.span(self.document.root), crate::spec::first_key);

@@ -1,4 +1,4 @@
-//! Responses of 2.0 and their headers.
+//! Conversion of Swagger 2.0 responses and their headers.
 
 use diag::{NodeId, Span};
 
@@ -6,7 +6,7 @@ use super::nodes::Map;
 use super::{As, Lift, MediaTypes};
 
 impl Lift<'_> {
-    /// A response, in the place of a reference to one.
+    /// Lifts a response. A reference to one is replaced by its target.
     pub(super) fn response(&mut self, node: NodeId, produces: MediaTypes) -> NodeId {
         let Some(response) = self
             .resolved(node, "responses")

@@ -1,4 +1,4 @@
-//! Schemas of 2.0: those of 3.0 but for three words.
+//! Conversion of Swagger 2.0 schemas, which differ from 3.0 in three keywords.
 
 use diag::{Diagnostic, Kind, Level, NodeId};
 
@@ -6,12 +6,11 @@ use super::nodes::Map;
 use super::{As, Lift};
 use crate::spec::lints::UNKNOWN_VALUE;
 
-/// Schemas within schemas are lifted so deep; the reader takes none deeper.
+/// Maximum depth of nested schemas; the reader accepts none deeper.
 const DEPTH_MAX: usize = 256;
 
 impl Lift<'_> {
-    /// A schema; the same node where it says nothing that 3.0 says otherwise. References stay
-    /// as they are.
+    /// Lifts a schema. Returns the same node if it needs no change. References stay as they are.
     pub(super) fn schema(&mut self, node: NodeId) -> NodeId {
         self.schema_at(node, 0)
     }
@@ -64,7 +63,7 @@ impl Lift<'_> {
                     lifted.put("format", entry.key_span, binary);
                     self.nodes.text("string", at)
                 }
-                // How a list of texts within a parameter is joined; no word of 3.0.
+                // Separator of list items within a parameter; 3.0 has no such keyword.
                 "collectionFormat" => {
                     changed = true;
                     continue;
@@ -83,7 +82,7 @@ impl Lift<'_> {
         result
     }
 
-    /// `file` is the type of a form's field and of a whole response, not of a part of them.
+    /// Reports `file` within a schema: it is only allowed for a form field and a whole response.
     pub(super) fn no_file(&mut self, schema: NodeId) {
         if let Some(kind) = self.nodes.get(schema, "type")
             && self.nodes.string(kind).as_deref() == Some("file")

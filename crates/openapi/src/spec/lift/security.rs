@@ -1,11 +1,11 @@
-//! `securityDefinitions` of 2.0.
+//! Conversion of Swagger 2.0 `securityDefinitions`.
 
 use diag::NodeId;
 
 use super::Lift;
 use super::nodes::Map;
 
-/// 2.0's names of flows and 3.0's.
+/// Names of OAuth flows in 2.0 and in 3.0.
 const FLOWS: &[(&str, &str)] = &[
     ("implicit", "implicit"),
     ("password", "password"),
@@ -50,8 +50,8 @@ impl Lift<'_> {
         self.nodes.map(lifted)
     }
 
-    /// One flow with its fields beside the scheme's; a flow that nobody knows stays as it is and
-    /// is told as a field of the flows.
+    /// Converts a flow, whose fields are beside those of the scheme in 2.0. An unknown flow is kept
+    /// and reported as a field of the flows.
     fn oauth2(&mut self, node: NodeId) -> NodeId {
         let mut lifted = Map::new(self.nodes.span(node));
         let mut flow = Map::new(self.nodes.span(node));

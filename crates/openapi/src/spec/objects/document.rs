@@ -9,7 +9,7 @@ use super::security::SECURITY_SCHEMES;
 use super::{Field, Keys, Object, Type, Versions, object, optional, required};
 use vocab::extension;
 
-/// The whole document.
+/// Document.
 pub static DOCUMENT: Object = object(
     1,
     "the document",
@@ -19,7 +19,7 @@ pub static DOCUMENT: Object = object(
         optional("servers", Type::List(&Type::Object(&SERVER))),
         optional("paths", Type::Object(&PATHS)).required_in(Versions::V30),
         optional("components", Type::Object(&COMPONENTS)),
-        // A rule of its own looks at it, one that cannot be silenced.
+        // A separate rule that cannot be silenced checks this field.
         optional("security", Type::Any),
         optional("tags", Type::List(&Type::Object(&TAG))),
         optional("externalDocs", Type::Object(&EXTERNAL_DOCS)),
@@ -57,7 +57,7 @@ pub static CONTACT: Object = object(
     ],
 );
 
-/// A license.
+/// License.
 pub static LICENSE: Object = object(
     4,
     "a license",
@@ -68,7 +68,7 @@ pub static LICENSE: Object = object(
     ],
 );
 
-/// A server.
+/// Server.
 pub static SERVER: Object = object(
     5,
     "a server",
@@ -94,7 +94,7 @@ static SERVER_VARIABLE: Object = object(
     ],
 );
 
-/// A tag.
+/// Tag.
 pub static TAG: Object = object(
     7,
     "a tag",
@@ -108,7 +108,7 @@ pub static TAG: Object = object(
     ],
 );
 
-/// Documentation elsewhere.
+/// External documentation.
 pub static EXTERNAL_DOCS: Object = object(
     8,
     "external documentation",

@@ -1,5 +1,5 @@
-//! OpenAPI 3.0, 3.1 and 3.2 as data: which objects there are, their fields, and what each
-//! field's value may be. [`crate::check`] walks a document along these tables.
+//! Tables of OpenAPI 3.0, 3.1 and 3.2: objects, their fields, and the type of each field.
+//! [`crate::check`] walks a document along these tables.
 
 mod document;
 mod operation;
@@ -21,7 +21,7 @@ use diag::shape;
 
 use super::Version;
 
-/// The objects that a reference may lead to, for messages.
+/// Objects that a reference may point to, for messages.
 pub static ALL: &[&Object] = &[
     &SCHEMA,
     &PARAMETER,
@@ -43,7 +43,7 @@ pub static ALL: &[&Object] = &[
 /// Type of a value.
 #[derive(Debug)]
 pub enum Type {
-    /// Anything at all.
+    /// Any value.
     Any,
     /// A string.
     Text,
@@ -51,20 +51,20 @@ pub enum Type {
     Bool,
     /// A number.
     Number,
-    /// A number above zero.
+    /// A number greater than zero.
     Positive,
-    /// A whole number, not negative.
+    /// A non-negative integer.
     Count,
     /// One of these strings.
     Word(&'static [&'static str]),
-    /// One of these strings, of which 3.1 made [`Type::Words`] and put `null` among them; a rule
-    /// of its own looks at what is written so in 3.0.
+    /// One of these strings in 3.0. From 3.1 on the field is [`Type::Words`] with `null` as a
+    /// further string; a separate rule reports such values in 3.0.
     WordOf30(&'static [&'static str]),
     /// One of these strings, or a list of them.
     Words(&'static [&'static str]),
-    /// A list of these.
+    /// A list of this type.
     List(&'static Self),
-    /// A map from keys of this sort to these.
+    /// A map with keys of this sort and values of this type.
     Map(Keys, &'static Self),
     /// An object of OpenAPI, or a reference to one.
     Object(&'static Object),
@@ -75,15 +75,15 @@ pub enum Type {
 /// Sort of a map's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
-    /// Free texts.
+    /// Any text.
     Free,
-    /// Names of components: letters, digits, `.`, `-`, `_`.
+    /// Component names: letters, digits, `.`, `-`, `_`.
     Component,
     /// Media types.
     MediaType,
     /// Status codes, `2XX` or `default`.
     Status,
-    /// Methods as they are sent.
+    /// HTTP methods as sent.
     Method,
     /// Path templates.
     Path,
@@ -91,14 +91,14 @@ pub enum Keys {
     Expression,
 }
 
-/// An object of OpenAPI.
+/// Object of OpenAPI.
 #[derive(Debug)]
 pub struct Object {
-    /// Distinguishes the objects; less than 64.
+    /// Number of the object, unique and less than 64.
     pub bit: u8,
     /// Description of the object, for messages: `an operation`.
     pub what: &'static str,
-    /// Its fields.
+    /// Fields of the object.
     pub fields: &'static [Field],
     /// Keys besides the fields.
     pub others: Others,
@@ -111,46 +111,46 @@ pub struct Object {
 /// Keys besides the fields that an object may have; `x-` is always allowed.
 #[derive(Debug)]
 pub enum Others {
-    /// None.
+    /// No other keys.
     None,
-    /// Keys of this sort with these values.
+    /// Keys of this sort with values of this type.
     Map(Keys, &'static Type),
-    /// Whatever JSON Schema vocabularies there may be; from 3.1.
+    /// Keywords of any JSON Schema vocabulary, from 3.1 on.
     Keywords,
 }
 
 /// Support for a reference in place of an object: by OpenAPI, or only by common practice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference {
-    /// Yes.
+    /// References are allowed.
     Allowed,
-    /// OpenAPI has none there, but people write it and everybody reads it.
+    /// OpenAPI does not allow references here, but they are common and other tools resolve them.
     Unusual,
 }
 
-/// A field of an object.
+/// Field of an object.
 #[derive(Debug)]
 pub struct Field {
-    /// Its key.
+    /// Key of the field.
     pub key: &'static str,
     /// Type of its value.
     pub ty: Type,
-    /// The versions that know it.
+    /// Versions that have the field.
     pub versions: Versions,
-    /// The versions that need it.
+    /// Versions that require the field.
     pub required: Versions,
 }
 
-/// A set of versions.
+/// Set of OpenAPI versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions(u8);
 
 impl Versions {
     /// No version.
     pub const NONE: Self = Self(0);
-    /// Each version.
+    /// All versions.
     pub const ALL: Self = Self(0b111);
-    /// 3.0 only.
+    /// Only 3.0.
     pub const V30: Self = Self(0b001);
     /// 3.0 and 3.1.
     pub const UNTIL_31: Self = Self(0b011);
@@ -170,7 +170,7 @@ impl Versions {
         self.0 & bit != 0
     }
 
-    /// The set in words.
+    /// Name of the set for messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self.0 {
@@ -210,7 +210,7 @@ impl Field {
 }
 
 impl Object {
-    /// The field of a key in a version.
+    /// Returns the field of a key in a version.
     #[must_use]
     pub fn field(&self, key: &str, version: Version) -> Option<&'static Field> {
         self.fields

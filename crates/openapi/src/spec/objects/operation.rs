@@ -1,15 +1,15 @@
-//! Paths, operations and what they take and give.
+//! Tables of paths, operations, parameters, bodies and responses.
 
 use super::document::{EXTERNAL_DOCS, SERVER};
 use super::schema::SCHEMA;
 use super::{Field, Keys, Object, Others, Type, Versions, object, optional, required};
 use vocab::extension;
 
-/// `paths`.
+/// Field `paths`.
 pub static PATHS: Object =
     object(10, "the paths", &[]).others(Keys::Path, &Type::Object(&PATH_ITEM));
 
-/// One path.
+/// Path item.
 pub static PATH_ITEM: Object = object(
     11,
     "a path item",
@@ -42,7 +42,7 @@ const fn method(key: &'static str) -> Field {
     optional(key, Type::Object(&OPERATION))
 }
 
-/// One operation.
+/// Operation.
 pub static OPERATION: Object = object(
     12,
     "an operation",
@@ -54,7 +54,7 @@ pub static OPERATION: Object = object(
         optional("parameters", Type::List(&Type::Object(&PARAMETER))),
         optional("requestBody", Type::Object(&REQUEST_BODY)),
         optional("responses", Type::Object(&RESPONSES)).required_in(Versions::V30),
-        // A rule of its own looks at it, one that cannot be silenced.
+        // A separate rule that cannot be silenced checks this field.
         optional("security", Type::Any),
         optional("deprecated", Type::Bool),
         optional("externalDocs", Type::Object(&EXTERNAL_DOCS)),
@@ -74,7 +74,7 @@ const PARAMETER_STYLES: &[&str] = &[
     "deepObject",
 ];
 
-/// One parameter.
+/// Parameter.
 pub static PARAMETER: Object = object(
     13,
     "a parameter",
@@ -106,7 +106,7 @@ pub static PARAMETER: Object = object(
 .referable()
 .gateway(&extension::PARAMETER);
 
-/// One header of a response or a part.
+/// Header field of a response or a part.
 pub static HEADER: Object = object(
     14,
     "a header",
@@ -129,7 +129,7 @@ pub static HEADER: Object = object(
 )
 .referable();
 
-/// The body of a request.
+/// Request body.
 pub static REQUEST_BODY: Object = object(
     15,
     "a request body",
@@ -180,11 +180,11 @@ pub static ENCODING: Object = object(
     ],
 );
 
-/// `responses`.
+/// Field `responses`.
 pub static RESPONSES: Object =
     object(18, "the responses", &[]).others(Keys::Status, &Type::Object(&RESPONSE));
 
-/// One response.
+/// Response.
 pub static RESPONSE: Object = object(
     19,
     "a response",
@@ -202,13 +202,13 @@ pub static RESPONSE: Object = object(
 .referable()
 .gateway(&extension::RESPONSE);
 
-/// Requests that the API makes; never routed.
+/// Callback: requests that the API sends. Callbacks are never routed.
 pub static CALLBACK: Object = Object {
     others: Others::Map(Keys::Expression, &Type::Object(&PATH_ITEM)),
     ..object(20, "a callback", &[]).referable()
 };
 
-/// An example.
+/// Example.
 pub static EXAMPLE: Object = object(
     21,
     "an example",
@@ -223,7 +223,7 @@ pub static EXAMPLE: Object = object(
 )
 .referable();
 
-/// A link from a response to an operation.
+/// Link from a response to an operation.
 pub static LINK: Object = object(
     22,
     "a link",

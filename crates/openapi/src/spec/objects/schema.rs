@@ -1,6 +1,6 @@
-//! Schemas: the keywords of 3.0's own dialect and of JSON Schema 2020-12 from 3.1 on.
+//! Schemas: the keywords of 3.0's dialect, and of JSON Schema 2020-12 from 3.1 on.
 //!
-//! 3.1 allows any keyword; what is listed is checked for the type of its value.
+//! 3.1 allows any keyword. Listed keywords are checked for the type of their value.
 
 use super::document::EXTERNAL_DOCS;
 use super::{Keys, Object, Others, Type, Versions, object, optional, required};
@@ -11,7 +11,7 @@ const TYPES_31: &[&str] = &[
     "array", "boolean", "integer", "null", "number", "object", "string",
 ];
 
-/// A schema.
+/// Schema.
 pub static SCHEMA: Object = Object {
     others: Others::Keywords,
     ..object(
@@ -38,10 +38,10 @@ pub static SCHEMA: Object = Object {
             optional("additionalProperties", Type::BoolOr(&SCHEMA)),
             optional("multipleOf", Type::Positive),
             optional("maximum", Type::Number),
-            // A rule of its own looks at it: each version writes it another way.
+            // A separate rule checks this field, because each version writes it differently.
             optional("exclusiveMaximum", Type::Any),
             optional("minimum", Type::Number),
-            // A rule of its own looks at it: each version writes it another way.
+            // A separate rule checks this field, because each version writes it differently.
             optional("exclusiveMinimum", Type::Any),
             optional("minLength", Type::Count),
             optional("pattern", Type::Text),

@@ -1,9 +1,9 @@
-//! Security schemes and requirements.
+//! Tables of security schemes and requirements.
 
 use super::{Field, Keys, Object, Type, Versions, object, optional, required};
 use vocab::extension;
 
-/// `components.securitySchemes`.
+/// Field `components.securitySchemes`.
 pub static SECURITY_SCHEMES: Object = object(31, "the security schemes", &[])
     .others(Keys::Component, &Type::Object(&SECURITY_SCHEME));
 
@@ -52,7 +52,7 @@ static FLOWS: Object = object(
 const SCOPES: Field = required("scopes", Type::Map(Keys::Free, &Type::Text));
 const REFRESH_URL: Field = optional("refreshUrl", Type::Text);
 
-/// The flow that gives tokens to browsers.
+/// OAuth 2 implicit flow.
 pub static IMPLICIT: Object = object(
     34,
     "an implicit flow",
@@ -63,21 +63,21 @@ pub static IMPLICIT: Object = object(
     ],
 );
 
-/// The flow that takes passwords.
+/// OAuth 2 password flow.
 pub static PASSWORD: Object = object(
     35,
     "a password flow",
     &[required("tokenUrl", Type::Text), REFRESH_URL, SCOPES],
 );
 
-/// The flow of machines.
+/// OAuth 2 client credentials flow.
 pub static CLIENT_CREDENTIALS: Object = object(
     36,
     "a client credentials flow",
     &[required("tokenUrl", Type::Text), REFRESH_URL, SCOPES],
 );
 
-/// The flow of applications.
+/// OAuth 2 authorization code flow.
 pub static AUTHORIZATION_CODE: Object = object(
     37,
     "an authorization code flow",
@@ -89,7 +89,7 @@ pub static AUTHORIZATION_CODE: Object = object(
     ],
 );
 
-/// The flow of devices without a browser.
+/// OAuth 2 device authorization flow.
 pub static DEVICE_AUTHORIZATION: Object = object(
     38,
     "a device authorization flow",

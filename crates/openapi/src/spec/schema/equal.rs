@@ -1,5 +1,4 @@
-//! Equality of values as JSON Schema has it (2020-12 core §4.2.2): numbers by value, maps
-//! without order.
+//! Equality of values in JSON Schema (2020-12 core §4.2.2): numbers by value, maps without order.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -9,7 +8,7 @@ use diag::{Kind, NodeRef};
 use super::{Schemas, number};
 
 impl Schemas<'_, '_> {
-    /// The first of some values that was among them before. `None` also where the steps run out.
+    /// Returns the first value that equals an earlier one. `None` also if the steps run out.
     #[must_use]
     pub(super) fn first_again<'t>(
         &self,
@@ -29,7 +28,7 @@ impl Schemas<'_, '_> {
         None
     }
 
-    /// The same for values that are the same to JSON, as long as there are steps to take.
+    /// Hash that is equal for values that are equal in JSON, as long as steps remain.
     fn hash(&self, value: NodeRef<'_>) -> u64 {
         let mut hasher = DefaultHasher::new();
         value.kind_name().hash(&mut hasher);

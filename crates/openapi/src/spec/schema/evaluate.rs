@@ -1,5 +1,5 @@
-//! Judges a value by a schema: JSON Schema 2020-12 (validation §6, core §10 and §11) and the
-//! dialect of OpenAPI 3.0. Formats are not asserted, as 2020-12 says of itself.
+//! Validation of a value against a schema: JSON Schema 2020-12 (validation §6, core §10 and §11)
+//! and the dialect of OpenAPI 3.0. Formats are not asserted, as 2020-12 specifies.
 
 use std::cmp::Ordering;
 
@@ -15,10 +15,10 @@ use crate::spec::reference::reference;
 /// Maximum depth to which schemas are followed. No value is that deep, but a schema that is its own
 /// `allOf` is.
 const DEPTH_MAX: usize = 160;
-/// Faults that are kept; the first is said with the number of the others.
+/// Maximum number of faults kept. Messages show the first one and the number of the others.
 const FAULTS_MAX: usize = 100;
 
-/// Judges one value.
+/// Validates one value.
 pub(super) fn judge<'a>(
     schemas: &Schemas<'_, 'a>,
     schema: NodeRef<'a>,
@@ -69,14 +69,14 @@ impl Fit {
     }
 }
 
-/// One judgement.
+/// State of one validation.
 pub(super) struct Run<'s, 'r, 'a> {
     pub(super) schemas: &'s Schemas<'r, 'a>,
     faults: Vec<Fault>,
-    /// More than none while branches are tried whose faults nobody asks for.
+    /// Greater than zero while branches are tried whose faults are not reported.
     pub(super) quiet: usize,
     depth: usize,
-    /// The schema resources that were entered, outermost first (core §7.1).
+    /// Entered schema resources, outermost first (core §7.1).
     scope: Vec<diag::NodeId>,
 }
 
@@ -95,7 +95,7 @@ impl<'a> Run<'_, '_, 'a> {
         fit
     }
 
-    /// Judges without keeping what is wrong.
+    /// Validates without recording faults.
     pub(super) fn quietly(&mut self, schema: NodeRef<'a>, value: NodeRef<'a>) -> Fit {
         self.quiet += 1;
         let fit = self.schema(schema, value);
@@ -103,7 +103,7 @@ impl<'a> Run<'_, '_, 'a> {
         fit
     }
 
-    /// Notes the resource that a schema belongs to; whether it is another than the last.
+    /// Enters the resource of a schema. Returns true if it differs from the current one.
     fn enter(&mut self, schema: NodeRef<'a>) -> bool {
         if self.schemas.version < Version::V31 {
             return false;
@@ -127,7 +127,7 @@ impl<'a> Run<'_, '_, 'a> {
             }
             return Fit::of(all);
         }
-        // A reference in a value is no value; tools put in what it leads to.
+        // Tools replace a reference in a value by its target, so the value is unknown.
         if !schema.is_map() || reference(value).is_some() {
             return Fit::Maybe;
         }
@@ -155,7 +155,7 @@ impl<'a> Run<'_, '_, 'a> {
         value: NodeRef<'a>,
     ) -> Fit {
         let modern = self.schemas.version >= Version::V31;
-        // OpenAPI has no references in these places, but people write them.
+        // OpenAPI does not allow references here, but they occur in practice.
         let argument = match &*entry.key {
             "properties" | "required" | "enum" | "allOf" | "anyOf" | "oneOf" => {
                 match self.schemas.resolver.resolve(argument) {
@@ -200,8 +200,6 @@ impl<'a> Run<'_, '_, 'a> {
             },
         }
     }
-
-    // === any value ===
 
     fn types(&mut self, entry: &'a Entry, argument: NodeRef<'a>, value: NodeRef<'a>) -> Fit {
         let one = argument.as_str().into_iter();
@@ -289,7 +287,7 @@ impl<'a> Run<'_, '_, 'a> {
         }
     }
 
-    /// No branch fits: with a single one its own faults say more.
+    /// Reports that no branch fits. With a single branch, its own faults are more precise.
     fn none_fits(
         &mut self,
         fit: Fit,
@@ -319,8 +317,6 @@ impl<'a> Run<'_, '_, 'a> {
         };
         branch.map_or(Fit::Yes, |branch| self.schema(branch, value))
     }
-
-    // === numbers and strings ===
 
     fn number(
         &mut self,
@@ -388,7 +384,7 @@ impl<'a> Run<'_, '_, 'a> {
         }
     }
 
-    /// A count against `minX` or `maxX`.
+    /// Checks a count against `minX` or `maxX`.
     pub(super) fn within(
         &mut self,
         entry: &'a Entry,
@@ -412,8 +408,6 @@ impl<'a> Run<'_, '_, 'a> {
             )
         })
     }
-
-    // === faults ===
 
     pub(super) fn check(
         &mut self,

@@ -1,9 +1,9 @@
-//! Schemas that no finite value satisfies: each valid value would hold a valid value of the same
-//! schema, and so on for ever.
+//! Schemas that no finite value satisfies, because each valid value would contain a valid value of
+//! the same schema.
 //!
-//! A schema *demands* others (the schema of each property that it requires, the items of a list
-//! that may not be empty, each of `allOf`, one of `anyOf`). It has a finite value if what it
-//! demands has one: the least fixed point over the schemas that are reached, which are few.
+//! A schema *demands* other schemas: those of required properties, of the items of a non-empty
+//! list, all of `allOf`, one of `anyOf`. A schema has a finite value if all its demands have one.
+//! This is the least fixed point over the reachable schemas, which are few.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use super::{Schemas, number};
 use crate::spec::Version;
 use crate::spec::reference::reference;
 
-/// One demand: at least one of these schemas must have a finite value.
+/// Demand: at least one of these schemas must have a finite value.
 struct Demand {
     keyword: Span,
     any: Vec<NodeId>,
@@ -24,11 +24,11 @@ struct Demand {
 #[derive(Default)]
 pub(super) struct Circles {
     walked: HashSet<NodeId>,
-    /// The circles by the member that stands first in the source, from which they begin.
+    /// Circles by their first member in the source, which is also their first step.
     by_first: HashMap<NodeId, Vec<Span>>,
 }
 
-/// See [`Schemas::endless`]. Says a circle once, at the member that stands first in the source.
+/// Implements [`Schemas::endless`]. Returns each circle once, for its first member in the source.
 pub(super) fn circle<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Option<Vec<Span>> {
     if is_finite(schemas, schema) {
         return None;
@@ -46,7 +46,7 @@ pub(super) fn circle<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Opti
         way.push((node.id(), demand.keyword));
         node = schemas.resolver.node(*demand.any.first()?);
     }
-    // Where this way leads into one that was walked before, its circle is known.
+    // A path that leads into one walked before ends in a known circle.
     if let Some(start) = at.get(&node.id()) {
         let mut round = way.split_off(*start);
         let place = |(id, _): &(NodeId, Span)| schemas.resolver.node(*id).span();
@@ -105,7 +105,7 @@ fn demands<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Vec<Demand> {
     };
     let one = |node: NodeRef<'a>| vec![node.id()];
     if let Some(text) = reference(schema) {
-        // A broken or circular chain of references is told as such.
+        // The reference check reports a broken or circular chain.
         if schemas.resolver.resolve(schema).is_some()
             && let Ok(target) = schemas.resolver.target(text)
         {

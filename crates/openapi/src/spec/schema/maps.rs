@@ -83,8 +83,8 @@ impl<'a> Run<'_, '_, 'a> {
             let property = schema.get("properties").and_then(|all| all.get(name));
             let property = property.and_then(|property| self.schemas.resolver.resolve(property));
             let says = |key| property.and_then(|property| property.get(key)?.as_bool());
-            // Required in one direction only (OpenAPI 3.0.3 §4.7.24.2); which way an example
-            // goes is often not known.
+            // Required in one direction only (OpenAPI 3.0.3 §4.7.24.2), and the direction of an
+            // example is often unknown.
             says("readOnly") == Some(true) || says("writeOnly") == Some(true)
         };
         let missing = names
@@ -101,7 +101,7 @@ impl<'a> Run<'_, '_, 'a> {
         Fit::No
     }
 
-    /// A property that neither `properties` nor `patternProperties` describe.
+    /// Checks a property that neither `properties` nor `patternProperties` describe.
     pub(super) fn other_property(
         &mut self,
         schema: NodeRef<'a>,
@@ -152,8 +152,8 @@ impl<'a> Run<'_, '_, 'a> {
         }
     }
 
-    /// `propertyNames`: a name is a string that stands nowhere as a value, so that only what can
-    /// be said of strings is looked at.
+    /// Checks `propertyNames`. A name is a string without a node, so only keywords for strings
+    /// apply.
     fn names(&mut self, entry: &'a Entry, schema: NodeRef<'a>, value: NodeRef<'a>) -> Fit {
         let mut fit = Fit::Yes;
         for (property, _) in value.entries() {
@@ -192,7 +192,7 @@ impl<'a> Run<'_, '_, 'a> {
     }
 }
 
-/// Entries of a keyword by property whose property is there.
+/// Returns the entries of a keyword by property whose property is present.
 fn present<'a>(
     argument: NodeRef<'a>,
     value: NodeRef<'a>,

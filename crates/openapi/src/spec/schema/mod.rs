@@ -1,10 +1,10 @@
-//! Schemas as written in a document: what a value that is written beside them is worth, which
-//! patterns can be run, which schemas can never be satisfied.
+//! Schemas as written in a document: validation of values, support of patterns, and schemas that no
+//! value satisfies.
 //!
-//! Schemas are read where they stand, by need, instead of being compiled: a document has a
-//! thousand schemas that refer to each other and a few examples, and 3.0's dialect is no JSON
-//! Schema. What cannot be known (a broken reference, a pattern that needs backtracking, more
-//! steps than are taken) makes no finding: the answer is [`Verdict::Unknown`].
+//! Schemas are evaluated in place and on demand instead of being compiled. A document has a
+//! thousand schemas that refer to each other and only a few examples, and the dialect of 3.0 is not
+//! JSON Schema. Undecidable cases (a broken reference, a pattern that needs backtracking, too many
+//! steps) give no finding, but [`Verdict::Unknown`].
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -38,7 +38,7 @@ const SHARE: u32 = 8;
 /// Steps that each value may take as long as there are some.
 const VALUE_STEPS_MIN: u32 = 1_000;
 
-/// The schemas of one document.
+/// Schemas of one document.
 pub struct Schemas<'r, 'a> {
     resolver: &'r Resolver<'a>,
     version: Version,
@@ -65,19 +65,19 @@ pub enum Verdict {
     Invalid(Vec<Fault>),
 }
 
-/// One thing that is wrong with a value.
+/// Mistake in a value.
 #[derive(Debug)]
 pub struct Fault {
-    /// The part of the value.
+    /// Place of the faulty part of the value.
     pub value: Span,
-    /// The keyword that it does not keep to.
+    /// Place of the keyword that the part violates.
     pub keyword: Span,
     /// Description of the fault, as a phrase.
     pub why: String,
 }
 
 impl<'r, 'a> Schemas<'r, 'a> {
-    /// The schemas that a resolver's document uses.
+    /// Creates the schemas of a resolver's document.
     #[must_use]
     pub fn new(resolver: &'r Resolver<'a>, version: Version) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.resolver
     }
 
-    /// Judges a value that is written in the document.
+    /// Validates a value of the document against a schema.
     #[must_use]
     pub fn judge(&self, schema: NodeRef<'a>, value: NodeRef<'a>) -> Verdict {
         let left = self.steps_left.get();
@@ -124,9 +124,9 @@ impl<'r, 'a> Schemas<'r, 'a> {
         })
     }
 
-    /// The way round from a schema to itself that every valid value would have to take for ever:
-    /// each step with the keyword that demands it. `None` if there is a finite value, and for
-    /// schemas that only lead to such a circle.
+    /// Returns the circle of schemas that every valid value would have to repeat without end: each
+    /// step with the keyword that requires it. `None` if a finite value exists, and for schemas
+    /// that only lead to such a circle.
     #[must_use]
     pub fn endless(&self, schema: NodeRef<'a>) -> Option<Vec<Span>> {
         finite::circle(self, schema)

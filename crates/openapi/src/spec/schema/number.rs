@@ -1,10 +1,10 @@
-//! Numbers of documents, compared by what they are, not by how they are written.
+//! Numbers of documents, compared by value and not by notation.
 
 use std::cmp::Ordering;
 
 use diag::{Kind, NodeRef};
 
-/// The value of a number.
+/// Returns the value of a number.
 #[must_use]
 pub(super) fn of(node: NodeRef<'_>) -> Option<f64> {
     match node.kind() {
@@ -13,7 +13,7 @@ pub(super) fn of(node: NodeRef<'_>) -> Option<f64> {
     }
 }
 
-/// YAML writes numbers in more ways than JSON: `0x1f`, `0o17`, `.5`, `+1`, `.inf`.
+/// Parses a number. YAML has more notations than JSON: `0x1f`, `0o17`, `.5`, `+1`, `.inf`.
 fn parse(text: &str) -> Option<f64> {
     if let Some(digits) = text.strip_prefix("0x") {
         return u64::from_str_radix(digits, 16).ok().map(as_float);
@@ -32,7 +32,7 @@ fn as_float(number: u64) -> f64 {
     number as f64
 }
 
-/// A whole number that is written as one, exactly.
+/// Returns the exact value of a number written as an integer.
 fn whole(node: NodeRef<'_>) -> Option<i128> {
     match node.kind() {
         Kind::Number(text) => text.parse().ok(),
@@ -40,7 +40,7 @@ fn whole(node: NodeRef<'_>) -> Option<i128> {
     }
 }
 
-/// Two numbers; `None` if one is none or not a number.
+/// Compares two numbers. `None` if one of them is NaN or not a number.
 #[must_use]
 pub(super) fn compare(a: NodeRef<'_>, b: NodeRef<'_>) -> Option<Ordering> {
     match (whole(a), whole(b)) {
@@ -68,13 +68,13 @@ pub(super) fn is_multiple(value: NodeRef<'_>, step: NodeRef<'_>) -> Option<bool>
     if step <= 0.0 || !quotient.is_finite() {
         return None;
     }
-    // 19.99 / 0.01 is 1998.9999999999998.
+    // For example, 19.99 / 0.01 gives 1998.9999999999998.
     let off = (quotient - quotient.round()).abs();
     Some(off <= 1e-9 * quotient.abs().max(1.0))
 }
 
-/// A number without its sign as JSON writes it: `digits × 10^exponent`. Floats do not know whether
-/// 19.99 is a multiple of 0.01, or what 1e308 divided by 0.1 is.
+/// Absolute value of a JSON number: `digits × 10^exponent`. Floats are not exact enough to decide
+/// whether 19.99 is a multiple of 0.01, or 1e308 of 0.1.
 #[derive(Clone, Copy)]
 struct Decimal {
     digits: u128,
@@ -100,9 +100,10 @@ impl Decimal {
         })
     }
 
-    /// `None` for a step of nothing, or of too many digits to count with.
+    /// True if the value is a multiple of `step`. `None` for a step of zero, or with too many
+    /// digits.
     fn is_multiple_of(self, step: Self) -> Option<bool> {
-        // Products of two remainders fit into 128 bits.
+        // The product of two remainders fits into 128 bits.
         let modulus = u128::from(
             u64::try_from(step.digits)
                 .ok()
@@ -131,7 +132,7 @@ impl Decimal {
     }
 }
 
-/// A keyword's count: `maxLength` and its like.
+/// Value of a keyword that counts, such as `maxLength`.
 #[must_use]
 pub(super) fn count(node: NodeRef<'_>) -> Option<f64> {
     of(node).filter(|number| *number >= 0.0)

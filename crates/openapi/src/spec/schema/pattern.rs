@@ -1,12 +1,12 @@
-//! Regular expressions of schemas: ECMA-262 as JSON Schema says (2020-12 core §6.4), run by an
-//! engine whose time is linear in the text.
+//! Regular expressions of schemas: ECMA-262 as JSON Schema specifies (2020-12 core §6.4), run by an
+//! engine with linear time.
 
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ast::{self, ErrorKind};
 
-/// Most bytes of a compiled pattern; `(a{1000}){1000}` would take a gigabyte.
+/// Maximum size of a compiled pattern in bytes. `(a{1000}){1000}` would take a gigabyte.
 const COMPILED_BYTES_MAX: usize = 1 << 20;
-/// Most bytes of a pattern that is looked at.
+/// Maximum length of a pattern in bytes. Longer ones are not checked.
 const PATTERN_BYTES_MAX: usize = 64 * 1024;
 
 /// Result of reading a pattern.
@@ -14,11 +14,11 @@ const PATTERN_BYTES_MAX: usize = 64 * 1024;
 pub enum Pattern {
     /// The pattern can be run.
     Runs(Regex),
-    /// A regular expression that no engine with linear time runs; with what it needs.
+    /// Valid, but not runnable in linear time. Contains the feature that prevents it.
     NotLinear(&'static str),
     /// The pattern, or its compiled form, exceeds the size limit.
     TooLarge,
-    /// Not a regular expression; with the reason.
+    /// Invalid regular expression, with the reason.
     Malformed(String),
 }
 

@@ -9,8 +9,8 @@ use crate::spec::reference::reference;
 const DEPTH_MAX: usize = 16;
 
 impl<'a> Schemas<'_, 'a> {
-    /// False only where no reading of the text is valid: decided for types, `enum`, `const`,
-    /// lengths, `pattern` and the format `uuid`; anything else may be.
+    /// False only if no reading of the text is valid. Types, `enum`, `const`, lengths, `pattern`
+    /// and the format `uuid` are decided; any other keyword may hold.
     #[must_use]
     pub fn may_be(&self, schema: NodeRef<'a>, text: &str) -> bool {
         self.may_be_at(schema, text, 0)
@@ -68,7 +68,7 @@ fn is_of(types: NodeRef<'_>, text: &str) -> bool {
     }
 }
 
-/// RFC 9562 §4: groups of hexadecimal digits.
+/// True for a UUID: groups of hexadecimal digits (RFC 9562 §4).
 fn is_uuid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
     let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();

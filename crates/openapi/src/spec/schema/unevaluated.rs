@@ -1,5 +1,5 @@
-//! `unevaluatedProperties` and `unevaluatedItems` (core §11): what no keyword beside or below
-//! them in the same place has looked at.
+//! Keywords `unevaluatedProperties` and `unevaluatedItems` (core §11), for parts of a value that no
+//! keyword beside or below them evaluates.
 
 use std::collections::HashSet;
 
@@ -7,12 +7,12 @@ use diag::NodeRef;
 
 use super::evaluate::{Fit, Run};
 
-/// The parts of a value that were looked at.
+/// Evaluated parts of a value.
 #[derive(Default)]
 struct Seen<'a> {
     names: HashSet<&'a str>,
     items: HashSet<usize>,
-    /// All of them.
+    /// True if the whole value is evaluated.
     all: bool,
     /// True if some of it could not be decided.
     unknown: bool,
@@ -66,8 +66,8 @@ impl<'a> Run<'_, '_, 'a> {
         fit
     }
 
-    /// Collects what a schema looks at in a value. `outermost` is the schema that asks: its own
-    /// `unevaluated…` is what is being decided.
+    /// Collects the parts of a value that a schema evaluates. `outermost` marks the schema whose
+    /// own `unevaluated…` keyword is being decided.
     fn look(
         &mut self,
         schema: NodeRef<'a>,
@@ -141,7 +141,7 @@ impl<'a> Run<'_, '_, 'a> {
         }
     }
 
-    /// A schema that fails looks at nothing.
+    /// Collects from a schema only if it is valid; a failed schema evaluates nothing.
     fn look_if_valid(&mut self, schema: NodeRef<'a>, value: NodeRef<'a>, seen: &mut Seen<'a>) {
         match self.quietly(schema, value) {
             Fit::Yes => self.look(schema, value, seen, false),
