@@ -1,9 +1,9 @@
-//! Names become hosts: A, AAAA and SRV records (RFC 1035, RFC 2782), asked without the system's
-//! resolver, which tells no time to live and blocks its thread.
+//! DNS resolution: A, AAAA and SRV records (RFC 1035, RFC 2782), without the system's resolver,
+//! which reports no TTL and blocks its thread.
 //!
-//! `/etc/resolv.conf` says whom to ask and `/etc/hosts` comes first, as everywhere; both are read
-//! again when they change. Nothing is cached here: a [`Source`](super::source::Source) knows how
-//! long its answer counts.
+//! Name servers come from `/etc/resolv.conf`, and `/etc/hosts` has precedence, as usual; both are
+//! read again when they change. There is no cache: a [`Source`](super::source::Source) has the TTL
+//! of its answer.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -30,14 +30,14 @@ use crate::discovery::source::{Answer, PLACES_MAX, Place};
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// One attempt at a configured name server.
 const TRY_WAIT: Duration = Duration::from_secs(2);
-/// Names in the SRV records of one answer.
+/// Maximum SRV records of one answer.
 const SERVICES_MAX: usize = 256;
 /// Files with the system's settings for name resolution.
 const SYSTEM: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
-/// Whoever asks.
+/// DNS resolver of the discovery thread.
 pub(crate) struct Dns {
-    /// Instead of those of the system.
+    /// Name servers to use instead of those of the system.
     name_servers: Vec<SocketAddr>,
     resolver: RefCell<Option<Rc<TokioResolver>>>,
     system: RefCell<Option<System>>,
@@ -46,19 +46,19 @@ pub(crate) struct Dns {
 /// Records of a name to resolve.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Asked<'a> {
-    /// Its addresses, for hosts at a port.
+    /// Addresses of a name, with the port of the hosts.
     Addresses(&'a str, u16),
-    /// Its SRV records.
+    /// SRV records of a name.
     Services(&'a str),
 }
 
-/// Device, inode, change time and its nanoseconds of the files.
+/// Device, inode, change time and its nanoseconds of each file.
 type System = [Option<(u64, u64, i64, i64)>; SYSTEM.len()];
 
-/// Weight, port and addresses of one record.
+/// Weight, port and addresses of an SRV record.
 type Service<'a> = (u16, u16, &'a [IpAddr]);
 
-/// An answer with addresses, or why there is none.
+/// Addresses with their TTL in milliseconds, or the answer without addresses.
 type Addresses = Result<(Vec<IpAddr>, u64), Answer>;
 
 // === impl Dns ===
@@ -83,7 +83,7 @@ impl Dns {
         outdated
     }
 
-    /// Asks once.
+    /// Sends one query.
     pub(crate) async fn ask(&self, asked: Asked<'_>) -> Answer {
         let resolver = match self.resolver() {
             Ok(resolver) => resolver,
@@ -124,7 +124,7 @@ impl Dns {
         };
         let options: &mut ResolverOpts = builder.options_mut();
         options.cache_size = 0;
-        // One that answers over UDP with an error has answered.
+        // An error response over UDP is an answer.
         options.try_tcp_on_error = false;
         let resolver = Rc::new(builder.build()?);
         *known = Some(Rc::clone(&resolver));
@@ -138,7 +138,7 @@ fn name_server(address: &SocketAddr) -> NameServerConfig {
         connection.port = address.port();
         connection
     };
-    // What does not fit is asked for again over TCP (RFC 7766).
+    // Truncated responses are queried again over TCP (RFC 7766).
     let connections = vec![
         connection(ProtocolConfig::Udp),
         connection(ProtocolConfig::Tcp),
@@ -153,7 +153,7 @@ fn system() -> System {
     })
 }
 
-/// The addresses of a name, all alike.
+/// Addresses of a name, as hosts of equal weight.
 async fn hosts(resolver: &TokioResolver, name: &str, port: u16) -> Answer {
     match addresses(resolver, name).await {
         Err(answer) => answer,
@@ -172,8 +172,8 @@ async fn hosts(resolver: &TokioResolver, name: &str, port: u16) -> Answer {
     }
 }
 
-/// A name's A records, or its AAAA records where it has none: where both are there, they are the
-/// same hosts twice.
+/// A records of a name, or its AAAA records if it has none. A name with both has the same hosts
+/// twice.
 async fn addresses(resolver: &TokioResolver, name: &str) -> Addresses {
     let mut absent = None;
     for kind in [RecordType::A, RecordType::AAAA] {
@@ -194,7 +194,7 @@ async fn addresses(resolver: &TokioResolver, name: &str) -> Addresses {
     }))
 }
 
-/// The hosts that a name's SRV records name.
+/// Hosts of a name's SRV records.
 async fn services(resolver: &TokioResolver, name: &str) -> Answer {
     let lookup = match records(resolver, name, RecordType::SRV).await {
         Ok(lookup) => lookup,
@@ -202,7 +202,7 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
     };
     let records = lookup.answers().iter();
     let records = records.filter_map(|record| match &record.data {
-        // "." says that there decidedly is no such service (RFC 2782).
+        // The target "." means that the service is not available (RFC 2782).
         RData::SRV(srv) if !srv.target.is_root() => Some(srv),
         _ => None,
     });
@@ -217,7 +217,7 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
         if found.contains_key(&srv.target) {
             continue;
         }
-        // Servers add the addresses of those that they name.
+        // Servers may add the addresses of SRV targets.
         let added = lookup.additionals().iter();
         let added = added.filter(|record| record.name == srv.target);
         let mut all: Vec<IpAddr> = added.filter_map(|record| record.data.ip_addr()).collect();
@@ -231,7 +231,7 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
                     ttl_ms = ttl_ms.min(for_ms);
                 }
                 Err(Answer::Absent { .. }) => {}
-                // Without its answer nobody knows who is gone.
+                // Without this answer it is unknown which hosts remain.
                 Err(answer) => return answer,
             }
         }
@@ -264,8 +264,8 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
     Answer::Found { places, ttl_ms }
 }
 
-/// Weights of SRV records as weights of targets, of which 0 gets nothing: beside others, 0 is a
-/// very small chance; where all are 0, nobody cares (RFC 2782).
+/// Converts SRV weights to target weights. A target weight of 0 gets no requests, but an SRV weight
+/// of 0 next to others means a very small chance; if all are 0, they are equal (RFC 2782).
 fn weights(written: impl Iterator<Item = u16> + Clone) -> Vec<u32> {
     let scale = match (written.clone().any(|one| one == 0), written.clone().max()) {
         (true, Some(1..)) => 100,
@@ -274,7 +274,7 @@ fn weights(written: impl Iterator<Item = u16> + Clone) -> Vec<u32> {
     written.map(|one| (u32::from(one) * scale).max(1)).collect()
 }
 
-/// The records of a name.
+/// Records of a name.
 async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Result<Lookup, Answer> {
     resolver.lookup(name, kind).await.map_err(|error| {
         let shown = name.escape_debug();
@@ -295,7 +295,7 @@ async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Resu
     })
 }
 
-/// For how long all of an answer counts.
+/// Minimum TTL of the records, in milliseconds.
 fn ttl_ms(lookup: &Lookup) -> u64 {
     let seconds = lookup.answers().iter().map(|record| record.ttl).min();
     u64::from(seconds.unwrap_or(0)) * 1_000

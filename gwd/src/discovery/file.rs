@@ -4,10 +4,9 @@
 //! {"targets": [{"address": "10.0.0.7:8080", "weight": 2, "zone": "east"}]}
 //! ```
 //!
-//! The file is looked at again and again by its path, so that it does not matter how it is
-//! exchanged: by a rename, by a link of a folder above it (`..data`), in place. One that cannot be
-//! read, or not understood, changes nothing. What it says is not repeated in errors: somebody may
-//! have named the wrong file.
+//! The path is checked periodically, so that any way to replace the file works: a rename, a link of
+//! a parent folder (`..data`), or in place. A file that cannot be read or parsed changes nothing.
+//! Errors do not quote its content, because the configured path may be wrong and name another file.
 
 use std::fs::Metadata;
 use std::net::SocketAddr;
@@ -20,9 +19,9 @@ use serde::Deserialize;
 use crate::discovery::source::{Answer, PLACES_MAX, Place};
 use crate::files::read_file;
 
-/// Bytes of a file.
+/// Maximum bytes of a file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// The most that a weight can be, as in gateway.yaml.
+/// Maximum weight, as in gateway.yaml.
 const WEIGHT_MAX: u32 = 1_000_000;
 
 /// Fingerprint of a file's content without reading it: device, inode, length, and time of the last
@@ -48,7 +47,7 @@ const fn one() -> u32 {
     1
 }
 
-/// The file as it is now, without reading it; none where there is none.
+/// Stamp of the current file; none if there is no file.
 pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
     let stamp = |file: Metadata| {
         (
@@ -74,10 +73,10 @@ pub(crate) fn read(path: &Path) -> Answer {
     }
 }
 
-/// The hosts that a file's bytes name.
+/// Hosts in a file's content.
 ///
 /// # Errors
-/// Where and why they cannot be understood, without what is written there.
+/// Position and reason of the error, without any content.
 pub fn places(bytes: &[u8]) -> Result<Vec<Place>, String> {
     let written: Written = serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());

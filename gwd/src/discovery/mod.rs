@@ -1,11 +1,12 @@
 //! Current hosts of upstreams: names are asked and files watched, off the workers, for as long as a
 //! version names them (semantics.md §4, data-plane.md §5).
 //!
-//! One thread of the process. What is asked is a [`Source`]; upstreams and versions that ask the
+//! One thread of the process does this. Each query is a [`Source`]; upstreams and versions that ask
+//! the
 //! same share it. Each upstream of each version in memory is a [`Follower`] of its sources, and
-//! its hosts are exchanged when they change; workers see that at the next request.
+//! its hosts are replaced when they change; workers see that at the next request.
 //!
-//! A new kind of source is a variant of [`About`] and an arm in [`Asker::follow`].
+//! A new kind of source needs a variant of [`About`] and an arm in [`Asker::follow`].
 
 pub(crate) mod dns;
 pub mod file;
@@ -34,7 +35,7 @@ use crate::random::Random;
 use dns::{Asked, Dns};
 use source::{About, Answer, Question, Source, Told};
 
-/// Questions under way at once.
+/// Maximum concurrent queries.
 const QUESTIONS_MAX: usize = 64;
 /// Interval of the checks for changed name resolution settings of the system: 2s.
 const SYSTEM_TICK: Duration = Duration::from_secs(2);
@@ -60,7 +61,7 @@ pub struct Times {
     pub ttl_least_ms: u64,
     /// Maximum time until a name is queried again, whatever its time to live. Default: 300,000.
     pub ttl_most_ms: u64,
-    /// The longest wait after a question that brought no host.
+    /// Maximum wait after a query without hosts. Default: 10,000.
     pub failed_most_ms: u64,
     /// Minimum time for which answers must report no hosts before this takes effect. Default:
     /// 30,000.
@@ -94,7 +95,7 @@ pub(crate) struct Discovery {
     inner: Mutex<Inner>,
     /// Notified when a source has received an answer.
     answered: Condvar,
-    /// Hosts were exchanged.
+    /// Callback for changed hosts.
     changed: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -106,14 +107,14 @@ struct Inner {
 
 struct Known {
     source: Arc<Source>,
-    /// Since when no version names it.
+    /// Time since which no version names the source.
     idle_since_ms: Option<u64>,
 }
 
 // === impl Discovery ===
 
 impl Discovery {
-    /// Starts the thread; nothing is asked yet.
+    /// Starts the thread, without any sources.
     ///
     /// # Errors
     /// If the thread cannot be started.
@@ -172,7 +173,7 @@ impl Discovery {
         source
     }
 
-    /// Exchanges the hosts of an upstream now and whenever its sources change.
+    /// Updates the hosts of an upstream now, and whenever its sources change.
     pub(crate) fn follow(&self, follower: &Arc<impl Follower + 'static>) {
         if !follower.sources().is_empty() {
             let weak = Arc::downgrade(follower);
@@ -181,7 +182,8 @@ impl Discovery {
         follower.renew(self.clock.now_ms());
     }
 
-    /// Waits until all of these were answered, or the time is over; tells how many were not.
+    /// Waits until all given sources have been answered, or the time limit passes. Returns the
+    /// number of the others.
     pub(crate) fn wait(&self, sources: &[&Arc<Source>], limit: Duration) -> usize {
         let end = Instant::now() + limit;
         let mut inner = self.lock();
@@ -199,7 +201,7 @@ impl Discovery {
         }
     }
 
-    /// Forgets what no version in memory has named for a while. Called every few seconds.
+    /// Drops sources that no version in memory has named for a while. Called every few seconds.
     pub(crate) fn tidy(&self) {
         let now_ms = self.clock.now_ms();
         let mut inner = self.lock();
@@ -222,7 +224,7 @@ impl Discovery {
         }
     }
 
-    /// A source was answered: whoever follows it gets its hosts.
+    /// Processes an answer and updates the followers of the source.
     fn told(&self, source: &Arc<Source>, answer: Answer, chance: u64) -> Told {
         let now_ms = self.clock.now_ms();
         let told = source.told(answer, now_ms, &self.settings.times, chance);
@@ -240,7 +242,7 @@ impl Discovery {
         for follower in followers.iter().filter(ours) {
             follower.renew(now_ms);
         }
-        // Under the lock, so that nobody falls asleep between looking and waiting.
+        // Under the lock, so that no waiter misses the notification between its check and its wait.
         let inner = self.lock();
         source.settle();
         self.answered.notify_all();
@@ -266,7 +268,7 @@ impl fmt::Debug for Discovery {
 }
 
 impl Inner {
-    /// Tells the thread whom to ask.
+    /// Sends the current sources to the thread.
     fn want(&self) {
         let all = self.sources.values();
         let all = all.map(|known| Arc::clone(&known.source));
@@ -300,7 +302,7 @@ fn say(source: &Source, told: &Told) {
 
 // === the thread
 
-/// Whoever asks.
+/// State of the discovery thread.
 struct Asker {
     discovery: Weak<Discovery>,
     dns: Dns,
@@ -344,7 +346,7 @@ async fn watch_system(asker: Rc<Asker>) {
 }
 
 impl Asker {
-    /// Asks again and again, or watches.
+    /// Queries a source repeatedly, or watches its file.
     async fn follow(self: Rc<Self>, source: Arc<Source>) {
         match &source.question.about {
             About::Addresses { name, port } => {
@@ -373,14 +375,13 @@ impl Asker {
         }
     }
 
-    /// Reads a file whenever it is another one than before. What waits for a disk is not done
-    /// on this thread.
+    /// Reads a file whenever it has changed. Disk access runs on another thread.
     async fn keep_looking(&self, source: &Arc<Source>, path: &Path) {
         let mut seen = None;
         loop {
             let (path, before) = (path.to_owned(), seen);
             let looked = tokio::task::spawn_blocking(move || {
-                // Before it is read: what is written meanwhile is seen the next time.
+                // Take the stamp before reading, so that the next check detects a concurrent write.
                 let stamp = file::stamp(&path);
                 let same = before == Some(stamp);
                 (stamp, (!same).then(|| file::read(&path)))

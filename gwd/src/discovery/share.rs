@@ -1,11 +1,11 @@
-//! The shares of hosts where one weight is written for several of them: what is written is the
-//! share of all of them together, however many there are at the moment.
+//! Distribution of a weight over the hosts of a target: the written weight is the total of all of
+//! them, whatever their number is.
 
 /// Maximum number of parts of a weight; beyond it shares are rounded.
 const PARTS_MAX: u64 = 5_040;
 
-/// The weight of each host of each group, from the weight and the number of hosts of the groups.
-/// A weight that is not 0 does not become 0.
+/// Weight of each host, given the weight and the number of hosts of each group. A positive weight
+/// never becomes 0.
 pub(crate) fn share_out(groups: &[(u32, usize)]) -> Vec<u32> {
     let counts = groups.iter().map(|(_, count)| *count as u64);
     let counts = counts.filter(|count| *count > 0);
@@ -29,7 +29,7 @@ pub(crate) fn share_out(groups: &[(u32, usize)]) -> Vec<u32> {
     let each: Vec<u64> = each.collect();
     let divisor = each.iter().copied().fold(0, greatest).max(1);
     let most = each.iter().max().copied().unwrap_or(0) / divisor;
-    // Weights are multiplied when they are compared: some bits stay free.
+    // Keep spare bits: the balancer multiplies weights when it compares them.
     let narrow = most.checked_ilog2().unwrap_or(0).saturating_sub(27);
     let fit = |each: u64| match each {
         0 => 0,
@@ -40,7 +40,7 @@ pub(crate) fn share_out(groups: &[(u32, usize)]) -> Vec<u32> {
     each.into_iter().map(fit).collect()
 }
 
-/// The greatest common divisor.
+/// Greatest common divisor.
 fn greatest(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { greatest(b, a % b) }
 }

@@ -1,8 +1,8 @@
 //! One source of hosts, with its last answer.
 //!
-//! Three answers are told apart (semantics.md §4): hosts; the word of somebody who must know that
-//! there are none, which counts when it has been said for a while; and no answer, which is no
-//! news: the last hosts are served on for as long as it takes.
+//! There are three kinds of answers (semantics.md §4): hosts; an authoritative "no hosts", which
+//! takes effect after it has been repeated for a while; and no answer, after which the last hosts
+//! stay in use without a limit.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::discovery::Times;
 
-/// Hosts of one source; what is beyond is left out, and told.
+/// Maximum hosts of one source. Further hosts of a DNS answer are ignored; a longer file is an
+/// error.
 pub(crate) const PLACES_MAX: usize = 1_024;
 
 /// Query of a source.
@@ -26,33 +27,33 @@ pub(crate) struct Question {
 /// Subject of a query.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum About {
-    /// The addresses of a name: of its A records, or of its AAAA records where it has none.
+    /// Addresses of a name: its A records, or its AAAA records if it has none.
     Addresses { name: Box<str>, port: u16 },
-    /// The SRV records of a name (RFC 2782), with the addresses of those that they name.
+    /// SRV records of a name (RFC 2782), with the addresses of their targets.
     Services { name: Box<str> },
-    /// A file that is watched.
+    /// Watched file.
     File { path: Box<Path> },
 }
 
-/// A host that was found.
+/// Resolved host.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Those of the lowest number come first, while any of them works.
+    /// Priority. Hosts with the lowest number are used while any of them works.
     pub priority: u16,
     /// Address of the host.
     pub address: SocketAddr,
-    /// Its share among those of its priority.
+    /// Weight among the hosts of the same priority.
     pub weight: u32,
-    /// The zone that it runs in.
+    /// Zone of the host.
     pub zone: Option<Arc<str>>,
 }
 
 /// Result of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// These, and for how many milliseconds they are to be believed.
+    /// Hosts, with the time to live in milliseconds.
     Found { places: Vec<Place>, ttl_ms: u64 },
-    /// There are none, says who must know.
+    /// Authoritative answer that there are no hosts.
     Absent { why: String },
     /// No valid answer was received.
     Failed { why: String },
@@ -62,7 +63,7 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) question: Question,
-    /// Since when it is asked, in milliseconds of the clock.
+    /// Time of the first query, in milliseconds of the clock.
     since_ms: u64,
     known: Mutex<Known>,
     /// True once an answer of any kind has reached the followers.
@@ -70,7 +71,7 @@ pub(crate) struct Source {
     pub(crate) answers: Answers,
 }
 
-/// Answers by what they were.
+/// Number of answers of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     pub(crate) found: AtomicU64,
@@ -87,7 +88,7 @@ struct Known {
     told_ms: Option<u64>,
     /// Since when each answer says that there are none; a failed query begins it anew.
     absent_since_ms: Option<u64>,
-    /// Failures in a row.
+    /// Consecutive failures.
     failures: u32,
     why: Option<Arc<str>>,
 }
@@ -95,7 +96,7 @@ struct Known {
 /// Change that an answer caused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Told {
-    /// The hosts are others than before.
+    /// True if the hosts have changed.
     pub(crate) changed: bool,
     /// True if the query succeeded after a failure, failed after a success, or failed as the first
     /// one.
@@ -117,7 +118,7 @@ impl Source {
         }
     }
 
-    /// The hosts of now.
+    /// Current hosts.
     pub(crate) fn places(&self) -> Arc<[Place]> {
         Arc::clone(&self.lock().places)
     }
@@ -127,7 +128,7 @@ impl Source {
         self.settled.load(Ordering::Acquire)
     }
 
-    /// An answer has reached those who follow.
+    /// Records that an answer has reached the followers.
     pub(crate) fn settle(&self) {
         self.settled.store(true, Ordering::Release);
     }
@@ -144,7 +145,7 @@ impl Source {
         now_ms.saturating_sub(told_ms.unwrap_or(self.since_ms))
     }
 
-    /// The last answer still holds.
+    /// Records that the last answer is still valid.
     pub(crate) fn confirmed(&self, now_ms: u64) {
         let mut known = self.lock();
         if known.why.is_none() {
@@ -152,7 +153,7 @@ impl Source {
         }
     }
 
-    /// Takes an answer over. `chance` is any number: what jitter is made of.
+    /// Processes an answer. `chance` is a random number for jitter.
     pub(crate) fn told(&self, answer: Answer, now_ms: u64, times: &Times, chance: u64) -> Told {
         let mut known = self.lock();
         let known = &mut *known;
@@ -201,8 +202,8 @@ impl Source {
         }
     }
 
-    /// A wait within its bounds, and up to a tenth shorter, so that gateways that began together
-    /// part.
+    /// Limits a wait, and shortens it by up to a tenth, so that gateways that started together do
+    /// not query in step.
     fn within(&self, wait_ms: u64, times: &Times, chance: u64) -> u64 {
         let most_ms = self.question.refresh_ms.unwrap_or(u64::MAX);
         let wait_ms = wait_ms.min(most_ms);
@@ -215,7 +216,7 @@ impl Source {
     }
 }
 
-/// Sorted, each once, no more than may be.
+/// Sorts the hosts, removes duplicates, and truncates them to the maximum.
 fn in_order(mut places: Vec<Place>) -> Arc<[Place]> {
     places.sort();
     places.dedup_by(|a, b| (a.priority, a.address) == (b.priority, b.address));
@@ -367,7 +368,7 @@ mod tests {
         assert_eq!(hosts(&source), "1");
         assert!(source.told(absent(), 35_000, &times, 0).changed);
         assert_eq!(hosts(&source), "");
-        // Somebody came back, and is gone again: it begins anew.
+        // A host returned and left again: the period begins anew.
         source.told(found(&[2], 1_000), 36_000, &times, 0);
         assert!(!source.told(absent(), 37_000, &times, 0).changed);
         assert_eq!(hosts(&source), "2");

@@ -1,5 +1,5 @@
-//! Addresses that the node listens on: those of the version, or of `--listen`; what no version
-//! names is left.
+//! Addresses of the node's listeners, from the version or from `--listen`; other addresses are
+//! left.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
@@ -14,8 +14,8 @@ use crate::program_log::{Level, event};
 use crate::worker::Command;
 
 impl Node {
-    /// Says which `--listen` names no listener: else a mistyped name would leave a gateway on the
-    /// address of the bundle, and nobody would know.
+    /// Warns about `--listen` options that name no listener. A misspelled name would otherwise
+    /// leave a gateway on the bundle's address without notice.
     pub(super) fn warn_of_strange_overrides(&self, version: &Version) {
         let listeners = version.0.snapshot.listeners();
         let known: Vec<&str> = listeners.iter().map(|listener| &*listener.name).collect();
@@ -30,7 +30,8 @@ impl Node {
         }
     }
 
-    /// The bundle's own addresses were checked when it was built; `--listen` may make two the same.
+    /// Refuses a version in which `--listen` makes two addresses collide. The bundle's own
+    /// addresses were checked when it was built.
     pub(super) fn refuse_colliding_overrides(&self, version: &Version) -> Result<(), Refused> {
         let listeners = version.0.snapshot.listeners();
         let address = |at: usize| {
@@ -68,8 +69,8 @@ impl Node {
             .position(|slot| slot.as_ref().is_some_and(|(known, _)| known == wanted))
     }
 
-    /// Leaves the addresses that the version does not name. The channel closes when nothing
-    /// listens there any more.
+    /// Leaves the addresses that the version does not name. The channel closes once nothing listens
+    /// there any more.
     pub(super) fn leave_others(
         &mut self,
         listener_of_socket: &[Option<usize>],
@@ -117,7 +118,7 @@ impl Node {
         }
         drop(done);
         for error in begun.iter().filter_map(Result::err) {
-            // All was bound before: only a lack of descriptors gets here.
+            // The sockets are bound already: only a lack of file descriptors can fail here.
             event(
                 Level::Error,
                 "listening on a bound address failed; its requests are not served",

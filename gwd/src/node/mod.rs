@@ -1,7 +1,7 @@
-//! The running process without its control plane: workers, sockets, and the version they run.
+//! Running process without its control plane: workers, sockets, and the running version.
 //!
-//! Owned by the control thread. Building, binding and publishing are separate steps, so that
-//! whoever activates a bundle can persist it in between; publishing cannot fail.
+//! The control thread owns it. Building, binding and publishing are separate steps, so that a
+//! bundle can be persisted in between; publishing cannot fail.
 
 mod listening;
 mod refusal;
@@ -51,16 +51,17 @@ const COARSE_ROUTES: usize = 500;
 /// Maximum time for handshakes that have begun at an address that a new version does not name:
 /// 500ms.
 const HANDSHAKES: Duration = Duration::from_millis(500);
-/// The same where the process stops: whoever balances over several has turned away by then.
+/// Like [`HANDSHAKES`], while the process stops: load balancers have usually stopped sending to it
+/// by then. Value: 100ms.
 const DRAIN_HANDSHAKES: Duration = Duration::from_millis(100);
 /// Interval at which a drain checks for remaining connections: 10ms.
 const DRAIN_TICK: Duration = Duration::from_millis(10);
 
-/// A built version, ready to be published.
+/// Version that was built and can be published.
 #[derive(Clone, Debug)]
 pub struct Version(pub(crate) Arc<Loaded>);
 
-/// The process.
+/// Running process.
 pub struct Node {
     pub(crate) shared: Arc<Shared>,
     pub(crate) registry: Arc<Registry>,
@@ -72,9 +73,9 @@ pub struct Node {
     parts: Parts,
     /// Metric ids of the routes of an API, by the digest of its blob.
     route_uids: HashMap<[u8; 32], Arc<[u32]>>,
-    /// By socket id; none where the address was given up.
+    /// Bound sockets by socket id; none if the address was given up.
     bound: Vec<Option<(Wanted, Bound)>>,
-    /// Sockets that no listener has wanted yet.
+    /// Inherited sockets that no listener has adopted yet.
     inherited: Vec<Inherited>,
     bin: mpsc::Receiver<Arc<Current>>,
     epoch: u64,
@@ -93,7 +94,7 @@ struct Wanted {
 // === impl Node ===
 
 impl Node {
-    /// Starts the workers. They serve nothing yet.
+    /// Starts the workers, which serve nothing yet.
     ///
     /// # Errors
     /// If threads cannot be started or the access log cannot be opened.
@@ -165,12 +166,12 @@ impl Node {
         })
     }
 
-    /// Sockets that another process bound: listeners that want their addresses adopt them.
+    /// Adds sockets that another process bound, for listeners with their addresses.
     pub(crate) fn inherit(&mut self, sockets: Vec<Inherited>) {
         self.inherited.extend(sockets);
     }
 
-    /// Closes the inherited sockets that no listener of the running version wanted.
+    /// Closes inherited sockets that no listener of the running version has adopted.
     pub(crate) fn close_unwanted(&mut self) {
         for unwanted in self.inherited.drain(..) {
             event(
@@ -181,8 +182,8 @@ impl Node {
         }
     }
 
-    /// Every socket that listens: the listener's name, the address that was asked for, the real
-    /// one, and the sockets.
+    /// Listening sockets: for each address the listener's name, the requested address, the real
+    /// address, and the sockets.
     pub(crate) fn descriptors(&self) -> Vec<(String, SocketAddr, SocketAddr, Vec<BorrowedFd<'_>>)> {
         let bound = self.bound.iter().flatten();
         bound
@@ -271,8 +272,8 @@ impl Node {
         })))
     }
 
-    /// Waits until everything that the hosts of a version are found by was answered once, or the
-    /// time is over; then requests to those that were not fail until they are.
+    /// Waits until all sources of a version's hosts have been answered once, or the time limit
+    /// passes. Requests to hosts that are not resolved then fail until they are.
     pub fn find_hosts(&self, version: &Version, limit: Duration) {
         let sources = version.0.commons.iter().flat_map(|common| common.sources());
         let open = self.discovery.wait(&sources.collect::<Vec<_>>(), limit);
@@ -285,8 +286,7 @@ impl Node {
         }
     }
 
-    /// Binds the addresses of a version that are not bound yet. After a failure nothing has
-    /// changed.
+    /// Binds the addresses of a version that are not bound yet. A failure changes nothing.
     ///
     /// # Errors
     /// [`Refused::PortBusy`].
@@ -326,7 +326,7 @@ impl Node {
         Ok(())
     }
 
-    /// Makes a bound version the running one; returns when every worker has taken it over.
+    /// Publishes a bound version. Returns once every worker has taken it over.
     pub fn publish(&mut self, version: &Version, serial: u64) {
         let loaded = &version.0;
         let mut listener_of_socket: Box<[Option<usize>]> =
@@ -357,7 +357,7 @@ impl Node {
         self.empty_bin();
     }
 
-    /// Exchanges the credentials that must not be admitted, whichever version runs.
+    /// Replaces the list of revoked credentials, for every version.
     pub fn revoke(&mut self, revoked: Revoked) {
         self.revoked = Arc::new(revoked);
         if let Some(current) = self.shared.current() {
@@ -365,8 +365,8 @@ impl Node {
         }
     }
 
-    /// Frees what workers have given up, closes addresses that no resident version names, and
-    /// forgets the metrics of names that left long ago. Called every few seconds.
+    /// Frees versions that workers have dropped, closes addresses that no resident version names,
+    /// and removes the metrics of long-gone names. Called every few seconds.
     pub fn tidy(&mut self, residents: &[Version]) {
         self.empty_bin();
         let wanted: Vec<Wanted> = residents
@@ -415,15 +415,15 @@ impl Node {
             .collect()
     }
 
-    /// Snapshots in memory.
+    /// Number of snapshots in memory.
     #[must_use]
     pub fn snapshots_live(&self) -> i64 {
         self.empty_bin();
         self.shared.live.load(Ordering::Relaxed)
     }
 
-    /// Takes over certificates and client authorities whose secrets have changed, where they are
-    /// good. Called whenever secrets were read again.
+    /// Takes over certificates and client authorities whose secrets have changed, if they are
+    /// valid. Called after secrets were read again.
     pub fn refresh_tls(&mut self) {
         self.tls.refresh();
         let current = self.shared.current();
@@ -435,7 +435,7 @@ impl Node {
             .flatten()
             .flat_map(|tls_listener| tls_listener.expiries())
         {
-            // Listeners may have certificates of one name: the first end counts.
+            // Listeners may have certificates with the same name: the earliest end counts.
             let end = expiries.entry(name.to_owned()).or_insert(not_after_s);
             *end = not_after_s.min(*end);
         }
@@ -450,7 +450,7 @@ impl Node {
         self.registry.bundles().certificates = expiries;
     }
 
-    /// The metrics, as Prometheus reads them.
+    /// Metrics in the Prometheus text format.
     #[must_use]
     pub fn metrics(&self) -> String {
         self.registry.text()
@@ -468,8 +468,8 @@ impl Node {
         self.wait_for_connections(timeout, impatient)
     }
 
-    /// The same where another process accepts at the sockets by now: they are left as they are,
-    /// and WebSockets, which nobody has to tell anything yet, go on until shortly before the end.
+    /// Drains while another process already accepts on the same sockets: they stay unchanged, and
+    /// WebSockets continue until shortly before the end.
     pub fn leave_to_successor(&mut self, timeout: Duration, impatient: &dyn Fn() -> bool) -> u64 {
         for index in 0..self.workers.len() {
             for id in (0u32..).take(self.bound.len()) {
@@ -495,7 +495,7 @@ impl Node {
         }
     }
 
-    /// Connections of clients.
+    /// Number of client connections.
     #[must_use]
     pub fn connections(&self) -> u64 {
         let sockets = self.bound.iter().flatten();
@@ -512,7 +512,7 @@ impl Node {
 
     fn command(&self, index: usize, command: Command) {
         if self.workers[index].blocking_send(command).is_err() {
-            // A worker that dies ends the process; see [`Vital`].
+            // A panic of a worker ends the process; see [`Vital`].
             event(Level::Error, "a worker is gone", json!({"worker": index}));
         }
     }
@@ -524,7 +524,7 @@ impl Node {
             .collect();
     }
 
-    /// Frees the versions that workers have given up.
+    /// Frees the versions that workers have dropped.
     pub(crate) fn empty_bin(&self) {
         while self.bin.try_recv().is_ok() {}
     }
@@ -539,21 +539,21 @@ impl std::fmt::Debug for Node {
 }
 
 impl Version {
-    /// The bundle it was built from.
+    /// Bundle that the version was built from.
     #[must_use]
     pub fn bundle(&self) -> Digest {
         self.0.bundle
     }
 
-    /// Its number of routes.
+    /// Number of routes.
     #[must_use]
     pub fn routes(&self) -> usize {
         self.0.snapshot.route_count()
     }
 }
 
-/// The breakers that chains name. A split may send a chain's requests to any upstream, and one
-/// that is never asked costs nothing.
+/// Circuit breakers that chains name. A split may send a chain's requests to any upstream, and an
+/// unused breaker costs nothing.
 fn breakers(snapshot: &engine::Snapshot) -> Vec<&engine::Breaker> {
     let mut all: Vec<&engine::Breaker> = Vec::new();
     for route in snapshot.routes() {

@@ -1,4 +1,4 @@
-//! The handshake with a client.
+//! TLS handshake with a client.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -22,7 +22,7 @@ pub(crate) const HANDSHAKE_MS: u64 = 10_000;
 
 /// Properties of a TLS connection.
 pub(crate) struct TlsFacts {
-    /// `TLSv1.3`
+    /// Protocol version, such as `TLSv1.3`.
     pub(crate) version: &'static str,
     pub(crate) cipher: &'static str,
     pub(crate) sni: Option<Box<str>>,
@@ -30,9 +30,9 @@ pub(crate) struct TlsFacts {
     pub(crate) subject: Option<Box<str>>,
     /// The client's certificate; none if it showed none.
     pub(crate) certificate: Option<PeerCertificate>,
-    /// HTTP/2 was agreed on.
+    /// True if HTTP/2 was negotiated.
     pub(crate) http2: bool,
-    /// The rules that it was let in under.
+    /// Rules under which the client was admitted.
     pub(crate) admission: Arc<Admission>,
 }
 
@@ -43,13 +43,13 @@ pub(crate) struct Outcome {
     pub(crate) version: &'static str,
 }
 
-/// The client took too long.
+/// The handshake exceeded its time limit.
 pub(crate) const TIMED_OUT: Outcome = Outcome {
     result: "timeout",
     version: "",
 };
 
-/// The threads that sign have too much to do.
+/// The queue of the signing threads is full.
 const OVERLOADED: Outcome = Outcome {
     result: "overload",
     version: "",
@@ -58,21 +58,22 @@ const OVERLOADED: Outcome = Outcome {
 /// State of a handshake: waiting for the client, or for a signature by another thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signing {
-    /// The client is.
+    /// The handshake waits for the client.
     Not,
     Now,
-    /// Since the last look the client is again.
+    /// A signature was completed since the last check; the handshake waits for the client again.
     Done,
 }
 
-/// A handshake that came to nothing.
+/// Failed handshake.
 pub(crate) struct Failed {
     pub(crate) outcome: Outcome,
-    /// The client may still have to read why.
+    /// Connection, from which the client may still read the alert.
     pub(crate) stream: TcpStream,
 }
 
-/// Makes the handshake; the caller watches the time, for which `signing` tells how it stands.
+/// Performs the handshake. The caller limits the time; `signing` reports if the handshake waits for
+/// a signature.
 ///
 /// # Errors
 /// The outcome, and the connection, on which the alert has been sent.
@@ -132,7 +133,7 @@ pub(crate) async fn accept(
     Ok((stream, facts, outcome))
 }
 
-/// Reads the client's first message.
+/// Reads the ClientHello.
 async fn hello(stream: TcpStream) -> Result<(Accepted, TcpStream), Failed> {
     let mut acceptor = Acceptor::default();
     loop {
@@ -156,8 +157,8 @@ async fn hello(stream: TcpStream) -> Result<(Accepted, TcpStream), Failed> {
     }
 }
 
-/// Answers the client's first message on another thread: what is said there is signed with RSA,
-/// which takes 0.6 ms with 2,048 bits and 4 ms with 4,096 (data-plane.md §5).
+/// Processes the ClientHello on another thread, because it needs an RSA signature: 0.6 ms with
+/// 2,048 bits, 4 ms with 4,096 (data-plane.md §5).
 async fn signed_elsewhere(
     hello: Accepted,
     stream: TcpStream,
@@ -175,7 +176,7 @@ async fn signed_elsewhere(
     });
     match answered.await {
         Some(Ok(connection)) => {
-            // The acceptor begins a session of its own, and goes on with this one.
+            // `accept_with` creates a session of its own; replace it with this one.
             Ok(acceptor.accept_with(stream, |session| *session = connection))
         }
         Some(Err((error, told))) => Err(Failed::telling(&error, &told, stream).await),
@@ -186,7 +187,7 @@ async fn signed_elsewhere(
     }
 }
 
-/// Reads what is there.
+/// Reader of the available bytes, without waiting.
 struct Now<'s>(&'s TcpStream);
 
 impl Read for Now<'_> {
@@ -204,7 +205,7 @@ impl Failed {
         Self { outcome, stream }
     }
 
-    /// The client gets the reason.
+    /// Sends the alert with the reason to the client.
     async fn telling(error: &rustls::Error, told: &[u8], mut stream: TcpStream) -> Self {
         let _gone = stream.write_all(told).await;
         Self::because(Some(error), stream)

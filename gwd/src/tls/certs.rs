@@ -1,4 +1,4 @@
-//! A certificate with its key, checked before it is used.
+//! Certificate with its private key, verified before use.
 
 use std::sync::Arc;
 
@@ -14,18 +14,18 @@ use zeroize::Zeroizing;
 
 use crate::clock;
 
-/// A certificate with its key.
+/// Certificate chain with its private key.
 pub(crate) struct Pair {
     pub(crate) key: Arc<CertifiedKey>,
-    /// The DNS names that it is for, in lower case; `*.` for one label.
+    /// DNS names of the certificate, in lower case; `*.` matches one label.
     pub(crate) names: Box<[Box<str>]>,
-    /// Seconds since 1970.
+    /// End of the validity, in seconds since 1970.
     pub(crate) not_after_s: i64,
 }
 
 impl Pair {
-    /// Reads a chain and a key in PEM: the key belongs to the first certificate, which is not
-    /// over.
+    /// Reads a chain and a key in PEM. The key must belong to the first certificate, which must not
+    /// have expired.
     ///
     /// # Errors
     /// The reason why a value cannot be used, without any content of the key.
@@ -64,10 +64,10 @@ impl Pair {
     }
 }
 
-/// All certificates of a text in PEM; at least one.
+/// All certificates of a PEM text, at least one.
 ///
 /// # Errors
-/// There is none, or one cannot be read.
+/// If there is none, or one cannot be read.
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
     match all {
@@ -77,10 +77,10 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// All certificates of a text in PEM as authorities.
+/// Reads all certificates of a PEM text as authorities.
 ///
 /// # Errors
-/// There is none, or one cannot be used.
+/// If there is none, or one cannot be used.
 pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
@@ -91,7 +91,7 @@ pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// The names and the end of a certificate.
+/// Names and end of validity of a certificate.
 struct Described {
     names: Box<[Box<str>]>,
     not_after_s: i64,
@@ -108,7 +108,7 @@ fn described(der: &CertificateDer<'_>) -> Result<Described, String> {
             }
         }
     } else {
-        // Clients do not look there any more, but it says whom the certificate is meant for.
+        // Clients ignore the common name, but it shows which host the certificate is for.
         let common = certificate.subject().iter_common_name();
         names.extend(common.filter_map(|one| Some(one.as_str().ok()?.to_ascii_lowercase().into())));
     }

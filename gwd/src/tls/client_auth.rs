@@ -21,14 +21,14 @@ pub(crate) struct Admission {
     pub(super) verifier: Option<Arc<dyn ClientCertVerifier>>,
     /// The authorities of the verifier.
     pub(super) roots: Arc<RootCertStore>,
-    /// Encrypted with keys that are exchanged every few hours.
+    /// Session tickets, encrypted with keys that change every few hours.
     pub(super) tickets: Arc<dyn ProducesTickets>,
 }
 
 impl Admission {
-    /// Reads authorities in PEM and, where there is a second value, lists of certificates that
-    /// were taken back. With lists each certificate below the authority must stand in the scope
-    /// of one: what nobody vouches for is refused.
+    /// Reads authorities and, if there is a second value, certificate revocation lists, all in PEM.
+    /// With lists, each certificate below the authority must be covered by one; otherwise it is
+    /// refused.
     ///
     /// # Errors
     /// The reason why a value cannot be used.

@@ -1,8 +1,8 @@
-//! TLS towards services: who is believed, what the gateway shows of itself, the handshake.
+//! TLS to upstreams: trusted authorities, the gateway's own certificate, and handshakes.
 //!
-//! A [`Connector`] is one way to speak TLS, shared by all that ask for the same. What it is made
-//! of is exchanged live; each exchange is a round of its own, so that a connection of an earlier
-//! one is not used for further requests, and no session is resumed under other authorities.
+//! A [`Connector`] is a TLS configuration that all upstreams with the same settings share. Its
+//! certificates are replaced at run time. Each replacement starts a new round: connections of
+//! earlier rounds carry no further requests, and sessions are not resumed across rounds.
 
 use std::fmt;
 use std::io;
@@ -26,23 +26,23 @@ use tokio_rustls::client::TlsStream;
 use super::certs::{self, Pair};
 use super::{Cell, PROVIDER};
 
-/// Authorities that vouch for services.
+/// Authorities for upstream certificates.
 pub(super) struct Roots(Arc<RootCertStore>);
 
 /// Protocols offered by ALPN (RFC 7301), by preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
-    /// `http/1.1`
+    /// Only `http/1.1`.
     Http1,
-    /// `h2`
+    /// Only `h2`.
     Http2,
-    /// `h2`, else `http/1.1`
+    /// `h2`, then `http/1.1`.
     Either,
 }
 
-/// One way to speak TLS to services.
+/// TLS configuration for upstreams.
 pub(crate) struct Connector {
-    /// Its number among all of the process.
+    /// Number of the connector, unique in the process.
     pub(crate) id: u64,
     sni: Option<Box<str>>,
     /// None if certificates are not verified.
@@ -62,23 +62,23 @@ struct Made {
     either: Arc<ClientConfig>,
 }
 
-/// A connection over TLS.
+/// TLS connection.
 pub(crate) struct Connected {
     pub(crate) stream: Box<TlsStream<TcpStream>>,
-    /// HTTP/2 was agreed on.
+    /// True if HTTP/2 was negotiated.
     pub(crate) http2: bool,
-    /// Of the connector, when the handshake began.
+    /// Round of the connector when the handshake began.
     pub(crate) round: u64,
 }
 
 // === impl Roots ===
 
 impl Roots {
-    /// Reads authorities in PEM; without a text those of the system, where it keeps them
-    /// (`SSL_CERT_FILE` and `SSL_CERT_DIR` say where else).
+    /// Reads authorities in PEM. Without a value, reads those of the system (or of `SSL_CERT_FILE`
+    /// and `SSL_CERT_DIR`).
     ///
     /// # Errors
-    /// There is none, or one cannot be used.
+    /// If there is none, or one cannot be used.
     pub(super) fn load(values: &[Arc<SecretValue>]) -> Result<Self, String> {
         let roots = match values {
             [] => system()?,
@@ -91,7 +91,7 @@ impl Roots {
 fn system() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Some systems keep certificates that nobody can read; the others count.
+    // Some systems have certificates that cannot be parsed: ignore those.
     let (_usable, _strange) = roots.add_parsable_certificates(found.certs);
     match roots.is_empty() {
         false => Ok(roots),
@@ -105,7 +105,7 @@ fn system() -> Result<RootCertStore, String> {
 // === impl Connector ===
 
 impl Connector {
-    /// A way to speak TLS, with the cells that it is made of.
+    /// New connector from its settings and cells.
     ///
     /// # Errors
     /// The reason why the parts do not fit together.
@@ -129,7 +129,7 @@ impl Connector {
         })
     }
 
-    /// Takes over what was exchanged.
+    /// Takes over replaced authorities and certificates.
     ///
     /// # Errors
     /// The reason why the new values cannot be used; the earlier configuration stays.
@@ -155,10 +155,10 @@ impl Connector {
         self.own.as_ref().map(|own| own.now().not_after_s)
     }
 
-    /// Makes the handshake with a target; the caller watches the time.
+    /// Performs the handshake with a target. The caller limits the time.
     ///
     /// # Errors
-    /// Of kind `InvalidData`, with a [`rustls::Error`] in it, where TLS failed.
+    /// Kind `InvalidData` with a [`rustls::Error`] inside, if TLS failed.
     pub(crate) async fn connect(
         &self,
         host: &str,
@@ -221,7 +221,7 @@ impl Made {
             }
             None => builder.with_no_client_auth(),
         };
-        // Sessions are kept by all three together and are resumed, until the next round.
+        // All three configurations share the cache of resumable sessions until the next round.
         let offering = |protocols: &[&[u8]]| {
             let mut config = config.clone();
             config.alpn_protocols = protocols.iter().map(|one| one.to_vec()).collect();
@@ -244,7 +244,7 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// Believes every certificate (`verify: false`), as long as whoever shows it has its key.
+/// Accepts every certificate (`verify: false`), if the peer has its private key.
 #[derive(Debug)]
 struct Anybody;
 

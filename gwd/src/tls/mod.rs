@@ -1,5 +1,5 @@
-//! TLS towards clients and services: certificates and authorities that are exchanged live, who
-//! gets which certificate, the handshakes.
+//! TLS to clients and upstreams: certificates and authorities that are replaced at run time,
+//! certificate selection, and handshakes.
 //!
 //! Values made from secrets live in process-wide cells, by reference (release.md §7): versions hold
 //! handles, so that a replaced certificate reaches all of them and a rollback changes none. A cell
@@ -39,32 +39,32 @@ pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
 /// Reason why the configured TLS cannot be used.
 #[derive(Debug)]
 pub(crate) enum Unusable {
-    /// A secret cannot be had.
+    /// A secret is unavailable.
     Secret(SecretUnavailable),
     /// The content is unusable: it is no certificate or no key, the two do not match, or the
     /// certificate has expired.
     Content {
-        /// The references.
+        /// References of the secrets.
         what: String,
         why: String,
     },
 }
 
-/// All cells of the process. Only the control thread knows it; workers hold [`TlsListener`]s and
+/// All cells of the process. Only the control thread uses it; workers hold [`TlsListener`]s and
 /// [`Connector`]s.
 #[derive(Default)]
 pub(crate) struct Store {
     pairs: Cells<(SecretRef, SecretRef), Pair>,
     admissions: Cells<Option<ir::ClientAuth>, Admission>,
-    /// Authorities of services; none: the system's.
+    /// Authorities for upstreams; the key is none for those of the system.
     roots: Cells<Option<SecretRef>, Roots>,
     connectors: RefCell<BTreeMap<ir::UpstreamTls, Arc<Connector>>>,
 }
 
-/// Cells by what they are made of.
+/// Cells by their settings.
 type Cells<K, T> = RefCell<BTreeMap<K, Arc<Cell<T>>>>;
 
-/// Something made of secrets, exchanged as a whole once it is checked.
+/// Value made from secrets. It is replaced as a whole, after verification.
 pub(crate) struct Cell<T> {
     made: ArcSwap<T>,
     sources: Sources,
@@ -74,27 +74,27 @@ pub(crate) struct Cell<T> {
     broken: ArcSwap<Option<String>>,
 }
 
-/// Secrets by reference.
+/// Secrets with their references.
 type Sources = Vec<(SecretRef, Arc<SecretCell>)>;
 
-/// A certificate with its name.
+/// Certificate with its name.
 type Named = (Box<str>, Arc<Cell<Pair>>);
 
-/// The TLS of one listener of one version.
+/// TLS of one listener in one version.
 pub(crate) struct TlsListener {
     certificates: Box<[Named]>,
     chooser: Arc<Chooser>,
     admission: Arc<Cell<Admission>>,
     min_version: ir::TlsVersion,
     http2: bool,
-    /// With the admission that it was made for.
+    /// Configuration, with the admission that it was made for.
     config: ArcSwap<(Arc<Admission>, Arc<ServerConfig>)>,
 }
 
 // === impl Store ===
 
 impl Store {
-    /// The TLS of a listener; whatever is new in it is loaded and checked.
+    /// TLS of a listener. New parts are loaded and verified.
     ///
     /// # Errors
     /// The secret that cannot be used, and the reason.
@@ -126,7 +126,7 @@ impl Store {
         TlsListener::new(certificates, admission, tls.min_version, http2).map(Arc::new)
     }
 
-    /// The TLS towards a service; whatever is new in it is loaded and checked.
+    /// TLS to an upstream. New parts are loaded and verified.
     ///
     /// # Errors
     /// The secret that cannot be used, and the reason.
@@ -159,7 +159,7 @@ impl Store {
         Ok(connector)
     }
 
-    /// Looks whether secrets have changed, and takes over what is good.
+    /// Checks for changed secrets, and takes over valid ones.
     pub(crate) fn refresh(&self) {
         let mut connectors = self.connectors.borrow_mut();
         connectors.retain(|_, connector| Arc::strong_count(connector) > 1);
@@ -205,7 +205,7 @@ impl Store {
     }
 }
 
-/// The cell of a key, known or made.
+/// Cell of a key; created if it is new.
 fn cell<'r, K: Ord, T>(
     cells: &Cells<K, T>,
     key: K,
@@ -329,7 +329,8 @@ impl TlsListener {
                 self.config.store(Arc::new(both));
                 (now, config)
             }
-            // It was made from the same parts before; the rules of before are no weaker.
+            // Keep the previous configuration: it was made from the same parts, and its rules are
+            // no weaker.
             Err(_) => (Arc::clone(&made.0), Arc::clone(&made.1)),
         }
     }
@@ -354,7 +355,7 @@ impl TlsListener {
         self.chooser.same(sni, host)
     }
 
-    /// The certificates by name, each with the end of its time in seconds since 1970.
+    /// Certificates by name, each with the end of its validity in seconds since 1970.
     pub(crate) fn expiries(&self) -> impl Iterator<Item = (&str, i64)> {
         let all = self.certificates.iter();
         all.map(|(name, cell)| (&**name, cell.now().not_after_s))
@@ -384,7 +385,7 @@ fn config(
         true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         false => vec![b"http/1.1".to_vec()],
     };
-    // Sessions stand in tickets only: nothing is kept per client, and 0-RTT stays off.
+    // Sessions are stored only in tickets: no state per client, and no 0-RTT.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Arc::clone(&admission.tickets);
     Ok(Arc::new(config))

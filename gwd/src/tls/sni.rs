@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 use super::Cell;
 use super::certs::Pair;
 
-/// The certificates of a listener in the order of their names.
+/// Certificates of a listener, ordered by name.
 pub(super) struct Chooser(Box<[Arc<Cell<Pair>>]>);
 
 /// Match between a certificate and a name.
@@ -25,7 +25,7 @@ impl Chooser {
         Self(cells)
     }
 
-    /// The certificates for a name, those without RSA first: they are smaller and quicker.
+    /// Certificates for a name, those without RSA first: they are smaller and faster.
     fn choose(&self, name: Option<&str>) -> Vec<Arc<Pair>> {
         let all: Vec<Arc<Pair>> = self.0.iter().map(|cell| cell.now()).collect();
         let fitting = |wanted: Fit| -> Vec<Arc<Pair>> {
@@ -42,7 +42,7 @@ impl Chooser {
             chosen = fitting(Fit::Wildcard);
         }
         if chosen.is_empty() {
-            // The default, and others that are for the same names: another kind of key.
+            // The default certificate, and others for the same names with another kind of key.
             let default = all.first();
             let same = |pair: &&Arc<Pair>| default.is_some_and(|one| one.names == pair.names);
             chosen = all.iter().filter(same).cloned().collect();
@@ -60,7 +60,7 @@ impl Chooser {
         one.len() == other.len() && one.iter().zip(&other).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
-    /// The certificate for a name that a client with these abilities can check.
+    /// Certificate for the requested name whose signature the client can verify.
     fn for_client(&self, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let chosen = self.choose(hello.server_name());
         let schemes = hello.signature_schemes();
