@@ -1,4 +1,4 @@
-//! The commands' side: one request to a running gwd, over TCP or a unix socket.
+//! Client of the admin interface for gwd's commands: one request, over TCP or a Unix socket.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Interface;
 
-/// Bytes of an answer.
+/// Maximum bytes of a response.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// Address of a running gwd, with its token.
@@ -33,7 +33,8 @@ impl Node {
     /// Sends one request.
     ///
     /// # Errors
-    /// If the node cannot be reached, does not answer in time, or not as gwd does.
+    /// If the node cannot be reached, does not respond in time, or responds with other data than
+    /// gwd's.
     pub(crate) fn ask(
         &self,
         method: &str,
@@ -49,8 +50,8 @@ impl Node {
             head.push_str(&format!("authorization: Bearer {token}\r\n"));
         }
         let request = format!("{head}\r\n{text}");
-        // On a thread of its own: connecting to a unix socket has no time limit, and an answer may
-        // come byte by byte.
+        // On a separate thread: connecting to a Unix socket has no timeout, and a response may
+        // arrive byte by byte.
         let (done, answer) = std::sync::mpsc::sync_channel(1);
         let (interface, timeout) = (self.interface.clone(), self.timeout);
         std::thread::spawn(move || {

@@ -1,8 +1,8 @@
 //! Limits on connections of the admin interface.
 //!
-//! Connections that say nothing must not keep a health check or an operator out: if all places
-//! are taken, the connection that has been idle the longest is closed. If all of them are being
-//! answered, a reserve is left in which health checks are answered.
+//! Idle connections must not keep a health check or an operator out: at the limit, the connection
+//! that has been idle the longest is closed. If all of them are busy, a reserve remains, in which
+//! only health checks get a response.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,36 +10,36 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Connections at once.
+/// Maximum concurrent connections.
 const CONNECTIONS_MAX: usize = 256;
-/// Connections at once beyond them, for health checks.
+/// Maximum additional connections for health checks.
 const RESERVE_MAX: usize = 32;
 
-/// Open connections, the oldest first.
+/// Open connections, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     open: VecDeque<Arc<Connection>>,
     reserve: VecDeque<Arc<Connection>>,
 }
 
-/// An open connection.
+/// Open connection.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
-    /// Only health checks are answered.
+    /// True if only health checks get a response.
     reserved: bool,
-    /// Requests that are being answered.
+    /// Number of requests in progress.
     busy: AtomicUsize,
     shed: Notify,
 }
 
-/// A request is being answered as long as this lives.
+/// Request in progress, counted until it is dropped.
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Connection>);
 
 // === impl Connections ===
 
 impl Connections {
-    /// A place for a new connection; none if each open one is being answered.
+    /// Admits a new connection; none if all open ones are busy.
     pub(super) fn admit(&mut self) -> Option<Arc<Connection>> {
         let general = Connection::default();
         let reserved = Connection {
@@ -51,7 +51,7 @@ impl Connections {
     }
 }
 
-/// Adds a connection; the oldest idle one is closed for it if there are as many as may be.
+/// Adds a connection. At the limit, the oldest idle one is closed.
 fn take_place(
     open: &mut VecDeque<Arc<Connection>>,
     most: usize,
@@ -73,7 +73,7 @@ fn take_place(
 // === impl Connection ===
 
 impl Connection {
-    /// True if only health checks are answered.
+    /// True if only health checks get a response.
     pub(super) const fn is_reserved(&self) -> bool {
         self.reserved
     }
@@ -83,7 +83,7 @@ impl Connection {
         Busy(Arc::clone(self))
     }
 
-    /// Ends when another connection needs the place.
+    /// Waits until the connection has to be closed for another one.
     pub(super) async fn is_shed(&self) {
         self.shed.notified().await;
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::order::Question;
 use crate::published::Shared;
 
-/// `routes/v1`: every route of the running version.
+/// `routes/v1`: all routes of the running version.
 pub(super) fn routes(shared: &Shared) -> Value {
     let current = shared.current();
     let snapshot = current.as_ref().map(|current| &current.loaded.snapshot);
@@ -38,7 +38,8 @@ pub(super) fn routes(shared: &Shared) -> Value {
     })
 }
 
-/// `route/v1` for `{"method", "url", "headers"?, "listener"?, "peer"?}`. Counts nothing.
+/// `route/v1` for `{"method", "url", "headers"?, "listener"?, "peer"?}`. The request does not count
+/// in any limit.
 ///
 /// # Errors
 /// The error in the question.
@@ -125,7 +126,7 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
             let service = &snapshot.upstreams()[chosen as usize];
             upstream = json!({
                 "name": service.name,
-                // Values are the client's own or secrets: names only.
+                // Values come from the client or are secrets: show names only.
                 "request": {
                     "method": head.method.as_str(),
                     "path": head.target.as_str(),
@@ -193,7 +194,7 @@ fn request(question: &Question) -> Result<(http::request::Parts, IpAddr), String
     Ok((request.into_parts().0, peer))
 }
 
-/// The named listener, or the only one.
+/// The named listener; the first one if no name is given.
 fn listener(snapshot: &engine::Snapshot, question: &Question) -> Result<usize, String> {
     let listeners = snapshot.listeners();
     match question.listener.as_deref() {

@@ -1,7 +1,7 @@
-//! The admin interface: health, metrics, status, and the few changes that a node takes.
+//! Admin interface: health, metrics, status, and the few changes that a node allows.
 //!
 //! The interface runs on a thread of its own, so that no scrape and no operator delays a request.
-//! `specs/gwd-admin.yaml` describes it, and nothing is served that is not described there.
+//! `specs/gwd-admin.yaml` describes it completely.
 
 pub(crate) mod client;
 mod connections;

@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use crate::control::{RequestedSwitch, Switch, Target};
 
-/// Hex digits that name a bundle at least.
+/// Minimum hex digits of a bundle's prefix.
 const PREFIX_MIN: usize = 4;
 
-/// The body of `/v1/activate` and `/v1/rollback`.
+/// Body of `/v1/activate` and `/v1/rollback`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SwitchOrder {
@@ -21,7 +21,7 @@ struct SwitchOrder {
     reason: Option<String>,
 }
 
-/// The body of `/v1/log-level`.
+/// Body of `/v1/log-level`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LevelOrder {
@@ -29,7 +29,7 @@ pub(super) struct LevelOrder {
     pub(super) level: String,
 }
 
-/// The body of `/v1/explain`.
+/// Body of `/v1/explain`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Question {
@@ -41,12 +41,12 @@ pub(super) struct Question {
     pub(super) peer: Option<String>,
 }
 
-/// The body of what needs none.
+/// Body of requests without parameters.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
 
-/// Reads a body; an empty one says nothing.
+/// Parses a body; an empty one has no parameters.
 ///
 /// # Errors
 /// The error in the body, with the known keys.
@@ -61,7 +61,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Stri
 /// Parses an operator's request to run a bundle.
 ///
 /// # Errors
-/// As [`read`]; a bundle that is not named as one.
+/// Those of [`read`]; an invalid bundle reference.
 pub(super) fn requested(what: Switch, body: &[u8]) -> Result<RequestedSwitch, String> {
     let order: SwitchOrder = read(body)?;
     let bundle = order.bundle.unwrap_or_default();
@@ -77,7 +77,7 @@ pub(super) fn requested(what: Switch, body: &[u8]) -> Result<RequestedSwitch, St
     })
 }
 
-/// An id, or its first digits: `sha256:` may be left out, four digits are the least.
+/// Id of a bundle, or its first digits: at least four, with or without `sha256:`.
 fn bundle_target(value: &Value) -> Result<Target, String> {
     let text = value
         .as_str()
@@ -95,7 +95,7 @@ fn bundle_target(value: &Value) -> Result<Target, String> {
     Ok(Target::Prefix(digits.to_ascii_lowercase()))
 }
 
-/// An id, or `-1` for the one before; nothing is `-1`.
+/// Id of a bundle, or a negative number of steps back. Default: -1.
 fn rollback_target(value: &Value) -> Result<Target, String> {
     let steps = match value {
         Value::Null => Some(-1),
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(target(Value::Null).unwrap(), "Back(1)");
         assert_eq!(target(json!(-2)).unwrap(), "Back(2)");
         assert_eq!(target(json!("-1")).unwrap(), "Back(1)");
-        // No step is too long to be negated.
+        // The lowest number can be negated, too.
         assert!(target(json!(i64::MIN)).is_ok());
         let id = Digest::of(b"x").to_string();
         assert_eq!(target(json!(id)).unwrap(), format!("Bundle({id})"));

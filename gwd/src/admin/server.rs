@@ -1,4 +1,4 @@
-//! The server's side: one small table of paths.
+//! Server of the admin interface: a table of paths.
 
 use std::convert::Infallible;
 use std::io;
@@ -36,12 +36,12 @@ use crate::program_log::{self, Audit, Level, OK, event};
 use crate::published::Shared;
 use crate::unix_socket;
 
-/// Bytes of a request's body.
+/// Maximum bytes of a request body.
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// Maximum time for a request's head, and of an idle connection: 2s.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Longest time that an order's body may take.
+/// Maximum time for a request body: 2s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Address of the interface.
@@ -63,11 +63,11 @@ pub(crate) struct Admin {
     pub(crate) draining: Arc<AtomicBool>,
     /// Host names that the interface accepts over TCP, beside addresses and `localhost`.
     pub(crate) hosts: Vec<String>,
-    /// Told when another process answers at the interface.
+    /// Notified when another process serves the interface.
     pub(crate) left: Arc<Notify>,
 }
 
-/// The admin token. It is compared in constant time and never shown.
+/// Admin token, compared in constant time and never logged.
 pub(crate) struct Token(Zeroizing<Vec<u8>>);
 
 /// Transport of a request.
@@ -82,8 +82,8 @@ type Reply = Response<Full<Bytes>>;
 // === impl Admin ===
 
 impl Admin {
-    /// Binds, or takes the socket that another process bound, and serves on a thread of its own;
-    /// tells where, with the socket for the next process.
+    /// Binds the interface, or adopts the socket that another process bound, and serves it on a
+    /// separate thread. Returns its address, and the socket for the next process.
     ///
     /// # Errors
     /// If the address cannot be bound.
@@ -126,7 +126,7 @@ impl Admin {
                         }
                     }
                     drop(listener);
-                    // What was begun is answered.
+                    // Requests in progress still get their responses.
                     std::future::pending::<()>().await;
                 })?;
                 Ok((Interface::Tcp(real), socket))
@@ -190,7 +190,7 @@ impl Admin {
                 .header_read_timeout(HEADER_TIMEOUT)
                 .serve_connection(io, service);
             tokio::select! {
-                // A client that breaks off is its own affair.
+                // A client that closes early is no error.
                 _broken_off = serving => {}
                 () = connection.is_shed() => {}
             }
@@ -216,7 +216,7 @@ impl Admin {
             }
             return reply;
         }
-        // What is below `/v1/` needs the token, and health tells a stranger nothing.
+        // Paths below `/v1/` need the token; health responses reveal nothing.
         if path == "/metrics" && via != Via::Unix && !self.is_for_us(&request) {
             return problem(
                 421,
@@ -245,9 +245,9 @@ impl Admin {
         }
     }
 
-    /// True if the request's host is an address, `localhost` or named by the operator, or if it
-    /// carries the token. A page in a browser can have its own name lead to this interface (DNS
-    /// rebinding): it knows none of these.
+    /// True if the request's host is an IP address, `localhost` or configured by the operator, or
+    /// if the request has the token. A web page could let its own name resolve to this interface
+    /// (DNS rebinding), but satisfies none of these.
     fn is_for_us(&self, request: &Request<Incoming>) -> bool {
         let Some(host) = request.headers().get(HOST) else {
             return request.version() == Version::HTTP_10;
@@ -281,8 +281,8 @@ impl Admin {
         )
     }
 
-    /// Over TCP a token is needed, which no page in a browser can have; whoever may open the unix
-    /// socket may do everything.
+    /// Checks permission. TCP needs a token, which no web page can have; a client that may open the
+    /// Unix socket may do everything.
     fn refuse(&self, request: &Request<Incoming>, via: Via) -> Option<Reply> {
         if via == Via::Unix {
             return None;
@@ -390,12 +390,12 @@ impl Admin {
         status
     }
 
-    /// Asks the control thread and waits for its answer.
+    /// Sends a request to the control thread and waits for the response.
     async fn ask(
         &self,
         event: impl FnOnce(oneshot::Sender<Result<Value, Trouble>>) -> Event,
     ) -> Reply {
-        // The connection is looked at once more: who has left by now does not want it any more.
+        // Lets the connection be polled once more: if the client has left, its request is dropped.
         tokio::task::yield_now().await;
         let (answer, answered) = oneshot::channel();
         if self.events.send(event(answer)).is_err() {
@@ -417,10 +417,10 @@ impl Admin {
 // === impl Token ===
 
 impl Token {
-    /// The first line of the token file.
+    /// Token from the content of the token file.
     ///
     /// # Errors
-    /// If it is too short to keep anybody out.
+    /// If the token has less than 16 characters.
     pub(crate) fn new(file: &[u8]) -> Result<Self, &'static str> {
         let token = file.trim_ascii();
         if token.len() < 16 {
@@ -429,7 +429,7 @@ impl Token {
         Ok(Self(Zeroizing::new(token.to_vec())))
     }
 
-    /// Compares in a time that depends on the lengths only.
+    /// Compares in a time that depends only on the lengths.
     fn is(&self, said: &[u8]) -> bool {
         let said = said.trim_ascii();
         let mut differs = u8::from(said.len() != self.0.len());
@@ -465,7 +465,7 @@ async fn pause() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-/// A request's body; what is larger than an order is refused.
+/// Reads a request body, up to its maximum size and time.
 async fn read_body(request: Request<Incoming>) -> Result<Bytes, Reply> {
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX);
     match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
@@ -547,7 +547,7 @@ pub(super) fn tool() -> Value {
     json!({"name": "gwd", "version": env!("CARGO_PKG_VERSION")})
 }
 
-/// Paths of probes: they have places of their own, and tell a stranger nothing.
+/// True for probe paths, which have reserved connections and reveal nothing.
 fn is_health(path: &str) -> bool {
     matches!(path, "/livez" | "/healthz" | "/readyz" | "/startupz")
 }
@@ -594,7 +594,7 @@ fn bad_request(why: &str) -> Reply {
     problem(400, "bad-request", why)
 }
 
-/// A failure of the question itself or of this process.
+/// Error of the request itself, or of this process.
 fn problem(status: u16, code: &str, message: &str) -> Reply {
     let exit = match status {
         400..=405 | 408 | 413 | 421 => 64,

@@ -1,4 +1,4 @@
-//! A bound on the time that a client of the admin interface takes to read a response.
+//! Time limit for clients of the admin interface to read a response.
 
 use std::io;
 use std::pin::Pin;
@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Time for a response, from the first write that has to wait to the last byte.
+/// Maximum time for a response, from the first blocked write to the last byte: 5s.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection whose writes end in time.
+/// I/O with a time limit for writes.
 #[derive(Debug)]
 pub(super) struct InTime<I> {
     inner: I,
-    /// Runs from the first write that has to wait until all is written.
+    /// Timer that runs from the first blocked write until everything is written.
     over: Option<Pin<Box<Sleep>>>,
 }
 

@@ -1,4 +1,4 @@
-//! The running version's upstreams as they are now: who works, who is left out and why.
+//! Current state of the running version's upstreams: working and ejected hosts, with reasons.
 
 use std::sync::atomic::Ordering;
 

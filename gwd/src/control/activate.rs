@@ -1,5 +1,5 @@
-//! Making a bundle the running one, or refusing it: verify, resolve secrets, build, bind,
-//! persist, publish (release.md §6).
+//! Activation of a bundle, or its refusal: verify, resolve secrets, build, bind, persist, publish
+//! (release.md §6).
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use crate::program_log::{Audit, Level, OK, event};
 /// A rollback does not wait.
 const FIRST_HOSTS: Duration = Duration::from_secs(5);
 const HOSTS: Duration = Duration::from_secs(1);
-/// Records that are looked at for where a way back leads.
+/// Maximum records that are read to find the rollback targets.
 const MOVES_MAX: usize = 1_000;
 
 impl Control {
-    /// Makes the bundle of a record the running one; among residents only the pointer moves.
+    /// Activates the bundle of a record. For a resident version, only the pointer changes.
     pub(super) fn activate(&mut self, from: &Folder, accepted: &Accepted) -> Result<(), Refused> {
         let began_ns = self.node.shared.clock.now_ns();
         let bundle = accepted.bundle();
@@ -40,7 +40,7 @@ impl Control {
         ran.runs(bundle, serial, now());
         let was_resident = self.resident(&bundle).is_some();
         if was_resident {
-            // What the channel says is not to be forgotten: a record that cannot be kept is refused.
+            // The channel's record must survive a restart: if it cannot be kept, refuse it.
             let batch = follow::record_to_keep(from, &self.state.layout, accepted)?;
             self.state.commit(&batch, Some(&ran))?;
         }
@@ -53,12 +53,12 @@ impl Control {
         };
         self.node.publish(&version.version, serial);
         let took_ns = self.node.shared.clock.now_ns().saturating_sub(began_ns);
-        // Nothing can fail any more: only a kill matters here.
+        // Nothing can fail from here on; the fault point only simulates a kill.
         let _published = fault::point("activate.published");
         self.ran = ran;
         self.last_error = None;
         self.runs(version);
-        // From the second record on, the first one protects.
+        // From the second record on, the first one protects against replays.
         self.replay_protected |= self.memory.record.is_some();
         self.alarm("state-damaged", false);
         self.accept(accepted);
@@ -95,8 +95,8 @@ impl Control {
         Ok(())
     }
 
-    /// Verifies, builds, binds and persists; nothing that runs is touched. `ran` is written with
-    /// it where the bundle is to run.
+    /// Verifies, builds, binds and persists a bundle; the running version is not affected. `ran` is
+    /// written in the same transaction, if the bundle is to run.
     pub(super) fn prepare(
         &mut self,
         from: &Folder,
@@ -135,8 +135,9 @@ impl Control {
         })
     }
 
-    /// The records that lead to this one, oldest first: itself alone where it is a release upon
-    /// what runs, else from before the oldest bundle of the way back.
+    /// Channel records that update the rollback history, oldest first: only this record for a
+    /// release on top of the running bundle, otherwise from the record before the oldest rollback
+    /// target.
     fn moves(&self, store: &Folder, accepted: &Accepted) -> Vec<Moved> {
         let record = accepted.record();
         let mut moves = vec![Moved {
@@ -171,7 +172,7 @@ impl Control {
         moves
     }
 
-    /// The running bundle under a newer record: a pin, or a rollback to where we are.
+    /// Keeps the running bundle under a newer record: a pin, or a rollback to the same bundle.
     pub(super) fn renew(&mut self, store: &Folder, accepted: &Accepted) {
         let bundle = accepted.bundle();
         let serial = accepted.pointer().serial;
@@ -201,7 +202,8 @@ impl Control {
         );
     }
 
-    /// A version runs: it is the newest resident, and those beyond the limit go.
+    /// Records that a version runs: it becomes the newest resident, and those beyond the limit are
+    /// dropped.
     pub(super) fn runs(&mut self, resident: Resident) {
         let bundle = resident.version.bundle();
         let serial = resident.accepted.pointer().serial;
@@ -217,7 +219,7 @@ impl Control {
             .retain(|known| known.version.bundle() != bundle && known.vouched_for);
         self.residents.insert(0, resident);
         self.residents.truncate(self.plan.keep.max(1));
-        // What ran until now may be one that must not be started again.
+        // The version that ran until now may be banned.
         self.drop_banned();
         self.alarm("running-untrusted", false);
         let mut bundles = self.node.registry.bundles();
@@ -231,7 +233,7 @@ impl Control {
         self.tidy_at_ms = 0;
     }
 
-    /// A bundle is refused: what runs stays.
+    /// Records that a bundle was refused; the running version stays.
     pub(super) fn refuse(&mut self, accepted: &Accepted, refused: &Refused) {
         let now_ms = self.now_ms();
         let bundle = accepted.bundle();

@@ -1,5 +1,5 @@
-//! The cold start: held, else the channel's head, else the last good bundle, else not ready; and
-//! never a guess among older ones (release.md §6).
+//! Cold start: runs the held bundle, otherwise the channel's head, otherwise the last good bundle,
+//! otherwise nothing. It never guesses among older bundles (release.md §6).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -31,17 +31,17 @@ use crate::files::read_file;
 use crate::node::Node;
 use crate::program_log::{Level, event};
 
-/// Newest records of the state folder that are looked at for damage.
+/// Maximum records of the state folder that are checked for damage, newest first.
 const CHECKED_MAX: usize = 20;
 
 /// Reason why gwd does not start.
 #[derive(Debug)]
 pub(crate) enum StartError {
-    /// No trust file, or verification failed with nothing to fall back to: 4.
+    /// There is no trust file, or verification failed without an alternative. Exit code 4.
     Untrusted(String),
-    /// The state folder cannot be used: 65.
+    /// The state folder cannot be used. Exit code 65.
     State(Refused),
-    /// The store cannot be reached, and there is nothing to fall back to: 69.
+    /// The store is unreachable, and there is no alternative. Exit code 69.
     Unreachable(Refused),
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Reads the trust file, or takes the project's name from the store where nobody is asked.
+/// Reads the trust file. If unsigned bundles are allowed, takes the project's name from the store.
 pub(crate) fn trust(plan: &Plan) -> Result<(Trust, Vec<u8>), StartError> {
     match &plan.trust {
         TrustSource::File(path) => {
@@ -77,7 +77,7 @@ pub(crate) fn trust(plan: &Plan) -> Result<(Trust, Vec<u8>), StartError> {
     }
 }
 
-/// The project that the store's newest record claims to be of.
+/// Project that the newest record in the store claims to belong to.
 fn claimed_project(plan: &Plan) -> Result<ProjectName, Refused> {
     let store = Folder::open(&plan.store)?;
     let chain = Chain::Channel(plan.channel.clone());
@@ -93,7 +93,8 @@ fn claimed_project(plan: &Plan) -> Result<ProjectName, Refused> {
 }
 
 impl Control {
-    /// Starts: runs the best that may run, or nothing while that can still change.
+    /// Starts the control thread's state and runs the best allowed bundle; runs none if that may
+    /// still change.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -207,7 +208,7 @@ impl Control {
         if let Err(refused) = &followed {
             self.cannot_follow(refused.clone());
         }
-        // A hold that stays says what must not start; what ran last is what it holds.
+        // While a hold lasts, the last bundle is the held one, and no other may start.
         if self.running.is_none()
             && self.ran.hold.is_none()
             && let Some(last) = self.ran.last()
@@ -238,8 +239,8 @@ impl Control {
         Ok(())
     }
 
-    /// True if the state folder has two records that count. The later one names each revocation
-    /// list that was published before it.
+    /// True if the state folder has two valid records. The later one names every revocation list
+    /// that was published before it.
     fn remembers_two_records(&self) -> bool {
         let list = &self.memory.revocations;
         follow::kept(&self.state.layout, &self.context(), list, 2)
@@ -283,7 +284,8 @@ impl Control {
             .unwrap_or_default()
     }
 
-    /// Nothing runs. What can pass by itself is waited for; what cannot ends the start.
+    /// Decides what to do if no bundle runs: temporary reasons are waited for, others end the
+    /// start.
     fn nothing_runs(&self, followed: Result<(), Refused>) -> Result<(), StartError> {
         if self.awaited_hold().is_some() {
             return Ok(());
@@ -338,8 +340,8 @@ impl Control {
         Ok(())
     }
 
-    /// A start reads only what runs. The version before is read soon after, so that the way back
-    /// needs no disk when somebody is in a hurry. It is tried once.
+    /// Loads the previous version soon after a start, which reads only the running one, so that a
+    /// rollback needs no disk access. Each version is tried once.
     pub(super) fn warm_previous(&mut self) {
         let Some(running) = self.running else { return };
         let Some(back) = self.ran.way.back(&running.bundle, 1) else {
@@ -366,7 +368,8 @@ impl Control {
         }
     }
 
-    /// `gwd check`: what would run, verified and built, with nothing bound and nothing written.
+    /// Implements `gwd check`: verifies and builds the bundle that would run, without binding or
+    /// writing anything.
     ///
     /// # Errors
     /// The reason why nothing would run.

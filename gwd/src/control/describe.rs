@@ -9,11 +9,11 @@ use bundle::moment::Moment;
 
 use super::{Control, KEPT_MAX};
 
-/// The newest record of each bundle that ran.
+/// Newest record of each bundle that ran.
 #[derive(Debug, Default)]
 pub(super) struct Described {
     by_bundle: BTreeMap<Digest, About>,
-    /// The state folder's records have been read.
+    /// True once the records of the state folder have been read.
     complete: bool,
 }
 
@@ -42,7 +42,7 @@ impl Described {
 }
 
 impl Control {
-    /// Reads the records of what ran before this start; once, and not before something serves.
+    /// Reads the records of bundles that ran before this start. Once, after the first version runs.
     pub(super) fn describe(&mut self) {
         if self.described.complete {
             return;
@@ -61,7 +61,7 @@ impl Control {
         }
     }
 
-    /// A bundle runs under this record.
+    /// Records that a bundle runs under this record.
     pub(super) fn describe_running(&mut self, accepted: &Accepted) {
         let described = &mut self.described.by_bundle;
         described.retain(|bundle, _| self.ran.ran.contains(bundle));

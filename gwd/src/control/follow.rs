@@ -1,5 +1,5 @@
-//! Following the channel: what the store's head says, and whether it is acted upon
-//! (release.md §5, §6).
+//! Following the channel: reads the store's head and decides whether to act on it (release.md §5,
+//! §6).
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::{Control, advice};
 use crate::program_log::{Level, event};
 
 impl Control {
-    /// Looks at the trust file, the secrets and the store, and follows the channel.
+    /// Reads the trust file, the secrets and the store, and follows the channel.
     pub(super) fn look(&mut self) {
         let began_ms = self.now_ms();
         self.looks.begin();
@@ -40,13 +40,13 @@ impl Control {
         }
         self.check_expiry();
         self.update_status();
-        // The pause to the next look begins where this one ends.
+        // The interval to the next read begins at the end of this one.
         self.looked_at_ms = self.now_ms();
         self.looks.end(began_ms, self.looked_at_ms);
     }
 
     pub(super) fn cannot_follow(&mut self, refused: Refused) {
-        // What cannot be read does not say whether it is still so.
+        // An unreadable store gives no information about these alarms: keep them.
         let replayed = refused.reason() == "replayed";
         if replayed || refused.blame() != Blame::Store {
             let forked = matches!(refused, Refused::Forked { .. });
@@ -99,7 +99,7 @@ impl Control {
         }
         if self.running.is_some_and(|running| running.bundle == bundle) {
             self.refusals.await_only(&BTreeSet::new());
-            // The channel names what runs: what was refused before is over.
+            // The channel names the running bundle: clear the last error.
             self.last_error = None;
             if news {
                 self.renew(&store, &accepted);
@@ -122,7 +122,7 @@ impl Control {
         Ok(())
     }
 
-    /// A record past its end stops nothing: somebody was to renew it.
+    /// Raises an alarm if the head has expired: it should have been renewed. Serving continues.
     pub(super) fn check_expiry(&mut self) {
         let ends = self.head.as_ref().and_then(|head| head.record().expires);
         let now = self.context().now;

@@ -1,5 +1,5 @@
-//! An operator's hold: what it stands against, and the held bundle that cannot run just now
-//! (release.md §6).
+//! Holds of an operator: the records that a hold stops, and a held bundle that cannot run at the
+//! moment (release.md §6).
 
 use bundle::channel::Accepted;
 use bundle::digest::Digest;
@@ -20,15 +20,15 @@ impl Control {
         })
     }
 
-    /// The held bundle, while something that passes keeps it from running.
+    /// The held bundle, if it does not run for a temporary reason.
     pub(super) fn awaited_hold(&self) -> Option<Digest> {
         let hold = self.ran.hold.as_ref()?;
         self.running.is_none().then_some(hold.to)
     }
 
-    /// Runs the held bundle after a start. What passes (a secret, a port) does not end the hold:
-    /// the operator left another bundle for a reason that a restart knows nothing about. What does
-    /// not pass ends it.
+    /// Runs the held bundle after a start. A temporary failure (a secret, a port) does not end the
+    /// hold: the operator left the other bundle for a reason that a restart does not know. A
+    /// permanent failure ends it.
     pub(super) fn run_held(&mut self) {
         let Some(held) = self.awaited_hold() else {
             return;
@@ -82,7 +82,7 @@ impl Control {
         );
     }
 
-    /// Ends an operator's hold, because its reason is gone.
+    /// Ends a hold whose reason is gone.
     pub(super) fn end_hold(&mut self, why: &str) {
         let Some(hold) = self.ran.hold.take() else {
             return;

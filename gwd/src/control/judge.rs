@@ -1,4 +1,4 @@
-//! The trust file, read again: what changes about what was accepted (release.md §4, §5, §6).
+//! Reloading of the trust file, and its effect on accepted records (release.md §4, §5, §6).
 
 use bundle::channel::{self, Accepted, Memory};
 use bundle::digest::Digest;
@@ -14,7 +14,7 @@ use crate::files::read_file;
 use crate::program_log::{Audit, Level, OK, event};
 
 impl Control {
-    /// Reads the trust file again; one that cannot be read changes nothing.
+    /// Reloads the trust file. An unreadable file changes nothing.
     pub(super) fn reload_trust(&mut self) {
         let TrustSource::File(path) = &self.plan.trust else {
             return;
@@ -120,8 +120,8 @@ impl Control {
         Ok(memory)
     }
 
-    /// The newest accepted record, if it can be read: what it withdraws counts before the store
-    /// has been looked at.
+    /// Newest accepted record, if it can be read. Its withdrawals apply even before the store was
+    /// read.
     pub(super) fn remembered_head(&self) -> Option<Accepted> {
         let pointer = self.memory.record?;
         let known = self.head.as_ref().filter(|head| head.pointer() == pointer);
@@ -154,7 +154,7 @@ impl Control {
                     known.accepted = accepted;
                     true
                 }
-                // What is revoked has an alarm of its own.
+                // Revoked bundles have their own alarm.
                 Err(Refused::Revoked { .. }) => true,
                 Err(refused) => !is_judgement(&refused),
             };

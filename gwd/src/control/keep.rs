@@ -1,8 +1,8 @@
 //! Retention for restarts and rollbacks, and clean-up of the rest: in the state folder and in
 //! memory.
 //!
-//! Revocations, records and break-glass act in memory even where the state folder cannot be
-//! written; then the node says so and tries again (release.md §6).
+//! Revocations, records and local switches take effect in memory even if the state folder cannot be
+//! written. The node then raises an alarm and retries the write (release.md §6).
 
 use bundle::channel::Accepted;
 use bundle::digest::Digest;
@@ -21,9 +21,9 @@ use super::{Control, now};
 use crate::node::Version;
 use crate::program_log::{Level, event};
 
-/// Records whose bundles stay on disk.
+/// Number of newest records whose bundles stay on disk.
 const ON_DISK: usize = 20;
-/// Bundles younger than this stay, too.
+/// Minimum age of bundles that are removed: 1 hour.
 const YOUNG_S: u64 = 3_600;
 /// Interval at which unused names and addresses are dropped: 60s.
 const TIDY_MS: u64 = 60_000;
@@ -36,7 +36,7 @@ impl Control {
         self.persist_record(from, accepted);
     }
 
-    /// Remembers it in memory.
+    /// Remembers an accepted record in memory.
     pub(super) fn accept(&mut self, accepted: &Accepted) {
         let created = self.memory.created;
         let earlier = self.memory.record;
@@ -58,7 +58,8 @@ impl Control {
         self.note_kept(kept);
     }
 
-    /// Writes what ran. Tells whether a restart would know all that is remembered.
+    /// Writes the history of running bundles. True if a restart would know everything that is
+    /// remembered.
     pub(super) fn persist_ran(&mut self) -> bool {
         let kept = self.state.write(&self.ran);
         let fine = kept.is_ok();
@@ -86,8 +87,8 @@ impl Control {
         self.alarm("state-not-durable", true);
     }
 
-    /// Notices that the state folder is not what it was: emptied, replaced, renamed, taken by
-    /// another process. Then all that is remembered is written again.
+    /// Detects that the state folder was emptied, replaced, renamed or taken by another process,
+    /// and then writes everything remembered again.
     pub(super) fn check_state(&mut self) {
         if self.durable {
             let kept = self.state.check().and_then(|()| self.remembers());
@@ -119,7 +120,8 @@ impl Control {
         })
     }
 
-    /// Writes all that is remembered: list, newest record, versions in memory, what ran.
+    /// Writes everything remembered: revocation list, newest record, versions in memory, and the
+    /// history.
     fn keep_all(&mut self) -> Result<(), WriteError> {
         if self.state.check().is_err() {
             self.state.retake()?;
@@ -136,11 +138,10 @@ impl Control {
         for known in &self.residents {
             let kept = self.keep_bundle(&blobs, &known.accepted);
             match kept {
-                // What runs and may not be started again is not for a restart.
+                // A running version that must not be started again is not kept for a restart.
                 Err(WriteError::Refused(refused)) if refused.blame() == Blame::Signer => {}
                 Err(error) if Some(known.version.bundle()) == running => return Err(error),
-                // Without the others the node is poorer by a way back; that they are not there
-                // is told by whoever wants one.
+                // A missing resident only costs a rollback target. A rollback to it reports that.
                 Ok(()) | Err(_) => {}
             }
         }
@@ -153,8 +154,8 @@ impl Control {
         follow::keep(blobs, &self.state.layout, accepted, &verified)
     }
 
-    /// The state folder's blobs, and behind them the store's: what is remembered may not have
-    /// been kept.
+    /// Blobs of the state folder, with the store as a fallback, because remembered items may not
+    /// have been kept.
     pub(super) fn blobs(&self) -> Behind {
         Behind {
             state: self.state.layout.clone(),
@@ -162,8 +163,8 @@ impl Control {
         }
     }
 
-    /// Copies source artifacts into the state folder. They are many times what gwd runs and only
-    /// explain it, so nobody waits for them.
+    /// Copies source artifacts into the state folder. They are many times larger than the bundle
+    /// and only explain it, so no activation waits for them.
     pub(super) fn keep_sources(&mut self) {
         if self.sources_due.is_empty() || self.state.check().is_err() {
             return;
@@ -183,8 +184,8 @@ impl Control {
         }
     }
 
-    /// Drops bundles from the state folder that nobody can want (neither recent nor running nor
-    /// resident), and at once those that must not be started.
+    /// Removes bundles from the state folder that are neither recent nor running nor resident, and
+    /// at once those that must not be started.
     pub(super) fn clean_up(&self) {
         let layout = &self.state.layout;
         let banned = self.all_banned();
@@ -211,7 +212,7 @@ impl Control {
         }
     }
 
-    /// Soon after the versions in memory have changed, and now and then.
+    /// Frees unused data soon after the versions in memory have changed, and periodically.
     pub(super) fn tidy(&mut self) {
         self.node.empty_bin();
         let now_ms = self.now_ms();
@@ -228,7 +229,7 @@ impl Control {
     }
 }
 
-/// Two folders as one; see [`Control::blobs`].
+/// State folder and store as one source of blobs; see [`Control::blobs`].
 pub(super) struct Behind {
     state: Folder,
     store: Option<Folder>,
@@ -238,7 +239,7 @@ impl Blobs for Behind {
     fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
         match (self.state.fetch(digest, bytes_max), &self.store) {
             (Ok(Some(bytes)), None) => Ok(Some(bytes)),
-            // A damaged copy is not what was asked for.
+            // A damaged copy has another digest: read the store's.
             (Ok(Some(bytes)), Some(_)) if Digest::of(&bytes) == *digest => Ok(Some(bytes)),
             (_, Some(store)) => store.fetch(digest, bytes_max),
             (other, None) => other,

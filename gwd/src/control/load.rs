@@ -1,4 +1,4 @@
-//! From a verified bundle's blobs to a gateway's parts.
+//! Loads the parts of a gateway from the blobs of a verified bundle.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use engine::{Assembly, Consumers, Parts};
 
 use crate::node::refused;
 
-/// Reads what gwd runs. A blob whose part is in memory is not read: its digest was checked when
-/// the part was built. Everything else is checked by digest and decoded strictly: what another
-/// version would read differently is refused by name.
+/// Reads the blobs that gwd runs. A blob whose part is in memory is not read again: its digest was
+/// checked when the part was built. All others are checked by digest and decoded strictly: data
+/// that another version would read differently is refused.
 ///
 /// # Errors
-/// As [`Verified::load_layer`]; [`Refused::Malformed`] with the blob; what a single API or the
-/// consumers cannot be built for.
+/// Those of [`Verified::load_layer`]; [`Refused::Malformed`] with the blob; an API or consumers
+/// that cannot be built.
 pub(crate) fn assembly(
     verified: &Verified,
     blobs: &dyn Blobs,
@@ -52,7 +52,7 @@ pub(crate) fn assembly(
     })
 }
 
-/// The consumers of the shared blob with those of the consumers blob.
+/// Consumers of the shared blob and of the consumers blob.
 fn consumers(
     shared: &Shared,
     layer: Option<&Descriptor>,

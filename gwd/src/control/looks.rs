@@ -1,57 +1,56 @@
-//! The budget of looks at the store, the trust file and the secrets.
+//! Rate limit for reading the store, the trust file and the secrets.
 //!
-//! Whoever can write to the store's folder can cause any number of file events. They must not keep
-//! the control thread from operators' orders and signals: file events become at most one pending
-//! look, and looks leave most of the thread's time free.
+//! Anyone who can write to the store's folder can cause any number of file events. They must not
+//! delay operators' requests and signals in the control thread: file events result in at most one
+//! pending read, and reads leave most of the thread's time free.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Shortest time from one look to the next that a file event causes, in milliseconds: at most ten
-/// looks per second.
+/// Minimum interval of reads that file events cause, in milliseconds: at most ten reads per second.
 const INTERVAL_MS: u64 = 100;
-/// Pause after a look, in multiples of the time that the look took: looks take at most a fifth of
-/// the control thread's time, however many files the store has.
+/// Pause after a read, in multiples of its duration. Reads take at most a fifth of the control
+/// thread's time, however many files the store has.
 const PAUSE_FACTOR: u64 = 4;
 
-/// Looks that file events ask for.
+/// Schedule of the reads that file events cause.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
     pending: Pending,
     wanted: bool,
-    /// Earliest time of the next look that file events cause.
+    /// Earliest time of the next read that file events cause.
     next_ms: u64,
 }
 
-/// Mark of a file event that no look has answered yet. The watcher sets it, a look clears it.
+/// Flag for a file event that no read has handled yet. The watcher sets it, a read clears it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pending(Arc<AtomicBool>);
 
 // === impl Looks ===
 
 impl Looks {
-    /// The mark for the watcher.
+    /// Flag for the watcher.
     pub(super) fn pending(&self) -> Pending {
         self.pending.clone()
     }
 
-    /// Notes a file event.
+    /// Records a file event.
     pub(super) fn want(&mut self) {
         self.wanted = true;
     }
 
-    /// Time of the look that file events ask for; `u64::MAX` without a file event.
+    /// Time of the next read that file events cause; `u64::MAX` without a file event.
     pub(super) fn due_ms(&self) -> u64 {
         if self.wanted { self.next_ms } else { u64::MAX }
     }
 
-    /// Notes that a look begins. It answers all events so far; later events ask for another look.
+    /// Records that a read begins. It handles all events so far; later events cause another read.
     pub(super) fn begin(&mut self) {
         self.wanted = false;
         self.pending.0.store(false, Ordering::SeqCst);
     }
 
-    /// Notes that a look that began at `began_ms` has ended.
+    /// Records the end of a read that began at `began_ms`.
     pub(super) fn end(&mut self, began_ms: u64, now_ms: u64) {
         let took_ms = now_ms.saturating_sub(began_ms);
         self.next_ms = now_ms + INTERVAL_MS.max(took_ms.saturating_mul(PAUSE_FACTOR));

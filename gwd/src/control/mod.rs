@@ -1,10 +1,10 @@
 //! Control thread: decides which bundle runs and activates it (release.md §5, §6).
 //!
-//! Plain blocking code over one queue of events: the store or the trust file may have changed,
-//! an operator asks for something, time has passed. For a new bundle the order is verify,
-//! resolve secrets, build, bind, persist, publish, acknowledge, answer; for a record that names a
-//! resident version persist, publish, acknowledge, answer; for an operator's switch to one publish,
-//! acknowledge, persist, answer. Any failure leaves everything as it was.
+//! Blocking code over one queue of events: changes of the store or the trust file, requests of
+//! operators, and timers. The steps for a new bundle are verify, resolve secrets, build, bind,
+//! persist, publish, acknowledge, respond. For a record that names a resident version: persist,
+//! publish, acknowledge, respond. For an operator's switch to a resident version: publish,
+//! acknowledge, persist, respond. Any failure before publishing leaves everything unchanged.
 
 mod activate;
 mod cold;
@@ -58,17 +58,17 @@ use watch::Watcher;
 const POLL_MS: u64 = 5_000;
 /// Interval of periodic maintenance: 2s.
 const TICK_MS: u64 = 2_000;
-/// The shortest pause before something is tried again by itself.
+/// Minimum pause before an automatic retry: 500ms.
 const PAUSE_MS: u64 = 500;
-/// Time before the end of a key from which on the alarm is raised: 30 days.
+/// Time before the end of a signing key at which the alarm is raised: 30 days.
 const KEY_ENDS_SOON_S: u64 = 30 * 86_400;
-/// Time that the alarm about limits stays after the last key without a free slot.
+/// Time for which the alarm about rate limits stays after the last key without a free slot: 60s.
 const CROWDED_MS: u64 = 60_000;
 /// Time for which a first start tries to listen on a busy address.
 const BUSY_START_MS: u64 = 10_000;
-/// Bytes of a trust file.
+/// Maximum bytes of a trust file.
 const TRUST_BYTES_MAX: u64 = 1 << 20;
-/// Records of the state folder among which break-glass finds its target.
+/// Maximum records of the state folder among which a local switch finds its target.
 const KEPT_MAX: usize = 200;
 
 /// Settings of the control thread.
@@ -78,7 +78,7 @@ pub(crate) struct Plan {
     pub(crate) channel: ChannelName,
     pub(crate) trust: TrustSource,
     pub(crate) state: PathBuf,
-    /// Snapshots kept in memory.
+    /// Maximum snapshots kept in memory.
     pub(crate) keep: usize,
     pub(crate) secret_dir: PathBuf,
     pub(crate) secret_env_prefix: String,
@@ -88,18 +88,19 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug)]
 pub(crate) enum TrustSource {
     File(PathBuf),
-    /// `--insecure-allow-unsigned`
+    /// `--insecure-allow-unsigned`: no trusted keys.
     Nobody,
 }
 
-/// Events of the control thread. Operators' orders and signals come before looks at the store.
+/// Events of the control thread. Operators' requests and signals are handled before reads of the
+/// store.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// The store, the trust file or a secret may have changed.
     Look,
-    /// The same, and somebody waits until it has been looked at.
+    /// Like [`Event::Look`], with an operator who waits for the result.
     Notified(Answer),
-    /// Run a bundle that is here.
+    /// Run a bundle of this node.
     Switch {
         order: RequestedSwitch,
         who: String,
@@ -107,9 +108,9 @@ pub(crate) enum Event {
     },
     /// End the hold.
     Resume { who: String, answer: Answer },
-    /// Another process wants this one's place.
+    /// Another process requests the handover.
     HandOver(UnixStream),
-    /// Stop: with a drain, or at once.
+    /// Stop the process, with or without a drain.
     Stop { who: String },
 }
 
@@ -118,7 +119,7 @@ pub(crate) enum Event {
 pub(crate) struct RequestedSwitch {
     pub(crate) what: Switch,
     pub(crate) to: Target,
-    /// Hold until `gwd resume`.
+    /// True if the hold lasts until `gwd resume`.
     pub(crate) sticky: bool,
     /// Reason that the operator states.
     pub(crate) why: Option<String>,
@@ -135,9 +136,9 @@ pub(crate) enum Switch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Bundle(Digest),
-    /// The one bundle here whose id begins with these hex digits.
+    /// The only bundle on this node whose id begins with these hex digits.
     Prefix(String),
-    /// The one that ran so many before the running one.
+    /// The bundle that ran this number of steps before the running one.
     Back(usize),
 }
 
@@ -147,7 +148,7 @@ pub(crate) type Answer = tokio::sync::oneshot::Sender<Result<serde_json::Value, 
 /// Failure of an operator's request.
 #[derive(Clone, Debug)]
 pub(crate) struct Trouble {
-    /// Of the HTTP answer.
+    /// Status code of the HTTP response.
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) message: String,
@@ -156,13 +157,13 @@ pub(crate) struct Trouble {
     pub(crate) exit: u8,
 }
 
-/// A version in memory.
+/// Version in memory.
 #[derive(Debug)]
 struct Resident {
     version: Version,
-    /// The newest record that names it.
+    /// Newest record that names the version.
     accepted: Accepted,
-    /// The secrets that it names.
+    /// Secrets that the version references.
     secrets: BTreeSet<SecretRef>,
     /// True if a trusted signature vouches for the version. Without one the version keeps running,
     /// but cannot be started again.
@@ -180,15 +181,15 @@ struct Running {
 /// Reason why the control thread ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// The process is to stop.
+    /// The process stops.
     Stop,
-    /// Another process has taken its place.
+    /// Another process has taken over.
     HandedOver,
     /// Nothing runs, because another process keeps an address.
     PortBusy,
 }
 
-/// The control thread's own.
+/// State of the control thread.
 pub(crate) struct Control {
     plan: Plan,
     node: Node,
@@ -203,19 +204,19 @@ pub(crate) struct Control {
     durable: bool,
     /// True if a record had been accepted before this start, or a floor is set.
     replay_protected: bool,
-    /// True if a revocation list cannot be withheld unnoticed: the trust file has a floor, or a
-    /// record was accepted after an earlier one. A record names the newest list of its time.
+    /// True if a withheld revocation list would be noticed: the trust file has a floor, or a record
+    /// was accepted after an earlier one. A record names the newest list of its time.
     revocations_protected: bool,
-    /// The newest accepted record.
+    /// Newest accepted record.
     head: Option<Accepted>,
-    /// Records by revoked keys that need not be judged again.
+    /// Records signed by revoked keys that need no further judgement.
     passed: Passed,
     running: Option<Running>,
-    /// The newest first.
+    /// Versions in memory, newest first.
     residents: Vec<Resident>,
-    /// Records of bundles that ran, for those who ask.
+    /// Records of bundles that ran, for the admin interface.
     described: Described,
-    /// Bundles that must not be started, as last acted upon.
+    /// Bundles that must not be started, as of the last clean-up.
     dropped: BTreeSet<Digest>,
     refusals: Refusals,
     last_error: Option<status::LastError>,
@@ -226,24 +227,24 @@ pub(crate) struct Control {
     looks: looks::Looks,
     crowded_limits: CrowdedLimits,
     tidy_at_ms: u64,
-    /// Bundles on disk may have become useless.
+    /// True if bundles on disk may have become unused.
     clean_up_due: bool,
     /// Records whose source artifact is not in the state folder yet.
     sources_due: Vec<Accepted>,
-    /// The bundle that was read last so that going back needs nothing.
+    /// Bundle that was loaded last for a fast rollback.
     warmed: Option<Digest>,
     /// Time since when nothing runs because an address is busy.
     busy_since_ms: Option<u64>,
-    /// A key changed its state, and what it signed could not be judged yet.
+    /// True if a key changed its state and its signatures could not be judged again yet.
     judge_due: bool,
     status: Arc<ArcSwap<Status>>,
     watcher: Option<Watcher>,
 }
 
-/// Limits whose table had no free slot for a key.
+/// Rate limits whose table had no free slot for a key.
 #[derive(Debug, Default)]
 struct CrowdedLimits {
-    /// Keys without a free slot, at the last look.
+    /// Number of keys without a free slot, as of the last check.
     count: u64,
     /// Time at which the count last grew; none since the start.
     grew_ms: Option<u64>,
@@ -256,22 +257,22 @@ struct LoggedTroubles {
     store: Option<Refused>,
     /// Reason why the newest revocation list is not accepted.
     list: Option<Refused>,
-    /// The trust file that cannot be used.
+    /// Digest of the trust file that cannot be used.
     trust: Option<Digest>,
-    /// The record that moved the channel while the node is held.
+    /// Serial of the record that moved the channel while the node is held.
     held: Option<u64>,
 }
 
 impl Control {
-    /// Serves events until told to stop, or until another process has taken over; `admin` goes
-    /// there too. Returns the node for its drain.
+    /// Handles events until the process stops or another one has taken over. A handover includes
+    /// the socket of the admin interface (`admin`). Returns the node for its drain.
     pub(crate) fn run(
         mut self,
         events: &Receiver<Event>,
         admin: Option<&(String, OwnedFd)>,
     ) -> (Node, Ending) {
         let mut tick_at_ms = self.now_ms() + TICK_MS;
-        // Operators that wait until the store has been looked at. One look answers all of them.
+        // Operators that wait for a read of the store. One read serves all of them.
         let mut notified: Vec<Answer> = Vec::new();
         loop {
             let next_ms = self.look_at_ms().min(tick_at_ms);
@@ -319,7 +320,7 @@ impl Control {
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return (self.node, Ending::Stop),
-                // Looks come after all orders that wait.
+                // Reads come after all waiting requests.
                 Err(RecvTimeoutError::Timeout) => {
                     if !notified.is_empty() || self.now_ms() >= self.look_at_ms() {
                         self.look();
@@ -339,8 +340,8 @@ impl Control {
         }
     }
 
-    /// Gives sockets, admin interface and state to another process, and waits until it serves:
-    /// meanwhile nothing is changed here. False where it did not come to that.
+    /// Hands sockets, admin interface and state over to another process and waits until it serves;
+    /// nothing changes here meanwhile. False if the handover failed.
     fn hand_over(&mut self, stream: &UnixStream, admin: Option<&(String, OwnedFd)>) -> bool {
         self.keep_sources();
         let offered = handover::offer(
@@ -374,9 +375,8 @@ impl Control {
         offered.is_ok()
     }
 
-    /// Time of the next look at the store: after a file event as the budget of looks allows,
-    /// else now and then, and when a bundle that was refused for a passing reason is to be tried
-    /// again.
+    /// Time of the next read of the store: after a file event as the rate limit allows, otherwise
+    /// periodically, or for the retry of a bundle that was refused for a temporary reason.
     fn look_at_ms(&self) -> u64 {
         let poll_ms = self.looked_at_ms + POLL_MS;
         let retry_ms = self.refusals.next_ms().unwrap_or(u64::MAX);
@@ -413,7 +413,7 @@ impl Control {
         ends
     }
 
-    /// Small matters, and what must not stand in the way of a release.
+    /// Runs periodic tasks that must not delay a release.
     fn tick(&mut self) {
         self.refresh_secrets();
         self.describe();
@@ -461,7 +461,7 @@ impl Control {
         }
     }
 
-    /// Raises the alarm while keys of limits find no free slot, and for a minute after.
+    /// Raises the alarm while keys of rate limits find no free slot, and for a minute after that.
     fn check_limits(&mut self) {
         let limits = &self.node.shared.limits;
         let tables = [&limits.known, &limits.anonymous];
@@ -478,8 +478,8 @@ impl Control {
         );
     }
 
-    /// Raises the alarm while an active key of this channel is about to end, and tells when keys
-    /// end.
+    /// Raises the alarm if an active key of this channel ends soon, and updates the metrics of key
+    /// ends.
     fn check_keys(&mut self) {
         let now = now();
         let channel = self.plan.channel.as_str();
@@ -547,7 +547,7 @@ fn advice(refused: &Refused) -> &'static str {
     }
 }
 
-/// The wall clock.
+/// Wall clock.
 fn now() -> Moment {
     Moment::from_unix_s(crate::clock::unix_s())
 }

@@ -15,12 +15,12 @@ use super::way::Step;
 use super::{Control, KEPT_MAX, RequestedSwitch, Resident, Switch, Target, Trouble, advice, now};
 use crate::program_log::{Audit, OK};
 
-/// An operator's switch.
+/// Result of an operator's switch.
 #[derive(Clone, Copy, Debug)]
 struct Switched {
     /// True if a restart would know of the switch.
     durable: bool,
-    /// From taking the order to the last worker's acknowledgement.
+    /// Time from the request to the last worker's acknowledgement, in nanoseconds.
     took_ns: u64,
 }
 
@@ -92,7 +92,7 @@ impl Control {
         let at_serial = self.memory.record.map_or(0, |pointer| pointer.serial);
         let head = self.head.as_ref();
         let is_head = head.is_some_and(|head| head.bundle() == target);
-        // Going back twice is still leaving the same bundle.
+        // A second switch back still leaves the same bundle.
         let left = self.ran.hold.as_ref().map(|hold| hold.from).or(from);
         self.ran.hold = left.filter(|_| sticky || !is_head).map(|from| Hold {
             from,
@@ -127,7 +127,7 @@ impl Control {
         }
     }
 
-    /// So many steps back from what runs, or from what would run if it could.
+    /// Bundle this number of steps before the running one, or before the one that would run.
     fn back(&self, steps: usize) -> Option<Digest> {
         let running = self.running.map(|running| running.bundle);
         self.ran
@@ -135,7 +135,7 @@ impl Control {
             .back(&running.or_else(|| self.ran.last())?, steps)
     }
 
-    /// The bundle here whose id begins so.
+    /// The only bundle on this node whose id begins with the prefix.
     fn only_one(&self, prefix: &str) -> Result<Digest, Trouble> {
         let list = &self.memory.revocations;
         let kept = follow::kept(&self.state.layout, &self.context(), list, KEPT_MAX)
@@ -171,7 +171,7 @@ impl Control {
         }
     }
 
-    /// The record that names a bundle which is on disk only.
+    /// Record that names a bundle which is only on disk.
     fn kept(&self, target: &Digest) -> Result<Accepted, Trouble> {
         let refused = |refused: Refused| Trouble::refused(&refused);
         if let Some(accepted) = self.kept_record(target).map_err(refused)? {
@@ -204,7 +204,7 @@ impl Control {
         refused.find_map(|(serial, refused)| names_it(serial).then_some(refused))
     }
 
-    /// The newest record of the state folder that names a bundle and counts.
+    /// Newest valid record in the state folder that names a bundle.
     pub(super) fn kept_record(&self, bundle: &Digest) -> Result<Option<Accepted>, Refused> {
         let list = &self.memory.revocations;
         let kept = follow::kept(&self.state.layout, &self.context(), list, KEPT_MAX)?;
@@ -212,14 +212,14 @@ impl Control {
         Ok(kept.find(|accepted| accepted.bundle() == *bundle))
     }
 
-    /// A resident version, out of the list; whoever takes it makes it run.
+    /// Removes a resident version from the list; the caller must run it.
     pub(super) fn take_resident(&mut self, bundle: &Digest) -> Option<Resident> {
         let mut residents = self.residents.iter();
         let at = residents.position(|known| known.version.bundle() == *bundle)?;
         Some(self.residents.remove(at))
     }
 
-    /// Ends the hold; the channel's head runs again.
+    /// Ends the hold, so that the channel's head runs again.
     pub(super) fn resume(&mut self, who: &str) {
         let held = self.ran.hold.take();
         self.logged.held = None;
@@ -255,7 +255,7 @@ impl std::fmt::Display for Target {
 }
 
 impl Trouble {
-    /// Nothing here is what was named.
+    /// Failure for a target that does not exist on this node.
     fn no_such(status: u16, code: &str, message: &str) -> Self {
         Self {
             status,

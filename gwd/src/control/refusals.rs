@@ -1,15 +1,15 @@
-//! Bundles that were refused: with their reason, and when to try again.
+//! Refused bundles, with the reasons and the times of retries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::digest::Digest;
 use bundle::refused::Refused;
 
-/// The first wait after a passing reason; it doubles up to the longest.
+/// Wait after the first temporary refusal (1s). It doubles up to the maximum (60s).
 const FIRST_WAIT_MS: u64 = 1_000;
 const LONGEST_WAIT_MS: u64 = 60_000;
-/// Most bundles that are remembered as refused for good; the oldest are judged anew when a record
-/// names them once more.
+/// Maximum number of remembered refusals. Beyond it the oldest are dropped, and those bundles are
+/// judged again when a record names them.
 const REFUSED_MAX: usize = 200;
 
 /// Refused bundles and the reasons.
@@ -20,14 +20,14 @@ pub(crate) struct Refusals(BTreeMap<Digest, Entry>);
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) refused: Refused,
-    /// None: never again with this trust file.
+    /// Time of the next attempt; none if the refusal is permanent with this trust file.
     pub(crate) retry_at_ms: Option<u64>,
     pub(crate) tries: u32,
     at_ms: u64,
 }
 
 impl Refusals {
-    /// Remembers a refusal.
+    /// Records a refusal.
     pub(crate) fn add(&mut self, bundle: Digest, refused: Refused, now_ms: u64) {
         let tries = self.0.get(&bundle).map_or(0, |entry| entry.tries) + 1;
         let wait_ms = FIRST_WAIT_MS << (tries - 1).min(16);
@@ -53,13 +53,12 @@ impl Refusals {
         self.0.remove(bundle);
     }
 
-    /// The trust file changed: nothing that was judged by the old one counts.
+    /// Drops all refusals, because the trust file changed.
     pub(crate) fn forget_all(&mut self) {
         self.0.clear();
     }
 
-    /// Only these bundles are waited for: others that were to be tried again are forgotten. Those
-    /// that never run with this trust file stay.
+    /// Drops the refusals of all other bundles that would be retried. Permanent refusals stay.
     pub(crate) fn await_only(&mut self, bundles: &BTreeSet<Digest>) {
         self.0
             .retain(|id, entry| bundles.contains(id) || entry.retry_at_ms.is_none());

@@ -65,7 +65,7 @@ impl Control {
         }
     }
 
-    /// The list in memory, in force.
+    /// Applies the revocation list in memory.
     pub(super) fn apply_revocations(&mut self) {
         let list = self.memory.revocations.list();
         let hashes = list.into_iter().flat_map(|list| &list.credentials);
@@ -84,7 +84,7 @@ impl Control {
         withdrawn.then_some(Refused::Withdrawn { bundle: *bundle })
     }
 
-    /// Every bundle that must not be started, but for the running one.
+    /// Bundles that must not be started, except the running one.
     pub(super) fn all_banned(&self) -> BTreeSet<Digest> {
         let revoked = self.memory.revocations.list();
         let withdrawn = self.head.as_ref().map(|head| &head.record().withdraw);
@@ -100,8 +100,8 @@ impl Control {
         banned
     }
 
-    /// Drops them from memory at once and from disk at the next clean-up. That they ran is
-    /// remembered, so that an operator who wants one back is told why not.
+    /// Drops banned bundles from memory at once and from disk at the next clean-up. The history
+    /// still has them, so that a switch to one is refused with the reason.
     pub(super) fn drop_banned(&mut self) {
         let banned = self.all_banned();
         if banned != self.dropped {

@@ -1,9 +1,9 @@
-//! Secrets: references are resolved here, only inside what the operator allows (release.md §8).
+//! Secrets: resolves references, only within the sources that the operator allows (release.md §8).
 //!
-//! Values live in process-wide cells; versions hold handles, so that rotation reaches all of them
-//! and a rollback changes references and never values. Where a source vanishes the last value
-//! stays. A cell that no version in memory names is given up after a while, not at once: whoever
-//! goes back soon finds it (release.md §7).
+//! Values are in process-wide cells. Versions hold handles, so that a rotation reaches all of them,
+//! and a rollback changes references but never values. If a source vanishes, the last value stays
+//! in use. A cell that no version in memory names is kept for a while, for a rollback (release.md
+//! §7).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use serde_json::json;
 use super::Control;
 use crate::program_log::{Level, event};
 
-/// A changed value is read once more after this: a file may be just being written.
+/// Delay before a changed value is read again: the file may just be being written.
 const SETTLE: Duration = Duration::from_millis(20);
 /// Time for which a cell that no version in memory names is kept: 10 minutes.
 const IDLE_MS: u64 = 10 * 60_000;
@@ -35,7 +35,7 @@ pub(crate) struct Registry {
 #[derive(Debug)]
 struct Entry {
     cell: Arc<SecretCell>,
-    /// Since when no version names it.
+    /// Time since which no version names the secret.
     idle_since_ms: Option<u64>,
     /// Forms in which users of the cell need the value.
     forms: BTreeSet<Form>,
@@ -61,8 +61,8 @@ impl Registry {
         }
     }
 
-    /// Reads every source again; values that changed reach all versions at once. What nobody has
-    /// named for a while is given up. `now_ms` is monotonic.
+    /// Reads every source again. Changed values reach all versions at once. Cells that no version
+    /// has named for a while are dropped. `now_ms` is monotonic.
     pub(crate) fn refresh(&self, now_ms: u64) {
         let mut cells = self.cells.borrow_mut();
         cells.retain(|_, entry| {
@@ -88,7 +88,7 @@ impl Registry {
             let first = changed.contains(reference);
             let value = read(reference, entry);
             let stale = value.is_err();
-            // One that changes at this very moment is taken at the next look.
+            // A value that is changing right now is taken at the next read.
             if let Ok(value) = value
                 && first
                 && value != *entry.cell.value()
@@ -109,7 +109,7 @@ impl Registry {
         }
     }
 
-    /// Those in use whose source cannot be read any more.
+    /// Secrets in use whose source cannot be read any more.
     pub(crate) fn stale(&self) -> BTreeSet<SecretRef> {
         let cells = self.cells.borrow();
         let stale = cells
@@ -118,8 +118,8 @@ impl Registry {
         stale.map(|(reference, _)| reference.clone()).collect()
     }
 
-    /// The folders that a change of a secret in a file shows in: the file's own, and where links
-    /// lead to.
+    /// Folders to watch for changes of secret files: those of the files, and those that links lead
+    /// to.
     pub(crate) fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
         for reference in self.cells.borrow().keys() {
@@ -134,7 +134,7 @@ impl Registry {
         folders
     }
 
-    /// The value, if it is of these forms.
+    /// Value of a secret, if it has these forms.
     fn read(
         &self,
         reference: &SecretRef,
@@ -142,7 +142,7 @@ impl Registry {
     ) -> Result<SecretValue, Unavailable> {
         let bytes_max = forms.iter().map(|form| form.bytes_max()).max().unwrap_or(0);
         let mut value = SecretValue::new(self.read_source(reference, bytes_max)?);
-        // Editors and `echo` end with a line feed that is no part of the secret.
+        // Editors and `echo` add a line feed that is not part of the secret.
         while value
             .last()
             .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
@@ -169,8 +169,8 @@ impl Registry {
         }
     }
 
-    /// A file in the folder; symbolic links may lead about in it (a mounted volume's `..data`)
-    /// and not out of it.
+    /// Reads a file in the allowed folder. Symbolic links may lead to other places in the folder (a
+    /// mounted volume's `..data`), but not out of it.
     fn read_file(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, Unavailable> {
         let plain = path
             .components()
@@ -186,7 +186,7 @@ impl Registry {
         if !real.starts_with(&folder) {
             return Err(Unavailable::NotAllowed);
         }
-        // Opening a pipe would wait for ever.
+        // Opening a pipe would block.
         let data = std::fs::metadata(&real).map_err(|_| Unavailable::Missing)?;
         if !data.is_file() {
             return Err(Unavailable::NotAllowed);
@@ -210,8 +210,8 @@ impl Entry {
 }
 
 impl Secrets for Registry {
-    /// A cell that a version in memory names is given without looking at its source; else the
-    /// source must be there. Its value must be of the form either way.
+    /// Cell of a secret. If a version in memory uses the cell, its source is not read; otherwise
+    /// the source must exist. The value must have the form in both cases.
     fn cell(
         &self,
         reference: &SecretRef,
@@ -269,7 +269,7 @@ impl Control {
     }
 }
 
-/// The secrets that a gateway names.
+/// Secrets that a gateway references.
 pub(super) fn references(gateway: &Assembly) -> BTreeSet<SecretRef> {
     let own = gateway.apis.iter().flat_map(|api| api.policies());
     let policies = gateway.shared.policies.iter().chain(own);
@@ -456,7 +456,7 @@ mod tests {
         std::fs::write(&path, "old").unwrap();
         let secrets = Registry::new(root, String::new());
         let cell = secrets.cell(&file(&path), Form::FieldValue).unwrap();
-        // Half of it now, the rest while gwd looks a second time.
+        // Half of the value now, the rest while gwd reads again.
         let began = Instant::now();
         std::fs::write(&path, "ne").unwrap();
         let rest = std::thread::spawn(move || {
@@ -469,7 +469,7 @@ mod tests {
             secrets.refresh(0);
             seen.push(cell.value().to_vec());
         }
-        // Half of it counts only where nothing follows for so long.
+        // A half value is only valid if nothing follows within the delay.
         if rest.join().unwrap() < SETTLE {
             assert!(!seen.contains(&b"ne".to_vec()), "{seen:?}");
         }
@@ -488,7 +488,7 @@ mod tests {
         secrets.refresh(1_000);
         secrets.refresh(1_000 + IDLE_MS - 1);
         assert_eq!(known(), 1);
-        // Named again: the time begins anew when it is left the next time.
+        // Used again: the idle time begins anew when it is dropped the next time.
         let cell = secrets.cell(&reference, Form::FieldValue).unwrap();
         secrets.refresh(1_000 + IDLE_MS);
         drop(cell);
@@ -497,7 +497,7 @@ mod tests {
         assert_eq!(known(), 1);
         secrets.refresh(2_000 + 2 * IDLE_MS);
         assert_eq!(known(), 0);
-        // Whoever names it after its source has gone is refused, though the cell may be there.
+        // After the source is gone, a new user is refused even if the cell still exists.
         drop(secrets.cell(&reference, Form::FieldValue).unwrap());
         std::fs::remove_file(&path).unwrap();
         let refused = secrets.cell(&reference, Form::FieldValue).unwrap_err();

@@ -1,4 +1,4 @@
-//! The state folder: what a restart needs when store and network are gone.
+//! State folder: everything that a restart needs if the store and the network are unavailable.
 //!
 //! The folder is a store itself: bundles, statements and records, verified again whenever they are
 //! read. `gwd.json` beside them says only which bundle ran and whether an operator holds it;
@@ -25,11 +25,11 @@ use crate::handover;
 
 /// File with the history of the running bundles.
 const RAN: &str = "gwd.json";
-/// Bytes of it.
+/// Maximum bytes of that file.
 const RAN_BYTES_MAX: u64 = 1 << 20;
-/// Bundles whose order of running is remembered.
+/// Maximum bundles in the history.
 const RAN_MAX: usize = 20;
-/// Runs that are remembered.
+/// Maximum runs in the history.
 const RUNS_MAX: usize = 100;
 
 /// Maximum wait for another holder's lock on the folder's index: 300ms. The wait is short because a
@@ -38,7 +38,7 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(300);
 /// Entries that may remain in a state folder that was emptied.
 const OWN: [&str; 4] = [RAN, "channels", "revocations", handover::SOCKET];
 
-/// An open state folder; the lock is held as long as this lives.
+/// Open state folder. Its lock is held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) layout: Folder,
@@ -47,7 +47,7 @@ pub(crate) struct State {
     lock: Lock,
 }
 
-/// The lock that keeps a second process out.
+/// Lock that keeps other processes out.
 #[derive(Debug)]
 struct Lock {
     file: File,
@@ -63,18 +63,18 @@ type Identity = (u64, u64);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ran {
-    /// The bundles that ran, the last one first.
+    /// Bundles that ran, the last one first.
     pub(crate) ran: Vec<Digest>,
     pub(crate) hold: Option<Hold>,
     /// Runs and their times, the last one first.
     #[serde(default)]
     pub(crate) runs: Vec<Run>,
-    /// The way that led here: where a rollback on this node goes.
+    /// History from which rollbacks on this node choose their target.
     #[serde(default)]
     pub(crate) way: Way,
 }
 
-/// A bundle began to run under a record.
+/// Start of a bundle under a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Run {
@@ -83,26 +83,26 @@ pub(crate) struct Run {
     pub(crate) since: Moment,
 }
 
-/// An operator went back on this node: what the channel says has to wait.
+/// Hold after an operator switched to another bundle on this node: the channel's head has to wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Hold {
-    /// The bundle that was left.
+    /// Bundle that was left.
     pub(crate) from: Digest,
-    /// The bundle that is held.
+    /// Bundle that is held.
     pub(crate) to: Digest,
-    /// The channel's serial at that time.
+    /// Serial of the channel at that time.
     pub(crate) at_serial: u64,
-    /// Also against other bundles than the one that was left, until `resume`.
+    /// True if the hold also stops other bundles than `from`, until `resume`.
     pub(crate) sticky: bool,
 }
 
 impl State {
-    /// Opens or makes the folder and takes its lock. A folder that can only be read is taken too:
-    /// it is enough to start from.
+    /// Opens or creates the folder and takes its lock. A read-only folder is accepted, too: it is
+    /// sufficient for a start.
     ///
     /// # Errors
-    /// [`Refused::StateNotDurable`] if it cannot be used or another process has it.
+    /// [`Refused::StateNotDurable`] if the folder cannot be used or another process uses it.
     pub(crate) fn open(root: &Path) -> Result<Self, Refused> {
         let layout = layout(root)?;
         let lock = Lock::take(root)?;
@@ -113,10 +113,10 @@ impl State {
         })
     }
 
-    /// Opens the folder with the lock that another process gave away.
+    /// Opens the folder with a lock that another process handed over.
     ///
     /// # Errors
-    /// [`Refused::StateNotDurable`] if it cannot be used, or the lock is another folder's.
+    /// [`Refused::StateNotDurable`] if the folder cannot be used, or the lock is of another folder.
     pub(crate) fn taken_over(root: &Path, lock: File) -> Result<Self, Refused> {
         let layout = layout(root)?;
         let lock = Lock::taken_over(root, lock)?;
@@ -127,7 +127,7 @@ impl State {
         })
     }
 
-    /// The lock, for another process.
+    /// Lock for another process.
     pub(crate) fn lock(&self) -> BorrowedFd<'_> {
         self.lock.file.as_fd()
     }
@@ -142,7 +142,7 @@ impl State {
     /// uses it by now.
     ///
     /// # Errors
-    /// [`Refused::StateNotDurable`] with what became of it.
+    /// [`Refused::StateNotDurable`] with the reason.
     pub(crate) fn check(&self) -> Result<(), Refused> {
         let root = self.layout.root();
         let at = identity(root).map_err(|error| unusable(root, &error))?;
@@ -160,10 +160,10 @@ impl State {
         })
     }
 
-    /// Makes what the path names now the state folder, with nothing in it that was not there.
+    /// Makes the folder that the path names now the state folder. Files that were there stay.
     ///
     /// # Errors
-    /// As [`State::open`].
+    /// Those of [`State::open`].
     pub(crate) fn retake(&mut self) -> Result<(), Refused> {
         let root = self.layout.root().to_owned();
         if !self.lock.is_in_place() {
@@ -184,7 +184,8 @@ impl State {
     /// whatever it names is verified.
     ///
     /// # Errors
-    /// [`Refused::StateNotDurable`] if it cannot be read, [`Refused::Malformed`] if it is damaged.
+    /// [`Refused::StateNotDurable`] if the file cannot be read, [`Refused::Malformed`] if it is
+    /// damaged.
     pub(crate) fn ran(&self) -> Result<Ran, Refused> {
         let path = self.path();
         let bytes = match read_file(&path, RAN_BYTES_MAX) {
@@ -197,7 +198,7 @@ impl State {
         })
     }
 
-    /// Writes durably what ran: a new file, synced, takes the place of the old one.
+    /// Writes the history durably: a new, synced file replaces the old one.
     ///
     /// # Errors
     /// The operating system's error.
@@ -205,7 +206,7 @@ impl State {
         self.commit(&Batch::default(), Some(ran))
     }
 
-    /// Keeps a batch and, after its blobs, what runs: one transaction of the folder.
+    /// Commits a batch and then the history, in one transaction of the folder.
     ///
     /// # Errors
     /// [`Refused::StateNotDurable`]; [`Refused::Forked`] if another record has the serial.
@@ -246,7 +247,8 @@ impl Lock {
         })
     }
 
-    /// The lock belongs to the open file: whoever has a copy of its descriptor has it.
+    /// Takes over a lock. It belongs to the open file, so that every copy of the descriptor holds
+    /// it.
     fn taken_over(root: &Path, file: File) -> Result<Self, Refused> {
         let path = root.join("gwd.lock");
         let flags = rustix::fs::fcntl_getfl(&file);
@@ -266,8 +268,8 @@ impl Lock {
         })
     }
 
-    /// On a file system that is read-only a lock is taken on what is there, if need be on the
-    /// folder itself.
+    /// Opens the lock file. On a read-only file system the existing file is locked, or the folder
+    /// itself.
     fn open(path: &Path) -> io::Result<Self> {
         let options = OpenOptions::new()
             .create(true)
@@ -332,12 +334,13 @@ fn reason(error: &serde_json::Error) -> &'static str {
 }
 
 impl Ran {
-    /// The bundle that ran last.
+    /// Bundle that ran last.
     pub(crate) fn last(&self) -> Option<Digest> {
         self.ran.first().copied()
     }
 
-    /// A bundle runs now, under the record of this serial. A restart is no other run.
+    /// Records that a bundle runs under the record with this serial. A restart does not count as
+    /// another run.
     pub(crate) fn runs(&mut self, bundle: Digest, serial: u64, since: Moment) {
         self.ran.retain(|known| *known != bundle);
         self.ran.insert(0, bundle);
@@ -389,7 +392,7 @@ mod tests {
             ran.runs(one, serial, Moment::EPOCH);
         }
         assert_eq!((ran.runs.len(), ran.runs[0].serial), (RUNS_MAX, 199));
-        // Damage is told by name: nobody is to think that nothing ran.
+        // Damage must be reported, so that an operator does not conclude that no bundle ran.
         let path = folder.path().join("gwd.json");
         let whole = fs::read_to_string(&path).unwrap();
         for damaged in [

@@ -13,17 +13,17 @@ use crate::program_log;
 /// Documents that the admin interface serves.
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
-    /// `status/v1`
+    /// `status/v1`.
     pub(crate) status: Value,
-    /// `bundles/v1`
+    /// `bundles/v1`.
     pub(crate) bundles: Value,
-    /// A bundle runs and its listeners are bound.
+    /// True if a bundle runs and its listeners are bound.
     pub(crate) ready: bool,
-    /// False while the store could hide a revocation list from this node.
+    /// False while the store could withhold a revocation list unnoticed.
     pub(crate) revocations_protected: bool,
 }
 
-/// The last thing that went wrong with a bundle or the channel.
+/// Last error of a bundle or the channel.
 #[derive(Clone, Debug)]
 pub(crate) struct LastError {
     pub(crate) bundle: Option<Digest>,
@@ -38,7 +38,7 @@ pub(crate) fn tool() -> Value {
 }
 
 impl Control {
-    /// Shows the admin interface what is the case now.
+    /// Publishes the current status to the admin interface and the metrics.
     pub(super) fn update_status(&self) {
         {
             let mut bundles = self.node.registry.bundles();

@@ -1,11 +1,10 @@
-//! File events of the store, the trust file and the secrets: whatever happens there, the control
-//! thread has a look.
+//! File events of the store, the trust file and the secrets, which trigger a read by the control
+//! thread.
 //!
-//! Folders are watched, not files: Kubernetes exchanges a symbolic link beside them. A folder that
-//! another one took the place of is watched anew. What happens beside what matters is passed over
-//! (temporary files, the store's index, a log in the trust file's folder): a look at nothing would
-//! stand in the way of the one that counts. Events are a hint only; everything is also looked at
-//! every few seconds.
+//! Folders are watched, not files, because Kubernetes replaces a symbolic link next to them. A
+//! replaced folder is watched again. Irrelevant events (temporary files, the store's index, a log
+//! in the trust file's folder) are ignored, because needless reads would delay necessary ones.
+//! Events are only hints; everything is also read every few seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
@@ -20,14 +19,14 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use super::Event;
 use super::looks::Pending;
 
-/// Most folders of secrets that are watched; the others are only polled.
+/// Maximum watched folders of secrets; the others are only polled.
 const SECRET_FOLDERS_MAX: usize = 1_000;
 
-/// Watches what matters to one channel.
+/// File watcher for one channel.
 pub(crate) struct Watcher {
     inner: RecommendedWatcher,
     wanted: Vec<PathBuf>,
-    /// With the device and inode that are watched: a path may come to name another folder.
+    /// Device and inode of each watched folder: a path may come to name another folder.
     watched: BTreeMap<PathBuf, (u64, u64)>,
 }
 
@@ -37,17 +36,17 @@ pub(super) struct Hint {
     pub(super) events: Sender<Event>,
 }
 
-/// Paths after whose change the control thread looks.
+/// Paths whose changes are relevant.
 #[derive(Clone, Debug)]
 struct Matters {
-    /// The store's folders: links are created in the last two, the others come into being.
+    /// Folders of the store: links are created in the last two, the others may be created.
     store: [PathBuf; 4],
     trust: Option<PathBuf>,
     secrets: PathBuf,
 }
 
 impl Watcher {
-    /// Starts watching; none where the system cannot.
+    /// Starts watching; none if the system does not support it.
     pub(crate) fn start(
         store: &Path,
         channel: &ChannelName,
@@ -55,7 +54,7 @@ impl Watcher {
         secrets: &Path,
         hint: Hint,
     ) -> Option<Self> {
-        // Events tell absolute paths.
+        // Events contain absolute paths.
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let matters = Matters {
             store: folders(&absolute(store), channel),
@@ -81,8 +80,8 @@ impl Watcher {
         Some(watcher)
     }
 
-    /// Folders come into being after the start, and go. `secrets` are those that secrets in use
-    /// stand in.
+    /// Updates the watched folders, because folders are created and removed. `secrets` are the
+    /// folders of the secrets in use.
     pub(crate) fn refresh(&mut self, secrets: &BTreeSet<PathBuf>) {
         let mut wanted: BTreeSet<&PathBuf> = self.wanted.iter().collect();
         wanted.extend(secrets.iter().take(SECRET_FOLDERS_MAX));
@@ -120,7 +119,7 @@ fn folders(store: &Path, channel: &ChannelName) -> [PathBuf; 4] {
 
 impl Matters {
     fn event(&self, event: &notify::Event) -> bool {
-        // Without a path the system has lost count.
+        // An event without a path means that the system has lost events.
         let somewhere = event.paths.is_empty() || event.need_rescan();
         !event.kind.is_access()
             && (somewhere || event.paths.iter().any(|p| self.path(p, event.kind)))
@@ -133,15 +132,15 @@ impl Matters {
             return true;
         }
         if parent == Some(channel) || parent == Some(revocations) {
-            // A link's name is its serial.
+            // The name of a link is its serial.
             let name = path.file_name().and_then(std::ffi::OsStr::to_str);
             return name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
         }
         if parent == Some(store) || parent == Some(channels) {
             return path == *channels || path == *channel || path == *revocations;
         }
-        // A file beside the trust file that is written to may be a log; one that appears or is
-        // exchanged may be what a symbolic link leads through.
+        // A file next to the trust file that is only written may be a log. One that is created or
+        // replaced may be part of a chain of symbolic links.
         let written = matches!(
             kind,
             EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_))

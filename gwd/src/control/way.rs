@@ -1,31 +1,31 @@
 //! Choice of "the one before", on this node.
 //!
-//! A rollback takes back what came after its target, whoever wanted it: the channel or an operator
-//! here. So going back twice goes further back, and never forward to what was left. The same rule
-//! as `gwc rollback` has, over what this node ran.
+//! A rollback undoes everything after its target, whether the channel or a local operator caused
+//! it. Two rollbacks therefore go further back and never return to the bundle that was left. `gwc
+//! rollback` has the same rule; here it applies to the bundles that this node ran.
 
 use bundle::digest::Digest;
 use bundle::statement::predicate::RecordKind;
 use serde::{Deserialize, Serialize};
 
-/// Bundles behind the running one that are remembered.
+/// Maximum bundles before the running one.
 const STEPS_MAX: usize = 20;
 
-/// The bundles that a node went through, without those that were left again; the last one runs.
+/// Bundles of the rollback history, without those that were rolled back; the last one runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Way(Vec<Step>);
 
-/// A bundle on the way.
+/// Bundle in the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Step {
     pub(crate) bundle: Digest,
-    /// The serial of the record under which it came.
+    /// Serial of the record that introduced the bundle.
     pub(crate) serial: u64,
 }
 
-/// A record of the channel, as far as the way depends on it.
+/// Record of the channel, as far as the history depends on it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moved {
     pub(crate) step: Step,
@@ -33,21 +33,21 @@ pub(crate) struct Moved {
 }
 
 impl Way {
-    /// The bundle so many steps behind the running one.
+    /// Bundle this number of steps before the running one.
     pub(crate) fn back(&self, running: &Digest, steps: usize) -> Option<Digest> {
         let at = self.0.iter().rposition(|step| step.bundle == *running)?;
         let at = at.checked_sub(steps)?;
         self.0.get(at).map(|step| step.bundle)
     }
 
-    /// The serial under which the oldest bundle of the way came.
+    /// Lowest serial in the history.
     pub(crate) fn oldest(&self) -> Option<u64> {
         self.0.iter().map(|step| step.serial).min()
     }
 
-    /// The channel names a bundle, and it runs. `records` are those of the channel, oldest first,
-    /// that led there: from before the oldest bundle of the way where one of them may be a
-    /// rollback, or the last one alone.
+    /// Updates the history for a bundle that the channel names and that runs. `records` are the
+    /// channel's records that led there, oldest first: from before the oldest bundle of the history
+    /// if one of them may be a rollback, otherwise only the last one.
     pub(crate) fn follow(&mut self, records: &[Moved]) {
         let Some(last) = records.last() else { return };
         if records
@@ -67,8 +67,8 @@ impl Way {
         }
     }
 
-    /// An operator goes to another bundle. `serial` is that of the newest record that names it here:
-    /// what came later is left.
+    /// Updates the history for an operator's switch. `serial` is of the newest record that names
+    /// the bundle here; later bundles are removed.
     pub(crate) fn switch(&mut self, step: Step) {
         match self.position(&step.bundle) {
             Some(at) => self.0.truncate(at + 1),
@@ -93,8 +93,8 @@ impl Way {
     }
 }
 
-/// The way of the channel itself. A rollback to a bundle that came before all of these records
-/// takes back every one of them.
+/// History of the channel itself. A rollback to a bundle that is older than all of these records
+/// undoes all of them.
 fn channel(records: &[Moved]) -> Vec<Step> {
     let mut way: Vec<Step> = Vec::new();
     for (at, Moved { step, kind }) in records.iter().enumerate() {
@@ -130,7 +130,7 @@ mod tests {
         Moved { step, kind }
     }
 
-    /// The way after these records, each followed as it came.
+    /// History after these records, followed one by one.
     fn way_of(records: &[(&str, RecordKind)]) -> Way {
         let mut way = Way::default();
         let mut all = Vec::new();
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn bundle_rolled_back_while_away_is_no_target() {
-        // It ran a, b and c, and comes back when the channel is at d.
+        // The node ran a, b and c, and returns when the channel is at d.
         let mut way = way_of(&[("a", Release), ("b", Release), ("c", Release)]);
         way.follow(&[
             moved("a", 1, Release),
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn rollback_to_an_unknown_bundle_drops_later_ones() {
-        // It began with c; the channel goes back to b, which is older.
+        // The node began with c; the channel rolls back to b, which is older.
         let mut way = Way::default();
         way.follow(&[moved("c", 3, Release)]);
         way.follow(&[moved("c", 3, Release), moved("b", 4, Rollback)]);
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn operator_at_an_older_bundle_drops_newer_ones() {
         let mut way = way_of(&[("a", Release), ("c", Release), ("d", Release)]);
-        // b ran before this node was there.
+        // b ran before this node existed.
         way.switch(step("older", 2));
         assert_eq!(back(&way, "older", 1), is("a"));
         way.switch(step("d", 3));

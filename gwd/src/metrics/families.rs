@@ -1,4 +1,4 @@
-//! Numbers by their labels as the families that Prometheus reads.
+//! Conversion of labelled values to the metric families that Prometheus reads.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use prometheus::proto;
 
 use crate::telemetry::shard::{BOUNDS_NS, Counted};
 
-/// Histograms by their labels.
+/// Histograms by labels.
 pub(crate) type Histograms = BTreeMap<Vec<(&'static str, String)>, Sum>;
-/// Numbers by their labels.
+/// Values by labels.
 pub(crate) type Numbers = BTreeMap<Vec<(&'static str, String)>, f64>;
 
-/// A histogram, added up over the workers.
+/// Histogram summed over the workers.
 #[derive(Default)]
 pub(crate) struct Sum {
     buckets: [u64; BOUNDS_NS.len() + 1],
@@ -45,7 +45,7 @@ impl Sum {
     }
 }
 
-/// Labels and their series, added up.
+/// Metric family of histograms.
 pub(crate) fn histograms(name: &str, help: &str, series: &Histograms) -> proto::MetricFamily {
     let metrics = series.iter().map(|(labels, sum)| {
         let mut metric = metric(labels);

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use crate::metrics::families::Numbers;
 use crate::published::Shared;
 
-/// Names, helps and series.
+/// Names, help texts and values of the metrics.
 pub(crate) struct Told {
     pub(crate) gauges: [(&'static str, &'static str, Numbers); 2],
     pub(crate) counters: [(&'static str, &'static str, Numbers); 1],
 }
 
-/// Reads everything at once.
+/// Reads all values.
 pub(crate) fn read(shared: &Shared) -> Told {
     let (mut hosts, mut ages, mut answers) = (Numbers::new(), Numbers::new(), Numbers::new());
     let now_ms = shared.clock.now_ms();

@@ -1,5 +1,5 @@
 //! Metrics of the upstreams' states: healthy hosts, ejections, circuit breakers, retry budgets,
-//! queues.
+//! and queues.
 
 use std::sync::atomic::Ordering;
 
@@ -8,13 +8,13 @@ use crate::upstream::breaker::{Breaker, Stand};
 use crate::upstream::outlier::WHYS;
 use crate::upstream::shared::States;
 
-/// Names, helps and series.
+/// Names, help texts and values of the metrics.
 pub(crate) struct Told {
     pub(crate) gauges: [(&'static str, &'static str, Numbers); 3],
     pub(crate) counters: [(&'static str, &'static str, Numbers); 7],
 }
 
-/// Reads everything at once.
+/// Reads all values.
 pub(crate) fn read(states: &States, now_ms: u64) -> Told {
     let (mut healthy, mut circuits) = (Numbers::new(), Numbers::new());
     let (mut ejections, mut turns) = (Numbers::new(), Numbers::new());
@@ -136,7 +136,7 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
     }
 }
 
-/// A breaker that has ever turned.
+/// Adds a breaker that has changed its state at least once.
 fn circuit(
     breaker: &Breaker,
     now_ms: u64,
@@ -161,7 +161,7 @@ fn circuit(
             Stand::HalfOpen => 1.0,
             Stand::Open => 2.0,
         };
-        // Policies of two documents may have one name.
+        // Policies of two documents may have the same name.
         let told = circuits.entry(labels.to_vec()).or_default();
         *told = told.max(state);
     }

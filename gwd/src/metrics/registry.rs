@@ -50,39 +50,39 @@ struct Series {
 /// Metrics of the control thread about bundles.
 #[derive(Debug, Default)]
 pub(crate) struct Bundles {
-    /// Bundle, serial, channel.
+    /// Id of the bundle, serial, channel.
     pub(crate) running: Option<(String, u64, String)>,
-    /// By result and reason.
+    /// Number of activations by result and reason.
     pub(crate) activations: BTreeMap<(&'static str, String), u64>,
     pub(crate) activation_seconds: Seconds,
     pub(crate) propagation_seconds: Seconds,
     pub(crate) last_success_unix_s: f64,
     pub(crate) rollbacks: u64,
-    /// Looks at the store.
+    /// Number of reads of the store.
     pub(crate) looks: u64,
     pub(crate) insecure: bool,
     pub(crate) replay_unprotected: bool,
-    /// The store could hide a revocation list from this node.
+    /// True if the store could withhold a revocation list unnoticed.
     pub(crate) revocations_unprotected: bool,
-    /// References whose source is gone.
+    /// References of secrets whose source is gone.
     pub(crate) stale_secrets: Vec<String>,
-    /// Ends of the signing keys that count, in seconds since 1970, by owner and id.
+    /// Ends of the active signing keys, in seconds since 1970, by owner and id.
     pub(crate) signing_keys: BTreeMap<(String, String), u64>,
     /// Ends of the certificates in use, in seconds since 1970, by name.
     pub(crate) certificates: BTreeMap<String, i64>,
     /// Active alarms, by name.
     pub(crate) alarms: Vec<&'static str>,
-    /// By listener name.
+    /// Sockets by listener name.
     pub(crate) connections: Vec<(String, Arc<crate::listen::ListenSocket>)>,
 }
 
-/// A histogram with one writer at a time.
+/// Histogram with one writer at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Seconds(Histogram);
 
 impl Seconds {
     pub(crate) fn observe(&self, seconds: f64) {
-        // Negative where a signer's clock is ahead.
+        // Negative if a signer's clock is ahead.
         let ns = (seconds.max(0.0) * 1e9).min(9e18);
         #[expect(
             clippy::cast_possible_truncation,
@@ -133,7 +133,7 @@ impl Registry {
         self.bundles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets the series of names that left long ago.
+    /// Removes the series of long-gone names.
     pub(crate) fn retain(&self, used: &HashSet<u32>, now_ms: u64) {
         self.names.retain(used, now_ms);
         let mut series = self.series();
@@ -151,7 +151,7 @@ impl Registry {
         rejections.retain(|(key, _)| self.names.resolve(key.route).is_some());
     }
 
-    /// The text that Prometheus reads.
+    /// Metrics in the Prometheus text format.
     pub(crate) fn text(self: &Arc<Self>) -> String {
         let families = Collector::collect(&**self);
         prometheus::TextEncoder::new()
@@ -635,7 +635,7 @@ fn collect_workers(series: &Series, families: &mut Vec<proto::MetricFamily>) {
     ));
 }
 
-/// `200`, `2xx`, or nothing where no response came.
+/// Status label such as `200` or `2xx`; empty without a response.
 fn status_label(status: u16) -> String {
     match status {
         0 => String::new(),
