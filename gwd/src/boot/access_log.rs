@@ -11,7 +11,7 @@ const SIZE_MIN: u64 = 64 << 10;
 /// Default number of kept files.
 const KEEP: u32 = 5;
 
-/// The sink from the command line, else from the file.
+/// Access log settings from the command line, otherwise from the options file.
 ///
 /// # Errors
 /// The invalid option and the reason.

@@ -8,18 +8,19 @@ use crate::descriptors;
 use crate::measure;
 use crate::node::Bounds;
 
-/// Below it there is no room for the gateway itself.
+/// Minimum memory limit; less is not enough for the gateway itself.
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
-/// Memory for which one connection is allowed: a parked one, with the kernel's part.
+/// Estimated memory of one parked connection, including the kernel's part.
 const BYTES_PER_CONNECTION: u64 = 8 << 10;
-/// Default of the connections of one address: at most a quarter of what a listener has by default.
+/// Maximum default for connections of one address: a quarter of a listener's default.
 const PER_ADDRESS_MAX: u32 = 2_500;
-/// TLS handshakes at once: more make none of them faster.
+/// Maximum default for concurrent TLS handshakes: more do not finish faster.
 const HANDSHAKES_MAX: u64 = 512;
-/// Memory for which one request is allowed.
+/// Estimated memory of one request.
 const BYTES_PER_REQUEST: u64 = 64 << 10;
 
-/// Bounds from the command line, else from the file, else from the system.
+/// Limits from the command line, otherwise from the options file, otherwise derived from the
+/// system.
 ///
 /// # Errors
 /// The invalid option and the reason.
@@ -54,13 +55,13 @@ pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<Bounds>
         connections,
         connections_per_address: per_address.unwrap_or(quarter.clamp(1, PER_ADDRESS_MAX)),
         requests: requests.unwrap_or_else(|| by_memory(BYTES_PER_REQUEST)),
-        // An eighth of a bounded memory.
+        // Handshakes may use an eighth of the memory limit.
         handshakes: by_memory(8 * HANDSHAKE_BYTES).min(HANDSHAKES_MAX),
         memory_bytes: memory.unwrap_or(u64::MAX),
     })
 }
 
-/// `512MiB`, `2GiB`, `300MB`; a bare number counts bytes.
+/// Parses sizes such as `512MiB`, `2GiB` and `300MB`; a bare number counts bytes.
 pub(super) fn size(option: &str, text: &str) -> anyhow::Result<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {

@@ -1,4 +1,4 @@
-//! The commands, and how they print.
+//! Commands and their output.
 
 use std::io::Write as _;
 
@@ -127,7 +127,7 @@ fn fail(exit: Exit, code: &str, why: &str, format: Format) -> Exit {
     exit
 }
 
-/// Results go to standard output; whoever closed it does not want them.
+/// Writes a result to standard output. An error means that the reader has closed it.
 fn write(text: &str) {
     let _closed = std::io::stdout().write_all(text.as_bytes());
 }
@@ -140,7 +140,7 @@ fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap_or("-")
 }
 
-/// `NAME N of M hosts work`, and what is the matter with the others.
+/// Text of an upstream: `NAME N of M hosts work`, with the problems of the other hosts.
 fn upstream_text(upstream: &Value) -> String {
     let hosts = upstream["hosts"].as_array().map_or(&[][..], Vec::as_slice);
     let works = hosts.iter();

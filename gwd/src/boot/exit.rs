@@ -7,19 +7,19 @@ use crate::program_log::{Level, event};
 /// Reason why the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// Done.
+    /// Success.
     Done,
-    /// No trust file, or verification failed with nothing to fall back to.
+    /// There is no trust file, or verification failed without an alternative.
     Untrusted,
-    /// Not done now; it may work later.
+    /// The request failed temporarily; a retry may succeed.
     Unfinished,
     /// Wrong usage.
     Usage,
-    /// Something that was given cannot be read.
+    /// An input cannot be read.
     Input,
-    /// The store or the gateway cannot be reached.
+    /// The store or the gateway is unreachable.
     Unreachable,
-    /// A bug of ours.
+    /// Bug in gwd.
     Bug,
 }
 
@@ -36,7 +36,7 @@ impl Exit {
         }
     }
 
-    /// From the code that a running gwd put into an error.
+    /// Exit code that a running gwd sent with an error.
     pub(super) fn of_code(code: Option<u64>) -> Self {
         [
             Self::Untrusted,
@@ -54,7 +54,7 @@ impl Exit {
 /// Prints the message of the argument parser and returns our exit code.
 pub(super) fn of_clap(error: &clap::Error) -> Exit {
     use clap::error::ErrorKind;
-    // Nobody reads it: nothing to be done about that.
+    // An unreadable output is no error.
     let _unread = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,

@@ -1,4 +1,4 @@
-//! From a command line to a running process, and to an exit code.
+//! Start of the program, from the command line to the exit code.
 
 mod access_log;
 mod bounds;
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// The program: what `main` calls.
+/// Entry point of the program.
 #[must_use]
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     exit::install_hook();
@@ -26,7 +26,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         ));
     match outcome {
         Ok(exit) => ExitCode::from(exit.code()),
-        // The hook has said what happened and asked for a report.
+        // The panic hook has logged the panic.
         Err(_) => ExitCode::from(exit::Exit::Bug.code()),
     }
 }

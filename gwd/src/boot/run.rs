@@ -1,4 +1,4 @@
-//! `gwd run`: start, serve, stop.
+//! `gwd run`: starts, serves and stops.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::handover::{self, Taken};
 use crate::node::{Node, Patience, Settings};
 use crate::program_log::{self, Audit, Level, OK, event};
 
-/// File descriptors below which a warning is due: every request needs two.
+/// File descriptor limit below which a warning is logged: every request needs two.
 const DESCRIPTORS_LOW: u64 = 4_096;
 
-/// Bytes of a token file.
+/// Maximum bytes of a token file.
 const TOKEN_BYTES_MAX: u64 = 64 << 10;
 /// Time beyond the configured times of a stop after which the process ends without completing it:
 /// 5s.
@@ -35,8 +35,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// Runs until a signal or a drain.
 pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     program_log::set_level(resolved.log_level.level());
-    // What gwd writes is its user's, whatever umask it was started with; logs have a mode of
-    // their own.
+    // Files of gwd are only for its user, whatever the umask was; logs set their own mode.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let mut inherited = systemd::sockets();
     if let Some(limit) = descriptors::raise()
@@ -95,7 +94,7 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
         }
     };
     let takes_over = predecessor.is_some();
-    // Another address than before is bound anew.
+    // A changed address is bound anew.
     let admin_socket = admin_socket
         .filter(|(at, _)| same_interface(at, &resolved.admin))
         .map(|(_, socket)| socket);
@@ -124,12 +123,12 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     let start_admin = || admin.start(resolved.admin.clone(), admin_socket);
     let start_control = || Control::start(plan, node, lock, events.clone(), Arc::clone(&status));
     let started = match predecessor {
-        // Before the first bundle: who starts a node wants to see why it is not ready.
+        // Before the first bundle: operators need the status to see why a node is not ready.
         None => match start_admin() {
             Ok(at) => start_control().map(|control| (control, Ok(at))),
             Err(error) => return no_admin(&error, resolved),
         },
-        // The one before answers until this one is ready, and goes on where it is not.
+        // The previous process responds until this one is ready, and continues if it never is.
         Some(promise) => start_control().map(|control| {
             let at = start_admin();
             if status.load().ready && at.is_ok() {
@@ -203,7 +202,7 @@ fn leave(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
     event(Level::Info, "stopped", json!({"forced_closes": forced}));
 }
 
-/// The gwd before goes on: this one could not serve.
+/// Ends this process, which could not serve; the previous gwd continues.
 fn no_successor(status: &Status) -> Exit {
     event(
         Level::Error,
@@ -237,8 +236,8 @@ fn no_admin(error: &std::io::Error, resolved: &Resolved) -> Exit {
     Exit::Input
 }
 
-/// Drains (semantics.md §16): not ready at once, accepting for a while, then no more; a second
-/// signal ends the waiting.
+/// Stops with a drain (semantics.md §16): reports not ready at once, accepts for a while, then
+/// stops accepting. A second signal ends the wait.
 fn stop(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
     let impatient = || stops.load(Ordering::Relaxed) > 1;
     let end = Instant::now() + resolved.pre_stop;
@@ -254,7 +253,7 @@ fn stop(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
     event(Level::Info, "stopped", json!({"forced_closes": forced}));
 }
 
-/// `gwd check`.
+/// Implements `gwd check`.
 pub(super) fn check(resolved: &Resolved) -> Result<Value, (Exit, String)> {
     let plan = plan(resolved)?;
     let node = Node::start(Settings {
@@ -342,9 +341,9 @@ struct Signals {
 }
 
 impl Signals {
-    /// SIGTERM and SIGINT stop, a second one at once; SIGHUP reads level and log again. A file that
-    /// may grow no more (SIGXFSZ) ends nothing. The
-    /// process ends even while the control thread waits for something: then it is not drained.
+    /// Handles signals. SIGTERM and SIGINT stop the process, a second one at once. SIGHUP reloads
+    /// the log level and reopens the log. SIGXFSZ (file size limit) is ignored. The process ends
+    /// even if the control thread is blocked; then it is not drained.
     fn watch(self) -> std::io::Result<Arc<AtomicU32>> {
         use tokio::signal::unix::{SignalKind, signal};
         let stops = Arc::clone(&self.stops);
@@ -353,8 +352,8 @@ impl Signals {
             .build()?;
         let (mut term, mut int, mut hup) = {
             let _inside = runtime.enter();
-            // Whoever watches it gets an error from the write, as from a full disk (setrlimit(2));
-            // nobody has to be told.
+            // With a handler for the signal, the write fails with an error, as on a full disk
+            // (setrlimit(2)); no other action is needed.
             let _unread = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
             (
                 signal(SignalKind::terminate())?,
@@ -392,7 +391,8 @@ impl Signals {
     }
 }
 
-/// The control thread waits for something that does not come: a disk, a network file system.
+/// Ends the process if the control thread is blocked, for example by a disk or a network file
+/// system.
 #[expect(
     clippy::exit,
     reason = "the thread that would return the exit code does not answer"

@@ -1,4 +1,4 @@
-//! systemd: sockets that it bound, and what it wants to know (sd_listen_fds(3), sd_notify(3)).
+//! systemd integration: inherited sockets and notifications (sd_listen_fds(3), sd_notify(3)).
 
 #![expect(
     unsafe_code,
@@ -19,15 +19,14 @@ use crate::control::Status;
 use crate::inherited::Inherited;
 use crate::program_log::{Level, event};
 
-/// The first descriptor that systemd passes.
+/// First file descriptor that systemd passes.
 const FIRST: i32 = 3;
 /// Accepted descriptors.
 const DESCRIPTORS_MAX: i32 = 1_024;
 /// Interval at which readiness is checked before it is reported: 20ms.
 const READY_TICK: Duration = Duration::from_millis(20);
 
-/// Sockets that systemd bound for this process. Called once, before any other file is opened by
-/// more than one thread.
+/// Sockets that systemd bound for this process. Call once, before several threads open files.
 pub(super) fn sockets() -> Vec<Inherited> {
     let of_us = variable("LISTEN_PID").and_then(|pid| pid.parse().ok());
     if of_us != Some(std::process::id()) {
@@ -41,8 +40,8 @@ pub(super) fn sockets() -> Vec<Inherited> {
     let mut inherited: Vec<Inherited> = Vec::new();
     for descriptor in FIRST..FIRST + count.clamp(0, DESCRIPTORS_MAX) {
         let name = names.next().filter(|name| !matches!(*name, "" | "unknown"));
-        // SAFETY: systemd's protocol: these descriptors are open, and were opened for this
-        // process, which takes them once, here. One that is not open is refused by the kernel.
+        // SAFETY: by systemd's protocol these descriptors are open and belong to this process,
+        // which takes each of them once, here. The kernel rejects one that is not open.
         let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
         let _inherited_by_children = rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC);
         match Inherited::of(socket.into(), name.map(str::to_owned)) {
@@ -63,9 +62,9 @@ pub(super) fn sockets() -> Vec<Inherited> {
     inherited
 }
 
-/// Tells systemd when the process is ready, and from then on that it lives; one that takes over
-/// becomes the service's main process (the unit needs `NotifyAccess=all` for that). Without systemd
-/// nothing happens.
+/// Notifies systemd when the process is ready, and of its liveness from then on. A process that
+/// takes over becomes the service's main process (the unit needs `NotifyAccess=all` for that).
+/// Without systemd nothing happens.
 ///
 /// # Errors
 /// If no thread can be started.
@@ -101,14 +100,14 @@ pub(super) fn watch(
     Ok(())
 }
 
-/// Not fed, systemd ends the process and starts another.
+/// Feeds the watchdog. Without that, systemd restarts the process.
 fn feed(lives: &impl Fn() -> bool) {
     if lives() {
         tell("WATCHDOG=1");
     }
 }
 
-/// Tells systemd, where there is one.
+/// Sends a notification to systemd, if it runs.
 pub(super) fn tell(state: &str) {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
         return;
@@ -117,7 +116,7 @@ pub(super) fn tell(state: &str) {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
         _ => SocketAddr::from_pathname(&path),
     };
-    // Nobody listens: nothing to be done about it.
+    // An error means that there is no receiver.
     let _untold = address.and_then(|address| {
         let socket = UnixDatagram::unbound()?;
         socket.send_to_addr(state.as_bytes(), &address)

@@ -1,8 +1,8 @@
-//! The access log: one JSON line per request, written at its end (observability.md §3).
+//! Access log: one JSON line per request, written at its end (observability.md §3).
 //!
-//! A worker writes lines into a buffer of its own and hands the buffer to one thread that does
-//! the writing. The queue between them is bounded; where the disk is too slow, lines are dropped
-//! and counted, and no request waits.
+//! Each worker writes lines into its own buffer and passes full buffers to one writing thread. The
+//! queue between them is bounded. If the disk is too slow, lines are dropped and counted; no
+//! request waits.
 
 use std::cell::RefCell;
 use std::io::{self, Write as _};
@@ -15,11 +15,11 @@ use crate::escapes::{is_hidden, write_escaped};
 use crate::telemetry::log_file::{LogFile, Rotation};
 use crate::telemetry::process::Counters;
 
-/// Buffers that may wait for the disk.
+/// Maximum buffers in the queue.
 const QUEUE_MAX: usize = 256;
-/// A buffer is handed over when it has this many bytes, …
+/// Bytes at which a buffer is passed on.
 const BATCH_BYTES: usize = 32 << 10;
-/// … or this long after its first line.
+/// Maximum time from a buffer's first line until it is passed on: 20ms.
 pub(crate) const FLUSH_MS: u64 = 20;
 
 /// Destination of lines.
@@ -35,14 +35,14 @@ struct Batch {
     lines: u64,
 }
 
-/// One worker's end.
+/// Access log writer of one worker.
 pub(crate) struct Writer {
     queue: Option<SyncSender<Batch>>,
     batch: RefCell<Batch>,
     spare: RefCell<Vec<Vec<u8>>>,
 }
 
-/// Makes a writer per worker and starts the thread that writes.
+/// Creates a writer for each worker and starts the writing thread.
 ///
 /// # Errors
 /// If the file cannot be opened.
@@ -73,10 +73,10 @@ enum Target {
     File(LogFile),
 }
 
-/// Set when the file was moved away and is to be opened again.
+/// True if the file must be reopened because it was moved.
 static REOPEN: AtomicBool = AtomicBool::new(false);
 
-/// Opens the file again before the next line: for whoever rotates it.
+/// Reopens the file before the next line, for external log rotation.
 pub(crate) fn reopen() {
     REOPEN.store(true, Ordering::Relaxed);
 }
@@ -126,7 +126,7 @@ impl Writer {
         self.queue.is_some()
     }
 
-    /// An empty line to be filled, with room that an earlier one left.
+    /// Empty line buffer, with the capacity of an earlier line.
     pub(crate) fn line(&self) -> Vec<u8> {
         self.spare
             .borrow_mut()
@@ -134,7 +134,7 @@ impl Writer {
             .unwrap_or_else(|| Vec::with_capacity(1_024))
     }
 
-    /// Takes a whole line. True if somebody should [`Writer::flush`] before long.
+    /// Appends a complete line. True if the caller should schedule a [`Writer::flush`].
     pub(crate) fn take(&self, process: &Counters, mut line: Vec<u8>) -> bool {
         let full = {
             let mut batch = self.batch.borrow_mut();
@@ -151,7 +151,7 @@ impl Writer {
         self.batch.borrow().lines == 1
     }
 
-    /// Hands over what is there.
+    /// Passes the buffered lines on.
     pub(crate) fn flush(&self, process: &Counters) {
         let Some(queue) = &self.queue else { return };
         let batch = self.batch.replace(Batch::new());
@@ -167,8 +167,8 @@ impl Writer {
     }
 }
 
-/// Appends a JSON string. Control characters and everything beyond ASCII that is not valid
-/// UTF-8 are escaped, so that a line stays a line and a terminal stays sane.
+/// Appends a JSON string. Control and invisible characters are escaped and invalid UTF-8 is
+/// replaced, so that a line stays one line and terminals are safe.
 pub(crate) fn write_text(text: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
@@ -196,7 +196,7 @@ pub(crate) fn write_text(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// As [`write_text`], for text with characters beyond ASCII.
+/// Like [`write_text`], for text with non-ASCII characters.
 #[cold]
 fn write_beyond_ascii(text: &str, out: &mut Vec<u8>) {
     for character in text.chars() {
@@ -224,7 +224,7 @@ const SECRET_PARAMETERS: [&str; 12] = [
     "token",
 ];
 
-/// Appends a query as a JSON string, with the values of secret parameters taken out.
+/// Appends a query as a JSON string, with the values of secret parameters redacted.
 pub(crate) fn write_query(query: &str, secret: &[Box<str>], out: &mut Vec<u8>) {
     let is_secret = |name: &str| {
         let plain = |text: &str| {
@@ -233,7 +233,7 @@ pub(crate) fn write_query(query: &str, secret: &[Box<str>], out: &mut Vec<u8>) {
                 .any(|known| known.eq_ignore_ascii_case(text))
                 || secret.iter().any(|known| known.eq_ignore_ascii_case(text))
         };
-        // An escaped name could spell anything: hidden.
+        // An escaped name could decode to any name: redact its value.
         name.contains(['%', '+']) || plain(name)
     };
     let mut pairs = query.split('&');
@@ -256,8 +256,8 @@ pub(crate) fn write_query(query: &str, secret: &[Box<str>], out: &mut Vec<u8>) {
     write_text(shown.as_bytes(), out);
 }
 
-/// The byte of the `=` behind the first secret name. Some servers separate parameters by `;`, too;
-/// all behind such a name is a part of the value.
+/// Offset of the `=` after the first secret name. Some servers also separate parameters by `;`;
+/// everything after such a name counts as its value.
 fn secret_value(pair: &str, is_secret: impl Fn(&str) -> bool) -> Option<usize> {
     let mut start = 0;
     for part in pair.split(';') {

@@ -1,34 +1,36 @@
-//! The file that the access log goes to: opened again when it was moved away, moved away itself
-//! when it is full, and left with whole lines by a disk that is.
+//! File of the access log. It is reopened after it was moved, rotated when it is full, and keeps
+//! complete lines even if the disk is full.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Mode of a log that is created: a group may read it.
+/// Mode of new log files: readable by the group.
 const MODE: u32 = 0o640;
 
 /// Size at which the file is rotated, and number of kept files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// Bytes that the file may have.
+    /// Maximum bytes of the file.
     pub max_bytes: u64,
     /// Number of old files that are kept beside it: `NAME.1` is the newest.
     pub keep: u32,
 }
 
-/// A log that is a file, appended to.
+/// Log file that is appended to.
 #[derive(Debug)]
 pub(crate) struct LogFile {
     path: PathBuf,
     file: File,
     rotation: Option<Rotation>,
-    /// The last line was not written whole.
+    /// True if the last line was written partially.
     torn: bool,
 }
 
 impl LogFile {
+    /// Opens the file.
+    ///
     /// # Errors
     /// If the file cannot be opened.
     pub(crate) fn open(path: &Path, rotation: Option<Rotation>) -> io::Result<Self> {
@@ -40,17 +42,17 @@ impl LogFile {
         })
     }
 
-    /// Opens the path again; where it cannot be opened, the file that is open goes on.
+    /// Reopens the path. On failure, the open file stays in use.
     pub(crate) fn reopen(&mut self) {
         if let Ok(fresh) = append(&self.path) {
-            // It may be the same, as whoever asks for it need not have moved it.
+            // The path may still name the same file, if it was not moved.
             self.torn &= identity(fresh.metadata()) == identity(self.file.metadata());
             self.file = fresh;
         }
     }
 
-    /// Writes whole lines. Tells how many of them were lost: a full disk costs lines, never
-    /// requests, and what was written is lines all the same.
+    /// Writes complete lines. Returns the number of lost lines: a full disk loses lines, never
+    /// requests, and the file keeps complete lines.
     pub(crate) fn write(&mut self, lines: &[u8]) -> u64 {
         if !self.is_at_its_path() {
             self.reopen();
@@ -80,8 +82,8 @@ impl LogFile {
         named.is_some() && named == identity(self.file.metadata())
     }
 
-    /// Moves the file away where so many bytes more are too many for it. What cannot be moved is
-    /// written on: a line is worth more than a limit.
+    /// Rotates the file if it would exceed its maximum with this many more bytes. If it cannot be
+    /// moved, it grows: lines are more important than the limit.
     fn rotate(&mut self, more: u64) {
         let Some(Rotation { max_bytes, keep }) = self.rotation else {
             return;
@@ -93,7 +95,7 @@ impl LogFile {
             return;
         }
         for number in (1..keep).rev() {
-            // One that is not there yet has nothing to be moved.
+            // A file that does not exist yet need not be moved.
             let _missing = std::fs::rename(self.numbered(number), self.numbered(number + 1));
         }
         if std::fs::rename(&self.path, self.numbered(1)).is_ok() {
@@ -118,7 +120,7 @@ fn append(path: &Path) -> io::Result<File> {
     options.append(true);
     match options.clone().create_new(true).mode(MODE).open(path) {
         Ok(file) => {
-            // Whatever the umask is.
+            // Set the mode regardless of the umask.
             file.set_permissions(Permissions::from_mode(MODE))?;
             Ok(file)
         }
@@ -129,7 +131,7 @@ fn append(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The lines that end in these bytes.
+/// Number of lines that end in these bytes.
 fn count(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
@@ -154,11 +156,11 @@ mod tests {
         };
         let path = folder.path().join("log");
         let mut log = LogFile::open(&path, Some(rotation)).unwrap();
-        // Two lines fit; a batch that is longer than the limit is written whole.
+        // Two lines fit; a batch that is longer than the limit is written completely.
         for lines in ["one\n", "two\n", "three\n", "four, five\nsix\n", "seven\n"] {
             assert_eq!(log.write(lines.as_bytes()), 0);
         }
-        // What an earlier process left counts.
+        // The file of an earlier process counts.
         let mut log = LogFile::open(&path, Some(rotation)).unwrap();
         assert_eq!(log.write(b"eight\n"), 0);
         let names = ["log", "log.1", "log.2", "log.3", "log.4"];
@@ -202,11 +204,11 @@ mod tests {
         };
         let line = format!("{}\n", "z".repeat(99));
         let lost = log.write(line.repeat(1_000).as_bytes());
-        // A pipe's 64 KiB.
+        // Capacity of a pipe: 64 KiB.
         assert_eq!(lost, 1_000 - 65_536 / 100);
         let mut read = vec![0; 65_536];
         reader.read_exact(&mut read).unwrap();
-        // Somebody asks for it, and has not moved it.
+        // A reopen without a moved file.
         log.reopen();
         assert_eq!(log.write(b"next\nlast\n"), 0);
         drop(log);

@@ -1,8 +1,8 @@
-//! Small numbers for the names that metrics carry: routes and upstreams.
+//! Numbers for the names in metric labels: routes and upstreams.
 //!
-//! A number belongs to a name as long as a resident version has it. Ten minutes after the last
-//! one is gone the series are forgotten; a name that returns gets a new number, and its
-//! counters begin at 0 (observability.md §2).
+//! A number belongs to a name as long as a resident version has the name. Ten minutes after that,
+//! its series are removed. A name that returns gets a new number, and its counters begin at 0
+//! (observability.md §2).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 /// Time for which series outlive their name, in milliseconds: 10 minutes.
 const GRACE_MS: u64 = 600_000;
 
-/// The number of requests that no route owns.
+/// Number for requests without a route.
 pub(crate) const UNMATCHED: u32 = 0;
 
-/// All names that have a number.
+/// Names that have a number.
 #[derive(Debug)]
 pub(crate) struct Names(Mutex<Table>);
 
@@ -39,7 +39,7 @@ impl Names {
         names
     }
 
-    /// The number of a name.
+    /// Number of a name.
     pub(crate) fn number(&self, name: &str) -> u32 {
         self.lock().number(name, "")
     }
@@ -51,7 +51,7 @@ impl Names {
         numbers.collect()
     }
 
-    /// Marks the names that are still used, and forgets those that have been gone for long.
+    /// Marks the names in use, and removes those that were unused for too long.
     pub(crate) fn retain(&self, used: &HashSet<u32>, now_ms: u64) {
         let mut table = self.lock();
         let Table {
@@ -71,7 +71,7 @@ impl Names {
         });
     }
 
-    /// Calls `with` with the name, if the number still has one.
+    /// Name of a number, if it still has one.
     pub(crate) fn resolve(&self, number: u32) -> Option<String> {
         let table = self.lock();
         table

@@ -1,4 +1,4 @@
-//! Counters of the whole process, and what the operating system says about it.
+//! Counters of the whole process, and its resource usage as the operating system reports it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,15 +17,15 @@ pub(crate) struct Counters {
 /// Resource that was exhausted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shed {
-    /// Of a listener or of the process.
+    /// Connections of a listener or of the process.
     Connections,
-    /// Of one address.
+    /// Connections of one address.
     ConnectionsPerAddress,
     FileDescriptors,
     Handshakes,
     Memory,
     Requests,
-    /// Of one upstream.
+    /// Slow uploads to one upstream.
     SlowUploads,
     /// Unfinished uploads of one address to one upstream.
     UploadsPerAddress,
@@ -90,7 +90,7 @@ impl Counters {
     }
 }
 
-/// CPU seconds, resident bytes, open and possible file descriptors, start time.
+/// CPU seconds, resident bytes, open file descriptors and their limit.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) cpu_s: f64,
@@ -102,8 +102,8 @@ pub(crate) struct Usage {
 /// Resource usage of the process; zeros where there is no `/proc`.
 pub(crate) fn usage() -> Usage {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Fields 14 and 15 (utime, stime in ticks) and 24 (rss in pages), counted behind the name,
-    // which may hold anything but ends with the last parenthesis.
+    // Fields 14 and 15 (utime and stime in ticks) and 24 (rss in pages). They are counted from
+    // after the name, which may have any characters and ends at the last parenthesis.
     let fields: Vec<&str> = stat
         .rsplit_once(')')
         .map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());

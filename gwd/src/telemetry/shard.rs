@@ -1,8 +1,8 @@
-//! One worker's counters: cells that only this worker writes and the scrape reads.
+//! Counters of one worker: cells that only this worker writes, and the scrape reads.
 //!
-//! A shared handle costs 14 ns a counter and 96 ns a histogram under contention
-//! (observability.md §1); a cell with one writer costs a load and a store. A series is announced
-//! to the registry when it is first used, and found by a small key afterwards.
+//! A shared handle costs 14 ns per counter and 96 ns per histogram under contention
+//! (observability.md §1); a cell with one writer costs a load and a store. A series is announced to
+//! the registry at its first use and then found by a small key.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 use crate::telemetry::names::UNMATCHED;
 use crate::tls::accept::Outcome;
 
-/// Upper bounds of the buckets in nanoseconds: OpenTelemetry's, and three below for a gateway.
+/// Upper bounds of the buckets in nanoseconds: OpenTelemetry's, and smaller ones for a gateway.
 pub(crate) const BOUNDS_NS: [u64; 17] = [
     500_000,
     1_000_000,
@@ -40,7 +40,7 @@ pub(crate) const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "_OTHER",
 ];
 
-/// The place of a method in [`METHODS`].
+/// Index of a method in [`METHODS`].
 pub(crate) fn method_index(method: &Method) -> u8 {
     match *method {
         Method::GET => 0,
@@ -60,7 +60,7 @@ pub(crate) fn method_index(method: &Method) -> u8 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Label(pub(crate) &'static str);
 
-/// A histogram with one writer.
+/// Histogram with one writer.
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
     buckets: [AtomicU64; BOUNDS_NS.len() + 1],
@@ -81,11 +81,11 @@ pub(crate) struct RequestKey {
     pub(crate) method: u8,
     /// 200, or 2 if metrics have only classes.
     pub(crate) status: u16,
-    /// 10, 11 or 20.
+    /// HTTP version: 10, 11 or 20.
     pub(crate) version: u8,
-    /// Over TLS.
+    /// True over TLS.
     pub(crate) tls: bool,
-    /// The reason of an error, or nothing.
+    /// Reason of an error; empty without one.
     pub(crate) error: Label,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct RequestSeries {
     buckets: [Both; BOUNDS_NS.len() + 1],
 }
 
-/// One bucket of both.
+/// Bucket of both histograms.
 #[derive(Debug, Default)]
 struct Both {
     duration: AtomicU64,
@@ -128,7 +128,7 @@ pub(crate) struct ByteCounts {
 pub(crate) struct CallKey {
     pub(crate) upstream: u32,
     pub(crate) method: u8,
-    /// 0 where no response came.
+    /// Status code; 0 without a response.
     pub(crate) status: u16,
     pub(crate) error: Label,
 }
@@ -150,7 +150,7 @@ pub(crate) struct PoolGauge {
     pub(crate) idle: AtomicI64,
 }
 
-/// A series that has just come into being.
+/// New series.
 #[derive(Debug)]
 pub(crate) enum Announced {
     Requests(RequestKey, Arc<RequestSeries>),
@@ -164,14 +164,14 @@ pub(crate) enum Announced {
     Retries(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),
     Active(Arc<[AtomicI64; METHODS.len()]>),
-    /// By the number of the worker.
+    /// By number of the worker.
     Lag(usize, Arc<Histogram>),
 }
 
 /// Name of a limit with its result.
 type DecisionKey = (Arc<str>, &'static str);
 
-/// One worker's counters.
+/// Counters of one worker.
 pub(crate) struct Shard {
     registry: mpsc::Sender<Announced>,
     requests: RefCell<FxHashMap<RequestKey, Arc<RequestSeries>>>,
@@ -205,7 +205,7 @@ impl Shard {
         }
     }
 
-    /// A request ended.
+    /// Records a finished request.
     pub(crate) fn request(
         &self,
         key: RequestKey,
@@ -224,7 +224,7 @@ impl Shard {
         add(&series.response_bytes, bytes.response);
     }
 
-    /// A call to an upstream ended with its response's head or a failure.
+    /// Records a call to an upstream, up to its response's head or a failure.
     pub(crate) fn call(&self, key: CallKey, duration_ns: u64) {
         let mut calls = self.calls.borrow_mut();
         let series = calls.entry(key).or_insert_with(|| {
@@ -247,7 +247,7 @@ impl Shard {
         add(&counts.response, bytes.response);
     }
 
-    /// A request was refused.
+    /// Records a refusal.
     pub(crate) fn rejected(&self, key: RejectionKey) {
         let mut rejections = self.rejections.borrow_mut();
         if let Some(count) = rejections.get(&key) {
@@ -258,7 +258,7 @@ impl Shard {
         rejections.insert(key, count);
     }
 
-    /// A head was refused before it became a request.
+    /// Records the refusal of a head that did not become a request.
     pub(crate) fn rejected_early(&self, reason: &'static str) {
         self.rejected(RejectionKey {
             route: UNMATCHED,
@@ -268,7 +268,7 @@ impl Shard {
         });
     }
 
-    /// A limit let a request in or did not.
+    /// Records the decision of a rate limit.
     pub(crate) fn limited(&self, policy: &Arc<str>, decision: &'static str) {
         let mut decisions = self.decisions.borrow_mut();
         let key = (Arc::clone(policy), decision);
@@ -284,7 +284,7 @@ impl Shard {
         decisions.insert(key, count);
     }
 
-    /// A request was sent a second time.
+    /// Records a retry.
     pub(crate) fn retried(&self, upstream: u32, reason: Label) {
         let mut retries = self.retries.borrow_mut();
         let count = retries.entry((upstream, reason)).or_insert_with(|| {
@@ -295,7 +295,7 @@ impl Shard {
         add(count, 1);
     }
 
-    /// A handshake has come to its end.
+    /// Records the outcome of a handshake.
     pub(crate) fn handshake(&self, outcome: Outcome) {
         let mut handshakes = self.handshakes.borrow_mut();
         let count = handshakes.entry(outcome).or_insert_with(|| {
@@ -306,7 +306,7 @@ impl Shard {
         add(count, 1);
     }
 
-    /// Something became of a copy for a mirror.
+    /// Records the outcome of a mirrored copy.
     pub(crate) fn mirrored(&self, upstream: u32, outcome: &'static str) {
         let mut mirrored = self.mirrored.borrow_mut();
         let count = mirrored.entry((upstream, outcome)).or_insert_with(|| {
@@ -324,14 +324,14 @@ impl Shard {
         lag
     }
 
-    /// The gauge of a new pool.
+    /// Gauge of a new pool.
     pub(crate) fn pool(&self, upstream: u32) -> Arc<PoolGauge> {
         let gauge = Arc::<PoolGauge>::default();
         self.announce(Announced::Pool(upstream, Arc::clone(&gauge)));
         gauge
     }
 
-    /// Requests in flight.
+    /// Changes the number of requests in flight.
     pub(crate) fn active(&self, method: u8, change: i64) {
         let cell = &self.active[usize::from(method)];
         cell.store(cell.load(Ordering::Relaxed) + change, Ordering::Relaxed);
@@ -377,7 +377,7 @@ impl Histogram {
     }
 }
 
-/// The bucket of a time.
+/// Bucket of a duration.
 fn bucket(ns: u64) -> usize {
     let found = BOUNDS_NS.iter().position(|bound| ns <= *bound);
     found.unwrap_or(BOUNDS_NS.len())
@@ -448,7 +448,7 @@ fn value(cell: &AtomicU64) -> u64 {
     cell.load(Ordering::Relaxed)
 }
 
-/// Only the worker that owns a cell writes it, so no read-modify-write is needed.
+/// Adds without an atomic read-modify-write: only the owning worker writes a cell.
 fn add(cell: &AtomicU64, amount: u64) {
     cell.store(
         cell.load(Ordering::Relaxed).wrapping_add(amount),
