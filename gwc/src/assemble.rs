@@ -1,4 +1,4 @@
-//! From a lowered gateway to a bundle's bytes, and from a bundle's bytes back to its meaning.
+//! Conversion of a lowered gateway to the bytes of a bundle, and back.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use bundle::verify::Full;
 use model::lower::Lowered;
 use sources::parallel;
 
-/// Puts a bundle together. The same gateway gives the same id.
+/// Assembles a bundle. Equal gateways give the same id.
 ///
 /// # Errors
-/// Beyond the limits of the format.
+/// Returns an error if the gateway exceeds a limit of the format.
 pub fn assemble(lowered: &Lowered) -> anyhow::Result<Bundle> {
     let gateway = &lowered.gateway;
     let project: ProjectName = gateway
@@ -76,7 +76,7 @@ pub fn assemble(lowered: &Lowered) -> anyhow::Result<Bundle> {
     )?)
 }
 
-/// The consumers of the shared blob, and those of the blob of their own.
+/// Splits the consumers: those of the shared blob, and those of a blob of their own.
 fn consumers(lowered: &Lowered) -> anyhow::Result<(Consumers, Option<Consumers>)> {
     let all = &lowered.gateway.shared.consumers;
     let Some(names) = &lowered.consumers_file else {
@@ -98,7 +98,7 @@ type Consumers = ir::Set<ir::Consumer>;
 /// Decodes every blob of a bundle.
 ///
 /// # Errors
-/// The blob that is not what its digest promised a reader of this version.
+/// Returns an error for a blob that this version cannot decode.
 pub fn disassemble(full: &Full) -> Result<Lowered, Refused> {
     let malformed = |what| Refused::Malformed {
         what,

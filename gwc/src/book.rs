@@ -1,6 +1,7 @@
-//! The pages of the book that are written from the code: diagnostics and vocabulary.
+//! Generated pages of the book: diagnostics, changes and vocabulary.
 //!
-//! `docs/diagnostics.md`, `docs/changes.md` and `docs/vocabulary.md` are these texts; a test keeps them fresh.
+//! These texts are `docs/diagnostics.md`, `docs/changes.md` and `docs/vocabulary.md`. A test checks
+//! that the files are current.
 
 use std::fmt::Write as _;
 
@@ -8,7 +9,7 @@ use diag::shape::{Field, Need, Object, Shape, Variant};
 
 use vocab::extension;
 
-/// Every diagnostic with its explanation and its two samples.
+/// Page with every diagnostic, its explanation and its two samples.
 #[must_use]
 pub fn diagnostics() -> String {
     let mut lints: Vec<_> = openapi::lint::ALL.iter().copied().flatten().collect();
@@ -49,7 +50,7 @@ this finding, the second does not.\n",
     page
 }
 
-/// Every kind of line that a plan can have.
+/// Page with every kind of change in a plan.
 #[must_use]
 pub fn changes() -> String {
     let mut page = String::from(
@@ -70,7 +71,7 @@ class beside it, for example `weaken` or `strengthen`.\n",
     page
 }
 
-/// The rules of other linters, and which of ours finds the same.
+/// Page with the rules of other linters and their counterparts.
 #[must_use]
 pub fn other_linters() -> String {
     let mut page = String::from(
@@ -108,7 +109,7 @@ Tests hold this page to the lists of the other linters and to our rules.\n",
     page
 }
 
-/// Samples may be of bytes that no page can show.
+/// Escapes and shortens a sample, which may contain bytes that no page can show.
 fn visible(text: &str) -> String {
     const MOST: usize = 1_200;
     let shown: String = text
@@ -129,7 +130,7 @@ fn visible(text: &str) -> String {
     }
 }
 
-/// Every key of gateway.yaml and `x-gateway`.
+/// Page with every key of gateway.yaml and `x-gateway`.
 #[must_use]
 pub fn vocabulary() -> String {
     let mut page = String::from(
@@ -216,7 +217,7 @@ fn kinds(page: &mut String, variants: &'static [Variant], told: &mut Vec<&'stati
     }
 }
 
-/// The objects that a value may be, however deep in lists and maps.
+/// Objects that a value may be, at any depth of lists and maps.
 fn objects(shape: &'static Shape) -> Vec<&'static Object> {
     match shape {
         Shape::Object(object) => vec![*object],

@@ -13,7 +13,7 @@ pub mod release;
 pub mod schemas;
 pub mod strip;
 
-/// A panic is a bug of ours: say so, and where, instead of a bare backtrace.
+/// Installs a panic hook that reports a panic as a bug, with its place.
 pub fn report_bugs() {
     std::panic::set_hook(Box::new(|info| {
         use std::io::Write as _;

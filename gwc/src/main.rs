@@ -1,4 +1,4 @@
-//! `gwc`: the compiler's command line. Everything is in the library.
+//! Command-line program of the compiler. All code is in the library.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,8 +1,8 @@
-//! Mending what can be mended by edits (`gwc lint --fix`): the text of a span is replaced, and
-//! everything around it, comments and layout, stays as it is.
+//! Automatic fixes (`gwc lint --fix`). An edit replaces the text of a span and keeps everything
+//! around it, including comments and layout.
 //!
-//! Edits that touch each other are made one round after the other, each on a text that was
-//! looked at again. Nothing is written here.
+//! Overlapping edits are applied in separate rounds, each after a new check of the text. This
+//! module writes no files.
 
 use std::collections::BTreeMap;
 
@@ -11,33 +11,33 @@ use diag::diagnostic::Edit;
 use model::compile::Compiled;
 use sources::project::files::Texts;
 
-/// Rounds after which mending ends; one edit may bring up the next.
+/// Maximum number of rounds, because one edit may cause the next.
 pub const ROUNDS_MAX: usize = 10;
 
 /// Result of [`mend`].
 pub struct Mended {
     /// The project compiled from the fixed texts, with the remaining findings.
     pub compiled: Compiled,
-    /// The texts that changed, by path.
+    /// Changed texts, by path.
     pub changes: BTreeMap<String, Change>,
     /// Number of findings that were fixed.
     pub findings: usize,
 }
 
-/// A file's text before and after.
+/// Text of a file before and after the edits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// As it was read.
+    /// Text as read.
     pub old: String,
-    /// Mended.
+    /// Text after the edits.
     pub new: String,
 }
 
-/// Mends until nothing is left that could be. `look` finds what is wrong where some files have
-/// these texts instead of what is on the disk.
+/// Applies edits until none are left. `look` finds the mistakes with these texts in place of those
+/// on disk.
 ///
 /// # Errors
-/// Those of `look`.
+/// Returns the errors of `look`.
 pub fn mend(look: impl Fn(&Texts) -> anyhow::Result<Compiled>) -> anyhow::Result<Mended> {
     let mut changes: BTreeMap<String, Change> = BTreeMap::new();
     let mut findings = 0;
@@ -72,7 +72,7 @@ pub fn mend(look: impl Fn(&Texts) -> anyhow::Result<Compiled>) -> anyhow::Result
     unreachable!("the last round returns")
 }
 
-/// Edits that do not touch each other, by file and place.
+/// Edits that do not overlap, by file and place.
 struct Chosen {
     edits: BTreeMap<diag::FileId, Vec<Edit>>,
     findings: usize,
@@ -107,7 +107,7 @@ fn apart(one: &Edit, other: &Edit) -> bool {
     one.span.end < other.span.start || other.span.end < one.span.start
 }
 
-/// A text after edits that are sorted and apart.
+/// Applies sorted edits without overlap to a text.
 fn edited(text: &str, edits: &[Edit]) -> String {
     let mut new = String::with_capacity(text.len());
     let mut at = 0;

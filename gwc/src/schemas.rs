@@ -1,11 +1,11 @@
-//! Every JSON Schema that this program publishes; `schemas/` holds them as files.
+//! JSON Schemas that this program publishes. `schemas/` contains them as files.
 //!
-//! The vocabulary's come from its shapes. Those of the documents that commands write are here:
-//! they name what other programs rely on, and leave room for more beside it.
+//! The schemas of the vocabulary come from its shapes. This module defines those of command output:
+//! they list the fields that other programs may rely on, and allow further ones.
 
 use serde_json::{Value, json};
 
-/// The schemas by name.
+/// All schemas by name.
 #[must_use]
 pub fn all() -> Vec<(&'static str, Value)> {
     let mut all = vocab::schemas();
@@ -27,7 +27,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
     all
 }
 
-/// A document of the program: what each carries, and its own fields, all of them needed.
+/// Schema of an output document: the common fields and its own ones, all of them required.
 fn document(name: &str, results: &[&str], fields: Value) -> Value {
     let mut properties = json!({
         "schema": {"const": format!("{name}/v1")},
@@ -69,7 +69,7 @@ fn count() -> Value {
     json!({"type": "integer", "minimum": 0})
 }
 
-/// A place in a file: 1-based, columns count characters.
+/// Schema of a place in a file. Numbers count from 1, and columns count characters.
 fn place() -> Value {
     let number = json!({"type": "integer", "minimum": 1});
     json!({"type": "object", "required": ["file", "line", "column"],
@@ -112,14 +112,14 @@ fn build() -> Value {
         &["ok", "blocked", "error"],
         json!({"bundle": digest(), "name": text(), "store": text_or_null(), "operations": count(), "bytes": count()}),
     );
-    // `--reproduce` compares and writes nothing, so that there is nothing to count.
+    // `--reproduce` compares and writes nothing, so it has no counts.
     if let Some(required) = schema["required"].as_array_mut() {
         required.retain(|name| name != "bytes" && name != "store" && name != "operations");
     }
     schema
 }
 
-/// An object with these fields and no others, all of them needed.
+/// Schema of an object with exactly these fields, all of them required.
 fn closed(fields: &Value) -> Value {
     let mut schema = object(fields);
     schema["additionalProperties"] = false.into();
@@ -140,7 +140,7 @@ fn plan() -> Value {
         "key": text(), "id": text_or_null(), "method": text(), "path": text(), "mount": text(), "host": text(), "api": text(),
     }));
     let place_or_null = or_null(&place());
-    // What a request shows and what is done with it grows with the vocabulary.
+    // Requests and outcomes gain fields with the vocabulary.
     let outcome = json!({"type": "object"});
     let witness = closed(&json!({
         "method": text(), "url": text(), "headers": {"type": "object", "additionalProperties": text()},
@@ -187,15 +187,15 @@ fn plan() -> Value {
             "notes": list(&text()),
         }),
     );
-    // Only a rollback's: the sha256 of credentials that were withdrawn and would count again.
+    // Present only in a rollback: SHA-256 of withdrawn credentials that would be admitted again.
     schema["properties"]["admitted_again"] =
         list(&json!({"type": "string", "pattern": "^[0-9a-f]{64}$"}));
     schema["additionalProperties"] = false.into();
     schema
 }
 
-/// An object with these fields and no others; the first ones are needed, and a gateway's own answer
-/// (`POST /v1/explain`) has no more.
+/// Schema of an object with these fields only. The first ones are required, and a gateway's own
+/// response (`POST /v1/explain`) has no others.
 fn closed_beside(needed: &Value, more: &Value) -> Value {
     let mut schema = closed(needed);
     if let (Value::Object(properties), Value::Object(more)) =

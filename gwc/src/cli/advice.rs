@@ -83,7 +83,7 @@ fn path(path: &Path) -> String {
 
 /// A path or a value as one word of a shell.
 pub(super) fn for_shell(text: &str) -> String {
-    // `cd -x` would take an option, also in quotes.
+    // `cd -x` would read an option, even in quotes.
     match text.starts_with('-') {
         true => for_shell_word(&format!("./{text}")),
         false => for_shell_word(text),

@@ -1,4 +1,4 @@
-//! `gwc apply`: plan, sign, publish, move the channel, wait for the gateways.
+//! Command `gwc apply`: plans, signs, publishes, moves the channel, and waits for the gateways.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -270,21 +270,19 @@ fn sides(
     Ok((old.transpose()?, new))
 }
 
-// --- who says where it came from
-
 struct Evidence<'a> {
     store: &'a Folder,
     trust: Option<&'a Trust>,
     place: &'a Place,
     built: &'a Built,
     source: Digest,
-    /// For building, for releasing.
+    /// Build keys and release keys.
     keys: (&'a [PrivateKey], &'a [PrivateKey]),
 }
 
 impl Evidence<'_> {
-    /// The statements for the record: those that are there, if they are enough, and otherwise one
-    /// more by the build keys, or by the release keys, where they count for that.
+    /// Returns the statements for the record: the existing ones, if they suffice. Otherwise adds
+    /// one signed by the build keys, or by the release keys if these are accepted for it.
     fn settle(&self) -> anyhow::Result<BTreeSet<Digest>> {
         let id = self.built.bundle.id();
         let Some(trust) = self.trust else {
@@ -357,8 +355,6 @@ fn check_revoked(
     ))
 }
 
-// --- the end
-
 struct Report<'a> {
     args: &'a Args,
     place: &'a Place,
@@ -369,14 +365,14 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// For people.
+    /// Writes a line in the human format.
     fn line(&self, text: &str) {
         if self.args.format.format == Format::Human {
             say::result(text);
         }
     }
 
-    /// For programs: the one document, at the end.
+    /// Writes the final document in the JSON format.
     fn document(&self, result: &str, serial: Option<u64>) {
         if self.args.format.format != Format::Json {
             return;

@@ -1,4 +1,4 @@
-//! `gwc build`: compile to an unsigned bundle.
+//! Command `gwc build`: compiles the project to an unsigned bundle.
 
 use std::path::PathBuf;
 
@@ -66,12 +66,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                    "operations": built.operations(), "bytes": built.bytes()}),
         )),
     }
-    // The program ends here: giving a million nodes back one by one is a tenth of its time.
+    // The program ends here. Freeing a million nodes one by one would take a tenth of its time.
     std::mem::forget(built);
     Ok(Exit::OK)
 }
 
-/// A project that was compiled, and its bundle.
+/// Compiled project with its bundle.
 pub(super) struct Built {
     pub(super) compiled: Compiled,
     pub(super) bundle: Bundle,
@@ -79,7 +79,7 @@ pub(super) struct Built {
 }
 
 impl Built {
-    /// Compiles the project of this folder.
+    /// Compiles the project of this context.
     pub(super) fn of(context: &Context) -> anyhow::Result<Self> {
         let compiled = context.compile()?;
         let lowered = compiled.lowered.as_ref();

@@ -1,5 +1,5 @@
-//! A plan file is a claim, not an authority: what it says is computed again, and must be the same
-//! (release.md §6).
+//! Check of a plan file, which is a claim and not an authority: its content is computed again and
+//! must be the same (release.md §6).
 //!
 //! Acknowledgements in the file are for people to read. An acknowledgement counts again only if
 //! the command line or the acknowledgement file has it.
@@ -15,7 +15,7 @@ use ::plan::Class;
 use diag::text::printable;
 use model::exit::{Exit, Failure};
 
-/// Largest plan file that is read.
+/// Maximum size of a plan file, in bytes.
 const BYTES_MAX: u64 = 64 << 20;
 
 /// Maximum fingerprints that a message lists.
@@ -24,7 +24,7 @@ const NAMED_MAX: usize = 5;
 /// Reads a plan file.
 ///
 /// # Errors
-/// Input, if it is none.
+/// Returns an input error if the file is not a plan.
 pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
     let failed = |why: String| {
         Failure::new(
@@ -67,7 +67,7 @@ pub(super) fn has_acks(plan: &Value) -> bool {
 /// Checks that the plan computed now agrees with the plan file.
 ///
 /// # Errors
-/// Stale, with what differs.
+/// Returns a stale-plan error with the first difference.
 pub(super) fn check(claimed: &Value, computed: &Value) -> anyhow::Result<()> {
     let differs = base(claimed, computed)
         .or_else(|| target(claimed, computed))
@@ -143,8 +143,8 @@ fn target(claimed: &Value, computed: &Value) -> Option<String> {
     })
 }
 
-/// Changes by fingerprint, without who accepted them, which is asked anew, and without places, which
-/// a comment moves; those of one fingerprint in an order of their own.
+/// Changes by fingerprint. Leaves out acknowledgements, which are checked anew, and places, which a
+/// comment in the source moves. Changes with one fingerprint are sorted.
 fn by_fingerprint(plan: &Value) -> BTreeMap<String, Vec<String>> {
     let mut changes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for change in plan["changes"].as_array().into_iter().flatten() {
@@ -204,7 +204,7 @@ fn changes(claimed: &Value, computed: &Value) -> Option<String> {
     })
 }
 
-/// The gates of a plan, by name.
+/// Gates of a plan, by name.
 fn gates(plan: &Value) -> BTreeMap<&str, &Value> {
     let gates = plan["gates"].as_array().into_iter().flatten();
     gates
@@ -212,7 +212,7 @@ fn gates(plan: &Value) -> BTreeMap<&str, &Value> {
         .collect()
 }
 
-/// The gates that were on are those that are on: gateway.yaml's and the options'.
+/// Compares the enabled gates, those of gateway.yaml and of the options.
 fn gate_names(claimed: &Value, computed: &Value) -> Option<String> {
     let (old, now) = (gates(claimed), gates(computed));
     let only = |these: &BTreeMap<&str, &Value>, those: &BTreeMap<&str, &Value>| {
@@ -258,7 +258,8 @@ fn gate_verdicts(claimed: &Value) -> Option<String> {
     })
 }
 
-/// The counts and what follows from the changes: only an edited file has them otherwise.
+/// Compares the counts and other fields derived from the changes. They differ only in an edited
+/// file.
 fn rest(claimed: &Value, computed: &Value) -> Option<String> {
     let field = ["counts", "no_op", "missing"]
         .into_iter()

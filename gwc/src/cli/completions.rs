@@ -1,4 +1,4 @@
-//! `gwc completions`: a script for the shell.
+//! Command `gwc completions`: prints a script for a shell.
 
 use clap::CommandFactory as _;
 

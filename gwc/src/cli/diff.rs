@@ -1,4 +1,4 @@
-//! `gwc diff`: what differs between any two versions, by meaning; no channel is asked.
+//! Command `gwc diff`: compares any two versions by meaning, without a channel.
 
 use std::collections::BTreeSet;
 

@@ -61,11 +61,11 @@ impl Reading {
         context.in_environment((!self.name.is_empty()).then_some(self.name.as_str()))
     }
 
-    /// A side as it was read; none where the project without an environment has no meaning, because
-    /// a variable has its value in environments only.
+    /// Returns a side as read. None if the project has no meaning without an environment, because a
+    /// variable has values only in environments.
     ///
     /// # Errors
-    /// Every other one.
+    /// Returns every other error.
     pub(super) fn side<T>(&self, read: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
         match read {
             Ok(side) => Ok(Some(side)),
@@ -89,10 +89,10 @@ impl Reading {
     }
 }
 
-/// The plan of some environments; a witness that does not show what it should is a bug of ours.
+/// Plans some environments. Fails if a witness does not show its change, which is a bug.
 ///
 /// # Errors
-/// As [`super::plan::compare`].
+/// Returns the errors of [`super::plan::compare`].
 pub(super) fn plan(pairs: &[Pair]) -> anyhow::Result<Plan> {
     let plan = compare_each(pairs).map_err(|error| super::plan::unbuilt(&error))?;
     let plan = plan.ok_or_else(|| anyhow::anyhow!("no environment has a new side"))?;

@@ -1,4 +1,4 @@
-//! Signing keys that end soon: gateways refuse what is signed with a key behind its `not_after`.
+//! Expiry of signing keys. Gateways refuse a signature by a key after its `not_after`.
 
 use bundle::moment::Moment;
 use bundle::statement::predicate::Role;
@@ -6,10 +6,11 @@ use bundle::trust::{KeyState, Trust, TrustedKey};
 use serde_json::{Value, json};
 
 const DAY_S: u64 = 86_400;
-/// Time before its end from which on a key is reported: 30 days.
+/// Time before its expiry from which a key is reported: 30 days.
 const SOON_S: u64 = 30 * DAY_S;
 
-/// The active keys of a trust file that have ended or end within 30 days, in its order.
+/// Returns the active keys of a trust file that have expired or expire within 30 days, in its
+/// order.
 pub(super) fn ending(trust: &Trust, now: Moment) -> Vec<&TrustedKey> {
     let ends_soon = |key: &&TrustedKey| {
         matches!(key.state, KeyState::Active) && key.not_after <= now.plus_s(SOON_S)
@@ -17,7 +18,7 @@ pub(super) fn ending(trust: &Trust, now: Moment) -> Vec<&TrustedKey> {
     trust.keys().iter().filter(ends_soon).collect()
 }
 
-/// A warning about a key, with what to do.
+/// Returns a warning about a key, with advice.
 pub(super) fn warning(key: &TrustedKey, now: Moment) -> String {
     let left_s = key.not_after.unix_s().saturating_sub(now.unix_s());
     let ends = match left_s / DAY_S {
@@ -35,13 +36,13 @@ pub(super) fn warning(key: &TrustedKey, now: Moment) -> String {
     )
 }
 
-/// The same for programs.
+/// Returns the warning as JSON.
 pub(super) fn document(key: &TrustedKey) -> Value {
     let roles: Vec<&str> = key.roles.iter().copied().map(Role::as_str).collect();
     json!({"id": key.id, "owner": key.owner, "roles": roles, "not_after": key.not_after})
 }
 
-/// The day of a moment, `YYYY-MM-DD` (UTC).
+/// Date of a moment, `YYYY-MM-DD` (UTC).
 pub(super) fn day(moment: Moment) -> String {
     moment.to_string().chars().take(10).collect()
 }

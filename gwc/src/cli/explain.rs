@@ -1,4 +1,4 @@
-//! `gwc explain`: the long text of one diagnostic.
+//! Command `gwc explain`: shows the explanation of a diagnostic.
 
 use diag::Lint;
 use serde_json::json;
@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// The page of a diagnostic, as the terminal and the book show it.
+/// Page of a diagnostic, as in the terminal and the book.
 fn text(lint: &Lint) -> String {
     let mut page = format!(
         "{} {} ({})\n{}\n\n{}\n",
@@ -78,7 +78,7 @@ fn text(lint: &Lint) -> String {
     page
 }
 
-/// Breaks a paragraph into lines of at most 90 characters.
+/// Wraps a paragraph to lines of at most 90 characters.
 fn wrapped(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {

@@ -16,13 +16,13 @@ use model::exit::{Exit, Failure};
 /// Checks of gateways that the command line overrides.
 #[derive(Clone, Copy)]
 pub(super) struct Allowed {
-    /// Gateways that hold what they run.
+    /// Proceed even if a gateway holds its bundle.
     pub(super) over_hold: bool,
-    /// Records that gateways accepted and the store does not have.
+    /// Merge records that gateways accepted and the store lacks.
     pub(super) merge: bool,
 }
 
-/// Asks all gateways. Tells the records that only they know, which the next record has to merge.
+/// Queries all gateways. Returns the records that only they have, which the next record must merge.
 /// `lists` is the serial of the store's newest revocation list.
 pub(super) fn ask(
     nodes: &Nodes,
@@ -83,8 +83,8 @@ pub(super) fn ask(
     Ok(lost)
 }
 
-/// A revocation list cannot be merged: what is on it must not be lost, and each list continues the
-/// one before.
+/// Creates the error for a lost revocation list. A list cannot be merged, because its entries must
+/// not be lost and each list continues the previous one.
 fn lost_list(name: &str, known: u64, lists: u64) -> anyhow::Error {
     Failure::new(
         Exit::UNVERIFIED,
@@ -99,7 +99,7 @@ fn lost_list(name: &str, known: u64, lists: u64) -> anyhow::Error {
     .into()
 }
 
-/// A hold, for people.
+/// Human-readable description of a hold.
 pub(super) fn hold(hold: &serde_json::Value) -> String {
     let left = short(hold["from"].as_str().unwrap_or("another"));
     let until = if hold["sticky"] == true {
@@ -122,7 +122,7 @@ pub(super) fn follows_another(status: &Status, place: &Place) -> Option<String> 
     }
 }
 
-/// The newest record that a gateway accepted.
+/// Newest record that a gateway accepted.
 fn accepted(status: &Status) -> Option<Pointer> {
     let accepted = &status.all["accepted"];
     let digest: Digest = accepted["record"].as_str()?.parse().ok()?;

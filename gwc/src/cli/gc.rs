@@ -1,4 +1,4 @@
-//! `gwc gc`: remove bundles from the store that no channel history within the retention needs.
+//! Command `gwc gc`: removes bundles that no channel history within the retention needs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,7 +46,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Some(folder) => Folder::open(folder)?,
         None => Place::read(context.sought(&context.root()?), None, None)?.open()?,
     };
-    // Nobody may link to what is being removed. To look, nobody has to be kept out.
+    // Lock the store, so that no other program links to a blob under removal. A dry run needs no
+    // lock.
     let _alone = (!args.dry_run).then(|| store.alone()).transpose()?;
     let young_since = release::now()
         .unix_s()

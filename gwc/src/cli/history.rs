@@ -1,4 +1,4 @@
-//! `gwc history`: a channel's records, verified.
+//! Command `gwc history`: lists the verified records of a channel.
 
 use bundle::digest::Digest;
 use bundle::history::{self, Entry};
@@ -110,9 +110,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 /// Bundles that the gateways report to have run.
 struct Fleet {
     asked: bool,
-    /// By gateway.
+    /// Bundles that ran, by gateway.
     ran: Vec<(String, Vec<Ran>)>,
-    /// Those that did not answer, with why.
+    /// Gateways that did not respond, with the reason.
     unreachable: Vec<String>,
 }
 
@@ -132,7 +132,7 @@ impl Fleet {
         fleet
     }
 
-    /// The gateways that ran a bundle under a record, with since when.
+    /// Returns the gateways that ran a bundle under a record, with the time of activation.
     fn of(&self, entry: &Entry) -> Vec<(&str, &Ran)> {
         let bundle = entry.bundle.to_string();
         let serial = Some(entry.pointer.serial);

@@ -1,4 +1,4 @@
-//! `gwc init`: a project that lints clean, to begin with.
+//! Command `gwc init`: creates a project that passes `gwc lint`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,13 +37,13 @@ pub(super) struct Args {
     format: FormatOption,
 }
 
-/// One file of the new project.
+/// File of the new project.
 struct New {
     path: String,
     text: String,
 }
 
-/// The API of the new project.
+/// API of the new project.
 struct Api {
     name: String,
     document: String,
@@ -157,7 +157,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// The project's name: what is said, or what the folder's name gives.
+/// Returns the name of the project, from the option or from the folder.
 fn name(args: &Args) -> anyhow::Result<ProjectName> {
     if let Some(name) = &args.name {
         return name
@@ -175,7 +175,7 @@ fn name(args: &Args) -> anyhow::Result<ProjectName> {
         .unwrap_or_else(|_| "gateway".parse().expect("this is a name")))
 }
 
-/// A text as a name: lower case, `-` for everything else.
+/// Converts a text to a name: lower case, with `-` for other characters.
 fn slug(text: &str, otherwise: &str) -> String {
     let text: String = text
         .to_lowercase()
@@ -197,7 +197,7 @@ fn slug(text: &str, otherwise: &str) -> String {
     }
 }
 
-/// A document with every file that it refers to, under `apis/`.
+/// Copies a document and all files that it refers to below `apis/`.
 fn copied(file: &Path) -> anyhow::Result<Api> {
     let failed = |why: &str| {
         Failure::new(
@@ -234,7 +234,7 @@ fn copied(file: &Path) -> anyhow::Result<Api> {
         overlays: Vec::new(),
     };
     files.follow(&document);
-    // References may lead above the document's folder: as many folders of its path come along.
+    // References may lead above the document's folder, so keep as many of its parent folders.
     let paths = files.sources.iter().map(|(_, file)| file.path());
     let up = paths.map(|path| path.split('/').take_while(|part| *part == "..").count());
     let base = base(folder, up.max().unwrap_or(0));
@@ -259,7 +259,7 @@ fn copied(file: &Path) -> anyhow::Result<Api> {
     })
 }
 
-/// The last names of a folder's path, each with `/` behind it.
+/// Last names of a folder's path, each with a final `/`.
 fn base(folder: &Path, count: usize) -> String {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let names: Vec<String> = folder
@@ -272,8 +272,8 @@ fn base(folder: &Path, count: usize) -> String {
     names.collect()
 }
 
-/// gateway.yaml. What the document declares about security is settled in one line: the upstream
-/// checks credentials, as it did before there was a gateway, and nothing becomes public.
+/// Returns the gateway.yaml. One line settles the document's security: the upstream checks
+/// credentials, as it did without a gateway, and nothing becomes public.
 fn settings(name: &ProjectName, api: &Api) -> String {
     let Api {
         name: api,
@@ -386,19 +386,19 @@ fn write<'f>(folder: &Path, files: &'f [New]) -> anyhow::Result<(Vec<&'f str>, V
     Ok((written, kept))
 }
 
-/// Maximum rounds of settling faults; one that is settled may bring up the next.
+/// Maximum number of rounds, because one decision may cause the next.
 const ROUNDS_MAX: usize = 20;
 
-/// The new project so far.
+/// Result of checking the new project.
 struct Checked {
     exit: Exit,
     settled: Settled,
-    /// Decisions that are left to the user.
+    /// Decisions that the user must make.
     open: Vec<String>,
 }
 
-/// Lints the new project: a document that was brought along may have faults of its own. They are
-/// settled in gateway.yaml and in the overlay as far as possible.
+/// Lints the new project. Faults of the given document are settled in gateway.yaml and in the
+/// overlay as far as possible.
 fn check(folder: &Path, files: &[New], overlay: &str, settles: bool) -> anyhow::Result<Checked> {
     let input = Input::Project(folder.to_owned());
     let text = |path: &str| {

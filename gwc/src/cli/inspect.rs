@@ -1,4 +1,4 @@
-//! `gwc inspect`: what is in a bundle.
+//! Command `gwc inspect`: shows the content of a bundle.
 
 use std::fmt::Write as _;
 
@@ -130,7 +130,7 @@ fn api(api: &ir::Api) -> Value {
            "operations": operations})
 }
 
-/// As OpenAPI writes it.
+/// Security requirement in OpenAPI notation.
 fn security(security: &ir::Security) -> Value {
     let alternatives = security.0.iter().map(|alternative| {
         let uses = alternative.0.iter();

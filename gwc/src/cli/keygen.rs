@@ -1,4 +1,4 @@
-//! `gwc keygen`: a key pair, and its entry in the trust file.
+//! Command `gwc keygen`: creates a key pair, and its entry in the trust file.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -140,10 +140,10 @@ impl RoleName {
     }
 }
 
-/// Paths of the files, and the current trust file: an empty one of this project where there is
-/// none.
+/// Returns the paths of the files and the current trust file. If there is none, returns an empty
+/// one of this project.
 fn places(args: &Args, context: &Context) -> anyhow::Result<(PathBuf, PathBuf, Trust)> {
-    // With both folders given, no project is needed, if the trust file says whose it is.
+    // With both folders given, no project is needed if the trust file names one.
     let place = context
         .root()
         .and_then(|root| Place::read(context.sought(&root), None, None));
@@ -193,7 +193,7 @@ fn places(args: &Args, context: &Context) -> anyhow::Result<(PathBuf, PathBuf, T
     Ok((folder, trust_file, trust))
 }
 
-/// A key's name becomes a file's.
+/// Checks the name of a key, which becomes a file name.
 fn check_name(name: &str) -> anyhow::Result<()> {
     if name.parse::<ProjectName>().is_ok() {
         return Ok(());

@@ -30,14 +30,14 @@ pub(super) struct LimitOptions {
     max_references: Option<usize>,
 }
 
-/// Values are visited by recursion, and the YAML parser goes no deeper than 255.
+/// Values are visited by recursion, and the YAML parser supports a depth of 255 at most.
 const DEPTH_MOST: usize = 250;
-/// Nodes and places are counted with 32 bits.
+/// Nodes and places have 32-bit numbers.
 const COUNT_MOST: usize = 1_000_000_000;
 const BYTES_MOST: usize = 1 << 30;
 
 impl LimitOptions {
-    /// The limits that are in force.
+    /// Returns the limits in effect.
     pub(super) fn limits(&self) -> Limits {
         let usual = Limits::default();
         Limits {

@@ -1,5 +1,5 @@
-//! The command line: one file per command. A command reads its arguments, calls the library and
-//! says the result on standard output; everything else goes to standard error.
+//! Command line, one file per command. A command reads its arguments, calls the library and writes
+//! the result to standard output. All other output goes to standard error.
 
 mod advice;
 mod apply;

@@ -1,4 +1,4 @@
-//! Moving a channel: what apply, rollback and revoke have in common.
+//! Moving a channel: code shared by apply, rollback and revoke.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use model::exit::{Exit, Failure};
 /// Interval between status requests while a command waits for gateways: 200ms.
 const POLL: Duration = Duration::from_millis(200);
 
-/// A channel about to be moved.
+/// Planned move of a channel.
 pub(super) struct Movement<'a> {
     pub(super) place: &'a Place,
     pub(super) trust: Option<&'a Trust>,
@@ -47,11 +47,11 @@ pub(super) struct Target {
 #[derive(Clone, Default)]
 pub(super) struct Says {
     pub(super) reason: Option<String>,
-    /// Gateways drop these and do not switch to them while this record is the newest.
+    /// Bundles that gateways drop and refuse while this record is the newest.
     pub(super) withdraw: BTreeSet<Digest>,
-    /// Records that gateways accepted and the store does not have.
+    /// Records that gateways accepted and the store lacks.
     pub(super) merges: BTreeSet<Pointer>,
-    /// Gateways do not take the record up after this time.
+    /// Time after which gateways no longer accept the record.
     pub(super) expires_in: Option<Duration>,
 }
 
@@ -141,7 +141,8 @@ impl Movement<'_> {
         self.check_lists(store, newest)
     }
 
-    /// A serial below the trust file's floor: the store is not the one that the channel had.
+    /// Refuses a serial below the trust file's minimum, because the store is then older than the
+    /// channel.
     fn check_floor(&self, serial: u64) -> anyhow::Result<()> {
         let floor = self
             .trust
@@ -242,7 +243,7 @@ pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
     lines
 }
 
-/// A refusal with what to do about it.
+/// Converts a refusal to an error with advice.
 pub(super) fn refused(refused: &Refused, what: &str) -> anyhow::Error {
     Failure::new(
         Exit::UNVERIFIED,
@@ -252,7 +253,7 @@ pub(super) fn refused(refused: &Refused, what: &str) -> anyhow::Error {
     .into()
 }
 
-/// A conflict in words that say what to do.
+/// Converts a conflict to an error with advice.
 fn conflict(error: WriteError) -> anyhow::Error {
     match error {
         WriteError::Conflict { .. } => Failure::new(
@@ -334,7 +335,7 @@ pub(super) fn wait(nodes: &Nodes, bundle: Digest, time: Duration) -> (Vec<Value>
     }
 }
 
-/// An id as people read it.
+/// Shortens an id for display.
 pub(super) fn short(id: &str) -> &str {
     let hex = id.strip_prefix("sha256:").unwrap_or(id);
     hex.get(..12).unwrap_or(hex)

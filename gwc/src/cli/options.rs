@@ -17,7 +17,7 @@ use crate::release::nodes::Nodes;
 use crate::release::{self, Place, key};
 use model::exit::{Exit, Failure};
 
-/// Longest reason, in characters.
+/// Maximum length of a reason, in characters.
 const REASON_MAX: usize = 1_000;
 
 /// Options that select the releases.
@@ -70,7 +70,7 @@ pub(super) struct FormatOption {
 }
 
 impl StoreOptions {
-    /// The project's place. gateway.yaml is read, documents are not.
+    /// Returns the place of the project. Reads gateway.yaml, but no documents.
     pub(super) fn place(&self, context: &Context) -> anyhow::Result<Place> {
         Place::read(
             context.sought(&context.root()?),
@@ -79,8 +79,8 @@ impl StoreOptions {
         )
     }
 
-    /// The trust file without the keys that the store's revocation list takes away, and a note where
-    /// there is none: nothing is verified then.
+    /// Returns the trust file without revoked keys. Without a trust file nothing is verified, which
+    /// a note says.
     pub(super) fn trust(&self, place: &Place) -> anyhow::Result<Option<Trust>> {
         let Some(trust) = self.trust_of(&place.root)? else {
             say::note(
@@ -107,7 +107,7 @@ impl StoreOptions {
         }))
     }
 
-    /// The trust file, which must be there.
+    /// Returns the trust file, or an error if there is none.
     pub(super) fn needed_trust(&self, root: &Path) -> anyhow::Result<Trust> {
         let trust = self.trust_of(root)?;
         trust.ok_or_else(|| {
@@ -175,7 +175,7 @@ impl NodeOptions {
     }
 }
 
-/// The keys that these arguments mean, each once.
+/// Reads the keys of these arguments, without duplicates.
 pub(super) fn keys(texts: &[String]) -> anyhow::Result<Vec<PrivateKey>> {
     let mut keys: Vec<PrivateKey> = Vec::new();
     for text in texts {
@@ -193,7 +193,7 @@ pub(super) fn keys(texts: &[String]) -> anyhow::Result<Vec<PrivateKey>> {
     Ok(keys)
 }
 
-/// Reads `250ms`, `30s`, `5m`, `1h` or `2d`.
+/// Parses `250ms`, `30s`, `5m`, `1h` or `2d`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let at = text
         .find(|c: char| !c.is_ascii_digit())
@@ -217,7 +217,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "this is too long".to_owned())
 }
 
-/// Asks whether to go on. Without a terminal nobody can be asked: `--yes` must have been given.
+/// Asks for confirmation. Without a terminal, `--yes` is required.
 pub(super) fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
     if yes {
         return Ok(());

@@ -1,4 +1,5 @@
-//! `gwc plan`: build, compare with what the channel runs, classify.
+//! Command `gwc plan`: compiles the project, compares it with the running bundle of the channel,
+//! and classifies the changes.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -88,7 +89,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if args.against.is_none() {
         note_rules(&mut plan);
     }
-    // Who takes a gate away does not go through it unseen.
+    // The gates of the old side also judge their own removal.
     let rules: Vec<&Rules> = pairs
         .iter()
         .filter_map(|pair| rules_of(pair.old.as_ref()))
@@ -424,7 +425,7 @@ fn base(
     });
     let trust = match judge.map(|judge| judge.without_revoked_keys()) {
         Some(Ok(left)) => Some(left),
-        // A list that cannot be believed takes no key away; `gwc apply` says so.
+        // An unverified list revokes no key; `gwc apply` reports it.
         Some(Err(_)) | None => trust.clone(),
     };
     let Some(head) = release::head(&store, trust.as_ref(), &place.channel)? else {
@@ -442,7 +443,7 @@ fn base(
     Ok((Some(side), subject))
 }
 
-/// The rules of a side, where they are known.
+/// Returns the rules of a side, if known.
 pub(super) fn rules_of(side: Option<&Side>) -> Option<&Rules> {
     side?.source.as_ref()?.rules.as_ref()
 }
@@ -457,7 +458,7 @@ pub(super) fn note_rules(plan: &mut Plan) {
     }
 }
 
-/// Compares; a witness that does not show what it should is a bug of ours.
+/// Compares two sides. Fails if a witness does not show its change, which is a bug.
 pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
     judged(plan::compare(old, new).map_err(|error| unbuilt(&error))?)
 }
@@ -471,10 +472,10 @@ pub(super) fn unbuilt(error: &engine::BuildError) -> Failure {
     )
 }
 
-/// A plan that can be trusted, with its sunsets judged by today.
+/// Checks the witnesses of a plan and applies sunsets as of today.
 ///
 /// # Errors
-/// A witness that does not show what it should.
+/// Returns an error if a witness does not show its change.
 pub(super) fn judged(mut plan: Plan) -> anyhow::Result<Plan> {
     if let Some(bug) = plan.bugs.first() {
         return Err(Failure::new(

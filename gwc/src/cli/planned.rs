@@ -14,15 +14,15 @@ use ::plan::{Class, Review, Side, human, json};
 use model::exit::{Exit, Failure};
 use model::rules::Rules;
 
-/// A plan that was made.
+/// Completed plan.
 pub(super) struct Planned {
-    /// `plan/v1`.
+    /// Plan in the format `plan/v1`.
     pub(super) json: Value,
-    /// For people.
+    /// Plan for people.
     pub(super) human: String,
     /// True if the rules differ from those of the old side.
     pub(super) changes_rules: bool,
-    /// Gates that stop and tripped, each with the fingerprints that did it.
+    /// Tripped gates that block, each with the fingerprints that tripped it.
     tripped: Vec<(String, Vec<String>)>,
     review: Review,
     folder: String,
@@ -31,15 +31,14 @@ pub(super) struct Planned {
 /// Gates that stop a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stops {
-    /// Those of gateway.yaml and of the command line.
+    /// Gates of gateway.yaml and of the command line.
     Every,
-    /// Those of the command line: whoever has to go back is not held up by what was agreed on for
-    /// going forward.
+    /// Gates of the command line only: gates of gateway.yaml must not block a rollback.
     Named,
 }
 
 impl Planned {
-    /// Compares what the channel runs with what it would run.
+    /// Compares the bundle that the channel runs with a new one.
     pub(super) fn new(
         place: &Place,
         head: Option<&Entry>,
@@ -71,7 +70,7 @@ impl Planned {
         };
         let color = say::look(std::io::stdout().is_terminal()).color;
         let look = human::Look { color, all: false };
-        // What does not stop is not shown as if it did.
+        // Show only the gates that block.
         let mut shown = review.clone();
         shown
             .gates
@@ -100,7 +99,7 @@ impl Planned {
         })
     }
 
-    /// Says which acknowledgements let nothing through.
+    /// Reports acknowledgements without effect.
     pub(super) fn report_idle(&self) {
         report_idle(&self.review, &self.folder);
     }
@@ -110,7 +109,7 @@ impl Planned {
         Digest::of(self.json.to_string().as_bytes())
     }
 
-    /// Refuses to go on if a gate that stops tripped.
+    /// Returns an error if a blocking gate tripped.
     pub(super) fn check_gates(&self) -> Result<(), Failure> {
         let gates: Vec<String> = self
             .tripped
@@ -131,7 +130,7 @@ impl Planned {
     }
 }
 
-/// The first of many fingerprints.
+/// First fingerprints of many.
 fn named(by: &[String]) -> String {
     const NAMED_MAX: usize = 10;
     let named = by[..by.len().min(NAMED_MAX)].join(", ");

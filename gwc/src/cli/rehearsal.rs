@@ -1,7 +1,8 @@
-//! The rollback drill: before a channel moves, whether the version that runs now could run again.
+//! Rollback check: before a channel moves, checks that the running version could run again.
 //!
-//! The store must have it whole, signed as gateways ask, and not revoked; each gateway that is
-//! named must have it at hand, with every secret that it needs (release.md §7: a switch among
+//! The store must contain it completely, signed as gateways require, and not revoked. Each given
+//! gateway must have it resident, with every secret that it needs (release.md §7: a switch among
+//! resident versions does no I/O and cannot fail).
 //! resident versions does no I/O and cannot fail).
 
 use bundle::digest::Digest;
@@ -19,18 +20,18 @@ use crate::release::evidence::Judge;
 use crate::release::nodes::Nodes;
 use model::exit::{Exit, Failure};
 
-/// The way back.
+/// Result of the rollback check.
 pub(super) enum Back {
-    /// This bundle could run again; so many gateways said so, too.
+    /// This bundle could run again. The number of gateways that confirmed it follows.
     Ready(Digest, usize),
-    /// The channel runs nothing yet, or the same.
+    /// The channel runs nothing yet, or the same bundle.
     Nothing,
-    /// This bundle could not, and why.
+    /// This bundle could not run again, with the reason.
     Broken(Digest, String),
 }
 
 impl Back {
-    /// Asks store and gateways whether the head's bundle could run again after `new`.
+    /// Checks with the store and the gateways that the head's bundle could run again after `new`.
     pub(super) fn rehearse(
         store: &dyn Store,
         trust: Option<&Trust>,
@@ -69,7 +70,7 @@ impl Back {
         Ok(Self::Ready(head.bundle, asked))
     }
 
-    /// Refuses to go on without a way back.
+    /// Returns an error if a rollback is impossible.
     pub(super) fn require(&self, advice: &Advice) -> anyhow::Result<()> {
         match self {
             Self::Ready(..) => Ok(()),
@@ -82,7 +83,7 @@ impl Back {
         }
     }
 
-    /// For people.
+    /// Describes the result for people.
     pub(super) fn line(&self, advice: &Advice) -> String {
         match self {
             Self::Ready(bundle, asked) => {
@@ -102,7 +103,7 @@ impl Back {
         }
     }
 
-    /// For programs: the bundle to go back to, where that would work.
+    /// Returns the bundle for a rollback as JSON, if it could run again.
     pub(super) fn json(&self) -> Value {
         match self {
             Self::Ready(bundle, _) => json!(bundle),
@@ -121,8 +122,8 @@ fn whole(store: &dyn Store, judge: Option<Judge<'_>>, head: &Entry) -> Result<()
             let when = When::Past(head.record.created);
             let verified = judge.bundle(head.bundle, &head.record.evidence, when);
             match verified {
-                // A build key may have ended since: the first record that names the bundle
-                // counts, and gateways look there.
+                // A build key may have expired since. Gateways check it at the time of the first
+                // record that names the bundle.
                 Err(Refused::KeyExpired) | Ok(_) => Ok(()),
                 Err(refused) => Err(refused),
             }

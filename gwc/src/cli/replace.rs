@@ -1,8 +1,9 @@
-//! Files that gwc writes: whole or not at all, never through a link, never over what others made.
+//! Writer of output files. Files are written atomically, never through a link, and never over files
+//! that gwc did not write.
 //!
-//! A pull request can commit symbolic links and files of any name. No component of a path inside a
-//! project or a work tree may therefore be a link, and a file that Git tracks is overwritten only if
-//! gwc made it.
+//! A pull request can commit symbolic links and files of any name. Therefore no component of a path
+//! inside a project or a work tree may be a link. A file that Git tracks is overwritten only if gwc
+//! wrote it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -13,10 +14,10 @@ use anyhow::Context as _;
 use sources::project::GATEWAY_FILE;
 use sources::project::repository::WorkTree;
 
-/// Bytes of a file that are searched for the mark of gwc.
+/// Number of bytes of a file that are searched for gwc's mark.
 const MARKED_BYTES_MAX: u64 = 64 << 10;
 
-/// Marks that gwc writes into each of its reports.
+/// Marks that gwc writes into its reports.
 const MARKS: [&[u8]; 4] = [
     b"\"name\": \"gwc\"",
     b"\"name\":\"gwc\"",
@@ -27,29 +28,31 @@ const MARKS: [&[u8]; 4] = [
 /// Names of the first entry of a one-file bundle.
 const BUNDLE_BEGINS: [&[u8]; 3] = [b"oci-layout\0", b"index.json\0", b"blobs/"];
 
-/// Writes a file of the project (a source, the trust file) so that a reader sees the old content or
-/// the new one, whole. A file that is there keeps its permissions. A pipe or a device is written to.
+/// Writes a file of the project (a source, the trust file) atomically. An existing file keeps its
+/// permissions. A pipe or a device is written directly.
 ///
 /// # Errors
-/// A link on the path; the file's name and what the system says.
+/// Returns an error if the path contains a link, or the error of the system with the name of the
+/// file.
 pub(super) fn replace(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     written(file, bytes).with_context(|| format!("cannot write `{}`", file.display()))
 }
 
-/// Writes a report or a bundle that an option of the command line names, as [`replace`].
+/// Writes a report or a bundle that an option of the command line names, like [`replace`].
 ///
 /// # Errors
-/// As [`replace`]; a file that Git tracks and that gwc did not make.
+/// Returns the errors of [`replace`], and an error for a file that Git tracks and that gwc did not
+/// write.
 pub(super) fn output(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     check_owner(file)
         .and_then(|()| written(file, bytes))
         .with_context(|| format!("cannot write `{}`", file.display()))
 }
 
-/// Makes a folder with those above it.
+/// Creates a folder and its parents.
 ///
 /// # Errors
-/// A link on the path; what the system says.
+/// Returns an error if the path contains a link, or the error of the system.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     check_links(folder)?;
     fs::create_dir_all(folder)
@@ -58,7 +61,7 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
 /// Refuses a path with a symbolic link below a folder.
 ///
 /// # Errors
-/// The link.
+/// Returns an error that names the link.
 pub(super) fn check_links_below(root: &Path, path: &Path) -> io::Result<()> {
     let mut so_far = root.to_owned();
     for part in path.components() {
@@ -95,7 +98,7 @@ fn is_link(path: &Path) -> io::Error {
     ))
 }
 
-/// Refuses a file that Git tracks and that gwc did not make.
+/// Refuses a file that Git tracks and that gwc did not write.
 fn check_owner(file: &Path) -> io::Result<()> {
     let Ok(open) = File::open(file) else {
         return Ok(());
@@ -123,7 +126,7 @@ fn check_owner(file: &Path) -> io::Result<()> {
 }
 
 fn written(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    // `/dev/stdout` is a link to what the shell opened.
+    // `/dev/stdout` is a link to the file that the shell opened.
     if ["/dev", "/proc"].iter().any(|top| file.starts_with(top)) {
         return OpenOptions::new().write(true).open(file)?.write_all(bytes);
     }

@@ -1,4 +1,4 @@
-//! `gwc build --reproduce`: whether these sources still give a bundle, and if not, what differs.
+//! Command `gwc build --reproduce`: compares the bundle of these sources with an existing one.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use model::lower::Lowered;
 /// Result of comparing a bundle with its rebuild.
 enum Outcome {
     Same,
-    /// Another compiler built it, so nothing follows from the difference.
+    /// Another compiler version built the bundle, so the difference proves nothing.
     OtherCompiler(String),
     Different(Vec<String>),
 }
@@ -36,7 +36,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Exit> {
     let id = built.bundle.id();
     let store = place.open_if_there()?;
-    // A whole id can be compared without the bundle.
+    // A complete id can be compared without the bundle.
     let wanted = match (&store, whole(text)) {
         (Some(store), None) => release::resolve_id(store, text)?,
         (_, Some(digest)) => digest,
@@ -104,7 +104,7 @@ fn whole(text: &str) -> Option<Digest> {
     Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).ok()
 }
 
-/// The line that installs another version.
+/// Returns the command that installs another version.
 fn install(version: &str) -> String {
     let repository = env!("CARGO_PKG_REPOSITORY");
     if repository.is_empty() {
@@ -143,8 +143,8 @@ fn different(store: Option<&Folder>, wanted: Digest, built: &Built) -> anyhow::R
     Ok(Outcome::Different(lines))
 }
 
-/// The version of the compiler that a build statement names, if one does. Nothing is verified: it
-/// only tells how to try.
+/// Returns the compiler version of a build statement, if there is one. The statement is not
+/// verified, because it only serves as advice.
 fn compiler(store: &dyn Store, bundle: &Digest) -> anyhow::Result<Option<String>> {
     let mut versions = Vec::new();
     for digest in publish::build_statements(store, bundle)? {
@@ -156,7 +156,7 @@ fn compiler(store: &dyn Store, bundle: &Digest) -> anyhow::Result<Option<String>
                 .gwc,
         );
     }
-    // A second statement by this version means that this version can be asked.
+    // If one of several statements is by this version, this version can reproduce the bundle.
     let own = versions.iter().position(|version| version == VERSION);
     Ok(versions.into_iter().nth(own.unwrap_or(0)))
 }
@@ -221,7 +221,7 @@ fn compare(old: &Lowered, new: &Lowered, lines: &mut Vec<String>) {
     }
 }
 
-/// Each operation with its treatment.
+/// Operations with their treatments.
 fn operations(api: &ir::Api) -> BTreeMap<String, Vec<u8>> {
     let operations = api.operations.iter().map(|operation| {
         let treatment = usize::try_from(operation.treatment)

@@ -1,4 +1,4 @@
-//! Gates and acknowledgements as commands take them, and how a plan is written.
+//! Options for gates and acknowledgements, and output of a plan.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -12,7 +12,7 @@ use ::plan::{self, Plan, Review, Section, github, human, json, markdown};
 use model::acknowledge::{self, Acknowledgement};
 use model::rules::{self, Rules};
 
-/// The file that GitHub Actions shows as a job's summary.
+/// Variable with the file for the job summary in GitHub Actions.
 const SUMMARY_VARIABLE: &str = "GITHUB_STEP_SUMMARY";
 
 /// Options of a review.
@@ -41,8 +41,8 @@ pub(super) enum PlanFormat {
 }
 
 impl ReviewOptions {
-    /// The gates that are on, those of the rules of old sides among them, and every acknowledgement that
-    /// was given, held against a plan.
+    /// Applies the enabled gates, including those of the old sides' rules, and all acknowledgements
+    /// to a plan.
     pub(super) fn review(&self, plan: &Plan, places: &[&Place], old: &[&Rules]) -> Review {
         let mut judges: Vec<String> = old.iter().flat_map(|old| old.judges()).collect();
         // Rules that nobody knows may have had gates.
@@ -63,7 +63,7 @@ impl ReviewOptions {
             let by = provenance::actor(root.unwrap_or(std::path::Path::new(".")));
             given.iter_mut().for_each(|one| one.by = Some(by.clone()));
         }
-        // A file that the old side does not name cannot vouch for the rules that name it.
+        // A file that the old side does not name cannot acknowledge the change that names it.
         let is_new_file = |place: &Place| {
             let mut old = old.iter().filter(|old| !old.gates.is_empty());
             old.any(|old| old.acknowledge != place.acknowledge)
@@ -88,7 +88,7 @@ impl ReviewOptions {
     }
 }
 
-/// Says which acknowledgements let nothing through, with their places.
+/// Reports acknowledgements without effect, with their places.
 pub(super) fn report_idle(review: &Review, folder: &str) {
     for (ack, state) in &review.given {
         let fingerprint = plan::short(&ack.fingerprint);
@@ -121,7 +121,7 @@ pub(super) fn report_idle(review: &Review, folder: &str) {
 }
 
 impl PlanFormat {
-    /// Writes a plan on standard output, and the job's summary where there is one.
+    /// Writes a plan to standard output, and to the job summary if there is one.
     pub(super) fn write(self, report: &Report<'_>, all: bool) {
         match self {
             Self::Human => {
@@ -138,7 +138,7 @@ impl PlanFormat {
     }
 }
 
-/// Appends to the job's summary, if this is a job.
+/// Appends to the job summary, if this is a job.
 fn summary(text: &str) {
     let Some(file) = std::env::var_os(SUMMARY_VARIABLE).filter(|file| !file.is_empty()) else {
         return;

@@ -1,5 +1,5 @@
-//! `gwc revoke`: put a bundle or a credential on the signed list of what must never run or be
-//! admitted, whatever is rolled back.
+//! Command `gwc revoke`: adds bundles, credentials or signing keys to the signed revocation list.
+//! No rollback makes them valid again.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
@@ -149,8 +149,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         credentials: credentials.union(&tokens).copied().collect(),
         keys: stolen.clone(),
     };
-    // The list first: a record carries the list that was the newest when it was made, and gateways
-    // refuse a record with an older one.
+    // Write the list first: a record names the newest list at its creation, and gateways refuse a
+    // record with an older one.
     let list = write(&place, &store, trust.as_ref(), added, &keys)?;
     let mut said = vec![format!("revocation list {} is published", list.serial)];
     let mut serial = None;
@@ -256,7 +256,7 @@ fn movement<'a>(
 
 fn credential(text: &str) -> anyhow::Result<Digest> {
     Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).map_err(|_| {
-        // The text may be the credential itself: it is not repeated.
+        // The text may be the credential itself, so it must not be repeated.
         Failure::usage(
             "--credential takes the sha256 of a credential, 64 lower-case hex digits, never the credential itself",
         )
@@ -350,7 +350,7 @@ fn write(
     keys: &[PrivateKey],
 ) -> anyhow::Result<Pointer> {
     if let Some(trust) = trust {
-        // A list that cannot be believed must not be continued.
+        // An unverified list must not be continued.
         Judge {
             store,
             trust,

@@ -1,4 +1,4 @@
-//! `gwc rollback`: move the channel back to an earlier bundle, under a new serial.
+//! Command `gwc rollback`: moves the channel back to an earlier bundle, under a new serial.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -142,19 +142,19 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }))
 }
 
-/// Credentials that are listed one by one.
+/// Maximum number of credentials listed individually.
 const LISTED_MAX: usize = 20;
 
-/// The plan of a way back.
+/// Plan of a rollback.
 pub(super) struct Shown {
-    /// `plan/v1` with `admitted_again`; null where there is none.
+    /// Plan in the format `plan/v1` with `admitted_again`. Null if there is none.
     pub(super) json: serde_json::Value,
     pub(super) human: String,
-    /// A gate of the command line that tripped.
+    /// Gate of the command line that tripped.
     stopped: Option<Failure>,
 }
 
-/// A way back that was checked.
+/// Checked rollback.
 pub(super) struct Rollback<'a> {
     place: &'a Place,
     store: &'a Folder,
@@ -169,7 +169,7 @@ pub(super) struct Rollback<'a> {
 }
 
 impl<'a> Rollback<'a> {
-    /// Finds what a text means, and sees to it that gateways would run it.
+    /// Finds the target of the rollback, and checks that gateways would run it.
     pub(super) fn new(
         place: &'a Place,
         store: &'a Folder,
@@ -318,7 +318,7 @@ impl<'a> Rollback<'a> {
         })
     }
 
-    /// The record that goes there.
+    /// Returns the record for the rollback.
     pub(super) fn record(&self, says: Says, plan: &serde_json::Value) -> Target {
         Target {
             bundle: self.target,
@@ -339,8 +339,8 @@ impl<'a> Rollback<'a> {
         }
     }
 
-    /// The sha256 of each credential that the target admits and what runs does not, and that no
-    /// revocation list keeps out.
+    /// SHA-256 of each credential that the target admits, the running bundle does not, and no
+    /// revocation list refuses.
     fn admitted_again(&self, old: &Lowered, new: &Lowered) -> anyhow::Result<Vec<String>> {
         let revoked = self.trust.map(|trust| {
             Judge {

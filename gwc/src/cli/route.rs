@@ -1,4 +1,4 @@
-//! `gwc route`: which operation owns a request, and what happens to it.
+//! Command `gwc route`: shows the operation that owns a request, and the treatment of the request.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -153,7 +153,7 @@ fn fields(lines: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     lines.iter().map(field).collect()
 }
 
-/// The request that a line of a plan shows.
+/// Returns the request of a change in a plan.
 fn of_plan(path: &Path, fingerprint: &str) -> anyhow::Result<Wanted> {
     let input = |code: &str, message: String| Failure::new(Exit::INPUT, code, message);
     let shown = say::path(path);

@@ -1,4 +1,4 @@
-//! `gwc rules`: every diagnostic in one list.
+//! Command `gwc rules`: lists every diagnostic.
 
 use serde_json::json;
 

@@ -49,7 +49,7 @@ impl Context {
             .map_err(|error| Failure::new(Exit::INPUT, "no-project", error.to_string()).into())
     }
 
-    /// The project's folder.
+    /// Returns the project folder.
     pub(super) fn root(&self) -> anyhow::Result<PathBuf> {
         match self.input(None)? {
             Input::Project(folder) => Ok(folder),
@@ -61,7 +61,7 @@ impl Context {
         }
     }
 
-    /// The same with levels of rules from the command line.
+    /// Returns the context with levels of rules from the command line.
     pub(super) fn with_levels(&self, texts: &[String]) -> anyhow::Result<Self> {
         Ok(Self {
             project: self.project.clone(),
@@ -93,8 +93,7 @@ impl Context {
         }
     }
 
-    /// The same in the environment that a plan file was made in. `--env` may say so again, but not
-    /// otherwise.
+    /// Returns the context in the environment of a plan file. A different `--env` is an error.
     pub(super) fn planned_in(&self, plan: Option<&Value>) -> anyhow::Result<Self> {
         let planned = plan.map(|plan| plan["environment"].as_str());
         let environment = match (planned, self.environment.as_deref()) {
@@ -122,7 +121,7 @@ impl Context {
         self.lowered(Purpose::Run)
     }
 
-    /// The same for questions: what this version knows and cannot run does not stand in the way.
+    /// Compiles for queries: settings that this version cannot run are not errors.
     pub(super) fn compile_to_ask(&self) -> anyhow::Result<Compiled> {
         self.lowered(Purpose::Ask)
     }
@@ -162,8 +161,8 @@ impl Context {
     }
 }
 
-/// Sources that are only compared: says what stands in the way, as `said` names the side, and fails
-/// there.
+/// Returns sources that are only compared. Reports errors under the name `said`, and fails if there
+/// are any.
 pub(super) fn comparable(
     mut compiled: Compiled,
     purpose: Purpose,
@@ -181,7 +180,7 @@ pub(super) fn comparable(
         return Err(needed.into());
     }
     findings(&compiled, folder);
-    // A side that cannot be compared is no finding of the comparison.
+    // Findings of an incomparable side are not findings of the comparison.
     Err(Failure::new(
         Exit::INPUT,
         "findings",
@@ -190,7 +189,7 @@ pub(super) fn comparable(
     .into())
 }
 
-/// Documents that are only read: says what is wrong with them, and fails where one of it is an error.
+/// Reports the findings of documents that are only read. Fails if one of them is an error.
 pub(super) fn unreadable(files: &Files, found: &[Diagnostic], folder: &Path) -> anyhow::Result<()> {
     let errors: Vec<Diagnostic> = found
         .iter()
@@ -233,7 +232,7 @@ fn environment_needed(compiled: &Compiled, folder: &str) -> Option<Failure> {
     ))
 }
 
-/// Says errors on standard error, and how many warnings `gwc lint` would show.
+/// Writes errors to standard error, with the number of warnings that `gwc lint` would show.
 fn findings(compiled: &Compiled, folder: &str) {
     let (told, others): (Vec<_>, Vec<_>) = compiled
         .findings
@@ -255,7 +254,7 @@ fn findings(compiled: &Compiled, folder: &str) {
     }
 }
 
-/// Says findings on standard error, for people.
+/// Writes findings to standard error, for people.
 fn tell(files: &Files, folder: &str, findings: &[Diagnostic]) {
     let report = Report {
         files,
@@ -278,7 +277,7 @@ pub(super) fn look(terminal: bool) -> human::Look {
     }
 }
 
-/// Writes a result. A reader that went away is no failure.
+/// Writes a result to standard output. A closed pipe is not an error.
 pub(super) fn result(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes());
@@ -293,7 +292,7 @@ pub(super) fn json(value: &Value) {
     result(&serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
-/// A JSON document with what every one carries.
+/// Creates a JSON document with the common fields.
 pub(super) fn document(schema: &str, said: &str, rest: Value) -> Value {
     let mut document =
         json!({"schema": schema, "result": said, "tool": tool(), "environment": null});
@@ -303,12 +302,12 @@ pub(super) fn document(schema: &str, said: &str, rest: Value) -> Value {
     document
 }
 
-/// This program.
+/// Name and version of this program.
 pub(super) fn tool() -> Value {
     json!({"name": "gwc", "version": env!("CARGO_PKG_VERSION")})
 }
 
-/// A path as people read it: relative to the working folder, if it lies in it.
+/// Displays a path relative to the working folder, if it is inside it.
 pub(super) fn path(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let inside = here.and_then(|here| Some(path.strip_prefix(here).ok()?.to_owned()));
@@ -316,8 +315,8 @@ pub(super) fn path(path: &Path) -> String {
     diag::text::printable(&shown.as_deref().unwrap_or(path).to_string_lossy())
 }
 
-/// A project's folder as seen from the working folder, `/` at its end; empty where they are the same.
-/// One that lies elsewhere is shown from the root.
+/// Project folder relative to the working folder, with a final `/`. Empty if they are the same. A
+/// folder elsewhere is shown with its absolute path.
 pub(super) fn seen_folder(folder: &Path) -> String {
     let seen = || {
         let here = std::env::current_dir().ok()?.canonicalize().ok()?;
@@ -336,8 +335,7 @@ pub(super) fn seen_folder(folder: &Path) -> String {
     seen().unwrap_or_default()
 }
 
-/// The path of a file as its project would call it: from the project's folder, by `..` where it
-/// lies outside.
+/// Path of a file relative to the project folder, with `..` if it is outside.
 pub(super) fn path_in(project: &Path, file: &Path) -> String {
     let between = || {
         Some(path_between(
@@ -348,7 +346,7 @@ pub(super) fn path_in(project: &Path, file: &Path) -> String {
     between().unwrap_or_else(|| file.to_string_lossy().into_owned())
 }
 
-/// The way from one place to another, both from the root.
+/// Relative path from one absolute path to another.
 fn path_between(from: &Path, to: &Path) -> String {
     let (from, to): (Vec<_>, Vec<_>) = (from.components().collect(), to.components().collect());
     let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
@@ -359,7 +357,7 @@ fn path_between(from: &Path, to: &Path) -> String {
     up.chain(down).collect::<Vec<_>>().join("/")
 }
 
-/// Says on standard error what happens, for people.
+/// Writes a note to standard error.
 pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -373,7 +371,7 @@ pub(super) fn note_once(text: &str) {
     }
 }
 
-/// Says a failure: what, then each cause.
+/// Writes a failure with its causes.
 pub(super) fn error(error: &anyhow::Error, exit: Exit, code: &str, as_json: bool) {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     let message = causes.join(": ");

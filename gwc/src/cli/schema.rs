@@ -1,4 +1,4 @@
-//! `gwc schema`: the JSON Schemas that editors use.
+//! Command `gwc schema`: prints the JSON Schemas for editors.
 
 use super::say;
 use model::exit::{Exit, Failure};

@@ -1,7 +1,8 @@
-//! Decisions of `gwc init --from` about a document with faults, so that the new project can be built:
-//! levels of rules for gateway.yaml, and overlay actions that take broken parts out.
+//! Handling of a faulty document in `gwc init --from`, so that the new project can be built: levels
+//! of rules for gateway.yaml, and overlay actions that remove broken parts.
 //!
-//! The document stays as its authors wrote it. What only a person can decide is left open and said.
+//! The document itself is not changed. Decisions that only the user can make are left open and
+//! reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +11,13 @@ use diag::{Diagnostic, Level, NodeRef, Span};
 use diag::text::printable;
 use model::compile::{self, Compiled};
 
-/// Most lines about what is left to decide.
+/// Maximum number of lines about open decisions.
 const OPEN_MAX: usize = 10;
 
-/// Decisions that were made.
+/// Decisions of gwc.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    /// Rules that are made warnings, with the number of their findings.
+    /// Rules to lower to `warn`, with the number of findings of each.
     levels: BTreeMap<&'static str, usize>,
     actions: Vec<Action>,
     /// Targets of the actions.
@@ -26,24 +27,24 @@ pub(super) struct Settled {
 /// An overlay action that takes a part out, or that makes a path the documentation of another one.
 #[derive(Debug)]
 struct Action {
-    /// JSONPath (RFC 9535).
+    /// JSONPath of the target (RFC 9535).
     target: String,
     /// The path that the target documents; none to take the target out.
     alias_of: Option<String>,
-    /// Reason.
+    /// Reason for the action.
     because: String,
 }
 
-/// A part of a document that an overlay can take out.
+/// Part of a document that an overlay can remove.
 struct Part {
-    /// JSONPath.
+    /// JSONPath of the part.
     target: String,
-    /// The list that the part is an item of, and its place there; an empty path for others.
+    /// Path of the list that contains the part, and its index there. Empty for other parts.
     list: String,
     index: usize,
 }
 
-/// A step from a node to one inside it.
+/// Step from a node to a child.
 #[derive(Clone, Copy)]
 enum Step<'t> {
     Key(&'t str),
@@ -51,7 +52,7 @@ enum Step<'t> {
 }
 
 impl Settled {
-    /// Decides about the errors of a compiled project; whether anything new was decided.
+    /// Decides about the errors of a compiled project. Returns true if there is a new decision.
     pub(super) fn take(&mut self, compiled: &Compiled) -> bool {
         let mut decided = false;
         let mut parts = Vec::new();
@@ -72,7 +73,7 @@ impl Settled {
                 decided = true;
             }
         }
-        // Taking an item out moves those behind it: the last of a list goes first.
+        // Removing an item moves the later ones, so the last item of a list goes first.
         parts.sort_by(|(a, _), (b, _)| a.list.cmp(&b.list).then(b.index.cmp(&a.index)));
         for (part, finding) in parts {
             if self.targets.insert(part.target.clone()) {
@@ -87,7 +88,7 @@ impl Settled {
         decided
     }
 
-    /// The levels, as the end of gateway.yaml.
+    /// Levels, as the end of gateway.yaml.
     pub(super) fn lint(&self) -> String {
         if self.levels.is_empty() {
             return String::new();
@@ -101,7 +102,7 @@ impl Settled {
         text
     }
 
-    /// The actions, as the end of the overlay.
+    /// Actions, as the end of the overlay.
     pub(super) fn actions(&self) -> String {
         let actions = self.actions.iter().map(|action| {
             let target = serde_json::Value::from(action.target.as_str());
@@ -117,12 +118,12 @@ impl Settled {
         actions.collect()
     }
 
-    /// True if nothing had to be decided.
+    /// True if there are no decisions.
     pub(super) fn is_empty(&self) -> bool {
         self.levels.is_empty() && self.actions.is_empty()
     }
 
-    /// The decisions, in one sentence.
+    /// Describes the decisions in one sentence.
     pub(super) fn summary(&self) -> String {
         let aliases = self.actions.iter();
         let aliases = aliases.filter(|action| action.alias_of.is_some()).count();
@@ -139,7 +140,7 @@ impl Settled {
     }
 }
 
-/// Decisions that are left, one line for each rule.
+/// Open decisions, one line for each rule.
 pub(super) fn open(compiled: &Compiled) -> Vec<String> {
     let mut by_rule: BTreeMap<&str, Vec<&Diagnostic>> = BTreeMap::new();
     for finding in compiled.findings.iter().filter(is_error) {
@@ -211,7 +212,7 @@ fn alias(compiled: &Compiled, finding: &Diagnostic) -> Option<(String, String)> 
     Some((target, of.0.key.to_string()))
 }
 
-/// The part of the document that an overlay can take out to mend a finding.
+/// Returns the part of the document that an overlay can remove to fix a finding.
 fn part(compiled: &Compiled, finding: &Diagnostic) -> Option<Part> {
     let document = compiled.files.documents().first()?;
     if finding.span.file != document.file {
@@ -232,7 +233,7 @@ fn part(compiled: &Compiled, finding: &Diagnostic) -> Option<Part> {
         return None;
     }
     find(root, finding.span, &mut steps)?;
-    // Without its target a reference is nothing: what holds it goes.
+    // A reference without a target is empty: remove its parent.
     if matches!(steps.last(), Some(Step::Key("$ref"))) {
         steps.pop();
     }
@@ -247,7 +248,7 @@ fn part(compiled: &Compiled, finding: &Diagnostic) -> Option<Part> {
     })
 }
 
-/// The steps to the innermost value or key at a place.
+/// Finds the steps to the innermost value or key at a place.
 fn find<'t>(node: NodeRef<'t>, at: Span, steps: &mut Vec<Step<'t>>) -> Option<()> {
     let holds = |span: Span| {
         span.file == at.file && span.start <= at.start && at.start < span.end.max(span.start + 1)
@@ -255,7 +256,7 @@ fn find<'t>(node: NodeRef<'t>, at: Span, steps: &mut Vec<Step<'t>>) -> Option<()
     for (entry, value) in node.entries() {
         steps.push(Step::Key(&entry.key));
         if holds(value.span()) {
-            // A value without anything inside at this place is it itself.
+            // The value has no child at this place.
             return find(value, at, steps).or(Some(()));
         }
         if holds(entry.key_span) {

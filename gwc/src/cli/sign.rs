@@ -1,4 +1,4 @@
-//! `gwc sign`: say, and sign, where a bundle came from.
+//! Command `gwc sign`: signs a build statement about a bundle.
 
 use std::path::PathBuf;
 
@@ -117,7 +117,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// The stored envelope about the same thing with the most signatures: to it a signature is added.
+/// Returns the stored envelope about the same subject with the most signatures, to add a signature
+/// to.
 fn best(
     store: &Folder,
     bundle: &Digest,
@@ -137,7 +138,7 @@ fn best(
     Ok(best)
 }
 
-/// A signature that no gateway would count is refused here: it would only mislead.
+/// Refuses a signature that no gateway would accept, because it would only mislead.
 fn check(
     trust: Option<&Trust>,
     statement: &Statement<Build>,

@@ -1,4 +1,5 @@
-//! `gwc status` and `gwc drift`: what the channel says, what each gateway runs, whether they agree.
+//! Commands `gwc status` and `gwc drift`: show and compare the channel's bundle and the bundle of
+//! each gateway.
 
 use bundle::history::Entry;
 use bundle::store::folder::Folder;
@@ -31,9 +32,9 @@ pub(super) struct Args {
 /// Command that runs: `status` or `drift`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {
-    /// Tells.
+    /// Command `gwc status`: reports only.
     Status,
-    /// Fails where they disagree.
+    /// Command `gwc drift`: fails if they differ.
     Drift,
 }
 
@@ -66,7 +67,7 @@ pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::R
     let (store, head) = match read {
         Ok(read) => read,
         Err(error) => {
-            // What the gateways run is asked most when the store is gone.
+            // The state of the gateways is needed most when the store is unavailable.
             if args.format.format == Format::Human {
                 let rows = nodes.status().into_iter();
                 let rows = rows.map(|(name, status)| row(name, status, &place, None));

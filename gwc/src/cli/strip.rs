@@ -1,4 +1,4 @@
-//! `gwc strip`: the public OpenAPI document, without what the gateway is told.
+//! Command `gwc strip`: writes the public OpenAPI document, without settings of the gateway.
 
 use std::path::{Path, PathBuf};
 
@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// One public document.
+/// Returns one public document.
 fn document(args: &Args, written: &Written, index: usize) -> anyhow::Result<String> {
     let (name, document) = &written.apis[index];
     let failed = |why: String| Failure::new(Exit::FINDINGS, "not-public", why);
@@ -164,7 +164,7 @@ fn document(args: &Args, written: &Written, index: usize) -> anyhow::Result<Stri
 }
 
 impl Form {
-    /// The name of an API's file.
+    /// File name for an API.
     fn file(self, api: &str) -> String {
         match self {
             Self::Yaml => format!("{api}.yaml"),

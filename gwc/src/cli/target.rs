@@ -14,7 +14,7 @@ use super::say::Context;
 use crate::release::{self, links};
 use model::exit::{Exit, Failure};
 
-/// A bundle and where it is kept.
+/// Bundle with its location.
 pub(super) struct Target {
     pub(super) bundle: Digest,
     kept: Kept,
@@ -26,8 +26,8 @@ enum Kept {
 }
 
 impl Target {
-    /// A file of this name comes first: an id cannot be a path with `.` or `/`, and whoever has a
-    /// file that is named like an id can write `sha256:` in front.
+    /// Finds the bundle that a text names. A file of this name takes precedence: an id contains no
+    /// `.` or `/`, and the prefix `sha256:` selects an id if a file has the same name.
     pub(super) fn find(
         text: &str,
         options: &StoreOptions,
@@ -70,7 +70,8 @@ impl Target {
         }
         let bytes = std::fs::read(path).map_err(|error| input(error.to_string()))?;
         let memory = match archive::read(&bytes) {
-            // Damaged content of a bundle is a failed verification; anything else is no bundle.
+            // Damaged content of a bundle is a failed verification. Any other error means that the
+            // file is no bundle.
             Err(refused @ Refused::BadDigest { .. }) => return Err(refused.into()),
             Err(refused) => return Err(input(refused.to_string()).into()),
             Ok(memory) => memory,

@@ -3,10 +3,10 @@
 
 use serde_json::Value;
 
-/// Hosts of one upstream that are named.
+/// Maximum number of hosts named per upstream.
 const HOSTS_MAX: usize = 3;
 
-/// One line for each trouble, the alarms first; none where nothing is the matter.
+/// Lists problems, one line each, alarms first. Empty if there are none.
 pub(super) fn troubles(status: &Value) -> Vec<String> {
     let texts = |key: &'static str, word: &'static str| {
         let list = status[key].as_array().into_iter().flatten();
@@ -21,7 +21,7 @@ pub(super) fn troubles(status: &Value) -> Vec<String> {
         .collect()
 }
 
-/// An upstream that is not as it should be.
+/// Describes an upstream with a problem.
 fn upstream(told: &Value) -> Option<String> {
     let hosts = told["hosts"].as_array().map_or(&[][..], Vec::as_slice);
     let wrong: Vec<String> = hosts.iter().filter_map(host).collect();
@@ -57,7 +57,7 @@ fn upstream(told: &Value) -> Option<String> {
     (!parts.is_empty()).then(|| format!("upstream {name}: {}", parts.join("; ")))
 }
 
-/// A host that gets no requests, or cannot be reached.
+/// Describes a host that receives no requests or is unreachable.
 fn host(told: &Value) -> Option<String> {
     let mut why = Vec::new();
     if told["check"] == "fails" {

@@ -1,4 +1,4 @@
-//! `gwc trust`: what the trust file must not fall below.
+//! Command `gwc trust`: changes the minimum serials of the trust file.
 
 use bundle::trust::Floors;
 use serde_json::json;
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         channel,
     };
     let before = trust.floors(channel);
-    // Floors only rise: a store that shows less than the file knows is being replayed.
+    // Minimum serials only rise. A store with smaller ones than the trust file is being replayed.
     let floors = Floors {
         min_serial: before
             .min_serial

@@ -1,4 +1,4 @@
-//! `gwc verify`: check every statement about a bundle, and say how to do the same by hand.
+//! Command `gwc verify`: verifies every statement about a bundle, and shows how to do so by hand.
 
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let channel = channel(args, context.sought(&root))?;
     let mut reports = Vec::new();
     for digest in store.referrers(&id)? {
-        // What is no statement (a source artifact) is nobody's word.
+        // Skip blobs that are not statements, such as a source artifact.
         if let Ok(envelope) = stored::open(store, &digest) {
             let when = moment(store, &trust, &channel, id, envelope.payload());
             reports.push(by_hand::report(store, &trust, None, digest, when)?);
@@ -88,8 +88,8 @@ fn channel(args: &Args, sought: Sought<'_>) -> anyhow::Result<ChannelName> {
     }
 }
 
-/// For which moment a statement is judged: a record for when it was made, anything else as gwd
-/// does.
+/// Returns the time for which a statement is verified: the creation time for a record, the same
+/// time as in gwd for others.
 fn moment(
     store: &dyn Store,
     trust: &Trust,
@@ -124,14 +124,14 @@ fn judge(
     Ok(verified.builders().owners.iter().cloned().collect())
 }
 
-/// Writes the files that the lines need.
+/// Writes the files for the printed commands.
 fn extract(
     folder: Option<&Path>,
     store: &dyn Store,
     bundle: Digest,
     reports: &[Report],
 ) -> anyhow::Result<PathBuf> {
-    // A name in a shared folder that others cannot make first.
+    // In a shared temporary folder, use a name that others cannot create first.
     let temporary = || {
         let name = format!("gwc-verify-{}-{}", bundle.short(), std::process::id());
         std::env::temp_dir().join(name)
@@ -230,7 +230,7 @@ fn human(
     lines.join("\n")
 }
 
-/// A path as a shell takes it.
+/// Quotes a path for a shell.
 fn quoted(path: &str) -> String {
     format!("'{}'", path.replace('\'', r"'\''"))
 }

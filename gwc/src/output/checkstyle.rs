@@ -1,4 +1,4 @@
-//! Checkstyle's XML, which most continuous-integration servers read.
+//! Format `checkstyle`: Checkstyle XML, which most continuous-integration servers read.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use diag::{Diagnostic, Level};
 use super::xml::escaped;
 use super::{Report, sentence};
 
-/// Writes the document: the findings by file.
+/// Renders the document: the findings by file.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let mut by_file: BTreeMap<String, Vec<&Diagnostic>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! One line for each finding: `file:line:column: error[GW0123]: message; help: what to do`.
+//! Format `concise`: one line per finding, `file:line:column: error[GW0123]: message; help: text`.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use diag::text::printable;
 
 use super::{Report, sentence};
 
-/// Writes the lines.
+/// Renders the lines.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let mut out = String::new();

@@ -1,8 +1,8 @@
-//! The lines around a finding's places, cut out and made safe for a terminal.
+//! Excerpts of source lines around the places of a finding, safe for a terminal.
 //!
-//! miette's own sources search the whole text for each span (4.5 ms in a 4 MB file). An
-//! excerpt holds only the lines that are shown, taken by the line index: control characters
-//! replaced, long lines cut to what surrounds the place. It may hold lines of several files.
+//! miette's own sources search the whole text for each span (4.5 ms in a 4 MB file). An excerpt
+//! contains only the shown lines, found by the line index. Control characters are replaced, and
+//! long lines are cut around the place. An excerpt may contain lines of several files.
 
 use diag::Span;
 use miette::{LabeledSpan, MietteError, SourceCode, SourceSpan, SpanContents};
@@ -11,9 +11,9 @@ use diag::text::{printable, visible};
 
 use super::Report;
 
-/// Lines before and behind a place.
+/// Number of lines shown before and after a place.
 pub(super) const CONTEXT_LINES: u32 = 1;
-/// Characters of a long line before and behind a place.
+/// Number of characters of a long line shown before and after a place.
 const AROUND: usize = 80;
 
 pub(super) struct Excerpt {
@@ -22,14 +22,14 @@ pub(super) struct Excerpt {
 }
 
 struct Line {
-    /// Index into the places' files, in the order of their first mention.
+    /// Index into the files of the places, in the order of their first mention.
     file: usize,
     name: String,
-    /// 0-based.
+    /// Line number, from 0.
     number: usize,
     /// Start in the excerpt's text; the line ends with a line feed.
     start: usize,
-    /// The column of the first place in it, 0-based.
+    /// Column of the first place in the line, from 0.
     column: usize,
 }
 
@@ -41,7 +41,7 @@ struct Shown<'t> {
     keys: &'t [Span],
 }
 
-/// A place to show: the first line of its span, with what it is.
+/// Place to show: the first line of its span, with a label.
 pub(super) struct Place {
     pub(super) span: Span,
     pub(super) label: String,
@@ -49,7 +49,8 @@ pub(super) struct Place {
 }
 
 impl Excerpt {
-    /// Cuts out the lines of some places and gives the places in the excerpt's own offsets.
+    /// Creates the excerpt for some places, and returns the places with their offsets in the
+    /// excerpt.
     pub(super) fn new(report: &Report<'_>, places: &[Place]) -> (Self, Vec<LabeledSpan>) {
         let sources = &report.files.sources;
         let concealed = report.files.concealed();
@@ -145,7 +146,7 @@ impl Excerpt {
             self.text.push(shown);
         }
         for (index, place) in places.iter().enumerate() {
-            // A place at the line's very end stands behind its last character.
+            // A place at the end of the line comes after its last character.
             if inside(place.span.start) >= window.end {
                 starts[index] = self.text.len();
             }

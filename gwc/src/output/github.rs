@@ -1,7 +1,7 @@
 //! Annotations in a pull request: GitHub's workflow commands, `::error file=…,line=…::message`.
 //!
-//! A command ends with its line, a property with `,` or `:`; `%` begins an escape. What a
-//! message quotes can therefore neither end a command nor begin another one.
+//! A command ends at the end of its line, a property at `,` or `:`, and `%` begins an escape.
+//! Quoted text is escaped, so it can neither end a command nor start another one.
 //! <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
 
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use diag::workflow::{data, property};
 
 use super::{Report, sentence};
 
-/// Writes one command for each finding.
+/// Renders one command for each finding.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let mut out = String::new();
@@ -31,7 +31,7 @@ pub fn render(report: &Report<'_>) -> String {
             place.line,
             place.end_line
         );
-        // GitHub takes columns only within one line; its end is the last character.
+        // GitHub accepts columns only within one line, with an inclusive end.
         if place.line == place.end_line {
             let last = place.end_column.saturating_sub(1).max(place.column);
             let _ = write!(out, ",col={},endColumn={last}", place.column);

@@ -1,4 +1,4 @@
-//! GitLab's code quality report: a JSON list that merge requests show.
+//! Format `gitlab`: GitLab's code quality report, a JSON list that merge requests show.
 //! <https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format>
 
 use diag::Level;
@@ -8,7 +8,7 @@ use openapi::lint::fingerprint;
 
 use super::{Report, sentence};
 
-/// Writes the list.
+/// Renders the list.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let fingerprints = fingerprint::all(report.files, report.findings);

@@ -1,4 +1,4 @@
-//! For people: each finding with an excerpt of the source, carets, and what to do.
+//! Format `human`: each finding with a source excerpt, carets and help.
 
 use std::fmt::{self, Display};
 
@@ -13,11 +13,11 @@ use super::{Report, message};
 /// Style of the output.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// With colours.
+    /// Uses colours.
     pub color: bool,
-    /// With box-drawing characters; otherwise ASCII.
+    /// Uses box-drawing characters instead of ASCII.
     pub unicode: bool,
-    /// The terminal's width in columns.
+    /// Width of the terminal in columns.
     pub width: usize,
 }
 
@@ -31,10 +31,10 @@ impl Default for Look {
     }
 }
 
-/// Places shown beside the finding's own; more would hide it.
+/// Maximum number of related places shown.
 const RELATED_MAX: usize = 6;
 
-/// Writes the findings and a summary line.
+/// Renders the findings and a summary line.
 #[must_use]
 pub fn render(report: &Report<'_>, look: Look) -> String {
     let theme = match (look.color, look.unicode) {
@@ -52,7 +52,8 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
     let mut out = String::new();
     for finding in report.findings {
         let said = Said::new(finding, report);
-        // Writing into a String cannot fail; a finding that cannot be drawn is still said.
+        // Writing to a `String` cannot fail. If a finding cannot be drawn, show at least its
+        // message.
         if handler.render_report(&mut out, &said).is_err() {
             out.push_str(&said.message);
         }
@@ -63,7 +64,7 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
     out
 }
 
-/// A finding as miette takes it.
+/// Finding in the form that miette expects.
 #[derive(Debug)]
 struct Said {
     head: String,

@@ -1,4 +1,4 @@
-//! `lint/v1`: the findings as one JSON document, as other formats take them too.
+//! Format `lint/v1`: the findings as one JSON document, which other formats also use.
 
 use diag::Diagnostic;
 use serde_json::{Value, json};
@@ -8,13 +8,13 @@ use openapi::lint::fingerprint;
 use super::Report;
 use model::series::SERIES_MAX;
 
-/// Writes the document.
+/// Renders the document.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     serde_json::to_string_pretty(&document(report)).unwrap_or_default()
 }
 
-/// The whole report.
+/// Returns the whole report as JSON.
 #[must_use]
 pub fn document(report: &Report<'_>) -> Value {
     let counts = report.counts();
@@ -29,7 +29,7 @@ pub fn document(report: &Report<'_>) -> Value {
     })
 }
 
-/// Each finding by itself.
+/// Returns each finding as JSON.
 #[must_use]
 pub fn findings(report: &Report<'_>) -> Vec<Value> {
     let fingerprints = fingerprint::all(report.files, report.findings);

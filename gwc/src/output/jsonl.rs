@@ -1,9 +1,9 @@
-//! One JSON document for each finding, one per line: the findings of `lint/v1` without what
-//! stands around them, for programs that read a stream.
+//! Format `jsonl`: the findings of `lint/v1`, one JSON document per line, for programs that read a
+//! stream.
 
 use super::{Report, json};
 
-/// Writes the lines.
+/// Renders the lines.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let lines = json::findings(report).into_iter();

@@ -1,13 +1,13 @@
-//! JUnit's XML: each finding a test case, those that stop (`--fail-on`) as failures. Where
-//! nothing was found there is one case, because readers take a suite without cases for a
-//! mistake.
+//! Format `junit`: JUnit XML. Each finding is a test case, and a failure if `--fail-on` covers its
+//! level. Without findings there is one passing case, because readers report a suite without cases
+//! as an error.
 
 use std::fmt::Write as _;
 
 use super::xml::escaped;
 use super::{Report, sentence};
 
-/// Writes the document.
+/// Renders the document.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let stops = |finding: &&diag::Diagnostic| finding.level >= report.fail_on;

@@ -17,16 +17,16 @@ pub mod junit;
 pub mod sarif;
 mod xml;
 
-/// A way to write a report.
+/// Output format of a report.
 #[derive(Debug)]
 pub struct Format {
-    /// Its name on the command line.
+    /// Name on the command line.
     pub name: &'static str,
     /// One line for `--help`.
     pub about: &'static str,
     /// Form of several reports in one text.
     pub joins: Joins,
-    /// Writes it; only the one for people looks at the second.
+    /// Renders the report. Only the human format uses the second argument.
     pub render: fn(&Report<'_>, human::Look) -> String,
 }
 
@@ -35,11 +35,11 @@ pub struct Format {
 pub enum Joins {
     /// Each finding is independent.
     Lines,
-    /// A report is one document.
+    /// The report is a single document.
     Document,
 }
 
-/// Every format.
+/// All output formats.
 #[rustfmt::skip]
 pub static FORMATS: &[Format] = &[
     Format { name: "human", about: "Source excerpts with carets", joins: Joins::Lines, render: human::render },
@@ -53,32 +53,32 @@ pub static FORMATS: &[Format] = &[
     Format { name: "checkstyle", about: "Checkstyle XML", joins: Joins::Document, render: |report, _| checkstyle::render(report) },
 ];
 
-/// Findings ready to be written.
+/// Findings with everything that their output needs.
 #[derive(Clone, Copy)]
 pub struct Report<'a> {
-    /// The texts that they point into.
+    /// Texts of the findings.
     pub files: &'a Files,
-    /// The project's folder as seen from the working folder, `/` at its end; empty where they
-    /// are the same. Every format shows a file by its path from there.
+    /// Project folder relative to the working folder, with a final `/`. Empty if they are the same.
+    /// Every format shows file paths relative to the working folder.
     pub folder: &'a str,
     /// Findings in their order ([`openapi::lint::finish`]).
     pub findings: &'a [Diagnostic],
-    /// The environment that was checked, if one was named.
+    /// Environment that was checked, if one was given.
     pub environment: Option<&'a str>,
     /// Number of routes and metric series of the project.
     pub cost: Option<Cost>,
-    /// The least level that stops; a finding at or above it makes the result `blocked`.
+    /// Minimum level that makes the result `blocked`.
     pub fail_on: Level,
 }
 
 /// Number of findings of each level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Errors.
+    /// Number of errors.
     pub error: usize,
-    /// Warnings.
+    /// Number of warnings.
     pub warn: usize,
-    /// Infos.
+    /// Number of infos.
     pub info: usize,
 }
 
@@ -99,7 +99,7 @@ impl Report<'_> {
         }
     }
 
-    /// The path of a place's file, from the working folder.
+    /// Path of a place's file, relative to the working folder.
     #[must_use]
     pub fn seen_path(&self, span: Span) -> String {
         let path = self.files.sources.file(span.file).path();
@@ -115,7 +115,7 @@ impl Report<'_> {
     }
 }
 
-/// A folder (`/` at its end) and a path from there; `..` at the path's beginning takes folders away.
+/// Joins a folder with a final `/` and a path. A leading `..` of the path removes a folder.
 fn joined(folder: &str, path: &str) -> String {
     let (mut folder, mut path) = (folder, path);
     while let (Some(rest), Some(inner)) = (path.strip_prefix("../"), folder.strip_suffix('/')) {
@@ -129,7 +129,7 @@ fn joined(folder: &str, path: &str) -> String {
 }
 
 impl Counts {
-    /// `2 errors, 1 warning`; `nothing found`.
+    /// Formats the counts: `2 errors, 1 warning`, or `nothing found`.
     #[must_use]
     pub fn sentence(self) -> String {
         let words = [
@@ -158,11 +158,11 @@ pub fn message(finding: &Diagnostic) -> String {
     }
 }
 
-/// A finding in one line: what is wrong and what to do.
+/// Formats a finding as one line: the message and the help.
 #[must_use]
 pub fn sentence(finding: &Diagnostic) -> String {
     let label = finding.label.as_str();
-    // What a label asks, or lists, is help where nothing better is said.
+    // A label with a question or a list serves as help if there is no better one.
     let helps = label.ends_with('?') || label.starts_with("one of ");
     match (finding.help.as_deref(), helps.then_some(label)) {
         (Some(help), Some(asks)) if !help.contains(named(asks)) => {
@@ -173,7 +173,7 @@ pub fn sentence(finding: &Diagnostic) -> String {
     }
 }
 
-/// The first name in a text, with its backticks.
+/// First name in backticks in a text, with its backticks.
 fn named(text: &str) -> &str {
     let mut ticks = text.match_indices('`').map(|(at, _)| at);
     match (ticks.next(), ticks.next()) {

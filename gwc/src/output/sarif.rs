@@ -1,8 +1,8 @@
 //! SARIF 2.1.0, which code scanning services read (OASIS,
 //! <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>).
 //!
-//! Regions count Unicode code points, as everywhere here (`columnKind`, §3.14.17). Only the
-//! rules that speak are listed, by code; results name them by their index (§3.27.6).
+//! Regions count Unicode code points (`columnKind`, §3.14.17). Only rules with findings are listed,
+//! by code. Results refer to them by index (§3.27.6).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use openapi::lint::fingerprint;
 
 use super::{Report, sentence};
 
-/// Writes the log with its one run.
+/// Renders the log with its single run.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let lints: BTreeMap<&str, &Lint> = report
@@ -89,7 +89,7 @@ fn result(
     result
 }
 
-/// The edits of a finding, by file.
+/// Edits of a finding, by file.
 fn fix(report: &Report<'_>, finding: &Diagnostic) -> Value {
     let mut by_file: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for edit in &finding.fix {
@@ -129,7 +129,8 @@ fn level(level: Level) -> &'static str {
     }
 }
 
-/// A relative path as a URI reference (RFC 3986): what is not unreserved is escaped.
+/// Converts a relative path to a URI reference (RFC 3986). Characters that are not unreserved are
+/// escaped.
 fn uri(path: &str) -> String {
     use std::fmt::Write as _;
     let mut uri = String::with_capacity(path.len());

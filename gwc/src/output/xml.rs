@@ -1,7 +1,7 @@
-//! Texts in XML 1.0.
+//! Escaping of texts in XML 1.0.
 
-/// The value of an attribute or the text of an element. Line ends are kept as references;
-/// characters that no XML document may hold, even escaped, are left out.
+/// Escapes the value of an attribute or the text of an element. Line ends become references.
+/// Characters that XML forbids, even escaped, are left out.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,14 +1,14 @@
-//! Choice of "the one before".
+//! Selection of rollback targets.
 //!
-//! A rollback takes back what came after its target, so that going back twice goes further back
-//! and never forward to what was just left.
+//! A rollback takes back all later bundles, so a second rollback goes further back and never
+//! forward to the bundle that the first one left.
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::statement::predicate::RecordKind;
 
-/// The bundles that a channel went through, oldest first, without those that a rollback took back:
-/// the last one is the head's.
+/// Returns the bundles that a channel went through, oldest first, without those that a rollback
+/// took back. The last one is the head's.
 #[must_use]
 pub fn path(entries: &[Entry]) -> Vec<Digest> {
     let steps = entries
@@ -34,7 +34,7 @@ fn walk(steps: impl Iterator<Item = (Digest, RecordKind)>) -> Vec<Digest> {
     path
 }
 
-/// The bundle `steps` before the head's.
+/// Returns the bundle `steps` before the head's.
 #[must_use]
 pub fn target(entries: &[Entry], steps: usize) -> Option<Digest> {
     let path = path(entries);

@@ -19,19 +19,19 @@ use super::clock;
 /// Store, trust file and channel by which bundles are verified.
 #[derive(Clone, Copy)]
 pub struct Judge<'a> {
-    /// The store.
+    /// Store with the statements.
     pub store: &'a dyn Store,
-    /// The operator's keys.
+    /// Trust file with the operator's keys.
     pub trust: &'a Trust,
-    /// The channel.
+    /// Channel of the statements.
     pub channel: &'a ChannelName,
 }
 
 impl Judge<'_> {
-    /// The newest revocation list; one by a key that was revoked since is passed over.
+    /// Reads the newest revocation list. Skips a list signed by a key that was revoked since.
     ///
     /// # Errors
-    /// A list that cannot be read or does not verify.
+    /// Returns an error if a list cannot be read or verified.
     pub fn revocations(&self) -> Result<Revocations, Refused> {
         let context = Context {
             trust: self.trust,
@@ -50,10 +50,10 @@ impl Judge<'_> {
         Ok(Revocations::none())
     }
 
-    /// The trust file without the keys that the newest revocation list takes away.
+    /// Returns the trust file without the keys that the newest revocation list revokes.
     ///
     /// # Errors
-    /// As [`Judge::revocations`].
+    /// Returns the errors of [`Judge::revocations`].
     pub fn without_revoked_keys(&self) -> Result<Trust, Refused> {
         let revoked = self.revocations()?.keys();
         Ok(self.trust.clone().with_revoked(&revoked))
@@ -62,7 +62,7 @@ impl Judge<'_> {
     /// Verifies a bundle by these statements, as gwd does.
     ///
     /// # Errors
-    /// The reason.
+    /// Returns the reason if the bundle does not verify.
     pub fn bundle(
         &self,
         bundle: Digest,
@@ -80,12 +80,12 @@ impl Judge<'_> {
     }
 }
 
-/// Evidence for a bundle, and the moment at which build keys must be valid. The evidence is that
-/// of the channel's newest record about the bundle, then the build statements in the store's
-/// index, at most [`EVIDENCE_MAX`].
+/// Returns the evidence for a bundle, and the time at which build keys must be valid. The evidence
+/// consists of that of the channel's newest record about the bundle, then of the build statements
+/// in the store's index, at most [`EVIDENCE_MAX`] in total.
 ///
 /// # Errors
-/// The store cannot be read.
+/// Returns an error if the store cannot be read.
 pub fn known(
     store: &dyn Store,
     bundle: &Digest,
@@ -108,8 +108,8 @@ pub fn known(
     Ok((evidence, when))
 }
 
-/// The statements that are needed, out of those that are known: first those that count alone,
-/// so that a record does not drag stray ones along.
+/// Selects the statements that are needed. Statements that suffice alone come first, so that a
+/// record does not include unrelated ones.
 #[must_use]
 pub fn counting(
     judge: &Judge<'_>,
@@ -126,10 +126,10 @@ pub fn counting(
     alone.copied().collect()
 }
 
-/// Every record of a channel that can be read, newest first; none without a store or a record.
+/// Returns every readable record of a channel, newest first. Empty without a store or a record.
 ///
 /// # Errors
-/// A head that cannot be read or does not verify.
+/// Returns an error if the head cannot be read or verified.
 pub fn entries(
     store: &dyn Store,
     trust: Option<&Trust>,

@@ -7,16 +7,16 @@ use bundle::store::folder::Folder;
 
 use model::exit::{Exit, Failure};
 
-/// Fewest hex digits that are taken for the beginning of an id.
+/// Minimum number of hex digits of a shortened id.
 pub const PREFIX_MIN: usize = 4;
-/// Most candidates that an error lists.
+/// Maximum number of candidates that an error lists.
 const LISTED_MAX: usize = 10;
 
-/// The bundle of the store that a text means.
+/// Returns the bundle of the store with this id or prefix of an id.
 ///
 /// # Errors
-/// Wrong usage for what cannot be an id, or is the beginning of several; input for a bundle that
-/// is not there.
+/// Returns a usage error if the text cannot be an id or is ambiguous, and an input error if the
+/// bundle is missing.
 pub fn resolve_id(store: &Folder, text: &str) -> anyhow::Result<Digest> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     let digits = hex

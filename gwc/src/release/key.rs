@@ -1,4 +1,5 @@
-//! Private keys: from a file, or from a variable of the environment. Nothing of them is ever said.
+//! Private keys, read from a file or an environment variable. No message contains any part of a
+//! key.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -10,16 +11,16 @@ use model::exit::{Exit, Failure};
 
 /// A key, and a warning about its storage.
 pub struct Loaded {
-    /// The key.
+    /// Private key.
     pub key: PrivateKey,
-    /// A warning: others can read the file.
+    /// Warning that other users can read the file.
     pub warning: Option<String>,
 }
 
-/// Reads the key that `FILE` or `env:NAME` means.
+/// Loads the key of `FILE` or `env:NAME`.
 ///
 /// # Errors
-/// Input, if it is not there or not a P-256 key in PKCS#8 PEM.
+/// Returns an input error if the key is missing or not a P-256 key in PKCS#8 PEM.
 pub fn load(text: &str) -> anyhow::Result<Loaded> {
     let failed =
         |why: String| Failure::new(Exit::INPUT, "bad-key", format!("the key `{text}`: {why}"));

@@ -1,8 +1,9 @@
 //! Client of the gateways' admin interface, over TCP or a unix socket.
 //!
-//! hyper's connection-level client, because the workspace has it already, it speaks over any
-//! stream (so unix sockets need nothing special), and one request a connection needs no more. The
-//! admin interface is plain HTTP on loopback, a private network or a socket file: no TLS here.
+//! The client is hyper's connection-level client. The workspace already depends on it, it works
+//! over any stream, including unix sockets, and one request per connection needs no more. The admin
+//! interface is plain HTTP on loopback, a private network or a socket file, so there is no TLS
+//! here.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,13 +21,13 @@ use model::exit::{Exit, Failure};
 
 /// Timeout for the response of one gateway: 5s.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Most bytes that are read of an answer.
+/// Maximum size of a response, in bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
-/// A gateway's admin interface.
+/// Admin interface of a gateway.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// As the user wrote it.
+    /// Address as written by the user.
     pub name: String,
     at: At,
 }
@@ -47,19 +48,19 @@ pub struct Nodes {
 /// Status of a gateway, from `GET /v1/status`.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// The bundle that it runs.
+    /// Bundle that the gateway runs.
     pub bundle: Option<String>,
-    /// The newest record that it accepted.
+    /// Serial of the newest record that the gateway accepted.
     pub serial: Option<u64>,
-    /// Its project.
+    /// Project of the gateway.
     pub project: Option<String>,
-    /// Its channel.
+    /// Channel that the gateway follows.
     pub channel: Option<String>,
     /// Hold that the gateway reports.
     pub hold: Option<Value>,
-    /// Bundles that it can switch to at once.
+    /// Bundles that the gateway can switch to at once.
     pub resident: Vec<String>,
-    /// Its last failure to move.
+    /// Last failed activation.
     pub last_error: Option<Value>,
     /// The whole answer.
     pub all: Value,
@@ -68,16 +69,16 @@ pub struct Status {
 /// Bundles of a gateway.
 #[derive(Clone, Debug)]
 pub struct Bundles {
-    /// Those that it has.
+    /// Bundles on the gateway.
     pub all: Vec<Known>,
     /// Bundles that ran, newest first.
     pub ran: Vec<Ran>,
 }
 
-/// A bundle that a gateway has.
+/// Bundle on a gateway.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// Its id.
+    /// Id of the bundle.
     pub bundle: String,
     /// True if the bundle is in memory and nothing prevents a switch to it.
     pub ready: bool,
@@ -85,22 +86,22 @@ pub struct Known {
     pub not_ready: Option<String>,
 }
 
-/// A bundle that ran on a gateway.
+/// Bundle that ran on a gateway.
 #[derive(Clone, Debug)]
 pub struct Ran {
-    /// Its id.
+    /// Id of the bundle.
     pub bundle: String,
-    /// Under which record.
+    /// Serial of the record that activated the bundle.
     pub serial: Option<u64>,
-    /// Since when, as RFC 3339.
+    /// Time of the activation (RFC 3339).
     pub since: Option<String>,
 }
 
 impl Node {
-    /// Reads `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`.
+    /// Parses `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`.
     ///
     /// # Errors
-    /// Wrong usage.
+    /// Returns a usage error if the text is none of these.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let wrong = |why: &str| Failure::usage(format!("`--node {text}`: {why}"));
         let name = text.to_owned();
@@ -148,10 +149,10 @@ impl Node {
 }
 
 impl Nodes {
-    /// The gateways that a command line names, and the token that they want.
+    /// Returns the gateways of a command line, and the token for them.
     ///
     /// # Errors
-    /// Wrong usage, or a token file that cannot be read.
+    /// Returns a usage error, or an error if the token file cannot be read.
     pub fn new(texts: &[String], token_file: Option<&Path>) -> anyhow::Result<Self> {
         let token = token_file.map(|path| {
             let text = std::fs::read_to_string(path);
@@ -193,7 +194,7 @@ impl Nodes {
         self.nodes.is_empty()
     }
 
-    /// Asks every gateway at once how it is.
+    /// Requests the status of every gateway in parallel.
     #[must_use]
     pub fn status(&self) -> Vec<(String, anyhow::Result<Status>)> {
         let asked = self.all("GET", "/v1/status");
@@ -203,7 +204,7 @@ impl Nodes {
             .collect()
     }
 
-    /// Asks every gateway at once which bundles it has, and which ran.
+    /// Requests the resident and previous bundles of every gateway in parallel.
     #[must_use]
     pub fn bundles(&self) -> Vec<(String, anyhow::Result<Bundles>)> {
         let asked = self.all("GET", "/v1/bundles");
@@ -213,7 +214,7 @@ impl Nodes {
             .collect()
     }
 
-    /// Tells every gateway to look at the store now. Those that do not answer find out by
+    /// Notifies every gateway to poll the store now. Gateways that do not respond poll later by
     /// themselves.
     pub fn notify(&self) {
         drop(self.all("POST", "/v1/notify"));

@@ -1,7 +1,7 @@
 //! Place of a project's releases: its store, its channel, its trust file.
 //!
-//! Only gateway.yaml is read here, and only as far as needed: a rollback must work while the
-//! documents, or other parts of gateway.yaml, are broken.
+//! This module reads only gateway.yaml, and only the parts that it needs, because a rollback must
+//! work while the documents, or other parts of gateway.yaml, are broken.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -20,33 +20,33 @@ use sources::project::files::Files;
 use sources::project::{GATEWAY_FILE, TRUST_FILE};
 use sources::syntax::Limits;
 
-/// A project's place in the world.
+/// Location and release settings of a project.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// The project's folder.
+    /// Project folder.
     pub root: PathBuf,
-    /// The project's name.
+    /// Project name.
     pub project: ProjectName,
-    /// The store's folder.
+    /// Folder of the store.
     pub store: PathBuf,
-    /// The channel.
+    /// Channel of the project.
     pub channel: ChannelName,
-    /// The gates that are on.
+    /// Enabled gates.
     pub gates: Vec<String>,
-    /// The acknowledgement file as gateway.yaml names it, if it does.
+    /// Acknowledgement file, if gateway.yaml names one.
     pub acknowledge: Option<String>,
     /// Entries of the acknowledgement file.
     pub acknowledgements: Vec<Acknowledgement>,
-    /// The environment that gateway.yaml is read in, if one was named.
+    /// Environment that gateway.yaml is read in, if any.
     pub environment: Option<String>,
 }
 
-/// A project whose place is sought.
+/// Project to look up.
 #[derive(Clone, Copy, Debug)]
 pub struct Sought<'a> {
-    /// Its folder.
+    /// Project folder.
     pub root: &'a Path,
-    /// The environment that gateway.yaml is read in, if one was named.
+    /// Environment that gateway.yaml is read in, if any.
     pub environment: Option<&'a str>,
     /// Limits for reading its files.
     pub limits: Limits,
@@ -55,11 +55,12 @@ pub struct Sought<'a> {
 }
 
 impl Place {
-    /// Reads gateway.yaml of a project in an environment; `store` and `channel` of the command
-    /// line come first.
+    /// Reads gateway.yaml of a project in an environment. `store` and `channel` of the command line
+    /// take precedence.
     ///
     /// # Errors
-    /// Usage, if there is no such environment; input, if gateway.yaml does not say what is needed.
+    /// Returns a usage error if the environment does not exist, and an input error if gateway.yaml
+    /// lacks a needed setting.
     pub fn read(
         sought: Sought<'_>,
         store: Option<&Path>,
@@ -96,10 +97,10 @@ impl Place {
         Self::of(root, &settings, store, channel)
     }
 
-    /// The same from settings that were read.
+    /// Returns the place for settings that were already read.
     ///
     /// # Errors
-    /// Names that are none.
+    /// Returns an error if a name is invalid.
     pub fn of(
         root: &Path,
         settings: &Settings,
@@ -127,18 +128,18 @@ impl Place {
         })
     }
 
-    /// The store, which must be there.
+    /// Opens the store, which must exist.
     ///
     /// # Errors
-    /// As [`Folder::open`].
+    /// Returns the errors of [`Folder::open`].
     pub fn open(&self) -> anyhow::Result<Folder> {
         Ok(Folder::open(&self.store)?)
     }
 
-    /// The store, if it is there.
+    /// Opens the store, if it exists.
     ///
     /// # Errors
-    /// As [`Folder::open`].
+    /// Returns the errors of [`Folder::open`].
     pub fn open_if_there(&self) -> anyhow::Result<Option<Folder>> {
         if self.store.join("oci-layout").exists() {
             return self.open().map(Some);
@@ -180,17 +181,17 @@ impl Place {
         }
     }
 
-    /// The store, made where there is none yet.
+    /// Opens the store, and creates it if needed.
     ///
     /// # Errors
-    /// As [`Folder::create`].
+    /// Returns the errors of [`Folder::create`].
     pub fn create(&self) -> anyhow::Result<Folder> {
         Ok(Folder::create(&self.store)?)
     }
 }
 
-/// The store's folder: the command line's (relative to the working folder), or `release.store`
-/// (relative to the project, inside it, without symbolic links).
+/// Returns the folder of the store: the one on the command line (relative to the working folder),
+/// or `release.store` (relative to the project, inside it, without symbolic links).
 fn store_folder(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Result<PathBuf> {
     let text = argument.map_or(said.into(), |path| path.to_string_lossy());
     if text.contains("://") {
@@ -224,10 +225,10 @@ fn store_folder(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Res
     Ok(root.join(said))
 }
 
-/// A project's store: the folder that the command line names, or `release.store`.
+/// Opens the store of a project: the folder on the command line, or `release.store`.
 ///
 /// # Errors
-/// As [`Folder::open`].
+/// Returns the errors of [`Folder::open`].
 pub fn open_store(
     root: &Path,
     settings: &Settings,
@@ -240,10 +241,11 @@ pub fn open_store(
     )?)?)
 }
 
-/// The trust file: the one that is named, which must be there, or the project's, if there is one.
+/// Reads the trust file: the given one, which must exist, or the one of the project, if there is
+/// one.
 ///
 /// # Errors
-/// Input, if it is missing or not a trust file.
+/// Returns an input error if the file is missing or invalid.
 pub fn trust(root: &Path, argument: Option<&Path>) -> anyhow::Result<Option<Trust>> {
     let path = argument.map_or_else(|| root.join(TRUST_FILE), Path::to_owned);
     let failed = |code: &str, why: String| {

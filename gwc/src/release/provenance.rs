@@ -14,13 +14,13 @@ use sources::project::GATEWAY_FILE;
 use sources::project::repository::WorkTree;
 use sources::project::revision::{NoRevision, Revision};
 
-/// This compiler's version.
+/// Version of this compiler.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The build statement's predicate about these sources.
+/// Creates the predicate of the build statement about these sources.
 ///
 /// # Errors
-/// A Git repository that cannot be read.
+/// Returns an error if the Git repository cannot be read.
 pub fn build(
     root: &Path,
     environment: Option<String>,
@@ -41,12 +41,12 @@ pub fn build(
     })
 }
 
-/// The state of a project in Git: none outside a work tree, before its first commit, or where the
-/// repository does not track gateway.yaml. Dirty: a file that Git tracks differs from the commit, or
-/// the commit has another content for a file that was compiled.
+/// Returns the state of a project in Git. None outside a work tree, before its first commit, or if
+/// the repository does not track gateway.yaml. The state is dirty if a tracked file differs from
+/// the commit, or if the commit has other content for a compiled file.
 ///
 /// # Errors
-/// A repository that cannot be read.
+/// Returns an error if the repository cannot be read.
 pub fn git(root: &Path, map: &SourceMap) -> anyhow::Result<Option<Git>> {
     let tree = match WorkTree::find(root) {
         Ok(tree) => tree,
@@ -74,7 +74,7 @@ pub fn git(root: &Path, map: &SourceMap) -> anyhow::Result<Option<Git>> {
         .exclude_submodules(true);
     let changed = !repository.statuses(Some(&mut options))?.is_empty();
     drop((head, commit));
-    // The status believes flags of the index and the repository's configuration.
+    // `git status` alone trusts flags of the index and the repository's configuration.
     let differs = || {
         let name = commit_id.to_string();
         let revision = Revision::in_work_tree(tree, &name).ok()?;
@@ -89,7 +89,7 @@ pub fn git(root: &Path, map: &SourceMap) -> anyhow::Result<Option<Git>> {
     }))
 }
 
-/// True if Git would take this file into a commit: it is in a work tree, and nothing ignores it.
+/// True if Git would commit this file: it is in a work tree and not ignored.
 #[must_use]
 pub fn would_commit(path: &Path) -> bool {
     let Ok(tree) = WorkTree::find(path) else {

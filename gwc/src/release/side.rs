@@ -1,4 +1,4 @@
-//! One side of a comparison: what a bundle of a store means, and where it was written.
+//! Side of a comparison: the content of a bundle in a store, and its sources.
 
 use bundle::digest::Digest;
 use bundle::history::{self, Entry};
@@ -16,7 +16,7 @@ use model::source_map::SourceMap;
 /// Newest record of the channel; None before the first.
 ///
 /// # Errors
-/// A record at the head that cannot be read or, with a trust file, does not verify.
+/// Returns an error if the head cannot be read or, with a trust file, verified.
 pub fn head(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -28,7 +28,7 @@ pub fn head(
 /// Reads a bundle of a store as a lowered gateway. `source` is the artifact that the channel's
 /// record names. Without it, or if it is damaged, only places and prose are missing.
 ///
-/// # Errors
+/// Returns an error if the bundle is missing, damaged, or in an unsupported format.
 /// A bundle that is missing, damaged, or not in the form of this version.
 pub fn side(
     blobs: &dyn Blobs,
@@ -45,11 +45,11 @@ fn read_map(blobs: &dyn Blobs, source: &Digest) -> Option<SourceMap> {
     SourceMap::decode(&source::read(blobs, source).ok()?)
 }
 
-/// A source artifact about a bundle that the store's index lists: for bundles that no record of
-/// the channel names. Nothing vouches for it.
+/// Returns a source artifact from the store's index, for a bundle that no record of the channel
+/// names. The artifact is not verified.
 ///
 /// # Errors
-/// The store cannot be read.
+/// Returns an error if the store cannot be read.
 pub fn source_of(store: &dyn Store, bundle: &Digest) -> Result<Option<Digest>, Refused> {
     let mut referrers = store.referrers(bundle)?;
     referrers.sort_unstable();

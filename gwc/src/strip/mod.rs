@@ -1,7 +1,8 @@
-//! The public document: what clients may read of an OpenAPI document that carries `x-gateway`.
+//! Public form of an OpenAPI document that contains `x-gateway`.
 //!
-//! Taken away are the gateway's own keys, the operations that nobody outside can call (`internal`),
-//! and the components that only they used. Nodes are never changed: [`Removed`] says which entries
+//! The gateway's keys, `internal` operations, and components that only these used are removed.
+//! Nodes are never changed: [`Removed`] lists the entries to leave out, and [`mod@write`] writes
+//! the others.
 //! of which maps are left out, and [`mod@write`] writes the others.
 
 mod reach;
@@ -19,13 +20,13 @@ use openapi::lint::allow;
 use openapi::spec::objects::{DOCUMENT, LINK, OPERATION, Object, Others, PATH_ITEM, Type};
 use sources::project::files::{Document, Files};
 
-/// The gateway's key.
+/// Key of the gateway's extension.
 const KEY: &str = "x-gateway";
 
 /// Prefix of private extensions.
 const PRIVATE: &str = "x-gateway-ext-";
 
-/// Entries of maps that are left out, by map and key.
+/// Entries of maps to leave out, by map and key.
 #[derive(Debug, Default)]
 pub struct Removed {
     entries: HashMap<NodeId, HashSet<Box<str>>>,
@@ -34,36 +35,36 @@ pub struct Removed {
 /// Result of [`strip`].
 #[derive(Debug, Default)]
 pub struct Stripped {
-    /// The entries that are left out.
+    /// Entries to leave out.
     pub removed: Removed,
-    /// Operations that are hidden, as `METHOD /path`.
+    /// Hidden operations, as `METHOD /path`.
     pub hidden: Vec<String>,
-    /// Other files that the document refers to, which stay as they are.
+    /// Other files that the document refers to. They are not changed.
     pub refers: Vec<String>,
 }
 
 /// Reason why a document has no public form.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// An operation in another file is internal: only that file could leave it out.
+    /// An operation in another file is internal, and this document cannot leave it out.
     HiddenElsewhere {
-        /// The path, as the document has it.
+        /// Path as written in the document.
         path: String,
-        /// The other file.
+        /// Name of the other file.
         file: String,
     },
     /// A reference that stays points to something that is left out.
     Dangling {
-        /// The reference.
+        /// Text of the reference.
         reference: String,
     },
 }
 
-/// Finds what the public form of a document leaves out. The files that it refers to must have been
-/// loaded ([`Files::follow`]).
+/// Determines the entries that the public form of a document leaves out. The files that it refers
+/// to must be loaded ([`Files::follow`]).
 ///
 /// # Errors
-/// A document that cannot be made public by leaving something out of it.
+/// Returns an error if leaving out entries cannot make the document public.
 pub fn strip(files: &Files, document: &Document) -> Result<Stripped, Unfit> {
     let root = files.tree.at(document.root);
     let mut marks = Marks::default();
@@ -100,8 +101,6 @@ pub fn strip(files: &Files, document: &Document) -> Result<Stripped, Unfit> {
     Ok(stripped)
 }
 
-// === impl Removed ===
-
 impl Removed {
     /// True if an entry is left out.
     #[must_use]
@@ -115,7 +114,7 @@ impl Removed {
         self.entries.entry(map.id()).or_default().insert(key.into());
     }
 
-    /// The entries of a map that stay.
+    /// Returns the remaining entries of a map.
     pub fn left<'n>(
         &self,
         map: NodeRef<'n>,
@@ -125,21 +124,19 @@ impl Removed {
     }
 }
 
-// --- the gateway's keys, path items and links
-
 /// Parts of a document that a walk along OpenAPI's objects finds.
 #[derive(Default)]
 struct Marks<'n> {
-    /// The gateway's keys.
+    /// Keys of the gateway's extension.
     keys: Vec<(NodeRef<'n>, &'n str)>,
-    /// Path items, with the map and the key that hold them, in the order of the document.
+    /// Path items with their map and key, in the order of the document.
     path_items: Vec<Held<'n>>,
-    /// Links, with the map and the key that hold them.
+    /// Links with their map and key.
     links: Vec<Held<'n>>,
     seen: HashSet<(NodeId, usize)>,
 }
 
-/// An entry of a map.
+/// Entry of a map.
 #[derive(Clone, Copy)]
 struct Held<'n> {
     map: NodeRef<'n>,
@@ -174,7 +171,7 @@ impl<'n> Marks<'n> {
         }
     }
 
-    /// A value of a map, noted where it is a path item or a link.
+    /// Records a value if it is a path item or a link.
     fn held(&mut self, map: NodeRef<'n>, key: &'n str, value: NodeRef<'n>, ty: &'static Type) {
         let held = Held { map, key, value };
         match ty {
@@ -207,9 +204,7 @@ impl<'n> Marks<'n> {
     }
 }
 
-// --- hidden operations
-
-/// The methods of a path item that has them, each with its map.
+/// Returns the operations of a path item, each with its map.
 fn operations<'n>(item: NodeRef<'n>) -> Vec<Held<'n>> {
     let is_method = |key: &str| {
         PATH_ITEM.fields.iter().any(|field| {
@@ -266,7 +261,7 @@ fn hide(
             stripped.removed.add(held.map, held.key);
         }
     }
-    // A path item that is a reference to one without operations now.
+    // Remove path items that refer to one without remaining operations.
     for held in &marks.path_items {
         let target = held.value.get("$ref").and_then(NodeRef::as_str);
         let Some(target) = target.and_then(|text| reach::local(root, text)) else {
@@ -283,7 +278,7 @@ fn hide(
     Ok(())
 }
 
-/// A path item of another file must have no internal operation.
+/// Checks that a path item in another file has no internal operation.
 fn elsewhere(files: &Files, document: &Document, held: &Held<'_>) -> Result<(), Unfit> {
     let Some(reference) = held.value.get("$ref").and_then(NodeRef::as_str) else {
         return Ok(());
@@ -310,7 +305,7 @@ fn elsewhere(files: &Files, document: &Document, held: &Held<'_>) -> Result<(), 
     }
 }
 
-/// Links that lead to operations that are left out.
+/// Removes links to operations that are left out.
 fn links(root: NodeRef<'_>, links: &[Held<'_>], removed: &mut Removed) {
     let mut ids: HashSet<&str> = HashSet::new();
     let mut left: HashSet<&str> = HashSet::new();

@@ -7,7 +7,7 @@ use diag::{NodeId, NodeRef};
 use super::Removed;
 use sources::project::files::percent_decoded;
 
-/// A component: its kind (`schemas`; the keys of a Swagger document) and its name.
+/// Component: its kind (`schemas`, or a key of a Swagger document) and its name.
 type Name<'n> = (&'n str, &'n str);
 
 /// Keys of components in Swagger 2.0: at the root.
@@ -18,8 +18,8 @@ const SWAGGER_KINDS: [&str; 4] = [
     "securityDefinitions",
 ];
 
-/// Takes away the components that something referred to, and nothing does any more. `outside`: the
-/// roots of other files, which may refer to this one.
+/// Removes components that were referenced before and are not any more. `outside` are the roots of
+/// other files, which may refer to this one.
 pub(super) fn remove_unused<'n>(root: NodeRef<'n>, outside: &[NodeRef<'n>], removed: &mut Removed) {
     let components = components(root);
     let mut names: Names<'n> = BTreeMap::new();
@@ -33,7 +33,7 @@ pub(super) fn remove_unused<'n>(root: NodeRef<'n>, outside: &[NodeRef<'n>], remo
     };
     let nothing = Removed::default();
     let referenced = uses.of_components(&nothing);
-    // Nobody referred to these: they are there for their own sake.
+    // Components without any reference are kept.
     let own: Vec<NodeRef<'n>> = uses
         .all()
         .filter(|(name, _)| !referenced.contains(name))
@@ -56,7 +56,7 @@ pub(super) fn remove_unused<'n>(root: NodeRef<'n>, outside: &[NodeRef<'n>], remo
     }
 }
 
-/// The maps of components, by kind.
+/// Maps of components, by kind.
 fn components<'n>(root: NodeRef<'n>) -> Vec<(&'n str, NodeRef<'n>)> {
     let holder = root.get("components");
     let of_kind = |(entry, map): (&'n diag::tree::Entry, NodeRef<'n>)| (&*entry.key, map);
@@ -74,7 +74,7 @@ fn components<'n>(root: NodeRef<'n>) -> Vec<(&'n str, NodeRef<'n>)> {
     }
 }
 
-/// A schema that has a name of its own may be referred to by that.
+/// True if a schema declares an identifier, by which references may name it.
 fn names_itself(node: NodeRef<'_>) -> bool {
     ["$id", "$anchor", "$dynamicAnchor"]
         .iter()
@@ -90,11 +90,11 @@ struct Uses<'n, 'a> {
     names: &'a Names<'n>,
 }
 
-/// A search for used components.
+/// Search for used components.
 #[derive(Default)]
 struct Search<'n> {
     found: BTreeSet<Name<'n>>,
-    /// Those of them that were not looked at yet.
+    /// Found components that were not visited yet.
     next: Vec<Name<'n>>,
     seen: HashSet<NodeId>,
 }
@@ -112,7 +112,7 @@ impl<'n> Uses<'n, '_> {
         kinds.flat_map(|(kind, names)| names.iter().map(|(name, node)| ((*kind, *name), *node)))
     }
 
-    /// The components that anything refers to, components included.
+    /// Components that the document refers to, including references between components.
     fn of_components(&self, removed: &Removed) -> BTreeSet<Name<'n>> {
         let mut search = Search::default();
         self.outside_components(removed, &mut search);
@@ -122,8 +122,8 @@ impl<'n> Uses<'n, '_> {
         search.found
     }
 
-    /// The components that the document uses outside its components, that `own` and `outside` use,
-    /// and what those use.
+    /// Components that the document uses outside its components, that `own` and `outside` use, and
+    /// those that these use in turn.
     fn reached(
         &self,
         own: &[NodeRef<'n>],
@@ -164,7 +164,8 @@ impl<'n> Uses<'n, '_> {
         }
     }
 
-    /// Schemas that extend (`allOf`) a used one with a `discriminator`: their names are its values.
+    /// Schemas that extend (`allOf`) a used schema with a `discriminator`, whose values are their
+    /// names.
     fn children(&self, found: &BTreeSet<Name<'n>>) -> Vec<Name<'n>> {
         let is_child = |node: NodeRef<'n>| {
             let parents = node.get("allOf").into_iter().flat_map(NodeRef::items);
@@ -186,8 +187,8 @@ impl<'n> Uses<'n, '_> {
             .collect()
     }
 
-    /// Everything that a node refers to, at any place of a reference. What only looks like one (in
-    /// an example) keeps a component, and nothing else.
+    /// Collects all references of a node. A text in an example that only looks like a reference
+    /// keeps a component as well.
     fn walk(&self, node: NodeRef<'n>, removed: &Removed, search: &mut Search<'n>) {
         if !search.seen.insert(node.id()) {
             return;
@@ -213,7 +214,7 @@ impl<'n> Uses<'n, '_> {
         }
     }
 
-    /// The schemes of a list of security requirements.
+    /// Collects the schemes of a list of security requirements.
     fn schemes(&self, requirements: NodeRef<'n>, search: &mut Search<'n>) {
         for (entry, _) in requirements.items().flat_map(NodeRef::entries) {
             search.found(self.known("securitySchemes", &entry.key));
@@ -228,8 +229,8 @@ impl<'n> Uses<'n, '_> {
         Some((kind, name))
     }
 
-    /// The component that a reference (`#/components/schemas/A/properties/b`) leads into; also of a
-    /// reference from another file, whatever that calls this one.
+    /// Returns the component that a reference (`#/components/schemas/A/properties/b`) points into.
+    /// Ignores the file name, so references from other files count as well.
     fn name_of(&self, reference: &str) -> Option<Name<'n>> {
         let (_, pointer) = reference.split_once('#')?;
         let parts = pointer_parts(pointer)?;
@@ -241,7 +242,8 @@ impl<'n> Uses<'n, '_> {
     }
 }
 
-/// The parts of a JSON pointer (RFC 6901) in a fragment, decoded; none where it is no pointer.
+/// Returns the decoded parts of a JSON pointer (RFC 6901) in a fragment. None if the text is not a
+/// pointer.
 fn pointer_parts(pointer: &str) -> Option<Vec<String>> {
     if pointer.is_empty() {
         return Some(Vec::new());
@@ -293,7 +295,7 @@ pub(super) fn is_gone(root: NodeRef<'_>, reference: &str, removed: &Removed) -> 
     false
 }
 
-/// The first reference that stays and leads to something that goes.
+/// Returns the first remaining reference to a removed target.
 pub(super) fn dangling(root: NodeRef<'_>, removed: &Removed) -> Option<String> {
     let mut seen = HashSet::new();
     let mut waiting = vec![root];

@@ -1,4 +1,4 @@
-//! Documents as they are written, with their overlays and before anything is compiled.
+//! Reader of documents as written, with overlays and before compilation.
 
 use diag::{Diagnostic, FileId, Sink, Span};
 
@@ -10,21 +10,21 @@ use sources::project::GATEWAY_FILE;
 use sources::project::files::{Document, Files};
 use sources::syntax::Limits;
 
-/// The documents of a project, or one document.
+/// Documents of a project, or a single document.
 pub struct Written {
-    /// The texts.
+    /// Files with their texts.
     pub files: Files,
     /// Findings about the files themselves and about overlays.
     pub findings: Vec<Diagnostic>,
-    /// Each API's name with its document; of one document without a project the file's name.
+    /// Name of each API, with its document. A document without a project has the name of its file.
     pub apis: Vec<(String, Document)>,
 }
 
-/// Reads the documents of a project or a document, applies their overlays and loads what they
-/// refer to.
+/// Reads the documents of a project or a single document, applies their overlays and loads the
+/// files that they refer to.
 ///
 /// # Errors
-/// A folder that cannot be read; an environment that does not exist.
+/// Returns an error if the folder cannot be read or the environment does not exist.
 pub fn written(
     input: &Input,
     limits: Limits,

@@ -1,5 +1,5 @@
-//! The gateway's keys in Swagger 2.0, whose objects have no tables: maps of names are known by the
-//! key that holds them, and values of any form are left alone.
+//! Keys of the gateway in Swagger 2.0, which has no object tables here. The key that holds a map
+//! shows if the map is one of names, and free-form values are left unchanged.
 
 use diag::NodeRef;
 
@@ -18,7 +18,7 @@ const NAMES: [&str; 6] = [
 /// Keys whose values are data.
 const DATA: [&str; 5] = ["example", "examples", "default", "enum", "x-example"];
 
-/// Notes what [`Marks::object`] notes of later versions.
+/// Records the same nodes as [`Marks::object`] does for later versions.
 pub(super) fn mark<'n>(root: NodeRef<'n>, marks: &mut Marks<'n>) {
     for (entry, item) in root.get("paths").into_iter().flat_map(NodeRef::entries) {
         if let (Some(map), false) = (root.get("paths"), entry.key.starts_with("x-")) {
@@ -42,7 +42,8 @@ fn object<'n>(node: NodeRef<'n>, marks: &mut Marks<'n>) {
         if is_own(key) {
             marks.keys.push((node, key));
         } else if NAMES.contains(&key) || key == "parameters" && value.is_map() {
-            // `x-` is a name here, but for the responses of an operation, which have none.
+            // In a map of names `x-` is part of a name, except in the responses of an operation,
+            // which are no names.
             for (name, inner) in value.entries() {
                 let of_operation = key == "responses" && node.get("swagger").is_none();
                 if of_operation && is_own(&name.key) {

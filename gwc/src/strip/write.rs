@@ -1,15 +1,15 @@
-//! A tree as YAML or JSON, without what was removed. Order is kept; comments, anchors and the style
-//! of scalars are not.
+//! Writer of a tree as YAML or JSON, without removed entries. Keeps the order, but not comments,
+//! anchors and scalar styles.
 
 use diag::NodeRef;
 use diag::tree::Kind;
 
 use super::Removed;
 
-/// Most bytes of a written document: aliases may stand for more than anybody can read.
+/// Maximum size of a written document in bytes, because aliases may expand without bound.
 pub const BYTES_MAX: usize = 64 << 20;
 
-/// Writes a document as YAML 1.2; none where it would be larger than [`BYTES_MAX`].
+/// Writes a document as YAML 1.2. None if it would exceed [`BYTES_MAX`].
 #[must_use]
 pub fn yaml(root: NodeRef<'_>, removed: &Removed) -> Option<String> {
     let mut out = Out::new(removed);
@@ -20,7 +20,7 @@ pub fn yaml(root: NodeRef<'_>, removed: &Removed) -> Option<String> {
     Some(out.text)
 }
 
-/// The same as JSON.
+/// Writes a document as JSON. None if it would exceed [`BYTES_MAX`].
 #[must_use]
 pub fn json(root: NodeRef<'_>, removed: &Removed) -> Option<String> {
     let mut out = Out::new(removed);
@@ -56,9 +56,8 @@ impl<'r> Out<'r> {
         self.removed.left(node).next().is_some() || node.items().next().is_some()
     }
 
-    // --- YAML
-
-    /// A map or list in lines of its own, the first of which has been begun; a scalar as it is.
+    /// Writes a map or list on lines of its own, of which the first has begun. Writes a scalar in
+    /// place.
     fn block(&mut self, node: NodeRef<'_>, indent: usize) -> Option<()> {
         match node.kind() {
             Kind::Map(_) if self.has_entries(node) => {
@@ -110,8 +109,6 @@ impl<'r> Out<'r> {
         self.block(value, if deeper { indent + 2 } else { indent })
     }
 
-    // --- JSON
-
     fn json(&mut self, node: NodeRef<'_>, indent: usize) -> Option<()> {
         match node.kind() {
             Kind::Map(_) if self.has_entries(node) => {
@@ -159,8 +156,8 @@ fn entries<'n>(node: NodeRef<'n>, removed: &Removed) -> Vec<(&'n str, NodeRef<'n
         .collect()
 }
 
-/// A text as a plain scalar where no reader, of YAML 1.1 either, takes it for something else; in
-/// double quotes otherwise.
+/// Writes a text as a plain scalar if every reader, including one of YAML 1.1, reads it as the same
+/// text. Otherwise uses double quotes.
 fn scalar_text(text: &str) -> String {
     const WORDS: [&str; 11] = [
         "null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf",
@@ -176,7 +173,7 @@ fn scalar_text(text: &str) -> String {
     if plain { text.to_owned() } else { quoted(text) }
 }
 
-/// A double-quoted scalar of JSON, and of YAML too: everything that is not printable is escaped.
+/// Writes a double-quoted scalar of JSON and YAML. Characters that are not printable are escaped.
 fn quoted(text: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(text.len() + 2);
@@ -204,7 +201,7 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// A text of several lines as a literal block; none where that would not say the same.
+/// Writes a text of several lines as a literal block. None if that would change the text.
 fn literal(text: &str, indent: usize) -> Option<String> {
     let body = text.strip_suffix('\n').unwrap_or(text);
     let odd = |c: char| {
@@ -214,7 +211,8 @@ fn literal(text: &str, indent: usize) -> Option<String> {
                 '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
             )
     };
-    // A first line that begins with a space would set the indentation, an empty last one be kept.
+    // A leading space in the first line would set the indentation, and an empty last line would be
+    // kept.
     if !body.contains('\n')
         || body.starts_with([' ', '\n'])
         || body.ends_with('\n')
@@ -236,7 +234,7 @@ fn literal(text: &str, indent: usize) -> Option<String> {
     Some(out)
 }
 
-/// A number of YAML as one of JSON; what JSON has no number for is a string.
+/// Converts a YAML number to JSON. Numbers that JSON cannot represent become strings.
 fn json_number(text: &str) -> String {
     if serde_json::from_str::<serde_json::Value>(text).is_ok_and(|value| value.is_number()) {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! `gwc lint --fix`: what mending changed, written or shown.
+//! Option `--fix` of `gwc lint`: writes or shows the changes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,8 +10,7 @@ use crate::cli::replace::replace;
 use crate::mend::Change;
 use model::exit::{Exit, Failure};
 
-/// Writes the changed files, each whole, or none of them where one is not any more what was
-/// read.
+/// Writes each changed file atomically. Writes none if a file has changed since it was read.
 pub(super) fn write(folder: &Path, changes: &BTreeMap<String, Change>) -> anyhow::Result<()> {
     for (path, change) in changes {
         let now = fs::read(folder.join(path));
@@ -28,7 +27,7 @@ pub(super) fn write(folder: &Path, changes: &BTreeMap<String, Change>) -> anyhow
     Ok(())
 }
 
-/// The changes as a unified diff, with paths as seen from the working folder.
+/// Formats the changes as a unified diff, with paths relative to the working folder.
 pub(super) fn diff(folder: &str, changes: &BTreeMap<String, Change>) -> String {
     let mut text = String::new();
     for (path, change) in changes {

@@ -1,4 +1,4 @@
-//! `--rule NAME=LEVEL`.
+//! Option `--rule NAME=LEVEL`.
 
 use diag::Level;
 
@@ -6,7 +6,7 @@ use model::compile::Levels;
 use model::exit::Failure;
 use openapi::lint::find::{self, find};
 
-/// Reads the levels that the command line sets.
+/// Parses the levels of the command line.
 pub(in crate::cli) fn levels(texts: &[String]) -> anyhow::Result<Levels> {
     let parse = |text: &String| {
         let (name, level) = text

@@ -1,4 +1,4 @@
-//! `gwc lint`: parse, resolve, type-check, run the rules.
+//! Command `gwc lint`: parses and resolves the sources and runs the rules.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
@@ -142,7 +142,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         };
         let look = say::look(std::io::stdout().is_terminal());
         let text = (args.format.render)(&report, look);
-        // What was set aside is told by a note; "nothing found" would be wrong.
+        // A note reports the findings in the baseline; "nothing found" would be wrong.
         let all_aside = args.write_baseline.is_some()
             && args.format.name == "human"
             && report.findings.is_empty();
@@ -166,14 +166,15 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         };
         exit = exit.max(ended);
         if args.paths.len() < 2 {
-            // The program ends here: giving a million nodes back one by one is a tenth of its time.
+            // The program ends here. Freeing a million nodes one by one would take a tenth of its
+            // time.
             std::mem::forget(compiled);
         }
     }
     Ok(exit)
 }
 
-/// The first option that makes something of one project or document.
+/// Returns the first option that requires a single project or document.
 fn about_one(args: &Args) -> Option<String> {
     let options = [
         (
@@ -226,7 +227,7 @@ fn mended(
     Ok(mended.compiled)
 }
 
-/// Leaves out what the baseline counts, or what is written to one now.
+/// Removes the findings of the baseline, or of the one being written.
 fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Result<()> {
     let mut path = args.baseline.as_ref();
     if let Some(file) = &args.write_baseline {

@@ -1,4 +1,4 @@
-//! `--format` and `--output`: how findings are written, and where to.
+//! Options `--format` and `--output`.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ pub(super) struct Output {
     pub(super) file: PathBuf,
 }
 
-/// Reads `FORMAT=FILE`.
+/// Parses `FORMAT=FILE`.
 pub(super) fn outputs(texts: &[String]) -> anyhow::Result<Vec<Output>> {
     let parse = |text: &String| {
         let (name, file) = text
@@ -46,7 +46,8 @@ pub(super) fn outputs(texts: &[String]) -> anyhow::Result<Vec<Output>> {
     texts.iter().map(parse).collect()
 }
 
-/// Refuses to write to a file that this run read: a slip would replace the source by a report.
+/// Refuses to overwrite a file that this run read, so that a typo does not replace a source by a
+/// report.
 pub(in crate::cli) fn spare_sources(
     option: &str,
     file: &Path,
@@ -64,7 +65,7 @@ pub(in crate::cli) fn spare_sources(
     Ok(())
 }
 
-/// Refuses to write a report over the baseline that is read; a new baseline may replace it.
+/// Refuses to overwrite the current baseline with a report. A new baseline may replace it.
 pub(super) fn spare_baseline(
     option: &str,
     file: &Path,
@@ -85,9 +86,9 @@ fn would_replace(option: &str, file: &Path) -> anyhow::Error {
     Failure::usage(message).into()
 }
 
-/// Refuses to write a baseline in the place of anything else.
+/// Refuses to overwrite any other file with a baseline.
 pub(super) fn spare_others(file: &Path) -> anyhow::Result<()> {
-    // A pipe or a device is written to, and holds nothing.
+    // A pipe or a device has no content to lose.
     let Ok(there) = std::fs::metadata(file) else {
         return Ok(());
     };
@@ -106,7 +107,7 @@ pub(super) fn spare_others(file: &Path) -> anyhow::Result<()> {
     .into())
 }
 
-/// Takes the name of a row in [`FORMATS`].
+/// Parser for the names in [`FORMATS`].
 #[derive(Clone)]
 pub(super) struct FormatParser;
 

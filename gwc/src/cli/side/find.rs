@@ -65,15 +65,15 @@ fn commit_of(name: &str, path: Option<&Path>, context: &Context) -> anyhow::Resu
     Ok(commit.ok_or_else(|| no_revision(name, &NoRevision::NoTree))?)
 }
 
-/// The first symbolic link of a work tree on the way to a folder, as the user names the folder.
-/// `PWD` keeps the links by which the working folder was entered.
+/// Returns the first symbolic link of a work tree in a folder's path, as the user names the folder.
+/// `PWD` keeps the links through which the working folder was entered.
 fn link_on_way(near: &Path, tree: &Path) -> Option<PathBuf> {
     let physical = std::env::current_dir().ok()?;
     let is_here = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == physical);
     let logical = std::env::var_os("PWD").map(PathBuf::from).filter(is_here);
     let logical = logical.unwrap_or_else(|| physical.clone());
     let named = match physical.strip_prefix(near) {
-        // The project was found above the working folder.
+        // The project is in a parent of the working folder.
         Ok(below) => logical
             .ancestors()
             .nth(below.components().count())?
@@ -140,8 +140,8 @@ pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What>
     found(revision, name, &wanted, submodule.as_ref())
 }
 
-/// Refuses a repository that does not track the project: a repository inside the project's folder,
-/// or one around it that has nothing to do with it.
+/// Refuses a repository that does not track the project: one inside the project folder, or an
+/// unrelated one around it.
 fn check_tracked(tree: &WorkTree, folder: &Path) -> Result<(), NoRevision> {
     let inside = tree.inside(folder);
     if inside.is_some_and(|inside| tree.tracks(&inside.join(GATEWAY_FILE))) {
@@ -200,7 +200,7 @@ fn above_tree(tree: &WorkTree, above: &Path) -> Option<String> {
     Some(path.to_string_lossy().into_owned())
 }
 
-/// The nearest folder with a project, at this one or above it.
+/// Returns the nearest folder with a project, this one or a parent.
 fn above(revision: &Revision, folder: &str) -> String {
     let mut folder = folder;
     loop {
@@ -212,7 +212,7 @@ fn above(revision: &Revision, folder: &str) -> String {
     }
 }
 
-/// A project or a document of a revision.
+/// Locates a project or a document in a revision.
 fn found(
     revision: Revision,
     name: &str,
@@ -265,7 +265,7 @@ fn found(
     }
 }
 
-/// `REV` and `REV:PATH`; a colon between braces belongs to the revision.
+/// Splits `REV` or `REV:PATH`. A colon between braces belongs to the revision.
 fn split_revision(text: &str) -> (&str, Option<&str>) {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {

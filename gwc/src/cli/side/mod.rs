@@ -29,26 +29,26 @@ use sources::project::revision::{Revision, uncommitted};
 /// Maximum names that a message lists.
 const NAMED_MAX: usize = 10;
 
-/// One side, found but not read yet.
+/// Side of a comparison that was located but not read.
 pub(super) struct Named {
-    /// As it was written.
+    /// Name from the command line.
     name: String,
     what: What,
 }
 
 enum What {
-    /// A project of a folder of the disk, or of a revision.
+    /// Project in a folder on disk or in a revision.
     Project(Place),
-    /// One OpenAPI document, by its name in its folder.
+    /// OpenAPI document, by its file name in its folder.
     Document(Place, String),
-    /// A bundle, or an id to look up.
+    /// Bundle file, or an id to look up.
     Bundle,
 }
 
 /// Place of sources.
 enum Place {
     Disk(PathBuf),
-    /// The revision, what stands in front of its paths in messages, and the submodule that it is of.
+    /// Revision, prefix of its paths in messages, and the submodule that it belongs to.
     Git(Revision, String, Option<String>),
 }
 
@@ -60,13 +60,13 @@ pub(super) enum Which {
     Only,
 }
 
-/// One side, read.
+/// Side of a comparison after reading.
 pub(super) struct Read {
     pub(super) side: Side,
     pub(super) origin: Origin,
-    /// Its folder as seen from the working folder, or from the repository's root; `/` at its end.
+    /// Folder relative to the working folder or the root of the repository, with a final `/`.
     pub(super) folder: String,
-    /// Remarks for the plan.
+    /// Notes for the plan.
     pub(super) notes: Vec<String>,
 }
 
@@ -78,30 +78,30 @@ struct Names {
     api: String,
 }
 
-/// A side whose files can be read.
+/// Side whose files can be read.
 struct Opened {
     name: String,
-    /// None for a bundle.
+    /// Sources of the side. None for a bundle.
     sources: Option<Sources>,
 }
 
 struct Sources {
     files: Files,
-    /// The document, where it is no project.
+    /// File name of a document without a project.
     document: Option<String>,
-    /// In front of paths in messages.
+    /// Prefix of paths in messages.
     shown: String,
-    /// In front of paths for other programs.
+    /// Prefix of paths for other programs.
     seen: String,
-    /// The folder, if it is one of the disk.
+    /// Folder on disk. None for a revision.
     disk: Option<PathBuf>,
     commit: Option<String>,
-    /// Remarks for the plan.
+    /// Notes for the plan.
     notes: Vec<String>,
 }
 
 impl Named {
-    /// Finds what a text means.
+    /// Locates the side that a text names.
     pub(super) fn find(text: &str, context: &Context) -> anyhow::Result<Self> {
         let what = match text.strip_prefix("git:") {
             Some(revision) => find::of_revision(revision, context)?,
@@ -114,8 +114,8 @@ impl Named {
     }
 }
 
-/// Reads both sides. A document that is compared with a project or a bundle of one API takes that
-/// one's names; an operationId that occurs twice in one of two documents names nothing in either.
+/// Reads both sides. A document that is compared with a project or a bundle of one API takes the
+/// names of that API. An operationId that occurs twice in one of two documents is ignored in both.
 pub(super) fn both(
     (old, new): (Named, Named),
     at: &StoreOptions,
@@ -168,7 +168,7 @@ pub(super) fn against(
     read(opened, Which::Old, at, context, (&names, &repeated))
 }
 
-/// Reads what one text names, alone.
+/// Reads a single side.
 pub(super) fn one(text: &str, at: &StoreOptions, context: &Context) -> anyhow::Result<Read> {
     alone(text, Which::Only, at, context)
 }
@@ -213,9 +213,9 @@ impl Opened {
     }
 }
 
-/// The operationIds of a document that several operations have: its operations are then told by
-/// method and path, as those without one are. Real documents have such, and nothing else is wrong
-/// with comparing them.
+/// Returns the operationIds that several operations of a document share. Such operations are
+/// identified by method and path instead, like those without an id. Real documents have such ids,
+/// and they do not prevent a comparison.
 fn repeated_ids(opened: &mut Opened) -> BTreeSet<String> {
     let Some(sources) = &mut opened.sources else {
         return BTreeSet::new();
@@ -272,8 +272,8 @@ fn names_of(side: &Side) -> Option<Names> {
     }
 }
 
-/// Files below a folder that are compiled, or were, and differ from the last commit; said on
-/// standard error.
+/// Lists files below a folder that are or were compiled and differ from the last commit. Writes a
+/// note to standard error.
 pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
     let sources = |path: &str| {
         let kind = Path::new(path).extension().and_then(|kind| kind.to_str());
@@ -399,7 +399,7 @@ fn read(
         mut notes,
     } = sources;
     origin.commit = commit;
-    // A side of a comparison is history, or is not built now.
+    // A side of a comparison is an old version, or is not built now.
     let past = matches!(which, Which::Old | Which::New);
     let purpose = match document {
         Some(_) if past => Purpose::PastAlone,
@@ -440,7 +440,7 @@ fn read(
     })
 }
 
-/// Says which parts of a side were not compared, because they have faults.
+/// Describes the faulty parts of a side that were not compared.
 fn left_out(compiled: &Compiled, folder: &str, said: &str) -> Option<String> {
     if compiled.skipped.is_empty() {
         return None;
@@ -470,14 +470,14 @@ fn left_out(compiled: &Compiled, folder: &str, said: &str) -> Option<String> {
     Some(diag::text::printable(&text))
 }
 
-/// A bundle of the store or of a file, with the source artifact that is known of it.
+/// Reads a bundle from the store or a file, with its source artifact if known.
 fn bundle_side(text: &str, at: &StoreOptions, context: &Context) -> anyhow::Result<Side> {
     let target = Target::find(text, at, context)?;
     let source = release::source_of(target.store(), &target.bundle)?;
     side_in(target.store(), target.bundle, source)
 }
 
-/// A side from a store.
+/// Reads a side from a store.
 pub(super) fn side_in(
     store: &dyn bundle::store::Store,
     bundle: Digest,
@@ -491,7 +491,7 @@ pub(super) fn side_in(
     })
 }
 
-/// Compiled sources as a side.
+/// Returns compiled sources as a side.
 pub(super) fn side_of(mut compiled: Compiled) -> anyhow::Result<Side> {
     let source = SourceMap::of(&compiled);
     let lowered = compiled
@@ -505,7 +505,8 @@ pub(super) fn side_of(mut compiled: Compiled) -> anyhow::Result<Side> {
     })
 }
 
-/// The gateway that a document is compared behind: it settles in one line what a document cannot.
+/// Returns the gateway.yaml for comparing a single document. One line settles the security, which a
+/// document cannot.
 fn gateway_of(file: &str, names: &Names, overlaid: bool) -> String {
     let overlays = if overlaid { UNNAMED_FILE } else { "" };
     let text = |text: &str| serde_json::Value::from(text).to_string();
@@ -518,10 +519,10 @@ fn gateway_of(file: &str, names: &Names, overlaid: bool) -> String {
     )
 }
 
-/// The overlay that takes operationIds away; the name of none of a user's files.
+/// Overlay that removes operationIds. The name differs from all files of the user.
 const UNNAMED_FILE: &str = "gwc.unnamed.overlay.yaml";
 
-/// Takes these operationIds away (JSONPath, RFC 9535).
+/// Returns an overlay that removes these operationIds (JSONPath, RFC 9535).
 fn unnamed(repeated: &BTreeSet<String>) -> String {
     let actions: Vec<serde_json::Value> = repeated
         .iter()
