@@ -301,7 +301,7 @@ pub static OPERATION: Object = Object {
         F::optional(
             "internal",
             Bool,
-            "Compile the operation, but serve it to nobody.",
+            "Compile the operation, but do not serve it.",
         ),
         F::later("cost", Integer(1, 1 << 24), "Tokens that a request costs."),
         F::optional(

@@ -121,7 +121,7 @@ static REDIS: Object = Object {
 pub(crate) const PATH_READINGS: Field = F::optional(
     "path_readings",
     Word(&["strict", "keep"]),
-    "Paths that an upstream may read as another path (with `%2F`, `%5C`, `%25`, `%3F`, `%23`, `;` or `//`, or a dot or blank at the end of a name). `strict`: 400 `path_ambiguous` unless the same operation owns every reading. `keep`: allow readings that belong to nobody or to operations with the same access. Default: `strict`; `keep` for a path that itself has one of these.",
+    "Paths that an upstream may read as another path (with `%2F`, `%5C`, `%25`, `%3F`, `%23`, `;` or `//`, or a dot or blank at the end of a name). `strict`: 400 `path_ambiguous` unless the same operation owns every reading. `keep`: allow readings that belong to no operation or to operations with the same access. Default: `strict`; `keep` for a path that itself has one of these.",
 );
 
 /// Reports a timeout per try that leaves no time for another try.

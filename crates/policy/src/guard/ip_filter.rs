@@ -115,7 +115,7 @@ pub mod author {
             Field::optional(
                 "allow",
                 Shape::Several(&RANGE),
-                "Ranges of addresses that may call; nobody else.",
+                "Ranges of addresses that may call; gwd refuses all others.",
             ),
             Field::optional(
                 "deny",
