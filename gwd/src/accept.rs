@@ -35,16 +35,16 @@ pub(crate) trait Server: 'static {
     /// Takes a connection.
     fn accepted(self: &Rc<Self>, socket: &Arc<ListenSocket>, stream: TcpStream, peer: SocketAddr);
 
-    /// Counts a connection that no file descriptor was left for.
+    /// Counts a connection for which no file descriptor was left.
     fn exhausted(&self);
 
-    /// Time after which a silent peer gets a keep-alive probe.
+    /// Time after which a connection with an unresponsive peer ends.
     fn half_open(&self) -> Duration;
 
     /// Milliseconds of the clock.
     fn now_ms(&self) -> u64;
 
-    /// Lets all connections look at their deadlines.
+    /// Wakes all connections, so that they check their deadlines.
     fn wake_all(&self);
 }
 

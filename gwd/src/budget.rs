@@ -38,11 +38,11 @@ const FLOOR: u64 = 10;
 const BATCH_MAX: u64 = 64;
 /// Minimum number of such batches per worker, so that few permits remain unused.
 const BATCHES_MIN: u64 = 16;
-/// Slow uploads of one address, over all upstreams; and as many that are not finished, where the
-/// upstream has little room.
+/// Maximum slow uploads of one address over all upstreams. Also the maximum of unfinished ones
+/// while their upstream has little room.
 pub(crate) const SLOW_PER_ADDRESS: u32 = 64;
-/// Unfinished uploads of one address, over all upstreams, with those that have delivered their
-/// first bytes.
+/// Maximum unfinished uploads of one address over all upstreams, including those that have
+/// delivered their first bytes.
 pub(crate) const UPLOADS_PER_ADDRESS: u32 = SLOW_PER_ADDRESS + SLOW_PER_ADDRESS / 2;
 /// Number of locks that share the addresses.
 const SHARDS: usize = 64;
@@ -374,7 +374,7 @@ impl Addresses {
         self.take_below(address, self.max)
     }
 
-    /// One more of an address that has fewer than `max`.
+    /// Counts a connection of an address that has fewer than `max`.
     pub(crate) fn take_below(self: &Arc<Self>, address: IpAddr, max: u32) -> Option<OfAddress> {
         let max = max.min(self.max);
         if max == u32::MAX {

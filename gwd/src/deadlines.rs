@@ -24,8 +24,8 @@ pub(crate) struct Deadlines {
     slots: RefCell<Slots>,
     /// Lower bound of all deadlines.
     earliest_ms: Cell<u64>,
-    /// Time of the last pass: what is due by then has been woken, and nothing else is asked for, so
-    /// that looking at a deadline costs no clock.
+    /// Time of the last pass. Slots that were due by then have been woken; comparing with it needs
+    /// no clock.
     passed_ms: Cell<u64>,
     rearm: Notify,
 }

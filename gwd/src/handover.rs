@@ -87,8 +87,8 @@ pub(crate) struct Promise(UnixStream);
 
 // === the old process ===
 
-/// Serves the socket on a thread of its own; each who asks is handed to `take`, which is false once
-/// nobody takes them any more.
+/// Serves the socket on a separate thread. Each requesting process is passed to `take`, which
+/// returns false once no further ones are accepted.
 ///
 /// # Errors
 /// If the socket cannot be created.

@@ -112,7 +112,7 @@ impl Pace {
         self.slow_ms >= SLOW_MS
     }
 
-    /// Records that so many bytes moved, or that the gateway waits for another party.
+    /// Records progress in bytes, or that the gateway waits for another party.
     pub(crate) fn moved(&mut self, bytes: u64, now_ms: u64, patience: &Patience) {
         if let Some(since_ms) = self.since_ms.take() {
             let waited_ms = now_ms.saturating_sub(since_ms);

@@ -99,7 +99,7 @@ pub(crate) struct Worker {
     epoch: Cell<u64>,
     /// Time since which connections end after their exchange.
     draining_ms: Cell<Option<u64>>,
-    /// Time from which tunnels are told to end.
+    /// Time from which tunnels are closed.
     tunnels_end_ms: Cell<u64>,
     /// Last version that named an address, and the time of its replacement, by socket id.
     left: RefCell<FxHashMap<u32, (Rc<View>, u64)>>,
@@ -325,7 +325,7 @@ impl Worker {
         self.draining_ms.get()
     }
 
-    /// Time from which tunnels are told to end, in milliseconds of the clock.
+    /// Time from which tunnels are closed, in milliseconds of the clock.
     pub(crate) fn tunnels_end_ms(&self) -> u64 {
         self.tunnels_end_ms.get()
     }

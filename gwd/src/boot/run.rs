@@ -195,7 +195,7 @@ fn tell_serving(status: &Status, admin_at: &Interface, resolved: &Resolved) {
     );
 }
 
-/// Ends what was begun, after another process took over.
+/// Completes open connections after another process has taken over.
 fn leave(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
     let impatient = || stops.load(Ordering::Relaxed) > 0;
     let forced = node.leave_to_successor(resolved.drain_timeout, &impatient);

@@ -10,8 +10,8 @@ use super::{Control, advice};
 use crate::program_log::{Audit, BY_ITSELF, Level, OK, event};
 
 impl Control {
-    /// True if an operator's hold stands against this record. A hold does not count if the held
-    /// bundle must not run any more.
+    /// True if an operator's hold stops this record. A hold does not count if the held bundle must
+    /// not run any more.
     pub(super) fn is_held(&self, accepted: &Accepted) -> bool {
         let hold = self.ran.hold.as_ref();
         hold.is_some_and(|hold| {

@@ -384,8 +384,8 @@ impl Control {
         retry_ms.min(poll_ms).min(self.looks.due_ms())
     }
 
-    /// True if an address has been busy for so long that a first start cannot be expected to
-    /// succeed. Whoever supervises the process decides what happens next.
+    /// True if an address has been busy for [`BUSY_START_MS`] during a first start. The process
+    /// then ends, and its supervisor decides.
     fn port_stays_busy(&mut self) -> bool {
         let is_busy = |refused: &Refused| matches!(refused, Refused::PortBusy { .. });
         let mut refusals = self.refusals.iter();

@@ -111,16 +111,17 @@ pub(crate) struct Download {
     progress: Option<Rc<Progress>>,
     record: Box<Record>,
     pace: Pace,
-    /// A gRPC call whose status was not sent.
+    /// True if a gRPC status must still be sent.
     owes_status: bool,
-    /// The gateway has sent it.
+    /// True once the gateway has sent the end of the body itself.
     over: bool,
 }
 
 // === impl Progress ===
 
 impl Progress {
-    /// The upload is counted until its last byte was handed on.
+    /// Sets the counter of unfinished uploads, which includes this one until its last byte is
+    /// passed on.
     pub(crate) fn counted_by(&self, count: &UploadCount) {
         *self.count.borrow_mut() = count.clone();
     }

@@ -8,10 +8,10 @@
 //! block in more pieces than it accepts, and treats the connection as such a flood: it sends GOAWAY
 //! with ENHANCE_YOUR_CALM.
 //!
-//! A frame whose length its type does not allow is a FRAME_SIZE_ERROR (RFC 9113 §4.2, §6), and a
-//! window beyond 2^31-1 in SETTINGS is a FLOW_CONTROL_ERROR (§6.5.2). h2 says PROTOCOL_ERROR for
-//! both, so it gets other frames in their place, for which it says the right code. That needs the
-//! whole header or SETTINGS frame: one that comes in pieces is kept back until its last byte.
+//! A frame with a length that its type does not allow is a FRAME_SIZE_ERROR (RFC 9113 §4.2, §6),
+//! and a window beyond 2^31-1 in SETTINGS is a FLOW_CONTROL_ERROR (§6.5.2). h2 reports
+//! PROTOCOL_ERROR for both. It therefore gets other frames in their place, for which it reports the
+//! right code. Frame headers and SETTINGS frames are held back until they are complete.
 
 use std::io;
 use std::pin::Pin;
@@ -45,7 +45,7 @@ const RESETS_PER_S: u64 = 10;
 /// Bytes of the connection preface, which precedes the first frame.
 const PREFACE_BYTES: u32 = 24;
 const FRAME_HEADER_BYTES: usize = 9;
-/// One parameter of SETTINGS.
+/// Bytes of one SETTINGS parameter.
 const SETTING_BYTES: usize = 6;
 /// Longest SETTINGS frame that is read: h2 refuses longer frames of any type.
 const SETTINGS_BYTES_MAX: u32 = 16_384;
@@ -80,14 +80,14 @@ pub(super) struct Flood {
     resets: Bucket,
     /// Sent bytes that are not credited yet.
     sent: usize,
-    /// Uncounted bytes of DATA that came.
+    /// Received bytes of DATA that are not counted yet.
     data: u64,
     over: bool,
-    /// The type of the frame whose payload comes, where its settings are read.
+    /// True while the payload of a SETTINGS frame is read.
     reads_settings: bool,
     setting: [u8; SETTING_BYTES],
     setting_held: usize,
-    /// Bytes of a header or SETTINGS frame that is not whole yet.
+    /// Bytes of an incomplete frame header or SETTINGS frame.
     undecided: usize,
     violation: Option<Violation>,
 }
@@ -101,11 +101,11 @@ enum Violation {
     Window,
 }
 
-/// Bytes that h2 may have of those that were kept back and those that came.
+/// Result of parsing: the bytes, held back or new, that h2 may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Followed {
     allowed: usize,
-    /// Nothing that the client sends behind them is for h2.
+    /// True if no further bytes of the client may go to h2.
     ended: bool,
 }
 
@@ -143,7 +143,7 @@ impl Flood {
         }
     }
 
-    /// Follows bytes that came behind so many that were kept back.
+    /// Parses received bytes, which follow `kept_back` bytes that were held back.
     fn follow(&mut self, bytes: &[u8], kept_back: usize) -> Followed {
         let mut at = 0;
         while at < bytes.len() && self.violation.is_none() {
@@ -181,7 +181,7 @@ impl Flood {
         }
     }
 
-    /// The header of a frame is whole.
+    /// Processes a complete frame header.
     fn header_ends(&mut self) {
         if self.block == 0 && !has_length(&self.header) {
             self.violation = Some(Violation::Length);
@@ -198,7 +198,7 @@ impl Flood {
         }
     }
 
-    /// Looks for a window that is too large in the payload of SETTINGS.
+    /// Checks the payload of SETTINGS for a window that is too large.
     fn read_settings(&mut self, payload: &[u8]) {
         for byte in payload {
             self.setting[self.setting_held] = *byte;
@@ -353,9 +353,9 @@ pub(super) struct Guarded {
     header_bytes: u32,
     /// Data that h2 receives instead of the client's.
     instead: Option<Bytes>,
-    /// A header or SETTINGS frame that is not whole yet.
+    /// Held back bytes of an incomplete frame header or SETTINGS frame.
     kept_back: Vec<u8>,
-    /// Bytes that were kept back and may go to h2.
+    /// Bytes that were held back and may now go to h2.
     released: Bytes,
     backlog: Rc<Backlog>,
 }

@@ -52,7 +52,7 @@ pub(crate) enum Broken {
 // === impl Http2Body ===
 
 impl Http2Body {
-    /// True if a frame of it is here. Nobody is woken for one that comes later.
+    /// True if a frame is available. Does not register a wake-up for later ones.
     fn has_begun(&mut self) -> bool {
         if self.next.is_none()
             && let Poll::Ready(Some(next)) =
@@ -70,7 +70,7 @@ impl Http2Body {
         }
     }
 
-    /// The library's counts what it has given away as gone.
+    /// Remaining length. hyper does not count the frame that was taken already; add it.
     fn size_hint(&self) -> SizeHint {
         let taken = self
             .next

@@ -37,12 +37,13 @@ pub(crate) fn log_refused_head(stream: &Stream, reject: &Reject, head: &[u8]) {
     }
 }
 
-/// The first line's beginning, escaped. A query, text of a body, user information and the value of a field (where a
-/// request was expected and the rest of another came) are left out: they may hold credentials.
+/// Start of the first line, escaped. Omits a query, text of a body, user information, and the value
+/// of a field (if the rest of another request arrives instead of a new one), because they may
+/// contain credentials.
 fn beginning(head: &[u8]) -> String {
     let ends = |byte: &u8| matches!(byte, b'\r' | b'\n' | b'?' | b'=' | b'&');
     let line = head.split(ends).next().unwrap_or_default();
-    // Printable text that is no method with a target may be a part of a body.
+    // Printable text without a method and a target may be part of a body.
     let is_body = !line.contains(&b' ')
         && !line.contains(&b':')
         && line.iter().all(u8::is_ascii_graphic)

@@ -591,8 +591,8 @@ fn document(
     Bytes::from(body)
 }
 
-/// A problem gets the form that the project gives to its reason, else becomes a page where its client
-/// wants one.
+/// Formats a problem as the project configures it for the reason; otherwise as a page, if the
+/// client prefers one.
 #[cold]
 pub(crate) fn as_wanted(
     made: &mut Made,
@@ -616,7 +616,7 @@ pub(crate) fn as_wanted(
     html::fields(&mut made.headers);
 }
 
-/// Gives a problem another status, another body, or both.
+/// Replaces the status or the body of a problem, or both.
 fn shaped(made: &mut Made, shape: &ErrorShape, request_id: &HeaderValue) {
     let Some(Problem { code, title }) = made.problem else {
         return;

@@ -71,7 +71,7 @@ impl Counters {
         }
     }
 
-    /// So many fields of a head would have been read as another one.
+    /// Counts fields that some servers would read as another field.
     #[cold]
     pub(crate) fn looked_alike(&self, fields: u32) {
         self.lookalikes

@@ -30,13 +30,13 @@ pub(crate) struct PeerCertificate {
     own: CertificateDer<'static>,
     others: Vec<CertificateDer<'static>>,
     roots: Arc<RootCertStore>,
-    /// Most connections carry many requests: each form is written once.
+    /// Each form is encoded once, because most connections carry many requests.
     client_cert: OnceCell<Fields>,
     xfcc: OnceCell<Option<Fields>>,
 }
 
 impl PeerCertificate {
-    /// The first of the certificates that a client sent in its handshake.
+    /// First certificate that the client sent in its handshake.
     pub(super) fn of(shown: &[CertificateDer<'static>], admission: &Admission) -> Option<Self> {
         let (own, others) = shown.split_first()?;
         Some(Self {
@@ -48,7 +48,8 @@ impl PeerCertificate {
         })
     }
 
-    /// The fields of this connection's certificate; none where only a proxy's are passed.
+    /// Fields with this connection's certificate; none if only those of a trusted proxy are
+    /// forwarded.
     pub(crate) fn fields(&self, form: CertificateFields) -> Option<Fields> {
         match form {
             CertificateFields::ClientCert => {
@@ -77,8 +78,8 @@ impl PeerCertificate {
         std::iter::once(own).chain(chain).collect()
     }
 
-    /// The intermediate certificates that lead from the client's to an authority, in this order.
-    /// A client may send others, too, which nobody checked: those are not among them.
+    /// Intermediate certificates from the client's to an authority, in this order. Other
+    /// certificates of the client are not verified and are left out.
     fn issuers(&self) -> Vec<&CertificateDer<'static>> {
         if self.others.is_empty() {
             return Vec::new();

@@ -166,7 +166,7 @@ impl Connections {
         let mut queue = lock(&self.queue);
         queue.push_back(Arc::clone(&waiter));
         self.count(&queue);
-        // A permit that was given back a moment before has seen nobody waiting.
+        // A permit that was released just before did not see this waiter: check again.
         self.call(&mut queue);
         waiter
     }
@@ -189,7 +189,7 @@ impl Connections {
             queue.remove(at);
             self.count(&queue);
         }
-        // Under the lock: what is state, is state by now.
+        // Holding the queue's lock guarantees that no later grant follows.
         lock(&waiter.state).grant.take()
     }
 
@@ -227,14 +227,14 @@ impl Connections {
     }
 
     fn give_back(&self) {
-        // Either whoever comes sees the permit, or this sees who came.
+        // SeqCst: either a new waiter sees the free permit, or this thread sees the waiter.
         self.open.fetch_sub(1, Ordering::SeqCst);
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.call(&mut lock(&self.queue));
         }
     }
 
-    /// Gives the permits that are free to those who wait, the eldest first.
+    /// Grants free permits to the waiters, the longest waiting first.
     fn call(&self, queue: &mut VecDeque<Arc<Waiter>>) {
         while let Some(eldest) = queue.front()
             && self.take(eldest.most)

@@ -43,7 +43,7 @@ struct Waits {
     pool: usize,
     new: bool,
     since_ms: u64,
-    /// A permit, or a connection, is there for it.
+    /// True if a permit or a connection was granted.
     called: bool,
 }
 
@@ -83,7 +83,7 @@ impl Street {
         &self.state.connections.0
     }
 
-    /// A permit is free: the eldest who was not called gets it.
+    /// Grants a free permit to the longest waiting one without a grant.
     fn permit_is_free(&mut self) {
         if let Some(eldest) = self.waits.iter_mut().find(|one| !one.called) {
             eldest.called = true;

@@ -1,4 +1,4 @@
-//! The body of a copy for a mirror, streamed while the client sends it.
+//! Body of a mirrored copy, streamed while the client sends it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -9,19 +9,19 @@ use bytes::Bytes;
 use crate::buffered::Buffered;
 use crate::deadlines::Slot;
 
-/// Bytes that are kept for a mirror that has not taken them.
+/// Maximum buffered bytes for a mirror that is slower than the client.
 const KEPT_BYTES_MAX: u64 = 1 << 20;
 
-/// Bytes between a client that sends and a mirror that takes.
+/// Buffer between the client's upload and the mirror's connection.
 pub(crate) struct Flow {
     pub(super) max_body_bytes: u64,
-    /// Bytes that the mirror has not taken, if the client told the length.
+    /// Bytes that the mirror has not taken, if the length of the body is known.
     pub(super) left: Cell<Option<u64>>,
     pub(super) queue: RefCell<VecDeque<Bytes>>,
     pub(super) kept: Buffered,
-    /// The client has sent all.
+    /// True once the client has sent the whole body.
     pub(super) ended: Cell<bool>,
-    /// The copy ends here, with this outcome.
+    /// Outcome of a copy that was given up.
     pub(super) given_up: Cell<Option<&'static str>>,
     pub(super) wants_turn: Cell<bool>,
     pub(super) waker: RefCell<Option<Waker>>,
@@ -29,7 +29,7 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// True unless the copy has ended; a body of so many bytes may be too long for it.
+    /// True unless the copy was given up. Gives it up if `came` bytes exceed its maximum.
     pub(super) fn goes_on(&self, came: u64) -> bool {
         if came > self.max_body_bytes {
             self.give_up("too_large");
@@ -37,7 +37,7 @@ impl Flow {
         self.given_up.get().is_none()
     }
 
-    /// A part of the body came. The copy is given up if too much waits for the mirror.
+    /// Adds a part of the body. Gives the copy up if too much waits for the mirror.
     pub(super) fn push(&self, data: Bytes) {
         if self.given_up.get().is_some() || data.is_empty() {
             return;
@@ -51,7 +51,7 @@ impl Flow {
         }
     }
 
-    /// The body is complete; the mirror has until then to answer.
+    /// Marks the body as complete. The mirror has to respond by `until_ms`.
     pub(super) fn end(&self, until_ms: u64) {
         self.ended.set(true);
         self.deadline.set(until_ms);
@@ -65,7 +65,8 @@ impl Flow {
         }
         self.queue.borrow_mut().clear();
         self.kept.set(0);
-        // The mirror's connection may wait for room to write, and ask for no more of the body.
+        // The mirror's connection may be blocked in a write and not read the body: wake it by its
+        // deadline.
         self.deadline.set(0);
         self.wake();
     }
@@ -95,7 +96,7 @@ impl Flow {
         }
     }
 
-    /// True if the mirror has taken all.
+    /// True if the mirror has taken the whole body.
     pub(crate) fn is_end(&self) -> bool {
         self.ended.get() && self.given_up.get().is_none() && self.queue.borrow().is_empty()
     }

@@ -1,10 +1,10 @@
-//! The beginning of an upload that may hold no permit of its upstream yet.
+//! Head start: reads the beginning of an upload that may not hold a permit of its upstream yet.
 //!
-//! An address that stalls many uploads uses up what one address may begin. Another upload of that
-//! address is not refused for it: its bytes are read first, while the upstream is not asked. A body
-//! that is whole by then needs no share of unfinished uploads, and a longer one has shown that it
-//! delivers. As with a body that is kept for retries, the listener's `body_timeout` and `min_rate`
-//! bound the wait.
+//! An address that stalls many uploads uses up its own share of unfinished uploads. Further uploads
+//! of that address are not refused: their first bytes are read before the call to the upstream. A
+//! body that is complete by then needs no share, and a longer one has shown that its client sends.
+//! The listener's `body_timeout` and `min_rate` limit the wait, as for a body that is kept for
+//! retries.
 
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -22,11 +22,11 @@ const HEAD_START_BYTES: usize = 64 << 10;
 
 /// Result of a head start.
 pub(super) enum HeadStart {
-    /// The body is whole.
+    /// The body is complete.
     Whole(Source),
-    /// So many bytes have come that the rest may follow.
+    /// Enough bytes have arrived to start the call.
     Delivers(Source),
-    /// Too little came in time, or memory is short.
+    /// Too few bytes arrived in time, or memory is scarce.
     Refused,
 }
 

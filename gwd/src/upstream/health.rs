@@ -266,8 +266,7 @@ impl Prober {
         Ok(Self { wanted })
     }
 
-    /// From now on these hosts are checked, and no others; none: as before. Who is checked already
-    /// goes on.
+    /// Replaces the hosts to check; none keeps the current ones. Checks that already run continue.
     pub(crate) fn renew(&self, checks: impl FnOnce() -> Option<Arc<[Check]>>) {
         self.wanted.send_modify(|wanted| {
             // Evaluated under the lock, so that the last caller sets the newest checks.

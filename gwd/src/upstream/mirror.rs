@@ -53,15 +53,15 @@ pub(crate) struct Asked<'a, 's> {
     pub(crate) length: Option<u64>,
 }
 
-/// Copies of one request while its body comes. Dropped before its end, they are given up.
+/// Copies of one request whose body is being received. Dropping them early gives the copies up.
 pub(crate) struct Copies {
     sender: Rc<Sender>,
-    /// Those that have not begun.
+    /// Copies that are not sent yet.
     waiting: RefCell<Vec<Copy>>,
-    /// Those that are streamed.
+    /// Copies that are being streamed.
     flows: RefCell<Vec<Rc<Flow>>>,
     length: Option<u64>,
-    /// Bytes that came.
+    /// Bytes received so far.
     came: Cell<u64>,
     body: RefCell<Vec<u8>>,
     /// Memory accounting of `body`.
@@ -196,7 +196,7 @@ impl Copies {
         }
     }
 
-    /// True once after much came that no mirror has taken yet: its connection needs a turn.
+    /// True once after much data arrived that no mirror has taken yet: its connection needs a turn.
     pub(crate) fn wants_turn(&self) -> bool {
         let flows = self.flows.borrow();
         flows.iter().any(|flow| flow.wants_turn.replace(false))
@@ -213,7 +213,8 @@ impl Copies {
         }
     }
 
-    /// The body is too long to be kept: the copies begin with what has come of it.
+    /// Starts to stream the copies, with the bytes received so far: the body is too long to be
+    /// kept.
     fn stream_waiting(&self) {
         let begun = self.take_body();
         for copy in std::mem::take(&mut *self.waiting.borrow_mut()) {
@@ -306,8 +307,8 @@ impl Sender {
         count(&self.worker, &self.view, upstream, outcome);
     }
 
-    /// Sends a copy and tells what became of it, as the metric has it. Without `until_ms` whoever
-    /// streams the body sets the deadline.
+    /// Sends a copy and returns its outcome for the metric. Without `until_ms`, the sender of the
+    /// streamed body sets the deadline.
     async fn send_one(
         &self,
         copy: Copy,

@@ -1,4 +1,4 @@
-//! The shares of an upstream's `limits.requests` that unfinished and slow uploads may hold.
+//! Shares of an upstream's `limits.requests` that unfinished and slow uploads may hold.
 //!
 //! A streamed upload holds its permit from the start of the call. Clients that send their bodies
 //! slowly could hold all permits at no cost. An upload is slow once it has kept the gateway
@@ -6,13 +6,13 @@
 //! uploads may hold half of the permits; the other half is left to other requests. Once half of
 //! that share is used, one address may hold only few of it.
 //!
-//! An upload is not slow before a second has passed, and a client that begins many at once and
-//! sends nothing more would hold all permits until then, again and again. Therefore an upload
-//! counts as unfinished from the moment the upstream is asked until its last byte is handed on or
-//! the upstream answers. While unfinished uploads hold half of the permits, one address may begin
-//! only few, so that a part is left to others. Another upload of it is read before the upstream is
-//! asked (`head_start`): a body that is whole is no upload any more, and for those that deliver
-//! the address has half as many permits again.
+//! An upload is slow after a second at the earliest. A client that begins many uploads and sends
+//! nothing more would therefore hold all permits for that time, again and again. For this reason an
+//! upload counts as unfinished from the start of the call until its last byte is passed on or the
+//! upstream responds. While unfinished uploads hold half of the permits, one address may begin only
+//! few. Further uploads of that address are received before the call (`head_start`): a complete
+//! body is no upload any more, and for those with enough bytes the address gets half as many
+//! permits again.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -41,7 +41,7 @@ pub(super) struct UploadShare<'a> {
     pub(super) client: IpAddr,
 }
 
-/// An upload that is counted until its end.
+/// Unfinished upload, counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     state: Arc<State>,
@@ -60,8 +60,8 @@ pub(crate) struct SlowPermit {
 }
 
 impl UploadShare<'_> {
-    /// One more unfinished upload; none if half of the permits is held by such uploads and the
-    /// address has begun as many since as it may.
+    /// Counts an unfinished upload; none if such uploads hold half of the permits and the address
+    /// has reached its own limit since then.
     pub(super) fn begin(&self) -> Option<UploadCount> {
         self.begin_within(self.most())
     }
@@ -71,7 +71,7 @@ impl UploadShare<'_> {
         self.begin_within(self.most() + self.most() / 2)
     }
 
-    /// Unfinished uploads that one address may begin once half of the permits is held.
+    /// Maximum unfinished uploads of one address that begin once half of the permits is held.
     fn most(&self) -> u32 {
         let quarter = u32::try_from(self.requests_max / 4).unwrap_or(u32::MAX);
         quarter.clamp(1, SLOW_PER_ADDRESS)
@@ -80,7 +80,7 @@ impl UploadShare<'_> {
     fn begin_within(&self, most: u32) -> Option<UploadCount> {
         let half = (self.requests_max / 2).max(1);
         let before = self.state.unfinished.0.fetch_add(1, Ordering::Relaxed);
-        // Made first: dropped, it takes back the one that was counted.
+        // Created first: dropping it undoes the increment.
         let mut unfinished = Unfinished {
             state: Arc::clone(self.state),
             of_address: None,
@@ -93,12 +93,12 @@ impl UploadShare<'_> {
 }
 
 impl UploadCount {
-    /// The last byte was handed on, or the upstream has answered.
+    /// Ends counting: the last byte was passed on, or the upstream has responded.
     pub(crate) fn finished(&self) {
         drop(self.0.take());
     }
 
-    /// The upload is slow: from now on the share of slow uploads bounds what its address holds.
+    /// Marks the upload as slow: from now on only the share of slow uploads limits its address.
     pub(crate) fn is_slow(&self) {
         if let Some(unfinished) = &mut *self.0.borrow_mut() {
             unfinished.of_address = None;
