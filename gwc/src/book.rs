@@ -75,9 +75,10 @@ class beside it, for example `weaken` or `strengthen`.\n",
 #[must_use]
 pub fn other_linters() -> String {
     let mut page = String::from(
-        "# Coming from another linter\n\nTheir rules, and ours that find the same. What is *off* is a matter of taste: \
-`gwc lint --rule NAME=warn`, or `lint: {NAME: warn}` in gateway.yaml, turns it on. `gwc explain NAME` shows each with samples. \
-Tests hold this page to the lists of the other linters and to our rules.\n",
+        "# Coming from another linter\n\nThis page maps the rules of other linters to those of gwc. Rules of taste are *off*:\n\
+`gwc lint --rule NAME=warn`, or `lint: {NAME: warn}` in gateway.yaml, turns one on.\n\
+`gwc explain NAME` shows a rule with samples. Tests compare this page with the lists of the other\n\
+linters and with gwc's rules.\n",
     );
     let level = |name: &str| {
         let mut lints = openapi::lint::ALL.iter().copied().flatten();
