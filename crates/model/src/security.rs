@@ -146,8 +146,9 @@ impl Schemes {
             .collect()
     }
 
-    /// Adds the schemes with `strip_credential`, `forward_as` or `claims_to_headers` that no operation
-    /// uses: these fields are taken out of every request of the API. Settings that gwd cannot run stay out.
+    /// Adds unused schemes with `strip_credential`, `forward_as` or `claims_to_headers`, because
+    /// their fields are removed from every request of the API. Settings that gwd cannot run are
+    /// left out.
     pub(super) fn add_stripped(&self, used: &mut BTreeMap<String, ir::Scheme>) {
         for scheme in self.by_name.values() {
             let Some(Bound::Checked(bound)) = &scheme.ir else {

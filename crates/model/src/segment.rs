@@ -184,7 +184,7 @@ pub fn closure(steps: &[Step], mut states: BTreeSet<usize>) -> BTreeSet<usize> {
     states
 }
 
-/// Bytes that separate the states of a segment, and one that is none of them.
+/// Bytes that distinguish the states of a segment, and one other byte.
 fn alphabet(steps: &[Step]) -> BTreeSet<u8> {
     let mut bytes: BTreeSet<u8> = steps.iter().flat_map(|step| step.bytes()).collect();
     let other = (b'a'..=b'z')

@@ -164,8 +164,8 @@ impl<'a> Scopes<'a> {
         )
     }
 
-    /// Admitted readings of ambiguous paths. A path item whose own path is ambiguous keeps it,
-    /// unless it says otherwise itself.
+    /// Admitted readings of ambiguous paths. A path item whose own path is ambiguous uses `keep`,
+    /// unless it sets another value itself.
     pub(super) fn path_readings(
         &self,
         settings: &Settings,

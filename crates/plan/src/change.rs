@@ -85,10 +85,10 @@ pub struct Change {
     pub source_new: Option<Place>,
     /// Listeners and mounts of its requests; empty if it is not about requests.
     pub places: BTreeSet<RequestPlace>,
-    /// Environments in which it holds; the empty name stands for the project without one.
+    /// Environments that have the change. The empty name is the project without an environment.
     pub environments: BTreeSet<String>,
-    /// Classes of the changes that it stands for, where it is one line for many: their gates are
-    /// tripped, too.
+    /// Classes of the changes that this one represents, if it represents several. It also trips
+    /// their gates.
     pub stands_for: BTreeSet<Class>,
     /// Identity of the old and new value if these are names. Part of the fingerprint, never shown.
     pub bound: String,

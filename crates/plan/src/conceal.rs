@@ -1,5 +1,5 @@
-//! Values that stand in files that Git does not track. CI jobs write credentials into such files,
-//! and the author of a change chooses which files are read.
+//! Concealment of values from files that Git does not track. CI jobs write credentials into such
+//! files, and the author of a change chooses which files are read.
 
 use model::source_map::Concealed;
 use serde_json::Value;

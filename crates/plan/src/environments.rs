@@ -34,8 +34,7 @@ const OPENING: [Class; 4] = [
     Class::Grant,
 ];
 
-/// Classes of changes that a gate stops and that say something only where one environment stands
-/// in for another.
+/// Gated classes of changes that have a meaning only if one environment replaces another.
 const TAKEN_OVER: [Class; 3] = [Class::Removed, Class::Moved, Class::Relax];
 
 /// Compares every environment. If no environment has an old side, the plan is the first release of
@@ -155,9 +154,9 @@ impl Plan {
     }
 }
 
-/// The line of an environment that is new, and the changes of its rules. The class of the line is the
-/// most severe one of what it lets in beyond any known environment, and of what moves or goes
-/// against those that it stands in for.
+/// Returns the change for a new environment, and the changes of its rules. The class of the change
+/// is the most severe class of access beyond any known environment, and of differences from the
+/// environments that it replaces.
 fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>), BuildError> {
     let (mut wider, mut taken) = (Found::default(), Found::default());
     let mut plans: Vec<(&Pair, Plan)> = Vec::new();
@@ -228,7 +227,7 @@ struct Found {
 }
 
 impl Found {
-    /// Adds the changes of some classes, and those that stand for them.
+    /// Adds the changes of some classes, and changes that represent such changes.
     fn add(&mut self, plan: &Plan, classes: &[Class], environment: &str) {
         for class in classes {
             let is_one =

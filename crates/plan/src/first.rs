@@ -1,8 +1,8 @@
 //! The first release: nothing is deployed, so that every operation is new.
 //!
-//! Each API is one line at each listener. What lets callers in against nothing deployed was written
-//! on purpose (`public: true`, `required.allow_public`, `security: upstream`): its class is
-//! `expose`, and the gate of that name stops it where the project asks for it.
+//! Each API is one change at each listener. Access in a first release was configured on purpose
+//! (`public: true`, `required.allow_public`, `security: upstream`), so its class is `expose`. The
+//! gate of that name blocks it if the project enables the gate.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -67,8 +67,8 @@ pub struct Plan {
     pub old: Option<Digest>,
     /// Bundle of the new side.
     pub new: Digest,
-    /// The environments that both sides have and that were compared; the empty name stands for the
-    /// project without one.
+    /// Environments that both sides have and that were compared. The empty name is the project
+    /// without an environment.
     pub environments: BTreeSet<String>,
     /// Changes in their order.
     pub changes: Vec<Change>,

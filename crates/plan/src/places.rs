@@ -355,7 +355,7 @@ impl<'a> Of<'a> {
             if same == own.len().max(its.len()) {
                 return None;
             }
-            // What the other side has in addition stands behind the last that is the same.
+            // Additional entries of the other side follow this side's last equal one.
             let entry = own.get(same).or_else(|| own.last());
             let place = entry.map(|(place, _)| place.clone());
             place

@@ -53,9 +53,9 @@ pub struct Compared {
     pub serial: Option<u64>,
     /// The digest of the head's record.
     pub record: Option<String>,
-    /// The bundle of the old side; none where it lacks the environment.
+    /// Bundle of the old side. None if it lacks the environment.
     pub old: Option<Digest>,
-    /// The bundle of the new side; none where it lacks the environment.
+    /// Bundle of the new side. None if it lacks the environment.
     pub new: Option<Digest>,
 }
 
@@ -127,7 +127,7 @@ impl Report<'_> {
         format!("{new}{counted} ({}) against {against}", names.join(", "))
     }
 
-    /// Environments in which a change holds; none where that is each that was compared.
+    /// Environments that have a change. None if all compared environments have it.
     #[must_use]
     pub fn held(&self, change: &Change) -> Option<String> {
         let one_line = change.id.starts_with("environment-");

@@ -107,8 +107,8 @@ pub(super) fn credentials(
     (values, credentials)
 }
 
-/// A credential at its place: one that counts in a gateway [`with_witness`], or one that nobody
-/// knows.
+/// Returns a credential for its place: one that is valid in a gateway of [`with_witness`], or an
+/// unknown one.
 pub(crate) fn credential(scheme: &ir::Scheme, valid: bool) -> String {
     match (&scheme.place, valid) {
         (Place::Authorization(kind), true) if kind == "basic" => {

@@ -8,7 +8,7 @@ macro_rules! v30 {
     };
 }
 
-/// OpenAPI 3.1 document, like [`v30!`].
+/// OpenAPI 3.1 document, like `v30!`.
 #[macro_export]
 macro_rules! v31 {
     ($($rest:literal),+ $(,)?) => {

@@ -21,8 +21,8 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// The project without an environment and every environment of either side; none where no side
-    /// declares one.
+    /// Returns the project without an environment and every environment of either side. None if no
+    /// side declares an environment.
     pub(super) fn every(old: &[String], new: &[String]) -> Option<Vec<Self>> {
         let names: BTreeSet<&String> = old.iter().chain(new).collect();
         let bare = Self {

@@ -225,8 +225,8 @@ fn lacks_environment(text: &str, context: &Context) -> anyhow::Result<Option<Vec
     Ok(known.filter(|known| !known.contains(wanted)))
 }
 
-/// The sides of an environment that the old side lacks: the old side in every environment stands
-/// beside it.
+/// Returns the sides of an environment that the old side lacks, with the old side in every
+/// environment.
 fn of_new_environment(
     text: &str,
     known: &[String],
@@ -359,7 +359,7 @@ fn is_idle(compared: &[Compared]) -> bool {
         && (is_shared || bare.old.is_none() && named.iter().any(|one| one.old.is_some()))
 }
 
-/// A plan's subject for a new side; says which of its files are not committed.
+/// Returns the subject of a plan for a new side, with its uncommitted files.
 fn subject(place: &Place, new: &Side) -> Subject {
     let uncommitted = match &new.source {
         Some(map) => note_uncommitted(&place.root, map),

@@ -3,7 +3,6 @@
 //! The store must contain it completely, signed as gateways require, and not revoked. Each given
 //! gateway must have it resident, with every secret that it needs (release.md §7: a switch among
 //! resident versions does no I/O and cannot fail).
-//! resident versions does no I/O and cannot fail).
 
 use bundle::digest::Digest;
 use bundle::history::Entry;

@@ -45,7 +45,7 @@ impl ReviewOptions {
     /// to a plan.
     pub(super) fn review(&self, plan: &Plan, places: &[&Place], old: &[&Rules]) -> Review {
         let mut judges: Vec<String> = old.iter().flat_map(|old| old.judges()).collect();
-        // Rules that nobody knows may have had gates.
+        // Unknown rules of an old side may have had gates.
         let unknown = |change: &plan::Change| change.id == rules::UNKNOWN;
         if plan.changes.iter().any(unknown) {
             judges.push(rules::GATE.to_owned());

@@ -1,4 +1,4 @@
-//! Origin of a bundle: what its build statement says.
+//! Origin of a bundle, for its build statement.
 
 use std::path::Path;
 

@@ -28,8 +28,8 @@ pub fn head(
 /// Reads a bundle of a store as a lowered gateway. `source` is the artifact that the channel's
 /// record names. Without it, or if it is damaged, only places and prose are missing.
 ///
+/// # Errors
 /// Returns an error if the bundle is missing, damaged, or in an unsupported format.
-/// A bundle that is missing, damaged, or not in the form of this version.
 pub fn side(
     blobs: &dyn Blobs,
     bundle: Digest,

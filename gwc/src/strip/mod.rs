@@ -3,7 +3,6 @@
 //! The gateway's keys, `internal` operations, and components that only these used are removed.
 //! Nodes are never changed: [`Removed`] lists the entries to leave out, and [`mod@write`] writes
 //! the others.
-//! of which maps are left out, and [`mod@write`] writes the others.
 
 mod reach;
 mod read;

@@ -11,8 +11,8 @@ pub enum Purpose {
     /// Compile to run: any fault is an error.
     #[default]
     Run,
-    /// To answer questions about requests: what this version knows and cannot run does not stand in
-    /// the way, and is left out of the answer.
+    /// Compile to answer queries about requests: settings that this version cannot run are no
+    /// errors and are left out of the answer.
     Ask,
     /// Compile to compare: only faults that leave the meaning open are errors.
     Compare,

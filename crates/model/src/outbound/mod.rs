@@ -1,8 +1,8 @@
 //! Paths that upstreams get, and ways round a protected operation: another operation, with less
 //! protection, whose requests end at the same path of the same host.
 //!
-//! Requests of one place that go to an upstream in the same way are told apart by the router. What
-//! a rewrite, a stripped base path, a target's path, a split or a mirror sends elsewhere is not.
+//! The router separates requests that reach an upstream unchanged. It cannot separate requests that
+//! a rewrite, a stripped base path, a path of a target, a split or a mirror changes.
 
 mod ends;
 pub(crate) mod lint;

@@ -113,7 +113,7 @@ fn decode(text: &str) -> String {
         let pair = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
         let byte =
             pair.and_then(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-        // A byte that is a mark here is none of the text's.
+        // Bytes used as marks here cannot be part of the text.
         match byte.filter(|byte| *byte > 1) {
             Some(byte) => {
                 out.push(byte);

@@ -3,7 +3,7 @@
 use diag::{Kind, NodeRef};
 use sources::project::files::Files;
 
-/// Minimum bytes of a word that is concealed. Shorter words tell nothing.
+/// Minimum length of a concealed word, in bytes. Shorter words reveal nothing.
 const WORD_MIN: usize = 4;
 
 /// Texts that no plan shows.

@@ -390,7 +390,7 @@ fn add_inside(
     for (entry, value) in node.entries() {
         let subject = format!("{subject}{separator}{}", entry.key);
         add_inside(&subject, '.', value, place, definitions);
-        // A value of an environment's patch stands below a key of gateway.yaml.
+        // The value comes from an environment's patch, its key from gateway.yaml.
         let is_patched = !value.is_map() && value.span().file != entry.key_span.file;
         let span = match is_patched {
             true => value.span(),

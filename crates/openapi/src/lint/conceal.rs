@@ -10,7 +10,7 @@ use sources::project::files::Files;
 /// Replacement of a concealed word.
 const HIDDEN: &str = "…";
 
-/// Fewest bytes of a word that is taken out; shorter ones tell nothing.
+/// Minimum length of a concealed word, in bytes. Shorter words reveal nothing.
 const WORD_MIN: usize = 4;
 
 /// Takes out of findings what must not be shown.
@@ -99,7 +99,7 @@ impl<'f> Hidden<'f> {
                 false => part.to_owned(),
             }
         };
-        // The words themselves are at odd places; prose between them stands in no document.
+        // Words have odd indexes. The text between them comes from no document.
         parts
             .enumerate()
             .map(|(at, text)| match at % 2 {

@@ -4,7 +4,6 @@
 //! The path consists of names. A list item is named by its identifying field (`name` and `in`,
 //! `$ref`, …) or its own text, never by its index. Template parameters are reduced to their braces.
 //! Lines may move, keys and items may change their order, and other values may be renamed.
-//! keys and items may change their order, and others may be renamed.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Hard findings: mistakes without whose repair nothing can be built, whatever level somebody sets.
+//! Hard findings: mistakes that prevent a build, whatever their configured level.
 
 use diag::shape::NOT_AVAILABLE;
 use diag::{Level, Lint};

@@ -48,17 +48,17 @@ enum Way {
     Tells,
     /// Changes the destination of traffic or its share.
     Moves,
-    /// Traffic is shared out in another way: a list of upstreams that is told as a whole.
+    /// Changes the shares of traffic. The list of upstreams is reported as a whole.
     Shares,
-    /// Compared by the order of access (`plan::security`).
+    /// True lets more through. Default: false.
     On,
-    /// No direction.
+    /// True admits requests that were refused. Default: false.
     Opens,
-    /// Each further value lets more through; where nothing is written, these hold.
+    /// Each further value lets more through. The default has these values.
     Each(&'static [&'static str]),
-    /// The order of access compares it (`plan::security`).
+    /// Compared by the order of access (`plan::security`).
     Access,
-    /// Neither.
+    /// Reported without a direction.
     Other,
 }
 
@@ -76,7 +76,7 @@ enum Absent {
 use Absent::{Is, NoLimit, Unknown};
 use Way::{Access, Each, Either, Less, More, MoreOrOff, Moves, On, Opens, Other, Shares, Tells};
 
-/// The conditions of a retry where nothing is written.
+/// Default conditions of a retry.
 const RETRIED: Way = Each(&["connect-failure", "refused-stream"]);
 
 macro_rules! rows {

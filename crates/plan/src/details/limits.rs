@@ -16,7 +16,7 @@ type Limit = (String, &'static str);
 
 /// Limits of both sides' operations: those that counted together and no longer do are looser.
 pub(super) fn compare(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
-    // By old limit, the operations under each new limit that stands in for it.
+    // Operations by old limit and by the new limit that replaces it.
     let mut heirs: BTreeMap<Limit, BTreeMap<String, BTreeSet<&str>>> = BTreeMap::new();
     for api in &new.apis {
         let Some(before) = old.apis.get(&api.name) else {
@@ -46,7 +46,7 @@ pub(super) fn compare(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         }
     }
     for ((name, _), heirs) in heirs {
-        // The first of them goes on as the one that was.
+        // The limit of the same name, or else the first one, continues the old limit.
         let kept = match heirs.contains_key(&name) {
             true => Some(name.clone()),
             false => heirs.keys().next().cloned(),

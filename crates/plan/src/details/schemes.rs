@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::operations::Line;
 use crate::Class;
 
-/// Credentials that the upstream newly sees or no longer sees, or gets in another field. Those of
-/// a requirement at a place that only one side knows are told with the requirement.
+/// Reports credentials that the upstream newly receives, no longer receives, or receives in another
+/// field. If only one side requires a credential at a place, the change of the requirement reports
+/// it.
 pub(super) fn schemes(
     old: (&ir::Api, &ir::Treatment),
     new: (&ir::Api, &ir::Treatment),
@@ -60,7 +61,7 @@ struct Seen {
     /// True if the operation's requirement names a scheme of the place.
     is_asked: bool,
     is_stripped: bool,
-    /// Other settings of the schemes that the operation asks for.
+    /// Other settings of the schemes that the operation requires.
     declared: Settings,
 }
 

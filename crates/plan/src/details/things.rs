@@ -165,7 +165,7 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     push(plan, lines, |_| Section::Policy);
 }
 
-/// True if whoever connects to one address is served at another.
+/// True if every client of one address also reaches the other.
 fn covers(new: &Value, old: &Value) -> bool {
     let parsed =
         |address: &Value| -> Option<std::net::SocketAddr> { address.as_str()?.parse().ok() };

@@ -89,7 +89,7 @@ pub(super) fn admission(asked: Asked<'_>, outcome: Outcome) -> Step {
 
 /// Steps of the compiled chain, with those that this version cannot run.
 pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
-    // The engine's steps by their numbers; a step that strips credentials is nobody's policy.
+    // Steps of the engine by number. A step that strips credentials belongs to no policy.
     let run = here.route.treatment.chain.iter().zip(1..);
     let mut run = run.filter(|(step, _)| !matches!(step, ChainStep::Strip));
     let mut number = || run.next().map_or(usize::MAX, |(_, number)| number);

@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use bundle::ir::{Listener, Protocol};
 
-/// A listener that a URL means, with a remark where the URL says something else about it.
+/// Listener for a URL, with a note if other parts of the URL disagree.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Meant<'l> {
     /// Name of the listener.
     pub name: &'l str,
-    /// A remark for people.
+    /// Note for people.
     pub note: Option<String>,
 }
 

@@ -205,7 +205,7 @@ pub(super) fn upstream(
             .collect(),
     };
     if let Some(head) = first {
-        // The id of a trusted peer goes on as it is.
+        // A trusted peer's request id is forwarded unchanged.
         let is_kept = admitted.request_id.is_some();
         told.differ(
             &asked.question.request.headers,

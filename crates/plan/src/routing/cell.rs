@@ -105,8 +105,8 @@ impl<'a> Cells<'_, 'a> {
         &self.tables[1].routes[at as usize]
     }
 
-    /// The requests that a route exchanges with routes of the table `side`. Of many routes that are
-    /// treated alike, the first one that exchanges requests stands for all.
+    /// Compares the requests that a route exchanges with routes of the table `side`. Of several
+    /// routes with equal treatment, the first one that exchanges requests represents the others.
     fn exchanged(&self, side: usize, (route, others): (u32, &[u32]), told: &mut Told) {
         let exchange = |other: u32, told: &mut Told| match side {
             0 => self.served_by_both(other, route, told),
@@ -464,7 +464,8 @@ impl<'a> Cells<'_, 'a> {
         })
     }
 
-    /// The addresses that may call, on both sides; all where nobody owns the requests.
+    /// Returns the admitted client addresses of both sides. All addresses if no route owns the
+    /// requests.
     fn addresses(&self, owners: [Owner; 2]) -> [Addresses; 2] {
         let before = match owners[0] {
             Owner::Route(route) => self.pairs.before(self.before(route)).addresses(),

@@ -96,7 +96,7 @@ impl<'t> Index<'t> {
                 node.ends.push(route);
             }
         }
-        // A child stands behind its parent.
+        // A child has a greater index than its parent.
         for at in (0..index.nodes.len()).rev() {
             index.nodes[at].literals.sort();
             let node = &index.nodes[at];

@@ -30,7 +30,7 @@ impl<'a> Changed<'a> {
             let (old, new) = (old?, new?);
             let peers = peers(old, new)?;
             let name = new.name.as_str();
-            // A request of one listener is not asked of another.
+            // A witness is for one listener, so compare a listener only with itself.
             (old.name == new.name).then_some(Self { name, peers })
         });
         changed.collect()

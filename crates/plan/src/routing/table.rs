@@ -105,8 +105,8 @@ pub(super) struct Route<'a> {
     pub(super) twin: bool,
     /// Tier of the route.
     pub(super) tier: Tier,
-    /// True if the operation serves its requests. Otherwise nobody does: the route only keeps them
-    /// from the routes for undescribed requests.
+    /// True if the operation serves its requests. Otherwise the route only withholds them from the
+    /// routes for undescribed requests.
     pub(super) serves: bool,
 }
 

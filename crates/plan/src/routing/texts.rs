@@ -94,11 +94,11 @@ impl<'t> Rivals<'t> {
     }
 }
 
-/// The literals behind one place, each with the number of what stands behind it.
+/// Literals at one node, each with the index of its child node.
 #[derive(Debug, Default)]
 pub(super) struct Literals<'t> {
     children: BTreeMap<&'t str, u32>,
-    /// The shortest first.
+    /// Literals, the shortest first.
     by_length: Vec<&'t str>,
 }
 
@@ -107,7 +107,8 @@ impl<'t> Literals<'t> {
         self.children.get(text).copied()
     }
 
-    /// The child of a literal; `fresh` if there is none yet. [`Self::sort`] ends the additions.
+    /// Returns the child of a literal, or adds `fresh` as its child. Call [`Self::sort`] after all
+    /// additions.
     pub(super) fn child(&mut self, text: &'t str, fresh: u32) -> u32 {
         *self.children.entry(text).or_insert(fresh)
     }

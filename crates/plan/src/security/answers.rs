@@ -1,8 +1,9 @@
 //! Fields of responses that open an operation to pages of other origins or protect its callers, as
 //! `headers` and `respond` policies leave them.
 //!
-//! A field has a [`Rule`]. One that opens is wider with each further value; one that protects is
-//! wider the less it says. docs/plan.md, *Fields of responses*, has the table for readers.
+//! Each field has a [`Rule`]. A field that opens is wider with each further value. A field that
+//! protects is wider with each missing value. docs/plan.md, *Fields of responses*, has the table
+//! for users.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,15 +18,15 @@ use super::{Access, Difference, Verdict};
 enum Rule {
     /// Each further member lets more in; `*` is every member.
     Opens,
-    /// `true` lets more in; every other value says nothing.
+    /// `true` admits more; every other value has no effect.
     Allows,
     /// Each further value is sent to every client.
     Adds,
     /// A greater strength protects more. Strength 0 protects as little as no field.
     Protects(fn(&str) -> u64),
-    /// Each further member of the list protects more; only where a credential is asked for.
+    /// Each further member of the list protects more, if a credential is required.
     Separates,
-    /// As [`Rule::Protects`]; only where a credential is asked for.
+    /// Like [`Rule::Protects`], if a credential is required.
     Withholds(fn(&str) -> u64),
 }
 

@@ -98,7 +98,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
     let outside =
         |(_, range): &&Believed, other: &Addresses| !Addresses::of([range]).is_within(other);
     let subject = |key: &str| format!("listener {name} {key}");
-    // Of a range that was believed in part only the other part is told.
+    // Report only the part of a range that was not trusted before.
     let told_part = |range: &Cidr, other: &Addresses| {
         let part = Addresses::of([range]).without(other).ranges();
         match part.as_slice() {
@@ -156,8 +156,8 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
 /// Ranges that a line names of a part.
 const PARTS_MAX: usize = 8;
 
-/// Operations whose address filter judges the clients of a peer by the peer's own address, because
-/// it is no longer trusted: a filter that lets the peer through lets everybody behind it through.
+/// Reports operations whose address filter now checks the peer's own address, because the peer is
+/// no longer trusted. A filter that admits the peer then admits every client of the peer.
 fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, plan: &mut Plan) {
     let set = |listener| {
         let believed = believed(Some(listener));

@@ -89,7 +89,7 @@ impl Got {
         }
     }
 
-    /// True if whoever can say something by the field here can say it there.
+    /// True if every sender of a value in this field can also send it in the other.
     fn is_within(&self, other: &Self) -> bool {
         (other.client || !self.client) && self.values.is_subset(&other.values)
     }

@@ -211,7 +211,7 @@ impl<'a> Access<'a> {
             .map(cannot_run)
     }
 
-    /// The addresses that the filters of the chain let through; none where there is no filter.
+    /// Addresses that the filters of the chain admit. None without a filter.
     fn filtered(&self) -> Option<Addresses> {
         let filters = self.policies("ip_filter");
         (!filters.is_empty()).then(|| from::addresses(&filters))

@@ -1,4 +1,4 @@
-//! Tokens that witnesses show: made of the facts that tell two requirements apart.
+//! Tokens of witnesses, built from the facts in which two requirements differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 

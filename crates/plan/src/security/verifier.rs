@@ -72,7 +72,7 @@ impl Asked {
                 facts.one_of("issuer");
                 match settings.has(&["jwks_url"]) {
                     true => facts.one_of("algorithms"),
-                    // Each key is told with its algorithm.
+                    // Each key is compared together with its algorithm.
                     false => facts.known.extend(["algorithms", "keys"]),
                 }
                 facts.one_of("types");
@@ -220,8 +220,8 @@ impl Asked {
     }
 }
 
-/// Returns true if a verifier's setting says who is admitted, so that the order of requirements
-/// compares it.
+/// Returns true if a verifier's setting affects access, so that the order of requirements compares
+/// it.
 pub(crate) fn asks_for(kind: &str, key: &str) -> bool {
     !beside(kind).contains(&key)
 }

@@ -1,4 +1,5 @@
-//! The order of requirements (plan.md, *Security order*).
+//! Order of requirements (plan.md, *Security order*).
+//!
 //! A requirement is a monotone DNF over facts about callers: a credential is present at a place, it
 //! is valid for a source, it has an issuer, audiences and scopes. A valid credential is also
 //! present, and a scope requires a valid credential. `D ≤ D′` (D admits no more than D′) iff an
@@ -189,7 +190,7 @@ impl Alternative {
         found(uncovered?)
     }
 
-    /// One of the callers who have just what is asked for; `number` says which.
+    /// Returns the caller with this number among those with exactly the required credentials.
     fn caller(&self, number: usize) -> BTreeMap<&Place, Held<'_>> {
         let mut rest = number;
         let places = self.places.iter();
@@ -200,7 +201,7 @@ impl Alternative {
 }
 
 impl<'a> Held<'a> {
-    /// One of the credentials with exactly the required properties; `rest` says which.
+    /// Returns one of the credentials with exactly the required properties, selected by `rest`.
     fn choose(asked: &'a Asked, rest: &mut usize) -> Self {
         let mut pick = |values: &'a BTreeSet<String>| {
             let index = *rest % values.len().max(1);
@@ -272,7 +273,7 @@ fn places(
         };
         let asked = places.entry(scheme.place.clone()).or_default();
         let checked = match &scheme.verify {
-            // The upstream looks at scopes: nothing is asked for here.
+            // The upstream checks the scopes, so the gateway requires nothing here.
             ir::Verify::Upstream => continue,
             ir::Verify::Inline(checked) => checked,
             ir::Verify::Auth(name) => match verifiers.get(name) {

@@ -208,7 +208,8 @@ impl Folder {
         Ok(Content { bytes, is_tracked })
     }
 
-    /// The folder of another repository that a file lies in, by the file's path from the outer folder.
+    /// Returns the folder of a nested repository that contains a file. `below` is the path of the
+    /// file from the outer folder.
     fn nested(&self, below: &Path) -> Result<Option<String>, Refusal> {
         let mut folders: Vec<&Path> = below.ancestors().skip(1).collect();
         folders.retain(|folder| !folder.as_os_str().is_empty());

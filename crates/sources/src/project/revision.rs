@@ -180,7 +180,7 @@ impl Revision {
         }
     }
 
-    /// The commit of a submodule at a path from the repository's root; none where there is none.
+    /// Returns the commit of a submodule at a path from the repository's root, if there is one.
     #[must_use]
     pub fn submodule(&self, path: &str) -> Option<String> {
         let repository = self.lock();
@@ -362,6 +362,7 @@ enum Step {
 
 /// Path of a folder of the disk in its repository.
 ///
+/// # Errors
 /// Returns an error if the folder is in no repository, or the repository cannot be read.
 pub fn inside(folder: &Path) -> Result<Inside, NoRevision> {
     let tree = WorkTree::find(folder)?;
@@ -434,8 +435,9 @@ pub fn uncommitted<'a>(
     Ok(files)
 }
 
-/// References that a revision may mean by its short name (gitrevisions(7)); none where the name is
-/// whole. A tag `origin/main` stands before the branch, and whoever may push tags can make it.
+/// Returns the references that a short revision name may refer to (gitrevisions(7)). Empty for a
+/// full name. A tag `origin/main` takes precedence over the branch, and everyone who may push tags
+/// can create it.
 fn named_by(repository: &Repository, revision: &str) -> Vec<String> {
     let end = revision.find(['~', '^', ':']).unwrap_or(revision.len());
     let name = &revision[..end];

@@ -406,7 +406,7 @@ impl<'a> Walk<'_, 'a> {
         self.sink.push(finding);
     }
 
-    /// Says that a key is none of the gateway's, and which one is near.
+    /// Reports a key that resembles the gateway's, with the key that was probably meant.
     fn misspelt_extension(&mut self, key: &str, span: Span, meant: &str) {
         let looks = format!(
             "`{}` looks like `{meant}`, but has no meaning",

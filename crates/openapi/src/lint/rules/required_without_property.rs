@@ -52,7 +52,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     if known.is_open() || describes(&known) {
         return;
     }
-    // A part that others combine with more: what stands beside it may describe the property.
+    // Other schemas that combine this one with more keywords may describe the property.
     for around in place.schemas.combined_with(place.node) {
         known.add(place, *around);
         if known.is_open() || describes(&known) {

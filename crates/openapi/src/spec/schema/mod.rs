@@ -28,8 +28,8 @@ mod unevaluated;
 
 pub use pattern::Pattern;
 
-/// Keywords that are looked at for the values of one document. Real ones stay far below; the bound is
-/// for documents that are made to take for ever.
+/// Maximum number of keywords evaluated for the values of one document. Real documents stay far
+/// below; the limit stops hostile ones.
 const STEPS_MAX: u32 = 4_000_000;
 
 /// Part of the steps left that one value may take: one recursive schema leaves enough for the others.
@@ -132,8 +132,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         finite::circle(self, schema)
     }
 
-    /// The schemas of the document whose `allOf` refers to a schema: what stands beside it there is about
-    /// the same values.
+    /// Schemas whose `allOf` refers to this schema. Their other keywords apply to the same values.
     pub fn combined_with(&self, schema: NodeRef<'a>) -> &[NodeRef<'a>] {
         let all = self.combined.get_or_init(|| {
             let mut all: HashMap<NodeId, Vec<NodeRef<'a>>> = HashMap::new();
