@@ -1,5 +1,5 @@
-//! Unread bytes that came over HTTP/2: they lie inside of h2, within the windows that the other
-//! side was given, and are counted from outside (data-plane.md §10).
+//! Unread bytes of HTTP/2 connections. h2 buffers them, within the windows granted to the peer, and
+//! they are counted here from outside (data-plane.md §10).
 //!
 //! Bytes are counted as DATA frames arrive, and subtracted as bodies are read. h2 discards the data
 //! of abandoned streams without notice: once no body may have bytes here, the count is set to zero.

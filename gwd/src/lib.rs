@@ -2,19 +2,19 @@
 //!
 //! | Where | What |
 //! |---|---|
-//! | `boot` | options, start, exit codes |
-//! | `control` | what should run: follow, verify, build, bind, persist, publish |
-//! | `admin` | the admin interface, and the commands that talk to it |
-//! | `node`, `worker`, `published` | threads, and the version they run |
-//! | `handover`, `inherited` | listening sockets from one process to the next |
-//! | `listen`, `proxy`, `upstream` | from a client's socket to a target's |
-//! | `discovery` | which hosts upstreams have now |
-//! | `budget`, `descriptors`, `spread` | what the process may have at once, and which worker gets it |
+//! | `boot` | command line options, start and exit codes |
+//! | `control` | control thread: follow, verify, build, bind, persist, publish |
+//! | `admin` | admin interface, and the client of the commands |
+//! | `node`, `worker`, `published` | threads and the running version |
+//! | `handover`, `inherited` | passing listening sockets to the next process |
+//! | `listen`, `proxy`, `upstream` | request path from the client's socket to the target's |
+//! | `discovery` | current hosts of upstreams |
+//! | `budget`, `descriptors`, `spread` | limits of the process, balancing between workers |
 //! | `unix_socket` | sockets of the admin interface and of `handover`, created closed |
-//! | `compute` | threads for what would hold up a worker |
-//! | `files` | files that somebody else writes |
-//! | `memory` | what the allocator keeps goes back |
-//! | `telemetry`, `metrics`, `program_log` | counters and access log; what is scraped; the program log |
+//! | `compute` | threads for computations that would block a worker |
+//! | `files` | files of other programs |
+//! | `memory` | returns unused memory to the system |
+//! | `telemetry`, `metrics`, `program_log` | counters, access log, metrics, program log |
 //! | `tls` | certificates, client authorities, handshakes |
 //!
 //! Start reading at `proxy/exchange.rs`.

@@ -215,7 +215,7 @@ fn lacking(worker: &Worker, record: &Record) -> Option<Shed> {
     memory.is_full().then_some(Shed::Memory)
 }
 
-/// The request goes to the upstream, for a tunnel or for a response.
+/// Sends the request to the upstream and returns its response, or its tunnel.
 async fn forward(
     out: Outgoing<'_, '_>,
     handshake: Option<Handshake>,

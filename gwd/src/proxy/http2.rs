@@ -186,9 +186,9 @@ struct Watch<'c> {
     deadline: Slot,
     /// Time since which no stream is open.
     idle_since_ms: Option<u64>,
-    /// Time limit for the client to take data.
+    /// Time budget of the client for taking data.
     pace: Pace,
-    /// Time at which that is over, while it does not take all of it.
+    /// Deadline for the client to take the blocked data; none while no data is blocked.
     blocked_until_ms: Option<u64>,
     /// Time at which the client gets GOAWAY.
     old_at_ms: u64,

@@ -225,12 +225,12 @@ impl From<Wire> for UpstreamSocket {
 }
 
 impl UpstreamSocket {
-    /// Takes a permit among the upstream's connections, for as long as it is open.
+    /// Attaches the permit of the connection, which is held until the socket is closed.
     pub(crate) fn hold_permit(&mut self, permit: ConnectionPermit) {
         self.permit = Some(permit);
     }
 
-    /// Closes it and gives up its permit.
+    /// Closes the socket and returns its permit.
     pub(crate) fn into_permit(self) -> Option<ConnectionPermit> {
         self.permit
     }

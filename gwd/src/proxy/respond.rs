@@ -189,7 +189,7 @@ fn remove_gateway_fields(headers: &mut HeaderMap) {
     }
 }
 
-/// The upstream switched to WebSocket; so does the client's side.
+/// Response that switches the client to WebSocket, after the upstream has switched.
 pub(crate) fn switched(mut switched: Box<Switched>) -> Made {
     let mut headers = std::mem::take(&mut switched.headers);
     strip(&mut headers);

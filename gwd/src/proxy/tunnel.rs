@@ -55,10 +55,10 @@ pub(crate) enum Carrier {
     Stream(http2::Tunnel),
 }
 
-/// Credentials of the client and the time of their last check.
+/// Credentials of the client and the epoch of their last check.
 struct Pass {
     shown: Shown,
-    /// Time of the last check.
+    /// Epoch of the last check.
     epoch: u64,
 }
 

@@ -197,8 +197,8 @@ pub(crate) fn admit(upstream: &ir::Upstream, service: &Service) -> Result<InFlig
     admitted.ok_or(Failure::new(Kind::Overflow))
 }
 
-/// One upload more that is not finished. If its address has begun as many as it may, the beginning
-/// of the body comes first.
+/// Counts an unfinished upload. If its address has reached its limit, the beginning of the body is
+/// received first.
 async fn begin_upload(
     source: Source,
     stream: &Stream,
@@ -547,7 +547,8 @@ impl Call<'_, '_> {
         record.retry_given_up("max_body");
     }
 
-    /// Completes the response of the last try, and releases what only tries need.
+    /// Completes the outcome of the last try: attaches the request permit, rewrites the response's
+    /// fields, and sets the affinity cookie.
     fn finish(
         self,
         outcome: Result<Reply, Failure>,
