@@ -1,4 +1,4 @@
-//! An array schema without `items` in OpenAPI 3.0.
+//! Rule for an array schema without `items` in OpenAPI 3.0.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

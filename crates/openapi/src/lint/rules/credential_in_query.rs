@@ -1,4 +1,4 @@
-//! A credential in the URL.
+//! Rule for a credential in the URL.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! A value that occurs twice in an `enum`.
+//! Rule for a value that occurs twice in an `enum`.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 

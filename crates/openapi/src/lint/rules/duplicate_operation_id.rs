@@ -1,4 +1,4 @@
-//! Two operations with one `operationId`.
+//! Rule for two operations with one `operationId`.
 
 use std::collections::HashMap;
 

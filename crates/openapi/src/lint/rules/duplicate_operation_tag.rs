@@ -1,4 +1,4 @@
-//! A tag that an operation has twice.
+//! Rule for a tag that an operation has twice.
 
 use diag::{Level, Lint, Sink};
 

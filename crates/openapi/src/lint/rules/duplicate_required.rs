@@ -1,4 +1,4 @@
-//! A property that occurs twice in `required`.
+//! Rule for a property that occurs twice in `required`.
 
 use diag::{Level, Lint, Sink};
 

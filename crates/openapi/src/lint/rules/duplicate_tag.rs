@@ -1,4 +1,4 @@
-//! A tag that is declared twice.
+//! Rule for a tag that is declared twice.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 

@@ -1,4 +1,4 @@
-//! A type that occurs twice in `type`.
+//! Rule for a type that occurs twice in `type`.
 
 use diag::{Level, Lint, Sink};
 

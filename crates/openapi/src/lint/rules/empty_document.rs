@@ -1,4 +1,4 @@
-//! A document with neither paths nor components nor webhooks.
+//! Rule for a document with neither paths nor components nor webhooks.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! An operation without any response.
+//! Rule for an operation without any response.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

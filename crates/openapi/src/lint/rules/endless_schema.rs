@@ -1,4 +1,4 @@
-//! A schema that no finite value satisfies.
+//! Rule for a schema that no finite value satisfies.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

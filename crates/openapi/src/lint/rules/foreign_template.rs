@@ -1,4 +1,4 @@
-//! A path template that means something else in other frameworks.
+//! Rule for a path template that means something else in other frameworks.
 
 use std::ops::Range;
 

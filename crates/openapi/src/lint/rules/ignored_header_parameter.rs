@@ -1,4 +1,4 @@
-//! A header parameter that OpenAPI ignores.
+//! Rule for a header parameter that OpenAPI ignores.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

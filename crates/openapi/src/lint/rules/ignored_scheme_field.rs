@@ -1,4 +1,4 @@
-//! A field of a security scheme that its type does not have.
+//! Rule for a field of a security scheme that its type does not have.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! A security scheme without the fields that its type needs.
+//! Rule for a security scheme without the fields that its type needs.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! A name with an invisible character.
+//! Rule for a name with an invisible character.
 
 use diag::text::{is_blank, is_invisible};
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};

@@ -1,4 +1,4 @@
-//! A keyword without effect on values of the schema's type.
+//! Rule for a keyword without effect on values of the schema's type.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! A component whose name has other characters than OpenAPI allows.
+//! Rule for a component whose name has other characters than OpenAPI allows.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

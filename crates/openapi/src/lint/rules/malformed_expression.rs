@@ -1,4 +1,4 @@
-//! A callback's key that is not a runtime expression.
+//! Rule for a callback's key that is not a runtime expression.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

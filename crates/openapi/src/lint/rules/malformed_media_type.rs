@@ -1,4 +1,4 @@
-//! A key of `content` that is not a media type.
+//! Rule for a key of `content` that is not a media type.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! A path template that is not well-formed.
+//! Rule for a path template that is not well-formed.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! A `pattern` that is not a regular expression.
+//! Rule for a `pattern` that is not a regular expression.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 

@@ -1,4 +1,4 @@
-//! `security` that is not a list of maps of lists.
+//! Rule for `security` that is not a list of maps of lists.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! A response's key that is not a status code.
+//! Rule for a response's key that is not a status code.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

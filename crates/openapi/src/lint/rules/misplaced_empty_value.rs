@@ -1,4 +1,4 @@
-//! `allowEmptyValue` outside the query.
+//! Rule for `allowEmptyValue` outside the query.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

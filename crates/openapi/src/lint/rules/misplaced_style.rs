@@ -1,4 +1,4 @@
-//! `style`, `explode` or `allowReserved` that the parameter cannot have.
+//! Rule for `style`, `explode` or `allowReserved` that the parameter cannot have.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
 

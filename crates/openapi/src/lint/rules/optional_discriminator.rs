@@ -1,4 +1,4 @@
-//! A discriminator whose property may be missing.
+//! Rule for a discriminator whose property may be missing.
 
 use std::collections::HashSet;
 

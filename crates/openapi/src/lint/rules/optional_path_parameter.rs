@@ -1,4 +1,4 @@
-//! A path parameter without `required: true`.
+//! Rule for a path parameter without `required: true`.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
 

@@ -1,4 +1,4 @@
-//! A parameter or header without exactly one of `schema` and `content`.
+//! Rule for a parameter or header without exactly one of `schema` and `content`.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

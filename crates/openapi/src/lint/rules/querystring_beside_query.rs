@@ -1,4 +1,4 @@
-//! A `querystring` parameter beside another one of the query.
+//! Rule for a `querystring` parameter beside another one of the query.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! A property that is both `readOnly` and `writeOnly`.
+//! Rule for a property that is both `readOnly` and `writeOnly`.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! An operation under `additionalOperations` whose method has a field of its own.
+//! Rule for an operation under `additionalOperations` whose method has a field of its own.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! A path template that names one parameter twice.
+//! Rule for a path template that names one parameter twice.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

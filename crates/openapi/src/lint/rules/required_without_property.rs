@@ -1,4 +1,4 @@
-//! A required property that the schema does not describe.
+//! Rule for a required property that the schema does not describe.
 
 use std::collections::HashSet;
 

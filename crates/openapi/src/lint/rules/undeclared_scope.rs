@@ -1,4 +1,4 @@
-//! A requirement of a scope that no flow of its scheme declares.
+//! Rule for a requirement of a scope that no flow of its scheme declares.
 
 use diag::{Diagnostic, Level, Lint, Sink, suggest};
 

@@ -1,4 +1,4 @@
-//! A security requirement that names no defined scheme.
+//! Rule for a security requirement that names no defined scheme.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
 

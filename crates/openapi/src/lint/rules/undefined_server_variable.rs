@@ -1,4 +1,4 @@
-//! A variable of a server's URL that is not defined, or whose default is not allowed.
+//! Rule for a variable of a server's URL that is not defined, or whose default is not allowed.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! `encoding` of a property that the schema does not describe.
+//! Rule for `encoding` of a property that the schema does not describe.
 
 use diag::{Diagnostic, Level, Lint, Sink, suggest};
 

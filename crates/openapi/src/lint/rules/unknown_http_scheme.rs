@@ -1,4 +1,4 @@
-//! An unknown scheme of HTTP authentication.
+//! Rule for an unknown scheme of HTTP authentication.
 
 use diag::{Diagnostic, Level, Lint, Sink, suggest};
 

@@ -1,4 +1,4 @@
-//! A link to an operation that does not exist.
+//! Rule for a link to an operation that does not exist.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
 

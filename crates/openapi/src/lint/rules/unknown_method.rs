@@ -1,4 +1,4 @@
-//! A path item's key that is not a method.
+//! Rule for a path item's key that is not a method.
 
 use diag::{Diagnostic, Level, Lint, Sink, Span, suggest};
 

@@ -1,4 +1,4 @@
-//! A tag whose parent does not exist, or is below it.
+//! Rule for a tag whose parent does not exist, or is below it.
 
 use std::collections::HashMap;
 

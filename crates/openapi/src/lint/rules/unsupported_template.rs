@@ -1,4 +1,4 @@
-//! A path template that no router can match.
+//! Rule for a path template that no router can match.
 
 use std::ops::Range;
 

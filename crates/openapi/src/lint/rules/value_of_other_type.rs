@@ -1,4 +1,4 @@
-//! An `enum` value or `default` of another type than its schema.
+//! Rule for an `enum` value or `default` of another type than its schema.
 
 use diag::{Diagnostic, Kind, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! A `default` or `enum` value that its schema refuses.
+//! Rule for a `default` or `enum` value that its schema refuses.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

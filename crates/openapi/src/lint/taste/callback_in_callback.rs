@@ -1,4 +1,4 @@
-//! A callback of a callback.
+//! Rule for a callback of a callback.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

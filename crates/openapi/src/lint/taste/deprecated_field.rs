@@ -1,4 +1,4 @@
-//! A field that OpenAPI has deprecated.
+//! Rule for a field that OpenAPI has deprecated.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

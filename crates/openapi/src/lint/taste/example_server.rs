@@ -1,4 +1,4 @@
-//! A server at example.com.
+//! Rule for a server at example.com.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! A contact without a name, a URL or an e-mail address.
+//! Rule for a contact without a name, a URL or an e-mail address.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

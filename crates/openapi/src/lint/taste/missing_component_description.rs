@@ -1,4 +1,4 @@
-//! A schema under `components` without a description.
+//! Rule for a schema under `components` without a description.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! An API without a contact.
+//! Rule for an API without a contact.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

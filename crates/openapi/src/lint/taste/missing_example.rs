@@ -1,4 +1,4 @@
-//! A body without an example.
+//! Rule for a body without an example.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! An API without a license.
+//! Rule for an API without a license.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! An operation without a description.
+//! Rule for an operation without a description.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! An operation without an id.
+//! Rule for an operation without an id.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

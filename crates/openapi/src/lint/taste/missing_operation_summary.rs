@@ -1,4 +1,4 @@
-//! An operation without a summary.
+//! Rule for an operation without a summary.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! An operation without a tag.
+//! Rule for an operation without a tag.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! A parameter without a description.
+//! Rule for a parameter without a description.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

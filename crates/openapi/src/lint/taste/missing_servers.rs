@@ -1,4 +1,4 @@
-//! A document without servers.
+//! Rule for a document without servers.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

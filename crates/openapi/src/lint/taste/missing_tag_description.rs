@@ -1,4 +1,4 @@
-//! A tag without a description.
+//! Rule for a tag without a description.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

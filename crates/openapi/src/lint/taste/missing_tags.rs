@@ -1,4 +1,4 @@
-//! A document without a list of tags.
+//! Rule for a document without a list of tags.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! `nullable` without a `type` beside it.
+//! Rule for `nullable` without a `type` beside it.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

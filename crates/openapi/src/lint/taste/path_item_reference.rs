@@ -1,4 +1,4 @@
-//! A path item that is a reference.
+//! Rule for a path item that is a reference.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

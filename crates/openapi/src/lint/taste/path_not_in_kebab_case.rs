@@ -1,4 +1,4 @@
-//! A path whose words are not in kebab-case.
+//! Rule for a path whose words are not in kebab-case.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! A server whose URL ends in a slash.
+//! Rule for a server whose URL ends in a slash.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

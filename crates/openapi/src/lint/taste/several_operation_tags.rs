@@ -1,4 +1,4 @@
-//! An operation with more than one tag.
+//! Rule for an operation with more than one tag.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

@@ -1,4 +1,4 @@
-//! A path that ends in a slash.
+//! Rule for a path that ends in a slash.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

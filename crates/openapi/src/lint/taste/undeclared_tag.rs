@@ -1,4 +1,4 @@
-//! An operation with a tag that the document does not declare.
+//! Rule for an operation with a tag that the document does not declare.
 
 use std::collections::HashSet;
 

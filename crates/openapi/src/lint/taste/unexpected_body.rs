@@ -1,4 +1,4 @@
-//! A body of a request whose method gives it no meaning.
+//! Rule for a body of a request whose method gives it no meaning.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 

@@ -1,4 +1,4 @@
-//! Servers or callbacks in a webhook.
+//! Rule for servers or callbacks in a webhook.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 

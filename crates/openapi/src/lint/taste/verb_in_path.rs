@@ -1,4 +1,4 @@
-//! A path with the name of a method in it.
+//! Rule for a path with the name of a method in it.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
