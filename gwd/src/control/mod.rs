@@ -185,7 +185,7 @@ pub(crate) enum Ending {
     Stop,
     /// Another process has taken over.
     HandedOver,
-    /// Nothing runs, because another process keeps an address.
+    /// No bundle runs, because another process uses an address.
     PortBusy,
 }
 

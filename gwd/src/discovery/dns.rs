@@ -28,7 +28,7 @@ use crate::discovery::source::{Answer, PLACES_MAX, Place};
 
 /// Maximum time for one question, whatever the system's configuration says: 10s.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// One attempt at a configured name server.
+/// Maximum time of one attempt at a configured name server: 2s.
 const TRY_WAIT: Duration = Duration::from_secs(2);
 /// Maximum SRV records of one answer.
 const SERVICES_MAX: usize = 256;

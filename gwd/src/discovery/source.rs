@@ -86,7 +86,7 @@ struct Known {
     asked: bool,
     /// Time of the last answer with places.
     told_ms: Option<u64>,
-    /// Since when each answer says that there are none; a failed query begins it anew.
+    /// Start of the period in which every answer reports no hosts; a failed query resets it.
     absent_since_ms: Option<u64>,
     /// Consecutive failures.
     failures: u32,

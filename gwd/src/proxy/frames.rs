@@ -1,5 +1,5 @@
-//! Starts and ends of WebSocket messages (RFC 6455 §5.2), tracked without
-//! interpreting them, because the gateway may insert its own Close only between two frames.
+//! Starts and ends of WebSocket messages (RFC 6455 §5.2), tracked without interpreting
+//! them, because the gateway may insert its own Close only between two frames.
 
 /// Parser position in the frames of one direction.
 #[derive(Debug, Default)]

@@ -112,7 +112,8 @@ impl Handshake {
         }
     }
 
-    /// The same for an upstream that uses extended CONNECT, which needs none of it (RFC 8441 §5).
+    /// Prepares the head for an upstream with extended CONNECT, without the fields of an HTTP/1.1
+    /// upgrade (RFC 8441 §5).
     pub(crate) fn prepare_http2(&self, headers: &mut HeaderMap) -> Expected {
         let expected = self.prepare(headers, [0; 16]);
         for name in [header::CONNECTION, header::UPGRADE, KEY] {

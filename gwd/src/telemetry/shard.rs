@@ -155,7 +155,7 @@ pub(crate) struct PoolGauge {
 pub(crate) enum Announced {
     Requests(RequestKey, Arc<RequestSeries>),
     Calls(CallKey, Arc<Histogram>),
-    /// By upstream.
+    /// Byte counts, by metric id of the upstream.
     Bytes(u32, Arc<ByteCounts>),
     Rejections(RejectionKey, Arc<AtomicU64>),
     Decisions(Arc<str>, &'static str, Arc<AtomicU64>),
@@ -164,7 +164,7 @@ pub(crate) enum Announced {
     Retries(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),
     Active(Arc<[AtomicI64; METHODS.len()]>),
-    /// By number of the worker.
+    /// Event loop lag, by index of the worker.
     Lag(usize, Arc<Histogram>),
 }
 

@@ -66,7 +66,8 @@ impl UploadShare<'_> {
         self.begin_within(self.most())
     }
 
-    /// The same for an upload that has delivered its first bytes.
+    /// Counts an unfinished upload that has delivered its first bytes, with a limit half as large
+    /// again.
     pub(super) fn begin_delivering(&self) -> Option<UploadCount> {
         self.begin_within(self.most() + self.most() / 2)
     }

@@ -62,7 +62,7 @@ pub(super) enum Then {
     Again,
     /// Close the connection.
     Close,
-    /// Its end, distinct from the end of the response.
+    /// Reset the connection, so that its end is not taken for the end of the response.
     Reset,
 }
 
