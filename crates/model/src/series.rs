@@ -61,7 +61,7 @@ pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
         .iter()
         .flat_map(|api| api.rest.iter().map(move |rest| (api, rest)))
     {
-        // The statuses of the upstream are unknown here. Count common methods only.
+        // The upstream's statuses and the methods of clients are unknown here: count one of each.
         let routes = api.mounts.len();
         cost.routes += routes;
         cost.series += routes * (refusals(settings, api, &of_rest(rest)).len() + 2) * HISTOGRAM;

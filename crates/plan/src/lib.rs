@@ -91,7 +91,7 @@ pub struct Plan {
     pub stages: Stages,
 }
 
-/// Compares two sides. Skips most comparisons if the old side is empty.
+/// Compares two sides. Without an old side, compares with an empty gateway.
 ///
 /// # Errors
 /// Returns an error if the engine of a side cannot be built.

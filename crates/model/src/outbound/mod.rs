@@ -1,8 +1,8 @@
 //! Paths that upstreams get, and ways round a protected operation: another operation, with less
 //! protection, whose requests end at the same path of the same host.
 //!
-//! The router separates requests that reach an upstream unchanged. It cannot separate requests that
-//! a rewrite, a stripped base path, a path of a target, a split or a mirror changes.
+//! The router separates requests that go to an upstream in the same way. It cannot separate those
+//! that a rewrite, a stripped base path, a path of a target, a split or a mirror sends elsewhere.
 
 mod ends;
 pub(crate) mod lint;

@@ -84,7 +84,7 @@ impl<'a> Cells<'_, 'a> {
             }
             Task::Gone(before) => {
                 let route = self.before(before);
-                // Cells whose other route is new as well are compared by the task of that route.
+                // Exchanges with a new route were compared by the task of that route.
                 let others = self.tables[1].exchanging(route);
                 self.exchanged(1, (before, &others), &mut told);
                 self.no_longer_served(before, &mut told);
@@ -437,8 +437,8 @@ impl<'a> Cells<'_, 'a> {
         None
     }
 
-    /// A caller at an address from which calls are let in on one side only: on the new one where it
-    /// `opens`.
+    /// Finds a caller whose address is admitted on one side only: on the new side if `opens` is
+    /// set.
     fn caller_from(&self, cell: &Cell, opens: bool, told: &mut Told) -> Option<Witness> {
         let mut caller = self.caller(cell.owners, opens, told)?;
         let [before, after] = self.addresses(cell.owners);

@@ -35,8 +35,8 @@ use sources::parallel;
 use table::{Place, Route, Signature, owners, places, routes};
 pub(super) use values::Values;
 
-/// Compares which routes own which requests and who may send them. Skips the comparison if the old
-/// side is empty.
+/// Compares which routes own which requests and who may send them. Without an old side, compares
+/// with an empty gateway.
 ///
 /// # Errors
 /// Returns an error if the engine of a side cannot be built.

@@ -115,8 +115,8 @@ impl<'t, 'a> Table<'t, 'a> {
     /// The routes of this table with which a route of the other table, that this one has not, may
     /// have requests in common, in the table's order.
     ///
-    /// A kept route that is greater is left out: it stands in both tables, and owns in neither what
-    /// the other route owns.
+    /// A kept route of higher precedence is left out: it is in both tables, and in neither does it
+    /// own requests of the other route.
     pub(super) fn exchanging(&self, route: &Route<'_>) -> Vec<u32> {
         let mut routes = self.changed.overlapping(&route.template);
         if route.tier == Tier::Described {
