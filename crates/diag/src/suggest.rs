@@ -5,10 +5,13 @@
 /// The distance is Damerau–Levenshtein. A third of the longer word may differ, at least one
 /// character, but never the whole word: `b` does not suggest `a`. Case and the choice of `-` or `_`
 /// do not count. Returns none if two words are equally near, because an edit may use the result.
+/// A word with a colon suggests no word without one, because a value may follow the colon.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let fold = |text: &str| text.to_lowercase().replace('-', "_");
     let word = fold(word);
-    let near = known.into_iter().filter_map(|candidate| {
+    let known = known.into_iter();
+    let known = known.filter(|candidate| !word.contains(':') || candidate.contains(':'));
+    let near = known.filter_map(|candidate| {
         let folded = fold(candidate);
         let distance = strsim::damerau_levenshtein(&word, &folded);
         let length = word.chars().count().max(folded.chars().count());
@@ -25,6 +28,20 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
         }
     }
     best.filter(|_| !tied).map(|(_, candidate)| candidate)
+}
+
+/// Splits `key:value` into a known key and a value. YAML reads it as a key without a value,
+/// because no space follows the colon.
+pub fn split<'w, 'k>(
+    word: &'w str,
+    known: impl IntoIterator<Item = &'k str> + Clone,
+) -> Option<(&'k str, &'w str)> {
+    let (name, value) = word
+        .split_once(':')
+        .filter(|(_, value)| !value.is_empty())?;
+    let mut exact = known.clone().into_iter();
+    let key = exact.find(|candidate| *candidate == name);
+    Some((key.or_else(|| nearest(name, known))?, value))
 }
 
 /// Source text for messages. Invisible characters are escaped; quotes are not.
@@ -68,6 +85,17 @@ mod tests {
     fn quotes_are_shown_as_they_are() {
         assert_eq!(shown("$.paths['/a'].\"b\""), "$.paths['/a'].\"b\"");
         assert_eq!(shown("a\n\u{1b}[31m\u{202e}"), "a\\n\\u{1b}[31m\\u{202e}");
+    }
+
+    #[test]
+    fn key_and_value_are_split_at_the_first_colon() {
+        let known = ["connect", "url"];
+        assert_eq!(split("connect:1s", known), Some(("connect", "1s")));
+        assert_eq!(split("conect:1s", known), Some(("connect", "1s")));
+        assert_eq!(split("url:http://a", known), Some(("url", "http://a")));
+        for word in ["connect", "connect:", ":1s", "x:1s"] {
+            assert_eq!(split(word, known), None, "{word}");
+        }
     }
 
     #[test]

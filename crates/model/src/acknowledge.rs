@@ -21,6 +21,9 @@ pub const DIGITS: usize = 32;
 /// Number of hex digits that are displayed.
 pub const DIGITS_SHOWN: usize = 12;
 
+/// Keys of an entry that the reviewer fills in, with the words that `gwc plan` prints for them.
+pub const TEMPLATE: [(&str, &str); 2] = [("reason", "WHY"), ("by", "WHO")];
+
 /// Maximum number of entries of an acknowledgement file.
 const ENTRIES_MAX: usize = 100_000;
 
@@ -140,7 +143,20 @@ fn check_words(node: NodeRef<'_>, sink: &mut Sink) {
             let message = format!("`{key}` is empty");
             sink.push(Diagnostic::new(&BAD_VALUE, text.span(), message).help(help));
         }
+        let left = node.get(key).filter(|text| is_placeholder(key, *text));
+        if let Some(text) = left {
+            let message = format!("`{key}` is still the word of the template");
+            sink.push(Diagnostic::new(&BAD_VALUE, text.span(), message).help(help));
+        }
     }
+}
+
+/// True for a word of [`TEMPLATE`] that was not replaced.
+fn is_placeholder(key: &str, value: NodeRef<'_>) -> bool {
+    let text = value.scalar_text().map(str::trim);
+    TEMPLATE
+        .iter()
+        .any(|(of, word)| *of == key && text == Some(*word))
 }
 
 /// Reads one entry. None if it is invalid.
@@ -148,7 +164,8 @@ fn entry(files: &Files, file: FileId, node: NodeRef<'_>) -> Option<Acknowledgeme
     let fingerprint = node.get("fingerprint").and_then(NodeRef::as_str);
     let fingerprint = fingerprint.filter(|text| (vocab::gateway::FINGERPRINT.fits)(text))?;
     let said = |key: &str| {
-        let text = node.get(key)?.scalar_text()?;
+        let value = node.get(key).filter(|value| !is_placeholder(key, *value))?;
+        let text = value.scalar_text()?;
         (!text.trim().is_empty()).then(|| text.to_owned())
     };
     let (reason, by) = (said("reason")?, said("by")?);

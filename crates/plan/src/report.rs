@@ -7,6 +7,7 @@ use bundle::digest::Digest;
 use super::environments::called;
 use super::{Change, Class, Outcome, Plan, Review, Witness};
 use diag::text::printable;
+use model::acknowledge::TEMPLATE;
 use model::source_map::Place;
 
 /// Plan with everything that its output needs.
@@ -320,11 +321,13 @@ pub fn acknowledgement_lines(plan: &Plan, review: &Review, fingerprints: &[Strin
         .iter()
         .map(|change| (&*change.fingerprint, change))
         .collect();
+    let template = TEMPLATE.map(|(key, word)| format!("{key}: {word}"));
     let line = |fingerprint: &str, change: &Change, about: &str| {
         format!(
-            "- {{fingerprint: \"{fingerprint}\", kind: {}, operation: {}, reason: WHY, by: WHO}}",
+            "- {{fingerprint: \"{fingerprint}\", kind: {}, operation: {}, {}}}",
             change.id,
-            quoted(about)
+            quoted(about),
+            template.join(", ")
         )
     };
     let of_change = |fingerprint: &String| -> Vec<String> {

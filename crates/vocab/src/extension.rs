@@ -231,7 +231,8 @@ pub static OPERATION: Object = Object {
             "security",
             List(&Table(&List(&Text))),
             "Security requirement that replaces the operation's `security`.",
-        ),
+        )
+        .guard(),
         F::optional(
             "rewrite",
             Shape::Object(&rewrite::author::SHAPE),

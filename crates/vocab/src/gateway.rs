@@ -81,7 +81,8 @@ static GATEWAY: Object = Object {
             "required",
             Shape::Object(&REQUIRED),
             "Requirements that no document can remove.",
-        ),
+        )
+        .guard(),
         F::optional(
             "defaults",
             Shape::Object(&DEFAULTS),
@@ -117,7 +118,8 @@ static GATEWAY: Object = Object {
                 &["break"],
             )),
             "Classes of change that stop a plan until they are acknowledged.",
-        ),
+        )
+        .guard(),
         F::optional(
             "acknowledge",
             Form(&forms::FILE),
@@ -161,7 +163,8 @@ static ACKNOWLEDGEMENT: Object = Object {
             "until",
             Shape::Date,
             "The last day (UTC) on which it counts.",
-        ),
+        )
+        .guard(),
     ],
 };
 
@@ -340,7 +343,8 @@ static CREDENTIAL: Object = Object {
             "not_after",
             Shape::Date,
             "Last day (UTC) on which the credential is admitted.",
-        ),
+        )
+        .guard(),
     ],
 };
 
@@ -362,7 +366,8 @@ static REQUIRED: Object = Object {
             "allow_public",
             List(&Text),
             "Operation keys that may be public; `*` stands for any text.",
-        ),
+        )
+        .guard(),
     ],
 };
 
@@ -401,7 +406,8 @@ static DEFAULTS: Object = Object {
             "security",
             Word(&["enforce", "upstream"]),
             "Verification of credentials: by the gateway (`enforce`), or by the upstream alone (`upstream`).",
-        ),
+        )
+        .guard(),
         F::optional("expose_bundle", Bool, "Name the bundle in responses."),
         F::later(
             "serve_document",

@@ -52,7 +52,8 @@ struct Api {
 
 const GITIGNORE: &str = include_str!("scaffold/gitignore");
 const WORKFLOW: &str = include_str!("scaffold/workflow.yaml");
-const REVIEWED: &str = "# Changes that were reviewed and pass the gates: one line each, as `gwc plan` prints it.\n[]\n";
+const REVIEWED: &str =
+    "# Changes that were reviewed and pass the gates: one line each, as `gwc plan` prints it.\n";
 const SAMPLE: &str = include_str!("scaffold/sample.yaml");
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {

@@ -125,7 +125,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .wait
         .and_then(|time| movement::wait(&nodes, target, time).1);
     let line = format!(
-        "channel {} is at serial {}, back at {target}",
+        "channel {} is at serial {}, back at {target}\nnote: the sources still have the later version; revert them, or the next `gwc apply` releases it again",
         place.channel, pointer.serial
     );
     said(

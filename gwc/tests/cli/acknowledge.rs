@@ -346,3 +346,31 @@ fn rollback_shows_gates_and_stops_only_on_request() {
     );
     assert!(!said.contains("is tripped by"), "{said}");
 }
+
+#[test]
+fn words_of_the_printed_line_are_refused() {
+    let (project, fingerprint) = opened();
+    let printed = project.run(&["plan"]).with(1).out;
+    let mut lines = printed.lines().map(str::trim);
+    let line = lines.find(|line| line.starts_with("- {fingerprint"));
+    let line = line.expect("the line to add");
+    assert!(line.contains(&fingerprint), "{line}");
+    let with = |reason: &str, by: &str| {
+        let line = line.replace("reason: WHY", &format!("reason: {reason}"));
+        let line = line.replace("by: WHO", &format!("by: {by}"));
+        project.write("reviewed.yaml", format!("{line}\n"));
+    };
+    for (reason, by, key) in [
+        ("WHY", "ann", "reason"),
+        ("the list is public", "WHO", "by"),
+        ("\" WHY \"", "ann", "reason"),
+    ] {
+        with(reason, by);
+        project
+            .run(&["plan"])
+            .with(1)
+            .says(&format!("`{key}` is still the word of the template"));
+    }
+    with("the list is public", "ann");
+    project.run(&["plan"]).with(0);
+}

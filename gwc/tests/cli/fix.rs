@@ -376,3 +376,41 @@ upstreams: {a: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
     project.run(&["lint", "--fix"]).with(1);
     assert_eq!(project.read("gateway.yaml"), text);
 }
+
+#[test]
+fn key_without_space_keeps_its_value() {
+    let project = Project::bare();
+    let fixed = |gateway: &str, document: &str| {
+        project.write("gateway.yaml", gateway);
+        project.write("orders.yaml", document);
+        project.run(&["lint", "--fix"]);
+        (project.read("gateway.yaml"), project.read("orders.yaml"))
+    };
+    let gateway = |timeouts: &str| {
+        format!(
+            "version: 1\nname: shop\napis: {{orders: {{path: orders.yaml}}}}\nupstreams: {{orders: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}, timeouts: {{{timeouts}}}}}}}\ndefaults: {{upstream: orders}}\n"
+        )
+    };
+    let document = |operation: &str, schema: &str| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths: {{/a: {{get: {{{operation}}}}}}}\ncomponents: {{schemas: {{A: {{{schema}}}}}}}\n"
+        )
+    };
+    let (left, right) = fixed(
+        &gateway("connect:1s, reqest:10s"),
+        &document("operationId:a, responses: {}", "type:string, minLength:1"),
+    );
+    assert_eq!(left, gateway("connect: 1s, request: 10s"));
+    let wanted = document(
+        "operationId: a, responses: {}",
+        "type: string, minLength: 1",
+    );
+    assert_eq!(right, wanted);
+    // The key has a value of its own: nothing is replaced.
+    let kept = gateway("\"connect:1s\": 2s");
+    assert_eq!(fixed(&kept, &wanted), (kept, wanted.clone()));
+    let kept = gateway("connect:1s: 2s");
+    assert_eq!(fixed(&kept, &wanted), (kept, wanted.clone()));
+    let lines = "version: 1\nname: shop\ndefaults:\n  timeout:5s:\n";
+    assert_eq!(fixed(lines, &wanted).0, lines);
+}

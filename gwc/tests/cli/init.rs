@@ -330,3 +330,23 @@ fn init_from_each_real_document_ends_clean() {
         in_folder(&project, &["build"]).with(0);
     }
 }
+
+#[test]
+fn file_of_acknowledgements_takes_a_printed_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    in_folder(folder.path(), &["init", "made"]).with(0);
+    let made = folder.path().join("made");
+    let file = made.join("reviewed.yaml");
+    let text = fs::read_to_string(&file).expect("it is written");
+    assert!(text.lines().all(|line| line.starts_with('#')), "{text}");
+    let line = format!(
+        "- {{fingerprint: \"{}\", kind: operation-exposed, operation: a/b, reason: fine, by: ann}}\n",
+        "ab".repeat(16)
+    );
+    fs::write(&file, format!("{text}{line}")).expect("it can be written");
+    in_folder(&made, &["lint"]).with(0);
+    fs::write(&file, format!("{text}[]\n{line}")).expect("it can be written");
+    in_folder(&made, &["lint"])
+        .with(1)
+        .says("replace `[]` by the list");
+}

@@ -202,3 +202,44 @@ fn useless_credential_store_or_condition_is_found() {
     );
     assert!(found.contains(&expected), "{found:?}");
 }
+
+#[test]
+fn keys_without_a_value_are_found() {
+    let with = |more: &str| format!("{}{more}", gateway("", FINE));
+    let error = |key: &str| (key.to_owned(), format!("GW0107: `{key}` has no value"));
+    for (more, key) in [
+        ("gates:\n", "gates"),
+        ("gates: # later\n", "gates"),
+        ("required:\n", "required"),
+        ("required: {allow_public: }\n", "allow_public"),
+        ("owner:\nlint: {}\n", "owner"),
+        (
+            "consumers:\n  acme:\n    keys:\n      - sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\n        not_after:\n",
+            "not_after",
+        ),
+    ] {
+        assert_eq!(told(&with(more)), [error(key)], "{more}");
+    }
+    let text = with("").replace("security: upstream", "security: ");
+    assert!(told(&text).contains(&error("security")), "{text}");
+    let text = gateway("", &format!("{FINE}, timeouts: "));
+    assert_eq!(told(&text), [error("timeouts")]);
+    for more in [
+        "gates: null\n",
+        "gates: ~\n",
+        "required: {}\n",
+        "gates: []\n",
+    ] {
+        assert_eq!(told(&with(more)), [], "{more}");
+    }
+    let level = |text: &str| {
+        let files = [("gateway.yaml", text), ("api.yaml", DOCUMENT)];
+        let files = Files::in_memory(files, Limits::default());
+        let compiled = model::compile::project(files, &Vec::new());
+        let mut findings = compiled.findings.into_iter();
+        let found = findings.find(|finding| finding.lint.name == "empty-key");
+        found.expect("a finding").level
+    };
+    assert_eq!(level(&with("gates:\n")), diag::Level::Error);
+    assert_eq!(level(&with("owner:\n")), diag::Level::Warn);
+}

@@ -179,6 +179,11 @@ const CASES: &[(&str, &str, Option<u32>)] = &[
         None,
     ),
     (
+        "# reviewed\n[]\n# one\n- {a: 1}\n",
+        "2:1-3 `[]` is an empty list, and items follow it; help: replace `[]` by the list",
+        None,
+    ),
+    (
         "tags: - a\n",
         "1:7-8 a list item cannot stand on the line of its key; help: begin a new line in front of `-`, or put the text in quotes",
         None,

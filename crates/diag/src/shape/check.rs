@@ -1,13 +1,15 @@
 //! Check of a node against a shape. Reports all mistakes, not only the first.
 
-use super::lints::{BAD_VALUE, MISSING_KEY, NOT_AVAILABLE, UNIT_MISSING, UNKNOWN_KEY, WRONG_TYPE};
+use super::lints::{
+    BAD_VALUE, EMPTY_KEY, MISSING_KEY, NOT_AVAILABLE, UNIT_MISSING, UNKNOWN_KEY, WRONG_TYPE,
+};
 use super::{Field, Form, Need, Object, Rule, Shape, Variant, read_date};
 use crate::diagnostic::{Diagnostic, Level};
 use crate::read::{self, Wrong, WrongKind};
 use crate::sink::Sink;
 use crate::span::Span;
 use crate::suggest::{self, shown};
-use crate::tree::NodeRef;
+use crate::tree::{Entry, NodeRef};
 
 /// Checks a node against a shape. Returns true if the node is well-formed. Well-formed parts that
 /// cannot run yet are reported ([`NOT_AVAILABLE`]), but do not make the result `false`.
@@ -140,7 +142,7 @@ impl Checker<'_> {
                 continue;
             }
             let Some(field) = object.fields.iter().find(|field| field.key == &*entry.key) else {
-                unknown_key(&entry.key, entry.key_span, object, beside, self.sink);
+                unknown_key((entry, value), object, beside, self.sink);
                 fine = false;
                 continue;
             };
@@ -176,7 +178,10 @@ impl Checker<'_> {
                 true
             }
         };
-        // `null` restores the built-in default.
+        // A written `null` restores the built-in default.
+        if value.is_null() && value.span().start == value.span().end {
+            self.sink.push(empty(field, key));
+        }
         value.is_null() || self.inside(inner, |checker| checker.check(value, &field.shape))
     }
 
@@ -419,6 +424,17 @@ fn check_word(
     false
 }
 
+/// The finding about a key without a value: an error if the key keeps callers or changes out.
+fn empty(field: &Field, key: Span) -> Diagnostic {
+    let message = format!("`{}` has no value", field.key);
+    let finding = Diagnostic::new(&EMPTY_KEY, key, message);
+    let finding = finding.help("write one, `null` for the default, or remove the key");
+    match field.is_guard {
+        true => finding.level(Level::Error),
+        false => finding,
+    }
+}
+
 fn is_key_name(key: &str, span: Span, sink: &mut Sink) -> bool {
     if is_name(key) {
         return true;
@@ -445,14 +461,15 @@ pub fn is_name(text: &str) -> bool {
         && text.as_bytes()[0].is_ascii_alphanumeric()
 }
 
-fn unknown_key(key: &str, span: Span, object: &Object, beside: &[&'static str], sink: &mut Sink) {
-    let known = || {
-        object
-            .fields
-            .iter()
-            .map(|field| field.key)
-            .chain(beside.iter().copied())
-    };
+fn unknown_key(
+    (entry, value): (&Entry, NodeRef<'_>),
+    object: &Object,
+    beside: &[&'static str],
+    sink: &mut Sink,
+) {
+    let (key, span) = (&*entry.key, entry.key_span);
+    let known = object.fields.iter().map(|field| field.key);
+    let known = || known.clone().chain(beside.iter().copied());
     let mut finding = Diagnostic::new(
         &UNKNOWN_KEY,
         span,
@@ -462,15 +479,47 @@ fn unknown_key(key: &str, span: Span, object: &Object, beside: &[&'static str], 
         Rule::Elsewhere(place) => place(key),
         Rule::One(_) | Rule::AnyOf(_) | Rule::Apart(..) | Rule::Holds(_) => None,
     });
-    finding = match (elsewhere.next(), suggest::nearest(key, known())) {
-        (Some(place), _) => finding.help(format!("it belongs {place}")),
-        (None, Some(near)) => finding
+    let split = suggest::split(key, known()).filter(|_| is_alone(span, value));
+    finding = match (elsewhere.next(), split, suggest::nearest(key, known())) {
+        (Some(place), _, _) => finding.help(format!("it belongs {place}")),
+        (None, Some(split), _) => with_space(finding, (key, span), split),
+        (None, None, Some(near)) => finding
             .label(format!("did you mean `{near}`?"))
             .help(format!("write `{near}`"))
             .fix(span, near),
-        (None, None) => finding.help(format!("known here: {}", suggest::one_of(known(), 40))),
+        (None, None, None) => finding.help(format!("known here: {}", suggest::one_of(known(), 40))),
     };
     sink.push(finding);
+}
+
+/// Completes the finding about `key:value` with the known key and the value that it is meant to be
+/// ([`suggest::split`]).
+#[must_use]
+pub fn with_space(
+    finding: Diagnostic,
+    (key, span): (&str, Span),
+    split: (&str, &str),
+) -> Diagnostic {
+    let (known, value) = split;
+    let finding = finding
+        .label("no space follows the colon")
+        .help(format!("write `{known}: {}`", shown(value)));
+    let colon = key.len() - value.len();
+    let is_plain = (span.end - span.start) as usize == key.len();
+    match (is_plain, key[..colon - 1] == *known) {
+        (false, _) => finding,
+        (true, true) => finding.fix(span.slice(colon, colon), " "),
+        (true, false) => finding
+            .fix(span.slice(0, colon - 1), known)
+            .fix(span.slice(colon, colon), " "),
+    }
+}
+
+/// True if nothing follows a key, not even a colon.
+#[must_use]
+pub fn is_alone(key: Span, value: NodeRef<'_>) -> bool {
+    let span = value.span();
+    value.is_null() && span.start == span.end && span.start <= key.end
 }
 
 /// True if a node has the type that a shape requires: list, map or scalar.

@@ -83,3 +83,16 @@ a version that has it.",
     )],
     good: &[("gateway.yaml", "version: 1\nname: s\n")],
 };
+
+/// A key without a value.
+pub static EMPTY_KEY: Lint = Lint {
+    code: "GW0107",
+    name: "empty-key",
+    level: Level::Warn,
+    summary: "a key without a value",
+    explain: "A key with nothing behind its colon reads as if it were set, and has no effect. The finding is an error for \
+keys that keep callers or changes out: `not_after`, `until`, `gates`, `required`, `allow_public`, `security`. Write a value, \
+`null` if the built-in default is meant, or remove the key.",
+    bad: &[("gateway.yaml", "version: 1\nname: s\ngates:\n")],
+    good: &[("gateway.yaml", "version: 1\nname: s\n")],
+};

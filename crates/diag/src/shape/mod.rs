@@ -11,10 +11,12 @@ mod json;
 mod lints;
 mod names;
 
-pub use check::{check, fits, is_name, not_available};
+pub use check::{check, fits, is_alone, is_name, not_available, with_space};
 pub use date::read_date;
 pub use json::{json_schema, merge_patch};
-pub use lints::{BAD_VALUE, MISSING_KEY, NOT_AVAILABLE, UNIT_MISSING, UNKNOWN_KEY, WRONG_TYPE};
+pub use lints::{
+    BAD_VALUE, EMPTY_KEY, MISSING_KEY, NOT_AVAILABLE, UNIT_MISSING, UNKNOWN_KEY, WRONG_TYPE,
+};
 pub use names::names;
 
 use crate::diagnostic::Lint;
@@ -113,6 +115,8 @@ pub struct Field {
     pub doc: &'static str,
     /// Presence: required, optional or not available.
     pub need: Need,
+    /// True if the key keeps callers or changes out, so that a key without a value is an error.
+    pub is_guard: bool,
 }
 
 /// Presence of a key: required, optional, or not available in this version.
@@ -162,7 +166,14 @@ impl Field {
             shape,
             doc,
             need: Need::Optional,
+            is_guard: false,
         }
+    }
+    /// Marks the key as a guard: without a value it is an error.
+    #[must_use]
+    pub const fn guard(mut self) -> Self {
+        self.is_guard = true;
+        self
     }
     /// Creates a required key.
     #[must_use]
@@ -172,6 +183,7 @@ impl Field {
             shape,
             doc,
             need: Need::Required,
+            is_guard: false,
         }
     }
     /// Creates a key that the schema has but this version cannot run.
@@ -182,6 +194,7 @@ impl Field {
             shape,
             doc,
             need: Need::NotAvailable,
+            is_guard: false,
         }
     }
 }

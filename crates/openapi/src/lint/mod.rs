@@ -166,4 +166,5 @@ const SHAPE: &[&Lint] = &[
     &diag::shape::BAD_VALUE,
     &diag::shape::UNIT_MISSING,
     &diag::shape::NOT_AVAILABLE,
+    &diag::shape::EMPTY_KEY,
 ];

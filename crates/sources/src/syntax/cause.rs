@@ -37,7 +37,7 @@ struct Line<'a> {
 type Detector = fn(&Site<'_>, &ErrorKind) -> Option<Cause>;
 
 /// Detectors in order; the first match is used.
-const DETECTORS: [Detector; 15] = [
+const DETECTORS: [Detector; 16] = [
     conflict_marker,
     tab_in_indentation,
     template,
@@ -52,6 +52,7 @@ const DETECTORS: [Detector; 15] = [
     colon_in_text,
     missing_colon,
     item_behind_key,
+    item_behind_list,
     indentation,
 ];
 
@@ -569,6 +570,21 @@ fn item_behind_key(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
         "a list item cannot stand on the line of its key",
     );
     Some(cause.help("begin a new line in front of `-`, or put the text in quotes"))
+}
+
+/// Detects a list item below an empty list in brackets.
+fn item_behind_list(site: &Site<'_>, _: &ErrorKind) -> Option<Cause> {
+    let line = site.line(site.at);
+    let before = site.line_before(line)?;
+    let is_behind = line.text.starts_with("- ") && before.text.trim_end() == "[]";
+    is_behind.then(|| {
+        let cause = Cause::new(
+            before.start,
+            before.end(),
+            "`[]` is an empty list, and items follow it",
+        );
+        cause.help("replace `[]` by the list")
+    })
 }
 
 /// Detects a line whose indentation matches no open list or map.

@@ -222,8 +222,11 @@ impl Builder<'_> {
             );
             return Ok(());
         }
-        if start == end && style == ScalarStyle::Plain && anchor == 0 && tag.is_none() {
+        let is_empty = start == end && style == ScalarStyle::Plain && anchor == 0 && tag.is_none();
+        let mut span = span;
+        if is_empty {
             self.check_comment();
+            span = self.behind_colon().unwrap_or(span);
         }
         let node = self.push(span, kind)?;
         self.anchor_done(anchor, node, 1, 0);
@@ -560,6 +563,21 @@ impl Builder<'_> {
             Some((start, end, part)) => finding.related(self.span(start, end), part),
             None => finding,
         }
+    }
+
+    /// Returns the place behind the colon of the current key. None if the key has no colon.
+    fn behind_colon(&self) -> Option<Span> {
+        let What::Map { key, .. } = &self.open.last()?.what else {
+            return None;
+        };
+        let Some(Key::Text(_, key)) = key else {
+            return None;
+        };
+        let from = key.end as usize;
+        let rest = self.text.get(from..)?;
+        let colon = rest.len() - rest.trim_start_matches(' ').len();
+        let at = from + colon + 1;
+        rest[colon..].starts_with(':').then(|| self.span(at, at))
     }
 
     /// Warns about a comment in place of a value, as in `pattern: #abc`.

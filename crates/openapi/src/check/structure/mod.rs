@@ -327,7 +327,7 @@ impl<'a> Walk<'_, 'a> {
                         self.value(value, ty, entry.key_span);
                     }
                     Others::Keywords if self.version >= Version::V31 => {
-                        unknown::say_misspelt(self, key, entry.key_span, object);
+                        unknown::say_misspelt(self, (key, entry.key_span, value), object);
                     }
                     Others::Keywords | Others::None => {
                         unknown::say(self, node, key, object);

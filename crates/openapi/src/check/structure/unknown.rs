@@ -1,10 +1,12 @@
 //! Unknown keys of objects: misspelt, of another version of OpenAPI, of Swagger 2.0, or entirely
 //! unknown.
 
+use diag::shape::{is_alone, with_space};
 use diag::{Diagnostic, NodeRef, Span, suggest};
 
 use super::Walk;
 use crate::lint::rules::unknown_method;
+use crate::spec::Version;
 use crate::spec::lints::{MISSPELT_KEYWORD, UNKNOWN_FIELD, UNKNOWN_KEYWORD};
 use crate::spec::objects::{
     DOCUMENT, Field, HEADER, OPERATION, Object, Others, PARAMETER, PATH_ITEM, RESPONSE, SCHEMA,
@@ -131,6 +133,9 @@ pub(super) fn say(walk: &mut Walk<'_, '_>, node: NodeRef<'_>, key: &str, object:
     if object.bit == PATH_ITEM.bit {
         return unknown_method::say(key, entry.key_span, walk.version, walk.sink);
     }
+    if let Some(finding) = unsplit(walk, (key, entry.key_span, value), object) {
+        return walk.sink.push(finding);
+    }
     let finding = finding(walk, key, entry.key_span, object);
     let plain = !(value.is_map() || value.is_list()) && is_inline(walk, value.span());
     let as_enum = key == "const" && object.bit == SCHEMA.bit && node.get("enum").is_none();
@@ -151,9 +156,16 @@ pub(super) fn say(walk: &mut Walk<'_, '_>, node: NodeRef<'_>, key: &str, object:
 
 /// Warns about a keyword that nearly matches a known one. Schemas from 3.1 on may have any keyword,
 /// so only near matches are reported.
-pub(super) fn say_misspelt(walk: &mut Walk<'_, '_>, key: &str, span: Span, object: &Object) {
+pub(super) fn say_misspelt(
+    walk: &mut Walk<'_, '_>,
+    (key, span, value): (&str, Span, NodeRef<'_>),
+    object: &Object,
+) {
     if object.fields.iter().any(|field| field.key == key) {
         return;
+    }
+    if let Some(finding) = unsplit(walk, (key, span, value), object) {
+        return walk.sink.push(finding);
     }
     let known = object
         .fields
@@ -175,6 +187,28 @@ pub(super) fn say_misspelt(walk: &mut Walk<'_, '_>, key: &str, span: Span, objec
             ))
             .fix(span, near),
     );
+}
+
+/// The finding about `key:value`, which YAML reads as a key without a value.
+fn unsplit(
+    walk: &Walk<'_, '_>,
+    (key, span, value): (&str, Span, NodeRef<'_>),
+    object: &Object,
+) -> Option<Diagnostic> {
+    let fields = object.fields.iter();
+    let known = fields.filter(|field| field.versions.has(walk.version));
+    let split = suggest::split(key, known.map(|field| field.key))?;
+    if !is_alone(span, value) {
+        return None;
+    }
+    let lint = match object.others {
+        Others::Keywords if walk.version >= Version::V31 => &MISSPELT_KEYWORD,
+        Others::Keywords => &UNKNOWN_KEYWORD,
+        Others::None | Others::Map(..) => &UNKNOWN_FIELD,
+    };
+    let message = format!("{} has no field `{}`", object.what, key.escape_debug());
+    let finding = Diagnostic::new(lint, span, message);
+    Some(with_space(finding, (key, span), split))
 }
 
 fn finding(walk: &Walk<'_, '_>, key: &str, span: Span, object: &Object) -> Diagnostic {
