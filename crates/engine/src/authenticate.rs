@@ -361,6 +361,7 @@ impl<'s> Caller<'s> {
             consumer: consumer.map(|one| &*one.name),
             scheme: self.scheme?,
             claims: consumer.map_or(NO_CLAIMS, |one| &one.claims),
+            groups: consumer.map_or(&[], |one| &one.groups),
             token: self.token,
         })
     }

@@ -12,6 +12,7 @@ use crate::error::BuildError;
 pub(crate) struct Consumer {
     pub(crate) name: Box<str>,
     pub(crate) claims: Claims,
+    pub(crate) groups: Box<[Box<str>]>,
 }
 
 /// The consumer that a token belongs to, by its name in the claim that the verifier names.
@@ -39,6 +40,11 @@ impl Consumers {
                 .map(|consumer| Consumer {
                     name: consumer.name.as_str().into(),
                     claims: Claims::of(&consumer.claims),
+                    groups: consumer
+                        .groups
+                        .iter()
+                        .map(|group| group.as_str().into())
+                        .collect(),
                 })
                 .collect(),
             credentials: Credentials::index(consumers).ok_or(BuildError::CredentialConflict)?,

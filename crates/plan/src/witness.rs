@@ -37,6 +37,7 @@ pub fn with_witness(gateway: &Gateway) -> Gateway {
         basic: vec![hash(PAIR)],
         declared: policy::declared::Settings::default(),
         claims: policy::declared::Settings::default(),
+        groups: Vec::new(),
     });
     if let Ok(consumers) = ir::Set::new(consumers) {
         gateway.shared.consumers = consumers;

@@ -10,39 +10,69 @@
 
 use crate::declared::{Settings, Value};
 
-/// The claims of a caller that have one value, sorted by name.
+/// The claims of a caller, sorted by name: those with one value, and those with several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claims(Vec<(Box<str>, Box<str>)>);
+pub struct Claims {
+    single: Vec<(Box<str>, Box<str>)>,
+    /// Those with several values.
+    lists: Vec<(Box<str>, Box<[Box<str>]>)>,
+}
 
 /// The claims of who has none.
-pub static NO_CLAIMS: &Claims = &Claims(Vec::new());
+pub static NO_CLAIMS: &Claims = &Claims {
+    single: Vec::new(),
+    lists: Vec::new(),
+};
 
 impl Claims {
-    /// The claims below a consumer's `claims` that have one value.
+    /// The claims below a consumer's `claims` that are no map.
     #[must_use]
     pub fn of(written: &Settings) -> Self {
-        let single = written
-            .iter()
-            .filter_map(|one| match (&one.path[..], &one.value) {
-                ([name], Value::One(value)) => {
-                    Some((name.as_str().into(), value.to_string().into()))
-                }
-                _ => None,
-            });
+        let mut claims = Self::default();
         // Settings are sorted by path.
-        Self(single.collect())
+        for one in written.iter() {
+            let [name] = &one.path[..] else { continue };
+            let name = name.as_str().into();
+            match &one.value {
+                Value::One(value) => claims.single.push((name, value.to_string().into())),
+                Value::Set(all) | Value::List(all) => {
+                    let values = all.iter().map(|value| value.to_string().into());
+                    claims.lists.push((name, values.collect()));
+                }
+                Value::Empty => claims.lists.push((name, Box::default())),
+            }
+        }
+        claims
     }
 
     /// Claims by name; the names are sorted and each comes once.
     pub(crate) fn new(claims: impl Iterator<Item = (Box<str>, Box<str>)>) -> Self {
-        Self(claims.collect())
+        Self {
+            single: claims.collect(),
+            lists: Vec::new(),
+        }
     }
 
     /// The value of a claim, as text: whether `17` was written as a number makes no difference.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.binary_search_by(|(known, _)| (**known).cmp(name));
-        found.ok().map(|index| &*self.0[index].1)
+        let found = self
+            .single
+            .binary_search_by(|(known, _)| (**known).cmp(name));
+        found.ok().map(|index| &*self.single[index].1)
+    }
+
+    /// True if the claim has the value, alone or among others; none if there is no such claim.
+    #[must_use]
+    pub fn has(&self, name: &str, value: &str) -> Option<bool> {
+        if let Some(single) = self.get(name) {
+            return Some(single == value);
+        }
+        let found = self
+            .lists
+            .binary_search_by(|(known, _)| (**known).cmp(name));
+        let (_, values) = &self.lists[found.ok()?];
+        Some(values.iter().any(|one| **one == *value))
     }
 }
 
@@ -64,6 +94,10 @@ mod tests {
         assert_eq!(claims.get("tier"), Some("gold"));
         assert_eq!(claims.get("seat"), Some("17"));
         assert_eq!(claims.get("beta"), Some("true"));
+        assert_eq!(claims.has("roles", "a"), Some(true));
+        assert_eq!(claims.has("roles", "b"), Some(false));
+        assert_eq!(claims.has("tier", "gold"), Some(true));
+        assert_eq!(claims.has("none", "gold"), None);
         for absent in ["roles", "org", "org.id", "id", "Tier", ""] {
             assert_eq!(claims.get(absent), None, "{absent}");
         }

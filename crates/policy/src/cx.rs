@@ -103,6 +103,8 @@ pub struct Principal<'a> {
     pub scheme: &'a str,
     /// The consumer's claims.
     pub claims: &'a Claims,
+    /// The consumer's groups, sorted.
+    pub groups: &'a [Box<str>],
     /// The identity of the token that was shown, if one was.
     pub token: Option<Arc<Identity>>,
 }
@@ -114,6 +116,37 @@ impl Principal<'_> {
     pub fn claim(&self, name: &str) -> Option<&str> {
         let token = || self.token.as_ref()?.claims.get(name);
         self.claims.get(name).or_else(token)
+    }
+
+    /// True if a claim has a value, alone or among others. A claim of the consumer hides the token's.
+    #[must_use]
+    pub fn has_claim(&self, name: &str, value: &str) -> bool {
+        let token = || {
+            self.token
+                .as_ref()
+                .is_some_and(|token| token.has_claim(name, value))
+        };
+        self.claims.has(name, value).unwrap_or_else(token)
+    }
+
+    /// True if the consumer or the token is in the group.
+    #[must_use]
+    pub fn is_in_group(&self, group: &str) -> bool {
+        let is_in = |groups: &[Box<str>]| groups.binary_search_by(|one| (**one).cmp(group)).is_ok();
+        is_in(self.groups)
+            || self
+                .token
+                .as_ref()
+                .is_some_and(|token| is_in(&token.groups))
+    }
+
+    /// True if the token has every one of these scopes; without one only if there are none.
+    #[must_use]
+    pub fn has_scopes(&self, wanted: &[Box<str>]) -> bool {
+        match &self.token {
+            Some(token) => token.has_scopes(wanted),
+            None => wanted.is_empty(),
+        }
     }
 
     /// Bytes that no other caller has: the consumer's name, or issuer and subject of the token.

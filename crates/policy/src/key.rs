@@ -180,6 +180,7 @@ mod tests {
                     consumer: Some("acme"),
                     scheme: "key",
                     claims: crate::NO_CLAIMS,
+                    groups: &[],
                     token: None,
                 });
                 key.reader().read(StateId(1), &head, cx)

@@ -193,6 +193,7 @@ policies! {
     10 "ip_filter"        IpFilter       guard::ip_filter;
     11 "cors"             Cors           guard::cors;
     12 "csrf"             Csrf           guard::csrf;
+    13 "authorize"        Authorize      guard::authorize;
     100 "timeout"         Timeout        traffic::timeout;
     102 "retry"           Retry          traffic::retry;
     103 "circuit_breaker" CircuitBreaker traffic::circuit_breaker;
@@ -292,7 +293,6 @@ mod author {
 
     later! {
         "forward_auth"    guard forward_auth;
-        "authorize"       guard authorize;
         "quota"           traffic quota;
         "body_limit"      traffic body_limit;
         "validate"        guard validate;

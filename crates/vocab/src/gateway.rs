@@ -316,7 +316,7 @@ pub static CONSUMER: Object = Object {
             CLAIMS,
             "Claims of the consumer, by name; `claim:NAME` of hashes and limits uses those that are a text, a number, `true` or `false`.",
         ),
-        F::later(
+        F::optional(
             "groups",
             List(&Form(&forms::WORDS)),
             "Groups of the consumer.",

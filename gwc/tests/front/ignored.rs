@@ -85,7 +85,7 @@ auth:
   file: {kind: jwt, issuer: i2, audience: [c3], algorithms: [ES256], jwks_file: keys.json}
   mac: {kind: jwt, issuer: i3, audience: [d4], algorithms: [HS256], secret: "${env:MAC1}"}
 consumers:
-  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}], claims: {tenant: t-17, roles: [reader]}}
+  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}], claims: {tenant: t-17, roles: [reader]}, groups: [staff]}
   staff: {basic: [{sha256: 8f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}
 consumers_file: who.yaml
 policies:
@@ -100,6 +100,7 @@ policies:
   moved: {kind: redirect, status: "302", scheme: https, host: new.test, port: 8443, path: "/new{path}", keep_query: false}
   office: {kind: ip_filter, allow: [10.0.0.0/8], deny: [10.9.0.0/16]}
   web: {kind: cors, origins: ["https://app.a.test"], methods: [PUT], headers: [X-H], expose: [X-I], credentials: true, max_age: 10m, private_network: true}
+  clerks: {kind: authorize, scopes: [read], claims: {tenant: [t-17]}, groups: [staff], roles: [reader]}
   forms: {kind: csrf, origins: ["https://app.a.test"], mode: log}
   leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}
 required: {policies: [must], auth: [keys, people], allow_public: ["a/open", "b/*", "c/*"]}
@@ -140,7 +141,7 @@ paths:
       responses: {"200": {description: fine}}
   /away:
     x-gateway: {+policies: [away]}
-    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms], idempotent: true, websocket: true, stream: true}, responses: {"200": {description: fine}}}
+    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks], idempotent: true, websocket: true, stream: true}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
   /ways: {get: {operationId: ways, x-gateway: {rewrite: {path: /x}, split: [{upstream: u}, {upstream: v, weight: 2}], mirror: {upstream: u}, deprecated: {since: 2026-02-01}}, responses: {"200": {description: fine}}}}

@@ -398,9 +398,9 @@ fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
     for need in [
         "policy:quota",
         "policy:threat",
-        "policy:authorize",
+        "policy:cache",
         "auth:jwt:jwks_url",
-        "consumer:groups",
+        "consumer:plan",
         "operation:validate",
         "operation:cost",
     ] {

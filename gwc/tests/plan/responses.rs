@@ -152,6 +152,39 @@ fn caching_of_protected_responses_weakens() {
 }
 
 #[test]
+fn fields_that_cors_replaces_are_no_access() {
+    let with = |edge: &str, cors: &str| {
+        let policies = format!("policies:\n  web: {{kind: cors, origins: [\"{cors}\"]}}\n");
+        let gateway = edit(GATEWAY, "policies:\n", &policies);
+        let gateway = edit(
+            &gateway,
+            "policies: [slow, edge]",
+            "policies: [slow, edge, web]",
+        );
+        edit(&gateway, EDGE, &self::edge(edge))
+    };
+    let told =
+        |old: &str, new: &str| -> Vec<String> { lines(&plan((old, DOCUMENT), (new, DOCUMENT))) };
+    let any = "set: {Access-Control-Allow-Origin: \"*\"}";
+    let quiet = told(
+        &with("remove: [Server]", "https://a.example"),
+        &with(any, "https://a.example"),
+    );
+    assert!(
+        !quiet.iter().any(|line| line.contains("response-field")),
+        "{quiet:?}"
+    );
+    let wider = told(
+        &with(any, "https://a.example"),
+        &with(any, "https://*.example"),
+    );
+    assert!(
+        wider.iter().any(|line| line.contains("cors-changed")),
+        "{wider:?}"
+    );
+}
+
+#[test]
 fn last_step_of_a_chain_edits_responses_first() {
     let policies = |first: &str, second: &str| {
         let policies = format!(

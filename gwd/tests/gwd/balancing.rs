@@ -156,6 +156,7 @@ fn consumer_keeps_its_host_for_any_worker_or_key() {
                 keys,
                 basic: Vec::new(),
                 declared: policy::declared::Settings::default(),
+                groups: Vec::new(),
                 claims: policy::declared::Settings::default(),
             }
         });

@@ -32,7 +32,10 @@ impl Shared {
         let consumers = self.consumers.iter();
         let consumers = consumers.flat_map(|one| {
             let claims = (!one.claims.is_empty()).then(|| "consumer:claims".to_owned());
-            of_settings("consumer", &one.declared).chain(claims)
+            let groups = (!one.groups.is_empty()).then(|| "consumer:groups".to_owned());
+            of_settings("consumer", &one.declared)
+                .chain(claims)
+                .chain(groups)
         });
         let errors = (!self.errors.is_empty()).then(|| "gateway:errors".to_owned());
         let own = of_settings("gateway", &self.declared).chain(errors);
@@ -146,6 +149,8 @@ impl Gateway {
         });
         let policy = chain.filter_map(|policy| match &policy.checked {
             Checked::Declared(declared) => Some(declared.kind.as_str()),
+            // Nobody has the claims that it asks for but those that gateway.yaml names.
+            Checked::Authorize(_) => Some("authorize"),
             _ => None,
         });
         let uses = treatment

@@ -85,6 +85,7 @@ const OWN: &[&str] = &[
     "api:undeclared_methods",
     "api:unmatched",
     "consumer:claims",
+    "consumer:groups",
     "gateway:errors",
     "listener:forward_client_cert",
     "listener:http2",

@@ -211,6 +211,10 @@ pub struct Consumer {
     #[n(4)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub claims: Settings,
+    /// Groups of the consumer, sorted.
+    #[n(5)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
 }
 
 /// A credential by its hash.
@@ -270,7 +274,12 @@ impl Consumer {
     #[must_use]
     pub fn settings(&self) -> Settings {
         let claims = self.claims.clone();
-        self.declared.clone().with_below(&["claims"], claims)
+        let settings = self.declared.clone().with_below(&["claims"], claims);
+        if self.groups.is_empty() {
+            return settings;
+        }
+        let groups = self.groups.iter().cloned().map(Scalar::Text);
+        settings.with(&["groups"], Value::Set(groups.collect()))
     }
 }
 

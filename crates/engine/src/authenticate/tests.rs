@@ -55,6 +55,7 @@ fn consumer(name: &str, keys: &[(&str, Option<u64>)]) -> ir::Consumer {
         keys,
         basic: Vec::new(),
         declared: policy::declared::Settings::default(),
+        groups: Vec::new(),
         claims: policy::declared::Settings::default(),
     }
 }

@@ -229,6 +229,7 @@ impl Street {
                         not_after: None,
                     }],
                     declared: policy::declared::Settings::default(),
+                    groups: Vec::new(),
                     claims: policy::declared::Settings::default(),
                 }])
                 .unwrap(),

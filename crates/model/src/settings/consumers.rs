@@ -115,6 +115,7 @@ pub(super) fn consumers(
                 .get("claims")
                 .map(|claims| policy::declared::whole(claims, &vocab::gateway::CLAIMS))
                 .unwrap_or_default(),
+            groups: groups(node),
         };
         consumers.push(Defined {
             value,
@@ -124,4 +125,16 @@ pub(super) fn consumers(
     }
     let in_file = file.map(|file| file.entries().map(|(entry, _)| entry.key.to_string()));
     (consumers, in_file.map(Iterator::collect))
+}
+
+/// `groups` of a consumer, sorted.
+fn groups(node: NodeRef<'_>) -> Vec<String> {
+    let written = node.get("groups").filter(|node| !node.is_null());
+    let written = written.into_iter().flat_map(NodeRef::items);
+    let mut groups: Vec<String> = written
+        .filter_map(|group| group.scalar_text().map(str::to_owned))
+        .collect();
+    groups.sort();
+    groups.dedup();
+    groups
 }

@@ -243,6 +243,17 @@ fn sent(access: &Access<'_>) -> Response {
             });
         }
     }
+    // `cors` sees responses last and replaces what others say about pages.
+    if !access.policies("cors").is_empty() {
+        for (name, sent) in &mut response.fields {
+            if name.starts_with("access-control-") {
+                *sent = Sent {
+                    upstream: false,
+                    values: BTreeSet::new(),
+                };
+            }
+        }
+    }
     response
 }
 

@@ -113,6 +113,7 @@ pub(super) fn cannot_run(word: &str) -> &'static str {
     macro_rules! sentences {
         ($($word:literal)*) => {
             match word {
+                "authorize" => "a caller with these claims, groups or scopes shows it",
                 $($word => concat!("this version cannot run `", $word, "`"),)*
                 _ => "this version cannot run all of it",
             }
@@ -120,7 +121,7 @@ pub(super) fn cannot_run(word: &str) -> &'static str {
     }
     sentences! {
         "jwt" "oidc" "introspection" "mtls" "hmac_signature" "dpop"
-        "forward_auth" "authorize" "quota" "concurrency" "body_limit" "validate" "rewrite"
+        "forward_auth" "quota" "concurrency" "body_limit" "validate" "rewrite"
         "redirect" "mock" "cache" "compress" "retry" "circuit_breaker" "split" "mirror"
         "deprecation" "fault" "transform" "grpc_web" "grpc_json" "graphql_guard" "compose"
         "threat" "llm" "rate_limit" "tls"

@@ -107,7 +107,7 @@ impl Checked {
         let by_address = self.settings.text(&["key"]) == Some("address");
         match self.kind.as_str() {
             "rate_limit" | "quota" | "concurrency" if by_address => Phase::Address,
-            "forward_auth" | "authorize" => Phase::Authorize,
+            "forward_auth" => Phase::Authorize,
             "rate_limit" | "quota" | "concurrency" | "llm" => Phase::Limit,
             "validate" | "threat" | "graphql_guard" | "body_limit" => Phase::Validate,
             "cache" => Phase::Cache,

@@ -365,6 +365,7 @@ pub(crate) mod tests {
                 consumer: Some(consumer),
                 scheme: "key",
                 claims: crate::NO_CLAIMS,
+                groups: &[],
                 token: None,
             });
             assert_eq!(admits(&limit, &mut cx), admitted, "{consumer} {client}");

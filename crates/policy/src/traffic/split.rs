@@ -319,6 +319,7 @@ mod tests {
                 consumer: Some(consumer),
                 scheme: "key",
                 claims: crate::NO_CLAIMS,
+                groups: &[],
                 token: None,
             });
             let mut head = head("/a?beta=yes");

@@ -75,6 +75,7 @@ fn oracle(side: &Side) -> Oracle {
         keys: vec![hash("valid")],
         basic: vec![hash("valid:valid")],
         declared: policy::declared::Settings::default(),
+        groups: Vec::new(),
         claims: policy::declared::Settings::default(),
     });
     gateway.shared.consumers = Set::new(consumers).expect("names of their own");

@@ -39,6 +39,16 @@ impl Identity {
             .iter()
             .all(|scope| self.scopes.binary_search(scope).is_ok())
     }
+
+    /// True if a claim has a value, alone or in a list.
+    #[must_use]
+    pub fn has_claim(&self, name: &str, value: &str) -> bool {
+        if let Some(single) = self.claims.get(name) {
+            return single == value;
+        }
+        let all = self.all.get(name).and_then(Json::texts);
+        all.is_some_and(|all| all.contains(&value))
+    }
 }
 
 /// See [`Identity::key`]. The length of the issuer tells where the name begins.
