@@ -98,7 +98,10 @@ pub fn decide<'s>(
     cx: &mut Cx<'s>,
 ) -> Decided<'s> {
     let found = match of_preflight(snapshot, listener, head) {
-        Some(found) => found,
+        Some(found) => {
+            cx.preflight = true;
+            found
+        }
         None => router::find(&snapshot.listeners[listener].hosts, head),
     };
     let route = match found {
@@ -127,6 +130,7 @@ pub fn decide<'s>(
     };
     cx.route = Some(route.id);
     let treatment = route.treatment;
+    cx.sends_unsafe = treatment.sends_unsafe;
     for decorator in treatment.decorators() {
         decorator.before(head, cx);
     }

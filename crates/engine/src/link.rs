@@ -198,6 +198,10 @@ impl<'a> Linker<'a> {
         });
         Ok(Treatment {
             decorates: chain.iter().any(|step| step.decorator().is_some()),
+            sends_unsafe: chain.iter().any(|step| match step {
+                ChainStep::Authenticate | ChainStep::Strip => false,
+                ChainStep::Filter(_, filter) => filter.sends_unsafe(),
+            }),
             reads_path,
             path_readings: treatment.path_readings,
             access,

@@ -75,6 +75,8 @@ pub struct Treatment {
     pub(crate) override_fields: Box<[String]>,
     /// A step of the chain sees every response.
     pub(crate) decorates: bool,
+    /// A step of the chain gives the upstream a method that changes something.
+    pub(crate) sends_unsafe: bool,
     /// A step of the chain makes a path of the request's.
     pub(crate) reads_path: bool,
     /// Admitted readings of an ambiguous path.

@@ -51,6 +51,11 @@ pub struct Cx<'a> {
     pub leases: Held,
     /// The page that sent the request, as `cors` judges it.
     pub page: Page,
+    /// True if the request is a preflight for the route that was found: one for the operation of the
+    /// method that the page wants to use.
+    pub preflight: bool,
+    /// True if the upstream gets another method than the client's, and one that changes something.
+    pub sends_unsafe: bool,
     /// Refusals of policies that only log.
     pub noted: Vec<Noted<'a>>,
     /// Hash of the request's id, by which policies select a share of the requests.
@@ -324,6 +329,8 @@ impl<'a> Cx<'a> {
             leased: None,
             leases: Held::default(),
             page: Page::Foreign,
+            preflight: false,
+            sends_unsafe: false,
             noted: Vec::new(),
             draw: 0,
             stripped: 0,

@@ -131,6 +131,10 @@ macro_rules! policies {
                 match self { $(Self::$variant(filter) => filter.reads_path(),)* }
             }
 
+            fn sends_unsafe(&self) -> bool {
+                match self { $(Self::$variant(filter) => filter.sends_unsafe(),)* }
+            }
+
             fn decorates(&self) -> bool {
                 match self { $(Self::$variant(filter) => filter.decorates(),)* }
             }

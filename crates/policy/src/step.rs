@@ -41,6 +41,11 @@ pub trait Run {
         Step::Continue
     }
 
+    /// True if the filter gives the upstream a method that changes something.
+    fn sends_unsafe(&self) -> bool {
+        false
+    }
+
     /// True if the filter sees every response, also where an earlier step refused the request.
     fn decorates(&self) -> bool {
         false

@@ -255,14 +255,17 @@ impl Run for Filter {
     }
 
     fn before<'a>(&'a self, head: &RequestHead, cx: &mut Cx<'a>) {
+        // A preflight for an operation without `cors` may be another operation's plain OPTIONS: its
+        // response permits nothing.
+        let of_another = !cx.preflight && preflight(head).is_some();
         cx.page = match self.origins.allowed(&head.headers) {
-            Some(origin) => Page::Reads(origin.clone()),
-            None => Page::Foreign,
+            Some(origin) if !of_another => Page::Reads(origin.clone()),
+            Some(_) | None => Page::Foreign,
         };
     }
 
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
-        if preflight(head).is_none() {
+        if !cx.preflight {
             return Step::Continue;
         }
         cx.page = Page::Preflight;

@@ -5,7 +5,8 @@
 //! policies:
 //!   own_pages: {kind: csrf, origins: ["https://app.example.org"]}
 //! ```
-//! GET, HEAD and OPTIONS pass: they must change nothing. With other methods pass requests of a page
+//! GET, HEAD and OPTIONS pass: they must change nothing. Where a rewrite makes another method of
+//! them, they do not. With other methods pass requests of a page
 //! of the same origin or of an origin of the list, and requests without both fields, which no
 //! browser of today sends: programs have no user's cookies. The scheme that the browser used is not
 //! known behind a proxy, so that `Origin` is compared with `Host` by host and port.
@@ -99,8 +100,9 @@ impl Policy for Checked {
 
 impl Filter {
     /// True if a browser sent the request for a page that may not.
-    fn is_foreign(&self, head: &RequestHead) -> bool {
-        if matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+    fn is_foreign(&self, head: &RequestHead, sends_unsafe: bool) -> bool {
+        let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if is_safe && !sends_unsafe {
             return false;
         }
         let site = field(&head.headers, &SEC_FETCH_SITE);
@@ -119,7 +121,7 @@ impl Filter {
 
 impl Run for Filter {
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
-        match (self.is_foreign(head), self.logs) {
+        match (self.is_foreign(head, cx.sends_unsafe), self.logs) {
             (false, _) => Step::Continue,
             (true, true) => {
                 cx.noted.push(Noted {
@@ -289,6 +291,21 @@ mod tests {
         }
         for method in [Method::PUT, Method::DELETE, Method::PATCH] {
             assert!(refused(method, &foreign));
+        }
+    }
+
+    #[test]
+    fn safe_method_that_is_rewritten_is_judged() {
+        let filter = filter(&checked(None));
+        for (sends_unsafe, expected) in [(false, false), (true, true)] {
+            let mut head = head("/");
+            let foreign = "cross-site".parse().unwrap();
+            head.headers.insert(&SEC_FETCH_SITE, foreign);
+            let refused = with_cx(|cx| {
+                cx.sends_unsafe = sends_unsafe;
+                matches!(filter.on_request(&mut head, cx), Step::Reject(_))
+            });
+            assert_eq!(refused, expected);
         }
     }
 

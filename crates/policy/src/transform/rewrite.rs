@@ -152,6 +152,12 @@ impl Run for Filter {
         Step::Continue
     }
 
+    fn sends_unsafe(&self) -> bool {
+        let method = self.method.as_ref();
+        method
+            .is_some_and(|method| !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS))
+    }
+
     fn reads_path(&self) -> bool {
         self.path.as_ref().is_some_and(PathText::reads_path)
     }

@@ -42,6 +42,7 @@ fn preflight_of(checked: &Checked, fields: Fields<'_>) -> Vec<String> {
     let filter = filter(checked);
     let mut head = request(Method::OPTIONS, fields);
     with_cx(|cx| {
+        cx.preflight = true;
         filter.before(&head, cx);
         let Step::Reply(reply) = filter.on_request(&mut head, cx) else {
             return vec!["no preflight".to_owned()];
@@ -163,6 +164,28 @@ fn request_without_the_three_signs_is_no_preflight() {
     assert_eq!(preflight(&request(Method::POST, &[origin, method])), None);
     let bad = ("access-control-request-method", "a b");
     assert_eq!(preflight(&request(Method::OPTIONS, &[origin, bad])), None);
+}
+
+#[test]
+fn preflight_of_another_operation_permits_nothing() {
+    let filter = filter(&web());
+    let mut head = request(
+        Method::OPTIONS,
+        &[
+            ("origin", "https://app.example"),
+            ("access-control-request-method", "DELETE"),
+        ],
+    );
+    with_cx(|cx| {
+        filter.before(&head, cx);
+        assert!(matches!(filter.on_request(&mut head, cx), Step::Continue));
+        let mut response = ResponseHead {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+        };
+        filter.on_response(&mut response, cx);
+        assert_eq!(written(&response.headers), ["vary: origin"]);
+    });
 }
 
 #[test]
