@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bundle::codec::encode;
 use bundle::ir::{self, Link, Set, Shared};
+use http::HeaderName;
 use policy::auth::{self, jwt};
 use policy::{Checked, Filter, Phase, Run as _, Secrets, Setting, StateId};
 use rustc_hash::FxHashMap;
@@ -192,12 +193,24 @@ impl<'a> Linker<'a> {
             let filter = filter.map(Arc::new).into_iter();
             chain.extend(filter.map(|filter| ChainStep::Filter(key.into(), filter)));
         }
+        let mut fields: [Vec<HeaderName>; 2] = [security.fields().to_vec(), Vec::new()];
+        for step in &chain {
+            if let ChainStep::Filter(_, filter) = step {
+                let edited = filter.edited_fields();
+                for (all, more) in fields.iter_mut().zip(edited) {
+                    all.extend(more);
+                }
+            }
+        }
+        let [request_fields, response_fields] = fields.map(Arc::from);
         let reads_path = chain.iter().any(|step| match step {
             ChainStep::Authenticate | ChainStep::Strip => false,
             ChainStep::Filter(_, filter) => filter.reads_path(),
         });
         Ok(Treatment {
             decorates: chain.iter().any(|step| step.decorator().is_some()),
+            request_fields,
+            response_fields,
             sends_unsafe: chain.iter().any(|step| match step {
                 ChainStep::Authenticate | ChainStep::Strip => false,
                 ChainStep::Filter(_, filter) => filter.sends_unsafe(),

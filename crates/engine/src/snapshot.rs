@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bundle::ir::{Operation, PathReadings, Upstream};
+use http::HeaderName;
 use policy::traffic::{circuit_breaker, retry};
 use policy::{Filter, Reject, RequestHead, RouteId, Run as _, StateId};
 
@@ -75,6 +76,8 @@ pub struct Treatment {
     pub(crate) override_fields: Box<[String]>,
     /// A step of the chain sees every response.
     pub(crate) decorates: bool,
+    pub(crate) request_fields: Arc<[HeaderName]>,
+    pub(crate) response_fields: Arc<[HeaderName]>,
     /// A step of the chain gives the upstream a method that changes something.
     pub(crate) sends_unsafe: bool,
     /// A step of the chain makes a path of the request's.
@@ -271,10 +274,17 @@ impl Snapshot {
 }
 
 impl Treatment {
-    /// Fields that hold credentials, which may not come in trailers.
+    /// Fields that may not come in the trailers of a request: those that hold credentials, and
+    /// those that the chain removes or sets.
     #[must_use]
-    pub fn credential_fields(&self) -> &Arc<[http::HeaderName]> {
-        self.security.fields()
+    pub fn fields_not_in_trailers(&self) -> &Arc<[HeaderName]> {
+        &self.request_fields
+    }
+
+    /// Fields that may not come in the trailers of a response: those that the chain removes or sets.
+    #[must_use]
+    pub fn response_fields_not_in_trailers(&self) -> &Arc<[HeaderName]> {
+        &self.response_fields
     }
 
     /// Challenges of a refusal by authentication, one per scheme; none for another refusal.

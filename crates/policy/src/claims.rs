@@ -10,12 +10,15 @@
 
 use crate::declared::{Settings, Value};
 
+/// A claim with its values.
+type Several = (Box<str>, Vec<Box<str>>);
+
 /// The claims of a caller, sorted by name: those with one value, and those with several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     single: Vec<(Box<str>, Box<str>)>,
     /// Those with several values.
-    lists: Vec<(Box<str>, Box<[Box<str>]>)>,
+    lists: Vec<Several>,
 }
 
 /// The claims of who has none.
@@ -25,24 +28,39 @@ pub static NO_CLAIMS: &Claims = &Claims {
 };
 
 impl Claims {
-    /// The claims below a consumer's `claims` that are no map.
+    /// The claims below a consumer's `claims` that are no map. The items of a list are settings with
+    /// three digits behind the name.
     #[must_use]
     pub fn of(written: &Settings) -> Self {
         let mut claims = Self::default();
         // Settings are sorted by path.
         for one in written.iter() {
-            let [name] = &one.path[..] else { continue };
-            let name = name.as_str().into();
-            match &one.value {
-                Value::One(value) => claims.single.push((name, value.to_string().into())),
-                Value::Set(all) | Value::List(all) => {
-                    let values = all.iter().map(|value| value.to_string().into());
-                    claims.lists.push((name, values.collect()));
+            match (&one.path[..], &one.value) {
+                ([name], Value::One(value)) => {
+                    claims
+                        .single
+                        .push((name.as_str().into(), value.to_string().into()));
                 }
-                Value::Empty => claims.lists.push((name, Box::default())),
+                ([name], Value::Set(all) | Value::List(all)) => {
+                    for value in all {
+                        claims.add(name, &value.to_string());
+                    }
+                }
+                ([name, index], Value::One(value)) if is_index(index) => {
+                    claims.add(name, &value.to_string());
+                }
+                _ => {}
             }
         }
         claims
+    }
+
+    /// Adds a value to a claim with several.
+    fn add(&mut self, name: &str, value: &str) {
+        match self.lists.last_mut() {
+            Some((known, values)) if **known == *name => values.push(value.into()),
+            _ => self.lists.push((name.into(), vec![value.into()])),
+        }
     }
 
     /// Claims by name; the names are sorted and each comes once.
@@ -76,6 +94,11 @@ impl Claims {
     }
 }
 
+/// True if a key is the place of an item in a list.
+fn is_index(key: &str) -> bool {
+    key.len() >= 3 && key.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +112,8 @@ mod tests {
             .with(&["seat"], Value::One(Scalar::Number(17)))
             .with(&["beta"], Value::One(Scalar::Flag(true)))
             .with(&["roles"], Value::Set(vec![Scalar::Text("a".into())]))
+            .with(&["teams", "000"], text("x"))
+            .with(&["teams", "001"], text("y"))
             .with(&["org", "id"], text("o-1"));
         let claims = Claims::of(&written);
         assert_eq!(claims.get("tier"), Some("gold"));
@@ -97,6 +122,9 @@ mod tests {
         assert_eq!(claims.has("roles", "a"), Some(true));
         assert_eq!(claims.has("roles", "b"), Some(false));
         assert_eq!(claims.has("tier", "gold"), Some(true));
+        assert_eq!(claims.has("teams", "y"), Some(true));
+        assert_eq!(claims.has("teams", "z"), Some(false));
+        assert_eq!(claims.has("org", "o-1"), None);
         assert_eq!(claims.has("none", "gold"), None);
         for absent in ["roles", "org", "org.id", "id", "Tier", ""] {
             assert_eq!(claims.get(absent), None, "{absent}");

@@ -131,6 +131,10 @@ macro_rules! policies {
                 match self { $(Self::$variant(filter) => filter.reads_path(),)* }
             }
 
+            fn edited_fields(&self) -> [Vec<http::HeaderName>; 2] {
+                match self { $(Self::$variant(filter) => filter.edited_fields(),)* }
+            }
+
             fn sends_unsafe(&self) -> bool {
                 match self { $(Self::$variant(filter) => filter.sends_unsafe(),)* }
             }

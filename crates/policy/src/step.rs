@@ -1,7 +1,7 @@
 //! Results of a filter.
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::cx::Cx;
 use crate::head::{RequestHead, ResponseHead};
@@ -39,6 +39,12 @@ pub trait Run {
     /// The request's head, before the upstream is chosen.
     fn on_request<'a>(&'a self, _head: &mut RequestHead, _cx: &mut Cx<'a>) -> Step {
         Step::Continue
+    }
+
+    /// Fields that the filter removes or sets, of requests and of responses. Trailers may not bring
+    /// them.
+    fn edited_fields(&self) -> [Vec<HeaderName>; 2] {
+        Default::default()
     }
 
     /// True if the filter gives the upstream a method that changes something.

@@ -92,7 +92,7 @@ fn rich_project_is_known_and_later_keys_are_reported() {
         .map(|finding| compiled.files.sources.text(finding.span))
         .collect();
     let expected = [
-        "jwks_url", "plans", "plan", "groups", "threat", "validate", "break", "cost",
+        "jwks_url", "plans", "plan", "threat", "validate", "break", "cost",
     ];
     for word in expected {
         assert!(

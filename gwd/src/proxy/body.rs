@@ -273,7 +273,7 @@ impl Upload {
             }
         }
         if let Some(trailers) = frame.trailers_mut() {
-            edge::trailers(trailers, &self.stream.credential_fields.borrow());
+            edge::trailers(trailers, &self.stream.request_fields.borrow());
         }
         if self.incoming.is_end_stream() {
             self.end();
@@ -554,7 +554,7 @@ impl Download {
     /// Removes trailer fields that are not for the client, and completes the gRPC status if it is
     /// still owed.
     fn trailers(&mut self, trailers: &mut HeaderMap) {
-        edge::trailers(trailers, &[]);
+        edge::trailers(trailers, &self.record.stream().response_fields.borrow());
         if self.owes_status {
             self.owes_status = false;
             self.record.grpc_ended(Some(grpc::complete(trailers)));

@@ -110,9 +110,13 @@ pub(crate) async fn exchange(
                 stream.body_bytes_max.set(limit);
                 // Bodies of a known length have no trailers over HTTP/1.
                 if content && (record.is_http2() || body.size_hint().exact().is_none()) {
-                    let credentials = route.treatment.credential_fields();
-                    edge::announce(&mut head.headers, credentials);
-                    stream.credential_fields.replace(Arc::clone(credentials));
+                    let withheld = route.treatment.fields_not_in_trailers();
+                    edge::announce(&mut head.headers, withheld);
+                    stream.request_fields.replace(Arc::clone(withheld));
+                }
+                let withheld = route.treatment.response_fields_not_in_trailers();
+                if !(withheld.is_empty() && stream.response_fields.borrow().is_empty()) {
+                    stream.response_fields.replace(Arc::clone(withheld));
                 }
                 stream.endless.set(route.treatment.stream);
                 let origin = Origin {

@@ -46,8 +46,10 @@ pub(crate) struct Stream {
     pub(crate) body_bytes_max: Cell<u64>,
     /// Mirrored copies that receive the body of the current request.
     pub(crate) copies: Cell<Option<Rc<Copies>>>,
-    /// Fields that hold credentials of the current request, if it may have trailers.
-    pub(crate) credential_fields: RefCell<Arc<[HeaderName]>>,
+    /// Fields that trailers of the current request may not bring, if it may have trailers.
+    pub(crate) request_fields: RefCell<Arc<[HeaderName]>>,
+    /// Fields that trailers of the current response may not bring.
+    pub(crate) response_fields: RefCell<Arc<[HeaderName]>>,
     /// True while a panicked exchange is dropped.
     pub(crate) panicked: Cell<bool>,
     /// True if written bytes were not flushed.
@@ -105,7 +107,8 @@ impl Stream {
             deadline: conn.worker.deadlines.slot(),
             body_bytes_max: Cell::new(u64::MAX),
             copies: Cell::new(None),
-            credential_fields: RefCell::default(),
+            request_fields: RefCell::default(),
+            response_fields: RefCell::default(),
             panicked: Cell::new(false),
             unflushed: Cell::new(false),
             tunnel: Cell::new(None),

@@ -149,6 +149,33 @@ fn trailers_carry_no_credentials_upstream() {
 }
 
 #[test]
+fn edited_fields_come_in_no_trailer() {
+    let upstream = Upstream::start(|_, stream| {
+        let _gone = stream.write_all(
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-edge, x-own\r\n\r\n\
+              2\r\nok\r\n0\r\nx-edge: leak\r\nx-own: 1\r\n\r\n",
+        );
+        Then::Close
+    });
+    let mut shop = shop(upstream.address, vec![op("POST", "/a").policy("edits")]);
+    shop.policies = vec![edits("edits")];
+    let served = shop.serve();
+    let mut client = Client::connect(served.address);
+    client.send(
+        "POST /a HTTP/1.1\r\nhost: h\r\nconnection: close, te\r\nte: trailers\r\nx_edge: forged\r\n\
+         x.edge: forged\r\ntrailer: x-edge, x-own\r\ntransfer-encoding: chunked\r\n\r\n\
+         2\r\nab\r\n0\r\nx-edge: forged\r\nx_edge: forged\r\nx-own: 1\r\n\r\n",
+    );
+    let whole = client.rest();
+    assert!(whole.contains("x-own: 1"), "{whole}");
+    assert!(!whole.contains("leak"), "{whole}");
+    let seen = upstream.only();
+    assert_eq!(seen.trailers, "x-own: 1\r\n", "{seen:?}");
+    assert_eq!(seen.field("x-edge").len(), 1, "{seen:?}");
+    assert!(seen.field("x_edge").is_empty() && seen.field("x.edge").is_empty());
+}
+
+#[test]
 fn upstream_via_cannot_name_the_gateway() {
     let upstream = Upstream::start(|_, stream| {
         let via = "via: 1.1 gwd, 1.1 other\r\nvia: 2 GWD (a)\r\n";

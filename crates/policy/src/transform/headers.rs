@@ -176,7 +176,12 @@ impl Edits {
 // === impl Filter ===
 
 impl Run for Filter {
+    fn edited_fields(&self) -> [Vec<HeaderName>; 2] {
+        [&self.request, &self.response].map(|edits| edits.names().cloned().collect())
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, _cx: &mut Cx<'a>) -> Step {
+        self.request.remove_lookalikes(&mut head.headers);
         self.request.apply(&mut head.headers);
         Step::Continue
     }
@@ -187,6 +192,33 @@ impl Run for Filter {
 }
 
 impl Prepared {
+    /// Names of the fields that are removed or set.
+    fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.remove
+            .iter()
+            .chain(self.set.iter().map(|(name, _)| name))
+    }
+
+    /// Removes fields that servers which read `_` or `.` as `-` would take for one that is removed or
+    /// set (CVE-2026-88011).
+    fn remove_lookalikes(&self, headers: &mut HeaderMap) {
+        let is_odd = |name: &&HeaderName| {
+            name.as_str()
+                .bytes()
+                .any(|byte| matches!(byte, b'_' | b'.'))
+        };
+        // Most requests have none.
+        if !headers.keys().any(|name| is_odd(&name)) {
+            return;
+        }
+        let odd = headers.keys().filter(is_odd);
+        let doomed = odd.filter(|odd| self.names().any(|name| name != *odd && reads_as(odd, name)));
+        let doomed: Vec<HeaderName> = doomed.cloned().collect();
+        for name in &doomed {
+            headers.remove(name);
+        }
+    }
+
     fn apply(&self, headers: &mut HeaderMap) {
         for name in &self.remove {
             headers.remove(name);
@@ -204,6 +236,23 @@ impl Prepared {
             }
         }
     }
+}
+
+/// True if two names are the same to a server that reads `_` and `.` as `-`.
+fn reads_as(one: &HeaderName, other: &HeaderName) -> bool {
+    let folded = |name: &'_ HeaderName| -> Vec<u8> {
+        let bytes = name.as_str().bytes();
+        bytes
+            .map(|byte| {
+                if matches!(byte, b'_' | b'.') {
+                    b'-'
+                } else {
+                    byte
+                }
+            })
+            .collect()
+    };
+    one.as_str().len() == other.as_str().len() && folded(one) == folded(other)
 }
 
 impl Source {
