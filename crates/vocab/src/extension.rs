@@ -13,7 +13,7 @@ use Shape::{
     Timeout, Word, WordOrName,
 };
 
-use super::shared::{self, ERRORS, PATH_READINGS};
+use super::shared::{self, ERRORS_OF_ROUTES, PATH_READINGS};
 use super::upstream::UPSTREAM;
 use crate::lints::{INTERNAL_AND_PUBLIC, POLICIES_AND_APPEND};
 
@@ -83,7 +83,7 @@ pub static ROOT: Object = Object {
         ),
         F::optional(
             "errors",
-            ERRORS,
+            ERRORS_OF_ROUTES,
             "Form of the gateway's own errors, by their reason (`code` of the problem document).",
         ),
         F::optional(

@@ -11,6 +11,9 @@ use Shape::{Integer, Keyed, Kinds, Map, Secret, Text, Word};
 /// Form of errors made by the gateway, by their reason.
 pub const ERRORS: Shape = Keyed(&REASON, &Shape::Object(&ERROR));
 
+/// The same in a document: only of reasons that its routes have.
+pub(crate) const ERRORS_OF_ROUTES: Shape = Keyed(&REASON_OF_ROUTES, &Shape::Object(&ERROR));
+
 static ERROR: Object = Object {
     what: "an error response",
     fields: &[
@@ -29,10 +32,10 @@ static ERROR: Object = Object {
     rules: &[Rule::AnyOf(&["status", "body"])],
 };
 
-/// Reasons why the gateway refuses or fails, by their codes in problem documents, log and metrics.
-const REASONS: &[&str] = &[
+/// Reasons for which a route refuses or fails, by their codes in problem documents, log and
+/// metrics.
+const OF_ROUTES: &[&str] = &[
     "body_too_large",
-    "cache_only",
     "circuit_open",
     "concurrency_limited",
     "condition_ambiguous",
@@ -42,39 +45,19 @@ const REASONS: &[&str] = &[
     "credential_missing",
     "csrf_denied",
     "dns_failed",
-    "expectation_failed",
-    "forward_auth_denied",
-    "forward_auth_unavailable",
-    "framing_invalid",
     "grpc_deadline_exceeded",
-    "head_invalid",
-    "header_timeout",
-    "headers_too_large",
-    "host_invalid",
     "insufficient_scope",
     "ip_denied",
-    "keys_unavailable",
-    "loop_detected",
-    "method_not_allowed",
-    "no_condition_matched",
     "no_healthy_upstream",
-    "no_route",
     "not_authorized",
-    "not_ready",
-    "overload",
+    "operation_gone",
     "path_ambiguous",
-    "path_invalid",
-    "quota_exhausted",
     "rate_limited",
+    "redirect_failed",
     "request_body_invalid",
     "request_timeout",
-    "retry_limit",
-    "schema_invalid",
-    "sunset",
-    "target_invalid",
-    "target_too_long",
-    "threat_found",
-    "trace_refused",
+    "rewrite_failed",
+    "token_invalid",
     "upstream_connect_failed",
     "upstream_connect_timeout",
     "upstream_overflow",
@@ -84,12 +67,43 @@ const REASONS: &[&str] = &[
     "upstream_tls_alert",
     "upstream_tls_certificate",
     "upstream_tls_failed",
+    "websocket_invalid",
+    "websocket_not_served",
+    "websocket_version",
 ];
 
-static REASON: Form = Form {
+/// Reasons for which the gateway refuses a request before a route owns it. What is no HTTP message,
+/// or comes while the process has no room, is answered before the configuration is looked at.
+const OF_GATEWAY: &[&str] = &[
+    "connect_refused",
+    "expectation_failed",
+    "field_invalid",
+    "framing_invalid",
+    "headers_too_large",
+    "host_invalid",
+    "loop_detected",
+    "method_not_allowed",
+    "misdirected_request",
+    "no_condition_matched",
+    "no_route",
+    "path_invalid",
+    "target_invalid",
+    "target_too_long",
+    "trace_refused",
+];
+
+/// A reason whose error gateway.yaml can give another form.
+pub static REASON: Form = Form {
     what: "a reason for which the gateway refuses or fails, such as `rate_limited`, `no_route` or `upstream_timeout`",
     pattern: "[a-z][a-z0-9_]*",
-    fits: |text| REASONS.contains(&text),
+    fits: |text| OF_ROUTES.contains(&text) || OF_GATEWAY.contains(&text),
+};
+
+/// A reason whose error a document can give another form.
+static REASON_OF_ROUTES: Form = Form {
+    what: "a reason for which a route refuses or fails, such as `rate_limited` or `upstream_timeout`",
+    pattern: "[a-z][a-z0-9_]*",
+    fits: |text| OF_ROUTES.contains(&text),
 };
 
 /// Stores of shared counters and caches.

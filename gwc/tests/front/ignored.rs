@@ -122,7 +122,7 @@ x-gateway:
   policies: {own: {kind: respond, status: 418}}
   defaults: {upstream: v, +policies: [marks], timeout: 6s, max_body: 1MiB}
   undeclared_params: allow
-  errors: {no_route: {status: 410, body: "gone", content_type: text/html}}
+  errors: {ip_denied: {status: 410, body: "gone", content_type: text/html}}
 security: [{key: []}]
 paths:
   /p/{id}:

@@ -311,3 +311,14 @@ fn scopes_of_credentials_without_scopes_are_refused() {
         }
     }
 }
+
+#[test]
+fn every_refusal_can_have_another_form() {
+    for reject in engine::rejects().chain(engine::edge::REJECTS.iter().copied()) {
+        assert!((vocab::shared::REASON.fits)(reject.code), "{}", reject.code);
+    }
+    // No configuration is at hand when these are answered.
+    for code in ["head_invalid", "header_timeout", "overload", "not_ready"] {
+        assert!(!(vocab::shared::REASON.fits)(code), "{code}");
+    }
+}

@@ -74,6 +74,8 @@ pub(crate) struct Made {
 pub(crate) struct Problem {
     /// Machine-readable reason.
     pub(crate) code: &'static str,
+    /// Status that the reason has by itself.
+    status: u16,
     /// Short description for people.
     pub(crate) title: &'static str,
 }
@@ -549,7 +551,7 @@ pub(crate) fn problem(
     proxy_error: &str,
     request_id: Option<&HeaderValue>,
 ) -> Made {
-    let body = document(status, code, title, request_id);
+    let body = document((status, status), code, title, request_id);
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CONTENT_TYPE, PROBLEM);
     if let Ok(value) = HeaderValue::try_from(format!("gwd; error={proxy_error}")) {
@@ -559,14 +561,18 @@ pub(crate) fn problem(
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         headers,
         body: MadeBody::Own(body),
-        problem: Some(Problem { code, title }),
+        problem: Some(Problem {
+            code,
+            status,
+            title,
+        }),
         close: false,
     }
 }
 
-/// Body of a problem document (RFC 9457).
+/// Body of a problem document (RFC 9457): the status that is sent, and the one whose advice it gives.
 fn document(
-    status: u16,
+    (status, own): (u16, u16),
     code: &'static str,
     title: &'static str,
     request_id: Option<&HeaderValue>,
@@ -578,7 +584,7 @@ fn document(
     let _infallible = write!(
         body,
         "{{\"type\":\"urn:gwd:problem:{code}\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{}\",\"code\":\"{code}\"",
-        detail(status, code)
+        detail(own, code)
     );
     if !id.is_empty() {
         // Ids consist of letters, digits, `.`, `_` and `-`.
@@ -600,7 +606,12 @@ pub(crate) fn as_wanted(
     request: &HeaderMap,
     request_id: &HeaderValue,
 ) {
-    let Some(Problem { code, title }) = made.problem else {
+    let Some(Problem {
+        code,
+        status: own,
+        title,
+    }) = made.problem
+    else {
         return;
     };
     if let Some(shape) = shape {
@@ -611,14 +622,19 @@ pub(crate) fn as_wanted(
     }
     let status = made.status.as_u16();
     let id = request_id.to_str().unwrap_or_default();
-    let page = html::page(status, code, title, detail(status, code), id);
+    let page = html::page(status, code, title, detail(own, code), id);
     made.body = MadeBody::Own(Bytes::from(page));
     html::fields(&mut made.headers);
 }
 
 /// Replaces the status or the body of a problem, or both.
 fn shaped(made: &mut Made, shape: &ErrorShape, request_id: &HeaderValue) {
-    let Some(Problem { code, title }) = made.problem else {
+    let Some(Problem {
+        code,
+        status: own,
+        title,
+    }) = made.problem
+    else {
         return;
     };
     if let Some(status) = shape.status {
@@ -627,7 +643,12 @@ fn shaped(made: &mut Made, shape: &ErrorShape, request_id: &HeaderValue) {
         if status != StatusCode::UNAUTHORIZED {
             made.headers.remove(WWW_AUTHENTICATE);
         }
-        made.body = MadeBody::Own(document(status.as_u16(), code, title, Some(request_id)));
+        made.body = MadeBody::Own(document(
+            (status.as_u16(), own),
+            code,
+            title,
+            Some(request_id),
+        ));
     }
     if let Some((body, media_type)) = &shape.body {
         made.body = MadeBody::Own(body.clone());
