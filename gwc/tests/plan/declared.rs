@@ -278,7 +278,7 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     (
         r#"p.internal:9000"}}}"#,
         r#"p.internal:9000"}}, rewrite_responses: [location]}"#,
-        &["upstream changed upstream-setting-changed upstream plain rewrite_responses"],
+        &["upstream moved upstream-setting-changed upstream plain rewrite_responses"],
     ),
     (
         r#"limits: {connections: 100}"#,

@@ -15,6 +15,7 @@ mod history;
 mod located;
 mod long;
 mod naive;
+mod ordered;
 mod overlaps;
 mod own_upstreams;
 mod redefined;

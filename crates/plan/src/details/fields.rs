@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
 
+use super::destination;
 use super::groups::{
     ACTIVE_CHECKS, CIRCUIT_BREAKERS, Group, PASSIVE_CHECKS, RETRIES, is_below, together,
 };
@@ -50,8 +51,16 @@ enum Way {
     Moves,
     /// Changes the shares of traffic. The list of upstreams is reported as a whole.
     Shares,
+    /// Names of response fields: moves clients if one of them sends clients to another place.
+    Names,
+    /// Status of a response: moves clients if it starts or stops to redirect them.
+    Status,
+    /// Kinds of rewritten response fields: moves clients if `location` differs.
+    Rewritten,
     /// True lets more through. Default: false.
     On,
+    /// True lets less through. Default: false.
+    Off,
     /// True admits requests that were refused. Default: false.
     Opens,
     /// Each further value lets more through. The default has these values.
@@ -74,7 +83,10 @@ enum Absent {
 }
 
 use Absent::{Is, NoLimit, Unknown};
-use Way::{Access, Each, Either, Less, More, MoreOrOff, Moves, On, Opens, Other, Shares, Tells};
+use Way::{
+    Access, Each, Either, Less, More, MoreOrOff, Moves, Names, Off, On, Opens, Other, Rewritten,
+    Shares, Status, Tells,
+};
 
 /// Default conditions of a retry.
 const RETRIED: Way = Each(&["connect-failure", "refused-stream"]);
@@ -184,7 +196,7 @@ static CORS: Table = Table {
     id: "policy-changed",
     rows: rows! {
         "origins": Access; "methods": Access; "headers": Access; "expose": Access;
-        "credentials": Access; "private_network": Access; "max_age": More(Unknown);
+        "credentials": Access; "private_network": Access; "max_age": More(Is(5_000));
     },
     groups: &[],
 };
@@ -217,7 +229,7 @@ static VALIDATE: Table = Table {
 static RETRY: Table = Table {
     id: "policy-changed",
     rows: rows! {
-        "on": RETRIED; "statuses": Each(&[]); "headers": Each(&[]); "idempotency_key": On;
+        "on": RETRIED; "statuses": Each(&[]); "headers": Each(&[]); "idempotency_key": On; "respect_retry_after": Off;
         "attempts": More(Is(1)); "per_try_timeout": More(NoLimit); "max_body": More(Is(65_536));
         "budget"."ratio": More(Is(200_000)); "budget"."min_concurrent": More(Is(3));
         "backoff"."base": Less(Is(25)); "backoff"."max": Less(Is(250));
@@ -252,7 +264,9 @@ static REWRITE: Table = Table {
 };
 static REDIRECT: Table = Table {
     id: "policy-changed",
-    rows: rows! { "scheme" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "port" as "traffic-moved": Moves; "path" as "traffic-moved": Moves; },
+    rows: rows! { "scheme" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "port" as "traffic-moved": Moves; "path" as "traffic-moved": Moves;
+        "status" as "traffic-moved": Moves; "keep_query" as "traffic-moved": Moves;
+    },
     groups: &[],
 };
 static DEPRECATION: Table = Table {
@@ -265,6 +279,7 @@ static DEPRECATION: Table = Table {
 static HEADERS: Table = Table {
     id: "policy-changed",
     rows: rows! {
+        "response"."remove": Names;
         "response"."set"."location" as "traffic-moved": Moves; "response"."add"."location" as "traffic-moved": Moves;
         "response"."set"."refresh" as "traffic-moved": Moves; "response"."add"."refresh" as "traffic-moved": Moves;
         "response"."set"."alt-svc" as "traffic-moved": Moves; "response"."add"."alt-svc" as "traffic-moved": Moves;
@@ -274,6 +289,7 @@ static HEADERS: Table = Table {
 static RESPOND: Table = Table {
     id: "policy-changed",
     rows: rows! {
+        "status": Status;
         "headers"."location" as "traffic-moved": Moves; "headers"."refresh" as "traffic-moved": Moves;
         "headers"."alt-svc" as "traffic-moved": Moves;
     },
@@ -332,7 +348,7 @@ pub(super) static UPSTREAM: Table = Table {
         "limits"."requests": More(Is(1024)); "limits"."retries": More(NoLimit);
         "limits"."response_header_bytes": More(Is(64 << 10));
         "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);
-        "retries"."idempotency_key": On;
+        "retries"."idempotency_key": On; "retries"."respect_retry_after": Off;
         "retries"."attempts": More(Is(1)); "retries"."per_try_timeout": More(NoLimit);
         "retries"."max_body": More(Is(65_536)); "retries"."budget"."ratio": More(Is(200_000));
         "retries"."budget"."min_concurrent": More(Is(3));
@@ -361,7 +377,9 @@ pub(super) static UPSTREAM: Table = Table {
         "health"."passive"."ejection": Less(Is(30_000));
         "health"."passive"."max_ejection": Less(Is(300_000));
         "health"."passive"."max_ejected": More(Is(100_000));
+        "rewrite_responses": Rewritten;
         "tls"."verify": Access; "tls"."ca": Access; "tls"."sni": Access;
+        "tls"."client_cert": Access;
         "targets"."*"."tls": Access; "targets" as "targets-changed": Moves;
         "dns" as "targets-changed": Moves; "file" as "targets-changed": Moves;
     },
@@ -376,7 +394,7 @@ pub(super) static OPERATION: Table = Table {
         "cost": Less(Is(1)); "retries"."attempts": More(Is(1)); "idempotent": On;
         "stream": On; "websocket": Opens; "override_fields"."*": Opens;
         "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);
-        "retries"."idempotency_key": On;
+        "retries"."idempotency_key": On; "retries"."respect_retry_after": Off;
         "retries"."per_try_timeout": More(NoLimit); "retries"."max_body": More(Is(65_536));
         "retries"."budget"."ratio": More(Is(200_000)); "retries"."budget"."min_concurrent": More(Is(3));
         "retries"."backoff"."base": Less(Is(25)); "retries"."backoff"."max": Less(Is(250));
@@ -489,7 +507,11 @@ pub(super) fn settings(
                 (Some(_), None) => Class::Weaken,
                 _ => Class::Changed,
             },
+            Names => destination::of_names(was, is),
+            Rewritten => destination::of_names(was, is),
+            Status => destination::of_status(was, is),
             On => flag(was, is),
+            Off => flag(is, was),
             Opens => match flag(was, is) {
                 Class::Relax => Class::Weaken,
                 Class::Tighten => Class::Strengthen,
@@ -500,9 +522,15 @@ pub(super) fn settings(
             Moves | Shares => Class::Moved,
             Other => Class::Changed,
         };
+        let id = match class {
+            Class::Moved if row.is_some_and(|row| matches!(row.way, Names | Status)) => {
+                Some("traffic-moved")
+            }
+            _ => row.and_then(|row| row.id),
+        };
         lines.push(Line {
             class,
-            id: row.and_then(|row| row.id).unwrap_or(table.id),
+            id: id.unwrap_or(table.id),
             subject: join(subject, path),
             old: shown(was),
             new: shown(is),
@@ -565,9 +593,8 @@ impl Table {
             // A row also covers the keys below its path, except for numbers.
             let length = match row.way {
                 Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
-                More(_) | MoreOrOff(_) | Less(_) | On | Opens | Each(_) | Tells => {
-                    row.path.len() == path.len()
-                }
+                More(_) | MoreOrOff(_) | Less(_) | On | Off | Opens | Each(_) | Tells | Names
+                | Status | Rewritten => row.path.len() == path.len(),
             };
             length
                 && same
@@ -633,19 +660,21 @@ fn flag(old: Option<&Written>, new: Option<&Written>) -> Class {
     }
 }
 
+/// The words of a set of values; `absent` if there is none.
+fn values(value: Option<&Written>, absent: &[&str]) -> BTreeSet<String> {
+    match value {
+        None => absent.iter().map(|word| (*word).to_owned()).collect(),
+        Some(Written::One(one)) => BTreeSet::from([one.to_string()]),
+        Some(Written::Set(all) | Written::List(all)) => {
+            all.iter().map(ToString::to_string).collect()
+        }
+        Some(Written::Empty) => BTreeSet::new(),
+    }
+}
+
 /// The class of another set of values: one that has others instead is wider for somebody.
 fn each(old: Option<&Written>, new: Option<&Written>, absent: &[&str]) -> Class {
-    let values = |value: Option<&Written>| -> BTreeSet<String> {
-        match value {
-            None => absent.iter().map(|word| (*word).to_owned()).collect(),
-            Some(Written::One(one)) => BTreeSet::from([one.to_string()]),
-            Some(Written::Set(all) | Written::List(all)) => {
-                all.iter().map(ToString::to_string).collect()
-            }
-            Some(Written::Empty) => BTreeSet::new(),
-        }
-    };
-    let (old, new) = (values(old), values(new));
+    let (old, new) = (values(old, absent), values(new, absent));
     match (new.is_subset(&old), old.is_subset(&new)) {
         (true, true) => Class::Changed,
         (true, false) => Class::Tighten,

@@ -2,6 +2,7 @@
 //! consumers and all other settings, including those that this version cannot run.
 
 mod consumers;
+mod destination;
 mod fields;
 mod groups;
 mod limits;

@@ -8,7 +8,7 @@ use policy::Policy as _;
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::{Value, json};
 
-use super::{fields, schemes, upstream};
+use super::{destination, fields, schemes, upstream};
 use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 
@@ -339,7 +339,9 @@ fn chain(
                 .filter(|name| come.contains(&name.as_str()))
                 .collect(),
         );
-        let (removed, added) = renamed((&removed, (old, was)), (&added, (new, is)), lines);
+        let mut pairs = Vec::new();
+        let sides = ((&*removed, (old, was)), (&*added, (new, is)));
+        let (removed, added) = renamed(sides.0, sides.1, &mut pairs, lines);
         let (lost, won) = (
             lacks((&removed, (old, was)), (new, is)),
             lacks((&added, (new, is)), (old, was)),
@@ -349,7 +351,8 @@ fn chain(
             (false, true) if removed.is_empty() => Class::Tighten,
             (false, true | false) => Class::Changed,
         };
-        moved((&removed, (old, was)), (&added, (new, is)), lines);
+        let in_force = in_force((old, was), (new, is), &pairs);
+        moved((&removed, (old, was)), (&added, (new, is)), in_force, lines);
         // Describe added and removed policies; only name the others.
         let told = |names: &[String], alone: &[&str], side: Of<'_>, own: &ir::Treatment| {
             let told = names.iter().map(|name| {
@@ -425,10 +428,12 @@ fn alone<'t>(
 }
 
 /// Compares policies that left a chain with added policies of the same kind, setting by setting, as
-/// if only the name had changed. Returns the policies without such a counterpart.
+/// if only the name had changed. Returns the policies without such a counterpart, and adds the names
+/// of the others to `pairs`.
 fn renamed<'n>(
     (removed, (old, was)): (&[&'n String], (Of<'_>, &ir::Treatment)),
     (added, (new, is)): (&[&'n String], (Of<'_>, &ir::Treatment)),
+    pairs: &mut Vec<(&'n str, &'n str)>,
     lines: &mut Vec<Line>,
 ) -> (Vec<&'n String>, Vec<&'n String>) {
     let mut added = added.to_vec();
@@ -445,6 +450,7 @@ fn renamed<'n>(
             continue;
         };
         let other = added.remove(index);
+        pairs.push((name, other));
         settings(&format!("policies {name} -> {other}"), before, after, lines);
     }
     (alone, added)
@@ -539,10 +545,44 @@ fn is_looser(
     })
 }
 
-/// Reports added and removed policies that send requests, copies or clients elsewhere.
+/// The effective destinations of two chains. Policies of both chains, and renamed ones, count with
+/// their old settings: their settings are compared where they are defined.
+fn in_force(
+    (old, was): (Of<'_>, &ir::Treatment),
+    (new, is): (Of<'_>, &ir::Treatment),
+    pairs: &[(&str, &str)],
+) -> (Vec<String>, Vec<String>) {
+    let step = |checked: &Checked, side: Of<'_>| destination::Step {
+        kind: checked.kind().to_owned(),
+        settings: checked.settings(),
+        description: described(checked, side),
+    };
+    let own = was.forwarding.steps().map(|(_, checked)| checked);
+    let own: Vec<Checked> = own.collect();
+    let whole = |mut steps: Vec<destination::Step>| {
+        steps.extend(own.iter().map(|checked| step(checked, old)));
+        destination::in_force(&steps)
+    };
+    let before = was.chain.iter().filter_map(named).filter_map(|name| {
+        let (_, checked) = definition(was, name, old)?;
+        Some(step(checked, old))
+    });
+    let after = is.chain.iter().filter_map(named).filter_map(|name| {
+        let (_, checked) = definition(is, name, new)?;
+        let pair = pairs.iter().find(|(_, other)| *other == name);
+        let before = definition(was, pair.map_or(name, |(before, _)| before), old);
+        let before = before.filter(|(_, before)| before.kind() == checked.kind());
+        Some(before.map_or_else(|| step(checked, new), |(_, before)| step(before, old)))
+    });
+    (whole(before.collect()), whole(after.collect()))
+}
+
+/// Reports added and removed policies that send requests, copies or clients elsewhere, and chains
+/// whose effective destinations differ, for example by the order of their policies.
 fn moved(
     (removed, (old, was)): Loosened<'_, '_>,
     (added, (new, is)): Loosened<'_, '_>,
+    in_force: (Vec<String>, Vec<String>),
     lines: &mut Vec<Line>,
 ) {
     let each = |names: &[&String], side: Of<'_>, treatment: &ir::Treatment| -> Vec<Value> {
@@ -554,7 +594,12 @@ fn moved(
         });
         described.collect()
     };
-    let (before, after) = (each(removed, old, was), each(added, new, is));
+    let (mut before, mut after) = (each(removed, old, was), each(added, new, is));
+    if in_force.0 != in_force.1 {
+        let told = |texts: Vec<String>| Value::from(format!("in force: {}", texts.join("; ")));
+        before.push(told(in_force.0));
+        after.push(told(in_force.1));
+    }
     if !before.is_empty() || !after.is_empty() {
         lines.push(Line {
             class: Class::Moved,

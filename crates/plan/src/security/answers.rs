@@ -28,6 +28,8 @@ enum Rule {
     Separates,
     /// Like [`Rule::Protects`], if a credential is required.
     Withholds(fn(&str) -> u64),
+    /// A media type that browsers run lets more in.
+    Runs,
 }
 
 /// The fields, in lower case.
@@ -55,7 +57,23 @@ const FIELDS: &[(&str, Rule)] = &[
     ("cdn-cache-control", Rule::Withholds(stored)),
     ("surrogate-control", Rule::Withholds(stored)),
     ("vary", Rule::Separates),
+    ("content-type", Rule::Runs),
+    ("service-worker-allowed", Rule::Opens),
+    (
+        "x-permitted-cross-domain-policies",
+        Rule::Protects(cross_domain),
+    ),
 ];
+
+/// The rule of a field. Caches of content delivery networks have fields of their own.
+fn rule_of(name: &str) -> Option<Rule> {
+    let known = FIELDS.iter().find(|(known, _)| *known == name);
+    let of_caches = || {
+        let is_one = name.ends_with("-cache-control");
+        is_one.then_some(Rule::Withholds(stored))
+    };
+    known.map(|(_, rule)| *rule).or_else(of_caches)
+}
 
 /// The upstream's own value in plans.
 const UPSTREAM: &str = "what the upstream says";
@@ -93,19 +111,21 @@ impl Sent {
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (sent(old), sent(new));
     let is_protected = asks(old) && asks(new);
-    let differences = FIELDS.iter().flat_map(|(name, rule)| {
+    let names: BTreeSet<&String> = was.fields.keys().chain(is.fields.keys()).collect();
+    let differences = names.into_iter().flat_map(|name| {
+        let Some(rule) = rule_of(name) else {
+            return Vec::new();
+        };
         let of = |side: &Response| {
-            let known = side.fields.get(*name).cloned();
+            let known = side.fields.get(name).cloned();
             known.unwrap_or_else(|| side.untouched())
         };
         let (before, after) = (of(&was), of(&is));
-        // A response that the gateway makes itself has only what is written here.
-        let is_touched = was.fields.contains_key(*name) || is.fields.contains_key(*name);
         let for_callers = matches!(rule, Rule::Separates | Rule::Withholds(_));
-        if before == after || !is_touched || for_callers && !is_protected {
+        if before == after || for_callers && !is_protected {
             return Vec::new();
         }
-        let verdict = verdict(*rule, &before, &after);
+        let verdict = verdict(rule, &before, &after);
         let subject = format!("response header {name}");
         let told = (before.shown(), after.shown());
         super::one("answers", verdict, "response-field-changed", &subject, told)
@@ -133,6 +153,14 @@ fn verdict(rule: Rule, was: &Sent, is: &Sent) -> Verdict {
                 BTreeSet::from_iter(members.into_iter().filter(|member| member == "true"))
             };
             opened(was, is, &allows(was), &allows(is))
+        }
+        Rule::Runs => {
+            let runs = |sent: &Sent| {
+                let values = sent.values.iter().filter(|value| is_run(value));
+                values.cloned().collect::<BTreeSet<String>>()
+            };
+            let (before, after) = (runs(was), runs(is));
+            Verdict::of(before.is_subset(&after), after.is_subset(&before))
         }
         Rule::Adds => opened(was, is, &was.values, &is.values),
         Rule::Separates => {
@@ -218,13 +246,14 @@ fn sent(access: &Access<'_>) -> Response {
         fields: BTreeMap::new(),
     };
     for one in replies.first().iter().flat_map(|(_, reply)| reply.iter()) {
-        if let [headers, name] = one.path.as_slice()
-            && headers == "headers"
-        {
-            response.edit(name, |sent| {
-                sent.values.insert(told(&one.value));
-            });
-        }
+        let name = match one.path.as_slice() {
+            [headers, name] if headers == "headers" => name,
+            [key] if key == "content_type" => "content-type",
+            _ => continue,
+        };
+        response.edit(name, |sent| {
+            sent.values.insert(told(&one.value));
+        });
     }
     for (_, settings) in access.policies("headers").iter().rev() {
         for name in settings.texts(&["response", "remove"]).unwrap_or_default() {
@@ -331,6 +360,25 @@ fn embedder(value: &str) -> u64 {
         "credentialless" => 1,
         _ => 0,
     }
+}
+
+/// X-Permitted-Cross-Domain-Policies (Adobe's cross-domain policy files).
+fn cross_domain(value: &str) -> u64 {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "none" | "none-this-response" => 3,
+        "master-only" => 2,
+        "by-content-type" | "by-ftp-filename" => 1,
+        _ => 0,
+    }
+}
+
+/// True for a media type that browsers run: pages, scripts and images with scripts.
+fn is_run(value: &str) -> bool {
+    let kind = value.split(';').next().unwrap_or_default();
+    let kind = kind.trim().to_ascii_lowercase();
+    let is_xml = kind == "text/xml" || kind == "application/xml" || kind.ends_with("+xml");
+    let is_script = kind.ends_with("javascript") || kind.ends_with("ecmascript");
+    is_xml || is_script || matches!(&*kind, "text/html" | "application/wasm")
 }
 
 /// A download is not run as a page.

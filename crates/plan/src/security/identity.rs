@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bundle::ir;
 use policy::declared::{Settings, Value};
 
 use super::verifier::told;
@@ -57,6 +58,9 @@ const PARTS: &[&str] = &[
     "username",
     "userinfo",
 ];
+
+/// Fields by which upstreams recognise the page that sends a request, beside `Sec-Fetch-…`.
+const PAGE: &[&str] = &["origin", "referer"];
 
 /// Fields that the gateway itself takes from clients (engine, `edge::forwarded`): a policy that
 /// removes them changes nothing.
@@ -177,9 +181,12 @@ fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
 }
 
 fn is_identity(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let mut parts = name.split(['-', '_', '.']);
-    parts.any(|part| PARTS.contains(&part))
+    let name = name.to_ascii_lowercase().replace(['_', '.'], "-");
+    let mut parts = name.split('-');
+    PAGE.contains(&&*name)
+        || name.starts_with("sec-fetch-")
+        || ir::OVERRIDE_FIELDS.contains(&&*name)
+        || parts.any(|part| PARTS.contains(&part))
 }
 
 #[cfg(test)]
@@ -195,6 +202,11 @@ mod tests {
             "x_user_id",
             "X-Forwarded-For",
             "x.tenant",
+            "X_Rewrite.URL",
+            "X-HTTP-Method",
+            "Origin",
+            "Referer",
+            "Sec-Fetch-Site",
         ] {
             assert!(is_identity(name), "{name}");
         }

@@ -56,6 +56,27 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     };
     let id = "upstream-transport-changed";
     let mut found = one("transport", verdict, id, "upstream", shown);
+    let certificate = |access: &Access<'_>| -> Option<String> {
+        let route = access.route?;
+        let upstreams = &route.gateway.shared.upstreams;
+        own_certificate(&upstreams.get(&route.treatment.upstream)?.judging())
+    };
+    let (before, after) = (certificate(old), certificate(new));
+    if before != after {
+        let verdict = match (&before, &after) {
+            (Some(_), Some(_)) => Verdict::Incomparable,
+            (before, _) => Verdict::of(before.is_none(), before.is_some()),
+        };
+        let shown = |own: Option<String>| own.unwrap_or_else(|| "none".to_owned());
+        let told = (shown(before), shown(after));
+        found.extend(one(
+            "transport",
+            verdict,
+            id,
+            "upstream tls.client_cert",
+            told,
+        ));
+    }
     found
         .iter_mut()
         .for_each(|one| one.why_none = Some(UNSHOWN));
@@ -227,6 +248,7 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
         "upstream-authority-changed",
         sides,
     ));
+    found.extend(client_certificate(&subject, sides));
     // An explicit `sni` equal to the target's host is no change.
     if certified(old) != certified(new) {
         found.extend(other(
@@ -237,6 +259,29 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
         ));
     }
     found
+}
+
+/// Compares the client certificates of the gateway at an upstream. Another one is another identity;
+/// without one the upstream no longer recognises the gateway.
+fn client_certificate(subject: &str, (old, new): (&Settings, &Settings)) -> Option<Found> {
+    let (was, is) = (own_certificate(old), own_certificate(new));
+    (was != is).then(|| Found {
+        subject: format!("{subject} tls.client_cert"),
+        class: match (&was, &is) {
+            (Some(_), Some(_)) => Class::Incomparable,
+            (was, _) => class(was.is_some()),
+        },
+        id: "upstream-client-certificate-changed",
+        old: was,
+        new: is,
+    })
+}
+
+/// The secrets of the gateway's certificate and key at an upstream.
+fn own_certificate(settings: &Settings) -> Option<String> {
+    let own = settings.below(&["tls", "client_cert"]);
+    let own: Vec<String> = own.map(|one| told(&one.value)).collect();
+    (!own.is_empty()).then(|| own.join(", "))
 }
 
 fn ranked(subject: &str, rank: &Rank, (was, is): (String, String)) -> Option<Found> {

@@ -222,6 +222,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("response-field-changed", Some("responses")),
     ("path-readings-changed", Some("edits")),
     ("way-round-added", Some("rounds")),
+    ("upstream-client-certificate-changed", Some("ordered")),
     ("client-address-changed", Some("gated")),
     ("peers-admitted", Some("edits")),
     // What stands in no bundle: gwc/tests/cli/rules.rs.

@@ -1,0 +1,220 @@
+//! Effective destination of a chain: which of its policies decide where requests, copies of them
+//! and clients go.
+//!
+//! The order of the engine counts. The first policy that replies ends the chain; of several splits
+//! the last one chooses the upstream; rewrites build on each other; the last step of a chain edits
+//! a response first.
+
+use std::collections::BTreeMap;
+
+use policy::declared::{Settings, Value};
+
+use crate::Class;
+
+/// Response fields that send clients to another place.
+const SENDING: [&str; 3] = ["alt-svc", "location", "refresh"];
+
+/// One policy of a chain.
+pub(super) struct Step {
+    pub(super) kind: String,
+    pub(super) settings: Settings,
+    /// Description for people. Equal descriptions are one destination.
+    pub(super) description: String,
+}
+
+/// True for a response field that sends clients to another place.
+fn is_sending(name: &str) -> bool {
+    SENDING.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// True for a status that makes clients follow `Location` (RFC 9110 §15.4).
+fn is_redirection(status: u128) -> bool {
+    (300..400).contains(&status)
+}
+
+/// The class of another set of response fields: `moved` if one of them sends clients.
+pub(super) fn of_names(old: Option<&Value>, new: Option<&Value>) -> Class {
+    let sending = |value: Option<&Value>| -> Vec<String> {
+        let words = value.map(text).unwrap_or_default();
+        let mut words: Vec<String> = words.split(' ').map(str::to_ascii_lowercase).collect();
+        words.retain(|word| is_sending(word));
+        words
+    };
+    class(sending(old) == sending(new))
+}
+
+/// The class of another status: `moved` if only one of the two redirects clients.
+pub(super) fn of_status(old: Option<&Value>, new: Option<&Value>) -> Class {
+    let redirects = |value: Option<&Value>| match value {
+        Some(Value::One(status)) => {
+            let status = status.amount().map_or(0, |(status, _)| status);
+            is_redirection(status)
+        }
+        _ => false,
+    };
+    class(redirects(old) == redirects(new))
+}
+
+fn class(is_same: bool) -> Class {
+    match is_same {
+        true => Class::Changed,
+        false => Class::Moved,
+    }
+}
+
+/// Returns the decisions in force, one text each. Chains with equal texts send traffic to the same
+/// place.
+pub(super) fn in_force(steps: &[Step]) -> Vec<String> {
+    let mut fields: BTreeMap<String, Field> = BTreeMap::new();
+    let mut texts = Vec::new();
+    match steps.iter().find(|step| is_reply(&step.kind)) {
+        Some(step) => reply(step, &mut fields, &mut texts),
+        None => forwarded(steps, &mut texts),
+    }
+    let has_reply = steps.iter().any(|step| is_reply(&step.kind));
+    for step in steps.iter().rev().filter(|step| step.kind == "headers") {
+        edit(&step.settings, has_reply, &mut fields);
+    }
+    let untouched = Field::untouched(has_reply);
+    let fields = fields.into_iter().filter(|(_, field)| *field != untouched);
+    texts.extend(fields.map(|(name, field)| format!("response header {name}: {}", field.shown())));
+    texts
+}
+
+fn is_reply(kind: &str) -> bool {
+    matches!(kind, "redirect" | "respond" | "mock")
+}
+
+/// Adds the decisions of a policy that replies.
+fn reply(step: &Step, fields: &mut BTreeMap<String, Field>, texts: &mut Vec<String>) {
+    if step.kind == "redirect" {
+        texts.push(step.description.clone());
+        return;
+    }
+    let status = match step.settings.get(&["status"]) {
+        Some(Value::One(status)) => status.amount().map_or(0, |(status, _)| status),
+        _ => 0,
+    };
+    texts.push(match is_redirection(status) {
+        true => "the gateway answers with a redirection".to_owned(),
+        false => "the gateway answers".to_owned(),
+    });
+    for one in step.settings.iter() {
+        if let [headers, name] = one.path.as_slice()
+            && headers == "headers"
+            && is_sending(name)
+        {
+            let field = fields.entry(name.to_ascii_lowercase());
+            field.or_insert(Field::untouched(true)).add(&one.value);
+        }
+    }
+}
+
+/// Adds the decisions of a chain that forwards requests.
+fn forwarded(steps: &[Step], texts: &mut Vec<String>) {
+    let of = |kind: &'static str| steps.iter().filter(move |step| step.kind == kind);
+    texts.extend(of("split").next_back().map(|step| step.description.clone()));
+    let mut mirrors: Vec<String> = of("mirror").map(|step| step.description.clone()).collect();
+    mirrors.sort();
+    texts.append(&mut mirrors);
+    for part in ["host", "method", "path", "query"] {
+        let mut values: Vec<String> = Vec::new();
+        for step in of("rewrite") {
+            let own: Vec<String> = step
+                .settings
+                .below(&[part])
+                .map(|one| match &one.path[1..] {
+                    [] => text(&one.value),
+                    below => format!("{} {}", below.join("."), text(&one.value)),
+                })
+                .collect();
+            // A host, a method and a path without the earlier path replace earlier ones.
+            let replaces = match part {
+                "query" => false,
+                "path" => own.iter().all(|path| !path.contains("{path}")),
+                _ => true,
+            };
+            if replaces && !own.is_empty() {
+                values.clear();
+            }
+            values.extend(own);
+        }
+        if !values.is_empty() {
+            texts.push(format!("rewrite {part} {}", values.join(", then ")));
+        }
+    }
+}
+
+/// Response field as clients get it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Field {
+    /// True if the upstream's own value reaches clients.
+    upstream: bool,
+    /// Values that the gateway writes.
+    values: Vec<String>,
+}
+
+impl Field {
+    fn untouched(has_reply: bool) -> Self {
+        Self {
+            upstream: !has_reply,
+            values: Vec::new(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.upstream = false;
+        self.values.clear();
+    }
+
+    fn add(&mut self, value: &Value) {
+        self.values.push(text(value));
+        self.values.sort();
+    }
+
+    fn shown(&self) -> String {
+        let mut parts = self.values.clone();
+        parts.extend(self.upstream.then(|| "the upstream's value".to_owned()));
+        match parts.is_empty() {
+            true => "removed".to_owned(),
+            false => parts.join(" and "),
+        }
+    }
+}
+
+/// Applies a `headers` policy to a response: removed, set, added.
+fn edit(settings: &Settings, has_reply: bool, fields: &mut BTreeMap<String, Field>) {
+    let mut field = |name: &str, edit: &dyn Fn(&mut Field)| {
+        if is_sending(name) {
+            let field = fields.entry(name.to_ascii_lowercase());
+            edit(field.or_insert(Field::untouched(has_reply)));
+        }
+    };
+    for name in settings.texts(&["response", "remove"]).unwrap_or_default() {
+        field(name, &Field::clear);
+    }
+    for how in ["set", "add"] {
+        for one in settings.below(&["response", how]) {
+            let [_, _, name] = one.path.as_slice() else {
+                continue;
+            };
+            field(name, &|field| {
+                if how == "set" {
+                    field.clear();
+                }
+                field.add(&one.value);
+            });
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::One(one) => one.to_string(),
+        Value::Set(all) | Value::List(all) => {
+            let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+            all.join(" ")
+        }
+        Value::Empty => String::new(),
+    }
+}
