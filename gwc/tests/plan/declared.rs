@@ -398,9 +398,8 @@ fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
     for need in [
         "policy:quota",
         "policy:threat",
-        "policy:cache",
+        "policy:forward_auth",
         "auth:jwt:jwks_url",
-        "consumer:plan",
         "operation:validate",
         "operation:cost",
     ] {

@@ -117,6 +117,13 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             return Vec::new();
         };
         let of = |side: &Response| {
+            // `cors` sees responses last and replaces what others say about pages.
+            if side.has_cors && name.starts_with("access-control-") {
+                return Sent {
+                    upstream: false,
+                    values: BTreeSet::new(),
+                };
+            }
             let known = side.fields.get(name).cloned();
             known.unwrap_or_else(|| side.untouched())
         };
@@ -216,6 +223,8 @@ fn opened(was: &Sent, is: &Sent, before: &BTreeSet<String>, after: &BTreeSet<Str
 struct Response {
     /// True if the upstream answers.
     upstream: bool,
+    /// True if the chain has `cors`.
+    has_cors: bool,
     fields: BTreeMap<String, Sent>,
 }
 
@@ -243,6 +252,7 @@ fn sent(access: &Access<'_>) -> Response {
     let redirects = access.policies("redirect");
     let mut response = Response {
         upstream: replies.is_empty() && redirects.is_empty(),
+        has_cors: !access.policies("cors").is_empty(),
         fields: BTreeMap::new(),
     };
     for one in replies.first().iter().flat_map(|(_, reply)| reply.iter()) {
@@ -270,17 +280,6 @@ fn sent(access: &Access<'_>) -> Response {
                 }
                 sent.values.insert(told(value));
             });
-        }
-    }
-    // `cors` sees responses last and replaces what others say about pages.
-    if !access.policies("cors").is_empty() {
-        for (name, sent) in &mut response.fields {
-            if name.starts_with("access-control-") {
-                *sent = Sent {
-                    upstream: false,
-                    values: BTreeSet::new(),
-                };
-            }
         }
     }
     response
