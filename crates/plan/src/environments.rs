@@ -4,7 +4,7 @@
 //! against one in every class that a gate stops: one that goes or has its channel, else the project
 //! without an environment, else the nearest one. A strict environment that goes and a lax one that
 //! comes under another name is no way past gates. The rules of a new environment are compared with
-//! those of the project without an environment.
+//! those of the project without an environment, and of each environment that it stands in for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -184,9 +184,15 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
         change.section == Section::Rules
             && !["channel-changed", "store-changed", "rules-unknown"].contains(&change.id)
     };
-    let against = base.or(nearest).into_iter();
-    let rules = against.flat_map(|(_, plan)| &plan.changes);
-    let rules: Vec<Change> = rules.filter(is_own).cloned().collect();
+    let mut rules: Vec<Change> = Vec::new();
+    let against = heirs.iter().copied().chain(base.or(nearest));
+    for change in against.flat_map(|(_, plan)| plan.changes.iter().filter(is_own)) {
+        // A rule of an heir is no addition, although the project without an environment lacks it.
+        let is_known = is_addition(change) && !heirs.iter().all(|(_, plan)| has(plan, change));
+        if !is_known && !rules.iter().any(|one| is_same(one, change)) {
+            rules.push(change.clone());
+        }
+    }
     let id = new.bundle;
     let mut told = format!("bundle {}", id.short());
     for (found, how) in [
@@ -215,6 +221,20 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     change.stands_for = wider.into_keys().collect();
     change.bound = id.to_string();
     Ok((of(change, name), rules))
+}
+
+/// True for a rule that only stops more.
+fn is_addition(change: &Change) -> bool {
+    let stricter = ["gate-added", "required-policy-added", "required-auth-added"];
+    stricter.contains(&change.id)
+}
+
+fn has(plan: &Plan, change: &Change) -> bool {
+    plan.changes.iter().any(|one| is_same(one, change))
+}
+
+fn is_same(one: &Change, other: &Change) -> bool {
+    one.id == other.id && one.fingerprint == other.fingerprint
 }
 
 /// Differences of a new environment from known ones.

@@ -329,3 +329,51 @@ fn plan_of_a_new_environment_is_no_error() {
         .with(64)
         .says("did you mean `stage`?");
 }
+
+#[test]
+fn renamed_environment_keeps_the_gates_of_the_old() {
+    for (channel, goes) in [("", true), ("release: {channel: live}\n", false)] {
+        let project = committed();
+        let text = project
+            .read("gateway.yaml")
+            .replace("gates: [weaken]\n", "");
+        project.write(
+            "gateway.yaml",
+            format!("{text}environments:\n  prod: {{patch: prod.yaml}}\n"),
+        );
+        project.write("prod.yaml", format!("gates: [weaken]\n{channel}"));
+        commit(&project, "gates of an environment");
+        let renamed = match goes {
+            true => ("  prod: {patch: prod.yaml}", "  prd: {patch: prd.yaml}"),
+            // Another environment of the same channel.
+            false => ("  prod: {patch", "  prd: {patch: prd.yaml}\n  prod: {patch"),
+        };
+        project.edit("gateway.yaml", renamed.0, renamed.1);
+        // The gates stay.
+        project.write("prd.yaml", format!("gates: [weaken]\n{channel}"));
+        plan(&project, &[]).with(0);
+        project.write("prd.yaml", format!("gates: []\n{channel}"));
+        let found = lines(&plan(&project, &[]).with(1));
+        assert!(
+            found.contains(&"rules gate-removed gate weaken [prd]".to_owned()),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn removed_environment_judges_its_removal() {
+    let project = committed();
+    let text = project
+        .read("gateway.yaml")
+        .replace("gates: [weaken]\n", "");
+    project.write(
+        "gateway.yaml",
+        format!("{text}environments:\n  prod: {{patch: prod.yaml}}\n  next: {{release: {{channel: prod}}}}\n"),
+    );
+    project.write("prod.yaml", "gates: [weaken]\n");
+    commit(&project, "two environments of one channel");
+    project.edit("gateway.yaml", "  prod: {patch: prod.yaml}\n", "");
+    project.edit("orders.yaml", "operationId: listOrders,", PUBLIC);
+    plan(&project, &[]).with(1);
+}
