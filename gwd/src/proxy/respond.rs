@@ -570,7 +570,7 @@ pub(crate) fn problem(
     }
 }
 
-/// Body of a problem document (RFC 9457): the status that is sent, and the one whose advice it gives.
+/// Body of a problem document (RFC 9457) with the status that is sent, and the advice of another.
 fn document(
     (status, own): (u16, u16),
     code: &'static str,

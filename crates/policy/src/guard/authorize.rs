@@ -7,8 +7,8 @@
 //! Every key that is written must hold; within a list one item is enough, but all `scopes`. Scopes
 //! and groups are those of the token, and the groups that gateway.yaml gives to the consumer; roles
 //! are the values of the claim `roles`. A claim with several values holds if one of them is listed.
-//! Who shows no credential has none of them. 403 `insufficient_scope` for scopes (RFC 6750 §3.1),
-//! else 403 `not_authorized`.
+//! A caller without a credential has none of them. Missing scopes are 403 `insufficient_scope`
+//! (RFC 6750 §3.1), anything else is 403 `not_authorized`.
 
 use minicbor::{Decode, Encode};
 
