@@ -325,8 +325,7 @@ pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut R
     made
 }
 
-/// Response to a request that the edge refused. The connection ends: the start of the next request
-/// is not certain.
+/// Response to a head that the edge refused; the connection ends, as its next request may be cut.
 pub(crate) fn refused_at_edge(
     reject: &'static Reject,
     view: &View,
