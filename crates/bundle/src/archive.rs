@@ -1,8 +1,8 @@
-//! A store in one file: the same layout as a plain tar.
+//! Archives: a store in one file, as a plain tar of the folder layout.
 //!
-//! Deterministic (sorted, no times, no owners, mode 0644), so that the same content gives the same
-//! file. Reading takes nothing but regular files at places of the layout, within limits, and checks
-//! each blob against its name; nothing is ever written to a path from an archive.
+//! Archives are deterministic (sorted, no times, no owners, mode 0644): the same content gives the
+//! same bytes. Reading accepts only regular files at paths of the layout, within limits, and checks
+//! each blob against its digest. Nothing is ever written to a path from an archive.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -18,14 +18,14 @@ use crate::store::folder::{self, Index, LAYOUT, Links};
 use crate::store::memory::{Content, Memory};
 use crate::store::{Blobs, Chain, Store, WriteError};
 
-/// Most files in an archive.
+/// Maximum number of files in an archive.
 pub const ENTRIES_MAX: usize = 16_384;
-/// Largest archive, in bytes.
+/// Maximum length of an archive, in bytes.
 pub const ARCHIVE_BYTES_MAX: u64 = 512 << 20;
 
 const WHAT: &str = "archive";
 
-/// Puts a bundle with everything in it, and these statements about it, into a store of its own.
+/// Copies a bundle with all its blobs, and the given statements, into a new store in memory.
 ///
 /// # Errors
 /// [`Refused::BlobMissing`], [`Refused::BadDigest`], …
@@ -53,7 +53,7 @@ pub fn collect(
     Ok(memory)
 }
 
-/// The tar of this content.
+/// Writes the content as a tar.
 #[must_use]
 pub fn write(content: &Content) -> Vec<u8> {
     let Content { blobs, links } = content;
@@ -89,8 +89,8 @@ pub fn write(content: &Content) -> Vec<u8> {
 /// Reads a tar.
 ///
 /// # Errors
-/// [`Refused::TooLarge`], [`Refused::Malformed`] for anything but a layout,
-/// [`Refused::BadDigest`] for a blob that is not what its name says.
+/// [`Refused::TooLarge`]; [`Refused::Malformed`] for a file outside the layout;
+/// [`Refused::BadDigest`] for a blob whose bytes do not match its name.
 pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {
     if bytes.len() as u64 > ARCHIVE_BYTES_MAX {
         return Err(Refused::TooLarge {
@@ -153,10 +153,10 @@ pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {
     Ok(Memory::new(content))
 }
 
-/// Place of a file in the layout.
+/// Path of a file in the layout.
 enum Place {
     Layout,
-    /// `index.json` and locks: not read.
+    /// `index.json` and lock files, which are ignored.
     Derived,
     /// A folder of the layout.
     Above,
@@ -164,10 +164,15 @@ enum Place {
     Link(Chain, u64),
 }
 
-const NOT_A_PLACE: Refused = Refused::malformed(WHAT, "holds a file that is no part of a layout");
+const NOT_A_PLACE: Refused = Refused::malformed(
+    WHAT,
+    "holds a file that does not belong to a \
+layout",
+);
 
 impl Place {
-    /// Only exact places of the layout; `./` in front and `/` behind are what other tars write.
+    /// Parses a path of the layout. A leading `./` and a trailing `/` are accepted, as other tar
+    /// programs write them.
     fn of(path: &str) -> Result<Self, Refused> {
         let path = path.strip_prefix("./").unwrap_or(path);
         let path = path.strip_suffix('/').unwrap_or(path);

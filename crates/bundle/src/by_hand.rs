@@ -1,6 +1,6 @@
 //! Report on one statement, with files and commands that check its signatures with `openssl` alone.
 //!
-//! `gwc verify` writes the files and prints the lines; a test runs them.
+//! `gwc verify` writes the files and prints the commands; a test runs them.
 
 use crate::digest::Digest;
 use crate::keys::KeyId;
@@ -15,24 +15,24 @@ use crate::trust::{Signers, Trust, When};
 /// Report on a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Its name.
+    /// Digest of the statement.
     pub digest: Digest,
-    /// In which role it claims to speak.
+    /// Role that the statement claims. None for an unknown type.
     pub role: Option<Role>,
     /// The envelope.
     pub envelope: Envelope,
-    /// Each signature.
+    /// Reports on the signatures.
     pub signatures: Vec<SignatureReport>,
-    /// The owners and keys whose signatures count, or the reason why they are not enough.
+    /// Owners and keys whose signatures count, or the reason why they do not suffice.
     pub judged: Result<Signers, Refused>,
 }
 
-/// Report on a signature.
+/// Result of checking one signature: its key, the key's owner, and how to check it with openssl.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureReport {
-    /// Id of the key that it names as its maker.
+    /// Id of the key that the signature names.
     pub keyid: KeyId,
-    /// That key's owner, if the trust file has it.
+    /// Owner of that key. `None` if the trust file does not have the key.
     pub owner: Option<String>,
     /// True if that key made the signature. `None` if the trust file does not have the key.
     pub fits: Option<bool>,
@@ -40,19 +40,19 @@ pub struct SignatureReport {
     pub by_hand: Option<ByHand>,
 }
 
-/// Files to write side by side, and the line that checks them.
+/// Files to write into one folder, and the command that checks them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByHand {
-    /// Name and bytes of payload, public key and signature.
+    /// Name and content of the payload, the public key and the signature.
     pub files: [(String, Vec<u8>); 3],
-    /// The shell line; says `Verified OK` and ends with 0, or with 1.
+    /// Shell command: prints `Verified OK` and exits with 0, or exits with 1.
     pub line: String,
 }
 
-/// Reads a statement and judges it for the role it claims.
+/// Reads a statement and checks its signatures for the role that it claims.
 ///
 /// # Errors
-/// If it cannot be read at all.
+/// The statement cannot be read.
 pub fn report(
     blobs: &dyn Blobs,
     trust: &Trust,

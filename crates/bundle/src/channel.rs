@@ -1,9 +1,9 @@
-//! Channels: a hash chain of signed records with growing serials. The newest record names the
+//! Channels: a hash chain of signed records with increasing serials. The newest record names the
 //! bundle that should run.
 //!
-//! A rollback is a new record that points at an old bundle; replaying an old record is refused,
-//! rolling back is not. Everything here is a pure function of what it is given: time is an
-//! argument, and blobs come from the caller's [`Blobs`]. release.md §5.
+//! A rollback is a new record for an old bundle. Replaying an old record is refused; rolling back
+//! is not. All functions are pure: the time is an argument, and blobs come from the caller's
+//! [`Blobs`]. release.md §5.
 
 use std::collections::BTreeSet;
 
@@ -27,14 +27,14 @@ pub struct Memory {
     pub record: Option<Pointer>,
     /// The newest accepted revocation list.
     pub revocations: Revocations,
-    /// The latest `created` among them.
+    /// The later `created` of the two.
     pub created: Option<Moment>,
-    /// The highest serials whose record or list was there and can no longer be read: nothing
-    /// older is taken, or damage on a disk would let a replay in.
+    /// Highest serials of a record and a list that were stored but can no longer be read. Nothing
+    /// older is accepted, because otherwise damage on a disk would permit a replay.
     pub damaged: Floors,
 }
 
-/// A record: the bundle that a channel should run.
+/// An accepted record: the bundle that a channel should run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     pointer: Pointer,
@@ -45,12 +45,12 @@ pub struct Accepted {
     expired: bool,
 }
 
-/// A record whose signatures count, before the rules of the channel.
+/// A record with enough valid signatures, before the checks against the channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedRecord {
     /// Position of the record in the chain.
     pub pointer: Pointer,
-    /// The bundle it names.
+    /// Bundle that the record names.
     pub bundle: Digest,
     /// The record.
     pub record: Record,
@@ -61,8 +61,8 @@ pub struct SignedRecord {
 // === impl Context ===
 
 impl Context<'_> {
-    /// With the clock put forward to the newest accepted `created`, so that a machine whose clock
-    /// was set back does not forget that time has passed.
+    /// Moves the clock forward to the newest accepted `created`, so that expiry still works on a
+    /// machine whose clock was set back.
     #[must_use]
     pub fn after(mut self, memory: &Memory) -> Self {
         let created = memory.created.unwrap_or(Moment::EPOCH);
@@ -80,7 +80,7 @@ impl Accepted {
         self.pointer
     }
 
-    /// The bundle that should run.
+    /// Bundle that should run.
     #[must_use]
     pub const fn bundle(&self) -> Digest {
         self.bundle
@@ -98,19 +98,20 @@ impl Accepted {
         &self.signers
     }
 
-    /// The newest revocation list.
+    /// Newest revocation list.
     #[must_use]
     pub const fn revocations(&self) -> &Revocations {
         &self.revocations
     }
 
-    /// True if a record that was accepted in time has expired since. Causes an alarm, never a stop.
+    /// True if the record has expired since it was accepted. Raises an alarm, but the bundle keeps
+    /// running.
     #[must_use]
     pub const fn expired(&self) -> bool {
         self.expired
     }
 
-    /// The memory to keep after the record has been acted upon.
+    /// Memory to store once the record has been applied.
     #[must_use]
     pub fn memory(&self) -> Memory {
         Memory {
@@ -122,8 +123,8 @@ impl Accepted {
     }
 }
 
-/// Checks that a record may be acted upon, and returns its contents. The order of the checks is the
-/// order of release.md §5: project and signatures, serial, time, revocation list, chain.
+/// Checks that a record may be applied, and returns its contents. Order of the checks (release.md
+/// §5): project and signatures, serial, time, revocation list, chain.
 ///
 /// # Errors
 /// The reason, see [`Refused`].
@@ -136,10 +137,10 @@ pub fn accept(
     accept_beside(blobs, context, memory, candidate, 0)
 }
 
-/// As [`accept`], for a record from a store that shows the revocation list `list` beside it: a
-/// verified list that is the known one or continues it. A record that was signed before the
-/// newest list names an older one. That is normal while the store shows the newest: the newest
-/// list stays in force, whichever list the record names.
+/// [`accept`] for a record from a store whose newest revocation list has the serial `list`. The
+/// caller has verified that this list is the known one or continues it. A record that was signed
+/// before the newest list names an older one. This is accepted while the store has the newest list,
+/// which stays in force.
 ///
 /// # Errors
 /// As [`accept`].
@@ -188,8 +189,8 @@ pub fn accept_beside(
     })
 }
 
-/// A record that was accepted before, from a state folder or the store: it stays accepted until
-/// its key or its bundle is revoked. Its keys are judged for the moment it was created.
+/// Reads a record that was accepted before, from a state folder or a store. The record stays
+/// accepted until its key or bundle is revoked. Its keys are checked for the time of its `created`.
 ///
 /// # Errors
 /// The reason, see [`Refused`].
@@ -216,12 +217,12 @@ pub fn recall(
     })
 }
 
-/// A record's signatures, project, channel and serial. The payload is read after the signatures
-/// have been found to count.
+/// Checks a record's signatures, project, channel and serial. The payload is decoded only after its
+/// signatures are valid.
 ///
 /// # Errors
-/// A signature reason, [`Refused::WrongProject`], [`Refused::WrongChannel`],
-/// [`Refused::Mislinked`] if the record says another serial than the one it stands under.
+/// A signature reason; [`Refused::WrongProject`]; [`Refused::WrongChannel`]; [`Refused::Mislinked`]
+/// if the record's serial differs from that of its link.
 pub fn verify(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -233,8 +234,8 @@ pub fn verify(
     Ok(signed)
 }
 
-/// As [`verify`], without the threshold: what was accepted stays accepted until a key is revoked
-/// (release.md §5), and a threshold that was raised since is for what comes.
+/// [`verify`] without the threshold: an accepted record stays accepted until a key is revoked
+/// (release.md §5). A threshold that was raised later applies to new records only.
 fn read_signed(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -262,7 +263,7 @@ fn read_signed(
             link: pointer.serial,
         });
     }
-    // What is accepted now must still be accepted after a restart, so both ask for this.
+    // Check at the record's `created`, now and after a restart, so that both give the same result.
     let then = When::Past(read.record.created);
     trust.signers(&envelope, Role::Release, channel, then)?;
     Ok(SignedRecord {
@@ -273,17 +274,16 @@ fn read_signed(
     })
 }
 
-/// A record that is vouched for by the digest in a verified one. Its own signatures are not looked
-/// at.
+/// A record that a verified record names by digest. Its own signatures are not checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Linked {
-    /// The bundle it names.
+    /// Bundle that the record names.
     pub bundle: Digest,
     /// The record.
     pub record: Record,
 }
 
-/// Reads a record without judging its signatures: only for digests that a verified record names.
+/// Reads a record without checking its signatures: only for digests in a verified record.
 ///
 /// # Errors
 /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::Malformed`], …
@@ -353,7 +353,8 @@ fn newer_list(
         Some(pointer) => {
             let list = revocation::accept_vouched(blobs, context, known, pointer);
             list.map_err(|refused| match refused {
-                // Not the record's own key: it must not be passed over for an older one.
+                // A revoked key of the list, not of the record: the record must not be skipped in
+                // favour of an older one.
                 Refused::RevokedKey => Refused::RevocationsUntrusted {
                     serial: pointer.serial,
                 },
@@ -363,7 +364,7 @@ fn newer_list(
     }
 }
 
-/// Walks back from a verified record to the remembered one, fetching what lies between.
+/// Walks from a verified record back to the remembered one, and reads the records between them.
 fn check_chain(blobs: &dyn Blobs, known: Pointer, signed: &SignedRecord) -> Result<(), Refused> {
     let forked = Refused::Forked {
         serial: signed.pointer.serial,

@@ -1,12 +1,12 @@
-//! CBOR as bundles carry it: the same value gives the same bytes, and only those bytes are read.
+//! Canonical CBOR of bundles: a value has exactly one encoding, and only that is read.
 //!
-//! Maps have integer keys in ascending order, lengths are definite and shortest, there are no
-//! floats (release.md §1). What decodes but would be encoded otherwise (an unknown or repeated
-//! key, a sloppy length) is refused.
+//! Maps have integer keys in ascending order, lengths are definite and shortest, and there are no
+//! floats (release.md §1). Bytes that decode but have another canonical encoding (unknown or
+//! repeated key, longer length) are refused.
 
 use minicbor::{Decode, Encode};
 
-/// The canonical bytes of a value.
+/// Canonical bytes of a value.
 #[must_use]
 pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -14,14 +14,14 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     bytes
 }
 
-/// Bytes that are not the canonical encoding of a value.
+/// Error: the bytes are not the canonical encoding of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotCanonical {
-    /// Something is missing that this version always writes: what is added to the format within a
-    /// number is, and an older compiler did not. Nothing stands for it, because a gateway has no
-    /// defaults (release.md §1).
+    /// A field is missing that this version always writes. The bundle is from an older compiler of
+    /// the same format number, before the field was added. No default replaces it, because a
+    /// gateway has no defaults (release.md §1).
     Lacking,
-    /// This version would write other bytes, or cannot read them.
+    /// This version cannot read the bytes, or would encode the value differently.
     Otherwise,
 }
 
@@ -51,8 +51,8 @@ mod tests {
 
     use super::*;
 
-    /// The limits of an upstream as 0.1.0 wrote them before `response_header_bytes` was one:
-    /// `{0: 1024, 1: 1024, 2: 1024}`.
+    /// Limits of an upstream as written by 0.1.0, before `response_header_bytes` was added: `{0:
+    /// 1024, 1: 1024, 2: 1024}`.
     const FORMER: &[u8] = b"\xa3\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00";
 
     #[test]
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(decode::<Limits>(FORMER), Err(NotCanonical::Lacking));
         let now = b"\xa4\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00";
         assert_eq!(decode::<Limits>(now), Ok(Limits::default()));
-        // A length that is not the shortest, a key too many, an end too early.
+        // A length that is not the shortest, an additional key, and a truncated value.
         let sloppy =
             b"\xa4\x18\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00";
         let more = b"\xa5\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00\x18\x63\x00";

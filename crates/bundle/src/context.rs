@@ -1,21 +1,21 @@
-//! The circumstances in which records and revocation lists are judged.
+//! Trust, channel and time by which records and revocation lists are checked.
 
 use crate::moment::Moment;
 use crate::name::ChannelName;
 use crate::refused::Refused;
 use crate::trust::Trust;
 
-/// Maximum time by which a signer's clock may be ahead of ours, in seconds.
+/// Maximum time by which a signer's clock may be ahead of the local clock, in seconds.
 pub const CLOCK_SKEW_S: u64 = 300;
 
-/// Trust file, channel and time by which records and revocation lists are judged.
+/// Trust file, channel and time by which records and revocation lists are checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// The operator's trust file. Its project is the only one that counts.
+    /// The operator's trust file. Only its project is accepted.
     pub trust: &'a Trust,
-    /// The only channel that counts.
+    /// The only channel that is accepted.
     pub channel: &'a ChannelName,
-    /// The clock, or the newest `created` that was accepted if that is later.
+    /// Current time: the clock, or the newest accepted `created` if that is later.
     pub now: Moment,
 }
 

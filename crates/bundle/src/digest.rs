@@ -1,6 +1,6 @@
-//! The sha256 of some bytes: the only kind of name that programs follow.
+//! Sha256 digests: the only kind of name by which programs refer to blobs.
 //!
-//! Written `sha256:` and 64 lower-case hex digits, as the OCI image specification does.
+//! Written as `sha256:` and 64 lower-case hex digits, as in the OCI image specification.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,42 +11,42 @@ use sha2::{Digest as _, Sha256};
 
 use crate::malformed::Malformed;
 
-/// The sha256 of a blob. Bundles, statements and records are named by it.
+/// Sha256 of a blob. Identifies bundles, statements and records.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of these bytes.
+    /// Computes the digest of some bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// A digest that was computed elsewhere (by a hash over a stream, say).
+    /// Wraps a digest that was computed elsewhere, for example by a hash over a stream.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 bytes themselves.
+    /// The 32 bytes of the digest.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// 64 lower-case hex digits: the file name below `blobs/sha256/`.
+    /// The digest as 64 lower-case hex digits: the file name below `blobs/sha256/`.
     #[must_use]
     pub fn hex(&self) -> String {
         hex(&self.0)
     }
 
-    /// The first 12 hex digits: for people, never for programs.
+    /// The first 12 hex digits, for display only.
     #[must_use]
     pub fn short(&self) -> String {
         hex(&self.0[..6])
     }
 
-    /// Reads 64 lower-case hex digits.
+    /// Parses 64 lower-case hex digits.
     ///
     /// # Errors
     /// [`Malformed`] for anything else, upper case included.
@@ -94,7 +94,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Lower-case hex.
+/// Encodes bytes as lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(bytes.len() * 2);
@@ -105,7 +105,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// 32 bytes from exactly 64 lower-case hex digits.
+/// Decodes exactly 64 lower-case hex digits.
 pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     let text: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut bytes = [0; 32];

@@ -1,10 +1,10 @@
-//! gwd's errands: find what should run, check it, and keep a copy that outlives the store.
-//!
+//! Operations of gwd: find the bundle that should run, check it, and copy it so that it outlives
+//! the store.
 //! ```text
 //! remember(state) → head(store, memory) → bundle(store, accepted) → verified.load_layer(store, …)
 //!                                       → keep(store, state, accepted, verified)
 //! ```
-//! The state folder is itself a store, so a start without network is the same walk over it.
+//! The state folder is itself a store, so a start without network runs the same steps on it.
 //! release.md §5, §6.
 
 use std::borrow::Cow;
@@ -24,7 +24,8 @@ use crate::store::{self, Batch, Blobs, Chain, Link, Store, WriteError};
 use crate::trust::{Floors, When};
 use crate::verify::{Judgement, Unverified, Verified};
 
-/// Most records that are known as passed over (32 bytes each); more are judged at each look.
+/// Maximum number of skipped records that are remembered (32 bytes each). Further ones are checked
+/// again on each poll.
 const PASSED_MAX: usize = 1 << 16;
 
 /// Newest acceptable record of a channel in a store.
@@ -32,41 +33,41 @@ const PASSED_MAX: usize = 1 << 16;
 pub struct Head {
     /// The newest acceptable record. Its pointer equals the remembered one if nothing changed.
     pub accepted: Accepted,
-    /// Reason why the store's newest revocation list was refused; the known one stays in force.
+    /// Reason why the store's newest revocation list was refused. The known list stays in force.
     pub revocations_refused: Option<Refused>,
-    /// Serials that were passed over because their key was revoked since: the highest
-    /// [`SKIPPED_MAX`] of them.
+    /// Serials of records that were skipped because their key was revoked later: the highest
+    /// [`SKIPPED_MAX`].
     pub skipped: Vec<u64>,
 }
 
-/// Records that are passed over because their key was revoked. Only true for one trust file and
-/// one set of revoked keys: begin with an empty one when those change.
+/// Digests of records that are skipped because their key was revoked. Valid for one trust file and
+/// one set of revoked keys: start with an empty value when these change.
 #[derive(Clone, Debug, Default)]
 pub struct Passed(BTreeSet<Digest>);
 
-/// The records of a state folder.
+/// Records in a state folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// Those that count, newest first.
+    /// Accepted records, newest first.
     pub accepted: Vec<Accepted>,
-    /// Serials of others, newest first, and why they do not count.
+    /// Serials of refused records, newest first, with the reasons.
     pub refused: Vec<(u64, Refused)>,
 }
 
-/// Reads the memory from a state folder, judged by the current trust file. A record whose key was
-/// revoked is left out, which undoes a thief's jump to a high serial. Call this again whenever the
-/// trust file changes.
+/// Reads the memory from a state folder, checked against the current trust file. A record whose key
+/// was revoked is left out, so that revocation undoes a stolen key's jump to a high serial. Call
+/// this again whenever the trust file changes.
 ///
 /// # Errors
-/// [`Refused::StoreUnreachable`] if the folder cannot be read. Damaged links are passed over: they
-/// are told by [`kept`].
+/// [`Refused::StoreUnreachable`] if the folder cannot be read. Damaged links are skipped; [`kept`]
+/// reports them.
 pub fn remember(state: &dyn Store, context: &Context<'_>) -> Result<Memory, Refused> {
     let revocations = newest_list(state, context)?;
     remember_under(state, context, revocations)
 }
 
-/// [`remember`] under a revocation list that may be newer than the folder's, because the folder
-/// could not be written: a record by a key on it is no longer remembered.
+/// [`remember`] with a revocation list that may be newer than the folder's, because the folder
+/// could not be written. Records by keys on the list are left out.
 ///
 /// # Errors
 /// As [`remember`].
@@ -100,7 +101,7 @@ pub fn remember_under(
     Ok(memory)
 }
 
-/// The highest serial above the known list's whose list cannot be read; 0 where there is none.
+/// Highest serial above the known list whose list cannot be read. 0 if there is none.
 fn damaged_list(
     state: &dyn Store,
     context: &Context<'_>,
@@ -120,10 +121,9 @@ fn damaged_list(
     Ok(0)
 }
 
-/// The newest `limit` records that a state folder keeps and that still count under a revocation
-/// list, newest first, and why others among them do not (the newest `limit` of those). A
-/// break-glass rollback may go to the bundle of any that counts. However many a thief left there,
-/// the honest ones below are found.
+/// Newest `limit` records in a state folder that are accepted under a revocation list, and newest
+/// `limit` refused records with the reasons. A break-glass rollback may go to the bundle of any
+/// accepted record. Records by a stolen key do not count towards the limit of accepted ones.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
@@ -154,12 +154,12 @@ pub fn kept(
     Ok(kept)
 }
 
-/// The newest revocation list of a store, if it may take the place of the known one; else the known
-/// one. Records have no influence: a list is taken even if the channel's head is refused, which is
-/// how a stolen release key is stopped.
+/// Newest revocation list of a store if it may replace the known list, else the known list. Records
+/// have no influence: a list is taken even if the channel's head is refused, so that a stolen
+/// release key can be revoked.
 ///
 /// # Errors
-/// The reason why the newest list is refused; the known one stays in force.
+/// The reason why the newest list is refused. The known list stays in force.
 pub fn revocations(
     store: &dyn Store,
     context: &Context<'_>,
@@ -168,7 +168,7 @@ pub fn revocations(
     newer_list(store, &context.after(memory), &memory.revocations)
 }
 
-/// The newest acceptable record of a store. `None` for a channel without records.
+/// Newest acceptable record of a store. `None` for a channel without records.
 ///
 /// # Errors
 /// The reason why the head was not accepted; the current version keeps serving.
@@ -180,7 +180,7 @@ pub fn head(
     head_past(store, context, memory, &mut Passed::default())
 }
 
-/// [`head`] for who looks again and again: what was passed over is not judged another time.
+/// [`head`] for repeated polls: records in `passed` are not checked again.
 ///
 /// # Errors
 /// As [`head`].
@@ -200,7 +200,7 @@ pub fn head_past(
             skipped.push(serial);
         }
     };
-    // A thief may have left any number: all are passed over, one after the other.
+    // A stolen key may have signed any number of records: skip all of them.
     for serial in serials.into_iter().rev() {
         let Some(digest) = store.link(&chain, serial)? else {
             continue;
@@ -238,8 +238,8 @@ pub fn head_past(
     }
 }
 
-/// Checks the bundle that an accepted record names. `features` is what this program has, for the
-/// bundle's `needs`.
+/// Checks the bundle that an accepted record names. `features` are the features of this program,
+/// compared with the bundle's `needs`.
 ///
 /// # Errors
 /// The reason; see [`Refused`].
@@ -267,7 +267,8 @@ pub fn bundle(
         Err(refused) if is_about_time(&refused) => refused,
         result => return result,
     };
-    // A build key may have ended since: it is judged for the first record that names the bundle.
+    // The build key may have expired since: accept it if it was valid for an earlier record that
+    // names the bundle.
     let mut previous = record.previous;
     let mut serial = record.serial;
     while let Some(digest) = previous {
@@ -293,11 +294,11 @@ pub fn bundle(
     Err(first)
 }
 
-/// The blobs and links that a restart needs and the state folder does not have yet: bundle without
-/// contracts, statements, revocation list, records and links.
+/// Blobs and links that a restart needs and the state folder lacks: bundle without contracts,
+/// statements, revocation list, records and links.
 ///
 /// # Errors
-/// The reason why `from` does not give them; [`Refused::StateNotDurable`] if the state folder
+/// The reason why `from` does not provide them; [`Refused::StateNotDurable`] if the state folder
 /// cannot be read.
 pub fn to_keep(
     from: &dyn Blobs,
@@ -320,11 +321,11 @@ pub fn to_keep(
     copy.into_batch()
 }
 
-/// Copies what [`to_keep`] finds.
+/// Writes the result of [`to_keep`] to the state folder.
 ///
 /// # Errors
 /// As [`to_keep`] and [`Store::commit`]; [`WriteError::Conflict`] if the state folder has another
-/// record under this serial, which [`channel::accept`] has ruled out.
+/// record with this serial, which [`channel::accept`] excludes.
 pub fn keep(
     from: &dyn Blobs,
     state: &dyn Store,
@@ -334,8 +335,9 @@ pub fn keep(
     state.commit(&to_keep(from, state, accepted, verified)?)
 }
 
-/// Keeps the source of a record's bundle, if there is one. Only explanations need it, and it can be
-/// many times the rest: so it is kept once the bundle runs, and a failure is nobody's harm.
+/// Copies the source artifact of a record's bundle to the state folder, if there is one. Only
+/// explanations need it, and it can be many times as large as the bundle. It is therefore copied
+/// after activation, and a failure does not matter.
 ///
 /// # Errors
 /// As [`keep`].
@@ -352,7 +354,8 @@ pub fn keep_source(
     state.commit(&copy.into_batch()?)
 }
 
-/// Keeps a revocation list alone: a list is remembered even if its record's bundle is refused.
+/// Copies only a revocation list to the state folder: a list is remembered even if its record's
+/// bundle is refused.
 ///
 /// # Errors
 /// As [`keep`].
@@ -366,8 +369,8 @@ pub fn keep_list(
     state.commit(&copy.into_batch()?)
 }
 
-/// Keeps a record without its bundle: what was accepted is remembered even if the bundle could not
-/// be activated, so that an older record cannot come back.
+/// Copies a record without its bundle to the state folder: an accepted record is remembered even if
+/// its bundle could not be activated, so that no older record is accepted later.
 ///
 /// # Errors
 /// As [`keep`].
@@ -379,7 +382,7 @@ pub fn keep_record(
     state.commit(&record_to_keep(from, state, accepted)?)
 }
 
-/// The blobs and links that [`keep_record`] copies.
+/// Blobs and links that [`keep_record`] copies.
 ///
 /// # Errors
 /// As [`to_keep`].
@@ -405,7 +408,7 @@ impl Passed {
     }
 }
 
-/// The record under a serial of a state folder; `None` if there is no link.
+/// Record with a serial in a state folder. `None` if there is no link.
 fn recall(
     state: &dyn Store,
     context: &Context<'_>,
@@ -444,8 +447,8 @@ fn with_newest_list(
     }
 }
 
-/// The serial of the newest list that a store shows and that is the known one or continues it;
-/// 0 for a store that withholds the known list.
+/// Serial of the store's newest list if it is the known list or continues it. 0 if the store does
+/// not have the known list.
 fn shown_list(
     store: &dyn Store,
     context: &Context<'_>,
@@ -488,7 +491,7 @@ fn newer_list(
     Ok(known.clone())
 }
 
-/// The newest list of a state folder that still verifies; none if none does.
+/// Newest list of a state folder whose signatures are valid. Empty if there is none.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
@@ -511,7 +514,7 @@ const fn is_about_time(refused: &Refused) -> bool {
     )
 }
 
-/// A state folder is no store that may come back.
+/// Converts an error to one of the state folder, which the operator must repair.
 fn not_durable(refused: Refused) -> Refused {
     match refused {
         Refused::StoreUnreachable { why } => Refused::StateNotDurable { why },
@@ -519,7 +522,7 @@ fn not_durable(refused: Refused) -> Refused {
     }
 }
 
-/// Blobs and links to be copied, read and checked, so that they can be written in one batch.
+/// Blobs and links to copy, collected and checked first so that one batch writes them.
 struct Copy<'a> {
     from: &'a dyn Blobs,
     to: &'a dyn Store,
@@ -537,8 +540,8 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// Unchanged blobs are not read again: a copy that was damaged since is found, and refused by
-    /// name, when it is next read.
+    /// Adds a blob unless the target has one of this size. Damage to an existing copy is detected
+    /// when the copy is read.
     fn blob(&mut self, descriptor: &Descriptor) -> Result<(), Refused> {
         let there = self.to.size(&descriptor.digest).map_err(not_durable)?;
         if there != Some(descriptor.size) {
@@ -588,8 +591,8 @@ impl<'a> Copy<'a> {
         });
     }
 
-    /// The records from this one back to the one for which the build keys count, if they have
-    /// ended since: a restart walks the same way.
+    /// Adds the older records back to the one for which the build keys are valid, if they have
+    /// expired since. A restart follows the same chain.
     fn witnesses(&mut self, accepted: &Accepted, verified: &Verified) -> Result<(), Refused> {
         let mut created = accepted.record().created;
         let mut previous = accepted.record().previous;
@@ -608,7 +611,7 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    /// Links that are there already are not created again.
+    /// Leaves out links that exist already.
     fn into_batch(mut self) -> Result<Batch<'static>, Refused> {
         let mut links = Vec::new();
         for link in self.links.drain(..) {

@@ -1,6 +1,7 @@
-//! A channel's records from its head backwards, and which of them is the head.
+//! Records of a channel from its head backwards, and the search for the head.
 //!
-//! Links are followed by digest, so a record is what the head vouches for, whoever wrote the store.
+//! Records are followed by digest, so the head vouches for each of them, whoever wrote to the
+//! store.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,8 @@ use crate::statement::{Statement, claimed_role, stored};
 use crate::store::{Blobs, Chain, Store};
 use crate::trust::{Signers, Trust, When};
 
-/// Maximum number of reported links by revoked keys. All are passed over on the way to the head.
+/// Maximum number of reported serials that were skipped because of revoked keys. The search for the
+/// head skips any number.
 pub const SKIPPED_MAX: usize = 1_024;
 
 /// One record of a channel.
@@ -22,12 +24,12 @@ pub const SKIPPED_MAX: usize = 1_024;
 pub struct Entry {
     /// Position of the record in the chain.
     pub pointer: Pointer,
-    /// The bundle it names.
+    /// Bundle that the record names.
     pub bundle: Digest,
     /// The record.
     pub record: Record,
-    /// Owners and keys whose signatures counted when the record was created, or the reason why none
-    /// does. `None` without a trust file.
+    /// Owners and keys whose signatures were valid when the record was created, or the reason why
+    /// none was. `None` without a trust file.
     pub signed: Option<Result<Signers, Refused>>,
     /// Origin of the bundle: the first build statement in evidence that can be read.
     pub build: Option<Build>,
@@ -38,13 +40,13 @@ pub struct Entry {
 pub struct History {
     /// The records.
     pub entries: Vec<Entry>,
-    /// Reason why the walk ended before the first record: the record before the last one in
-    /// `entries` cannot be read. `None` at the true beginning, and where `limit` ended the walk.
+    /// Reason why the record before the last entry cannot be read. `None` if the walk reached the
+    /// first record or `limit`.
     pub broken: Option<Refused>,
 }
 
-/// The head of a channel for a reader that remembers nothing: the highest serial whose record is
-/// not signed by a key that was revoked since. `None` for a channel without records.
+/// Head of a channel for a reader without memory: the highest serial whose record is not signed by
+/// a revoked key. `None` for a channel without records.
 ///
 /// # Errors
 /// A record at the head that cannot be read or does not verify.
@@ -56,7 +58,7 @@ pub fn head(
     Ok(find_head(store, trust, channel)?.0)
 }
 
-/// The head, and the serials above it that are passed over.
+/// Head, and the serials above it that are skipped.
 pub(crate) fn find_head(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -79,7 +81,7 @@ pub(crate) fn find_head(
             Some(Err(Refused::RevokedKey)) => {
                 skipped.insert(serial);
             }
-            // A threshold may have been raised since; who publishes next has to reach it.
+            // The threshold may have been raised since; it applies to the next record.
             Some(Err(Refused::BelowThreshold { .. }) | Ok(_)) | None => {
                 return Ok((Some(entry), skipped));
             }
@@ -89,7 +91,7 @@ pub(crate) fn find_head(
     Ok((None, skipped))
 }
 
-/// The records from the head backwards, at most `limit`.
+/// Records from the head backwards, at most `limit`.
 ///
 /// # Errors
 /// As [`head`].

@@ -1,11 +1,11 @@
-//! Canonical JSON: one value, one spelling.
+//! Canonical JSON: a value has exactly one encoding.
 //!
 //! Keys sorted by their bytes, no white space, integers below 2^53, no floats, strings with the
-//! shortest escapes (`\" \\ \b \f \n \r \t`, `\u00xx` for other control characters, everything
-//! else as UTF-8). For the ASCII keys used here this equals RFC 8785.
+//! shortest escapes (`\" \\ \b \f \n \r \t`, `\u00xx` for other control characters, everything else
+//! as UTF-8). For the ASCII keys used here this equals RFC 8785.
 //!
-//! Reading is strict: what does not re-encode to the very same bytes is refused. That one rule
-//! catches unknown and duplicate keys, white space, other escapes and other spellings of numbers.
+//! Reading is strict: input that does not re-encode to the same bytes is refused. This rejects
+//! unknown and duplicate keys, white space, other escapes and other number formats.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,10 +13,10 @@ use serde_json::Value;
 
 use crate::refused::Refused;
 
-/// Largest integer that every JSON reader keeps exactly.
+/// Largest integer that every JSON parser represents exactly.
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
-/// The canonical bytes of a value.
+/// Canonical bytes of a value.
 ///
 /// # Errors
 /// [`Refused::Malformed`] for a float, or an integer of 2^53 or more.
@@ -28,11 +28,11 @@ pub fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, Re
     Ok(bytes)
 }
 
-/// Reads canonical bytes.
+/// Decodes canonical bytes.
 ///
 /// # Errors
-/// [`Refused::Malformed`] if the bytes are not JSON of this shape,
-/// [`Refused::NotCanonical`] if they are, in another spelling.
+/// [`Refused::Malformed`] if the bytes are not JSON of this shape, [`Refused::NotCanonical`] if
+/// they are but differ from the canonical encoding.
 pub fn decode<T: Serialize + DeserializeOwned>(
     what: &'static str,
     bytes: &[u8],
@@ -44,7 +44,7 @@ pub fn decode<T: Serialize + DeserializeOwned>(
     Ok(value)
 }
 
-/// Error of a document with serde_json's category and column, without the document's text.
+/// Error with serde_json's category and column, without text of the document.
 pub(crate) fn malformed(what: &'static str, error: &serde_json::Error) -> Refused {
     Refused::Malformed {
         what,
@@ -84,7 +84,8 @@ fn write(what: &'static str, value: &Value, bytes: &mut Vec<u8>) -> Result<(), R
             bytes.push(b']');
         }
         Value::Object(members) => {
-            // Sorted here, because serde_json's own order depends on a feature of some other crate.
+            // Sort here: the order of serde_json's maps depends on a feature that another crate may
+            // enable.
             let mut members: Vec<_> = members.iter().collect();
             members.sort_by_key(|(key, _)| *key);
             bytes.push(b'{');

@@ -1,8 +1,8 @@
 //! Keys and signatures: ECDSA over P-256 with SHA-256.
 //!
-//! Signing follows RFC 6979 (no random source; the same key and bytes give the same signature) and
-//! always gives the low S of the two that would verify; verification refuses the high one. DER in
-//! and out, so that `openssl dgst -sha256 -verify` checks the same bytes by hand.
+//! Signing follows RFC 6979 (deterministic, no random source) and gives the low S of the two valid
+//! values; verification refuses the high S. Signatures are DER, so that `openssl dgst -sha256
+//! -verify` can check them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,18 +22,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::digest::{Digest, hex, unhex};
 use crate::refused::Refused;
 
-/// The random source that [`PrivateKey::generate`] takes; the operating system's is `OsRng` in it.
+/// Traits of the random source for [`PrivateKey::generate`]; includes the operating system's source
+/// `OsRng`.
 pub use p256::elliptic_curve::rand_core;
 
-/// The hex sha256 of a public key's DER (SubjectPublicKeyInfo). In a statement it is only a hint.
+/// Sha256 of a public key's DER (SubjectPublicKeyInfo), in hex. In a statement it is only a hint.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId([u8; 32]);
 
-/// Signs statements. Its `Debug` shows the key id only.
+/// Private key for signing statements. Its `Debug` output is the key id only.
 #[derive(Clone)]
 pub struct PrivateKey(SigningKey);
 
-/// Verifies statements.
+/// Public key for verifying statements.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     key: VerifyingKey,
@@ -43,14 +44,14 @@ pub struct PublicKey {
 // === impl PrivateKey ===
 
 impl PrivateKey {
-    /// A new key from the caller's random source.
+    /// Generates a key with the caller's random source.
     #[must_use]
     pub fn generate(random: &mut impl CryptoRngCore) -> Self {
         Self(SigningKey::random(random))
     }
 
-    /// A key from 32 secret bytes that the caller got from the operating system, or fixed ones in
-    /// tests. `None` for the one in 2^32 values that are no key: take other bytes.
+    /// Creates a key from 32 secret bytes, from the operating system or fixed in
+    /// tests. `None` for about one in 2^32 values, which are not valid keys: use other bytes.
     #[must_use]
     pub fn from_entropy(bytes: &[u8; 32]) -> Option<Self> {
         SigningKey::from_slice(bytes).ok().map(Self)
@@ -66,7 +67,7 @@ impl PrivateKey {
             .map_err(|_| Refused::malformed("private key", "not a P-256 key in PKCS#8 PEM"))
     }
 
-    /// The PKCS#8 PEM text; wiped from memory when dropped. Write it with mode 0600.
+    /// The key as PKCS#8 PEM, wiped from memory when dropped. Write it with mode 0600.
     #[must_use]
     pub fn to_pem(&self) -> impl AsRef<str> + AsRef<[u8]> + use<> {
         Pem(self
@@ -75,13 +76,13 @@ impl PrivateKey {
             .expect("a key in memory has a PKCS#8 form"))
     }
 
-    /// The other half.
+    /// Public key of this private key.
     #[must_use]
     pub fn public(&self) -> PublicKey {
         PublicKey::new(*self.0.verifying_key())
     }
 
-    /// Signs these bytes: DER, low S, the same each time.
+    /// Signs bytes. The signature is deterministic, in DER with low S.
     #[must_use]
     pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         let signature: Signature = self.0.sign(bytes);
@@ -133,7 +134,7 @@ impl PublicKey {
             .map_err(|_| NOT_A_PUBLIC_KEY)
     }
 
-    /// Reads the DER of a SubjectPublicKeyInfo, in its one canonical form (uncompressed point).
+    /// Parses the DER of a SubjectPublicKeyInfo, in its canonical form only (uncompressed point).
     ///
     /// # Errors
     /// [`Refused::Malformed`] for anything else.
@@ -146,7 +147,7 @@ impl PublicKey {
         Ok(key)
     }
 
-    /// The SPKI PEM text.
+    /// The key as SPKI PEM.
     #[must_use]
     pub fn to_pem(&self) -> String {
         self.key
@@ -160,13 +161,14 @@ impl PublicKey {
         &self.spki
     }
 
-    /// The sha256 of [`PublicKey::spki`].
+    /// Sha256 of [`PublicKey::spki`].
     #[must_use]
     pub fn id(&self) -> KeyId {
         KeyId(*Digest::of(&self.spki).as_bytes())
     }
 
-    /// True if this key made this DER signature over these bytes. High S and sloppy DER: no.
+    /// True if this key made the DER signature of these bytes. False for a high S and for
+    /// non-canonical DER.
     #[must_use]
     pub fn verifies(&self, bytes: &[u8], der: &[u8]) -> bool {
         let Ok(signature) = DerSignature::from_bytes(der) else {
@@ -190,7 +192,7 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// In JSON: the DER as base64, which is the body of the PEM file in one line.
+/// JSON form: base64 of the DER, which is the body of the PEM file in one line.
 impl Serialize for PublicKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&STANDARD.encode(&self.spki))
@@ -262,7 +264,7 @@ mod tests {
         PrivateKey::from_entropy(&[7; 32]).unwrap()
     }
 
-    /// RFC 6979 A.2.5, P-256 with SHA-256, message "sample"; S is brought to its low form.
+    /// RFC 6979 A.2.5, P-256 with SHA-256, message "sample"; with S normalised to the low value.
     #[test]
     fn signs_as_rfc_6979_says() {
         let secret =

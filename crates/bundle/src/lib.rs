@@ -1,21 +1,22 @@
-//! The contract between `gwc` and `gwd`: what a bundle means and how it travels.
+//! Contract between `gwc` and `gwd`: the content of a bundle, and how it is signed, stored and
+//! released.
 //!
-//! | Part | Where |
+//! | Part | Modules |
 //! |---|---|
-//! | a gateway's meaning | [`ir`], [`codec`] |
+//! | gateway model | [`ir`], [`codec`] |
 //! | identity | [`digest`], [`name`], [`moment`] |
-//! | bundle bytes | [`oci`], [`manifest`], [`source`] |
-//! | who signed what | [`keys`], [`statement`], [`trust`] |
-//! | what should run now | [`channel`], [`revocation`] |
-//! | where it is kept | [`store`] |
-//! | whole errands for the programs | [`publish`] (gwc), [`follow`] (gwd), [`history`] (both) |
-//! | what a caller may run | [`verify`] |
+//! | bundle files | [`oci`], [`manifest`], [`source`] |
+//! | signatures and trust | [`keys`], [`statement`], [`trust`] |
+//! | version that should run | [`channel`], [`revocation`] |
+//! | storage | [`store`] |
+//! | operations of the programs | [`publish`] (gwc), [`follow`] (gwd), [`history`] (both) |
+//! | verification of bundles | [`verify`] |
 //! | checking with openssl | [`by_hand`] |
-//! | why not | [`refused`] |
+//! | reasons of refusals | [`refused`] |
 //!
-//! Nothing here reads a clock, the environment or a random source: time and entropy are arguments.
-//! Without the feature `folder` nothing here does I/O. The format is described for
-//! re-implementers in `docs/bundle-format.md`.
+//! The crate reads no clock, environment or random source: time and entropy are arguments. Without
+//! the feature `folder` it does no I/O. `docs/bundle-format.md` specifies the format for other
+//! implementations.
 
 #[cfg(feature = "folder")]
 pub mod archive;

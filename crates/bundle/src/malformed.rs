@@ -1,14 +1,14 @@
-//! Text or bytes that cannot be read as what they should be: the error of the parsers of names, digests and times.
+//! Error of the parsers of names, digests and times.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// A part cannot be read. `why` is our own text, never text of the part.
+/// Error: a name, digest or time is malformed. `why` never contains the malformed text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
-    /// Name of the part.
+    /// Kind of the parsed text, for example `digest`.
     pub what: &'static str,
-    /// Description of the mistake.
+    /// Reason why the part is malformed.
     pub why: Cow<'static, str>,
 }
 

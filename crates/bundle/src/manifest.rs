@@ -1,7 +1,7 @@
-//! The manifest of a bundle, and the bundle as `gwc` assembles it in memory.
+//! Manifest of a bundle, and the bundle as `gwc` assembles it in memory.
 //!
-//! The bundle's id is the sha256 of the manifest's bytes; it follows from behaviour and contract
-//! only. The payloads are opaque here: `ir` knows what they mean. release.md §1.
+//! The bundle's id is the sha256 of the manifest's bytes, so it depends on behaviour and contract
+//! only. Payloads are opaque here; `ir` decodes them. release.md §1.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::name::{FeatureName, ProjectName};
 use crate::oci::{self, Descriptor, ImageManifest};
 use crate::refused::Refused;
 
-/// The version of the format that this crate writes and reads.
+/// Version of the format that this crate writes and reads.
 pub const FORMAT: u32 = 1;
 
 /// `artifactType` of a bundle's manifest.
@@ -22,42 +22,42 @@ pub const BUNDLE: &str = "application/vnd.gwc.bundle.v1";
 pub const CONFIG: &str = "application/vnd.gwc.config.v1+json";
 /// Media type of the shared part.
 pub const SHARED: &str = "application/vnd.gwc.shared.v1+cbor";
-/// Media type of the consumers of a `consumers_file`.
+/// Media type of the consumers from `consumers_file`.
 pub const CONSUMERS: &str = "application/vnd.gwc.consumers.v1+cbor";
-/// Media type of an API's behaviour: what gwd loads.
+/// Media type of an API's behaviour, which gwd loads.
 pub const API: &str = "application/vnd.gwc.api.v1+cbor";
-/// Media type of an API's contract: what plans compare, and gwd never reads.
+/// Media type of an API's contract, which plans compare; gwd never reads it.
 pub const CONTRACT: &str = "application/vnd.gwc.contract.v1+cbor";
 /// Media type of a document that gwd serves.
 pub const DOCUMENT: &str = "application/vnd.gwc.document.v1";
 
-/// Most layers of a bundle.
+/// Maximum number of layers of a bundle.
 pub const LAYERS_MAX: usize = 4_096;
-/// Largest blob, in bytes.
+/// Maximum size of a blob, in bytes.
 pub const BLOB_BYTES_MAX: u64 = 64 << 20;
-/// Largest bundle (manifest, config and layers together), in bytes.
+/// Maximum size of a bundle (manifest, config and layers together), in bytes.
 pub const BUNDLE_BYTES_MAX: u64 = 256 << 20;
-/// Largest config blob, in bytes.
+/// Maximum size of the config blob, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 64 << 10;
 
-/// The config blob: what a program must know before it decodes anything.
+/// Config blob: facts that a program needs before it decodes the layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The format's version, [`FORMAT`].
+    /// Version of the format: [`FORMAT`].
     pub format: u32,
     /// Project of the bundle.
     pub project: ProjectName,
     /// Features that a gwd needs to run the bundle.
     pub needs: BTreeSet<FeatureName>,
-    /// Number of things of each kind (`apis`, `operations`, `upstreams`, …), for people.
+    /// Number of items of each kind (`apis`, `operations`, `upstreams`, …), for display.
     pub counts: BTreeMap<FeatureName, u64>,
 }
 
-/// One API's two blobs, for [`Bundle::assemble`].
+/// The two blobs of one API, for [`Bundle::assemble`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiPart {
-    /// The API's name; it decides the order of the layers.
+    /// Name of the API, by which the layers are sorted.
     pub name: String,
     /// Behaviour blob, which gwd loads.
     pub behaviour: Vec<u8>,
@@ -68,17 +68,17 @@ pub struct ApiPart {
 /// Parts of a bundle, in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
-    /// The shared part.
+    /// Shared part of the gateway.
     pub shared: Vec<u8>,
-    /// The consumers of a `consumers_file`, if there is one.
+    /// Consumers from `consumers_file`, if there is one.
     pub consumers: Option<Vec<u8>>,
-    /// The APIs.
+    /// APIs of the gateway.
     pub apis: Vec<ApiPart>,
     /// Documents that gwd serves, in the order in which the shared part names them.
     pub documents: Vec<Vec<u8>>,
 }
 
-/// A bundle in memory: the manifest's bytes and every blob.
+/// A bundle in memory: the bytes of the manifest and all blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
     id: Digest,
@@ -88,20 +88,20 @@ pub struct Bundle {
     blobs: BTreeMap<Digest, Vec<u8>>,
 }
 
-/// The layers by kind. API names stand in the shared part, sorted as the layers are.
+/// Layers by kind. The layers of the APIs are in the order in which the shared part names the APIs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layers {
-    /// The shared part.
+    /// Shared part of the gateway.
     pub shared: Descriptor,
-    /// The consumers of a `consumers_file`.
+    /// Consumers from `consumers_file`.
     pub consumers: Option<Descriptor>,
-    /// The APIs, by name.
+    /// APIs, sorted by name.
     pub apis: Vec<ApiLayers>,
     /// Documents that gwd serves.
     pub documents: Vec<Descriptor>,
 }
 
-/// One API's two layers.
+/// The two layers of one API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiLayers {
     /// Behaviour layer, which gwd loads.
@@ -110,10 +110,10 @@ pub struct ApiLayers {
     pub contract: Descriptor,
 }
 
-/// A bundle's manifest, read.
+/// Decoded manifest of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// The config blob.
+    /// Descriptor of the config blob.
     pub config: Descriptor,
     /// The layers by kind.
     pub layers: Layers,
@@ -122,7 +122,7 @@ pub struct Manifest {
 // === impl Bundle ===
 
 impl Bundle {
-    /// Puts a bundle together; the same parts give the same id.
+    /// Assembles a bundle. The same parts give the same id.
     ///
     /// # Errors
     /// [`Refused::TooLarge`] beyond the limits of the format, [`Refused::Malformed`] if two APIs
@@ -181,7 +181,7 @@ impl Bundle {
         self.id
     }
 
-    /// The manifest's bytes, whose sha256 the id is.
+    /// Bytes of the manifest, whose sha256 is the id.
     #[must_use]
     pub fn manifest(&self) -> &[u8] {
         &self.manifest
@@ -199,7 +199,7 @@ impl Bundle {
         &self.layers
     }
 
-    /// Every blob, the config included, the manifest not.
+    /// All blobs, config included, manifest excluded.
     #[must_use]
     pub const fn blobs(&self) -> &BTreeMap<Digest, Vec<u8>> {
         &self.blobs
@@ -221,14 +221,14 @@ impl Bundle {
 // === impl Manifest ===
 
 impl Manifest {
-    /// The manifest's bytes.
+    /// Encodes the manifest.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let layers = self.layers.iter().cloned().collect();
         ImageManifest::new(BUNDLE, self.config.clone(), layers).encode()
     }
 
-    /// Reads a bundle's manifest under the limits of the format.
+    /// Decodes a bundle's manifest and checks the limits of the format.
     ///
     /// # Errors
     /// [`Refused::NotABundle`], [`Refused::TooLarge`], [`Refused::Malformed`],
@@ -294,7 +294,7 @@ impl Layers {
             .chain(documents)
     }
 
-    /// The layers that gwd reads: all but the contracts.
+    /// Layers that gwd reads: all but the contracts.
     pub fn runtime(&self) -> impl Iterator<Item = &Descriptor> {
         self.iter().filter(|layer| layer.media_type != CONTRACT)
     }
@@ -333,8 +333,8 @@ impl Layers {
 // === impl Config ===
 
 impl Config {
-    /// Reads the config blob. The version is looked at first, so that a bundle of a later format
-    /// is refused as `needs:format-N` and not as malformed.
+    /// Decodes the config blob. Checks the version first, so that a bundle of a later format is
+    /// refused as `needs:format-N`, not as malformed.
     ///
     /// # Errors
     /// [`Refused::Needs`], [`Refused::Malformed`], [`Refused::NotCanonical`].
@@ -354,7 +354,7 @@ impl Config {
         json::decode("config", bytes)
     }
 
-    /// Checks that this program has everything the bundle needs.
+    /// Checks that this program has all features that the bundle needs.
     ///
     /// # Errors
     /// [`Refused::Needs`] with the first feature that is missing.

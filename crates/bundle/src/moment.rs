@@ -1,6 +1,7 @@
-//! A moment in time, given by the caller: whole seconds since 1970, written as RFC 3339 in UTC.
+//! Points in time, passed in by the caller: whole seconds since 1970, written as RFC 3339 in UTC.
 //!
-//! One spelling only (`2025-01-02T03:04:05Z`), so that signed payloads re-encode identically.
+//! There is one format only (`2025-01-02T03:04:05Z`), so that signed payloads re-encode
+//! identically.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,17 +12,17 @@ use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
 use crate::malformed::Malformed;
 
-/// Seconds since 1970-01-01T00:00:00Z, from then to the end of the year 9999.
+/// Point in time as Unix seconds, up to the end of the year 9999.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
 impl Moment {
-    /// 1970-01-01T00:00:00Z: what a machine without a clock says.
+    /// 1970-01-01T00:00:00Z: the time of a machine without a clock.
     pub const EPOCH: Self = Self(0);
     /// 9999-12-31T23:59:59Z.
     pub const MAX: Self = Self(253_402_300_799);
 
-    /// From Unix seconds; later than the year 9999 becomes [`Moment::MAX`].
+    /// Converts Unix seconds. Times after the year 9999 become [`Moment::MAX`].
     #[must_use]
     pub const fn from_unix_s(seconds: u64) -> Self {
         if seconds > Self::MAX.0 {
@@ -36,7 +37,7 @@ impl Moment {
         self.0
     }
 
-    /// So many seconds later, at most [`Moment::MAX`].
+    /// The moment `seconds` later, at most [`Moment::MAX`].
     #[must_use]
     pub const fn plus_s(self, seconds: u64) -> Self {
         Self::from_unix_s(self.0.saturating_add(seconds))

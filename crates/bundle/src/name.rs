@@ -1,6 +1,6 @@
-//! Names that become file names and tags: projects, channels, features.
+//! Names that are used in file names and tags: projects, channels, features.
 //!
-//! A name is checked once, when read, so that no path is ever built from anything else.
+//! A name is checked when it is parsed, so that paths are only ever built from valid names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::malformed::Malformed;
 
-/// Longest name, in bytes.
+/// Maximum length of a name, in bytes.
 pub const NAME_BYTES_MAX: usize = 63;
 
 macro_rules! names {
@@ -23,7 +23,7 @@ macro_rules! names {
         pub struct $name(Box<str>);
 
         impl $name {
-            /// The name as text.
+            /// The name as a string.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -69,12 +69,12 @@ macro_rules! names {
 }
 
 names! {
-    /// The name of a project (`name` in gateway.yaml): bundles of another project are refused.
+    /// Name of a project (`name` in gateway.yaml). Bundles of other projects are refused.
     ProjectName = "project name", b"";
-    /// The name of a channel, `prod` for example.
+    /// Name of a channel, for example `prod`.
     ChannelName = "channel name", b"";
-    /// A feature that a bundle needs and a gwd has or has not, `policy:headers` for example: it
-    /// never becomes a file name, so it may have `:` too.
+    /// Feature that a bundle needs and a gwd may provide, for example `policy:headers`. May contain
+    /// `:`, since it is never a file name.
     FeatureName = "feature name", b":";
 }
 

@@ -1,7 +1,7 @@
-//! OCI image manifests, as far as they are used here: one spelling, read strictly.
+//! OCI image manifests: the subset used here, with one encoding, read strictly.
 //!
 //! OCI image specification 1.1, `manifest.md`. Bundles, statements and source artifacts are all
-//! manifests; they differ in `artifactType`, and only statements have a subject and annotations.
+//! manifests; they differ in `artifactType`. Bundles have neither subject nor annotations.
 
 use std::collections::BTreeMap;
 
@@ -15,25 +15,25 @@ use crate::refused::Refused;
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Media type of the blob `{}`.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// Blob in place of a manifest's config, if there is none.
+/// Blob for the config of a manifest that has no config.
 pub const EMPTY_BLOB: &[u8] = b"{}";
-/// Largest manifest, in bytes.
+/// Maximum size of a manifest, in bytes.
 pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 
-/// Points at a blob.
+/// Reference to a blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Descriptor {
     /// Media type of the bytes.
     pub media_type: String,
-    /// Their sha256.
+    /// Sha256 of the bytes.
     pub digest: Digest,
-    /// Their number.
+    /// Number of bytes.
     pub size: u64,
 }
 
 impl Descriptor {
-    /// The descriptor of these bytes.
+    /// Describes some bytes.
     #[must_use]
     pub fn of(media_type: &str, bytes: &[u8]) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl Descriptor {
     }
 }
 
-/// An image manifest. The order of the fields is the order of the bytes.
+/// OCI image manifest. Fields are encoded in the order of declaration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImageManifest {
@@ -60,12 +60,12 @@ pub struct ImageManifest {
     pub artifact_type: String,
     /// The config blob.
     pub config: Descriptor,
-    /// The content, in order.
+    /// Descriptors of the content, in order.
     pub layers: Vec<Descriptor>,
-    /// The manifest to which this one refers: for people and tools, never followed at run time.
+    /// Manifest to which this one refers: for people and tools, never used for serving.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
-    /// Facts for tools.
+    /// Key-value pairs for tools.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
@@ -85,13 +85,13 @@ impl ImageManifest {
         }
     }
 
-    /// The bytes, in this order of keys and without white space.
+    /// Encodes the manifest: keys in the order of the fields, without white space.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("strings, numbers and sorted maps always have a JSON form")
     }
 
-    /// Reads a manifest that [`ImageManifest::encode`] could have written.
+    /// Decodes a manifest that [`ImageManifest::encode`] could have written.
     ///
     /// # Errors
     /// [`Refused::TooLarge`], [`Refused::Malformed`], [`Refused::NotCanonical`].

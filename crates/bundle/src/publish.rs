@@ -1,7 +1,8 @@
-//! gwc's errands: put a bundle, say where it came from, move a channel, revoke.
+//! Operations of gwc: store a bundle, sign its origin, move a channel, revoke.
 //!
-//! Blobs first, then the manifest, then the link: a reader never finds a link to nothing. Moving a
-//! channel is one compare-and-swap; whoever comes second gets [`WriteError::Conflict`].
+//! Blobs are written first, then the manifest, then the link, so that a link never points at a
+//! missing blob. Moving a channel is one compare-and-swap: the second of two writers gets
+//! [`WriteError::Conflict`].
 
 use std::collections::BTreeSet;
 
@@ -23,34 +24,34 @@ use crate::store::{self, Batch, Chain, Link, Store, WriteError};
 use crate::trust::Trust;
 use crate::verify::Unverified;
 
-/// A record to be published; serial, predecessor and revocation list are found in the store.
+/// Input for a record. Serial, predecessor and revocation list come from the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
     /// Project of the channel.
     pub project: ProjectName,
     /// Name of the channel.
     pub channel: ChannelName,
-    /// The bundle that should run. It must be in the store.
+    /// Bundle that should run. It must be in the store.
     pub bundle: Digest,
-    /// Forward, back, or staying.
+    /// Direction of the change: forward, back or unchanged.
     pub kind: RecordKind,
     /// Name of the person or program that releases.
     pub actor: String,
     /// Reason for the release, for people.
     pub reason: String,
-    /// Now.
+    /// Current time.
     pub created: Moment,
     /// Time at which the record expires.
     pub expires: Option<Moment>,
-    /// The digest of the plan.
+    /// Digest of the plan.
     pub plan: Option<Digest>,
-    /// The source artifact.
+    /// Digest of the source artifact.
     pub source: Option<Digest>,
-    /// The statements relied on.
+    /// Digests of the statements that the record relies on.
     pub evidence: BTreeSet<Digest>,
-    /// Records of a fork that this one ends. Its serial is above theirs.
+    /// Records of a fork that this record ends. Its serial is higher than theirs.
     pub merges: BTreeSet<Pointer>,
-    /// Bundles to be dropped.
+    /// Bundles to withdraw.
     pub withdraw: BTreeSet<Digest>,
     /// Handling of open tunnels. None: they are kept.
     pub streams: Option<Streams>,
@@ -67,7 +68,7 @@ pub struct Revocation {
     pub keys: BTreeSet<KeyId>,
 }
 
-/// Keeps a bundle.
+/// Stores a bundle.
 ///
 /// # Errors
 /// As [`Store::put`].
@@ -77,7 +78,7 @@ pub fn put_bundle(store: &dyn Store, bundle: &Bundle) -> Result<Descriptor, Writ
     Ok(bundle.descriptor())
 }
 
-/// Stores a statement and returns its name. `subject` is for people and tools.
+/// Stores a statement and returns its digest. `subject` is for people and tools.
 ///
 /// # Errors
 /// As [`Store::put`] and [`Envelope::encode`].
@@ -92,7 +93,7 @@ pub fn put_statement(
     Ok(Digest::of(&stored.manifest))
 }
 
-/// Keeps a statement and moves a chain to it, in one go.
+/// Stores a statement and links it as the next of a chain, in one batch.
 fn put_link(
     store: &dyn Store,
     envelope: &Envelope,
@@ -108,12 +109,12 @@ fn put_link(
         digest,
     });
     store.commit(&batch)?;
-    // The chain has moved, whatever becomes of the index: the next writer makes it anew.
+    // The record is committed. Ignore an index error: the next writer rebuilds the index.
     let _derived = store.refresh_index();
     Ok(Pointer { digest, serial })
 }
 
-/// Signs a statement with these keys.
+/// Creates a statement's envelope and signs it with these keys.
 ///
 /// # Errors
 /// As [`Statement::encode`].
@@ -128,7 +129,7 @@ pub fn sign<P: Predicate>(
     Ok(envelope)
 }
 
-/// Signs and keeps a build statement about a bundle.
+/// Signs and stores a build statement for a bundle.
 ///
 /// # Errors
 /// As [`put_statement`].
@@ -145,8 +146,8 @@ pub fn put_build(
     put_statement(store, &sign(&statement, keys)?, Some(bundle))
 }
 
-/// Adds a signature to a stored statement. The result is another statement with another name: the
-/// payload is the same, the set of signatures is not.
+/// Adds a signature to a stored statement. The result has the same payload but a new digest,
+/// because the signatures are part of the envelope.
 ///
 /// # Errors
 /// As [`stored::open`] and [`put_statement`].
@@ -162,8 +163,8 @@ pub fn add_signature(
     put_statement(store, &envelope, manifest.subject)
 }
 
-/// The build statements about a bundle that the store's index knows: for `gwc verify`, `gwc apply`.
-/// Nothing about them is verified.
+/// Build statements for a bundle from the store's index, for `gwc verify` and `gwc apply`. They are
+/// not verified.
 ///
 /// # Errors
 /// As [`Store::referrers`].
@@ -181,11 +182,11 @@ pub fn build_statements(store: &dyn Store, bundle: &Digest) -> Result<Vec<Digest
     Ok(found)
 }
 
-/// The record that would be published now: its payload, unsigned, and the serial it would take.
+/// Prepares the record to publish next: the unsigned payload with its serial.
 ///
 /// # Errors
-/// [`WriteError::Conflict`] if the head is not `base` (`Some(None)`: an empty channel is expected),
-/// [`Refused::BlobMissing`] without the bundle.
+/// [`WriteError::Conflict`] if the head is not `base` (`Some(None)`: an empty channel is expected);
+/// errors of reading the head or the revocation list.
 pub fn prepare(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -227,8 +228,9 @@ pub fn prepare(
     Ok(statement)
 }
 
-/// Keeps a signed record and moves the channel to it, if no other writer was first. Everything the
-/// record names is read once more before: a channel never points at what is missing or damaged.
+/// Stores a signed record and moves the channel to it, unless another writer was faster. Reads
+/// everything that the record names first, so that a channel never points at missing or damaged
+/// blobs.
 ///
 /// # Errors
 /// [`WriteError::Conflict`]; [`Refused::BlobMissing`], [`Refused::BadDigest`] if bundle, evidence
@@ -248,10 +250,10 @@ pub fn publish(store: &dyn Store, envelope: &Envelope) -> Result<Pointer, WriteE
     put_link(store, envelope, Some(bundle.descriptor()), place)
 }
 
-/// [`prepare`], [`sign`] and [`publish`] in one.
+/// [`prepare`], [`sign`] and [`publish`] in one step.
 ///
 /// # Errors
-/// As those.
+/// As the three functions.
 pub fn release(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -263,11 +265,11 @@ pub fn release(
     publish(store, &sign(&statement, keys)?)
 }
 
-/// Publishes a new revocation list: the newest one with these added.
+/// Publishes a new revocation list: the newest list with `added`.
 ///
 /// # Errors
-/// [`WriteError::Conflict`] if another writer was first, [`Refused::Malformed`] if nothing would
-/// be on the list.
+/// [`WriteError::Conflict`] if another writer was faster, [`Refused::Malformed`] if the list would
+/// be empty.
 pub fn revoke(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -307,9 +309,9 @@ pub fn revoke(
     put_link(store, &envelope, subject, (Chain::Revocations, serial))
 }
 
-/// The lowest serial above the head that is not passed over. Links above the head exist only after
-/// a theft: records by a key that was revoked since. A link that appeared after the head was read
-/// is not passed over, so that the compare-and-swap sees it.
+/// Lowest serial above the head that is not in `skipped`. Links above the head exist only after a
+/// theft: records by a key that was revoked later. A link that was added after the head was read is
+/// not in `skipped`, so that the compare-and-swap detects it.
 fn free_serial(head: Option<Pointer>, skipped: &BTreeSet<u64>) -> Result<u64, Refused> {
     let mut serial = head.map_or(0, |pointer| pointer.serial) + 1;
     while skipped.contains(&serial) {

@@ -1,7 +1,7 @@
 //! Reasons why a bundle, statement, record or store is refused: one list for both programs.
 //!
-//! A reason is kebab-case and stable; logs, metrics and status carry it. A message is for people
-//! and never holds unescaped text of the thing that was refused.
+//! A reason is a stable kebab-case code, used in logs, metrics and status. A message is for people
+//! and never contains unescaped text of the refused input.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,57 +15,57 @@ use crate::name::{ChannelName, FeatureName, ProjectName};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     // --- bytes
-    /// Not the kind of artifact that was looked for.
+    /// An artifact of another kind than expected.
     NotABundle {
         /// Name of the part.
         what: &'static str,
     },
-    /// The bundle uses something this program does not have.
+    /// The bundle needs a feature that this program lacks.
     Needs {
         /// The missing feature.
         feature: FeatureName,
     },
-    /// A limit of the format.
+    /// A limit of the format is exceeded.
     TooLarge {
         /// Name of the part.
         what: &'static str,
-        /// The limit, in bytes or pieces.
+        /// The limit, in bytes or items.
         limit: u64,
     },
-    /// The bytes are not those the digest names.
+    /// The bytes do not match the digest.
     BadDigest {
         /// Expected digest.
         expected: Digest,
     },
     /// The store does not have this blob.
     BlobMissing {
-        /// Its name.
+        /// Digest of the blob.
         digest: Digest,
     },
-    /// A part cannot be read. `why` is our own text.
+    /// A part is malformed. `why` contains no text of the part.
     Malformed {
         /// Name of the part.
         what: &'static str,
-        /// Description of the fault.
+        /// Reason why the part is malformed.
         why: Cow<'static, str>,
     },
-    /// A part can be read, but our own encoder would have written other bytes.
+    /// A part is readable, but not in the canonical encoding.
     NotCanonical {
         /// Name of the part.
         what: &'static str,
     },
 
     // --- signatures
-    /// No signature was made over these bytes by a key of that id.
+    /// No key with the named id made a valid signature of these bytes.
     BadSignature,
-    /// Signed by keys that the trust file does not name, or unsigned.
+    /// Unsigned, or signed only by keys that are not in the trust file.
     UnknownKey,
-    /// Signed by a key that is not trusted for this role, or a statement of another role.
+    /// Signed by a key that is not trusted for this role, or a statement for another role.
     WrongRole {
         /// Required role.
         wanted: &'static str,
     },
-    /// Signed by a key that was revoked.
+    /// Signed by a revoked key.
     RevokedKey,
     /// Signed by a key that is retired or past its `not_after`.
     KeyExpired,
@@ -73,7 +73,7 @@ pub enum Refused {
     KeyNotYetValid,
     /// Too few different owners signed.
     BelowThreshold {
-        /// The role.
+        /// Role of the statement.
         role: &'static str,
         /// Number of owners that signed.
         owners: u32,
@@ -82,118 +82,118 @@ pub enum Refused {
     },
     /// A statement without signatures, or a bundle without a build statement.
     Unsigned,
-    /// A statement about something else.
+    /// A statement about another subject.
     WrongSubject,
-    /// Of another project.
+    /// For another project.
     WrongProject {
         /// Expected project.
         expected: ProjectName,
     },
-    /// Of another channel, or by a key that is not trusted for this one.
+    /// For another channel, or signed by a key that is not trusted for this channel.
     WrongChannel {
         /// Expected channel.
         expected: ChannelName,
     },
 
     // --- the channel
-    /// Past its `expires`.
+    /// The record's `expires` is in the past.
     Expired {
-        /// Time at which it ended.
+        /// Value of `expires`.
         at: Moment,
     },
-    /// Not newer than what was already accepted.
+    /// Not newer than the accepted record or list.
     Replayed {
-        /// Its serial.
+        /// Serial of the refused item.
         serial: u64,
-        /// The serial that was accepted.
+        /// Serial of the accepted item.
         remembered: u64,
     },
-    /// Linked under another serial than its own.
+    /// Linked under a serial other than its own.
     Mislinked {
-        /// Its serial.
+        /// Serial in the record or list.
         serial: u64,
         /// Serial in the link.
         link: u64,
     },
-    /// The store has no acceptable record of a channel of which one was accepted.
+    /// The store has no acceptable record of a channel for which a record was accepted before.
     RecordsGone {
-        /// The serial that was accepted.
+        /// Serial of the newest record that was accepted.
         remembered: u64,
     },
-    /// The same serial with another record, or a chain without the remembered record.
+    /// Another record with the same serial, or a chain that does not contain the remembered record.
     Forked {
-        /// Its serial.
+        /// Serial of the refused item.
         serial: u64,
     },
     /// A record between the remembered one and this one cannot be read.
     ChainIncomplete {
-        /// The record before which nothing is known.
+        /// Digest of the missing record.
         missing: Digest,
     },
-    /// Below the floor in the trust file.
+    /// Serial below the minimum in the trust file.
     BelowFloor {
-        /// Its serial.
+        /// Serial of the refused item.
         serial: u64,
         /// Minimum serial in the trust file.
         floor: u64,
     },
     /// `created` is more than five minutes ahead of the clock.
     FromTheFuture {
-        /// Signing time that it names.
+        /// Signing time in the statement.
         created: Moment,
     },
-    /// The list that the record names was signed by a key that was revoked.
+    /// The revocation list that the record names is signed by a revoked key.
     RevocationsUntrusted {
-        /// Its serial.
+        /// Serial of the list.
         serial: u64,
     },
-    /// The revocation list is older than the one already known.
+    /// The revocation list is older than the known list.
     RevocationsWithheld {
-        /// Its serial.
+        /// Serial of the list that the record names.
         serial: u64,
-        /// The serial of the list that is known.
+        /// Serial of the known list.
         known: u64,
     },
-    /// On the revocation list.
+    /// The bundle is on the revocation list.
     Revoked {
         /// Id of the bundle.
         bundle: Digest,
     },
-    /// Withdrawn by the newest record.
+    /// The newest record withdrew the bundle.
     Withdrawn {
         /// Id of the bundle.
         bundle: Digest,
     },
 
-    // --- activation (said by `engine` and `gwd`)
-    /// Two APIs own the same (listener, host, path, method). `what` is escaped.
+    // --- activation (reported by `engine` and `gwd`)
+    /// Two listeners have overlapping addresses. `what` is escaped.
     ListenerConflict {
-        /// The listeners.
+        /// Names of the listeners.
         what: String,
     },
-    /// Two APIs match exactly the same requests.
+    /// Two routes match exactly the same requests.
     RouteConflict {
-        /// Name of the part.
+        /// Ids of the routes.
         what: String,
     },
-    /// A secret is not there yet.
+    /// The value of a secret cannot be used where the bundle uses it.
     SecretUnusable {
-        /// The reference.
+        /// Reference as written.
         reference: String,
     },
-    /// A certificate with its key, or an authority, that cannot be used as it is.
+    /// A certificate with its key, or a certificate authority, cannot be used.
     CertificateUnusable {
         /// The references as written.
         what: String,
         /// Description of the fault.
         why: String,
     },
-    /// A secret is not there.
+    /// A secret does not exist.
     SecretMissing {
-        /// The reference as written.
+        /// Reference as written.
         reference: String,
     },
-    /// A secret reference outside what the operator allows.
+    /// A secret reference outside the locations that the operator allows.
     SecretNotAllowed {
         /// The reference as written.
         reference: String,
@@ -208,23 +208,23 @@ pub enum Refused {
         /// Description of the fault.
         why: String,
     },
-    /// The store cannot be reached. `why` is what the operating system said.
+    /// The store cannot be reached.
     StoreUnreachable {
         /// Error of the operating system.
         why: String,
     },
 }
 
-/// Party that has to act on a refusal.
+/// Party that must act on a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// Whoever wrote or built the bundle.
+    /// Author or builder of the bundle.
     Bundle,
-    /// Whoever signed or published.
+    /// Signer or publisher.
     Signer,
-    /// The store, or the way to it.
+    /// Store, or the network to it.
     Store,
-    /// Whoever runs this gateway: trust file, secrets, addresses, disk.
+    /// Operator of this gateway: trust file, secrets, addresses, disk.
     Operator,
 }
 
@@ -242,7 +242,7 @@ impl Refused {
         }
     }
 
-    /// The stable reason. Only `needs:X` carries a parameter.
+    /// Stable reason code. Only `needs:X` has a parameter.
     #[must_use]
     pub fn reason(&self) -> Cow<'static, str> {
         if let Self::Needs { feature } = self {
@@ -251,21 +251,21 @@ impl Refused {
         self.row().0.into()
     }
 
-    /// The reason without parameter: for metric labels.
+    /// Reason code without parameter, for metric labels.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         self.row().0
     }
 
-    /// Party that has to act.
+    /// Party that must act.
     #[must_use]
     pub const fn blame(&self) -> Blame {
         self.row().1
     }
 
-    /// True if another try with the same id and trust file is useless (release.md §6). A damaged
-    /// copy in a store may be repaired, a missing blob may arrive, time passes: those are tried
-    /// again, with back-off.
+    /// True if a retry with the same id and trust file is useless (release.md §6). Other refusals
+    /// may end (a damaged copy is repaired, a missing blob arrives, time passes) and are retried
+    /// with back-off.
     #[must_use]
     pub const fn permanent(&self) -> bool {
         matches!(self.row().2, Retry::Never)
@@ -326,7 +326,7 @@ enum Retry {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotABundle { what } => write!(f, "this is no {what}"),
+            Self::NotABundle { what } => write!(f, "this is not a valid {what}"),
             Self::Needs { feature } => {
                 write!(
                     f,
@@ -358,7 +358,7 @@ impl fmt::Display for Refused {
                 "signed by a key past its `not_after`, or retired; another key of the trust file, or \
                  a new one (`gwc keygen`), has to sign",
             ),
-            Self::KeyNotYetValid => f.write_str("signed by a key before its beginning"),
+            Self::KeyNotYetValid => f.write_str("signed by a key before its `not_before`"),
             Self::BelowThreshold {
                 role,
                 owners,
@@ -375,7 +375,7 @@ impl fmt::Display for Refused {
             Self::WrongChannel { expected } => {
                 write!(
                     f,
-                    "not meant, or its key not trusted, for channel `{expected}`"
+                    "not for channel `{expected}`, or its key is not trusted for it"
                 )
             }
             Self::Expired { at } => write!(f, "the record expired at {at}"),
@@ -451,7 +451,7 @@ impl std::error::Error for Refused {}
 mod tests {
     use super::*;
 
-    /// Metrics, status and documentation rely on these words.
+    /// Metrics, status and documentation rely on these codes.
     #[test]
     fn replayed_serials_are_the_true_ones() {
         let table = [

@@ -1,8 +1,9 @@
-//! The revocation list: bundles that must never run, credentials that must never be admitted, keys
-//! that no longer count. Rollback included.
+//! Revocation list: bundles that must never run, not even by rollback; credentials that are never
+//! admitted; keys whose signatures no longer count.
 //!
-//! A chain of signed lists with growing serials, each of them whole, so that the newest is all a
-//! gateway needs. A gateway never takes an older list than the one it knows. release.md §2, §5, §7.
+//! The lists are a chain of signed statements with increasing serials. Each list is complete, so a
+//! gateway needs only the newest. A gateway never accepts a list older than the known one.
+//! release.md §2, §5, §7.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +18,7 @@ use crate::statement::stored;
 use crate::store::{Blobs, Chain, Store};
 use crate::trust::{Signers, Trust, When};
 
-/// The newest list that was accepted; empty before the first.
+/// Newest accepted list; empty before the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revocations {
     pointer: Option<Pointer>,
@@ -25,31 +26,31 @@ pub struct Revocations {
 }
 
 impl Revocations {
-    /// No list was ever accepted.
+    /// State before the first list.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Position of the list; `None` before the first.
+    /// Position of the list. `None` before the first.
     #[must_use]
     pub const fn pointer(&self) -> Option<Pointer> {
         self.pointer
     }
 
-    /// The list's serial; 0 before the first.
+    /// Serial of the list; 0 before the first.
     #[must_use]
     pub fn serial(&self) -> u64 {
         self.pointer.map_or(0, |pointer| pointer.serial)
     }
 
-    /// The list itself.
+    /// Contents of the list. `None` before the first.
     #[must_use]
     pub const fn list(&self) -> Option<&Revoke> {
         self.list.as_ref()
     }
 
-    /// Signing time of the list.
+    /// Signing time of the list; 1970 before the first.
     #[must_use]
     pub fn created(&self) -> Moment {
         let list = self.list.as_ref();
@@ -71,7 +72,7 @@ impl Revocations {
         list.is_some_and(|list| list.credentials.contains(sha256))
     }
 
-    /// The keys that no longer count.
+    /// Keys whose signatures no longer count.
     #[must_use]
     pub fn keys(&self) -> BTreeSet<KeyId> {
         let list = self.list.as_ref();
@@ -79,7 +80,7 @@ impl Revocations {
     }
 }
 
-/// Checks that a list may take the place of the known one, and returns it.
+/// Checks that a list may replace the known one, and returns it.
 ///
 /// # Errors
 /// A signature reason, [`Refused::WrongProject`], [`Refused::RevocationsWithheld`],
@@ -94,8 +95,8 @@ pub fn accept(
     take(blobs, context, known, candidate, list)
 }
 
-/// As [`accept`], for a list that a record names whose signatures count: the record vouches for it,
-/// so that a list outlives the retirement of the key that wrote it.
+/// [`accept`] for a list that a record with valid signatures names. The record vouches for the
+/// list, so that the list outlives the retirement of its signing key.
 ///
 /// # Errors
 /// As [`accept`].
@@ -138,7 +139,7 @@ fn take(
     })
 }
 
-/// A list that was accepted before, read back from a state folder.
+/// Reads a list that was accepted before, from a state folder.
 ///
 /// # Errors
 /// A signature reason, [`Refused::WrongProject`], [`Refused::BadDigest`], …
@@ -160,20 +161,30 @@ pub(crate) struct Newest {
     pub(crate) skipped: BTreeSet<u64>,
 }
 
-/// The newest list of the store whose signatures count, or, without a trust file, the newest one.
+/// Newest list of a store. With a trust file, the newest whose signatures are valid.
 ///
 /// # Errors
-/// As for a list that cannot be read; a signature reason.
+/// The list cannot be read; a signature reason.
 pub fn newest(store: &dyn Store, trust: Option<&Trust>) -> Result<Option<Pointer>, Refused> {
-    let newest = find_head(store, trust)?.list;
-    Ok(newest.map(|(pointer, _)| pointer))
+    Ok(newest_list(store, trust)?.map(|(pointer, _)| pointer))
 }
 
-/// The newest list of a store for a reader that remembers nothing, and the serials above it that
-/// are passed over because their key was revoked since.
+/// As [`newest`], with the list itself.
 ///
 /// # Errors
-/// A list at the head that cannot be read or does not verify.
+/// As [`newest`].
+pub fn newest_list(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+) -> Result<Option<(Pointer, Revoke)>, Refused> {
+    Ok(find_head(store, trust)?.list)
+}
+
+/// Newest list of a store for a reader without memory, and the serials above it that are skipped
+/// because their key was revoked later.
+///
+/// # Errors
+/// The newest list cannot be read or does not verify.
 pub(crate) fn find_head(store: &dyn Store, trust: Option<&Trust>) -> Result<Newest, Refused> {
     let mut skipped = BTreeSet::new();
     let serials = store.serials(&Chain::Revocations)?;
@@ -214,7 +225,7 @@ fn verify(
     Ok(list)
 }
 
-/// Without the threshold: for what was accepted before.
+/// Reads a list without the threshold: for lists that were accepted before.
 fn read_signed(
     blobs: &dyn Blobs,
     context: &Context<'_>,
@@ -241,14 +252,14 @@ fn read_signed(
             link: pointer.serial,
         });
     }
-    // What is accepted now must still be accepted after a restart, so both ask for this.
+    // Check at the list's `created`, now and after a restart, so that both give the same result.
     let then = When::Past(list.created);
     trust.signers(&envelope, Role::Revoke, channel, then)?;
     Ok((list, signers))
 }
 
-/// Walks back from a verified list to the known one. What lies between is vouched for by the
-/// digests in the verified one.
+/// Walks from a verified list back to the known one. The verified list vouches for the lists
+/// between them by their digests.
 fn check_chain(
     blobs: &dyn Blobs,
     known: Pointer,

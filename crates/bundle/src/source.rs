@@ -1,8 +1,8 @@
-//! The source artifact: what explains a bundle to people. Nothing in it decides anything.
+//! Source artifact: data that explains a bundle to people. No decision depends on it.
 //!
-//! One blob (resolved documents, the map from route and field to file and line) whose content is
-//! gwc's matter, in a manifest about the bundle. Its digest stands in the build statement and in
-//! each record; missing or damaged, explanations are poorer and nothing else. release.md §1.
+//! A manifest about the bundle with one blob (resolved documents, map from routes and fields to
+//! files and lines) whose content only gwc knows. The build statement and each record contain its
+//! digest. If it is missing or damaged, only explanations are less detailed. release.md §1.
 
 use crate::digest::Digest;
 use crate::manifest::BLOB_BYTES_MAX;
@@ -34,7 +34,7 @@ pub fn put(store: &dyn Store, bytes: &[u8], bundle: Descriptor) -> Result<Digest
     Ok(Digest::of(&manifest))
 }
 
-/// Reads a source artifact. A caller goes on without it if this fails.
+/// Reads a source artifact. Callers continue without it on failure.
 ///
 /// # Errors
 /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::NotABundle`], …
@@ -45,10 +45,10 @@ pub fn read(blobs: &dyn Blobs, digest: &Digest) -> Result<Vec<u8>, Refused> {
     )
 }
 
-/// The descriptor of the blob in a source artifact's manifest.
+/// Descriptor of the blob in a source artifact's manifest.
 ///
 /// # Errors
-/// [`Refused::NotABundle`] if the manifest is not one of a source artifact.
+/// [`Refused::NotABundle`] if the manifest is not that of a source artifact.
 pub fn layer(manifest: &[u8]) -> Result<Descriptor, Refused> {
     let manifest = ImageManifest::decode("source manifest", manifest)?;
     if manifest.artifact_type != SOURCE || manifest.config != Descriptor::empty() {

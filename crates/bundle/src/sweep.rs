@@ -1,8 +1,8 @@
-//! Clean-up of a folder: what no record within the retention needs goes.
+//! Clean-up of a folder store: removes files that no retained record needs.
 //!
-//! Records and revocation lists are never removed: chains have to be walked. Bundles go with
-//! their statements, except those to keep and those that were put lately, which somebody may be
-//! about to release. Where anything cannot be read nothing is removed.
+//! Records and revocation lists are never removed, since readers walk the chains. Bundles are
+//! removed with their statements, except retained bundles and recently stored ones, which may be
+//! about to be released. If anything cannot be read, nothing is removed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,21 +19,21 @@ use crate::statement::{Statement, stored};
 use crate::store::folder::Folder;
 use crate::store::{Blobs as _, Chain, Store as _};
 
-/// A file that nothing needs.
+/// An unneeded file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Garbage {
     /// Kind of the file.
     pub kind: Kind,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
-/// Kind of a file that nothing needs.
+/// Kind of an unneeded file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A bundle's manifest.
+    /// Manifest of a bundle.
     Bundle(Digest),
-    /// Another manifest: a statement about a bundle, or its source.
+    /// Another manifest: of a statement about a bundle, or of its source artifact.
     Manifest(Digest),
     /// Any other blob.
     Blob(Digest),
@@ -41,10 +41,10 @@ pub enum Kind {
     Temporary(PathBuf),
 }
 
-/// The bundles that the newest `records` records of each channel name.
+/// Bundles in the newest `records` records of each channel.
 ///
 /// # Errors
-/// If a record cannot be read.
+/// A record cannot be read.
 pub fn retained(folder: &Folder, records: usize) -> Result<BTreeSet<Digest>, Refused> {
     let mut bundles = BTreeSet::new();
     for chain in folder.chains()? {
@@ -60,13 +60,15 @@ pub fn retained(folder: &Folder, records: usize) -> Result<BTreeSet<Digest>, Ref
     Ok(bundles)
 }
 
-/// Files that could be removed: every blob that neither a chain nor one of these bundles needs, nor
-/// a bundle whose manifest was put at `young_since` or later; and temporary files that are older.
+/// Files that may be removed: blobs stored before `young_since` that are needed neither by a chain,
+/// nor by one of `bundles`, nor by a bundle whose manifest was stored at `young_since` or later;
+/// and temporary files older than that.
 ///
-/// The caller must hold [`Folder::alone`] until [`remove`] has ended, so that no writer is active.
+/// The caller must hold [`Folder::alone`] until [`remove`] has returned, so that no writer is
+/// active.
 ///
 /// # Errors
-/// If a link, a record or a list cannot be read.
+/// A link, a record or a list cannot be read.
 pub fn garbage(
     folder: &Folder,
     bundles: &BTreeSet<Digest>,
@@ -123,8 +125,8 @@ pub fn garbage(
     Ok(garbage)
 }
 
-/// Removes what [`garbage`] found, manifests first and durably, so that what is cut short leaves
-/// blobs without a manifest and never the reverse.
+/// Removes the files of [`garbage`], manifests first and durably. An interruption may leave blobs
+/// without a manifest, but never a manifest without its blobs.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
@@ -142,7 +144,8 @@ pub fn remove(folder: &Folder, garbage: &[Garbage]) -> Result<(), Refused> {
     folder.refresh_index()
 }
 
-/// Marks a link's statement and all before it, and what records of kept bundles rely on.
+/// Marks a linked statement and its predecessors as needed, with the evidence and source of records
+/// whose bundle is kept.
 fn mark_chain(
     folder: &Folder,
     chain: &Chain,
@@ -152,7 +155,7 @@ fn mark_chain(
 ) -> Result<(), Refused> {
     let mut next = Some(digest);
     while let Some(link) = next.take() {
-        // A state folder does not have every record before the ones it keeps.
+        // A state folder lacks the older records of a chain.
         let absent = link != digest && folder.size(&link)?.is_none();
         if absent || !needed.insert(link) {
             break;

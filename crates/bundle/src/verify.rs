@@ -1,9 +1,9 @@
-//! From bytes in a store to a bundle that may run.
+//! Verification of bundles, from bytes in a store to a bundle that may run.
 //!
-//! [`Unverified`] was opened under the limits of the format, and nothing in it is believed.
-//! [`Unverified::verify`] is the only way to a [`Verified`]. Every blob is checked by digest when it
-//! is read; gwd's way ([`Verified::load_layer`] for each of [`Layers::runtime`] that it has not in
-//! memory) never touches a contract blob.
+//! [`Unverified`] is a bundle that was opened under the limits of the format; its contents are not
+//! trusted. [`Unverified::verify`] is the only way to get a [`Verified`]. Every blob is checked
+//! against its digest when it is read. gwd calls [`Verified::load_layer`] for each of
+//! [`Layers::runtime`] that is not in memory, and so never reads a contract blob.
 
 use std::collections::BTreeSet;
 
@@ -19,10 +19,10 @@ use crate::statement::{Statement, claimed_role, stored};
 use crate::store::{self, Blobs};
 use crate::trust::{Signers, Trust, When};
 
-/// Most statements that a record may rely on.
+/// Maximum number of statements that a record may rely on.
 pub const EVIDENCE_MAX: usize = 64;
 
-/// A bundle whose manifest and config can be read. Nothing in it is trusted.
+/// A bundle with a readable manifest and config. Its contents are not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unverified {
     id: Digest,
@@ -31,7 +31,8 @@ pub struct Unverified {
     config: Config,
 }
 
-/// A bundle that may run: signed as the trust file asks, of this project, not revoked.
+/// A bundle that may run: sufficiently signed for the trust file, of the right project, not
+/// revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     bundle: Unverified,
@@ -40,38 +41,38 @@ pub struct Verified {
     when: When,
 }
 
-/// Inputs by which a bundle is judged.
+/// Criteria by which a bundle is verified.
 #[derive(Clone, Copy, Debug)]
 pub struct Judgement<'a> {
     /// The operator's trust file.
     pub trust: &'a Trust,
-    /// For which channel; `None` asks for keys of any channel (`gwc verify`).
+    /// Channel of the record. `None` accepts keys for any channel (`gwc verify`).
     pub channel: Option<&'a ChannelName>,
-    /// The statements to rely on.
+    /// Digests of the statements that the record relies on.
     pub evidence: &'a BTreeSet<Digest>,
     /// Revoked bundles, credentials and keys.
     pub revocations: &'a Revocations,
-    /// For which moment build keys are judged.
+    /// Time for which build keys are checked.
     pub when: When,
 }
 
-/// A blob that was checked by its digest.
+/// A blob whose digest has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
-    /// Its name: built forms are cached under it.
+    /// Digest, under which built forms are cached.
     pub digest: Digest,
-    /// Its bytes.
+    /// Content of the blob.
     pub bytes: Vec<u8>,
 }
 
 /// Blobs that gwd loads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runtime {
-    /// The shared part.
+    /// Shared part of the gateway.
     pub shared: Blob,
-    /// The consumers of a `consumers_file`.
+    /// Consumers from `consumers_file`.
     pub consumers: Option<Blob>,
-    /// The behaviour of each API, by name.
+    /// Behaviour of each API, sorted by name.
     pub apis: Vec<Blob>,
     /// Documents that gwd serves.
     pub documents: Vec<Blob>,
@@ -82,14 +83,14 @@ pub struct Runtime {
 pub struct Full {
     /// Blobs that gwd loads.
     pub runtime: Runtime,
-    /// The contract of each API, by name: one for each of `runtime.apis`.
+    /// Contract of each API, one for each of `runtime.apis`.
     pub contracts: Vec<Blob>,
 }
 
 // === impl Unverified ===
 
 impl Unverified {
-    /// Reads manifest and config under the limits of the format.
+    /// Reads and decodes manifest and config, within the limits of the format.
     ///
     /// # Errors
     /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::TooLarge`],
@@ -113,7 +114,7 @@ impl Unverified {
         self.id
     }
 
-    /// The config, of which nothing is verified.
+    /// Unverified config of the bundle.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
@@ -143,8 +144,8 @@ impl Unverified {
         Descriptor::of(crate::oci::MANIFEST, &self.bytes)
     }
 
-    /// Checks that this bundle may run: its project, the revocation list, and enough owners that
-    /// signed its origin.
+    /// Checks that this bundle may run: its project, the revocation list, and that enough owners
+    /// signed a build statement.
     ///
     /// # Errors
     /// [`Refused::WrongProject`], [`Refused::Revoked`], [`Refused::Unsigned`], a signature reason.
@@ -167,7 +168,7 @@ impl Unverified {
         })
     }
 
-    /// Reads everything, for gwc: bytes are those of the id, but nobody vouches for them.
+    /// Reads all blobs, for gwc. Their digests are checked, but the bundle is not verified.
     ///
     /// # Errors
     /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::StoreUnreachable`].
@@ -199,7 +200,7 @@ impl Unverified {
         })
     }
 
-    /// The build statements in evidence whose signatures count, and their owners together.
+    /// Build statements in evidence with valid signatures, and their combined signers.
     fn builds(
         &self,
         blobs: &dyn Blobs,
@@ -335,7 +336,7 @@ impl Verified {
         &self.bundle.manifest.config
     }
 
-    /// The build statements that count: where the bundle came from.
+    /// Build statements with valid signatures: the origin of the bundle.
     #[must_use]
     pub fn builds(&self) -> &[Build] {
         &self.builds
@@ -347,13 +348,14 @@ impl Verified {
         &self.builders
     }
 
-    /// For which moment the build keys count.
+    /// Time for which the build keys are valid.
     #[must_use]
     pub const fn when(&self) -> When {
         self.when
     }
 
-    /// Reads one layer, checked: for a gwd that already has the built form of the others.
+    /// Reads one layer and checks its digest: for a gwd that has built forms of the other layers in
+    /// memory.
     ///
     /// # Errors
     /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::StoreUnreachable`].
@@ -361,7 +363,7 @@ impl Verified {
         blob(blobs, layer)
     }
 
-    /// Reads all that gwd runs, whatever it has in memory. Contracts are not touched.
+    /// Reads all layers that gwd runs, even those in memory. Contracts are not read.
     ///
     /// # Errors
     /// As [`Verified::load_layer`].

@@ -1,5 +1,5 @@
-//! Secrets are overwritten before their memory is freed: an allocator looks at every block that is
-//! given back.
+//! Secrets are overwritten before their memory is freed: a test allocator inspects every freed
+//! block.
 
 #![allow(unsafe_code, reason = "an allocator cannot be written without")]
 
@@ -9,27 +9,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bundle::keys::PrivateKey;
 use policy::SecretCell;
 
-/// Byte of which all secrets of this test consist.
+/// Byte that all secrets of this test repeat.
 const BYTE: u8 = 0x57;
-/// The same in base64: the middle of a PEM text.
+/// The byte in base64, as in the body of a PEM file.
 const PEM: &[u8] = b"V1dXV1dXV1dX";
-/// Consecutive bytes by which a secret is recognised.
+/// Number of consecutive bytes by which a secret is recognised.
 const RUN: usize = 16;
 
 static LEAKS: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator, which counts freed blocks that hold a secret.
+/// System allocator that counts freed blocks with secrets.
 struct Watching;
 
 // SAFETY: all calls go to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Watching {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: zeroed memory is memory; so what is read below has always been written.
+        // SAFETY: zeroed memory is valid allocated memory, and makes all bytes of a block
+        // initialised.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the block is still allocated, and has so many initialised bytes.
+        // SAFETY: the block is still allocated and has `layout.size()` initialised bytes.
         let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
         let run = bytes
             .windows(RUN)
@@ -37,7 +38,7 @@ unsafe impl GlobalAlloc for Watching {
         if run || bytes.windows(PEM.len()).any(|text| text == PEM) {
             LEAKS.fetch_add(1, Ordering::Relaxed);
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.dealloc(block, layout) }
     }
 }

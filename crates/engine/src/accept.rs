@@ -1,13 +1,14 @@
-//! Content negotiation of problem responses by `Accept` (RFC 9110 §12.5.1). Only HTML and JSON are
-//! distinguished: problems are written in both.
+//! Content negotiation of problem responses by `Accept` (RFC 9110 §12.5.1): HTML or JSON, the two
+//! formats in which the gateway writes problems.
 
 use http::header::{ACCEPT, HeaderMap};
 
-/// Media ranges that are looked at: browsers send ten.
+/// Maximum number of media ranges read; later ones are ignored. Browsers send about ten.
 const RANGES_MAX: usize = 32;
 
-/// True if `Accept` names HTML and gives it a higher weight than JSON, as browsers do. A range such
-/// as `text/*` is a program's.
+/// True if `Accept` names `text/html` and gives it a higher weight than JSON, as browsers do.
+/// `text/*` does not count as HTML: browsers name `text/html`. `*/*` and `application/*` count as
+/// JSON.
 #[must_use]
 pub fn prefers_html(headers: &HeaderMap) -> bool {
     let (mut html, mut json) = (Wish::default(), Wish::default());
@@ -35,11 +36,11 @@ pub fn prefers_html(headers: &HeaderMap) -> bool {
     html.weight > json.weight
 }
 
-/// Weight of a media type. The most specific range that matches it decides.
+/// Weight of a media type, from the most specific range that matches it.
 #[derive(Default)]
 struct Wish {
     exact: u8,
-    /// In thousandths.
+    /// Thousandths, 0 to 1000.
     weight: u32,
 }
 
@@ -51,7 +52,7 @@ impl Wish {
     }
 }
 
-/// Weight in a parameter, in thousandths (RFC 9110 §12.4.2).
+/// Weight in a `q` parameter, in thousandths (RFC 9110 §12.4.2). None for another parameter.
 fn weight(parameter: &str) -> Option<u32> {
     let (name, value) = parameter.split_once('=')?;
     if !name.trim().eq_ignore_ascii_case("q") {
@@ -64,7 +65,7 @@ fn weight(parameter: &str) -> Option<u32> {
     match (whole, digits.then(|| thousandths.sum())) {
         ("0", Some(parts)) => Some(parts),
         ("1", Some(0)) => Some(1_000),
-        // What cannot be read is wanted least.
+        // A malformed weight counts as 0.
         _ => Some(0),
     }
 }

@@ -1,4 +1,5 @@
-//! One API as far as its blob alone tells: its table, its route ids, what it names.
+//! One API as built from its blob alone: routing table, route ids, and the names of shared things
+//! that it uses.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use crate::key::Key;
 use crate::owned;
 use crate::router::ApiRouter;
 
-/// An API, built from its blob. Links to nothing outside, so that every snapshot with the same
-/// blob shares it.
+/// An API, built from its blob. The part refers to nothing outside the blob, so that all snapshots
+/// with the same blob share it.
 #[derive(Debug)]
 pub struct ApiPart {
     pub(crate) digest: Key,
@@ -29,15 +30,16 @@ pub struct ApiPart {
     pub(crate) errors: ErrorShapes,
 }
 
-/// A mount with what its routes own.
+/// A mount with the requests that its routes match.
 #[derive(Debug)]
 pub(crate) struct PartMount {
     pub(crate) mount: ir::Mount,
-    /// The requests that its operations own at this mount.
+    /// Sets of requests that the API's operations own at this mount.
     pub(crate) owned: Box<[owned::Owned]>,
 }
 
-/// The shared things that an API names; sorted, each once.
+/// Names of the shared policies, verifiers and upstreams that an API uses; sorted, without
+/// duplicates.
 #[derive(Debug)]
 pub(crate) struct Names {
     pub(crate) policies: Box<[Box<str>]>,
@@ -46,7 +48,7 @@ pub(crate) struct Names {
 }
 
 impl ApiPart {
-    /// Builds an API from its blob's meaning.
+    /// Builds an API from its decoded blob.
     pub(crate) fn build(digest: Key, api: ir::Api) -> Result<Self, BuildError> {
         refuse_missing(api.needs())?;
         let names = Names::of(&api);
@@ -95,25 +97,26 @@ impl ApiPart {
         })
     }
 
-    /// The sha256 of its blob.
+    /// Sha256 of the API's blob.
     #[must_use]
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
 
-    /// Its name.
+    /// Name of the API.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The ids of its routes (`KEY@MOUNT`), mount by mount: by [`crate::RouteRef::index_in_api`].
+    /// Ids of the routes (`KEY@MOUNT`), mount by mount; [`crate::RouteRef::index_in_api`] is an
+    /// index into them.
     #[must_use]
     pub fn route_ids(&self) -> &[RouteId] {
         &self.route_ids
     }
 
-    /// The routes in the order of their ids: the id, and the template with the mount's base path.
+    /// Routes in the order of their ids: the id, and the template after the mount's base path.
     pub fn routes(&self) -> impl Iterator<Item = (&RouteId, String)> {
         let operations = self.router.operations();
         let templates = self.mounts.iter().flat_map(move |part| {
@@ -125,13 +128,13 @@ impl ApiPart {
         self.route_ids.iter().zip(templates)
     }
 
-    /// Its security schemes.
+    /// Security schemes of the API.
     #[must_use]
     pub fn schemes(&self) -> &Set<ir::Scheme> {
         &self.schemes
     }
 
-    /// The policies that it names for itself.
+    /// Policies that the API's own document defines.
     #[must_use]
     pub fn policies(&self) -> &Set<ir::Policy> {
         &self.policies

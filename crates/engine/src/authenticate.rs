@@ -1,11 +1,11 @@
-//! OpenAPI's `security`, enforced as written.
+//! Enforcement of OpenAPI's `security`.
 //!
-//! Alternatives in order, the first that is satisfied gives the principal. An optional one (`{}`)
-//! lets in who shows no credential; a credential that is there but wrong is 401, never a
-//! downgrade. Two credentials in one place are 400: nobody can say which counts; so are tokens in
-//! two places that no alternative asks for together (RFC 6750 §2). An alternative that asks for
-//! several credentials is satisfied only if they do not belong to two consumers or to two bearers
-//! of one issuer.
+//! Alternatives are tried in order; the first that is satisfied gives the principal. An empty
+//! alternative (`{}`) admits requests without a credential; an invalid credential is still 401,
+//! never treated as absent. Two credentials in one place are 400, because servers differ in which
+//! one they use. Tokens in two places that no alternative requires together are also 400 (RFC 6750
+//! §2). An alternative that requires several credentials fails if they belong to two consumers or
+//! to two subjects of one issuer.
 
 use std::sync::Arc;
 
@@ -13,8 +13,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bundle::ir;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use policy::auth::jwt::{self, Identity, Reason};
-use policy::auth::{self, Held, Place, decode_basic};
+use policy::ask::Effect;
+use policy::auth::jwt::{Identity, Judged, Reason};
+use policy::auth::{self, Fault, Held, Place, TokenVerifier, decode_basic, mtls};
 use policy::{Cx, NO_CLAIMS, Principal, Reject, RequestHead, Shown};
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
@@ -27,8 +28,10 @@ use crate::verifiers::Verifiers;
 use challenges::Challenges;
 use passes::Passes;
 
+mod certificate;
 mod challenges;
 mod passes;
+mod passwords;
 
 static MISSING: Reject = Reject {
     status: 401,
@@ -56,6 +59,26 @@ static TOKEN_INVALID: Reject = Reject {
     code: "token_invalid",
     title: "Authentication required",
 };
+static CERTIFICATE_INVALID: Reject = Reject {
+    status: 401,
+    code: "certificate_invalid",
+    title: "Authentication required",
+};
+static KEYS_UNAVAILABLE: Reject = Reject {
+    status: 503,
+    code: "keys_unavailable",
+    title: "The keys of the issuer cannot be fetched",
+};
+static INTROSPECTION_UNAVAILABLE: Reject = Reject {
+    status: 503,
+    code: "introspection_unavailable",
+    title: "The token cannot be checked now",
+};
+static PASSWORD_UNCHECKED: Reject = Reject {
+    status: 503,
+    code: "password_check_unavailable",
+    title: "The password cannot be checked now",
+};
 static SCOPE_MISSING: Reject = Reject {
     status: 403,
     code: "insufficient_scope",
@@ -63,33 +86,46 @@ static SCOPE_MISSING: Reject = Reject {
 };
 
 /// Every way in which authentication refuses.
-pub(crate) static REJECTS: [&Reject; 6] = [
+pub(crate) static REJECTS: [&Reject; 10] = [
     &MISSING,
     &INVALID,
     &AMBIGUOUS,
     &CONFLICT,
     &TOKEN_INVALID,
+    &CERTIFICATE_INVALID,
     &SCOPE_MISSING,
+    &KEYS_UNAVAILABLE,
+    &INTROSPECTION_UNAVAILABLE,
+    &PASSWORD_UNCHECKED,
 ];
 
-/// True if a refusal says that a token is not valid.
+/// Refusal of a token that could not be checked. None if it was.
+fn unavailable(reason: Reason) -> Option<&'static Reject> {
+    match reason {
+        Reason::Keys => Some(&KEYS_UNAVAILABLE),
+        Reason::Introspection | Reason::Unusable => Some(&INTROSPECTION_UNAVAILABLE),
+        _ => None,
+    }
+}
+
+/// True if a refusal means that a token is not valid.
 fn is_token_invalid(reject: &Reject) -> bool {
     reject.code == TOKEN_INVALID.code
 }
 
-/// A security requirement, linked.
+/// Security requirement, linked to its schemes and verifiers.
 #[derive(Debug)]
 pub(crate) struct Requirement {
     alternatives: Box<[Box<[Use]>]>,
     optional: bool,
     challenges: Challenges,
-    /// Places of tokens, if there are several.
+    /// Places of tokens, if there are at least two; else empty.
     token_places: Box<[Place]>,
-    /// Fields that hold credentials and whose names some servers read in others, too.
+    /// Names of credential fields with `-`, `_` or `.`, which some servers do not distinguish.
     folding: Box<[Box<str>]>,
-    /// Fields that hold credentials.
+    /// Names of credential fields and of identity fields for upstreams.
     fields: Arc<[HeaderName]>,
-    /// Places of credentials that the upstream must not see: those of the whole API.
+    /// Places that are stripped before forwarding, for all schemes of the API.
     stripped: Box<[Place]>,
 }
 
@@ -98,7 +134,7 @@ struct Use {
     scheme: Box<str>,
     place: Place,
     check: Check,
-    /// Scopes that a token must have.
+    /// Scopes that the token must have.
     scopes: Box<[Box<str>]>,
     strip: bool,
     passes: Passes,
@@ -108,25 +144,26 @@ struct Use {
 enum Check {
     Key,
     Basic,
-    Token(Arc<jwt::Verifier>),
-    /// The upstream checks it; here it must only be there.
+    Token(Arc<TokenVerifier>),
+    Certificate(mtls::Checked),
+    /// Presence only: the upstream verifies the credential.
     Held,
 }
 
-/// A credential that may be used now.
+/// A valid credential.
 struct Known {
     sha256: [u8; 32],
-    /// Index of the consumer that owns the credential.
+    /// Index of the consumer that owns the credential, if any.
     consumer: Option<u32>,
     token: Option<Arc<Identity>>,
 }
 
-/// The owner of the credentials of one alternative.
+/// Owner of the credentials of one alternative.
 #[derive(Default)]
 struct Caller<'s> {
     consumer: Option<u32>,
     token: Option<Arc<Identity>>,
-    /// The scheme of the first of them.
+    /// Scheme of the alternative's first credential.
     scheme: Option<&'s str>,
 }
 
@@ -134,33 +171,56 @@ enum Outcome {
     Satisfied(Option<Known>),
     Absent,
     Invalid,
-    /// A token is refused.
-    Fault(Reason),
-    /// A valid token lacks a scope.
+    /// The token or certificate is not valid.
+    Fault(Fault),
+    /// The names of the certificate belong to two consumers.
+    Disputed,
+    /// Its verifier needs an answer first.
+    Ask(Box<Effect>),
+    /// The password could not be checked.
+    Unchecked,
+    /// The token is valid and lacks a required scope.
     Unscoped,
     Several,
 }
 
-/// The last token that was verified: alternatives often ask for the same one.
+/// Reason why a request does not pass now.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Reject(&'static Reject),
+    Ask(Box<Effect>),
+}
+
+/// Result for the last verified token. Several alternatives often use the same token.
 #[derive(Default)]
-struct Verified<'s>(Option<(&'s Arc<jwt::Verifier>, &'s Place, TokenResult)>);
+struct Verified<'s>(Option<(&'s Arc<TokenVerifier>, &'s Place, TokenResult)>);
 
 type TokenResult = Result<Arc<Identity>, Reason>;
 
-/// Reasons for which alternatives were not satisfied.
+/// Reason why there is no identity.
+enum NotValid {
+    Fault(Reason),
+    Ask(Box<Effect>),
+}
+
+/// Reasons why alternatives were not satisfied.
 #[derive(Default)]
 struct Faults {
     invalid: bool,
+    unchecked: bool,
     conflict: bool,
     unscoped: bool,
     token: Option<Reason>,
+    certificate: Option<mtls::Reason>,
 }
 
 // === impl Requirement ===
 
 impl Requirement {
-    /// Links a requirement to the schemes and verifiers that it names; the name that does not
-    /// exist otherwise.
+    /// Links a requirement to the schemes and verifiers that it names.
+    ///
+    /// # Errors
+    /// The name that does not exist, or the kind of a verifier that cannot be used.
     pub(crate) fn link(
         security: &ir::Security,
         schemes: &ir::Set<ir::Scheme>,
@@ -198,11 +258,16 @@ impl Requirement {
                     None => Check::Held,
                     Some((auth::Checked::ApiKey(_), _)) => Check::Key,
                     Some((auth::Checked::Basic(_), _)) => Check::Basic,
-                    Some((auth::Checked::Jwt(_), Some(verifier))) => {
+                    Some((_, Some(verifier))) => {
                         if !token_places.contains(&scheme.place) {
                             token_places.push(scheme.place.clone());
                         }
                         Check::Token(Arc::clone(verifier))
+                    }
+                    Some((auth::Checked::Mtls(checked), _))
+                        if scheme.place == Place::Certificate =>
+                    {
+                        Check::Certificate(checked.clone())
                     }
                     Some((checked, _)) => return Err(checked.kind().to_owned()),
                 };
@@ -232,7 +297,8 @@ impl Requirement {
         })
     }
 
-    /// Fields that hold credentials; `Authorization` and `Cookie` are not named.
+    /// Credential fields. `Authorization` and `Cookie` are in the list only if a scheme names them
+    /// as header fields.
     pub(crate) fn fields(&self) -> &Arc<[HeaderName]> {
         &self.fields
     }
@@ -250,20 +316,20 @@ impl Requirement {
         }
     }
 
-    /// Checks a request; on success the principal stands in `cx`, and credentials that the
-    /// upstream shall not see are gone from the head.
+    /// Checks a request. On success, stores the principal in `cx` and removes credentials from the
+    /// head that the upstream must not receive.
     pub(crate) fn check<'s>(
         &'s self,
         head: &mut RequestHead,
         cx: &mut Cx<'s>,
         credentials: &Credentials,
         consumers: &'s [Consumer],
-    ) -> Result<(), &'static Reject> {
+    ) -> Result<(), Stop> {
         if !self.folding.is_empty() {
             cx.lookalikes += self.take_lookalikes(&mut head.headers);
         }
         if self.has_stray_token(head) {
-            return Err(&AMBIGUOUS);
+            return Err(Stop::Reject(&AMBIGUOUS));
         }
         let mut faults = Faults::default();
         let mut verified = Verified::default();
@@ -284,9 +350,12 @@ impl Requirement {
                         }
                     }
                     Outcome::Invalid => faults.invalid = true,
-                    Outcome::Fault(reason) => faults.add(reason),
+                    Outcome::Fault(fault) => faults.add(fault),
+                    Outcome::Disputed => faults.conflict = true,
+                    Outcome::Unchecked => faults.unchecked = true,
                     Outcome::Unscoped => faults.unscoped = true,
-                    Outcome::Several => return Err(&AMBIGUOUS),
+                    Outcome::Several => return Err(Stop::Reject(&AMBIGUOUS)),
+                    Outcome::Ask(effect) => return Err(Stop::Ask(effect)),
                 }
             }
             if satisfied {
@@ -302,19 +371,19 @@ impl Requirement {
         }
         match faults.reject() {
             Some(reject) => {
-                cx.token_fault = faults.token.filter(|_| is_token_invalid(reject));
-                Err(reject)
+                cx.fault = faults.told(reject);
+                Err(Stop::Reject(reject))
             }
             None if self.optional => {
-                // A part of an alternative may be there.
+                // Part of an alternative may be present without satisfying it.
                 self.strip(&[], head);
                 Ok(())
             }
-            None => Err(&MISSING),
+            None => Err(Stop::Reject(&MISSING)),
         }
     }
 
-    /// True if tokens stand in several places and no alternative asks for all of them.
+    /// True if the request has tokens in several places and no alternative requires all of them.
     fn has_stray_token(&self, head: &RequestHead) -> bool {
         if self.token_places.is_empty() {
             return false;
@@ -333,7 +402,8 @@ impl Requirement {
 }
 
 impl<'s> Caller<'s> {
-    /// Adds a credential; false if it belongs to another consumer or another bearer.
+    /// Adds a credential. False if it belongs to another consumer or another subject than those
+    /// before.
     fn join(&mut self, known: Known, scheme: &'s str) -> bool {
         self.scheme.get_or_insert(scheme);
         let differs = |(a, b): (u32, u32)| a != b;
@@ -368,18 +438,54 @@ impl<'s> Caller<'s> {
 }
 
 impl Faults {
-    /// Another issuer's verifier at the same place says less than the token's own.
-    fn add(&mut self, reason: Reason) {
-        if self.token.is_none_or(|known| known == Reason::Issuer) {
-            self.token = Some(reason);
+    /// Records why a credential is refused. The first reason is kept, except [`Reason::Issuer`] and
+    /// [`mtls::Reason::Name`], which only mean that the credential may be meant for another verifier.
+    /// A verifier that could not check the token comes before all: it might have admitted it.
+    fn add(&mut self, fault: Fault) {
+        match fault {
+            Fault::Token(reason) => {
+                let is_later = |known: Reason| {
+                    known == Reason::Issuer
+                        || unavailable(reason).is_some() && unavailable(known).is_none()
+                };
+                if self.token.is_none_or(is_later) {
+                    self.token = Some(reason);
+                }
+            }
+            Fault::Certificate(reason) => {
+                let is_other = |known| known == mtls::Reason::Name;
+                if self.certificate.is_none_or(is_other) {
+                    self.certificate = Some(reason);
+                }
+            }
         }
+    }
+
+    /// The reason that the operator gets for a refusal.
+    fn told(&self, reject: &Reject) -> Option<Fault> {
+        if reject.code == CERTIFICATE_INVALID.code {
+            return self.certificate.map(Fault::Certificate);
+        }
+        let is_told = |fault: &Reason| is_token_invalid(reject) || *fault == Reason::Unusable;
+        self.token.filter(is_told).map(Fault::Token)
     }
 
     fn reject(&self) -> Option<&'static Reject> {
         let is_foreign = self.token == Some(Reason::Issuer);
         match self {
+            Self {
+                token: Some(reason),
+                ..
+            } if unavailable(*reason).is_some() => unavailable(*reason),
+            Self {
+                unchecked: true, ..
+            } => Some(&PASSWORD_UNCHECKED),
             Self { token: Some(_), .. } if !(is_foreign && self.unscoped) => Some(&TOKEN_INVALID),
             Self { invalid: true, .. } => Some(&INVALID),
+            Self {
+                certificate: Some(_),
+                ..
+            } => Some(&CERTIFICATE_INVALID),
             Self { conflict: true, .. } => Some(&CONFLICT),
             Self { unscoped: true, .. } => Some(&SCOPE_MISSING),
             _ => None,
@@ -388,15 +494,16 @@ impl Faults {
 }
 
 impl Requirement {
-    /// Takes out what is no credential here, and would be one for a server that reads `_` or `.` as
-    /// `-` (CVE-2026-88011): who was let in by one credential must not be somebody else there.
+    /// Removes fields whose names differ from a credential field only by `_` or `.` for `-`
+    /// (CVE-2026-88011). A server that treats these alike would read another credential than the
+    /// one checked here.
     fn take_lookalikes(&self, headers: &mut HeaderMap) -> u32 {
         let is_doomed = |other: &str| {
             let mut folding = self.folding.iter();
             folding.any(|name| is_lookalike(other, name))
                 && self.folding.iter().all(|name| **name != *other)
         };
-        // Of most requests nothing is.
+        // Most requests have no look-alike, so that nothing is allocated for them.
         let doomed = headers.keys().filter(|other| is_doomed(other.as_str()));
         let doomed: Vec<HeaderName> = doomed.cloned().collect();
         for other in &doomed {
@@ -405,20 +512,20 @@ impl Requirement {
         u32::try_from(doomed.len()).unwrap_or(u32::MAX)
     }
 
-    /// True if the upstream must not see some credentials of a request.
+    /// True if the API has credentials or identity fields to strip from requests.
     pub(crate) fn strips(&self) -> bool {
         !self.stripped.is_empty()
     }
 
-    /// Takes the API's stripped credentials out of a request that asks for none. Returns the number
-    /// of fields that look like one of them, which are taken out as well.
+    /// Strips the API's credentials from a request of a public operation. Returns the number of
+    /// fields removed because their names resemble those of credential fields.
     pub(crate) fn strip_all(&self, head: &mut RequestHead) -> u32 {
         self.strip(&[], head);
         self.take_lookalikes(&mut head.headers)
     }
 
-    /// Takes the API's stripped credentials out, but never what the satisfied alternative leaves
-    /// in the same place.
+    /// Strips the API's credentials, except in places where the satisfied alternative forwards its
+    /// credential.
     fn strip(&self, satisfied: &[Use], head: &mut RequestHead) {
         for place in &self.stripped {
             let mut kept = satisfied.iter().filter(|wanted| !wanted.strip);
@@ -437,6 +544,9 @@ impl Use {
         (credentials, consumers): (&Credentials, &[Consumer]),
         verified: &mut Verified<'s>,
     ) -> Outcome {
+        if self.place == Place::Certificate {
+            return certificate::outcome(&self.check, cx, credentials);
+        }
         let credential = match self.place.held(head) {
             Held::Absent => return Outcome::Absent,
             Held::Several => return Outcome::Several,
@@ -444,12 +554,20 @@ impl Use {
         };
         let known = match &self.check {
             Check::Held => return Outcome::Satisfied(None),
+            // The place is not in the request.
+            Check::Certificate(_) => return Outcome::Absent,
             Check::Key => known(&credentials.keys, &credential, cx),
-            Check::Basic => decode_basic(&credential, decode_base64)
-                .and_then(|pair| known(&credentials.basic, &pair, cx)),
+            Check::Basic => match decode_basic(&credential, decode_base64) {
+                None => None,
+                Some(pair) => match known(&credentials.basic, &pair, cx) {
+                    Some(known) => Some(known),
+                    None => return passwords::outcome(&credentials.passwords, &pair, cx),
+                },
+            },
             Check::Token(verifier) => {
                 return match verified.verify((verifier, &self.place), &credential, cx) {
-                    Err(reason) => Outcome::Fault(reason),
+                    Err(NotValid::Fault(reason)) => Outcome::Fault(Fault::Token(reason)),
+                    Err(NotValid::Ask(effect)) => Outcome::Ask(effect),
                     Ok(token) if !token.has_scopes(&self.scopes) => Outcome::Unscoped,
                     Ok(token) => Outcome::Satisfied(Some(Known {
                         sha256: token.sha256,
@@ -466,27 +584,28 @@ impl Use {
 impl<'s> Verified<'s> {
     fn verify(
         &mut self,
-        (verifier, place): (&'s Arc<jwt::Verifier>, &'s Place),
+        (verifier, place): (&'s Arc<TokenVerifier>, &'s Place),
         credential: &[u8],
         cx: &Cx<'_>,
-    ) -> TokenResult {
+    ) -> Result<Arc<Identity>, NotValid> {
         if let Some((known, at, result)) = &self.0
             && Arc::ptr_eq(known, verifier)
             && *at == place
         {
-            return result.clone();
+            return result.clone().map_err(NotValid::Fault);
         }
-        let result = verifier.verify_with(credential, cx.unix_s, cx.tokens);
-        let result = result.and_then(|token| match cx.revoked.contains(&token.sha256) {
-            true => Err(Reason::Revoked),
-            false => Ok(token),
-        });
+        let result = match verifier.judge(credential, cx.unix_s, cx.tokens, &cx.answers) {
+            Judged::Valid(token) if cx.revoked.contains(&token.sha256) => Err(Reason::Revoked),
+            Judged::Valid(token) => Ok(token),
+            Judged::Fault(reason) => Err(reason),
+            Judged::Ask(effect) => return Err(NotValid::Ask(effect)),
+        };
         self.0 = Some((verifier, place, result.clone()));
-        result
+        result.map_err(NotValid::Fault)
     }
 }
 
-/// The consumer that owns a credential which may be used now.
+/// Consumer that owns a credential. None if the credential is unknown, expired or revoked.
 fn known(owners: &FxHashMap<[u8; 32], Owner>, credential: &[u8], cx: &Cx<'_>) -> Option<Known> {
     let sha256: [u8; 32] = Sha256::digest(credential).into();
     let owner = owners.get(&sha256)?;
@@ -505,7 +624,8 @@ fn decode_base64(token: &[u8]) -> Option<Vec<u8>> {
         .ok()
 }
 
-/// Adds the field of a place whose name some servers read in others, too, unless it is there.
+/// Adds a place's field if its name has `-`, `_` or `.`, which some servers do not distinguish. No
+/// duplicates.
 fn add_folding(folding: &mut Vec<Box<str>>, place: &Place) {
     if let Place::Header(name) = place
         && name.contains(['-', '_', '.'])
@@ -515,7 +635,7 @@ fn add_folding(folding: &mut Vec<Box<str>>, place: &Place) {
     }
 }
 
-/// Adds the field of a place, unless it is there.
+/// Adds a place's field. No duplicates.
 fn add_field(fields: &mut Vec<HeaderName>, place: &Place) {
     if let Place::Header(name) = place
         && let Ok(name) = HeaderName::try_from(name.as_str())

@@ -1,4 +1,5 @@
-//! From the parts of a gateway to a snapshot: names become ids, mounts are reached, secrets bound.
+//! Linking of a gateway's parts to a snapshot: resolves names, fills the listeners' tables, binds
+//! secrets.
 
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ use crate::path::Slashes;
 use crate::router::HostTable;
 use crate::snapshot::{BuiltApi, Mount, Snapshot};
 
-/// Builds a snapshot of a gateway. `bundle` is the bundle's id, `sha256:…`; what `parts` has is
-/// not built again.
+/// Builds a snapshot of a gateway. `bundle` is the bundle's id, `sha256:…`. Parts that `parts`
+/// still has are reused.
 ///
 /// # Errors
 /// The reason why the gateway cannot run.
@@ -79,10 +80,11 @@ pub fn build(
         mounts: mounts.into(),
         routes,
         errors: ErrorShapes::of(&shared.errors),
+        key_cells: linker.key_cells(),
     })
 }
 
-/// The APIs are those that the shared part names, in its order.
+/// Checks that the APIs are those that the shared part names, in its order.
 fn refuse_other_apis(named: &ir::Set<ir::ApiRef>, apis: &[Arc<ApiPart>]) -> Result<(), BuildError> {
     let is_named = |(named, api): (&ir::ApiRef, &Arc<ApiPart>)| {
         *named.name == *api.name && named.digest == api.digest
@@ -94,8 +96,8 @@ fn refuse_other_apis(named: &ir::Set<ir::ApiRef>, apis: &[Arc<ApiPart>]) -> Resu
     }
 }
 
-/// A socket would take the connections that are meant for the other, and what is reachable where
-/// would be a matter of order.
+/// Checks that no two listeners overlap in their addresses: one socket would receive connections
+/// meant for the other, depending on the order of binding.
 fn refuse_colliding(listeners: &[Listener]) -> Result<(), BuildError> {
     for (at, one) in listeners.iter().enumerate() {
         let mut others = listeners[..at].iter();

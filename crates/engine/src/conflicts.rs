@@ -1,7 +1,7 @@
-//! No two routes of a listener and host match exactly the same requests.
+//! Check that no two routes of a listener and host match exactly the same requests.
 //!
-//! Within an API the trie refuses it. Across mounts each route has a hash of what it owns, made
-//! once with its part; where two are equal, the routes themselves are compared.
+//! Within an API, building the trie checks this. Across mounts, each route has a hash of the
+//! requests that it owns, computed once per part; routes with equal hashes are compared in full.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::api_part::{ApiPart, PartMount};
 use crate::error::BuildError;
 use crate::owned::{Owned, Requests};
 
-/// No two mounts own one (listener, host, path, method, conditions).
+/// Checks that no two mounts own the same (listener, host, path, method, conditions).
 pub(crate) fn refuse<'a>(apis: impl Iterator<Item = &'a ApiPart>) -> Result<(), BuildError> {
     let mounts: Vec<(&ApiPart, &PartMount)> = apis
         .flat_map(|api| api.mounts.iter().map(move |mount| (api, mount)))
@@ -17,7 +17,7 @@ pub(crate) fn refuse<'a>(apis: impl Iterator<Item = &'a ApiPart>) -> Result<(), 
     let mut places: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     for (number, (_, part)) in mounts.iter().enumerate() {
         let hosts = part.mount.hosts.iter().map(String::as_str);
-        // A mount without hosts stands under the empty one.
+        // A mount without hosts is entered under the empty host.
         let hosts = hosts.chain(part.mount.hosts.is_empty().then_some(""));
         for host in hosts {
             for listener in &part.mount.listeners {
@@ -25,7 +25,7 @@ pub(crate) fn refuse<'a>(apis: impl Iterator<Item = &'a ApiPart>) -> Result<(), 
             }
         }
     }
-    // Many places have the same mounts.
+    // Compare each set of mounts once: many places have the same mounts.
     let crowded: BTreeSet<Vec<usize>> = places
         .into_values()
         .filter(|there| there.len() > 1)
@@ -51,9 +51,10 @@ fn refuse_among(mounts: &[(&ApiPart, &PartMount)], there: &[usize]) -> Result<()
         let (api, part) = mounts[*number];
         Requests::of(&part.mount.base_path, api.router.operations(), one)
     };
-    // The first in the order of APIs, mounts and keys, so that every build tells the same.
+    // Report the first in the order of APIs, mounts and keys, so that every build gives the same
+    // error.
     let first = conflicts
-        // Within a mount an operation gets undeclared methods of many templates.
+        // Skip pairs of one mount, where `undeclared` repeats an operation for many templates.
         .filter(|(a, b)| a.1 != b.1 && requests(a) == requests(b))
         .min_by_key(|(a, b)| ((b.1, b.2), (a.1, a.2)));
     match first {

@@ -7,7 +7,7 @@ use policy::auth::jwt::Identity;
 use crate::credentials::Credentials;
 use crate::error::BuildError;
 
-/// A caller that is configured by name.
+/// A configured consumer.
 #[derive(Debug)]
 pub(crate) struct Consumer {
     pub(crate) name: Box<str>,
@@ -15,7 +15,7 @@ pub(crate) struct Consumer {
     pub(crate) groups: Box<[Box<str>]>,
 }
 
-/// The consumer that a token belongs to, by its name in the claim that the verifier names.
+/// Index of the consumer that a token's `consumer` claim names; the verifier configures the claim.
 pub(crate) fn of_token(consumers: &[Consumer], token: &Identity) -> Option<u32> {
     let name = token.consumer.as_deref()?;
     let index = consumers
@@ -24,7 +24,7 @@ pub(crate) fn of_token(consumers: &[Consumer], token: &Identity) -> Option<u32> 
     u32::try_from(index).ok()
 }
 
-/// All consumers of a gateway. Snapshots with the same ones share it.
+/// All consumers of a gateway. Snapshots with the same consumers share them.
 #[derive(Debug)]
 pub struct Consumers {
     pub(crate) all: Box<[Consumer]>,

@@ -1,16 +1,36 @@
 //! Credentials of consumers, by hash.
 
 use bundle::ir;
+use policy::password::Hash;
 use rustc_hash::FxHashMap;
 
-/// Credentials of all consumers by their hash.
+/// All consumers' credentials by their sha256.
 #[derive(Debug, Default)]
 pub(crate) struct Credentials {
     pub(crate) keys: FxHashMap<[u8; 32], Owner>,
     pub(crate) basic: FxHashMap<[u8; 32], Owner>,
+    pub(crate) certificates: FxHashMap<Box<str>, Owner>,
+    pub(crate) passwords: Passwords,
 }
 
-/// Consumer of a credential, and the end of its validity in seconds since 1970.
+/// Passwords with slow hashes, by their user.
+#[derive(Debug, Default)]
+pub(crate) struct Passwords {
+    pub(crate) users: FxHashMap<Box<str>, Vec<Password>>,
+    /// A hash for names that nobody has; none without passwords.
+    pub(crate) decoy: Option<Hash>,
+}
+
+/// A password of a user.
+#[derive(Debug)]
+pub(crate) struct Password {
+    pub(crate) hash: Hash,
+    /// Sha256 of user and hash.
+    pub(crate) sha256: [u8; 32],
+    pub(crate) owner: Owner,
+}
+
+/// Consumer of a credential, and the end of its validity (Unix time, seconds).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owner {
     pub(crate) consumer: u32,
@@ -20,7 +40,7 @@ pub(crate) struct Owner {
 // === impl Credentials ===
 
 impl Credentials {
-    /// Indexes all consumers' credentials; none where two consumers have the same one.
+    /// Indexes all consumers' credentials. None if two consumers share a credential.
     pub(crate) fn index(consumers: &ir::Set<ir::Consumer>) -> Option<Self> {
         let mut index = Self::default();
         for (number, consumer) in (0u32..).zip(consumers) {
@@ -28,17 +48,63 @@ impl Credentials {
                 (&mut index.keys, &consumer.keys),
                 (&mut index.basic, &consumer.basic),
             ] {
-                for credential in list {
-                    let owner = Owner {
-                        consumer: number,
-                        not_after: credential.not_after,
-                    };
+                for credential in list.iter().filter(|one| one.password.is_none()) {
+                    let owner = Owner::of(number, credential);
                     if map.insert(credential.sha256, owner).is_some() {
                         return None;
                     }
                 }
             }
+            for one in &consumer.certificates {
+                let owner = Owner {
+                    consumer: number,
+                    not_after: one.not_after,
+                };
+                let name = one.name.as_str().into();
+                if index.certificates.insert(name, owner).is_some() {
+                    return None;
+                }
+            }
+            for credential in &consumer.basic {
+                if let Some(password) = &credential.password {
+                    let owner = Owner::of(number, credential);
+                    index.passwords.add(password, owner)?;
+                }
+            }
         }
         Some(index)
+    }
+}
+
+impl Passwords {
+    /// Adds a password. None if its user has a password of another consumer, or this one already.
+    fn add(&mut self, password: &ir::Password, owner: Owner) -> Option<()> {
+        // gwc writes no other hashes. A hash that cannot be read admits nobody.
+        let Some(hash) = Hash::read(&password.argon2id) else {
+            return Some(());
+        };
+        let known = self.users.entry(password.user.as_str().into()).or_default();
+        let sha256 = password.sha256();
+        let is_taken =
+            |one: &Password| one.owner.consumer != owner.consumer || one.sha256 == sha256;
+        if known.iter().any(is_taken) {
+            return None;
+        }
+        self.decoy.get_or_insert_with(|| hash.clone());
+        known.push(Password {
+            hash,
+            sha256,
+            owner,
+        });
+        Some(())
+    }
+}
+
+impl Owner {
+    fn of(consumer: u32, credential: &ir::Credential) -> Self {
+        Self {
+            consumer,
+            not_after: credential.not_after,
+        }
     }
 }

@@ -1,14 +1,15 @@
-//! One request through the table and its chain.
+//! Decision on one request: finds its route and runs the route's chain.
 
 use bundle::ir::TrailingSlash;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use policy::auth::jwt::Reason;
+use policy::ask::Effect;
+use policy::auth::Fault;
 use policy::conditions::is_ambiguous as is_ambiguous_choice;
 use policy::guard::cors;
 use policy::traffic::{concurrency, rate_limit};
-use policy::{Cx, Reject, Reply, RequestHead, ResponseHead, Run, Step};
+use policy::{Cx, NoValue, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
-use crate::authenticate;
+use crate::authenticate::{self, Stop};
 use crate::edge::overrides;
 use crate::path::{is_ambiguous, normalise};
 use crate::readings;
@@ -42,8 +43,8 @@ static CONDITION_AMBIGUOUS: Reject = Reject {
     title: "A field or parameter that selects the operation has several values",
 };
 
-/// Every way in which the engine itself refuses: for metrics, tests and the book. Policies add
-/// their own.
+/// Refusals by the engine itself, for metrics, tests and the reference pages. Policies have their
+/// own.
 pub fn rejects() -> impl Iterator<Item = &'static Reject> {
     [
         &NO_ROUTE,
@@ -56,41 +57,43 @@ pub fn rejects() -> impl Iterator<Item = &'static Reject> {
     .chain(authenticate::REJECTS)
 }
 
-/// Decision on a request: its route, the verdict, and the steps that ran.
+/// Decision on a request: route, verdict, and the number of steps that ran.
 #[derive(Debug)]
 pub struct Decided<'s> {
-    /// The route that owns it, if any.
+    /// Route that owns the request, if any.
     pub route: Option<RouteRef<'s>>,
     /// Action for the request.
     pub verdict: Verdict,
-    /// Number of chain steps that ran. Their filters see the response.
+    /// Number of chain steps that ran. Their filters also process the response.
     pub ran: usize,
 }
 
-/// Action for a request: forward, reply or reject.
+/// Action for a request: forward, reply, reject, or ask first.
 #[derive(Debug)]
 pub enum Verdict {
-    /// The route's upstream gets it.
+    /// Forward the request to the route's upstream.
     Forward,
-    /// The gateway answers.
+    /// Answer with this reply.
     Reply(Box<Reply>),
-    /// The gateway refuses.
+    /// Refuse the request.
     Reject(Refusal),
+    /// The last step that ran needs an answer: [`resume`] goes on with it.
+    Ask(Box<Effect>),
 }
 
-/// A refusal with what its response must carry.
+/// A refusal with the data for its response.
 #[derive(Debug)]
 pub struct Refusal {
     /// Reason of the refusal: status, code and title.
     pub reject: &'static Reject,
-    /// Reason in metrics: the code, or more exactly what is wrong with a token.
+    /// Reason in metrics: the code, or for a refused token a more specific reason.
     pub reason: &'static str,
-    /// `Allow` of a 405.
+    /// Value of `Allow` in a 405 response.
     pub allow: Option<HeaderValue>,
 }
 
-/// Finds the owner of an admitted request and runs its chain. The head is changed as the chain
-/// says; `cx` learns the route and the principal.
+/// Finds the route of an admitted request and runs its chain. The chain may change `head`; the
+/// route and the principal are stored in `cx`.
 pub fn decide<'s>(
     snapshot: &'s Snapshot,
     listener: usize,
@@ -131,6 +134,7 @@ pub fn decide<'s>(
     cx.route = Some(route.id);
     let treatment = route.treatment;
     cx.sends_unsafe = treatment.sends_unsafe;
+    cx.cost = treatment.cost;
     for decorator in treatment.decorators() {
         decorator.before(head, cx);
     }
@@ -145,8 +149,34 @@ pub fn decide<'s>(
         let template = &route.operation.template;
         cx.parameters = template.bind(head.path(), route.mount.base_path.len());
     }
-    let mut ran = 0;
-    for step in &route.treatment.chain {
+    run(snapshot, route, head, cx, 0)
+}
+
+/// Goes on with a request whose last step asked: that step runs again, and finds its answer in
+/// `cx`. Nothing changes for a decision that asks nothing.
+pub fn resume<'s>(
+    snapshot: &'s Snapshot,
+    decided: Decided<'s>,
+    head: &mut RequestHead,
+    cx: &mut Cx<'s>,
+) -> Decided<'s> {
+    match (&decided.verdict, decided.route) {
+        (Verdict::Ask(_), Some(route)) => run(snapshot, route, head, cx, decided.ran - 1),
+        _ => decided,
+    }
+}
+
+/// Runs a route's chain from a step on.
+fn run<'s>(
+    snapshot: &'s Snapshot,
+    route: RouteRef<'s>,
+    head: &mut RequestHead,
+    cx: &mut Cx<'s>,
+    from: usize,
+) -> Decided<'s> {
+    let treatment = route.treatment;
+    let mut ran = from;
+    for step in &treatment.chain[from..] {
         ran += 1;
         let verdict = match step {
             ChainStep::Authenticate => {
@@ -158,12 +188,13 @@ pub fn decide<'s>(
                     &consumers.all,
                 ) {
                     Ok(()) => continue,
-                    Err(reject) => {
+                    Err(Stop::Ask(effect)) => Verdict::Ask(effect),
+                    Err(Stop::Reject(reject)) => {
                         // An address limit that let it pass keeps what it counted: it protects
                         // authentication from guessing.
                         Verdict::Reject(Refusal {
                             reject,
-                            reason: cx.token_fault.map_or(reject.code, Reason::metric),
+                            reason: cx.fault.map_or(reject.code, Fault::metric),
                             allow: None,
                         })
                     }
@@ -177,10 +208,11 @@ pub fn decide<'s>(
                 Step::Continue => continue,
                 Step::Reject(reject) => Verdict::Reject(Refusal {
                     reject,
-                    reason: reject.code,
+                    reason: cx.expression_fault.map_or(reject.code, NoValue::metric),
                     allow: None,
                 }),
                 Step::Reply(reply) => Verdict::Reply(reply),
+                Step::Ask(effect) => Verdict::Ask(effect),
             },
         };
         return Decided {
@@ -189,8 +221,8 @@ pub fn decide<'s>(
             ran,
         };
     }
-    // A parameter that is only a part of its segment may be dots; on its own it would lead out
-    // of what was authorised.
+    // A parameter that is only part of a segment may consist of dots. As a segment of its own it
+    // would lead out of the authorised path.
     let rewritten = cx.rewritten.as_ref().and_then(|one| one.path.as_deref());
     let leads_out = |path: &str| {
         normalise(path).as_deref() != Ok(path) || is_ambiguous(path) && readings::leads_out(path)
@@ -205,8 +237,8 @@ pub fn decide<'s>(
     }
 }
 
-/// The operation that a preflight asks about, where it has `cors` (semantics.md §1): the method is
-/// the one that the page wants to use. None for every other request.
+/// Operation for which a preflight asks, if the operation has `cors` (semantics.md §1): looked up
+/// with the method in `Access-Control-Request-Method`. None for every other request.
 fn of_preflight(snapshot: &Snapshot, listener: usize, head: &mut RequestHead) -> Option<Found> {
     if head.method != Method::OPTIONS {
         return None;
@@ -225,7 +257,7 @@ fn of_preflight(snapshot: &Snapshot, listener: usize, head: &mut RequestHead) ->
     (route.treatment.decorators().next().is_some()).then_some(found)
 }
 
-/// 400: the upstream may read the request as one for another operation.
+/// Refusal (400) of a request that the upstream may read as a request for another operation.
 fn ambiguous<'s>(reject: &'static Reject, route: RouteRef<'s>, ran: usize) -> Decided<'s> {
     Decided {
         route: Some(route),
@@ -239,8 +271,8 @@ fn ambiguous<'s>(reject: &'static Reject, route: RouteRef<'s>, ran: usize) -> De
 }
 
 impl Decided<'_> {
-    /// The service that gets the request, as an index into [`Snapshot::upstreams`]: the one that
-    /// a split chose, or the operation's.
+    /// Upstream of the request, as an index into [`Snapshot::upstreams`]: the one that a split
+    /// chose, else the operation's.
     #[must_use]
     pub fn upstream(&self, snapshot: &Snapshot, cx: &Cx<'_>) -> Option<u32> {
         let route = self.route.as_ref()?;
@@ -249,8 +281,8 @@ impl Decided<'_> {
     }
 }
 
-/// Lets the steps that ran see the response, in reverse order; then writes what every response
-/// carries.
+/// Runs the response side of the steps that ran, in reverse order, then adds the fields of every
+/// response.
 pub fn finish<'s>(
     snapshot: &'s Snapshot,
     decided: &Decided<'s>,
@@ -285,8 +317,8 @@ pub fn finish<'s>(
     }
 }
 
-/// 308 to the path as it is declared (RFC 9110 §15.4.9); the query is kept. A path of two slashes
-/// would name a host.
+/// Redirect (308) to the declared path (RFC 9110 §15.4.9), with the query. 404 for a path that
+/// begins with `//`, which a client would read as a host.
 fn to_declared<'s>(route: RouteRef<'s>, head: &RequestHead) -> Decided<'s> {
     let path = head.path();
     let path = match path.strip_suffix('/') {
@@ -304,6 +336,7 @@ fn to_declared<'s>(route: RouteRef<'s>, head: &RequestHead) -> Decided<'s> {
         status: StatusCode::PERMANENT_REDIRECT,
         headers: HeaderMap::from_iter([(http::header::LOCATION, location)]),
         body: bytes::Bytes::new(),
+        refusal: None,
     };
     Decided {
         route: Some(route),

@@ -5,32 +5,32 @@ use std::fmt;
 use bundle::ir;
 use policy::SecretUnavailable;
 
-/// Reason why a gateway cannot be built. gwc reports each of these, but a bundle is checked again
-/// where it runs.
+/// Reason why a snapshot cannot be built. gwc reports each of these, but gwd checks a bundle again
+/// before it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BuildError {
     /// Two operations match exactly the same requests.
     RouteConflict(String, String),
-    /// A name that nothing has.
+    /// A name (of a policy, verifier, upstream, …) that is not defined.
     UnknownName(String),
-    /// A listener's address that is none.
+    /// A listener's address that cannot be parsed.
     BadAddress(String),
-    /// Two listeners that overlap in their addresses.
+    /// Two listeners whose addresses overlap.
     ListenerConflict(String, String),
-    /// Two consumers have the same credential.
+    /// Two consumers share a credential.
     CredentialConflict,
-    /// A treatment that does not exist.
+    /// Index of a treatment that does not exist.
     BadIndex,
-    /// The shared part names other APIs, or others of their blobs.
+    /// The shared part names other APIs, or other versions of them.
     OtherApis,
-    /// Something that this version knows and cannot run, in the words of `needs`.
+    /// A feature that this version knows but cannot run, as named in `needs`.
     NotAvailable(String),
     /// A secret that cannot be resolved.
     Secret(SecretUnavailable),
 }
 
 impl BuildError {
-    /// The kebab-case reason of a refusal.
+    /// Reason of the refusal in kebab-case.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -78,8 +78,8 @@ impl fmt::Display for BuildError {
     }
 }
 
-/// Everything is provided. `needs` of a bundle was read before it was decoded; what it says and
-/// what stands in the bundle may be two things.
+/// Checks that this version provides all `needs`. The bundle's own list of `needs` was checked
+/// before decoding, but may differ from its contents.
 pub(crate) fn refuse_missing(needs: impl Iterator<Item = String>) -> Result<(), BuildError> {
     let missing = needs
         .into_iter()

@@ -1,20 +1,20 @@
-//! Forms that a project gives to the gateway's own errors, by their reason (`errors`).
+//! Custom responses for the gateway's errors, by reason (`errors`).
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use policy::declared::{Scalar, Settings, Value};
 use rustc_hash::FxHashMap;
 
-/// Form of one error.
+/// Custom response for one error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorShape {
-    /// Another status.
+    /// Status. None: the default status of the error.
     pub status: Option<StatusCode>,
-    /// A body in place of the problem document, and its media type.
+    /// Body and media type. None: the problem document.
     pub body: Option<(Bytes, HeaderValue)>,
 }
 
-/// Forms by reason.
+/// Custom responses by reason.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorShapes(FxHashMap<Box<str>, ErrorShape>);
 

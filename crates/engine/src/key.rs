@@ -1,4 +1,4 @@
-//! Keys of built parts.
+//! Cache keys of built parts.
 
-/// A sha256.
+/// A sha256 digest.
 pub(crate) type Key = [u8; 32];

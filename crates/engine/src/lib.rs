@@ -1,9 +1,9 @@
-//! The decision: given a request's head and facts, what happens.
+//! Decision on requests from their head and connection facts.
 //!
-//! [`Parts`] builds each API of a checked gateway once; [`build()`] links them to a [`Snapshot`]; [`edge::admit`] checks a head at the
-//! edge; [`decide`] finds the operation and runs its chain; [`forward::outbound`] tells the head
-//! that the upstream gets. No I/O, no clock: gwd calls these for each request, `gwc route` for
-//! one, and so both answer alike.
+//! [`Parts`] builds each API of a checked gateway once, and [`build()`] links them to a
+//! [`Snapshot`]. For a request, [`edge::admit`] checks the head, [`decide`] finds the operation and
+//! runs its chain, and [`forward::outbound`] builds the head for the upstream. The crate does no
+//! I/O and reads no clock: gwd and `gwc route` call the same functions and give the same results.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
@@ -37,7 +37,7 @@ mod verifiers;
 pub use api_part::ApiPart;
 pub use build::build;
 pub use consumers::Consumers;
-pub use decide::{Decided, Refusal, Verdict, decide, finish, rejects};
+pub use decide::{Decided, Refusal, Verdict, decide, finish, rejects, resume};
 pub use error::BuildError;
 pub use error_shapes::ErrorShape;
 pub use listener::Listener;

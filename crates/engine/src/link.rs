@@ -1,15 +1,16 @@
-//! From an API's part to treatments that run: names become filters, verifiers and indices.
+//! Linking of an API's part to run-time treatments: names become filters, verifiers and indices.
 //!
-//! Treatments are shared under the blob's digest with those of the shared things that it names
-//! and the indices of its upstreams, so that a change to a shared policy links those APIs anew
-//! that name it, and only those.
+//! Treatments are cached under a digest of the API's blob, the shared policies and verifiers that
+//! it names, and the indices of its upstreams. A change to a shared policy therefore relinks only
+//! the APIs that name it.
 
 use std::sync::Arc;
 
 use bundle::codec::encode;
 use bundle::ir::{self, Link, Set, Shared};
 use http::HeaderName;
-use policy::auth::{self, jwt};
+use policy::auth::{self, TokenVerifier};
+use policy::key_cell::KeyCell;
 use policy::{Checked, Filter, Phase, Run as _, Secrets, Setting, StateId};
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
@@ -22,22 +23,22 @@ use crate::parts::{Cache, Parts};
 use crate::snapshot::{Breaker, ChainStep, Treatment};
 use crate::verifiers::Verifiers;
 
-/// The shared things of one gateway, ready to be named by its APIs.
+/// Shared policies and verifiers of one gateway, prepared for its APIs.
 pub(crate) struct Linker<'a> {
     shared: &'a Shared,
     secrets: &'a dyn Secrets,
-    /// By the index of the policy.
+    /// By index of the policy.
     policies: Vec<(Key, NamedFilter)>,
-    /// By the index of the verifier.
+    /// By index of the verifier.
     verifier_keys: Vec<Key>,
     verifiers: Verifiers<'a>,
 }
 
-/// A policy's name with its filter; none for a parameter.
+/// A policy's name and filter. None for a policy without a filter, such as a retry setting.
 type NamedFilter = Option<(Arc<str>, Arc<Filter>)>;
 
 impl<'a> Linker<'a> {
-    /// Prepares every shared policy, whether or not an API names it.
+    /// Prepares every shared policy, even if no API names it.
     pub(crate) fn new(
         shared: &'a Shared,
         secrets: &'a dyn Secrets,
@@ -52,6 +53,9 @@ impl<'a> Linker<'a> {
         let policies = policies.collect::<Result<_, _>>()?;
         let keys = shared.auth.iter().map(|one| sha256(&encode(one)));
         let verifier_keys: Vec<Key> = keys.collect();
+        for verifier in &shared.auth {
+            known_origin(&verifier.checked, shared)?;
+        }
         let tokens = shared.auth.iter().zip(&verifier_keys);
         let tokens = tokens.map(|(one, key)| token_verifier(one, *key, secrets, parts));
         let tokens = tokens.collect::<Result<_, _>>()?;
@@ -64,8 +68,12 @@ impl<'a> Linker<'a> {
         })
     }
 
-    /// The treatments of an API: those that a snapshot has, where nothing changed that they
-    /// are made of.
+    /// Cells of the keys that the verifiers fetch, each once.
+    pub(crate) fn key_cells(&self) -> Box<[Arc<KeyCell>]> {
+        self.verifiers.key_cells()
+    }
+
+    /// Treatments of an API; reuses those of a snapshot with the same inputs.
     pub(crate) fn treatments(
         &self,
         api: &ApiPart,
@@ -99,7 +107,7 @@ impl<'a> Linker<'a> {
     /// order.
     fn key(&self, api: &ApiPart) -> Result<Key, BuildError> {
         let mut hash = Sha256::new_with_prefix(api.digest);
-        // A name that nothing has is told when the treatment that uses it is linked.
+        // An unknown name is reported when the treatment that uses it is linked.
         let mut add = |bytes: Option<&[u8]>| match bytes {
             None => hash.update([0]),
             Some(bytes) => {
@@ -154,13 +162,14 @@ impl<'a> Linker<'a> {
                     (&api.policies[index], &own[index])
                 }
             };
-            // Conditions and limits still read the field; a policy may set it for the upstream.
+            // Strip after conditions and limits, which still read the field, and before
+            // transformations, which may set it for the upstream.
             if strips && policy.checked.phase() >= Some(Phase::Transform) {
                 chain.push(ChainStep::Strip);
                 strips = false;
             }
             match &policy.checked {
-                // The operation's own word comes first, then the nearest policy.
+                // The operation's own setting takes precedence, then the nearest policy.
                 Checked::Retry(retry) if treatment.retries.is_none() => {
                     retries = Some(retry.clone());
                 }
@@ -169,7 +178,7 @@ impl<'a> Linker<'a> {
                     state: policy.state,
                     checked: checked.clone(),
                 }),
-                // The nearest one counts: two would each replace what the other says.
+                // Keep only the nearest `cors`: two would overwrite each other's fields.
                 Checked::Cors(_) => chain.retain(|step| ChainStep::decorator(step).is_none()),
                 _ => {}
             }
@@ -207,6 +216,10 @@ impl<'a> Linker<'a> {
             ChainStep::Authenticate | ChainStep::Strip => false,
             ChainStep::Filter(_, filter) => filter.reads_path(),
         });
+        let tells_path = chain.iter().any(|step| match step {
+            ChainStep::Authenticate | ChainStep::Strip => false,
+            ChainStep::Filter(_, filter) => filter.tells_path(),
+        });
         Ok(Treatment {
             decorates: chain.iter().any(|step| step.decorator().is_some()),
             request_fields,
@@ -216,6 +229,7 @@ impl<'a> Linker<'a> {
                 ChainStep::Filter(_, filter) => filter.sends_unsafe(),
             }),
             reads_path,
+            tells_path,
             path_readings: treatment.path_readings,
             access,
             security,
@@ -223,6 +237,7 @@ impl<'a> Linker<'a> {
             upstream: self.upstream(&treatment.upstream)?,
             timeout_ms: treatment.timeout_ms,
             max_body_bytes: treatment.max_body_bytes,
+            cost: treatment.forwarding.cost.unwrap_or(1).max(1).into(),
             idempotent: treatment.forwarding.idempotent,
             websocket: treatment.forwarding.websocket,
             stream: treatment.forwarding.stream,
@@ -240,32 +255,39 @@ impl<'a> Linker<'a> {
     }
 }
 
-/// The services that a policy names are there.
+/// Checks that the upstreams that a policy names exist.
 fn known_upstreams(checked: &Checked, shared: &Shared) -> Result<(), BuildError> {
     let mut names = checked.upstreams().into_iter();
     let unknown = names.find(|name| shared.upstreams.get(name).is_none());
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name.to_owned())))
 }
 
-/// Token verifier at run time; reuses a snapshot's if the verifier is the same.
+/// The upstream of the URL that a verifier calls is there.
+fn known_origin(checked: &auth::Checked, shared: &Shared) -> Result<(), BuildError> {
+    let origin = checked.origin();
+    let unknown = origin.filter(|name| shared.upstreams.get(name).is_none());
+    unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name)))
+}
+
+/// Token verifier at run time; reuses that of a snapshot with the same settings.
 fn token_verifier(
     verifier: &ir::Verifier,
     digest: Key,
     secrets: &dyn Secrets,
     parts: &mut Parts,
-) -> Result<Option<Arc<jwt::Verifier>>, BuildError> {
-    let auth::Checked::Jwt(checked) = &verifier.checked else {
-        return Ok(None);
-    };
+) -> Result<Option<Arc<TokenVerifier>>, BuildError> {
     if let Some(known) = parts.tokens.get(&digest) {
         return Ok(Some(known));
     }
-    let made = Arc::new(checked.verifier(secrets).map_err(BuildError::Secret)?);
-    parts.tokens.keep(digest, &made);
-    Ok(Some(made))
+    let made = TokenVerifier::of(&verifier.checked, secrets).map_err(BuildError::Secret)?;
+    let made = made.map(Arc::new);
+    if let Some(made) = &made {
+        parts.tokens.keep(digest, made);
+    }
+    Ok(made)
 }
 
-/// The filter of a policy; the one that a snapshot has, if the policy is the same.
+/// Filter of a policy; reuses that of a snapshot with the same policy.
 fn named_filter(
     policy: &ir::Policy,
     digest: Key,

@@ -10,7 +10,7 @@ use crate::router::HostTable;
 /// One listener with its routing table.
 #[derive(Debug)]
 pub struct Listener {
-    /// Its name.
+    /// Name of the listener.
     pub name: Box<str>,
     /// `IP:PORT`.
     pub address: std::net::SocketAddr,
@@ -18,15 +18,16 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// Peers whose forwarding fields are trusted.
     pub trusted_proxies: Box<[Cidr]>,
-    /// `http` or `https`: what its clients speak.
+    /// Protocol of its clients: `http` or `https`.
     pub scheme: &'static str,
-    /// True if the listener accepts HTTP/2 beside HTTP/1.1.
+    /// True if the listener accepts HTTP/2 in addition to HTTP/1.1.
     pub http2: bool,
     /// PROXY protocol settings. None: the peer is the client.
     pub proxy_protocol: Option<Arc<ProxyProtocol>>,
     /// Treatment of `//` in paths.
     pub slashes: Slashes,
-    /// Fields that carry the client's certificate to upstreams; none if no field does.
+    /// Fields that carry the client's certificate to upstreams. None: the certificate is not
+    /// forwarded.
     pub certificate_fields: Option<CertificateFields>,
     pub(crate) hosts: HostTable,
 }

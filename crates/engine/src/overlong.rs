@@ -1,8 +1,7 @@
-//! Overlong UTF-8 in escapes: a character of ASCII in more bytes than it needs (`%C0%AF` for `/`).
-//! UTF-8 forbids these forms (RFC 3629 §3); upstreams that decode without that check read the
-//! character.
+//! Overlong UTF-8 in escapes: an ASCII character in more bytes than necessary (`%C0%AF` for `/`).
+//! UTF-8 forbids these forms (RFC 3629 §3), but upstreams with lenient decoders accept them.
 
-/// Beginnings of all overlong forms of ASCII.
+/// Prefixes of all overlong forms of ASCII characters.
 const BEGINNINGS: [&str; 8] = [
     "%C0%",
     "%C1%",
@@ -14,13 +13,13 @@ const BEGINNINGS: [&str; 8] = [
     "%FC%80%80%",
 ];
 
-/// True if a normalised path may have an overlong form.
+/// True if a normalised path may contain an overlong form.
 pub(crate) fn is_present(path: &str) -> bool {
     BEGINNINGS.iter().any(|beginning| path.contains(beginning))
 }
 
-/// The path with the shortest form of each overlong one: an unreserved character as it is, another
-/// one escaped. None if there is none.
+/// The path with each overlong form shortened: an unreserved character unescaped, any other
+/// escaped. None if the path has no overlong form.
 pub(crate) fn shortened(path: &str) -> Option<String> {
     if !is_present(path) {
         return None;
@@ -53,7 +52,7 @@ pub(crate) fn shortened(path: &str) -> Option<String> {
     changed.then_some(text)
 }
 
-/// The character of ASCII whose overlong form begins here, and the bytes of the form.
+/// ASCII character whose overlong form begins here, and the form's length in bytes (escapes).
 fn overlong(escapes: &[u8]) -> Option<(u8, usize)> {
     let (length, bits) = match byte(escapes, 0)? {
         lead @ (0xC0 | 0xC1) => (2, u64::from(lead & 0x1F)),
@@ -72,7 +71,7 @@ fn overlong(escapes: &[u8]) -> Option<(u8, usize)> {
     Some((character, length))
 }
 
-/// The byte of an escape, by its number.
+/// Value of the escape with this number.
 fn byte(escapes: &[u8], number: usize) -> Option<u8> {
     let escape = escapes.get(3 * number..3 * number + 3)?;
     let digit = |at: usize| char::from(escape[at]).to_digit(16);

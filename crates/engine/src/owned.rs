@@ -1,11 +1,11 @@
-//! The requests that an operation owns at a mount, and a hash of them.
+//! Sets of requests that operations own at a mount, and their hashes.
 
 use std::hash::{Hash, Hasher};
 
 use bundle::ir::{Condition, Operation, Owns, Segment, Template, TrailingSlash};
 use rustc_hash::FxHasher;
 
-/// A segment without the names of its parameters: equal ones match the same texts.
+/// A segment without parameter names. Equal segments match the same strings.
 #[derive(PartialEq, Eq, Hash)]
 enum Erased<'a> {
     Literal(&'a str),
@@ -17,16 +17,17 @@ enum Erased<'a> {
 /// One set of requests that an operation owns at a mount.
 #[derive(Debug)]
 pub(crate) struct Owned {
-    /// Of all that tells it from others.
+    /// Hash of [`Requests`].
     pub(crate) hash: u64,
     pub(crate) operation: u32,
-    /// The operation whose template it has: another's where it gets undeclared methods.
+    /// Index of the operation that declares the template. Differs from `operation` if that receives
+    /// undeclared methods.
     at: u32,
-    /// True if the template is the twin: the declared path with the other final slash.
+    /// True for the template's twin: the declared path with a final slash added or removed.
     twin: bool,
 }
 
-/// The sets of requests that an API's operations own at a base path.
+/// Sets of requests that an API's operations own at a base path.
 pub(crate) fn owned(base_path: &str, operations: &[Operation]) -> Box<[Owned]> {
     let places = (0u32..).zip(operations).flat_map(|(operation, one)| {
         let described = |at: u32, twin: bool| (operation, at, twin);
@@ -62,12 +63,12 @@ pub(crate) fn owned(base_path: &str, operations: &[Operation]) -> Box<[Owned]> {
     owned.collect()
 }
 
-/// Identity of the requests of an operation: equal values match exactly the same requests. A
-/// declared path comes before a twin, so that twins of described operations are left out.
+/// Identity of a set of requests: equal values match exactly the same requests. Twins of described
+/// operations are left out, because a declared path takes precedence over a twin.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Requests<'a> {
     owns: Owns,
-    /// Method, conditions and priority, where they count.
+    /// Method, conditions and priority; only for described operations.
     described: Option<(&'a str, &'a [Condition], i32)>,
     is_prefix: bool,
     segments: Vec<Erased<'a>>,

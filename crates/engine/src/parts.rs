@@ -1,15 +1,15 @@
 //! Cache of built parts, by the digest of their source.
 //!
-//! An API's table depends on its blob alone, its treatments on the blob and on the shared things
-//! that it names, a filter on its policy. So a version that changes one API builds one API, and
-//! versions in memory share the rest (release.md §1). Only weak references are kept: a part
-//! lives as long as a snapshot has it.
+//! An API's table depends on its blob alone; its treatments depend on the blob and the shared
+//! things that it names; a filter depends on its policy. A version that changes one API therefore
+//! builds one API, and versions in memory share the rest (release.md §1). The cache has weak
+//! references only: a part lives as long as a snapshot uses it.
 
 use std::sync::{Arc, Weak};
 
 use bundle::ir::{self, Gateway, Set, Shared};
 use policy::Filter;
-use policy::auth::jwt;
+use policy::auth::TokenVerifier;
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 
@@ -19,28 +19,28 @@ use crate::error::BuildError;
 use crate::key::Key;
 use crate::snapshot::Treatment;
 
-/// Parts of the snapshots that are in memory. Each kind has a table of its own, so that a digest
-/// never gives something of another kind.
+/// Cache of the parts of all snapshots in memory. Each kind of part has its own table, so that a
+/// digest never returns a part of another kind.
 ///
-/// Filters hold the cells of their secrets: all builds with one `Parts` must resolve secrets from
-/// one registry.
+/// Filters contain the cells of their secrets, so all builds with one `Parts` must resolve secrets
+/// from the same registry.
 #[derive(Debug, Default)]
 pub struct Parts {
     apis: Cache<ApiPart>,
     consumers: Cache<Consumers>,
     pub(crate) treatments: Cache<[Treatment]>,
     pub(crate) filters: Cache<Filter>,
-    pub(crate) tokens: Cache<jwt::Verifier>,
+    pub(crate) tokens: Cache<TokenVerifier>,
 }
 
-/// A gateway whose APIs are built, each by itself: what [`crate::build()`] links to a snapshot.
+/// A gateway whose APIs are built separately: the input of [`crate::build()`].
 #[derive(Clone, Debug)]
 pub struct Assembly {
-    /// The shared part.
+    /// Shared part of the gateway.
     pub shared: Shared,
     /// All consumers, indexed.
     pub consumers: Arc<Consumers>,
-    /// The APIs, in the order of [`Shared::apis`].
+    /// APIs, in the order of [`Shared::apis`].
     pub apis: Vec<Arc<ApiPart>>,
 }
 
@@ -50,13 +50,13 @@ pub(crate) struct Cache<T: ?Sized>(FxHashMap<Key, Weak<T>>);
 // === impl Parts ===
 
 impl Parts {
-    /// The part that was built from the blob of this sha256, if a snapshot has it.
+    /// API built from the blob with this sha256, if a snapshot uses it.
     #[must_use]
     pub fn api(&self, digest: &[u8; 32]) -> Option<Arc<ApiPart>> {
         self.apis.get(digest)
     }
 
-    /// Builds an API. `digest` is the sha256 of the blob that it was decoded from.
+    /// Builds an API. `digest` is the sha256 of the blob from which it was decoded.
     ///
     /// # Errors
     /// [`BuildError::RouteConflict`] within the API, [`BuildError::BadIndex`].
@@ -66,13 +66,13 @@ impl Parts {
         Ok(part)
     }
 
-    /// The consumers that were indexed under this key, if a snapshot has them.
+    /// Consumers indexed under this key, if a snapshot uses them.
     #[must_use]
     pub fn consumers(&self, key: &[u8; 32]) -> Option<Arc<Consumers>> {
         self.consumers.get(key)
     }
 
-    /// Indexes consumers. `key` is a sha256 of all that they were decoded from.
+    /// Indexes consumers. `key` is a sha256 of everything from which they were decoded.
     ///
     /// # Errors
     /// [`BuildError::CredentialConflict`].
@@ -86,8 +86,8 @@ impl Parts {
         Ok(consumers)
     }
 
-    /// The assembly of a gateway that is decoded as a whole. The digests in its shared part are
-    /// believed.
+    /// Assembles a gateway that was decoded as a whole. The digests in its shared part are not
+    /// verified.
     ///
     /// # Errors
     /// As [`Parts::add_api`] and [`Parts::add_consumers`]; [`BuildError::OtherApis`].
@@ -113,7 +113,7 @@ impl Parts {
         })
     }
 
-    /// Forgets what no snapshot has any more; a weak reference keeps memory, too.
+    /// Removes entries that no snapshot uses: a weak reference keeps the part's allocation.
     pub fn prune(&mut self) {
         self.apis.prune();
         self.consumers.prune();

@@ -1,7 +1,7 @@
-//! One path normaliser, used by the router, the policies and the log (semantics.md §2).
+//! Path normaliser, used by the router, the policies and the log (semantics.md §2).
 //!
-//! The path that is matched and authorised is the path that is forwarded: the client's own bytes if
-//! nothing had to change, else the normalised form.
+//! The path that is matched and authorised is also forwarded: the client's bytes if normalisation
+//! changes nothing, else the normalised form.
 
 use std::borrow::Cow;
 
@@ -12,11 +12,11 @@ use crate::overlong;
 pub enum PathFault {
     /// The path does not begin with `/`.
     NoSlash,
-    /// NUL (also as `%00`), a control byte, a raw backslash, `#`, or a byte beyond ASCII.
+    /// NUL (also as `%00`), a control byte, a raw backslash, `#`, or a byte outside ASCII.
     Byte,
     /// `%` without two hexadecimal digits.
     Escape,
-    /// More `..` than segments.
+    /// A `..` with no segment before it to remove.
     AboveRoot,
 }
 
@@ -25,31 +25,31 @@ pub enum PathFault {
 pub struct Normal<'p> {
     /// The normalised path.
     pub path: Cow<'p, str>,
-    /// Common upstreams may read it as another path ([`crate::readings`]).
+    /// True if common upstreams may read the path as another one ([`crate::readings`]).
     pub is_ambiguous: bool,
 }
 
 /// Treatment of `//`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Slashes {
-    /// Two slashes are two.
+    /// Repeated slashes are kept.
     #[default]
     Keep,
-    /// Repeated slashes count and are forwarded as one.
+    /// Repeated slashes are merged into one, for matching and forwarding.
     Merge,
 }
 
-/// [`normalise_with`], with all slashes kept.
+/// [`normalise_with`] without merging of slashes.
 pub fn normalise(path: &str) -> Result<Cow<'_, str>, PathFault> {
     normalise_with(path, Slashes::Keep).map(|normal| normal.path)
 }
 
 /// Decodes escaped unreserved characters, writes other escapes in upper case, merges slashes if
-/// the listener does, then resolves dot segments (RFC 3986 §6.2.2). `%2F`, `%5C` and `%25` stay
-/// as they are: no segment is split and nothing is decoded twice.
+/// `slashes` is `Merge`, then resolves dot segments (RFC 3986 §6.2.2). `%2F`, `%5C` and `%25` stay
+/// escaped, so that no segment is split and nothing is decoded twice.
 ///
 /// # Errors
-/// A path that no upstream should see.
+/// The path is malformed or leads above the root.
 pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFault> {
     if !path.starts_with('/') {
         return Err(PathFault::NoSlash);
@@ -65,7 +65,7 @@ pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFa
             b';' => odd = true,
             b'/' if before == b'/' => doubled = true,
             b'/' if before == b'.' => odd = true,
-            // A segment that begins with a dot might be `.` or `..`; few do.
+            // A segment that begins with a dot may be `.` or `..`: take the slow path.
             b'.' if before == b'/' => plain = false,
             _ => {}
         }
@@ -107,17 +107,17 @@ pub fn is_ambiguous(path: &str) -> bool {
         || path.contains('%') && (escapes() || overlong::is_present(path))
 }
 
-/// Escaped blanks: servers that trim names take them off.
+/// Escaped white space, which some servers trim from segments.
 pub(crate) const BLANKS: [&str; 6] = ["%20", "%09", "%0A", "%0B", "%0C", "%0D"];
 
-/// True if a segment begins or ends with an escaped blank.
+/// True if a segment begins or ends with escaped white space.
 fn is_padded(segment: &str) -> bool {
     BLANKS
         .iter()
         .any(|blank| segment.starts_with(blank) || segment.ends_with(blank))
 }
 
-/// The path with one slash for each run of them; none where there is no run.
+/// Merges each run of slashes into one. None if the path has no run.
 pub(crate) fn merge_slashes(path: &str) -> Option<String> {
     if !path.contains("//") {
         return None;
@@ -131,8 +131,8 @@ pub(crate) fn merge_slashes(path: &str) -> Option<String> {
     Some(merged)
 }
 
-/// A template's literal in the form in which [`normalise`] leaves request paths: escapes as
-/// above, and everything that cannot stand in a path escaped.
+/// Normalises a template's literal as [`normalise`] does request paths, and escapes characters that
+/// are not allowed in a path.
 #[must_use]
 pub fn normalise_literal(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -146,7 +146,7 @@ pub fn normalise_literal(text: &str) -> String {
     }
     match decode_unreserved(&escaped) {
         Ok(decoded) => decoded.into_owned(),
-        // A stray `%` in a template can only mean itself.
+        // A stray `%` in a template is a literal percent sign.
         Err(_) => escaped.replace('%', "%25"),
     }
 }
@@ -182,7 +182,7 @@ pub(crate) fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, PathFault> {
     Ok(Cow::Owned(decoded))
 }
 
-/// RFC 3986 §5.2.4; none where there is nothing to resolve.
+/// Removes dot segments (RFC 3986 §5.2.4). None if the path has none.
 pub(crate) fn remove_dot_segments(path: &str) -> Result<Option<String>, PathFault> {
     let segments = path[1..].split('/');
     if !segments
@@ -207,7 +207,7 @@ pub(crate) fn remove_dot_segments(path: &str) -> Result<Option<String>, PathFaul
         resolved.push('/');
         resolved.push_str(segment);
     }
-    // `/a/..` and `/a/.` name the folder.
+    // `/a/..` and `/a/.` end with a slash.
     if matches!(last, "." | "..") || resolved.is_empty() {
         resolved.push('/');
     }

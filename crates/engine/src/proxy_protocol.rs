@@ -1,22 +1,22 @@
-//! The PROXY protocol: a balancer's word, in front of all else, for whom a connection is
-//! (the HAProxy project's `proxy-protocol.txt`, versions 1 and 2).
+//! PROXY protocol header, with which a load balancer reports the client of a connection (the
+//! HAProxy project's `proxy-protocol.txt`, versions 1 and 2).
 //!
-//! Read strictly, because who may write one may be anybody: each version within its own limit,
-//! which is known before the rest is waited for; exactly the words and lengths of the text; a
-//! checksum that is there holds. What comes behind the header is nobody's business here.
+//! Parsing is strict, because any peer may send a header: each version has a length limit that
+//! applies before more bytes are awaited, the text form must match exactly, and a checksum must be
+//! correct if present. Bytes after the header are not examined.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The longest header of version 2 that is read. The format allows 64 KiB; addresses and what
-/// balancers tell of certificates need a fraction of this.
+/// Maximum length of a version 2 header, in bytes. The format allows 64 KiB; addresses and
+/// certificate data from load balancers need a fraction of this.
 pub const HEADER_BYTES_MAX: usize = 4_096;
-/// The longest header of version 1, with its line end (§2.1).
+/// Maximum length of a version 1 header, in bytes, with its line end (§2.1).
 const V1_BYTES_MAX: usize = 107;
 const V1_START: &[u8] = b"PROXY ";
 const V2_START: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// The start, version and command, family, length.
+/// Length of the fixed part: signature, version and command, family, address length.
 const V2_FIXED: usize = 16;
-/// Length of the addresses by family and transport: TCP over IPv4, over IPv6, a UNIX stream.
+/// Family byte and length of the addresses: TCP over IPv4, TCP over IPv6, UNIX stream.
 const TCP4: (u8, usize) = (0x11, 12);
 const TCP6: (u8, usize) = (0x21, 36);
 const UNIX: (u8, usize) = (0x31, 216);
@@ -26,14 +26,14 @@ const TLV_CRC32C: u8 = 0x03;
 /// State of a header that is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
-    /// The header is incomplete: all bytes so far may belong to it.
+    /// More bytes are needed; all bytes so far may belong to the header.
     Partial,
     /// The header is complete.
     Whole {
-        /// Its bytes.
+        /// Length of the header in bytes.
         length: usize,
-        /// The client that it names. None where it names none (`UNKNOWN`, `LOCAL`, a UNIX
-        /// socket): then the connection is the balancer's own.
+        /// Client that the header names. None if it names no client (`UNKNOWN`, `LOCAL`, a UNIX
+        /// socket): then the load balancer's own address applies.
         client: Option<IpAddr>,
     },
 }
@@ -50,7 +50,7 @@ pub enum Malformed {
 /// Reads a header at the beginning of `bytes`.
 ///
 /// # Errors
-/// If what is there cannot become one, whatever follows.
+/// The bytes cannot be the beginning of a header, whatever follows.
 pub fn parse(bytes: &[u8]) -> Result<Header, Malformed> {
     if begins(bytes, V2_START) {
         v2(bytes)
@@ -61,17 +61,17 @@ pub fn parse(bytes: &[u8]) -> Result<Header, Malformed> {
     }
 }
 
-/// True if bytes begin with a text, or are a prefix of it.
+/// True if the bytes begin with `text` or are a prefix of it.
 fn begins(bytes: &[u8], text: &[u8]) -> bool {
     let both = bytes.len().min(text.len());
     bytes[..both] == text[..both]
 }
 
-/// `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`, and a line end (§2.1).
+/// Parses a text header: `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443` and a line end (§2.1).
 fn v1(bytes: &[u8]) -> Result<Header, Malformed> {
     let line = &bytes[..bytes.len().min(V1_BYTES_MAX)];
     let end = line.iter().position(|byte| *byte == b'\r');
-    // A line feed alone ends lines elsewhere.
+    // Only CR LF ends the line; a single line feed is refused, since other parsers accept it.
     if line[..end.unwrap_or(line.len())].contains(&b'\n') {
         return Err(Malformed::Invalid);
     }
@@ -93,9 +93,9 @@ fn v1(bytes: &[u8]) -> Result<Header, Malformed> {
     })
 }
 
-/// The client of a line without its ends; the outer none: it is not well-formed.
+/// Client of a line without signature and line end. The outer `None` means malformed.
 fn v1_client(said: &[u8]) -> Option<Option<IpAddr>> {
-    // What follows is ignored (§2.1).
+    // The rest of an UNKNOWN line is ignored (§2.1).
     if said == b"UNKNOWN" || said.starts_with(b"UNKNOWN ") {
         return Some(None);
     }
@@ -120,14 +120,14 @@ fn v1_client(said: &[u8]) -> Option<Option<IpAddr>> {
     Some(Some(client.to_canonical()))
 }
 
-/// Decimal, without sign or leading zero.
+/// Parses a decimal port without sign or leading zero.
 fn port(text: &str) -> Option<u16> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let padded = text.len() > 1 && text.starts_with('0');
     text.parse().ok().filter(|_| plain && !padded)
 }
 
-/// The binary header (§2.2).
+/// Parses a binary header (§2.2).
 fn v2(bytes: &[u8]) -> Result<Header, Malformed> {
     let command = bytes.get(12).copied();
     if command.is_some_and(|command| !matches!(command, 0x20 | 0x21)) {
@@ -144,14 +144,14 @@ fn v2(bytes: &[u8]) -> Result<Header, Malformed> {
         return Ok(Header::Partial);
     };
     let client = match command {
-        // LOCAL: whatever it carries is skipped.
+        // LOCAL: addresses are skipped.
         0x20 => None,
         _ => v2_client(header, family).ok_or(Malformed::Invalid)?,
     };
     Ok(Header::Whole { length, client })
 }
 
-/// The client of a whole header; the outer none: it is not well-formed.
+/// Client of a complete header. The outer `None` means malformed.
 fn v2_client(header: &[u8], family: u8) -> Option<Option<IpAddr>> {
     let said = &header[V2_FIXED..];
     let (client, addresses) = match family {
@@ -165,7 +165,7 @@ fn v2_client(header: &[u8], family: u8) -> Option<Option<IpAddr>> {
             (Some(IpAddr::from(source)), TCP6.1)
         }
         family if family == UNIX.0 => (None, UNIX.1),
-        // Datagrams do not come over TCP; the rest is not assigned.
+        // Datagram transports cannot occur over TCP; other values are not assigned.
         _ => return None,
     };
     let extensions = said.get(addresses..)?;
@@ -173,8 +173,8 @@ fn v2_client(header: &[u8], family: u8) -> Option<Option<IpAddr>> {
     Some(client.map(|client| client.to_canonical()))
 }
 
-/// Follows the extensions behind the addresses; none where one is cut off or the checksum of the
-/// header does not hold (§2.2.3). The others are for whoever wants them.
+/// Checks the extensions after the addresses. None if one is truncated or the header's checksum is
+/// wrong (§2.2.3). Extensions other than the checksum are ignored.
 fn checked(header: &[u8], mut at: usize) -> Option<()> {
     let mut sum_at = None;
     while at < header.len() {
@@ -197,7 +197,8 @@ fn checked(header: &[u8], mut at: usize) -> Option<()> {
     (!found == u32::from_be_bytes(*sum)).then_some(())
 }
 
-/// CRC32C over more bytes (RFC 9260, appendix A), from a state that begins and ends inverted.
+/// Extends a CRC32C by more bytes (RFC 9260, appendix A). The caller inverts the state before the
+/// first and after the last call.
 fn crc32c(state: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(state, |state, byte| {
         let index = (state ^ u32::from(*byte)) & 0xFF;

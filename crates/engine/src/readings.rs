@@ -1,11 +1,11 @@
-//! Readings of a path: the paths that common upstreams make of one that they do not read to the
-//! letter (semantics.md §2, step 4).
+//! Readings of a path: other paths that common upstreams may understand when they do not read a
+//! path literally (semantics.md §2, step 4).
 //!
-//! Upstreams decode `%2F` and `%5C`, take `\` for `/`, merge slashes, decode twice, drop
-//! `;parameters`, cut at `%3F` or `%23`, trim blanks and dots of names, or read overlong UTF-8,
-//! then resolve dot segments. A check that one spelling passes must hold for the
-//! path that such an upstream serves. [`ambiguity`] matches a flagged path again in each reading;
-//! [`crate::path::normalise`] sets the flag, so that all other requests pay nothing.
+//! Upstreams decode `%2F` and `%5C`, read `\` as `/`, merge slashes, decode twice, drop
+//! `;parameters`, cut at `%3F` or `%23`, trim white space and dots of segments, or accept overlong
+//! UTF-8, then resolve dot segments. A check that passes for one spelling must also hold for the
+//! path that such an upstream serves. [`ambiguity`] therefore matches each reading of a flagged
+//! path again. [`crate::path::normalise_with`] sets the flag, so that other requests cost nothing.
 
 use bundle::ir::PathReadings;
 use policy::RequestHead;
@@ -15,26 +15,33 @@ use crate::path::{self, BLANKS};
 use crate::router::{self, Found};
 use crate::snapshot::{RouteRef, Snapshot};
 
-/// Most readings that are compared. A path with more is refused.
+/// Maximum number of readings compared. A path with more is refused.
 const READINGS_MAX: usize = 64;
 
-/// Reason why a path may not be forwarded: the first reading that is not the route's own.
+/// Reason why a path must not be forwarded: the first reading that does not belong to the route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ambiguity {
-    /// This reading belongs to another route, or to none.
+    /// A reading belongs to another route, or to no route.
     Reading {
-        /// The path that an upstream may serve.
+        /// Path that an upstream may serve.
         path: String,
-        /// The route that owns it (`KEY@MOUNT`); none: nobody.
+        /// Route that owns the path (`KEY@MOUNT`). None if no route does.
         owner: Option<String>,
     },
-    /// A reading climbs out of the base path.
+    /// A reading belongs to the route, but the chain tells another service the path, and the service
+    /// may read it as another path than the upstream.
+    Service {
+        /// Path that the service or an upstream may read.
+        path: String,
+    },
+    /// A reading leads out of the base path.
     Outside,
     /// The path has more readings than are compared.
     TooMany,
 }
 
-/// The first reading of a request's path that forbids forwarding it to `route`; none: forward.
+/// First reading of a request's path that forbids forwarding to `route`. None: the request may be
+/// forwarded.
 #[must_use]
 pub fn ambiguity(
     snapshot: &Snapshot,
@@ -60,16 +67,19 @@ pub fn ambiguity(
                 mount, operation, ..
             } => {
                 let other = snapshot.route_at(&snapshot.mounts[mount as usize], operation);
+                if is_same(route, &other) {
+                    return is_told(route).then_some(Ambiguity::Service { path });
+                }
                 if is_equivalent(route, &other) {
                     return None;
                 }
                 Some(other.id.as_str().to_owned())
             }
-            // Somebody describes the request, so that it is not nobody's.
+            // Some operation describes the path with conditions that fail, so that `keep` does not
+            // apply.
             Found::NoConditionMatched => None,
             Found::Nothing | Found::MethodNotAllowed(_) => {
-                let keeps = route.treatment.path_readings == PathReadings::Keep;
-                if keeps
+                if keeps_others(route)
                     && is_below(&path, &route.mount.base_path)
                     && !router::is_withheld(hosts, &path, head)
                 {
@@ -88,31 +98,44 @@ fn is_below(path: &str, base: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// True if a reading of another route changes nothing: it is the same route, or, with
-/// `path_readings: keep`, one of the same API with the same access.
-fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
-    if route.api_index != other.api_index {
-        return false;
-    }
-    let keeps = route.treatment.path_readings == PathReadings::Keep;
-    route.index_in_api == other.index_in_api
-        || keeps && route.treatment.access == other.treatment.access
+fn is_same(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
+    route.api_index == other.api_index && route.index_in_api == other.index_in_api
 }
 
-/// True if an upstream may resolve a dot segment in a path that a policy made of the request's.
+/// True if a reading that matches another route is harmless: with `path_readings: keep`, a route of
+/// the same API with the same access rules.
+fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
+    let same_access = route.treatment.access == other.treatment.access;
+    keeps_others(route) && route.api_index == other.api_index && same_access
+}
+
+/// True with `path_readings: keep`, unless another service decides about the path: its decision
+/// about this route's path does not hold for the path of another one, or of none.
+fn keeps_others(route: &RouteRef<'_>) -> bool {
+    let treatment = route.treatment;
+    treatment.path_readings == PathReadings::Keep && !treatment.tells_path
+}
+
+/// True if no other reading is allowed, not even of the same route, because another service decides
+/// about the path. With `path_readings: keep`, the service and the upstream read it alike.
+fn is_told(route: &RouteRef<'_>) -> bool {
+    route.treatment.tells_path && route.treatment.path_readings.is_strict()
+}
+
+/// True if an upstream may resolve a dot segment in a rewritten path.
 #[must_use]
 pub fn leads_out(path: &str) -> bool {
     spellings(path).map_or(true, |texts| texts.iter().any(|text| has_dots(text)))
 }
 
-/// The paths that upstreams may make of a normalised path, itself left out, each once. The number
-/// is bounded.
+/// Paths that upstreams may make of a normalised path, without the path itself and without
+/// duplicates. At most 64.
 ///
 /// # Errors
 /// [`Ambiguity::Outside`] or [`Ambiguity::TooMany`].
 pub fn readings(path: &str) -> Result<Vec<String>, Ambiguity> {
     let mut texts = spellings(path)?;
-    // Whatever has a dot segment stands there with the segment resolved, too.
+    // Drop paths with dot segments: the list also has their resolved form.
     texts.retain(|text| text != path && !has_dots(text));
     texts.sort_unstable();
     Ok(texts)
@@ -122,8 +145,8 @@ fn has_dots(path: &str) -> bool {
     path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
-/// Changes that an upstream may make to a path; none if it changes nothing. Servers do these in
-/// different orders, and a request may pass several.
+/// Changes that an upstream may make to a path; each returns None if it changes nothing. Servers
+/// apply these in different orders, and a request may pass several servers.
 const STEPS: [fn(&str) -> Option<String>; 14] = [
     overlong::shortened,
     |path| replaced(path, "%2F", "/"),
@@ -133,7 +156,7 @@ const STEPS: [fn(&str) -> Option<String>; 14] = [
     without_parameters,
     |path| cut(path, "%3F"),
     |path| cut(path, "%23"),
-    // The end of a text in C; an overlong form is let through, `%00` is not.
+    // NUL ends strings in C. An overlong `%00` passes the edge; the plain form does not.
     |path| cut(path, "%00"),
     |path| trimmed(path, without_blanks_before),
     |path| trimmed(path, without_blanks_behind),
@@ -142,7 +165,8 @@ const STEPS: [fn(&str) -> Option<String>; 14] = [
     path::merge_slashes,
 ];
 
-/// The path in every spelling that [`STEPS`] and resolving dots make of it, in any order.
+/// The path in all spellings that [`STEPS`] and the removal of dot segments can produce, in any
+/// order.
 fn spellings(path: &str) -> Result<Vec<String>, Ambiguity> {
     let mut texts = vec![path.to_owned()];
     let mut next = 0;
@@ -166,7 +190,7 @@ fn replaced(path: &str, escape: &str, with: &str) -> Option<String> {
     path.contains(escape).then(|| path.replace(escape, with))
 }
 
-/// Path without the parameters behind `;` in each segment.
+/// Path without the `;parameters` of each segment.
 fn without_parameters(path: &str) -> Option<String> {
     if !path.contains(';') {
         return None;
@@ -178,7 +202,7 @@ fn without_parameters(path: &str) -> Option<String> {
     Some(bare.join("/"))
 }
 
-/// The path up to an escape that decodes to the beginning of a query or a fragment.
+/// The path before an escape of `?`, `#` or NUL. `/` if nothing precedes the escape.
 fn cut(path: &str, escape: &str) -> Option<String> {
     let at = path.find(escape)?;
     Some(match &path[..at] {
@@ -187,7 +211,7 @@ fn cut(path: &str, escape: &str) -> Option<String> {
     })
 }
 
-/// The path with each segment trimmed; none if that changes nothing.
+/// The path with each segment trimmed. None if nothing changes.
 fn trimmed(path: &str, trim: fn(&str) -> &str) -> Option<String> {
     let mut segments = path.split('/');
     if !segments.clone().any(|segment| trim(segment) != segment) {
@@ -211,7 +235,7 @@ fn without_blanks_behind(mut segment: &str) -> &str {
     segment
 }
 
-/// The segment without the dots at its end. Windows drops them; dot segments are left as they are.
+/// Segment without final dots, which Windows drops. Dot segments are unchanged.
 fn without_final_dots(segment: &str) -> &str {
     match segment {
         "." | ".." => segment,
@@ -219,14 +243,14 @@ fn without_final_dots(segment: &str) -> &str {
     }
 }
 
-/// The part behind the first name of a path that begins with `//`: WHATWG URL parsers take the
-/// name for a host.
+/// Path after the first segment of a path that begins with `//`: WHATWG URL parsers read that
+/// segment as a host.
 fn without_host(path: &str) -> Option<String> {
     let behind = path.strip_prefix("//")?;
     Some(behind.find('/').map_or("/", |at| &behind[at..]).to_owned())
 }
 
-/// The path with `%25` decoded where an escape becomes of it. An escaped NUL is left as it is.
+/// Path with `%25` decoded where this gives an escape. `%2500` is unchanged.
 fn decoded_again(path: &str) -> Option<String> {
     let mut text = String::with_capacity(path.len());
     let mut rest = path;
@@ -319,7 +343,7 @@ mod tests {
             let mut expected: Vec<String> = expected.iter().map(|text| (*text).into()).collect();
             expected.retain(|text| !text.contains("/../"));
             expected.sort();
-            // `..;` is a name where parameters are not dropped: it is the path itself.
+            // If parameters are kept, `..;` is an ordinary segment and the path stays as it is.
             assert_eq!(read(path).as_deref(), Ok(&expected[..]), "{path}");
         }
     }

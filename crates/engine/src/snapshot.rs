@@ -1,9 +1,10 @@
-//! The running form of a gateway: immutable, flat, small ids.
+//! Gateway in the form that serves requests: immutable, flat, with small indices for names.
 
 use std::sync::Arc;
 
 use bundle::ir::{Operation, PathReadings, Upstream};
 use http::HeaderName;
+use policy::key_cell::KeyCell;
 use policy::traffic::{circuit_breaker, retry};
 use policy::{Filter, Reject, RequestHead, RouteId, Run as _, StateId};
 
@@ -14,7 +15,7 @@ use crate::error_shapes::{ErrorShape, ErrorShapes};
 use crate::listener::Listener;
 use crate::router::{self, ApiRouter, Contender, HostPattern, Lost};
 
-/// A gateway that can decide. Shared by all workers behind an `Arc`.
+/// A gateway that is ready to serve. All workers share it behind an `Arc`.
 #[derive(Debug)]
 pub struct Snapshot {
     pub(crate) bundle: Box<str>,
@@ -28,12 +29,13 @@ pub struct Snapshot {
     pub(crate) mounts: Box<[Mount]>,
     pub(crate) routes: u32,
     pub(crate) errors: ErrorShapes,
+    pub(crate) key_cells: Box<[Arc<KeyCell>]>,
 }
 
 #[derive(Debug)]
 pub(crate) struct BuiltApi {
     pub(crate) part: Arc<ApiPart>,
-    /// The part's own, one step nearer to a request.
+    /// The part's router, stored here to save a pointer on each request.
     pub(crate) router: Arc<ApiRouter>,
     pub(crate) treatments: Arc<[Treatment]>,
 }
@@ -43,57 +45,61 @@ pub(crate) struct BuiltApi {
 pub struct Mount {
     /// The mount's name.
     pub name: Box<str>,
-    /// Empty, or `/…`.
+    /// Base path: empty, or `/…`.
     pub base_path: Box<str>,
     /// True if the base path is stripped for the upstream.
     pub strip_base_path: bool,
     pub(crate) api: u32,
-    /// The route of the API's first operation at this mount.
+    /// Index of the route of the API's first operation at this mount.
     pub(crate) first_route: u32,
-    /// The same, among the API's own routes.
+    /// [`Self::first_route`] as an index into the API's own routes.
     pub(crate) first_in_api: u32,
 }
 
-/// Processing of a request whose operation is known: security, chain, upstream and limits.
+/// Processing of the requests of an operation: security, chain, upstream and limits.
 #[derive(Debug)]
 pub struct Treatment {
     pub(crate) security: Requirement,
-    /// The chain in order.
+    /// Steps of the chain in order.
     pub chain: Box<[ChainStep]>,
-    /// The service, as an index into [`Snapshot::upstreams`].
+    /// Upstream, as an index into [`Snapshot::upstreams`].
     pub upstream: u32,
-    /// Milliseconds from the end of the request to the head of the response.
+    /// Timeout from the end of the request to the response head, in milliseconds.
     pub timeout_ms: u64,
-    /// Bytes of a request's body.
+    /// Maximum length of a request body, in bytes. None: unlimited.
     pub max_body_bytes: Option<u64>,
-    /// A request may be repeated, whatever its method is.
+    /// Tokens that a request takes from each rate limit.
+    pub(crate) cost: u64,
+    /// True if requests may be retried, whatever their method.
     pub idempotent: bool,
-    /// A request may be upgraded to a WebSocket.
+    /// True if a request may be upgraded to a WebSocket.
     pub websocket: bool,
-    /// The response has no end: silence in it is no failure.
+    /// True for a response without an end, such as an event stream: pauses in it are not failures.
     pub stream: bool,
-    /// The fields that replace path or method and that the upstream gets.
+    /// Fields that override path or method and that are forwarded to the upstream.
     pub(crate) override_fields: Box<[String]>,
-    /// A step of the chain sees every response.
+    /// True if a step of the chain processes every response, refusals included.
     pub(crate) decorates: bool,
     pub(crate) request_fields: Arc<[HeaderName]>,
     pub(crate) response_fields: Arc<[HeaderName]>,
-    /// A step of the chain gives the upstream a method that changes something.
+    /// True if a step of the chain may send an unsafe method to the upstream.
     pub(crate) sends_unsafe: bool,
-    /// A step of the chain makes a path of the request's.
+    /// True if a step of the chain uses path parameters.
     pub(crate) reads_path: bool,
-    /// Admitted readings of an ambiguous path.
+    /// True if a step of the chain tells another service the path.
+    pub(crate) tells_path: bool,
+    /// Readings of an ambiguous path that are allowed.
     pub(crate) path_readings: PathReadings,
-    /// Equal for treatments of the API with the same security, chain and upstream.
+    /// Number that is equal for treatments of the API with the same security, chain and upstream.
     pub(crate) access: u32,
-    /// Retry settings of the operation or its chain. None: the upstream's apply.
+    /// Retry settings of the operation or its chain. None: those of the upstream apply.
     pub retries: Option<retry::Checked>,
-    /// The breakers that its chain names, beside the upstream's.
+    /// Circuit breakers of the chain, in addition to the upstream's.
     pub breakers: Box<[Breaker]>,
 }
 
 impl Treatment {
-    /// The filters that see every response, also where an earlier step refused the request.
+    /// Filters that process every response, even if an earlier step refused the request.
     pub(crate) fn decorators(&self) -> impl Iterator<Item = &Filter> {
         let chain: &[ChainStep] = if self.decorates { &self.chain } else { &[] };
         chain.iter().filter_map(ChainStep::decorator)
@@ -101,7 +107,7 @@ impl Treatment {
 }
 
 impl ChainStep {
-    /// The filter, if it sees every response.
+    /// The filter, if it processes every response.
     pub(crate) fn decorator(&self) -> Option<&Filter> {
         match self {
             Self::Filter(_, filter) if filter.decorates() => Some(filter),
@@ -110,12 +116,12 @@ impl ChainStep {
     }
 }
 
-/// A breaker of a chain.
+/// Circuit breaker of a chain.
 #[derive(Debug)]
 pub struct Breaker {
-    /// The policy's name.
+    /// Name of the policy.
     pub policy: Box<str>,
-    /// Names its state across bundles, together with the upstream's.
+    /// Id of the breaker's state across bundles, together with the upstream's id.
     pub state: StateId,
     /// Settings of the breaker.
     pub checked: circuit_breaker::Checked,
@@ -124,24 +130,24 @@ pub struct Breaker {
 /// One step of a chain.
 #[derive(Debug)]
 pub enum ChainStep {
-    /// The security requirement.
+    /// Checks the security requirement.
     Authenticate,
-    /// Removal of credentials with `strip_credential`, where nothing authenticates.
+    /// Strips credentials with `strip_credential` if the operation has no authentication.
     Strip,
-    /// A policy with its name; one filter serves every chain that names it.
+    /// Runs a policy, given by name and filter. Chains that name the same policy share the filter.
     Filter(Arc<str>, Arc<Filter>),
 }
 
 /// A route: an operation at a mount.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteRef<'s> {
-    /// The API's place in [`Snapshot::apis`].
+    /// Index of the API in [`Snapshot::apis`].
     pub api_index: u32,
-    /// Dense index among the API's routes: its place in [`ApiPart::route_ids`].
+    /// Index among the API's routes, and into [`ApiPart::route_ids`].
     pub index_in_api: u32,
-    /// `KEY@MOUNT`.
+    /// Id of the route: `KEY@MOUNT`.
     pub id: &'s RouteId,
-    /// The API's name.
+    /// Name of the API.
     pub api: &'s str,
     /// The operation.
     pub operation: &'s Operation,
@@ -160,7 +166,7 @@ impl Snapshot {
         &self.bundle
     }
 
-    /// The bundle's short id, as `x-gateway-bundle` shows it.
+    /// Short id of the bundle, as sent in `x-gateway-bundle`.
     #[must_use]
     pub fn bundle_short(&self) -> &http::HeaderValue {
         &self.bundle_short
@@ -172,8 +178,8 @@ impl Snapshot {
         &self.project
     }
 
-    /// Form of an error of a route, or of a request that no route owns: the API's own, else the
-    /// gateway's.
+    /// Custom response for an error of a route, or of a request without a route: the API's, else
+    /// the gateway's.
     #[must_use]
     pub fn error_shape(&self, route: Option<&RouteRef<'_>>, reason: &str) -> Option<&ErrorShape> {
         let api = route.and_then(|route| self.apis.get(route.api_index as usize));
@@ -181,7 +187,7 @@ impl Snapshot {
         own.or_else(|| self.errors.get(reason))
     }
 
-    /// Status with which a refusal reaches the client.
+    /// Status of a refusal as sent to the client.
     #[must_use]
     pub fn status_of(&self, route: Option<&RouteRef<'_>>, reject: &Reject) -> u16 {
         let shape = self.error_shape(route, reject.code);
@@ -189,19 +195,25 @@ impl Snapshot {
         status.map_or(reject.status, |status| status.as_u16())
     }
 
-    /// The listeners by name.
+    /// Cells of the keys that its verifiers fetch.
+    #[must_use]
+    pub fn key_cells(&self) -> &[Arc<KeyCell>] {
+        &self.key_cells
+    }
+
+    /// Listeners, sorted by name.
     #[must_use]
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
     }
 
-    /// The services behind, by name.
+    /// Upstreams, sorted by name.
     #[must_use]
     pub fn upstreams(&self) -> &[Upstream] {
         &self.upstreams
     }
 
-    /// The place of a service by its name.
+    /// Index of an upstream by its name.
     #[must_use]
     pub fn upstream(&self, name: &str) -> Option<u32> {
         let found = self
@@ -221,12 +233,12 @@ impl Snapshot {
         self.routes as usize
     }
 
-    /// The APIs by name, as far as their blobs alone tell.
+    /// APIs as built from their blobs, sorted by name.
     pub fn apis(&self) -> impl ExactSizeIterator<Item = &Arc<ApiPart>> {
         self.apis.iter().map(|api| &api.part)
     }
 
-    /// A route by its dense index in the snapshot.
+    /// Route by its index in the snapshot.
     fn route(&self, index: u32) -> RouteRef<'_> {
         let at = self
             .mounts
@@ -236,7 +248,8 @@ impl Snapshot {
         self.route_at(mount, index - mount.first_route)
     }
 
-    /// Every route whose template matches a request, the owner first, and why the others are not.
+    /// All routes whose template matches a request, the owner first, each with the reason why it
+    /// does not own the request.
     #[must_use]
     pub fn contenders(
         &self,
@@ -274,20 +287,21 @@ impl Snapshot {
 }
 
 impl Treatment {
-    /// Fields that may not come in the trailers of a request: those that hold credentials, and
-    /// those that the chain removes or sets.
+    /// Fields that are not allowed in request trailers: credential fields, and fields that the
+    /// chain removes or sets.
     #[must_use]
     pub fn fields_not_in_trailers(&self) -> &Arc<[HeaderName]> {
         &self.request_fields
     }
 
-    /// Fields that may not come in the trailers of a response: those that the chain removes or sets.
+    /// Fields that are not allowed in response trailers: those that the chain removes or sets.
     #[must_use]
     pub fn response_fields_not_in_trailers(&self) -> &Arc<[HeaderName]> {
         &self.response_fields
     }
 
-    /// Challenges of a refusal by authentication, one per scheme; none for another refusal.
+    /// `WWW-Authenticate` challenges of a refusal by authentication, one per scheme. Empty for
+    /// other refusals.
     #[must_use]
     pub fn challenges(&self, reject: &Reject) -> &[http::HeaderValue] {
         self.security.challenges(reject)

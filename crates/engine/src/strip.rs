@@ -1,14 +1,14 @@
-//! Credentials that no upstream of an API gets: the places of its schemes with `strip_credential`,
-//! on every operation of the API. A client that sends its key with each request must not show it
-//! where an operation does not ask for it.
+//! Stripping of credentials: places of the API's schemes with `strip_credential`, on every
+//! operation of the API. A client that sends its key with each request must not reveal it where an
+//! operation does not require it.
 
 use bundle::ir;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use policy::RequestHead;
 use policy::auth::Place;
 
-/// Places of an API's schemes with `strip_credential`, and the fields in which upstreams get the
-/// caller, each once.
+/// Places of an API's schemes with `strip_credential`, and the identity fields for upstreams,
+/// without duplicates.
 pub(crate) fn stripped_places(schemes: &ir::Set<ir::Scheme>) -> Box<[Place]> {
     let stripped = schemes.iter().filter(|scheme| scheme.strip_credential);
     let mut places: Vec<Place> = stripped.map(|scheme| scheme.place.clone()).collect();
@@ -20,7 +20,7 @@ pub(crate) fn stripped_places(schemes: &ir::Set<ir::Scheme>) -> Box<[Place]> {
     places.into()
 }
 
-/// True if taking one place out would take the other with it.
+/// True if stripping one place would also strip the other.
 pub(crate) fn overlap(one: &Place, other: &Place) -> bool {
     let is_whole = |whole: &Place, part: &Place| match (whole, part) {
         (Place::Header(name), Place::Authorization(_)) => name == "authorization",
@@ -30,7 +30,7 @@ pub(crate) fn overlap(one: &Place, other: &Place) -> bool {
     one == other || is_whole(one, other) || is_whole(other, one)
 }
 
-/// Takes every credential at a place out of a request, however many there are.
+/// Strips all credentials at a place.
 pub(crate) fn strip(place: &Place, head: &mut RequestHead) {
     match place {
         Place::Authorization(scheme) => strip_authorization(&mut head.headers, scheme),
@@ -41,7 +41,7 @@ pub(crate) fn strip(place: &Place, head: &mut RequestHead) {
     }
 }
 
-/// Takes the credentials of one scheme out of `Authorization`; another scheme's stay.
+/// Removes the `Authorization` values of one scheme; values of other schemes stay.
 fn strip_authorization(headers: &mut HeaderMap, scheme: &str) {
     let is_meant = |value: &HeaderValue| {
         let mut words = value.as_bytes().split(u8::is_ascii_whitespace);

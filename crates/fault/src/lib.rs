@@ -1,22 +1,23 @@
-//! Points at which a test can kill a program, stop it, or let an operation fail.
+//! Fault points, at which a test can kill or stop a program or let an operation fail.
 //!
-//! `GWC_FAULT=<point>:<nth>:<action>`: at the `nth` time (from 1) that the point is passed, the
-//! action happens, once:
+//! `GWC_FAULT=<point>:<nth>:<action>`: when the program passes the point for the `nth` time
+//! (counted from 1), the action happens, once:
 //!
-//! | Action | What happens |
+//! | Action | Effect |
 //! |---|---|
-//! | `kill` | SIGKILL to itself |
-//! | `stop` | SIGSTOP to itself; SIGCONT lets it go on |
+//! | `kill` | SIGKILL to the process itself |
+//! | `stop` | SIGSTOP to the process itself; SIGCONT resumes it |
 //! | `panic` | a panic |
-//! | `hang` | the thread says so on standard error and waits until standard input ends |
+//! | `hang` | the thread writes `hangs` to standard error and waits until standard input ends |
 //! | `enospc`, `erofs`, `eio`, `enotsup` | the operation after the point fails with that error |
 //!
-//! A point is named after what has just been done. Only builds with debug assertions have any of
-//! this; in the others [`point()`] is nothing, and the variable's name does not occur.
+//! A point is named after the step that has just completed. Only builds with debug assertions have
+//! fault points; in release builds [`point()`] does nothing, and the name of the variable does not
+//! occur.
 
-/// Every point, in the order in which a release passes them.
+/// All fault points, in the order in which a release passes them.
 pub const POINTS: &[&str] = &[
-    // bundle::store::folder, one transaction; gwd.json is a file of it
+    // bundle::store::folder: one transaction. gwd.json is written by it, too.
     "store.temporary.created",
     "store.temporary.written",
     "store.temporary.synced",
@@ -34,21 +35,21 @@ pub const POINTS: &[&str] = &[
     "apply.bundle.put",
     "apply.record.signed",
     "apply.record.linked",
-    // gwd, a new bundle
+    // gwd: activation of a bundle
     "activate.built",
     "activate.persisted",
     "activate.published",
-    // gwd, an exchange: its request has been decided, a piece of its response's body has come
+    // gwd: an exchange, after the decision on its request and after a piece of the response body
     "exchange.decided",
     "exchange.body",
-    // gwd, a worker: the second has begun in which it looks at what can wait that long
+    // gwd: a worker, at the start of its periodic tasks (once a second)
     "worker.swept",
 ];
 
-/// Passes a point.
+/// Marks a fault point.
 ///
 /// # Errors
-/// The error that the environment variable asks for here, or that it cannot be read.
+/// The injected error, or a malformed `GWC_FAULT`.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub const fn point(_name: &str) -> std::io::Result<()> {
@@ -71,7 +72,7 @@ mod armed {
 
     const VARIABLE: &str = "GWC_FAULT";
 
-    /// A fault to inject: the action, and the pass of the point at which it happens.
+    /// A fault to inject: the point, the action, and the number of the pass at which it happens.
     #[derive(Debug, PartialEq, Eq)]
     pub(super) struct Fault {
         pub(super) point: String,
@@ -87,10 +88,10 @@ mod armed {
         Panic,
     }
 
-    /// Passes a point.
+    /// Marks a fault point.
     ///
     /// # Errors
-    /// The error that the environment variable asks for here, or that it cannot be read.
+    /// The injected error, or a malformed `GWC_FAULT`.
     pub fn point(name: &str) -> io::Result<()> {
         static FAULT: OnceLock<Result<Option<Fault>, String>> = OnceLock::new();
         static PASSED: AtomicU64 = AtomicU64::new(0);

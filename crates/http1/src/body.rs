@@ -1,4 +1,4 @@
-//! A body, piece by piece, from what has been read (RFC 9112 §6.3, §7).
+//! Reading of a message body in pieces from a buffer (RFC 9112 §6.3, §7).
 
 use bytes::BytesMut;
 
@@ -10,15 +10,15 @@ pub use crate::piece::Next;
 /// Framing of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Length {
-    /// So many bytes.
+    /// Content-Length: this many bytes.
     Known(u64),
-    /// In chunks, with their own end.
+    /// Chunked coding.
     Chunked,
-    /// The body ends with the connection. A request's never does.
+    /// The end of the connection ends the body. Responses only.
     UntilClose,
 }
 
-/// A body on its way.
+/// A body that is being read.
 #[derive(Debug)]
 pub struct Body {
     state: State,
@@ -33,7 +33,7 @@ enum State {
 }
 
 impl Body {
-    /// A body of which nothing has been taken.
+    /// State before the first byte of a body.
     #[must_use]
     pub fn new(length: &Length) -> Self {
         Self {
@@ -46,19 +46,19 @@ impl Body {
         }
     }
 
-    /// No body.
+    /// State for a message without a body.
     #[must_use]
     pub fn none() -> Self {
         Self::new(&Length::Known(0))
     }
 
-    /// True if the body has ended.
+    /// True if the whole body has been read.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.ended
     }
 
-    /// Bytes that are still to come, where that is known.
+    /// Number of bytes still to come. None if it is unknown.
     #[must_use]
     pub fn left(&self) -> Option<u64> {
         match self.state {
@@ -73,10 +73,10 @@ impl Body {
         matches!(self.state, State::UntilClose)
     }
 
-    /// The connection has ended.
+    /// Records the end of the connection.
     ///
     /// # Errors
-    /// Where more was to come.
+    /// The body is incomplete.
     pub fn close(&mut self) -> Result<(), Malformed> {
         self.ended |= self.is_until_close();
         match self.ended {
@@ -85,11 +85,11 @@ impl Body {
         }
     }
 
-    /// Takes the next piece from what has been read. The end is told with the last piece where it
-    /// is here already.
+    /// Takes the next piece from the buffer. If the buffer already has the end of the body,
+    /// [`Self::is_ended`] is true after the last piece.
     ///
     /// # Errors
-    /// Where what has been read is no body; then nothing more can be had from it.
+    /// The bytes are malformed. No more can be read from this body.
     pub fn next(&mut self, read: &mut BytesMut) -> Result<Next, Malformed> {
         if self.ended {
             return Ok(Next::Done);
@@ -120,8 +120,8 @@ impl Body {
 mod tests {
     use super::*;
 
-    /// Result of reading a body in pieces of `size` bytes: its bytes, its number of trailers, and
-    /// the bytes behind it.
+    /// Reads a body that arrives in pieces of `size` bytes. Returns its data, its number of
+    /// trailers, and the bytes after it.
     fn taken(length: &Length, text: &str, size: usize) -> Result<(String, usize, String), ()> {
         let (mut body, mut read) = (Body::new(length), BytesMut::new());
         let (mut data, mut trailers) = (Vec::new(), 0);
@@ -140,7 +140,7 @@ mod tests {
         Ok((text(&data), trailers, text(&read)))
     }
 
-    /// In pieces of every size, which must not matter.
+    /// Reads a body in pieces of every size, and checks that the results are equal.
     fn each_way(length: &Length, text: &str) -> Result<(String, usize, String), ()> {
         let whole = taken(length, text, text.len());
         for size in 1..text.len() {

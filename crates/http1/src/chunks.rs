@@ -1,4 +1,4 @@
-//! The chunked coding (RFC 9112 §7.1), read strictly.
+//! Strict decoding of the chunked coding (RFC 9112 §7.1).
 
 use bytes::{Buf as _, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -6,29 +6,29 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use crate::Malformed;
 use crate::piece::Next;
 
-/// Bytes of a chunk's line, with its extensions.
+/// Maximum length of a chunk's line with its extensions, in bytes.
 const LINE_MAX: usize = 4 << 10;
-/// Bytes of the trailer section.
+/// Maximum length of the trailer section, in bytes.
 const TRAILERS_MAX: usize = 16 << 10;
-/// Fields of the trailer section.
+/// Maximum number of fields in the trailer section.
 const TRAILER_FIELDS_MAX: usize = 64;
 
 /// State of a chunked body that is being read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Chunks {
-    /// A chunk's line comes.
+    /// The line of a chunk is next.
     Line,
-    /// So many bytes of a chunk are still to come.
+    /// This many bytes of the chunk's data are still to come.
     Data(u64),
-    /// The line end behind a chunk comes.
+    /// The line end after a chunk's data is next.
     End,
-    /// The trailer section comes.
+    /// The trailer section is next.
     Trailers,
     Done,
 }
 
 impl Chunks {
-    /// Takes the next piece from what has been read.
+    /// Takes the next piece from the buffer.
     pub(crate) fn next(&mut self, read: &mut BytesMut) -> Result<Next, Malformed> {
         loop {
             match *self {
@@ -81,8 +81,8 @@ impl Chunks {
 }
 
 impl Chunks {
-    /// Takes the end of the body, where it is here already and has no trailers: so that who
-    /// gets the last piece knows that it is.
+    /// Takes the end of the body if the buffer already has it and the body has no trailers. The
+    /// caller then knows that the piece before is the last one.
     pub(crate) fn ends(&mut self, read: &mut BytesMut) -> bool {
         const END: &[u8] = b"\r\n0\r\n\r\n";
         let ends = *self == Self::End && read.starts_with(END);
@@ -94,7 +94,7 @@ impl Chunks {
     }
 }
 
-/// A chunk's line: its size; none where it is not whole.
+/// Size in a chunk's line. None if the line is incomplete.
 fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     let Some(end) = memchr::memchr(b'\n', &read[..read.len().min(LINE_MAX)]) else {
         return if read.len() >= LINE_MAX {
@@ -103,7 +103,7 @@ fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
             Ok(None)
         };
     };
-    let bad = Malformed("a chunk line that is none");
+    let bad = Malformed("a malformed chunk line");
     let Some(text) = read[..end].strip_suffix(b"\r") else {
         return Err(bad);
     };
@@ -114,7 +114,7 @@ fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     if digits == 0 || digits > 16 {
         return Err(bad);
     }
-    // Extensions go no further; they may hold anything that is no line end.
+    // Extensions are dropped. They may have any characters except control characters.
     let rest = text[digits..].trim_ascii_start();
     let clean = rest
         .iter()
@@ -130,7 +130,7 @@ fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     Ok(Some(size))
 }
 
-/// The trailer section; none where it is not whole.
+/// Fields of the trailer section. None if the section is incomplete.
 fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
     if read.starts_with(b"\r\n") {
         read.advance(2);
@@ -148,7 +148,7 @@ fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
         return Err(Malformed("trailers whose lines do not end in CR LF"));
     }
     let mut fields = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
-    let bad = || Malformed("trailers that are none");
+    let bad = || Malformed("malformed trailers");
     let Ok(httparse::Status::Complete((_, fields))) =
         httparse::parse_headers(&section, &mut fields)
     else {

@@ -4,19 +4,19 @@ use http::HeaderValue;
 
 use crate::Malformed;
 
-/// Content-Length, once or always the same.
+/// Value of Content-Length. Repeated fields must be equal.
 #[derive(Debug, Default)]
 pub(crate) struct ContentLength(pub(crate) Option<u64>);
 
 impl ContentLength {
-    /// Records one line.
+    /// Records one field.
     pub(crate) fn note(&mut self, value: &HeaderValue) -> Result<(), Malformed> {
         let digits = value.as_bytes();
         let said = std::str::from_utf8(digits)
             .ok()
             .filter(|_| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
             .and_then(|text| text.parse::<u64>().ok())
-            .ok_or(Malformed("a Content-Length that is none"))?;
+            .ok_or(Malformed("a malformed Content-Length"))?;
         match self.0.replace(said) {
             Some(before) if before != said => Err(Malformed("two Content-Lengths")),
             _ => Ok(()),

@@ -1,18 +1,18 @@
-//! The grammar of HTTP/1 (RFC 9112), without I/O: heads and bodies are taken from a buffer that
-//! somebody else fills, and written behind what somebody else sends.
+//! HTTP/1 messages (RFC 9112), without I/O: heads and bodies are parsed from the caller's buffer,
+//! and written to the caller's buffer.
 //!
-//! | Where | What |
+//! | Module | Content |
 //! |---|---|
-//! | [`request`] | a client's head, and what it says about its message and its connection |
-//! | [`response`] | an upstream's head |
-//! | [`body`] | the bytes behind a head: so many, in chunks, or until the end |
-//! | [`mod@write`] | lines and chunks on their way out |
+//! | [`request`] | a client's request head, with its framing and connection options |
+//! | [`response`] | an upstream's response head |
+//! | [`body`] | message bodies: by length, in chunks, or until the connection closes |
+//! | [`mod@write`] | writing of fields and chunks |
 //!
-//! Both sides are read strictly: what is read wrongly here is forwarded to somebody, or answered
-//! to somebody else. One length or one `chunked`, never both; no folded lines; every line of a
-//! client ends in CR LF; heads, chunk lines and trailers are bounded.
+//! Requests and responses are parsed strictly, because a wrong parse could pass one client's
+//! message to another (smuggling). A message has one length or one `chunked`, never both, and no
+//! folded lines; every line of a client ends in CR LF; heads, chunk lines and trailers have limits.
 //!
-//! The tokens of lines are `httparse`'s, names, values and targets are `http`'s.
+//! `httparse` splits the lines; `http` validates names, values and targets.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 

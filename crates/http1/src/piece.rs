@@ -4,14 +4,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 /// Next piece of a body.
-#[derive(Debug)]
 pub enum Next {
-    /// A piece; never empty.
+    /// Data; never empty.
     Data(Bytes),
-    /// The trailer section, which ends it.
+    /// Trailer section, which ends the body.
     Trailers(HeaderMap),
-    /// Nothing any more.
+    /// The body has ended.
     Done,
-    /// More has to be read.
+    /// More bytes are needed.
     More,
 }

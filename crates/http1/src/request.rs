@@ -1,8 +1,8 @@
-//! The head of a client's request.
+//! Head of a client's request.
 //!
-//! First its end is looked for, line by line, each of which ends in CR LF; then the whole of it is
-//! taken apart. So what comes in pieces is never looked at twice, and who leaves out a CR, which
-//! another reader in front might not take for the end of a line, is refused (RFC 9112 §2.2).
+//! The parser first searches for the end of the head, line by line, then parses the whole head at
+//! once. Bytes that arrive in pieces are therefore searched only once. A line without CR is
+//! refused: another parser in front of the gateway may not see a line end there (RFC 9112 §2.2).
 
 use std::mem::MaybeUninit;
 
@@ -15,22 +15,21 @@ use http::{Method, Uri, Version};
 use crate::body::Length;
 use crate::framing::{ContentLength, ends_chunked, has_token};
 
-/// Fields for which there is room without an allocation.
+/// Number of fields that are parsed without an allocation.
 const FIELDS_USUAL: usize = 100;
-/// Bytes of a target that `http` can hold.
+/// Maximum length of a target that `http` accepts, in bytes.
 const TARGET_BYTES_MAX: usize = 65_534;
 
-/// Limits of a request's head.
+/// Limits on a request head.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of all of it.
+    /// Maximum length of the head, in bytes.
     pub bytes: usize,
-    /// Fields.
+    /// Maximum number of fields.
     pub fields: usize,
 }
 
-/// A request's head.
-#[derive(Debug)]
+/// Head of a request.
 pub struct Head {
     pub method: Method,
     pub target: Uri,
@@ -38,11 +37,11 @@ pub struct Head {
     pub headers: HeaderMap,
     /// Framing of the body.
     pub length: Length,
-    /// The client wants to use the connection again (RFC 9112 §9.3).
+    /// True if the client wants to reuse the connection (RFC 9112 §9.3).
     pub keeps_connection: bool,
-    /// The client waits for `100 Continue` before it sends its body (RFC 9110 §10.1.1).
+    /// True if the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub expects_continue: bool,
-    /// The client understands trailers (RFC 9110 §10.1.4).
+    /// True if the client accepts trailers (RFC 9110 §10.1.4).
     pub takes_trailers: bool,
 }
 
@@ -55,15 +54,15 @@ pub enum Error {
     Framing,
     /// The head has more bytes or more fields than the limits allow.
     TooLarge,
-    /// Its target alone is too long.
+    /// The target is too long.
     TargetTooLong,
 }
 
-/// Takes a head from what has been read; none where it is not whole. `seen` is how many bytes of
-/// it have been looked at already, and begins at 0; the fields go into `spare`, which is empty.
+/// Takes a head from the buffer. None if it is incomplete. `seen` is the number of bytes searched
+/// so far; initially 0. `spare` is an empty map, reused for the fields.
 ///
 /// # Errors
-/// Where it never becomes one.
+/// The head is malformed or exceeds a limit.
 pub fn parse(
     read: &mut BytesMut,
     seen: &mut usize,
@@ -97,7 +96,7 @@ pub fn parse(
     head.map(Some)
 }
 
-/// Leaves a refused head where it was, for the log.
+/// Puts a refused head back into the buffer, for the log.
 #[cold]
 fn put_back(head: &[u8], read: &mut BytesMut) {
     let behind = std::mem::take(read);
@@ -111,13 +110,13 @@ fn skip_empty_lines(read: &mut BytesMut) -> Result<(), Error> {
         read.advance(2);
     }
     match read.first() {
-        // Not a letter of HTTP: another protocol, which would not go on.
+        // Another protocol, whose bytes may never contain a line end.
         Some(byte) if *byte != b'\r' && !is_token(*byte) => Err(Error::Invalid),
         _ => Ok(()),
     }
 }
 
-/// End of the head; none if it has not ended.
+/// Length of the head. None if it is incomplete.
 fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
     for at in memchr::memchr_iter(b'\n', &read[*seen..]) {
         let at = *seen + at;
@@ -128,12 +127,12 @@ fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
             return Ok(Some(at + 1));
         }
     }
-    // Half an empty line before it is not its beginning.
+    // A CR alone may be half of an empty line before the head: search it again.
     *seen = if read == b"\r" { 0 } else { read.len() };
     Ok(None)
 }
 
-/// Takes a whole head apart.
+/// Parses a complete head.
 fn take_apart<'b>(
     bytes: &'b Bytes,
     fields: &mut [MaybeUninit<httparse::Header<'b>>],
@@ -179,7 +178,8 @@ fn take_apart<'b>(
     let length = match (chunked, length.0) {
         (None, length) => Length::Known(length.unwrap_or(0)),
         (Some(true), None) if is_11 => Length::Chunked,
-        // Two lengths, none that ends, or one that the version does not know (RFC 9112 §6.1).
+        // Refuse `chunked` with a length, a coding other than `chunked` last, and codings in
+        // HTTP/1.0 (RFC 9112 §6.1).
         (Some(_), _) => return Err(Error::Framing),
     };
     Ok(Head {
@@ -194,7 +194,7 @@ fn take_apart<'b>(
     })
 }
 
-/// The target; one with a fragment is none (RFC 9112 §3.2), though `http` would cut it there.
+/// Parses the target. A fragment is invalid (RFC 9112 §3.2), although `http` would drop it.
 fn target(bytes: &Bytes, target: &str) -> Result<Uri, Error> {
     if target.len() > TARGET_BYTES_MAX {
         return Err(Error::TargetTooLong);
@@ -206,7 +206,7 @@ fn target(bytes: &Bytes, target: &str) -> Result<Uri, Error> {
     Uri::from_maybe_shared(target).map_err(|_| Error::Invalid)
 }
 
-/// RFC 9110 §5.6.2.
+/// True for a byte that is allowed in a token (RFC 9110 §5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -220,7 +220,7 @@ mod tests {
         fields: 8,
     };
 
-    /// Result of parsing bytes that arrive in pieces of `size` bytes: a text for each head.
+    /// Parses heads that arrive in pieces of `size` bytes; a string for each head.
     fn heads(text: &[u8], size: usize) -> Vec<String> {
         let (mut read, mut seen, mut told) = (BytesMut::new(), 0, Vec::new());
         for piece in text.chunks(size) {
@@ -239,7 +239,7 @@ mod tests {
         told
     }
 
-    /// In pieces of every size, which must not matter.
+    /// Parses in pieces of every size, and checks that the results are equal.
     fn each_way(text: &str) -> String {
         let whole = heads(text.as_bytes(), text.len());
         for size in 1..text.len() {

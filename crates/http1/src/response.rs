@@ -1,4 +1,4 @@
-//! The head of an upstream's response.
+//! Head of an upstream's response.
 
 use std::mem::MaybeUninit;
 
@@ -12,23 +12,22 @@ use crate::Malformed;
 use crate::body::Length;
 use crate::framing::{ContentLength, has_token};
 
-/// Fields of a response's head that are read without an allocation.
+/// Number of fields that are parsed without an allocation.
 const FIELDS_USUAL: usize = 128;
-/// Fields of a response's head. Its bytes are bounded, too.
+/// Maximum number of fields. The length of the head is limited as well.
 const FIELDS_MAX: usize = 1_024;
-/// Start of every status line.
+/// First bytes of every status line.
 const BEGINNING: &[u8] = b"HTTP/1.";
-const NO_HEAD: Error = Error::malformed("a head that is none");
+const NO_HEAD: Error = Error::malformed("a malformed head");
 
-/// A response's head.
-#[derive(Debug)]
+/// Head of a response.
 pub struct Head {
     pub status: StatusCode,
     pub version: Version,
     pub headers: HeaderMap,
-    /// There is a Transfer-Encoding.
+    /// True if the head has a Transfer-Encoding.
     coded: bool,
-    /// The connection can be used again once the body has ended (RFC 9112 §9.3).
+    /// True if the connection can be reused after the body (RFC 9112 §9.3).
     pub keeps_connection: bool,
 }
 
@@ -39,12 +38,12 @@ pub enum Error {
     TooLarge,
 }
 
-/// Takes a head from what has been read; none where it is not whole. `seen` is how many bytes of
-/// it have been looked at already, and begins at 0; a head has `bytes_max` at most; the fields go
-/// into `spare`, which is empty. A line may end in LF alone, as old servers have it.
+/// Takes a head of at most `bytes_max` bytes from the buffer. None if it is incomplete. `seen` is
+/// the number of bytes searched so far; initially 0. `spare` is an empty map, reused for the
+/// fields. Lines may end in LF alone, as old servers send them.
 ///
 /// # Errors
-/// Where it is none, or too large.
+/// The head is malformed or too large.
 pub fn parse(
     read: &mut BytesMut,
     seen: &mut usize,
@@ -80,7 +79,7 @@ pub fn parse(
     let status = parsed
         .code
         .and_then(|code| StatusCode::from_u16(code).ok())
-        .ok_or(Error::malformed("a status that is none"))?;
+        .ok_or(Error::malformed("a malformed status"))?;
     let mut headers = std::mem::take(spare);
     headers.reserve(parsed.headers.len());
     let mut coded = false;
@@ -89,7 +88,7 @@ pub fn parse(
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| Error::malformed("a field without a name"))?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value))
-            .map_err(|_| Error::malformed("a field's value that is none"))?;
+            .map_err(|_| Error::malformed("a malformed field value"))?;
         match name {
             TRANSFER_ENCODING => coded = true,
             CONNECTION => {
@@ -109,7 +108,7 @@ pub fn parse(
     }))
 }
 
-/// End of the head; none if it has not ended. A client of another protocol is refused early.
+/// Length of the head. None if it is incomplete. Bytes of another protocol are refused early.
 fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
     let told = read.len().min(BEGINNING.len());
     if *seen < BEGINNING.len() && read[..told] != BEGINNING[..told] {
@@ -133,7 +132,7 @@ impl Head {
     /// Framing of the body of a response to a request with this method.
     ///
     /// # Errors
-    /// Where its fields contradict themselves or each other.
+    /// The framing fields are malformed or contradict each other.
     pub fn length(&self, method: &Method) -> Result<Length, Malformed> {
         let chunked = self.is_chunked()?;
         let mut length = ContentLength::default();
@@ -148,7 +147,7 @@ impl Head {
         })
     }
 
-    /// True if the body is chunked. Every other transfer coding is an error.
+    /// True if the body is chunked. Any other transfer coding is an error.
     fn is_chunked(&self) -> Result<bool, Malformed> {
         if !self.coded {
             return Ok(false);
@@ -163,7 +162,7 @@ impl Head {
             Ok(true)
         } else {
             Err(Malformed(
-                "a Transfer-Encoding that is not one `chunked` alone",
+                "a Transfer-Encoding other than a single `chunked`",
             ))
         }
     }
@@ -175,7 +174,8 @@ impl Error {
     }
 }
 
-/// True if a response to a method has no body, whatever its fields say (RFC 9112 §6.3).
+/// True if a response has no body because of its status or the request's method, regardless of its
+/// fields (RFC 9112 §6.3).
 #[must_use]
 pub fn is_bodiless(method: &Method, status: StatusCode) -> bool {
     *method == Method::HEAD
@@ -183,8 +183,7 @@ pub fn is_bodiless(method: &Method, status: StatusCode) -> bool {
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Seconds for which the other side keeps the connection, as `Keep-Alive: timeout=N` says among
-/// other parameters (RFC 2068 §19.7.1).
+/// Idle timeout of the peer in seconds, from `Keep-Alive: timeout=N` (RFC 2068 §19.7.1).
 #[must_use]
 pub fn keep_alive_s(value: &HeaderValue) -> Option<u32> {
     let parameters = value.to_str().ok()?.split(',');

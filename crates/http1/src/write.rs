@@ -1,11 +1,11 @@
-//! Lines and chunks on their way out.
+//! Writing of fields and chunks.
 
 use http::HeaderMap;
 
-/// The chunk that ends a body, before the trailers.
+/// Last chunk of a body, before the trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n";
 
-/// A field, as one line.
+/// Writes a field line.
 #[inline]
 pub fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.reserve(name.len() + value.len() + 4);
@@ -15,20 +15,20 @@ pub fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Field with the length of a body.
+/// Writes `Content-Length`.
 pub fn content_length(length: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"content-length: ");
     number::<10>(length, out);
     out.extend_from_slice(b"\r\n");
 }
 
-/// The line before so many bytes of a chunk; behind them comes one more line end.
+/// Writes the line before a chunk's data of `length` bytes. The caller writes CR LF after the data.
 pub fn chunk_line(length: usize, out: &mut Vec<u8>) {
     number::<16>(length as u64, out);
     out.extend_from_slice(b"\r\n");
 }
 
-/// The end of a chunked body, with its trailers.
+/// Writes the last chunk and the trailers.
 pub fn chunked_end(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
     out.extend_from_slice(LAST_CHUNK);
     for (name, value) in trailers.into_iter().flatten() {
@@ -37,7 +37,8 @@ pub fn chunked_end(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A number in a base, without the machinery of formatting and without dividing.
+/// Writes a number in a base that is a constant, so that the compiler avoids divisions and
+/// formatting.
 fn number<const BASE: u64>(mut value: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut at = digits.len();

@@ -1,21 +1,21 @@
-//! Sets of addresses, exactly: disjoint ranges of each family.
+//! Sets of IP addresses, as disjoint ranges per family.
 
 use std::net::IpAddr;
 
 use crate::cidr::Cidr;
 
-/// A set of addresses of both families.
+/// A set of IPv4 and IPv6 addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
     v4: Ranges<u32>,
     v6: Ranges<u128>,
 }
 
-/// Ranges with both ends in them, sorted, no two of which touch.
+/// Inclusive ranges, sorted, disjoint and not adjacent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Ranges<T>(Vec<(T, T)>);
 
-/// An address as a number.
+/// An IP address as an integer.
 trait Number: Copy + Ord {
     const MIN: Self;
     const MAX: Self;
@@ -36,7 +36,7 @@ macro_rules! number {
 number!(u32, u128);
 
 impl Addresses {
-    /// Every address.
+    /// Set of all addresses.
     #[must_use]
     pub fn all() -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Addresses {
         }
     }
 
-    /// The addresses of some ranges.
+    /// Union of some ranges.
     #[must_use]
     pub fn of<'c>(ranges: impl IntoIterator<Item = &'c Cidr>) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
@@ -62,7 +62,7 @@ impl Addresses {
         }
     }
 
-    /// The addresses of both sets.
+    /// Addresses that are in both sets.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Addresses {
         }
     }
 
-    /// The addresses of this set that the other has not.
+    /// Addresses of this set that are not in the other.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
         Self {
@@ -80,7 +80,8 @@ impl Addresses {
         }
     }
 
-    /// One of them: `usual` if it is, else the first.
+    /// An address of the set: `usual` if it is in the set, else the first one. None if the set is
+    /// empty.
     #[must_use]
     pub fn example(&self, usual: IpAddr) -> Option<IpAddr> {
         let single = Self {
@@ -109,8 +110,7 @@ impl Addresses {
         })
     }
 
-    /// True if the set has an address: two binary searches at most. An IPv4 address in IPv6 form
-    /// counts as IPv4.
+    /// True if the set contains an address. An IPv4-mapped IPv6 address counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
@@ -119,13 +119,13 @@ impl Addresses {
         }
     }
 
-    /// True if there is no address.
+    /// True if the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.v4.0.is_empty() && self.v6.0.is_empty()
     }
 
-    /// The fewest ranges that have just these addresses.
+    /// Smallest list of ranges that covers exactly this set.
     #[must_use]
     pub fn ranges(&self) -> Vec<Cidr> {
         let v4 = self.v4.0.iter().flat_map(|(first, last)| {
@@ -139,7 +139,7 @@ impl Addresses {
         v4.chain(v6).collect()
     }
 
-    /// True if the other set has every address of this one.
+    /// True if this set is a subset of the other.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
         let rest = self.without(other);
@@ -147,11 +147,11 @@ impl Addresses {
     }
 }
 
-/// The aligned blocks of a range of numbers with so many bits.
+/// Aligned blocks that cover a range of numbers of `bits` bits.
 fn blocks(mut first: u128, last: u128, bits: u32, address: impl Fn(u128) -> IpAddr) -> Vec<Cidr> {
     let mut blocks = Vec::new();
     loop {
-        // The largest block that begins here and does not go beyond the end.
+        // The largest block that begins at `first` and does not exceed `last`.
         let mut free = first.trailing_zeros().min(bits);
         let end = |free: u32| {
             let size = 1u128.checked_shl(free).map_or(u128::MAX, |size| size - 1);
@@ -208,7 +208,7 @@ impl<T: Number> Ranges<T> {
         Self(found)
     }
 
-    /// Everything else.
+    /// Complement of the ranges.
     fn rest(&self) -> Self {
         let mut found = Vec::new();
         let mut from = Some(T::MIN);
@@ -231,7 +231,8 @@ impl<T: Number> Ranges<T> {
 mod tests {
     use super::*;
 
-    /// The ranges of 192.0.2.0/28, by the lists that bits choose, against every address of it.
+    /// Compares set operations on ranges of 192.0.2.0/28, selected by bits, with a check of each
+    /// address.
     #[test]
     fn sets_agree_with_their_addresses_one_by_one() {
         let mut all = Vec::new();

@@ -1,11 +1,11 @@
-//! Ranges of addresses (CIDR, RFC 4632).
+//! Address ranges (CIDR, RFC 4632).
 
 use std::fmt;
 use std::net::IpAddr;
 
 use minicbor::{Decode, Encode};
 
-/// A range of addresses.
+/// An address range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cidr {
     address: IpAddr,
@@ -13,8 +13,8 @@ pub struct Cidr {
 }
 
 impl Cidr {
-    /// A range; none where the prefix is longer than the address or a host bit is set. A range of IPv4
-    /// addresses in IPv6 form is the range of these IPv4 addresses.
+    /// Creates a range. None if the prefix is longer than the address or a host bit is set. A range
+    /// of IPv4-mapped IPv6 addresses becomes an IPv4 range.
     #[must_use]
     pub fn new(address: IpAddr, prefix: u8) -> Option<Self> {
         if let (IpAddr::V4(address), true, 96..) =
@@ -27,7 +27,7 @@ impl Cidr {
         (prefix <= bits && (range.bits(address) & !range.mask()) == 0).then_some(range)
     }
 
-    /// `10.0.0.0/8`, or one address.
+    /// Parses a range such as `10.0.0.0/8`, or a single address.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once('/') {
@@ -39,7 +39,7 @@ impl Cidr {
         }
     }
 
-    /// True if an address is in the range. IPv4 addresses in IPv6 form count as IPv4.
+    /// True if an address is in the range. An IPv4-mapped IPv6 address counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -47,7 +47,7 @@ impl Cidr {
             && self.bits(address) & self.mask() == self.bits(self.address)
     }
 
-    /// The first and the last address.
+    /// First and last address of the range.
     #[must_use]
     pub fn ends(&self) -> (IpAddr, IpAddr) {
         let last = self.bits(self.address) | !self.mask();

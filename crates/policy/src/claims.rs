@@ -4,32 +4,32 @@
 //! consumers:
 //!   acme: {keys: [{sha256: …}], claims: {tenant: t-17, tier: gold}}
 //! ```
-//! A claim stands for one value wherever requests are told apart by it (`hash_on: claim:tenant`,
-//! `key: claim:tenant`): a text, a number, `true` or `false`. One that is a list or a map has no
-//! such value and counts there as absent.
+//! Policies that compare a claim (`hash_on: claim:tenant`, `key: claim:tenant`) need a single
+//! value: a string, a number, `true` or `false`. A claim with a list or a map counts as absent
+//! there.
 
 use crate::declared::{Settings, Value};
 
-/// A claim with its values.
+/// Name and values of a claim with several values.
 type Several = (Box<str>, Vec<Box<str>>);
 
-/// The claims of a caller, sorted by name: those with one value, and those with several.
+/// Claims of a caller, sorted by name: those with one value, and those with several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     single: Vec<(Box<str>, Box<str>)>,
-    /// Those with several values.
+    /// Claims with several values.
     lists: Vec<Several>,
 }
 
-/// The claims of who has none.
+/// Empty claims.
 pub static NO_CLAIMS: &Claims = &Claims {
     single: Vec::new(),
     lists: Vec::new(),
 };
 
 impl Claims {
-    /// The claims below a consumer's `claims` that are no map. The items of a list are settings with
-    /// three digits behind the name.
+    /// Claims in a consumer's `claims`, except maps. List items have a last path element of three
+    /// or more digits.
     #[must_use]
     pub fn of(written: &Settings) -> Self {
         let mut claims = Self::default();
@@ -55,7 +55,7 @@ impl Claims {
         claims
     }
 
-    /// Adds a value to a claim with several.
+    /// Adds a value to a claim with several values.
     fn add(&mut self, name: &str, value: &str) {
         match self.lists.last_mut() {
             Some((known, values)) if **known == *name => values.push(value.into()),
@@ -63,7 +63,7 @@ impl Claims {
         }
     }
 
-    /// Claims by name; the names are sorted and each comes once.
+    /// Claims with one value each. The names are sorted and without duplicates.
     pub(crate) fn new(claims: impl Iterator<Item = (Box<str>, Box<str>)>) -> Self {
         Self {
             single: claims.collect(),
@@ -71,7 +71,8 @@ impl Claims {
         }
     }
 
-    /// The value of a claim, as text: whether `17` was written as a number makes no difference.
+    /// Value of a claim as a string, for claims with one value. The number `17` and the string
+    /// `"17"` are equal.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let found = self
@@ -80,21 +81,25 @@ impl Claims {
         found.ok().map(|index| &*self.single[index].1)
     }
 
-    /// True if the claim has the value, alone or among others; none if there is no such claim.
+    /// Values of a claim with several.
+    pub(crate) fn list(&self, name: &str) -> Option<&[Box<str>]> {
+        let found = self
+            .lists
+            .binary_search_by(|(known, _)| (**known).cmp(name));
+        found.ok().map(|index| &*self.lists[index].1)
+    }
+
+    /// True if the claim has the value, alone or in a list. None if there is no such claim.
     #[must_use]
     pub fn has(&self, name: &str, value: &str) -> Option<bool> {
         if let Some(single) = self.get(name) {
             return Some(single == value);
         }
-        let found = self
-            .lists
-            .binary_search_by(|(known, _)| (**known).cmp(name));
-        let (_, values) = &self.lists[found.ok()?];
-        Some(values.iter().any(|one| **one == *value))
+        Some(self.list(name)?.iter().any(|one| **one == *value))
     }
 }
 
-/// True if a key is the place of an item in a list.
+/// True if a path element is an index in a list.
 fn is_index(key: &str) -> bool {
     key.len() >= 3 && key.bytes().all(|byte| byte.is_ascii_digit())
 }

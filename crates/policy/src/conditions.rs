@@ -1,4 +1,5 @@
-//! Conditions on a request beside path and method: `match` of an operation, `when` of a split.
+//! Conditions on fields and query parameters of a request: `match` of an operation, `when` of a
+//! split.
 
 use http::HeaderMap;
 use minicbor::{Decode, Encode};
@@ -9,10 +10,10 @@ use crate::declared::{Scalar, Settings, Value};
 /// Condition on a field or a query parameter of a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Condition {
-    /// A field; the name in lower case.
+    /// Field name in lower case, and the test of its value.
     #[n(0)]
     Header(#[n(0)] String, #[n(1)] Test),
-    /// A query parameter.
+    /// Name of a query parameter, and the test of its value.
     #[n(1)]
     Query(#[n(0)] String, #[n(1)] Test),
 }
@@ -31,8 +32,8 @@ pub enum Test {
     Present,
 }
 
-/// True if all conditions hold. A parameter or field that occurs several times fulfils a condition
-/// with any of its values; those of a query are compared decoded.
+/// True if all conditions hold. A repeated parameter or field satisfies a condition if any of its
+/// values does. Query parameters are compared decoded.
 #[must_use]
 pub fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions
@@ -46,8 +47,8 @@ pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) ->
     outcomes(condition, headers, query).any(|passes| passes)
 }
 
-/// True if a field or parameter is repeated, and some of its values fulfil a condition while others
-/// do not. Servers differ in the value that they take: the first, the last or all.
+/// True if a field or parameter is repeated, and only some of its values satisfy a condition.
+/// Servers differ in the value that they use: the first, the last or all.
 #[must_use]
 pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions.iter().any(|condition| {
@@ -58,7 +59,7 @@ pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option
     })
 }
 
-/// The test of each value of a condition's field or parameter, in order.
+/// Result of a condition's test for each value of its field or parameter, in order.
 fn outcomes(
     condition: &Condition,
     headers: &HeaderMap,
@@ -90,7 +91,7 @@ fn passes(test: &Test, value: &[u8]) -> bool {
     }
 }
 
-/// Conditions as settings under the words of `match`, for comparison.
+/// Conditions as settings under the keys of `match`, for comparison.
 #[must_use]
 pub fn settings(conditions: &[Condition]) -> Settings {
     let mut settings = Settings::default();
@@ -145,8 +146,8 @@ pub mod author {
     static TEST: Object = Object {
         what: "a test of a value",
         fields: &[
-            Field::optional("exact", Shape::Text, "Value equals this text."),
-            Field::optional("prefix", Shape::Text, "Value begins with this text."),
+            Field::optional("exact", Shape::Text, "Value equals this string."),
+            Field::optional("prefix", Shape::Text, "Value begins with this string."),
             Field::optional("present", Shape::True, "Value is present."),
         ],
         rules: &[Rule::Holds(one_test)],
@@ -162,14 +163,14 @@ pub mod author {
                 Diagnostic::new(
                     &BAD_VALUE,
                     node.span(),
-                    "a test has exactly one of `exact`, `prefix` and `present`",
+                    "a test must have exactly one of `exact`, `prefix` and `present`",
                 )
-                .help("write conditions on one value as tests of several, or choose one"),
+                .help("choose one of them"),
             );
         }
     }
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads conditions from a node that fits [`SHAPE`].
     pub fn read(node: NodeRef<'_>, sink: &mut Sink) -> Vec<Condition> {
         let mut conditions = Vec::new();
         let mut headers: BTreeMap<String, Span> = BTreeMap::new();
@@ -190,7 +191,7 @@ pub mod author {
                         format!("the header `{}` occurs twice", entry.key.escape_debug()),
                     )
                     .related(*first, "first here")
-                    .help("names of headers have no case: write one test for it"),
+                    .help("the letter case of header names does not count: write one test"),
                 );
                 continue;
             }
@@ -218,7 +219,7 @@ pub mod author {
                 sink.push(Diagnostic::new(
                     &BAD_VALUE,
                     node.span(),
-                    "a test has exactly one of `exact`, `prefix` and `present`",
+                    "a test must have exactly one of `exact`, `prefix` and `present`",
                 ));
                 None
             }

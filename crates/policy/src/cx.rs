@@ -1,4 +1,4 @@
-//! Context of an exchange: inputs of the policies beside the request's head, and their results.
+//! Context of an exchange: inputs and results of policies, in addition to the request head.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -7,123 +7,136 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::auth::jwt::{Identity, Reason, TokenCache};
+use crate::ask::Answers;
+use crate::auth::Fault;
+use crate::auth::jwt::{Identity, TokenCache};
+use crate::auth::mtls::Presented;
 use crate::claims::Claims;
 use crate::leases::{Lease, Leases};
 use crate::mirrored::Mirror;
+use crate::no_value::NoValue;
 use crate::rate::{RateTable, Tokens};
 use crate::reject::Reject;
 use crate::rewritten::Rewritten;
 use crate::state::StateId;
 
-/// The context of one exchange. Time is passed in, never read.
+/// Context of one exchange. The time is passed in, so that policies read no clock.
 pub struct Cx<'a> {
-    /// Monotonic time in nanoseconds since the process began.
+    /// Monotonic time since the start of the process, in nanoseconds.
     pub now_ns: u64,
-    /// Wall clock in seconds since 1970.
+    /// Wall-clock time (Unix time, seconds).
     pub unix_s: u64,
     /// Address of the peer that opened the connection.
     pub peer: IpAddr,
     /// Address of the client: the peer's, or the one that a trusted proxy reported.
     pub client: IpAddr,
-    /// The counters of this process.
+    /// Counters of this process.
     pub limits: &'a Limits,
-    /// Tokens that were verified before; none: each is verified.
+    /// Cache of verified tokens. None: every token is verified.
     pub tokens: Option<&'a TokenCache>,
-    /// Credentials that must not be admitted, whichever bundle runs.
+    /// Revoked credentials, which apply to every bundle.
     pub revoked: &'a Revoked,
-    /// The route's stable id, for limits keyed by route; none where nobody owns the request.
+    /// Id of the route, for limits keyed by route. None if no route owns the request.
     pub route: Option<&'a RouteId>,
-    /// The authenticated caller; set by authentication.
+    /// Tokens that the request takes from rate limits: `cost` of its operation.
+    pub cost: u64,
+    /// Authenticated caller, set by authentication.
     pub principal: Option<Principal<'a>>,
-    /// Reason for which a token was refused; set by authentication.
-    pub token_fault: Option<Reason>,
-    /// The credentials by which it was let in; set by authentication.
+    /// Certificates of the connection. None if there is none.
+    pub presented: Option<&'a Presented>,
+    /// Value of `Client-Cert` (RFC 9440) of a trusted proxy.
+    pub client_cert: Option<HeaderValue>,
+    /// Reason why a credential was refused, set by authentication.
+    pub fault: Option<Fault>,
+    /// Reason why the expression that refused the request has no value, set by `authorize`.
+    pub expression_fault: Option<NoValue>,
+    /// Credentials that admitted the request, set by authentication.
     pub shown: Shown,
-    /// Fields that were taken out of the head because servers that fold names would read them as
-    /// one that decides.
+    /// Number of fields that were removed because some servers would read their names as those of
+    /// fields that decide about access.
     pub lookalikes: u32,
-    /// The last limit that was counted: for the `RateLimit` fields of the response.
+    /// State of the last rate limit that counted the request, for the `RateLimit` response fields.
     pub rate: Option<RateNotice<'a>>,
-    /// The limit of requests in flight with the fewest places left, for the same.
+    /// State of the concurrency limit with the fewest free permits, for the response fields.
     pub leased: Option<LeaseNotice<'a>>,
-    /// The places that the request has until its response has ended.
+    /// Concurrency permits of the request, released when its response has ended.
     pub leases: Held,
-    /// The page that sent the request, as `cors` judges it.
+    /// Origin of the request, as `cors` determined it.
     pub page: Page,
-    /// True if the request is a preflight for the route that was found: one for the operation of the
-    /// method that the page wants to use.
+    /// True if the request is a preflight, and the route is that of the method in
+    /// `Access-Control-Request-Method`.
     pub preflight: bool,
-    /// True if the upstream gets another method than the client's, and one that changes something.
+    /// True if a policy may send an unsafe method to the upstream in place of the client's.
     pub sends_unsafe: bool,
-    /// Refusals of policies that only log.
+    /// Refusals of policies in log-only mode.
     pub noted: Vec<Noted<'a>>,
-    /// Hash of the request's id, by which policies select a share of the requests.
+    /// Hash of the request id, by which policies select a share of the requests.
     pub draw: u64,
-    /// Bytes of the path's beginning that the upstream does not get: those of the mount.
+    /// Length in bytes of the path prefix that is stripped for the upstream: the mount's base path.
     pub stripped: usize,
-    /// The path's parameters as ranges of its bytes; only where a step of the chain asks for
-    /// them.
+    /// Path parameters as byte ranges of the path. Only set if a step of the chain uses them.
     pub parameters: Vec<(&'a str, Range<usize>)>,
-    /// The service that gets the request, where a split has chosen one.
+    /// Upstream that a split chose, if any.
     pub upstream: Option<&'a str>,
-    /// The services that get a copy.
+    /// Mirrors that receive a copy of the request.
     pub mirrors: Vec<Mirror<'a>>,
-    /// Parts of the request that the upstream gets instead of the client's.
+    /// Parts of the request that are replaced for the upstream.
     pub rewritten: Option<Rewritten>,
-    /// Tokens that limits took from their counters; given back if a later limit refuses.
+    /// Answers to what the steps asked.
+    pub answers: Answers,
+    /// Tokens that limits took from their counters. Returned if a later limit refuses the request.
     charges: [Option<Charge>; CHARGES_MAX],
 }
 
-/// A refusal of a policy that only logs: the request is served.
+/// A refusal of a policy in log-only mode: the request is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noted<'a> {
-    /// The policy's name.
+    /// Name of the policy.
     pub policy: &'a str,
     /// The refusal.
     pub reject: &'static Reject,
 }
 
-/// The page that sent a request.
+/// Origin of a request, for CORS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Page {
-    /// None, or one that may not read the response.
+    /// No origin, or one that may not read the response.
     #[default]
     Foreign,
-    /// One of this origin, which may read the response.
+    /// An allowed origin, which may read the response.
     Reads(HeaderValue),
-    /// The request is a preflight, whose response is complete.
+    /// A preflight, whose response is already complete.
     Preflight,
 }
 
-/// The most limits of one chain whose tokens are given back when a later one refuses.
+/// Maximum number of limits in a chain whose tokens are returned if a later one refuses.
 const CHARGES_MAX: usize = 8;
 
-/// An authenticated caller: a consumer, the bearer of a token, or both.
+/// An authenticated caller: a consumer, the bearer of a token or a certificate, or both.
 #[derive(Clone, Debug)]
 pub struct Principal<'a> {
-    /// The consumer's name; none for a token that belongs to no consumer.
+    /// Name of the consumer. None for a token that belongs to no consumer.
     pub consumer: Option<&'a str>,
-    /// The name of the scheme that was satisfied.
+    /// Name of the scheme that was satisfied.
     pub scheme: &'a str,
-    /// The consumer's claims.
+    /// Claims of the consumer.
     pub claims: &'a Claims,
-    /// The consumer's groups, sorted.
+    /// Groups of the consumer, sorted.
     pub groups: &'a [Box<str>],
-    /// The identity of the token that was shown, if one was.
+    /// Identity from the token or the client certificate, if the request has one.
     pub token: Option<Arc<Identity>>,
 }
 
 impl Principal<'_> {
-    /// The value of a claim. The consumer's claims, which the operator wrote, come before those of
-    /// the token.
+    /// Value of a claim. Claims of the consumer, which the operator wrote, take precedence over
+    /// those of the token.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&str> {
         let token = || self.token.as_ref()?.claims.get(name);
         self.claims.get(name).or_else(token)
     }
 
-    /// True if a claim has a value, alone or among others. A claim of the consumer hides the token's.
+    /// True if a claim has a value, alone or in a list. A claim of the consumer hides the token's.
     #[must_use]
     pub fn has_claim(&self, name: &str, value: &str) -> bool {
         let token = || {
@@ -145,7 +158,7 @@ impl Principal<'_> {
                 .is_some_and(|token| is_in(&token.groups))
     }
 
-    /// True if the token has every one of these scopes; without one only if there are none.
+    /// True if the token has all of these scopes. Without a token, true if no scope is required.
     #[must_use]
     pub fn has_scopes(&self, wanted: &[Box<str>]) -> bool {
         match &self.token {
@@ -154,8 +167,8 @@ impl Principal<'_> {
         }
     }
 
-    /// Bytes that no other caller has: the consumer's name, or issuer and subject of the token.
-    /// None for a token that names nobody.
+    /// Bytes that identify the caller: the consumer's name, or issuer and subject of the token.
+    /// None for a token without subject and client.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
         match self.consumer {
@@ -165,65 +178,65 @@ impl Principal<'_> {
     }
 }
 
-/// A route's stable id, `KEY@MOUNT`. It is handed on as a reference to this and not to its text:
-/// where a large table is, who does not read it does not load it into the caches.
+/// Id of a route, `KEY@MOUNT`. Passed as a reference to this type, not as `&str`, so that code that
+/// does not read the text does not load it into the CPU caches.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RouteId(Box<str>);
 
 impl RouteId {
-    /// The id of an operation's route at a mount.
+    /// Id of an operation's route at a mount.
     #[must_use]
     pub fn new(operation: &str, mount: &str) -> Self {
         Self([operation, "@", mount].concat().into())
     }
 
-    /// Its text.
+    /// The id as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The counters of a process. Anonymous keys have a table of their own, so that a flood of
-/// addresses cannot evict paying consumers.
+/// Counters of a process. Keys that clients can invent have a separate table, so that a flood of
+/// them cannot evict the counters of consumers.
 #[derive(Debug)]
 pub struct Limits {
-    /// Keys that belong to a consumer or a route.
+    /// Counters for keys of consumers and routes.
     pub known: RateTable,
-    /// Keys that any client can make up: addresses, header values.
+    /// Counters for keys that any client can invent: addresses, header values.
     pub anonymous: RateTable,
-    /// Requests in flight.
+    /// Counts of concurrent requests.
     pub leases: Arc<Leases>,
 }
 
-/// Places of one request. The first costs no allocation.
+/// Concurrency permits of one request. The first needs no allocation.
 #[derive(Debug, Default)]
 pub struct Held {
     first: Option<Lease>,
     more: Vec<Lease>,
 }
 
-/// Hashes of credentials that must not be admitted. Kept outside snapshots, so that no rollback
-/// brings one back (release.md §7).
+/// Hashes of revoked credentials. Kept outside snapshots, so that a rollback does not restore a
+/// credential (release.md §7).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revoked(HashSet<[u8; 32]>);
 
 impl Revoked {
-    /// The hashes of a revocation list.
+    /// Creates the set from the hashes of a revocation list.
     #[must_use]
     pub fn new(hashes: impl IntoIterator<Item = [u8; 32]>) -> Self {
         Self(hashes.into_iter().collect())
     }
 
-    /// True if a credential is on the list.
+    /// True if a credential is revoked.
     #[must_use]
     pub fn contains(&self, sha256: &[u8; 32]) -> bool {
         !self.0.is_empty() && self.0.contains(sha256)
     }
 }
 
-/// The hashes of the credentials that let a request in: one, or several where several are asked
-/// for together. The first costs no allocation.
+/// Hashes of the credentials that admitted a request; several if an alternative requires several.
+/// The first needs no allocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
     first: Option<[u8; 32]>,
@@ -231,7 +244,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// One more.
+    /// Adds a credential.
     pub fn add(&mut self, sha256: [u8; 32]) {
         match self.first {
             None => self.first = Some(sha256),
@@ -256,13 +269,13 @@ impl Shown {
 /// State of a rate limit for response fields (draft-ietf-httpapi-ratelimit-headers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateNotice<'a> {
-    /// The policy's name.
+    /// Name of the policy.
     pub policy: &'a str,
-    /// The quota and its window.
+    /// Quota and its window.
     pub tokens: Tokens,
-    /// Requests left at once.
+    /// Requests that are still allowed now.
     pub remaining: u64,
-    /// Milliseconds until one more request would be let in; 0 while some are left.
+    /// Time until the next request is allowed, in milliseconds. 0 if one is allowed now.
     pub retry_after_ms: u64,
     /// True if this request was refused.
     pub refused: bool,
@@ -271,29 +284,31 @@ pub struct RateNotice<'a> {
 /// State of a concurrency limit for response fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseNotice<'a> {
-    /// The policy's name.
+    /// Name of the policy.
     pub policy: &'a str,
-    /// Requests that may be in flight.
+    /// Maximum number of concurrent requests.
     pub limit: u64,
-    /// Further requests that may be in flight.
+    /// Number of further concurrent requests that are allowed.
     pub remaining: u64,
 }
 
 /// Tokens taken from a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
-    /// True for the table of requests without the key.
+    /// True for the table of keys that clients can invent.
     pub anonymous: bool,
-    /// The limiter.
+    /// Id of the limit's state.
     pub state: StateId,
-    /// The key's hash in that table.
+    /// Hash of the key in that table.
     pub tag: u64,
-    /// The quota that was charged.
+    /// Quota that was charged.
     pub tokens: Tokens,
+    /// Number of tokens.
+    pub cost: u64,
 }
 
 impl Held {
-    /// One more.
+    /// Adds a permit.
     pub fn add(&mut self, lease: Lease) {
         match self.first {
             None => self.first = Some(lease),
@@ -303,7 +318,7 @@ impl Held {
 }
 
 impl<'a> Cx<'a> {
-    /// A context before the first step.
+    /// Creates a context before the first step.
     #[must_use]
     pub fn new(
         now_ns: u64,
@@ -320,9 +335,13 @@ impl<'a> Cx<'a> {
             client: peer,
             limits,
             route: None,
+            cost: 1,
             principal: None,
             tokens: None,
-            token_fault: None,
+            presented: None,
+            client_cert: None,
+            fault: None,
+            expression_fault: None,
             shown: Shown::default(),
             lookalikes: 0,
             rate: None,
@@ -338,24 +357,25 @@ impl<'a> Cx<'a> {
             upstream: None,
             mirrors: Vec::new(),
             rewritten: None,
+            answers: Answers::default(),
             charges: [None; CHARGES_MAX],
         }
     }
 
-    /// A claim of the caller, if it is known.
+    /// Claim of the authenticated caller. None without a caller or without the claim.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&str> {
         self.principal.as_ref()?.claim(name)
     }
 
-    /// Remembers what a limit took.
+    /// Records tokens that a limit took.
     pub fn charged(&mut self, charge: Charge) {
         if let Some(free) = self.charges.iter_mut().find(|charge| charge.is_none()) {
             *free = Some(charge);
         }
     }
 
-    /// Gives everything back that limits took from this request.
+    /// Returns all tokens that limits took from this request.
     pub fn refund(&mut self) {
         for charge in self.charges.iter_mut().filter_map(Option::take) {
             let table = if charge.anonymous {
@@ -363,7 +383,7 @@ impl<'a> Cx<'a> {
             } else {
                 &self.limits.known
             };
-            table.refund(charge.tag, charge.tokens);
+            table.refund(charge.tag, charge.tokens, charge.cost);
         }
     }
 }
@@ -395,7 +415,7 @@ pub(crate) mod tests {
         assert!(!shown.is_revoked(&Revoked::default()));
     }
 
-    /// A GET of a path.
+    /// A GET request for a path.
     pub(crate) fn head(target: &str) -> RequestHead {
         RequestHead {
             is_ambiguous: false,
@@ -406,7 +426,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// The filter of a policy without secrets.
+    /// Builds the filter of a policy without secrets.
     pub(crate) fn filter<P: crate::Policy>(checked: &P) -> P::Filter {
         struct None;
         impl crate::Secrets for None {
@@ -426,7 +446,7 @@ pub(crate) mod tests {
         checked.filter(&setting).unwrap().unwrap()
     }
 
-    /// Something in the context of a request that nobody has looked at.
+    /// Calls `run` with the context of a new request.
     pub(crate) fn with_cx<'a, T>(run: impl FnOnce(&mut Cx<'a>) -> T) -> T {
         static SHARED: LazyLock<(Limits, Revoked)> = LazyLock::new(|| {
             let table = || RateTable::new(1, std::hash::RandomState::new());

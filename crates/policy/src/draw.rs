@@ -1,18 +1,19 @@
-//! Lots that fall the same way each time: shares of a split, the requests that are copied.
+//! Deterministic pseudo-random numbers: for the shares of a split and the selection of mirrored
+//! requests.
 //!
-//! Policies have no randomness. What decides is who calls or, where nobody is known, the id of
-//! the request, mixed with the policy's name, so that two policies do not pick the same ones.
+//! Policies use no randomness. A number depends on the caller, or on the request id if there is no
+//! caller, and on the policy's name, so that two policies select different requests.
 
 use crate::cx::{Cx, Principal};
 
-/// Deterministic numbers of one policy: the same consumer or request always gets the same number.
+/// Pseudo-random numbers of one policy: the same caller or request always gets the same number.
 #[derive(Clone, Copy, Debug)]
 pub struct Draw {
     seed: u64,
 }
 
 impl Draw {
-    /// The lots of a policy with this name.
+    /// Numbers of a policy with this name.
     #[must_use]
     pub fn of(name: &str) -> Self {
         Self {
@@ -20,7 +21,7 @@ impl Draw {
         }
     }
 
-    /// A number below `sum` by who calls, or by the request; none where `sum` is 0.
+    /// Number below `sum` by caller, or by request if there is no caller. None if `sum` is 0.
     #[must_use]
     pub fn below(self, cx: &Cx<'_>, sum: u64) -> Option<u64> {
         match cx.principal.as_ref().and_then(Principal::key) {
@@ -29,7 +30,7 @@ impl Draw {
         }
     }
 
-    /// A number below `sum` by the request alone; none where `sum` is 0.
+    /// Number below `sum` by request. None if `sum` is 0.
     #[must_use]
     pub fn below_by_request(self, cx: &Cx<'_>, sum: u64) -> Option<u64> {
         self.lot(self.seed ^ cx.draw, sum)
@@ -47,14 +48,14 @@ pub fn of_request_id(id: &[u8]) -> u64 {
     fnv(0xCBF2_9CE4_8422_2325, id)
 }
 
-/// FNV-1a: a few dozen bytes, no secret, the same in every process.
+/// FNV-1a hash: fast for short inputs, without a secret, equal in all processes.
 fn fnv(seed: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(seed, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
     })
 }
 
-/// Spreads the bits: the finisher of MurmurHash3.
+/// Mixes the bits with the finalizer of MurmurHash3.
 fn mix(mut hash: u64) -> u64 {
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(0xFF51_AFD7_ED55_8CCD);

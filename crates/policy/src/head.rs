@@ -1,21 +1,24 @@
-//! The heads that policies see.
+//! Request and response heads, as policies see them.
+
+use std::fmt;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
 
-/// A request's head after the edge has checked it: one host, no hop-by-hop fields, the path
-/// normalised. What stands here is what is matched, authorised, logged and forwarded.
-#[derive(Clone, Debug)]
+/// Request head after the checks of the edge: one host, no hop-by-hop fields, a normalised path.
+/// The same values are matched, authorised, logged and forwarded.
+#[derive(Clone)]
 pub struct RequestHead {
-    /// The method.
+    /// Request method.
     pub method: Method,
-    /// Normalised path and the query as the client sent it.
+    /// Normalised path, and the query as the client sent it.
     pub target: PathAndQuery,
-    /// Lower-case host without port and final dot; empty where HTTP/1.0 sent none.
+    /// Host in lower case, without port and final dot. Empty if an HTTP/1.0 request has none.
     pub host: Box<str>,
-    /// The fields.
+    /// Header fields.
     pub headers: HeaderMap,
-    /// Common upstreams may read the path as another one: it is matched again in each reading.
+    /// True if common upstreams may read the path as another one. The router then also matches each
+    /// of these readings.
     pub is_ambiguous: bool,
 }
 
@@ -33,11 +36,96 @@ impl RequestHead {
     }
 }
 
-/// A response's head on its way to the client.
-#[derive(Clone, Debug)]
+/// Response head on its way to the client.
+#[derive(Clone)]
 pub struct ResponseHead {
-    /// The status.
+    /// Status code.
     pub status: StatusCode,
-    /// The fields.
+    /// Header fields.
     pub headers: HeaderMap,
+}
+
+/// Names of header fields, for `Debug`: the values may be credentials.
+pub struct FieldNames<'h>(pub &'h HeaderMap);
+
+impl fmt::Debug for FieldNames<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method)
+            .field("host", &self.host)
+            .field("path", &self.path())
+            .field("headers", &FieldNames(&self.headers))
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ResponseHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseHead")
+            .field("status", &self.status)
+            .field("headers", &FieldNames(&self.headers))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::fmt::Debug;
+
+    use bytes::Bytes;
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::ask::Answered;
+    use crate::auth::Held;
+    use crate::secret::SecretCell;
+    use crate::step::Reply;
+
+    #[test]
+    fn debug_output_has_no_credentials() {
+        let fields = ["authorization", "cookie", "x-key", "set-cookie"];
+        let value = HeaderValue::from_static("PLANTED");
+        let fields = fields.map(|name| (HeaderName::from_static(name), value.clone()));
+        let headers = HeaderMap::from_iter(fields);
+        let request = RequestHead {
+            method: Method::GET,
+            target: PathAndQuery::from_static("/p?key=PLANTED"),
+            host: "h".into(),
+            headers: headers.clone(),
+            is_ambiguous: false,
+        };
+        let body = Bytes::from_static(b"PLANTED");
+        let mut answered = Answered::empty(StatusCode::OK);
+        answered.headers = headers.clone();
+        answered.body = body.clone();
+        let reply = Reply {
+            status: StatusCode::OK,
+            headers: headers.clone(),
+            body,
+            refusal: None,
+        };
+        let response = ResponseHead {
+            status: StatusCode::OK,
+            headers,
+        };
+        let cell = SecretCell::new(b"PLANTED".to_vec());
+        let held = Held::One(Cow::Borrowed(b"PLANTED"));
+        let all: [&dyn Debug; 6] = [&request, &response, &reply, &answered, &cell, &held];
+        for one in all {
+            let text = format!("{one:?}");
+            // The bytes of a list are printed as numbers.
+            assert!(
+                !text.contains("PLANTED") && !text.contains("80, 76"),
+                "{text}"
+            );
+        }
+        assert!(format!("{request:?}").contains("authorization"));
+    }
 }

@@ -1,36 +1,47 @@
-//! Counter keys: the property of a request by which limits count.
+//! Counter keys: the properties of requests that limits count together.
 
 use std::net::IpAddr;
 
 use http::header::HeaderName;
 use minicbor::{Decode, Encode};
 
+use crate::auth::place::{cookie_values, query_values};
 use crate::cx::{Cx, Principal, RouteId};
+use crate::declared::{Scalar, Value};
 use crate::head::RequestHead;
 use crate::phase::Phase;
 use crate::step::StateId;
 
-/// Key of a counter. If the named property is absent, the client's address is used.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+/// Counter key. If the named property is absent, the client's address is used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Key {
-    /// The consumer that was authenticated.
+    /// Authenticated consumer.
     #[n(0)]
     Consumer,
-    /// The client's address; IPv6 by its /64.
+    /// Address of the client; IPv6 by its /64 prefix.
     #[n(1)]
     Address,
-    /// The operation.
+    /// Operation.
     #[n(2)]
     Route,
-    /// A request field's value.
+    /// Value of the named request field.
     #[n(3)]
     Header(#[n(0)] String),
-    /// A claim of the consumer that was authenticated.
+    /// Value of the named claim of the caller.
     #[n(4)]
     Claim(#[n(0)] String),
+    /// First value of the named cookie.
+    #[n(5)]
+    Cookie(#[n(0)] String),
+    /// First value of the named query parameter, decoded.
+    #[n(6)]
+    Query(#[n(0)] String),
+    /// All of these together, sorted: each combination of values is a key.
+    #[n(7)]
+    All(#[n(0)] Vec<Self>),
 }
 
-/// A key that is read from requests.
+/// Counter key, prepared for reading from requests.
 #[derive(Debug)]
 pub(crate) enum Reader {
     Consumer,
@@ -38,36 +49,65 @@ pub(crate) enum Reader {
     Route,
     Header(HeaderName),
     Claim(Box<str>),
+    Cookie(Box<str>),
+    Query(Box<str>),
+    All(Box<[Self]>),
 }
 
 // === impl Key ===
 
 impl Key {
-    /// The place in the chain of a limit with this key: those of addresses protect
-    /// authentication, the others need it.
+    /// Phase of a limit with this key. Limits by address run before authentication and protect it;
+    /// the others need its result.
     pub(crate) fn phase(&self) -> Phase {
         match self {
             Self::Address => Phase::Address,
-            Self::Consumer | Self::Route | Self::Header(_) | Self::Claim(_) => Phase::Limit,
+            _ => Phase::Limit,
         }
     }
 
-    /// Prepares what reads it.
+    /// True if a claim is the key or a part of it.
+    pub(crate) fn has_claim(&self) -> bool {
+        match self {
+            Self::Claim(_) => true,
+            Self::All(parts) => parts.iter().any(Self::has_claim),
+            _ => false,
+        }
+    }
+
+    /// True for a key that gateways before 0.2 do not know.
+    pub(crate) fn is_new(&self) -> bool {
+        matches!(self, Self::Cookie(_) | Self::Query(_) | Self::All(_))
+    }
+
+    /// The key as a setting: one text, or a set of several.
+    pub(crate) fn setting(&self) -> Value {
+        let text = |key: &Self| Scalar::Text(key.to_string());
+        match self {
+            Self::All(parts) => Value::Set(parts.iter().map(text).collect()),
+            one => Value::One(text(one)),
+        }
+    }
+
+    /// Prepares the key for reading from requests.
     pub(crate) fn reader(&self) -> Reader {
         match self {
             Self::Consumer => Reader::Consumer,
             Self::Address => Reader::Address,
             Self::Route => Reader::Route,
-            // gwc checked the name; one that is none could only ever be absent.
+            // gwc checked the name. An invalid one could never be present.
             Self::Header(name) => {
                 HeaderName::try_from(name.as_str()).map_or(Reader::Address, Reader::Header)
             }
             Self::Claim(name) => Reader::Claim(name.as_str().into()),
+            Self::Cookie(name) => Reader::Cookie(name.as_str().into()),
+            Self::Query(name) => Reader::Query(name.as_str().into()),
+            Self::All(parts) => Reader::All(parts.iter().map(Self::reader).collect()),
         }
     }
 }
 
-/// As it is written.
+/// Writes the key as in the configuration.
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -76,6 +116,15 @@ impl std::fmt::Display for Key {
             Self::Route => f.write_str("route"),
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Claim(name) => write!(f, "claim:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+            Self::All(parts) => {
+                for (at, part) in parts.iter().enumerate() {
+                    let sign = if at == 0 { "" } else { "+" };
+                    write!(f, "{sign}{part}")?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -83,8 +132,8 @@ impl std::fmt::Display for Key {
 // === impl Reader ===
 
 impl Reader {
-    /// The key's hash in the table of its kind, and true if any client can invent the key (the
-    /// anonymous table), false if not (the known one).
+    /// Hash of the key, and true if clients can invent the key (the `anonymous` table), false
+    /// otherwise (the `known` table).
     pub(crate) fn read(&self, state: StateId, head: &RequestHead, cx: &Cx<'_>) -> (bool, u64) {
         let (known, anonymous) = (&cx.limits.known, &cx.limits.anonymous);
         let by_address = || {
@@ -105,17 +154,42 @@ impl Reader {
                 Some(value) => (true, anonymous.tag(state, &[b"header", value.as_bytes()])),
                 None => by_address(),
             },
-            // No client can make one up: it stands in the gateway's own files.
+            // A claim comes from the configuration or a verified token, so clients cannot invent
+            // one.
             Self::Claim(name) => match cx.claim(name) {
                 Some(value) => (false, known.tag(state, &[b"claim", value.as_bytes()])),
                 None => by_address(),
             },
+            Self::Cookie(name) => match cookie_values(&head.headers, name).next() {
+                Some(value) => (true, anonymous.tag(state, &[b"cookie", value])),
+                None => by_address(),
+            },
+            Self::Query(name) => {
+                let query = head.query().unwrap_or_default();
+                match query_values(query, name).next() {
+                    Some(value) => (true, anonymous.tag(state, &[b"query", &value])),
+                    None => by_address(),
+                }
+            }
+            Self::All(parts) => {
+                let mut invented = false;
+                let mut folded = 0;
+                for part in parts {
+                    let (chosen, tag) = part.read(state, head, cx);
+                    invented |= chosen;
+                    let (before, tag): ([u8; 8], [u8; 8]) =
+                        (u64::to_le_bytes(folded), tag.to_le_bytes());
+                    folded = known.tag(state, &[&before, &tag]);
+                }
+                let table = if invented { anonymous } else { known };
+                (invented, table.tag(state, &[b"all", &folded.to_le_bytes()]))
+            }
             Self::Address => by_address(),
         }
     }
 }
 
-/// IPv4 whole, IPv6 by its /64: a client owns the rest of its network.
+/// IPv4 address in full, IPv6 by its /64 prefix, since a client controls the rest.
 fn address_key(address: IpAddr) -> ([u8; 8], usize) {
     let mut key = [0; 8];
     match address.to_canonical() {
@@ -135,11 +209,32 @@ pub(crate) mod author {
     //! Reader of a written counter key.
 
     use diag::NodeRef;
+    use diag::shape::Shape;
 
     use super::Key;
+    use crate::forms;
 
-    /// Reads a key that fits `forms::COUNTER_KEY`.
+    /// Shape of a key: one property of requests, or several that count together.
+    pub(crate) static SHAPE: Shape = Shape::Either(&[
+        Shape::Form(&forms::COUNTER_KEY),
+        Shape::Several(&Shape::Form(&forms::COUNTER_KEY)),
+    ]);
+
+    /// Reads a key that fits [`SHAPE`].
     pub(crate) fn read(node: NodeRef<'_>) -> Option<Key> {
+        if node.scalar_text().is_some() {
+            return one(node);
+        }
+        let mut parts = node.items().map(one).collect::<Option<Vec<_>>>()?;
+        parts.sort();
+        parts.dedup();
+        match parts.len() {
+            1 => parts.pop(),
+            _ => Some(Key::All(parts)),
+        }
+    }
+
+    fn one(node: NodeRef<'_>) -> Option<Key> {
         let text = node.scalar_text().unwrap_or_default();
         match (text, text.split_once(':')) {
             ("consumer", _) => Some(Key::Consumer),
@@ -149,7 +244,9 @@ pub(crate) mod author {
                 Some(Key::Header(name.to_ascii_lowercase()))
             }
             (_, Some(("claim", name))) => Some(Key::Claim(name.to_owned())),
-            // The shape has refused it.
+            (_, Some(("cookie", name))) => Some(Key::Cookie(name.to_owned())),
+            (_, Some(("query", name))) => Some(Key::Query(name.to_owned())),
+            // The shape check has reported it.
             _ => None,
         }
     }
@@ -162,7 +259,8 @@ mod tests {
     use super::*;
     use crate::cx::tests::{head, with_cx};
 
-    /// A flood of values that clients choose must not evict consumers (data-plane.md §9).
+    /// A flood of values that clients choose must not evict counters of consumers (data-plane.md
+    /// §9).
     #[test]
     fn keys_that_clients_choose_are_anonymous() {
         for (key, anonymous) in [
@@ -189,7 +287,7 @@ mod tests {
         }
     }
 
-    /// Limits of addresses run first and protect authentication from guessing.
+    /// Limits by address run first and protect authentication from guessing.
     #[test]
     fn only_address_limits_run_before_authentication() {
         assert_eq!(Key::Address.phase(), Phase::Address);

@@ -1,28 +1,28 @@
-//! Requests in flight by key: who has how many, in a table of fixed size that all workers share.
+//! Counts of concurrent requests by key, in a fixed-size table that all workers share.
 //!
-//! One word per key: its hash and its count. A key has a slot while it has requests in flight and
-//! none before and after, so that nothing is ever forgotten or swept. What is taken is given back
-//! by dropping the [`Lease`], whichever way a request ends.
+//! Each slot is one word: hash of the key and count. A key has a slot only while it has requests in
+//! flight, so the table needs no eviction or clean-up. Dropping the [`Lease`] releases a permit,
+//! however the request ends.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Keys that can have requests in flight at once: a power of two.
+/// Maximum number of keys with concurrent requests. A power of two.
 const SLOTS: usize = 1 << 16;
-/// Slots that are looked at for a key.
+/// Number of slots that are probed for a key.
 const PROBES: usize = 32;
-/// Bits of the count; those above are the key's hash.
+/// Number of bits of the count. The upper bits are the hash of the key.
 const COUNT_BITS: u32 = 25;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 
-/// The requests in flight of a process.
+/// Counts of concurrent requests of a process.
 #[derive(Debug, Default)]
 pub struct Leases {
-    /// Made when first used: a gateway without such limits pays nothing for them.
+    /// Allocated on first use, so that a gateway without such limits needs no memory.
     slots: OnceLock<Box<[AtomicU64]>>,
 }
 
-/// A request in flight, counted until this is dropped.
+/// Concurrency permit of a request, released on drop.
 #[derive(Debug)]
 pub struct Lease {
     leases: Arc<Leases>,
@@ -30,12 +30,11 @@ pub struct Lease {
 }
 
 impl Leases {
-    /// One request more of a key, and how many it has with it; none where it has as many as it
-    /// may, or where so many keys have requests in flight that there is no slot left. `tag` is the
-    /// key's hash.
+    /// Acquires a permit for a key with hash `tag`. Returns it with the new count. None if the key
+    /// has reached `limit`, or if no slot is free because too many keys have requests in flight.
     pub fn take(self: &Arc<Self>, tag: u64, limit: u64) -> Option<(Lease, u64)> {
         let slots = self.slots();
-        // The lower bits say where, the upper ones who.
+        // The lower bits select the slot, the upper bits identify the key.
         let first = usize::try_from(tag & (SLOTS as u64 - 1)).unwrap_or(0);
         let who = (tag >> COUNT_BITS).max(1) << COUNT_BITS;
         let lease = |at| Lease {
@@ -73,7 +72,8 @@ impl Leases {
             let taken = lease(at);
             let others = places().filter(|other| *other != at);
             let mut words = others.map(|other| slots[other].load(Ordering::Relaxed));
-            // Somebody gave the same key another slot meanwhile: it has one only.
+            // Another thread gave the same key a second slot meanwhile: release this one and retry,
+            // since a key must have only one slot.
             if words.any(|word| word & !COUNT_MASK == who) {
                 drop(taken);
                 continue;
@@ -97,7 +97,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let slot = &self.leases.slots()[self.at];
         let less = |word: u64| match word & COUNT_MASK {
-            // The last one gives the slot back.
+            // The last permit frees the slot.
             0 | 1 => Some(0),
             _ => Some(word - 1),
         };

@@ -1,34 +1,39 @@
-//! Every policy, one file each: what is written, what is checked, what runs.
+//! Policies, one file per kind: settings as written, as checked, and as run.
 //!
-//! A policy has up to three nouns, always used qualified (`rate_limit::Checked`):
-//! - `Checked`: what the bundle carries; it cannot be wrong, so nobody checks it again. Its
-//!   properties are the methods of [`Policy`];
-//! - `Filter`: what runs, with all that can be prepared prepared;
-//! - `author::SHAPE` and `author::check` (feature `author`): what a user writes.
+//! A policy has up to three types, always used qualified (`rate_limit::Checked`):
+//! - `Checked`: settings in the bundle, valid by construction. [`Policy`] has their properties.
+//! - `Filter`: run-time form, with everything precomputed.
+//! - `author::SHAPE` and `author::check` (feature `author`): format and checks of the settings that
+//!   users write.
 //!
-//! Policies are pure: they see heads and a [`Cx`], and answer with a [`Step`]. They never wait,
-//! read no clock and no file; gwc runs the same code to answer "what would this request get?".
+//! Policies are pure functions of heads and a [`Cx`], with a [`Step`] as result. They never block
+//! and read neither clocks nor files. gwc runs the same code to show what a request would get.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod addresses;
+pub mod ask;
 mod cidr;
 mod claims;
 pub mod conditions;
 mod cx;
 pub mod declared;
 pub mod draw;
+pub mod endpoint;
 #[cfg(feature = "author")]
 pub mod forms;
 mod head;
 mod key;
+pub mod key_cell;
 mod leases;
 #[cfg(feature = "author")]
 pub mod limits;
 pub mod mirrored;
+mod no_value;
 #[cfg(feature = "author")]
 mod origin;
 mod parameters;
+pub mod password;
 pub mod path_text;
 mod phase;
 mod policy;
@@ -54,9 +59,10 @@ pub use cx::{
     Charge, Cx, Held, LeaseNotice, Limits, Noted, Page, Principal, RateNotice, Revoked, RouteId,
     Shown,
 };
-pub use head::{RequestHead, ResponseHead};
+pub use head::{FieldNames, RequestHead, ResponseHead};
 pub use key::Key;
 pub use leases::{Lease, Leases};
+pub use no_value::NoValue;
 pub use phase::Phase;
 pub use policy::{Never, Policy};
 pub use rate::{Admission, RateTable, Tokens};
@@ -66,26 +72,28 @@ pub use secret::{
 };
 pub use step::{Reply, Run, Setting, StateId, Step};
 
-/// One row per policy that runs:
-/// tag (never used again), key in `kind:`, variant, module.
+/// Table of the policies that run. Columns: CBOR tag (never reused), value of `kind:`, variant,
+/// module.
 macro_rules! policies {
     ($($tag:literal $key:literal $variant:ident $family:ident::$module:ident;)*) => {
-        /// A policy as the bundle carries it.
+        /// A policy in the bundle.
         #[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
         pub enum Checked {
             $(#[doc = concat!("`kind: ", $key, "`")] #[n($tag)] $variant(#[n(0)] $family::$module::Checked),)*
-            /// A kind that this version knows and cannot run; no gateway takes it.
+            /// A kind that this version knows but cannot run. Gateways refuse bundles with it.
             #[n(101)] Declared(#[n(0)] declared::Checked),
         }
 
-        /// A policy that runs. Parameters (`timeout`, `retry`) have a variant without a value.
+        /// A policy at run time. Parameters (`timeout`, `retry`) have no filter; their variants are
+        /// never constructed.
         #[derive(Debug)]
         pub enum Filter {
             $(#[doc = concat!("`kind: ", $key, "`")]
             $variant(<$family::$module::Checked as Policy>::Filter),)*
         }
 
-        /// Evaluates an expression for the policy of any kind that runs; another for one that does not.
+        /// Evaluates an expression for a policy of any kind that runs, or the other expression for
+        /// one that does not.
         macro_rules! each {
             ($of:expr, $policy:ident => $value:expr, $declared:ident => $other:expr) => {
                 match $of {
@@ -96,7 +104,7 @@ macro_rules! policies {
         }
 
         impl Checked {
-            /// The word after `kind:`.
+            /// Value of `kind:`.
             #[must_use]
             pub fn kind(&self) -> &str {
                 match self {
@@ -105,7 +113,7 @@ macro_rules! policies {
                 }
             }
 
-            /// Prepares what runs; none for a parameter, and for what cannot run, which the
+            /// Builds the filter. None for a parameter, and for a kind that cannot run, which the
             /// engine has refused.
             ///
             /// # Errors
@@ -131,6 +139,10 @@ macro_rules! policies {
                 match self { $(Self::$variant(filter) => filter.reads_path(),)* }
             }
 
+            fn tells_path(&self) -> bool {
+                match self { $(Self::$variant(filter) => filter.tells_path(),)* }
+            }
+
             fn edited_fields(&self) -> [Vec<http::HeaderName>; 2] {
                 match self { $(Self::$variant(filter) => filter.edited_fields(),)* }
             }
@@ -149,14 +161,14 @@ macro_rules! policies {
         }
 
         impl Filter {
-            /// The word after `kind:`.
+            /// Value of `kind:`.
             #[must_use]
             pub fn kind(&self) -> &'static str {
                 match self { $(Self::$variant(_) => $key,)* }
             }
         }
 
-        /// Features of policies that this version can run, in the words of a bundle's `needs`.
+        /// Features of policies that this version can run, as in a bundle's `needs`.
         pub fn provides() -> impl Iterator<Item = &'static str> {
             let kinds: [(&str, &[&str]); _] = [
                 $((concat!("policy:", $key), <$family::$module::Checked as Policy>::FEATURES),)*
@@ -168,7 +180,7 @@ macro_rules! policies {
         mod kinds {
             use super::*;
 
-            /// Reads and checks one policy whose node fits [`KINDS`].
+            /// Reads and checks a policy whose node fits [`KINDS`].
             pub fn check(kind: &str, node: diag::NodeRef<'_>, sink: &mut diag::Sink) -> Option<Checked> {
                 match kind {
                     $($key => $family::$module::author::check(node, sink).map(Checked::$variant),)*
@@ -176,7 +188,7 @@ macro_rules! policies {
                 }
             }
 
-            /// Every kind of policy that runs.
+            /// Kinds of policies that run.
             pub(super) const RUN: &[diag::shape::Variant] = &[
                 $(diag::shape::Variant {
                     kind: $key,
@@ -202,32 +214,33 @@ policies! {
     11 "cors"             Cors           guard::cors;
     12 "csrf"             Csrf           guard::csrf;
     13 "authorize"        Authorize      guard::authorize;
+    14 "forward_auth"     ForwardAuth    guard::forward_auth;
     100 "timeout"         Timeout        traffic::timeout;
     102 "retry"           Retry          traffic::retry;
     103 "circuit_breaker" CircuitBreaker traffic::circuit_breaker;
 }
 
 impl Checked {
-    /// Place in the chain; none for a parameter of the whole exchange.
+    /// Phase in the chain. None for a parameter of the whole exchange.
     #[must_use]
     pub fn phase(&self) -> Option<Phase> {
         each!(self, policy => policy.phase(), declared => Some(declared.phase()))
     }
 
-    /// Its settings, in the form in which all kinds are compared.
+    /// Settings in the common form for comparison.
     #[must_use]
     pub fn settings(&self) -> declared::Settings {
         each!(self, policy => policy.settings(), declared => declared.settings.clone())
     }
 
-    /// Feature that a gateway needs to run it, in the words of a bundle's `needs`.
+    /// Feature that a gateway needs to run the policy, as in a bundle's `needs`.
     #[must_use]
     pub fn need(&self) -> String {
         let kind = self.kind();
         let feature = each!(self, policy => policy.feature(), _declared => None);
         match (feature, self) {
             (Some(feature), _) => feature.to_owned(),
-            // A kind that runs, with a setting that does not.
+            // The kind is supported, but one of its settings is not available yet.
             (None, Self::Declared(_)) if provides().any(|one| one == format!("policy:{kind}")) => {
                 format!("policy:{kind}:later")
             }
@@ -235,31 +248,31 @@ impl Checked {
         }
     }
 
-    /// The services that it sends requests or copies to.
+    /// Names of the upstreams to which the policy sends requests or copies.
     #[must_use]
     pub fn upstreams(&self) -> Vec<&str> {
         each!(self, policy => policy.upstreams(), _declared => Vec::new())
     }
 
-    /// Replaces the names of the services.
+    /// Renames the upstreams.
     pub fn rename_upstreams(&mut self, name: &dyn Fn(&str) -> String) {
         each!(self, policy => policy.rename_upstreams(name), _declared => ());
     }
 
-    /// The path that it makes of a request's.
+    /// Path template with which the policy replaces a request's path.
     #[must_use]
     pub fn path_text(&self) -> Option<&path_text::PathText> {
         each!(self, policy => policy.path_text(), _declared => None)
     }
 
-    /// The secrets that it needs.
+    /// Secrets in the settings.
     #[must_use]
     pub fn secrets(&self) -> Vec<&SecretRef> {
         each!(self, policy => policy.secrets(), _declared => Vec::new())
     }
 
-    /// Name of the form in which it counts, with its key: the counters of two forms are not the same.
-    /// Empty for a policy without counters.
+    /// Identity of the policy's counters: algorithm and key. Counters with different identities are
+    /// separate. Empty for a policy without counters.
     #[must_use]
     pub fn counter(&self) -> String {
         each!(self, policy => policy.counter(), _declared => String::new())
@@ -280,9 +293,10 @@ mod author {
 
     use crate::{guard, limits, traffic, transform};
 
-    /// Findings of policies and verifiers.
+    /// Lints of policies and verifiers.
     pub const LINTS: &[&Lint] = &[
         &guard::cors::author::WILDCARD_WITH_CREDENTIALS,
+        &guard::authorize::author::BAD_EXPRESSION,
         &limits::CONTRADICTING_LIMITS,
         &crate::auth::jwt::author::ALGORITHM_MISMATCH,
         &crate::auth::jwt::author::ALGORITHM_WITHOUT_KEY,
@@ -292,7 +306,7 @@ mod author {
 
     macro_rules! later {
         ($($key:literal $family:ident $module:ident;)*) => {
-            /// Every kind of policy that is known and cannot run yet.
+            /// Kinds of policies that are known but cannot run yet.
             const LATER: &[Variant] = &[
                 $(Variant { kind: $key, object: &$family::$module::author::SHAPE, runs: false },)*
             ];
@@ -300,7 +314,6 @@ mod author {
     }
 
     later! {
-        "forward_auth"    guard forward_auth;
         "quota"           traffic quota;
         "body_limit"      traffic body_limit;
         "validate"        guard validate;
@@ -317,7 +330,7 @@ mod author {
         "llm"             traffic llm;
     }
 
-    /// Every kind of policy: those that run, then those that cannot run yet.
+    /// All kinds of policies: those that run, then those that cannot run yet.
     pub static KINDS: &[Variant] = &join();
 
     const fn join() -> [Variant; crate::kinds::RUN.len() + LATER.len()] {

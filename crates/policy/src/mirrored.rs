@@ -1,10 +1,10 @@
 //! Mirrors that policies chose for a request.
 
-/// A mirror that gets a copy of a request.
+/// A mirror that receives a copy of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Mirror<'a> {
-    /// The upstream's name.
+    /// Name of the upstream.
     pub upstream: &'a str,
-    /// Bytes of the longest body that is copied.
+    /// Maximum length of a body that is copied, in bytes.
     pub max_body_bytes: u64,
 }

@@ -1,7 +1,7 @@
 //! Origins of pages (RFC 6454).
 
-/// An origin as browsers write it: lower case, without the port that its scheme has anyway
-/// (RFC 6454 §6.2).
+/// Origin as browsers serialise it: lower case, without the default port of its scheme (RFC 6454
+/// §6.2).
 pub(crate) fn canonical(origin: &str) -> String {
     let origin = origin.to_ascii_lowercase();
     let port = match origin.split_once("://") {

@@ -1,18 +1,18 @@
-//! Numbers that a user may leave out, each with its unit, its place and what holds without it.
+//! Optional numeric settings, each with unit, key and default.
 //!
-//! One table says all of it, so that what is read, what is carried and what plans compare cannot
-//! part. A default is resolved by gwc and carried like any other value; plans show what differs
-//! from it.
+//! One table defines them, so that reading, encoding and comparing cannot diverge. gwc resolves
+//! defaults and writes them into the bundle like other values; plans show values that differ from
+//! the default.
 
 use crate::declared::Scalar;
 
 /// Unit of a number.
 pub(crate) trait Unit {
-    /// The number as settings say it.
+    /// Converts the number to a setting.
     fn scalar(amount: u64) -> Scalar;
 }
 
-/// Things.
+/// Plain number.
 pub(crate) struct Count;
 /// Milliseconds.
 pub(crate) struct Ms;
@@ -45,8 +45,8 @@ impl Unit for Share {
     }
 }
 
-/// A struct of numbers: `TAG NAME: UNIT = DEFAULT at "KEY"."KEY"`, or `… or none at …` where
-/// leaving it out switches something off.
+/// Defines a struct of numbers with rows `TAG NAME: UNIT = DEFAULT => "KEY"."KEY";`. Rows after `or
+/// none` have no default: omitting the key disables the feature.
 macro_rules! parameters {
     (
         $(#[$doc:meta])*
@@ -64,7 +64,7 @@ macro_rules! parameters {
         }
 
         impl $name {
-            /// Reads the written numbers. Others have their defaults.
+            /// Reads the written numbers, with defaults for the others.
             #[must_use]
             pub fn of(settings: &$crate::declared::Settings) -> Self {
                 Self {
@@ -73,7 +73,7 @@ macro_rules! parameters {
                 }
             }
 
-            /// The numbers that differ from the defaults, for comparison.
+            /// Numbers that differ from the defaults, for comparison.
             #[must_use]
             pub fn settings(&self) -> $crate::declared::Settings {
                 use $crate::declared::{Settings, Value};

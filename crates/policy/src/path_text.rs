@@ -1,10 +1,10 @@
-//! A path that is filled in: `/up{path}`, `/users/{id}`.
+//! Path templates with placeholders: `/up{path}`, `/users/{id}`.
 
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
 use crate::cx::Cx;
 
-/// Literals, path parameters and `{path}`, read once.
+/// Parsed template of literals, path parameters and `{path}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathText {
     text: String,
@@ -18,12 +18,12 @@ enum Piece {
     Path,
 }
 
-/// The request's path has no such parameter.
+/// Error: the request's path does not have the parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfilled;
 
 impl PathText {
-    /// Reads it; none where a brace has no other, or a literal cannot stand in a path.
+    /// Parses a template. None if braces are unbalanced or a literal is not allowed in a path.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut pieces = Vec::new();
@@ -56,20 +56,20 @@ impl PathText {
         })
     }
 
-    /// As it was written.
+    /// Template as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// True if the text contains any part of the request's path.
+    /// True if the template uses any part of the request's path.
     #[must_use]
     pub fn reads_path(&self) -> bool {
         let mut pieces = self.pieces.iter();
         pieces.any(|piece| !matches!(piece, Piece::Literal(_)))
     }
 
-    /// The path parameters that it names.
+    /// Path parameters in the template.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Parameter(name) => Some(name.as_str()),
@@ -77,11 +77,11 @@ impl PathText {
         })
     }
 
-    /// The text with the bytes of `whole`, the request's path, in the places of its parameters,
-    /// and `path` in that of `{path}`. It always begins with one `/` more than nothing.
+    /// Fills the template: parameters with their bytes in `whole`, the request's path; `{path}`
+    /// with `path`. Adds a leading `/` if it is missing.
     ///
     /// # Errors
-    /// A parameter that the request's path has not.
+    /// The request's path does not have a parameter.
     pub fn fill(&self, whole: &str, path: &str, cx: &Cx<'_>) -> Result<String, Unfilled> {
         let mut filled = String::with_capacity(self.text.len() + path.len());
         for piece in &self.pieces {
@@ -128,7 +128,7 @@ pub(crate) mod author {
 
     use super::PathText;
 
-    /// Reads a path to fill in.
+    /// Reads a path template.
     pub(crate) fn read(node: NodeRef<'_>, sink: &mut Sink) -> Option<PathText> {
         let text = PathText::parse(node.scalar_text()?);
         if text.is_none() {
@@ -138,9 +138,7 @@ pub(crate) mod author {
                     node.span(),
                     "this cannot be in a path unescaped",
                 )
-                .help(
-                    "escape what is neither a letter, a digit nor a sign of URLs: `%C3%A9` for `é`",
-                ),
+                .help("percent-encode characters that a URL cannot contain: `%C3%A9` for `é`"),
             );
         }
         text

@@ -1,36 +1,36 @@
-//! The order of a chain. gwc sorts by it and writes the result into the bundle; gwd is a loop.
+//! Order of a chain. gwc sorts the steps and writes the order into the bundle; gwd only iterates.
 //!
-//! Addresses come before authentication because they are cheap and protect it; consumer limits
-//! come after it because they need to know who calls; whatever changes the request comes after
-//! all that may refuse it.
+//! Address checks run before authentication because they are cheap and protect it. Consumer limits
+//! run after it because they need the caller. Changes to the request run after everything that may
+//! refuse it.
 
-/// Phase of the chain in which a step runs (command-line.md, *Phases*).
+/// Phase of a step in the chain (command-line.md, *Phases*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Limits keyed by address, address lists.
+    /// Address lists, and limits keyed by address.
     Address,
     /// Cross-origin checks, before authentication: preflights carry no credentials.
     Cors,
-    /// The operation's security requirement.
+    /// Security requirement of the operation.
     Authenticate,
-    /// Authorization: requirements on the caller beside a credential.
+    /// Authorization: requirements on the caller in addition to the credential.
     Authorize,
-    /// Limits keyed by who calls.
+    /// Limits keyed by caller.
     Limit,
     /// Validation of messages.
     Validate,
     /// Changes of the request and of the response.
     Transform,
-    /// Answers that were kept.
+    /// Cached responses.
     Cache,
-    /// Answers made by the gateway, and where requests go.
+    /// Responses by the gateway, and selection of the upstream.
     Route,
-    /// Each try at an upstream.
+    /// Each attempt at an upstream.
     Attempt,
 }
 
 impl Phase {
-    /// As `gwc route` prints it.
+    /// Name in the output of `gwc route`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Properties of a policy that the other parts of the gateway ask for.
+//! Trait of policies: the properties that the rest of the gateway uses.
 
 use std::fmt::Debug;
 
@@ -9,64 +9,64 @@ use crate::phase::Phase;
 use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Run, Setting};
 
-/// A kind of policy, implemented by its `Checked`. Only the first four are asked of every kind;
-/// the defaults of the others are right for a policy that has no such thing.
+/// Properties of a kind of policy, implemented by its `Checked`. The defaults suit policies without
+/// such a property.
 pub trait Policy {
-    /// The form that runs; [`Never`] for a parameter.
+    /// Run-time filter; [`Never`] for a parameter.
     type Filter: Run + Debug;
 
-    /// Features beside `policy:KIND` that some of its settings need, in the words of a bundle's
-    /// `needs`: an older gateway that lacks one refuses the bundle.
+    /// Features besides `policy:KIND` that some settings need, as in a bundle's `needs`. An older
+    /// gateway without the feature refuses the bundle.
     const FEATURES: &'static [&'static str] = &[];
 
-    /// Place in the chain; none for a parameter of the whole exchange.
+    /// Phase in the chain. None for a parameter of the whole exchange.
     fn phase(&self) -> Option<Phase>;
 
-    /// Settings in the form in which two versions are compared.
+    /// Settings in the common form for comparison.
     fn settings(&self) -> Settings;
 
-    /// Prepares what runs; none for a parameter.
+    /// Builds the filter. None for a parameter.
     ///
     /// # Errors
     /// A secret cannot be resolved.
     fn filter(&self, setting: &Setting<'_>) -> Result<Option<Self::Filter>, SecretUnavailable>;
 
-    /// The one of [`Self::FEATURES`] that these settings need.
+    /// Feature of [`Self::FEATURES`] that these settings need, if any.
     fn feature(&self) -> Option<&'static str> {
         None
     }
 
-    /// Names of the services that it sends requests or copies to.
+    /// Names of the upstreams to which the policy sends requests or copies.
     fn upstreams(&self) -> Vec<&str> {
         Vec::new()
     }
 
-    /// Replaces the names of the services.
+    /// Renames the upstreams.
     fn rename_upstreams(&mut self, _name: &dyn Fn(&str) -> String) {}
 
-    /// The path that it makes of a request's.
+    /// Path template with which the policy replaces a request's path.
     fn path_text(&self) -> Option<&PathText> {
         None
     }
 
-    /// References to the secrets that it needs.
+    /// Secrets in the settings.
     fn secrets(&self) -> Vec<&SecretRef> {
         Vec::new()
     }
 
-    /// Key by which it counts.
+    /// Counter key.
     fn key(&self) -> Option<&Key> {
         None
     }
 
-    /// Name of the form in which it counts, with its key. Counters survive a switch as long as this
-    /// stays the same. Empty for a policy without counters.
+    /// Identity of the policy's counters: algorithm and key. Counters survive a new version while
+    /// this is unchanged. Empty for a policy without counters.
     fn counter(&self) -> String {
         String::new()
     }
 }
 
-/// Filter of a parameter, which is never made.
+/// Filter type of a parameter; has no values.
 #[derive(Debug)]
 pub enum Never {}
 

@@ -1,13 +1,14 @@
 //! Refusals.
 
-/// A refusal. It is a decision, not an error, and always `static`: what differs from request to
-/// request (`Retry-After`, the challenge) is in the context.
+/// A refusal. Always `static`: data that differs between requests (`Retry-After`, challenges) is in
+/// the context.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reject {
-    /// The status code.
+    /// HTTP status code.
     pub status: u16,
-    /// The machine's reason, snake_case: problem `code`, log and metric label.
+    /// Machine-readable reason in snake_case: `code` of the problem document, label of logs and
+    /// metrics.
     pub code: &'static str,
-    /// The problem's title.
+    /// `title` of the problem document.
     pub title: &'static str,
 }

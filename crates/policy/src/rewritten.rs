@@ -1,16 +1,16 @@
-//! The parts of a request that policies replaced.
+//! Parts of a request that policies replaced for the upstream.
 
 use http::{HeaderValue, Method};
 
-/// Parts of a request that the upstream gets instead of those that the client sent.
+/// Parts of a request that are replaced for the upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewritten {
-    /// Path that is appended to the target's path. None: the path is not rewritten.
+    /// Path after the target's path. None: the path is not rewritten.
     pub path: Option<String>,
-    /// The query without `?`, empty for none; none: the client's.
+    /// Query without `?`; empty to remove the query. None: the client's.
     pub query: Option<String>,
-    /// `Host`; none: as the upstream says.
+    /// `Host`. None: as configured in the upstream.
     pub host: Option<HeaderValue>,
-    /// The method; none: the client's.
+    /// Method. None: the client's.
     pub method: Option<Method>,
 }

@@ -1,7 +1,7 @@
-//! Secrets are references; their values live in process-wide cells outside every snapshot.
+//! Secrets: references in the configuration, values in process-wide cells outside snapshots.
 //!
-//! A snapshot holds handles, so that a rotated value reaches each resident version, and a
-//! rollback changes references, never values (release.md §7).
+//! Snapshots contain handles of cells, so that a rotated value reaches every version in memory. A
+//! rollback changes references, but never values (release.md §7).
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
-/// Reference to a value that gwd resolves. The value itself is never in a source or a bundle.
+use crate::key_cell::{KeyCell, Read, Remote};
+
+/// Reference to a secret, which gwd resolves. Sources and bundles never contain the value.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
 )]
@@ -22,12 +24,12 @@ pub enum SecretRef {
     File(#[n(0)] String),
 }
 
-/// A text that is not a secret reference.
+/// Error: the string is not a secret reference.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SecretRefError;
 
 impl SecretRef {
-    /// Reads `${env:NAME}` or `${file:PATH}`.
+    /// Parses `${env:NAME}` or `${file:PATH}`.
     pub fn parse(text: &str) -> Result<Self, SecretRefError> {
         let inner = text
             .strip_prefix("${")
@@ -50,26 +52,26 @@ impl fmt::Display for SecretRef {
     }
 }
 
-/// One value, exchanged as a whole when its source changes.
+/// A secret's value, replaced atomically when its source changes.
 pub struct SecretCell(ArcSwap<SecretValue>);
 
-/// The bytes of a secret. They are overwritten when the last handle is dropped.
+/// Bytes of a secret, overwritten when the last handle is dropped.
 pub type SecretValue = Zeroizing<Vec<u8>>;
 
 impl SecretCell {
-    /// A cell with its first value.
+    /// Creates a cell with its first value.
     #[must_use]
     pub fn new(value: impl Into<SecretValue>) -> Arc<Self> {
         Arc::new(Self(ArcSwap::from_pointee(value.into())))
     }
 
-    /// The value now.
+    /// Current value.
     #[must_use]
     pub fn value(&self) -> Arc<SecretValue> {
         self.0.load_full()
     }
 
-    /// Exchanges the value.
+    /// Replaces the value.
     pub fn store(&self, value: impl Into<SecretValue>) {
         self.0.store(Arc::new(value.into()));
     }
@@ -81,23 +83,23 @@ impl fmt::Debug for SecretCell {
     }
 }
 
-/// Required form of a secret's value. The cell never holds a value of another form, whatever its
+/// Required format of a secret's value. A cell never has a value of another format, whatever its
 /// source returns later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Form {
-    /// The value of a field (RFC 9110 §5.5): not empty, no control character but a tab.
+    /// Field value (RFC 9110 §5.5): not empty, no control characters except tab.
     FieldValue,
-    /// Anything; whoever uses it checks it (certificates with their keys).
+    /// Any bytes, which the user of the secret checks (certificates with keys).
     Bytes,
-    /// Key of a MAC: at least as many bytes as its hash has.
+    /// MAC key: at least as long as the output of the hash.
     SharedSecret {
-        /// Fewest bytes.
+        /// Minimum length in bytes.
         bytes_min: usize,
     },
 }
 
 impl Form {
-    /// True if a value is of this form.
+    /// True if a value has this format.
     #[must_use]
     pub fn fits(self, value: &[u8]) -> bool {
         match self {
@@ -112,7 +114,8 @@ impl Form {
         }
     }
 
-    /// The most bytes of such a value. All authorities of a system are about 220 KiB of PEM.
+    /// Maximum length of a value, in bytes. The certificate authorities of a system are about 220
+    /// KiB of PEM.
     #[must_use]
     pub const fn bytes_max(self) -> u64 {
         match self {
@@ -121,36 +124,44 @@ impl Form {
         }
     }
 
-    /// Description of the form, for messages.
+    /// Description of the format, for messages.
     #[must_use]
     pub const fn asks_for(self) -> &'static str {
         match self {
             Self::FieldValue => "one line that is not empty and can be a field's value",
             Self::Bytes => "there",
-            Self::SharedSecret { .. } => "as long as the hash of its algorithm: 32, 48 or 64 bytes",
+            Self::SharedSecret { .. } => {
+                "at least as long as the hash of its algorithm: 32, 48 or \
+64 bytes"
+            }
         }
     }
 }
 
-/// Resolver of secret references to cells: gwd's registry, within what its operator allows.
+/// Resolver of secret references: gwd's registry, restricted to locations that its operator allows.
 pub trait Secrets {
-    /// The cell of a reference, whose value is of this form now and for ever.
+    /// Cell of a reference. Its value always has this format.
     fn cell(&self, reference: &SecretRef, form: Form)
     -> Result<Arc<SecretCell>, SecretUnavailable>;
 
-    /// True if tokens of [`crate::auth::jwt::witness`] count as signed.
+    /// The cell of keys that are fetched while the gateway runs. Default: one of its own, empty.
+    fn keys(&self, source: &Remote, read: Read) -> Arc<KeyCell> {
+        KeyCell::new(source.clone(), read)
+    }
+
+    /// True if tokens of [`crate::auth::jwt::witness`] are accepted as signed.
     #[cfg(feature = "author")]
     fn takes_witnesses(&self) -> bool {
         false
     }
 }
 
-/// A reference that cannot be resolved.
+/// Error: a reference cannot be resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretUnavailable {
     /// The reference.
     pub reference: SecretRef,
-    /// `secret-missing` or `secret-unusable` (passing), `secret-not-allowed` (permanent).
+    /// Reason: `secret-missing` or `secret-unusable` (temporary), `secret-not-allowed` (permanent).
     pub reason: &'static str,
 }
 

@@ -1,81 +1,103 @@
-//! Results of a filter.
+//! Filters: their methods, inputs and results.
+
+use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 
+use crate::ask::Effect;
 use crate::cx::Cx;
-use crate::head::{RequestHead, ResponseHead};
+use crate::head::{FieldNames, RequestHead, ResponseHead};
 use crate::secret::Secrets;
 
 pub(crate) use crate::reject::Reject;
 pub use crate::state::StateId;
 
-/// Result of a filter: continue, reject or reply.
+/// Result of a filter: continue, reject, reply or ask.
 #[derive(Debug)]
 pub enum Step {
-    /// The next filter.
+    /// Continue with the next filter.
     Continue,
-    /// The gateway refuses; the responder turns it into a problem document.
+    /// Refuse the request with a problem document.
     Reject(&'static Reject),
-    /// The gateway answers.
+    /// Answer with this response.
     Reply(Box<Reply>),
+    /// The filter needs an answer first: it runs again once the answer stands in the context.
+    Ask(Box<Effect>),
 }
 
 const _: () = assert!(size_of::<Step>() == 16);
 
-/// A whole response made by the gateway.
-#[derive(Clone, Debug)]
+/// A complete response by the gateway.
+#[derive(Clone)]
 pub struct Reply {
-    /// The status.
+    /// Status code.
     pub status: StatusCode,
-    /// The fields; Content-Length is the responder's.
+    /// Header fields without Content-Length, which is added later.
     pub headers: HeaderMap,
-    /// The body.
+    /// Body of the response.
     pub body: Bytes,
+    /// Refusal that it stands for; none for an answer that is no refusal.
+    pub refusal: Option<&'static Reject>,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .field("headers", &FieldNames(&self.headers))
+            .field("refusal", &self.refusal)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Methods of a filter at each point of an exchange. Default: no action.
 pub trait Run {
-    /// The request's head, before the upstream is chosen.
+    /// Processes the request head before the upstream is chosen.
     fn on_request<'a>(&'a self, _head: &mut RequestHead, _cx: &mut Cx<'a>) -> Step {
         Step::Continue
     }
 
-    /// Fields that the filter removes or sets, of requests and of responses. Trailers may not bring
-    /// them.
+    /// Request and response fields that the filter removes or sets. Trailers must not contain them.
     fn edited_fields(&self) -> [Vec<HeaderName>; 2] {
         Default::default()
     }
 
-    /// True if the filter gives the upstream a method that changes something.
+    /// True if the filter may send an unsafe method to the upstream.
     fn sends_unsafe(&self) -> bool {
         false
     }
 
-    /// True if the filter sees every response, also where an earlier step refused the request.
+    /// True if the filter processes every response, even if an earlier step refused the request.
     fn decorates(&self) -> bool {
         false
     }
 
-    /// The request's head before any step, for filters that decorate.
+    /// Reads the request head before all steps, for filters with [`Self::decorates`].
     fn before<'a>(&'a self, _head: &RequestHead, _cx: &mut Cx<'a>) {}
 
-    /// The response's head, in reverse order, for each filter whose `on_request` ran.
+    /// Processes the response head, in reverse order of the filters whose `on_request` ran.
     fn on_response<'a>(&'a self, _head: &mut ResponseHead, _cx: &mut Cx<'a>) {}
 
-    /// True if the filter makes a path of the request's path: an escaped separator in that could
-    /// then become a separator (semantics.md §2).
+    /// True if the filter builds a path from parts of the request's path: an escaped separator
+    /// there could become a real one (semantics.md §2).
     fn reads_path(&self) -> bool {
+        false
+    }
+
+    /// True if the filter tells another service the path of the request. The service may read it as
+    /// another path than the upstream.
+    fn tells_path(&self) -> bool {
         false
     }
 }
 
-/// Inputs for building a policy's filter.
+/// Inputs for building a filter.
 #[derive(Clone, Copy)]
 pub struct Setting<'a> {
-    /// The policy's name, for the client and the metrics.
+    /// Name of the policy, for clients and metrics.
     pub name: &'a str,
-    /// Its state's id.
+    /// Id of the policy's state.
     pub state: StateId,
     /// Resolver of secret references.
     pub secrets: &'a dyn Secrets,

@@ -1,5 +1,5 @@
-//! Load balancing, health checks and limits of an upstream: parameters that gwd's `upstream` reads
-//! (semantics.md §3, §4). The defaults are Envoy's.
+//! Load balancing, health checks and limits of upstreams (semantics.md §3, §4). The defaults are
+//! Envoy's.
 
 use minicbor::{Decode, Encode};
 
@@ -10,66 +10,66 @@ use crate::parameters::parameters;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Balance {
-    /// The algorithm.
+    /// Load-balancing algorithm.
     #[n(0)]
     pub lb: Lb,
     /// Input of the hash. None for algorithms without a hash.
     #[n(1)]
     pub hash_on: Option<HashOn>,
-    /// True if a hash passes over a target with more than 1.25 times its share of the requests in
-    /// flight (bounded load).
+    /// True if hashing skips a target with more than 1.25 times its share of the requests in flight
+    /// (bounded load).
     #[n(2)]
     pub bounded_load: bool,
-    /// Milliseconds that a new or returning target takes to get its full share.
+    /// Time until a new or returning target gets its full share, in milliseconds. None:
+    /// immediately.
     #[n(3)]
     pub slow_start_ms: Option<u64>,
 }
 
-/// The algorithm that chooses a target.
+/// Load-balancing algorithm. Default: `RoundRobin`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Lb {
-    /// Smooth weighted round robin, as NGINX does it.
+    /// Smooth weighted round robin, as in NGINX.
     #[default]
     #[n(0)]
     RoundRobin,
-    /// By weight alone.
+    /// Random by weight.
     #[n(1)]
     Random,
-    /// The less busy of two.
+    /// Of two random targets, the one with fewer requests in flight.
     #[n(2)]
     LeastRequest,
-    /// The one of two whose answers are sooner, by a peak-sensitive moving average.
+    /// Of two random targets, the one with the lower latency, by a peak-sensitive moving average.
     #[n(3)]
     PeakEwma,
-    /// Consistent hashing on a ring.
+    /// Consistent hashing with a ring (ketama).
     #[n(4)]
     Ketama,
-    /// Consistent hashing by a table.
+    /// Consistent hashing with a table (Maglev).
     #[n(5)]
     Maglev,
 }
 
-/// Input of a hash that selects a target. If the named property is absent, any target may be
-/// selected.
+/// Hash input that selects a target. If the named property is absent, any target may be selected.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum HashOn {
-    /// The consumer that was authenticated.
+    /// Authenticated consumer.
     #[n(0)]
     Consumer,
-    /// The client's address.
+    /// Address of the client.
     #[n(1)]
     Address,
-    /// A request field.
+    /// Named request field.
     #[n(2)]
     Header(#[n(0)] String),
-    /// A cookie; the gateway sets one where there is none.
+    /// Named cookie. The gateway sets it if it is absent.
     #[n(3)]
     Cookie(#[n(0)] String),
-    /// A query parameter.
+    /// Named query parameter.
     #[n(4)]
     Query(#[n(0)] String),
-    /// A claim of the consumer that was authenticated.
+    /// Named claim of the caller.
     #[n(5)]
     Claim(#[n(0)] String),
 }
@@ -78,10 +78,10 @@ pub enum HashOn {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Health {
-    /// Requests that the gateway makes to find out.
+    /// Active health checks. None: disabled.
     #[n(0)]
     pub active: Option<Active>,
-    /// Outlier detection by the outcomes of clients' requests.
+    /// Outlier detection by the results of clients' requests. None: disabled.
     #[n(1)]
     pub passive: Option<Passive>,
     /// Behaviour if no target is healthy.
@@ -93,11 +93,11 @@ pub struct Health {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum AllUnhealthy {
-    /// 503.
+    /// Refuse requests with 503.
     #[default]
     #[n(0)]
     Fail,
-    /// All of them get requests.
+    /// Send requests to all targets.
     #[n(1)]
     Spread,
 }
@@ -109,19 +109,19 @@ pub struct Active {
     /// Protocol of the check.
     #[n(0)]
     pub kind: ActiveKind,
-    /// The path of the request.
+    /// Path of the request.
     #[n(1)]
     pub path: String,
-    /// Its Host; the target's own where none is written.
+    /// `Host` of the request. None: the target's authority.
     #[n(2)]
     pub host: Option<String>,
-    /// Further fields, sorted.
+    /// Additional request fields, sorted.
     #[n(3)]
     pub headers: Vec<(String, String)>,
-    /// Statuses that say it works, sorted.
+    /// Statuses of a healthy target, sorted.
     #[n(4)]
     pub statuses: Vec<u16>,
-    /// Text that the body of the response must contain.
+    /// String that the response body must contain.
     #[n(5)]
     pub body: Option<String>,
     /// Intervals and thresholds.
@@ -139,11 +139,11 @@ pub struct Active {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Unchecked {
-    /// The target gets requests.
+    /// Send requests to the target.
     #[default]
     #[n(0)]
     Serve,
-    /// The target gets requests after its first success.
+    /// Send requests to the target after its first success.
     #[n(1)]
     Wait,
 }
@@ -152,80 +152,83 @@ pub enum Unchecked {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ActiveKind {
-    /// A GET.
+    /// HTTP GET request.
     #[default]
     #[n(0)]
     Http,
-    /// A connection.
+    /// TCP connection.
     #[n(1)]
     Tcp,
-    /// `grpc.health.v1.Health/Check`.
+    /// gRPC call of `grpc.health.v1.Health/Check`.
     #[n(2)]
     Grpc,
 }
 
 parameters! {
-    /// Times of checks, and thresholds that change a host's state.
+    /// Intervals of health checks, and thresholds that change a host's state.
     pub struct ActiveTimes {
-        /// Milliseconds from one to the next.
+        /// Time between two checks, in milliseconds.
         0 interval_ms: Ms = 10_000 => "interval";
-        /// Milliseconds that an answer may take.
+        /// Timeout of a check, in milliseconds.
         1 timeout_ms: Ms = 2_000 => "timeout";
-        /// Failures in a row after which a target does not work.
+        /// Consecutive failures after which a target is unhealthy.
         2 unhealthy_after: Count = 3 => "unhealthy_after";
-        /// Successes in a row after which it works again.
+        /// Consecutive successes after which a target is healthy again.
         3 healthy_after: Count = 2 => "healthy_after";
     }
 }
 
 parameters! {
-    /// A passive health check: Envoy's outlier detection.
+    /// Outlier detection, as in Envoy.
     pub struct Passive {
-        /// Statuses of 500 and above, and broken connections, in a row.
+        /// Consecutive 5xx responses and broken connections that eject a target.
         0 consecutive_5xx: Count = 5 => "consecutive_5xx";
-        /// Requests within the interval from which the share of failures counts.
+        /// Minimum number of requests within the interval for the share of failures to count.
         1 min_requests: Count = 50 => "min_requests";
-        /// Milliseconds that are looked at together.
+        /// Interval of the statistics, in milliseconds.
         2 interval_ms: Ms = 10_000 => "interval";
-        /// Milliseconds that a target is left out, times how often it was.
+        /// Base ejection time in milliseconds, multiplied by the number of ejections.
         3 ejection_ms: Ms = 30_000 => "ejection";
-        /// Milliseconds at most.
+        /// Maximum ejection time, in milliseconds.
         4 max_ejection_ms: Ms = 300_000 => "max_ejection";
-        /// Parts per million of the targets that may be left out at once; one always may.
+        /// Maximum share of ejected targets, in parts per million. One target may always be
+        /// ejected.
         5 max_ejected_ppm: Share = 100_000 => "max_ejected";
-        /// Milliseconds of chance that are added to an ejection.
+        /// Maximum random jitter added to the ejection time, in milliseconds.
         6 jitter_ms: Ms = 0 => "jitter";
-        /// Targets with enough requests that are needed to compare success rates.
+        /// Minimum number of targets with enough requests for comparing success rates.
         7 success_targets: Count = 5 => "success_rate"."min_targets";
-        /// Requests within the interval that a target needs to be compared.
+        /// Minimum number of a target's requests within the interval for comparing its success
+        /// rate.
         8 success_requests: Count = 100 => "success_rate"."min_requests";
-        /// Thousandths of the standard deviation below the mean at which a success rate is too low.
-        /// 0: rates are not compared. Default: 1900.
+        /// Distance below the mean at which a success rate is too low, in thousandths of the
+        /// standard deviation. 0: rates are not compared. Default: 1900.
         9 success_stdev_milli: Count = 1_900 => "success_rate"."stdev_factor";
         or none
-        /// 502, 503, 504 and broken connections in a row.
+        /// Consecutive 502, 503 and 504 responses and broken connections that eject a target.
         10 consecutive_gateway_failures: Count => "consecutive_gateway_failures";
-        /// Failures to connect and broken connections in a row; where it is set, they count here
-        /// and not among statuses.
+        /// Consecutive connect failures and broken connections that eject a target. If set, these
+        /// do not count as 5xx.
         11 consecutive_local_failures: Count => "consecutive_local_failures";
-        /// Parts per million of failures within the interval.
+        /// Share of failures within the interval that ejects a target, in parts per million.
         12 failure_ppm: Share => "failure_ratio";
     }
 }
 
 parameters! {
-    /// Limits of an upstream, over all workers.
+    /// Limits of an upstream, across all workers.
     pub struct Limits {
-        /// Connections, open or being opened.
+        /// Maximum number of connections, including those being opened.
         0 connections: Count = 1_024 => "connections";
-        /// Requests that wait for a connection.
+        /// Maximum number of requests that wait for a connection.
         1 pending: Count = 1_024 => "pending";
-        /// Requests.
+        /// Maximum number of concurrent requests.
         2 requests: Count = 1_024 => "requests";
-        /// Bytes of a response's head.
+        /// Maximum length of a response head, in bytes.
         4 response_header_bytes: Bytes = 65_536 => "response_header_bytes";
         or none
-        /// Retries, beside their budget.
+        /// Maximum number of concurrent retries, in addition to the retry budget. None: only the
+        /// budget applies.
         3 retries: Count => "retries";
     }
 }
@@ -233,7 +236,7 @@ parameters! {
 // === impl Balance ===
 
 impl Balance {
-    /// Reads what is written at an upstream.
+    /// Reads an upstream's load-balancing settings.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         Self {
@@ -251,7 +254,7 @@ impl Balance {
         }
     }
 
-    /// The settings that differ from the defaults, for comparison.
+    /// Settings other than defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
@@ -273,7 +276,7 @@ impl Balance {
 }
 
 impl Lb {
-    /// The word of the vocabulary.
+    /// Value in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -290,8 +293,8 @@ impl Lb {
 // === impl HashOn ===
 
 impl HashOn {
-    /// `consumer`, `address`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`; none for
-    /// anything else.
+    /// Parses `consumer`, `address`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`.
+    /// None for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once(':') {
@@ -306,7 +309,7 @@ impl HashOn {
     }
 }
 
-/// As it is written.
+/// Writes the input as in the configuration.
 impl std::fmt::Display for HashOn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -323,7 +326,7 @@ impl std::fmt::Display for HashOn {
 // === impl Health ===
 
 impl Health {
-    /// Reads what is written below an upstream's `health`.
+    /// Reads an upstream's `health` settings.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let inner = |key: &str| {
@@ -340,8 +343,7 @@ impl Health {
         }
     }
 
-    /// The settings that differ from the defaults, for comparison. A check that has only defaults
-    /// is written as an empty map.
+    /// Settings other than defaults, for comparison. A check with only defaults is an empty map.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = Settings::default();
@@ -369,7 +371,7 @@ impl Health {
 }
 
 impl Active {
-    /// Reads what is written below `health.active`.
+    /// Reads the settings below `health.active`.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let headers = settings.below(&["headers"]).filter_map(|one| {

@@ -1,8 +1,8 @@
 //! The corpus of real API descriptions and conformance suites.
 //!
-//! The whole corpus lies in `shared/corpus` beside the checkout, or where `GWC_CORPUS` says. A
-//! checkout alone holds a packed part of it in `tests/corpus`: all suites, all descriptions, and
-//! some revision pairs. Tests over the corpus run on either.
+//! The whole corpus is in `shared/corpus` next to the checkout, or in `GWC_CORPUS`. The checkout
+//! itself has a packed part in `tests/corpus`: all suites, all descriptions, and some revision
+//! pairs. Tests run on either.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
-/// Single documents of `tests/corpus`; their place is `specs/NAME`.
+/// Single documents of `tests/corpus`, unpacked as `specs/NAME`.
 const DOCUMENTS: [&str; 6] = [
     "discord.json",
     "figma.yaml",
@@ -20,15 +20,15 @@ const DOCUMENTS: [&str; 6] = [
     "xero_accounting.yaml",
 ];
 
-/// Archives of `tests/corpus`, and the folders below the corpus that they are unpacked in.
+/// Archives of `tests/corpus`, and the subfolders of the corpus into which they are unpacked.
 const ARCHIVES: [(&str, &str); 3] = [
     ("suites.tar.gz", ""),
     ("history.tar.gz", ""),
     ("digitalocean.tar.gz", "specs"),
 ];
 
-/// The corpus folder: `GWC_CORPUS`, else `shared/corpus` beside a folder above the workspace,
-/// else the packed part, unpacked below `target`.
+/// Corpus folder: `GWC_CORPUS`, else `shared/corpus` in a parent folder of the workspace, else the
+/// packed part, unpacked below `target`.
 ///
 /// # Panics
 /// If the packed part cannot be unpacked.
@@ -47,7 +47,7 @@ pub fn folder() -> PathBuf {
     }
 }
 
-/// True if the whole corpus is here, and not only its packed part.
+/// True if the whole corpus is present, not only its packed part.
 #[must_use]
 pub fn is_whole() -> bool {
     folder().join("history/discord/1-facts.json").is_file()
@@ -58,7 +58,7 @@ fn workspace() -> PathBuf {
     this.ancestors().nth(2).expect("crates/NAME").to_owned()
 }
 
-/// Unpacks once for all tests: into a folder of this process's own, which then gets its name.
+/// Unpacks the corpus once for all test processes: into a folder of its own, which is then renamed.
 fn unpacked(workspace: &Path) -> io::Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(workspace.join("target"), Into::into);
     let packed = workspace.join("tests/corpus");
@@ -66,7 +66,7 @@ fn unpacked(workspace: &Path) -> io::Result<PathBuf> {
     for file in packed.read_dir()? {
         bytes += file?.metadata()?.len();
     }
-    // Another set of files is another folder.
+    // Each set of files has its own folder, distinguished by the total size.
     let folder = target.join(format!("corpus-{bytes}"));
     if folder.is_dir() {
         return Ok(folder);
@@ -83,7 +83,7 @@ fn unpacked(workspace: &Path) -> io::Result<PathBuf> {
     }
     match std::fs::rename(&own, &folder) {
         Ok(()) => Ok(folder),
-        // Another test was first.
+        // Another process was faster.
         Err(_) if folder.is_dir() => {
             std::fs::remove_dir_all(&own)?;
             Ok(folder)

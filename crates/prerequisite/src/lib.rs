@@ -1,13 +1,13 @@
-//! Prerequisites of tests: programs of other makes, the corpus of real documents, slow suites.
+//! Prerequisites of tests: third-party programs, the corpus of real documents, slow suites.
 //!
 //! A test whose prerequisite is missing is skipped, and every skip is counted:
 //!
-//! - With `CI=true` a skip fails the test, so that no suite rots unseen.
+//! - With `CI=true` a skip fails the test, so that no suite is skipped unnoticed.
 //! - Elsewhere the reason goes to standard error and, as one line, to the file that `GWC_SKIPS`
 //!   names. `make test` prints the lines and counts them in its last line.
 //!
-//! Slow suites (`GWC_TEST_FULL=1`, `make test-full`) are not skips: `make test` leaves them out by
-//! definition and counts them apart.
+//! Slow suites (`GWC_TEST_FULL=1`, `make test-full`) are not skips: `make test` omits them on
+//! purpose and counts them separately.
 
 pub mod corpus;
 
@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 /// Records that the calling test is skipped.
 ///
 /// # Panics
-/// With `CI=true`: a missing prerequisite is a failure there.
+/// With `CI=true`, because a missing prerequisite is a failure there.
 #[track_caller]
 pub fn skip(reason: &str) {
     assert!(
@@ -29,7 +29,7 @@ pub fn skip(reason: &str) {
     record("skipped", reason);
 }
 
-/// True if a program of other make can be started. Its absence is recorded as a skip.
+/// True if a third-party program can be started. Otherwise records a skip.
 ///
 /// # Panics
 /// With `CI=true`, if the program is missing.
@@ -54,7 +54,7 @@ pub fn program(name: &str) -> bool {
     }
 }
 
-/// True if Python has a module. Its absence, or that of Python, is recorded as a skip.
+/// True if Python has a module. Otherwise records a skip.
 ///
 /// # Panics
 /// With `CI=true`, if the module is missing.
@@ -78,7 +78,7 @@ pub fn is_full() -> bool {
     std::env::var_os("GWC_TEST_FULL").is_some_and(|value| !value.is_empty() && value != "0")
 }
 
-/// True if a test that belongs to the slow suites runs now. Otherwise it is counted as left out.
+/// True if a slow test runs now. Otherwise records it as omitted.
 #[must_use]
 #[track_caller]
 pub fn slow(reason: &str) -> bool {
@@ -88,7 +88,7 @@ pub fn slow(reason: &str) -> bool {
     is_full()
 }
 
-/// Appends one line: the kind, the place in the test's source, the reason.
+/// Appends one line: the kind, the test's place in the source, the reason.
 #[track_caller]
 fn record(kind: &str, reason: &str) {
     let place = Location::caller();
@@ -98,7 +98,7 @@ fn record(kind: &str, reason: &str) {
     let Some(file) = std::env::var_os("GWC_SKIPS") else {
         return;
     };
-    // A single write of a short line in append mode is not torn by other processes.
+    // A single short write in append mode is not interleaved with writes of other processes.
     let line = format!("{kind}\t{place}\t{reason}\n");
     let opened = OpenOptions::new().create(true).append(true).open(&file);
     let written = opened.and_then(|mut file| file.write_all(line.as_bytes()));

@@ -1,4 +1,4 @@
-//! One API's behaviour: where it is mounted, how each operation is routed and treated.
+//! Behaviour of one API: its mounts, and the routing and processing of its operations.
 
 use minicbor::{Decode, Encode};
 use policy::Policy as _;
@@ -12,45 +12,46 @@ use super::set::{Named, Set};
 use super::shared::Policy;
 use super::template::Template;
 
-/// An API's behaviour: one blob of the bundle.
+/// Behaviour of an API: one blob of the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Api {
-    /// Its name.
+    /// Name of the API.
     #[n(0)]
     pub name: String,
-    /// Mounts at which it is served.
+    /// Mounts at which the API is served.
     #[n(1)]
     pub mounts: Set<Mount>,
-    /// Its security schemes: those that an operation uses.
+    /// Security schemes that operations use.
     #[n(2)]
     pub schemes: Set<Scheme>,
-    /// Policies that the document names for itself.
+    /// Policies that the API's own document defines.
     #[n(3)]
     pub policies: Set<Policy>,
-    /// Treatments of requests: each different one once, in the order of first use by the sorted
+    /// Treatments of requests, without duplicates, in the order of first use by the sorted
     /// operations.
     #[n(4)]
     pub treatments: Vec<Treatment>,
-    /// Its operations by key.
+    /// Operations, by key.
     #[n(5)]
     pub operations: Set<Operation>,
     /// Settings of the whole API that gwd cannot run yet.
     #[n(6)]
     pub declared: Settings,
-    /// Requests that are described and nobody may make, sorted: an operation that gets what is
-    /// not described does not get these.
+    /// Requests of `internal` operations, sorted. `API#undeclared` and `API#unmatched` do not
+    /// receive these.
     #[n(7)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub hidden: Vec<Hidden>,
-    /// Form of errors of the API's routes: `REASON/status`, `REASON/body`, `REASON/content_type`.
+    /// Custom responses for errors of the API's routes: `REASON/status`, `REASON/body`,
+    /// `REASON/content_type`.
     #[n(8)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub errors: Settings,
 }
 
 impl Api {
-    /// Settings of the whole API under the words of `x-gateway`, for comparison.
+    /// Settings of the whole API under their keys in `x-gateway`, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let errors = self.errors.clone();
@@ -62,10 +63,11 @@ impl Api {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Mount {
-    /// Its name, unique in the API.
+    /// Name of the mount, unique in the API.
     #[n(0)]
     pub name: String,
-    /// Hosts in lower case, sorted: exact, or `*.` and at least two labels. None: any host.
+    /// Hosts in lower case, sorted: exact names, or `*.` before at least two labels. Empty: any
+    /// host.
     #[n(1)]
     pub hosts: Vec<String>,
     /// Path prefix of every template: empty, or `/…` without a final slash.
@@ -74,7 +76,7 @@ pub struct Mount {
     /// True if the base path is stripped for the upstream.
     #[n(3)]
     pub strip_base_path: bool,
-    /// The listeners it answers on, sorted.
+    /// Names of the listeners that serve the mount, sorted.
     #[n(4)]
     pub listeners: Vec<String>,
 }
@@ -83,7 +85,7 @@ pub struct Mount {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Operation {
-    /// `API/operationId`, or `METHOD API:/template` without one.
+    /// `API/operationId`, or `METHOD API:/template` if the operation has no id.
     #[n(0)]
     pub key: String,
     /// The method in upper case.
@@ -95,40 +97,40 @@ pub struct Operation {
     /// Further conditions, sorted.
     #[n(3)]
     pub conditions: Vec<Condition>,
-    /// Greater wins before anything else is compared.
+    /// Priority. A higher one takes precedence over all other criteria.
     #[n(4)]
     pub priority: i32,
-    /// Its place in [`Api::treatments`].
+    /// Index in [`Api::treatments`].
     #[n(5)]
     pub treatment: u32,
     /// Behaviour for the path that differs from the template by its final slash.
     #[n(6)]
     pub trailing_slash: TrailingSlash,
-    /// Requests that it owns.
+    /// Requests that the operation owns.
     #[n(7)]
     #[cbor(skip_if = "Owns::is_described")]
     pub owns: Owns,
 }
 
-/// Requests of its API that an operation owns.
+/// Requests of an API that an operation owns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Owns {
-    /// Those that its method, template and conditions describe.
+    /// Requests that match its method, template and conditions.
     #[default]
     #[n(0)]
     Described,
-    /// Those whose path is one of the API's templates and whose method is none of an operation's
-    /// there (`API#undeclared`). Its own method and template say nothing.
+    /// Requests whose path matches a template of the API, with a method that no operation has there
+    /// (`API#undeclared`). The operation's own method and template are not used.
     #[n(1)]
     Undeclared,
-    /// Those below the mount whose path no template of the host matches (`API#unmatched`). Its own
-    /// method and template say nothing.
+    /// Requests below the mount whose path no template of the host matches (`API#unmatched`). The
+    /// operation's own method and template are not used.
     #[n(2)]
     Unmatched,
 }
 
-/// Requests that are described and nobody may make (`internal: true`), at the path with and
+/// Requests that an `internal: true` operation describes and that no client may make, with and
 /// without a final slash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
@@ -141,8 +143,8 @@ pub struct Hidden {
     pub template: Template,
 }
 
-/// Behaviour for the path that differs from a template by its final slash. An operation that is
-/// declared there comes first. Default: `Strict`.
+/// Behaviour for a path that differs from a template by its final slash. An operation declared at
+/// that path takes precedence. Default: `Strict`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum TrailingSlash {
@@ -150,7 +152,7 @@ pub enum TrailingSlash {
     #[default]
     #[n(0)]
     Strict,
-    /// 308 to the path as it is declared; the query is kept.
+    /// Redirect (308) to the declared path; the query is kept.
     #[n(1)]
     Redirect,
     /// The path belongs to the same operation.
@@ -162,53 +164,54 @@ pub enum TrailingSlash {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Treatment {
-    /// The security requirement.
+    /// Security requirement of the operation.
     #[n(0)]
     pub security: Security,
-    /// The chain in order.
+    /// Steps of the chain in order.
     #[n(1)]
     pub chain: Vec<Link>,
-    /// The service that gets the request.
+    /// Name of the upstream.
     #[n(2)]
     pub upstream: String,
-    /// Milliseconds from the end of the request to the head of the response.
+    /// Timeout from the end of the request to the response head, in milliseconds.
     #[n(3)]
     pub timeout_ms: u64,
-    /// Bytes of a request's body; none: no limit.
+    /// Maximum length of a request body, in bytes. None: unlimited.
     #[n(4)]
     pub max_body_bytes: Option<u64>,
     /// Settings of the treatment that gwd cannot run yet.
     #[n(5)]
     pub declared: Settings,
-    /// Settings of how requests are forwarded.
+    /// Settings for the forwarding of requests.
     #[n(6)]
     #[cbor(skip_if = "Forwarding::is_default")]
     pub forwarding: Forwarding,
-    /// Retry settings. None: those of a policy of the chain, else the upstream's.
+    /// Retry settings. None: those of a policy in the chain, else those of the upstream.
     #[n(7)]
     pub retries: Option<retry::Checked>,
-    /// Admitted readings of an ambiguous path.
+    /// Readings of an ambiguous path that are allowed.
     #[n(8)]
     #[cbor(skip_if = "PathReadings::is_strict")]
     pub path_readings: PathReadings,
 }
 
-/// Admitted readings of a path that common upstreams may take for another one (semantics.md §2,
-/// step 4).
+/// Readings that are allowed for a path that common upstreams may read as another path
+/// (semantics.md §2, step 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum PathReadings {
-    /// Those that the same route owns.
+    /// Readings that the same route owns.
     #[default]
     #[n(0)]
     Strict,
-    /// Also those that nobody owns, and those of operations with the same access.
+    /// Also readings that no route owns, and those of operations of the API with the same security,
+    /// chain and upstream.
     #[n(1)]
     Keep,
 }
 
 impl PathReadings {
-    /// True if every reading must be the same route's.
+    /// True if every reading must belong to the same route.
     #[must_use]
     pub fn is_strict(&self) -> bool {
         *self == Self::Strict
@@ -218,31 +221,30 @@ impl PathReadings {
 /// One step of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Link {
-    /// The security requirement.
+    /// Checks the security requirement.
     #[n(0)]
     Authenticate,
-    /// A policy of the gateway, by name.
+    /// Runs a policy of gateway.yaml, by name.
     #[n(1)]
     Shared(#[n(0)] String),
-    /// A policy of this API, by name.
+    /// Runs a policy of this API, by name.
     #[n(2)]
     Own(#[n(0)] String),
 }
 
 impl Owns {
-    /// True if a method and a template describe the requests.
+    /// True if the operation owns requests by its method and template.
     #[must_use]
     pub fn is_described(&self) -> bool {
         *self == Self::Described
     }
 
-    /// Method of an operation that gets requests which no operation describes.
+    /// Method of `API#undeclared` and `API#unmatched`.
     pub const ANY_METHOD: &str = "*";
 }
 
 impl Treatment {
-    /// Settings beside access, chain, service and limits, in the form in which settings are
-    /// compared.
+    /// Settings other than security, chain, upstream and limits, in the form for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = self.declared.clone();

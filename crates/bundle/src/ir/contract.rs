@@ -1,7 +1,7 @@
-//! One API's contract with its clients: what plans compare and gwd never loads.
+//! Contract of an API with its clients, which plans compare and gwd never loads.
 //!
-//! Schemas stand in one table, [`Contract::schemas`]: a graph without names of components and
-//! without prose, in which schemas that mean the same are one node (plan.md, release.md §1).
+//! Schemas are in one table, [`Contract::schemas`]: a graph without component names and prose, in
+//! which schemas with the same meaning are one node (plan.md, release.md §1).
 
 use minicbor::{Decode, Encode};
 
@@ -9,25 +9,25 @@ use super::set::{Named, NotASet, Set};
 use super::value::Value;
 use crate::codec::{self, NotCanonical};
 
-/// An API's contract: one blob of the bundle.
+/// Contract of an API: one blob of the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Contract {
-    /// The API's name.
+    /// Name of the API.
     #[n(0)]
     pub name: String,
-    /// Its operations by key.
+    /// Operations, by key.
     #[n(2)]
     pub operations: Set<ContractOperation>,
-    /// Requests that the API makes: `KEY callback NAME METHOD EXPRESSION` and
-    /// `webhook NAME METHOD`.
+    /// Requests that the API makes to clients, with the keys `KEY callback NAME METHOD EXPRESSION`
+    /// and `webhook NAME METHOD`.
     #[n(3)]
     pub outgoing: Set<ContractOperation>,
-    /// The nodes of all schemas; [`Value::Node`] counts from 0. Numbered by the first visit, breadth
-    /// first, from `operations` and then `outgoing`.
+    /// Nodes of all schemas; [`Value::Node`] is an index. Numbered in the order of a breadth-first
+    /// walk from `operations`, then `outgoing`.
     #[n(4)]
     pub schemas: Vec<Value>,
-    /// Read from a blob that only has names (before schemas were part of contracts).
+    /// True if the blob is of the former form, which has names only and no schemas.
     #[cbor(skip)]
     pub names_only: bool,
 }
@@ -36,16 +36,16 @@ pub struct Contract {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ContractOperation {
-    /// The operation's key.
+    /// Key of the operation.
     #[n(0)]
     pub key: String,
     /// True if the operation is deprecated.
     #[n(1)]
     pub deprecated: bool,
-    /// Parameters; those of the path in the template's order, the rest sorted.
+    /// Parameters: those of the path in the template's order, then the rest, sorted.
     #[n(2)]
     pub parameters: Vec<Parameter>,
-    /// The request's body.
+    /// Request body.
     #[n(3)]
     pub body: Option<Body>,
     /// Responses sorted by status.
@@ -60,14 +60,14 @@ pub struct Parameter {
     /// Place of the parameter in a request.
     #[n(0)]
     pub place: ParameterPlace,
-    /// Its name.
+    /// Name of the parameter.
     #[n(1)]
     pub name: String,
     /// True if the parameter is required.
     #[n(2)]
     pub required: bool,
-    /// The rest of its description, in OpenAPI's words: `schema` or `content`, and `style`,
-    /// `explode`, `allowReserved`, `allowEmptyValue`, `deprecated` where they are not the default.
+    /// Rest of the description under OpenAPI's keys: `schema` or `content`, and `style`, `explode`,
+    /// `allowReserved`, `allowEmptyValue`, `deprecated` unless they have the default.
     #[n(3)]
     pub says: Value,
 }
@@ -76,19 +76,19 @@ pub struct Parameter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ParameterPlace {
-    /// In the path.
+    /// Path parameter.
     #[n(0)]
     Path,
-    /// In the query.
+    /// Query parameter.
     #[n(1)]
     Query,
-    /// In a field.
+    /// Header field.
     #[n(2)]
     Header,
-    /// In a cookie.
+    /// Cookie.
     #[n(3)]
     Cookie,
-    /// The query as a whole (OpenAPI 3.2).
+    /// The whole query string (OpenAPI 3.2).
     #[n(4)]
     Querystring,
 }
@@ -109,10 +109,11 @@ pub struct Body {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct MediaType {
-    /// Its name in lower case.
+    /// Name of the media type, in lower case.
     #[n(0)]
     pub name: String,
-    /// `schema`, `encoding` and, of 3.2, `itemSchema`, `prefixEncoding`, `itemEncoding`.
+    /// `schema`, `encoding`, and those of OpenAPI 3.2: `itemSchema`, `prefixEncoding`,
+    /// `itemEncoding`.
     #[n(1)]
     pub says: Value,
 }
@@ -121,7 +122,7 @@ pub struct MediaType {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Response {
-    /// `200`, `4xx`, `default`.
+    /// Status: `200`, `4xx`, `default`.
     #[n(0)]
     pub status: String,
     /// Media types by name.
@@ -136,13 +137,13 @@ pub struct Response {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Header {
-    /// Its name in lower case.
+    /// Name of the field, in lower case.
     #[n(0)]
     pub name: String,
     /// True if the field is required.
     #[n(1)]
     pub required: bool,
-    /// As of a [`Parameter`].
+    /// Description under OpenAPI's keys, as for a [`Parameter`].
     #[n(2)]
     pub says: Value,
 }
@@ -150,7 +151,7 @@ pub struct Header {
 // === impl ParameterPlace ===
 
 impl ParameterPlace {
-    /// The word of OpenAPI.
+    /// Value of `in` in OpenAPI.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -166,10 +167,10 @@ impl ParameterPlace {
 // === impl Contract ===
 
 impl Contract {
-    /// Reads a contract blob, also one that was written before schemas were part of it.
+    /// Decodes a contract blob, including the former form without schemas.
     ///
     /// # Errors
-    /// Bytes that neither form would have, or an edge to a node that is not there.
+    /// The bytes match neither form, or an edge leads to a node that does not exist.
     pub fn read(bytes: &[u8]) -> Result<Self, NotCanonical> {
         match codec::decode::<Self>(bytes) {
             Ok(contract) if contract.edges_lead_to_nodes() => Ok(contract),
@@ -178,12 +179,12 @@ impl Contract {
         }
     }
 
-    /// Every operation: the routed ones, then those that the API calls.
+    /// All operations: the routed ones, then the requests that the API makes.
     pub fn all(&self) -> impl Iterator<Item = &ContractOperation> {
         self.operations.iter().chain(&self.outgoing)
     }
 
-    /// Gives the edges of all operations other numbers.
+    /// Renumbers the edges of all operations.
     pub fn renumber(&mut self, number: &mut impl FnMut(u32) -> u32) {
         let all = self.operations.iter_mut().chain(self.outgoing.iter_mut());
         for operation in all {
@@ -191,10 +192,10 @@ impl Contract {
         }
     }
 
-    /// The same contract as it would be read from a blob that only has names.
+    /// The contract reduced to the former form, which has names only.
     ///
     /// # Errors
-    /// Never of a contract that was made by gwc: two operations of one key.
+    /// Two operations have the same key; never for a contract from gwc.
     pub fn names(&self) -> Result<Self, NotASet> {
         let bare = || Value::Map(Vec::new());
         let media = |all: &Set<MediaType>| {
@@ -210,7 +211,7 @@ impl Contract {
                 .parameters
                 .iter()
                 .map(|one| Parameter {
-                    // The former form had no word for the query as a whole.
+                    // The previous format cannot express `in: querystring`.
                     place: match one.place {
                         ParameterPlace::Querystring => ParameterPlace::Query,
                         place => place,
@@ -296,7 +297,7 @@ impl ContractOperation {
         }
     }
 
-    /// Calls `see` for the description of each part, in the order of the graph's numbers.
+    /// Calls `see` for the description of each part, in the order in which nodes are numbered.
     pub fn each_value<'s>(&'s self, see: &mut impl FnMut(&'s Value)) {
         self.parameters.iter().for_each(|one| see(&one.says));
         let body = self.body.iter().flat_map(|body| &body.media_types);
@@ -325,7 +326,7 @@ named! {
     Header by name;
 }
 
-/// The form of contract blobs before they had schemas: read for plans against old bundles.
+/// Former form of contract blobs, without schemas: decoded for plans against old bundles.
 mod former {
     use super::{Decode, Encode, Named, NotCanonical, ParameterPlace, Set, Value, codec};
 
@@ -388,7 +389,7 @@ mod former {
         }
     }
 
-    /// Reads the former form.
+    /// Decodes the former form.
     pub(super) fn read(bytes: &[u8]) -> Result<super::Contract, NotCanonical> {
         let former: Contract = codec::decode(bytes)?;
         let operations = former.operations.into_vec().into_iter().map(operation);

@@ -1,5 +1,5 @@
-//! Settings that this version knows and cannot run: the features that they need, the requests that
-//! they make undecidable, and the rest of the gateway without them.
+//! Settings that this version knows but cannot run: the features that they need, the requests that
+//! they make undecidable, and the gateway without them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 use policy::declared::Settings;
 use policy::{Checked, auth};
 
+use policy::auth::Place;
+
 use super::{
-    Api, Gateway, Link, Listener, ListenerTls, Owns, Policy, Set, Shared, Treatment, Upstream,
-    Verify,
+    Api, ClientAuthMode, Credential, Gateway, Link, Listener, ListenerTls, Owns, Policy, Scheme,
+    Set, Shared, Treatment, Upstream, Verify,
 };
 
 impl Shared {
@@ -33,9 +35,16 @@ impl Shared {
         let consumers = consumers.flat_map(|one| {
             let claims = (!one.claims.is_empty()).then(|| "consumer:claims".to_owned());
             let groups = (!one.groups.is_empty()).then(|| "consumer:groups".to_owned());
+            let certified = !one.certificates.is_empty();
+            let certified = certified.then(|| "consumer:certificates".to_owned());
+            let is_slow = |credential: &Credential| credential.password.is_some();
+            let passwords = one.basic.iter().any(is_slow);
+            let passwords = passwords.then(|| "consumer:argon2id".to_owned());
             of_settings("consumer", &one.declared)
+                .chain(certified)
                 .chain(claims)
                 .chain(groups)
+                .chain(passwords)
         });
         let errors = (!self.errors.is_empty()).then(|| "gateway:errors".to_owned());
         let own = of_settings("gateway", &self.declared).chain(errors);
@@ -90,7 +99,7 @@ impl Api {
     }
 }
 
-/// The keys directly below a thing.
+/// Features (`WHAT:KEY`) for the top-level keys of declared settings.
 fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item = String> {
     let keys: BTreeSet<&str> = settings
         .iter()
@@ -98,7 +107,7 @@ fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item 
         .collect();
     keys.into_iter().map(move |key| {
         let need = format!("{what}:{key}");
-        // A key that runs, with a word that does not.
+        // The key is supported, but its value is not available yet.
         match super::provides().contains(&&*need) {
             true => format!("{need}:later"),
             false => need,
@@ -106,7 +115,7 @@ fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item 
     })
 }
 
-/// The same of what is typed: how a target's zone is called is the target's, not the map's.
+/// Features for typed settings of an upstream. Settings of a target count without its name.
 fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
     let keys = settings.iter().filter_map(|one| match &one.path[..] {
         [targets, _, key] if targets == "targets" => Some(key.as_str()),
@@ -133,8 +142,9 @@ fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
 }
 
 impl Gateway {
-    /// The first thing that decides about a treatment's requests and cannot run yet (`cors`,
-    /// `jwt`, `validate`): who is let in cannot be shown. None where all of it runs.
+    /// First setting or policy that decides on the access to a treatment's operations but cannot
+    /// run (`cors`, `jwt`, `validate`). The access of clients is then unknown. None if everything
+    /// can run.
     #[must_use]
     pub fn undecidable<'g>(
         &'g self,
@@ -149,8 +159,10 @@ impl Gateway {
         });
         let policy = chain.filter_map(|policy| match &policy.checked {
             Checked::Declared(declared) => Some(declared.kind.as_str()),
-            // Nobody has the claims that it asks for but those that gateway.yaml names.
+            // The claims that the policy requires are known only for consumers in gateway.yaml.
             Checked::Authorize(_) => Some("authorize"),
+            // Another service decides.
+            Checked::ForwardAuth(_) => Some("forward_auth"),
             _ => None,
         });
         let uses = treatment
@@ -158,7 +170,9 @@ impl Gateway {
             .0
             .iter()
             .flat_map(|alternative| &alternative.0);
-        let schemes = uses.filter_map(|wanted| api.schemes.get(&wanted.scheme));
+        let schemes = uses
+            .clone()
+            .filter_map(|wanted| api.schemes.get(&wanted.scheme));
         let verifier = schemes.filter_map(|scheme| {
             let checked = match &scheme.verify {
                 Verify::Upstream => return None,
@@ -174,9 +188,16 @@ impl Gateway {
         };
         let listener = self.shared.listeners.get(listener);
         let listener = listener.and_then(|one| {
-            // Who is let in depends on a certificate that no request shows.
-            let asks = |tls: &ListenerTls| tls.client_auth.is_some();
-            one.tls().is_some_and(asks).then_some("tls")
+            // Without a client certificate no request arrives here, and a request for an operation
+            // without `mtls` has no place for one.
+            let asks = |tls: &ListenerTls| {
+                let asked = tls.client_auth.as_ref();
+                asked.is_some_and(|asked| asked.mode == ClientAuthMode::Required)
+            };
+            let is_certified = |scheme: &Scheme| scheme.place == Place::Certificate;
+            let certified = uses.filter_map(|wanted| api.schemes.get(&wanted.scheme));
+            let asked = one.tls().is_some_and(asks);
+            (asked && !certified.into_iter().any(is_certified)).then_some("tls")
         });
         policy
             .chain(verifier)
@@ -185,9 +206,9 @@ impl Gateway {
             .next()
     }
 
-    /// The same gateway without what cannot run yet: routes and owners are the same, and what
-    /// would be decided by the rest is not. Only for questions whose answer is not shown where
-    /// [`Self::undecidable`] names something.
+    /// The gateway without settings that cannot run: routes and owners are the same, other
+    /// decisions may be missing. Only for questions whose result is not shown if
+    /// [`Self::undecidable`] returns something.
     #[must_use]
     pub fn runnable(&self) -> Cow<'_, Self> {
         if super::missing(&self.needs()).is_none() {
@@ -226,7 +247,7 @@ impl Gateway {
                     Link::Shared(name) => !gone.contains(name),
                     Link::Own(name) => !own.contains(name),
                 });
-                // An API's own upstream, or one of its servers.
+                // An upstream of the API's document, for example from its `servers`.
                 if !upstreams.iter().any(|one| one.name == treatment.upstream) {
                     upstreams.push(Upstream {
                         name: treatment.upstream.clone(),

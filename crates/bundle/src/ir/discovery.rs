@@ -1,26 +1,26 @@
-//! Sources of a service's hosts while the gateway runs.
+//! Discovery of an upstream's hosts while the gateway runs.
 
 use minicbor::{Decode, Encode};
 use policy::declared::{Scalar, Settings, Value};
 
 use super::upstream::Target;
 
-/// Source of hosts.
+/// Source of discovered hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Discovery {
-    /// By a DNS name.
+    /// A DNS name.
     #[n(0)]
     Dns(#[n(0)] Dns),
-    /// A file on the gateway's machine, written by another program.
+    /// A file on the gateway's machine that another program writes.
     #[n(1)]
     File(#[n(0)] HostFile),
 }
 
-/// A file with hosts.
+/// A file that lists hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct HostFile {
-    /// Its absolute path.
+    /// Absolute path of the file.
     #[n(0)]
     pub path: String,
 }
@@ -29,14 +29,14 @@ pub struct HostFile {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct Dns {
-    /// The name.
+    /// DNS name.
     #[n(0)]
     pub name: String,
-    /// The port of every address (A and AAAA records); none: the name has SRV records
-    /// (RFC 2782), which say ports, weights and priorities.
+    /// Port of all addresses (A and AAAA records). None: the name has SRV records (RFC 2782), which
+    /// give ports, weights and priorities.
     #[n(1)]
     pub port: Option<u16>,
-    /// Maximum milliseconds until the next lookup, whatever the TTL is.
+    /// Maximum time until the next lookup in milliseconds, whatever the TTL.
     #[n(2)]
     pub refresh_ms: Option<u64>,
 }
@@ -44,7 +44,7 @@ pub struct Dns {
 // === impl Discovery ===
 
 impl Discovery {
-    /// The written settings, by the paths of gateway.yaml.
+    /// Settings as written, under their keys in gateway.yaml.
     #[must_use]
     pub fn settings(&self) -> Settings {
         match self {
@@ -72,8 +72,8 @@ impl Discovery {
         }
     }
 
-    /// Template of the discovered targets. The host is empty if each target has its own name; the
-    /// port is 0 if each has its own.
+    /// Template of the discovered targets. The host is empty if each target has its own host name;
+    /// the port is 0 if each has its own.
     #[must_use]
     pub fn target(&self) -> Target {
         let (name, host, port) = match self {
@@ -95,8 +95,9 @@ impl Discovery {
 // === impl Dns ===
 
 impl Dns {
-    /// Name of the service in requests (`Host`, TLS): the one that is written, without the labels
-    /// of an SRV record and the final dot. Names in answers are nobody's word (RFC 6125 §6.2.1).
+    /// Host name for `Host` and TLS: the written name without the labels of an SRV record and the
+    /// final dot. Names in DNS answers are not used, because they are not authenticated (RFC 6125
+    /// §6.2.1).
     #[must_use]
     pub fn host(&self) -> &str {
         let name = self.name.trim_end_matches('.');

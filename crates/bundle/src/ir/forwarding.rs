@@ -1,4 +1,4 @@
-//! Forwarding settings of an operation: rewrites, splits, mirrors, upgrades and repetition.
+//! Forwarding settings of an operation: rewrites, splits, mirrors, upgrades and retries.
 
 use minicbor::{Decode, Encode};
 use policy::Policy as _;
@@ -6,49 +6,55 @@ use policy::declared::{Scalar, Settings, Value};
 use policy::traffic::{mirror, split};
 use policy::transform::{deprecation, rewrite};
 
-/// Forwarding settings of an operation. Defaults are not written.
+/// Forwarding settings of an operation. Defaults are not encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Forwarding {
-    /// True if requests may be repeated whatever their method is (semantics.md §3).
+    /// True if requests may be retried whatever their method (semantics.md §3).
     #[n(0)]
     #[cbor(skip_if = "is_unsaid")]
     pub idempotent: bool,
-    /// True if requests can be upgraded to a WebSocket (RFC 6455, RFC 8441); other upgrades are
-    /// lost.
+    /// True if requests can be upgraded to a WebSocket (RFC 6455, RFC 8441). Other upgrades are
+    /// removed.
     #[n(1)]
     #[cbor(skip_if = "is_unsaid")]
     pub websocket: bool,
-    /// Its response has no end: silence does not break it off.
+    /// True for a response without an end, such as an event stream: pauses do not time out.
     #[n(2)]
     #[cbor(skip_if = "is_unsaid")]
     pub stream: bool,
-    /// Parts of the request that the upstream gets instead of the client's. This is a step after
-    /// the chain, as are the next three.
+    /// Rewrite of the request for the upstream. Runs as a step after the chain, as do the next
+    /// three settings.
     #[n(3)]
     pub rewrite: Option<rewrite::Checked>,
-    /// Shares of the requests by upstream.
+    /// Traffic split between upstreams.
     #[n(4)]
     pub split: Option<split::Checked>,
-    /// The upstream that gets copies of requests.
+    /// Upstream that receives copies of requests.
     #[n(5)]
     pub mirror: Option<mirror::Checked>,
-    /// Since when it is deprecated, until when it answers.
+    /// Dates of the operation's deprecation and removal.
     #[n(6)]
     pub deprecated: Option<deprecation::Checked>,
-    /// The fields of [`OVERRIDE_FIELDS`] that the upstream gets: those that the operation declares.
-    /// Sorted.
+    /// Fields of [`OVERRIDE_FIELDS`] that the operation declares and that are forwarded. Sorted.
     #[n(7)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub override_fields: Vec<String>,
+    /// Tokens that a request takes from each rate limit of the chain. None: 1.
+    #[n(8)]
+    pub cost: Option<u32>,
 }
 
-/// Request fields by which frameworks replace the path or the method that they serve. An upstream
-/// that honours one serves another operation than the gateway has checked. Sorted.
-pub const OVERRIDE_FIELDS: [&str; 5] = [
+/// Request fields with which frameworks override the path or method. An upstream that honours one
+/// serves another operation than the one the gateway authorised. Sorted.
+pub const OVERRIDE_FIELDS: [&str; 9] = [
+    "path-info",
+    "script-name",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    "x-original-method",
+    "x-original-uri",
     "x-original-url",
     "x-rewrite-url",
 ];
@@ -60,7 +66,7 @@ impl Forwarding {
         *self == Self::default()
     }
 
-    /// The settings that are steps after the chain, with the words of `x-gateway`, in their order.
+    /// Settings that run as steps after the chain, with their keys in `x-gateway`, in order.
     pub fn steps(&self) -> impl Iterator<Item = (&'static str, policy::Checked)> {
         let Self {
             idempotent: _,
@@ -71,6 +77,7 @@ impl Forwarding {
             mirror,
             deprecated,
             override_fields: _,
+            cost: _,
         } = self;
         use policy::Checked::{Deprecation, Mirror, Rewrite, Split};
         let steps = [
@@ -83,7 +90,7 @@ impl Forwarding {
         steps.filter_map(|(key, checked)| Some((key, checked?)))
     }
 
-    /// The services that it names.
+    /// Names of the upstreams in the settings.
     pub fn upstreams(&self) -> impl Iterator<Item = &str> {
         let split = self.split.iter().flat_map(split::Checked::upstreams);
         split.chain(self.mirror.iter().map(mirror::Checked::upstream))
@@ -101,15 +108,16 @@ impl Forwarding {
             .map(|(key, _)| key)
     }
 
-    /// Features that a gateway needs to run the settings, in the words of `needs`.
+    /// Features that a gateway needs for these settings, as in `needs`.
     pub fn needs(&self) -> impl Iterator<Item = String> {
         let overrides = self.override_fields.first().map(|_| "override_fields");
+        let overrides = overrides.into_iter().chain(self.cost.map(|_| "cost"));
         let keys = self.flags().chain(self.steps().map(|(key, _)| key));
         let keys = keys.chain(overrides);
         keys.map(|key| format!("operation:{key}"))
     }
 
-    /// The same as settings under the words of `x-gateway`, for comparison.
+    /// The settings under their keys in `x-gateway`, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = Settings::default();
@@ -120,8 +128,11 @@ impl Forwarding {
             let path = ["override_fields", name.as_str()];
             settings = settings.with(&path, Value::One(Scalar::Flag(true)));
         }
+        if let Some(cost) = self.cost {
+            settings = settings.with(&["cost"], Value::One(Scalar::Number(cost.into())));
+        }
         for (key, checked) in self.steps() {
-            // A split's list has no key of its own at an operation.
+            // A split's list has no key of its own in an operation.
             let said = match &checked {
                 policy::Checked::Split(split) => split.list(),
                 other => other.settings(),

@@ -1,7 +1,8 @@
-//! A gateway's meaning, resolved and checked: what gwc lowers to and gwd builds from.
+//! Intermediate representation of a gateway, resolved and checked: the output of gwc and the input
+//! of gwd.
 //!
-//! Names stay names: API blobs refer to shared things by name, and `build` links names to small
-//! ids. Nothing here has a default: gwc writes every limit and timeout.
+//! API blobs refer to shared things by name; `engine::build` links names to indices. There are no
+//! defaults: gwc writes every limit and timeout.
 
 mod api;
 mod contract;
@@ -31,8 +32,8 @@ pub use proxy_protocol::ProxyProtocol;
 pub use security::{Alternative, Passes, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
-    ApiRef, CertificateFields, Consumer, Credential, Listener, ListenerLimits, Policy, Protocol,
-    Shared, Verifier, addresses_collide,
+    ApiRef, CertificateFields, Certified, Consumer, Credential, Listener, ListenerLimits, Password,
+    Policy, Protocol, Shared, Verifier, addresses_collide,
 };
 pub use template::{Pattern, Segment, Template, TemplateFault, TemplateFaultKind};
 pub use tls::{
@@ -47,17 +48,17 @@ pub use value::{VALUE_DEPTH_MAX, Value};
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-/// A whole gateway, as gwc makes it and gwd runs it.
+/// A complete gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
-    /// Everything that is not one API's.
+    /// Everything that does not belong to a single API.
     pub shared: Shared,
-    /// The APIs' behaviour.
+    /// Behaviour of the APIs.
     pub apis: Set<Api>,
 }
 
 impl Gateway {
-    /// Features that a gwd needs to run the gateway, in the words of the config blob's `needs`.
+    /// Features that a gwd needs for the gateway, as in `needs` of the config blob.
     #[must_use]
     pub fn needs(&self) -> Vec<String> {
         let mut needs: BTreeSet<String> = self.shared.needs().collect();
@@ -66,7 +67,7 @@ impl Gateway {
     }
 }
 
-/// Features that this version can run, in the words of `needs`, sorted.
+/// Features that this version can run, as in `needs`, sorted.
 #[must_use]
 pub fn provides() -> &'static [&'static str] {
     static ALL: LazyLock<Vec<&str>> = LazyLock::new(|| {
@@ -79,11 +80,13 @@ pub fn provides() -> &'static [&'static str] {
     &ALL
 }
 
-/// Features that are not a policy's.
+/// Features other than policies and verifiers.
 const OWN: &[&str] = &[
     "api:errors",
     "api:undeclared_methods",
     "api:unmatched",
+    "consumer:argon2id",
+    "consumer:certificates",
     "consumer:claims",
     "consumer:groups",
     "gateway:errors",
@@ -92,6 +95,7 @@ const OWN: &[&str] = &[
     "listener:merge_slashes",
     "listener:proxy_protocol",
     "listener:tls",
+    "operation:cost",
     "operation:deprecated",
     "operation:idempotent",
     "operation:mirror",
@@ -127,7 +131,7 @@ const OWN: &[&str] = &[
     "upstream:zone",
 ];
 
-/// The first of `needs` that this version does not provide.
+/// First of `needs` that this version does not provide.
 #[must_use]
 pub fn missing(needs: &[String]) -> Option<&str> {
     needs

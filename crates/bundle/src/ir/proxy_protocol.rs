@@ -1,4 +1,4 @@
-//! A listener whose balancer names the clients: the PROXY protocol.
+//! PROXY protocol of a listener, with which a load balancer reports the client of a connection.
 
 use std::net::IpAddr;
 
@@ -7,14 +7,14 @@ use policy::declared::{Scalar, Settings, Value};
 
 use policy::Cidr;
 
-/// Every connection begins with a PROXY header, and only from these peers.
+/// PROXY protocol settings: every connection must begin with a PROXY header, from a peer in `from`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ProxyProtocol {
-    /// Peers that send one, sorted; every other peer is refused.
+    /// Peers that may connect, sorted. Others are refused.
     #[n(0)]
     pub from: Vec<Cidr>,
-    /// Milliseconds from accepting to the header's last byte.
+    /// Timeout from accepting the connection to the header's last byte, in milliseconds.
     #[n(1)]
     pub timeout_ms: u64,
 }
@@ -26,7 +26,7 @@ impl ProxyProtocol {
         self.from.iter().any(|range| range.contains(peer))
     }
 
-    /// The same as settings under the words of gateway.yaml, for comparison.
+    /// The settings under their keys in gateway.yaml, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let from = self.from.iter();

@@ -1,4 +1,4 @@
-//! OpenAPI's security requirement, with its schemes and their verifiers.
+//! Security requirements of OpenAPI, with their schemes and verifiers.
 
 use minicbor::{Decode, Encode};
 use policy::auth::{self, Place};
@@ -10,7 +10,7 @@ use super::set::Named;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Scheme {
-    /// Its name in the document.
+    /// Name of the scheme in the document.
     #[n(0)]
     pub name: String,
     /// Place of the credential.
@@ -25,32 +25,32 @@ pub struct Scheme {
     /// Settings of the scheme that gwd cannot run yet.
     #[n(4)]
     pub declared: Settings,
-    /// Fields in which the upstream gets the caller.
+    /// Request fields that tell the upstream who the caller is.
     #[n(5)]
     pub passes: Passes,
 }
 
-/// Fields in which an upstream gets the caller. A client cannot set them on any operation of the
-/// API.
+/// Request fields that tell an upstream who the caller is. Client-supplied values are removed on
+/// every operation of the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Passes {
-    /// The field with the name of the consumer, else the subject of the token.
+    /// Field for the name of the consumer, or else for the subject of the token.
     #[n(0)]
     pub forward_as: Option<String>,
-    /// Claims with their fields, sorted by claim; names of fields in lower case.
+    /// Claims with their fields, sorted by claim. Field names are in lower case.
     #[n(1)]
     pub claims: Vec<(String, String)>,
 }
 
 impl Passes {
-    /// True if nothing is passed on.
+    /// True if there are no such fields.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.forward_as.is_none() && self.claims.is_empty()
     }
 
-    /// The fields.
+    /// Names of the fields.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         let claims = self.claims.iter().map(|(_, field)| field);
         self.forward_as.iter().chain(claims).map(String::as_str)
@@ -58,7 +58,7 @@ impl Passes {
 }
 
 impl Scheme {
-    /// Its settings beside place, verifier and `strip_credential`, for comparison.
+    /// Settings other than place, verifier and `strip_credential`, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
@@ -76,36 +76,35 @@ impl Scheme {
 /// Verifier of a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Verify {
-    /// A verifier by name.
+    /// A verifier of gateway.yaml, by name.
     #[n(0)]
     Auth(#[n(0)] String),
-    /// The upstream: the credential must be there, and anyone can forge it.
+    /// The upstream. The gateway checks only that a credential is present, so anyone can forge one.
     #[n(1)]
     Upstream,
-    /// A verifier written in place; it cannot run yet.
+    /// A verifier defined in the scheme itself; cannot run yet.
     #[n(2)]
     Inline(#[n(0)] auth::Checked),
 }
 
-/// Alternatives in order; the first that is satisfied gives the principal. None at all: anyone
-/// may call.
+/// Alternatives in order. The first that is satisfied gives the principal. Empty: open to everyone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Security(#[n(0)] pub Vec<Alternative>);
 
-/// Schemes that must all be satisfied; none: no credential is needed.
+/// Schemes that must all be satisfied. Empty: no credential is required.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Alternative(#[n(0)] pub Vec<SchemeUse>);
 
-/// A scheme with the scopes it must give. Sorted by name within an alternative.
+/// A scheme with the scopes that it must grant. Sorted by name within an alternative.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct SchemeUse {
-    /// The scheme's name.
+    /// Name of the scheme.
     #[n(0)]
     pub scheme: String,
-    /// Scopes, sorted.
+    /// Required scopes, sorted.
     #[n(1)]
     pub scopes: Vec<String>,
 }

@@ -1,19 +1,19 @@
-//! Collections whose order means nothing: sorted by name, each name once.
+//! Collections without a meaningful order: sorted by name, without duplicates.
 
 use minicbor::data::Type;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
-/// A thing with a name that is unique among its kind.
+/// An item with a name that is unique in its collection.
 pub trait Named {
-    /// The name.
+    /// Name of the item.
     fn name(&self) -> &str;
 }
 
-/// Things sorted by name, each name once.
+/// Items sorted by name, without duplicates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set<T>(Vec<T>);
 
-/// Two things have one name.
+/// Error: two items have the same name, which is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotASet(pub String);
 
@@ -24,7 +24,7 @@ impl<T> Default for Set<T> {
 }
 
 impl<T: Named> Set<T> {
-    /// Sorts; refuses a name that comes twice.
+    /// Sorts the items. Fails if two have the same name.
     pub fn new(mut items: Vec<T>) -> Result<Self, NotASet> {
         items.sort_by(|a, b| a.name().cmp(b.name()));
         match items
@@ -36,13 +36,13 @@ impl<T: Named> Set<T> {
         }
     }
 
-    /// The thing with a name.
+    /// Item by name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&T> {
         self.position(name).map(|index| &self.0[index])
     }
 
-    /// The place of a name among the sorted ones.
+    /// Index of an item by its name.
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {
         self.0.binary_search_by(|item| item.name().cmp(name)).ok()
@@ -50,12 +50,12 @@ impl<T: Named> Set<T> {
 }
 
 impl<T> Set<T> {
-    /// All things in order.
+    /// Iterates over the items in order.
     pub fn iter(&self) -> std::slice::Iter<'_, T> {
         self.0.iter()
     }
 
-    /// All things in order, to change anything but their names.
+    /// Iterates over the items in order. Callers must not change names.
     pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
         self.0.iter_mut()
     }
@@ -66,7 +66,7 @@ impl<T> Set<T> {
         self.0.len()
     }
 
-    /// All things in order, to keep.
+    /// Converts the set to a sorted vector.
     #[must_use]
     pub fn into_vec(self) -> Vec<T> {
         self.0

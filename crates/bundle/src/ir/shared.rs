@@ -5,74 +5,76 @@ use std::net::SocketAddr;
 use minicbor::{Decode, Encode};
 use policy::declared::{Scalar, Settings, Value};
 use policy::{Cidr, StateId, auth};
+use sha2::{Digest as _, Sha256};
 
 use super::proxy_protocol::ProxyProtocol;
 use super::set::{Named, Set};
 use super::tls::ListenerTls;
 use super::upstream::{Target, Upstream};
 
-/// The shared part of a bundle.
+/// Shared part of a gateway: one blob of the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Shared {
-    /// The project's name.
+    /// Name of the project.
     #[n(0)]
     pub project: String,
-    /// Listener of the gateway.
+    /// Listeners of the gateway.
     #[n(1)]
     pub listeners: Set<Listener>,
-    /// The services behind.
+    /// Upstreams of the gateway.
     #[n(2)]
     pub upstreams: Set<Upstream>,
     /// Verifiers of credentials.
     #[n(3)]
     pub auth: Set<Verifier>,
-    /// Callers that are configured by name.
+    /// Configured consumers.
     #[n(4)]
     pub consumers: Set<Consumer>,
-    /// Policies that gateway.yaml names.
+    /// Policies of gateway.yaml.
     #[n(5)]
     pub policies: Set<Policy>,
-    /// The APIs with the digests of their behaviour blobs.
+    /// APIs, with the digests of their behaviour blobs.
     #[n(6)]
     pub apis: Set<ApiRef>,
     /// True if responses carry `x-gateway-bundle`.
     #[n(7)]
     pub expose_bundle: bool,
-    /// Requirements that no document can avoid (`policies`, `auth`, `allow_public`). gwc checks
-    /// them, and plans compare them.
+    /// Requirements of gateway.yaml that apply to every API document (`policies`, `auth`,
+    /// `allow_public`). gwc checks them, and plans compare them.
     #[n(8)]
     pub required: Settings,
     /// Settings of the whole gateway that gwd cannot run yet.
     #[n(9)]
     pub declared: Settings,
-    /// Form of the gateway's own errors: `REASON/status`, `REASON/body`, `REASON/content_type`.
+    /// Custom responses for the gateway's own errors: `REASON/status`, `REASON/body`,
+    /// `REASON/content_type`.
     #[n(10)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub errors: Settings,
 }
 
-/// An API by name, and the sha256 of its behaviour blob.
+/// Reference to an API by name and by the sha256 of its behaviour blob.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ApiRef {
-    /// The API's name.
+    /// Name of the API.
     #[n(0)]
     pub name: String,
-    /// The digest of its behaviour blob.
+    /// Sha256 of the API's behaviour blob.
     #[n(1)]
     #[cbor(with = "minicbor::bytes")]
     pub digest: [u8; 32],
 }
 
-/// An address to listen on.
+/// A listener.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Listener {
-    /// Its name, for `--listen NAME=ADDR` and status.
+    /// Name of the listener, for `--listen NAME=ADDR` and status.
     #[n(0)]
     pub name: String,
-    /// `IP:PORT`; port 0 lets the system choose.
+    /// `IP:PORT`. Port 0 lets the operating system choose.
     #[n(1)]
     pub address: String,
     /// Protocol of the listener's connections.
@@ -87,18 +89,19 @@ pub struct Listener {
     /// Settings of the listener that gwd cannot run yet.
     #[n(5)]
     pub declared: Settings,
-    /// True if the listener accepts HTTP/2 beside HTTP/1.1: by ALPN over TLS, by prior knowledge in
-    /// cleartext.
+    /// True if the listener accepts HTTP/2 in addition to HTTP/1.1: by ALPN over TLS, by prior
+    /// knowledge in cleartext.
     #[n(6)]
     pub http2: bool,
     /// PROXY protocol settings. None: the peer is the client.
     #[n(7)]
     pub proxy_protocol: Option<ProxyProtocol>,
-    /// True if repeated slashes of a path count and are forwarded as one.
+    /// True if repeated slashes of a path are merged, for matching and forwarding.
     #[n(8)]
     #[cbor(skip_if = "is_unset")]
     pub merge_slashes: bool,
-    /// Fields that carry the client's certificate to upstreams; none if no field does.
+    /// Fields that carry the client's certificate to upstreams. None: the certificate is not
+    /// forwarded.
     #[n(9)]
     pub forward_client_cert: Option<CertificateFields>,
 }
@@ -107,19 +110,19 @@ pub struct Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum CertificateFields {
-    /// `Client-Cert` and `Client-Cert-Chain` (RFC 9440), of the connection.
+    /// `Client-Cert` and `Client-Cert-Chain` (RFC 9440), with the certificate of the connection.
     #[n(0)]
     ClientCert,
-    /// `X-Forwarded-Client-Cert` as Envoy writes it, of the connection.
+    /// `X-Forwarded-Client-Cert` in Envoy's format, with the certificate of the connection.
     #[n(1)]
     Xfcc,
-    /// Those that a trusted proxy sends.
+    /// The fields that a trusted proxy sends, unchanged.
     #[n(2)]
     Pass,
 }
 
 impl CertificateFields {
-    /// The word of gateway.yaml.
+    /// Value in gateway.yaml.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -137,7 +140,7 @@ fn is_unset(flag: &bool) -> bool {
 /// Protocol of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Protocol {
-    /// HTTP in the clear.
+    /// HTTP without TLS.
     #[n(0)]
     Http,
     /// HTTP over TLS.
@@ -145,36 +148,38 @@ pub enum Protocol {
     Https(#[n(0)] ListenerTls),
 }
 
-/// A listener's limits.
+/// Limits of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ListenerLimits {
-    /// Connections at once.
+    /// Maximum number of concurrent connections.
     #[n(0)]
     pub connections: u64,
-    /// Bytes of a request's head.
+    /// Maximum length of a request head, in bytes.
     #[n(1)]
     pub header_bytes: u64,
-    /// Fields of a request's head.
+    /// Maximum number of fields in a request head.
     #[n(2)]
     pub headers: u64,
-    /// From the first byte of a head to its last.
+    /// Timeout from the first byte of a request head to its last, in milliseconds.
     #[n(3)]
     pub header_timeout_ms: u64,
-    /// A connection between two requests.
+    /// Timeout of a connection between two requests, in milliseconds.
     #[n(4)]
     pub idle_timeout_ms: u64,
-    /// Bytes of a request target.
+    /// Maximum length of a request target, in bytes.
     #[n(5)]
     pub target_bytes: u64,
-    /// Longest time that the gateway waits for more of a request's body, or for a client to take
-    /// more of a response.
+    /// Timeout for the next bytes of a request body, and for a client to accept more of a response,
+    /// in milliseconds.
     #[n(6)]
     pub body_timeout_ms: u64,
-    /// Lowest rate of a body, in bytes per second. Each byte earns time, up to the body timeout.
+    /// Minimum rate of a body, in bytes per second. Each byte extends the deadline, up to the body
+    /// timeout.
     #[n(7)]
     pub min_rate_bytes: u64,
-    /// Longest time without a byte in a body whose pace is not the client's.
+    /// Idle timeout of a body whose rate the client does not determine, such as a stream, in
+    /// milliseconds.
     #[n(8)]
     pub stream_idle_timeout_ms: u64,
 }
@@ -183,7 +188,7 @@ pub struct ListenerLimits {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Verifier {
-    /// Its name.
+    /// Name of the verifier.
     #[n(0)]
     pub name: String,
     /// Kind and settings of the verifier.
@@ -191,17 +196,17 @@ pub struct Verifier {
     pub checked: auth::Checked,
 }
 
-/// A caller that is configured by name.
+/// A configured consumer.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Consumer {
-    /// Its name.
+    /// Name of the consumer.
     #[n(0)]
     pub name: String,
-    /// Its keys, sorted.
+    /// API keys, sorted.
     #[n(1)]
     pub keys: Vec<Credential>,
-    /// Its names with passwords, sorted.
+    /// Basic credentials, sorted.
     #[n(2)]
     pub basic: Vec<Credential>,
     /// Settings of the consumer that gwd cannot run yet.
@@ -215,29 +220,60 @@ pub struct Consumer {
     #[n(5)]
     #[cbor(skip_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// Certificates of the consumer, sorted.
+    #[n(6)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub certificates: Vec<Certified>,
 }
 
-/// A credential by its hash.
+/// A client certificate, by its fingerprint or by a name that it has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct Certified {
+    /// `sha256 HEX`, `san NAME` or `subject NAME`.
+    #[n(0)]
+    pub name: String,
+    /// Time from which the certificate is refused (Unix time, seconds).
+    #[n(1)]
+    pub not_after: Option<u64>,
+}
+
+/// A credential, by its hash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Credential {
-    /// sha256 of the credential's bytes (`user:password` for Basic).
+    /// Sha256 of the credential (`user:password` for Basic), or of `user:HASH` of a password.
     #[n(0)]
     #[cbor(with = "minicbor::bytes")]
     pub sha256: [u8; 32],
-    /// Seconds since 1970 from which on it is refused.
+    /// Time from which the credential is refused (Unix time, seconds).
     #[n(1)]
     pub not_after: Option<u64>,
+    /// Slow hash of a password; none if [`Self::sha256`] is of the credential itself.
+    #[n(2)]
+    pub password: Option<Password>,
+}
+
+/// A password of a user, by its argon2id hash.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct Password {
+    /// Name of the user.
+    #[n(0)]
+    pub user: String,
+    /// Hash in the PHC string format.
+    #[n(1)]
+    pub argon2id: String,
 }
 
 /// A named policy.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Policy {
-    /// Its name.
+    /// Name of the policy.
     #[n(0)]
     pub name: String,
-    /// Names its counters across bundles.
+    /// Id of the policy's counters across bundles.
     #[n(1)]
     pub state: StateId,
     /// Kind and settings of the policy.
@@ -245,8 +281,9 @@ pub struct Policy {
     pub checked: policy::Checked,
 }
 
-/// True if two sockets cannot listen on both addresses: the same port of one family, and the same
-/// address or all of them. Port 0 is another port each time.
+/// True if two sockets cannot listen on both addresses: same family and port, and the same IP
+/// address or one of them unspecified. Port 0 never collides, since each socket gets a different
+/// port.
 #[must_use]
 pub fn addresses_collide(a: SocketAddr, b: SocketAddr) -> bool {
     let everywhere = a.ip().is_unspecified() || b.ip().is_unspecified();
@@ -259,7 +296,7 @@ pub fn addresses_collide(a: SocketAddr, b: SocketAddr) -> bool {
 // === impl Shared ===
 
 impl Shared {
-    /// Settings of the whole gateway under the words of gateway.yaml, for comparison.
+    /// Settings of the whole gateway under their keys in gateway.yaml, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let errors = self.errors.clone();
@@ -267,10 +304,21 @@ impl Shared {
     }
 }
 
+// === impl Password ===
+
+impl Password {
+    /// Sha256 of `user:HASH`, which names the credential.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
+        let hash = Sha256::new_with_prefix(&self.user).chain_update(b":");
+        hash.chain_update(&self.argon2id).finalize().into()
+    }
+}
+
 // === impl Consumer ===
 
 impl Consumer {
-    /// The settings beside the credentials, for comparison.
+    /// Settings other than credentials, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let claims = self.claims.clone();
@@ -286,7 +334,7 @@ impl Consumer {
 // === impl Listener ===
 
 impl Listener {
-    /// Its TLS; none in the clear.
+    /// TLS settings. None without TLS.
     #[must_use]
     pub fn tls(&self) -> Option<&ListenerTls> {
         match &self.protocol {
@@ -295,8 +343,8 @@ impl Listener {
         }
     }
 
-    /// The settings of the listener's connections under the words of gateway.yaml, for comparison:
-    /// those that run, and those that cannot run yet.
+    /// Settings of the listener's connections under their keys in gateway.yaml, for comparison.
+    /// Includes those that cannot run yet.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = self.declared.clone();
@@ -306,7 +354,7 @@ impl Listener {
                 .with(&["protocol"], https)
                 .with_below(&[], tls.settings());
         }
-        // Over TLS, HTTP/2 is the default.
+        // The default of HTTP/2 is on with TLS, off without.
         if self.http2 != self.tls().is_some() {
             settings = settings.with(&["http2"], Value::One(Scalar::Flag(self.http2)));
         }
@@ -323,7 +371,7 @@ impl Listener {
         settings
     }
 
-    /// Features that a gateway needs to run the listener, in the words of `needs`.
+    /// Features that a gateway needs for the listener, as in `needs`.
     pub(super) fn needs(&self) -> impl Iterator<Item = String> {
         let needs = [
             ("listener:tls", self.tls().is_some()),

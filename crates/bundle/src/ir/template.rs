@@ -1,24 +1,24 @@
-//! Path templates: what OpenAPI writes, what the router compares (semantics.md §1).
+//! Path templates in OpenAPI's syntax, as the router compares them (semantics.md §1).
 
 use std::fmt;
 
 use minicbor::{Decode, Encode};
 
-/// A path template of segments.
+/// A path template, as a list of segments.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Template {
     segments: Vec<Segment>,
     prefix: bool,
 }
 
-/// Text between two slashes.
+/// A segment: the part between two slashes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Segment {
-    /// Exactly this; empty behind a final slash.
+    /// Literal, compared exactly. Empty after a final slash.
     Literal(String),
-    /// This in any case; it is written in lower case.
+    /// Literal in lower case, compared case-insensitively.
     Folded(String),
-    /// A whole segment of one or more bytes.
+    /// Parameter that fills the segment; matches one or more bytes. Contains the parameter's name.
     Parameter(String),
     /// Parameters with literals around or between them: `{id}:cancel`, `{base}...{head}`.
     Pattern(Pattern),
@@ -29,22 +29,22 @@ pub enum Segment {
 pub struct Pattern {
     /// Literal before the first parameter.
     pub head: String,
-    /// Each parameter's name with the literal behind it; only the last literal may be empty.
+    /// Name of each parameter and the literal after it. Only the last literal may be empty.
     pub rest: Vec<(String, String)>,
-    /// True if the literals, then in lower case, match in any case.
+    /// True if the literals are compared case-insensitively; they are then in lower case.
     pub folded: bool,
 }
 
-/// Reason why a text is not a template, and its place in the text.
+/// Reason why a string is not a template, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateFault {
     /// The reason.
     pub kind: TemplateFaultKind,
-    /// Bytes of the text that are to blame.
+    /// Byte range of the faulty part.
     pub range: std::ops::Range<usize>,
 }
 
-/// Reason why a text is not a template.
+/// Reason why a string is not a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TemplateFaultKind {
     /// The text does not begin with `/`.
@@ -53,17 +53,17 @@ pub enum TemplateFaultKind {
     Brace,
     /// `{}`.
     EmptyName,
-    /// `{a}{b}`: nobody can say where one ends.
+    /// `{a}{b}`: the end of the first parameter is undefined.
     Adjacent,
     /// The same name twice.
     Repeated,
-    /// A name with `/` in it, or a segment `**`, which stands for a prefix where templates are kept.
-    /// Other forms of other frameworks (`:id`, `{x*}`) are read as OpenAPI reads them.
+    /// A name with `/` in it, or a segment `**`, which encodes a prefix. Syntax of other frameworks
+    /// (`:id`, `{x*}`) is read as OpenAPI reads it.
     Unsupported,
 }
 
 impl Template {
-    /// Reads `/a/{b}/c{d}e`. Literals are taken as they stand; the caller normalises them.
+    /// Parses `/a/{b}/c{d}e`. Literals are not normalised.
     pub fn parse(text: &str) -> Result<Self, TemplateFault> {
         let fault = |kind, range| Err(TemplateFault { kind, range });
         let Some(rest) = text.strip_prefix('/') else {
@@ -82,7 +82,7 @@ impl Template {
         })
     }
 
-    /// The same template matching everything below it, too.
+    /// Turns the template into a prefix: it then also matches everything below.
     #[must_use]
     pub fn into_prefix(mut self) -> Self {
         // `/foo/` and `/foo` are the same prefix; `/` is the empty one.
@@ -93,8 +93,8 @@ impl Template {
         self
     }
 
-    /// The same template whose literals match in any ASCII case (`case_insensitive`). What has no
-    /// letter stays as it is.
+    /// Makes the literals match ASCII case-insensitively (`case_insensitive`). Literals without
+    /// letters are unchanged.
     #[must_use]
     pub fn into_folded(mut self) -> Self {
         for segment in &mut self.segments {
@@ -118,7 +118,7 @@ impl Template {
         self
     }
 
-    /// True if a literal of the template matches in any case.
+    /// True if a literal of the template matches case-insensitively.
     #[must_use]
     pub fn is_folded(&self) -> bool {
         self.segments.iter().any(|segment| match segment {
@@ -128,7 +128,7 @@ impl Template {
         })
     }
 
-    /// The template behind a base path (empty or `/…`), whose letters count as they are.
+    /// The template after a base path (empty or `/…`). The base path stays case-sensitive.
     #[must_use]
     pub fn behind(mut self, base_path: &str) -> Self {
         let base = base_path.split('/').skip(1);
@@ -137,8 +137,7 @@ impl Template {
         self
     }
 
-    /// The template with the final slash that this one has not, or without the one that it has;
-    /// none for a prefix, which matches with and without.
+    /// The template with a final slash added or removed. None for a prefix, which matches both.
     #[must_use]
     pub fn twin(&self) -> Option<Self> {
         if self.prefix {
@@ -155,19 +154,19 @@ impl Template {
         })
     }
 
-    /// The segments; `/` has one empty literal.
+    /// Segments. `/` has one empty literal.
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// True if everything below matches, too.
+    /// True if the template also matches everything below.
     #[must_use]
     pub fn is_prefix(&self) -> bool {
         self.prefix
     }
 
-    /// The same with each literal changed by `f`.
+    /// Replaces each literal by `f` of it.
     #[must_use]
     pub fn map_literals(self, f: impl Fn(String) -> String) -> Self {
         let segments = self.segments.into_iter().map(|segment| match segment {
@@ -189,13 +188,13 @@ impl Template {
         }
     }
 
-    /// The parameters with their ranges of a path that the template matches, from left to right.
-    /// `from` is where in the path the template begins: the length of the mount's base path.
+    /// Parameters with their byte ranges in a path that the template matches, from left to right.
+    /// The template applies to the path from `from` on: the length of the mount's base path.
     pub fn bind<'t>(&'t self, path: &str, from: usize) -> Vec<(&'t str, std::ops::Range<usize>)> {
         let mut bound = Vec::new();
         let mut at = from;
         for segment in &self.segments {
-            // Over the slash.
+            // Skip the slash.
             at += 1;
             let text = path.get(at..).unwrap_or_default();
             let text = text.split('/').next().unwrap_or_default();
@@ -213,7 +212,7 @@ impl Template {
         bound
     }
 
-    /// The parameters' names from left to right.
+    /// Names of the parameters from left to right.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().flat_map(|segment| match segment {
             Segment::Literal(_) | Segment::Folded(_) => Vec::new(),
@@ -226,15 +225,15 @@ impl Template {
 }
 
 impl Pattern {
-    /// True if a segment matches: each parameter takes the shortest run of one or more bytes, from
-    /// the left.
+    /// True if a segment matches. From the left, each parameter takes the shortest run of at least
+    /// one byte.
     #[must_use]
     pub fn matches(&self, segment: &str) -> bool {
         self.bind(segment, &mut |_, _| {})
     }
 
-    /// The same; tells each parameter with its range of the segment. What it tells counts only
-    /// where the segment matches.
+    /// [`Self::matches`], and calls `each` for each parameter with its byte range in the segment.
+    /// The calls are valid only if the result is true.
     pub fn bind<'p>(
         &'p self,
         segment: &str,
@@ -243,7 +242,7 @@ impl Pattern {
         let folded;
         let segment = match self.folded {
             false => segment,
-            // Rare, so that the common way pays nothing for it. The ranges are the same.
+            // Rare, so that the common path does not allocate. The ranges are the same.
             true => {
                 folded = segment.to_ascii_lowercase();
                 folded.as_str()
@@ -257,7 +256,7 @@ impl Pattern {
         };
         let at = |left: &str| segment.len() - left.len();
         for (name, literal) in middle {
-            // One byte at least belongs to the parameter.
+            // A parameter takes at least one character.
             let Some(from) = left.char_indices().nth(1).map(|(at, _)| at) else {
                 return false;
             };
@@ -271,7 +270,7 @@ impl Pattern {
         left.len() > tail.len() && left.ends_with(tail.as_str())
     }
 
-    /// The pattern with its names erased, for comparisons: `{}:cancel`.
+    /// The pattern without parameter names, for comparisons: `{}:cancel`.
     #[must_use]
     pub fn erased(&self) -> String {
         let mut text = self.head.clone();
@@ -395,8 +394,8 @@ impl<C> Encode<C> for Template {
         e: &mut minicbor::Encoder<W>,
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        // A prefix is written with a final `/**`, which no template can have as a segment; one
-        // whose case does not count begins with `~`, which no template does.
+        // A prefix is encoded with a final `/**`, which no template has as a segment. A
+        // case-insensitive template begins with `~`, which no template does.
         let mut text = if self.is_folded() { "~" } else { "" }.to_owned();
         match (self.prefix, self.segments.is_empty()) {
             (false, true) => {}
@@ -421,14 +420,14 @@ impl<'b, C> Decode<'b, C> for Template {
     }
 }
 
-/// Reads a template as it is encoded, without the mark of those whose case does not count.
+/// Parses an encoded template without the mark for case-insensitive ones.
 fn unfolded(text: &str) -> Result<Template, TemplateFault> {
     match text.strip_suffix("/**") {
         Some("") => Ok(Template {
             segments: Vec::new(),
             prefix: true,
         }),
-        // As it stands: an empty segment at the end is one that the prefix has.
+        // Keep an empty last segment: it is part of the prefix.
         Some(prefix) => Template::parse(prefix).map(|template| Template {
             prefix: true,
             ..template
@@ -437,7 +436,7 @@ fn unfolded(text: &str) -> Result<Template, TemplateFault> {
     }
 }
 
-/// True if a literal has a letter whose case may differ: those of `%C3` do not.
+/// True if a literal has a letter whose case may differ. Letters of escapes (`%C3`) do not count.
 fn has_letter(literal: &str) -> bool {
     let mut bytes = literal.bytes();
     while let Some(byte) = bytes.next() {

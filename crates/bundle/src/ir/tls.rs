@@ -1,5 +1,5 @@
-//! TLS settings of listeners and upstreams: certificates by reference, versions, client
-//! certificates and trusted authorities.
+//! TLS settings of listeners and upstreams: references to certificates, versions, client
+//! certificates, certificate authorities.
 
 use minicbor::{Decode, Encode};
 use policy::SecretRef;
@@ -7,15 +7,15 @@ use policy::declared::{Scalar, Settings, Value};
 
 use super::set::{Named, Set};
 
-/// The TLS of a listener.
+/// TLS settings of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ListenerTls {
-    /// Certificates by name; the host that a client asks for chooses. Never empty: a listener
-    /// without a certificate can speak to nobody.
+    /// Certificates by name, selected by the server name that a client requests. Never empty:
+    /// without a certificate, no handshake succeeds.
     #[n(0)]
     pub certificates: Set<Certificate>,
-    /// Oldest accepted version.
+    /// Minimum TLS version.
     #[n(1)]
     pub min_version: TlsVersion,
     /// Client certificate settings. None: the listener requests no certificates.
@@ -27,56 +27,56 @@ pub struct ListenerTls {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Certificate {
-    /// Its name, for metrics and messages.
+    /// Name of the certificate, for metrics and messages.
     #[n(0)]
     pub name: String,
-    /// The chain in PEM, the gateway's own first.
+    /// Certificate chain in PEM, the gateway's certificate first.
     #[n(1)]
     pub cert: SecretRef,
-    /// The private key in PEM.
+    /// Private key in PEM.
     #[n(2)]
     pub key: SecretRef,
 }
 
-/// The TLS towards a service.
+/// TLS settings towards an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct UpstreamTls {
-    /// Requested server name (SNI, RFC 6066 §3), which the certificate must carry; the target's
-    /// host where there is none.
+    /// Server name for SNI (RFC 6066 §3), which the certificate must contain. None: the target's
+    /// host.
     #[n(0)]
     pub sni: Option<String>,
-    /// The authorities that count, in PEM; the system's where there are none.
+    /// Trusted certificate authorities in PEM. None: those of the system.
     #[n(1)]
     pub ca: Option<SecretRef>,
-    /// Certificate that the gateway presents.
+    /// Client certificate of the gateway, presented if the upstream asks for one.
     #[n(2)]
     pub client_cert: Option<ClientCertificate>,
-    /// True if the service's certificate is verified: its authority, its name, its time.
+    /// True if the upstream's certificate is verified: authority, name and validity.
     #[n(3)]
     pub verify: bool,
 }
 
-/// The gateway's own certificate towards a service, with its key.
+/// Client certificate of the gateway towards an upstream, with its key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(map)]
 pub struct ClientCertificate {
-    /// The chain in PEM, the gateway's own first.
+    /// Certificate chain in PEM, the gateway's certificate first.
     #[n(0)]
     pub cert: SecretRef,
-    /// The private key in PEM.
+    /// Private key in PEM.
     #[n(1)]
     pub key: SecretRef,
 }
 
-/// Versions of TLS.
+/// TLS versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum TlsVersion {
-    /// RFC 5246.
+    /// TLS 1.2 (RFC 5246).
     #[n(0)]
     V1_2,
-    /// RFC 8446.
+    /// TLS 1.3 (RFC 8446).
     #[n(1)]
     V1_3,
 }
@@ -85,10 +85,10 @@ pub enum TlsVersion {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct ClientAuth {
-    /// The authorities that count, in PEM.
+    /// Trusted certificate authorities in PEM.
     #[n(0)]
     pub ca: SecretRef,
-    /// Certificates that were taken back, in PEM.
+    /// Certificate revocation lists in PEM.
     #[n(1)]
     pub crl: Option<SecretRef>,
     /// Mode: off, optional or required.
@@ -106,13 +106,13 @@ pub enum ClientAuthMode {
     /// A client may present a certificate. An invalid one ends the connection.
     #[n(1)]
     Optional,
-    /// There is no connection without one.
+    /// A client must present a valid certificate.
     #[n(2)]
     Required,
 }
 
 impl ListenerTls {
-    /// The same as settings under the words of gateway.yaml, for comparison.
+    /// The settings under their keys in gateway.yaml, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
@@ -146,7 +146,7 @@ impl ListenerTls {
         settings
     }
 
-    /// The secrets that it names.
+    /// Secrets in the settings.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
         let pairs = self.certificates.iter();
         let client = self.client_auth.iter();
@@ -157,8 +157,7 @@ impl ListenerTls {
 }
 
 impl UpstreamTls {
-    /// The settings that differ from the defaults, under the words of gateway.yaml below `tls`, for
-    /// comparison.
+    /// Settings other than defaults, under their keys below `tls` in gateway.yaml, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let secret = |reference: &SecretRef| Value::One(Scalar::Secret(reference.clone()));
@@ -180,7 +179,7 @@ impl UpstreamTls {
         settings
     }
 
-    /// The secrets that it names.
+    /// Secrets in the settings.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
         let own = self.client_cert.iter();
         self.ca
@@ -189,7 +188,7 @@ impl UpstreamTls {
     }
 }
 
-/// The certificate is checked, by the system's authorities and the target's name.
+/// Default: the certificate is verified, with the system's authorities and the target's name.
 impl Default for UpstreamTls {
     fn default() -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The services behind the gateway: where they are, and how they are spoken to.
+//! Upstreams: targets and protocols of the services behind the gateway.
 
 use minicbor::{Decode, Encode};
 use policy::declared::{Scalar, Settings, Value};
@@ -10,23 +10,23 @@ use super::discovery::Discovery;
 use super::set::Set;
 use super::tls::UpstreamTls;
 
-/// A service behind the gateway.
+/// An upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Upstream {
-    /// Its name.
+    /// Name of the upstream.
     #[n(0)]
     pub name: String,
-    /// Names its pools and health across bundles.
+    /// Id of the upstream's connection pools and health state across bundles.
     #[n(1)]
     pub state: StateId,
-    /// Targets of requests, by weight; none if `discovery` finds them.
+    /// Targets. Empty if `discovery` finds them.
     #[n(2)]
     pub targets: Set<Target>,
-    /// Milliseconds to open a connection.
+    /// Connect timeout, in milliseconds.
     #[n(3)]
     pub connect_timeout_ms: u64,
-    /// Milliseconds that an unused connection is kept.
+    /// Idle timeout of a pooled connection, in milliseconds.
     #[n(4)]
     pub idle_timeout_ms: u64,
     /// `Host` of forwarded requests.
@@ -53,7 +53,7 @@ pub struct Upstream {
     /// Protocol used towards the upstream.
     #[n(12)]
     pub protocol: UpstreamProtocol,
-    /// Source of its hosts while the gateway runs; none if `targets` names them.
+    /// Source of discovered hosts. None if `targets` lists them.
     #[n(14)]
     pub discovery: Option<Discovery>,
     /// TLS settings for targets with TLS and for discovered hosts. None: TLS is not used.
@@ -62,12 +62,12 @@ pub struct Upstream {
     /// Version of the PROXY header that begins each connection. None: no header is sent.
     #[n(15)]
     pub proxy_protocol: Option<ProxyVersion>,
-    /// Response fields rewritten to the gateway's URL; none if no response is changed.
+    /// Response fields that are rewritten to the gateway's URL. None: responses are not changed.
     #[n(16)]
     pub rewrite_responses: Option<RewriteResponses>,
 }
 
-/// Response fields with the service's own URL, which the gateway rewrites to its own.
+/// Response fields with the upstream's own URL, which the gateway replaces by its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct RewriteResponses {
@@ -79,14 +79,14 @@ pub struct RewriteResponses {
     pub cookies: bool,
 }
 
-/// A version of the PROXY protocol.
+/// Version of the PROXY protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ProxyVersion {
-    /// A line of text.
+    /// PROXY protocol version 1 (one text line).
     #[n(0)]
     V1,
-    /// Binary.
+    /// PROXY protocol version 2 (binary header).
     #[n(1)]
     V2,
 }
@@ -99,13 +99,13 @@ pub enum UpstreamProtocol {
     #[default]
     #[n(0)]
     H1,
-    /// HTTP/2 in the clear, by prior knowledge (RFC 9113 §3.3).
+    /// HTTP/2 without TLS, by prior knowledge (RFC 9113 §3.3).
     #[n(1)]
     H2c,
-    /// HTTP/2 over TLS, agreed on by ALPN (RFC 9113 §3.2).
+    /// HTTP/2 over TLS, negotiated by ALPN (RFC 9113 §3.2).
     #[n(2)]
     H2,
-    /// Over TLS whichever of HTTP/2 and HTTP/1.1 is agreed on by ALPN, in the clear HTTP/1.1.
+    /// HTTP/2 or HTTP/1.1 over TLS, negotiated by ALPN; HTTP/1.1 without TLS.
     #[n(3)]
     Auto,
 }
@@ -116,31 +116,31 @@ pub enum HostHeader {
     /// `Host` that the client sent.
     #[n(0)]
     Preserve,
-    /// The target's own authority.
+    /// Authority of the target.
     #[n(1)]
     Upstream,
-    /// This.
+    /// A fixed value.
     #[n(2)]
     Value(#[n(0)] String),
 }
 
-/// One address of a service.
+/// A target of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Target {
-    /// Its name.
+    /// Name of the target.
     #[n(0)]
     pub name: String,
-    /// Host name or address, IPv6 without brackets; or the absolute path of a UNIX socket.
+    /// Host name or IP address, IPv6 without brackets; or the absolute path of a UNIX socket.
     #[n(1)]
     pub host: String,
-    /// Port; 0 of a UNIX socket, which has none.
+    /// Port. 0 for a UNIX socket.
     #[n(2)]
     pub port: u16,
-    /// Prefix of the request's path: empty, or `/…` without a final slash.
+    /// Prefix for the request's path: empty, or `/…` without a final slash.
     #[n(3)]
     pub path: String,
-    /// Share of the requests; 0 gets none.
+    /// Weight in load balancing. 0: no requests.
     #[n(4)]
     pub weight: u32,
     /// Zone of the target.
@@ -154,8 +154,8 @@ pub struct Target {
 // === impl Upstream ===
 
 impl Upstream {
-    /// The settings of discovery, balancing, health, protocol and retries that differ from the
-    /// defaults, by the paths of gateway.yaml.
+    /// Settings of discovery, balancing, health, protocol and retries other than defaults, under
+    /// their keys in gateway.yaml.
     #[must_use]
     pub fn judging(&self) -> Settings {
         let mut settings = self
@@ -199,7 +199,7 @@ impl Upstream {
         if let Some(tls) = &self.tls {
             let own = tls.settings();
             settings = match own.is_empty() && self.discovery.is_some() {
-                // Hosts that are found have no scheme: that it is there says it.
+                // Discovered hosts have no URL scheme: the presence of `tls` enables TLS.
                 true => settings.with(&["tls"], Value::Empty),
                 false => settings.with_below(&["tls"], own),
             };
@@ -219,13 +219,13 @@ impl Upstream {
 }
 
 impl Target {
-    /// The path of its UNIX socket; none where it is a host.
+    /// Path of the target's UNIX socket. None for a host.
     #[must_use]
     pub fn socket(&self) -> Option<&str> {
         self.host.starts_with('/').then_some(self.host.as_str())
     }
 
-    /// Its URL as gateway.yaml has it, but for a port that its scheme has by itself.
+    /// URL of the target as in gateway.yaml, without a default port.
     #[must_use]
     pub fn url(&self) -> String {
         match self.socket() {
@@ -234,8 +234,7 @@ impl Target {
         }
     }
 
-    /// `host[:port]`; the port that its scheme has by itself is not written, nor what is not known
-    /// yet. What is behind a UNIX socket is on this machine.
+    /// `host[:port]`, without a default or unknown port. `localhost` for a UNIX socket.
     #[must_use]
     pub fn authority(&self) -> String {
         let host = match (self.socket(), self.host.contains(':')) {
@@ -249,7 +248,7 @@ impl Target {
         }
     }
 
-    /// The scheme of its URL.
+    /// Scheme of the target's URL.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         match (self.socket(), self.tls) {
@@ -261,7 +260,7 @@ impl Target {
 }
 
 impl ProxyVersion {
-    /// Its word in gateway.yaml.
+    /// Value in gateway.yaml.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -272,7 +271,7 @@ impl ProxyVersion {
 }
 
 impl UpstreamProtocol {
-    /// Its word in gateway.yaml.
+    /// Value in gateway.yaml.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -285,7 +284,7 @@ impl UpstreamProtocol {
 }
 
 impl RewriteResponses {
-    /// Its words in gateway.yaml, sorted.
+    /// Values in gateway.yaml, sorted.
     fn words(self) -> Vec<Scalar> {
         let words = [("cookies", self.cookies), ("location", self.location)];
         let words = words.into_iter().filter(|(_, written)| *written);

@@ -1,4 +1,4 @@
-//! Values of a contract: JSON without floats, with sets and with edges to the nodes of a graph.
+//! Values of a contract: JSON without floats, plus sets and edges to nodes of a graph.
 
 use std::fmt;
 
@@ -6,41 +6,41 @@ use minicbor::data::{Tag, Type};
 use minicbor::decode::Error;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
-/// Maximum nesting depth of lists and maps in one value. Deeper parts are nodes of their own.
+/// Maximum nesting depth of lists and maps in one value. Deeper parts are separate nodes.
 pub const VALUE_DEPTH_MAX: usize = 256;
 
-/// "Mathematical finite set" of the CBOR registry.
+/// CBOR tag "Mathematical finite set".
 const SET: Tag = Tag::new(258);
-/// "Reference the nth marked value" of the CBOR registry.
+/// CBOR tag "Reference the nth marked value".
 const NODE: Tag = Tag::new(29);
 
-/// A value. In CBOR: null, booleans, integers of 64 bits, text, arrays and maps are themselves;
-/// another number is a byte string with its decimal text; a set is an array under tag 258; an edge
-/// is an unsigned number under tag 29.
+/// A value of a contract. In CBOR: null, booleans, 64-bit integers, text, arrays and maps as usual;
+/// another number is a byte string with its decimal text; a set is an array with tag 258; an edge
+/// is an unsigned integer with tag 29.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value {
-    /// Nothing.
+    /// JSON null.
     Null,
-    /// True or false.
+    /// Boolean.
     Bool(bool),
-    /// A whole number of 64 bits.
+    /// 64-bit integer.
     Integer(i64),
-    /// Any other number: `-?DIGITS[eN]` without zeros at either end of the digits.
+    /// Any other number: `-?DIGITS[eN]`, digits without leading and trailing zeros.
     Decimal(Box<str>),
-    /// A text.
+    /// String.
     Text(Box<str>),
-    /// Values in an order that counts.
+    /// Values in a meaningful order.
     List(Vec<Self>),
-    /// Values whose order does not count, in the order of their graph.
+    /// Values without a meaningful order, sorted canonically by the graph.
     Set(Vec<Self>),
-    /// Entries by key, sorted.
+    /// Entries, sorted by key.
     Map(Vec<(Box<str>, Self)>),
-    /// The node of this number in the contract's table.
+    /// Edge to the node with this index in the contract's table.
     Node(u32),
 }
 
 impl Value {
-    /// The value of a key.
+    /// Value of a key. None for anything but a map.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entries()
@@ -49,7 +49,7 @@ impl Value {
             .map(|index| &self.entries()[index].1)
     }
 
-    /// The entries of a map; none for anything else.
+    /// Entries of a map. Empty for any other value.
     #[must_use]
     pub fn entries(&self) -> &[(Box<str>, Self)] {
         match self {
@@ -58,7 +58,7 @@ impl Value {
         }
     }
 
-    /// The members of a list or a set; none for anything else.
+    /// Members of a list or set. Empty for any other value.
     #[must_use]
     pub fn items(&self) -> &[Self] {
         match self {
@@ -79,7 +79,7 @@ impl Value {
         }
     }
 
-    /// The same value with other edges.
+    /// The value with each edge replaced by `name` of it.
     #[must_use]
     pub fn with_nodes(&self, name: &mut impl FnMut(u32) -> u32) -> Self {
         let mut all = |items: &[Self]| items.iter().map(|item| item.with_nodes(name)).collect();
@@ -100,7 +100,7 @@ impl Value {
     }
 }
 
-/// As JSON that is short enough for a line; an edge is `{…}`.
+/// Writes the value as JSON on one line, with `{…}` for a reference to another node.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |f: &mut fmt::Formatter<'_>, items: &[Self]| {
@@ -205,7 +205,7 @@ fn read(d: &mut Decoder<'_>, depth: usize) -> Result<Value, Error> {
 
 fn items(d: &mut Decoder<'_>, depth: usize) -> Result<Vec<Value>, Error> {
     let count = d.array()?.ok_or(Error::message("a list has a length"))?;
-    // What is promised is not there yet: memory follows what is read.
+    // Allocate per element read: the claimed length may be false.
     (0..count).map(|_| read(d, depth + 1)).collect()
 }
 
@@ -269,7 +269,7 @@ mod tests {
         let mut deep = vec![0x81; 100_000];
         deep.push(0);
         assert!(codec::decode::<Value>(&deep).is_err());
-        // A length that is not there takes no memory.
+        // A false length must not allocate.
         let long = [0x9b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
         assert!(codec::decode::<Value>(&long).is_err());
     }

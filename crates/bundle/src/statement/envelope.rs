@@ -1,11 +1,10 @@
-//! The DSSE envelope: a payload and the signatures over it.
+//! DSSE envelope: a payload and its signatures.
 //!
 //! The signed bytes are the pre-authentication encoding (PAE) of type and payload, so that a
-//! payload of one type can never pass as another. DSSE v1, `protocol.md`.
+//! payload of one type cannot pass as another. DSSE v1, `protocol.md`.
 //!
-//! Stored as a sigstore bundle v0.3 in canonical JSON (sorted keys, no white space), signatures in
-//! the order of their key ids, so that signing is repeatable and the order of signers is no
-//! difference.
+//! Stored as a sigstore bundle v0.3 in canonical JSON (sorted keys, no white space), with the
+//! signatures sorted by key id, so that signing is reproducible in any order of signers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,16 +17,16 @@ use crate::refused::Refused;
 use super::Statement;
 use super::predicate::Predicate;
 
-/// The type of every payload.
+/// Payload type of all envelopes.
 pub const PAYLOAD: &str = "application/vnd.in-toto+json";
-/// The media type of the stored envelope.
+/// Media type of a stored envelope.
 pub const SIGSTORE_BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
-/// Most signatures of an envelope.
+/// Maximum number of signatures in an envelope.
 pub const SIGNATURES_MAX: usize = 32;
-/// Largest stored envelope, in bytes: room for about 40,000 revoked credentials.
+/// Maximum size of a stored envelope, in bytes: room for about 40,000 revoked credentials.
 pub const ENVELOPE_BYTES_MAX: u64 = 8 << 20;
 
-/// A payload with signatures. Reading one checks nothing but the form.
+/// A payload with signatures. Decoding checks only the form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     payload: Vec<u8>,
@@ -37,14 +36,14 @@ pub struct Envelope {
 /// One signature over the envelope's [`Envelope::signed_bytes`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
-    /// Id of the key that it names as its maker. Only a hint.
+    /// Id of the key that the signature claims; only a hint.
     pub keyid: KeyId,
-    /// The ECDSA signature in DER.
+    /// ECDSA signature in DER.
     pub der: Vec<u8>,
 }
 
 impl Envelope {
-    /// An unsigned envelope.
+    /// Creates an unsigned envelope.
     ///
     /// # Errors
     /// As [`Statement::encode`].
@@ -64,26 +63,26 @@ impl Envelope {
         self.signatures.sort_by_key(|signature| signature.keyid);
     }
 
-    /// The same, in one expression.
+    /// [`Self::sign`] by value.
     #[must_use]
     pub fn signed_by(mut self, key: &PrivateKey) -> Self {
         self.sign(key);
         self
     }
 
-    /// Payload; untrusted until its signatures were verified.
+    /// Payload, untrusted until its signatures are verified.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
 
-    /// The signatures, by key id.
+    /// Signatures, sorted by key id.
     #[must_use]
     pub fn signatures(&self) -> &[Signature] {
         &self.signatures
     }
 
-    /// The signed bytes: `DSSEv1 28 application/vnd.in-toto+json <length> <payload>`.
+    /// Signed bytes: `DSSEv1 28 application/vnd.in-toto+json <length> <payload>`.
     #[must_use]
     pub fn signed_bytes(&self) -> Vec<u8> {
         let mut bytes =
@@ -92,7 +91,7 @@ impl Envelope {
         bytes
     }
 
-    /// The stored form.
+    /// Encodes the stored form.
     ///
     /// # Errors
     /// [`Refused::TooLarge`] beyond [`ENVELOPE_BYTES_MAX`] or [`SIGNATURES_MAX`].
@@ -120,7 +119,7 @@ impl Envelope {
         Ok(bytes)
     }
 
-    /// Reads the stored form.
+    /// Decodes the stored form.
     ///
     /// # Errors
     /// [`Refused::TooLarge`], [`Refused::Malformed`], [`Refused::NotCanonical`].

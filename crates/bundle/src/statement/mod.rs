@@ -1,11 +1,11 @@
 //! Signed statements: in-toto statements in DSSE envelopes.
 //!
-//! Manifests are not signed themselves: the same bytes would mean "built", "approved" and "run
-//! this". A statement names its role, and a signature counts for that role only. release.md §2;
-//! in-toto Statement v1; DSSE v1.
+//! Manifests are not signed directly, because a signature could then mean "built", "approved" or
+//! "run this". A statement names its role, and a signature counts for that role only. release.md
+//! §2; in-toto Statement v1; DSSE v1.
 //!
-//! The order of verification is fixed: signatures over the received bytes first
-//! (`Trust::judge`), only then is the payload read ([`Statement::decode`]).
+//! The order of verification is fixed: first the signatures over the received bytes
+//! (`Trust::judge`), then the payload ([`Statement::decode`]).
 
 pub mod envelope;
 pub mod predicate;
@@ -24,17 +24,17 @@ const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// In-toto statement: a `predicate` about a `subject`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement<P> {
-    /// The manifests that the statement is about; never empty.
+    /// Digests of the manifests that the statement is about; never empty.
     pub subject: Vec<Digest>,
-    /// The predicate: the typed contents of the statement.
+    /// Typed contents of the statement.
     pub predicate: P,
 }
 
 impl<P: Predicate> Statement<P> {
-    /// The payload's canonical bytes.
+    /// Encodes the payload canonically.
     ///
     /// # Errors
-    /// [`Refused::Malformed`] for an integer of 2^53 or more, or without a subject.
+    /// [`Refused::Malformed`] for an integer of 2^53 or more, or an empty subject.
     pub fn encode(&self) -> Result<Vec<u8>, Refused> {
         if self.subject.is_empty() {
             return Err(NO_SUBJECT);
@@ -55,7 +55,7 @@ impl<P: Predicate> Statement<P> {
         )
     }
 
-    /// Reads a payload whose signatures have been verified.
+    /// Decodes a payload whose signatures have been verified.
     ///
     /// # Errors
     /// [`Refused::WrongRole`] for a statement of another type, [`Refused::Malformed`] and
@@ -86,10 +86,10 @@ impl<P: Predicate> Statement<P> {
         })
     }
 
-    /// Checks that this statement is about exactly this manifest.
+    /// Checks that this statement is about this manifest and no other.
     ///
     /// # Errors
-    /// [`Refused::WrongSubject`] if it is not.
+    /// [`Refused::WrongSubject`] otherwise.
     pub fn check_subject(&self, digest: &Digest) -> Result<(), Refused> {
         if self.subject != [*digest] {
             return Err(Refused::WrongSubject);
@@ -98,7 +98,7 @@ impl<P: Predicate> Statement<P> {
     }
 }
 
-/// The type that a payload claims: to choose how to verify it, never as a reason to believe it.
+/// Predicate type that a payload claims. Only for selecting the verification; it is not trusted.
 ///
 /// # Errors
 /// [`Refused::Malformed`] if the payload has none.
@@ -113,7 +113,7 @@ pub fn predicate_type(payload: &[u8]) -> Result<String, Refused> {
     Ok(claim.predicate_type)
 }
 
-/// The role that a payload claims to speak in; `None` for a type that this program does not know.
+/// Role that a payload claims. `None` for a predicate type that this program does not know.
 ///
 /// # Errors
 /// [`Refused::Malformed`] if the payload has no type.

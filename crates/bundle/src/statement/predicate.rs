@@ -1,7 +1,7 @@
-//! The four statements about a bundle: built, run this, revoked, approved.
+//! Predicates of the four statements: build, release record, revocation list, approval.
 //!
-//! One struct each, with the roles they belong to. Sets are sorted and without repetition, because
-//! a payload has one spelling only. release.md §2.
+//! Sets are sorted and without duplicates, because a payload has exactly one encoding. release.md
+//! §2.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,44 +14,44 @@ use crate::keys::KeyId;
 use crate::moment::Moment;
 use crate::name::{ChannelName, ProjectName};
 
-/// Kind of statement that a key may sign. Each role has one predicate type, and nothing signed in
-/// one role counts in another, whatever keys the two share.
+/// Role in which a key may sign. Each role has one predicate type, and a signature in one role
+/// never counts in another, even by the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Says where a bundle came from: [`Build`].
+    /// States the origin of a bundle: [`Build`].
     Build,
-    /// Says what a channel should run: [`Record`].
+    /// States the bundle that a channel should run: [`Record`].
     Release,
-    /// Says what must never run or be admitted: [`Revoke`].
+    /// States what must never run or be admitted: [`Revoke`].
     Revoke,
-    /// Agrees to one transition: [`Approve`].
+    /// Approves one transition: [`Approve`].
     Approve,
 }
 
 /// A typed predicate.
 pub trait Predicate: Serialize + DeserializeOwned {
-    /// The `predicateType`.
+    /// `predicateType` of the statement.
     const TYPE: &'static str;
-    /// The role whose signatures count for it.
+    /// Role in which the statement must be signed.
     const ROLE: Role;
 }
 
-/// The bundle was built by this program from these sources: the provenance.
+/// Provenance of a bundle: the sources and the compiler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Build {
     /// Compiler with its version.
     pub builder: Builder,
-    /// The bundle's format version.
+    /// Format version of the bundle.
     pub format: u32,
     /// Commit, if the sources are in Git.
     pub git: Option<Git>,
-    /// The environment it was compiled for, if any.
+    /// Environment for which the bundle was compiled, if any.
     pub environment: Option<String>,
     /// Project of the bundle.
     pub project: ProjectName,
-    /// The source artifact's manifest, if one was published.
+    /// Manifest of the source artifact, if one was published.
     pub source: Option<Digest>,
 }
 
@@ -59,25 +59,25 @@ pub struct Build {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Builder {
-    /// Its version.
+    /// Version of gwc.
     pub gwc: String,
-    /// The commit it was built from, if known.
+    /// Commit from which gwc was built, if known.
     pub commit: Option<String>,
 }
 
-/// The state of the sources in Git.
+/// State of the sources in Git.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Git {
-    /// The commit's id.
+    /// Id of the commit.
     pub commit: String,
-    /// The tree's id.
+    /// Id of the tree.
     pub tree: String,
-    /// True if the working folder differed from the commit.
+    /// True if the working tree differed from the commit.
     pub dirty: bool,
 }
 
-/// This channel should run this bundle now.
+/// Release record: the bundle that a channel should run from now on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
@@ -85,13 +85,13 @@ pub struct Record {
     pub project: ProjectName,
     /// Name of the channel.
     pub channel: ChannelName,
-    /// Grows with each record; the first is 1.
+    /// Serial, which increases with each record. The first is 1.
     pub serial: u64,
-    /// The record before this one; none for the first.
+    /// Record before this one. None for the first.
     pub previous: Option<Digest>,
-    /// Records of a fork that this one ends.
+    /// Records of a fork that this record ends.
     pub merges: BTreeSet<Digest>,
-    /// Forward, back, or staying.
+    /// Direction of the change: forward, back or unchanged.
     pub kind: RecordKind,
     /// Name of the person or program that released, as the releasing program knew it.
     pub actor: String,
@@ -99,18 +99,18 @@ pub struct Record {
     pub reason: String,
     /// Signing time.
     pub created: Moment,
-    /// Time from which a gwd that has not seen it before refuses it.
+    /// Time from which a gwd refuses the record, unless it has accepted it before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Moment>,
-    /// The digest of the plan that was agreed to.
+    /// Digest of the approved plan.
     pub plan: Option<Digest>,
-    /// The source artifact's manifest.
+    /// Manifest of the source artifact.
     pub source: Option<Digest>,
-    /// Every statement that this record relies on.
+    /// Statements on which this record relies.
     pub evidence: BTreeSet<Digest>,
-    /// The newest revocation list when this was signed; none before the first.
+    /// Newest revocation list at the time of signing. None before the first.
     pub revocations: Option<Pointer>,
-    /// Bundles to be dropped from memory and disk.
+    /// Bundles to remove from memory and disk.
     pub withdraw: BTreeSet<Digest>,
     /// Handling of open tunnels whose authorisation changed. Default: `Keep`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,11 +121,11 @@ pub struct Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordKind {
-    /// A bundle that was not there before.
+    /// A new bundle.
     Release,
-    /// An earlier bundle again.
+    /// An earlier bundle.
     Rollback,
-    /// The same bundle, under new terms (a longer `expires`, a newer revocation list).
+    /// The same bundle with new terms (a later `expires`, a newer revocation list).
     Pin,
 }
 
@@ -135,41 +135,42 @@ pub enum RecordKind {
 pub enum Streams {
     /// All tunnels stay open.
     Keep,
-    /// Those whose authorisation the change removed are closed.
+    /// Tunnels that are no longer authorised are closed.
     Close,
 }
 
-/// A link of a chain: the serial it stands under and its statement's manifest.
+/// Position in a chain: the serial and the manifest of its statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pointer {
-    /// The statement's manifest.
+    /// Digest of the statement's manifest.
     pub digest: Digest,
-    /// Its serial.
+    /// Serial in the chain.
     pub serial: u64,
 }
 
-/// Bundles, credentials and keys that must never count: the whole list each time.
+/// Revocation list: all revoked bundles, credentials and keys. Each list is complete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revoke {
     /// Project of the list.
     pub project: ProjectName,
-    /// Grows with each list; the first is 1.
+    /// Serial, which increases with each list. The first is 1.
     pub serial: u64,
-    /// The list before this one; none for the first.
+    /// List before this one. None for the first.
     pub previous: Option<Digest>,
     /// Signing time.
     pub created: Moment,
-    /// Bundles that must never run, rollback included.
+    /// Bundles that must never run, not even by rollback.
     pub bundles: BTreeSet<Digest>,
-    /// The sha256 of credentials that must never be admitted, whichever bundle runs.
+    /// Sha256 of credentials that are never admitted, whichever bundle runs.
     pub credentials: BTreeSet<Digest>,
-    /// Keys that no longer count.
+    /// Keys whose signatures no longer count.
     pub keys: BTreeSet<KeyId>,
 }
 
-/// Agreement to one transition. The format is reserved: it is read and verified, nothing needs it.
+/// Approval of one transition. The format is reserved: approvals are verified if present, but never
+/// required.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approve {
@@ -177,13 +178,13 @@ pub struct Approve {
     pub project: ProjectName,
     /// Name of the channel.
     pub channel: ChannelName,
-    /// The current record when the plan was made; none before the first record.
+    /// Current record when the plan was made. None before the first.
     pub base: Option<Base>,
-    /// The digest of the plan.
+    /// Digest of the plan.
     pub plan: Digest,
-    /// Fingerprints of the changes that were agreed to one by one.
+    /// Fingerprints of the changes that were approved individually.
     pub acked: BTreeSet<String>,
-    /// End of the agreement.
+    /// End of validity.
     pub expires: Moment,
 }
 
@@ -191,9 +192,9 @@ pub struct Approve {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {
-    /// The record's statement manifest.
+    /// Digest of the record's statement manifest.
     pub record: Digest,
-    /// Its serial.
+    /// Serial of the record.
     pub serial: u64,
 }
 
@@ -222,10 +223,10 @@ impl Predicate for Approve {
 // === impl Role ===
 
 impl Role {
-    /// Every role.
+    /// All roles.
     pub const ALL: [Self; 4] = [Self::Build, Self::Release, Self::Revoke, Self::Approve];
 
-    /// As in the trust file.
+    /// Name in the trust file.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -236,7 +237,7 @@ impl Role {
         }
     }
 
-    /// The predicate type whose signatures this role covers.
+    /// Predicate type that this role signs.
     #[must_use]
     pub const fn predicate_type(self) -> &'static str {
         match self {
@@ -255,7 +256,7 @@ impl fmt::Display for Role {
 }
 
 impl RecordKind {
-    /// As in the payload.
+    /// Name in the payload.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -273,8 +274,8 @@ impl fmt::Display for RecordKind {
 }
 
 impl Revoke {
-    /// Subject of the statement: the revoked bundles; without any, the list before; without that,
-    /// the credentials or keys in it.
+    /// Subject of the statement: the revoked bundles; if there are none, the previous list; if
+    /// there is none, the credentials, else the keys.
     #[must_use]
     pub fn subject(&self) -> Vec<Digest> {
         if !self.bundles.is_empty() {

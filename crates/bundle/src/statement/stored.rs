@@ -1,9 +1,8 @@
-//! A statement in a store: the envelope as a blob, and a manifest that says what it is about.
+//! Stored statements: the envelope as a blob, and a manifest that names its subject.
 //!
-//! The digest of the manifest is the statement's name everywhere: in `evidence`, in `previous`,
-//! in a channel's file. Its `subject` and annotations are for people and tools (`oras discover`);
-//! programs neither follow nor believe
-//! them. release.md §2.
+//! The digest of the manifest identifies the statement everywhere: in `evidence`, in `previous`, in
+//! a channel's link. Its `subject` and annotations are for people and tools (`oras discover`);
+//! programs do not use them. release.md §2.
 
 use std::collections::BTreeMap;
 
@@ -19,17 +18,17 @@ const CONTENT: &str = "dev.sigstore.bundle.content";
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 const WHAT: &str = "statement manifest";
 
-/// The bytes of a statement as they lie in a store.
+/// A statement's files in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// The manifest's bytes.
+    /// Bytes of the manifest.
     pub manifest: Vec<u8>,
-    /// The envelope's bytes, the manifest's one layer.
+    /// Bytes of the envelope, the manifest's only layer.
     pub envelope: Vec<u8>,
 }
 
 impl Stored {
-    /// Wraps an envelope.
+    /// Creates the files for an envelope.
     ///
     /// # Errors
     /// As [`Envelope::encode`].
@@ -51,34 +50,34 @@ impl Stored {
         })
     }
 
-    /// The statement's name.
+    /// Digest of the manifest, which identifies the statement.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&self.manifest)
     }
 
-    /// Every blob that has to be stored, the manifest last.
+    /// All blobs to store, the manifest last.
     #[must_use]
     pub fn blobs(&self) -> [&[u8]; 3] {
         [EMPTY_BLOB, &self.envelope, &self.manifest]
     }
 }
 
-/// Reads a statement's envelope. Nothing in it is verified yet.
+/// Reads a statement's envelope. Its signatures are not verified.
 ///
 /// # Errors
-/// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::NotABundle`] and what
-/// [`Envelope::decode`] says.
+/// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::NotABundle`], and those of
+/// [`Envelope::decode`].
 pub fn open(blobs: &dyn Blobs, digest: &Digest) -> Result<Envelope, Refused> {
     let manifest = store::read(blobs, digest, MANIFEST_BYTES_MAX)?;
     let layer = layer(&manifest)?;
     Envelope::decode(&store::read_exact(blobs, &layer)?)
 }
 
-/// The descriptor of the envelope in a statement's manifest.
+/// Descriptor of the envelope in a statement's manifest.
 ///
 /// # Errors
-/// [`Refused::NotABundle`] if the manifest is not one of a statement.
+/// [`Refused::NotABundle`] if the manifest is not that of a statement.
 pub fn layer(manifest: &[u8]) -> Result<Descriptor, Refused> {
     let manifest = ImageManifest::decode(WHAT, manifest)?;
     if manifest.artifact_type != SIGSTORE_BUNDLE || manifest.config != Descriptor::empty() {

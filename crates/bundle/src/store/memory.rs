@@ -1,4 +1,4 @@
-//! A store in memory: for one-file bundles once read, for dry runs and for tests.
+//! Store in memory: for archives, dry runs and tests.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,19 +24,19 @@ pub struct Content {
 }
 
 impl Memory {
-    /// A store with this content. Digests are checked when blobs are read, as in any store.
+    /// Creates a store with this content. As in any store, digests are checked when blobs are read.
     #[must_use]
     pub const fn new(content: Content) -> Self {
         Self(Mutex::new(content))
     }
 
-    /// The current contents.
+    /// Contents of the store.
     #[must_use]
     pub fn into_content(self) -> Content {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The bundles it holds, by digest: what a one-file bundle is about.
+    /// Digests of the bundles in the store. For an archive: the bundles that it contains.
     #[must_use]
     pub fn bundles(&self) -> Vec<Digest> {
         let content = self.content();

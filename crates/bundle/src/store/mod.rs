@@ -1,8 +1,8 @@
 //! Stores of bundles and statements.
 //!
 //! A store has blobs, found by digest, and chains: numbered links that are created once and never
-//! change. A chain's head is its highest serial, and creating a link is the compare-and-swap.
-//! Programs follow digests only; nothing at run time lists anything but serials. release.md §3.
+//! changed. The highest serial is the head of a chain, and creating a link is the compare-and-swap.
+//! Programs follow digests only; while serving, they list only serials. release.md §3.
 
 pub mod memory;
 
@@ -17,16 +17,16 @@ use crate::name::ChannelName;
 use crate::oci::Descriptor;
 use crate::refused::Refused;
 
-/// Blobs by digest. Callers read through [`read`] and [`read_exact`], which check every byte.
+/// Blobs by digest. Callers use [`read`] and [`read_exact`], which check the digest.
 pub trait Blobs {
-    /// The stored bytes, which may be damaged; `None` if there are none. Reads at most
-    /// `bytes_max` bytes and one more, so that the caller sees that there were more.
+    /// Stored bytes, which may be damaged. `None` if there are none. Reads at most `bytes_max + 1`
+    /// bytes, so that the caller detects a longer blob.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
     fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused>;
 
-    /// Number of bytes stored under this digest; `None` if there are none. The bytes are not
+    /// Number of bytes stored under this digest. `None` if there are none. The bytes are not
     /// checked.
     ///
     /// # Errors
@@ -34,27 +34,27 @@ pub trait Blobs {
     fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused>;
 }
 
-/// Blobs and links that are written together. No link becomes visible before every blob is stored.
+/// Blobs and links that are written together. No link becomes visible before all blobs are stored.
 #[derive(Clone, Debug, Default)]
 pub struct Batch<'a> {
-    /// Blobs, manifests among them.
+    /// Blobs, manifests included.
     pub blobs: Vec<Cow<'a, [u8]>>,
-    /// Links, in the order in which they are created.
+    /// Links, in the order of creation.
     pub links: Vec<Link>,
 }
 
-/// A link that is to be created.
+/// A link to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// In which chain.
+    /// Chain of the link.
     pub chain: Chain,
-    /// Under which serial.
+    /// Serial of the link.
     pub serial: u64,
     /// Target of the link, which is in the store or in the same batch.
     pub digest: Digest,
 }
 
-/// Guard of a writer: clean-up waits until it is dropped.
+/// Guard of a writer. Clean-up waits until it is dropped.
 #[derive(Debug, Default)]
 pub struct Writing {
     _lock: Option<Box<dyn fmt::Debug + Send>>,
@@ -62,24 +62,23 @@ pub struct Writing {
 
 /// A store that can be read and written.
 pub trait Store: Blobs {
-    /// Keeps blobs, and then creates links. A damaged copy of a blob that is already there is
-    /// replaced.
+    /// Stores the blobs, then creates the links. Replaces a damaged existing blob.
     ///
     /// # Errors
-    /// [`WriteError::Conflict`] if another writer was first with a link (also with the same
-    /// digest); links before it in the batch are there then. [`Refused::StoreUnreachable`].
+    /// [`WriteError::Conflict`] if another writer created a link first, even with the same digest;
+    /// earlier links of the batch remain. [`Refused::StoreUnreachable`].
     fn commit(&self, batch: &Batch<'_>) -> Result<(), WriteError>;
 
-    /// Keeps clean-up away. Whoever relies on a blob that is there, and will link to it, holds this
-    /// from before it looked until the link is made.
+    /// Blocks clean-up. A writer that will link to an existing blob holds the guard from before it
+    /// checks for the blob until the link is created.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`], also if a clean-up does not end.
+    /// [`Refused::StoreUnreachable`], also if a clean-up takes too long.
     fn writing(&self) -> Result<Writing, Refused> {
         Ok(Writing::default())
     }
 
-    /// Writes anew what only people and tools read, if it is not right: a folder's `index.json`.
+    /// Rewrites outdated derived files for people and tools: a folder's `index.json`.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -87,7 +86,7 @@ pub trait Store: Blobs {
         Ok(())
     }
 
-    /// Keeps one blob.
+    /// Stores one blob.
     ///
     /// # Errors
     /// As [`Store::commit`].
@@ -96,7 +95,7 @@ pub trait Store: Blobs {
         Ok(Digest::of(bytes))
     }
 
-    /// Creates a link, if there is none under this serial yet. The digest's blob must be there.
+    /// Creates a link with an unused serial. The digest's blob must exist.
     ///
     /// # Errors
     /// As [`Store::commit`].
@@ -111,19 +110,19 @@ pub trait Store: Blobs {
         })
     }
 
-    /// The serials of a chain, lowest first.
+    /// Serials of a chain, in ascending order.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
     fn serials(&self, chain: &Chain) -> Result<Vec<u64>, Refused>;
 
-    /// The digest under a serial; `None` if the serial is free.
+    /// Digest under a serial. `None` if the serial is unused.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`], [`Refused::Malformed`] if it is not a digest.
+    /// [`Refused::StoreUnreachable`], [`Refused::Malformed`] if the link does not contain a digest.
     fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused>;
 
-    /// The manifests whose `subject` is this one: for people and tools, never followed.
+    /// Manifests whose `subject` is this digest, for people and tools.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -142,16 +141,16 @@ pub enum Chain {
 /// Reason why a write failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteError {
-    /// Another writer was first: the chain moved. `gwc` ends with 3.
+    /// Another writer moved the chain first. `gwc` exits with 3.
     Conflict {
-        /// The serial that is taken.
+        /// Serial that is in use.
         serial: u64,
     },
-    /// Everything else.
+    /// Any other error.
     Refused(Refused),
 }
 
-/// Reads a blob and checks that its bytes are those the digest names.
+/// Reads a blob and checks its digest.
 ///
 /// # Errors
 /// [`Refused::BlobMissing`], [`Refused::TooLarge`], [`Refused::BadDigest`],
@@ -172,8 +171,8 @@ pub fn read(blobs: &dyn Blobs, digest: &Digest, bytes_max: u64) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// Reads the blob that a descriptor points at, and checks its size too. The caller has checked
-/// the descriptor's size against a limit.
+/// Reads the blob of a descriptor and checks digest and size. The caller has checked the
+/// descriptor's size against a limit.
 ///
 /// # Errors
 /// As [`read`].
@@ -187,7 +186,7 @@ pub fn read_exact(blobs: &dyn Blobs, descriptor: &Descriptor) -> Result<Vec<u8>,
 }
 
 impl<'a> Batch<'a> {
-    /// These blobs, and no link.
+    /// A batch of blobs without links.
     pub fn of(blobs: impl IntoIterator<Item = &'a [u8]>) -> Self {
         Self {
             blobs: blobs.into_iter().map(Cow::Borrowed).collect(),
@@ -197,7 +196,7 @@ impl<'a> Batch<'a> {
 }
 
 impl Writing {
-    /// Held by this.
+    /// Creates a guard that holds this lock.
     #[must_use]
     pub fn new(lock: impl fmt::Debug + Send + 'static) -> Self {
         Self {

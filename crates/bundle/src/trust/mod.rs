@@ -1,9 +1,9 @@
-//! Trust file: the keys that a gateway's operator trusts, with their roles, channels and times.
+//! Trust file: the keys that a gateway's operator trusts, with roles, channels and validity.
 //!
-//! The trust file is the operator's own: nothing in a bundle or a store can change it, and it is
-//! never fetched from a store. Leaving something out never turns checking off: every key must say
-//! its roles, channels and time, and a threshold that is not written is one owner.
-//! release.md §4; the JSON Schema is [`schema::text`].
+//! The trust file belongs to the operator: nothing in a bundle or a store can change it, and it is
+//! never fetched from a store. Omissions never disable checks: every key must list its roles,
+//! channels and validity, and the default threshold is one owner. release.md §4; the JSON Schema is
+//! [`schema::text`].
 
 pub mod schema;
 
@@ -19,10 +19,11 @@ use crate::refused::Refused;
 use crate::statement::envelope::{Envelope, Signature};
 use crate::statement::predicate::Role;
 
-/// Most keys of a trust file: with 32 signatures an envelope, that many checks at worst.
+/// Maximum number of keys in a trust file. An envelope has up to 32 signatures, each of which is
+/// checked against all keys in the worst case.
 pub const KEYS_MAX: usize = 64;
 
-/// The trust file, checked.
+/// A validated trust file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trust {
     project: ProjectName,
@@ -33,14 +34,14 @@ pub struct Trust {
     checks: Checks,
 }
 
-/// Minimum serials of a channel, written by `gwc trust floor`.
+/// Minimum serials of a channel, set by `gwc trust floor`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Floors {
-    /// A record is accepted only with a higher serial, or the very same as this one.
+    /// Minimum serial of a record. Default: 0.
     #[serde(default)]
     pub min_serial: u64,
-    /// A revocation list is accepted only with this serial or a higher one.
+    /// Minimum serial of a revocation list. Default: 0.
     #[serde(default)]
     pub min_revocations: u64,
 }
@@ -49,30 +50,30 @@ pub struct Floors {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustedKey {
-    /// The sha256 of `spki`.
+    /// Sha256 of `spki`.
     pub id: KeyId,
-    /// The person or machine that holds it: thresholds count owners.
+    /// Person or machine that holds the key. Thresholds count owners.
     pub owner: String,
-    /// The public key.
+    /// Public key.
     pub spki: PublicKey,
     /// Roles in which the key may sign.
     pub roles: BTreeSet<Role>,
-    /// For which channels it may say it.
+    /// Channels for which the key may sign.
     pub channels: BTreeSet<Scope>,
-    /// The first moment at which it counts.
+    /// Start of validity.
     pub not_before: Moment,
-    /// The first moment at which it no longer counts.
+    /// End of validity, exclusive.
     pub not_after: Moment,
     /// State of the key: active, retired or revoked.
     pub state: KeyState,
 }
 
-/// A channel, or all of them (`*`).
+/// One channel, or all channels (`*`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Every channel.
+    /// All channels.
     All,
-    /// This one.
+    /// One channel.
     Channel(ChannelName),
 }
 
@@ -80,46 +81,46 @@ pub enum Scope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyState {
-    /// For new statements and for old ones.
+    /// Valid for new and old statements.
     Active,
-    /// Only for what was signed and accepted while it was valid.
+    /// Valid only for statements that were signed and accepted during the key's validity.
     Retired,
-    /// For nothing, whenever it was signed.
+    /// Never valid, whatever the date of the statement.
     Revoked,
 }
 
-/// Minimum number of different owners that have to sign, by role.
+/// Minimum number of different owners that must sign, by role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Thresholds {
-    /// Of a build statement (together with the other build statements in evidence).
+    /// For build statements, counting all build statements in evidence together.
     pub build: u32,
-    /// Of a channel record.
+    /// For a release record.
     pub release: u32,
-    /// Of a revocation list.
+    /// For a revocation list.
     pub revoke: u32,
-    /// Of an approval.
+    /// For an approval.
     pub approve: u32,
 }
 
-/// The moment for which signatures are judged.
+/// Time for which signatures are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Seen for the first time at this moment: the key must be active, and valid then.
+    /// A statement that is new at this time: the key must be active and valid then.
     First(Moment),
-    /// Said at this moment of the past, and vouched for since: retired keys count too.
+    /// A statement from this time in the past, accepted since: retired keys count as well.
     Past(Moment),
-    /// At any moment: the key only must not be revoked. For what was accepted before, until its
-    /// payload tells when it was said.
+    /// Any time: the key must only not be revoked. For statements that were accepted before, until
+    /// their date has been decoded.
     Ever,
 }
 
 /// Owners and keys whose signatures count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signers {
-    /// The owners.
+    /// Owners of the keys.
     pub owners: BTreeSet<String>,
-    /// Their keys.
+    /// Ids of the keys.
     pub keys: BTreeSet<KeyId>,
 }
 
@@ -132,10 +133,10 @@ enum Checks {
 // === impl Trust ===
 
 impl Trust {
-    /// Reads a trust file: JSON, strictly (unknown and repeated keys are refused).
+    /// Parses a trust file: strict JSON, in which unknown and duplicate keys are refused.
     ///
     /// # Errors
-    /// [`Refused::Malformed`] with the place and what is wrong there.
+    /// [`Refused::Malformed`] with the place and the reason.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refused> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -161,7 +162,7 @@ impl Trust {
         .checked()
     }
 
-    /// A trust file without keys, to which [`Trust::add_key`] adds: nothing passes it.
+    /// A trust file without keys, for [`Trust::add_key`]. Accepts nothing.
     #[must_use]
     pub const fn new(project: ProjectName) -> Self {
         Self {
@@ -173,8 +174,9 @@ impl Trust {
         }
     }
 
-    /// Believes everything about this project, signed or not. Digests, forms, serials and chains
-    /// are still checked. Only for `--insecure-allow-unsigned`, which must be loud.
+    /// A trust file that accepts everything for this project, even unsigned. Digests, formats,
+    /// serials and chains are still checked. Only for `--insecure-allow-unsigned`, whose use must
+    /// be reported clearly.
     #[must_use]
     pub fn insecure_allow_unsigned(project: ProjectName) -> Self {
         Self {
@@ -189,7 +191,7 @@ impl Trust {
         matches!(self.checks, Checks::Nothing)
     }
 
-    /// The file's text, indented, with a line feed at the end.
+    /// The trust file as indented JSON with a final line feed.
     #[must_use]
     pub fn to_json(&self) -> String {
         let text = serde_json::to_string_pretty(self).expect("a trust file has a JSON form");
@@ -202,31 +204,31 @@ impl Trust {
         &self.project
     }
 
-    /// The keys.
+    /// Keys of the trust file.
     #[must_use]
     pub fn keys(&self) -> &[TrustedKey] {
         &self.keys
     }
 
-    /// The key of this id.
+    /// Key with this id.
     #[must_use]
     pub fn key(&self, id: &KeyId) -> Option<&TrustedKey> {
         self.keys.iter().find(|key| key.id == *id)
     }
 
-    /// A channel's floors; none written means zero.
+    /// Minimum serials of a channel. Default: zero.
     #[must_use]
     pub fn floors(&self, channel: &ChannelName) -> Floors {
         self.channels.get(channel).copied().unwrap_or_default()
     }
 
-    /// True if floors are written for a channel; floors of zero are floors, too.
+    /// True if a channel has an entry, even one with minimum serials of zero.
     #[must_use]
     pub fn has_floors(&self, channel: &ChannelName) -> bool {
         self.channels.contains_key(channel)
     }
 
-    /// The number of owners that a role needs.
+    /// Number of owners that must sign in a role.
     #[must_use]
     pub const fn threshold(&self, role: Role) -> u32 {
         match role {
@@ -237,7 +239,7 @@ impl Trust {
         }
     }
 
-    /// With one more key.
+    /// Adds a key.
     ///
     /// # Errors
     /// [`Refused::Malformed`] as [`Trust::parse`].
@@ -246,16 +248,16 @@ impl Trust {
         self.checked()
     }
 
-    /// With other floors for a channel.
+    /// Sets the minimum serials of a channel.
     ///
     /// # Errors
-    /// [`Refused::Malformed`] beyond 2^53.
+    /// [`Refused::Malformed`] for a serial of 2^53 or more.
     pub fn with_floors(mut self, channel: ChannelName, floors: Floors) -> Result<Self, Refused> {
         self.channels.insert(channel, floors);
         self.checked()
     }
 
-    /// With other thresholds.
+    /// Sets the thresholds.
     ///
     /// # Errors
     /// [`Refused::Malformed`] for a threshold of zero.
@@ -264,7 +266,7 @@ impl Trust {
         self.checked()
     }
 
-    /// Returns the trust file with these keys revoked, as in a revocation list.
+    /// Marks keys as revoked, for those in a revocation list.
     #[must_use]
     pub fn with_revoked(mut self, revoked: &BTreeSet<KeyId>) -> Self {
         for key in &mut self.keys {
@@ -275,8 +277,8 @@ impl Trust {
         self
     }
 
-    /// The owners and keys whose signatures over this envelope count in this role, for this
-    /// channel, at this moment, if they are enough. The envelope's payload is not read.
+    /// Owners and keys whose signatures on this envelope count for the role, channel and time.
+    /// Fails if they do not suffice. The payload is not decoded.
     ///
     /// # Errors
     /// [`Refused::Unsigned`], [`Refused::BadSignature`], [`Refused::UnknownKey`], [`Refused::WrongRole`],
@@ -294,10 +296,10 @@ impl Trust {
         Ok(signers)
     }
 
-    /// As [`Trust::judge`], without the threshold: at least one signature counts.
+    /// [`Trust::judge`] without the threshold: at least one signature must count.
     ///
     /// # Errors
-    /// As [`Trust::judge`], but for [`Refused::BelowThreshold`].
+    /// As [`Trust::judge`], except [`Refused::BelowThreshold`].
     pub fn signers(
         &self,
         envelope: &Envelope,
@@ -329,7 +331,7 @@ impl Trust {
         Ok(signers)
     }
 
-    /// Checks that the owners are enough for a role.
+    /// Checks the number of owners against the threshold of a role.
     ///
     /// # Errors
     /// [`Refused::BelowThreshold`].
@@ -346,7 +348,7 @@ impl Trust {
         })
     }
 
-    /// The key that made a signature. Its `keyid` is only a hint, so every key is tried.
+    /// Key that made a signature. The signature's `keyid` is only a hint, so every key is tried.
     fn signer(&self, bytes: &[u8], signature: &Signature) -> Result<&TrustedKey, Refused> {
         let hinted = self.key(&signature.keyid);
         let others = self.keys.iter().filter(|key| key.id != signature.keyid);
@@ -406,7 +408,7 @@ impl Trust {
     }
 }
 
-/// Keeps the most specific reason: a signature by a known key says more than an unknown one.
+/// Keeps the more specific reason: one for a known key replaces `UnknownKey`.
 fn note(worst: &mut Option<Refused>, refused: Refused) {
     let keep = matches!(worst, Some(known) if *known != Refused::UnknownKey);
     if !keep {
@@ -504,7 +506,7 @@ impl<'de> Deserialize<'de> for Scope {
     }
 }
 
-/// A map in which a repeated key is an error: serde's own maps keep the last one.
+/// A map that refuses duplicate keys: serde's maps keep the last value.
 fn unique<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<ChannelName, Floors>, D::Error> {

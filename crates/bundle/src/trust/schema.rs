@@ -1,6 +1,6 @@
-//! The JSON Schema of the trust file: `schemas/trust.schema.json` is this text.
+//! JSON Schema of the trust file, published as `schemas/trust.schema.json`.
 
-/// The schema's text.
+/// The schema as JSON text.
 #[must_use]
 pub const fn text() -> &'static str {
     SCHEMA
@@ -10,13 +10,13 @@ const SCHEMA: &str = r##"{
   "$schema": "https://json-schema.org/draft/2020-12/schema",
   "$id": "urn:gwc:schema:trust:v1",
   "title": "gwd trust file",
-  "description": "Whom the operator of a gateway believes, and for what. Never fetched from a store.",
+  "description": "Keys that the operator of a gateway trusts, with their roles. Never fetched from a store.",
   "type": "object",
   "additionalProperties": false,
   "required": ["project", "channels", "keys"],
   "properties": {
     "$schema": {"type": "string"},
-    "project": {"$ref": "#/$defs/name", "description": "The project whose bundles are believed."},
+    "project": {"$ref": "#/$defs/name", "description": "Project whose bundles are trusted."},
     "channels": {
       "description": "Lowest accepted serials of channels; written by `gwc trust floor`.",
       "type": "object",
@@ -31,7 +31,7 @@ const SCHEMA: &str = r##"{
       }
     },
     "keys": {
-      "description": "The keys that are believed.",
+      "description": "Trusted keys.",
       "type": "array",
       "maxItems": 64,
       "items": {
@@ -43,10 +43,10 @@ const SCHEMA: &str = r##"{
           "owner": {"type": "string", "minLength": 1, "description": "Owner of the key; thresholds count different owners."},
           "spki": {"type": "string", "contentEncoding": "base64", "description": "The P-256 public key as SubjectPublicKeyInfo: the body of its PEM file in one line."},
           "roles": {"type": "array", "minItems": 1, "items": {"enum": ["build", "release", "revoke", "approve"]}, "description": "Roles of the key."},
-          "channels": {"type": "array", "minItems": 1, "items": {"anyOf": [{"const": "*"}, {"$ref": "#/$defs/name"}]}, "description": "For which channels; `*` for all."},
-          "not_before": {"$ref": "#/$defs/time", "description": "The first moment at which the key counts."},
-          "not_after": {"$ref": "#/$defs/time", "description": "The first moment at which it no longer counts."},
-          "state": {"enum": ["active", "retired", "revoked"], "description": "retired: only for what was signed while it was valid; revoked: for nothing."}
+          "channels": {"type": "array", "minItems": 1, "items": {"anyOf": [{"const": "*"}, {"$ref": "#/$defs/name"}]}, "description": "Channels for which the key is trusted; `*` for all."},
+          "not_before": {"$ref": "#/$defs/time", "description": "Start of the key's validity (inclusive)."},
+          "not_after": {"$ref": "#/$defs/time", "description": "End of the key's validity (exclusive)."},
+          "state": {"enum": ["active", "retired", "revoked"], "description": "retired: trusted only for signatures made while it was valid; revoked: not trusted."}
         }
       }
     },

@@ -13,7 +13,7 @@ use bundle::trust::{Floors, Trust};
 
 use crate::fixture::*;
 
-/// Signs a record and keeps it, without a link.
+/// Signs and stores a record without a link.
 pub(crate) fn forge(store: &Store, bundle: Digest, record: Record, signer: &str) -> Pointer {
     let serial = record.serial;
     let statement = Statement {
@@ -50,7 +50,7 @@ struct World {
     store: Store,
     trust: Trust,
     bundle: Digest,
-    /// Records 1 to 5, each after the one before.
+    /// Records 1 to 5, each following the previous one.
     chain: Vec<Pointer>,
 }
 
@@ -147,7 +147,7 @@ fn whose_record_it_is() {
     for (number, (candidate, expected)) in table.into_iter().enumerate() {
         assert_eq!(world.accept(&memory, candidate), expected, "row {number}");
     }
-    // An old record under a new number.
+    // An old record under a new serial.
     let moved = Pointer {
         serial: 6,
         ..world.chain[1]
@@ -188,8 +188,8 @@ fn time() {
     assert_eq!(world.accept(&memory, expires(NOON.plus_s(1))), Ok(()));
     assert_eq!(world.accept(&memory, expires(NOON)), refused("expired"));
 
-    // A clock that was set back does not bring expired records back: `created` of what was accepted
-    // is later.
+    // A clock that was set back does not revive expired records: the newest accepted `created` is
+    // later.
     let memory = Memory {
         created: Some(NOON),
         ..memory
@@ -200,7 +200,7 @@ fn time() {
         world.accept_at(Moment::EPOCH, &memory, created(NOON)),
         Ok(())
     );
-    // Without a memory, a machine in 1970 takes nothing.
+    // Without a memory, a machine with a clock at 1970 accepts nothing.
     let at_epoch = world.accept_at(Moment::EPOCH, &nothing(), created(NOON));
     assert_eq!(at_epoch, refused("key-not-yet-valid"));
 }
@@ -224,7 +224,7 @@ fn expiry_after_acceptance_is_an_alarm_only() {
     let later = at(NOON.plus_s(11));
     let again = channel::accept(&world.store, &later, &accepted.memory(), candidate).unwrap();
     assert!(again.expired());
-    // The same for the key that signed: it ended, the record stays accepted.
+    // The same after the end of the signing key: the record stays accepted.
     let later = at(NOON.plus_s(200 * DAY_S));
     assert!(channel::accept(&world.store, &later, &accepted.memory(), candidate).is_ok());
     let new = world.forge(record(7, Some(candidate)));
@@ -236,20 +236,20 @@ fn expiry_after_acceptance_is_an_alarm_only() {
 fn forks() {
     let world = World::new();
     let memory = world.remembering(3);
-    // The same serial, another record.
+    // Another record with the same serial.
     let twin = world.forge(Record {
         reason: "another".to_owned(),
         ..record(3, Some(world.chain[1]))
     });
     assert_eq!(world.accept(&memory, twin), refused("forked"));
-    // A chain that misses the remembered record.
+    // A chain without the remembered record.
     let beside = world.forge(record(4, Some(twin)));
     assert_eq!(world.accept(&memory, beside), refused("forked"));
     let around = world.forge(record(9, Some(world.chain[1])));
     assert_eq!(world.accept(&memory, around), refused("forked"));
     let rootless = world.forge(record(9, None));
     assert_eq!(world.accept(&memory, rootless), refused("forked"));
-    // It names the remembered one as merged, itself or on the way.
+    // The record, or one before it, names the remembered record in `merges`.
     let merging = world.forge(Record {
         merges: [world.chain[2].digest].into(),
         ..record(5, Some(beside))
@@ -262,7 +262,7 @@ fn forks() {
         ..record(6, Some(beside))
     });
     assert_eq!(world.accept(&memory, unrelated), refused("forked"));
-    // Serials that do not fall on the way back.
+    // A chain whose serials do not decrease backwards.
     let climbing = world.forge(record(4, Some(merging)));
     assert_eq!(world.accept(&memory, climbing), refused("forked"));
 }
@@ -362,7 +362,7 @@ fn revocation_lists_only_grow() {
     for (number, (memory, candidate, expected)) in table.into_iter().enumerate() {
         assert_eq!(world.accept(&memory, candidate), expected, "row {number}");
     }
-    // A store that shows the known list does not withhold it, whatever list the record names.
+    // A store with the known list does not withhold it, whichever list the record names.
     for (memory, candidate, shown, expected) in [
         (known(two), with(Some(one)), 2, Ok(())),
         (known(two), with(None), 2, Ok(())),
@@ -374,7 +374,7 @@ fn revocation_lists_only_grow() {
         let reason = accepted.map(drop).map_err(|it| it.reason().into_owned());
         assert_eq!(reason, expected);
     }
-    // A floor does what a memory does.
+    // A floor has the same effect as a memory.
     let floors = Floors {
         min_serial: 0,
         min_revocations: 2,
@@ -431,7 +431,7 @@ fn one_of_two_publishers_with_the_same_base_is_told() {
     assert_eq!(conflict, bundle::store::WriteError::Conflict { serial: 2 });
     assert!(publish(None).is_err());
     assert_eq!(publish(Some(second)).unwrap().serial, 3);
-    // Both prepared before either was published.
+    // Two records, both prepared before either is published.
     let prepare = |actor: &str| {
         let mut draft = draft(two.id(), &[evidence]);
         draft.actor = actor.to_owned();

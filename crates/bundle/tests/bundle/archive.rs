@@ -1,4 +1,4 @@
-//! One-file bundles: deterministic, readable by any tar, and nothing hostile gets in.
+//! Archives: deterministic, readable by any tar program, and safe against hostile input.
 
 use std::process::Command;
 
@@ -84,14 +84,14 @@ fn no_flipped_byte_changes_what_is_read() {
         let mut bad = good.clone();
         bad[position] ^= 1 << (position % 8);
         if let Ok(read) = archive::read(&bad) {
-            // Padding, index.json, times and owners decide nothing; a digest in a link may differ,
-            // and is followed to a blob that is not there.
+            // A flip in padding, index.json, times or owners has no effect. A flip in a link's
+            // digest makes it point to a missing blob.
             assert_eq!(read.into_content().blobs, content.blobs, "at {position}");
         }
     }
 }
 
-/// A tar of these entries, with nothing checked.
+/// Builds a tar of these entries without any checks.
 fn tar(entries: &[(&[u8], tar::EntryType, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut layout = vec![(

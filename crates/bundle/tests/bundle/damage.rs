@@ -1,5 +1,5 @@
-//! Every byte that a gateway reads is checked: flip any bit of any of them, and it is refused by
-//! name; flip one that decides nothing, and nothing changes.
+//! Detection of damage: a flipped bit in any byte that a gateway reads is refused with a reason; a
+//! flipped bit elsewhere has no effect.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use bundle::verify::{Runtime, Unverified};
 
 use crate::fixture::*;
 
-/// A store with a revocation list, a source artifact and a bundle released on top of another.
+/// A store with a revocation list, a source artifact and two successive releases.
 fn content() -> (Content, Digest) {
     let store = Store::default();
     ship(&store, "one");
@@ -44,7 +44,7 @@ fn run(store: &Store, state: &Store, context: &Context<'_>) -> Result<Runtime, R
     Ok(runtime)
 }
 
-/// The blobs that a gateway reads on its way to running the head.
+/// Blobs that a gateway reads to run the head.
 fn read_blobs(content: &Content, context: &Context<'_>) -> BTreeSet<Digest> {
     let all: Vec<Digest> = content.blobs.keys().copied().collect();
     let needed = all.into_iter().filter(|digest| {
@@ -71,7 +71,7 @@ fn flipped_byte_is_refused_by_name_or_never_read() {
 
     let mut flips = 0;
     for digest in content.blobs.keys() {
-        // Of what is never read, a sample will do.
+        // A sample suffices for blobs that are never read.
         let step = if read.contains(digest) { 1 } else { 64 };
         for position in (0..content.blobs[digest].len()).step_by(step) {
             let mut damaged = content.clone();
@@ -162,7 +162,7 @@ fn a_damaged_state_folder_is_refused_by_name_too() {
             }
         }
     }
-    // As above, but the list: a damaged one is not remembered (and fetched again from the store).
+    // As above, except for the list: a damaged one is not remembered, and is fetched again.
     assert_eq!((refused, poorer), (10, 2));
 }
 
@@ -190,15 +190,15 @@ fn damaged_record_or_list_admits_no_older_store() {
         let refused = follow::head(&older, &context, &memory).unwrap_err();
         let reasons = ["replayed", "revocations-withheld"];
         assert!(reasons.contains(&&*refused.reason()), "{refused}");
-        // The store that it came from heals it.
+        // The store of the lost record repairs it.
         let head = follow::head(&store, &context, &memory).unwrap().unwrap();
         assert_eq!(head.accepted.pointer(), record);
         assert_eq!(head.accepted.revocations().serial(), list.serial);
     }
 }
 
-/// No revocation list is involved, so that only the damaged record's serial can refuse the older
-/// store.
+/// No revocation list is involved, so that only the serial of the damaged record can refuse the
+/// older store.
 #[test]
 fn a_damaged_record_keeps_its_serial_as_a_floor() {
     let (trust, prod) = (trust(), prod());
@@ -225,7 +225,7 @@ fn a_damaged_record_keeps_its_serial_as_a_floor() {
     );
     let refused = follow::head(&second, &context, &memory).unwrap_err();
     assert_eq!(refused.reason(), "replayed");
-    // The store that the damaged record came from heals it.
+    // The store of the damaged record repairs it.
     let head = follow::head(&third, &context, &memory).unwrap().unwrap();
     assert_eq!(head.accepted.pointer(), newest);
 }

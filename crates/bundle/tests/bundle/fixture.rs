@@ -1,4 +1,4 @@
-//! A small shop: keys, a trust file, bundles, and a store to put them in.
+//! Test fixture: keys, a trust file, bundles and a store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use bundle::statement::predicate::{Build, Builder, Git, Pointer, RecordKind, Rol
 use bundle::store::{Store, WriteError};
 use bundle::trust::{KeyState, Scope, Trust, TrustedKey};
 
-/// Noon of some day; every test counts seconds from here.
+/// Fixed time from which the tests count seconds.
 pub(crate) const NOON: Moment = Moment::from_unix_s(1_750_000_000);
 pub(crate) const DAY_S: u64 = 86_400;
 
@@ -25,12 +25,12 @@ pub(crate) fn prod() -> ChannelName {
     "prod".parse().unwrap()
 }
 
-/// The key of a person, always the same.
+/// Deterministic key of an owner.
 pub(crate) fn key(owner: &str) -> PrivateKey {
     PrivateKey::from_entropy(Digest::of(owner.as_bytes()).as_bytes()).unwrap()
 }
 
-/// A trusted key, for all channels, valid a day before and 100 days after [`NOON`].
+/// A trusted key for all channels, valid from one day before to 100 days after [`NOON`].
 pub(crate) fn trusted(owner: &str, roles: &[Role]) -> TrustedKey {
     let public = key(owner).public();
     TrustedKey {
@@ -45,7 +45,7 @@ pub(crate) fn trusted(owner: &str, roles: &[Role]) -> TrustedKey {
     }
 }
 
-/// `ci` builds, `rita` releases, `rob` revokes.
+/// Trust file in which `ci` builds, `rita` releases and `rob` revokes.
 pub(crate) fn trust() -> Trust {
     trust_of(vec![
         trusted("ci", &[Role::Build]),
@@ -102,7 +102,7 @@ pub(crate) fn build(source: Option<Digest>) -> Build {
     }
 }
 
-/// Puts a bundle with a build statement by `ci`.
+/// Stores a bundle with a build statement by `ci`.
 pub(crate) fn put(store: &dyn Store, bundle: &Bundle) -> Digest {
     let descriptor = publish::put_bundle(store, bundle).unwrap();
     publish::put_build(store, descriptor, build(None), &[&key("ci")]).unwrap()
@@ -132,7 +132,7 @@ pub(crate) fn release(store: &dyn Store, draft: Draft) -> Result<Pointer, WriteE
     publish::release(store, Some(&trust()), draft, None, &[&key("rita")])
 }
 
-/// Puts and releases a bundle.
+/// Stores and releases a bundle.
 pub(crate) fn ship(store: &dyn Store, content: &str) -> Pointer {
     let bundle = bundle(content);
     let evidence = put(store, &bundle);

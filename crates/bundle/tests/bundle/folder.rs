@@ -1,4 +1,4 @@
-//! The folder: an OCI image layout, whole or absent, one winner.
+//! Folder store: an OCI image layout with atomic writes and a single winner of each link.
 
 use std::fs;
 use std::path::Path;
@@ -200,7 +200,7 @@ fn a_wrong_index_is_rebuilt_and_never_followed() {
         put(&store, &bundle("one"));
         assert_eq!(fs::read(&path).unwrap(), good);
     }
-    // An index that is well formed and lacks a manifest, or has a wrong name for one.
+    // A well-formed index that lacks a manifest, or has a wrong name.
     let text = String::from_utf8(good.clone()).unwrap();
     let first = text.find(",{\"mediaType\"").unwrap();
     let second = text.find("]}").unwrap();
@@ -208,7 +208,7 @@ fn a_wrong_index_is_rebuilt_and_never_followed() {
     for wrong in [lacking, text.replace("ch-prod-1", "ch-prod-2").into_bytes()] {
         assert_ne!(wrong, good);
         fs::write(&path, wrong).unwrap();
-        // Readers do not need it.
+        // Readers do not use the index.
         let builds = publish::build_statements(&store, &bundle("one").id()).unwrap();
         assert_eq!(builds.len(), 1);
         store.refresh_index().unwrap();

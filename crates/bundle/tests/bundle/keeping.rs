@@ -1,4 +1,4 @@
-//! Files that gwd has to write before it may publish, and the time that this takes.
+//! Files that gwd must write before activation, and the time for it.
 //!
 //! `cargo test -p bundle --features folder keeping -- --nocapture` prints the times.
 
@@ -16,7 +16,7 @@ use crate::fixture::*;
 
 const APIS: usize = 100;
 
-/// A bundle of 100 APIs of 30 kB each; one of them, and nothing else, says which version it is.
+/// A bundle of 100 APIs of 30 kB each. Versions differ in one API only.
 fn many(version: usize) -> Bundle {
     let config = Config {
         format: FORMAT,
@@ -77,7 +77,7 @@ fn change_to_one_of_100_apis_writes_few_files() {
             assert!(batch.blobs.len() > APIS);
             continue;
         }
-        // API, bundle manifest, build statement and record with a manifest each, and `{}`.
+        // One API; bundle manifest; build statement and record with a manifest each; `{}`.
         assert_eq!(batch.blobs.len(), 7, "unchanged blobs are not even read");
         times.push(took);
     }
@@ -88,7 +88,7 @@ fn change_to_one_of_100_apis_writes_few_files() {
         times[0]
     );
 
-    // What was written is what a restart needs: the store may go.
+    // A restart needs only the copied files: remove the store.
     std::fs::remove_dir_all(store.root()).unwrap();
     let memory = follow::remember(&state, &context).unwrap();
     assert_eq!(memory.record.map(|record| record.serial), Some(9));

@@ -1,4 +1,4 @@
-//! The life of a change: built, signed, released, followed, kept, rolled back, revoked.
+//! Life cycle of a change: build, sign, release, follow, copy, roll back, revoke.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ fn bundle_survives_build_rollback_and_restart() {
     let first = release(&store, first).unwrap();
     assert_eq!(first.serial, 1);
 
-    // gwd: follows, loads, keeps
+    // gwd: follow, load, copy
     let memory = follow::remember(&state, &context).unwrap();
     assert_eq!(memory, nothing());
     let head = follow::head(&store, &context, &memory).unwrap().unwrap();
@@ -87,7 +87,7 @@ fn bundle_survives_build_rollback_and_restart() {
     );
     assert_eq!(entry.build.as_ref().unwrap().builder.gwc, "0.1.0");
 
-    // gwd: a start without the store, from the state folder alone
+    // gwd: a start from the state folder, without the store
     drop(store);
     let state = Folder::open(&folder.path().join("state")).unwrap();
     let memory = follow::remember(&state, &context).unwrap();

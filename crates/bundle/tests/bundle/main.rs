@@ -1,4 +1,4 @@
-//! Bundles, statements, channels and stores as a whole, through the public interface only.
+//! Tests of bundles, statements, channels and stores through the public interface.
 
 mod acceptance;
 mod archive;

@@ -1,5 +1,4 @@
-//! Tests that commands which `gwc verify` prints run as printed: with `openssl` and nothing of
-//! ours.
+//! Tests that the commands printed by `gwc verify` run with `openssl` alone.
 
 use std::path::Path;
 use std::process::Command;
@@ -48,7 +47,7 @@ fn openssl_agrees() {
         (true, "Verified OK\n".to_owned())
     );
 
-    // And it tells a difference.
+    // A changed payload is detected.
     let (payload, bytes) = &by_hand.files[0];
     let mut changed = bytes.clone();
     changed[40] ^= 1;

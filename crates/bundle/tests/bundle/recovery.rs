@@ -1,4 +1,4 @@
-//! After a theft, after a key's end, after a restart.
+//! Recovery after a stolen key, after the end of a key, and after a restart.
 
 use bundle::channel::Context;
 use bundle::digest::Digest;
@@ -35,7 +35,7 @@ fn a_stolen_key_at_the_last_serial_and_the_way_back() {
     let verified = follow::bundle(&store, &context, &head.accepted, &[]).unwrap();
     follow::keep(&store, &state, &head.accepted, &verified).unwrap();
 
-    // The thief jumps to the end of all serials, and takes the next one too.
+    // The thief uses the highest serial, and the next free one.
     let chain = Chain::Channel(prod.clone());
     for serial in [2, INTEGER_MAX] {
         let stolen = record(serial, Some(honest));
@@ -49,7 +49,7 @@ fn a_stolen_key_at_the_last_serial_and_the_way_back() {
     let memory = follow::remember(&state, &context).unwrap();
     assert_eq!(memory.record.unwrap().serial, INTEGER_MAX);
 
-    // The operator revokes the key: what it said is forgotten.
+    // The operator revokes the key: its records are forgotten.
     mallory.state = KeyState::Revoked;
     let mut keys = base();
     keys.push(mallory);
@@ -64,7 +64,7 @@ fn a_stolen_key_at_the_last_serial_and_the_way_back() {
     assert_eq!(head.accepted.pointer(), honest);
     assert_eq!(head.skipped, [INTEGER_MAX, 2]);
 
-    // The next honest record continues from the last honest one, at the next free serial.
+    // The next honest record follows the last honest one, at the next free serial.
     let two = bundle("two");
     let evidence = put(&store, &two);
     let draft = draft(two.id(), &[evidence]);
@@ -102,7 +102,7 @@ fn forged_records_in_store_and_state_are_skipped() {
         previous = forge(&store, bundle("one").id(), stolen, "mallory");
         store.create_link(&chain, serial, &previous.digest).unwrap();
     }
-    // A gateway that believed the thief at the time has kept them all.
+    // A gateway that accepted the thief's records before has copies of all of them.
     let content = store.into_content();
     let (store, state) = (Store::new(content.clone()), Store::new(content));
     let memory = follow::remember(&state, &context).unwrap();
@@ -143,7 +143,7 @@ fn a_list_is_taken_even_if_the_head_is_refused() {
     assert!(follow::head(&store, &context, &memory).is_err());
     let list = follow::revocations(&store, &context, &memory).unwrap();
     assert_eq!(list.serial(), 1);
-    // Under it the record by that key is no longer remembered.
+    // With that list, records by the key are no longer remembered.
     assert_eq!(memory.record, Some(one));
     let judged = follow::remember_under(&state, &context, list).unwrap();
     assert_eq!(judged.record, None);
@@ -174,7 +174,7 @@ fn a_key_on_the_revocation_list_no_longer_counts() {
 
 #[test]
 fn a_replayed_head_on_a_fresh_state_folder() {
-    // What a thief of the store can do: show an old state of it.
+    // A thief of the store can present an old state of it.
     let old = Store::default();
     ship(&old, "one");
     let (trust, prod) = (trust(), prod());
@@ -230,7 +230,7 @@ fn a_build_key_past_its_end_then_restart_and_rollback() {
         |draft| publish::release(&store, Some(&trust), draft, None, &[&key("rita")]).unwrap();
     release(draft(one.id(), &[by_old_key]));
 
-    // Two days later: another bundle by the new key, then back to the old one.
+    // Two days later: another bundle signed by the new key, then a rollback to the old one.
     let later = NOON.plus_s(2 * DAY_S);
     let two = bundle("two");
     let descriptor = publish::put_bundle(&store, &two).unwrap();
@@ -252,7 +252,7 @@ fn a_build_key_past_its_end_then_restart_and_rollback() {
     let verified = follow::bundle(&store, &context, &head.accepted, &[]).unwrap();
     follow::keep(&store, &state, &head.accepted, &verified).unwrap();
 
-    // A restart from the state folder alone, another two days later.
+    // A restart from the state folder alone, two more days later.
     let context = Context {
         now: later.plus_s(2 * DAY_S),
         ..context
@@ -262,7 +262,7 @@ fn a_build_key_past_its_end_then_restart_and_rollback() {
     let verified = follow::bundle(&state, &context, accepted, &[]).unwrap();
     verified.load_runtime(&state).unwrap();
 
-    // But a bundle that was first released after the key's end is refused.
+    // A bundle that is first released after the end of the key is refused.
     let three = bundle("three");
     let evidence = put(&store, &three);
     let mut late = draft(three.id(), &[evidence]);
@@ -295,7 +295,7 @@ fn list_published_without_a_record_reaches_a_gateway() {
     let memory = follow::remember(&state, &context).unwrap();
     assert!(memory.revocations.has_credential(&secret));
 
-    // A list by somebody else changes nothing and is told.
+    // A list by an unauthorised signer has no effect and is reported.
     let added = Revocation {
         credentials: [Digest::of(b"other")].into(),
         ..Revocation::default()
@@ -326,7 +326,7 @@ fn list_vouched_by_a_record_outlives_its_retired_key() {
     };
     let (retired, prod) = (with(KeyState::Retired), prod());
     let context = context(&retired, &prod);
-    // Nobody who counts now says that this is the list.
+    // No valid key vouches for the list any more.
     let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
     assert_eq!(head.accepted.revocations().serial(), 0);
     assert_eq!(head.revocations_refused.unwrap().reason(), "key-expired");
@@ -346,7 +346,7 @@ fn list_vouched_by_a_record_outlives_its_retired_key() {
         },
         &nothing(),
     );
-    // Nothing older takes its place: the record's own key counts.
+    // The record is not skipped in favour of an older one, because its own key is valid.
     assert_eq!(refused.unwrap_err().reason(), "revocations-untrusted");
 }
 

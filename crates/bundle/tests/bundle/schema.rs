@@ -1,4 +1,4 @@
-//! The published schema is the one in the code, and names what the code reads.
+//! The published schema equals the one in the code, and covers what the parser accepts.
 
 use bundle::statement::predicate::Role;
 use bundle::trust::schema;
@@ -11,7 +11,7 @@ const FILE: &str = concat!(
     "/../../schemas/trust.schema.json"
 );
 
-/// `UPDATE=1 cargo test -p bundle --features folder` writes it.
+/// `UPDATE=1 cargo test -p bundle --features folder` rewrites the file.
 #[test]
 fn the_published_schema_is_fresh() {
     if std::env::var_os("UPDATE").is_some() {

@@ -1,4 +1,4 @@
-//! Envelopes and payloads: one spelling, one role, whoever signs.
+//! Envelopes and payloads: one encoding, one role, any set of signers.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -302,7 +302,7 @@ fn a_second_signature_can_be_added_later() {
 
 #[test]
 fn a_relabelled_role_is_refused() {
-    // A builder signs what looks like a record.
+    // A build key signs a payload that looks like a record.
     let statement = Statement {
         subject: vec![subject()],
         predicate: record(),
@@ -313,7 +313,7 @@ fn a_relabelled_role_is_refused() {
         judge(&forged, Role::Release).unwrap_err().reason(),
         "wrong-role"
     );
-    // What it signed in its own role says something else than a record.
+    // In its own role, the signature is valid, but the payload is not a build statement.
     assert!(judge(&forged, Role::Build).is_ok());
     let refused = Statement::<Build>::decode(forged.payload()).unwrap_err();
     assert_eq!(refused.reason(), "wrong-role");
@@ -324,7 +324,7 @@ fn one_key_for_two_roles_signs_two_different_things() {
     let both = trusted("ci", &[Role::Build, Role::Release]);
     let trust = trust_of(vec![both]);
     let built = publish::sign(&build_statement(), &[&key("ci")]).unwrap();
-    // The signature counts for a key with that role, but the payload is a build statement.
+    // The key has the role, but the payload is a build statement.
     assert!(
         trust
             .judge(&built, Role::Release, None, When::First(NOON))
@@ -333,7 +333,7 @@ fn one_key_for_two_roles_signs_two_different_things() {
     let refused = Statement::<Record>::decode(built.payload()).unwrap_err();
     assert_eq!(refused.reason(), "wrong-role");
 
-    // In a channel: a link to a build statement is no record.
+    // In a channel: a link to a build statement is not a record.
     let store = Memory::default();
     let statement = publish::put_statement(&store, &built, None).unwrap();
     let chain = bundle::store::Chain::Channel(prod());
@@ -375,7 +375,7 @@ fn a_bundle_without_a_build_statement_is_refused() {
     assert_eq!(refused.reason(), "unsigned");
 }
 
-/// The reason for which a gateway refuses a release with this approval in evidence.
+/// Reason for which a gateway refuses a release with this approval in evidence.
 fn refusal_of_approval(approval: Approve, bundle_of_approval: Digest) -> Option<String> {
     let trust = trust_of(vec![
         trusted("ci", &[Role::Build]),

@@ -1,4 +1,4 @@
-//! Clean-up removes unused bundles, and never a record.
+//! Clean-up removes unused bundles, but never records.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ fn old_bundles_go_and_records_stay() {
         keep,
         BTreeSet::from(["two", "three"].map(|name| bundle(name).id()))
     );
-    // Everything is young: nothing goes.
+    // All files are recent: nothing is removed.
     assert_eq!(sweep::garbage(&store, &keep, Moment::EPOCH).unwrap(), []);
     let garbage = sweep::garbage(&store, &keep, Moment::MAX).unwrap();
     sweep::remove(&store, &garbage).unwrap();
@@ -85,7 +85,7 @@ fn sources_go_with_their_bundles_and_stay_with_them() {
     assert_eq!(readable, [false, true, true]);
 }
 
-/// Statements and sources of a bundle that no record names stay as long as the bundle does.
+/// Statements and sources of an unreleased bundle stay as long as the bundle.
 #[test]
 fn what_belongs_to_a_kept_bundle_stays() {
     let root = tempfile::tempdir().unwrap();
@@ -108,7 +108,7 @@ fn what_belongs_to_a_kept_bundle_stays() {
     assert!(store.size(&dropped.2).unwrap().is_none());
 }
 
-/// A writer puts blobs first and the manifest last; a blob may be far older than its bundle.
+/// A writer stores blobs first and the manifest last; a blob may be much older than its bundle.
 #[test]
 fn a_young_bundle_keeps_its_old_blobs() {
     let root = tempfile::tempdir().unwrap();

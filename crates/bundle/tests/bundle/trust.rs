@@ -1,4 +1,4 @@
-//! The trust file: what is refused in it, and whose signatures count.
+//! Trust file: refused contents, and the signatures that count.
 
 use bundle::moment::Moment;
 use bundle::publish;
@@ -103,7 +103,7 @@ fn thresholds_count_owners_not_keys_or_signatures() {
 
 #[test]
 fn variants_of_one_signature_count_once() {
-    // The same signature under another key's id is still the same owner's.
+    // A signature under another key's id still belongs to the same owner.
     let envelope = signed(&["ci"]);
     let text = String::from_utf8(envelope.encode().unwrap()).unwrap();
     let mine = key("ci").public().id().to_string();

@@ -1,20 +1,21 @@
 //! `WWW-Authenticate` challenges of refusals (RFC 9110 §11.6.1, RFC 6750 §3).
 //!
-//! A request without a credential gets no error code; a token that is refused gets `invalid_token`
-//! and nothing about the reason; one that lacks a scope gets the scopes that it needs.
+//! A request without a credential gets no error code; a refused token gets `invalid_token` without
+//! the reason; a token that lacks a scope gets the required scopes.
 
 use bundle::ir;
 use http::HeaderValue;
 use policy::auth::{Checked, Place};
 
-/// Challenges by kind of refusal, each once.
+/// Challenges by kind of refusal, without duplicates.
 #[derive(Debug, Default)]
 pub(super) struct Challenges {
-    /// No credential, or a wrong one that is no token.
+    /// For a request without a credential, or with an invalid one other than a token. A certificate
+    /// has no registered scheme either.
     pub(super) missing: Vec<HeaderValue>,
-    /// A token that is refused.
+    /// For a refused token.
     pub(super) invalid: Vec<HeaderValue>,
-    /// A token without a scope.
+    /// For a token without a required scope.
     pub(super) scope: Vec<HeaderValue>,
 }
 
@@ -34,7 +35,7 @@ impl Challenges {
             }
         };
         let plain = plain(place, verifier);
-        if !matches!(verifier, Some(Checked::Jwt(_))) {
+        if !verifier.is_some_and(Checked::takes_tokens) {
             add(&mut self.missing, plain.clone());
             add(&mut self.invalid, plain);
             return;
@@ -50,7 +51,8 @@ impl Challenges {
     }
 }
 
-/// The scopes as a parameter; nothing if one of them cannot be written (RFC 6749 §3.3).
+/// The scopes as a parameter. Empty if a scope has a character that is not allowed there (RFC 6749
+/// §3.3).
 fn scope_parameter(scopes: &[String]) -> String {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
     let mut bytes = scopes.iter().flat_map(|scope| scope.bytes());
@@ -60,11 +62,11 @@ fn scope_parameter(scopes: &[String]) -> String {
     }
 }
 
-/// The challenge without an error. Keys have no registered scheme: the challenge names the place,
-/// so that a developer knows what is missing.
+/// Challenge without an error code. API keys have no registered scheme, so that the challenge names
+/// the place of the key for developers.
 fn plain(place: &Place, verifier: Option<&Checked>) -> String {
     match (place, verifier) {
-        (_, Some(Checked::Jwt(_))) => "Bearer realm=\"gateway\"".to_owned(),
+        (_, Some(one)) if one.takes_tokens() => "Bearer realm=\"gateway\"".to_owned(),
         (Place::Authorization(scheme), Some(Checked::Basic(basic))) => {
             format!(
                 "{} realm=\"{}\", charset=\"UTF-8\"",
@@ -76,7 +78,7 @@ fn plain(place: &Place, verifier: Option<&Checked>) -> String {
         (Place::Header(name), _) => format!("ApiKey in=\"header\", name=\"{name}\""),
         (Place::Query(name), _) => format!("ApiKey in=\"query\", name=\"{name}\""),
         (Place::Cookie(name), _) => format!("ApiKey in=\"cookie\", name=\"{name}\""),
-        (Place::Certificate, _) => "Mutual".to_owned(),
+        (Place::Certificate, _) => "ClientCertificate realm=\"gateway\"".to_owned(),
     }
 }
 

@@ -1,13 +1,13 @@
-//! Fields in which an upstream gets the caller (`forward_as`, `claims_to_headers`).
+//! Request fields that tell an upstream who the caller is (`forward_as`, `claims_to_headers`).
 //!
-//! Clients' own fields of these names are taken out before (`crate::strip`), on every operation of
-//! the API. A claim whose value no field can have is not passed on.
+//! Client-supplied values of these fields are removed first (`crate::strip`), on every operation of
+//! the API. A claim whose value is not a valid field value is omitted.
 
 use bundle::ir;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use policy::Principal;
 
-/// Fields of one scheme.
+/// Identity fields of one scheme.
 #[derive(Debug, Default)]
 pub(super) struct Passes {
     forward_as: Option<HeaderName>,
@@ -26,7 +26,7 @@ impl Passes {
         }
     }
 
-    /// Writes the fields of a caller.
+    /// Sets the identity fields for a caller.
     pub(super) fn write(&self, principal: &Principal<'_>, headers: &mut HeaderMap) {
         let mut insert = |name: &HeaderName, value: Option<&str>| {
             if let Some(value) = value.and_then(|text| HeaderValue::try_from(text).ok()) {

@@ -7,7 +7,7 @@ use policy::Reject;
 
 use crate::edge::{HOST_INVALID, TARGET_INVALID};
 
-/// The authority that counts, as the client wrote it, and its host.
+/// Effective authority as the client wrote it, and its host.
 pub(super) fn authority(
     uri: &Uri,
     headers: &HeaderMap,
@@ -31,8 +31,8 @@ pub(super) fn authority(
         return Err(&TARGET_INVALID);
     }
     if version == Version::HTTP_2 {
-        // `:authority` stands in the place of Host; beside it, Host says the same or nobody can
-        // be sure.
+        // `:authority` replaces Host. If both are present, they must agree, because servers differ
+        // in which one they use.
         let agree = |(field, _): (&HeaderValue, Box<str>)| {
             field
                 .as_bytes()
@@ -42,7 +42,7 @@ pub(super) fn authority(
             return Err(&HOST_INVALID);
         }
     } else {
-        // An absolute-form target replaces Host; HTTP/1.1 needs the field all the same.
+        // An absolute-form target replaces Host, but HTTP/1.1 still requires the field.
         field.ok_or(&HOST_INVALID)?;
     }
     let host = host_of(authority.as_str()).ok_or(&HOST_INVALID)?;
@@ -50,7 +50,7 @@ pub(super) fn authority(
     Ok((authority, host))
 }
 
-/// The host of `uri-host[:port]` in lower case without a final dot; none where it is not valid.
+/// Host of `uri-host[:port]`, in lower case and without a final dot. None if it is malformed.
 pub(super) fn host_of(authority: &str) -> Option<Box<str>> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {

@@ -1,5 +1,5 @@
-//! Forwarding fields: the origin of a request as peers report it (RFC 7239), the peers that may set
-//! them, and the client's address.
+//! Forwarding fields (RFC 7239): which peers may set them, and the client's address that they
+//! report.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,17 +8,9 @@ use http::header::{FORWARDED, HeaderMap};
 use crate::edge::{X_FORWARDED_FOR, X_GATEWAY_ATTEMPT};
 use crate::listener::Listener;
 
-/// The forwarding fields: believed from trusted proxies only.
-pub(super) const FORWARDING: [&str; 8] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-    "x-real-ip",
-];
+/// Prefix of forwarding fields. Some server behind some proxy honours each of them
+/// (`X-Forwarded-Uri`, `X-Forwarded-User`, `X-Forwarded-Scheme`).
+const FORWARDING: &str = "x-forwarded-";
 /// Prefix of the fields that identify the consumer. Only the gateway sets them.
 const IDENTITY: &str = "x-consumer-";
 
@@ -32,16 +24,16 @@ pub(super) const CERTIFICATE: [&str; 3] = [
 /// Managed fields that a peer may set.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Allowed {
-    /// The forwarding fields.
+    /// Forwarding fields.
     pub(super) forwarding: bool,
-    /// The fields of a client's certificate.
+    /// Fields with the client certificate.
     pub(super) certificate: bool,
 }
 
-/// True for a field that only the gateway (or a trusted proxy) may set, also in the
-/// spellings that some servers fold into it: `_` and `.` for `-` (CVE-2026-88011).
+/// True for a field that only the gateway or a trusted proxy may set. Includes spellings with `_`
+/// or `.` for `-`, which some servers do not distinguish (CVE-2026-88011).
 pub(super) fn is_managed(name: &str, allowed: Allowed) -> bool {
-    // Most names begin otherwise: two bytes decide.
+    // Fast path: the first two bytes exclude most names.
     if !matches!(name.as_bytes(), [b'x' | b'f', ..] | [b'c', b'l', ..]) {
         return false;
     }
@@ -56,18 +48,41 @@ pub(super) fn is_managed(name: &str, allowed: Allowed) -> bool {
     if plain.starts_with(IDENTITY) || plain == X_GATEWAY_ATTEMPT.as_str() {
         return true;
     }
-    // A trusted proxy's own fields stay; a folded spelling is never allowed.
-    let refused = |names: &[&str], allowed: bool| names.contains(&plain) && (folds || !allowed);
-    refused(&FORWARDING, allowed.forwarding)
-        || refused(&CERTIFICATE, allowed.certificate)
+    // Accept the exact names from a trusted proxy, but no other spelling.
+    let refused = |is_one: bool, allowed: bool| is_one && (folds || !allowed);
+    refused(is_forwarding(plain), allowed.forwarding)
+        || refused(CERTIFICATE.contains(&plain), allowed.certificate)
         || folds && plain == "x-request-id"
 }
 
-/// True for a response field that only the gateway may set, also in the spellings that clients
-/// fold into it. In an upstream's response it would speak for the gateway.
+/// True for a forwarding field. These are accepted from trusted proxies only.
+pub(super) fn is_forwarding(name: &str) -> bool {
+    let is_one = name.starts_with(FORWARDING) || matches!(name, "forwarded" | "x-real-ip");
+    is_one && !CERTIFICATE.contains(&name)
+}
+
+/// True for a spelling with `_` or `.` of a field that frames the message or belongs to the
+/// connection. A server that reads it as that field would end the message elsewhere.
+pub(super) fn is_hop_lookalike(name: &str) -> bool {
+    // Most names have another length.
+    let known = match name.len() {
+        10 => "keep-alive",
+        14 if name.starts_with('c') => "content-length",
+        14 => "http2-settings",
+        16 => "proxy-connection",
+        17 => "transfer-encoding",
+        18 => "proxy-authenticate",
+        19 => "proxy-authorization",
+        _ => return false,
+    };
+    is_lookalike(name, known)
+}
+
+/// True for a response field that only the gateway may set, including spellings with `_` or `.` for
+/// `-`. An upstream could otherwise forge the gateway's own fields.
 #[must_use]
 pub fn speaks_for_gateway(name: &str) -> bool {
-    // Most names begin with neither: one byte decides.
+    // Fast path: the first byte excludes most names.
     if !matches!(name.as_bytes().first(), Some(b'x' | b'p')) {
         return false;
     }
@@ -79,7 +94,7 @@ pub fn speaks_for_gateway(name: &str) -> bool {
     begins("x-gateway-") || is("x-request-id") || is("proxy-status")
 }
 
-/// True if servers that fold names read the same in both.
+/// True if two names are equal when `_` and `.` are read as `-`, as some servers do.
 fn alike(one: &[u8], other: &[u8]) -> bool {
     let plain = |byte: u8| if is_folded(byte) { b'-' } else { byte };
     let mut pairs = one.iter().zip(other);
@@ -96,13 +111,13 @@ fn is_folded(byte: u8) -> bool {
     matches!(byte, b'_' | b'.')
 }
 
-/// True if `other` is not `name`, but servers that fold names read it as `name`.
+/// True if `other` differs from `name` but equals it when `_` and `.` are read as `-`.
 pub(crate) fn is_lookalike(other: &str, name: &str) -> bool {
     other != name && alike(other.as_bytes(), name.as_bytes())
 }
 
-/// The right-most address that is not a trusted proxy's; the peer where it is not trusted itself.
-/// X-Forwarded-For counts, and Forwarded where there is none.
+/// Address of the client: the right-most hop that is not a trusted proxy, or the peer if the peer
+/// is not trusted. Hops are taken from X-Forwarded-For, or from Forwarded if the former has none.
 pub(super) fn client(
     headers: &HeaderMap,
     listener: &Listener,
@@ -129,16 +144,16 @@ pub(super) fn client(
     client
 }
 
-/// One hop of the way so far.
+/// One hop that the request has passed.
 pub(crate) struct Hop<'h> {
-    /// As X-Forwarded-For writes it.
+    /// The hop as X-Forwarded-For writes it.
     pub(crate) text: &'h str,
-    /// None where it is no address, such as `unknown`.
+    /// None for an identifier that is not an address, such as `unknown`.
     pub(crate) address: Option<IpAddr>,
 }
 
-/// The way so far, the client first. X-Forwarded-For counts, and `Forwarded` if that names no hop.
-/// A malformed hop is dropped with all before it: whoever passed it on checked none of them.
+/// Hops so far, the client first: from X-Forwarded-For, or from `Forwarded` if the former has none.
+/// Drops a malformed hop and all before it, since the proxy that passed it on did not check them.
 pub(crate) fn hops(headers: &HeaderMap) -> Vec<Hop<'_>> {
     let older = credible(hops_of_x_forwarded_for(headers));
     match older.is_empty() {
@@ -147,7 +162,7 @@ pub(crate) fn hops(headers: &HeaderMap) -> Vec<Hop<'_>> {
     }
 }
 
-/// True if `Forwarded` names the same hops as X-Forwarded-For, or is the only one to name any.
+/// True if `Forwarded` names the same hops as X-Forwarded-For, or X-Forwarded-For names none.
 pub(crate) fn hops_agree(headers: &HeaderMap) -> bool {
     let [older, newer] = [hops_of_x_forwarded_for(headers), hops_of_forwarded(headers)];
     let addresses = |hops: &[Hop<'_>]| hops.iter().map(|hop| hop.address).collect::<Vec<_>>();
@@ -174,7 +189,7 @@ fn hops_of_forwarded(headers: &HeaderMap) -> Vec<Hop<'_>> {
     named.collect()
 }
 
-/// The hops behind the last malformed one.
+/// Hops after the last malformed one.
 fn credible(mut hops: Vec<Hop<'_>>) -> Vec<Hop<'_>> {
     let malformed = hops.iter().rposition(|hop| !hop.is_valid());
     hops.drain(..malformed.map_or(0, |at| at + 1));
@@ -182,7 +197,7 @@ fn credible(mut hops: Vec<Hop<'_>>) -> Vec<Hop<'_>> {
 }
 
 impl<'h> Hop<'h> {
-    /// An address, with a port or without.
+    /// Parses an IP address with an optional port, or another identifier.
     fn of(text: &'h str) -> Self {
         let bare = text.trim_matches(['[', ']']).parse::<IpAddr>().ok();
         let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
@@ -202,7 +217,7 @@ impl<'h> Hop<'h> {
     }
 }
 
-/// The parts of a text between separators that are in no quotes.
+/// Parts of a string between separators outside quotes.
 pub(crate) fn outside_quotes(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! Ends of messages, and fields that HTTP/2 writes in several lines (RFC 9112 §6, RFC 9113 §8).
+//! Message framing, and fields that HTTP/2 splits into several lines (RFC 9112 §6, RFC 9113 §8).
 
 use http::Version;
 use http::header::{CONTENT_LENGTH, COOKIE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
@@ -6,8 +6,9 @@ use policy::Reject;
 
 use crate::edge::FRAMING_INVALID;
 
-/// Transfer-Encoding exactly once and exactly `chunked`, never beside a length, never in
-/// HTTP/1.0 (RFC 9112 §6). Of equal Content-Lengths, one.
+/// Checks the framing fields: Transfer-Encoding at most once, exactly `chunked`, only in HTTP/1.1
+/// and without Content-Length (RFC 9112 §6). Equal Content-Length fields are merged into one;
+/// different ones are refused.
 pub(super) fn framing(headers: &mut HeaderMap, version: Version) -> Result<(), &'static Reject> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     if let (Some(first), Some(second)) = (lengths.next(), lengths.next()) {
@@ -38,7 +39,7 @@ pub(super) fn is_padded(value: &HeaderValue) -> bool {
     blank(bytes.first()) || blank(bytes.last())
 }
 
-/// HTTP/2 may split Cookie into several lines; HTTP/1.1 has one (RFC 9113 §8.2.3).
+/// Joins the lines of Cookie: HTTP/2 may split the field, HTTP/1.1 has one line (RFC 9113 §8.2.3).
 pub(super) fn join_cookies(headers: &mut HeaderMap) {
     let mut lines = headers.get_all(COOKIE).iter();
     let (Some(first), Some(second)) = (lines.next(), lines.next()) else {

@@ -2,13 +2,13 @@
 
 use http::header::{Entry, HeaderMap, HeaderName, HeaderValue, TRAILER};
 
-use crate::edge::forwarded::is_lookalike;
-use crate::edge::forwarded::{Allowed, CERTIFICATE, FORWARDING, is_managed, speaks_for_gateway};
+use crate::edge::forwarded::{Allowed, CERTIFICATE, is_managed, speaks_for_gateway};
+use crate::edge::forwarded::{is_forwarding, is_hop_lookalike, is_lookalike};
 use crate::edge::overrides::is_override;
 
-/// The fields that a `Connection` value nominates, except those that are known to be end-to-end
-/// (RFC 9110 §7.6.1, CVE-2024-45410). A client could otherwise take a field away before a check
-/// reads it, or take on the address of a proxy that passes its `Connection` on.
+/// Adds the fields that a `Connection` value nominates to `doomed`, except known end-to-end fields
+/// (RFC 9110 §7.6.1, CVE-2024-45410). A client could otherwise remove a field before a check reads
+/// it, or forge its address behind a proxy that forwards `Connection`.
 pub fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
     for token in value
         .as_bytes()
@@ -26,8 +26,8 @@ pub fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
     }
 }
 
-/// True for a field of requests or responses that is no part of a connection, whatever
-/// `Connection` says: registered ones and those that decide about access.
+/// True for a field that is end-to-end even if `Connection` names it: registered fields, and fields
+/// that decide about access.
 fn is_end_to_end(name: &str) -> bool {
     const PREFIXES: [&str; 5] = ["accept", "access-control-", "content-", "if-", "sec-"];
     const NAMES: [&str; 36] = [
@@ -70,7 +70,7 @@ fn is_end_to_end(name: &str) -> bool {
     ];
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || NAMES.contains(&name)
-        || FORWARDING.contains(&name)
+        || is_forwarding(name)
         || CERTIFICATE.contains(&name)
 }
 
@@ -80,9 +80,8 @@ pub(super) fn takes_trailers(value: &HeaderValue) -> bool {
     codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// True for a field that trailers may have: it frames nothing, routes nothing, holds no credential,
-/// says nothing that only the gateway may say and nothing that had to be known before the body (RFC
-/// 9110 §6.5.1).
+/// True for a field that is allowed in trailers: not used for framing, routing or authentication,
+/// not reserved for the gateway, and not needed before the body (RFC 9110 §6.5.1).
 fn may_trail(name: &str) -> bool {
     let of_connection = matches!(
         name,
@@ -102,9 +101,10 @@ fn may_trail(name: &str) -> bool {
         "api-key" | "apikey" | "x-access-token" | "x-api-key" | "x-auth-token" | "x-token"
     );
     let routing = matches!(name, "x-host" | "x-original-host") || is_override(name);
-    // Made of the body (RFC 9530, RFC 9421).
+    // Computed from the body (RFC 9530, RFC 9421).
     let of_body = matches!(name, "content-digest" | "signature" | "signature-input");
     !of_connection
+        && !is_hop_lookalike(name)
         && !credential
         && !routing
         && (of_body || !is_end_to_end(name))
@@ -112,7 +112,7 @@ fn may_trail(name: &str) -> bool {
         && !speaks_for_gateway(name)
 }
 
-/// Removes fields that trailers must not have; `credentials` are fields that may not either.
+/// Removes fields that are not allowed in trailers, and those in `credentials`.
 pub fn trailers(trailers: &mut HeaderMap, credentials: &[HeaderName]) {
     let doomed = trailers.keys().filter(|name| !passes(name, credentials));
     let doomed: Vec<HeaderName> = doomed.cloned().collect();
@@ -126,7 +126,7 @@ fn passes(name: &HeaderName, credentials: &[HeaderName]) -> bool {
     may_trail(name.as_str()) && !credentials.iter().any(is_credential)
 }
 
-/// Leaves the names in `Trailer` that [`trailers`] lets pass.
+/// Removes the names from `Trailer` that [`trailers`] would remove.
 pub fn announce(headers: &mut HeaderMap, credentials: &[HeaderName]) {
     if !headers.contains_key(TRAILER) {
         return;
@@ -143,7 +143,7 @@ pub fn announce(headers: &mut HeaderMap, credentials: &[HeaderName]) {
     }
 }
 
-/// A `Trailer` value with only the names that trailers may have; none where none is left.
+/// A `Trailer` value reduced to the names that are allowed in trailers. None if no name remains.
 #[must_use]
 pub fn announced(value: &HeaderValue, credentials: &[HeaderName]) -> Option<HeaderValue> {
     let names = value.as_bytes().split(|b| *b == b',');

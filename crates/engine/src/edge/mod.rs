@@ -1,9 +1,9 @@
-//! The edge: what a request's head must be before anything else looks at it
-//! (semantics.md §2 and §6, data-plane.md §11).
+//! The edge: checks on a request's head before anything else reads it (semantics.md §2 and §6,
+//! data-plane.md §11).
 //!
-//! hyper has framed the message; what it leaves is done here in one pass over the fields: one
-//! valid host, no hop-by-hop field, no forwarding or identity field from somebody who may not
-//! set it, a normalised path.
+//! hyper has framed the message. The edge then checks the fields in one pass: exactly one valid
+//! host, no hop-by-hop fields, no forwarding or identity fields from a peer that must not set them,
+//! a normalised path.
 
 mod authority;
 mod forwarded;
@@ -22,7 +22,7 @@ use policy::{Reject, RequestHead};
 
 use crate::edge::authority::authority;
 pub use crate::edge::forwarded::speaks_for_gateway;
-use crate::edge::forwarded::{Allowed, client, folds, is_managed};
+use crate::edge::forwarded::{Allowed, client, folds, is_hop_lookalike, is_managed};
 pub(crate) use crate::edge::forwarded::{Hop, hops, hops_agree, is_lookalike, outside_quotes};
 use crate::edge::framing::{framing, is_padded, join_cookies};
 pub use crate::edge::hop_by_hop::nominated;
@@ -35,7 +35,7 @@ use crate::listener::Listener;
 macro_rules! rejects {
     ($($name:ident $status:literal $code:literal $title:literal;)*) => {
         $(static $name: Reject = Reject { status: $status, code: $code, title: $title };)*
-        /// Every way in which the edge refuses.
+        /// Refusals by the edge.
         pub static REJECTS: &[&Reject] = &[$(&$name),*];
     };
 }
@@ -51,38 +51,42 @@ rejects! {
     CONNECT_REFUSED     405 "connect_refused"     "CONNECT is not served";
     TRACE_REFUSED       405 "trace_refused"       "TRACE is not served";
     EXPECTATION_FAILED  417 "expectation_failed"  "Only 100-continue can be expected";
-    LOOP_DETECTED       508 "loop_detected"       "The request came round too often";
+    LOOP_DETECTED       508 "loop_detected"       "The request passed this gateway too often";
 }
 
-/// Maximum number of `Via` entries of this gateway in a request. More is a loop.
+/// Maximum number of `Via` entries of this gateway in a request. A request with more is refused as
+/// a loop.
 const VIA_MAX: usize = 8;
-/// The pseudonym in `Via`.
+/// Pseudonym of the gateway in `Via`.
 pub const PSEUDONYM: &str = "gwd";
 
-/// A request that may be decided.
+/// A request that passed the edge.
 #[derive(Debug)]
 pub struct Admitted {
-    /// Its head.
+    /// Head with a normalised path and without hop-by-hop fields.
     pub head: RequestHead,
     /// Address of the client: the peer's, or the one that a trusted proxy reported.
     pub client: IpAddr,
     /// True if the peer is a trusted proxy.
     pub trusted: bool,
-    /// The id that a trusted peer gave, if it is one we take.
+    /// `X-Request-Id` of a trusted peer, if it is valid.
     pub request_id: Option<HeaderValue>,
+    /// `Client-Cert` (RFC 9440) of a trusted peer. Empty, which is no certificate, if there are
+    /// several.
+    pub client_cert: Option<HeaderValue>,
     /// True if the client waits for `100 Continue`.
     pub expects_continue: bool,
     /// `Host` as the client wrote it, with its port.
     pub authority: HeaderValue,
-    /// The client's version of HTTP.
+    /// Client's version of HTTP.
     pub version: Version,
-    /// Fields that were taken out because servers that fold names would read them as one that only
-    /// the gateway sets.
+    /// Number of fields that were removed because some servers would read their names as those of
+    /// fields reserved for the gateway.
     pub lookalikes: u32,
 }
 
-/// Checks a head. A refusal closes the connection: nobody can be sure where the next request
-/// begins for somebody who sends such heads.
+/// Checks a head. A refusal closes the connection: with a head like this, the start of the next
+/// request is uncertain.
 pub fn admit(
     parts: request::Parts,
     listener: &Listener,
@@ -145,6 +149,7 @@ pub fn admit(
         client,
         trusted,
         request_id,
+        client_cert: found.client_cert,
         expects_continue: found.expects_continue,
         authority,
         version,
@@ -171,11 +176,13 @@ struct Swept {
     framed: bool,
     /// True if the request has `X-Request-Id`.
     identified: bool,
+    /// `Client-Cert`, if the peer may set it.
+    client_cert: Option<HeaderValue>,
     lookalikes: u32,
 }
 
-/// One pass over the fields: what is said about the connection is taken out, what only the
-/// gateway may say is taken out, what must hold is checked.
+/// Checks the fields in one pass, and removes hop-by-hop fields and those that only the gateway may
+/// set.
 fn sweep(
     headers: &mut HeaderMap,
     version: Version,
@@ -189,6 +196,7 @@ fn sweep(
     let mut te = None;
     let (mut lengths, mut coded, mut identified) = (0, false, false);
     let (mut connected, mut announces, mut lookalikes) = (false, false, 0);
+    let mut client_cert = None;
     for (name, value) in headers.iter() {
         if version == Version::HTTP_2 && is_padded(value) {
             return Err(&FIELD_INVALID);
@@ -213,7 +221,7 @@ fn sweep(
                 }
                 expects_continue = true;
             }
-            // Each gateway on the way may add a line of its own: all lines count together.
+            // Other gateways may add `Via` lines of their own, so all lines are counted together.
             "via" => {
                 seen += times_seen(value);
                 if seen > VIA_MAX {
@@ -221,13 +229,25 @@ fn sweep(
                 }
             }
             "traceparent" => {
-                // Two parents are none (W3C Trace Context §3.2).
+                // A second `traceparent` invalidates the first (W3C Trace Context §3.2).
                 drop_trace |= traced || !is_traceparent(value.as_bytes());
                 traced = true;
             }
             "x-request-id" => identified = true,
+            "client-cert" if allowed.forwarding => {
+                let is_first = client_cert.is_none();
+                let kept = is_first.then(|| value.clone());
+                client_cert = Some(kept.unwrap_or(HeaderValue::from_static("")));
+                if !allowed.certificate {
+                    doomed.push(name.clone());
+                }
+            }
             text if is_managed(text, allowed) => {
                 lookalikes += u32::from(folds(text));
+                doomed.push(name.clone());
+            }
+            text if is_hop_lookalike(text) => {
+                lookalikes += 1;
                 doomed.push(name.clone());
             }
             _ => {}
@@ -243,7 +263,7 @@ fn sweep(
         ]);
     }
     match te {
-        // What else it says is about this connection.
+        // Other codings in TE apply to this connection only.
         Some(true) => drop(headers.insert(header::TE, HeaderValue::from_static("trailers"))),
         Some(false) => doomed.push(header::TE),
         None => {}
@@ -253,7 +273,7 @@ fn sweep(
     }
     match (announces, coded || version == Version::HTTP_2) {
         (true, true) => announce(headers, &[]),
-        // No trailers can follow.
+        // The framing does not allow trailers.
         (true, false) => drop(headers.remove(header::TRAILER)),
         (false, _) => {}
     }
@@ -261,6 +281,7 @@ fn sweep(
         expects_continue,
         framed: lengths > 1 || coded,
         identified,
+        client_cert,
         lookalikes,
     })
 }
@@ -276,8 +297,8 @@ fn is_own(hop: &str) -> bool {
     name.is_some_and(|name| name.eq_ignore_ascii_case(PSEUDONYM))
 }
 
-/// The hops of an upstream's `Via` without those that have the gateway's pseudonym: the gateway
-/// adds none to responses. None if no hop is left.
+/// Hops of an upstream's `Via` without those of the gateway itself, which adds no hop to responses.
+/// None if no hop remains.
 #[must_use]
 pub fn foreign_hops(via: &HeaderValue) -> Option<HeaderValue> {
     let Ok(text) = via.to_str() else {

@@ -1,5 +1,5 @@
-//! Request fields by which a client replaces the path or the method that an upstream serves
-//! ([`ir::OVERRIDE_FIELDS`]). The gateway checks the request line, so that only operations that
+//! Request fields with which a client overrides the path or method at an upstream
+//! ([`ir::OVERRIDE_FIELDS`]). The gateway authorises the request line, so only operations that
 //! declare such a field forward it.
 
 use bundle::ir;
@@ -7,14 +7,14 @@ use http::header::{HeaderMap, HeaderName};
 
 use crate::edge::forwarded::is_lookalike;
 
-/// Takes the fields out that the operation does not declare, also in spellings that some servers
-/// fold into them. The number of names that were taken out.
+/// Removes override fields that the operation does not declare, including spellings with `_` or `.`
+/// for `-`. Returns the number of removed names.
 pub(crate) fn strip(headers: &mut HeaderMap, declared: &[String]) -> u32 {
     let doomed = |name: &&HeaderName| {
         let name = name.as_str();
         is_override(name) && !declared.iter().any(|one| one == name)
     };
-    // Of most requests nothing is.
+    // Most requests have no such field.
     let doomed: Vec<HeaderName> = headers.keys().filter(doomed).cloned().collect();
     for name in &doomed {
         headers.remove(name);
@@ -22,12 +22,14 @@ pub(crate) fn strip(headers: &mut HeaderMap, declared: &[String]) -> u32 {
     u32::try_from(doomed.len()).unwrap_or(u32::MAX)
 }
 
-/// True for a field that replaces the path or the method, in any spelling.
+/// True for a field that overrides the path or method, in any spelling.
 pub(crate) fn is_override(name: &str) -> bool {
-    // Most names begin otherwise: three bytes decide.
+    // Fast path: the first three bytes exclude most names.
     if !matches!(
         name.as_bytes(),
         [b'x', b'-' | b'_' | b'.', b'h' | b'm' | b'o' | b'r', ..]
+            | [b'p', b'a', b't', ..]
+            | [b's', b'c', b'r', ..]
     ) {
         return false;
     }
@@ -49,7 +51,11 @@ mod tests {
             "x-http-method",
             "x-method-override",
             "x-original-uri",
+            "x-original-method",
+            "path_info",
+            "script-name",
             "x-http-methods",
+            "path-infos",
             "x-real-ip",
         ];
         let headers = names.iter().map(|name| {
@@ -65,7 +71,7 @@ mod tests {
             let left = names.iter().filter(|name| headers.contains_key(**name));
             left.copied().collect::<Vec<_>>()
         };
-        let others = ["x-original-uri", "x-http-methods", "x-real-ip"];
+        let others = ["x-http-methods", "path-infos", "x-real-ip"];
         assert_eq!(left(&[]), others);
         let declared = left(&["x-original-url", "x-http-method"]);
         let expected = [&["x-original-url", "x-http-method"][..], &others].concat();

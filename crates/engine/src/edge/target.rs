@@ -7,8 +7,8 @@ use policy::Reject;
 use crate::edge::{PATH_INVALID, TARGET_INVALID};
 use crate::path::{Normal, Slashes, normalise_with};
 
-/// The target with its path normalised, the client's own bytes where nothing had to change, and
-/// whether upstreams may read the path as another one.
+/// The target with a normalised path, and true if upstreams may read the path as another one. The
+/// client's bytes are kept if normalisation changes nothing.
 pub(super) fn target(
     method: &Method,
     target: Option<PathAndQuery>,

@@ -47,7 +47,7 @@ fn code(method: &str, target: &str, fields: &[(&str, &str)]) -> &'static str {
     .map_or_else(|reject| reject.code, |_| "ok")
 }
 
-/// A request for `/` from a proxy that is trusted.
+/// A request for `/` from a trusted proxy.
 fn admitted_from_proxy(fields: &[(&str, &str)]) -> Admitted {
     admit(
         request("GET", "/", fields),
@@ -319,7 +319,7 @@ fn cookie_lines_of_http_2_become_one() {
     assert_eq!(lines, ["a=1; b=2; c=3; d=4"]);
 }
 
-/// A head over HTTP/2.
+/// Result of the edge for a head over HTTP/2.
 fn over_http2(fields: &[(&str, &str)]) -> Result<Admitted, &'static Reject> {
     let mut parts = request("POST", "http://h/", fields);
     parts.version = Version::HTTP_2;
@@ -435,14 +435,14 @@ fn forwarded_names_the_client_where_nothing_else_does() {
         forwarded("for=203.0.113.9, for=\"[2001:db8::1]\""),
         "203.0.113.9"
     );
-    // Who does not say ends what can be known.
+    // `unknown` ends the trusted part: hops before it are not used.
     assert_eq!(
         forwarded("for=203.0.113.9, for=unknown, for=10.2.2.2"),
         "10.2.2.2"
     );
     assert_eq!(forwarded("for=203.0.113.9, proto=http"), "10.0.0.1");
     assert_eq!(forwarded("for=\"6.6.6.6, for=7.7.7.7"), "10.0.0.1");
-    // A comma in quotes ends no element.
+    // A comma inside quotes does not end an element.
     assert_eq!(
         forwarded("for=203.0.113.9;host=\"a, for=6.6.6.6\""),
         "203.0.113.9"
@@ -456,4 +456,56 @@ fn forwarded_names_the_client_where_nothing_else_does() {
         client(&[("x-forwarded-for", "203.0.113.9:4711")]),
         "203.0.113.9"
     );
+}
+
+/// Names of the fields of an admitted request beside `Host`, sorted.
+fn left(admitted: &Admitted) -> Vec<&str> {
+    let names = admitted.head.headers.keys().map(HeaderName::as_str);
+    let mut names: Vec<&str> = names.filter(|name| *name != "host").collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn lookalikes_of_framing_and_hop_fields_are_dropped() {
+    let names = [
+        "transfer_encoding",
+        "content.length",
+        "content_length",
+        "keep_alive",
+        "proxy_connection",
+        "proxy_authenticate",
+        "proxy.authorization",
+        "http2_settings",
+    ];
+    let kept = ["content_type", "x_transfer_encoding", "transferrencoding"];
+    let fields: Vec<(&str, &str)> = names.iter().chain(&kept).map(|name| (*name, "1")).collect();
+    let fields = [&[("host", "h")], &fields[..]].concat();
+    let admitted = admitted_from_proxy(&fields);
+    let mut expected = kept;
+    expected.sort_unstable();
+    assert_eq!(left(&admitted), expected);
+    assert_eq!(admitted.lookalikes as usize, names.len());
+    let mut trailing: HeaderMap = names
+        .iter()
+        .map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1")))
+        .collect();
+    trailers(&mut trailing, &[]);
+    assert!(trailing.is_empty(), "{trailing:?}");
+}
+
+#[test]
+fn forwarding_fields_of_any_name_need_a_trusted_peer() {
+    let fields = [
+        ("host", "h"),
+        ("x-forwarded-uri", "/admin"),
+        ("x-forwarded-user", "root"),
+        ("x_forwarded_scheme", "https"),
+    ];
+    let peer = "10.0.0.1".parse().unwrap();
+    let foreign = admit(request("GET", "/", &fields), &listener(&[]), peer).unwrap();
+    assert_eq!(left(&foreign), [""; 0]);
+    assert_eq!(foreign.lookalikes, 1);
+    let trusted = admitted_from_proxy(&fields);
+    assert_eq!(left(&trusted), ["x-forwarded-uri", "x-forwarded-user"]);
 }

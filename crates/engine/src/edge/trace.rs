@@ -1,6 +1,7 @@
-//! Trace context: what is none is not passed on (W3C Trace Context §3.2).
+//! Validation of trace context: an invalid `traceparent` is not forwarded (W3C Trace Context §3.2).
 
-/// `00-` trace id `-` parent id `-` flags; later versions may be longer (W3C Trace Context §3.2).
+/// True for `VERSION-TRACE_ID-PARENT_ID-FLAGS`; versions after `00` may be longer (W3C Trace
+/// Context §3.2).
 pub(super) fn is_traceparent(value: &[u8]) -> bool {
     let hex = |range: std::ops::Range<usize>| {
         value

@@ -1,4 +1,4 @@
-//! The head that the upstream gets.
+//! Head of the request to the upstream.
 
 mod outbound;
 mod returned;
@@ -21,37 +21,37 @@ pub use outbound::Outbound;
 pub use returned::{Places, returned};
 pub use way::{ThisHop, continued};
 
-/// The client's side of an exchange.
+/// Client's side of an exchange.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// The connection it came on, and the host it is for.
+    /// Connection and host of the request.
     pub hop: Arc<ThisHop>,
-    /// The client's version of HTTP.
+    /// Client's version of HTTP.
     pub version: Version,
-    /// The exchange's id.
+    /// Id of the exchange.
     pub request_id: HeaderValue,
-    /// Fields that carry the client's certificate; none if it is not forwarded.
+    /// Fields that carry the client's certificate. None if it is not forwarded.
     pub certificate: Option<Arc<[(HeaderName, HeaderValue)]>>,
 }
 
-/// A request that goes on: the way that it was decided to take, and whose it is.
+/// A request to forward: its route, its target, and the client's side.
 #[derive(Clone, Copy)]
 pub struct Relay<'r, 's> {
-    /// The route that owns the request.
+    /// Route that owns the request.
     pub route: &'r RouteRef<'s>,
-    /// The service that gets it.
+    /// Upstream of the request.
     pub upstream: &'r Upstream,
-    /// The one of its targets.
+    /// Chosen target of the upstream.
     pub target: &'r Target,
-    /// The client's side.
+    /// Client's side of the exchange.
     pub origin: &'r Origin,
-    /// Context of the request, as its chain left it.
+    /// Context of the request after its chain.
     pub cx: &'r Cx<'s>,
 }
 
-/// The head that a target gets, from one that was decided: its path, `Host`, and what the gateway
-/// adds (RFC 9110 §7.6.3 `Via`, forwarding and identity fields). The client's forwarding fields
-/// were taken out at the edge unless a trusted proxy sent them; those are kept and continued.
+/// Builds the head for a target from a decided one: path, `Host`, and the gateway's fields (RFC
+/// 9110 §7.6.3 `Via`, forwarding and identity fields). Forwarding fields from a trusted proxy are
+/// kept and extended; the edge has removed those of other peers.
 pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h> {
     let Relay { origin, cx, .. } = relay;
     let rewritten = cx.rewritten.as_ref();
@@ -90,7 +90,7 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
     }
 }
 
-/// Turns a decided head into the one that a target gets, as in [`outbound`].
+/// Turns a decided head into the head for a target, as in [`outbound`].
 pub fn prepare(head: &mut RequestHead, relay: Relay<'_, '_>) {
     let outbound = outbound(head, relay);
     let headers = outbound.to_headers();
@@ -101,13 +101,13 @@ pub fn prepare(head: &mut RequestHead, relay: Relay<'_, '_>) {
     head.headers = headers;
 }
 
-/// True if the client's side is encrypted, as reported to the target of the request.
+/// True if the client's connection is encrypted, as reported to the target.
 #[must_use]
 pub fn is_encrypted(head: &RequestHead, origin: &Origin) -> bool {
     way::proto(&head.headers).unwrap_or(origin.hop.scheme) == "https"
 }
 
-/// `Host` field that is sent to the target.
+/// Value of `Host` for the target.
 fn host<'h>(relay: Relay<'h, '_>) -> Cow<'h, HeaderValue> {
     let Relay {
         upstream,
@@ -141,8 +141,8 @@ fn stripped<'s>(route: &RouteRef<'s>) -> &'s str {
     }
 }
 
-/// Path of the target, then what remains of the request's or what was made of it; none where
-/// that is the request's own.
+/// Path for the target: the target's path, then the rewritten path or the rest of the request's.
+/// None if the request's path is unchanged.
 fn path(head: &RequestHead, relay: Relay<'_, '_>) -> Option<PathAndQuery> {
     let Relay {
         route, target, cx, ..

@@ -1,8 +1,8 @@
 //! Request head for a target: the client's fields unchanged, followed by the gateway's own.
 //!
-//! Most requests come from a client that is the first hop and says nothing that the gateway says
-//! for itself. Then nothing is copied and nothing inserted: the head stays as it is, for another
-//! try or for another target, and is written down with the gateway's fields behind it.
+//! Most clients are the first hop and send none of the fields that the gateway sets. Then the head
+//! is neither copied nor changed, so that a retry or another target can use it again; the gateway's
+//! fields are written after the client's.
 
 use std::borrow::Cow;
 
@@ -22,16 +22,15 @@ static VIA_1_0: HeaderValue = HeaderValue::from_static("1.0 gwd");
 static VIA_1_1: HeaderValue = HeaderValue::from_static("1.1 gwd");
 static VIA_2: HeaderValue = HeaderValue::from_static("2 gwd");
 
-/// The head that a target gets.
-#[derive(Debug)]
+/// Head of the request to a target.
 pub struct Outbound<'h> {
     pub(super) method: &'h Method,
     pub(super) target: Cow<'h, PathAndQuery>,
     pub(super) host: Cow<'h, HeaderValue>,
-    /// The client's, or, where it or a policy said what the gateway says, those with the way
-    /// continued in them.
+    /// Fields of the client. A copy with extended forwarding fields if the client or a policy set
+    /// fields that the gateway sets.
     pub(super) headers: Cow<'h, HeaderMap>,
-    /// The way of a request whose first hop this is.
+    /// Forwarding fields of this hop, if the gateway is the first proxy.
     pub(super) hop: Option<&'h ThisHop>,
     pub(super) said: Said<'h>,
 }
@@ -39,19 +38,19 @@ pub struct Outbound<'h> {
 /// Fields that the gateway adds to a request.
 #[derive(Debug, Default)]
 pub(super) struct Said<'h> {
-    /// The stripped base path, if the gateway adds the forwarding fields here.
+    /// Stripped base path, if the gateway adds the forwarding fields itself.
     pub(super) prefix: Option<HeaderValue>,
     pub(super) via: Option<&'static HeaderValue>,
     pub(super) request_id: Option<&'h HeaderValue>,
     pub(super) consumer: Option<HeaderValue>,
     /// Fields that carry the client's certificate.
     pub(super) certificate: &'h [(HeaderName, HeaderValue)],
-    /// The connection ends with the response.
+    /// True to add `Connection: close`.
     pub(super) closing: bool,
 }
 
 impl<'h> Outbound<'h> {
-    /// A complete head.
+    /// A head that is sent as it is, without added fields.
     #[must_use]
     pub fn whole(head: &'h RequestHead) -> Self {
         static NOBODY: HeaderValue = HeaderValue::from_static("");
@@ -76,7 +75,7 @@ impl<'h> Outbound<'h> {
         self.method
     }
 
-    /// Path and query, as the target gets them.
+    /// Path and query for the target.
     #[must_use]
     pub fn target(&self) -> &PathAndQuery {
         &self.target
@@ -88,7 +87,7 @@ impl<'h> Outbound<'h> {
         &self.host
     }
 
-    /// All fields but `Host`, in their order.
+    /// Calls `field` for all fields but `Host`, in the order of sending.
     pub fn each_field(&self, mut field: impl FnMut(&HeaderName, &HeaderValue)) {
         for (name, value) in &*self.headers {
             if *name != HOST {
@@ -119,7 +118,7 @@ impl<'h> Outbound<'h> {
         }
     }
 
-    /// The same in a map, for callers that send a map.
+    /// All fields as a map, `Host` first.
     #[must_use]
     pub fn to_headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 10);
@@ -157,7 +156,7 @@ pub(super) fn take_out(headers: &mut HeaderMap, said: &Said<'_>) {
     }
 }
 
-/// This hop, with the version in which the request came (RFC 9110 §7.6.3).
+/// `Via` value of this hop, with the HTTP version of the client's request (RFC 9110 §7.6.3).
 pub(super) fn via(version: Version) -> &'static HeaderValue {
     match version {
         Version::HTTP_2 => &VIA_2,

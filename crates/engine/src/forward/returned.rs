@@ -1,11 +1,12 @@
-//! The way back: what a response says about its upstream's own place, said about the gateway's.
+//! Rewriting of response fields: references and cookies for the upstream's location become ones for
+//! the gateway's.
 //!
-//! A service that is mounted below a base path, or sees another `Host` than the client sent, makes
-//! references and cookies of what it sees, and a client that follows them comes to nothing. Where
-//! the upstream asks for it (`rewrite_responses`), the path gets back what was taken off it, and the
-//! upstream's own origin becomes a reference that has none (RFC 9110 §10.2.2): the client adds what
-//! it has asked, whichever proxies stand before. NGINX has `proxy_redirect`, `proxy_cookie_path`
-//! and `proxy_cookie_domain` for it, httpd `ProxyPassReverse`.
+//! A service that is mounted below a base path, or that sees another `Host` than the client sent,
+//! writes references and cookies that do not work for the client. With `rewrite_responses` of the
+//! upstream, the stripped base path is added again, and references to the upstream's own origin
+//! lose the origin (RFC 9110 §10.2.2). The client then resolves them against its own URL, whichever
+//! proxies are in front. Compare `proxy_redirect`, `proxy_cookie_path` and `proxy_cookie_domain` of
+//! NGINX, and `ProxyPassReverse` of httpd.
 
 use std::str;
 
@@ -14,27 +15,27 @@ use policy::RequestHead;
 
 use super::{Relay, host, is_encrypted, stripped};
 
-/// URL of the upstream's response, and URL of the client's request.
+/// Parts of the URL that the upstream sees and of the URL that the client requested.
 #[derive(Clone, Copy, Debug)]
 pub struct Places<'p> {
     /// Scheme of the request to the target.
     pub scheme: &'static str,
     /// `Host` that was sent to the target.
     pub asked: &'p str,
-    /// Its own authority.
+    /// Authority of the target.
     pub own: &'p str,
-    /// The target's base path, without a final slash.
+    /// Base path of the target, without a final slash.
     pub path: &'p str,
     /// `Host` that the client sent.
     pub client: &'p str,
-    /// True if the client's side is encrypted.
+    /// True if the client's connection is encrypted.
     pub encrypted: bool,
-    /// The base path that was stripped from the client's path, without a final slash.
+    /// Base path stripped from the client's path, without a final slash.
     pub base: &'p str,
 }
 
-/// Changes a response's fields as in its upstream's `rewrite_responses`; what speaks of other
-/// places stays as it is, and so do paths that a `rewrite` policy made.
+/// Rewrites a response's fields as configured in the upstream's `rewrite_responses`. References to
+/// other origins are unchanged, and so are paths that a `rewrite` policy made.
 pub fn returned(headers: &mut HeaderMap, head: &RequestHead, relay: Relay<'_, '_>) {
     let Relay {
         route,
@@ -66,7 +67,7 @@ pub fn returned(headers: &mut HeaderMap, head: &RequestHead, relay: Relay<'_, '_
     }
 }
 
-/// Replaces the values of a field for which there is another one.
+/// Replaces the values of a field for which `other` returns a new value.
 fn each(headers: &mut HeaderMap, name: &HeaderName, mut other: impl FnMut(&str) -> Option<String>) {
     let http::header::Entry::Occupied(mut entry) = headers.entry(name) else {
         return;
@@ -82,16 +83,16 @@ fn each(headers: &mut HeaderMap, name: &HeaderName, mut other: impl FnMut(&str) 
 }
 
 impl Places<'_> {
-    /// A reference (RFC 3986 §4.1) as the client needs it; none where it needs no other.
+    /// Rewrites a reference (RFC 3986 §4.1) for the client. None if it stays as it is.
     #[must_use]
     pub fn reference(&self, text: &str) -> Option<String> {
-        // No reference has such bytes, and browsers drop some of them.
+        // Control bytes and spaces are invalid in a reference, and browsers drop some of them.
         if text.bytes().any(|byte| byte <= b' ') {
             return None;
         }
         let (scheme, authority, rest) = split(text);
         let Some(authority) = authority else {
-            // `/\` is a network-path reference to browsers.
+            // Browsers read `/\` as `//`, a network-path reference.
             let own = rest.starts_with('/') && !rest.starts_with("/\\");
             let own = own && !(self.base.is_empty() && self.path.is_empty());
             return own.then(|| self.below(rest)).flatten().map(shielded);
@@ -101,20 +102,21 @@ impl Places<'_> {
             let written = without_port(authority, scheme);
             written.eq_ignore_ascii_case(without_port(other, scheme))
         };
-        // Who came without TLS is sent on to it by the scheme.
+        // Keep the scheme of a redirect from `http` to `https`.
         let upgrades = scheme.eq_ignore_ascii_case("https") && !self.encrypted && same(self.client);
         let own = scheme.eq_ignore_ascii_case(self.scheme) && (same(self.asked) || same(self.own));
         if own && !upgrades {
             return self.below(rest).map(shielded);
         }
-        // What the client asked, made by a service that was told so: with its scheme.
+        // A reference to the client's own origin, made by a service that received its `Host`: keep
+        // scheme and authority.
         let origin = &text[..text.len() - rest.len()];
         let below = same(self.client).then(|| self.below(rest)).flatten()?;
         (below != rest).then(|| format!("{origin}{below}"))
     }
 
-    /// A path of the target, with what follows it, as the client has to ask for it; none where it
-    /// lies beside the target's path.
+    /// Client's path for a path of the target, with the query and fragment that follow. None if the
+    /// path is not below the target's path.
     fn below(&self, rest: &str) -> Option<String> {
         let end = rest.find(['?', '#']).unwrap_or(rest.len());
         let (path, behind) = rest.split_at(end);
@@ -128,11 +130,11 @@ impl Places<'_> {
         Some(format!("{}{slash}{below}{behind}", self.base))
     }
 
-    /// A `Set-Cookie` (RFC 6265 §4.1) as the client needs it; none where it needs no other.
+    /// Rewrites a `Set-Cookie` (RFC 6265 §4.1) for the client. None if it stays as it is.
     #[must_use]
     pub fn cookie(&self, text: &str) -> Option<String> {
         let (pair, attributes) = text.split_once(';')?;
-        // Only with `Path=/` is it believed (RFC 6265bis §4.1.3.2).
+        // Browsers accept a `__Host-` cookie only with `Path=/` (RFC 6265bis §4.1.3.2).
         let fixed = pair
             .trim_start()
             .get(..7)
@@ -158,8 +160,9 @@ impl Places<'_> {
         (changed != text).then_some(changed)
     }
 
-    /// Path at which the client must send a cookie with a path of the upstream: all of it that the
-    /// client can reach, or what is below the target's path. None where it stays as it is.
+    /// Client's path for a cookie's `Path`. If the cookie covers the target's path, this is the
+    /// base path; else the part below the target's path, after the base path. None if the cookie's
+    /// path stays as it is.
     fn cookie_path(&self, path: &str) -> Option<String> {
         if !path.starts_with('/') {
             return None;
@@ -177,7 +180,7 @@ impl Places<'_> {
         }
     }
 
-    /// True if a cookie's domain covers the upstream's host and not the client's.
+    /// True if a cookie's domain covers the upstream's host but not the client's.
     fn is_upstreams(&self, domain: &str) -> bool {
         let domain = domain.strip_prefix('.').unwrap_or(domain);
         let within = |authority: &str| is_within(host_of(authority), domain);
@@ -185,7 +188,7 @@ impl Places<'_> {
     }
 }
 
-/// Scheme, authority and the rest of a reference.
+/// Scheme, authority and rest of a reference.
 fn split(text: &str) -> (Option<&str>, Option<&str>, &str) {
     let (scheme, behind) = match text.split_once("://") {
         Some((scheme, behind)) if is_scheme(scheme) => (Some(scheme), behind),
@@ -199,7 +202,7 @@ fn split(text: &str) -> (Option<&str>, Option<&str>, &str) {
     (scheme, Some(authority), rest)
 }
 
-/// RFC 3986 §3.1.
+/// True for a valid scheme (RFC 3986 §3.1).
 fn is_scheme(text: &str) -> bool {
     let mut bytes = text.bytes();
     bytes
@@ -208,13 +211,15 @@ fn is_scheme(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// The rest of a path below `above`, which has no final slash: empty, or `/…`.
+/// Rest of a path below `above`, which has no final slash: empty, or `/…`. None if `path` is not
+/// below it.
 fn beneath<'t>(path: &'t str, above: &str) -> Option<&'t str> {
     let below = path.strip_prefix(above)?;
     (below.is_empty() || below.starts_with('/')).then_some(below)
 }
 
-/// A path that cannot be read as `//HOST/…` (RFC 3986 §4.2; browsers read `\` as `/`).
+/// Prevents a path from being read as `//HOST/…` by a prefix `/.` (RFC 3986 §4.2; browsers read `\`
+/// as `/`).
 fn shielded(path: String) -> String {
     match path.as_bytes() {
         [b'/', b'/' | b'\\', ..] => format!("/.{path}"),
@@ -222,7 +227,7 @@ fn shielded(path: String) -> String {
     }
 }
 
-/// An authority without the port that its scheme has by itself.
+/// An authority without the default port of the scheme.
 fn without_port<'t>(authority: &'t str, scheme: &str) -> &'t str {
     let own = match scheme.eq_ignore_ascii_case("https") {
         true => ":443",
@@ -240,7 +245,7 @@ fn host_of(authority: &str) -> &str {
     }
 }
 
-/// RFC 6265 §5.1.3.
+/// True if a host matches a cookie's domain (RFC 6265 §5.1.3).
 fn is_within(host: &str, domain: &str) -> bool {
     let start = host.len().checked_sub(domain.len());
     let Some((before, end)) = start.and_then(|at| host.split_at_checked(at)) else {
@@ -255,7 +260,8 @@ fn is_within(host: &str, domain: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Below `/shop`, as a target of `http://orders.internal:8080/v1` that sees its own authority.
+    /// Mounted at `/shop`, with the target `http://orders.internal:8080/v1` that receives its own
+    /// authority.
     const MOUNTED: Places<'static> = Places {
         scheme: "http",
         asked: "orders.internal:8080",
@@ -265,7 +271,7 @@ mod tests {
         encrypted: true,
         base: "/shop",
     };
-    /// At the root, as a target without a path that sees what the client asked.
+    /// Mounted at the root, with a target without a path that receives the client's `Host`.
     const PLAIN: Places<'static> = Places {
         scheme: "http",
         asked: "api.example",
@@ -383,7 +389,7 @@ mod tests {
         };
         let changed = mounted.reference(to);
         assert_eq!(changed.as_deref(), Some("https://api.example/shop/a"));
-        // What only the upstream is called by leads to nobody.
+        // The target's own authority does not resolve for clients.
         let own = clear.reference("https://10.0.0.9/a");
         assert_eq!(own.as_deref(), Some("/a"));
     }

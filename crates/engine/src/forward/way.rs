@@ -1,7 +1,7 @@
-//! Path of a request so far, for the upstream: `Forwarded` (RFC 7239) and the older fields that say
-//! the same.
+//! Hops of a request so far, for the upstream: `Forwarded` (RFC 7239) and the older `X-Forwarded-*`
+//! fields.
 //!
-//! Fields from a trusted proxy are continued. The edge removes those of other peers.
+//! Fields from a trusted proxy are extended. The edge removes those of other peers.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -15,19 +15,19 @@ static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port"
 pub(super) static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 pub(super) static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// This hop, written down once for all requests that a connection carries for one host: most
-/// clients are the first hop, and then nothing is formatted for a request.
+/// Forwarding values of this hop, formatted once per connection and host. Most clients are the
+/// first hop, so that a request needs no formatting.
 #[derive(Debug)]
 pub struct ThisHop {
     /// Address of the peer that opened the connection.
     pub peer: IpAddr,
-    /// `http` or `https`: what the client speaks.
+    /// Protocol of the client's connection: `http` or `https`.
     pub scheme: &'static str,
     /// `Host` as the client wrote it.
     pub authority: HeaderValue,
-    /// The peer as X-Forwarded-For writes it.
+    /// Address of the peer as X-Forwarded-For writes it.
     address: HeaderValue,
-    /// The element of Forwarded.
+    /// Element of Forwarded.
     element: HeaderValue,
     /// Port that the client requested.
     port: HeaderValue,
@@ -36,7 +36,7 @@ pub struct ThisHop {
 }
 
 impl ThisHop {
-    /// Of a client that sends requests for a host.
+    /// Values for a peer that sends requests for a host.
     #[must_use]
     pub fn new(peer: IpAddr, scheme: &'static str, authority: &HeaderValue) -> Self {
         let peer = peer.to_canonical();
@@ -53,7 +53,7 @@ impl ThisHop {
         }
     }
 
-    /// The fields of a request whose first hop this is.
+    /// Calls `field` for each forwarding field of a request whose first hop is this.
     pub(super) fn each_field(&self, field: &mut impl FnMut(&HeaderName, &HeaderValue)) {
         field(&X_FORWARDED_FOR, &self.address);
         field(&FORWARDED, &self.element);
@@ -63,13 +63,13 @@ impl ThisHop {
     }
 }
 
-/// A value with bytes of its own: one that came with a request is a part of the buffer that the
-/// connection reads into, and would keep all of it.
+/// A copy of a value in a buffer of its own. A value from a request borrows the connection's read
+/// buffer and would keep the whole buffer in memory.
 fn owned(value: &HeaderValue) -> HeaderValue {
     HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())
 }
 
-/// Continues the way by this hop; `prefix` is what was taken off the path, or nothing.
+/// Adds this hop to the forwarding fields. `prefix` is the stripped base path, or empty.
 pub fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
     let believed = Believed::of(headers);
     if headers.contains_key(&X_FORWARDED_FOR) || headers.contains_key(FORWARDED) {
@@ -95,22 +95,22 @@ pub fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
     }
 }
 
-/// Facts about the client's side from a trusted proxy. Malformed ones count as not told.
+/// Client's scheme, host and port from a trusted proxy. Malformed values count as absent.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Believed {
     /// `http` or `https`.
     proto: Option<&'static str>,
     host: Option<HeaderValue>,
     port: Option<u16>,
-    /// `Forwarded` is well-formed and says the same.
+    /// True if `Forwarded` is well-formed and has the same values.
     forwarded_agrees: bool,
 }
 
 impl Believed {
-    /// The older fields count before `Forwarded`.
+    /// Reads the fields. `X-Forwarded-*` take precedence over `Forwarded`.
     fn of(headers: &HeaderMap) -> Self {
-        // One that names other clients is what a client sent through a proxy that knows the older
-        // field only.
+        // Ignore a `Forwarded` that names other hops: the client sent it through a proxy that only
+        // knows X-Forwarded-For.
         let forwarded = first_element(headers).filter(|_| hops_agree(headers));
         let of_forwarded = |name: &str| {
             let pairs = forwarded.as_deref().unwrap_or_default().iter();
@@ -135,7 +135,7 @@ impl Believed {
         }
     }
 
-    /// Port from the proxy, or the one that host and scheme imply; none if neither was told.
+    /// Port from the proxy, or the one that its host and scheme imply. None if it reported neither.
     fn port(&self) -> Option<u16> {
         let scheme = self.proto;
         let of_host = || {
@@ -147,7 +147,7 @@ impl Believed {
     }
 }
 
-/// Scheme of the client's side in X-Forwarded-Proto.
+/// Scheme of the client's connection from X-Forwarded-Proto.
 pub(super) fn proto(headers: &HeaderMap) -> Option<&'static str> {
     first(headers, &X_FORWARDED_PROTO).and_then(known_proto)
 }
@@ -164,7 +164,7 @@ fn known_proto(text: &str) -> Option<&'static str> {
     found.map(|(_, proto)| proto)
 }
 
-/// The first of a field's values: what the proxy that is next to the client said.
+/// First of a field's values: the one from the proxy nearest to the client.
 fn first<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let text = headers.get(name)?.to_str().ok()?;
     text.split(',').next().map(str::trim)
@@ -177,8 +177,8 @@ fn is_authority(text: &str) -> bool {
     text.bytes().all(plain) && parsed.is_ok_and(|it| !it.host().is_empty())
 }
 
-/// The pairs of the first element of Forwarded (RFC 7239 §4); none without the field, or if any of
-/// its elements is malformed.
+/// Pairs of the first element of Forwarded (RFC 7239 §4). None without the field, or if any element
+/// is malformed.
 fn first_element(headers: &HeaderMap) -> Option<Vec<(String, String)>> {
     let mut first = None;
     for line in headers.get_all(FORWARDED) {
@@ -191,7 +191,7 @@ fn first_element(headers: &HeaderMap) -> Option<Vec<(String, String)>> {
     first
 }
 
-/// `token=value`, the value a token or a quoted string.
+/// Parses `token=value`, where the value is a token or a quoted string.
 fn pair(text: &str) -> Option<(String, String)> {
     let (name, value) = text.trim().split_once('=')?;
     let token = |text: &str| !text.is_empty() && text.bytes().all(is_token);
@@ -203,7 +203,7 @@ fn pair(text: &str) -> Option<(String, String)> {
         .and_then(|rest| rest.strip_suffix('"'));
     match quoted {
         Some(inner) => Some((name.to_owned(), inner.replace('\\', ""))),
-        // Ports and brackets stand there without quotes, too.
+        // Some proxies write ports and brackets without quotes.
         None => value
             .bytes()
             .all(|byte| is_token(byte) || b":[]".contains(&byte))
@@ -211,7 +211,7 @@ fn pair(text: &str) -> Option<(String, String)> {
     }
 }
 
-/// Both lines, with the hops before this one.
+/// Writes X-Forwarded-For and Forwarded with the hops so far and this one.
 fn continue_lines(headers: &mut HeaderMap, hop: &ThisHop, believed: &Believed) {
     let (addresses, elements) = {
         let hops = hops(headers);
@@ -226,7 +226,7 @@ fn continue_lines(headers: &mut HeaderMap, hop: &ThisHop, believed: &Believed) {
     }
 }
 
-/// X-Forwarded-For as one line.
+/// Value of X-Forwarded-For as one line.
 fn addresses(hops: &[Hop<'_>], peer: IpAddr) -> String {
     let mut line = String::with_capacity(40);
     for hop in hops {
@@ -239,7 +239,7 @@ fn addresses(hops: &[Hop<'_>], peer: IpAddr) -> String {
     line
 }
 
-/// Forwarded as one line. A way that is told by X-Forwarded-For alone is told here, too.
+/// Value of Forwarded as one line. Built from X-Forwarded-For if that alone has the hops.
 fn elements(headers: &HeaderMap, hops: &[Hop<'_>], this: &ThisHop, believed: &Believed) -> String {
     let mut line = String::with_capacity(64);
     if believed.forwarded_agrees {
@@ -271,7 +271,7 @@ fn elements(headers: &HeaderMap, hops: &[Hop<'_>], this: &ThisHop, believed: &Be
     line
 }
 
-/// The element of one hop (RFC 7239 §4).
+/// Forwarded element of one hop (RFC 7239 §4).
 fn element(peer: IpAddr, scheme: &str, authority: &HeaderValue) -> String {
     let mut line = String::with_capacity(64);
     line.push_str("for=");
@@ -291,7 +291,7 @@ fn host_value(line: &mut String, authority: &HeaderValue) {
     }
 }
 
-/// A node of RFC 7239 §6: IPv6 in brackets and quotes.
+/// Appends a node (RFC 7239 §6); an IPv6 address is in brackets and quotes.
 fn node(line: &mut String, address: IpAddr) {
     let _infallible = match address {
         IpAddr::V4(address) => write!(line, "{address}"),
@@ -299,7 +299,7 @@ fn node(line: &mut String, address: IpAddr) {
     };
 }
 
-/// RFC 9110 §5.6.2.
+/// True for a byte that is allowed in a token (RFC 9110 §5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -332,8 +332,8 @@ fn prefixed(headers: &mut HeaderMap, prefix: &str) {
 mod tests {
     use super::*;
 
-    /// The forwarding fields that the upstream gets for a request from `peer` that has the fields
-    /// `before` from a trusted proxy.
+    /// Forwarding fields for the upstream, given a request from `peer` with the fields `before`
+    /// from a trusted proxy.
     fn told(
         peer: &str,
         authority: &'static str,
@@ -375,7 +375,7 @@ mod tests {
         assert_eq!(headers["forwarded"], expected);
         assert_eq!(headers["x-forwarded-for"], "2001:db8::1");
         assert_eq!(headers["x-forwarded-port"], "8080");
-        // An IPv4 client of a socket that takes both.
+        // An IPv4 client of a dual-stack socket.
         let headers = told("::ffff:192.0.2.1", "h", "http", &[]);
         assert_eq!(headers["forwarded"], "for=192.0.2.1;host=h;proto=http");
     }
@@ -458,7 +458,7 @@ mod tests {
                 ["https", "shop.example", "443"],
                 "for=203.0.113.9;proto=https;host=shop.example",
             ),
-            // Both are told, and differ: the older field is believed.
+            // Both are present and differ: the older field takes precedence.
             (
                 &[
                     ("forwarded", "for=203.0.113.9;proto=http"),
@@ -467,7 +467,7 @@ mod tests {
                 ["https", "h:8080", "443"],
                 "for=203.0.113.9;proto=https",
             ),
-            // They name different clients: the older field is believed.
+            // They name different clients: the older field takes precedence.
             (
                 &[
                     ("forwarded", "for=198.51.100.7;proto=http"),
@@ -492,7 +492,7 @@ mod tests {
                 ["http", "h:8080", "444"],
                 "for=203.0.113.9",
             ),
-            // What is malformed was not told.
+            // Malformed values count as absent.
             (
                 &[
                     ("x-forwarded-for", "203.0.113.9"),

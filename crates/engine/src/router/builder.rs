@@ -1,4 +1,4 @@
-//! From operations to a trie: grown node by node, then laid out as walks enter it.
+//! Builder of tries: adds operations to a tree, then lays the nodes out in the order of a walk.
 
 use bundle::ir::{Operation, Pattern, Segment, Template, TrailingSlash};
 use http::Method;
@@ -8,7 +8,7 @@ use super::nodes::{Arm, At, Fork, Label, Node, Slots};
 use super::order;
 use super::trie::{RouteConflict, Trie};
 
-/// A trie that grows. Its nodes and leaves name each other by their places.
+/// A trie under construction. Branches and leaves refer to each other by index.
 pub(super) struct Builder {
     branches: Vec<Branch>,
     leaves: Vec<Leaf>,
@@ -17,17 +17,17 @@ pub(super) struct Builder {
 #[derive(Default)]
 struct Branch {
     literals: Literals,
-    /// Literals in lower case that match in any case, sorted.
+    /// Literals in lower case that match case-insensitively, sorted.
     folded: Vec<(Box<str>, u32)>,
     patterns: Vec<(Pattern, u32)>,
     parameter: Option<u32>,
-    /// A template ends here.
+    /// Leaf of the template that ends here.
     end: Option<u32>,
-    /// A prefix ends here.
+    /// Leaf of the prefix template that ends here.
     rest: Option<u32>,
 }
 
-/// Most nodes have one or none, a few have thousands.
+/// Children by literal. Most nodes have at most one, a few have thousands.
 #[derive(Default)]
 enum Literals {
     #[default]
@@ -36,8 +36,8 @@ enum Literals {
     Many(FxHashMap<Box<str>, u32>),
 }
 
-/// Operations with one template. Within a method: the greatest priority first, then those that are
-/// declared here before the twins of others, then the greatest conditions.
+/// Operations with one template. Order within a method: highest priority, then declared paths
+/// before twins, then greatest conditions.
 #[derive(Default)]
 struct Leaf(Vec<Owner>);
 
@@ -57,8 +57,8 @@ impl Builder {
         }
     }
 
-    /// Enters an operation that has this method: its template, and the twin of that where the final
-    /// slash does not matter.
+    /// Adds an operation under `method`: its template, and the template's twin if the final slash
+    /// does not matter.
     pub(super) fn add(&mut self, index: u32, operation: &Operation, method: &Method) {
         let twin = operation.template.twin();
         let twin = twin.filter(|_| operation.trailing_slash != TrailingSlash::Strict);
@@ -74,7 +74,7 @@ impl Builder {
         }
     }
 
-    /// The leaf of a template; made where it is new.
+    /// Leaf of a template; created if it is new.
     fn leaf(&mut self, template: &Template) -> u32 {
         let mut at = 0u32;
         for segment in template.segments() {
@@ -108,7 +108,7 @@ impl Builder {
                 found.ok().map(|at| branch.folded[at].1)
             }
             Segment::Parameter(_) => branch.parameter,
-            // Names do not tell requests apart.
+            // Parameter names do not distinguish requests.
             Segment::Pattern(pattern) => branch
                 .patterns
                 .iter()
@@ -133,10 +133,10 @@ impl Builder {
         fresh
     }
 
-    /// The trie of what was entered.
+    /// Builds the trie of the added operations.
     ///
     /// # Errors
-    /// Two operations that no request can tell apart.
+    /// Two operations match exactly the same requests.
     pub(super) fn build(mut self, operations: &[Operation]) -> Result<Trie, RouteConflict> {
         for leaf in &mut self.leaves {
             leaf.sort(operations)?;
@@ -172,7 +172,7 @@ impl Builder {
         })
     }
 
-    /// The nodes in the order of a walk that takes every way, each with the literal that leads to it.
+    /// Branches in the order of a depth-first walk, each with the literal that leads to it.
     fn entered(&self) -> Vec<(u32, &str)> {
         let mut entered = Vec::with_capacity(self.branches.len());
         let mut next = vec![(0, "")];
@@ -196,11 +196,11 @@ impl Builder {
     }
 }
 
-/// The arrays of a trie while they are written.
+/// Arrays of a trie under construction.
 struct Layout<'b> {
     operations: &'b [Operation],
     leaves: &'b [Leaf],
-    /// Of every branch, its node.
+    /// Node index of each branch.
     places: Vec<At>,
     forks: Vec<Fork>,
     arms: Vec<Arm>,

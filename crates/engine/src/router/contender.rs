@@ -1,5 +1,5 @@
-//! Every route whose template matches a request, and why it does not own it: [`super::find`] told
-//! at length, for people. Not on the way of a request.
+//! All routes whose template matches a request, with the reason why each does or does not own it.
+//! Explains [`super::find`] to people; not used for serving.
 
 use http::Method;
 use policy::RequestHead;
@@ -16,7 +16,7 @@ pub struct Contender {
     pub mount: u32,
     /// The operation, as an index into the API's operations.
     pub operation: u32,
-    /// Reason why the route does not own the request. None: the route owns it.
+    /// Reason why the route does not own the request. None for the owner.
     pub lost: Option<Lost>,
 }
 
@@ -25,14 +25,14 @@ pub struct Contender {
 pub enum Lost {
     /// The route has another method.
     Method,
-    /// This one of its conditions does not hold, the first of those that do not.
+    /// A condition does not hold: the index of the first that fails.
     Condition(usize),
-    /// The owner is greater, by this step.
+    /// The owner takes precedence, decided by this criterion.
     Beaten(Step),
 }
 
-/// The contenders: the owner first, then those that it beat, greatest first, then those that do not
-/// match at all.
+/// Contenders in order: the owner, then the routes over which it takes precedence, greatest first,
+/// then routes that do not match in method or conditions.
 #[must_use]
 pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
     let Some(table) = hosts.mounts(&head.host) else {
@@ -60,7 +60,7 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
         operation: one.index,
         lost: lost.or_else(|| beaten(entry, one)),
     });
-    // Who gets what nobody describes.
+    // Owner of requests that no operation describes.
     let rest = match (owner, rest::of(table, head.path(), head)) {
         (
             None,
@@ -88,7 +88,7 @@ fn candidate<'t>(seen: &Seen<'t>, head: &RequestHead) -> Candidate<'t> {
     }
 }
 
-/// Reason why a route cannot own the request, independent of other routes.
+/// Reason why a route cannot own the request, regardless of other routes.
 fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<Lost> {
     let stands_in = head.method == Method::HEAD && *seen.method == Method::GET;
     if *seen.method != head.method && !stands_in {
@@ -109,8 +109,8 @@ mod tests {
     use super::*;
     use crate::router::{ApiRouter, Found, find};
 
-    /// `METHOD /template`, then `!N` a priority, `?NAME=VALUE` a condition, `~` any final slash,
-    /// `*` a prefix.
+    /// Parses `METHOD /template` and options: `!N` a priority, `?NAME=VALUE` a condition, `~` any
+    /// final slash, `*` a prefix.
     fn operation(text: &str) -> Operation {
         let mut words = text.split_whitespace();
         let (method, path) = (words.next().unwrap(), words.next().unwrap());
@@ -145,7 +145,8 @@ mod tests {
         operation
     }
 
-    /// APIs by base path; the contenders of a request with their reasons, the owner first.
+    /// Contenders of a request with their reasons, the owner first. `apis` lists operations by base
+    /// path.
     fn told(apis: &[(&str, &[&str])], request: &str) -> Vec<(String, Option<Lost>)> {
         let mut hosts = HostTable::default();
         let mut keys: Vec<Vec<String>> = Vec::new();
@@ -165,7 +166,7 @@ mod tests {
             headers: HeaderMap::new(),
         };
         let all = contenders(&hosts, &head);
-        // The owner is the one that the table finds.
+        // The first contender must be the owner that `find` returns.
         let owner = match find(&hosts, &head) {
             Found::Operation {
                 mount, operation, ..

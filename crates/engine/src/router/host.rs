@@ -1,4 +1,4 @@
-//! Hosts and mounts: who is asked before any template is compared.
+//! Host and mount selection, before any template is compared.
 
 use std::sync::Arc;
 
@@ -7,33 +7,34 @@ use rustc_hash::FxHashMap;
 
 use super::trie::ApiRouter;
 
-/// The hosts of one listener. The winning host owns the request; there is no fall-back.
+/// Hosts of one listener. The most specific matching host owns a request; other hosts are not
+/// tried.
 ///
-/// The keys come from the bundle, never from a client, so that a fast hash without a secret is
-/// enough: a client cannot make two of them collide.
+/// The keys come from the bundle, not from clients, so a hash without a secret is safe: a client
+/// cannot cause collisions.
 #[derive(Debug, Default)]
 pub struct HostTable {
     exact: FxHashMap<Box<str>, MountTable>,
-    /// `*.example.org` under `example.org`; the star stands for one label.
+    /// Mounts of `*.example.org` under the key `example.org`; the star matches one label.
     wildcard: FxHashMap<Box<str>, MountTable>,
     any: Option<MountTable>,
 }
 
-/// Pattern of mounts' hosts that a request's host matches.
+/// Host pattern that a request's host matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPattern {
-    /// This one.
+    /// The exact host.
     Exact(String),
-    /// `*.example.org`: one label under this one.
+    /// `*.example.org`: one label below the parent domain.
     Wildcard(String),
-    /// Mounts without hosts.
+    /// Any host: mounts without hosts.
     Any,
 }
 
 /// The mounts of one host.
 #[derive(Debug, Default)]
 pub struct MountTable {
-    /// Segments of the base paths that occur, ascending.
+    /// Depths (numbers of segments) of the base paths, ascending.
     depths: Vec<usize>,
     bases: FxHashMap<Box<str>, Vec<MountEntry>>,
 }
@@ -41,16 +42,16 @@ pub struct MountTable {
 /// One API at one base path.
 #[derive(Debug)]
 pub struct MountEntry {
-    /// The mount's index in the snapshot.
+    /// Index of the mount in the snapshot.
     pub mount: u32,
-    /// The base path's segments.
+    /// Segments of the base path.
     pub base_segments: Box<[Segment]>,
-    /// The API's own table.
+    /// Routing table of the API.
     pub router: Arc<ApiRouter>,
 }
 
 impl HostTable {
-    /// Adds an API at a host pattern (none: any host) and base path (empty or `/…`).
+    /// Adds an API at a host pattern (`None`: any host) and base path (empty or `/…`).
     pub fn add(
         &mut self,
         host: Option<&str>,
@@ -81,8 +82,8 @@ impl HostTable {
         table.bases.entry(base_path.into()).or_default().push(entry);
     }
 
-    /// The mounts of the host that owns a request: exact, then one label under a wildcard, then
-    /// mounts without hosts.
+    /// Mounts of the host that owns a request: an exact host, then a wildcard, then mounts without
+    /// hosts.
     #[must_use]
     pub fn mounts(&self, host: &str) -> Option<&MountTable> {
         if !self.exact.is_empty()
@@ -117,7 +118,8 @@ impl HostTable {
 }
 
 impl MountTable {
-    /// Mounts whose base path begins `path`, each with the rest of the path (empty or `/…`).
+    /// Mounts whose base path is a prefix of `path`, each with the rest of the path (empty or
+    /// `/…`).
     pub fn below<'t, 'p>(
         &'t self,
         path: &'p str,
@@ -132,7 +134,7 @@ impl MountTable {
     }
 }
 
-/// Splits a path behind its first `depth` segments.
+/// Splits a path after its first `depth` segments. None if it has fewer.
 fn split_after(path: &str, depth: usize) -> Option<(&str, &str)> {
     if depth == 0 {
         return Some(path.split_at(0));

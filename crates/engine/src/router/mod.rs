@@ -1,8 +1,9 @@
-//! Ownership of requests: one total order (semantics.md §1).
+//! Request routing by one total order (semantics.md §1).
 //!
-//! Listener, then host, then the mounts whose base path begins the request's, then each such
-//! API's own trie. An API's trie depends on its blob alone and is shared among snapshots; where
-//! several mounts have a candidate, the candidates are compared by the order itself.
+//! The router selects the listener, the host, the mounts whose base path is a prefix of the path,
+//! and searches the trie of each of their APIs. An API's trie depends on its blob alone and is
+//! shared between snapshots. If several mounts have a candidate, the total order compares the
+//! candidates.
 
 mod builder;
 mod contender;
@@ -24,7 +25,7 @@ use policy::RequestHead;
 /// Result of a look-up in the routing table.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
-    /// This operation of this mount owns it.
+    /// An operation owns the request.
     Operation {
         /// The mount, as an index into the snapshot's mounts.
         mount: u32,
@@ -32,24 +33,24 @@ pub enum Found {
         operation: u32,
         /// True if the path differs from the template only by the final slash.
         twin: bool,
-        /// True if a condition selected it.
+        /// True if the operation has conditions.
         conditional: bool,
     },
-    /// No mount answers for this host, or no template matches the path.
+    /// No mount serves the host, or no template matches the path.
     Nothing,
-    /// Templates match and one has the method, but its conditions fail.
+    /// A template with the method matches, but its conditions fail.
     NoConditionMatched,
-    /// Templates match, with these methods only; sorted.
+    /// Templates match, but with other methods: these, sorted.
     MethodNotAllowed(Vec<Method>),
 }
 
-/// Finds the owner among the mounts of the request's host.
+/// Finds the operation that owns a request.
 #[must_use]
 pub fn find(hosts: &HostTable, head: &RequestHead) -> Found {
     find_path(hosts, head.path(), head)
 }
 
-/// Finds the owner of the same request for another path.
+/// [`find`] with another path for the same request.
 #[must_use]
 pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
     let Some(table) = hosts.mounts(&head.host) else {
@@ -83,7 +84,7 @@ pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
     }
 }
 
-/// True if the path is internal for the request's method.
+/// True if an `internal` operation matches the path and the request's method.
 #[must_use]
 pub fn is_withheld(hosts: &HostTable, path: &str, head: &RequestHead) -> bool {
     let table = hosts.mounts(&head.host);

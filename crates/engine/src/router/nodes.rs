@@ -1,10 +1,9 @@
-//! Memory layout of a routing table. Of a large table a request finds only the top in the caches,
-//! so the number of cache lines that it touches on its way down counts.
+//! Memory layout of a routing table. In a large table only the top nodes stay in the CPU caches, so
+//! a look-up must touch few cache lines.
 //!
-//! A node is half a line of 64 bytes and begins with the literal that leads to it. Nodes lie in the
-//! order in which a walk enters them: a node whose parent has no other child lies directly behind
-//! its parent. The rarer parts of a node (several literals, patterns, the rest of a prefix) are in
-//! a [`Fork`].
+//! A node is half a cache line of 64 bytes and begins with the literal that leads to it. Nodes are
+//! stored in the order of a walk: an only child directly follows its parent. Rarer parts of a node
+//! (several literals, patterns, prefix templates) are in a [`Fork`].
 
 use std::hash::Hasher as _;
 use std::num::NonZeroU32;
@@ -12,23 +11,24 @@ use std::num::NonZeroU32;
 use bundle::ir::Pattern;
 use rustc_hash::FxHasher;
 
-/// A place in one of a table's arrays; optional at no cost.
+/// Index into one of a table's arrays, with a niche for `Option`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct At(NonZeroU32);
 
-/// Node of the trie: the children and templates that follow some segments.
+/// Node of the trie: children and templates after some segments.
 #[derive(Debug)]
 #[repr(align(32))]
 pub(super) struct Node {
-    /// The literal that leads here; empty where something else does.
+    /// Literal that leads to this node. Empty for a node below a parameter or pattern, and for one
+    /// of [`Fork::folded`].
     pub(super) label: Label,
-    /// The child behind the only literal.
+    /// Child for the node's only literal.
     pub(super) literal: Option<At>,
-    /// The child behind a parameter.
+    /// Child for a parameter.
     pub(super) parameter: Option<At>,
-    /// The first [`Arm`] of the templates that end here.
+    /// First [`Arm`] of the template that ends here.
     pub(super) end: Option<At>,
-    /// Several literals, patterns, or the rest of a prefix, if there are any.
+    /// Rarer parts: several literals, patterns, prefix templates.
     pub(super) fork: Option<At>,
 }
 
@@ -37,51 +37,51 @@ const _: () = assert!(size_of::<Node>() == 32, "two nodes to a line");
 /// Rarer parts of a node.
 #[derive(Debug, Default)]
 pub(super) struct Fork {
-    /// The children behind literals, where there are several.
+    /// Children by literal, if there are several.
     pub(super) literals: Slots,
-    /// Children behind literals in lower case that match in any case, sorted.
+    /// Children by literals in lower case that match case-insensitively, sorted.
     pub(super) folded: Box<[(Box<str>, At)]>,
-    /// Greatest first.
+    /// Children by pattern, greatest first.
     pub(super) patterns: Box<[(Pattern, At)]>,
-    /// The first [`Arm`] of the prefixes that end here.
+    /// First [`Arm`] of the prefix template that ends here.
     pub(super) rest: Option<At>,
 }
 
-/// An operation at the end of a template. Those of one template lie behind each other.
+/// An operation at the end of a template. The arms of one template are adjacent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arm {
-    /// Its index in [`super::ApiRouter::operations`].
+    /// Index into [`super::ApiRouter::operations`].
     pub(super) operation: u32,
-    /// The arms of the template from this one on.
+    /// Number of arms of the template from this one on.
     pub(super) count: u32,
-    /// The place of its method among those of the table.
+    /// Index of the method in the table's methods.
     pub(super) method: u32,
-    /// The path differs from the operation's template by the final slash.
+    /// True if the path differs from the operation's template by the final slash.
     pub(super) twin: bool,
-    /// The operation has conditions.
+    /// True if the operation has conditions.
     pub(super) conditional: bool,
 }
 
-/// A literal: in the node where it is short, as most are.
+/// A literal: stored inline if it is short, as most are.
 #[derive(Debug)]
 pub(super) enum Label {
     Short {
         length: u8,
         text: [u8; SHORT],
     },
-    /// Bytes of the table's texts.
+    /// Range of the table's `texts`.
     Long {
         start: u32,
         length: u32,
     },
 }
 
-/// The longest literal that a node has room for.
+/// Maximum length of an inline literal, in bytes.
 const SHORT: usize = 14;
 
 /// Children by the hash of their literals, with open addressing. Half of the slots are empty, so
-/// that a text is found, or not, in the first line. The hash needs no secret: the literals come from
-/// the operator.
+/// that most look-ups end in the first cache line. The hash needs no secret, because the literals
+/// come from the operator.
 #[derive(Debug, Default)]
 pub(super) struct Slots(Box<[Slot]>);
 
@@ -94,7 +94,7 @@ struct Slot {
 // === impl Fork ===
 
 impl Fork {
-    /// The child behind a segment whose case does not count.
+    /// Child for a segment that matches case-insensitively.
     pub(super) fn folded(&self, segment: &str) -> Option<At> {
         if self.folded.is_empty() {
             return None;
@@ -117,7 +117,7 @@ impl Fork {
 // === impl At ===
 
 impl At {
-    /// The place with this index, which is less than 2^32 - 1.
+    /// Converts an index, which must be less than 2^32 - 1.
     pub(super) fn new(index: usize) -> Self {
         let number = u32::try_from(index + 1).ok().and_then(NonZeroU32::new);
         Self(number.expect("fewer than 2^32 operations fit into a bundle"))
@@ -131,7 +131,7 @@ impl At {
 // === impl Label ===
 
 impl Label {
-    /// Writes a literal down, a long one to `texts`.
+    /// Stores a short literal inline; appends a long one to `texts`.
     pub(super) fn new(literal: &str, texts: &mut Vec<u8>) -> Self {
         let bytes = literal.as_bytes();
         let mut text = [0; SHORT];
@@ -158,7 +158,7 @@ impl Label {
 // === impl Slots ===
 
 impl Slots {
-    /// Of literals that are different.
+    /// Builds the table from literals without duplicates.
     pub(super) fn new<'a>(children: impl ExactSizeIterator<Item = (&'a str, At)>) -> Self {
         if children.len() == 0 {
             return Self::default();
@@ -179,7 +179,7 @@ impl Slots {
         Self(slots.into())
     }
 
-    /// The children whose literal may be this one: of the same hash, most likely the one or none.
+    /// Children whose literal has the same hash as `segment`; rarely more than one.
     pub(super) fn find(&self, segment: &str) -> impl Iterator<Item = At> {
         let hash = if self.0.is_empty() { 0 } else { hash(segment) };
         let mask = self.0.len().wrapping_sub(1);

@@ -1,4 +1,5 @@
-//! The order of candidates: priority, then template, then conditions. Greater wins.
+//! Order of candidates: priority, then template, then conditions. The greatest candidate owns the
+//! request.
 
 use std::cmp::Ordering;
 
@@ -6,8 +7,8 @@ use bundle::ir::{Condition, Segment, Template, Test};
 
 use super::trie::Candidate;
 
-/// Compares what two templates say about the same segment: literal, then literal in any case,
-/// then pattern, then parameter.
+/// Compares two segments that match the same string: literal, then case-insensitive literal, then
+/// pattern, then parameter.
 #[must_use]
 pub fn compare_segments(a: &Segment, b: &Segment) -> Ordering {
     let rank = |segment: &Segment| match segment {
@@ -18,7 +19,7 @@ pub fn compare_segments(a: &Segment, b: &Segment) -> Ordering {
     };
     rank(a).cmp(&rank(b)).then_with(|| match (a, b) {
         (Segment::Pattern(a), Segment::Pattern(b)) => {
-            // More literal bytes; fewer parameters; longer head; longer tail; then bytes, so
+            // More literal bytes; fewer parameters; longer head; longer tail; then byte order, so
             // that the order is total.
             let literals = |pattern: &bundle::ir::Pattern| {
                 pattern.head.len()
@@ -39,13 +40,13 @@ pub fn compare_segments(a: &Segment, b: &Segment) -> Ordering {
                 .then_with(|| b.erased().cmp(&a.erased()))
                 .then_with(|| b.folded.cmp(&a.folded))
         }
-        // Literals that match the same request are the same.
+        // Literals that match the same request are equal.
         _ => Ordering::Equal,
     })
 }
 
-/// Compares two templates that match the same path, segment by segment from the left; the end
-/// of a template beats the rest of a prefix.
+/// Compares two templates that match the same path, segment by segment from the left. A template
+/// that ends is greater than a prefix.
 #[must_use]
 pub fn compare_templates(a: &Template, b: &Template) -> Ordering {
     let difference = segments_differ(
@@ -55,8 +56,8 @@ pub fn compare_templates(a: &Template, b: &Template) -> Ordering {
     difference.map_or(Ordering::Equal, |(_, decided)| decided)
 }
 
-/// Compares conditions that hold for the same request: more fields, more parameters, exact
-/// before longer prefix before present, then bytes.
+/// Compares conditions that hold for the same request: more fields, more parameters, exact before
+/// longer prefix before presence, then byte order.
 #[must_use]
 pub fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
     let headers = |list: &[Condition]| {
@@ -88,30 +89,30 @@ pub fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
 /// Criterion that decides between two routes that match the same request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Their priorities.
+    /// Priority.
     Priority,
-    /// The segment with this index, counted from 0 and from the start of the base path.
+    /// Segment with this index, counted from 0 at the start of the base path.
     Segment(usize),
-    /// One goes on where the other one is a prefix: there are this many segments before.
+    /// After this many segments, one template is a prefix and the other continues or ends exactly.
     Prefix(usize),
-    /// The request's own method, or GET in place of HEAD.
+    /// Method: the request's own takes precedence over GET for HEAD.
     Method,
-    /// The path as it is declared, or its twin with another final slash.
+    /// Final slash: the declared path takes precedence over its twin.
     Slash,
-    /// Their conditions.
+    /// Conditions.
     Conditions,
 }
 
-/// A candidate with the segments of its mount's base path.
+/// Segments of a mount's base path, and a candidate below it.
 pub(super) type Owner<'o> = (&'o [Segment], &'o Candidate<'o>);
 
-/// Compares candidates of two mounts: priority, the base path's segments followed by the
-/// template's, the request's own method before GET for HEAD, declared before its twin, conditions.
+/// Compares candidates of two mounts: priority, segments of base path and template, the request's
+/// own method before GET for HEAD, declared path before twin, conditions.
 pub(super) fn compare_owners(a: Owner<'_>, b: Owner<'_>) -> Ordering {
     owners_differ(a, b).map_or(Ordering::Equal, |(_, decided)| decided)
 }
 
-/// The first step in which two candidates differ, and how.
+/// First criterion in which two candidates differ, and the result.
 pub(super) fn owners_differ(a: Owner<'_>, b: Owner<'_>) -> Option<(Step, Ordering)> {
     let operations = (a.1.operation, b.1.operation);
     let differ = |step: Step, decided: Ordering| decided.is_ne().then_some((step, decided));
@@ -133,14 +134,14 @@ pub(super) fn owners_differ(a: Owner<'_>, b: Owner<'_>) -> Option<(Step, Orderin
         })
 }
 
-/// Compares only what two candidates of two mounts say about the path.
+/// Compares two candidates of two mounts by their paths only.
 pub(super) fn compare_paths(a: Owner<'_>, b: Owner<'_>) -> Ordering {
     let prefix = |one: Owner<'_>| one.1.operation.template.is_prefix();
     segments_differ((based(a), prefix(a)), (based(b), prefix(b)))
         .map_or(Ordering::Equal, |(_, decided)| decided)
 }
 
-/// The segments of a base path and of what is matched below it.
+/// Segments of a base path and of the template below it; for a twin, of the path that it matches.
 fn based<'o>((base, candidate): Owner<'o>) -> impl Iterator<Item = &'o Segment> {
     static EMPTY: Segment = Segment::Literal(String::new());
     let declared = candidate.operation.template.segments();
@@ -153,8 +154,8 @@ fn based<'o>((base, candidate): Owner<'o>) -> impl Iterator<Item = &'o Segment> 
     base.iter().chain(&declared[..kept]).chain(added)
 }
 
-/// The first segment from the left in which two differ; whether each is a prefix decides where both
-/// end.
+/// First segment from the left in which two paths differ. If both end together, an exact end is
+/// greater than a prefix.
 fn segments_differ<'o>(
     (mut left, left_prefix): (impl Iterator<Item = &'o Segment>, bool),
     (mut right, right_prefix): (impl Iterator<Item = &'o Segment>, bool),
@@ -163,10 +164,10 @@ fn segments_differ<'o>(
     loop {
         let (step, decided) = match (left.next(), right.next()) {
             (Some(a), Some(b)) => (Step::Segment(index), compare_segments(a, b)),
-            // The one that ends matches the same path with fewer segments: it is a prefix.
+            // The shorter one matches the same path with fewer segments, so that it is a prefix.
             (Some(_), None) => (Step::Prefix(index), Ordering::Greater),
             (None, Some(_)) => (Step::Prefix(index), Ordering::Less),
-            // Both end here: an end beats the rest of a prefix.
+            // Both end: an exact end is greater than a prefix.
             (None, None) => {
                 let decided = right_prefix.cmp(&left_prefix);
                 return decided.is_ne().then_some((Step::Prefix(index), decided));

@@ -1,10 +1,10 @@
-//! Answers to requests that no operation describes (semantics.md §1): 404, 405, or one of the
-//! operations that get the rest, `API#undeclared` and `API#unmatched`.
+//! Results for requests that no operation describes (semantics.md §1): 404, 405, or the operations
+//! `API#undeclared` and `API#unmatched`.
 //!
-//! The API with the greatest template that matches a path decides on undeclared methods of it. If
-//! no template matches, the mount with the longest base path decides. A described request whose
-//! conditions fail, or that is `internal`, goes to neither operation. Requests that an operation
-//! describes do not run this code.
+//! The API with the greatest template that matches a path decides on undeclared methods. If no
+//! template matches, the mount with the longest base path decides. A request that is described but
+//! fails its conditions, or is `internal`, goes to neither operation. Requests that an operation
+//! owns never reach this code.
 
 use std::cmp::Ordering;
 
@@ -18,15 +18,15 @@ use super::{Found, order};
 /// Templates of a host that match a path.
 #[derive(Default)]
 struct Described<'t> {
-    /// The methods of operations.
+    /// Methods of the operations.
     methods: Vec<Method>,
-    /// The greatest of the templates, and whose.
+    /// Greatest template, with its mount and the API's `undeclared` operation.
     greatest: Option<(&'t MountEntry, Candidate<'t>, Option<u32>)>,
-    /// The request belongs to an internal operation.
+    /// True if the request belongs to an internal operation.
     hidden: bool,
 }
 
-/// Answers a request that no operation takes.
+/// Result for a request that no operation owns.
 #[cold]
 pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
     let mut there = Described::default();
@@ -67,7 +67,7 @@ pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
     Found::MethodNotAllowed(methods)
 }
 
-/// True if some API describes the request as internal.
+/// True if an API describes the request as internal.
 pub(super) fn is_withheld(table: &MountTable, path: &str, head: &RequestHead) -> bool {
     let mut hidden = false;
     for (entry, below) in table.below(path) {
@@ -80,7 +80,8 @@ pub(super) fn is_withheld(table: &MountTable, path: &str, head: &RequestHead) ->
     hidden
 }
 
-/// The mount with the longest base path decides; of several there, the one that serves it.
+/// Operation for unmatched paths: that of the mount with the longest base path, or, if several
+/// mounts have this path, of one that has such an operation.
 fn unmatched(table: &MountTable, path: &str) -> Found {
     let mut nearest: Option<(&MountEntry, Option<u32>)> = None;
     for (entry, _) in table.below(path) {
@@ -111,13 +112,13 @@ fn to(entry: &MountEntry, operation: u32) -> Found {
     }
 }
 
-/// GET is used in place of HEAD.
+/// True if an operation's method serves the requested one; GET also serves HEAD.
 fn takes(own: &Method, asked: &Method) -> bool {
     own == asked || *asked == Method::HEAD && *own == Method::GET
 }
 
 impl<'t> Described<'t> {
-    /// A template that matches the path, and who gets its other methods.
+    /// Records a template that matches the path, and the operation for its undeclared methods.
     fn see(&mut self, entry: &'t MountEntry, seen: &Seen<'t>, undeclared: Option<u32>) {
         let candidate = Candidate {
             index: seen.index,
@@ -132,7 +133,8 @@ impl<'t> Described<'t> {
             let theirs = (&other.base_segments[..], beaten);
             match order::compare_paths(ours, theirs) {
                 Ordering::Greater => true,
-                // Of two documents that describe one path, the one that lets other methods pass.
+                // If two documents describe the same path, prefer the one with an operation for
+                // undeclared methods.
                 Ordering::Equal => known.is_none() && undeclared.is_some(),
                 Ordering::Less => false,
             }

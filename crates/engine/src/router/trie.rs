@@ -1,8 +1,8 @@
-//! The trie of one API: segments as edges, methods and conditions in the leaves.
+//! Trie of one API: segments are edges, methods and conditions are in the leaves.
 //!
-//! Depth first, literal before patterns in their order before the parameter before the rest of a
-//! prefix: the first leaf whose method and conditions hold is the greatest candidate. Only a
-//! table that uses priorities searches on. Each node is entered at most once per request.
+//! The search is depth first: literal, then patterns in their order, then parameter, then prefix.
+//! The first leaf whose method and conditions hold is therefore the greatest candidate. Only a
+//! table with priorities continues the search. A request enters each node at most once.
 
 use bundle::ir::{Hidden, Operation, Owns, Set, TrailingSlash};
 use http::Method;
@@ -11,63 +11,64 @@ use policy::RequestHead;
 use super::builder::Builder;
 use super::nodes::{Arm, At, Fork, Node};
 
-/// The routing table of one API, below its mount.
+/// Routing table of one API, for paths below its mounts.
 #[derive(Debug)]
 pub struct ApiRouter {
     trie: Trie,
     operations: Box<[Operation]>,
     briefs: Box<[Brief]>,
     uses_priority: bool,
-    /// Index of the operation that gets methods which no operation has at a template.
+    /// Index of the operation that receives undeclared methods of the API's paths.
     undeclared: Option<u32>,
-    /// Index of the operation that gets paths which no template matches.
+    /// Index of the operation that receives paths that no template matches.
     unmatched: Option<u32>,
-    /// Table of the requests that are described and that no client may make.
+    /// Table of `internal` operations, which no client may call.
     hidden: Option<Box<Self>>,
 }
 
 /// An operation that can own a request.
 #[derive(Debug)]
 pub struct Candidate<'r> {
-    /// Its index in [`ApiRouter::operations`].
+    /// Index into [`ApiRouter::operations`].
     pub index: u32,
     /// The operation.
     pub operation: &'r Operation,
-    /// Its priority.
+    /// Priority of the operation.
     pub priority: i32,
     /// True if the path differs from the template only by the final slash.
     pub twin: bool,
-    /// True if the operation has the request's method; a GET may own a HEAD as well.
+    /// True if the operation has the request's own method; false for a GET operation that serves
+    /// HEAD.
     pub explicit: bool,
     /// True if the operation has conditions.
     pub conditional: bool,
 }
 
-/// The part of an operation that every request reads. Sixteen of them share a line, where an operation
-/// takes two.
+/// Part of an operation that every request reads. A cache line has room for sixteen of these, where
+/// one operation takes two lines.
 #[derive(Clone, Copy, Debug)]
 pub struct Brief {
-    /// Its [`Operation::treatment`].
+    /// The operation's [`Operation::treatment`].
     pub treatment: u32,
 }
 
-/// The templates, with the operations at their ends.
+/// Templates, with the operations at their ends.
 #[derive(Debug)]
 pub(super) struct Trie {
-    /// The root first.
+    /// Nodes, the root first.
     pub(super) nodes: Box<[Node]>,
     pub(super) forks: Box<[Fork]>,
     pub(super) arms: Box<[Arm]>,
     pub(super) texts: Box<[u8]>,
-    /// Those of the operations, each once.
+    /// Methods of the operations, without duplicates.
     pub(super) methods: Box<[Method]>,
 }
 
 // === impl ApiRouter ===
 
 impl ApiRouter {
-    /// Builds the table of an API's operations. Two that no request can tell apart are refused by
-    /// name; gwc has reported them with their places.
+    /// Builds the table of an API's operations. Fails with the keys of two operations that match
+    /// the same requests; gwc has reported these with their places.
     pub fn build(operations: Set<Operation>, hidden: &[Hidden]) -> Result<Self, RouteConflict> {
         let mut router = Self::of_operations(operations)?;
         if !hidden.is_empty() {
@@ -76,14 +77,14 @@ impl ApiRouter {
         Ok(router)
     }
 
-    /// Table of internal requests. Which of two that are alike is found does not matter.
+    /// Table of internal operations. If several match a request, any of them may be found.
     fn of_hidden(hidden: &[Hidden]) -> Result<Self, RouteConflict> {
         let numbered = hidden.iter().enumerate().map(|(number, one)| Operation {
             key: number.to_string(),
             method: one.method.clone(),
             template: one.template.clone(),
             conditions: Vec::new(),
-            // No two are alike, whatever their methods and templates are.
+            // A unique priority for each, so that equal templates do not conflict.
             priority: i32::try_from(number).unwrap_or(i32::MAX),
             treatment: 0,
             trailing_slash: TrailingSlash::Ignore,
@@ -134,34 +135,34 @@ impl ApiRouter {
         &self.operations
     }
 
-    /// The part of the operation with this index that every request reads.
+    /// Brief of the operation with this index.
     ///
     /// # Panics
-    /// If there is none.
+    /// If the index is out of range.
     #[must_use]
     pub fn brief(&self, operation: u32) -> Brief {
         self.briefs[operation as usize]
     }
 
-    /// The operation that gets methods which no operation has at a template.
+    /// Index of the operation that receives undeclared methods of the API's paths.
     #[must_use]
     pub fn undeclared(&self) -> Option<u32> {
         self.undeclared
     }
 
-    /// The operation that gets paths which no template matches.
+    /// Index of the operation that receives paths that no template matches.
     #[must_use]
     pub fn unmatched(&self) -> Option<u32> {
         self.unmatched
     }
 
-    /// The table of what is described and nobody's.
+    /// Table of `internal` operations.
     #[must_use]
     pub fn hidden(&self) -> Option<&Self> {
         self.hidden.as_deref()
     }
 
-    /// The greatest operation whose template, method and conditions hold for what stands behind
+    /// Greatest operation whose template, method and conditions match; `below` is the path after
     /// the base path (empty or `/…`).
     #[must_use]
     pub fn find(&self, below: &str, head: &RequestHead) -> Option<Candidate<'_>> {
@@ -199,8 +200,8 @@ impl ApiRouter {
         best
     }
 
-    /// The operation of a template that owns a request whose path matches; it asks for the first of
-    /// the methods, and does with the second.
+    /// Operation of a matching template that owns the request, by the requested method or else by
+    /// the second one (GET for HEAD).
     fn owner<'r>(
         &self,
         arms: &'r [Arm],
@@ -230,7 +231,7 @@ impl ApiRouter {
         }
     }
 
-    /// Every operation whose template matches, whatever its method and conditions.
+    /// Calls `see` for every operation whose template matches, regardless of method and conditions.
     pub fn matching<'r>(&'r self, below: &str, see: &mut dyn FnMut(&Seen<'r>)) {
         self.trie.walk(rest_of(below), &mut |arms| {
             for arm in arms {
@@ -246,14 +247,14 @@ impl ApiRouter {
     }
 }
 
-/// An operation whose template matches.
+/// An operation whose template matches the path.
 #[derive(Debug)]
 pub struct Seen<'r> {
-    /// Its index.
+    /// Index of the operation.
     pub index: u32,
     /// The operation.
     pub operation: &'r Operation,
-    /// Its method.
+    /// Method of the operation.
     pub method: &'r Method,
     /// True if the path differs from the template only by the final slash.
     pub twin: bool,
@@ -262,9 +263,9 @@ pub struct Seen<'r> {
 /// Two operations that match exactly the same requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteConflict {
-    /// The key of one.
+    /// Key of the first operation.
     pub first: String,
-    /// The key of the other.
+    /// Key of the second operation.
     pub second: String,
 }
 
@@ -283,7 +284,7 @@ enum Walk {
     Stop,
 }
 
-/// The text after the first slash, with which a walk begins. None: there is no slash.
+/// Path after the first slash, from which a walk starts. None for an empty path.
 fn rest_of(below: &str) -> Option<&str> {
     below.strip_prefix('/')
 }
@@ -307,7 +308,7 @@ impl Trie {
         found.map(|at| at as u32)
     }
 
-    /// The operations of each template that matches, greatest template first.
+    /// Calls `see` with the operations of each matching template, greatest template first.
     fn walk<'r>(&'r self, rest: Option<&str>, see: &mut dyn FnMut(&'r [Arm]) -> Walk) -> Walk {
         self.walk_from(&self.nodes[0], rest, see)
     }
@@ -364,7 +365,7 @@ impl Trie {
         self.visit(fork.and_then(|fork| fork.rest), see)
     }
 
-    /// Shows the operations of a template, if one ends here.
+    /// Calls `see` with the operations of the template that ends at a node, if any.
     fn visit<'r>(&'r self, first: Option<At>, see: &mut dyn FnMut(&'r [Arm]) -> Walk) -> Walk {
         let Some(first) = first else {
             return Walk::On;

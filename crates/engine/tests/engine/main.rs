@@ -1,4 +1,4 @@
-//! The engine against something that knows nothing of it.
+//! Tests of the engine against independent models.
 
 mod naive;
 mod parts;

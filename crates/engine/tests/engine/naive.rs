@@ -1,24 +1,25 @@
-//! The order of semantics.md §1, written down a second time and as plainly as possible: every
-//! route is tried, and the greatest of those that hold wins. Shares nothing with the engine.
+//! Second implementation of the order in semantics.md §1, as simple as possible: every route is
+//! tried, and the greatest that matches wins. Shares no code with the engine.
 
 use std::cmp::Ordering;
 
-/// A route as a person would note it.
+/// A route of the model.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) key: String,
     pub(crate) mount: usize,
     pub(crate) method: &'static str,
-    /// `/a/{}/b{}`, names erased; a base path is part of it.
+    /// Template without parameter names, base path included: `/a/{}/b{}`.
     pub(crate) template: String,
     pub(crate) prefix: bool,
     pub(crate) priority: i32,
     pub(crate) conditions: Vec<Condition>,
-    /// True if the template's letters match in any case. The base path's never do.
+    /// True if the template below the base path matches case-insensitively. The base path is always
+    /// case-sensitive.
     pub(crate) folded: bool,
     /// True if the path with the other final slash matches as well.
     pub(crate) twin: bool,
-    /// The base path that `template` begins with.
+    /// Base path, with which `template` begins.
     pub(crate) base: String,
 }
 
@@ -35,7 +36,7 @@ pub(crate) enum Test {
     Present,
 }
 
-/// A request as a person would note it.
+/// A request of the model.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: &'static str,
@@ -52,7 +53,7 @@ pub(crate) enum Answer {
     Allow(Vec<String>),
 }
 
-/// A table as it is written down: each route, and its twin as a route of its own.
+/// Routing table of the model: each route, and its twin as a separate entry.
 pub(crate) struct Table(Vec<Written>);
 
 struct Written {
@@ -91,7 +92,7 @@ impl Table {
         Self(all)
     }
 
-    /// The route that owns a request, or the reason why none does.
+    /// Owner of a request, or the reason why no route owns it.
     pub(crate) fn answer(&self, request: &Request) -> Answer {
         let path = segments(&request.path);
         let lower: Vec<String> = path.iter().map(|text| text.to_ascii_lowercase()).collect();
@@ -112,7 +113,7 @@ impl Table {
             left.priority
                 .cmp(&right.priority)
                 .then_with(|| compare_paths(a, b))
-                // An explicit HEAD wins at the same template.
+                // At the same template, HEAD wins over GET.
                 .then_with(|| explicit(left).cmp(&explicit(right)))
                 .then_with(|| a.declared.cmp(&b.declared))
                 .then_with(|| compare_conditions(&left.conditions, &right.conditions))
@@ -139,7 +140,7 @@ impl Table {
     }
 }
 
-/// True if no request can tell two routes apart.
+/// True if two routes match exactly the same requests.
 pub(crate) fn identical(a: &Route, b: &Route) -> bool {
     let mut left = a.conditions.clone();
     let mut right = b.conditions.clone();
@@ -148,7 +149,7 @@ pub(crate) fn identical(a: &Route, b: &Route) -> bool {
     a.method == b.method && pieces(a) == pieces(b) && a.prefix == b.prefix && left == right
 }
 
-/// The segments of a template, each with whether its letters stand for both cases.
+/// Segments of a template, each with true if it matches case-insensitively.
 fn pieces(route: &Route) -> Vec<(String, bool)> {
     let base = segments(&route.base).len();
     let piece = |(index, segment): (usize, &str)| {
@@ -189,7 +190,7 @@ fn path_holds(written: &Written, path: &[&str], lower: &[String]) -> bool {
         )
 }
 
-/// Any division of the text into non-empty parameters will do.
+/// True if a segment matches with any division of the text into non-empty parameters.
 fn segment_holds(template: &str, text: &str) -> bool {
     match template.split_once("{}") {
         None => template == text,
@@ -201,13 +202,13 @@ fn segment_holds(template: &str, text: &str) -> bool {
     }
 }
 
-/// literal > literal in any case > pattern > parameter; the end of a template > the rest of a prefix.
+/// Literal > case-insensitive literal > pattern > parameter; exact end > prefix.
 fn compare_paths(a: &Written, b: &Written) -> Ordering {
     let (left, right) = (&a.pieces, &b.pieces);
     for index in 0..left.len().max(right.len()) {
         let order = match (left.get(index), right.get(index)) {
             (Some(a), Some(b)) => compare_segments(a, b),
-            // One of them is a prefix that ends earlier, and loses here.
+            // The shorter one is a prefix and loses.
             (Some(_), None) => Ordering::Greater,
             (None, Some(_)) => Ordering::Less,
             (None, None) => Ordering::Equal,
@@ -243,7 +244,8 @@ fn compare_segments((a, a_folded): &(String, bool), (b, b_folded): &(String, boo
         .then(b_folded.cmp(a_folded))
 }
 
-/// More fields; more parameters; exact > longer prefix > present, the sharpest first; bytes.
+/// More fields; more parameters; exact > longer prefix > presence, most specific test first; byte
+/// order.
 fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
     let headers = |all: &[Condition]| {
         let is_header = |c: &&Condition| matches!(c, Condition::Header(..));

@@ -1,7 +1,7 @@
-//! Parts that were built before: the same decisions, and nothing built that need not be.
+//! Reuse of built parts: the decisions are the same, and only changed parts are built again.
 //!
-//! The gateway is a street of APIs `a0` … `a5`, each at `/a0` … with `GET /things0/{id}` …; the
-//! tests know what each request gets from that rule alone.
+//! The test gateway has the APIs `a0` … `a5`, each below `/a0` … with operations `GET
+//! /things0/{id}` …. The expected result of each request follows from its path.
 
 use std::sync::Arc;
 
@@ -17,20 +17,20 @@ use sha2::{Digest as _, Sha256};
 const APIS: usize = 6;
 const THINGS: usize = 4;
 
-/// Gateway whose settings the tests change between two versions.
+/// Test gateway whose settings change between two versions.
 #[derive(Clone, Debug)]
 pub(crate) struct Street {
-    /// By API: how many things it has.
+    /// Number of operations, by API.
     things: [usize; APIS],
-    /// By API: what stands before its paths.
+    /// Base path, by API.
     bases: [String; APIS],
-    /// Text that the shared policy answers, for APIs with an even number.
+    /// Response text of the shared policy, which the APIs with an even number use.
     closed: &'static str,
-    /// Text that the API's own policy answers, for `a5`.
+    /// Response text of the API's own policy in `a5`.
     own: &'static str,
-    /// The realm of `staff`, whom `a1` and `a3` ask.
+    /// Realm of the verifier `staff`, which `a1` and `a3` use.
     realm: &'static str,
-    /// Their names, sorted; each API is behind `main`, `a5` behind `second`.
+    /// Names of the upstreams, sorted. `a5` uses `second`, the other APIs `main`.
     upstreams: Vec<&'static str>,
     port: u16,
     password: &'static str,
@@ -53,7 +53,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Answers 503 with a text.
+/// A policy that answers 503 with a text.
 fn closed(name: &str, text: &str) -> ir::Policy {
     let short = |text: &str| {
         let length = u8::try_from(text.len()).expect("a short text");
@@ -73,7 +73,7 @@ fn closed(name: &str, text: &str) -> ir::Policy {
     }
 }
 
-/// Asks for a name with a password.
+/// A verifier for Basic credentials.
 fn staff(realm: &str) -> ir::Verifier {
     let length = u8::try_from(realm.len()).expect("a short text");
     let bytes = [&[0x82, 2, 0x81, 0xa1, 0, 0x60 + length], realm.as_bytes()];
@@ -227,9 +227,11 @@ impl Street {
                     basic: vec![ir::Credential {
                         sha256: sha256(self.password.as_bytes()),
                         not_after: None,
+                        password: None,
                     }],
                     declared: policy::declared::Settings::default(),
                     groups: Vec::new(),
+                    certificates: Vec::new(),
                     claims: policy::declared::Settings::default(),
                 }])
                 .unwrap(),
@@ -249,7 +251,7 @@ impl Street {
         engine::build(&assembly, "sha256:00", &NoSecrets, parts)
     }
 
-    /// Every request of the corpus with what it must get.
+    /// Requests of the test, each with the expected route and result.
     fn expected(&self) -> Vec<(String, Option<String>, String)> {
         let mut all = Vec::new();
         for number in 0..APIS {
@@ -307,6 +309,7 @@ fn asked(snapshot: &Snapshot, path: &str, authorization: Option<&str>) -> (Optio
                 snapshot.upstreams()[route.treatment.upstream as usize].name
             )
         }
+        Verdict::Ask(effect) => format!("asks {}", effect.asker().label()),
         Verdict::Reply(reply) => format!(
             "{} {}",
             reply.status.as_u16(),
@@ -338,7 +341,8 @@ fn assert_decides(snapshot: &Snapshot, street: &Street) {
     }
 }
 
-/// APIs of two snapshots with another table, and those with other treatments.
+/// Indices of the APIs whose tables differ between two snapshots, and of those whose treatments
+/// differ.
 fn rebuilt(a: &Snapshot, b: &Snapshot) -> (Vec<usize>, Vec<usize>) {
     let tables = a.apis().zip(b.apis()).enumerate();
     let tables = tables.filter(|(_, (a, b))| !Arc::ptr_eq(a, b));
@@ -462,7 +466,7 @@ fn each_version_knows_its_own_targets_and_credentials() {
 #[test]
 fn overlapping_apis_built_before_are_refused() {
     let mut parts = Parts::default();
-    // Each has been served with another neighbour before.
+    // Each API has been served before, with a different neighbour.
     let (mut with_one, mut with_other, mut both) = (street(), street(), street());
     with_one.bases[1] = "/shared".into();
     with_other.bases[4] = "/shared".into();
@@ -486,7 +490,7 @@ fn overlapping_apis_built_before_are_refused() {
 fn base_path_that_equals_a_longer_template_is_refused() {
     let mut gateway = street().gateway();
     let mut apis: Vec<ir::Api> = gateway.apis.clone().into_vec();
-    // `/a0` + `/things0/{id}` against `` + `/a0/things0/{other}`.
+    // `/a0` + `/things0/{id}` is the same path as an empty base path + `/a0/things0/{other}`.
     let mut mount = apis[1].mounts.clone().into_vec();
     mount[0].base_path = String::new();
     apis[1].mounts = Set::new(mount).unwrap();

@@ -1,4 +1,4 @@
-//! Requests that no operation describes: whose they are, case by case (semantics.md §1).
+//! Owners of requests that no operation describes, case by case (semantics.md §1).
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use bundle::ir::{self, Hidden, Owns, Set, Template, TrailingSlash};
 use engine::router::{self, ApiRouter, Found, HostTable, contenders};
 use policy::RequestHead;
 
-/// A mount with its operations: `METHOD /path`, `~METHOD /path` for one that nobody may call,
-/// `+` methods pass, `*` paths pass.
+/// Base path of a mount, and its operations: `METHOD /path`; `~METHOD /path` for an internal
+/// operation; `+` for undeclared methods; `*` for unmatched paths.
 type Mounted<'a> = (&'a str, &'a [&'a str]);
 
 fn operation(key: &str, method: &str, path: &str, owns: Owns) -> ir::Operation {
@@ -52,7 +52,7 @@ fn router(said: &[&str]) -> ApiRouter {
     ApiRouter::build(Set::new(operations).expect("keys differ"), &hidden).expect("no conflict")
 }
 
-/// The answer to a request: `mount key`, `404`, or `405 METHODS`.
+/// Result of a request: `mount key`, `404`, or `405 METHODS`.
 fn answer(mounts: &[Mounted<'_>], request: &str) -> String {
     let mut hosts = HostTable::default();
     let mut routers = Vec::new();
@@ -113,7 +113,7 @@ fn the_rest_goes_where_the_best_description_says() {
         (one, "GET /", " *"),
         (one, "GET /a", " *"),
         (one, "GET /a/1/", "404"),
-        // What is described and nobody's stays so, with any final slash and by any method.
+        // An internal operation stays hidden, with any final slash and any method.
         (one, "DELETE /a/1", "405 GET HEAD"),
         (one, "DELETE /a/1/", "404"),
         (one, "PUT /a/1/", "404"),
@@ -122,7 +122,7 @@ fn the_rest_goes_where_the_best_description_says() {
         (one, "PUT /in", "404"),
         (one, "GET /in/", "404"),
         (one, "GET /in/x", " *"),
-        // A path that is described is not unmatched.
+        // `API#unmatched` does not receive methods of a described path.
         (deny, "PUT /a/1", "405 GET HEAD"),
         (deny, "PUT /b", " *"),
         // The longest base path decides.
@@ -131,10 +131,10 @@ fn the_rest_goes_where_the_best_description_says() {
         (nested, "GET /b/x", "404"),
         (nested, "GET /bc", " *"),
         (nested, "PUT /b/c", "405 GET HEAD"),
-        // Of two documents at one place, the one that lets it pass.
+        // Of two documents with the same path, the one with undeclared methods decides.
         (both, "PUT /a", " +"),
         (both, "PUT /x", " *"),
-        // The best description of a path decides.
+        // The greatest template that matches a path decides.
         (wide, "PUT /x", " +"),
         (wide, "PUT /a", "405 GET HEAD"),
         (narrow, "PUT /x", "405 GET HEAD"),

@@ -1,4 +1,4 @@
-//! The trie must answer as the naive table does, and as matchit where its rules agree.
+//! Comparison of the trie with the naive model, and with matchit where the rules agree.
 
 use std::sync::Arc;
 
@@ -145,7 +145,7 @@ fn literals_of_any_length_and_number_are_told_apart() {
     let lengths = (1..=long.len()).map(|length| long[..length].to_owned());
     let numbers = (0..300).map(|number| format!("svc{number}"));
     let names: Vec<String> = lengths.chain(numbers).collect();
-    // Several beside each other, and one behind the other.
+    // Many siblings, and long literals after each other.
     let templates = |name: &String| [format!("/{name}"), format!("/{name}/{name}/{{}}/{long}")];
     let route = |template: &String| Route {
         key: template.clone(),
@@ -188,13 +188,14 @@ fn literals_of_any_length_and_number_are_told_apart() {
     assert_eq!(answer(&format!("/{long}o")), Answer::Nothing);
 }
 
-/// The engine's table with the keys by mount and index.
+/// The engine's table, with routers by mount for the keys.
 struct Table {
     hosts: HostTable,
     routers: Vec<Arc<ApiRouter>>,
 }
 
-/// None where routes are identical; then the engine must have refused them, too.
+/// Builds the engine's table. None if two routes are identical; then the engine must have refused
+/// them as well.
 fn build(routes: &[Route], bases: &[&str]) -> Option<Table> {
     let same = |a: &Route, b: &Route| a.mount == b.mount && naive::identical(a, b);
     let twins = routes
@@ -218,8 +219,7 @@ fn build(routes: &[Route], bases: &[&str]) -> Option<Table> {
         }
     }
     assert_eq!(refused, twins, "{routes:#?}");
-    // Two mounts may match exactly the same requests: gwc and `build` refuse that, the table does
-    // not.
+    // The table accepts identical routes of two mounts; gwc and `build` refuse them.
     let clash = routes.iter().enumerate().any(|(index, route)| {
         routes[index + 1..]
             .iter()
@@ -279,7 +279,7 @@ fn operation(route: &Route, base: &str) -> ir::Operation {
     }
 }
 
-/// `{}` becomes `{p0}`, `{p1}`, …
+/// Names the parameters: `{}` becomes `{p0}`, `{p1}`, …
 fn named(template: &str) -> String {
     let mut text = String::new();
     for (index, piece) in template.split("{}").enumerate() {

@@ -1,4 +1,4 @@
-//! Steps of a chain and the response: exactly those that ran see it.
+//! Chain steps and responses: exactly the steps that ran process the response.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ fn tagged() -> ir::Policy {
     }
 }
 
-/// `/a1/things0/{id}` asks for a password, then tags responses.
+/// A gateway where `/a1/things0/{id}` requires a password, then sets a field in responses.
 fn snapshot() -> Snapshot {
     let mut gateway = street().gateway();
     let mut apis: Vec<ir::Api> = gateway.apis.iter().cloned().collect();
@@ -51,7 +51,7 @@ fn snapshot() -> Snapshot {
     engine::build(&assembly, "sha256:00", &NoSecrets, &mut parts).unwrap()
 }
 
-/// True if a request is forwarded, and whether its response is tagged.
+/// True if a request is forwarded, and true if its response has the field.
 fn exchange(snapshot: &Snapshot, authorization: Option<&str>) -> (bool, bool) {
     let table = || RateTable::new(1, std::hash::RandomState::new());
     let limits = Limits {
@@ -85,7 +85,7 @@ fn exchange(snapshot: &Snapshot, authorization: Option<&str>) -> (bool, bool) {
 #[test]
 fn only_steps_that_ran_see_the_response() {
     let snapshot = snapshot();
-    // `alice:secret`, and a wrong password.
+    // `alice:secret`, then a wrong password.
     assert_eq!(
         exchange(&snapshot, Some("Basic YWxpY2U6c2VjcmV0")),
         (true, true)

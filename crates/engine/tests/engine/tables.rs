@@ -1,4 +1,4 @@
-//! Small routing tables by the thousand, from a generator that repeats itself.
+//! Generator of small routing tables, reproducible from a seed.
 
 use super::naive::{Condition, Request, Route, Test};
 
@@ -8,7 +8,7 @@ const TEMPLATE_SEGMENTS: [&str; 13] = [
 ];
 /// Segments of generated requests.
 const REQUEST_SEGMENTS: [&str; 8] = ["a", "b", "ab", "a-b", "", "aab", "a-ab", "-b"];
-/// The same where case may count.
+/// Segments of generated requests for case-insensitive templates.
 const CASED_SEGMENTS: [&str; 7] = ["a", "A", "b", "Ab", "", "a-B", "aab"];
 const BASES: [&str; 4] = ["", "/a", "/b", "/a/b"];
 
@@ -20,11 +20,11 @@ pub(crate) struct Kind {
     pub(crate) prefixes: bool,
     pub(crate) priorities: bool,
     pub(crate) conditions: bool,
-    /// Templates whose case does not count, and final slashes that do not.
+    /// Case-insensitive templates, and templates with any final slash.
     pub(crate) loose: bool,
 }
 
-/// splitmix64
+/// Pseudo-random numbers (splitmix64).
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -78,13 +78,13 @@ pub(crate) fn table(dice: &mut Dice, kind: Kind, bases: &[&str]) -> Vec<Route> {
         }
         let prefix = kind.prefixes && dice.chance(3);
         if prefix {
-            // `/a/` as a prefix is `/a`.
+            // `/a/` as a prefix is the same as `/a`.
             text.truncate(text.trim_end_matches('/').len());
             if text.len() < bases[mount].len() {
                 bases[mount].clone_into(&mut text);
             }
         }
-        // A template has one priority: it belongs to the path.
+        // All operations of a template have the same priority.
         let priority = if kind.priorities && dice.chance(3) {
             i32::try_from(dice.below(3)).unwrap_or(0) - 1
         } else {
@@ -151,8 +151,8 @@ fn conditions(dice: &mut Dice) -> Vec<Condition> {
     all
 }
 
-/// Every request over the alphabet: all paths of up to three segments, with each method; fields
-/// and queries only where the table asks for some.
+/// All requests over the alphabet: paths of up to three segments with each method; fields and
+/// queries only if the tables have conditions.
 pub(crate) fn requests(kind: Kind) -> Vec<Request> {
     let segments: &[&str] = if kind.loose {
         &CASED_SEGMENTS
@@ -170,7 +170,7 @@ pub(crate) fn requests(kind: Kind) -> Vec<Request> {
         last = longer.collect();
         paths.extend(last.iter().cloned());
     }
-    /// A field and a query that a request shows.
+    /// A field and a query of a request.
     type Shown = (Option<(&'static str, &'static str)>, Option<&'static str>);
     let shown: &[Shown] = if kind.conditions {
         &[

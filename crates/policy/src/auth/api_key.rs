@@ -1,17 +1,17 @@
-//! A key that a consumer holds; the gateway knows its sha256 only.
+//! API keys of consumers. The gateway knows only their sha256.
 //!
 //! ```yaml
 //! auth: {keys: {kind: api_key}}
 //! consumers: {acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}}
 //! ```
-//! The scheme says where the key stands (`in: header`, `query` or `cookie`, or `http: bearer`).
-//! Keys are looked up by their hash, so that no comparison depends on how much of a key is right;
-//! they must be long and random (128 bits or more), because a hash of a guessable text is
-//! guessable too.
+//! The security scheme gives the place of the key (`in: header`, `query` or `cookie`, or `http:
+//! bearer`). Keys are looked up by hash, so that no comparison leaks how much of a guess is right.
+//! A key must be long and random (128 bits or more), because the hash of a guessable key can be
+//! guessed as well.
 
 use minicbor::{Decode, Encode};
 
-/// The verifier as the bundle carries it.
+/// A verifier in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {}
@@ -24,7 +24,7 @@ pub mod author {
 
     use super::Checked;
 
-    /// `kind: api_key` has no further keys.
+    /// Keys of `kind: api_key`: none.
     pub static SHAPE: Object = Object {
         what: "keys held by consumers",
         rules: &[],

@@ -1,17 +1,20 @@
-//! User name and password (RFC 7617); the gateway knows the sha256 of `user:password` only.
+//! User names with passwords (RFC 7617). The gateway knows only hashes.
 //!
 //! ```yaml
 //! auth: {staff: {kind: basic, realm: museum}}
-//! consumers: {alice: {basic: [{sha256: …}]}}     # printf %s 'alice:PASSWORD' | sha256sum
+//! consumers:
+//!   robot: {basic: [{sha256: …}]}                   # printf %s 'robot:PASSWORD' | sha256sum
+//!   alice: {basic: [{user: alice, argon2id: …}]}    # printf %s 'PASSWORD' | argon2 "$(openssl rand -hex 8)" -id -k 19456 -t 2 -p 1 -e
 //! ```
-//! The hash covers the user name, so that equal passwords look different. It is fast: use
-//! generated passwords of 128 bits or more, not ones that people choose.
+//! `sha256` is fast: it is for generated passwords of 128 bits or more. It covers the user name, so
+//! that equal passwords have different hashes. `argon2id` is for passwords that people choose
+//! ([`crate::password`]).
 
 use minicbor::{Decode, Encode};
 
 use crate::declared::{Scalar, Settings, Value};
 
-/// The verifier as the bundle carries it.
+/// A verifier in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
@@ -20,13 +23,13 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// The realm of the challenge.
+    /// Realm of the challenge.
     #[must_use]
     pub fn realm(&self) -> Option<&str> {
         self.realm.as_deref()
     }
 
-    /// Its settings, for comparison.
+    /// Settings, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         self.realm.iter().fold(Settings::default(), |all, realm| {
@@ -44,7 +47,7 @@ pub mod author {
 
     use super::Checked;
 
-    /// The keys of `kind: basic`.
+    /// Keys of `kind: basic`.
     pub static SHAPE: Object = Object {
         what: "user names and passwords",
         rules: &[],

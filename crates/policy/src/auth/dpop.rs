@@ -1,4 +1,4 @@
-//! Tokens that are bound to a key of the client, who proves that it has it (RFC 9449).
+//! Tokens bound to a client's key, with proof of possession (DPoP, RFC 9449).
 //!
 //! ```yaml
 //! auth:
@@ -11,7 +11,7 @@ pub mod author {
 
     use diag::shape::{Field, Object, Shape};
 
-    /// The keys of `kind: dpop`.
+    /// Keys of `kind: dpop`.
     pub static SHAPE: Object = Object {
         what: "tokens with proof of possession",
         fields: &[

@@ -13,7 +13,7 @@ pub mod author {
 
     use crate::forms;
 
-    /// The keys of `kind: hmac_signature`.
+    /// Keys of `kind: hmac_signature`.
     pub static SHAPE: Object = Object {
         what: "signed requests",
         fields: &[

@@ -1,5 +1,5 @@
-//! Authentication kinds. They are not policies: an operation's `security` decides whether they
-//! are asked, the scheme where the credential stands, the verifier how it is checked.
+//! Authentication kinds. These are not policies: an operation's `security` selects the schemes, a
+//! scheme gives the place of the credential, and a verifier checks it.
 
 pub mod api_key;
 pub mod basic;
@@ -9,15 +9,24 @@ pub mod introspection;
 pub mod jwt;
 pub mod mtls;
 pub mod oidc;
-mod place;
+pub(crate) mod place;
+mod reasons;
+mod redaction;
+mod spelling;
+mod token;
 
 pub use place::{Held, Place, decode as decode_query, decode_basic};
+pub use reasons::Fault;
+pub use redaction::redacted;
+pub use spelling::is_read_as;
+pub use token::{TokenVerifier, token_digest};
 
 use minicbor::{Decode, Encode};
 
 use crate::declared;
+use crate::endpoint::Endpoint;
 
-/// A verifier as the bundle carries it.
+/// A verifier in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Checked {
     /// `kind: api_key`
@@ -29,60 +38,100 @@ pub enum Checked {
     /// `kind: jwt`
     #[n(3)]
     Jwt(#[n(0)] Box<jwt::Checked>),
-    /// A kind that this version knows and cannot run, or a setting of one that runs; no gateway
-    /// takes it.
+    /// `kind: introspection`
+    #[n(4)]
+    Introspection(#[n(0)] Box<introspection::Checked>),
+    /// `kind: mtls`
+    #[n(5)]
+    Mtls(#[n(0)] mtls::Checked),
+    /// A kind that this version knows but cannot run, or one with a setting that cannot run.
+    /// Gateways refuse bundles with it.
     #[n(101)]
     Declared(#[n(0)] declared::Checked),
 }
 
 /// Features of verifiers that this version can run, in the words of a bundle's `needs`.
-pub const PROVIDES: &[&str] = &["auth:api_key", "auth:basic", "auth:jwt"];
+pub const PROVIDES: &[&str] = &[
+    "auth:api_key",
+    "auth:basic",
+    "auth:introspection",
+    "auth:jwt",
+    "auth:jwt:discovery",
+    "auth:jwt:jwks_url",
+    "auth:mtls",
+];
 
 impl Checked {
-    /// Feature that a gateway needs to run it, in the words of a bundle's `needs`.
+    /// Feature that a gateway needs to run the verifier, as in a bundle's `needs`.
     #[must_use]
     pub fn need(&self) -> String {
         let need = format!("auth:{}", self.kind());
         match self {
-            Self::Jwt(jwt) if matches!(jwt.keys(), jwt::KeySource::Url(_)) => {
-                format!("{need}:jwks_url")
-            }
+            Self::Jwt(jwt) => match jwt.keys() {
+                jwt::KeySource::Url(_) => format!("{need}:jwks_url"),
+                jwt::KeySource::Discovered => format!("{need}:discovery"),
+                jwt::KeySource::Set(_) | jwt::KeySource::Secret(_) => need,
+            },
             // A kind that runs, with a setting that does not.
             Self::Declared(_) if PROVIDES.contains(&need.as_str()) => format!("{need}:later"),
             _ => need,
         }
     }
 
-    /// True if this version can run it.
+    /// True if this version can run the verifier.
     #[must_use]
     pub fn runs(&self) -> bool {
         PROVIDES.contains(&self.need().as_str())
     }
 
-    /// The word after `kind:`.
+    /// Origin of the URL that gwd calls for it, which is the name of an upstream; none if it calls
+    /// none.
+    #[must_use]
+    pub fn origin(&self) -> Option<String> {
+        match self {
+            Self::Jwt(jwt) => Some(Endpoint::of(jwt.remote()?.url())?.origin),
+            Self::Introspection(asked) => Some(Endpoint::of(asked.url())?.origin),
+            Self::ApiKey(_) | Self::Basic(_) | Self::Mtls(_) | Self::Declared(_) => None,
+        }
+    }
+
+    /// True if it checks tokens of bearers (RFC 6750).
+    #[must_use]
+    pub fn takes_tokens(&self) -> bool {
+        match self {
+            Self::Jwt(_) | Self::Introspection(_) => true,
+            Self::ApiKey(_) | Self::Basic(_) | Self::Mtls(_) | Self::Declared(_) => false,
+        }
+    }
+
+    /// Value of `kind:`.
     #[must_use]
     pub fn kind(&self) -> &str {
         match self {
             Self::ApiKey(_) => "api_key",
             Self::Basic(_) => "basic",
             Self::Jwt(_) => "jwt",
+            Self::Introspection(_) => "introspection",
+            Self::Mtls(_) => "mtls",
             Self::Declared(declared) => &declared.kind,
         }
     }
 
-    /// Its settings, in the form in which all kinds are compared.
+    /// Settings in the common form for comparison.
     #[must_use]
     pub fn settings(&self) -> declared::Settings {
         match self {
             Self::ApiKey(_) => declared::Settings::default(),
             Self::Basic(basic) => basic.settings(),
             Self::Jwt(jwt) => jwt.settings(),
+            Self::Introspection(asked) => asked.settings(),
+            Self::Mtls(mtls) => mtls.settings(),
             Self::Declared(declared) => declared.settings.clone(),
         }
     }
 }
 
-/// Every kind of verifier: those that run and those that cannot run yet.
+/// All kinds of verifiers, including those that cannot run yet.
 #[cfg(feature = "author")]
 pub static KINDS: &[diag::shape::Variant] = {
     use diag::shape::{Object, Variant};
@@ -105,20 +154,25 @@ pub static KINDS: &[diag::shape::Variant] = {
         runs("basic", &basic::author::SHAPE),
         runs("jwt", &jwt::author::SHAPE),
         later("oidc", &oidc::author::SHAPE),
-        later("introspection", &introspection::author::SHAPE),
-        later("mtls", &mtls::author::SHAPE),
+        runs("introspection", &introspection::author::SHAPE),
+        runs("mtls", &mtls::author::SHAPE),
         later("hmac_signature", &hmac_signature::author::SHAPE),
         later("dpop", &dpop::author::SHAPE),
     ]
 };
 
-/// Reads a verifier whose node fits [`KINDS`].
+/// Reads a verifier from a node that fits [`KINDS`].
 #[cfg(feature = "author")]
 pub fn check(kind: &str, node: diag::NodeRef<'_>) -> Option<Checked> {
     match kind {
         "api_key" => Some(Checked::ApiKey(api_key::author::check())),
         "basic" => Some(Checked::Basic(basic::author::check(node))),
+        "introspection" => {
+            let checked = introspection::author::check(node);
+            checked.map(Box::new).map(Checked::Introspection)
+        }
         "jwt" => jwt::author::check(node).map(Box::new).map(Checked::Jwt),
+        "mtls" => Some(Checked::Mtls(mtls::author::check(node))),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! Logs users of browsers in (OpenID Connect), and keeps who they are in a session cookie.
+//! Browser logins by OpenID Connect, with the identity in a session cookie.
 //!
 //! ```yaml
 //! auth:
@@ -18,14 +18,14 @@ pub mod author {
 
     use crate::forms;
 
-    /// The keys of `kind: oidc`.
+    /// Keys of `kind: oidc`.
     pub static SHAPE: Object = Object {
         what: "logins by OpenID Connect",
         fields: &[
             Field::required(
                 "issuer",
                 Shape::Form(&forms::HTTPS_URL),
-                "Issuer; its discovery document must name the same.",
+                "Issuer; its discovery document must name the same issuer.",
             ),
             Field::required(
                 "client_id",

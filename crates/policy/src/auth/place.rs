@@ -1,46 +1,59 @@
 //! Place of a credential in a request, as in OpenAPI's security schemes.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName};
 use minicbor::{Decode, Encode};
 
+use super::spelling::is_read_as;
 use crate::head::RequestHead;
 
 /// Place of a credential.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Place {
-    /// A request field; the name in lower case.
+    /// Request field, named in lower case.
     #[n(0)]
     Header(#[n(0)] String),
-    /// A query parameter.
+    /// Query parameter.
     #[n(1)]
     Query(#[n(0)] String),
-    /// A cookie.
+    /// Cookie.
     #[n(2)]
     Cookie(#[n(0)] String),
-    /// `Authorization` with this scheme, in lower case (RFC 9110 §11.4).
+    /// `Authorization` with this authentication scheme, in lower case (RFC 9110 §11.4).
     #[n(3)]
     Authorization(#[n(0)] String),
-    /// The client's certificate; no request carries it.
+    /// Client certificate of the connection; not part of the request.
     #[n(4)]
     Certificate,
 }
 
 /// Credentials found at a place.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum Held<'h> {
-    /// Nothing.
+    /// No credential.
     Absent,
-    /// One credential; percent-decoded where it stands in the query.
+    /// One credential; percent-decoded if it is in the query.
     One(Cow<'h, [u8]>),
-    /// More than one: nobody can say which counts.
+    /// More than one. Servers differ in which one they use.
     Several,
 }
 
+/// The credential is not printed.
+impl fmt::Debug for Held<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Absent => "Absent",
+            Self::One(_) => "One(…)",
+            Self::Several => "Several",
+        })
+    }
+}
+
 impl Place {
-    /// The credential in a request.
+    /// Finds the credential in a request.
     #[must_use]
     pub fn held<'h>(&self, head: &'h RequestHead) -> Held<'h> {
         match self {
@@ -56,7 +69,7 @@ impl Place {
         }
     }
 
-    /// Takes the credential out of a request; whether the query changed is told by the result.
+    /// Removes the credential from the fields. True if a field changed.
     #[must_use]
     pub fn strip_headers(&self, headers: &mut HeaderMap) -> bool {
         match self {
@@ -67,20 +80,34 @@ impl Place {
         }
     }
 
-    /// The query without this credential; none where it is not in it.
+    /// Query without this credential, in every spelling that servers read as its name. None if the
+    /// query does not contain it. Some servers also separate parameters by `;`.
     #[must_use]
     pub fn strip_query(&self, query: &str) -> Option<String> {
-        let Self::Query(name) = self else { return None };
-        let keep: Vec<&str> = query
-            .split('&')
-            .filter(|pair| decode(pair.split('=').next().unwrap_or_default()) != name.as_bytes())
-            .collect();
-        let stripped = keep.join("&");
-        (stripped.len() != query.len()).then_some(stripped)
+        let Self::Query(wanted) = self else {
+            return None;
+        };
+        let is_held = |part: &&str| {
+            let name = part.split('=').next().unwrap_or_default();
+            is_read_as(&decode(name), wanted.as_bytes())
+        };
+        if !query.split(['&', ';']).any(|part| is_held(&part)) {
+            return None;
+        }
+        // For servers that do not separate by `;`, the first name has the whole value.
+        let kept = query.split('&').filter(|pair| {
+            let first = pair.split(';').next();
+            !first.is_some_and(|first| is_held(&first))
+        });
+        let kept = kept.map(|pair| {
+            let parts = pair.split(';').filter(|part| !is_held(part));
+            parts.collect::<Vec<_>>().join(";")
+        });
+        Some(kept.collect::<Vec<_>>().join("&"))
     }
 }
 
-/// The decoded `user:password` of a Basic credential; none where it is malformed.
+/// Decoded `user:password` of a Basic credential. None if it is malformed.
 #[must_use]
 pub fn decode_basic(token: &[u8], base64: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let decoded = base64(token)?;
@@ -107,7 +134,9 @@ fn authorization<'h>(headers: &'h HeaderMap, scheme: &str) -> Held<'h> {
     let bytes = value.as_bytes();
     let split = bytes.iter().position(|b| *b == b' ').unwrap_or(bytes.len());
     let (said, rest) = bytes.split_at(split);
-    let token = rest.trim_ascii();
+    // Only spaces separate (RFC 9110 §11.4: 1*SP). A tab is a part of the credential.
+    let spaces = rest.iter().take_while(|b| **b == b' ').count();
+    let token = rest[spaces..].trim_ascii_end();
     if said.eq_ignore_ascii_case(scheme.as_bytes()) && !token.is_empty() {
         Held::One(Cow::Borrowed(token))
     } else {
@@ -115,39 +144,41 @@ fn authorization<'h>(headers: &'h HeaderMap, scheme: &str) -> Held<'h> {
     }
 }
 
-fn query_values<'h>(query: &'h str, name: &str) -> impl Iterator<Item = Cow<'h, [u8]>> {
+pub(crate) fn query_values<'h>(query: &'h str, name: &str) -> impl Iterator<Item = Cow<'h, [u8]>> {
     query.split('&').filter_map(move |pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(key) == name.as_bytes()).then(|| decode(value))
     })
 }
 
-fn cookie_values<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h [u8]> {
-    let pairs = headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b';'));
-    pairs.filter_map(move |pair| {
-        let pair = pair.trim_ascii();
+fn cookie_pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(COOKIE).iter();
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|b| *b == b';'));
+    pairs.map(<[u8]>::trim_ascii)
+}
+
+pub(crate) fn cookie_values<'h>(
+    headers: &'h HeaderMap,
+    name: &str,
+) -> impl Iterator<Item = &'h [u8]> {
+    cookie_pairs(headers).filter_map(move |pair| {
         let split = pair.iter().position(|b| *b == b'=')?;
         (&pair[..split] == name.as_bytes()).then(|| &pair[split + 1..])
     })
 }
 
-fn strip_cookie(headers: &mut HeaderMap, name: &str) -> bool {
-    if cookie_values(headers, name).next().is_none() {
+/// Takes a cookie out, in every spelling that servers read as its name.
+fn strip_cookie(headers: &mut HeaderMap, wanted: &str) -> bool {
+    let is_held = |pair: &[u8]| {
+        let name = pair.split(|b| *b == b'=').next().unwrap_or_default();
+        let decoded = std::str::from_utf8(name).map(decode);
+        is_read_as(&decoded.unwrap_or(Cow::Borrowed(name)), wanted.as_bytes())
+    };
+    if !cookie_pairs(headers).any(is_held) {
         return false;
     }
-    let kept: Vec<Vec<u8>> = headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b';'))
-        .map(<[u8]>::trim_ascii)
-        .filter(|pair| {
-            !pair.is_empty() && pair.split(|b| *b == b'=').next() != Some(name.as_bytes())
-        })
-        .map(<[u8]>::to_vec)
-        .collect();
+    let kept = cookie_pairs(headers).filter(|pair| !pair.is_empty() && !is_held(pair));
+    let kept: Vec<Vec<u8>> = kept.map(<[u8]>::to_vec).collect();
     headers.remove(COOKIE);
     if let Ok(value) = http::HeaderValue::from_bytes(&kept.join(&b"; "[..]))
         && !kept.is_empty()
@@ -157,9 +188,9 @@ fn strip_cookie(headers: &mut HeaderMap, name: &str) -> bool {
     true
 }
 
-/// Percent-decoding and `+` for a space, as HTML forms write queries. Names and values of a query
-/// are compared in this form everywhere: an upstream decodes them, so that another spelling must
-/// not be another parameter here.
+/// Decodes percent-escapes, and `+` as a space, as HTML forms encode queries. Names and values of
+/// queries are always compared decoded: upstreams decode them, so another spelling must not pass as
+/// another parameter.
 #[must_use]
 pub fn decode(text: &str) -> Cow<'_, [u8]> {
     if !text.bytes().any(|b| matches!(b, b'%' | b'+')) {
@@ -244,6 +275,19 @@ mod tests {
     }
 
     #[test]
+    fn only_spaces_stand_before_a_credential() {
+        let bearer = Place::Authorization("bearer".into());
+        for (value, expected) in [
+            ("Bearer   tok", "tok"),
+            ("Bearer \ttok", "\ttok"),
+            ("Bearer\ttok", "absent"),
+        ] {
+            let request = head("/p", &[("authorization", value)]);
+            assert_eq!(held(&bearer, &request), expected, "{value:?}");
+        }
+    }
+
+    #[test]
     fn an_empty_credential_is_absent() {
         let fields = [
             ("x-key", ""),
@@ -298,6 +342,22 @@ mod tests {
     }
 
     #[test]
+    fn a_cookie_in_any_spelling_is_stripped() {
+        let place = Place::Cookie("app_sid".into());
+        for (cookies, left) in [
+            ("a=1; APP_SID=s; b=2", "a=1; b=2"),
+            ("app.sid=s;a=1;app%5Fsid=s", "a=1"),
+            ("a=1;app_sid[0]=s; app_sid", "a=1"),
+            ("app-sid=s; appsid=s", "app-sid=s; appsid=s"),
+        ] {
+            let mut request = head("/", &[("cookie", cookies)]);
+            let is_changed = cookies != left;
+            assert_eq!(place.strip_headers(&mut request.headers), is_changed);
+            assert_eq!(request.headers["cookie"], left);
+        }
+    }
+
+    #[test]
     fn a_query_key_in_any_spelling_is_stripped() {
         let place = Place::Query("api key".into());
         for (query, left) in [
@@ -306,7 +366,12 @@ mod tests {
             ("a=1&api%20%6bey=s&b=2", Some("a=1&b=2")),
             ("api%20%6Bey", Some("")),
             ("api%2520key=s&b=2", None),
-            ("API+key=s", None),
+            ("API+key=s", Some("")),
+            ("a=1&api.key=s&b=2", Some("a=1&b=2")),
+            ("Api_Key%5B%5D=s&a=1", Some("a=1")),
+            ("a=1;api_key=s;b=2&c", Some("a=1;b=2&c")),
+            ("api_key=s;b=2&c", Some("c")),
+            ("api-key=s&apikey=s", None),
         ] {
             assert_eq!(place.strip_query(query).as_deref(), left, "{query}");
         }

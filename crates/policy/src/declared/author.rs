@@ -1,4 +1,4 @@
-//! From what is written to [`Settings`]: one walk over the shapes, whatever the key.
+//! Conversion of written settings to [`Settings`], by one walk over the shapes of all keys.
 
 use diag::shape::{Need, Object, Shape, Variant, fits};
 use diag::tree::Kind;
@@ -8,8 +8,8 @@ use super::{Scalar, Setting, Settings, Value};
 use crate::forms;
 use crate::secret::SecretRef;
 
-/// Settings of a node that fit `shape`. `null` says nothing; what does not fit was told and is
-/// passed over.
+/// Settings of a node that fit `shape`. `null` is skipped, and so are values that do not fit, which
+/// have been reported.
 #[must_use]
 pub fn whole(node: NodeRef<'_>, shape: &Shape) -> Settings {
     let mut walk = Walk::default();
@@ -17,8 +17,8 @@ pub fn whole(node: NodeRef<'_>, shape: &Shape) -> Settings {
     Settings::new(walk.found)
 }
 
-/// The parts of a node that gwd cannot run yet: unavailable keys with everything below them, and
-/// unavailable words. Policies and verifiers of such kinds are carried whole by themselves.
+/// Parts of a node that gwd cannot run yet: unavailable keys with everything below them, and
+/// unavailable values. Policies and verifiers that cannot run are encoded separately as a whole.
 #[must_use]
 pub fn later(node: NodeRef<'_>, shape: &Shape) -> Settings {
     let mut walk = Walk::default();
@@ -45,7 +45,10 @@ impl Walk {
                     self.inside(&index.to_string(), |walk| walk.later(node, item));
                 }
             }
-            Shape::Map(value) | Shape::Table(value) | Shape::Keyed(_, value) => {
+            Shape::Map(value)
+            | Shape::Table(value)
+            | Shape::Keyed(_, value)
+            | Shape::Known(_, value) => {
                 for (entry, node) in node.entries() {
                     self.inside(&entry.key, |walk| walk.later(node, value));
                 }
@@ -101,7 +104,7 @@ impl Walk {
         match shape {
             Shape::Any => self.any(node),
             Shape::List(item) | Shape::Several(item) => self.list(node, item),
-            Shape::Map(value) | Shape::Table(value) => {
+            Shape::Map(value) | Shape::Table(value) | Shape::Known(_, value) => {
                 self.map(node, |walk, key, node| {
                     walk.inside(key, |walk| walk.value(node, value));
                 });
@@ -152,7 +155,8 @@ impl Walk {
         }
     }
 
-    /// Scalars whose order means nothing are a set; names keep theirs (chains do), and so do maps.
+    /// Scalars become a set, since their order has no meaning. Names (as in chains) and maps keep
+    /// their order.
     fn list(&mut self, node: NodeRef<'_>, item: &Shape) {
         let scalars: Option<Vec<Scalar>> = node.items().map(|node| scalar(node, item)).collect();
         match scalars {
@@ -165,7 +169,7 @@ impl Walk {
             }
             None => {
                 for (index, node) in node.items().enumerate() {
-                    // So that `10` comes behind `9`.
+                    // Three digits, so that `10` sorts after `9`.
                     self.inside(&format!("{index:03}"), |walk| walk.value(node, item));
                 }
             }
@@ -212,7 +216,7 @@ impl Walk {
     }
 }
 
-/// A scalar as the shape reads it; none for what is no scalar, or does not fit.
+/// Scalar of a node as the shape reads it. None if it is not a scalar or does not fit.
 fn scalar(node: NodeRef<'_>, shape: &Shape) -> Option<Scalar> {
     Some(match shape {
         Shape::Bool | Shape::True => Scalar::Flag(node.as_bool()?),
@@ -241,13 +245,15 @@ fn scalar(node: NodeRef<'_>, shape: &Shape) -> Option<Scalar> {
         | Shape::Map(_)
         | Shape::Table(_)
         | Shape::Keyed(..)
+        | Shape::Known(..)
         | Shape::Object(_)
         | Shape::Kinds(_)
         | Shape::Either(_) => return None,
     })
 }
 
-/// Names of fields and hosts, and origins, have no case (RFC 9110 §5.1, §4.2.3).
+/// Converts strings that are compared case-insensitively to lower case: field and host names,
+/// origins (RFC 9110 §5.1, §4.2.3).
 fn canonical(text: &str, form: &diag::shape::Form) -> String {
     let caseless = [
         &raw const forms::FIELD,

@@ -1,11 +1,11 @@
-//! Settings as data: what is written, with units resolved, in one form for every kind.
+//! Settings as data: written values with resolved units, in one form for all kinds.
 //!
-//! Two readers need it. What the vocabulary knows and this version cannot run is carried as
-//! [`Checked`], so that two projects can be compared before a gateway can run them; no gateway
-//! takes such a bundle (`needs`). And plans compare the settings of what runs in the same form.
+//! Used for two purposes. Kinds that this version knows but cannot run are encoded as [`Checked`],
+//! so that projects can be compared before a gateway can run them; gateways refuse such bundles
+//! (`needs`). And plans compare the settings of all kinds in this form.
 //!
-//! The form is flat on purpose: a path and a value without depth, so that reading a damaged
-//! bundle cannot recurse.
+//! The form is flat: a path and a value without nesting, so that decoding a damaged bundle cannot
+//! recurse.
 
 #[cfg(feature = "author")]
 mod author;
@@ -21,26 +21,26 @@ use minicbor::{Decode, Decoder, Encode, Encoder};
 use crate::phase::Phase;
 use crate::secret::SecretRef;
 
-/// A policy or a verifier that this version knows and cannot run.
+/// A policy or verifier that this version knows but cannot run.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// The word after `kind:`.
+    /// Value of `kind:`.
     #[n(0)]
     pub kind: String,
-    /// Everything else.
+    /// All other settings.
     #[n(1)]
     pub settings: Settings,
 }
 
-/// Written settings, sorted by path, each path once.
+/// Settings sorted by path, without duplicate paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Settings(Vec<Setting>);
 
-/// One value with its path: keys, and the places in lists of maps.
+/// A value with its path, which consists of keys and list indices.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct Setting {
-    /// Path of it: `["certificates", "main", "key"]`.
+    /// Path of the value, for example `["certificates", "main", "key"]`.
     #[n(0)]
     pub path: Vec<String>,
     /// The value.
@@ -48,51 +48,51 @@ pub struct Setting {
     pub value: Value,
 }
 
-/// A value without depth.
+/// A value without nesting.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Value {
-    /// One.
+    /// A single scalar.
     #[n(0)]
     One(#[n(0)] Scalar),
-    /// Several whose order means nothing: sorted, each once.
+    /// Scalars without a meaningful order: sorted, without duplicates.
     #[n(1)]
     Set(#[n(0)] Vec<Scalar>),
-    /// Several whose order counts.
+    /// Scalars in a meaningful order.
     #[n(2)]
     List(#[n(0)] Vec<Scalar>),
-    /// A map or list with nothing in it.
+    /// An empty map or list.
     #[n(3)]
     Empty,
 }
 
-/// A scalar, its unit resolved.
+/// A scalar with its unit resolved.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Scalar {
-    /// `true` or `false`.
+    /// Boolean.
     #[n(0)]
     Flag(#[n(0)] bool),
     /// A whole number.
     #[n(1)]
     Number(#[n(0)] i64),
-    /// A text, a word, a date.
+    /// String, keyword or date.
     #[n(2)]
     Text(#[n(0)] String),
-    /// Milliseconds.
+    /// Duration in milliseconds.
     #[n(3)]
     Duration(#[n(0)] u64),
-    /// Bytes.
+    /// Size in bytes.
     #[n(4)]
     Size(#[n(0)] u64),
-    /// So many in so many milliseconds, as a fraction in lowest terms: see [`Scalar::rate`].
+    /// Count per period in milliseconds, as a fraction in lowest terms: see [`Scalar::rate`].
     #[n(5)]
     Rate(#[n(0)] u64, #[n(1)] u64),
-    /// Parts per million.
+    /// Share in parts per million.
     #[n(6)]
     Share(#[n(0)] u32),
     /// Reference to a secret, which gwd resolves.
     #[n(7)]
     Secret(#[n(0)] SecretRef),
-    /// The name of something defined elsewhere.
+    /// Name of an item that is defined elsewhere.
     #[n(8)]
     Name(#[n(0)] String),
 }
@@ -100,8 +100,8 @@ pub enum Scalar {
 // === impl Checked ===
 
 impl Checked {
-    /// Phase in which it will run (command-line.md, *Phases*). Parameters of the attempt count,
-    /// too, so that a chain that gains or loses one is another chain.
+    /// Phase in which the policy will run (command-line.md, *Phases*). Parameters of attempts have
+    /// a phase as well, so that a chain with one differs from a chain without.
     #[must_use]
     pub fn phase(&self) -> Phase {
         let by_address = self.settings.text(&["key"]) == Some("address");
@@ -122,7 +122,7 @@ impl Checked {
 // === impl Settings ===
 
 impl Settings {
-    /// Sorts; the first of two values with one path counts.
+    /// Sorts the settings. Of two values with the same path, the first is kept.
     #[must_use]
     pub fn new(mut settings: Vec<Setting>) -> Self {
         settings.sort_by(|a, b| a.path.cmp(&b.path));
@@ -136,12 +136,12 @@ impl Settings {
         self.0.is_empty()
     }
 
-    /// All of them in order.
+    /// All settings in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Setting> {
         self.0.iter()
     }
 
-    /// The value with a path.
+    /// Value at a path.
     #[must_use]
     pub fn get(&self, path: &[&str]) -> Option<&Value> {
         let found = self.0.binary_search_by(|one| {
@@ -159,7 +159,7 @@ impl Settings {
         self.below(path).next().is_some()
     }
 
-    /// The settings at a path and below it.
+    /// Settings at a path or below it.
     pub fn below<'s>(&'s self, path: &'s [&'s str]) -> impl Iterator<Item = &'s Setting> {
         let starts = |one: &&Setting| {
             let own = one.path.iter().take(path.len()).map(String::as_str);
@@ -168,7 +168,7 @@ impl Settings {
         self.0.iter().filter(starts)
     }
 
-    /// The text or name with a path.
+    /// String or name at a path.
     #[must_use]
     pub fn text(&self, path: &[&str]) -> Option<&str> {
         match self.get(path)? {
@@ -177,7 +177,7 @@ impl Settings {
         }
     }
 
-    /// `true` or `false` with a path.
+    /// Boolean at a path.
     #[must_use]
     pub fn flag(&self, path: &[&str]) -> Option<bool> {
         match self.get(path)? {
@@ -186,8 +186,7 @@ impl Settings {
         }
     }
 
-    /// The number with a path, in the unit that it has: things, milliseconds, bytes, parts per
-    /// million.
+    /// Number at a path, in its own unit: plain, milliseconds, bytes, parts per million.
     #[must_use]
     pub fn amount(&self, path: &[&str]) -> Option<u64> {
         match self.get(path)? {
@@ -198,7 +197,7 @@ impl Settings {
         }
     }
 
-    /// Small numbers of a list with a path, or the one number there.
+    /// Numbers of a list at a path, or the single number there. Numbers above 65,535 are left out.
     #[must_use]
     pub fn numbers(&self, path: &[&str]) -> Vec<u16> {
         let number = |scalar: &Scalar| match scalar {
@@ -212,7 +211,7 @@ impl Settings {
         }
     }
 
-    /// The settings below a path, with the rest of their paths.
+    /// Settings below a path, with the rest of their paths.
     #[must_use]
     pub fn inside(&self, path: &[&str]) -> Self {
         let below = self.below(path).filter(|one| one.path.len() > path.len());
@@ -223,7 +222,7 @@ impl Settings {
         Self::new(inner.collect())
     }
 
-    /// The texts of a list with a path, or its one text; none where nothing is written.
+    /// Strings of a list at a path, or the single string there. None if nothing is set.
     #[must_use]
     pub fn texts(&self, path: &[&str]) -> Option<Vec<&str>> {
         let text = |scalar| match scalar {
@@ -245,14 +244,14 @@ impl Settings {
         })
     }
 
-    /// Without what stands at or below the paths that `gone` names.
+    /// Removes the settings whose paths match `gone`.
     #[must_use]
     pub fn without(mut self, gone: impl Fn(&[String]) -> bool) -> Self {
         self.0.retain(|one| !gone(&one.path));
         self
     }
 
-    /// Everything of both, `inner` below a path.
+    /// Adds the settings `inner` below a path.
     #[must_use]
     pub fn with_below(mut self, path: &[&str], inner: Self) -> Self {
         for one in inner.0 {
@@ -266,7 +265,7 @@ impl Settings {
         Self::new(self.0)
     }
 
-    /// Everything of this, and one value more.
+    /// Adds a value. An existing value at the path is kept.
     #[must_use]
     pub fn with(mut self, path: &[&str], value: Value) -> Self {
         let path = path.iter().map(|key| (*key).to_owned()).collect();
@@ -278,7 +277,7 @@ impl Settings {
 // === impl Scalar ===
 
 impl Scalar {
-    /// A rate in lowest terms: `600/min` is `10/s`.
+    /// Creates a rate in lowest terms: `600/min` is `10/s`.
     #[must_use]
     pub fn rate(count: u64, period_ms: u64) -> Self {
         let (mut a, mut b) = (count.max(1), period_ms.max(1));
@@ -288,7 +287,7 @@ impl Scalar {
         Self::Rate(count / a, period_ms / a)
     }
 
-    /// The amount as a fraction, to compare two values of one unit. None if it is not a number.
+    /// Amount as a fraction, for comparing two values of the same unit. None if it is not a number.
     #[must_use]
     pub fn amount(&self) -> Option<(u128, u128)> {
         Some(match self {
@@ -301,7 +300,7 @@ impl Scalar {
     }
 }
 
-/// As people write it: `250ms`, `1MiB`, `10/s`, `5%`.
+/// Writes the scalar as in the configuration: `250ms`, `1MiB`, `10/s`, `5%`.
 impl fmt::Display for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let largest = |amount: u64, units: &[(&'static str, u64)]| {
@@ -367,7 +366,8 @@ impl<C> Encode<C> for Settings {
         self.0.encode(e, cx)
     }
 
-    /// Nothing is left out of a map: a bundle without such settings has the bytes that it had.
+    /// Empty settings are omitted from maps, so that a bundle without them has the same bytes as
+    /// before the key existed.
     fn is_nil(&self) -> bool {
         self.is_empty()
     }

@@ -1,55 +1,74 @@
-//! Lets only those through who have what it names; it stands beside `security`, never instead.
+//! Authorization: requirements on the caller, in addition to `security`.
 //!
 //! ```yaml
 //! policies:
 //!   admins: {kind: authorize, groups: [admin], claims: {department: [sales, support]}}
 //! ```
-//! Every key that is written must hold; within a list one item is enough, but all `scopes`. Scopes
-//! and groups are those of the token, and the groups that gateway.yaml gives to the consumer; roles
-//! are the values of the claim `roles`. A claim with several values holds if one of them is listed.
-//! A caller without a credential has none of them. Missing scopes are 403 `insufficient_scope`
-//! (RFC 6750 §3.1), anything else is 403 `not_authorized`.
+//! All keys that are present must be satisfied. For `scopes`, the caller needs all items; for the
+//! other lists, one item. Scopes are those of the token, groups those of the token and of the
+//! consumer in gateway.yaml, roles the values of the claim `roles`. A claim with several values is
+//! satisfied if one of them is listed. A caller without a credential satisfies none of these.
+//! `expression` is a condition in CEL over the request, the caller and the route
+//! ([`super::expression`]); one that has no value for a request refuses it. Missing scopes are 403
+//! `insufficient_scope` (RFC 6750 §3.1), anything else is 403 `not_authorized`.
 
 use minicbor::{Decode, Encode};
 
 use crate::cx::{Cx, Principal};
 use crate::declared::{Scalar, Settings, Value};
+use crate::guard::expression::Expression;
 use crate::head::RequestHead;
+use crate::no_value::NoValue;
 use crate::phase::Phase;
 use crate::policy::Policy;
 use crate::reject::Reject;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
 
-/// Requirements on a caller as the bundle carries them.
+/// Requirements on a caller, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Scopes, all of them, sorted.
+    /// Required scopes, sorted.
     #[n(0)]
     scopes: Vec<String>,
-    /// Claims with the values of which one must be there, sorted.
+    /// Claims with their allowed values, sorted.
     #[n(1)]
     claims: Vec<(String, Vec<String>)>,
-    /// Groups, one of them, sorted.
+    /// Groups of which one is required, sorted.
     #[n(2)]
     groups: Vec<String>,
-    /// Roles, one of them, sorted.
+    /// Roles of which one is required, sorted.
     #[n(3)]
     roles: Vec<String>,
+    /// Condition in CEL.
+    #[n(4)]
+    expression: Option<String>,
 }
 
-/// Requirements that run.
+/// Requirements at run time.
 #[derive(Debug)]
 pub struct Filter {
     scopes: Box<[Box<str>]>,
     claims: Box<[OneOf]>,
     groups: Box<[Box<str>]>,
     roles: Box<[Box<str>]>,
+    expression: Option<Condition>,
 }
 
-/// A claim with the values of which one must be there.
+/// Condition at run time.
+#[derive(Debug)]
+enum Condition {
+    Compiled(Box<Expression>),
+    /// Not compiled by this version, although another one did: it never holds.
+    Unreadable,
+}
+
+/// A claim with its allowed values.
 type OneOf = (Box<str>, Box<[Box<str>]>);
+
+/// Feature that `expression` needs.
+const EXPRESSION: &str = "policy:authorize:expression";
 
 /// Claim with the roles of a caller.
 const ROLES: &str = "roles";
@@ -69,6 +88,12 @@ static NOT_AUTHORIZED: Reject = Reject {
 
 impl Policy for Checked {
     type Filter = Filter;
+
+    const FEATURES: &'static [&'static str] = &[EXPRESSION];
+
+    fn feature(&self) -> Option<&'static str> {
+        self.expression.is_some().then_some(EXPRESSION)
+    }
 
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Authorize)
@@ -90,6 +115,10 @@ impl Policy for Checked {
         for (name, values) in &self.claims {
             settings = settings.with(&["claims", name], set(values));
         }
+        if let Some(source) = &self.expression {
+            let source = Value::One(Scalar::Text(source.clone()));
+            settings = settings.with(&["expression"], source);
+        }
         settings
     }
 
@@ -103,17 +132,49 @@ impl Policy for Checked {
                 .collect(),
             groups: boxed(&self.groups),
             roles: boxed(&self.roles),
+            expression: self.expression.as_deref().map(Condition::of),
         }))
+    }
+}
+
+// === impl Condition ===
+
+impl Condition {
+    fn of(source: &str) -> Self {
+        match Expression::compile(source) {
+            Ok(expression) => Self::Compiled(Box::new(expression)),
+            Err(_) => Self::Unreadable,
+        }
+    }
+
+    fn holds(&self, head: &RequestHead, cx: &Cx<'_>) -> Result<bool, NoValue> {
+        match self {
+            Self::Compiled(expression) => expression.holds(head, cx),
+            Self::Unreadable => Err(NoValue::Failed),
+        }
     }
 }
 
 // === impl Filter ===
 
 impl Filter {
-    /// Reason for which a caller may not pass; none if it may.
+    /// True if something is required of the caller itself.
+    fn needs_caller(&self) -> bool {
+        let Self {
+            scopes,
+            claims,
+            groups,
+            roles,
+            expression: _,
+        } = self;
+        let lists = [scopes, groups, roles];
+        !claims.is_empty() || lists.iter().any(|list| !list.is_empty())
+    }
+
+    /// Reason why a caller is refused. None if it is allowed.
     fn fault(&self, caller: Option<&Principal<'_>>) -> Option<&'static Reject> {
         let Some(caller) = caller else {
-            return Some(&NOT_AUTHORIZED);
+            return self.needs_caller().then_some(&NOT_AUTHORIZED);
         };
         let one_of = |claim: &str, values: &[Box<str>]| {
             values.iter().any(|value| caller.has_claim(claim, value))
@@ -137,8 +198,19 @@ impl Filter {
 }
 
 impl Run for Filter {
-    fn on_request<'a>(&'a self, _: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
-        match self.fault(cx.principal.as_ref()) {
+    fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        let fault = self.fault(cx.principal.as_ref());
+        let condition = self.expression.as_ref().filter(|_| fault.is_none());
+        let reject = match condition.map(|condition| condition.holds(head, cx)) {
+            None => fault,
+            Some(Ok(true)) => None,
+            Some(Ok(false)) => Some(&NOT_AUTHORIZED),
+            Some(Err(why)) => {
+                cx.expression_fault = Some(why);
+                Some(&NOT_AUTHORIZED)
+            }
+        };
+        match reject {
             None => Step::Continue,
             Some(reject) => {
                 cx.refund();
@@ -153,7 +225,7 @@ pub mod author {
     //! Shape of `kind: authorize` settings.
 
     use diag::shape::{Field, Object, Rule, Shape};
-    use diag::{NodeRef, Sink};
+    use diag::{Level, Lint, NodeRef, Sink};
 
     use super::Checked;
     use crate::forms;
@@ -162,18 +234,30 @@ pub mod author {
     pub static SHAPE: Object = Object {
         what: "what a caller must have",
         fields: &[
-            Field::optional("scopes", WORDS, "Scopes, all of them."),
+            Field::optional(
+                "scopes",
+                WORDS,
+                "Required scopes; the caller needs all of them.",
+            ),
             Field::optional(
                 "claims",
                 Shape::Table(&Shape::Either(&[WORDS, Shape::Text])),
                 "Required claims, each with its allowed values.",
             ),
-            Field::optional("groups", WORDS, "Groups, one of them."),
-            Field::optional("roles", WORDS, "Roles, one of them."),
-            Field::later(
+            Field::optional(
+                "groups",
+                WORDS,
+                "Required groups; the caller needs one of them.",
+            ),
+            Field::optional(
+                "roles",
+                WORDS,
+                "Required roles; the caller needs one of them.",
+            ),
+            Field::optional(
                 "expression",
                 Shape::Form(&forms::WORDS),
-                "CEL expression that must be true.",
+                "Condition in CEL over `request`, `auth` and `route`, without loops. At most 4KiB.",
             ),
         ],
         rules: &[Rule::AnyOf(&[
@@ -187,11 +271,33 @@ pub mod author {
 
     const WORDS: Shape = Shape::Several(&Shape::Form(&forms::WORDS));
 
-    /// Reads a node that fits [`SHAPE`].
+    /// An expression that cannot run.
+    pub static BAD_EXPRESSION: Lint = Lint {
+        code: "GW0548",
+        name: "bad-expression",
+        level: Level::Error,
+        summary: "an `expression` of `authorize` that cannot be parsed, or has wrong names or types",
+        explain: "An expression is a condition in the Common Expression Language over `request`, \
+`auth` and `route`. All names and types are checked, so that a mistake is found here instead of \
+refusing requests. Loops (`all`, `exists`, `map`, `filter`) are not available, because their time \
+has no bound. docs/expressions.md lists what there is.",
+        bad: &[(
+            "gateway.yaml",
+            "version: 1\nname: s\npolicies: {own: {kind: authorize, expression: \"auth.claims.tenant == reqest.headers['x-tenant']\"}}\n",
+        )],
+        good: &[(
+            "gateway.yaml",
+            "version: 1\nname: s\npolicies: {own: {kind: authorize, expression: \"auth.claims.tenant == request.headers['x-tenant']\"}}\n",
+        )],
+    };
+
+    /// Reads requirements from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         let texts = |node: NodeRef<'_>| {
-            let texts = node.items().filter_map(NodeRef::scalar_text);
-            let mut texts: Vec<String> = texts.map(str::to_owned).collect();
+            // A claim may be written with a single value.
+            let one = node.scalar_text();
+            let all = node.items().filter_map(NodeRef::scalar_text);
+            let mut texts: Vec<String> = one.into_iter().chain(all).map(str::to_owned).collect();
             texts.sort();
             texts.dedup();
             texts
@@ -210,6 +316,9 @@ pub mod author {
             claims: claims.unwrap_or_default(),
             groups: list("groups"),
             roles: list("roles"),
+            expression: written("expression")
+                .and_then(NodeRef::scalar_text)
+                .map(str::to_owned),
         })
     }
 }
@@ -238,10 +347,11 @@ mod tests {
                 .collect(),
             groups: texts(groups),
             roles: texts(roles),
+            expression: None,
         }
     }
 
-    /// Refusal of a consumer with these claims and groups; the empty text where it may pass.
+    /// Refusal of a consumer with these claims and groups. Empty if it is allowed.
     fn refusal(checked: &Checked, consumer: Option<(&Claims, &[Box<str>])>) -> &'static str {
         let filter = filter(checked);
         with_cx(|cx| {
@@ -255,7 +365,7 @@ mod tests {
             match filter.on_request(&mut head("/"), cx) {
                 Step::Continue => "",
                 Step::Reject(reject) => reject.code,
-                Step::Reply(_) => "reply",
+                Step::Reply(_) | Step::Ask(_) => "reply",
             }
         })
     }
@@ -290,6 +400,69 @@ mod tests {
             let found = refusal(&checked, Some((&claims, &groups)));
             assert_eq!(found, expected, "{checked:?}");
             assert_eq!(refusal(&checked, None), "not_authorized");
+        }
+    }
+
+    /// Refusal of a request, and why its expression has no value.
+    fn judged(
+        expression: &str,
+        groups: &[&str],
+        with_caller: bool,
+    ) -> (&'static str, Option<NoValue>) {
+        let filter = filter(&Checked {
+            expression: Some(expression.to_owned()),
+            ..checked(&[], &[], groups, &[])
+        });
+        let text = Value::One(Scalar::Text("sales".into()));
+        let claims = Claims::of(&Settings::default().with(&["department"], text));
+        let admin: [Box<str>; 1] = ["admin".into()];
+        with_cx(|cx| {
+            cx.principal = with_caller.then_some(Principal {
+                consumer: Some("acme"),
+                scheme: "key",
+                claims: &claims,
+                groups: &admin,
+                token: None,
+            });
+            let code = match filter.on_request(&mut head("/a?b=c"), cx) {
+                Step::Continue => "",
+                Step::Reject(reject) => reject.code,
+                Step::Reply(_) | Step::Ask(_) => "reply",
+            };
+            (code, cx.expression_fault)
+        })
+    }
+
+    #[test]
+    fn expression_holds_in_addition_to_the_lists() {
+        let denied = |why| ("not_authorized", why);
+        let sales = "auth.claims.department == 'sales'";
+        for (expression, groups, with_caller, expected) in [
+            (sales, &[][..], true, ("", None)),
+            (sales, &["admin"], true, ("", None)),
+            (sales, &["owner"], true, denied(None)),
+            ("request.query.b == 'x'", &[], true, denied(None)),
+            (sales, &[], false, denied(Some(NoValue::Absent))),
+            (
+                "auth.claims.none == 1",
+                &[],
+                true,
+                denied(Some(NoValue::Absent)),
+            ),
+            // Without a list, the expression alone decides, also on callers without a credential.
+            ("request.query.b == 'c'", &[], false, ("", None)),
+            ("request.query.b == 'c'", &["admin"], false, denied(None)),
+            // A version that cannot compile it refuses everyone.
+            ("auth.none == 1", &[], true, denied(Some(NoValue::Failed))),
+            (
+                "auth.groups.exists(g, true)",
+                &[],
+                true,
+                denied(Some(NoValue::Failed)),
+            ),
+        ] {
+            let found = judged(expression, groups, with_caller);
+            assert_eq!(found, expected, "{expression} {groups:?} {with_caller}");
         }
     }
 }

@@ -1,14 +1,15 @@
-//! Lets pages of other origins call (the Fetch standard's CORS protocol).
+//! Cross-origin requests by pages in browsers (CORS, Fetch standard).
 //!
 //! ```yaml
 //! policies:
 //!   web: {kind: cors, origins: ["https://app.example.org"], credentials: true}
 //! ```
-//! The gateway answers preflights (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) with
-//! 204 before authentication: browsers send them without credentials. The fields stand on every
-//! other response to a page of an allowed origin, also on errors, so that the page can read them.
-//! Those of the upstream are replaced. The origin is echoed, never `*` with credentials. A request
-//! of another origin passes without the fields, and the browser keeps its response from the page.
+//! The gateway answers preflights (`OPTIONS` with `Origin` and `Access-Control-Request-Method`)
+//! with 204 before authentication, because browsers send them without credentials. Every other
+//! response to an allowed origin gets the fields, errors included, so that the page can read it.
+//! Fields of the upstream are replaced. The origin is echoed; `*` is never combined with
+//! credentials. A request of another origin is served without the fields, and the browser hides the
+//! response from the page.
 
 use bytes::Bytes;
 use http::header::{
@@ -27,40 +28,40 @@ use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reply, Run, Setting, Step};
 
-/// CORS settings as the bundle carries them.
+/// CORS settings, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Origins and patterns of origins, sorted.
+    /// Allowed origins and origin patterns, sorted.
     #[n(0)]
     origins: Vec<String>,
-    /// Methods beside GET, HEAD and POST, sorted; none: those that the path has.
+    /// Allowed methods in addition to GET, HEAD and POST, sorted. None: the methods of the path.
     #[n(1)]
     methods: Option<Vec<String>>,
-    /// Fields that pages may send, in lower case, sorted; `*` for all.
+    /// Allowed request fields, in lower case, sorted; `*` for all.
     #[n(2)]
     headers: Vec<String>,
-    /// Fields of responses that pages may read, in lower case, sorted; `*` for all.
+    /// Response fields that pages may read, in lower case, sorted; `*` for all.
     #[n(3)]
     expose: Vec<String>,
-    /// Cookies and `Authorization` may be sent.
+    /// True if pages may send cookies and `Authorization`.
     #[n(4)]
     credentials: bool,
-    /// Milliseconds for which a browser may keep the response to a preflight.
+    /// Time for which a browser may cache the response to a preflight, in milliseconds.
     #[n(5)]
     max_age_ms: Option<u64>,
-    /// Public pages may call this gateway in a private network.
+    /// True if public pages may call this gateway in a private network.
     #[n(6)]
     private_network: bool,
 }
 
-/// CORS that runs, with every field of its responses prepared.
+/// CORS settings at run time, with prepared response fields.
 #[derive(Debug)]
 pub struct Filter {
     origins: Origins,
-    /// `Access-Control-Allow-Methods`; none: the method that is asked for.
+    /// `Access-Control-Allow-Methods`. None: the requested method.
     methods: Option<HeaderValue>,
-    /// `Access-Control-Allow-Headers`; none: no field beside those that every page may send.
+    /// `Access-Control-Allow-Headers`. None: only the fields that CORS always allows.
     headers: Option<Fields>,
     /// `Access-Control-Expose-Headers`.
     expose: Option<HeaderValue>,
@@ -69,26 +70,26 @@ pub struct Filter {
     private_network: bool,
 }
 
-/// Origins whose pages may call.
+/// Allowed origins.
 #[derive(Debug)]
 enum Origins {
-    /// Every page, without credentials: `*`.
+    /// Any origin, without credentials: `*`.
     Any,
     These(Box<[Pattern]>),
 }
 
-/// An origin, or all those below a domain.
+/// An origin, or all origins below a domain.
 #[derive(Debug)]
 enum Pattern {
     Exact(Box<str>),
-    /// Scheme with `://`, and the end of the host with its leading dot and its port.
+    /// Scheme with `://`, and the suffix of the host with its leading dot and port.
     Below(Box<str>, Box<str>),
 }
 
-/// Fields that pages may send.
+/// Allowed request fields.
 #[derive(Debug)]
 enum Fields {
-    /// Fields that the page requests.
+    /// The fields that the page requests.
     Any,
     These(HeaderValue),
 }
@@ -98,10 +99,12 @@ const REQUEST_PRIVATE_NETWORK: HeaderName =
 const ALLOW_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-allow-private-network");
 
-/// Bytes of a list of requested fields that are echoed.
+/// Maximum length of an `Access-Control-Request-Headers` value that is echoed, in bytes. A longer
+/// one is not allowed.
 const REQUESTED_BYTES_MAX: usize = 4_096;
 
-/// Requested method of a page, if the request is a preflight (Fetch, *CORS-preflight request*).
+/// Method in `Access-Control-Request-Method`. None if the request is not a preflight (Fetch,
+/// *CORS-preflight request*).
 #[must_use]
 pub fn preflight(head: &RequestHead) -> Option<Method> {
     if head.method != Method::OPTIONS || !head.headers.contains_key(ORIGIN) {
@@ -114,10 +117,19 @@ pub fn preflight(head: &RequestHead) -> Option<Method> {
 
 // === impl Checked ===
 
+impl Checked {
+    /// True if pages may send a field that not every page may send; the name is in lower case.
+    #[must_use]
+    pub fn allows_field(&self, name: &str) -> bool {
+        let mut known = self.headers.iter();
+        known.any(|known| known == "*" || known == name)
+    }
+}
+
 impl Policy for Checked {
     type Filter = Filter;
 
-    // Preflights carry no credentials.
+    // Before authentication: preflights carry no credentials.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Cors)
     }
@@ -187,7 +199,7 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Filter {
-    /// Fields of a response to a page of an allowed origin.
+    /// Writes the fields of every response to an allowed origin.
     fn open(&self, origin: &HeaderValue, headers: &mut HeaderMap) {
         let shown = match self.origins {
             Origins::Any => HeaderValue::from_static("*"),
@@ -200,7 +212,7 @@ impl Filter {
         }
     }
 
-    /// The response to a preflight; without a field of permission where the origin may not call.
+    /// Builds the response to a preflight. Without CORS fields if the origin is not allowed.
     fn answer(&self, head: &RequestHead) -> Reply {
         let mut headers = HeaderMap::new();
         let asked = [
@@ -245,6 +257,7 @@ impl Filter {
             status: StatusCode::NO_CONTENT,
             headers,
             body: Bytes::new(),
+            refusal: None,
         }
     }
 }
@@ -255,8 +268,8 @@ impl Run for Filter {
     }
 
     fn before<'a>(&'a self, head: &RequestHead, cx: &mut Cx<'a>) {
-        // A preflight for an operation without `cors` may be another operation's plain OPTIONS: its
-        // response permits nothing.
+        // A preflight for an operation without `cors` may be a plain OPTIONS request of another
+        // operation: its response must not allow anything.
         let of_another = !cx.preflight && preflight(head).is_some();
         cx.page = match self.origins.allowed(&head.headers) {
             Some(origin) if !of_another => Page::Reads(origin.clone()),
@@ -304,8 +317,8 @@ static SAID: [HeaderName; 7] = [
     ALLOW_PRIVATE_NETWORK,
 ];
 
-/// A cache must not give the response for one origin to another (Fetch, *CORS protocol and HTTP
-/// caches*).
+/// Adds `Vary: Origin`: a cache must not serve the response for one origin to another (Fetch, *CORS
+/// protocol and HTTP caches*).
 fn vary_by_origin(headers: &mut HeaderMap) {
     let mut said = headers
         .get_all(VARY)
@@ -318,7 +331,7 @@ fn vary_by_origin(headers: &mut HeaderMap) {
     }
 }
 
-/// True if a text is a list of field names.
+/// True if a value is a list of field names within the length limit.
 fn is_field_list(text: &[u8]) -> bool {
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, \t".contains(byte);
     text.len() <= REQUESTED_BYTES_MAX && text.iter().all(fits)
@@ -327,7 +340,7 @@ fn is_field_list(text: &[u8]) -> bool {
 // === impl Origins ===
 
 impl Origins {
-    /// The origin of the page that sent a request, where it may call. Two `Origin` fields are none.
+    /// Origin of a request if it is allowed. A request with two `Origin` fields has no origin.
     fn allowed<'h>(&self, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
         let mut origins = headers.get_all(ORIGIN).iter();
         let (origin, None) = (origins.next()?, origins.next()) else {
@@ -368,7 +381,7 @@ impl Pattern {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! Shape, checks and findings of `kind: cors` settings.
+    //! Shape, checks and lints of `kind: cors` settings.
 
     use diag::shape::{Field, Object, Rule, Shape};
     use diag::{Diagnostic, Level, Lint, NodeRef, Sink, read};
@@ -409,7 +422,8 @@ pub mod author {
             Field::optional(
                 "max_age",
                 Shape::Duration,
-                "Time for which a browser may keep the response to a preflight; browsers keep it for two hours at most. Default: 5s, which is theirs.",
+                "Time for which a browser may cache the response to a preflight; browsers cache it \
+for two hours at most. Default: 5s, the default of browsers.",
             ),
             Field::optional(
                 "private_network",
@@ -420,15 +434,16 @@ pub mod author {
         rules: &[Rule::Holds(names_origins)],
     };
 
-    /// Every origin, and credentials.
+    /// All origins together with credentials.
     pub static WILDCARD_WITH_CREDENTIALS: Lint = Lint {
         code: "GW0525",
         name: "wildcard-cors-with-credentials",
         level: Level::Error,
         summary: "every origin may call with the user's credentials",
-        explain: "`*` with `credentials: true` would let every page in the world act for whoever looks at it, so browsers \
-refuse the combination (Fetch §3.2.5), and gateways that get around it by echoing the origin open the door. `null` is \
-the origin of sandboxed frames and files, which anybody can make. Name the origins.",
+        explain: "`*` with `credentials: true` would let every page act with the credentials of \
+the user who opens it, so browsers refuse the combination (Fetch §3.2.5). Gateways that echo the \
+origin instead allow exactly that. `null` is the origin of sandboxed frames and files, which \
+anybody can make. Name the origins.",
         bad: &[(
             "gateway.yaml",
             "version: 1\nname: s\npolicies: {web: {kind: cors, origins: [\"*\"], credentials: true}}\n",
@@ -462,7 +477,7 @@ the origin of sandboxed frames and files, which anybody can make. Name the origi
         }
     }
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads settings from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         let written = |key: &str| node.get(key).filter(|node| !node.is_null());
         let texts = |key: &str, spelt: fn(&str) -> String| {

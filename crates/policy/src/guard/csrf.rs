@@ -1,17 +1,20 @@
-//! Refuses requests that a foreign page made a browser send: `Sec-Fetch-Site` and `Origin` tell
-//! (W3C Fetch Metadata; RFC 6454).
+//! Refusal of cross-site requests (CSRF), by `Sec-Fetch-Site` and `Origin` (W3C Fetch Metadata; RFC
+//! 6454).
 //!
 //! ```yaml
 //! policies:
 //!   own_pages: {kind: csrf, origins: ["https://app.example.org"]}
 //! ```
-//! GET, HEAD and OPTIONS pass: they must change nothing. Where a rewrite makes another method of
-//! them, they do not. With other methods pass requests of a page
-//! of the same origin or of an origin of the list, and requests without both fields, which no
-//! browser of today sends: programs have no user's cookies. The scheme that the browser used is not
-//! known behind a proxy, so that `Origin` is compared with `Host` by host and port.
+//! GET, HEAD and OPTIONS are allowed, since they must not change anything. Two kinds are judged like
+//! other methods: a request that a rewrite turns into another method, and a WebSocket handshake. CORS
+//! does not apply to WebSockets, so any page can open one with the user's cookies (RFC 6455 §10.2).
+//!
+//! Other methods are allowed for pages of the same origin and of listed origins. Requests without
+//! both fields are allowed as well: current browsers always send one, and other programs have no
+//! user's cookies. Behind a proxy the browser's scheme is unknown, so `Origin` is compared with
+//! `Host` by host and port.
 
-use http::header::{HOST, ORIGIN};
+use http::header::{HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
 use http::{HeaderMap, HeaderName, Method};
 use minicbor::{Decode, Encode};
 
@@ -24,14 +27,14 @@ use crate::reject::Reject;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
 
-/// A check for foreign pages as the bundle carries it.
+/// CSRF settings, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Origins whose pages may send, sorted.
+    /// Origins whose pages may send unsafe requests, sorted.
     #[n(0)]
     origins: Vec<String>,
-    /// Treatment of a request of a foreign page, if written. Default: [`Mode::Block`].
+    /// Treatment of cross-site requests, if written. Default: [`Mode::Block`].
     #[n(1)]
     mode: Option<Mode>,
 }
@@ -39,15 +42,15 @@ pub struct Checked {
 /// Treatment of a request that a policy would refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Mode {
-    /// Refused.
+    /// The request is refused.
     #[n(0)]
     Block,
-    /// Served; the refusal is logged and counted.
+    /// The request is served; the refusal is logged and counted.
     #[n(1)]
     Log,
 }
 
-/// A check that runs.
+/// CSRF check at run time.
 #[derive(Debug)]
 pub struct Filter {
     name: Box<str>,
@@ -61,6 +64,7 @@ static DENIED: Reject = Reject {
     title: "A page of another origin sent this request",
 };
 
+static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 // === impl Checked ===
@@ -99,17 +103,17 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Filter {
-    /// True if a browser sent the request for a page that may not.
+    /// True if a browser sent the request for a page of a foreign origin.
     fn is_foreign(&self, head: &RequestHead, sends_unsafe: bool) -> bool {
         let is_safe = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        if is_safe && !sends_unsafe {
+        if is_safe && !sends_unsafe && !is_handshake(&head.headers) {
             return false;
         }
         let site = field(&head.headers, &SEC_FETCH_SITE);
         let origin = field(&head.headers, &ORIGIN);
         let own = match (site, origin) {
             (Field::None, Field::None) => true,
-            // `none`: the user did it, with an address typed or a bookmark.
+            // `none`: the user started the request, with a typed address or a bookmark.
             (Field::One("same-origin" | "none"), _) => true,
             (Field::None, Field::One(origin)) => is_same_host(origin, head),
             _ => false,
@@ -138,12 +142,21 @@ impl Run for Filter {
     }
 }
 
-/// A field that occurs at most once.
+/// True for a WebSocket handshake, over HTTP/1.1 or HTTP/2. The edge removes `Upgrade`; pages cannot
+/// set or remove fields with `Sec-`.
+fn is_handshake(headers: &HeaderMap) -> bool {
+    let modes = headers.get_all(&SEC_FETCH_MODE);
+    headers.contains_key(SEC_WEBSOCKET_KEY)
+        || headers.contains_key(SEC_WEBSOCKET_VERSION)
+        || modes.iter().any(|mode| mode == "websocket")
+}
+
+/// Value of a field that should occur at most once.
 #[derive(Clone, Copy)]
 enum Field<'h> {
     None,
     One(&'h str),
-    /// Several, or no text.
+    /// Several values, or not a string.
     Unclear,
 }
 
@@ -156,7 +169,7 @@ fn field<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Field<'h> {
     }
 }
 
-/// True if the origin has the host and port that the request names.
+/// True if the origin has the host and port of the request.
 fn is_same_host(origin: &str, head: &RequestHead) -> bool {
     let Some((scheme, named)) = origin.split_once("://") else {
         return false;
@@ -194,7 +207,7 @@ pub mod author {
             Field::optional(
                 "origins",
                 Shape::List(&Shape::Form(&forms::PLAIN_ORIGIN)),
-                "Origins whose pages may send unsafe requests beside the API's own.",
+                "Origins whose pages may send unsafe requests and open WebSockets beside the API's own.",
             ),
             Field::optional(
                 "mode",
@@ -205,7 +218,7 @@ pub mod author {
         rules: &[],
     };
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads settings from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         let origins = node.get("origins").filter(|node| !node.is_null());
         let origins = origins.into_iter().flat_map(NodeRef::items);
@@ -292,6 +305,24 @@ mod tests {
         for method in [Method::PUT, Method::DELETE, Method::PATCH] {
             assert!(refused(method, &foreign));
         }
+    }
+
+    #[test]
+    fn websocket_handshakes_are_judged() {
+        let evil = ("origin", "https://evil.example");
+        let own = ("origin", "https://app.example");
+        let foreign = ("sec-fetch-site", "cross-site");
+        for sign in [
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-version", "13"),
+            ("sec-fetch-mode", "websocket"),
+        ] {
+            assert!(refused(Method::GET, &[sign, evil]), "{sign:?}");
+            assert!(refused(Method::GET, &[sign, foreign]), "{sign:?}");
+            assert!(!refused(Method::GET, &[sign, own, foreign]), "{sign:?}");
+            assert!(!refused(Method::GET, &[sign]), "{sign:?}");
+        }
+        assert!(!refused(Method::GET, &[("sec-fetch-mode", "cors"), evil]));
     }
 
     #[test]

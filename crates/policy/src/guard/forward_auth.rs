@@ -1,16 +1,390 @@
-//! Asks another service whether a request may pass.
+//! External authorization: another service decides on each request.
 //!
 //! ```yaml
 //! policies:
-//!   ask: {kind: forward_auth, upstream: identity, path: /check, timeout: 200ms, on_outage: closed}
+//!   ask: {kind: forward_auth, upstream: identity, path: /check, response_headers: [X-User], timeout: 200ms}
 //! ```
+//! The service gets a GET without body, as from Traefik's ForwardAuth and NGINX's `auth_request`:
+//! the fields of `request_headers`, `X-Forwarded-Method` and `X-Forwarded-Uri` (the path and query
+//! of the request), the same as `X-Original-Method` and `X-Original-URI`, and the forwarding fields
+//! that upstreams get (`X-Forwarded-For`, `-Proto`, `-Host`, `-Port`, `Forwarded`).
+//!
+//! | Answer | The request |
+//! |---|---|
+//! | 2xx | passes; the upstream gets the fields of `response_headers` of the answer, never the client's |
+//! | 301, 302, 303, 307, 308, 4xx | the client gets status, body and some fields of the answer |
+//! | anything else, or none in time | `on_outage` decides: 503 `forward_auth_unavailable`, or it passes |
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use minicbor::{Decode, Encode};
+
+use crate::ask::{Answer, Answered, AskId, Asker, Call, Effect, Keep, Kept};
+use crate::cx::{Cx, Noted};
+use crate::declared::{Scalar, Settings, Value};
+use crate::endpoint;
+use crate::head::RequestHead;
+use crate::phase::Phase;
+use crate::policy::Policy;
+use crate::reject::Reject;
+use crate::secret::SecretUnavailable;
+use crate::step::{Reply, Run, Setting, Step};
+
+/// Default of `timeout`, in milliseconds.
+const TIMEOUT_MS: u64 = 1_000;
+/// Default of `request_headers`.
+const REQUEST_HEADERS: [&str; 3] = ["accept", "authorization", "cookie"];
+/// Most bytes of an answer's body, which a client gets if it is refused: 64 KiB.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Fields of an answer that a refused client gets.
+static PASSED_BACK: [HeaderName; 10] = [
+    header::CACHE_CONTROL,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_TYPE,
+    header::EXPIRES,
+    header::LOCATION,
+    header::PRAGMA,
+    header::RETRY_AFTER,
+    header::SET_COOKIE,
+    header::VARY,
+    header::WWW_AUTHENTICATE,
+];
+
+/// Fields with which earlier hops of a request are told.
+static FORWARDING: [&str; 5] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+];
+
+static UNAVAILABLE: Reject = Reject {
+    status: 503,
+    code: "forward_auth_unavailable",
+    title: "The request cannot be authorized now",
+};
+static DENIED: Reject = Reject {
+    status: 403,
+    code: "forward_auth_denied",
+    title: "The authorization service refuses the request",
+};
+
+/// The question as the bundle carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// The upstream that is asked; the origin of `url`, if that is written.
+    #[n(0)]
+    upstream: String,
+    /// The URL as written.
+    #[n(1)]
+    url: Option<String>,
+    /// Path and query of the request.
+    #[n(2)]
+    target: String,
+    /// Fields that the service gets, in lower case and sorted; none: the default.
+    #[n(3)]
+    request_headers: Option<Vec<String>>,
+    /// Fields of the answer that the upstream gets, in lower case and sorted.
+    #[n(4)]
+    response_headers: Vec<String>,
+    #[n(5)]
+    timeout_ms: Option<u64>,
+    /// True if requests pass while there is no answer.
+    #[n(6)]
+    open: bool,
+    /// Milliseconds for which an admission is kept.
+    #[n(7)]
+    cache_ms: Option<u64>,
+}
+
+/// The question that runs.
+#[derive(Debug)]
+pub struct Filter {
+    name: Arc<str>,
+    id: AskId,
+    upstream: Arc<str>,
+    target: PathAndQuery,
+    request_headers: Box<[HeaderName]>,
+    response_headers: Box<[HeaderName]>,
+    timeout_ms: u64,
+    open: bool,
+    cache_ms: u64,
+}
+
+// === impl Checked ===
+
+impl Checked {
+    /// Name of the upstream that is asked.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        &self.upstream
+    }
+
+    /// Names of the request's fields that the service gets, in lower case.
+    #[must_use]
+    pub fn sent(&self) -> Vec<&str> {
+        match &self.request_headers {
+            Some(names) => names.iter().map(String::as_str).collect(),
+            None => REQUEST_HEADERS.to_vec(),
+        }
+    }
+
+    /// True if requests pass while there is no answer (`on_outage: open`).
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+}
+
+impl Policy for Checked {
+    type Filter = Filter;
+
+    fn phase(&self) -> Option<Phase> {
+        Some(Phase::Authorize)
+    }
+
+    fn settings(&self) -> Settings {
+        let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
+        let set = |names: &[String]| Value::Set(names.iter().cloned().map(Scalar::Text).collect());
+        let mut all = match &self.url {
+            Some(url) => Settings::default().with(&["url"], text(url)),
+            None => {
+                let name = Scalar::Name(self.upstream.clone());
+                let all = Settings::default().with(&["upstream"], Value::One(name));
+                match self.target.as_str() {
+                    "/" => all,
+                    path => all.with(&["path"], text(path)),
+                }
+            }
+        };
+        if let Some(names) = &self.request_headers {
+            all = all.with(&["request_headers"], set(names));
+        }
+        if !self.response_headers.is_empty() {
+            all = all.with(&["response_headers"], set(&self.response_headers));
+        }
+        for (key, time) in [("timeout", self.timeout_ms), ("cache", self.cache_ms)] {
+            if let Some(ms) = time {
+                all = all.with(&[key], Value::One(Scalar::Duration(ms)));
+            }
+        }
+        match self.open {
+            true => all.with(&["on_outage"], text("open")),
+            false => all,
+        }
+    }
+
+    fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
+        let names = |names: &[String]| {
+            let names = names.iter();
+            names
+                .filter_map(|name| HeaderName::try_from(name.as_str()).ok())
+                .collect()
+        };
+        let request_headers = match &self.request_headers {
+            Some(written) => names(written),
+            None => names(&REQUEST_HEADERS.map(str::to_owned)),
+        };
+        let target = PathAndQuery::try_from(self.target.as_str());
+        Ok(Some(Filter {
+            name: setting.name.into(),
+            id: AskId::new(
+                Asker::ForwardAuth,
+                &[setting.name.as_bytes(), &setting.state.0.to_le_bytes()],
+            ),
+            upstream: self.upstream.as_str().into(),
+            target: target.unwrap_or(PathAndQuery::from_static("/")),
+            request_headers,
+            response_headers: names(&self.response_headers),
+            timeout_ms: self.timeout_ms.unwrap_or(TIMEOUT_MS),
+            open: self.open,
+            cache_ms: self.cache_ms.unwrap_or(0),
+        }))
+    }
+
+    fn upstreams(&self) -> Vec<&str> {
+        vec![&self.upstream]
+    }
+
+    fn rename_upstreams(&mut self, name: &dyn Fn(&str) -> String) {
+        if !endpoint::is_origin(&self.upstream) {
+            self.upstream = name(&self.upstream);
+        }
+    }
+}
+
+// === impl Filter ===
+
+impl Run for Filter {
+    fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        let answered = match cx.answers.get(&self.id) {
+            None => return Step::Ask(Box::new(Effect::Http(Box::new(self.call(head))))),
+            Some(Answer::Http(answered)) => Arc::clone(answered),
+            Some(Answer::Outage(_) | Answer::Fetched) => return self.outage(head, cx),
+        };
+        match judge(answered.status) {
+            Judged::Admitted => {
+                self.pass(Some(&answered.headers), head);
+                Step::Continue
+            }
+            Judged::Refused => Step::Reply(Box::new(refusal(&answered))),
+            Judged::Useless => self.outage(head, cx),
+        }
+    }
+
+    fn tells_path(&self) -> bool {
+        true
+    }
+
+    fn edited_fields(&self) -> [Vec<HeaderName>; 2] {
+        [self.response_headers.to_vec(), Vec::new()]
+    }
+}
+
+impl Filter {
+    fn call(&self, head: &RequestHead) -> Call {
+        let mut headers = HeaderMap::new();
+        for name in &self.request_headers {
+            for value in head.headers.get_all(name) {
+                headers.append(name, value.clone());
+            }
+        }
+        for name in FORWARDING {
+            for value in head.headers.get_all(name) {
+                headers.append(HeaderName::from_static(name), value.clone());
+            }
+        }
+        let method = HeaderValue::try_from(head.method.as_str());
+        let target = HeaderValue::try_from(head.target.as_str());
+        for (names, value) in [
+            (["x-forwarded-method", "x-original-method"], method),
+            (["x-forwarded-uri", "x-original-uri"], target),
+        ] {
+            for name in names.map(HeaderName::from_static) {
+                match &value {
+                    Ok(value) => drop(headers.insert(name, value.clone())),
+                    Err(_) => drop(headers.remove(name)),
+                }
+            }
+        }
+        Call {
+            id: self.id,
+            asker: Asker::ForwardAuth,
+            upstream: Arc::clone(&self.upstream),
+            method: Method::GET,
+            target: self.target.clone(),
+            headers,
+            body: Bytes::new(),
+            tells_client: true,
+            timeout_ms: self.timeout_ms,
+            body_bytes_max: BODY_BYTES_MAX,
+            keep: Keep {
+                times_ms: [self.cache_ms, 0],
+                stale_ms: 0,
+                kind: |answered| {
+                    let sets = answered.headers.contains_key(header::SET_COOKIE);
+                    (answered.status.is_success() && !sets).then_some(Kept::Admits)
+                },
+            },
+        }
+    }
+
+    /// Gives the upstream the fields of the answer. The client's fields of these names, and those
+    /// that servers may read as them, are taken out.
+    fn pass(&self, answer: Option<&HeaderMap>, head: &mut RequestHead) {
+        let is_ours = |other: &HeaderName| {
+            let mut names = self.response_headers.iter();
+            names.any(|name| reads_as(other.as_str(), name.as_str()))
+        };
+        if self.response_headers.is_empty() {
+            return;
+        }
+        let doomed: Vec<HeaderName> = head
+            .headers
+            .keys()
+            .filter(|one| is_ours(one))
+            .cloned()
+            .collect();
+        for name in doomed {
+            head.headers.remove(name);
+        }
+        for name in &self.response_headers {
+            for value in answer.into_iter().flat_map(|answer| answer.get_all(name)) {
+                head.headers.append(name, value.clone());
+            }
+        }
+    }
+
+    fn outage<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        if !self.open {
+            return Step::Reject(&UNAVAILABLE);
+        }
+        self.pass(None, head);
+        cx.noted.push(Noted {
+            policy: &self.name,
+            reject: &UNAVAILABLE,
+        });
+        Step::Continue
+    }
+}
+
+/// Meaning of an answer's status.
+enum Judged {
+    Admitted,
+    Refused,
+    /// The service says nothing about the request.
+    Useless,
+}
+
+fn judge(status: StatusCode) -> Judged {
+    match status.as_u16() {
+        200..=299 => Judged::Admitted,
+        301 | 302 | 303 | 307 | 308 | 400..=499 => Judged::Refused,
+        _ => Judged::Useless,
+    }
+}
+
+/// Response to a refused client.
+fn refusal(answered: &Answered) -> Reply {
+    let mut headers = HeaderMap::new();
+    for name in &PASSED_BACK {
+        for value in answered.headers.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    Reply {
+        status: answered.status,
+        headers,
+        body: answered.body.clone(),
+        refusal: Some(&DENIED),
+    }
+}
+
+/// True if a server that folds `_` and `.` to `-` reads one name as the other.
+fn reads_as(other: &str, name: &str) -> bool {
+    let fold = |byte: u8| match byte {
+        b'_' | b'.' => b'-',
+        byte => byte,
+    };
+    let folded = other.bytes().map(fold).eq(name.bytes().map(fold));
+    other.len() == name.len() && folded
+}
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! Shape of `kind: forward_auth` settings.
+    //! Shape and checks of `kind: forward_auth` settings.
 
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
+    use diag::{Diagnostic, NodeRef, Sink, read};
 
+    use super::Checked;
+    use crate::endpoint::Endpoint;
     use crate::forms;
 
     /// The keys of `kind: forward_auth`.
@@ -31,12 +405,14 @@ pub mod author {
             Field::optional(
                 "request_headers",
                 Shape::List(&FIELD),
-                "Fields of the request that the service sees; method, host and path always.",
+                "Fields of the request that are passed to the service, beside method, host, path \
+and the client's address. Default: `Accept`, `Authorization`, `Cookie`.",
             ),
             Field::optional(
                 "response_headers",
                 Shape::List(&FIELD),
-                "Fields of the answer that the upstream gets.",
+                "Fields of the answer that are passed to the upstream; fields of these names are \
+removed from the client's request.",
             ),
             Field::optional(
                 "timeout",
@@ -51,14 +427,259 @@ pub mod author {
             Field::optional(
                 "cache",
                 Shape::Duration,
-                "Lifetime of an answer in the cache.",
+                "Lifetime of an answer that admits, for equal requests. Default: answers are not kept.",
             ),
         ],
         rules: &[
             Rule::One(&["url", "upstream"]),
             Rule::Apart(&["url", "path"], &BAD_VALUE),
+            Rule::Holds(check_fields),
         ],
     };
 
     static FIELD: Shape = Shape::Form(&forms::FIELD);
+
+    /// Fields that belong to one message or one connection.
+    const FRAMING: [&str; 11] = [
+        "connection",
+        "content-encoding",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+
+    fn check_fields(node: NodeRef<'_>, sink: &mut Sink) {
+        for key in ["request_headers", "response_headers"] {
+            for item in node.get(key).into_iter().flat_map(NodeRef::items) {
+                let name = item.scalar_text().unwrap_or_default().to_ascii_lowercase();
+                if FRAMING.contains(&name.as_str()) {
+                    let message = format!(
+                        "`{name}` describes a single message and cannot be \
+passed on"
+                    );
+                    sink.push(
+                        Diagnostic::new(&BAD_VALUE, item.span(), message)
+                            .help("remove it from the list"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Reads a node that fits [`SHAPE`].
+    pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
+        let get = |key: &str| node.get(key).filter(|value| !value.is_null());
+        let text = |key: &str| Some(get(key)?.scalar_text()?.to_owned());
+        let time = |key: &str| read::duration_ms(get(key)?).ok();
+        let names = |key: &str| {
+            let items = get(key)?.items();
+            let names = items.filter_map(|item| Some(item.scalar_text()?.to_ascii_lowercase()));
+            let mut names: Vec<String> = names.collect();
+            names.sort();
+            names.dedup();
+            Some(names)
+        };
+        let url = text("url");
+        let (upstream, target) = match &url {
+            Some(url) => {
+                let endpoint = Endpoint::of(url)?;
+                (endpoint.origin, endpoint.target)
+            }
+            None => (text("upstream")?, text("path").unwrap_or("/".to_owned())),
+        };
+        Some(Checked {
+            upstream,
+            url,
+            target,
+            request_headers: names("request_headers"),
+            response_headers: names("response_headers").unwrap_or_default(),
+            timeout_ms: time("timeout"),
+            open: text("on_outage").as_deref() == Some("open"),
+            cache_ms: time("cache").filter(|ms| *ms > 0),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask::Outage;
+    use crate::cx::tests::{filter, head, with_cx};
+
+    fn checked(open: bool) -> Checked {
+        Checked {
+            upstream: "identity".to_owned(),
+            url: None,
+            target: "/check".to_owned(),
+            request_headers: None,
+            response_headers: vec!["x-groups".to_owned(), "x-user".to_owned()],
+            timeout_ms: None,
+            open,
+            cache_ms: Some(1_000),
+        }
+    }
+
+    fn asked(filter: &Filter, head: &mut RequestHead) -> Call {
+        with_cx(|cx| match filter.on_request(head, cx) {
+            Step::Ask(effect) => match *effect {
+                Effect::Http(call) => *call,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        })
+    }
+
+    /// Result of a request with an answer, and the names of the policies that only logged.
+    fn answered(open: bool, answer: Answer, head: &mut RequestHead) -> (Step, usize) {
+        let filter: &'static Filter = Box::leak(Box::new(filter(&checked(open))));
+        with_cx(|cx| {
+            cx.answers.add(filter.id, answer);
+            let step = filter.on_request(head, cx);
+            (step, cx.noted.len())
+        })
+    }
+
+    fn status(status: u16, fields: &[(&'static str, &'static str)]) -> Answer {
+        let fields = fields.iter().map(|(name, value)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        });
+        Answer::Http(Arc::new(Answered {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: fields.collect(),
+            body: Bytes::from_static(b"why"),
+            unix_s: 0,
+        }))
+    }
+
+    #[test]
+    fn question_tells_request_and_leaves_it_unchanged() {
+        let mut head = head("/a/b?c=d");
+        head.method = Method::PUT;
+        for (name, value) in [
+            ("authorization", "Bearer t"),
+            ("cookie", "a=b"),
+            ("x-other", "no"),
+            ("x-original-uri", "/forged"),
+            ("x-forwarded-for", "192.0.2.1"),
+        ] {
+            head.headers.insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        let before = head.headers.clone();
+        let call = asked(&filter(&checked(false)), &mut head);
+        assert_eq!(head.headers, before);
+        let mut told: Vec<(&str, &str)> = call
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        told.sort_unstable();
+        let expected = [
+            ("authorization", "Bearer t"),
+            ("cookie", "a=b"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-method", "PUT"),
+            ("x-forwarded-uri", "/a/b?c=d"),
+            ("x-original-method", "PUT"),
+            ("x-original-uri", "/a/b?c=d"),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(
+            (call.target.as_str(), &*call.upstream),
+            ("/check", "identity")
+        );
+        assert!(!format!("{call:?}").contains("Bearer"));
+    }
+
+    #[test]
+    fn admission_replaces_the_clients_fields() {
+        let mut head = head("/");
+        for name in ["x-user", "x_user", "x-groups", "x.groups", "x-users"] {
+            head.headers.insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static("mallory"),
+            );
+        }
+        let answer = status(202, &[("x-user", "alice"), ("x-secret", "s")]);
+        let (step, _) = answered(false, answer, &mut head);
+        assert!(matches!(step, Step::Continue));
+        let mut left: Vec<(&str, &[u8])> = head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
+        left.sort_unstable();
+        let expected: [(&str, &[u8]); 2] = [("x-user", b"alice"), ("x-users", b"mallory")];
+        assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn refusal_reaches_the_client_without_other_fields() {
+        for code in [302, 401, 403, 429] {
+            let fields = [
+                ("location", "/login"),
+                ("set-cookie", "s=1"),
+                ("x-user", "alice"),
+                ("connection", "x"),
+            ];
+            let (step, _) = answered(true, status(code, &fields), &mut head("/"));
+            let Step::Reply(reply) = step else {
+                panic!("{code}: {step:?}")
+            };
+            assert_eq!(reply.status.as_u16(), code);
+            assert_eq!(reply.headers.len(), 2);
+            assert_eq!(reply.body, "why");
+            assert_eq!(
+                reply.refusal.map(|one| one.code),
+                Some("forward_auth_denied")
+            );
+        }
+    }
+
+    #[test]
+    fn outage_refuses_unless_it_is_open() {
+        let none = || Answer::Outage(Outage::Timeout);
+        for answer in [
+            none,
+            || status(500, &[]),
+            || status(304, &[]),
+            || status(101, &[]),
+        ] {
+            let (step, _) = answered(false, answer(), &mut head("/"));
+            assert!(
+                matches!(step, Step::Reject(one) if one.status == 503),
+                "{step:?}"
+            );
+            let mut head = head("/");
+            let forged = HeaderValue::from_static("mallory");
+            head.headers.insert("x-user", forged);
+            let (step, noted) = answered(true, answer(), &mut head);
+            assert!(matches!(step, Step::Continue), "{step:?}");
+            assert_eq!((noted, head.headers.len()), (1, 0));
+        }
+    }
+
+    #[test]
+    fn only_admissions_without_cookies_are_kept() {
+        let call = asked(&filter(&checked(false)), &mut head("/"));
+        let kept = |answer| match answer {
+            Answer::Http(answered) => (call.keep.kind)(&answered),
+            Answer::Outage(_) | Answer::Fetched => None,
+        };
+        assert_eq!(kept(status(200, &[])), Some(Kept::Admits));
+        assert_eq!(kept(status(200, &[("set-cookie", "s=1")])), None);
+        assert_eq!(kept(status(401, &[])), None);
+        assert_eq!(kept(status(302, &[])), None);
+    }
 }

@@ -1,4 +1,4 @@
-//! Refuses GraphQL queries that cost more than they should.
+//! Limits on the complexity of GraphQL queries.
 //!
 //! ```yaml
 //! policies:

@@ -1,11 +1,12 @@
-//! Refuses clients by address, before anything else is looked at.
+//! Access control by client address, before all other policies.
 //!
 //! ```yaml
 //! policies:
 //!   office: {kind: ip_filter, allow: [10.0.0.0/8]}
 //! ```
-//! `deny` wins over `allow`; where there is an `allow`, everybody else is refused (403 `ip_denied`).
-//! The address is the client's: the peer's, or the one that a trusted proxy reported.
+//! `deny` takes precedence over `allow`. With `allow`, all other addresses are refused (403
+//! `ip_denied`). The address is that of the client: the peer's, or the one that a trusted proxy
+//! reported.
 
 use minicbor::{Decode, Encode};
 
@@ -19,19 +20,19 @@ use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reject, Run, Setting, Step};
 
-/// A filter of addresses as the bundle carries it.
+/// Address filter, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Ranges that may call, sorted; none: all.
+    /// Allowed ranges, sorted. None: all.
     #[n(0)]
     allow: Option<Vec<Cidr>>,
-    /// Ranges that may not call, sorted.
+    /// Denied ranges, sorted.
     #[n(1)]
     deny: Vec<Cidr>,
 }
 
-/// A filter that runs: the addresses that may call.
+/// Address filter at run time: the allowed addresses.
 #[derive(Debug)]
 pub struct Filter(Addresses);
 
@@ -88,7 +89,7 @@ impl Run for Filter {
     }
 }
 
-/// A range as people write it: one address without its length.
+/// Formats a range; a single address without prefix length.
 fn written(range: &Cidr) -> String {
     let (first, last) = range.ends();
     match first == last {
@@ -120,7 +121,7 @@ pub mod author {
             Field::optional(
                 "deny",
                 Shape::Several(&RANGE),
-                "Ranges of addresses that may not call, also where `allow` has them.",
+                "Ranges of addresses that may not call, even if `allow` lists them.",
             ),
         ],
         rules: &[Rule::AnyOf(&["allow", "deny"]), Rule::Holds(apart)],
@@ -128,7 +129,7 @@ pub mod author {
 
     static RANGE: Shape = Shape::Form(&forms::RANGE);
 
-    /// A range in both lists is refused: one of the two is a slip.
+    /// Reports a range that is in both lists, which must be a mistake.
     fn apart(node: NodeRef<'_>, sink: &mut Sink) {
         let items = |key: &str| {
             node.get(key)
@@ -155,7 +156,7 @@ pub mod author {
         }
     }
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads a filter from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         let ranges = |key: &str| {
             let node = node.get(key).filter(|node| !node.is_null())?;

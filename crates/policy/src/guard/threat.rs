@@ -1,4 +1,4 @@
-//! Refuses bodies that are built to exhaust parsers.
+//! Limits on bodies that could exhaust a parser.
 //!
 //! ```yaml
 //! policies:
@@ -13,7 +13,7 @@ pub mod author {
 
     /// The keys of `kind: threat`.
     pub static SHAPE: Object = Object {
-        what: "limits on what bodies may be like",
+        what: "limits on the structure of bodies",
         fields: &[
             Field::optional("json", Shape::Object(&JSON), "JSON bodies."),
             Field::optional(
@@ -70,7 +70,7 @@ pub mod author {
             Field::optional(
                 "text_bytes",
                 Shape::Size,
-                "Maximum length of a text or an attribute's value.",
+                "Maximum length of a text node or an attribute's value.",
             ),
         ],
         rules: &[Rule::AnyOf(&[

@@ -1,4 +1,4 @@
-//! Holds messages to the contract: parameters and bodies to their schemas.
+//! Validation of messages: parameters and bodies against their schemas.
 //!
 //! ```yaml
 //! policies:

@@ -1,4 +1,4 @@
-//! Limits the bytes of bodies.
+//! Limits on the size of bodies.
 //!
 //! ```yaml
 //! policies:

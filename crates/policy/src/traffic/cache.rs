@@ -1,4 +1,4 @@
-//! Keeps responses and gives them again (RFC 9111, RFC 5861).
+//! Response cache (RFC 9111, RFC 5861).
 //!
 //! ```yaml
 //! policies:

@@ -1,11 +1,11 @@
-//! Leaves an upstream alone that fails, and tries carefully whether it works again.
+//! Circuit breaker: stops requests to a failing upstream, then probes whether it has recovered.
 //!
 //! ```yaml
 //! policies:
 //!   fuse: {kind: circuit_breaker, consecutive_failures: 5, open: 30s, half_open_requests: 1}
 //! ```
-//! A parameter, not a step: an operation whose chain names one has a breaker of its own towards
-//! its upstream, beside the upstream's. A request that is not let through gets 503
+//! A parameter, not a step: an operation whose chain has one gets its own breaker towards its
+//! upstream, in addition to the upstream's. A request that is not allowed through gets 503
 //! `circuit_open` with `Retry-After`.
 
 use minicbor::{Decode, Encode};
@@ -17,11 +17,11 @@ use crate::policy::{Never, Policy};
 use crate::secret::SecretUnavailable;
 use crate::step::Setting;
 
-/// Circuit-breaker settings, as the bundle carries them.
+/// Circuit-breaker settings, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Thresholds that open the breaker, and the time that it stays open.
+    /// Thresholds that open the breaker, and times for which it stays open.
     #[n(0)]
     pub numbers: Numbers,
     /// The part of the upstream that the breaker protects.
@@ -43,26 +43,27 @@ pub enum Scope {
 }
 
 parameters! {
-    /// The numbers of it.
+    /// Thresholds and times of a circuit breaker.
     pub struct Numbers {
-        /// Milliseconds that ratios are counted over.
+        /// Window of the ratios, in milliseconds.
         0 window_ms: Ms = 10_000 => "window";
-        /// Requests within the window from which a ratio counts.
+        /// Minimum number of requests within the window for the ratios to count.
         1 min_requests: Count = 20 => "min_requests";
-        /// Milliseconds that it is left alone at first.
+        /// Time for which the breaker first stays open, in milliseconds.
         2 open_ms: Ms = 30_000 => "open";
-        /// Milliseconds at most, after failing again and again.
+        /// Maximum time for which the breaker stays open after repeated failures, in milliseconds.
         3 open_max_ms: Ms = 300_000 => "open_max";
-        /// Requests at once that try whether it works again; as many successes close it.
+        /// Maximum number of concurrent probes while half-open. The same number of successes closes
+        /// the breaker.
         4 half_open_requests: Count = 1 => "half_open_requests";
         or none
-        /// Failures without a success in between.
+        /// Consecutive failures that open the breaker.
         5 consecutive_failures: Count => "consecutive_failures";
-        /// Parts per million of failures within the window.
+        /// Share of failures within the window that opens the breaker, in parts per million.
         6 failure_ppm: Share => "failure_ratio";
-        /// Milliseconds from which on a response is slow.
+        /// Response time from which a response is slow, in milliseconds.
         7 slow_ms: Ms => "slow_calls"."above";
-        /// Parts per million of slow responses within the window.
+        /// Share of slow responses within the window that opens the breaker, in parts per million.
         8 slow_ppm: Share => "slow_calls"."ratio";
     }
 }
@@ -184,7 +185,7 @@ pub mod author {
         rules: &[],
     };
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads settings from a node that fits [`SHAPE`].
     #[must_use]
     pub fn read(node: NodeRef<'_>) -> Checked {
         Checked::of(&declared::whole(node, &Shape::Object(&SHAPE)))
@@ -208,7 +209,7 @@ pub mod author {
                 Diagnostic::new(
                     &CONTRADICTING_LIMITS,
                     entry.key_span,
-                    format!("the breaker is open for {open}ms at first, and for {most}ms at most"),
+                    format!("the breaker is first open for {open}ms, but at most for {most}ms"),
                 )
                 .help("write an `open` below `open_max`"),
             );
@@ -220,7 +221,7 @@ pub mod author {
                     Diagnostic::new(
                         &CONTRADICTING_LIMITS,
                         ratio.span(),
-                        "a share of nothing is always reached",
+                        "a share of 0% is always reached",
                     )
                     .help("write a percentage above `0%`"),
                 );

@@ -1,4 +1,4 @@
-//! Compresses responses for clients that take it (RFC 9110 §12.5.3).
+//! Compression of responses for clients that accept it (RFC 9110 §12.5.3).
 //!
 //! ```yaml
 //! policies:

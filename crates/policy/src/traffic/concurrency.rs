@@ -1,13 +1,13 @@
-//! Limits how many requests are in flight at once, by key, over all workers.
+//! Limit on concurrent requests by key, across all workers.
 //!
 //! ```yaml
 //! policies:
 //!   few: {kind: concurrency, limit: 50, key: consumer}
 //! ```
-//! A request counts from here until the last byte of its response was handed to its connection,
-//! or until it is given up; a WebSocket counts until it ends. What is too much gets 429 with the fields of
-//! draft-ietf-httpapi-ratelimit-headers (`qu="concurrent-requests"`), and no `Retry-After`: nobody
-//! knows when a place becomes free.
+//! A request counts until the last byte of its response was passed to its connection, or until it
+//! is aborted; a WebSocket counts until it ends. Requests above the limit get 429 with the fields
+//! of draft-ietf-httpapi-ratelimit-headers (`qu="concurrent-requests"`). There is no `Retry-After`,
+//! because the time of the next free permit is unknown.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
@@ -21,11 +21,11 @@ use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reject, Run, Setting, StateId, Step};
 
-/// A limit as the bundle carries it.
+/// A concurrency limit, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Requests in flight.
+    /// Maximum number of concurrent requests.
     #[n(0)]
     limit: u64,
     /// Key of the counter.
@@ -33,7 +33,7 @@ pub struct Checked {
     key: Key,
 }
 
-/// A limit that runs.
+/// A concurrency limit at run time.
 #[derive(Debug)]
 pub struct Filter {
     name: Box<str>,
@@ -50,15 +50,17 @@ static LIMITED: Reject = Reject {
 
 // === impl Checked ===
 
-/// Feature of a limit that is keyed by a claim.
+/// Feature of a limit with a claim as key.
 const BY_CLAIM: &str = "policy:concurrency:claim";
+/// Feature of a limit by cookie, query parameter or several properties; includes [`BY_CLAIM`].
+const KEYS: &str = "policy:concurrency:keys";
 
 impl Policy for Checked {
     type Filter = Filter;
 
-    const FEATURES: &'static [&'static str] = &[BY_CLAIM];
+    const FEATURES: &'static [&'static str] = &[BY_CLAIM, KEYS];
 
-    // Its place in the chain.
+    // Limits by address run before authentication, the others after it.
     fn phase(&self) -> Option<Phase> {
         Some(self.key.phase())
     }
@@ -67,7 +69,7 @@ impl Policy for Checked {
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         Settings::default()
             .with(&["limit"], Value::One(Scalar::Number(limit)))
-            .with(&["key"], Value::One(Scalar::Text(self.key.to_string())))
+            .with(&["key"], self.key.setting())
     }
 
     fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
@@ -80,7 +82,10 @@ impl Policy for Checked {
     }
 
     fn feature(&self) -> Option<&'static str> {
-        matches!(self.key, Key::Claim(_)).then_some(BY_CLAIM)
+        if self.key.is_new() {
+            return Some(KEYS);
+        }
+        self.key.has_claim().then_some(BY_CLAIM)
     }
 
     fn key(&self) -> Option<&Key> {
@@ -123,7 +128,7 @@ impl Run for Filter {
     }
 }
 
-/// Writes what a limit left to say into a response, beside what rate limits say.
+/// Writes the state of a concurrency limit into a response, in addition to that of rate limits.
 pub fn write_fields(notice: &LeaseNotice<'_>, headers: &mut HeaderMap) {
     let LeaseNotice {
         policy,
@@ -134,7 +139,7 @@ pub fn write_fields(notice: &LeaseNotice<'_>, headers: &mut HeaderMap) {
     let left = format!("\"{policy}\";r={remaining}");
     for (name, text) in [("ratelimit-policy", said), ("ratelimit", left)] {
         let name = HeaderName::from_static(name);
-        // A list of several policies is one field (RFC 9651 §3.1).
+        // Several policies share one list field (RFC 9651 §3.1).
         let before = headers.get(&name).and_then(|value| value.to_str().ok());
         let text = before.map_or(text.clone(), |before| format!("{before}, {text}"));
         if let Ok(value) = HeaderValue::try_from(text) {
@@ -151,7 +156,6 @@ pub mod author {
     use diag::{NodeRef, Sink, read};
 
     use super::Checked;
-    use crate::forms;
     use crate::key::{self, Key};
 
     /// The keys of `kind: concurrency`.
@@ -165,8 +169,8 @@ pub mod author {
             ),
             Field::optional(
                 "key",
-                Shape::Form(&forms::COUNTER_KEY),
-                "Key of the limit: `route`, `consumer`, `address`, `header:NAME` or `claim:NAME`. A request without it counts by its address. Default: `route`.",
+                key::author::SHAPE,
+                "Key of the limit: `route`, `consumer`, `address`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`, or a list of them that count together. A request without it counts by its address. Default: `route`.",
             ),
             Field::optional(
                 "algorithm",
@@ -182,7 +186,7 @@ pub mod author {
         rules: &[],
     };
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads a limit from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         let key = match node.get("key").filter(|key| !key.is_null()) {
             None => Key::Route,

@@ -1,4 +1,4 @@
-//! Makes requests slow or fail, to see what clients do.
+//! Fault injection: delays and failures for testing clients.
 //!
 //! ```yaml
 //! policies:
@@ -13,7 +13,7 @@ pub mod author {
 
     /// The keys of `kind: fault`.
     pub static SHAPE: Object = Object {
-        what: "faults made on purpose",
+        what: "injected faults",
         fields: &[
             Field::optional("delay", Shape::Object(&DELAY), "Delay of requests."),
             Field::optional("abort", Shape::Object(&ABORT), "Failure of requests."),

@@ -1,10 +1,10 @@
-//! Limits what calls to language models cost, by their tokens.
+//! Limits on the tokens of language-model calls.
 //!
 //! ```yaml
 //! policies:
 //!   chat: {kind: llm, provider: openai, models: [gpt-4o], tokens: 100000/h, key: consumer}
 //! ```
-//! The tokens of an answer are known at its end: limits hold approximately.
+//! The number of tokens is known only at the end of a response, so limits are approximate.
 
 #[cfg(feature = "author")]
 pub mod author {

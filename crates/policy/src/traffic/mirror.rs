@@ -1,13 +1,13 @@
-//! Sends copies of requests to another upstream, and forgets its answers.
+//! Mirroring: sends copies of requests to another upstream and discards its responses.
 //!
 //! ```yaml
 //! policies:
 //!   shadow: {kind: mirror, upstream: next, percent: 5%}
 //! ```
-//! A copy never delays the request and never fails it: it is sent beside it, few at once. Of a body
-//! beyond 64 KiB and up to `max_body` the copy is streamed, and given up if the mirror is slower
-//! than the client. Several mirrors in one chain each get their copies. What became of them is
-//! counted.
+//! A copy never delays the request or makes it fail: it is sent separately, with a limit on
+//! concurrent copies. A body above 64 KiB and up to `max_body` is streamed to the mirror, and the
+//! copy is aborted if the mirror is slower than the client. A chain may have several mirrors. The
+//! results of copies are counted.
 
 use minicbor::{Decode, Encode};
 
@@ -21,27 +21,27 @@ use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
 
-/// Default of `max_body`: bytes of a copied body.
+/// Default of `max_body`, in bytes.
 const MAX_BODY_BYTES: u64 = 64 << 10;
-/// All requests.
+/// Share of all requests, in parts per million.
 const ALL_PPM: u32 = 1_000_000;
 
-/// A mirror as the bundle carries it.
+/// A mirror, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// The upstream's name.
+    /// Name of the upstream.
     #[n(0)]
     upstream: String,
-    /// Share of the requests that is copied, in parts per million. Default: all.
+    /// Share of the requests that are copied, in parts per million. Default: all.
     #[n(1)]
     percent_ppm: Option<u32>,
-    /// Bytes of the longest body that is copied; none: 64 KiB.
+    /// Maximum length of a body that is copied, in bytes. Default: 64 KiB.
     #[n(2)]
     max_body_bytes: Option<u64>,
 }
 
-/// A mirror that runs.
+/// A mirror at run time.
 #[derive(Debug)]
 pub struct Filter {
     upstream: Box<str>,
@@ -50,11 +50,11 @@ pub struct Filter {
     draw: Draw,
 }
 
-/// Feature of a mirror that limits copied bodies.
+/// Feature of a mirror with `max_body`.
 const MAX_BODY: &str = "policy:mirror:max_body";
 
 impl Checked {
-    /// The upstream that it names.
+    /// Name of the upstream.
     #[must_use]
     pub fn upstream(&self) -> &str {
         &self.upstream
@@ -66,7 +66,7 @@ impl Policy for Checked {
 
     const FEATURES: &'static [&'static str] = &[MAX_BODY];
 
-    // Phase of a mirror: routing, after the filters that may refuse or change the request.
+    // Routing, after the filters that may refuse or change the request.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }
@@ -161,7 +161,7 @@ pub mod author {
         }
     }
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads a mirror from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         let percent = node.get("percent").filter(|node| !node.is_null());
         let max_body = node.get("max_body").filter(|node| !node.is_null());

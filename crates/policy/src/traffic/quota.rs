@@ -1,4 +1,4 @@
-//! Counts requests over long times: by the calendar, or over a window that moves.
+//! Quota: limit on requests per calendar period or sliding window.
 //!
 //! ```yaml
 //! policies:

@@ -1,51 +1,72 @@
-//! Limits the rate of requests: a token bucket per key, shared by all workers.
+//! Rate limit: a counter per key, shared by all workers.
 //!
 //! ```yaml
 //! policies:
 //!   per_client: {kind: rate_limit, limit: 100/s, burst: 20, key: consumer, anonymous: address}
+//!   per_minute: {kind: rate_limit, limit: 600/min, algorithm: sliding_window, key: [consumer, route]}
+//!   no_spikes: {kind: rate_limit, limit: 50/s, algorithm: leaky, mode: log}
 //! ```
 //! A refused request gets 429 with `Retry-After` (RFC 9110 §10.2.3) and the fields of
-//! draft-ietf-httpapi-ratelimit-headers; the request is counted before it is forwarded, and what
-//! one limit of a chain counted is given back when a later limit refuses.
+//! draft-ietf-httpapi-ratelimit-headers. A request is counted before it is forwarded. If a later
+//! limit of the chain refuses it, the tokens of earlier limits are returned.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use minicbor::{Decode, Encode};
 
-use crate::cx::{Charge, Cx, RateNotice};
+use crate::cx::{Charge, Cx, Noted, RateNotice};
 use crate::declared::{Scalar, Settings, Value};
+use crate::guard::csrf::Mode;
 use crate::head::RequestHead;
 use crate::key::{Key, Reader};
 use crate::phase::Phase;
 use crate::policy::Policy;
-use crate::rate::Tokens;
+use crate::rate::{self, Tokens};
 use crate::secret::SecretUnavailable;
 use crate::step::{Reject, Run, Setting, StateId, Step};
 
-/// A limit as the bundle carries it.
+/// A rate limit, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
     /// Tokens per period.
     #[n(0)]
     count: u64,
-    /// The period in milliseconds.
+    /// Period in milliseconds.
     #[n(1)]
     period_ms: u64,
-    /// The most tokens at once.
+    /// Maximum number of tokens in the bucket.
     #[n(2)]
     burst: u64,
     /// Key of the bucket.
     #[n(3)]
     key: Key,
+    /// Algorithm. Default: a token bucket.
+    #[n(4)]
+    algorithm: Option<Algorithm>,
+    /// Treatment of requests beyond the limit. Default: [`Mode::Block`].
+    #[n(5)]
+    mode: Option<Mode>,
 }
 
-/// A limit that runs.
+/// Algorithm other than the token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Algorithm {
+    /// At most `limit` requests in any period, by two weighted windows.
+    #[n(0)]
+    SlidingWindow,
+    /// Requests at even distances (spike arrest): a bucket of one token.
+    #[n(1)]
+    Leaky,
+}
+
+/// A rate limit at run time.
 #[derive(Debug)]
 pub struct Filter {
     name: Box<str>,
     state: StateId,
     tokens: Tokens,
     key: Reader,
+    logs: bool,
 }
 
 static LIMITED: Reject = Reject {
@@ -57,10 +78,15 @@ static LIMITED: Reject = Reject {
 // === impl Checked ===
 
 impl Checked {
-    /// The quota.
+    /// Quota of the limit.
     #[must_use]
     pub fn tokens(&self) -> Tokens {
+        let algorithm = match self.algorithm {
+            Some(Algorithm::SlidingWindow) => rate::Algorithm::Window,
+            Some(Algorithm::Leaky) | None => rate::Algorithm::Bucket,
+        };
         Tokens {
+            algorithm,
             count: self.count,
             period_ms: self.period_ms,
             burst: self.burst,
@@ -68,28 +94,51 @@ impl Checked {
     }
 }
 
-/// Feature of a limit that is keyed by a claim.
+impl Algorithm {
+    fn word(self) -> &'static str {
+        match self {
+            Self::SlidingWindow => "sliding_window",
+            Self::Leaky => "leaky",
+        }
+    }
+}
+
+/// Feature of a limit with a claim as key.
 const BY_CLAIM: &str = "policy:rate_limit:claim";
+/// Feature of a limit with an algorithm, a mode, or a key by cookie, query parameter or several
+/// properties; includes [`BY_CLAIM`].
+const ALGORITHMS: &str = "policy:rate_limit:algorithms";
 
 impl Policy for Checked {
     type Filter = Filter;
 
-    const FEATURES: &'static [&'static str] = &[BY_CLAIM];
+    const FEATURES: &'static [&'static str] = &[BY_CLAIM, ALGORITHMS];
 
-    // Its place in the chain: address limits protect authentication, the others need it.
+    // Limits by address run before authentication and protect it; the others need its result.
     fn phase(&self) -> Option<Phase> {
         Some(self.key.phase())
     }
 
     fn settings(&self) -> Settings {
         let burst = i64::try_from(self.burst).unwrap_or(i64::MAX);
-        Settings::default()
+        let word = |word: &str| Value::One(Scalar::Text(word.to_owned()));
+        let mut settings = Settings::default()
             .with(
                 &["limit"],
                 Value::One(Scalar::rate(self.count, self.period_ms)),
             )
-            .with(&["burst"], Value::One(Scalar::Number(burst)))
-            .with(&["key"], Value::One(Scalar::Text(self.key.to_string())))
+            .with(&["key"], self.key.setting());
+        if self.algorithm != Some(Algorithm::SlidingWindow) {
+            settings = settings.with(&["burst"], Value::One(Scalar::Number(burst)));
+        }
+        if let Some(algorithm) = self.algorithm {
+            settings = settings.with(&["algorithm"], word(algorithm.word()));
+        }
+        match self.mode {
+            None => settings,
+            Some(Mode::Block) => settings.with(&["mode"], word("block")),
+            Some(Mode::Log) => settings.with(&["mode"], word("log")),
+        }
     }
 
     fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
@@ -98,11 +147,15 @@ impl Policy for Checked {
             state: setting.state,
             tokens: self.tokens(),
             key: self.key.reader(),
+            logs: self.mode == Some(Mode::Log),
         }))
     }
 
     fn feature(&self) -> Option<&'static str> {
-        matches!(self.key, Key::Claim(_)).then_some(BY_CLAIM)
+        if self.algorithm.is_some() || self.mode.is_some() || self.key.is_new() {
+            return Some(ALGORITHMS);
+        }
+        self.key.has_claim().then_some(BY_CLAIM)
     }
 
     fn key(&self) -> Option<&Key> {
@@ -110,7 +163,8 @@ impl Policy for Checked {
     }
 
     fn counter(&self) -> String {
-        format!("{:?} token_bucket", self.key)
+        let algorithm = self.algorithm.map_or("token_bucket", Algorithm::word);
+        format!("{:?} {algorithm}", self.key)
     }
 }
 
@@ -124,7 +178,10 @@ impl Run for Filter {
         } else {
             &cx.limits.known
         };
-        let admission = table.take(self.state, tag, self.tokens, cx.now_ns);
+        let admission = table.take(self.state, tag, self.tokens, cx.cost, cx.now_ns);
+        if self.logs {
+            return self.noted(admission.admitted, cx);
+        }
         let notice = RateNotice {
             policy: &self.name,
             tokens: self.tokens,
@@ -144,6 +201,7 @@ impl Run for Filter {
                 state: self.state,
                 tag,
                 tokens: self.tokens,
+                cost: cx.cost,
             });
             return Step::Continue;
         }
@@ -152,7 +210,20 @@ impl Run for Filter {
     }
 }
 
-/// Writes what a limit left to say into a response: `RateLimit-Policy`, `RateLimit`, and
+impl Filter {
+    /// Log-only mode: the request goes on, whatever was counted. The client is told nothing.
+    fn noted<'a>(&'a self, admitted: bool, cx: &mut Cx<'a>) -> Step {
+        if !admitted {
+            cx.noted.push(Noted {
+                policy: &self.name,
+                reject: &LIMITED,
+            });
+        }
+        Step::Continue
+    }
+}
+
+/// Writes the state of a rate limit into a response: `RateLimit-Policy`, `RateLimit`, and
 /// `Retry-After` after a refusal.
 pub fn write_fields(notice: &RateNotice<'_>, headers: &mut HeaderMap) {
     let RateNotice {
@@ -187,11 +258,12 @@ pub mod author {
     //! Shape and checks of `kind: rate_limit` settings.
 
     use diag::shape::{self, Field, Object, Shape};
-    use diag::{NodeRef, Sink, read};
+    use diag::{Diagnostic, NodeRef, Sink, read};
 
-    use super::Checked;
-    use crate::forms;
+    use super::{Algorithm, Checked};
+    use crate::guard::csrf::Mode;
     use crate::key::{self, Key};
+    use crate::rate::WINDOW_MAX;
 
     /// The keys of `kind: rate_limit`.
     pub static SHAPE: Object = Object {
@@ -206,12 +278,12 @@ pub mod author {
             Field::optional(
                 "burst",
                 Shape::Integer(1, 1 << 24),
-                "Maximum requests at once. Default: as many as `limit`.",
+                "Maximum requests at once. Default: as many as `limit`; 1 with `leaky`. A sliding window has none.",
             ),
             Field::optional(
                 "key",
-                Shape::Form(&forms::COUNTER_KEY),
-                "Key of the limit: `consumer`, `address`, `route`, `header:NAME` or `claim:NAME`. A request without it counts by its address. Default: `consumer`.",
+                key::author::SHAPE,
+                "Key of the limit: `consumer`, `address`, `route`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`, or a list of them that count together. A request without it counts by its address. Default: `consumer`.",
             ),
             Field::optional(
                 "anonymous",
@@ -220,8 +292,13 @@ pub mod author {
             ),
             Field::optional(
                 "algorithm",
-                Shape::Partly(&["token_bucket"], &["sliding_window", "leaky"]),
-                "Algorithm that counts requests. Default: `token_bucket`.",
+                Shape::Word(&["token_bucket", "sliding_window", "leaky"]),
+                "Algorithm that counts requests. `token_bucket`: bursts up to `burst`, then the rate. `sliding_window`: at most `limit` in any period. `leaky`: requests at even distances. Default: `token_bucket`.",
+            ),
+            Field::optional(
+                "mode",
+                Shape::Word(&["block", "log"]),
+                "`log`: requests beyond the limit are served; each is in the log and in a metric. Default: `block`.",
             ),
             Field::optional(
                 "store",
@@ -231,7 +308,7 @@ pub mod author {
         ],
     };
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads a limit from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
         let before = sink.findings().len();
         let store = node.get("store").filter(|store| !store.is_null());
@@ -247,10 +324,22 @@ pub mod author {
             Some(node) => key::author::read(node),
         };
         let rate = read::rate(node.get("limit")?).ok()?;
-        let burst = match node.get("burst").filter(|burst| !burst.is_null()) {
+        let word = |key: &str| node.get(key).and_then(NodeRef::scalar_text);
+        let algorithm = match word("algorithm") {
+            Some("sliding_window") => Some(Algorithm::SlidingWindow),
+            Some("leaky") => Some(Algorithm::Leaky),
+            _ => None,
+        };
+        let burst = node.get("burst").filter(|burst| !burst.is_null());
+        if algorithm == Some(Algorithm::SlidingWindow) {
+            check_window(node.get("limit")?, rate.count, burst, sink);
+        }
+        let burst = match burst {
             Some(burst) => u64::try_from(read::integer(burst, 1, 1 << 24).ok()?).ok()?,
+            None if algorithm == Some(Algorithm::Leaky) => 1,
             None => rate.count.min(1 << 24),
         };
+        let mode = (word("mode") == Some("log")).then_some(Mode::Log);
         let fine = sink.findings().len() == before;
         let key = key.filter(|_| fine)?;
         Some(Checked {
@@ -258,7 +347,28 @@ pub mod author {
             period_ms: rate.period_ms,
             burst,
             key,
+            algorithm,
+            mode,
         })
+    }
+
+    /// Reports a `burst`, which a sliding window does not have, and a limit above its counters.
+    fn check_window(limit: NodeRef<'_>, count: u64, burst: Option<NodeRef<'_>>, sink: &mut Sink) {
+        if let Some(burst) = burst {
+            let message =
+                "a sliding window has no `burst`: it admits `limit` requests in any period";
+            sink.push(
+                Diagnostic::new(&shape::BAD_VALUE, burst.span(), message)
+                    .help("remove `burst`, or write `algorithm: token_bucket`"),
+            );
+        }
+        if count > WINDOW_MAX {
+            let message = format!("a sliding window counts up to {WINDOW_MAX} requests");
+            sink.push(
+                Diagnostic::new(&shape::BAD_VALUE, limit.span(), message)
+                    .help("shorten the period, or write `algorithm: token_bucket`"),
+            );
+        }
     }
 }
 
@@ -269,10 +379,10 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::cx::tests::head;
-    use crate::cx::{Limits, Principal, Revoked};
+    use crate::cx::{Limits, Principal, Revoked, RouteId};
     use crate::rate::RateTable;
 
-    /// Counters of their own, roomy enough that no key shares an overflow counter.
+    /// Separate counters, large enough that no key uses an overflow counter.
     pub(crate) fn limits() -> (Limits, Revoked) {
         let table = || RateTable::new(1_024, RandomState::new());
         let limits = Limits {
@@ -283,22 +393,24 @@ pub(crate) mod tests {
         (limits, Revoked::default())
     }
 
-    /// A context at second 1 of a client with this address.
+    /// Context of a request from this address, at second 1.
     pub(crate) fn cx<'a>((limits, revoked): &'a (Limits, Revoked), client: &str) -> Cx<'a> {
         Cx::new(1_000_000_000, 0, client.parse().unwrap(), limits, revoked)
     }
 
-    /// `count` requests per hour, all at once if the client likes.
+    /// A limit of `count` requests per hour, with a burst of the same size.
     pub(crate) fn per_hour(name: &str, state: u64, count: u64, key: &Key) -> Filter {
         Filter {
             name: name.into(),
             state: StateId(state),
             tokens: Tokens {
+                algorithm: rate::Algorithm::Bucket,
                 count,
                 period_ms: 3_600_000,
                 burst: count,
             },
             key: key.reader(),
+            logs: false,
         }
     }
 
@@ -389,8 +501,81 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn each_combination_of_values_has_a_counter() {
+        let shared = limits();
+        let key = Key::All(vec![
+            Key::Route,
+            Key::Cookie("sid".into()),
+            Key::Query("tenant".into()),
+        ]);
+        let limit = per_hour("limit", 1, 1, &key);
+        let routes = [RouteId::new("api/a", "m"), RouteId::new("api/b", "m")];
+        for (route, target, cookie, admitted) in [
+            (0, "/?tenant=x", "sid=1", true),
+            (0, "/?tenant=x", "sid=1", false),
+            (0, "/?tenant=%78&more", "other=2; sid=1", false),
+            (1, "/?tenant=x", "sid=1", true),
+            (0, "/?tenant=y", "sid=1", true),
+            (0, "/?tenant=x", "sid=2", true),
+            (0, "/", "sid=1", true),
+            (0, "/?more", "sid=1", false),
+        ] {
+            let mut cx = cx(&shared, "10.0.0.1");
+            cx.route = Some(&routes[route]);
+            let mut head = head(target);
+            head.headers.insert("cookie", cookie.parse().unwrap());
+            let step = limit.on_request(&mut head, &mut cx);
+            assert_eq!(
+                matches!(step, Step::Continue),
+                admitted,
+                "{route} {target} {cookie}"
+            );
+        }
+    }
+
+    #[test]
+    fn log_mode_counts_and_refuses_nobody() {
+        let shared = limits();
+        let limit = Filter {
+            logs: true,
+            ..per_hour("limit", 1, 2, &Key::Address)
+        };
+        let noted: Vec<usize> = (0..4)
+            .map(|_| {
+                let mut cx = cx(&shared, "10.0.0.1");
+                assert!(admits(&limit, &mut cx));
+                assert_eq!(cx.rate, None, "the client is told nothing");
+                cx.noted.len()
+            })
+            .collect();
+        assert_eq!(noted, [0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn operation_takes_as_many_tokens_as_it_costs() {
+        for algorithm in [rate::Algorithm::Bucket, rate::Algorithm::Window] {
+            let shared = limits();
+            let mut limit = per_hour("limit", 1, 10, &Key::Address);
+            limit.tokens.algorithm = algorithm;
+            let narrow = per_hour("narrow", 2, 7, &Key::Address);
+            let mut costly = cx(&shared, "10.0.0.1");
+            costly.cost = 7;
+            assert!(admits(&limit, &mut costly) && admits(&narrow, &mut costly));
+            assert_eq!(costly.rate.unwrap().remaining, 0);
+            // The second limit refuses: the first gets all three tokens back.
+            for _ in 0..3 {
+                let mut refused = cx(&shared, "10.0.0.1");
+                refused.cost = 3;
+                assert!(admits(&limit, &mut refused), "{algorithm:?}");
+                assert!(!admits(&narrow, &mut refused));
+            }
+        }
+    }
+
+    #[test]
     fn fields_say_when_to_come_back() {
         let tokens = Tokens {
+            algorithm: rate::Algorithm::Bucket,
             count: 5,
             period_ms: 60_000,
             burst: 5,

@@ -1,12 +1,13 @@
-//! Retries of requests: conditions, attempts, waits and budget.
+//! Retries of requests: conditions, attempts, backoff and budget.
 //!
 //! ```yaml
 //! policies:
 //!   again: {kind: retry, attempts: 2, on: [connect-failure, gateway-error], per_try_timeout: 1s}
 //! ```
-//! Connect failures and stale connections of requests that are safe to repeat are tried again anyway.
-//! A parameter, not a step: the field `retries` of an operation wins over it, and it over the
-//! upstream's `retries`. The defaults are Envoy's, the budget Envoy's made the rule.
+//! Connect failures and stale connections of requests that are safe to repeat are always retried. A
+//! parameter, not a step: `retries` of an operation takes precedence over this policy, and this
+//! policy over `retries` of the upstream. The defaults are Envoy's, except that a budget always
+//! applies.
 
 use minicbor::{Decode, Encode};
 
@@ -17,24 +18,23 @@ use crate::policy::{Never, Policy};
 use crate::secret::SecretUnavailable;
 use crate::step::Setting;
 
-/// Retry settings as the bundle carries them.
+/// Retry settings, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Numbers of attempts, waits, timeouts and budget.
+    /// Numbers for attempts, backoff, timeouts and budget.
     #[n(0)]
     pub times: Times,
-    /// After what: in the order of the vocabulary, each once.
+    /// Conditions for a retry, in the order of [`Condition`], without duplicates.
     #[n(1)]
     pub on: Vec<Condition>,
-    /// With [`Condition::Statuses`]: which, sorted.
+    /// Statuses for [`Condition::Statuses`], sorted.
     #[n(2)]
     pub statuses: Vec<u16>,
-    /// With [`Condition::Headers`]: names of fields in lower case, sorted.
+    /// Field names for [`Condition::Headers`], in lower case, sorted.
     #[n(3)]
     pub headers: Vec<String>,
-    /// True if a retry waits for the time in the response's `Retry-After`, at most 30s, instead of
-    /// the backoff.
+    /// True if a retry waits for the time in `Retry-After` (at most 30s) instead of the backoff.
     #[n(4)]
     pub respect_retry_after: bool,
     /// True if `Idempotency-Key` makes a request safe to repeat.
@@ -43,29 +43,29 @@ pub struct Checked {
 }
 
 parameters! {
-    /// The numbers of it.
+    /// Numbers for attempts, backoff, timeouts and budget.
     pub struct Times {
         /// Maximum number of retries of a request. Default: 1.
         0 attempts: Count = 1 => "attempts";
-        /// The base of the waits in milliseconds.
+        /// Base of the backoff, in milliseconds.
         1 backoff_base_ms: Ms = 25 => "backoff"."base";
-        /// The longest wait in milliseconds.
+        /// Maximum backoff, in milliseconds.
         2 backoff_max_ms: Ms = 250 => "backoff"."max";
-        /// Parts per million of the requests in flight that may be second tries.
+        /// Share of the requests in flight that may be retries, in parts per million.
         3 budget_ppm: Share = 200_000 => "budget"."ratio";
-        /// So many at once in any case.
+        /// Number of concurrent retries that are always allowed.
         4 budget_min: Count = 3 => "budget"."min_concurrent";
-        /// Bytes of a body that are kept for another try.
+        /// Maximum length of a body that is buffered for a retry, in bytes.
         5 max_body_bytes: Bytes = 65_536 => "max_body";
         or none
-        /// Milliseconds that each try may take.
+        /// Timeout of each attempt, in milliseconds.
         6 per_try_ms: Ms => "per_try_timeout";
     }
 }
 
 macro_rules! conditions {
     ($($(#[$about:meta])* $tag:literal $word:literal $name:ident;)*) => {
-        /// After what a request is tried again (Envoy's words).
+        /// Condition for a retry, named as in Envoy.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
         #[cbor(index_only)]
         pub enum Condition {
@@ -73,10 +73,10 @@ macro_rules! conditions {
         }
 
         impl Condition {
-            /// All words in order.
+            /// Names of all conditions, in order.
             pub const WORDS: &[&str] = &[$($word),*];
 
-            /// The word of the vocabulary.
+            /// Name in the configuration.
             #[must_use]
             pub fn word(self) -> &'static str {
                 match self { $(Self::$name => $word,)* }
@@ -90,19 +90,19 @@ macro_rules! conditions {
 }
 
 conditions! {
-    /// No connection.
+    /// The connection could not be established.
     0 "connect-failure" ConnectFailure;
-    /// The upstream reports that it did not begin (RFC 9113 §8.7).
+    /// The upstream did not begin to process the request (RFC 9113 §8.7).
     1 "refused-stream" RefusedStream;
-    /// The connection broke before the response's head, or the try timed out.
+    /// The connection broke before the response head, or the attempt timed out.
     2 "reset" Reset;
-    /// 502, 503, 504.
+    /// A 502, 503 or 504 response.
     3 "gateway-error" GatewayError;
-    /// Any 5xx, and no answer at all.
+    /// Any 5xx response, or no response at all.
     4 "5xx" ServerError;
-    /// Statuses that are named.
+    /// A status listed in `statuses`.
     5 "retriable-status-codes" Statuses;
-    /// Fields of the response that are named.
+    /// A response field listed in `headers`.
     6 "retriable-headers" Headers;
     /// `grpc-status: 1` in the response's head.
     7 "cancelled" GrpcCancelled;
@@ -282,7 +282,7 @@ pub mod author {
         rules: &[],
     };
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads settings from a node that fits [`SHAPE`].
     #[must_use]
     pub fn read(node: NodeRef<'_>) -> Checked {
         Checked::of(&declared::whole(node, &Shape::Object(&SHAPE)))
@@ -336,7 +336,7 @@ pub mod author {
         check_budget(node, sink);
     }
 
-    /// A budget that admits no try at all.
+    /// Reports a budget that never allows a retry.
     fn check_budget(node: NodeRef<'_>, sink: &mut Sink) {
         let Some((entry, budget)) = node.entry("budget") else {
             return;
@@ -352,7 +352,7 @@ pub mod author {
                 Diagnostic::new(
                     &CONTRADICTING_LIMITS,
                     entry.key_span,
-                    "this budget admits no second try",
+                    "this budget admits no retry",
                 )
                 .label(format!("`attempts` is {attempts}"))
                 .help("write `attempts: 0`, or a `ratio` or `min_concurrent` above zero"),

@@ -1,12 +1,13 @@
-//! Shares requests out among upstreams.
+//! Traffic split: distributes requests among upstreams.
 //!
 //! ```yaml
 //! policies:
 //!   canary: {kind: split, among: [{upstream: stable, weight: 95}, {upstream: canary, weight: 5}]}
 //! ```
-//! An entry with `when` is asked first and takes every request that fits. The others share the
-//! rest by weight: a consumer always gets the same share, a request without one falls by its
-//! request id, so that what is tried again under one id goes to the same place.
+//! Entries with `when` come first: such an entry receives all requests that match. The other
+//! entries share the remaining requests by weight. A consumer always gets the same entry. A request
+//! without consumer is assigned by its request id, so that retries with the same id go to the same
+//! upstream.
 
 use http::HeaderMap;
 use minicbor::{Decode, Encode};
@@ -21,34 +22,35 @@ use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
 
-/// A split as the bundle carries it.
+/// A split, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// The shares in the order in which they are written.
+    /// Entries in the order of the configuration.
     #[n(0)]
     shares: Vec<Share>,
 }
 
-/// One upstream's share.
+/// Entry of one upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Share {
-    /// The upstream's name.
+    /// Name of the upstream.
     #[n(0)]
     pub upstream: String,
-    /// Its share of the requests that no condition takes; 0 gets none.
+    /// Weight among the entries without conditions. 0: no requests.
     #[n(1)]
     pub weight: u32,
-    /// Requests that go there whatever the weights are; none: it has a weight.
+    /// Conditions for requests that go to this entry regardless of weights. None: the entry has a
+    /// weight.
     #[n(2)]
     pub when: Option<Vec<Condition>>,
-    /// True if the weight is written in the configuration.
+    /// True if the configuration contains the weight.
     #[n(3)]
     weight_written: bool,
 }
 
-/// A split that runs.
+/// A split at run time.
 #[derive(Debug)]
 pub struct Filter {
     shares: Box<[Share]>,
@@ -57,7 +59,7 @@ pub struct Filter {
 }
 
 impl Checked {
-    /// Upstreams and their weights.
+    /// Creates a split from upstreams and weights.
     #[must_use]
     pub fn by_weight(shares: Vec<(String, u32)>) -> Self {
         let share = |(upstream, weight)| Share {
@@ -71,13 +73,13 @@ impl Checked {
         }
     }
 
-    /// The shares in order.
+    /// Entries in order.
     #[must_use]
     pub fn shares(&self) -> &[Share] {
         &self.shares
     }
 
-    /// The shares as settings: by their places in the list.
+    /// Entries as settings, with their indices as keys.
     #[must_use]
     pub fn list(&self) -> Settings {
         let mut settings = Settings::default();
@@ -113,7 +115,7 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // Where requests go is decided last.
+    // Requests are routed last.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }
@@ -141,13 +143,13 @@ impl Policy for Checked {
 }
 
 impl Filter {
-    /// The shares in order.
+    /// Entries in order.
     #[must_use]
     pub fn shares(&self) -> &[Share] {
         &self.shares
     }
 
-    /// The share that a request falls to; none where no share has a weight.
+    /// Entry for a request. None if no conditions match and no entry has a weight.
     fn share(&self, headers: &HeaderMap, query: Option<&str>, cx: &Cx<'_>) -> Option<&Share> {
         let fits = |share: &&Share| {
             let when = share.when.as_deref();
@@ -192,7 +194,7 @@ pub mod author {
 
     /// The keys of `kind: split`.
     pub static SHAPE: Object = Object {
-        what: "how requests are shared out",
+        what: "shares of requests",
         fields: &[Field::required(
             "among",
             Shape::Several(&ENTRY),
@@ -201,7 +203,7 @@ pub mod author {
         rules: &[Rule::Holds(check_among)],
     };
 
-    /// One of the upstreams; also an item of an operation's `split`.
+    /// Entry of one upstream; also an item of an operation's `split`.
     pub static ENTRY: Shape = Shape::Object(&Object {
         what: "a share of the requests",
         fields: &[
@@ -218,7 +220,7 @@ pub mod author {
             Field::optional(
                 "when",
                 Shape::Object(&conditions::SHAPE),
-                "Conditions of requests that go there, whatever the weights are.",
+                "Conditions; requests that meet them go to this share, whatever the weights are.",
             ),
         ],
         rules: &[],
@@ -230,8 +232,8 @@ pub mod author {
         }
     }
 
-    /// Checks the list of a split: some entry takes what no condition does, and no upstream has
-    /// two shares.
+    /// Checks the list of a split: the entries without conditions must have a positive sum of
+    /// weights and different upstreams.
     pub fn check_list(list: NodeRef<'_>, sink: &mut Sink) {
         let mut first = BTreeMap::new();
         let mut sum = 0;
@@ -261,18 +263,18 @@ pub mod author {
         if sum == 0 && list.items().next().is_some() {
             sink.push(
                 Diagnostic::new(&BAD_VALUE, list.span(), "no share has a weight above zero")
-                    .label("requests that no `when` takes would go nowhere")
+                    .label("requests that match no `when` would go nowhere")
                     .help("give an entry without `when` a weight above 0"),
             );
         }
     }
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads a split from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         read(node.get("among")?, &mut Sink::default())
     }
 
-    /// Reads the list of a split that fits.
+    /// Reads the list of a split that fits its shape.
     pub fn read(list: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
         let share = |item: NodeRef<'_>, sink: &mut Sink| {
             let written = |key: &str| item.get(key).filter(|value| !value.is_null());
@@ -333,7 +335,7 @@ mod tests {
         let filter = split("canary", vec![share("stable", 95), share("canary", 5)]);
         let mut canary = 0;
         for request in 0..20_000u64 {
-            // Ids of requests, spread as a hash spreads them.
+            // Request ids, distributed like hashes.
             let draw = request.wrapping_mul(0x9E37_79B9_7F4A_7C15);
             canary += u32::from(goes_to(&filter, draw, None) == "canary");
         }

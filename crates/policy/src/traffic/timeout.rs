@@ -4,8 +4,8 @@
 //! policies:
 //!   patient: {kind: timeout, request: 60s}
 //! ```
-//! A parameter, not a step: it sets the same number as the field `timeout` of an operation,
-//! which wins over it. When it runs out the client gets 504 `upstream_timeout`.
+//! A parameter, not a step: equivalent to the field `timeout` of an operation, which takes
+//! precedence. On expiry the client gets 504 `upstream_timeout`.
 
 use minicbor::{Decode, Encode};
 
@@ -15,17 +15,17 @@ use crate::policy::{Never, Policy};
 use crate::secret::SecretUnavailable;
 use crate::step::Setting;
 
-/// A timeout as the bundle carries it.
+/// A timeout, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Milliseconds.
+    /// Timeout in milliseconds.
     #[n(0)]
     request_ms: u64,
 }
 
 impl Checked {
-    /// Milliseconds.
+    /// Timeout in milliseconds.
     #[must_use]
     pub fn request_ms(&self) -> u64 {
         self.request_ms
@@ -68,7 +68,7 @@ pub mod author {
         )],
     };
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads a timeout from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         let request_ms = read::timeout_ms(node.get("request")?).ok()?;
         Some(Checked { request_ms })

@@ -1,4 +1,4 @@
-//! Writes bodies anew from a template.
+//! Replacement of bodies by a template.
 //!
 //! ```yaml
 //! policies:
@@ -15,7 +15,7 @@ pub mod author {
 
     /// The keys of `kind: transform`.
     pub static SHAPE: Object = Object {
-        what: "bodies written anew",
+        what: "rewritten bodies",
         fields: &[
             Field::optional("request", Shape::Object(&BODY), "Body of the request."),
             Field::optional("response", Shape::Object(&BODY), "Body of the response."),

@@ -1,4 +1,4 @@
-//! Answers from several upstreams at once.
+//! Responses composed of the responses of several upstreams.
 //!
 //! ```yaml
 //! policies:
@@ -71,7 +71,7 @@ pub mod author {
         rules: &[],
     };
 
-    /// Calls wait for calls that are there, and never for each other.
+    /// Checks that `after` names existing calls and has no cycles.
     fn check(node: NodeRef<'_>, sink: &mut Sink) {
         let Some(calls) = node.get("calls") else {
             return;
@@ -120,7 +120,7 @@ pub mod author {
                     at.span(),
                     format!("the call `{name}` waits for itself"),
                 )
-                .help("remove one of the waits, so that some call can be first"),
+                .help("remove one of the waits, so that one call can begin"),
             );
         }
     }

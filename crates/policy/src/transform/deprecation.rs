@@ -1,4 +1,4 @@
-//! Tells clients that an operation goes away (RFC 9745, RFC 8594).
+//! Deprecation of an operation, announced to clients (RFC 9745, RFC 8594).
 //!
 //! ```yaml
 //! policies:
@@ -19,14 +19,14 @@ use crate::step::{Reject, Run, Setting, Step};
 
 const DAY_S: u64 = 86_400;
 
-/// A deprecation as the bundle carries it.
+/// A deprecation, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// The day from which it is deprecated, in days since 1970.
+    /// First day of the deprecation, in days since 1970-01-01.
     #[n(0)]
     since_day: Option<u64>,
-    /// The last day on which it answers, in days since 1970.
+    /// Last day on which the operation is served, in days since 1970-01-01.
     #[n(1)]
     sunset_day: Option<u64>,
     /// URL of the documentation for clients.
@@ -34,13 +34,13 @@ pub struct Checked {
     link: Option<String>,
 }
 
-/// A deprecation that runs.
+/// A deprecation at run time.
 #[derive(Debug)]
 pub struct Filter {
     deprecation: Option<HeaderValue>,
     sunset: Option<HeaderValue>,
     links: Vec<HeaderValue>,
-    /// Seconds since 1970 from which on it is gone.
+    /// Time from which the operation is gone (Unix time, seconds).
     gone_s: Option<u64>,
 }
 
@@ -55,7 +55,7 @@ static GONE: Reject = Reject {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // Every response carries it, so it runs where responses are changed.
+    // Runs where responses are changed, because every response gets the fields.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Transform)
     }
@@ -120,7 +120,7 @@ impl Run for Filter {
     }
 }
 
-/// The last second of a day as an HTTP-date (RFC 9110 §5.6.7).
+/// Last second of a day as an HTTP-date (RFC 9110 §5.6.7).
 fn end_of(day: u64) -> String {
     const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] = [
@@ -132,9 +132,9 @@ fn end_of(day: u64) -> String {
     format!("{weekday}, {of_month:02} {month} {year:04} 23:59:59 GMT")
 }
 
-/// Year, month and day of a number of days since 1970, by the Gregorian calendar.
+/// Gregorian year, month and day of a number of days since 1970-01-01.
 fn civil(day: u64) -> (u64, u64, u64) {
-    // Eras of 400 years that begin in March, so that the leap day is the last.
+    // Eras of 400 years begin in March, so that the leap day is last.
     let shifted = day + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -202,10 +202,10 @@ pub mod author {
         }
     }
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads a deprecation from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         let text = |key: &str| node.get(key)?.scalar_text();
-        // A date is read as the second in which it ends.
+        // `read_date` returns the end of the day.
         let day = |key: &str| (read_date(text(key)?)? / super::DAY_S).checked_sub(1);
         Some(Checked {
             since_day: day("since"),
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn days_have_their_dates() {
-        // `date -u -d @SECONDS` says so.
+        // Expected values from `date -u -d @SECONDS`.
         assert_eq!(civil(0), (1970, 1, 1));
         assert_eq!(civil(19_782), (2024, 2, 29));
         assert_eq!(civil(20_768), (2026, 11, 11));

@@ -1,4 +1,4 @@
-//! Lets clients of JSON call gRPC services, by their `google.api.http` annotations.
+//! JSON access to gRPC services, by their `google.api.http` annotations.
 //!
 //! ```yaml
 //! policies:

@@ -1,4 +1,4 @@
-//! Lets browsers call gRPC services: gRPC-Web on one side, gRPC on the other.
+//! gRPC-Web for browsers in front of gRPC services.
 //!
 //! ```yaml
 //! policies:

@@ -1,4 +1,4 @@
-//! Sets, adds and removes fields of the request to the upstream and of the response.
+//! Edits of header fields: of the request to the upstream, and of the response.
 //!
 //! ```yaml
 //! policies:
@@ -7,8 +7,8 @@
 //!     request: {set: {X-Gateway: gwd, Authorization: "${env:GWS_UPSTREAM_TOKEN}"}, remove: [Cookie]}
 //!     response: {add: {Vary: Origin}, remove: [Server]}
 //! ```
-//! In this order: remove, set, add. Response edits also reach answers that the gateway makes.
-//! Fields that frame a message or belong to one connection cannot be edited.
+//! The order of edits is remove, set, add. Response edits also apply to responses by the gateway.
+//! Fields for framing and hop-by-hop fields cannot be edited.
 
 use std::sync::Arc;
 
@@ -23,19 +23,19 @@ use crate::policy::Policy;
 use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable};
 use crate::step::{Run, Setting, Step};
 
-/// Edits as the bundle carries them.
+/// Edits, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Of the request to the upstream.
+    /// Edits of the request to the upstream.
     #[n(0)]
     request: Edits,
-    /// Of the response to the client.
+    /// Edits of the response to the client.
     #[n(1)]
     response: Edits,
 }
 
-/// Edits of one head; names in lower case, each list sorted by name.
+/// Edits of one head. Names are in lower case, each list is sorted by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Edits {
@@ -47,18 +47,18 @@ pub struct Edits {
     add: Vec<(String, Value)>,
 }
 
-/// A field's value.
+/// Value of a field.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Value {
-    /// As written.
+    /// Literal value, as written.
     #[n(0)]
     Literal(#[n(0)] String),
-    /// Resolved by gwd.
+    /// Secret, which gwd resolves.
     #[n(1)]
     Secret(#[n(0)] SecretRef),
 }
 
-/// Edits that run.
+/// Edits at run time.
 #[derive(Debug)]
 pub struct Filter {
     request: Prepared,
@@ -81,7 +81,7 @@ enum Source {
 // === impl Checked ===
 
 impl Checked {
-    /// The secrets that flow into heads, with the fields they flow to.
+    /// Secrets in field values, each with the name of its field.
     pub fn secret_fields(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
         [&self.request, &self.response]
             .into_iter()
@@ -96,7 +96,7 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // Changes of the request come after everything that may refuse it.
+    // After everything that may refuse the request.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Transform)
     }
@@ -199,15 +199,15 @@ impl Prepared {
             .chain(self.set.iter().map(|(name, _)| name))
     }
 
-    /// Removes fields that servers which read `_` or `.` as `-` would take for one that is removed or
-    /// set (CVE-2026-88011).
+    /// Removes fields whose names differ only by `_` or `.` for `-` from one that is removed or set
+    /// (CVE-2026-88011): some servers do not distinguish them.
     fn remove_lookalikes(&self, headers: &mut HeaderMap) {
         let is_odd = |name: &&HeaderName| {
             name.as_str()
                 .bytes()
                 .any(|byte| matches!(byte, b'_' | b'.'))
         };
-        // Most requests have none.
+        // Most requests have no such field.
         if !headers.keys().any(|name| is_odd(&name)) {
             return;
         }
@@ -226,7 +226,8 @@ impl Prepared {
         for (name, source) in &self.set {
             match source.value() {
                 Some(value) => drop(headers.insert(name.clone(), value)),
-                // Not with a cell of the right form; but what the client sent must not stand in.
+                // Cannot happen with a cell of the right form. Still, never forward the client's
+                // value.
                 None => drop(headers.remove(name)),
             }
         }
@@ -238,7 +239,7 @@ impl Prepared {
     }
 }
 
-/// True if two names are the same to a server that reads `_` and `.` as `-`.
+/// True if two names are equal when `_` and `.` are read as `-`.
 fn reads_as(one: &HeaderName, other: &HeaderName) -> bool {
     let folded = |name: &'_ HeaderName| -> Vec<u8> {
         let bytes = name.as_str().bytes();
@@ -315,7 +316,7 @@ pub mod author {
         ],
     };
 
-    /// Names that frame a message or belong to one connection (RFC 9110 §7.6.1).
+    /// Fields for framing, and hop-by-hop fields (RFC 9110 §7.6.1).
     const FRAMING: &[&str] = &[
         "connection",
         "content-length",
@@ -331,7 +332,7 @@ pub mod author {
         "upgrade",
     ];
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads edits from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
         let before = sink.findings().len();
         let mut side = |key: &str| {
@@ -373,7 +374,7 @@ pub mod author {
         }
     }
 
-    /// The name of a field that may be edited, in lower case.
+    /// Parses the name of a field that may be edited, to lower case.
     pub fn name(text: &str, span: Span, sink: &mut Sink) -> Option<String> {
         let Ok(name) = HeaderName::try_from(text) else {
             sink.push(Diagnostic::new(
@@ -386,7 +387,7 @@ pub mod author {
         if FRAMING.contains(&name.as_str()) {
             sink.push(
                 Diagnostic::new(&BAD_VALUE, span, format!("`{text}` cannot be edited"))
-                    .label("frames the message or belongs to one connection"),
+                    .label("it frames the message, or is for a single connection"),
             );
             return None;
         }

@@ -1,4 +1,4 @@
-//! Answers from the document's examples, without an upstream.
+//! Mock responses from the document's examples, without an upstream.
 //!
 //! ```yaml
 //! policies:

@@ -1,12 +1,12 @@
-//! Sends the client elsewhere (RFC 9110 §15.4).
+//! Redirects (RFC 9110 §15.4).
 //!
 //! ```yaml
 //! policies:
 //!   to_https: {kind: redirect, status: 308, scheme: https}
 //! ```
-//! `{path}` is the path that the client asked for, `{NAME}` a path parameter. What is not said
-//! stays as the client asked for it; a scheme that is not said is the client's own, too, because
-//! `Location` may leave it out (RFC 9110 §10.2.2).
+//! `{path}` is the path that the client requested, `{NAME}` a path parameter. Omitted keys leave
+//! that part of the URL unchanged. Without `scheme`, `Location` has no scheme, so that the client
+//! keeps its own (RFC 9110 §10.2.2).
 
 use http::StatusCode;
 use http::header::{HOST, HeaderMap, HeaderValue, LOCATION};
@@ -21,23 +21,23 @@ use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reject, Reply, Run, Setting, Step};
 
-/// A redirect as the bundle carries it.
+/// A redirect, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// 301, 302, 303, 307 or 308; none: 308.
+    /// Status: 301, 302, 303, 307 or 308. Default: 308.
     #[n(0)]
     status: Option<u16>,
-    /// `http` or `https`.
+    /// New scheme: `http` or `https`. None: unchanged.
     #[n(1)]
     scheme: Option<String>,
-    /// A host name.
+    /// New host name. None: unchanged.
     #[n(2)]
     host: Option<String>,
-    /// A port.
+    /// New port. None: unchanged, or the default port of a new scheme.
     #[n(3)]
     port: Option<u16>,
-    /// A path.
+    /// New path. None: unchanged.
     #[n(4)]
     path: Option<PathText>,
     /// True if the query is kept. Default: true.
@@ -45,7 +45,7 @@ pub struct Checked {
     keep_query: Option<bool>,
 }
 
-/// A redirect that runs.
+/// A redirect at run time.
 #[derive(Debug)]
 pub struct Filter {
     status: StatusCode,
@@ -65,7 +65,7 @@ static UNFILLED: Reject = Reject {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // The answer is the last word of a chain.
+    // The last phase: after everything that may refuse the request.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }
@@ -121,7 +121,7 @@ impl Policy for Checked {
 }
 
 impl Filter {
-    /// Location for the client; none if the path lacks the parameters.
+    /// Value of `Location`. None if the request's path lacks a parameter.
     fn location(&self, head: &RequestHead, cx: &Cx<'_>) -> Option<HeaderValue> {
         let path = match &self.path {
             Some(text) => text.fill(head.path(), head.path(), cx).ok()?,
@@ -129,7 +129,7 @@ impl Filter {
         };
         let elsewhere = self.scheme.is_some() || self.host.is_some() || self.port.is_some();
         let mut location = String::with_capacity(path.len() + 64);
-        // A path of two slashes would name a host: then the host is written, too.
+        // A path that begins with `//` would be read as a host: then write the host as well.
         if elsewhere || path.starts_with("//") {
             if let Some(scheme) = &self.scheme {
                 location.push_str(scheme);
@@ -137,7 +137,7 @@ impl Filter {
             }
             location.push_str("//");
             location.push_str(self.host.as_deref().unwrap_or(&head.host));
-            // The client's port belongs to the client's scheme.
+            // The client's port is only valid with the client's scheme.
             let own = || port_of(head).filter(|_| self.scheme.is_none());
             if let Some(port) = self.port.or_else(own) {
                 location.push(':');
@@ -168,6 +168,7 @@ impl Run for Filter {
             status: self.status,
             headers: HeaderMap::from_iter([(LOCATION, location)]),
             body: bytes::Bytes::new(),
+            refusal: None,
         }))
     }
 
@@ -217,7 +218,7 @@ pub mod author {
         rules: &[Rule::AnyOf(&["scheme", "host", "port", "path"])],
     };
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads a redirect from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
         let written = |key: &str| node.get(key).filter(|value| !value.is_null());
         let text = |key: &str| Some(written(key)?.scalar_text()?.to_owned());

@@ -1,10 +1,10 @@
-//! Answers in the upstream's place.
+//! Fixed responses by the gateway in place of the upstream.
 //!
 //! ```yaml
 //! policies:
 //!   closed: {kind: respond, status: 503, body: "back at noon\n", headers: {Retry-After: "3600"}}
 //! ```
-//! The last step of a chain: whatever may refuse the request has had its say.
+//! The last step of a chain: all steps that may refuse the request have run.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -19,7 +19,7 @@ use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reply, Run, Setting, Step};
 
-/// An answer as the bundle carries it.
+/// A fixed response, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
@@ -29,19 +29,19 @@ pub struct Checked {
     content_type: Option<String>,
     #[n(2)]
     body: String,
-    /// Names in lower case, sorted.
+    /// Fields with names in lower case, sorted.
     #[n(3)]
     headers: Vec<(String, String)>,
 }
 
-/// An answer that runs.
+/// A fixed response at run time.
 #[derive(Debug)]
 pub struct Filter {
     reply: Reply,
 }
 
 impl Checked {
-    /// The status.
+    /// Status of the response.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status
@@ -51,7 +51,7 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // The last phase.
+    // The last phase: after everything that may refuse the request.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }
@@ -87,6 +87,7 @@ impl Policy for Checked {
                 status,
                 headers,
                 body: Bytes::from(self.body.clone()),
+                refusal: None,
             },
         }))
     }
@@ -132,7 +133,7 @@ pub mod author {
         ],
     };
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads a response from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
         let before = sink.findings().len();
         let text = |key: &str| {
@@ -150,7 +151,7 @@ pub mod author {
             sink.push(Diagnostic::new(
                 &BAD_VALUE,
                 node.span(),
-                format!("a response with status {status} has no body (RFC 9110 §15)"),
+                format!("a response with status {status} must not have a body (RFC 9110 §15)"),
             ));
         }
         let content_type = text("content_type")
@@ -192,9 +193,7 @@ pub mod author {
                         entry.key_span,
                         format!("`{name}` cannot be set here"),
                     )
-                    .help(
-                        "`content_type` and the body give the one half, the connection the other",
-                    ),
+                    .help("`content_type`, the body and the connection determine these fields"),
                 );
                 continue;
             }

@@ -1,12 +1,12 @@
-//! Changes what the upstream gets: path, query, host, method.
+//! Rewrites of the request to the upstream: path, query, host, method.
 //!
 //! ```yaml
 //! policies:
 //!   below: {kind: rewrite, path: "/internal{path}", query: {remove: [debug]}}
 //! ```
-//! `{path}` is what follows the target's path otherwise, `{NAME}` a path parameter, both as bytes.
-//! Of several rewrites in one chain each goes on from the one before. What is routed, authorised
-//! and logged stays what the client asked for.
+//! `{path}` is the path that would otherwise follow the target's path, `{NAME}` a path parameter;
+//! both are inserted as bytes. Several rewrites in a chain apply in order. Routing, authorisation
+//! and logs use the client's original request.
 
 use http::{HeaderValue, Method};
 use minicbor::{Decode, Encode};
@@ -21,40 +21,40 @@ use crate::policy::Policy;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reject, Run, Setting, Step};
 
-/// A rewrite as the bundle carries it.
+/// A rewrite, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// Path that is appended to the target's path.
+    /// Path after the target's path. None: unchanged.
     #[n(0)]
     path: Option<PathText>,
     /// Changes to the query.
     #[n(1)]
     query: Option<Query>,
-    /// `Host`.
+    /// `Host`. None: unchanged.
     #[n(2)]
     host: Option<String>,
-    /// The method.
+    /// Method. None: unchanged.
     #[n(3)]
     method: Option<String>,
 }
 
-/// Changes to a query, in the order in which they are made: removed, set, added.
+/// Changes to a query, applied in this order: remove, set, add.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Query {
-    /// Names, sorted.
+    /// Names of removed parameters, sorted.
     #[n(0)]
     remove: Vec<String>,
-    /// Names with values, sorted.
+    /// Names and values that replace parameters, sorted.
     #[n(1)]
     set: Vec<(String, String)>,
-    /// Names with values, sorted.
+    /// Names and values of added parameters, sorted.
     #[n(2)]
     add: Vec<(String, String)>,
 }
 
-/// A rewrite that runs.
+/// A rewrite at run time.
 #[derive(Debug)]
 pub struct Filter {
     path: Option<PathText>,
@@ -72,7 +72,7 @@ static UNFILLED: Reject = Reject {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // Where requests go is decided last.
+    // Requests are routed last.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }
@@ -198,7 +198,7 @@ fn push(query: &mut String, pair: &str) {
     query.push_str(pair);
 }
 
-/// RFC 3986 §2.1: everything but unreserved characters.
+/// Percent-encodes everything but unreserved characters (RFC 3986 §2.1).
 fn escaped(text: &str) -> String {
     use std::fmt::Write as _;
     let mut escaped = String::with_capacity(text.len());
@@ -233,7 +233,7 @@ pub mod author {
             Field::optional(
                 "path",
                 Shape::Form(&forms::PATH_TEMPLATE),
-                "Path behind the target's path, with `{path}` and path parameters.",
+                "Path after the target's path, with `{path}` and path parameters.",
             ),
             Field::optional("query", Shape::Object(&QUERY), "Changes to the query."),
             Field::optional("host", Shape::Form(&forms::HOST), "Host of the request."),
@@ -267,8 +267,8 @@ pub mod author {
         rules: &[],
     };
 
-    /// Methods that no request can be turned into: an answer to HEAD has no body, whatever its
-    /// length says, and the other two are not served.
+    /// Methods to which a request cannot be rewritten: a response to HEAD has no body regardless of
+    /// its length, and the other two are not served.
     const REFUSED: [&str; 3] = ["HEAD", "CONNECT", "TRACE"];
 
     fn refuse_methods(node: NodeRef<'_>, sink: &mut Sink) {
@@ -290,7 +290,7 @@ pub mod author {
         }
     }
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads a rewrite from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
         let written = |key: &str| node.get(key).filter(|value| !value.is_null());
         let text = |key: &str| Some(written(key)?.scalar_text()?.to_owned());

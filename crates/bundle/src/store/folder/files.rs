@@ -1,4 +1,4 @@
-//! Files of a layout, read within limits; errors name their paths.
+//! Files of a layout, read within limits. Errors contain the path.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 
 use crate::refused::Refused;
 
-/// Reads at most one byte more than `bytes_max`; `None` if there is no such file.
+/// Reads at most `bytes_max + 1` bytes, so that the caller detects a longer file. `None` if the
+/// file does not exist.
 pub(super) fn read_limited(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
     let kind = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.map_err(|error| unreachable(path, &error))?,
     };
     if !kind.is_file() {
-        // Opening a pipe would wait for ever.
-        return Err(odd(path, "something else than a file stands here"));
+        // Opening a FIFO would block.
+        return Err(odd(path, "something other than a file is here"));
     }
     let file = match File::open(path) {
-        // A clean-up was faster.
+        // A clean-up removed the file meanwhile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.map_err(|error| unreachable(path, &error))?,
     };
@@ -28,7 +29,7 @@ pub(super) fn read_limited(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>
     Ok(Some(bytes))
 }
 
-/// Foreign file in a layout: told with its path, so that it can be removed.
+/// Error for a foreign file in a layout, with its path so that the operator can remove it.
 pub(super) fn odd(path: &Path, why: &str) -> Refused {
     Refused::Malformed {
         what: "store",
@@ -40,7 +41,7 @@ pub(super) fn odd(path: &Path, why: &str) -> Refused {
     }
 }
 
-/// The file names in a folder that are UTF-8; none if there is no such folder.
+/// UTF-8 file names in a folder. Empty if the folder does not exist.
 pub(super) fn names(folder: &Path) -> Result<Vec<String>, Refused> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -56,8 +57,8 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, Refused> {
     Ok(names)
 }
 
-/// Makes a folder and those between it and `root`, and syncs their parents. A root that is gone is
-/// not made again: what was in it is gone, too.
+/// Creates a folder and those between it and `root`, and syncs their parents. A missing root is an
+/// error: its contents are lost, and a new one would hide that.
 pub(super) fn make_below(root: &Path, folder: &Path) -> Result<(), Refused> {
     if folder == root || folder.is_dir() {
         return Ok(());
@@ -72,11 +73,11 @@ pub(super) fn make_below(root: &Path, folder: &Path) -> Result<(), Refused> {
     }
 }
 
-/// Makes a root and the folders above it, and syncs their parents.
+/// Creates a root and its parent folders, and syncs the parents.
 pub(super) fn make_root(root: &Path) -> Result<(), Refused> {
     let missing = root.ancestors().take_while(|folder| !folder.is_dir());
     let mut missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
-    // The last one of a relative path is the working folder, which has no name.
+    // The last ancestor of a relative path is empty: the current directory.
     missing.retain(|folder| !folder.as_os_str().is_empty());
     for folder in missing.iter().rev() {
         match fs::create_dir(folder) {

@@ -1,14 +1,14 @@
-//! `index.json`: every manifest by a name that OCI tools take, for people and tools.
+//! `index.json`: all manifests under names that OCI tools accept, for people and tools.
 //!
-//! Derived from blobs and links, and never followed. Names are tags, so that
+//! The file is derived from blobs and links, and programs do not use it. Names are tags, so that
 //! `skopeo copy oci:STORE:NAME …` finds each manifest:
 //!
-//! | Name | What |
+//! | Name | Manifest |
 //! |---|---|
-//! | `b-<64 hex>` | a bundle |
-//! | `ch-<channel>-<serial>` | the record under a channel's serial |
-//! | `rev-<serial>` | the revocation list under a serial |
-//! | `s-<64 hex>` | any other manifest: build statements, sources, records that lost a race |
+//! | `b-<64 hex>` | bundle |
+//! | `ch-<channel>-<serial>` | record with this serial in a channel |
+//! | `rev-<serial>` | revocation list with this serial |
+//! | `s-<64 hex>` | any other: build statements, sources, records without a link |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -26,7 +26,7 @@ use super::files::read_limited;
 /// Media type of `index.json`.
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// The links that lead to a manifest.
+/// Links by the manifest to which they point.
 pub(crate) type Links = BTreeMap<Digest, BTreeSet<(Chain, u64)>>;
 
 #[derive(Serialize)]
@@ -54,7 +54,7 @@ struct Annotations {
 }
 
 impl Index {
-    /// The index of these manifests; one that several links lead to has an entry for each.
+    /// Builds the index of these manifests, with one entry for each link to a manifest.
     pub(crate) fn of<'a>(
         manifests: impl IntoIterator<Item = (&'a Digest, &'a ImageManifest)>,
         links: &Links,
@@ -86,11 +86,11 @@ impl Index {
     }
 }
 
-/// Largest `index.json` that is looked at, in bytes.
+/// Maximum size of an `index.json` that is read, in bytes.
 const INDEX_BYTES_MAX: u64 = 256 << 20;
 
-/// Refuses a layout whose index names manifests that no gwc wrote: the index is written anew with
-/// every release, so that images of others would lose their names. A damaged index names nothing.
+/// Refuses a layout whose index names manifests that gwc did not write: each release rewrites the
+/// index, so that foreign images would lose their names. A damaged index passes.
 pub(super) fn check_own(root: &Path) -> Result<(), Refused> {
     #[derive(Deserialize)]
     struct Known {
@@ -119,7 +119,7 @@ pub(super) fn check_own(root: &Path) -> Result<(), Refused> {
     })
 }
 
-/// True if a text is one of [`names`].
+/// True for a name in the form of [`names`].
 fn is_name(name: &str) -> bool {
     let is_hex = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     let is_serial = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());

@@ -1,7 +1,7 @@
-//! Locks of a folder: writers beside each other, clean-up alone, one writer of the index.
+//! Locks of a folder: shared by writers, exclusive for clean-up, exclusive for the index.
 //!
-//! A lock is the kernel's (`flock`), so that it ends with its process, however that ends. Nobody
-//! waits for ever: a holder that was stopped must not stop everybody else.
+//! Locks are kernel locks (`flock`), which end with their process. Waiting is limited, so that a
+//! stopped holder does not block all others forever.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -13,10 +13,10 @@ use super::files::unreachable;
 
 /// Default maximum wait for a lock.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// The pause between two tries.
+/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A lock that is held as long as this lives.
+/// A lock that is released when this value is dropped.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
@@ -25,14 +25,14 @@ pub struct Lock {
 /// Mode of a lock.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Hold {
-    /// With others of this kind.
+    /// Shared with other holders of this mode.
     Shared,
-    /// Alone.
+    /// Exclusive.
     Alone,
 }
 
 impl Lock {
-    /// Takes a lock; `who` says who might hold it otherwise.
+    /// Acquires a lock. `who` describes the possible other holder, for the error message.
     pub(super) fn take(
         path: &Path,
         hold: Hold,
@@ -40,7 +40,7 @@ impl Lock {
         patience: Duration,
     ) -> Result<Self, Refused> {
         if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
-            // Opening a pipe would wait for ever.
+            // Opening a FIFO would block.
             return Err(Refused::malformed("lock", "something else than a file"));
         }
         let file = OpenOptions::new()

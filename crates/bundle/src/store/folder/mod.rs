@@ -1,14 +1,15 @@
-//! The store that needs nothing installed: an OCI image layout in a folder.
+//! Store in a folder, as an OCI image layout. Needs no server.
 //!
-//! Truth is what is created once and never changed: `blobs/sha256/<hex>`, and the links
-//! `channels/<name>/<20 digits>` and `revocations/<20 digits>`, each with the text
-//! `sha256:<hex>` and a line feed. A file appears from a synced temporary one in the same folder,
-//! so it is whole or absent: a link by `link(2)`, where "exists" means that another writer was first
-//! (that is the compare-and-swap), a blob by `rename(2)`, which also repairs a damaged one. Nothing
-//! mutable can tear. `index.json` is derived from blobs and links, for people and tools.
+//! The authoritative files are created once and never changed: `blobs/sha256/<hex>`, and the links
+//! `channels/<name>/<20 digits>` and `revocations/<20 digits>`, each with the text `sha256:<hex>`
+//! and a line feed. Each file is first written and synced as a temporary file in the same folder,
+//! so that it is complete or absent. Links are created by `link(2)`, which fails if another writer
+//! was faster: this is the compare-and-swap. Blobs are created by `rename(2)`, which also replaces
+//! a damaged one. `index.json` is derived from blobs and links, for people and tools.
 //!
-//! Writers hold `store.lock` together, clean-up holds it alone: a blob that a writer found there
-//! cannot go before the writer's link is made. release.md §3; OCI image specification 1.1, `image-layout.md`.
+//! Writers hold `store.lock` shared, clean-up holds it exclusively: a blob that a writer found
+//! cannot be removed before the writer has linked to it. release.md §3; OCI image specification
+//! 1.1, `image-layout.md`.
 
 mod files;
 mod index;
@@ -35,14 +36,14 @@ use lock::{Hold, PATIENCE};
 pub(crate) use index::{Index, Links};
 pub use lock::Lock;
 
-/// The text of `oci-layout`.
+/// Content of `oci-layout`.
 pub const LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}";
 
-/// Every manifest that this crate writes begins like this.
+/// First bytes of every manifest that this crate writes.
 const MANIFEST_BEGINS: &[u8] =
     b"{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",";
 
-/// An OCI image layout.
+/// A store in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
     root: PathBuf,
@@ -50,22 +51,22 @@ pub struct Folder {
     patience: Duration,
 }
 
-/// Name prefix of files that are not in their place yet. Those of a killed writer are harmless, and
-/// the next clean-up removes them.
+/// Name prefix of temporary files. Those of a killed writer are harmless; the next clean-up removes
+/// them.
 const TEMPORARY: &str = ".tmp-";
 
 impl Folder {
-    /// Opens a layout, and makes one of a folder that is empty or absent.
+    /// Opens a layout. Creates it if the folder is empty or absent.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`] if it cannot be read or made, [`Refused::NotABundle`] if the
-    /// folder holds something else.
+    /// [`Refused::StoreUnreachable`] if it cannot be read or created, [`Refused::NotABundle`] if
+    /// the folder has other contents.
     pub fn create(root: &Path) -> Result<Self, Refused> {
         Self::create_beside(root, &[])
     }
 
-    /// The same where these files of ours may stand in the folder, which is no store without them
-    /// either: what is left of a folder that was emptied.
+    /// [`Folder::create`] for a folder that may also contain the files `own`, as a folder that was
+    /// emptied does. With other files, the folder is not a store.
     ///
     /// # Errors
     /// As [`Folder::create`].
@@ -84,7 +85,7 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(unreachable(root, &error)),
         };
-        // `blobs` alone is a creation that was cut short, by us or by another writer just now.
+        // `blobs` alone is an interrupted creation, or one by a concurrent writer.
         let foreign = entries.as_mut().is_some_and(|entries| {
             entries.any(|entry| {
                 entry.is_ok_and(|entry| {
@@ -107,7 +108,7 @@ impl Folder {
         Self::open(root)
     }
 
-    /// Opens a layout that is there.
+    /// Opens an existing layout.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`], [`Refused::NotABundle`].
@@ -132,7 +133,7 @@ impl Folder {
         }
     }
 
-    /// Maximum wait for a lock of the folder, for callers that must not block.
+    /// Sets the maximum wait for a lock of the folder, for callers that must not block.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -145,7 +146,7 @@ impl Folder {
         &self.root
     }
 
-    /// The channels that have records, in order. Names only: nothing vouches for them.
+    /// Channels with records, sorted. These are folder names only and not verified.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -155,7 +156,7 @@ impl Folder {
         Ok(channels)
     }
 
-    /// Every blob that is there. For clean-up and rebuilding, never followed.
+    /// Digests of all blobs, for clean-up and rebuilding.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -169,7 +170,7 @@ impl Folder {
         Ok(digests)
     }
 
-    /// Every chain that has a link.
+    /// Chains with links. Always contains the revocation lists.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -184,7 +185,7 @@ impl Folder {
         Ok(chains)
     }
 
-    /// Every manifest, by digest. Looks at the blobs themselves.
+    /// All manifests by digest, found by reading the blobs.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -198,7 +199,7 @@ impl Folder {
         Ok(manifests)
     }
 
-    /// Every link, by what it leads to. Damaged ones lead nowhere.
+    /// All links by target. Damaged links are left out.
     fn links(&self) -> Result<Links, Refused> {
         let mut links = Links::new();
         for chain in self.chains()? {
@@ -212,7 +213,7 @@ impl Folder {
         Ok(links)
     }
 
-    /// Writes a batch, and these files of the root with it: none is there before the blobs are.
+    /// Writes a batch and these files of the root folder; the files appear only after the blobs.
     ///
     /// # Errors
     /// As [`Store::commit`].
@@ -224,10 +225,10 @@ impl Folder {
         transaction::commit(self, batch, files)
     }
 
-    /// Keeps all writers out, for clean-up.
+    /// Locks out all writers, for clean-up.
     ///
     /// # Errors
-    /// [`Refused::StoreUnreachable`] if somebody writes and does not end.
+    /// [`Refused::StoreUnreachable`] if a writer holds the lock for too long.
     pub fn alone(&self) -> Result<Lock, Refused> {
         Lock::take(
             &self.store_lock(),
@@ -237,7 +238,7 @@ impl Folder {
         )
     }
 
-    /// Temporary files that writers left behind, or have just now. For clean-up.
+    /// Temporary files of active or interrupted writers, for clean-up.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -256,7 +257,7 @@ impl Folder {
         Ok(found)
     }
 
-    /// Removes files of this store. Only for clean-up: nothing that a link leads to may go.
+    /// Removes files of this store, for clean-up. Must not remove targets of links.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
@@ -277,7 +278,7 @@ impl Folder {
         files::sync(&self.blobs())
     }
 
-    /// Modification time and size of a file; `None` if it is gone.
+    /// Modification time and size of a file. `None` if it does not exist.
     pub(crate) fn written(&self, path: &Path) -> Result<Option<(Moment, u64)>, Refused> {
         let data = match fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -288,7 +289,7 @@ impl Folder {
         Ok(Some((Moment::from_unix_s(since.as_secs()), data.len())))
     }
 
-    /// The manifest under this digest, if the blob is one that this crate wrote.
+    /// The manifest with this digest. None for a blob that is not a manifest of this crate.
     fn sniff(&self, digest: &Digest) -> Result<Option<ImageManifest>, Refused> {
         let path = self.blob(digest);
         let beginning = read_limited(&path, MANIFEST_BEGINS.len() as u64)?;
@@ -313,8 +314,8 @@ impl Folder {
         self.blobs().join(digest.hex())
     }
 
-    /// Folder of a chain's links: a new file there means that the chain moved. The folder does not
-    /// exist before the first link.
+    /// Folder of a chain's links, for watching: a new file means that the chain moved. The folder
+    /// does not exist before the first link.
     #[must_use]
     pub fn chain_folder(&self, chain: &Chain) -> PathBuf {
         match chain {
@@ -351,7 +352,7 @@ impl Store for Folder {
         lock.map(Writing::new)
     }
 
-    /// Not synced: what a power failure leaves of it is made anew by the next writer.
+    /// Not synced: after a power failure the next writer rebuilds the index.
     fn refresh_index(&self) -> Result<(), Refused> {
         let lock = self.root.join("index.lock");
         let _lock = Lock::take(&lock, Hold::Alone, "another writer", self.patience)?;
@@ -393,7 +394,8 @@ impl Store for Folder {
     }
 }
 
-/// Refuses a folder with symbolic links where files are written: what stands behind them is another's.
+/// Refuses a folder with symbolic links at paths that are written, which could point outside the
+/// store.
 fn check_links(root: &Path) -> Result<(), Refused> {
     const WRITTEN: [&str; 7] = [
         "oci-layout",
@@ -409,25 +411,25 @@ fn check_links(root: &Path) -> Result<(), Refused> {
     let mut paths = WRITTEN.iter().map(|name| root.join(name)).chain(channels);
     match paths.any(|path| path.is_symlink()) {
         true => Err(Refused::NotABundle {
-            what: "store: a symbolic link stands in the folder",
+            what: "store: the folder contains a symbolic link",
         }),
         false => Ok(()),
     }
 }
 
-/// 20 digits, so that names sort as numbers do.
+/// File name of a link: 20 digits, so that names sort numerically.
 pub(crate) fn file_name(serial: u64) -> String {
     format!("{serial:020}")
 }
 
-/// The serial of a link's file name; `None` for any other file.
+/// Serial in a link's file name. `None` for any other file.
 pub(crate) fn serial(name: &str) -> Option<u64> {
     let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
     let serial = name.parse().ok().filter(|_| digits)?;
     (serial > 0 && serial <= crate::json::INTEGER_MAX).then_some(serial)
 }
 
-/// The digest in a link's file.
+/// Digest in a link's file.
 pub(crate) fn read_link(bytes: &[u8]) -> Result<Digest, Refused> {
     let text = std::str::from_utf8(bytes).ok();
     text.and_then(|text| text.strip_suffix('\n'))
@@ -444,7 +446,7 @@ struct Layout {
     version: String,
 }
 
-/// Checks the text of `oci-layout`.
+/// Checks the content of `oci-layout`.
 pub(crate) fn check_layout(text: &[u8]) -> Result<(), Refused> {
     let layout: Result<Layout, _> = serde_json::from_slice(text);
     match layout {

@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 
 macro_rules! algorithms {
     ($($number:literal $name:ident $text:literal $family:ident;)*) => {
-        /// A signature algorithm. `none` does not exist.
+        /// Signature algorithm of tokens. `none` is not supported.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
         #[cbor(index_only)]
         pub enum Algorithm {
@@ -12,22 +12,22 @@ macro_rules! algorithms {
         }
 
         impl Algorithm {
-            /// Every algorithm's name, as `alg` has it.
+            /// Names of all algorithms, as in `alg`.
             pub const NAMES: &[&str] = &[$($text),*];
 
-            /// The algorithm of a name; names are compared with case.
+            /// Algorithm by its name, case-sensitive.
             #[must_use]
             pub fn of(name: &str) -> Option<Self> {
                 match name { $($text => Some(Self::$name),)* _ => None }
             }
 
-            /// Its name.
+            /// Name of the algorithm.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// Kind of key that it needs.
+            /// Kind of key that the algorithm needs.
             #[must_use]
             pub const fn family(self) -> Family {
                 match self { $(Self::$name => Family::$family,)* }
@@ -41,9 +41,9 @@ macro_rules! algorithms {
 pub enum Family {
     /// RSA.
     Rsa,
-    /// The curve P-256.
+    /// ECDSA on the curve P-256.
     P256,
-    /// The curve P-384.
+    /// ECDSA on the curve P-384.
     P384,
     /// Ed25519.
     Ed25519,
@@ -67,7 +67,8 @@ algorithms! {
 }
 
 impl Algorithm {
-    /// Fewest bytes of a shared secret: the length of the hash (RFC 7518 §3.2); 0 for key pairs.
+    /// Minimum length of a shared secret in bytes: that of the hash (RFC 7518 §3.2). 0 for key
+    /// pairs.
     #[must_use]
     pub const fn secret_bytes_min(self) -> usize {
         match self {

@@ -1,10 +1,10 @@
-//! Shape, checks and findings of `kind: jwt` settings.
+//! Shape, checks and lints of `kind: jwt` settings.
 
 mod key_set;
 
 pub use key_set::{ALGORITHM_WITHOUT_KEY, BAD_KEY, UNUSED_KEY, read as read_keys};
 
-use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
+use diag::shape::{BAD_VALUE, Field, MISSING_KEY, Object, Rule, Shape};
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, read};
 
 use super::algorithm::Algorithm;
@@ -13,10 +13,10 @@ use super::{Checked, GROUPS_CLAIM, KeySource, LEEWAY_MS, SCOPE_CLAIM, TOKEN_BYTE
 use crate::forms;
 use crate::secret::SecretRef;
 
-/// Longest token that can be allowed: the fields of a request have 64 KiB together.
-const TOKEN_BYTES_MAX: u64 = 64 << 10;
+/// Maximum value of `token_bytes`: the limit of all header fields of a request together.
+pub(in crate::auth) const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
-/// The keys of `kind: jwt`.
+/// Keys of `kind: jwt`.
 pub static SHAPE: Object = Object {
     what: "signed tokens",
     fields: &[
@@ -30,10 +30,15 @@ pub static SHAPE: Object = Object {
             Shape::Several(&Shape::Form(&forms::WORDS)),
             "Audiences: a token must have one of them in `aud`.",
         ),
-        Field::later(
+        Field::optional(
             "jwks_url",
             Shape::Form(&forms::HTTPS_URL),
-            "URL of the key set.",
+            "URL of the key set, which gwd fetches. Default: the URL that the issuer's metadata names, if no keys are written.",
+        ),
+        Field::optional(
+            "stale_for",
+            Shape::Timeout,
+            "With keys that gwd fetches: time for which the last set counts while no other can be fetched. Default: 24h.",
         ),
         Field::optional(
             "jwks_file",
@@ -58,7 +63,7 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "leeway",
             Shape::Duration,
-            "Difference between clocks that is allowed for `exp`, `nbf` and `iat`. Default: 60s, which is the most.",
+            "Allowed clock difference for `exp`, `nbf` and `iat`. Default and maximum: 60s.",
         ),
         Field::optional(
             "max_lifetime",
@@ -73,7 +78,7 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "token_bytes",
             Shape::Size,
-            "Length of a token, at most 64KiB. Default: 8KiB.",
+            "Maximum length of a token. Range: up to 64KiB. Default: 8KiB.",
         ),
         Field::optional(
             "required_claims",
@@ -83,34 +88,36 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "consumer_claim",
             Shape::Form(&forms::WORDS),
-            "Claim with the name of the consumer that the token belongs to. Default: none, the caller is no consumer.",
+            "Claim with the name of the consumer that the token belongs to. Default: none, the \
+caller is not a consumer.",
         ),
         Field::optional(
             "scope_claim",
             Shape::Form(&forms::WORDS),
-            "Claim with the scopes, a text with blanks or a list. Default: `scope`.",
+            "Claim with the scopes, a space-separated string or a list. Default: `scope`.",
         ),
         Field::optional(
             "groups_claim",
             Shape::Form(&forms::WORDS),
-            "Claim with the groups, a text with blanks or a list. Default: `groups`.",
+            "Claim with the groups, a space-separated string or a list. Default: `groups`.",
         ),
     ],
-    rules: &[
-        Rule::One(&["jwks_url", "jwks_file", "jwks", "secret"]),
-        Rule::Holds(check_whole),
-    ],
+    rules: &[Rule::Apart(SOURCES, &BAD_VALUE), Rule::Holds(check_whole)],
 };
 
-/// Algorithms that the keys cannot be used with, or should not.
+/// Keys that name a source of keys.
+const SOURCES: &[&str] = &["jwks_url", "jwks_file", "jwks", "secret"];
+
+/// Algorithms that do not match the kind of keys.
 pub static ALGORITHM_MISMATCH: Lint = Lint {
     code: "GW0528",
     name: "algorithm-mismatch",
     level: Level::Error,
-    summary: "algorithms that the keys cannot be meant for",
-    explain: "HS algorithms use one secret for signing and checking. Allowed beside a published key set they let \
-anybody sign tokens with the public key as the secret (RFC 8725 §2.1); with a secret, algorithms of key pairs can never \
-check. List only algorithms of one family: HS with `secret`, all others with `jwks_url`, `jwks_file` or `jwks`.",
+    summary: "algorithms that do not fit the keys",
+    explain: "HS algorithms use one secret for signing and checking. Beside a published key set \
+they would let anybody sign tokens with the public key as the secret (RFC 8725 §2.1). Algorithms \
+of key pairs can never check a token with a secret. List only algorithms of one family: HS with \
+`secret`, all others with `jwks_url`, `jwks_file` or `jwks`.",
     bad: &[(
         "gateway.yaml",
         "version: 1\nname: s\nauth: {idp: {kind: jwt, issuer: a, audience: [b], jwks_url: \"https://idp.example/keys\", algorithms: [ES256, HS256]}}\n",
@@ -125,10 +132,36 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
     let before = sink.findings().len();
     check_families(node, sink);
     check_amounts(node, sink);
+    check_source(node, sink);
     if let Some(keys) = node.get("jwks").filter(|keys| !keys.is_null())
         && sink.findings().len() == before
     {
         key_set::read(keys, node, sink);
+    }
+}
+
+/// The issuer is a URL where its metadata must be found, and `stale_for` has something to act on.
+fn check_source(node: NodeRef<'_>, sink: &mut Sink) {
+    let get = |key: &str| node.get(key).filter(|value| !value.is_null());
+    let is_written = SOURCES.iter().any(|key| get(key).is_some());
+    if let Some(issuer) = get("issuer").filter(|_| !is_written) {
+        let text = issuer.scalar_text().unwrap_or_default();
+        if !(forms::HTTPS_URL.fits)(text) || text.contains('?') {
+            let message = format!(
+                "the keys of `{}` cannot be discovered: it is no URL with metadata",
+                text.escape_debug()
+            );
+            sink.push(
+                Diagnostic::new(&MISSING_KEY, issuer.span(), message)
+                    .help("write where the keys are: `jwks_url`, `jwks_file`, `jwks` or `secret`"),
+            );
+        }
+    }
+    if let Some(stale) = get("stale_for").filter(|_| is_written && get("jwks_url").is_none()) {
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, stale.span(), "these keys never become stale")
+                .help("remove `stale_for`: it is for keys that gwd fetches"),
+        );
     }
 }
 
@@ -149,7 +182,7 @@ fn check_families(node: NodeRef<'_>, sink: &mut Sink) {
                 Diagnostic::new(
                     &ALGORITHM_MISMATCH,
                     algorithm.span(),
-                    format!("`{text}` does not go with these keys"),
+                    format!("`{text}` does not fit these keys"),
                 )
                 .help(help),
             );
@@ -166,19 +199,27 @@ fn check_amounts(node: NodeRef<'_>, sink: &mut Sink) {
     let leeway = node.get("leeway");
     limit(
         leeway.filter(|node| read::duration_ms(*node).is_ok_and(|ms| ms > LEEWAY_MS)),
-        "clocks that differ by more than 60s are broken",
+        "the allowed clock difference must be at most 60s",
         "write at most `60s`: an expired token would count for that long",
+    );
+    let claims = node.get("required_claims").into_iter();
+    limit(
+        claims
+            .flat_map(NodeRef::items)
+            .find(|claim| claim.scalar_text() == Some("cnf")),
+        "no token with `cnf` is valid: the gateway does not check what it is bound to",
+        "remove `cnf` from the list",
     );
     let bytes = node.get("token_bytes");
     let fits = |bytes| (1..=TOKEN_BYTES_MAX).contains(&bytes);
     limit(
         bytes.filter(|node| read::size_bytes(*node).is_ok_and(|bytes| !fits(bytes))),
-        "no request has a token of this length",
+        "no request can carry a token of this length",
         "write at most `64KiB`",
     );
 }
 
-/// Reads a node that fits [`SHAPE`]. Keys of a file are added by the reader of the file.
+/// Reads a node that fits [`SHAPE`]. The caller adds keys of `jwks_file` later.
 pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let text = |key: &str| Some(get(key)?.scalar_text()?.to_owned());
@@ -196,7 +237,11 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
     } else if let Some(keys) = get("jwks") {
         KeySource::Set(key_set::read(keys, node, &mut Sink::default()))
     } else {
-        text("jwks_url").map_or_else(|| KeySource::Set(Vec::new()), KeySource::Url)
+        match text("jwks_url") {
+            Some(url) => KeySource::Url(url),
+            None if get("jwks_file").is_some() => KeySource::Set(Vec::new()),
+            None => KeySource::Discovered,
+        }
     };
     let mut types: Vec<String> = texts("types").iter().map(|one| media_type(one)).collect();
     if types.is_empty() {
@@ -219,11 +264,12 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
         required_claims: texts("required_claims"),
         consumer_claim: text("consumer_claim"),
         scope_claim: text("scope_claim").unwrap_or_else(|| SCOPE_CLAIM.to_owned()),
+        stale_for_ms: get("stale_for").and_then(|node| read::duration_ms(node).ok()),
         groups_claim: text("groups_claim").unwrap_or_else(|| GROUPS_CLAIM.to_owned()),
     })
 }
 
-/// The algorithms of a verifier, sorted.
+/// Algorithms of a verifier, sorted.
 fn algorithms(verifier: NodeRef<'_>) -> Vec<Algorithm> {
     let items = verifier.get("algorithms").into_iter();
     let items = items.flat_map(NodeRef::items);

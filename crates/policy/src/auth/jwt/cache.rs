@@ -1,24 +1,26 @@
-//! Tokens that were verified before, so that a signature is computed once for each of them.
+//! Cache of verified tokens, so that each signature is checked only once.
 //!
-//! A cache belongs to one worker: it needs no lock. Only valid tokens are kept, so that nobody fills it
-//! without an issuer's signature; a token is kept until it ends, and is verified again if the clock
-//! goes back. Revocation is judged for each request, not here. Tokens of a shared secret are not
-//! kept: checking them costs what looking them up does, and the secret can change.
+//! Each worker has its own cache, which needs no lock. Only valid tokens are cached, so that only
+//! an issuer's signatures can fill it. A token is cached until it expires, and verified again if
+//! the clock goes back. Revocation is checked on each request, outside the cache. Tokens of a
+//! shared secret are not cached: verifying them costs no more than a look-up, and the secret can
+//! change.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Identity;
 
-/// Most bytes of a cache.
+/// Maximum size of a cache, in bytes.
 const BYTES_MAX: usize = 8 << 20;
 
-/// Bytes of an entry beside its claims: key, times, the identity's own fields.
+/// Estimated size of an entry without its claims, in bytes.
 const ENTRY_BYTES: usize = 512;
 
-/// Valid tokens by the hash of token and verifier. Two generations: when the younger is full it
-/// becomes the older, and what was not asked for since is forgotten.
+/// Valid tokens by the hash of token and verifier, in two generations. When the young one is full,
+/// it replaces the old one; tokens that were not used since are dropped.
 #[derive(Debug, Default)]
 pub struct TokenCache {
     young: RefCell<Generation>,
@@ -36,14 +38,15 @@ struct Generation {
 #[derive(Clone, Debug)]
 struct Entry {
     identity: Arc<Identity>,
-    verified_s: u64,
+    /// Time in which it is used (Unix time, seconds).
+    valid_s: Range<u64>,
     bytes: usize,
 }
 
 impl TokenCache {
-    /// The identity of a token that is valid at a time in seconds since 1970.
-    pub(super) fn get(&self, key: &[u8; 32], unix_s: u64) -> Option<Arc<Identity>> {
-        let valid = |entry: &&Entry| (entry.verified_s..entry.identity.ends_s).contains(&unix_s);
+    /// Identity of a cached token that is valid at `unix_s` (Unix time, seconds).
+    pub(in crate::auth) fn get(&self, key: &[u8; 32], unix_s: u64) -> Option<Arc<Identity>> {
+        let valid = |entry: &&Entry| entry.valid_s.contains(&unix_s);
         let young = self.young.borrow();
         let mut found = young.entries.get(key).filter(valid).cloned();
         drop(young);
@@ -62,12 +65,19 @@ impl TokenCache {
         found.map(|entry| entry.identity)
     }
 
-    /// Keeps a token of some bytes that was verified at a time.
-    pub(super) fn keep(&self, key: [u8; 32], identity: &Arc<Identity>, bytes: usize, unix_s: u64) {
+    /// Caches a token of `bytes` bytes, for the time from its verification until it is refused or
+    /// verified again (Unix time, seconds).
+    pub(in crate::auth) fn keep(
+        &self,
+        key: [u8; 32],
+        identity: &Arc<Identity>,
+        bytes: usize,
+        valid_s: Range<u64>,
+    ) {
         let entry = Entry {
             identity: Arc::clone(identity),
-            verified_s: unix_s,
-            // Claims are kept as text and as a tree.
+            valid_s,
+            // Claims are stored as strings and as a tree.
             bytes: ENTRY_BYTES + 4 * bytes,
         };
         self.insert(key, entry);
@@ -84,12 +94,12 @@ impl TokenCache {
         }
     }
 
-    /// Takes the numbers of tokens that were found and not found since the last call.
+    /// Takes the numbers of cache hits and misses since the last call.
     pub fn take_counts(&self) -> (u64, u64) {
         (self.hits.take(), self.misses.take())
     }
 
-    /// Bytes of all entries, about.
+    /// Estimated size of all entries, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.young.borrow().bytes + self.old.borrow().bytes

@@ -1,38 +1,65 @@
-//! Identity that a valid token gives.
+//! Identity from a valid credential: a token, or a client certificate.
 
 use super::json::{Json, Object};
 use crate::claims::Claims;
 
-/// The bearer of a valid token. Shared by the requests that show it.
+/// Identity from a valid token, of its claims or of an answer about it, or from a certificate. Shared
+/// by the requests that present it.
 #[derive(Debug)]
 pub struct Identity {
-    /// `iss`.
+    /// Claim `iss`. Empty for a certificate.
     pub issuer: Box<str>,
-    /// `sub`.
+    /// Claim `sub`.
     pub subject: Option<Box<str>>,
-    /// `client_id`, else `azp`: the client that the token was issued to (RFC 9068 §2.2).
+    /// Claim `client_id`, else `azp`: the client to which the token was issued (RFC 9068 §2.2).
     pub client: Option<Box<str>>,
-    /// The value of `consumer_claim`, if the verifier has one.
+    /// Value of the claim that `consumer_claim` names, if configured.
     pub consumer: Option<Box<str>>,
-    /// Bytes that no other caller has, made of issuer and subject, else the client. They begin
-    /// with NUL, which no consumer's name has.
+    /// Bytes that identify the caller: issuer and subject, or issuer and client. They begin with
+    /// NUL, so that they differ from every consumer's name. None without subject and client.
     pub key: Option<Box<[u8]>>,
     /// All claims.
     pub all: Object,
-    /// Claims that have one value.
+    /// Claims with a single value.
     pub claims: Claims,
     /// Scopes, sorted.
     pub scopes: Box<[Box<str>]>,
     /// Groups, sorted.
     pub groups: Box<[Box<str>]>,
-    /// Second since 1970 from which on the token is refused, leeway included.
+    /// Time from which the token is refused, leeway included (Unix time, seconds). The maximum for
+    /// a token whose end is not known.
     pub ends_s: u64,
-    /// sha256 of the signed part, by which the token is revoked: an ECDSA signature has a twin.
+    /// Sha256 of the signed part, by which the token is revoked. The whole token is unsuitable: an
+    /// ECDSA signature has a second valid form. Of a token that is not a JWT, its own sha256. Of a
+    /// certificate, that of its DER encoding.
     pub sha256: [u8; 32],
 }
 
 impl Identity {
-    /// True if the token has every one of these scopes.
+    /// Identity from these claims, without scopes and groups.
+    pub(in crate::auth) fn of_claims(
+        all: Object,
+        subject: Option<&str>,
+        key: Box<[u8]>,
+        ends_s: u64,
+        sha256: [u8; 32],
+    ) -> Self {
+        Self {
+            issuer: "".into(),
+            subject: subject.map(Into::into),
+            client: None,
+            consumer: None,
+            key: Some(key),
+            claims: single(&all),
+            all,
+            scopes: Box::default(),
+            groups: Box::default(),
+            ends_s,
+            sha256,
+        }
+    }
+
+    /// True if the token has all of these scopes.
     #[must_use]
     pub fn has_scopes(&self, wanted: &[Box<str>]) -> bool {
         wanted
@@ -51,8 +78,12 @@ impl Identity {
     }
 }
 
-/// See [`Identity::key`]. The length of the issuer tells where the name begins.
-pub(super) fn key(issuer: &str, subject: Option<&str>, client: Option<&str>) -> Option<Box<[u8]>> {
+/// Bytes of [`Identity::key`]. The length of the issuer separates it from the name.
+pub(in crate::auth) fn key(
+    issuer: &str,
+    subject: Option<&str>,
+    client: Option<&str>,
+) -> Option<Box<[u8]>> {
     let (kind, name) = match (subject, client) {
         (Some(subject), _) => (b's', subject),
         (None, Some(client)) => (b'c', client),
@@ -63,8 +94,8 @@ pub(super) fn key(issuer: &str, subject: Option<&str>, client: Option<&str>) -> 
     Some(parts.concat().into())
 }
 
-/// Claims that have one value: texts, numbers, `true` and `false`.
-pub(super) fn single(all: &Object) -> Claims {
+/// Claims with a single value: strings, numbers, `true` and `false`.
+pub(in crate::auth) fn single(all: &Object) -> Claims {
     Claims::new(all.iter().filter_map(|(name, value)| {
         let value = match value {
             Json::Text(text) => text.clone(),

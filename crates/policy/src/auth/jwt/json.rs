@@ -1,10 +1,10 @@
-//! JSON of tokens (RFC 8259), read strictly.
+//! Strict parser of a token's JSON (RFC 8259).
 //!
-//! Two readers of one text must not see two tokens: a member that comes twice is refused at every
-//! level (RFC 7519 §4), numbers stay the text that they are, and lone surrogates are no text. Depth
-//! is bounded; memory is bounded by the length of the text.
+//! Two parsers must not read different tokens from one text. Duplicate members are refused at every
+//! level (RFC 7519 §4), numbers keep their text, and lone surrogates are refused. Depth is limited;
+//! memory is bounded by the length of the text.
 
-/// Deepest nesting of lists and objects.
+/// Maximum nesting depth of lists and objects.
 const DEPTH_MAX: usize = 16;
 
 /// A JSON value.
@@ -14,7 +14,7 @@ pub enum Json {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number as it is written.
+    /// A number, as written.
     Number(Box<str>),
     /// A string, unescaped.
     Text(Box<str>),
@@ -24,11 +24,11 @@ pub enum Json {
     Object(Object),
 }
 
-/// Members of an object, sorted by name; no name comes twice.
+/// Members of an object, sorted by name, without duplicates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Object(Vec<(Box<str>, Json)>);
 
-/// A text that is not JSON, is nested too deeply or has a member twice.
+/// Error: the text is not JSON, is nested too deeply or has a duplicate member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotJson;
 
@@ -37,10 +37,10 @@ struct Reader<'t> {
     at: usize,
 }
 
-/// Reads a text whose only value is an object.
+/// Parses a text that consists of one object.
 ///
 /// # Errors
-/// The text is not UTF-8 or not one object as this module reads them.
+/// The text is not UTF-8, or not a single valid object.
 pub fn object(bytes: &[u8]) -> Result<Object, NotJson> {
     let text = std::str::from_utf8(bytes).map_err(|_| NotJson)?;
     let mut reader = Reader { text, at: 0 };
@@ -53,21 +53,27 @@ pub fn object(bytes: &[u8]) -> Result<Object, NotJson> {
 }
 
 impl Object {
-    /// The value of a member.
+    /// Object with these members, which are sorted by name and without duplicates.
+    pub(in crate::auth) fn new(members: Vec<(Box<str>, Json)>) -> Self {
+        debug_assert!(members.is_sorted_by(|one, other| one.0 < other.0));
+        Self(members)
+    }
+
+    /// Value of a member.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Json> {
         let found = self.0.binary_search_by(|(known, _)| (**known).cmp(name));
         found.ok().map(|index| &self.0[index].1)
     }
 
-    /// The members in the order of their names.
+    /// Members, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
         self.0.iter().map(|(name, value)| (&**name, value))
     }
 }
 
 impl Json {
-    /// The string, if it is one.
+    /// The string. None for another value.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -76,8 +82,8 @@ impl Json {
         }
     }
 
-    /// One string, or the strings of a list; none for anything else, and for a list with anything
-    /// else in it.
+    /// A string, or the strings of a list. None for any other value, including a list with other
+    /// items.
     #[must_use]
     pub fn texts(&self) -> Option<Vec<&str>> {
         match self {
@@ -129,7 +135,7 @@ impl Reader<'_> {
         }
     }
 
-    /// True if another value follows, false at the end of a list or object.
+    /// True if another value follows; false at the end of a list or object.
     fn another(&mut self, end: u8) -> Result<bool, NotJson> {
         self.blank();
         if self.take(end).is_ok() {
@@ -221,7 +227,7 @@ impl Reader<'_> {
                     self.at += 1;
                     unescaped.push(self.escape()?);
                 }
-                // A control character.
+                // Control characters are not allowed.
                 _ => return Err(NotJson),
             }
         }
@@ -240,7 +246,7 @@ impl Reader<'_> {
             b'u' => {
                 let first = self.unit()?;
                 if !(0xD800..0xDC00).contains(&first) {
-                    // A low surrogate on its own is no character either.
+                    // A lone low surrogate is refused as well.
                     return char::from_u32(first).ok_or(NotJson);
                 }
                 self.take(b'\\')?;
@@ -256,7 +262,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Four hexadecimal digits.
+    /// Parses four hexadecimal digits.
     fn unit(&mut self) -> Result<u32, NotJson> {
         let digits = self
             .text

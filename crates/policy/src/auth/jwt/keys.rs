@@ -1,8 +1,7 @@
-//! Public keys of a verifier, as the bundle carries them, and the choice of one for a token.
+//! Public keys of a verifier in the bundle, and the choice of a key for a token.
 //!
-//! A key is chosen by `kid` and by the kind of key that the algorithm needs, never by trying
-//! (RFC 8725 §3.1): a token cannot make a public key a shared secret, because an algorithm finds
-//! only keys of its own kind.
+//! A key is chosen by `kid` and by the kind of key that the algorithm needs, never by trial (RFC
+//! 8725 §3.1). A token therefore cannot use a public key as a shared secret.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,18 +14,18 @@ use super::algorithm::{Algorithm, Family};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct PublicKey {
-    /// `kid`.
+    /// Key id, `kid`.
     #[n(0)]
     pub kid: Option<String>,
     /// `alg`: the only algorithm that the key may be used with.
     #[n(1)]
     pub algorithm: Option<Algorithm>,
-    /// The key.
+    /// Numbers of the key.
     #[n(2)]
     pub material: Material,
 }
 
-/// The numbers of a public key, big-endian.
+/// Numbers of a public key, big-endian.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Material {
     /// RSA: modulus and exponent without leading zeros.
@@ -64,7 +63,7 @@ impl Material {
         }
     }
 
-    /// The thumbprint (RFC 7638): sha256 in base64url.
+    /// Thumbprint (RFC 7638): sha256 in base64url.
     #[must_use]
     pub fn thumbprint(&self) -> String {
         let base64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -89,14 +88,14 @@ impl Material {
 }
 
 impl PublicKey {
-    /// True if tokens of an algorithm can be checked with it.
+    /// True if the key can verify tokens of an algorithm.
     #[must_use]
     pub fn fits(&self, algorithm: Algorithm) -> bool {
         self.material.family() == algorithm.family()
             && self.algorithm.is_none_or(|only| only == algorithm)
     }
 
-    /// Description for plans: the thumbprint, the only algorithm if there is one, the key id.
+    /// Description for plans: thumbprint, `alg` if there is one, key id.
     #[must_use]
     pub fn describe(&self) -> String {
         let only = self.algorithm.map_or("", Algorithm::name);
@@ -106,8 +105,9 @@ impl PublicKey {
     }
 }
 
-/// The index of the key for a token: the one with its `kid`; for a token without `kid` the only one
-/// that fits. `keys` are the key ids and whether the algorithm fits.
+/// Index of the key for a token: the one with its `kid`, or without `kid` the only one that fits.
+/// `keys` are pairs of key id and true if the algorithm fits. None if there is no such key or
+/// several.
 pub(super) fn choose<'k>(
     keys: impl Iterator<Item = (Option<&'k str>, bool)>,
     kid: Option<&str>,
@@ -124,7 +124,7 @@ pub(super) fn choose<'k>(
 mod tests {
     use super::*;
 
-    /// RFC 7638 §3.1.
+    /// Example of RFC 7638 §3.1.
     #[test]
     fn thumbprint_of_the_rfc_is_computed() {
         let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";

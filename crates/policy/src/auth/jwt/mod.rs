@@ -4,30 +4,33 @@
 //! auth:
 //!   idp: {kind: jwt, issuer: "https://idp.example.org", audience: [orders], jwks_file: idp.jwks.json, algorithms: [ES256]}
 //! ```
-//! The algorithms are a list of what is allowed, never taken from the token; `none` does not exist.
-//! jsonwebtoken checks the signature; everything around it is here, because a library decides
-//! differently: duplicate members, extensions, types, sizes, key choice and claims.
+//! Algorithms come from a list of allowed ones, never from the token alone; `none` is not
+//! supported. jsonwebtoken checks the signature. This module does the rest, because the library
+//! decides differently on duplicate members, extensions, types, sizes, key choice and claims.
 
 mod algorithm;
 #[cfg(feature = "author")]
 pub mod author;
 mod cache;
-mod identity;
+pub mod discovery;
+pub(in crate::auth) mod identity;
 pub mod json;
+mod jwk;
 mod keys;
 #[cfg(test)]
 mod tests;
 mod token;
-mod verify;
+pub(in crate::auth) mod verify;
 #[cfg(feature = "author")]
 pub mod witness;
 
 pub use algorithm::{Algorithm, Family};
 pub use cache::TokenCache;
 pub use identity::Identity;
+pub use jwk::read_set as read_key_set;
 pub use keys::{Material, PublicKey};
 pub use token::{Token, parse, signed_part};
-pub use verify::{Reason, Verifier};
+pub use verify::{Judged, Reason, Verifier};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -35,20 +38,23 @@ use minicbor::{Decode, Encode};
 use sha2::{Digest as _, Sha256};
 
 use crate::declared::{Scalar, Settings, Value};
+use crate::key_cell::Remote;
 use crate::secret::SecretRef;
 
 /// Default of `leeway`, in milliseconds.
 pub const LEEWAY_MS: u64 = 60_000;
-/// Default of `token_bytes`.
+/// Default of `token_bytes`, in bytes.
 pub const TOKEN_BYTES: u64 = 8 << 10;
-/// Default of `types`: no `typ` (the empty text), `at+jwt`, `jwt`.
+/// Default of `types`: no `typ` (the empty string), `at+jwt`, `jwt`.
 pub const TYPES: &[&str] = &["", "at+jwt", "jwt"];
 /// Default of `scope_claim`.
 pub const SCOPE_CLAIM: &str = "scope";
+/// Default of `stale_for`, in milliseconds: 24 hours.
+pub const STALE_FOR_MS: u64 = 86_400_000;
 /// Default of `groups_claim`.
 pub const GROUPS_CLAIM: &str = "groups";
 
-/// The verifier as the bundle carries it. Lists are sorted.
+/// A verifier in the bundle. Lists are sorted.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
@@ -64,7 +70,7 @@ pub struct Checked {
     leeway_ms: u64,
     #[n(5)]
     max_lifetime_ms: Option<u64>,
-    /// In lower case without `application/`; the empty text is a token without `typ`.
+    /// Types in lower case without `application/`. The empty string accepts tokens without `typ`.
     #[n(6)]
     types: Vec<String>,
     #[n(7)]
@@ -77,16 +83,19 @@ pub struct Checked {
     scope_claim: String,
     #[n(11)]
     groups_claim: String,
+    /// Milliseconds for which fetched keys count without being confirmed; none: the default.
+    #[n(12)]
+    stale_for_ms: Option<u64>,
 }
 
-/// A header that a verifier takes, and the key that then checks the signature.
+/// Header values that a verifier accepts, with the key that then checks the signature.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Signing {
-    /// `alg`.
+    /// Header parameter `alg`.
     pub algorithm: Algorithm,
-    /// `kid`.
+    /// Header parameter `kid`.
     pub kid: Option<String>,
-    /// The thumbprint of the key, or a hash of the reference to the shared secret.
+    /// Thumbprint of the key, or a hash of the reference to the shared secret.
     pub key: String,
 }
 
@@ -96,16 +105,19 @@ pub enum KeySource {
     /// Public keys of the project, sorted.
     #[n(0)]
     Set(#[n(0)] Vec<PublicKey>),
-    /// A shared secret, which gwd resolves.
+    /// Shared secret, which gwd resolves.
     #[n(1)]
     Secret(#[n(0)] SecretRef),
-    /// A URL that gwd fetches them from; it cannot run yet.
+    /// A URL that gwd fetches them from.
     #[n(2)]
     Url(#[n(0)] String),
+    /// The URL that the issuer's metadata names (RFC 8414, OpenID Connect Discovery 1.0).
+    #[n(3)]
+    Discovered,
 }
 
 impl Checked {
-    /// Its settings, for comparison; defaults are left out.
+    /// Settings other than defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Scalar::Text(text.to_owned());
@@ -121,6 +133,7 @@ impl Checked {
                 all.with(&["secret"], Value::One(Scalar::Secret(secret.clone())))
             }
             KeySource::Url(url) => all.with(&["jwks_url"], Value::One(text(url))),
+            KeySource::Discovered => all.with(&["discovery"], Value::One(Scalar::Flag(true))),
             KeySource::Set(keys) => {
                 let mut keys: Vec<Scalar> = keys.iter().map(|key| text(&key.describe())).collect();
                 keys.sort();
@@ -129,6 +142,9 @@ impl Checked {
         };
         if self.leeway_ms != LEEWAY_MS {
             all = all.with(&["leeway"], Value::One(Scalar::Duration(self.leeway_ms)));
+        }
+        if let Some(ms) = self.stale_for_ms {
+            all = all.with(&["stale_for"], Value::One(Scalar::Duration(ms)));
         }
         if let Some(most) = self.max_lifetime_ms {
             all = all.with(&["max_lifetime"], Value::One(Scalar::Duration(most)));
@@ -156,22 +172,17 @@ impl Checked {
         all
     }
 
-    /// Every header with which a token finds a key. A shared secret is found whatever `kid` is. None
-    /// for keys that are not in the project.
+    /// Every header with which a token finds a key. A shared secret and a key that gwd fetches are
+    /// found whatever `kid` is.
     #[must_use]
     pub fn signings(&self) -> Vec<Signing> {
         let keys = match &self.keys {
             KeySource::Set(keys) => keys,
-            KeySource::Url(_) => return Vec::new(),
             KeySource::Secret(reference) => {
-                let hash = Sha256::digest(reference.to_string());
-                let all = self.algorithms.iter().map(|algorithm| Signing {
-                    algorithm: *algorithm,
-                    kid: None,
-                    key: format!("secret-{}", URL_SAFE_NO_PAD.encode(hash)),
-                });
-                return all.collect();
+                return self.any_kid("secret", &reference.to_string());
             }
+            KeySource::Url(url) => return self.any_kid("url", url),
+            KeySource::Discovered => return self.any_kid("issuer", &self.issuer),
         };
         let ids = keys.iter().filter_map(|key| key.kid.as_deref());
         let mut found = Vec::new();
@@ -194,25 +205,46 @@ impl Checked {
         found
     }
 
-    /// The keys.
+    /// The headers for keys that are not in the project, named by their source.
+    fn any_kid(&self, kind: &str, source: &str) -> Vec<Signing> {
+        let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(source));
+        let all = self.algorithms.iter().map(|algorithm| Signing {
+            algorithm: *algorithm,
+            kid: None,
+            key: format!("{kind}-{hash}"),
+        });
+        all.collect()
+    }
+
+    /// Source of keys that gwd fetches; none for keys of the project and shared secrets.
+    #[must_use]
+    pub fn remote(&self) -> Option<Remote> {
+        match &self.keys {
+            KeySource::Set(_) | KeySource::Secret(_) => None,
+            KeySource::Url(url) => Some(Remote::Set(url.clone())),
+            KeySource::Discovered => Some(Remote::Issuer(self.issuer.clone())),
+        }
+    }
+
+    /// Source of the keys.
     #[must_use]
     pub fn keys(&self) -> &KeySource {
         &self.keys
     }
 
-    /// Algorithms that tokens may be signed with.
+    /// Allowed signature algorithms.
     #[must_use]
     pub fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
     }
 
-    /// The claim with the scopes.
+    /// Name of the claim with the scopes.
     #[must_use]
     pub fn scope_claim(&self) -> &str {
         &self.scope_claim
     }
 
-    /// Replaces its public keys, which are sorted.
+    /// Replaces the public keys, which must be sorted.
     pub fn set_keys(&mut self, keys: Vec<PublicKey>) {
         self.keys = KeySource::Set(keys);
     }

@@ -1,8 +1,8 @@
-//! A token before its signature is checked (RFC 7515 §3.1, RFC 7519).
+//! Parser of tokens, before the signature is checked (RFC 7515 §3.1, RFC 7519).
 //!
-//! Nothing here is believed. The parser is strict and bounded: base64url without padding and
-//! without stray bits, no member twice, no critical extension, no token inside a token. `jku`,
-//! `x5u`, `jwk` and `x5c` are not read at all: no token brings its own key.
+//! The result is untrusted. The parser is strict and bounded: base64url without padding and stray
+//! bits, no duplicate members, no critical extensions, no nested tokens. `jku`, `x5u`, `jwk` and
+//! `x5c` are ignored, so that a token cannot bring its own key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,33 +14,32 @@ use super::algorithm::Algorithm;
 use super::json::{self, Json, Object};
 
 /// A token in compact serialization.
-#[derive(Debug)]
 pub struct Token<'t> {
-    /// Its algorithm.
+    /// Algorithm of the signature.
     pub algorithm: Algorithm,
-    /// `kid`.
+    /// Header parameter `kid`.
     pub kid: Option<Box<str>>,
-    /// `typ` in lower case without `application/` (RFC 7515 §4.1.9).
+    /// Header parameter `typ` in lower case without `application/` (RFC 7515 §4.1.9).
     pub typ: Option<Box<str>>,
     /// Claims.
     pub claims: Object,
-    /// The bytes that are signed.
+    /// Signed bytes: header and claims, encoded.
     pub signed: &'t [u8],
-    /// The signature in base64url.
+    /// Signature in base64url.
     pub signature: &'t str,
 }
 
 /// Parses a token of at most `bytes_max` bytes.
 ///
 /// # Errors
-/// The reason why it is no token that could be valid.
+/// The reason why the token cannot be valid.
 pub fn parse(token: &[u8], bytes_max: u64) -> Result<Token<'_>, Reason> {
     if token.len() as u64 > bytes_max {
         return Err(Reason::TooLarge);
     }
     let text = std::str::from_utf8(token).map_err(|_| Reason::Malformed)?;
     let (signed, signature) = text.rsplit_once('.').ok_or(Reason::Malformed)?;
-    // Five parts are an encrypted token.
+    // Five parts would be an encrypted token.
     let (header, claims) = signed.split_once('.').ok_or(Reason::Malformed)?;
     if claims.contains('.') {
         return Err(Reason::Malformed);
@@ -59,7 +58,7 @@ pub fn parse(token: &[u8], bytes_max: u64) -> Result<Token<'_>, Reason> {
     if text("cty")?.is_some_and(|cty| media_type(cty).contains("jwt")) {
         return Err(Reason::Type);
     }
-    // A signature that cannot be decoded is found before anything is computed.
+    // Refuse an undecodable signature before any cryptographic operation.
     URL_SAFE_NO_PAD
         .decode(signature)
         .map_err(|_| Reason::Malformed)?;
@@ -73,15 +72,14 @@ pub fn parse(token: &[u8], bytes_max: u64) -> Result<Token<'_>, Reason> {
     })
 }
 
-/// The sha256 of the part of a token that is signed, by which it is revoked. None if it is no token
-/// that could be valid.
+/// Sha256 of the signed part of a token, by which it is revoked. None if the token is malformed.
 #[must_use]
 pub fn signed_part(token: &[u8]) -> Option<[u8; 32]> {
     let token = parse(token, u64::MAX).ok()?;
     Some(Sha256::digest(token.signed).into())
 }
 
-/// A media type in lower case without `application/`.
+/// Media type in lower case without `application/`.
 pub(super) fn media_type(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     match lower.strip_prefix("application/") {

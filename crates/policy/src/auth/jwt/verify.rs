@@ -1,17 +1,18 @@
 //! Verification of tokens (RFC 7519 §7.2, RFC 8725, RFC 9068 §4).
 //!
-//! | Checked | Section | Reason |
+//! | Check | Section | Reason |
 //! |---|---|---|
-//! | size, form, members once | RFC 7515 §5.2, RFC 7519 §4 | `too_large`, `malformed` |
+//! | size, format, no duplicate members | RFC 7515 §5.2, RFC 7519 §4 | `too_large`, `malformed` |
 //! | `crit`, `b64` | RFC 7515 §4.1.11, RFC 7797 | `critical` |
 //! | `iss` | RFC 8725 §3.8 | `issuer` |
-//! | `alg` is in the list | RFC 8725 §3.1 | `algorithm` |
+//! | `alg` is allowed | RFC 8725 §3.1 | `algorithm` |
 //! | `typ`, `cty` | RFC 8725 §3.11, RFC 9068 §4 | `type` |
 //! | key by `kid` and `alg` | RFC 7515 §6, RFC 8725 §3.1 | `key` |
 //! | signature | RFC 7515 §5.2 | `signature` |
 //! | `aud` | RFC 8725 §3.9 | `audience` |
 //! | `exp`, `nbf`, `iat`, lifetime | RFC 7519 §4.1 | `expired`, `not_yet_valid`, `lifetime` |
-//! | further claims | RFC 8725 §3.10 | `claims` |
+//! | required claims | RFC 8725 §3.10 | `claims` |
+//! | no `cnf` | RFC 8705 §3, RFC 9449 §7.1 | `binding` |
 
 use std::sync::Arc;
 
@@ -25,77 +26,65 @@ use super::identity::{Identity, key, single};
 use super::json::{Json, Object};
 use super::keys::{Material, PublicKey, choose};
 use super::token::{Token, parse};
-use super::{Checked, KeySource};
+use super::{Checked, KeySource, STALE_FOR_MS, jwk};
+use crate::ask::{Answers, AskId, Effect};
+use crate::auth::reasons::reasons;
+use crate::key_cell::{self, KeyCell, KeySet};
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 
-/// Largest time that a token may name, the end of the year 9999 in seconds since 1970.
+/// Latest time in a token: the end of the year 9999 (Unix time, seconds).
 const TIME_MAX_S: u64 = 253_402_300_799;
 
-/// Longest identity in bytes: `sub`, the client, the consumer.
+/// Maximum length of a name in a token (`sub`, client, consumer), in bytes.
 const NAME_MAX: usize = 1024;
 
-macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident $label:literal;)*) => {
-        /// Reason for which a token is refused. Clients do not see it; logs and metrics do.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Reason {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl Reason {
-            /// All reasons.
-            pub const ALL: &[Self] = &[$(Self::$name),*];
-
-            /// Label in logs and metrics.
-            #[must_use]
-            pub const fn label(self) -> &'static str {
-                match self { $(Self::$name => $label,)* }
-            }
-
-            /// Reason of the refusal in the metric of rejections.
-            #[must_use]
-            pub const fn metric(self) -> &'static str {
-                match self { $(Self::$name => concat!("token_", $label),)* }
-            }
-        }
-    };
-}
-
 reasons! {
+    /// Reason why a token is refused. Used in logs and metrics; clients do not see it.
+    "token_"
     /// Longer than `token_bytes`.
     TooLarge "too_large";
     /// Not a token in compact serialization with a signature.
     Malformed "malformed";
-    /// Its algorithm is not in the list.
+    /// The algorithm is not allowed.
     Algorithm "algorithm";
-    /// Requires an extension.
+    /// The token requires an extension.
     Critical "critical";
-    /// Another type, or a nested token.
+    /// The token has another type, or is nested.
     Type "type";
-    /// Another issuer.
+    /// The token is from another issuer.
     Issuer "issuer";
-    /// No key has its key id and algorithm.
+    /// No key matches the key id and algorithm.
     Key "key";
-    /// The signature is not the key's.
+    /// The signature is invalid.
     Signature "signature";
-    /// Other audiences.
+    /// The token is for another audience.
     Audience "audience";
-    /// Expired.
+    /// The token has expired.
     Expired "expired";
-    /// Not yet valid, or issued in the future.
+    /// The token is not yet valid, or was issued in the future.
     NotYetValid "not_yet_valid";
-    /// Lifetime above `max_lifetime`.
+    /// The lifetime exceeds `max_lifetime`.
     Lifetime "lifetime";
-    /// A claim is absent or has a wrong form.
+    /// A claim is absent or malformed.
     Claims "claims";
-    /// Revoked.
+    /// There are no keys that may be used: none was fetched, or they are too old.
+    Keys "keys_unavailable";
+    /// Bound to a certificate or a key of the client, which is not checked.
+    Binding "binding";
+    /// The token was revoked.
     Revoked "revoked";
+    /// The issuer says that the token is not active.
+    Inactive "inactive";
+    /// The issuer could not be asked about the token.
+    Introspection "introspection_unavailable";
+    /// The issuer's response is no answer about a token.
+    Unusable "introspection_unusable";
 }
 
 /// Verifier of the tokens of one issuer.
 pub struct Verifier {
     settings: Checked,
-    /// Hash of the settings: verifiers with the same ones take the same tokens.
+    /// Hash of the settings: verifiers with equal settings share cached tokens.
     id: [u8; 32],
     keys: Keys,
     #[cfg(feature = "author")]
@@ -105,8 +94,30 @@ pub struct Verifier {
 enum Keys {
     Set(Box<[Key]>),
     Secret(Arc<SecretCell>),
+    Cell(Arc<KeyCell>),
 }
 
+/// Treatment of a token's signature.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signature {
+    Checked,
+    /// Counted as valid: `gwc route` assumes it.
+    #[cfg(feature = "author")]
+    Assumed,
+}
+
+/// Judgement of a token.
+#[derive(Debug)]
+pub enum Judged {
+    /// Valid token.
+    Valid(Arc<Identity>),
+    /// Refused token.
+    Fault(Reason),
+    /// Its key is not known; a fetch of the keys may bring it.
+    Ask(Box<Effect>),
+}
+
+/// A public key, ready to check signatures.
 struct Key {
     public: PublicKey,
     decoding: DecodingKey,
@@ -121,19 +132,21 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Checked {
-    /// The verifier that runs.
+    /// Builds the run-time verifier.
     ///
     /// # Errors
     /// The shared secret cannot be resolved.
     pub fn verifier(&self, secrets: &dyn Secrets) -> Result<Verifier, SecretUnavailable> {
         let keys = match &self.keys {
             KeySource::Set(keys) => Keys::Set(keys.iter().map(Key::of).collect()),
-            // No gateway takes it.
-            KeySource::Url(_) => Keys::Set(Box::default()),
             KeySource::Secret(reference) => {
                 let bytes_min = self.algorithms.iter().map(|one| one.secret_bytes_min());
                 let bytes_min = bytes_min.max().unwrap_or(0);
                 Keys::Secret(secrets.cell(reference, Form::SharedSecret { bytes_min })?)
+            }
+            KeySource::Url(_) | KeySource::Discovered => {
+                let remote = self.remote().expect("these keys are fetched");
+                Keys::Cell(secrets.keys(&remote, read_keys))
             }
         };
         Ok(Verifier {
@@ -147,44 +160,101 @@ impl Checked {
 }
 
 impl Verifier {
-    /// The issuer whose tokens it checks.
+    /// Issuer of the tokens.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.settings.issuer
     }
 
-    /// Checks a token as [`Self::verify`] does, or finds it among those that were checked.
+    /// [`Self::verify`] with a cache of verified tokens.
     ///
     /// # Errors
-    /// The first check that the token does not pass.
+    /// The first check that the token fails.
     pub fn verify_with(
         &self,
         token: &[u8],
         unix_s: u64,
         cache: Option<&TokenCache>,
     ) -> Result<Arc<Identity>, Reason> {
-        let cache = cache.filter(|_| matches!(self.keys, Keys::Set(_)));
-        let Some(cache) = cache.filter(|_| token.len() as u64 <= self.settings.token_bytes) else {
+        let generation = match &self.keys {
+            Keys::Set(_) => Some([0; 32]),
+            Keys::Secret(_) => None,
+            Keys::Cell(cell) => self.usable(cell, unix_s).map(|set| set.generation),
+        };
+        let cache = cache.filter(|_| token.len() as u64 <= self.settings.token_bytes);
+        let (Some(cache), Some(generation)) = (cache, generation) else {
             return self.verify(token, unix_s).map(Arc::new);
         };
-        let key = Sha256::new_with_prefix(self.id).chain_update(token);
-        let key = key.finalize().into();
+        let key = Sha256::new_with_prefix(self.id).chain_update(generation);
+        let key = key.chain_update(token).finalize().into();
         if let Some(known) = cache.get(&key, unix_s) {
             return Ok(known);
         }
         let identity = self.verify(token, unix_s).map(Arc::new)?;
-        cache.keep(key, &identity, token.len(), unix_s);
+        cache.keep(key, &identity, token.len(), unix_s..identity.ends_s);
         Ok(identity)
     }
 
-    /// Checks a token at a time in seconds since 1970.
+    /// Judges a token as [`Self::verify_with`] does. A key that is not known may be fetched first.
+    #[must_use]
+    pub fn judge(
+        &self,
+        token: &[u8],
+        unix_s: u64,
+        cache: Option<&TokenCache>,
+        answers: &Answers,
+    ) -> Judged {
+        let fault = match self.verify_with(token, unix_s, cache) {
+            Ok(identity) => return Judged::Valid(identity),
+            Err(fault) => fault,
+        };
+        let (Keys::Cell(cell), Reason::Key | Reason::Keys) = (&self.keys, fault) else {
+            return Judged::Fault(fault);
+        };
+        match answers.get(&AskId::of_keys(cell)) {
+            #[cfg(feature = "author")]
+            Some(crate::ask::Answer::Http(assumed)) if self.takes_witnesses => {
+                match assumed.status.is_success() {
+                    true => match self.check(token, unix_s, Signature::Assumed) {
+                        Ok(identity) => Judged::Valid(Arc::new(identity)),
+                        Err(fault) => Judged::Fault(fault),
+                    },
+                    false => Judged::Fault(Reason::Signature),
+                }
+            }
+            None if cell.may_fetch(unix_s) => Judged::Ask(Box::new(Effect::Keys(Arc::clone(cell)))),
+            Some(_) | None => Judged::Fault(fault),
+        }
+    }
+
+    /// The cell of its keys, if gwd fetches them.
+    #[must_use]
+    pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
+        match &self.keys {
+            Keys::Cell(cell) => Some(cell),
+            Keys::Set(_) | Keys::Secret(_) => None,
+        }
+    }
+
+    /// Keys of a cell that are not older than `stale_for`.
+    fn usable(&self, cell: &KeyCell, unix_s: u64) -> Option<Arc<KeySet>> {
+        let stale_for_ms = self.settings.stale_for_ms.unwrap_or(STALE_FOR_MS);
+        let set = cell.set()?;
+        (unix_s < set.fetched_s.saturating_add(stale_for_ms.div_ceil(1_000))).then_some(set)
+    }
+
+    /// Checks a token at the time `unix_s` (Unix time, seconds).
     ///
     /// # Errors
-    /// The first check that the token does not pass.
+    /// The first check that the token fails.
     pub fn verify(&self, token: &[u8], unix_s: u64) -> Result<Identity, Reason> {
+        self.check(token, unix_s, Signature::Checked)
+    }
+
+    fn check(&self, token: &[u8], unix_s: u64, signature: Signature) -> Result<Identity, Reason> {
         let settings = &self.settings;
         let token = parse(token, settings.token_bytes)?;
-        // Another verifier may be the one of the issuer.
+        // Check the issuer first: another verifier at the same place may accept the token.
         if token.claims.get("iss").and_then(Json::as_text) != Some(&settings.issuer) {
             return Err(Reason::Issuer);
         }
@@ -195,31 +265,31 @@ impl Verifier {
         if !settings.types.iter().any(|one| one == typ) {
             return Err(Reason::Type);
         }
-        self.check_signature(&token)?;
+        if signature == Signature::Checked {
+            self.check_signature(&token, unix_s)?;
+        }
         self.check_audience(&token.claims)?;
         let ends_s = self.check_times(&token.claims, unix_s)?;
         self.identity(&token, ends_s)
     }
 
-    fn check_signature(&self, token: &Token<'_>) -> Result<(), Reason> {
+    fn check_signature(&self, token: &Token<'_>, unix_s: u64) -> Result<(), Reason> {
         #[cfg(feature = "author")]
         if self.takes_witnesses {
             match (self.is_witness(token), &self.keys) {
                 (true, _) => return Ok(()),
-                // The compiler knows no secret.
+                // The compiler has no secrets.
                 (false, Keys::Secret(_)) => return Err(Reason::Signature),
-                (false, Keys::Set(_)) => {}
+                (false, Keys::Set(_) | Keys::Cell(_)) => {}
             }
         }
-        let secret;
+        let (secret, set);
         let key = match &self.keys {
-            Keys::Set(keys) => {
-                let fits = keys.iter().map(|key| {
-                    let kid = key.public.kid.as_deref();
-                    (kid, key.public.fits(token.algorithm))
-                });
-                let index = choose(fits, token.kid.as_deref()).ok_or(Reason::Key)?;
-                &keys[index].decoding
+            Keys::Set(keys) => key_of(keys, token)?,
+            Keys::Cell(cell) => {
+                set = self.usable(cell, unix_s).ok_or(Reason::Keys)?;
+                let keys = set.keys.downcast_ref::<Box<[Key]>>();
+                key_of(keys.ok_or(Reason::Keys)?, token)?
             }
             Keys::Secret(cell) => {
                 secret = DecodingKey::from_secret(&cell.value());
@@ -237,7 +307,7 @@ impl Verifier {
     fn is_witness(&self, token: &Token<'_>) -> bool {
         let kid = token.kid.as_deref();
         let signings = self.settings.signings();
-        let any_kid = matches!(self.keys, Keys::Secret(_));
+        let any_kid = !matches!(self.keys, Keys::Set(_));
         let mut fitting = signings.iter().filter(|one| {
             one.algorithm == token.algorithm && (any_kid || one.kid.as_deref() == kid)
         });
@@ -254,7 +324,7 @@ impl Verifier {
         }
     }
 
-    /// The second from which on the token is refused.
+    /// Checks the times. Returns the second from which the token is refused.
     fn check_times(&self, claims: &Object, unix_s: u64) -> Result<u64, Reason> {
         let settings = &self.settings;
         let (now_ms, leeway_ms) = (unix_s.saturating_mul(1000), settings.leeway_ms);
@@ -282,6 +352,10 @@ impl Verifier {
         if settings.required_claims.iter().any(absent) {
             return Err(Reason::Claims);
         }
+        // A token that is bound to a certificate or a key is not valid for whoever bears it.
+        if claims.get("cnf").is_some() {
+            return Err(Reason::Binding);
+        }
         let consumer = settings.consumer_claim.as_deref();
         let client = name(claims, "client_id")?.or(name(claims, "azp")?);
         let subject = name(claims, "sub")?;
@@ -299,6 +373,23 @@ impl Verifier {
             all: claims.clone(),
         })
     }
+}
+
+/// Reads a key set of a provider for a cell.
+fn read_keys(set: &[u8]) -> Result<key_cell::Keys, &'static str> {
+    let keys = jwk::read_set(set)?;
+    let ready: Box<[Key]> = keys.iter().map(Key::of).collect();
+    Ok((Arc::new(ready), keys.len()))
+}
+
+/// The key of a token.
+fn key_of<'k>(keys: &'k [Key], token: &Token<'_>) -> Result<&'k DecodingKey, Reason> {
+    let fits = keys.iter().map(|key| {
+        let kid = key.public.kid.as_deref();
+        (kid, key.public.fits(token.algorithm))
+    });
+    let index = choose(fits, token.kid.as_deref()).ok_or(Reason::Key)?;
+    Ok(&keys[index].decoding)
 }
 
 impl Key {
@@ -334,9 +425,9 @@ fn of_library(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     }
 }
 
-/// A time (RFC 7519 §2, `NumericDate`) in milliseconds since 1970. Seconds may have a fraction;
+/// Parses a time (RFC 7519 §2, `NumericDate`) to Unix milliseconds. Seconds may have a fraction;
 /// negative times, exponents and times after the year 9999 are refused.
-fn milliseconds(json: &Json) -> Result<u64, Reason> {
+pub(in crate::auth) fn milliseconds(json: &Json) -> Result<u64, Reason> {
     let Json::Number(text) = json else {
         return Err(Reason::Claims);
     };
@@ -350,8 +441,8 @@ fn milliseconds(json: &Json) -> Result<u64, Reason> {
     Ok(seconds * 1000 + thousandths)
 }
 
-/// A claim that names somebody: a text of bounded length without control characters.
-fn name(claims: &Object, claim: &str) -> Result<Option<Box<str>>, Reason> {
+/// A claim with a name: a non-empty string without control characters, at most [`NAME_MAX`] bytes.
+pub(in crate::auth) fn name(claims: &Object, claim: &str) -> Result<Option<Box<str>>, Reason> {
     let text = match claims.get(claim) {
         None | Some(Json::Null) => return Ok(None),
         Some(Json::Text(text)) => text,
@@ -361,8 +452,8 @@ fn name(claims: &Object, claim: &str) -> Result<Option<Box<str>>, Reason> {
     fits.then(|| Some(text.clone())).ok_or(Reason::Claims)
 }
 
-/// Words of a claim, sorted: a text with blanks (RFC 8693 §4.2) or a list of texts.
-fn words(claims: &Object, claim: &str) -> Result<Box<[Box<str>]>, Reason> {
+/// Words of a claim, sorted: a string separated by spaces (RFC 8693 §4.2) or a list of strings.
+pub(in crate::auth) fn words(claims: &Object, claim: &str) -> Result<Box<[Box<str>]>, Reason> {
     let mut words: Vec<Box<str>> = match claims.get(claim) {
         None | Some(Json::Null) => Vec::new(),
         Some(Json::Text(text)) => text

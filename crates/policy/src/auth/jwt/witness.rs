@@ -1,21 +1,23 @@
-//! Tokens that nobody signed, for the compiler's questions.
+//! Unsigned tokens for examples in plans.
 //!
-//! A plan shows a token that one version takes and another does not, without having a private
-//! key. In such a token the signature is a hash of the key that would have signed it. Only a
-//! verifier whose `Secrets` say so takes it; gwd has no such verifier, because it is built without
-//! the feature `author`.
+//! A plan shows a token that only one of two versions accepts, without having a private key. The
+//! signature of such a token is a hash of the key's name. Only verifiers whose `Secrets` allow it
+//! accept these tokens. gwd has no such verifier, because it is built without the feature `author`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-/// The signature by the owner of a key, which is named as [`super::Signing`] does.
+/// Header parameter with the keys of the endpoints that say that the token is active.
+pub const ASKED: &str = "asked";
+
+/// Substitute for the signature by a key, named as in [`super::Signing`].
 #[must_use]
 pub fn signature(key: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(format!("signed by {key}")))
 }
 
-/// A token with a header and claims in JSON.
+/// Encodes a token from a header and claims in JSON.
 #[must_use]
 pub fn token(header: &str, claims: &str, key: &str) -> String {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);

@@ -57,7 +57,7 @@ fn preflight_of(checked: &Checked, fields: Fields<'_>) -> Vec<String> {
     })
 }
 
-/// Fields of a response to a request of a page, sorted.
+/// Fields of the response to a cross-origin request, sorted.
 fn response_to(checked: &Checked, sent: Fields<'_>, upstream: Fields<'_>) -> Vec<String> {
     let filter = filter(checked);
     let mut head = request(Method::GET, sent);

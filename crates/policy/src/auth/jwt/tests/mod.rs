@@ -1,5 +1,6 @@
-//! Tokens against verifiers: the table of attacks, the vectors of RFC 7515, identities.
+//! Tests of token verification: the table of attacks, the vectors of RFC 7515, identities.
 
+mod fetched;
 mod vectors;
 
 use std::sync::{Arc, LazyLock};
@@ -17,15 +18,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::*;
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 
-/// Rows: case, verifier, header, claims, signature, edit, result.
+/// Columns: case, verifier, header, claims, signature, edit, result.
 const TOKENS: &str = include_str!("tokens.tsv");
 
-/// Time of every row, in seconds since 1970.
+/// Time of all rows (Unix time, seconds).
 const NOW_S: u64 = 1_800_000_000;
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
-/// Key pairs of the table. `foreign` is in no key set.
+/// Key pairs of the table. `foreign` is not in any key set.
 struct Pairs {
     p256: EcdsaKeyPair,
     foreign: EcdsaKeyPair,
@@ -75,7 +76,7 @@ fn keys() -> KeySource {
     ])
 }
 
-/// Settings as they are without anything optional.
+/// Settings without optional ones.
 fn checked(keys: KeySource, algorithms: &[Algorithm]) -> Checked {
     Checked {
         issuer: "https://idp.example".into(),
@@ -90,6 +91,7 @@ fn checked(keys: KeySource, algorithms: &[Algorithm]) -> Checked {
         consumer_claim: None,
         scope_claim: SCOPE_CLAIM.into(),
         groups_claim: GROUPS_CLAIM.into(),
+        stale_for_ms: None,
     }
 }
 
@@ -99,7 +101,7 @@ fn verifier(name: &str) -> Verifier {
     let checked = match name {
         "keys" => checked(keys(), &[Rs256, Es256, EdDsa]),
         "secret" => checked(secret(), &[Hs256]),
-        // No gwc makes this one: a bundle that lists both families must be safe, too.
+        // gwc never writes such a verifier, but a bundle with both families must be safe as well.
         "both" => checked(keys(), &[Rs256, Es256, EdDsa, Hs256]),
         "strict" => Checked {
             leeway_ms: 0,
@@ -109,13 +111,15 @@ fn verifier(name: &str) -> Verifier {
             token_bytes: 1024,
             ..checked(keys(), &[Es256])
         },
+        // Its keys were not fetched yet.
+        "fetched" => checked(KeySource::Discovered, &[Es256]),
         other => panic!("no verifier {other}"),
     };
     checked.verifier(&OneSecret).unwrap()
 }
 
-/// A part of a row: JSON, or `raw:` and the part as it stands in the token. `×N` behind a text
-/// repeats what is in brackets before it.
+/// Encodes a part of a row: JSON, or `raw:` before the encoded part. See [`unescaped`] for
+/// repetitions.
 fn part(text: &str) -> String {
     match text.strip_prefix("raw:") {
         Some(raw) => raw.to_owned(),
@@ -123,7 +127,7 @@ fn part(text: &str) -> String {
     }
 }
 
-/// `⟦TEXT×N⟧` is the text N times.
+/// Expands `⟦TEXT×N⟧` to N copies of the text.
 fn unescaped(text: &str) -> String {
     let Some((before, rest)) = text.split_once('⟦') else {
         return text.to_owned();
@@ -157,14 +161,14 @@ fn signature(kind: &str, signed: &[u8]) -> Vec<u8> {
         "r-pss" => rsa(&RSA_PSS_SHA256),
         "hs" => mac(SECRET),
         "hs-empty" => mac(b""),
-        // The public keys as secrets.
+        // Public keys used as secrets.
         "hs-point" => mac(PAIRS.p256.public_key().as_ref()),
         "hs-x" => mac(&PAIRS.p256.public_key().as_ref()[1..33]),
         "hs-ed" => mac(PAIRS.ed25519.public_key().as_ref()),
         "hs-n" => mac(&RsaPublicKeyComponents::<Vec<u8>>::from(PAIRS.rsa.public_key()).n),
         "none" => Vec::new(),
         "zero" => vec![0; 64],
-        // r = s = the order of the group.
+        // r and s equal the order of the group.
         "order" => {
             let order = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
             let byte = |at: usize| u8::from_str_radix(&order[at..at + 2], 16).unwrap();
@@ -175,7 +179,7 @@ fn signature(kind: &str, signed: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The token of a row, after its edit.
+/// Token of a row, after its edit.
 fn token([header, claims, signer, edit]: [&str; 4]) -> Vec<u8> {
     let signed = format!("{}.{}", part(header), part(claims));
     let bytes = signature(signer, signed.as_bytes());
@@ -185,7 +189,7 @@ fn token([header, claims, signer, edit]: [&str; 4]) -> Vec<u8> {
     match edit {
         "-" => whole,
         "pad" => whole + "==",
-        // The low bits of the last character are not part of the signature.
+        // Unused low bits of the last base64 character.
         "stray-bits" => {
             const ALPHABET: &[u8] =
                 b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -260,9 +264,15 @@ fn every_reason_is_in_the_table() {
         .filter_map(|line| line.rsplit('\t').next())
         .collect();
     for reason in Reason::ALL {
-        // Revocation is the engine's.
+        // The engine checks revocation, the other verifier asks.
+        let elsewhere = [
+            Reason::Revoked,
+            Reason::Inactive,
+            Reason::Introspection,
+            Reason::Unusable,
+        ];
         let is_here = found.contains(&reason.label());
-        assert_eq!(is_here, *reason != Reason::Revoked, "{}", reason.label());
+        assert_ne!(is_here, elsewhere.contains(reason), "{}", reason.label());
     }
 }
 
@@ -362,7 +372,7 @@ fn cached_token_is_its_verifiers_and_whole() {
             "nothing refused is kept"
         );
     }
-    // The same settings are the same verifier.
+    // Verifiers with the same settings share cached tokens.
     cache.take_counts();
     assert_eq!(verify("keys", &whole), Ok(()));
     assert_eq!(cache.take_counts(), (1, 0));
@@ -378,9 +388,9 @@ fn cache_is_bounded_and_keeps_what_is_asked_for() {
         key[..4].copy_from_slice(&number.to_le_bytes());
         key
     };
-    cache.keep(key(0), &identity, 8192, NOW_S);
+    cache.keep(key(0), &identity, 8192, NOW_S..identity.ends_s);
     for number in 1..2000 {
-        cache.keep(key(number), &identity, 8192, NOW_S);
+        cache.keep(key(number), &identity, 8192, NOW_S..identity.ends_s);
         assert!(cache.bytes() <= 8 << 20);
         assert!(cache.get(&key(0), NOW_S).is_some(), "{number}");
     }

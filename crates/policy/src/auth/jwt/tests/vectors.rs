@@ -1,5 +1,5 @@
-//! Examples of RFC 7515, appendix A. Their tokens have no audience, which is asked for after the
-//! signature: `audience` says that the signature is right.
+//! Examples of RFC 7515, appendix A. Their tokens have no audience, which is checked after the
+//! signature: the reason `audience` therefore means that the signature is valid.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn decode(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// Verdicts on a token, and on the token with one bit of its signature changed.
+/// Checks a token, and the token with one flipped bit of its signature.
 fn judged(keys: KeySource, algorithm: Algorithm, secret: &str, [header, signature]: [&str; 2]) {
     let settings = Checked {
         issuer: "joe".into(),
@@ -83,4 +83,51 @@ fn appendix_a3_ecdsa_p256_is_verified() {
             "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
         ],
     );
+}
+
+/// Examples that a verifier of tokens must refuse: RFC 7515 A.4 (ES512, no claims), A.5
+/// (unsecured), A.6 (JSON serialization) and E (an unknown critical extension), RFC 7797 §4.2 (a
+/// detached payload).
+#[test]
+fn examples_that_are_no_tokens_are_refused() {
+    let key = set(Material::P256(
+        decode("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"),
+        decode("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
+    ));
+    let settings = Checked {
+        issuer: "joe".into(),
+        ..checked(key, &[Algorithm::Es256])
+    };
+    let verifier = settings.verifier(&OneSecret).unwrap();
+    let es512 = "AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEHwJjyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn";
+    for (example, token, reason) in [
+        (
+            "A.4",
+            format!("eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA.{es512}"),
+            Reason::Algorithm,
+        ),
+        (
+            "A.5",
+            format!("eyJhbGciOiJub25lIn0.{CLAIMS}."),
+            Reason::Algorithm,
+        ),
+        (
+            "A.6",
+            format!(r#"{{"payload":"{CLAIMS}","signatures":[]}}"#),
+            Reason::Malformed,
+        ),
+        (
+            "E",
+            "eyJhbGciOiJub25lIiwNCiAiY3JpdCI6WyJodHRwOi8vZXhhbXBsZS5jb20vVU5ERUZJTkVEIl0sDQogImh0dHA6Ly9leGFtcGxlLmNvbS9VTkRFRklORUQiOnRydWUNCn0.RkFJTA.".to_owned(),
+            Reason::Critical,
+        ),
+        (
+            "RFC 7797",
+            "eyJhbGciOiJIUzI1NiIsImI2NCI6ZmFsc2UsImNyaXQiOlsiYjY0Il19..A5dxf2s96_n5FLueVuW1Z_vh161FwXZC4YLPff6dmDY".to_owned(),
+            Reason::Critical,
+        ),
+    ] {
+        let found = verifier.verify(token.as_bytes(), AT_S).unwrap_err();
+        assert_eq!(found, reason, "{example}");
+    }
 }

@@ -1,0 +1,76 @@
+//! Check of a client's certificate, which was parsed when the connection or the proxy presented it.
+
+use http::HeaderValue;
+use policy::Cx;
+use policy::auth::{Fault, mtls};
+
+use super::{Check, Known, Outcome};
+use crate::credentials::Credentials;
+
+/// Outcome of a scheme whose credential is a certificate. If the upstream checks it, a certificate
+/// that the TLS handshake verified is enough.
+pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> Outcome {
+    let checked = match check {
+        Check::Certificate(checked) => Some(checked),
+        Check::Held => None,
+        // gwc refuses these at this place.
+        Check::Key | Check::Basic | Check::Token(_) => return Outcome::Absent,
+    };
+    let source = checked.map_or(mtls::Source::Connection, mtls::Checked::source);
+    let field = cx.client_cert.as_ref().map(HeaderValue::as_bytes);
+    let presented = cx.presented.and_then(|one| one.get(source, field));
+    match (presented, checked) {
+        (None, _) => Outcome::Absent,
+        (Some(Err(reason)), _) => Outcome::Fault(Fault::Certificate(reason)),
+        (Some(Ok(_)), None) => Outcome::Satisfied(None),
+        (Some(Ok(certificate)), Some(checked)) => {
+            let refused = |reason| Outcome::Fault(Fault::Certificate(reason));
+            if let Err(reason) = checked.judge(&certificate, cx.unix_s) {
+                return refused(reason);
+            }
+            if cx.revoked.contains(certificate.sha256()) {
+                return refused(mtls::Reason::Revoked);
+            }
+            match owner(&certificate, cx, credentials) {
+                Ok(consumer) => Outcome::Satisfied(Some(Known {
+                    sha256: *certificate.sha256(),
+                    consumer,
+                    token: Some(certificate.identity().clone()),
+                })),
+                Err(NotOwned::Expired) => refused(mtls::Reason::Expired),
+                Err(NotOwned::Disputed) => Outcome::Disputed,
+            }
+        }
+    }
+}
+
+/// Reason why a certificate has no owner although its names are known.
+enum NotOwned {
+    /// The entry of the consumer has ended.
+    Expired,
+    /// Two consumers own its names.
+    Disputed,
+}
+
+/// Consumer that owns the certificate by its fingerprint or by one of its names, if there is one.
+fn owner(
+    certificate: &mtls::Certificate,
+    cx: &Cx<'_>,
+    credentials: &Credentials,
+) -> Result<Option<u32>, NotOwned> {
+    if credentials.certificates.is_empty() {
+        return Ok(None);
+    }
+    let mut found = None;
+    let names = certificate.credentials().iter();
+    for owner in names.filter_map(|name| credentials.certificates.get(name)) {
+        if owner.not_after.is_some_and(|end| cx.unix_s >= end) {
+            return Err(NotOwned::Expired);
+        }
+        if found.is_some_and(|known| known != owner.consumer) {
+            return Err(NotOwned::Disputed);
+        }
+        found = Some(owner.consumer);
+    }
+    Ok(found)
+}

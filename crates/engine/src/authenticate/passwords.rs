@@ -1,0 +1,61 @@
+//! Passwords with slow hashes: the check is a question, which gwd computes on other threads.
+//!
+//! A name that nobody has costs the same check as a wrong password, so that the time of a refusal
+//! does not tell which names there are.
+
+use policy::Cx;
+use policy::ask::{Answer, AskId, Effect};
+use policy::password::{Check, PASSWORD_MAX};
+
+use super::{Known, Outcome};
+use crate::credentials::{Password, Passwords};
+
+/// Outcome of `user:password`, which no fast hash admits.
+pub(super) fn outcome(passwords: &Passwords, pair: &[u8], cx: &Cx<'_>) -> Outcome {
+    let (Some(decoy), Some(colon)) = (&passwords.decoy, pair.iter().position(|b| *b == b':'))
+    else {
+        return Outcome::Invalid;
+    };
+    let (user, password) = (&pair[..colon], &pair[colon + 1..]);
+    if password.len() > PASSWORD_MAX {
+        return Outcome::Invalid;
+    }
+    let named = std::str::from_utf8(user).ok();
+    let own = named.and_then(|user| passwords.users.get(user));
+    let mut own = own.into_iter().flatten();
+    let mut usable = own.by_ref().filter(|one| is_usable(one, cx)).peekable();
+    if usable.peek().is_none() {
+        return match judged(Check::decoy(user, decoy, password), cx) {
+            Ok(_) => Outcome::Invalid,
+            Err(outcome) => outcome,
+        };
+    }
+    for one in usable {
+        match judged(Check::new(&one.sha256, &one.hash, password), cx) {
+            Ok(false) => {}
+            Ok(true) => {
+                return Outcome::Satisfied(Some(Known {
+                    sha256: one.sha256,
+                    consumer: Some(one.owner.consumer),
+                    token: None,
+                }));
+            }
+            Err(outcome) => return outcome,
+        }
+    }
+    Outcome::Invalid
+}
+
+fn is_usable(password: &Password, cx: &Cx<'_>) -> bool {
+    let in_time = password.owner.not_after.is_none_or(|end| cx.unix_s < end);
+    in_time && !cx.revoked.contains(&password.sha256)
+}
+
+/// Answer to a check.
+fn judged(check: Check, cx: &Cx<'_>) -> Result<bool, Outcome> {
+    match cx.answers.get(&AskId::of_password(&check)) {
+        None => Err(Outcome::Ask(Box::new(Effect::Password(Box::new(check))))),
+        Some(Answer::Http(answered)) => Ok(answered.status.is_success()),
+        Some(Answer::Outage(_) | Answer::Fetched) => Err(Outcome::Unchecked),
+    }
+}

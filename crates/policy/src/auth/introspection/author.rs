@@ -1,0 +1,168 @@
+//! Shape and checks of `kind: introspection` settings.
+
+use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
+use diag::{Diagnostic, NodeRef, Sink, read};
+
+use super::Checked;
+use crate::auth::jwt::author::TOKEN_BYTES_MAX;
+use crate::forms;
+use crate::secret::SecretRef;
+
+/// Longest `cache`, in milliseconds: one hour. A token that its issuer withdraws counts for so long.
+const CACHE_MAX_MS: u64 = 3_600_000;
+
+/// Keys of `kind: introspection`.
+pub static SHAPE: Object = Object {
+    what: "tokens that are asked about",
+    fields: &[
+        Field::required(
+            "url",
+            Shape::Form(&forms::HTTPS_URL),
+            "Introspection endpoint.",
+        ),
+        Field::required(
+            "client_id",
+            Shape::Form(&forms::WORDS),
+            "Client id of the gateway at the endpoint.",
+        ),
+        Field::required(
+            "client_secret",
+            Shape::Secret,
+            "Client authentication at the endpoint.",
+        ),
+        Field::optional(
+            "issuer",
+            Shape::Form(&forms::WORDS),
+            "Issuer: the value of `iss`, compared byte by byte; a JWT of another issuer is refused \
+without a question. Default: any.",
+        ),
+        Field::optional(
+            "audience",
+            Shape::Several(&Shape::Form(&forms::WORDS)),
+            "Allowed values of `aud`; one of them must be present. Default: any.",
+        ),
+        Field::optional(
+            "timeout",
+            Shape::Timeout,
+            "Maximum time for an answer. Default: 2s.",
+        ),
+        Field::optional(
+            "cache",
+            Shape::Duration,
+            "Lifetime of the answer `active` in the cache, at most until the token expires. Range: up to 1h. Default: 60s.",
+        ),
+        Field::optional(
+            "cache_inactive",
+            Shape::Duration,
+            "Lifetime of the answer `inactive` in the cache. Range: up to 1h. Default: 5s.",
+        ),
+        Field::optional(
+            "on_outage",
+            Shape::Word(&["closed", "cached"]),
+            "Behaviour while the endpoint does not answer: `closed` refuses, `cached` uses known answers. Default: `closed`.",
+        ),
+        Field::optional(
+            "stale_for",
+            Shape::Timeout,
+            "With `on_outage: cached`: time for which the last answer `active` counts, at most until the token expires. Default: 10m.",
+        ),
+        Field::optional(
+            "token_bytes",
+            Shape::Size,
+            "Maximum length of a token. Range: up to 64KiB. Default: 8KiB.",
+        ),
+        Field::optional(
+            "required_claims",
+            Shape::Several(&Shape::Form(&forms::WORDS)),
+            "Members that an answer must have beside `active`.",
+        ),
+        Field::optional(
+            "consumer_claim",
+            Shape::Form(&forms::WORDS),
+            "Member with the name of the consumer that the token belongs to. Default: none, the \
+caller is not a consumer.",
+        ),
+        Field::optional(
+            "scope_claim",
+            Shape::Form(&forms::WORDS),
+            "Member with the scopes, a space-separated string or a list. Default: `scope`.",
+        ),
+        Field::optional(
+            "groups_claim",
+            Shape::Form(&forms::WORDS),
+            "Member with the groups, a space-separated string or a list. Default: `groups`.",
+        ),
+    ],
+    rules: &[Rule::Holds(check_amounts)],
+};
+
+fn check_amounts(node: NodeRef<'_>, sink: &mut Sink) {
+    let mut refuse = |wrong: Option<NodeRef<'_>>, message: &str, help: &str| {
+        if let Some(wrong) = wrong {
+            sink.push(Diagnostic::new(&BAD_VALUE, wrong.span(), message).help(help));
+        }
+    };
+    let get = |key: &str| node.get(key).filter(|value| !value.is_null());
+    for key in ["cache", "cache_inactive"] {
+        let is_long = |node: &NodeRef<'_>| {
+            let ms = read::duration_ms(*node);
+            ms.is_ok_and(|ms| ms > CACHE_MAX_MS)
+        };
+        refuse(
+            get(key).filter(is_long),
+            "an answer must not be cached for more than an hour",
+            "write at most `1h`: a token that its issuer withdraws counts for that long",
+        );
+    }
+    let is_cached = get("on_outage").and_then(NodeRef::as_str) == Some("cached");
+    refuse(
+        get("stale_for").filter(|_| !is_cached),
+        "no answer is used after its time",
+        "add `on_outage: cached`, or remove `stale_for`",
+    );
+    let fits = |bytes| (1..=TOKEN_BYTES_MAX).contains(&bytes);
+    let is_long = |node: &NodeRef<'_>| read::size_bytes(*node).is_ok_and(|bytes| !fits(bytes));
+    refuse(
+        get("token_bytes").filter(is_long),
+        "no request can carry a token of this length",
+        "write at most `64KiB`",
+    );
+    let mut claims = get("required_claims").into_iter().flat_map(NodeRef::items);
+    refuse(
+        claims.find(|claim| claim.scalar_text() == Some("cnf")),
+        "no token with `cnf` is valid: the gateway does not check what it is bound to",
+        "remove `cnf` from the list",
+    );
+}
+
+/// Reads a node that fits [`SHAPE`].
+pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
+    let get = |key: &str| node.get(key).filter(|value| !value.is_null());
+    let text = |key: &str| Some(get(key)?.scalar_text()?.to_owned());
+    let texts = |key: &str| -> Vec<String> {
+        let items = get(key).into_iter().flat_map(NodeRef::items);
+        let texts = items.filter_map(NodeRef::scalar_text);
+        let mut all: Vec<String> = texts.map(str::to_owned).collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    let time = |key: &str| get(key).and_then(|node| read::duration_ms(node).ok());
+    Some(Checked {
+        url: text("url")?,
+        client_id: text("client_id")?,
+        client_secret: SecretRef::parse(get("client_secret")?.as_str()?).ok()?,
+        issuer: text("issuer"),
+        audience: texts("audience"),
+        timeout_ms: time("timeout"),
+        cache_ms: time("cache"),
+        cache_inactive_ms: time("cache_inactive"),
+        cached: text("on_outage").as_deref() == Some("cached"),
+        stale_for_ms: time("stale_for"),
+        required_claims: texts("required_claims"),
+        consumer_claim: text("consumer_claim"),
+        scope_claim: text("scope_claim"),
+        groups_claim: text("groups_claim"),
+        token_bytes: get("token_bytes").and_then(|node| read::size_bytes(node).ok()),
+    })
+}

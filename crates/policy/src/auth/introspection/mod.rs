@@ -1,0 +1,138 @@
+//! Tokens that the issuer is asked about (RFC 7662).
+//!
+//! ```yaml
+//! auth:
+//!   tokens: {kind: introspection, url: "https://idp.example.org/introspect", client_id: gateway, client_secret: "${file:/run/secrets/idp}"}
+//! ```
+//! The endpoint says whether a token is active, and to whom it belongs. The verifier asks once for
+//! all requests with one token, checks the answer, and caches it. Tokens are sent in the body of a
+//! POST over TLS, never in a URL.
+
+#[cfg(feature = "author")]
+pub mod author;
+mod response;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use verify::Verifier;
+
+use minicbor::{Decode, Encode};
+
+use crate::auth::jwt::{GROUPS_CLAIM, SCOPE_CLAIM, TOKEN_BYTES};
+use crate::declared::{Scalar, Settings, Value};
+use crate::secret::SecretRef;
+
+/// Default of `timeout`, in milliseconds.
+pub const TIMEOUT_MS: u64 = 2_000;
+/// Default of `cache`, in milliseconds.
+pub const CACHE_MS: u64 = 60_000;
+/// Default of `cache_inactive`, in milliseconds.
+pub const CACHE_INACTIVE_MS: u64 = 5_000;
+/// Default of `stale_for`, in milliseconds: 10 minutes.
+pub const STALE_FOR_MS: u64 = 600_000;
+
+/// A verifier in the bundle. Lists are sorted; none stands for the default.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    #[n(0)]
+    url: String,
+    #[n(1)]
+    client_id: String,
+    #[n(2)]
+    client_secret: SecretRef,
+    #[n(3)]
+    issuer: Option<String>,
+    #[n(4)]
+    audience: Vec<String>,
+    #[n(5)]
+    timeout_ms: Option<u64>,
+    #[n(6)]
+    cache_ms: Option<u64>,
+    #[n(7)]
+    cache_inactive_ms: Option<u64>,
+    /// True if known answers count while the endpoint does not answer.
+    #[n(8)]
+    cached: bool,
+    #[n(9)]
+    stale_for_ms: Option<u64>,
+    #[n(10)]
+    required_claims: Vec<String>,
+    #[n(11)]
+    consumer_claim: Option<String>,
+    #[n(12)]
+    scope_claim: Option<String>,
+    #[n(13)]
+    groups_claim: Option<String>,
+    #[n(14)]
+    token_bytes: Option<u64>,
+}
+
+impl Checked {
+    /// Settings other than defaults, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
+        let set = |all: &[String]| Value::Set(all.iter().cloned().map(Scalar::Text).collect());
+        let secret = Value::One(Scalar::Secret(self.client_secret.clone()));
+        let mut all = Settings::default()
+            .with(&["url"], text(&self.url))
+            .with(&["client_id"], text(&self.client_id))
+            .with(&["client_secret"], secret);
+        for (key, list) in [
+            ("audience", &self.audience),
+            ("required_claims", &self.required_claims),
+        ] {
+            if !list.is_empty() {
+                all = all.with(&[key], set(list));
+            }
+        }
+        for (key, time, default) in [
+            ("timeout", self.timeout_ms, TIMEOUT_MS),
+            ("cache", self.cache_ms, CACHE_MS),
+            ("cache_inactive", self.cache_inactive_ms, CACHE_INACTIVE_MS),
+            ("stale_for", self.stale_for_ms, STALE_FOR_MS),
+        ] {
+            if let Some(ms) = time.filter(|ms| *ms != default) {
+                all = all.with(&[key], Value::One(Scalar::Duration(ms)));
+            }
+        }
+        if self.cached {
+            all = all.with(&["on_outage"], text("cached"));
+        }
+        for (key, claim, default) in [
+            ("issuer", &self.issuer, ""),
+            ("consumer_claim", &self.consumer_claim, ""),
+            ("scope_claim", &self.scope_claim, SCOPE_CLAIM),
+            ("groups_claim", &self.groups_claim, GROUPS_CLAIM),
+        ] {
+            if let Some(claim) = claim.as_deref().filter(|claim| *claim != default) {
+                all = all.with(&[key], text(claim));
+            }
+        }
+        if let Some(bytes) = self.token_bytes.filter(|bytes| *bytes != TOKEN_BYTES) {
+            all = all.with(&["token_bytes"], Value::One(Scalar::Size(bytes)));
+        }
+        all
+    }
+
+    /// URL of the endpoint.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Name of the claim with the scopes.
+    #[must_use]
+    pub fn scope_claim(&self) -> &str {
+        self.scope_claim.as_deref().unwrap_or(SCOPE_CLAIM)
+    }
+
+    /// Key of the tokens of [`crate::auth::jwt::witness`] that stand for active ones.
+    #[cfg(feature = "author")]
+    #[must_use]
+    pub fn witness_key(&self) -> String {
+        format!("introspection {} {}", self.client_id, self.url)
+    }
+}

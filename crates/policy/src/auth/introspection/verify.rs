@@ -1,0 +1,340 @@
+//! Verification of a token by the answer of its introspection endpoint (RFC 7662 §2, §4).
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use super::{CACHE_INACTIVE_MS, CACHE_MS, Checked, STALE_FOR_MS, TIMEOUT_MS, response};
+use crate::ask::{Answer, Answers, AskId, Asker, Call, Effect, Keep};
+use crate::auth::jwt::identity::{key, single};
+use crate::auth::jwt::json::{self, Json, Object};
+use crate::auth::jwt::verify::{milliseconds, name, words};
+use crate::auth::jwt::{
+    GROUPS_CLAIM, Identity, Judged, Reason, TOKEN_BYTES, TokenCache, signed_part,
+};
+use crate::endpoint::Endpoint;
+use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
+
+/// Allowed clock difference for `nbf` and `iat`, in milliseconds.
+const LEEWAY_MS: u64 = 60_000;
+/// Maximum length of an answer, in bytes: 64 KiB.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Verifier that asks an introspection endpoint.
+pub struct Verifier {
+    settings: Checked,
+    /// Hash of the settings: verifiers with equal settings share cached answers.
+    id: [u8; 32],
+    upstream: Arc<str>,
+    target: PathAndQuery,
+    secret: Arc<SecretCell>,
+    #[cfg(feature = "author")]
+    takes_witnesses: bool,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Checked {
+    /// Builds the run-time verifier.
+    ///
+    /// # Errors
+    /// The client's secret cannot be resolved.
+    pub fn verifier(&self, secrets: &dyn Secrets) -> Result<Verifier, SecretUnavailable> {
+        let endpoint = Endpoint::of(&self.url);
+        let target = endpoint.as_ref().map(|one| one.target.as_str());
+        let target =
+            PathAndQuery::try_from(target.unwrap_or("/")).unwrap_or(PathAndQuery::from_static("/"));
+        Ok(Verifier {
+            id: Sha256::digest(minicbor::to_vec(self).unwrap_or_default()).into(),
+            upstream: endpoint.map_or_else(String::new, |one| one.origin).into(),
+            target,
+            secret: secrets.cell(&self.client_secret, Form::FieldValue)?,
+            settings: self.clone(),
+            #[cfg(feature = "author")]
+            takes_witnesses: secrets.takes_witnesses(),
+        })
+    }
+}
+
+impl Verifier {
+    /// Issuer of the tokens, if it is written.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.settings.issuer.as_deref()
+    }
+
+    /// Judges a token at a time (Unix time, seconds). It must be asked about unless `cache` or
+    /// `answers` has the answer.
+    #[must_use]
+    pub fn judge(
+        &self,
+        token: &[u8],
+        unix_s: u64,
+        cache: Option<&TokenCache>,
+        answers: &Answers,
+    ) -> Judged {
+        if let Err(reason) = self.check_form(token) {
+            return Judged::Fault(reason);
+        }
+        #[cfg(feature = "author")]
+        if let Some(members) = self.witnessed(token) {
+            return judged(self.check(token, &members, unix_s));
+        }
+        let cached_as = Sha256::new_with_prefix(self.id).chain_update(token);
+        let cached_as: [u8; 32] = cached_as.finalize().into();
+        if let Some(known) = cache.and_then(|cache| cache.get(&cached_as, unix_s)) {
+            return Judged::Valid(known);
+        }
+        let id = AskId::new(Asker::Introspection, &[&cached_as]);
+        let answered = match answers.get(&id) {
+            None => return self.ask(id, token),
+            Some(Answer::Http(answered)) => answered,
+            Some(Answer::Outage(_) | Answer::Fetched) => {
+                return Judged::Fault(Reason::Introspection);
+            }
+        };
+        #[cfg(feature = "author")]
+        if self.takes_witnesses && answered.body.is_empty() {
+            return judged(self.assumed(answered, token, unix_s));
+        }
+        let members = match response::read(answered) {
+            Some((true, members)) => members,
+            Some((false, _)) => return Judged::Fault(Reason::Inactive),
+            None => return Judged::Fault(Reason::Unusable),
+        };
+        let identity = match self.check(token, &members, unix_s) {
+            Ok(identity) => Arc::new(identity),
+            Err(reason) => return Judged::Fault(reason),
+        };
+        let cache_ms = self.settings.cache_ms.unwrap_or(CACHE_MS);
+        let until_s = (answered.unix_s + cache_ms / 1_000).min(identity.ends_s);
+        // An answer from the future (the clock went back) and an old one are not cached again.
+        if let Some(cache) = cache
+            && (answered.unix_s..until_s).contains(&unix_s)
+        {
+            let bytes = token.len() + answered.body.len();
+            cache.keep(cached_as, &identity, bytes, answered.unix_s..until_s);
+        }
+        Judged::Valid(identity)
+    }
+
+    /// Checks a token before anybody is asked: its length and characters (RFC 6750 §2.1), and the
+    /// issuer that it names if it is a JWT. A token of another issuer is no business of this
+    /// endpoint.
+    fn check_form(&self, token: &[u8]) -> Result<(), Reason> {
+        if token.len() as u64 > self.settings.token_bytes.unwrap_or(TOKEN_BYTES) {
+            return Err(Reason::TooLarge);
+        }
+        let end = token.iter().rposition(|byte| *byte != b'=');
+        let body = end.map_or(&[][..], |end| &token[..=end]);
+        let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+        if body.is_empty() || !body.iter().all(fits) {
+            return Err(Reason::Malformed);
+        }
+        let named = self.issuer().and_then(|_| parts(token));
+        let named = named.as_ref().and_then(|[_, claims]| claims.get("iss"));
+        match named {
+            Some(issuer) if issuer.as_text() != self.issuer() => Err(Reason::Issuer),
+            _ => Ok(()),
+        }
+    }
+
+    /// The question about a token (RFC 7662 §2.1). The client authenticates with Basic, its name
+    /// and secret in form encoding (RFC 6749 §2.3.1).
+    fn ask(&self, id: AskId, token: &[u8]) -> Judged {
+        let secret = self.secret.value();
+        let mut pair = Zeroizing::new(form(self.settings.client_id.as_bytes()));
+        pair.push(':');
+        pair.push_str(&Zeroizing::new(form(&secret)));
+        let basic = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+        let Ok(mut authorization) = HeaderValue::try_from(basic.as_str()) else {
+            return Judged::Fault(Reason::Introspection);
+        };
+        authorization.set_sensitive(true);
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let body = format!("token={}&token_type_hint=access_token", form(token));
+        Judged::Ask(Box::new(Effect::Http(Box::new(Call {
+            id,
+            asker: Asker::Introspection,
+            upstream: Arc::clone(&self.upstream),
+            method: Method::POST,
+            target: self.target.clone(),
+            headers: HeaderMap::from_iter([
+                (ACCEPT, HeaderValue::from_static("application/json")),
+                (USER_AGENT, HeaderValue::from_static("gwd")),
+                (AUTHORIZATION, authorization),
+                (CONTENT_TYPE, kind),
+            ]),
+            body: Bytes::from(body),
+            tells_client: false,
+            timeout_ms: self.settings.timeout_ms.unwrap_or(TIMEOUT_MS),
+            body_bytes_max: ANSWER_BYTES_MAX,
+            keep: self.keep(),
+        }))))
+    }
+
+    fn keep(&self) -> Keep {
+        let settings = &self.settings;
+        let inactive_ms = settings.cache_inactive_ms.unwrap_or(CACHE_INACTIVE_MS);
+        let stale_ms = settings.stale_for_ms.unwrap_or(STALE_FOR_MS);
+        Keep {
+            times_ms: [settings.cache_ms.unwrap_or(CACHE_MS), inactive_ms],
+            stale_ms: if settings.cached { stale_ms } else { 0 },
+            kind: response::kind,
+        }
+    }
+
+    /// Checks the members of an answer that says `active`.
+    fn check(&self, token: &[u8], members: &Object, unix_s: u64) -> Result<Identity, Reason> {
+        let settings = &self.settings;
+        let issuer = members.get("iss").and_then(Json::as_text);
+        if settings.issuer.is_some() && issuer != settings.issuer.as_deref() {
+            return Err(Reason::Issuer);
+        }
+        if !response::is_access_token(members) {
+            return Err(Reason::Type);
+        }
+        if !settings.audience.is_empty() {
+            let own = members.get("aud").ok_or(Reason::Audience)?;
+            let own = own.texts().ok_or(Reason::Claims)?;
+            let is_wanted = |one: &&str| settings.audience.iter().any(|it| it == one);
+            if !own.iter().any(is_wanted) {
+                return Err(Reason::Audience);
+            }
+        }
+        let ends_s = check_times(members, unix_s)?;
+        self.identity(token, members, ends_s)
+    }
+
+    fn identity(&self, token: &[u8], members: &Object, ends_s: u64) -> Result<Identity, Reason> {
+        let settings = &self.settings;
+        let absent = |name: &String| matches!(members.get(name), None | Some(Json::Null));
+        if settings.required_claims.iter().any(absent) {
+            return Err(Reason::Claims);
+        }
+        // A token that is bound to a certificate or a key is not valid for whoever bears it.
+        if members.get("cnf").is_some() {
+            return Err(Reason::Binding);
+        }
+        let groups = settings.groups_claim.as_deref().unwrap_or(GROUPS_CLAIM);
+        let consumer = settings.consumer_claim.as_deref();
+        let client = name(members, "client_id")?;
+        let subject = name(members, "sub")?;
+        let issuer = name(members, "iss")?;
+        // Without an issuer, the endpoint is who vouches for the names.
+        let issuer = issuer.unwrap_or_else(|| settings.url.as_str().into());
+        Ok(Identity {
+            key: key(&issuer, subject.as_deref(), client.as_deref()),
+            issuer,
+            subject,
+            client,
+            consumer: consumer
+                .map(|one| name(members, one))
+                .transpose()?
+                .flatten(),
+            claims: single(members),
+            scopes: words(members, settings.scope_claim())?,
+            groups: words(members, groups)?,
+            ends_s,
+            sha256: signed_part(token).unwrap_or_else(|| Sha256::digest(token).into()),
+            all: members.clone(),
+        })
+    }
+
+    /// Members of the answer that a token of a plan's witness carries.
+    #[cfg(feature = "author")]
+    fn witnessed(&self, token: &[u8]) -> Option<Object> {
+        let [header, claims] = parts(self.takes_witnesses.then_some(token)?)?;
+        let asked = header.get(crate::auth::jwt::witness::ASKED)?.texts()?;
+        let own = self.settings.witness_key();
+        asked.contains(&own.as_str()).then_some(claims)
+    }
+
+    /// Result if the endpoint is assumed to say `active`, or something else. Of a JWT its claims
+    /// are taken, of another token none.
+    #[cfg(feature = "author")]
+    fn assumed(
+        &self,
+        answered: &crate::ask::Answered,
+        token: &[u8],
+        unix_s: u64,
+    ) -> Result<Identity, Reason> {
+        if !answered.status.is_success() {
+            return Err(Reason::Inactive);
+        }
+        match parts(token) {
+            Some([_, claims]) => self.check(token, &claims, unix_s),
+            None => self.identity(token, &Object::default(), u64::MAX),
+        }
+    }
+}
+
+#[cfg(feature = "author")]
+fn judged(result: Result<Identity, Reason>) -> Judged {
+    match result {
+        Ok(identity) => Judged::Valid(Arc::new(identity)),
+        Err(reason) => Judged::Fault(reason),
+    }
+}
+
+/// Checks the times of an answer. Returns the second from which the token is refused. The endpoint
+/// knows when a token ends, so that `exp` has no leeway; a clock that differs does not refuse new
+/// tokens.
+fn check_times(members: &Object, unix_s: u64) -> Result<u64, Reason> {
+    let now_ms = unix_s.saturating_mul(1_000);
+    let time = |name| match members.get(name) {
+        None | Some(Json::Null) => Ok(None),
+        Some(time) => milliseconds(time).map(Some),
+    };
+    let ends = time("exp")?;
+    if ends.is_some_and(|ends| now_ms >= ends) {
+        return Err(Reason::Expired);
+    }
+    let future = |at: &u64| *at > now_ms + LEEWAY_MS;
+    if time("nbf")?.iter().chain(&time("iat")?).any(future) {
+        return Err(Reason::NotYetValid);
+    }
+    Ok(ends.map_or(u64::MAX, |ends| ends.div_ceil(1_000)))
+}
+
+/// Header and claims of a JWT, not verified. None for another token.
+fn parts(token: &[u8]) -> Option<[Object; 2]> {
+    let mut parts = std::str::from_utf8(token).ok()?.split('.');
+    let (header, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
+    let object = |part| json::object(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+    let read = [object(header)?, object(claims)?];
+    parts.next().is_none().then_some(read)
+}
+
+/// Form encoding of a value (URL Standard §5.2).
+fn form(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => {
+                text.push(char::from(*byte));
+            }
+            b' ' => text.push('+'),
+            byte => {
+                const HEX: &[u8; 16] = b"0123456789ABCDEF";
+                text.push('%');
+                text.push(char::from(HEX[usize::from(byte >> 4)]));
+                text.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+        }
+    }
+    text
+}

@@ -1,0 +1,148 @@
+//! Verifiers whose keys gwd fetches: questions, rotations, old keys, and the cache of tokens.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::ask::{Answer, Answers, AskId};
+use crate::key_cell::{KeyCell, Read, Remote};
+
+const CLAIMS: &str = r#"{"iss":"https://idp.example","aud":"orders","exp":1800003600}"#;
+
+/// Secrets that share one cell.
+struct Shared(std::sync::OnceLock<Arc<KeyCell>>);
+
+impl Secrets for Shared {
+    fn cell(&self, reference: &SecretRef, _: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
+        panic!("{reference} is asked for")
+    }
+
+    fn keys(&self, source: &Remote, read: Read) -> Arc<KeyCell> {
+        Arc::clone(self.0.get_or_init(|| KeyCell::new(source.clone(), read)))
+    }
+}
+
+fn verifier(settings: &Checked) -> (Verifier, Arc<KeyCell>) {
+    let shared = Shared(std::sync::OnceLock::new());
+    let verifier = settings.verifier(&shared).unwrap();
+    (verifier, shared.0.into_inner().unwrap())
+}
+
+fn by_url() -> Checked {
+    let url = KeySource::Url("https://idp.example/keys".to_owned());
+    checked(url, &[Algorithm::Es256])
+}
+
+/// A set with the public half of a pair.
+fn set(kid: &str, pair: &EcdsaKeyPair) -> Bytes {
+    let point = pair.public_key().as_ref();
+    let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let (x, y) = (part(&point[1..33]), part(&point[33..]));
+    let text =
+        format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256","kid":"{kid}","x":"{x}","y":"{y}"}}]}}"#);
+    Bytes::from(text)
+}
+
+fn signed(kid: &str, signer: &str) -> Vec<u8> {
+    token([
+        &format!(r#"{{"alg":"ES256","kid":"{kid}"}}"#),
+        CLAIMS,
+        signer,
+        "-",
+    ])
+}
+
+/// `ok`, `ask` or the fault.
+fn judged(verifier: &Verifier, token: &[u8], unix_s: u64, answers: &Answers) -> &'static str {
+    match verifier.judge(token, unix_s, None, answers) {
+        Judged::Valid(_) => "ok",
+        Judged::Fault(reason) => reason.label(),
+        Judged::Ask(_) => "ask",
+    }
+}
+
+#[test]
+fn token_without_keys_asks_once() {
+    let (verifier, cell) = verifier(&by_url());
+    let token = signed("a", "p");
+    let mut answers = Answers::default();
+    assert_eq!(judged(&verifier, &token, NOW_S, &answers), "ask");
+    answers.add(AskId::of_keys(&cell), Answer::Fetched);
+    assert_eq!(
+        judged(&verifier, &token, NOW_S, &answers),
+        "keys_unavailable"
+    );
+    cell.fetched(&set("a", &PAIRS.p256), NOW_S, None, 0)
+        .unwrap();
+    assert_eq!(judged(&verifier, &token, NOW_S, &answers), "ok");
+    // What is wrong for another reason causes no fetch.
+    let foreign = token_of_another_issuer();
+    let later_s = NOW_S + 100;
+    assert_eq!(
+        judged(&verifier, &foreign, later_s, &Answers::default()),
+        "issuer"
+    );
+    let none = Answers::default();
+    assert_eq!(
+        judged(&verifier, &signed("a", "foreign"), later_s, &none),
+        "signature"
+    );
+}
+
+fn token_of_another_issuer() -> Vec<u8> {
+    let claims = CLAIMS.replace("idp.example", "other.example");
+    token([r#"{"alg":"ES256","kid":"b"}"#, &claims, "p", "-"])
+}
+
+#[test]
+fn unknown_key_id_asks_after_the_cool_down() {
+    let (verifier, cell) = verifier(&by_url());
+    cell.fetched(&set("a", &PAIRS.foreign), NOW_S, None, 0)
+        .unwrap();
+    let (token, none) = (signed("b", "p"), Answers::default());
+    assert_eq!(judged(&verifier, &token, NOW_S + 29, &none), "key");
+    assert_eq!(judged(&verifier, &token, NOW_S + 30, &none), "ask");
+    cell.fetched(&set("b", &PAIRS.p256), NOW_S + 30, None, 0)
+        .unwrap();
+    assert_eq!(judged(&verifier, &token, NOW_S + 30, &none), "ok");
+    assert_eq!(
+        judged(&verifier, &signed("a", "foreign"), NOW_S + 31, &none),
+        "key"
+    );
+}
+
+#[test]
+fn old_keys_count_for_stale_for_and_no_longer() {
+    let settings = Checked {
+        stale_for_ms: Some(600_000),
+        ..by_url()
+    };
+    let (verifier, cell) = verifier(&settings);
+    cell.fetched(&set("a", &PAIRS.p256), NOW_S, None, 0)
+        .unwrap();
+    let token = signed("a", "p");
+    let mut answers = Answers::default();
+    assert_eq!(judged(&verifier, &token, NOW_S + 599, &answers), "ok");
+    assert_eq!(judged(&verifier, &token, NOW_S + 600, &answers), "ask");
+    cell.failed("gone", NOW_S + 600, 0);
+    answers.add(AskId::of_keys(&cell), Answer::Fetched);
+    assert_eq!(
+        judged(&verifier, &token, NOW_S + 600, &answers),
+        "keys_unavailable"
+    );
+}
+
+#[test]
+fn verified_token_ends_with_its_key() {
+    let (verifier, cell) = verifier(&by_url());
+    let (token, cache) = (signed("a", "p"), TokenCache::default());
+    cell.fetched(&set("a", &PAIRS.p256), NOW_S, None, 0)
+        .unwrap();
+    for _ in 0..2 {
+        assert!(verifier.verify_with(&token, NOW_S, Some(&cache)).is_ok());
+    }
+    assert_eq!(cache.take_counts(), (1, 1));
+    cell.fetched(&set("b", &PAIRS.foreign), NOW_S, None, 0)
+        .unwrap();
+    let refused = verifier.verify_with(&token, NOW_S, Some(&cache));
+    assert_eq!(refused.unwrap_err(), Reason::Key);
+}

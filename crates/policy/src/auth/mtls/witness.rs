@@ -1,0 +1,54 @@
+//! Certificates for examples in plans. They have the names of a text and no encoding, so that gwd,
+//! which is built without the feature `author`, never has one.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::certificate::Parts;
+use super::{Certificate, Presented, Source, san, spiffe};
+
+/// Text of a certificate with these names: `san NAME`, `spiffe ID`, `subject NAME`, one each line.
+#[must_use]
+pub fn text<'n>(names: impl IntoIterator<Item = (&'static str, &'n str)>) -> String {
+    let lines = names.into_iter().map(|(kind, name)| match kind {
+        // A segment of a pattern stands for any one.
+        "spiffe" => format!("spiffe {}", name.replace('*', "witness")),
+        _ => format!("{kind} {name}"),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Connection with the certificates of texts, by their source. They are valid at any time.
+#[must_use]
+pub fn presented(all: &[(Source, String)]) -> Presented {
+    let all = all.iter();
+    let all = all.map(|(source, text)| (*source, Arc::new(certificate(text))));
+    Presented::assuming(all.collect())
+}
+
+/// SHA-256 of the certificate of a text, in place of that of an encoding.
+#[must_use]
+pub fn sha256(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+fn certificate(text: &str) -> Certificate {
+    let mut parts = Parts {
+        sha256: sha256(text),
+        not_after_s: u64::MAX,
+        ..Parts::default()
+    };
+    for line in text.lines() {
+        match line.split_once(' ') {
+            Some(("spiffe", id)) if spiffe::is_id(id) => {
+                parts.sans.extend(san(id));
+                parts.spiffe = Some(id.to_owned());
+            }
+            Some(("san", name)) => parts.sans.extend(san(name)),
+            Some(("subject", name)) => parts.subject = name.to_owned(),
+            _ => {}
+        }
+    }
+    Certificate::of(parts)
+}

@@ -1,0 +1,71 @@
+//! Reasons why a credential is refused. Logs and metrics have them; clients do not see them.
+
+use super::{jwt, mtls};
+
+/// Defines an enum of reasons with labels. The prefix is that of the labels in the metric of
+/// rejections.
+macro_rules! reasons {
+    ($(#[$of:meta])* $prefix:literal $($(#[$doc:meta])* $name:ident $label:literal;)*) => {
+        $(#[$of])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// All reasons.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Label in logs and metrics.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label,)* }
+            }
+
+            /// Label in the metric of rejections.
+            #[must_use]
+            pub const fn metric(self) -> &'static str {
+                match self { $(Self::$name => concat!($prefix, $label),)* }
+            }
+        }
+    };
+}
+pub(super) use reasons;
+
+/// Reason why authentication refused a request, for the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Refused token.
+    Token(jwt::Reason),
+    /// Refused client certificate.
+    Certificate(mtls::Reason),
+}
+
+impl Fault {
+    /// Key in the access log.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Token(_) => "token_fault",
+            Self::Certificate(_) => "certificate_fault",
+        }
+    }
+
+    /// Value in the access log.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Token(reason) => reason.label(),
+            Self::Certificate(reason) => reason.label(),
+        }
+    }
+
+    /// Label in the metric of rejections.
+    #[must_use]
+    pub const fn metric(self) -> &'static str {
+        match self {
+            Self::Token(reason) => reason.metric(),
+            Self::Certificate(reason) => reason.metric(),
+        }
+    }
+}

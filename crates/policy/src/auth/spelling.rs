@@ -1,0 +1,85 @@
+//! Names of query parameters and cookies that some servers read as one name.
+//!
+//! | Server | Reads as `api_key` |
+//! |---|---|
+//! | ASP.NET (`Request.Query`, `Request.Cookies`) | `API_KEY`: names count without case |
+//! | PHP (`$_GET`, `$_COOKIE`) | `api.key`, `api key`, `api[key`, ` api_key`; a name ends at NUL |
+//! | PHP, Rack, `qs` of Node | `api_key[]`, `api_key[0]`: an element of a list `api_key` |
+
+/// True if some server reads a name as the wanted one. The name is percent-decoded.
+#[must_use]
+pub fn is_read_as(name: &[u8], wanted: &[u8]) -> bool {
+    is_equal(name, wanted, plain)
+}
+
+/// As [`is_read_as`], and `-` counts as `_`: for names that hold credentials by custom only.
+pub(super) fn resembles(name: &[u8], wanted: &[u8]) -> bool {
+    is_equal(name, wanted, |byte| match plain(byte) {
+        b'-' => b'_',
+        byte => byte,
+    })
+}
+
+fn is_equal(name: &[u8], wanted: &[u8], plain: impl Fn(u8) -> u8) -> bool {
+    let end = |byte| name.iter().position(|one| *one == byte);
+    let name = name[..end(0).unwrap_or(name.len())].trim_ascii();
+    let wanted = wanted.trim_ascii();
+    let is_same = |one: &[u8]| {
+        let mut pairs = one.iter().zip(wanted);
+        one.len() == wanted.len() && pairs.all(|(a, b)| plain(*a) == plain(*b))
+    };
+    let list = name.iter().position(|byte| *byte == b'[');
+    is_same(name) || list.is_some_and(|at| at > 0 && is_same(&name[..at]))
+}
+
+/// The byte by which PHP and ASP.NET compare.
+fn plain(byte: u8) -> u8 {
+    match byte {
+        b'.' | b' ' | b'[' => b'_',
+        byte => byte.to_ascii_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_read_as, resembles};
+
+    #[test]
+    fn names_that_servers_read_alike_are_one() {
+        for name in [
+            &b"api_key"[..],
+            b"API_Key",
+            b"api.key",
+            b"api key",
+            b"api[key",
+            b" api_key",
+            b"api_key\0x",
+            b"api_key[]",
+            b"Api.Key[0]",
+        ] {
+            assert!(is_read_as(name, b"api_key"), "{name:?}");
+        }
+        for name in [
+            &b"apikey"[..],
+            b"api-key",
+            b"api__key",
+            b"xapi_key",
+            b"api_keys",
+            b"api_key]",
+            b"x[api_key]",
+            b"",
+            b"[",
+        ] {
+            assert!(!is_read_as(name, b"api_key"), "{name:?}");
+        }
+        assert!(is_read_as(b"filter[key]", b"filter[key]"));
+        assert!(is_read_as(b"api_key", b"api.key"));
+    }
+
+    #[test]
+    fn hyphen_is_another_name_except_in_logs() {
+        assert!(!is_read_as(b"access-token", b"access_token"));
+        assert!(resembles(b"Access-Token", b"access_token"));
+        assert!(!resembles(b"accesstoken", b"access_token"));
+    }
+}

@@ -1,0 +1,144 @@
+//! URLs that gwd calls itself: of a service that is asked, of a key set, of an introspection.
+//!
+//! gwc makes an upstream of the URL's origin, so that its name is the origin and everything that
+//! holds for upstreams (TLS, hosts, limits, metrics, plans) holds for the calls, too.
+
+/// A URL as the name of an upstream, and what stands behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `SCHEME://HOST[:PORT]` in lower case without the port of the scheme: the name of the
+    /// upstream.
+    pub origin: String,
+    /// True for `https`.
+    pub tls: bool,
+    /// Host, IPv6 without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Path and query; at least `/`.
+    pub target: String,
+}
+
+impl Endpoint {
+    /// Reads an absolute `http` or `https` URL without user and fragment.
+    #[must_use]
+    pub fn of(url: &str) -> Option<Self> {
+        let uri: http::Uri = url.parse().ok()?;
+        let authority = uri.authority()?;
+        let tls = match uri.scheme_str()? {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        if url.contains('#') || authority.as_str().contains('@') || authority.host().is_empty() {
+            return None;
+        }
+        let written = authority.host().to_ascii_lowercase();
+        let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
+            Some(port) => port.parse().ok().filter(|port| *port > 0)?,
+            None if tls => 443,
+            None => 80,
+        };
+        let origin = match (tls, port) {
+            (true, 443) => format!("https://{written}"),
+            (false, 80) => format!("http://{written}"),
+            (true, port) => format!("https://{written}:{port}"),
+            (false, port) => format!("http://{written}:{port}"),
+        };
+        let host = written.trim_start_matches('[').trim_end_matches(']');
+        Some(Self {
+            origin,
+            tls,
+            host: host.to_owned(),
+            port,
+            target: uri
+                .path_and_query()
+                .map_or("/", |it| it.as_str())
+                .to_owned(),
+        })
+    }
+
+    /// True if the connection is encrypted, or does not leave the machine.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        let address: Option<std::net::IpAddr> = self.host.parse().ok();
+        self.tls || self.host == "localhost" || address.is_some_and(|it| it.is_loopback())
+    }
+}
+
+/// True if the name of an upstream is an origin, so that gwc made the upstream of a URL.
+#[must_use]
+pub fn is_origin(upstream: &str) -> bool {
+    upstream.starts_with("https://") || upstream.starts_with("http://")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_becomes_origin_and_target() {
+        for (url, origin, host, port, target) in [
+            (
+                "https://IDP.example/keys?v=1",
+                "https://idp.example",
+                "idp.example",
+                443,
+                "/keys?v=1",
+            ),
+            (
+                "https://idp.example:443",
+                "https://idp.example",
+                "idp.example",
+                443,
+                "/",
+            ),
+            (
+                "http://127.0.0.1:9000/a",
+                "http://127.0.0.1:9000",
+                "127.0.0.1",
+                9000,
+                "/a",
+            ),
+            (
+                "https://[::1]:8443/a",
+                "https://[::1]:8443",
+                "::1",
+                8443,
+                "/a",
+            ),
+        ] {
+            let read = Endpoint::of(url).unwrap();
+            assert_eq!(
+                (read.origin.as_str(), read.host.as_str()),
+                (origin, host),
+                "{url}"
+            );
+            assert_eq!((read.port, read.target.as_str()), (port, target), "{url}");
+        }
+        for url in [
+            "/a",
+            "ftp://a/",
+            "https://u@a/",
+            "https://a/#b",
+            "https://a:0/",
+            "https://a:x/",
+        ] {
+            assert_eq!(Endpoint::of(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_safe_on_this_machine_only() {
+        for (url, safe) in [
+            ("https://a.example/", true),
+            ("http://127.0.0.1/", true),
+            ("http://[::1]/", true),
+            ("http://localhost:1/", true),
+            ("http://localhost.example/", false),
+            ("http://10.0.0.1/", false),
+        ] {
+            assert_eq!(Endpoint::of(url).unwrap().is_safe(), safe, "{url}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Expressions over a request, its caller and its route, in the Common Expression Language (CEL).
+//!
+//! ```text
+//! auth.claims.tenant == request.headers["x-tenant"] && request.method in ["GET", "HEAD"]
+//! ```
+//! An expression is parsed and checked by gwc, and compiled again when gwd loads it. It has no
+//! loops, so that its time is bounded by its length and the length of the values that it reads.
+//! Patterns of `matches` are compiled once. Values are read where they are; nothing of a request
+//! is copied before the expression asks for it.
+
+mod check;
+mod types;
+mod values;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock};
+
+use cel::common::ast::{Expr, IdedExpr, LiteralValue};
+use cel::common::types::{BOOL_TYPE, CelBool, CelString, STRING_TYPE};
+use cel::common::value::CowVal;
+use cel::{Context, Env, ExecutionError, Value};
+use regex::{Regex, RegexBuilder};
+
+use crate::cx::Cx;
+use crate::head::RequestHead;
+use crate::no_value::NoValue;
+use types::Type;
+use values::{PATTERN, Pattern, Scope};
+
+/// Maximum length of an expression, in bytes.
+pub const BYTES_MAX: usize = 4 << 10;
+/// Maximum size of a compiled pattern, in bytes.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// An expression, ready to evaluate.
+pub struct Expression {
+    tree: IdedExpr,
+    patterns: Box<[Pattern]>,
+}
+
+/// Mistake in an expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Place in the expression: offset of the first byte, and of the byte behind the last.
+    pub at: (usize, usize),
+    /// Description.
+    pub message: String,
+    /// Remedy, unless a name of `known` is meant.
+    pub help: &'static str,
+    /// Name that does not exist.
+    pub name: String,
+    /// Names that exist in its place.
+    pub known: Vec<&'static str>,
+}
+
+static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(environment()));
+
+// === impl Expression ===
+
+impl Expression {
+    /// Parses and checks an expression, whose value is true or false.
+    ///
+    /// # Errors
+    /// All mistakes that are found, at least one.
+    pub fn compile(source: &str) -> Result<Self, Vec<Fault>> {
+        if source.len() > BYTES_MAX {
+            return Err(vec![Fault {
+                at: (BYTES_MAX.min(source.len()), source.len()),
+                message: format!("the expression is longer than {BYTES_MAX} bytes"),
+                help: "use `scopes`, `claims`, `groups` or `roles` for lists of values",
+                name: String::new(),
+                known: Vec::new(),
+            }]);
+        }
+        // The parser is generated code of a library: whatever it does, it is no reason to end.
+        let parsed = catch_unwind(AssertUnwindSafe(|| {
+            ENV.parser().parse_with_source_info(source)
+        }));
+        let (mut tree, places) = match parsed {
+            Ok(Ok(parsed)) => parsed,
+            Ok(Err(errors)) => return Err(check::syntax(source, &errors)),
+            Err(_) => {
+                return Err(check::syntax(
+                    source,
+                    &cel::ParseErrors { errors: Vec::new() },
+                ));
+            }
+        };
+        let faults = check::check(&tree, &places, source);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let mut patterns = Vec::new();
+        take_patterns(&mut tree, &mut patterns);
+        Ok(Self {
+            tree,
+            patterns: patterns.into(),
+        })
+    }
+
+    /// True if the expression holds for a request.
+    ///
+    /// # Errors
+    /// The expression has no value.
+    pub fn holds(&self, head: &RequestHead, cx: &Cx<'_>) -> Result<bool, NoValue> {
+        let scope = Scope::new(head, cx, &self.patterns);
+        let evaluated = catch_unwind(AssertUnwindSafe(|| {
+            let mut context = Context::with_env(Arc::clone(&ENV));
+            context.set_variable_resolver(&scope);
+            let value = Value::resolve_val(&self.tree, &context)?;
+            let value = value.downcast_ref::<CelBool>().map(|value| *value.inner());
+            value.ok_or(ExecutionError::missing_argument_or_target())
+        }));
+        evaluated
+            .map_err(|_| NoValue::Failed)?
+            .map_err(|error| reason(&error))
+    }
+}
+
+/// The source may contain values that are nobody's business.
+impl std::fmt::Debug for Expression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Expression").finish_non_exhaustive()
+    }
+}
+
+/// Reason of a failure.
+fn reason(error: &ExecutionError) -> NoValue {
+    match error {
+        ExecutionError::NoSuchKey(_) => NoValue::Absent,
+        ExecutionError::FunctionError { function, .. } if function == values::READ => {
+            NoValue::Ambiguous
+        }
+        ExecutionError::IndexOutOfBounds(_)
+        | ExecutionError::Overflow(..)
+        | ExecutionError::DivisionByZero(_)
+        | ExecutionError::RemainderByZero(_)
+        | ExecutionError::FunctionError { .. } => NoValue::Range,
+        ExecutionError::NoSuchOverload(_)
+        | ExecutionError::UnexpectedType { .. }
+        | ExecutionError::ValuesNotComparable(..)
+        | ExecutionError::UnsupportedBinaryOperator(..)
+        | ExecutionError::UnsupportedIndex(..)
+        | ExecutionError::UnsupportedTargetType { .. }
+        | ExecutionError::UnsupportedKeyType(_)
+        | ExecutionError::NotSupportedAsMethod { .. }
+        | ExecutionError::MissingArgumentOrTarget => NoValue::Type,
+        _ => NoValue::Failed,
+    }
+}
+
+/// The functions of the standard library, and those for text that it lacks.
+fn environment() -> Env {
+    let mut env = Env::stdlib().with_optional_support(false);
+    let declared = [
+        env.add_member_overload(
+            "matches",
+            "string_matches_pattern",
+            STRING_TYPE,
+            vec![PATTERN.to_owned()],
+            |values| {
+                let text = values[0].downcast_ref::<CelString<'_>>();
+                let pattern = values[1].downcast_ref::<Pattern>();
+                let found = text.zip(pattern);
+                let found = found.map(|(text, pattern)| pattern.0.is_match(text.inner()));
+                let found = found.ok_or(ExecutionError::missing_argument_or_target())?;
+                Ok(CowVal::owned(CelBool::from(found)))
+            },
+        ),
+        env.add_member_overload(
+            "lowerAscii",
+            "string_lower_ascii",
+            STRING_TYPE,
+            Vec::new(),
+            |values| {
+                let text = values[0].downcast_ref::<CelString<'_>>();
+                let text = text.ok_or(ExecutionError::missing_argument_or_target())?;
+                let lower = text.inner().to_ascii_lowercase();
+                Ok(CowVal::owned(CelString::from(lower)))
+            },
+        ),
+    ];
+    debug_assert!(declared.iter().all(Result::is_ok), "each is declared once");
+    debug_assert!(BOOL_TYPE.name() == Type::Bool.name());
+    env
+}
+
+/// Compiles the patterns of an expression, and puts names of them into their places.
+fn take_patterns(node: &mut IdedExpr, patterns: &mut Vec<Pattern>) {
+    if let Expr::Call(call) = &mut node.expr
+        && call.func_name == "matches"
+        && let [argument] = &mut call.args[..]
+        && let Expr::Literal(LiteralValue::String(text)) = &argument.expr
+        && let Some(pattern) = pattern(text.inner())
+    {
+        argument.expr = Expr::Ident(values::pattern_name(patterns.len()));
+        patterns.push(Pattern(pattern));
+    }
+    for child in children(node) {
+        take_patterns(child, patterns);
+    }
+}
+
+/// A pattern of `matches`. None if it cannot be read, or is too large.
+fn pattern(text: &str) -> Option<Regex> {
+    let mut builder = RegexBuilder::new(text);
+    builder.size_limit(PATTERN_BYTES_MAX).build().ok()
+}
+
+fn children(node: &mut IdedExpr) -> Vec<&mut IdedExpr> {
+    match &mut node.expr {
+        Expr::Call(call) => {
+            let target = call.target.as_deref_mut();
+            target.into_iter().chain(&mut call.args).collect()
+        }
+        Expr::Select(select) => vec![&mut *select.operand],
+        Expr::List(list) => list.elements.iter_mut().collect(),
+        Expr::Unspecified
+        | Expr::Comprehension(_)
+        | Expr::Ident(_)
+        | Expr::Literal(_)
+        | Expr::Map(_)
+        | Expr::Struct(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,348 @@
+//! Key sets that gwd fetches while it runs: state outside snapshots (release.md §7).
+//!
+//! A cell belongs to a source, not to a version: every verifier that names the source has the same
+//! keys, a rotation reaches all of them, and a rollback brings no old key back. gwd fetches; the
+//! cell says when that is worth a try, and keeps the last set that was good. The verifier's reader
+//! says what is good.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+/// Seconds after a fetch in which an unknown key id causes no other: 30.
+const COOL_DOWN_S: u64 = 30;
+/// The same while there are no keys: 2.
+const EMPTY_COOL_DOWN_S: u64 = 2;
+/// Bounds and default of the time after which a set is fetched again, in seconds: 5 minutes, 24
+/// hours, 10 minutes.
+const FRESH_MIN_S: u64 = 300;
+const FRESH_MAX_S: u64 = 86_400;
+const FRESH_S: u64 = 600;
+/// Bounds of the time after a failed fetch, in seconds; it doubles with each failure.
+const RETRY_MIN_S: u64 = 10;
+const RETRY_MAX_S: u64 = 300;
+
+/// Source of keys that gwd fetches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Remote {
+    /// URL of the set.
+    Set(String),
+    /// Issuer whose metadata names the URL of the set (RFC 8414, OpenID Connect Discovery 1.0).
+    Issuer(String),
+}
+
+/// Keys as the verifier uses them, and their number.
+pub type Keys = (Arc<dyn Any + Send + Sync>, usize);
+
+/// Reader of a key set as it came; otherwise the reason why it is not usable, in words.
+pub type Read = fn(&[u8]) -> Result<Keys, &'static str>;
+
+/// Keys of a source, and what is known about fetching them.
+pub struct KeyCell {
+    source: Remote,
+    read: Read,
+    set: ArcSwapOption<KeySet>,
+    /// Second since 1970 at which the last fetch ended; 0 before the first.
+    fetched_s: AtomicU64,
+    /// Second since 1970 from which on the set is fetched again.
+    due_s: AtomicU64,
+    fetches: AtomicU64,
+    failures: AtomicU64,
+    state: Mutex<State>,
+}
+
+/// Keys that were fetched.
+pub struct KeySet {
+    /// Keys that the reader made of the content.
+    pub keys: Arc<dyn Any + Send + Sync>,
+    /// Number of keys.
+    pub count: usize,
+    /// Hash of the set as it came.
+    pub generation: [u8; 32],
+    /// Second since 1970 at which they were fetched.
+    pub fetched_s: u64,
+}
+
+#[derive(Default)]
+struct State {
+    /// The set as it came, until it is written to the state folder.
+    unsaved: Option<Bytes>,
+    /// Failures since the last success.
+    in_a_row: u32,
+    failure: Option<String>,
+}
+
+/// Report on a cell, for status and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyReport {
+    /// Number of keys.
+    pub keys: usize,
+    /// Second since 1970 at which they were fetched; none if there are none.
+    pub fetched_s: Option<u64>,
+    /// Number of fetches that gave keys.
+    pub fetches: u64,
+    /// Number of fetches that failed.
+    pub failures: u64,
+    /// Reason of the last failure, if no fetch has given keys since.
+    pub failure: Option<String>,
+}
+
+impl Remote {
+    /// URL or issuer.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        match self {
+            Self::Set(url) | Self::Issuer(url) => url,
+        }
+    }
+}
+
+impl KeyCell {
+    /// A cell without keys.
+    #[must_use]
+    pub fn new(source: Remote, read: Read) -> Arc<Self> {
+        Arc::new(Self {
+            source,
+            read,
+            set: ArcSwapOption::empty(),
+            fetched_s: AtomicU64::new(0),
+            due_s: AtomicU64::new(0),
+            fetches: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            state: Mutex::default(),
+        })
+    }
+
+    /// The source.
+    #[must_use]
+    pub fn source(&self) -> &Remote {
+        &self.source
+    }
+
+    /// The keys; none before the first fetch.
+    #[must_use]
+    pub fn set(&self) -> Option<Arc<KeySet>> {
+        self.set.load_full()
+    }
+
+    /// True if a request that lacks a key may cause a fetch now.
+    #[must_use]
+    pub fn may_fetch(&self, unix_s: u64) -> bool {
+        let pause_s = match self.set.load().is_some() {
+            true => COOL_DOWN_S,
+            false => EMPTY_COOL_DOWN_S,
+        };
+        let fetched_s = self.fetched_s.load(Ordering::Acquire);
+        // The clock may go back.
+        fetched_s == 0 || unix_s >= fetched_s + pause_s || unix_s < fetched_s
+    }
+
+    /// True once where the set is to be fetched in the background. Until the fetch has ended, it is
+    /// not due again for a while.
+    #[must_use]
+    pub fn take_due(&self, unix_s: u64) -> bool {
+        let is_due = self.is_due(unix_s);
+        if is_due {
+            self.due_s.store(unix_s + COOL_DOWN_S, Ordering::Release);
+        }
+        is_due
+    }
+
+    /// True if the set is to be fetched in the background.
+    #[must_use]
+    pub fn is_due(&self, unix_s: u64) -> bool {
+        unix_s >= self.due_s.load(Ordering::Acquire)
+    }
+
+    /// Takes a set that was fetched now. `fresh_s` are the seconds for which the provider says that
+    /// it stays the same; `jitter` is a random number. Returns true if the fetch before failed.
+    ///
+    /// # Errors
+    /// The reason why it is not taken, in words; the cell is as before.
+    pub fn fetched(
+        &self,
+        set: &Bytes,
+        unix_s: u64,
+        fresh_s: Option<u64>,
+        jitter: u64,
+    ) -> Result<bool, &'static str> {
+        self.take(set, unix_s)?;
+        let fresh_s = fresh_s.unwrap_or(FRESH_S).clamp(FRESH_MIN_S, FRESH_MAX_S);
+        let early_s = jitter % (fresh_s / 10);
+        self.due_s
+            .store(unix_s + fresh_s - early_s, Ordering::Release);
+        self.fetches.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.state();
+        state.unsaved = Some(set.clone());
+        state.in_a_row = 0;
+        let recovered = state.failure.take().is_some();
+        drop(state);
+        self.fetched_s.store(unix_s, Ordering::Release);
+        Ok(recovered)
+    }
+
+    /// Takes a copy that was fetched before this process began. It is fetched again soon.
+    ///
+    /// # Errors
+    /// The reason why it is not taken, in words.
+    pub fn restored(&self, set: &Bytes, fetched_s: u64) -> Result<(), &'static str> {
+        self.take(set, fetched_s)
+    }
+
+    /// Records a failed fetch. Returns true if it is the first in a row, or fails for another reason
+    /// than the one before.
+    pub fn failed(&self, why: &str, unix_s: u64, jitter: u64) -> bool {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.state();
+        let wait_s = (RETRY_MIN_S << state.in_a_row.min(8)).min(RETRY_MAX_S);
+        let wait_s = wait_s - jitter % (wait_s / 2);
+        self.due_s.store(unix_s + wait_s, Ordering::Release);
+        state.in_a_row = state.in_a_row.saturating_add(1);
+        let is_news = state.failure.as_deref() != Some(why);
+        state.failure = Some(why.to_owned());
+        drop(state);
+        self.fetched_s.store(unix_s, Ordering::Release);
+        is_news
+    }
+
+    /// The set as it came, with the second of its fetch, once after each fetch.
+    #[must_use]
+    pub fn take_unsaved(&self) -> Option<(Bytes, u64)> {
+        let unsaved = self.state().unsaved.take()?;
+        Some((unsaved, self.set()?.fetched_s))
+    }
+
+    /// Report for status and metrics.
+    #[must_use]
+    pub fn report(&self) -> KeyReport {
+        let set = self.set();
+        KeyReport {
+            keys: set.as_ref().map_or(0, |set| set.count),
+            fetched_s: set.map(|set| set.fetched_s),
+            fetches: self.fetches.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            failure: self.state().failure.clone(),
+        }
+    }
+
+    fn take(&self, set: &Bytes, fetched_s: u64) -> Result<(), &'static str> {
+        let (keys, count) = (self.read)(set)?;
+        self.set.store(Some(Arc::new(KeySet {
+            keys,
+            count,
+            generation: Sha256::digest(set).into(),
+            fetched_s,
+        })));
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for KeyCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyCell")
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SET: &[u8] = b"one";
+
+    fn cell() -> Arc<KeyCell> {
+        KeyCell::new(
+            Remote::Set("https://idp.example/keys".to_owned()),
+            |set| match set {
+                b"one" => Ok((Arc::new(()), 1)),
+                _ => Err("it has no key"),
+            },
+        )
+    }
+
+    #[test]
+    fn set_is_fetched_again_between_five_minutes_and_a_day() {
+        for (told, first, last) in [
+            (None, 541, 600),
+            (Some(0), 271, 300),
+            (Some(1_000), 901, 1_000),
+            (Some(u64::MAX), 77_761, 86_400),
+        ] {
+            for jitter in [0, 7, u64::MAX] {
+                let cell = cell();
+                cell.fetched(&Bytes::from_static(SET), 1_000, told, jitter)
+                    .unwrap();
+                assert!(!cell.is_due(1_000 + first - 1), "{told:?}");
+                assert!(cell.is_due(1_000 + last), "{told:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_key_ids_cause_one_fetch_in_half_a_minute() {
+        let cell = cell();
+        assert!(cell.may_fetch(1_000));
+        assert!(cell.failed("gone", 1_000, 0), "the first");
+        assert!(!cell.may_fetch(1_001));
+        assert!(cell.may_fetch(1_002), "there are no keys");
+        cell.fetched(&Bytes::from_static(SET), 1_010, None, 0)
+            .unwrap();
+        assert!(!cell.may_fetch(1_039));
+        assert!(cell.may_fetch(1_040));
+        assert!(cell.may_fetch(900), "the clock went back");
+    }
+
+    #[test]
+    fn failures_keep_the_set_and_slow_down() {
+        let cell = cell();
+        cell.fetched(&Bytes::from_static(SET), 1_000, None, 0)
+            .unwrap();
+        let before = cell.set().unwrap().generation;
+        assert!(
+            cell.fetched(&Bytes::from_static(b"{}"), 1_001, None, 0)
+                .is_err()
+        );
+        for (number, wait_s) in [10, 20, 40, 80, 160, 300, 300].into_iter().enumerate() {
+            assert_eq!(cell.failed("gone", 2_000, 0), number == 0);
+            assert!(!cell.is_due(2_000 + wait_s - 1), "{number}");
+            assert!(cell.is_due(2_000 + wait_s), "{number}");
+        }
+        assert_eq!(cell.set().unwrap().generation, before);
+        let report = cell.report();
+        assert_eq!((report.keys, report.fetched_s), (1, Some(1_000)));
+        assert_eq!(report.failure.as_deref(), Some("gone"));
+    }
+
+    #[test]
+    fn failure_is_news_when_its_reason_changes() {
+        let cell = cell();
+        let news = ["gone", "gone", "slow", "gone", "gone"].map(|why| cell.failed(why, 1_000, 0));
+        assert_eq!(news, [true, false, true, true, false]);
+        let fetched = || cell.fetched(&Bytes::from_static(SET), 1_010, None, 0);
+        assert_eq!([fetched(), fetched()], [Ok(true), Ok(false)]);
+        assert!(cell.failed("gone", 1_020, 0), "after a success");
+    }
+
+    #[test]
+    fn copy_of_an_earlier_process_counts_and_is_due() {
+        let cell = cell();
+        cell.restored(&Bytes::from_static(SET), 500).unwrap();
+        assert_eq!(cell.set().unwrap().fetched_s, 500);
+        assert!(cell.is_due(501));
+        assert!(cell.take_unsaved().is_none());
+        cell.fetched(&Bytes::from_static(SET), 1_000, None, 0)
+            .unwrap();
+        assert_eq!(cell.take_unsaved(), Some((Bytes::from_static(SET), 1_000)));
+        assert!(cell.take_unsaved().is_none());
+    }
+}

@@ -1,0 +1,38 @@
+//! Reasons why an expression has no value for a request.
+
+/// Reason why an expression has no value, for log and metrics. It contains no values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoValue {
+    /// A field, claim or parameter is absent.
+    Absent,
+    /// A parameter occurs several times, or a value is not text.
+    Ambiguous,
+    /// A value has another type than the expression needs.
+    Type,
+    /// An index, a number or a conversion is out of range.
+    Range,
+    /// Another failure.
+    Failed,
+}
+
+// === impl NoValue ===
+
+impl NoValue {
+    /// Label in logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Ambiguous => "ambiguous",
+            Self::Type => "type",
+            Self::Range => "range",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Label in the metric of rejections.
+    #[must_use]
+    pub const fn metric(self) -> &'static str {
+        "expression_failed"
+    }
+}

@@ -1,0 +1,98 @@
+//! Token bucket as GCRA (ITU-T I.371): one word, the theoretical arrival time, tells how far a key
+//! is ahead of its rate.
+
+use std::sync::atomic::Ordering;
+
+use super::{Admission, Slot, TIME_MASK, Tokens, is_of};
+
+impl Tokens {
+    /// Ticks of 100 ns per token; at least one.
+    fn interval(self) -> u64 {
+        (self.period_ms.saturating_mul(10_000) / self.count.max(1)).clamp(1, TIME_MASK >> 3)
+    }
+
+    fn depth(self) -> u64 {
+        self.interval()
+            .saturating_mul(self.burst.max(1))
+            .min(TIME_MASK >> 1)
+    }
+}
+
+/// Takes `cost` tokens at `now` (ticks), if available.
+pub(super) fn take(slot: &Slot, tag: u64, tokens: Tokens, cost: u64, now: u64) -> Admission {
+    let (interval, depth) = (tokens.interval(), tokens.depth());
+    let taken = interval.saturating_mul(cost);
+    let mut word = slot.word.load(Ordering::Acquire);
+    loop {
+        // The slot was given to another key meanwhile: decide as for a fresh key, and do not
+        // charge the new one.
+        let ours = is_of(word, tag);
+        let ahead = if ours {
+            (word & TIME_MASK).saturating_sub(now)
+        } else {
+            0
+        };
+        let before = slot.counts.load(Ordering::Acquire);
+        let ahead = if before == interval || before == 0 {
+            ahead
+        } else {
+            rescale(ahead, interval, before)
+        };
+        let after = ahead.saturating_add(taken);
+        if after > depth {
+            return Admission {
+                admitted: false,
+                remaining: depth.saturating_sub(ahead) / interval,
+                wait_ticks: after - depth,
+            };
+        }
+        let admitted = Admission {
+            admitted: true,
+            remaining: (depth - after) / interval,
+            wait_ticks: (after + interval).saturating_sub(depth),
+        };
+        if !ours {
+            return admitted;
+        }
+        let next = (word & !TIME_MASK) | (now + after) & TIME_MASK;
+        match slot
+            .word
+            .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Acquire)
+        {
+            Ok(_) => {
+                if before != interval {
+                    slot.counts.store(interval, Ordering::Release);
+                }
+                return admitted;
+            }
+            Err(current) => word = current,
+        }
+    }
+}
+
+/// Returns `cost` tokens.
+pub(super) fn refund(slot: &Slot, tag: u64, tokens: Tokens, cost: u64) {
+    let back = |word: u64| {
+        let time = word & TIME_MASK;
+        let taken = tokens.interval().saturating_mul(cost);
+        is_of(word, tag).then(|| (word & !TIME_MASK) | time.saturating_sub(taken))
+    };
+    // If another key got the slot meanwhile, there is nothing to return.
+    let _ = slot
+        .word
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
+}
+
+/// Used part of the bucket in ticks, if that is at most one token.
+pub(super) fn light_usage(slot: &Slot, now: u64) -> Option<u64> {
+    let ahead = (slot.word.load(Ordering::Acquire) & TIME_MASK).saturating_sub(now);
+    (ahead <= slot.counts.load(Ordering::Acquire)).then_some(ahead)
+}
+
+/// Converts an amount of used tokens to another interval.
+fn rescale(ahead: u64, interval: u64, before: u64) -> u64 {
+    let scaled = u128::from(ahead) * u128::from(interval) / u128::from(before);
+    u64::try_from(scaled)
+        .unwrap_or(u64::MAX)
+        .min(TIME_MASK >> 1)
+}

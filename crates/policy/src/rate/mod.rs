@@ -1,0 +1,344 @@
+//! Counters of rate limits: a few atomic words per key, in a fixed-size table that all workers
+//! share.
+//!
+//! Each algorithm has a file: [`bucket`] and [`window`]. Admission is one or two compare-and-swaps,
+//! and there is no refill task. The table never grows: a slot is empty, in use, or free again
+//! because nothing that it counted matters any more.
+//!
+//! Clients can invent keys, such as header values, and fill the table. A limit that holds more than
+//! its share of the slots bears the cost itself. A key without a free slot then evicts a key of
+//! such a limit that has used at most one token. Forgetting that key costs one token. Keys that
+//! have used more keep their slots. If no key can be evicted, the keys of one limit share an
+//! overflow counter, which is stricter than separate ones.
+
+mod bucket;
+mod window;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::state::StateId;
+
+/// Largest number of requests per window of [`Algorithm::Window`].
+#[cfg(feature = "author")]
+pub(crate) const WINDOW_MAX: u64 = window::COUNT_MAX;
+
+/// Algorithm that counts the requests of a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// Token bucket; with a burst of 1 a leaky bucket that spaces requests evenly.
+    #[default]
+    Bucket,
+    /// Two windows of one period, the earlier one weighted.
+    Window,
+}
+
+/// Quota: refill rate and capacity of a bucket, or requests per window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// Algorithm that counts.
+    pub algorithm: Algorithm,
+    /// Tokens per period.
+    pub count: u64,
+    /// The period in milliseconds.
+    pub period_ms: u64,
+    /// Maximum number of tokens in a bucket. A window has none.
+    pub burst: u64,
+}
+
+/// Result of taking a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// True if the request is admitted.
+    pub admitted: bool,
+    /// Tokens left in the bucket.
+    pub remaining: u64,
+    /// Time until the next token, in ticks of 100 ns. 0 if a token is left.
+    pub wait_ticks: u64,
+}
+
+/// Fixed-capacity hash table. Each key has two candidate groups of four slots.
+#[derive(Debug)]
+pub struct RateTable {
+    /// Allocated on first use, so that a gateway without limits needs no memory.
+    groups: OnceLock<Box<[Group]>>,
+    count: usize,
+    hasher: RandomState,
+    /// Number of used slots by limit, indexed by [`owner`].
+    held: Box<[AtomicU32]>,
+    /// Overflow counters for keys without a slot. Limits have separate counters, so that one with a
+    /// slow rate does not block callers of others.
+    overflow: [Slot; 2 * OVERFLOWS],
+    overflowed: AtomicU64,
+    evicted: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Group([Slot; 4]);
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// Hash of the key, or [`EMPTY`] or [`BUSY`].
+    tag: AtomicU64,
+    /// Upper 12 bits of the tag, then the time in ticks at which the slot is free again (52 bits:
+    /// 14 years); for a bucket its arrival time. The tag bits make a compare-and-swap fail on a slot
+    /// that was given to another key meanwhile.
+    word: AtomicU64,
+    /// Ticks per token of a [`bucket`], or the packed counts of a [`window`]. 0 for a new key.
+    counts: AtomicU64,
+    /// Limit that uses the slot, as numbered by [`owner`]; above it, the period of a [`window`].
+    owner: AtomicU64,
+}
+
+const EMPTY: u64 = 0;
+const BUSY: u64 = 1;
+const TIME_BITS: u32 = 52;
+const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
+/// Number of limits whose slots are counted separately; further limits share counts.
+const OWNERS: u64 = 1_024;
+/// A limit may hold 1/`SHARE` of the table before it bears the cost of its new keys itself.
+const SHARE: usize = 4;
+/// Number of overflow counters for keys without a slot, of each algorithm.
+const OVERFLOWS: usize = 128;
+/// Flag in [`Slot::owner`] of slots that hold a window.
+const WINDOW: u64 = 1 << 63;
+/// Maximum number of times a slot is read again while another thread claims it.
+const SPINS_MAX: u32 = 64;
+
+impl Tokens {
+    /// Largest number of tokens that one request can ever take.
+    #[must_use]
+    pub fn capacity(self) -> u64 {
+        match self.algorithm {
+            Algorithm::Bucket => self.burst.max(1),
+            Algorithm::Window => self.count,
+        }
+    }
+
+    fn period_ticks(self) -> u64 {
+        self.period_ms
+            .saturating_mul(10_000)
+            .clamp(1, TIME_MASK >> 3)
+    }
+}
+
+impl RateTable {
+    /// Creates a table for about `keys` concurrent keys (32 bytes each). The hasher's seed must be
+    /// random per process, so that clients cannot cause collisions.
+    #[must_use]
+    pub fn new(keys: usize, hasher: RandomState) -> Self {
+        Self {
+            groups: OnceLock::new(),
+            count: (keys / 4).next_power_of_two().max(2),
+            hasher,
+            held: (0..OWNERS).map(|_| AtomicU32::new(0)).collect(),
+            overflow: [const { Slot::empty() }; 2 * OVERFLOWS],
+            overflowed: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+        }
+    }
+
+    /// Hash of a key: the limit, then the parts of the key with their lengths, so that different
+    /// keys have different inputs.
+    #[must_use]
+    pub fn tag(&self, state: StateId, parts: &[&[u8]]) -> u64 {
+        use std::hash::Hasher;
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u64(state.0);
+        for part in parts {
+            hasher.write_usize(part.len());
+            hasher.write(part);
+        }
+        hasher.finish().max(BUSY + 1)
+    }
+
+    /// Takes `cost` tokens of a limit's key at `now_ns`, if available. `tag` is the hash of the key.
+    #[must_use]
+    pub fn take(
+        &self,
+        state: StateId,
+        tag: u64,
+        tokens: Tokens,
+        cost: u64,
+        now_ns: u64,
+    ) -> Admission {
+        let now = (now_ns / 100) & TIME_MASK;
+        let (slot, tag) = match self.slot(state, tag, tokens.algorithm, now) {
+            Some(slot) => (slot, tag),
+            None => {
+                self.overflowed.fetch_add(1, Ordering::Relaxed);
+                (self.overflow_of(state, tokens), BUSY)
+            }
+        };
+        match tokens.algorithm {
+            Algorithm::Bucket => bucket::take(slot, tag, tokens, cost, now),
+            Algorithm::Window => window::take(slot, tag, tokens, cost, now),
+        }
+    }
+
+    /// Returns `cost` tokens that [`RateTable::take`] took.
+    pub fn refund(&self, tag: u64, tokens: Tokens, cost: u64) {
+        let Some(slot) = self.find(tag) else { return };
+        match tokens.algorithm {
+            Algorithm::Bucket => bucket::refund(slot, tag, tokens, cost),
+            Algorithm::Window => window::refund(slot, tag, cost),
+        }
+    }
+
+    /// Number of times a key had no slot and used an overflow counter.
+    #[must_use]
+    pub fn overflowed(&self) -> u64 {
+        self.overflowed.load(Ordering::Relaxed)
+    }
+
+    /// Number of times a key evicted another one that had used at most one token.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Overflow counter of a limit, selected by a hash of its id and quota.
+    fn overflow_of(&self, state: StateId, tokens: Tokens) -> &Slot {
+        let hash = self
+            .hasher
+            .hash_one((state.0, tokens.count, tokens.period_ms, tokens.burst));
+        let at = usize::try_from(hash % OVERFLOWS as u64).unwrap_or(0);
+        match tokens.algorithm {
+            Algorithm::Bucket => &self.overflow[at],
+            Algorithm::Window => &self.overflow[OVERFLOWS + at],
+        }
+    }
+
+    /// Allocates the table now, so that no request has to.
+    pub fn warm(&self) {
+        self.groups();
+    }
+
+    fn groups(&self) -> &[Group] {
+        self.groups
+            .get_or_init(|| (0..self.count).map(|_| Group::default()).collect())
+    }
+
+    fn candidates(&self, tag: u64) -> impl Iterator<Item = &Slot> {
+        let groups = self.groups();
+        let mask = groups.len() - 1;
+        let index = |bits: u64| usize::try_from(bits & 0xFFFF_FFFF).unwrap_or(0) & mask;
+        let (first, second) = (index(tag), index(tag >> 32 ^ 0x9E37_79B9));
+        groups[first].0.iter().chain(&groups[second].0)
+    }
+
+    fn find(&self, tag: u64) -> Option<&Slot> {
+        self.candidates(tag)
+            .find(|slot| slot.tag.load(Ordering::Acquire) == tag)
+    }
+
+    /// Slot of a key; claims a free slot if the key has none.
+    fn slot(&self, state: StateId, tag: u64, algorithm: Algorithm, now: u64) -> Option<&Slot> {
+        let owner = owner(state);
+        let kind = match algorithm {
+            Algorithm::Bucket => 0,
+            Algorithm::Window => WINDOW,
+        };
+        for _ in 0..SPINS_MAX {
+            let mut free = None;
+            let mut busy = false;
+            for slot in self.candidates(tag) {
+                match slot.tag.load(Ordering::Acquire) {
+                    found if found == tag => return Some(slot),
+                    BUSY => busy = true,
+                    EMPTY if free.is_none() => free = Some((slot, EMPTY)),
+                    other
+                        if free.is_none()
+                            && slot.word.load(Ordering::Acquire) & TIME_MASK <= now =>
+                    {
+                        free = Some((slot, other))
+                    }
+                    _ => {}
+                }
+            }
+            if busy {
+                // Another thread is claiming a slot here, perhaps for the same key.
+                std::hint::spin_loop();
+                continue;
+            }
+            let evicts = free.is_none();
+            let (slot, was) = free.or_else(|| self.light(owner, tag, now))?;
+            if slot
+                .tag
+                .compare_exchange(was, BUSY, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+            {
+                if was != EMPTY {
+                    self.held_by(slot.owner.load(Ordering::Relaxed))
+                        .fetch_sub(1, Ordering::Relaxed);
+                }
+                self.held_by(owner).fetch_add(1, Ordering::Relaxed);
+                slot.owner.store(owner | kind, Ordering::Relaxed);
+                if evicts {
+                    self.evicted.fetch_add(1, Ordering::Relaxed);
+                }
+                // No tokens are used yet, so clear the counts of the former key.
+                slot.counts.store(0, Ordering::Release);
+                slot.word.store(tag & !TIME_MASK, Ordering::Release);
+                slot.tag.store(tag, Ordering::Release);
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// Slot that a new key may evict, and its tag: among limits above their share, the key with the
+    /// least usage of at most one token. A limit above its own share only evicts its own keys.
+    #[cold]
+    fn light(&self, owner: u64, tag: u64, now: u64) -> Option<(&Slot, u64)> {
+        let share = self.count * 4 / SHARE;
+        let is_over = |owner| self.held_by(owner).load(Ordering::Relaxed) as usize > share;
+        let own_only = is_over(owner);
+        self.candidates(tag)
+            .filter_map(|slot| {
+                let was = slot.tag.load(Ordering::Acquire);
+                let holder = slot.owner.load(Ordering::Relaxed);
+                let pays = match own_only {
+                    true => holder % OWNERS == owner,
+                    false => is_over(holder),
+                };
+                let usage = match holder & WINDOW {
+                    0 => bucket::light_usage(slot, now),
+                    _ => window::light_usage(slot),
+                };
+                (was > BUSY && pays).then_some((usage?, slot, was))
+            })
+            .min_by_key(|(usage, ..)| *usage)
+            .map(|(_, slot, was)| (slot, was))
+    }
+
+    fn held_by(&self, owner: u64) -> &AtomicU32 {
+        &self.held[usize::try_from(owner % OWNERS).unwrap_or(0)]
+    }
+}
+
+/// Index under which the slots of a limit are counted.
+const fn owner(state: StateId) -> u64 {
+    state.0 % OWNERS
+}
+
+impl Slot {
+    const fn empty() -> Self {
+        Self {
+            tag: AtomicU64::new(EMPTY),
+            word: AtomicU64::new(0),
+            counts: AtomicU64::new(0),
+            owner: AtomicU64::new(0),
+        }
+    }
+}
+
+/// True if a slot with this word belongs to the key with this tag, as far as the word tells.
+const fn is_of(word: u64, tag: u64) -> bool {
+    word >> TIME_BITS == tag >> TIME_BITS
+}
+
+#[cfg(test)]
+mod tests;

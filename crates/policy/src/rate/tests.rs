@@ -1,0 +1,230 @@
+//! Tests of the table and of buckets.
+
+use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn table(keys: usize) -> RateTable {
+    RateTable::new(keys, RandomState::new())
+}
+fn quota(count: u64, period_ms: u64, burst: u64) -> Tokens {
+    Tokens {
+        algorithm: Algorithm::Bucket,
+        count,
+        period_ms,
+        burst,
+    }
+}
+
+#[test]
+fn a_burst_then_the_rate() {
+    let table = table(64);
+    let tag = table.tag(StateId(7), &[b"acme"]);
+    let tokens = quota(10, 1_000, 3);
+    let left: Vec<u64> = (0..3)
+        .map(|_| table.take(StateId(1), tag, tokens, 1, SECOND).remaining)
+        .collect();
+    assert_eq!(left, [2, 1, 0]);
+    let refused = table.take(StateId(1), tag, tokens, 1, SECOND);
+    assert!(!refused.admitted);
+    assert_eq!(refused.wait_ticks, 1_000_000);
+    assert!(
+        !table
+            .take(StateId(1), tag, tokens, 1, SECOND + 99_999_900)
+            .admitted
+    );
+    assert!(
+        table
+            .take(StateId(1), tag, tokens, 1, SECOND + 100_000_000)
+            .admitted
+    );
+}
+
+#[test]
+fn slow_rates_are_as_slow_as_they_say() {
+    const HOUR_MS: u64 = 3_600_000;
+    for (count, period_ms, wait_s) in [
+        (2, HOUR_MS, 1_800),
+        (1, 24 * HOUR_MS, 86_400),
+        (1, 365 * 24 * HOUR_MS, 31_536_000),
+    ] {
+        let table = table(64);
+        let tag = table.tag(StateId(1), &[b"x"]);
+        let tokens = quota(count, period_ms, 1);
+        let first = table.take(StateId(1), tag, tokens, 1, SECOND);
+        let wait_ticks = wait_s * 10_000_000;
+        assert_eq!((first.admitted, first.wait_ticks), (true, wait_ticks));
+        let second = table.take(StateId(1), tag, tokens, 1, SECOND);
+        assert_eq!((second.admitted, second.wait_ticks), (false, wait_ticks));
+        assert!(
+            !table
+                .take(StateId(1), tag, tokens, 1, (wait_s + 1) * SECOND - 100)
+                .admitted
+        );
+        assert!(
+            table
+                .take(StateId(1), tag, tokens, 1, (wait_s + 1) * SECOND)
+                .admitted
+        );
+    }
+}
+
+#[test]
+fn an_open_loop_at_twice_the_limit_gets_the_limit() {
+    let table = table(64);
+    let tag = table.tag(StateId(1), &[b"x"]);
+    let tokens = quota(100, 1_000, 20);
+    let admitted = (0..12_000u64)
+        .filter(|i| {
+            table
+                .take(StateId(1), tag, tokens, 1, SECOND + i * 5_000_000)
+                .admitted
+        })
+        .count();
+    assert!((6_000..=6_020).contains(&admitted), "{admitted} in 60 s");
+}
+
+#[test]
+fn a_refund_brings_the_token_back() {
+    let table = table(64);
+    let tag = table.tag(StateId(1), &[b"x"]);
+    let tokens = quota(1, 60_000, 1);
+    assert!(table.take(StateId(1), tag, tokens, 1, SECOND).admitted);
+    assert!(!table.take(StateId(1), tag, tokens, 1, SECOND).admitted);
+    table.refund(tag, tokens, 1);
+    assert!(table.take(StateId(1), tag, tokens, 1, SECOND).admitted);
+}
+
+#[test]
+fn a_changed_limit_keeps_what_was_consumed() {
+    let table = table(64);
+    let tag = table.tag(StateId(1), &[b"x"]);
+    for _ in 0..5 {
+        assert!(
+            table
+                .take(StateId(1), tag, quota(10, 1_000, 10), 1, SECOND)
+                .admitted
+        );
+    }
+    let after = table.take(StateId(1), tag, quota(1, 1_000, 10), 1, SECOND);
+    assert_eq!((after.admitted, after.remaining), (true, 4));
+}
+
+/// Takes two tokens for each of `count` keys of a limit, so that they keep their slots.
+fn fill(table: &RateTable, state: StateId, tokens: Tokens, count: u32) -> usize {
+    let admitted = (0..count).filter(|key| {
+        let tag = table.tag(state, &[&key.to_le_bytes()]);
+        let first = table.take(state, tag, tokens, 1, SECOND).admitted;
+        table.take(state, tag, tokens, 1, SECOND).admitted || first
+    });
+    admitted.count()
+}
+
+#[test]
+fn keys_without_a_slot_share_one_strict_counter() {
+    let table = table(1);
+    let tokens = quota(1, 3_600_000, 2);
+    let admitted = fill(&table, StateId(1), tokens, 1_000);
+    assert!(admitted <= 10, "{admitted} of 8 slots and one overflow");
+    assert!(table.overflowed() > 0);
+    // Other limits are not affected.
+    let fast = quota(10, 1_000, 1);
+    let tag = table.tag(StateId(2), &[b"acme"]);
+    assert!(table.take(StateId(2), tag, fast, 1, SECOND).admitted);
+    assert!(!table.take(StateId(2), tag, fast, 1, SECOND).admitted);
+    assert!(table.take(StateId(2), tag, fast, 1, 2 * SECOND).admitted);
+    // Nor is a limit with the same quota.
+    let other = table.tag(StateId(3), &[b"acme"]);
+    assert!(table.take(StateId(3), other, tokens, 1, SECOND).admitted);
+}
+
+#[test]
+fn flood_of_new_keys_pays_for_itself() {
+    let table = table(1_024);
+    let tokens = quota(5, 3_600_000, 5);
+    let (flooded, other) = (StateId(1), StateId(2));
+    // Keys of both limits that exist before the flood, with two used tokens each.
+    for state in [flooded, other] {
+        assert_eq!(fill(&table, state, tokens, 50), 50);
+    }
+    let flood = |from: u32| {
+        (from..from + 100_000)
+            .filter(|key| {
+                let tag = table.tag(flooded, &[b"flood", &key.to_le_bytes()]);
+                table.take(flooded, tag, tokens, 1, SECOND).admitted
+            })
+            .count()
+    };
+    flood(0);
+    assert!(table.evicted() > 90_000, "{}", table.evicted());
+    // New clients of either limit get the full quota.
+    for state in [flooded, other] {
+        for key in 0..50u32 {
+            let tag = table.tag(state, &[b"new", &key.to_le_bytes()]);
+            let admitted = (0..10)
+                .filter(|_| table.take(state, tag, tokens, 1, SECOND).admitted)
+                .count();
+            assert_eq!(admitted, 5, "{state:?} {key}");
+        }
+    }
+    flood(200_000);
+    // Keys that had used tokens keep their counters.
+    for state in [flooded, other] {
+        for key in 0..50u32 {
+            let tag = table.tag(state, &[&key.to_le_bytes()]);
+            let left = table.take(state, tag, tokens, 1, SECOND).remaining;
+            assert_eq!(left, 2, "{state:?} {key}");
+        }
+    }
+}
+
+#[test]
+fn slots_come_free_when_their_bucket_is_full_again() {
+    let table = table(1);
+    let tokens = quota(1, 1_000, 1);
+    for round in 0..1_000u64 {
+        let tag = table.tag(StateId(1), &[&round.to_le_bytes()]);
+        assert!(
+            table
+                .take(StateId(1), tag, tokens, 1, (round + 1) * 2 * SECOND)
+                .admitted,
+            "round {round}"
+        );
+    }
+}
+
+#[test]
+fn threads_together_get_no_more_than_the_burst() {
+    let table = table(1_024);
+    let tokens = quota(1, 3_600_000, 1_000);
+    let tag = table.tag(StateId(1), &[b"hot"]);
+    let admitted: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..1_000)
+                        .filter(|_| table.take(StateId(1), tag, tokens, 1, SECOND).admitted)
+                        .count()
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum()
+    });
+    assert_eq!(admitted, 1_000);
+}
+
+#[test]
+fn keys_with_other_parts_are_other_keys() {
+    let table = table(64);
+    assert_ne!(
+        table.tag(StateId(1), &[b"ab", b"c"]),
+        table.tag(StateId(1), &[b"a", b"bc"])
+    );
+    assert_ne!(
+        table.tag(StateId(1), &[b"a"]),
+        table.tag(StateId(2), &[b"a"])
+    );
+}

@@ -1,0 +1,379 @@
+//! Sliding window counter: the requests of the current window plus those of the one before it,
+//! weighted by the part of it that the last period still covers.
+//!
+//! Counts and the number of the window are one word, so that a request is counted by one
+//! compare-and-swap. The slot's other word holds the time at which both windows are over.
+
+use std::sync::atomic::Ordering;
+
+use super::{Admission, Slot, TIME_MASK, Tokens, is_of};
+
+/// Bits of a count; a limit has at most [`COUNT_MAX`] requests per window.
+const COUNT_BITS: u32 = 24;
+/// Largest count of a window.
+pub(super) const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
+/// Place of the period in [`Slot::owner`], above the number of the limit.
+const PERIOD_SHIFT: u32 = 10;
+const PERIOD_MASK: u64 = TIME_MASK >> 3;
+const NUMBER_MASK: u64 = (1 << (64 - 2 * COUNT_BITS)) - 1;
+
+/// Counts of two windows.
+#[derive(Clone, Copy)]
+struct Counts {
+    /// Number of the current window, modulo 2^16.
+    number: u64,
+    before: u64,
+    current: u64,
+}
+
+impl Counts {
+    fn of(word: u64) -> Self {
+        Self {
+            number: word >> (2 * COUNT_BITS),
+            before: word >> COUNT_BITS & COUNT_MAX,
+            current: word & COUNT_MAX,
+        }
+    }
+
+    fn word(self) -> u64 {
+        let count = |count: u64| count.min(COUNT_MAX);
+        self.number << (2 * COUNT_BITS) | count(self.before) << COUNT_BITS | count(self.current)
+    }
+
+    /// Counts as seen from the window with this number.
+    fn at(self, number: u64) -> Self {
+        let (before, current) = match number.wrapping_sub(self.number) & NUMBER_MASK {
+            0 => (self.before, self.current),
+            1 => (self.current, 0),
+            // Another thread has read a later time: count in its window.
+            NUMBER_MASK => return self,
+            _ => (0, 0),
+        };
+        Self {
+            number,
+            before,
+            current,
+        }
+    }
+}
+
+/// Takes `cost` requests at `now` (ticks), if the window has room.
+pub(super) fn take(slot: &Slot, tag: u64, tokens: Tokens, cost: u64, now: u64) -> Admission {
+    let (period, limit) = (tokens.period_ticks(), tokens.count.min(COUNT_MAX));
+    let number = now / period;
+    let end = ((number + 2) * period).min(TIME_MASK);
+    let mut is_over = slot.word.load(Ordering::Acquire) & TIME_MASK <= now;
+    // Holds the slot until the next window is over, before anything is counted in it.
+    let held = |word: u64| {
+        let later = (word & TIME_MASK).max(end);
+        is_of(word, tag).then_some((word & !TIME_MASK) | later)
+    };
+    // The slot was given to another key meanwhile: decide as for a fresh key, and do not charge the
+    // new one.
+    let ours = slot
+        .word
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, held)
+        .is_ok();
+    let number = number & NUMBER_MASK;
+    loop {
+        let word = slot.counts.load(Ordering::Acquire);
+        let period_before = period_of(slot);
+        let counts = match Counts::of(word) {
+            _ if !ours || is_over || word == 0 => Counts {
+                number,
+                before: 0,
+                current: 0,
+            },
+            // After a change of the period, what was used counts as used in this window.
+            counts if period_before != 0 && period_before != period => Counts {
+                number,
+                before: 0,
+                current: (counts.before + counts.current).min(limit),
+            },
+            counts => counts.at(number),
+        };
+        let admission = admit(counts, limit, cost, period, now % period);
+        if !admission.admitted || !ours {
+            return admission;
+        }
+        let next = Counts {
+            current: counts.current + cost,
+            ..counts
+        };
+        let counted = slot.counts.compare_exchange_weak(
+            word,
+            next.word(),
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        if counted.is_ok() {
+            if period_before != period {
+                set_period(slot, period);
+            }
+            return admission;
+        }
+        // Another thread has counted, and so begun the new window.
+        is_over = false;
+    }
+}
+
+/// Period in ticks with which the slot was written. 0 for a new key.
+fn period_of(slot: &Slot) -> u64 {
+    slot.owner.load(Ordering::Acquire) >> PERIOD_SHIFT & PERIOD_MASK
+}
+
+fn set_period(slot: &Slot, period: u64) {
+    let with = |owner: u64| Some(owner & !(PERIOD_MASK << PERIOD_SHIFT) | period << PERIOD_SHIFT);
+    let _ = slot
+        .owner
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, with);
+}
+
+/// Decision for `cost` requests at `elapsed` ticks of the current window.
+fn admit(counts: Counts, limit: u64, cost: u64, period: u64, elapsed: u64) -> Admission {
+    let left = period - elapsed;
+    let used = counts.current + share(counts.before, left, period);
+    let after = used.saturating_add(cost);
+    if after <= limit {
+        return Admission {
+            admitted: true,
+            remaining: limit - after,
+            wait_ticks: if after < limit {
+                0
+            } else {
+                wait(counts.before, counts.current + cost, limit, 1, period, left)
+            },
+        };
+    }
+    Admission {
+        admitted: false,
+        remaining: limit.saturating_sub(used),
+        wait_ticks: wait(counts.before, counts.current, limit, cost, period, left),
+    }
+}
+
+/// Ticks until `cost` more requests fit, if nobody else asks meanwhile.
+fn wait(before: u64, current: u64, limit: u64, cost: u64, period: u64, left: u64) -> u64 {
+    let room = limit.saturating_sub(cost);
+    if current <= room {
+        // Within this window: the earlier one has to shrink to what is left of the room.
+        return left.saturating_sub(fitting(before, room - current, period));
+    }
+    // In the next window, in which the current one is the earlier one.
+    left + period.saturating_sub(fitting(current, room, period))
+}
+
+/// Longest rest of a period for which `count` requests of the window before weigh at most `room`.
+fn fitting(count: u64, room: u64, period: u64) -> u64 {
+    if count <= room {
+        return period;
+    }
+    let ticks = u128::from(room) * u128::from(period) / u128::from(count);
+    u64::try_from(ticks).unwrap_or(period)
+}
+
+/// Weight of `count` requests of the window before, rounded up.
+fn share(count: u64, left: u64, period: u64) -> u64 {
+    let weight = (u128::from(count) * u128::from(left)).div_ceil(u128::from(period));
+    u64::try_from(weight).unwrap_or(count)
+}
+
+/// Returns `cost` requests, to the current window first.
+pub(super) fn refund(slot: &Slot, tag: u64, cost: u64) {
+    if !is_of(slot.word.load(Ordering::Acquire), tag) {
+        return;
+    }
+    let back = |word: u64| {
+        let counts = Counts::of(word);
+        let current = counts.current.saturating_sub(cost);
+        let rest = cost - (counts.current - current);
+        let less = Counts {
+            current,
+            before: counts.before.saturating_sub(rest),
+            ..counts
+        };
+        (word != 0).then(|| less.word())
+    };
+    let _ = slot
+        .counts
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
+}
+
+/// Number of counted requests, if that is at most one.
+pub(super) fn light_usage(slot: &Slot) -> Option<u64> {
+    let counts = Counts::of(slot.counts.load(Ordering::Acquire));
+    let usage = counts.before + counts.current;
+    (usage <= 1).then_some(usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::RandomState;
+
+    use super::*;
+    use crate::rate::{Algorithm, RateTable};
+    use crate::state::StateId;
+
+    const SECOND: u64 = 1_000_000_000;
+    const STATE: StateId = StateId(1);
+
+    fn window(count: u64, period_ms: u64) -> Tokens {
+        Tokens {
+            algorithm: Algorithm::Window,
+            count,
+            period_ms,
+            burst: count,
+        }
+    }
+
+    fn table() -> (RateTable, u64) {
+        let table = RateTable::new(64, RandomState::new());
+        let tag = table.tag(STATE, &[b"acme"]);
+        (table, tag)
+    }
+
+    /// Number of requests admitted of one each `step_ns` in `seconds`, from second 100 on.
+    fn admitted(tokens: Tokens, step_ns: u64, seconds: u64) -> u64 {
+        let (table, tag) = table();
+        let times = (0..seconds * SECOND / step_ns).map(|at| 100 * SECOND + at * step_ns);
+        let takes = times.filter(|now| table.take(STATE, tag, tokens, 1, *now).admitted);
+        takes.count() as u64
+    }
+
+    #[test]
+    fn twice_the_limit_gets_the_limit() {
+        // 200 requests a second against 100 a second, for a minute: within 1 % and one window.
+        let count = admitted(window(100, 1_000), 5_000_000, 60);
+        assert!((5_940..=6_160).contains(&count), "{count}");
+        // Half the limit: every request.
+        assert_eq!(admitted(window(100, 1_000), 20_000_000, 60), 3_000);
+    }
+
+    #[test]
+    fn full_window_leaves_room_as_it_slides_out() {
+        let (table, tag) = table();
+        let tokens = window(10, 1_000);
+        // The last moments of second 100 take everything.
+        for _ in 0..10 {
+            assert!(
+                table
+                    .take(STATE, tag, tokens, 1, 101 * SECOND - 100)
+                    .admitted
+            );
+        }
+        // A bucket per calendar second would admit ten more here.
+        let refused = table.take(STATE, tag, tokens, 1, 101 * SECOND);
+        assert_eq!((refused.admitted, refused.remaining), (false, 0));
+        assert_eq!(refused.wait_ticks, 1_000_000, "a tenth of the second");
+        assert!(
+            !table
+                .take(STATE, tag, tokens, 1, 101 * SECOND + 99_999_900)
+                .admitted
+        );
+        assert!(
+            table
+                .take(STATE, tag, tokens, 1, 101 * SECOND + 100_000_000)
+                .admitted
+        );
+        // Half of the window before still counts.
+        let half = 101 * SECOND + 500_000_000;
+        let more = (0..20).filter(|_| table.take(STATE, tag, tokens, 1, half).admitted);
+        assert_eq!(more.count(), 4);
+        // Two windows later nothing does.
+        let late = 103 * SECOND;
+        let all = (0..20).filter(|_| table.take(STATE, tag, tokens, 1, late).admitted);
+        assert_eq!(all.count(), 10);
+    }
+
+    #[test]
+    fn waits_are_long_enough_and_not_longer() {
+        let tokens = window(7, 1_000);
+        for (first, at, cost) in [
+            (7, 0, 1),
+            (7, 300, 1),
+            (5, 900, 3),
+            (7, 999, 7),
+            (1, 500, 7),
+        ] {
+            let (table, tag) = table();
+            let now = 100 * SECOND + at * 1_000_000;
+            assert!(table.take(STATE, tag, tokens, first, now).admitted);
+            let refused = table.take(STATE, tag, tokens, cost, now);
+            assert!(!refused.admitted, "{first} {at} {cost}");
+            let then = now + refused.wait_ticks * 100;
+            let early = table.take(STATE, tag, tokens, cost, then - 100);
+            assert!(!early.admitted, "{first} {at} {cost}: sooner was enough");
+            assert!(
+                table.take(STATE, tag, tokens, cost, then).admitted,
+                "{first} {at} {cost}"
+            );
+        }
+    }
+
+    #[test]
+    fn changed_limit_keeps_what_was_used() {
+        let (table, tag) = table();
+        for _ in 0..6 {
+            assert!(
+                table
+                    .take(STATE, tag, window(10, 1_000), 1, 100 * SECOND)
+                    .admitted
+            );
+        }
+        // Another count, then another period.
+        let left = table
+            .take(STATE, tag, window(8, 1_000), 1, 100 * SECOND)
+            .remaining;
+        assert_eq!(left, 1);
+        let minute = table.take(STATE, tag, window(10, 60_000), 1, 100 * SECOND);
+        assert_eq!((minute.admitted, minute.remaining), (true, 2));
+    }
+
+    #[test]
+    fn refund_brings_requests_back() {
+        let (table, tag) = table();
+        let tokens = window(3, 1_000);
+        assert!(table.take(STATE, tag, tokens, 3, 100 * SECOND).admitted);
+        table.refund(tag, tokens, 3);
+        assert!(table.take(STATE, tag, tokens, 3, 100 * SECOND).admitted);
+        assert!(!table.take(STATE, tag, tokens, 1, 100 * SECOND).admitted);
+        // In the next window, what the one before counted.
+        table.refund(tag, tokens, 2);
+        assert!(table.take(STATE, tag, tokens, 2, 101 * SECOND).admitted);
+    }
+
+    #[test]
+    fn key_that_comes_back_after_days_is_fresh() {
+        let (table, tag) = table();
+        let tokens = window(2, 1);
+        let mut now = 100 * SECOND;
+        // The number of a window comes back after 65,536 windows.
+        for idle_ms in [3, 65_536, 65_537, 131_072, 86_400_000] {
+            assert!(table.take(STATE, tag, tokens, 2, now).admitted);
+            assert!(!table.take(STATE, tag, tokens, 1, now).admitted);
+            now += idle_ms * 1_000_000;
+            assert!(table.take(STATE, tag, tokens, 2, now).admitted, "{idle_ms}");
+            now += 10_000_000;
+        }
+    }
+
+    #[test]
+    fn threads_together_get_no_more_than_the_limit() {
+        let (table, tag) = table();
+        // The windows before the first and behind the last moment of this test are of other hours.
+        let tokens = window(1_000, 3_600_000);
+        let count = std::sync::atomic::AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1_000 {
+                        if table.take(STATE, tag, tokens, 1, 3_600 * SECOND).admitted {
+                            count.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(count.into_inner(), 1_000);
+    }
+}
