@@ -1,10 +1,10 @@
 //! Accepting at one address in one worker, and leaving the address without losing connections when
 //! the running version no longer names it (release.md §9).
 //!
-//! Leaving has three steps: no new handshakes begin; handshakes that have begun are accepted for a
-//! while; then the empty socket stops listening. Connections may begin one more exchange until
-//! [`LAST_EXCHANGE_MS`] after that, under the last version that named the address. Its response has
-//! `connection: close`.
+//! Leaving has three steps: no new TCP handshakes begin; handshakes in progress are completed for a
+//! while; then the socket, with its queue empty, stops listening. For [`LAST_EXCHANGE_MS`] after
+//! that, each connection may begin one more exchange, under the last version that named the
+//! address. The response has `connection: close`.
 
 use std::future::poll_fn;
 use std::io;
@@ -25,36 +25,36 @@ use crate::listen::{self, ListenSocket};
 use crate::program_log::{Level, event};
 use crate::vital;
 
-/// Time after its address was left in which a connection may begin one more exchange: 2s.
+/// Time in which a connection may begin one more exchange after gwd has left its address: 2s.
 pub(crate) const LAST_EXCHANGE_MS: u64 = 2_000;
 /// Pause of accepting when the process has no file descriptors left: 100ms.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// The worker that serves the connections of an address.
+/// A worker that serves the connections of an address.
 pub(crate) trait Server: 'static {
-    /// Takes a connection.
+    /// Takes over an accepted connection.
     fn accepted(self: &Rc<Self>, socket: &Arc<ListenSocket>, stream: TcpStream, peer: SocketAddr);
 
-    /// Counts a connection for which no file descriptor was left.
+    /// Counts a connection that could not be accepted for lack of a file descriptor.
     fn exhausted(&self);
 
-    /// Time after which a connection with an unresponsive peer ends.
+    /// Time after which a connection with an unresponsive peer is closed.
     fn half_open(&self) -> Duration;
 
-    /// Milliseconds of the clock.
+    /// Current time of the worker's clock, in milliseconds.
     fn now_ms(&self) -> u64;
 
     /// Wakes all connections, so that they check their deadlines.
     fn wake_all(&self);
 }
 
-/// Accepting at one address, at one socket or several. Dropped, it ends at once and leaves the
-/// socket as it is.
+/// Accepting at one address, which has one or more sockets. Dropping this value ends it at once and
+/// leaves the sockets as they are.
 pub(crate) struct Accepting {
     ways: Vec<Way>,
 }
 
-/// One socket of the address.
+/// One socket of the address, with the task that accepts there.
 struct Way {
     leave: Option<oneshot::Sender<Leave>>,
     task: JoinHandle<()>,
@@ -62,9 +62,9 @@ struct Way {
 
 /// Request to leave the address.
 struct Leave {
-    /// Maximum time for handshakes that have begun.
+    /// Maximum time for handshakes in progress.
     handshakes: Duration,
-    /// Dropped once the socket has stopped listening.
+    /// Dropped once the socket has stopped listening. That notifies the receiver.
     done: mpsc::Sender<()>,
 }
 
@@ -92,7 +92,7 @@ impl Accepting {
         Ok(accepting)
     }
 
-    /// Leaves the address. `done` is dropped once its sockets have stopped listening.
+    /// Begins to leave the address. `done` is dropped once all its sockets have stopped listening.
     pub(crate) fn leave(&mut self, handshakes: Duration, done: &mpsc::Sender<()>) {
         for leave in self.ways.iter_mut().filter_map(|way| way.leave.take()) {
             let done = done.clone();
@@ -100,7 +100,7 @@ impl Accepting {
         }
     }
 
-    /// True if the address has been left for good.
+    /// True if the address has been left completely, and the time for last exchanges has passed.
     pub(crate) fn is_over(&self) -> bool {
         self.ways.iter().all(|way| way.task.is_finished())
     }
@@ -160,14 +160,14 @@ async fn accept_one(worker: &Rc<impl Server>, socket: &Arc<ListenSocket>, listen
             return worker.accepted(socket, stream, peer);
         }
         Err(error) if !is_exhausted(&error) => return,
-        // Close the accepted socket: its descriptor belongs to the reserve.
+        // Close the accepted socket: its descriptor is part of the reserve.
         Ok(_) | Err(_) => {}
     }
     worker.exhausted();
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 
-/// Accepts the connections in the queue, without waiting for more.
+/// Accepts the connections that are queued already, without waiting for more.
 async fn accept_waiting(
     worker: &Rc<impl Server>,
     socket: &Arc<ListenSocket>,

@@ -1,11 +1,16 @@
-//! Limits of the process on connections, requests and memory (data-plane.md §10). A share is a
-//! value that is released when it is dropped.
+//! Limits of the process on connections, requests and memory (data-plane.md §10). A [`Share`] is an
+//! amount taken from a budget; dropping it returns the amount.
 //!
-//! Memory is estimated, counted and measured. A served connection is estimated at the measured size
-//! of its buffers. A parked connection needs none, and becomes active only when there is room, so
-//! that its client's data waits in the kernel. Data that accumulates beyond that, because one side
-//! is slower than the other, is counted ([`crate::buffered`]). In addition the process is measured
-//! ten times a second, by its control group if it has one. The larger of both counts.
+//! Memory use is determined in three ways:
+//!
+//! - Estimate: an active connection counts with the typical size of its buffers. An idle HTTP/1
+//!   connection counts nothing. It becomes active only if there is room, so that its client's data
+//!   waits in the kernel.
+//! - Count: data that accumulates beyond the estimate, because one side is slower than the other
+//!   ([`crate::buffered`]).
+//! - Measurement: the process, or its control group if it has one, is measured ten times a second.
+//!
+//! The larger of the measurement and the sum of the other two counts.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -23,28 +28,31 @@ pub(crate) const HTTP1_BYTES: u64 = 48 << 10;
 pub(crate) const HTTP2_BYTES: u64 = 96 << 10;
 /// Estimated bytes of a TLS handshake.
 pub(crate) const HANDSHAKE_BYTES: u64 = 64 << 10;
-/// Percentage of the memory limit above which idle connections release memory, if others wait.
+/// Percentage of the memory limit above which idle connections release memory, if other connections
+/// wait for it.
 const SCARCE: u64 = 70;
-/// Percentage above which reading stops for requests that are not served yet.
+/// Percentage of the memory limit above which nothing is read for requests that have not begun.
 const HIGH: u64 = 80;
-/// Percentage above which requests and connections are rejected.
+/// Percentage of the memory limit above which requests and connections are rejected.
 const FULL: u64 = 95;
-/// Percentage that may be buffered for slow peers, so that they leave memory for others.
+/// Percentage of the memory limit that data for slow peers may use, so that other requests have
+/// room.
 const WAITING: u64 = 30;
-/// Percentage that may always be used, whatever the measurement is. Otherwise a process that has
-/// grown for another reason would never serve again.
+/// Percentage of the memory limit that is always available, whatever the measurement says. Without
+/// this, a process that has grown for another reason would never serve again.
 const FLOOR: u64 = 10;
-/// Maximum requests that a worker takes from the budget at once.
+/// Maximum permits for requests that a worker takes from the budget in one batch.
 const BATCH_MAX: u64 = 64;
-/// Minimum number of such batches per worker, so that few permits remain unused.
+/// Minimum number of batches per worker in a budget, so that few permits are unused in other
+/// workers.
 const BATCHES_MIN: u64 = 16;
-/// Maximum slow uploads of one address over all upstreams. Also the maximum of unfinished ones
-/// while their upstream has little room.
+/// Maximum slow uploads and slowly read responses of one client address over all upstreams. Also the maximum of its
+/// unfinished uploads while their upstream has little room.
 pub(crate) const SLOW_PER_ADDRESS: u32 = 64;
-/// Maximum unfinished uploads of one address over all upstreams, including those that have
-/// delivered their first bytes.
+/// Maximum unfinished uploads of one client address over all upstreams, including those whose first
+/// bytes have arrived.
 pub(crate) const UPLOADS_PER_ADDRESS: u32 = SLOW_PER_ADDRESS + SLOW_PER_ADDRESS / 2;
-/// Number of locks that share the addresses.
+/// Number of shards of an address table, each with its own lock.
 const SHARDS: usize = 64;
 
 /// Limits of the process.
@@ -52,9 +60,9 @@ const SHARDS: usize = 64;
 pub struct Bounds {
     /// Maximum client connections over all listeners.
     pub connections: u64,
-    /// Maximum connections of one address; for IPv6, of a /64 network.
+    /// Maximum connections of one client address; for IPv6, of one /64 network.
     pub connections_per_address: u32,
-    /// Maximum requests in flight. WebSockets count only as connections.
+    /// Maximum requests in progress. WebSockets count only as connections.
     pub requests: u64,
     /// Maximum concurrent TLS handshakes; others wait.
     pub handshakes: u64,
@@ -70,13 +78,14 @@ pub(crate) struct Budgets {
     pub(crate) handshakes: Turns,
     pub(crate) memory: Arc<Memory>,
     pub(crate) addresses: Arc<Addresses>,
-    /// Slow uploads by address.
+    /// Slow uploads per client address.
     pub(crate) slow_addresses: Arc<Addresses>,
-    /// Unfinished uploads by address; those count that begin while their upstream has little room.
+    /// Unfinished uploads per client address. Only uploads count that begin while their upstream
+    /// has little room.
     pub(crate) upload_addresses: Arc<Addresses>,
 }
 
-/// Counter with a maximum. Alone in its cache line, because every worker writes it.
+/// Counter with a maximum. Aligned to its own cache line, because every worker writes to it.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Budget {
@@ -84,21 +93,21 @@ pub(crate) struct Budget {
     used: AtomicU64,
 }
 
-/// Part of a budget, released when it is dropped.
+/// Amount taken from a budget; dropping this value returns it.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Arc<Budget>,
     amount: u64,
 }
 
-/// Local part of a budget in one worker. It takes and returns permits in batches, so that workers
-/// do not contend for one cache line with every request.
+/// Part of a budget that one worker holds. The worker takes and returns permits in batches, so that
+/// workers do not contend for one cache line with every request.
 #[derive(Debug)]
 pub(crate) struct LocalQuota {
     budget: Arc<Budget>,
-    /// Permits taken from the budget and unused.
+    /// Number of unused permits that this worker holds.
     spare: Cell<u64>,
-    /// Permits of a batch.
+    /// Number of permits in a batch.
     batch: u64,
 }
 
@@ -108,19 +117,19 @@ pub(crate) struct Memory {
     max: u64,
     /// Estimated memory of active connections, in bytes.
     reckoned: Arc<Budget>,
-    /// Bytes buffered in the process beyond the estimate.
+    /// Buffered bytes in the process beyond the estimate.
     buffered: Arc<Budget>,
-    /// Bytes that the process holds when no connection is active.
+    /// Measured bytes of the process while no connection was active and no data was buffered.
     base: AtomicU64,
     measured: AtomicU64,
-    /// Connections that wait for memory.
+    /// Number of connections that wait for memory.
     waiting: AtomicU64,
 }
 
 /// Connection that waits for memory, counted until it is dropped.
 pub(crate) struct MemoryWaiter<'m>(&'m Memory);
 
-/// Connections by address.
+/// Number of connections per client address.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     max: u32,
@@ -128,7 +137,7 @@ pub(crate) struct Addresses {
     hasher: std::hash::RandomState,
 }
 
-/// Connection of an address, counted until it is dropped.
+/// Connection of a client address, counted until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct OfAddress(Option<(Arc<Addresses>, IpAddr)>);
 
@@ -171,15 +180,15 @@ impl Budget {
         })
     }
 
-    /// Takes one permit; none at the limit.
+    /// Takes one permit, or returns `None` at the limit.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Share> {
         self.take_below(1, self.max)
     }
 
-    /// Takes `amount` permits; none if the total would exceed `max`.
+    /// Takes `amount` permits, or returns `None` if the total would exceed `max`.
     fn take_below(self: &Arc<Self>, amount: u64, max: u64) -> Option<Share> {
         let before = self.used.fetch_add(amount, Ordering::Relaxed);
-        // Created first: dropping it undoes the addition.
+        // Create the share before the check: dropping it undoes the addition.
         let share = Share {
             budget: Arc::clone(self),
             amount,
@@ -187,7 +196,7 @@ impl Budget {
         (before.saturating_add(amount) <= max).then_some(share)
     }
 
-    /// Takes `amount` permits without a guard. Takes nothing and returns false at the limit.
+    /// Takes `amount` permits without a [`Share`]. At the limit, takes nothing and returns false.
     fn add(&self, amount: u64) -> bool {
         let before = self.used.fetch_add(amount, Ordering::Relaxed);
         let fits = before.saturating_add(amount) <= self.max;
@@ -211,7 +220,7 @@ impl Drop for Share {
 // === impl LocalQuota ===
 
 impl LocalQuota {
-    /// Local part of a budget that `workers` workers share.
+    /// Creates the local quota of one of `workers` workers, which share the budget.
     pub(crate) fn new(budget: &Arc<Budget>, workers: usize) -> Self {
         let part = budget.max / (workers as u64).saturating_mul(BATCHES_MIN);
         Self {
@@ -221,7 +230,8 @@ impl LocalQuota {
         }
     }
 
-    /// Takes one permit; false at the limit. Call [`Self::end`] after each `true`.
+    /// Takes one permit; false at the limit. Each `true` must be followed by a call of
+    /// [`Self::end`].
     pub(crate) fn begin(&self) -> bool {
         let mut spare = self.spare.get();
         if spare == 0 {
@@ -270,12 +280,13 @@ impl Memory {
         })
     }
 
-    /// Memory limit in bytes; none if there is no limit.
+    /// Memory limit in bytes, or `None` if memory is not limited.
     pub(crate) fn max(&self) -> Option<u64> {
         (self.max != u64::MAX).then_some(self.max)
     }
 
-    /// Takes memory for an active connection; none if reading has to wait.
+    /// Takes memory for an active connection. `None` above [`HIGH`] percent: the connection must
+    /// wait.
     pub(crate) fn take(&self, bytes: u64) -> Option<Share> {
         let share = self.reckoned.take_below(bytes, u64::MAX)?;
         (!self.is_above(HIGH)).then_some(share)
@@ -287,25 +298,25 @@ impl Memory {
         MemoryWaiter(self)
     }
 
-    /// True if idle connections should release their memory. While there are waiters, this begins
-    /// below [`HIGH`], at [`SCARCE`] percent: nothing is granted above [`HIGH`].
+    /// True if idle connections should release their memory: above [`HIGH`] percent, or above
+    /// [`SCARCE`] percent while connections wait. The lower threshold makes room for them, because
+    /// above [`HIGH`] nothing is granted.
     pub(crate) fn is_scarce(&self) -> bool {
         self.is_high() || self.waiting.load(Ordering::Relaxed) > 0 && self.is_above(SCARCE)
     }
 
-    /// True if reading has to stop for requests that are not served yet: more than [`HIGH`]
-    /// percent.
+    /// True above [`HIGH`] percent: nothing may be read for requests that have not begun.
     pub(crate) fn is_high(&self) -> bool {
         self.is_above(HIGH)
     }
 
-    /// True if the data buffered in the process may not grow: more than [`WAITING`] percent of the
-    /// memory, or memory is high.
+    /// True if no more data may be buffered: buffers use more than [`WAITING`] percent of the
+    /// memory limit, or memory use is above [`HIGH`] percent.
     pub(crate) fn holds_up(&self) -> bool {
         self.max != u64::MAX && self.buffered.used() > self.max / 100 * WAITING || self.is_high()
     }
 
-    /// True if new requests and connections have to be rejected: more than [`FULL`] percent.
+    /// True above [`FULL`] percent: new requests and connections must be rejected.
     pub(crate) fn is_full(&self) -> bool {
         self.is_above(FULL)
     }
@@ -333,13 +344,14 @@ impl Memory {
         self.buffered.used()
     }
 
-    /// Used bytes: the estimated and counted bytes, or the measured ones if they are more.
+    /// Used bytes: the base, the estimate and the count together, or the measurement if that is
+    /// larger.
     pub(crate) fn used(&self) -> u64 {
         let held = self.base.load(Ordering::Relaxed) + self.held();
         held.max(self.measured.load(Ordering::Relaxed))
     }
 
-    /// Bytes that are estimated or counted.
+    /// Estimated and counted bytes, without the base.
     fn held(&self) -> u64 {
         self.reckoned.used() + self.buffered.used()
     }
@@ -369,12 +381,12 @@ impl Addresses {
         })
     }
 
-    /// Counts a connection of an address; none at its limit.
+    /// Counts a connection of an address, or returns `None` at the limit.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<OfAddress> {
         self.take_below(address, self.max)
     }
 
-    /// Counts a connection of an address that has fewer than `max`.
+    /// Counts a connection of an address, or returns `None` if the address has `max` already.
     pub(crate) fn take_below(self: &Arc<Self>, address: IpAddr, max: u32) -> Option<OfAddress> {
         let max = max.min(self.max);
         if max == u32::MAX {
@@ -390,6 +402,13 @@ impl Addresses {
         Some(OfAddress(Some((Arc::clone(self), address))))
     }
 
+    /// True if an address has at least `count`.
+    pub(crate) fn has(&self, address: IpAddr, count: u32) -> bool {
+        let address = network(address);
+        let shard = self.shard(address);
+        shard.get(&address).is_some_and(|held| *held >= count)
+    }
+
     fn shard(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
         use std::hash::BuildHasher as _;
         let shard = self.hasher.hash_one(address) as usize % SHARDS;
@@ -399,7 +418,7 @@ impl Addresses {
 }
 
 impl OfAddress {
-    /// Connection of an address without a limit.
+    /// Connection that is not counted, because its address has no limit.
     pub(crate) const fn unbounded() -> Self {
         Self(None)
     }
@@ -420,7 +439,8 @@ impl Drop for OfAddress {
     }
 }
 
-/// Network of an address: for IPv6 its /64, for IPv4 the address itself.
+/// Network whose addresses are counted together: for IPv6 the /64 network, for IPv4 the address
+/// itself.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

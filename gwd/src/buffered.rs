@@ -1,11 +1,11 @@
-//! Bytes buffered in the process beyond the estimates (data-plane.md §10): one counter of the
-//! process, and the part of each owner.
+//! Accounting of bytes that are buffered beyond the estimates (data-plane.md §10): one counter of
+//! the process, to which each owner of buffers reports its bytes.
 //!
 //! A share of memory ([`crate::budget::Memory::take`]) covers the basic needs of a connection and
-//! is taken before anything is read. Data that accumulates beyond that, because one side is slower
-//! than the other, is counted here. Both count against the same limit. At 80 % of it, or if 30 % of
-//! it is buffered, reading stops for data that would have to be buffered; at 95 % requests are
-//! rejected.
+//! is taken before anything is read. This module counts data that accumulates beyond that, because
+//! one side is slower than the other. Both count against the same limit. Reading of data that would
+//! have to be buffered stops if the process uses 80 % of the limit, or if buffers use 30 %. At 95 %
+//! requests are rejected.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use bytes::Bytes;
 
 use crate::budget::Memory;
 
-/// Bytes that an owner may buffer without reporting them to the process.
+/// Bytes that an owner may buffer before it reports them to the process.
 const UNTOLD_MAX: u64 = 16 << 10;
 
-/// Bytes that one owner buffers, counted in the memory of the process.
+/// Number of bytes that one owner buffers. The process counts them in its memory.
 ///
-/// A few bytes stay unreported for a while, so that bytes which come and go within one turn touch
-/// no shared cache line. Dropping the value releases everything.
+/// Small changes are reported late, so that bytes which are buffered only briefly do not touch a
+/// shared cache line. Dropping this value subtracts all its bytes.
 #[derive(Debug)]
 pub(crate) struct Buffered {
     memory: Arc<Memory>,
@@ -39,7 +39,7 @@ impl Buffered {
         }
     }
 
-    /// Reserves bytes; none if too much is buffered, including these bytes.
+    /// Counts `bytes` as buffered, or returns `None` if the process then buffers too much.
     pub(crate) fn reserve(memory: &Arc<Memory>, bytes: u64) -> Option<Self> {
         let buffered = Self::new(memory);
         buffered.set(bytes);
@@ -52,7 +52,7 @@ impl Buffered {
         self.tell();
     }
 
-    /// Adds bytes. Reports them at once if the unreported part is large.
+    /// Adds bytes. Reports them if the unreported part reaches [`UNTOLD_MAX`].
     pub(crate) fn add(&self, bytes: usize) {
         self.bytes.set(self.bytes.get() + bytes as u64);
         if self.bytes.get() >= self.told.get() + UNTOLD_MAX {
@@ -60,7 +60,7 @@ impl Buffered {
         }
     }
 
-    /// Subtracts bytes. Reports at once if fewer remain than were reported.
+    /// Subtracts bytes. Reports at once if fewer bytes remain than were reported.
     pub(crate) fn sub(&self, bytes: usize) {
         self.bytes
             .set(self.bytes.get().saturating_sub(bytes as u64));
@@ -79,7 +79,7 @@ impl Buffered {
         }
     }
 
-    /// Moves a buffer into `Bytes`, which stay counted until the last copy is dropped.
+    /// Converts a buffer to `Bytes` that stay counted until the last reference to them is dropped.
     pub(crate) fn hold(self, bytes: Vec<u8>) -> Bytes {
         if bytes.is_empty() {
             return Bytes::new();
@@ -90,17 +90,18 @@ impl Buffered {
         })
     }
 
-    /// True if more may be buffered.
+    /// True if more data may be buffered in the process.
     pub(crate) fn may_grow(&self) -> bool {
         !self.memory.holds_up()
     }
 
-    /// Buffered bytes.
+    /// Number of buffered bytes of this owner.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.get()
     }
 
-    /// True if additional data has to wait: there is buffered data, and memory may not grow.
+    /// True if more data has to wait: this owner has buffered data, and the process may not buffer
+    /// more.
     pub(crate) fn must_wait(&self) -> bool {
         self.bytes.get() > 0 && self.memory.holds_up()
     }
@@ -160,7 +161,7 @@ mod tests {
         one.set(301);
         assert!(
             one.must_wait() && !other.must_wait(),
-            "who keeps nothing is not in the way"
+            "a reader without buffered bytes must not wait"
         );
         assert!(!memory.is_high(), "there is room for others");
         other.set(500);
@@ -172,8 +173,8 @@ mod tests {
         assert!(Buffered::reserve(&memory, 300).is_some());
     }
 
-    /// Owners come, add and subtract, report or not, and are dropped anywhere: the process's
-    /// counter always equals the sum of the reports, and is 0 in the end.
+    /// Applies random sequences of operations: the process's counter must always equal the sum of
+    /// the reports, and must be 0 once all owners are dropped.
     #[test]
     fn any_sequence_ends_at_nothing() {
         let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
@@ -185,7 +186,7 @@ mod tests {
         };
         for _ in 0..200 {
             let memory = Memory::of(u64::MAX);
-            // Each with its buffered and its reported bytes.
+            // Each owner, with the number of bytes it buffers and the number it has reported.
             let mut owners: Vec<(Buffered, u64, u64)> = Vec::new();
             for _ in 0..200 {
                 let at = draw(owners.len().max(1) as u64) as usize;

@@ -1,17 +1,17 @@
-//! Access to time: monotonic for deadlines and counters, wall clock for logs.
+//! Access to time: monotonic for deadlines and counters, wall clock for logs and dates.
 //!
-//! Workers pass the time on, so that an exchange reads the clock only a few times.
+//! Workers pass times on as arguments, so that an exchange reads the clock only a few times.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Monotonic clock of the process. Times are counted from its creation.
+/// Monotonic clock of the process. Times are relative to the creation of the clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
 }
 
 impl Clock {
-    /// Clock that starts now.
+    /// Creates a clock that starts at 0 now.
     #[must_use]
     pub(crate) fn new() -> Self {
         Self {
@@ -31,7 +31,8 @@ impl Clock {
         self.now_ns() / 1_000_000
     }
 
-    /// Converts a monotonic time in milliseconds to an instant.
+    /// Converts a monotonic time in milliseconds to an `Instant`; one hour from now if that
+    /// overflows.
     #[must_use]
     pub(crate) fn instant(&self, at_ms: u64) -> Instant {
         let at = self.start.checked_add(Duration::from_millis(at_ms));
@@ -39,7 +40,7 @@ impl Clock {
     }
 }
 
-/// Wall clock in milliseconds since 1970; 0 if the clock is set to an earlier time.
+/// Current Unix time in milliseconds, or 0 if the clock is set to a time before 1970.
 #[must_use]
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now()
@@ -51,7 +52,7 @@ pub(crate) fn unix_ms() -> u64 {
 /// Length of an HTTP date in bytes.
 pub(crate) const HTTP_DATE_BYTES: usize = 29;
 
-/// Wall clock in the form of `Date` (RFC 9110 §5.6.7).
+/// Current time in the format of the `Date` field (RFC 9110 §5.6.7).
 pub(crate) fn http_date() -> [u8; HTTP_DATE_BYTES] {
     let text = httpdate::fmt_http_date(SystemTime::now());
     text.as_bytes()
@@ -59,14 +60,14 @@ pub(crate) fn http_date() -> [u8; HTTP_DATE_BYTES] {
         .unwrap_or([b' '; HTTP_DATE_BYTES])
 }
 
-/// Microseconds of the system's monotonic clock, which systemd compares with its own clock.
+/// The system's monotonic clock in microseconds, for systemd, which compares it with its own clock.
 pub(crate) fn monotonic_us() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000
 }
 
-/// Wall clock of the control thread in seconds since 1970. In a debug build, a test may set this
+/// Current Unix time in seconds, for the control thread. In a debug build, a test can set this
 /// clock in the file that `GWD_TEST_CLOCK` names.
 #[must_use]
 pub(crate) fn unix_s() -> u64 {
@@ -83,7 +84,7 @@ fn told_by_test() -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// Appends a timestamp such as `2025-01-02T03:04:05.678Z`.
+/// Appends a Unix time as a timestamp such as `2025-01-02T03:04:05.678Z`.
 pub(crate) fn write_timestamp(unix_ms: u64, out: &mut Vec<u8>) {
     let (days, ms_of_day) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
     let (year, month, day) = civil(days);

@@ -1,8 +1,7 @@
-//! Threads for computations that would block a worker: work of more than 100 µs runs here
-//! (data-plane.md §4).
+//! Thread pool for computations of more than 100 µs, which would block a worker (data-plane.md §4).
 //!
-//! The threads start with the first piece of work, so that a gateway without such work has none.
-//! The queue is bounded: a full queue rejects work at once.
+//! The threads start with the first job, so that a gateway without such jobs has none. The queue is
+//! bounded: a full queue rejects jobs at once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -19,7 +18,7 @@ const WAITING_MAX: usize = 1_024;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Compute threads of the process.
+/// Thread pool of the process.
 #[derive(Debug)]
 pub(crate) struct Compute {
     threads: usize,
@@ -35,8 +34,8 @@ impl Compute {
         }
     }
 
-    /// Runs a job on another thread; none if the queue is full or the job panicked. A job whose
-    /// result is not awaited any more does not start.
+    /// Runs a job on another thread. `None` if the queue is full or the job panicked. A job is
+    /// skipped if its result is no longer awaited.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -53,7 +52,8 @@ impl Compute {
         result.await.ok()
     }
 
-    /// Queue of the threads; none if no thread could be started. The next job tries again.
+    /// Queue of the threads, or `None` if no thread could be started; then the next job tries
+    /// again.
     fn jobs(&self) -> Option<SyncSender<Job>> {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if jobs.is_none() {
@@ -63,7 +63,7 @@ impl Compute {
     }
 }
 
-/// Starts the threads, at least one. They end with the last sender.
+/// Starts the threads; succeeds if at least one starts. They end once the last sender is dropped.
 fn begin(threads: usize) -> Option<SyncSender<Job>> {
     let (sender, jobs) = sync_channel(WAITING_MAX);
     let jobs = Arc::new(Mutex::new(jobs));
@@ -125,7 +125,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let (go, wait) = mpsc::channel::<()>();
         let (say, begun) = mpsc::channel();
-        // Keeps the thread busy.
+        // Keep the only thread busy.
         let mut first = Box::pin(compute.run(move || {
             say.send("first").unwrap();
             let _ends = wait.recv();

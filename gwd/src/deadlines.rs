@@ -1,9 +1,10 @@
 //! Deadlines with one timer per worker instead of one per request.
 //!
-//! Every connection owns a [`Slot`]; setting its deadline is one store. The worker's timer is set
-//! to a lower bound of all deadlines. When it fires, a pass over the slots wakes those that are due
-//! and finds the next bound. Connections extend their deadlines with every step, so that passes are
-//! rare under load. A tokio timer per request costs 3 % (data-plane.md §5).
+//! Every connection owns a [`Slot`]; setting its deadline is usually one store. The worker's timer
+//! is set to a lower bound of all deadlines. When the timer fires, a pass over the slots wakes the
+//! owners whose deadline has passed and finds the next bound. Connections extend their deadlines
+//! with every step, so that passes are rare under load. A tokio timer per request would cost 3 %
+//! (data-plane.md §5).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use crate::clock::Clock;
 
 /// No deadline.
 const NEVER: u64 = u64::MAX;
-/// Minimum interval between two passes, and so the precision of deadlines: 10ms.
+/// Minimum interval between two passes, which is the precision of deadlines: 10ms.
 const TICK_MS: u64 = 10;
 
 /// Deadlines of one worker.
@@ -24,8 +25,8 @@ pub(crate) struct Deadlines {
     slots: RefCell<Slots>,
     /// Lower bound of all deadlines.
     earliest_ms: Cell<u64>,
-    /// Time of the last pass. Slots that were due by then have been woken; comparing with it needs
-    /// no clock.
+    /// Time of the last pass. The owners of all deadlines up to then have been woken. Comparing a
+    /// deadline with this time needs no clock.
     passed_ms: Cell<u64>,
     rearm: Notify,
 }
@@ -41,12 +42,12 @@ struct SlotState {
     waker: RefCell<Option<Waker>>,
 }
 
-/// Deadline of a connection or another task of this worker.
+/// Deadline of one connection or other task of the worker.
 pub(crate) struct Slot {
     deadlines: Rc<Deadlines>,
     state: Rc<SlotState>,
     index: usize,
-    /// Upper limit of the deadline.
+    /// Upper limit for each deadline that is set.
     limit_ms: Cell<u64>,
 }
 
@@ -63,7 +64,7 @@ impl Deadlines {
         })
     }
 
-    /// New slot without a deadline.
+    /// Creates a slot without a deadline.
     pub(crate) fn slot(self: &Rc<Self>) -> Slot {
         let state = Rc::new(SlotState {
             at_ms: Cell::new(NEVER),
@@ -88,7 +89,7 @@ impl Deadlines {
         }
     }
 
-    /// Wakes all owners, so that they check a condition that concerns all of them.
+    /// Wakes all owners, for example to check a condition of the whole process.
     pub(crate) fn wake_all(&self) {
         let wakers: Vec<Waker> = {
             let slots = self.slots.borrow();
@@ -102,7 +103,7 @@ impl Deadlines {
         }
     }
 
-    /// Timer of the worker; runs as long as the worker.
+    /// Runs the worker's timer. Never returns.
     pub(crate) async fn run(&self) {
         loop {
             let earliest = self.earliest_ms.get();
@@ -142,7 +143,7 @@ impl Deadlines {
 // === impl Slot ===
 
 impl Slot {
-    /// Sets an upper limit of all further deadlines.
+    /// Sets an upper limit for all deadlines that are set later.
     pub(crate) fn limit(&self, at_ms: u64) {
         self.limit_ms.set(at_ms);
     }
@@ -157,7 +158,7 @@ impl Slot {
         self.limit_ms.get() <= now_ms
     }
 
-    /// Sets the deadline, but not beyond the limit.
+    /// Sets the deadline, at most to the limit.
     pub(crate) fn set(&self, at_ms: u64) {
         let at_ms = at_ms.min(self.limit_ms.get());
         self.state.at_ms.set(at_ms);
@@ -167,12 +168,12 @@ impl Slot {
         }
     }
 
-    /// True if the deadline has passed.
+    /// True if the last pass found that the deadline has passed.
     pub(crate) fn expired(&self) -> bool {
         self.state.at_ms.get() <= self.deadlines.passed_ms.get()
     }
 
-    /// Sets the waker to wake when the deadline passes.
+    /// Registers the waker that is woken when the deadline passes.
     pub(crate) fn register(&self, waker: &Waker) {
         let mut known = self.state.waker.borrow_mut();
         if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -180,7 +181,7 @@ impl Slot {
         }
     }
 
-    /// Wakes the registered task, unless it is the calling one.
+    /// Wakes the registered task, unless that is the calling one.
     pub(crate) fn wake_other(&self, asking: &Waker) {
         let known = self.state.waker.borrow();
         if let Some(known) = known.as_ref().filter(|known| !known.will_wake(asking)) {

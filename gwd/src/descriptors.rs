@@ -2,8 +2,8 @@
 //! some descriptors to the admin interface, the logs, the store and the state folder, so that an
 //! overloaded node can still be inspected and controlled.
 //!
-//! Nothing is counted: the system assigns the lowest free number, so that a high number shows how
-//! many are in use.
+//! Descriptors are not counted: the system assigns the lowest free number, so that the number of a
+//! new descriptor shows how many are in use.
 
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -14,16 +14,16 @@ use tokio::net::TcpSocket;
 /// Number of reserved descriptors.
 pub(crate) const KEPT: u64 = 128;
 
-/// Maximum file descriptors of the process; `u64::MAX` until [`raise`] has run.
+/// File descriptor limit of the process; `u64::MAX` until [`raise`] has run.
 static LIMIT: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// Maximum descriptors of the process after its limit is raised.
+/// Limit that [`raise`] can reach: the process's hard limit.
 pub(crate) fn possible() -> u64 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     limit.maximum.unwrap_or(u64::MAX)
 }
 
-/// Raises the limit as far as the system allows, and returns it.
+/// Raises the limit to the hard limit, if possible. Returns the limit, or `None` if there is none.
 pub(crate) fn raise() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -39,7 +39,7 @@ pub(crate) fn raise() -> Option<u64> {
     limit
 }
 
-/// Creates a socket for an upstream connection; none if only reserved descriptors are left.
+/// Creates a socket for an upstream connection. `None` if only reserved descriptors are left.
 pub(crate) fn socket(address: SocketAddr) -> Option<TcpSocket> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -48,13 +48,15 @@ pub(crate) fn socket(address: SocketAddr) -> Option<TcpSocket> {
     socket.ok().filter(|socket| !is_of_reserve(socket))
 }
 
-/// True if a new connection took a descriptor of the reserve: it must be closed at once.
+/// True if a new connection took a descriptor of the reserve. The caller must close the connection
+/// at once.
 pub(crate) fn is_of_reserve(connection: &impl AsRawFd) -> bool {
     let number = u64::try_from(connection.as_raw_fd()).unwrap_or(0);
     begins_reserve(number, LIMIT.load(Ordering::Relaxed))
 }
 
-/// True if a descriptor number is in the reserve, which is at most half of the limit.
+/// True if a descriptor number is in the reserve, that is, among the last [`KEPT`] numbers, or in
+/// the second half of a smaller limit.
 fn begins_reserve(number: u64, limit: u64) -> bool {
     number >= limit - KEPT.min(limit / 2)
 }

@@ -1,16 +1,18 @@
-//! Escapes of characters that change how a reader sees the text around them, for logs.
+//! Escaping, for logs, of characters that change how the text around them is displayed.
 
 use std::io::Write as _;
 
-/// Appends `\u` with four hexadecimal digits, twice for a character beyond the basic plane.
+/// Appends a character as `\u` and four hexadecimal digits. A character beyond U+FFFF becomes a
+/// surrogate pair of two such escapes.
 pub(crate) fn write_escaped(character: char, out: &mut Vec<u8>) {
     for unit in character.encode_utf16(&mut [0; 2]) {
         let _infallible = write!(out, "\\u{unit:04x}");
     }
 }
 
-/// True for characters that change how a terminal or a reader sees the text around them: C0 and C1
-/// control characters, line separators, and invisible characters, including bidirectional controls.
+/// True for characters that change how a terminal or an editor displays the text around them: C0
+/// and C1 control characters, line separators, and invisible characters, including bidirectional
+/// controls.
 pub(crate) const fn is_hidden(character: char) -> bool {
     matches!(
         character,
@@ -29,7 +31,8 @@ pub(crate) const fn is_hidden(character: char) -> bool {
     )
 }
 
-/// Escapes hidden characters in a JSON text; they can only occur inside strings.
+/// Escapes hidden characters in a JSON text without white space between its tokens. There they
+/// occur only inside strings.
 pub(crate) fn escape_hidden(json: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len());
     for character in json.chars() {

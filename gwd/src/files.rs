@@ -1,11 +1,11 @@
-//! Files of other programs, read with a time limit.
+//! Reading of files that other programs write, without blocking and with a size limit.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Open flag: opening a pipe does not wait for a writer.
+/// Flag for `open`, so that opening a named pipe does not wait for a writer.
 pub(crate) const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 
 /// Reads a regular file of at most `bytes_max` bytes.
@@ -18,7 +18,7 @@ pub(crate) fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
         .custom_flags(NONBLOCK)
         .open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     read_limited(file, bytes_max)
 }
@@ -47,9 +47,9 @@ mod tests {
         assert_eq!(read_file(&path, 4).unwrap(), b"four");
         let why = |path: &Path, max| read_file(path, max).unwrap_err().to_string();
         assert_eq!(why(&path, 3), "it is larger than 3 bytes");
-        assert_eq!(why(folder.path(), 4), "it is no regular file");
+        assert_eq!(why(folder.path(), 4), "it is not a regular file");
         let pipe = folder.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
-        assert_eq!(why(&pipe, 4), "it is no regular file");
+        assert_eq!(why(&pipe, 4), "it is not a regular file");
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! gwd serves `handover.sock` in its state folder. A new process with `--take-over` connects to it
 //! and receives every listening socket, the socket of the admin interface, and the lock of the
-//! state folder (SCM_RIGHTS). From then on the old process makes no changes: it keeps serving and
-//! waits. The new process builds its version, adopts the sockets, starts accepting and reports
-//! that. Only then does the old one stop accepting, without closing a socket, and drain. After any
-//! earlier failure the old process continues unchanged.
+//! state folder (SCM_RIGHTS). From then on the old process serves without any other change, and
+//! waits. The new process builds its version, uses the sockets, starts accepting and reports that.
+//! Only then does the old process stop accepting, without closing a socket, and drain. If a step
+//! before that fails, the old process continues unchanged.
 //!
-//! A message has four bytes of length (big endian) and that many bytes of JSON. File descriptors
-//! arrive with its first byte. The lock is from `flock`: it belongs to the open file, so that each
-//! copy of the descriptor holds it, and it ends with the last copy.
+//! A message consists of its length in four bytes (big endian) and JSON text of that length. File
+//! descriptors are attached to its first byte. The lock is from `flock`: each copy of the
+//! descriptor holds it, and it is released when the last copy is closed.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
@@ -33,19 +33,19 @@ use crate::unix_socket;
 
 /// Name of the socket in the state folder.
 pub(crate) const SOCKET: &str = "handover.sock";
-/// First message of the new process, and its message that it accepts.
+/// First message of the new process, and its final message once it accepts connections.
 const ASK: &[u8; 8] = b"gwd/1 on";
 const READY: &[u8; 8] = b"gwd/1 ok";
-/// Maximum time for the new process to verify, build and begin: 60s.
+/// Maximum time for the new process to verify, build and accept connections: 60s.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Maximum time for one message: 5s.
+/// Maximum time to receive or send one message: 5s.
 const PROMPT: Duration = Duration::from_secs(5);
-/// Maximum descriptors in one message; the kernel allows 253.
+/// Maximum descriptors in one message. The kernel's limit is 253.
 const DESCRIPTORS_MAX: usize = 128;
-/// Maximum bytes of one message.
+/// Maximum length of one message, in bytes.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
-/// Kind of a message's descriptors.
+/// Message from the old process to the new one. The variant says which descriptors are attached.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Message {
@@ -66,13 +66,13 @@ enum Message {
 /// Resources that the old process hands over.
 #[derive(Debug)]
 pub(crate) struct Offer<'a> {
-    /// For each listener: its name, the requested address, the real address, and the sockets.
+    /// For each listener: name, configured address, actual address, and sockets.
     pub(crate) listeners: Vec<(String, SocketAddr, SocketAddr, Vec<BorrowedFd<'a>>)>,
     pub(crate) lock: BorrowedFd<'a>,
     pub(crate) admin: Option<(String, BorrowedFd<'a>)>,
 }
 
-/// Resources that the new process took over.
+/// Resources that the new process received.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) listeners: Vec<Inherited>,
@@ -81,14 +81,14 @@ pub(crate) struct Taken {
     pub(crate) promise: Promise,
 }
 
-/// Connection to the old process, which waits for the confirmation.
+/// Connection to the old process, which waits for the final message.
 #[derive(Debug)]
 pub(crate) struct Promise(UnixStream);
 
 // === the old process ===
 
-/// Serves the socket on a separate thread. Each requesting process is passed to `take`, which
-/// returns false once no further ones are accepted.
+/// Serves the socket on a separate thread. Each connection of a new process is passed to `take`,
+/// which returns false if no more connections should be accepted.
 ///
 /// # Errors
 /// If the socket cannot be created.
@@ -97,7 +97,7 @@ pub(crate) fn serve(
     take: impl Fn(UnixStream) -> bool + Send + 'static,
 ) -> io::Result<()> {
     let path = state.join(SOCKET);
-    // Left by an earlier process, or by the one that this process replaces.
+    // Remove the socket of an earlier process, or of the process that this one replaces.
     let _not_there = std::fs::remove_file(&path);
     let listener = unix_socket::bind(&path)?;
     std::thread::Builder::new()
@@ -116,7 +116,7 @@ pub(crate) fn serve(
     Ok(())
 }
 
-/// True if a gwd of the same user, or of root, requests the handover.
+/// True if the peer requests a handover and runs as the same user or as root.
 fn asks(mut stream: &UnixStream) -> bool {
     let ours = rustix::process::geteuid();
     let peer = rustix::net::sockopt::socket_peercred(stream);
@@ -132,7 +132,7 @@ fn asks(mut stream: &UnixStream) -> bool {
 /// Hands everything over and waits until the new process accepts connections.
 ///
 /// # Errors
-/// If the handover failed; nothing has changed then.
+/// If the handover failed; this process can then continue to serve.
 pub(crate) fn offer(mut stream: &UnixStream, offer: &Offer<'_>) -> io::Result<()> {
     for (name, wanted, address, sockets) in &offer.listeners {
         for sockets in sockets.chunks(DESCRIPTORS_MAX) {
@@ -161,10 +161,10 @@ pub(crate) fn offer(mut stream: &UnixStream, offer: &Offer<'_>) -> io::Result<()
 
 // === the new process ===
 
-/// Requests the handover from the gwd that uses the state folder; none if there is no such gwd.
+/// Requests the handover from the gwd that uses the state folder. `None` if there is no such gwd.
 ///
 /// # Errors
-/// If that gwd does not hand over.
+/// If the other process does not hand over.
 pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
     let mut stream = match UnixStream::connect(state.join(SOCKET)) {
         Ok(stream) => stream,
@@ -173,7 +173,7 @@ pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
             _ => return Err(error),
         },
     };
-    // The control thread of the old process may be busy.
+    // Wait long enough: the control thread of the old process may be busy.
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(ASK)?;
     let (mut listeners, mut lock, mut admin) = (Vec::<Inherited>::new(), None, None);
@@ -202,7 +202,7 @@ pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
             Message::End => break,
         }
     }
-    let lock = lock.ok_or_else(|| io::Error::other("the state folder's lock did not come"))?;
+    let lock = lock.ok_or_else(|| io::Error::other("the state folder's lock was not passed on"))?;
     Ok(Some(Taken {
         listeners,
         lock,
@@ -212,7 +212,7 @@ pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
 }
 
 impl Promise {
-    /// Reports that this process accepts connections.
+    /// Reports to the old process that this one accepts connections.
     pub(crate) fn keep(mut self) {
         if let Err(error) = self.0.write_all(READY) {
             event(

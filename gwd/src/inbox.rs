@@ -1,8 +1,9 @@
-//! Unread bytes of HTTP/2 connections. h2 buffers them, within the windows granted to the peer, and
-//! they are counted here from outside (data-plane.md §10).
+//! Accounting of unread bytes of HTTP/2 connections (data-plane.md §10). h2 buffers these bytes
+//! internally, within the windows granted to the peer, so they are counted from outside.
 //!
-//! Bytes are counted as DATA frames arrive, and subtracted as bodies are read. h2 discards the data
-//! of abandoned streams without notice: once no body may have bytes here, the count is set to zero.
+//! Bytes are added as DATA frames arrive, and subtracted as bodies are read. h2 discards the data
+//! of abandoned streams without reporting it. Therefore the count is set to zero whenever no body
+//! can have unread bytes on the connection.
 
 use std::cell::Cell;
 use std::io;
@@ -19,32 +20,33 @@ use crate::buffered::Buffered;
 const FRAME_HEADER_BYTES: usize = 9;
 const DATA: u8 = 0x0;
 
-/// Bytes received on one connection and not read.
+/// Count of bytes that were received on one connection and not read.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     kept: Buffered,
-    /// Receive window: the maximum of bytes that h2 buffers.
+    /// Receive window of the connection: the maximum bytes that h2 buffers.
     window: u64,
-    /// Number of bodies that may have unread bytes.
+    /// Number of bodies that may have unread bytes on this connection.
     unread: Cell<usize>,
-    /// True if bytes arrived since the last turn.
+    /// True if bytes arrived since the end of the last turn.
     fresh: Cell<bool>,
 }
 
-/// Body that may have unread bytes in its connection.
+/// Body that may have unread bytes on its connection.
 #[derive(Debug)]
 pub(crate) struct Reading {
     inbox: Rc<Inbox>,
     unread: Cell<bool>,
 }
 
-/// I/O of an HTTP/2 client connection, which has no preface; its DATA frames are counted.
+/// I/O of an HTTP/2 connection to an upstream, which sends no preface. Counts the DATA frames that
+/// are read.
 pub(crate) struct Metered<I> {
     io: I,
     inbox: Rc<Inbox>,
     header: [u8; FRAME_HEADER_BYTES],
     held: usize,
-    /// Remaining bytes of the payload.
+    /// Remaining bytes of the current frame's payload.
     left: usize,
 }
 
@@ -71,7 +73,8 @@ impl Inbox {
         self.kept.add(kept);
     }
 
-    /// Updates the counter after a turn of the connection.
+    /// Reports the count at the end of a connection's turn. Sets it to zero if no body can have
+    /// unread bytes and nothing arrived in this turn.
     pub(crate) fn turn_ends(&self) {
         match !self.fresh.replace(false) && self.unread.get() == 0 {
             true => self.kept.set(0),
@@ -79,12 +82,12 @@ impl Inbox {
         }
     }
 
-    /// True if no more data may be received.
+    /// True if the connection must not read more data.
     pub(crate) fn must_wait(&self) -> bool {
         self.kept.must_wait()
     }
 
-    /// True if the peer may send as much again as was read.
+    /// True if the window may be returned to the peer.
     fn may_grow(&self) -> bool {
         self.kept.may_grow()
     }
@@ -101,7 +104,7 @@ impl Reading {
         }
     }
 
-    /// Subtracts bytes that were read; more may follow.
+    /// Subtracts bytes that were read. More bytes may follow.
     pub(crate) fn took(&self, bytes: usize) {
         if !self.unread.replace(true) {
             self.inbox.unread.set(self.inbox.unread.get() + 1);
@@ -109,7 +112,7 @@ impl Reading {
         self.inbox.kept.sub(bytes);
     }
 
-    /// Reports that all received bytes were read, or that the body is no longer read.
+    /// Records that the body has no unread bytes, or is abandoned.
     pub(crate) fn is_through(&self) {
         if !self.unread.replace(false) {
             return;
@@ -121,7 +124,7 @@ impl Reading {
         }
     }
 
-    /// True if the window for the bytes read may be returned to the peer.
+    /// True if window for the bytes read may be returned to the peer.
     pub(crate) fn may_grow(&self) -> bool {
         self.inbox.may_grow()
     }
@@ -146,7 +149,7 @@ impl<I> Metered<I> {
         }
     }
 
-    /// Follows received bytes by their frame headers (RFC 9113 §4.1).
+    /// Parses received bytes by their frame headers (RFC 9113 §4.1).
     fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.left > 0 {
@@ -250,8 +253,8 @@ mod tests {
         assert_eq!(memory.buffered(), 1_000, "the other may have all of it");
         other.is_through();
         assert_eq!(memory.buffered(), 0);
-        // The bytes may belong to the body that was read completely, until the next turn has
-        // passed.
+        // New bytes may belong to the body that has been read, until one turn has passed without
+        // more bytes.
         inbox.came(10);
         inbox.turn_ends();
         assert_eq!(memory.buffered(), 10);

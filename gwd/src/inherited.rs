@@ -1,26 +1,28 @@
 //! Listening sockets that another process bound: systemd, or the gwd that this process replaces.
 //!
-//! A socket is adopted by the listener with its address, or with the name that systemd gave it,
-//! whatever the number of workers is. Sockets without a listener are closed.
+//! A socket is used by the listener with its address, or with the name that systemd gave it. The
+//! number of sockets need not match the number of workers. Sockets that match no listener are
+//! closed.
 
 use std::net::SocketAddr;
 
 use socket2::Socket;
 
-/// Sockets of one address.
+/// Sockets that are bound to one address.
 #[derive(Debug)]
 pub(crate) struct Inherited {
-    /// Name of the listener, if systemd names it.
+    /// Name of the listener, if it is known.
     pub(crate) name: Option<String>,
-    /// Address that was requested, if the system chose the port.
+    /// Configured address, if the previous gwd reported it. Differs from `address` if the system
+    /// chose the port.
     pub(crate) wanted: Option<SocketAddr>,
-    /// Real address of the sockets.
+    /// Actual address of the sockets.
     pub(crate) address: SocketAddr,
     pub(crate) sockets: Vec<Socket>,
 }
 
 impl Inherited {
-    /// Listening socket; none if it is not TCP.
+    /// Takes a socket, or returns `None` if it is not TCP.
     pub(crate) fn of(socket: Socket, name: Option<String>) -> Option<Self> {
         let address = socket.local_addr().ok()?.as_socket()?;
         let tcp = socket.r#type().ok()? == socket2::Type::STREAM;
@@ -35,7 +37,7 @@ impl Inherited {
         })
     }
 
-    /// True if the sockets match the name and address of a listener.
+    /// True if the sockets belong to the listener with this name and configured address.
     pub(crate) fn suits(&self, name: &str, wanted: SocketAddr) -> bool {
         if wanted.port() == 0 {
             return self.name.as_deref() == Some(name)

@@ -5,12 +5,12 @@
 //! | `boot` | command line options, start and exit codes |
 //! | `control` | control thread: follow, verify, build, bind, persist, publish |
 //! | `admin` | admin interface, and the client of the commands |
-//! | `node`, `worker`, `published` | threads and the running version |
+//! | `node`, `worker`, `published` | threads, and the version that they serve |
 //! | `handover`, `inherited` | passing listening sockets to the next process |
-//! | `listen`, `proxy`, `upstream` | request path from the client's socket to the target's |
+//! | `listen`, `proxy`, `upstream` | path of a request from the client's socket to the host's |
 //! | `discovery` | current hosts of upstreams |
 //! | `budget`, `descriptors`, `spread` | limits of the process, balancing between workers |
-//! | `unix_socket` | sockets of the admin interface and of `handover`, created closed |
+//! | `unix_socket` | private sockets of the admin interface and of `handover` |
 //! | `compute` | threads for computations that would block a worker |
 //! | `files` | files of other programs |
 //! | `memory` | returns unused memory to the system |

@@ -1,14 +1,15 @@
-//! Listening sockets. The process owns them, and they are identified by address (release.md §9).
+//! Listening sockets. They belong to the process and are identified by address (release.md §9).
 //!
-//! Activation binds an address, publishing starts listening. Each address has one SO_REUSEPORT
-//! socket per worker. That number never changes while the address is open, because closing one of
-//! several sockets loses its queue. An address that the running version does not name stays bound
-//! without listening as long as a resident version names it. A rollback therefore never binds.
+//! Activation binds an address, and publishing the version starts listening. Each address has one
+//! SO_REUSEPORT socket per worker. That number never changes while the address is open, because
+//! closing one of several sockets loses the connections in its queue. An address that the running
+//! version does not name stays bound without listening as long as a resident version names it. A
+//! rollback therefore never needs to bind.
 //!
-//! Leaving an address loses no connection: first a socket filter drops SYNs, so that no handshake
-//! begins and clients retry and are then refused; pending handshakes are accepted; only an empty
-//! socket stops listening. Each worker does this for its own socket, so that the state is known if
-//! the address is used again.
+//! Leaving an address loses no connection. First a socket filter drops SYNs, so that no handshake
+//! begins: clients retransmit the SYN and are refused later. Handshakes in progress are completed
+//! and accepted. Then the socket, with its queue empty, stops listening. Each worker does this for
+//! its own socket, so that it knows the socket's state if the address is used again.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,24 +20,24 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, TcpKeepalive, Type};
 
-/// Minimum keep-alive time: the kernel counts in seconds.
+/// Minimum keep-alive time: 1s, because the kernel counts in seconds.
 const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
 /// Maximum length of a socket's accept queue.
 const BACKLOG: i32 = 4_096;
 
-/// Address that the process listens on.
+/// State of an address that the process listens on.
 #[derive(Debug)]
 pub(crate) struct ListenSocket {
-    /// Small number that is never reused.
+    /// Id of the address; small and never reused.
     pub(crate) id: u32,
-    /// Name of the listener when the address was bound.
+    /// Name of the first listener that used the address.
     pub(crate) name: Box<str>,
     /// Current connections of all workers.
     pub(crate) connections: AtomicU64,
-    /// Parked connections: idle and without buffers.
+    /// Current idle connections without buffers, of all workers.
     pub(crate) parked: AtomicU64,
-    /// Time at which the running version ceased to name the address (milliseconds of the clock);
-    /// [`NEVER`] while it does.
+    /// Time at which the running version stopped naming the address, in milliseconds of the clock;
+    /// [`NEVER`] if it names the address.
     left_ms: AtomicU64,
 }
 
@@ -46,16 +47,17 @@ const NEVER: u64 = u64::MAX;
 /// Bound sockets of one address.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    /// The real address, also for port 0.
+    /// Actual address, with the port that the system chose if port 0 was configured.
     pub(crate) address: SocketAddr,
     pub(crate) listening: bool,
     pub(crate) socket: Arc<ListenSocket>,
     sockets: Vec<Socket>,
 }
 
-/// Binds one socket per worker. Fails if another process uses the address, even if it would share
-/// it. `beside_ours` means that a socket of this process collides (same port, one specific and one
-/// wildcard address); then only processes that do not share the address are detected.
+/// Binds one socket per worker. Fails if another process uses the address, even if that process
+/// allows sharing. `beside_ours` means that this process has a socket whose address overlaps (same
+/// port, one specific and one wildcard address). Then another process is only detected if it does
+/// not allow sharing.
 ///
 /// # Errors
 /// The operating system's error.
@@ -69,16 +71,16 @@ pub(crate) fn bind(
     let probe = socket(wanted)?;
     let mut address = wanted;
     if wanted.port() == 0 {
-        // A port chosen by the system would be lost with the first stop; a requested number is
-        // kept. The probe holds the port until all sockets are bound.
+        // Use the number that the system chose from now on; otherwise it would be lost when
+        // listening stops. The probe reserves the port until all sockets are bound.
         probe.set_reuse_port(true)?;
         probe.bind(&wanted.into())?;
         if let Some(real) = probe.local_addr()?.as_socket() {
             address = real;
         }
     } else if !beside_ours {
-        // Without SO_REUSEPORT, binding fails if any process uses the address. Closed connections
-        // in TIME_WAIT do not count.
+        // Without SO_REUSEPORT, binding fails if any process listens on the address. SO_REUSEADDR
+        // ignores closed connections in TIME_WAIT.
         probe.set_reuse_address(true)?;
         probe.bind(&wanted.into())?;
         drop(probe);
@@ -93,7 +95,7 @@ pub(crate) fn bind(
     Ok(adopt(id, name, address, sockets))
 }
 
-/// Takes at least one socket that another process bound.
+/// Uses sockets that are bound already. There must be at least one.
 pub(crate) fn adopt(id: u32, name: &str, address: SocketAddr, sockets: Vec<Socket>) -> Bound {
     Bound {
         address,
@@ -133,7 +135,8 @@ impl ListenSocket {
         self.left_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// Time of that; none while the address is in use.
+    /// Time at which the running version stopped naming the address, or `None` if it names the
+    /// address.
     pub(crate) fn left_ms(&self) -> Option<u64> {
         let left_ms = self.left_ms.load(Ordering::Relaxed);
         (left_ms != NEVER).then_some(left_ms)
@@ -141,8 +144,9 @@ impl ListenSocket {
 }
 
 impl Bound {
-    /// Handles of the sockets, by worker: one each if they were bound here. Inherited sockets may
-    /// be more or fewer than the workers; then a worker has several, or shares one.
+    /// Handles of the sockets for each worker. If this process bound them, each worker has one.
+    /// Inherited sockets can be more or fewer than the workers; then a worker has several, or
+    /// shares one.
     ///
     /// # Errors
     /// If no file descriptors are left.
@@ -155,42 +159,42 @@ impl Bound {
         Ok(handles)
     }
 
-    /// Sockets for another process.
+    /// Descriptors of the sockets, to hand them over to another process.
     pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         self.sockets.iter().map(AsFd::as_fd).collect()
     }
 }
 
-/// Starts or continues listening. A connection whose peer does not respond any more ends after
+/// Starts listening, or listens again. A connection whose peer no longer responds ends after
 /// `half_open`.
 ///
 /// # Errors
 /// The operating system's error.
 pub(crate) fn listen(socket: &impl AsFd, half_open: Duration) -> io::Result<()> {
     let socket = SockRef::from(socket);
-    // Accepted connections inherit both options. Otherwise a connection with a vanished peer would
-    // stay for a quarter of an hour, or forever if nothing is sent.
+    // Accepted connections inherit both options. Without them, a connection with a vanished peer
+    // would stay for a quarter of an hour, or forever if nothing is sent.
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
             .with_time((half_open / 2).max(KEEPALIVE_MIN))
             .with_interval((half_open / 8).max(KEEPALIVE_MIN)),
     )?;
     socket.set_tcp_user_timeout(Some(half_open))?;
-    // Fails if no filter is attached, which is fine.
+    // Ignore an error: it means that no filter was attached.
     let _none_attached = socket.detach_filter();
-    // Accepted connections inherit this, so that the next process can bind over connections in
-    // TIME_WAIT. Not set earlier: two sockets with this option can bind the same address without an
-    // error as long as neither listens.
+    // Accepted connections inherit this option, so that the next process can bind although
+    // connections are in TIME_WAIT. The option is not set earlier, because two sockets that have it
+    // can bind the same address without an error as long as neither listens.
     socket.set_reuse_address(true)?;
     socket.listen(BACKLOG)
 }
 
-/// Stops new handshakes at a socket; pending ones continue.
+/// Stops new handshakes at a socket. Handshakes in progress continue.
 ///
 /// # Errors
 /// If socket filters are not allowed. Handshakes then begin until [`stop`], which resets them.
 pub(crate) fn begin_no_handshake(socket: &impl AsFd) -> io::Result<()> {
-    // Classic BPF on the TCP header (RFC 9293 §3.1): byte 13 has the flags, and SYN is 0x02.
+    // Classic BPF on the TCP header (RFC 9293 §3.1): byte 13 contains the flags, and SYN is 0x02.
     const LOAD_BYTE: u16 = 0x30;
     const JUMP_IF_SET: u16 = 0x45;
     const RETURN: u16 = 0x06;
@@ -205,8 +209,8 @@ pub(crate) fn begin_no_handshake(socket: &impl AsFd) -> io::Result<()> {
 /// Stops listening; the address stays bound.
 pub(crate) fn stop(socket: &impl AsFd) {
     let socket = SockRef::from(socket);
-    // On Linux, this ends listening and keeps the port. An error means that the socket was not
-    // listening.
+    // On Linux, this ends listening and keeps the address bound. An error means that the socket was
+    // not listening.
     let _not_listening = socket.shutdown(std::net::Shutdown::Read);
     let _still_shared = socket.set_reuse_address(false);
 }

@@ -1,4 +1,4 @@
-//! Memory use and memory limit of the process, as the system reports them.
+//! Memory use and memory limit of the process, as reported by the system.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,24 +9,25 @@ use crate::budget::Memory;
 
 /// Interval of the measurements: 100ms.
 const TICK: Duration = Duration::from_millis(100);
-/// Limits above this mean that the control group has no limit of its own.
+/// Value from which on a limit counts as unlimited, in bytes.
 const NO_LIMIT: u64 = 1 << 50;
 
-/// File with the process's memory use.
+/// Source of the measured memory use.
 enum Gauge {
-    /// Control group: its memory use without inactive file pages.
+    /// Folder of the control group: its memory use without inactive file pages.
     Group(PathBuf),
     /// Resident pages of the process.
     Resident,
 }
 
-/// Memory limit of the process's control group in bytes; none without a limit.
+/// Memory limit of the process's control group in bytes, or `None` without a limit.
 pub(crate) fn limit() -> Option<u64> {
     let (_, limit) = group()?;
     Some(limit)
 }
 
-/// Measures as long as there is a reader.
+/// Starts a thread that measures memory use, if memory is limited. It ends when `memory` is
+/// dropped.
 ///
 /// # Errors
 /// If no thread can be started.
@@ -72,7 +73,8 @@ impl Gauge {
     }
 }
 
-/// Nearest control group (version 2) of this process or above it with a memory limit.
+/// Nearest control group (version 2) with a memory limit, and its limit in bytes: the group of this
+/// process or an ancestor.
 fn group() -> Option<(PathBuf, u64)> {
     let lines = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = lines.lines().find_map(|line| line.strip_prefix("0::/"))?;
@@ -86,7 +88,7 @@ fn group() -> Option<(PathBuf, u64)> {
         })
 }
 
-/// Number in a file; none for `max`.
+/// Number in a file, or `None` if the file contains none (`max`).
 fn number(path: &Path) -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }

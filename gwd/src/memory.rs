@@ -1,7 +1,7 @@
-//! Unused memory goes back to the operating system.
+//! Return of unused memory to the operating system.
 //!
-//! The allocator returns freed pages only during later allocations, which an idle process does not
-//! make: the buffers of parked connections would stay allocated.
+//! The allocator returns freed pages only during later allocations. An idle process makes none, so
+//! that the freed buffers of its connections would stay allocated.
 
 #![expect(unsafe_code, reason = "the allocator is a C library")]
 

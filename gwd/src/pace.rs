@@ -1,53 +1,58 @@
-//! Limits on the time that peers may keep the gateway waiting: clients in the middle of a message,
-//! for more of a request's body or for room for more of a response, and any silent peer.
+//! Limits on the time for which peers may keep the gateway waiting. A client can do so in the
+//! middle of a message, either by sending a request's body slowly or by reading a response slowly.
+//! Any peer can do so by being silent.
 //!
-//! Silence alone is no measure for clients: a byte a minute is not silent, and would hold a
-//! connection, an exchange and an upstream indefinitely. Therefore a client has a time budget. Each
-//! byte that moves adds to it, up to the initial value, and only the time in which the gateway
-//! waits for the client is subtracted.
+//! A timeout for silence is not enough for clients: one byte per minute would keep a connection, an
+//! exchange and an upstream busy indefinitely. Therefore a client has a time budget. Only time in
+//! which the gateway waits for the client is subtracted. Each byte that is transferred adds to the
+//! budget, up to the initial value.
 
 use bundle::ir::ListenerLimits;
 
-/// Time limits for clients, and for upstreams whose response has begun.
+/// Time limits for clients, and for upstreams after the head of their response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// Maximum milliseconds that a client may keep the gateway waiting.
+    /// Initial time budget of a client: the maximum milliseconds for which it may keep the gateway
+    /// waiting.
     pub grace_ms: u64,
-    /// Bytes that add one second to that time: the minimum rate over a longer time.
+    /// Number of bytes that add one second to the time budget. In the long run, this is the minimum
+    /// rate of a client.
     pub bytes_per_s: u64,
     /// Milliseconds after which a connection with an unresponsive peer is closed
     /// (`TCP_USER_TIMEOUT`). Keep-alive probes of idle connections begin after half of it.
     pub half_open_ms: u64,
-    /// Maximum milliseconds without progress in a body to which no client pace applies: a response
-    /// of an upstream, an upload to it, and streams.
+    /// Maximum milliseconds without progress in bodies that have no time budget: a response from an
+    /// upstream, an upload to an upstream, and streams.
     pub stream_idle_ms: u64,
     /// Maximum milliseconds without data in either direction of a WebSocket.
     pub tunnel_idle_ms: u64,
-    /// Milliseconds after which an HTTP/2 client gets GOAWAY, less up to a fifth, so that not all
-    /// come at once and clients spread (data-plane.md §6).
+    /// Milliseconds after which an HTTP/2 client gets GOAWAY, reduced at random by up to a fifth,
+    /// so that clients reconnect at different times and are spread over workers (data-plane.md §6).
     pub http2_age_max_ms: u64,
 }
 
-/// Milliseconds of waiting for a client, less those that its bytes earn back, after which its
-/// upload is slow.
+/// Milliseconds of waiting after which an upload counts as slow. Received bytes reduce the waiting
+/// time.
 pub(crate) const SLOW_MS: u64 = 1_000;
-/// Bytes that earn a second of them. An upload that is only as fast as it must be is slow.
+/// Rate in bytes per second below which an upload becomes slow: this many bytes take one second off
+/// its waiting time. Higher than the minimum rate of a listener.
 const SLOW_BYTES_PER_S: u64 = 8 << 10;
-/// Milliseconds that are remembered: a client that delivers again is soon not slow any more.
+/// Maximum waiting time that is counted, in milliseconds, so that a client which delivers again
+/// soon stops being slow.
 const SLOW_MAX_MS: u64 = 2 * SLOW_MS;
 
 /// Time budget of one body.
 #[derive(Debug)]
 pub(crate) struct Pace {
     left_ms: u64,
-    /// Milliseconds towards [`SLOW_MS`].
+    /// Milliseconds of waiting, compared with [`SLOW_MS`].
     slow_ms: u64,
     /// Time since which the gateway waits for the client.
     since_ms: Option<u64>,
 }
 
 impl Patience {
-    /// No limits of the process: those of the listeners apply.
+    /// No additional limits of the process: only those of the listeners apply.
     pub const OF_LISTENERS: Self = Self {
         grace_ms: u64::MAX,
         bytes_per_s: 0,
@@ -55,7 +60,8 @@ impl Patience {
         ..Self::DEFAULT
     };
 
-    /// Time limits on a listener: the stricter of its own and those of the process.
+    /// Time limits for a listener: for each limit the stricter value of the listener's and the
+    /// process's.
     pub(crate) fn with(self, limits: &ListenerLimits) -> Self {
         Self {
             grace_ms: self.grace_ms.min(limits.body_timeout_ms),
@@ -87,7 +93,8 @@ impl Pace {
         }
     }
 
-    /// Time until which the gateway waits for the client; none while it does not wait.
+    /// Deadline of the client in milliseconds of the clock, or `None` if the gateway is not waiting
+    /// for it.
     pub(crate) fn until_ms(&self) -> Option<u64> {
         self.since_ms
             .map(|since_ms| since_ms.saturating_add(self.left_ms))
@@ -99,20 +106,21 @@ impl Pace {
         since_ms.saturating_add(self.left_ms)
     }
 
-    /// Time at which an upload becomes slow, in milliseconds of the clock, while its client is
-    /// awaited. May be in the past.
+    /// Time at which the upload becomes slow, in milliseconds of the clock. May be in the past. Far
+    /// in the future if the gateway is not waiting for the client.
     pub(crate) fn slow_at_ms(&self) -> u64 {
         let since_ms = self.since_ms.unwrap_or(u64::MAX);
         since_ms.saturating_add(SLOW_MS.saturating_sub(self.slow_ms))
     }
 
-    /// True if the client has kept the gateway waiting for more than [`SLOW_MS`] that it has not
-    /// earned back.
+    /// True if the client has kept the gateway waiting for [`SLOW_MS`], reduced by the bytes
+    /// received since.
     pub(crate) fn is_slow(&self) -> bool {
         self.slow_ms >= SLOW_MS
     }
 
-    /// Records progress in bytes, or that the gateway waits for another party.
+    /// Ends the waiting: `bytes` were transferred, or (with 0) the gateway now waits for another
+    /// party.
     pub(crate) fn moved(&mut self, bytes: u64, now_ms: u64, patience: &Patience) {
         if let Some(since_ms) = self.since_ms.take() {
             let waited_ms = now_ms.saturating_sub(since_ms);

@@ -1,10 +1,10 @@
-//! Program log: JSON lines with a level on standard error, one per event.
+//! Program log: JSON lines with a severity on standard error, one per event.
 //!
-//! Messages help an operator on call: the event, the bundle, the cause, and the action to take.
-//! Every change has an audit line.
+//! A message tells an operator on call about an event: the bundle, the cause, and the action to
+//! take. Every change has an audit line.
 //!
-//! Logging never blocks for long: if the reader of the log stalls, lines are dropped and counted,
-//! and their number is logged once there is room again.
+//! Logging never blocks for long. If the log's reader stalls, lines are dropped and counted, and
+//! the number of dropped lines is logged once there is room again.
 
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -16,10 +16,10 @@ use serde_json::{Map, Value, json};
 
 use crate::escapes::escape_hidden;
 
-/// Maximum wait of the first line that finds no room: 20ms, in nanoseconds. Later lines do not wait
-/// until one finds room.
+/// Maximum wait for room for a line: 20ms, in nanoseconds. After a line was dropped, later lines do
+/// not wait.
 const PATIENCE_NS: i64 = 20_000_000;
-/// Bytes that a pipe with room accepts at once (`PIPE_BUF`).
+/// Maximum bytes that a pipe with room accepts without blocking (`PIPE_BUF`).
 const PIECE_BYTES: usize = 4_096;
 
 /// State of the log's output.
@@ -30,9 +30,9 @@ static OUTLET: Mutex<Outlet> = Mutex::new(Outlet {
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 struct Outlet {
-    /// Lines dropped since the last written line.
+    /// Number of lines dropped since the last line that was written.
     untold: u64,
-    /// True if a line was written partially.
+    /// True if the last line was written only partially.
     torn: bool,
 }
 
@@ -70,12 +70,12 @@ impl Level {
     }
 }
 
-/// Sets the lowest severity that is logged.
+/// Sets the minimum severity that is logged.
 pub(crate) fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);
 }
 
-/// Lowest severity that is logged.
+/// Minimum severity that is logged.
 pub(crate) fn level() -> Level {
     let shown = LEVEL.load(Ordering::Relaxed);
     Level::ALL
@@ -84,7 +84,7 @@ pub(crate) fn level() -> Level {
         .unwrap_or(Level::Info)
 }
 
-/// Logs an event. `fields` are added next to the message.
+/// Logs an event. `fields` are added to the line after the message.
 pub(crate) fn event(level: Level, message: &str, fields: Value) {
     if level > self::level() {
         return;
@@ -92,31 +92,32 @@ pub(crate) fn event(level: Level, message: &str, fields: Value) {
     write(level.as_str(), message, fields);
 }
 
-/// Audit line: a change, or a refused request for one. Logged at every level, with the same fields
-/// for all changes.
+/// Audit line for a change, or for a refused request for a change. Audit lines are written at every
+/// log level and have the same fields for all changes.
 #[derive(Clone, Debug)]
 pub(crate) struct Audit<'a> {
-    /// Kind of change; docs/operate.md lists them.
+    /// Kind of change. docs/operate.md lists all kinds.
     pub(crate) what: &'static str,
     /// Signer of the record, client of the admin interface, sender of the signal, or [`BY_ITSELF`].
     pub(crate) who: &'a str,
-    /// Previous value: a bundle's id, a level, a list's serial, the digest of a file.
+    /// Previous value: the id of a bundle, a log level, the serial of a list, or the digest of a
+    /// file.
     pub(crate) from: Option<String>,
-    /// New value, or the requested one.
+    /// New value; the requested one if the change was refused.
     pub(crate) to: Option<String>,
     /// Reason that the requester stated.
     pub(crate) why: Option<&'a str>,
-    /// [`OK`], or the reason of the refusal.
+    /// [`OK`], or the reason why the change was refused.
     pub(crate) result: &'a str,
 }
 
-/// Result of a change that was made.
+/// Value of [`Audit::result`] for a change that was made.
 pub(crate) const OK: &str = "ok";
-/// Value of [`Audit::who`] for a change that gwd makes by itself, as when a hold cannot be kept.
+/// Value of [`Audit::who`] for a change that gwd makes on its own, for example when it ends a hold.
 pub(crate) const BY_ITSELF: &str = "gwd";
 
 impl Audit<'_> {
-    /// Writes the line; `more` is added to the common fields.
+    /// Writes the line. `more` is added after the common fields.
     pub(crate) fn tell(self, message: &str, more: Value) {
         let Self {
             what,
@@ -165,7 +166,7 @@ impl Outlet {
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Writes a line. True if it was written completely.
+    /// Writes a line. Returns true if it was written completely.
     fn put(&mut self, line: &[u8]) -> bool {
         let patience_ns = if self.untold > 0 { 0 } else { PATIENCE_NS };
         let end = if self.torn { &b"\n"[..] } else { b"" };

@@ -1,10 +1,10 @@
-//! State that all threads share: the running snapshot and its replacement.
+//! State that all threads share: the running version, and how it is replaced.
 //!
 //! The control thread publishes a [`Current`] and increments the epoch. Every worker compares the
-//! epoch at the start of each exchange and acknowledges it, so that no request accepted after the
-//! last acknowledgement uses the previous version. Workers hold views. When a view is dropped, its
-//! `Arc` goes to a channel that the control thread empties: a snapshot is never freed on a worker
-//! (data-plane.md §4).
+//! epoch at the start of each exchange and acknowledges a new one, so that no request accepted
+//! after the last acknowledgement uses the previous version. Workers use the version through views.
+//! If a worker drops a view, its `Arc` is sent to the control thread, so that a snapshot is never
+//! freed on a worker (data-plane.md §4).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -24,34 +24,36 @@ use crate::spread::Loads;
 use crate::telemetry::process::Counters;
 use crate::tls::TlsListener;
 use crate::tls::connector::Connector;
+use crate::upstream::effects::{Joined, Passwords};
 use crate::upstream::health::{self, Check};
 use crate::upstream::hosts::Common;
 
-/// Time without a heartbeat after which a worker counts as stalled: 15s. Heartbeats come once a
-/// second.
+/// Time without a heartbeat after which a worker counts as stalled: 15s. Workers send a heartbeat
+/// once a second.
 const STALLED_MS: u64 = 15_000;
-/// Maximum keys that rate limits can count at once, per table.
+/// Maximum number of keys that each of the two rate-limit tables can count at the same time.
 const LIMIT_KEYS: usize = 1 << 18;
 
-/// Snapshot with the process's own data about it.
+/// Snapshot, with related data of this process.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) snapshot: Snapshot,
     pub(crate) bundle: Digest,
-    /// Metric ids of routes, by API and index in the API. Versions with the same API share them.
+    /// Metric ids of routes, by API and by index in the API. Versions with the same API share the
+    /// ids of its routes.
     pub(crate) route_uids: Box<[Arc<[u32]>]>,
     /// Metric ids of upstreams, by index.
     pub(crate) upstream_uids: Box<[u32]>,
-    /// TLS settings of listeners, by index; none without TLS.
+    /// TLS settings of listeners, by index; `None` for a listener without TLS.
     pub(crate) tls_listeners: Box<[Option<Arc<TlsListener>>]>,
-    /// TLS connectors by upstream index; none without TLS.
+    /// TLS connectors of upstreams, by index; `None` for an upstream without TLS.
     pub(crate) connectors: Box<[Option<Arc<Connector>>]>,
-    /// State of each upstream that all workers share, its hosts included.
+    /// State of each upstream, with its hosts. All workers share this state.
     pub(crate) commons: Box<[Arc<Common>]>,
-    /// Query parameters whose values are redacted in logs, in addition to the usual ones.
+    /// Query parameters whose values are redacted in logs, in addition to the built-in list.
     pub(crate) secret_parameters: Box<[Box<str>]>,
-    /// True with more than 500 routes: metrics then have only the status class (observability.md
-    /// §2).
+    /// True if there are more than 500 routes: metrics then show only the class of a status
+    /// (observability.md §2).
     pub(crate) coarse_status: bool,
     pub(crate) _live: Live,
 }
@@ -62,13 +64,14 @@ pub(crate) struct Current {
     pub(crate) epoch: u64,
     pub(crate) loaded: Arc<Loaded>,
     pub(crate) revoked: Arc<Revoked>,
-    /// Serial of the record under which the bundle runs.
+    /// Serial of the channel record that names the bundle.
     pub(crate) serial: u64,
-    /// Listener index by socket id; none if the version has no listener there.
+    /// Index of the listener for each socket id; `None` if the version has no listener at that
+    /// address.
     pub(crate) listener_of_socket: Box<[Option<usize>]>,
 }
 
-/// Counts a snapshot in memory until it is dropped.
+/// Counts a snapshot as being in memory until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Live(Arc<AtomicI64>);
 
@@ -77,21 +80,25 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Name of this process in logs and status.
     pub(crate) node: Box<str>,
-    /// Zone of this process; targets in it come first.
+    /// Zone of this process. Targets in the same zone are preferred.
     pub(crate) zone: Option<Box<str>>,
-    /// Maximum time that a tunnel may continue after the notice to end, in milliseconds.
+    /// Maximum time that a tunnel may continue after its Close frame, in milliseconds.
     pub(crate) websocket_drain_ms: u64,
     /// Limits on the time that peers may keep the gateway waiting.
     pub(crate) patience: Patience,
     pub(crate) limits: Limits,
     pub(crate) budgets: Budgets,
     pub(crate) compute: Compute,
+    /// Questions of requests that are being asked, and their kept answers.
+    pub(crate) joined: Joined,
+    /// Passwords that are being checked.
+    pub(crate) passwords: Passwords,
     pub(crate) loads: Loads,
     current: ArcSwapOption<Current>,
     epoch: AtomicU64,
-    /// Last epoch that each worker has acknowledged.
+    /// Epoch that each worker has acknowledged last.
     acknowledged: Box<[AtomicU64]>,
-    /// Time of the last heartbeat, by worker, in milliseconds of the clock.
+    /// Time of each worker's last heartbeat, in milliseconds of the clock.
     beats: Box<[AtomicU64]>,
     waiting: ArcSwapOption<Thread>,
     bin: mpsc::Sender<Arc<Current>>,
@@ -121,6 +128,8 @@ impl Shared {
             },
             compute: Compute::new(workers),
             budgets: Budgets::new(&settings.bounds),
+            joined: Joined::default(),
+            passwords: Passwords::new(workers),
             loads: Loads::new(workers),
             current: ArcSwapOption::empty(),
             epoch: AtomicU64::new(0),
@@ -136,17 +145,17 @@ impl Shared {
         (Arc::new(shared), thrown)
     }
 
-    /// Newest epoch.
+    /// Current epoch.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// The running version; none before the first bundle.
+    /// The running version, or `None` before the first activation.
     pub(crate) fn current(&self) -> Option<Arc<Current>> {
         self.current.load_full()
     }
 
-    /// The hosts that the running version wants to be checked now.
+    /// Hosts that need active health checks in the running version.
     pub(crate) fn checks(&self) -> Option<Arc<[Check]>> {
         let current = self.current()?;
         let Loaded {
@@ -158,7 +167,7 @@ impl Shared {
         Some(health::checks(snapshot.upstreams(), commons, connectors))
     }
 
-    /// Publishes a version. Requests that begin from now on use it.
+    /// Publishes a version, which all requests use from now on. Returns its epoch.
     pub(crate) fn publish(&self, current: Current) -> u64 {
         let epoch = current.epoch;
         let before = self.current.swap(Some(Arc::new(current)));
@@ -169,7 +178,7 @@ impl Shared {
         epoch
     }
 
-    /// Records that a worker will begin no exchange under an older epoch.
+    /// Records that a worker begins no more exchanges under an older epoch.
     pub(crate) fn acknowledge(&self, worker: usize, epoch: u64) {
         self.acknowledged[worker].store(epoch, Ordering::Release);
         if let Some(thread) = self.waiting.load().as_ref() {
@@ -182,7 +191,7 @@ impl Shared {
         self.beats[worker].store(now_ms, Ordering::Relaxed);
     }
 
-    /// True if every worker has made progress within [`STALLED_MS`].
+    /// True if no worker is stalled.
     pub(crate) fn lives(&self) -> bool {
         all_move(&self.beats, self.clock.now_ms())
     }
@@ -201,14 +210,15 @@ impl Shared {
         self.waiting.store(None);
     }
 
-    /// Gives a version to the control thread, which frees it if it is the last holder.
+    /// Sends a version to the control thread, which frees it if nothing else uses it.
     pub(crate) fn discard(&self, current: Arc<Current>) {
-        // Without a control thread the process is ending: freed here.
+        // Ignore an error: without a control thread, the process is ending. The version is freed
+        // here.
         let _ending = self.bin.send(current);
     }
 }
 
-/// True if none of these beats is older than [`STALLED_MS`].
+/// True if none of these heartbeats is older than [`STALLED_MS`].
 fn all_move(beats: &[AtomicU64], now_ms: u64) -> bool {
     let mut beats = beats.iter();
     beats.all(|beat| now_ms < beat.load(Ordering::Relaxed) + STALLED_MS)

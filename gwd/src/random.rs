@@ -1,4 +1,4 @@
-//! Random numbers of one worker, for request ids and starting offsets. Not for secrets.
+//! Random numbers of one worker, for request ids, jitter and the choice of hosts. Not for secrets.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};

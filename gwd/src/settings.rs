@@ -1,4 +1,4 @@
-//! Settings of a node.
+//! Settings of a gateway process.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,12 +9,12 @@ use crate::discovery;
 use crate::pace::Patience;
 use crate::telemetry::log_file::Rotation;
 
-/// Settings of a node.
+/// Settings of a gateway process.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Name of the node in logs and status.
+    /// Name of the process in logs and status.
     pub name: String,
-    /// Zone of the node; targets in it are preferred.
+    /// Zone of the process. Targets in the same zone are preferred.
     pub zone: Option<String>,
     /// Number of worker threads.
     pub workers: usize,
@@ -24,9 +24,9 @@ pub struct Settings {
     pub bounds: Bounds,
     /// Limits on the time that peers may keep the gateway waiting.
     pub patience: Patience,
-    /// Maximum time that a WebSocket may continue after the notice that the process stops.
+    /// Maximum time that a WebSocket may continue after the Close frame that announces the stop.
     pub websocket_drain: Duration,
-    /// Addresses that replace those of the bundle, by listener name.
+    /// Addresses, by listener name, that replace those of the bundle.
     pub listen: BTreeMap<String, SocketAddr>,
     /// Settings of host discovery.
     pub discovery: discovery::Settings,
@@ -39,8 +39,8 @@ pub enum AccessLog {
     Off,
     /// Standard output.
     Stdout,
-    /// A file, to which lines are appended.
+    /// File to which lines are appended.
     File(std::path::PathBuf),
-    /// A file with rotation.
+    /// File to which lines are appended, with rotation.
     Rotated(std::path::PathBuf, Rotation),
 }

@@ -1,29 +1,29 @@
-//! Empty maps of fields, so that an exchange need not make one.
+//! Reuse of allocated header maps, so that an exchange need not allocate new ones.
 //!
-//! A request's map is used until its response's head is complete, because a retry may need it, and
-//! the response's map until the head is written. Then they are kept here for the fields of other
-//! messages.
+//! A request's map is used until the response head is complete, because a retry may need it. A
+//! response's map is used until its head is written. Then both are cleared and stored here for
+//! other messages.
 
 use std::cell::RefCell;
 
 use http::HeaderMap;
 
-/// Maximum kept maps. Enough for the exchanges that start while another one ends.
+/// Maximum number of stored maps. Enough for the exchanges that begin while another one ends.
 const KEPT_MAX: usize = 64;
-/// Maximum capacity of a kept map; larger ones are freed.
+/// Maximum capacity of a stored map. Larger ones are freed.
 const FIELDS_MAX: usize = 64;
 
-/// Empty maps of one worker.
+/// Empty header maps of one worker, with allocated capacity.
 #[derive(Debug, Default)]
 pub(crate) struct SpareMaps(RefCell<Vec<HeaderMap>>);
 
 impl SpareMaps {
-    /// Takes an empty map.
+    /// Takes an empty map. Allocates nothing yet if none is stored.
     pub(crate) fn take(&self) -> HeaderMap {
         self.0.borrow_mut().pop().unwrap_or_default()
     }
 
-    /// Clears a map and keeps it.
+    /// Clears a map and stores it.
     pub(crate) fn keep(&self, mut map: HeaderMap) {
         let mut kept = self.0.borrow_mut();
         if kept.len() < KEPT_MAX && (1..=FIELDS_MAX).contains(&map.capacity()) {

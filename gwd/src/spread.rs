@@ -1,7 +1,7 @@
 //! Balancing of connections between workers (data-plane.md §6). The kernel distributes connections
 //! by a hash of their addresses, so that a few long HTTP/2 connections may all reach the same
-//! worker. Each worker publishes its load. A worker with clearly more load than another hands
-//! accepted connections to that one, before any byte is read.
+//! worker. Each worker publishes its load. A worker with clearly more load than the least loaded
+//! one hands accepted connections over to that worker, before any byte is read.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -11,23 +11,24 @@ use tokio::sync::mpsc;
 
 use crate::listen::ListenSocket;
 
-/// Weight of an open HTTP/2 stream; a connection weighs 1.
+/// Weight of an open HTTP/2 stream. A connection has weight 1.
 pub(crate) const STREAM_WEIGHT: u64 = 8;
-/// Minimum difference to the least loaded worker above which connections are handed over.
+/// Minimum difference in load to the least loaded worker above which connections are handed over.
 const MARGIN_MIN: u64 = 8;
-/// Maximum sockets that may wait for a worker.
+/// Maximum number of connections that wait in a worker's queue.
 const HANDED_MAX: usize = 1_024;
 
-/// Load of every worker.
+/// Loads of all workers.
 #[derive(Clone, Debug)]
 pub(crate) struct Loads(Arc<[Load]>);
 
-/// Alone in its cache line: its worker writes it with every connection and stream.
+/// Load of one worker. Aligned to its own cache line, because the worker writes it with every
+/// connection and stream.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Load(AtomicU64);
 
-/// Weight at a worker, subtracted when it is dropped.
+/// Weight in the load of a worker; subtracted when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Weight {
     loads: Loads,
@@ -35,7 +36,7 @@ pub(crate) struct Weight {
     weight: u64,
 }
 
-/// Connection that another worker accepted.
+/// Connection that one worker accepted and hands over to another.
 #[derive(Debug)]
 pub(crate) struct Handed {
     pub(crate) socket: Arc<ListenSocket>,
@@ -44,10 +45,10 @@ pub(crate) struct Handed {
     pub(crate) weight: Weight,
 }
 
-/// Queues through which workers hand connections to each other.
+/// Senders of the queues through which workers hand over connections, by worker.
 pub(crate) type Peers = Arc<[mpsc::Sender<Handed>]>;
 
-/// Senders to each worker, and the workers' receivers.
+/// Creates a queue for each worker. Returns all senders and each worker's receiver.
 pub(crate) fn peers(workers: usize) -> (Peers, Vec<mpsc::Receiver<Handed>>) {
     let (ways, ends): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(HANDED_MAX)).unzip();
     (ways.into(), ends)
@@ -62,7 +63,7 @@ impl Loads {
         (0..self.0.len()).map(|worker| self.of(worker)).collect()
     }
 
-    /// Worker that takes a connection that `worker` accepted.
+    /// Worker that should serve a connection which `worker` accepted.
     pub(crate) fn place(&self, worker: usize) -> usize {
         let mine = self.of(worker);
         let least = (0..self.0.len()).min_by_key(|other| self.of(*other));
@@ -75,7 +76,7 @@ impl Loads {
         }
     }
 
-    /// Adds a weight to a worker's load, until the returned value is dropped.
+    /// Adds a weight to a worker's load until the returned value is dropped.
     pub(crate) fn weigh(&self, worker: usize, weight: u64) -> Weight {
         self.add(worker, weight);
         Weight {
@@ -85,7 +86,7 @@ impl Loads {
         }
     }
 
-    /// Adds a weight that the caller subtracts with [`Self::sub`].
+    /// Adds a weight to a worker's load. The caller subtracts it with [`Self::sub`].
     pub(crate) fn add(&self, worker: usize, weight: u64) {
         self.0[worker].0.fetch_add(weight, Ordering::Relaxed);
     }

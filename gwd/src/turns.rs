@@ -1,13 +1,14 @@
-//! Permits for TLS handshakes: a limited number runs at once, the others wait without a buffer.
+//! Permits for TLS handshakes: a limited number of handshakes run at the same time. The others
+//! wait, without a buffer.
 //!
-//! A client that stalls in its handshake holds its permit, too. While others wait, a handshake may
-//! therefore take no longer than [`PRESSED_MS`].
+//! A client that stalls its handshake keeps the permit. While others wait for a permit, a handshake
+//! may therefore take at most [`PRESSED_MS`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Maximum time for a handshake while others wait for a turn: 1s.
+/// Maximum time that a handshake may wait for its client while others wait for a permit: 1s.
 pub(crate) const PRESSED_MS: u64 = 1_000;
 
 /// Handshake permits of the process.
@@ -17,7 +18,7 @@ pub(crate) struct Turns {
     waiting: AtomicUsize,
 }
 
-/// A waiter for a turn, counted until it is dropped.
+/// Waiter for a permit; counted until this value is dropped.
 struct Waiting<'t>(&'t AtomicUsize);
 
 impl Turns {
@@ -29,17 +30,18 @@ impl Turns {
         }
     }
 
-    /// Waits for a permit, in the order of requests. It is released when it is dropped.
+    /// Waits for a permit, in order of arrival. Dropping the permit returns it.
     pub(crate) async fn take(&self) -> Option<SemaphorePermit<'_>> {
         if let Ok(turn) = self.free.try_acquire() {
             return Some(turn);
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
-        self.free.acquire().await.ok() // closed is it never
+        // The semaphore is never closed.
+        self.free.acquire().await.ok()
     }
 
-    /// True if there is a waiter for a turn.
+    /// True if a handshake waits for a permit.
     pub(crate) fn are_awaited(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }

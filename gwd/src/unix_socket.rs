@@ -1,4 +1,4 @@
-//! UNIX sockets of this process, for the same user only.
+//! Unix sockets that only the user of this process can connect to.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
@@ -11,24 +11,25 @@ use socket2::{Domain, SockAddr, Socket, Type};
 /// Maximum length of the accept queue.
 const BACKLOG: i32 = 128;
 
-/// Binds a socket that only its owner can use. A socket that an earlier process left is replaced;
-/// any other file stays.
+/// Binds a socket that only its owner can use. Replaces a socket that an earlier process left; any
+/// other existing file stays.
 ///
 /// # Errors
-/// If another file exists there, or another process serves there.
+/// If the path names a file that is not a socket, or another process serves the socket.
 pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Ok(there) = std::fs::symlink_metadata(path) {
         if !there.file_type().is_socket() {
             let why = format!("`{}` exists and is not a socket", path.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
         }
-        // A socket that a killed process left must be removed before binding.
+        // Without a server, the socket was left by a killed process: remove it before binding.
         if UnixStream::connect(path).is_err() {
             std::fs::remove_file(path)?;
         }
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Before `bind`: the file is created with this mode, so that no other user can ever open it.
+    // Set the mode before `bind`, which creates the file with it, so that no other user can ever
+    // connect.
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     socket.bind(&SockAddr::unix(path)?)?;
     socket.listen(BACKLOG)?;

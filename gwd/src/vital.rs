@@ -1,9 +1,9 @@
-//! Vital parts of a worker: its thread, and those of its tasks that serve all connections.
+//! Vital parts of a worker: its thread, and the tasks that serve all of its connections.
 //!
-//! A panic in one exchange or connection ends only that exchange or connection. A panic in a vital
-//! task would leave a process that seems to run but does not accept connections or enforce
-//! deadlines: tokio catches the panic of a task and continues. Therefore the process ends with exit
-//! code 70, and its supervisor restarts it.
+//! A panic in one exchange or connection ends only that exchange or connection. After a panic in a
+//! vital task, the process would seem to run, but would not accept connections or enforce
+//! deadlines, because tokio catches the panic of a task and continues. Therefore the process ends
+//! with exit code 70, and its supervisor restarts it.
 
 use std::future::Future;
 
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::program_log::{Level, event};
 
-/// Ends the process if it is dropped during a panic.
+/// Ends the process if it is dropped because of a panic.
 pub(crate) struct Vital;
 
 /// Spawns a task whose panic ends the process.

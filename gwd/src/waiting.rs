@@ -1,4 +1,4 @@
-//! Connections of a worker that wait for memory, first come, first served.
+//! Queue of a worker's connections that wait for memory, in order of arrival.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,14 +15,14 @@ pub(crate) struct Waiting {
     pub(crate) somebody: Notify,
 }
 
-/// Place in the queue. Places whose owner has dropped them are skipped.
+/// Entry in the queue. An entry whose owner has dropped it is skipped.
 pub(crate) struct Place {
     waker: Waker,
     called: Cell<bool>,
 }
 
 impl Waiting {
-    /// Joins the queue; again at its end if `place` was woken already.
+    /// Adds an entry to the queue, unless `place` is already in it.
     pub(crate) fn queue(&self, place: &mut Option<Rc<Place>>, waker: &Waker) {
         let stands = place
             .as_ref()
@@ -39,7 +39,7 @@ impl Waiting {
         self.somebody.notify_one();
     }
 
-    /// Wakes the first connection that still waits.
+    /// Wakes the first connection in the queue that still waits.
     pub(crate) fn wake_one(&self) {
         loop {
             let Some(place) = self.queue.borrow_mut().pop_front() else {

@@ -1,7 +1,7 @@
-//! Worker: a thread that accepts connections, decides and forwards requests on its own.
+//! Worker: a thread that accepts connections, and decides on and forwards requests on its own.
 //!
-//! Each worker has a single-threaded runtime, its own socket for every address, and its own
-//! upstream pools and metric cells. Nothing here takes a lock. State shared with the process is in
+//! Each worker has a single-threaded runtime, its own socket for every address, its own connection
+//! pools, and its own metric cells. Nothing here takes a lock. State of the whole process is in
 //! [`Shared`].
 
 use std::cell::{Cell, RefCell};
@@ -31,51 +31,52 @@ use crate::spread::{Handed, Peers};
 use crate::telemetry::access_log;
 use crate::telemetry::process::Shed;
 use crate::telemetry::shard::Shard;
-use crate::upstream::{Service, pool::Pools};
+use crate::upstream::{Service, effects, pool::Pools};
 use crate::vital;
 use crate::waiting::Waiting;
 
-/// Command of the control thread to a worker.
+/// Command from the control thread to a worker.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Take over the new epoch.
+    /// Use the version that was published, and acknowledge its epoch.
     Switch,
-    /// Listen and accept connections at an address.
+    /// Listen at an address and accept connections.
     Listen(
         Arc<ListenSocket>,
         Vec<std::net::TcpListener>,
         std::sync::mpsc::Sender<io::Result<()>>,
     ),
-    /// Begin no handshakes at an address, accept pending ones for the given time, then stop
-    /// listening and drop the sender.
+    /// Allow no new handshakes at an address, accept those in progress for the given time, then
+    /// stop listening and drop the sender.
     Leave(u32, Duration, std::sync::mpsc::Sender<()>),
-    /// Stop accepting at an address, and leave the sockets unchanged: another process has them,
-    /// too.
+    /// Stop accepting at an address without any change to its sockets, which another process uses
+    /// as well.
     Abandon(u32),
-    /// End every connection after its exchange, and tunnels after the given time.
+    /// Close every connection after its current exchange, and tunnels after the given time.
     Drain(Duration),
 }
 
-/// Maximum commands that may wait for a worker.
+/// Maximum number of commands in a worker's queue.
 pub(crate) const COMMANDS_MAX: usize = 1_024;
 
-/// Number of parked connections after which memory is returned to the system, and the delay before
-/// that (250ms).
+/// Number of parked connections after which unused memory is returned to the system, and the delay
+/// before that (250ms).
 const PARKED_MIN: usize = 256;
 const PARKED_TICK: Duration = Duration::from_millis(250);
 
-/// Time for which the last version of an address that was left is kept: handshakes are still
-/// accepted for a part of it, and accepted connections may begin an exchange. Value: 3s.
+/// Time for which the last version that named an address is kept: 3s. During this time, connections
+/// that were accepted at the address may still begin an exchange.
 const LEFT_MS: u64 = LAST_EXCHANGE_MS + 1_000;
 
 /// Interval at which the duration of an event loop turn is measured: 100ms.
 const LAG_TICK: Duration = Duration::from_millis(100);
 
-/// Interval at which waiters for memory are retried (10ms), and their number per interval (32).
+/// While connections wait for memory: interval at which some of them are woken to try again (10ms),
+/// and their number (32).
 const ROOM_TICK: Duration = Duration::from_millis(10);
 const ROOM_EACH: usize = 32;
 
-/// One worker.
+/// State of one worker.
 pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
@@ -83,41 +84,43 @@ pub(crate) struct Worker {
     pub(crate) shard: Shard,
     pub(crate) random: Random,
     pub(crate) log: access_log::Writer,
-    /// Local part of the limit on requests in flight.
+    /// Local part of the limit on requests in progress.
     pub(crate) requests: LocalQuota,
     pub(crate) waiting: Waiting,
     pub(crate) pools: Pools,
-    /// Notified when a request waits for a connection while one is idle here.
+    /// Notified when requests wait for a connection and this worker has an idle one.
     pub(crate) wanted: Arc<Notify>,
     pub(crate) spare_maps: SpareMaps,
-    /// Tokens that this worker verified.
+    /// Cache of tokens that this worker has verified.
     pub(crate) tokens: TokenCache,
-    /// Requests that are being copied to mirrors.
+    /// Number of requests that are being copied to mirrors.
     pub(crate) copied: Cell<usize>,
     peers: Peers,
     view: RefCell<Option<Rc<View>>>,
     epoch: Cell<u64>,
-    /// Time since which connections end after their exchange.
+    /// Start of the drain, since which connections end after their exchange. Milliseconds of the
+    /// clock.
     draining_ms: Cell<Option<u64>>,
-    /// Time from which tunnels are closed.
+    /// Time at which open tunnels are closed, in milliseconds of the monotonic clock.
     tunnels_end_ms: Cell<u64>,
-    /// Last version that named an address, and the time of its replacement, by socket id.
+    /// Last version that named an address, by socket id, with the time at which it was replaced.
     left: RefCell<FxHashMap<u32, (Rc<View>, u64)>>,
-    /// Wall clock minus monotonic clock, in milliseconds.
+    /// Difference of the wall clock and the monotonic clock, in milliseconds.
     wall_ms: Cell<u64>,
     /// Current value of `Date`, updated once a second.
     date: Cell<[u8; clock::HTTP_DATE_BYTES]>,
     log_waits: Notify,
-    /// Connections parked since memory was last returned to the system.
+    /// Number of connections that were parked since memory was last returned to the system.
     parked: Cell<usize>,
     many_parked: Notify,
 }
 
-/// Running version in one worker.
+/// Version as used by one worker.
 pub(crate) struct View {
     current: Option<Arc<Current>>,
     shared: Arc<Shared>,
-    /// Services by upstream index; created at first use, and again when the hosts change.
+    /// Services, by index of the upstream. Created at first use, and again when the hosts have
+    /// changed.
     services: Box<[RefCell<Option<Rc<Service>>>]>,
 }
 
@@ -128,13 +131,13 @@ pub(crate) struct Parts {
     pub(crate) commands: mpsc::Receiver<Command>,
     /// Senders to all workers.
     pub(crate) peers: Peers,
-    /// Connections that other workers accepted.
+    /// Receiver of connections that other workers have accepted for this one.
     pub(crate) handed: mpsc::Receiver<Handed>,
     pub(crate) shard: Shard,
     pub(crate) log: access_log::Writer,
 }
 
-/// Runs a worker on the calling thread until the command channel closes.
+/// Runs a worker on the calling thread until the sender of commands is dropped.
 ///
 /// # Errors
 /// If the runtime cannot be created.
@@ -229,13 +232,15 @@ impl Worker {
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Switch => {
-                    worker.view();
+                    if let Some(view) = worker.view() {
+                        worker.refresh_keys(&view);
+                    }
                     worker.deadlines.wake_all();
                 }
                 Command::Listen(socket, listeners, done) => {
                     accepting.retain(|_, accepting| !accepting.is_over());
                     let id = socket.id;
-                    // If the address is just being left, that ends first.
+                    // If the worker is still leaving the address, abort that first.
                     drop(accepting.remove(&id));
                     let begun = Accepting::begin(&worker, &socket, listeners)
                         .map(|begun| drop(accepting.insert(id, begun)));
@@ -259,7 +264,7 @@ impl Worker {
         }
     }
 
-    /// Running version for one exchange; none before the first bundle.
+    /// Running version for one exchange, or `None` before the first activation.
     pub(crate) fn view(&self) -> Option<Rc<View>> {
         let epoch = self.shared.epoch();
         if epoch != self.epoch.get() {
@@ -288,8 +293,8 @@ impl Worker {
         self.shared.acknowledge(self.index, epoch);
     }
 
-    /// Version and listener for an exchange at an address: the running version or, for a while, the
-    /// last one that named the address.
+    /// Version and listener index for an exchange at an address: the running version or, for a
+    /// short time, the last version that named the address.
     pub(crate) fn view_at(
         &self,
         newest: &Rc<View>,
@@ -308,7 +313,7 @@ impl Worker {
         Some((Rc::clone(view), view.listener(socket)?))
     }
 
-    /// Keeps the previous version for the addresses that the new one does not name.
+    /// Stores the previous version for the addresses that the new version does not name.
     fn remember_left(&self, before: &Rc<View>, now: &View) {
         let now_ms = self.shared.clock.now_ms();
         let mut left = self.left.borrow_mut();
@@ -320,7 +325,7 @@ impl Worker {
         }
     }
 
-    /// Time since which connections end after their exchange, in milliseconds of the clock.
+    /// Start of the drain in milliseconds of the clock; `None` if the worker does not drain.
     pub(crate) fn draining_ms(&self) -> Option<u64> {
         self.draining_ms.get()
     }
@@ -330,12 +335,13 @@ impl Worker {
         self.tunnels_end_ms.get()
     }
 
-    /// Wall clock at a monotonic time. After the clock was set, at most a second off.
+    /// Unix time in milliseconds at a monotonic time. After a change of the wall clock, the value
+    /// is wrong for at most one second.
     pub(crate) fn unix_ms(&self, now_ns: u64) -> u64 {
         self.wall_ms.get() + now_ns / 1_000_000
     }
 
-    /// Value of `Date` in current responses.
+    /// Current value for the `Date` field.
     pub(crate) fn date(&self) -> [u8; clock::HTTP_DATE_BYTES] {
         self.date.get()
     }
@@ -354,6 +360,7 @@ impl Worker {
             let view = self.view.borrow().as_ref().map(Rc::clone);
             if let Some(view) = view {
                 view.renew_services(&self);
+                self.refresh_keys(&view);
             }
             self.pools.sweep(now_ms);
             self.left
@@ -365,8 +372,15 @@ impl Worker {
         }
     }
 
+    /// Starts the fetches of key sets that are due; one worker does it for all.
+    fn refresh_keys(self: &Rc<Self>, view: &Rc<View>) {
+        if self.index == 0 {
+            effects::refresh_keys(self, view);
+        }
+    }
+
     /// Measures the duration of an event loop turn: a task that yields runs again after all tasks
-    /// that were ready before it (data-plane.md §4).
+    /// that were ready at that moment (data-plane.md §4).
     async fn watch_lag(self: Rc<Self>) {
         let lag = self.shard.lag(self.index);
         let mut ticks = tokio::time::interval(LAG_TICK);
@@ -379,13 +393,15 @@ impl Worker {
         }
     }
 
-    /// Hands a connection to another worker; returns it if that one's queue is full.
+    /// Hands a connection over to another worker. Returns the connection if that worker's queue is
+    /// full.
     pub(crate) fn hand(&self, to: usize, handed: Handed) -> Result<(), Handed> {
         let sent = self.peers[to].try_send(handed);
         sent.map_err(mpsc::error::TrySendError::into_inner)
     }
 
-    /// Wakes some waiters for memory repeatedly: other connections may have released some.
+    /// While connections wait for memory, wakes some of them periodically: memory may have become
+    /// available in the meantime.
     async fn give_room(self: Rc<Self>) {
         loop {
             self.waiting.somebody.notified().await;
@@ -398,7 +414,7 @@ impl Worker {
         }
     }
 
-    /// Closes idle upstream connections for which other requests wait.
+    /// Closes idle upstream connections while requests of other pools wait for permits.
     async fn give_way(self: Rc<Self>) {
         loop {
             self.wanted.notified().await;
@@ -406,7 +422,7 @@ impl Worker {
         }
     }
 
-    /// Counts a connection that was parked and released its buffers.
+    /// Counts a connection that was parked.
     pub(crate) fn parked_one(&self) {
         self.parked.set(self.parked.get() + 1);
         if self.parked.get() == PARKED_MIN {
@@ -414,7 +430,7 @@ impl Worker {
         }
     }
 
-    /// Returns memory to the system after many connections were parked.
+    /// Returns unused memory to the system after many connections were parked.
     async fn give_back(self: Rc<Self>) {
         loop {
             self.many_parked.notified().await;
@@ -424,7 +440,7 @@ impl Worker {
         }
     }
 
-    /// Schedules writing of the access log lines.
+    /// Schedules a flush of the access log.
     pub(crate) fn flush_log_soon(&self) {
         self.log_waits.notify_one();
     }
@@ -437,7 +453,7 @@ impl Worker {
         }
     }
 
-    /// Counters of rare events.
+    /// Counters of the process for rare events.
     pub(crate) fn counters(&self) -> &crate::telemetry::process::Counters {
         &self.shared.process
     }
@@ -450,13 +466,14 @@ impl View {
         self.current.as_deref().expect("taken only when dropped")
     }
 
-    /// Listener of this version at a socket; none if the version does not name the address.
+    /// Index of this version's listener at a socket, or `None` if the version does not name the
+    /// address.
     pub(crate) fn listener(&self, socket: u32) -> Option<usize> {
         let listeners = &self.current().listener_of_socket;
         listeners.get(socket as usize).copied().flatten()
     }
 
-    /// Service with the current hosts of an upstream, as this worker balances and pools them.
+    /// This worker's service for an upstream, with the current hosts.
     pub(crate) fn service(&self, worker: &Worker, upstream: u32) -> Rc<Service> {
         let known = &self.services[upstream as usize];
         if let Some(service) = &*known.borrow()
@@ -481,7 +498,7 @@ impl View {
         service
     }
 
-    /// Replaces services with outdated hosts, even without requests.
+    /// Replaces services with outdated hosts, so that this happens even without requests.
     fn renew_services(&self, worker: &Worker) {
         for (index, known) in self.services.iter().enumerate() {
             let outdated = |service: &Rc<Service>| !service.is_now();
@@ -506,7 +523,7 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-/// Counts a connection of a listener until it is dropped.
+/// Connection of a listener; counted until this value is dropped.
 pub(crate) struct Counted(pub(crate) Arc<ListenSocket>);
 
 impl Drop for Counted {

@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::Interface;
 
-/// Maximum bytes of a response.
+/// Maximum length of a response, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
-/// Address of a running gwd, with its token.
-#[derive(Clone, Debug)]
+/// Address of a running gwd's admin interface, with its token.
+#[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) interface: Interface,
     pub(crate) token: Option<String>,
@@ -50,8 +50,8 @@ impl Node {
             head.push_str(&format!("authorization: Bearer {token}\r\n"));
         }
         let request = format!("{head}\r\n{text}");
-        // On a separate thread: connecting to a Unix socket has no timeout, and a response may
-        // arrive byte by byte.
+        // Use a separate thread: connecting to a Unix socket has no timeout, and a response that
+        // arrives byte by byte would restart a read timeout.
         let (done, answer) = std::sync::mpsc::sync_channel(1);
         let (interface, timeout) = (self.interface.clone(), self.timeout);
         std::thread::spawn(move || {

@@ -1,8 +1,8 @@
 //! Limits on connections of the admin interface.
 //!
-//! Idle connections must not keep a health check or an operator out: at the limit, the connection
-//! that has been idle the longest is closed. If all of them are busy, a reserve remains, in which
-//! only health checks get a response.
+//! Idle connections must not block a health check or an operator: at the limit, the connection that
+//! was opened first among the idle ones is closed. If all connections are busy, a reserve of
+//! connections remains, in which only health checks get a response.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Maximum concurrent connections.
+/// Maximum concurrent connections, without the reserve.
 const CONNECTIONS_MAX: usize = 256;
-/// Maximum additional connections for health checks.
+/// Maximum concurrent connections of the reserve.
 const RESERVE_MAX: usize = 32;
 
 /// Open connections, oldest first.
@@ -39,7 +39,8 @@ pub(super) struct Busy(Arc<Connection>);
 // === impl Connections ===
 
 impl Connections {
-    /// Admits a new connection; none if all open ones are busy.
+    /// Admits a new connection, or returns `None` if all open ones, also those of the reserve, are
+    /// busy.
     pub(super) fn admit(&mut self) -> Option<Arc<Connection>> {
         let general = Connection::default();
         let reserved = Connection {
@@ -51,7 +52,8 @@ impl Connections {
     }
 }
 
-/// Adds a connection. At the limit, the oldest idle one is closed.
+/// Adds a connection to `open`. At the limit, the oldest idle connection is closed; `None` if none
+/// is idle.
 fn take_place(
     open: &mut VecDeque<Arc<Connection>>,
     most: usize,
@@ -83,7 +85,7 @@ impl Connection {
         Busy(Arc::clone(self))
     }
 
-    /// Waits until the connection has to be closed for another one.
+    /// Waits until the connection must be closed to make room for a new one.
     pub(super) async fn is_shed(&self) {
         self.shed.notified().await;
     }

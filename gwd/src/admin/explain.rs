@@ -1,5 +1,5 @@
-//! Explanation of a request's treatment: by the engine that serves requests, with counters of its
-//! own.
+//! Explanation of how a request would be handled, by the engine that serves requests, with separate
+//! rate-limit counters.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::order::Question;
 use crate::published::Shared;
 
-/// `routes/v1`: all routes of the running version.
+/// All routes of the running version, as `routes/v1`.
 pub(super) fn routes(shared: &Shared) -> Value {
     let current = shared.current();
     let snapshot = current.as_ref().map(|current| &current.loaded.snapshot);
@@ -38,8 +38,8 @@ pub(super) fn routes(shared: &Shared) -> Value {
     })
 }
 
-/// `route/v1` for `{"method", "url", "headers"?, "listener"?, "peer"?}`. The request does not count
-/// in any limit.
+/// Explains a request `{"method", "url", "headers"?, "listener"?, "peer"?}`, as `route/v1`. The
+/// request does not count against any limit.
 ///
 /// # Errors
 /// The error in the question.
@@ -95,6 +95,7 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
     cx.client = admitted.client;
     let decided = decide(snapshot, listener, &mut head, &mut cx);
     let refused = matches!(decided.verdict, Verdict::Reject(_));
+    let asks = matches!(decided.verdict, Verdict::Ask(_));
     let mut chain = Vec::new();
     let mut operation = Value::Null;
     let mut upstream = Value::Null;
@@ -115,6 +116,7 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
             };
             let outcome = match () {
                 () if index >= decided.ran => "not-run",
+                () if asks && index + 1 == decided.ran => "depends",
                 () if refused && index + 1 == decided.ran => "refused",
                 () => "passed",
             };
@@ -126,10 +128,10 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
             let service = &snapshot.upstreams()[chosen as usize];
             upstream = json!({
                 "name": service.name,
-                // Values come from the client or are secrets: show names only.
+                // Show only the names of fields: values may be secrets.
                 "request": {
                     "method": head.method.as_str(),
-                    "path": head.target.as_str(),
+                    "path": shown(head.target.as_str(), &current.loaded.secret_parameters),
                     "headers": head.headers.keys().map(|name| (name.to_string(), Value::Null)).collect::<serde_json::Map<_, _>>(),
                 },
             });
@@ -137,6 +139,8 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
     }
     let (decision, status, reason) = match &decided.verdict {
         Verdict::Forward => ("forward", Value::Null, Value::Null),
+        // Another service decides; it is not asked here.
+        Verdict::Ask(_) => ("depends", Value::Null, Value::Null),
         Verdict::Reply(reply) => ("respond", reply.status.as_u16().into(), Value::Null),
         Verdict::Reject(refusal) => (
             if decided.route.is_some() {
@@ -159,6 +163,15 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
         "chain": chain,
         "upstream": upstream,
     })))
+}
+
+/// A request target without the values of credentials in its query, as `gwc route` shows it.
+fn shown(target: &str, secret: &[Box<str>]) -> String {
+    let Some((path, query)) = target.split_once('?') else {
+        return target.to_owned();
+    };
+    let query = policy::auth::redacted(query, secret, "(hidden)").unwrap_or_else(|| query.into());
+    format!("{path}?{query}")
 }
 
 fn request(question: &Question) -> Result<(http::request::Parts, IpAddr), String> {
@@ -194,7 +207,7 @@ fn request(question: &Question) -> Result<(http::request::Parts, IpAddr), String
     Ok((request.into_parts().0, peer))
 }
 
-/// The named listener; the first one if no name is given.
+/// Index of the listener that the question names. Default: the first one.
 fn listener(snapshot: &engine::Snapshot, question: &Question) -> Result<usize, String> {
     let listeners = snapshot.listeners();
     match question.listener.as_deref() {

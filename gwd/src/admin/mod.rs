@@ -1,7 +1,7 @@
-//! Admin interface: health, metrics, status, and the few changes that a node allows.
+//! Admin interface: health, metrics, status, and the few changes that gwd allows at run time.
 //!
-//! The interface runs on a thread of its own, so that no scrape and no operator delays a request.
-//! `specs/gwd-admin.yaml` describes it completely.
+//! The interface runs on its own thread, so that scrapes and operators do not delay requests.
+//! `specs/gwd-admin.yaml` is its complete specification.
 
 pub(crate) mod client;
 mod connections;

@@ -1,5 +1,5 @@
-//! Request bodies of operators, parsed strictly: an unknown key is rejected with a list of the
-//! known keys.
+//! Request bodies of the admin interface, parsed strictly: an unknown key is rejected with a list
+//! of the known keys.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::control::{RequestedSwitch, Switch, Target};
 
-/// Minimum hex digits of a bundle's prefix.
+/// Minimum number of hex digits in an abbreviated bundle id.
 const PREFIX_MIN: usize = 4;
 
 /// Body of `/v1/activate` and `/v1/rollback`.
@@ -30,7 +30,7 @@ pub(super) struct LevelOrder {
 }
 
 /// Body of `/v1/explain`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Question {
     pub(super) method: Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct Question {
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
 
-/// Parses a body; an empty one has no parameters.
+/// Parses a body. An empty body means that no parameter is set.
 ///
 /// # Errors
 /// The error in the body, with the known keys.
@@ -58,10 +58,10 @@ pub(super) fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Stri
     }
 }
 
-/// Parses an operator's request to run a bundle.
+/// Parses an operator's request to activate a bundle or to roll back.
 ///
 /// # Errors
-/// Those of [`read`]; an invalid bundle reference.
+/// The errors of [`read`], or an invalid bundle reference.
 pub(super) fn requested(what: Switch, body: &[u8]) -> Result<RequestedSwitch, String> {
     let order: SwitchOrder = read(body)?;
     let bundle = order.bundle.unwrap_or_default();
@@ -77,7 +77,7 @@ pub(super) fn requested(what: Switch, body: &[u8]) -> Result<RequestedSwitch, St
     })
 }
 
-/// Id of a bundle, or its first digits: at least four, with or without `sha256:`.
+/// Parses a bundle id or its first digits (at least four), with or without `sha256:`.
 fn bundle_target(value: &Value) -> Result<Target, String> {
     let text = value
         .as_str()
@@ -89,13 +89,14 @@ fn bundle_target(value: &Value) -> Result<Target, String> {
     let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !hex || !(PREFIX_MIN..=64).contains(&digits.len()) {
         return Err(format!(
-            "a bundle is named by its id, `sha256:` and 64 hex digits, or by the first digits of it, at least {PREFIX_MIN}"
+            "name a bundle by its id (`sha256:` and 64 hex digits) or by at least {PREFIX_MIN} of \
+its first digits"
         ));
     }
     Ok(Target::Prefix(digits.to_ascii_lowercase()))
 }
 
-/// Id of a bundle, or a negative number of steps back. Default: -1.
+/// Parses a bundle id or a negative number of steps back. Default: -1.
 fn rollback_target(value: &Value) -> Result<Target, String> {
     let steps = match value {
         Value::Null => Some(-1),
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(target(Value::Null).unwrap(), "Back(1)");
         assert_eq!(target(json!(-2)).unwrap(), "Back(2)");
         assert_eq!(target(json!("-1")).unwrap(), "Back(1)");
-        // The lowest number can be negated, too.
+        // Even the minimum of `i64` can be negated.
         assert!(target(json!(i64::MIN)).is_ok());
         let id = Digest::of(b"x").to_string();
         assert_eq!(target(json!(id)).unwrap(), format!("Bundle({id})"));

@@ -1,4 +1,4 @@
-//! Server of the admin interface: a table of paths.
+//! Server of the admin interface.
 
 use std::convert::Infallible;
 use std::io;
@@ -36,12 +36,12 @@ use crate::program_log::{self, Audit, Level, OK, event};
 use crate::published::Shared;
 use crate::unix_socket;
 
-/// Maximum bytes of a request body.
+/// Maximum length of a request body, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// Maximum time for a request's head, and of an idle connection: 2s.
+/// Maximum time to receive a request's head, which also limits how long a connection is idle: 2s.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Maximum time for a request body: 2s.
+/// Maximum time to receive a request body: 2s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Address of the interface.
@@ -57,20 +57,20 @@ pub(crate) struct Admin {
     pub(crate) registry: Arc<Registry>,
     pub(crate) status: Arc<ArcSwap<Status>>,
     pub(crate) events: Sender<Event>,
-    /// Token that requests to `/v1/` must carry over TCP; without a configured token they are
-    /// refused.
+    /// Token that requests to `/v1/` must carry over TCP. Without a configured token, these
+    /// requests are refused.
     pub(crate) token: Option<Token>,
     pub(crate) draining: Arc<AtomicBool>,
-    /// Host names that the interface accepts over TCP, beside addresses and `localhost`.
+    /// Host names that the interface accepts over TCP, in addition to IP addresses and `localhost`.
     pub(crate) hosts: Vec<String>,
-    /// Notified when another process serves the interface.
+    /// Notified when another process has taken over the interface.
     pub(crate) left: Arc<Notify>,
 }
 
 /// Admin token, compared in constant time and never logged.
 pub(crate) struct Token(Zeroizing<Vec<u8>>);
 
-/// Transport of a request.
+/// Transport over which a request arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Via {
     Tcp(SocketAddr),
@@ -82,8 +82,8 @@ type Reply = Response<Full<Bytes>>;
 // === impl Admin ===
 
 impl Admin {
-    /// Binds the interface, or adopts the socket that another process bound, and serves it on a
-    /// separate thread. Returns its address, and the socket for the next process.
+    /// Binds the interface, or uses a socket inherited from another process, and serves it on a
+    /// separate thread. Returns its address, and a copy of the socket for a later handover.
     ///
     /// # Errors
     /// If the address cannot be bound.
@@ -126,7 +126,7 @@ impl Admin {
                         }
                     }
                     drop(listener);
-                    // Requests in progress still get their responses.
+                    // Keep the runtime alive: requests in progress still get their responses.
                     std::future::pending::<()>().await;
                 })?;
                 Ok((Interface::Tcp(real), socket))
@@ -190,7 +190,7 @@ impl Admin {
                 .header_read_timeout(HEADER_TIMEOUT)
                 .serve_connection(io, service);
             tokio::select! {
-                // A client that closes early is no error.
+                // A client that closes early is not an error.
                 _broken_off = serving => {}
                 () = connection.is_shed() => {}
             }
@@ -216,7 +216,8 @@ impl Admin {
             }
             return reply;
         }
-        // Paths below `/v1/` need the token; health responses reveal nothing.
+        // Paths below `/v1/` need the token, and health responses reveal nothing: only `/metrics`
+        // needs this check.
         if path == "/metrics" && via != Via::Unix && !self.is_for_us(&request) {
             return problem(
                 421,
@@ -245,22 +246,30 @@ impl Admin {
         }
     }
 
-    /// True if the request's host is an IP address, `localhost` or configured by the operator, or
-    /// if the request has the token. A web page could let its own name resolve to this interface
-    /// (DNS rebinding), but satisfies none of these.
+    /// True if every host that the request names, in `Host` or as the authority of its target, is an
+    /// IP address, `localhost` or configured by the operator, or if the request has the token. This
+    /// protects against DNS rebinding: a web page can make its own host name resolve to this
+    /// interface, but meets none of these conditions.
     fn is_for_us(&self, request: &Request<Incoming>) -> bool {
-        let Some(host) = request.headers().get(HOST) else {
-            return request.version() == Version::HTTP_10;
+        let is_ours = |authority: &Authority| {
+            let host = authority.host();
+            let address = host.trim_start_matches('[').trim_end_matches(']');
+            address.parse::<IpAddr>().is_ok()
+                || host.eq_ignore_ascii_case("localhost")
+                || self.hosts.iter().any(|one| one.eq_ignore_ascii_case(host))
+                || self.has_token(request)
         };
-        let Ok(authority) = host.to_str().unwrap_or_default().parse::<Authority>() else {
-            return false;
+        let target = request.uri().authority();
+        let mut fields = request.headers().get_all(HOST).iter();
+        let (first, more) = (fields.next(), fields.next());
+        let of_field = match first {
+            None => request.version() == Version::HTTP_10 || target.is_some(),
+            Some(host) => {
+                let parsed = host.to_str().unwrap_or_default().parse();
+                parsed.is_ok_and(|authority| is_ours(&authority))
+            }
         };
-        let host = authority.host();
-        let address = host.trim_start_matches('[').trim_end_matches(']');
-        address.parse::<IpAddr>().is_ok()
-            || host.eq_ignore_ascii_case("localhost")
-            || self.hosts.iter().any(|one| one.eq_ignore_ascii_case(host))
-            || self.has_token(request)
+        more.is_none() && of_field && target.is_none_or(is_ours)
     }
 
     fn readiness(&self) -> Reply {
@@ -276,13 +285,15 @@ impl Admin {
             &json!({
                 "bundle": [{"status": said(runs)}],
                 "draining": [{"status": said(!draining)}],
+                "key_sets": [{"status": if status.has_keys { "pass" } else { "warn" }}],
                 "revocations": [{"status": if protected { "pass" } else { "warn" }}],
             }),
         )
     }
 
-    /// Checks permission. TCP needs a token, which no web page can have; a client that may open the
-    /// Unix socket may do everything.
+    /// Returns the refusal of a request without permission. TCP requires the token, which a web
+    /// page cannot know. Over the Unix socket everything is allowed: the socket's file permissions
+    /// decide who can connect.
     fn refuse(&self, request: &Request<Incoming>, via: Via) -> Option<Reply> {
         if via == Via::Unix {
             return None;
@@ -334,8 +345,8 @@ impl Admin {
         }
     }
 
-    /// Handles a request with a body. A body with unknown keys is rejected: they express an intent
-    /// that gwd would ignore.
+    /// Handles a request with a body. A body with unknown keys is rejected, because gwd would
+    /// otherwise ignore something that the operator intended.
     async fn order(&self, path: &str, body: &[u8], who: String) -> Reply {
         let switch = match path {
             "/v1/log-level" => return set_level(body, &who),
@@ -370,7 +381,7 @@ impl Admin {
         }
     }
 
-    /// Last status of the control thread, completed with the process's own values.
+    /// Last status of the control thread, completed with values of the whole process.
     fn status_now(&self) -> Value {
         let mut status = self.status.load().status.clone();
         if let Some(status) = status.as_object_mut() {
@@ -395,7 +406,8 @@ impl Admin {
         &self,
         event: impl FnOnce(oneshot::Sender<Result<Value, Trouble>>) -> Event,
     ) -> Reply {
-        // Lets the connection be polled once more: if the client has left, its request is dropped.
+        // Yield, so that the connection is polled once more: if the client has disconnected, this
+        // future is dropped.
         tokio::task::yield_now().await;
         let (answer, answered) = oneshot::channel();
         if self.events.send(event(answer)).is_err() {
@@ -417,10 +429,10 @@ impl Admin {
 // === impl Token ===
 
 impl Token {
-    /// Token from the content of the token file.
+    /// Takes the token from the content of the token file, without surrounding white space.
     ///
     /// # Errors
-    /// If the token has less than 16 characters.
+    /// If the token has fewer than 16 characters.
     pub(crate) fn new(file: &[u8]) -> Result<Self, &'static str> {
         let token = file.trim_ascii();
         if token.len() < 16 {
@@ -429,7 +441,7 @@ impl Token {
         Ok(Self(Zeroizing::new(token.to_vec())))
     }
 
-    /// Compares in a time that depends only on the lengths.
+    /// Compares in a time that depends only on the lengths, not on the content.
     fn is(&self, said: &[u8]) -> bool {
         let said = said.trim_ascii();
         let mut differs = u8::from(said.len() != self.0.len());
@@ -465,7 +477,7 @@ async fn pause() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-/// Reads a request body, up to its maximum size and time.
+/// Reads a request body, within its maximum size and time.
 async fn read_body(request: Request<Incoming>) -> Result<Bytes, Reply> {
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX);
     match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
@@ -480,7 +492,7 @@ async fn read_body(request: Request<Incoming>) -> Result<Bytes, Reply> {
     }
 }
 
-/// A change without permission: as much a line as one that was made.
+/// Writes an audit line for a change that was refused for lack of permission.
 fn tell_stranger(path: &str, via: Via, refusal: &Reply) {
     let what = match path {
         "/v1/activate" => "operator-activate",
@@ -547,7 +559,7 @@ pub(super) fn tool() -> Value {
     json!({"name": "gwd", "version": env!("CARGO_PKG_VERSION")})
 }
 
-/// True for probe paths, which have reserved connections and reveal nothing.
+/// True for probe paths: reserved connections serve them, and their responses reveal nothing.
 fn is_health(path: &str) -> bool {
     matches!(path, "/livez" | "/healthz" | "/readyz" | "/startupz")
 }
@@ -594,7 +606,7 @@ fn bad_request(why: &str) -> Reply {
     problem(400, "bad-request", why)
 }
 
-/// Error of the request itself, or of this process.
+/// Error response; the status decides the exit code of the calling command.
 fn problem(status: u16, code: &str, message: &str) -> Reply {
     let exit = match status {
         400..=405 | 408 | 413 | 421 => 64,
@@ -604,7 +616,7 @@ fn problem(status: u16, code: &str, message: &str) -> Reply {
     failure(status, code, message, exit)
 }
 
-/// A failure, in the form that every command of both programs uses (command-line.md).
+/// Error response as `error/v1`, the form that all commands of both programs use (command-line.md).
 fn failure(status: u16, code: &str, message: &str, exit: u8) -> Reply {
     json_reply(
         status,

@@ -1,4 +1,4 @@
-//! Current state of the running version's upstreams: working and ejected hosts, with reasons.
+//! Current state of the running version's upstreams: available and ejected hosts, with reasons.
 
 use std::sync::atomic::Ordering;
 
@@ -11,7 +11,7 @@ use crate::upstream::health::Verdict;
 use crate::upstream::hosts::Common;
 use crate::upstream::shared::Host;
 
-/// `upstreams` of `status/v1`.
+/// Value of `upstreams` in `status/v1`.
 pub(crate) fn told(shared: &Shared) -> Value {
     let Some(current) = shared.current() else {
         return json!([]);

@@ -1,4 +1,4 @@
-//! Destination of the access log, and rotation of its file.
+//! Access log options: destination, and rotation of the file.
 
 use anyhow::{bail, ensure};
 
@@ -6,9 +6,9 @@ use super::bounds::size;
 use super::options::RunOptions;
 use crate::node::{AccessLog, Rotation};
 
-/// Minimum size; smaller files rotate too often to be read.
+/// Minimum of `--access-log-size`, so that files do not rotate before anyone can read them: 64 KiB.
 const SIZE_MIN: u64 = 64 << 10;
-/// Default number of kept files.
+/// Default number of rotated files to keep.
 const KEEP: u32 = 5;
 
 /// Access log settings from the command line, otherwise from the options file.

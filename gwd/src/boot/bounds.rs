@@ -1,4 +1,4 @@
-//! Limits of the process: as configured, or derived from its memory and its file descriptors.
+//! Limits of the process, as configured or derived from its available memory and file descriptors.
 
 use anyhow::{Context as _, bail};
 
@@ -8,18 +8,19 @@ use crate::descriptors;
 use crate::measure;
 use crate::node::Bounds;
 
-/// Minimum memory limit; less is not enough for the gateway itself.
+/// Minimum memory limit. gwd itself needs some of it.
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
-/// Estimated memory of one parked connection, including the kernel's part.
+/// Estimated memory of one idle connection, the kernel's part included.
 const BYTES_PER_CONNECTION: u64 = 8 << 10;
-/// Maximum default for connections of one address: a quarter of a listener's default.
+/// Upper bound of the default for connections per client address: a quarter of the default
+/// connections of a listener.
 const PER_ADDRESS_MAX: u32 = 2_500;
-/// Maximum default for concurrent TLS handshakes: more do not finish faster.
+/// Maximum concurrent TLS handshakes by default; more would not finish sooner.
 const HANDSHAKES_MAX: u64 = 512;
 /// Estimated memory of one request.
 const BYTES_PER_REQUEST: u64 = 64 << 10;
 
-/// Limits from the command line, otherwise from the options file, otherwise derived from the
+/// Takes limits from the command line, then from the options file; others are derived from the
 /// system.
 ///
 /// # Errors
@@ -55,7 +56,7 @@ pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<Bounds>
         connections,
         connections_per_address: per_address.unwrap_or(quarter.clamp(1, PER_ADDRESS_MAX)),
         requests: requests.unwrap_or_else(|| by_memory(BYTES_PER_REQUEST)),
-        // Handshakes may use an eighth of the memory limit.
+        // Handshakes may use at most an eighth of the memory limit.
         handshakes: by_memory(8 * HANDSHAKE_BYTES).min(HANDSHAKES_MAX),
         memory_bytes: memory.unwrap_or(u64::MAX),
     })

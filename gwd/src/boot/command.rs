@@ -1,4 +1,4 @@
-//! Commands and their output.
+//! Dispatch of the commands, and their output.
 
 use std::io::Write as _;
 
@@ -55,7 +55,26 @@ pub(super) fn dispatch(cli: Cli) -> Exit {
             write(&String::from_utf8_lossy(&script));
             Exit::Done
         }
+        Command::Man { command } => man(command.as_deref()),
     }
+}
+
+/// Prints the manual page of a command, or that of the program.
+fn man(command: Option<&str>) -> Exit {
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    let wanted = match command {
+        None => Some(&program),
+        Some(name) => program.find_subcommand(name),
+    };
+    let Some(wanted) = wanted else {
+        let why = "gwd has no such command; `gwd --help` lists them";
+        return fail(Exit::Usage, "usage", why, Format::Human);
+    };
+    let mut page = Vec::new();
+    let _infallible = clap_mangen::Man::new(wanted.clone()).render(&mut page);
+    write(&String::from_utf8_lossy(&page));
+    Exit::Done
 }
 
 fn ask(
@@ -127,7 +146,8 @@ fn fail(exit: Exit, code: &str, why: &str, format: Format) -> Exit {
     exit
 }
 
-/// Writes a result to standard output. An error means that the reader has closed it.
+/// Writes a result to standard output. Ignores errors: they mean that the reader has closed the
+/// pipe.
 fn write(text: &str) {
     let _closed = std::io::stdout().write_all(text.as_bytes());
 }
@@ -140,7 +160,7 @@ fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap_or("-")
 }
 
-/// Text of an upstream: `NAME N of M hosts work`, with the problems of the other hosts.
+/// Describes an upstream: `NAME N of M hosts work`, with the problems of the other hosts.
 fn upstream_text(upstream: &Value) -> String {
     let hosts = upstream["hosts"].as_array().map_or(&[][..], Vec::as_slice);
     let works = hosts.iter();
@@ -228,6 +248,9 @@ fn status_text(status: &Value) -> String {
     for upstream in status["upstreams"].as_array().into_iter().flatten() {
         line("upstream", &upstream_text(upstream));
     }
+    for set in status["key_sets"].as_array().into_iter().flatten() {
+        line("key set", &key_set_text(set));
+    }
     if let Some(hold) = status["hold"].as_object() {
         let sticky = if hold["sticky"] == true {
             ", sticky: until `gwd resume`"
@@ -280,6 +303,23 @@ fn status_text(status: &Value) -> String {
         );
     }
     out
+}
+
+/// Key set that gwd fetches: source, number of keys, age, and the result of the last fetch.
+fn key_set_text(set: &Value) -> String {
+    let keys = match set["keys"].as_u64().unwrap_or(0) {
+        0 => "no keys".to_owned(),
+        1 => "1 key".to_owned(),
+        many => format!("{many} keys"),
+    };
+    let age = set["age_s"].as_u64();
+    let age = age.map_or(String::new(), |age_s| format!(", {age_s}s old"));
+    let result = match (set["failure"].as_str(), set["fetches"].as_u64()) {
+        (Some(why), _) => format!("; the last fetch failed: {why}"),
+        (None, Some(0)) => "; not fetched yet".to_owned(),
+        (None, _) => String::new(),
+    };
+    format!("{} {keys}{age}{result}", text(set, "source"))
 }
 
 fn versions_text(bundles: &Value) -> String {

@@ -1,4 +1,4 @@
-//! Exit codes: one place decides them (command-line.md).
+//! Exit codes of all commands (command-line.md).
 
 use serde_json::json;
 
@@ -9,15 +9,15 @@ use crate::program_log::{Level, event};
 pub(super) enum Exit {
     /// Success.
     Done,
-    /// There is no trust file, or verification failed without an alternative.
+    /// No trust file, or verification failed with nothing to fall back to.
     Untrusted,
-    /// The request failed temporarily; a retry may succeed.
+    /// Temporary failure; a retry may succeed.
     Unfinished,
     /// Wrong usage.
     Usage,
-    /// An input cannot be read.
+    /// Unreadable input.
     Input,
-    /// The store or the gateway is unreachable.
+    /// Unreachable store or gateway.
     Unreachable,
     /// Bug in gwd.
     Bug,
@@ -36,7 +36,7 @@ impl Exit {
         }
     }
 
-    /// Exit code that a running gwd sent with an error.
+    /// Exit for the code that a running gwd sent with an error; [`Exit::Bug`] for unknown codes.
     pub(super) fn of_code(code: Option<u64>) -> Self {
         [
             Self::Untrusted,
@@ -51,10 +51,10 @@ impl Exit {
     }
 }
 
-/// Prints the message of the argument parser and returns our exit code.
+/// Prints the argument parser's message and returns gwd's exit code.
 pub(super) fn of_clap(error: &clap::Error) -> Exit {
     use clap::error::ErrorKind;
-    // An unreadable output is no error.
+    // Ignore a failed write: the reader may have closed the output.
     let _unread = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
@@ -63,7 +63,7 @@ pub(super) fn of_clap(error: &clap::Error) -> Exit {
     }
 }
 
-/// A panic is logged with its place.
+/// Installs a panic hook that logs each panic with its source location.
 pub(super) fn install_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let why = panic.payload_as_str().unwrap_or("no message").to_owned();

@@ -1,6 +1,5 @@
-//! The command line. Every option is also a `GWD_…` variable and a key of `--config`: the
-//! command line wins over the environment, the environment over the file, the file over the
-//! default.
+//! Command-line options. Each option is also a `GWD_…` environment variable and a key of the
+//! `--config` file. Precedence: command line, environment, file, default.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +14,7 @@ use crate::admin::Interface;
 
 /// Default address of the admin interface.
 const ADMIN: &str = "127.0.0.1:9901";
-/// Bytes of a configuration or a token file.
+/// Maximum length of a configuration or token file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Default state folder.
 const STATE: &str = "/var/lib/gwd";
@@ -87,12 +86,11 @@ pub(super) enum Command {
   gwd rollback -1 --admin-token-file token                  the same, over TCP
   gwd rollback sha256:… --sticky --admin-token-file token   and stay there until `gwd resume`")]
     Rollback {
-        /// A bundle that is here (its id or at least four first digits of it), or `-1` for the one
-        /// before: `previous` of `gwd status`. Going back again goes further back, never forward to
-        /// what was left.
+        /// Bundle on this node (its id, or at least its first four digits), or `-1` for the one
+        /// before: `previous` of `gwd status`. Another rollback goes further back, never forward.
         #[arg(value_name = "ID|-1", default_value = "-1", allow_hyphen_values = true)]
         to: String,
-        /// Hold until `gwd resume`, also against other bundles.
+        /// Hold until `gwd resume`, even if the channel moves to another bundle.
         #[arg(long)]
         sticky: bool,
         /// Reason, kept in the node's audit line.
@@ -101,14 +99,15 @@ pub(super) enum Command {
         #[command(flatten)]
         client: ClientOptions,
     },
-    /// Run a bundle that is here, verified and not revoked; held as by `gwd rollback`.
+    /// Run a bundle on this node that is verified and not revoked; the node is held as by `gwd
+    /// rollback`.
     #[command(after_help = "Examples:
   gwd versions --admin unix:/run/gwd/admin.sock             which there are
   gwd activate 3f9c02 --reason 'paged: 5xx' --admin unix:/run/gwd/admin.sock")]
     Activate {
-        /// The bundle's id, as `gwd versions` prints it, or at least four first digits of it.
+        /// The bundle's id, as `gwd versions` prints it, or at least its first four digits.
         id: String,
-        /// Hold until `gwd resume`, also against other bundles.
+        /// Hold until `gwd resume`, even if the channel moves to another bundle.
         #[arg(long)]
         sticky: bool,
         /// Reason, kept in the node's audit line.
@@ -131,6 +130,14 @@ pub(super) enum Command {
     Completions {
         /// Name of the shell.
         shell: clap_complete::Shell,
+    },
+    /// Print a manual page.
+    #[command(after_help = "Examples:
+  gwd man > gwd.1
+  gwd man run | man -l -")]
+    Man {
+        /// Command whose page is printed [default: the page of gwd].
+        command: Option<String>,
     },
 }
 
@@ -158,7 +165,7 @@ pub(super) struct RunOptions {
     /// The admin interface: an address, or `unix:PATH`. [default: 127.0.0.1:9901]
     #[arg(long, env = "GWD_ADMIN", value_name = "ADDR|unix:PATH")]
     admin: Option<String>,
-    /// The token that `/v1/` needs over TCP; without it, only a unix socket lets anybody in.
+    /// File with the token that `/v1/` requires over TCP; without it, `/v1/` needs a unix socket.
     #[arg(long, env = "GWD_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
     /// Host name that the admin interface accepts over TCP, beside IP addresses and `localhost`.
@@ -195,14 +202,14 @@ pub(super) struct RunOptions {
     /// Destination of the access log, one line per request. [default: off]
     #[arg(long, env = "GWD_ACCESS_LOG", value_name = "off|stdout|FILE")]
     pub(super) access_log: Option<String>,
-    /// Bytes of the access log's file, such as 100MiB, from which it is moved to FILE.1, what is there
-    /// to FILE.2, and so on. [default: it grows; whoever moves it away is noticed]
+    /// Size of the access log's file, such as 100MiB, at which it is moved to FILE.1, FILE.1 to
+    /// FILE.2, and so on. [default: no limit; gwd notices if another program moves the file]
     #[arg(long, env = "GWD_ACCESS_LOG_SIZE", value_name = "SIZE")]
     pub(super) access_log_size: Option<String>,
-    /// Files that are kept beside the access log's. [default: 5]
+    /// Number of access log files to keep beside the current one. [default: 5]
     #[arg(long, env = "GWD_ACCESS_LOG_KEEP", value_name = "N")]
     pub(super) access_log_keep: Option<u32>,
-    /// Least bad events that the program log shows. [default: info]
+    /// Lowest level of events in the program log. [default: info]
     #[arg(long, env = "GWD_LOG_LEVEL", value_enum)]
     log_level: Option<LogLevel>,
     /// This node's name in logs and status. [default: the host's]
@@ -211,7 +218,7 @@ pub(super) struct RunOptions {
     /// The zone that this node runs in: an upstream's targets with this `zone` come first.
     #[arg(long, env = "GWD_ZONE", value_name = "NAME")]
     zone: Option<String>,
-    /// Name servers for the hosts of upstreams; port 53 where none is written. [default: those of
+    /// Name servers for the hosts of upstreams; without a port, port 53. [default: those of
     /// /etc/resolv.conf]
     #[arg(
         long,
@@ -225,27 +232,27 @@ pub(super) struct RunOptions {
     /// [default: 5s]
     #[arg(long, env = "GWD_PRE_STOP", value_name = "DURATION")]
     pre_stop: Option<String>,
-    /// Time after that for requests to end. [default: 20s]
+    /// Time after that for requests to finish. [default: 20s]
     #[arg(long, env = "GWD_DRAIN_TIMEOUT", value_name = "DURATION")]
     drain_timeout: Option<String>,
     /// Time that a WebSocket has after Close 1001, when gwd stops. [default: 5s]
     #[arg(long, env = "GWD_WEBSOCKET_DRAIN", value_name = "DURATION")]
     websocket_drain: Option<String>,
-    /// Replace the gwd that has this state folder, without a dropped connection: its listening
-    /// sockets, its admin interface and the folder's lock come here, and it ends when its own
-    /// connections have. Where there is none, just start.
+    /// Replace the gwd that uses this state folder, without dropping a connection: take over its
+    /// listening sockets, its admin interface and the folder's lock. The old gwd ends when its own
+    /// connections have ended. If no gwd runs, start as usual.
     #[arg(long, env = "GWD_TAKE_OVER", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     take_over: Option<bool>,
-    /// Connections of clients at once, over all listeners; more get 503. [default: three quarters
-    /// of the file descriptors; fewer where memory is bounded]
+    /// Maximum client connections, over all listeners; more get 503. [default: three quarters of
+    /// the file descriptors; fewer if memory is bounded]
     #[arg(long, env = "GWD_CONNECTIONS", value_name = "N")]
     pub(super) connections: Option<u64>,
-    /// Connections of one client address, or one IPv6 /64, at once; more get 503. Peers in
+    /// Maximum connections of one client address, or one IPv6 /64; more get 503. Peers in
     /// `trusted_proxies` are not bounded. [default: a quarter of --connections, at most 2500]
     #[arg(long, env = "GWD_CONNECTIONS_PER_ADDRESS", value_name = "N")]
     pub(super) connections_per_address: Option<u32>,
-    /// Requests in flight; more get 503. WebSockets do not count. [default: one for 64 KiB of
-    /// memory where that is bounded, else no bound]
+    /// Maximum requests in flight; more get 503. WebSockets do not count. [default: one per 64 KiB
+    /// of memory if memory is bounded, else unlimited]
     #[arg(long, env = "GWD_REQUESTS", value_name = "N")]
     pub(super) requests: Option<u64>,
     /// Memory that the process may use: at 80 % it reads from no further client, at 95 % it
@@ -268,7 +275,7 @@ pub(super) struct ClientOptions {
     /// The admin interface of the gwd. [default: 127.0.0.1:9901]
     #[arg(long, env = "GWD_ADMIN", value_name = "ADDR|unix:PATH")]
     admin: Option<String>,
-    /// The file with its token; not needed for a unix socket.
+    /// File with the admin token; not needed for a unix socket.
     #[arg(long, env = "GWD_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
     /// Maximum time for an answer of the gwd.
@@ -330,7 +337,7 @@ pub(super) struct Resolved {
     pub(super) insecure_allow_unsigned: bool,
 }
 
-/// Error in the options: the user's mistake, or a file that cannot be read.
+/// Error in the options.
 #[derive(Debug)]
 pub(super) enum OptionsError {
     Usage(String),
@@ -338,7 +345,7 @@ pub(super) enum OptionsError {
 }
 
 impl RunOptions {
-    /// Fills in the file's values, then the defaults.
+    /// Completes the options with the file's values, then with defaults.
     ///
     /// # Errors
     /// See [`OptionsError`].
@@ -437,7 +444,7 @@ impl RunOptions {
 }
 
 impl ClientOptions {
-    /// Address of the gwd, with its token.
+    /// Address of the gwd to connect to, with its token and the timeout.
     ///
     /// # Errors
     /// See [`OptionsError`].
@@ -503,7 +510,7 @@ fn override_of(text: &str) -> anyhow::Result<(String, SocketAddr)> {
     Ok((name.to_owned(), address))
 }
 
-/// An address, with the port of DNS where none is written.
+/// Parses an IP address with an optional port. Default: 53.
 fn server(text: &str) -> anyhow::Result<SocketAddr> {
     let with_port = text.parse();
     let alone = || text.parse().map(|ip: std::net::IpAddr| (ip, 53).into());
@@ -511,7 +518,7 @@ fn server(text: &str) -> anyhow::Result<SocketAddr> {
     server.with_context(|| format!("--name-server: `{text}` is not IP or IP:PORT"))
 }
 
-/// `500ms`, `5s`, `2m`; a bare number counts seconds.
+/// Parses durations such as `500ms`, `5s` and `2m`; a bare number counts seconds.
 fn duration(
     option: &str,
     text: Option<String>,
@@ -591,7 +598,11 @@ mod tests {
         let resolved = resolve(&["--store", "/srv"]).unwrap();
         let drain = resolved.drain_timeout.max(resolved.websocket_drain);
         let sum = resolved.pre_stop + drain;
-        assert!(sum.as_secs() < 30, "Kubernetes kills after 30 s: {sum:?}");
+        assert!(
+            sum.as_secs() < 30,
+            "shutdown takes up to {sum:?}, but Kubernetes kills a pod \
+after 30 s by default"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `gwd run`: starts, serves and stops.
+//! `gwd run`: starts the gateway, serves and stops. Also `gwd check`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,18 +24,18 @@ use crate::program_log::{self, Audit, Level, OK, event};
 /// File descriptor limit below which a warning is logged: every request needs two.
 const DESCRIPTORS_LOW: u64 = 4_096;
 
-/// Maximum bytes of a token file.
+/// Maximum length of a token file, in bytes.
 const TOKEN_BYTES_MAX: u64 = 64 << 10;
-/// Time beyond the configured times of a stop after which the process ends without completing it:
-/// 5s.
+/// Additional time for a stop, beyond its configured times: 5s. After that the process ends even if
+/// the stop is not complete.
 const STUCK: Duration = Duration::from_secs(5);
 /// Maximum wait after a second signal before the process ends: 1s.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// Runs until a signal or a drain.
+/// Runs the gateway until a signal, a drain or a handover ends it.
 pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     program_log::set_level(resolved.log_level.level());
-    // Files of gwd are only for its user, whatever the umask was; logs set their own mode.
+    // Files of gwd are private to its user, whatever the umask; logs set their own mode.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let mut inherited = systemd::sockets();
     if let Some(limit) = descriptors::raise()
@@ -94,7 +94,7 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
         }
     };
     let takes_over = predecessor.is_some();
-    // A changed address is bound anew.
+    // If the configured address has changed, do not use the inherited socket.
     let admin_socket = admin_socket
         .filter(|(at, _)| same_interface(at, &resolved.admin))
         .map(|(_, socket)| socket);
@@ -109,6 +109,7 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
         bundles: json!({"schema": "bundles/v1", "result": "ok", "bundles": []}),
         ready: false,
         revocations_protected: false,
+        has_keys: true,
     }));
     let admin = Admin {
         shared: Arc::clone(&node.shared),
@@ -123,12 +124,14 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     let start_admin = || admin.start(resolved.admin.clone(), admin_socket);
     let start_control = || Control::start(plan, node, lock, events.clone(), Arc::clone(&status));
     let started = match predecessor {
-        // Before the first bundle: operators need the status to see why a node is not ready.
+        // Start the admin interface before the first bundle: operators need the status to see why a
+        // node is not ready.
         None => match start_admin() {
             Ok(at) => start_control().map(|control| (control, Ok(at))),
             Err(error) => return no_admin(&error, resolved),
         },
-        // The previous process responds until this one is ready, and continues if it never is.
+        // Until this process is ready, the previous one serves the admin interface, and continues
+        // to do so if this process never becomes ready.
         Some(promise) => start_control().map(|control| {
             let at = start_admin();
             if status.load().ready && at.is_ok() {
@@ -195,14 +198,14 @@ fn tell_serving(status: &Status, admin_at: &Interface, resolved: &Resolved) {
     );
 }
 
-/// Completes open connections after another process has taken over.
+/// Completes the requests of open connections after another process has taken over.
 fn leave(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
     let impatient = || stops.load(Ordering::Relaxed) > 0;
     let forced = node.leave_to_successor(resolved.drain_timeout, &impatient);
     event(Level::Info, "stopped", json!({"forced_closes": forced}));
 }
 
-/// Ends this process, which could not serve; the previous gwd continues.
+/// Ends this process because it cannot serve; the previous gwd keeps serving.
 fn no_successor(status: &Status) -> Exit {
     event(
         Level::Error,
@@ -330,20 +333,20 @@ fn admin_token(resolved: &Resolved) -> Result<Option<Token>, Exit> {
     }
 }
 
-/// State that the signal handlers act upon.
+/// State that the signal handlers use.
 struct Signals {
     events: Sender<Event>,
     options: RunOptions,
     stops: Arc<AtomicU32>,
     draining: Arc<AtomicBool>,
-    /// Maximum time for a stop.
+    /// Maximum time of a stop.
     stop_max: Duration,
 }
 
 impl Signals {
-    /// Handles signals. SIGTERM and SIGINT stop the process, a second one at once. SIGHUP reloads
-    /// the log level and reopens the log. SIGXFSZ (file size limit) is ignored. The process ends
-    /// even if the control thread is blocked; then it is not drained.
+    /// Installs the signal handlers. SIGTERM and SIGINT stop the process; a second signal skips the
+    /// drain. SIGHUP reloads the log level and reopens the log. SIGXFSZ (file size limit) is
+    /// ignored. The process ends even if the control thread is blocked, but then without a drain.
     fn watch(self) -> std::io::Result<Arc<AtomicU32>> {
         use tokio::signal::unix::{SignalKind, signal};
         let stops = Arc::clone(&self.stops);
@@ -352,8 +355,9 @@ impl Signals {
             .build()?;
         let (mut term, mut int, mut hup) = {
             let _inside = runtime.enter();
-            // With a handler for the signal, the write fails with an error, as on a full disk
-            // (setrlimit(2)); no other action is needed.
+            // With this handler, a write beyond the file size limit fails with an error, as on a
+            // full disk (setrlimit(2)), instead of ending the process. The signal itself needs no
+            // action.
             let _unread = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
             (
                 signal(SignalKind::terminate())?,
@@ -391,8 +395,8 @@ impl Signals {
     }
 }
 
-/// Ends the process if the control thread is blocked, for example by a disk or a network file
-/// system.
+/// Ends the process without a drain if the control thread is blocked, for example by a disk or a
+/// network file system.
 #[expect(
     clippy::exit,
     reason = "the thread that would return the exit code does not answer"
@@ -400,7 +404,7 @@ impl Signals {
 fn end_undrained(who: &'static str, code: i32) {
     event(
         Level::Error,
-        "ended without a drain: something that gwd waits for does not come",
+        "ended without a drain: something that gwd waits for never came",
         json!({"signal": who, "exit": code, "do": "check the disks and shares that it uses"}),
     );
     std::process::exit(code);
@@ -458,7 +462,8 @@ const fn exit_of(error: &StartError) -> Exit {
     }
 }
 
-/// True if the admin interface of another process is the wanted one.
+/// True if the previous process serves the admin interface at the configured address. Port 0
+/// matches any port.
 fn same_interface(at: &str, wanted: &Interface) -> bool {
     match wanted {
         Interface::Tcp(address) if address.port() == 0 => {

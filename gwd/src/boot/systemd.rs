@@ -21,12 +21,12 @@ use crate::program_log::{Level, event};
 
 /// First file descriptor that systemd passes.
 const FIRST: i32 = 3;
-/// Accepted descriptors.
+/// Maximum number of descriptors that are accepted.
 const DESCRIPTORS_MAX: i32 = 1_024;
-/// Interval at which readiness is checked before it is reported: 20ms.
+/// Interval at which readiness is checked until the process is ready: 20ms.
 const READY_TICK: Duration = Duration::from_millis(20);
 
-/// Sockets that systemd bound for this process. Call once, before several threads open files.
+/// Sockets that systemd bound for this process. Call this once, before other threads open files.
 pub(super) fn sockets() -> Vec<Inherited> {
     let of_us = variable("LISTEN_PID").and_then(|pid| pid.parse().ok());
     if of_us != Some(std::process::id()) {
@@ -54,7 +54,7 @@ pub(super) fn sockets() -> Vec<Inherited> {
             },
             None => event(
                 Level::Warn,
-                "a descriptor of systemd is ignored: it is no TCP socket",
+                "a descriptor of systemd is ignored: it is not a TCP socket",
                 json!({"descriptor": descriptor, "name": name}),
             ),
         }
@@ -62,9 +62,9 @@ pub(super) fn sockets() -> Vec<Inherited> {
     inherited
 }
 
-/// Notifies systemd when the process is ready, and of its liveness from then on. A process that
-/// takes over becomes the service's main process (the unit needs `NotifyAccess=all` for that).
-/// Without systemd nothing happens.
+/// Notifies systemd once the process is ready, and feeds the watchdog from the start. A process
+/// that takes over becomes the service's main process, for which the unit needs `NotifyAccess=all`.
+/// Without systemd this does nothing.
 ///
 /// # Errors
 /// If no thread can be started.
@@ -100,14 +100,14 @@ pub(super) fn watch(
     Ok(())
 }
 
-/// Feeds the watchdog. Without that, systemd restarts the process.
+/// Feeds the watchdog if the process is alive; otherwise systemd restarts it.
 fn feed(lives: &impl Fn() -> bool) {
     if lives() {
         tell("WATCHDOG=1");
     }
 }
 
-/// Sends a notification to systemd, if it runs.
+/// Sends a notification to systemd, if systemd started this process.
 pub(super) fn tell(state: &str) {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
         return;
@@ -116,7 +116,7 @@ pub(super) fn tell(state: &str) {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
         _ => SocketAddr::from_pathname(&path),
     };
-    // An error means that there is no receiver.
+    // Ignore errors: they mean that there is no receiver for notifications.
     let _untold = address.and_then(|address| {
         let socket = UnixDatagram::unbound()?;
         socket.send_to_addr(state.as_bytes(), &address)

@@ -17,15 +17,15 @@ use super::way::{Moved, Step};
 use super::{Control, Resident, Running, advice, load, now, secrets};
 use crate::program_log::{Audit, Level, OK, event};
 
-/// Maximum wait for the hosts of the upstreams: 5s at the first start, 1s at any other activation.
-/// A rollback does not wait.
+/// Maximum wait until the hosts of the upstreams are resolved: 5s at the first start, 1s at other
+/// activations. A rollback does not wait.
 const FIRST_HOSTS: Duration = Duration::from_secs(5);
 const HOSTS: Duration = Duration::from_secs(1);
-/// Maximum records that are read to find the rollback targets.
+/// Maximum number of channel records that are read to find the rollback targets.
 const MOVES_MAX: usize = 1_000;
 
 impl Control {
-    /// Activates the bundle of a record. For a resident version, only the pointer changes.
+    /// Activates the bundle of a record. A resident version needs no build.
     pub(super) fn activate(&mut self, from: &Folder, accepted: &Accepted) -> Result<(), Refused> {
         let began_ns = self.node.shared.clock.now_ns();
         let bundle = accepted.bundle();
@@ -40,7 +40,8 @@ impl Control {
         ran.runs(bundle, serial, now());
         let was_resident = self.resident(&bundle).is_some();
         if was_resident {
-            // The channel's record must survive a restart: if it cannot be kept, refuse it.
+            // The channel's record must survive a restart: refuse the activation if the record
+            // cannot be written.
             let batch = follow::record_to_keep(from, &self.state.layout, accepted)?;
             self.state.commit(&batch, Some(&ran))?;
         }
@@ -53,12 +54,12 @@ impl Control {
         };
         self.node.publish(&version.version, serial);
         let took_ns = self.node.shared.clock.now_ns().saturating_sub(began_ns);
-        // Nothing can fail from here on; the fault point only simulates a kill.
+        // From here on no step can fail. The fault point only simulates a kill.
         let _published = fault::point("activate.published");
         self.ran = ran;
         self.last_error = None;
         self.runs(version);
-        // From the second record on, the first one protects against replays.
+        // Once one record is remembered, older ones are detected as replays.
         self.replay_protected |= self.memory.record.is_some();
         self.alarm("state-damaged", false);
         self.accept(accepted);
@@ -95,8 +96,8 @@ impl Control {
         Ok(())
     }
 
-    /// Verifies, builds, binds and persists a bundle; the running version is not affected. `ran` is
-    /// written in the same transaction, if the bundle is to run.
+    /// Verifies, builds, binds and persists a bundle without effect on the running version. If the
+    /// bundle is going to run, `ran` is its new history, written in the same transaction.
     pub(super) fn prepare(
         &mut self,
         from: &Folder,
@@ -135,9 +136,9 @@ impl Control {
         })
     }
 
-    /// Channel records that update the rollback history, oldest first: only this record for a
-    /// release on top of the running bundle, otherwise from the record before the oldest rollback
-    /// target.
+    /// Channel records that update the rollback history, oldest first. For a release or pin
+    /// directly after the running record, that is only this record; otherwise all records since the
+    /// oldest rollback target.
     fn moves(&self, store: &Folder, accepted: &Accepted) -> Vec<Moved> {
         let record = accepted.record();
         let mut moves = vec![Moved {
@@ -172,7 +173,8 @@ impl Control {
         moves
     }
 
-    /// Keeps the running bundle under a newer record: a pin, or a rollback to the same bundle.
+    /// Applies a newer record that names the running bundle: a pin, or a rollback to the same
+    /// bundle.
     pub(super) fn renew(&mut self, store: &Folder, accepted: &Accepted) {
         let bundle = accepted.bundle();
         let serial = accepted.pointer().serial;
@@ -202,8 +204,8 @@ impl Control {
         );
     }
 
-    /// Records that a version runs: it becomes the newest resident, and those beyond the limit are
-    /// dropped.
+    /// Marks a version as running: it becomes the newest resident, and residents beyond the limit
+    /// are dropped.
     pub(super) fn runs(&mut self, resident: Resident) {
         let bundle = resident.version.bundle();
         let serial = resident.accepted.pointer().serial;
@@ -219,7 +221,7 @@ impl Control {
             .retain(|known| known.version.bundle() != bundle && known.vouched_for);
         self.residents.insert(0, resident);
         self.residents.truncate(self.plan.keep.max(1));
-        // The version that ran until now may be banned.
+        // The previous version may be banned: drop it, now that it no longer runs.
         self.drop_banned();
         self.alarm("running-untrusted", false);
         let mut bundles = self.node.registry.bundles();
@@ -233,7 +235,7 @@ impl Control {
         self.tidy_at_ms = 0;
     }
 
-    /// Records that a bundle was refused; the running version stays.
+    /// Records that a bundle was refused; the running version is not affected.
     pub(super) fn refuse(&mut self, accepted: &Accepted, refused: &Refused) {
         let now_ms = self.now_ms();
         let bundle = accepted.bundle();
@@ -264,7 +266,7 @@ impl Control {
     }
 }
 
-/// Name of a record's kind in the audit lines.
+/// Name of a record's kind in audit lines.
 const fn what(kind: RecordKind) -> &'static str {
     match kind {
         RecordKind::Release => "release",

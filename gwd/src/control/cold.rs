@@ -1,5 +1,5 @@
-//! Cold start: runs the held bundle, otherwise the channel's head, otherwise the last good bundle,
-//! otherwise nothing. It never guesses among older bundles (release.md §6).
+//! Cold start: runs the held bundle; without a hold the channel's head; if that fails the last good
+//! bundle; otherwise nothing. Older bundles are never tried (release.md §6).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -31,17 +31,17 @@ use crate::files::read_file;
 use crate::node::Node;
 use crate::program_log::{Level, event};
 
-/// Maximum records of the state folder that are checked for damage, newest first.
+/// Maximum number of records in the state folder that are checked for damage, newest first.
 const CHECKED_MAX: usize = 20;
 
 /// Reason why gwd does not start.
 #[derive(Debug)]
 pub(crate) enum StartError {
-    /// There is no trust file, or verification failed without an alternative. Exit code 4.
+    /// No trust file, or verification failed with nothing to fall back to. Exit code 4.
     Untrusted(String),
     /// The state folder cannot be used. Exit code 65.
     State(Refused),
-    /// The store is unreachable, and there is no alternative. Exit code 69.
+    /// The store is unreachable, with nothing to fall back to. Exit code 69.
     Unreachable(Refused),
 }
 
@@ -55,7 +55,8 @@ impl fmt::Display for StartError {
     }
 }
 
-/// Reads the trust file. If unsigned bundles are allowed, takes the project's name from the store.
+/// Reads the trust file. If unsigned bundles are allowed, there is none, and the project's name
+/// comes from the store.
 pub(crate) fn trust(plan: &Plan) -> Result<(Trust, Vec<u8>), StartError> {
     match &plan.trust {
         TrustSource::File(path) => {
@@ -77,7 +78,7 @@ pub(crate) fn trust(plan: &Plan) -> Result<(Trust, Vec<u8>), StartError> {
     }
 }
 
-/// Project that the newest record in the store claims to belong to.
+/// Project name in the channel's newest record. Not verified.
 fn claimed_project(plan: &Plan) -> Result<ProjectName, Refused> {
     let store = Folder::open(&plan.store)?;
     let chain = Chain::Channel(plan.channel.clone());
@@ -93,8 +94,8 @@ fn claimed_project(plan: &Plan) -> Result<ProjectName, Refused> {
 }
 
 impl Control {
-    /// Starts the control thread's state and runs the best allowed bundle; runs none if that may
-    /// still change.
+    /// Creates the control thread's state and runs the best allowed bundle. Succeeds without a
+    /// running bundle if the obstacle is temporary.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -134,7 +135,8 @@ impl Control {
             secrets: secrets::Registry::new(
                 plan.secret_dir.clone(),
                 plan.secret_env_prefix.clone(),
-            ),
+            )
+            .with_copies(&plan.state),
             ran: Ran::default(),
             durable: state.writable(),
             state,
@@ -208,7 +210,7 @@ impl Control {
         if let Err(refused) = &followed {
             self.cannot_follow(refused.clone());
         }
-        // While a hold lasts, the last bundle is the held one, and no other may start.
+        // While a hold lasts, the last bundle is the held one, and no other bundle may be started.
         if self.running.is_none()
             && self.ran.hold.is_none()
             && let Some(last) = self.ran.last()
@@ -239,16 +241,16 @@ impl Control {
         Ok(())
     }
 
-    /// True if the state folder has two valid records. The later one names every revocation list
-    /// that was published before it.
+    /// True if the state folder has two valid records. Then no revocation list can be hidden,
+    /// because the later record names all lists that were published before it.
     fn remembers_two_records(&self) -> bool {
         let list = &self.memory.revocations;
         follow::kept(&self.state.layout, &self.context(), list, 2)
             .is_ok_and(|kept| kept.accepted.len() == 2)
     }
 
-    /// Reads what ran before, and checks the state folder. Damaged items are reported by name; one
-    /// of them may have been the newest, so nothing older takes its place.
+    /// Reads the history of running bundles and checks the state folder. Damage is reported. A
+    /// damaged record may have been the newest, so no older bundle is used instead.
     fn read_what_ran(&mut self) {
         let ran = self.state.ran();
         let list = &self.memory.revocations;
@@ -273,7 +275,7 @@ impl Control {
             json!({
                 "state": self.plan.state.display().to_string(),
                 "damaged": damaged,
-                "do": "a release or a switch writes it anew; check the disk",
+                "do": "the next release or switch rewrites it; check the disk",
             }),
         );
     }
@@ -284,8 +286,8 @@ impl Control {
             .unwrap_or_default()
     }
 
-    /// Decides what to do if no bundle runs: temporary reasons are waited for, others end the
-    /// start.
+    /// Decides what follows if no bundle runs: gwd waits if the reason is temporary, and otherwise
+    /// does not start.
     fn nothing_runs(&self, followed: Result<(), Refused>) -> Result<(), StartError> {
         if self.awaited_hold().is_some() {
             return Ok(());
@@ -324,7 +326,7 @@ impl Control {
         }
     }
 
-    /// Runs a bundle of the state folder, verified as if it came from the store.
+    /// Runs a bundle from the state folder, verified like a bundle from the store.
     pub(super) fn run_kept(&mut self, bundle: Digest) -> Result<(), Refused> {
         if let Some(banned) = self.banned(&bundle) {
             return Err(banned);
@@ -340,8 +342,8 @@ impl Control {
         Ok(())
     }
 
-    /// Loads the previous version soon after a start, which reads only the running one, so that a
-    /// rollback needs no disk access. Each version is tried once.
+    /// Loads the previous version soon after a start, so that a rollback needs no disk access; the
+    /// start itself loads only the running version. Each version is tried once.
     pub(super) fn warm_previous(&mut self) {
         let Some(running) = self.running else { return };
         let Some(back) = self.ran.way.back(&running.bundle, 1) else {

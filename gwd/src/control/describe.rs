@@ -1,4 +1,4 @@
-//! Records of the bundles that ran here, for `GET /v1/bundles`.
+//! Descriptions of the bundles that ran on this node, for `GET /v1/bundles`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use bundle::moment::Moment;
 
 use super::{Control, KEPT_MAX};
 
-/// Newest record of each bundle that ran.
+/// Description of each bundle that ran, from its newest record.
 #[derive(Debug, Default)]
 pub(super) struct Described {
     by_bundle: BTreeMap<Digest, About>,
@@ -17,7 +17,7 @@ pub(super) struct Described {
     complete: bool,
 }
 
-/// Fields of a record that describe its bundle.
+/// Fields of a channel record that describe its bundle.
 #[derive(Clone, Debug)]
 pub(super) struct About {
     pub(super) serial: u64,
@@ -42,7 +42,8 @@ impl Described {
 }
 
 impl Control {
-    /// Reads the records of bundles that ran before this start. Once, after the first version runs.
+    /// Reads the records of bundles that ran before this start. Does this once, after the first
+    /// version runs.
     pub(super) fn describe(&mut self) {
         if self.described.complete {
             return;
@@ -61,7 +62,8 @@ impl Control {
         }
     }
 
-    /// Records that a bundle runs under this record.
+    /// Stores the description of a bundle that now runs under this record, and drops those of
+    /// bundles outside the history.
     pub(super) fn describe_running(&mut self, accepted: &Accepted) {
         let described = &mut self.described.by_bundle;
         described.retain(|bundle, _| self.ran.ran.contains(bundle));

@@ -1,5 +1,5 @@
-//! Following the channel: reads the store's head and decides whether to act on it (release.md §5,
-//! §6).
+//! Following the channel: reads the channel's head from the store and decides whether to act on it
+//! (release.md §5, §6).
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::{Control, advice};
 use crate::program_log::{Level, event};
 
 impl Control {
-    /// Reads the trust file, the secrets and the store, and follows the channel.
+    /// Rereads the trust file, the secrets and the store, and follows the channel.
     pub(super) fn look(&mut self) {
         let began_ms = self.now_ms();
         self.looks.begin();
@@ -40,13 +40,13 @@ impl Control {
         }
         self.check_expiry();
         self.update_status();
-        // The interval to the next read begins at the end of this one.
+        // The interval to the next read begins when this one ends.
         self.looked_at_ms = self.now_ms();
         self.looks.end(began_ms, self.looked_at_ms);
     }
 
     pub(super) fn cannot_follow(&mut self, refused: Refused) {
-        // An unreadable store gives no information about these alarms: keep them.
+        // A store that cannot be read says nothing about these alarms: leave them unchanged.
         let replayed = refused.reason() == "replayed";
         if replayed || refused.blame() != Blame::Store {
             let forked = matches!(refused, Refused::Forked { .. });
@@ -71,7 +71,7 @@ impl Control {
         self.logged.store = Some(refused);
     }
 
-    /// Reads the store's revocations and head, and acts upon them.
+    /// Reads the revocations and the channel's head from the store, and applies them.
     pub(super) fn follow(&mut self) -> Result<(), Refused> {
         self.run_held();
         let store = Folder::open(&self.plan.store)?;
@@ -99,7 +99,7 @@ impl Control {
         }
         if self.running.is_some_and(|running| running.bundle == bundle) {
             self.refusals.await_only(&BTreeSet::new());
-            // The channel names the running bundle: clear the last error.
+            // The channel names the running bundle: earlier errors are obsolete.
             self.last_error = None;
             if news {
                 self.renew(&store, &accepted);
@@ -122,7 +122,7 @@ impl Control {
         Ok(())
     }
 
-    /// Raises an alarm if the head has expired: it should have been renewed. Serving continues.
+    /// Raises an alarm if the channel's head has expired and was not renewed. Serving continues.
     pub(super) fn check_expiry(&mut self) {
         let ends = self.head.as_ref().and_then(|head| head.record().expires);
         let now = self.context().now;

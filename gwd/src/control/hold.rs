@@ -1,5 +1,5 @@
-//! Holds of an operator: the records that a hold stops, and a held bundle that cannot run at the
-//! moment (release.md §6).
+//! Holds set by operators: records that a hold blocks, and held bundles that cannot run yet
+//! (release.md §6).
 
 use bundle::channel::Accepted;
 use bundle::digest::Digest;
@@ -10,8 +10,7 @@ use super::{Control, advice};
 use crate::program_log::{Audit, BY_ITSELF, Level, OK, event};
 
 impl Control {
-    /// True if an operator's hold stops this record. A hold does not count if the held bundle must
-    /// not run any more.
+    /// True if a hold blocks this record. A hold has no effect if the held bundle is banned.
     pub(super) fn is_held(&self, accepted: &Accepted) -> bool {
         let hold = self.ran.hold.as_ref();
         hold.is_some_and(|hold| {
@@ -20,15 +19,15 @@ impl Control {
         })
     }
 
-    /// The held bundle, if it does not run for a temporary reason.
+    /// The held bundle, if no bundle runs.
     pub(super) fn awaited_hold(&self) -> Option<Digest> {
         let hold = self.ran.hold.as_ref()?;
         self.running.is_none().then_some(hold.to)
     }
 
     /// Runs the held bundle after a start. A temporary failure (a secret, a port) does not end the
-    /// hold: the operator left the other bundle for a reason that a restart does not know. A
-    /// permanent failure ends it.
+    /// hold, because the operator's reason to leave the other bundle may still apply. A permanent
+    /// failure ends the hold.
     pub(super) fn run_held(&mut self) {
         let Some(held) = self.awaited_hold() else {
             return;
@@ -82,7 +81,7 @@ impl Control {
         );
     }
 
-    /// Ends a hold whose reason is gone.
+    /// Ends the hold, if there is one.
     pub(super) fn end_hold(&mut self, why: &str) {
         let Some(hold) = self.ran.hold.take() else {
             return;
@@ -100,8 +99,8 @@ impl Control {
     }
 }
 
-/// True if the held bundle may run later without a change. Waiting does not repair a damaged or
-/// missing copy in the state folder.
+/// True if the held bundle may run later without any change to it. A damaged or missing copy in the
+/// state folder does not become usable by waiting.
 const fn passes(refused: &Refused) -> bool {
     let damaged = matches!(
         refused,

@@ -1,4 +1,4 @@
-//! Reloading of the trust file, and its effect on accepted records (release.md §4, §5, §6).
+//! Reloading the trust file and verifying accepted records again (release.md §4, §5, §6).
 
 use bundle::channel::{self, Accepted, Memory};
 use bundle::digest::Digest;
@@ -14,7 +14,7 @@ use crate::files::read_file;
 use crate::program_log::{Audit, Level, OK, event};
 
 impl Control {
-    /// Reloads the trust file. An unreadable file changes nothing.
+    /// Reloads the trust file. If it cannot be read, the previous one stays in force.
     pub(super) fn reload_trust(&mut self) {
         let TrustSource::File(path) = &self.plan.trust else {
             return;
@@ -44,7 +44,7 @@ impl Control {
             Err(refused) if self.logged.trust != Some(fresh) => {
                 let result = &*refused.reason();
                 Audit { result, ..audit }.tell(
-                    "the changed trust file cannot be used; the one before stays in force",
+                    "the changed trust file cannot be used; the previous one stays in force",
                     json!({"error": refused.to_string()}),
                 );
                 self.logged.trust = Some(fresh);
@@ -67,8 +67,9 @@ impl Control {
         }
     }
 
-    /// Judges accepted statements again after a key changed its state. The running version keeps
-    /// serving, with an alarm if it does not count; other versions that do not count are dropped.
+    /// Verifies accepted statements again after the trust file has changed. If the running version
+    /// is no longer trusted, it keeps serving and an alarm is raised. Other versions that are no
+    /// longer trusted are dropped.
     pub(super) fn judge_anew(&mut self) {
         self.passed = Passed::default();
         match self.judged_memory() {
@@ -92,9 +93,9 @@ impl Control {
         self.judge_residents();
     }
 
-    /// Remembered records and revocations, judged by the current keys. Memory may be ahead of the
-    /// state folder after a failed write: a newer item is dropped only if it can be read and does
-    /// not count.
+    /// Remembered records and revocations, verified with the current keys. After a failed write,
+    /// memory can have newer items than the state folder. Such an item is dropped only if it can be
+    /// read and its verification fails.
     fn judged_memory(&self) -> Result<Memory, Refused> {
         let layout = &self.state.layout;
         let blobs = self.blobs();
@@ -120,7 +121,7 @@ impl Control {
         Ok(memory)
     }
 
-    /// Newest accepted record, if it can be read. Its withdrawals apply even before the store was
+    /// Newest accepted record, if it can be read. Its withdrawals apply even before the store is
     /// read.
     pub(super) fn remembered_head(&self) -> Option<Accepted> {
         let pointer = self.memory.record?;
@@ -154,7 +155,7 @@ impl Control {
                     known.accepted = accepted;
                     true
                 }
-                // Revoked bundles have their own alarm.
+                // Revoked bundles raise their own alarm.
                 Err(Refused::Revoked { .. }) => true,
                 Err(refused) => !is_judgement(&refused),
             };
@@ -173,7 +174,8 @@ impl Control {
         }
     }
 
-    /// Record under which a version may be started: its own, or an older one that names it.
+    /// Verifies a version again. Returns the record that vouches for it: its own, or another kept
+    /// record that names the same bundle.
     fn judge(&self, accepted: &Accepted, kept: &[Accepted]) -> Result<Accepted, Refused> {
         let (context, blobs) = (self.context(), self.blobs());
         let own = channel::recall(&blobs, &context, &self.memory, accepted.pointer());
@@ -187,7 +189,7 @@ impl Control {
     }
 }
 
-/// True if the signatures were judged, and the refusal is no read error.
+/// True if verification failed, false if the error was a failure to read.
 fn is_judgement(refused: &Refused) -> bool {
     refused.blame() == Blame::Signer
 }

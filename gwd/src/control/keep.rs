@@ -1,4 +1,4 @@
-//! Retention for restarts and rollbacks, and clean-up of the rest: in the state folder and in
+//! Data that restarts and rollbacks need, and removal of other data, in the state folder and in
 //! memory.
 //!
 //! Revocations, records and local switches take effect in memory even if the state folder cannot be
@@ -23,14 +23,14 @@ use crate::program_log::{Level, event};
 
 /// Number of newest records whose bundles stay on disk.
 const ON_DISK: usize = 20;
-/// Minimum age of bundles that are removed: 1 hour.
+/// Minimum age of bundles that are removed from the state folder: 1 hour.
 const YOUNG_S: u64 = 3_600;
 /// Interval at which unused names and addresses are dropped: 60s.
 const TIDY_MS: u64 = 60_000;
 
 impl Control {
-    /// Remembers an accepted record even if its bundle does not run, so that an older record cannot
-    /// come back.
+    /// Remembers an accepted record, in memory and on disk, even if its bundle does not run. This
+    /// prevents a replay of older records.
     pub(super) fn remember(&mut self, from: &Folder, accepted: &Accepted) {
         self.accept(accepted);
         self.persist_record(from, accepted);
@@ -58,8 +58,8 @@ impl Control {
         self.note_kept(kept);
     }
 
-    /// Writes the history of running bundles. True if a restart would know everything that is
-    /// remembered.
+    /// Writes the history of running bundles. Returns true if the state folder has everything that
+    /// a restart needs.
     pub(super) fn persist_ran(&mut self) -> bool {
         let kept = self.state.write(&self.ran);
         let fine = kept.is_ok();
@@ -87,8 +87,8 @@ impl Control {
         self.alarm("state-not-durable", true);
     }
 
-    /// Detects that the state folder was emptied, replaced, renamed or taken by another process,
-    /// and then writes everything remembered again.
+    /// Detects that the state folder was emptied, replaced, renamed or taken over by another
+    /// process, and writes its content again.
     pub(super) fn check_state(&mut self) {
         if self.durable {
             let kept = self.state.check().and_then(|()| self.remembers());
@@ -101,7 +101,7 @@ impl Control {
         }
     }
 
-    /// Checks that the state folder has what a restart needs.
+    /// Checks that the state folder has the newest record, the revocation list and the history.
     fn remembers(&self) -> Result<(), Refused> {
         let layout = &self.state.layout;
         let channel = Chain::Channel(self.plan.channel.clone());
@@ -120,8 +120,8 @@ impl Control {
         })
     }
 
-    /// Writes everything remembered: revocation list, newest record, versions in memory, and the
-    /// history.
+    /// Writes everything that a restart needs: revocation list, newest record, versions in memory,
+    /// and history.
     fn keep_all(&mut self) -> Result<(), WriteError> {
         if self.state.check().is_err() {
             self.state.retake()?;
@@ -138,10 +138,11 @@ impl Control {
         for known in &self.residents {
             let kept = self.keep_bundle(&blobs, &known.accepted);
             match kept {
-                // A running version that must not be started again is not kept for a restart.
+                // The running version is no longer trusted: do not store it for a restart.
                 Err(WriteError::Refused(refused)) if refused.blame() == Blame::Signer => {}
                 Err(error) if Some(known.version.bundle()) == running => return Err(error),
-                // A missing resident only costs a rollback target. A rollback to it reports that.
+                // Ignore other failures: a missing version only costs a rollback target, and a
+                // rollback to it reports the error.
                 Ok(()) | Err(_) => {}
             }
         }
@@ -154,8 +155,8 @@ impl Control {
         follow::keep(blobs, &self.state.layout, accepted, &verified)
     }
 
-    /// Blobs of the state folder, with the store as a fallback, because remembered items may not
-    /// have been kept.
+    /// Blobs of the state folder. The store is the fallback, because writes to the state folder may
+    /// have failed.
     pub(super) fn blobs(&self) -> Behind {
         Behind {
             state: self.state.layout.clone(),
@@ -163,8 +164,8 @@ impl Control {
         }
     }
 
-    /// Copies source artifacts into the state folder. They are many times larger than the bundle
-    /// and only explain it, so no activation waits for them.
+    /// Copies source artifacts into the state folder. They are many times larger than their bundles
+    /// and only needed for explanations, so activations do not wait for them.
     pub(super) fn keep_sources(&mut self) {
         if self.sources_due.is_empty() || self.state.check().is_err() {
             return;
@@ -184,8 +185,8 @@ impl Control {
         }
     }
 
-    /// Removes bundles from the state folder that are neither recent nor running nor resident, and
-    /// at once those that must not be started.
+    /// Removes bundles from the state folder that are neither recent nor running nor in memory.
+    /// Bundles that must not be started are removed at any age.
     pub(super) fn clean_up(&self) {
         let layout = &self.state.layout;
         let banned = self.all_banned();
@@ -212,7 +213,7 @@ impl Control {
         }
     }
 
-    /// Frees unused data soon after the versions in memory have changed, and periodically.
+    /// Frees unused data periodically, and soon after the versions in memory have changed.
     pub(super) fn tidy(&mut self) {
         self.node.empty_bin();
         let now_ms = self.now_ms();
@@ -229,7 +230,7 @@ impl Control {
     }
 }
 
-/// State folder and store as one source of blobs; see [`Control::blobs`].
+/// State folder, with the store as a fallback, as one source of blobs; see [`Control::blobs`].
 pub(super) struct Behind {
     state: Folder,
     store: Option<Folder>,
@@ -239,7 +240,7 @@ impl Blobs for Behind {
     fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
         match (self.state.fetch(digest, bytes_max), &self.store) {
             (Ok(Some(bytes)), None) => Ok(Some(bytes)),
-            // A damaged copy has another digest: read the store's.
+            // A copy with another digest is damaged: read the store's copy.
             (Ok(Some(bytes)), Some(_)) if Digest::of(&bytes) == *digest => Ok(Some(bytes)),
             (_, Some(store)) => store.fetch(digest, bytes_max),
             (other, None) => other,
@@ -254,7 +255,7 @@ impl Blobs for Behind {
     }
 }
 
-/// Refusal for a failed write to the state folder.
+/// Converts a failed write to the state folder to a refusal.
 pub(super) fn not_durable(error: WriteError) -> Refused {
     match error {
         WriteError::Refused(Refused::StoreUnreachable { why }) => Refused::StateNotDurable { why },

@@ -1,4 +1,4 @@
-//! Loads the parts of a gateway from the blobs of a verified bundle.
+//! Loads the parts of a gateway configuration from the blobs of a verified bundle.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use engine::{Assembly, Consumers, Parts};
 
 use crate::node::refused;
 
-/// Reads the blobs that gwd runs. A blob whose part is in memory is not read again: its digest was
-/// checked when the part was built. All others are checked by digest and decoded strictly: data
-/// that another version would read differently is refused.
+/// Reads the blobs that gwd needs. A blob whose part is in memory is not read again, because its
+/// digest was checked when the part was built. Other blobs are checked by digest and decoded
+/// strictly: a blob that this version does not fully understand is refused.
 ///
 /// # Errors
-/// Those of [`Verified::load_layer`]; [`Refused::Malformed`] with the blob; an API or consumers
-/// that cannot be built.
+/// The errors of [`Verified::load_layer`]; [`Refused::Malformed`] with the name of the blob; the
+/// reason why an API or consumers cannot be built.
 pub(crate) fn assembly(
     verified: &Verified,
     blobs: &dyn Blobs,
@@ -52,7 +52,7 @@ pub(crate) fn assembly(
     })
 }
 
-/// Consumers of the shared blob and of the consumers blob.
+/// Consumers of the shared blob together with those of the consumers blob.
 fn consumers(
     shared: &Shared,
     layer: Option<&Descriptor>,

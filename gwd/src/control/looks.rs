@@ -1,35 +1,37 @@
-//! Rate limit for reading the store, the trust file and the secrets.
+//! Rate limit for reads of the store, the trust file and the secrets.
 //!
-//! Anyone who can write to the store's folder can cause any number of file events. They must not
-//! delay operators' requests and signals in the control thread: file events result in at most one
-//! pending read, and reads leave most of the thread's time free.
+//! Anyone who can write to the store's folder can cause any number of file events. These must not
+//! delay operators' requests and signals in the control thread: at most one read is pending for all
+//! file events, and reads leave most of the thread's time free.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Minimum interval of reads that file events cause, in milliseconds: at most ten reads per second.
+/// Minimum interval in milliseconds between reads caused by file events: at most ten reads per
+/// second.
 const INTERVAL_MS: u64 = 100;
-/// Pause after a read, in multiples of its duration. Reads take at most a fifth of the control
-/// thread's time, however many files the store has.
+/// Pause after a read, as a multiple of its duration. Reads therefore take at most a fifth of the
+/// control thread's time, however many files the store has.
 const PAUSE_FACTOR: u64 = 4;
 
-/// Schedule of the reads that file events cause.
+/// Schedule of reads caused by file events.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
     pending: Pending,
     wanted: bool,
-    /// Earliest time of the next read that file events cause.
+    /// Earliest time of the next read caused by file events.
     next_ms: u64,
 }
 
-/// Flag for a file event that no read has handled yet. The watcher sets it, a read clears it.
+/// Flag that is set from a file event until the next read begins. The watcher sets it, a read
+/// clears it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pending(Arc<AtomicBool>);
 
 // === impl Looks ===
 
 impl Looks {
-    /// Flag for the watcher.
+    /// Returns the flag, for the watcher.
     pub(super) fn pending(&self) -> Pending {
         self.pending.clone()
     }
@@ -39,12 +41,13 @@ impl Looks {
         self.wanted = true;
     }
 
-    /// Time of the next read that file events cause; `u64::MAX` without a file event.
+    /// Time of the next read caused by file events, or `u64::MAX` if there was no event.
     pub(super) fn due_ms(&self) -> u64 {
         if self.wanted { self.next_ms } else { u64::MAX }
     }
 
-    /// Records that a read begins. It handles all events so far; later events cause another read.
+    /// Records that a read begins. The read covers all earlier events; later events cause another
+    /// read.
     pub(super) fn begin(&mut self) {
         self.wanted = false;
         self.pending.0.store(false, Ordering::SeqCst);
@@ -60,7 +63,7 @@ impl Looks {
 // === impl Pending ===
 
 impl Pending {
-    /// Sets the mark. True for the first event since the last look.
+    /// Sets the flag. True if it was not set, that is, for the first event since the last read.
     pub(super) fn set(&self) -> bool {
         !self.0.swap(true, Ordering::SeqCst)
     }

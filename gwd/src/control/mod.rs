@@ -1,10 +1,13 @@
 //! Control thread: decides which bundle runs and activates it (release.md §5, §6).
 //!
-//! Blocking code over one queue of events: changes of the store or the trust file, requests of
-//! operators, and timers. The steps for a new bundle are verify, resolve secrets, build, bind,
-//! persist, publish, acknowledge, respond. For a record that names a resident version: persist,
-//! publish, acknowledge, respond. For an operator's switch to a resident version: publish,
-//! acknowledge, persist, respond. Any failure before publishing leaves everything unchanged.
+//! The thread runs blocking code over one queue of events: changes of the store or the trust file,
+//! requests of operators, and timers. The steps of an activation are:
+//!
+//! - new bundle: verify, resolve secrets, build, bind, persist, publish, acknowledge, respond
+//! - record that names a resident version: persist, publish, acknowledge, respond
+//! - operator's switch to a resident version: publish, acknowledge, persist, respond
+//!
+//! A failure before `publish` leaves everything unchanged.
 
 mod activate;
 mod cold;
@@ -13,6 +16,7 @@ mod follow;
 mod hold;
 mod judge;
 mod keep;
+mod key_sets;
 mod load;
 mod looks;
 mod operator;
@@ -54,21 +58,23 @@ use state::{Ran, State};
 pub(crate) use status::Status;
 use watch::Watcher;
 
-/// Interval of unprompted reads of the store: 5s.
+/// Interval at which the store is read without a file event: 5s.
 const POLL_MS: u64 = 5_000;
 /// Interval of periodic maintenance: 2s.
 const TICK_MS: u64 = 2_000;
-/// Minimum pause before an automatic retry: 500ms.
+/// Minimum pause before a refused bundle is retried: 500ms.
 const PAUSE_MS: u64 = 500;
-/// Time before the end of a signing key at which the alarm is raised: 30 days.
+/// Remaining validity of a signing key below which an alarm is raised: 30 days.
 const KEY_ENDS_SOON_S: u64 = 30 * 86_400;
-/// Time for which the alarm about rate limits stays after the last key without a free slot: 60s.
+/// Time for which the alarm about full rate-limit tables stays after the last key that found no
+/// free slot: 60s.
 const CROWDED_MS: u64 = 60_000;
-/// Time for which a first start tries to listen on a busy address.
+/// Time for which the first start retries to listen on an address in use: 10s.
 const BUSY_START_MS: u64 = 10_000;
-/// Maximum bytes of a trust file.
+/// Maximum length of a trust file, in bytes.
 const TRUST_BYTES_MAX: u64 = 1 << 20;
-/// Maximum records of the state folder among which a local switch finds its target.
+/// Maximum number of records in the state folder that are searched for the target of an operator's
+/// switch.
 const KEPT_MAX: usize = 200;
 
 /// Settings of the control thread.
@@ -78,7 +84,7 @@ pub(crate) struct Plan {
     pub(crate) channel: ChannelName,
     pub(crate) trust: TrustSource,
     pub(crate) state: PathBuf,
-    /// Maximum snapshots kept in memory.
+    /// Maximum versions kept in memory.
     pub(crate) keep: usize,
     pub(crate) secret_dir: PathBuf,
     pub(crate) secret_env_prefix: String,
@@ -88,29 +94,29 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug)]
 pub(crate) enum TrustSource {
     File(PathBuf),
-    /// `--insecure-allow-unsigned`: no trusted keys.
+    /// No trusted keys (`--insecure-allow-unsigned`).
     Nobody,
 }
 
-/// Events of the control thread. Operators' requests and signals are handled before reads of the
-/// store.
+/// Event that the control thread handles. Requests of operators and signals come before reads of
+/// the store.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// The store, the trust file or a secret may have changed.
+    /// Read again: the store, the trust file or a secret may have changed.
     Look,
-    /// Like [`Event::Look`], with an operator who waits for the result.
+    /// Read again, and answer the operator who waits for the result.
     Notified(Answer),
-    /// Run a bundle of this node.
+    /// Activate another bundle of this node.
     Switch {
         order: RequestedSwitch,
         who: String,
         answer: Answer,
     },
-    /// End the hold.
+    /// End the hold and follow the channel again.
     Resume { who: String, answer: Answer },
-    /// Another process requests the handover.
+    /// Hand over to another process, which connected with this stream.
     HandOver(UnixStream),
-    /// Stop the process, with or without a drain.
+    /// Stop the process.
     Stop { who: String },
 }
 
@@ -119,7 +125,7 @@ pub(crate) enum Event {
 pub(crate) struct RequestedSwitch {
     pub(crate) what: Switch,
     pub(crate) to: Target,
-    /// True if the hold lasts until `gwd resume`.
+    /// True if the hold lasts until `gwd resume`, also against later bundles of the channel.
     pub(crate) sticky: bool,
     /// Reason that the operator states.
     pub(crate) why: Option<String>,
@@ -132,17 +138,17 @@ pub(crate) enum Switch {
     Rollback,
 }
 
-/// Id of the bundle.
+/// Bundle that an operator wants to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Bundle(Digest),
-    /// The only bundle on this node whose id begins with these hex digits.
+    /// First hex digits of a bundle id. Exactly one bundle on this node must match.
     Prefix(String),
-    /// The bundle that ran this number of steps before the running one.
+    /// Number of steps back in the rollback history.
     Back(usize),
 }
 
-/// Channel for an answer.
+/// Sender for the answer to an operator.
 pub(crate) type Answer = tokio::sync::oneshot::Sender<Result<serde_json::Value, Trouble>>;
 
 /// Failure of an operator's request.
@@ -153,20 +159,20 @@ pub(crate) struct Trouble {
     pub(crate) code: String,
     pub(crate) message: String,
     /// Exit code of the command line (command-line.md): 4 if verification failed, 5 if a retry may
-    /// succeed, 65 if there is no such bundle, 69 if the store is unreachable.
+    /// succeed, 65 if the bundle does not exist, 69 if the store is unreachable.
     pub(crate) exit: u8,
 }
 
-/// Version in memory.
+/// Version in memory, ready to run.
 #[derive(Debug)]
 struct Resident {
     version: Version,
     /// Newest record that names the version.
     accepted: Accepted,
-    /// Secrets that the version references.
+    /// Secrets that the version uses.
     secrets: BTreeSet<SecretRef>,
-    /// True if a trusted signature vouches for the version. Without one the version keeps running,
-    /// but cannot be started again.
+    /// True if a trusted signature covers the version. Without such a signature, the version can
+    /// keep running, but cannot be started again.
     vouched_for: bool,
 }
 
@@ -181,11 +187,11 @@ struct Running {
 /// Reason why the control thread ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// The process stops.
+    /// Request to stop.
     Stop,
     /// Another process has taken over.
     HandedOver,
-    /// No bundle runs, because another process uses an address.
+    /// The first start failed, because another process uses an address.
     PortBusy,
 }
 
@@ -199,73 +205,76 @@ pub(crate) struct Control {
     state: State,
     ran: Ran,
     memory: Memory,
-    /// True if a restart would know all that is remembered. False if the state folder cannot be
-    /// written; the write is retried.
+    /// True if the state folder has everything that a restart needs. False if a write failed; the
+    /// write is retried.
     durable: bool,
-    /// True if a record had been accepted before this start, or a floor is set.
+    /// True if replays are detected: a floor is set, or a record was accepted before the current
+    /// one.
     replay_protected: bool,
-    /// True if a withheld revocation list would be noticed: the trust file has a floor, or a record
-    /// was accepted after an earlier one. A record names the newest list of its time.
+    /// True if gwd would notice that the store withholds a revocation list: the trust file has a
+    /// floor, or a record was accepted after an earlier one (each record names the newest list at
+    /// its time).
     revocations_protected: bool,
     /// Newest accepted record.
     head: Option<Accepted>,
-    /// Records signed by revoked keys that need no further judgement.
+    /// Records that were skipped because their signing key is revoked. They are not verified again.
     passed: Passed,
     running: Option<Running>,
     /// Versions in memory, newest first.
     residents: Vec<Resident>,
-    /// Records of bundles that ran, for the admin interface.
+    /// Descriptions of bundles that ran, for the admin interface.
     described: Described,
-    /// Bundles that must not be started, as of the last clean-up.
+    /// Banned bundles that have been dropped already.
     dropped: BTreeSet<Digest>,
     refusals: Refusals,
     last_error: Option<status::LastError>,
-    /// Conditions already logged, so that each is logged once.
+    /// Conditions that were logged already, so that each is logged once.
     logged: LoggedTroubles,
     alarms: Vec<&'static str>,
     looked_at_ms: u64,
     looks: looks::Looks,
     crowded_limits: CrowdedLimits,
     tidy_at_ms: u64,
-    /// True if bundles on disk may have become unused.
+    /// True if the state folder may contain unused bundles.
     clean_up_due: bool,
     /// Records whose source artifact is not in the state folder yet.
     sources_due: Vec<Accepted>,
-    /// Bundle that was loaded last for a fast rollback.
+    /// Bundle that was last loaded in advance for a rollback.
     warmed: Option<Digest>,
-    /// Time since when nothing runs because an address is busy.
+    /// Time since which no bundle runs because an address is in use.
     busy_since_ms: Option<u64>,
-    /// True if a key changed its state and its signatures could not be judged again yet.
+    /// True if the trust file changed, but the state folder could not be read to verify its
+    /// statements again.
     judge_due: bool,
     status: Arc<ArcSwap<Status>>,
     watcher: Option<Watcher>,
 }
 
-/// Rate limits whose table had no free slot for a key.
+/// Observation of rate-limit tables that had no free slot for a key.
 #[derive(Debug, Default)]
 struct CrowdedLimits {
     /// Number of keys without a free slot, as of the last check.
     count: u64,
-    /// Time at which the count last grew; none since the start.
+    /// Time at which the count last grew, or `None` if it has not grown since the start.
     grew_ms: Option<u64>,
 }
 
-/// Conditions already logged, which are not logged again at each poll.
+/// Conditions that were logged already, so that reads do not log them again.
 #[derive(Debug, Default)]
 struct LoggedTroubles {
-    /// Error of the last failed read of the store.
+    /// Error of the last read of the store, if it failed.
     store: Option<Refused>,
-    /// Reason why the newest revocation list is not accepted.
+    /// Reason why the store's newest revocation list is not accepted.
     list: Option<Refused>,
-    /// Digest of the trust file that cannot be used.
+    /// Digest of a trust file that was rejected.
     trust: Option<Digest>,
-    /// Serial of the record that moved the channel while the node is held.
+    /// Serial of the channel's head that a hold blocks.
     held: Option<u64>,
 }
 
 impl Control {
-    /// Handles events until the process stops or another one has taken over. A handover includes
-    /// the socket of the admin interface (`admin`). Returns the node for its drain.
+    /// Handles events until the process stops or another process has taken over. `admin` is the
+    /// admin interface's address and socket for a handover. Returns the node for its drain.
     pub(crate) fn run(
         mut self,
         events: &Receiver<Event>,
@@ -320,7 +329,7 @@ impl Control {
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return (self.node, Ending::Stop),
-                // Reads come after all waiting requests.
+                // The queue is empty: now read the store.
                 Err(RecvTimeoutError::Timeout) => {
                     if !notified.is_empty() || self.now_ms() >= self.look_at_ms() {
                         self.look();
@@ -340,8 +349,8 @@ impl Control {
         }
     }
 
-    /// Hands sockets, admin interface and state over to another process and waits until it serves;
-    /// nothing changes here meanwhile. False if the handover failed.
+    /// Hands sockets, admin interface and state folder over to another process, and waits until it
+    /// serves. This thread handles no other event meanwhile. False if the handover failed.
     fn hand_over(&mut self, stream: &UnixStream, admin: Option<&(String, OwnedFd)>) -> bool {
         self.keep_sources();
         let offered = handover::offer(
@@ -375,8 +384,8 @@ impl Control {
         offered.is_ok()
     }
 
-    /// Time of the next read of the store: after a file event as the rate limit allows, otherwise
-    /// periodically, or for the retry of a bundle that was refused for a temporary reason.
+    /// Time of the next read of the store: after a file event as the rate limit allows,
+    /// periodically, or when a refused bundle is retried, whichever comes first.
     fn look_at_ms(&self) -> u64 {
         let poll_ms = self.looked_at_ms + POLL_MS;
         let retry_ms = self.refusals.next_ms().unwrap_or(u64::MAX);
@@ -384,8 +393,8 @@ impl Control {
         retry_ms.min(poll_ms).min(self.looks.due_ms())
     }
 
-    /// True if an address has been busy for [`BUSY_START_MS`] during a first start. The process
-    /// then ends, and its supervisor decides.
+    /// True if an address has been in use for [`BUSY_START_MS`] during the first start. The process
+    /// then ends, and its supervisor can restart it.
     fn port_stays_busy(&mut self) -> bool {
         let is_busy = |refused: &Refused| matches!(refused, Refused::PortBusy { .. });
         let mut refusals = self.refusals.iter();
@@ -413,7 +422,7 @@ impl Control {
         ends
     }
 
-    /// Runs periodic tasks that must not delay a release.
+    /// Runs periodic tasks that no release needs to wait for.
     fn tick(&mut self) {
         self.refresh_secrets();
         self.describe();
@@ -433,8 +442,8 @@ impl Control {
         self.update_status();
     }
 
-    /// Trust, channel and time for verification: the clock, or the newest accepted `created` if
-    /// that is later (release.md §5).
+    /// Trust, channel and time for verification. The time is the clock's, or the newest accepted
+    /// `created` if that is later (release.md §5).
     fn context(&self) -> Context<'_> {
         Context {
             trust: &self.trust,
@@ -461,7 +470,8 @@ impl Control {
         }
     }
 
-    /// Raises the alarm while keys of rate limits find no free slot, and for a minute after that.
+    /// Raises the alarm while keys of rate limits find no free slot, and for [`CROWDED_MS`] after
+    /// that.
     fn check_limits(&mut self) {
         let limits = &self.node.shared.limits;
         let tables = [&limits.known, &limits.anonymous];
@@ -478,8 +488,8 @@ impl Control {
         );
     }
 
-    /// Raises the alarm if an active key of this channel ends soon, and updates the metrics of key
-    /// ends.
+    /// Raises the alarm if an active key of this channel expires soon, and updates the metrics of
+    /// the keys' expiry times.
     fn check_keys(&mut self) {
         let now = now();
         let channel = self.plan.channel.as_str();
@@ -523,7 +533,7 @@ impl Control {
     }
 }
 
-/// Advice to the operator on a refusal.
+/// Advice for the operator about a refusal.
 fn advice(refused: &Refused) -> &'static str {
     use bundle::refused::Blame;
     match refused {
@@ -535,7 +545,8 @@ fn advice(refused: &Refused) -> &'static str {
             return "check the clocks of this node and of the signer; gwd tries again";
         }
         Refused::Forked { .. } => {
-            return "two chains of records go on from one: put back the store that has the accepted ones; if it is gone, `gwc apply --merge` joins them";
+            return "two chains of records continue from the same record: restore the store that \
+has the accepted records; if it is lost, `gwc apply --merge` joins the chains";
         }
         _ => {}
     }
@@ -547,7 +558,7 @@ fn advice(refused: &Refused) -> &'static str {
     }
 }
 
-/// Wall clock.
+/// Current time.
 fn now() -> Moment {
     Moment::from_unix_s(crate::clock::unix_s())
 }

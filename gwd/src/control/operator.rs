@@ -1,5 +1,5 @@
-//! Requests of an operator to this node, independent of the channel: another bundle, or the end of
-//! a hold (release.md §6).
+//! Requests of an operator to this node, independent of the channel: to run another bundle, or to
+//! end a hold (release.md §6).
 
 use std::collections::BTreeSet;
 
@@ -18,15 +18,15 @@ use crate::program_log::{Audit, OK};
 /// Result of an operator's switch.
 #[derive(Clone, Copy, Debug)]
 struct Switched {
-    /// True if a restart would know of the switch.
+    /// True if the switch was written to the state folder, so that it survives a restart.
     durable: bool,
     /// Time from the request to the last worker's acknowledgement, in nanoseconds.
     took_ns: u64,
 }
 
 impl Control {
-    /// An operator switches to a bundle of this node, independent of the channel. Tells the status,
-    /// and how long the switch took.
+    /// Switches to another bundle of this node for an operator, independent of the channel. Returns
+    /// the status, with the duration of the switch.
     pub(super) fn break_glass(
         &mut self,
         order: &RequestedSwitch,
@@ -92,7 +92,7 @@ impl Control {
         let at_serial = self.memory.record.map_or(0, |pointer| pointer.serial);
         let head = self.head.as_ref();
         let is_head = head.is_some_and(|head| head.bundle() == target);
-        // A second switch back still leaves the same bundle.
+        // Keep `from` of an existing hold: a second rollback still moves away from the same bundle.
         let left = self.ran.hold.as_ref().map(|hold| hold.from).or(from);
         self.ran.hold = left.filter(|_| sticky || !is_head).map(|from| Hold {
             from,
@@ -127,7 +127,8 @@ impl Control {
         }
     }
 
-    /// Bundle this number of steps before the running one, or before the one that would run.
+    /// Bundle this number of steps before the running one. If none runs, counts from the last one
+    /// that ran.
     fn back(&self, steps: usize) -> Option<Digest> {
         let running = self.running.map(|running| running.bundle);
         self.ran
@@ -135,7 +136,7 @@ impl Control {
             .back(&running.or_else(|| self.ran.last())?, steps)
     }
 
-    /// The only bundle on this node whose id begins with the prefix.
+    /// Bundle on this node whose id begins with the prefix; an error unless there is exactly one.
     fn only_one(&self, prefix: &str) -> Result<Digest, Trouble> {
         let list = &self.memory.revocations;
         let kept = follow::kept(&self.state.layout, &self.context(), list, KEPT_MAX)
@@ -171,7 +172,7 @@ impl Control {
         }
     }
 
-    /// Record that names a bundle which is only on disk.
+    /// Record that vouches for a bundle which is only on disk.
     fn kept(&self, target: &Digest) -> Result<Accepted, Trouble> {
         let refused = |refused: Refused| Trouble::refused(&refused);
         if let Some(accepted) = self.kept_record(target).map_err(refused)? {
@@ -189,7 +190,8 @@ impl Control {
         ))
     }
 
-    /// Reason why the newest record here that names a bundle does not count; none if it counts.
+    /// Reason why the newest record that names a bundle was refused, or `None` if no refused record
+    /// names it.
     fn why_not_kept(&self, bundle: &Digest) -> Option<Refused> {
         let layout = &self.state.layout;
         let list = &self.memory.revocations;
@@ -204,7 +206,7 @@ impl Control {
         refused.find_map(|(serial, refused)| names_it(serial).then_some(refused))
     }
 
-    /// Newest valid record in the state folder that names a bundle.
+    /// Newest valid record in the state folder that names the bundle.
     pub(super) fn kept_record(&self, bundle: &Digest) -> Result<Option<Accepted>, Refused> {
         let list = &self.memory.revocations;
         let kept = follow::kept(&self.state.layout, &self.context(), list, KEPT_MAX)?;
@@ -212,14 +214,14 @@ impl Control {
         Ok(kept.find(|accepted| accepted.bundle() == *bundle))
     }
 
-    /// Removes a resident version from the list; the caller must run it.
+    /// Removes a resident version from the list. The caller must run it or drop it.
     pub(super) fn take_resident(&mut self, bundle: &Digest) -> Option<Resident> {
         let mut residents = self.residents.iter();
         let at = residents.position(|known| known.version.bundle() == *bundle)?;
         Some(self.residents.remove(at))
     }
 
-    /// Ends the hold, so that the channel's head runs again.
+    /// Ends the hold and follows the channel at once.
     pub(super) fn resume(&mut self, who: &str) {
         let held = self.ran.hold.take();
         self.logged.held = None;
@@ -255,7 +257,7 @@ impl std::fmt::Display for Target {
 }
 
 impl Trouble {
-    /// Failure for a target that does not exist on this node.
+    /// Error for a target that is not on this node.
     fn no_such(status: u16, code: &str, message: &str) -> Self {
         Self {
             status,

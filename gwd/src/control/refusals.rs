@@ -1,15 +1,15 @@
-//! Refused bundles, with the reasons and the times of retries.
+//! Refused bundles, with the reason and the time of the next attempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::digest::Digest;
 use bundle::refused::Refused;
 
-/// Wait after the first temporary refusal (1s). It doubles up to the maximum (60s).
+/// Wait after the first temporary refusal: 1s. The wait doubles with each refusal, up to 60s.
 const FIRST_WAIT_MS: u64 = 1_000;
 const LONGEST_WAIT_MS: u64 = 60_000;
-/// Maximum number of remembered refusals. Beyond it the oldest are dropped, and those bundles are
-/// judged again when a record names them.
+/// Maximum number of stored refusals. Beyond it the oldest are dropped, and their bundles are tried
+/// again when a record names them.
 const REFUSED_MAX: usize = 200;
 
 /// Refused bundles and the reasons.
@@ -20,14 +20,15 @@ pub(crate) struct Refusals(BTreeMap<Digest, Entry>);
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) refused: Refused,
-    /// Time of the next attempt; none if the refusal is permanent with this trust file.
+    /// Time of the next attempt, or `None` if the refusal is permanent until the trust file
+    /// changes.
     pub(crate) retry_at_ms: Option<u64>,
     pub(crate) tries: u32,
     at_ms: u64,
 }
 
 impl Refusals {
-    /// Records a refusal.
+    /// Stores a refusal.
     pub(crate) fn add(&mut self, bundle: Digest, refused: Refused, now_ms: u64) {
         let tries = self.0.get(&bundle).map_or(0, |entry| entry.tries) + 1;
         let wait_ms = FIRST_WAIT_MS << (tries - 1).min(16);
@@ -48,7 +49,7 @@ impl Refusals {
         }
     }
 
-    /// Removes a bundle's refusal: the bundle runs, or is to be judged again.
+    /// Removes a bundle's refusal, because the bundle runs or must be tried again.
     pub(crate) fn forget(&mut self, bundle: &Digest) {
         self.0.remove(bundle);
     }
@@ -58,19 +59,20 @@ impl Refusals {
         self.0.clear();
     }
 
-    /// Drops the refusals of all other bundles that would be retried. Permanent refusals stay.
+    /// Drops the temporary refusals of all bundles but these, so that the others are not retried.
+    /// Permanent refusals stay.
     pub(crate) fn await_only(&mut self, bundles: &BTreeSet<Digest>) {
         self.0
             .retain(|id, entry| bundles.contains(id) || entry.retry_at_ms.is_none());
     }
 
-    /// True if it is too early to try this bundle again.
+    /// True if this bundle must not be tried now: not yet, or not at all.
     pub(crate) fn waits(&self, bundle: &Digest, now_ms: u64) -> bool {
         let entry = self.0.get(bundle);
         entry.is_some_and(|entry| entry.retry_at_ms.is_none_or(|at_ms| now_ms < at_ms))
     }
 
-    /// Time of the next retry of a bundle.
+    /// Earliest time at which any refused bundle is tried again.
     pub(crate) fn next_ms(&self) -> Option<u64> {
         self.0.values().filter_map(|entry| entry.retry_at_ms).min()
     }

@@ -1,4 +1,5 @@
-//! Revocations: the revocation list, and the bundles that the head withdraws (release.md §6, §7).
+//! Revocations: the revocation list, and the bundles that the channel's head withdraws (release.md
+//! §6, §7).
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,7 @@ use super::Control;
 use crate::program_log::{Audit, Level, OK, event};
 
 impl Control {
-    /// Takes the store's newest revocation list, independent of its head.
+    /// Applies the store's newest revocation list, even if the channel's head cannot be used.
     pub(super) fn follow_revocations(&mut self, store: &Folder) {
         match follow::revocations(store, &self.context(), &self.memory) {
             Ok(list) => {
@@ -38,8 +39,8 @@ impl Control {
         }
     }
 
-    /// Applies a revocation list. Its credentials stop working at once, whatever runs, and
-    /// signatures by its keys do not count any more. The list outlives restarts.
+    /// Applies a revocation list and writes it to the state folder. Its credentials stop working at
+    /// once, whichever bundle runs, and signatures by its keys no longer count.
     pub(super) fn take_revocations(&mut self, from: &Folder, list: &Revocations) {
         if *list == self.memory.revocations {
             return;
@@ -65,7 +66,7 @@ impl Control {
         }
     }
 
-    /// Applies the revocation list in memory.
+    /// Applies the revocation list that is in memory.
     pub(super) fn apply_revocations(&mut self) {
         let list = self.memory.revocations.list();
         let hashes = list.into_iter().flat_map(|list| &list.credentials);
@@ -84,7 +85,7 @@ impl Control {
         withdrawn.then_some(Refused::Withdrawn { bundle: *bundle })
     }
 
-    /// Bundles that must not be started, except the running one.
+    /// Bundles that must not be started, without the running one.
     pub(super) fn all_banned(&self) -> BTreeSet<Digest> {
         let revoked = self.memory.revocations.list();
         let withdrawn = self.head.as_ref().map(|head| &head.record().withdraw);
@@ -100,8 +101,8 @@ impl Control {
         banned
     }
 
-    /// Drops banned bundles from memory at once and from disk at the next clean-up. The history
-    /// still has them, so that a switch to one is refused with the reason.
+    /// Drops banned bundles from memory at once and from disk at the next clean-up. They stay in
+    /// the history, so that a switch to one is refused with the reason.
     pub(super) fn drop_banned(&mut self) {
         let banned = self.all_banned();
         if banned != self.dropped {

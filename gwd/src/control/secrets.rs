@@ -1,9 +1,10 @@
-//! Secrets: resolves references, only within the sources that the operator allows (release.md §8).
+//! Secrets: resolves secret references, only within the sources that the operator allows
+//! (release.md §8).
 //!
-//! Values are in process-wide cells. Versions hold handles, so that a rotation reaches all of them,
-//! and a rollback changes references but never values. If a source vanishes, the last value stays
-//! in use. A cell that no version in memory names is kept for a while, for a rollback (release.md
-//! §7).
+//! Values are in cells that belong to the process. Versions hold references to cells. A changed
+//! value therefore reaches all versions, and a rollback never brings back an old value. If a source
+//! vanishes, the last value stays in use. A cell that no version in memory uses is kept for a
+//! while, for a rollback (release.md §7).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,33 +14,37 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Assembly;
+use policy::key_cell::{KeyCell, Read, Remote};
 use policy::{Form, SecretCell, SecretRef, SecretUnavailable, SecretValue, Secrets};
 use serde_json::json;
 
 use super::Control;
+use super::key_sets::KeySets;
 use crate::program_log::{Level, event};
 
-/// Delay before a changed value is read again: the file may just be being written.
+/// Delay before a changed value is read a second time, because its file may still be being written.
 const SETTLE: Duration = Duration::from_millis(20);
-/// Time for which a cell that no version in memory names is kept: 10 minutes.
-const IDLE_MS: u64 = 10 * 60_000;
+/// Time for which an unused secret cell is kept: 10 minutes. A cell is unused if no version in
+/// memory refers to it.
+pub(super) const IDLE_MS: u64 = 10 * 60_000;
 
-/// Allowed sources of secrets, and the cells that are in use.
+/// Allowed sources of secrets, and the cells of the secrets.
 #[derive(Debug)]
 pub(crate) struct Registry {
     folder: PathBuf,
     env_prefix: String,
     cells: RefCell<BTreeMap<SecretRef, Entry>>,
+    key_sets: KeySets,
 }
 
 #[derive(Debug)]
 struct Entry {
     cell: Arc<SecretCell>,
-    /// Time since which no version names the secret.
+    /// Time since which no version uses the cell.
     idle_since_ms: Option<u64>,
-    /// Forms in which users of the cell need the value.
+    /// Forms that the users of the cell require of the value.
     forms: BTreeSet<Form>,
-    /// The source is missing, or its value cannot be used.
+    /// True if the source is missing or its value cannot be used.
     stale: bool,
 }
 
@@ -58,12 +63,20 @@ impl Registry {
             folder,
             env_prefix,
             cells: RefCell::default(),
+            key_sets: KeySets::default(),
         }
     }
 
-    /// Reads every source again. Changed values reach all versions at once. Cells that no version
-    /// has named for a while are dropped. `now_ms` is monotonic.
+    /// The same, with copies of key sets in a state folder.
+    pub(crate) fn with_copies(mut self, state: &Path) -> Self {
+        self.key_sets = KeySets::of(state);
+        self
+    }
+
+    /// Reads all sources again. Changed values take effect in all versions at once. Cells that were
+    /// unused for [`IDLE_MS`] are dropped. `now_ms` is monotonic.
     pub(crate) fn refresh(&self, now_ms: u64) {
+        self.key_sets.tidy(now_ms);
         let mut cells = self.cells.borrow_mut();
         cells.retain(|_, entry| {
             entry.idle_since_ms = match (entry.in_use(), entry.idle_since_ms) {
@@ -88,7 +101,7 @@ impl Registry {
             let first = changed.contains(reference);
             let value = read(reference, entry);
             let stale = value.is_err();
-            // A value that is changing right now is taken at the next read.
+            // A value that changed between the two reads is taken at the next refresh.
             if let Ok(value) = value
                 && first
                 && value != *entry.cell.value()
@@ -109,7 +122,7 @@ impl Registry {
         }
     }
 
-    /// Secrets in use whose source cannot be read any more.
+    /// Secrets in use whose source cannot be read any more, or has an unusable value.
     pub(crate) fn stale(&self) -> BTreeSet<SecretRef> {
         let cells = self.cells.borrow();
         let stale = cells
@@ -118,8 +131,8 @@ impl Registry {
         stale.map(|(reference, _)| reference.clone()).collect()
     }
 
-    /// Folders to watch for changes of secret files: those of the files, and those that links lead
-    /// to.
+    /// Folders to watch for changes of secret files: the folders of the files, and of the files
+    /// that symbolic links lead to.
     pub(crate) fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
         for reference in self.cells.borrow().keys() {
@@ -134,7 +147,7 @@ impl Registry {
         folders
     }
 
-    /// Value of a secret, if it has these forms.
+    /// Reads a secret's value, which must have all these forms.
     fn read(
         &self,
         reference: &SecretRef,
@@ -142,7 +155,7 @@ impl Registry {
     ) -> Result<SecretValue, Unavailable> {
         let bytes_max = forms.iter().map(|form| form.bytes_max()).max().unwrap_or(0);
         let mut value = SecretValue::new(self.read_source(reference, bytes_max)?);
-        // Editors and `echo` add a line feed that is not part of the secret.
+        // Drop trailing line breaks: editors and `echo` add one that is not part of the secret.
         while value
             .last()
             .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
@@ -169,8 +182,8 @@ impl Registry {
         }
     }
 
-    /// Reads a file in the allowed folder. Symbolic links may lead to other places in the folder (a
-    /// mounted volume's `..data`), but not out of it.
+    /// Reads a file in the allowed folder. A symbolic link may lead to another place in the folder
+    /// (such as a mounted volume's `..data`), but not out of it.
     fn read_file(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, Unavailable> {
         let plain = path
             .components()
@@ -186,7 +199,7 @@ impl Registry {
         if !real.starts_with(&folder) {
             return Err(Unavailable::NotAllowed);
         }
-        // Opening a pipe would block.
+        // Check the type first: opening a named pipe would block.
         let data = std::fs::metadata(&real).map_err(|_| Unavailable::Missing)?;
         if !data.is_file() {
             return Err(Unavailable::NotAllowed);
@@ -210,8 +223,13 @@ impl Entry {
 }
 
 impl Secrets for Registry {
-    /// Cell of a secret. If a version in memory uses the cell, its source is not read; otherwise
-    /// the source must exist. The value must have the form in both cases.
+    fn keys(&self, source: &Remote, read: Read) -> Arc<KeyCell> {
+        self.key_sets.cell(source, read)
+    }
+
+    /// Returns the cell of a secret. If a version in memory uses the cell already, the source is
+    /// not read, so that a rollback works without it. Otherwise the source must exist. The value
+    /// must have the form in both cases.
     fn cell(
         &self,
         reference: &SecretRef,
@@ -257,7 +275,7 @@ impl Secrets for Registry {
 // === impl Control ===
 
 impl Control {
-    /// Reads secrets again and returns the missing sources.
+    /// Reads all secrets again and updates certificates, alarms and metrics.
     pub(super) fn refresh_secrets(&mut self) {
         self.secrets.refresh(self.now_ms());
         self.node.refresh_tls();
@@ -269,7 +287,7 @@ impl Control {
     }
 }
 
-/// Secrets that a gateway references.
+/// Secrets that a gateway configuration references.
 pub(super) fn references(gateway: &Assembly) -> BTreeSet<SecretRef> {
     let own = gateway.apis.iter().flat_map(|api| api.policies());
     let policies = gateway.shared.policies.iter().chain(own);
@@ -280,7 +298,7 @@ pub(super) fn references(gateway: &Assembly) -> BTreeSet<SecretRef> {
     let tls = upstreams.filter_map(|upstream| upstream.tls.as_ref());
     references.extend(tls.flat_map(|tls| tls.secrets().cloned()));
     for policy in policies {
-        // A kind that cannot run is refused when it is built.
+        // Policies of unsupported kinds need no check here: the build refuses them.
         references.extend(policy.checked.secrets().into_iter().cloned());
     }
     references
@@ -456,7 +474,7 @@ mod tests {
         std::fs::write(&path, "old").unwrap();
         let secrets = Registry::new(root, String::new());
         let cell = secrets.cell(&file(&path), Form::FieldValue).unwrap();
-        // Half of the value now, the rest while gwd reads again.
+        // Write half of the value now, and the rest while gwd reads.
         let began = Instant::now();
         std::fs::write(&path, "ne").unwrap();
         let rest = std::thread::spawn(move || {
@@ -469,7 +487,7 @@ mod tests {
             secrets.refresh(0);
             seen.push(cell.value().to_vec());
         }
-        // A half value is only valid if nothing follows within the delay.
+        // A half value may only be seen if the rest was written after the delay.
         if rest.join().unwrap() < SETTLE {
             assert!(!seen.contains(&b"ne".to_vec()), "{seen:?}");
         }
@@ -488,7 +506,7 @@ mod tests {
         secrets.refresh(1_000);
         secrets.refresh(1_000 + IDLE_MS - 1);
         assert_eq!(known(), 1);
-        // Used again: the idle time begins anew when it is dropped the next time.
+        // The cell is used again: its idle time restarts when it is dropped.
         let cell = secrets.cell(&reference, Form::FieldValue).unwrap();
         secrets.refresh(1_000 + IDLE_MS);
         drop(cell);
@@ -497,7 +515,8 @@ mod tests {
         assert_eq!(known(), 1);
         secrets.refresh(2_000 + 2 * IDLE_MS);
         assert_eq!(known(), 0);
-        // After the source is gone, a new user is refused even if the cell still exists.
+        // Without the source, a new user of an unused cell is refused even if the cell still
+        // exists.
         drop(secrets.cell(&reference, Form::FieldValue).unwrap());
         std::fs::remove_file(&path).unwrap();
         let refused = secrets.cell(&reference, Form::FieldValue).unwrap_err();

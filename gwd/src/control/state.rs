@@ -1,8 +1,8 @@
 //! State folder: everything that a restart needs if the store and the network are unavailable.
 //!
-//! The folder is a store itself: bundles, statements and records, verified again whenever they are
-//! read. `gwd.json` beside them says only which bundle ran and whether an operator holds it;
-//! `gwd.lock` keeps a second process out (release.md §6).
+//! The folder has the layout of a store. Its bundles, statements and records are verified again
+//! whenever they are read. In addition, `gwd.json` says which bundles ran and whether an operator
+//! holds one, and `gwd.lock` prevents two processes from using the folder (release.md §6).
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -25,24 +25,24 @@ use crate::handover;
 
 /// File with the history of the running bundles.
 const RAN: &str = "gwd.json";
-/// Maximum bytes of that file.
+/// Maximum length of that file, in bytes.
 const RAN_BYTES_MAX: u64 = 1 << 20;
 /// Maximum bundles in the history.
 const RAN_MAX: usize = 20;
 /// Maximum runs in the history.
 const RUNS_MAX: usize = 100;
 
-/// Maximum wait for another holder's lock on the folder's index: 300ms. The wait is short because a
-/// release or a rollback must not stall.
+/// Maximum wait for the lock on the folder's index: 300ms. The wait is short because releases and
+/// rollbacks must not stall.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
-/// Entries that may remain in a state folder that was emptied.
+/// Files of gwd beside the layout. A folder that contains only these counts as empty.
 const OWN: [&str; 4] = [RAN, "channels", "revocations", handover::SOCKET];
 
-/// Open state folder. Its lock is held until it is dropped.
+/// Open state folder. Dropping this value releases its lock.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) layout: Folder,
-    /// Identity of the folder: a path may come to name another one.
+    /// Identity of the folder when it was opened, to detect that the path names another folder now.
     root: Identity,
     lock: Lock,
 }
@@ -51,30 +51,30 @@ pub(crate) struct State {
 #[derive(Debug)]
 struct Lock {
     file: File,
-    /// Path that was opened: the lock's file, or the folder if no file can be created.
+    /// Path that was opened: the lock file, or the folder if the file cannot be created.
     path: PathBuf,
     writable: bool,
 }
 
-/// Device and inode.
+/// Device and inode numbers.
 type Identity = (u64, u64);
 
-/// Bundles that ran, and the hold.
+/// Content of `gwd.json`: history of running bundles, and the hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ran {
-    /// Bundles that ran, the last one first.
+    /// Bundles that ran, newest first.
     pub(crate) ran: Vec<Digest>,
     pub(crate) hold: Option<Hold>,
-    /// Runs and their times, the last one first.
+    /// Activations with their times, newest first.
     #[serde(default)]
     pub(crate) runs: Vec<Run>,
-    /// History from which rollbacks on this node choose their target.
+    /// History in which rollbacks on this node find their target.
     #[serde(default)]
     pub(crate) way: Way,
 }
 
-/// Start of a bundle under a record.
+/// Activation of a bundle under a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Run {
@@ -83,23 +83,25 @@ pub(crate) struct Run {
     pub(crate) since: Moment,
 }
 
-/// Hold after an operator switched to another bundle on this node: the channel's head has to wait.
+/// Hold: an operator switched to another bundle on this node, and the channel's head is not
+/// activated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Hold {
-    /// Bundle that was left.
+    /// Bundle that the operator switched away from.
     pub(crate) from: Digest,
-    /// Bundle that is held.
+    /// Bundle that the operator switched to.
     pub(crate) to: Digest,
-    /// Serial of the channel at that time.
+    /// Newest accepted serial of the channel at the time of the switch.
     pub(crate) at_serial: u64,
-    /// True if the hold also stops other bundles than `from`, until `resume`.
+    /// True if the hold blocks every other bundle until `gwd resume`; false if it only blocks
+    /// `from`.
     pub(crate) sticky: bool,
 }
 
 impl State {
-    /// Opens or creates the folder and takes its lock. A read-only folder is accepted, too: it is
-    /// sufficient for a start.
+    /// Opens or creates the folder and takes its lock. A read-only folder is accepted, because it
+    /// is sufficient for a start.
     ///
     /// # Errors
     /// [`Refused::StateNotDurable`] if the folder cannot be used or another process uses it.
@@ -116,7 +118,8 @@ impl State {
     /// Opens the folder with a lock that another process handed over.
     ///
     /// # Errors
-    /// [`Refused::StateNotDurable`] if the folder cannot be used, or the lock is of another folder.
+    /// [`Refused::StateNotDurable`] if the folder cannot be used, or the lock belongs to another
+    /// folder.
     pub(crate) fn taken_over(root: &Path, lock: File) -> Result<Self, Refused> {
         let layout = layout(root)?;
         let lock = Lock::taken_over(root, lock)?;
@@ -127,7 +130,7 @@ impl State {
         })
     }
 
-    /// Lock for another process.
+    /// Lock, to hand it over to another process.
     pub(crate) fn lock(&self) -> BorrowedFd<'_> {
         self.lock.file.as_fd()
     }
@@ -137,9 +140,9 @@ impl State {
         self.lock.writable
     }
 
-    /// Checks that the path still names the folder that was opened, with its layout and our lock.
-    /// If the folder was emptied, replaced or renamed, writes to it are lost, or another process
-    /// uses it by now.
+    /// Checks that the path still names the folder that was opened, with its layout and the lock of
+    /// this process. Otherwise the folder was emptied, replaced or renamed: writes would be lost,
+    /// or another process may use the folder.
     ///
     /// # Errors
     /// [`Refused::StateNotDurable`] with the reason.
@@ -160,10 +163,10 @@ impl State {
         })
     }
 
-    /// Makes the folder that the path names now the state folder. Files that were there stay.
+    /// Uses the folder that the path names now as the state folder. Existing files stay.
     ///
     /// # Errors
-    /// Those of [`State::open`].
+    /// The errors of [`State::open`].
     pub(crate) fn retake(&mut self) -> Result<(), Refused> {
         let root = self.layout.root().to_owned();
         if !self.lock.is_in_place() {
@@ -180,8 +183,8 @@ impl State {
         self.path().is_file()
     }
 
-    /// Bundles that ran before; empty if the file is absent. The file contains only references:
-    /// whatever it names is verified.
+    /// Reads the history; empty if the file does not exist. The file only contains references:
+    /// bundles that it names are verified before use.
     ///
     /// # Errors
     /// [`Refused::StateNotDurable`] if the file cannot be read, [`Refused::Malformed`] if it is
@@ -201,7 +204,7 @@ impl State {
     /// Writes the history durably: a new, synced file replaces the old one.
     ///
     /// # Errors
-    /// The operating system's error.
+    /// The errors of [`State::commit`].
     pub(crate) fn write(&self, ran: &Ran) -> Result<(), Refused> {
         self.commit(&Batch::default(), Some(ran))
     }
@@ -209,7 +212,7 @@ impl State {
     /// Commits a batch and then the history, in one transaction of the folder.
     ///
     /// # Errors
-    /// [`Refused::StateNotDurable`]; [`Refused::Forked`] if another record has the serial.
+    /// [`Refused::StateNotDurable`]; [`Refused::Forked`] if a different record has the same serial.
     pub(crate) fn commit(&self, batch: &Batch<'_>, ran: Option<&Ran>) -> Result<(), Refused> {
         self.check()?;
         let text = ran.map(serde_json::to_vec).transpose();
@@ -247,8 +250,8 @@ impl Lock {
         })
     }
 
-    /// Takes over a lock. It belongs to the open file, so that every copy of the descriptor holds
-    /// it.
+    /// Takes over a lock. The lock belongs to the open file description, so that every copy of the
+    /// descriptor holds it.
     fn taken_over(root: &Path, file: File) -> Result<Self, Refused> {
         let path = root.join("gwd.lock");
         let flags = rustix::fs::fcntl_getfl(&file);
@@ -268,7 +271,7 @@ impl Lock {
         })
     }
 
-    /// Opens the lock file. On a read-only file system the existing file is locked, or the folder
+    /// Opens the lock file. On a read-only file system, opens the existing file, or else the folder
     /// itself.
     fn open(path: &Path) -> io::Result<Self> {
         let options = OpenOptions::new()
@@ -296,7 +299,7 @@ impl Lock {
             .map_err(|_| error)
     }
 
-    /// True if the path still names the locked file.
+    /// True if the path still names the file that is locked.
     fn is_in_place(&self) -> bool {
         let locked = self.file.metadata().map(|data| (data.dev(), data.ino()));
         let there = identity(&self.path);
@@ -322,7 +325,7 @@ fn unusable(path: &Path, error: &io::Error) -> Refused {
     }
 }
 
-/// Description of an error in the file, without the file's content.
+/// Description of a JSON error that reveals nothing of the file's content.
 fn reason(error: &serde_json::Error) -> &'static str {
     if error.is_eof() {
         "it ends too early"
@@ -339,8 +342,8 @@ impl Ran {
         self.ran.first().copied()
     }
 
-    /// Records that a bundle runs under the record with this serial. A restart does not count as
-    /// another run.
+    /// Records that a bundle runs under the record with this serial. A restart with the same bundle
+    /// and serial is not recorded as another run.
     pub(crate) fn runs(&mut self, bundle: Digest, serial: u64, since: Moment) {
         self.ran.retain(|known| *known != bundle);
         self.ran.insert(0, bundle);
@@ -392,7 +395,7 @@ mod tests {
             ran.runs(one, serial, Moment::EPOCH);
         }
         assert_eq!((ran.runs.len(), ran.runs[0].serial), (RUNS_MAX, 199));
-        // Damage must be reported, so that an operator does not conclude that no bundle ran.
+        // Damage must be reported: an operator must not conclude that no bundle ever ran.
         let path = folder.path().join("gwd.json");
         let whole = fs::read_to_string(&path).unwrap();
         for damaged in [

@@ -1,29 +1,35 @@
-//! Status of the node (command-line.md, status/v1): running and refused bundles, for people and
-//! programs.
+//! Status of the node for people and programs (command-line.md, status/v1): running and refused
+//! bundles, alarms, and the hold.
+
+use std::sync::Arc;
 
 use bundle::digest::Digest;
 use bundle::ir::provides;
 use bundle::moment::Moment;
+use policy::key_cell::KeyCell;
 use serde_json::{Value, json};
 
 use super::describe::About;
 use super::{Control, TrustSource};
+use crate::clock;
 use crate::program_log;
 
 /// Documents that the admin interface serves.
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
-    /// `status/v1`.
+    /// Document `status/v1`.
     pub(crate) status: Value,
-    /// `bundles/v1`.
+    /// Document `bundles/v1`.
     pub(crate) bundles: Value,
     /// True if a bundle runs and its listeners are bound.
     pub(crate) ready: bool,
-    /// False while the store could withhold a revocation list unnoticed.
+    /// False while the store could withhold a revocation list without being noticed.
     pub(crate) revocations_protected: bool,
+    /// False while a verifier of the running version has no keys.
+    pub(crate) has_keys: bool,
 }
 
-/// Last error of a bundle or the channel.
+/// Last error of a bundle or of the channel.
 #[derive(Clone, Debug)]
 pub(crate) struct LastError {
     pub(crate) bundle: Option<Digest>,
@@ -32,7 +38,7 @@ pub(crate) struct LastError {
     pub(crate) at: Moment,
 }
 
-/// `tool` of every JSON document.
+/// Value of `tool` in every JSON document.
 pub(crate) fn tool() -> Value {
     json!({"name": "gwd", "version": env!("CARGO_PKG_VERSION")})
 }
@@ -47,11 +53,12 @@ impl Control {
             bundles.revocations_unprotected = !self.revocations_protected;
             bundles.alarms.clone_from(&self.alarms);
         }
-        self.status.store(std::sync::Arc::new(Status {
+        self.status.store(Arc::new(Status {
             status: self.status_json(),
             bundles: self.bundles_json(),
             ready: self.running.is_some(),
             revocations_protected: self.revocations_protected,
+            has_keys: self.key_sets().iter().all(|set| set.report().keys > 0),
         }));
     }
 
@@ -117,6 +124,7 @@ impl Control {
             "alarms": self.alarms,
             "durable": self.durable,
             "broken_certificates": self.node.tls.broken(),
+            "key_sets": self.key_sets().iter().map(|set| key_set(set)).collect::<Vec<_>>(),
             "stale_secrets": stale.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "refused": refused.collect::<Vec<_>>(),
             "last_error": last_error,
@@ -129,7 +137,15 @@ impl Control {
         })
     }
 
-    /// Features that the channel's newest bundle needs and this gwd does not have.
+    /// Key sets that the verifiers of the running version fetch.
+    fn key_sets(&self) -> Vec<Arc<KeyCell>> {
+        let current = self.node.shared.current();
+        let cells = current.iter();
+        let cells = cells.flat_map(|current| current.loaded.snapshot.key_cells());
+        cells.cloned().collect()
+    }
+
+    /// Features that the channel's newest bundle requires and this gwd does not have.
     fn needs(&self) -> Vec<String> {
         let head = self.head.as_ref().map(|head| head.bundle());
         self.refusals
@@ -142,8 +158,8 @@ impl Control {
             .collect()
     }
 
-    /// Reason why a switch to this bundle could fail or would have to read from disk; none if the
-    /// bundle is in memory and ready.
+    /// Reason why a switch to this bundle would be refused, may fail, or must read from disk.
+    /// `None` if the bundle is in memory and ready.
     fn not_ready(&self, bundle: &Digest) -> Option<String> {
         if let Some(banned) = self.banned(bundle) {
             return Some(banned.reason().into_owned());
@@ -214,4 +230,18 @@ impl Control {
         }
         bundle
     }
+}
+
+/// Report on a key set.
+fn key_set(set: &KeyCell) -> Value {
+    let report = set.report();
+    let now_s = clock::unix_ms() / 1_000;
+    json!({
+        "source": set.source().url(),
+        "keys": report.keys,
+        "age_s": report.fetched_s.map(|fetched_s| now_s.saturating_sub(fetched_s)),
+        "fetches": report.fetches,
+        "failures": report.failures,
+        "failure": report.failure,
+    })
 }

@@ -1,10 +1,10 @@
-//! File events of the store, the trust file and the secrets, which trigger a read by the control
-//! thread.
+//! File events of the store, the trust file and the secrets, which make the control thread read
+//! them again.
 //!
-//! Folders are watched, not files, because Kubernetes replaces a symbolic link next to them. A
-//! replaced folder is watched again. Irrelevant events (temporary files, the store's index, a log
-//! in the trust file's folder) are ignored, because needless reads would delay necessary ones.
-//! Events are only hints; everything is also read every few seconds.
+//! The watcher watches folders, not files, because Kubernetes updates files by replacing a symbolic
+//! link beside them. A folder that was replaced is watched again. Irrelevant events (temporary
+//! files, the store's index, a log in the trust file's folder) are ignored, because needless reads
+//! would delay necessary ones. Events are only hints; everything is also read every few seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
@@ -19,18 +19,19 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use super::Event;
 use super::looks::Pending;
 
-/// Maximum watched folders of secrets; the others are only polled.
+/// Maximum number of watched folders of secrets. Secrets in other folders are only polled.
 const SECRET_FOLDERS_MAX: usize = 1_000;
 
 /// File watcher for one channel.
 pub(crate) struct Watcher {
     inner: RecommendedWatcher,
     wanted: Vec<PathBuf>,
-    /// Device and inode of each watched folder: a path may come to name another folder.
+    /// Device and inode numbers of each watched folder, to detect that a path names another folder
+    /// now.
     watched: BTreeMap<PathBuf, (u64, u64)>,
 }
 
-/// Sender of [`Event::Look`]. At most one look is pending, however many files change.
+/// Sender of [`Event::Look`]. At most one such event is pending, however many files change.
 pub(super) struct Hint {
     pub(super) pending: Pending,
     pub(super) events: Sender<Event>,
@@ -39,14 +40,15 @@ pub(super) struct Hint {
 /// Paths whose changes are relevant.
 #[derive(Clone, Debug)]
 struct Matters {
-    /// Folders of the store: links are created in the last two, the others may be created.
+    /// Folders of the store. Links are created in the last two; the first two are watched because
+    /// their subfolders may be created later.
     store: [PathBuf; 4],
     trust: Option<PathBuf>,
     secrets: PathBuf,
 }
 
 impl Watcher {
-    /// Starts watching; none if the system does not support it.
+    /// Starts watching. `None` if the system does not support it.
     pub(crate) fn start(
         store: &Path,
         channel: &ChannelName,
@@ -54,7 +56,7 @@ impl Watcher {
         secrets: &Path,
         hint: Hint,
     ) -> Option<Self> {
-        // Events contain absolute paths.
+        // Make all paths absolute, because events contain absolute paths.
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let matters = Matters {
             store: folders(&absolute(store), channel),
@@ -80,8 +82,8 @@ impl Watcher {
         Some(watcher)
     }
 
-    /// Updates the watched folders, because folders are created and removed. `secrets` are the
-    /// folders of the secrets in use.
+    /// Updates the set of watched folders, because folders can be created, removed and replaced.
+    /// `secrets` are the folders of the secrets in use.
     pub(crate) fn refresh(&mut self, secrets: &BTreeSet<PathBuf>) {
         let mut wanted: BTreeSet<&PathBuf> = self.wanted.iter().collect();
         wanted.extend(secrets.iter().take(SECRET_FOLDERS_MAX));
@@ -104,7 +106,7 @@ impl Watcher {
     }
 }
 
-/// Identity of the folder that a path names; none if there is no folder.
+/// Identity of the folder that a path names, or `None` if the path names no folder.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let data = std::fs::metadata(path).ok().filter(Metadata::is_dir)?;
     Some((data.dev(), data.ino()))
@@ -139,8 +141,8 @@ impl Matters {
         if parent == Some(store) || parent == Some(channels) {
             return path == *channels || path == *channel || path == *revocations;
         }
-        // A file next to the trust file that is only written may be a log. One that is created or
-        // replaced may be part of a chain of symbolic links.
+        // Beside the trust file, ignore writes to other files, which may be logs. A created or
+        // replaced file counts, because it may be part of a chain of symbolic links.
         let written = matches!(
             kind,
             EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_))

@@ -1,17 +1,19 @@
-//! Choice of "the one before", on this node.
+//! Rollback history of this node: decides which bundle is the previous one.
 //!
-//! A rollback undoes everything after its target, whether the channel or a local operator caused
-//! it. Two rollbacks therefore go further back and never return to the bundle that was left. `gwc
-//! rollback` has the same rule; here it applies to the bundles that this node ran.
+//! A rollback undoes everything after its target, whether the channel or an operator caused it. Two
+//! rollbacks therefore go back two steps and never return to the bundle that the first one left.
+//! `gwc rollback` has the same rule for the channel; this module applies it to the bundles that ran
+//! on this node.
 
 use bundle::digest::Digest;
 use bundle::statement::predicate::RecordKind;
 use serde::{Deserialize, Serialize};
 
-/// Maximum bundles before the running one.
+/// Maximum bundles in the history.
 const STEPS_MAX: usize = 20;
 
-/// Bundles of the rollback history, without those that were rolled back; the last one runs.
+/// Stack of activated bundles. The last one is running; a rollback removes the bundles after its
+/// target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Way(Vec<Step>);
@@ -25,7 +27,7 @@ pub(crate) struct Step {
     pub(crate) serial: u64,
 }
 
-/// Record of the channel, as far as the history depends on it.
+/// Fields of a channel record that the history depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moved {
     pub(crate) step: Step,
@@ -33,7 +35,7 @@ pub(crate) struct Moved {
 }
 
 impl Way {
-    /// Bundle this number of steps before the running one.
+    /// Bundle this number of steps before the running one, or `None` if the history is shorter.
     pub(crate) fn back(&self, running: &Digest, steps: usize) -> Option<Digest> {
         let at = self.0.iter().rposition(|step| step.bundle == *running)?;
         let at = at.checked_sub(steps)?;
@@ -45,9 +47,9 @@ impl Way {
         self.0.iter().map(|step| step.serial).min()
     }
 
-    /// Updates the history for a bundle that the channel names and that runs. `records` are the
-    /// channel's records that led there, oldest first: from before the oldest bundle of the history
-    /// if one of them may be a rollback, otherwise only the last one.
+    /// Updates the history after the channel activated a bundle. `records` are channel records up
+    /// to the one of the bundle, oldest first. If one of them may be a rollback, they must reach
+    /// back at least to the oldest bundle of the history; otherwise the last record is sufficient.
     pub(crate) fn follow(&mut self, records: &[Moved]) {
         let Some(last) = records.last() else { return };
         if records
@@ -67,8 +69,8 @@ impl Way {
         }
     }
 
-    /// Updates the history for an operator's switch. `serial` is of the newest record that names
-    /// the bundle here; later bundles are removed.
+    /// Updates the history for an operator's switch: bundles after the target are removed.
+    /// `step.serial` is the serial of the newest record on this node that names the bundle.
     pub(crate) fn switch(&mut self, step: Step) {
         match self.position(&step.bundle) {
             Some(at) => self.0.truncate(at + 1),
@@ -93,8 +95,8 @@ impl Way {
     }
 }
 
-/// History of the channel itself. A rollback to a bundle that is older than all of these records
-/// undoes all of them.
+/// History of the channel after these records. A rollback to a bundle that none of them names
+/// removes everything before it, because that bundle is older.
 fn channel(records: &[Moved]) -> Vec<Step> {
     let mut way: Vec<Step> = Vec::new();
     for (at, Moved { step, kind }) in records.iter().enumerate() {
@@ -130,7 +132,7 @@ mod tests {
         Moved { step, kind }
     }
 
-    /// History after these records, followed one by one.
+    /// Returns the history after each of these records was followed.
     fn way_of(records: &[(&str, RecordKind)]) -> Way {
         let mut way = Way::default();
         let mut all = Vec::new();
@@ -178,7 +180,7 @@ mod tests {
 
     #[test]
     fn bundle_rolled_back_while_away_is_no_target() {
-        // The node ran a, b and c, and returns when the channel is at d.
+        // The node ran a, b and c. It was offline until the channel reached d.
         let mut way = way_of(&[("a", Release), ("b", Release), ("c", Release)]);
         way.follow(&[
             moved("a", 1, Release),
@@ -192,7 +194,7 @@ mod tests {
 
     #[test]
     fn rollback_to_an_unknown_bundle_drops_later_ones() {
-        // The node began with c; the channel rolls back to b, which is older.
+        // The node began with c. The channel then rolled back to b, which is older.
         let mut way = Way::default();
         way.follow(&[moved("c", 3, Release)]);
         way.follow(&[moved("c", 3, Release), moved("b", 4, Rollback)]);
@@ -212,7 +214,7 @@ mod tests {
     #[test]
     fn operator_at_an_older_bundle_drops_newer_ones() {
         let mut way = way_of(&[("a", Release), ("c", Release), ("d", Release)]);
-        // b ran before this node existed.
+        // The bundle was released before this node first ran.
         way.switch(step("older", 2));
         assert_eq!(back(&way, "older", 1), is("a"));
         way.switch(step("d", 3));

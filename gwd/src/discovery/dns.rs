@@ -1,9 +1,9 @@
-//! DNS resolution: A, AAAA and SRV records (RFC 1035, RFC 2782), without the system's resolver,
-//! which reports no TTL and blocks its thread.
+//! DNS resolution of A, AAAA and SRV records (RFC 1035, RFC 2782). The system's resolver is not
+//! used, because it reports no TTL and blocks its thread.
 //!
-//! Name servers come from `/etc/resolv.conf`, and `/etc/hosts` has precedence, as usual; both are
-//! read again when they change. There is no cache: a [`Source`](super::source::Source) has the TTL
-//! of its answer.
+//! Name servers come from `/etc/resolv.conf`, and `/etc/hosts` has precedence, as usual. Both are
+//! read again when they change. There is no cache here: a [`Source`](super::source::Source) keeps
+//! its answer and TTL.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -26,9 +26,9 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use crate::discovery::share::share_out;
 use crate::discovery::source::{Answer, PLACES_MAX, Place};
 
-/// Maximum time for one question, whatever the system's configuration says: 10s.
+/// Maximum time for one query with all its attempts, whatever the system's configuration says: 10s.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// Maximum time of one attempt at a configured name server: 2s.
+/// Maximum time for one attempt at a name server from the gwd options: 2s.
 const TRY_WAIT: Duration = Duration::from_secs(2);
 /// Maximum SRV records of one answer.
 const SERVICES_MAX: usize = 256;
@@ -37,28 +37,29 @@ const SYSTEM: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 
 /// DNS resolver of the discovery thread.
 pub(crate) struct Dns {
-    /// Name servers to use instead of those of the system.
+    /// Name servers to use instead of the system's; empty to use the system's.
     name_servers: Vec<SocketAddr>,
     resolver: RefCell<Option<Rc<TokioResolver>>>,
     system: RefCell<Option<System>>,
 }
 
-/// Records of a name to resolve.
+/// Records to query.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Asked<'a> {
-    /// Addresses of a name, with the port of the hosts.
+    /// A or AAAA records of a name, and the port of its hosts.
     Addresses(&'a str, u16),
     /// SRV records of a name.
     Services(&'a str),
 }
 
-/// Device, inode, change time and its nanoseconds of each file.
+/// Identity of each file of [`SYSTEM`]: device, inode, and change time in seconds and nanoseconds.
+/// `None` if the file does not exist.
 type System = [Option<(u64, u64, i64, i64)>; SYSTEM.len()];
 
-/// Weight, port and addresses of an SRV record.
+/// SRV record: weight, port, and addresses of its target.
 type Service<'a> = (u16, u16, &'a [IpAddr]);
 
-/// Addresses with their TTL in milliseconds, or the answer without addresses.
+/// Addresses with their TTL in milliseconds. The error is the answer to give if there are none.
 type Addresses = Result<(Vec<IpAddr>, u64), Answer>;
 
 // === impl Dns ===
@@ -72,7 +73,8 @@ impl Dns {
         }
     }
 
-    /// True if the system's settings have changed since the last call; they are then read again.
+    /// True if the system's settings have changed since the last call. The next query then uses the
+    /// new settings.
     pub(crate) fn is_outdated(&self) -> bool {
         let now = Some(system());
         let outdated = *self.system.borrow() != now;
@@ -83,7 +85,7 @@ impl Dns {
         outdated
     }
 
-    /// Sends one query.
+    /// Sends a query and returns its answer.
     pub(crate) async fn ask(&self, asked: Asked<'_>) -> Answer {
         let resolver = match self.resolver() {
             Ok(resolver) => resolver,
@@ -124,7 +126,7 @@ impl Dns {
         };
         let options: &mut ResolverOpts = builder.options_mut();
         options.cache_size = 0;
-        // An error response over UDP is an answer.
+        // Do not retry over TCP if a server answers with an error over UDP.
         options.try_tcp_on_error = false;
         let resolver = Rc::new(builder.build()?);
         *known = Some(Rc::clone(&resolver));
@@ -138,7 +140,7 @@ fn name_server(address: &SocketAddr) -> NameServerConfig {
         connection.port = address.port();
         connection
     };
-    // Truncated responses are queried again over TCP (RFC 7766).
+    // Configure TCP as well: truncated responses are queried again over TCP (RFC 7766).
     let connections = vec![
         connection(ProtocolConfig::Udp),
         connection(ProtocolConfig::Tcp),
@@ -153,7 +155,7 @@ fn system() -> System {
     })
 }
 
-/// Addresses of a name, as hosts of equal weight.
+/// Addresses of a name, as hosts of equal weight and priority.
 async fn hosts(resolver: &TokioResolver, name: &str, port: u16) -> Answer {
     match addresses(resolver, name).await {
         Err(answer) => answer,
@@ -172,8 +174,8 @@ async fn hosts(resolver: &TokioResolver, name: &str, port: u16) -> Answer {
     }
 }
 
-/// A records of a name, or its AAAA records if it has none. A name with both has the same hosts
-/// twice.
+/// A records of a name; its AAAA records only if it has no A record. A name with both kinds usually
+/// has the same hosts in both.
 async fn addresses(resolver: &TokioResolver, name: &str) -> Addresses {
     let mut absent = None;
     for kind in [RecordType::A, RecordType::AAAA] {
@@ -202,7 +204,7 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
     };
     let records = lookup.answers().iter();
     let records = records.filter_map(|record| match &record.data {
-        // The target "." means that the service is not available (RFC 2782).
+        // A target `.` means that the service is not available at this name (RFC 2782).
         RData::SRV(srv) if !srv.target.is_root() => Some(srv),
         _ => None,
     });
@@ -217,7 +219,7 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
         if found.contains_key(&srv.target) {
             continue;
         }
-        // Servers may add the addresses of SRV targets.
+        // Use the addresses of SRV targets that the server added to its response.
         let added = lookup.additionals().iter();
         let added = added.filter(|record| record.name == srv.target);
         let mut all: Vec<IpAddr> = added.filter_map(|record| record.data.ip_addr()).collect();
@@ -231,7 +233,7 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
                     ttl_ms = ttl_ms.min(for_ms);
                 }
                 Err(Answer::Absent { .. }) => {}
-                // Without this answer it is unknown which hosts remain.
+                // Give up: without this answer, it is unknown which hosts remain.
                 Err(answer) => return answer,
             }
         }
@@ -264,8 +266,9 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
     Answer::Found { places, ttl_ms }
 }
 
-/// Converts SRV weights to target weights. A target weight of 0 gets no requests, but an SRV weight
-/// of 0 next to others means a very small chance; if all are 0, they are equal (RFC 2782).
+/// Converts SRV weights to target weights. An SRV weight of 0 beside larger ones means a very small
+/// share (RFC 2782), but a target weight of 0 means no requests. If all SRV weights are 0, the
+/// results are equal.
 fn weights(written: impl Iterator<Item = u16> + Clone) -> Vec<u32> {
     let scale = match (written.clone().any(|one| one == 0), written.clone().max()) {
         (true, Some(1..)) => 100,
@@ -274,7 +277,7 @@ fn weights(written: impl Iterator<Item = u16> + Clone) -> Vec<u32> {
     written.map(|one| (u32::from(one) * scale).max(1)).collect()
 }
 
-/// Records of a name.
+/// Queries the records of a name.
 async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Result<Lookup, Answer> {
     resolver.lookup(name, kind).await.map_err(|error| {
         let shown = name.escape_debug();

@@ -4,9 +4,10 @@
 //! {"targets": [{"address": "10.0.0.7:8080", "weight": 2, "zone": "east"}]}
 //! ```
 //!
-//! The path is checked periodically, so that any way to replace the file works: a rename, a link of
-//! a parent folder (`..data`), or in place. A file that cannot be read or parsed changes nothing.
-//! Errors do not quote its content, because the configured path may be wrong and name another file.
+//! The path is checked periodically, so that the file may be replaced in any way: by a rename, by
+//! changing a link to a parent folder (`..data`), or in place. A file that cannot be read or parsed
+//! changes nothing. Error messages do not quote the file's content, because the configured path may
+//! be wrong and name a confidential file.
 
 use std::fs::Metadata;
 use std::net::SocketAddr;
@@ -19,13 +20,13 @@ use serde::Deserialize;
 use crate::discovery::source::{Answer, PLACES_MAX, Place};
 use crate::files::read_file;
 
-/// Maximum bytes of a file.
+/// Maximum length of the file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Maximum weight, as in gateway.yaml.
+/// Maximum weight of a target, as in gateway.yaml.
 const WEIGHT_MAX: u32 = 1_000_000;
 
-/// Fingerprint of a file's content without reading it: device, inode, length, and time of the last
-/// change in seconds and nanoseconds.
+/// File metadata that shows a change without reading the content: device, inode, length, and change
+/// time in seconds and nanoseconds.
 pub(crate) type Stamp = (u64, u64, u64, i64, i64);
 
 #[derive(Deserialize)]
@@ -47,7 +48,7 @@ const fn one() -> u32 {
     1
 }
 
-/// Stamp of the current file; none if there is no file.
+/// Stamp of the file, or `None` if it does not exist.
 pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
     let stamp = |file: Metadata| {
         (
@@ -61,7 +62,7 @@ pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
     std::fs::metadata(path).ok().map(stamp)
 }
 
-/// Reads the file.
+/// Reads the file and parses its hosts.
 pub(crate) fn read(path: &Path) -> Answer {
     let bytes = read_file(path, FILE_BYTES_MAX).map_err(|error| error.to_string());
     match bytes.and_then(|bytes| places(&bytes)) {
@@ -73,10 +74,10 @@ pub(crate) fn read(path: &Path) -> Answer {
     }
 }
 
-/// Hosts in a file's content.
+/// Parses the hosts in a file's content.
 ///
 /// # Errors
-/// Position and reason of the error, without any content.
+/// Position and reason of the error, without quoting the content.
 pub fn places(bytes: &[u8]) -> Result<Vec<Place>, String> {
     let written: Written = serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());

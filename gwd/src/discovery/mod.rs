@@ -1,10 +1,9 @@
-//! Current hosts of upstreams: names are asked and files watched, off the workers, for as long as a
-//! version names them (semantics.md §4, data-plane.md §5).
+//! Discovery of the hosts of upstreams: resolves names and watches files, on a thread of its own,
+//! for as long as a version in memory uses them (semantics.md §4, data-plane.md §5).
 //!
-//! One thread of the process does this. Each query is a [`Source`]; upstreams and versions that ask
-//! the
-//! same share it. Each upstream of each version in memory is a [`Follower`] of its sources, and
-//! its hosts are replaced when they change; workers see that at the next request.
+//! Each name or file is a [`Source`]. Upstreams and versions with the same query share its source.
+//! Each upstream of each version in memory is a [`Follower`] of its sources. When the hosts of a
+//! source change, those of its followers are replaced; workers use them from the next request on.
 //!
 //! A new kind of source needs a variant of [`About`] and an arm in [`Asker::follow`].
 
@@ -41,7 +40,7 @@ const QUESTIONS_MAX: usize = 64;
 const SYSTEM_TICK: Duration = Duration::from_secs(2);
 /// Interval of the checks for replaced files: 250ms.
 const FILE_TICK: Duration = Duration::from_millis(250);
-/// Time for which a source that no version in memory names is still queried: 10 minutes. A rollback
+/// Time for which a source that no version in memory uses is still queried: 10 minutes. A rollback
 /// within that time does not wait for an answer (release.md §7).
 const IDLE_MS: u64 = 600_000;
 
@@ -50,20 +49,20 @@ const IDLE_MS: u64 = 600_000;
 pub struct Settings {
     /// Name servers to query. Default: those of the system.
     pub name_servers: Vec<SocketAddr>,
-    /// Time limits of answers.
+    /// Time limits of queries and answers.
     pub times: Times,
 }
 
-/// Time limits of answers, in milliseconds.
+/// Time limits of queries and answers, in milliseconds.
 #[derive(Clone, Debug)]
 pub struct Times {
-    /// Minimum time between two lookups of a name, whatever its TTL.
+    /// Minimum time between two queries of a name, whatever the TTL. Default: 1,000.
     pub ttl_least_ms: u64,
-    /// Maximum time until a name is queried again, whatever its time to live. Default: 300,000.
+    /// Maximum time until a name is queried again, whatever the TTL. Default: 300,000.
     pub ttl_most_ms: u64,
-    /// Maximum wait after a query without hosts. Default: 10,000.
+    /// Maximum wait after a failed query, or after an answer without hosts. Default: 10,000.
     pub failed_most_ms: u64,
-    /// Minimum time for which answers must report no hosts before this takes effect. Default:
+    /// Time for which all answers must report no hosts before the known hosts are removed. Default:
     /// 30,000.
     pub absent_ms: u64,
 }
@@ -79,21 +78,21 @@ impl Default for Times {
     }
 }
 
-/// An upstream of a version in memory: its hosts come from sources.
+/// Upstream of a version in memory whose hosts come from sources.
 pub(crate) trait Follower: Send + Sync {
-    /// The sources, each with its answer.
+    /// Sources of the upstream's hosts.
     fn sources(&self) -> Vec<Arc<Source>>;
 
-    /// Replaces the hosts by those of the sources.
+    /// Replaces the upstream's hosts by those of its sources.
     fn renew(&self, now_ms: u64);
 }
 
-/// All sources of the process.
+/// All sources of the process, with the thread that queries them.
 pub(crate) struct Discovery {
     clock: Clock,
     settings: Settings,
     inner: Mutex<Inner>,
-    /// Notified when a source has received an answer.
+    /// Notified when a source has received an answer and its followers are updated.
     answered: Condvar,
     /// Callback for changed hosts.
     changed: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -107,14 +106,14 @@ struct Inner {
 
 struct Known {
     source: Arc<Source>,
-    /// Time since which no version names the source.
+    /// Time since which no version uses the source.
     idle_since_ms: Option<u64>,
 }
 
 // === impl Discovery ===
 
 impl Discovery {
-    /// Starts the thread, without any sources.
+    /// Starts the discovery thread, without any source.
     ///
     /// # Errors
     /// If the thread cannot be started.
@@ -156,7 +155,8 @@ impl Discovery {
         let _set_once = self.changed.set(Box::new(changed));
     }
 
-    /// A source, which is queried from now on.
+    /// Returns the source for a query, which is queried from now on. Equal queries share one
+    /// source.
     pub(crate) fn source(&self, question: Question) -> Arc<Source> {
         let mut inner = self.lock();
         if let Some(known) = inner.sources.get_mut(&question) {
@@ -173,7 +173,7 @@ impl Discovery {
         source
     }
 
-    /// Updates the hosts of an upstream now, and whenever its sources change.
+    /// Updates the hosts of an upstream now, and again whenever its sources change.
     pub(crate) fn follow(&self, follower: &Arc<impl Follower + 'static>) {
         if !follower.sources().is_empty() {
             let weak = Arc::downgrade(follower);
@@ -182,8 +182,8 @@ impl Discovery {
         follower.renew(self.clock.now_ms());
     }
 
-    /// Waits until all given sources have been answered, or the time limit passes. Returns the
-    /// number of the others.
+    /// Waits until all given sources have an answer, at most until the time limit. Returns the
+    /// number of sources without an answer.
     pub(crate) fn wait(&self, sources: &[&Arc<Source>], limit: Duration) -> usize {
         let end = Instant::now() + limit;
         let mut inner = self.lock();
@@ -201,7 +201,7 @@ impl Discovery {
         }
     }
 
-    /// Drops sources that no version in memory has named for a while. Called every few seconds.
+    /// Drops sources that no version in memory has used for [`IDLE_MS`]. Called every few seconds.
     pub(crate) fn tidy(&self) {
         let now_ms = self.clock.now_ms();
         let mut inner = self.lock();
@@ -242,7 +242,8 @@ impl Discovery {
         for follower in followers.iter().filter(ours) {
             follower.renew(now_ms);
         }
-        // Under the lock, so that no waiter misses the notification between its check and its wait.
+        // Notify under the lock, so that a waiter cannot miss the notification between its check
+        // and its wait.
         let inner = self.lock();
         source.settle();
         self.answered.notify_all();
@@ -268,7 +269,7 @@ impl fmt::Debug for Discovery {
 }
 
 impl Inner {
-    /// Sends the current sources to the thread.
+    /// Sends the current sources to the discovery thread.
     fn want(&self) {
         let all = self.sources.values();
         let all = all.map(|known| Arc::clone(&known.source));
@@ -300,21 +301,21 @@ fn say(source: &Source, told: &Told) {
     }
 }
 
-// === the thread
+// === the discovery thread
 
 /// State of the discovery thread.
 struct Asker {
     discovery: Weak<Discovery>,
     dns: Dns,
     slots: Semaphore,
-    /// Notified when answers may be wrong: all sources are queried again.
+    /// Notified when the system's settings have changed: all sources are queried again.
     again: Notify,
 }
 
-/// A source with a query under way.
+/// Task that queries a source; dropping this value aborts the task.
 struct Running(AbortHandle);
 
-/// Queries the wanted sources until none is wanted.
+/// Runs a task for each wanted source, and aborts the tasks of the others. Ends with the sender.
 async fn follow(mut wanted: watch::Receiver<Arc<[Arc<Source>]>>, asker: Rc<Asker>) {
     let _system = Running(tokio::task::spawn_local(watch_system(Rc::clone(&asker))).abort_handle());
     let mut running: HashMap<Question, Running> = HashMap::new();
@@ -335,7 +336,7 @@ async fn follow(mut wanted: watch::Receiver<Arc<[Arc<Source>]>>, asker: Rc<Asker
     }
 }
 
-/// Queries every source again after the system's name servers changed.
+/// Makes every source query again when the system's name resolution settings have changed.
 async fn watch_system(asker: Rc<Asker>) {
     loop {
         tokio::time::sleep(SYSTEM_TICK).await;
@@ -375,13 +376,14 @@ impl Asker {
         }
     }
 
-    /// Reads a file whenever it has changed. Disk access runs on another thread.
+    /// Reads a file whenever it has changed. File access runs on another thread.
     async fn keep_looking(&self, source: &Arc<Source>, path: &Path) {
         let mut seen = None;
         loop {
             let (path, before) = (path.to_owned(), seen);
             let looked = tokio::task::spawn_blocking(move || {
-                // Take the stamp before reading, so that the next check detects a concurrent write.
+                // Take the stamp before reading, so that a write during the read is detected by the
+                // next check.
                 let stamp = file::stamp(&path);
                 let same = before == Some(stamp);
                 (stamp, (!same).then(|| file::read(&path)))

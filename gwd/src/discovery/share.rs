@@ -1,11 +1,11 @@
-//! Distribution of a weight over the hosts of a target: the written weight is the total of all of
-//! them, whatever their number is.
+//! Distribution of a target's weight over its hosts. The weight of a target is the total of its
+//! hosts' weights, however many hosts the target has.
 
-/// Maximum number of parts of a weight; beyond it shares are rounded.
+/// Maximum common denominator of shares; beyond it shares are rounded.
 const PARTS_MAX: u64 = 5_040;
 
-/// Weight of each host, given the weight and the number of hosts of each group. A positive weight
-/// never becomes 0.
+/// Weight of each host in a group, given each group's total weight and number of hosts. A positive
+/// weight never becomes 0.
 pub(crate) fn share_out(groups: &[(u32, usize)]) -> Vec<u32> {
     let counts = groups.iter().map(|(_, count)| *count as u64);
     let counts = counts.filter(|count| *count > 0);
@@ -29,7 +29,7 @@ pub(crate) fn share_out(groups: &[(u32, usize)]) -> Vec<u32> {
     let each: Vec<u64> = each.collect();
     let divisor = each.iter().copied().fold(0, greatest).max(1);
     let most = each.iter().max().copied().unwrap_or(0) / divisor;
-    // Keep spare bits: the balancer multiplies weights when it compares them.
+    // Keep at most 28 bits: the balancer multiplies weights when it compares them.
     let narrow = most.checked_ilog2().unwrap_or(0).saturating_sub(27);
     let fit = |each: u64| match each {
         0 => 0,

@@ -1,8 +1,10 @@
-//! One source of hosts, with its last answer.
+//! Source of hosts, with its last answer.
 //!
-//! There are three kinds of answers (semantics.md §4): hosts; an authoritative "no hosts", which
-//! takes effect after it has been repeated for a while; and no answer, after which the last hosts
-//! stay in use without a limit.
+//! There are three kinds of answers (semantics.md §4):
+//!
+//! - hosts
+//! - an authoritative "no hosts", which takes effect after it has been repeated for a while
+//! - a failure, after which the last hosts stay in use, without a time limit
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -12,37 +14,37 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::discovery::Times;
 
-/// Maximum hosts of one source. Further hosts of a DNS answer are ignored; a longer file is an
-/// error.
+/// Maximum number of hosts of one source. Further hosts of a DNS answer are ignored; a file with
+/// more is an error.
 pub(crate) const PLACES_MAX: usize = 1_024;
 
-/// Query of a source.
+/// Query that a source repeats.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Question {
     pub(crate) about: About,
-    /// Maximum milliseconds until the next query, whatever the answer is.
+    /// Maximum time until the next query in milliseconds, whatever the answer.
     pub(crate) refresh_ms: Option<u64>,
 }
 
-/// Subject of a query.
+/// Name or file that a query is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum About {
     /// Addresses of a name: its A records, or its AAAA records if it has none.
     Addresses { name: Box<str>, port: u16 },
     /// SRV records of a name (RFC 2782), with the addresses of their targets.
     Services { name: Box<str> },
-    /// Watched file.
+    /// Path of a watched file.
     File { path: Box<Path> },
 }
 
-/// Resolved host.
+/// Resolved host with its settings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Priority. Hosts with the lowest number are used while any of them works.
+    /// Priority. Hosts with the lowest number are used as long as any of them is available.
     pub priority: u16,
     /// Address of the host.
     pub address: SocketAddr,
-    /// Weight among the hosts of the same priority.
+    /// Weight relative to the other hosts of the same priority.
     pub weight: u32,
     /// Zone of the host.
     pub zone: Option<Arc<str>>,
@@ -51,22 +53,22 @@ pub struct Place {
 /// Result of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Hosts, with the time to live in milliseconds.
+    /// Hosts, with the TTL in milliseconds.
     Found { places: Vec<Place>, ttl_ms: u64 },
-    /// Authoritative answer that there are no hosts.
+    /// Authoritative answer that there are no hosts, with the reason.
     Absent { why: String },
-    /// No valid answer was received.
+    /// Failed query, with the reason.
     Failed { why: String },
 }
 
-/// A source with its answer.
+/// Source of hosts, with its last answer.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) question: Question,
-    /// Time of the first query, in milliseconds of the clock.
+    /// Time at which the source was created, in milliseconds of the clock.
     since_ms: u64,
     known: Mutex<Known>,
-    /// True once an answer of any kind has reached the followers.
+    /// True once the followers have been updated with a first answer of any kind.
     settled: AtomicBool,
     pub(crate) answers: Answers,
 }
@@ -82,24 +84,24 @@ pub(crate) struct Answers {
 #[derive(Debug, Default)]
 struct Known {
     places: Arc<[Place]>,
-    /// True once there was an answer of any kind.
+    /// True after the first answer of any kind.
     asked: bool,
-    /// Time of the last answer with places.
+    /// Time of the last answer that took effect on the hosts or confirmed them.
     told_ms: Option<u64>,
-    /// Start of the period in which every answer reports no hosts; a failed query resets it.
+    /// Time since which all answers have reported no hosts. A failed query resets it.
     absent_since_ms: Option<u64>,
-    /// Consecutive failures.
+    /// Number of consecutive failed queries.
     failures: u32,
     why: Option<Arc<str>>,
 }
 
-/// Change that an answer caused.
+/// Effect of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Told {
     /// True if the hosts have changed.
     pub(crate) changed: bool,
-    /// True if the query succeeded after a failure, failed after a success, or failed as the first
-    /// one.
+    /// True if the query succeeded after a failure, failed after a success, or was the first query
+    /// and failed.
     pub(crate) turned: bool,
     /// Time until the next query, in milliseconds.
     pub(crate) wait_ms: u64,
@@ -123,29 +125,29 @@ impl Source {
         Arc::clone(&self.lock().places)
     }
 
-    /// True once an answer of any kind has reached the followers.
+    /// True once the followers have been updated with a first answer of any kind.
     pub(crate) fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Acquire)
     }
 
-    /// Records that an answer has reached the followers.
+    /// Records that the followers have been updated with an answer.
     pub(crate) fn settle(&self) {
         self.settled.store(true, Ordering::Release);
     }
 
-    /// Reason why the last query found no hosts; none after a success.
+    /// Reason why the last query returned no hosts, or `None` if it returned some.
     pub(crate) fn why(&self) -> Option<Arc<str>> {
         self.lock().why.clone()
     }
 
-    /// Age of the hosts in milliseconds: since they were last reported or, before any report, since
-    /// the first query.
+    /// Age of the hosts in milliseconds: time since they were last confirmed or, without any
+    /// answer, since the source was created.
     pub(crate) fn age_ms(&self, now_ms: u64) -> u64 {
         let told_ms = self.lock().told_ms;
         now_ms.saturating_sub(told_ms.unwrap_or(self.since_ms))
     }
 
-    /// Records that the last answer is still valid.
+    /// Records that the last answer is still valid, unless it was a failure.
     pub(crate) fn confirmed(&self, now_ms: u64) {
         let mut known = self.lock();
         if known.why.is_none() {
@@ -153,7 +155,7 @@ impl Source {
         }
     }
 
-    /// Processes an answer. `chance` is a random number for jitter.
+    /// Processes an answer. `chance` is a random number for the jitter of the next query.
     pub(crate) fn told(&self, answer: Answer, now_ms: u64, times: &Times, chance: u64) -> Told {
         let mut known = self.lock();
         let known = &mut *known;
@@ -202,8 +204,8 @@ impl Source {
         }
     }
 
-    /// Limits a wait, and shortens it by up to a tenth, so that gateways that started together do
-    /// not query in step.
+    /// Applies the limits to a wait, and shortens it at random by up to 10 %, so that gateways that
+    /// started together do not query at the same time.
     fn within(&self, wait_ms: u64, times: &Times, chance: u64) -> u64 {
         let most_ms = self.question.refresh_ms.unwrap_or(u64::MAX);
         let wait_ms = wait_ms.min(most_ms);
@@ -216,7 +218,7 @@ impl Source {
     }
 }
 
-/// Sorts the hosts, removes duplicates, and truncates them to the maximum.
+/// Sorts the hosts, removes duplicates, and drops those beyond [`PLACES_MAX`].
 fn in_order(mut places: Vec<Place>) -> Arc<[Place]> {
     places.sort();
     places.dedup_by(|a, b| (a.priority, a.address) == (b.priority, b.address));
@@ -236,7 +238,7 @@ impl About {
         }
     }
 
-    /// Name to resolve, or path of the file.
+    /// Name that is resolved, or path of the file.
     pub(crate) fn name(&self) -> Cow<'_, str> {
         match self {
             Self::Addresses { name, .. } | Self::Services { name } => Cow::Borrowed(name),
@@ -244,7 +246,7 @@ impl About {
         }
     }
 
-    /// True if answers have weights of their own; otherwise all hosts weigh the same.
+    /// True if answers of this kind have weights; otherwise all hosts have the same weight.
     pub(crate) fn has_weights(&self) -> bool {
         match self {
             Self::Addresses { .. } => false,
@@ -368,7 +370,7 @@ mod tests {
         assert_eq!(hosts(&source), "1");
         assert!(source.told(absent(), 35_000, &times, 0).changed);
         assert_eq!(hosts(&source), "");
-        // A host returned and left again: the period begins anew.
+        // The name has a host again and loses it again: the period restarts.
         source.told(found(&[2], 1_000), 36_000, &times, 0);
         assert!(!source.told(absent(), 37_000, &times, 0).changed);
         assert_eq!(hosts(&source), "2");

@@ -1,4 +1,4 @@
-//! Conversion of labelled values to the metric families that Prometheus reads.
+//! Conversion of labelled values to Prometheus metric families.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub(crate) type Histograms = BTreeMap<Vec<(&'static str, String)>, Sum>;
 /// Values by labels.
 pub(crate) type Numbers = BTreeMap<Vec<(&'static str, String)>, f64>;
 
-/// Histogram summed over the workers.
+/// Histogram, summed over the workers.
 #[derive(Default)]
 pub(crate) struct Sum {
     buckets: [u64; BOUNDS_NS.len() + 1],

@@ -1,5 +1,5 @@
-//! Metrics of host discovery for the running version's upstreams: the number of hosts and the age
-//! of the answers.
+//! Metrics of host discovery for the running version's upstreams: number of hosts, age of the
+//! answers, and number of answers.
 
 use std::sync::atomic::Ordering;
 
@@ -12,7 +12,7 @@ pub(crate) struct Told {
     pub(crate) counters: [(&'static str, &'static str, Numbers); 1],
 }
 
-/// Reads all values.
+/// Reads all values for a scrape.
 pub(crate) fn read(shared: &Shared) -> Told {
     let (mut hosts, mut ages, mut answers) = (Numbers::new(), Numbers::new(), Numbers::new());
     let now_ms = shared.clock.now_ms();
@@ -41,7 +41,7 @@ pub(crate) fn read(shared: &Shared) -> Told {
             ("gwd_upstream_endpoints", "Hosts of an upstream.", hosts),
             (
                 "gwd_upstream_endpoint_age_seconds",
-                "Since the hosts of an upstream were confirmed; the oldest answer counts.",
+                "Time since the hosts of an upstream were confirmed; the oldest answer counts.",
                 ages,
             ),
         ],

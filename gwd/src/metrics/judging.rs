@@ -14,7 +14,7 @@ pub(crate) struct Told {
     pub(crate) counters: [(&'static str, &'static str, Numbers); 7],
 }
 
-/// Reads all values.
+/// Reads all values for a scrape.
 pub(crate) fn read(states: &States, now_ms: u64) -> Told {
     let (mut healthy, mut circuits) = (Numbers::new(), Numbers::new());
     let (mut ejections, mut turns) = (Numbers::new(), Numbers::new());
@@ -87,7 +87,8 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
             ),
             (
                 "gwd_circuit_state",
-                "0 closed, 1 half open: requests may try it, 2 open; breakers that have turned once.",
+                "State of circuit breakers that have changed at least once: 0 closed, 1 half open \
+(test requests), 2 open.",
                 circuits,
             ),
             (
@@ -99,17 +100,17 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
         counters: [
             (
                 "gwd_upstream_ejections_total",
-                "Hosts that outlier detection left out.",
+                "Hosts that outlier detection ejected.",
                 ejections,
             ),
             (
                 "gwd_circuit_transitions_total",
-                "Breakers that opened, half opened, closed.",
+                "Transitions of circuit breakers: opened, half opened, closed.",
                 turns,
             ),
             (
                 "gwd_retry_budget_exhausted_total",
-                "Second tries that the budget did not admit.",
+                "Retries that the budget did not admit.",
                 exhausted,
             ),
             (
@@ -124,19 +125,19 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
             ),
             (
                 "gwd_upstream_connect_failures_total",
-                "Connections that requests needed and that could not be opened.",
+                "Connections for requests that could not be opened.",
                 missed,
             ),
             (
                 "gwd_upstream_connections_full_total",
-                "Requests that found as many connections as the upstream may have.",
+                "Requests that found all connections of the upstream in use.",
                 full,
             ),
         ],
     }
 }
 
-/// Adds a breaker that has changed its state at least once.
+/// Adds the state and the transitions of a breaker, if it has changed its state at least once.
 fn circuit(
     breaker: &Breaker,
     now_ms: u64,
@@ -161,7 +162,7 @@ fn circuit(
             Stand::HalfOpen => 1.0,
             Stand::Open => 2.0,
         };
-        // Policies of two documents may have the same name.
+        // Policies of two documents may have the same name: show the worse state.
         let told = circuits.entry(labels.to_vec()).or_default();
         *told = told.max(state);
     }

@@ -1,6 +1,7 @@
-//! Metrics: all cells of the process, merged when they are scraped.
+//! Metrics of the process. The workers' counters are merged when they are scraped.
 
 pub(crate) mod families;
 pub(crate) mod found;
 pub(crate) mod judging;
+mod keys;
 pub(crate) mod registry;

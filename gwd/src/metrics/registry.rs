@@ -1,4 +1,4 @@
-//! All workers' cells, merged at a scrape (observability.md §1).
+//! Metrics of all workers and of the control thread, merged at a scrape (observability.md §1).
 
 mod requests;
 
@@ -10,7 +10,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto;
 
 use crate::metrics::families::{Histograms, Numbers, Sum, counters, gauges, histograms};
-use crate::metrics::{found, judging};
+use crate::metrics::{found, judging, keys};
 use crate::program_log;
 use crate::published::Shared;
 use crate::telemetry::names::Names;
@@ -22,7 +22,7 @@ use crate::telemetry::shard::{
 use crate::tls::accept::Outcome;
 use crate::upstream::shared::States;
 
-/// Registry of every series of every worker.
+/// Registry of all metric series.
 pub(crate) struct Registry {
     shared: Arc<Shared>,
     states: Arc<States>,
@@ -40,6 +40,7 @@ struct Series {
     rejections: Vec<(RejectionKey, Arc<AtomicU64>)>,
     decisions: Vec<(Arc<str>, &'static str, Arc<AtomicU64>)>,
     mirrored: Vec<(u32, &'static str, Arc<AtomicU64>)>,
+    asked: Vec<(&'static str, &'static str, Arc<AtomicU64>)>,
     retries: Vec<(u32, &'static str, Arc<AtomicU64>)>,
     handshakes: Vec<(Outcome, Arc<AtomicU64>)>,
     pools: Vec<(u32, Arc<PoolGauge>)>,
@@ -50,7 +51,7 @@ struct Series {
 /// Metrics of the control thread about bundles.
 #[derive(Debug, Default)]
 pub(crate) struct Bundles {
-    /// Id of the bundle, serial, channel.
+    /// Running bundle: its id, serial and channel.
     pub(crate) running: Option<(String, u64, String)>,
     /// Number of activations by result and reason.
     pub(crate) activations: BTreeMap<(&'static str, String), u64>,
@@ -62,27 +63,27 @@ pub(crate) struct Bundles {
     pub(crate) looks: u64,
     pub(crate) insecure: bool,
     pub(crate) replay_unprotected: bool,
-    /// True if the store could withhold a revocation list unnoticed.
+    /// True if the store could withhold a revocation list without being noticed.
     pub(crate) revocations_unprotected: bool,
-    /// References of secrets whose source is gone.
+    /// References of secrets whose source is missing or unusable.
     pub(crate) stale_secrets: Vec<String>,
-    /// Ends of the active signing keys, in seconds since 1970, by owner and id.
+    /// Expiry times (Unix time in seconds) of the active signing keys, by owner and key id.
     pub(crate) signing_keys: BTreeMap<(String, String), u64>,
-    /// Ends of the certificates in use, in seconds since 1970, by name.
+    /// Expiry times (Unix time in seconds) of the certificates in use, by name.
     pub(crate) certificates: BTreeMap<String, i64>,
     /// Active alarms, by name.
     pub(crate) alarms: Vec<&'static str>,
-    /// Sockets by listener name.
+    /// Sockets, by name of the listener.
     pub(crate) connections: Vec<(String, Arc<crate::listen::ListenSocket>)>,
 }
 
-/// Histogram with one writer at a time.
+/// Histogram of durations in seconds. Only one thread writes to it at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Seconds(Histogram);
 
 impl Seconds {
     pub(crate) fn observe(&self, seconds: f64) {
-        // Negative if a signer's clock is ahead.
+        // The duration is negative if a signer's clock is ahead: count it as 0.
         let ns = (seconds.max(0.0) * 1e9).min(9e18);
         #[expect(
             clippy::cast_possible_truncation,
@@ -112,6 +113,7 @@ impl Registry {
                 decisions: Vec::new(),
                 retries: Vec::new(),
                 mirrored: Vec::new(),
+                asked: Vec::new(),
                 handshakes: Vec::new(),
                 pools: Vec::new(),
                 active: Vec::new(),
@@ -133,7 +135,7 @@ impl Registry {
         self.bundles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes the series of long-gone names.
+    /// Removes the series of routes and upstreams that have been unused for a long time.
     pub(crate) fn retain(&self, used: &HashSet<u32>, now_ms: u64) {
         self.names.retain(used, now_ms);
         let mut series = self.series();
@@ -183,6 +185,7 @@ impl Series {
                 Announced::Mirrored(upstream, outcome, count) => {
                     self.mirrored.push((upstream, outcome, count));
                 }
+                Announced::Asked(asker, outcome, count) => self.asked.push((asker, outcome, count)),
                 Announced::Retries(upstream, reason, count) => {
                     self.retries.push((upstream, reason, count));
                 }
@@ -240,7 +243,7 @@ impl Registry {
         }
         families.push(histograms(
             "http_client_request_duration_seconds",
-            "From sending a request to an upstream to its response's head.",
+            "Time from sending a request to an upstream to its response's head.",
             &calls,
         ));
         let (mut sent, mut received) = (Numbers::new(), Numbers::new());
@@ -252,7 +255,7 @@ impl Registry {
         }
         families.push(counters(
             "http_client_request_body_bytes_total",
-            "Bytes of request bodies for upstreams, each once whatever the tries.",
+            "Bytes of request bodies for upstreams; retries do not count again.",
             &sent,
         ));
         families.push(counters(
@@ -282,7 +285,7 @@ impl Registry {
         }
         families.push(counters(
             "gwd_upstream_retries_total",
-            "Requests that were sent a second time.",
+            "Requests that were retried.",
             &retries,
         ));
         let mut handshakes = Numbers::new();
@@ -295,7 +298,7 @@ impl Registry {
         }
         families.push(counters(
             "gwd_tls_handshakes_total",
-            "TLS handshakes with clients, by what came of them.",
+            "TLS handshakes with clients, by result.",
             &handshakes,
         ));
         let mut mirrored = Numbers::new();
@@ -308,8 +311,21 @@ impl Registry {
         }
         families.push(counters(
             "gwd_mirrored_requests_total",
-            "Copies of requests for mirrors, by what became of them.",
+            "Copies of requests for mirrors, by result.",
             &mirrored,
+        ));
+        let mut asked = Numbers::new();
+        for (asker, outcome, count) in &series.asked {
+            let labels = vec![
+                ("asker", (*asker).to_owned()),
+                ("outcome", (*outcome).to_owned()),
+            ];
+            *asked.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
+        }
+        families.push(counters(
+            "gwd_questions_total",
+            "Questions that policies and verifiers asked, by result.",
+            &asked,
         ));
         self.collect_judging(families);
     }
@@ -318,10 +334,16 @@ impl Registry {
     fn collect_judging(&self, families: &mut Vec<proto::MetricFamily>) {
         let told = judging::read(&self.states, self.shared.clock.now_ms());
         let found = found::read(&self.shared);
-        for (name, help, numbers) in told.gauges.iter().chain(&found.gauges) {
+        let keys = keys::read(&self.shared);
+        for (name, help, numbers) in told.gauges.iter().chain(&found.gauges).chain(&keys.gauges) {
             families.push(gauges(name, help, numbers));
         }
-        for (name, help, numbers) in told.counters.iter().chain(&found.counters) {
+        for (name, help, numbers) in told
+            .counters
+            .iter()
+            .chain(&found.counters)
+            .chain(&keys.counters)
+        {
             families.push(counters(name, help, numbers));
         }
     }
@@ -365,7 +387,7 @@ impl Registry {
         }
         families.push(counters(
             "gwd_ratelimit_decisions_total",
-            "What rate limits said.",
+            "Decisions of rate limits.",
             &decisions,
         ));
         let limits = &self.shared.limits;
@@ -376,7 +398,7 @@ impl Registry {
             .collect();
         families.push(counters(
             "gwd_ratelimit_overflow_total",
-            "Requests whose key found no slot and shared the overflow's limit.",
+            "Requests whose key found no free slot and shared the overflow limit.",
             &overflowed,
         ));
         let evicted = [("known", &limits.known), ("anonymous", &limits.anonymous)];
@@ -386,7 +408,7 @@ impl Registry {
             .collect();
         families.push(counters(
             "gwd_ratelimit_evicted_total",
-            "Keys that took the slot of a key of a limit with more slots than its share.",
+            "Keys that took a slot from a limit that used more slots than its share.",
             &evicted,
         ));
     }
@@ -416,14 +438,14 @@ impl Registry {
         });
         families.push(gauges(
             "gwd_signing_key_not_after_timestamp_seconds",
-            "When the active signing keys of the trust file end.",
+            "Expiry of the active signing keys of the trust file.",
             &signing_keys.collect(),
         ));
         let stale = stale_secrets.iter();
         let stale = stale.map(|reference| (vec![("reference", reference.clone())], 1.0));
         families.push(gauges(
             "gwd_secret_stale",
-            "Secrets whose source is gone; their last value is used.",
+            "Secrets whose source is missing or unusable; their last value stays in use.",
             &stale.collect(),
         ));
         let certificates = certificates.iter();
@@ -431,14 +453,14 @@ impl Registry {
             certificates.map(|(name, end_s)| (vec![("name", name.clone())], *end_s as f64));
         families.push(gauges(
             "gwd_tls_cert_not_after_timestamp_seconds",
-            "When the certificates in use end.",
+            "Expiry of the certificates in use.",
             &certificates.collect(),
         ));
         let alarms = alarms.iter();
         let alarms = alarms.map(|alarm| (vec![("alarm", (*alarm).to_owned())], 1.0));
         families.push(gauges(
             "gwd_alarm",
-            "What should not be so; traffic is served all the same.",
+            "Active alarms; traffic is still served.",
             &alarms.collect(),
         ));
         let info = running.iter().map(|(bundle, serial, channel)| {
@@ -460,18 +482,18 @@ impl Registry {
         });
         families.push(counters(
             "gwd_bundle_activations_total",
-            "Bundles that were to be activated.",
+            "Activations of bundles, by result and reason.",
             &activations.collect(),
         ));
         for (name, help, seconds) in [
             (
                 "gwd_bundle_activation_duration_seconds",
-                "From finding a bundle to its last worker.",
+                "Time from finding a bundle until the last worker serves it.",
                 activation_seconds,
             ),
             (
                 "gwd_bundle_propagation_seconds",
-                "From the signing of a record to its last worker.",
+                "Time from the signing of a record until the last worker serves it.",
                 propagation_seconds,
             ),
         ] {
@@ -486,7 +508,7 @@ impl Registry {
         let plain = |value: f64| Numbers::from([(Vec::new(), value)]);
         families.push(gauges(
             "gwd_bundle_last_success_timestamp_seconds",
-            "When a bundle was last activated.",
+            "Time of the last activation.",
             &plain(*last_success_unix_s),
         ));
         families.push(counters(
@@ -496,7 +518,7 @@ impl Registry {
         ));
         families.push(counters(
             "gwd_store_looks_total",
-            "Looks at the store.",
+            "Polls of the store.",
             &plain(*looks as f64),
         ));
         let live = self.shared.live.load(Ordering::Relaxed);
@@ -507,12 +529,12 @@ impl Registry {
         ));
         families.push(gauges(
             "gwd_insecure_allow_unsigned",
-            "1 where unsigned bundles run.",
+            "1 if unsigned bundles are allowed.",
             &plain(f64::from(u8::from(*insecure))),
         ));
         families.push(gauges(
             "gwd_replay_unprotected",
-            "1 where neither state nor floor protects from replayed records.",
+            "1 if neither state folder nor floor protects against replayed records.",
             &plain(f64::from(u8::from(*replay_unprotected))),
         ));
         families.push(gauges(
@@ -544,25 +566,25 @@ impl Registry {
             .map(|(resource, count)| (vec![("resource", resource.into())], count as f64));
         families.push(counters(
             "gwd_overload_shed_total",
-            "What was turned away because the process had too little of something.",
+            "Connections and requests refused because a resource of the process was exhausted.",
             &sheds.collect(),
         ));
         let plain = |value: f64| Numbers::from([(Vec::new(), value)]);
         let memory = &self.shared.budgets.memory;
         families.push(gauges(
             "gwd_buffered_bytes",
-            "Bytes that wait in the process because one side is slower than the other.",
+            "Bytes buffered in the process because one side is slower than the other.",
             &plain(memory.buffered() as f64),
         ));
         families.push(gauges(
             "gwd_memory_used_bytes",
-            "Memory as it counts against its bound: what is reckoned and buffered, or measured.",
+            "Memory that counts against the bound: estimated and buffered, or measured.",
             &plain(memory.used() as f64),
         ));
         if let Some(max) = memory.max() {
             families.push(gauges(
                 "gwd_memory_max_bytes",
-                "The bound of memory.",
+                "Bound on memory.",
                 &plain(max as f64),
             ));
         }
@@ -580,17 +602,18 @@ impl Registry {
             ),
             (
                 "gwd_lookalike_fields_total",
-                "Request fields that were taken out because servers that read `_` or `.` as `-` would take them for one that decides.",
+                "Request fields that were removed because a server that reads `_` or `.` as `-` \
+could take them for a security-relevant field.",
                 count(&counts.lookalikes),
             ),
             (
                 "gwd_token_cache_hits_total",
-                "Tokens whose signature was verified before.",
+                "Tokens found in the cache of verified tokens.",
                 count(&counts.token_hits),
             ),
             (
                 "gwd_token_cache_misses_total",
-                "Tokens that were not found among those that were verified before.",
+                "Tokens not found in the cache of verified tokens.",
                 count(&counts.token_misses),
             ),
             (
@@ -629,13 +652,13 @@ fn collect_workers(series: &Series, families: &mut Vec<proto::MetricFamily>) {
     }
     families.push(histograms(
         "gwd_worker_loop_lag_seconds",
-        "How long a worker's loop took for a turn, looked at ten times a second: what became ready \
-         then waited so long.",
+        "Duration of a turn of a worker's event loop, sampled ten times a second: the time that \
+ready events wait.",
         &lags,
     ));
 }
 
-/// Status label such as `200` or `2xx`; empty without a response.
+/// Value of the status label: `200`, or `2xx` if only the class is known; empty without a response.
 fn status_label(status: u16) -> String {
     match status {
         0 => String::new(),

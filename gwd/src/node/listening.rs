@@ -1,5 +1,5 @@
-//! Addresses of the node's listeners, from the version or from `--listen`; other addresses are
-//! left.
+//! Addresses of the node's listeners, from the version or from `--listen`: which ones the node
+//! listens on, and which ones it leaves.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
@@ -14,8 +14,8 @@ use crate::program_log::{Level, event};
 use crate::worker::Command;
 
 impl Node {
-    /// Warns about `--listen` options that name no listener. A misspelled name would otherwise
-    /// leave a gateway on the bundle's address without notice.
+    /// Warns about `--listen` options for listeners that do not exist. Otherwise a misspelled name
+    /// would go unnoticed while the gateway uses the bundle's address.
     pub(super) fn warn_of_strange_overrides(&self, version: &Version) {
         let listeners = version.0.snapshot.listeners();
         let known: Vec<&str> = listeners.iter().map(|listener| &*listener.name).collect();
@@ -30,8 +30,8 @@ impl Node {
         }
     }
 
-    /// Refuses a version in which `--listen` makes two addresses collide. The bundle's own
-    /// addresses were checked when it was built.
+    /// Refuses a version if `--listen` gives two listeners the same or overlapping addresses. The
+    /// bundle's own addresses are checked by the build.
     pub(super) fn refuse_colliding_overrides(&self, version: &Version) -> Result<(), Refused> {
         let listeners = version.0.snapshot.listeners();
         let address = |at: usize| {
@@ -69,8 +69,8 @@ impl Node {
             .position(|slot| slot.as_ref().is_some_and(|(known, _)| known == wanted))
     }
 
-    /// Leaves the addresses that the version does not name. The channel closes once nothing listens
-    /// there any more.
+    /// Begins to leave the addresses that the version does not name. The returned channel closes
+    /// once no worker listens there any more.
     pub(super) fn leave_others(
         &mut self,
         listener_of_socket: &[Option<usize>],
@@ -118,7 +118,8 @@ impl Node {
         }
         drop(done);
         for error in begun.iter().filter_map(Result::err) {
-            // The sockets are bound already: only a lack of file descriptors can fail here.
+            // The addresses are bound already: only a lack of file descriptors can cause an error
+            // here.
             event(
                 Level::Error,
                 "listening on a bound address failed; its requests are not served",

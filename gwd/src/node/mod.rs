@@ -1,7 +1,7 @@
-//! Running process without its control plane: workers, sockets, and the running version.
+//! The running process without its control thread: workers, sockets, and the running version.
 //!
-//! The control thread owns it. Building, binding and publishing are separate steps, so that a
-//! bundle can be persisted in between; publishing cannot fail.
+//! The node belongs to the control thread. Building, binding and publishing are separate steps, so
+//! that a bundle can be persisted before it is published. Publishing cannot fail.
 
 mod listening;
 mod refusal;
@@ -46,22 +46,23 @@ use crate::upstream::shared::States;
 use crate::vital::Vital;
 use crate::worker::{self, COMMANDS_MAX, Command};
 
-/// Number of routes above which metrics have only the status class.
+/// Number of routes above which metrics have only the class of a status, to limit the number of
+/// series.
 const COARSE_ROUTES: usize = 500;
-/// Maximum time for handshakes that have begun at an address that a new version does not name:
+/// Maximum time for TCP handshakes in progress at an address that a new version does not name:
 /// 500ms.
 const HANDSHAKES: Duration = Duration::from_millis(500);
-/// Like [`HANDSHAKES`], while the process stops: load balancers have usually stopped sending to it
-/// by then. Value: 100ms.
+/// Like [`HANDSHAKES`], but when the process stops: 100ms. By then load balancers have usually
+/// stopped sending to it.
 const DRAIN_HANDSHAKES: Duration = Duration::from_millis(100);
 /// Interval at which a drain checks for remaining connections: 10ms.
 const DRAIN_TICK: Duration = Duration::from_millis(10);
 
-/// Version that was built and can be published.
+/// Version that has been built and can be published.
 #[derive(Clone, Debug)]
 pub struct Version(pub(crate) Arc<Loaded>);
 
-/// Running process.
+/// The running process, without its control thread.
 pub struct Node {
     pub(crate) shared: Arc<Shared>,
     pub(crate) registry: Arc<Registry>,
@@ -71,11 +72,11 @@ pub struct Node {
     workers: Vec<tokio::sync::mpsc::Sender<Command>>,
     settings: Settings,
     parts: Parts,
-    /// Metric ids of the routes of an API, by the digest of its blob.
+    /// Metric ids of the routes of each API, by the digest of its blob.
     route_uids: HashMap<[u8; 32], Arc<[u32]>>,
-    /// Bound sockets by socket id; none if the address was given up.
+    /// Bound sockets, by socket id. `None` if the address was given up.
     bound: Vec<Option<(Wanted, Bound)>>,
-    /// Inherited sockets that no listener has adopted yet.
+    /// Inherited sockets that no listener uses yet.
     inherited: Vec<Inherited>,
     bin: mpsc::Receiver<Arc<Current>>,
     epoch: u64,
@@ -84,7 +85,7 @@ pub struct Node {
     pub(crate) tls: tls::Store,
 }
 
-/// Key of a socket: the requested address, and the listener if the system chooses the port.
+/// Key of a socket: the configured address, and the listener's name if the system chooses the port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
     address: SocketAddr,
@@ -94,7 +95,7 @@ struct Wanted {
 // === impl Node ===
 
 impl Node {
-    /// Starts the workers, which serve nothing yet.
+    /// Starts the workers, without a version to serve.
     ///
     /// # Errors
     /// If threads cannot be started or the access log cannot be opened.
@@ -166,12 +167,13 @@ impl Node {
         })
     }
 
-    /// Adds sockets that another process bound, for listeners with their addresses.
+    /// Adds sockets that another process bound. [`Node::bind`] uses them for listeners with a
+    /// matching address or name.
     pub(crate) fn inherit(&mut self, sockets: Vec<Inherited>) {
         self.inherited.extend(sockets);
     }
 
-    /// Closes inherited sockets that no listener of the running version has adopted.
+    /// Closes inherited sockets that no listener uses.
     pub(crate) fn close_unwanted(&mut self) {
         for unwanted in self.inherited.drain(..) {
             event(
@@ -182,7 +184,7 @@ impl Node {
         }
     }
 
-    /// Listening sockets: for each address the listener's name, the requested address, the real
+    /// Listening sockets: for each address the listener's name, the configured address, the actual
     /// address, and the sockets.
     pub(crate) fn descriptors(&self) -> Vec<(String, SocketAddr, SocketAddr, Vec<BorrowedFd<'_>>)> {
         let bound = self.bound.iter().flatten();
@@ -195,12 +197,12 @@ impl Node {
             .collect()
     }
 
-    /// Parts that the versions in memory are made of.
+    /// Parts that the versions in memory share.
     pub fn parts(&mut self) -> &mut Parts {
         &mut self.parts
     }
 
-    /// Builds a version of a gateway.
+    /// Builds a version of a gateway configuration.
     ///
     /// # Errors
     /// The reason why the version cannot run.
@@ -272,8 +274,8 @@ impl Node {
         })))
     }
 
-    /// Waits until all sources of a version's hosts have been answered once, or the time limit
-    /// passes. Requests to hosts that are not resolved then fail until they are.
+    /// Waits until all sources of a version's hosts have an answer, at most until the time limit.
+    /// Requests to upstreams without known hosts fail until there is an answer.
     pub fn find_hosts(&self, version: &Version, limit: Duration) {
         let sources = version.0.commons.iter().flat_map(|common| common.sources());
         let open = self.discovery.wait(&sources.collect::<Vec<_>>(), limit);
@@ -286,10 +288,10 @@ impl Node {
         }
     }
 
-    /// Binds the addresses of a version that are not bound yet. A failure changes nothing.
+    /// Binds the addresses of a version that are not bound yet. On failure, nothing changes.
     ///
     /// # Errors
-    /// [`Refused::PortBusy`].
+    /// [`Refused::PortBusy`] if an address cannot be bound.
     pub fn bind(&mut self, version: &Version) -> Result<(), Refused> {
         self.warn_of_strange_overrides(version);
         self.refuse_colliding_overrides(version)?;
@@ -326,7 +328,7 @@ impl Node {
         Ok(())
     }
 
-    /// Publishes a bound version. Returns once every worker has taken it over.
+    /// Publishes a bound version. Returns once every worker uses it.
     pub fn publish(&mut self, version: &Version, serial: u64) {
         let loaded = &version.0;
         let mut listener_of_socket: Box<[Option<usize>]> =
@@ -357,7 +359,7 @@ impl Node {
         self.empty_bin();
     }
 
-    /// Replaces the list of revoked credentials, for every version.
+    /// Replaces the set of revoked credentials, for every version.
     pub fn revoke(&mut self, revoked: Revoked) {
         self.revoked = Arc::new(revoked);
         if let Some(current) = self.shared.current() {
@@ -365,8 +367,8 @@ impl Node {
         }
     }
 
-    /// Frees versions that workers have dropped, closes addresses that no resident version names,
-    /// and removes the metrics of long-gone names. Called every few seconds.
+    /// Frees unused versions, closes addresses that no resident version names, and removes the
+    /// metrics of names that have been unused for a long time. Called every few seconds.
     pub fn tidy(&mut self, residents: &[Version]) {
         self.empty_bin();
         let wanted: Vec<Wanted> = residents
@@ -399,7 +401,7 @@ impl Node {
         self.tell_connections();
     }
 
-    /// Addresses of the running version's listeners, by name, with real ports.
+    /// Actual addresses of the running version's listeners, by name.
     #[must_use]
     pub fn listeners(&self) -> BTreeMap<String, SocketAddr> {
         let Some(current) = self.shared.current() else {
@@ -415,15 +417,15 @@ impl Node {
             .collect()
     }
 
-    /// Number of snapshots in memory.
+    /// Number of snapshots in memory, including those that a request still uses.
     #[must_use]
     pub fn snapshots_live(&self) -> i64 {
         self.empty_bin();
         self.shared.live.load(Ordering::Relaxed)
     }
 
-    /// Takes over certificates and client authorities whose secrets have changed, if they are
-    /// valid. Called after secrets were read again.
+    /// Loads certificates and client authorities whose secrets have changed, if they are valid, and
+    /// updates the metrics of their expiry times. Called after the secrets have been read again.
     pub fn refresh_tls(&mut self) {
         self.tls.refresh();
         let current = self.shared.current();
@@ -435,7 +437,7 @@ impl Node {
             .flatten()
             .flat_map(|tls_listener| tls_listener.expiries())
         {
-            // Listeners may have certificates with the same name: the earliest end counts.
+            // Listeners may have certificates with the same name: show the earliest expiry.
             let end = expiries.entry(name.to_owned()).or_insert(not_after_s);
             *end = not_after_s.min(*end);
         }
@@ -456,8 +458,8 @@ impl Node {
         self.registry.text()
     }
 
-    /// Stops accepting, ends every connection gracefully, and waits until they have ended, the time
-    /// is over or `impatient` fires. Tells how many were left.
+    /// Stops accepting, ends every connection gracefully, and waits until all have ended, until the
+    /// time limit, or until `impatient` returns true. Returns the number of connections left.
     pub fn drain(&mut self, timeout: Duration, impatient: &dyn Fn() -> bool) -> u64 {
         let none: Box<[Option<usize>]> = (0..self.bound.len()).map(|_| None).collect();
         for index in 0..self.workers.len() {
@@ -468,8 +470,9 @@ impl Node {
         self.wait_for_connections(timeout, impatient)
     }
 
-    /// Drains while another process already accepts on the same sockets: they stay unchanged, and
-    /// WebSockets continue until shortly before the end.
+    /// Drains while another process already accepts on the same sockets. The sockets stay
+    /// unchanged, and WebSockets are served until shortly before the time limit. Returns the number
+    /// of connections left.
     pub fn leave_to_successor(&mut self, timeout: Duration, impatient: &dyn Fn() -> bool) -> u64 {
         for index in 0..self.workers.len() {
             for id in (0u32..).take(self.bound.len()) {
@@ -481,7 +484,8 @@ impl Node {
         self.wait_for_connections(timeout, impatient)
     }
 
-    /// Waits until no connection is left, and returns the number left at the time limit.
+    /// Waits until no connection is left, until the time limit, or until `impatient` returns true.
+    /// Returns the number of connections left.
     fn wait_for_connections(&self, timeout: Duration, impatient: &dyn Fn() -> bool) -> u64 {
         let end = Instant::now() + timeout;
         loop {
@@ -495,7 +499,7 @@ impl Node {
         }
     }
 
-    /// Number of client connections.
+    /// Number of open client connections.
     #[must_use]
     pub fn connections(&self) -> u64 {
         let sockets = self.bound.iter().flatten();
@@ -504,7 +508,7 @@ impl Node {
             .sum()
     }
 
-    /// Load of each worker: connections, and HTTP/2 streams by their weight.
+    /// Load of each worker: its connections, and its HTTP/2 streams with a weight.
     #[must_use]
     pub fn loads(&self) -> Vec<u64> {
         self.shared.loads.all()
@@ -512,7 +516,7 @@ impl Node {
 
     fn command(&self, index: usize, command: Command) {
         if self.workers[index].blocking_send(command).is_err() {
-            // A panic of a worker ends the process; see [`Vital`].
+            // A worker that panics ends the process; see [`Vital`].
             event(Level::Error, "a worker is gone", json!({"worker": index}));
         }
     }
@@ -552,8 +556,8 @@ impl Version {
     }
 }
 
-/// Circuit breakers that chains name. A split may send a chain's requests to any upstream, and an
-/// unused breaker costs nothing.
+/// Circuit breakers of policies, each once. Every upstream gets all of them, because a split may
+/// send a request to any upstream, and an unused breaker costs nothing.
 fn breakers(snapshot: &engine::Snapshot) -> Vec<&engine::Breaker> {
     let mut all: Vec<&engine::Breaker> = Vec::new();
     for route in snapshot.routes() {

@@ -5,7 +5,7 @@ use engine::BuildError;
 
 use crate::tls;
 
-/// Refusal of a bundle whose TLS cannot be used.
+/// Refusal of a bundle because of an unusable certificate, key or authority.
 pub(super) fn unusable(unusable: tls::Unusable) -> Refused {
     match unusable {
         tls::Unusable::Secret(unavailable) => refused(BuildError::Secret(unavailable)),

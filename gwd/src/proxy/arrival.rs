@@ -1,5 +1,5 @@
-//! Accepted connections: choice of the worker, admission by the connection limits, and the client's
-//! address, which comes from a PROXY header if a listener expects one from a balancer.
+//! Accepted connections: choice of the worker, connection limits, and the client's address. The
+//! address comes from a PROXY header if the listener expects one.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,7 +22,7 @@ use crate::worker::{Counted, Worker};
 
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// Serves a connection that this worker accepted, or hands it to a worker with much less load.
+/// Serves a connection that this worker accepted, or hands it over to a worker with much less load.
 pub(crate) fn accepted(
     worker: &Rc<Worker>,
     socket: &Arc<ListenSocket>,
@@ -63,7 +63,7 @@ pub(crate) fn take(worker: &Rc<Worker>, handed: Handed) {
     }
 }
 
-/// Serves a connection, or sheds it at a connection or memory limit.
+/// Serves a connection, or closes it at a connection or memory limit.
 fn begin(
     worker: &Rc<Worker>,
     socket: &Arc<ListenSocket>,
@@ -85,7 +85,8 @@ fn begin(
         Ok(share) => share,
         Err(lacking) => return taken.shed(worker, &stream, lacking),
     };
-    // Nagle's algorithm would delay small responses. A failure costs nothing else.
+    // Disable Nagle's algorithm, which would delay small responses. Ignore an error: it only causes
+    // that delay.
     let _delayed = stream.set_nodelay(true);
     let arrived = Arrived {
         worker: Rc::clone(worker),
@@ -103,7 +104,7 @@ fn begin(
     }
 }
 
-/// Accepted connection within the connection limits.
+/// Accepted connection, admitted by the connection limits.
 struct Arrived {
     worker: Rc<Worker>,
     stream: TcpStream,
@@ -116,12 +117,12 @@ struct Arrived {
     weight: Weight,
 }
 
-/// Listener settings for a connection that begins now.
+/// Listener settings that a new connection uses.
 struct Taken {
     limits: ListenerLimits,
-    /// TLS settings; none without TLS.
+    /// TLS settings, or `None` for a listener without TLS.
     tls_listener: Option<Arc<TlsListener>>,
-    /// True if HTTP/2 is enabled; without TLS by prior knowledge.
+    /// True if HTTP/2 is enabled. Without TLS, clients use it with prior knowledge.
     http2: bool,
     /// PROXY protocol settings, if the listener expects a header.
     header: Option<Arc<ProxyProtocol>>,
@@ -141,7 +142,7 @@ fn taken(worker: &Worker, socket: &ListenSocket) -> Option<Taken> {
     })
 }
 
-/// True if the peer is a trusted proxy, which carries connections of many clients.
+/// True if the peer is a trusted proxy, whose connections come from many clients.
 fn is_trusted_proxy(worker: &Worker, socket: &ListenSocket, peer: IpAddr) -> bool {
     let view = worker.view();
     let view = view.and_then(|newest| worker.view_at(&newest, socket));
@@ -152,7 +153,7 @@ fn is_trusted_proxy(worker: &Worker, socket: &ListenSocket, peer: IpAddr) -> boo
     })
 }
 
-/// Takes a connection permit of the process; on failure, returns the exhausted resource.
+/// Takes a connection permit of the process. If a limit is reached, returns the limited resource.
 fn share(worker: &Worker, of_listener: u64, limits: &ListenerLimits) -> Result<Share, Shed> {
     let budgets = &worker.shared.budgets;
     if of_listener >= limits.connections {
@@ -167,7 +168,8 @@ fn share(worker: &Worker, of_listener: u64, limits: &ListenerLimits) -> Result<S
 // === impl Taken ===
 
 impl Taken {
-    /// Sheds a connection. Without TLS the client gets a 503 response first.
+    /// Counts a connection that is closed at a limit. Without TLS, the client gets a 503 response
+    /// first.
     fn shed(&self, worker: &Worker, stream: &TcpStream, lacking: Shed) {
         worker.counters().shed(lacking);
         if self.tls_listener.is_none() {
@@ -180,7 +182,7 @@ impl Taken {
 
 impl Arrived {
     /// Reads the PROXY header and serves the client that it names. A peer without a valid header
-    /// gets no response: its protocol is unknown (proxy-protocol.txt §2).
+    /// gets no response, because its protocol is unknown (proxy-protocol.txt §2).
     async fn told(mut self, header: Arc<ProxyProtocol>) {
         let deadline = self.worker.deadlines.slot();
         deadline.set(self.worker.shared.clock.now_ms() + header.timeout_ms);
@@ -193,7 +195,7 @@ impl Arrived {
         }
     }
 
-    /// Serves a client in a task of its own.
+    /// Starts a task that serves the client, unless the client's address has too many connections.
     fn serve(self, client: IpAddr, balancer: Option<IpAddr>) {
         let Self {
             worker,
@@ -214,13 +216,15 @@ impl Arrived {
             socket: Arc::clone(&counted.0),
             peer: client,
             port,
-            // Use a placeholder if the local address is unavailable: the socket is already broken.
+            // Use a placeholder if the local address is unavailable, because the socket is already
+            // broken.
             came_to: stream.local_addr().unwrap_or(NOWHERE),
             balancer,
             limits: taken.limits,
             tls: OnceCell::new(),
             outdated: Cell::new(false),
             fresh: Cell::new(true),
+            presented: OnceCell::new(),
             hop: RefCell::new(None),
             _held: Held {
                 _counted: counted,

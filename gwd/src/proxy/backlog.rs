@@ -1,12 +1,13 @@
-//! Memory accounting for the data that waits in a client's HTTP/2 connection (data-plane.md §10):
-//! received uploads that are not read yet, responses that the client has not taken, and data
+//! Memory accounting for data that waits in a client's HTTP/2 connection (data-plane.md §10):
+//! uploads that were received but not read, responses that the client has not taken, and data
 //! collected for sending.
 //!
-//! hyper and h2 hold this data. An [`Inbox`] counts uploads. Responses are counted by their pieces,
-//! which h2 drops when they are sent or their stream is reset.
+//! hyper and h2 hold this data. Uploads are counted by an [`Inbox`]. Responses are counted by their
+//! pieces, which h2 drops when they are sent or when their stream is reset.
 //!
-//! If too much waits, reading from a connection stops while uploads wait in it, and a response gets
-//! no more bytes while others wait to be sent. A connection in which nothing waits is not affected.
+//! If the process buffers too much, a connection with unread uploads is not read, and a response
+//! whose connection has unsent bytes gets no more bytes. A connection without waiting data is not
+//! affected.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -24,14 +25,15 @@ use crate::upstream::transport::CallError;
 use crate::waiting::Place;
 use crate::worker::Worker;
 
-/// Data that waits in one connection.
+/// Bytes buffered for one client connection: uploads that the upstream has not taken, and responses
+/// that the client has not taken.
 pub(crate) struct Backlog {
     worker: Rc<Worker>,
-    /// Received upload bytes.
+    /// Uploads that were received but not read.
     pub(super) inbox: Rc<Inbox>,
     downloads: Buffered,
     gathered: Buffered,
-    /// Place in the queue for memory while reading is paused.
+    /// Position in the queue of connections that wait for memory, while reading is paused.
     place: RefCell<Option<Rc<Place>>>,
 }
 
@@ -42,11 +44,11 @@ pub(super) struct Sending {
     place: Option<Rc<Place>>,
 }
 
-/// Owner of a response's body.
+/// Response body, with or without shared access.
 enum Held {
-    /// hyper alone; it does not poll the body while the client takes nothing.
+    /// Body that only hyper uses. hyper does not poll it while the client takes nothing.
     Alone(ResponseBody),
-    /// hyper and the stream, which sends the rest of the request meanwhile.
+    /// Body that the stream uses as well: the stream sends the rest of the request meanwhile.
     Early(Rc<RefCell<ResponseBody>>),
 }
 
@@ -71,9 +73,9 @@ impl Backlog {
         })
     }
 
-    /// True if the client may be read from; otherwise the caller is woken later. While a response
-    /// waits for the client, reading is allowed: window updates arrive on the same connection as
-    /// uploads, and uploads are limited by their own windows.
+    /// True if the connection may be read. Otherwise the caller is woken later. Reading is always
+    /// allowed while response bytes wait for the client: window updates arrive on the same
+    /// connection as uploads, and uploads are limited by their own windows.
     pub(super) fn may_read(&self, cx: &Context<'_>) -> bool {
         if !self.inbox.must_wait() || self.downloads.bytes() > 0 {
             return true;
@@ -83,8 +85,8 @@ impl Backlog {
         false
     }
 
-    /// Updates the counters after a turn of the connection. `gathered` is the number of bytes that
-    /// the client has not taken.
+    /// Updates the counts at the end of a connection's turn. `gathered` is the number of bytes that
+    /// are collected and not written.
     pub(super) fn turn_ends(&self, gathered: usize) {
         self.gathered.set(gathered as u64);
         self.inbox.turn_ends();

@@ -31,13 +31,13 @@ use crate::upstream::transport::{self, CallError};
 pub(crate) enum RequestBody {
     /// No body.
     Empty,
-    /// Buffered body, which a retry can send again.
+    /// Buffered body.
     Whole(Bytes),
-    /// Body of the client, streamed.
+    /// Body that is streamed from the client.
     Upload(Box<Upload>),
-    /// Buffered body of another request, for a mirror.
+    /// Copy of another request's buffered body, for a mirror.
     Copy(Option<Bytes>),
-    /// Another request's as it comes, for a mirror.
+    /// Copy of another request's body, streamed to a mirror as it arrives.
     Flow(Rc<Flow>),
 }
 
@@ -46,66 +46,66 @@ pub(crate) struct Upload {
     incoming: Reading,
     stream: Rc<Stream>,
     progress: Rc<Progress>,
-    /// Bytes that the client may still send.
+    /// Remaining bytes up to the size limit.
     left: u64,
-    /// Response timeout of the upstream, which starts at the end of the upload. Milliseconds.
+    /// Response timeout in milliseconds, which starts when the upload ends.
     timeout_ms: u64,
     gate: Option<Arc<Gate>>,
-    /// Mirrored copies that receive the body at its end.
+    /// Copies for mirrors. They are sent when the body ends.
     copies: Option<Rc<Copies>>,
     pace: Pace,
 }
 
 /// Source of an upload.
 enum Reading {
-    /// The client's body, without a copy.
+    /// Body of the client, not kept for retries.
     Once(Incoming),
-    /// The client's body, with a copy for retries.
+    /// Body of the client, kept for retries.
     Kept(Reader),
 }
 
-/// Progress of an upload, shared with the exchange.
+/// Progress of an upload, shared between the upload and the exchange.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    /// True once the last byte was passed to the upstream.
+    /// True once the last byte has been passed to the upstream.
     pub(crate) done: Cell<bool>,
-    /// True while the upload waits for the client: all received bytes were passed on.
+    /// True while the upload waits for the client: all received bytes have been passed on.
     pub(crate) awaits_client: Cell<bool>,
     /// True if the body exceeds the size limit.
     pub(crate) too_large: Cell<bool>,
-    /// Failure of the client: a closed connection or invalid framing.
+    /// Failure on the client's side: a closed connection or invalid framing.
     pub(crate) client_failed: Cell<Option<Kind>>,
     /// Deadline for the client's next bytes, in milliseconds of the clock.
     pub(crate) until_ms: Cell<u64>,
-    /// True while the upload holds a permit for slow uploads.
+    /// True while the upload counts as slow and has a permit for slow uploads.
     pub(crate) is_slow: Cell<bool>,
     slow: RefCell<Option<SlowPermit>>,
     count: RefCell<UploadCount>,
 }
 
-/// Holds an upload back until the upstream sends 100 (Continue) (RFC 9110 §10.1.1).
+/// Blocks an upload until the upstream sends 100 (Continue) (RFC 9110 §10.1.1).
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     open: AtomicBool,
     waker: std::sync::Mutex<Option<Waker>>,
 }
 
-/// Error of an upload that ended early. The client's response describes the cause.
+/// Error of an upload that ended early. The response to the client describes the cause.
 #[derive(Debug)]
 pub(crate) struct UploadBroken;
 
-/// Body of a response to the client.
+/// Body of a response to a client.
 pub(crate) enum ResponseBody {
-    /// Body made by the gateway.
+    /// Body from the gateway itself, with the record of the exchange.
     Own(Bytes, Option<Box<Record>>),
-    /// Body of the upstream's response, streamed.
+    /// Body that is streamed from the upstream.
     Download(Box<Download>),
 }
 
 /// Streamed response body.
 pub(crate) struct Download {
     incoming: transport::Incoming,
-    /// Error that ends the body early; reported at the next poll.
+    /// Error that ends the body early. The next poll returns it.
     broken: Option<CallError>,
     lease: Option<Lease>,
     progress: Option<Rc<Progress>>,
@@ -113,20 +113,20 @@ pub(crate) struct Download {
     pace: Pace,
     /// True if a gRPC status must still be sent.
     owes_status: bool,
-    /// True once the gateway has sent the end of the body itself.
+    /// True once the gateway itself has ended the body.
     over: bool,
 }
 
 // === impl Progress ===
 
 impl Progress {
-    /// Sets the counter of unfinished uploads, which includes this one until its last byte is
-    /// passed on.
+    /// Sets the counter of unfinished uploads. This upload is counted until its last byte is passed
+    /// on.
     pub(crate) fn counted_by(&self, count: &UploadCount) {
         *self.count.borrow_mut() = count.clone();
     }
 
-    /// Marks the upload as slow. It holds the permit until it is fast again or ends.
+    /// Marks the upload as slow. The permit is returned once the upload is fast enough or ends.
     pub(crate) fn goes_on_slowly(&self, permit: SlowPermit) {
         self.is_slow.set(true);
         *self.slow.borrow_mut() = Some(permit);
@@ -185,7 +185,8 @@ impl Upload {
         )
     }
 
-    /// Upload with a copy for retries: the first try or a later one.
+    /// Creates an upload whose body is kept for retries. Used for the first attempt and for
+    /// retries.
     pub(crate) fn kept(
         tee: &Rc<Tee>,
         stream: &Rc<Stream>,
@@ -226,7 +227,8 @@ impl Upload {
             }
             self.gate = None;
         }
-        // A client that sends without a pause would leave its mirrors no time to take anything.
+        // A client that sends without a pause would leave the mirrors' tasks no time: yield to
+        // them.
         if self
             .copies
             .as_ref()
@@ -291,7 +293,8 @@ impl Upload {
         Poll::Ready(Some(Ok(frame)))
     }
 
-    /// Sets the deadline for the client's next bytes.
+    /// Sets the deadline for the client's next bytes. An upload that becomes slow earlier is woken
+    /// then.
     fn waits(&mut self) {
         if !self.stream.awaits_upload() {
             return;
@@ -336,7 +339,7 @@ impl Upload {
 }
 
 impl Drop for Upload {
-    /// Further bytes are discarded.
+    /// Records that further bytes are discarded.
     fn drop(&mut self) {
         self.stream.upload_through();
     }
@@ -396,7 +399,7 @@ impl std::error::Error for UploadBroken {}
 // === impl Gate ===
 
 impl Gate {
-    /// Lets the upload start.
+    /// Lets the upload begin.
     pub(crate) fn open(&self) {
         self.open.store(true, Ordering::Release);
         let waker = self.waker.lock().ok().and_then(|mut waker| waker.take());
@@ -501,7 +504,8 @@ impl Download {
         }
     }
 
-    /// Ends the body early: with a gRPC status if one is owed, otherwise with an error.
+    /// Ends the body early. If a gRPC status is owed, ends it with that status, otherwise with an
+    /// error.
     fn breaks_off(
         &mut self,
         error: CallError,
@@ -516,31 +520,44 @@ impl Download {
             self.record.upstream_broke(&error);
             return Poll::Ready(Some(Ok(told)));
         }
-        // Over HTTP/2 an error discards unflushed data; report it in the next turn, after the
-        // flush.
+        // Over HTTP/2, an error discards data that was not flushed. Report the error at the next
+        // poll, after the flush.
         self.broken = Some(error);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Starts the idle timeout of the upstream: the client has taken everything.
+    /// Starts the idle timeout of the upstream, because the client has taken all bytes.
     fn waits_for_upstream(&mut self) {
         let stream = self.record.stream();
         let shared = &stream.worker.shared;
         let now_ms = shared.clock.now_ms();
         let patience = stream.patience();
         self.pace.moved(0, now_ms, &patience);
+        stream.slow_reading.ends();
         stream.deadline.set(now_ms + patience.stream_idle_ms);
     }
 
-    /// Sets the deadline for the client to take the bytes that it gets now. hyper polls the body
-    /// again once there is room for more.
+    /// Sets the deadline for the client to take these bytes. hyper polls the body again once there
+    /// is room for more.
     fn waits_for_client(&mut self, bytes: u64) {
         let stream = self.record.stream();
         let shared = &stream.worker.shared;
         let now_ms = shared.clock.now_ms();
         self.pace.moved(bytes, now_ms, &stream.patience());
-        stream.deadline.set(self.pace.waits(now_ms));
+        let until_ms = self.pace.waits(now_ms);
+        let held = self.lease.as_ref().and_then(|lease| lease.held.as_ref());
+        let reading = &stream.slow_reading;
+        reading.waits(held.and_then(|held| held.in_flight.as_ref()), until_ms);
+        if reading.is_slow() && !self.pace.is_slow() {
+            reading.is_fast();
+        }
+        // A client that becomes slow earlier is counted then.
+        let slow_at_ms = match reading.is_slow() {
+            true => u64::MAX,
+            false => self.pace.slow_at_ms(),
+        };
+        stream.deadline.set(until_ms.min(slow_at_ms));
     }
 
     #[cold]
@@ -551,8 +568,8 @@ impl Download {
         CallError::Panicked
     }
 
-    /// Removes trailer fields that are not for the client, and completes the gRPC status if it is
-    /// still owed.
+    /// Removes trailer fields that clients must not see, and completes the gRPC status if it is
+    /// owed.
     fn trailers(&mut self, trailers: &mut HeaderMap) {
         edge::trailers(trailers, &self.record.stream().response_fields.borrow());
         if self.owes_status {
@@ -561,7 +578,7 @@ impl Download {
         }
     }
 
-    /// Final frame with a gRPC status, if the call still lacks one.
+    /// Final frame with a gRPC status, if the call has not had one.
     fn owed(&mut self, end: fn() -> (Frame<Bytes>, u32)) -> Option<Frame<Bytes>> {
         if !std::mem::take(&mut self.owes_status) {
             return None;
@@ -576,17 +593,18 @@ impl Download {
         self.over || !self.owes_status && self.incoming.is_end_stream()
     }
 
-    /// Ends the response. The upstream connection is reused, unless the request is still being
-    /// sent.
+    /// Ends the response. Returns the upstream connection to the pool, unless the request is still
+    /// being sent.
     fn end(&mut self) {
         let Some(lease) = self.lease.take() else {
             return;
         };
+        self.record.stream().slow_reading.ends();
         let now_ns = self.record.now_ns();
         if self.progress.as_ref().is_none_or(|sent| sent.done.get()) {
             lease.give_back(&mut self.incoming, now_ns / 1_000_000);
         } else {
-            // The rest of the request is not needed: drop the connection.
+            // The rest of the request is not needed: close the connection.
             self.incoming = transport::Incoming::Gone;
         }
         self.record.finish_at(now_ns);
@@ -605,8 +623,8 @@ impl ResponseBody {
         }
     }
 
-    /// Sends available bytes of the request's body while the client takes nothing of the response:
-    /// the client may first want to send its whole body.
+    /// Sends available bytes of the request's body while the client takes nothing of the response,
+    /// because the client may first want to send its whole body.
     pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
         let Self::Download(download) = self else {
             return;
@@ -615,7 +633,7 @@ impl ResponseBody {
         if sent.is_err() {
             download.broken = Some(CallError::Panicked);
         }
-        // A client that uploads fast enough gets more time to take the response.
+        // A client that keeps uploading gets more time to take the response.
         match download.record.stream().take_uploaded_meanwhile() {
             0 => {}
             bytes => download.waits_for_client(bytes),
@@ -642,7 +660,7 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
-            // A bug in the gateway ends only this response, also over HTTP/2.
+            // A panic ends only this response, even over HTTP/2.
             Self::Download(download) => {
                 match catch_unwind(AssertUnwindSafe(|| download.poll(cx))) {
                     Ok(polled) => polled,
@@ -668,8 +686,8 @@ impl Body for ResponseBody {
 }
 
 impl Drop for ResponseBody {
-    /// Ends a body that is never polled because it cannot have bytes (HEAD, 204, 304, or an end
-    /// that was known beforehand).
+    /// Ends a body that is never polled because it is known to be empty (HEAD, 204, 304, or a known
+    /// end).
     fn drop(&mut self) {
         match self {
             Self::Own(_, record) => {
@@ -681,6 +699,7 @@ impl Drop for ResponseBody {
                 if download.is_end_stream() {
                     download.end();
                 }
+                download.record.stream().slow_reading.ends();
             }
         }
     }

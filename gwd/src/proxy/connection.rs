@@ -1,5 +1,5 @@
-//! Client connection, from the first byte to closing: detects the protocol and serves it with
-//! [`http1`] or [`http2`]. [`super::arrival`] accepts the connection.
+//! Client connection from the first byte to closing: detects the protocol and serves the connection
+//! with [`http1`] or [`http2`]. [`super::arrival`] accepts connections.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
@@ -15,6 +15,7 @@ use bundle::ir::{CertificateFields, ListenerLimits};
 use bytes::Bytes;
 use engine::forward::ThisHop;
 use http::{HeaderValue, Request, Response};
+use policy::auth::mtls::Presented;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -34,45 +35,48 @@ use crate::spread::Weight;
 use crate::telemetry::process::Shed;
 use crate::tls::TlsListener;
 use crate::tls::accept::{self as tls, Signing, TlsFacts};
-use crate::tls::peer_certificate::Fields;
+use crate::tls::peer_certificate::{Fields, PeerCertificate};
 use crate::turns::PRESSED_MS;
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{Counted, Worker};
 
-/// Time after a drain began in which a connection may begin its first exchange or, over HTTP/1, one
-/// more: an HTTP/1 client cannot be notified earlier. Value: 1s.
+/// Time after the start of a drain in which a connection may begin its first exchange or, over
+/// HTTP/1, one more: 1s. HTTP/1 has no other way to notify a client than its next response.
 const ONE_MORE_MS: u64 = 1_000;
-/// Maximum time that a client may keep sending after the gateway's last response (30s), and that it
-/// may be silent meanwhile (2s). Compare NGINX's `lingering_time` and `lingering_timeout`; the
-/// latter is longer.
+/// Maximum time for which a client may keep sending after the last response (30s), and for which it
+/// may be silent meanwhile (2s). Compare NGINX's `lingering_time` and `lingering_timeout`, whose
+/// defaults are 30s and 5s.
 const LINGER_MS: u64 = 30_000;
 const LINGER_SILENCE_MS: u64 = 2_000;
-/// Maximum bytes of an unwanted upload; the connection is closed after them.
+/// Maximum bytes of an unwanted upload that are read and discarded before the connection is closed.
 const LINGER_BYTES_MAX: usize = 64 << 20;
 /// Connection preface of an HTTP/2 client (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Client connection.
+/// Client connection with its worker, listener and limits.
 pub(crate) struct Conn {
     pub(crate) worker: Rc<Worker>,
     pub(crate) socket: Arc<ListenSocket>,
-    /// Client address: the peer's, or the one that a load balancer there announced.
+    /// Client address: the direct peer's, or the one in the PROXY header.
     pub(crate) peer: IpAddr,
     /// Port of the direct peer.
     pub(super) port: u16,
-    /// Local address of the connection.
+    /// Local address of the connection, to which the client connected.
     pub(super) came_to: SocketAddr,
-    /// Balancer that named the client.
+    /// Address of the load balancer that sent a PROXY header.
     pub(crate) balancer: Option<IpAddr>,
     pub(crate) limits: ListenerLimits,
     /// Result of the TLS handshake. Empty before its end and without TLS.
     pub(crate) tls: OnceCell<TlsFacts>,
-    /// True if rules for client certificates or balancers have changed since the connection was
-    /// admitted: the current exchange is its last.
+    /// True if the connection would no longer be admitted, because the rules for client
+    /// certificates or balancers have changed. The current exchange is then its last.
     pub(crate) outdated: Cell<bool>,
     /// True until the first exchange begins.
     pub(crate) fresh: Cell<bool>,
-    /// Forwarding fields of this connection, for the host that was requested last.
+    /// Certificates that the connection presents, for the verifiers. Empty until a request needs
+    /// them.
+    pub(super) presented: OnceCell<Box<Presented>>,
+    /// Forwarding fields of this connection for the last requested host.
     pub(super) hop: RefCell<Option<Arc<ThisHop>>>,
     pub(super) _held: Held,
 }
@@ -84,7 +88,7 @@ impl Conn {
     }
 }
 
-/// Limited resources that a connection holds until it is dropped.
+/// Permits and counts that a connection has until it is dropped.
 pub(crate) struct Held {
     pub(super) _counted: Counted,
     pub(super) _share: Share,
@@ -92,7 +96,7 @@ pub(crate) struct Held {
     pub(super) _weight: Weight,
 }
 
-/// Protocol of a connection.
+/// Protocol that the client uses.
 enum Spoken {
     Http1,
     Http2,
@@ -100,7 +104,7 @@ enum Spoken {
     Nothing,
 }
 
-/// Waits for memory for an active connection; none if the deadline passes first.
+/// Waits for memory for an active connection. `None` if the deadline passes first.
 pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Share> {
     let (mut place, mut waits) = (None, None);
     let memory = &conn.worker.shared.budgets.memory;
@@ -119,7 +123,7 @@ pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Sha
     share
 }
 
-/// Serves a connection over TLS. The handshake (ALPN) selects the protocol.
+/// Serves a connection over TLS. The handshake (ALPN) determines the protocol.
 pub(super) async fn serve_tls(conn: Rc<Conn>, stream: TcpStream, tls_listener: Arc<TlsListener>) {
     let Some(stream) = Box::pin(handshake(&conn, stream, &tls_listener)).await else {
         return;
@@ -132,8 +136,8 @@ pub(super) async fn serve_tls(conn: Rc<Conn>, stream: TcpStream, tls_listener: A
     }
 }
 
-/// Performs the TLS handshake, once the client has sent its first byte. Returns none on failure;
-/// every attempt is counted.
+/// Performs the TLS handshake after the client has sent its first byte. Returns `None` on failure.
+/// Every handshake that begins is counted.
 async fn handshake(
     conn: &Rc<Conn>,
     stream: TcpStream,
@@ -161,7 +165,8 @@ async fn handshake(
         loop {
             deadline.set(until_ms.min(now_ms() + PRESSED_MS));
             let shaken = in_time(&deadline, shaken.as_mut()).await;
-            // An interval in which the gateway signed is not held against the client.
+            // An interval in which the gateway computed a signature does not count as slowness of
+            // the client.
             let slow = match signing.get() {
                 Signing::Not => true,
                 Signing::Now => false,
@@ -195,7 +200,8 @@ async fn handshake(
     }
 }
 
-/// The branches are boxed: a task is as large as its largest branch, and most connections are idle.
+/// Serves a connection without TLS. The branches are boxed, because a task is as large as its
+/// largest branch, and most connections are idle.
 pub(super) async fn serve(conn: Rc<Conn>, mut io: ClientIo, http2: bool) {
     let spoken = if http2 {
         Box::pin(find_out(&conn, &mut io)).await
@@ -209,7 +215,7 @@ pub(super) async fn serve(conn: Rc<Conn>, mut io: ClientIo, http2: bool) {
     }
 }
 
-/// Reads until the received bytes equal the HTTP/2 preface or differ from it.
+/// Detects the protocol: reads until the received bytes equal the HTTP/2 preface or differ from it.
 async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> Spoken {
     let deadline = conn.worker.deadlines.slot();
     let now_ms = conn.worker.shared.clock.now_ms();
@@ -246,7 +252,7 @@ async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> Spoken {
     spoken
 }
 
-/// Waits for a future; none if the deadline passes first.
+/// Waits for a future. `None` if the deadline passes first.
 pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| {
@@ -262,8 +268,9 @@ pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>)
     .await
 }
 
-/// Closes the connection so that the client can read the last response. Closing a socket with
-/// unread bytes resets the connection and discards the response.
+/// Closes the connection in a way that lets the client read the last response: reads and discards
+/// input for a while. Closing a socket with unread bytes would reset the connection and discard the
+/// response.
 pub(crate) async fn linger(conn: &Conn, deadline: &Slot, mut io: ClientIo) {
     let worker = &conn.worker;
     let until_ms = worker.shared.clock.now_ms() + LINGER_MS;
@@ -316,7 +323,7 @@ impl Conn {
         }
     }
 
-    /// Forwarding fields of this connection in requests for a host.
+    /// Forwarding fields of this connection for requests to a host.
     pub(crate) fn hop(&self, authority: &HeaderValue) -> Arc<ThisHop> {
         let mut known = self.hop.borrow_mut();
         if let Some(hop) = &*known
@@ -328,14 +335,26 @@ impl Conn {
         Arc::clone(known.insert(hop))
     }
 
-    /// The client's certificate in fields for upstreams; none if the listener forwards none, or
-    /// the client has none.
+    /// Fields with the client's certificate for upstreams. `None` if the listener forwards no
+    /// certificates or the client has none.
     pub(crate) fn certificate(&self, fields: Option<CertificateFields>) -> Option<Fields> {
         self.tls.get()?.certificate.as_ref()?.fields(fields?)
     }
 
-    /// Client and destination addresses that upstreams receive for a trusted client address. The
-    /// port is 0 unless the client is the direct peer.
+    /// Certificates that the connection presents; `None` if it has none and no trusted proxy sends
+    /// one.
+    pub(crate) fn presented(&self, forwarded: bool) -> Option<&Presented> {
+        let tls = self.tls.get();
+        let own = tls.and_then(|facts| facts.certificate.as_ref());
+        if own.is_none() && !forwarded {
+            return None;
+        }
+        let read = || Box::new(Presented::new(own.map(PeerCertificate::der)));
+        Some(self.presented.get_or_init(read))
+    }
+
+    /// Client and destination addresses to send to upstreams. The client's port is 0 unless the
+    /// client is the direct peer.
     pub(crate) fn ends(&self, client: IpAddr) -> Ends {
         let direct = self.balancer.is_none() && client == self.peer;
         let port = if direct { self.port } else { 0 };
@@ -345,18 +364,19 @@ impl Conn {
         }
     }
 
-    /// Counts a rejected chunk-size line.
+    /// Counts a rejected chunk-size line as invalid framing.
     pub(crate) fn chunk_line_refused(&self) {
         self.worker.shard.rejected_early("framing_invalid");
     }
 
-    /// True if this connection has to end, given that no exchange is under way.
+    /// True if this connection, which has no exchange in progress, has to end.
     pub(crate) fn ending(&self) -> bool {
         self.has_to_end(0)
     }
 
-    /// True if an idle HTTP/1 connection has to end. A request may already be in flight, and its
-    /// client could not know if it was served; so the connection stays open for [`ONE_MORE_MS`].
+    /// True if an idle HTTP/1 connection has to end. The connection stays open for [`ONE_MORE_MS`],
+    /// because a request may already be on its way, and the client could not know whether it was
+    /// served.
     pub(crate) fn idle_ends(&self) -> bool {
         self.has_to_end(ONE_MORE_MS)
     }
@@ -374,7 +394,7 @@ impl Conn {
         self.worker.shared.clock.now_ms() >= begun_by_ms
     }
 
-    /// True if the current exchange is the connection's last.
+    /// True if the current exchange is the last one of the connection.
     pub(crate) fn last_exchange(&self) -> bool {
         self.worker.draining_ms().is_some()
             || self.socket.left_ms().is_some()
@@ -382,7 +402,7 @@ impl Conn {
     }
 }
 
-/// Timer for hyper, which requires one even if no timeout is configured.
+/// Timer for hyper. hyper requires a timer even if no timeout is configured.
 #[derive(Clone, Copy)]
 pub(crate) struct NoTimer;
 

@@ -1,9 +1,10 @@
-//! One exchange, from request head to last byte. Start reading gwd here.
+//! One exchange, from the request head to the last byte of the response. A good place to start
+//! reading gwd.
 //!
 //! The edge checks the head, the routing table finds the route, the route's chain decides, the
 //! upstream responds, and the response phase of the chain runs. The body is streamed after that,
-//! and the access record is written at its end. The whole exchange uses one snapshot of the
-//! configuration, taken at the beginning.
+//! and the access record is written at its end. The whole exchange uses the snapshot of the
+//! configuration that was current at its beginning.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,19 +25,21 @@ use crate::proxy::stream::Stream;
 use crate::proxy::websocket::Handshake;
 use crate::telemetry::process::Shed;
 use crate::tls::TlsListener;
+use crate::upstream::effects::{self, Asking};
 use crate::upstream::mirror::{self, Asked};
 use crate::upstream::send::{Outgoing, send};
 use crate::upstream::upgrade::{Upgrade, upgrade};
 use crate::worker::Worker;
 
-/// 421: the request belongs on another connection (RFC 9110 §15.5.20).
+/// 421: the request must be sent on another connection (RFC 9110 §15.5.20).
 static MISDIRECTED: Reject = Reject {
     status: 421,
     code: "misdirected_request",
     title: "This connection is not for this host",
 };
 
-/// Runs one exchange, which ends with the body of the returned response.
+/// Runs one exchange up to the response head. The exchange ends with the body of the returned
+/// response.
 pub(crate) async fn exchange(
     stream: &Rc<Stream>,
     request: Request<Incoming>,
@@ -71,7 +74,8 @@ pub(crate) async fn exchange(
     let mut request_id = admitted
         .request_id
         .unwrap_or_else(|| worker.random.request_id(record.unix_ms()));
-    // The id is unique: keep it out of the HPACK tables (RFC 7541 §7.1.3).
+    // Keep the id out of the HPACK tables (RFC 7541 §7.1.3): it is unique, so that an entry would
+    // never be used again.
     request_id.set_sensitive(true);
     let mut cx = Cx::new(
         record.started_ns(),
@@ -83,9 +87,21 @@ pub(crate) async fn exchange(
     cx.client = admitted.client;
     cx.draw = policy::draw::of_request_id(request_id.as_bytes());
     cx.lookalikes = admitted.lookalikes;
+    cx.client_cert = admitted.client_cert;
+    cx.presented = stream.presented(cx.client_cert.is_some());
     cx.tokens = Some(&worker.tokens);
 
-    let decided = decide(snapshot, listener, &mut head, &mut cx);
+    let mut decided = decide(snapshot, listener, &mut head, &mut cx);
+    if let Verdict::Ask(_) = decided.verdict {
+        let asking = Asking {
+            stream,
+            view: &view,
+            authority: &admitted.authority,
+        };
+        // Boxed: few requests ask, and all would carry its state.
+        let answered = effects::answer(asking, snapshot, decided, &mut head, &mut cx);
+        decided = Box::pin(answered).await;
+    }
     worker.counters().looked_up(worker.tokens.take_counts());
     if cx.lookalikes > 0 {
         worker.counters().looked_alike(cx.lookalikes);
@@ -95,7 +111,8 @@ pub(crate) async fn exchange(
     let _passed = fault::point("exchange.decided");
     let mut made = match &decided.verdict {
         Verdict::Reject(refusal) => respond::refused(refusal, &decided, &request_id, &mut record),
-        Verdict::Reply(reply) => respond::replied(reply, &mut record),
+        Verdict::Reply(reply) => respond::replied(reply, &decided, &mut record),
+        Verdict::Ask(_) => unreachable!("answered above"),
         Verdict::Forward => {
             let route = decided.route.as_ref().expect("only a route forwards");
             let is_websocket = route.treatment.websocket;
@@ -108,7 +125,8 @@ pub(crate) async fn exchange(
             } else {
                 let limit = route.treatment.max_body_bytes.unwrap_or(u64::MAX);
                 stream.body_bytes_max.set(limit);
-                // Bodies of a known length have no trailers over HTTP/1.
+                // Announce trailers only if the body can have them: over HTTP/1, a body of known
+                // length cannot.
                 if content && (record.is_http2() || body.size_hint().exact().is_none()) {
                     let withheld = route.treatment.fields_not_in_trailers();
                     edge::announce(&mut head.headers, withheld);
@@ -135,12 +153,13 @@ pub(crate) async fn exchange(
                     head: &head,
                     length: body.size_hint().exact(),
                 };
-                // A tunnel has no body to mirror.
+                // A WebSocket tunnel has no body to mirror.
                 let handshake = handshake.filter(|_| is_websocket);
                 if handshake.is_none() {
                     copy(&copied, stream, &body);
                 }
-                // Retries depend on the method that the upstream gets.
+                // Use the rewritten method from here on: retries depend on the method that the
+                // upstream gets.
                 let rewritten = cx.rewritten.as_ref();
                 if let Some(method) = rewritten.and_then(|one| one.method.clone()) {
                     head.method = method;
@@ -180,9 +199,9 @@ pub(crate) async fn exchange(
     respond::send(made, record)
 }
 
-/// Marks a connection as outdated if the current rules for client certificates or balancers would
-/// not admit it as it was admitted. It ends after this exchange, so that the client reconnects
-/// under the current rules.
+/// Marks the connection as outdated if the current rules for client certificates or balancers would
+/// not admit it in the same way. The connection then ends after this exchange, so that the client
+/// reconnects under the current rules.
 fn still_admitted(
     stream: &Stream,
     tls_listener: Option<&TlsListener>,
@@ -203,14 +222,15 @@ fn still_admitted(
     }
 }
 
-/// True if an HTTP/2 request is for a host that would get another certificate than the connection
-/// did (RFC 9110 §15.5.20).
+/// True if an HTTP/2 request is for a host whose certificate differs from the one that the
+/// connection was opened with (RFC 9110 §15.5.20).
 fn is_misdirected(stream: &Stream, tls_listener: &TlsListener, http2: bool, host: &str) -> bool {
     let facts = stream.tls.get().filter(|_| http2);
     facts.is_some_and(|facts| !tls_listener.same_certificate(facts.sni.as_deref(), host))
 }
 
-/// Resource that the process lacks to serve this request; none if it lacks none.
+/// Exhausted resource because of which the request cannot be served; `None` if the request can be
+/// served.
 fn lacking(worker: &Worker, record: &Record) -> Option<Shed> {
     if record.is_too_many() {
         return Some(Shed::Requests);
@@ -219,7 +239,7 @@ fn lacking(worker: &Worker, record: &Record) -> Option<Shed> {
     memory.is_full().then_some(Shed::Memory)
 }
 
-/// Sends the request to the upstream and returns its response, or its tunnel.
+/// Sends the request to the upstream and returns its response, or the WebSocket tunnel.
 async fn forward(
     out: Outgoing<'_, '_>,
     handshake: Option<Handshake>,
@@ -237,7 +257,7 @@ async fn forward(
     send(out, record).await.and_then(respond::forwarded)
 }
 
-/// Copies the request to the mirrors of the chain, now or at the end of its body.
+/// Begins the mirror copies of the request. They are sent now, or at the end of the body.
 fn copy(asked: &Asked<'_, '_>, stream: &Stream, body: &Incoming) {
     let copies = match asked.cx.mirrors.is_empty() {
         true => None,
@@ -245,12 +265,13 @@ fn copy(asked: &Asked<'_, '_>, stream: &Stream, body: &Incoming) {
     };
     match copies {
         Some(copies) if body.is_end_stream() => copies.send(),
-        // Set none, too: copies of the previous request must not remain.
+        // Also set `None`, so that no copies of the connection's previous request remain.
         copies => stream.copies.set(copies),
     }
 }
 
-/// Runs the response phase of the chain, also for its own refusals, then adds the gateway's fields.
+/// Runs the response phase of the chain, even for responses of the chain itself, and then adds the
+/// request id.
 fn seen_by_chain<'s>(
     snapshot: &'s engine::Snapshot,
     decided: &engine::Decided<'s>,

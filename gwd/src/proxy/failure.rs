@@ -1,4 +1,4 @@
-//! Failures of an exchange other than decisions of a policy.
+//! Failures of an exchange that are not rejections by a policy.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use crate::proxy::http1;
 use crate::proxy::incoming::Broken;
 use crate::upstream::transport::CallError;
 
-/// Party that caused a failure (`error_origin` of the access log).
+/// Party that caused a failure (`error_origin` in the access log).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Blame {
     #[default]
@@ -22,51 +22,52 @@ pub(crate) enum Blame {
 pub(crate) enum Kind {
     /// The upstream has no usable host.
     NoTarget,
-    /// The upstream's request limit is reached.
+    /// The upstream has reached a limit, such as its maximum number of requests.
     Overflow,
-    /// The circuit breaker is open. Value: seconds until a retry may succeed.
+    /// The circuit breaker is open. Contains the seconds until a retry may succeed.
     CircuitOpen(u32),
-    /// The target's name does not resolve.
+    /// The host name of the target does not resolve.
     NameUnknown,
     /// The target refused the connection or is unreachable.
     ConnectFailed,
-    /// Connect timeout.
+    /// The connection was not established in time.
     ConnectTimeout,
     /// The target's certificate is not trusted.
     TlsCertificate,
-    /// The target ended the TLS handshake with this alert (RFC 8446 §6).
+    /// The target ended the TLS handshake with this alert description (RFC 8446 §6).
     TlsAlert(u8),
     /// The TLS handshake failed for another reason.
     TlsProtocol,
-    /// The connection broke before the response was complete.
+    /// The connection to the upstream broke before the response was complete.
     Reset,
-    /// The upstream reports that it has not processed the request (RFC 9113 §8.7).
+    /// The upstream reported that it had not processed the request (RFC 9113 §8.7).
     Refused,
     /// The response head did not arrive in time.
     Timeout,
     /// The client's gRPC deadline has passed.
     DeadlineExceeded,
-    /// The received data is not HTTP, or not a response that may be forwarded.
+    /// The upstream sent something that is not HTTP, or not a response that may be forwarded.
     Protocol,
     /// The request body is larger than the operation allows.
     TooLarge,
     /// The client's body did not arrive in time.
     UploadStalled,
-    /// The client's body ended early or is framed wrongly.
+    /// The client's body ended early or has invalid framing.
     ClientBody,
     /// The client cancelled the request or closed its connection; no response is sent.
     ClientGone,
 }
 
-/// Failure of an exchange.
+/// Failure of an exchange, with its cause.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
-    /// Cause, for the log only; the client does not see it.
+    /// Cause, for logs only; clients do not see it.
     pub(crate) why: Option<Box<str>>,
 }
 
-/// Report of a failure: status, reason, RFC 9209 error type, title.
+/// Public description of a failure: status, reason, error type of RFC 9209, title, and party that
+/// caused it.
 pub(crate) struct FailureInfo {
     pub(crate) status: u16,
     pub(crate) reason: &'static str,
@@ -76,8 +77,8 @@ pub(crate) struct FailureInfo {
 }
 
 impl Kind {
-    /// Kind of failure if the body of a client cannot be read on. After an early end over HTTP/1.1
-    /// the client may still wait for a response.
+    /// Kind of failure if reading the client's body fails. If the client closed only its sending
+    /// side over HTTP/1.1, it may still read a response.
     pub(crate) fn of_client(broken: &Broken) -> Self {
         let error = match broken {
             Broken::Http1(http1::Broken::Gone) => return Self::ClientGone,
@@ -99,7 +100,7 @@ impl Kind {
         Self::ClientBody
     }
 
-    /// Report of the failure for the client, the log and the metrics (semantics.md §3).
+    /// Description of the failure for the response, the log and the metrics (semantics.md §3).
     pub(crate) const fn info(self) -> FailureInfo {
         let (status, reason, proxy_error, title, blame) = match self {
             Self::NoTarget => (
@@ -113,7 +114,7 @@ impl Kind {
                 503,
                 "upstream_overflow",
                 "connection_limit_reached",
-                "The service has too much to do",
+                "The service is overloaded",
                 Blame::Gateway,
             ),
             Self::CircuitOpen(_) => (
@@ -243,7 +244,7 @@ impl Blame {
     }
 }
 
-/// TLS error inside an I/O error; none if TLS was not the cause.
+/// TLS error inside an I/O error, or `None` if TLS was not the cause.
 pub(crate) fn tls(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
@@ -268,16 +269,16 @@ impl Failure {
             }
             Some(rustls::Error::AlertReceived(alert)) => Kind::TlsAlert((*alert).into()),
             Some(_) => Kind::TlsProtocol,
-            // The connection broke; TLS is not the cause.
+            // The connection broke during the handshake, without a TLS error.
             None => Kind::ConnectFailed,
         };
         Self::because(kind, &format_args!("TLS with {with}: {error}"))
     }
 
-    /// Failure that an error of the upstream's client amounts to.
+    /// Failure for an error of the HTTP client towards the upstream.
     pub(crate) fn of(error: &CallError) -> Self {
         let kind = if let Some(rustls::Error::AlertReceived(alert)) = error.tls() {
-            // In TLS 1.3 the alert about a rejected certificate arrives after the handshake.
+            // In TLS 1.3, an alert about a rejected client certificate arrives after the handshake.
             Kind::TlsAlert((*alert).into())
         } else if error.is_protocol() {
             Kind::Protocol

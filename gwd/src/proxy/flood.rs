@@ -1,17 +1,18 @@
-//! Protection against floods of HTTP/2 frames without useful work (RFC 9113 §10.5): PING, SETTINGS,
-//! PRIORITY, WINDOW_UPDATE, unknown types, and streams that are opened to be reset.
+//! Protection against floods of HTTP/2 frames that do no useful work (RFC 9113 §10.5): PING,
+//! SETTINGS, PRIORITY, WINDOW_UPDATE, unknown types, and streams that are opened only to be reset.
 //!
-//! h2 limits the memory of such frames, and the cost of CONTINUATION, DATA and early resets. It
-//! answers the other frames one by one without a limit: little memory, but work. [`Flood`] reads
-//! frame headers below h2. Control frames consume a budget that time, requests and sent bytes
-//! refill. If the budget is exhausted, the remaining input is not read. Instead h2 gets a header
-//! block in more pieces than it accepts, and treats the connection as such a flood: it sends GOAWAY
-//! with ENHANCE_YOUR_CALM.
+//! h2 limits the memory for such frames, and the cost of CONTINUATION, DATA and early resets. It
+//! handles any number of other frames, which costs CPU time. [`Flood`] therefore parses frame
+//! headers before h2 gets the bytes. Control frames consume a budget, which time, requests and sent
+//! bytes refill. If the budget is exhausted, the rest of the input is not read. Instead h2 gets a
+//! header block in more pieces than it accepts: it treats the connection as a flood and sends
+//! GOAWAY with ENHANCE_YOUR_CALM.
 //!
 //! A frame with a length that its type does not allow is a FRAME_SIZE_ERROR (RFC 9113 §4.2, §6),
 //! and a window beyond 2^31-1 in SETTINGS is a FLOW_CONTROL_ERROR (§6.5.2). h2 reports
-//! PROTOCOL_ERROR for both. It therefore gets other frames in their place, for which it reports the
-//! right code. Frame headers and SETTINGS frames are held back until they are complete.
+//! PROTOCOL_ERROR for both. Instead of such a frame, h2 therefore gets another invalid frame, for
+//! which it reports the right code. To make this possible, frame headers and SETTINGS frames are
+//! held back until they are complete.
 
 use std::io;
 use std::pin::Pin;
@@ -26,28 +27,28 @@ use super::backlog::Backlog;
 use super::io::{ClientIo, read_in_place, take};
 use crate::clock::Clock;
 
-/// Maximum burst of control frames; Envoy's limit of queued control frames is the same.
+/// Maximum burst of control frames, as in Envoy's limit of queued control frames.
 const CONTROL_BURST: u32 = 1_000;
-/// Control frames allowed per second, about 100 µs of work.
+/// Control frames per second that refill the budget; they cost about 100 µs of work.
 const CONTROL_PER_S: u64 = 1_000;
-/// Control frames allowed per request, for its priority, window and end.
+/// Control frames that each request adds to the budget, for its priority, window updates and end.
 const CONTROL_PER_REQUEST: u32 = 4;
-/// Sent bytes that allow one control frame: clients that read in small pieces open the window in
-/// small pieces.
+/// Number of sent bytes that add one control frame to the budget. A client that reads in small
+/// pieces also sends window updates in small steps.
 const BYTES_PER_CONTROL: usize = 256;
-/// Streams that a client may reset without a penalty.
+/// Number of streams that a client may reset in a burst.
 const RESET_BURST: u32 = 500;
-/// Requests that pay for one reset: beyond the burst, a client may reset every other stream
-/// (compare Envoy's `premature_reset_total_stream_count`).
+/// Number of requests that refill the budget by one reset: beyond the burst, a client may reset
+/// every other stream (compare Envoy's `premature_reset_total_stream_count`).
 const RESET_COST: u32 = 2;
-/// Resets allowed per second beyond the burst.
+/// Resets per second that refill the budget.
 const RESETS_PER_S: u64 = 10;
-/// Bytes of the connection preface, which precedes the first frame.
+/// Length of the connection preface, which precedes the first frame.
 const PREFACE_BYTES: u32 = 24;
 const FRAME_HEADER_BYTES: usize = 9;
-/// Bytes of one SETTINGS parameter.
+/// Length of one SETTINGS parameter.
 const SETTING_BYTES: usize = 6;
-/// Longest SETTINGS frame that is read: h2 refuses longer frames of any type.
+/// Maximum length of a SETTINGS payload that is parsed. h2 refuses longer frames of any type.
 const SETTINGS_BYTES_MAX: u32 = 16_384;
 const INITIAL_WINDOW_SIZE: u16 = 0x4;
 const WINDOW_MAX: u32 = 0x7FFF_FFFF;
@@ -66,50 +67,50 @@ const PADDED: u8 = 0x8;
 const WITH_PRIORITY: u8 = 0x20;
 const END_HEADERS: u8 = 0x4;
 
-/// Parser position in the frames of a client, and its budget of frames that request nothing.
+/// Parser of a client's frame headers, with the budgets for control frames and resets.
 #[derive(Debug)]
 pub(super) struct Flood {
     clock: Clock,
     header: [u8; FRAME_HEADER_BYTES],
     held: usize,
-    /// Remaining bytes of the payload or the preface.
+    /// Remaining bytes of the current payload, or of the preface.
     left: u32,
-    /// Stream whose header block has begun and not ended; 0 if there is none.
+    /// Stream whose header block is incomplete, or 0.
     block: u32,
     control: Bucket,
     resets: Bucket,
-    /// Sent bytes that are not credited yet.
+    /// Sent bytes that have not been added to the budget yet.
     sent: usize,
-    /// Received bytes of DATA that are not counted yet.
+    /// Received DATA bytes that the caller has not counted yet.
     data: u64,
     over: bool,
-    /// True while the payload of a SETTINGS frame is read.
+    /// True while the payload of a SETTINGS frame is parsed.
     reads_settings: bool,
     setting: [u8; SETTING_BYTES],
     setting_held: usize,
-    /// Bytes of an incomplete frame header or SETTINGS frame.
+    /// Number of bytes held back because their frame header or SETTINGS frame is incomplete.
     undecided: usize,
     violation: Option<Violation>,
 }
 
-/// An error for which h2 sends another code than RFC 9113 requires.
+/// Error for which h2 would send another code than RFC 9113 requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Violation {
-    /// A length that the frame's type does not allow: FRAME_SIZE_ERROR.
+    /// Frame with a length that its type does not allow: FRAME_SIZE_ERROR.
     Length,
-    /// A window beyond 2^31-1 in SETTINGS: FLOW_CONTROL_ERROR.
+    /// Window beyond 2^31-1 in SETTINGS: FLOW_CONTROL_ERROR.
     Window,
 }
 
-/// Result of parsing: the bytes, held back or new, that h2 may get.
+/// Result of parsing. `allowed` is the number of bytes, held back or new, that may go to h2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Followed {
     allowed: usize,
-    /// True if no further bytes of the client may go to h2.
+    /// True if no bytes of the client may go to h2 after these.
     ended: bool,
 }
 
-/// Token bucket: filled by time and by the client's useful frames.
+/// Token bucket, filled by time and by useful frames of the client.
 #[derive(Debug)]
 struct Bucket {
     level: u32,
@@ -121,7 +122,7 @@ struct Bucket {
 // === impl Flood ===
 
 impl Flood {
-    /// Parser position before the preface.
+    /// Parser at the start of a connection, before the preface.
     pub(super) fn new(clock: Clock) -> Self {
         let now_ms = clock.now_ms();
         Self {
@@ -143,14 +144,14 @@ impl Flood {
         }
     }
 
-    /// Parses received bytes, which follow `kept_back` bytes that were held back.
+    /// Parses received bytes. Before them, `kept_back` bytes were held back.
     fn follow(&mut self, bytes: &[u8], kept_back: usize) -> Followed {
         let mut at = 0;
         while at < bytes.len() && self.violation.is_none() {
             if self.left > 0 {
                 let rest = bytes.len() - at;
                 let here = rest.min(self.left as usize);
-                // `here` is at most `left`.
+                // The conversion cannot fail: `here` is at most `left`, a `u32`.
                 self.left -= u32::try_from(here).unwrap_or(self.left);
                 if self.reads_settings {
                     self.undecided += here;
@@ -198,7 +199,7 @@ impl Flood {
         }
     }
 
-    /// Checks the payload of SETTINGS for a window that is too large.
+    /// Checks the parameters in a SETTINGS payload for a window that is too large.
     fn read_settings(&mut self, payload: &[u8]) {
         for byte in payload {
             self.setting[self.setting_held] = *byte;
@@ -214,7 +215,7 @@ impl Flood {
         }
     }
 
-    /// Processes the header of a frame.
+    /// Updates the position and the budgets for the header of a frame.
     fn frame(&mut self) {
         let [a, b, c, kind, flags, stream @ ..] = self.header;
         self.left = u32::from_be_bytes([0, a, b, c]);
@@ -239,7 +240,7 @@ impl Flood {
         self.over |= !fine;
     }
 
-    /// Credits sent bytes.
+    /// Grants the client control frames for the bytes that were sent to it.
     fn sent(&mut self, bytes: usize) {
         self.sent += bytes;
         if self.sent >= BYTES_PER_CONTROL {
@@ -249,7 +250,7 @@ impl Flood {
         }
     }
 
-    /// Data that h2 receives instead of the client's.
+    /// Bytes that h2 gets instead of the rest of the client's input.
     fn instead(&self, header_bytes: u32) -> Bytes {
         const OPENS: [u8; 13] = [
             0,
@@ -268,13 +269,13 @@ impl Flood {
         ];
         match self.violation {
             Some(Violation::Length) => Bytes::from_static(&[0xFF, 0xFF, 0xFF, PING, 0, 0, 0, 0, 0]),
-            // Two such updates overflow the connection's window.
+            // Two such window updates overflow the connection's window.
             Some(Violation::Window) => [OPENS, OPENS].concat().into(),
             None => self.too_many_pieces(header_bytes),
         }
     }
 
-    /// Header block in more pieces than h2 accepts for a header list of this many bytes.
+    /// Header block in more pieces than h2 accepts, given the maximum size of a header list.
     fn too_many_pieces(&self, header_bytes: u32) -> Bytes {
         const FRAME_BYTES: u32 = 16_384;
         let frame = |kind: u8, stream: u32| {
@@ -326,7 +327,8 @@ impl Bucket {
         self.level = self.level.saturating_add(amount).min(self.max);
     }
 
-    /// True if the amount could be spent. The clock is read only if the level is too low.
+    /// Takes an amount. True if the level was sufficient. Reads the clock only if the level is too
+    /// low.
     fn spend(&mut self, amount: u32, clock: &Clock) -> bool {
         if self.level < amount {
             let now_ms = clock.now_ms();
@@ -345,17 +347,17 @@ impl Bucket {
     }
 }
 
-/// Client input that ends where a flood begins.
+/// Client I/O whose input to h2 ends where a flood or a violation begins.
 pub(super) struct Guarded {
     io: ClientIo,
     flood: Flood,
-    /// Maximum bytes of a header list.
+    /// Maximum size of a header list, in bytes.
     header_bytes: u32,
-    /// Data that h2 receives instead of the client's.
+    /// Bytes that h2 gets instead of the rest of the client's input.
     instead: Option<Bytes>,
-    /// Held back bytes of an incomplete frame header or SETTINGS frame.
+    /// Bytes held back, because their frame header or SETTINGS frame is incomplete.
     kept_back: Vec<u8>,
-    /// Bytes that were held back and may now go to h2.
+    /// Bytes that were held back and that h2 gets next.
     released: Bytes,
     backlog: Rc<Backlog>,
 }
@@ -470,17 +472,17 @@ mod tests {
         [&head[..], &stream.to_be_bytes(), &vec![7; length]].concat()
     }
 
-    /// End of the bytes that may go to h2, if nothing behind them may.
+    /// Number of bytes that may go to h2, if the rest may not; otherwise `None`.
     fn ends(flood: &mut Flood, bytes: &[u8]) -> Option<usize> {
         let followed = flood.follow(bytes, 0);
         followed.ended.then_some(followed.allowed)
     }
 
-    /// Parser after the preface.
+    /// Parser after a received preface.
     fn begun() -> Flood {
         let mut flood = Flood::new(Clock::new());
         assert_eq!(ends(&mut flood, &[7; PREFACE_BYTES as usize]), None);
-        // Time refills nothing in these tests.
+        // Disable refilling by time.
         (flood.control.per_s, flood.resets.per_s) = (0, 0);
         flood
     }

@@ -1,36 +1,36 @@
-//! Starts and ends of WebSocket messages (RFC 6455 §5.2), tracked without interpreting
-//! them, because the gateway may insert its own Close only between two frames.
+//! Tracking of the boundaries of WebSocket frames (RFC 6455 §5.2). The gateway may insert a Close
+//! frame of its own only between two frames.
 
-/// Parser position in the frames of one direction.
+/// Parser position in the frames of one direction of a tunnel.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
-    /// Received part of an incomplete header.
+    /// Received part of an incomplete frame header.
     header: [u8; 14],
     header_len: u8,
-    /// Remaining bytes of the payload.
+    /// Remaining bytes of the current payload.
     payload_left: u64,
 }
 
-/// Close frame of a server: `going away`.
+/// Unmasked Close frame, as from a server, with code 1001 (going away).
 pub(crate) const CLOSE_GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xE9];
-/// Close frame of a server: `policy violation`.
+/// Unmasked Close frame, as from a server, with code 1008 (policy violation).
 pub(crate) const CLOSE_POLICY: [u8; 4] = [0x88, 0x02, 0x03, 0xF0];
 
-/// A Close frame of a client (RFC 6455 §5.3).
+/// Masks a Close frame, as clients must do (RFC 6455 §5.3).
 pub(crate) fn masked([first, length, high, low]: [u8; 4], mask: [u8; 4]) -> [u8; 8] {
     let [a, b, c, d] = mask;
     [first, length | 0x80, a, b, c, d, high ^ a, low ^ b]
 }
 
 impl Frames {
-    /// Updates the position by forwarded bytes.
+    /// Updates the position for forwarded bytes.
     pub(crate) fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.payload_left > 0 {
                 let here = bytes.len() as u64;
                 let used = self.payload_left.min(here);
                 self.payload_left -= used;
-                // `used` is at most `bytes.len()`.
+                // The conversion cannot fail: `used` is at most `bytes.len()`.
                 bytes = &bytes[usize::try_from(used).unwrap_or(bytes.len())..];
                 continue;
             }
@@ -49,7 +49,7 @@ impl Frames {
         self.payload_left == 0 && self.header_len == 0
     }
 
-    /// Length of the payload; none while the header is incomplete.
+    /// Length of the payload, or `None` if the header is incomplete.
     fn payload(&self) -> Option<u64> {
         let header = &self.header[..usize::from(self.header_len)];
         let second = *header.get(1)?;

@@ -1,8 +1,8 @@
-//! gRPC status of responses that the gateway makes (semantics.md §13).
+//! gRPC status of responses by the gateway (semantics.md §13).
 //!
-//! A gRPC client reads only `grpc-status`. The gateway's own response is therefore HTTP 200 without
-//! a body and with a gRPC status ("Trailers-Only"). If an upstream ends a call without a status,
-//! the gateway adds one, never 0.
+//! A gRPC client reads only `grpc-status`. Responses by the gateway to gRPC requests are therefore
+//! HTTP 200 without a body and with a gRPC status ("Trailers-Only"). If an upstream ends a call
+//! without a status, the gateway adds one, which is never 0 (OK).
 
 use std::fmt::Write as _;
 
@@ -19,11 +19,11 @@ static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-/// Trailers that end a call, announced to HTTP/1.1 clients, which receive no others.
+/// Value of `Trailer` in responses to HTTP/1.1 clients, to which only announced trailers are sent.
 const TRAILERS: HeaderValue =
     HeaderValue::from_static("grpc-status, grpc-message, grpc-status-details-bin");
 
-/// Codes of gRPC that the gateway sends.
+/// gRPC status codes that the gateway sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Code {
@@ -41,7 +41,7 @@ pub(crate) enum Code {
     Unauthenticated = 16,
 }
 
-/// True if a message is gRPC by its `Content-Type`; gRPC-Web is another protocol.
+/// True if the `Content-Type` is that of gRPC. gRPC-Web is another protocol.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return false;
@@ -53,8 +53,8 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     head.eq_ignore_ascii_case(GRPC.as_bytes()) && matches!(tail.first(), None | Some(b'+' | b';'))
 }
 
-/// Timeout that the client sets for its call, in milliseconds, rounded up; none if it is absent or
-/// malformed. At most 8 digits and a unit.
+/// Timeout of the call in `grpc-timeout` (at most 8 digits and a unit), in milliseconds, rounded
+/// up. `None` if the field is absent or malformed.
 pub(crate) fn timeout_ms(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
@@ -71,7 +71,8 @@ pub(crate) fn timeout_ms(headers: &HeaderMap) -> Option<u64> {
     })
 }
 
-/// A wait that ended at the client's own deadline is reported as such.
+/// Changes a timeout to [`Kind::DeadlineExceeded`] if the deadline that the client set for its call
+/// has passed.
 pub(crate) fn judged(failure: Failure, stream: &Stream) -> Failure {
     let waited = matches!(
         failure.kind,
@@ -90,8 +91,8 @@ pub(crate) fn judged(failure: Failure, stream: &Stream) -> Failure {
     failure
 }
 
-/// gRPC code that a server sends for an HTTP status. The table in gRPC's documentation is for
-/// clients that received no status.
+/// gRPC status code that a server sends instead of an HTTP status. The table in gRPC's
+/// documentation has another purpose: a client uses it if a response has no gRPC status.
 fn code(status: StatusCode, reason: &str) -> Code {
     match status.as_u16() {
         400 | 414 | 417 | 422 | 431 => Code::InvalidArgument,
@@ -103,7 +104,7 @@ fn code(status: StatusCode, reason: &str) -> Code {
         413 | 429 => Code::ResourceExhausted,
         408 => Code::Cancelled,
         499 => Code::Cancelled,
-        // The request was not sent, so the call may be retried.
+        // The request was not sent: report a code that lets the client retry the call.
         504 if reason == "upstream_connect_timeout" => Code::Unavailable,
         504 => Code::DeadlineExceeded,
         502 | 503 => Code::Unavailable,
@@ -112,8 +113,9 @@ fn code(status: StatusCode, reason: &str) -> Code {
     }
 }
 
-/// Turns a response of the gateway's into a gRPC response and returns its gRPC status code. A gRPC
-/// or successful response stays as it is.
+/// Converts a response by the gateway to a gRPC response and returns its gRPC status code. A
+/// response that is successful, or already a gRPC response, stays unchanged. A response from an
+/// upstream is not considered.
 pub(crate) fn trailers_only(made: &mut Made, reason: &str) -> Option<u32> {
     if !matches!(made.body, MadeBody::Own(_)) {
         return None;
@@ -134,24 +136,24 @@ pub(crate) fn trailers_only(made: &mut Made, reason: &str) -> Option<u32> {
     Some(code as u32)
 }
 
-/// True if a gRPC status must still follow the body of an upstream's response.
+/// True if the upstream's response must still be completed by a gRPC status after its body.
 pub(crate) fn owes_status(status: StatusCode, headers: &HeaderMap) -> bool {
     status == StatusCode::OK && is_grpc(headers) && !headers.contains_key(&GRPC_STATUS)
 }
 
-/// Announces the trailers of a call to HTTP/1 clients.
+/// Announces the trailers of a call in a response to an HTTP/1 client.
 pub(crate) fn announce(headers: &mut HeaderMap, version: Version) {
     if version < Version::HTTP_2 && !headers.contains_key(TRAILER) {
         headers.insert(TRAILER, TRAILERS);
     }
 }
 
-/// Status in a head or trailers.
+/// gRPC status code in a response head or trailers.
 pub(crate) fn told(fields: &HeaderMap) -> Option<u32> {
     fields.get(&GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
-/// Makes sure that trailers have a status, and returns it.
+/// Adds a gRPC status to trailers that have none. Returns the status code.
 pub(crate) fn complete(trailers: &mut HeaderMap) -> u32 {
     if let Some(told) = told(trailers) {
         return told;
@@ -164,14 +166,14 @@ pub(crate) fn complete(trailers: &mut HeaderMap) -> u32 {
     Code::Internal as u32
 }
 
-/// Final frame if the upstream ended a call without trailers.
+/// Final frame for a call that the upstream ended without trailers.
 pub(crate) fn ended_without() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);
     let code = complete(&mut trailers);
     (Frame::trailers(trailers), code)
 }
 
-/// Final frame if the connection to the upstream broke.
+/// Final frame for a call whose upstream connection broke.
 pub(crate) fn broken_off() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);
     let text = "The service broke off (upstream_reset)";
@@ -179,7 +181,7 @@ pub(crate) fn broken_off() -> (Frame<Bytes>, u32) {
     (Frame::trailers(trailers), Code::Unavailable as u32)
 }
 
-/// Final frame after the idle timeout of the upstream.
+/// Final frame for a call whose upstream was silent for longer than the idle timeout.
 pub(crate) fn fell_silent() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);
     let text = "The service did not go on in time (upstream_timeout)";
@@ -187,7 +189,7 @@ pub(crate) fn fell_silent() -> (Frame<Bytes>, u32) {
     (Frame::trailers(trailers), Code::DeadlineExceeded as u32)
 }
 
-/// Final frame if the call's deadline has passed.
+/// Final frame for a call whose deadline has passed.
 pub(crate) fn too_late() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);
     let text = "The call's deadline has passed";
@@ -202,7 +204,7 @@ fn end_with(fields: &mut HeaderMap, code: Code, text: &str) {
     }
 }
 
-/// Percent-encodes a message: `%` and all bytes except printable ASCII.
+/// Percent-encodes a gRPC message: `%`, and all bytes except printable ASCII.
 fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,5 +1,5 @@
-//! Problem responses as HTML pages, for people who follow a link. [`engine::accept`] decides which
-//! clients get a page.
+//! Error pages: problem responses as HTML, for people who follow a link. [`engine::accept`] decides
+//! which clients get a page.
 //!
 //! A page contains no client data except the request id, which has only letters, digits, `.`, `_`
 //! and `-`.
@@ -8,7 +8,7 @@ use http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 
-/// HTML page for a problem.
+/// Renders the HTML page for a problem.
 pub(crate) fn page(status: u16, code: &str, title: &str, detail: &str, id: &str) -> String {
     let request = match id {
         "" => String::new(),
@@ -22,8 +22,8 @@ pub(crate) fn page(status: u16, code: &str, title: &str, detail: &str, id: &str)
     )
 }
 
-/// Adds the fields of a page to those of a problem document. The page runs no scripts and loads no
-/// resources.
+/// Changes the fields of a problem document to those of a page. The page may run no scripts and
+/// load no resources.
 pub(crate) fn fields(headers: &mut HeaderMap) {
     let text = HeaderValue::from_static;
     headers.insert(CONTENT_TYPE, text("text/html; charset=utf-8"));

@@ -1,8 +1,8 @@
-//! HTTP/2 connections (RFC 9113): hyper's server over an I/O that gathers writes.
+//! HTTP/2 connections (RFC 9113): hyper's server, over an I/O that collects writes.
 //!
-//! Each stream runs in a task of its own with its own deadline. hyper does not poll a response body
-//! while the client's window is closed, so the task watches the deadline. If it passes, the stream
-//! is reset and the connection continues.
+//! Each stream has its own task and its own deadline. hyper does not poll a response body while the
+//! client's window is closed, so the task watches the deadline. If the deadline passes, the task
+//! resets the stream; the connection continues.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -33,24 +33,24 @@ use crate::spread::{Loads, STREAM_WEIGHT};
 
 /// Maximum concurrent streams (data-plane.md §1).
 const STREAMS_MAX: u32 = 128;
-/// Receive windows in bytes, of a stream and of the connection.
+/// Receive windows of a stream and of the connection, in bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// Fraction of the memory limit that a connection's window may use, and the minimum window: the
-/// protocol's initial window (RFC 9113 §6.9.2).
+/// Divisor that yields a connection's maximum window from the memory limit, and the minimum window
+/// in bytes. The minimum is the protocol's initial window (RFC 9113 §6.9.2).
 const WINDOW_PART: u64 = 1_024;
 const WINDOW_MIN: u32 = 65_535;
-/// Bytes of a response that may wait for a stream's window.
+/// Maximum bytes of a response that are buffered while the stream's window is closed.
 const SEND_BUFFER: usize = 64 << 10;
-/// Maximum streams that the client reset before they were accepted. Protects against Rapid Reset
-/// (CVE-2023-44487).
+/// Maximum streams per connection that the client has reset before they were accepted. Protects
+/// against Rapid Reset (CVE-2023-44487).
 const RESET_BEFORE_ACCEPT_MAX: usize = 20;
-/// Maximum streams that the gateway reset because of client errors. Protects against MadeYouReset
-/// (CVE-2025-8671).
+/// Maximum streams per connection that the gateway has reset because of client errors. Protects
+/// against MadeYouReset (CVE-2025-8671).
 const RESET_BY_US_MAX: usize = 64;
 /// Idle timeout of a connection while memory is scarce: 1s.
 const IDLE_WANTED_MS: u64 = 1_000;
-/// Maximum time that a connection stays open after GOAWAY: 5s.
+/// Maximum time that an idle connection stays open after GOAWAY: 5s.
 const GOODBYE_MS: u64 = 5_000;
 
 /// Serves a connection until it ends.
@@ -128,8 +128,8 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     }
 }
 
-/// [`answer`], boxed from the start: the future has some kilobytes, which each owner would copy.
-/// Not inlined, so that it is created on the heap.
+/// Like [`answer`], but boxed. The future has a size of some kilobytes, and a box avoids that each
+/// owner copies it. Not inlined, so that the future is created on the heap.
 #[inline(never)]
 fn answer_boxed(
     stream: Rc<Stream>,
@@ -142,7 +142,8 @@ fn answer_boxed(
     })
 }
 
-/// Reason for the metrics if the gateway ended the connection with GOAWAY; otherwise none.
+/// Reason for the metrics if the gateway ended the connection with GOAWAY because of an error;
+/// otherwise `None`.
 fn told(error: &hyper::Error) -> Option<&'static str> {
     let error = error.source()?.downcast_ref::<h2::Error>()?;
     if !error.is_go_away() || !error.is_library() {
@@ -159,14 +160,15 @@ fn told(error: &hyper::Error) -> Option<&'static str> {
     })
 }
 
-/// Initial receive windows, in bytes.
+/// Initial receive windows of a stream and of the connection, in bytes.
 struct Windows {
     stream: u32,
     connection: u32,
 }
 
 impl Windows {
-    /// Windows of a connection: a small part of the memory limit, if there is one.
+    /// Windows of a new connection. The connection's window is a small part of the memory limit, if
+    /// there is one.
     fn of(conn: &Conn) -> Self {
         let memory = conn.worker.shared.budgets.memory.max();
         let part = memory.map_or(u32::MAX, |max| {
@@ -180,23 +182,23 @@ impl Windows {
     }
 }
 
-/// Conditions that end a connection from the gateway's side.
+/// Observation of the conditions under which the gateway ends the connection.
 struct Watch<'c> {
     conn: &'c Conn,
     deadline: Slot,
-    /// Time since which no stream is open.
+    /// Time since which the connection has had no open stream.
     idle_since_ms: Option<u64>,
-    /// Time budget of the client for taking data.
+    /// Time budget of the client for reading data.
     pace: Pace,
-    /// Deadline for the client to take the blocked data; none while no data is blocked.
+    /// Time until which the client must accept unsent data. `None` if no data is blocked.
     blocked_until_ms: Option<u64>,
-    /// Time at which the client gets GOAWAY.
+    /// Time from which the connection is too old: the client then gets GOAWAY.
     old_at_ms: u64,
     /// Time at which GOAWAY was sent.
     told_ms: Option<u64>,
 }
 
-/// Executor that runs each stream in a task, under the stream's deadline.
+/// Executor that runs each stream in a task and watches the stream's deadline.
 #[derive(Clone)]
 struct Spawner(Rc<Streams>);
 
@@ -209,7 +211,7 @@ struct Streams {
     newcomer: RefCell<Option<Rc<Stream>>>,
 }
 
-/// Counter of an open stream.
+/// Open stream; counted until this value is dropped.
 struct Open(Rc<Streams>);
 
 impl<'c> Watch<'c> {
@@ -230,13 +232,14 @@ impl<'c> Watch<'c> {
         watch
     }
 
-    /// True once, when GOAWAY is due.
+    /// True once, at the time when GOAWAY must be sent.
     fn asks_to_end(&mut self) -> bool {
         if self.told_ms.is_some() {
             return false;
         }
         let expired = self.deadline.expired();
-        // If memory is scarce, idle connections are checked once a second.
+        // If memory is scarce, check this connection at every wake-up: idle connections are woken
+        // once a second.
         let memory_wanted = self.conn.worker.shared.budgets.memory.is_scarce();
         if !expired && !memory_wanted && !self.conn.ending() {
             return false;
@@ -256,7 +259,7 @@ impl<'c> Watch<'c> {
         ends
     }
 
-    /// Updates the state after a turn. True if the connection is to be dropped.
+    /// Updates the state after a turn. True if the connection must be dropped.
     fn look(&mut self, active: bool, blocked: bool, progress: impl FnOnce() -> u64) -> bool {
         let changed =
             active == self.idle_since_ms.is_some() || blocked != self.blocked_until_ms.is_some();
@@ -303,7 +306,7 @@ where
 {
     fn execute(&self, task: F) {
         let Some(stream) = self.0.newcomer.take() else {
-            // hyper's task that carries an upgraded stream.
+            // This is hyper's own task, which transfers the data of an upgraded stream.
             let open = Open::new(&self.0);
             tokio::task::spawn_local(async move {
                 let _open = open;
@@ -321,7 +324,8 @@ where
                     && stream.deadline.expired()
                     && stream.is_given_up()
                 {
-                    return Poll::Ready(()); // dropped, the stream is reset
+                    // Dropping the task resets the stream.
+                    return Poll::Ready(());
                 }
                 let polled = task.as_mut().poll(cx);
                 if polled.is_pending() {

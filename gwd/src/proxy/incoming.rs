@@ -1,4 +1,4 @@
-//! Request body, independent of the HTTP version.
+//! Request body of a client, independent of the HTTP version.
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ pub(crate) enum Incoming {
     Http2(Http2Body),
 }
 
-/// A body over HTTP/2, whose next frame may have been taken already.
+/// Body over HTTP/2. Its next frame may have been read already.
 pub(crate) struct Http2Body {
     body: hyper::body::Incoming,
     next: Option<Box<Taken>>,
@@ -31,7 +31,7 @@ impl Incoming {
         Self::Http2(Http2Body { body, next: None })
     }
 
-    /// True if bytes of the body are already available. Its client does not wait for 100
+    /// True if bytes of the body have already arrived. Such a client does not wait for 100
     /// (Continue).
     pub(crate) fn has_begun(&mut self) -> bool {
         match self {
@@ -42,7 +42,7 @@ impl Incoming {
     }
 }
 
-/// Reason why a client's body cannot be read on.
+/// Reason why reading a client's body failed.
 #[derive(Debug)]
 pub(crate) enum Broken {
     Http1(http1::Broken),
@@ -52,7 +52,7 @@ pub(crate) enum Broken {
 // === impl Http2Body ===
 
 impl Http2Body {
-    /// True if a frame is available. Does not register a wake-up for later ones.
+    /// True if a frame is available. Does not register a wake-up for later frames.
     fn has_begun(&mut self) -> bool {
         if self.next.is_none()
             && let Poll::Ready(Some(next)) =
@@ -70,7 +70,8 @@ impl Http2Body {
         }
     }
 
-    /// Remaining length. hyper does not count the frame that was taken already; add it.
+    /// Remaining length. Adds the frame that was read in advance, because hyper no longer counts
+    /// it.
     fn size_hint(&self) -> SizeHint {
         let taken = self
             .next

@@ -1,5 +1,5 @@
-//! Sockets of clients ([`ClientIo`]) and upstreams ([`UpstreamSocket`]), independent of the
-//! transport.
+//! I/O of client connections ([`ClientIo`]) and upstream connections ([`UpstreamSocket`]),
+//! independent of the transport.
 
 #![expect(
     unsafe_code,
@@ -22,7 +22,7 @@ use crate::upstream::connections::ConnectionPermit;
 /// I/O of a client connection.
 pub(crate) struct ClientIo {
     transport: Transport,
-    /// Read to detect the protocol; comes again.
+    /// Bytes that were read to detect the protocol. They are returned by the next reads.
     replay: Bytes,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Transport {
 /// I/O of an upstream connection.
 pub(crate) struct UpstreamSocket {
     wire: Wire,
-    /// Permit, returned when the socket is closed.
+    /// Permit for the connection; returned when the socket is closed.
     permit: Option<ConnectionPermit>,
 }
 
@@ -54,7 +54,7 @@ impl ClientIo {
         }
     }
 
-    /// The TCP stream, if it has no TLS and no bytes that were put back.
+    /// Returns the TCP stream, unless the connection uses TLS or has bytes that were put back.
     pub(crate) fn into_tcp(self) -> Option<TcpStream> {
         match self.transport {
             Transport::Tcp(stream) if self.replay.is_empty() => Some(stream),
@@ -62,13 +62,13 @@ impl ClientIo {
         }
     }
 
-    /// Puts back bytes that were read to detect the protocol.
+    /// Puts back bytes that were read to detect the protocol. The next reads return them.
     pub(crate) fn put_back(&mut self, bytes: Bytes) {
         debug_assert!(self.replay.is_empty(), "only what was read before all else");
         self.replay = bytes;
     }
 
-    /// Writes as much as possible without waiting, before the connection is closed.
+    /// Writes as much as possible without waiting. Used before the connection is closed.
     pub(crate) fn last_word(&mut self, bytes: &[u8]) {
         match &mut self.transport {
             Transport::Tcp(stream) => {
@@ -91,8 +91,8 @@ impl ClientIo {
         }
     }
 
-    /// Makes closing reset the connection, so that the client does not take it for the end of the
-    /// response.
+    /// Makes closing reset the connection, so that the client does not take the end of the
+    /// connection for the end of the response.
     pub(crate) fn reset(&mut self) {
         let stream = match &self.transport {
             Transport::Tcp(stream) => stream,
@@ -102,18 +102,18 @@ impl ClientIo {
         let _gone_already = socket2::SockRef::from(stream).set_linger(none);
     }
 
-    /// Waits without a buffer for bytes or for the end of the input.
+    /// Waits, without a buffer, until bytes or the end of the input have arrived.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.replay.is_empty() {
             return Poll::Ready(());
         }
-        // tokio reports a newly accepted socket as readable: only a peek is reliable.
+        // Peek, because tokio reports a newly accepted socket as readable even if it is not.
         let mut byte = [0];
         let stream = match &self.transport {
             Transport::Tcp(stream) => stream,
             Transport::Tls(stream) => {
                 let (stream, session) = stream.get_ref();
-                // Decrypted data is already buffered.
+                // The session already has decrypted data.
                 if !session.wants_read() {
                     return Poll::Ready(());
                 }
@@ -124,7 +124,7 @@ impl ClientIo {
     }
 }
 
-/// Writer that never waits.
+/// Writer that never waits: it fails instead.
 struct AtOnce<'s>(&'s TcpStream);
 
 impl io::Write for AtOnce<'_> {
@@ -137,7 +137,7 @@ impl io::Write for AtOnce<'_> {
     }
 }
 
-/// Reads into hyper's buffer and passes the read bytes to `look`.
+/// Reads into hyper's buffer and passes the bytes that were read to `look`.
 pub(super) fn read_in_place(
     mut cursor: ReadBufCursor<'_>,
     read: impl FnOnce(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,
@@ -155,7 +155,7 @@ pub(super) fn read_in_place(
     Poll::Ready(Ok(()))
 }
 
-/// Moves as many bytes as fit from `bytes` to `buffer`.
+/// Moves as many bytes as possible from `bytes` to `buffer`.
 pub(super) fn take(bytes: &mut Bytes, buffer: &mut ReadBuf<'_>) {
     let length = bytes.len().min(buffer.remaining());
     buffer.put_slice(&bytes[..length]);
@@ -179,7 +179,8 @@ impl AsyncRead for ClientIo {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Transport::Tls(stream) => {
                 let polled = Pin::new(&mut **stream).poll_read(cx, buffer);
-                // TLS responses, such as the refusal of a renegotiation, are only sent by a flush.
+                // Flush: the read may have created TLS records, such as the refusal of a
+                // renegotiation, which nothing else would send.
                 if polled.is_pending() && stream.get_ref().1.wants_write() {
                     let _later = Pin::new(&mut **stream).poll_flush(cx)?;
                 }
@@ -225,7 +226,7 @@ impl From<Wire> for UpstreamSocket {
 }
 
 impl UpstreamSocket {
-    /// Attaches the permit of the connection, which is held until the socket is closed.
+    /// Attaches the permit of the connection. It is returned when the socket is closed.
     pub(crate) fn hold_permit(&mut self, permit: ConnectionPermit) {
         self.permit = Some(permit);
     }
@@ -235,10 +236,10 @@ impl UpstreamSocket {
         self.permit
     }
 
-    /// TLS error that has ended the connection; none if there is none.
+    /// TLS error that ended the connection, if there was one.
     pub(crate) fn tls_failure(&mut self) -> Option<rustls::Error> {
         match &mut self.wire {
-            // A failed session returns its error on every call.
+            // A failed session returns its error again on every call.
             Wire::Tls(stream) => stream.get_mut().1.process_new_packets().err(),
             Wire::Tcp(_) | Wire::Unix(_) => None,
         }

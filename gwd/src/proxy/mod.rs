@@ -1,4 +1,4 @@
-//! Proxy: from a client's connection to its last response. Start reading at [`exchange`].
+//! Proxy: serves clients' connections. Start reading at [`exchange`].
 
 pub(crate) mod arrival;
 pub(crate) mod backlog;

@@ -1,7 +1,8 @@
-//! Reads the PROXY header of a connection and no byte beyond it: the rest belongs to TLS or HTTP.
+//! Reads the PROXY header of a connection, and no byte after it, because the rest belongs to TLS or
+//! HTTP.
 //!
-//! Bytes are peeked first. While the header is incomplete, all of them belong to it and are
-//! consumed; of the last ones only the header's part is.
+//! Bytes are peeked before they are read. While the header is incomplete, all peeked bytes belong
+//! to it and are read. Once it is complete, only its own bytes are read.
 
 use std::io;
 use std::net::IpAddr;
@@ -14,13 +15,13 @@ use crate::deadlines::Slot;
 use crate::proxy::connection::in_time;
 use crate::worker::Worker;
 
-/// Bytes peeked at once, enough for most headers.
+/// Bytes to peek at a time; enough for most headers.
 const LOOK_BYTES: usize = 256;
 
-/// Reason why a connection is closed before any other data is read.
+/// Reason why a connection with a missing or unacceptable PROXY header is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// The peer is not trusted to announce a client.
+    /// The peer may not send a PROXY header.
     Untrusted,
     /// The first bytes are not a PROXY header.
     Absent,
@@ -28,15 +29,15 @@ pub(super) enum Refused {
     Invalid,
     /// The header did not arrive in time.
     TimedOut,
-    /// The peer closed the connection; `said_nothing` is true if it had sent no byte.
+    /// The peer closed the connection. `said_nothing`: true if the peer had sent no byte.
     Gone { said_nothing: bool },
 }
 
-/// Reads a PROXY header and returns the client's address; none if the connection is the balancer's
-/// own.
+/// Reads a PROXY header and returns the client's address. `None` if the balancer made the
+/// connection for itself, for example as a health check.
 ///
 /// # Errors
-/// The reason why there is no header.
+/// The reason why the connection must be closed.
 pub(super) async fn read(
     stream: &mut TcpStream,
     deadline: &Slot,
@@ -75,8 +76,8 @@ async fn header(stream: &mut TcpStream) -> Result<Option<IpAddr>, Refused> {
 // === impl Refused ===
 
 impl Refused {
-    /// Counts the reason. A peer that closes without sending is a health check of a balancer and is
-    /// not counted.
+    /// Counts the reason in the metrics. A peer that closes without sending a byte is not counted:
+    /// it is a balancer's health check.
     pub(super) fn count(self, worker: &Worker) {
         let reason = match self {
             Self::Untrusted => "proxy_header_untrusted",

@@ -1,14 +1,16 @@
 //! Record of an exchange: metrics and an access log line, written at the end of the response.
 //!
-//! The first part of the line is written at the head, while the snapshot is available, and the rest
-//! at the end. A long response therefore holds no snapshot.
+//! The first part of the log line is written with the response head, while the snapshot is
+//! available, and the rest at the end. A long response therefore does not keep a snapshot in
+//! memory.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::{ChainStep, Decided, Verdict};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
-use policy::{Cx, Filter, Reject, RequestHead, auth::jwt::Reason};
+use policy::auth::Fault;
+use policy::{Cx, Filter, NoValue, Reject, RequestHead};
 
 use crate::clock::write_timestamp;
 use crate::proxy::failure::{Blame, Failure, Kind};
@@ -22,7 +24,7 @@ use crate::upstream::hosts::Endpoint;
 use crate::upstream::transport::CallError;
 use crate::worker::View;
 
-/// Record of an exchange while it runs.
+/// Record of an exchange in progress.
 pub(crate) struct Record {
     stream: Rc<Stream>,
     started_ns: u64,
@@ -30,46 +32,46 @@ pub(crate) struct Record {
     version: u8,
     coarse_status: bool,
     ended: bool,
-    /// True while the request counts as in flight.
+    /// True while the request counts as being in progress.
     in_flight: bool,
     route: u32,
     status: u16,
     reason: &'static str,
     blame: Blame,
-    /// Status that ended a gRPC call.
+    /// gRPC status that ended the call.
     grpc_status: Option<u32>,
     upstream: Option<Call>,
-    /// Time at which the response's head was made.
+    /// Time at which the response head was complete.
     head_ns: u64,
     pub(crate) bytes_out: u64,
     line: Option<Box<Line>>,
-    /// Permits of policies, held until the end of the response.
+    /// Permits of policies, returned at the end of the response.
     pub(crate) leases: policy::Held,
 }
 
-/// Access log line in preparation.
+/// Access log line that is being written.
 struct Line {
     bytes: Vec<u8>,
-    /// Path as the client sent it, logged only if no normalised path is known.
+    /// Path as sent by the client. Logged only if the normalised path is not known.
     raw_path: Option<Box<str>>,
     why: Option<Box<str>>,
 }
 
-/// Call to the upstream.
+/// Call to the upstream, over all attempts.
 #[derive(Default)]
 struct Call {
     uid: u32,
     endpoint: Option<Arc<Endpoint>>,
     attempts: u8,
-    /// Reasons of the retries; the first four.
+    /// Reasons of the retries. Only the first four are stored.
     retry_reasons: [&'static str; 4],
-    /// Reason why a wanted retry was not made.
+    /// Reason why a retry that the policy wants was not made.
     given_up: &'static str,
     status: u16,
-    /// Time at which a connection was requested.
+    /// Time at which the last attempt requested a connection.
     connect_began_ns: u64,
-    /// Time that the request waited until a connection could be opened, and the time to open it, in
-    /// nanoseconds.
+    /// Time in nanoseconds for which the request waited until a connection could be opened, and the
+    /// time it took to open one.
     wait_ns: u64,
     connect_ns: u64,
     began_ns: u64,
@@ -77,7 +79,7 @@ struct Call {
 }
 
 impl Record {
-    /// Begins a record. The record stays on the heap: later owners of the exchange get a pointer.
+    /// Begins a record. The record stays on the heap, so that passing it on copies only a pointer.
     pub(crate) fn begin(stream: &Rc<Stream>, request: &Request<Incoming>) -> Box<Self> {
         let worker = &stream.worker;
         let method = method_index(request.method());
@@ -117,12 +119,13 @@ impl Record {
         record
     }
 
-    /// True if the request exceeds the maximum number of requests in flight.
+    /// True if the process has reached its maximum number of requests in progress.
     pub(crate) fn is_too_many(&self) -> bool {
         !self.in_flight
     }
 
-    /// Counts the exchange as a tunnel from here on: as a connection, not as a request in flight.
+    /// Counts the exchange as a tunnel from here on: it stays a connection, but is no longer a
+    /// request in progress.
     pub(crate) fn leaves_flight(&mut self) {
         if std::mem::take(&mut self.in_flight) {
             self.stream.worker.requests.end();
@@ -150,7 +153,7 @@ impl Record {
         self.stream.worker.unix_ms(self.started_ns)
     }
 
-    /// Records the decision of the chain: route, upstream and principal.
+    /// Records the result of the chain: route, upstream and principal.
     pub(crate) fn decided(
         &mut self,
         view: &View,
@@ -165,7 +168,7 @@ impl Record {
         self.coarse_status = loaded.coarse_status;
         let upstream = match decided.verdict {
             Verdict::Forward => decided.upstream(&loaded.snapshot, cx),
-            Verdict::Reply(_) | Verdict::Reject(_) => None,
+            Verdict::Reply(_) | Verdict::Reject(_) | Verdict::Ask(_) => None,
         };
         if let Some(route) = &decided.route {
             let uids = &loaded.route_uids[route.api_index as usize];
@@ -214,7 +217,8 @@ impl Record {
             ("consumer_id", caller.and_then(|one| one.consumer)),
             ("subject", token.and_then(|one| one.subject.as_deref())),
             ("auth_method", caller.map(|one| one.scheme)),
-            ("token_fault", cx.token_fault.map(Reason::label)),
+            (cx.fault.map_or("", Fault::key), cx.fault.map(Fault::label)),
+            ("expression_fault", cx.expression_fault.map(NoValue::label)),
         ] {
             if let Some(value) = value {
                 text(out, key, value.as_bytes());
@@ -231,7 +235,7 @@ impl Record {
         from_headers(out, &head.headers);
     }
 
-    /// Counts the result of each limit of the chain.
+    /// Counts the decision of each rate limit of the chain.
     fn count_limits(&self, decided: &Decided<'_>) {
         let Some(route) = &decided.route else { return };
         let ran = &route.treatment.chain[..decided.ran];
@@ -248,7 +252,7 @@ impl Record {
         }
     }
 
-    /// Records a refusal by a policy or the gateway, with the reason that metrics report.
+    /// Records a rejection by a policy or by the gateway, with the reason that metrics show.
     pub(crate) fn refused(&mut self, reject: &Reject, reason: &'static str, policy: Arc<str>) {
         self.reason = reject.code;
         self.blame = Blame::Gateway;
@@ -260,7 +264,7 @@ impl Record {
         });
     }
 
-    /// Records that the edge refused the head.
+    /// Records that the edge rejected the request head.
     pub(crate) fn refused_at_edge(
         &mut self,
         view: &View,
@@ -279,7 +283,7 @@ impl Record {
         self.refused(reject, reject.code, "edge".into());
     }
 
-    /// Records a response that a policy gave instead of the upstream.
+    /// Records a response from a policy instead of the upstream.
     pub(crate) fn answered_by_gateway(&mut self, status: StatusCode) {
         if status.is_client_error() || status.is_server_error() {
             self.blame = Blame::Gateway;
@@ -301,8 +305,8 @@ impl Record {
         }
     }
 
-    /// Records the end of connecting, successful or not. `dialled_ns` is the start of dialling, if
-    /// a connection was opened.
+    /// Records the end of an attempt to get a connection, successful or not. `dialled_ns` is the
+    /// time at which opening began, if a new connection was opened.
     pub(crate) fn connect_ends(&mut self, dialled_ns: Option<u64>) {
         let now_ns = self.now_ns();
         if let Some(call) = &mut self.upstream {
@@ -312,8 +316,8 @@ impl Record {
         }
     }
 
-    /// Records that the request is passed to the upstream connection. Returns the time in
-    /// milliseconds.
+    /// Records that the request is sent to the upstream. Returns the current time in milliseconds
+    /// of the clock.
     pub(crate) fn upstream_begins(&mut self) -> u64 {
         let now_ns = self.now_ns();
         if let Some(call) = &mut self.upstream {
@@ -332,7 +336,7 @@ impl Record {
         }
     }
 
-    /// Records the reason why a wanted retry was not made.
+    /// Records the reason why a retry that the policy wants was not made.
     #[cold]
     pub(crate) fn retry_given_up(&mut self, why: &'static str) {
         if let Some(call) = &mut self.upstream {
@@ -372,7 +376,7 @@ impl Record {
         self.blame = Blame::Gateway;
     }
 
-    /// Records the status that ended the gRPC call, if it is known.
+    /// Records the gRPC status that ended the call, if known.
     pub(crate) fn grpc_ended(&mut self, status: Option<u32>) {
         self.grpc_status = status;
     }
@@ -389,7 +393,7 @@ impl Record {
         }
     }
 
-    /// Records that the upstream's body broke off, and ends the record.
+    /// Records that the upstream's response body ended with an error, and ends the record.
     pub(crate) fn upstream_broke(&mut self, error: &CallError) {
         self.reason = match error {
             CallError::Silent { .. } => Kind::Timeout.info().reason,
@@ -412,12 +416,14 @@ impl Record {
         self.finish();
     }
 
-    /// Records that the response head is ready. From now on only a stall ends the exchange early.
+    /// Records that the response head is complete. From now on only a stall ends the exchange
+    /// early.
     pub(crate) fn head_made(&mut self, status: StatusCode) {
         self.status = status.as_u16();
-        // The time after the upstream's head is the gateway's own.
+        // The gateway's processing of the response head ends here; see [`Self::overhead_ns`].
         self.head_ns = self.now_ns();
-        // hyper does not poll the body while the client has no room for it: set the deadline here.
+        // Set the first deadline of the body here, because hyper does not poll the body while the
+        // client's window is closed.
         let grace_ms = self.stream.patience().grace_ms;
         self.stream.body_begins(self.head_ns / 1_000_000 + grace_ms);
     }
@@ -463,7 +469,7 @@ impl Record {
         if let Some(call) = &self.upstream
             && call.began_ns > 0
         {
-            // The gateway's own response is none of the upstream's.
+            // Do not count a response of the gateway itself as upstream bytes.
             let response = if call.head_ns > 0 { bytes.response } else { 0 };
             worker
                 .shard
@@ -494,8 +500,8 @@ impl Record {
         self.stream.exchange_ended(now_ns / 1_000_000);
     }
 
-    /// Processing time of the gateway in nanoseconds: up to sending the request, without waiting
-    /// for a connection and connecting, and from the upstream's head to the response's.
+    /// Processing time of the gateway in nanoseconds: the time until the request is sent, without
+    /// the time to get a connection, and the time from the upstream's head to the response's head.
     fn overhead_ns(&self, now_ns: u64) -> u64 {
         let head_ns = if self.head_ns > 0 {
             self.head_ns
@@ -588,7 +594,7 @@ impl Record {
             if let Some(endpoint) = &call.endpoint {
                 display(out, "upstream_host", &endpoint.address);
             }
-            // Shorter waits are only scheduling in the gateway.
+            // Omit shorter waits: they only show the gateway's scheduling.
             if call.wait_ns >= 1_000_000 {
                 millis(out, "upstream_wait_ms", call.wait_ns);
             }
@@ -630,8 +636,8 @@ impl Record {
 }
 
 impl Drop for Record {
-    /// Ends the record of an exchange that was dropped: the client closed, or the exchange
-    /// panicked.
+    /// Ends the record of an exchange that was dropped, because the client closed the connection or
+    /// the exchange panicked.
     fn drop(&mut self) {
         self.leaves_flight();
         if self.ended {
@@ -669,14 +675,14 @@ pub(super) fn number(out: &mut Vec<u8>, name: &str, value: u64) {
     let _infallible = write!(out, "{value}");
 }
 
-/// Writes a quoted value that needs no escaping.
+/// Writes a quoted value. The value must not need escaping.
 pub(super) fn display(out: &mut Vec<u8>, name: &str, value: &dyn std::fmt::Display) {
     use std::io::Write as _;
     key(out, name);
     let _infallible = write!(out, "\"{value}\"");
 }
 
-/// Writes milliseconds with three decimals.
+/// Writes a time in milliseconds with three decimals.
 fn millis(out: &mut Vec<u8>, name: &str, ns: u64) {
     use std::io::Write as _;
     key(out, name);
@@ -688,7 +694,7 @@ fn from_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
         text(out, "user_agent", agent.as_bytes());
     }
     if let Some(parent) = headers.get("traceparent") {
-        // The edge validated the field: `00-`, then 32 digits of the trace id.
+        // The edge has validated the field: `00-`, followed by the 32 digits of the trace id.
         text(
             out,
             "trace_id",

@@ -1,5 +1,5 @@
-//! Access log line for an HTTP/1 head that is malformed, ambiguous, too large or incomplete at its
-//! timeout.
+//! Access log line for an HTTP/1 request head that is malformed, ambiguous, too large, or
+//! incomplete at the timeout.
 
 use policy::Reject;
 
@@ -8,10 +8,10 @@ use crate::proxy::failure::Blame;
 use crate::proxy::record::{display, number, text};
 use crate::proxy::stream::Stream;
 
-/// Maximum logged bytes of the head.
+/// Maximum number of logged bytes of the head.
 const SHOWN_BYTES_MAX: usize = 64;
 
-/// Writes the line. `head` has the received bytes.
+/// Writes the line. `head` contains the received bytes.
 #[cold]
 pub(crate) fn log_refused_head(stream: &Stream, reject: &Reject, head: &[u8]) {
     let worker = &stream.worker;
@@ -37,9 +37,9 @@ pub(crate) fn log_refused_head(stream: &Stream, reject: &Reject, head: &[u8]) {
     }
 }
 
-/// Start of the first line, escaped. Omits a query, text of a body, user information, and the value
-/// of a field (if the rest of another request arrives instead of a new one), because they may
-/// contain credentials.
+/// Start of the head's first line, escaped. Parts that may contain credentials are omitted: a
+/// query, user information, text that may be part of a body, and field values. The first line can
+/// be a field or part of a body if the client sends the rest of an earlier request.
 fn beginning(head: &[u8]) -> String {
     let ends = |byte: &u8| matches!(byte, b'\r' | b'\n' | b'?' | b'=' | b'&');
     let line = head.split(ends).next().unwrap_or_default();

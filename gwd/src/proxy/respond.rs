@@ -1,7 +1,8 @@
-//! Responses for decisions and failures; no other module makes them.
+//! Responses by the gateway, and heads of forwarded responses. All responses of exchanges are made
+//! here.
 //!
-//! Problem documents (RFC 9457) give the client a stable reason and no internals. `Proxy-Status`
-//! (RFC 9209) states that the gateway made the response, and why. Internal causes go to the log.
+//! Problem documents (RFC 9457) tell the client a stable reason, without internals. `Proxy-Status`
+//! (RFC 9209) states that the gateway made the response, and why. Internal causes are only logged.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
-/// Response to a connection beyond the connection limit; written before anything is read.
+/// Response to a connection beyond a connection limit; sent before anything is read.
 pub(crate) const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 content-type: application/problem+json\r\ncontent-length: 110\r\nretry-after: 1\r\n\
 proxy-status: gwd; error=connection_limit_reached\r\nconnection: close\r\n\r\n\
@@ -50,7 +51,7 @@ static NOTHING_RUNS: Reject = Reject {
 static OVERLOAD: Reject = Reject {
     status: 503,
     code: "overload",
-    title: "The gateway has too much to do",
+    title: "The gateway is overloaded",
 };
 static LISTENER_GONE: Reject = Reject {
     status: 404,
@@ -58,12 +59,12 @@ static LISTENER_GONE: Reject = Reject {
     title: "Nothing is served here",
 };
 
-/// Response that is not complete yet.
+/// Response before it is sent.
 pub(crate) struct Made {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: MadeBody,
-    /// Problem in the body; none if the body is no problem.
+    /// Problem that the body describes, if it does.
     pub(crate) problem: Option<Problem>,
     /// True if the connection has to end after the response.
     pub(crate) close: bool,
@@ -72,9 +73,9 @@ pub(crate) struct Made {
 /// Content of a problem response.
 #[derive(Clone, Copy)]
 pub(crate) struct Problem {
-    /// Machine-readable reason.
+    /// Machine-readable reason of the problem.
     pub(crate) code: &'static str,
-    /// Status that the reason has by itself.
+    /// Default status of the reason, before a configured status replaces it.
     status: u16,
     /// Short description for people.
     pub(crate) title: &'static str,
@@ -84,11 +85,11 @@ pub(crate) struct Problem {
 pub(crate) enum MadeBody {
     Own(Bytes),
     Upstream(Answered),
-    /// No body: the connection or stream becomes a tunnel.
+    /// No body: the connection or stream becomes a tunnel after the head.
     Tunnel(Box<Switched>),
 }
 
-/// Response to a refusal by a policy, routing or authentication.
+/// Response to a rejection by routing, authentication or a policy.
 pub(crate) fn refused(
     refusal: &Refusal,
     decided: &Decided<'_>,
@@ -117,10 +118,10 @@ pub(crate) fn refused(
     made
 }
 
-/// Step of the chain that refused.
+/// Name of the step of the chain that rejected the request.
 fn refusing_step(decided: &Decided<'_>) -> Arc<str> {
     thread_local! {
-        // One allocation per name and worker, not per refusal.
+        // Allocate each name once per worker, not per rejection.
         static NAMES: [Arc<str>; 2] = ["router".into(), "authenticate".into()];
     }
     let last = decided
@@ -137,8 +138,11 @@ fn refusing_step(decided: &Decided<'_>) -> Arc<str> {
 }
 
 /// Response made by a policy.
-pub(crate) fn replied(reply: &Reply, record: &mut Record) -> Made {
-    record.answered_by_gateway(reply.status);
+pub(crate) fn replied(reply: &Reply, decided: &Decided<'_>, record: &mut Record) -> Made {
+    match reply.refusal {
+        Some(reject) => record.refused(reject, reject.code, refusing_step(decided)),
+        None => record.answered_by_gateway(reply.status),
+    }
     Made {
         status: reply.status,
         headers: reply.headers.clone(),
@@ -148,8 +152,8 @@ pub(crate) fn replied(reply: &Reply, record: &mut Record) -> Made {
     }
 }
 
-/// Response of the upstream, without hop-by-hop fields. A response that must not be forwarded is a
-/// failure (data-plane.md §11).
+/// Response of the upstream, without hop-by-hop fields. Fails if the response must not be forwarded
+/// (data-plane.md §11).
 pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
     let status = answered.response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -174,7 +178,7 @@ pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
     })
 }
 
-/// Removes fields that only the gateway may set.
+/// Removes fields that only the gateway itself may set.
 fn remove_gateway_fields(headers: &mut HeaderMap) {
     if !headers
         .keys()
@@ -191,7 +195,7 @@ fn remove_gateway_fields(headers: &mut HeaderMap) {
     }
 }
 
-/// Response that switches the client to WebSocket, after the upstream has switched.
+/// Response that switches the client's connection to WebSocket, after the upstream has switched.
 pub(crate) fn switched(mut switched: Box<Switched>) -> Made {
     let mut headers = std::mem::take(&mut switched.headers);
     strip(&mut headers);
@@ -210,7 +214,7 @@ pub(crate) fn switched(mut switched: Box<Switched>) -> Made {
     }
 }
 
-/// Refusal of a WebSocket handshake.
+/// Rejection of a WebSocket handshake.
 pub(crate) fn not_upgraded(
     reject: &'static Reject,
     request_id: &HeaderValue,
@@ -228,7 +232,8 @@ pub(crate) fn not_upgraded(
     made
 }
 
-/// Checks `Transfer-Encoding`: only a single `chunked`, without `Content-Length`, is valid.
+/// Checks `Transfer-Encoding`. Only a single `chunked` over HTTP/1.1, without `Content-Length`, is
+/// valid.
 fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
     let Some(coding) = headers.get(TRANSFER_ENCODING) else {
         return Ok(());
@@ -240,7 +245,7 @@ fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
     }
     Err(Failure::because(
         Kind::Protocol,
-        &"the response's Transfer-Encoding is not one `chunked` alone",
+        &"the response's Transfer-Encoding is not a single `chunked`",
     ))
 }
 
@@ -251,7 +256,7 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let mut announced = false;
     let mut vias: Vec<Option<HeaderValue>> = Vec::new();
     for (name, value) in headers.iter() {
-        // The first byte excludes most fields.
+        // Most fields can be excluded by their first byte.
         if !matches!(
             name.as_str().as_bytes()[0],
             b'c' | b'k' | b'p' | b's' | b't' | b'u' | b'v'
@@ -274,7 +279,7 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
             _ => {}
         }
     }
-    // Announce only fields that are valid in trailers.
+    // Announce only fields that are allowed in trailers.
     if announced {
         edge::announce(headers, &[]);
     }
@@ -317,7 +322,7 @@ pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut R
         };
         made.headers.insert(RETRY_AFTER, HeaderValue::from(wait_s));
     }
-    // The rest of the client's body is not read.
+    // Close the connection, because the rest of the client's body is not read.
     made.close = matches!(
         failure.kind,
         Kind::TooLarge | Kind::ClientBody | Kind::ClientGone | Kind::UploadStalled
@@ -325,13 +330,14 @@ pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut R
     made
 }
 
-/// Response to a head that the edge refused; the connection ends, as its next request may be cut.
+/// Response to a request head that the edge rejected. The connection ends, because it is not
+/// certain where the next request begins.
 pub(crate) fn refused_at_edge(
     reject: &'static Reject,
     view: &View,
     mut record: Box<Record>,
 ) -> Response<ResponseBody> {
-    // A new id: the refused head is not trusted.
+    // Use a new id, because the head is not trusted.
     let request_id = record.stream().worker.random.request_id(record.unix_ms());
     record.refused_at_edge(view, reject, &request_id);
     let mut made = problem(
@@ -345,17 +351,14 @@ pub(crate) fn refused_at_edge(
         },
         Some(&request_id),
     );
-    if let Some(shape) = view
-        .current()
-        .loaded
-        .snapshot
-        .error_shape(None, reject.code)
-    {
-        shaped(&mut made, shape, &request_id);
+    let snapshot = &view.current().loaded.snapshot;
+    let shape = snapshot.error_shape(None, reject.code);
+    if let (Some(problem), Some(shape)) = (made.problem, shape) {
+        shaped(&mut made, problem, shape, &request_id);
     }
     made.headers.insert(&edge::X_REQUEST_ID, request_id);
     if reject.status == 405 {
-        // No route was looked up: list all methods that the gateway serves.
+        // No route was looked up: list all methods that operations can have.
         made.headers
             .insert(ALLOW, HeaderValue::from_static(SERVED_METHODS));
     }
@@ -378,7 +381,7 @@ pub(crate) fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
     send(made, record)
 }
 
-/// Response if the process lacks a resource for the request.
+/// Response if the process has reached a limit, such as its memory limit.
 #[cold]
 pub(crate) fn overloaded(what: Shed, mut record: Box<Record>) -> Response<ResponseBody> {
     record.stream().worker.counters().shed(what);
@@ -391,12 +394,12 @@ pub(crate) fn overloaded(what: Shed, mut record: Box<Record>) -> Response<Respon
         None,
     );
     made.headers.insert(RETRY_AFTER, HeaderValue::from(1));
-    // The body is not read, and closing frees the buffers.
+    // Close the connection: the body is not read, and the connection's buffers are freed.
     made.close = true;
     send(made, record)
 }
 
-/// Response if the current version does not have the listener.
+/// Response if the running version does not have the listener.
 #[cold]
 pub(crate) fn listener_gone(mut record: Box<Record>) -> Response<ResponseBody> {
     record.refused(&LISTENER_GONE, LISTENER_GONE.code, "gateway".into());
@@ -411,7 +414,7 @@ pub(crate) fn listener_gone(mut record: Box<Record>) -> Response<ResponseBody> {
     send(made, record)
 }
 
-/// Response after a panic of an exchange, whose record is written when it is dropped.
+/// Response after an exchange has panicked. The record is completed when it is dropped.
 #[cold]
 pub(crate) fn panicked(stream: &Stream) -> Response<ResponseBody> {
     let mut made = problem(
@@ -437,7 +440,7 @@ pub(crate) fn panicked(stream: &Stream) -> Response<ResponseBody> {
     response
 }
 
-/// Completes the response; its body carries the record until the end.
+/// Builds the response. Its body owns the record until the end of the exchange.
 pub(crate) fn send(mut made: Made, mut record: Box<Record>) -> Response<ResponseBody> {
     let mut owes_status = false;
     if record.stream().is_grpc.get() {
@@ -481,8 +484,8 @@ pub(crate) fn send(mut made: Made, mut record: Box<Record>) -> Response<Response
     response
 }
 
-/// Prepares the head of a response to a gRPC client: responses of the gateway become a gRPC status.
-/// True if the status must follow the upstream's body.
+/// Prepares a response head for a gRPC client: a response by the gateway becomes a gRPC status.
+/// True if the upstream's response must be completed by a status after its body.
 fn grpc_head(made: &mut Made, record: &mut Record) -> bool {
     match &made.body {
         MadeBody::Own(_) => {
@@ -502,8 +505,8 @@ fn grpc_head(made: &mut Made, record: &mut Record) -> bool {
     }
 }
 
-/// Response head of a tunnel. Over HTTP/1 the connection carries the tunnel after the head; over
-/// HTTP/2 a separate task does.
+/// Response head of a tunnel. Over HTTP/1, the connection's task runs the tunnel after the head;
+/// over HTTP/2, a separate task does.
 fn tunnel(
     switched: Switched,
     status: StatusCode,
@@ -542,7 +545,64 @@ fn tunnel(
     response
 }
 
-/// Problem response. All its texts are constants of the gateway; only the id comes from outside.
+impl Problem {
+    /// Body of a problem document (RFC 9457 §3) with the status that is sent.
+    fn document(self, sent: u16, request_id: Option<&HeaderValue>) -> Bytes {
+        let Self { code, title, .. } = self;
+        let detail = self.detail();
+        let id = request_id
+            .and_then(|id| id.to_str().ok())
+            .unwrap_or_default();
+        let mut body = String::with_capacity(320);
+        let _infallible = write!(
+            body,
+            "{{\"type\":\"urn:gwd:problem:{code}\",\"title\":\"{title}\",\"status\":{sent},\"detail\":\"{detail}\",\"code\":\"{code}\""
+        );
+        if !id.is_empty() {
+            // No escaping is needed: ids consist of letters, digits, `.`, `_` and `-`.
+            let _infallible = write!(
+                body,
+                ",\"instance\":\"urn:request-id:{id}\",\"request_id\":\"{id}\""
+            );
+        }
+        body.push_str("}\n");
+        Bytes::from(body)
+    }
+
+    /// Advice to the client: that of the code where it has its own, otherwise that of the status.
+    fn detail(self) -> &'static str {
+        match self.code {
+            "ip_denied" => return "Calls from this address are not admitted.",
+            "csrf_denied" => return "Pages of that origin may not send this request.",
+            "not_authorized" => return "The caller lacks a group, role or claim that this needs.",
+            "insufficient_scope" => return "The credential has too few scopes for this.",
+            _ => {}
+        }
+        match self.status {
+            400 => "The request is not valid; it was not passed on.",
+            401 => "A valid credential is required; WWW-Authenticate names its kind.",
+            403 => "This is not permitted.",
+            404 => "No operation has this host, path and conditions.",
+            405 => "The path is served with other methods; Allow lists them.",
+            408 => "The request did not come in time.",
+            410 => "The operation has ended; its documentation names the replacement.",
+            413 => "The body is larger than this operation takes.",
+            414 => "The request target is longer than this gateway takes.",
+            426 => "The path serves WebSocket, in the version of Sec-WebSocket-Version.",
+            501 => "The operation does not support what was requested.",
+            417 => "Only the expectation 100-continue is known.",
+            429 => "Wait as long as Retry-After says, then try again.",
+            431 => "The header fields are more or larger than this gateway takes.",
+            502 => "The service behind the gateway could not be reached or broke off.",
+            503 => "The service cannot be used now; try again later.",
+            504 => "The service behind the gateway did not answer in time.",
+            508 => "The request has passed this gateway too often already.",
+            _ => "The gateway could not serve the request.",
+        }
+    }
+}
+
+/// Problem response. Its text consists of constants, except for the request id.
 pub(crate) fn problem(
     status: u16,
     code: &'static str,
@@ -550,7 +610,11 @@ pub(crate) fn problem(
     proxy_error: &str,
     request_id: Option<&HeaderValue>,
 ) -> Made {
-    let body = document((status, status), code, title, request_id);
+    let problem = Problem {
+        code,
+        status,
+        title,
+    };
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CONTENT_TYPE, PROBLEM);
     if let Ok(value) = HeaderValue::try_from(format!("gwd; error={proxy_error}")) {
@@ -559,45 +623,14 @@ pub(crate) fn problem(
     Made {
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         headers,
-        body: MadeBody::Own(body),
-        problem: Some(Problem {
-            code,
-            status,
-            title,
-        }),
+        body: MadeBody::Own(problem.document(status, request_id)),
+        problem: Some(problem),
         close: false,
     }
 }
 
-/// Body of a problem document (RFC 9457) with the status that is sent, and the advice of another.
-fn document(
-    (status, own): (u16, u16),
-    code: &'static str,
-    title: &'static str,
-    request_id: Option<&HeaderValue>,
-) -> Bytes {
-    let id = request_id
-        .and_then(|id| id.to_str().ok())
-        .unwrap_or_default();
-    let mut body = String::with_capacity(320);
-    let _infallible = write!(
-        body,
-        "{{\"type\":\"urn:gwd:problem:{code}\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{}\",\"code\":\"{code}\"",
-        detail(own, code)
-    );
-    if !id.is_empty() {
-        // Ids consist of letters, digits, `.`, `_` and `-`.
-        let _infallible = write!(
-            body,
-            ",\"instance\":\"urn:request-id:{id}\",\"request_id\":\"{id}\""
-        );
-    }
-    body.push_str("}\n");
-    Bytes::from(body)
-}
-
-/// Formats a problem as the project configures it for the reason; otherwise as a page, if the
-/// client prefers one.
+/// Formats a problem as the project configures it for the reason. Without a configured body, a
+/// client that prefers HTML gets a page.
 #[cold]
 pub(crate) fn as_wanted(
     made: &mut Made,
@@ -605,85 +638,40 @@ pub(crate) fn as_wanted(
     request: &HeaderMap,
     request_id: &HeaderValue,
 ) {
-    let Some(Problem {
-        code,
-        status: own,
-        title,
-    }) = made.problem
-    else {
+    let Some(problem) = made.problem else {
         return;
     };
     if let Some(shape) = shape {
-        shaped(made, shape, request_id);
+        shaped(made, problem, shape, request_id);
     }
     if shape.is_some_and(|shape| shape.body.is_some()) || !engine::accept::prefers_html(request) {
         return;
     }
-    let status = made.status.as_u16();
     let id = request_id.to_str().unwrap_or_default();
-    let page = html::page(status, code, title, detail(own, code), id);
+    let page = html::page(
+        made.status.as_u16(),
+        problem.code,
+        problem.title,
+        problem.detail(),
+        id,
+    );
     made.body = MadeBody::Own(Bytes::from(page));
     html::fields(&mut made.headers);
 }
 
 /// Replaces the status or the body of a problem, or both.
-fn shaped(made: &mut Made, shape: &ErrorShape, request_id: &HeaderValue) {
-    let Some(Problem {
-        code,
-        status: own,
-        title,
-    }) = made.problem
-    else {
-        return;
-    };
+fn shaped(made: &mut Made, problem: Problem, shape: &ErrorShape, request_id: &HeaderValue) {
     if let Some(status) = shape.status {
         made.status = status;
-        // RFC 9110 §11.6.1, §10.2.1: both belong to their status.
+        // RFC 9110 §11.6.1: `WWW-Authenticate` belongs to status 401.
         if status != StatusCode::UNAUTHORIZED {
             made.headers.remove(WWW_AUTHENTICATE);
         }
-        made.body = MadeBody::Own(document(
-            (status.as_u16(), own),
-            code,
-            title,
-            Some(request_id),
-        ));
+        made.body = MadeBody::Own(problem.document(status.as_u16(), Some(request_id)));
     }
     if let Some((body, media_type)) = &shape.body {
         made.body = MadeBody::Own(body.clone());
         made.headers.insert(CONTENT_TYPE, media_type.clone());
-    }
-}
-
-/// Advice to the client for a status.
-fn detail(status: u16, code: &str) -> &'static str {
-    match code {
-        "ip_denied" => return "Calls from this address are not admitted.",
-        "csrf_denied" => return "A page of that origin may not send this request.",
-        "not_authorized" => return "The caller lacks a group, role or claim that this needs.",
-        "insufficient_scope" => return "The credential has too few scopes for this.",
-        _ => {}
-    }
-    match status {
-        400 => "The request is not one that can be served; it was not passed on.",
-        401 => "A valid credential is required; WWW-Authenticate names its kind.",
-        403 => "This is not permitted.",
-        404 => "No operation has this host, path and conditions.",
-        405 => "The path is served with other methods; Allow lists them.",
-        408 => "The request did not come in time.",
-        410 => "The operation has ended; its documentation names the replacement.",
-        413 => "The body is larger than this operation takes.",
-        414 => "The request target is longer than this gateway takes.",
-        426 => "The path serves WebSocket, in the version of Sec-WebSocket-Version.",
-        501 => "The operation does not do what was asked.",
-        417 => "Only the expectation 100-continue is known.",
-        429 => "Wait as long as Retry-After says, then try again.",
-        431 => "The header fields are more or larger than this gateway takes.",
-        502 => "The service behind the gateway could not be reached or broke off.",
-        503 => "The service cannot be used now; try again later.",
-        504 => "The service behind the gateway did not answer in time.",
-        508 => "The request has passed this gateway too often already.",
-        _ => "The gateway could not serve the request.",
     }
 }
 

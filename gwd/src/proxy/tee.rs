@@ -1,9 +1,9 @@
-//! Copy of a request's body, kept while it is streamed to an upstream, so that a retry can send it
-//! again.
+//! Copy of a request's body, made while the body is streamed to an upstream, so that a retry can
+//! send it again.
 //!
-//! The first try reads the client's body through the copy. A retry reads the copy, then the rest of
-//! the client's body. The copy is dropped beyond the retry policy's `max_body`, without memory, or
-//! at trailers; the request is then not retried.
+//! The first attempt reads the client's body and fills the copy. A retry reads the copy, and then
+//! the rest of the client's body. The copy is dropped if the body is longer than the retry policy's
+//! `max_body`, if memory is scarce, or if the body has trailers. Then the request is not retried.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -27,33 +27,33 @@ pub(crate) struct Tee {
     bytes_max: u64,
     given_up: Cell<bool>,
     ended: Cell<bool>,
-    /// Number of the try that may read; earlier ones get an error.
+    /// Number of the attempt that may read. Readers of earlier attempts get an error.
     reader: Cell<u32>,
-    /// True if the first try waits for 100 (Continue).
+    /// True if the first attempt must wait for 100 (Continue).
     expects_continue: Cell<bool>,
     copies: Option<Rc<Copies>>,
 }
 
-/// Position of one try in the body.
+/// Reader of the body for one attempt.
 pub(crate) struct Reader {
     tee: Rc<Tee>,
     number: u32,
     offset: usize,
 }
 
-/// Part of the body.
+/// Part of a request body.
 pub(crate) enum Part {
-    /// From the client, for the first time.
+    /// Frame that is read from the client for the first time.
     New(Frame<Bytes>),
-    /// From the copy.
+    /// Bytes from the copy, for a retry.
     Again(Bytes),
 }
 
 // === impl Tee ===
 
 impl Tee {
-    /// New copy. `bytes_max` is the policy's `max_body`. Returns the arguments as an error if
-    /// memory is scarce.
+    /// Begins a copy of at most `bytes_max` bytes, which is the policy's `max_body`. If memory
+    /// is scarce, returns the body and the mirror copies in `Err`.
     pub(crate) fn new(
         incoming: Incoming,
         memory: &Arc<Memory>,
@@ -77,7 +77,8 @@ impl Tee {
         }))
     }
 
-    /// A body whose beginning was read. It is sent first; beyond `bytes_max` it goes once.
+    /// Body whose beginning `kept` has been read already and is sent first. If the body is longer
+    /// than `bytes_max`, it can be sent only once.
     pub(crate) fn begun(
         incoming: Incoming,
         kept: Vec<u8>,
@@ -98,28 +99,29 @@ impl Tee {
         })
     }
 
-    /// A body that no try has read, with `bytes_max` and its mirrored copies.
+    /// Returns the parts of a body that no attempt has read: the client's body, `bytes_max`, and
+    /// the mirror copies.
     pub(crate) fn into_streamed(self) -> (Incoming, u64, Option<Rc<Copies>>) {
         (self.incoming.into_inner(), self.bytes_max, self.copies)
     }
 
-    /// Bytes that are kept at most.
+    /// Maximum length of the copy, in bytes.
     pub(crate) fn bytes_max(&self) -> u64 {
         self.bytes_max
     }
 
-    /// False once the copy was dropped.
+    /// True if a retry can send the body again; false once the copy was dropped.
     pub(crate) fn is_repeatable(&self) -> bool {
         !self.given_up.get()
     }
 
-    /// Complete body, if all of it was kept.
+    /// Complete body, if it has ended and the copy was not dropped.
     pub(crate) fn whole(&self) -> Option<Bytes> {
         let whole = self.ended.get() && self.is_repeatable();
         whole.then(|| Bytes::copy_from_slice(&self.kept.borrow()))
     }
 
-    /// True once, if the body waits for 100 (Continue).
+    /// True at the first call, if the body must wait for 100 (Continue).
     pub(crate) fn take_expects_continue(&self) -> bool {
         self.expects_continue.take()
     }
@@ -128,7 +130,7 @@ impl Tee {
         self.copies.clone()
     }
 
-    /// Reader from the beginning. Earlier readers get an error.
+    /// Creates a reader from the beginning. Earlier readers get an error.
     pub(crate) fn reader(self: &Rc<Self>) -> Reader {
         self.reader.set(self.reader.get() + 1);
         Reader {
@@ -138,7 +140,7 @@ impl Tee {
         }
     }
 
-    /// Bytes in the copy.
+    /// Number of bytes in the copy.
     pub(crate) fn kept_bytes(&self) -> u64 {
         self.kept.borrow().len() as u64
     }
@@ -169,7 +171,7 @@ impl Tee {
 // === impl Reader ===
 
 impl Reader {
-    /// Next part; the error is [`None`] for a reader that was replaced.
+    /// Reads the next part. A reader that was replaced by a later one gets the error [`None`].
     pub(crate) fn poll_part(
         &mut self,
         cx: &mut Context<'_>,

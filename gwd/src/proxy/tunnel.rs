@@ -1,7 +1,8 @@
-//! Upgraded connection: forwards bytes in both directions until both sides have ended.
+//! Tunnel: forwards the bytes of an upgraded connection in both directions, until both sides have
+//! ended.
 //!
-//! An idle tunnel holds no buffer. Bytes pass through a buffer of the worker; only bytes that the
-//! other side does not take at once are kept.
+//! An idle tunnel has no buffer. Bytes are read into a buffer that the worker's tunnels share. Only
+//! bytes that the other side does not accept at once are stored.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -21,12 +22,12 @@ use crate::proxy::record::Record;
 use crate::upstream::{Held, http2};
 use crate::worker::Worker;
 
-/// Maximum time that one side may continue after the other has ended: 5s.
+/// Maximum time that one side may continue after the other side has ended: 5s.
 const GOODBYE_MS: u64 = 5_000;
 /// Maximum bytes of one read.
 const SCRATCH_BYTES: usize = 32 << 10;
-/// Like [`SCRATCH_BYTES`], while memory is scarce: bytes that the other side does not take are
-/// kept.
+/// Like [`SCRATCH_BYTES`], but while memory is scarce, because bytes that the other side does not
+/// accept must be stored.
 const SCRATCH_BYTES_WANTED: usize = 4 << 10;
 /// Maximum reads of one direction per turn, so that a tunnel does not block its worker.
 const READS_MAX: usize = 8;
@@ -35,36 +36,36 @@ thread_local! {
     static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
-/// WebSocket between a client and an upstream.
+/// WebSocket connection between a client and an upstream.
 pub(crate) struct Tunnel {
     pub(crate) upstream: Carrier,
-    /// Bytes that the upstream sent behind its head.
+    /// Bytes that the upstream sent after its response head.
     pub(crate) early: bytes::Bytes,
     pub(crate) record: Box<Record>,
-    /// Credentials that admitted the client. If they are revoked, the tunnel ends.
+    /// Credentials with which the client was admitted. If one is revoked, the tunnel ends.
     pub(crate) shown: Shown,
-    /// Resources that are released at the end of the tunnel.
+    /// Permits that are returned at the end of the tunnel.
     pub(crate) _held: Held,
 }
 
-/// Transport of a tunnel's bytes to the upstream.
+/// Connection or stream to the upstream.
 pub(crate) enum Carrier {
-    /// Separate connection.
+    /// HTTP/1 connection of its own.
     Socket(UpstreamSocket),
     /// Stream of an HTTP/2 connection.
     Stream(http2::Tunnel),
 }
 
-/// Credentials of the client and the epoch of their last check.
+/// Credentials with which the client was admitted, and their last check.
 struct Pass {
     shown: Shown,
-    /// Epoch of the last check.
+    /// Epoch of the configuration at the last check.
     epoch: u64,
 }
 
 /// One direction of a tunnel.
 struct Way {
-    /// Bytes that were read and not written yet.
+    /// Bytes that were read and not yet written.
     kept: Vec<u8>,
     /// Memory accounting of `kept`.
     buffered: Buffered,
@@ -94,7 +95,7 @@ impl Tunnel {
     }
 }
 
-/// Forwards the early bytes of both sides, then everything that follows.
+/// Forwards the bytes that both sides sent early, and then everything that follows.
 async fn carry(
     mut client: impl AsyncRead + AsyncWrite + Unpin,
     mut upstream: impl AsyncRead + AsyncWrite + Unpin,
@@ -117,7 +118,7 @@ async fn carry(
     poll_fn(|cx| {
         stream.deadline.register(cx.waker());
         let before = (up.bytes, down.bytes, up.ended, down.ended);
-        // Read the clock only while the worker drains.
+        // Read the clock only if the worker is draining.
         let draining = !leaving && stream.worker.draining_ms().is_some();
         let ends = draining && clock.now_ms() >= stream.worker.tunnels_end_ms();
         if !revoked && pass.is_revoked(&stream.worker) {
@@ -128,7 +129,8 @@ async fn carry(
         }
         if (ends || revoked && !leaving) && down.frames.between() {
             leaving = true;
-            // The client gets a Close and may respond; the upstream's data is no longer forwarded.
+            // The client gets a Close frame and may respond. Data from the upstream is no longer
+            // forwarded.
             down.kept.extend_from_slice(match revoked {
                 true => &CLOSE_POLICY,
                 false => &CLOSE_GOING_AWAY,
@@ -145,7 +147,7 @@ async fn carry(
         }
         let down_ended = down.poll(cx, &mut upstream, &mut client);
         let up_failed = matches!(up_ended, Poll::Ready(Err(_)));
-        // Send the Close to the client even if the upstream has failed.
+        // Send the Close frame to the client even if the upstream has failed.
         if up_failed && !revoked || matches!(down_ended, Poll::Ready(Err(_))) {
             return Poll::Ready(());
         }
@@ -159,8 +161,8 @@ async fn carry(
         }
         if up.ended && down.ended {
             return match revoked {
-                // Closing a socket with unread bytes would reset the connection and discard the
-                // Close.
+                // Read the input first: closing a socket with unread bytes would reset the
+                // connection and discard the Close frame.
                 true => throw_away(cx, &mut client),
                 false => Poll::Ready(()),
             };
@@ -180,7 +182,7 @@ async fn carry(
     record.finish();
 }
 
-/// Reads and discards the input until its end.
+/// Reads and discards the input up to its end.
 fn throw_away(cx: &mut Context<'_>, from: &mut (impl AsyncRead + Unpin)) -> Poll<()> {
     with_scratch(|scratch| {
         for _ in 0..READS_MAX {
@@ -195,7 +197,7 @@ fn throw_away(cx: &mut Context<'_>, from: &mut (impl AsyncRead + Unpin)) -> Poll
     })
 }
 
-/// Calls a function with the worker's buffer.
+/// Calls a function with the buffer that the worker's tunnels share.
 fn with_scratch<T>(lend: impl FnOnce(&mut [u8]) -> T) -> T {
     let scratch = SCRATCH.take();
     let mut scratch = scratch.unwrap_or_else(|| vec![0; SCRATCH_BYTES].into());
@@ -205,8 +207,8 @@ fn with_scratch<T>(lend: impl FnOnce(&mut [u8]) -> T) -> T {
 }
 
 impl Pass {
-    /// True if the client's credentials were revoked; checked once for each version and revocation
-    /// list.
+    /// True if one of the client's credentials was revoked. Checked once for each version and
+    /// revocation list.
     fn is_revoked(&mut self, worker: &Worker) -> bool {
         let epoch = worker.shared.epoch();
         if self.shown.is_empty() || epoch == self.epoch {
@@ -219,7 +221,8 @@ impl Pass {
 }
 
 impl Way {
-    /// Ends this direction. The other side gets a Close if a frame may begin here.
+    /// Ends this direction, towards the upstream. Sends a Close frame, unless a frame is
+    /// incomplete.
     fn cut(&mut self, mask: [u8; 4]) {
         if self.read_ended {
             return;
@@ -244,7 +247,7 @@ impl Way {
         way
     }
 
-    /// Forwards available bytes; ready when this direction has ended.
+    /// Forwards available bytes. Ready when this direction has ended.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,5 +1,5 @@
-//! WebSocket handshakes: an upgrade over HTTP/1.1 (RFC 6455 §4), an extended CONNECT over HTTP/2
-//! (RFC 8441). Each is converted to the protocol of the upstream.
+//! WebSocket handshakes of clients: an upgrade over HTTP/1.1 (RFC 6455 §4), or an extended CONNECT
+//! over HTTP/2 (RFC 8441). Both are converted to the protocol that the upstream uses.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Version, request};
@@ -34,10 +34,10 @@ static WITH_CONTENT: Reject = Reject {
 static NOT_SERVED: Reject = Reject {
     status: 501,
     code: "websocket_not_served",
-    title: "The operation is no WebSocket",
+    title: "The operation is not a WebSocket",
 };
 
-/// WebSocket handshake of a client.
+/// WebSocket handshake from a client.
 pub(crate) struct Handshake {
     over: Over,
     fault: Option<&'static Reject>,
@@ -48,15 +48,15 @@ enum Over {
     Http2(OnUpgrade),
 }
 
-/// Fields that an upstream's response must have to confirm the WebSocket handshake.
+/// Value that an upstream's response must have to confirm the WebSocket handshake.
 pub(crate) struct Expected {
     accept: HeaderValue,
 }
 
 impl Handshake {
-    /// Takes the handshake from a request, if it has one. An extended CONNECT becomes the
-    /// equivalent GET, so that routing and policies treat both alike. The edge removes the upgrade
-    /// fields.
+    /// Takes the handshake from a request, if there is one. An extended CONNECT becomes the
+    /// equivalent GET, so that routing and policies treat both forms alike. The edge removes the
+    /// upgrade fields.
     pub(crate) fn take(parts: &mut request::Parts) -> Option<Self> {
         if parts.version == Version::HTTP_2 {
             let protocol = parts.extensions.get::<Protocol>()?;
@@ -85,20 +85,21 @@ impl Handshake {
         })
     }
 
-    /// Reason why an operation cannot fulfil the upgrade; none if it can. Over HTTP/1.1 content
-    /// would stand at the place of the first frame; over HTTP/2 the content is the frames.
+    /// Reason why the upgrade must be rejected, or `None` if it need not be. Over HTTP/1.1, a
+    /// request body would be taken for the first frames; over HTTP/2, the body consists of the
+    /// frames.
     pub(crate) fn fault(&self, is_websocket: bool, content: bool) -> Option<&'static Reject> {
         match self.over {
             Over::Http1 if is_websocket && content => Some(&WITH_CONTENT),
             _ if is_websocket => self.fault,
-            // Serve the request without the upgrade (RFC 9110 §7.8).
+            // Not a WebSocket operation: serve the request without the upgrade (RFC 9110 §7.8).
             Over::Http1 => None,
             Over::Http2(_) => Some(&NOT_SERVED),
         }
     }
 
-    /// Adds the upgrade to the head for the upstream. `random` becomes the key if the client has
-    /// none.
+    /// Adds the upgrade fields to the head for an HTTP/1.1 upstream. A client over HTTP/2 has sent
+    /// no key: `random` becomes the key.
     pub(crate) fn prepare(&self, headers: &mut HeaderMap, random: [u8; 16]) -> Expected {
         headers.insert(header::CONNECTION, UPGRADE);
         headers.insert(header::UPGRADE, WEBSOCKET);
@@ -112,7 +113,7 @@ impl Handshake {
         }
     }
 
-    /// Prepares the head for an upstream with extended CONNECT, without the fields of an HTTP/1.1
+    /// Prepares the head for an upstream with extended CONNECT, which has no fields of an HTTP/1.1
     /// upgrade (RFC 8441 §5).
     pub(crate) fn prepare_http2(&self, headers: &mut HeaderMap) -> Expected {
         let expected = self.prepare(headers, [0; 16]);
@@ -122,8 +123,8 @@ impl Handshake {
         expected
     }
 
-    /// Completes the response head after the upstream has agreed. Over HTTP/2, returns the upgraded
-    /// stream.
+    /// Completes the response head after the upstream has confirmed the handshake. Over HTTP/2,
+    /// returns the upgraded stream.
     pub(crate) fn agree(self, headers: &mut HeaderMap) -> Option<OnUpgrade> {
         match self.over {
             Over::Http1 => {
@@ -144,7 +145,7 @@ impl Handshake {
 }
 
 impl Expected {
-    /// True if the fields of a 101 response match the request (RFC 6455 §4.1).
+    /// True if the fields of a 101 response confirm the handshake (RFC 6455 §4.1).
     pub(crate) fn is_met(&self, headers: &HeaderMap) -> bool {
         let upgrade = headers.get(header::UPGRADE);
         let mut connection = headers.get_all(header::CONNECTION).iter();
@@ -153,13 +154,14 @@ impl Expected {
             && headers.get(ACCEPT) == Some(&self.accept)
     }
 
-    /// Adds the fields that an HTTP/1.1 upstream would have sent, for an HTTP/1.1 client.
+    /// Adds the field with which an HTTP/1.1 upstream would have confirmed the handshake. Needed if
+    /// the client uses HTTP/1.1 and the upstream HTTP/2.
     pub(crate) fn tell(self, headers: &mut HeaderMap) {
         headers.insert(ACCEPT, self.accept);
     }
 }
 
-/// Field to send with a refusal: `Sec-WebSocket-Version` with 426.
+/// Additional field of a rejection: `Sec-WebSocket-Version` if the status is 426.
 pub(crate) fn told_beside(reject: &Reject) -> Option<(HeaderName, HeaderValue)> {
     (reject.status == 426).then_some((VERSION, HeaderValue::from_static("13")))
 }
@@ -171,7 +173,7 @@ fn fault_of_version(headers: &HeaderMap) -> Option<&'static Reject> {
     (!thirteen).then_some(&BAD_VERSION)
 }
 
-/// Checks that there is exactly one key, of 16 bytes in base64.
+/// Checks that there is exactly one key: 16 bytes in base64.
 fn fault_of_key(headers: &HeaderMap) -> Option<&'static Reject> {
     let mut keys = headers.get_all(KEY).iter();
     let fine = match (keys.next(), keys.next()) {

@@ -1,8 +1,7 @@
-//! Access log: one JSON line per request, written at its end (observability.md §3).
+//! Access log: one JSON line per request, written when the request ends (observability.md §3).
 //!
-//! Each worker writes lines into its own buffer and passes full buffers to one writing thread. The
-//! queue between them is bounded. If the disk is too slow, lines are dropped and counted; no
-//! request waits.
+//! Each worker collects lines in a buffer and passes full buffers to one writing thread through a
+//! bounded queue. If the disk is too slow, lines are dropped and counted, so that no request waits.
 
 use std::cell::RefCell;
 use std::io::{self, Write as _};
@@ -15,14 +14,14 @@ use crate::escapes::{is_hidden, write_escaped};
 use crate::telemetry::log_file::{LogFile, Rotation};
 use crate::telemetry::process::Counters;
 
-/// Maximum buffers in the queue.
+/// Maximum number of buffers in the queue.
 const QUEUE_MAX: usize = 256;
-/// Bytes at which a buffer is passed on.
+/// Number of bytes from which on a buffer is full and is passed on.
 const BATCH_BYTES: usize = 32 << 10;
-/// Maximum time from a buffer's first line until it is passed on: 20ms.
+/// Maximum time from the first line in a buffer until the buffer is passed on: 20ms.
 pub(crate) const FLUSH_MS: u64 = 20;
 
-/// Destination of lines.
+/// Destination of the access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sink {
     Off,
@@ -73,10 +72,10 @@ enum Target {
     File(LogFile),
 }
 
-/// True if the file must be reopened because it was moved.
+/// True if the file must be reopened before the next write.
 static REOPEN: AtomicBool = AtomicBool::new(false);
 
-/// Reopens the file before the next line, for external log rotation.
+/// Makes the writing thread reopen the file before its next write. For external log rotation.
 pub(crate) fn reopen() {
     REOPEN.store(true, Ordering::Relaxed);
 }
@@ -134,7 +133,8 @@ impl Writer {
             .unwrap_or_else(|| Vec::with_capacity(1_024))
     }
 
-    /// Appends a complete line. True if the caller should schedule a [`Writer::flush`].
+    /// Appends a complete line. True if it is the first one in the buffer: the caller must then
+    /// schedule a [`Writer::flush`].
     pub(crate) fn take(&self, process: &Counters, mut line: Vec<u8>) -> bool {
         let full = {
             let mut batch = self.batch.borrow_mut();
@@ -151,7 +151,7 @@ impl Writer {
         self.batch.borrow().lines == 1
     }
 
-    /// Passes the buffered lines on.
+    /// Passes the buffer to the writing thread.
     pub(crate) fn flush(&self, process: &Counters) {
         let Some(queue) = &self.queue else { return };
         let batch = self.batch.replace(Batch::new());
@@ -167,8 +167,8 @@ impl Writer {
     }
 }
 
-/// Appends a JSON string. Control and invisible characters are escaped and invalid UTF-8 is
-/// replaced, so that a line stays one line and terminals are safe.
+/// Appends text as a JSON string. Control characters and invisible characters are escaped, and
+/// invalid UTF-8 is replaced, so that a log line stays one line and cannot manipulate a terminal.
 pub(crate) fn write_text(text: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
@@ -196,7 +196,7 @@ pub(crate) fn write_text(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Like [`write_text`], for text with non-ASCII characters.
+/// Like [`write_text`], for valid UTF-8 with non-ASCII characters, and without the quotes.
 #[cold]
 fn write_beyond_ascii(text: &str, out: &mut Vec<u8>) {
     for character in text.chars() {
@@ -208,67 +208,13 @@ fn write_beyond_ascii(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Query parameters that carry a credential in some API, and so are never shown.
-const SECRET_PARAMETERS: [&str; 12] = [
-    "access_token",
-    "api-key",
-    "api_key",
-    "apikey",
-    "auth",
-    "client_secret",
-    "code",
-    "key",
-    "password",
-    "secret",
-    "sig",
-    "token",
-];
-
-/// Appends a query as a JSON string, with the values of secret parameters redacted.
+/// Appends a query as a JSON string, with the values of credentials redacted. `secret` has the
+/// parameters of the bundle's schemes.
 pub(crate) fn write_query(query: &str, secret: &[Box<str>], out: &mut Vec<u8>) {
-    let is_secret = |name: &str| {
-        let plain = |text: &str| {
-            SECRET_PARAMETERS
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(text))
-                || secret.iter().any(|known| known.eq_ignore_ascii_case(text))
-        };
-        // An escaped name could decode to any name: redact its value.
-        name.contains(['%', '+']) || plain(name)
-    };
-    let mut pairs = query.split('&');
-    if pairs.all(|pair| secret_value(pair, is_secret).is_none()) {
-        return write_text(query.as_bytes(), out);
+    match policy::auth::redacted(query, secret, "REDACTED") {
+        None => write_text(query.as_bytes(), out),
+        Some(shown) => write_text(shown.as_bytes(), out),
     }
-    let mut shown = String::with_capacity(query.len());
-    for (number, pair) in query.split('&').enumerate() {
-        if number > 0 {
-            shown.push('&');
-        }
-        match secret_value(pair, is_secret) {
-            Some(at) => {
-                shown.push_str(&pair[..at]);
-                shown.push_str("=REDACTED");
-            }
-            None => shown.push_str(pair),
-        }
-    }
-    write_text(shown.as_bytes(), out);
-}
-
-/// Offset of the `=` after the first secret name. Some servers also separate parameters by `;`;
-/// everything after such a name counts as its value.
-fn secret_value(pair: &str, is_secret: impl Fn(&str) -> bool) -> Option<usize> {
-    let mut start = 0;
-    for part in pair.split(';') {
-        if let Some((name, _)) = part.split_once('=')
-            && is_secret(name)
-        {
-            return Some(start + name.len());
-        }
-        start += part.len() + 1;
-    }
-    None
 }
 
 #[cfg(test)]
@@ -305,13 +251,10 @@ mod tests {
             write_query(query, &["sid".into()], &mut out);
             String::from_utf8(out).unwrap()
         };
-        assert_eq!(shown("a=1&b=2"), r#""a=1&b=2""#);
+        assert_eq!(shown("a=1&b=\"2"), r#""a=1&b=\"2""#);
         assert_eq!(
-            shown("a=1&API_KEY=x&sid=y"),
-            r#""a=1&API_KEY=REDACTED&sid=REDACTED""#
+            shown("a=1&api.key=x&sid=y"),
+            r#""a=1&api.key=REDACTED&sid=REDACTED""#
         );
-        assert_eq!(shown("%61pi_key=x"), r#""%61pi_key=REDACTED""#);
-        assert_eq!(shown("a=1;sid=x&b=2"), r#""a=1;sid=REDACTED&b=2""#);
-        assert_eq!(shown("sid=x;y&b=2;c"), r#""sid=REDACTED&b=2;c""#);
     }
 }

@@ -1,20 +1,20 @@
-//! File of the access log. It is reopened after it was moved, rotated when it is full, and keeps
-//! complete lines even if the disk is full.
+//! Log file: reopened after it was moved, rotated when it is full, and composed of complete lines
+//! even after the disk was full.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Mode of new log files: readable by the group.
+/// Mode of new log files: readable and writable by the user, readable by the group.
 const MODE: u32 = 0o640;
 
-/// Size at which the file is rotated, and number of kept files.
+/// Limits of a log file and its rotated predecessors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// Maximum bytes of the file.
+    /// Size in bytes beyond which the file is rotated.
     pub max_bytes: u64,
-    /// Number of old files that are kept beside it: `NAME.1` is the newest.
+    /// Number of rotated files to keep. `NAME.1` is the newest.
     pub keep: u32,
 }
 
@@ -24,12 +24,12 @@ pub(crate) struct LogFile {
     path: PathBuf,
     file: File,
     rotation: Option<Rotation>,
-    /// True if the last line was written partially.
+    /// True if the last line in the file is incomplete.
     torn: bool,
 }
 
 impl LogFile {
-    /// Opens the file.
+    /// Opens or creates the file.
     ///
     /// # Errors
     /// If the file cannot be opened.
@@ -42,17 +42,18 @@ impl LogFile {
         })
     }
 
-    /// Reopens the path. On failure, the open file stays in use.
+    /// Opens the path again. On failure, the previously opened file stays in use.
     pub(crate) fn reopen(&mut self) {
         if let Ok(fresh) = append(&self.path) {
-            // The path may still name the same file, if it was not moved.
+            // If the file was not moved, the path still names the same file, whose last line may be
+            // incomplete.
             self.torn &= identity(fresh.metadata()) == identity(self.file.metadata());
             self.file = fresh;
         }
     }
 
-    /// Writes complete lines. Returns the number of lost lines: a full disk loses lines, never
-    /// requests, and the file keeps complete lines.
+    /// Writes complete lines. Returns the number of lines that could not be written, for example
+    /// because the disk is full. The next write ends an incomplete line first.
     pub(crate) fn write(&mut self, lines: &[u8]) -> u64 {
         if !self.is_at_its_path() {
             self.reopen();
@@ -76,14 +77,15 @@ impl LogFile {
         count(left)
     }
 
-    /// True if the path still names the file: log rotation may have moved or removed it.
+    /// True if the path still names the open file. External log rotation may have moved or removed
+    /// it.
     fn is_at_its_path(&self) -> bool {
         let named = identity(std::fs::metadata(&self.path));
         named.is_some() && named == identity(self.file.metadata())
     }
 
-    /// Rotates the file if it would exceed its maximum with this many more bytes. If it cannot be
-    /// moved, it grows: lines are more important than the limit.
+    /// Rotates the file if it would exceed its maximum size with `more` bytes. If the file cannot
+    /// be renamed, it grows beyond the maximum, because lines are more important than the limit.
     fn rotate(&mut self, more: u64) {
         let Some(Rotation { max_bytes, keep }) = self.rotation else {
             return;
@@ -95,7 +97,7 @@ impl LogFile {
             return;
         }
         for number in (1..keep).rev() {
-            // A file that does not exist yet need not be moved.
+            // Ignore an error: the file may not exist yet.
             let _missing = std::fs::rename(self.numbered(number), self.numbered(number + 1));
         }
         if std::fs::rename(&self.path, self.numbered(1)).is_ok() {
@@ -110,7 +112,7 @@ impl LogFile {
     }
 }
 
-/// Identity of a file: device and inode.
+/// Identity of a file: its device and inode numbers.
 fn identity(data: io::Result<Metadata>) -> Option<(u64, u64)> {
     data.ok().map(|data| (data.dev(), data.ino()))
 }
@@ -120,7 +122,7 @@ fn append(path: &Path) -> io::Result<File> {
     options.append(true);
     match options.clone().create_new(true).mode(MODE).open(path) {
         Ok(file) => {
-            // Set the mode regardless of the umask.
+            // Set the mode explicitly, because the umask may have removed bits.
             file.set_permissions(Permissions::from_mode(MODE))?;
             Ok(file)
         }
@@ -156,11 +158,11 @@ mod tests {
         };
         let path = folder.path().join("log");
         let mut log = LogFile::open(&path, Some(rotation)).unwrap();
-        // Two lines fit; a batch that is longer than the limit is written completely.
+        // Two lines fit. A single batch that exceeds the limit is written completely.
         for lines in ["one\n", "two\n", "three\n", "four, five\nsix\n", "seven\n"] {
             assert_eq!(log.write(lines.as_bytes()), 0);
         }
-        // The file of an earlier process counts.
+        // The size of an existing file counts, too.
         let mut log = LogFile::open(&path, Some(rotation)).unwrap();
         assert_eq!(log.write(b"eight\n"), 0);
         let names = ["log", "log.1", "log.2", "log.3", "log.4"];
@@ -190,7 +192,7 @@ mod tests {
         assert_eq!(text(folder.path(), "log").as_deref(), Some("one\ntwo\n"));
     }
 
-    /// A pipe without a reader takes what fits, as a disk does.
+    /// Simulates a full disk with a full pipe, which accepts only part of a write.
     #[test]
     fn a_line_that_was_cut_is_ended_before_the_next() {
         let (mut reader, writer) = io::pipe().unwrap();
@@ -204,11 +206,11 @@ mod tests {
         };
         let line = format!("{}\n", "z".repeat(99));
         let lost = log.write(line.repeat(1_000).as_bytes());
-        // Capacity of a pipe: 64 KiB.
+        // The capacity of a pipe is 64 KiB.
         assert_eq!(lost, 1_000 - 65_536 / 100);
         let mut read = vec![0; 65_536];
         reader.read_exact(&mut read).unwrap();
-        // A reopen without a moved file.
+        // Reopen without a moved file: the incomplete line is still the last one.
         log.reopen();
         assert_eq!(log.write(b"next\nlast\n"), 0);
         drop(log);

@@ -1,4 +1,4 @@
-//! Counters of a worker, access log, and the file that logs are written to.
+//! Counters of the workers and the process, access log, and log files.
 
 pub(crate) mod access_log;
 pub(crate) mod log_file;

@@ -1,19 +1,19 @@
-//! Numbers for the names in metric labels: routes and upstreams.
+//! Metric ids: numbers for the names of routes and upstreams, used as keys of series.
 //!
-//! A number belongs to a name as long as a resident version has the name. Ten minutes after that,
-//! its series are removed. A name that returns gets a new number, and its counters begin at 0
-//! (observability.md §2).
+//! A name has a number as long as a resident version uses the name, and for ten minutes after that.
+//! Then its series are removed. If the name is used again later, it gets a new number, and its
+//! counters begin at 0 (observability.md §2).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-/// Time for which series outlive their name, in milliseconds: 10 minutes.
+/// Time in milliseconds for which an unused name is kept: 10 minutes.
 const GRACE_MS: u64 = 600_000;
 
-/// Number for requests without a route.
+/// Number for requests that match no route.
 pub(crate) const UNMATCHED: u32 = 0;
 
-/// Names that have a number.
+/// Names with their numbers.
 #[derive(Debug)]
 pub(crate) struct Names(Mutex<Table>);
 
@@ -27,7 +27,7 @@ struct Table {
 #[derive(Debug)]
 struct Entry {
     name: Box<str>,
-    /// Template of a route.
+    /// Path template of a route; empty for an upstream.
     template: Box<str>,
     gone_since_ms: Option<u64>,
 }
@@ -39,19 +39,20 @@ impl Names {
         names
     }
 
-    /// Number of a name.
+    /// Number of an upstream's name. A new name gets the next number.
     pub(crate) fn number(&self, name: &str) -> u32 {
         self.lock().number(name, "")
     }
 
-    /// The numbers of several routes, in their order, by their ids and templates.
+    /// Numbers of several routes, in the same order. Each route is given by its id and its
+    /// template.
     pub(crate) fn routes<'a>(&self, routes: impl Iterator<Item = (&'a str, String)>) -> Arc<[u32]> {
         let mut table = self.lock();
         let numbers = routes.map(|(id, template)| table.number(id, &template));
         numbers.collect()
     }
 
-    /// Marks the names in use, and removes those that were unused for too long.
+    /// Removes names that have been unused for [`GRACE_MS`]. `used` are the names in use now.
     pub(crate) fn retain(&self, used: &HashSet<u32>, now_ms: u64) {
         let mut table = self.lock();
         let Table {
@@ -71,7 +72,7 @@ impl Names {
         });
     }
 
-    /// Name of a number, if it still has one.
+    /// Name with this number, unless it was removed.
     pub(crate) fn resolve(&self, number: u32) -> Option<String> {
         let table = self.lock();
         table
@@ -80,7 +81,7 @@ impl Names {
             .map(|entry| entry.name.to_string())
     }
 
-    /// The template of a route, if the number still has one.
+    /// Path template of the route with this number, unless it was removed.
     pub(crate) fn template(&self, number: u32) -> Option<String> {
         let table = self.lock();
         let entry = table.entries.get(&number);

@@ -1,8 +1,8 @@
-//! Counters of the whole process, and its resource usage as the operating system reports it.
+//! Counters of the whole process, and its resource usage as reported by the system.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Rare events, counted where they occur.
+/// Counters of rare events.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     shed: [AtomicU64; Shed::ALL.len()],
@@ -14,31 +14,34 @@ pub(crate) struct Counters {
     pub(crate) token_misses: AtomicU64,
 }
 
-/// Resource that was exhausted.
+/// Limited resource because of which a request or connection was rejected.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shed {
-    /// Connections of a listener or of the process.
+    /// Connections of one listener, or of the whole process.
     Connections,
-    /// Connections of one address.
+    /// Connections of one client address.
     ConnectionsPerAddress,
     FileDescriptors,
     Handshakes,
     Memory,
     Requests,
+    /// Responses of one upstream that are read slowly.
+    SlowDownloads,
     /// Slow uploads to one upstream.
     SlowUploads,
-    /// Unfinished uploads of one address to one upstream.
+    /// Unfinished uploads of one client address to one upstream.
     UploadsPerAddress,
 }
 
 impl Shed {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::FileDescriptors,
         Self::Handshakes,
         Self::Memory,
         Self::Requests,
+        Self::SlowDownloads,
         Self::SlowUploads,
         Self::UploadsPerAddress,
     ];
@@ -51,6 +54,7 @@ impl Shed {
             Self::Handshakes => "handshakes",
             Self::Memory => "memory",
             Self::Requests => "requests",
+            Self::SlowDownloads => "slow_downloads",
             Self::SlowUploads => "slow_uploads",
             Self::UploadsPerAddress => "uploads_per_address",
         }
@@ -62,7 +66,7 @@ impl Counters {
         self.shed[what as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Tokens that were found in a cache, and tokens that were not.
+    /// Counts lookups in a token cache: hits and misses.
     pub(crate) fn looked_up(&self, (hits, misses): (u64, u64)) {
         for (count, more) in [(&self.token_hits, hits), (&self.token_misses, misses)] {
             if more > 0 {
@@ -71,7 +75,7 @@ impl Counters {
         }
     }
 
-    /// Counts fields that some servers would read as another field.
+    /// Counts request fields that some servers would take for another field.
     #[cold]
     pub(crate) fn looked_alike(&self, fields: u32) {
         self.lookalikes
@@ -90,7 +94,8 @@ impl Counters {
     }
 }
 
-/// CPU seconds, resident bytes, open file descriptors and their limit.
+/// Resource usage: CPU time in seconds, resident memory in bytes, open file descriptors and their
+/// limit.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) cpu_s: f64,
@@ -99,11 +104,12 @@ pub(crate) struct Usage {
     pub(crate) max_fds: f64,
 }
 
-/// Resource usage of the process; zeros where there is no `/proc`.
+/// Resource usage of the process. Values are 0 if `/proc` is not available.
 pub(crate) fn usage() -> Usage {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Fields 14 and 15 (utime and stime in ticks) and 24 (rss in pages). They are counted from
-    // after the name, which may have any characters and ends at the last parenthesis.
+    // Fields 14 and 15 (utime and stime, in ticks) and 24 (rss, in pages) of proc_pid_stat(5). Here
+    // index 0 is field 3, the first one after the process name. The name may contain any characters
+    // and ends at the last parenthesis.
     let fields: Vec<&str> = stat
         .rsplit_once(')')
         .map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());

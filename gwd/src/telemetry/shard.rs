@@ -1,8 +1,8 @@
-//! Counters of one worker: cells that only this worker writes, and the scrape reads.
+//! Counters of one worker. Only this worker writes them; a scrape reads them.
 //!
-//! A shared handle costs 14 ns per counter and 96 ns per histogram under contention
-//! (observability.md §1); a cell with one writer costs a load and a store. A series is announced to
-//! the registry at its first use and then found by a small key.
+//! An atomic counter that several threads write costs 14 ns under contention, and a histogram 96 ns
+//! (observability.md §1). A counter with one writer costs one load and one store. At its first use,
+//! a series is announced to the registry.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -14,7 +14,8 @@ use rustc_hash::FxHashMap;
 use crate::telemetry::names::UNMATCHED;
 use crate::tls::accept::Outcome;
 
-/// Upper bounds of the buckets in nanoseconds: OpenTelemetry's, and smaller ones for a gateway.
+/// Upper bounds of the histogram buckets in nanoseconds: OpenTelemetry's recommendation, and
+/// smaller bounds for a gateway.
 pub(crate) const BOUNDS_NS: [u64; 17] = [
     500_000,
     1_000_000,
@@ -35,7 +36,7 @@ pub(crate) const BOUNDS_NS: [u64; 17] = [
     10_000_000_000,
 ];
 
-/// Methods that metrics distinguish; the last stands for all others.
+/// Methods that metrics distinguish. The last one stands for all others.
 pub(crate) const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "_OTHER",
 ];
@@ -55,43 +56,43 @@ pub(crate) fn method_index(method: &Method) -> u8 {
     }
 }
 
-/// A static text that is compared by its address: two equal texts at different places make two
-/// series, which the scrape adds up. Comparing the texts cost 1.7 % of a request.
+/// Label that is compared by its address, because comparing text cost 1.7 % of a request. Equal
+/// text at two addresses makes two series, which a scrape adds up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Label(pub(crate) &'static str);
 
-/// Histogram with one writer.
+/// Histogram of durations, written by one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
     buckets: [AtomicU64; BOUNDS_NS.len() + 1],
     sum_ns: AtomicU64,
 }
 
-/// Counts of a histogram.
+/// Copy of a histogram's counts.
 #[derive(Debug)]
 pub(crate) struct Counted {
     pub(crate) buckets: [u64; BOUNDS_NS.len() + 1],
     pub(crate) sum_ns: u64,
 }
 
-/// Labels of a series of requests.
+/// Labels of a request series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RequestKey {
     pub(crate) route: u32,
     pub(crate) method: u8,
-    /// 200, or 2 if metrics have only classes.
+    /// Status such as 200, or its class (2) if metrics show only classes.
     pub(crate) status: u16,
-    /// HTTP version: 10, 11 or 20.
+    /// HTTP version: 10 for 1.0, 11 for 1.1, 20 for 2.
     pub(crate) version: u8,
-    /// True over TLS.
+    /// True if the request arrived over TLS.
     pub(crate) tls: bool,
-    /// Reason of an error; empty without one.
+    /// Reason of an error; empty if there was none.
     pub(crate) error: Label,
 }
 
-/// Counters of a request series: bytes, and two histograms, bucket by bucket, so that a request
-/// that takes less than 1 ms writes to one cache line and not to four. With ten thousand routes,
-/// these lines are in no cache.
+/// Counters of a request series: bytes, and two histograms. The histograms are interleaved by
+/// bucket, so that a request of less than 1 ms writes to one cache line instead of four. With ten
+/// thousand routes, each of these lines is a cache miss.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub(crate) struct RequestSeries {
@@ -102,73 +103,76 @@ pub(crate) struct RequestSeries {
     buckets: [Both; BOUNDS_NS.len() + 1],
 }
 
-/// Bucket of both histograms.
+/// One bucket of both histograms.
 #[derive(Debug, Default)]
 struct Both {
     duration: AtomicU64,
     overhead: AtomicU64,
 }
 
-/// Bytes of bodies, without their framing.
+/// Number of body bytes, without framing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BodyBytes {
     pub(crate) request: u64,
     pub(crate) response: u64,
 }
 
-/// Bytes of bodies to and from one upstream.
+/// Number of body bytes to and from one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct ByteCounts {
     request: AtomicU64,
     response: AtomicU64,
 }
 
-/// Labels of a series of calls to an upstream.
+/// Labels of a series of calls to one upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CallKey {
     pub(crate) upstream: u32,
     pub(crate) method: u8,
-    /// Status code; 0 without a response.
+    /// Status code of the response; 0 without a response.
     pub(crate) status: u16,
     pub(crate) error: Label,
 }
 
-/// Labels of a series of refusals.
+/// Labels of a series of rejections.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RejectionKey {
     pub(crate) route: u32,
     pub(crate) policy: Arc<str>,
     pub(crate) reason: &'static str,
-    /// The policy only logs: the request was served.
+    /// True if the policy is in `mode: log`, so that the request was served.
     pub(crate) logged: bool,
 }
 
-/// Connections of one worker to one target.
+/// Number of connections from one worker to one target.
 #[derive(Debug, Default)]
 pub(crate) struct PoolGauge {
     pub(crate) active: AtomicI64,
     pub(crate) idle: AtomicI64,
 }
 
-/// New series.
+/// New series, announced to the registry. Numbers are metric ids of upstreams, unless stated
+/// otherwise.
 #[derive(Debug)]
 pub(crate) enum Announced {
     Requests(RequestKey, Arc<RequestSeries>),
     Calls(CallKey, Arc<Histogram>),
-    /// Byte counts, by metric id of the upstream.
+    /// Byte counts of an upstream.
     Bytes(u32, Arc<ByteCounts>),
     Rejections(RejectionKey, Arc<AtomicU64>),
     Decisions(Arc<str>, &'static str, Arc<AtomicU64>),
     Handshakes(Outcome, Arc<AtomicU64>),
     Mirrored(u32, &'static str, Arc<AtomicU64>),
+    /// Questions, by asker and outcome.
+    Asked(&'static str, &'static str, Arc<AtomicU64>),
     Retries(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),
     Active(Arc<[AtomicI64; METHODS.len()]>),
-    /// Event loop lag, by index of the worker.
+    /// Event loop lag of the worker with this index.
     Lag(usize, Arc<Histogram>),
 }
 
-/// Name of a limit with its result.
+/// Policy name of a rate limit, and its decision.
 type DecisionKey = (Arc<str>, &'static str);
 
 /// Counters of one worker.
@@ -180,6 +184,7 @@ pub(crate) struct Shard {
     rejections: RefCell<FxHashMap<RejectionKey, Arc<AtomicU64>>>,
     decisions: RefCell<FxHashMap<DecisionKey, Arc<AtomicU64>>>,
     mirrored: RefCell<FxHashMap<(u32, &'static str), Arc<AtomicU64>>>,
+    asked: RefCell<FxHashMap<(&'static str, &'static str), Arc<AtomicU64>>>,
     retries: RefCell<FxHashMap<(u32, Label), Arc<AtomicU64>>>,
     handshakes: RefCell<FxHashMap<Outcome, Arc<AtomicU64>>>,
     active: Arc<[AtomicI64; METHODS.len()]>,
@@ -200,12 +205,13 @@ impl Shard {
             decisions: RefCell::default(),
             retries: RefCell::default(),
             mirrored: RefCell::default(),
+            asked: RefCell::default(),
             handshakes: RefCell::default(),
             active,
         }
     }
 
-    /// Records a finished request.
+    /// Counts a request that has ended.
     pub(crate) fn request(
         &self,
         key: RequestKey,
@@ -224,7 +230,7 @@ impl Shard {
         add(&series.response_bytes, bytes.response);
     }
 
-    /// Records a call to an upstream, up to its response's head or a failure.
+    /// Counts a call to an upstream. The duration ends with the response head, or with a failure.
     pub(crate) fn call(&self, key: CallKey, duration_ns: u64) {
         let mut calls = self.calls.borrow_mut();
         let series = calls.entry(key).or_insert_with(|| {
@@ -235,7 +241,7 @@ impl Shard {
         series.observe(duration_ns);
     }
 
-    /// A call to an upstream ended with the last byte of its response or a failure.
+    /// Counts the body bytes of a call to an upstream that has ended.
     pub(crate) fn passed(&self, upstream: u32, bytes: BodyBytes) {
         let mut passed = self.bytes.borrow_mut();
         let counts = passed.entry(upstream).or_insert_with(|| {
@@ -247,7 +253,7 @@ impl Shard {
         add(&counts.response, bytes.response);
     }
 
-    /// Records a refusal.
+    /// Counts a rejection.
     pub(crate) fn rejected(&self, key: RejectionKey) {
         let mut rejections = self.rejections.borrow_mut();
         if let Some(count) = rejections.get(&key) {
@@ -258,7 +264,7 @@ impl Shard {
         rejections.insert(key, count);
     }
 
-    /// Records the refusal of a head that did not become a request.
+    /// Counts the rejection of input that did not become a request.
     pub(crate) fn rejected_early(&self, reason: &'static str) {
         self.rejected(RejectionKey {
             route: UNMATCHED,
@@ -268,7 +274,7 @@ impl Shard {
         });
     }
 
-    /// Records the decision of a rate limit.
+    /// Counts a decision of a rate limit.
     pub(crate) fn limited(&self, policy: &Arc<str>, decision: &'static str) {
         let mut decisions = self.decisions.borrow_mut();
         let key = (Arc::clone(policy), decision);
@@ -284,7 +290,7 @@ impl Shard {
         decisions.insert(key, count);
     }
 
-    /// Records a retry.
+    /// Counts a retry.
     pub(crate) fn retried(&self, upstream: u32, reason: Label) {
         let mut retries = self.retries.borrow_mut();
         let count = retries.entry((upstream, reason)).or_insert_with(|| {
@@ -295,7 +301,7 @@ impl Shard {
         add(count, 1);
     }
 
-    /// Records the outcome of a handshake.
+    /// Counts a TLS handshake by its outcome.
     pub(crate) fn handshake(&self, outcome: Outcome) {
         let mut handshakes = self.handshakes.borrow_mut();
         let count = handshakes.entry(outcome).or_insert_with(|| {
@@ -306,7 +312,7 @@ impl Shard {
         add(count, 1);
     }
 
-    /// Records the outcome of a mirrored copy.
+    /// Counts a mirrored copy by its outcome.
     pub(crate) fn mirrored(&self, upstream: u32, outcome: &'static str) {
         let mut mirrored = self.mirrored.borrow_mut();
         let count = mirrored.entry((upstream, outcome)).or_insert_with(|| {
@@ -317,21 +323,32 @@ impl Shard {
         add(count, 1);
     }
 
-    /// Histogram of the durations of a worker's event loop turns.
+    /// Records the outcome of a question that a step of a chain asked.
+    pub(crate) fn asked(&self, asker: &'static str, outcome: &'static str) {
+        let mut asked = self.asked.borrow_mut();
+        let count = asked.entry((asker, outcome)).or_insert_with(|| {
+            let count = Arc::<AtomicU64>::default();
+            self.announce(Announced::Asked(asker, outcome, Arc::clone(&count)));
+            count
+        });
+        add(count, 1);
+    }
+
+    /// Creates the histogram of the event loop lag of a worker.
     pub(crate) fn lag(&self, worker: usize) -> Arc<Histogram> {
         let lag = Arc::<Histogram>::default();
         self.announce(Announced::Lag(worker, Arc::clone(&lag)));
         lag
     }
 
-    /// Gauge of a new pool.
+    /// Creates the connection gauge of a new pool.
     pub(crate) fn pool(&self, upstream: u32) -> Arc<PoolGauge> {
         let gauge = Arc::<PoolGauge>::default();
         self.announce(Announced::Pool(upstream, Arc::clone(&gauge)));
         gauge
     }
 
-    /// Changes the number of requests in flight.
+    /// Changes the number of requests in progress.
     pub(crate) fn active(&self, method: u8, change: i64) {
         let cell = &self.active[usize::from(method)];
         cell.store(cell.load(Ordering::Relaxed) + change, Ordering::Relaxed);
@@ -339,7 +356,7 @@ impl Shard {
 
     #[cold]
     fn announce(&self, announced: Announced) {
-        // Without a registry the process is ending.
+        // Ignore an error: without a registry, the process is ending.
         let _ending = self.registry.send(announced);
     }
 }
@@ -368,7 +385,7 @@ impl Histogram {
         add(&self.sum_ns, ns);
     }
 
-    /// Counts so far.
+    /// Current counts.
     pub(crate) fn counted(&self) -> Counted {
         Counted {
             buckets: self.buckets.each_ref().map(value),
@@ -377,7 +394,7 @@ impl Histogram {
     }
 }
 
-/// Bucket of a duration.
+/// Index of a duration's bucket.
 fn bucket(ns: u64) -> usize {
     let found = BOUNDS_NS.iter().position(|bound| ns <= *bound);
     found.unwrap_or(BOUNDS_NS.len())
@@ -393,7 +410,7 @@ impl RequestSeries {
         add(&self.overhead_sum_ns, overhead_ns);
     }
 
-    /// Bytes of bodies.
+    /// Number of body bytes.
     pub(crate) fn bytes(&self) -> BodyBytes {
         BodyBytes {
             request: value(&self.request_bytes),
@@ -409,7 +426,7 @@ impl RequestSeries {
         }
     }
 
-    /// Histogram of the gateway's own part of the requests' durations.
+    /// Histogram of the gateway's processing times.
     pub(crate) fn overheads(&self) -> Counted {
         Counted {
             buckets: self.buckets.each_ref().map(|both| value(&both.overhead)),
@@ -421,7 +438,7 @@ impl RequestSeries {
 // === impl ByteCounts ===
 
 impl ByteCounts {
-    /// The sums so far.
+    /// Current sums.
     pub(crate) fn counted(&self) -> BodyBytes {
         BodyBytes {
             request: value(&self.request),
@@ -448,7 +465,8 @@ fn value(cell: &AtomicU64) -> u64 {
     cell.load(Ordering::Relaxed)
 }
 
-/// Adds without an atomic read-modify-write: only the owning worker writes a cell.
+/// Adds an amount without an atomic read-modify-write operation. That is sufficient because each
+/// cell has only one writer.
 fn add(cell: &AtomicU64, amount: u64) {
     cell.store(
         cell.load(Ordering::Relaxed).wrapping_add(amount),

@@ -17,66 +17,66 @@ use super::client_auth::Admission;
 use super::peer_certificate::PeerCertificate;
 use crate::compute::Compute;
 
-/// Maximum time of a handshake: 10s.
+/// Maximum time for a handshake: 10s.
 pub(crate) const HANDSHAKE_MS: u64 = 10_000;
 
-/// Properties of a TLS connection.
+/// Properties of an established TLS connection.
 pub(crate) struct TlsFacts {
     /// Protocol version, such as `TLSv1.3`.
     pub(crate) version: &'static str,
     pub(crate) cipher: &'static str,
     pub(crate) sni: Option<Box<str>>,
-    /// Subject of the client's certificate.
+    /// Subject of the client's certificate, if the client presented one.
     pub(crate) subject: Option<Box<str>>,
-    /// The client's certificate; none if it showed none.
+    /// Client's certificate, if the client presented one.
     pub(crate) certificate: Option<PeerCertificate>,
     /// True if HTTP/2 was negotiated.
     pub(crate) http2: bool,
-    /// Rules under which the client was admitted.
+    /// Admission rules under which the client was accepted.
     pub(crate) admission: Arc<Admission>,
 }
 
-/// Outcome of a handshake, as metrics report it.
+/// Outcome of a handshake, as shown in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Outcome {
     pub(crate) result: &'static str,
     pub(crate) version: &'static str,
 }
 
-/// The handshake exceeded its time limit.
+/// Outcome of a handshake that exceeded its time limit.
 pub(crate) const TIMED_OUT: Outcome = Outcome {
     result: "timeout",
     version: "",
 };
 
-/// The queue of the signing threads is full.
+/// Outcome of a handshake for which the queue of the compute threads was full.
 const OVERLOADED: Outcome = Outcome {
     result: "overload",
     version: "",
 };
 
-/// State of a handshake: waiting for the client, or for a signature by another thread.
+/// State of a handshake with respect to signing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signing {
     /// The handshake waits for the client.
     Not,
     Now,
-    /// A signature was completed since the last check; the handshake waits for the client again.
+    /// A signature was completed since the last check. The handshake waits for the client again.
     Done,
 }
 
 /// Failed handshake.
 pub(crate) struct Failed {
     pub(crate) outcome: Outcome,
-    /// Connection, from which the client may still read the alert.
+    /// Connection. It stays open so that the client can read the alert.
     pub(crate) stream: TcpStream,
 }
 
-/// Performs the handshake. The caller limits the time; `signing` reports if the handshake waits for
-/// a signature.
+/// Performs the handshake. The caller limits the time. `signing` shows whether the handshake waits
+/// for a signature, which is not the client's fault.
 ///
 /// # Errors
-/// The outcome, and the connection, on which the alert has been sent.
+/// The outcome, and the connection, after the alert was sent.
 pub(crate) async fn accept(
     stream: TcpStream,
     tls_listener: &TlsListener,
@@ -133,7 +133,7 @@ pub(crate) async fn accept(
     Ok((stream, facts, outcome))
 }
 
-/// Reads the ClientHello.
+/// Reads the ClientHello, which determines the certificate.
 async fn hello(stream: TcpStream) -> Result<(Accepted, TcpStream), Failed> {
     let mut acceptor = Acceptor::default();
     loop {
@@ -157,8 +157,8 @@ async fn hello(stream: TcpStream) -> Result<(Accepted, TcpStream), Failed> {
     }
 }
 
-/// Processes the ClientHello on another thread, because it needs an RSA signature: 0.6 ms with
-/// 2,048 bits, 4 ms with 4,096 (data-plane.md §5).
+/// Processes the ClientHello on a compute thread, because an RSA signature may be needed: 0.6 ms
+/// with 2,048 bits, 4 ms with 4,096 bits (data-plane.md §5).
 async fn signed_elsewhere(
     hello: Accepted,
     stream: TcpStream,
@@ -176,7 +176,7 @@ async fn signed_elsewhere(
     });
     match answered.await {
         Some(Ok(connection)) => {
-            // `accept_with` creates a session of its own; replace it with this one.
+            // `accept_with` creates a session; replace it with the one that was processed already.
             Ok(acceptor.accept_with(stream, |session| *session = connection))
         }
         Some(Err((error, told))) => Err(Failed::telling(&error, &told, stream).await),
@@ -187,7 +187,7 @@ async fn signed_elsewhere(
     }
 }
 
-/// Reader of the available bytes, without waiting.
+/// Reader that returns available bytes and never waits.
 struct Now<'s>(&'s TcpStream);
 
 impl Read for Now<'_> {
@@ -205,7 +205,7 @@ impl Failed {
         Self { outcome, stream }
     }
 
-    /// Sends the alert with the reason to the client.
+    /// Sends the alert that describes the error to the client.
     async fn telling(error: &rustls::Error, told: &[u8], mut stream: TcpStream) -> Self {
         let _gone = stream.write_all(told).await;
         Self::because(Some(error), stream)

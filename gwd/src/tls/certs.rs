@@ -1,4 +1,4 @@
-//! Certificate with its private key, verified before use.
+//! Certificate chains with their private keys, checked before use, and authorities.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::clock;
 /// Certificate chain with its private key.
 pub(crate) struct Pair {
     pub(crate) key: Arc<CertifiedKey>,
-    /// DNS names of the certificate, in lower case; `*.` matches one label.
+    /// DNS names of the certificate, in lower case. `*.` stands for one label.
     pub(crate) names: Box<[Box<str>]>,
-    /// End of the validity, in seconds since 1970.
+    /// Expiry of the certificate (Unix time in seconds).
     pub(crate) not_after_s: i64,
 }
 
@@ -28,7 +28,7 @@ impl Pair {
     /// have expired.
     ///
     /// # Errors
-    /// The reason why a value cannot be used, without any content of the key.
+    /// The reason why a value cannot be used, without any part of the key.
     pub(super) fn load(values: &[Arc<SecretValue>]) -> Result<Self, String> {
         let [cert, key] = values else {
             return Err("a certificate and a key are needed".into());
@@ -58,16 +58,17 @@ impl Pair {
         })
     }
 
-    /// True if the key is RSA: only old clients need it, and others should get another certificate.
+    /// True if the key is RSA. RSA is slow, so it is only used for clients that support nothing
+    /// else.
     pub(super) fn is_rsa(&self) -> bool {
         self.key.key.algorithm() == SignatureAlgorithm::RSA
     }
 }
 
-/// All certificates of a PEM text, at least one.
+/// Reads all certificates of a PEM text.
 ///
 /// # Errors
-/// If there is none, or one cannot be read.
+/// If there is no certificate, or one cannot be read.
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
     match all {
@@ -77,10 +78,10 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// Reads all certificates of a PEM text as authorities.
+/// Reads all certificates of a PEM text as trusted authorities.
 ///
 /// # Errors
-/// If there is none, or one cannot be used.
+/// If there is no certificate, or one cannot be used.
 pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
@@ -91,7 +92,7 @@ pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// Names and end of validity of a certificate.
+/// DNS names and expiry (Unix time in seconds) of a certificate.
 struct Described {
     names: Box<[Box<str>]>,
     not_after_s: i64,
@@ -108,7 +109,8 @@ fn described(der: &CertificateDer<'_>) -> Result<Described, String> {
             }
         }
     } else {
-        // Clients ignore the common name, but it shows which host the certificate is for.
+        // Fall back to the common name, which clients ignore: it shows which host the certificate
+        // is for.
         let common = certificate.subject().iter_common_name();
         names.extend(common.filter_map(|one| Some(one.as_str().ok()?.to_ascii_lowercase().into())));
     }

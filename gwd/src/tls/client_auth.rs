@@ -14,21 +14,21 @@ use policy::SecretValue;
 
 use super::{PROVIDER, certs};
 
-/// Rules for admitting clients, with the session tickets issued under them: a session is resumed
-/// only under the rules that it began under.
+/// Rules for admitting clients by certificate, and the session tickets issued under these rules. A
+/// session can only be resumed under the rules under which it began.
 pub(crate) struct Admission {
-    /// None if no certificate is requested.
+    /// Verifier of client certificates; `None` if no certificate is requested.
     pub(super) verifier: Option<Arc<dyn ClientCertVerifier>>,
-    /// The authorities of the verifier.
+    /// Trusted authorities of the verifier.
     pub(super) roots: Arc<RootCertStore>,
     /// Session tickets, encrypted with keys that change every few hours.
     pub(super) tickets: Arc<dyn ProducesTickets>,
 }
 
 impl Admission {
-    /// Reads authorities and, if there is a second value, certificate revocation lists, all in PEM.
-    /// With lists, each certificate below the authority must be covered by one; otherwise it is
-    /// refused.
+    /// Reads authorities and, from a second value, certificate revocation lists (CRLs), all in PEM.
+    /// If there are CRLs, a client certificate is rejected unless CRLs cover every certificate of
+    /// its chain.
     ///
     /// # Errors
     /// The reason why a value cannot be used.

@@ -1,8 +1,9 @@
 //! TLS to upstreams: trusted authorities, the gateway's own certificate, and handshakes.
 //!
-//! A [`Connector`] is a TLS configuration that all upstreams with the same settings share. Its
-//! certificates are replaced at run time. Each replacement starts a new round: connections of
-//! earlier rounds carry no further requests, and sessions are not resumed across rounds.
+//! A [`Connector`] is a TLS client configuration that all upstreams with the same settings share.
+//! Its certificates and authorities can be replaced at run time. Each replacement begins a new
+//! round: connections of earlier rounds get no more requests, and sessions are not resumed across
+//! rounds.
 
 use std::fmt;
 use std::io;
@@ -26,34 +27,34 @@ use tokio_rustls::client::TlsStream;
 use super::certs::{self, Pair};
 use super::{Cell, PROVIDER};
 
-/// Authorities for upstream certificates.
+/// Trusted authorities for certificates of upstreams.
 pub(super) struct Roots(Arc<RootCertStore>);
 
-/// Protocols offered by ALPN (RFC 7301), by preference.
+/// Protocols to offer by ALPN (RFC 7301), in order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
     /// Only `http/1.1`.
     Http1,
     /// Only `h2`.
     Http2,
-    /// `h2`, then `http/1.1`.
+    /// `h2`, and `http/1.1` as second choice.
     Either,
 }
 
-/// TLS configuration for upstreams.
+/// TLS client configuration for upstreams.
 pub(crate) struct Connector {
-    /// Number of the connector, unique in the process.
+    /// Id of the connector, unique in the process.
     pub(crate) id: u64,
     sni: Option<Box<str>>,
-    /// None if certificates are not verified.
+    /// Trusted authorities; `None` if certificates are not verified.
     roots: Option<Arc<Cell<Roots>>>,
     own: Option<Arc<Cell<Pair>>>,
     made: ArcSwap<Made>,
 }
 
-/// Configuration for handshakes.
+/// Built TLS client configurations of one round.
 struct Made {
-    /// Number of replacements of the configuration.
+    /// Number of the round: how often the configuration was replaced.
     round: u64,
     roots: Option<Arc<Roots>>,
     own: Option<Arc<Pair>>,
@@ -62,23 +63,23 @@ struct Made {
     either: Arc<ClientConfig>,
 }
 
-/// TLS connection.
+/// TLS connection to an upstream, with the result of its handshake.
 pub(crate) struct Connected {
     pub(crate) stream: Box<TlsStream<TcpStream>>,
     /// True if HTTP/2 was negotiated.
     pub(crate) http2: bool,
-    /// Round of the connector when the handshake began.
+    /// Round of the connector at the start of the handshake.
     pub(crate) round: u64,
 }
 
 // === impl Roots ===
 
 impl Roots {
-    /// Reads authorities in PEM. Without a value, reads those of the system (or of `SSL_CERT_FILE`
-    /// and `SSL_CERT_DIR`).
+    /// Reads authorities in PEM. Without a value, reads those of the system, or of `SSL_CERT_FILE`
+    /// and `SSL_CERT_DIR` if set.
     ///
     /// # Errors
-    /// If there is none, or one cannot be used.
+    /// If there is no authority, or one cannot be used.
     pub(super) fn load(values: &[Arc<SecretValue>]) -> Result<Self, String> {
         let roots = match values {
             [] => system()?,
@@ -91,7 +92,7 @@ impl Roots {
 fn system() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Some systems have certificates that cannot be parsed: ignore those.
+    // Ignore certificates of the system that cannot be parsed.
     let (_usable, _strange) = roots.add_parsable_certificates(found.certs);
     match roots.is_empty() {
         false => Ok(roots),
@@ -105,10 +106,10 @@ fn system() -> Result<RootCertStore, String> {
 // === impl Connector ===
 
 impl Connector {
-    /// New connector from its settings and cells.
+    /// Creates a connector from its settings and its cells.
     ///
     /// # Errors
-    /// The reason why the parts do not fit together.
+    /// The reason why TLS cannot be configured with these values.
     pub(super) fn new(
         tls: &ir::UpstreamTls,
         roots: Option<Arc<Cell<Roots>>>,
@@ -129,10 +130,10 @@ impl Connector {
         })
     }
 
-    /// Takes over replaced authorities and certificates.
+    /// Applies replaced authorities and certificates, and begins a new round if there are any.
     ///
     /// # Errors
-    /// The reason why the new values cannot be used; the earlier configuration stays.
+    /// The reason why the new values cannot be used. The previous configuration stays in use.
     pub(super) fn renew(&self) -> Result<(), String> {
         let before = self.made.load();
         let roots = self.roots.as_ref().map(|cell| cell.now());
@@ -145,20 +146,20 @@ impl Connector {
         Ok(())
     }
 
-    /// Current round of connections.
+    /// Number of the current round.
     pub(crate) fn round(&self) -> u64 {
         self.made.load().round
     }
 
-    /// End of the gateway's own certificate, in seconds since 1970.
+    /// Expiry of the gateway's own certificate (Unix time in seconds), if it has one.
     pub(crate) fn expiry(&self) -> Option<i64> {
         self.own.as_ref().map(|own| own.now().not_after_s)
     }
 
-    /// Performs the handshake with a target. The caller limits the time.
+    /// Performs the handshake with an upstream's host. The caller limits the time.
     ///
     /// # Errors
-    /// Kind `InvalidData` with a [`rustls::Error`] inside, if TLS failed.
+    /// An error of kind `InvalidData` that contains a [`rustls::Error`], if TLS failed.
     pub(crate) async fn connect(
         &self,
         host: &str,
@@ -221,7 +222,7 @@ impl Made {
             }
             None => builder.with_no_client_auth(),
         };
-        // All three configurations share the cache of resumable sessions until the next round.
+        // All three configurations share the cache of resumable sessions.
         let offering = |protocols: &[&[u8]]| {
             let mut config = config.clone();
             config.alpn_protocols = protocols.iter().map(|one| one.to_vec()).collect();
@@ -244,7 +245,8 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// Accepts every certificate (`verify: false`), if the peer has its private key.
+/// Verifier that accepts every certificate (`verify: false`). The peer must still prove that it has
+/// the private key.
 #[derive(Debug)]
 struct Anybody;
 

@@ -1,10 +1,10 @@
-//! TLS to clients and upstreams: certificates and authorities that are replaced at run time,
+//! TLS to clients and upstreams: certificates and authorities that can be replaced at run time,
 //! certificate selection, and handshakes.
 //!
-//! Values made from secrets live in process-wide cells, by reference (release.md §7): versions hold
-//! handles, so that a replaced certificate reaches all of them and a rollback changes none. A cell
-//! always holds a checked value. A new value of its sources is checked before it replaces the old
-//! one.
+//! Values built from secrets are in cells that belong to the process, one per set of references
+//! (release.md §7). Versions refer to cells, so that a replaced certificate takes effect in all
+//! versions, and a rollback never brings back an old one. A cell always has a valid value: new
+//! secrets are checked before they replace the value.
 
 pub(crate) mod accept;
 mod certs;
@@ -39,10 +39,10 @@ pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
 /// Reason why the configured TLS cannot be used.
 #[derive(Debug)]
 pub(crate) enum Unusable {
-    /// A secret is unavailable.
+    /// The secret is unavailable.
     Secret(SecretUnavailable),
-    /// The content is unusable: it is no certificate or no key, the two do not match, or the
-    /// certificate has expired.
+    /// The content cannot be used: it is not a certificate or key, the key does not belong to the
+    /// certificate, or the certificate has expired.
     Content {
         /// References of the secrets.
         what: String,
@@ -50,51 +50,52 @@ pub(crate) enum Unusable {
     },
 }
 
-/// All cells of the process. Only the control thread uses it; workers hold [`TlsListener`]s and
-/// [`Connector`]s.
+/// All cells of the process. Only the control thread uses them directly; workers use
+/// [`TlsListener`]s and [`Connector`]s.
 #[derive(Default)]
 pub(crate) struct Store {
     pairs: Cells<(SecretRef, SecretRef), Pair>,
     admissions: Cells<Option<ir::ClientAuth>, Admission>,
-    /// Authorities for upstreams; the key is none for those of the system.
+    /// Trusted authorities for upstreams. The key `None` stands for the system's authorities.
     roots: Cells<Option<SecretRef>, Roots>,
     connectors: RefCell<BTreeMap<ir::UpstreamTls, Arc<Connector>>>,
 }
 
-/// Cells by their settings.
+/// Cells by the settings that they are built from.
 type Cells<K, T> = RefCell<BTreeMap<K, Arc<Cell<T>>>>;
 
-/// Value made from secrets. It is replaced as a whole, after verification.
+/// Value built from secrets. A new value replaces the old one only after it was checked.
 pub(crate) struct Cell<T> {
     made: ArcSwap<T>,
     sources: Sources,
-    /// Values of the sources at the last check, valid or not.
+    /// Secrets at the last check, whether they were valid or not.
     seen: ArcSwap<Vec<Arc<SecretValue>>>,
-    /// Reason why the current values of the sources are not used; none if they are used.
+    /// Reason why the current secrets are not used; `None` if they are used.
     broken: ArcSwap<Option<String>>,
 }
 
-/// Secrets with their references.
+/// Secrets that a cell is built from, with their references.
 type Sources = Vec<(SecretRef, Arc<SecretCell>)>;
 
-/// Certificate with its name.
+/// Certificate with its name in the configuration.
 type Named = (Box<str>, Arc<Cell<Pair>>);
 
-/// TLS of one listener in one version.
+/// TLS settings of one listener in one version.
 pub(crate) struct TlsListener {
     certificates: Box<[Named]>,
     chooser: Arc<Chooser>,
     admission: Arc<Cell<Admission>>,
     min_version: ir::TlsVersion,
     http2: bool,
-    /// Configuration, with the admission that it was made for.
+    /// TLS server configuration, and the admission rules that it was built from.
     config: ArcSwap<(Arc<Admission>, Arc<ServerConfig>)>,
 }
 
 // === impl Store ===
 
 impl Store {
-    /// TLS of a listener. New parts are loaded and verified.
+    /// Creates the TLS settings of a listener. Certificates and authorities that are not loaded yet
+    /// are loaded and checked.
     ///
     /// # Errors
     /// The secret that cannot be used, and the reason.
@@ -126,7 +127,8 @@ impl Store {
         TlsListener::new(certificates, admission, tls.min_version, http2).map(Arc::new)
     }
 
-    /// TLS to an upstream. New parts are loaded and verified.
+    /// Returns the connector for the TLS settings of an upstream. Certificates and authorities that
+    /// are not loaded yet are loaded and checked.
     ///
     /// # Errors
     /// The secret that cannot be used, and the reason.
@@ -159,7 +161,7 @@ impl Store {
         Ok(connector)
     }
 
-    /// Checks for changed secrets, and takes over valid ones.
+    /// Applies secrets that have changed, if they are valid, and drops cells that nothing uses.
     pub(crate) fn refresh(&self) {
         let mut connectors = self.connectors.borrow_mut();
         connectors.retain(|_, connector| Arc::strong_count(connector) > 1);
@@ -193,7 +195,7 @@ impl Store {
         }
     }
 
-    /// Secrets whose current values are not used, with the reasons.
+    /// Secrets whose current values cannot be used, with the reasons.
     pub(crate) fn broken(&self) -> Vec<String> {
         let pairs = self.pairs.borrow();
         let admissions = self.admissions.borrow();
@@ -205,7 +207,7 @@ impl Store {
     }
 }
 
-/// Cell of a key; created if it is new.
+/// Returns the cell for a key. If there is none yet, builds it.
 fn cell<'r, K: Ord, T>(
     cells: &Cells<K, T>,
     key: K,
@@ -248,7 +250,7 @@ impl<T> Cell<T> {
         })
     }
 
-    /// Current value of the cell.
+    /// Current value.
     pub(crate) fn now(&self) -> Arc<T> {
         self.made.load_full()
     }
@@ -273,7 +275,7 @@ impl<T> Cell<T> {
                 event(Level::Info, &message, json!({"secrets": secrets}));
             }
             Err(why) => {
-                let message = format!("{what} cannot be used; the one before stays in use");
+                let message = format!("{what} cannot be used; the previous value stays in use");
                 let told = json!({"secrets": secrets, "error": &why});
                 event(Level::Error, &message, told);
                 self.broken.store(Arc::new(Some(why)));
@@ -314,9 +316,8 @@ impl TlsListener {
         })
     }
 
-    /// Current configuration for handshakes. After the authorities for clients were replaced, it is
-    /// made anew, with tickets of its own: an earlier session is not resumed under other
-    /// authorities.
+    /// Current TLS server configuration. After the authorities for clients were replaced, builds a
+    /// new one with new session tickets, so that no session is resumed under other authorities.
     fn config(&self) -> (Arc<Admission>, Arc<ServerConfig>) {
         let now = self.admission.now();
         let made = self.config.load();
@@ -329,33 +330,35 @@ impl TlsListener {
                 self.config.store(Arc::new(both));
                 (now, config)
             }
-            // Keep the previous configuration: it was made from the same parts, and its rules are
-            // no weaker.
+            // Keep the previous configuration, which is at least as strict. This error is not
+            // expected: the certificates and settings were accepted before.
             Err(_) => (Arc::clone(&made.0), Arc::clone(&made.1)),
         }
     }
 
-    /// True if the handshake may be signed with RSA, which takes a multiple of the time.
+    /// True if the handshake may need an RSA signature, which takes several times as long as
+    /// others.
     fn may_sign_with_rsa(&self, hello: &ClientHello<'_>) -> bool {
         self.chooser.may_sign_with_rsa(hello)
     }
 
-    /// True if any key is RSA.
+    /// True if any certificate of the listener has an RSA key.
     fn has_rsa(&self) -> bool {
         self.chooser.has_rsa()
     }
 
-    /// True if connections admitted under `admission` are still admitted.
+    /// True if the admission rules have not changed, so that connections admitted under `admission`
+    /// may continue.
     pub(crate) fn still_admits(&self, admission: &Arc<Admission>) -> bool {
         Arc::ptr_eq(&self.admission.now(), admission)
     }
 
-    /// True if a host is served with the same certificates as the name `sni`.
+    /// True if `host` is served with the same certificates as the name `sni`.
     pub(crate) fn same_certificate(&self, sni: Option<&str>, host: &str) -> bool {
         self.chooser.same(sni, host)
     }
 
-    /// Certificates by name, each with the end of its validity in seconds since 1970.
+    /// Expiry of each certificate (Unix time in seconds), with the certificate's name.
     pub(crate) fn expiries(&self) -> impl Iterator<Item = (&str, i64)> {
         let all = self.certificates.iter();
         all.map(|(name, cell)| (&**name, cell.now().not_after_s))
@@ -385,7 +388,8 @@ fn config(
         true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         false => vec![b"http/1.1".to_vec()],
     };
-    // Sessions are stored only in tickets: no state per client, and no 0-RTT.
+    // Sessions are stored only in tickets: the gateway keeps no state per client, and allows no
+    // 0-RTT.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Arc::clone(&admission.tickets);
     Ok(Arc::new(config))

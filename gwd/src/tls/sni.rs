@@ -1,5 +1,6 @@
-//! Selection of the certificate for a client (RFC 6066 §3): one with exactly the requested name,
-//! else one with a wildcard for its first label, else the first certificate of the listener.
+//! Selection of the certificate for a client by server name (RFC 6066 §3): a certificate with
+//! exactly the requested name; otherwise one with a wildcard for the first label; otherwise the
+//! first certificate of the listener.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::certs::Pair;
 /// Certificates of a listener, ordered by name.
 pub(super) struct Chooser(Box<[Arc<Cell<Pair>>]>);
 
-/// Match between a certificate and a name.
+/// Kind of match between a certificate's name and a requested name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fit {
     Exact,
@@ -25,7 +26,7 @@ impl Chooser {
         Self(cells)
     }
 
-    /// Certificates for a name, those without RSA first: they are smaller and faster.
+    /// Certificates for a name. Those without RSA come first, because they are smaller and faster.
     fn choose(&self, name: Option<&str>) -> Vec<Arc<Pair>> {
         let all: Vec<Arc<Pair>> = self.0.iter().map(|cell| cell.now()).collect();
         let fitting = |wanted: Fit| -> Vec<Arc<Pair>> {
@@ -42,7 +43,7 @@ impl Chooser {
             chosen = fitting(Fit::Wildcard);
         }
         if chosen.is_empty() {
-            // The default certificate, and others for the same names with another kind of key.
+            // Take the default certificate, and others for the same names with another type of key.
             let default = all.first();
             let same = |pair: &&Arc<Pair>| default.is_some_and(|one| one.names == pair.names);
             chosen = all.iter().filter(same).cloned().collect();
@@ -51,7 +52,7 @@ impl Chooser {
         chosen
     }
 
-    /// True if two names get the same certificates.
+    /// True if both names get the same certificates.
     pub(super) fn same(&self, one: Option<&str>, other: &str) -> bool {
         if one.is_some_and(|one| one.eq_ignore_ascii_case(other)) || self.0.len() == 1 {
             return true;
@@ -60,7 +61,8 @@ impl Chooser {
         one.len() == other.len() && one.iter().zip(&other).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
-    /// Certificate for the requested name whose signature the client can verify.
+    /// Certificate for the requested name with a key type that the client supports; otherwise the
+    /// first one for the name.
     fn for_client(&self, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let chosen = self.choose(hello.server_name());
         let schemes = hello.signature_schemes();
@@ -69,14 +71,14 @@ impl Chooser {
         Some(Arc::clone(&pair.key))
     }
 
-    /// True if the response to a client may be signed with RSA. The choice among several
-    /// certificates depends on other negotiated parameters.
+    /// True if the handshake may need an RSA signature: which of several certificates is used
+    /// depends on other negotiated parameters.
     pub(super) fn may_sign_with_rsa(&self, hello: &ClientHello<'_>) -> bool {
         let chosen = self.choose(hello.server_name());
         chosen.iter().any(|pair| pair.is_rsa())
     }
 
-    /// True if any certificate's key is RSA.
+    /// True if any certificate has an RSA key.
     pub(super) fn has_rsa(&self) -> bool {
         self.0.iter().any(|cell| cell.now().is_rsa())
     }
@@ -94,8 +96,8 @@ impl fmt::Debug for Chooser {
     }
 }
 
-/// Match between a certificate's name and a requested one; none if they do not match. A wildcard is
-/// one whole label.
+/// Match between a certificate's name and a requested name, or `None` if they do not match. A
+/// wildcard stands for one complete label.
 fn fit(own: &str, asked: &str) -> Option<Fit> {
     let asked = asked.trim_end_matches('.');
     if own.eq_ignore_ascii_case(asked) {

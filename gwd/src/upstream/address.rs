@@ -28,7 +28,7 @@ impl From<SocketAddr> for Address {
     }
 }
 
-/// Written as `ADDRESS:PORT` or `unix:PATH`.
+/// Formats an address as `ADDRESS:PORT` or `unix:PATH`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,9 +1,9 @@
-//! Session affinity: keeps a client's requests at one target by a hash of a request value or by a
-//! cookie.
+//! Session affinity: sends a client's requests to the same target, by a hash of a request value or
+//! by a cookie.
 //!
-//! The cookie's value is derived from the names of upstream and target, so that every gateway of a
-//! fleet can read it, before and after a restart. The value does not reveal the target's name. It
-//! matches one of the targets or none, so a forged value gains nothing.
+//! The cookie's value is derived from the names of the upstream and the target, so that every
+//! gateway of a fleet can use it, before and after a restart. The value does not reveal the
+//! target's name. A forged value gains nothing: it either matches a target or is ignored.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::net::IpAddr;
@@ -15,17 +15,17 @@ use policy::{Cx, Principal, RequestHead};
 use crate::random::Random;
 use crate::upstream::hosts::HostSet;
 
-/// Affinity of a request to a host.
+/// Affinity of a request, as derived from its fields.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Affinity {
     hash: Option<u64>,
     target: Option<usize>,
-    /// True if the gateway sets the cookie.
+    /// True if the gateway sets an affinity cookie.
     sets_cookie: bool,
 }
 
 impl Affinity {
-    /// Reads the request.
+    /// Derives the affinity from the request.
     pub(crate) fn of(
         hash_on: Option<&HashOn>,
         head: &RequestHead,
@@ -67,13 +67,13 @@ impl Affinity {
         self.hash
     }
 
-    /// Target that the request names.
+    /// Index of the target that the request's cookie names.
     pub(crate) fn target(&self) -> Option<usize> {
         self.target
     }
 
-    /// `Set-Cookie` value that keeps the client at the target that served it; none if the client
-    /// already has it.
+    /// `Set-Cookie` value that binds the client to the target that served it. `None` if the client
+    /// already has this cookie, or if cookies are not used.
     pub(crate) fn cookie(
         &self,
         name: &str,
@@ -91,15 +91,15 @@ impl Affinity {
     }
 }
 
-/// Hash with fixed keys, so that it is the same in every process of one version. A client that
-/// constructs collisions only changes its own target.
+/// Hash with fixed keys, so that all processes of a gwd version agree. A client that constructs a
+/// collision only changes its own target.
 fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);
     hasher.finish()
 }
 
-/// Value of a cookie (RFC 6265 §4.2.1), from all `Cookie` lines.
+/// Value of a cookie (RFC 6265 §4.2.1), in any of the `Cookie` lines.
 fn cookie<'h>(head: &'h RequestHead, name: &str) -> Option<&'h str> {
     let lines = head.headers.get_all(header::COOKIE).iter();
     let pairs = lines.filter_map(|line| line.to_str().ok());
@@ -110,7 +110,7 @@ fn cookie<'h>(head: &'h RequestHead, name: &str) -> Option<&'h str> {
     })
 }
 
-/// First value of a query parameter, not decoded.
+/// First value of a query parameter, without decoding.
 fn query<'h>(head: &'h RequestHead, name: &str) -> Option<&'h str> {
     let mut pairs = head.query()?.split('&');
     pairs.find_map(|pair| {

@@ -1,35 +1,37 @@
-//! Circuit breaker: stops requests to a failing upstream, then probes if it has recovered
+//! Circuit breaker: stops requests to a failing upstream, and later probes whether it has recovered
 //! (semantics.md §3).
 //!
-//! All decisive state is in one atomic word, changed by compare-and-swap: state, epoch, probes in
-//! flight and successes while half open, consecutive failures. A [`Permit`] belongs to the epoch in
-//! which it was granted; results of earlier epochs are ignored. Dropping the permit returns a
-//! probe's place, however the exchange ends; probes that are never returned expire.
+//! The state that decides is in one atomic word, which is changed by compare-and-swap: the state
+//! itself, an epoch, the probes in progress and their successes while half open, and the
+//! consecutive failures. A [`Permit`] belongs to the epoch in which it was granted; results of
+//! earlier epochs are ignored. Dropping a permit ends its probe, however the exchange ends. Probes
+//! that do not end in time expire.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use policy::traffic::circuit_breaker::Numbers;
 
-/// Number of slots of the window.
+/// Number of slots into which the window is divided.
 const SLOTS: usize = 10;
 
 /// Circuit breaker, shared by all workers.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     word: AtomicU64,
-    /// If open: time of the next probe. If half open: time at which outstanding probes expire.
+    /// While open: time of the next probe. While half open: time at which outstanding probes
+    /// expire. Milliseconds of the clock.
     until_ms: AtomicU64,
-    /// Consecutive openings without a close in between.
+    /// Number of times that the breaker has opened since it was last closed.
     trips: AtomicU64,
     window: [Slot; SLOTS],
-    /// Number of transitions to open, half open and closed.
+    /// Number of transitions to open, half open and closed, in this order.
     pub(crate) transitions: [AtomicU64; 3],
 }
 
-/// Counts of the exchanges that ended within one tenth of the window.
+/// Counts of the exchanges that ended in one slot of the window.
 #[derive(Debug, Default)]
 struct Slot {
-    /// Number of the tenth since the clock began, plus one.
+    /// Number of the slot's time interval since the clock began, plus one.
     turn: AtomicU64,
     total: AtomicU64,
     failed: AtomicU64,
@@ -44,16 +46,16 @@ pub(crate) enum Stand {
     HalfOpen,
 }
 
-/// Outcome of an exchange.
+/// Outcome of an exchange, for the breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// The upstream responded, with any status below 500.
+    /// The upstream responded with a status below 500.
     Alive,
-    /// The upstream did not answer, or answered with 5xx.
+    /// The upstream did not respond, or responded with 5xx.
     Failed,
 }
 
-/// Permit for one request. Dropping it without a result changes nothing except a probe's place.
+/// Permit for one request. Dropping it without a result has no effect, except that a probe ends.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Permit<'a> {
@@ -63,17 +65,17 @@ pub(crate) struct Permit<'a> {
     told: bool,
 }
 
-/// Refusal by an open breaker, which stays open for `wait_ms` more milliseconds.
+/// Rejection by an open breaker. It stays open for `wait_ms` milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Open {
     pub(crate) wait_ms: u64,
 }
 
-/// State of a breaker, unpacked from its word.
+/// Fields of the breaker's atomic word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StateFields {
     stand: Stand,
-    /// Number of transitions, modulo 2^16.
+    /// Number of transitions so far, modulo 2^16.
     epoch: u64,
     probes: u64,
     successes: u64,
@@ -90,7 +92,7 @@ impl Breaker {
     /// Requests a permit.
     ///
     /// # Errors
-    /// [`Open`] with the time until another attempt may succeed.
+    /// [`Open`] with the time after which another attempt may succeed.
     pub(crate) fn admit(&self, numbers: &Numbers, now_ms: u64) -> Result<Permit<'_>, Open> {
         let most = probes_max(numbers);
         loop {
@@ -104,14 +106,14 @@ impl Breaker {
                 Stand::HalfOpen if word.probes + word.successes < most => {
                     word.probing(word.probes + 1)
                 }
-                // The probes did not report back in time: start a new half-open epoch.
+                // The probes did not end in time: begin a new half-open epoch.
                 Stand::HalfOpen if now_ms >= until_ms => {
                     StateFields::new(Stand::HalfOpen, word.epoch + 1).probing(1)
                 }
                 Stand::HalfOpen => return Err(open(until_ms - now_ms)),
             };
             if next.epoch != word.epoch {
-                // Store the time before the word: no thread may see the new state with the old
+                // Store the time before the word, so that no thread sees the new state with the old
                 // time.
                 let expiry_ms = now_ms + numbers.open_ms.max(1);
                 self.until_ms.store(expiry_ms, Ordering::Release);
@@ -125,7 +127,7 @@ impl Breaker {
         }
     }
 
-    /// True if a request would be admitted now. Changes nothing.
+    /// True if a request would be admitted now. Takes no permit.
     pub(crate) fn admits(&self, numbers: &Numbers, now_ms: u64) -> bool {
         let word = StateFields::unpack(self.word.load(Ordering::Relaxed));
         let over = now_ms >= self.until_ms.load(Ordering::Relaxed);
@@ -136,8 +138,8 @@ impl Breaker {
         }
     }
 
-    /// Current state. An open breaker becomes half open when its time is over, with or without a
-    /// request.
+    /// Current state. An open breaker counts as half open once its time has passed, even if no
+    /// request has arrived since.
     pub(crate) fn stand(&self, now_ms: u64) -> Stand {
         match StateFields::unpack(self.word.load(Ordering::Relaxed)).stand {
             Stand::Open if now_ms >= self.until_ms.load(Ordering::Relaxed) => Stand::HalfOpen,
@@ -194,7 +196,8 @@ impl Breaker {
         self.transitions[cell].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts the result, and returns true if a share of the window is too large.
+    /// Counts a result. True if the fraction of failed or slow exchanges in the window reaches its
+    /// limit.
     fn window_is_bad(&self, numbers: &Numbers, failed: bool, slow: bool, now_ms: u64) -> bool {
         if numbers.failure_ppm.is_none() && numbers.slow_ppm.is_none() {
             return false;
@@ -332,8 +335,7 @@ impl Permit<'_> {
 }
 
 impl Drop for Permit<'_> {
-    /// Returns a probe's place: the request was cancelled or never reached the upstream, so there
-    /// is no result.
+    /// Ends a probe without a result: the request was cancelled or never reached the upstream.
     fn drop(&mut self) {
         if self.told || !self.probe {
             return;
@@ -369,8 +371,8 @@ impl StateFields {
         Self { probes, ..self }
     }
 
-    /// Bits: 2 of state, 16 of the epoch, 12 of probes, 12 of successes, 20 of consecutive
-    /// failures.
+    /// Packs the fields. Bits: 2 for the state, 16 for the epoch, 12 for probes, 12 for successes,
+    /// 20 for consecutive failures.
     fn pack(self) -> u64 {
         let stand = match self.stand {
             Stand::Closed => 0,

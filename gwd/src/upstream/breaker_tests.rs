@@ -1,4 +1,5 @@
-//! Compares the breaker with a simple model over random events, including cancellation.
+//! Tests of the circuit breaker. A property test compares it with a simple model over random
+//! events, cancellations included.
 
 use std::collections::VecDeque;
 
@@ -20,7 +21,7 @@ fn fail(permit: Permit<'_>, now_ms: u64) {
     permit.ended(Ended::Failed, 1, &numbers(), now_ms, 0);
 }
 
-/// Breaker that opened at time 0.
+/// Breaker that was opened at time 0.
 fn opened() -> Breaker {
     let breaker = Breaker::default();
     for _ in 0..3 {
@@ -121,7 +122,8 @@ fn share_counts_from_min_requests_within_its_window() {
     assert_eq!(breaker.stand(0), Stand::Open, "3 of 6");
 }
 
-/// One request in each tenth of the window: all ten count, and the eleventh evicts the first.
+/// One request in each tenth of the window. All ten count; in the eleventh tenth, the first one no
+/// longer does.
 #[test]
 fn every_tenth_of_the_window_counts() {
     let numbers = Numbers {
@@ -191,15 +193,15 @@ fn a_decision_takes_less_than_a_microsecond() {
         permit.ended(Ended::Alive, 1, &numbers, now_ms, 0);
     }
     let each_ns = start.elapsed().as_nanos() / 100_000;
-    // The target is 100 ns; busy machines get some slack.
+    // The target is 100 ns; the limit leaves slack for busy machines.
     assert!(each_ns < 1_000, "{each_ns} ns");
 }
 
-/// Event that a test applies to a breaker.
+/// Event in the property test.
 #[derive(Clone, Debug)]
 enum Event {
     Begin,
-    /// Ends the permit at this index of the outstanding permits, if it exists.
+    /// Ends the permit at this index of the outstanding permits, if there is one.
     End(usize, Ended),
     Cancel(usize),
     Pass(u64),
@@ -223,10 +225,10 @@ struct Model {
     in_a_row: u64,
     trips: u32,
     until_ms: u64,
-    /// Serial numbers of the outstanding probes.
+    /// Numbers of the outstanding probes.
     probes: Vec<u64>,
     proven: u64,
-    /// Permits with a smaller number are ignored.
+    /// Results of permits with a lower number are ignored.
     counts_from: u64,
     next: u64,
 }
@@ -337,7 +339,7 @@ proptest! {
             }
             prop_assert_eq!(breaker.stand(0), model.stand);
         }
-        // The breaker always recovers.
+        // In the end, the breaker must always close again.
         drop(out);
         for _ in 0..4 {
             now_ms += 1_000;

@@ -1,4 +1,4 @@
-//! Opens connections to targets.
+//! Opening of connections to hosts.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -27,56 +27,56 @@ use crate::upstream::proxy_header::{Ends, header};
 /// Purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Client requests, which may not use the reserved file descriptors.
+    /// Requests of clients. They may not use the reserved file descriptors.
     Request,
-    /// Health check of the gateway.
+    /// Active health check.
     Check,
 }
 
 /// Parameters of a new connection.
 pub(crate) struct Dial<'a> {
     pub(crate) address: &'a Address,
-    /// Name of the host for TLS.
+    /// Host name for TLS.
     pub(crate) name: &'a str,
-    /// TLS settings; none without TLS.
+    /// TLS settings, or `None` for a connection without TLS.
     pub(crate) tls: Option<&'a Connector>,
     pub(crate) offer: Offer,
     pub(crate) purpose: Purpose,
-    /// PROXY protocol header, sent before any other byte; none without PROXY protocol.
+    /// PROXY protocol header to send first, or `None` if the upstream expects none.
     pub(crate) header: Option<Vec<u8>>,
 }
 
-/// New connection.
+/// New connection to a host.
 pub(crate) struct Opened {
     pub(crate) socket: UpstreamSocket,
-    /// True if the connection uses HTTP/2, negotiated or by prior knowledge.
+    /// True if the connection uses HTTP/2, either negotiated or by prior knowledge.
     pub(crate) http2: bool,
-    /// Round of the TLS connector that opened the connection.
+    /// Round of the TLS connector at the start of the handshake; 0 without TLS.
     pub(crate) round: u64,
 }
 
-/// Time limits for obtaining a connection.
+/// Time limits for getting a connection, and a measurement.
 pub(crate) struct Times<'a> {
     pub(crate) deadline: &'a Slot,
     pub(crate) clock: Clock,
     /// Time until which the request may wait, in milliseconds of the clock.
     pub(crate) until_ms: u64,
-    /// Connect timeout of the host, in milliseconds (`timeouts.connect`).
+    /// Connect timeout in milliseconds (`timeouts.connect`).
     pub(crate) connect_ms: u64,
-    /// Time at which opening one began; none if it did not begin.
+    /// Time at which opening a connection began, or `None` if it did not begin.
     pub(crate) dialled_ns: Cell<Option<u64>>,
 }
 
-/// Reason why there is no connection.
+/// Failure to get a connection.
 pub(crate) enum Missed {
-    /// The attempt counts as an outcome of the host.
+    /// The attempt failed, which counts against the host.
     Failed(Failure),
-    /// No attempt was made, or the attempt did not get its full time.
+    /// There was no attempt, or not with the full time, so that nothing counts against the host.
     Unasked(Failure),
 }
 
-/// Opens a connection to a host with the upstream's protocol. Where the upstream has as many as it
-/// may, one that comes back meanwhile is as good.
+/// Gets a connection to a host, with the upstream's protocol: opens one, or takes one that becomes
+/// usable in the meantime, for example because the upstream has its maximum number of connections.
 pub(crate) async fn connect(
     pool: &Rc<Pool>,
     wish: Acceptable,
@@ -100,7 +100,7 @@ pub(crate) async fn connect(
         match times.wait(pool.room.changed()).await {
             Some(Ok(())) => {}
             Some(Err(failure)) => return Err(Missed::Unasked(failure)),
-            // A request that opens a connection may itself wait for a permit.
+            // The request that opens the connection may itself wait for a permit.
             None if !pool.has_permits() => return Err(none_free(pool)),
             None => {
                 let why = format_args!(
@@ -115,7 +115,7 @@ pub(crate) async fn connect(
     let opened = connect_on(pool.permit(wish), pool, ends, times).await;
     if let Err(Missed::Failed(failure)) = &opened {
         opening.failed(failure);
-        // An exchange may have ended in the meantime.
+        // Use a shared connection if one has become usable in the meantime.
         if let Some(lease) = pool.share(behind) {
             return Ok(lease);
         }
@@ -123,7 +123,8 @@ pub(crate) async fn connect(
     opened
 }
 
-/// A connection by a permit, ready for HTTP.
+/// Waits for a permit and opens a connection, ready for HTTP; or takes a connection that returns to
+/// the pool.
 async fn connect_on(
     permit: impl Future<Output = Acquired>,
     pool: &Rc<Pool>,
@@ -169,7 +170,7 @@ fn none_free(pool: &Pool) -> Missed {
     Missed::Unasked(Failure::because(Kind::Overflow, &why))
 }
 
-/// Opens an unshared connection to a host.
+/// Opens a connection to a host that no other request shares.
 pub(crate) async fn open(
     pool: &Rc<Pool>,
     ends: Ends,
@@ -184,7 +185,7 @@ pub(crate) async fn open(
     }
 }
 
-/// Opens the connection of a permit. The connect timeout starts now, limited by the request's
+/// Opens a connection with a permit. The connect timeout begins now; it is limited by the request's
 /// remaining time.
 async fn open_on(
     permit: ConnectionPermit,
@@ -226,7 +227,7 @@ async fn open_on(
                 "connecting to {} took longer than the {left_ms} ms that the request had left (`timeout`)",
                 pool.address
             );
-            // The time was spent waiting for a permit: it does not count against the host.
+            // If the time was spent waiting for a permit, nothing counts against the host.
             Err(match waited {
                 true => Missed::Unasked(Failure::because(Kind::Overflow, &why)),
                 false => Missed::Failed(Failure::because(Kind::ConnectTimeout, &why)),
@@ -235,7 +236,7 @@ async fn open_on(
     }
 }
 
-/// Opens a connection to a host, with TLS if configured. The caller limits the time.
+/// Opens a connection to a host, with TLS if it is configured. The caller limits the time.
 pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
     let Dial {
         address,
@@ -255,7 +256,7 @@ pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
     };
     let plain = |wire: Wire| Opened {
         socket: wire.into(),
-        // Without TLS there is no negotiation: HTTP/2 needs prior knowledge.
+        // Without TLS there is no negotiation, so that HTTP/2 requires prior knowledge.
         http2: offer == Offer::Http2,
         round: 0,
     };
@@ -277,7 +278,8 @@ pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
         }
         .map_err(not_reached)?,
     };
-    // Nagle's algorithm may delay small requests. A failure costs nothing else.
+    // Disable Nagle's algorithm, which would delay small requests. Ignore an error: it only causes
+    // that delay.
     let _delayed = stream.set_nodelay(true);
     tell(&mut stream, header).await.map_err(not_reached)?;
     let Some(tls) = tls else {
@@ -312,7 +314,7 @@ async fn tell(stream: &mut (impl AsyncWrite + Unpin), header: Option<Vec<u8>>) -
 // === impl Times ===
 
 impl Times<'_> {
-    /// Waits for `awaited`; none if the request's deadline passes first.
+    /// Waits for `awaited`. `None` if the request's deadline passes first.
     async fn wait<T>(&self, awaited: impl Future<Output = T>) -> Option<T> {
         self.deadline.set(self.until_ms);
         in_time(self.deadline, awaited).await
@@ -328,8 +330,8 @@ impl From<Missed> for Failure {
     }
 }
 
-/// Waits for a future; none if the deadline passes first. The polling task must own the deadline,
-/// so that it is woken.
+/// Waits for a future. `None` if the deadline passes first. The deadline must belong to the task
+/// that polls this future, so that the task is woken.
 pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     poll_fn(|cx| {

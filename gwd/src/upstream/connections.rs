@@ -1,11 +1,11 @@
-//! Limits the connections of an upstream, over its hosts and all workers (Envoy's
-//! `max_connections`; data-plane.md §7).
+//! Limit on the connections of an upstream, over all its hosts and all workers (`max_connections`
+//! in Envoy; data-plane.md §7).
 //!
-//! A [`ConnectionPermit`] is the permit for one connection. The connection's socket holds it, so
-//! that it is released however the connection ends; health checks need none. If no permit is free,
-//! a waiter joins a queue of the process. The waiter gets a released permit, or a connection that
-//! returns to its own worker's pool; an idle connection of another pool is closed for it. While
-//! permits are free nothing here takes a lock, and keeping a connection costs one load.
+//! Each connection's socket has a [`ConnectionPermit`], which is returned however the connection
+//! ends. Health checks need no permit. If no permit is free, a waiter joins a queue of the process.
+//! The waiter gets a returned permit, or a connection that returns to the pool of its worker. Idle
+//! connections of other pools are closed in order to free permits. While permits are free, nothing
+//! here takes a lock, and returning a connection to its pool costs one load.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -19,28 +19,29 @@ use tokio::sync::Notify;
 use crate::telemetry::shard::PoolGauge;
 use crate::upstream::shared::State;
 
-/// Time, in milliseconds, by which the eldest waiter must have waited longer than the first waiter
-/// of the pool to which a connection returns. Beyond it, the connection is closed and its permit
-/// goes to the eldest waiter: moving a permit costs opening another connection.
+/// Milliseconds by which the eldest waiter must have waited longer than the eldest waiter of the
+/// pool to which a connection returns. In that case the connection is closed and the eldest waiter
+/// gets its permit. Otherwise the connection stays in its pool, because moving a permit costs
+/// opening another connection.
 const PATIENCE_MS: u64 = 20;
-/// Interval at which a waiter looks for idle connections: one that returned a moment earlier may
-/// have found no waiter.
+/// Interval at which a waiter looks for idle connections: 100ms. A connection may have become idle
+/// just before the waiter joined the queue.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Connections of one upstream.
+/// Connection count and waiters of one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    /// Permits that are taken.
+    /// Number of permits in use.
     open: AtomicU64,
     /// Number of waiters in the queue, readable without its lock.
     waiting: AtomicU64,
-    /// Requests that found all permits taken.
+    /// Number of requests so far that found no free permit.
     full: AtomicU64,
     queue: Mutex<VecDeque<Arc<Waiter>>>,
     pools: Mutex<Vec<IdlePool>>,
 }
 
-/// Permit for one connection, released when it is dropped.
+/// Permit for one connection; dropping it returns it.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit(Arc<State>);
 
@@ -48,17 +49,18 @@ pub(crate) struct ConnectionPermit(Arc<State>);
 #[derive(Debug)]
 struct IdlePool {
     gauge: Arc<PoolGauge>,
-    /// Notifies the worker to check for waiters.
+    /// Notifies the worker that it should close an idle connection if there are waiters.
     wanted: Arc<Notify>,
 }
 
-/// Queue entry of a request that needs a connection.
+/// Request in the queue for a connection.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    /// Pool whose connections the waiter accepts; none if it needs a new one.
+    /// Pool from which the waiter also accepts an existing connection; `None` if it needs a new
+    /// one.
     pool: Option<Arc<PoolGauge>>,
     since_ms: u64,
-    /// Maximum connections of the upstream, as far as this waiter knows.
+    /// Maximum connections of the upstream in the version of this waiter.
     most: u64,
     state: Mutex<WaiterState>,
 }
@@ -69,42 +71,42 @@ struct WaiterState {
     waker: Option<Waker>,
 }
 
-/// Grant to a waiter.
+/// Grant to a waiter: a permit or a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Grant {
-    /// A permit was taken for the waiter.
+    /// Permit, which was taken for the waiter.
     Permit,
-    /// A connection of the waiter's pool is reserved for it.
+    /// Connection of the waiter's pool, which is reserved for it.
     Kept,
 }
 
-/// Waiter that is next when a connection returns.
+/// Waiter to serve when a connection returns to its pool.
 pub(crate) enum Next {
-    /// No waiter.
+    /// There is no waiter: the connection stays idle.
     Nobody,
-    /// A waiter of the same pool, which has left the queue and must be notified.
+    /// Waiter of the same pool. It was removed from the queue and must get the connection.
     Ours(Arc<Waiter>),
-    /// A waiter elsewhere: the connection must be closed.
+    /// Waiter of another pool, or one that needs a new connection: this connection must be closed.
     Elsewhere,
 }
 
 // === impl State ===
 
 impl State {
-    /// A permit, also where all are taken.
+    /// Takes a permit, even if the maximum is reached.
     pub(crate) fn first_permit(self: &Arc<Self>) -> ConnectionPermit {
         self.connections.0.take(u64::MAX);
         ConnectionPermit(Arc::clone(self))
     }
 
-    /// A permit, unless all are taken or others wait for one.
+    /// Takes a permit. `None` if the maximum is reached, or if there are waiters.
     pub(crate) fn permit(self: &Arc<Self>, most: u64) -> Option<ConnectionPermit> {
         let connections = &self.connections.0;
         let free = !connections.are_awaited() && connections.take(most);
         free.then(|| ConnectionPermit(Arc::clone(self)))
     }
 
-    /// A permit that was taken for a waiter ([`Grant::Permit`]).
+    /// Permit that was taken for a waiter. `None` if the grant is not [`Grant::Permit`].
     pub(crate) fn permit_of(self: &Arc<Self>, grant: Grant) -> Option<ConnectionPermit> {
         match grant {
             Grant::Permit => Some(ConnectionPermit(Arc::clone(self))),
@@ -116,12 +118,12 @@ impl State {
 // === impl Connections ===
 
 impl Connections {
-    /// Connections that are open or being opened.
+    /// Number of connections that are open or being opened.
     pub(crate) fn open(&self) -> u64 {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Requests that found all permits taken, so far.
+    /// Number of requests so far that found no free permit.
     pub(crate) fn full(&self) -> u64 {
         self.full.load(Ordering::Relaxed)
     }
@@ -136,7 +138,7 @@ impl Connections {
         self.waiting() > 0
     }
 
-    /// Registers a pool that may have idle connections.
+    /// Registers a pool, whose idle connections may be closed for waiters.
     pub(crate) fn join(&self, gauge: &Arc<PoolGauge>, wanted: &Arc<Notify>) {
         lock(&self.pools).push(IdlePool {
             gauge: Arc::clone(gauge),
@@ -149,7 +151,7 @@ impl Connections {
         lock(&self.pools).retain(|stock| !Arc::ptr_eq(&stock.gauge, gauge));
     }
 
-    /// Joins the queue. The caller must leave it with [`Self::leave`].
+    /// Adds a waiter to the queue. The caller must remove it with [`Self::leave`].
     pub(crate) fn stand(
         &self,
         pool: Option<&Arc<PoolGauge>>,
@@ -166,12 +168,13 @@ impl Connections {
         let mut queue = lock(&self.queue);
         queue.push_back(Arc::clone(&waiter));
         self.count(&queue);
-        // A permit that was released just before did not see this waiter: check again.
+        // Grant free permits now: a permit may have been returned just before this waiter was in
+        // the queue.
         self.call(&mut queue);
         waiter
     }
 
-    /// Waits for a grant.
+    /// Waits until the waiter gets a grant.
     pub(crate) async fn granted(&self, waiter: &Waiter) -> Grant {
         loop {
             self.look_for_idle();
@@ -182,7 +185,7 @@ impl Connections {
         }
     }
 
-    /// Leaves the queue. Returns a grant that was not received yet.
+    /// Removes a waiter from the queue. Returns a grant that the waiter has not taken.
     pub(crate) fn leave(&self, waiter: &Arc<Waiter>) -> Option<Grant> {
         let mut queue = lock(&self.queue);
         if let Some(at) = queue.iter().position(|one| Arc::ptr_eq(one, waiter)) {
@@ -193,7 +196,7 @@ impl Connections {
         lock(&waiter.state).grant.take()
     }
 
-    /// Selects the waiter that is next when a connection returns to `pool`.
+    /// Selects the waiter that a connection returning to `pool` should serve.
     pub(crate) fn next(&self, pool: &Arc<PoolGauge>) -> Next {
         let mut queue = lock(&self.queue);
         let Some(eldest) = queue.front() else {
@@ -210,7 +213,7 @@ impl Connections {
         Next::Ours(waiter)
     }
 
-    /// Notifies the worker with the most idle connections to close one.
+    /// Notifies the worker of the pool with the most idle connections, so that it closes one.
     fn look_for_idle(&self) {
         let pools = lock(&self.pools);
         let idle = |stock: &&IdlePool| stock.gauge.idle.load(Ordering::Relaxed);
@@ -227,14 +230,15 @@ impl Connections {
     }
 
     fn give_back(&self) {
-        // SeqCst: either a new waiter sees the free permit, or this thread sees the waiter.
+        // SeqCst guarantees that either a new waiter sees the free permit, or this thread sees the
+        // waiter.
         self.open.fetch_sub(1, Ordering::SeqCst);
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.call(&mut lock(&self.queue));
         }
     }
 
-    /// Grants free permits to the waiters, the longest waiting first.
+    /// Grants free permits to the waiters, the eldest first.
     fn call(&self, queue: &mut VecDeque<Arc<Waiter>>) {
         while let Some(eldest) = queue.front()
             && self.take(eldest.most)
@@ -254,7 +258,7 @@ impl Connections {
 // === impl Waiter ===
 
 impl Waiter {
-    /// Gives the waiter its grant and wakes it.
+    /// Stores a grant for the waiter and wakes it.
     pub(crate) fn tell(&self, grant: Grant) {
         let mut state = lock(&self.state);
         state.grant = Some(grant);

@@ -1,25 +1,26 @@
-//! Compares the permits with a simple model over random events, including cancellation.
+//! Tests of the connection limit. A property test compares it with a simple model over random
+//! events, cancellations included.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Next step of a test; numbers select one of the existing items.
+/// Step of the property test. Numbers select one of the existing items.
 #[derive(Clone, Debug)]
 enum Act {
     /// A request of a pool needs a connection.
     Need { pool: usize, new: bool },
-    /// A used connection ends.
+    /// A connection in use ends.
     Break(usize),
-    /// A used connection returns to its pool.
+    /// A connection in use returns to its pool.
     Return(usize),
     /// A pool closes an idle connection.
     GiveWay(usize),
-    /// A waiter looks for its grant.
+    /// A waiter polls for its grant.
     Listen(usize),
-    /// A waiter leaves.
+    /// A waiter leaves the queue.
     Leave(usize),
-    /// Time passes, in milliseconds.
+    /// Time in milliseconds passes.
     Pass(u64),
 }
 
@@ -37,13 +38,13 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 0..120)
 }
 
-/// A waiter, as the model tracks it.
+/// Waiter in the model.
 struct Waits {
     waiter: Arc<Waiter>,
     pool: usize,
     new: bool,
     since_ms: u64,
-    /// True if a permit or a connection was granted.
+    /// True if the waiter should have a grant.
     called: bool,
 }
 
@@ -52,10 +53,10 @@ struct Street {
     most: u64,
     pools: [Arc<PoolGauge>; 3],
     now_ms: u64,
-    /// Used connections, by pool.
+    /// Connections in use, with the index of their pool.
     used: Vec<(usize, ConnectionPermit)>,
     idle: Vec<(usize, ConnectionPermit)>,
-    /// Connections that wait for the request they were granted to.
+    /// Connections that are reserved for a waiter.
     kept: Vec<(Arc<Waiter>, usize, ConnectionPermit)>,
     /// Waiters in order of arrival.
     waits: Vec<Waits>,
@@ -83,7 +84,7 @@ impl Street {
         &self.state.connections.0
     }
 
-    /// Grants a free permit to the longest waiting one without a grant.
+    /// Models that a permit becomes free: the eldest waiter without a grant gets one.
     fn permit_is_free(&mut self) {
         if let Some(eldest) = self.waits.iter_mut().find(|one| !one.called) {
             eldest.called = true;

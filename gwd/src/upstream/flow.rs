@@ -1,4 +1,4 @@
-//! Body of a mirrored copy, streamed while the client sends it.
+//! Body of a request copy for a mirror, streamed to the mirror while the client sends the body.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -9,19 +9,19 @@ use bytes::Bytes;
 use crate::buffered::Buffered;
 use crate::deadlines::Slot;
 
-/// Maximum buffered bytes for a mirror that is slower than the client.
+/// Maximum bytes that are buffered for a mirror that is slower than the client.
 const KEPT_BYTES_MAX: u64 = 1 << 20;
 
-/// Buffer between the client's upload and the mirror's connection.
+/// Buffer between the client's upload and the connection to the mirror.
 pub(crate) struct Flow {
     pub(super) max_body_bytes: u64,
-    /// Bytes that the mirror has not taken, if the length of the body is known.
+    /// Number of bytes that the mirror has not taken, if the length of the body is known.
     pub(super) left: Cell<Option<u64>>,
     pub(super) queue: RefCell<VecDeque<Bytes>>,
     pub(super) kept: Buffered,
     /// True once the client has sent the whole body.
     pub(super) ended: Cell<bool>,
-    /// Outcome of a copy that was given up.
+    /// Outcome of the copy if it was abandoned.
     pub(super) given_up: Cell<Option<&'static str>>,
     pub(super) wants_turn: Cell<bool>,
     pub(super) waker: RefCell<Option<Waker>>,
@@ -29,7 +29,8 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// True unless the copy was given up. Gives it up if `came` bytes exceed its maximum.
+    /// Abandons the copy if the body, with `came` bytes so far, is too large. True if the copy
+    /// continues.
     pub(super) fn goes_on(&self, came: u64) -> bool {
         if came > self.max_body_bytes {
             self.give_up("too_large");
@@ -37,7 +38,7 @@ impl Flow {
         self.given_up.get().is_none()
     }
 
-    /// Adds a part of the body. Gives the copy up if too much waits for the mirror.
+    /// Adds data of the body. Abandons the copy if too much data waits for the mirror.
     pub(super) fn push(&self, data: Bytes) {
         if self.given_up.get().is_some() || data.is_empty() {
             return;
@@ -51,30 +52,31 @@ impl Flow {
         }
     }
 
-    /// Marks the body as complete. The mirror has to respond by `until_ms`.
+    /// Marks the body as complete. The mirror must respond by `until_ms`, in milliseconds of the
+    /// clock.
     pub(super) fn end(&self, until_ms: u64) {
         self.ended.set(true);
         self.deadline.set(until_ms);
         self.wake();
     }
 
-    /// Ends the copy. The first outcome counts.
+    /// Abandons the copy. Only the first outcome is recorded.
     pub(super) fn give_up(&self, outcome: &'static str) {
         if self.given_up.get().is_none() {
             self.given_up.set(Some(outcome));
         }
         self.queue.borrow_mut().clear();
         self.kept.set(0);
-        // The mirror's connection may be blocked in a write and not read the body: wake it by its
-        // deadline.
+        // The mirror's connection may be blocked in a write, in which it does not read the body.
+        // Set its deadline to 0 to wake it.
         self.deadline.set(0);
         self.wake();
     }
 
-    /// The next part for the mirror; none at the end.
+    /// Returns the next data for the mirror, or `None` at the end.
     ///
     /// # Errors
-    /// The copy was given up.
+    /// If the copy was abandoned.
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, GivenUp>>> {
         if self.given_up.get().is_some() {
             return Poll::Ready(Some(Err(GivenUp)));
@@ -96,12 +98,12 @@ impl Flow {
         }
     }
 
-    /// True if the mirror has taken the whole body.
+    /// True if the mirror has taken the complete body.
     pub(crate) fn is_end(&self) -> bool {
         self.ended.get() && self.given_up.get().is_none() && self.queue.borrow().is_empty()
     }
 
-    /// Bytes that the mirror has not taken, if they are known.
+    /// Number of bytes that the mirror has not taken, if known.
     pub(crate) fn left(&self) -> Option<u64> {
         self.left.get()
     }
@@ -114,5 +116,5 @@ impl Flow {
     }
 }
 
-/// The copy was given up.
+/// Error for a copy that was abandoned.
 pub(crate) struct GivenUp;

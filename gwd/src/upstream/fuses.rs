@@ -1,5 +1,5 @@
-//! The breakers that one attempt passes, and its results for them: the upstream's, those that its
-//! chain names, and its target's.
+//! Circuit breakers that an attempt has to pass, and the reports of its result to them: the breaker
+//! of the upstream, the breakers of policies, and the breaker of the target.
 
 use bundle::ir;
 use policy::traffic::circuit_breaker::{Numbers, Scope};
@@ -11,37 +11,36 @@ use crate::upstream::send::Way;
 use crate::upstream::shared::Host;
 use crate::worker::Worker;
 
-/// Sign that a failure gives of the upstream; none if the upstream is not at fault.
+/// Result that breakers and outlier detection count for a failure. `None` if the upstream is not at
+/// fault.
 pub(super) fn sign(kind: Kind) -> Option<Sign> {
     match kind {
-        Kind::Reset
-        | Kind::Refused
-        | Kind::Protocol
-        | Kind::ConnectFailed
+        Kind::Reset | Kind::Refused | Kind::Protocol => Some(Sign::Broken),
+        Kind::ConnectFailed
         | Kind::TlsCertificate
         | Kind::TlsAlert(_)
         | Kind::TlsProtocol
-        | Kind::NameUnknown => Some(Sign::Broken),
+        | Kind::NameUnknown => Some(Sign::Unreachable),
         Kind::Timeout | Kind::ConnectTimeout => Some(Sign::TimedOut),
         _ => None,
     }
 }
 
-pub(super) fn tell(
+pub(crate) fn tell(
     permit: Permit<'_>,
     numbers: &Numbers,
     sign: Sign,
     took_ns: u64,
     now_ns: u64,
-    way: &Way<'_, '_>,
+    worker: &Worker,
 ) {
     let ended = match sign {
         Sign::Status(status) if status < 500 => Ended::Alive,
-        Sign::Status(_) | Sign::Broken | Sign::TimedOut => Ended::Failed,
+        Sign::Status(_) | Sign::Unreachable | Sign::Broken | Sign::TimedOut => Ended::Failed,
     };
     let chance = match ended {
         Ended::Alive => 0,
-        Ended::Failed => way.stream.worker.random.next(),
+        Ended::Failed => worker.random.next(),
     };
     let (took_ms, now_ms) = (took_ns / 1_000_000, now_ns / 1_000_000);
     permit.ended(ended, took_ms, numbers, now_ms, chance);
@@ -54,8 +53,8 @@ pub(super) fn circuit_open(open: Open) -> Failure {
     ))
 }
 
-/// Records a failed connect in the target's own breaker. Attempts ask that breaker only once a
-/// connection exists.
+/// Reports a failed connection attempt to the target's own breaker. Requests take a permit of that
+/// breaker only after they have a connection, so a permit is taken here.
 pub(super) fn missed(upstream: &ir::Upstream, host: &Host, worker: &Worker, now_ms: u64) {
     let fuse = upstream.circuit_breaker.as_ref();
     let Some(fuse) = fuse.filter(|fuse| fuse.scope == Scope::Target) else {
@@ -67,8 +66,8 @@ pub(super) fn missed(upstream: &ir::Upstream, host: &Host, worker: &Worker, now_
     }
 }
 
-/// True if another try would be admitted now: by the upstream's breaker, or by that of any target
-/// if each target has its own.
+/// True if another attempt would be admitted now, by the policies' breakers and by the breaker of
+/// the upstream. If each target has a breaker, one target that admits is enough.
 pub(super) fn admits(way: &Way<'_, '_>, now_ms: u64) -> bool {
     let common = &way.service.common;
     let own = way.upstream.circuit_breaker.as_ref();
@@ -87,14 +86,14 @@ pub(super) fn admits(way: &Way<'_, '_>, now_ms: u64) -> bool {
     })
 }
 
-/// Permits of one attempt: from the upstream's breaker and from those that the chain names. Permits
-/// dropped without a result are neutral.
+/// Permits for one attempt: from the upstream's breaker and from the policies' breakers. A permit
+/// that is dropped without a result does not affect its breaker.
 pub(super) struct Fuses<'s>(Vec<(Permit<'s>, &'s Numbers)>);
 
 impl<'s> Fuses<'s> {
     pub(super) fn admit(way: &Way<'_, 's>, now_ms: u64) -> Result<Self, Failure> {
         let common = &way.service.common;
-        // Without a breaker nothing is allocated.
+        // Usually there is no breaker: an empty `Vec` allocates nothing.
         let mut permits = Vec::new();
         let own = way.upstream.circuit_breaker.as_ref();
         let own = own.filter(|fuse| fuse.scope == Scope::Upstream);
@@ -117,7 +116,7 @@ impl<'s> Fuses<'s> {
     pub(super) fn told(self, sign: Option<Sign>, took_ns: u64, now_ns: u64, way: &Way<'_, '_>) {
         let Some(sign) = sign else { return };
         for (permit, numbers) in self.0 {
-            tell(permit, numbers, sign, took_ns, now_ns, way);
+            tell(permit, numbers, sign, took_ns, now_ns, &way.stream.worker);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Head start: reads the beginning of an upload that may not hold a permit of its upstream yet.
+//! Head start: reads the beginning of an upload that may not yet take a permit of its upstream.
 //!
-//! An address that stalls many uploads uses up its own share of unfinished uploads. Further uploads
-//! of that address are not refused: their first bytes are read before the call to the upstream. A
-//! body that is complete by then needs no share, and a longer one has shown that its client sends.
-//! The listener's `body_timeout` and `min_rate` limit the wait, as for a body that is kept for
-//! retries.
+//! A client address with many stalled uploads uses up its share of unfinished uploads. Further
+//! uploads of that address are not rejected at once. Instead their first bytes are read before the
+//! request is sent to the upstream. A body that is complete by then needs no share, and with a
+//! longer body the client has shown that it sends data. The listener's `body_timeout` and
+//! `min_rate` limit the time, as for a body that is kept for retries.
 
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -17,14 +17,15 @@ use crate::proxy::tee::Tee;
 use crate::upstream::connect::in_time;
 use crate::upstream::source::Source;
 
-/// Bytes of a longer body that are read before the request is sent.
+/// Number of body bytes that are read before the request is sent to the upstream. A shorter body is
+/// read to its end.
 const HEAD_START_BYTES: usize = 64 << 10;
 
 /// Result of a head start.
 pub(super) enum HeadStart {
-    /// The body is complete.
+    /// The body is complete and buffered.
     Whole(Source),
-    /// Enough bytes have arrived to start the call.
+    /// The body is longer, and enough bytes of it have arrived to send the request.
     Delivers(Source),
     /// Too few bytes arrived in time, or memory is scarce.
     Refused,

@@ -1,8 +1,9 @@
-//! Active health checks: the gateway sends requests to hosts to see if they work (semantics.md §3).
+//! Active health checks: the gateway sends requests to hosts to determine whether they work
+//! (semantics.md §3).
 //!
-//! One thread of the process runs all checks, never a worker. Results are stored in the [`Host`],
-//! so that all workers see them and new versions keep them. Ejections are counted separately. A
-//! host that is no longer checked has an unknown result.
+//! One thread of the process runs all checks; workers run none. Results are stored in the [`Host`],
+//! so that all workers see them and they survive a change of versions. Ejections by outlier
+//! detection are stored separately. The result of a host that is no longer checked is unknown.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -29,31 +30,31 @@ use crate::upstream::{probe, turns};
 /// Maximum concurrent checks over all upstreams.
 const PROBES_MAX: usize = 64;
 
-/// Results of the active health checks of a host. Written by the checking thread alone.
+/// Results of the active health checks of one host. Only the health check thread writes them.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     verdict: AtomicU8,
-    /// Consecutive results that contradict the verdict.
+    /// Number of consecutive results that contradict the verdict.
     against: AtomicU32,
-    /// Time at which it became healthy again, for slow start.
+    /// Time at which the host became healthy again, for slow start.
     pub(crate) works_since_ms: AtomicU64,
-    /// Passed checks, and failed checks.
+    /// Number of passed checks, and of failed checks.
     pub(crate) passed: AtomicU64,
     pub(crate) failed: AtomicU64,
-    /// Reason why the last check failed; none after a success.
+    /// Reason why the last check failed, or `None` if it passed.
     pub(crate) why: ArcSwapOption<String>,
 }
 
 /// Health of a host according to active checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// No result yet.
+    /// No check has ended yet.
     Unknown = 0,
     Works = 1,
     Fails = 2,
 }
 
-/// Health check of one host.
+/// Health check of one host, with its settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     state: StateId,
@@ -66,25 +67,25 @@ pub(crate) struct Check {
     active: Arc<Active>,
 }
 
-/// Handle of the checking thread, which ends when this is dropped.
+/// Handle of the health check thread. Dropping it ends the thread.
 #[derive(Debug)]
 pub(crate) struct Prober {
     wanted: watch::Sender<Arc<[Check]>>,
 }
 
-/// Host that is being checked.
+/// Host that is being checked, with its task.
 struct Running {
     check: Check,
     task: AbortHandle,
 }
 
-/// State of the upstream and name of the host.
+/// Key of a check: state of the upstream, and name of the host.
 type Key = (StateId, Box<str>);
 
 // === impl Checks ===
 
 impl Checks {
-    /// True if the host may receive requests.
+    /// True if the host may receive requests. `unchecked` decides for a host without a result.
     pub(crate) fn admit(&self, unchecked: Unchecked) -> bool {
         match (self.verdict(), unchecked) {
             (Verdict::Works, _) | (Verdict::Unknown, Unchecked::Serve) => true,
@@ -100,7 +101,8 @@ impl Checks {
         }
     }
 
-    /// Counts a result. Returns the new verdict if it changes. The first result counts at once.
+    /// Counts a result. Returns the new verdict if it has changed. The first result determines the
+    /// verdict at once; later changes need several results.
     fn told(
         &self,
         result: Result<(), String>,
@@ -136,7 +138,7 @@ impl Checks {
         Some(says)
     }
 
-    /// Resets the host to unknown when checks of it end.
+    /// Resets the verdict to unknown, because the host is no longer checked.
     fn forget(&self) {
         self.against.store(0, Ordering::Relaxed);
         self.why.store(None);
@@ -162,7 +164,7 @@ impl Check {
             && self.proxy_protocol == other.proxy_protocol
     }
 
-    /// Checks the host repeatedly.
+    /// Checks the host periodically. Never returns.
     async fn run(self, slots: Rc<Semaphore>, clock: Clock) {
         let random = Random::new();
         let times = &self.active.times;
@@ -185,7 +187,8 @@ impl Check {
                     .unwrap_or_else(late)
             };
             self.told(result, clock.now_ms());
-            // Jitter of 10%, so that gateways that started together do not check in step.
+            // Jitter of ±10 %, so that gateways that started together do not check at the same
+            // time.
             let tenth = times.interval_ms / 10;
             let wait_ms = times.interval_ms - tenth + random.next() % (2 * tenth + 1);
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
@@ -213,7 +216,8 @@ impl Check {
     }
 }
 
-/// The hosts that upstreams want to be checked now, each once. The slices are in one order.
+/// Hosts that upstreams want to be checked, each once. The slices are parallel: one element per
+/// upstream.
 pub(crate) fn checks(
     upstreams: &[ir::Upstream],
     commons: &[Arc<Common>],
@@ -247,7 +251,7 @@ pub(crate) fn checks(
 // === impl Prober ===
 
 impl Prober {
-    /// Starts the thread, without any checks.
+    /// Starts the health check thread, without any checks.
     ///
     /// # Errors
     /// If the thread cannot be started.
@@ -266,10 +270,10 @@ impl Prober {
         Ok(Self { wanted })
     }
 
-    /// Replaces the hosts to check; none keeps the current ones. Checks that already run continue.
+    /// Replaces the checks; `None` keeps the current ones. Unchanged checks continue.
     pub(crate) fn renew(&self, checks: impl FnOnce() -> Option<Arc<[Check]>>) {
         self.wanted.send_modify(|wanted| {
-            // Evaluated under the lock, so that the last caller sets the newest checks.
+            // Evaluate the checks under the lock, so that the last caller sets the newest ones.
             if let Some(checks) = checks() {
                 *wanted = checks;
             }
@@ -277,7 +281,7 @@ impl Prober {
     }
 }
 
-/// Checks the wanted hosts until none is wanted.
+/// Runs a task for each wanted check, and aborts the tasks of the others. Ends with the sender.
 async fn follow(mut wanted: watch::Receiver<Arc<[Check]>>, clock: Clock) {
     let slots = Rc::new(Semaphore::new(PROBES_MAX));
     let mut running: HashMap<Key, Running> = HashMap::new();

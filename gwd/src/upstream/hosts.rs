@@ -1,10 +1,10 @@
-//! Hosts of an upstream, and their replacement while requests are in flight.
+//! Hosts of an upstream, and their replacement while requests are in progress.
 //!
-//! [`Common`] is an upstream of one version: its written targets, and the sources of resolved ones.
-//! Both result in a [`HostSet`], built outside the workers. If its number changes, a worker builds
-//! a new [`Service`](super::Service); a request in flight keeps the old one. State of a host is in
-//! [`Host`] and survives as long as the host is used. Removed hosts get no further requests, and
-//! their idle connections are closed.
+//! [`Common`] is an upstream in one version: its targets, and the sources of hosts that must be
+//! resolved. From these, a [`HostSet`] is built outside the workers. When the number of the set
+//! changes, a worker builds a new [`Service`](super::Service); requests in progress keep the old
+//! one. The state of a host is in [`Host`], which survives as long as any set has the host. Hosts
+//! that are no longer in a set get no more requests, and their idle connections are closed.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -22,45 +22,45 @@ use crate::upstream::address::Address;
 use crate::upstream::balance::Table;
 use crate::upstream::shared::{ChainBreaker, Host, State};
 
-/// A host with its protocol settings.
+/// Address of a host with the settings of its target.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) address: Address,
-    /// Path prefix, `Host` name, weight and zone.
+    /// Target's settings for this host: path prefix, host name, weight and zone.
     pub(crate) target: ir::Target,
 }
 
-/// Hosts of an upstream at one time. All lists have the same order.
+/// Hosts of an upstream at one point in time. All lists have the same order.
 #[derive(Debug, Default)]
 pub(crate) struct HostSet {
-    /// Number of the set; each replacement increases it.
+    /// Number of the set, which increases with each replacement.
     number: u64,
     pub(crate) hosts: Box<[Arc<Host>]>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
-    /// Level of each host, counted from 0; empty if all hosts have the same level.
+    /// Priority level of each host, starting at 0. Empty if all hosts have the same level.
     levels: Box<[u16]>,
-    /// Lookup table of a hashing algorithm.
+    /// Lookup table, if the load-balancing algorithm uses hashing.
     pub(crate) table: Table,
     /// Affinity cookie value of each host.
     pub(crate) cookies: Box<[Box<str>]>,
 }
 
-/// Upstream of one version, shared by all workers.
+/// Upstream in one version, shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) state: Arc<State>,
-    /// Circuit breakers that chains name, by the policy's state.
+    /// Circuit breakers of policies, by the id of the policy's state.
     pub(crate) breakers: Box<[(StateId, Arc<ChainBreaker>)]>,
     lb: Lb,
     targets: Box<[Target]>,
-    /// Number of `set`, readable by workers without loading it.
+    /// Number of `set`, which workers compare without loading the set.
     number: AtomicU64,
     set: ArcSwap<HostSet>,
-    /// Serialises replacements, so that the last one has the newest hosts.
+    /// Lock for replacements, so that the last replacement has the newest hosts.
     exchange: Mutex<()>,
 }
 
-/// Target as written.
+/// Target of the configuration, or the result of service discovery.
 #[derive(Debug)]
 struct Target {
     target: ir::Target,
@@ -73,7 +73,7 @@ enum At {
     Found(Arc<Source>),
 }
 
-/// Address of a target, or of one of its hosts.
+/// Address of a target, or of one of the hosts that it resolves to.
 struct Spot {
     priority: u16,
     address: Address,
@@ -81,7 +81,7 @@ struct Spot {
     zone: Option<Arc<str>>,
 }
 
-/// Host of the next set.
+/// Host of the set that is being built.
 struct Member {
     priority: u16,
     endpoint: Endpoint,
@@ -90,7 +90,7 @@ struct Member {
 // === impl Common ===
 
 impl Common {
-    /// New upstream, without hosts until [`Discovery::follow`] is called with it.
+    /// Creates the upstream. It has no hosts until [`Discovery::follow`] is called with it.
     pub(crate) fn new(
         upstream: &ir::Upstream,
         state: Arc<State>,
@@ -110,7 +110,7 @@ impl Common {
             target: target.clone(),
         });
         let discovered = upstream.discovery.iter().map(|discovery| Target {
-            // Resolved hosts use TLS if the upstream has TLS settings.
+            // Hosts from service discovery use TLS if the upstream has TLS settings.
             target: ir::Target {
                 tls: upstream.tls.is_some(),
                 ..discovery.target()
@@ -141,7 +141,7 @@ impl Common {
         }
     }
 
-    /// Sources from which the upstream's hosts are resolved.
+    /// Sources of the hosts that must be resolved.
     pub(crate) fn sources(&self) -> impl Iterator<Item = &Arc<Source>> + Clone {
         self.targets
             .iter()
@@ -156,12 +156,13 @@ impl Common {
         self.set.load_full()
     }
 
-    /// True if `set` is the current host set.
+    /// True if `set` is still the current set.
     pub(crate) fn is_now(&self, set: &HostSet) -> bool {
         set.number == self.number.load(Ordering::Acquire)
     }
 
-    /// Replaces the hosts by those of the sources. Those that stay keep all that is known of them.
+    /// Replaces the set by one with the current hosts of the sources. Hosts that stay keep their
+    /// state.
     pub(crate) fn renew(&self, now_ms: u64) {
         let _one = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.set.load_full();
@@ -228,8 +229,9 @@ impl Target {
         }
     }
 
-    /// True if the resolved hosts have weights of their own; otherwise they share the written
-    /// weight. Only service discovery provides weights, and such an upstream has no other targets.
+    /// True if the resolved hosts have their own weights. Otherwise they share the target's weight.
+    /// Only service discovery provides weights, and an upstream with service discovery has no other
+    /// targets.
     fn weighs(&self) -> bool {
         match &self.place {
             At::Address(_) => false,
@@ -306,12 +308,12 @@ impl HostSet {
         }
     }
 
-    /// Number of the last priority level; 0 if all hosts have the same priority.
+    /// Number of the last priority level; 0 if all hosts have the same level.
     pub(crate) fn last_level(&self) -> u16 {
         self.levels.last().copied().unwrap_or(0)
     }
 
-    /// True if the host at index `at` is of the level.
+    /// True if the host at index `at` has this priority level.
     pub(crate) fn is_of_level(&self, at: usize, level: u16) -> bool {
         self.levels.is_empty() || self.levels[at] == level
     }

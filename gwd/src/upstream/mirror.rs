@@ -1,11 +1,12 @@
-//! Mirrors: copies of requests, sent in parallel. The client never waits for them or sees their
-//! responses.
+//! Mirrors: copies of requests, sent to other upstreams in parallel. The client never waits for a
+//! copy or sees its response.
 //!
 //! A copy has its own connection and deadline. Its response is read up to a limit, so that the
-//! connection can be reused, and discarded. A body up to 64 KiB is kept until it is complete. The
-//! copy of a longer one, up to the mirror's `max_body`, is streamed as a [`Flow`] with a bounded
-//! buffer: a mirror that is slower than the client loses its copy. The number of copied requests
-//! per worker is limited, and so is their memory. Requests that cannot be copied are counted.
+//! connection can be reused, and discarded. A body of up to 64 KiB is buffered until it is
+//! complete. The copy of a longer one, up to the mirror's `max_body`, is streamed as a [`Flow`]
+//! with a bounded buffer: if a mirror is too slow for the client's upload, its copy is abandoned.
+//! The number of requests per worker that are being copied is limited, and so is their memory.
+//! Requests that cannot be copied are counted.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -33,14 +34,14 @@ use crate::upstream::transport::{Call, Incoming};
 use crate::upstream::{Looking, Service, Tried};
 use crate::worker::{View, Worker};
 
-/// Maximum requests of a worker that are copied at the same time.
+/// Maximum requests per worker that are being copied at the same time.
 const COPIED_MAX: usize = 128;
-/// Bytes of a body that are kept for copies before they are streamed.
+/// Maximum bytes of a body that are buffered for copies. Longer bodies are streamed.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// Maximum bytes of a copy's response that are read to reuse its connection.
+/// Maximum bytes of a copy's response that are read in order to reuse the connection.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// Parts of a request from which its mirrored copies are made.
+/// Parts of a request that its copies are made from.
 pub(crate) struct Asked<'a, 's> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) stream: &'a Stream,
@@ -49,26 +50,26 @@ pub(crate) struct Asked<'a, 's> {
     pub(crate) origin: &'a Origin,
     pub(crate) cx: &'a Cx<'s>,
     pub(crate) head: &'a RequestHead,
-    /// Bytes of the body, if its head says so.
+    /// Length of the body in bytes, if the request head announces it.
     pub(crate) length: Option<u64>,
 }
 
-/// Copies of one request whose body is being received. Dropping them early gives the copies up.
+/// Copies of one request while its body is received. Dropping this value early abandons the copies.
 pub(crate) struct Copies {
     sender: Rc<Sender>,
-    /// Copies that are not sent yet.
+    /// Copies that have not been sent yet.
     waiting: RefCell<Vec<Copy>>,
     /// Copies that are being streamed.
     flows: RefCell<Vec<Rc<Flow>>>,
     length: Option<u64>,
-    /// Bytes received so far.
+    /// Number of body bytes received so far.
     came: Cell<u64>,
     body: RefCell<Vec<u8>>,
     /// Memory accounting of `body`.
     kept: RefCell<Buffered>,
 }
 
-/// Sends the copies of one request.
+/// Sender of the copies of one request.
 struct Sender {
     worker: Rc<Worker>,
     view: Rc<View>,
@@ -85,10 +86,10 @@ struct Copy {
     max_body_bytes: u64,
 }
 
-/// Permit for a request that is being copied.
+/// Permit to copy a request; returned when this value is dropped.
 struct Permit(Rc<Worker>);
 
-/// Prepares the copies for the mirrors of the chain; none if too many requests are being copied.
+/// Prepares the copies for the mirrors of the chain. `None` if too many requests are being copied.
 pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
     let snapshot: &Snapshot = &asked.view.current().loaded.snapshot;
     let mirrors = asked.cx.mirrors.iter();
@@ -126,7 +127,7 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
             cx: asked.cx,
         };
         forward::prepare(&mut head, relay);
-        // The body of a copy is framed anew.
+        // Remove the framing fields: the body of a copy gets its own framing.
         for name in [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, TE] {
             head.headers.remove(name);
         }
@@ -158,7 +159,7 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
 // === impl Copies ===
 
 impl Copies {
-    /// Processes a part of the body.
+    /// Adds data of the body to the copies.
     pub(crate) fn take(&self, data: &[u8]) {
         let came = self.came.get() + data.len() as u64;
         self.came.set(came);
@@ -196,13 +197,14 @@ impl Copies {
         }
     }
 
-    /// True once after much data arrived that no mirror has taken yet: its connection needs a turn.
+    /// True once for each time that much data has accumulated for a mirror: the mirror's connection
+    /// then needs a turn to send it.
     pub(crate) fn wants_turn(&self) -> bool {
         let flows = self.flows.borrow();
         flows.iter().any(|flow| flow.wants_turn.replace(false))
     }
 
-    /// Sends the copies: the body is complete.
+    /// Sends the copies, because the body is complete.
     pub(crate) fn send(&self) {
         let body = self.take_body();
         for copy in std::mem::take(&mut *self.waiting.borrow_mut()) {
@@ -213,8 +215,8 @@ impl Copies {
         }
     }
 
-    /// Starts to stream the copies, with the bytes received so far: the body is too long to be
-    /// kept.
+    /// Begins to stream the copies, starting with the bytes received so far, because the body is
+    /// too long to be buffered.
     fn stream_waiting(&self) {
         let begun = self.take_body();
         for copy in std::mem::take(&mut *self.waiting.borrow_mut()) {
@@ -298,7 +300,7 @@ impl Sender {
         });
     }
 
-    /// The time from now on until which a copy may take, in milliseconds of the clock.
+    /// Deadline of a copy that is sent now, in milliseconds of the clock.
     fn until_ms(&self) -> u64 {
         self.worker.shared.clock.now_ms() + self.timeout_ms
     }
@@ -307,8 +309,8 @@ impl Sender {
         count(&self.worker, &self.view, upstream, outcome);
     }
 
-    /// Sends a copy and returns its outcome for the metric. Without `until_ms`, the sender of the
-    /// streamed body sets the deadline.
+    /// Sends a copy and returns its outcome for the metrics. Without `until_ms`, the deadline is
+    /// set when the streamed body ends.
     async fn send_one(
         &self,
         copy: Copy,
@@ -324,7 +326,7 @@ impl Sender {
         } = copy;
         let worker = &self.worker;
         let pool = &service.pools[target];
-        // Register this task to be woken when the deadline passes.
+        // Register this task, so that it is woken when the deadline passes.
         poll_fn(|cx| {
             deadline.register(cx.waker());
             std::task::Poll::Ready(())
@@ -341,7 +343,7 @@ impl Sender {
         };
         let mut lease = match idle {
             Some(lease) => lease,
-            // A copy must not take a connection from waiting requests.
+            // Do not wait for a permit: a copy must not take a connection from waiting requests.
             None if !pool.has_permits() => return "overflow",
             None => match connect(pool, Acceptable::Any, self.ends, &times).await {
                 Ok(lease) => lease,
@@ -372,7 +374,8 @@ impl Sender {
     }
 }
 
-/// True if the response's body ended without an error and within `ANSWER_BYTES_MAX`.
+/// Reads and discards the response's body. True if it ended without an error and within
+/// [`ANSWER_BYTES_MAX`].
 async fn drain(body: &mut Incoming) -> bool {
     let mut left = ANSWER_BYTES_MAX;
     loop {

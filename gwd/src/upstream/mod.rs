@@ -1,4 +1,4 @@
-//! Upstreams: balancing, health, connection pools and requests.
+//! Upstreams: load balancing, health, connection pools, and requests.
 
 pub(crate) mod address;
 pub(crate) mod affinity;
@@ -6,8 +6,9 @@ pub(crate) mod balance;
 pub(crate) mod breaker;
 pub(crate) mod connect;
 pub(crate) mod connections;
+pub(crate) mod effects;
 pub(crate) mod flow;
-mod fuses;
+pub(crate) mod fuses;
 mod head_start;
 pub(crate) mod health;
 pub(crate) mod hosts;
@@ -48,37 +49,38 @@ use crate::upstream::pool::{Of, Pool};
 use crate::upstream::shared::{Busy, InFlight};
 use crate::worker::Worker;
 
-/// Time for which other hosts are preferred after a failed connect: 1s.
+/// Time for which other hosts are preferred after a connection attempt to a host failed: 1s.
 const UNREACHABLE_MS: u64 = 1_000;
-/// Maximum hosts tried for one request.
+/// Maximum number of hosts that are tried for one request.
 const TRIED_MAX: usize = 16;
 
-/// Upstream of a worker, with its current hosts. Targets are indices into the host set.
+/// Upstream on one worker, with its current hosts. Targets are indices into the host set.
 pub(crate) struct Service {
     pub(crate) common: Arc<Common>,
     pub(crate) set: Arc<HostSet>,
     balance: Balance,
     /// Connection pool of each target.
     pub(crate) pools: Box<[Rc<Pool>]>,
-    /// True for each target in the gateway's zone; none if zones do not matter.
+    /// For each target, true if the target is in the gateway's zone. `None` if zones have no
+    /// effect.
     near: Option<Box<[bool]>>,
     pub(crate) connect_timeout_ms: u64,
 }
 
-/// Resources that an exchange holds of an upstream, released when its response has ended.
+/// Counts and permits of an exchange at an upstream, returned when the response has ended.
 pub(crate) struct Held {
     pub(crate) in_flight: Option<InFlight>,
     _busy: Busy,
 }
 
-/// Targets at which a request was tried.
+/// Targets that were tried for a request.
 #[derive(Default)]
 pub(crate) struct Tried {
     targets: [u32; TRIED_MAX],
     count: usize,
 }
 
-/// Inputs for choosing a target.
+/// Inputs for the choice of a target.
 pub(crate) struct Looking<'a> {
     pub(crate) upstream: &'a ir::Upstream,
     pub(crate) affinity: &'a Affinity,
@@ -119,12 +121,12 @@ impl Service {
         }
     }
 
-    /// True if the hosts are the current ones.
+    /// True if the upstream's host set has not been replaced.
     pub(crate) fn is_now(&self) -> bool {
         self.common.is_now(&self.set)
     }
 
-    /// Failure of a request for which there is no target.
+    /// Failure of a request for which no target can be chosen.
     pub(crate) fn nobody(&self) -> Failure {
         let mut open = self.common.sources().filter_map(|source| source.why());
         match open.next() {
@@ -133,9 +135,9 @@ impl Service {
         }
     }
 
-    /// Chooses the next target: one that works and was not tried yet. Hosts whose connect failed a
-    /// moment ago are used only if no other is left; hosts that do not work, only if the upstream
-    /// allows it.
+    /// Chooses the next target: one that is available and was not tried yet. A host that could not
+    /// be reached recently is chosen only if there is no other, and not for a retry. A host that is
+    /// not available is chosen only if the upstream's `all_unhealthy` allows it.
     pub(crate) fn choose(&self, looking: &Looking<'_>) -> Option<usize> {
         let Looking {
             upstream,
@@ -185,7 +187,7 @@ impl Service {
             })
         });
         let found = found.or_else(|| {
-            // A host whose connect failed is worth a first try, but not a retry.
+            // Try an unreachable host only in a first attempt, not in a retry.
             let first = tried.is_empty();
             let may = |at: usize| works(at) && (first || !hosts[at].is_unreachable(*now_ms));
             self.balance.pick(&choice, may)
@@ -196,8 +198,8 @@ impl Service {
         })
     }
 
-    /// Targets of the gateway's zone, while at least half of them may be used: fewer could not bear
-    /// the zone's load.
+    /// Targets in the gateway's zone, if at least half of them may be used. Fewer could not handle
+    /// the load of the zone.
     fn near(&self, may: impl Fn(usize) -> bool) -> Option<&[bool]> {
         let near = self.near.as_deref()?;
         let ours = || (0..near.len()).filter(|at| near[*at]);
@@ -205,7 +207,7 @@ impl Service {
         (2 * left >= ours().count()).then_some(near)
     }
 
-    /// Records a successful connect to a target.
+    /// Records a successful connection attempt to a target.
     pub(crate) fn reached(&self, target: usize) {
         let host = &self.set.hosts[target];
         host.reach.reached();
@@ -214,7 +216,7 @@ impl Service {
         }
     }
 
-    /// Records a failed connect to a target.
+    /// Records a failed connection attempt to a target.
     pub(crate) fn missed(&self, target: usize, failure: &Failure, now_ms: u64) {
         let host = &self.set.hosts[target];
         host.reach.missed(failure, now_ms);
@@ -237,6 +239,7 @@ impl Service {
         let watch = Watch {
             state: &self.common.state,
             hosts: &self.set.hosts,
+            is_weighted: &|index| self.set.endpoints[index].target.weight > 0,
             passive,
             now_ms,
             chance: match passive.jitter_ms {
@@ -253,7 +256,8 @@ impl Service {
     }
 }
 
-/// Targets with a weight in a zone; none if the zone has none of them, or all.
+/// For each target, true if it has a weight and is in the zone. `None` if that is true of no
+/// target, or of all targets with a weight.
 fn near(endpoints: &[Arc<Endpoint>], zone: Option<&str>) -> Option<Box<[bool]>> {
     let zone = zone?;
     let targets = || endpoints.iter().map(|endpoint| &endpoint.target);
@@ -282,12 +286,12 @@ impl Tried {
         self.count == 0
     }
 
-    /// True if the next host is the last one that this request may try.
+    /// True if the next host is the last one that may be tried for this request.
     pub(crate) fn is_last(&self) -> bool {
         self.count + 1 >= TRIED_MAX
     }
 
-    /// True if the request has tried as many hosts as it may.
+    /// True if no more hosts may be tried for this request.
     pub(crate) fn is_full(&self) -> bool {
         self.count == TRIED_MAX
     }

@@ -1,13 +1,15 @@
-//! Outlier detection: ejects hosts by the outcomes of clients' requests, with Envoy's parameters
-//! and defaults (semantics.md §3).
+//! Outlier detection: ejects hosts because of the outcomes of clients' requests, with Envoy's
+//! parameters and defaults (semantics.md §3).
 //!
-//! Counters belong to the host and are separate from active checks. The first request after the end
-//! of an interval closes it: rates are compared, and each host that is not ejected is forgiven one
-//! earlier ejection. A flag serialises ejections, so that workers together do not exceed the
-//! maximum.
+//! Counters belong to the host and are separate from active health checks. The first request after
+//! the end of an interval closes the interval: rates are compared, and the ejection count of each
+//! host that is not ejected is reduced by one. A flag serialises ejections, so that several workers
+//! together do not exceed the maximum.
 //!
-//! The only host of an upstream is ejected only for broken connections, never for statuses,
-//! timeouts or rates: no other host could serve, and one faulty endpoint would fail all others.
+//! A host is ejected for statuses, broken connections, timeouts and rates only while another host
+//! could serve instead: one at another address, with a weight, that is neither ejected, unreachable
+//! nor failing its checks. Otherwise one faulty endpoint would make all others fail. A host without
+//! such another one is ejected only if no connection to it can be opened.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -16,32 +18,38 @@ use policy::upstream::Passive;
 
 use crate::upstream::shared::{Host, State};
 
-/// Outcomes of a host's requests, counted for outlier detection.
+/// Counters of a host's outcomes.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Consecutive statuses of 500 and above.
+    /// Number of consecutive statuses of 500 and above.
     server_errors: AtomicU32,
-    /// Consecutive 502, 503 and 504.
+    /// Number of consecutive statuses 502, 503 and 504.
     gateway_errors: AtomicU32,
-    /// Consecutive connect failures and broken connections, if they are counted separately.
+    /// Number of consecutive local failures (failed or broken connections, timeouts), if they are
+    /// counted separately.
     local_errors: AtomicU32,
-    /// Requests within the interval; `good` counts the successful ones.
+    /// Number of consecutive failures to connect.
+    unreachable: AtomicU32,
+    /// Number of requests in the interval, and of the successful ones among them.
     total: AtomicU32,
     good: AtomicU32,
-    /// Ejections that are not forgiven yet; the next ejection is that many times longer.
+    /// Ejection count, which multiplies the time of the next ejection. Reduced by one in each
+    /// interval without an ejection.
     ejections: AtomicU32,
-    /// Ejections in total, by [`Why`].
+    /// Total number of ejections, by [`Why`].
     pub(crate) ejected: [AtomicU64; WHYS.len()],
 }
 
 /// Outcome of a request to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sign {
-    /// The host answered with this status.
+    /// The host responded with this status.
     Status(u16),
-    /// No connection, or one that broke before the response.
+    /// No connection could be opened.
+    Unreachable,
+    /// The connection broke before the response.
     Broken,
-    /// No response in time.
+    /// The host did not respond in time.
     TimedOut,
 }
 
@@ -55,7 +63,7 @@ pub(crate) enum Why {
     SuccessRate = 4,
 }
 
-/// Names of [`Why`] in metrics.
+/// Names of the [`Why`] variants in metrics.
 pub(crate) const WHYS: [&str; 5] = [
     "consecutive_5xx",
     "consecutive_gateway_failures",
@@ -68,9 +76,11 @@ pub(crate) const WHYS: [&str; 5] = [
 pub(crate) struct Watch<'a> {
     pub(crate) state: &'a State,
     pub(crate) hosts: &'a [Arc<Host>],
+    /// True if the host at this index gets requests: its weight is above zero.
+    pub(crate) is_weighted: &'a dyn Fn(usize) -> bool,
     pub(crate) passive: &'a Passive,
     pub(crate) now_ms: u64,
-    /// Random number for jitter.
+    /// Random number for the jitter of the ejection time.
     pub(crate) chance: u64,
 }
 
@@ -83,6 +93,7 @@ impl Tally {
             &self.server_errors,
             &self.gateway_errors,
             &self.local_errors,
+            &self.unreachable,
         ] {
             cell.store(0, Ordering::Relaxed);
         }
@@ -92,37 +103,31 @@ impl Tally {
 // === impl Watch ===
 
 impl Watch<'_> {
-    /// Counts the outcome of a request to a host, and ejects the host if it failed too often.
+    /// Counts the outcome of a request to a host. Ejects the host if a limit is reached.
     pub(crate) fn saw(&self, host: &Host, sign: Sign) {
-        match self.hosts {
-            [_] => self.saw_only_host(host, sign),
-            _ => self.saw_one_of_many(host, sign),
-        }
+        self.count(host, sign);
         self.close_interval();
     }
 
-    /// Counts consecutive broken connections.
-    fn saw_only_host(&self, host: &Host, sign: Sign) {
-        let passive = self.passive;
-        let apart = passive.consecutive_local_failures;
-        let why = match apart {
-            Some(_) => Why::ConsecutiveLocalFailures,
-            None => Why::Consecutive5xx,
-        };
-        let broken = count(&host.tally.local_errors, sign == Sign::Broken, true);
-        if broken > 0 && u64::from(broken) >= apart.unwrap_or(passive.consecutive_5xx) {
-            self.eject(host, why);
-        }
+    /// True if another host could serve the requests of this one.
+    fn has_substitute(&self, host: &Host) -> bool {
+        let mut others = self.hosts.iter().enumerate();
+        others.any(|(index, other)| {
+            other.name != host.name
+                && (self.is_weighted)(index)
+                && other.works(self.now_ms)
+                && !other.is_unreachable(self.now_ms)
+        })
     }
 
-    fn saw_one_of_many(&self, host: &Host, sign: Sign) {
+    fn count(&self, host: &Host, sign: Sign) {
         let passive = self.passive;
         let apart = passive.consecutive_local_failures;
-        // Local failures that are not counted separately count as 503 and 504.
+        // If local failures are not counted separately, they count as status 503 or 504.
         let (status, local) = match (sign, apart) {
             (Sign::Status(status), _) => (Some(status), false),
-            (Sign::Broken | Sign::TimedOut, Some(_)) => (None, true),
-            (Sign::Broken, None) => (Some(503), false),
+            (Sign::Unreachable | Sign::Broken | Sign::TimedOut, Some(_)) => (None, true),
+            (Sign::Unreachable | Sign::Broken, None) => (Some(503), false),
             (Sign::TimedOut, None) => (Some(504), false),
         };
         let tally = &host.tally;
@@ -149,15 +154,19 @@ impl Watch<'_> {
         if !server_error && !local {
             tally.good.fetch_add(1, Ordering::Relaxed);
         }
+        let unreachable = count(&tally.unreachable, sign == Sign::Unreachable, true);
         for (count, limit, why) in in_a_row {
-            if count > 0 && limit.is_some_and(|limit| u64::from(count) >= limit) {
+            let Some(limit) = limit.filter(|limit| count > 0 && u64::from(count) >= *limit) else {
+                continue;
+            };
+            if u64::from(unreachable) >= limit || self.has_substitute(host) {
                 self.eject(host, why);
                 break;
             }
         }
     }
 
-    /// Ejects a host, unless too many are ejected.
+    /// Ejects a host, unless the maximum number of hosts is ejected.
     fn eject(&self, host: &Host, why: Why) {
         if host.is_ejected(self.now_ms) || self.state.ejecting.swap(true, Ordering::Acquire) {
             return;
@@ -179,7 +188,8 @@ impl Watch<'_> {
         self.state.ejecting.store(false, Ordering::Release);
     }
 
-    /// Closes an interval that has ended: judges rates, reduces ejections, begins the next.
+    /// Closes the interval if it has ended: compares rates, reduces ejection counts, and begins the
+    /// next interval.
     fn close_interval(&self) {
         let ends = &self.state.interval_ends_ms;
         let end_ms = ends.load(Ordering::Relaxed);
@@ -209,9 +219,6 @@ impl Watch<'_> {
         reason = "rates of requests within an interval"
     )]
     fn judge_rates(&self) {
-        if self.hosts.len() == 1 {
-            return;
-        }
         let passive = self.passive;
         let seen = |host: &Host| {
             let total = u64::from(host.tally.total.load(Ordering::Relaxed));
@@ -221,7 +228,10 @@ impl Watch<'_> {
         if let Some(ppm) = passive.failure_ppm {
             for host in self.hosts {
                 let (total, good) = seen(host);
-                if total >= passive.min_requests.max(1) && (total - good) * 1_000_000 >= ppm * total
+                let failed = total - good;
+                if total >= passive.min_requests.max(1)
+                    && failed * 1_000_000 >= ppm * total
+                    && self.has_substitute(host)
                 {
                     self.eject(host, Why::FailureRatio);
                 }
@@ -242,15 +252,16 @@ impl Watch<'_> {
         let deviation = (spread / count as f64).sqrt();
         let least_rate = mean - deviation * passive.success_stdev_milli as f64 / 1_000.0;
         for (host, rate) in rates() {
-            if rate < least_rate {
+            if rate < least_rate && self.has_substitute(host) {
                 self.eject(host, Why::SuccessRate);
             }
         }
     }
 }
 
-/// Consecutive failures including this one; 0 after a success. Outcomes that do not count leave the
-/// counter unchanged.
+/// Counts an outcome. Returns the number of consecutive failures including this one, or 0 if it is
+/// not a failure. A success resets the counter if `counts` is true; otherwise the counter stays
+/// unchanged.
 fn count(cell: &AtomicU32, failed: bool, counts: bool) -> u32 {
     if failed {
         return cell.fetch_add(1, Ordering::Relaxed) + 1;
@@ -268,6 +279,7 @@ mod tests {
     struct Field {
         state: State,
         hosts: Vec<Arc<Host>>,
+        weightless: Vec<usize>,
         passive: Passive,
     }
 
@@ -283,6 +295,7 @@ mod tests {
                         ))
                     })
                     .collect(),
+                weightless: Vec::new(),
                 passive,
             }
         }
@@ -291,6 +304,7 @@ mod tests {
             let watch = Watch {
                 state: &self.state,
                 hosts: &self.hosts,
+                is_weighted: &|index| !self.weightless.contains(&index),
                 passive: &self.passive,
                 now_ms,
                 chance: 0,
@@ -328,33 +342,67 @@ mod tests {
         assert_eq!(Passive::default(), expected);
     }
 
+    /// Hosts of which no other could serve for the first: the only one, one beside a host without
+    /// weight, at the same address, ejected, or unreachable.
+    fn alone(passive: &Passive) -> Vec<Field> {
+        let mut fields = vec![Field::of(1, passive.clone())];
+        for kind in 0..4 {
+            let mut field = Field::of(2, passive.clone());
+            match kind {
+                0 => field.weightless = vec![1],
+                1 => field.hosts[1] = Arc::clone(&field.hosts[0]),
+                2 => field.hosts[1]
+                    .ejected_until_ms
+                    .store(u64::MAX, Ordering::Relaxed),
+                _ => field.hosts[1]
+                    .unreachable_until_ms
+                    .store(u64::MAX, Ordering::Relaxed),
+            }
+            fields.push(field);
+        }
+        fields
+    }
+
     #[test]
-    fn only_host_is_ejected_by_connections_only() {
+    fn host_without_a_substitute_is_ejected_by_connections_only() {
         let numbers = Passive {
             failure_ppm: Some(1),
             min_requests: 1,
             consecutive_gateway_failures: Some(1),
+            max_ejected_ppm: 1_000_000,
             ..Passive::default()
         };
-        let field = Field::of(1, numbers);
-        let mut now_ms = 1;
-        for sign in [Sign::Status(500), Sign::Status(503), Sign::TimedOut] {
-            for _ in 0..100 {
-                field.saw(0, sign, now_ms);
-                now_ms += 1_000;
+        for field in alone(&numbers) {
+            let is_out = |now_ms| field.hosts[0].is_ejected(now_ms);
+            let mut now_ms = 1;
+            for sign in [
+                Sign::Status(500),
+                Sign::Status(503),
+                Sign::TimedOut,
+                Sign::Broken,
+            ] {
+                for _ in 0..100 {
+                    field.saw(0, sign, now_ms);
+                    now_ms += 1_000;
+                }
             }
+            assert!(!is_out(now_ms));
         }
-        assert_eq!(field.out(now_ms), [0; 0]);
-        for _ in 0..4 {
-            field.saw(0, Sign::Broken, now_ms);
+        for field in alone(&Passive {
+            max_ejected_ppm: 1_000_000,
+            ..Passive::default()
+        }) {
+            for _ in 0..4 {
+                field.saw(0, Sign::Unreachable, 1);
+            }
+            field.saw(0, Sign::Status(500), 1);
+            field.saw(0, Sign::Unreachable, 1);
+            assert!(!field.hosts[0].is_ejected(1), "it answered in between");
+            for _ in 0..4 {
+                field.saw(0, Sign::Unreachable, 1);
+            }
+            assert!(field.hosts[0].is_ejected(1));
         }
-        field.saw(0, Sign::Status(500), now_ms);
-        field.saw(0, Sign::Broken, now_ms);
-        assert_eq!(field.out(now_ms), [0; 0], "it answered in between");
-        for _ in 0..4 {
-            field.saw(0, Sign::Broken, now_ms);
-        }
-        assert_eq!(field.out(now_ms), [0]);
     }
 
     #[test]
@@ -381,7 +429,7 @@ mod tests {
             assert_eq!(field.out(now_ms + seconds * 1_000 - 1), [0]);
             assert_eq!(field.out(now_ms + seconds * 1_000), [0; 0]);
             now_ms += seconds * 1_000;
-            // No interval ends: nothing is forgiven while the host is ejected.
+            // Keep the interval from ending, because its end would reduce the ejection count.
             field
                 .state
                 .interval_ends_ms
@@ -443,7 +491,7 @@ mod tests {
         assert_eq!(field.out(1), [0]);
     }
 
-    /// Sends 100 requests to each host, with the given number of failures, spread out.
+    /// Sends 100 requests to each host, with the given number of failures spread over them.
     fn interval(field: &Field, failures: &[u32]) {
         for number in 0..100 {
             for (host, failures) in failures.iter().enumerate() {

@@ -1,12 +1,14 @@
-//! Connection pools of one worker, by upstream, address and protocol.
+//! Connection pools of one worker, by upstream, host address and protocol settings.
 //!
-//! A pool outlives snapshots and host sets. Its key is the upstream's state id, the host's address
-//! and name, and the protocol settings, so that a new version reuses the connections of the
-//! previous one, but none that was opened with other settings. After certificates or authorities
-//! were replaced, older connections finish their exchanges and are not used again. Idle connections
-//! to a removed host are closed. HTTP/2 connections are shared; only those of HTTP/1 can be idle
-//! here. A connection returns when request and response have ended cleanly, and is kept as long as
-//! its host probably keeps it ([`lifespan`]).
+//! A pool outlives snapshots and host sets. Its key consists of the upstream's state id, the host's
+//! address and name, and the protocol settings. A new version therefore reuses the connections of
+//! the previous one, except those with other settings. After certificates or authorities were
+//! replaced, older connections complete their exchanges and are not used again. Idle connections to
+//! a removed host are closed.
+//!
+//! HTTP/2 connections are shared by several exchanges. An HTTP/1 connection becomes idle when
+//! request and response have ended without an error. It stays idle for as long as the host probably
+//! keeps it open ([`lifespan`]).
 
 mod lifespan;
 pub(crate) mod queue;
@@ -58,11 +60,11 @@ type Key = (
     Option<u64>,
 );
 
-/// Upstream whose hosts have pools.
+/// Upstream whose hosts need pools.
 pub(crate) struct Of<'a> {
     pub(crate) upstream: &'a ir::Upstream,
     pub(crate) state: &'a Arc<State>,
-    /// Id of the upstream in metrics.
+    /// Metric id of the upstream.
     pub(crate) uid: u32,
     pub(crate) connector: Option<&'a Arc<Connector>>,
 }
@@ -75,32 +77,33 @@ pub(crate) struct Pool {
     host: Arc<Host>,
     state: Arc<State>,
     clock: Clock,
-    /// Average of the host's response times.
+    /// Moving average of the host's response times.
     pub(crate) average: Rc<Average>,
     pub(crate) protocol: ir::UpstreamProtocol,
-    /// PROXY protocol version that announces the client; none without PROXY protocol. A connection
-    /// with PROXY protocol carries one request.
+    /// PROXY protocol version; `None` if the upstream expects no header. A connection with PROXY
+    /// protocol carries one request, because the header names its client.
     pub(crate) proxy: Option<ir::ProxyVersion>,
     pub(crate) tls: Option<Arc<Connector>>,
-    /// Round of the TLS connector in which the current connections were opened.
+    /// Round of the TLS connector to which the connections of the pool belong.
     round: Cell<u64>,
     idle: RefCell<Vec<Idle>>,
-    /// Connections that returned for a waiter and were not taken yet.
+    /// Connections that returned and are reserved for a waiter.
     kept: RefCell<Vec<(Arc<Waiter>, Idle)>>,
-    /// HTTP/2 connections with their numbers; the first one with room is used.
+    /// HTTP/2 connections with their numbers. The first one with room is used.
     shared: RefCell<Vec<(u64, http2::Connection)>>,
-    /// Number of shared connections opened so far.
+    /// Number of shared connections that were opened so far.
     made: Cell<u64>,
-    /// Maximum exchanges on each shared connection, as the host last announced.
+    /// Maximum exchanges per shared connection, as last announced by the host, at most
+    /// [`http2::STREAMS_ASSUMED`].
     streams: Cell<usize>,
     pub(crate) room: Rc<Room>,
-    /// True if the last negotiation selected HTTP/1.1.
+    /// True if the last TLS negotiation did not select HTTP/2.
     declined: Cell<bool>,
     idle_timeout_ms: Cell<u64>,
     lifespan: Lifespan,
     /// Maximum connections of the upstream.
     connections_max: Cell<u64>,
-    /// Maximum bytes of a response head.
+    /// Maximum length of a response head, in bytes.
     head_bytes_max: Cell<u32>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) gauge: Arc<PoolGauge>,
@@ -113,20 +116,20 @@ struct Idle {
     since_ms: u64,
 }
 
-/// Used connection. Dropping it closes the connection.
+/// Connection in use. Dropping it closes the connection, unless it is shared.
 pub(crate) struct Lease {
-    /// None while a response body holds it.
+    /// `None` while a request or a response body owns the connection.
     transport: Option<Transport>,
-    /// Resources that are released when the exchange has ended.
+    /// Counts and permits that are returned at the end of the exchange.
     pub(crate) held: Option<Held>,
     pool: Rc<Pool>,
     /// Round of the TLS connector that opened the connection.
     round: u64,
-    /// True if the connection carried another request a moment before.
+    /// True if the connection was handed over directly from another request.
     handed_on: bool,
-    /// Time that the connection was idle before, in milliseconds.
+    /// Time for which the connection was idle before this lease, in milliseconds.
     rested_ms: u64,
-    /// None for a shared connection, which counts itself.
+    /// Count of active connections; `None` for a shared connection, which counts itself.
     _active: Option<Active>,
 }
 
@@ -191,7 +194,7 @@ impl Pools {
         Rc::clone(pool)
     }
 
-    /// Closes connections that were idle for too long or that the peer has closed, and drops pools
+    /// Closes connections that have been idle for too long or were closed by the peer. Drops pools
     /// that no version uses.
     pub(crate) fn sweep(&self, now_ms: u64) {
         self.0.borrow_mut().retain(|_, pool| {
@@ -205,8 +208,8 @@ impl Pools {
 // === impl Pool ===
 
 impl Pool {
-    /// Takes the idle connection that was used last. `repeatable` is true if the request may be
-    /// sent again on a dead connection.
+    /// Takes the connection that became idle last, or a share of an HTTP/2 connection.
+    /// `repeatable`: true if the request may be sent again should the connection be dead.
     pub(crate) fn checkout(self: &Rc<Self>, repeatable: bool, now_ms: u64) -> Option<Lease> {
         if self.protocol != ir::UpstreamProtocol::H1
             && let Some(lease) = self.share(0)
@@ -223,7 +226,7 @@ impl Pool {
             true => self.lifespan.idle_ms(limit_ms),
             false => self.lifespan.fresh_ms(limit_ms),
         };
-        // The most recently used connection is at the end.
+        // The connection that became idle last is at the end.
         while let Some(mut youngest) = idle.pop() {
             if now_ms.saturating_sub(youngest.since_ms) >= oldest_ms {
                 idle.push(youngest);
@@ -239,8 +242,8 @@ impl Pool {
         None
     }
 
-    /// True if several requests share a connection, as far as is known. With `auto` over TLS the
-    /// last negotiated protocol counts, and HTTP/2 is assumed until the first negotiation.
+    /// True if several requests share a connection. With `auto` over TLS, the last negotiation
+    /// decides; before the first one, HTTP/2 is assumed.
     pub(crate) fn shares(&self) -> bool {
         match self.protocol {
             _ if self.proxy.is_some() => false,
@@ -250,7 +253,7 @@ impl Pool {
         }
     }
 
-    /// Protocols to offer in a handshake with the host.
+    /// Protocols to offer in a TLS handshake with the host.
     pub(crate) fn offer(&self) -> Offer {
         match self.protocol {
             ir::UpstreamProtocol::H1 => Offer::Http1,
@@ -259,13 +262,13 @@ impl Pool {
         }
     }
 
-    /// Records the protocol negotiated with the host: HTTP/2, or not.
+    /// Records the result of the protocol negotiation: true for HTTP/2.
     pub(crate) fn agreed(&self, http2: bool) {
         self.declined.set(!http2);
     }
 
-    /// Drops connections that were opened before certificates or authorities were replaced. Their
-    /// exchanges continue.
+    /// Removes connections from the pool if certificates or authorities have been replaced since
+    /// they were opened. Their exchanges continue.
     fn leave_behind(&self) {
         let Some(tls) = &self.tls else { return };
         let round = tls.round();
@@ -277,8 +280,8 @@ impl Pool {
         }
     }
 
-    /// Lease of a shared connection with room for another exchange. Only connections with a number
-    /// above `behind` are considered.
+    /// Takes a share of an HTTP/2 connection that has room for another exchange. Only connections
+    /// with a number above `behind` are considered.
     pub(crate) fn share(self: &Rc<Self>, behind: u64) -> Option<Lease> {
         self.leave_behind();
         let mut shared = self.shared.borrow_mut();
@@ -291,18 +294,18 @@ impl Pool {
         roomy.map(|(_, one)| self.lease(Transport::Http2(Box::new(one.clone())), self.round.get()))
     }
 
-    /// Number of shared connections opened so far.
+    /// Number of shared connections that were opened so far.
     pub(crate) fn made(&self) -> u64 {
         self.made.get()
     }
 
-    /// Lease of a new HTTP/1.1 connection.
+    /// Takes a new HTTP/1.1 connection into use.
     pub(crate) fn alone(self: &Rc<Self>, socket: UpstreamSocket, round: u64) -> Lease {
         let connection = http1::Connection::new(socket);
         self.lease(Transport::Http1(connection), round)
     }
 
-    /// Lease of a new HTTP/2 connection, which other exchanges may share.
+    /// Takes a new HTTP/2 connection into use, and adds it to the pool for other exchanges.
     pub(crate) fn shared(self: &Rc<Self>, connection: http2::Connection, round: u64) -> Lease {
         let lease = self.lease(Transport::Http2(Box::new(connection.clone())), round);
         self.leave_behind();
@@ -313,12 +316,12 @@ impl Pool {
         lease
     }
 
-    /// Maximum exchanges on a new shared connection, until the host announces its limit.
+    /// Maximum exchanges on a new shared connection until the host announces its maximum.
     pub(crate) fn streams(&self) -> usize {
         self.streams.get()
     }
 
-    /// Maximum bytes of a response head.
+    /// Maximum length of a response head, in bytes.
     pub(crate) fn head_bytes_max(&self) -> u32 {
         self.head_bytes_max.get()
     }
@@ -352,7 +355,7 @@ impl Pool {
         };
         let idle_ms = self.lifespan.idle_ms(limit_ms);
         self.lifespan.sweep(now_ms);
-        // The limit may have been lowered.
+        // Close connections above the limit, which may have been lowered.
         let open = self.state.connections.0.open();
         self.give_way(open.saturating_sub(self.connections_max.get()));
         let mut shared = self.shared.borrow_mut();
@@ -382,27 +385,29 @@ impl Lease {
         matches!(self.transport, Some(Transport::Http2(_)))
     }
 
-    /// True if the peer may have closed the connection unnoticed.
+    /// True if the connection has carried another request, so that the peer may have closed it
+    /// without notice.
     pub(crate) fn is_used(&self) -> bool {
         self.handed_on || self.is_shared()
     }
 
-    /// Records the `Keep-Alive` field of a response, or its absence.
+    /// Records the `Keep-Alive` field of a response, or that there was none.
     pub(crate) fn kept_for(&self, keep_alive: Option<&HeaderValue>) {
         self.pool.lifespan.told(keep_alive);
     }
 
-    /// Records that the connection ended without a response to the request sent at `began_ms`.
+    /// Records that the connection ended without a response to the request that was sent at
+    /// `began_ms`.
     pub(crate) fn died(&self, began_ms: u64, now_ms: u64) {
         let took_ms = now_ms.saturating_sub(began_ms);
         self.pool.lifespan.died(self.rested_ms, took_ms, now_ms);
     }
 
-    /// Starts a request. The connection then belongs to it and its response.
+    /// Begins a request. From now on the request and its response own the connection.
     pub(crate) fn begin(&mut self, call: Call<'_, '_>) -> Begun {
         let transport = self.transport.take().expect("a lease is called once");
         if self.pool.proxy.is_some() {
-            // The upstream, not the gateway, then closes the connection.
+            // Let the upstream close the connection after this request.
             call.head.close();
         }
         transport.begin(call)
@@ -421,7 +426,7 @@ impl Lease {
         answered.map_err(CallError::Http2)
     }
 
-    /// Returns the connection to the pool if both sides have ended cleanly.
+    /// Returns the connection to the pool, if request and response have ended without an error.
     pub(crate) fn give_back(self, body: &mut Incoming, now_ms: u64) {
         let full = self.pool.idle.borrow().len() >= IDLE_MAX;
         let single = self.pool.proxy.is_some();

@@ -1,7 +1,8 @@
-//! Health check of a host: a TCP connection, a GET, or `grpc.health.v1.Health/Check`.
+//! Performs one health check of a host: opens a TCP connection, and sends a GET or a
+//! `grpc.health.v1.Health/Check` if configured.
 //!
-//! Each check opens its own connection, with TLS if requests use it, so that it also tests if the
-//! host accepts new ones. The caller limits the time.
+//! Each check opens a connection of its own, with TLS if requests use TLS, so that it also tests
+//! whether the host accepts new connections. The caller limits the time.
 
 use std::convert::Infallible;
 
@@ -21,27 +22,27 @@ use crate::upstream::connect::{Dial, Opened, Purpose, dial};
 use crate::upstream::hosts::Endpoint;
 use crate::upstream::proxy_header::header;
 
-/// Maximum bytes of a response that are read.
+/// Maximum length of a response body that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// Uncompressed gRPC frame of `HealthCheckRequest {}`, which means the whole server.
+/// Uncompressed gRPC frame with an empty `HealthCheckRequest`, which asks about the whole server.
 const WHOLE_SERVER: [u8; 5] = [0; 5];
 /// `HealthCheckResponse.ServingStatus.SERVING`.
 const SERVING: u64 = 1;
 
-/// Parameters for reaching a host, the same as for requests.
+/// Connection parameters of a host, the same as for requests.
 pub(crate) struct Way<'a> {
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) tls: Option<&'a Connector>,
     pub(crate) protocol: UpstreamProtocol,
     pub(crate) proxy_protocol: Option<ProxyVersion>,
-    /// Name of the host for `Host` or `:authority`.
+    /// Value for `Host` or `:authority`, unless the check has one.
     pub(crate) authority: &'a str,
 }
 
-/// Checks a host once.
+/// Performs a health check.
 ///
 /// # Errors
-/// The reason why the host does not work, as text.
+/// The reason why the check failed.
 pub(crate) async fn ask(active: &Active, way: Way<'_>) -> Result<(), String> {
     let offer = match (active.kind, way.protocol) {
         (ActiveKind::Grpc, _) => Offer::Http2,
@@ -91,7 +92,7 @@ async fn http(active: &Active, opened: Opened, way: &Way<'_>) -> Result<(), Stri
     alongside(connection, exchange).await
 }
 
-/// Sends a request over HTTP/2 and passes the response to `judge`.
+/// Sends a request over HTTP/2 and calls `judge` with the response.
 async fn ask_http2<B>(
     socket: UpstreamSocket,
     request: Request<B>,
@@ -109,7 +110,7 @@ where
     alongside(connection, exchange).await
 }
 
-/// Checks the status of a response, and its body if `body` is configured.
+/// Checks the status of a response, and its body if the check has `body`.
 async fn judge(active: &Active, answer: Response<Incoming>) -> Result<(), String> {
     let status = answer.status().as_u16();
     if !active.statuses.contains(&status) {
@@ -152,7 +153,7 @@ async fn judge_grpc(answer: Response<Incoming>) -> Result<(), String> {
     }
     let (head, body) = answer.into_parts();
     let (message, trailers) = whole(body).await?;
-    // A trailers-only response has its status in the head.
+    // A response without a body (trailers-only) has the gRPC status in its head.
     let told = trailers.as_ref().unwrap_or(&head.headers);
     let status = told.get("grpc-status").map(HeaderValue::as_bytes);
     match status {
@@ -163,8 +164,8 @@ async fn judge_grpc(answer: Response<Incoming>) -> Result<(), String> {
     }
 }
 
-/// True if a framed `HealthCheckResponse` says `SERVING`: field 1, a number. The last one counts,
-/// and other fields are skipped, as protobuf requires.
+/// True if a gRPC frame contains a `HealthCheckResponse` with status `SERVING` (field 1, a varint).
+/// As protobuf requires, the last occurrence of the field counts, and other fields are skipped.
 fn is_serving(framed: &[u8]) -> bool {
     let Some(([0, length @ ..], message)) = framed.split_first_chunk::<5>() else {
         return false;
@@ -228,7 +229,7 @@ fn request<B>(
     }
     let request = request.header(USER_AGENT, "gwd-health");
     let built = request.body(body);
-    built.map_err(|error| format!("the check cannot be written: {error}"))
+    built.map_err(|error| format!("the check's request is not valid: {error}"))
 }
 
 fn value(text: &str) -> Result<HeaderValue, String> {
@@ -236,7 +237,7 @@ fn value(text: &str) -> Result<HeaderValue, String> {
     value.map_err(|_| "the check's Host cannot be written".to_owned())
 }
 
-/// Reads a body up to the limit. Returns it with its trailers.
+/// Reads a body up to [`ANSWER_BYTES_MAX`]. Returns it with its trailers.
 async fn whole(body: Incoming) -> Result<(Bytes, Option<http::HeaderMap>), String> {
     let collected = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
     let collected = collected.map_err(|error| format!("its answer broke off: {error}"))?;
@@ -244,13 +245,13 @@ async fn whole(body: Incoming) -> Result<(Bytes, Option<http::HeaderMap>), Strin
     Ok((collected.to_bytes(), trailers))
 }
 
-/// Drives a connection until an exchange on it ends.
+/// Drives a connection until an exchange on it has ended.
 async fn alongside<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
     let mut exchange = std::pin::pin!(exchange);
     tokio::select! {
         biased;
         done = &mut exchange => done,
-        // Data that arrived before the end must still be read.
+        // The connection has ended: the exchange can still read data that arrived before.
         _ended = connection => exchange.await,
     }
 }
@@ -270,7 +271,7 @@ mod tests {
     fn only_a_whole_serving_message_is_a_success() {
         for good in [
             &[0, 0, 0, 0, 2, 8, 1][..],
-            // An unknown field, and a repeated status.
+            // Unknown field, and a repeated status.
             &[0, 0, 0, 0, 7, 8, 2, 0x12, 1, b'x', 8, 1],
         ] {
             assert!(is_serving(good), "{good:?}");

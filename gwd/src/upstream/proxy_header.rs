@@ -1,11 +1,11 @@
-//! PROXY protocol header, which announces the client to an upstream before any other byte of a
+//! PROXY protocol header, which tells an upstream the client's address before any other byte of a
 //! connection (the HAProxy project's `proxy-protocol.txt`, versions 1 and 2).
 //!
-//! The client address is the trusted one (semantics.md §6). Behind a proxy or a load balancer its
-//! port is unknown and is 0. The destination is the address of the gateway at which the connection
-//! arrived. If one of the two is IPv4 and the other IPv6, both are written as IPv6 addresses,
-//! because a header has one family. The gateway's own connections, which are health checks, have no
-//! client.
+//! The client address is the trusted one (semantics.md §6). Behind a proxy or a load balancer, the
+//! client's port is unknown, and 0 is sent. The destination is the address of the gateway to which
+//! the client connected. If only one of the two addresses is IPv6, both are sent as IPv6 addresses,
+//! because a header has one address family. Health checks are connections of the gateway itself and
+//! have no client address.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -13,9 +13,9 @@ use bundle::ir::ProxyVersion;
 
 /// Signature at the start of version 2.
 const V2_START: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Version 2, command LOCAL: the connection is the sender's own.
+/// Version 2, command LOCAL: the gateway makes the connection for itself.
 const LOCAL: u8 = 0x20;
-/// Version 2: the sender proxies a client's connection.
+/// Version 2, command PROXY: the gateway makes the connection for a client.
 const PROXY: u8 = 0x21;
 /// Family and transport: TCP over IPv4, and over IPv6.
 const TCP4: u8 = 0x11;
@@ -28,7 +28,7 @@ pub(crate) struct Ends {
     pub(crate) destination: SocketAddr,
 }
 
-/// Header of a connection; without `ends`, of a connection of the gateway itself.
+/// Encodes the header of a connection. Without `ends`, the gateway makes the connection for itself.
 pub(crate) fn header(version: ProxyVersion, ends: Option<Ends>) -> Vec<u8> {
     let ends = ends.map(Ends::of_one_family);
     match version {
@@ -37,7 +37,7 @@ pub(crate) fn header(version: ProxyVersion, ends: Option<Ends>) -> Vec<u8> {
     }
 }
 
-/// Version 1: `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443` and a line end (§2.1).
+/// Header of version 1: the line `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443` (§2.1).
 fn v1(ends: Option<Ends>) -> String {
     let Some(Ends {
         client,
@@ -56,7 +56,7 @@ fn v1(ends: Option<Ends>) -> String {
     )
 }
 
-/// Version 2: the binary header (§2.2).
+/// Header of version 2, in binary form (§2.2).
 fn v2(ends: Option<Ends>) -> Vec<u8> {
     let mut header = V2_START.to_vec();
     let Some(Ends {
@@ -102,7 +102,7 @@ impl Ends {
     }
 }
 
-/// IPv4 address as an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2).
+/// Converts an IPv4 address to an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2).
 fn mapped(end: SocketAddr) -> SocketAddr {
     let address: Ipv6Addr = match end.ip() {
         IpAddr::V4(address) => address.to_ipv6_mapped(),

@@ -1,5 +1,5 @@
-//! Results of the last attempts to open connections to a host, for the admin endpoint and the
-//! program log. They do not affect the choice of hosts.
+//! Results of the last connection attempts to a host, for the admin interface and the program log,
+//! without effect on the choice of hosts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -8,23 +8,23 @@ use arc_swap::ArcSwapOption;
 
 use crate::proxy::failure::{Failure, Kind};
 
-/// Connect results of one host. Workers update it without a lock, so a reader may see one attempt
-/// more or less.
+/// Connection attempts to one host. Workers update the values without a lock, so that a reader may
+/// see them one attempt apart.
 #[derive(Debug, Default)]
 pub(crate) struct Reach {
-    /// Consecutive failed attempts.
+    /// Number of consecutive failed attempts.
     failures: AtomicU32,
-    /// Time of the first one.
+    /// Time of the first of these failed attempts, in milliseconds of the clock.
     since_ms: AtomicU64,
-    /// All failed attempts.
+    /// Total number of failed attempts.
     pub(crate) missed: AtomicU64,
     last: ArcSwapOption<Failure>,
 }
 
-/// Current series of failed attempts to connect to a host.
+/// Current series of failed connection attempts to a host.
 #[derive(Debug)]
 pub(crate) struct Unreached {
-    /// Consecutive failed attempts.
+    /// Number of consecutive failed attempts.
     pub(crate) attempts: u32,
     pub(crate) for_ms: u64,
     pub(crate) last: Arc<Failure>,
@@ -50,7 +50,8 @@ impl Reach {
         }
     }
 
-    /// Current series of failed attempts; none if the last attempt succeeded or there was none.
+    /// Current series of failed attempts, or `None` if the last attempt succeeded or there was
+    /// none.
     pub(crate) fn wrong(&self, now_ms: u64) -> Option<Unreached> {
         let last = self.last.load_full()?;
         Some(Unreached {
@@ -64,26 +65,28 @@ impl Reach {
 // === impl Unreached ===
 
 impl Unreached {
-    /// Description of the last failure, with the address if it is known.
+    /// Reason of the last failure: a description with the address, if there is one.
     pub(crate) fn why(&self) -> &str {
         let told = self.last.why.as_deref();
         told.unwrap_or(self.last.kind.info().reason)
     }
 
-    /// Advice on the last failure.
+    /// Advice for the operator about the last failure.
     pub(crate) fn help(&self) -> &'static str {
         match self.last.kind {
             Kind::ConnectTimeout => {
                 "check that the host is up, and that no firewall or network policy drops what is sent there; the bound is the upstream's `timeouts.connect`"
             }
             Kind::TlsCertificate => {
-                "the certificate has to carry the target's host, or the name in the upstream's `tls.sni`, and come from an authority of `tls.ca`, or of this machine where there is none"
+                "the certificate has to carry the target's host, or the name in the upstream's \
+`tls.sni`, and come from an authority of `tls.ca`, or without `tls.ca` from one of this machine"
             }
             Kind::TlsAlert(_) => {
                 "the host refused: it may require a certificate (`tls.client_cert`) or another name (`tls.sni`)"
             }
             Kind::TlsProtocol => {
-                "check that TLS is served at this port (`https://` in the target's URL), and HTTP/2 in it where the upstream's `protocol` says so"
+                "check that TLS is served at this port (`https://` in the target's URL), and \
+HTTP/2 if the upstream's `protocol` requires it"
             }
             _ => {
                 "check that the service runs and listens there, and that the upstream names this address"

@@ -1,5 +1,5 @@
-//! Retries: whether a failure is retried, whether the request is repeatable, whether the budget
-//! admits it, and how long to wait (semantics.md §3).
+//! Retries: which outcomes are retried, which requests may be sent again, whether the retry budget
+//! has room, and how long to wait (semantics.md §3).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,18 +17,19 @@ use crate::upstream::shared::State;
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Maximum `Retry-After` that the gateway waits for: 30s.
+/// Upper limit for a `Retry-After` that the gateway respects: 30s.
 const RETRY_AFTER_MAX_MS: u64 = 30_000;
 
-/// Retry settings of a request: the operation's, otherwise the upstream's; none without attempts.
+/// Retry settings for a request: those of the operation, or else of the upstream. `None` if there
+/// are no retries.
 pub(crate) fn of<'s>(route: &RouteRef<'s>, upstream: &'s ir::Upstream) -> Option<&'s Checked> {
     let own = route.treatment.retries.as_ref();
     let retry = own.or(upstream.retries.as_ref());
     retry.filter(|retry| retry.times.attempts > 0)
 }
 
-/// True if the request is idempotent by its method (RFC 9110 §9.2.2), declared idempotent, or has
-/// an idempotency key that the retry settings accept.
+/// True if the request may be sent again: its method is idempotent (RFC 9110 §9.2.2), the operation
+/// is declared idempotent, or the request has an idempotency key and the retry settings accept it.
 pub(crate) fn is_repeatable(
     head: &RequestHead,
     route: &RouteRef<'_>,
@@ -45,9 +46,9 @@ pub(crate) fn is_repeatable(
     by_method || route.treatment.idempotent || by_key()
 }
 
-/// Reason to retry after a response; none if the response is final. A request that may not be
-/// repeated is retried for a gRPC status only: naming one in `on` says that calls may be repeated
-/// after it, and each gRPC call is a POST.
+/// Reason to retry after a response, or `None` if the response is final. A request that is not
+/// repeatable is only retried because of a gRPC status: every gRPC call is a POST, and configuring
+/// a status in `on` declares that calls may be repeated after it.
 pub(crate) fn after_response<B>(
     retry: &Checked,
     response: &Response<B>,
@@ -84,16 +85,16 @@ pub(crate) fn after_response<B>(
         .map(|condition| condition.word())
 }
 
-/// Reason to retry after a failure; none if the failure is final.
+/// Reason to retry after a failure, or `None` if the failure is final.
 pub(crate) fn after_failure(retry: &Checked, kind: Kind, repeatable: bool) -> Option<&'static str> {
     let meant = |condition: &&Condition| match (condition, kind) {
         (
             Condition::ConnectFailure,
             Kind::ConnectFailed | Kind::ConnectTimeout | Kind::TlsCertificate | Kind::TlsProtocol,
         ) => true,
-        // The alert may arrive after the request was sent.
+        // The TLS alert may have arrived after the request was sent.
         (Condition::ConnectFailure | Condition::Reset, Kind::TlsAlert(_)) => repeatable,
-        // The upstream processed nothing, so a retry is safe for every method.
+        // The upstream has not processed the request, so that a retry is safe for every method.
         (Condition::RefusedStream | Condition::Reset | Condition::ServerError, Kind::Refused) => {
             true
         }
@@ -108,7 +109,7 @@ pub(crate) fn after_failure(retry: &Checked, kind: Kind, repeatable: bool) -> Op
         .map(|condition| condition.word())
 }
 
-/// Outcome of the previous try.
+/// Outcome of the previous attempt.
 pub(super) enum Before {
     Nothing,
     Answered(StatusCode),
@@ -116,12 +117,12 @@ pub(super) enum Before {
 }
 
 impl Before {
-    /// Failure to report if no host was left for a retry: the one of the hosts that were tried.
+    /// Failure to report if a retry found no host: the failure of the previous attempt says more.
     pub(super) fn instead_of(&self, failure: Failure) -> Failure {
         match (failure.kind, self) {
             (Kind::CircuitOpen(_) | Kind::NoTarget, Self::Failed(before)) => before.clone(),
             (Kind::CircuitOpen(_) | Kind::NoTarget, Self::Answered(status)) => {
-                let why = format_args!("the try before was answered {}", status.as_u16());
+                let why = format_args!("the previous attempt was answered {}", status.as_u16());
                 Failure::because(failure.kind, &why)
             }
             _ => failure,
@@ -129,13 +130,14 @@ impl Before {
     }
 }
 
-/// gRPC status of a trailers-only response, which is in the head.
+/// gRPC status in a response head (trailers-only response).
 fn grpc_status(headers: &HeaderMap) -> Option<&[u8]> {
     headers.get(&GRPC_STATUS).map(http::HeaderValue::as_bytes)
 }
 
-/// Milliseconds to wait before a try: full jitter, `[0, (2^N - 1) * base)` up to the maximum; or
-/// the upstream's `Retry-After` if it is respected, at most 30s. `number` counts from 1.
+/// Milliseconds to wait before a retry: a random time in `[0, (2^N - 1) * base)`, up to the
+/// configured maximum (full jitter). Or the upstream's `Retry-After`, if it is respected. `number`
+/// counts from 1.
 pub(crate) fn wait_ms(
     retry: &Checked,
     number: u32,
@@ -157,7 +159,8 @@ pub(crate) fn wait_ms(
     chance % span.min(backoff_max_ms).max(1)
 }
 
-/// Seconds of a `Retry-After` value: a number or a date (RFC 9110 §10.2.3).
+/// Seconds until the time in a `Retry-After` value, which is a number of seconds or a date (RFC
+/// 9110 §10.2.3).
 fn seconds_until(text: &str, unix_s: u64) -> Option<u64> {
     let date = || {
         let date = httpdate::parse_http_date(text).ok()?;
@@ -167,13 +170,13 @@ fn seconds_until(text: &str, unix_s: u64) -> Option<u64> {
     text.parse().ok().or_else(date)
 }
 
-/// Retry in flight or waiting, counted in the retry budget.
+/// Retry in the retry budget, from its wait to its end.
 #[derive(Debug)]
 pub(crate) struct Again(Arc<State>);
 
 impl Again {
-    /// Takes a place in the retry budget: a fraction of the first attempts in flight, but at least
-    /// a minimum. Retries do not increase the budget.
+    /// Takes a place in the retry budget. The budget is a fraction of the first attempts in
+    /// progress, but at least the configured minimum. Retries do not increase the budget.
     pub(crate) fn take(state: &Arc<State>, times: &Times, limit: Option<u64>) -> Option<Self> {
         let requests = state.requests.0.load(Ordering::Relaxed);
         let first = requests.saturating_sub(state.retries.0.load(Ordering::Relaxed));
@@ -316,7 +319,7 @@ mod tests {
         let floor: Vec<_> = (0..5).map(|_| Again::take(&state, &times, None)).collect();
         assert_eq!(floor.iter().flatten().count(), 3);
         drop(floor);
-        let _flying: Vec<_> = (0..100).map(|_| state.begin(1_000)).collect();
+        let _flying: Vec<_> = (0..100).map(|_| state.begin(1_000, None)).collect();
         let many: Vec<_> = (0..50).map(|_| Again::take(&state, &times, None)).collect();
         assert_eq!(many.iter().flatten().count(), 16, "of 84 first tries");
         drop(many);

@@ -1,12 +1,13 @@
-//! Sends a request to an upstream: chooses a target, takes or opens a connection, sends the request
-//! and waits for the response's head; retries if that is configured and safe.
+//! Sends a request to an upstream: chooses a target, takes or opens a connection, sends the
+//! request, and waits for the response head. Retries if that is configured and safe.
 //!
-//! Two retries are always enabled because they cannot repeat work (semantics.md §3): after a failed
-//! connect, another target is used; a reused connection that died before any byte of the response
-//! is replaced once, if the request can be sent again. All others need `retries`, and count in its
-//! budget.
+//! Two kinds of retries are always enabled, because they cannot repeat work (semantics.md §3). If
+//! no connection to a target can be opened, another target is tried. If a reused connection dies
+//! before the first byte of the response, the request is sent once more on another connection, if
+//! it can be sent again. All other retries need `retries` and count in its budget.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
@@ -36,10 +37,11 @@ use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::retry::{self, Again};
 use crate::upstream::sending::{Outcome, Sending};
 use crate::upstream::shared::InFlight;
-use crate::upstream::slow::{SlowShare, UploadCount, UploadShare};
+use crate::upstream::slow::{self, SlowShare, UploadCount, UploadShare};
 use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Call as Send, Refused};
 use crate::upstream::{Held, Looking, Service, Tried};
+use crate::worker::Worker;
 
 /// Request to be sent, with its context.
 pub(crate) struct Outgoing<'a, 's> {
@@ -49,20 +51,20 @@ pub(crate) struct Outgoing<'a, 's> {
     pub(crate) service: &'s Service,
     pub(crate) origin: &'a forward::Origin,
     pub(crate) cx: &'a Cx<'s>,
-    /// Unchanged by tries, except for the attempt number.
+    /// Request head. Attempts change only the attempt number in it.
     pub(crate) head: &'a mut RequestHead,
     pub(crate) body: Incoming,
     pub(crate) expects_continue: bool,
 }
 
-/// Head of a response, with everything that its body needs.
+/// Response head, with everything that its body needs.
 pub(crate) struct Answered {
     pub(crate) response: transport::Answer,
     pub(crate) lease: Lease,
     pub(crate) progress: Option<Rc<Progress>>,
 }
 
-/// Sends a request and waits for the response's head.
+/// Sends a request, with retries, and waits for the response head.
 pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<Answered, Failure> {
     let retry = retry::of(out.route, out.upstream);
     let repeatable = retry::is_repeatable(out.head, out.route, retry);
@@ -82,12 +84,13 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         true => begin_upload(source, out.stream, out.upstream, out.service, out.cx).await?,
         false => (source, UploadCount::default()),
     };
-    // The permit is held from the start of the call, not while the client sends a kept body.
-    let in_flight = admit(out.upstream, out.service)?;
+    // Take the permit now, not before: while the client sends a body that is kept, no permit is
+    // needed.
+    let in_flight = admit_client(out.upstream, out.service, out.cx.client, &out.stream.worker)?;
     let seen_ns = match source {
         // No await since the request's head: reuse its time.
-        Source::None => record.started_ns(),
-        Source::Kept(_) | Source::Teed(_) | Source::Stream { .. } => {
+        Source::None if out.cx.answers.is_empty() => record.started_ns(),
+        Source::None | Source::Kept(_) | Source::Teed(_) | Source::Stream { .. } => {
             out.stream.worker.shared.clock.now_ns()
         }
     };
@@ -117,7 +120,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         replaced: 0,
         may_replace: true,
     };
-    // Only a kept body can be sent again; others are sent once.
+    // A body that was not kept can be sent only once: there is no loop of attempts.
     let again = retry.filter(|_| !matches!(source, Source::Stream { .. }));
     let Some(retry) = again else {
         let outcome = call.attempt(source, record).await;
@@ -126,7 +129,8 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         }
         return call.finish(outcome, in_flight, record);
     };
-    // The edge removed the client's value, and a policy must not set the number either.
+    // Only the gateway sets the attempt number: the edge removed the client's, and a policy's is
+    // removed here.
     call.head.headers.remove(&X_GATEWAY_ATTEMPT);
     let mut number = 0;
     let mut _place = None;
@@ -137,7 +141,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             call.head.headers.insert(&X_GATEWAY_ATTEMPT, number);
         }
         let outcome = call.attempt(source.again(), record).await;
-        // The upstream may have seen the replaced request: it counts as a try.
+        // The upstream may have received the request that was sent again: count it as an attempt.
         number += std::mem::take(&mut call.replaced);
         call.may_replace = u64::from(number) + 1 < retry.times.attempts;
         let headers = outcome.as_ref().ok().map(|reply| reply.response.headers());
@@ -150,13 +154,14 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             let outcome = outcome.map_err(|failure| before.instead_of(failure));
             return call.finish(outcome, in_flight, record);
         };
-        // If this try opened a breaker, its outcome is the response.
+        // If a circuit breaker is open now, the outcome of this attempt is the response.
         if !fuses::admits(&call.way, call.now_ms()) {
             return call.finish(outcome, in_flight, record);
         }
         number += 1;
         let wait_ms = call.wait_ms(retry, number, headers);
-        // Take the place before the wait: waiting retries count in the budget, too.
+        // Release the place of the last retry in the budget, and take the next one before the wait:
+        // retries that wait count as well.
         drop(_place.take());
         let state = &call.way.service.common.state;
         let limit = call.way.upstream.limits.retries;
@@ -179,7 +184,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
     }
 }
 
-/// Reason for another try; none if the outcome is the answer.
+/// Reason for a retry, or `None` if the outcome is final.
 fn wanted(
     retry: &Checked,
     outcome: &Result<Reply, Failure>,
@@ -191,14 +196,39 @@ fn wanted(
     }
 }
 
-/// Takes a permit for a request to the upstream. Fails at its request limit.
-pub(crate) fn admit(upstream: &ir::Upstream, service: &Service) -> Result<InFlight, Failure> {
-    let admitted = service.common.state.begin(upstream.limits.requests);
+/// Takes a permit for a request to the upstream. Fails if the upstream has reached its maximum.
+pub(crate) fn admit(
+    upstream: &ir::Upstream,
+    service: &Service,
+    client: Option<IpAddr>,
+) -> Result<InFlight, Failure> {
+    let admitted = service.common.state.begin(upstream.limits.requests, client);
     admitted.ok_or(Failure::new(Kind::Overflow))
 }
 
-/// Counts an unfinished upload. If its address has reached its limit, the beginning of the body is
-/// received first.
+/// Takes a permit for a client's request. While requests hold more than three quarters of the permits, an
+/// address gets none that has its maximum of slow uploads and slowly read responses.
+pub(crate) fn admit_client(
+    upstream: &ir::Upstream,
+    service: &Service,
+    client: IpAddr,
+    worker: &Worker,
+) -> Result<InFlight, Failure> {
+    let in_flight = admit(upstream, service, Some(client))?;
+    if !in_flight.is_crowded() {
+        return Ok(in_flight);
+    }
+    let most = slow::most_of_address(upstream.limits.requests);
+    if worker.shared.budgets.slow_addresses.has(client, most) {
+        worker.counters().shed(Shed::SlowDownloads);
+        let why = "the client's address has the maximum of slow requests to the upstream";
+        return Err(Failure::because(Kind::Overflow, &why));
+    }
+    Ok(in_flight)
+}
+
+/// Counts an unfinished upload. If the client's address has reached its limit, the beginning of the
+/// body is received before it is counted.
 async fn begin_upload(
     source: Source,
     stream: &Stream,
@@ -215,7 +245,7 @@ async fn begin_upload(
     if let Some(count) = share.begin() {
         return Ok((source, count));
     }
-    // Boxed: few requests need it, and all would carry its state.
+    // Boxed, because few requests need this future, and all would otherwise be as large.
     let count = match Box::pin(head_start(source, stream)).await? {
         HeadStart::Whole(source) => return Ok((source, UploadCount::default())),
         HeadStart::Delivers(source) => share.begin_delivering().map(|count| (source, count)),
@@ -229,14 +259,14 @@ async fn begin_upload(
     })
 }
 
-/// Affinity of the request to a host.
+/// Derives the affinity of the request to a target.
 pub(crate) fn affinity(out: &Outgoing<'_, '_>) -> Affinity {
     let hash_on = out.upstream.balance.hash_on.as_ref();
     let random = &out.stream.worker.random;
     Affinity::of(hash_on, out.head, out.cx, &out.service.set, random)
 }
 
-/// Context that all tries of a request share.
+/// Context that all attempts of a request share.
 pub(super) struct Way<'a, 's> {
     pub(super) stream: &'a Rc<Stream>,
     pub(super) route: &'a RouteRef<'s>,
@@ -261,35 +291,36 @@ impl<'a, 's> Way<'a, 's> {
     }
 }
 
-/// Request with the state of all its tries.
+/// Request with the state of all its attempts.
 struct Call<'a, 's> {
     way: Way<'a, 's>,
     head: &'a mut RequestHead,
     sending: Sending<'a>,
     tried: Tried,
-    /// Last reading of the clock: between a try's beginning and the sending of its request, and
-    /// from its response's head on, nothing is waited for.
+    /// Last time that was read from the clock. Nothing is awaited between the start of an attempt
+    /// and the sending of its request, nor after the response head, so that this time is still
+    /// right there.
     seen_ns: u64,
-    /// Time at which opening a connection last began; none if none was opened.
+    /// Time at which opening a connection began last, or `None` if no connection was opened.
     dialled_ns: Option<u64>,
-    /// Number of requests that were sent again because a reused connection had died.
+    /// Number of times that the request was sent again because a reused connection had died.
     replaced: u32,
-    /// True if one more such replacement is allowed.
+    /// True if the request may once more be sent again for this reason.
     may_replace: bool,
 }
 
-/// Idle connections that a request may use.
+/// Idle connections that may be used.
 #[derive(Clone, Copy)]
 enum Reuse {
-    /// Any idle connection: the request can be sent again.
+    /// Any idle connection, because the request can be sent again.
     Any,
-    /// Only recently used connections.
+    /// Only connections that were used recently.
     Fresh,
     /// No idle connection.
     No,
 }
 
-/// Response to one try.
+/// Response to one attempt.
 pub(super) struct Reply {
     pub(super) response: transport::Answer,
     lease: Lease,
@@ -297,7 +328,8 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Discards the response before a retry. The connection is kept if nothing is left to read.
+    /// Discards the response before a retry. Returns the connection to its pool if nothing is left
+    /// to read.
     fn give_up(mut self, now_ms: u64) {
         self.lease.give_back(self.response.body_mut(), now_ms);
     }
@@ -308,13 +340,13 @@ impl Call<'_, '_> {
         self.way.stream.worker.shared.clock.now_ms()
     }
 
-    /// Reads the clock. Returns nanoseconds.
+    /// Reads the clock, in nanoseconds.
     fn look(&mut self) -> u64 {
         self.seen_ns = self.way.stream.worker.shared.clock.now_ns();
         self.seen_ns
     }
 
-    /// Runs one try: asks the breakers first, and reports the outcome to them.
+    /// Performs one attempt, if the circuit breakers admit it, and reports its outcome to them.
     async fn attempt(&mut self, source: Source, record: &mut Record) -> Result<Reply, Failure> {
         let began_ns = self.seen_ns;
         let fuses = Fuses::admit(&self.way, began_ns / 1_000_000)?;
@@ -328,7 +360,7 @@ impl Call<'_, '_> {
         outcome
     }
 
-    /// Obtains a connection, sends the request and waits for the response's head.
+    /// Gets a connection, sends the request and waits for the response head.
     async fn at_a_target(&mut self, source: Source, record: &mut Record) -> Result<Reply, Failure> {
         let again = self.way.repeatable && self.may_replace;
         let again = again && !matches!(source, Source::Stream { .. });
@@ -349,7 +381,7 @@ impl Call<'_, '_> {
         };
         let mut busy = host.busy();
         self.tried.add(target);
-        // A request that an HTTP/2 upstream has not processed may be sent again, whatever its
+        // If an HTTP/2 upstream has not processed the request, it may be sent again, whatever its
         // method.
         let spare = reused && !matches!(source, Source::Stream { .. });
         let spare = spare && (again || lease.is_shared());
@@ -359,7 +391,7 @@ impl Call<'_, '_> {
         self.sending.begin(began_ms);
         let mut sent = self.once(target, &mut lease, body).await;
         if let Ok(Err(refused)) = sent {
-            // No byte was written, or the request is repeatable: send it once more on a new
+            // No byte was sent, or the request is repeatable: send it once more, on another
             // connection.
             let Refused { error, unsent } = *refused;
             let died = error.is_stale();
@@ -386,7 +418,7 @@ impl Call<'_, '_> {
                     record.upstream_tried(&service.set.endpoints[target]);
                     lease = match Box::pin(self.connect(target, error.wish())).await {
                         Ok(lease) => lease,
-                        // The target is unreachable: use another one.
+                        // The target cannot be reached: try another one.
                         Err(_) => {
                             let other = Box::pin(self.take_connection(Reuse::No, record));
                             let (lease, _, other) = other.await?;
@@ -421,12 +453,12 @@ impl Call<'_, '_> {
             service.observe(target, took_ns, now_ns);
         }
         if let (Some(permit), Some(fuse), Some(sign)) = (permit, fuse, sign) {
-            tell(permit, &fuse.numbers, sign, took_ns, now_ns, &self.way);
+            tell(permit, &fuse.numbers, sign, took_ns, now_ns, worker);
         }
         outcome
     }
 
-    /// Sends the request on a connection to a target, within its time limit.
+    /// Sends the request on a connection to a target, within the time limit of the attempt.
     fn once(
         &mut self,
         target: usize,
@@ -446,7 +478,8 @@ impl Call<'_, '_> {
         sending.in_time(sending.gate.clone(), begun)
     }
 
-    /// Obtains an idle or new connection to a target. Unreachable targets are skipped.
+    /// Gets an idle or a new connection to a target. Targets that cannot be reached are skipped.
+    /// Also returns whether the connection was idle, and the target.
     async fn take_connection(
         &mut self,
         reuse: Reuse,
@@ -464,7 +497,7 @@ impl Call<'_, '_> {
                 now_ms: self.seen_ns / 1_000_000,
             };
             let Some(target) = service.choose(&looking) else {
-                // All targets were tried: a further retry may use any of them again.
+                // All targets were tried: a retry may try each of them again.
                 if std::mem::replace(&mut afresh, true) {
                     return Err(last.unwrap_or_else(|| service.nobody()));
                 }
@@ -495,7 +528,7 @@ impl Call<'_, '_> {
         }
     }
 
-    /// Opens a connection within the time limit, or takes a suitable one that becomes free.
+    /// Opens a connection within the time limit, or takes one that becomes usable in the meantime.
     async fn connect(&mut self, target: usize, wish: Acceptable) -> Result<Lease, Failure> {
         let now_ms = self.now_ms();
         let until_ms = self.sending.ends_ms(now_ms);
@@ -515,15 +548,16 @@ impl Call<'_, '_> {
             connect_ms: service.connect_timeout_ms,
             dialled_ns: Cell::default(),
         };
-        // Boxed, like all rare paths here: every exchange's future would reserve space for it.
+        // Boxed, like all rare paths here: otherwise the future of every exchange would reserve
+        // space for them.
         let ends = stream.ends(self.way.cx.client);
         let opened = Box::pin(connect(&service.pools[target], wish, ends, &times)).await;
         self.dialled_ns = times.dialled_ns.get();
-        judge_connect(service, upstream, target, &opened, stream);
+        judge_connect(service, upstream, target, &opened, &stream.worker);
         Ok(opened?)
     }
 
-    /// Milliseconds to wait before a try; none if no time would be left for it.
+    /// Milliseconds to wait before a retry, or `None` if no time would be left for the retry.
     fn wait_ms(&self, retry: &Checked, number: u32, headers: Option<&HeaderMap>) -> Option<u64> {
         let chance = self.way.stream.worker.random.next();
         let wait_ms = retry::wait_ms(retry, number, headers, chance, clock::unix_ms() / 1_000);
@@ -539,7 +573,7 @@ impl Call<'_, '_> {
         }
     }
 
-    /// Records that a retry was wanted but the body cannot be sent again.
+    /// Records that a retry was wanted, but the body cannot be sent again.
     #[cold]
     fn cannot_repeat(&self, record: &mut Record) {
         let state = &self.way.service.common.state;
@@ -547,8 +581,8 @@ impl Call<'_, '_> {
         record.retry_given_up("max_body");
     }
 
-    /// Completes the outcome of the last try: attaches the request permit, rewrites the response's
-    /// fields, and sets the affinity cookie.
+    /// Completes the outcome of the last attempt: attaches the request permit, rewrites fields of
+    /// the response, and sets the affinity cookie.
     fn finish(
         self,
         outcome: Result<Reply, Failure>,
@@ -588,22 +622,22 @@ impl Call<'_, '_> {
     }
 }
 
-/// Reports to health tracking if a connection could be opened. Lack of resources in the gateway, or
-/// waiting for other requests, does not count against the target.
+/// Reports the result of a connection attempt to the health tracking of the target. A lack of
+/// resources in the gateway, or waiting for other requests, does not count against the target.
 pub(crate) fn judge_connect<T>(
     service: &Service,
     upstream: &ir::Upstream,
     target: usize,
     opened: &Result<T, Missed>,
-    stream: &Stream,
+    worker: &Worker,
 ) {
-    let now_ms = stream.worker.shared.clock.now_ms();
+    let now_ms = worker.shared.clock.now_ms();
     match opened {
         Ok(_) => service.reached(target),
         Err(Missed::Failed(failure)) => {
             service.missed(target, failure, now_ms);
-            service.saw(upstream, target, Sign::Broken, &stream.worker, now_ms);
-            fuses::missed(upstream, &service.set.hosts[target], &stream.worker, now_ms);
+            service.saw(upstream, target, Sign::Unreachable, worker, now_ms);
+            fuses::missed(upstream, &service.set.hosts[target], worker, now_ms);
         }
         Err(Missed::Unasked(_)) => {}
     }

@@ -1,5 +1,5 @@
-//! Sending of a request: its body, and the time limits of each try, of an upload and of all tries
-//! together.
+//! Sending of a request: its body, and the time limits of each attempt, of an upload, and of all
+//! attempts together.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -17,34 +17,35 @@ use crate::upstream::slow::{SlowShare, UploadCount};
 use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Begun, CallError, Refused};
 
-/// Maximum wait of an upload for `100 Continue` before it is sent anyway: 1s (RFC 9110 §10.1.1: a
-/// proxy must not wait forever).
+/// Maximum time that an upload waits for `100 Continue` before it is sent anyway: 1s (RFC 9110
+/// §10.1.1: a proxy must not wait forever).
 const CONTINUE_WAIT_MS: u64 = 1_000;
 
-/// State that all tries of a request share.
+/// Sending state that all attempts of a request share.
 pub(super) struct Sending<'a> {
     pub(super) stream: &'a Rc<Stream>,
     pub(super) timeout_ms: u64,
     pub(super) per_try_ms: Option<u64>,
-    /// Deadline of all attempts; an upload's time begins at its end.
+    /// Deadline of all attempts together, in milliseconds of the clock. With an upload, this time
+    /// starts when the upload ends.
     pub(super) until_ms: Option<u64>,
-    /// True if waiting for a connection or earlier tries left the current try less than half of its
-    /// time.
+    /// True if less than half of the current attempt's time is left, because of earlier attempts or
+    /// of waiting for a connection.
     pub(super) hurried: bool,
     /// True if the body is streamed.
     pub(super) uploads: bool,
     pub(super) progress: Option<Rc<Progress>>,
     pub(super) gate: Option<Arc<Gate>>,
     pub(super) slow: SlowShare<'a>,
-    /// The upload as one that is not finished.
+    /// Count of the request as an unfinished upload.
     pub(super) count: UploadCount,
 }
 
-/// Response, or the error with the request's body if it was not sent.
+/// Response, or the error with the request's body if that was not sent.
 pub(super) type Outcome = Result<transport::Answer, Box<Refused>>;
 
 impl Sending<'_> {
-    /// Body to send for a source.
+    /// Creates the body to send in an attempt.
     pub(super) fn body(&mut self, source: Source) -> RequestBody {
         let expects_continue = match &source {
             Source::None => return RequestBody::Empty,
@@ -72,7 +73,8 @@ impl Sending<'_> {
         RequestBody::Upload(upload)
     }
 
-    /// Sets the deadline of a try. An upload extends it, and sets it anew at its end.
+    /// Sets the deadline of an attempt. Upload progress extends it; the end of the upload restarts
+    /// it.
     pub(super) fn begin(&mut self, now_ms: u64) {
         self.hurried = false;
         let at_ms = match (&self.progress, &self.gate) {
@@ -92,7 +94,8 @@ impl Sending<'_> {
         self.stream.deadline.set(at_ms);
     }
 
-    /// Time until which to wait for a connection. Before an upload that is the whole timeout.
+    /// Time until which to wait for a connection. Before an upload, the complete timeout is
+    /// available.
     pub(super) fn ends_ms(&mut self, now_ms: u64) -> u64 {
         let done = self.progress.as_ref().is_some_and(|one| one.done.get());
         match self.uploads && !done {
@@ -101,13 +104,13 @@ impl Sending<'_> {
         }
     }
 
-    /// Deadline of all attempts, whose time begins no later than now.
+    /// Deadline of all attempts together. If it is not set yet, their time starts now.
     fn all_ms(&mut self, now_ms: u64) -> u64 {
         let new_ms = now_ms.saturating_add(self.timeout_ms);
         *self.until_ms.get_or_insert(new_ms)
     }
 
-    /// Waits for the response within the deadline of the try.
+    /// Waits for the response until the deadline of the attempt.
     pub(super) async fn in_time(
         &mut self,
         gate: Option<Arc<Gate>>,
@@ -118,7 +121,7 @@ impl Sending<'_> {
             match in_time(&self.stream.deadline, answer.as_mut()).await {
                 Some(outcome) => return Ok(outcome),
                 None => match self.gate.take() {
-                    // The upstream does not support 100 (Continue): send the body anyway.
+                    // The upstream has not sent 100 (Continue): send the body anyway.
                     Some(gate) => {
                         gate.open();
                         self.begin(self.stream.worker.shared.clock.now_ms());
@@ -130,8 +133,8 @@ impl Sending<'_> {
         }
     }
 
-    /// Lets an upload that has become slow continue within the share of slow uploads. False if the
-    /// deadline passed for another reason.
+    /// Lets an upload that has become slow continue, if the share of slow uploads has room. False
+    /// if the deadline passed for another reason.
     fn goes_on_slowly(&self) -> Result<bool, Failure> {
         let Some(progress) = &self.progress else {
             return Ok(false);
@@ -157,8 +160,8 @@ impl Sending<'_> {
         Ok(true)
     }
 
-    /// Failure when the deadline passes: a stalled upload if the client was awaited, otherwise a
-    /// timeout.
+    /// Failure if the deadline passes: a stalled upload if the gateway was waiting for the client,
+    /// otherwise a timeout.
     fn stalled(&self) -> Kind {
         match &self.progress {
             Some(progress) if !progress.done.get() && progress.awaits_client.get() => {
@@ -168,8 +171,8 @@ impl Sending<'_> {
         }
     }
 
-    /// Sign that a try gives of its host. The timeout of a try that had less than half of its time
-    /// is no sign.
+    /// Outcome of an attempt for outlier detection and circuit breakers. `None` for a timeout of an
+    /// attempt that had less than half of its time, because that says little about the host.
     pub(super) fn sign(&self, outcome: &Result<Reply, Failure>) -> Option<Sign> {
         match outcome {
             Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),

@@ -1,11 +1,12 @@
 //! State of an upstream that all workers share: load, health, and limits.
 //!
-//! There is one [`State`] per upstream and process, identified by the state id that gwc computes,
-//! so that it outlives snapshots, and one [`Host`] per address. All limits and health data are
-//! here, in atomics. Guards release them when dropped, however an exchange ends (data-plane.md §7).
-//! The current hosts of an upstream are in [`Common`](super::hosts::Common).
+//! There is one [`State`] per upstream and process. Its key is the state id that gwc computes, so
+//! that the state outlives snapshots. There is one [`Host`] per address. All limits and health data
+//! are in atomics. Guards return permits when they are dropped, however an exchange ends
+//! (data-plane.md §7). The current hosts of an upstream are in [`Common`](super::hosts::Common).
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -20,9 +21,10 @@ use crate::upstream::health::{Checks, Verdict};
 use crate::upstream::hosts::Common;
 use crate::upstream::outlier::Tally;
 use crate::upstream::reach::Reach;
+use crate::upstream::slow::SlowReader;
 use crate::upstream::turns::LoggedStates;
 
-/// Upstreams of all versions in memory.
+/// States of the upstreams of all versions in memory.
 #[derive(Debug, Default)]
 pub(crate) struct States {
     states: Mutex<HashMap<StateId, Weak<State>>>,
@@ -35,89 +37,99 @@ type Hosts = HashMap<Address, Weak<Host>>;
 pub(crate) struct State {
     pub(crate) name: Box<str>,
     hosts: Mutex<Hosts>,
-    /// Requests in flight, including retries and their waits.
+    /// Requests in progress, including retries and the waits before them.
     pub(crate) requests: Padded<AtomicU64>,
-    /// Requests among them whose bodies the clients have not sent to the end.
+    /// Requests in progress whose clients have not yet sent the complete body.
     pub(crate) unfinished: Padded<AtomicU64>,
-    /// Requests among those whose clients send their bodies slowly.
+    /// Requests in progress whose clients send the body slowly.
     pub(crate) slow: Padded<AtomicU64>,
     /// Requests that wait for a connection.
     pub(crate) pending: Padded<AtomicU64>,
     pub(crate) connections: Padded<Connections>,
-    /// Retries in flight or waiting.
+    /// Retries in progress, or waiting to begin.
     pub(crate) retries: Padded<AtomicU64>,
     pub(crate) breaker: Breaker,
-    /// Circuit breakers that chains name, by the policy's state.
+    /// Circuit breakers of policies, by the id of the policy's state.
     chain_breakers: Mutex<HashMap<StateId, Weak<ChainBreaker>>>,
-    /// True while one request decides about an ejection; the others leave it to the next failure.
+    /// True while one request decides about an ejection. Other requests then skip the decision; a
+    /// later failure triggers it again.
     pub(crate) ejecting: AtomicBool,
-    /// End of the outlier detection's interval, in milliseconds of the clock.
+    /// End of the current interval of outlier detection, in milliseconds of the clock.
     pub(crate) interval_ends_ms: AtomicU64,
-    /// Retries that the budget rejected.
+    /// Number of retries that the retry budget rejected.
     pub(crate) exhausted: AtomicU64,
-    /// Wanted retries whose body could not be sent again.
+    /// Number of retries that were wanted but not made, because the body could not be sent again.
     pub(crate) unrepeatable: AtomicU64,
-    /// State of the upstream that the program log last reported.
+    /// State of the upstream as last reported in the program log.
     pub(crate) logged: LoggedStates,
 }
 
-/// State of a policy of kind `circuit_breaker` at an upstream.
+/// Circuit breaker of a policy (kind `circuit_breaker`) at one upstream.
 #[derive(Debug)]
 pub(crate) struct ChainBreaker {
     /// Name of the policy.
     pub(crate) policy: Box<str>,
     pub(crate) breaker: Breaker,
-    /// State of the breaker that the program log last reported.
+    /// State of the breaker as last reported in the program log.
     pub(crate) logged: LoggedStates,
 }
 
-/// Host of an upstream.
+/// Host of an upstream, with its state.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Host {
-    /// `ADDRESS:PORT`, or `unix:PATH`.
+    /// Address of the host: `ADDRESS:PORT` or `unix:PATH`.
     pub(crate) name: Box<str>,
-    /// Number of upstreams of versions in memory that have the host now.
+    /// Number of upstreams, in versions in memory, that have the host in their current set.
     listed: AtomicU32,
-    /// Requests in flight.
+    /// Requests in progress.
     pub(crate) active: AtomicU32,
-    /// End of the ejection by outlier detection, in milliseconds of the clock; 0 if never ejected.
+    /// End of the last ejection by outlier detection, in milliseconds of the clock; 0 if there was
+    /// none.
     pub(crate) ejected_until_ms: AtomicU64,
-    /// Time until which other hosts are preferred after a failed connect, in milliseconds of the
-    /// clock.
+    /// Time until which other hosts are preferred because a connection attempt failed, in
+    /// milliseconds of the clock.
     pub(crate) unreachable_until_ms: AtomicU64,
     pub(crate) reach: Reach,
-    /// Time since which the host is known, for slow start.
+    /// Time at which the host was added, in milliseconds of the clock. Used for slow start.
     since_ms: u64,
     pub(crate) tally: Tally,
     pub(crate) checks: Checks,
     pub(crate) breaker: Breaker,
-    /// State of the host that the program log last reported.
+    /// State of the host as last reported in the program log.
     pub(crate) logged: LoggedStates,
 }
 
-/// Value aligned to its own cache lines, so that workers do not slow each other down by false
-/// sharing.
+/// Value that is aligned to its own cache lines, so that workers do not slow each other down by
+/// false sharing.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Padded<T>(pub(crate) T);
 
-/// Request in flight at an upstream, counted until the end of its response.
+/// Request in progress at an upstream; counted until the end of its response, when this value is
+/// dropped.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<State>);
+pub(crate) struct InFlight {
+    state: Arc<State>,
+    /// `limits.requests` of the upstream when the request began.
+    requests_max: u64,
+    /// Client that asks. None for a question of the gateway's own.
+    client: Option<IpAddr>,
+}
 
-/// Request in flight at a host, counted until it is dropped.
+/// Request in progress at a host; counted until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Busy(Arc<Host>);
 
-/// Request that waits for a connection, counted until it is dropped.
+/// Request that waits for a connection; counted until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Pending<'a>(&'a State);
 
 // === impl States ===
 
 impl States {
-    /// Upstream of a new version. Existing state of its hosts is kept.
+    /// Creates an upstream of a new version. Existing state of the upstream and its hosts is used
+    /// again.
     pub(crate) fn common(
         &self,
         upstream: &ir::Upstream,
@@ -134,7 +146,7 @@ impl States {
         common
     }
 
-    /// Calls `see` with every upstream of the versions in memory.
+    /// Calls `see` for every upstream of the versions in memory.
     pub(crate) fn each(&self, mut see: impl FnMut(&State)) {
         let mut states = lock(&self.states);
         states.retain(|_, state| match state.upgrade() {
@@ -146,8 +158,7 @@ impl States {
         });
     }
 
-    /// Drops upstreams and hosts that no version in memory uses. Until then the state of an unused
-    /// host is kept.
+    /// Drops the state of upstreams and hosts that no version in memory uses.
     pub(crate) fn tidy(&self) {
         self.each(State::tidy);
     }
@@ -186,7 +197,7 @@ impl State {
         }
     }
 
-    /// Hosts that a loaded version or a request in flight still references.
+    /// Hosts that a version in memory or a request in progress uses, sorted by name.
     pub(crate) fn hosts(&self) -> Vec<Arc<Host>> {
         let hosts = lock(&self.hosts);
         let mut all: Vec<Arc<Host>> = hosts.values().filter_map(Weak::upgrade).collect();
@@ -200,7 +211,7 @@ impl State {
         lock(&self.chain_breakers).retain(|_, breaker| breaker.strong_count() > 0);
     }
 
-    /// Circuit breakers that chains of the versions in memory name.
+    /// Circuit breakers of policies in the versions in memory, sorted by policy.
     pub(crate) fn chain_breakers(&self) -> Vec<Arc<ChainBreaker>> {
         let mut breakers = lock(&self.chain_breakers);
         breakers.retain(|_, breaker| breaker.strong_count() > 0);
@@ -209,7 +220,7 @@ impl State {
         all
     }
 
-    /// State of a policy's breaker; created if it is new.
+    /// Returns the breaker of a policy at this upstream. Creates it if there is none yet.
     fn chain_breaker(&self, named: &engine::Breaker) -> Arc<ChainBreaker> {
         let mut breakers = lock(&self.chain_breakers);
         if let Some(known) = breakers.get(&named.state).and_then(Weak::upgrade) {
@@ -224,7 +235,7 @@ impl State {
         breaker
     }
 
-    /// State of a host; created if it is new.
+    /// Returns the host with an address. Creates it if there is none yet.
     pub(crate) fn host(&self, address: &Address, now_ms: u64) -> Arc<Host> {
         let mut hosts = lock(&self.hosts);
         if let Some(known) = hosts.get(address).and_then(Weak::upgrade) {
@@ -235,7 +246,7 @@ impl State {
         host
     }
 
-    /// Affinity cookie value of a host; it does not reveal the address.
+    /// Value of the affinity cookie for a host. It does not reveal the host's address.
     pub(crate) fn cookie(&self, host: &Host) -> Box<str> {
         let text = format!("gwd sticky\0{}\0{}", self.name, host.name);
         let digest = bundle::digest::Digest::of(text.as_bytes());
@@ -243,12 +254,20 @@ impl State {
         bytes.map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Counts a request in flight; none at the limit.
-    pub(crate) fn begin(self: &Arc<Self>, requests_max: u64) -> Option<InFlight> {
-        take(&self.requests.0, requests_max).then(|| InFlight(Arc::clone(self)))
+    /// Counts a request of a client in progress. `None` if the maximum is reached.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        requests_max: u64,
+        client: Option<IpAddr>,
+    ) -> Option<InFlight> {
+        take(&self.requests.0, requests_max).then(|| InFlight {
+            state: Arc::clone(self),
+            requests_max,
+            client,
+        })
     }
 
-    /// Counts a request that waits for a connection; none at the limit.
+    /// Counts a request that waits for a connection. `None` if the maximum is reached.
     pub(crate) fn wait(&self, pending_max: u64) -> Option<Pending<'_>> {
         take(&self.pending.0, pending_max).then(|| Pending(self))
     }
@@ -273,17 +292,17 @@ impl Host {
         }
     }
 
-    /// Records that an upstream has the host.
+    /// Records that the current set of an upstream has the host.
     pub(crate) fn listed(&self) {
         self.listed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Records that an upstream no longer has the host.
+    /// Records that the current set of an upstream no longer has the host.
     pub(crate) fn unlisted(&self) {
         self.listed.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// True if no upstream of a version in memory has the host any more.
+    /// True if no current set of an upstream has the host.
     pub(crate) fn has_left(&self) -> bool {
         self.listed.load(Ordering::Relaxed) == 0
     }
@@ -292,13 +311,14 @@ impl Host {
         self.ejected_until_ms.load(Ordering::Relaxed) > now_ms
     }
 
-    /// Remaining milliseconds of an ejection by outlier detection; none if the host is not ejected.
+    /// Remaining milliseconds of an ejection by outlier detection, or `None` if the host is not
+    /// ejected.
     pub(crate) fn ejection_left_ms(&self, now_ms: u64) -> Option<u64> {
         let until_ms = self.ejected_until_ms.load(Ordering::Relaxed);
         until_ms.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)
     }
 
-    /// True if the host is not ejected and does not fail its checks.
+    /// True if the host is neither ejected nor failing its health checks.
     pub(crate) fn works(&self, now_ms: u64) -> bool {
         self.checks.verdict() != Verdict::Fails && !self.is_ejected(now_ms)
     }
@@ -307,8 +327,8 @@ impl Host {
         self.unreachable_until_ms.load(Ordering::Relaxed) > now_ms
     }
 
-    /// Milliseconds since the host began to receive requests: since it became known, its last
-    /// ejection ended or its checks succeeded again, whichever is latest.
+    /// Milliseconds since the host began to get requests: since it was added, since its last
+    /// ejection ended, or since its health checks passed again, whichever is latest.
     pub(crate) fn age_ms(&self, now_ms: u64) -> u64 {
         let since = self
             .since_ms
@@ -317,8 +337,8 @@ impl Host {
         now_ms.saturating_sub(since)
     }
 
-    /// Ends an ejection by outlier detection early, because the host works again, and resets its
-    /// counters.
+    /// Ends an ejection by outlier detection, because the host works again, and resets the
+    /// consecutive counters.
     pub(crate) fn let_in(&self, now_ms: u64) {
         if self.is_ejected(now_ms) {
             self.tally.clear();
@@ -326,14 +346,14 @@ impl Host {
         }
     }
 
-    /// Counts a request in flight.
+    /// Counts a request in progress at the host.
     pub(crate) fn busy(self: &Arc<Self>) -> Busy {
         self.active.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }
 }
 
-/// Increments a counter unless it has reached the maximum. True if it was incremented.
+/// Increments a counter, unless it has reached `most`. True if it was incremented.
 pub(crate) fn take(count: &AtomicU64, most: u64) -> bool {
     let before = count.fetch_add(1, Ordering::Relaxed);
     let fits = before < most;
@@ -343,9 +363,26 @@ pub(crate) fn take(count: &AtomicU64, most: u64) -> bool {
     fits
 }
 
+impl InFlight {
+    /// Share of slow clients in the permits of the upstream.
+    pub(super) fn slow_reader(&self) -> Option<SlowReader> {
+        Some(SlowReader {
+            state: Arc::clone(&self.state),
+            requests_max: self.requests_max,
+            client: self.client?,
+        })
+    }
+
+    /// True if requests hold more than three quarters of the permits of the upstream.
+    pub(super) fn is_crowded(&self) -> bool {
+        let room = self.requests_max / 4;
+        self.state.requests.0.load(Ordering::Relaxed) > self.requests_max - room
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.requests.0.fetch_sub(1, Ordering::Relaxed);
+        self.state.requests.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -372,12 +409,12 @@ mod tests {
     #[test]
     fn permits_are_returned_on_drop_and_bounded() {
         let state = Arc::new(State::new("u"));
-        let one = state.begin(2);
-        let two = state.begin(2);
+        let one = state.begin(2, None);
+        let two = state.begin(2, None);
         assert!(one.is_some() && two.is_some());
-        assert!(state.begin(2).is_none());
+        assert!(state.begin(2, None).is_none());
         drop(one);
-        assert!(state.begin(2).is_some());
+        assert!(state.begin(2, None).is_some());
         drop(two);
         assert_eq!(state.requests.0.load(Ordering::Relaxed), 0);
         assert!(state.wait(0).is_none());

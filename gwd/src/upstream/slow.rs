@@ -1,29 +1,36 @@
-//! Shares of an upstream's `limits.requests` that unfinished and slow uploads may hold.
+//! Limits on the part of an upstream's `limits.requests` that slow clients and unfinished uploads may
+//! use.
 //!
-//! A streamed upload holds its permit from the start of the call. Clients that send their bodies
-//! slowly could hold all permits at no cost. An upload is slow once it has kept the gateway
-//! waiting for [`SLOW_MS`](crate::pace::SLOW_MS) that its bytes have not earned back. Slow
-//! uploads may hold half of the permits; the other half is left to other requests. Once half of
-//! that share is used, one address may hold only few of it.
+//! A streamed upload needs a permit from the moment it is sent to the upstream. Clients that send
+//! their bodies slowly could use up all permits at no cost. An upload is slow once the gateway has
+//! waited for it for [`SLOW_MS`](crate::pace::SLOW_MS), reduced by the bytes received. Slow uploads
+//! may use half of the permits; the other half remains for other requests. Once slow uploads use
+//! half of their share, a client address that has [`SLOW_PER_ADDRESS`] of them gets no more.
 //!
-//! An upload is slow after a second at the earliest. A client that begins many uploads and sends
-//! nothing more would therefore hold all permits for that time, again and again. For this reason an
-//! upload counts as unfinished from the start of the call until its last byte is passed on or the
-//! upstream responds. While unfinished uploads hold half of the permits, one address may begin only
-//! few. Further uploads of that address are received before the call (`head_start`): a complete
-//! body is no upload any more, and for those with enough bytes the address gets half as many
-//! permits again.
+//! A response keeps its permit until its last byte is sent, so clients that read slowly are counted
+//! in the same share, by the same measure: the time for which the gateway has waited for them. A
+//! response for which there is no room ends. While requests hold more than three quarters of the
+//! permits, an address with its maximum of slow requests gets no further one; else it could hold the
+//! other half with responses that are not slow yet.
+//!
+//! An upload becomes slow after one second at the earliest. A client that begins many uploads and
+//! then sends nothing could therefore use all permits for that second, again and again. To prevent
+//! this, an upload counts as unfinished until its last byte is passed on or the upstream responds.
+//! While unfinished uploads use half of the permits, each client address may begin only a few more.
+//! Further uploads of that address are received before they are sent to the upstream
+//! (`head_start`). A body that is complete by then does not count. For bodies of which enough bytes
+//! have arrived, the limit of the address is increased by half.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::budget::{Addresses, OfAddress, SLOW_PER_ADDRESS};
-use crate::upstream::shared::{self, State};
+use crate::upstream::shared::{self, InFlight, State};
 
-/// Share of slow uploads, for one upstream and one client.
+/// Limit on slow uploads, for one upstream and one client.
 pub(super) struct SlowShare<'a> {
     pub(super) state: &'a Arc<State>,
     /// `limits.requests` of the upstream.
@@ -32,7 +39,7 @@ pub(super) struct SlowShare<'a> {
     pub(super) client: IpAddr,
 }
 
-/// Rules for unfinished uploads to one upstream from one client.
+/// Limit on unfinished uploads, for one upstream and one client.
 pub(super) struct UploadShare<'a> {
     pub(super) state: &'a Arc<State>,
     /// `limits.requests` of the upstream.
@@ -41,47 +48,121 @@ pub(super) struct UploadShare<'a> {
     pub(super) client: IpAddr,
 }
 
-/// Unfinished upload, counted until it is dropped.
+/// Unfinished upload; counted until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     state: Arc<State>,
     of_address: Option<OfAddress>,
 }
 
-/// The upload of a request, through all its tries; empty once it is finished.
+/// Count of a request as an unfinished upload, shared by all attempts. Empty once the upload has
+/// ended.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UploadCount(Rc<RefCell<Option<Unfinished>>>);
 
-/// Permit of a slow upload to continue.
+/// Permit for a slow upload to continue.
 #[derive(Debug)]
 pub(crate) struct SlowPermit {
     state: Arc<State>,
     _of_address: Option<OfAddress>,
 }
 
+/// Request whose response the gateway sends to a client.
+#[derive(Debug)]
+pub(super) struct SlowReader {
+    pub(super) state: Arc<State>,
+    /// `limits.requests` of the upstream.
+    pub(super) requests_max: u64,
+    pub(super) client: IpAddr,
+}
+
+/// Count of a client among those that read slowly. Empty while no response waits for the client.
+#[derive(Debug, Default)]
+pub(crate) struct SlowReading {
+    reader: RefCell<Option<SlowReader>>,
+    permit: RefCell<Option<SlowPermit>>,
+    /// Deadline of the client, in milliseconds of the clock.
+    until_ms: Cell<u64>,
+}
+
+/// Maximum slow requests of one client address to an upstream that has little room.
+pub(super) fn most_of_address(requests_max: u64) -> u32 {
+    let quarter = u32::try_from(requests_max / 4).unwrap_or(u32::MAX);
+    quarter.clamp(1, SLOW_PER_ADDRESS)
+}
+
+impl SlowReading {
+    /// Sets the deadline of a client that the gateway now waits for.
+    pub(crate) fn waits(&self, in_flight: Option<&InFlight>, until_ms: u64) {
+        self.until_ms.set(until_ms);
+        let mut reader = self.reader.borrow_mut();
+        if reader.is_none() {
+            *reader = in_flight.and_then(InFlight::slow_reader);
+        }
+    }
+
+    /// Deadline of the client, in milliseconds of the clock. 0 if the gateway does not wait for it.
+    pub(crate) fn until_ms(&self) -> u64 {
+        self.until_ms.get()
+    }
+
+    /// True if the client is slow and has a permit.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.permit.borrow().is_some()
+    }
+
+    /// Counts the client as slow. False if the share of slow clients has no room.
+    pub(crate) fn begin(&self, addresses: &Arc<Addresses>) -> bool {
+        let reader = self.reader.borrow();
+        let Some(reader) = reader.as_ref().filter(|_| !self.is_slow()) else {
+            return true;
+        };
+        let share = SlowShare {
+            state: &reader.state,
+            requests_max: reader.requests_max,
+            addresses,
+            client: reader.client,
+        };
+        *self.permit.borrow_mut() = share.take();
+        self.is_slow()
+    }
+
+    /// Ends the count: the client reads fast enough again.
+    pub(crate) fn is_fast(&self) {
+        drop(self.permit.take());
+    }
+
+    /// Ends the count: the response has ended, or waits for its upstream.
+    pub(crate) fn ends(&self) {
+        self.until_ms.set(0);
+        drop(self.permit.take());
+        drop(self.reader.take());
+    }
+}
+
 impl UploadShare<'_> {
-    /// Counts an unfinished upload; none if such uploads hold half of the permits and the address
-    /// has reached its own limit since then.
+    /// Counts an unfinished upload. `None` if such uploads use half of the permits and the client
+    /// address has reached its limit.
     pub(super) fn begin(&self) -> Option<UploadCount> {
         self.begin_within(self.most())
     }
 
-    /// Counts an unfinished upload that has delivered its first bytes, with a limit half as large
-    /// again.
+    /// Counts an unfinished upload of which enough bytes have arrived. The limit of the client
+    /// address is then half as large again.
     pub(super) fn begin_delivering(&self) -> Option<UploadCount> {
         self.begin_within(self.most() + self.most() / 2)
     }
 
-    /// Maximum unfinished uploads of one address that begin once half of the permits is held.
+    /// Maximum uploads that one client address may begin while unfinished uploads use half of the
+    /// permits.
     fn most(&self) -> u32 {
-        let quarter = u32::try_from(self.requests_max / 4).unwrap_or(u32::MAX);
-        quarter.clamp(1, SLOW_PER_ADDRESS)
+        most_of_address(self.requests_max)
     }
 
     fn begin_within(&self, most: u32) -> Option<UploadCount> {
         let half = (self.requests_max / 2).max(1);
         let before = self.state.unfinished.0.fetch_add(1, Ordering::Relaxed);
-        // Created first: dropping it undoes the increment.
+        // Create the value first: dropping it undoes the increment.
         let mut unfinished = Unfinished {
             state: Arc::clone(self.state),
             of_address: None,
@@ -94,12 +175,13 @@ impl UploadShare<'_> {
 }
 
 impl UploadCount {
-    /// Ends counting: the last byte was passed on, or the upstream has responded.
+    /// Ends the count, because the last byte was passed on or the upstream has responded.
     pub(crate) fn finished(&self) {
         drop(self.0.take());
     }
 
-    /// Marks the upload as slow: from now on only the share of slow uploads limits its address.
+    /// Marks the upload as slow. From now on only [`SlowShare`] limits the uploads of its client
+    /// address.
     pub(crate) fn is_slow(&self) {
         if let Some(unfinished) = &mut *self.0.borrow_mut() {
             unfinished.of_address = None;
@@ -114,7 +196,7 @@ impl Drop for Unfinished {
 }
 
 impl SlowShare<'_> {
-    /// Permit for one more slow upload; none if the share is used up.
+    /// Takes a permit for a slow upload. `None` if the limit is reached.
     pub(super) fn take(&self) -> Option<SlowPermit> {
         let share = (self.requests_max / 2).max(1);
         if !shared::take(&self.state.slow.0, share) {

@@ -1,4 +1,4 @@
-//! Request body for the tries: none, kept for retries, or streamed.
+//! Request body for the attempts: none, kept for retries, or streamed.
 
 use std::rc::Rc;
 
@@ -20,11 +20,11 @@ use crate::upstream::mirror::Copies;
 /// Request body.
 pub(super) enum Source {
     None,
-    /// Completely received and kept for retries.
+    /// Body that was received completely and is kept for retries.
     Kept(Bytes),
-    /// Streamed, with a copy for retries while it fits.
+    /// Body that is streamed, with a copy for retries as long as the copy fits.
     Teed(Rc<Tee>),
-    /// Streamed, and sent only once.
+    /// Body that is streamed without a copy, and can be sent only once.
     Stream {
         body: Incoming,
         expects_continue: bool,
@@ -32,9 +32,10 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Prepares the body of a request. A repeatable body of known length is received completely
-    /// first. If its client waits for 100 (Continue), or its length is unknown, it is streamed with
-    /// a copy. A body that is too long, or for which memory is scarce, is sent only once.
+    /// Prepares the body of a request. If retries are possible, a body of known length is received
+    /// completely first. If the client waits for 100 (Continue), or the length is unknown, the body
+    /// is streamed with a copy. If the body is too long, or memory is scarce, it is streamed
+    /// without a copy.
     pub(super) async fn take(
         body: Incoming,
         stream: &Stream,
@@ -71,8 +72,8 @@ impl Source {
         }
     }
 
-    /// A streamed body that nothing was read of, the bytes of it that may be kept for retries, and
-    /// its mirrored copies.
+    /// Returns the parts of a streamed body that was not read yet: the client's body, the maximum
+    /// bytes to keep for retries, and the mirror copies. `None` for other bodies.
     pub(super) fn into_streamed(
         self,
         stream: &Stream,
@@ -84,7 +85,8 @@ impl Source {
         }
     }
 
-    /// Body for another try. A body that is sent only once is lost.
+    /// Returns the body for another attempt. A body that can be sent only once is replaced by an
+    /// empty one.
     pub(super) fn again(&self) -> Self {
         match self {
             Self::Kept(bytes) => Self::Kept(bytes.clone()),
@@ -96,7 +98,7 @@ impl Source {
         }
     }
 
-    /// True if another try can send the body.
+    /// True if another attempt can send the body.
     pub(super) fn is_repeatable(&self) -> bool {
         match self {
             Self::None | Self::Kept(_) => true,
@@ -110,7 +112,7 @@ impl Source {
         matches!(self, Self::Teed(_) | Self::Stream { .. })
     }
 
-    /// Progress of a completely received body; none for others.
+    /// Progress of a body that was received completely; `None` for other bodies.
     pub(super) fn progress(&self) -> Option<Rc<Progress>> {
         let Self::Kept(_) = self else { return None };
         let progress = Progress::default();

@@ -1,4 +1,4 @@
-//! Protocol of an upstream's connection.
+//! Connection to an upstream, independent of the HTTP version.
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,22 +17,22 @@ use crate::upstream::connections::ConnectionPermit;
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::{http1, http2};
 
-/// Connection that can carry a request.
+/// Connection that can send a request.
 pub(crate) enum Transport {
     Http1(Box<http1::Connection<UpstreamSocket>>),
-    /// Shared connection. Boxed, so that the enum is small.
+    /// HTTP/2 connection, which other exchanges may share. Boxed, so that the enum is small.
     Http2(Box<http2::Connection>),
 }
 
-/// Request to be sent.
+/// Request to send.
 pub(crate) struct Call<'c, 'h> {
     pub(crate) head: &'c mut Outbound<'h>,
     pub(crate) body: RequestBody,
-    /// Empty map for the fields of the response.
+    /// Empty map to be filled with the fields of the response.
     pub(crate) fields: HeaderMap,
 }
 
-/// Request on its connection, not sent yet.
+/// Request with its connection, before it is sent.
 pub(crate) enum Begun {
     Http1(Box<http1::Connection<UpstreamSocket>>),
     Http2(Box<(http2::Connection, Request<RequestBody>)>),
@@ -44,20 +44,20 @@ pub(crate) type Answer = Box<Response<Incoming>>;
 /// Failed call.
 pub(crate) struct Refused {
     pub(crate) error: CallError,
-    /// Body of the request, if no byte of the request was written.
+    /// Body of the request, if no byte of the request was sent.
     pub(crate) unsent: Option<RequestBody>,
 }
 
-/// Reason why a call has no response or an incomplete one.
+/// Reason why a call has no response, or an incomplete one.
 #[derive(Debug)]
 pub(crate) enum CallError {
     Http1(http1::Error),
     Http2(http2::Error),
-    /// The response's body stalled for the idle timeout.
+    /// The upstream sent nothing of the response's body for `idle_ms`, the idle timeout.
     Silent {
         idle_ms: u64,
     },
-    /// The gateway panicked: a bug.
+    /// The gateway panicked because of a bug.
     Panicked,
 }
 
@@ -65,14 +65,14 @@ pub(crate) enum CallError {
 pub(crate) enum Incoming {
     Http1(http1::Incoming<UpstreamSocket>),
     Http2(Box<http2::Incoming>),
-    /// The body was abandoned or has ended; it no longer holds the connection.
+    /// The body has ended or was abandoned, and no longer owns the connection.
     Gone,
 }
 
 // === impl Transport ===
 
 impl Transport {
-    /// Accepts a request. HTTP/1 writes its head into the output buffer at once.
+    /// Begins a request. Over HTTP/1, its head is written into the output buffer at once.
     pub(crate) fn begin(self, call: Call<'_, '_>) -> Begun {
         match self {
             Self::Http1(mut connection) => {
@@ -86,16 +86,16 @@ impl Transport {
         }
     }
 
-    /// Closes the connection and returns its permit, so that another can be opened.
+    /// Closes the connection and returns its permit, which can be used to open another connection.
     pub(crate) fn into_permit(self) -> Option<ConnectionPermit> {
         match self {
             Self::Http1(connection) => (*connection).into_io().into_permit(),
-            // Other exchanges still use the connection.
+            // Other exchanges still use the connection, so its permit is not free.
             Self::Http2(_) => None,
         }
     }
 
-    /// True if the connection can carry another request, as far as is known without a request.
+    /// True if the connection can send another request, as far as can be known beforehand.
     pub(crate) fn is_ready(&mut self) -> bool {
         match self {
             Self::Http1(connection) => connection.is_quiet(),
@@ -107,7 +107,8 @@ impl Transport {
 // === impl Begun ===
 
 impl Begun {
-    /// Sends the request and waits for the head of the final response. `100 Continue` opens `gate`.
+    /// Sends the request and waits for the head of the final response. A `100 Continue` opens
+    /// `gate`.
     pub(crate) async fn answer(self, gate: Option<&Arc<Gate>>) -> Result<Answer, Box<Refused>> {
         match self {
             Self::Http1(connection) => match connection.answer(gate).await {
@@ -147,8 +148,8 @@ impl Call<'_, '_> {
 // === impl CallError ===
 
 impl CallError {
-    /// True if the connection ended before any byte of a response or with an I/O error, or if the
-    /// request was not processed. A reused connection may just have been closed by the peer
+    /// True if the connection ended before the first byte of a response or with an I/O error, or if
+    /// the request was not processed. The peer may have closed a reused connection just before
     /// (data-plane.md §7).
     pub(crate) fn is_stale(&self) -> bool {
         match self {
@@ -158,8 +159,8 @@ impl CallError {
         }
     }
 
-    /// Connections acceptable for sending the request again: the event that closed one connection
-    /// may have closed others of the same age.
+    /// Connections that are acceptable for sending the request again. Usually a new one: whatever
+    /// closed this connection may also have closed others of the same age.
     pub(crate) fn wish(&self) -> Acceptable {
         match self {
             Self::Http2(error) if error.is_of_stream() => Acceptable::Any,
@@ -169,7 +170,7 @@ impl CallError {
         }
     }
 
-    /// TLS error that caused the failure; none if TLS was not the cause.
+    /// TLS error that caused the failure, or `None` if TLS was not the cause.
     pub(crate) fn tls(&self) -> Option<&rustls::Error> {
         match self {
             Self::Http1(http1::Error::Io(error)) => failure::tls(error),
@@ -178,7 +179,7 @@ impl CallError {
         }
     }
 
-    /// True if the peer's data violates the protocol.
+    /// True if the peer violated the protocol.
     pub(crate) fn is_protocol(&self) -> bool {
         match self {
             Self::Http1(error) => {
@@ -214,8 +215,8 @@ impl std::error::Error for CallError {}
 // === impl Incoming ===
 
 impl Incoming {
-    /// Connection for reuse, if both sides have ended cleanly. A shared connection stays where it
-    /// is.
+    /// Takes the connection for reuse, if request and response have ended without an error. `None`
+    /// for an HTTP/2 connection, which is in the pool anyway.
     pub(crate) fn take_transport(&mut self) -> Option<Transport> {
         match std::mem::replace(self, Self::Gone) {
             Self::Http1(body) => body.into_connection().map(Transport::Http1),
@@ -223,7 +224,7 @@ impl Incoming {
         }
     }
 
-    /// Sends available bytes of the upload while the response is not read.
+    /// Sends available bytes of the request's body while the response is not read.
     pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
         match self {
             Self::Http1(body) => body.send_upload(cx),
@@ -232,7 +233,7 @@ impl Incoming {
         }
     }
 
-    /// Socket and the bytes after the head, after a 101 response.
+    /// Socket, and the bytes after the head, of a 101 response.
     pub(crate) fn into_switched(self) -> Option<(UpstreamSocket, Bytes)> {
         match self {
             Self::Http1(body) => Some(body.into_switched().into_parts()),

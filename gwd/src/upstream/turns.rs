@@ -1,8 +1,8 @@
-//! Program log of upstreams: hosts that become unreachable or are ejected, breakers that open, and
-//! the end of each state.
+//! Program log lines about upstreams: a host cannot be reached, is ejected, or a circuit breaker
+//! opens, and the end of each of these states.
 //!
-//! Workers only record these states. A check once per second logs the changes, so that a slow log
-//! delays no request. A state that flips repeatedly is logged at most every ten seconds.
+//! Workers only record these states. Once per second the changes are logged, so that a slow log
+//! delays no request. A state that changes repeatedly is logged at most every ten seconds.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,33 +15,33 @@ use crate::upstream::breaker::{Breaker, Stand};
 use crate::upstream::shared::{Host, State, States};
 
 const LOOK: Duration = Duration::from_secs(1);
-/// Minimum interval between two log lines on the same state: 10s.
+/// Minimum interval between two log lines about the same state: 10s.
 const QUIET_MS: u64 = 10_000;
 
-/// States last logged for a host or an upstream.
+/// States of a host, an upstream or a policy's breaker, as last logged.
 #[derive(Debug, Default)]
 pub(crate) struct LoggedStates(Mutex<[Turn; 3]>);
 
-/// State of a condition, as last logged.
+/// State as last logged, and the time of that log line.
 #[derive(Clone, Copy, Debug, Default)]
 struct Turn {
     holds: bool,
     at_ms: Option<u64>,
 }
 
-/// Indices of the logged states in [`LoggedStates`].
+/// Indices of the states in [`LoggedStates`].
 const UNREACHED: usize = 0;
 const EJECTED: usize = 1;
 const CIRCUIT: usize = 2;
 
 type Line = (Level, &'static str, Value);
 
-/// Checks all upstreams, as long as the process lives.
+/// Logs changes of all upstreams once per second. Never returns.
 pub(crate) async fn tell(states: Arc<States>, clock: Clock) {
     let mut looks = tokio::time::interval(LOOK);
     loop {
         looks.tick().await;
-        // Written after all locks are released.
+        // Collect the lines, and write them after all locks are released.
         let mut lines = Vec::new();
         states.each(|state| look(state, clock.now_ms(), &mut lines));
         for (level, message, facts) in lines {
@@ -128,7 +128,8 @@ fn circuit(
 // === impl LoggedStates ===
 
 impl LoggedStates {
-    /// True if a state differs from the one last logged and may be logged now.
+    /// True if a state has changed since it was last logged, and may be logged again. Then it
+    /// counts as logged.
     fn turned(&self, what: usize, holds: bool, now_ms: u64) -> bool {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = &mut turns[what];

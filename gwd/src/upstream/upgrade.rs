@@ -1,6 +1,6 @@
-//! WebSocket handshakes with an upstream: an upgrade on a separate connection (RFC 6455 §4), or an
-//! extended CONNECT on a shared HTTP/2 connection (RFC 8441). The connection or stream then becomes
-//! the tunnel. If the upstream declines, its response is a regular one.
+//! WebSocket handshakes with an upstream: an upgrade on a connection of its own (RFC 6455 §4), or
+//! an extended CONNECT on a shared HTTP/2 connection (RFC 8441). The connection or stream then
+//! becomes the tunnel. If the upstream declines, its response is treated like any other.
 
 use std::cell::Cell;
 
@@ -21,32 +21,32 @@ use crate::upstream::connect::{Opened, Times, connect, in_time, open};
 use crate::upstream::http2::Answer;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
-use crate::upstream::send::{Answered, Outgoing, admit, affinity, judge_connect};
+use crate::upstream::send::{Answered, Outgoing, admit_client, affinity, judge_connect};
 use crate::upstream::transport::{self, Call, Incoming};
 use crate::upstream::{Held, Looking, Tried};
 
 /// Outcome of an upgrade request.
 pub(crate) enum Upgrade {
-    /// The upstream switched to WebSocket.
+    /// The upstream has switched to WebSocket.
     Switched(Box<Switched>),
-    /// The upstream has answered with another response.
+    /// The upstream has sent another response.
     Declined(Box<Answered>),
 }
 
-/// Upstream side of a successful handshake.
+/// Result of a successful handshake with an upstream.
 pub(crate) struct Switched {
     pub(crate) headers: HeaderMap,
     pub(crate) carrier: Carrier,
-    /// Bytes that followed the head.
+    /// Bytes that followed the response head.
     pub(crate) early: Bytes,
     pub(crate) handshake: Handshake,
-    /// Credentials that admitted the client.
+    /// Credentials with which the client was admitted.
     pub(crate) shown: Shown,
-    /// Resources that are released when the tunnel ends.
+    /// Permits that are returned when the tunnel ends.
     pub(crate) held: Held,
 }
 
-/// Handshake with a target.
+/// Handshake with a target of an upstream.
 struct Asking<'a, 's> {
     out: Outgoing<'a, 's>,
     target: usize,
@@ -66,7 +66,7 @@ pub(crate) async fn upgrade(
     handshake: Handshake,
     record: &mut Record,
 ) -> Result<Upgrade, Failure> {
-    let in_flight = admit(out.upstream, out.service)?;
+    let in_flight = admit_client(out.upstream, out.service, out.cx.client, &out.stream.worker)?;
     let (way, target) = find(&out, record).await?;
     let mut held = Held::busy(out.service.set.hosts[target].busy());
     held.in_flight = Some(in_flight);
@@ -86,7 +86,7 @@ pub(crate) async fn upgrade(
 }
 
 impl Asking<'_, '_> {
-    /// Sends an upgrade; the connection becomes the tunnel.
+    /// Sends an upgrade. If it succeeds, the connection becomes the tunnel.
     async fn over_http1(self, opened: Opened, record: &mut Record) -> Result<Upgrade, Failure> {
         let mut head = self.prepare();
         let stream = self.out.stream;
@@ -117,7 +117,7 @@ impl Asking<'_, '_> {
         Ok(self.switched(head.headers, Carrier::Socket(socket), early))
     }
 
-    /// Sends an extended CONNECT; its stream becomes the tunnel.
+    /// Sends an extended CONNECT. If it succeeds, the stream becomes the tunnel.
     async fn over_http2(self, mut lease: Lease, record: &mut Record) -> Result<Upgrade, Failure> {
         let mut head = self.prepare();
         let expected = self.handshake.prepare_http2(&mut head.headers);
@@ -142,15 +142,15 @@ impl Asking<'_, '_> {
         }
     }
 
-    /// Request head for the target.
+    /// Prepares the request head for the target.
     fn prepare(&self) -> RequestHead {
         let mut head = self.out.head.clone();
         forward::prepare(&mut head, self.relay());
         head
     }
 
-    /// Rewrites locations of the upstream in the response's fields to those of the gateway, as
-    /// `rewrite_responses` says.
+    /// Rewrites the upstream's URLs in fields of the response, as configured by
+    /// `rewrite_responses`.
     fn returned(&self, headers: &mut HeaderMap) {
         forward::returned(headers, self.out.head, self.relay());
     }
@@ -203,8 +203,8 @@ fn request(head: RequestHead) -> Request<RequestBody> {
     request
 }
 
-/// Obtains a connection for the handshake, a new one unless it can be shared. Unreachable targets
-/// are skipped.
+/// Gets a connection for the handshake: a shared one with HTTP/2, otherwise a new one. Targets that
+/// cannot be reached are skipped.
 async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize), Failure> {
     let (service, upstream) = (out.service, out.upstream);
     let affinity = affinity(out);
@@ -238,8 +238,8 @@ async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize
             dialled_ns: Cell::default(),
         };
         let opened = match upstream.protocol {
-            // With `auto`, prefer HTTP/1.1: every server with WebSocket supports it there, but
-            // maybe not over HTTP/2.
+            // With `auto`, use HTTP/1.1: every WebSocket server supports it, but not necessarily
+            // WebSocket over HTTP/2.
             UpstreamProtocol::H1 | UpstreamProtocol::Auto => {
                 let opened = open(pool, ends, Offer::Http1, &times).await;
                 opened.map(Way::Alone)
@@ -250,7 +250,7 @@ async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize
             }
         };
         record.connect_ends(times.dialled_ns.get());
-        judge_connect(service, upstream, target, &opened, out.stream);
+        judge_connect(service, upstream, target, &opened, &out.stream.worker);
         match opened {
             Ok(way) => return Ok((way, target)),
             Err(missed) => last = Some(missed.into()),

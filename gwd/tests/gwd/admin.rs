@@ -334,6 +334,17 @@ fn host_of_the_admin_interface_is_checked() {
         assert_eq!(ask(&host, "/readyz", "").status, 200, "{bad}");
         assert_eq!(ask(&host, "/v1/status", "").status, 401, "{bad}");
     }
+    // A second host, and one in the target.
+    let twice = "host: localhost\r\nhost: evil.example\r\n";
+    assert_eq!(ask(twice, "/metrics", "").status, 421);
+    for (host, status) in [("evil.example", 421), ("127.0.0.1:9901", 200)] {
+        let target = format!("http://{host}/metrics");
+        assert_eq!(
+            ask("host: localhost\r\n", &target, "").status,
+            status,
+            "{host}"
+        );
+    }
     let host = "host: gw.example\r\n";
     assert_eq!(ask(host, "/metrics", &token_field()).status, 200);
 }

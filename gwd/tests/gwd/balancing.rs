@@ -137,6 +137,7 @@ fn consumer_keeps_its_host_for_any_worker_or_key() {
     let credential = |text: &str| bundle::ir::Credential {
         sha256: *Digest::of(text.as_bytes()).as_bytes(),
         not_after: None,
+        password: None,
     };
     for lb in [Lb::Ketama, Lb::Maglev] {
         let mut shop = shop(addresses[0], vec![op("GET", "/a").secured("key")]);
@@ -157,6 +158,7 @@ fn consumer_keeps_its_host_for_any_worker_or_key() {
                 basic: Vec::new(),
                 declared: policy::declared::Settings::default(),
                 groups: Vec::new(),
+                certificates: Vec::new(),
                 claims: policy::declared::Settings::default(),
             }
         });

@@ -56,7 +56,7 @@ fn trust_file_as_pipe_or_too_large_is_only_an_alarm() {
     assert_eq!(gwd.wait().code(), Some(0));
     let output = world.fails(&mut world.trusted());
     assert_eq!(output.status.code(), Some(4));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no regular file"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not a regular file"));
 }
 
 #[test]

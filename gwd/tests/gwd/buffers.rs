@@ -219,8 +219,9 @@ fn slow_readers_are_bounded_and_others_are_served() {
     let upstream = large(4 << 20);
     let world = World::new();
     let mut shop = http2(shop(upstream.address, vec![op("GET", "/a")]));
-    shop.upstreams[0].limits.requests = 2_000;
-    shop.upstreams[0].limits.connections = 2_000;
+    // One address may hold a quarter of them with slow reading.
+    shop.upstreams[0].limits.requests = 5_000;
+    shop.upstreams[0].limits.connections = 5_000;
     let bundle = world.release(&shop.gateway());
     let memory = format!("{MEMORY_MIB}MiB");
     let gwd = Process::spawn(world.trusted().args(["--memory", &memory]));

@@ -6,6 +6,7 @@ mod world;
 
 mod activation;
 mod admin;
+mod asking;
 mod audit;
 mod balancing;
 mod bounded;

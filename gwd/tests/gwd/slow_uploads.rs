@@ -93,6 +93,76 @@ fn leave_half_of_the_upstream(piece: usize) {
     assert!(told, "who is given up is told why");
 }
 
+/// An operation with `stream: true` has no time budget, but its silent uploads have the same share.
+#[test]
+fn silent_streams_leave_half_of_the_upstream() {
+    let upstream = Upstream::saying("ok");
+    let mut streaming = op("POST", "/s");
+    streaming.forwarding.stream = true;
+    let mut shop = shop(upstream.address, vec![op("GET", "/a"), streaming]);
+    shop.upstreams[0].limits.requests = 16;
+    let served = shop.serve();
+    let head = "POST /s HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n";
+    let silent: Vec<Client> = (0..24)
+        .map(|_| {
+            let mut client = Client::connect(served.address);
+            client.send(head);
+            client
+        })
+        .collect();
+    eventually("half of the places are free", || {
+        let shed = |resource| served.metric(SHED, &[resource]) as u64;
+        shed("slow_uploads") + shed("uploads_per_address") >= 24 - 8
+    });
+    for _ in 0..20 {
+        assert_eq!(get(served.address, "/a").status, 200);
+    }
+    drop(silent);
+}
+
+/// Clients that ask for 64 MiB and read nothing hold at most half of the permits.
+#[test]
+fn readers_that_stand_still_leave_half_of_the_upstream() {
+    let upstream = Upstream::start(|request, stream| {
+        let length = if request.line().contains("/big") {
+            64 << 20
+        } else {
+            2
+        };
+        say(stream, &format!("content-length: {length}\r\n"), "");
+        let piece = [b'z'; 65_536];
+        let mut left = length;
+        while left > 0 {
+            let now = left.min(piece.len());
+            if stream.write_all(&piece[..now]).is_err() {
+                return Then::Close;
+            }
+            left -= now;
+        }
+        Then::Keep
+    });
+    let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("GET", "/big")]);
+    shop.upstreams[0].limits.requests = 16;
+    let served = shop.serve();
+    let standing: Vec<Client> = (0..14)
+        .map(|_| {
+            let mut client = Client::connect(served.address);
+            client.send("GET /big HTTP/1.1\r\nhost: h\r\n\r\n");
+            client
+        })
+        .collect();
+    eventually("half of the places are free", || {
+        served.metric(SHED, &["slow_downloads"]) as u64 >= 14 - 8
+    });
+    eventually("the others are served", || {
+        get(served.address, "/a").status == 200
+    });
+    for _ in 0..20 {
+        assert_eq!(get(served.address, "/a").status, 200);
+    }
+    drop(standing);
+}
+
 /// Clients that send so many bytes of 100,000 and then nothing more.
 fn stalled(served: &Served, count: usize, sent: usize) -> Vec<Client> {
     let body = "x".repeat(sent);

@@ -58,12 +58,12 @@ impl Registry {
         }
         families.push(histograms(
             "http_server_request_duration_seconds",
-            "From a request's head to the last byte of its response.",
+            "Time from a request's head to the last byte of its response.",
             &durations,
         ));
         families.push(histograms(
             "gwd_overhead_seconds",
-            "The gateway's own time in a request.",
+            "Time that the gateway itself spends on a request.",
             &overheads,
         ));
         families.push(counters(

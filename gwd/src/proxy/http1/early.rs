@@ -1,11 +1,11 @@
-//! Responses to bytes that do not form a request; the connection ends after them.
+//! Responses to input that is not a valid request. The connection ends after such a response.
 
 use ::http1::{request, write};
 use policy::Reject;
 
 use crate::proxy::respond::{self, MadeBody};
 
-/// Error for a head that does not arrive in time.
+/// Response if the request head does not arrive in time.
 pub(super) static HEADER_TIMEOUT: Reject = Reject {
     status: 408,
     code: "header_timeout",
@@ -32,7 +32,7 @@ static TARGET_TOO_LONG: Reject = Reject {
     title: "The request target is too long",
 };
 
-/// Response to a parse error.
+/// Response to a parser error.
 pub(super) fn reject(error: request::Error) -> &'static Reject {
     match error {
         request::Error::Invalid => &HEAD_INVALID,
@@ -42,7 +42,8 @@ pub(super) fn reject(error: request::Error) -> &'static Reject {
     }
 }
 
-/// Complete response. It is only counted: without an exchange there is no access record.
+/// Serializes the complete response. There is no exchange and thus no access record; the response
+/// is only counted.
 #[cold]
 pub(super) fn response(reject: &Reject) -> Vec<u8> {
     let Reject {

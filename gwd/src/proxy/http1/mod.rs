@@ -1,7 +1,7 @@
-//! HTTP/1 connections (RFC 9112): a loop of head, exchange and response, parked while idle.
+//! HTTP/1 connections (RFC 9112): a loop of request head, exchange and response.
 //!
-//! After a second of inactivity, a connection releases its buffers and only waits for bytes
-//! (data-plane.md §2).
+//! After half a second without activity, a connection is parked: it releases its buffers and only
+//! waits for bytes (data-plane.md §2).
 
 mod early;
 mod send;
@@ -29,21 +29,22 @@ use send::{Asked, Then};
 use wire::Wire;
 pub(crate) use wire::{Broken, Incoming};
 
-/// Minimum field limit of the parser, so that requests beyond a listener's lower limit get a
-/// regular response.
+/// Minimum of the parser's limit on the number of fields. With a lower limit of the listener, the
+/// parser still accepts the request, so that the edge can reject it with a regular response.
 const FIELDS_MIN: usize = 100;
 
-/// Reason why serving ended.
+/// Reason why serving exchanges has ended.
 enum End {
-    /// The client closed the connection, the last response was sent, or a tunnel takes over.
+    /// The client closed the connection, the last response was sent, or a tunnel takes over the
+    /// connection.
     Over,
-    /// The received data is not a request, or a request does not arrive.
+    /// The input is not a valid request, or its head did not arrive in time.
     Refused(&'static Reject),
-    /// The connection is idle and can be parked.
+    /// The connection is idle and is parked.
     Quiet,
-    /// The client takes no data.
+    /// The client accepts no data.
     Stalled,
-    /// A response that is delimited by the end of the connection was cut short.
+    /// The end of the connection delimits a response, and that response was cut short.
     CutShort,
 }
 
@@ -80,7 +81,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, mut io: ClientIo) {
     }
 }
 
-/// Waits for bytes; false after the idle timeout, or if the connection has to end.
+/// Waits for bytes. False after the idle timeout, or if the connection has to end.
 async fn parked(stream: &Stream, io: &ClientIo) -> bool {
     stream.deadline.set(stream.idle_until_ms());
     let _counted = Parked::count(&stream.socket);
@@ -97,7 +98,7 @@ async fn parked(stream: &Stream, io: &ClientIo) -> bool {
     .await
 }
 
-/// Serves exchanges until the connection ends or is idle.
+/// Serves exchanges until the connection has to be parked or closed.
 async fn active(wire: &Rc<Wire>) -> End {
     let stream = &wire.stream;
     let mut serving = pin!(exchanges(wire));
@@ -114,7 +115,7 @@ async fn active(wire: &Rc<Wire>) -> End {
         }
         match serving.as_mut().poll(cx) {
             Poll::Ready(end) => Poll::Ready(end),
-            // Poll before parking: bytes may have arrived just now.
+            // Poll before parking, because bytes may have arrived just now.
             Poll::Pending if expired && stream.phase() == Phase::Idle => {
                 if !stream.unflushed.get() {
                     return Poll::Ready(End::Quiet);
@@ -167,7 +168,7 @@ async fn exchanges(wire: &Rc<Wire>) -> End {
     }
 }
 
-/// Request whose body is read on demand.
+/// Converts a head to a request. Its body is read on demand.
 fn request(wire: &Rc<Wire>, head: Head) -> Request<incoming::Incoming> {
     let body = match head.length {
         Length::Known(0) => incoming::Incoming::Empty,
@@ -181,9 +182,9 @@ fn request(wire: &Rc<Wire>, head: Head) -> Request<incoming::Incoming> {
     request
 }
 
-/// Completes the connection after the last exchange.
+/// Ends the connection in the way that the reason requires.
 async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
-    // Take the tunnel even if it does not run: it and the stream reference each other.
+    // Take the tunnel even if it is not run, because it and the stream reference each other.
     let tunnel = stream.tunnel.take();
     match end {
         End::Quiet => return,
@@ -202,7 +203,7 @@ async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
     linger(stream, &stream.deadline, io).await;
 }
 
-/// Counts a connection as parked until it is dropped.
+/// Counts a connection as parked until this value is dropped.
 struct Parked<'s>(&'s ListenSocket);
 
 impl<'s> Parked<'s> {

@@ -1,4 +1,5 @@
-//! Sends responses over HTTP/1. The head and the available part of the body go in one write.
+//! Sending of responses over HTTP/1. The head and the available part of the body are sent in one
+//! write.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,13 +16,13 @@ use http_body::{Body as _, Frame};
 use super::wire::Wire;
 use crate::proxy::body::ResponseBody;
 
-/// Maximum size of a body piece that is copied into the output buffer; larger pieces are written
+/// Maximum length of a body piece that is copied into the output buffer. Longer pieces are written
 /// directly.
 const COPIED_MAX: usize = 16 << 10;
-/// Initial capacity for a response head, enough for most.
+/// Space to reserve for a response head; enough for most.
 const HEAD_USUAL: usize = 512;
 
-/// Properties of a request that its response depends on.
+/// Properties of a request that determine the form of its response.
 pub(super) struct Asked {
     method: Method,
     version: Version,
@@ -29,44 +30,45 @@ pub(super) struct Asked {
     takes_trailers: bool,
 }
 
-/// Framing of a body.
+/// Framing of a response body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
-    /// No body. Value: the `Content-Length` to send for the omitted body, if no field has it.
+    /// Response without a body. Contains the `Content-Length` to add, if the gateway omitted the
+    /// body and no field has its length.
     Bodiless(Option<u64>),
-    /// Known length. Value: remaining bytes.
+    /// Body of known length. Contains the number of remaining bytes.
     Known(u64),
     Chunked,
     UntilClose,
 }
 
-/// Response body while it is sent.
+/// Response body that is being sent.
 struct Sending {
     body: ResponseBody,
     framing: Framing,
     takes_trailers: bool,
-    /// Piece that is written without copying.
+    /// Piece of the body that is written without copying.
     piece: Bytes,
     ended: bool,
-    /// True if the body ended with an error; buffered bytes are still sent.
+    /// True if the body ended with an error. Bytes in the output buffer are still sent.
     cut: bool,
 }
 
-/// Error: the response cannot be completed.
+/// Error for a response that cannot be completed.
 struct CutShort;
 
 /// Action on the connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
-    /// Serve another request.
+    /// Read the next request.
     Again,
     /// Close the connection.
     Close,
-    /// Reset the connection, so that its end is not taken for the end of the response.
+    /// Reset the connection, so that the client does not take its end for the end of the response.
     Reset,
 }
 
-/// Sends a response. Returns the next action on the connection.
+/// Sends a response. Returns what to do with the connection next.
 pub(super) async fn send(wire: &Wire, response: Response<ResponseBody>, asked: &Asked) -> Then {
     let (parts, body) = response.into_parts();
     let framing = Framing::of(parts.status, &parts.headers, &body, asked);
@@ -74,8 +76,8 @@ pub(super) async fn send(wire: &Wire, response: Response<ResponseBody>, asked: &
         .headers
         .get(CONNECTION)
         .is_some_and(|value| *value == "close");
-    // Without `connection: close` the client would send its next request after the unread rest of
-    // this one.
+    // Close the connection if the request has not been read completely: otherwise the client's next
+    // request would arrive after the unread rest.
     let is_read = match &body {
         ResponseBody::Own(..) => wire.discard(),
         ResponseBody::Download(_) => wire.is_read(),
@@ -105,7 +107,7 @@ pub(super) async fn send(wire: &Wire, response: Response<ResponseBody>, asked: &
         piece: Bytes::new(),
         ended: matches!(framing, Framing::Bodiless(_)),
         cut: false,
-        // An omitted body ends with the head.
+        // The body is omitted: the exchange ends with the head.
         body: match framing {
             Framing::Bodiless(_) => ResponseBody::Own(Bytes::new(), None),
             _ => body,
@@ -220,7 +222,7 @@ fn length(value: &HeaderValue) -> Option<u64> {
 // === impl Sending ===
 
 impl Sending {
-    /// Sends available data; ready when everything is sent.
+    /// Sends available data. Ready when all data is sent.
     fn poll(&mut self, wire: &Wire, cx: &mut Context<'_>) -> Poll<Result<(), CutShort>> {
         loop {
             let mut waits = false;
@@ -255,7 +257,7 @@ impl Sending {
         }
     }
 
-    /// Processes a piece of the body, or its trailers.
+    /// Adds a piece of the body to the output, or ends the body with its trailers.
     fn take(&mut self, wire: &Wire, frame: Frame<Bytes>) -> Result<(), CutShort> {
         let data = match frame.into_data() {
             Ok(data) => data,

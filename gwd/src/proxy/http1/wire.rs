@@ -1,7 +1,7 @@
 //! Buffers of an HTTP/1 connection: unparsed input and unsent output.
 //!
 //! The connection's task reads heads and writes responses. The task that forwards a request's body
-//! reads it here directly, without a channel.
+//! reads the body directly from these buffers, without a channel in between.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -20,17 +20,18 @@ use tokio_util::io::poll_read_buf;
 use crate::proxy::io::ClientIo;
 use crate::proxy::stream::Stream;
 
-/// Buffer capacity reserved for heads and bodies if less than [`ROOM_MIN`] is left.
+/// Capacity to reserve in the input buffer for heads and for bodies, if less than [`ROOM_MIN`] is
+/// left.
 const HEAD_ROOM: usize = 8 << 10;
 const BODY_ROOM: usize = 16 << 10;
 const ROOM_MIN: usize = 1 << 10;
-/// Bytes of output above which no more data is requested.
+/// Number of unsent bytes from which on no more response data is requested.
 const OUT_MAX: usize = 16 << 10;
 /// Maximum capacity of the output buffer that is kept between responses.
 const OUT_KEPT: usize = 16 << 10;
-/// Maximum bytes read beyond a request to detect a closed connection.
+/// Maximum bytes that are read after a request, in order to detect a closed connection.
 const AHEAD_MAX: usize = 64 << 10;
-/// Maximum bytes of an unwanted body that are discarded for the next request.
+/// Maximum bytes of an unwanted body that are discarded in order to reuse the connection.
 const UNWANTED_MAX: usize = 64 << 10;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -41,41 +42,41 @@ pub(super) struct Wire {
 }
 
 struct State {
-    /// None once the I/O was taken.
+    /// I/O of the connection, or `None` once it was taken.
     io: Option<ClientIo>,
     read: BytesMut,
-    /// Bytes of an incomplete head that have been scanned.
+    /// Number of bytes of the incomplete head that the parser has scanned.
     seen: usize,
-    /// Counts the requests, so that no exchange reads another's body.
+    /// Number of the current request, so that no exchange reads the body of another one.
     number: u64,
     body: Body,
-    /// True if the client announced that its last request is the final one.
+    /// True if the client announced the current request as its last one.
     is_last: bool,
-    /// True once the client has closed its side after its last request.
+    /// True once the client has closed its sending side after its last request.
     said_all: bool,
     /// True while the client waits for 100 (Continue).
     owes_continue: bool,
-    /// True if nothing can be read any more.
+    /// True if the request body is invalid or ended early, so that nothing can be read after it.
     broken: bool,
-    /// Bytes to be written, from `written` on.
+    /// Output. The bytes before `written` have been sent.
     out: Vec<u8>,
     written: usize,
 }
 
-/// Request body.
+/// Body of one request.
 pub(crate) struct Incoming {
     wire: Rc<Wire>,
     number: u64,
 }
 
-/// Reason why a body cannot be read on.
+/// Reason why reading a body failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// The connection was reset, or serves another request.
+    /// The connection was reset or closed, or serves another request by now.
     Gone,
-    /// The client ended its side early; it may still wait for a response.
+    /// The client closed its sending side early. It may still wait for a response.
     Early,
-    /// The received data is not a valid body.
+    /// The framing of the body is invalid.
     Malformed(::http1::Malformed),
 }
 
@@ -101,14 +102,15 @@ impl Wire {
         })
     }
 
-    /// Takes the I/O and the unparsed input; later reads fail.
+    /// Takes the I/O and the unparsed input. Later reads fail.
     pub(super) fn take(&self) -> Option<(ClientIo, Bytes)> {
         let state = &mut *self.state.borrow_mut();
         let read = std::mem::take(&mut state.read);
         Some((state.io.take()?, read.freeze()))
     }
 
-    /// Reads the next request head; none if the client closed the connection, or it has to end.
+    /// Reads the next request head. `None` if the client closed the connection, or if the
+    /// connection has to end.
     pub(super) fn poll_head(
         &self,
         cx: &mut Context<'_>,
@@ -140,7 +142,7 @@ impl Wire {
         }
     }
 
-    /// Body of the last request.
+    /// Returns the body of the current request.
     pub(super) fn incoming(self: &Rc<Self>) -> Incoming {
         Incoming {
             number: self.state.borrow().number,
@@ -148,10 +150,10 @@ impl Wire {
         }
     }
 
-    /// True if the client has gone, as far as is visible. A client that still sends its body, or
-    /// that has sent much behind its request, counts as present. A client that announced its last
-    /// request may close its side and wait for the response (RFC 9112 §9.6), except for a response
-    /// without an end: its departure would go unnoticed.
+    /// True if the client is known to be gone. A client that still sends its body, or that has sent
+    /// a lot after its request, is not checked. A client that announced its last request may close
+    /// its sending side and wait for the response (RFC 9112 §9.6). If the response is an endless
+    /// stream, such a client counts as gone, because its departure would otherwise go unnoticed.
     pub(super) fn has_gone(&self, cx: &mut Context<'_>) -> bool {
         let state = &mut *self.state.borrow_mut();
         if state.said_all {
@@ -171,12 +173,13 @@ impl Wire {
         false
     }
 
-    /// Like [`Self::has_gone`], while a response is sent: a broken upload also counts as gone.
+    /// Like [`Self::has_gone`], for the time when a response is sent: a broken upload also means
+    /// that the client is gone.
     pub(super) fn has_left(&self, cx: &mut Context<'_>) -> bool {
         self.state.borrow().broken || self.has_gone(cx)
     }
 
-    /// True if all of the request has been read.
+    /// True if the request's body has been read completely.
     pub(super) fn is_read(&self) -> bool {
         self.state.borrow().body.is_ended()
     }
@@ -186,17 +189,17 @@ impl Wire {
         write(&mut self.state.borrow_mut().out);
     }
 
-    /// Marks the start of a response. It replaces a pending 100 (Continue).
+    /// Records that a response begins. A 100 (Continue) is no longer needed.
     pub(super) fn response_begins(&self) {
         self.state.borrow_mut().owes_continue = false;
     }
 
-    /// True if so much waits to be written that no more data is taken.
+    /// True if so many bytes wait to be sent that no more data should be requested.
     pub(super) fn is_full(&self) -> bool {
         self.state.borrow().out.len() >= OUT_MAX
     }
 
-    /// Writes the output buffer, then a piece without copying it.
+    /// Sends the output buffer, and then a piece that is not copied into it.
     pub(super) fn poll_flush(
         &self,
         cx: &mut Context<'_>,
@@ -220,7 +223,7 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// Finishes a response. True if another request can be read from the connection.
+    /// Ends a response. True if another request can be read from the connection.
     pub(super) fn response_ended(&self) -> bool {
         let state = &mut *self.state.borrow_mut();
         if state.out.capacity() > OUT_KEPT {
@@ -230,8 +233,8 @@ impl Wire {
         state.body.is_ended() && !state.broken
     }
 
-    /// Discards the rest of the request's body, as far as it has arrived. True if the body is
-    /// complete.
+    /// Discards the rest of the request's body, as far as it has arrived. True if the body has been
+    /// read completely.
     pub(super) fn discard(&self) -> bool {
         let state = &mut *self.state.borrow_mut();
         state.number += 1;
@@ -265,12 +268,12 @@ impl Wire {
         loop {
             let next = state.body.next(&mut state.read);
             if state.body.is_ended() {
-                // From here on the connection's task detects a closed connection.
+                // Wake the connection's task: from now on it must detect a closed connection.
                 self.stream.deadline.wake_other(cx.waker());
             }
             let broken = match next {
                 Ok(Next::Data(data)) => {
-                    // The client did not wait for 100 (Continue).
+                    // The client sends its body without waiting for 100 (Continue).
                     state.owes_continue = false;
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
@@ -295,7 +298,7 @@ impl Wire {
 }
 
 impl State {
-    /// Reads more of a body, after sending a pending 100 (Continue).
+    /// Reads more of a body. First sends 100 (Continue) if the client waits for it.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if std::mem::take(&mut self.owes_continue) {
             self.out.extend_from_slice(CONTINUE);
@@ -330,7 +333,7 @@ impl State {
     }
 }
 
-/// Turns a write of 0 bytes into an error: the socket is closed for writing.
+/// Converts a write of 0 bytes to an error: the socket is closed for writing.
 fn some(wrote: usize) -> io::Result<usize> {
     match wrote {
         0 => Err(io::ErrorKind::WriteZero.into()),
@@ -341,7 +344,7 @@ fn some(wrote: usize) -> io::Result<usize> {
 // === impl Incoming ===
 
 impl Incoming {
-    /// Next frame of the body.
+    /// Reads the next frame of the body.
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -349,18 +352,18 @@ impl Incoming {
         self.wire.poll_body(self.number, cx)
     }
 
-    /// True if no more data follows.
+    /// True if the body has no more frames.
     pub(crate) fn is_end_stream(&self) -> bool {
         let state = self.wire.state.borrow();
         state.number == self.number && state.body.is_ended()
     }
 
-    /// True if bytes of the body arrived together with the head.
+    /// True if bytes after the head have already arrived.
     pub(crate) fn has_begun(&self) -> bool {
         !self.wire.state.borrow().read.is_empty()
     }
 
-    /// Remaining bytes, as far as they are known.
+    /// Number of remaining bytes, if known.
     pub(crate) fn size_hint(&self) -> SizeHint {
         let left = self.wire.state.borrow().body.left();
         left.map_or_else(SizeHint::default, SizeHint::with_exact)

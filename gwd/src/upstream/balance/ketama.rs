@@ -1,21 +1,22 @@
-//! Consistent hashing on a ring (Ketama). Each target has many points; a request goes to the first
-//! point after its hash. Removing a target moves only its own requests.
+//! Consistent hashing on a ring (Ketama). Each target has many points on the ring. A request goes
+//! to the target of the first point from its hash on. Removing a target only moves requests of that
+//! target.
 
 use super::points;
 
-/// Points of a target with average weight.
+/// Number of points of a target with average weight.
 const POINTS: u64 = 160;
-/// Maximum points of one target.
+/// Maximum number of points of one target.
 const POINTS_MAX: u64 = 1 << 14;
 
 #[derive(Debug)]
 pub(crate) struct Ketama {
-    /// Hash points with their targets, sorted.
+    /// Points (hashes) with their targets, sorted by point.
     ring: Box<[(u64, u32)]>,
 }
 
 impl Ketama {
-    /// Builds the ring. `hosts` has the name and weight of each target.
+    /// Builds the ring. `hosts`: name and weight of each target.
     pub(crate) fn build(hosts: &[(&str, u32)]) -> Self {
         let total: u64 = hosts.iter().map(|(_, weight)| u64::from(*weight)).sum();
         let weighing = hosts.iter().filter(|(_, weight)| *weight > 0).count() as u64;

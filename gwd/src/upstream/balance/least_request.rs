@@ -1,12 +1,11 @@
-//! Least request: the less busy of two random targets ("power of two choices"). With different
-//! weights or slow start, round robin by weight / (requests in flight + 1), as in Envoy. Requests
-//! in flight are counted over all workers.
+//! Least request: picks two random targets and takes the less busy one ("power of two choices").
+//! With unequal weights or slow start: round robin, in which a target's weight is divided by its
+//! requests in progress plus one, as in Envoy. Requests in progress are counted over all workers.
 
 use super::weighted::Weighted;
 use super::{Choice, active, draw};
 
-/// Factor that a weight is multiplied with, so that its division by requests in flight keeps
-/// precision.
+/// Factor applied to weights, so that dividing by the number of requests keeps precision.
 const SCALE: u64 = 1 << 12;
 
 #[derive(Debug)]
@@ -68,7 +67,7 @@ mod tests {
         let trial = Trial::new(Lb::LeastRequest, &[1, 1, 1, 1]);
         near(&trial.shares(20_000, |_| true), &[250; 4], 15);
         let _busy: Vec<_> = (0..5).map(|_| trial.hosts[2].busy()).collect();
-        // Two of four without the third: both draws would have to select it.
+        // The busy target is only chosen if both draws select it, which cannot happen.
         near(&trial.shares(20_000, |_| true), &[333, 333, 0, 333], 15);
     }
 
@@ -83,8 +82,8 @@ mod tests {
         let count = trial.hosts[1]
             .active
             .load(std::sync::atomic::Ordering::Relaxed);
-        // w / (active + 1) evens out: n1 / n0 tends to the square root of 3 while all requests stay
-        // open.
+        // Weight / (active + 1) is the same for both in the end: while all requests stay open, n1 /
+        // n0 tends to the square root of 3.
         assert!((240..=310).contains(&count), "{count}");
         drop(busy);
         near(&trial.shares(4_000, |_| true), &[250, 750], 5);

@@ -1,32 +1,32 @@
-//! Consistent hashing with a lookup table (Maglev, NSDI 2016). One lookup per request; a change of
-//! targets moves about twice as many keys as Ketama.
+//! Consistent hashing with a lookup table (Maglev, NSDI 2016). A request needs one lookup. A change
+//! of the targets moves about twice as many keys as with Ketama.
 
 use super::points;
 
-/// Number of slots. A prime, so that every step size visits all slots.
+/// Number of slots of the table. The number is a prime, so that every step size visits all slots.
 const SIZE: u64 = 65_537;
-/// Maximum further slots to try if the first target may not be used.
+/// Maximum number of slots to try. Afterwards the targets are tried in order.
 const PROBES: u64 = 64;
 
 #[derive(Debug)]
 pub(crate) struct Maglev {
-    /// Target of each slot; empty if no target has a weight.
+    /// Target of each slot. Empty if no target has a positive weight.
     slots: Box<[u32]>,
     targets: usize,
 }
 
-/// Permutation of the slots for one target.
+/// Order in which one target takes the slots.
 struct Way {
     target: u32,
     at: u64,
     step: u64,
     weight: u64,
-    /// Part of the weight that has been used up so far.
+    /// Accumulated weight that has not been turned into slots yet.
     given: u64,
 }
 
 impl Maglev {
-    /// Builds the table. `hosts` has the name and weight of each target.
+    /// Builds the table. `hosts`: name and weight of each target.
     pub(crate) fn build(hosts: &[(&str, u32)]) -> Self {
         let way = |(target, (name, weight)): (u32, &(&str, u32))| {
             let [at, step, ..] = points(name, 0);
@@ -56,7 +56,8 @@ impl Maglev {
         if self.slots.is_empty() {
             return None;
         }
-        // The step depends on the key, so that the keys of one target spread over all others.
+        // Derive the step from the key, so that the keys of an unusable target spread over all
+        // other targets.
         let step = hash / SIZE % (SIZE - 1) + 1;
         let slot = |probe: u64| {
             let at = (hash % SIZE + probe * step) % SIZE;
@@ -71,8 +72,8 @@ impl Maglev {
     }
 }
 
-/// Fills the slots in turns: each target takes its next free slot, targets with less weight in
-/// fewer turns.
+/// Fills the table in rounds. In each round, a target with the maximum weight takes its next free
+/// slot; targets with less weight take part in fewer rounds.
 fn fill(slots: &mut [u32], ways: &mut [Way], most: u64) {
     let mut left = slots.len();
     loop {

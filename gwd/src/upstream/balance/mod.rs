@@ -1,8 +1,8 @@
-//! Choice of the target for the next request. One algorithm per file.
+//! Load balancing: choice of the target for a request. Each algorithm has its own file.
 //!
-//! `build` runs when the hosts change, `pick` for every request: it allocates nothing and takes no
-//! lock. The caller's predicate says which hosts may be used; the algorithm decides by weights,
-//! order and shares.
+//! `build` runs when the hosts change. `pick` runs for every request: it allocates nothing and
+//! takes no lock. The caller's predicate says which hosts may be used. The algorithm chooses among
+//! them.
 
 mod ketama;
 mod least_request;
@@ -28,26 +28,26 @@ use peak_ewma::PeakEwma;
 use random::Weights;
 use weighted::Weighted;
 
-/// Balancing algorithm with its state, one per worker and upstream.
+/// Load-balancing algorithm with its state. Each worker has one per upstream.
 #[derive(Debug)]
 pub(crate) enum Balance {
     /// Smooth weighted round robin.
     Weighted(Weighted),
-    /// Random, by weight.
+    /// Random choice by weight.
     Random(Weights),
-    /// Less busy of two random targets.
+    /// The less busy of two random targets.
     LeastRequest(LeastRequest),
-    /// Faster of two random targets, by peak EWMA.
+    /// The faster of two random targets, by peak EWMA.
     PeakEwma(PeakEwma),
-    /// Independent of the upstream's table.
+    /// Hashing with the upstream's [`Table`]. The weights limit the load and serve as a fallback.
     Hash(Weights),
 }
 
-/// Lookup table of a hashing algorithm. Built with the host set, outside the workers, and shared by
-/// them.
+/// Lookup table of a hashing algorithm. Built together with the host set, not on a worker, and
+/// shared by all workers.
 #[derive(Debug, Default)]
 pub(crate) enum Table {
-    /// The algorithm needs no table.
+    /// The algorithm does not need a table.
     #[default]
     None,
     Ketama(Ketama),
@@ -60,21 +60,21 @@ pub(crate) struct Choice<'a> {
     pub(crate) hosts: &'a [Arc<Host>],
     pub(crate) table: &'a Table,
     pub(crate) random: &'a Random,
-    /// Hash of the request; none if nothing is hashed.
+    /// Hash of the request, or `None` if the request has no value to hash.
     pub(crate) hash: Option<u64>,
     pub(crate) bounded_load: bool,
     pub(crate) slow_start_ms: Option<u64>,
     pub(crate) now_ms: u64,
 }
 
-/// Random draws before the remaining hosts are tried in order.
+/// Number of random draws. If none succeeds, the hosts are tried in order.
 const DRAWS: usize = 4;
-/// Minimum share of a host's weight during slow start, in thousandths.
+/// Minimum fraction of a host's weight during slow start, in thousandths.
 const SLOW_LEAST: u64 = 100;
 
 impl Balance {
-    /// New balancer. `offset` varies the start, so that workers do not choose in step. `averages`
-    /// has the worker's response time averages of the hosts.
+    /// Creates a balancer. `offset` shifts the start, so that workers do not choose the same
+    /// targets at the same time. `averages`: the worker's response time average of each host.
     pub(crate) fn new(
         lb: Lb,
         weights: &[u32],
@@ -90,7 +90,7 @@ impl Balance {
         }
     }
 
-    /// Index of the next target among those that may be used and have a weight.
+    /// Index of the next target, among those that may be used and have a positive weight.
     pub(crate) fn pick(&self, choice: &Choice<'_>, may: impl Fn(usize) -> bool) -> Option<usize> {
         match self {
             Self::Weighted(weighted) => weighted.pick(|index, weight| match may(index) {
@@ -120,7 +120,7 @@ impl Balance {
         }
     }
 
-    /// Records the response time of a target.
+    /// Records a response time of a target.
     pub(crate) fn observe(&self, target: usize, took_ns: u64, now_ns: u64) {
         if let Self::PeakEwma(ewma) = self {
             ewma.observe(target, took_ns, now_ns);
@@ -139,8 +139,8 @@ impl Table {
 }
 
 impl Choice<'_> {
-    /// Share of a host's weight during slow start, in thousandths: 100 to 1,000, growing with the
-    /// host's age. Without slow start: 1 for every host.
+    /// Fraction of a host's weight during slow start, in thousandths: grows with the host's age
+    /// from 100 to 1,000. Without slow start: 1 for every host.
     fn pace(&self, index: usize) -> u64 {
         let Some(slow_start_ms) = self.slow_start_ms else {
             return 1;
@@ -150,12 +150,12 @@ impl Choice<'_> {
     }
 }
 
-/// Requests in flight at a host.
+/// Number of requests in progress at a host.
 fn active(host: &Host) -> u64 {
     host.active.load(Ordering::Relaxed).into()
 }
 
-/// Random target among those that may be used, all equally likely.
+/// Random target among those that may be used, with equal probability.
 fn draw(random: &Random, count: usize, may: &impl Fn(usize) -> bool) -> Option<usize> {
     if count == 0 {
         return None;
@@ -172,13 +172,13 @@ fn draw(random: &Random, count: usize, may: &impl Fn(usize) -> bool) -> Option<u
         .find(|at| may(*at))
 }
 
-/// Random number below `count`.
+/// Random number from 0 to `count` - 1.
 fn below(random: &Random, count: u64) -> usize {
     let wide = u128::from(random.next()) * u128::from(count);
     usize::try_from(wide >> 64).unwrap_or(0)
 }
 
-/// Four hash points of a name and a number, the same in every process.
+/// Four hash values of a name and a number, the same in every process.
 fn points(name: &str, number: u32) -> [u64; 4] {
     let digest = bundle::digest::Digest::of(format!("{name}\0{number}").as_bytes());
     let bytes = digest.as_bytes();
@@ -190,7 +190,7 @@ fn points(name: &str, number: u32) -> [u64; 4] {
 
 #[cfg(test)]
 pub(crate) mod trial {
-    //! Helpers shared by the distribution tests.
+    //! Helpers for tests of the distribution.
 
     use super::*;
 
@@ -244,7 +244,7 @@ pub(crate) mod trial {
             self.balance.pick(&choice, may)
         }
 
-        /// Share of the picks that went to each host, in thousandths.
+        /// Fraction of the picks that each host got, in thousandths.
         pub(crate) fn shares(&self, picks: u64, may: impl Fn(usize) -> bool) -> Vec<u64> {
             let mut count = vec![0; self.hosts.len()];
             for number in 0..picks {

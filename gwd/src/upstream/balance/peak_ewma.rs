@@ -1,7 +1,7 @@
-//! Peak EWMA (Finagle, Linkerd): the one of two random targets with the lower cost. The cost is a
-//! moving average of response times, times requests in flight plus one. The average jumps to a peak
-//! at once and decays over ten seconds. Each worker has its own averages; requests in flight are
-//! counted over all workers.
+//! Peak EWMA (as in Finagle and Linkerd): picks two random targets and takes the one with the lower
+//! cost. The cost is a moving average of the response times, multiplied by the requests in progress
+//! plus one. The average rises to a peak at once and decays over ten seconds. Each worker has its
+//! own averages; requests in progress are counted over all workers.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,7 +10,8 @@ use super::{Choice, active, draw};
 
 /// Decay time of an average: 10s, in nanoseconds.
 const DECAY_NS: f64 = 10e9;
-/// Cost of a target that has requests in flight and no measured response time: 1s, in nanoseconds.
+/// Cost of a target that has requests in progress but no measured response time: 1s, in
+/// nanoseconds.
 const UNKNOWN_NS: f64 = 1e9;
 
 #[derive(Debug)]
@@ -24,8 +25,8 @@ struct Target {
     average: Rc<Average>,
 }
 
-/// Peak EWMA of a host's response times, as measured by one worker. The average stays with the
-/// host's connections when hosts or versions are replaced.
+/// Peak EWMA of a host's response times, measured by one worker. The average belongs to the host's
+/// connection pool, so that it survives a change of hosts or versions.
 #[derive(Debug, Default)]
 pub(crate) struct Average {
     ns: Cell<f64>,
@@ -98,7 +99,7 @@ mod tests {
         trial.balance.observe(1, 1_000_000, now_ns);
         trial.balance.observe(1, 50_000_000, now_ns);
         near(&trial.shares(1_000, |_| true), &[1_000, 0], 0);
-        // The draw selects both equally often; the busier one costs more.
+        // Both targets are always drawn; the busier one costs more.
         let _busy: Vec<_> = (0..99).map(|_| trial.hosts[0].busy()).collect();
         near(&trial.shares(1_000, |_| true), &[0, 1_000], 0);
         drop(_busy);

@@ -1,9 +1,10 @@
-//! Random choice by weight. Choices are independent, so that many gateways do not choose in step.
+//! Random choice by weight. Choices are independent, so that many gateways do not choose the same
+//! targets at the same time.
 
 use super::{DRAWS, below};
 use crate::random::Random;
 
-/// Weights and their prefix sums.
+/// Weights of the targets and their prefix sums.
 #[derive(Debug)]
 pub(crate) struct Weights {
     weights: Box<[u32]>,
@@ -23,7 +24,7 @@ impl Weights {
         }
     }
 
-    /// Random target that may be used, by weight.
+    /// Random target among those that may be used, by weight.
     pub(crate) fn pick(&self, random: &Random, may: impl Fn(usize) -> bool) -> Option<usize> {
         let total = self.total();
         if total == 0 {
@@ -35,7 +36,7 @@ impl Weights {
                 return Some(at);
             }
         }
-        // Few targets may be used: draw among those only.
+        // Few targets may be used: draw among these only.
         let open = |(index, weight): (usize, &u32)| match may(index) {
             true => u64::from(*weight),
             false => 0,
@@ -52,8 +53,8 @@ impl Weights {
         None
     }
 
-    /// Maximum requests of a target, out of `requests` in total: 1.25 times its share by weight, at
-    /// least 1.
+    /// Maximum requests in progress at a target if the upstream has `requests` in total (bounded
+    /// load): 1.25 times the target's share by weight, at least 1.
     pub(crate) fn bound(&self, index: usize, requests: u64) -> u64 {
         let weight = u64::from(self.weights[index]);
         (requests * weight * 5)

@@ -1,4 +1,5 @@
-//! Smooth weighted round robin, as in NGINX: 5:1:1 gives a a b a c a a, not a a a a a b c.
+//! Smooth weighted round robin, as in NGINX: weights 5, 1 and 1 give a a b a c a a, not a a a a a b
+//! c.
 
 use std::cell::Cell;
 
@@ -25,16 +26,16 @@ impl Weighted {
                 })
                 .collect(),
         };
-        // A round is as long as the sum of the weights. A different start within the first steps is
-        // enough to separate the workers.
+        // Skip some picks, fewer than there are targets: that is enough for different starts,
+        // although a complete round has as many picks as the sum of the weights.
         for _ in 0..offset % (built.targets.len() as u64).max(1) {
             built.pick(|_, weight| weight);
         }
         built
     }
 
-    /// Picks a target. `now` returns the current weight of a target, given its configured one; 0
-    /// skips it.
+    /// Picks a target. `now` returns a target's current weight from its index and its configured
+    /// weight; 0 skips the target.
     pub(crate) fn pick(&self, now: impl Fn(usize, u64) -> u64) -> Option<usize> {
         if let [only] = &self.targets[..] {
             return (now(0, only.weight.into()) > 0).then_some(0);

@@ -1,5 +1,5 @@
-//! Streamed response body. It owns the connection, which can be reused once request and response
-//! have ended cleanly (data-plane.md §7).
+//! Streamed response body. It owns the connection, which can be reused if request and response
+//! ended without an error (data-plane.md §7).
 
 use std::task::{Context, Poll, ready};
 
@@ -11,14 +11,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Connection, Error};
 
-/// Bytes of one read.
+/// Bytes to reserve for one read.
 const READ: usize = 16 << 10;
 
-/// Progress of receiving a response's body.
+/// State of receiving a response's body.
 pub(super) struct Receiving {
     body: Body,
     keeps_connection: bool,
-    /// True if the upload failed; the response may continue.
+    /// True if sending the request's body failed. The response may still continue.
     broken: bool,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Receiving {
 pub(crate) struct Incoming<I>(Box<Connection<I>>);
 
 impl Receiving {
-    /// State without a response.
+    /// Idle state: no response is being received.
     pub(super) fn nothing() -> Self {
         Self::new(&Length::Known(0), true)
     }
@@ -45,18 +45,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
         Self(connection)
     }
 
-    /// True if no data or trailers follow.
+    /// True if the body has no more data or trailers.
     pub(crate) fn is_end_stream(&self) -> bool {
         self.0.receiving.body.is_ended()
     }
 
-    /// Remaining bytes of the body, as far as they are known.
+    /// Number of remaining bytes, if known.
     pub(crate) fn size_hint(&self) -> SizeHint {
         let left = self.0.receiving.body.left();
         left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 
-    /// Connection for reuse, if request and response have ended cleanly.
+    /// Returns the connection for reuse, or `None` if it cannot be reused.
     pub(crate) fn into_connection(self) -> Option<Box<Connection<I>>> {
         let mut connection = self.0;
         let receiving = &connection.receiving;
@@ -69,12 +69,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
         again.then_some(connection)
     }
 
-    /// Connection after a 101 response, as it is.
+    /// Returns the connection of a 101 response, which has switched protocols.
     pub(crate) fn into_switched(self) -> Box<Connection<I>> {
         self.0
     }
 
-    /// Next frame. Also continues the upload.
+    /// Reads the next frame. Also continues the upload.
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -92,7 +92,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
         })
     }
 
-    /// Sends available bytes of the upload.
+    /// Sends available bytes of the request's body.
     pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
         let Connection {
             io,

@@ -1,4 +1,4 @@
-//! Sends requests over HTTP/1. The head and small body pieces go in one write.
+//! Sending of requests over HTTP/1. The head and small pieces of the body are sent in one write.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,31 +14,31 @@ use tokio::io::AsyncWrite;
 use super::Error;
 use crate::proxy::body::RequestBody;
 
-/// Maximum size of a body piece that is copied into the output buffer; larger pieces are written
+/// Maximum length of a body piece that is copied into the output buffer. Longer pieces are written
 /// directly.
 const COPIED_MAX: usize = 16 << 10;
 
-/// Initial capacity for a request head, enough for most.
+/// Space to reserve for a request head; enough for most.
 const HEAD_USUAL: usize = 512;
 
-/// Request while it is sent; empty otherwise.
+/// Request that is being sent.
 pub(super) struct Sending {
     method: Method,
     body: RequestBody,
     chunked: bool,
-    /// Bytes to be written, from `written` on.
+    /// Output. The bytes before `written` have been sent.
     out: Vec<u8>,
     written: usize,
-    /// Large piece to be written after `out`.
+    /// Large piece of the body, which is sent after `out`.
     data: Bytes,
     ended: bool,
     touched: bool,
-    /// True if the body was given one turn to arrive.
+    /// True if sending was delayed by one turn to wait for the body.
     waited: bool,
 }
 
 impl Sending {
-    /// State without a request.
+    /// Idle state: no request is being sent.
     pub(super) fn nothing() -> Self {
         Self {
             method: Method::GET,
@@ -53,7 +53,7 @@ impl Sending {
         }
     }
 
-    /// Writes a head. The body determines the framing.
+    /// Begins a request with its head. The body determines the framing.
     pub(super) fn begin(&mut self, head: &Outbound<'_>, body: RequestBody) {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
@@ -89,12 +89,12 @@ impl Sending {
         };
     }
 
-    /// Body of the request, if nothing of the request was written and nothing of the body was read.
+    /// Takes back the body, if no byte of the request was sent and nothing of the body was read.
     pub(super) fn take_untouched(&mut self) -> Option<RequestBody> {
         (!self.touched).then(|| std::mem::replace(&mut self.body, RequestBody::Empty))
     }
 
-    /// Releases buffers, except a small one for the next request.
+    /// Releases the buffers, except a small one for the next request.
     pub(super) fn rest(&mut self) {
         if self.out.capacity() > HEAD_USUAL {
             self.out = Vec::new();
@@ -106,23 +106,23 @@ impl Sending {
         &self.method
     }
 
-    /// True if the whole request has been written.
+    /// True if the complete request has been sent.
     pub(super) fn is_done(&self) -> bool {
         self.ended && self.out.is_empty() && self.data.is_empty()
     }
 
-    /// Writes available data; ready when the whole request is written.
+    /// Sends available data. Ready when the complete request has been sent.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         io: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<Result<(), Error>> {
         loop {
-            // Poll the body first: its beginning is sent together with the head.
+            // Poll the body first, so that its beginning is sent together with the head.
             while !self.ended && self.data.is_empty() && self.out.len() < COPIED_MAX {
                 match Pin::new(&mut self.body).poll_frame(cx) {
-                    // Often the body has arrived with its head and can be read in the next turn:
-                    // then both go out in one write.
+                    // Wait for one turn: often the body has arrived together with its head and can
+                    // be read in the next turn. Both are then sent in one write.
                     Poll::Pending if !self.touched && !self.waited => {
                         self.waited = true;
                         cx.waker().wake_by_ref();
@@ -165,7 +165,7 @@ impl Sending {
             let wrote = self.wrote(wrote)?;
             self.data.advance(wrote);
             if self.data.is_empty() {
-                // An idle connection would keep the sent bytes in memory.
+                // Free the piece now: an idle connection would keep it in memory.
                 self.data = Bytes::new();
                 if self.chunked {
                     self.out.extend_from_slice(b"\r\n");
@@ -186,7 +186,7 @@ impl Sending {
         }
     }
 
-    /// Processes a piece of the body, or its trailers.
+    /// Adds a piece of the body to the output, or ends the body with its trailers.
     fn take(&mut self, frame: Frame<Bytes>) {
         self.touched = true;
         let data = match frame.into_data() {
@@ -224,12 +224,13 @@ impl Sending {
     }
 }
 
-/// True if a request of this method without content carries `Content-Length: 0` (RFC 9110 §8.6).
+/// True if a request with this method has `Content-Length: 0` when it has no content (RFC 9110
+/// §8.6).
 fn expects_content(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// True if the field frames the message: this client sets such fields itself.
+/// True if the field describes the framing, which this client determines itself.
 fn is_own(name: &HeaderName) -> bool {
     *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || *name == TRAILER
 }

@@ -1,12 +1,13 @@
-//! HTTP/1.1 client (RFC 9112) for one request at a time, driven by the exchange itself.
+//! HTTP/1.1 client (RFC 9112) for one request at a time. The task of the exchange drives it.
 //!
-//! hyper's client runs each connection in its own task. A call then passes two channels and wakes
-//! two tasks, which costs 1.7 µs of the 14 of a small exchange (data-plane.md §1). Here a
+//! hyper's client runs each connection in a task of its own. A call then passes two channels and
+//! wakes two tasks, which costs 1.7 µs of the 14 µs of a small exchange (data-plane.md §1). Here a
 //! [`Connection`] is a socket with a buffer: its owner writes the request and reads the response.
-//! An idle one costs only its socket.
+//! An idle connection costs only its socket.
 //!
-//! Responses are parsed strictly, because a misread response would be delivered to another client:
-//! one length or one `chunked`, no folded lines, bounded heads, chunk lines and interim responses.
+//! Responses are parsed strictly, because a misread response could be delivered to another client:
+//! exactly one length or one `chunked`, no folded lines, and limits on heads, chunk lines and
+//! interim responses.
 
 mod body;
 mod encode;
@@ -32,41 +33,41 @@ use encode::Sending;
 use crate::proxy::body::{Gate, RequestBody};
 use crate::upstream::transport::Call;
 
-/// Bytes of one read while waiting for a head.
+/// Bytes to reserve for one read of a head.
 const HEAD_READ: usize = 8 << 10;
-/// Maximum bytes of a response head. Default: 64 KiB.
+/// Default maximum length of a response head: 64 KiB.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Maximum interim responses before the final one.
 const INTERIM_MAX: usize = 16;
 
-/// Connection with the state of its current request. It is on the heap, so that moving it moves
-/// only a pointer.
+/// Connection to an upstream with the state of its current request. It is boxed, so that moving it
+/// moves only a pointer.
 pub(crate) struct Connection<I> {
     io: I,
-    /// Bytes read that belong to the next response or to the current one.
+    /// Bytes that were read and not parsed yet.
     read: BytesMut,
-    /// Bytes of an incomplete head that have been scanned.
+    /// Number of bytes of the incomplete head that the parser has scanned.
     seen: usize,
-    /// Maximum bytes of a response head.
+    /// Maximum length of a response head, in bytes.
     head_bytes_max: usize,
     sending: Sending,
-    /// Empty map for the fields of the response.
+    /// Empty map to be filled with the fields of the response.
     fields: HeaderMap,
     receiving: Receiving,
 }
 
-/// Reason why a call has no response or an incomplete one.
+/// Reason why a call has no response, or an incomplete one.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The connection ended before any byte of the response.
+    /// The connection ended before the first byte of the response.
     Closed,
-    /// The connection ended in the middle of the response.
+    /// The connection ended within the response.
     Incomplete,
     /// Reading or writing failed.
     Io(io::Error),
-    /// The received data is not a response that may be forwarded.
+    /// The upstream sent something that is not a response, or not one that may be forwarded.
     Invalid(&'static str),
-    /// The head exceeds its maximum size.
+    /// The response head exceeds its maximum length.
     HeadTooLarge,
     /// The request's body ended early.
     Upload,
@@ -75,7 +76,7 @@ pub(crate) enum Error {
 /// Failed call.
 pub(crate) struct Refused {
     pub(crate) error: Error,
-    /// Body of the request, if no byte of the request was written.
+    /// Body of the request, if no byte of the request was sent.
     pub(crate) unsent: Option<RequestBody>,
 }
 
@@ -85,7 +86,7 @@ pub(crate) type Answer<I> = Response<Incoming<I>>;
 // === impl Connection ===
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
-    /// Client for a new connection.
+    /// Creates a client for a new connection.
     pub(crate) fn new(io: I) -> Box<Self> {
         Box::new(Self {
             io,
@@ -98,18 +99,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         })
     }
 
-    /// Returns the underlying transport. For connections with no data in flight.
+    /// Returns the underlying I/O. The connection must have no data in its buffers.
     pub(crate) fn into_io(self) -> I {
         self.io
     }
 
-    /// Sets the maximum bytes of a response head.
+    /// Sets the maximum length of a response head, in bytes.
     pub(crate) fn set_head_bytes_max(&mut self, head_bytes_max: usize) {
         self.head_bytes_max = head_bytes_max;
     }
 
-    /// True if the upstream has sent nothing since the last response: neither the end of the stream
-    /// nor unsolicited bytes.
+    /// True if nothing has arrived since the last response: no unsolicited bytes, and not the end
+    /// of the stream.
     pub(crate) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         let mut cx = Context::from_waker(Waker::noop());
@@ -120,15 +121,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                 .is_pending()
     }
 
-    /// Prepares a request; [`Self::answer`] sends it. The response's fields go into its `fields`
-    /// map.
+    /// Prepares a request, which [`Self::answer`] sends. Its `fields` map is used for the fields of
+    /// the response.
     pub(crate) fn begin(&mut self, request: Call<'_, '_>) {
         self.sending.begin(request.head, request.body);
         self.fields = request.fields;
     }
 
-    /// Sends the request and waits for the head of the final response. `100 Continue` opens `gate`.
-    /// The rest of the upload is sent while the response's body is read.
+    /// Sends the request and waits for the head of the final response. A `100 Continue` opens
+    /// `gate`. If the upstream responds early, the rest of the request is sent while the response's
+    /// body is read.
     pub(crate) async fn answer(
         mut self: Box<Self>,
         gate: Option<&Arc<Gate>>,
@@ -155,8 +157,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         Ok(response)
     }
 
-    /// Sends available bytes and reads until the final head is complete. `broken` has the error
-    /// that ended sending; `interim` counts interim responses.
+    /// Sends available bytes and reads until the final head is complete. `broken`: error that ended
+    /// sending. `interim`: number of interim responses.
     fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
@@ -167,7 +169,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         if broken.is_none()
             && let Poll::Ready(Err(error)) = self.sending.poll(cx, &mut self.io)
         {
-            // An upstream that has responded may have stopped reading.
+            // Continue to read: an upstream that has already responded may have stopped reading.
             *broken = Some(error);
         }
         loop {
@@ -208,13 +210,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         }
     }
 
-    /// Reads more bytes, as far as they are available.
+    /// Reads available bytes.
     fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
         self.read.reserve(room);
         poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)
     }
 
-    /// Socket and the bytes read beyond the head, after a 101 response.
+    /// Socket, and the bytes that were read after the head of a 101 response.
     pub(crate) fn into_parts(self) -> (I, bytes::Bytes) {
         (self.io, self.read.freeze())
     }

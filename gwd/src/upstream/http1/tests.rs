@@ -1,4 +1,4 @@
-//! Tests of the client against a peer whose bytes the test writes, in pieces of several sizes.
+//! Tests of the client. The peer is a test that writes raw bytes, in pieces of several sizes.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(async { tokio::time::timeout(patience, test).await.expect("in time") })
 }
 
-/// Connection with a prepared request.
+/// Prepares a request on a connection.
 fn asked(
     mut connection: Box<Connection<DuplexStream>>,
     method: &str,
@@ -45,9 +45,10 @@ fn asked(
 /// Outcome of a response.
 #[derive(Debug, PartialEq, Eq)]
 enum Got {
-    /// Status, body, number of trailers, and true if the connection can be reused.
+    /// Complete response: status, body, number of trailers, and whether the connection can be
+    /// reused.
     Whole(u16, String, usize, bool),
-    /// The head arrived, the body failed.
+    /// The head arrived, but reading the body failed. Status and error.
     Broken(u16, String),
     Refused(String),
 }
@@ -73,8 +74,8 @@ async fn got(connection: Box<Connection<DuplexStream>>, method: &str) -> Got {
     Got::Whole(status, body, trailers, again)
 }
 
-/// Runs a request against a peer that reads the head, writes `text` in pieces of `size` bytes, and
-/// closes.
+/// Sends a request to a peer that reads the head, writes `text` in pieces of `size` bytes, and
+/// closes the connection if `end` is true.
 async fn said(text: &str, size: usize, method: &str, end: bool) -> Got {
     let (near, mut far) = duplex(64);
     let text = text.as_bytes().to_vec();
@@ -136,12 +137,12 @@ fn responses_are_framed_as_rfc_9112_says() {
         ("GET", format!("{head}transfer-encoding: chunked\r\n\r\n0\r\n\r\n"), whole(200, "", true)),
         ("GET", format!("{head}transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\nx-b: 2\r\nhost: h\r\n\r\n"), Got::Whole(200, "ok".into(), 2, true)),
         ("GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".into(), whole(200, "ok", true)),
-        // Bytes after the response belong to no request: no reuse.
+        // Bytes after the response: the connection must not be reused.
         ("GET", format!("{head}content-length: 2\r\n\r\nokHTTP"), whole(200, "ok", false)),
     ];
     for (method, text, expected) in cases {
         let got = match &expected {
-            // Bytes after the response may or may not arrive with it.
+            // In small pieces, the additional bytes may arrive after the response was read.
             Got::Whole(_, _, _, false) if text.ends_with("HTTP") => {
                 run(said(&text, text.len(), method, false))
             }

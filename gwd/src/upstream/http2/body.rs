@@ -1,4 +1,4 @@
-//! Response body, together with the rest of the upload.
+//! Response body of an HTTP/2 stream. Also sends the rest of the request's body.
 
 use std::task::{Context, Poll, ready};
 
@@ -10,17 +10,17 @@ use super::upload::Upload;
 use super::{Error, Open};
 use crate::inbox::Reading;
 
-/// Streamed response body. Dropping it early resets the stream.
+/// Streamed response body. Dropping it before its end resets the stream.
 pub(crate) struct Incoming {
     stream: RecvStream,
     upload: Option<Upload>,
-    /// Reason why the upload failed, until it is reported.
+    /// Error that ended the upload, until it is reported.
     broken: Option<Error>,
-    /// True if all data has arrived; trailers may follow.
+    /// True if all data has arrived. Trailers may follow.
     trailing: bool,
     ended: bool,
     reading: Reading,
-    /// Bytes that were read but not yet released to the peer's window.
+    /// Number of bytes that were read and whose flow-control window was not released yet.
     owed: usize,
     open: Open,
 }
@@ -57,7 +57,7 @@ impl Incoming {
         Poll::Ready(polled)
     }
 
-    /// Sends available bytes of the upload.
+    /// Sends available bytes of the request's body.
     pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
         if let Some(upload) = &mut self.upload
             && let Poll::Ready(sent) = upload.poll(cx)
@@ -74,7 +74,7 @@ impl Incoming {
                 self.reading.is_through();
             }
             match ready!(polled) {
-                // An empty frame only reports that the window is exhausted.
+                // Skip empty frames, which a peer may send before the end of the stream.
                 Some(Ok(data)) if data.is_empty() && !self.stream.is_end_stream() => {}
                 Some(Ok(data)) => {
                     self.reading.took(data.len());
@@ -93,8 +93,8 @@ impl Incoming {
         }
     }
 
-    /// Releases window: the reader has room for more. If too much data waits in the process, only
-    /// once nothing of this response waits.
+    /// Releases flow-control window for the bytes that were read. If the process buffers too much,
+    /// waits until no data of this response is unread.
     fn give_back(&mut self) {
         let flow = self.stream.flow_control();
         let waits = flow.used_capacity() > self.owed;
@@ -107,8 +107,8 @@ impl Incoming {
         self.ended || self.stream.is_end_stream()
     }
 
-    /// Length of the rest: 0 at the end, otherwise unknown. The announced length is not used,
-    /// because a response to HEAD may announce one, too.
+    /// Remaining length: 0 at the end, otherwise unknown. The announced length is not used, because
+    /// a response to HEAD has one, too.
     pub(crate) fn size_hint(&self) -> SizeHint {
         match self.is_end_stream() {
             true => SizeHint::with_exact(0),
@@ -117,8 +117,8 @@ impl Incoming {
     }
 }
 
-/// Treats a reset with NO_ERROR after a complete response as its end: the upstream does not need
-/// the rest of the request (RFC 9113 §8.1).
+/// Treats a reset with NO_ERROR as the end of the response: the response is complete, and the
+/// upstream does not need the rest of the request (RFC 9113 §8.1).
 fn ended(error: h2::Error) -> Option<Result<Frame<Bytes>, Error>> {
     match error.is_remote() && error.is_reset() && error.reason() == Some(Reason::NO_ERROR) {
         true => None,

@@ -1,11 +1,11 @@
-//! HTTP/2 client (RFC 9113): the `h2` crate over an I/O that gathers writes. Each exchange drives
+//! HTTP/2 client (RFC 9113): the `h2` crate over an I/O that collects writes. Each exchange drives
 //! its own stream.
 //!
-//! A [`Connection`] is shared by as many exchanges as the peer allows. Its task only moves frames.
-//! The task of an exchange sends the request's body and reads the response, so that deadlines,
-//! backpressure and cancellation work per exchange: dropping a call or a body resets only its
-//! stream. hyper's client would run two more tasks per exchange, and does not report interim
-//! responses.
+//! A [`Connection`] is shared by as many exchanges as the peer allows. Its own task only moves
+//! frames. The task of an exchange sends the request's body and reads the response, so that
+//! deadlines, backpressure and cancellation work per exchange: dropping a call or a body resets
+//! only its stream. hyper's client would need two more tasks per exchange, and does not report
+//! interim responses.
 
 mod body;
 mod tunnel;
@@ -43,19 +43,19 @@ use crate::upstream::pool::room::Room;
 /// Receive windows of a stream and of the connection, in bytes (data-plane.md §1).
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// Bytes of a request that may wait for a stream's window.
+/// Maximum bytes of a request that are buffered while the stream's window is closed.
 const SEND_BUFFER: usize = 64 << 10;
-/// Assumed maximum of concurrent streams of a host before its SETTINGS arrive.
+/// Maximum concurrent streams that are assumed until the peer's SETTINGS arrive.
 pub(crate) const STREAMS_ASSUMED: usize = 100;
 /// Maximum interim responses before the final one.
 const INTERIM_MAX: usize = 16;
-/// Maximum time for which writes to the upstream may be blocked: 30s.
+/// Time for which writes may be blocked before the connection is closed: 30s.
 const WRITE_DEADLINE_MS: u64 = 30_000;
 
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Connection, shared by its exchanges.
+/// Connection to an upstream, shared by its exchanges.
 #[derive(Clone)]
 pub(crate) struct Connection {
     send: SendRequest<Bytes>,
@@ -65,64 +65,64 @@ pub(crate) struct Connection {
 
 /// Parameters of a connection.
 pub(crate) struct Bounds {
-    /// Scheme of the requests on the connection (RFC 9113 §8.3.1).
+    /// Scheme of all requests on the connection (RFC 9113 §8.3.1).
     pub(crate) scheme: Scheme,
-    /// Maximum concurrent streams until the peer announces its own.
+    /// Maximum concurrent streams until the peer announces its maximum.
     pub(crate) streams: usize,
-    /// Maximum bytes of a response's fields.
+    /// Maximum size of a response's fields, in bytes.
     pub(crate) head_bytes_max: u32,
-    /// Waiters for an exchange to end.
+    /// Notified when an exchange ends, for requests that wait to share the connection.
     pub(crate) room: Rc<Room>,
-    /// Memory budget that counts the data buffered on the connection.
+    /// Memory budget in which unread data of the connection is counted.
     pub(crate) memory: Arc<Memory>,
 }
 
 /// State of a connection.
 struct State {
-    /// Number of exchanges.
+    /// Number of exchanges in progress.
     active: Cell<usize>,
-    /// True once the connection accepts no new exchanges.
+    /// True once the connection gets no more exchanges.
     retired: Cell<bool>,
-    /// True once the connection is closed together with all its exchanges.
+    /// True once the connection must be closed together with its exchanges.
     aborted: Cell<bool>,
-    /// True while the peer takes no data.
+    /// True while writes to the peer are blocked.
     blocked: Cell<bool>,
     blocked_since_ms: Cell<Option<u64>>,
-    /// Time since which there is no exchange, as of the last sweep.
+    /// Time since which the connection has no exchange, as determined by [`Connection::sweep`].
     idle_since_ms: Cell<Option<u64>>,
-    /// Counter of data received on any stream, which shows that the connection is alive.
+    /// Number of events on any stream, which show that the peer is alive.
     signs: Cell<u64>,
     task: RefCell<Option<Waker>>,
-    /// TLS error that has ended the connection.
+    /// TLS error that ended the connection.
     tls: RefCell<Option<rustls::Error>>,
-    /// PING that confirms that the peer's SETTINGS have arrived; none while a tunnel request uses
-    /// it.
+    /// Handle for a PING, whose response shows that the peer's SETTINGS have arrived. `None` while
+    /// a tunnel request uses it.
     ping: RefCell<Option<PingPong>>,
     /// True once the peer's SETTINGS have arrived, or the connection has ended.
     settled: Cell<bool>,
     settling: Notify,
     gauge: Arc<PoolGauge>,
-    /// Waiters for an exchange to end.
+    /// Notified when an exchange ends, for requests that wait to share the connection.
     room: Rc<Room>,
-    /// Counter of received response bytes that were not read.
+    /// Count of response bytes that arrived and were not read.
     inbox: Rc<Inbox>,
 }
 
-/// Exchange on a connection, counted.
+/// Exchange on a connection; counted until this value is dropped.
 struct Open(Rc<State>);
 
-/// Reason why a call has no response or an incomplete one.
+/// Reason why a call has no response, or an incomplete one.
 #[derive(Debug)]
 pub(crate) enum Error {
     /// The connection or the stream failed.
     Http2(h2::Error),
-    /// TLS failed and ended the connection.
+    /// TLS failed, which ended the connection.
     Tls(rustls::Error),
     /// The peer does not support extended CONNECT (RFC 8441 §3).
     NoTunnels,
-    /// The request was not sent: the connection accepts no more.
+    /// The request was not sent, because the connection accepts no more requests.
     Unsent(h2::Error),
-    /// The received data is not a response that may be forwarded.
+    /// The upstream sent something that is not a response that may be forwarded.
     Invalid(&'static str),
     /// The request's body ended early.
     Upload,
@@ -131,14 +131,14 @@ pub(crate) enum Error {
 /// Failed call.
 pub(crate) struct Refused {
     pub(crate) error: Error,
-    /// The request, if no byte of it was written.
+    /// Request, if no byte of it was sent.
     pub(crate) unsent: Option<Request<RequestBody>>,
 }
 
 // === impl Connection ===
 
 impl Connection {
-    /// Starts HTTP/2 on a new connection. A task of this thread moves its frames.
+    /// Begins HTTP/2 on a new connection. A task on this thread moves the connection's frames.
     ///
     /// # Errors
     /// If the preface cannot be written.
@@ -193,7 +193,7 @@ impl Connection {
                 watched.blocked.set(drained.is_pending());
                 watched.inbox.turn_ends();
                 if let Poll::Ready(Err(_)) = &done {
-                    // h2 keeps only the error's text.
+                    // Get the TLS error now: h2 keeps only the text of an I/O error.
                     let failure = drain.look(|io| io.inner_mut().tls_failure());
                     watched.tls.replace(failure);
                 }
@@ -207,7 +207,7 @@ impl Connection {
             watched.retired.set(true);
             watched.settled.set(true);
             watched.settling.notify_waiters();
-            // Dropping the connection notifies its exchanges; do it here.
+            // Drop the connection in this task: that notifies its exchanges.
             drop(connection);
         });
         Ok(Self {
@@ -217,30 +217,30 @@ impl Connection {
         })
     }
 
-    /// True if the connection accepts another exchange, as far as is known without I/O.
+    /// True if the connection accepts more exchanges, as far as can be known without I/O.
     pub(crate) fn is_ready(&self) -> bool {
         !self.state.retired.get()
     }
 
-    /// Maximum concurrent exchanges, as the peer last announced; until then [`Bounds::streams`].
+    /// Maximum concurrent exchanges, as last announced by the peer. Until then [`Bounds::streams`].
     pub(crate) fn streams(&self) -> usize {
         self.send.current_max_send_streams()
     }
 
-    /// Number of exchanges.
+    /// Number of exchanges in progress.
     pub(crate) fn active(&self) -> usize {
         self.state.active.get()
     }
 
-    /// True if the connection has no exchange, or fewer than four fifths of the maximum.
+    /// True if the connection has no exchange, or less than four fifths of the maximum.
     pub(crate) fn has_room(&self) -> bool {
         let active = self.state.active.get();
         active == 0 || active.saturating_mul(5) < self.streams().saturating_mul(4)
     }
 
-    /// True if the connection is to be kept. A connection whose writes are blocked for
-    /// `WRITE_DEADLINE_MS` is closed at once. A connection that was idle for `idle_timeout_ms`
-    /// closes when it is dropped.
+    /// True if the connection should stay in its pool: it accepts exchanges, and has been idle for
+    /// less than `idle_timeout_ms`. A connection whose writes have been blocked for
+    /// [`WRITE_DEADLINE_MS`] is closed here.
     pub(crate) fn sweep(&self, now_ms: u64, idle_timeout_ms: u64) -> bool {
         let State {
             active,
@@ -259,8 +259,9 @@ impl Connection {
         self.is_ready() && since(idle_since_ms, active.get() == 0) < idle_timeout_ms
     }
 
-    /// Sends a request and waits for the head of the final response. `100 Continue` opens `gate`.
-    /// The rest of the upload is sent while the response's body is read.
+    /// Sends a request and waits for the head of the final response. A `100 Continue` opens `gate`.
+    /// If the upstream responds early, the rest of the request is sent while the response's body is
+    /// read.
     pub(crate) async fn call(
         self,
         request: Request<RequestBody>,
@@ -313,7 +314,7 @@ struct Call {
     /// Value of `State::signs` when the call began.
     signs: u64,
     interim: usize,
-    /// Counts the response's body, which may arrive with the head.
+    /// Counts unread bytes of the response's body, which may arrive together with the head.
     _reading: Reading,
     open: Open,
     answered: bool,
@@ -348,15 +349,16 @@ impl Call {
         let response = ready!(std::pin::Pin::new(&mut self.response).poll(cx));
         self.open.0.sign();
         let mut response = response.map_err(Error::Http2)?;
-        // The upstream's version does not affect the response to the client.
+        // Do not forward the upstream's HTTP version.
         *response.version_mut() = Version::HTTP_11;
         Poll::Ready(Ok(response))
     }
 }
 
 impl Drop for Call {
-    /// Retires the connection if the call ends while nothing arrived on it: it may be dead, and no
-    /// other request should use it.
+    /// Retires the connection if the call ends without a response and nothing has arrived on the
+    /// connection since the call began: the peer may be dead, so no other request should use this
+    /// connection.
     fn drop(&mut self) {
         if !self.answered && self.open.0.signs.get() == self.signs {
             self.open.0.retired.set(true);
@@ -364,8 +366,8 @@ impl Drop for Call {
     }
 }
 
-/// Converts the request for HTTP/2: scheme and authority in the target, no connection fields, and
-/// the body's own length.
+/// Converts a request to HTTP/2: scheme and authority become part of the target, connection fields
+/// are removed, and `Content-Length` is derived from the body.
 fn prepare(
     request: Request<RequestBody>,
     scheme: Scheme,
@@ -375,10 +377,11 @@ fn prepare(
     let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut target = http::uri::Parts::default();
     target.scheme = Some(scheme);
-    target.authority = Some(authority.ok_or(Error::Invalid("Host is no authority"))?);
+    target.authority = Some(authority.ok_or(Error::Invalid("Host is not a valid authority"))?);
     let path = parts.uri.path_and_query().cloned();
     target.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
-    parts.uri = Uri::from_parts(target).map_err(|_| Error::Invalid("the target is no URI"))?;
+    parts.uri =
+        Uri::from_parts(target).map_err(|_| Error::Invalid("the target is not a valid URI"))?;
     let headers = &mut parts.headers;
     for name in [
         &CONNECTION,
@@ -390,7 +393,7 @@ fn prepare(
     ] {
         headers.remove(name);
     }
-    // `TE` may only contain `trailers` (RFC 9113 §8.2.2).
+    // Over HTTP/2, `TE` may only contain `trailers` (RFC 9113 §8.2.2).
     if headers.contains_key(TE) {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -410,13 +413,13 @@ impl State {
         self.signs.set(self.signs.get().wrapping_add(1));
     }
 
-    /// True if an error affects only one stream.
+    /// True if an error affects only one stream, not the connection.
     fn is_fine(&self, error: &h2::Error) -> bool {
         !self.aborted.get() && (error.is_reset() || error.reason().is_none() && !error.is_io())
     }
 
-    /// Retires the connection if the error concerns it, and replaces an I/O error by the TLS error
-    /// that caused it.
+    /// Retires the connection if the error affects it. Replaces an I/O error by the TLS error that
+    /// caused it.
     fn judge(&self, error: Error) -> Error {
         if let Error::Http2(error) | Error::Unsent(error) = &error
             && !self.is_fine(error)
@@ -472,8 +475,8 @@ impl Drop for Open {
 // === impl Error ===
 
 impl Error {
-    /// True if the peer has certainly not processed the request: it says so (RFC 9113 §8.7), or
-    /// nothing was sent.
+    /// True if the peer has certainly not processed the request: the peer reported that (RFC 9113
+    /// §8.7), or the request was not sent.
     pub(crate) fn is_unprocessed(&self) -> bool {
         match self {
             Self::Http2(error) => {
@@ -485,7 +488,7 @@ impl Error {
         }
     }
 
-    /// True if only the stream was refused: the connection remains usable.
+    /// True if the peer refused only the stream. The connection remains usable.
     pub(crate) fn is_of_stream(&self) -> bool {
         let Self::Http2(error) = self else {
             return false;
@@ -493,12 +496,13 @@ impl Error {
         error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
     }
 
-    /// True if the connection ended with an I/O error, or the request was not processed.
+    /// True if a retry on another connection makes sense: the connection ended with an I/O error,
+    /// or the request was not processed.
     pub(crate) fn is_stale(&self) -> bool {
         self.is_unprocessed() || matches!(self, Self::Http2(error) if error.is_io())
     }
 
-    /// True if the peer violates the protocol, or does not support extended CONNECT.
+    /// True if the peer violated the protocol, or does not support extended CONNECT.
     pub(crate) fn is_protocol(&self) -> bool {
         match self {
             Self::Http2(error) => error.is_library(),

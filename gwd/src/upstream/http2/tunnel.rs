@@ -1,5 +1,5 @@
-//! Tunnels over HTTP/2 (RFC 8441): an extended CONNECT whose stream carries bytes in both
-//! directions once the upstream agrees.
+//! Tunnels over HTTP/2 (RFC 8441): an extended CONNECT, whose stream carries bytes in both
+//! directions after the upstream has accepted.
 
 use std::future::poll_fn;
 use std::io;
@@ -17,7 +17,7 @@ use super::{Call, Connection, Error, Incoming, Open, State, prepare};
 use crate::inbox::Reading;
 use crate::proxy::body::RequestBody;
 
-/// Outcome of a request for a tunnel.
+/// Response to a request for a tunnel.
 pub(crate) enum Answer {
     Agreed(Tunnel),
     Declined(Incoming),
@@ -27,7 +27,7 @@ pub(crate) enum Answer {
 pub(crate) struct Tunnel {
     send: SendStream<Bytes>,
     receive: RecvStream,
-    /// Bytes received and not yet read.
+    /// Bytes that arrived and were not read yet.
     came: Bytes,
     send_ended: bool,
     receive_ended: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Tunnel {
     open: Open,
 }
 
-/// PING in flight. Dropping it returns the PING for other callers.
+/// PING in progress. Dropping this value returns the PING handle to the connection.
 struct Asking<'a> {
     ping: Option<PingPong>,
     state: &'a State,
@@ -44,8 +44,8 @@ struct Asking<'a> {
 // === impl Connection ===
 
 impl Connection {
-    /// Requests a tunnel from the upstream: returns its stream if the upstream agrees, otherwise
-    /// its response. The request is the HTTP/1.1 one without the handshake's fields.
+    /// Requests a tunnel. Returns its stream if the upstream accepts, otherwise the upstream's
+    /// response. `request` is the request for HTTP/1.1, without the fields of the handshake.
     ///
     /// # Errors
     /// [`Error::NoTunnels`] if the upstream does not support tunnels; otherwise the reason why
@@ -83,15 +83,15 @@ impl Connection {
         Ok(response.map(|receive| match agreed {
             true => Answer::Agreed(Tunnel::new(send, receive, open)),
             false => {
-                // The stream may be gone already.
+                // Ignore an error: the stream may have ended already.
                 let _gone = send.send_data(Bytes::new(), true);
                 Answer::Declined(Incoming::new(receive, None, open))
             }
         }))
     }
 
-    /// True if the peer supports extended CONNECT. Its SETTINGS say so (RFC 8441 §3), and they
-    /// arrive before it answers a PING.
+    /// True if the peer supports extended CONNECT. The peer's SETTINGS announce that (RFC 8441 §3);
+    /// a PING is sent to wait for them, because its response arrives after them.
     async fn has_tunnels(&self) -> bool {
         let state = &*self.state;
         loop {
@@ -119,7 +119,7 @@ impl Connection {
 impl<'a> Asking<'a> {
     fn begin(state: &'a State) -> Option<Self> {
         let mut ping = state.ping.take()?;
-        // A PING already in flight serves as well: ignore the error.
+        // Ignore an error: a PING that is already in progress serves the same purpose.
         let _under_way = ping.send_ping(Ping::opaque());
         let ping = Some(ping);
         Some(Self { ping, state })
@@ -174,7 +174,8 @@ impl AsyncRead for Tunnel {
                     this.reading.took(data.len());
                     this.came = data;
                 }
-                // After its end the upstream may report that it stopped reading (RFC 9113 §8.1).
+                // Ignore NO_ERROR: after the end of its data, the upstream may report that it
+                // stopped reading (RFC 9113 §8.1).
                 Some(Err(error)) if error.reason() != Some(Reason::NO_ERROR) => {
                     return Poll::Ready(Err(io::Error::other(error)));
                 }
@@ -184,7 +185,7 @@ impl AsyncRead for Tunnel {
         let length = this.came.len().min(buffer.remaining());
         buffer.put_slice(&this.came[..length]);
         this.came.advance(length);
-        // The reader has taken the bytes: release their window.
+        // The reader has taken these bytes: release their flow-control window.
         let _gone = this.receive.flow_control().release_capacity(length);
         Poll::Ready(Ok(()))
     }
@@ -212,14 +213,14 @@ impl AsyncWrite for Tunnel {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The connection's task sends the written bytes.
+        // Nothing to do: the connection's task sends the written bytes.
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !std::mem::replace(&mut this.send_ended, true) {
-            // The stream may be gone already.
+            // Ignore an error: the stream may have ended already.
             let _gone = this.send.send_data(Bytes::new(), true);
         }
         Poll::Ready(Ok(()))

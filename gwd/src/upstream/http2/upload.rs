@@ -1,4 +1,4 @@
-//! Upload of a request's body, as far as the stream's window allows.
+//! Sending of a request's body on an HTTP/2 stream, as far as flow control allows.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,13 +10,13 @@ use http_body::Body as _;
 use super::Error;
 use crate::proxy::body::RequestBody;
 
-/// Request body while it is sent. Dropping it early resets the stream.
+/// Request body that is being sent. Dropping it before its end resets the stream.
 pub(super) struct Upload {
     stream: SendStream<Bytes>,
     body: RequestBody,
     /// Data that waits for flow-control window.
     waiting: Bytes,
-    /// True if `waiting` is the end of the body.
+    /// True if the body ends with `waiting`.
     last: bool,
     done: bool,
 }
@@ -32,8 +32,8 @@ impl Upload {
         }
     }
 
-    /// Sends available bytes; ready when all are sent, or when the upstream stops reading. Its
-    /// response then has the reason.
+    /// Sends available bytes. Ready when all bytes are sent, or when the upstream stops reading. In
+    /// the second case, the upstream's response has the reason.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let sent = ready!(self.poll_send(cx));
         self.done = true;
@@ -67,7 +67,7 @@ impl Upload {
                 Some(Ok(frame)) => frame,
                 Some(Err(_)) => return Poll::Ready(Err(Error::Upload)),
                 None => {
-                    // Fails if the upstream stopped reading.
+                    // Ignore an error: the upstream may have stopped reading.
                     let _unwanted = self.stream.send_data(Bytes::new(), true);
                     return Poll::Ready(Ok(()));
                 }

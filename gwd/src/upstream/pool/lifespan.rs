@@ -1,12 +1,13 @@
-//! Estimate of the time for which a host keeps an idle connection.
+//! Estimate of how long a host keeps an idle connection open.
 //!
-//! A request is lost if the host closes the connection at the same moment. Therefore there are two
-//! ages: a `fresh` connection may carry any request, an older one only a request that can be sent
-//! again. `Keep-Alive: timeout=N` of a host (RFC 2068 §19.7.1) counts up to a second before its
-//! end, or up to half of it. After a host closed a connection earlier than estimated, the time is
-//! halved; it doubles again after each minute in which that did not happen (data-plane.md §7). The
-//! lower bound is a second: a client that makes a service fail must not force a new connection for
-//! each request.
+//! A request is lost if the host closes the connection at the same moment. Therefore two limits
+//! apply: a recently used connection may carry any request; a connection that has been idle for
+//! longer may only carry a request that can be sent again. If the host announces `Keep-Alive:
+//! timeout=N` (RFC 2068 §19.7.1), the estimate is N minus one second, but at least half of N. If
+//! the host closes a connection earlier than estimated, the time is halved; it doubles again after
+//! each minute in which that did not happen (data-plane.md §7). The time never falls below one
+//! second, so that a client that makes a service fail cannot force a new connection for each
+//! request.
 
 use std::cell::Cell;
 
@@ -14,49 +15,50 @@ use http::HeaderValue;
 use http1::response::keep_alive_s;
 
 /// Maximum idle time, in milliseconds, of a connection that may carry any request. Common servers
-/// keep idle connections for 5 s and more.
+/// keep idle connections for 5 s or more.
 const FRESH_MS: u64 = 4_000;
-/// Minimum interval between two halvings: a host that shuts down closes all its connections, which
-/// counts once.
+/// Minimum interval between two halvings, in milliseconds. A host that shuts down closes all its
+/// connections, which should count once.
 const HALVED_EACH_MS: u64 = 1_000;
 /// Maximum number of halvings.
 const HALVED_MAX: u32 = 16;
-/// Time without a stale connection after which the time doubles.
+/// Time after which the estimate doubles again if no connection was closed while idle, in
+/// milliseconds.
 const DOUBLED_EACH_MS: u64 = 60_000;
-/// Minimum idle time of a connection that counts as closed while idle. Such a connection fails
-/// within `STALE_WITHIN_MS` after the request was sent.
+/// Condition under which a connection counts as closed while idle: it was idle for at least
+/// `RESTED_MIN_MS`, and failed within `STALE_WITHIN_MS` after the request was sent.
 const RESTED_MIN_MS: u64 = 1_000;
 const STALE_WITHIN_MS: u64 = 250;
-/// Lower bound of the idle time, however often it is halved.
+/// Lower bound of the estimated idle time in milliseconds, at which halving ends.
 const IDLE_MIN_MS: u64 = 1_000;
 
-/// Estimate for one host.
+/// Estimate for the idle connections to one host.
 #[derive(Debug, Default)]
 pub(super) struct Lifespan {
-    /// Usable part of the `Keep-Alive` timeout that the last response announced; none if it
-    /// announced none.
+    /// Usable part of the `Keep-Alive` timeout in the last response, or `None` if the response had
+    /// none.
     told_ms: Cell<Option<u64>>,
     halved: Cell<u32>,
-    /// Time at which it was halved or doubled.
+    /// Time at which the estimate was last halved or doubled.
     changed_ms: Cell<u64>,
 }
 
 impl Lifespan {
-    /// Maximum idle time, in milliseconds, of a connection that carries a request which can be sent
-    /// again; `limit_ms` is the upstream's idle timeout.
+    /// Maximum idle time, in milliseconds, of a connection for a request that can be sent again.
+    /// `limit_ms` is the upstream's idle timeout.
     pub(super) fn idle_ms(&self, limit_ms: u64) -> u64 {
         let whole_ms = self.told_ms.get().unwrap_or(limit_ms).min(limit_ms);
         (whole_ms >> self.halved.get()).max(IDLE_MIN_MS.min(whole_ms))
     }
 
-    /// Maximum idle time, in milliseconds, of a connection that carries any other request.
+    /// Maximum idle time, in milliseconds, of a connection for a request that cannot be sent again.
     pub(super) fn fresh_ms(&self, limit_ms: u64) -> u64 {
         let fresh_ms = self.told_ms.get().unwrap_or(FRESH_MS);
         fresh_ms.min(self.idle_ms(limit_ms))
     }
 
-    /// Records the `Keep-Alive` field of the last response. A response without a timeout clears the
-    /// earlier one.
+    /// Records the `Keep-Alive` field of the last response. Without a timeout in it, an earlier
+    /// timeout no longer counts.
     pub(super) fn told(&self, keep_alive: Option<&HeaderValue>) {
         let seconds = keep_alive
             .and_then(keep_alive_s)
@@ -68,8 +70,9 @@ impl Lifespan {
         self.told_ms.set(told_ms);
     }
 
-    /// Records that a connection ended without a response, given its idle time before and the time
-    /// since the request was sent. If it was probably closed while idle, the time is halved.
+    /// Records that a connection ended without a response. Halves the estimate if the connection
+    /// was probably closed while idle. `rested_ms`: idle time before the request. `took_ms`: time
+    /// since the request was sent.
     pub(super) fn died(&self, rested_ms: u64, took_ms: u64, now_ms: u64) {
         if rested_ms >= RESTED_MIN_MS && took_ms < STALE_WITHIN_MS {
             self.went_stale(now_ms);
@@ -84,7 +87,7 @@ impl Lifespan {
         }
     }
 
-    /// Doubles the time again if no connection was stale for a minute.
+    /// Doubles the estimate again if no connection was closed while idle for a minute.
     pub(super) fn sweep(&self, now_ms: u64) {
         if self.halved.get() > 0 && now_ms.saturating_sub(self.changed_ms.get()) >= DOUBLED_EACH_MS
         {
@@ -138,7 +141,7 @@ mod tests {
         };
         lifespan.went_stale(100_000);
         assert_eq!(at(100_000), 30_000);
-        // Simultaneous closes of all connections count once.
+        // Connections that are closed at the same time count once.
         lifespan.went_stale(100_900);
         assert_eq!(at(100_900), 30_000);
         lifespan.went_stale(101_000);
@@ -163,7 +166,7 @@ mod tests {
             (30_000, 249, 30_000),
             (999, 0, 60_000),
             (0, 0, 60_000),
-            // The host was processing the request.
+            // The host had the request for 250 ms, so it did not close an idle connection.
             (30_000, 250, 60_000),
         ] {
             let lifespan = Lifespan::default();

@@ -1,6 +1,6 @@
-//! Waiting for connections in a pool whose upstream has reached its connection limit
+//! Waiting for connections of an upstream that has reached its connection limit
 //! ([`Connections`](crate::upstream::connections::Connections)): requests wait, returning
-//! connections are handed over, and idle ones are closed for waiters.
+//! connections are handed over to waiters, and idle connections are closed for them.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,19 +11,20 @@ use super::{Idle, Lease, Pool, Pools};
 use crate::upstream::connections::{ConnectionPermit, Grant, Next, Waiter};
 use crate::upstream::transport::Transport;
 
-/// Connections that a request can use.
+/// Connections that a request accepts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acceptable {
     Any,
-    /// A connection that carried no request yet, or a shared one at the connection limit.
+    /// A connection that has carried no request yet, or a shared one if the connection limit is
+    /// reached.
     Unused,
-    /// A connection that is not shared.
+    /// A new connection that is not shared.
     Own,
 }
 
 /// Result of waiting for a connection.
 pub(crate) enum Acquired {
-    /// Permit to open a connection; `waited` is true if the request had to wait for it.
+    /// Permit to open a connection. `waited`: true if the request had to wait for the permit.
     New {
         permit: ConnectionPermit,
         waited: bool,
@@ -32,7 +33,7 @@ pub(crate) enum Acquired {
     Kept(Lease),
 }
 
-/// Place in the queue for a connection; dropping it leaves the queue.
+/// Entry in the queue for a connection. Dropping it leaves the queue.
 struct Queued<'p> {
     pool: &'p Pool,
     waiter: Arc<Waiter>,
@@ -41,7 +42,7 @@ struct Queued<'p> {
 // === impl Pools ===
 
 impl Pools {
-    /// Closes idle connections of each upstream, at most one per waiter.
+    /// Closes idle connections of upstreams with waiters, at most one per waiter.
     pub(crate) fn give_way(&self) {
         let mut lacking = FxHashMap::default();
         #[expect(clippy::iter_over_hash_type, reason = "any of them may give way first")]
@@ -56,21 +57,21 @@ impl Pools {
 // === impl Pool ===
 
 impl Pool {
-    /// Obtains a permit to open a connection, or an existing connection. Waits at the upstream's
-    /// connection limit.
+    /// Gets a permit to open a connection, or an existing connection. Waits if the upstream has
+    /// reached its connection limit.
     pub(crate) async fn permit(self: &Rc<Self>, wish: Acceptable) -> Acquired {
         if let Some(permit) = self.state.permit(self.connections_max.get()) {
             return Acquired::now(permit);
         }
         if wish != Acceptable::Own && self.shares() {
-            // A shared connection never moves between workers. To avoid starving a worker, each one
-            // gets one, whatever the limit is (as in Envoy).
+            // A shared connection cannot move between workers. Therefore each worker may open one
+            // connection even beyond the limit, as in Envoy.
             return match self.crowd() {
                 Some(lease) => Acquired::Kept(lease),
                 None => Acquired::now(self.state.first_permit()),
             };
         }
-        // With PROXY protocol, connections carry one request and never return.
+        // With PROXY protocol, a connection carries one request and never returns to the pool.
         let wish = match self.proxy {
             Some(_) => Acceptable::Own,
             None => wish,
@@ -96,8 +97,8 @@ impl Pool {
         }
     }
 
-    /// Lease of a connection that returned for this waiter; its permit if the connection cannot be
-    /// reused.
+    /// Takes a connection that returned for this waiter. If the connection cannot be reused,
+    /// returns its permit instead.
     fn hand_over(self: &Rc<Self>, mut idle: Idle) -> Result<Lease, Option<ConnectionPermit>> {
         self.leave_behind();
         if idle.round != self.round.get() || !idle.transport.is_ready() {
@@ -110,7 +111,7 @@ impl Pool {
         })
     }
 
-    /// True if another connection may be opened now.
+    /// True if the upstream has fewer connections than its limit.
     pub(crate) fn has_permits(&self) -> bool {
         self.state.connections.0.open() < self.connections_max.get()
     }
@@ -120,8 +121,8 @@ impl Pool {
         self.connections_max.get()
     }
 
-    /// Lease of the least busy shared connection, even if it is at its limit: further requests then
-    /// wait for its streams.
+    /// Takes a share of the least busy HTTP/2 connection, even if it has the maximum number of
+    /// exchanges: the request then waits for a stream.
     fn crowd(self: &Rc<Self>) -> Option<Lease> {
         let shared = self.shared.borrow();
         let ready = shared.iter().map(|(_, one)| one);
@@ -130,8 +131,8 @@ impl Pool {
         Some(self.lease(Transport::Http2(Box::new(least.clone())), self.round.get()))
     }
 
-    /// Keeps a returned connection. Connections opened before certificates or authorities were
-    /// replaced are closed.
+    /// Puts a returned connection into the pool, or hands it over to a waiter. Closes it if
+    /// certificates or authorities have been replaced since it was opened.
     pub(super) fn keep(&self, idle: Idle) {
         self.leave_behind();
         if idle.round != self.round.get() {
@@ -144,8 +145,7 @@ impl Pool {
         self.idle.borrow_mut().push(idle);
     }
 
-    /// Hands a connection to the next waiter. If that one waits elsewhere, the connection is
-    /// closed.
+    /// Hands a connection over to the next waiter. Closes it if that waiter cannot use it.
     #[cold]
     fn hand_on(&self, mut idle: Idle) {
         if !idle.transport.is_ready() {
@@ -170,7 +170,8 @@ impl Pool {
         Some(kept.swap_remove(at).1)
     }
 
-    /// Closes up to `lacking` unused connections, the longest idle first. Returns their number.
+    /// Closes up to `lacking` idle connections, those that have been idle for longest first.
+    /// Returns their number.
     pub(super) fn give_way(&self, lacking: u64) -> u64 {
         let lacking = usize::try_from(lacking).unwrap_or(usize::MAX);
         let (mut doomed, mut unused) = (Vec::new(), Vec::new());
@@ -188,7 +189,8 @@ impl Pool {
         for _ in &doomed {
             self.gauge.idle(-1);
         }
-        // Dropped here, while nothing is borrowed: waiters get the permits at once.
+        // The connections are dropped at the end of this function, when nothing is borrowed: the
+        // waiters get their permits at once.
         (doomed.len() + unused.len()) as u64
     }
 }
@@ -219,7 +221,7 @@ impl<'p> Queued<'p> {
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
         let unheard = self.pool.state.connections.0.leave(&self.waiter);
-        // A permit that was granted meanwhile goes to the next waiter.
+        // If a permit was granted in the meantime, drop it: the next waiter gets it.
         drop(unheard.and_then(|grant| self.pool.state.permit_of(grant)));
         if let Some(idle) = self.pool.take_kept(&self.waiter) {
             self.pool.keep(idle);

@@ -1,9 +1,9 @@
-//! Waiters for capacity on the shared connections of a pool.
+//! Waiting for room on the shared connections of a pool.
 //!
-//! A shared connection is opened once, however many requests need it. Requests that arrive
-//! meanwhile wait until the attempt ends, or until an exchange on an existing connection ends,
-//! whichever is first. A failed attempt fails all requests that waited for it: one attempt is one
-//! sign of the host, and no waiter repeats it.
+//! Only one request at a time opens a shared connection. Requests that arrive meanwhile wait until
+//! the attempt ends, or until an exchange on an existing connection ends. A failed attempt fails
+//! all requests that waited for it, and none of them repeats it: an attempt counts once against the
+//! host.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -14,25 +14,25 @@ use tokio::sync::Notify;
 use crate::proxy::failure::Failure;
 use crate::upstream::shared::State;
 
-/// Capacity of a pool's shared connections; the connections reference it, too.
+/// State that the requests and the shared connections of a pool use to wait for room.
 pub(crate) struct Room {
     upstream: Arc<State>,
-    /// Notifies the worker to check for waiters of other pools.
+    /// Notifies the worker that it should close an idle connection if there are waiters.
     wanted: Arc<Notify>,
-    /// Number of attempts to open a connection so far.
+    /// Number of attempts to open a shared connection so far.
     attempts: Cell<u64>,
     /// True while a request opens a shared connection.
     opening: Cell<bool>,
-    /// Last failed attempt, with the reason.
+    /// Number of the last failed attempt, with its failure.
     failed: RefCell<Option<(u64, Failure)>>,
     waiting: Cell<usize>,
     changed: Notify,
 }
 
-/// Permit to open a shared connection. Dropping it wakes the waiters.
+/// Permission to open a shared connection. Dropping it wakes the waiters.
 pub(crate) struct Opening(Rc<Room>);
 
-/// Counter of a waiter.
+/// Waiter; counted until this value is dropped.
 struct Waits<'r>(&'r Room);
 
 // === impl Room ===
@@ -50,7 +50,7 @@ impl Room {
         })
     }
 
-    /// Permit to open a shared connection; none if another request has it.
+    /// Permission to open a shared connection, or `None` if another request has it.
     pub(crate) fn may_open(self: &Rc<Self>) -> Option<Opening> {
         if self.opening.replace(true) {
             return None;
@@ -62,7 +62,7 @@ impl Room {
     /// Waits until a connection may have room.
     ///
     /// # Errors
-    /// Failure of the request that was opening a connection meanwhile.
+    /// The failure of the request that was opening a connection in the meantime.
     pub(crate) async fn changed(&self) -> Result<(), Failure> {
         let attempt = self.attempts.get();
         let _waits = Waits::new(self);
@@ -73,8 +73,8 @@ impl Room {
         }
     }
 
-    /// Records that an exchange on a shared connection has ended. `left` is the number of remaining
-    /// exchanges there.
+    /// Records that an exchange on a shared connection has ended. `left`: number of exchanges that
+    /// the connection still has.
     pub(crate) fn freed(&self, left: usize) {
         if self.waiting.get() > 0 {
             self.changed.notify_one();
@@ -88,7 +88,7 @@ impl Room {
 // === impl Opening ===
 
 impl Opening {
-    /// Records that the attempt failed. All waiters get the failure.
+    /// Records that the attempt failed. All requests that waited for it get the failure.
     pub(crate) fn failed(self, failure: &Failure) {
         let attempt = self.0.attempts.get();
         self.0.failed.replace(Some((attempt, failure.clone())));

@@ -1,0 +1,45 @@
+//! Metrics of the key sets that the running version's verifiers fetch.
+
+use crate::clock;
+use crate::metrics::families::Numbers;
+use crate::published::Shared;
+
+/// Names, help texts and values of the metrics.
+pub(crate) struct Told {
+    pub(crate) gauges: [(&'static str, &'static str, Numbers); 2],
+    pub(crate) counters: [(&'static str, &'static str, Numbers); 1],
+}
+
+/// Reads all values.
+pub(crate) fn read(shared: &Shared) -> Told {
+    let (mut keys, mut ages, mut fetches) = (Numbers::new(), Numbers::new(), Numbers::new());
+    let unix_s = clock::unix_ms() / 1_000;
+    let current = shared.current();
+    let cells = current
+        .iter()
+        .flat_map(|current| current.loaded.snapshot.key_cells());
+    for cell in cells {
+        let labels = || vec![("source", cell.source().url().to_owned())];
+        let report = cell.report();
+        keys.insert(labels(), report.keys as f64);
+        if let Some(fetched_s) = report.fetched_s {
+            ages.insert(labels(), unix_s.saturating_sub(fetched_s) as f64);
+        }
+        for (result, count) in [("fetched", report.fetches), ("failed", report.failures)] {
+            let mut labels = labels();
+            labels.push(("result", result.to_owned()));
+            fetches.insert(labels, count as f64);
+        }
+    }
+    Told {
+        gauges: [
+            ("gwd_key_set_keys", "Keys of a fetched key set.", keys),
+            (
+                "gwd_key_set_age_seconds",
+                "Since a key set was fetched.",
+                ages,
+            ),
+        ],
+        counters: [("gwd_key_set_fetches_total", "Fetches of key sets.", fetches)],
+    }
+}

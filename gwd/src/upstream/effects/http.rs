@@ -1,0 +1,480 @@
+//! Requests of the gateway's own to a service, whose answer decides about a client's request.
+//!
+//! Such a request goes the way of every request to an upstream: its hosts, health, limits, breaker,
+//! pools and TLS. An unreachable host is replaced by another, and a connection that was reused and
+//! is dead by a new one; nothing else is repeated. The answer is read whole, up to a limit.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bundle::ir;
+use bytes::{Bytes, BytesMut};
+use engine::forward::{self, Outbound};
+use http::header::{CONTENT_LENGTH, HOST, SET_COOKIE};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body::Body as _;
+use policy::RequestHead;
+use policy::ask::{Answer, Answered, Asker, Call, Outage};
+use policy::traffic::circuit_breaker::Scope;
+use sha2::{Digest as _, Sha256};
+
+use crate::deadlines::Slot;
+use crate::proxy::body::RequestBody;
+use crate::proxy::failure::Kind;
+use crate::telemetry::shard::{CallKey, Label, method_index};
+use crate::upstream::affinity::Affinity;
+use crate::upstream::connect::{Missed, Times, connect, in_time};
+use crate::upstream::effects::Asking;
+use crate::upstream::effects::joined::{Key, Turn};
+use crate::upstream::fuses;
+use crate::upstream::outlier::Sign;
+use crate::upstream::pool::Lease;
+use crate::upstream::pool::queue::Acceptable;
+use crate::upstream::proxy_header::Ends;
+use crate::upstream::send::{admit, judge_connect};
+use crate::upstream::transport::{self, Incoming, Refused};
+use crate::upstream::{Looking, Service, Tried};
+use crate::worker::{View, Worker};
+
+/// Maximum connections that are opened for one question.
+const CONNECTS_MAX: usize = 3;
+
+/// Asks a service, or takes the answer of an equal question. While there is none, an old answer may
+/// serve.
+pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr, until_ms: u64) -> Answer {
+    let (stream, view) = (asking.stream, asking.view);
+    let worker = &stream.worker;
+    let count = |outcome| worker.shard.asked(call.asker.label(), outcome);
+    let now_ms = || worker.shared.clock.now_ms();
+    let Some(upstream) = view.current().loaded.snapshot.upstream(&call.upstream) else {
+        // The engine builds no filter without its upstream.
+        count(Outage::Failed.label());
+        return Answer::Outage(Outage::Failed);
+    };
+    let head = head(asking, call);
+    let key = key(
+        call,
+        &head,
+        &view.current().loaded.snapshot.upstreams()[upstream as usize],
+    );
+    let joined = &worker.shared.joined;
+    if let Some(kept) = joined.kept(&key, &call.keep, now_ms()) {
+        count("kept");
+        return Answer::Http(kept);
+    }
+    let answer = asked(asking, call, (client, until_ms), (&head, upstream, key)).await;
+    let is_useful =
+        matches!(&answer, Answer::Http(answered) if (call.keep.kind)(answered).is_some());
+    if call.keep.stale_ms == 0 || is_useful {
+        return answer;
+    }
+    match joined.stale(&key, &call.keep, now_ms()) {
+        Some(old) => {
+            count("stale");
+            Answer::Http(old)
+        }
+        None => answer,
+    }
+}
+
+/// Asks a service together with the requests that ask the same now.
+async fn asked(
+    asking: &Asking<'_>,
+    call: &Call,
+    (client, until_ms): (IpAddr, u64),
+    (head, upstream, key): (&RequestHead, u32, Key),
+) -> Answer {
+    let (stream, view) = (asking.stream, asking.view);
+    let worker = &stream.worker;
+    let count = |outcome| worker.shard.asked(call.asker.label(), outcome);
+    let joined = &worker.shared.joined;
+    let joining = joined.join(key);
+    stream.deadline.set(until_ms);
+    let lead = match in_time(&stream.deadline, joining.turn()).await {
+        Some(Turn::Answered(answer)) => {
+            count("joined");
+            return answer;
+        }
+        Some(Turn::Leads(lead)) => Some(lead),
+        Some(Turn::Alone) => None,
+        None => {
+            count(Outage::Timeout.label());
+            return Answer::Outage(Outage::Timeout);
+        }
+    };
+    let to = To {
+        worker,
+        view,
+        upstream,
+        deadline: &stream.deadline,
+        ends: stream.ends(client),
+        until_ms,
+        body_bytes_max: call.body_bytes_max,
+    };
+    let answer = match to.send(head, &call.body).await {
+        Ok(answered) => {
+            count("answered");
+            let answered = Arc::new(answered);
+            joined.keep(key, &call.keep, &answered, worker.shared.clock.now_ms());
+            Answer::Http(answered)
+        }
+        Err(outage) => {
+            count(outage.label());
+            Answer::Outage(outage)
+        }
+    };
+    if let Some(lead) = lead {
+        lead.answered(Some(&answer).filter(|answer| is_for_all(call.asker, answer)));
+    }
+    answer
+}
+
+/// Hash of everything that decides the answer: the question and the definition of the service, so
+/// that an answer of one service is none of another that a later release names in its place.
+fn key(call: &Call, head: &RequestHead, upstream: &ir::Upstream) -> Key {
+    let mut hash = Sha256::new_with_prefix(call.digest(&head.headers));
+    hash.update(format!("{upstream:?}"));
+    hash.finalize().into()
+}
+
+/// True if equal requests may have the answer, too: a cookie that it sets is for one client, unless
+/// no client gets it.
+fn is_for_all(asker: Asker, answer: &Answer) -> bool {
+    match (asker, answer) {
+        (Asker::ForwardAuth, Answer::Http(answered)) => !answered.headers.contains_key(SET_COOKIE),
+        (_, _) => true,
+    }
+}
+
+/// The head that the service gets; path and `Host` are completed for each target.
+fn head(asking: &Asking<'_>, call: &Call) -> RequestHead {
+    let mut headers = call.headers.clone();
+    if call.tells_client {
+        let hop = asking.stream.hop(asking.authority);
+        forward::continued(&mut headers, &hop, "");
+        headers.insert(HOST, asking.authority.clone());
+    }
+    if !call.body.is_empty() {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));
+    }
+    RequestHead {
+        method: call.method.clone(),
+        target: call.target.clone(),
+        host: Box::default(),
+        headers,
+        is_ambiguous: false,
+    }
+}
+
+/// True if a response with this status refuses whatever its body says: redirects and client errors.
+fn refuses(status: StatusCode) -> bool {
+    status.is_redirection() || status.is_client_error()
+}
+
+/// Service that a request of the gateway's own goes to.
+pub(super) struct To<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) view: &'a View,
+    /// Index of the upstream.
+    pub(super) upstream: u32,
+    /// Deadline of the task that sends.
+    pub(super) deadline: &'a Slot,
+    pub(super) ends: Ends,
+    /// Time until which the answer must be complete, in milliseconds of the clock.
+    pub(super) until_ms: u64,
+    pub(super) body_bytes_max: usize,
+}
+
+/// Response whose body is not read yet.
+struct Begun {
+    response: transport::Answer,
+    lease: Lease,
+}
+
+impl To<'_> {
+    /// Sends a request and reads the whole response.
+    pub(super) async fn send(&self, head: &RequestHead, body: &Bytes) -> Result<Answered, Outage> {
+        let loaded = &self.view.current().loaded;
+        let upstream = &loaded.snapshot.upstreams()[self.upstream as usize];
+        let service = self.view.service(self.worker, self.upstream);
+        let began_ns = self.worker.shared.clock.now_ns();
+        let _in_flight = admit(upstream, &service, None).map_err(|_| Outage::Overflow)?;
+        let fuse = upstream.circuit_breaker.as_ref();
+        let fuse = fuse.filter(|fuse| fuse.scope == Scope::Upstream);
+        let breaker = &service.common.state.breaker;
+        let permit = fuse
+            .map(|fuse| breaker.admit(&fuse.numbers, began_ns / 1_000_000))
+            .transpose();
+        let permit = permit.map_err(|_| Outage::CircuitOpen)?;
+        let outcome = self.whole(head, body, upstream, &service).await;
+        let now_ns = self.worker.shared.clock.now_ns();
+        let took_ns = now_ns - began_ns;
+        if let (Some(permit), Some(fuse), Some(sign)) = (permit, fuse, sign(&outcome)) {
+            fuses::tell(permit, &fuse.numbers, sign, took_ns, now_ns, self.worker);
+        }
+        self.worker.shard.call(
+            CallKey {
+                upstream: loaded.upstream_uids[self.upstream as usize],
+                method: method_index(&head.method),
+                status: outcome.as_ref().map_or(0, |one| one.status.as_u16()),
+                error: Label(outcome.as_ref().err().map_or("", |one| one.label())),
+            },
+            took_ns,
+        );
+        outcome
+    }
+
+    async fn whole(
+        &self,
+        head: &RequestHead,
+        body: &Bytes,
+        upstream: &ir::Upstream,
+        service: &Service,
+    ) -> Result<Answered, Outage> {
+        let Begun {
+            mut response,
+            lease,
+        } = self.begin(head, body, upstream, service).await?;
+        let headers = std::mem::take(response.headers_mut());
+        let length = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok());
+        let length = length.and_then(|text| text.parse::<usize>().ok());
+        let status = response.status();
+        if length.is_some_and(|length| length > self.body_bytes_max) {
+            return match refuses(status) {
+                true => Ok(Answered {
+                    status,
+                    headers,
+                    body: Bytes::new(),
+                    unix_s: self.unix_s(),
+                }),
+                false => Err(Outage::TooLarge),
+            };
+        }
+        let mut incoming = response.into_body();
+        self.deadline.set(self.until_ms);
+        let read = in_time(self.deadline, collect(&mut incoming, self.body_bytes_max)).await;
+        let body = match read.unwrap_or(Err(Outage::Timeout)) {
+            Ok(body) => {
+                lease.give_back(&mut incoming, self.worker.shared.clock.now_ms());
+                body
+            }
+            // The status alone refuses: what the body could not say is no outage, after which
+            // a policy might let the request pass.
+            Err(_) if refuses(status) => Bytes::new(),
+            Err(outage) => return Err(outage),
+        };
+        Ok(Answered {
+            status,
+            headers,
+            body,
+            unix_s: self.unix_s(),
+        })
+    }
+
+    fn unix_s(&self) -> u64 {
+        let now_ns = self.worker.shared.clock.now_ns();
+        self.worker.unix_ms(now_ns) / 1_000
+    }
+
+    /// Sends the request to a target and waits for the response's head.
+    async fn begin(
+        &self,
+        head: &RequestHead,
+        body: &Bytes,
+        upstream: &ir::Upstream,
+        service: &Service,
+    ) -> Result<Begun, Outage> {
+        let mut tried = Tried::default();
+        let mut reuse = true;
+        let mut last = Outage::Failed;
+        for _ in 0..CONNECTS_MAX {
+            let now_ms = self.worker.shared.clock.now_ms();
+            let Some(target) = service.choose(&Looking {
+                upstream,
+                affinity: &Affinity::default(),
+                tried: &tried,
+                random: &self.worker.random,
+                now_ms,
+            }) else {
+                return Err(last);
+            };
+            let pool = &service.pools[target];
+            let idle = reuse.then(|| pool.checkout(true, now_ms)).flatten();
+            let used = idle.is_some();
+            let lease = match idle {
+                Some(lease) => lease,
+                None => match self.connect(upstream, service, target).await {
+                    Ok(lease) => lease,
+                    Err(outage @ (Outage::Overflow | Outage::CircuitOpen | Outage::TooLarge)) => {
+                        return Err(outage);
+                    }
+                    Err(outage @ (Outage::Failed | Outage::Timeout)) => {
+                        tried.add(target);
+                        last = outage;
+                        continue;
+                    }
+                },
+            };
+            let used = used || lease.is_used();
+            match self
+                .once(head, body, (upstream, service), target, lease)
+                .await
+            {
+                Ok(begun) => return Ok(begun),
+                Err(Once::Stale) if used => reuse = false,
+                Err(Once::Stale) => return Err(Outage::Failed),
+                Err(Once::Outage(outage)) => return Err(outage),
+            }
+        }
+        Err(last)
+    }
+
+    /// Opens a connection to a target within the time that is left.
+    async fn connect(
+        &self,
+        upstream: &ir::Upstream,
+        service: &Service,
+        target: usize,
+    ) -> Result<Lease, Outage> {
+        let waits = service.common.state.wait(upstream.limits.pending);
+        let _waits = waits.ok_or(Outage::Overflow)?;
+        let times = Times {
+            deadline: self.deadline,
+            clock: self.worker.shared.clock,
+            until_ms: self.until_ms,
+            connect_ms: service.connect_timeout_ms,
+            dialled_ns: Cell::default(),
+        };
+        let pool = &service.pools[target];
+        let opened = Box::pin(connect(pool, Acceptable::Any, self.ends, &times)).await;
+        judge_connect(service, upstream, target, &opened, self.worker);
+        opened.map_err(|missed| {
+            let (Missed::Failed(failure) | Missed::Unasked(failure)) = missed;
+            match failure.kind {
+                Kind::Overflow => Outage::Overflow,
+                Kind::ConnectTimeout => Outage::Timeout,
+                _ => Outage::Failed,
+            }
+        })
+    }
+
+    /// Sends the request on a connection.
+    async fn once(
+        &self,
+        head: &RequestHead,
+        body: &Bytes,
+        (upstream, service): (&ir::Upstream, &Service),
+        target: usize,
+        mut lease: Lease,
+    ) -> Result<Begun, Once> {
+        let clock = self.worker.shared.clock;
+        let began_ns = clock.now_ns();
+        let host = &service.set.hosts[target];
+        let _busy = host.busy();
+        let fuse = upstream.circuit_breaker.as_ref();
+        let fuse = fuse.filter(|fuse| fuse.scope == Scope::Target);
+        let permit = fuse.map(|fuse| host.breaker.admit(&fuse.numbers, began_ns / 1_000_000));
+        let permit = permit.transpose();
+        let permit = permit.map_err(|_| Once::Outage(Outage::CircuitOpen))?;
+        let head = at_target(head, upstream, &service.set.endpoints[target].target);
+        let call = transport::Call {
+            head: &mut Outbound::whole(&head),
+            body: match body.is_empty() {
+                true => RequestBody::Empty,
+                false => RequestBody::Whole(body.clone()),
+            },
+            fields: HeaderMap::new(),
+        };
+        self.deadline.set(self.until_ms);
+        let answered = in_time(self.deadline, lease.begin(call).answer(None)).await;
+        let now_ns = clock.now_ns();
+        let sign = match &answered {
+            Some(Ok(response)) => Some(Sign::Status(response.status().as_u16())),
+            Some(Err(_)) => Some(Sign::Broken),
+            None => Some(Sign::TimedOut),
+        };
+        let stale = |refused: &Refused| refused.error.is_stale() && lease.is_used();
+        let is_stale = matches!(&answered, Some(Err(refused)) if stale(refused));
+        if let Some(sign) = sign.filter(|_| !is_stale) {
+            service.saw(upstream, target, sign, self.worker, now_ns / 1_000_000);
+            if let (Some(permit), Some(fuse)) = (permit, fuse) {
+                let took_ns = now_ns - began_ns;
+                fuses::tell(permit, &fuse.numbers, sign, took_ns, now_ns, self.worker);
+            }
+        }
+        match answered {
+            Some(Ok(response)) => {
+                service.observe(target, now_ns - began_ns, now_ns);
+                Ok(Begun { response, lease })
+            }
+            Some(Err(refused)) if refused.error.is_stale() => {
+                lease.died(began_ns / 1_000_000, now_ns / 1_000_000);
+                Err(Once::Stale)
+            }
+            Some(Err(_)) => Err(Once::Outage(Outage::Failed)),
+            None => Err(Once::Outage(Outage::Timeout)),
+        }
+    }
+}
+
+/// Reason why one try has no response.
+enum Once {
+    /// The connection was dead: a reused one may have been closed before.
+    Stale,
+    Outage(Outage),
+}
+
+/// Sign that an outcome gives of the upstream.
+fn sign(outcome: &Result<Answered, Outage>) -> Option<Sign> {
+    match outcome {
+        Ok(answered) => Some(Sign::Status(answered.status.as_u16())),
+        Err(Outage::Timeout) => Some(Sign::TimedOut),
+        Err(Outage::Failed | Outage::TooLarge) => Some(Sign::Broken),
+        Err(Outage::Overflow | Outage::CircuitOpen) => None,
+    }
+}
+
+/// The head for a target: its path, and `Host`.
+fn at_target(head: &RequestHead, upstream: &ir::Upstream, target: &ir::Target) -> RequestHead {
+    let mut head = head.clone();
+    if !target.path.is_empty()
+        && let Ok(path) = PathAndQuery::try_from(format!("{}{}", target.path, head.target))
+    {
+        head.target = path;
+    }
+    let written = match &upstream.host_header {
+        ir::HostHeader::Preserve => None,
+        ir::HostHeader::Upstream => Some(target.authority()),
+        ir::HostHeader::Value(text) => Some(text.clone()),
+    };
+    let is_told = head.headers.contains_key(HOST);
+    let host = written.or_else(|| (!is_told).then(|| target.authority()));
+    if let Some(Ok(host)) = host.map(HeaderValue::try_from) {
+        head.headers.insert(HOST, host);
+    }
+    head
+}
+
+/// The whole body of a response.
+async fn collect(body: &mut Incoming, bytes_max: usize) -> Result<Bytes, Outage> {
+    let mut all = BytesMut::new();
+    loop {
+        match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+            None => return Ok(all.freeze()),
+            Some(Err(_)) => return Err(Outage::Failed),
+            Some(Ok(frame)) => {
+                let Some(data) = frame.data_ref() else {
+                    continue;
+                };
+                if all.len() + data.len() > bytes_max {
+                    return Err(Outage::TooLarge);
+                }
+                all.extend_from_slice(data);
+            }
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! Equal questions of the process: asked once at a time, and their answers, as long as they may be
+//! kept.
+//!
+//! The first request that asks a question leads: it performs the effect, and the others wait for
+//! its answer on their own workers. If the leader's client leaves, the next one leads. Answers that
+//! admit and answers that refuse are kept apart, so that a flood of wrong credentials evicts no
+//! valid ones.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use policy::ask::{Answer, Answered, Keep, Kept};
+use tokio::sync::{Mutex as Gate, MutexGuard as Leading};
+
+/// Most bytes of the answers of one kind: 8 MiB.
+const BYTES_MAX: usize = 8 << 20;
+/// Bytes of an answer beside its body and fields.
+const ENTRY_BYTES: usize = 512;
+/// Time for which an old answer serves before its question is asked again: 5s.
+const RETRY_MS: u64 = 5_000;
+
+/// Hash of everything that decides the answer to a question.
+pub(super) type Key = [u8; 32];
+
+/// Questions that are being asked, and answers that are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Joined {
+    flights: Mutex<HashMap<Key, Arc<Flight>>>,
+    admitted: Mutex<Store>,
+    refused: Mutex<Store>,
+}
+
+/// One question, while somebody waits for its answer.
+#[derive(Debug, Default)]
+struct Flight {
+    gate: Gate<()>,
+    /// Answer of the leader. None inside: it is not for others.
+    answer: OnceLock<Option<Answer>>,
+}
+
+/// Turn of a request whose question others ask as well.
+pub(super) enum Turn<'f> {
+    /// Another request got this answer.
+    Answered(Answer),
+    /// The request performs the effect for all that wait.
+    Leads(Lead<'f>),
+    /// The answer is for one request alone: each performs the effect.
+    Alone,
+}
+
+/// Part of one request in a question.
+pub(super) struct Joining<'j> {
+    joined: &'j Joined,
+    key: Key,
+    flight: Arc<Flight>,
+}
+
+/// Right to perform the effect of a question.
+pub(super) struct Lead<'f> {
+    flight: &'f Flight,
+    _gate: Leading<'f, ()>,
+}
+
+/// Answers in two generations: when the younger is full it becomes the older, and what was not
+/// asked for since is forgotten.
+#[derive(Debug, Default)]
+struct Store {
+    young: Generation,
+    old: Generation,
+}
+
+#[derive(Debug, Default)]
+struct Generation {
+    entries: HashMap<Key, Entry>,
+    bytes: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    answer: Arc<Answered>,
+    since_ms: u64,
+    until_ms: u64,
+    /// Time until which it serves although it is old.
+    retry_ms: u64,
+    bytes: usize,
+}
+
+// === impl Joined ===
+
+impl Joined {
+    /// Kept answer to a question. A release that shortens the times of `keep` ends what was kept
+    /// before, too.
+    pub(super) fn kept(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
+        let get = |kind: Kept, store: &Mutex<Store>| {
+            let (time_ms, stale_ms) = (keep.times_ms[kind as usize], stale_ms(keep, kind));
+            let is_within = |entry: &Entry, ms| now_ms < entry.since_ms.saturating_add(ms);
+            let serves = |entry: &Entry| {
+                is_within(entry, time_ms) || now_ms < entry.retry_ms && is_within(entry, stale_ms)
+            };
+            (time_ms.max(stale_ms) > 0).then(|| locked(store).get(key, now_ms, serves))?
+        };
+        get(Kept::Admits, &self.admitted).or_else(|| get(Kept::Refuses, &self.refused))
+    }
+
+    /// Old answer to a question that has no other answer now. It serves for a while, so that not
+    /// every request waits for a service that does not answer.
+    pub(super) fn stale(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
+        let mut store = locked(&self.admitted);
+        let serves = |entry: &Entry| now_ms < entry.since_ms.saturating_add(keep.stale_ms);
+        let answer = store.get(key, now_ms, serves)?;
+        if let Some(entry) = store.young.entries.get_mut(key) {
+            entry.retry_ms = now_ms.saturating_add(RETRY_MS);
+        }
+        Some(answer)
+    }
+
+    /// Keeps an answer that came now, if answers of its kind are kept. An answer that refuses
+    /// replaces one that admitted.
+    pub(super) fn keep(&self, key: Key, keep: &Keep, answer: &Arc<Answered>, now_ms: u64) {
+        let Some(kind) = (keep.kind)(answer) else {
+            return;
+        };
+        let store = match kind {
+            Kept::Admits => &self.admitted,
+            Kept::Refuses => {
+                locked(&self.admitted).remove(&key);
+                &self.refused
+            }
+        };
+        let time_ms = keep.times_ms[kind as usize].max(stale_ms(keep, kind));
+        if time_ms == 0 {
+            return;
+        }
+        let fields = answer.headers.iter();
+        let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + 64);
+        let entry = Entry {
+            answer: Arc::clone(answer),
+            since_ms: now_ms,
+            until_ms: now_ms.saturating_add(time_ms),
+            retry_ms: 0,
+            bytes: ENTRY_BYTES + answer.body.len() + fields.sum::<usize>(),
+        };
+        locked(store).insert(key, entry);
+    }
+
+    /// Joins the requests that ask a question now.
+    pub(super) fn join(&self, key: Key) -> Joining<'_> {
+        let flight = Arc::clone(locked(&self.flights).entry(key).or_default());
+        Joining {
+            joined: self,
+            key,
+            flight,
+        }
+    }
+}
+
+impl Joining<'_> {
+    /// Waits for the answer of the leader. Without a leader, or when it left, the request leads.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        if let Some(None) = self.flight.answer.get() {
+            return Turn::Alone;
+        }
+        let gate = self.flight.gate.lock().await;
+        match self.flight.answer.get() {
+            Some(Some(answer)) => Turn::Answered(answer.clone()),
+            Some(None) => Turn::Alone,
+            None => Turn::Leads(Lead {
+                flight: &self.flight,
+                _gate: gate,
+            }),
+        }
+    }
+}
+
+impl Drop for Joining<'_> {
+    fn drop(&mut self) {
+        let mut flights = locked(&self.joined.flights);
+        let is_own = |known: &Arc<Flight>| Arc::ptr_eq(known, &self.flight);
+        // The table has one, this has one. An answered question is asked anew by those that come
+        // later.
+        let is_last = Arc::strong_count(&self.flight) <= 2 || self.flight.answer.get().is_some();
+        if is_last && flights.get(&self.key).is_some_and(is_own) {
+            flights.remove(&self.key);
+        }
+    }
+}
+
+impl Lead<'_> {
+    /// Gives the answer to all that wait. None: it is not for them, and each asks for itself.
+    pub(super) fn answered(self, answer: Option<&Answer>) {
+        let _first = self.flight.answer.set(answer.cloned());
+    }
+}
+
+/// Milliseconds for which answers of a kind serve while there is no other.
+fn stale_ms(keep: &Keep, kind: Kept) -> u64 {
+    match kind {
+        Kept::Admits => keep.stale_ms,
+        Kept::Refuses => 0,
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    fn remove(&mut self, key: &Key) {
+        for generation in [&mut self.young, &mut self.old] {
+            if let Some(entry) = generation.entries.remove(key) {
+                generation.bytes -= entry.bytes;
+            }
+        }
+    }
+
+    fn get(
+        &mut self,
+        key: &Key,
+        now_ms: u64,
+        is_young: impl Fn(&Entry) -> bool,
+    ) -> Option<Arc<Answered>> {
+        let valid = |entry: &Entry| now_ms < entry.until_ms && is_young(entry);
+        if let Some(entry) = self.young.entries.get(key) {
+            return valid(entry).then(|| Arc::clone(&entry.answer));
+        }
+        // An entry that does not serve now may serve in an outage.
+        self.old.entries.get(key).filter(|entry| valid(entry))?;
+        let entry = self.old.entries.remove(key)?;
+        let answer = Arc::clone(&entry.answer);
+        self.insert(*key, entry);
+        Some(answer)
+    }
+
+    fn insert(&mut self, key: Key, entry: Entry) {
+        if self.young.bytes + entry.bytes > BYTES_MAX / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.bytes += entry.bytes;
+        if let Some(before) = self.young.entries.insert(key, entry) {
+            self.young.bytes -= before.bytes;
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+    use policy::ask::Outage;
+
+    use super::*;
+
+    fn answered(bytes: usize) -> Arc<Answered> {
+        Arc::new(Answered {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: Bytes::from(vec![0; bytes]),
+            unix_s: 0,
+        })
+    }
+
+    fn poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match std::pin::Pin::new(future).poll(&mut cx) {
+            Poll::Ready(value) => Some(value),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn followers_get_the_answer_of_the_leader() {
+        let joined = Joined::default();
+        let (first, second) = (joined.join([1; 32]), joined.join([1; 32]));
+        let lead = poll(&mut Box::pin(first.turn())).unwrap();
+        let Turn::Leads(lead) = lead else {
+            panic!("no leader")
+        };
+        let mut waiting = Box::pin(second.turn());
+        assert!(poll(&mut waiting).is_none());
+        lead.answered(Some(&Answer::Outage(Outage::Failed)));
+        let told = poll(&mut waiting).unwrap();
+        assert!(matches!(
+            told,
+            Turn::Answered(Answer::Outage(Outage::Failed))
+        ));
+    }
+
+    #[test]
+    fn followers_ask_at_once_for_answers_of_their_own() {
+        let joined = Joined::default();
+        let all = [0, 1, 2].map(|_| joined.join([1; 32]));
+        let Some(Turn::Leads(lead)) = poll(&mut Box::pin(all[0].turn())) else {
+            panic!("no leader")
+        };
+        let mut waiting = [1, 2].map(|index: usize| Box::pin(all[index].turn()));
+        assert!(waiting.iter_mut().all(|one| poll(one).is_none()));
+        lead.answered(None);
+        let turns = waiting.iter_mut().map(|one| poll(one).unwrap());
+        let turns: Vec<Turn<'_>> = turns.collect();
+        assert!(turns.iter().all(|turn| matches!(turn, Turn::Alone)));
+    }
+
+    #[test]
+    fn next_one_leads_if_the_leader_leaves() {
+        let joined = Joined::default();
+        let (first, second) = (joined.join([1; 32]), joined.join([1; 32]));
+        let lead = poll(&mut Box::pin(first.turn())).unwrap();
+        let mut waiting = Box::pin(second.turn());
+        assert!(poll(&mut waiting).is_none());
+        drop(lead);
+        assert!(matches!(poll(&mut waiting), Some(Turn::Leads(_))));
+    }
+
+    #[test]
+    fn questions_that_ended_leave_nothing() {
+        let joined = Joined::default();
+        let first = joined.join([1; 32]);
+        let second = joined.join([1; 32]);
+        drop(first);
+        assert_eq!(locked(&joined.flights).len(), 1);
+        {
+            let Turn::Leads(lead) = poll(&mut Box::pin(second.turn())).unwrap() else {
+                panic!("no leader")
+            };
+            lead.answered(Some(&Answer::Outage(Outage::Failed)));
+        }
+        drop(second);
+        assert_eq!(locked(&joined.flights).len(), 0);
+    }
+
+    /// Keeps answers with and without a body for these times.
+    fn keeping(times_ms: [u64; 2], stale_ms: u64) -> Keep {
+        Keep {
+            times_ms,
+            stale_ms,
+            kind: |answer| match answer.body.is_empty() {
+                true => Some(Kept::Refuses),
+                false => Some(Kept::Admits),
+            },
+        }
+    }
+
+    #[test]
+    fn answers_are_kept_until_their_time() {
+        let joined = Joined::default();
+        joined.keep([1; 32], &keeping([100, 0], 0), &answered(1), 0);
+        let kept =
+            |key, time_ms, now_ms| joined.kept(&[key; 32], &keeping([time_ms, 0], 0), now_ms);
+        assert!(kept(1, 100, 99).is_some());
+        assert!(kept(2, 100, 99).is_none());
+        assert!(kept(1, 50, 49).is_some());
+        assert!(kept(1, 50, 50).is_none());
+    }
+
+    #[test]
+    fn answers_end_with_the_setting_that_kept_them() {
+        let joined = Joined::default();
+        joined.keep([1; 32], &keeping([100, 0], 0), &answered(1), 0);
+        assert!(joined.kept(&[1; 32], &keeping([0, 100], 0), 1).is_none());
+        assert!(joined.kept(&[1; 32], &keeping([200, 0], 0), 100).is_none());
+    }
+
+    #[test]
+    fn old_answers_serve_in_an_outage_until_their_end() {
+        let joined = Joined::default();
+        let keep = keeping([100, 100], 10_000);
+        joined.keep([1; 32], &keep, &answered(1), 0);
+        assert!(joined.kept(&[1; 32], &keep, 100).is_none());
+        assert!(joined.stale(&[1; 32], &keep, 100).is_some());
+        let last = 100 + RETRY_MS - 1;
+        assert!(joined.kept(&[1; 32], &keep, last).is_some());
+        assert!(joined.kept(&[1; 32], &keep, last + 1).is_none());
+        assert!(joined.stale(&[1; 32], &keep, 9_999).is_some());
+        assert!(joined.kept(&[1; 32], &keep, 10_000).is_none());
+        assert!(joined.stale(&[1; 32], &keep, 10_000).is_none());
+        let shorter = keeping([100, 100], 200);
+        joined.keep([2; 32], &keep, &answered(1), 0);
+        assert!(joined.stale(&[2; 32], &shorter, 200).is_none());
+    }
+
+    #[test]
+    fn old_answer_of_the_old_generation_serves() {
+        let joined = Joined::default();
+        let keep = keeping([100, 100], 10_000);
+        joined.keep([1; 32], &keep, &answered(1), 0);
+        for number in 2..7 {
+            joined.keep([number; 32], &keep, &answered(1 << 20), 0);
+        }
+        assert!(
+            !locked(&joined.admitted)
+                .young
+                .entries
+                .contains_key(&[1; 32])
+        );
+        assert!(joined.kept(&[1; 32], &keep, 100).is_none());
+        assert!(joined.stale(&[1; 32], &keep, 100).is_some());
+    }
+
+    #[test]
+    fn refusal_ends_an_admission_that_was_kept() {
+        for inactive_ms in [0, 100] {
+            let joined = Joined::default();
+            let keep = keeping([100, inactive_ms], 10_000);
+            joined.keep([1; 32], &keep, &answered(1), 0);
+            joined.keep([1; 32], &keep, &answered(0), 200);
+            assert!(joined.stale(&[1; 32], &keep, 201).is_none());
+            let kept = joined.kept(&[1; 32], &keep, 201);
+            assert_eq!(kept.is_some(), inactive_ms > 0);
+        }
+    }
+
+    #[test]
+    fn flood_of_refusals_evicts_no_admission() {
+        let joined = Joined::default();
+        let keep = keeping([u64::MAX; 2], 0);
+        let refusal = Arc::new(Answered {
+            headers: HeaderMap::from_iter([(
+                http::header::ALLOW,
+                http::HeaderValue::from_str(&"a".repeat(16 << 10)).unwrap(),
+            )]),
+            ..Answered::empty(StatusCode::OK)
+        });
+        joined.keep([1; 32], &keep, &answered(1), 0);
+        for number in 0..2_000_u32 {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&number.to_le_bytes());
+            joined.keep(key, &keep, &refusal, 0);
+        }
+        assert!(joined.kept(&[1; 32], &keep, 0).is_some());
+        let store = locked(&joined.refused);
+        assert!(store.young.bytes + store.old.bytes <= BYTES_MAX);
+    }
+}

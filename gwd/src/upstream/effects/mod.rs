@@ -1,0 +1,65 @@
+//! Effects: what the steps of a chain ask for before they can decide.
+//!
+//! The chain stops at the step that asks. The effect is performed here, its answer is put into the
+//! context, and the chain goes on from that step. Requests whose chain asks for nothing never come
+//! here.
+
+mod http;
+mod joined;
+mod keys;
+mod passwords;
+
+use std::rc::Rc;
+
+use ::http::HeaderValue;
+use engine::{Decided, Snapshot, Verdict, resume};
+use policy::ask::Effect;
+use policy::{Cx, RequestHead};
+
+use crate::proxy::stream::Stream;
+use crate::worker::View;
+
+pub(crate) use joined::Joined;
+pub(crate) use keys::refresh as refresh_keys;
+pub(crate) use passwords::Passwords;
+
+/// Request whose steps ask.
+pub(crate) struct Asking<'a> {
+    pub(crate) stream: &'a Rc<Stream>,
+    pub(crate) view: &'a View,
+    /// Host of the request as the client wrote it.
+    pub(crate) authority: &'a HeaderValue,
+}
+
+/// Answers the questions of a request until its chain has decided.
+pub(crate) async fn answer<'s>(
+    asking: Asking<'_>,
+    snapshot: &'s Snapshot,
+    mut decided: Decided<'s>,
+    head: &mut RequestHead,
+    cx: &mut Cx<'s>,
+) -> Decided<'s> {
+    let clock = asking.stream.worker.shared.clock;
+    while let Verdict::Ask(effect) = &decided.verdict {
+        let route_ms = decided.route.map_or(0, |route| route.treatment.timeout_ms);
+        let answer = match &**effect {
+            Effect::Http(call) => {
+                let until_ms = clock.now_ms() + call.timeout_ms.min(route_ms);
+                http::ask(&asking, call, cx.client, until_ms).await
+            }
+            Effect::Keys(cell) => {
+                let until_ms = clock.now_ms() + keys::TIMEOUT_MS.min(route_ms);
+                let ends = asking.stream.ends(cx.client);
+                keys::ask(&asking, cell, ends, until_ms).await
+            }
+            Effect::Password(check) => {
+                let until_ms = clock.now_ms() + passwords::TIMEOUT_MS.min(route_ms);
+                passwords::ask(&asking, check, cx.client, until_ms).await
+            }
+        };
+        cx.answers.add(effect.id(), answer);
+        cx.now_ns = clock.now_ns();
+        decided = resume(snapshot, decided, head, cx);
+    }
+    decided
+}

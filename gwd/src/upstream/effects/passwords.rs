@@ -1,0 +1,220 @@
+//! Checks of passwords: slow hashes, computed on the threads for computations.
+//!
+//! At most half of the threads compute hashes, so that handshakes with RSA keys go on. The others
+//! wait in a line, which is bounded: in all, and for each client address. So a flood of wrong
+//! passwords costs its sender waiting, and nobody else's request. Answers are kept under a hash with
+//! a key of the process: right passwords for some minutes, wrong ones for some seconds.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::StatusCode;
+use policy::ask::{Answer, Answered, AskId, Asker, Keep, Kept, Outage};
+use policy::password::Check;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+
+use crate::upstream::connect::in_time;
+use crate::upstream::effects::Asking;
+use crate::upstream::effects::joined::{Key, Turn};
+
+/// Maximum time that a request waits for a check: 5s.
+pub(super) const TIMEOUT_MS: u64 = 5_000;
+/// Most requests that wait for a check or are being checked.
+const WAITING_MAX: usize = 256;
+/// Most of them from one address. Of IPv6, from one network of 64 bits.
+const WAITING_OF_ONE_MAX: usize = 32;
+
+/// Times for which right and wrong passwords are kept: 5 minutes, 10 seconds.
+const KEEP: Keep = Keep {
+    times_ms: [300_000, 10_000],
+    stale_ms: 0,
+    kind: |answered| match answered.status {
+        StatusCode::OK => Some(Kept::Admits),
+        _ => Some(Kept::Refuses),
+    },
+};
+
+/// Passwords of a process that are being checked.
+#[derive(Debug)]
+pub(crate) struct Passwords {
+    /// Right to compute a hash.
+    permits: Arc<Semaphore>,
+    waiting: Mutex<Waiting>,
+    /// Key of the process: what is kept tells nothing about passwords.
+    key: [u8; 32],
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// Place of a request in the line.
+struct Place<'p> {
+    passwords: &'p Passwords,
+    address: IpAddr,
+}
+
+/// Checks a password, or takes the answer to an equal question.
+pub(super) async fn ask(
+    asking: &Asking<'_>,
+    check: &Check,
+    client: IpAddr,
+    until_ms: u64,
+) -> Answer {
+    let stream = asking.stream;
+    let shared = &stream.worker.shared;
+    let count = |outcome| stream.worker.shard.asked(Asker::Password.label(), outcome);
+    let outage = |outage: Outage| {
+        count(outage.label());
+        Answer::Outage(outage)
+    };
+    let key = shared.passwords.key_of(check);
+    if let Some(kept) = shared.joined.kept(&key, &KEEP, shared.clock.now_ms()) {
+        count("kept");
+        return Answer::Http(kept);
+    }
+    let Some(_place) = shared.passwords.enter(client) else {
+        return outage(Outage::Overflow);
+    };
+    let joining = shared.joined.join(key);
+    stream.deadline.set(until_ms);
+    let lead = match in_time(&stream.deadline, joining.turn()).await {
+        Some(Turn::Answered(answer)) => {
+            count("joined");
+            return answer;
+        }
+        Some(Turn::Leads(lead)) => Some(lead),
+        Some(Turn::Alone) => None,
+        None => return outage(Outage::Timeout),
+    };
+    let permit = Arc::clone(&shared.passwords.permits).acquire_owned();
+    stream.deadline.set(until_ms);
+    let Some(Ok(permit)) = in_time(&stream.deadline, permit).await else {
+        return outage(Outage::Timeout);
+    };
+    let check = check.clone();
+    // The permit is held until the computation ends, even if its client leaves.
+    let work = move || {
+        let _permit = permit;
+        check.holds()
+    };
+    let Some(holds) = shared.compute.run(work).await else {
+        return outage(Outage::Failed);
+    };
+    count("answered");
+    let answered = Arc::new(Answered::empty(match holds {
+        true => StatusCode::OK,
+        false => StatusCode::FORBIDDEN,
+    }));
+    let now_ms = shared.clock.now_ms();
+    shared.joined.keep(key, &KEEP, &answered, now_ms);
+    let answer = Answer::Http(answered);
+    if let Some(lead) = lead {
+        lead.answered(Some(&answer));
+    }
+    answer
+}
+
+// === impl Passwords ===
+
+impl Passwords {
+    /// `threads` is the number of threads for computations.
+    pub(crate) fn new(threads: usize) -> Self {
+        let mut key = [0; 32];
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let filled = provider.secure_random.fill(&mut key);
+        filled.expect("the system has random numbers, without which there is no TLS");
+        Self {
+            permits: Arc::new(Semaphore::new((threads / 2).max(1))),
+            waiting: Mutex::default(),
+            key,
+        }
+    }
+
+    fn key_of(&self, check: &Check) -> Key {
+        let hash =
+            Sha256::new_with_prefix(self.key).chain_update(AskId::of_password(check).to_bytes());
+        hash.finalize().into()
+    }
+
+    /// A place in the line. None if it is too long.
+    fn enter(&self, client: IpAddr) -> Option<Place<'_>> {
+        let address = network(client);
+        let mut waiting = locked(&self.waiting);
+        let own = waiting.by_address.get(&address).copied().unwrap_or(0);
+        if waiting.all >= WAITING_MAX || own >= WAITING_OF_ONE_MAX {
+            return None;
+        }
+        waiting.all += 1;
+        waiting.by_address.insert(address, own + 1);
+        Some(Place {
+            passwords: self,
+            address,
+        })
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut waiting = locked(&self.passwords.waiting);
+        waiting.all -= 1;
+        if let Some(own) = waiting.by_address.get_mut(&self.address) {
+            *own -= 1;
+            if *own == 0 {
+                waiting.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Address that counts: of IPv6, the network that one client has.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_is_bounded_in_all_and_for_each_address() {
+        let passwords = Passwords::new(4);
+        let of = |text: &str| text.parse::<IpAddr>().unwrap();
+        let mut places: Vec<Place<'_>> = Vec::new();
+        let own = std::iter::from_fn(|| passwords.enter(of("2001:db8::1")));
+        places.extend(own);
+        assert_eq!(places.len(), WAITING_OF_ONE_MAX);
+        assert!(passwords.enter(of("2001:db8::ffff:1")).is_none());
+        assert!(passwords.enter(of("2001:db8:0:1::1")).is_some());
+        for number in 0..=u8::MAX {
+            let address = IpAddr::from([10, 0, 0, number]);
+            places.extend(passwords.enter(address));
+        }
+        assert_eq!(places.len(), WAITING_MAX);
+        places.clear();
+        assert!(locked(&passwords.waiting).by_address.is_empty());
+        assert!(passwords.enter(of("10.0.0.1")).is_some());
+    }
+
+    #[test]
+    fn half_of_the_threads_compute_hashes() {
+        for (threads, expected) in [(1, 1), (2, 1), (3, 1), (4, 2), (16, 8)] {
+            let permits = Passwords::new(threads).permits.available_permits();
+            assert_eq!(permits, expected);
+        }
+    }
+}
