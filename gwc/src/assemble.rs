@@ -12,7 +12,7 @@ use bundle::verify::Full;
 use model::lower::Lowered;
 use sources::parallel;
 
-/// Assembles a bundle. Equal gateways give the same id.
+/// Assembles a bundle. Equal gateways have the same bundle id.
 ///
 /// # Errors
 /// Returns an error if the gateway exceeds a limit of the format.
@@ -76,7 +76,7 @@ pub fn assemble(lowered: &Lowered) -> anyhow::Result<Bundle> {
     )?)
 }
 
-/// Splits the consumers: those of the shared blob, and those of a blob of their own.
+/// Splits the consumers into those of the shared blob and those of the separate consumers blob.
 fn consumers(lowered: &Lowered) -> anyhow::Result<(Consumers, Option<Consumers>)> {
     let all = &lowered.gateway.shared.consumers;
     let Some(names) = &lowered.consumers_file else {

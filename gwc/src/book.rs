@@ -1,7 +1,7 @@
-//! Generated pages of the book: diagnostics, changes and vocabulary.
+//! Generated reference pages: diagnostics, changes, rules of other linters, and vocabulary.
 //!
-//! These texts are `docs/diagnostics.md`, `docs/changes.md` and `docs/vocabulary.md`. A test checks
-//! that the files are current.
+//! The pages are files in `docs/`, such as `docs/diagnostics.md` and `docs/vocabulary.md`. A test
+//! checks that the files are current.
 
 use std::fmt::Write as _;
 
@@ -9,14 +9,14 @@ use diag::shape::{Field, Need, Object, Shape, Variant};
 
 use vocab::extension;
 
-/// Page with every diagnostic, its explanation and its two samples.
+/// Page with every diagnostic, its explanation, and a wrong and a right sample.
 #[must_use]
 pub fn diagnostics() -> String {
     let mut lints: Vec<_> = openapi::lint::ALL.iter().copied().flatten().collect();
     lints.sort_by_key(|lint| lint.code);
     let mut page = String::from(
-        "# Diagnostics\n\nWhat `gwc explain CODE` says, for all of them. The samples are run by the tests: the first has exactly \
-this finding, the second does not.\n",
+        "# Diagnostics\n\nEvery diagnostic of gwc, as `gwc explain CODE` prints it. Tests run the \
+samples: the first has exactly this finding, the second does not have it.\n",
     );
     for lint in lints {
         let _ = write!(
@@ -31,7 +31,7 @@ this finding, the second does not.\n",
             lint.summary,
             lint.explain
         );
-        for (title, sample) in [("Has it:", lint.bad), ("Has it not:", lint.good)] {
+        for (title, sample) in [("With this finding:", lint.bad), ("Without it:", lint.good)] {
             let _ = write!(page, "\n{title}\n");
             for (file, text) in sample {
                 let kind = if file.ends_with(".json") {
@@ -54,8 +54,8 @@ this finding, the second does not.\n",
 #[must_use]
 pub fn changes() -> String {
     let mut page = String::from(
-        "# Every kind of change\n\nThe `id` of a plan's line ([docs/plan.md](plan.md)), by its usual section. The plan shows the\n\
-class beside it, for example `weaken` or `strengthen`.\n",
+        "# Every kind of change\n\nAll ids that a line of a plan ([docs/plan.md](plan.md)) can have, by the section in which they\n\
+usually appear. The plan shows the class beside the id, for example `weaken` or `strengthen`.\n",
     );
     for section in plan::Section::ALL {
         let _ = write!(
@@ -110,7 +110,7 @@ linters and with gwc's rules.\n",
     page
 }
 
-/// Escapes and shortens a sample, which may contain bytes that no page can show.
+/// Escapes and shortens a sample, which may contain unprintable bytes.
 fn visible(text: &str) -> String {
     const MOST: usize = 1_200;
     let shown: String = text
@@ -159,10 +159,28 @@ checked like every other one, but cannot run yet: `gwc lint` warns `not-availabl
     kinds(&mut page, policy::KINDS, &mut told);
     page.push_str("\n# Kinds of verifier\n");
     kinds(&mut page, policy::auth::KINDS, &mut told);
+    reasons(&mut page);
     page
 }
 
-/// A name after its indefinite article.
+/// Table of the reasons that `errors` knows.
+fn reasons(page: &mut String) {
+    page.push_str(
+        "\n# Reasons\n\nKeys of `errors`, and `code` of problem documents, logs and metrics. `gwc explain errors` \
+prints them. A *document* can set the response for reasons of a route, gateway.yaml for all. Malformed HTTP messages \
+and requests during overload have fixed responses.\n\n| reason | status | in | meaning |\n|---|---|---|---|\n",
+    );
+    for reason in vocab::reasons::ALL {
+        let place = match reason.of_route {
+            true => "gateway.yaml, document",
+            false => "gateway.yaml",
+        };
+        let (code, status, means) = (reason.code, reason.status, reason.means);
+        let _ = writeln!(page, "| `{code}` | {status} | {place} | {means} |");
+    }
+}
+
+/// Prepends the indefinite article to a name.
 fn with_article(name: &str) -> String {
     let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) {
         "an"
@@ -218,13 +236,14 @@ fn kinds(page: &mut String, variants: &'static [Variant], told: &mut Vec<&'stati
     }
 }
 
-/// Objects that a value may be, at any depth of lists and maps.
+/// Object shapes that a value may have, at any depth of lists and maps.
 fn objects(shape: &'static Shape) -> Vec<&'static Object> {
     match shape {
         Shape::Object(object) => vec![*object],
         Shape::Map(inner)
         | Shape::Table(inner)
         | Shape::Keyed(_, inner)
+        | Shape::Known(_, inner)
         | Shape::List(inner)
         | Shape::Several(inner) => objects(inner),
         Shape::Either(shapes) => shapes.iter().flat_map(objects).collect(),
@@ -259,6 +278,7 @@ fn value(shape: &Shape) -> String {
         Shape::Several(item) => format!("list, not empty: {}", value(item)),
         Shape::Table(item) => format!("map: {}", value(item)),
         Shape::Keyed(_, item) => format!("map: {}", value(item)),
+        Shape::Known(keys, item) => format!("by {}: {}", keys.what, value(item)),
         Shape::Object(object) => object.what.into(),
         Shape::Kinds(_) => "a `kind` with its keys".into(),
         Shape::Either(shapes) => shapes.iter().map(value).collect::<Vec<_>>().join(" or "),

@@ -1,8 +1,9 @@
-//! The compiler: from OpenAPI documents and gateway.yaml to a signed bundle.
+//! Compiler from OpenAPI documents and gateway.yaml to a signed bundle.
 //!
-//! The front is in other crates: `sources` reads texts, `openapi` reads documents, `model` resolves a
-//! project, `plan` compares two. Here are the command line ([`cli`]), bundles ([`assemble`]), stores and
-//! signatures ([`release`]), and reports ([`output`]).
+//! Other crates contain the front end: `sources` reads files, `openapi` reads documents, `model`
+//! resolves a project, `plan` compares two versions. This crate contains the command line
+//! ([`cli`]), bundles ([`assemble`]), stores and signatures ([`release`]), and reports
+//! ([`output`]).
 
 pub mod assemble;
 pub mod book;
@@ -13,7 +14,7 @@ pub mod release;
 pub mod schemas;
 pub mod strip;
 
-/// Installs a panic hook that reports a panic as a bug, with its place.
+/// Installs a panic hook that reports a panic as a bug, with its source location.
 pub fn report_bugs() {
     std::panic::set_hook(Box::new(|info| {
         use std::io::Write as _;

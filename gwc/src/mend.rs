@@ -1,8 +1,8 @@
 //! Automatic fixes (`gwc lint --fix`). An edit replaces the text of a span and keeps everything
-//! around it, including comments and layout.
+//! else, including comments and layout.
 //!
-//! Overlapping edits are applied in separate rounds, each after a new check of the text. This
-//! module writes no files.
+//! Overlapping edits are applied in separate rounds. After each round, the text is checked again.
+//! This module writes no files.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use diag::diagnostic::Edit;
 use model::compile::Compiled;
 use sources::project::files::Texts;
 
-/// Maximum number of rounds, because one edit may cause the next.
+/// Maximum number of rounds. An edit may make further edits possible.
 pub const ROUNDS_MAX: usize = 10;
 
 /// Result of [`mend`].
 pub struct Mended {
-    /// The project compiled from the fixed texts, with the remaining findings.
+    /// Result of compiling the fixed texts, with the remaining findings.
     pub compiled: Compiled,
-    /// Changed texts, by path.
+    /// Changed texts, by file path.
     pub changes: BTreeMap<String, Change>,
     /// Number of findings that were fixed.
     pub findings: usize,
 }
 
-/// Text of a file before and after the edits.
+/// Text of a file before and after edits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Text as read.
@@ -33,8 +33,8 @@ pub struct Change {
     pub new: String,
 }
 
-/// Applies edits until none are left. `look` finds the mistakes with these texts in place of those
-/// on disk.
+/// Applies edits until none are left. `look` compiles with the given texts in place of those on
+/// disk.
 ///
 /// # Errors
 /// Returns the errors of `look`.
@@ -72,7 +72,7 @@ pub fn mend(look: impl Fn(&Texts) -> anyhow::Result<Compiled>) -> anyhow::Result
     unreachable!("the last round returns")
 }
 
-/// Edits that do not overlap, by file and place.
+/// Selected edits that do not overlap, by file.
 struct Chosen {
     edits: BTreeMap<diag::FileId, Vec<Edit>>,
     findings: usize,
@@ -107,7 +107,7 @@ fn apart(one: &Edit, other: &Edit) -> bool {
     one.span.end < other.span.start || other.span.end < one.span.start
 }
 
-/// Applies sorted edits without overlap to a text.
+/// Applies edits to a text. They must be sorted and must not overlap.
 fn edited(text: &str, edits: &[Edit]) -> String {
     let mut new = String::with_capacity(text.len());
     let mut at = 0;

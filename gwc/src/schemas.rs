@@ -1,11 +1,11 @@
-//! JSON Schemas that this program publishes. `schemas/` contains them as files.
+//! JSON Schemas that this program publishes. The folder `schemas/` contains them as files.
 //!
-//! The schemas of the vocabulary come from its shapes. This module defines those of command output:
-//! they list the fields that other programs may rely on, and allow further ones.
+//! Schemas of source files are generated from the vocabulary. This module defines those of command
+//! output: they list the fields on which other programs may rely, and allow additional ones.
 
 use serde_json::{Value, json};
 
-/// All schemas by name.
+/// All schemas, with their names.
 #[must_use]
 pub fn all() -> Vec<(&'static str, Value)> {
     let mut all = vocab::schemas();
@@ -27,7 +27,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
     all
 }
 
-/// Schema of an output document: the common fields and its own ones, all of them required.
+/// Schema of an output document: the common fields and the given ones, all required.
 fn document(name: &str, results: &[&str], fields: Value) -> Value {
     let mut properties = json!({
         "schema": {"const": format!("{name}/v1")},
@@ -69,7 +69,7 @@ fn count() -> Value {
     json!({"type": "integer", "minimum": 0})
 }
 
-/// Schema of a place in a file. Numbers count from 1, and columns count characters.
+/// Schema of a place in a file. Lines and columns count from 1, columns in characters.
 fn place() -> Value {
     let number = json!({"type": "integer", "minimum": 1});
     json!({"type": "object", "required": ["file", "line", "column"],
@@ -112,14 +112,14 @@ fn build() -> Value {
         &["ok", "blocked", "error"],
         json!({"bundle": digest(), "name": text(), "store": text_or_null(), "operations": count(), "bytes": count()}),
     );
-    // `--reproduce` compares and writes nothing, so it has no counts.
+    // `--reproduce` compares but writes nothing, so its document lacks these fields.
     if let Some(required) = schema["required"].as_array_mut() {
         required.retain(|name| name != "bytes" && name != "store" && name != "operations");
     }
     schema
 }
 
-/// Schema of an object with exactly these fields, all of them required.
+/// Schema of an object with exactly these fields, all required.
 fn closed(fields: &Value) -> Value {
     let mut schema = object(fields);
     schema["additionalProperties"] = false.into();
@@ -140,7 +140,7 @@ fn plan() -> Value {
         "key": text(), "id": text_or_null(), "method": text(), "path": text(), "mount": text(), "host": text(), "api": text(),
     }));
     let place_or_null = or_null(&place());
-    // Requests and outcomes gain fields with the vocabulary.
+    // Requests and outcomes may get further fields in later versions, so allow any.
     let outcome = json!({"type": "object"});
     let witness = closed(&json!({
         "method": text(), "url": text(), "headers": {"type": "object", "additionalProperties": text()},
@@ -156,7 +156,7 @@ fn plan() -> Value {
         "id": text(), "level": {"enum": ["error", "warn", "info"]},
         "operation": or_null(&operation), "operations": list(&text()), "environments": list(&text()), "subject": text(), "old": {}, "new": {},
         "source": closed(&json!({"old": place_or_null, "new": place_or_null})),
-        "count": {"type": "integer", "minimum": 1}, "templates": count(), "listeners": list(&text()), "witness": or_null(&witness), "why_none": text_or_null(),
+        "count": {"type": "integer", "minimum": 1}, "templates": count(), "paths": list(&text()), "listeners": list(&text()), "witness": or_null(&witness), "why_none": text_or_null(),
         "fingerprint": fingerprint, "acked": or_null(&acked),
     }));
     let counts: serde_json::Map<String, Value> = plan::Class::ALL
@@ -187,15 +187,15 @@ fn plan() -> Value {
             "notes": list(&text()),
         }),
     );
-    // Present only in a rollback: SHA-256 of withdrawn credentials that would be admitted again.
+    // Only for a rollback: SHA-256 of withdrawn credentials that it would admit again.
     schema["properties"]["admitted_again"] =
         list(&json!({"type": "string", "pattern": "^[0-9a-f]{64}$"}));
     schema["additionalProperties"] = false.into();
     schema
 }
 
-/// Schema of an object with these fields only. The first ones are required, and a gateway's own
-/// response (`POST /v1/explain`) has no others.
+/// Schema of an object with only these fields. `needed` are required. `more` are optional: a
+/// gateway's own response (`POST /v1/explain`) lacks them.
 fn closed_beside(needed: &Value, more: &Value) -> Value {
     let mut schema = closed(needed);
     if let (Value::Object(properties), Value::Object(more)) =
@@ -242,7 +242,7 @@ fn route() -> Value {
         "route",
         &["ok"],
         json!({
-            "bundle": digest(), "decision": {"enum": ["forward", "respond", "reject", "none"]}, "status": number_or_null,
+            "bundle": digest(), "decision": {"enum": ["forward", "respond", "reject", "depends", "none"]}, "status": number_or_null,
             "reason": text_or_null(), "operation": or_null(&operation), "candidates": list(&candidate), "chain": list(&step),
             "upstream": or_null(&upstream),
             "effective": list(&closed(&json!({"field": text(), "value": text(), "source": source, "overrides": list(&place())}))),

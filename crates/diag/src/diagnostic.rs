@@ -2,7 +2,7 @@
 
 use crate::span::Span;
 
-/// Severity of a finding, in ascending order. A rule's level can be set by the user.
+/// Severity of a finding, in ascending order. Users can change the level of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// Information.
@@ -25,22 +25,23 @@ impl Level {
     }
 }
 
-/// A kind of finding. Each is a `static` beside the code that finds it, listed in one table.
+/// A rule: one kind of finding. Each is a `static` in the module that reports it, and listed in one
+/// table.
 #[derive(Debug)]
 pub struct Lint {
-    /// `GW` and four digits; stable for ever.
+    /// `GW` and four digits; never changes.
     pub code: &'static str,
-    /// Names the bad pattern, so that `allow: [name]` reads well.
+    /// Name of the bad pattern, so that `allow: [name]` reads well.
     pub name: &'static str,
     /// Default level.
     pub level: Level,
-    /// One line: what is found.
+    /// One line that describes the finding.
     pub summary: &'static str,
-    /// The long text of `gwc explain`: what, why, how to mend it, how to silence it.
+    /// Text of `gwc explain`: description, reason, correction, how to silence the rule.
     pub explain: &'static str,
     /// A sample that has exactly this finding. See [`Sample`].
     pub bad: Sample,
-    /// The sample mended: no finding at all of this code.
+    /// The sample corrected: no finding of this rule.
     pub good: Sample,
 }
 
@@ -51,7 +52,7 @@ pub type Sample = &'static [(&'static str, &'static str)];
 /// Finding in a source file.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
-    /// Rule that found it.
+    /// Rule of the finding.
     pub lint: &'static Lint,
     /// Level in effect.
     pub level: Level,
@@ -59,7 +60,7 @@ pub struct Diagnostic {
     pub message: String,
     /// Text after the carets; empty for the message alone.
     pub label: String,
-    /// Advice.
+    /// Correction that the user should make.
     pub help: Option<String>,
     /// Place of the finding.
     pub span: Span,
@@ -67,7 +68,7 @@ pub struct Diagnostic {
     pub related: Vec<(Span, String)>,
     /// Edits that fix the mistake.
     pub fix: Vec<Edit>,
-    /// Number of references that lead to the shared value of the finding; 1 if none does.
+    /// Number of references to the shared value with the finding; 1 if the value is not shared.
     pub places: usize,
 }
 
@@ -125,7 +126,7 @@ impl Diagnostic {
         self
     }
 
-    /// Says which text would fix it.
+    /// Adds an edit that fixes the mistake.
     #[must_use]
     pub fn fix(mut self, span: Span, text: impl Into<String>) -> Self {
         self.fix.push(Edit {

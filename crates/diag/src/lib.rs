@@ -1,4 +1,4 @@
-//! Places in a text, and diagnostics about them.
+//! Places in source files, and diagnostics about them.
 //!
 //! Reading a user's file gives either a node of the [`tree`] with spans or a [`Diagnostic`] that
 //! points at the text. This crate defines both, and the closed vocabulary ([`shape`]) that checks

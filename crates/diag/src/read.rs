@@ -1,4 +1,4 @@
-//! Readers of scalars with units and other short texts.
+//! Readers of scalars with units and other short strings.
 //!
 //! Each reader returns `Err` with the mistake and its correction. [`crate::shape`] turns that into
 //! a finding at the node; typed code uses the value.
@@ -6,14 +6,14 @@
 use crate::tree::{Kind, NodeRef};
 use crate::units;
 
-/// Fault of a scalar, with the expected value.
+/// Error of a reader: the kind of mistake and the expected value.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// Kind of the mistake, which selects the lint.
+    /// Kind of mistake, which selects the lint.
     pub kind: WrongKind,
     /// Expected value, after "expected ".
     pub expected: &'static str,
-    /// Text to write instead, if it is known.
+    /// Correction, if it is known.
     pub help: Option<String>,
 }
 
@@ -214,7 +214,7 @@ fn whole(text: &str) -> Option<u64> {
 
 fn unit_missing(expected: &'static str, text: &str, units: &[&str]) -> Wrong {
     if text.starts_with('-') {
-        return value(expected, Some("it cannot be below zero".to_owned()));
+        return value(expected, Some("it must not be negative".to_owned()));
     }
     if whole(text).is_none() {
         let sample = units
@@ -356,7 +356,7 @@ mod tests {
         }
         let below = node(Kind::Number("-3".into()), size_bytes).unwrap_err();
         assert_eq!(below.kind, WrongKind::Value);
-        assert_eq!(help(below), "it cannot be below zero");
+        assert_eq!(help(below), "it must not be negative");
         let fraction = node(Kind::Number("0.5".into()), duration_ms).unwrap_err();
         assert_eq!(
             help(fraction),

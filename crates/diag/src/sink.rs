@@ -1,4 +1,4 @@
-//! Collector of findings: they are never thrown.
+//! Collector of findings. Readers report to it and continue.
 
 use crate::diagnostic::{Diagnostic, Level, Lint};
 

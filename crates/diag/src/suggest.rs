@@ -2,10 +2,10 @@
 
 /// Returns the word of `known` that is nearest to `word`, if it is near enough.
 ///
-/// The distance is Damerau–Levenshtein. A third of the longer word may differ, at least one
-/// character, but never the whole word: `b` does not suggest `a`. Case and the choice of `-` or `_`
-/// do not count. Returns none if two words are equally near, because an edit may use the result.
-/// A word with a colon suggests no word without one, because a value may follow the colon.
+/// The distance is Damerau–Levenshtein. Up to a third of the longer word may differ, at least one
+/// character, but never the whole word: `b` does not suggest `a`. Letter case and the choice of `-`
+/// or `_` are ignored. Returns None if two words are equally near, because an edit may use the
+/// result. A word with a colon never suggests one without, because a value may follow the colon.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let fold = |text: &str| text.to_lowercase().replace('-', "_");
     let word = fold(word);
@@ -30,8 +30,8 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
     best.filter(|_| !tied).map(|(_, candidate)| candidate)
 }
 
-/// Splits `key:value` into a known key and a value. YAML reads it as a key without a value,
-/// because no space follows the colon.
+/// Splits `key:value` into a known key and a value. YAML reads such a string as a key without a
+/// value, because no space follows the colon.
 pub fn split<'w, 'k>(
     word: &'w str,
     known: impl IntoIterator<Item = &'k str> + Clone,
@@ -57,7 +57,7 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// Formats "one of `a`, `b` or `c`". Lists at most `most` words and counts the rest.
+/// Formats "one of `a`, `b` or `c`". Lists at most `most` words and the number of the others.
 pub fn one_of<'k>(known: impl IntoIterator<Item = &'k str>, most: usize) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let quoted: Vec<String> = known

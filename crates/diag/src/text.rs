@@ -33,8 +33,8 @@ pub fn is_invisible(c: char) -> bool {
     )
 }
 
-/// True if a character of a name looks like a plain space or like nothing at all: invisible ones,
-/// spaces other than U+0020, blank pictures and variation selectors (Unicode's
+/// True if a character in a name looks like a plain space or is not displayed: invisible
+/// characters, spaces other than U+0020, blank symbols and variation selectors (Unicode's
 /// `Default_Ignorable_Code_Point` and `White_Space`).
 #[must_use]
 pub fn is_blank(c: char) -> bool {

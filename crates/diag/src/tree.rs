@@ -1,7 +1,8 @@
 //! Tree with spans: the content of YAML and JSON texts, with the place of each key and value.
 //!
-//! One arena holds the nodes of all files of a run. An overlay can therefore insert a node of one
-//! file into another, and a YAML alias can be the node that it names. Nodes are never removed.
+//! One arena contains the nodes of all files of a run. An overlay can therefore insert a node of
+//! one file into another, and a YAML alias can share the node that it names. Nodes are never
+//! removed.
 //!
 //! The arena consists of segments, one for each file. Each file is read into its own part
 //! ([`Tree::part`]) with ids that were reserved before ([`Tree::set_aside`]). Files can therefore
@@ -75,8 +76,8 @@ pub struct Entry {
 }
 
 impl NodeId {
-    /// Returns the block of the id and the index in it, which is less than [`BLOCK`]. For sparse
-    /// tables beside the tree.
+    /// Returns the block of the id, and the index in the block, which is less than [`BLOCK`]. For
+    /// sparse tables indexed by node.
     #[must_use]
     pub fn block(self) -> (u32, usize) {
         (self.0 / BLOCK as u32, self.0 as usize % BLOCK)
@@ -98,8 +99,8 @@ impl Tree {
         }
     }
 
-    /// Reserves ids for `count` nodes of a part, and returns the first; `None` where there are not
-    /// so many ids.
+    /// Reserves ids for `count` nodes of a part, and returns the first. `None` if there are not
+    /// enough ids.
     pub fn set_aside(&mut self, count: usize) -> Option<NodeId> {
         let first = self.next.checked_next_multiple_of(BLOCK as u32)?;
         let end = first.checked_add(u32::try_from(count).ok()?)?;
@@ -122,7 +123,7 @@ impl Tree {
     fn reach(&mut self, base: u32) {
         let blocks = base as usize / BLOCK - self.first;
         assert!(self.blocks.len() <= blocks, "parts come in their order");
-        // Unused reserved ids: no node has them.
+        // Blocks of reserved ids without nodes.
         self.blocks.resize(blocks, u32::MAX);
     }
 
@@ -152,7 +153,7 @@ impl Tree {
         NodeId(id)
     }
 
-    /// Greatest id that was used or reserved, plus one.
+    /// Highest used or reserved id, plus one.
     #[must_use]
     pub fn len(&self) -> usize {
         self.next as usize
@@ -172,8 +173,8 @@ impl Tree {
         })
     }
 
-    /// Returns a node for changes in place (a parser that closes a list, an overlay on its own
-    /// copy).
+    /// Returns a node for changes in place, for a parser that closes a list or an overlay on its
+    /// own copy.
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
         let segment = self.blocks[id.0 as usize / BLOCK - self.first];
         let segment = &mut self.segments[segment as usize];

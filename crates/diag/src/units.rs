@@ -1,5 +1,5 @@
 //! Suggestions for durations, sizes and rates in the notation of other programs (`10 seconds`,
-//! `64KB`, `100rps`): the help of a refusal, never a value that is used.
+//! `64KB`, `100rps`). Used only in help texts, never as values.
 
 use crate::tree::NodeRef;
 
@@ -12,7 +12,7 @@ const TIMES: &[(&[&str], u64)] = &[
     (&["d", "day", "days"], 86_400_000),
 ];
 
-/// Common names of size units: the power of 1024 or 1000, and the decimal unit.
+/// Common names of size units, the power of 1024 or 1000, and the decimal unit.
 const SIZES: &[(&[&str], u32, &str)] = &[
     (&["b", "byte", "bytes"], 0, "B"),
     (&["k", "kb", "kib"], 1, "kB"),

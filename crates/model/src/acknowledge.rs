@@ -1,8 +1,8 @@
 //! Acknowledgements: reviewed changes that may pass a gate. They come from the command line or from
-//! the file that gateway.yaml names (`acknowledge`).
+//! the file that `acknowledge` in gateway.yaml names.
 //!
-//! A fingerprint covers the old and the new value, so an acknowledgement covers one change and no
-//! later, wider one.
+//! A fingerprint covers the old and the new value. An acknowledgement therefore covers exactly one
+//! change, not a later, wider one.
 
 use std::collections::BTreeMap;
 
@@ -14,41 +14,41 @@ use sources::project::files::Files;
 use vocab::gateway::{ACKNOWLEDGEMENTS, is_fingerprint};
 use vocab::lints::ACKNOWLEDGED_TWICE;
 
-/// Number of hex digits of a fingerprint: 128 bits. The author of two changes chooses their
-/// content, so fewer bits would permit a collision that acknowledges another change.
+/// Number of hexadecimal digits of a fingerprint: 128 bits. With fewer bits, the author of two
+/// changes could find contents with equal fingerprints, so that one acknowledgement covers both.
 pub const DIGITS: usize = 32;
 
-/// Number of hex digits that are displayed.
+/// Number of hexadecimal digits that messages show.
 pub const DIGITS_SHOWN: usize = 12;
 
-/// Keys of an entry that the reviewer fills in, with the words that `gwc plan` prints for them.
+/// Keys of an entry that the reviewer must fill in, with the placeholders that `gwc plan` prints.
 pub const TEMPLATE: [(&str, &str); 2] = [("reason", "WHY"), ("by", "WHO")];
 
 /// Maximum number of entries of an acknowledgement file.
 const ENTRIES_MAX: usize = 100_000;
 
-/// A change that a person reviewed and lets through.
+/// Acknowledgement of one change by a reviewer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acknowledgement {
     /// Fingerprint of the change.
     pub fingerprint: String,
-    /// Id of the change (`security-requirement-removed`). None on the command line.
+    /// Id of the change, such as `security-requirement-removed`. `None` on the command line.
     pub kind: Option<String>,
-    /// Subject of the change, as `plan::Change::about`; none for the command line.
+    /// Subject of the change, as in `plan::Change::about`. `None` on the command line.
     pub operation: Option<String>,
-    /// Reason; always present in a file.
+    /// Reason for the change. Always present in a file.
     pub reason: Option<String>,
     /// Name of the reviewer.
     pub by: Option<String>,
     /// Time at which the acknowledgement expires, in Unix seconds, and its last day as written.
     pub until: Option<(u64, String)>,
-    /// Place in the file; none for the command line.
+    /// Place in the file. `None` on the command line.
     pub place: Option<Place>,
 }
 
 impl Acknowledgement {
-    /// True if the acknowledgement is for this kind of change and subject. One from the command
-    /// line names neither and covers any.
+    /// True if the acknowledgement matches this kind of change and this subject. On the command
+    /// line neither is given, so it matches any.
     #[must_use]
     pub fn names(&self, kind: &str, about: &str) -> bool {
         let is = |named: &Option<String>, text: &str| named.as_deref().is_none_or(|it| it == text);
@@ -56,17 +56,18 @@ impl Acknowledgement {
     }
 }
 
-/// Parses `FINGERPRINT=REASON` of a command-line option.
+/// Parses `FINGERPRINT=REASON` of a command-line option. The reason is optional.
 ///
 /// # Errors
-/// A message with the mistake and the text to write instead.
+/// Returns a message with the mistake and the text to write instead.
 pub fn option(text: &str) -> Result<Acknowledgement, String> {
     let (digits, reason) = text.split_once('=').unwrap_or((text, ""));
     let reason = reason.trim();
     let digits = digits.trim().to_ascii_lowercase();
     if !is_fingerprint(&digits) {
         return Err(format!(
-            "write all {DIGITS} hexadecimal digits, as the last lines of `gwc plan` have them; another change can have the same first digits"
+            "write all {DIGITS} hexadecimal digits, as the last lines of `gwc plan` show them; \
+another change can begin with the same digits"
         ));
     }
     if reason.is_empty() {
@@ -81,14 +82,14 @@ pub fn option(text: &str) -> Result<Acknowledgement, String> {
     })
 }
 
-/// Reads the file that `acknowledge` of gateway.yaml names, as far as possible. Keeps several
-/// entries for one change, because the caller decides by the clock which have expired.
+/// Reads the acknowledgement file. Invalid entries are reported and left out. Several entries for
+/// one change are all returned, because the caller decides which have expired.
 pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec<Acknowledgement> {
     let Some((file, root)) = files.load(named.0, named.1, sink) else {
         return Vec::new();
     };
     let root = files.tree.at(root);
-    // A file without entries.
+    // A null root is a file without entries.
     if root.is_null() || !shape::check(root, &ACKNOWLEDGEMENTS, sink) && !root.is_list() {
         return Vec::new();
     }
@@ -113,8 +114,8 @@ pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec
     read
 }
 
-/// Reports values that the shape accepts and that mean nothing: a fingerprint that YAML reads as a
-/// number (`133e45678901` is one), and blank texts.
+/// Reports values that have the right type but no meaning: a fingerprint that YAML reads as a
+/// number (such as `133e45678901`), and blank strings.
 fn check_words(node: NodeRef<'_>, sink: &mut Sink) {
     if let Some(number) = node
         .get("fingerprint")
@@ -145,13 +146,13 @@ fn check_words(node: NodeRef<'_>, sink: &mut Sink) {
         }
         let left = node.get(key).filter(|text| is_placeholder(key, *text));
         if let Some(text) = left {
-            let message = format!("`{key}` is still the word of the template");
+            let message = format!("`{key}` is still the placeholder of the template");
             sink.push(Diagnostic::new(&BAD_VALUE, text.span(), message).help(help));
         }
     }
 }
 
-/// True for a word of [`TEMPLATE`] that was not replaced.
+/// True if a value is still the placeholder of [`TEMPLATE`].
 fn is_placeholder(key: &str, value: NodeRef<'_>) -> bool {
     let text = value.scalar_text().map(str::trim);
     TEMPLATE
@@ -159,7 +160,7 @@ fn is_placeholder(key: &str, value: NodeRef<'_>) -> bool {
         .any(|(of, word)| *of == key && text == Some(*word))
 }
 
-/// Reads one entry. None if it is invalid.
+/// Reads one entry. `None` if it is invalid.
 fn entry(files: &Files, file: FileId, node: NodeRef<'_>) -> Option<Acknowledgement> {
     let fingerprint = node.get("fingerprint").and_then(NodeRef::as_str);
     let fingerprint = fingerprint.filter(|text| (vocab::gateway::FINGERPRINT.fits)(text))?;

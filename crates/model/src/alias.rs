@@ -1,4 +1,4 @@
-//! Key `alias_of`: operations that only document another operation.
+//! Key `alias_of`: operations that only document the requests of another operation.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use vocab::lints::{ALIAS_DIFFERS, UNKNOWN_ALIAS};
 
 /// Operation that only documents another operation.
 pub(super) struct Alias {
-    /// The path that it documents, and the place of `alias_of`.
+    /// Path of the documented operation, and the place of `alias_of`.
     pub(super) of: Spanned<String>,
     pub(super) key: String,
     pub(super) method: Cow<'static, str>,
@@ -24,8 +24,8 @@ pub(super) fn of(extension: Option<NodeRef<'_>>) -> Option<Spanned<String>> {
     Some(Spanned::new(of.as_str()?.to_owned(), of.span()))
 }
 
-/// Reports an alias whose documented operation is missing or needs other credentials: a reader of
-/// the document relies on both.
+/// Reports an alias whose documented operation is missing or requires other credentials. Readers of
+/// the document would be misled.
 pub(super) fn check(aliases: &[Alias], spec: &Spec, operations: &[Operation], sink: &mut Sink) {
     for alias in aliases {
         let path = alias.of.value.as_str();
@@ -41,7 +41,7 @@ pub(super) fn check(aliases: &[Alias], spec: &Spec, operations: &[Operation], si
                 Some(near) => finding
                     .label(format!("did you mean `{near}`?"))
                     .fix(alias.of.span, near),
-                None => finding.help("write the path key as it stands under `paths`"),
+                None => finding.help("write the path exactly as it is under `paths`"),
             });
             continue;
         }

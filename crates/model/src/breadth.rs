@@ -1,9 +1,9 @@
-//! Limit on the router's search: the nodes of a table that one request can make it visit.
+//! Limit on the cost of a router search: how many nodes one request can make the router visit.
 //!
-//! The router searches a trie of segments depth first (semantics.md §1). Templates with literals
-//! and parameters at the same depths can multiply: a request that matches all of them up to the
-//! last segment is searched below each. Clients must not control the cost of a request, so the
-//! widest search of each API is computed here.
+//! The router searches a trie of segments depth first (semantics.md §1). Literals and parameters at
+//! the same depth multiply the work: a request that matches both up to the last segment is searched
+//! below each. Clients must not control the cost of a request, so this module computes the widest
+//! search of each API.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,17 +14,17 @@ use diag::{Diagnostic, Sink};
 use super::{Api, Operation, segment};
 use vocab::lints::WIDE_SEARCH;
 
-/// Maximum number of nodes that one request may visit (semantics.md §1).
+/// Maximum number of trie nodes that one request may visit (semantics.md §1).
 const NODES_MAX: usize = 64;
-/// Maximum number of nodes visited in the search for the widest path. The widest path found until
-/// then counts.
+/// Maximum number of node visits in the search for the widest path. At the limit, the widest path
+/// found so far is used.
 const STEPS_MAX: usize = 400_000;
-/// Maximum number of path segments considered.
+/// Maximum number of path segments that are examined.
 const DEPTH_MAX: usize = 256;
-/// Maximum number of patterns at one node that are compared in pairs.
+/// Maximum number of patterns at one node that are compared pairwise.
 const PATTERNS_MAX: usize = 16;
 
-/// Reports the path with the widest search if it visits too many nodes.
+/// Reports the path with the widest search if it visits more than [`NODES_MAX`] nodes.
 pub(super) fn check(api: &Api, sink: &mut Sink) {
     let routed = api.operations.iter().filter(|one| !one.internal);
     let routed: Vec<&Operation> = routed.collect();
@@ -46,8 +46,8 @@ pub(super) fn check(api: &Api, sink: &mut Sink) {
             &WIDE_SEARCH,
             operation.path_span,
             format!(
-                "a request for `{path}` with a method that none of its templates has is looked for \
-                 at {nodes} places of the table, more than {NODES_MAX}"
+                "for a request for `{path}` with a method that no template of it has, the router \
+searches {nodes} branches, more than {NODES_MAX}"
             ),
         )
         .help(
@@ -57,19 +57,19 @@ pub(super) fn check(api: &Api, sink: &mut Sink) {
     );
 }
 
-/// Widest search of an API.
+/// Path with the widest search of an API.
 #[derive(Debug, PartialEq, Eq)]
 struct Widest {
     nodes: usize,
     path: String,
-    /// Index of a template that the path matches, or nearly matches.
+    /// Index of a template that the path matches completely or up to some segment.
     fits: usize,
 }
 
-/// Returns the path that visits the most nodes, if they are too many.
+/// Returns the path whose search visits the most nodes, if they exceed the limit.
 fn widest(templates: &[&Template]) -> Option<Widest> {
     let trie = Trie::of(templates);
-    // Most tables end at this cheap upper bound.
+    // This cheap upper bound suffices for most tables.
     if trie.at_most() <= NODES_MAX {
         return None;
     }
@@ -86,7 +86,7 @@ fn widest(templates: &[&Template]) -> Option<Widest> {
     })
 }
 
-/// Nodes of the trie. Each node is stored before its descendants.
+/// Nodes of the trie. Each node has a smaller index than its descendants.
 struct Trie<'t>(Vec<Node<'t>>);
 
 #[derive(Default)]
@@ -96,7 +96,7 @@ struct Node<'t> {
     folded: BTreeMap<&'t str, usize>,
     patterns: Vec<(&'t Pattern, &'t Segment, usize)>,
     parameter: Option<usize>,
-    /// First template that ends at this node or below.
+    /// Index of the first template that ends at this node or below it.
     first: usize,
 }
 
@@ -137,7 +137,8 @@ impl<'t> Trie<'t> {
         Self(nodes)
     }
 
-    /// Upper bound on the visited nodes, as if all segments at one node had texts in common.
+    /// Upper bound on the number of visited nodes: assumes that all segments of a node match one
+    /// text.
     fn at_most(&self) -> usize {
         let mut below = vec![0_usize; self.0.len()];
         for (at, node) in self.0.iter().enumerate().rev() {
@@ -153,7 +154,7 @@ impl<'t> Trie<'t> {
         below[0]
     }
 
-    /// Returns a template that ends where the path ends, or below.
+    /// Index of a template that ends where the path ends, or below.
     fn fits(&self, path: &str) -> usize {
         let mut at = vec![0];
         for segment in path.split('/').skip(1) {
@@ -162,7 +163,7 @@ impl<'t> Trie<'t> {
         at.first().map_or(0, |node| self.0[*node].first)
     }
 
-    /// Nodes that a segment leads to from some nodes.
+    /// Nodes that a segment with this text reaches from some nodes.
     fn next(&self, from: &[usize], text: &str) -> Vec<usize> {
         let lower = text.to_ascii_lowercase();
         let mut next = Vec::new();
@@ -177,7 +178,8 @@ impl<'t> Trie<'t> {
         next
     }
 
-    /// Representative texts of the next segment: one for each set of segments that they may match.
+    /// Representative texts of the next segment: one for each set of segments that a text can
+    /// match.
     fn texts(&self, from: &[usize]) -> BTreeSet<String> {
         let mut texts = BTreeSet::from(["-".to_owned()]);
         let mut patterns = Vec::new();
@@ -198,13 +200,14 @@ impl<'t> Trie<'t> {
 /// Search for the widest path.
 struct Search<'t> {
     trie: &'t Trie<'t>,
-    /// Number of nodes visited from a set of nodes on, and the path, by that set.
+    /// Maximum number of nodes visited from a set of nodes on, and the path, by set.
     known: HashMap<Vec<usize>, (usize, String)>,
     steps: usize,
 }
 
 impl Search<'_> {
-    /// Returns the largest number of nodes that can be visited from these nodes on, including them.
+    /// Returns the maximum number of nodes visited from these nodes on, including them, and the
+    /// path.
     fn below(&mut self, from: Vec<usize>, depth: usize) -> (usize, String) {
         if let Some(known) = self.known.get(&from) {
             return known.clone();
@@ -215,7 +218,7 @@ impl Search<'_> {
             let next = texts.map(|text| (self.trie.next(&from, &text), text));
             let mut next: Vec<_> = next.filter(|(next, _)| !next.is_empty()).collect();
             self.steps += next.len() * from.len();
-            // Widest first, because the search may end early.
+            // Try the widest first, because the search may stop at its limit.
             next.sort_by_key(|(next, _)| Reverse(next.len()));
             for (next, text) in next {
                 if self.steps > STEPS_MAX && best.0 > 0 {
@@ -274,7 +277,7 @@ mod tests {
     fn only_what_one_path_can_meet_counts() {
         let many: Vec<String> = (0..1_000).map(|one| format!("/p{one}/{{id}}/x")).collect();
         assert_eq!(widest_of(&many), None);
-        // Many nodes below each, but never for one path: each `/x{n}` has another literal below.
+        // Each `/x{n}` has its own literal below it, so no path visits the nodes of several.
         let apart = (0..40).flat_map(|one| {
             [
                 format!("/x/{one}/a/b/c"),
@@ -287,7 +290,7 @@ mod tests {
     #[test]
     fn patterns_that_have_a_text_in_common_count_together() {
         let path = |heads: usize| format!("/{}{{x}}/b/c/d/e/f/g/h/i", "a".repeat(heads));
-        // The root, and nine nodes for each template.
+        // Visited are the root and nine nodes for each template.
         let found = widest_of(&(1..=8).map(path).collect::<Vec<_>>());
         let widest = "/aaaaaaaax/b/c/d/e/f/g/h/i";
         assert_eq!(found, Some((73, widest.into())));
@@ -296,7 +299,7 @@ mod tests {
 
     #[test]
     fn table_over_its_time_limit_ends_with_its_findings() {
-        // Six segments, each one of six literals or a parameter.
+        // Templates of six segments, each one of six literals or a parameter.
         let path = |number: u32| {
             let segments = (0..6).map(|at| match number / 7_u32.pow(at) % 7 {
                 6 => format!("/{{p{at}}}"),

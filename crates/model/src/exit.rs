@@ -1,4 +1,4 @@
-//! Exit codes of the program: one table for every command (command-line.md, *Exit codes*).
+//! Exit codes, the same for every command (command-line.md, *Exit codes*).
 
 use std::fmt;
 
@@ -13,13 +13,13 @@ impl Exit {
     pub const FINDINGS: Self = Self(1);
     /// There are changes (only with `--exit-code`).
     pub const CHANGES: Self = Self(2);
-    /// Stale plan: the channel has moved since the plan was made.
+    /// Stale plan: the channel has changed since the plan was made.
     pub const STALE: Self = Self(3);
-    /// Failed verification.
+    /// A signature or bundle failed verification.
     pub const UNVERIFIED: Self = Self(4);
     /// Failed or incomplete roll-out.
     pub const ROLLOUT: Self = Self(5);
-    /// Wrong usage.
+    /// Invalid command line.
     pub const USAGE: Self = Self(64);
     /// Unreadable or unparsable input.
     pub const INPUT: Self = Self(65);
@@ -29,10 +29,10 @@ impl Exit {
     pub const BUG: Self = Self(70);
 }
 
-/// Code of a failure: a variable has a value in an environment only, and none is chosen.
+/// Failure code: a variable has a value only in environments, and no environment is chosen.
 pub const ENVIRONMENT_NEEDED: &str = "environment-needed";
 
-/// Error with its exit code. Any other error counts as unreadable input.
+/// Error with an exit code. An error of any other type counts as unreadable input.
 #[derive(Debug)]
 pub struct Failure {
     /// Exit code of the program.
@@ -53,7 +53,7 @@ impl Failure {
         }
     }
 
-    /// Creates a failure for wrong usage.
+    /// Creates a failure for an invalid command line.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::USAGE, "usage", message)
     }
@@ -67,7 +67,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Exit code of an error, and its code for programs.
+/// Exit code and machine-readable code of an error.
 #[must_use]
 pub fn of(error: &anyhow::Error) -> (Exit, String) {
     for cause in error.chain() {

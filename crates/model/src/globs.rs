@@ -1,4 +1,4 @@
-//! Key `apis_glob`: OpenAPI documents by pattern. Each API is named after its file's stem.
+//! Key `apis_glob`: OpenAPI documents found by pattern. Each API is named after its file's stem.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::settings::{ApiEntry, Settings};
 use sources::project::files::Files;
 use sources::project::lints::{API_NAME_CLASH, GLOB_MATCHES_NOTHING};
 
-/// Adds an API for each file that a pattern matches and that `apis` does not name. A pattern after
-/// `!` excludes files. Files that gateway.yaml names for another use (overlays, patches, consumers)
+/// Adds an API for each file that matches a pattern and is not in `apis`. A pattern that begins
+/// with `!` excludes files. Files with another use in gateway.yaml (overlays, patches, consumers)
 /// are excluded as well.
 pub fn expand(files: &Files, settings: &mut Settings, sink: &mut Sink) {
     let known = settings.apis.len();
@@ -39,7 +39,10 @@ pub fn expand(files: &Files, settings: &mut Settings, sink: &mut Sink) {
                     pattern.span,
                     format!("no file matches `{}`", pattern.value.escape_debug()),
                 )
-                .help("patterns are relative to the project's folder: `apis/*.yaml`, `teams/**/*.api.yaml`; one behind `!` takes files away"),
+                .help(
+                    "patterns are relative to the project's folder: `apis/*.yaml`, \
+`teams/**/*.api.yaml`; a pattern with `!` in front excludes files",
+                ),
             );
         }
         for path in paths {
@@ -49,7 +52,7 @@ pub fn expand(files: &Files, settings: &mut Settings, sink: &mut Sink) {
     settings.apis.sort_by(|a, b| a.name.cmp(&b.name));
 }
 
-/// Returns the files that a pattern matches, sorted. None if the pattern is invalid.
+/// Returns the files that match a pattern, sorted. `None` if the pattern is invalid.
 fn matching(files: &Files, pattern: &Spanned<String>, sink: &mut Sink) -> Option<Vec<String>> {
     let glob = globset::GlobBuilder::new(&pattern.value)
         .literal_separator(true)
@@ -59,7 +62,7 @@ fn matching(files: &Files, pattern: &Spanned<String>, sink: &mut Sink) -> Option
         other => {
             let why = match other {
                 Err(error) => error.kind().to_string(),
-                Ok(_) => "it is relative to the project's folder".to_owned(),
+                Ok(_) => "it must be relative to the project's folder".to_owned(),
             };
             sink.push(Diagnostic::new(
                 &BAD_VALUE,
@@ -69,7 +72,7 @@ fn matching(files: &Files, pattern: &Spanned<String>, sink: &mut Sink) -> Option
             return None;
         }
     };
-    // Walk only the folder before the first pattern character.
+    // Walk only the folder in front of the first wildcard.
     let literal = pattern.value.find(['*', '?', '[', '{', '\\']);
     let literal = &pattern.value[..literal.unwrap_or(pattern.value.len())];
     let folder = literal.rsplit_once('/').map_or("", |(folder, _)| folder);

@@ -1,32 +1,26 @@
-//! Settings of documents that this version knows and cannot run. Bundles carry them so that two
-//! projects can be compared (`gwc diff`); gwd never runs them.
+//! Settings of documents that this version knows but cannot run yet. Bundles contain them for
+//! comparisons (`gwc diff`); gwd ignores them.
 
 use diag::shape::Shape;
 use diag::{NodeRef, Tree};
 use policy::declared::{self, Scalar, Settings, Value};
-use policy::guard::validate;
 
-use super::settings::{ApiEntry, FROM_SERVERS};
+use super::settings::{ApiEntry, FROM_SERVERS, validate};
 use openapi::spec::{Operation, PathItem, Server, Spec};
 use vocab::extension::{OPERATION, PARAMETER, RESPONSE, ROOT, SCHEMA};
 
-/// Nodes with an operation's settings.
+/// Nodes with settings of one operation.
 pub(super) struct Nodes<'a> {
     pub(super) tree: &'a Tree,
     pub(super) spec: &'a Spec,
     pub(super) item: &'a PathItem,
     pub(super) operation: &'a Operation,
-    /// Key `validate` in the defaults of the document.
+    /// Key `validate` under `defaults` of the document.
     pub(super) root_default: Option<NodeRef<'a>>,
-    /// Key `validate` in the defaults of gateway.yaml.
+    /// Key `validate` under `defaults` of gateway.yaml.
     pub(super) default: &'a Settings,
-    /// Upstream of its requests.
+    /// Upstream of the operation.
     pub(super) upstream: &'a str,
-}
-
-/// A `validate` at any place.
-pub(super) fn validate(node: NodeRef<'_>) -> Settings {
-    declared::whole(node, &Shape::Object(&validate::author::SHAPE))
 }
 
 /// Settings of one operation, its parameters, responses and servers that cannot run yet.
@@ -81,8 +75,8 @@ pub(super) fn operation(nodes: &Nodes<'_>) -> Settings {
     all
 }
 
-/// Settings of an API as a whole that cannot run yet. A value of gateway.yaml overrides one of the
-/// document. Settings of schemas are numbered: names of schemas are not behaviour.
+/// Settings of a whole API that cannot run yet. A value in gateway.yaml overrides one in the
+/// document. Settings of schemas are numbered, because names of schemas are not behaviour.
 pub(super) fn api(tree: &Tree, spec: &Spec, entry: &ApiEntry) -> Settings {
     let root = spec
         .x_gateway

@@ -1,29 +1,38 @@
 //! Resolved model of a project: every default is applied, every name is checked, and every value
-//! has the place that set it.
+//! has the span that set it.
 //!
-//! [`settings`] reads gateway.yaml, [`api`] resolves one document against it (inheritance, names,
-//! security), and [`routes`] compares the routes of all documents.
+//! [`settings`] reads gateway.yaml. [`api`] resolves one document against it (inheritance, names,
+//! security). [`routes`] compares the routes of all documents.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 pub mod acknowledge;
 mod alias;
+mod allow_public;
 pub mod api;
 mod breadth;
+mod called;
 pub mod compile;
 pub mod contract;
+mod costs;
+mod described;
 pub mod environment;
 pub mod exit;
+mod expressions;
 pub mod globs;
 mod later;
 pub mod limits;
 pub mod lower;
 mod names;
 pub mod open;
+mod operation;
 pub mod outbound;
 pub mod overlap;
+mod passes;
 mod path_item;
 pub mod place;
+mod preflights;
+mod requested;
 pub mod rest;
 pub mod routes;
 pub mod rules;
@@ -34,7 +43,9 @@ mod servers;
 pub mod settings;
 mod signing_keys;
 pub mod source_map;
+mod stripped_keys;
 mod surprise;
+mod table;
 mod treatment;
 
 use bundle::ir;
@@ -57,10 +68,10 @@ pub struct Model {
     pub apis: Vec<Api>,
 }
 
-/// Definition of a named thing, with its place.
+/// Named definition, with its place.
 #[derive(Clone, Debug)]
 pub struct Defined<T> {
-    /// The thing itself.
+    /// The defined value.
     pub value: T,
     /// Place of its name.
     pub span: Span,
@@ -79,23 +90,23 @@ pub struct Api {
     pub document: Document,
     /// Content of the OpenAPI document.
     pub spec: Spec,
-    /// Mounts at which it is served.
+    /// Mounts of the API.
     pub mounts: Vec<Defined<ir::Mount>>,
     /// Policies that the document defines.
     pub policies: Vec<Defined<ir::Policy>>,
-    /// Upstreams that the document defines, under their names in the bundle.
+    /// Upstreams that the document defines, with their names in the bundle.
     pub upstreams: Vec<Defined<settings::Upstream>>,
-    /// Security schemes that some operation uses, by canonical name.
+    /// Security schemes that at least one operation uses, by canonical name.
     pub schemes: Vec<ir::Scheme>,
-    /// Canonical names of the security schemes, by their names in the document.
+    /// Canonical names of the security schemes, by name in the document.
     pub scheme_names: BTreeMap<String, String>,
     /// Operations in the order of the document.
     pub operations: Vec<Operation>,
-    /// Operations for undescribed requests.
+    /// Operations for requests that the document does not describe.
     pub rest: Vec<rest::Rest>,
-    /// Settings for the whole API that cannot run yet.
+    /// Settings of the whole API that cannot run yet.
     pub declared: policy::declared::Settings,
-    /// Form of errors of its routes, by reason.
+    /// Error responses of its routes, by reason.
     pub errors: policy::declared::Settings,
 }
 
@@ -106,7 +117,7 @@ pub struct Operation {
     pub key: String,
     /// `operationId` of the operation.
     pub id: Option<String>,
-    /// Owner: that of the operation, the document or the project.
+    /// Owner: the one that the operation sets, else that of the document, else that of the project.
     pub owner: Option<String>,
     /// HTTP method in upper case.
     pub method: Cow<'static, str>,
@@ -118,43 +129,42 @@ pub struct Operation {
     pub span: Span,
     /// Normalised path template.
     pub template: ir::Template,
-    /// Conditions beside path and method.
+    /// Conditions of the route besides path and method.
     pub conditions: Vec<ir::Condition>,
-    /// Priority; the greater one takes precedence.
+    /// Priority of the route. A greater number takes precedence.
     pub priority: i32,
-    /// Treatment of the path that differs from the template only by a final slash.
+    /// Handling of a path that differs from the template only in the final slash.
     pub trailing_slash: ir::TrailingSlash,
-    /// True for an internal operation: compiled, not served.
+    /// True for an internal operation, which is compiled but not served.
     pub internal: bool,
     /// Validation of requests against the contract.
     pub validation: Validation,
-    /// Credentials that callers need.
+    /// Credentials required from callers.
     pub security: Valued<ir::Security>,
     /// Place of `public: true`.
     pub public: Option<Span>,
     /// Policies in the order in which they run.
     pub chain: Vec<Valued<ir::Link>>,
-    /// Upstream of requests.
+    /// Upstream that receives the requests.
     pub upstream: Valued<String>,
     /// Timeout for the response head, in milliseconds.
     pub timeout_ms: Valued<u64>,
     /// Maximum size of a request body, in bytes.
     pub max_body_bytes: Valued<Option<u64>>,
-    /// Admitted readings of ambiguous paths.
+    /// Readings of ambiguous paths that are allowed.
     pub path_readings: Valued<ir::PathReadings>,
-    /// Forwarding settings.
+    /// Settings that affect how requests are forwarded.
     pub forwarding: ir::Forwarding,
-    /// Retry settings; None if the operation writes none.
+    /// Retry settings. `None` if the operation sets none.
     pub retries: Option<policy::traffic::retry::Checked>,
-    /// Settings for the operation that cannot run yet.
+    /// Settings of the operation that cannot run yet.
     pub declared: policy::declared::Settings,
-    /// Index in [`Spec::paths`], and index in `operations` there.
+    /// Index in [`Spec::paths`], and index in that path's `operations`.
     pub place: (usize, usize),
 }
 
 impl Operation {
-    /// Settings other than access, chain, upstream and limits, in the form in which they are
-    /// compared.
+    /// Settings except access, chain, upstream and limits, in the form that plans compare.
     #[must_use]
     pub fn settings(&self) -> policy::declared::Settings {
         self.declared
@@ -166,17 +176,17 @@ impl Operation {
 /// Validation of requests against the contract (`validate.request`). Default: [`Validation::Off`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Validation {
-    /// Requests are not checked.
+    /// No validation.
     #[default]
     Off,
-    /// Requests that break the contract are logged and forwarded.
+    /// Invalid requests are logged and forwarded.
     Log,
-    /// Requests that break the contract are refused.
+    /// Invalid requests are refused.
     Block,
 }
 
 impl Validation {
-    /// Reads the mode for requests from a `validate`.
+    /// Reads the mode for requests from a `validate` value.
     #[must_use]
     pub fn of_requests(validate: NodeRef<'_>) -> Self {
         match validate.get("request").and_then(NodeRef::scalar_text) {
@@ -199,14 +209,14 @@ pub struct Valued<T> {
 /// Source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A place in a file, with the places that it overrides, nearest first.
+    /// Value set in a file.
     Written {
         /// Place of the value.
         span: Span,
-        /// Places of the values that it overrides, nearest first.
+        /// Places of the values that this value overrides, nearest first.
         overrides: Vec<Span>,
     },
-    /// The built-in default of this name.
+    /// Built-in default with this name.
     Default(&'static str),
 }
 
@@ -219,7 +229,7 @@ impl<T> Valued<T> {
         }
     }
 
-    /// Creates a written value that overrides nothing.
+    /// Creates a value that is set in a file and overrides no other.
     pub fn written(value: T, span: Span) -> Self {
         Self {
             value,
@@ -230,7 +240,7 @@ impl<T> Valued<T> {
         }
     }
 
-    /// Overrides the value with one from a nearer place.
+    /// Overrides this value with one from a nearer level.
     #[must_use]
     pub fn overridden(self, value: T, span: Span) -> Self {
         let overrides = match self.origin {
@@ -249,7 +259,7 @@ impl<T> Valued<T> {
         }
     }
 
-    /// Place of the value, if it is written.
+    /// Place of the value. `None` for a built-in default.
     #[must_use]
     pub fn span(&self) -> Option<Span> {
         match &self.origin {

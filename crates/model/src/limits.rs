@@ -1,5 +1,5 @@
-//! Checks between upstreams and operations: timeouts that never apply, upstreams without limits,
-//! and upstreams that are the gateway itself.
+//! Checks across upstreams and operations: timeouts that never take effect, upstreams without
+//! limits, and upstreams that point at the gateway itself.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -34,8 +34,8 @@ pub fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) 
     }
 }
 
-/// Reports a timeout of the upstream that is longer than those of all its operations and so never
-/// expires.
+/// Reports an upstream's timeout that never expires, because it is longer than the timeouts of all
+/// operations that use the upstream.
 fn timeout_holds<'m>(
     upstream: &Defined<Upstream>,
     timeouts: impl Iterator<Item = &'m Valued<u64>>,
@@ -64,7 +64,8 @@ fn timeout_holds<'m>(
     );
 }
 
-/// An upstream without health checks and without a timeout.
+/// Reports an upstream that has neither health checks nor, for some operation, a configured
+/// timeout.
 fn somebody_bounds(
     upstream: &Defined<Upstream>,
     node: Option<NodeRef<'_>>,
@@ -88,8 +89,7 @@ fn somebody_bounds(
     );
 }
 
-/// Reports a target at an address of a listener of this gateway, because the gateway would call
-/// itself.
+/// Reports a target whose address is a listener of this gateway: the gateway would call itself.
 fn leads_elsewhere(
     upstream: &Defined<Upstream>,
     node: NodeRef<'_>,
@@ -114,7 +114,7 @@ fn leads_elsewhere(
             format!("this leads back to the listener `{}`", listener.value.name),
         )
         .label("the gateway would call itself")
-        .help("write the address of the service behind");
+        .help("write the address of the service behind the gateway");
         if listener.node.is_some() {
             finding = finding.related(
                 listener.span,
@@ -125,7 +125,7 @@ fn leads_elsewhere(
     }
 }
 
-/// True if a listener accepts connections to this host and port from the same machine.
+/// True if a connection from this machine to `host` and `port` would reach the listener.
 fn is_there(host: &str, port: u16, listener: SocketAddr) -> bool {
     if port != listener.port() {
         return false;
@@ -134,7 +134,7 @@ fn is_there(host: &str, port: u16, listener: SocketAddr) -> bool {
     let everywhere = listener.ip().is_unspecified();
     match host.parse::<IpAddr>() {
         Ok(address) => {
-            // A connection to the unspecified address reaches this machine.
+            // A connection to an unspecified address (`0.0.0.0`) reaches this machine.
             let address = match address {
                 IpAddr::V4(any) if any.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
                 IpAddr::V6(any) if any.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

@@ -1,36 +1,37 @@
-//! Lowering of the resolved model to the bundle. No decisions are made here: values are sorted into
-//! blobs, and equal treatments are stored once.
+//! Lowering of the resolved model to the bundle. Makes no decisions: it sorts values into blobs and
+//! stores equal treatments (effective settings of operations) once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 
+use crate::called;
 use crate::contract::contract;
 use crate::rest::{Rest, everything};
 use crate::{Api, Model, Operation, Valued};
 use sources::parallel;
 use sources::project::files::Files;
 
-/// Checked gateway with its contracts.
+/// Checked gateway and its contracts.
 #[derive(Debug)]
 pub struct Lowered {
     /// Configuration that gwd runs.
     pub gateway: ir::Gateway,
-    /// Contracts that plans compare, by API.
+    /// Contracts for plans, by API.
     pub contracts: ir::Set<ir::Contract>,
-    /// Consumers of the gateway that are stored in a blob of their own, if any.
+    /// Names of the consumers that are stored in a separate blob, if any.
     pub consumers_file: Option<BTreeSet<String>>,
-    /// Prose of schemas, by API and keyword: for the source artifact, never in the bundle.
+    /// Prose of schemas, by API and keyword. Part of the source artifact, never of the bundle.
     pub prose: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
 }
 
-/// Duplicate name: an error that the front end reports, or a bug.
+/// Error for a duplicate name, which a lint rule reports first.
 pub type NotASet = ir::NotASet;
 
-/// Lowers a model without errors. `files` are those that it was read from.
+/// Lowers a model without errors. `files` are the files from which it was read.
 ///
 /// # Errors
-/// Returns an error if two things have one name.
+/// Returns an error if two definitions have the same name.
 pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
     let settings = &model.settings;
     let mut apis = Vec::new();
@@ -77,6 +78,7 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
                 .iter()
                 .chain(model.apis.iter().flat_map(|api| &api.upstreams))
                 .map(|entry| entry.value.ir.clone())
+                .chain(called::upstreams(model))
                 .collect(),
         )?,
         auth: ir::Set::new(
@@ -118,8 +120,8 @@ pub fn digest(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }
 
-/// Lowers one API. Lists internal operations only if `somebody` is set: some operation serves
-/// undescribed requests or ambiguous paths.
+/// Lowers one API. Includes internal operations only if `somebody` is true: some operation then
+/// serves undescribed requests or ambiguous paths, and must not serve internal ones.
 fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
     let (internal, served): (Vec<&Operation>, Vec<&Operation>) = api
         .operations
@@ -130,7 +132,7 @@ fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
         described.chain(api.rest.iter().map(rest)).collect();
     served.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
     let mut treatments: Vec<ir::Treatment> = Vec::new();
-    // Key by bytes, so that ten thousand operations with a few treatments take linear time.
+    // Look treatments up by their encoding: linear time even for ten thousand operations.
     let mut known: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
     let mut operations = Vec::with_capacity(served.len());
     for (operation, treatment) in served {
@@ -171,7 +173,7 @@ fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
     })
 }
 
-/// Lowers an operation of the document. Its treatment has no index yet.
+/// Lowers an operation of the document. The index of its treatment is set later.
 fn described(operation: &Operation) -> (ir::Operation, ir::Treatment) {
     let treatment = ir::Treatment {
         security: operation.security.value.clone(),

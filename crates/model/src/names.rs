@@ -1,5 +1,5 @@
-//! Names and their uses. An unknown name is an error with the nearest known name; an unused one is
-//! a warning at its definition.
+//! Names and their uses. An undefined name is an error that suggests the nearest defined one. An
+//! unused name is a warning at its definition.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use vocab::lints::{
     UNKNOWN_UPSTREAM, UNUSED_DEFINITION, WRONG_KIND,
 };
 
-/// Kind of a thing that has a name.
+/// Kind of named definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Policy of a chain.
@@ -29,7 +29,7 @@ pub enum Kind {
     Plan,
 }
 
-/// All kinds, with the key of their definitions.
+/// All kinds, with the key under which they are defined.
 const KINDS: [(Kind, &str); 6] = [
     (Kind::Policy, "policies"),
     (Kind::Upstream, "upstreams"),
@@ -39,7 +39,7 @@ const KINDS: [(Kind, &str); 6] = [
     (Kind::Plan, "plans"),
 ];
 
-/// Names that one file defines, by kind.
+/// Names defined in one file, by kind.
 #[derive(Debug)]
 pub struct AllNames([Names; KINDS.len()]);
 
@@ -48,19 +48,20 @@ pub struct AllNames([Names; KINDS.len()]);
 pub struct Names {
     kind: Kind,
     defined: BTreeMap<String, Definition>,
-    /// True if the key of the definitions is misspelt. That was reported, so unknown names are not.
+    /// True if the key of the definitions is misspelt. This was reported, so undefined names are
+    /// not.
     misspelt: bool,
 }
 
 #[derive(Debug)]
 struct Definition {
     span: Span,
-    /// Atomic, because APIs are resolved in parallel. True if one of them uses the name.
+    /// True if some API uses the name. Atomic, because APIs are resolved in parallel.
     used: AtomicBool,
 }
 
 impl Kind {
-    /// Name of the kind: `policy`, `upstream`, …
+    /// Noun for messages: `policy`, `upstream`, …
     fn noun(self) -> &'static str {
         match self {
             Self::Policy => "policy",
@@ -72,7 +73,7 @@ impl Kind {
         }
     }
 
-    /// Name with its article, as in [`Shape::Name`]: `a policy`, `an upstream`, …
+    /// Noun with its article, as in [`Shape::Name`]: `a policy`, `an upstream`, …
     fn article(self) -> &'static str {
         match self {
             Self::Policy => "a policy",
@@ -98,7 +99,7 @@ impl Kind {
 }
 
 impl AllNames {
-    /// Names that gateway.yaml, or a document's `x-gateway`, defines.
+    /// Collects the names that gateway.yaml or a document's `x-gateway` defines.
     #[must_use]
     pub fn of(root: Option<NodeRef<'_>>) -> Self {
         Self(KINDS.map(|(kind, key)| {
@@ -119,14 +120,14 @@ impl AllNames {
         }))
     }
 
-    /// Names of a kind.
+    /// Names of one kind.
     #[must_use]
     pub fn kind(&self, kind: Kind) -> &Names {
         let at = KINDS.iter().position(|(known, _)| *known == kind);
         &self.0[at.expect("every kind is in the table")]
     }
 
-    /// Defines a built-in name, unless a source defines it.
+    /// Defines a built-in name, unless the file defines it.
     pub fn define(&mut self, kind: Kind, name: &str, at: Span) {
         let names = self.0.iter_mut().find(|names| names.kind == kind);
         let names = names.expect("every kind is in the table");
@@ -136,8 +137,8 @@ impl AllNames {
         }
     }
 
-    /// Reports an undefined name. `own` has the document's own definitions. A name of another kind
-    /// is reported as such.
+    /// Reports an undefined name. `own` contains the definitions of the document. If the name is
+    /// defined for another kind, the message says so.
     fn resolve(&self, own: Option<&Self>, kind: Kind, name: &str, span: Span, sink: &mut Sink) {
         let names = self.kind(kind);
         if names.misspelt || names.knows(name) {
@@ -162,7 +163,7 @@ impl AllNames {
                 return;
             };
             let text = name.scalar_text().unwrap_or_default();
-            // The missing value of `${var:NAME}` was already reported.
+            // A `${var:NAME}` without a value was already reported.
             if built_in.trim_matches('`') == text || text.starts_with("${") {
                 return;
             }
@@ -173,14 +174,14 @@ impl AllNames {
         });
     }
 
-    /// Marks the names that another environment used as used.
+    /// Marks the names that `other`, the same file in another environment, used as used.
     pub fn absorb(&self, other: &Self) {
         for (own, other) in self.0.iter().zip(&other.0) {
             own.absorb(other);
         }
     }
 
-    /// Reports names that gateway.yaml also defines.
+    /// Reports names that both the document and gateway.yaml define.
     pub fn report_shadows(&self, gateway: &Self, sink: &mut Sink) {
         for (own, shared) in self.0.iter().zip(&gateway.0) {
             for (name, definition) in &own.defined {
@@ -191,7 +192,10 @@ impl AllNames {
                     Diagnostic::new(
                         &SHADOWED_NAME,
                         definition.span,
-                        format!("`{name}` is {} of gateway.yaml already", own.kind.article()),
+                        format!(
+                            "gateway.yaml already defines `{name}` as {}",
+                            own.kind.article()
+                        ),
                     )
                     .related(first, "it is defined here")
                     .help("give this one another name"),
@@ -228,7 +232,7 @@ impl Names {
         }
     }
 
-    /// Place of a name's definition.
+    /// Place where a name is defined.
     #[must_use]
     pub fn defined(&self, name: &str) -> Option<Span> {
         self.defined.get(name).map(|definition| definition.span)
@@ -241,11 +245,11 @@ impl Names {
         }
     }
 
-    /// True if `name` is defined. Marks it as used.
+    /// True if `name` is defined. Marks the name as used.
     pub fn knows(&self, name: &str) -> bool {
         let definition = self.defined.get(name);
         if let Some(definition) = definition {
-            // Avoid writing a cache line that several threads share for each operation.
+            // Write only once: several threads share the cache line.
             if !definition.used.load(Ordering::Relaxed) {
                 definition.used.store(true, Ordering::Relaxed);
             }
@@ -288,7 +292,7 @@ impl Names {
         let words = || known().flat_map(|names| names.defined.keys().map(String::as_str));
         let near = suggest::nearest(name, words());
         let near = near.and_then(|near| {
-            // Mark the suggested name as used, so that it is not reported as unused as well.
+            // Mark the suggested name as used, so that it is not reported as unused in addition.
             let names = known().find(|names| names.knows(near))?;
             Some((near, names.defined(near)?))
         });
@@ -308,7 +312,7 @@ impl Names {
         sink.push(finding);
     }
 
-    /// Marks the names that another environment used as used.
+    /// Marks the names that `other`, the same file in another environment, used as used.
     pub fn absorb(&self, other: &Self) {
         let used = |definition: &Definition| definition.used.load(Ordering::Relaxed);
         for (name, _) in other.defined.iter().filter(|(_, one)| used(one)) {

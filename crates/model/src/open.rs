@@ -1,11 +1,10 @@
-//! Operations that are open to everyone: marked by `public: true`, allowed by
+//! Operations that are open to everyone: declared with `public: true`, permitted by
 //! `required.allow_public`, or open by accident.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bundle::ir;
-use diag::{Diagnostic, Sink, Span, Spanned, suggest};
+use diag::{Diagnostic, Sink, Span, suggest};
 
 use super::Api;
 use super::security::Written;
@@ -15,37 +14,28 @@ use vocab::lints::{
     UNMATCHED_ALLOW_PUBLIC,
 };
 
-/// Maximum number of operations that a finding names.
+/// Maximum number of operations that one finding names.
 const NAMED_MAX: usize = 6;
 
-/// Pattern of operation keys in `required.allow_public`. `*` matches any text.
-#[derive(Debug)]
-pub struct Pattern {
-    /// Text of the pattern.
-    pub text: Spanned<String>,
-    /// True once an operation matches. Atomic, because APIs are resolved in parallel.
-    matched: AtomicBool,
-}
-
-/// Operation with the settings that decide access.
+/// Operation with the settings that decide on access.
 pub(super) struct Judged<'a> {
     /// Key of the operation.
     pub(super) key: &'a str,
     /// Place of the operation.
     pub(super) at: Span,
-    /// The `security` that applies and its place; None if there is none.
+    /// Effective `security` and its place. `None` if no `security` applies.
     pub(super) written: Option<&'a Written<'a>>,
-    /// The resolved security requirements.
+    /// Resolved security requirement.
     pub(super) security: &'a ir::Security,
     /// Place of `public: true`.
     pub(super) public: Option<Span>,
 }
 
-/// Operations of an API without credentials that are not declared public, by their cause.
+/// Open operations of an API that are not declared public, by the place of their cause.
 #[derive(Default)]
 pub(super) struct Open(BTreeMap<Span, Door>);
 
-/// A cause that opens operations to anyone, and these operations.
+/// Cause that opens operations to everyone, and these operations.
 struct Door {
     cause: Cause,
     operations: Vec<(String, Span)>,
@@ -53,31 +43,16 @@ struct Door {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    /// No `security` applies.
+    /// No `security` applies to the operation.
     Unwritten,
-    /// Empty list: `security: []`.
+    /// `security: []`: the list has no alternatives.
     NoAlternative,
-    /// An alternative without a scheme: `{}`.
+    /// One of the alternatives is `{}`, which requires no scheme.
     EmptyAlternative,
 }
 
-impl Pattern {
-    /// Creates a pattern that has not matched yet.
-    pub(super) fn new(text: Spanned<String>) -> Self {
-        Self {
-            text,
-            matched: AtomicBool::new(false),
-        }
-    }
-
-    /// True if no operation matched the pattern.
-    fn is_unmatched(&self) -> bool {
-        !self.matched.load(Ordering::Relaxed)
-    }
-}
-
 impl Open {
-    /// Checks one operation and reports mistakes that concern it alone.
+    /// Checks one operation. Reports mistakes of this operation only.
     pub(super) fn judge(&mut self, operation: &Judged<'_>, settings: &Settings, sink: &mut Sink) {
         let Judged {
             key,
@@ -109,14 +84,14 @@ impl Open {
             });
             door.operations.push((key.to_owned(), at));
         }
-        // Under `security: upstream`, `public` is not required, but `required.allow_public` still
+        // Under `security: upstream`, `public` is optional, but `required.allow_public` still
         // applies.
         if public.is_some() || settings.defaults.security == SecurityMode::Upstream {
             allowed(key, public.unwrap_or(at), settings, sink);
         }
     }
 
-    /// Reports open operations: one finding per cause, or a single one if the upstream checks
+    /// Reports open operations: one finding per cause, or one for all if the upstream checks
     /// credentials.
     pub(super) fn report(self, entry: &ApiEntry, all: usize, settings: &Settings, sink: &mut Sink) {
         match settings.defaults.security {
@@ -133,7 +108,7 @@ impl Open {
         }
     }
 
-    /// Returns one finding for all operations.
+    /// Returns one finding for all open operations. `all` is the number of operations of the API.
     fn counted(self, entry: &ApiEntry, all: usize) -> Option<Diagnostic> {
         let doors = self.0.into_values();
         let mut operations: Vec<(String, Span)> = doors.flat_map(|door| door.operations).collect();
@@ -149,14 +124,14 @@ impl Open {
             operations.len(),
             entry.name
         );
-        // A document without a project has no line in gateway.yaml.
+        // Without a project, gateway.yaml does not exist, so messages cannot refer to it.
         let alone = entry.span.file == first.file;
         let finding = Diagnostic::new(
             &OPEN_OPERATIONS,
             if alone { *first } else { entry.span },
             message,
         )
-        .help("add `security` to them, or write `x-gateway: {public: true}` where that is meant");
+        .help("add `security` to them, or write `x-gateway: {public: true}` if that is intended");
         let finding = match alone {
             true => finding.label("no credential is required here"),
             false => finding.label("`security: upstream` requires only declared credentials"),
@@ -177,15 +152,17 @@ impl Door {
         let (label, help) = match self.cause {
             Cause::Unwritten => (
                 "no credential is required here",
-                "write `x-gateway: {public: true}` if that is meant, or add `security`",
+                "write `x-gateway: {public: true}` if that is intended, or add `security`",
             ),
             Cause::NoAlternative => (
                 "`[]` requires no credential",
-                "name a scheme, or write `x-gateway: {public: true}` at the operation if that is meant",
+                "name a scheme, or write `x-gateway: {public: true}` at the operation if that is \
+intended",
             ),
             Cause::EmptyAlternative => (
                 "`{}` admits requests without a credential",
-                "remove `{}`, or write `x-gateway: {public: true}` at the operation if that is meant",
+                "remove `{}`, or write `x-gateway: {public: true}` at the operation if that is \
+intended",
             ),
         };
         let finding = Diagnostic::new(&OPEN_OPERATION, at, message)
@@ -198,7 +175,7 @@ impl Door {
     }
 }
 
-/// Place and cause that open an operation to anyone.
+/// Place and cause that open an operation to everyone.
 fn opened_by(written: &Written<'_>) -> (Span, Cause) {
     let mut requirements = written.requirements().iter();
     let empty = requirements.find(|requirement| requirement.schemes.is_empty());
@@ -208,7 +185,7 @@ fn opened_by(written: &Written<'_>) -> (Span, Cause) {
     }
 }
 
-/// Adds the names of operations to a finding.
+/// Adds the names of operations to a finding, up to [`NAMED_MAX`].
 fn named(mut finding: Diagnostic, operations: &[(String, Span)]) -> Diagnostic {
     let more = operations.len().saturating_sub(NAMED_MAX);
     for (index, (key, span)) in operations.iter().take(NAMED_MAX).enumerate() {
@@ -226,12 +203,10 @@ fn allowed(key: &str, at: Span, settings: &Settings, sink: &mut Sink) {
     let required = &settings.required;
     let (fine, help) = match &required.allow_public {
         Some(patterns) => (
-            patterns
-                .iter()
-                .any(|pattern| glob(&pattern.text.value, key)),
+            patterns.iter().any(|pattern| pattern.matches(key)),
             "ask the operator to add it to `required.allow_public` of gateway.yaml",
         ),
-        // `public` does not remove a verifier that every operation requires.
+        // `public` does not lift the verifiers that `required.auth` demands.
         None => (
             required.auth.is_empty(),
             "gateway.yaml requires a verifier of every operation; ask the operator for `required.allow_public`",
@@ -253,14 +228,12 @@ fn allowed(key: &str, at: Span, settings: &Settings, sink: &mut Sink) {
 pub(super) fn mark_patterns(key: &str, settings: &Settings) {
     let patterns = settings.required.allow_public.iter().flatten();
     for pattern in patterns.filter(|pattern| pattern.is_unmatched()) {
-        if glob(&pattern.text.value, key) {
-            pattern.matched.store(true, Ordering::Relaxed);
-        }
+        pattern.mark(key);
     }
 }
 
-/// Reports patterns of `required.allow_public` that match no operation. All documents must have
-/// been read.
+/// Reports patterns of `required.allow_public` that match no operation. Call this after all
+/// documents were resolved.
 pub fn check_patterns(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let patterns = settings.required.allow_public.iter().flatten();
     for pattern in patterns.filter(|pattern| pattern.is_unmatched()) {
@@ -287,46 +260,5 @@ pub fn check_patterns(settings: &Settings, apis: &[Api], sink: &mut Sink) {
                 "a key is `API/operationId`, or `METHOD API:/path` without one; `gwc route` shows them",
             ),
         });
-    }
-}
-
-/// True if a pattern matches a text. `*` matches any text.
-fn glob(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(mut left) = text.strip_prefix(head) else {
-        return false;
-    };
-    let mut pieces: Vec<&str> = rest.split('*').collect();
-    let tail = pieces.pop().unwrap_or_default();
-    for piece in pieces {
-        let Some(at) = left.find(piece) else {
-            return false;
-        };
-        left = &left[at + piece.len()..];
-    }
-    left.ends_with(tail)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::glob;
-
-    #[test]
-    fn stars_stand_for_any_text() {
-        let cases = [
-            ("a/b", "a/b", true),
-            ("a/*", "a/getB", true),
-            ("*/get*", "x/getB", true),
-            ("a/*Status", "a/getStatus", true),
-            ("a/*", "b/x", false),
-            ("*a*b", "xxaxb", true),
-            ("*a*b", "xb", false),
-            ("a", "ab", false),
-        ];
-        for (pattern, text, expected) in cases {
-            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
-        }
     }
 }

@@ -1,7 +1,7 @@
-//! Comparison of templates: overlap, containment, and an example path.
+//! Comparison of path templates: overlap, containment, and an example path.
 //!
-//! Overlapping templates are found by a joint walk, segment by segment, so that ten thousand
-//! templates with different prefixes cost ten thousand steps and not a hundred million.
+//! Overlapping templates are found by walking all templates together, segment by segment. Ten
+//! thousand templates with different prefixes then take ten thousand steps, not a hundred million.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,11 @@ use bundle::ir::{Segment, Template};
 
 use super::segment;
 
-/// Number of pairs of overlapping templates after which the search stops.
+/// Number of overlapping pairs after which the search stops.
 const PAIRS_MAX: usize = 200_000;
 
-/// Returns the pairs in `group` whose templates share a path, each once, smaller index first.
+/// Returns the pairs of templates in `group` that match a common path. Each pair once, smaller
+/// index first.
 #[must_use]
 pub fn within(templates: &[&Template], group: &[usize]) -> Vec<(usize, usize)> {
     let mut walk = Walk {
@@ -28,20 +29,20 @@ struct Walk<'r> {
     pairs: Vec<(usize, usize)>,
 }
 
-/// Routes of a group by their segment at one depth.
+/// Routes of a group, sorted by the kind of their segment at one depth.
 #[derive(Default)]
 struct Parts<'r> {
     ended: Vec<usize>,
     prefixes: Vec<usize>,
     literals: BTreeMap<&'r str, Vec<usize>>,
-    /// Case-insensitive literals, in lower case.
+    /// Routes with a case-insensitive literal, by the literal in lower case.
     folded: BTreeMap<&'r str, Vec<usize>>,
     patterns: BTreeMap<(String, bool), (&'r Segment, Vec<usize>)>,
     parameters: Vec<usize>,
 }
 
 impl<'r> Walk<'r> {
-    /// Finds pairs within one group whose segments before `depth` overlap.
+    /// Finds pairs inside one group. The segments before `depth` overlap already.
     fn within(&mut self, group: &[usize], depth: usize) {
         if group.len() < 2 || self.pairs.len() > PAIRS_MAX {
             return;
@@ -69,7 +70,7 @@ impl<'r> Walk<'r> {
         }
     }
 
-    /// Finds pairs with one route of each group.
+    /// Finds pairs of one route of each group.
     fn between(&mut self, left: &[usize], right: &[usize], depth: usize) {
         if left.is_empty() || right.is_empty() || self.pairs.len() > PAIRS_MAX {
             return;
@@ -101,7 +102,7 @@ impl<'r> Walk<'r> {
         self.between(&a.parameters, &b.parameters, depth + 1);
     }
 
-    /// Finds pairs of a literal of one side and a wider segment of the other.
+    /// Finds pairs of a route with a literal in `own` and a route with a wider segment in `other`.
     fn across(&mut self, own: &Parts<'r>, other: &Parts<'r>, depth: usize) {
         for (text, routes) in &own.literals {
             if let Some(folded) = other.folded.get(text.to_ascii_lowercase().as_str()) {
@@ -159,7 +160,7 @@ impl<'r> Walk<'r> {
         parts
     }
 
-    /// Templates of a group, without prefixes that end at this depth.
+    /// Routes of a group, except prefixes that end at this depth.
     fn continuing(&self, group: &[usize], depth: usize) -> Vec<usize> {
         let ends = |route: &usize| {
             let template = self.templates[*route];

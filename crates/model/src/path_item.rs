@@ -1,5 +1,5 @@
-//! Matching of a path item's operations: the path key as a template with its conditions, and the
-//! settings of matching.
+//! Matching of a path item's operations: the path key as a template and conditions, and the
+//! settings for matching.
 
 use bundle::ir;
 use diag::shape::BAD_VALUE;
@@ -10,8 +10,8 @@ use openapi::spec::{In, PathItem};
 use sources::project::files::Files;
 use vocab::lints::{FRAGMENT_IN_PATH, QUERY_IN_PATH};
 
-/// Returns a path key as a template, with the condition of its query. None if it is invalid, which
-/// the OpenAPI checks report.
+/// Parses a path key into a template and the conditions of its query. `None` if it is invalid,
+/// which an OpenAPI rule reports.
 pub(super) fn template(
     files: &Files,
     item: &PathItem,
@@ -26,7 +26,7 @@ pub(super) fn template(
             Diagnostic::new(
                 &FRAGMENT_IN_PATH,
                 item.template.span,
-                format!("clients never send the part behind `#`: this is served as `{text}`"),
+                format!("clients never send the part after `#`: this is served as `{text}`"),
             )
             .help(
                 "remove the fragment, or tell the operations apart by path, method or a condition",
@@ -40,7 +40,7 @@ pub(super) fn template(
     if let Some(query) = query {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, "{}"));
-            // A path key is written like a URL, but conditions are stored decoded.
+            // A path key is encoded like a URL, but conditions are stored decoded.
             let decoded = |text: &str| {
                 String::from_utf8_lossy(&policy::auth::decode_query(text)).into_owned()
             };
@@ -86,8 +86,8 @@ pub(super) fn template(
     Some((template, conditions))
 }
 
-/// Adds the literals of parameters with style `matrix` and `label`: `;name={}` and `.{}` (OpenAPI
-/// 3.1 §4.8.12.2).
+/// Writes into the template what the styles `matrix` and `label` put before a path parameter:
+/// `{id}` becomes `;id={id}` or `.{id}` (OpenAPI 3.1, Style Values).
 pub(super) fn styled<'a>(
     template: &ir::Template,
     parameters: &[openapi::spec::Parameter],
@@ -126,7 +126,7 @@ pub(super) fn styled<'a>(
     }
 }
 
-/// The template under `case_insensitive`.
+/// Returns the template with `case_insensitive` applied.
 pub(super) fn cased(template: ir::Template, extension: Option<NodeRef<'_>>) -> ir::Template {
     let said = extension.and_then(|node| node.get("case_insensitive"));
     match said.and_then(NodeRef::as_bool) {
@@ -153,7 +153,7 @@ pub(super) fn priority(extension: Option<NodeRef<'_>>) -> i32 {
         .unwrap_or(0)
 }
 
-/// Reads `path_readings`. None if the value is invalid, which was reported.
+/// Reads `path_readings`. `None` if the value is invalid, which was reported.
 pub(super) fn path_readings(said: NodeRef<'_>) -> Option<ir::PathReadings> {
     match said.scalar_text() {
         Some("strict") => Some(ir::PathReadings::Strict),
@@ -162,8 +162,8 @@ pub(super) fn path_readings(said: NodeRef<'_>) -> Option<ir::PathReadings> {
     }
 }
 
-/// True if every path of a template can be read as another path: a literal has `;`, `%2F`, `%5C`,
-/// `%25` or `%3B`, or a segment inside the path is empty.
+/// True if every path that matches the template can be read as another path: a literal contains
+/// `;`, `%2F`, `%5C`, `%25` or `%3B`, or an inner segment is empty.
 pub(super) fn is_ambiguous(template: &ir::Template) -> bool {
     engine::path::is_ambiguous(&template.to_string())
 }

@@ -1,4 +1,4 @@
-//! Places in files, as reports and source artifacts hold them.
+//! Places in files, as reports and source artifacts store them.
 
 use diag::{Sources, Span};
 use serde::{Deserialize, Serialize};

@@ -1,23 +1,22 @@
 //! Operations for undescribed requests: `unmatched` and `undeclared_methods`, set in `apis` of
-//! gateway.yaml or at the root of the document. They use the security and policies of the root.
+//! gateway.yaml or at the root of the document. They have the security and the policies of the
+//! root.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bundle::ir::{self, Link, Owns, Segment};
-use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, Tree};
+use diag::{Diagnostic, NodeRef, Sink, Span, Spanned};
 use policy::Policy as _;
 use policy::traffic::split;
 
-use super::api::{authenticated, check_path_texts};
-use super::open::{self, Judged, Open};
+use super::open;
+use super::operation::{Context, Found, Subject, access, authenticated, check_path_texts};
 use super::overlap::subset;
-use super::routes::at_one_place;
-use super::security::{Schemes, Written, check_required};
+use super::security::Written;
 use super::servers::Servers;
-use super::settings::{ApiEntry, Settings};
-use super::treatment::{Destination, Own, Scopes};
+use super::table::at_one_place;
+use super::treatment::{Destination, Scopes};
 use super::{Api, Operation, Valued};
-use openapi::spec::Spec;
 use vocab::lints::{IDENTICAL_ROUTE, PUBLIC_WITHOUT_EFFECT, WAY_ROUND};
 
 /// Operation for requests that the document does not describe.
@@ -25,60 +24,40 @@ use vocab::lints::{IDENTICAL_ROUTE, PUBLIC_WITHOUT_EFFECT, WAY_ROUND};
 pub struct Rest {
     /// Key of the operation: `API#unmatched` or `API#undeclared`.
     pub key: String,
-    /// Requests that it owns.
+    /// Undescribed requests that the operation owns.
     pub owns: Owns,
-    /// Place that requests it.
+    /// Place of the setting that creates it.
     pub span: Span,
-    /// Owner: that of the document or the project.
+    /// Owner: the one that the document sets, else that of the project.
     pub owner: Option<String>,
-    /// Credentials that callers need.
+    /// Credentials required from callers.
     pub security: Valued<ir::Security>,
     /// Policies in the order in which they run.
     pub chain: Vec<Valued<Link>>,
-    /// Upstream of requests.
+    /// Upstream that receives the requests.
     pub upstream: Valued<String>,
-    /// Weights of the upstreams, if several of the document's servers name one.
+    /// Weights of upstreams, if several servers of the document name one.
     pub split: Option<split::Checked>,
     /// Timeout for the response head, in milliseconds.
     pub timeout_ms: Valued<u64>,
     /// Maximum size of a request body, in bytes.
     pub max_body_bytes: Valued<Option<u64>>,
-    /// Admitted readings of ambiguous paths.
+    /// Readings of ambiguous paths that are allowed.
     pub path_readings: Valued<ir::PathReadings>,
 }
 
-/// Input of [`resolve`].
-pub(super) struct Root<'a> {
-    pub(super) tree: &'a Tree,
-    pub(super) entry: &'a ApiEntry,
-    pub(super) spec: &'a Spec,
-    /// `x-gateway` at the root of the document.
-    pub(super) extension: Option<NodeRef<'a>>,
-    pub(super) own: &'a Own<'a>,
-    pub(super) schemes: &'a Schemes,
-    pub(super) settings: &'a Settings,
-}
-
-/// Further results of [`resolve`].
-pub(super) struct Found<'f> {
-    pub(super) used: &'f mut BTreeMap<String, ir::Scheme>,
-    pub(super) open: &'f mut Open,
-    /// Operations without an upstream.
-    pub(super) homeless: &'f mut Vec<(String, Span)>,
-}
-
-/// Resolves these operations, at most one of each kind.
-pub(super) fn resolve(root: &Root<'_>, found: &mut Found<'_>, sink: &mut Sink) -> Vec<Rest> {
-    let entry = root.entry;
+/// Resolves the operations for undescribed requests, at most one of each kind.
+pub(super) fn resolve(context: &Context<'_>, found: &mut Found, sink: &mut Sink) -> Vec<Rest> {
+    let entry = context.entry;
     let said = |key: &str, of_entry: &Option<Spanned<String>>| {
-        let of_root = root.extension.and_then(|node| node.get(key));
+        let of_root = context.extension.and_then(|node| node.get(key));
         let of_root = of_root.and_then(|node| Some((node.scalar_text()?.to_owned(), node.span())));
         let of_entry = of_entry.clone().map(|said| (said.value, said.span));
         // gateway.yaml takes precedence over the document.
         let nearest = of_entry.into_iter().chain(of_root).next();
         nearest.filter(|(word, _)| word != DENY)
     };
-    let public = root.extension.and_then(|node| node.get("public"));
+    let public = context.extension.and_then(|node| node.get("public"));
     let public = public.filter(|value| value.as_bool() == Some(true));
     let public = public.map(NodeRef::span);
     let undeclared = said("undeclared_methods", &entry.undeclared_methods);
@@ -101,7 +80,9 @@ pub(super) fn resolve(root: &Root<'_>, found: &mut Found<'_>, sink: &mut Sink) -
     [undeclared, unmatched]
         .into_iter()
         .flatten()
-        .filter_map(|(owns, upstream, span)| one(root, (owns, upstream, span), public, found, sink))
+        .filter_map(|(owns, upstream, span)| {
+            one(context, (owns, upstream, span), public, found, sink)
+        })
         .collect()
 }
 
@@ -109,56 +90,46 @@ pub(super) fn resolve(root: &Root<'_>, found: &mut Found<'_>, sink: &mut Sink) -
 const DENY: &str = "deny";
 
 fn one(
-    root: &Root<'_>,
+    context: &Context<'_>,
     (owns, upstream, span): (Owns, Option<String>, Span),
     public: Option<Span>,
-    found: &mut Found<'_>,
+    found: &mut Found,
     sink: &mut Sink,
 ) -> Option<Rest> {
-    let Root {
-        tree,
+    let Context {
+        files,
         entry,
         spec,
         extension,
         own,
-        schemes,
         settings,
-    } = root;
+        ..
+    } = context;
     let key = match owns {
         Owns::Unmatched => format!("{}#unmatched", entry.name),
         Owns::Undeclared | Owns::Described => format!("{}#undeclared", entry.name),
     };
     open::mark_patterns(&key, settings);
-    let written = spec.security.as_ref().map(Written::Document);
-    let (security, readable) = match &written {
-        Some(written) => {
-            let (security, readable) = schemes.resolve(written, found.used, sink);
-            (Valued::written(security, written.span()), readable)
-        }
-        None => (Valued::default(ir::Security::default(), "security"), true),
+    let subject = Subject {
+        key: &key,
+        at: span,
+        written: spec.security.as_ref().map(Written::Document),
+        overrides: Vec::new(),
+        public,
+        internal: false,
     };
-    if readable {
-        let judged = Judged {
-            key: &key,
-            at: span,
-            written: written.as_ref(),
-            security: &security.value,
-            public,
-        };
-        found.open.judge(&judged, settings, sink);
-    }
-    check_required(&security.value, found.used, settings, span, &key, sink);
+    let security = access(context, &subject, found, sink);
     let scopes = Scopes {
         own,
         root_defaults: extension.and_then(|node| node.get("defaults")),
         path: None,
         operation: None,
-        servers: Servers::of_document(tree, spec),
+        servers: Servers::of_document(&files.tree, spec),
     };
     let mut split = None;
     let upstream = match upstream {
         Some(name) => {
-            // An undefined name was already reported.
+            // An undefined name has been reported.
             Valued::written(own.upstream(&name, settings)?, span)
         }
         None => match scopes.upstream(settings).ok()? {
@@ -201,14 +172,14 @@ fn one(
     })
 }
 
-/// Template for undescribed requests: every path below the mount.
+/// Template that matches every path below the mount.
 #[must_use]
 pub fn everything() -> ir::Template {
     let root = ir::Template::parse("/").expect("a path");
     root.into_prefix()
 }
 
-/// Reports two APIs that would serve the same undescribed requests.
+/// Reports two APIs that would own the same undescribed requests.
 pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
     let getting: Vec<(&Api, &Rest)> = apis
         .iter()
@@ -234,9 +205,9 @@ pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Reports operations whose checks a client can bypass with a path that an upstream reads
-/// differently. `unmatched` and `match: prefix` also serve other spellings of declared paths.
-/// `path_readings: keep` forwards paths that upstreams may read as undescribed ones.
+/// Reports operations whose checks a client can bypass with a path that the upstream reads
+/// differently. `unmatched` and `match: prefix` also accept other spellings of described paths.
+/// `path_readings: keep` forwards paths that the upstream may read as other paths.
 pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
     for api in apis {
         let unmatched = api.rest.iter().find(|rest| rest.owns == Owns::Unmatched);
@@ -250,11 +221,12 @@ pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
                     "`{}` gets every path that is written differently, such as `/a/` or `/A` for `/a`",
                     rest.upstream.value
                 ),
-                help: "write the same `security` at the document's root, or make sure that the upstream reads paths to the letter",
+                help: "write the same `security` at the document's root, or make sure that the \
+upstream compares paths byte for byte",
             };
             round.report(api, |_| true, sink);
         }
-        // Report each place once.
+        // Report each place only once.
         let mut told: Vec<Span> = Vec::new();
         for operation in api.operations.iter().filter(|one| !one.internal) {
             let keeps = !operation.path_readings.value.is_strict();
@@ -279,7 +251,8 @@ pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
                         "`{upstream}` gets every path below it that is written differently, such as `/A` for `/a`"
                     ),
                 },
-                help: "write the same `security` at both, or make sure that the upstream reads paths to the letter",
+                help: "write the same `security` at both, or make sure that the upstream compares \
+paths byte for byte",
             };
             let concerned = |other: &Operation| {
                 other.place.0 != operation.place.0
@@ -292,7 +265,7 @@ pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Operation by which clients may bypass others.
+/// Operation by which clients may bypass the checks of others.
 struct Round<'m> {
     key: &'m str,
     span: Span,
@@ -325,7 +298,7 @@ impl Round<'_> {
                 &WAY_ROUND,
                 self.span,
                 format!(
-                    "`{}` may be a way round {count} of the operations {}",
+                    "`{}` may bypass the protection of {count} of the operations {}",
                     self.key, self.where_others_are
                 ),
             )
@@ -337,7 +310,7 @@ impl Round<'_> {
     }
 }
 
-/// Path at which two APIs serve the same requests.
+/// Path at which two APIs own the same undescribed requests.
 fn clash((a, b): (&Api, &Api), owns: Owns) -> Option<String> {
     let mounts = a
         .mounts
@@ -358,7 +331,7 @@ fn clash((a, b): (&Api, &Api), owns: Owns) -> Option<String> {
     })
 }
 
-/// Paths that an API describes at a mount, without the names of parameters.
+/// Paths that an API describes at a mount, without parameter names.
 fn paths(api: &Api, mount: &ir::Mount) -> BTreeSet<String> {
     let served = api.operations.iter().filter(|one| !one.internal);
     let templates = served.flat_map(|operation| {
@@ -375,7 +348,7 @@ fn paths(api: &Api, mount: &ir::Mount) -> BTreeSet<String> {
                 text.push('/');
                 match segment {
                     Segment::Literal(literal) => text.push_str(literal),
-                    // Keep case-insensitive literals apart from exact ones.
+                    // Keep case-insensitive literals distinct from case-sensitive ones.
                     Segment::Folded(literal) => text.push_str(&format!("{{~}}{literal}")),
                     Segment::Parameter(_) => text.push_str("{}"),
                     Segment::Pattern(pattern) => {

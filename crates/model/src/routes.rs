@@ -1,14 +1,15 @@
-//! Comparison of all operations: which of them owns which requests (semantics.md §1).
+//! Comparison of all operations: which operation owns which requests (semantics.md §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bundle::ir::{self, Segment, Template, TrailingSlash};
+use bundle::ir::{Segment, Template, TrailingSlash};
 use diag::{Diagnostic, Level, Sink};
 use engine::router::compare_templates;
 
 use super::overlap::{self, subset, witness};
 use super::settings::listeners::TARGET_BYTES_MAX;
 use super::surprise::{self, Overlap, Side};
+use super::table::{Route, at_one_place, tables};
 use super::{Api, Operation, Validation, breadth, rest};
 use openapi::spec::reference::Resolver;
 use openapi::spec::schema::Schemas;
@@ -18,7 +19,7 @@ use vocab::lints::{
     UNREACHABLE,
 };
 
-/// Compares all routes of a project.
+/// Compares all routes of a project with each other.
 pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     let resolvers: Vec<Resolver<'_>> = apis
         .iter()
@@ -43,9 +44,9 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
         for (a, b) in pairs.map(|(a, b)| (a.min(b), a.max(b))) {
             let (first, second) = (&routes[a], &routes[b]);
             let names = (first.operation.key.as_str(), second.operation.key.as_str());
-            // An operation at two mounts counts once; overlapping mounts are reported below. A
-            // declared path wins over its trailing-slash twin; two twins overlap if their paths
-            // differ.
+            // An operation at two mounts is compared once; overlapping mounts are reported below. A
+            // declared path takes precedence over the trailing-slash twin of another path. Two
+            // twins conflict only if their paths differ.
             let judged = !(first.twin || second.twin) || differ(first, second);
             if names.0 != names.1 && judged && told.insert(names) {
                 table.judge(first, second, &mut meetings, &mut overlaps);
@@ -67,11 +68,11 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Overlaps that are reported at one path; a count stands for the rest.
+/// Maximum number of overlaps reported for one path. The rest are counted.
 const OVERLAPS_MAX: usize = 5;
 
-/// Reports the first overlaps of each path and counts the rest, because templates that all overlap
-/// make a great many pairs. Definite errors are always reported.
+/// Reports the first overlaps of each path and the number of the rest, because mutually overlapping
+/// templates form very many pairs. Errors are always reported.
 fn first_few(overlaps: Sink, sink: &mut Sink) {
     let mut counts: BTreeMap<(diag::Span, &'static str), (usize, &'static diag::Lint)> =
         BTreeMap::new();
@@ -98,15 +99,15 @@ fn first_few(overlaps: Sink, sink: &mut Sink) {
     }
 }
 
-/// True unless both routes are twins or their templates match the same paths.
+/// True unless both routes are twins of templates that match the same paths.
 fn differ(first: &Route<'_>, second: &Route<'_>) -> bool {
     let same =
         subset(&first.template, &second.template) && subset(&second.template, &first.template);
     !(first.twin && second.twin || same)
 }
 
-/// Reports mounts of one API with the same listener, host and base path, because they serve the
-/// same requests.
+/// Reports mounts of one API with the same listener, host and base path. They match the same
+/// requests.
 fn mounts_at_one_place(api: &Api, sink: &mut Sink) {
     for (index, mount) in api.mounts.iter().enumerate() {
         let (a, at) = (&mount.value, mount.span);
@@ -119,7 +120,7 @@ fn mounts_at_one_place(api: &Api, sink: &mut Sink) {
                     &MOUNT_CONFLICT,
                     at,
                     format!(
-                        "the mounts `{}` and `{}` are at one place",
+                        "the mounts `{}` and `{}` are at the same place",
                         a.name, other.value.name
                     ),
                 )
@@ -128,85 +129,6 @@ fn mounts_at_one_place(api: &Api, sink: &mut Sink) {
             );
         }
     }
-}
-
-/// True if the mounts share a listener, and share a host or have none.
-pub(super) fn at_one_place(a: &ir::Mount, b: &ir::Mount) -> bool {
-    let hosts = a.hosts.is_empty() && b.hosts.is_empty()
-        || a.hosts.iter().any(|host| b.hosts.contains(host));
-    hosts && a.listeners.iter().any(|name| b.listeners.contains(name))
-}
-
-/// Operation at a mount.
-pub(super) struct Route<'m> {
-    /// Index of the API.
-    pub(super) api: usize,
-    /// The operation.
-    pub(super) operation: &'m Operation,
-    /// Path template with the base path of the mount.
-    pub(super) template: Template,
-    /// Base path of the mount.
-    pub(super) base_path: &'m str,
-    /// True if the template differs from the written path by its final slash.
-    pub(super) twin: bool,
-}
-
-/// Routes by listener and host. A request is looked up in one table.
-fn tables(apis: &[Api]) -> Vec<Vec<Route<'_>>> {
-    let mut tables: BTreeMap<Vec<(usize, usize)>, ()> = BTreeMap::new();
-    let mut places: BTreeMap<(&str, &str), Vec<(usize, usize)>> = BTreeMap::new();
-    for (api_index, api) in apis.iter().enumerate() {
-        for (mount_index, mount) in api.mounts.iter().enumerate() {
-            for listener in &mount.value.listeners {
-                let hosts = mount
-                    .value
-                    .hosts
-                    .iter()
-                    .map(String::as_str)
-                    .chain(mount.value.hosts.is_empty().then_some(""));
-                for host in hosts {
-                    places
-                        .entry((listener, host))
-                        .or_default()
-                        .push((api_index, mount_index));
-                }
-            }
-        }
-    }
-    // Listeners and hosts with the same mounts have the same table.
-    tables.extend(places.into_values().map(|mounts| (mounts, ())));
-    let table = |mounts: Vec<(usize, usize)>| {
-        let routes = mounts.into_iter().flat_map(|(api, mount)| {
-            let base = &apis[api].mounts[mount].value.base_path;
-            apis[api]
-                .operations
-                .iter()
-                .filter(|operation| !operation.internal)
-                .flat_map(move |operation| {
-                    let loose = operation.trailing_slash != TrailingSlash::Strict;
-                    let twin = operation.template.twin().filter(|_| loose);
-                    let route = move |template: &Template, twin| Route {
-                        api,
-                        operation,
-                        template: based(base, template),
-                        base_path: base,
-                        twin,
-                    };
-                    let declared = route(&operation.template, false);
-                    std::iter::once(declared).chain(twin.map(|twin| route(&twin, true)))
-                })
-        });
-        routes.collect()
-    };
-    tables.into_keys().map(table).collect()
-}
-
-/// Prefixes a template with the base path of its mount.
-fn based(base_path: &str, template: &Template) -> Template {
-    if base_path.is_empty() {
-        return template.clone();
-    }
-    template.clone().behind(base_path)
 }
 
 fn by_method(routes: &[Route<'_>]) -> Vec<Vec<usize>> {
@@ -220,7 +142,7 @@ fn by_method(routes: &[Route<'_>]) -> Vec<Vec<usize>> {
     groups.into_values().collect()
 }
 
-/// Operations of two APIs that match exactly the same requests: one finding for the two of them,
+/// Operations of two APIs that match exactly the same requests. One finding per pair of APIs,
 /// because the cause is where they are mounted.
 #[derive(Default)]
 struct Meetings<'m>(BTreeMap<(usize, usize), Vec<Meeting<'m>>>);
@@ -228,7 +150,7 @@ struct Meetings<'m>(BTreeMap<(usize, usize), Vec<Meeting<'m>>>);
 /// Maximum number of pairs of operations that a finding names.
 const MEETINGS_NAMED_MAX: usize = 50;
 
-/// Two operations with the base paths of their mounts.
+/// Two operations that match the same requests, with the base paths of their mounts.
 struct Meeting<'m> {
     operations: [&'m Operation; 2],
     base_paths: [&'m str; 2],
@@ -284,10 +206,10 @@ impl<'m> Meetings<'m> {
     }
 }
 
-/// Data for judging pairs of routes.
+/// Data for comparing pairs of routes.
 struct Tables<'r, 'a> {
     apis: &'r [Api],
-    /// Schemas of each API.
+    /// Schemas of the document of each API.
     schemas: Vec<Schemas<'r, 'a>>,
 }
 
@@ -319,7 +241,7 @@ impl<'r, 'a> Tables<'r, 'a> {
                 }
                 sink.push(
                 Diagnostic::new(&IDENTICAL_ROUTE, b.path_span, format!("`{} {}` and `{} {}` match exactly the same requests", b.method, b.path, a.method, a.path))
-                    .label("the same paths but for the names of parameters")
+                    .label("the paths differ only in the names of parameters")
                     .related(a.path_span, format!("`{} {}` is here", a.method, a.path))
                     .help("give one another path, another method or a condition, describe both as one operation, or let one path only document the other (`x-gateway: {alias_of: PATH}`)"),
             );
@@ -385,8 +307,8 @@ impl<'r, 'a> Tables<'r, 'a> {
         }
     }
 
-    /// Path of a route, with its API if the other route has another one, so that equal paths of two
-    /// APIs give two findings.
+    /// Path of a route. Includes the API if the other route belongs to another API, so that equal
+    /// paths of two APIs give two findings.
     fn shown(&self, route: &Route<'_>, other: &Route<'_>) -> String {
         let path = &route.operation.path;
         match route.api == other.api {
@@ -395,11 +317,12 @@ impl<'r, 'a> Tables<'r, 'a> {
         }
     }
 
-    /// Reports that the requests which both templates match are meant for the losing route by the
-    /// schemas of their parameters.
+    /// Reports an overlap in which, by the schemas of the parameters, the shared requests can be
+    /// valid for the losing route only.
     fn captured(&self, winner_route: &Route<'_>, loser_route: &Route<'_>, sink: &mut Sink) {
         let (winner, loser) = (winner_route.operation, loser_route.operation);
-        // With validation, the winner refuses these requests, so the loser is unreachable for them.
+        // With blocking validation, the winner refuses these requests, so they never reach the
+        // loser.
         let level = match winner.validation {
             Validation::Block => Level::Error,
             Validation::Off | Validation::Log => CAPTURED_BY_TEMPLATE.level,
@@ -409,7 +332,7 @@ impl<'r, 'a> Tables<'r, 'a> {
                 &CAPTURED_BY_TEMPLATE,
                 loser.path_span,
                 format!(
-                    "requests that are valid for `{}` only go to {}",
+                    "requests that are valid only for `{}` go to {}",
                     loser.path,
                     self.shown(winner_route, loser_route)
                 ),
@@ -425,7 +348,7 @@ impl<'r, 'a> Tables<'r, 'a> {
     }
 }
 
-/// True if a route of a greater priority matches all requests of another route at its mount.
+/// True if, at one mount, a route with a greater priority matches all requests of another route.
 fn never_wins(lesser: &Route<'_>, greater: &Route<'_>) -> bool {
     let (a, b) = (lesser.operation, greater.operation);
     let wider = b
@@ -446,14 +369,15 @@ fn never_wins(lesser: &Route<'_>, greater: &Route<'_>) -> bool {
     let greater = templates(greater);
     templates(lesser).iter().all(|(own, own_twin)| {
         greater.iter().any(|(other, twin)| {
-            // A declared path takes precedence over the twin of another, whatever their priorities.
+            // A declared path takes precedence over the twin of another path, whatever their
+            // priorities.
             let beaten = *twin && !own_twin && subset(other, own);
             subset(own, other) && !beaten
         })
     })
 }
 
-/// Length in bytes of the shortest path that a template matches.
+/// Length of the shortest path that a template matches, in bytes.
 fn shortest(template: &Template) -> usize {
     let each = template.segments().iter().map(|segment| match segment {
         Segment::Literal(text) | Segment::Folded(text) => text.len(),
@@ -476,7 +400,8 @@ fn unreachable(api: &Api, operation: &Operation, sink: &mut Sink) {
         "a segment `.` or `..` does not survive normalisation".to_owned()
     } else if shortest as u64 > TARGET_BYTES_MAX {
         format!(
-            "its path has {shortest} bytes at least, and a request's target may have {TARGET_BYTES_MAX}"
+            "its path has at least {shortest} bytes, and a request's target may have at most \
+{TARGET_BYTES_MAX}"
         )
     } else {
         return;

@@ -1,5 +1,5 @@
-//! Rules that judge changes: gates, acknowledgements, lint levels, the channel, the store and the trust
-//! file. They are in no bundle, so that only sources and source artifacts have them.
+//! Rules for judging changes: gates, acknowledgements, lint levels, the channel, the store and the
+//! trust file. They are part of sources and source artifacts, but not of bundles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,27 +12,27 @@ use crate::acknowledge::Acknowledgement;
 use crate::compile::Compiled;
 use crate::settings::Settings;
 
-/// Gate for changes of the rules.
+/// Name of the gate for changes of these rules.
 pub const GATE: &str = "rules";
 
-/// Id of the change for unknown rules of the old side.
+/// Id of the change that is reported if the rules of the old side are unknown.
 pub const UNKNOWN: &str = "rules-unknown";
 
 /// Rules of a project.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
-    /// Gates of gateway.yaml.
+    /// Gates that gateway.yaml enables.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub gates: BTreeSet<String>,
-    /// Acknowledgement file.
+    /// Path of the acknowledgement file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledge: Option<String>,
-    /// Levels of lint rules.
+    /// Levels of lint rules, by rule name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lint: BTreeMap<String, String>,
-    /// Lint rules that are silent at a node of a file, by the file and the node's JSON pointer; none of
-    /// a source artifact that was made before they were kept.
+    /// Lint rules that `x-gateway-lint` silences, by file and JSON pointer of the node. `None` for
+    /// a source artifact that was made before they were recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silenced: Option<BTreeMap<String, String>>,
     /// Key `release.channel`.
@@ -41,20 +41,20 @@ pub struct Rules {
     /// Key `release.store`.
     #[serde(default)]
     pub store: String,
-    /// Parts of the trust file.
+    /// Digests of the parts of the trust file, by name of the part.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trust: BTreeMap<String, String>,
-    /// Minimum serials of the trust file, by channel and kind. Releases raise them.
+    /// Minimum serials in the trust file, by channel and kind. Releases raise them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub floors: BTreeMap<String, u64>,
-    /// Entries of the acknowledgement file. None for a source artifact: entries were compared when
-    /// they were merged, and a release joins several merges.
+    /// Entries of the acknowledgement file. `None` for a source artifact: entries were compared
+    /// when they were merged, and a release may join several merges.
     #[serde(skip)]
     pub acknowledged: Option<Vec<Acknowledgement>>,
 }
 
 impl Rules {
-    /// Collects the rules of a project.
+    /// Collects the rules of a compiled project.
     #[must_use]
     pub fn of(compiled: &Compiled, settings: &Settings) -> Self {
         let level = |level: &Option<diag::Level>| match level {
@@ -82,7 +82,7 @@ impl Rules {
         }
     }
 
-    /// Gates that judge changes of this side's rules.
+    /// Gates for changes of this side's rules.
     #[must_use]
     pub fn judges(&self) -> Vec<String> {
         let mut gates: Vec<String> = self.gates.iter().cloned().collect();
@@ -93,7 +93,7 @@ impl Rules {
     }
 }
 
-/// Splits a trust file into parts: each key, the other settings, and the minimum serials. An
+/// Splits a trust file into parts (each key, and the other settings) and the minimum serials. An
 /// unreadable file is one part.
 fn trust(bytes: &[u8]) -> (BTreeMap<String, String>, BTreeMap<String, u64>) {
     let mut parts = BTreeMap::new();
@@ -109,7 +109,7 @@ fn trust(bytes: &[u8]) -> (BTreeMap<String, String>, BTreeMap<String, u64>) {
                 for mut key in keys {
                     let id = key.get("id").and_then(Value::as_str).unwrap_or("none");
                     let name = format!("key {id}");
-                    // The digest covers the public key, which is not shown.
+                    // The digest covers the public key, which is left out of the text.
                     let digest = Digest::of(key.to_string().as_bytes());
                     if let Some(key) = key.as_object_mut() {
                         key.retain(|name, _| name != "id" && name != "spki");

@@ -1,7 +1,8 @@
-//! Resolution of OpenAPI's `security`: schemes bound to verifiers, alternatives in their order.
+//! Resolution of OpenAPI's `security`: schemes are bound to verifiers; alternatives keep their
+//! order.
 //!
-//! The bundle names a scheme by its effect (place, verifier, stripped or not), not by its name in
-//! the document: names under `components` are not behaviour.
+//! The bundle names a scheme by its effect (place, verifier, stripped or not) instead of its name
+//! in the document, because names under `components` are not behaviour.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,8 @@ use diag::shape;
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned};
 use policy::auth::{self, Place};
 use policy::declared::{self, Settings as Declared, later, whole};
-use policy::transform::headers;
 
+use super::passes;
 use super::settings::{SecurityMode, Settings};
 use openapi::spec::{In, Requirement, SchemeKind, Security, SecurityScheme, Version};
 use vocab::lints::{NO_VERIFIER, REQUIRED_AUTH_MISSING, SCOPES_NOT_GIVEN, WRONG_KIND};
@@ -25,18 +26,17 @@ pub(super) struct Schemes {
 
 struct Scheme {
     span: Span,
-    /// None if the scheme cannot run, which was reported.
+    /// Resolved scheme. `None` if it cannot run, which was reported.
     ir: Option<Bound>,
     takes_scopes: bool,
-    /// Name of the verifier if its credentials have no scopes.
+    /// Name of the verifier, if its credentials have no scopes.
     lacks_scopes: Option<String>,
-    mutual_tls: bool,
 }
 
-/// Verification of a scheme.
+/// Verification of a scheme's credentials.
 enum Bound {
     Checked(ir::Scheme),
-    /// No verifier is configured for credentials at this place of a request.
+    /// No verifier is configured. The credential is expected at this place of the request.
     Unverified(Place),
 }
 
@@ -96,7 +96,7 @@ pub(super) fn read_security(node: NodeRef<'_>) -> Security {
 }
 
 impl Schemes {
-    /// Binds the schemes of a document to verifiers.
+    /// Binds the security schemes of a document to verifiers.
     pub(super) fn bind<'a>(
         schemes: &[SecurityScheme],
         version: Version,
@@ -109,7 +109,7 @@ impl Schemes {
             let extension = scheme.x_gateway.map(&node_of);
             let place = place(&scheme.kind);
             let ir = match place {
-                Some(place) => bind_one(scheme, place, extension, settings, sink),
+                Some(place) => bind_one(place, extension, settings, sink),
                 None => None,
             };
             let takes_scopes = matches!(
@@ -123,7 +123,6 @@ impl Schemes {
                     lacks_scopes: ir.as_ref().and_then(|bound| lacks_scopes(bound, settings)),
                     ir,
                     takes_scopes,
-                    mutual_tls: matches!(scheme.kind, SchemeKind::MutualTls),
                 },
             );
         }
@@ -134,7 +133,7 @@ impl Schemes {
         }
     }
 
-    /// Names of the schemes in the document, with their canonical names.
+    /// Canonical names of the schemes, by name in the document.
     pub(super) fn names(&self) -> BTreeMap<String, String> {
         let canonical = |scheme: &Scheme| match scheme.ir.as_ref()? {
             Bound::Checked(bound) => Some(bound.name.clone()),
@@ -146,9 +145,8 @@ impl Schemes {
             .collect()
     }
 
-    /// Adds unused schemes with `strip_credential`, `forward_as` or `claims_to_headers`, because
-    /// their fields are removed from every request of the API. Settings that gwd cannot run are
-    /// left out.
+    /// Adds unused schemes with `strip_credential`, `forward_as` or `claims_to_headers`: their
+    /// fields are removed from every request of the API. Settings that gwd cannot run are left out.
     pub(super) fn add_stripped(&self, used: &mut BTreeMap<String, ir::Scheme>) {
         for scheme in self.by_name.values() {
             let Some(Bound::Checked(bound)) = &scheme.ir else {
@@ -173,8 +171,8 @@ impl Schemes {
         }
     }
 
-    /// Returns a requirement for the bundle, and true if all of it could be read. Adds the schemes
-    /// in use to `used` and reports mistakes at their place.
+    /// Resolves a requirement for the bundle. The boolean is true if all of it was readable. Adds
+    /// the used schemes to `used` and reports mistakes at their place.
     pub(super) fn resolve(
         &self,
         written: &Written<'_>,
@@ -185,12 +183,12 @@ impl Schemes {
         let mut alternatives: Vec<ir::Alternative> = Vec::new();
         for requirement in written.requirements() {
             let mut uses: Vec<ir::SchemeUse> = Vec::new();
-            // Leave out an alternative with an unreadable scheme, because without that scheme it
-            // would be weaker. The mistake fails the build.
+            // Leave out an alternative with an unreadable scheme: without the scheme it would be
+            // weaker. The reported mistake fails the build.
             let mut whole = true;
             for (name, scopes) in &requirement.schemes {
                 let Some(scheme) = self.by_name.get(&name.value) else {
-                    // Mistakes in OpenAPI's own `security` are reported by the OpenAPI checks.
+                    // OpenAPI rules report mistakes in `security` of the document itself.
                     if let Written::Extension(_) = written {
                         sink.push(
                             Diagnostic::new(
@@ -239,7 +237,7 @@ impl Schemes {
                 alternatives.push(alternative);
             }
         }
-        // `[{}]` requires no credential, like `[]`.
+        // `[{}]` requires no credential and is stored like `[]`.
         if alternatives
             .iter()
             .all(|alternative| alternative.0.is_empty())
@@ -255,13 +253,6 @@ impl Schemes {
         name: &Spanned<String>,
         sink: &mut Sink,
     ) -> Option<ir::Scheme> {
-        if scheme.mutual_tls {
-            sink.push(shape::not_available(
-                scheme.span,
-                &format!("a client certificate, which `{}` needs,", name.value),
-                "use another scheme, or leave the operations that need it out",
-            ));
-        }
         let bound = scheme.ir.as_ref()?;
         match bound {
             Bound::Checked(bound) => Some(bound.clone()),
@@ -301,14 +292,14 @@ impl Schemes {
                 "`{scope}` is a scope, and credentials of `{verifier}` have no scopes"
             )));
         } else if scheme.takes_scopes || self.version != Version::V30 {
-            // The verifier compares the scopes, or the upstream does.
+            // The verifier or the upstream compares the scopes.
         } else if !matches!(bound.verify, ir::Verify::Upstream) {
             sink.push(finding(format!(
                 "`{scope}` is a scope that this scheme does not have in OpenAPI 3.0"
             )));
         } else {
-            // Report this once, at the scheme: the upstream may know the scopes, but the gateway
-            // does not check them.
+            // Reported at the scheme, so only once: the upstream may know the scopes, but the
+            // gateway does not check them.
             sink.push(
                 Diagnostic::new(
                     &SCOPES_NOT_GIVEN,
@@ -324,7 +315,7 @@ impl Schemes {
 }
 
 /// Checks that each alternative uses one of the required verifiers. The empty alternative is
-/// checked with open operations.
+/// checked together with open operations.
 pub(super) fn check_required(
     security: &ir::Security,
     schemes: &BTreeMap<String, ir::Scheme>,
@@ -370,7 +361,6 @@ pub(super) fn check_required(
 }
 
 fn bind_one(
-    scheme: &SecurityScheme,
     place: Place,
     extension: Option<NodeRef<'_>>,
     settings: &Settings,
@@ -384,7 +374,7 @@ fn bind_one(
     let strip = get("strip_credential")
         .and_then(NodeRef::as_bool)
         .unwrap_or(false);
-    let passes = extension.map_or_else(Passes::default, |node| passes(node, sink));
+    let passes = extension.map_or_else(Passes::default, |node| passes::read(node, sink));
     let said = extension.map(|node| later(node, &shape::Shape::Object(&vocab::extension::SCHEME)));
     let bound = |place, verify| {
         let declared = said.clone().unwrap_or_default();
@@ -408,13 +398,16 @@ fn bind_one(
             .iter()
             .find(|verifier| verifier.value.name == name)?;
         let fits = match &verifier.value.checked {
-            auth::Checked::ApiKey(_) => place != Place::Authorization("basic".into()),
+            auth::Checked::ApiKey(_) => {
+                place != Place::Authorization("basic".into()) && place != Place::Certificate
+            }
             auth::Checked::Basic(_) => place == Place::Authorization("basic".into()),
-            auth::Checked::Jwt(_) => match &place {
+            auth::Checked::Jwt(_) | auth::Checked::Introspection(_) => match &place {
                 Place::Authorization(scheme) => scheme == "bearer",
                 Place::Header(_) | Place::Query(_) | Place::Cookie(_) => true,
                 Place::Certificate => false,
             },
+            auth::Checked::Mtls(_) => place == Place::Certificate,
             auth::Checked::Declared(_) => true,
         };
         if !fits {
@@ -426,12 +419,12 @@ fn bind_one(
                     format!("`{name}` cannot check this scheme: it is of kind `{kind}`"),
                 )
                 .related(verifier.span, format!("`{name}` is defined here"))
-                .help("`basic` checks `http: basic`; `api_key` checks keys and bearer tokens, `jwt` bearer tokens"),
+                .help("`basic` checks `http: basic`; `api_key` checks keys and bearer tokens, `jwt` and `introspection` bearer tokens, `mtls` schemes of the type `mutualTLS`"),
             );
             return None;
         }
         let place = match &verifier.value.checked {
-            auth::Checked::Jwt(_) => token_place(place),
+            checked if checked.takes_tokens() => token_place(place),
             _ => place,
         };
         return Some(bound(place, ir::Verify::Auth(name.to_owned())));
@@ -447,20 +440,14 @@ fn bind_one(
         }
         return Some(bound(place, ir::Verify::Upstream));
     }
-    if matches!(scheme.kind, SchemeKind::MutualTls) {
-        // Any client certificate that the listener's authorities signed.
-        let kind = declared::Checked {
-            kind: "mtls".to_owned(),
-            settings: Declared::default(),
-        };
-        let verify = ir::Verify::Inline(auth::Checked::Declared(kind));
-        return Some(bound(place, verify));
+    if let Some(node) = extension {
+        passes::check_unverified(node, sink);
     }
     Some(Bound::Unverified(place))
 }
 
-/// The place of a token: a field `Authorization`, which OpenAPI 2 and many documents describe as a
-/// key in a header, has the token behind the word `Bearer`.
+/// Place of a token. Swagger 2.0 and many documents describe `Authorization` as an API key in a
+/// header; the token then follows the word `Bearer`.
 fn token_place(place: Place) -> Place {
     match place {
         Place::Header(name) if name == "authorization" => Place::Authorization("bearer".into()),
@@ -468,38 +455,15 @@ fn token_place(place: Place) -> Place {
     }
 }
 
-/// Fields in which the upstream gets the caller. Each field is named once.
-fn passes(node: NodeRef<'_>, sink: &mut Sink) -> Passes {
-    let mut fields: Vec<String> = Vec::new();
-    let mut field = |node: NodeRef<'_>, sink: &mut Sink| {
-        let field = headers::author::name(node.scalar_text()?, node.span(), sink)?;
-        if fields.contains(&field) {
-            let message = format!("`{field}` has another value already");
-            sink.push(Diagnostic::new(&shape::BAD_VALUE, node.span(), message));
-            return None;
-        }
-        fields.push(field.clone());
-        Some(field)
-    };
-    let forward_as = node.get("forward_as").filter(|node| !node.is_null());
-    let forward_as = forward_as.and_then(|node| field(node, sink));
-    let claims = node.get("claims_to_headers").into_iter();
-    let mut claims: Vec<(String, String)> = claims
-        .flat_map(NodeRef::entries)
-        .filter_map(|(entry, node)| Some((entry.key.to_string(), field(node, sink)?)))
-        .collect();
-    claims.sort();
-    Passes { forward_as, claims }
-}
-
-/// The verifier of a scheme if its credentials have no scopes: every call that needs one would be
-/// refused.
+/// Name of the scheme's verifier, if its credentials have no scopes: a required scope would make
+/// every call fail.
 fn lacks_scopes(bound: &Bound, settings: &Settings) -> Option<String> {
     let Bound::Checked(scheme) = bound else {
         return None;
     };
     let lacks = |checked: &auth::Checked| {
-        matches!(checked, auth::Checked::ApiKey(_) | auth::Checked::Basic(_))
+        use auth::Checked::{ApiKey, Basic, Mtls};
+        matches!(checked, ApiKey(_) | Basic(_) | Mtls(_))
     };
     match &scheme.verify {
         ir::Verify::Upstream => None,
@@ -512,7 +476,7 @@ fn lacks_scopes(bound: &Bound, settings: &Settings) -> Option<String> {
     }
 }
 
-/// A scheme without a verifier here.
+/// Scheme for credentials that no verifier of this gateway checks.
 fn unverified(place: &Place) -> ir::Scheme {
     canonical(
         (place.clone(), ir::Verify::Upstream, false),
@@ -521,7 +485,7 @@ fn unverified(place: &Place) -> ir::Scheme {
     )
 }
 
-/// Reads a verifier that is written at its scheme.
+/// Reads a verifier that is defined inside its scheme.
 fn inline(node: NodeRef<'_>) -> Option<auth::Checked> {
     let kind = node.get("kind")?.scalar_text()?;
     if let Some(runs) = auth::check(kind, node) {
@@ -534,7 +498,7 @@ fn inline(node: NodeRef<'_>) -> Option<auth::Checked> {
     }))
 }
 
-/// Names a scheme by its effect.
+/// Creates a scheme with a name that describes its effect.
 fn canonical(
     (place, verify, strip_credential): (Place, ir::Verify, bool),
     declared: Declared,
@@ -555,8 +519,7 @@ fn canonical(
         Place::Authorization(scheme) => scheme.clone(),
         Place::Certificate => "client certificate".to_owned(),
     };
-    // `*` is no valid name of a verifier, so the upstream differs from a verifier called
-    // `upstream`.
+    // `*` is not valid in a verifier's name, so this differs from a verifier named `upstream`.
     let mark = if verify == ir::Verify::Upstream {
         "*"
     } else {
@@ -615,7 +578,7 @@ mod tests {
         Span::start_of(FileId(0))
     }
 
-    /// Schemes `key` and `other` can be checked; `broken` is defined but unreadable.
+    /// Schemes `key` and `other` are readable; `broken` is defined but unreadable.
     fn schemes() -> Schemes {
         let scheme = |name: &str, readable: bool| {
             let verify = ir::Verify::Auth("keys".into());
@@ -633,7 +596,6 @@ mod tests {
                     .map(Bound::Checked),
                 takes_scopes: false,
                 lacks_scopes: None,
-                mutual_tls: false,
             };
             (name.to_owned(), scheme)
         };
@@ -646,7 +608,7 @@ mod tests {
         }
     }
 
-    /// The resolved requirement, each alternative as the places of its credentials.
+    /// Resolves a requirement. Returns the places of the credentials of each alternative.
     fn resolve(alternatives: &[&[&str]]) -> (Vec<Vec<String>>, bool) {
         let named = |name: &&str| (Spanned::new((*name).to_owned(), at()), Vec::new());
         let requirement = |names: &&[&str]| Requirement {

@@ -1,14 +1,14 @@
-//! Segments as sets of texts: texts that two segments share, and containment.
+//! Comparison of path segments as sets of strings: common strings, and containment.
 //!
-//! A segment is a sequence of bytes and of runs of one or more bytes, so small automata decide both
-//! questions exactly.
+//! A segment is a sequence of bytes and of runs of one or more bytes. Small automata therefore
+//! decide both questions exactly.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::LazyLock;
 
 use bundle::ir::{Pattern, Segment};
 
-/// Step of a segment's automaton.
+/// One step of a segment's automaton.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Exactly this byte.
@@ -21,15 +21,15 @@ pub enum Step {
     Many,
 }
 
-/// Positions of two automata.
+/// State of both automata: a position in each.
 type Both = (usize, usize);
-/// Predecessor of each pair of states, and the byte of the step; no byte if the step reads none.
+/// For each state, the previous state and the byte that was consumed, if any.
 type Trace = BTreeMap<Both, (Both, Option<u8>)>;
 
-/// Returns the shortest text that both segments match.
+/// Returns the shortest string that both segments match.
 #[must_use]
 pub fn common(a: &Segment, b: &Segment) -> Option<String> {
-    // Most pairs need no automaton. Without these arms, a table in which all templates overlap
+    // Most pairs need no automaton. Without this fast path, a table in which all templates overlap
     // takes ten times as long (bench/compile, `overlaps`).
     match (a, b) {
         (Segment::Literal(a), Segment::Literal(b)) => return (a == b).then(|| a.clone()),
@@ -43,18 +43,18 @@ pub fn common(a: &Segment, b: &Segment) -> Option<String> {
     shortest(a, b)
 }
 
-/// Shortest text of a parameter.
+/// Shortest string that a parameter matches.
 static ANY: LazyLock<String> = LazyLock::new(|| {
     let any = Segment::Parameter(String::new());
     shortest(&any, &any).unwrap_or_default()
 });
 
-/// Returns the shortest text that two automata accept.
+/// Returns the shortest string that two segments' automata accept.
 fn shortest(a: &Segment, b: &Segment) -> Option<String> {
     let (a, b) = (steps(a), steps(b));
     let end = (a.len(), b.len());
     let mut from = Trace::new();
-    // Order states by the length of their text: a step without a byte goes to the front.
+    // Keep the queue sorted by the length of the string: a step without a byte goes to the front.
     let mut waiting = VecDeque::from([(0, 0)]);
     let mut done = BTreeSet::new();
     while let Some(at) = waiting.pop_front() {
@@ -87,7 +87,7 @@ fn shortest(a: &Segment, b: &Segment) -> Option<String> {
     None
 }
 
-/// True if `b` matches every text that `a` matches.
+/// True if `b` matches every string that `a` matches.
 #[must_use]
 pub fn within(a: &Segment, b: &Segment) -> bool {
     // Fast path for most pairs.
@@ -95,7 +95,7 @@ pub fn within(a: &Segment, b: &Segment) -> bool {
         (Segment::Literal(a), Segment::Literal(b)) => return a == b,
         (Segment::Literal(text), Segment::Parameter(_)) => return !text.is_empty(),
         (_, Segment::Parameter(_)) => return true,
-        // A parameter or pattern matches more texts than one literal.
+        // A parameter or pattern matches more strings than a single literal.
         (Segment::Parameter(_) | Segment::Pattern(_), Segment::Literal(_) | Segment::Folded(_)) => {
             return false;
         }
@@ -158,7 +158,7 @@ pub fn steps(segment: &Segment) -> Vec<Step> {
     all
 }
 
-/// Step after a byte that the current step takes.
+/// Position after the step at `at` has consumed a byte.
 pub fn after(steps: &[Step], at: usize) -> usize {
     if steps.get(at) == Some(&Step::Many) {
         at
@@ -167,7 +167,7 @@ pub fn after(steps: &[Step], at: usize) -> usize {
     }
 }
 
-/// Step that a step reaches without a byte, if any.
+/// Position that is reachable from `at` without consuming a byte, if any.
 fn skips(steps: &[Step], at: usize) -> impl Iterator<Item = usize> + use<> {
     (steps.get(at) == Some(&Step::Many))
         .then_some(at + 1)
@@ -175,7 +175,7 @@ fn skips(steps: &[Step], at: usize) -> impl Iterator<Item = usize> + use<> {
 }
 
 pub fn closure(steps: &[Step], mut states: BTreeSet<usize>) -> BTreeSet<usize> {
-    // A skip leads to a later state, so one pass is enough.
+    // Skipping always leads to a later position, so one pass is enough.
     let mut at = states.first().copied();
     while let Some(state) = at {
         states.extend(skips(steps, state));
@@ -184,7 +184,7 @@ pub fn closure(steps: &[Step], mut states: BTreeSet<usize>) -> BTreeSet<usize> {
     states
 }
 
-/// Bytes that distinguish the states of a segment, and one other byte.
+/// Bytes that the steps name, and one byte that none of them names.
 fn alphabet(steps: &[Step]) -> BTreeSet<u8> {
     let mut bytes: BTreeSet<u8> = steps.iter().flat_map(|step| step.bytes()).collect();
     let other = (b'a'..=b'z')
@@ -203,7 +203,7 @@ impl Step {
         }
     }
 
-    /// Bytes that the step names.
+    /// Bytes that the step names explicitly.
     pub fn bytes(self) -> impl Iterator<Item = u8> {
         let (one, other) = match self {
             Self::Byte(byte) => (Some(byte), None),
@@ -213,7 +213,7 @@ impl Step {
         one.into_iter().chain(other)
     }
 
-    /// Byte that both steps accept.
+    /// A byte that both steps accept, if any.
     fn meet(self, other: Self) -> Option<u8> {
         match (self, other) {
             (Self::Any | Self::Many, Self::Any | Self::Many) => Some(b'x'),
@@ -243,7 +243,7 @@ mod tests {
 
     use super::*;
 
-    /// Segments of up to three pieces, case-sensitive and case-insensitive.
+    /// Segments of up to three parts, case-sensitive and case-insensitive.
     fn segments() -> Vec<Segment> {
         let texts = [
             "", "a", "b", "ab", "aB", "A", "{x}", "a{x}", "{x}a", "{x}b", "a{x}b", "ab{x}",
@@ -258,7 +258,7 @@ mod tests {
             .collect()
     }
 
-    /// Every text of up to five letters.
+    /// All strings of up to five letters.
     fn words() -> Vec<String> {
         let mut all = vec![String::new()];
         let mut last = all.clone();

@@ -1,9 +1,9 @@
-//! Cost of a project in metrics: the approximate number of series that gwd makes of it.
+//! Cost of a project in metrics: the approximate number of time series that gwd exports.
 //!
-//! The count follows the labels of gwd's metrics (operate.md): a histogram of durations for each
-//! route and status, a histogram of gateway time for each route, a histogram for each method and
-//! status of an upstream, and counters of refusals and limits. Values that clients choose (other
-//! methods, HTTP/1.0) add to it, so the count is approximate.
+//! The count follows the labels of gwd's metrics (operate.md): a duration histogram for each route
+//! and status, a gateway-time histogram for each route, a histogram for each method and status of
+//! an upstream, and counters of refusals and limits. Clients can add series with other methods or
+//! HTTP/1.0, so the count is approximate.
 
 use std::collections::BTreeSet;
 
@@ -15,18 +15,19 @@ use super::rest::Rest;
 use super::{Api, Operation, Settings, Valued};
 use vocab::lints::METRIC_SERIES;
 
-/// Number of series from which one gateway loads a monitoring system noticeably.
+/// Number of series of one gateway above which a warning is reported: it then noticeably loads a
+/// monitoring system.
 pub const SERIES_MAX: usize = 250_000;
 
-/// Series of a histogram: 17 bounds and infinity, sum and count.
+/// Series of one histogram: 17 bounds and infinity, sum and count.
 const HISTOGRAM: usize = 20;
 
 /// Number of routes and of metric series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Number of routes: operations at their mounts.
+    /// Number of routes: one per operation and mount.
     pub routes: usize,
-    /// Approximate number of series of one gateway.
+    /// Approximate number of series that one gateway exports.
     pub series: usize,
 }
 
@@ -61,7 +62,7 @@ pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
         .iter()
         .flat_map(|api| api.rest.iter().map(move |rest| (api, rest)))
     {
-        // The upstream's statuses and the methods of clients are unknown here: count one of each.
+        // The upstream's statuses and the clients' methods are unknown: count one of each.
         let routes = api.mounts.len();
         cost.routes += routes;
         cost.series += routes * (refusals(settings, api, &of_rest(rest)).len() + 2) * HISTOGRAM;
@@ -91,7 +92,7 @@ pub fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     );
 }
 
-/// Statuses of the upstream that the document describes. Default: `200`.
+/// Statuses that the document describes, except `default`. If there are none: `200`.
 fn statuses<'a>(api: &'a Api, operation: &Operation) -> BTreeSet<&'a str> {
     let (path, index) = operation.place;
     let described = &api.spec.paths[path].operations[index].responses;
@@ -105,7 +106,7 @@ fn statuses<'a>(api: &'a Api, operation: &Operation) -> BTreeSet<&'a str> {
     statuses
 }
 
-/// Settings of an operation that make the gateway respond itself.
+/// Settings of an operation that can make the gateway itself respond.
 struct Asked<'m> {
     security: &'m ir::Security,
     max_body_bytes: Option<u64>,
@@ -128,7 +129,7 @@ fn of_rest(rest: &Rest) -> Asked<'_> {
     }
 }
 
-/// Statuses of the gateway's own responses.
+/// Statuses of responses that the gateway itself generates.
 fn refusals(settings: &Settings, api: &Api, asked: &Asked<'_>) -> BTreeSet<&'static str> {
     let kind = |link: &Link| {
         let (policies, name) = match link {
@@ -140,7 +141,7 @@ fn refusals(settings: &Settings, api: &Api, asked: &Asked<'_>) -> BTreeSet<&'sta
         let policy = policies.find(|policy| policy.value.name == *name)?;
         Some(policy.value.checked.kind())
     };
-    // 400: a path or a condition that can be read in two ways.
+    // 400: an ambiguous path or condition.
     let mut statuses = BTreeSet::from(["400", "502", "503", "504"]);
     if !asked.security.0.is_empty() {
         statuses.insert("401");
@@ -173,7 +174,7 @@ mod tests {
     use sources::project::files::Files;
     use sources::syntax::Limits;
 
-    /// Series of a project with one operation, in histograms of its route.
+    /// Number of series of a project with one operation.
     fn series(gateway: &str, operation: &str) -> usize {
         let gateway = format!(
             "version: 1\nname: s\napis: {{s: {{path: api.yaml}}}}\nupstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}\ndefaults: {{upstream: u}}\n{gateway}"
@@ -190,7 +191,8 @@ mod tests {
     #[test]
     fn refusals_with_400_and_403_are_counted() {
         let public = "security: [], x-gateway: {public: true},";
-        // 200, 400, 502, 503, 504 and the gateway's own time; one call; four counters.
+        // Five statuses and the gateway's own time of the route; one call of the upstream; four
+        // counters.
         let least = (5 + 1) * super::HISTOGRAM + 4 + super::HISTOGRAM;
         assert_eq!(series("", public), least);
         let filtered = series(

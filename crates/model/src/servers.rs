@@ -1,8 +1,9 @@
-//! Upstreams named by a document's servers: `servers[].x-gateway`.
+//! Upstreams that the servers of a document name: `servers[].x-gateway`.
 //!
-//! The nearest list counts as a whole: that of the operation, else of the path, else of the
-//! document, as in OpenAPI. A server that names an upstream works like `x-gateway: {upstream}` at
-//! the level of the list. Several such servers share the requests by weight, like a `split`.
+//! As in OpenAPI, the nearest list applies as a whole: that of the operation, else of the path,
+//! else of the document. A server that names an upstream has the same effect as `x-gateway:
+//! {upstream}` at the level of the list. Several such servers share the requests by weight, like a
+//! `split`.
 
 use diag::shape::{BAD_VALUE, MISSING_KEY};
 use diag::{Diagnostic, NodeRef, Sink, Tree, read};
@@ -11,7 +12,7 @@ use policy::traffic::split;
 
 use openapi::spec::{Operation, PathItem, Server, Spec};
 
-/// Level of a list of servers.
+/// Level of a document at which a list of servers is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
     Document,
@@ -19,7 +20,7 @@ pub(super) enum Level {
     Operation,
 }
 
-/// Upstreams that the nearest servers name; empty if none of them names one.
+/// Upstreams that the nearest servers name. Empty if they name none.
 pub(super) struct Servers<'a> {
     level: Level,
     shares: Vec<Share<'a>>,
@@ -32,7 +33,7 @@ struct Share<'a> {
 }
 
 impl<'a> Servers<'a> {
-    /// Servers that apply to an operation.
+    /// Returns the servers that apply to an operation.
     pub(super) fn nearest(
         tree: &'a Tree,
         spec: &'a Spec,
@@ -54,7 +55,7 @@ impl<'a> Servers<'a> {
         }
     }
 
-    /// Servers of the document itself.
+    /// Returns the servers at the root of the document.
     pub(super) fn of_document(tree: &'a Tree, spec: &Spec) -> Self {
         Self {
             level: Level::Document,
@@ -62,14 +63,14 @@ impl<'a> Servers<'a> {
         }
     }
 
-    /// Upstream that a list at this level names: the first of several.
+    /// First upstream that the list names, if the list is at this level.
     pub(super) fn upstream_at(&self, level: Level) -> Option<NodeRef<'a>> {
         let first = self.shares.first().filter(|_| self.level == level);
         first.map(|share| share.upstream)
     }
 
-    /// Split of requests by weight, if this list of servers decides. None if one upstream gets all
-    /// requests.
+    /// Split of requests by weight, if the list at level `decides` names the upstream. `None` if
+    /// one upstream receives all requests.
     pub(super) fn split(&self, decides: Option<Level>) -> Option<split::Checked> {
         if decides != Some(self.level) || self.shares.len() < 2 {
             return None;
@@ -104,8 +105,8 @@ fn read_weight(node: NodeRef<'_>) -> Result<u32, ()> {
     u32::try_from(weight).map_err(drop)
 }
 
-/// Checks every list of a document once: its servers, and contradictions with the `x-gateway`
-/// beside it.
+/// Checks every list of servers in a document once, including contradictions with the `x-gateway`
+/// at the same level.
 pub(super) fn check(tree: &Tree, spec: &Spec, sink: &mut Sink) {
     let at = |id| tree.at(id);
     let root = spec.x_gateway.map(at);

@@ -1,5 +1,5 @@
-//! Signing keys of the trust file that end soon: gateways refuse what is signed with a key behind its
-//! `not_after`.
+//! Signing keys of the trust file that expire soon. Gateways refuse statements signed by a key
+//! after its `not_after`.
 
 use bundle::moment::Moment;
 use diag::{Diagnostic, Sink, Span};
@@ -10,11 +10,12 @@ use vocab::lints::SIGNING_KEY_ENDS;
 
 const DAY_S: u64 = 86_400;
 
-/// Time before its expiry from which a key is reported: 30 days.
+/// Time before expiry from which a key is reported: 30 days.
 const SOON_S: u64 = 30 * DAY_S;
 
-/// Reports active keys that have ended or end within 30 days of [`Files::judged_at_s`], at the project's
-/// name: the trust file is no source, and its text is not shown.
+/// Reports active keys that have expired or expire within 30 days of [`Files::judged_at_s`]. The
+/// findings are placed at the project's name, because the trust file is not a source and its text
+/// is never shown.
 pub(super) fn check(files: &Files, at: Span, sink: &mut Sink) {
     let Ok(bytes) = files.bytes(TRUST_FILE) else {
         return;

@@ -1,5 +1,5 @@
-//! Requests that go to an unexpected operation: overlaps that the schemas resolve, methods that
-//! fall through to a wider template, and hosts that hide a mount (semantics.md §1).
+//! Requests that an unexpected operation receives: overlaps that only the schemas resolve, methods
+//! that fall through to a wider template, and hosts that hide a mount (semantics.md §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,34 +7,34 @@ use bundle::ir::{self, Segment};
 use diag::{Diagnostic, NodeRef, Sink};
 
 use super::overlap::{self, subset};
-use super::routes::Route;
+use super::table::Route;
 use super::{Api, Defined, Operation};
 use openapi::spec::In;
 use openapi::spec::schema::Schemas;
 use sources::project::files::percent_decoded;
 use vocab::lints::{HOST_HIDES_MOUNT, METHOD_FALLS_THROUGH};
 
-/// Maximum number of hosts shown in a message.
+/// Maximum number of hosts shown in one message.
 const SHOWN_MAX: usize = 5;
 
-/// One of two routes that share requests.
+/// One of two routes that match common requests.
 pub(super) struct Side<'s, 'r, 'a> {
     pub(super) route: &'s Route<'s>,
     pub(super) api: &'s Api,
     pub(super) schemas: &'s Schemas<'r, 'a>,
 }
 
-/// Validity of the requests that two templates have in common, by the schemas of the parameters.
+/// Validity of the requests that two templates share, by the schemas of their parameters.
 pub(super) enum Overlap {
-    /// Some requests may be valid for both.
+    /// A shared request may be valid for both routes.
     Ambiguous,
-    /// No request is valid for both; some may be valid for the losing route.
+    /// No shared request is valid for both; some may be valid for the losing route.
     Captured,
-    /// No request may be valid for the losing route.
+    /// No shared request can be valid for the losing route.
     Silent,
 }
 
-/// Classifies an overlap whose requests `winner` receives.
+/// Classifies the overlap of two routes. The router prefers `winner`.
 pub(super) fn overlap<'r, 'a>(winner: &Side<'_, 'r, 'a>, loser: &Side<'_, 'r, 'a>) -> Overlap {
     if !loser.takes_the_literals_of(winner) {
         return Overlap::Silent;
@@ -50,7 +50,8 @@ impl Side<'_, '_, '_> {
         self.route.template.segments()
     }
 
-    /// True if the other's literals may be values of the parameters at their places.
+    /// True if the literals of `other` may be values of this route's parameters in the same
+    /// segments.
     fn takes_the_literals_of(&self, other: &Self) -> bool {
         self.segments()
             .iter()
@@ -64,7 +65,7 @@ impl Side<'_, '_, '_> {
             })
     }
 
-    /// True if parameters at the same place may have a value in common.
+    /// True if the parameters in each segment may have a common value.
     fn shares_values_with(&self, other: &Self) -> bool {
         self.segments()
             .iter()
@@ -90,7 +91,7 @@ impl Side<'_, '_, '_> {
         })
     }
 
-    /// All texts that a parameter may have, if its schema lists them.
+    /// All values that a parameter may have, if its schema lists them.
     fn values(&self, name: &str) -> Option<Vec<String>> {
         let schema = schema_of(self.api, self.route.operation, name)?;
         let resolver = self.schemas.resolver();
@@ -117,7 +118,7 @@ fn schema_of(api: &Api, operation: &Operation, name: &str) -> Option<diag::NodeI
     written.parameters.iter().find(is_it)?.schema
 }
 
-/// Reports one info for each API: paths without a method, whose requests with that method go to a
+/// Reports, once per API, paths without a certain method whose requests with that method go to a
 /// wider template.
 pub(super) fn methods_that_fall_through(
     apis: &[Api],
@@ -125,7 +126,7 @@ pub(super) fn methods_that_fall_through(
     told: &mut BTreeSet<String>,
     sink: &mut Sink,
 ) {
-    // One route represents all methods of a template.
+    // Use one route for all methods of a template.
     let mut by_template: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, route) in routes.iter().enumerate() {
         if route.operation.conditions.is_empty() && !route.twin {
@@ -147,7 +148,7 @@ pub(super) fn methods_that_fall_through(
         all.map(|index| &*routes[*index].operation.method).collect()
     };
     let templates: Vec<_> = routes.iter().map(|route| &route.template).collect();
-    // Routes found for each API, in the order of the source.
+    // Routes found, by API, in source order.
     let mut found: BTreeMap<usize, Vec<(usize, usize, String)>> = BTreeMap::new();
     for (a, b) in overlap::within(&templates, &firsts) {
         for (narrow, wide) in [(a, b), (b, a)] {
@@ -196,7 +197,7 @@ pub(super) fn methods_that_fall_through(
     }
 }
 
-/// Hosts that mounts name, by listener.
+/// Hosts that the mounts name, by listener.
 fn named<'m>(
     mounts: &mut dyn Iterator<Item = &'m Defined<ir::Mount>>,
 ) -> BTreeMap<&'m str, BTreeSet<&'m str>> {
@@ -210,7 +211,7 @@ fn named<'m>(
     named
 }
 
-/// A mount without hosts gets no requests for the hosts that others name.
+/// Reports mounts without hosts that receive no requests for hosts that other APIs name.
 pub(super) fn hidden_mounts(apis: &[Api], sink: &mut Sink) {
     let mounts = || {
         apis.iter()
@@ -218,7 +219,8 @@ pub(super) fn hidden_mounts(apis: &[Api], sink: &mut Sink) {
     };
     let everywhere = named(&mut mounts().map(|(_, mount)| mount));
     for (api, mount) in mounts().filter(|(_, mount)| mount.value.hosts.is_empty()) {
-        // At each listener of the mount: hosts that other APIs name and this API does not.
+        // For each listener of the mount, collect the hosts that other APIs name but this API does
+        // not.
         let own = named(&mut api.mounts.iter());
         let mut hosts: BTreeSet<&str> = BTreeSet::new();
         for listener in &mount.value.listeners {
@@ -248,9 +250,16 @@ pub(super) fn hidden_mounts(apis: &[Api], sink: &mut Sink) {
         let mut finding = Diagnostic::new(
             &HOST_HIDES_MOUNT,
             mount.span,
-            format!("requests to {}{more} never reach `{}`", names.join(", "), api.name),
+            format!(
+                "requests to {}{more} never reach `{}`",
+                names.join(", "),
+                api.name
+            ),
         )
-        .help("the host that is named owns all its requests; name this API's hosts as well if it is meant to answer there");
+        .help(
+            "a mount that names a host gets all requests to that host; name this API's hosts as \
+well if it is meant to answer there",
+        );
         if let Some((_, other)) = setter {
             finding = finding.related(other.span, format!("this mount names `{first}`"));
         }

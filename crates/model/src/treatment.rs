@@ -1,8 +1,8 @@
-//! Inheritance of operations: upstream, timeout, body limit, chain.
+//! Inheritance of an operation's settings: upstream, timeout, body limit and chain.
 //!
-//! The operation takes precedence over the path, the document and the gateway. A list replaces,
-//! `+policies` appends. The order within a phase is gateway, API, path, operation, then position;
-//! required policies come first.
+//! The operation takes precedence over the path, the document and the gateway. A list replaces
+//! inherited lists; `+policies` appends to them. Within a phase, policies run in the order gateway,
+//! API, path, operation, then by position. Required policies run first.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use super::settings::{Settings, Upstream, name_in, name_list};
 use super::{AllNames, Defined, Kind, Valued};
 use vocab::lints::POLICY_TWICE;
 
-/// Mistake that was already reported.
+/// Error that was already reported.
 pub(super) struct Told;
 
-/// Nodes with settings, from the defaults of the document to the operation.
+/// Nodes with settings at each level, from the document's defaults to the operation.
 pub(super) struct Scopes<'a> {
     /// Definitions of the document itself.
     pub(super) own: &'a Own<'a>,
@@ -32,11 +32,11 @@ pub(super) struct Scopes<'a> {
 /// Upstream of requests, and the place that names it.
 pub(super) struct Destination {
     pub(super) upstream: Valued<String>,
-    /// Level of the servers that name the upstream. None if a key `upstream` does.
+    /// Level of the servers that name the upstream. `None` if a key `upstream` names it.
     pub(super) by_servers: Option<Level>,
 }
 
-/// Definitions of an API itself, and the shared policies.
+/// Definitions of an API, and those of gateway.yaml that it can use.
 pub(super) struct Own<'a> {
     pub(super) api: &'a str,
     pub(super) names: &'a AllNames,
@@ -52,7 +52,7 @@ impl<'a> Scopes<'a> {
             .flatten()
     }
 
-    /// Value of a key in effect: the nearest one. `null` restores the default.
+    /// Effective value of a key: that of the nearest level. `null` restores the default.
     fn inherit<T: Clone>(
         &self,
         key: &str,
@@ -75,11 +75,11 @@ impl<'a> Scopes<'a> {
         value
     }
 
-    /// Upstream of requests; none if no place names one. In each place, `upstream` of its
-    /// `x-gateway` and its servers count.
+    /// Upstream of requests. `None` if no level names one. At each level, `upstream` in `x-gateway`
+    /// and the servers are considered.
     ///
     /// # Errors
-    /// Returns an error if the name does not exist, which was reported.
+    /// Returns an error if the named upstream does not exist, which was reported.
     pub(super) fn upstream(&self, settings: &Settings) -> Result<Option<Destination>, Told> {
         let mut value = settings
             .defaults
@@ -115,7 +115,7 @@ impl<'a> Scopes<'a> {
     }
 
     /// Timeout for the response head, in milliseconds. Order of precedence: `timeout` of the
-    /// operation, a policy `timeout` in the chain, the defaults of the document, the upstream, the
+    /// operation, a `timeout` policy in the chain, the defaults of the document, the upstream, the
     /// defaults of gateway.yaml. Default: 15s.
     pub(super) fn timeout(
         &self,
@@ -164,8 +164,8 @@ impl<'a> Scopes<'a> {
         )
     }
 
-    /// Admitted readings of ambiguous paths. A path item whose own path is ambiguous uses `keep`,
-    /// unless it sets another value itself.
+    /// Readings of ambiguous paths that are allowed. A path item whose own path is ambiguous has
+    /// `keep`, unless it sets another value itself.
     pub(super) fn path_readings(
         &self,
         settings: &Settings,
@@ -180,7 +180,7 @@ impl<'a> Scopes<'a> {
         self.inherit("path_readings", start, &default, path_item::path_readings)
     }
 
-    /// Chain in the order of its phases, without `authenticate`. Parameters are at the end.
+    /// Chain in phase order, without `authenticate`. Parameters come last.
     pub(super) fn chain(&self, settings: &Settings, sink: &mut Sink) -> Vec<Valued<Link>> {
         let own = self.own;
         let mut names: Vec<Spanned<String>> = settings.defaults.policies.clone();
@@ -204,7 +204,8 @@ impl<'a> Scopes<'a> {
                 continue;
             };
             if let Some(first) = seen.get(&name.value) {
-                // A document may repeat a required policy; a repetition in one list is a mistake.
+                // A document may repeat a required policy, but repeating one within a list is a
+                // mistake.
                 let by_operator = settings
                     .required
                     .policies
@@ -236,7 +237,7 @@ impl<'a> Scopes<'a> {
 }
 
 impl Own<'_> {
-    /// Checked policy of a link; None for authentication and for unknown policies.
+    /// Checked policy of a chain link. `None` for authentication and unknown policies.
     pub(super) fn checked(&self, link: &Link) -> Option<&Checked> {
         match link {
             Link::Authenticate => None,
@@ -245,15 +246,15 @@ impl Own<'_> {
         }
     }
 
-    /// Full name of an upstream that the document names; None if it is not defined.
+    /// Name in the bundle of an upstream that the document names. `None` if it is not defined.
     pub(super) fn upstream(&self, name: &str, settings: &Settings) -> Option<String> {
         let named = self.name_of_upstream(name);
-        // Look up both, so that the name counts as used.
+        // Look up both, so that the name is marked as used.
         let own = named != name;
         (own || settings.names.kind(Kind::Upstream).knows(name)).then_some(named)
     }
 
-    /// The same without a check that it is defined.
+    /// Name in the bundle of an upstream, without checking that it is defined.
     pub(super) fn name_of_upstream(&self, name: &str) -> String {
         match self.names.kind(Kind::Upstream).knows(name) {
             true => name_in(self.api, name),

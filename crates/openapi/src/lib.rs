@@ -1,5 +1,5 @@
-//! OpenAPI documents: [`overlay`] applies overlays, [`spec`] reads documents, [`lint`] holds the
-//! rules, [`check`] runs them.
+//! OpenAPI documents: [`overlay`] applies overlays, [`spec`] reads documents, [`lint`] defines the
+//! rules, and [`check`] runs them.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

@@ -1,36 +1,181 @@
-//! Decision on one request by the engine, without a running gateway. `gwc route` and the witnesses
-//! of the plan use it.
+//! Decision on a single request by the engine, without a running gateway. Used by `gwc route` and
+//! for the witnesses of plans.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bundle::ir::Gateway;
 use engine::edge::Admitted;
-use engine::{BuildError, Decided, Parts, Snapshot};
+use engine::{BuildError, ChainStep, Decided, Parts, RouteRef, Snapshot, Verdict};
+use policy::ask::{Answer, Answered, Asker, Effect, Outage};
+use policy::auth::{self, mtls};
+use policy::endpoint::Endpoint;
+use policy::key_cell::Remote;
+use policy::password;
 use policy::{
-    Cx, Form, Limits, RateTable, Reject, Revoked, SecretCell, SecretRef, SecretUnavailable, Secrets,
+    Checked, Cx, Form, Limits, RateTable, Reject, Revoked, SecretCell, SecretRef,
+    SecretUnavailable, Secrets,
 };
 
-/// The peer of a request where the opener of the connection does not matter.
+/// Peer address of requests for which the peer does not matter (documentation range, RFC 5737).
 pub(crate) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
-/// Engine that decides single requests. Counters start at zero for each request, no credential is
-/// revoked, and secrets are blank.
+/// Assumed answer to a question that a policy or verifier asks while gwd runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assumption {
+    /// Name of the policy or verifier.
+    pub asker: String,
+    /// One of the words of [`words`].
+    pub answer: String,
+}
+
+impl std::str::FromStr for Assumption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.rsplit_once('=') {
+            Some((asker, answer)) if !asker.is_empty() && !answer.is_empty() => Ok(Self {
+                asker: asker.to_owned(),
+                answer: answer.to_owned(),
+            }),
+            _ => Err("write POLICY=ANSWER, for instance ask=allow".to_owned()),
+        }
+    }
+}
+
+/// Words for the answers that an asker may get.
+#[must_use]
+pub fn words(asker: Asker) -> &'static [&'static str] {
+    match asker {
+        Asker::ForwardAuth => &["allow", "deny", "outage"],
+        Asker::Keys => &["valid", "forged", "outage"],
+        Asker::Introspection => &["active", "inactive", "outage"],
+        // Computed by gwc, too.
+        Asker::Password => &[],
+    }
+}
+
+/// Reason why a gateway cannot be asked with an assumption; none if it can.
+#[must_use]
+pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
+    let Assumption { asker, answer } = assumption;
+    let own = gateway.apis.iter().flat_map(|api| &api.policies);
+    let policies = gateway.shared.policies.iter().chain(own);
+    let policies = policies.filter_map(|policy| match &policy.checked {
+        Checked::ForwardAuth(_) => Some((policy.name.as_str(), Asker::ForwardAuth)),
+        _ => None,
+    });
+    let verifiers = gateway.shared.auth.iter();
+    let verifiers = verifiers.filter_map(|verifier| {
+        Some((
+            verifier.name.as_str(),
+            About::of(&verifier.checked)?.asker(),
+        ))
+    });
+    let askers: Vec<(&str, Asker)> = policies.chain(verifiers).collect();
+    let Some((_, kind)) = askers.iter().find(|(name, _)| name == asker) else {
+        let known = diag::suggest::one_of(askers.iter().map(|(name, _)| *name), 8);
+        return Some(format!(
+            "no policy or verifier `{}` asks another service; {known}",
+            asker.escape_debug()
+        ));
+    };
+    let known = words(*kind);
+    (!known.contains(&answer.as_str())).then(|| {
+        let known = diag::suggest::one_of(known.iter().copied(), 8);
+        format!(
+            "`{}` is not an answer to `{asker}`; {known}",
+            answer.escape_debug()
+        )
+    })
+}
+
+/// The answer that a word stands for.
+fn assumed(asker: Asker, word: &str) -> Option<Answer> {
+    let status = |status| Answer::Http(Arc::new(Answered::empty(status)));
+    match (asker, word) {
+        (Asker::ForwardAuth, "allow") => Some(status(http::StatusCode::OK)),
+        (Asker::ForwardAuth, "deny") => Some(status(http::StatusCode::FORBIDDEN)),
+        (Asker::Keys, "valid") => Some(status(http::StatusCode::OK)),
+        (Asker::Keys, "forged") => Some(status(http::StatusCode::UNAUTHORIZED)),
+        (Asker::Introspection, "active") => Some(status(http::StatusCode::OK)),
+        (Asker::Introspection, "inactive") => Some(status(http::StatusCode::UNAUTHORIZED)),
+        (_, "outage") => Some(Answer::Outage(Outage::Failed)),
+        (Asker::ForwardAuth | Asker::Keys | Asker::Introspection | Asker::Password, _) => None,
+    }
+}
+
+/// The answer of gwd's threads.
+fn computed(check: &password::Check) -> Answer {
+    let status = match check.holds() {
+        true => http::StatusCode::OK,
+        false => http::StatusCode::FORBIDDEN,
+    };
+    Answer::Http(Arc::new(Answered::empty(status)))
+}
+
+/// Engine that decides single requests. For each request, counters start at zero and secrets are
+/// empty. No credential is revoked, except with [`Oracle::with_revoked`].
 pub struct Oracle {
     snapshot: Snapshot,
     revoked: Revoked,
+    /// Verifiers by name that ask.
+    verifiers: Vec<(String, About)>,
+}
+
+/// Subject of a verifier's question.
+enum About {
+    /// Keys of this source.
+    Keys(Remote),
+    /// A token, at the endpoint of this URL.
+    Token(Endpoint),
+}
+
+impl About {
+    /// None for a verifier that does not ask.
+    fn of(checked: &auth::Checked) -> Option<Self> {
+        match checked {
+            auth::Checked::Jwt(jwt) => jwt.remote().map(Self::Keys),
+            auth::Checked::Introspection(asked) => Endpoint::of(asked.url()).map(Self::Token),
+            auth::Checked::ApiKey(_)
+            | auth::Checked::Basic(_)
+            | auth::Checked::Mtls(_)
+            | auth::Checked::Declared(_) => None,
+        }
+    }
+
+    fn asker(&self) -> Asker {
+        match self {
+            Self::Keys(_) => Asker::Keys,
+            Self::Token(_) => Asker::Introspection,
+        }
+    }
+
+    /// True if the effect is this question.
+    fn is(&self, effect: &Effect) -> bool {
+        match (self, effect) {
+            (Self::Keys(source), Effect::Keys(cell)) => source == cell.source(),
+            (Self::Token(endpoint), Effect::Http(call)) => {
+                *call.upstream == *endpoint.origin && call.target.as_str() == endpoint.target
+            }
+            (Self::Keys(_), Effect::Http(_) | Effect::Password(_))
+            | (Self::Token(_), Effect::Keys(_) | Effect::Password(_)) => false,
+        }
+    }
 }
 
 /// Request of a client.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// Index of the listener in the snapshot.
+    /// Index of the listener in [`Snapshot::listeners`].
     pub listener: usize,
     /// Method, target and header fields, including `Host`.
     pub request: http::request::Parts,
-    /// Address of the peer.
+    /// Address of the connecting peer.
     pub peer: IpAddr,
-    /// Time of the request in Unix seconds, for credentials that expire.
+    /// Client certificates as [`mtls::witness`] writes them, with their sources.
+    pub certificates: Vec<(mtls::Source, String)>,
+    /// Time of the request, as Unix time in seconds. Used for credentials that expire.
     pub unix_s: u64,
 }
 
@@ -47,36 +192,65 @@ impl Secrets for NoSecrets {
 }
 
 impl Oracle {
-    /// Builds an engine from the runnable part of a gateway. If [`Gateway::undecidable`] returns
-    /// something, access cannot be decided and an answer shows the owner only.
+    /// Builds an engine from the part of a gateway that this version can run. If
+    /// [`Gateway::undecidable`] returns a value, answers name the operation that owns a request,
+    /// but make no access decision.
     ///
     /// # Errors
-    /// The error for which gwd would refuse the gateway.
+    /// Returns the error with which gwd would refuse this gateway.
     pub fn build(gateway: &Gateway, bundle: &str) -> Result<Self, BuildError> {
         let mut parts = Parts::default();
-        // Settings that this version cannot run do not affect routes.
+        // Settings that cannot run yet do not affect routing.
         let assembly = parts.assemble(&gateway.runnable())?;
         let snapshot = engine::build(&assembly, bundle, &NoSecrets, &mut parts)?;
+        let verifiers = gateway.shared.auth.iter();
+        let asking = verifiers.filter_map(|one| Some((one.name.clone(), About::of(&one.checked)?)));
         Ok(Self {
             snapshot,
             revoked: Revoked::default(),
+            verifiers: asking.collect(),
         })
     }
 
-    /// Snapshot that the engine runs.
+    /// The engine with a revocation list: the SHA-256 of each credential.
+    #[must_use]
+    pub fn with_revoked(mut self, hashes: impl IntoIterator<Item = [u8; 32]>) -> Self {
+        self.revoked = Revoked::new(hashes);
+        self
+    }
+
+    /// Snapshot on which the engine decides.
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// Decides a request, unless the edge refuses it. `see` gets the decision with the head that
-    /// the chain left and the context.
+    /// Decides a request, unless the edge refuses it. Tokens that need an answer are forged, unless
+    /// they are those of a witness; a decision that depends on another answer stays open.
     ///
     /// # Errors
-    /// Returns the refusal of the listener.
+    /// Returns the refusal if the listener refuses the request.
     pub fn ask<T>(
         &self,
         question: &Question,
+        see: impl FnOnce(&Decided<'_>, Admitted, &Cx<'_>) -> T,
+    ) -> Result<T, &'static Reject> {
+        let forged = self.verifiers.iter().map(|(asker, about)| Assumption {
+            asker: asker.clone(),
+            answer: words(about.asker())[1].to_owned(),
+        });
+        self.ask_with(question, &forged.collect::<Vec<_>>(), see)
+    }
+
+    /// Decides a request, unless the edge refuses it, with assumed answers. `see` gets the decision
+    /// with the head that the chain left and the context.
+    ///
+    /// # Errors
+    /// Returns the refusal of the listener.
+    pub fn ask_with<T>(
+        &self,
+        question: &Question,
+        assumptions: &[Assumption],
         see: impl FnOnce(&Decided<'_>, Admitted, &Cx<'_>) -> T,
     ) -> Result<T, &'static Reject> {
         let listener = &self.snapshot.listeners()[question.listener];
@@ -87,17 +261,51 @@ impl Oracle {
             anonymous: table(),
             leases: Arc::default(),
         };
+        let presented = mtls::witness::presented(&question.certificates);
         let mut cx = Cx::new(0, question.unix_s, question.peer, &limits, &self.revoked);
         cx.client = admitted.client;
-        // A request without an id is drawn as if it had this one.
+        cx.client_cert = admitted.client_cert.take();
+        cx.presented = Some(&presented);
+        // Random draws use the request id; without one, a fixed id.
         let id = admitted.request_id.as_ref();
         cx.draw = policy::draw::of_request_id(id.map_or(b"0", |id| id.as_bytes()));
-        let decided = engine::decide(
+        let mut decided = engine::decide(
             &self.snapshot,
             question.listener,
             &mut admitted.head,
             &mut cx,
         );
+        while let Verdict::Ask(effect) = &decided.verdict {
+            let askers = self.askers(&decided, effect);
+            let mut fitting = assumptions
+                .iter()
+                .filter(|one| askers.contains(&&*one.asker));
+            let answer = match &**effect {
+                Effect::Password(check) => Some(computed(check)),
+                Effect::Http(_) | Effect::Keys(_) => {
+                    fitting.find_map(|one| assumed(effect.asker(), &one.answer))
+                }
+            };
+            let Some(answer) = answer else { break };
+            cx.answers.add(effect.id(), answer);
+            decided = engine::resume(&self.snapshot, decided, &mut admitted.head, &mut cx);
+        }
         Ok(see(&decided, admitted, &cx))
+    }
+
+    /// Name of the policy whose step asks, or of the verifiers that ask the same.
+    #[must_use]
+    pub fn askers<'o>(&'o self, decided: &'o Decided<'_>, effect: &Effect) -> Vec<&'o str> {
+        let step = |route: &'o RouteRef<'_>| {
+            let chain = &route.treatment.chain;
+            chain.get(decided.ran.checked_sub(1)?)
+        };
+        match (effect, decided.route.as_ref().and_then(step)) {
+            (Effect::Http(_), Some(ChainStep::Filter(name, _))) => vec![name],
+            (effect, _) => {
+                let same = self.verifiers.iter().filter(|(_, one)| one.is(effect));
+                same.map(|(name, _)| name.as_str()).collect()
+            }
+        }
     }
 }

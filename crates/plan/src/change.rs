@@ -1,8 +1,9 @@
-//! Change: one line of a plan, and the names of its parts.
+//! Changes: the lines of a plan, and their parts.
 
 use std::collections::BTreeSet;
 
 use bundle::digest::Digest;
+use policy::auth::mtls::Source;
 use serde_json::Value;
 
 use model::acknowledge;
@@ -11,17 +12,17 @@ use model::source_map::Place;
 /// Section of a plan. Plans list sections in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Section {
-    /// Access: requests that are newly let in or refused.
+    /// Access: requests that are newly admitted or refused.
     Security,
-    /// Changes of gates, acknowledgements, lint levels and other rules that judge changes.
+    /// Changes of the rules for judging changes: gates, acknowledgements, lint levels and others.
     Rules,
-    /// Ownership of requests by operations.
+    /// Which operation owns which requests.
     Routing,
-    /// The contract that clients see.
+    /// Contract of the API as clients see it.
     Breaking,
-    /// Treatment of requests by the gateway.
+    /// Handling of requests by the gateway.
     Policy,
-    /// Upstream of requests.
+    /// Upstreams of requests.
     Upstream,
     /// Descriptions, summaries and other prose.
     Docs,
@@ -30,33 +31,33 @@ pub enum Section {
 /// Class of a change (plan.md, *Classes*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Some request that was refused is now admitted.
+    /// At least one request that was refused is now admitted.
     Weaken,
-    /// Some request is newly admitted and another is newly refused.
+    /// At least one request is newly admitted and another is newly refused.
     Incomparable,
-    /// Requests that were not served can be made by some callers.
+    /// Requests that were not served are now open to some callers.
     Expose,
     /// A new consumer or credential.
     Grant,
-    /// The rules that judge changes differ.
+    /// The rules for judging changes differ.
     Rules,
-    /// Some request that was admitted is now refused.
+    /// At least one request that was admitted is now refused.
     Strengthen,
     /// Requests are newly served.
     Added,
     /// Requests are no longer served.
     Removed,
-    /// Requests are served by another operation or upstream.
+    /// Requests are served by another operation or upstream than before.
     Moved,
-    /// An operation lost its last request to other operations, or serves requests again.
+    /// An operation lost its last request to other operations, or serves requests again after that.
     Shadowed,
     /// A limit lets more through.
     Relax,
     /// A limit lets less through.
     Tighten,
-    /// Any other difference.
+    /// Any other difference in behaviour.
     Changed,
-    /// Prose only.
+    /// Difference in prose only.
     Doc,
 }
 
@@ -65,15 +66,15 @@ pub enum Class {
 pub struct Change {
     /// Section of the plan.
     pub section: Section,
-    /// Class of the change.
+    /// Section of the plan that lists the change.
     pub class: Class,
-    /// Kind of the change, kebab-case.
+    /// Kind of the change, in kebab-case; see [`crate::ids`].
     pub id: &'static str,
-    /// First operation that the change concerns. None for a change outside operations.
+    /// First operation that the change concerns. `None` if it concerns no operation.
     pub operation: Option<OperationRef>,
     /// Keys of all operations that the change concerns.
     pub operations: Vec<String>,
-    /// The part that changed.
+    /// Part of the configuration that changed, such as `upstream orders timeouts.connect`.
     pub subject: String,
     /// Value on the old side.
     pub old: Value,
@@ -83,27 +84,29 @@ pub struct Change {
     pub source_old: Option<Place>,
     /// Place of the new value.
     pub source_new: Option<Place>,
-    /// Listeners and mounts of its requests; empty if it is not about requests.
+    /// Listeners and mounts of the requests that the change concerns. Empty if it concerns no
+    /// requests.
     pub places: BTreeSet<RequestPlace>,
-    /// Environments that have the change. The empty name is the project without an environment.
+    /// Environments that contain the change. An empty name is the project without an environment.
     pub environments: BTreeSet<String>,
-    /// Classes of the changes that this one represents, if it represents several. It also trips
-    /// their gates.
+    /// Classes of the changes that this line represents, in addition to its own. The line also
+    /// trips the gates of these classes.
     pub stands_for: BTreeSet<Class>,
-    /// Identity of the old and new value if these are names. Part of the fingerprint, never shown.
+    /// Digest of what the names in the old and new value refer to. Part of the fingerprint, never
+    /// shown.
     pub bound: String,
-    /// Fingerprints of the merged changes, if there are several. Acknowledging each of them
-    /// acknowledges this change.
+    /// Fingerprints of the merged changes, if there are several. The line is acknowledged if each
+    /// of them is.
     pub members: Vec<Member>,
-    /// Request that shows the difference.
+    /// Request whose outcomes show the difference.
     pub witness: Option<Witness>,
     /// Reason why there is no witness.
     pub why_none: Option<&'static str>,
-    /// Stable identifier of the change, computed from its structure and not from its text.
+    /// Stable identifier, computed from the structure of the change and not from its text.
     pub fingerprint: String,
 }
 
-/// One of the changes that are merged into a [`Change`].
+/// One of the changes that are merged into one [`Change`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
     /// Fingerprint of the merged change.
@@ -112,7 +115,7 @@ pub struct Member {
     pub about: String,
 }
 
-/// Listener and mount of a change's requests.
+/// Listener, hosts and path of the requests that a change concerns.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestPlace {
     /// Name of the listener.
@@ -121,11 +124,12 @@ pub struct RequestPlace {
     pub hosts: Vec<String>,
     /// Path template, with the base path of the mount.
     pub template: String,
-    /// Key of those requests, not for display: method, kind of template, conditions, priority.
+    /// Key that distinguishes these requests, not for display: method, kind of template,
+    /// conditions, priority.
     pub requests: String,
 }
 
-/// Reference to an operation, as plans show it.
+/// Operation as shown in plans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationRef {
     /// Key of the operation.
@@ -138,13 +142,13 @@ pub struct OperationRef {
     pub path: String,
     /// Name of the mount.
     pub mount: String,
-    /// A host that the operation serves. Empty: any host.
+    /// One host at which the operation is served. Empty: any host.
     pub host: String,
     /// Name of the API.
     pub api: String,
 }
 
-/// A request with the answers of both engines.
+/// Request with its outcomes on both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witness {
     /// HTTP method.
@@ -155,9 +159,10 @@ pub struct Witness {
     pub headers: Vec<(String, String)>,
     /// Credentials that the request carries.
     pub credentials: Vec<WitnessCredential>,
-    /// Name of the listener that gets it.
+    /// Name of the listener that receives the request.
     pub listener: String,
-    /// Peer that opens the connection, if the peer decides. Default: an address outside every list.
+    /// Address of the peer, if the outcome depends on it. Default: an address that no list
+    /// contains.
     pub peer: Option<std::net::IpAddr>,
     /// Outcome at the old gateway.
     pub old: Outcome,
@@ -165,27 +170,42 @@ pub struct Witness {
     pub new: Outcome,
 }
 
-/// Credential that a witness carries.
+impl Witness {
+    /// Client certificates of the request.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<(Source, String)> {
+        let credentials = self.credentials.iter();
+        credentials
+            .filter_map(|one| one.certificate.clone())
+            .collect()
+    }
+}
+
+/// Credential in a witness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WitnessCredential {
     /// Name of the security scheme in the bundle.
     pub scheme: String,
-    /// `valid`, or `forged` if only the presence of the credential counts.
+    /// `valid`, or `forged` if only the presence of the credential is checked.
     pub state: &'static str,
     /// Scopes of the credential.
     pub scopes: Vec<String>,
+    /// Client certificate with its source, as [`policy::auth::mtls::witness`] writes it: one name a
+    /// line. `None` for other credentials.
+    pub certificate: Option<(Source, String)>,
 }
 
 /// Outcome of a request at a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// No gateway exists on this side yet.
+    /// This side has no gateway yet.
     Nothing,
-    /// The request goes to the operation's upstream, or the operation's policy responds.
+    /// The request is forwarded to the upstream of an operation, or a policy of the operation
+    /// responds.
     Served {
         /// Key of the operation that serves the request.
         operation: String,
-        /// Upstream of the request; none if the gateway answers.
+        /// Upstream that receives the request. `None` if the gateway responds.
         upstream: Option<String>,
     },
     /// The connection is closed before a request is read.
@@ -286,7 +306,7 @@ impl Class {
 }
 
 impl Change {
-    /// Creates a change that concerns no operation.
+    /// Creates a change without an operation.
     #[must_use]
     pub fn new(
         section: Section,
@@ -327,25 +347,21 @@ impl Change {
         self
     }
 
-    /// Number of operations of the change; 1 for a change of something else.
+    /// Number of operations that the change concerns. 1 if it concerns no operation.
     #[must_use]
     pub fn count(&self) -> usize {
         self.operations.len().max(1)
     }
 
-    /// Number of path templates of the change.
+    /// Path templates of the change.
     #[must_use]
-    pub fn templates(&self) -> usize {
-        let templates: BTreeSet<&str> = self
-            .places
-            .iter()
-            .map(|place| place.template.as_str())
-            .collect();
-        templates.len()
+    pub fn paths(&self) -> BTreeSet<&str> {
+        let places = self.places.iter();
+        places.map(|place| place.template.as_str()).collect()
     }
 
-    /// Computes the fingerprint from class, id, operation keys, subject, the digests of both values
-    /// and the places of the requests. An acknowledgement therefore holds for exactly this change.
+    /// Computes the fingerprint from class, id, operation keys, subject, digests of both values,
+    /// and the places of the requests. An acknowledgement therefore covers exactly this change.
     #[must_use]
     pub fn named(mut self) -> Self {
         let digest = |value: &Value| Digest::of(value.to_string().as_bytes()).hex();
@@ -378,8 +394,8 @@ impl Change {
         short(&self.fingerprint)
     }
 
-    /// Subject of the change in an acknowledgement: the operation key, or the first key and the
-    /// number of further keys. A change outside operations gives its own subject.
+    /// Subject of the change in an acknowledgement. For a change of operations: the first operation
+    /// key and the number of further ones. Otherwise: the subject of the change.
     #[must_use]
     pub fn about(&self) -> String {
         match &self.operations[..] {
@@ -399,7 +415,8 @@ pub fn short(fingerprint: &str) -> &str {
 }
 
 impl Witness {
-    /// Sort key for the smallest witness: bytes of method, URL and fields, then the request itself.
+    /// Sort key for the smallest witness: number of bytes of method, URL and fields, then URL and
+    /// method.
     pub(super) fn size(&self) -> (usize, &str, &str) {
         let fields: usize = self
             .headers

@@ -1,12 +1,12 @@
-//! Concealment of values from files that Git does not track. CI jobs write credentials into such
-//! files, and the author of a change chooses which files are read.
+//! Removal of text from files that Git does not track. CI jobs write credentials into such files,
+//! and the author of a change chooses which files are read.
 
 use model::source_map::Concealed;
 use serde_json::Value;
 
 use crate::Plan;
 
-/// Replaces excerpts of concealed files in all lines of a plan. Fingerprints stay.
+/// Replaces text from concealed files in all lines of a plan. Fingerprints do not change.
 pub(super) fn conceal(plan: &mut Plan, concealed: &Concealed) {
     if concealed.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! Changes of the contract that clients read: one line for each changed part of an operation.
+//! Changes of API contracts: one line for each changed part of an operation.
 
 use bundle::ir;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use super::{Change, Class, OperationRef, Plan, Section};
 use crate::pairs::reference;
 use model::contract::difference::Graphs;
 
-/// Compares the contracts of two APIs of the same name.
+/// Compares the contracts of two versions of an API.
 pub(super) fn compare(
     old: &ir::Contract,
     new: &ir::Contract,
@@ -18,7 +18,7 @@ pub(super) fn compare(
         return;
     }
     if old.names_only != new.names_only {
-        // Bundles from before schemas were part of contracts: compare the rest.
+        // Bundles built before contracts contained schemas: compare everything else.
         if !plan.missing.contains(&"schemas") {
             plan.missing.push("schemas");
         }
@@ -42,7 +42,7 @@ pub(super) fn compare(
             .iter()
             .all(|operation| old.operations.get(&operation.key).is_some());
     if plan.changes.len() == before && same_operations {
-        // A change that no rule names must still be reported.
+        // No rule recognised the difference, but every difference must be reported.
         plan.changes.push(Change::new(
             Section::Breaking,
             Class::Changed,
@@ -185,8 +185,8 @@ fn headers(
     }
 }
 
-/// Changes of requests that the API itself sends. Callbacks belong to their operation, webhooks to
-/// no operation.
+/// Reports changes of the requests that the API itself sends. Callbacks are reported at their
+/// operation, webhooks without an operation.
 fn outgoing(
     graphs: &Graphs<'_>,
     old: &ir::Contract,
@@ -200,7 +200,7 @@ fn outgoing(
             owner.is_some_and(|owner| contract.operations.get(owner).is_some())
         };
         let (subject, routed) = match owner {
-            // The routing comparison reports operations that were added or removed.
+            // The routing comparison reports added and removed operations.
             Some(_) if on(old) != on(new) => continue,
             Some(owner) if on(new) => (&key[owner.len() + 1..], routed(gateway, &new.name, owner)),
             Some(_) | None => (key, None),
@@ -261,8 +261,8 @@ fn or_null(text: Option<String>) -> Value {
     text.map_or(Value::Null, Value::String)
 }
 
-/// Entries of both lists by name, with both sides. Of several entries with one name in a list, the
-/// first counts.
+/// Pairs the entries of two lists by name. If a list contains a name twice, its first entry is
+/// used.
 fn paired<'s, T, N: Ord>(
     old: &'s [T],
     new: &'s [T],

@@ -1,4 +1,4 @@
-//! Comparison of prose: texts for people. Prose never blocks a release.
+//! Comparison of prose. Changes of prose never block a release.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,8 +36,8 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
             plan.changes.push(line(subject, old, new).of(operation()));
         }
     }
-    // Texts of schemas belong to no operation. If operations were added or removed, their schema
-    // texts come and go with them.
+    // Texts of schemas belong to no operation. If operations were added or removed, differences in
+    // schema texts may come from them.
     let same_operations = old.operations.keys().eq(new.operations.keys());
     for (name, after) in &new.apis {
         let Some(before) = old.apis.get(name) else {
@@ -50,7 +50,8 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
             let flow = subject.starts_with("oauth flow ");
             let mut change = line(format!("{name}: {subject}"), old, new);
             if flow {
-                // Clients ask elsewhere, or for other scopes; the gateway does the same.
+                // Clients must request tokens at another URL or with other scopes; the gateway is
+                // not affected.
                 change.section = Section::Breaking;
                 change.id = "oauth-flow-changed";
             }
@@ -59,7 +60,7 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
     }
 }
 
-/// Parts of operations that were added or removed. Their prose needs no report of its own.
+/// Added or removed parts of operations, by operation key. Their prose is not reported separately.
 fn came_or_went(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for change in &plan.changes {
@@ -75,7 +76,7 @@ fn came_or_went(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     moved
 }
 
-/// Subject, old value, new value.
+/// Subject, old value and new value of a line.
 type Line = (String, Value, Value);
 
 fn line(subject: String, old: Value, new: Value) -> Change {
@@ -131,7 +132,7 @@ fn of_api(before: &ApiProse, after: &ApiProse) -> Vec<Line> {
     lines
 }
 
-/// Texts that differ between the two sides, by subject.
+/// Texts that differ between the two sides.
 fn by_subject<'s>(
     before: &'s BTreeMap<String, String>,
     after: &'s BTreeMap<String, String>,

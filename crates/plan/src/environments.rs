@@ -1,10 +1,12 @@
-//! Plans of several environments: each change once, with the environments in which it holds.
+//! Plans of several environments: each change is one line that names the environments it occurs in.
 //!
-//! An environment that one side lacks is one line. A new one is held against every known one, and
-//! against one in every class that a gate stops: one that goes or has its channel, else the project
-//! without an environment, else the nearest one. A strict environment that goes and a lax one that
-//! comes under another name is no way past gates. The rules of a new environment are compared with
-//! those of the project without an environment, and of each environment that it stands in for.
+//! An environment that only one side has is one line. A new environment is compared with every
+//! existing one in the classes that admit more callers. In the other gated classes it is compared
+//! with the environments that it may replace: those that are removed or have the same channel, else
+//! the project without an environment, else the most similar one. This prevents bypassing gates by
+//! replacing a strict environment with a lax one of another name. The rules of a new environment
+//! are compared with those of the project without an environment, and of each environment that it
+//! may replace.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,16 +15,17 @@ use serde_json::Value;
 
 use super::{Change, Class, Plan, Section, Side, compare, group};
 
-/// One environment of both sides.
+/// One environment, with its two sides.
 #[derive(Debug)]
 pub struct Pair {
-    /// Its name; empty for the project without an environment.
+    /// Name of the environment. Empty: the project without an environment.
     pub environment: String,
-    /// The old side, where it has the environment.
+    /// Old side, if it has the environment.
     pub old: Option<Side>,
-    /// The new side, where it has the environment.
+    /// New side, if it has the environment.
     pub new: Option<Side>,
-    /// True if new environments are only compared with the old side: another plan has its changes.
+    /// True if the pair serves only as a comparison for new environments: another plan lists its
+    /// changes.
     pub is_beside: bool,
 }
 
@@ -34,11 +37,11 @@ const OPENING: [Class; 4] = [
     Class::Grant,
 ];
 
-/// Gated classes of changes that have a meaning only if one environment replaces another.
+/// Gated classes of changes that are meaningful only if one environment replaces another.
 const TAKEN_OVER: [Class; 3] = [Class::Removed, Class::Moved, Class::Relax];
 
-/// Compares every environment. If no environment has an old side, the plan is the first release of
-/// all. Returns none if there is no new side.
+/// Compares every environment. If no environment has an old side, the plan is that of a first
+/// release. `None` if there is no new side.
 ///
 /// # Errors
 /// Returns an error if the engine of a side cannot be built.
@@ -80,10 +83,11 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
     Ok(Some(whole))
 }
 
-/// Changes by fingerprint; of several with one fingerprint in one environment, by their number.
+/// Index of each change, by fingerprint and by its number among changes of one environment that
+/// share the fingerprint.
 type Known = HashMap<(String, usize), usize>;
 
-/// A plan without changes for the sides of another.
+/// Plan without changes, otherwise like `plan`.
 fn empty(plan: &Plan) -> Plan {
     Plan {
         changes: Vec::new(),
@@ -98,7 +102,8 @@ fn empty(plan: &Plan) -> Plan {
 }
 
 impl Plan {
-    /// The plan of one environment; of the project without one, if the name is empty.
+    /// Marks all changes of the plan as those of one environment. Empty: the project without an
+    /// environment.
     #[must_use]
     pub fn in_environment(mut self, environment: &str) -> Self {
         self.environments.insert(environment.to_owned());
@@ -108,7 +113,8 @@ impl Plan {
         self
     }
 
-    /// Adds the plan of an environment. A change that is known already holds there as well.
+    /// Merges the plan of an environment. For a known change, only adds the environment's name to
+    /// it.
     fn add(&mut self, plan: Self, environment: &str, known: &mut Known) {
         self.environments.insert(environment.to_owned());
         self.no_op &= plan.no_op;
@@ -124,7 +130,8 @@ impl Plan {
         self.steps += plan.steps;
     }
 
-    /// Adds changes of an environment. One that is known already holds there as well.
+    /// Merges changes of an environment. For a known change, only adds the environment's name to
+    /// it.
     fn add_changes(&mut self, changes: Vec<Change>, environment: &str, known: &mut Known) {
         let mut numbers: HashMap<String, usize> = HashMap::new();
         for change in changes {
@@ -140,7 +147,7 @@ impl Plan {
         }
     }
 
-    /// Removes the lines of new acknowledgements that name a change of another environment.
+    /// Removes lines about new acknowledgements that acknowledge a change of another environment.
     fn forget_named_acknowledgements(&mut self) {
         let members = self.changes.iter().flat_map(|change| &change.members);
         let members = members.map(|member| member.fingerprint.clone());
@@ -155,8 +162,8 @@ impl Plan {
 }
 
 /// Returns the change for a new environment, and the changes of its rules. The class of the change
-/// is the most severe class of access beyond any known environment, and of differences from the
-/// environments that it replaces.
+/// is the most severe of two groups: classes that admit more callers than some existing
+/// environment, and gated differences from the environments that it may replace.
 fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>), BuildError> {
     let (mut wider, mut taken) = (Found::default(), Found::default());
     let mut plans: Vec<(&Pair, Plan)> = Vec::new();
@@ -169,7 +176,8 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     let stopped = |plan: &Plan| -> usize { TAKEN_OVER.map(|class| plan.count(class)).iter().sum() };
     let nearest = plans.iter().min_by_key(|(_, plan)| stopped(plan));
     let base = plans.iter().find(|(pair, _)| pair.environment.is_empty());
-    // The project without an environment has the channel of one of them, and is no release.
+    // The project without an environment shares its channel with an environment and is never
+    // released.
     let is_named = |pair: &Pair| !pair.environment.is_empty() && is_taken_over(pair, new);
     let mut heirs: Vec<&(&Pair, Plan)> = Vec::new();
     heirs.extend(plans.iter().filter(|(pair, _)| is_named(pair)));
@@ -179,7 +187,8 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     for (pair, plan) in &heirs {
         taken.add(plan, &TAKEN_OVER, &pair.environment);
     }
-    // A new environment has a channel of its own.
+    // A new environment always has its own channel and store, so these differences are not
+    // reported.
     let is_own = |change: &&Change| {
         change.section == Section::Rules
             && !["channel-changed", "store-changed", "rules-unknown"].contains(&change.id)
@@ -187,7 +196,8 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     let mut rules: Vec<Change> = Vec::new();
     let against = heirs.iter().copied().chain(base.or(nearest));
     for change in against.flat_map(|(_, plan)| plan.changes.iter().filter(is_own)) {
-        // A rule of an heir is no addition, although the project without an environment lacks it.
+        // A rule that an environment to be replaced has is not new, even if the project without an
+        // environment lacks it.
         let is_known = is_addition(change) && !heirs.iter().all(|(_, plan)| has(plan, change));
         if !is_known && !rules.iter().any(|one| is_same(one, change)) {
             rules.push(change.clone());
@@ -197,7 +207,7 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     let mut told = format!("bundle {}", id.short());
     for (found, how) in [
         (&wider, "which lets in more than"),
-        (&taken, "which drops, moves or relaxes what was in"),
+        (&taken, "which drops, moves or relaxes part of"),
     ] {
         if !found.most.is_empty() {
             told.push_str(&format!(", {how} {}", found.said()));
@@ -223,7 +233,7 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     Ok((of(change, name), rules))
 }
 
-/// True for a rule that only stops more.
+/// True for an additional rule, which can only block more changes.
 fn is_addition(change: &Change) -> bool {
     let stricter = ["gate-added", "required-policy-added", "required-auth-added"];
     stricter.contains(&change.id)
@@ -237,17 +247,17 @@ fn is_same(one: &Change, other: &Change) -> bool {
     one.id == other.id && one.fingerprint == other.fingerprint
 }
 
-/// Differences of a new environment from known ones.
+/// Differences of a new environment from existing ones.
 #[derive(Default)]
 struct Found {
-    /// The greatest number of changes by class.
+    /// Maximum number of changes per class over all comparisons.
     most: BTreeMap<Class, usize>,
-    /// The environments that it was compared with.
+    /// Names of the environments to which there is a difference.
     than: BTreeSet<String>,
 }
 
 impl Found {
-    /// Adds the changes of some classes, and changes that represent such changes.
+    /// Adds the changes of these classes, including lines that represent such changes.
     fn add(&mut self, plan: &Plan, classes: &[Class], environment: &str) {
         for class in classes {
             let is_one =
@@ -261,7 +271,7 @@ impl Found {
         }
     }
 
-    /// The environments and the numbers in a sentence.
+    /// Names of the environments and the numbers of changes, for a message.
     fn said(&self) -> String {
         let counts = self.most.iter();
         let counts: Vec<String> = counts
@@ -272,7 +282,8 @@ impl Found {
     }
 }
 
-/// True if a new environment may replace a known one: the known one goes, or both have one channel.
+/// True if a new environment may replace an existing one: the existing one is removed, or both have
+/// the same channel.
 fn is_taken_over(pair: &Pair, new: &Side) -> bool {
     let Some(old) = &pair.old else { return false };
     let channel = |side: &Side| -> Option<String> {
@@ -302,7 +313,7 @@ fn of(mut change: Change, environment: &str) -> Change {
     change.named()
 }
 
-/// An environment in a sentence.
+/// Name of an environment for messages.
 pub(super) fn called(environment: &str) -> String {
     match environment {
         "" => "no environment".to_owned(),

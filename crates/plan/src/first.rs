@@ -1,8 +1,8 @@
-//! The first release: nothing is deployed, so that every operation is new.
+//! First release: nothing is deployed, so every operation is new.
 //!
-//! Each API is one change at each listener. Access in a first release was configured on purpose
-//! (`public: true`, `required.allow_public`, `security: upstream`), so its class is `expose`. The
-//! gate of that name blocks it if the project enables the gate.
+//! Each API is one change per listener. Open access in a first release was configured explicitly
+//! (`public: true`, `required.allow_public`, `security: upstream`), so its class is `expose`. It is
+//! blocked only if the project enables the gate of that name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,16 +11,16 @@ use serde_json::Value;
 
 use super::{Change, Class, Member, OperationRef, Plan, RequestPlace, Section, Witness};
 
-/// Operations that a line names for each kind of access.
+/// Maximum number of operations that a line names for each kind of access.
 const NAMED_MAX: usize = 5;
 
-/// Operations of an API at a listener.
+/// Operations of one API at one listener.
 #[derive(Default)]
 struct Served {
     all: BTreeMap<String, OperationRef>,
-    /// Those that anyone may call.
+    /// Operations that anyone may call.
     open: BTreeMap<String, OperationRef>,
-    /// Those that require a credential that gwd does not verify: anyone can forge it.
+    /// Operations whose required credential gwd does not verify, so that anyone can forge it.
     unverified: BTreeMap<String, OperationRef>,
     places: BTreeSet<RequestPlace>,
     members: BTreeSet<Member>,
@@ -28,8 +28,8 @@ struct Served {
     why_none: Option<&'static str>,
 }
 
-/// Replaces the lines of new operations by one for each API and listener, and judges the others
-/// as additions.
+/// Replaces the lines of new operations by one line for each API and listener. All other changes
+/// become additions.
 pub(super) fn summarize(plan: &mut Plan, gateway: &ir::Gateway) {
     let apis = gateway.apis.iter();
     let asking: BTreeSet<&str> = apis
@@ -82,7 +82,7 @@ impl Served {
         if change.id != "operation-exposed" {
             return;
         }
-        // A request without a credential shows more than one with a forged credential.
+        // A witness without a credential is clearer than one with a forged credential.
         let is_first_open = !asks && self.open.is_empty();
         let known = match asks {
             false => &mut self.open,
@@ -143,7 +143,8 @@ impl Served {
         change.operations = named.keys().cloned().collect();
         change.operation = first;
         change.places = self.places;
-        // An acknowledgement covers these operations with their treatment.
+        // Fingerprint the operations with their effective settings, so that an acknowledgement
+        // covers exactly these.
         let bound = self.members.iter().map(|member| &*member.fingerprint);
         change.bound = bound.collect::<Vec<_>>().join(" ");
         change.why_none = match (&self.witness, class) {
@@ -156,7 +157,7 @@ impl Served {
     }
 }
 
-/// The operations' ids, or their keys, the first [`NAMED_MAX`] of them.
+/// Ids (else keys) of the operations, at most [`NAMED_MAX`].
 fn names(operations: &BTreeMap<String, OperationRef>) -> String {
     let all = operations.values();
     let shown = all.map(|operation| operation.id.as_deref().unwrap_or(&operation.key));

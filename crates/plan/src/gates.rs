@@ -1,9 +1,9 @@
-//! Gates: classes of changes that block a release until they are acknowledged.
+//! Gates: each blocks releases with changes of certain classes until these are acknowledged.
 
 use super::{Change, Class, Plan, Section};
 
 impl Plan {
-    /// Gates that trip, each with the fingerprints of its unacknowledged changes.
+    /// Gates that the plan trips, each with the fingerprints of its unacknowledged changes.
     #[must_use]
     pub fn tripped(&self, gates: &[String], acknowledged: &[String]) -> Vec<(String, Vec<String>)> {
         let tripped = gates.iter().map(|gate| {
@@ -22,7 +22,7 @@ impl Plan {
 }
 
 impl Change {
-    /// True if the change trips the gate.
+    /// True if the change, or a change that it represents, trips the gate.
     pub(crate) fn trips(&self, gate: &str) -> bool {
         let stands_for = || self.stands_for.iter().any(|class| class.trips(gate));
         self.class.trips(gate)
@@ -32,7 +32,7 @@ impl Change {
 }
 
 impl Class {
-    /// True if a change of this class stops at a gate.
+    /// True if changes of this class trip the gate.
     pub fn trips(self, gate: &str) -> bool {
         match gate {
             "weaken" => matches!(self, Self::Weaken | Self::Incomparable),

@@ -1,8 +1,8 @@
-//! Plan as annotations of GitHub Actions: `::error file=…,line=…::message` for blocked changes,
-//! `::warning` and `::notice` for the rest.
+//! Plan as annotations for GitHub Actions: `::error file=…,line=…::message` for blocked changes,
+//! `::warning` and `::notice` for the others.
 //!
-//! GitHub shows ten annotations of each kind for a step, so no more are written, the most severe
-//! first. <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
+//! GitHub shows at most ten annotations of each kind per step, so only the ten most severe are
+//! written. <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
 
 use std::fmt::Write as _;
 
@@ -10,10 +10,10 @@ use super::report::{Report, arrow, counted, sentence, what};
 use super::{Change, Class};
 use diag::workflow::{data, property};
 
-/// Maximum number of annotations of one kind that GitHub shows for a step.
+/// Maximum number of annotations of one kind that GitHub shows per step.
 pub const SHOWN_MAX: usize = 10;
 
-/// Renders the annotations, and a last line with the number of changes that have none.
+/// Renders the annotations, and a last line with the number of changes that were left out.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let stopping = report.review.stopping(report.plan);

@@ -1,12 +1,12 @@
-//! Groups equal changes of several operations as one line.
+//! Merging of equal changes of several operations into one line.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::{Change, Class, Member, Section};
 use sources::parallel;
 
-/// Key of equal changes. In the sections of routing and docs it includes the operation: each route
-/// has another set of requests.
+/// Key of equal changes. For the sections Routing and Docs it includes the operation, because each
+/// route has its own requests.
 type Key = (
     Section,
     Class,
@@ -17,8 +17,8 @@ type Key = (
     Option<String>,
 );
 
-/// Merges equal changes of several operations, and those of one operation at several places. Sorts
-/// by section, class and the key of the first operation, and keeps the smallest witness.
+/// Merges equal changes of several operations, or of one operation at several places. Keeps the
+/// smallest witness. Sorts by section, class and key of the first operation.
 pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
     let mut grouped: Vec<Group> = Vec::new();
     let mut known: HashMap<Key, usize> = HashMap::new();
@@ -34,7 +34,7 @@ pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
             change.new.to_string(),
             operation.filter(|_| by_operation).cloned(),
         );
-        // A change without an operation is never merged.
+        // Changes without an operation are never merged.
         match known.get(&key).filter(|_| operation.is_some()) {
             Some(index) => grouped[*index].add(change),
             None => {
@@ -49,7 +49,7 @@ pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
     changes
 }
 
-/// Order of changes.
+/// Sorts changes in the order of a plan.
 pub(super) fn sort(changes: &mut [Change]) {
     changes.sort_by(|a, b| {
         let key = |change: &Change| (change.section, change.class);
@@ -62,8 +62,8 @@ pub(super) fn sort(changes: &mut [Change]) {
     });
 }
 
-/// True if a change is a better example than an equal one: it has a smaller witness, or an earlier
-/// operation.
+/// True if a change is a better example than an equal one: its witness is smaller or its operation
+/// comes first.
 fn is_better(change: &Change, than: &Change) -> bool {
     let key = |change: &'_ Change| {
         change
@@ -96,11 +96,11 @@ impl Group {
 
     fn add(&mut self, mut change: Change) {
         self.members.insert(member(&change));
-        // `BTreeSet::append` would walk both sets each time.
+        // Not `BTreeSet::append`, which would walk both sets each time.
         self.operations.extend(change.operations.drain(..));
         let places = std::mem::take(&mut change.places);
         self.first.places.extend(places);
-        // Keep the smallest witness, together with its operation.
+        // Keep the smallest witness and the operation that it belongs to.
         if is_better(&change, &self.first) {
             self.first.witness = change.witness;
             self.first.why_none = change.why_none;

@@ -1,4 +1,4 @@
-//! Plan for people: counts first, then one line per change. Long groups are folded.
+//! Plan as text for people: counts first, then one line per change. Long lists are shortened.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use diag::text::printable;
 /// Style of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// Uses colours.
+    /// True to use colours.
     pub color: bool,
-    /// True if long groups are shown in full.
+    /// True to show all changes of long lists.
     pub all: bool,
 }
 
-/// Changes of one class in one section that are shown before the rest is folded.
+/// Maximum number of changes of one class and section that are shown. The rest are counted.
 const SHOWN_MAX: usize = 20;
 
-/// Maximum number of fingerprints in the message about gates that trip.
+/// Maximum number of fingerprints in the message about tripped gates.
 const NAMED_MAX: usize = 10;
 
 /// Renders a plan as text.
@@ -60,7 +60,7 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
     out
 }
 
-/// Renders the changes of a section. Changes of a class beyond [`SHOWN_MAX`] are only counted.
+/// Renders the changes of a section. More than [`SHOWN_MAX`] changes of a class are only counted.
 fn lines(out: &mut String, report: &Report<'_>, changes: &[&Change], look: Look, paint: Paint) {
     let mut shown: BTreeMap<Class, usize> = BTreeMap::new();
     let mut left: BTreeMap<Class, usize> = BTreeMap::new();
@@ -128,7 +128,8 @@ fn missing(out: &mut String, report: &Report<'_>) {
     }
     if report.plan.missing.contains(&"schemas") {
         out.push_str(
-            "\nSchemas were not compared: one of the bundles was built before contracts had them\n",
+            "\nSchemas were not compared: one of the bundles was built by a gwc that did not \
+record them\n",
         );
     }
     for note in &report.plan.notes {
@@ -136,7 +137,7 @@ fn missing(out: &mut String, report: &Report<'_>) {
     }
 }
 
-/// Writes the gates that trip, and the acknowledgements that would let the changes through.
+/// Writes the tripped gates, and the acknowledgements that would allow the changes.
 fn gates(out: &mut String, report: &Report<'_>, paint: Paint) {
     let stopping = report.review.stopping(report.plan);
     if stopping.is_empty() {
@@ -161,11 +162,13 @@ fn gates(out: &mut String, report: &Report<'_>, paint: Paint) {
     );
     match &report.review.file {
         Some(file) => out.push_str(&format!(
-            "Once a change was reviewed, its line in {} lets it through, or --ack FINGERPRINT=REASON:\n",
+            "After a review, let a change through with its line in {}, or with --ack \
+FINGERPRINT=REASON:\n",
             printable(file)
         )),
         None => out.push_str(
-            "Once a change was reviewed, --ack FINGERPRINT=REASON lets it through, or its line in a file that gateway.yaml names (`acknowledge: FILE`):\n",
+            "After a review, let a change through with --ack FINGERPRINT=REASON, or with its line \
+in a file that gateway.yaml names (`acknowledge: FILE`):\n",
         ),
     }
     for line in lines {

@@ -1,4 +1,4 @@
-//! Kinds of changes in plans, each with a sentence for its reader: docs/changes.md.
+//! Kinds of changes, each with a sentence that explains it: the source of docs/changes.md.
 
 use super::Section;
 
@@ -7,9 +7,9 @@ use super::Section;
 pub struct Kind {
     /// Id of the kind, as in [`super::Change::id`].
     pub id: &'static str,
-    /// Section of the change.
+    /// Section in which the change usually appears.
     pub section: Section,
-    /// Meaning, for the reader.
+    /// Explanation for the reader of a plan.
     pub means: &'static str,
 }
 
@@ -31,7 +31,8 @@ kinds! {
         "address-filter-changed" "Other client addresses are admitted; sets of addresses are compared, not lists.";
         "authorization-added" "Scopes, claims, groups or roles are required in addition to a credential.";
         "authorization-removed" "Scopes, claims, groups or roles are no longer required.";
-        "authorization-changed" "Other scopes, claims, groups or roles are required; expressions are compared as texts.";
+        "authorization-changed" "Other scopes, claims, groups or roles are required; expressions \
+are compared as strings.";
         "cors-added" "Pages of other origins may call the operation.";
         "cors-removed" "Pages of other origins may no longer call the operation.";
         "cors-changed" "CORS allows other origins, methods, fields or credentials.";
@@ -43,8 +44,8 @@ kinds! {
         "guard-added" "A guard of messages (`threat`, `graphql_guard`, `llm`) checks requests now.";
         "guard-removed" "A guard of messages no longer checks requests.";
         "guard-changed" "A guard of messages admits other messages.";
-        "identity-field-changed" "A field that identifies the caller (`Authorization`, `Cookie`, `X-User…`) or holds a secret reaches the upstream with another value, or now with the client's own.";
-        "response-field-changed" "A response field has another value: one that opens an operation to pages of other origins (`Access-Control-…`), sets cookies, or protects callers (`Strict-Transport-Security`, `Content-Security-Policy`, …).";
+        "identity-field-changed" "A field that identifies the caller (`Authorization`, `Cookie`, `X-User…`, those of `forward_as`, `claims_to_headers` and `response_headers`) or holds a secret reaches the upstream with another value, or now with the client's own; or any field of clients that was removed reaches it.";
+        "response-field-changed" "A response field has another value: one that opens an operation to pages of other origins (`Access-Control-…`), sets cookies, or protects callers (`Strict-Transport-Security`, `Content-Security-Policy`, …); or any field of the upstream that was removed reaches clients.";
         "path-readings-changed" "Paths that an upstream may read as another path are admitted, or no longer are (`path_readings`).";
         "way-round-added" "An operation now reaches the path of a more protected one at the upstream: by a rewrite, a base path, a target's path, a split or a mirror.";
         "upstream-transport-changed" "Requests go to an upstream with other TLS settings: names, authorities, verification.";
@@ -63,9 +64,10 @@ kinds! {
         "client-address-changed" "A peer is no longer a trusted proxy, so that an address filter checks its clients by the peer's address; `weaken` if the filter admits the peer.";
         "peers-admitted" "More peers may connect to a listener: it no longer requires a PROXY header of them.";
         "credential-forwarded" "The upstream now receives a credential.";
+        "credentials-sent" "Credentials of callers go to another service, which decides about requests (`forward_auth`).";
         "credential-stripped" "The upstream no longer receives a credential.";
         "consumer-right-added" "A consumer gains a claim, a group or a plan.";
-        "consumer-right-removed" "A consumer loses a claim, a group or a plan.";
+        "consumer-right-removed" "A consumer loses a claim, a group or a plan; `incomparable` if the claim of that name in a token counts then.";
         "secret-flow-added" "A secret is used in a new place; `weaken` if it leaves the gateway in a message: to another upstream, in another field.";
         "credential-added" "A new key or password is admitted.";
         "credential-prolonged" "A key or password is valid for longer.";
@@ -90,15 +92,16 @@ kinds! {
         "trust-changed" "The trust file trusts other keys, requires other numbers of owners, or accepts older serials.";
     }
     Routing {
-        "first-release" "No bundle is deployed: one line for an API's operations at a listener; `expose` if the gateway checks no credential of some of them.";
+        "first-release" "No bundle is deployed: one line for an API's operations at a listener; \
+`expose` if for some of them the gateway checks no credential.";
         "operation-added" "An operation is new and serves requests that were not served.";
         "operation-removed" "An operation is removed, and its requests are no longer served.";
         "requests-added" "An operation serves additional requests: another path, host, listener or method.";
         "requests-removed" "An operation no longer serves some of its requests, and no other operation does.";
         "owner-changed" "Another operation answers the requests.";
         "upstream-changed" "Requests go to another upstream; under UPSTREAM if no request reaches the operation.";
-        "shadow-appears" "Other operations take all requests of an operation.";
-        "shadow-disappears" "An operation receives requests again that others took.";
+        "shadow-appears" "Other operations receive all requests of an operation.";
+        "shadow-disappears" "An operation receives requests that went to other operations before.";
         "mount-hosts-changed" "A mount lists other hosts, but receives the same requests.";
         "internal-changed" "Other operations are `internal`: described but not served. `unmatched` and `undeclared_methods` do not receive their requests.";
         "environment-added" "An environment is new; if it admits more than a known one, its class and gates are those of what it admits.";
@@ -136,7 +139,6 @@ kinds! {
         "verifier-added" "A verifier is new; the operations that use it are under SECURITY.";
         "verifier-removed" "A verifier is removed.";
         "verifier-changed" "A setting of a verifier differs; its effect is under SECURITY.";
-        "credential-passed-on-changed" "A credential reaches the upstream in another form.";
         "consumer-added" "A consumer is new.";
         "consumer-removed" "A consumer is removed.";
         "consumer-changed" "A consumer's data differs.";
@@ -178,8 +180,8 @@ pub fn of(id: &str) -> Option<&'static Kind> {
     ALL.iter().find(|kind| kind.id == id)
 }
 
-/// Omits the changes of one kind while `run` runs on this thread, so that tests can check that each
-/// kind is missed.
+/// Omits all changes of one kind while `run` runs on this thread. Tests use it to check that the
+/// absence of each kind is detected.
 #[cfg(feature = "test-hooks")]
 pub fn without<R>(id: &'static str, run: impl FnOnce() -> R) -> R {
     OFF.set(Some(id));
@@ -193,7 +195,7 @@ thread_local! {
     static OFF: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
 }
 
-/// True if this thread leaves out a kind of change (`without`). Always false without the feature
+/// True if this thread omits this kind of change (`without`). Always false without the feature
 /// `test-hooks`.
 pub(super) fn is_off(id: &str) -> bool {
     #[cfg(feature = "test-hooks")]
@@ -205,8 +207,8 @@ pub(super) fn is_off(id: &str) -> bool {
     }
 }
 
-/// Makes every witness show no difference while `run` runs on this thread. The comparison must
-/// reject such witnesses.
+/// Makes every witness show no difference while `run` runs on this thread. Tests use it to check
+/// that the comparison rejects such witnesses.
 #[cfg(feature = "test-hooks")]
 pub fn with_false_witnesses<R>(run: impl FnOnce() -> R) -> R {
     FALSE.set(true);
@@ -220,7 +222,7 @@ thread_local! {
     static FALSE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// True if this thread makes witnesses false (`with_false_witnesses`). Always false without the
+/// True if this thread falsifies witnesses (`with_false_witnesses`). Always false without the
 /// feature `test-hooks`.
 pub(super) fn falsifies() -> bool {
     #[cfg(feature = "test-hooks")]

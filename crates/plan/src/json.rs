@@ -1,4 +1,4 @@
-//! Plan in the format `plan/v1`, for programs and for `plan -o`.
+//! Plan as JSON in the format `plan/v1`, for programs and for `plan -o`.
 
 use bundle::digest::Digest;
 use serde_json::{Value, json};
@@ -43,8 +43,8 @@ pub fn document(report: &Report<'_>) -> Value {
                    "file": ack.place.as_ref().map(|place| &place.file), "line": ack.place.as_ref().map(|place| place.line)})
         })
         .collect();
-    // A plan of several environments has the sides of the project without one, where they are
-    // compared.
+    // For several environments, the top-level sides are those of the project without an
+    // environment, if it is compared.
     let several = !subject.environments.is_empty();
     let bare = subject.environments.iter().find(|one| one.name.is_none());
     let sides = match (several, bare) {
@@ -104,7 +104,8 @@ fn one(change: &Change, report: &Report<'_>) -> Value {
         "source": {"old": place(change.source_old.as_ref()), "new": place(change.source_new.as_ref())},
         "environments": change.environments.iter().filter(|name| !name.is_empty()).collect::<Vec<_>>(),
         "count": change.count(),
-        "templates": change.templates(),
+        "templates": change.paths().len(),
+        "paths": change.paths(),
         "listeners": change.places.iter().map(|place| &place.listener).collect::<std::collections::BTreeSet<_>>(),
         "witness": change.witness.as_ref().map(witness),
         "why_none": change.why_none,
@@ -126,7 +127,15 @@ fn witness(witness: &Witness) -> Value {
         .iter()
         .map(|(name, value)| (name.clone(), value.as_str().into()))
         .collect();
-    let credentials: Vec<Value> = witness.credentials.iter().map(|credential| json!({"scheme": credential.scheme, "state": credential.state, "scopes": credential.scopes})).collect();
+    let credentials = witness.credentials.iter().map(|credential| {
+        let mut one = json!({"scheme": credential.scheme, "state": credential.state, "scopes": credential.scopes});
+        if let Some((source, names)) = &credential.certificate {
+            let names: Vec<&str> = names.lines().collect();
+            one["certificate"] = json!({"from": source.name(), "names": names});
+        }
+        one
+    });
+    let credentials: Vec<Value> = credentials.collect();
     json!({
         "method": witness.method,
         "url": witness.url,

@@ -1,9 +1,9 @@
-//! Plan: the changes of a release by their effect, not by their text (plan.md).
+//! Plan: the changes of a release by their effect on requests, not by their text (plan.md).
 //!
-//! [`compare`] compares two sides. [`routing`] finds which routes own which requests, [`security`]
-//! orders access, and [`witness`] builds a request that shows a difference in both engines.
-//! [`details`] compares the rest. [`review`] applies gates and acknowledgements. [`human`],
-//! [`json`], [`markdown`] and [`github`] write the result.
+//! [`compare`] compares two sides. [`routing`] determines which routes own which requests,
+//! [`security`] compares access, and [`witness`] builds a request that shows a difference in both
+//! engines. [`details`] compares everything else. [`review`] applies gates and acknowledgements.
+//! [`human`], [`json`], [`markdown`] and [`github`] write the plan.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -32,6 +32,7 @@ pub mod rules;
 pub mod security;
 #[expect(clippy::disallowed_methods, reason = "the stages of a plan are timed")]
 pub mod stages;
+mod values;
 pub mod witness;
 
 pub use review::Review;
@@ -49,42 +50,42 @@ use crate::stages::Stages;
 use model::lower::Lowered;
 use model::source_map::SourceMap;
 
-/// One side of a comparison.
+/// One side of a comparison: a bundle with its sources.
 #[derive(Debug)]
 pub struct Side {
-    /// Id of the bundle.
+    /// Digest of the bundle.
     pub bundle: Digest,
     /// Configuration and contracts of the bundle.
     pub lowered: Lowered,
-    /// Source map of the bundle, if there is one.
+    /// Source map of the bundle, if available.
     pub source: Option<SourceMap>,
 }
 
 /// Changes that a release makes.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Bundle of the old side.
+    /// Digest of the old side's bundle. `None` for a first release.
     pub old: Option<Digest>,
-    /// Bundle of the new side.
+    /// Digest of the new side's bundle.
     pub new: Digest,
-    /// Environments that both sides have and that were compared. The empty name is the project
-    /// without an environment.
+    /// Names of the environments that were compared. An empty name is the project without an
+    /// environment.
     pub environments: BTreeSet<String>,
-    /// Changes in their order.
+    /// Changes, in the order of the plan.
     pub changes: Vec<Change>,
-    /// True if a release would change nothing: the meaning is the same.
+    /// True if a release would not change behaviour: there are at most changes of prose and rules.
     pub no_op: bool,
-    /// Inputs that could not be read: `source` of the old side, or `schemas` of a bundle that was
-    /// built before contracts had them.
+    /// Inputs that were not available: `source` of the old side, or `schemas` of a bundle that was
+    /// built before contracts contained schemas.
     pub missing: Vec<&'static str>,
-    /// Remarks on parts that were not compared.
+    /// Notes on parts that were not compared.
     pub notes: Vec<String>,
-    /// Witnesses that fail to show their change: bugs of the plan.
+    /// Messages about witnesses that do not show their change. Each is a bug in the comparison.
     pub bugs: Vec<String>,
-    /// Messages about places whose paths take more steps than a comparison may: the plan is not
-    /// whole.
+    /// Messages about hosts whose paths exceed the step limit of the comparison. The plan is then
+    /// incomplete.
     pub too_large: Vec<String>,
-    /// Steps that the comparison of routes took: states of searches, pairs of routes, nodes of
+    /// Number of steps of the route comparison: states of searches, pairs of routes, nodes of
     /// indexes.
     pub steps: usize,
     /// Wall time of each stage.
@@ -127,7 +128,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         plan.changes.retain(|change| !ids::is_off(change.id));
         let compared_all = !plan.missing.contains(&"schemas");
         if let Some(old) = old.filter(|_| plan.changes.is_empty() && compared_all) {
-            // A change that no rule names must still be reported.
+            // No rule recognised the difference, but every difference must be reported.
             plan.changes.push(Change::new(
                 Section::Policy,
                 Class::Changed,
@@ -166,7 +167,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     for source in sources.filter_map(|side| side.source.as_ref()) {
         conceal::conceal(&mut plan, &source.concealed);
     }
-    // Prose and rules do not affect behaviour, so a release of them changes nothing.
+    // Prose and rules do not affect how gwd behaves.
     let is_idle = |change: &Change| matches!(change.class, Class::Doc | Class::Rules);
     plan.no_op = old.is_some() && plan.changes.iter().all(is_idle);
     plan.stages.end("grouping");
@@ -174,7 +175,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
 }
 
 impl Plan {
-    /// A plan of two sides without changes.
+    /// Plan of two sides without any changes.
     fn of(old: Option<&Side>, new: &Side) -> Self {
         Self {
             old: old.map(|side| side.bundle),
@@ -191,8 +192,8 @@ impl Plan {
         }
     }
 
-    /// Applies sunsets as of a day (`YYYY-MM-DD`). An operation whose new sunset is over counts as
-    /// removed. An operation whose old sunset was over counts as served again.
+    /// Applies sunsets as of a day (`YYYY-MM-DD`). An operation whose new sunset has passed counts
+    /// as removed. An operation whose old sunset had passed counts as served again.
     pub fn ended_by(&mut self, today: &str) {
         let is_over =
             |value: &serde_json::Value| value.as_str().is_some_and(|sunset| sunset < today);
@@ -205,7 +206,7 @@ impl Plan {
                 (true, false) => {
                     change.class = Class::Expose;
                     change.section = Section::Security;
-                    change.why_none = Some("the old side answers 410 since its sunset");
+                    change.why_none = Some("the old side has answered 410 since its sunset");
                 }
                 (true, true) | (false, false) => continue,
             }
@@ -215,7 +216,7 @@ impl Plan {
         group::sort(&mut self.changes);
     }
 
-    /// Number of changes of a class. A change of several operations counts once for each of them.
+    /// Number of changes of a class. A line about several operations counts once for each of them.
     #[must_use]
     pub fn count(&self, class: Class) -> usize {
         self.changes

@@ -1,8 +1,9 @@
-//! Plan as one comment on a pull request, at most [`BYTES_MAX`] bytes long.
+//! Plan as a comment on a pull request, at most [`BYTES_MAX`] bytes long.
 //!
-//! The head has the counts, the gates that trip and the fingerprints to acknowledge, and is never
-//! cut. Details are in folded sections. Lines that do not fit are left out and counted. Text from
-//! sources is in code spans (CommonMark §6.1), which disable links, mentions, tags and tables.
+//! The head contains the counts, the tripped gates and the fingerprints to acknowledge, and is
+//! never truncated. Details follow in collapsed sections. Lines that do not fit are omitted and
+//! counted. Text from sources is in code spans (CommonMark §6.1), which disable links, mentions,
+//! tags and tables.
 
 use super::report::{
     Report, acknowledgement_lines, arrow, counted, places, sentence, symbol, what,
@@ -10,7 +11,7 @@ use super::report::{
 use super::{Change, Section};
 use diag::text::printable;
 
-/// Maximum size of a comment in bytes. GitHub accepts 65,536 characters.
+/// Maximum size of a comment, in bytes. GitHub accepts 65,536 characters.
 pub const BYTES_MAX: usize = 60_000;
 
 /// Maximum number of blocked changes that the head describes.
@@ -18,7 +19,7 @@ const STOPPING_MAX: usize = 30;
 
 /// Maximum number of fingerprints that the head lists.
 const LISTED_MAX: usize = 200;
-/// Bytes that the fingerprint lines leave to the sections and notes.
+/// Bytes that the list of fingerprints must leave for sections and notes.
 const REST_BYTES: usize = 12_000;
 /// Maximum size of all notes, in bytes.
 const NOTES_BYTES_MAX: usize = 6_000;
@@ -28,13 +29,13 @@ const NOTE_MAX: usize = 1_500;
 /// Maximum length of one code span, in characters.
 const SPAN_MAX: usize = 240;
 
-/// Most characters of a witness: a request is shown whole or is of no use.
+/// Maximum length of a witness, in characters. A longer one is omitted: half a request is useless.
 const WITNESS_MAX: usize = 20_000;
 
 /// Maximum length of a code span in the head, in characters.
 const HEAD_SPAN_MAX: usize = 100;
 
-/// Bytes reserved for the last line and for the markup of a section.
+/// Bytes reserved for the last line, and for the markup of each section.
 const FOOT_BYTES: usize = 400;
 
 /// Renders a plan as Markdown.
@@ -62,12 +63,15 @@ pub fn render(report: &Report<'_>) -> String {
         out.push_str("\nDOCS are unavailable: the old side's sources cannot be read.\n");
     }
     if report.plan.missing.contains(&"schemas") {
-        out.push_str("\nSchemas were not compared: one of the bundles was built before contracts had them.\n");
+        out.push_str(
+            "\nSchemas were not compared: one of the bundles was built by a gwc that did \
+not record them.\n",
+        );
     }
     out.push_str(&notes);
     if left_out > 0 {
         out.push_str(&format!(
-            "\n_{} left out here: `--format human --all` or `-o plan.json` have the whole._\n",
+            "\n_{} left out here: `--format human --all` or `-o plan.json` shows all._\n",
             counted(left_out, "change")
         ));
     }
@@ -86,7 +90,7 @@ fn head(report: &Report<'_>) -> String {
         Some(name) => format!(", environment {}", code(name, HEAD_SPAN_MAX)),
         None => String::new(),
     };
-    // Marker by which a later run finds the comment to update.
+    // A later run searches for this marker to update the comment.
     let mut out = format!(
         "<!-- gwc plan -->\n### Gateway plan: {said}\n\n{}{environment}\n",
         code(&report.compared(), SPAN_MAX)
@@ -135,7 +139,7 @@ fn head(report: &Report<'_>) -> String {
     if stopping.len() > STOPPING_MAX {
         out.push_str(&format!("- … and {} more\n", stopping.len() - STOPPING_MAX));
     }
-    // Never cut a line: half of one would acknowledge nothing.
+    // Never truncate a line: a partial entry would acknowledge nothing.
     let mut lines = acknowledgement_lines(
         report.plan,
         report.review,
@@ -166,7 +170,7 @@ fn head(report: &Report<'_>) -> String {
     out
 }
 
-/// Renders the notes that fit.
+/// Renders as many notes as fit.
 fn notes(report: &Report<'_>) -> String {
     let mut out = String::new();
     for note in &report.plan.notes {
@@ -178,8 +182,8 @@ fn notes(report: &Report<'_>) -> String {
     out
 }
 
-/// Renders one folded section in at most `room` bytes, without its heading. Returns the number of
-/// changes left out.
+/// Renders one collapsed section, without its heading, in at most `room` bytes. Returns the number
+/// of omitted changes.
 fn folded(
     out: &mut String,
     report: &Report<'_>,
@@ -238,7 +242,7 @@ fn line(report: &Report<'_>, change: &Change) -> String {
     line
 }
 
-/// The environments of a change that does not hold in all, behind a space.
+/// Environments of a change, after a space. Empty if the change occurs in all environments.
 fn held(report: &Report<'_>, change: &Change) -> String {
     let held = report.held(change);
     held.map_or_else(String::new, |held| {
@@ -246,8 +250,8 @@ fn held(report: &Report<'_>, change: &Change) -> String {
     })
 }
 
-/// Formats a one-line code span. Its fence is longer than any run of backticks in the text, so the
-/// text cannot end it.
+/// Formats a code span on one line. The fence is longer than any run of backticks in the text, so
+/// that the text cannot end the span.
 fn code(text: &str, chars_max: usize) -> String {
     let text = printable(text);
     let mut clipped: String = text.chars().take(chars_max).collect();
@@ -262,7 +266,7 @@ fn code(text: &str, chars_max: usize) -> String {
         longest = longest.max(run);
     }
     let fence = "`".repeat(longest + 1);
-    // Markdown strips one space from each end if both are present.
+    // Markdown removes one space from each end if both ends have one.
     let pad = if longest > 0 || clipped.trim().is_empty() || clipped.starts_with(' ') {
         " "
     } else {

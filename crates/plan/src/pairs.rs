@@ -1,4 +1,4 @@
-//! Things of two sides in pairs: by name, and listeners by what they are.
+//! Pairing of the definitions of two sides: by name, and listeners also by address or mounts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use bundle::ir;
 
 use crate::OperationRef;
 
-/// Entries of both sets by name, with both sides.
+/// Pairs the entries of two sets by name.
 pub(crate) fn both<'s, T: ir::Named>(
     old: &'s ir::Set<T>,
     new: &'s ir::Set<T>,
@@ -17,8 +17,8 @@ pub(crate) fn both<'s, T: ir::Named>(
         .map(|name| (name, old.get(name), new.get(name)))
 }
 
-/// The listeners of both sides in pairs. One that is gone and a new one are a pair, too, if they have
-/// one address or the same mounts: another name hides no changed setting.
+/// Pairs the listeners of two sides. A removed and an added listener with the same address or the
+/// same mounts also form a pair, so that a new name cannot hide changed settings.
 pub(crate) fn listeners<'s>(
     old: &'s ir::Gateway,
     new: &'s ir::Gateway,
@@ -53,28 +53,39 @@ pub(crate) fn listeners<'s>(
     pairs
 }
 
-/// The old side with new names of listeners that keep their address: a request to the address is a
-/// request to the same listener. None where no listener has another name.
+/// Returns the old gateway in which each listener has the name of the new listener at its address,
+/// because clients reach a listener by its address: names that listeners exchange, or take over,
+/// hide nothing. `None` if no listener has another name.
 pub(crate) fn with_new_names(old: &ir::Gateway, new: &ir::Gateway) -> Option<ir::Gateway> {
     let (was, is) = (&old.shared.listeners, &new.shared.listeners);
-    let renamed: BTreeMap<&str, &str> = listeners(old, new)
-        .into_iter()
-        .filter_map(|(was, is)| Some((was?, is?)))
-        .filter(|(was, is)| was.name != is.name && was.address == is.address)
-        .map(|(was, is)| (was.name.as_str(), is.name.as_str()))
+    let by_address: BTreeMap<&str, &str> = was
+        .iter()
+        .filter_map(|was| {
+            let same = is.iter().find(|is| is.address == was.address)?;
+            Some((was.name.as_str(), same.name.as_str()))
+        })
         .collect();
-    // One of two listeners that exchange their names keeps it.
-    let is_free = |name: &str| was.get(name).is_none();
-    let renames = |name: &str| renamed.get(name).copied().filter(|name| is_free(name));
-    if !was.iter().any(|one| renames(&one.name).is_some()) {
+    let renamed: BTreeMap<&str, String> = was
+        .iter()
+        .filter_map(|one| {
+            let name = one.name.as_str();
+            let is_taken = || by_address.values().any(|taken| *taken == name);
+            match by_address.get(name) {
+                Some(new) => (*new != name).then(|| (name, (*new).to_owned())),
+                // Another listener has the name now, at another address.
+                None => is_taken().then(|| (name, format!("{name} (before)"))),
+            }
+        })
+        .collect();
+    if renamed.is_empty() {
         return None;
     }
-    debug_assert!(renamed.values().all(|name| is.get(name).is_some()));
+    let renames = |name: &str| renamed.get(name);
     let mut gateway = old.clone();
     let mut all = gateway.shared.listeners.into_vec();
     for listener in &mut all {
         if let Some(name) = renames(&listener.name) {
-            name.clone_into(&mut listener.name);
+            listener.name.clone_from(name);
         }
     }
     gateway.shared.listeners = ir::Set::new(all).ok()?;
@@ -83,7 +94,7 @@ pub(crate) fn with_new_names(old: &ir::Gateway, new: &ir::Gateway) -> Option<ir:
         let mut mounts = std::mem::take(&mut api.mounts).into_vec();
         for name in mounts.iter_mut().flat_map(|mount| &mut mount.listeners) {
             if let Some(new) = renames(name) {
-                new.clone_into(name);
+                name.clone_from(new);
             }
         }
         for mount in &mut mounts {
@@ -95,7 +106,7 @@ pub(crate) fn with_new_names(old: &ir::Gateway, new: &ir::Gateway) -> Option<ir:
     Some(gateway)
 }
 
-/// Names of the mounts that a listener has.
+/// Mounts of a listener, as names of API and mount.
 fn mounts<'g>(gateway: &'g ir::Gateway, listener: &str) -> Vec<(&'g str, &'g str)> {
     let apis = gateway.apis.iter();
     let all = apis.flat_map(|api| api.mounts.iter().map(move |mount| (api, mount)));

@@ -1,7 +1,7 @@
-//! Places of changes: where the old and the new value of each was written.
+//! Places of changes: where the old and the new value of each change is written.
 //!
-//! A line about an operation may come from a line far from it: the definition of a policy or a
-//! scheme, or a list of policies. Both sides are compared to find which of them was edited.
+//! The cause of a change at an operation may be elsewhere: in the definition of a policy or scheme,
+//! or in a list of policies. Both sides are compared to find the place that was edited.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ struct View<'a> {
     gateway: &'a ir::Gateway,
 }
 
-/// An operation of one side.
+/// Operation on one side.
 #[derive(Clone, Copy)]
 struct Of<'a> {
     map: &'a SourceMap,
@@ -58,7 +58,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Place of a change's value on this side.
+    /// Place of the value of a change on this side.
     fn place(&self, change: &Change, other: Option<&View<'_>>) -> Option<Place> {
         let Some(operation) = &change.operation else {
             let whole = self
@@ -113,12 +113,12 @@ impl<'a> View<'a> {
     }
 }
 
-/// Place of a definition, or of the nearest thing around it.
+/// Place of a definition or setting, else of the nearest one that contains it.
 fn defined<'m>(map: &'m SourceMap, subject: &str) -> Option<&'m Place> {
     nearest(subject).find_map(|subject| map.definitions.get(subject))
 }
 
-/// Place of the mount of an API, or the key of it, that differs from the other side's.
+/// Place of the first mount, or key of a mount, that differs from the other side's.
 fn mount<'m>(map: &'m SourceMap, own: &ir::Api, other: &ir::Api) -> Option<&'m Place> {
     let name = &own.name;
     let pairs = both(&own.mounts, &other.mounts);
@@ -139,7 +139,7 @@ fn mount<'m>(map: &'m SourceMap, own: &ir::Api, other: &ir::Api) -> Option<&'m P
     defined(map, &subject).or_else(|| defined(map, &format!("api {name}")))
 }
 
-/// Kinds of policies that a change is about; none: any kind.
+/// Kinds of policies that a change is about. Empty: any kind.
 fn kinds(id: &str) -> &'static [&'static str] {
     let kinds: &[(&str, &[&str])] = &[
         ("address-filter-", &["ip_filter"]),
@@ -147,7 +147,8 @@ fn kinds(id: &str) -> &'static [&'static str] {
         ("cors-", &["cors"]),
         ("csrf-", &["csrf"]),
         ("guard-", &["threat", "graphql_guard", "llm"]),
-        ("identity-field-", &["headers"]),
+        ("identity-field-", &["headers", "forward_auth"]),
+        ("credentials-sent", &["forward_auth"]),
         ("response-field-", &["headers", "respond"]),
         ("request-validation-", &["validate"]),
         ("response-validation-", &["validate"]),
@@ -157,7 +158,7 @@ fn kinds(id: &str) -> &'static [&'static str] {
     found.map_or(&[], |(_, kinds)| kinds)
 }
 
-/// Path of the first setting that differs, joined by dots.
+/// Path of the first setting that differs, joined with dots. Empty if all are equal.
 fn differing(own: &Settings, other: &Settings) -> String {
     let missing = |a: &Settings, b: &Settings| {
         let mut all = a.iter();
@@ -172,21 +173,33 @@ fn differing(own: &Settings, other: &Settings) -> String {
         .unwrap_or_default()
 }
 
+/// True if a subject is a part of one upstream, not of two (`upstream u -> v …`).
+fn is_definition(subject: &str) -> bool {
+    subject.contains(' ') && !subject.contains(" -> ")
+}
+
 impl<'a> Of<'a> {
-    /// Place of the definition or the list that was edited, unless the operation's own field is
-    /// the place.
+    /// Place of the definition or list that was edited. `None` if a field of the operation itself
+    /// is the place.
     fn edited(&self, other: &Of<'_>, change: &Change) -> Option<Place> {
         match change.subject.split(' ').next() {
             _ if change.subject == "route" || change.id == "operation-exposed" => {
                 return self.routed(other);
             }
             Some("security") => return self.scheme(other, change),
+            // Definition that operations depend on, such as `upstream u targets.a.url`.
+            Some("upstream") if is_definition(&change.subject) => {
+                return defined(self.map, &change.subject).cloned();
+            }
             Some("policies") => {
                 return self
                     .listed(other, &[])
                     .or_else(|| self.policy(other, &[]).cloned());
             }
             _ => {}
+        }
+        if let Some(place) = self.passed(other, change) {
+            return Some(place.clone());
         }
         let kinds = kinds(change.id);
         let is_field = || {
@@ -200,7 +213,7 @@ impl<'a> Of<'a> {
         policy.or_else(|| self.listed(other, kinds))
     }
 
-    /// Place of what decides which requests the operation serves, where both sides have it.
+    /// Place of the setting that decides which requests an operation serves, if it differs.
     fn routed(&self, other: &Of<'_>) -> Option<Place> {
         let (own, its) = (self.operation, other.operation);
         let fields = [
@@ -215,7 +228,7 @@ impl<'a> Of<'a> {
         let mut fields = fields.iter().filter(|(_, differs)| *differs);
         let field = fields.find_map(|(name, _)| self.field(name));
         let own_mount = || mount(self.map, self.api, other.api);
-        // A mount of another API takes requests, or gives them back.
+        // The mount of another API may take over or give back requests.
         let others = || {
             let mut pairs = both(&self.gateway.apis, &other.gateway.apis);
             pairs.find_map(|(_, own, its)| mount(self.map, own?, its?))
@@ -223,7 +236,7 @@ impl<'a> Of<'a> {
         field.or_else(|| own_mount().or_else(others).cloned())
     }
 
-    /// Place of a field of the operation.
+    /// Place of a field of the operation. `None` if the field has its default.
     fn field(&self, name: &str) -> Option<Place> {
         match self.map.field(self.written, name)? {
             FieldSource::Written { place, .. } => Some(place.clone()),
@@ -231,7 +244,7 @@ impl<'a> Of<'a> {
         }
     }
 
-    /// Place of the scheme or the verifier that differs, where both sides ask for the same schemes.
+    /// Place of the scheme or verifier that differs, if both sides require the same schemes.
     fn scheme(&self, other: &Of<'_>, change: &Change) -> Option<Place> {
         if self.asked() != other.asked() {
             return None;
@@ -268,7 +281,7 @@ impl<'a> Of<'a> {
             let exact = all.find_map(|key| self.map.definitions.get(&key));
             return exact.or_else(|| defined(self.map, &first)).cloned();
         }
-        // The same schemes: what checks them is another.
+        // The schemes are equal, so a verifier differs.
         names
             .iter()
             .find_map(|name| {
@@ -283,7 +296,31 @@ impl<'a> Of<'a> {
             .cloned()
     }
 
-    /// The alternatives by the document's names of schemes, with their scopes.
+    /// Place of `forward_as` or of a claim of a scheme whose request field differs.
+    fn passed(&self, other: &Of<'_>, change: &Change) -> Option<&'a Place> {
+        let is_meant = change.id == "identity-field-changed";
+        let field = change.subject.strip_prefix("request header ");
+        let field = field.filter(|_| is_meant)?;
+        let key = |side: &Of<'_>, scheme: &str| -> Option<String> {
+            let passes = &side.scheme_named(scheme)?.passes;
+            let claim = passes.claims.iter().find(|(_, own)| own == field);
+            let claim = claim.map(|(claim, _)| format!("claims_to_headers.{claim}"));
+            let names_caller = passes.forward_as.as_deref() == Some(field);
+            claim.or_else(|| names_caller.then(|| "forward_as".to_owned()))
+        };
+        let mut names = self.map.apis.get(&self.api.name)?.schemes.keys();
+        names.find_map(|scheme| {
+            let (own, its) = (key(self, scheme), key(other, scheme));
+            if own == its {
+                return None;
+            }
+            let key = own.or(its)?;
+            let subject = format!("scheme {}/{scheme} x-gateway.{key}", self.api.name);
+            defined(self.map, &subject)
+        })
+    }
+
+    /// Alternatives of the requirement: names of schemes in the document, with their scopes.
     fn asked(&self) -> BTreeSet<BTreeSet<(&'a str, &'a [String])>> {
         let names = self.map.apis.get(&self.api.name);
         let names = names.map(|api| &api.schemes);
@@ -305,7 +342,7 @@ impl<'a> Of<'a> {
         self.api.schemes.get(canonical)
     }
 
-    /// Place within a policy of both chains whose definition differs.
+    /// Place of the setting that differs in a policy that both chains contain.
     fn policy(&self, other: &Of<'_>, kinds: &[&str]) -> Option<&'a Place> {
         let mut chain = self.treatment.chain.iter();
         chain.find_map(|link| {
@@ -336,7 +373,7 @@ impl<'a> Of<'a> {
         }
     }
 
-    /// Place in the list of policies that differs from the other side's.
+    /// Place of the first difference in one of the lists that name policies.
     fn listed(&self, other: &Of<'_>, kinds: &[&str]) -> Option<Place> {
         let lists = [
             (From::Required, "required.policies"),
@@ -355,7 +392,7 @@ impl<'a> Of<'a> {
             if same == own.len().max(its.len()) {
                 return None;
             }
-            // Additional entries of the other side follow this side's last equal one.
+            // If only the other side has the entry, use this side's last entry.
             let entry = own.get(same).or_else(|| own.last());
             let place = entry.map(|(place, _)| place.clone());
             place
@@ -364,7 +401,7 @@ impl<'a> Of<'a> {
         })
     }
 
-    /// The policies that one list puts into the chain, in its order.
+    /// Policies that one list adds to the chain, in the order of the list.
     fn list(&self, from: From, kinds: &[&str]) -> Vec<(Place, &'a str)> {
         let links = self.treatment.chain.iter().filter(|link| {
             let kind = self.linked(link).map(|(_, policy)| policy.checked.kind());

@@ -1,16 +1,16 @@
-//! Parts that all formats of a plan share: the subject, and the phrases for one change.
+//! Parts that all formats of a plan share: the subject of the plan, and phrases for a change.
 
 use std::collections::HashMap;
 
 use bundle::digest::Digest;
 
 use super::environments::called;
-use super::{Change, Class, Outcome, Plan, Review, Witness};
+use super::{Change, Class, OperationRef, Outcome, Plan, Review, Witness};
 use diag::text::printable;
 use model::acknowledge::TEMPLATE;
 use model::source_map::Place;
 
-/// Plan with everything that its output needs.
+/// Plan with all inputs of its output.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
     /// The plan to write.
@@ -21,59 +21,59 @@ pub struct Report<'a> {
     pub review: &'a Review,
 }
 
-/// Subject of a comparison beside the two bundles: channel, environments and origins.
+/// Description of a comparison besides the two bundles: channel, environments and origins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
-    /// Channel that the plan is compared with, if any.
+    /// Channel whose head is the old side, if any.
     pub channel: Option<String>,
     /// Serial of the channel's head.
     pub serial: Option<u64>,
     /// Digest of the record at the channel's head.
     pub record: Option<String>,
-    /// Environment that the sources are compiled for.
+    /// Environment for which the sources were compiled.
     pub environment: Option<String>,
-    /// The environments of a plan of several, each with its sides.
+    /// Environments of a plan that compares several, with their sides.
     pub environments: Vec<Compared>,
-    /// Origin of the old side if it is not a channel.
+    /// Origin of the old side, if it is not a channel.
     pub old: Origin,
     /// Origin of the new side.
     pub new: Origin,
-    /// Path of the project folder relative to the working folder, with a final `/`. Empty if they
-    /// are the same.
+    /// Path of the project folder relative to the current directory, with a final `/`. Empty if
+    /// they are the same.
     pub folder: String,
 }
 
-/// One environment of a plan of several.
+/// One environment of a plan that compares several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
-    /// Its name; none for the project without an environment.
+    /// Name of the environment. `None` for the project without an environment.
     pub name: Option<String>,
-    /// Its channel, where it is compared with one.
+    /// Channel whose head is the old side, if any.
     pub channel: Option<String>,
-    /// The serial of the channel's head.
+    /// Serial of the channel's head.
     pub serial: Option<u64>,
-    /// The digest of the head's record.
+    /// Digest of the record at the channel's head.
     pub record: Option<String>,
-    /// Bundle of the old side. None if it lacks the environment.
+    /// Bundle of the old side. `None` if that side does not have the environment.
     pub old: Option<Digest>,
-    /// Bundle of the new side. None if it lacks the environment.
+    /// Bundle of the new side. `None` if that side does not have the environment.
     pub new: Option<Digest>,
 }
 
 /// Origin of one side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// Name from the command line: `git:main`, a path or an id. None for the project and the
+    /// Name on the command line: `git:main`, a path or an id. `None` for the project and for the
     /// channel.
     pub name: Option<String>,
-    /// Commit that the side was read from.
+    /// Commit from which the side was read.
     pub commit: Option<String>,
     /// Files with uncommitted changes, relative to the project.
     pub uncommitted: Vec<String>,
 }
 
 impl Report<'_> {
-    /// `blocked`, `changes`, or `ok` if a release would change nothing.
+    /// Result of the plan: `blocked`, `changes`, or `ok` if a release would change nothing.
     #[must_use]
     pub fn result(&self) -> &'static str {
         let idle = self.plan.no_op && self.plan.count(Class::Rules) == 0;
@@ -128,7 +128,7 @@ impl Report<'_> {
         format!("{new}{counted} ({}) against {against}", names.join(", "))
     }
 
-    /// Environments that have a change. None if all compared environments have it.
+    /// Environments in which a change occurs, for display. `None` if it occurs in all of them.
     #[must_use]
     pub fn held(&self, change: &Change) -> Option<String> {
         let one_line = change.id.starts_with("environment-");
@@ -146,7 +146,7 @@ impl Report<'_> {
         Some(printable(&format!("in {}", names.join(", "))))
     }
 
-    /// Number of changes of each class that has any.
+    /// Number of changes of each class, without classes that have none.
     #[must_use]
     pub fn counts(&self) -> Vec<(usize, Class)> {
         Class::ALL
@@ -156,7 +156,7 @@ impl Report<'_> {
             .collect()
     }
 
-    /// Remark on an acknowledged change, with reviewer and reason. None if the change is not
+    /// Note on an acknowledged change, with reviewer and reason. `None` if the change is not
     /// acknowledged.
     #[must_use]
     pub fn remark(&self, change: &Change) -> Option<String> {
@@ -175,7 +175,7 @@ impl Report<'_> {
     }
 }
 
-/// Symbol in front of a change.
+/// Symbol shown before a change.
 #[must_use]
 pub fn symbol(class: Class) -> &'static str {
     match class {
@@ -192,23 +192,24 @@ pub fn symbol(class: Class) -> &'static str {
     }
 }
 
-/// Maximum operations of a group that are named.
+/// Maximum number of operations that a line of several operations names.
 const NAMED_MAX: usize = 3;
 
-/// Maximum operations of a first release that are named.
+/// Maximum number of operations that a line of a first release names.
 const RELEASED_MAX: usize = 10;
 
-/// Describes the subject of a change: an operation, several operations, or something else by its
-/// name.
+/// Describes what a change concerns: an operation, several operations, or another subject.
 #[must_use]
 pub fn what(change: &Change) -> String {
     let text = match (&change.operation, change.operations.len()) {
         (Some(operation), 0 | 1) if operation.method.is_empty() => {
-            format!("{} ({})", operation.path, operation.key)
+            format!("{} ({})", paths(change, operation), operation.key)
         }
         (Some(operation), 0 | 1) => format!(
             "{} {} ({})",
-            operation.method, operation.path, operation.key
+            operation.method,
+            paths(change, operation),
+            operation.key
         ),
         (Some(_), count) => {
             let named_max = match change.id {
@@ -229,6 +230,21 @@ pub fn what(change: &Change) -> String {
     printable(&text)
 }
 
+/// Maximum paths of one operation that are named.
+const PATHS_MAX: usize = 5;
+
+/// Path templates of a change of one operation: at several mounts, with and without a final slash,
+/// or those of `undeclared_methods`.
+fn paths(change: &Change, operation: &OperationRef) -> String {
+    let all = change.paths();
+    if all.len() < 2 {
+        return operation.path.clone();
+    }
+    let named: Vec<&str> = all.iter().copied().take(PATHS_MAX).collect();
+    let more = if all.len() > PATHS_MAX { ", …" } else { "" };
+    format!("{} paths: {}{more}", all.len(), named.join(", "))
+}
+
 /// Formats a change as an arrow: `security: header x-key → anyone`.
 #[must_use]
 pub fn arrow(change: &Change) -> String {
@@ -240,7 +256,7 @@ pub fn arrow(change: &Change) -> String {
     ))
 }
 
-/// Places of the old and the new value, as far as known.
+/// Places of the old and the new value, if known.
 #[must_use]
 pub fn places(change: &Change) -> String {
     let places = [("was", &change.source_old), ("now", &change.source_new)];
@@ -260,9 +276,14 @@ fn place_text(place: &Place) -> String {
 pub fn sentence(witness: &Witness) -> String {
     let mut text = format!("{} {}", witness.method, witness.url);
     for credential in &witness.credentials {
+        let names = credential.certificate.as_ref();
+        let names = names.map(|(_, names)| names.replace('\n', ", "));
+        let names = names.filter(|names| !names.is_empty());
         text.push_str(&format!(
-            " with a {} credential ({})",
-            credential.state, credential.scheme
+            " with a {} credential ({}{})",
+            credential.state,
+            credential.scheme,
+            names.map_or_else(String::new, |names| format!("; {names}"))
         ));
     }
     if witness.credentials.is_empty() {
@@ -309,11 +330,11 @@ pub fn counted(count: usize, one: &str) -> String {
     format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Members of a line that are acknowledged one by one, so that an operation stays acknowledged when
-/// another one joins the line.
+/// Maximum number of merged changes that are acknowledged one by one. So an operation stays
+/// acknowledged when another one joins the line.
 const MEMBERS_MAX: usize = 10;
 
-/// Lines for the acknowledgement file that acknowledge these fingerprints.
+/// Entries for the acknowledgement file that acknowledge these fingerprints.
 #[must_use]
 pub fn acknowledgement_lines(plan: &Plan, review: &Review, fingerprints: &[String]) -> Vec<String> {
     let known: HashMap<&str, &Change> = plan
@@ -345,7 +366,7 @@ pub fn acknowledgement_lines(plan: &Plan, review: &Review, fingerprints: &[Strin
     fingerprints.iter().flat_map(of_change).collect()
 }
 
-/// Quotes a text for YAML. Invisible characters are escaped.
+/// Quotes a string for YAML. Escapes invisible characters.
 fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {

@@ -1,11 +1,11 @@
-//! Review of a plan: the gates that are on, and the acknowledged changes.
+//! Review of a plan: enabled gates and acknowledged changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Plan;
 use model::acknowledge::Acknowledgement;
 
-/// Classes of changes that a gate may name.
+/// Names of all gates.
 pub const GATES: [&str; 7] = [
     "weaken", "expose", "grant", "relax", "remove", "move", "rules",
 ];
@@ -13,14 +13,14 @@ pub const GATES: [&str; 7] = [
 /// State of an acknowledgement with respect to a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// A change has this fingerprint.
+    /// A change of the plan has this fingerprint.
     Used,
-    /// No change has this fingerprint.
+    /// No change of the plan has this fingerprint.
     Unused,
     /// A change has this fingerprint, but the acknowledgement has expired.
     Expired,
     /// A change has this fingerprint, but the acknowledgement names another kind of change or
-    /// another operation.
+    /// another subject.
     Mismatched,
 }
 
@@ -29,17 +29,17 @@ pub enum State {
 pub struct Review {
     /// Enabled gates.
     pub gates: Vec<String>,
-    /// Acknowledgement file of the project, if gateway.yaml names one.
+    /// Path of the project's acknowledgement file, if any.
     pub file: Option<String>,
-    /// Every acknowledgement with its state.
+    /// All acknowledgements, each with its state.
     pub given: Vec<(Acknowledgement, State)>,
     /// Valid acknowledgements by fingerprint.
     acknowledged: BTreeMap<String, Acknowledgement>,
 }
 
 impl Review {
-    /// Applies acknowledgements to a plan. `now_s` is in Unix seconds. Of several acknowledgements
-    /// of one change, the first that has not expired counts.
+    /// Applies acknowledgements to a plan. `now_s` is the Unix time in seconds. If several
+    /// acknowledge one change, the first that has not expired is used.
     #[must_use]
     pub fn new(
         plan: &Plan,
@@ -84,7 +84,7 @@ impl Review {
         review
     }
 
-    /// Acknowledges a merged change if all its members are acknowledged, because changes reviewed
+    /// Acknowledges a merged change if all its members are acknowledged: changes that were reviewed
     /// in two pull requests may be released as one line.
     fn of_whole_lines(&mut self, plan: &Plan) {
         for change in &plan.changes {
@@ -110,14 +110,14 @@ impl Review {
         self.acknowledged.get(fingerprint)
     }
 
-    /// Gates that trip, each with the fingerprints that are not acknowledged.
+    /// Tripped gates, each with the fingerprints of its unacknowledged changes.
     #[must_use]
     pub fn tripped(&self, plan: &Plan) -> Vec<(String, Vec<String>)> {
         let acknowledged: Vec<String> = self.acknowledged.keys().cloned().collect();
         plan.tripped(&self.gates, &acknowledged)
     }
 
-    /// Fingerprints that block the release, each once, in the order of the plan.
+    /// Fingerprints of the changes that block the release, in the order of the plan.
     #[must_use]
     pub fn stopping(&self, plan: &Plan) -> Vec<String> {
         let tripped = self.tripped(plan);

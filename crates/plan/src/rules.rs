@@ -1,8 +1,9 @@
-//! RULES: changes of the rules that judge changes. Gates, acknowledgements, lint levels, the
-//! channel, the store and the trust file are in no bundle, only in sources and source artifacts.
+//! Section Rules: changes of the rules for judging changes. Gates, acknowledgements, lint levels,
+//! the channel, the store and the trust file are not part of bundles, only of sources and source
+//! artifacts.
 //!
-//! The gates of the old side judge a change of the rules: the gate `rules` is enabled whenever the
-//! old side has gates.
+//! The gates of the old side apply to a change of the rules. The gate `rules` is enabled whenever
+//! the old side enables any gate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use bundle::digest::Digest;
 use model::acknowledge::Acknowledgement;
 use model::rules::{Rules, UNKNOWN};
 
-/// Compares the rules of two sides. The plan already contains all other changes.
+/// Compares the rules of two sides. The plan must already contain all other changes.
 pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
     let mut changes = Vec::new();
     let mut push = |id, subject: String, old: Option<String>, new: Option<String>| {
@@ -74,8 +75,8 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
     }
 }
 
-/// Adds the change of rules that are unknown: the old side is a bundle without its source artifact.
-/// An acknowledgement of it covers this bundle and these rules.
+/// Adds the change for an old side whose rules are unknown: a bundle without its source artifact.
+/// An acknowledgement covers this bundle and these new rules only.
 pub(super) fn unknown(old: Digest, new: &Rules, plan: &mut Plan) {
     let text = serde_json::to_string(new).expect("maps of strings can be written");
     let gates = match new.gates.is_empty() {
@@ -95,12 +96,12 @@ fn rule(id: &'static str, subject: String, old: Option<String>, new: Option<Stri
     let told = |text: Option<String>| text.map_or(Value::Null, Value::from);
     let (section, class) = (Section::Rules, Class::Rules);
     let mut change = Change::new(section, class, id, subject, told(old), told(new));
-    change.why_none = Some("it says how changes are judged, and no request shows that");
+    change.why_none = Some("it affects the rules for changes, which no request can show");
     change
 }
 
-/// New entries that acknowledge no change of this plan: they would let a later change through
-/// unreviewed. An entry may acknowledge the addition of another entry.
+/// New entries that acknowledge no change of this plan. They would let a later change pass without
+/// review. An entry may acknowledge the addition of another entry.
 fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Change]) -> Vec<Change> {
     let known: BTreeSet<(&str, Option<u64>)> = before.iter().map(key).collect();
     let members = changes.iter().flat_map(|change| &change.members);
@@ -135,13 +136,13 @@ fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Chang
         .collect()
 }
 
-/// Identity of an entry: its fingerprint and its expiry.
+/// Identity of an entry: its fingerprint and expiry.
 fn key(entry: &Acknowledgement) -> (&str, Option<u64>) {
     let until = entry.until.as_ref().map(|(end, _)| *end);
     (&entry.fingerprint, until)
 }
 
-/// Names whose texts differ, with both texts.
+/// Names whose values differ, with both values.
 fn differing<'a>(
     old: &'a BTreeMap<String, String>,
     new: &'a BTreeMap<String, String>,

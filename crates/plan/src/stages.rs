@@ -1,12 +1,12 @@
-//! Wall time of each stage of a command, for `--timings` and benchmarks.
+//! Wall time of the stages of a command, for `--timings` and benchmarks.
 
 use std::time::{Duration, Instant};
 
-/// Stages of a command in their order.
+/// Stages of a command, in order.
 #[derive(Clone, Debug)]
 pub struct Stages {
     since: Instant,
-    /// Finished stages with their wall time.
+    /// Finished stages, each with its wall time.
     pub taken: Vec<(&'static str, Duration)>,
 }
 
@@ -27,7 +27,7 @@ impl Stages {
         self.since = now;
     }
 
-    /// Adds the stages of an inner measurement in place of the time since the last stage.
+    /// Adds the stages of an inner measurement, in place of the time since the last stage.
     pub fn within(&mut self, inner: &Self) {
         self.taken.extend(inner.taken.iter().copied());
         self.since = Instant::now();

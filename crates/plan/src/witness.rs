@@ -1,33 +1,36 @@
-//! A request that is treated differently, checked with both engines before it is shown.
+//! Witnesses: requests with different outcomes on both sides. Both engines check them before they
+//! are shown.
 
 use std::net::IpAddr;
 
 use base64::Engine as _;
 use bundle::ir::{self, Gateway};
 use engine::Verdict;
-use policy::auth::Place;
+use policy::auth::mtls::Source;
+use policy::auth::{Checked, Place};
 use sha2::{Digest as _, Sha256};
 
-use super::routing::Values;
+use super::values::Values;
 use super::{Outcome, Witness, WitnessCredential};
 use crate::ask::{OUTSIDER, Oracle, Question};
 pub use crate::security::AT_S;
 use crate::security::{self, Tokens};
 
-/// Key of a witness that needs a valid one.
+/// API key in a witness that needs a valid one.
 const KEY: &str = "valid";
-/// User and password of a witness.
+/// User and password in a witness.
 const PAIR: &str = "valid:valid";
-/// Credential of which only the presence is checked.
+/// Credential in a witness if only its presence is checked.
 const FORGED: &str = "forged";
-/// Consumer that owns the credentials of a witness. No gateway.yaml can define this name.
+/// Consumer that owns the credentials of witnesses. gateway.yaml cannot define this name.
 pub(crate) const OWNER: &str = "~witness";
 
-/// Adds the witness's credentials to a gateway as valid ones.
+/// Returns a gateway that accepts the credentials of witnesses.
 pub fn with_witness(gateway: &Gateway) -> Gateway {
     let hash = |text: &str| ir::Credential {
         sha256: Sha256::digest(text).into(),
         not_after: None,
+        password: None,
     };
     let mut gateway = gateway.clone();
     let mut consumers: Vec<ir::Consumer> = gateway.shared.consumers.iter().cloned().collect();
@@ -38,6 +41,7 @@ pub fn with_witness(gateway: &Gateway) -> Gateway {
         declared: policy::declared::Settings::default(),
         claims: policy::declared::Settings::default(),
         groups: Vec::new(),
+        certificates: Vec::new(),
     });
     if let Ok(consumers) = ir::Set::new(consumers) {
         gateway.shared.consumers = consumers;
@@ -45,7 +49,7 @@ pub fn with_witness(gateway: &Gateway) -> Gateway {
     gateway
 }
 
-/// Request of a witness with its credentials.
+/// Request that is made into a witness.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     pub(super) listener: String,
@@ -53,15 +57,15 @@ pub(super) struct Draft {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) values: Values,
-    /// Peer that opens the connection, if the peer decides.
+    /// Address of the peer, if the outcome depends on it.
     pub(super) peer: Option<IpAddr>,
-    /// Address of the client, if a filter of addresses decides.
+    /// Address of the client, if an address filter decides.
     pub(super) client: Option<IpAddr>,
 }
 
-/// Credentials of an alternative, and the way in which a request carries them: valid if a verifier
-/// checks them, forged if only their presence counts. Default of `tokens`:
-/// those that the alternative asks for.
+/// Returns the values that carry the credentials of an alternative in a request, and their
+/// description. A credential is valid if a verifier checks it, and forged if only its presence is
+/// checked. Default of `tokens`: tokens with exactly what the alternative requires.
 pub(super) fn credentials(
     (alternative, tokens): (&ir::Alternative, Option<&Tokens>),
     schemes: &ir::Set<ir::Scheme>,
@@ -86,6 +90,7 @@ pub(super) fn credentials(
             matches!(&scheme.verify, ir::Verify::Auth(name) if verifiers.get(name).is_some());
         let token = tokens.get(&scheme.place).filter(|_| valid);
         let text = token.map_or_else(|| credential(scheme, valid), Clone::clone);
+        let mut certificate = None;
         match &scheme.place {
             Place::Header(name) => values.headers.push((name.clone(), text)),
             Place::Query(name) => values.query.push((name.clone(), text)),
@@ -93,13 +98,17 @@ pub(super) fn credentials(
             Place::Authorization(kind) => values
                 .headers
                 .push(("authorization".into(), format!("{kind} {text}"))),
-            // A client certificate is part of the connection, not of a request.
-            Place::Certificate => {}
+            Place::Certificate => {
+                let names = token.cloned().unwrap_or_default();
+                certificate = Some((source(scheme, verifiers), names));
+            }
         }
+        values.certificates.extend(certificate.clone());
         credentials.push(WitnessCredential {
             scheme: scheme.name.clone(),
             state: if valid { "valid" } else { "forged" },
             scopes: wanted.scopes.clone(),
+            certificate,
         });
     }
     if !cookies.is_empty() {
@@ -108,8 +117,19 @@ pub(super) fn credentials(
     (values, credentials)
 }
 
-/// Returns a credential for its place: one that is valid in a gateway of [`with_witness`], or an
-/// unknown one.
+/// Source of the certificate of a scheme.
+pub(crate) fn source(scheme: &ir::Scheme, verifiers: &ir::Set<ir::Verifier>) -> Source {
+    let ir::Verify::Auth(name) = &scheme.verify else {
+        return Source::Connection;
+    };
+    match verifiers.get(name).map(|verifier| &verifier.checked) {
+        Some(Checked::Mtls(mtls)) => mtls.source(),
+        _ => Source::Connection,
+    }
+}
+
+/// Returns a credential for the place of a scheme: one that a gateway of [`with_witness`] accepts,
+/// or an unknown one.
 pub(crate) fn credential(scheme: &ir::Scheme, valid: bool) -> String {
     match (&scheme.place, valid) {
         (Place::Authorization(kind), true) if kind == "basic" => {
@@ -121,8 +141,8 @@ pub(crate) fn credential(scheme: &ir::Scheme, valid: bool) -> String {
 }
 
 impl Draft {
-    /// Runs the request through a gateway. Returns the route that owns it (`KEY@MOUNT`), whatever
-    /// its chain decides, and the outcome. None if the gateway has no such listener.
+    /// Runs the request through an engine. Returns the route that owns it (`KEY@MOUNT`), whatever
+    /// its chain decides, and the outcome. `None` if the gateway does not have the listener.
     pub(super) fn ask(&self, oracle: &Oracle) -> Option<(Option<String>, Outcome)> {
         let question = self.question(oracle)?;
         let listener = &oracle.snapshot().listeners()[question.listener];
@@ -137,13 +157,13 @@ impl Draft {
                 (Verdict::Reject(refusal), route) => Outcome::Refused {
                     status: oracle.snapshot().status_of(route.as_ref(), refusal.reject),
                 },
-                // The request is redirected to the declared path, so no operation served it.
+                // The router redirects to the declared path, so no operation served the request.
                 (Verdict::Reply(reply), Some(route)) if decided.ran == 0 && redirects(route) => {
                     Outcome::Refused {
                         status: reply.status.as_u16(),
                     }
                 }
-                // A policy with such a response admits no request.
+                // A policy that responds with such a status admits no request.
                 (Verdict::Reply(reply), Some(_)) if reply.status.as_u16() >= 400 => {
                     Outcome::Refused {
                         status: reply.status.as_u16(),
@@ -153,7 +173,8 @@ impl Draft {
                     operation: route.operation.key.clone(),
                     upstream: None,
                 },
-                (Verdict::Forward, Some(route)) => {
+                // What another service answers is not part of the comparison.
+                (Verdict::Forward | Verdict::Ask(_), Some(route)) => {
                     let upstream = route.treatment.upstream as usize;
                     let upstreams = oracle.snapshot().upstreams();
                     Outcome::Served {
@@ -161,7 +182,9 @@ impl Draft {
                         upstream: upstreams.get(upstream).map(|it| it.name.to_string()),
                     }
                 }
-                (Verdict::Forward | Verdict::Reply(_), None) => Outcome::Refused { status: 404 },
+                (Verdict::Forward | Verdict::Reply(_) | Verdict::Ask(_), None) => {
+                    Outcome::Refused { status: 404 }
+                }
             };
             (owner, outcome)
         });
@@ -171,7 +194,8 @@ impl Draft {
         }))
     }
 
-    /// Request as sent by [`OUTSIDER`] or the peer. None if the gateway has no such listener.
+    /// Builds the request as sent by [`OUTSIDER`] or the peer. `None` if the gateway does not have
+    /// the listener.
     fn question(&self, oracle: &Oracle) -> Option<Question> {
         let listener = oracle
             .snapshot()
@@ -191,10 +215,11 @@ impl Draft {
             request,
             peer: self.client.or(self.peer).unwrap_or(OUTSIDER),
             unix_s: AT_S,
+            certificates: self.values.certificates.clone(),
         })
     }
 
-    /// Size of the request target, in bytes.
+    /// Length of the request target, in bytes.
     pub(super) fn target_bytes(&self) -> usize {
         self.target().len()
     }
@@ -213,7 +238,7 @@ impl Draft {
         }
     }
 
-    /// Witness as plans show it.
+    /// Builds the witness for display.
     pub(super) fn shown(
         &self,
         credentials: Vec<WitnessCredential>,
@@ -233,7 +258,8 @@ impl Draft {
     }
 }
 
-/// True if the operation redirects a path that differs from the declared one by a final slash.
+/// True if the operation redirects a path that differs from the declared one only in the final
+/// slash.
 fn redirects(route: &engine::RouteRef<'_>) -> bool {
     route.operation.trailing_slash == ir::TrailingSlash::Redirect
 }
@@ -246,7 +272,7 @@ pub(super) fn bug(witness: &Witness, key: &str) -> String {
     )
 }
 
-/// Name or value, escaped for a query.
+/// Escapes a name or value for a query string.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {

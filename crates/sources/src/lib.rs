@@ -1,8 +1,8 @@
-//! Texts of a project, and the nodes in them.
+//! Source files of a project and the syntax trees parsed from them.
 //!
-//! [`syntax`] reads YAML and JSON into one spanned tree. [`project`] reads files of a folder or of a Git
-//! revision, only those that Git tracks or would track. [`parallel`] runs work on all cores with a fixed
-//! order of results.
+//! [`syntax`] parses YAML and JSON into one tree whose nodes have spans. [`project`] reads files
+//! from a folder or a Git revision, only those that Git tracks or does not ignore. [`parallel`]
+//! runs work on all cores and returns results in a fixed order.
 
 pub mod parallel;
 pub mod project;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Stack size of a pool's threads, in bytes: that of a program's first thread.
+/// Stack size of a pool's threads, in bytes: 8 MiB, the usual size of a main thread's stack.
 const STACK_BYTES: usize = 8 << 20;
 
 /// Applies `work` to each of `items`, on as many threads as there are cores.
@@ -15,18 +15,18 @@ pub fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Send + Sync)
     if items.len() < 2 {
         return items.into_iter().map(work).collect();
     }
-    // Already inside a pool: the caller set the number of threads, or this is a part of other work.
+    // Inside a pool already: keep the caller's number of threads.
     if rayon::current_thread_index().is_some() {
         return items.into_par_iter().map(work).collect();
     }
     match &*POOL {
         Some(pool) => pool.install(|| items.into_par_iter().map(work).collect()),
-        // No threads can be started here.
+        // The pool could not be started: run on this thread.
         None => items.into_iter().map(work).collect(),
     }
 }
 
-/// Runs a function on this number of threads; 0 for the number of cores.
+/// Runs a function in a pool with this number of threads. 0 means one per core.
 ///
 /// # Errors
 /// Returns an error if threads cannot be started.

@@ -1,6 +1,6 @@
-//! Macros for the samples of the OpenAPI rules.
+//! Macros for sample documents of the OpenAPI rules.
 
-/// OpenAPI 3.0 document: the two lines that every sample needs, then the given ones.
+/// OpenAPI 3.0 document: the required first two lines, then the given lines.
 #[macro_export]
 macro_rules! v30 {
     ($($rest:literal),+ $(,)?) => {
@@ -8,7 +8,7 @@ macro_rules! v30 {
     };
 }
 
-/// OpenAPI 3.1 document, like `v30!`.
+/// OpenAPI 3.1 document, otherwise like `v30!`.
 #[macro_export]
 macro_rules! v31 {
     ($($rest:literal),+ $(,)?) => {

@@ -19,7 +19,7 @@ const API: (&str, &str) = (
 \x20     responses: {'200': {description: ok}}\n",
 );
 
-/// Sample gateway.yaml with a timeout that environments may set, and a patch.
+/// Sample project: gateway.yaml with a timeout that uses a variable, environments, and a patch.
 macro_rules! project {
     ($apis:literal, $timeout:literal, $environments:literal, $patch:literal) => {
         &[
@@ -42,7 +42,7 @@ defaults: {upstream: api, security: upstream, timeout: ",
     };
 }
 
-/// A name that is no environment's.
+/// A name that is not the name of an environment.
 pub static UNKNOWN_ENVIRONMENT: Lint = Lint {
     code: "GW0450",
     name: "unknown-environment",
@@ -64,12 +64,13 @@ would leave the API out everywhere.",
     ),
 };
 
-/// A patch that is no patch of gateway.yaml.
+/// A patch that cannot be a merge patch of gateway.yaml.
 pub static MISPLACED_PATCH: Lint = Lint {
     code: "GW0451",
     name: "misplaced-patch",
     level: Level::Error,
-    summary: "an environment's patch that is no map, or changes what is the same everywhere",
+    summary: "an environment's patch that is not a map, or changes a key that must be the same \
+everywhere",
     explain: "A patch is a JSON Merge Patch (RFC 7396) of gateway.yaml: a map with what differs, under the same keys. It \
 cannot change `version`, `name` or `environments`: the project and its environments are the same everywhere.",
     bad: project!("", "2s", "{prod: {patch: prod.yaml}}", "name: other\n"),
@@ -81,7 +82,7 @@ cannot change `version`, `name` or `environments`: the project and its environme
     ),
 };
 
-/// A patch that removes what is not there.
+/// A patch that removes a key that gateway.yaml does not have.
 pub static PATCH_REMOVES_NOTHING: Lint = Lint {
     code: "GW0452",
     name: "patch-removes-nothing",
@@ -103,7 +104,7 @@ was renamed in gateway.yaml, and the patch no longer removes what it was written
     ),
 };
 
-/// A variable that no environment gives a value.
+/// A variable to which no environment gives a value.
 pub static UNKNOWN_VARIABLE: Lint = Lint {
     code: "GW0453",
     name: "unknown-variable",
@@ -120,14 +121,14 @@ pub static UNKNOWN_VARIABLE: Lint = Lint {
     ),
 };
 
-/// An environment that does not know a variable.
+/// A variable to which some environments give no value.
 pub static VARIABLE_WITHOUT_VALUE: Lint = Lint {
     code: "GW0454",
     name: "variable-without-value",
     level: Level::Error,
     summary: "an environment that gives a variable no value",
-    explain: "A variable that is used has a value in every environment. There is no default: what is forgotten in one \
-environment would be built with the value of another.",
+    explain: "A variable that is used must have a value in every environment. There is no default, \
+because an environment without a value would be built with the value of another one.",
     bad: project!(
         "",
         "\"${var:LIMIT}\"",
@@ -158,14 +159,14 @@ pub static UNUSED_VARIABLE: Lint = Lint {
     ),
 };
 
-/// A variable that is part of a text or of a key.
+/// A variable inside a longer string or in a key.
 pub static VARIABLE_INSIDE_TEXT: Lint = Lint {
     code: "GW0456",
     name: "variable-inside-text",
     level: Level::Error,
-    summary: "a variable that is part of a text, or a key",
-    explain: "A variable is a whole value, so that the field it fills can type it and a reader of gateway.yaml sees what \
-may differ. Let the variable be the whole URL or path.",
+    summary: "a variable that is only a part of a string, or a key",
+    explain: "A variable must be a whole value: then its field determines its type, and a reader \
+of gateway.yaml sees what may differ. Let the variable be the whole URL or path.",
     bad: project!(
         "",
         "\"${var:LIMIT}s\"",

@@ -17,7 +17,7 @@ use super::shared::{self, ERRORS_OF_ROUTES, PATH_READINGS};
 use super::upstream::UPSTREAM;
 use crate::lints::{INTERNAL_AND_PUBLIC, POLICIES_AND_APPEND};
 
-/// Shapes by attach point, under the names of `gwc schema x-gateway`.
+/// Shapes of `x-gateway` by attach point. The names are those that `gwc schema x-gateway` prints.
 pub static POINTS: &[(&str, Shape)] = &[
     ("root", Shape::Object(&ROOT)),
     ("server", Shape::Object(&SERVER)),
@@ -29,7 +29,7 @@ pub static POINTS: &[(&str, Shape)] = &[
     ("response", Shape::Object(&RESPONSE)),
 ];
 
-/// Right place of a misplaced key of `x-gateway`.
+/// Attach points at which a misplaced key of `x-gateway` is valid.
 fn elsewhere(key: &str) -> Option<String> {
     let has = |object: &Object| object.fields.iter().any(|field| field.key == key);
     let points = POINTS.iter().filter_map(|(point, shape)| match shape {
@@ -46,7 +46,8 @@ fn elsewhere(key: &str) -> Option<String> {
     (!named.is_empty()).then(|| named.join(" or "))
 }
 
-/// Help for a key at the root of a document, where defaults apply to all operations.
+/// Help for a misplaced key at the root of a document. Keys of operations belong under `defaults`
+/// there.
 fn below_root(key: &str) -> Option<String> {
     let default = ROOT_DEFAULTS.fields.iter().any(|field| field.key == key);
     match default {
@@ -196,13 +197,14 @@ pub static PATH_ITEM: Object = Object {
         F::optional(
             "trailing_slash",
             Word(&["strict", "redirect", "ignore"]),
-            "Meaning of an added or missing final slash: `strict`, another path; `redirect`, 308 to this one; `ignore`, none. A described path comes first.",
+            "Meaning of an added or missing final slash: `strict`, another path; `redirect`, 308 \
+to this path; `ignore`, the same path. A described path comes first.",
         ),
         PATH_READINGS,
         F::optional(
             "case_insensitive",
             Bool,
-            "Match letters of the path, not of the mount, in upper and lower case.",
+            "Ignore the letter case of the path, but not of the mount's base path.",
         ),
         F::optional(
             "priority",
@@ -304,7 +306,11 @@ pub static OPERATION: Object = Object {
             Bool,
             "Compile the operation, but do not serve it.",
         ),
-        F::later("cost", Integer(1, 1 << 24), "Tokens that a request costs."),
+        F::optional(
+            "cost",
+            Integer(1, 1 << 24),
+            "Tokens that a request takes from each rate limit. Default: 1.",
+        ),
         F::optional(
             "idempotent",
             Bool,
@@ -314,7 +320,7 @@ pub static OPERATION: Object = Object {
         F::optional(
             "stream",
             Bool,
-            "Response without an end; silence in it is no failure.",
+            "The response is an endless stream; a pause in it is not a failure.",
         ),
         F::optional("owner", Text, "Owner of the operation."),
     ],
@@ -350,17 +356,20 @@ pub static SCHEME: Object = Object {
         F::optional(
             "forward_as",
             Form(&forms::FIELD),
-            "Field in which the upstream gets the caller: the consumer's name, else the subject of the token. Clients cannot set it on any operation of the document.",
+            "Field that names the caller to the upstream: the consumer's name, or else the subject \
+of the token. Clients cannot set it on any operation of the document.",
         ),
         F::optional(
             "strip_credential",
             Bool,
-            "The upstream gets no credential of the scheme, on any operation of the API. Default: `false`.",
+            "Remove the scheme's credential from requests to the upstream, on every operation of \
+the API. Default: `false`.",
         ),
         F::optional(
             "claims_to_headers",
             Table(&Form(&forms::FIELD)),
-            "Fields in which the upstream gets claims of the caller, by claim: those that are a text, a number, `true` or `false`. Clients cannot set them on any operation of the document.",
+            "Fields that pass claims of the caller to the upstream, by claim; only values that are \
+a string, a number, `true` or `false`. Clients cannot set them on any operation of the document.",
         ),
         F::optional(
             "verify",
@@ -433,7 +442,7 @@ static RESPONSE_HEADERS: Object = Object {
     rules: &[Rule::AnyOf(&["set", "remove"])],
 };
 
-/// Checks the fields of an operation against each other.
+/// Checks the keys of an operation's `x-gateway` against each other.
 fn check_operation(node: NodeRef<'_>, sink: &mut Sink) {
     let entry = |key: &str| node.entry(key).filter(|(_, value)| !value.is_null());
     if let Some((_, list)) = entry("split") {

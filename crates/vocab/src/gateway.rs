@@ -1,7 +1,9 @@
 //! gateway.yaml: settings of the operator.
 
-use diag::shape::{Field, Object, Rule, Shape};
+use diag::shape::{BAD_VALUE, Field, MISSING_KEY, Object, Rule, Shape};
+use diag::{Diagnostic, NodeRef, Sink};
 
+use policy::auth::mtls;
 use policy::forms;
 use policy::guard::validate;
 
@@ -145,24 +147,26 @@ static ACKNOWLEDGEMENT: Object = Object {
         F::required(
             "fingerprint",
             Form(&FINGERPRINT),
-            "The change, as `gwc plan` prints it; it covers this change from this old value only.",
+            "Fingerprint of the change, as `gwc plan` prints it. It covers only this change from \
+this old value.",
         ),
         F::required(
             "kind",
             Text,
-            "Id of the change, which must be the change's own.",
+            "Id of the acknowledged change, exactly as `gwc plan` prints it.",
         ),
         F::required(
             "operation",
             Text,
-            "Operation, or other subject, of the change, which must be the change's own.",
+            "Operation or other subject of the acknowledged change, exactly as `gwc plan` prints \
+it.",
         ),
-        F::required("reason", Text, "Why it may be."),
+        F::required("reason", Text, "Reason why the change is accepted."),
         F::required("by", Text, "Reviewer."),
         F::optional(
             "until",
             Shape::Date,
-            "The last day (UTC) on which it counts.",
+            "Last day (UTC) on which the acknowledgement is valid.",
         )
         .guard(),
     ],
@@ -294,7 +298,7 @@ static SERVE: Object = Object {
     rules: &[],
 };
 
-/// Claims of a consumer: a map of any values.
+/// Claims of a consumer: names and values of any type.
 pub const CLAIMS: Shape = Table(&Any);
 
 pub static CONSUMER: Object = Object {
@@ -308,13 +312,20 @@ pub static CONSUMER: Object = Object {
         ),
         F::optional(
             "basic",
-            List(&Shape::Object(&CREDENTIAL)),
-            "Names with passwords, by the sha256 of `user:password`.",
+            List(&Shape::Object(&PASSWORD)),
+            "Names with passwords: each by the sha256 of `user:password`, or by the name and an \
+argon2id hash of the password.",
+        ),
+        F::optional(
+            "certificates",
+            List(&Shape::Object(&CERTIFIED)),
+            "Client certificates of the consumer, by their fingerprint or a name.",
         ),
         F::optional(
             "claims",
             CLAIMS,
-            "Claims of the consumer, by name; `claim:NAME` of hashes and limits uses those that are a text, a number, `true` or `false`.",
+            "Claims of the consumer, by name; `claim:NAME` of hashes and limits uses those that \
+are a string, a number, `true` or `false`.",
         ),
         F::optional(
             "groups",
@@ -347,6 +358,81 @@ static CREDENTIAL: Object = Object {
         .guard(),
     ],
 };
+
+static CERTIFIED: Object = Object {
+    what: "a client certificate",
+    rules: &[Rule::One(&["sha256", "san", "subject"])],
+    fields: &[
+        F::optional(
+            "sha256",
+            Sha256,
+            "SHA-256 of the certificate in DER, 64 hexadecimal digits (`openssl x509 -outform DER | sha256sum`).",
+        ),
+        F::optional(
+            "san",
+            Form(&mtls::author::SAN),
+            "Subject alternative name of the certificate: a DNS name, a mail address or a URI such as a SPIFFE id.",
+        ),
+        F::optional(
+            "subject",
+            Form(&mtls::author::SUBJECT),
+            "Subject of the certificate (RFC 4514), the most specific part first.",
+        ),
+        F::optional(
+            "not_after",
+            Shape::Date,
+            "Last day (UTC) on which the certificate is admitted.",
+        )
+        .guard(),
+    ],
+};
+
+static PASSWORD: Object = Object {
+    what: "a name with a password",
+    rules: &[
+        Rule::One(&["sha256", "argon2id"]),
+        Rule::Holds(check_password),
+    ],
+    fields: &[
+        F::optional(
+            "sha256",
+            Sha256,
+            "SHA-256 of `user:password`, 64 hexadecimal digits; for generated passwords only.",
+        ),
+        F::optional(
+            "user",
+            Form(&forms::USER),
+            "With `argon2id`: name of the user.",
+        ),
+        F::optional(
+            "argon2id",
+            Form(&forms::ARGON2ID),
+            "Hash of the password (RFC 9106).",
+        ),
+        F::optional(
+            "not_after",
+            Shape::Date,
+            "Last day (UTC) on which the credential is admitted.",
+        )
+        .guard(),
+    ],
+};
+
+/// An argon2id hash has a user, a SHA-256 contains it.
+fn check_password(node: NodeRef<'_>, sink: &mut Sink) {
+    let get = |key: &str| node.get(key).filter(|value| !value.is_null());
+    match (get("user"), get("argon2id")) {
+        (None, Some(hash)) => sink.push(
+            Diagnostic::new(&MISSING_KEY, hash.span(), "this password has no user")
+                .help("write the name in `user`: the hash is of the password alone"),
+        ),
+        (Some(user), None) => sink.push(
+            Diagnostic::new(&BAD_VALUE, user.span(), "the name is part of this `sha256`")
+                .help("remove `user`"),
+        ),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+}
 
 static REQUIRED: Object = Object {
     what: "a set of requirements",
@@ -430,17 +516,17 @@ static RELEASE: Object = Object {
     ],
 };
 
-/// Digits of a fingerprint in files.
+/// Number of hexadecimal digits of a fingerprint in files.
 pub const FINGERPRINT_DIGITS: usize = 32;
 
-/// Complete fingerprint of a change.
+/// Form of the complete fingerprint of a change.
 pub static FINGERPRINT: diag::shape::Form = diag::shape::Form {
     what: "the fingerprint of a change: 32 hexadecimal digits in quotes, as `gwc plan` prints it",
     pattern: "[0-9a-f]{32}",
     fits: is_fingerprint,
 };
 
-/// True if a text has the form of a fingerprint.
+/// True if a string has the form of a fingerprint.
 #[must_use]
 pub fn is_fingerprint(text: &str) -> bool {
     text.len() == FINGERPRINT_DIGITS

@@ -1,7 +1,7 @@
-//! Vocabulary as data: gateway.yaml and `x-gateway`, key by key.
+//! Vocabulary of gateway.yaml and `x-gateway` as data: one shape per object, one field per key.
 //!
-//! The shapes cover all of it. Keys that this version cannot run are `Need::NotAvailable`: they are
-//! reported at their place, and never treated as unknown or ignored.
+//! The shapes cover every key. A key that this version cannot run yet has `Need::NotAvailable` and
+//! is reported where it is written. It is never ignored or treated as unknown.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
@@ -10,16 +10,17 @@ pub mod extension;
 pub mod gateway;
 pub mod lints;
 pub mod listener;
+pub mod reasons;
 pub mod shared;
 pub mod upstream;
 
 use diag::shape::{json_schema, merge_patch};
 use serde_json::{Value, json};
 
-/// Keys of gateway.yaml that a patch cannot change.
+/// Top-level keys of gateway.yaml that a patch cannot change.
 pub const FIXED: &[&str] = &["environments", "version", "name"];
 
-/// JSON Schemas of the files that users write, under the names of `gwc schema`.
+/// JSON Schemas of the files that users write, with the names that `gwc schema` uses.
 #[must_use]
 pub fn schemas() -> Vec<(&'static str, Value)> {
     let with_dialect = |mut schema: Value, title: &str| {
@@ -66,7 +67,7 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Schema of a patch, without the keys that a patch cannot change.
+/// JSON Schema of a patch: all keys optional, without the keys of [`FIXED`].
 fn patch() -> Value {
     let mut schema = merge_patch(&json_schema(&gateway::SHAPE));
     if let Some(properties) = schema["properties"].as_object_mut() {

@@ -16,12 +16,13 @@ macro_rules! lints {
                 good: $good,
             };
         )*
-        /// All lints of the vocabulary.
+        /// All lints of this module, in the order of their codes.
         pub const LINTS: &[&Lint] = &[$(&$ident),*];
     };
 }
 
-/// Sample document with one operation that requires a key, and the `x-gateway` of the operation.
+/// Sample document with one operation that requires an API key. The second argument is the
+/// operation's `x-gateway`.
 macro_rules! keyed {
     ($gateway:expr, $operation:literal) => {
         &[
@@ -56,6 +57,70 @@ macro_rules! open {
     };
 }
 
+/// Sample of an operation that pages call, with `headers` of `cors`.
+macro_rules! paged {
+    ($headers:literal) => {
+        keyed!(
+            concat!(
+                "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n",
+                "upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n",
+                "policies: {web: {kind: cors, origins: [\"https://app.example\"], headers: ",
+                $headers,
+                "}}\n"
+            ),
+            "{policies: [web]}"
+        )
+    };
+}
+
+/// Sample of an operation with a client certificate, with the mode of its listener.
+macro_rules! certified {
+    ($mode:literal) => {
+        &[
+            (
+                "gateway.yaml",
+                concat!(
+                    "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {mesh: {kind: mtls, spiffe: [\"spiffe://example.org/**\"]}}\n",
+                    "listeners:\n  public:\n    address: 127.0.0.1:8443\n    protocol: https\n    tls:\n",
+                    "      certificates: {main: {cert: \"${file:/run/tls.pem}\", key: \"${file:/run/tls.key}\"}}\n",
+                    "      client_auth: {ca: \"${file:/run/ca.pem}\", mode: ",
+                    $mode,
+                    "}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"
+                ),
+            ),
+            (
+                "api.yaml",
+                "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{peer: []}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\ncomponents: {securitySchemes: {peer: {type: mutualTLS, x-gateway: {auth: mesh}}}}\n",
+            ),
+        ]
+    };
+}
+
+/// Sample of a removed credential, with `hash_on` of its upstream.
+macro_rules! hashed {
+    ($key:literal) => {
+        &[
+            (
+                "gateway.yaml",
+                concat!(
+                    "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n",
+                    "upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}, lb: maglev, hash_on: \"",
+                    $key,
+                    "\"}}\ndefaults: {upstream: u}\n"
+                ),
+            ),
+            (
+                "api.yaml",
+                concat!(
+                    "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}]\n",
+                    "paths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\ncomponents:\n  securitySchemes:\n",
+                    "    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys, strip_credential: true}}\n"
+                ),
+            ),
+        ]
+    };
+}
+
 /// Sample with a hundred mounts.
 macro_rules! mounts {
     () => { mounts!("0" "1" "2" "3" "4" "5" "6" "7" "8" "9") };
@@ -65,11 +130,14 @@ macro_rules! mounts {
     };
 }
 
-/// Sample of thirteen paths with ten statuses each.
+/// Sample document with thirteen paths of ten statuses each.
 const STATUSES: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: &p\n    get:\n      responses:\n        \"200\": &r {description: fine}\n\
 \x20       \"201\": *r\n        \"202\": *r\n        \"203\": *r\n        \"206\": *r\n        \"207\": *r\n        \"208\": *r\n        \"400\": *r\n        \"404\": *r\n        \"409\": *r\n\
 \x20 /b: *p\n  /c: *p\n  /d: *p\n  /e: *p\n  /f: *p\n  /g: *p\n  /h: *p\n  /i: *p\n  /j: *p\n  /k: *p\n  /l: *p\n  /m: *p\n";
 
+const COSTED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n\
+policies: {slow: {kind: rate_limit, limit: 10/s}}\n";
 const OPEN: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n";
 const KEYED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n\
@@ -125,7 +193,7 @@ reference was forgotten, and with it a limit or a check is missing."
     good keyed!(LIMITED, "{policies: [slow]}");
 
     SHADOWED_NAME "GW0507" "shadowed-name" Error
-    "a document's name for something that gateway.yaml names already"
+    "a name in a document that gateway.yaml already defines"
     "Names are looked up in the document first, then in gateway.yaml. A document that defines a name again would \
 replace the operator's rule by its own, so it is an error."
     bad &[
@@ -152,9 +220,10 @@ inherited, `+policies` appends to it."
 
     NO_UPSTREAM "GW0510" "no-upstream" Error
     "an operation without an upstream"
-    "No `upstream` holds for the operation: none at the operation, its path, the document's `x-gateway.defaults` or \
-gateway.yaml's `defaults`. `servers` never names an upstream by itself: it is the client's address. Operations that \
-the gateway answers itself (`respond`) need one too, because the policy may be taken away."
+    "The operation has no `upstream`: none is set at the operation, its path, the document's \
+`x-gateway.defaults` or gateway.yaml's `defaults`. `servers` never names an upstream by itself: it \
+is the address for clients. Operations that the gateway answers itself (`respond`) need one, too, \
+because the policy may be removed."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\ndefaults: {security: upstream}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
@@ -163,9 +232,10 @@ the gateway answers itself (`respond`) need one too, because the policy may be t
 
     OPEN_OPERATION "GW0511" "open-operation" Error
     "an operation without credentials that is not declared public"
-    "No security requirement holds for the operation, or an empty one is among its alternatives, so that anyone may \
-call it. Where that is meant, `x-gateway: {public: true}` says so; where it is not, add `security`, or remove the `{}` that opens \
-it. Under `defaults.security: upstream` one info counts such operations instead."
+    "The operation has no security requirement, or an empty one among its alternatives, so anyone \
+may call it. If that is intended, write `x-gateway: {public: true}`; otherwise add `security`, or \
+remove the `{}` that opens it. Under `defaults.security: upstream` a single finding of level \
+`info` counts such operations instead."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
@@ -177,8 +247,9 @@ it. Under `defaults.security: upstream` one info counts such operations instead.
 
     OPEN_OPERATIONS "GW0512" "open-operations" Info
     "operations without credentials that are not declared public"
-    "Under `defaults.security: upstream` the gateway only sees to it that a credential is there. This counts the \
-operations for which not even that is asked, and names the first of them. Those that say `x-gateway: {public: true}` are meant."
+    "Under `defaults.security: upstream` the gateway checks only that a credential is present. \
+This finding counts the operations that require not even that, and names the first one. Operations \
+with `x-gateway: {public: true}` are not counted."
     bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
     good keyed!(KEYED, "{}");
 
@@ -199,24 +270,25 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 
     UNMATCHED_ALLOW_PUBLIC "GW0537" "unmatched-allow-public" Warn
     "a pattern of `required.allow_public` that names no operation"
-    "Each entry is an operation key (`API/operationId`, or `METHOD API:/path`), in which `*` stands for any text. One \
-that names nothing is misspelt, or its operation is gone: then the next operation of that name may be public without a \
-review."
+    "Each entry is an operation key (`API/operationId`, or `METHOD API:/path`), in which `*` \
+stands for any text. An entry that matches no operation is misspelt, or its operation is gone: \
+then a later operation of that name may be public without a review."
     bad keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\nrequired: {allow_public: [a/getAA]}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{}");
     good keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\nrequired: {allow_public: [a/get*]}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{}");
 
     WAY_ROUND "GW0542" "way-round" Warn
-    "a way past an operation's security for upstreams that read paths otherwise"
-    "`API#unmatched` and `match: prefix` get each path that is none of the described ones to the letter. Many \
-upstreams normalise paths: to them `/a/` and `/A` are `/a`. Then an operation that is `internal`, or asks for a \
-credential that the other does not ask for, can be called without what it asks for. `path_readings: keep` admits paths \
-with `%2F`, `%5C`, `%25`, `;` or `//` that an upstream may read as an undescribed path. A `rewrite`, a stripped base \
-path, the path of a target, a `split` or a `mirror` can lead an operation to the path that a more protected operation \
-has at the same host; credentials, `ip_filter`, `authorize`, `forward_auth` and required client certificates protect. \
-Ask for the same credential at both, or make sure that the upstream reads paths to the letter and silence this line \
-where that is so."
+    "a possible bypass of an operation's security at an upstream that reads paths differently"
+    "`API#unmatched` and `match: prefix` receive every path that is not byte for byte one of the \
+described paths. Many upstreams normalise paths: to them `/a/` and `/A` are `/a`. Then an \
+operation that is `internal`, or requires a credential that the other one does not require, can be \
+called without it. `path_readings: keep` admits paths with `%2F`, `%5C`, `%25`, `;` or `//` that \
+an upstream may read as an undescribed path, or another one than the service of `forward_auth`. A `rewrite`, a stripped base path, the path of a \
+target, a `split` or a `mirror` can lead an operation to the path that a more protected operation \
+has at the same host. Credentials, `ip_filter`, `authorize`, `forward_auth` and required client \
+certificates count as protection. Require the same credential at both, or make sure that the \
+upstream compares paths byte for byte, and silence this finding there."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml, unmatched: u}}\nauth: {keys: {kind: api_key}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nx-gateway: {public: true}\nsecurity: [{}]\npaths: {/a: {get: {security: [{key: []}], responses: {\"200\": {description: fine}}}}}\n\
@@ -230,10 +302,10 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
 
     NO_VERIFIER "GW0515" "no-verifier" Error
     "a security scheme without a verifier"
-    "An operation needs this scheme, but nothing says how its credential is checked. Bind a verifier with \
-`x-gateway: {auth: NAME}` at the scheme, or say with `x-gateway: {verify: upstream}` (or `defaults.security: \
-upstream` for all) that the gateway only sees to it that a credential is there: anyone can forge it, the upstream \
-must check it."
+    "An operation needs this scheme, but nothing says how its credential is checked. Bind a \
+verifier with `x-gateway: {auth: NAME}` at the scheme, or write `x-gateway: {verify: upstream}` \
+(or `defaults.security: upstream` for all): then the gateway checks only that a credential is \
+present. Anyone can forge one, so the upstream must check it."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n\
@@ -258,8 +330,8 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
 
     REQUIRED_AUTH_MISSING "GW0517" "required-auth-missing" Error
     "an operation that can be called without a verifier that the operator requires"
-    "`required.auth` of gateway.yaml lists verifiers of which each alternative of every operation that is not public \
-must use one."
+    "Every security alternative of every operation that is not public must use one of the \
+verifiers in `required.auth` of gateway.yaml."
     bad keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}, staff: {kind: basic}}\nrequired: {auth: [staff]}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{}");
     good keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\nrequired: {auth: [keys]}\n\
@@ -267,13 +339,14 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 
     CREDENTIAL_TWICE "GW0518" "credential-twice" Error
     "a credential that occurs twice"
-    "A credential identifies one consumer; one that two consumers have, or one consumer twice, does not."
+    "A credential must identify exactly one consumer: no two consumers may share it, and no \
+consumer may list it twice."
     bad &[("gateway.yaml", "version: 1\nname: s\nconsumers:\n  a: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n\
 \x20 b: {keys: [{sha256: 9F86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nconsumers:\n  a: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n")];
 
     CONSUMER_TWICE "GW0523" "consumer-twice" Error
-    "a consumer that stands in gateway.yaml and in its `consumers_file`"
+    "a consumer that is both in gateway.yaml and in its `consumers_file`"
     "A consumer is one caller with all its credentials. If two places describe it, a key that is removed from one of \
 them may remain in the other."
     bad &[
@@ -287,19 +360,20 @@ them may remain in the other."
 
     UNKNOWN_CLAIM "GW0543" "unknown-claim" Warn
     "a claim that no consumer has"
-    "`hash_on: claim:NAME` and `key: claim:NAME` separate requests by a claim of the consumer. Where no consumer has \
-the claim, or only as a list or a map, no request has a value for it: it goes to any target, and its address is \
-counted instead."
+    "`hash_on: claim:NAME` and `key: claim:NAME` separate requests by a claim of the consumer. If \
+no consumer has the claim, or only as a list or a map, no request has a value for it: `hash_on` \
+picks an arbitrary target, and `key` counts by client address."
     bad &[("gateway.yaml", "version: 1\nname: s\nconsumers: {acme: {claims: {tenant: t-17}}}\n\
 policies: {fair: {kind: rate_limit, limit: 5/s, key: \"claim:tennant\"}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nconsumers: {acme: {claims: {tenant: t-17}}}\n\
 policies: {fair: {kind: rate_limit, limit: 5/s, key: \"claim:tenant\"}}\n")];
 
     SIGNING_KEY_ENDS "GW0544" "signing-key-ends" Warn
-    "a signing key of trust.json that ends within 30 days"
-    "Gateways refuse what is signed with a key behind its `not_after`, so that nothing can be released any more, and nothing \
-rolled back. Make a new key with `gwc keygen` while the old one counts, and commit `trust.json`: gateways need its new text first. \
-`gwc lint` compares with the day on which it runs; build and plan do not look at the clock."
+    "a signing key of trust.json that expires within 30 days"
+    "Gateways refuse what is signed with a key after its `not_after`, so releases and rollbacks \
+would no longer be possible. Make a new key with `gwc keygen` while the old one is valid, and \
+commit `trust.json`: gateways need the new file first. `gwc lint` compares with the day on which \
+it runs; build and plan do not look at the clock."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\n"),
         ("trust.json", "{\"project\": \"s\", \"keys\": [{\"id\": \"5be1\", \"owner\": \"release\", \"state\": \"active\", \"not_after\": \"1970-01-09T00:00:00Z\"}]}\n"),
@@ -307,6 +381,43 @@ rolled back. Make a new key with `gwc keygen` while the old one counts, and comm
     good &[
         ("gateway.yaml", "version: 1\nname: s\n"),
         ("trust.json", "{\"project\": \"s\", \"keys\": [{\"id\": \"5be1\", \"owner\": \"release\", \"state\": \"active\", \"not_after\": \"2090-01-09T00:00:00Z\"}]}\n"),
+    ];
+
+    CREDENTIAL_NOT_IN_PREFLIGHT "GW0545" "credential-not-in-preflight" Warn
+    "CORS that does not let pages send an operation's credential"
+    "Before a page sends a field such as `Authorization` or `X-Key`, the browser asks with a preflight whether it may. A `cors` \
+policy whose `headers` lack the field of the operation's scheme says no, so that no page can call the operation. An operation \
+with an alternative without such a field (a cookie, a query parameter, no credential) has no finding."
+    bad paged!("[Content-Type]");
+    good paged!("[Content-Type, X-Key]");
+
+    STRIPPED_KEY "GW0546" "stripped-key" Warn
+    "a hash or a limit by a credential that the gateway removes"
+    "`hash_on` of an upstream and `key` of a limit read the request behind authentication. The field of a scheme with \
+`strip_credential` is gone by then: the hash selects any target, and the limit counts by address. `consumer` is the owner of the \
+credential."
+    bad hashed!("header:X-Key");
+    good hashed!("consumer");
+
+    CERTIFICATE_NOT_REQUESTED "GW0547" "certificate-not-requested" Error
+    "a client certificate that no listener of the API requests"
+    "A client sends its certificate only if the listener asks for it in the TLS handshake (`tls.client_auth` with the mode \
+`optional` or `required`). A verifier with `header: Client-Cert` reads it from a proxy instead, which the listener must trust \
+(`trusted_proxies`). Without either no request satisfies the scheme."
+    bad certified!("off");
+    good certified!("optional");
+
+    COST_ABOVE_LIMIT "GW0550" "cost-above-limit" Warn
+    "an operation that costs more than a limit can ever admit"
+    "A request takes `cost` tokens of each rate limit. A limit holds at most `burst` tokens (`limit` requests, for a sliding \
+window), so a greater cost is always refused."
+    bad &[
+        ("gateway.yaml", COSTED),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {x-gateway: {cost: 50, policies: [slow]}, responses: {\"200\": {description: fine}}}}}\n"),
+    ];
+    good &[
+        ("gateway.yaml", COSTED),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {x-gateway: {cost: 5, policies: [slow]}, responses: {\"200\": {description: fine}}}}}\n"),
     ];
 
     MOUNT_CONFLICT "GW0519" "mount-conflict" Error
@@ -349,14 +460,14 @@ response. Anywhere else it would be a rule without effect."
 
     LISTENER_CONFLICT "GW0522" "listener-conflict" Error
     "two listeners that overlap in their addresses"
-    "A socket takes every connection to its address. Of two listeners with one address, or with one port on `0.0.0.0` \
-and on a single address, one would answer what is meant for the other: routes that are to be reachable inside only \
-could stand on the public address."
+    "A socket takes every connection to its address. If two listeners have one address, or one \
+port on `0.0.0.0` and on a single address, one of them would answer requests for the other: routes \
+for the inside could be reachable at the public address."
     bad &[("gateway.yaml", "version: 1\nname: s\nlisteners:\n  public: {address: \"0.0.0.0:8080\"}\n  inside: {address: \"127.0.0.1:8080\"}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nlisteners:\n  public: {address: \"0.0.0.0:8080\"}\n  inside: {address: \"127.0.0.1:8081\"}\n")];
 
     METRIC_SERIES "GW0534" "metric-series" Warn
-    "a project that makes more metric series than is good"
+    "a project that makes too many metric series"
     "gwd reports durations by route and status, and each such histogram is twenty series in the monitoring system. \
 `gwc lint` prints about how many a project makes; above 250000, a single gateway is a heavy load there. Mount an API \
 once and give the mount several hosts, describe statuses by class (`4XX`), or split the project."
@@ -379,8 +490,8 @@ behind it."
 
     UNBOUNDED_UPSTREAM "GW0536" "unbounded-upstream" Info
     "an upstream without a timeout"
-    "Requests to it wait 15s each before they fail, so that an outage is noticed late. Say how long it may take, with \
-`timeouts.request` of the upstream, `timeout` at operations or in the defaults."
+    "Each request to it waits 15s before it fails, so an outage is noticed late. Set \
+`timeouts.request` at the upstream, or `timeout` at operations or in the defaults."
     bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {x-gateway: {timeout: 5s}, responses: {\"200\": {description: fine}}}}\n");
 
@@ -414,16 +525,17 @@ certificates that it asks for, without effect."
 
     UPSTREAM_TLS "GW0540" "upstream-tls" Error
     "an upstream whose targets cannot use its protocol"
-    "HTTP/2 over TLS (`protocol: h2`) needs `https://` targets, HTTP/2 in the clear (`h2c`) `http://` ones, and a name that no \
-certificate can carry needs `tls: {sni: NAME}`, which one can. Requests to such a target would all fail."
+    "HTTP/2 over TLS (`protocol: h2`) needs `https://` targets, HTTP/2 in the clear (`h2c`) \
+`http://` ones, and a target whose host name no certificate can carry needs `tls: {sni: NAME}` \
+with a name that a certificate can carry. Otherwise all requests to such a target fail."
     bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}, protocol: h2}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, protocol: h2}}\n")];
 
     UNUSED_UPSTREAM_TLS "GW0541" "unused-upstream-tls" Warn
     "TLS to an upstream that is never used"
-    "`tls` beside targets of which none says `https` leaves the authority, the name and the client certificate that it \
-names without effect, and `ca` beside `verify: false` has no effect. One of the two is a mistake: the connection looks \
-protected and is not."
+    "If no target has an `https` URL, the authority, the name and the client certificate under \
+`tls` have no effect; beside `verify: false`, `ca` has no effect. One of the two settings is a \
+mistake: the connection looks protected and is not."
     bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
 
@@ -447,10 +559,10 @@ change the `base_path` or the `hosts` of a `mount`."
 \x20 /b/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
 
     AMBIGUOUS_TEMPLATE "GW0602" "ambiguous-template" Warn
-    "two templates of which neither is more concrete"
-    "Some requests match both templates, and neither template's requests are all among the other's. The order decides \
-(literal before pattern before parameter, from the left), but the writer of one of them may be surprised. The message \
-shows such a request and who gets it."
+    "two overlapping templates, neither of which is more specific"
+    "Some requests match both templates, and each template also matches requests that the other \
+one does not match. The order decides (literal before pattern before parameter, from the left), \
+but the writer of one of them may be surprised. The message shows such a request and who gets it."
     bad open!("  /a/{x}/c: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
 \x20 /a/b/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
@@ -473,15 +585,16 @@ over the plain path."
 
     UNKNOWN_ALIAS "GW0610" "unknown-alias" Error
     "`alias_of` names a path or a method that is not there"
-    "A path with `x-gateway: {alias_of: PATH}` is documentation only: requests belong to the path that it names, which \
-must stand in the same document with the same methods."
+    "A path with `x-gateway: {alias_of: PATH}` is documentation only: requests belong to the path \
+that it names, which must be in the same document and have the same methods."
     bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n  /a#new: {x-gateway: {alias_of: /b}, get: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n  /a#new: {x-gateway: {alias_of: /a}, get: {responses: {\"200\": {description: fine}}}}\n");
 
     ALIAS_DIFFERS "GW0611" "alias-differs" Error
     "an alias that requires other credentials than what it documents"
-    "A path with `alias_of` is not served by itself; its requests are checked as the other path says. A reader of the \
-document would expect otherwise, so both write the same `security`."
+    "A path with `alias_of` is not served by itself; its requests are checked by the other path's \
+`security`. So that readers of the document are not misled, both paths must have the same \
+`security`."
     bad &[
         ("gateway.yaml", KEYED),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}]\npaths:\n  /a: {get: {responses: {\"200\": {description: fine}}}}\n\
@@ -492,12 +605,12 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
 
     FRAGMENT_IN_PATH "GW0605" "fragment-in-path" Info
     "a path key with a fragment"
-    "A client never sends what stands behind `#`; this path is served as the one before it."
+    "A client never sends the part after `#`; this path is served without it."
     bad open!("  /a#b: {get: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
 
     NEVER_WINS "GW0606" "never-wins" Error
-    "an operation whose priority lets another take all its requests"
+    "an operation that loses all its requests to an operation with a greater priority"
     "All requests of this operation are also requests of another one with a greater priority, so that it can never win."
     bad &[
         ("gateway.yaml", OPEN),
@@ -506,7 +619,7 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
     good open!("  /a/b: {get: {responses: {\"200\": {description: fine}}}}\n  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
 
     CAPTURED_BY_TEMPLATE "GW0607" "captured-by-template" Warn
-    "requests that one template takes and only another one wants"
+    "requests that go to one template but are valid only for another one"
     "Some requests match both templates. The order gives them to the one whose parameters refuse them (by `enum`, `const`, \
 `type`, `pattern`, lengths or the format `uuid`), while they are valid for the other: schemas never route. Give one of them \
 another path, or the one that should win a `priority`."
@@ -524,8 +637,9 @@ gateways answer 405 there. One finding for each API shows the first such request
 
     HOST_HIDES_MOUNT "GW0609" "host-hides-mount" Info
     "a mount without hosts, beside mounts with hosts"
-    "The host decides first: where one mount names a host, requests to it are answered by the mounts of that host \
-alone, and an API that is mounted for any host is not asked. That is often intended; this finding lists the hosts."
+    "The host decides first: where one mount names a host, requests to it are answered only by the \
+mounts of that host, and an API that is mounted for any host does not get them. That is often \
+intended; this finding lists the hosts."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis:\n  a: {path: api.yaml, mount: {hosts: [a.example]}}\n  b: {path: b.yaml}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
@@ -538,12 +652,13 @@ alone, and an API that is mounted for any host is not asked. That is often inten
     ];
 
     WIDE_SEARCH "GW0612" "wide-search" Warn
-    "templates among which a request is looked for at many places"
-    "The router goes through the segments of a path from the left. Where a segment fits a literal, several patterns and a \
-parameter, and each of them has more below it, it looks below all of them, so that templates which differ only in where their \
-parameters stand multiply: 64 templates of six segments can be 127 places. Up to 64 a request costs next to nothing. Where the first \
-template that fits serves the method the search ends there; it is as wide as this says where none of them does. The path in the \
-message stands behind the prefix of a mount."
+    "templates that make the router search many branches"
+    "The router matches the segments of a path from the left. If a segment fits a literal, several \
+patterns and a parameter, the router may have to search below each of them. Templates that differ \
+only in the position of their parameters therefore multiply: 64 templates of six segments can be \
+127 branches. Up to 64 branches cost next to nothing. The search stops at the first matching \
+template that serves the method; the number in the message is the worst case, when none does. The \
+path in the message follows the prefix of the mount."
     bad open!("  /a{x}/b/c/d/e/f/g/h/i: &p {parameters: [{name: x, in: path, required: true, schema: {type: string}}], get: {responses: {\"200\": {description: fine}}}}\n\
 \x20 /aa{x}/b/c/d/e/f/g/h/i: *p\n  /aaa{x}/b/c/d/e/f/g/h/i: *p\n  /aaaa{x}/b/c/d/e/f/g/h/i: *p\n  /aaaaa{x}/b/c/d/e/f/g/h/i: *p\n\
 \x20 /aaaaaa{x}/b/c/d/e/f/g/h/i: *p\n  /aaaaaaa{x}/b/c/d/e/f/g/h/i: *p\n  /aaaaaaaa{x}/b/c/d/e/f/g/h/i: *p\n");
@@ -566,8 +681,8 @@ share can only name what the paths of all of them have."
 
     ACKNOWLEDGED_TWICE "GW0770" "acknowledged-twice" Warn
     "a change that is acknowledged twice in one file"
-    "The first of the two that has not ended counts. If the reasons or the last days differ, the intended one is \
-unknown; remove one."
+    "The first of the two that has not expired counts. If the reasons or the last days differ, it \
+is unknown which one is intended; remove one."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\nacknowledge: reviewed.yaml\n"),
         ("reviewed.yaml", "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: security-requirement-removed, operation: shop/getStatus, reason: the status page is for everybody, by: ann}\n- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: security-requirement-removed, operation: shop/getStatus, reason: the same once more, by: bob}\n"),

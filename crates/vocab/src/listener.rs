@@ -86,7 +86,7 @@ static TLS: Object = Object {
     rules: &[],
 };
 
-/// Shape of a certificate with its key.
+/// Shape of a certificate and its key.
 pub(super) static CERTIFICATE: Object = Object {
     what: "a certificate",
     fields: &[
@@ -171,18 +171,20 @@ static LIMITS: Object = Object {
         F::optional(
             "min_rate",
             Size,
-            "Lowest rate of bodies, in bytes per second: each byte earns time, up to `body_timeout`. Default: 240B.",
+            "Lowest rate of bodies, in bytes per second: each byte extends the time limit, up to \
+`body_timeout`. Default: 240B.",
         ),
         F::optional(
             "stream_idle_timeout",
             Timeout,
-            "Longest time without a byte in a body while the upstream is waited for, or the operation streams. Default: 5m.",
+            "Longest time without a byte in a body while the gateway waits for the upstream, or \
+the operation streams. Default: 5m.",
         ),
     ],
     rules: &[],
 };
 
-/// Checks that `https` has certificates, and that certificates have `https`.
+/// Checks that a listener has certificates if and only if its protocol is `https`.
 fn tls_goes_with_https(node: NodeRef<'_>, sink: &mut Sink) {
     let protocol = node.get("protocol").filter(|protocol| !protocol.is_null());
     let https = protocol.and_then(NodeRef::scalar_text) == Some("https");
@@ -196,7 +198,7 @@ fn tls_goes_with_https(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &LISTENER_TLS,
                 entry.key_span,
-                "the certificates are never used: this listener speaks `http`",
+                "the certificates are never used: this listener serves `http`",
             )
             .help("write `protocol: https` beside them, or remove them"),
         ),
@@ -217,7 +219,8 @@ fn tls_goes_with_https(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Certificates come from `tls.client_auth` or from trusted proxies.
+/// Reports `forward_client_cert` if no client certificate can arrive: neither from
+/// `tls.client_auth` nor from a trusted proxy.
 fn forwarded_certificates_exist(node: NodeRef<'_>, sink: &mut Sink) {
     let Some((_, value)) = node.entry("forward_client_cert") else {
         return;
@@ -228,11 +231,11 @@ fn forwarded_certificates_exist(node: NodeRef<'_>, sink: &mut Sink) {
     let trusts = trusted.is_some_and(|trusted| trusted.items().next().is_some());
     let (message, help) = match value.scalar_text() {
         Some(word @ ("client_cert" | "xfcc")) if !asks => (
-            format!("`{word}` forwards nothing: the listener requests no client certificates"),
+            format!("`{word}` has no effect: the listener requests no client certificates"),
             "write `tls: {client_auth: {ca: \"${file:PATH}\"}}` beside it",
         ),
         Some("pass") if !trusts => (
-            "`pass` forwards nothing: the listener trusts no proxy".to_owned(),
+            "`pass` has no effect: the listener trusts no proxy".to_owned(),
             "write `trusted_proxies: [10.0.0.0/8]` beside it",
         ),
         _ => return,
@@ -240,7 +243,7 @@ fn forwarded_certificates_exist(node: NodeRef<'_>, sink: &mut Sink) {
     sink.push(Diagnostic::new(&diag::shape::BAD_VALUE, value.span(), message).help(help));
 }
 
-/// Reports a PROXY header that any peer may send, because any peer could then claim any address.
+/// Reports `proxy_protocol` without trusted senders: any peer could then claim any client address.
 fn headers_have_senders(node: NodeRef<'_>, sink: &mut Sink) {
     let Some((entry, value)) = node.entry("proxy_protocol") else {
         return;

@@ -1,24 +1,24 @@
-//! Commands that messages print: complete and quoted, so that they can be pasted as they are.
+//! Commands that messages suggest: complete and quoted, so that users can paste them unchanged.
 
 use std::path::{Path, PathBuf};
 
 use super::options::StoreOptions;
 use super::say::{self, Context};
 
-/// The folder of a project that `gwc keygen` writes keys to.
+/// Folder of a project into which `gwc keygen` writes keys.
 const KEYS: &str = "keys";
 
-/// Options that all commands suggested by one run share.
+/// Options that all commands suggested by one run have in common.
 pub(super) struct Advice {
-    /// Options behind `gwc`.
+    /// Options directly after `gwc`.
     whole: Vec<String>,
-    /// Options behind the arguments of a command.
+    /// Options after the arguments of a command.
     own: Vec<String>,
 }
 
 impl Advice {
-    /// Commands about the same project, store and channel, signed with the same keys. Without keys, the
-    /// one of the project's folder, or `env:GWC_KEY`.
+    /// Creates suggestions for the same project, store and channel, signed with the same keys.
+    /// Without keys, uses the only key in the project's folder, else `env:GWC_KEY`.
     pub(super) fn new(context: &Context, at: &StoreOptions, root: &Path, keys: &[String]) -> Self {
         let mut whole = Vec::new();
         if let Some(project) = &context.project {
@@ -46,7 +46,7 @@ impl Advice {
         Self { whole, own }
     }
 
-    /// A command that signs.
+    /// Returns a command that signs.
     pub(super) fn command(&self, words: &[&str]) -> String {
         let words = words.iter().map(|word| for_shell_word(word));
         let all = std::iter::once("gwc".to_owned())
@@ -57,7 +57,7 @@ impl Advice {
     }
 }
 
-/// The only key of the project's folder.
+/// Path of the key in the project's folder, if there is exactly one.
 fn usual_key(root: &Path) -> Option<String> {
     let entries = std::fs::read_dir(root.join(KEYS)).ok()?;
     let mut keys: Vec<PathBuf> = entries
@@ -81,9 +81,9 @@ fn path(path: &Path) -> String {
     for_shell(&path.to_string_lossy())
 }
 
-/// A path or a value as one word of a shell.
+/// Quotes a path or a value as one word of a shell.
 pub(super) fn for_shell(text: &str) -> String {
-    // `cd -x` would read an option, even in quotes.
+    // `cd -x` reads `-x` as an option, even if it is quoted.
     match text.starts_with('-') {
         true => for_shell_word(&format!("./{text}")),
         false => for_shell_word(text),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
@@ -22,13 +21,12 @@ use super::build::Built;
 use super::claim;
 use super::fleet::{self, Allowed};
 use super::limits::LimitOptions;
-use super::movement::{self, Movement, Target, refused};
-use super::options::{
-    FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, duration, keys,
-};
+use super::movement::{Movement, Target, refused};
+use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
 use super::planned::{Planned, Stops};
 use super::rehearsal::Back;
 use super::review::ReviewOptions;
+use super::rollout::{WaitOption, Wanted};
 use super::say::{self, Context, Format};
 use super::side::side_in;
 use crate::release::evidence::{self, Judge};
@@ -41,39 +39,38 @@ use model::exit::Exit;
 #[command(after_help = "Examples:
   gwc apply --key keys/release.pem --reason \"orders: add export\"
   gwc apply plan.json --key env:RELEASE_KEY --yes      exactly this plan, or nothing
-  gwc apply --key keys/release.pem --yes --node http://127.0.0.1:9901 --wait 30s")]
+  gwc apply --key keys/release.pem --yes --node http://127.0.0.1:9901    and waits until it runs")]
 pub(super) struct Args {
-    /// A plan that `gwc plan -o` wrote: anything else than exactly this is refused
+    /// Plan written by `gwc plan -o`; a release that differs from it is refused
     #[arg(value_name = "plan.json")]
     plan: Option<PathBuf>,
-    /// The key that moves the channel: a file, or env:NAME; more where several owners have to sign
+    /// Key that moves the channel: a file, or env:NAME; repeat it if several owners must sign
     #[arg(
         long,
         value_name = "FILE|env:NAME",
         required_unless_present = "dry_run"
     )]
     key: Vec<String>,
-    /// Key for the build statement, if it is another
+    /// Key for the build statement, if it differs from --key
     #[arg(long, value_name = "FILE|env:NAME")]
     build_key: Vec<String>,
     #[command(flatten)]
     record: RecordOptions,
-    /// Go on without asking
+    /// Proceed without confirmation
     #[arg(long)]
     yes: bool,
     /// Plan and check, but sign and publish nothing
     #[arg(long)]
     dry_run: bool,
-    /// Wait so long until every --node runs the bundle
-    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "node")]
-    wait: Option<Duration>,
-    /// Go on although a gateway holds what it runs
+    #[command(flatten)]
+    wait: WaitOption,
+    /// Proceed even if a gateway is on hold (pinned to its current bundle)
     #[arg(long)]
     over_hold: bool,
-    /// Take in what the --node gateways have accepted and this store has lost
+    /// Continue from the records that the --node gateways have accepted and this store has lost
     #[arg(long, requires = "node")]
     merge: bool,
-    /// Go on only if the version that runs now can be gone back to
+    /// Proceed only if a rollback to the version that runs now is possible
     #[arg(long)]
     require_rollback: bool,
     #[command(flatten)]
@@ -86,6 +83,12 @@ pub(super) struct Args {
     format: FormatOption,
     #[command(flatten)]
     pub(super) limits: LimitOptions,
+}
+
+impl super::Arguments for Args {
+    fn limits(&self) -> Option<&LimitOptions> {
+        Some(&self.limits)
+    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
@@ -191,7 +194,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut says = args.record.says(there.as_ref(), id)?;
     says.merges = merges;
     if let Some(head) = same {
-        // The newest record alone withdraws bundles.
+        // Only the withdrawals of the newest record apply, so repeat those of the previous one.
         says.withdraw.extend(&head.record.withdraw);
     }
     if args.dry_run {
@@ -244,14 +247,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     ));
     if nodes.is_empty() {
         report.line(
-            "no gateway was queried: each follows the channel by itself; `gwc status --node URL` shows what one runs",
+            "no gateway was queried: each gateway follows the channel on its own; `gwc status \
+--node URL` shows what it runs",
         );
     }
     report.wait(&nodes, pointer.serial)
 }
 
-/// The two sides of the plan: the bundle of the channel's head, if there is one, and the new
-/// build.
+/// Sides of the plan: the bundle of the channel's head, if there is one, and the new build.
 fn sides(
     built: &mut Built,
     store: &dyn Store,
@@ -276,13 +279,13 @@ struct Evidence<'a> {
     place: &'a Place,
     built: &'a Built,
     source: Digest,
-    /// Build keys and release keys.
+    /// Keys for the build statement, and keys for the record.
     keys: (&'a [PrivateKey], &'a [PrivateKey]),
 }
 
 impl Evidence<'_> {
-    /// Returns the statements for the record: the existing ones, if they suffice. Otherwise adds
-    /// one signed by the build keys, or by the release keys if these are accepted for it.
+    /// Returns the statements for the record: the stored ones if they suffice. Otherwise adds one
+    /// signed by the build keys, or by the release keys if the trust file allows that.
     fn settle(&self) -> anyhow::Result<BTreeSet<Digest>> {
         let id = self.built.bundle.id();
         let Some(trust) = self.trust else {
@@ -332,8 +335,8 @@ impl Evidence<'_> {
     }
 }
 
-/// Refuses a bundle that the newest revocation list names: gateways would refuse it. Without a
-/// trust file there is no check.
+/// Refuses a bundle that the newest revocation list contains, because gateways would refuse it. Not
+/// checked without a trust file.
 fn check_revoked(
     store: &dyn Store,
     trust: Option<&Trust>,
@@ -365,14 +368,14 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// Writes a line in the human format.
+    /// Writes a line if the output format is human.
     fn line(&self, text: &str) {
         if self.args.format.format == Format::Human {
             say::result(text);
         }
     }
 
-    /// Writes the final document in the JSON format.
+    /// Writes the final document if the output format is JSON.
     fn document(&self, result: &str, serial: Option<u64>) {
         if self.args.format.format != Format::Json {
             return;
@@ -387,14 +390,13 @@ impl Report<'_> {
         ));
     }
 
-    /// Waits for the gateways, if requested, and ends.
+    /// Waits for the gateways, then writes the result and returns the exit code.
     fn wait(&mut self, nodes: &Nodes, serial: u64) -> anyhow::Result<Exit> {
-        let mut failure = None;
-        if let Some(time) = self.args.wait {
-            (self.nodes, failure) = movement::wait(nodes, self.bundle, time);
-        }
-        let Some(failure) = failure else {
-            if self.args.wait.is_some() {
+        let bundle = self.bundle;
+        let waited = self.args.wait.wait(nodes, Wanted { bundle, serial });
+        self.nodes = waited.nodes;
+        let Some(failure) = waited.failure else {
+            if !self.nodes.is_empty() {
                 self.line(&format!("every gateway runs {}", self.bundle.short()));
             }
             self.document("ok", Some(serial));

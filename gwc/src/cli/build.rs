@@ -27,7 +27,7 @@ use model::source_map::SourceMap;
   gwc build -o shop.tar            as one file, too
   gwc build --reproduce 3f9a2c     compare with a bundle that is there")]
 pub(super) struct Args {
-    /// The folder that the bundle goes to, instead of `release.store`
+    /// Folder for the bundle, instead of `release.store`
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
     /// Write the bundle as one file, too
@@ -40,6 +40,12 @@ pub(super) struct Args {
     format: FormatOption,
     #[command(flatten)]
     pub(super) limits: LimitOptions,
+}
+
+impl super::Arguments for Args {
+    fn limits(&self) -> Option<&LimitOptions> {
+        Some(&self.limits)
+    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
@@ -66,7 +72,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                    "operations": built.operations(), "bytes": built.bytes()}),
         )),
     }
-    // The program ends here. Freeing a million nodes one by one would take a tenth of its time.
+    // The program ends here. Skip freeing a million nodes, which would take a tenth of the run
+    // time.
     std::mem::forget(built);
     Ok(Exit::OK)
 }
@@ -79,7 +86,7 @@ pub(super) struct Built {
 }
 
 impl Built {
-    /// Compiles the project of this context.
+    /// Compiles the project of `context` and assembles its bundle.
     pub(super) fn of(context: &Context) -> anyhow::Result<Self> {
         let compiled = context.compile()?;
         let lowered = compiled.lowered.as_ref();
@@ -92,7 +99,7 @@ impl Built {
         })
     }
 
-    /// Store and channel of a release.
+    /// Returns the store and channel for a release.
     pub(super) fn place(
         &self,
         root: &std::path::Path,
@@ -106,7 +113,7 @@ impl Built {
         Place::of(root, settings, store, channel)
     }
 
-    /// Stores the bundle and its source artifact, and returns the artifact's digest.
+    /// Stores the bundle and its source artifact. Returns the digest of the artifact.
     pub(super) fn put(&self, store: &dyn Store) -> Result<Digest, WriteError> {
         let _writing = store.writing()?;
         let descriptor = publish::put_bundle(store, &self.bundle)?;

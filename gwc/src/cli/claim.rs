@@ -1,8 +1,8 @@
-//! Check of a plan file, which is a claim and not an authority: its content is computed again and
-//! must be the same (release.md §6).
+//! Check of a plan file. The file is only a claim: the plan is computed again and must be the same
+//! (release.md §6).
 //!
-//! Acknowledgements in the file are for people to read. An acknowledgement counts again only if
-//! the command line or the acknowledgement file has it.
+//! Acknowledgements in the file are information for readers. They take effect only if the command
+//! line or the acknowledgement file contains them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,7 +18,7 @@ use model::exit::{Exit, Failure};
 /// Maximum size of a plan file, in bytes.
 const BYTES_MAX: u64 = 64 << 20;
 
-/// Maximum fingerprints that a message lists.
+/// Maximum number of fingerprints that a message lists.
 const NAMED_MAX: usize = 5;
 
 /// Reads a plan file.
@@ -58,13 +58,13 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
     Ok(plan)
 }
 
-/// True if a change of a plan file is acknowledged.
+/// True if the plan file contains an acknowledged change.
 pub(super) fn has_acks(plan: &Value) -> bool {
     let changes = plan["changes"].as_array();
     changes.is_some_and(|changes| changes.iter().any(|change| !change["acked"].is_null()))
 }
 
-/// Checks that the plan computed now agrees with the plan file.
+/// Checks that the plan computed now equals the plan in the file.
 ///
 /// # Errors
 /// Returns a stale-plan error with the first difference.
@@ -143,8 +143,8 @@ fn target(claimed: &Value, computed: &Value) -> Option<String> {
     })
 }
 
-/// Changes by fingerprint. Leaves out acknowledgements, which are checked anew, and places, which a
-/// comment in the source moves. Changes with one fingerprint are sorted.
+/// Changes by fingerprint. Leaves out acknowledgements, which are evaluated again, and places,
+/// because a comment in a source moves them. Changes with equal fingerprints are sorted.
 fn by_fingerprint(plan: &Value) -> BTreeMap<String, Vec<String>> {
     let mut changes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for change in plan["changes"].as_array().into_iter().flatten() {
@@ -212,7 +212,7 @@ fn gates(plan: &Value) -> BTreeMap<&str, &Value> {
         .collect()
 }
 
-/// Compares the enabled gates, those of gateway.yaml and of the options.
+/// Compares the names of the enabled gates, which come from gateway.yaml and the options.
 fn gate_names(claimed: &Value, computed: &Value) -> Option<String> {
     let (old, now) = (gates(claimed), gates(computed));
     let only = |these: &BTreeMap<&str, &Value>, those: &BTreeMap<&str, &Value>| {
@@ -231,8 +231,8 @@ fn gate_names(claimed: &Value, computed: &Value) -> Option<String> {
     ))
 }
 
-/// Message on the first gate whose verdict does not follow from the changes and acknowledgements
-/// of the plan.
+/// Message about the first gate whose result does not follow from the plan's own changes and
+/// acknowledgements.
 fn gate_verdicts(claimed: &Value) -> Option<String> {
     let changes = || claimed["changes"].as_array().into_iter().flatten();
     let gates = gates(claimed);
@@ -258,8 +258,8 @@ fn gate_verdicts(claimed: &Value) -> Option<String> {
     })
 }
 
-/// Compares the counts and other fields derived from the changes. They differ only in an edited
-/// file.
+/// Compares the counts and other fields that are derived from the changes. Only an edited file can
+/// differ here.
 fn rest(claimed: &Value, computed: &Value) -> Option<String> {
     let field = ["counts", "no_op", "missing"]
         .into_iter()

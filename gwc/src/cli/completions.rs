@@ -1,4 +1,4 @@
-//! Command `gwc completions`: prints a script for a shell.
+//! Command `gwc completions`: prints a completion script for a shell.
 
 use clap::CommandFactory as _;
 
@@ -13,7 +13,13 @@ pub(super) struct Args {
     shell: clap_complete::Shell,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+impl super::Arguments for Args {
+    fn reads_project(&self) -> bool {
+        false
+    }
+}
+
+pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "gwc", &mut script);
     say::result(&String::from_utf8(script)?);

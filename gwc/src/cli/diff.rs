@@ -1,4 +1,4 @@
-//! Command `gwc diff`: compares any two versions by meaning, without a channel.
+//! Command `gwc diff`: compares any two versions by meaning, without using a channel.
 
 use std::collections::BTreeSet;
 
@@ -67,6 +67,12 @@ pub(super) struct Args {
     pub(super) limits: LimitOptions,
 }
 
+impl super::Arguments for Args {
+    fn limits(&self) -> Option<&LimitOptions> {
+        Some(&self.limits)
+    }
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut stages = Stages::default();
     let context = &context.with_levels(&args.rule)?;
@@ -98,8 +104,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-/// The environments to read: without `--env` those of two projects, with one that only the new
-/// side has those of the old side beside it.
+/// Environments to read. Without `--env`: all environments of two projects. With `--env` for an
+/// environment that only the new side has: also all environments of the old side, for comparison.
+/// `None`: one comparison is enough.
 fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Reading>>> {
     let (old, new) = (
         side::environments(&args.old, context)?,

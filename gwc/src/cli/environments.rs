@@ -1,4 +1,4 @@
-//! Every environment of both sides: what `gwc plan` and `gwc diff` compare without `--env`.
+//! Environments of both sides, which `gwc plan` and `gwc diff` compare without `--env`.
 
 use std::collections::BTreeSet;
 
@@ -8,21 +8,21 @@ use ::plan::report::Compared;
 use ::plan::{Plan, Side};
 use model::exit;
 
-/// One environment to read.
+/// Environment to read, and the sides that have it.
 pub(super) struct Reading {
-    /// Its name; empty for the project without one.
+    /// Name of the environment. Empty: the project without an environment.
     pub(super) name: String,
-    /// True if the old side has it.
+    /// True if the old side has the environment.
     pub(super) old: bool,
-    /// True if the new side has it.
+    /// True if the new side has the environment.
     pub(super) new: bool,
-    /// True if only its old side is read, beside that of a new environment.
+    /// True if only the old side is read, as a comparison for a new environment.
     pub(super) is_beside: bool,
 }
 
 impl Reading {
-    /// Returns the project without an environment and every environment of either side. None if no
-    /// side declares an environment.
+    /// Returns the project without an environment and every environment of either side. `None` if
+    /// neither side declares an environment.
     pub(super) fn every(old: &[String], new: &[String]) -> Option<Vec<Self>> {
         let names: BTreeSet<&String> = old.iter().chain(new).collect();
         let bare = Self {
@@ -40,8 +40,9 @@ impl Reading {
         (!names.is_empty()).then(|| std::iter::once(bare).chain(named).collect())
     }
 
-    /// An environment that only the new side has, with everything that the old side has: there it is
-    /// compared with each of them. None where the old side has it, or the new side lacks it.
+    /// Returns an environment that only the new side has, and all environments of the old side,
+    /// with which it is compared. `None` if the old side has the environment or the new side does
+    /// not.
     pub(super) fn of_new(wanted: &str, old: &[String], new: &[String]) -> Option<Vec<Self>> {
         let is_wanted = |name: &String| name == wanted;
         if old.iter().any(is_wanted) || !new.iter().any(is_wanted) {
@@ -56,16 +57,16 @@ impl Reading {
         Some(all.collect())
     }
 
-    /// The context of a command in this environment.
+    /// Returns the context with this environment.
     pub(super) fn context(&self, context: &Context) -> Context {
         context.in_environment((!self.name.is_empty()).then_some(self.name.as_str()))
     }
 
-    /// Returns a side as read. None if the project has no meaning without an environment, because a
-    /// variable has values only in environments.
+    /// Returns a side that was read. `None` if the project cannot be read without an environment
+    /// because a variable has values only in environments.
     ///
     /// # Errors
-    /// Returns every other error.
+    /// Returns all other errors of `read`.
     pub(super) fn side<T>(&self, read: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
         match read {
             Ok(side) => Ok(Some(side)),
@@ -78,7 +79,7 @@ impl Reading {
         }
     }
 
-    /// The environment in a report.
+    /// Returns the environment and its bundles for a report.
     pub(super) fn compared(&self, old: Option<&Side>, new: Option<&Side>) -> Compared {
         Compared {
             name: (!self.name.is_empty()).then(|| self.name.clone()),
@@ -89,7 +90,8 @@ impl Reading {
     }
 }
 
-/// Plans some environments. Fails if a witness does not show its change, which is a bug.
+/// Computes the plan of several environments. Fails if a witness does not show its change, which is
+/// a bug.
 ///
 /// # Errors
 /// Returns the errors of [`super::plan::compare`].

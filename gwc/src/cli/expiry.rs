@@ -1,4 +1,4 @@
-//! Expiry of signing keys. Gateways refuse a signature by a key after its `not_after`.
+//! Expiry of signing keys. Gateways refuse a signature that a key made after its `not_after`.
 
 use bundle::moment::Moment;
 use bundle::statement::predicate::Role;
@@ -6,10 +6,10 @@ use bundle::trust::{KeyState, Trust, TrustedKey};
 use serde_json::{Value, json};
 
 const DAY_S: u64 = 86_400;
-/// Time before its expiry from which a key is reported: 30 days.
+/// Time before expiry from which a key is reported: 30 days.
 const SOON_S: u64 = 30 * DAY_S;
 
-/// Returns the active keys of a trust file that have expired or expire within 30 days, in its
+/// Returns the active keys of a trust file that have expired or expire within 30 days, in file
 /// order.
 pub(super) fn ending(trust: &Trust, now: Moment) -> Vec<&TrustedKey> {
     let ends_soon = |key: &&TrustedKey| {
@@ -18,7 +18,7 @@ pub(super) fn ending(trust: &Trust, now: Moment) -> Vec<&TrustedKey> {
     trust.keys().iter().filter(ends_soon).collect()
 }
 
-/// Returns a warning about a key, with advice.
+/// Returns a warning about the expiry of a key, with advice.
 pub(super) fn warning(key: &TrustedKey, now: Moment) -> String {
     let left_s = key.not_after.unix_s().saturating_sub(now.unix_s());
     let ends = match left_s / DAY_S {

@@ -1,26 +1,53 @@
-//! Command `gwc explain`: shows the explanation of a diagnostic.
+//! Command `gwc explain`: shows the explanation of a diagnostic, or of a reason of the gateway's own
+//! errors.
 
-use diag::Lint;
-use serde_json::json;
+use diag::{Lint, suggest};
+use serde_json::{Value, json};
 
 use super::say::{self, Format};
 use model::exit::{Exit, Failure};
 use openapi::lint::find::{self, find};
+use vocab::reasons::{self, Reason};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  gwc explain GW0501")]
+  gwc explain GW0501
+  gwc explain errors          reasons of the gateway's own errors, and where they can be set
+  gwc explain rate_limited")]
 pub(super) struct Args {
-    /// A code (GW0501) or a name (unknown-policy)
+    /// A code (GW0501) or a name (unknown-policy) of a diagnostic, `errors`, or one reason of it
     code: String,
     /// Output format
     #[arg(long, default_value = "human")]
     format: Format,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+impl super::Arguments for Args {
+    fn reads_project(&self) -> bool {
+        false
+    }
+}
+
+pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
+    if args.code == "errors" {
+        explain_errors(args.format);
+        return Ok(Exit::OK);
+    }
+    if let Some(reason) = reasons::find(&args.code) {
+        match args.format {
+            Format::Human => say::result(&reason_text(reason)),
+            Format::Json => say::json(&say::document("explain/v1", "ok", reason_json(reason))),
+        }
+        return Ok(Exit::OK);
+    }
     let Some(lint) = find(&args.code) else {
         let unknown = find::unknown(&args.code);
+        let codes = reasons::ALL.iter().map(|reason| reason.code);
+        let near = suggest::nearest(&args.code, codes.chain(["errors"]));
+        if let Some(near) = near.filter(|_| unknown.meant.is_none()) {
+            let message = format!("{}; did you mean `{near}`?", unknown.message);
+            return Err(Failure::usage(message).into());
+        }
         let message = format!("{}; {}", unknown.message, unknown.hint);
         return Err(Failure::usage(message).into());
     };
@@ -44,7 +71,63 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// Page of a diagnostic, as in the terminal and the book.
+/// Writes the reasons that `errors` knows.
+fn explain_errors(format: Format) {
+    match format {
+        Format::Human => {
+            let mut page = "Reasons of the gateway's own errors: keys of `errors` in gateway.yaml, and `code` of problem\n\
+documents, logs and metrics. `errors` of a document knows those of routes.\n"
+                .to_owned();
+            for (of_route, title) in [(true, "Of routes:"), (false, "Before a route is selected:")]
+            {
+                page.push_str(&format!("\n{title}\n"));
+                let reasons = reasons::ALL.iter().filter(|one| one.of_route == of_route);
+                for Reason {
+                    code,
+                    status,
+                    means,
+                    ..
+                } in reasons
+                {
+                    page.push_str(&format!("  {code:<26} {status}  {means}\n"));
+                }
+            }
+            page.push_str(
+                "\nerrors:\n  rate_limited: {status: 503, body: \"{}\", content_type: application/json}\n",
+            );
+            say::result(&page);
+        }
+        Format::Json => {
+            let all: Vec<Value> = reasons::ALL.iter().map(reason_json).collect();
+            let fields = json!({"name": "errors", "reasons": all});
+            say::json(&say::document("explain/v1", "ok", fields));
+        }
+    }
+}
+
+fn reason_json(reason: &Reason) -> Value {
+    json!({"code": reason.code, "status": reason.status, "summary": reason.means,
+           "of_route": reason.of_route})
+}
+
+fn reason_text(reason: &Reason) -> String {
+    let Reason {
+        code,
+        status,
+        means,
+        of_route,
+    } = reason;
+    let place = match of_route {
+        true => "gateway.yaml or of a document's `x-gateway`",
+        false => "gateway.yaml",
+    };
+    format!(
+        "{code}: {means}\n\nStatus {status}. `errors` of {place} can set another status and a body:\n\n\
+errors:\n  {code}: {{status: {status}, body: \"{{}}\", content_type: application/json}}\n"
+    )
+}
+
+/// Text of a diagnostic's page, as in the terminal and the generated documentation.
 fn text(lint: &Lint) -> String {
     let mut page = format!(
         "{} {} ({})\n{}\n\n{}\n",
@@ -57,7 +140,7 @@ fn text(lint: &Lint) -> String {
         lint.summary,
         wrapped(lint.explain)
     );
-    for (title, sample) in [("Has it:", lint.bad), ("Has it not:", lint.good)] {
+    for (title, sample) in [("With this finding:", lint.bad), ("Without it:", lint.good)] {
         page.push_str(&format!("\n{title}\n"));
         for (file, text) in sample {
             page.push_str(&format!("\n  # {file}\n"));
@@ -68,10 +151,11 @@ fn text(lint: &Lint) -> String {
     }
     let name = lint.name;
     page.push_str(&if openapi::lint::hard::is_hard(lint) {
-        "\nIt cannot be silenced: nothing could be built with it.\n".to_owned()
+        "\nIt cannot be silenced, because it prevents a build.\n".to_owned()
     } else if openapi::lint::is_off_by_default(lint) {
         let level = lint.level.name();
-        format!("\nIt is a matter of taste, so that it is looked for only where somebody asks: `lint: {{{name}: {level}}}` in gateway.yaml, or `gwc lint --rule {name}={level}`.\n")
+        format!("\nIt is a matter of taste and off by default; to turn it on: `lint: {{{name}: \
+{level}}}` in gateway.yaml, or `gwc lint --rule {name}={level}`.\n")
     } else {
         format!("\nIts level can be set: `lint: {{{name}: off}}` in gateway.yaml, or `gwc lint --rule {name}=off`.\n")
     });

@@ -1,5 +1,5 @@
-//! Checks of gateways before their channel is moved: they follow it, they know no record or
-//! revocation list that the store has lost, and none of them is on hold.
+//! Checks of gateways before their channel is moved. They must follow this channel, must not be on
+//! hold, and must not know a record or revocation list that the store has lost.
 
 use std::collections::BTreeSet;
 
@@ -13,17 +13,17 @@ use crate::release::Place;
 use crate::release::nodes::{Nodes, Status};
 use model::exit::{Exit, Failure};
 
-/// Checks of gateways that the command line overrides.
+/// Checks that the command line overrides.
 #[derive(Clone, Copy)]
 pub(super) struct Allowed {
-    /// Proceed even if a gateway holds its bundle.
+    /// Proceed even if a gateway is on hold (pinned to its current bundle).
     pub(super) over_hold: bool,
-    /// Merge records that gateways accepted and the store lacks.
+    /// Merge records that gateways accepted but the store has lost.
     pub(super) merge: bool,
 }
 
-/// Queries all gateways. Returns the records that only they have, which the next record must merge.
-/// `lists` is the serial of the store's newest revocation list.
+/// Queries all gateways. Returns the records that only gateways know, which the next record must
+/// merge. `lists` is the serial of the store's newest revocation list.
 pub(super) fn ask(
     nodes: &Nodes,
     place: &Place,
@@ -71,20 +71,23 @@ pub(super) fn ask(
             Exit::ROLLOUT,
             "held",
             format!(
-                "gateways are held by a manual rollback ({}); run `gwd resume` there, or give --over-hold",
+                "gateways are on hold after a manual rollback ({}); run `gwd resume` there, or \
+give --over-hold",
                 held.join("; ")
             ),
         )
         .into());
     }
     for one in held {
-        say::note(&format!("warning: going on over a hold, {one}"));
+        say::note(&format!(
+            "warning: proceeding although a gateway is on hold, {one}"
+        ));
     }
     Ok(lost)
 }
 
-/// Creates the error for a lost revocation list. A list cannot be merged, because its entries must
-/// not be lost and each list continues the previous one.
+/// Creates the error for a lost revocation list. Unlike a record, a list cannot be merged: its
+/// entries must not be lost, and each list continues the previous one.
 fn lost_list(name: &str, known: u64, lists: u64) -> anyhow::Error {
     Failure::new(
         Exit::UNVERIFIED,
@@ -99,7 +102,7 @@ fn lost_list(name: &str, known: u64, lists: u64) -> anyhow::Error {
     .into()
 }
 
-/// Human-readable description of a hold.
+/// Describes a hold in words.
 pub(super) fn hold(hold: &serde_json::Value) -> String {
     let left = short(hold["from"].as_str().unwrap_or("another"));
     let until = if hold["sticky"] == true {
@@ -110,7 +113,7 @@ pub(super) fn hold(hold: &serde_json::Value) -> String {
     format!(" (it left {left}, {until})")
 }
 
-/// Describes the other project or channel that a gateway reports; None if it reports no other.
+/// Describes the other project or channel that a gateway follows. `None` if it follows this one.
 pub(super) fn follows_another(status: &Status, place: &Place) -> Option<String> {
     let (channel, project) = (place.channel.as_str(), place.project.as_str());
     let other_project = status.project.as_deref().filter(|name| *name != project);

@@ -1,4 +1,4 @@
-//! Command `gwc gc`: removes bundles that no channel history within the retention needs.
+//! Command `gwc gc`: removes bundles that are not in the retained history of any channel.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(super) struct Args {
     /// Keep files younger than this, which a release in progress may need
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     older_than: Duration,
-    /// Say what would go, and remove nothing
+    /// Print what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
     /// The store's folder, instead of `release.store`
@@ -41,13 +41,15 @@ pub(super) struct Args {
     format: FormatOption,
 }
 
+impl super::Arguments for Args {}
+
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let store = match &args.store {
         Some(folder) => Folder::open(folder)?,
         None => Place::read(context.sought(&context.root()?), None, None)?.open()?,
     };
-    // Lock the store, so that no other program links to a blob under removal. A dry run needs no
-    // lock.
+    // Lock the store, so that no other program links to a blob that is being removed. A dry run
+    // does not need the lock.
     let _alone = (!args.dry_run).then(|| store.alone()).transpose()?;
     let young_since = release::now()
         .unix_s()

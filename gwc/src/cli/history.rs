@@ -20,7 +20,7 @@ use model::exit::{Exit, Failure};
   gwc history --node http://10.0.0.5:9901 --node http://10.0.0.6:9901    and which of these ran what, since when
   gwc history --format json --limit 3")]
 pub(super) struct Args {
-    /// At most so many records, the newest
+    /// Maximum number of records, the newest ones
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     #[command(flatten)]
@@ -30,6 +30,8 @@ pub(super) struct Args {
     #[command(flatten)]
     format: FormatOption,
 }
+
+impl super::Arguments for Args {}
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let nodes = args.nodes.nodes()?;
@@ -107,10 +109,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
 }
 
-/// Bundles that the gateways report to have run.
+/// Bundles that the gateways report as having run.
 struct Fleet {
     asked: bool,
-    /// Bundles that ran, by gateway.
+    /// Bundles that have run, by gateway.
     ran: Vec<(String, Vec<Ran>)>,
     /// Gateways that did not respond, with the reason.
     unreachable: Vec<String>,
@@ -132,7 +134,7 @@ impl Fleet {
         fleet
     }
 
-    /// Returns the gateways that ran a bundle under a record, with the time of activation.
+    /// Returns the gateways that ran the bundle of a record, with the time of activation.
     fn of(&self, entry: &Entry) -> Vec<(&str, &Ran)> {
         let bundle = entry.bundle.to_string();
         let serial = Some(entry.pointer.serial);
@@ -217,7 +219,7 @@ fn line(
     let mark = match (back, revoked) {
         (_, true) => "  REVOKED".to_owned(),
         (Some(0), _) => "  <- runs".to_owned(),
-        (Some(_), _) if gone => "  (its bundle was removed by `gwc gc`; build it again)".to_owned(),
+        (Some(_), _) if gone => "  (`gwc gc` removed its bundle; build it again)".to_owned(),
         (Some(steps), _) => {
             let steps = format!("-{steps}");
             format!("  ({})", advice.command(&["rollback", &steps]))

@@ -24,7 +24,7 @@ use sources::syntax::Limits;
   gwc init                             in this folder, with a small sample
   gwc init shop --from openapi.yaml    in the folder `shop`, with a document that is there")]
 pub(super) struct Args {
-    /// The folder; made where there is none
+    /// Folder of the project; created if it does not exist
     #[arg(default_value = ".")]
     dir: PathBuf,
     /// An OpenAPI document to begin with; it is copied, with the files that it refers to
@@ -43,7 +43,7 @@ struct New {
     text: String,
 }
 
-/// API of the new project.
+/// API of the new project, with its document.
 struct Api {
     name: String,
     document: String,
@@ -56,7 +56,13 @@ const REVIEWED: &str =
     "# Changes that were reviewed and pass the gates: one line each, as `gwc plan` prints it.\n";
 const SAMPLE: &str = include_str!("scaffold/sample.yaml");
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+impl super::Arguments for Args {
+    fn reads_project(&self) -> bool {
+        false
+    }
+}
+
+pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
     let name = name(args)?;
     let api = match &args.from {
         Some(file) => copied(file)?,
@@ -72,7 +78,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let gateway = args.dir.join(GATEWAY_FILE);
     if gateway.symlink_metadata().is_ok() {
         return Err(Failure::usage(format!(
-            "`{}` exists: this is a project already, and nothing was changed",
+            "`{}` exists: this is already a project, and nothing was changed",
             gateway.display()
         ))
         .into());
@@ -129,7 +135,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
                 .collect();
             lines.extend(
                 kept.iter()
-                    .map(|path| format!("  kept  {path}, which was there")),
+                    .map(|path| format!("  kept  {path}, which existed")),
             );
             let enter = match args.dir.to_str() {
                 Some(".") => String::new(),
@@ -158,7 +164,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Returns the name of the project, from the option or from the folder.
+/// Returns the project name from the option, else from the folder.
 fn name(args: &Args) -> anyhow::Result<ProjectName> {
     if let Some(name) = &args.name {
         return name
@@ -176,7 +182,7 @@ fn name(args: &Args) -> anyhow::Result<ProjectName> {
         .unwrap_or_else(|_| "gateway".parse().expect("this is a name")))
 }
 
-/// Converts a text to a name: lower case, with `-` for other characters.
+/// Converts a string to a name: lower case, with `-` for all other characters.
 fn slug(text: &str, otherwise: &str) -> String {
     let text: String = text
         .to_lowercase()
@@ -198,7 +204,7 @@ fn slug(text: &str, otherwise: &str) -> String {
     }
 }
 
-/// Copies a document and all files that it refers to below `apis/`.
+/// Copies a document and all files that it refers to into `apis/`.
 fn copied(file: &Path) -> anyhow::Result<Api> {
     let failed = |why: &str| {
         Failure::new(
@@ -226,7 +232,8 @@ fn copied(file: &Path) -> anyhow::Result<Api> {
     };
     let names_version = |key: &&str| files.tree.at(root).get(key).is_some();
     if !["openapi", "swagger"].iter().any(names_version) {
-        let why = "is no OpenAPI document: it has neither the key `openapi` nor, for Swagger 2.0, `swagger`";
+        let why = "is not an OpenAPI document: it has neither the key `openapi` nor, for Swagger \
+2.0, `swagger`";
         return Err(failed(why).into());
     }
     let document = Document {
@@ -235,7 +242,7 @@ fn copied(file: &Path) -> anyhow::Result<Api> {
         overlays: Vec::new(),
     };
     files.follow(&document);
-    // References may lead above the document's folder, so keep as many of its parent folders.
+    // References may lead above the document's folder, so keep as many parent folders as needed.
     let paths = files.sources.iter().map(|(_, file)| file.path());
     let up = paths.map(|path| path.split('/').take_while(|part| *part == "..").count());
     let base = base(folder, up.max().unwrap_or(0));
@@ -260,7 +267,7 @@ fn copied(file: &Path) -> anyhow::Result<Api> {
     })
 }
 
-/// Last names of a folder's path, each with a final `/`.
+/// Last `count` names of a folder's path, each followed by `/`.
 fn base(folder: &Path, count: usize) -> String {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let names: Vec<String> = folder
@@ -273,8 +280,8 @@ fn base(folder: &Path, count: usize) -> String {
     names.collect()
 }
 
-/// Returns the gateway.yaml. One line settles the document's security: the upstream checks
-/// credentials, as it did without a gateway, and nothing becomes public.
+/// Returns the content of gateway.yaml. It declares that the upstream checks credentials, as it did
+/// without a gateway, so nothing becomes public.
 fn settings(name: &ProjectName, api: &Api) -> String {
     let Api {
         name: api,
@@ -335,8 +342,9 @@ actions:
 fn readme(name: &ProjectName, document: &str) -> String {
     format!(
         "# {name}\n\n\
-         An API gateway, as files: `gateway.yaml` is the operator's part, `{document}` with its\n\
-         overlay the API's. What is merged here is, byte for byte, what runs.\n\n\
+         This repository configures an API gateway. `gateway.yaml` belongs to the operator,\n\
+         `{document}` and its overlay to the team of the API. The gateway runs exactly what is\n\
+         merged here.\n\n\
          ```sh\n\
          gwc lint                              # check it\n\
          gwc plan                              # what a release would change\n\
@@ -345,7 +353,7 @@ fn readme(name: &ProjectName, document: &str) -> String {
          gwc rollback --key keys/release.pem   # go back to the version before\n\
          gwc history                           # who released what, when and why\n\
          ```\n\n\
-         `trust.json` belongs into Git, private keys (`keys/*.pem`) never.\n"
+         Commit `trust.json`; never commit private keys (`keys/*.pem`).\n"
     )
 }
 
@@ -358,7 +366,7 @@ fn schema() -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(schema)? + "\n")
 }
 
-/// Writes what is not there yet, and prints what was written and what was kept.
+/// Writes the files that do not exist. Returns the written paths and the kept ones.
 fn write<'f>(folder: &Path, files: &'f [New]) -> anyhow::Result<(Vec<&'f str>, Vec<&'f str>)> {
     let (mut written, mut kept) = (Vec::new(), Vec::new());
     for New { path, text } in files {
@@ -387,18 +395,18 @@ fn write<'f>(folder: &Path, files: &'f [New]) -> anyhow::Result<(Vec<&'f str>, V
     Ok((written, kept))
 }
 
-/// Maximum number of rounds, because one decision may cause the next.
+/// Maximum number of rounds. Each decision may require another one.
 const ROUNDS_MAX: usize = 20;
 
-/// Result of checking the new project.
+/// Result of linting the new project.
 struct Checked {
     exit: Exit,
     settled: Settled,
-    /// Decisions that the user must make.
+    /// Decisions that are left to the user.
     open: Vec<String>,
 }
 
-/// Lints the new project. Faults of the given document are settled in gateway.yaml and in the
+/// Lints the new project. Mistakes of the given document are handled in gateway.yaml and in the
 /// overlay as far as possible.
 fn check(folder: &Path, files: &[New], overlay: &str, settles: bool) -> anyhow::Result<Checked> {
     let input = Input::Project(folder.to_owned());
@@ -422,7 +430,7 @@ fn check(folder: &Path, files: &[New], overlay: &str, settles: bool) -> anyhow::
         }
         compiled = compile::compile(&input, compile::Options::default())?;
     }
-    // What this version cannot run is a warning for lint, and stops build.
+    // A setting that cannot run yet is a warning in lint, but an error in build.
     let compiled = compiled.for_lowering();
     let exit = match compiled.has_errors() || compiled.lowered.is_none() {
         true => Exit::FINDINGS,

@@ -32,6 +32,8 @@ pub(super) struct Args {
     format: FormatOption,
 }
 
+impl super::Arguments for Args {}
+
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let target = Target::find(&args.target, &args.at, context)?;
     let (store, id) = (target.store(), target.bundle);
@@ -130,7 +132,7 @@ fn api(api: &ir::Api) -> Value {
            "operations": operations})
 }
 
-/// Security requirement in OpenAPI notation.
+/// Security requirement in the notation of OpenAPI.
 fn security(security: &ir::Security) -> Value {
     let alternatives = security.0.iter().map(|alternative| {
         let uses = alternative.0.iter();
@@ -149,8 +151,8 @@ fn link(link: &ir::Link) -> String {
     }
 }
 
-/// Statements about a bundle with their roles and signing keys, and with the owners of keys that
-/// the trust file has. No signature is verified: `gwc verify` does that.
+/// Statements about a bundle, with their roles, signing keys, and the keys' owners from the trust
+/// file. Signatures are not verified; `gwc verify` does that.
 fn statements(store: &dyn Store, id: Digest, trust: Option<&Trust>) -> anyhow::Result<Vec<Value>> {
     let mut found = Vec::new();
     for digest in store.referrers(&id)? {
@@ -290,7 +292,7 @@ fn human(document: &Value) -> String {
             .collect();
         let _ = writeln!(
             page,
-            "{} {} statement, signed by {} (`gwc verify` judges it)",
+            "{} {} statement, signed by {} (not verified here; use `gwc verify`)",
             super::movement::short(&text(&statement["statement"])),
             statement["role"].as_str().unwrap_or("unknown"),
             by.join(", ")

@@ -1,4 +1,4 @@
-//! Command `gwc keygen`: creates a key pair, and its entry in the trust file.
+//! Command `gwc keygen`: creates a key pair and adds the public key to the trust file.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -62,6 +62,8 @@ enum RoleName {
     /// Agrees to a plan
     Approve,
 }
+
+impl super::Arguments for Args {}
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     check_name(&args.name)?;
@@ -140,10 +142,10 @@ impl RoleName {
     }
 }
 
-/// Returns the paths of the files and the current trust file. If there is none, returns an empty
-/// one of this project.
+/// Returns the folder for the keys, the path of the trust file, and its current content. If there
+/// is no trust file, returns an empty one for this project.
 fn places(args: &Args, context: &Context) -> anyhow::Result<(PathBuf, PathBuf, Trust)> {
-    // With both folders given, no project is needed if the trust file names one.
+    // If all paths are given, the project is needed only if the trust file does not name it.
     let place = context
         .root()
         .and_then(|root| Place::read(context.sought(&root), None, None));
@@ -193,7 +195,7 @@ fn places(args: &Args, context: &Context) -> anyhow::Result<(PathBuf, PathBuf, T
     Ok((folder, trust_file, trust))
 }
 
-/// Checks the name of a key, which becomes a file name.
+/// Checks the name of a key, because it becomes part of file names.
 fn check_name(name: &str) -> anyhow::Result<()> {
     if name.parse::<ProjectName>().is_ok() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Options for the limits of source files, one for each field of [`Limits`].
+//! Options for limits on source files: one for each field of [`Limits`].
 
 use sources::syntax::Limits;
 
@@ -6,8 +6,8 @@ use sources::syntax::Limits;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitOptions {
-    /// Read no file that this revision ignores (`.gitignore`) and does not have: the target branch of a
-    /// pull request
+    /// Read no file that this revision ignores (`.gitignore`) and does not contain; name the target
+    /// branch of a pull request
     #[arg(long, value_name = "git:REV", help_heading = "Options")]
     pub(super) base: Option<String>,
     /// Maximum size of a file, such as 512KiB; at most 1GiB [default: 64MiB]
@@ -30,14 +30,15 @@ pub(super) struct LimitOptions {
     max_references: Option<usize>,
 }
 
-/// Values are visited by recursion, and the YAML parser supports a depth of 255 at most.
+/// Maximum of `--max-depth`: values are visited recursively, and the YAML parser supports a depth
+/// of 255.
 const DEPTH_MOST: usize = 250;
-/// Nodes and places have 32-bit numbers.
+/// Maximum of the counts: nodes and places have 32-bit numbers.
 const COUNT_MOST: usize = 1_000_000_000;
 const BYTES_MOST: usize = 1 << 30;
 
 impl LimitOptions {
-    /// Returns the limits in effect.
+    /// Returns the limits with defaults applied.
     pub(super) fn limits(&self) -> Limits {
         let usual = Limits::default();
         Limits {

@@ -1,12 +1,14 @@
-//! Command line, one file per command. A command reads its arguments, calls the library and writes
-//! the result to standard output. All other output goes to standard error.
+//! Command line, with one file per command. A command reads its arguments, calls the library and
+//! writes its result to standard output. All other output goes to standard error.
 
 mod advice;
 mod apply;
 mod build;
+mod channels;
 mod claim;
 mod completions;
 mod diff;
+mod drift;
 mod environments;
 mod expiry;
 mod explain;
@@ -18,6 +20,7 @@ mod inspect;
 mod keygen;
 mod limits;
 mod lint;
+mod man;
 mod movement;
 mod options;
 mod plan;
@@ -26,8 +29,10 @@ mod rehearsal;
 mod replace;
 mod reproduce;
 mod review;
+mod revocations;
 mod revoke;
 mod rollback;
+mod rollout;
 mod route;
 mod rules;
 mod say;
@@ -43,7 +48,7 @@ mod trust;
 mod verify;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -56,8 +61,8 @@ struct Cli {
     /// Folder of the project [default: the nearest one above the working folder]
     #[arg(long, global = true, value_name = "DIR")]
     project: Option<PathBuf>,
-    /// The environment of gateway.yaml; `plan` and `diff` compare each by default, other
-    /// commands take the project without one
+    /// The environment of gateway.yaml; `plan` and `diff` compare each by default, other commands
+    /// use the project without an environment
     #[arg(long, global = true, value_name = "NAME")]
     env: Option<String>,
     #[command(subcommand)]
@@ -75,91 +80,97 @@ const EXAMPLES: &str = "Examples:
 Exit codes: 0 done, 1 findings, 2 changes, 3 stale plan, 4 verification failed, 5 roll-out
 failed, 64 usage, 65 input, 69 unreachable, 70 a bug of ours.";
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Start a project: gateway.yaml, one API, a CI workflow
-    Init(init::Args),
-    /// Make a key pair, and its entry in the trust file
-    Keygen(keygen::Args),
-    /// Check the project, or single OpenAPI documents; never touches the network
-    Lint(lint::Args),
-    /// Explain a diagnostic: what, why, a bad and a good sample
-    Explain(explain::Args),
-    /// List every rule with its level
-    Rules(rules::Args),
-    /// Print a JSON Schema for editors
-    Schema(schema::Args),
-    /// Compile to an unsigned bundle and print its id
-    Build(build::Args),
-    /// Compare with what the channel runs, and say what would change
-    Plan(plan::Args),
-    /// Compare any two versions by meaning: files, folders, bundles, Git revisions
-    Diff(diff::Args),
-    /// Sign where a bundle came from
-    Sign(sign::Args),
-    /// Check every statement about a bundle, and say how to do it with openssl
-    Verify(verify::Args),
-    /// Say what is in a bundle: routes, policies, upstreams, digests, signatures
-    Inspect(inspect::Args),
-    /// Plan, sign, publish and move the channel
-    Apply(apply::Args),
-    /// Move the channel back to an earlier bundle
-    Rollback(rollback::Args),
-    /// List the channel's records: who, when, why
-    History(history::Args),
-    /// Say what the channel and each gateway run
-    Status(status::Args),
-    /// Fail if a gateway runs another bundle than the channel names
-    Drift(status::Args),
-    /// Put a bundle, a credential or a signing key on the list of what must never count again
-    Revoke(revoke::Args),
-    /// Remove bundles that no channel's newer history needs
-    Gc(gc::Args),
-    /// Change the trust file
-    Trust(trust::Args),
-    /// Say which operation owns a request, and what happens to it
-    Route(route::Args),
-    /// Print the public OpenAPI document, without the gateway's keys
-    Strip(strip::Args),
-    /// Print a completion script for a shell
-    Completions(completions::Args),
+/// Makes the enum of the commands and their calls from one row per command.
+macro_rules! commands {
+    ($($(#[$doc:meta])* $variant:ident($module:ident),)*) => {
+        #[derive(Debug, Subcommand)]
+        enum Command {
+            $($(#[$doc])* $variant($module::Args),)*
+        }
+
+        impl Command {
+            fn arguments(&self) -> &dyn Arguments {
+                match self {
+                    $(Self::$variant(args) => args,)*
+                }
+            }
+
+            fn run(&self, context: &say::Context) -> anyhow::Result<Exit> {
+                match self {
+                    $(Self::$variant(args) => $module::run(args, context),)*
+                }
+            }
+        }
+    };
 }
 
-impl Command {
+commands! {
+    /// Start a project: gateway.yaml, one API, a CI workflow
+    Init(init),
+    /// Make a key pair, and its entry in the trust file
+    Keygen(keygen),
+    /// Check the project, or single OpenAPI documents; never uses the network
+    Lint(lint),
+    /// Explain a diagnostic: what, why, a bad and a good sample
+    Explain(explain),
+    /// List every rule with its level
+    Rules(rules),
+    /// Print a JSON Schema for editors
+    Schema(schema),
+    /// Compile to an unsigned bundle and print its id
+    Build(build),
+    /// Compare with what the channel runs, and show what would change
+    Plan(plan),
+    /// Compare any two versions by meaning: files, folders, bundles, Git revisions
+    Diff(diff),
+    /// Sign a statement of where a bundle came from
+    Sign(sign),
+    /// Check every statement about a bundle, and show how to do it with openssl
+    Verify(verify),
+    /// Show what is in a bundle: routes, policies, upstreams, digests, signatures
+    Inspect(inspect),
+    /// Plan, sign, publish and move the channel
+    Apply(apply),
+    /// Move the channel back to an earlier bundle
+    Rollback(rollback),
+    /// List the channel's records: who, when, why
+    History(history),
+    /// Show what the channel and each gateway run
+    Status(status),
+    /// Fail if a gateway runs another bundle than the channel names
+    Drift(drift),
+    /// Revoke a bundle, a credential or a signing key for good
+    Revoke(revoke),
+    /// Remove bundles that no channel's newer history needs
+    Gc(gc),
+    /// Change the trust file
+    Trust(trust),
+    /// Show which operation owns a request, and what happens to it
+    Route(route),
+    /// Print the public OpenAPI document, without the gateway's keys
+    Strip(strip),
+    /// Print a completion script for a shell
+    Completions(completions),
+    /// Print or write manual pages
+    Man(man),
+}
+
+/// Properties of a command that are asked before it runs.
+trait Arguments {
+    /// True if the command reads an existing gateway.yaml.
+    fn reads_project(&self) -> bool {
+        true
+    }
+
     /// Options for read limits and for the base revision whose ignore rules apply. None for
     /// commands without these options.
     fn limits(&self) -> Option<&limits::LimitOptions> {
-        Some(match self {
-            Self::Lint(args) => &args.limits,
-            Self::Build(args) => &args.limits,
-            Self::Plan(args) => &args.limits,
-            Self::Diff(args) => &args.limits,
-            Self::Apply(args) => &args.limits,
-            Self::Route(args) => &args.limits,
-            Self::Strip(args) => &args.limits,
-            _ => return None,
-        })
+        None
     }
 
-    /// The first path that it reads instead of the project of the working folder.
-    fn document(&self) -> Option<&std::path::Path> {
-        match self {
-            Self::Lint(args) => args.paths.first().map(PathBuf::as_path),
-            Self::Strip(args) => args.path.as_deref(),
-            _ => None,
-        }
-    }
-
-    /// True if the command reads an existing gateway.yaml.
-    fn reads_project(&self) -> bool {
-        !matches!(
-            self,
-            Self::Init(_)
-                | Self::Explain(_)
-                | Self::Rules(_)
-                | Self::Schema(_)
-                | Self::Completions(_)
-        )
+    /// First path on the command line that the command reads instead of the project.
+    fn document(&self) -> Option<&Path> {
+        None
     }
 }
 
@@ -182,8 +193,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return if help { Exit::OK } else { Exit::USAGE };
         }
     };
+    let arguments = cli.command.arguments();
     let needless = match (&cli.project, &cli.env) {
-        _ if cli.command.reads_project() => None,
+        _ if arguments.reads_project() => None,
         (_, Some(_)) => Some(", so that it has no environment: leave --env out"),
         (Some(_), None) => Some(": leave --project out"),
         (None, None) => None,
@@ -198,7 +210,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         );
         return Exit::USAGE;
     }
-    let limits = cli.command.limits().cloned().unwrap_or_default();
+    let limits = arguments.limits().cloned().unwrap_or_default();
     let mut context = say::Context {
         project: cli.project,
         environment: cli.env,
@@ -207,7 +219,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         base: None,
     };
     if let Some(base) = &limits.base {
-        match side::base(base, cli.command.document(), &context) {
+        match side::base(base, arguments.document(), &context) {
             Ok(commit) => context.base = Some(commit),
             Err(error) => {
                 let (exit, code) = exit::of(&error);
@@ -216,31 +228,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             }
         }
     }
-    let result = match cli.command {
-        Command::Init(args) => init::run(&args),
-        Command::Keygen(args) => keygen::run(&args, &context),
-        Command::Sign(args) => sign::run(&args, &context),
-        Command::Verify(args) => verify::run(&args, &context),
-        Command::Inspect(args) => inspect::run(&args, &context),
-        Command::Apply(args) => apply::run(&args, &context),
-        Command::Rollback(args) => rollback::run(&args, &context),
-        Command::History(args) => history::run(&args, &context),
-        Command::Status(args) => status::run(&args, &context, status::Command::Status),
-        Command::Drift(args) => status::run(&args, &context, status::Command::Drift),
-        Command::Revoke(args) => revoke::run(&args, &context),
-        Command::Gc(args) => gc::run(&args, &context),
-        Command::Trust(args) => trust::run(&args, &context),
-        Command::Lint(args) => lint::run(&args, &context),
-        Command::Explain(args) => explain::run(&args),
-        Command::Rules(args) => rules::run(&args),
-        Command::Schema(args) => schema::run(&args),
-        Command::Build(args) => build::run(&args, &context),
-        Command::Plan(args) => plan::run(&args, &context),
-        Command::Diff(args) => diff::run(&args, &context),
-        Command::Route(args) => route::run(&args, &context),
-        Command::Strip(args) => strip::run(&args, &context),
-        Command::Completions(args) => completions::run(&args),
-    };
+    let result = cli.command.run(&context);
     result.unwrap_or_else(|error| {
         let (exit, code) = exit::of(&error);
         say::error(&error, exit, &code, json);
@@ -248,7 +236,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     })
 }
 
-/// True if the arguments select JSON output, so that a failure is written as JSON too.
+/// True if the arguments select JSON output, so that failures are also written as JSON.
 fn wants_json(arguments: &[OsString]) -> bool {
     let text: Vec<_> = arguments
         .iter()

@@ -1,8 +1,10 @@
-//! Moving a channel: code shared by apply, rollback and revoke.
+//! Moving a channel: code shared by `apply`, `rollback` and `revoke`.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::say;
+use crate::release::{self, Place, provenance};
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::keys::PrivateKey;
@@ -13,27 +15,19 @@ use bundle::statement::predicate::{Pointer, RecordKind, Role};
 use bundle::store::folder::Folder;
 use bundle::store::{Store, WriteError};
 use bundle::trust::{KeyState, Trust, When};
-use serde_json::{Value, json};
-
-use super::say;
-use crate::release::nodes::Nodes;
-use crate::release::{self, Place, provenance};
 use diag::text::printable;
 use model::exit::{Exit, Failure};
 
-/// Interval between status requests while a command waits for gateways: 200ms.
-const POLL: Duration = Duration::from_millis(200);
-
-/// Planned move of a channel.
+/// Move of a channel, before it is published.
 pub(super) struct Movement<'a> {
     pub(super) place: &'a Place,
     pub(super) trust: Option<&'a Trust>,
     pub(super) keys: &'a [PrivateKey],
-    /// Newest record of the channel; None before the first.
+    /// Newest record of the channel. `None` if there is no record yet.
     pub(super) head: Option<&'a Entry>,
 }
 
-/// Bundle that the channel moves to.
+/// Bundle to which the channel moves, with the other fields of the record.
 pub(super) struct Target {
     pub(super) bundle: Digest,
     pub(super) kind: RecordKind,
@@ -43,20 +37,21 @@ pub(super) struct Target {
     pub(super) evidence: BTreeSet<Digest>,
 }
 
-/// Optional fields of a record.
+/// Optional fields of the new record of a channel.
 #[derive(Clone, Default)]
 pub(super) struct Says {
     pub(super) reason: Option<String>,
-    /// Bundles that gateways drop and refuse while this record is the newest.
+    /// Bundles that gateways drop and refuse as long as this record is the newest.
     pub(super) withdraw: BTreeSet<Digest>,
-    /// Records that gateways accepted and the store lacks.
+    /// Records that gateways accepted but the store has lost.
     pub(super) merges: BTreeSet<Pointer>,
     /// Time after which gateways no longer accept the record.
     pub(super) expires_in: Option<Duration>,
 }
 
 impl Movement<'_> {
-    /// Checks that these keys may move this channel, with a trial record that is not published.
+    /// Checks that these keys may move the channel, by verifying a trial record that is not
+    /// published.
     pub(super) fn check_keys(&self, store: &dyn Store) -> anyhow::Result<()> {
         let trial = Target {
             bundle: Digest::of(b""),
@@ -73,8 +68,8 @@ impl Movement<'_> {
         self.judge(&publish::sign(&statement, &keys)?)
     }
 
-    /// Signs a record, checks it as a gateway will, and moves the channel, unless another writer
-    /// did.
+    /// Signs a record, verifies it as a gateway would, and moves the channel. Fails if another
+    /// writer moved it first.
     pub(super) fn publish(&self, store: &Folder, target: Target) -> anyhow::Result<Pointer> {
         let base = self.head.map(|head| head.pointer);
         let keys: Vec<&PrivateKey> = self.keys.iter().collect();
@@ -89,9 +84,9 @@ impl Movement<'_> {
         Ok(pointer)
     }
 
-    /// Refuses a store whose newest revocation list is older than the one that the channel's record
-    /// names, or than the trust file's floor: gateways would refuse the record, and a fresh one would
-    /// admit what was revoked.
+    /// Refuses a store without the revocation list that the channel's newest record names, or with
+    /// a list below the trust file's minimum serial. Gateways would refuse the new record, and a
+    /// new gateway would admit revoked bundles and credentials.
     fn check_lists(&self, store: &dyn Store, newest: Option<Pointer>) -> anyhow::Result<()> {
         let named = self.head.and_then(|head| head.record.revocations);
         let floor = self
@@ -135,14 +130,14 @@ impl Movement<'_> {
         ))
     }
 
-    /// [`Self::check_lists`] before it is known whether the channel moves.
+    /// Runs [`Self::check_lists`] with the store's newest list, before it is known whether the
+    /// channel moves.
     pub(super) fn check_newest_list(&self, store: &dyn Store) -> anyhow::Result<()> {
         let newest = revocation::newest(store, self.trust)?;
         self.check_lists(store, newest)
     }
 
-    /// Refuses a serial below the trust file's minimum, because the store is then older than the
-    /// channel.
+    /// Refuses a serial below the minimum in the trust file: the store is then an outdated copy.
     fn check_floor(&self, serial: u64) -> anyhow::Result<()> {
         let floor = self
             .trust
@@ -153,9 +148,9 @@ impl Movement<'_> {
         Err(refused(
             &Refused::BelowFloor { serial, floor },
             &format!(
-                "the trust file knows that channel {} was at serial {floor}, so gateways would refuse this record; \
-                 is `{}` the right store, is it mounted, is it an older copy? (`gwc apply --merge --node …` goes on \
-                 from what gateways have accepted)",
+                "the trust file says that channel {} was at serial {floor}, so gateways would \
+refuse this record; is `{}` the right store, is it mounted, is it an older copy? (`gwc apply \
+--merge --node …` continues from what gateways have accepted)",
                 self.place.channel,
                 say::path(&self.place.store)
             ),
@@ -215,7 +210,8 @@ impl Movement<'_> {
     }
 }
 
-/// Lists the given keys with owner, roles, validity and state from the trust file, one line each.
+/// Describes the given keys with owner, roles, validity and state from the trust file, one line
+/// each.
 pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
     let mut lines = String::new();
     for key in keys {
@@ -243,7 +239,7 @@ pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
     lines
 }
 
-/// Converts a refusal to an error with advice.
+/// Converts a refusal to an error. `what` is the message with advice.
 pub(super) fn refused(refused: &Refused, what: &str) -> anyhow::Error {
     Failure::new(
         Exit::UNVERIFIED,
@@ -253,7 +249,7 @@ pub(super) fn refused(refused: &Refused, what: &str) -> anyhow::Error {
     .into()
 }
 
-/// Converts a conflict to an error with advice.
+/// Converts a write conflict to an error with advice.
 fn conflict(error: WriteError) -> anyhow::Error {
     match error {
         WriteError::Conflict { .. } => Failure::new(
@@ -266,7 +262,7 @@ fn conflict(error: WriteError) -> anyhow::Error {
     }
 }
 
-/// A gateway that cannot be reached.
+/// Error for a gateway that cannot be reached.
 pub(super) fn unreachable(name: &str, error: &anyhow::Error) -> anyhow::Error {
     Failure::new(
         Exit::UNREACHABLE,
@@ -274,65 +270,6 @@ pub(super) fn unreachable(name: &str, error: &anyhow::Error) -> anyhow::Error {
         format!("the gateway {name}: {error:#}"),
     )
     .into()
-}
-
-/// Waits until every gateway runs a bundle, and returns the last state of each.
-pub(super) fn wait(nodes: &Nodes, bundle: Digest, time: Duration) -> (Vec<Value>, Option<Failure>) {
-    let wanted = bundle.to_string();
-    let end = Instant::now() + time;
-    loop {
-        let mut said = Vec::new();
-        let mut waiting = Vec::new();
-        let mut lost = false;
-        for (name, status) in nodes.status() {
-            let (document, trouble) = match status {
-                Err(error) => {
-                    lost = true;
-                    let error = format!("{error:#}");
-                    (
-                        json!({"node": name, "bundle": null, "error": error}),
-                        Some(error),
-                    )
-                }
-                Ok(status) => {
-                    let runs = status.bundle.as_deref() == Some(&wanted);
-                    let why = status
-                        .last_error
-                        .as_ref()
-                        .filter(|error| error["bundle"] == wanted.as_str())
-                        .map(|error| format!("refused the bundle: {}", error["reason"]));
-                    let runs_else = status.bundle.as_deref().unwrap_or("nothing");
-                    let trouble = why.unwrap_or_else(|| format!("still runs {}", short(runs_else)));
-                    let document = json!({"node": name, "bundle": status.bundle, "serial": status.serial,
-                        "hold": status.hold, "last_error": status.last_error});
-                    (document, (!runs).then_some(trouble))
-                }
-            };
-            said.push(document);
-            waiting.extend(trouble.map(|trouble| format!("{name} {trouble}")));
-        }
-        if waiting.is_empty() {
-            return (said, None);
-        }
-        if Instant::now() >= end {
-            let exit = if lost {
-                Exit::UNREACHABLE
-            } else {
-                Exit::ROLLOUT
-            };
-            let failure = Failure::new(
-                exit,
-                "not-rolled-out",
-                format!(
-                    "the channel moved, but not every gateway followed within {time:?}: {}; \
-                     `gwc status` shows the progress, `gwc rollback` goes back",
-                    waiting.join("; ")
-                ),
-            );
-            return (said, Some(failure));
-        }
-        std::thread::sleep(POLL);
-    }
 }
 
 /// Shortens an id for display.

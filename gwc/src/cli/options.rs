@@ -40,7 +40,7 @@ pub(super) struct NodeOptions {
     /// A gateway's admin address: http://HOST:PORT or unix:PATH; may be given several times
     #[arg(long, value_name = "URL|unix:PATH", num_args = 1..)]
     pub(super) node: Vec<String>,
-    /// The file with the token that the gateways want
+    /// File with the admin token of the gateways
     #[arg(long, value_name = "FILE")]
     pub(super) admin_token_file: Option<PathBuf>,
 }
@@ -51,12 +51,12 @@ pub(super) struct RecordOptions {
     /// Reason, kept in the history
     #[arg(long)]
     reason: Option<String>,
-    /// A bundle that gateways drop and do not switch to while this is the newest record, by its id or
-    /// the beginning of it; may be given several times. `gwc revoke` is for ever
+    /// Bundle (its id, or the beginning of it) that gateways drop and do not switch to while this
+    /// is the newest record; may be given several times. `gwc revoke` is permanent
     #[arg(long, value_name = "ID")]
     withdraw: Vec<String>,
-    /// Gateways do not take the record up later than this from now; one that runs it goes on, with an
-    /// alarm
+    /// Time after which gateways no longer take up the record; a gateway that runs it keeps running
+    /// it, with an alarm
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     expires: Option<Duration>,
 }
@@ -70,7 +70,7 @@ pub(super) struct FormatOption {
 }
 
 impl StoreOptions {
-    /// Returns the place of the project. Reads gateway.yaml, but no documents.
+    /// Returns the release settings of the project. Reads gateway.yaml, but no documents.
     pub(super) fn place(&self, context: &Context) -> anyhow::Result<Place> {
         Place::read(
             context.sought(&context.root()?),
@@ -79,8 +79,8 @@ impl StoreOptions {
         )
     }
 
-    /// Returns the trust file without revoked keys. Without a trust file nothing is verified, which
-    /// a note says.
+    /// Returns the trust file without revoked keys. `None` without a trust file: nothing is
+    /// verified then, and a note says so.
     pub(super) fn trust(&self, place: &Place) -> anyhow::Result<Option<Trust>> {
         let Some(trust) = self.trust_of(&place.root)? else {
             say::note(
@@ -107,7 +107,7 @@ impl StoreOptions {
         }))
     }
 
-    /// Returns the trust file, or an error if there is none.
+    /// Returns the trust file. Fails if there is none.
     pub(super) fn needed_trust(&self, root: &Path) -> anyhow::Result<Trust> {
         let trust = self.trust_of(root)?;
         trust.ok_or_else(|| {
@@ -129,7 +129,7 @@ impl StoreOptions {
 }
 
 impl RecordOptions {
-    /// Converts the options to the fields of a record that moves the channel to `target`.
+    /// Converts the options to fields of a record that moves the channel to `target`.
     pub(super) fn says(&self, store: Option<&Folder>, target: Digest) -> anyhow::Result<Says> {
         let nothing_there =
             || Failure::usage("--withdraw: the store is empty, there is nothing to withdraw");
@@ -156,7 +156,7 @@ impl RecordOptions {
         }
         if self.expires.is_some_and(|time| time.as_secs() == 0) {
             return Err(Failure::usage(
-                "--expires is less than a second: no gateway could take the record up",
+                "--expires is less than a second: no gateway could take up the record",
             )
             .into());
         }
@@ -175,7 +175,7 @@ impl NodeOptions {
     }
 }
 
-/// Reads the keys of these arguments, without duplicates.
+/// Loads the keys that these arguments name, without duplicates.
 pub(super) fn keys(texts: &[String]) -> anyhow::Result<Vec<PrivateKey>> {
     let mut keys: Vec<PrivateKey> = Vec::new();
     for text in texts {
@@ -193,7 +193,7 @@ pub(super) fn keys(texts: &[String]) -> anyhow::Result<Vec<PrivateKey>> {
     Ok(keys)
 }
 
-/// Parses `250ms`, `30s`, `5m`, `1h` or `2d`.
+/// Parses a duration such as `250ms`, `30s`, `5m`, `1h` or `2d`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let at = text
         .find(|c: char| !c.is_ascii_digit())
@@ -206,11 +206,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         "d" => 86_400_000,
         "" => return Err("the unit is missing: write 500ms, 30s, 5m, 1h or 2d".to_owned()),
-        _ => return Err("this is no duration: write 500ms, 30s, 5m, 1h or 2d".to_owned()),
+        _ => return Err("this is not a duration: write 500ms, 30s, 5m, 1h or 2d".to_owned()),
     };
     let number: u64 = number
         .parse()
-        .map_err(|_| "this is no duration: write 500ms, 30s, 5m, 1h or 2d".to_owned())?;
+        .map_err(|_| "this is not a duration: write 500ms, 30s, 5m, 1h or 2d".to_owned())?;
     number
         .checked_mul(milliseconds)
         .map(Duration::from_millis)
@@ -224,7 +224,7 @@ pub(super) fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
     }
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage(
-            "cannot prompt: stdin is not a terminal; read the plan and pass --yes",
+            "cannot prompt: stdin is not a terminal; check what would change and pass --yes",
         )
         .into());
     }

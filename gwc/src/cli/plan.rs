@@ -1,5 +1,5 @@
-//! Command `gwc plan`: compiles the project, compares it with the running bundle of the channel,
-//! and classifies the changes.
+//! Command `gwc plan`: compiles the project, compares it with the bundle at the channel's head, and
+//! classifies the changes.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde_json::Value;
 
+use super::channels;
 use super::environments::{self, Reading};
 use super::limits::LimitOptions;
 use super::options::StoreOptions;
@@ -69,6 +70,12 @@ pub(super) struct Args {
     pub(super) limits: LimitOptions,
 }
 
+impl super::Arguments for Args {
+    fn limits(&self) -> Option<&LimitOptions> {
+        Some(&self.limits)
+    }
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut stages = Stages::default();
     let context = &with_base(args, context.with_levels(&args.rule)?);
@@ -88,8 +95,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     plan.notes.extend(notes);
     if args.against.is_none() {
         note_rules(&mut plan);
+        plan.notes.extend(channels::unused(&args.at, context));
     }
-    // The gates of the old side also judge their own removal.
+    // The gates of the old side also apply to a change that disables them.
     let rules: Vec<&Rules> = pairs
         .iter()
         .filter_map(|pair| rules_of(pair.old.as_ref()))
@@ -98,7 +106,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     for gate in gates {
         if !places.iter().any(|place| place.gates.contains(gate)) {
             plan.notes.push(format!(
-                "gate `{gate}` is no longer in gateway.yaml; it holds here all the same"
+                "gate `{gate}` is no longer in gateway.yaml; it still applies to this plan"
             ));
         }
     }
@@ -128,30 +136,31 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-/// The context in which no file is read that the revision of `--against` ignores and does not have.
+/// Returns a context that reads no file which the revision of `--against` ignores and does not
+/// contain.
 fn with_base(args: &Args, mut context: Context) -> Context {
     let revision = args
         .against
         .as_ref()
         .and_then(|text| text.strip_prefix("git:"));
     if let (None, Some(text)) = (&context.base, revision) {
-        // A revision that cannot be read ends the plan where its side is read.
+        // Ignore an unreadable revision here: reading its side later reports the error.
         context.base = side::base_of(text, &context).ok();
     }
     context
 }
 
-/// Sides of a plan, environment by environment.
+/// Sides of a plan, by environment.
 struct Sides {
     pairs: Vec<Pair>,
-    /// Places of the new sides' releases.
+    /// Release settings of the new sides.
     places: Vec<Place>,
     subject: Subject,
     notes: Vec<String>,
 }
 
-/// The environments to read: without `--env` those of either side. A bundle and a document have
-/// none, so that the project without an environment is compared with them.
+/// Environments to read: without `--env`, those of either side. `None` for one comparison, such as
+/// with a bundle or a document, which have no environments.
 fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Reading>>> {
     if context.environment.is_some() {
         return Ok(None);
@@ -165,13 +174,13 @@ fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Reading
     let new = side::declared(&mut files);
     let old = match &args.against {
         Some(text) => side::environments(text, context)?,
-        // Each environment is compared with its channel.
+        // Without `--against`, each environment is compared with the head of its channel.
         None => Some(new.clone()),
     };
     Ok(old.and_then(|old| Reading::every(&old, &new)))
 }
 
-/// The sides in the one environment that was chosen, or without one.
+/// Reads both sides in the environment of `--env`, or without an environment.
 fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
     let compiled = context.compile()?;
     let place = place(&compiled, context, &args.at)?;
@@ -216,7 +225,8 @@ fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
     })
 }
 
-/// The environments of the old side if it is a project without the one of `--env`.
+/// Names of the old side's environments, if the old side is a project that lacks the environment of
+/// `--env`.
 fn lacks_environment(text: &str, context: &Context) -> anyhow::Result<Option<Vec<String>>> {
     let Some(wanted) = &context.environment else {
         return Ok(None);
@@ -225,8 +235,8 @@ fn lacks_environment(text: &str, context: &Context) -> anyhow::Result<Option<Vec
     Ok(known.filter(|known| !known.contains(wanted)))
 }
 
-/// Returns the sides of an environment that the old side lacks, with the old side in every
-/// environment.
+/// Reads the sides for a new environment: the new side in this environment, and the old side in
+/// every environment that it has.
 fn of_new_environment(
     text: &str,
     known: &[String],
@@ -272,7 +282,7 @@ fn of_new_environment(
     })
 }
 
-/// The sides in every environment.
+/// Reads both sides in every environment.
 fn each(args: &Args, readings: &[Reading], context: &Context) -> anyhow::Result<Sides> {
     let mut sides = Sides {
         pairs: Vec::new(),
@@ -348,8 +358,8 @@ fn each(args: &Args, readings: &[Reading], context: &Context) -> anyhow::Result<
     Ok(sides)
 }
 
-/// True if nothing runs the project without an environment: its channel is an environment's, or has
-/// no record where others have one.
+/// True if the project without an environment is never released: an environment has the same
+/// channel, or its channel has no record while that of an environment has one.
 fn is_idle(compared: &[Compared]) -> bool {
     let Some((bare, named)) = compared.split_first() else {
         return false;
@@ -359,7 +369,7 @@ fn is_idle(compared: &[Compared]) -> bool {
         && (is_shared || bare.old.is_none() && named.iter().any(|one| one.old.is_some()))
 }
 
-/// Returns the subject of a plan for a new side, with its uncommitted files.
+/// Returns the subject of a plan for a new side. Includes its uncommitted files.
 fn subject(place: &Place, new: &Side) -> Subject {
     let uncommitted = match &new.source {
         Some(map) => note_uncommitted(&place.root, map),
@@ -376,7 +386,7 @@ fn subject(place: &Place, new: &Side) -> Subject {
     }
 }
 
-/// The environments that a plan against a bundle or a document does not read.
+/// Names of the environments that a plan against a bundle or a document leaves out.
 fn other_environments(compiled: &Compiled, place: &Place) -> Vec<String> {
     let root = compiled.files.root(diag::FileId(0));
     let root = root.filter(|_| place.environment.is_none());
@@ -386,7 +396,7 @@ fn other_environments(compiled: &Compiled, place: &Place) -> Vec<String> {
         .collect()
 }
 
-/// Place of a compiled project's releases.
+/// Returns the release settings of a compiled project.
 fn place(compiled: &Compiled, context: &Context, at: &StoreOptions) -> anyhow::Result<Place> {
     let model = compiled
         .model
@@ -400,7 +410,8 @@ fn place(compiled: &Compiled, context: &Context, at: &StoreOptions) -> anyhow::R
     )
 }
 
-/// The side of the channel's head, if it has one, and the plan's subject with the head's position.
+/// Reads the channel's head as the old side, if there is one. Adds the position of the head to the
+/// subject.
 fn base(
     place: &Place,
     trust: Option<&std::path::Path>,
@@ -425,7 +436,8 @@ fn base(
     });
     let trust = match judge.map(|judge| judge.without_revoked_keys()) {
         Some(Ok(left)) => Some(left),
-        // An unverified list revokes no key; `gwc apply` reports it.
+        // If the revocation list cannot be verified, it revokes no keys here. `gwc apply` reports
+        // it.
         Some(Err(_)) | None => trust.clone(),
     };
     let Some(head) = release::head(&store, trust.as_ref(), &place.channel)? else {
@@ -443,16 +455,17 @@ fn base(
     Ok((Some(side), subject))
 }
 
-/// Returns the rules of a side, if known.
+/// Returns the rules of a side. `None` if they are unknown.
 pub(super) fn rules_of(side: Option<&Side>) -> Option<&Rules> {
     side?.source.as_ref()?.rules.as_ref()
 }
 
-/// Notes that a release records changed rules although the bundle is the same.
+/// Adds a note if a release would only record changed rules, because the bundle is the same.
 pub(super) fn note_rules(plan: &mut Plan) {
     if plan.old == Some(plan.new) && plan.count(Class::Rules) > 0 {
         plan.notes.push(
-            "the bundle is the same; `gwc apply` records the changed rules, which judge the next change"
+            "the bundle is the same; `gwc apply` records the changed rules, which apply to the \
+next change"
                 .to_owned(),
         );
     }
@@ -463,7 +476,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
     judged(plan::compare(old, new).map_err(|error| unbuilt(&error))?)
 }
 
-/// The failure of a side that cannot be built.
+/// Converts the error of a side whose engine cannot be built.
 pub(super) fn unbuilt(error: &engine::BuildError) -> Failure {
     Failure::new(
         Exit::BUG,
@@ -472,7 +485,7 @@ pub(super) fn unbuilt(error: &engine::BuildError) -> Failure {
     )
 }
 
-/// Checks the witnesses of a plan and applies sunsets as of today.
+/// Checks the witnesses of a plan, and applies sunsets as of today.
 ///
 /// # Errors
 /// Returns an error if a witness does not show its change.

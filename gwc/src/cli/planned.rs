@@ -1,4 +1,4 @@
-//! Plan of a move of the channel, with its notes and warnings.
+//! Plan for moving a channel, with its notes and warnings.
 
 use std::io::IsTerminal as _;
 
@@ -14,31 +14,31 @@ use ::plan::{Class, Review, Side, human, json};
 use model::exit::{Exit, Failure};
 use model::rules::Rules;
 
-/// Completed plan.
+/// Plan for a move, with its results.
 pub(super) struct Planned {
     /// Plan in the format `plan/v1`.
     pub(super) json: Value,
-    /// Plan for people.
+    /// Plan as text for people.
     pub(super) human: String,
-    /// True if the rules differ from those of the old side.
+    /// True if the rules for judging changes differ from those of the old side.
     pub(super) changes_rules: bool,
-    /// Tripped gates that block, each with the fingerprints that tripped it.
+    /// Gates that block the move, each with the fingerprints of the changes that trip it.
     tripped: Vec<(String, Vec<String>)>,
     review: Review,
     folder: String,
 }
 
-/// Gates that stop a move.
+/// Gates that can block a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stops {
     /// Gates of gateway.yaml and of the command line.
     Every,
-    /// Gates of the command line only: gates of gateway.yaml must not block a rollback.
+    /// Gates of the command line only. Gates of gateway.yaml must not block a rollback.
     Named,
 }
 
 impl Planned {
-    /// Compares the bundle that the channel runs with a new one.
+    /// Compares the bundle of the channel's head with a new one.
     pub(super) fn new(
         place: &Place,
         head: Option<&Entry>,
@@ -70,7 +70,7 @@ impl Planned {
         };
         let color = say::look(std::io::stdout().is_terminal()).color;
         let look = human::Look { color, all: false };
-        // Show only the gates that block.
+        // Show only the gates that can block this move.
         let mut shown = review.clone();
         shown
             .gates
@@ -99,17 +99,17 @@ impl Planned {
         })
     }
 
-    /// Reports acknowledgements without effect.
+    /// Reports acknowledgements that have no effect.
     pub(super) fn report_idle(&self) {
         report_idle(&self.review, &self.folder);
     }
 
-    /// Digest of the plan's JSON document, which a record names.
+    /// Digest of the plan's JSON document. The record contains it.
     pub(super) fn digest(&self) -> Digest {
         Digest::of(self.json.to_string().as_bytes())
     }
 
-    /// Returns an error if a blocking gate tripped.
+    /// Returns an error if a gate blocks the move.
     pub(super) fn check_gates(&self) -> Result<(), Failure> {
         let gates: Vec<String> = self
             .tripped
@@ -123,14 +123,15 @@ impl Planned {
             Exit::FINDINGS,
             "gate-tripped",
             format!(
-                "nothing was signed or published, because gates tripped: {}; accept what is meant with --ack FINGERPRINT=REASON, or in the file that `acknowledge` of gateway.yaml names",
+                "nothing was signed or published, because gates tripped: {}; accept intended \
+changes with --ack FINGERPRINT=REASON, or in the file that `acknowledge` of gateway.yaml names",
                 gates.join("; ")
             ),
         ))
     }
 }
 
-/// First fingerprints of many.
+/// First fingerprints of a list, for a message.
 fn named(by: &[String]) -> String {
     const NAMED_MAX: usize = 10;
     let named = by[..by.len().min(NAMED_MAX)].join(", ");

@@ -1,8 +1,9 @@
-//! Rollback check: before a channel moves, checks that the running version could run again.
+//! Rollback check: before a channel moves, checks that the running version could be activated
+//! again.
 //!
-//! The store must contain it completely, signed as gateways require, and not revoked. Each given
-//! gateway must have it resident, with every secret that it needs (release.md §7: a switch among
-//! resident versions does no I/O and cannot fail).
+//! The store must contain the version completely, signed as gateways require, and not revoked. Each
+//! given gateway must have it resident, with every secret that it needs (release.md §7: switching
+//! between resident versions does no I/O and cannot fail).
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
@@ -21,16 +22,18 @@ use model::exit::{Exit, Failure};
 
 /// Result of the rollback check.
 pub(super) enum Back {
-    /// This bundle could run again. The number of gateways that confirmed it follows.
+    /// The bundle can be activated again. Contains its id and the number of gateways that confirmed
+    /// it.
     Ready(Digest, usize),
-    /// The channel runs nothing yet, or the same bundle.
+    /// No check is needed: the channel has no bundle yet, or already has the new one.
     Nothing,
-    /// This bundle could not run again, with the reason.
+    /// The bundle cannot be activated again. Contains its id and the reason.
     Broken(Digest, String),
 }
 
 impl Back {
-    /// Checks with the store and the gateways that the head's bundle could run again after `new`.
+    /// Checks with the store and the gateways whether the head's bundle could run again after
+    /// `new`.
     pub(super) fn rehearse(
         store: &dyn Store,
         trust: Option<&Trust>,
@@ -56,7 +59,7 @@ impl Back {
             let bundles = bundles.map_err(|error| movement::unreachable(&name, &error))?;
             let known = bundles.all.iter().find(|known| known.bundle == wanted);
             let why = match known {
-                None => Some("it does not have it".to_owned()),
+                None => Some("it does not have the bundle".to_owned()),
                 Some(known) if known.ready => None,
                 Some(known) => Some(known.not_ready.clone().unwrap_or_default()),
             };
@@ -69,7 +72,7 @@ impl Back {
         Ok(Self::Ready(head.bundle, asked))
     }
 
-    /// Returns an error if a rollback is impossible.
+    /// Returns an error if a rollback to the running version would be impossible.
     pub(super) fn require(&self, advice: &Advice) -> anyhow::Result<()> {
         match self {
             Self::Ready(..) => Ok(()),
@@ -82,14 +85,14 @@ impl Back {
         }
     }
 
-    /// Describes the result for people.
+    /// Describes the result in one line.
     pub(super) fn line(&self, advice: &Advice) -> String {
         match self {
             Self::Ready(bundle, asked) => {
                 let said = match asked {
                     0 => String::new(),
-                    1 => ", and the gateway has it at hand".to_owned(),
-                    n => format!(", and all {n} gateways have it at hand"),
+                    1 => ", and the gateway has it ready".to_owned(),
+                    n => format!(", and all {n} gateways have it ready"),
                 };
                 let command = advice.command(&["rollback"]);
                 format!("rollback ready: {command}   (to {}{said})", bundle.short())
@@ -102,7 +105,7 @@ impl Back {
         }
     }
 
-    /// Returns the bundle for a rollback as JSON, if it could run again.
+    /// Returns the bundle for a rollback as JSON. Null if there is none.
     pub(super) fn json(&self) -> Value {
         match self {
             Self::Ready(bundle, _) => json!(bundle),
@@ -111,8 +114,8 @@ impl Back {
     }
 }
 
-/// Checks that the store has all of the head's bundle and that gateways would accept it. An
-/// expired build key is no error. Without `judge`, only the store is checked.
+/// Checks that the store has the head's bundle completely, and that gateways would accept it. An
+/// expired build key is not an error. Without `judge`, only the store is checked.
 fn whole(store: &dyn Store, judge: Option<Judge<'_>>, head: &Entry) -> Result<(), Refused> {
     Unverified::open(store, head.bundle)?.load_full(store)?;
     match judge {
@@ -121,8 +124,8 @@ fn whole(store: &dyn Store, judge: Option<Judge<'_>>, head: &Entry) -> Result<()
             let when = When::Past(head.record.created);
             let verified = judge.bundle(head.bundle, &head.record.evidence, when);
             match verified {
-                // A build key may have expired since. Gateways check it at the time of the first
-                // record that names the bundle.
+                // A build key may have expired in the meantime. Gateways check its validity at the
+                // time of the first record that names the bundle.
                 Err(Refused::KeyExpired) | Ok(_) => Ok(()),
                 Err(refused) => Err(refused),
             }

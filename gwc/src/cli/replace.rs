@@ -1,9 +1,9 @@
-//! Writer of output files. Files are written atomically, never through a link, and never over files
-//! that gwc did not write.
+//! Writer of output files. It writes atomically, does not follow links in a project, and does not
+//! overwrite tracked files that gwc did not write.
 //!
-//! A pull request can commit symbolic links and files of any name. Therefore no component of a path
-//! inside a project or a work tree may be a link. A file that Git tracks is overwritten only if gwc
-//! wrote it.
+//! A pull request can add symbolic links and files of any name. Therefore no component of a path
+//! inside a project or a work tree may be a link, and a file that Git tracks is overwritten only if
+//! gwc wrote it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -14,10 +14,10 @@ use anyhow::Context as _;
 use sources::project::GATEWAY_FILE;
 use sources::project::repository::WorkTree;
 
-/// Number of bytes of a file that are searched for gwc's mark.
+/// Number of bytes at the start of a file that are searched for a mark of gwc.
 const MARKED_BYTES_MAX: u64 = 64 << 10;
 
-/// Marks that gwc writes into its reports.
+/// Marks that identify a report written by gwc.
 const MARKS: [&[u8]; 4] = [
     b"\"name\": \"gwc\"",
     b"\"name\":\"gwc\"",
@@ -25,24 +25,22 @@ const MARKS: [&[u8]; 4] = [
     b"<checkstyle version=\"4.3\">",
 ];
 
-/// Names of the first entry of a one-file bundle.
+/// Names of the first entry in a one-file bundle.
 const BUNDLE_BEGINS: [&[u8]; 3] = [b"oci-layout\0", b"index.json\0", b"blobs/"];
 
-/// Writes a file of the project (a source, the trust file) atomically. An existing file keeps its
-/// permissions. A pipe or a device is written directly.
+/// Writes a file of the project (a source or the trust file) atomically. An existing file keeps its
+/// permissions. A pipe or a device is written to directly.
 ///
 /// # Errors
-/// Returns an error if the path contains a link, or the error of the system with the name of the
-/// file.
+/// Returns an error if the path contains a link, or the system's error with the file name.
 pub(super) fn replace(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     written(file, bytes).with_context(|| format!("cannot write `{}`", file.display()))
 }
 
-/// Writes a report or a bundle that an option of the command line names, like [`replace`].
+/// Writes a report or a bundle to a file that an option names, otherwise like [`replace`].
 ///
 /// # Errors
-/// Returns the errors of [`replace`], and an error for a file that Git tracks and that gwc did not
-/// write.
+/// Returns the errors of [`replace`], and an error for a tracked file that gwc did not write.
 pub(super) fn output(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     check_owner(file)
         .and_then(|()| written(file, bytes))
@@ -58,10 +56,10 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)
 }
 
-/// Refuses a path with a symbolic link below a folder.
+/// Refuses a path that contains a symbolic link below `root`.
 ///
 /// # Errors
-/// Returns an error that names the link.
+/// Returns an error with the path of the link.
 pub(super) fn check_links_below(root: &Path, path: &Path) -> io::Result<()> {
     let mut so_far = root.to_owned();
     for part in path.components() {
@@ -73,7 +71,7 @@ pub(super) fn check_links_below(root: &Path, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses a path with a symbolic link below the topmost folder that is a project or a work tree.
+/// Refuses a path with a symbolic link inside a project or a work tree.
 fn check_links(path: &Path) -> io::Result<()> {
     let mut so_far = PathBuf::new();
     let mut is_inside = false;
@@ -126,7 +124,7 @@ fn check_owner(file: &Path) -> io::Result<()> {
 }
 
 fn written(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    // `/dev/stdout` is a link to the file that the shell opened.
+    // `/dev/stdout` is itself a link to the file that the shell opened, so write through it.
     if ["/dev", "/proc"].iter().any(|top| file.starts_with(top)) {
         return OpenOptions::new().write(true).open(file)?.write_all(bytes);
     }

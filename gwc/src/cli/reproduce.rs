@@ -1,4 +1,5 @@
-//! Command `gwc build --reproduce`: compares the bundle of these sources with an existing one.
+//! Command `gwc build --reproduce`: compares the bundle built from these sources with an existing
+//! one.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +21,10 @@ use crate::release::{self, Place};
 use model::exit::{Exit, Failure};
 use model::lower::Lowered;
 
-/// Result of comparing a bundle with its rebuild.
+/// Result of comparing a bundle with the rebuilt one.
 enum Outcome {
     Same,
-    /// Another compiler version built the bundle, so the difference proves nothing.
+    /// Different, but another compiler version built the bundle. Contains that version.
     OtherCompiler(String),
     Different(Vec<String>),
 }
@@ -36,7 +37,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Exit> {
     let id = built.bundle.id();
     let store = place.open_if_there()?;
-    // A complete id can be compared without the bundle.
+    // A complete id can be compared even if the bundle is not available.
     let wanted = match (&store, whole(text)) {
         (Some(store), None) => release::resolve_id(store, text)?,
         (_, Some(digest)) => digest,
@@ -104,7 +105,7 @@ fn whole(text: &str) -> Option<Digest> {
     Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).ok()
 }
 
-/// Returns the command that installs another version.
+/// Returns the command that installs another compiler version.
 fn install(version: &str) -> String {
     let repository = env!("CARGO_PKG_REPOSITORY");
     if repository.is_empty() {
@@ -126,7 +127,7 @@ fn different(store: Option<&Folder>, wanted: Digest, built: &Built) -> anyhow::R
     }
     let Ok(unverified) = Unverified::open(store, wanted) else {
         return Ok(Outcome::Different(vec![format!(
-            "the store `{}` does not have that bundle, so the place is unknown",
+            "the store `{}` does not have that bundle, so it is unknown where the two differ",
             store.root().display()
         )]));
     };
@@ -143,8 +144,8 @@ fn different(store: Option<&Folder>, wanted: Digest, built: &Built) -> anyhow::R
     Ok(Outcome::Different(lines))
 }
 
-/// Returns the compiler version of a build statement, if there is one. The statement is not
-/// verified, because it only serves as advice.
+/// Returns the compiler version in a bundle's build statement, if there is one. The statement is
+/// not verified, because the version is used only for advice.
 fn compiler(store: &dyn Store, bundle: &Digest) -> anyhow::Result<Option<String>> {
     let mut versions = Vec::new();
     for digest in publish::build_statements(store, bundle)? {
@@ -156,12 +157,12 @@ fn compiler(store: &dyn Store, bundle: &Digest) -> anyhow::Result<Option<String>
                 .gwc,
         );
     }
-    // If one of several statements is by this version, this version can reproduce the bundle.
+    // Prefer a statement by this version, which should then be able to reproduce the bundle.
     let own = versions.iter().position(|version| version == VERSION);
     Ok(versions.into_iter().nth(own.unwrap_or(0)))
 }
 
-/// Lists the blobs that differ, with the operations in them.
+/// Lists the blobs that differ, with the operations that differ in them.
 fn compare(old: &Lowered, new: &Lowered, lines: &mut Vec<String>) {
     let bytes = |shared: &ir::Shared| {
         let mut shared = shared.clone();
@@ -221,7 +222,7 @@ fn compare(old: &Lowered, new: &Lowered, lines: &mut Vec<String>) {
     }
 }
 
-/// Operations with their treatments.
+/// Encoded operations with their treatments, by key.
 fn operations(api: &ir::Api) -> BTreeMap<String, Vec<u8>> {
     let operations = api.operations.iter().map(|operation| {
         let treatment = usize::try_from(operation.treatment)

@@ -12,17 +12,17 @@ use ::plan::{self, Plan, Review, Section, github, human, json, markdown};
 use model::acknowledge::{self, Acknowledgement};
 use model::rules::{self, Rules};
 
-/// Variable with the file for the job summary in GitHub Actions.
+/// Environment variable with the path of the job summary in GitHub Actions.
 const SUMMARY_VARIABLE: &str = "GITHUB_STEP_SUMMARY";
 
 /// Options of a review.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct ReviewOptions {
-    /// Classes that stop, beside those of gateway.yaml
+    /// Classes of changes that stop, in addition to those of gateway.yaml
     #[arg(long, value_delimiter = ',', value_name = "CLASS", value_parser = GATES)]
     pub(super) gate: Vec<String>,
-    /// A change that was reviewed and does not stop, by its fingerprint (all 32 digits), and why; may
-    /// be given several times
+    /// Fingerprint (all 32 digits) of a reviewed change that does not stop, and the reason; may be
+    /// given several times
     #[arg(long, value_name = "FINGERPRINT=REASON", value_parser = acknowledge::option)]
     pub(super) ack: Vec<Acknowledgement>,
 }
@@ -41,11 +41,11 @@ pub(super) enum PlanFormat {
 }
 
 impl ReviewOptions {
-    /// Applies the enabled gates, including those of the old sides' rules, and all acknowledgements
-    /// to a plan.
+    /// Applies gates and acknowledgements to a plan: the enabled gates, the gates of the old sides'
+    /// rules, and all acknowledgements.
     pub(super) fn review(&self, plan: &Plan, places: &[&Place], old: &[&Rules]) -> Review {
         let mut judges: Vec<String> = old.iter().flat_map(|old| old.judges()).collect();
-        // Unknown rules of an old side may have had gates.
+        // If the rules of an old side are unknown, assume that it had gates.
         let unknown = |change: &plan::Change| change.id == rules::UNKNOWN;
         if plan.changes.iter().any(unknown) {
             judges.push(rules::GATE.to_owned());
@@ -63,7 +63,7 @@ impl ReviewOptions {
             let by = provenance::actor(root.unwrap_or(std::path::Path::new(".")));
             given.iter_mut().for_each(|one| one.by = Some(by.clone()));
         }
-        // A file that the old side does not name cannot acknowledge the change that names it.
+        // A new acknowledgement file cannot acknowledge the change that introduces it.
         let is_new_file = |place: &Place| {
             let mut old = old.iter().filter(|old| !old.gates.is_empty());
             old.any(|old| old.acknowledge != place.acknowledge)
@@ -88,7 +88,7 @@ impl ReviewOptions {
     }
 }
 
-/// Reports acknowledgements without effect, with their places.
+/// Reports acknowledgements that have no effect, with their places.
 pub(super) fn report_idle(review: &Review, folder: &str) {
     for (ack, state) in &review.given {
         let fingerprint = plan::short(&ack.fingerprint);
@@ -138,7 +138,7 @@ impl PlanFormat {
     }
 }
 
-/// Appends to the job summary, if this is a job.
+/// Appends text to the job summary of GitHub Actions. Does nothing outside a job.
 fn summary(text: &str) {
     let Some(file) = std::env::var_os(SUMMARY_VARIABLE).filter(|file| !file.is_empty()) else {
         return;

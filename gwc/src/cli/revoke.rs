@@ -1,8 +1,7 @@
-//! Command `gwc revoke`: adds bundles, credentials or signing keys to the signed revocation list.
-//! No rollback makes them valid again.
+//! Command `gwc revoke`: adds bundles, credentials or signing keys to the signed revocation list. A
+//! rollback cannot make them valid again. Entries that are already on the list are not added again.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal as _;
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
@@ -12,51 +11,55 @@ use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
 use bundle::store::folder::Folder;
 use bundle::trust::{Trust, When};
-use policy::auth::jwt;
+use policy::auth::token_digest;
 use serde_json::json;
 
 use super::advice::Advice;
 use super::movement::{Movement, Says, known, refused};
 use super::options::{FormatOption, StoreOptions, confirm, keys};
 use super::review::ReviewOptions;
+use super::revocations::{self, Known};
 use super::rollback::Rollback;
 use super::say::{self, Context, Format};
-use crate::release::evidence::Judge;
 use crate::release::{self, Place};
 use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  gwc revoke --list                                          everything that is revoked
   gwc revoke 3f9a2c --key keys/release.pem --reason \"leaks addresses\"
   gwc revoke 3f9a2c --then rollback:-1 --key keys/release.pem --yes
   gwc revoke --credential 9f86d081… --key keys/release.pem --reason \"key of acme was stolen\"
   gwc revoke --token env:STOLEN --key keys/release.pem       a JWT, whoever signs it anew
   gwc revoke --signing-key 5be1… --key keys/second.pem       nothing that it signed counts any more")]
-#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["id", "credential", "token", "signing_key"])))]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["id", "credential", "token", "signing_key", "list"])))]
 pub(super) struct Args {
     /// The bundle: its id, or the beginning of it
     id: Option<String>,
-    /// The sha256 of a credential, as gateway.yaml has it; may be given several times
+    /// The sha256 of a credential, as in gateway.yaml; may be given several times
     #[arg(long, value_name = "SHA256")]
     credential: Vec<String>,
-    /// A signed token (JWT) in a file or a variable. It is revoked by its signed part, so that the same
-    /// claims with another signature are revoked, too; may be given several times
+    /// A token in a file or a variable. A JWT is revoked by its signed part, so that the same claims
+    /// with another signature are revoked, too; may be given several times
     #[arg(long, value_name = "FILE|env:NAME")]
     token: Vec<String>,
-    /// The id of a signing key, as the trust file has it, that was stolen: nothing that it signed counts
-    /// any more; may be given several times
+    /// Id of a stolen signing key, as in the trust file: nothing that it signed counts any more;
+    /// may be given several times
     #[arg(long, value_name = "KEYID")]
     signing_key: Vec<String>,
+    /// Print the newest revocation list and change nothing
+    #[arg(long, conflicts_with_all = ["id", "credential", "token", "signing_key", "then", "key", "reason", "yes"])]
+    list: bool,
     /// Next step of the channel; required for the bundle that it runs
     #[arg(long, value_name = "rollback:ID")]
     then: Option<String>,
-    /// The key that writes the list: a file, or env:NAME; more where several owners have to sign
-    #[arg(long, value_name = "FILE|env:NAME", required = true)]
+    /// Key that signs the list: a file, or env:NAME; repeat it if several owners must sign
+    #[arg(long, value_name = "FILE|env:NAME", required_unless_present = "list")]
     key: Vec<String>,
     /// Reason; with --then kept in the history
     #[arg(long)]
     reason: Option<String>,
-    /// Go on without asking
+    /// Proceed without confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -65,7 +68,12 @@ pub(super) struct Args {
     format: FormatOption,
 }
 
+impl super::Arguments for Args {}
+
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    if args.list {
+        return revocations::list(&args.at, args.format.format, context);
+    }
     let then = args.then.as_deref().map(|text| {
         text.strip_prefix("rollback:")
             .filter(|target| !target.is_empty())
@@ -120,7 +128,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut plan = json!(null);
     if let Some(rollback) = &rollback {
         if bundle == Some(rollback.target) {
-            return Err(Failure::usage("it cannot be rolled back to what is revoked").into());
+            return Err(Failure::usage("a rollback to a revoked bundle is impossible").into());
         }
         let shown = rollback.plan(&ReviewOptions::default())?;
         plan = shown.json;
@@ -139,20 +147,30 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     ) {
         say::note(&doubt);
     }
-    let terminal = std::io::stdin().is_terminal();
-    confirm(
-        args.yes || (!terminal && rollback.is_none()),
-        "this cannot be undone; go on?",
-    )?;
-    let added = Revocation {
+    let wanted = Revocation {
         bundles: bundle.into_iter().collect(),
         credentials: credentials.union(&tokens).copied().collect(),
         keys: stolen.clone(),
     };
-    // Write the list first: a record names the newest list at its creation, and gateways refuse a
-    // record with an older one.
-    let list = write(&place, &store, trust.as_ref(), added, &keys)?;
-    let mut said = vec![format!("revocation list {} is published", list.serial)];
+    let known = Known::read(&place, &store, trust.as_ref())?;
+    let added = known.lacks(&wanted);
+    let is_known = revocations::is_empty(&added);
+    if !is_known || rollback.is_some() {
+        confirm(args.yes, "this cannot be undone; go on?")?;
+    }
+    // Write the list before the record: a record names the newest list, and gateways refuse a
+    // record that names an older one.
+    let (list, mut said) = match is_known {
+        true => {
+            let list = known.serial();
+            let said = format!("nothing to revoke: revocation list {list} has all of it");
+            (list, vec![said])
+        }
+        false => {
+            let list = write(&place, &store, trust.as_ref(), added, &keys)?.serial;
+            (list, vec![format!("revocation list {list} is published")])
+        }
+    };
     let mut serial = None;
     if let Some(rollback) = &rollback {
         let says = Says {
@@ -178,14 +196,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Format::Json => say::json(&say::document(
             "revoke/v1",
             "ok",
-            json!({"list": list.serial, "bundle": bundle, "credentials": credentials, "signing_keys": stolen, "channel": place.channel,
+            json!({"list": list, "no_op": is_known && rollback.is_none(), "bundle": bundle, "credentials": credentials, "signing_keys": stolen, "channel": place.channel,
                    "serial": serial, "then": rollback.as_ref().map(|rollback| rollback.target)}),
         )),
     }
     Ok(Exit::OK)
 }
 
-/// Notes and warnings to show before a revocation is published.
+/// Notes and warnings that are shown before a revocation list is published.
 fn doubts(
     args: &Args,
     place: &Place,
@@ -223,8 +241,9 @@ fn doubts(
             .flatten();
         match (head, after) {
             (Some(_), None) => doubts.push(format!(
-                "warning: every record of channel {} was signed by such a key, so none is left: gateways go on with what \
-                 they run (alarm `running-untrusted`) and do not start again until `gwc apply` with another key",
+                "warning: every record of channel {} was signed by such a key, so none is left: \
+gateways keep serving their current version (alarm `running-untrusted`), but do not start again \
+until `gwc apply` with another key",
                 place.channel
             )),
             (Some(before), Some(after)) if before.pointer != after.pointer => doubts.push(format!(
@@ -255,16 +274,10 @@ fn movement<'a>(
 }
 
 fn credential(text: &str) -> anyhow::Result<Digest> {
-    Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).map_err(|_| {
-        // The text may be the credential itself, so it must not be repeated.
-        Failure::usage(
-            "--credential takes the sha256 of a credential, 64 lower-case hex digits, never the credential itself",
-        )
-        .into()
-    })
+    revocations::credential("--credential", text)
 }
 
-/// The digest by which gateways know a token.
+/// Digest by which a revocation list identifies a token.
 fn token(source: &str) -> anyhow::Result<Digest> {
     let read = match source.strip_prefix("env:") {
         Some(name) => std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes),
@@ -276,24 +289,28 @@ fn token(source: &str) -> anyhow::Result<Digest> {
             "--token: `{source}` cannot be read; write FILE or env:NAME"
         ))
     })?;
-    match jwt::signed_part(bytes.trim_ascii()) {
+    match token_digest(bytes.trim_ascii()) {
         Some(sha256) => Ok(Digest::from_bytes(sha256)),
-        // The text may be a token: it is not repeated.
-        None => Err(Failure::usage("--token: this is not a signed token (JWT)").into()),
+        // The argument may be a token, so do not repeat it.
+        None => Err(Failure::usage(
+            "--token: this is not a signed token (JWT), nor one without structure",
+        )
+        .into()),
     }
 }
 
 fn signing_key(text: &str) -> anyhow::Result<KeyId> {
     text.parse().map_err(|_| {
         Failure::usage(format!(
-            "`--signing-key {text}`: write the id of a key as it stands in the trust file, 64 lower-case hex digits"
+            "`--signing-key {text}`: write the id of a key as in the trust file, 64 lower-case hex \
+digits"
         ))
         .into()
     })
 }
 
 /// Checks that gateways with this trust file would accept a revocation list signed by these keys,
-/// after they apply the key revocations of that list.
+/// after applying the key revocations in that list.
 fn check_keys(
     place: &Place,
     trust: Option<&Trust>,
@@ -349,15 +366,6 @@ fn write(
     added: Revocation,
     keys: &[PrivateKey],
 ) -> anyhow::Result<Pointer> {
-    if let Some(trust) = trust {
-        // An unverified list must not be continued.
-        Judge {
-            store,
-            trust,
-            channel: &place.channel,
-        }
-        .revocations()?;
-    }
     let keys: Vec<&PrivateKey> = keys.iter().collect();
     let project = place.project.clone();
     Ok(publish::revoke(

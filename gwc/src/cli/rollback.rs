@@ -1,7 +1,6 @@
-//! Command `gwc rollback`: moves the channel back to an earlier bundle, under a new serial.
+//! Command `gwc rollback`: moves the channel back to an earlier bundle, with a new serial.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
@@ -11,12 +10,11 @@ use bundle::trust::Trust;
 use serde_json::json;
 
 use super::advice::Advice;
-use super::movement::{self, Movement, Says, Target, refused};
-use super::options::{
-    FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, duration, keys,
-};
+use super::movement::{Movement, Says, Target, refused};
+use super::options::{FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, keys};
 use super::planned::{Planned, Stops};
 use super::review::ReviewOptions;
+use super::rollout::{WaitOption, Wanted};
 use super::say::{self, Context, Format};
 use super::side::side_in;
 use crate::release::evidence::{self, Judge};
@@ -35,24 +33,23 @@ Examples:
   gwc rollback --withdraw 77e1d0 --key keys/release.pem    and no gateway switches to 77e1d0 meanwhile"
 )]
 pub(super) struct Args {
-    /// A bundle's id or the beginning of it, or -N: so many versions back
+    /// A bundle's id or the beginning of it, or -N for N versions back
     #[arg(
         value_name = "ID|-N",
         default_value = "-1",
         allow_negative_numbers = true
     )]
     target: String,
-    /// The key that moves the channel: a file, or env:NAME; more where several owners have to sign
+    /// Key that moves the channel: a file, or env:NAME; repeat it if several owners must sign
     #[arg(long, value_name = "FILE|env:NAME", required = true)]
     key: Vec<String>,
     #[command(flatten)]
     record: RecordOptions,
-    /// Go on without asking
+    /// Proceed without confirmation
     #[arg(long)]
     yes: bool,
-    /// Wait so long until every --node runs the bundle
-    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "node")]
-    wait: Option<Duration>,
+    #[command(flatten)]
+    wait: WaitOption,
     #[command(flatten)]
     review: ReviewOptions,
     #[command(flatten)]
@@ -62,6 +59,8 @@ pub(super) struct Args {
     #[command(flatten)]
     format: FormatOption,
 }
+
+impl super::Arguments for Args {}
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let nodes = args.nodes.nodes()?;
@@ -121,47 +120,50 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     )?;
     let pointer = movement.publish(&store, rollback.record(says, &plan))?;
     nodes.notify();
-    let failure = args
-        .wait
-        .and_then(|time| movement::wait(&nodes, target, time).1);
-    let line = format!(
-        "channel {} is at serial {}, back at {target}\nnote: the sources still have the later version; revert them, or the next `gwc apply` releases it again",
-        place.channel, pointer.serial
-    );
-    said(
-        args,
-        &rollback,
-        Some(pointer.serial),
-        &plan,
-        &line,
-        if failure.is_none() { "ok" } else { "blocked" },
-    );
-    Ok(failure.map_or(Exit::OK, |failure| {
+    let serial = pointer.serial;
+    if args.format.format == Format::Human {
+        say::result(&format!(
+            "channel {} is at serial {serial}, back at {target}\nnote: the sources still have the later version; revert them, or the next `gwc apply` releases it again",
+            place.channel
+        ));
+    }
+    let wanted = Wanted {
+        bundle: target,
+        serial,
+    };
+    let waited = args.wait.wait(&nodes, wanted);
+    let (line, result) = match (&waited.failure, waited.nodes.is_empty()) {
+        (Some(_), _) => (String::new(), "blocked"),
+        (None, true) => (String::new(), "ok"),
+        (None, false) => (format!("every gateway runs {}", target.short()), "ok"),
+    };
+    said(args, &rollback, Some(serial), &plan, &line, result);
+    Ok(waited.failure.map_or(Exit::OK, |failure| {
         say::note(&format!("error[{}]: {failure}", failure.code));
         failure.exit
     }))
 }
 
-/// Maximum number of credentials listed individually.
+/// Maximum number of credentials that are listed.
 const LISTED_MAX: usize = 20;
 
-/// Plan of a rollback.
+/// Plan of a rollback, for output.
 pub(super) struct Shown {
-    /// Plan in the format `plan/v1` with `admitted_again`. Null if there is none.
+    /// Plan in the format `plan/v1`, with the field `admitted_again`. Null if there is no plan.
     pub(super) json: serde_json::Value,
     pub(super) human: String,
-    /// Gate of the command line that tripped.
+    /// Error if a gate of the command line blocks the rollback.
     stopped: Option<Failure>,
 }
 
-/// Checked rollback.
+/// Rollback whose target has been verified.
 pub(super) struct Rollback<'a> {
     place: &'a Place,
     store: &'a Folder,
     /// Newest record of the channel.
     pub(super) head: Entry,
     entries: Vec<Entry>,
-    /// Bundle that it goes to.
+    /// Bundle to which the channel moves.
     pub(super) target: Digest,
     evidence: BTreeSet<Digest>,
     trust: Option<&'a Trust>,
@@ -247,9 +249,9 @@ impl<'a> Rollback<'a> {
         })
     }
 
-    /// Plan of the rollback, with the credentials that it would admit again. If the running bundle
-    /// is damaged, there is no plan, but the rollback is still possible. Gates of gateway.yaml are
-    /// shown; only gates of this command line stop the rollback.
+    /// Computes the plan of the rollback, with the credentials that it would admit again. If the
+    /// running bundle is damaged, there is no plan, but the rollback is still possible. Gates of
+    /// gateway.yaml are only shown; gates of the command line can block the rollback.
     pub(super) fn plan(&self, review: &ReviewOptions) -> anyhow::Result<Shown> {
         let new = side_in(self.store, self.target, self.source()?)?;
         let old = match side_in(self.store, self.head.bundle, self.head.record.source) {
@@ -307,7 +309,7 @@ impl<'a> Rollback<'a> {
         })
     }
 
-    /// A requested gate needs a plan.
+    /// Returns an error if a gate was requested but there is no plan.
     fn unplanned(&self, review: &ReviewOptions) -> Option<Failure> {
         (!review.gate.is_empty()).then(|| {
             Failure::new(
@@ -318,7 +320,7 @@ impl<'a> Rollback<'a> {
         })
     }
 
-    /// Returns the record for the rollback.
+    /// Returns the fields of the record for the rollback.
     pub(super) fn record(&self, says: Says, plan: &serde_json::Value) -> Target {
         Target {
             bundle: self.target,
@@ -339,8 +341,8 @@ impl<'a> Rollback<'a> {
         }
     }
 
-    /// SHA-256 of each credential that the target admits, the running bundle does not, and no
-    /// revocation list refuses.
+    /// SHA-256 of each credential that the target bundle admits and the running bundle does not.
+    /// Leaves out revoked credentials.
     fn admitted_again(&self, old: &Lowered, new: &Lowered) -> anyhow::Result<Vec<String>> {
         let revoked = self.trust.map(|trust| {
             Judge {

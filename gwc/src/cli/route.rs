@@ -1,4 +1,4 @@
-//! Command `gwc route`: shows the operation that owns a request, and the treatment of the request.
+//! Command `gwc route`: shows which operation owns a request, and how the gateway handles it.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -7,21 +7,25 @@ use serde_json::Value;
 
 use super::limits::LimitOptions;
 use super::options::StoreOptions;
+use super::revocations::{self, InForce};
 use super::say::{self, Context, Format};
 use super::side::{self, Read};
 use crate::release::{self, links};
-use ::plan::ask::{Oracle, Question};
+use ::plan::ask::{self, Assumption, Oracle, Question};
 use ::plan::report::Origin;
 use ::plan::route::{Asked, Credential, answer, carry, human, json, listener};
 use ::plan::{Side, witness};
 use model::compile::Input;
 use model::exit::{Exit, Failure};
+use policy::auth::mtls::Source;
 
 const EXAMPLES: &str = "\
 Examples:
   gwc route GET http://api.example.org/orders/7
   gwc route GET /orders/7 --credential key=valid       as somebody who may call
   gwc route POST /orders -H 'X-Key: secret' --format json
+  gwc route GET /orders --assume ask=allow             with the answer of a service that a policy asks
+  gwc route GET /orders -H 'X-Key: secret' --revoked 9f86d081…    as if the key were revoked
   gwc route GET /orders --all                          every value, and what is nearly asked for
   gwc route GET /orders --bundle 3f2a9c81              a bundle of the store
   gwc route GET /orders --bundle git:main              the sources of a revision
@@ -34,31 +38,37 @@ Examples:
     override_usage = "gwc route [OPTIONS] METHOD URL\n       gwc route [OPTIONS] --witness FINGERPRINT PLAN"
 )]
 pub(super) struct Args {
-    /// The method, then a URL, or a path where the host does not matter; with --witness a plan that
-    /// `gwc plan -o` wrote
+    /// Method and URL, or method and path if the host does not matter; with --witness, a plan
+    /// written by `gwc plan -o`
     #[arg(value_name = "METHOD URL", num_args = 1..=2)]
     words: Vec<String>,
     /// A request field; may be given several times
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     header: Vec<String>,
-    /// A credential of a security scheme that its verifier takes, or does not, without knowing one; may
-    /// be given several times
+    /// Assume a valid or a forged credential of a security scheme; may be given several times
     #[arg(long, value_name = "SCHEME=valid|forged")]
     credential: Vec<Credential>,
+    /// Assumed answer to a policy that asks another service, such as `forward_auth`: `allow`,
+    /// `deny` or `outage`; may be given several times
+    #[arg(long, value_name = "POLICY=ANSWER")]
+    assume: Vec<Assumption>,
     /// Address of the sender
     #[arg(long, default_value = "203.0.113.1", value_name = "ADDRESS")]
     peer: IpAddr,
-    /// The listener that gets it; the one that the URL's port, address and scheme mean where nothing is
-    /// said
+    /// Listener that receives the request [default: by the scheme, address and port of the URL]
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
-    /// Ask a bundle of the store, a one-file bundle, or the sources of a revision, instead of the
+    /// Use a bundle of the store, a one-file bundle, or the sources of a revision, instead of the
     /// sources here
     #[arg(long, value_name = "ID|FILE|git:REV")]
     bundle: Option<String>,
     /// The store, instead of `release.store`
     #[arg(long, value_name = "DIR")]
     store: Option<std::path::PathBuf>,
+    /// The sha256 of a credential that counts as revoked, beside those of the store's newest revocation
+    /// list; may be given several times
+    #[arg(long, value_name = "SHA256", conflicts_with = "witness")]
+    revoked: Vec<String>,
     /// Replay the request of this line of a plan
     #[arg(long, value_name = "FINGERPRINT", conflicts_with_all = ["header", "credential"])]
     witness: Option<String>,
@@ -70,6 +80,12 @@ pub(super) struct Args {
     format: Format,
     #[command(flatten)]
     pub(super) limits: LimitOptions,
+}
+
+impl super::Arguments for Args {
+    fn limits(&self) -> Option<&LimitOptions> {
+        Some(&self.limits)
+    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
@@ -88,6 +104,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             format!("what compiles must build, but: {error}"),
         )
     })?;
+    for assumption in &args.assume {
+        if let Some(why) = ask::fault(&gateway, assumption) {
+            return Err(Failure::usage(format!("--assume: {why}")).into());
+        }
+    }
     let mut question = question(&wanted, args, (&oracle, side))?;
     if !args.credential.is_empty() {
         let asked = asked(args, side, &oracle, &question);
@@ -99,7 +120,25 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             Err(why) => return Err(Failure::usage(format!("--credential: {why}")).into()),
         }
     }
-    let answer = answer(asked(args, side, &oracle, &question));
+    let mut answer = answer(asked(args, side, &oracle, &question));
+    if args.witness.is_none() {
+        let named = args.revoked.iter();
+        let named = named.map(|text| revocations::credential("--revoked", text));
+        let revoked = InForce::of(
+            &named.collect::<anyhow::Result<Vec<_>>>()?,
+            &at(args),
+            context,
+        );
+        if !revoked.hashes.is_empty() {
+            let oracle = oracle.with_revoked(revoked.hashes.iter().map(|one| *one.as_bytes()));
+            let refused = ::plan::route::answer(asked(args, side, &oracle, &question));
+            if refused.reason != answer.reason {
+                let why = format!("a credential of the request is revoked ({})", revoked.list);
+                answer = refused;
+                answer.why = Some(why);
+            }
+        }
+    }
     match args.format {
         Format::Json => say::json(&say::document("route/v1", "ok", json::document(&answer))),
         Format::Human => say::result(&human::render(&answer, &read.folder)),
@@ -107,21 +146,36 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-fn asked<'a>(args: &Args, side: &'a Side, oracle: &'a Oracle, question: &'a Question) -> Asked<'a> {
+fn asked<'a>(
+    args: &'a Args,
+    side: &'a Side,
+    oracle: &'a Oracle,
+    question: &'a Question,
+) -> Asked<'a> {
     Asked {
         side,
         oracle,
         question,
+        assumptions: &args.assume,
         all: args.all,
     }
 }
 
-/// The request to route, from the command line or from the witness of a plan.
+fn at(args: &Args) -> StoreOptions {
+    StoreOptions {
+        store: args.store.clone(),
+        channel: None,
+        trust: None,
+    }
+}
+
+/// Request to explain, from the command line or from a witness in a plan.
 struct Wanted {
     method: String,
     url: String,
     headers: Vec<(String, String)>,
     listener: Option<String>,
+    certificates: Vec<(Source, String)>,
 }
 
 fn wanted(args: &Args) -> anyhow::Result<Wanted> {
@@ -135,6 +189,7 @@ fn wanted(args: &Args) -> anyhow::Result<Wanted> {
             url: url.clone(),
             headers: fields(&args.header)?,
             listener: args.listener.clone(),
+            certificates: Vec::new(),
         }),
         (None, _) => Err(Failure::usage(
             "a method and a URL are needed: write `gwc route GET http://HOST/PATH`, or a path alone",
@@ -153,7 +208,7 @@ fn fields(lines: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     lines.iter().map(field).collect()
 }
 
-/// Returns the request of a change in a plan.
+/// Returns the witness of a change in a plan.
 fn of_plan(path: &Path, fingerprint: &str) -> anyhow::Result<Wanted> {
     let input = |code: &str, message: String| Failure::new(Exit::INPUT, code, message);
     let shown = say::path(path);
@@ -166,7 +221,7 @@ fn of_plan(path: &Path, fingerprint: &str) -> anyhow::Result<Wanted> {
         .ok_or_else(|| {
             input(
                 "bad-plan",
-                format!("{shown} is no plan; write one with `gwc plan -o plan.json`"),
+                format!("{shown} is not a plan; write one with `gwc plan -o plan.json`"),
             )
         })?;
     let changes = plan["changes"].as_array().into_iter().flatten();
@@ -185,7 +240,7 @@ fn of_plan(path: &Path, fingerprint: &str) -> anyhow::Result<Wanted> {
     let (Some(method), Some(url)) = (witness["method"].as_str(), witness["url"].as_str()) else {
         let why = change["why_none"]
             .as_str()
-            .unwrap_or("it is about no request");
+            .unwrap_or("it does not concern requests");
         return Err(Failure::usage(format!("that line shows no request: {why}")).into());
     };
     let headers = witness["headers"].as_object().into_iter().flatten();
@@ -199,16 +254,28 @@ fn of_plan(path: &Path, fingerprint: &str) -> anyhow::Result<Wanted> {
         url: url.to_owned(),
         headers: headers.collect(),
         listener: listener.map(str::to_owned),
+        certificates: certificates(&witness["facts"]["credentials"]),
     })
 }
 
-/// Reads the side that routes the request: the one that `--bundle` names, or the sources here.
+/// Client certificates among the credentials of a witness.
+fn certificates(credentials: &Value) -> Vec<(Source, String)> {
+    let all = credentials.as_array().into_iter().flatten();
+    let shown = all.filter_map(|one| {
+        let certificate = one.get("certificate")?;
+        let from = certificate["from"].as_str()?;
+        let sources = [Source::Connection, Source::Field];
+        let source = sources.into_iter().find(|one| one.name() == from)?;
+        let names = certificate["names"].as_array()?.iter();
+        let names: Vec<&str> = names.filter_map(Value::as_str).collect();
+        Some((source, names.join("\n")))
+    });
+    shown.collect()
+}
+
+/// Reads the version that decides the request: the one of `--bundle`, or the local sources.
 fn read(args: &Args, context: &Context) -> anyhow::Result<Read> {
-    let at = StoreOptions {
-        store: args.store.clone(),
-        channel: None,
-        trust: None,
-    };
+    let at = at(args);
     if let Some(name) = &args.bundle {
         return side::one(name, &at, context);
     }
@@ -299,6 +366,7 @@ fn question(
         listener,
         request: request.into_parts().0,
         peer: args.peer,
+        certificates: wanted.certificates.clone(),
         unix_s: match &args.witness {
             Some(_) => witness::AT_S,
             None => release::now().unix_s(),

@@ -14,7 +14,13 @@ pub(super) struct Args {
     format: Format,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+impl super::Arguments for Args {
+    fn reads_project(&self) -> bool {
+        false
+    }
+}
+
+pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
     let mut lints: Vec<_> = openapi::lint::ALL
         .iter()
         .flat_map(|lints| lints.iter().copied())

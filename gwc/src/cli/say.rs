@@ -1,4 +1,4 @@
-//! Functions shared by all commands: finding the project, writing results and failures.
+//! Functions that all commands share: finding the project, and writing results and failures.
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
@@ -40,7 +40,8 @@ pub(super) enum Format {
 }
 
 impl Context {
-    /// Finds the input that `path` names, or the project of `--project` or the working folder.
+    /// Finds the input at `path`. Without a path: the project of `--project`, or that of the
+    /// current directory.
     pub(super) fn input(&self, path: Option<&Path>) -> anyhow::Result<Input> {
         if let Some(path) = path.filter(|path| path.is_file()) {
             links::check(path)?;
@@ -61,7 +62,7 @@ impl Context {
         }
     }
 
-    /// Returns the context with levels of rules from the command line.
+    /// Returns the context with additional rule levels from the command line.
     pub(super) fn with_levels(&self, texts: &[String]) -> anyhow::Result<Self> {
         Ok(Self {
             project: self.project.clone(),
@@ -72,7 +73,7 @@ impl Context {
         })
     }
 
-    /// The same in an environment, or in none.
+    /// Returns the context with another environment, or without one.
     pub(super) fn in_environment(&self, name: Option<&str>) -> Self {
         Self {
             project: self.project.clone(),
@@ -83,7 +84,7 @@ impl Context {
         }
     }
 
-    /// A project's folder with this command's options for reading it.
+    /// Returns a project folder with this command's options for reading it.
     pub(super) fn sought<'a>(&'a self, root: &'a Path) -> Sought<'a> {
         Sought {
             root,
@@ -93,7 +94,8 @@ impl Context {
         }
     }
 
-    /// Returns the context in the environment of a plan file. A different `--env` is an error.
+    /// Returns the context with the environment of a plan file. It is an error if `--env` names
+    /// another one.
     pub(super) fn planned_in(&self, plan: Option<&Value>) -> anyhow::Result<Self> {
         let planned = plan.map(|plan| plan["environment"].as_str());
         let environment = match (planned, self.environment.as_deref()) {
@@ -116,12 +118,12 @@ impl Context {
         })
     }
 
-    /// Compiles the project, prints findings on standard error, and fails if it cannot be built.
+    /// Compiles the project and prints findings on standard error. Fails if it cannot be built.
     pub(super) fn compile(&self) -> anyhow::Result<Compiled> {
         self.lowered(Purpose::Run)
     }
 
-    /// Compiles for queries: settings that this version cannot run are not errors.
+    /// Compiles the project for queries: settings that cannot run yet are not errors.
     pub(super) fn compile_to_ask(&self) -> anyhow::Result<Compiled> {
         self.lowered(Purpose::Ask)
     }
@@ -161,8 +163,8 @@ impl Context {
     }
 }
 
-/// Returns sources that are only compared. Reports errors under the name `said`, and fails if there
-/// are any.
+/// Returns sources for a comparison. Reports errors under the name `said`, and fails if there are
+/// any.
 pub(super) fn comparable(
     mut compiled: Compiled,
     purpose: Purpose,
@@ -180,7 +182,7 @@ pub(super) fn comparable(
         return Err(needed.into());
     }
     findings(&compiled, folder);
-    // Findings of an incomparable side are not findings of the comparison.
+    // The findings about this side were reported; they are not results of the comparison.
     Err(Failure::new(
         Exit::INPUT,
         "findings",
@@ -189,7 +191,7 @@ pub(super) fn comparable(
     .into())
 }
 
-/// Reports the findings of documents that are only read. Fails if one of them is an error.
+/// Reports the findings about documents that are only read. Fails if there is an error.
 pub(super) fn unreadable(files: &Files, found: &[Diagnostic], folder: &Path) -> anyhow::Result<()> {
     let errors: Vec<Diagnostic> = found
         .iter()
@@ -232,7 +234,7 @@ fn environment_needed(compiled: &Compiled, folder: &str) -> Option<Failure> {
     ))
 }
 
-/// Writes errors to standard error, with the number of warnings that `gwc lint` would show.
+/// Writes errors to standard error, with the number of warnings that `gwc lint` would also show.
 fn findings(compiled: &Compiled, folder: &str) {
     let (told, others): (Vec<_>, Vec<_>) = compiled
         .findings
@@ -254,7 +256,7 @@ fn findings(compiled: &Compiled, folder: &str) {
     }
 }
 
-/// Writes findings to standard error, for people.
+/// Writes findings to standard error in the human format.
 fn tell(files: &Files, folder: &str, findings: &[Diagnostic]) {
     let report = Report {
         files,
@@ -268,7 +270,7 @@ fn tell(files: &Files, folder: &str, findings: &[Diagnostic]) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Style of human-readable output. Colour is on in a terminal unless `NO_COLOR` is set.
+/// Style of the human format. Colours are used in a terminal unless `NO_COLOR` is set.
 pub(super) fn look(terminal: bool) -> human::Look {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     human::Look {
@@ -277,7 +279,7 @@ pub(super) fn look(terminal: bool) -> human::Look {
     }
 }
 
-/// Writes a result to standard output. A closed pipe is not an error.
+/// Writes a result to standard output. Ignores a closed pipe.
 pub(super) fn result(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes());
@@ -307,7 +309,7 @@ pub(super) fn tool() -> Value {
     json!({"name": "gwc", "version": env!("CARGO_PKG_VERSION")})
 }
 
-/// Displays a path relative to the working folder, if it is inside it.
+/// Path for display: relative to the current directory if it is inside it.
 pub(super) fn path(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let inside = here.and_then(|here| Some(path.strip_prefix(here).ok()?.to_owned()));
@@ -315,8 +317,8 @@ pub(super) fn path(path: &Path) -> String {
     diag::text::printable(&shown.as_deref().unwrap_or(path).to_string_lossy())
 }
 
-/// Project folder relative to the working folder, with a final `/`. Empty if they are the same. A
-/// folder elsewhere is shown with its absolute path.
+/// Path of the project folder relative to the current directory, with a final `/`. Empty if they
+/// are the same. Absolute if it cannot be relative.
 pub(super) fn seen_folder(folder: &Path) -> String {
     let seen = || {
         let here = std::env::current_dir().ok()?.canonicalize().ok()?;
@@ -335,7 +337,7 @@ pub(super) fn seen_folder(folder: &Path) -> String {
     seen().unwrap_or_default()
 }
 
-/// Path of a file relative to the project folder, with `..` if it is outside.
+/// Path of a file relative to the project folder. Begins with `..` if the file is outside.
 pub(super) fn path_in(project: &Path, file: &Path) -> String {
     let between = || {
         Some(path_between(
@@ -346,7 +348,7 @@ pub(super) fn path_in(project: &Path, file: &Path) -> String {
     between().unwrap_or_else(|| file.to_string_lossy().into_owned())
 }
 
-/// Relative path from one absolute path to another.
+/// Relative path between two absolute paths.
 fn path_between(from: &Path, to: &Path) -> String {
     let (from, to): (Vec<_>, Vec<_>) = (from.components().collect(), to.components().collect());
     let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
@@ -362,7 +364,8 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// A note that several readings of one project would repeat: the first one is written.
+/// Writes a note to standard error, unless it was written before. Several readings of one project
+/// would repeat it.
 pub(super) fn note_once(text: &str) {
     static WRITTEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -371,7 +374,7 @@ pub(super) fn note_once(text: &str) {
     }
 }
 
-/// Writes a failure with its causes.
+/// Writes a failure with all its causes.
 pub(super) fn error(error: &anyhow::Error, exit: Exit, code: &str, as_json: bool) {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     let message = causes.join(": ");

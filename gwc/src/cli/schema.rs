@@ -1,4 +1,4 @@
-//! Command `gwc schema`: prints the JSON Schemas for editors.
+//! Command `gwc schema`: prints JSON Schemas for editors.
 
 use super::say;
 use model::exit::{Exit, Failure};
@@ -11,7 +11,13 @@ pub(super) struct Args {
     name: Option<String>,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+impl super::Arguments for Args {
+    fn reads_project(&self) -> bool {
+        false
+    }
+}
+
+pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
     let schemas = crate::schemas::all();
     let Some(name) = &args.name else {
         let names: Vec<&str> = schemas.iter().map(|(name, _)| *name).collect();

@@ -1,8 +1,7 @@
-//! Handling of a faulty document in `gwc init --from`, so that the new project can be built: levels
-//! of rules for gateway.yaml, and overlay actions that remove broken parts.
+//! Handling of mistakes in the document of `gwc init --from`, so that the new project can be built:
+//! rule levels in gateway.yaml, and overlay actions that remove broken parts.
 //!
-//! The document itself is not changed. Decisions that only the user can make are left open and
-//! reported.
+//! The document itself does not change. Decisions that only the user can make are reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,25 +10,25 @@ use diag::{Diagnostic, Level, NodeRef, Span};
 use diag::text::printable;
 use model::compile::{self, Compiled};
 
-/// Maximum number of lines about open decisions.
+/// Maximum number of lines that report open decisions.
 const OPEN_MAX: usize = 10;
 
-/// Decisions of gwc.
+/// Decisions made so far.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    /// Rules to lower to `warn`, with the number of findings of each.
+    /// Rules whose level becomes `warn`, with the number of findings of each.
     levels: BTreeMap<&'static str, usize>,
     actions: Vec<Action>,
-    /// Targets of the actions.
+    /// JSONPaths of the actions.
     targets: BTreeSet<String>,
 }
 
-/// An overlay action that takes a part out, or that makes a path the documentation of another one.
+/// Overlay action that removes a part, or declares a path as an alias of another path.
 #[derive(Debug)]
 struct Action {
     /// JSONPath of the target (RFC 9535).
     target: String,
-    /// The path that the target documents; none to take the target out.
+    /// Path that the target documents. `None`: remove the target.
     alias_of: Option<String>,
     /// Reason for the action.
     because: String,
@@ -39,7 +38,8 @@ struct Action {
 struct Part {
     /// JSONPath of the part.
     target: String,
-    /// Path of the list that contains the part, and its index there. Empty for other parts.
+    /// JSONPath of the list that contains the part, and index of the part in it. Empty if no list
+    /// does.
     list: String,
     index: usize,
 }
@@ -52,7 +52,7 @@ enum Step<'t> {
 }
 
 impl Settled {
-    /// Decides about the errors of a compiled project. Returns true if there is a new decision.
+    /// Makes decisions about the errors of a compiled project. Returns true if there is a new one.
     pub(super) fn take(&mut self, compiled: &Compiled) -> bool {
         let mut decided = false;
         let mut parts = Vec::new();
@@ -73,7 +73,7 @@ impl Settled {
                 decided = true;
             }
         }
-        // Removing an item moves the later ones, so the last item of a list goes first.
+        // Remove the last item of a list first, because removing an item shifts the later ones.
         parts.sort_by(|(a, _), (b, _)| a.list.cmp(&b.list).then(b.index.cmp(&a.index)));
         for (part, finding) in parts {
             if self.targets.insert(part.target.clone()) {
@@ -88,7 +88,7 @@ impl Settled {
         decided
     }
 
-    /// Levels, as the end of gateway.yaml.
+    /// Returns the section `lint` with the rule levels, to append to gateway.yaml.
     pub(super) fn lint(&self) -> String {
         if self.levels.is_empty() {
             return String::new();
@@ -102,7 +102,7 @@ impl Settled {
         text
     }
 
-    /// Actions, as the end of the overlay.
+    /// Returns the actions as the last part of the overlay.
     pub(super) fn actions(&self) -> String {
         let actions = self.actions.iter().map(|action| {
             let target = serde_json::Value::from(action.target.as_str());
@@ -140,7 +140,7 @@ impl Settled {
     }
 }
 
-/// Open decisions, one line for each rule.
+/// Open decisions, one line per rule.
 pub(super) fn open(compiled: &Compiled) -> Vec<String> {
     let mut by_rule: BTreeMap<&str, Vec<&Diagnostic>> = BTreeMap::new();
     for finding in compiled.findings.iter().filter(is_error) {
@@ -180,8 +180,8 @@ fn is_error(finding: &&Diagnostic) -> bool {
     finding.level == Level::Error
 }
 
-/// The path of one of two operations that match exactly the same requests, as a target, and the path
-/// that it can document: the other one has each of its methods.
+/// For two operations that match exactly the same requests: the JSONPath of the path to declare as
+/// an alias, and the path that it documents, which has all of its methods.
 fn alias(compiled: &Compiled, finding: &Diagnostic) -> Option<(String, String)> {
     const METHODS: [&str; 9] = [
         "get", "put", "post", "delete", "options", "head", "patch", "trace", "query",
@@ -212,7 +212,7 @@ fn alias(compiled: &Compiled, finding: &Diagnostic) -> Option<(String, String)> 
     Some((target, of.0.key.to_string()))
 }
 
-/// Returns the part of the document that an overlay can remove to fix a finding.
+/// Returns the part of the document whose removal fixes a finding.
 fn part(compiled: &Compiled, finding: &Diagnostic) -> Option<Part> {
     let document = compiled.files.documents().first()?;
     if finding.span.file != document.file {
@@ -233,7 +233,7 @@ fn part(compiled: &Compiled, finding: &Diagnostic) -> Option<Part> {
         return None;
     }
     find(root, finding.span, &mut steps)?;
-    // A reference without a target is empty: remove its parent.
+    // A map with a broken `$ref` has no content, so remove the whole map.
     if matches!(steps.last(), Some(Step::Key("$ref"))) {
         steps.pop();
     }
@@ -248,7 +248,7 @@ fn part(compiled: &Compiled, finding: &Diagnostic) -> Option<Part> {
     })
 }
 
-/// Finds the steps to the innermost value or key at a place.
+/// Records the steps to the innermost key or value at a span.
 fn find<'t>(node: NodeRef<'t>, at: Span, steps: &mut Vec<Step<'t>>) -> Option<()> {
     let holds = |span: Span| {
         span.file == at.file && span.start <= at.start && at.start < span.end.max(span.start + 1)
@@ -256,7 +256,7 @@ fn find<'t>(node: NodeRef<'t>, at: Span, steps: &mut Vec<Step<'t>>) -> Option<()
     for (entry, value) in node.entries() {
         steps.push(Step::Key(&entry.key));
         if holds(value.span()) {
-            // The value has no child at this place.
+            // If no child contains the span, this value is the innermost one.
             return find(value, at, steps).or(Some(()));
         }
         if holds(entry.key_span) {

@@ -49,6 +49,8 @@ pub(super) struct Args {
     format: FormatOption,
 }
 
+impl super::Arguments for Args {}
+
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let root = context.root()?;
     let built = Built::of(context)?;
@@ -117,8 +119,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// Returns the stored envelope about the same subject with the most signatures, to add a signature
-/// to.
+/// Returns the stored envelope about the same subject that has the most signatures. The new
+/// signature is added to it.
 fn best(
     store: &Folder,
     bundle: &Digest,
@@ -138,7 +140,7 @@ fn best(
     Ok(best)
 }
 
-/// Refuses a signature that no gateway would accept, because it would only mislead.
+/// Refuses a signature that no gateway would accept.
 fn check(
     trust: Option<&Trust>,
     statement: &Statement<Build>,

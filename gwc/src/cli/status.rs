@@ -1,5 +1,4 @@
-//! Commands `gwc status` and `gwc drift`: show and compare the channel's bundle and the bundle of
-//! each gateway.
+//! Command `gwc status`: shows the channel's bundle and the bundle of each gateway.
 
 use bundle::history::Entry;
 use bundle::store::folder::Folder;
@@ -13,13 +12,12 @@ use super::say::{self, Context, Format};
 use super::troubles::troubles;
 use crate::release::{self, Place};
 use diag::text::printable;
-use model::exit::{Exit, Failure};
+use model::exit::Exit;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gwc status
-  gwc status --node http://10.0.0.5:9901 --node http://10.0.0.6:9901 --admin-token-file token
-  gwc drift --node unix:/run/gwd/admin.sock")]
+  gwc status --node http://10.0.0.5:9901 --node http://10.0.0.6:9901 --admin-token-file token")]
 pub(super) struct Args {
     #[command(flatten)]
     at: StoreOptions,
@@ -29,16 +27,16 @@ pub(super) struct Args {
     format: FormatOption,
 }
 
-/// Command that runs: `status` or `drift`.
+/// Treatment of a gateway that runs another bundle than the channel names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Command {
-    /// Command `gwc status`: reports only.
-    Status,
-    /// Command `gwc drift`: fails if they differ.
-    Drift,
+pub(super) enum Difference {
+    /// A line of the report, as `gwc status` does.
+    Reported,
+    /// An error as well, as `gwc drift` does.
+    Fails,
 }
 
-/// Status of one gateway, with its output line.
+/// Status of one gateway, and its output line.
 struct Row {
     node: String,
     bundle: Option<String>,
@@ -50,13 +48,25 @@ struct Row {
     all: Value,
 }
 
-pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::Result<Exit> {
-    if command == Command::Drift && args.nodes.node.is_empty() {
-        return Err(Failure::usage(
-            "drift compares the channel with gateways: name them with --node",
-        )
-        .into());
+impl super::Arguments for Args {}
+
+impl Args {
+    /// True if `--node` names a gateway.
+    pub(super) fn names_nodes(&self) -> bool {
+        !self.nodes.node.is_empty()
     }
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    compare(args, context, Difference::Reported)
+}
+
+/// Reports the channel's bundle and that of each gateway.
+pub(super) fn compare(
+    args: &Args,
+    context: &Context,
+    difference: Difference,
+) -> anyhow::Result<Exit> {
     let nodes = args.nodes.nodes()?;
     let place = args.at.place(context)?;
     let trust = args.at.trust(&place)?;
@@ -67,7 +77,7 @@ pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::R
     let (store, head) = match read {
         Ok(read) => read,
         Err(error) => {
-            // The state of the gateways is needed most when the store is unavailable.
+            // Still show the gateways: their state matters most when the store is unavailable.
             if args.format.format == Format::Human {
                 let rows = nodes.status().into_iter();
                 let rows = rows.map(|(name, status)| row(name, status, &place, None));
@@ -87,15 +97,15 @@ pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::R
     let ending = ending.unwrap_or_default();
     let unreachable = rows.iter().any(|row| !row.reachable);
     let drift = rows.iter().any(|row| row.reachable && !row.agrees);
-    let exit = match (unreachable, drift, command) {
+    let exit = match (unreachable, drift, difference) {
         (true, _, _) => Exit::UNREACHABLE,
-        (false, true, Command::Drift) => Exit::FINDINGS,
+        (false, true, Difference::Fails) => Exit::FINDINGS,
         _ => Exit::OK,
     };
     match args.format.format {
         Format::Human => say::result(&human(&place, &store, head.as_ref(), &rows)),
         Format::Json => {
-            let mut document = document(command, &place, head.as_ref(), &rows, drift);
+            let mut document = document(difference, &place, head.as_ref(), &rows, drift);
             document["keys_ending"] = ending.iter().map(|key| expiry::document(key)).collect();
             say::json(&document);
         }
@@ -103,7 +113,7 @@ pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::R
     for key in &ending {
         say::note(&expiry::warning(key, now));
     }
-    if command == Command::Drift && drift {
+    if difference == Difference::Fails && drift {
         say::note("error[drift]: not every gateway runs the channel's bundle");
     }
     Ok(exit)
@@ -166,16 +176,16 @@ fn row(
 }
 
 fn document(
-    command: Command,
+    difference: Difference,
     place: &Place,
     head: Option<&Entry>,
     rows: &[Row],
     drift: bool,
 ) -> Value {
-    let (schema, result) = match command {
-        Command::Status => ("fleet/v1", "ok"),
-        Command::Drift if drift => ("drift/v1", "changes"),
-        Command::Drift => ("drift/v1", "ok"),
+    let (schema, result) = match difference {
+        Difference::Reported => ("fleet/v1", "ok"),
+        Difference::Fails if drift => ("drift/v1", "changes"),
+        Difference::Fails => ("drift/v1", "ok"),
     };
     let result = if rows.iter().any(|row| !row.reachable) {
         "error"

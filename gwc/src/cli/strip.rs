@@ -1,4 +1,4 @@
-//! Command `gwc strip`: writes the public OpenAPI document, without settings of the gateway.
+//! Command `gwc strip`: writes the public OpenAPI document, without the settings of the gateway.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use diag::text::printable;
 use model::compile::Input;
 use model::exit::{Exit, Failure};
 
-/// Maximum names that a message lists.
+/// Maximum number of names that a message lists.
 const NAMED_MAX: usize = 10;
 
 /// The form of the document.
@@ -35,8 +35,7 @@ Examples:
   gwc strip -o public/                     every API of the project: public/NAME.yaml"
 )]
 pub(super) struct Args {
-    /// An OpenAPI document, or a project's folder; the project of the working folder where nothing is
-    /// said
+    /// OpenAPI document, or a project's folder [default: the project of this folder]
     #[arg(value_name = "PATH")]
     pub(super) path: Option<PathBuf>,
     /// The API of the project
@@ -50,6 +49,16 @@ pub(super) struct Args {
     format: Form,
     #[command(flatten)]
     pub(super) limits: LimitOptions,
+}
+
+impl super::Arguments for Args {
+    fn limits(&self) -> Option<&LimitOptions> {
+        Some(&self.limits)
+    }
+
+    fn document(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
@@ -110,7 +119,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// Returns one public document.
+/// Returns the public form of one document.
 fn document(args: &Args, written: &Written, index: usize) -> anyhow::Result<String> {
     let (name, document) = &written.apis[index];
     let failed = |why: String| Failure::new(Exit::FINDINGS, "not-public", why);
@@ -164,7 +173,7 @@ fn document(args: &Args, written: &Written, index: usize) -> anyhow::Result<Stri
 }
 
 impl Form {
-    /// File name for an API.
+    /// File name for the document of an API.
     fn file(self, api: &str) -> String {
         match self {
             Self::Yaml => format!("{api}.yaml"),

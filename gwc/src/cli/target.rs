@@ -1,4 +1,4 @@
-//! Resolves `ID|FILE`: a bundle of the store, or a one-file bundle.
+//! Resolution of `ID|FILE`: a bundle in the store, or a one-file bundle.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use super::say::Context;
 use crate::release::{self, links};
 use model::exit::{Exit, Failure};
 
-/// Bundle with its location.
+/// Bundle, and the place that contains it.
 pub(super) struct Target {
     pub(super) bundle: Digest,
     kept: Kept,
@@ -26,8 +26,8 @@ enum Kept {
 }
 
 impl Target {
-    /// Finds the bundle that a text names. A file of this name takes precedence: an id contains no
-    /// `.` or `/`, and the prefix `sha256:` selects an id if a file has the same name.
+    /// Finds the bundle that an argument names. A file of this name takes precedence over an id;
+    /// the prefix `sha256:` selects the id instead.
     pub(super) fn find(
         text: &str,
         options: &StoreOptions,
@@ -70,8 +70,8 @@ impl Target {
         }
         let bytes = std::fs::read(path).map_err(|error| input(error.to_string()))?;
         let memory = match archive::read(&bytes) {
-            // Damaged content of a bundle is a failed verification. Any other error means that the
-            // file is no bundle.
+            // Damaged content is a failed verification. Any other error means that the file is not
+            // a bundle.
             Err(refused @ Refused::BadDigest { .. }) => return Err(refused.into()),
             Err(refused) => return Err(input(refused.to_string()).into()),
             Ok(memory) => memory,

@@ -1,12 +1,12 @@
-//! Problems of a gateway, from its `status/v1`: alarms, broken certificates, stale secrets, and
-//! upstreams that have an error, a circuit breaker that is not closed, or failing hosts.
+//! Problems of a gateway, taken from its `status/v1`: alarms, broken certificates, stale secrets,
+//! and upstreams with an error, an open circuit breaker or failing hosts.
 
 use serde_json::Value;
 
-/// Maximum number of hosts named per upstream.
+/// Maximum number of hosts that are named per upstream.
 const HOSTS_MAX: usize = 3;
 
-/// Lists problems, one line each, alarms first. Empty if there are none.
+/// Lists the problems, one line each, alarms first. Empty if there are none.
 pub(super) fn troubles(status: &Value) -> Vec<String> {
     let texts = |key: &'static str, word: &'static str| {
         let list = status[key].as_array().into_iter().flatten();
@@ -57,7 +57,7 @@ fn upstream(told: &Value) -> Option<String> {
     (!parts.is_empty()).then(|| format!("upstream {name}: {}", parts.join("; ")))
 }
 
-/// Describes a host that receives no requests or is unreachable.
+/// Describes a host that receives no requests or cannot be reached.
 fn host(told: &Value) -> Option<String> {
     let mut why = Vec::new();
     if told["check"] == "fails" {

@@ -35,6 +35,8 @@ struct Floor {
     format: FormatOption,
 }
 
+impl super::Arguments for Args {}
+
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let Command::Floor(args) = &args.command;
     let place = args.at.place(context)?;
@@ -48,7 +50,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         channel,
     };
     let before = trust.floors(channel);
-    // Minimum serials only rise. A store with smaller ones than the trust file is being replayed.
+    // Minimum serials never decrease. A store with smaller serials is an outdated copy.
     let floors = Floors {
         min_serial: before
             .min_serial
@@ -60,7 +62,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .trust
         .clone()
         .unwrap_or_else(|| place.root.join(TRUST_FILE));
-    // Floors of zero are floors, too: with them a fresh node knows that there is no list.
+    // Also write minimum serials of zero: they tell a new gateway that no revocation list exists
+    // yet.
     let changed = floors != before || !trust.has_floors(channel);
     if changed {
         let schema = std::fs::read(&file)

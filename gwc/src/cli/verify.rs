@@ -1,5 +1,8 @@
-//! Command `gwc verify`: verifies every statement about a bundle, and shows how to do so by hand.
+//! Command `gwc verify`: verifies every statement about a bundle, and shows how to verify it by
+//! hand.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -38,6 +41,8 @@ pub(super) struct Args {
     format: FormatOption,
 }
 
+impl super::Arguments for Args {}
+
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let root = context.root().unwrap_or_else(|_| PathBuf::from("."));
     let trust = args.at.needed_trust(&root)?;
@@ -46,7 +51,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let channel = channel(args, context.sought(&root))?;
     let mut reports = Vec::new();
     for digest in store.referrers(&id)? {
-        // Skip blobs that are not statements, such as a source artifact.
+        // Skip blobs that are not statements, such as the source artifact.
         if let Ok(envelope) = stored::open(store, &digest) {
             let when = moment(store, &trust, &channel, id, envelope.payload());
             reports.push(by_hand::report(store, &trust, None, digest, when)?);
@@ -78,7 +83,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Channel whose records date the use of a build key.
+/// Channel whose records determine when a build key was used.
 fn channel(args: &Args, sought: Sought<'_>) -> anyhow::Result<ChannelName> {
     let said = args.at.channel.as_deref();
     match Place::read(sought, None, said) {
@@ -88,8 +93,8 @@ fn channel(args: &Args, sought: Sought<'_>) -> anyhow::Result<ChannelName> {
     }
 }
 
-/// Returns the time for which a statement is verified: the creation time for a record, the same
-/// time as in gwd for others.
+/// Returns the time at which a statement is verified: the creation time for a record, otherwise the
+/// same time as in gwd.
 fn moment(
     store: &dyn Store,
     trust: &Trust,
@@ -104,8 +109,8 @@ fn moment(
     evidence::known(store, &bundle, &entries).map_or(When::First(release::now()), |(_, when)| when)
 }
 
-/// Verifies a bundle as a gateway with this trust file does, and checks that the store has all of
-/// it. Returns the owners of the build signatures that count.
+/// Verifies a bundle as a gateway with this trust file does, and checks that the store contains it
+/// completely. Returns the owners of the accepted build signatures.
 fn judge(
     store: &dyn Store,
     trust: &Trust,
@@ -124,26 +129,28 @@ fn judge(
     Ok(verified.builders().owners.iter().cloned().collect())
 }
 
-/// Writes the files for the printed commands.
+/// Writes the files that the printed commands read.
 fn extract(
     folder: Option<&Path>,
     store: &dyn Store,
     bundle: Digest,
     reports: &[Report],
 ) -> anyhow::Result<PathBuf> {
-    // In a shared temporary folder, use a name that others cannot create first.
-    let temporary = || {
-        let name = format!("gwc-verify-{}-{}", bundle.short(), std::process::id());
-        std::env::temp_dir().join(name)
+    let folder = match folder {
+        Some(folder) => {
+            let cannot = || format!("cannot write into `{}`", folder.display());
+            make_folder(folder).with_context(cannot)?;
+            folder.to_owned()
+        }
+        // In a shared temporary folder: a name that others cannot create first, readable by the user
+        // alone. The printed commands need the files, so that they stay.
+        None => tempfile::Builder::new()
+            .prefix(&format!("gwc-verify-{}-", bundle.short()))
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()
+            .context("cannot make a temporary folder")?
+            .keep(),
     };
-    let is_named = folder.is_some();
-    let folder = folder.map_or_else(temporary, Path::to_owned);
-    let cannot = || format!("cannot write into `{}`", folder.display());
-    match is_named {
-        true => make_folder(&folder),
-        false => std::fs::create_dir(&folder),
-    }
-    .with_context(cannot)?;
     let manifest = read(store, &bundle, bundle::oci::MANIFEST_BYTES_MAX)?;
     output(&folder.join(manifest_name(bundle)), &manifest)?;
     let lines = reports
@@ -201,8 +208,8 @@ fn human(
         for signature in &report.signatures {
             let fits = match signature.fits {
                 Some(true) => "fits",
-                Some(false) => "DOES NOT FIT",
-                None => "is by a key that the trust file does not have",
+                Some(false) => "DOES NOT MATCH",
+                None => "is signed by a key that is not in the trust file",
             };
             let owner = signature.owner.as_deref().unwrap_or("unknown");
             lines.push(format!(
@@ -212,7 +219,7 @@ fn human(
         }
     }
     lines.push(String::new());
-    lines.push("The same by hand, with nothing of ours:".to_owned());
+    lines.push("The same by hand, without gwc:".to_owned());
     lines.push(format!("  cd {}", quoted(&folder.to_string_lossy())));
     lines.push(format!(
         "  echo '{}  {}' | sha256sum -c",

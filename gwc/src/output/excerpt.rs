@@ -1,8 +1,9 @@
-//! Excerpts of source lines around the places of a finding, safe for a terminal.
+//! Excerpts of source lines at the places of a finding, safe for a terminal.
 //!
-//! miette's own sources search the whole text for each span (4.5 ms in a 4 MB file). An excerpt
-//! contains only the shown lines, found by the line index. Control characters are replaced, and
-//! long lines are cut around the place. An excerpt may contain lines of several files.
+//! miette's own source type searches the whole text for each span (4.5 ms in a 4 MB file). An
+//! excerpt contains only the shown lines, found with the line index. Control characters are
+//! replaced, and long lines are shortened around the place. An excerpt may contain lines of several
+//! files.
 
 use diag::Span;
 use miette::{LabeledSpan, MietteError, SourceCode, SourceSpan, SpanContents};
@@ -13,7 +14,7 @@ use super::Report;
 
 /// Number of lines shown before and after a place.
 pub(super) const CONTEXT_LINES: u32 = 1;
-/// Number of characters of a long line shown before and after a place.
+/// Number of characters shown on each side of a place in a long line.
 const AROUND: usize = 80;
 
 pub(super) struct Excerpt {
@@ -22,26 +23,26 @@ pub(super) struct Excerpt {
 }
 
 struct Line {
-    /// Index into the files of the places, in the order of their first mention.
+    /// Index of the file among the files of the places, in order of first mention.
     file: usize,
     name: String,
     /// Line number, from 0.
     number: usize,
-    /// Start in the excerpt's text; the line ends with a line feed.
+    /// Start of the line in the excerpt's text. The line ends with a line feed.
     start: usize,
     /// Column of the first place in the line, from 0.
     column: usize,
 }
 
-/// A line of a text.
+/// Line of a text, before it is added to the excerpt.
 struct Shown<'t> {
     text: &'t str,
     range: std::ops::Range<usize>,
-    /// Parts of the text that are not shown.
+    /// Spans with key material, which are not shown.
     keys: &'t [Span],
 }
 
-/// Place to show: the first line of its span, with a label.
+/// Place to show: the first line of its span, with its label.
 pub(super) struct Place {
     pub(super) span: Span,
     pub(super) label: String,
@@ -49,7 +50,7 @@ pub(super) struct Place {
 }
 
 impl Excerpt {
-    /// Creates the excerpt for some places, and returns the places with their offsets in the
+    /// Creates the excerpt for these places. Also returns the places with their offsets in the
     /// excerpt.
     pub(super) fn new(report: &Report<'_>, places: &[Place]) -> (Self, Vec<LabeledSpan>) {
         let sources = &report.files.sources;
@@ -121,7 +122,7 @@ impl Excerpt {
             let mut keys = keys.iter();
             keys.any(|key| (key.start as usize..key.end as usize).contains(&at))
         };
-        // Offsets of a place within the line, on character boundaries.
+        // Converts an offset to one within the line, on a character boundary.
         let inside =
             |offset: u32| text.floor_char_boundary((offset as usize).clamp(range.start, range.end));
         let first = places.iter().map(|place| inside(place.span.start)).min();
@@ -146,7 +147,7 @@ impl Excerpt {
             self.text.push(shown);
         }
         for (index, place) in places.iter().enumerate() {
-            // A place at the end of the line comes after its last character.
+            // A place at the end of the line is placed after the last character.
             if inside(place.span.start) >= window.end {
                 starts[index] = self.text.len();
             }
@@ -171,8 +172,8 @@ impl Excerpt {
     }
 }
 
-/// Byte range of a line to show: all of a short line, or up to `AROUND` characters on each side of
-/// `at`.
+/// Byte range of a line that is shown: all of a short line, else [`AROUND`] characters on each side
+/// of `at`.
 fn window(text: &str, range: &std::ops::Range<usize>, at: usize) -> std::ops::Range<usize> {
     if range.len() <= 2 * AROUND {
         return range.clone();

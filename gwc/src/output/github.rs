@@ -1,7 +1,8 @@
-//! Annotations in a pull request: GitHub's workflow commands, `::error file=…,line=…::message`.
+//! Format `github`: GitHub's workflow commands, `::error file=…,line=…::message`, shown as
+//! annotations.
 //!
-//! A command ends at the end of its line, a property at `,` or `:`, and `%` begins an escape.
-//! Quoted text is escaped, so it can neither end a command nor start another one.
+//! A command ends at the end of its line, a property ends at `,` or `:`, and `%` begins an escape.
+//! Quoted text is escaped, so it can neither end a command nor begin another one.
 //! <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
 
 use std::fmt::Write as _;
@@ -31,7 +32,7 @@ pub fn render(report: &Report<'_>) -> String {
             place.line,
             place.end_line
         );
-        // GitHub accepts columns only within one line, with an inclusive end.
+        // GitHub accepts columns only for places within one line. Its end column is inclusive.
         if place.line == place.end_line {
             let last = place.end_column.saturating_sub(1).max(place.column);
             let _ = write!(out, ",col={},endColumn={last}", place.column);

@@ -1,21 +1,25 @@
 //! Format `human`: each finding with a source excerpt, carets and help.
+//!
+//! Findings about gateway.yaml come first, because they often concern many operations. A long report
+//! ends with the number of findings of each file: the terminal shows its end.
 
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write as _};
 
-use diag::Level;
+use diag::{Diagnostic, Level};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode};
 
 use super::excerpt::{CONTEXT_LINES, Excerpt, Place};
 use diag::text::printable;
+use sources::project::GATEWAY_FILE;
 
-use super::{Report, message};
+use super::{Counts, Report, message};
 
 /// Style of the output.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// Uses colours.
+    /// True to use colours.
     pub color: bool,
-    /// Uses box-drawing characters instead of ASCII.
+    /// True to use box-drawing characters instead of ASCII.
     pub unicode: bool,
     /// Width of the terminal in columns.
     pub width: usize,
@@ -31,8 +35,13 @@ impl Default for Look {
     }
 }
 
-/// Maximum number of related places shown.
+/// Maximum number of related places that are shown.
 const RELATED_MAX: usize = 6;
+
+/// Minimum number of findings of a report with the number of findings of each file.
+const COUNTED_MIN: usize = 8;
+/// Maximum number of files with a line of their own.
+const FILES_MAX: usize = 10;
 
 /// Renders the findings and a summary line.
 #[must_use]
@@ -50,9 +59,9 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
         .with_context_lines(CONTEXT_LINES as usize)
         .without_syntax_highlighting();
     let mut out = String::new();
-    for finding in report.findings {
+    for finding in in_order(report) {
         let said = Said::new(finding, report);
-        // Writing to a `String` cannot fail. If a finding cannot be drawn, show at least its
+        // Writing to a `String` cannot fail. If miette cannot render a finding, show at least its
         // message.
         if handler.render_report(&mut out, &said).is_err() {
             out.push_str(&said.message);
@@ -61,10 +70,44 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
     }
     out.push_str(&report.counts().sentence());
     out.push('\n');
+    if report.findings.len() >= COUNTED_MIN {
+        by_file(report, &mut out);
+    }
     out
 }
 
-/// Finding in the form that miette expects.
+/// Findings, those about gateway.yaml first. The others keep their order.
+fn in_order<'a>(report: &Report<'a>) -> Vec<&'a Diagnostic> {
+    let mut findings: Vec<&Diagnostic> = report.findings.iter().collect();
+    findings.sort_by_key(|finding| {
+        let file = report.files.sources.file(finding.span.file);
+        file.path() != GATEWAY_FILE
+    });
+    findings
+}
+
+/// Appends the number of findings of each file, if there are several files.
+fn by_file(report: &Report<'_>, out: &mut String) {
+    let findings = in_order(report);
+    // Findings are sorted by place.
+    let of_one_file = |a: &&Diagnostic, b: &&Diagnostic| a.span.file == b.span.file;
+    let files: Vec<&[&Diagnostic]> = findings.chunk_by(of_one_file).collect();
+    if files.len() < 2 {
+        return;
+    }
+    for own in files.iter().take(FILES_MAX) {
+        let path = report.seen_path(own[0].span);
+        let counts = Counts::of(own.iter().copied());
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(out, "  {}: {}", printable(&path), counts.sentence());
+    }
+    if let Some(more @ 1..) = files.len().checked_sub(FILES_MAX) {
+        let files = if more == 1 { "file" } else { "files" };
+        let _ = writeln!(out, "  and {more} more {files}");
+    }
+}
+
+/// Finding in the form that miette requires.
 #[derive(Debug)]
 struct Said {
     head: String,
@@ -76,7 +119,7 @@ struct Said {
 }
 
 impl Said {
-    fn new(finding: &diag::Diagnostic, report: &Report<'_>) -> Self {
+    fn new(finding: &Diagnostic, report: &Report<'_>) -> Self {
         let mut places = vec![Place {
             span: finding.span,
             label: finding.label.clone(),

@@ -1,4 +1,4 @@
-//! Format `lint/v1`: the findings as one JSON document, which other formats also use.
+//! Format `lint/v1`: the findings as one JSON document. Other formats are built from it.
 
 use diag::Diagnostic;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ pub fn render(report: &Report<'_>) -> String {
     serde_json::to_string_pretty(&document(report)).unwrap_or_default()
 }
 
-/// Returns the whole report as JSON.
+/// Returns the report as JSON.
 #[must_use]
 pub fn document(report: &Report<'_>) -> Value {
     let counts = report.counts();

@@ -1,5 +1,4 @@
-//! Format `jsonl`: the findings of `lint/v1`, one JSON document per line, for programs that read a
-//! stream.
+//! Format `jsonl`: the findings of `lint/v1` as one JSON document per line, for stream readers.
 
 use super::{Report, json};
 

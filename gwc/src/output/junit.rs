@@ -1,6 +1,6 @@
-//! Format `junit`: JUnit XML. Each finding is a test case, and a failure if `--fail-on` covers its
-//! level. Without findings there is one passing case, because readers report a suite without cases
-//! as an error.
+//! Format `junit`: JUnit XML. Each finding is a test case, which fails if its level is at or above
+//! `--fail-on`. Without findings there is one passing case, because readers treat a suite without
+//! cases as an error.
 
 use std::fmt::Write as _;
 

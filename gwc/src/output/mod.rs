@@ -1,4 +1,5 @@
-//! Formats of findings, for people and for programs. One format, one file, one row in [`FORMATS`].
+//! Output formats of findings, for people and for programs. Each format has one file, and one row
+//! in [`FORMATS`].
 
 use diag::{Diagnostic, Level, Span};
 
@@ -22,20 +23,20 @@ mod xml;
 pub struct Format {
     /// Name on the command line.
     pub name: &'static str,
-    /// One line for `--help`.
+    /// Description in `--help`, one line.
     pub about: &'static str,
-    /// Form of several reports in one text.
+    /// Rule for combining several reports into one text.
     pub joins: Joins,
-    /// Renders the report. Only the human format uses the second argument.
+    /// Renders a report. Only the human format uses the style.
     pub render: fn(&Report<'_>, human::Look) -> String,
 }
 
-/// Form in which reports can be joined.
+/// Rule for combining several reports into one text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joins {
-    /// Each finding is independent.
+    /// Reports are concatenated: each finding is independent.
     Lines,
-    /// The report is a single document.
+    /// Reports cannot be joined: each one is a single document.
     Document,
 }
 
@@ -53,21 +54,21 @@ pub static FORMATS: &[Format] = &[
     Format { name: "checkstyle", about: "Checkstyle XML", joins: Joins::Document, render: |report, _| checkstyle::render(report) },
 ];
 
-/// Findings with everything that their output needs.
+/// Findings with everything that formats need.
 #[derive(Clone, Copy)]
 pub struct Report<'a> {
-    /// Texts of the findings.
+    /// Files that contain the findings.
     pub files: &'a Files,
-    /// Project folder relative to the working folder, with a final `/`. Empty if they are the same.
-    /// Every format shows file paths relative to the working folder.
+    /// Path of the project folder relative to the current directory, with a final `/`. Empty if
+    /// they are the same. Every format shows file paths relative to the current directory.
     pub folder: &'a str,
-    /// Findings in their order ([`openapi::lint::finish`]).
+    /// Findings in display order ([`openapi::lint::finish`]).
     pub findings: &'a [Diagnostic],
-    /// Environment that was checked, if one was given.
+    /// Environment that was checked. `None`: without an environment.
     pub environment: Option<&'a str>,
     /// Number of routes and metric series of the project.
     pub cost: Option<Cost>,
-    /// Minimum level that makes the result `blocked`.
+    /// Minimum level at which a finding makes the result `blocked`.
     pub fail_on: Level,
 }
 
@@ -86,27 +87,17 @@ impl Report<'_> {
     /// Counts the findings.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let count = |level| {
-            self.findings
-                .iter()
-                .filter(|finding| finding.level == level)
-                .count()
-        };
-        Counts {
-            error: count(Level::Error),
-            warn: count(Level::Warn),
-            info: count(Level::Info),
-        }
+        Counts::of(self.findings.iter())
     }
 
-    /// Path of a place's file, relative to the working folder.
+    /// Path of the file that contains a place, relative to the current directory.
     #[must_use]
     pub fn seen_path(&self, span: Span) -> String {
         let path = self.files.sources.file(span.file).path();
         joined(self.folder, path)
     }
 
-    /// True if a finding is at or above the level `fail_on`.
+    /// True if at least one finding is at or above the level `fail_on`.
     #[must_use]
     pub fn blocked(&self) -> bool {
         self.findings
@@ -115,7 +106,7 @@ impl Report<'_> {
     }
 }
 
-/// Joins a folder with a final `/` and a path. A leading `..` of the path removes a folder.
+/// Appends a path to a folder that ends with `/`. A leading `..` of the path removes a folder.
 fn joined(folder: &str, path: &str) -> String {
     let (mut folder, mut path) = (folder, path);
     while let (Some(rest), Some(inner)) = (path.strip_prefix("../"), folder.strip_suffix('/')) {
@@ -129,6 +120,19 @@ fn joined(folder: &str, path: &str) -> String {
 }
 
 impl Counts {
+    /// Counts findings.
+    fn of<'f>(findings: impl Iterator<Item = &'f Diagnostic>) -> Self {
+        let mut counts = Self::default();
+        for finding in findings {
+            match finding.level {
+                Level::Error => counts.error += 1,
+                Level::Warn => counts.warn += 1,
+                Level::Info => counts.info += 1,
+            }
+        }
+        counts
+    }
+
     /// Formats the counts: `2 errors, 1 warning`, or `nothing found`.
     #[must_use]
     pub fn sentence(self) -> String {
@@ -149,7 +153,8 @@ impl Counts {
     }
 }
 
-/// Message of a finding, with the number of places that a mistake in a shared component reaches.
+/// Message of a finding. If a shared component is wrong, includes the number of places that it
+/// affects.
 #[must_use]
 pub fn message(finding: &Diagnostic) -> String {
     match finding.places {
@@ -162,7 +167,7 @@ pub fn message(finding: &Diagnostic) -> String {
 #[must_use]
 pub fn sentence(finding: &Diagnostic) -> String {
     let label = finding.label.as_str();
-    // A label with a question or a list serves as help if there is no better one.
+    // A label that is a question or a list of values serves as help if there is no other.
     let helps = label.ends_with('?') || label.starts_with("one of ");
     match (finding.help.as_deref(), helps.then_some(label)) {
         (Some(help), Some(asks)) if !help.contains(named(asks)) => {
@@ -173,7 +178,7 @@ pub fn sentence(finding: &Diagnostic) -> String {
     }
 }
 
-/// First name in backticks in a text, with its backticks.
+/// First name in backticks in a text, including the backticks.
 fn named(text: &str) -> &str {
     let mut ticks = text.match_indices('`').map(|(at, _)| at);
     match (ticks.next(), ticks.next()) {

@@ -1,8 +1,8 @@
-//! SARIF 2.1.0, which code scanning services read (OASIS,
+//! Format `sarif`: SARIF 2.1.0 for code scanning services (OASIS,
 //! <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>).
 //!
 //! Regions count Unicode code points (`columnKind`, §3.14.17). Only rules with findings are listed,
-//! by code. Results refer to them by index (§3.27.6).
+//! sorted by code. Results refer to rules by index (§3.27.6).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use openapi::lint::fingerprint;
 
 use super::{Report, sentence};
 
-/// Renders the log with its single run.
+/// Renders the log, which contains one run.
 #[must_use]
 pub fn render(report: &Report<'_>) -> String {
     let lints: BTreeMap<&str, &Lint> = report
@@ -129,8 +129,8 @@ fn level(level: Level) -> &'static str {
     }
 }
 
-/// Converts a relative path to a URI reference (RFC 3986). Characters that are not unreserved are
-/// escaped.
+/// Converts a relative path to a URI reference (RFC 3986). Escapes all characters that are not
+/// unreserved.
 fn uri(path: &str) -> String {
     use std::fmt::Write as _;
     let mut uri = String::with_capacity(path.len());

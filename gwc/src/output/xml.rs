@@ -1,7 +1,7 @@
 //! Escaping of texts in XML 1.0.
 
-/// Escapes the value of an attribute or the text of an element. Line ends become references.
-/// Characters that XML forbids, even escaped, are left out.
+/// Escapes an attribute value or element text. Line ends become character references. Characters
+/// that XML 1.0 forbids even in escaped form are removed.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,14 +1,14 @@
 //! Selection of rollback targets.
 //!
-//! A rollback takes back all later bundles, so a second rollback goes further back and never
-//! forward to the bundle that the first one left.
+//! A rollback undoes all later releases. A second rollback therefore goes further back, never
+//! forward to the bundle that the first rollback left.
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::statement::predicate::RecordKind;
 
-/// Returns the bundles that a channel went through, oldest first, without those that a rollback
-/// took back. The last one is the head's.
+/// Returns the bundles of a channel that are still rollback targets, oldest first: bundles that a
+/// rollback undid are removed. The last one is the head's bundle.
 #[must_use]
 pub fn path(entries: &[Entry]) -> Vec<Digest> {
     let steps = entries
@@ -34,7 +34,7 @@ fn walk(steps: impl Iterator<Item = (Digest, RecordKind)>) -> Vec<Digest> {
     path
 }
 
-/// Returns the bundle `steps` before the head's.
+/// Returns the bundle that is `steps` before the head's bundle in [`path`].
 #[must_use]
 pub fn target(entries: &[Entry], steps: usize) -> Option<Digest> {
     let path = path(entries);

@@ -1,4 +1,4 @@
-//! Evidence of a bundle's origin, and its verification against the trust file.
+//! Evidence of a bundle's origin, and verification of bundles with the trust file.
 
 use std::collections::BTreeSet;
 
@@ -16,10 +16,10 @@ use bundle::verify::{EVIDENCE_MAX, Judgement, Unverified, Verified};
 
 use super::clock;
 
-/// Store, trust file and channel by which bundles are verified.
+/// Store, trust file and channel for verifying bundles.
 #[derive(Clone, Copy)]
 pub struct Judge<'a> {
-    /// Store with the statements.
+    /// Store that contains the statements.
     pub store: &'a dyn Store,
     /// Trust file with the operator's keys.
     pub trust: &'a Trust,
@@ -28,7 +28,7 @@ pub struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Reads the newest revocation list. Skips a list signed by a key that was revoked since.
+    /// Reads the newest valid revocation list. Skips lists whose signing keys were revoked later.
     ///
     /// # Errors
     /// Returns an error if a list cannot be read or verified.
@@ -59,10 +59,10 @@ impl Judge<'_> {
         Ok(self.trust.clone().with_revoked(&revoked))
     }
 
-    /// Verifies a bundle by these statements, as gwd does.
+    /// Verifies a bundle with these statements, as gwd does.
     ///
     /// # Errors
-    /// Returns the reason if the bundle does not verify.
+    /// Returns the reason if verification fails.
     pub fn bundle(
         &self,
         bundle: Digest,
@@ -80,9 +80,9 @@ impl Judge<'_> {
     }
 }
 
-/// Returns the evidence for a bundle, and the time at which build keys must be valid. The evidence
-/// consists of that of the channel's newest record about the bundle, then of the build statements
-/// in the store's index, at most [`EVIDENCE_MAX`] in total.
+/// Returns the evidence for a bundle, and the time at which its build keys must be valid. The
+/// evidence contains that of the channel's newest record about the bundle, and the build statements
+/// in the store's index, at most [`EVIDENCE_MAX`] statements.
 ///
 /// # Errors
 /// Returns an error if the store cannot be read.
@@ -108,8 +108,8 @@ pub fn known(
     Ok((evidence, when))
 }
 
-/// Selects the statements that are needed. Statements that suffice alone come first, so that a
-/// record does not include unrelated ones.
+/// Selects the statements that count: on its own, each one suffices, or is valid but lacks further
+/// owners. This keeps unrelated statements out of a record.
 #[must_use]
 pub fn counting(
     judge: &Judge<'_>,
@@ -126,7 +126,7 @@ pub fn counting(
     alone.copied().collect()
 }
 
-/// Returns every readable record of a channel, newest first. Empty without a store or a record.
+/// Returns every readable record of a channel, newest first. Empty if the channel has no record.
 ///
 /// # Errors
 /// Returns an error if the head cannot be read or verified.

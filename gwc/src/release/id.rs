@@ -1,4 +1,4 @@
-//! Bundle of a store that a text names: its whole id, or a beginning of it.
+//! Lookup of a bundle in a store by its id or by a prefix of the id.
 
 use bundle::digest::Digest;
 use bundle::manifest::BUNDLE;
@@ -7,15 +7,15 @@ use bundle::store::folder::Folder;
 
 use model::exit::{Exit, Failure};
 
-/// Minimum number of hex digits of a shortened id.
+/// Minimum number of hexadecimal digits of a shortened id.
 pub const PREFIX_MIN: usize = 4;
 /// Maximum number of candidates that an error lists.
 const LISTED_MAX: usize = 10;
 
-/// Returns the bundle of the store with this id or prefix of an id.
+/// Returns the bundle of the store that has this id or this prefix of an id.
 ///
 /// # Errors
-/// Returns a usage error if the text cannot be an id or is ambiguous, and an input error if the
+/// Returns a usage error if the argument cannot be an id or is ambiguous, and an input error if the
 /// bundle is missing.
 pub fn resolve_id(store: &Folder, text: &str) -> anyhow::Result<Digest> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);

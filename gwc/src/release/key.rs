@@ -1,5 +1,5 @@
-//! Private keys, read from a file or an environment variable. No message contains any part of a
-//! key.
+//! Private keys, loaded from a file or an environment variable. Messages never contain any part of
+//! a key.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -9,15 +9,15 @@ use zeroize::Zeroizing;
 
 use model::exit::{Exit, Failure};
 
-/// A key, and a warning about its storage.
+/// Private key with a possible warning about its storage.
 pub struct Loaded {
     /// Private key.
     pub key: PrivateKey,
-    /// Warning that other users can read the file.
+    /// Warning if other users can read the key file.
     pub warning: Option<String>,
 }
 
-/// Loads the key of `FILE` or `env:NAME`.
+/// Loads the private key from `FILE` or `env:NAME`.
 ///
 /// # Errors
 /// Returns an input error if the key is missing or not a P-256 key in PKCS#8 PEM.
@@ -26,7 +26,7 @@ pub fn load(text: &str) -> anyhow::Result<Loaded> {
         |why: String| Failure::new(Exit::INPUT, "bad-key", format!("the key `{text}`: {why}"));
     if let Some(name) = text.strip_prefix("env:") {
         let pem = std::env::var(name).map(Zeroizing::new).map_err(|_| {
-            failed("there is no such variable in the environment, or it is not text".to_owned())
+            failed("there is no such variable in the environment, or it is not UTF-8".to_owned())
         })?;
         return Ok(Loaded {
             key: PrivateKey::from_pem(&pem).map_err(|refused| failed(refused.to_string()))?,

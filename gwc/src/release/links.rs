@@ -1,4 +1,4 @@
-//! Symbolic links on the way to a file that the command line names.
+//! Check for symbolic links in the path of a file that the command line names.
 
 use std::path::Path;
 
@@ -6,12 +6,12 @@ use model::exit::{Exit, Failure};
 use sources::project::repository::WorkTree;
 use sources::project::revision::NoRevision;
 
-/// Refuses a file that a symbolic link of a work tree leads to, unless that work tree tracks the
-/// file. The author of a pull request chooses where a committed link leads. Outside a repository, a
-/// link below the working folder may lead to files beside and below it only.
+/// Refuses a file behind a symbolic link in a work tree, unless that work tree tracks the file: the
+/// author of a pull request chooses where a committed link leads. Outside a repository, a link
+/// below the current directory may only lead into the folder that contains the link.
 ///
 /// # Errors
-/// Input, if the file is not tracked, is outside the work tree, or is missing.
+/// Returns an input error if the file is missing, not tracked, or outside the work tree.
 pub fn check(path: &Path) -> anyhow::Result<()> {
     for link in path.ancestors().filter(|path| path.is_symlink()) {
         let parent = link.parent().filter(|path| !path.as_os_str().is_empty());
@@ -32,14 +32,15 @@ pub fn check(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A path for people, relative to the working folder where it is below.
+/// Path for display: relative to the current directory if it is inside it.
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let inside = here.and_then(|here| path.strip_prefix(here).ok());
     diag::text::printable(&inside.unwrap_or(path).to_string_lossy())
 }
 
-/// True if a link is not below the working folder, or leads to no place outside its own folder.
+/// True if the link is not below the current directory, or leads into the folder that contains the
+/// link.
 fn stays(link: &Path, path: &Path) -> bool {
     let parent = link.parent().filter(|path| !path.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new(".")).canonicalize();

@@ -1,15 +1,15 @@
-//! Functions shared by commands that use a store: finding the store, the channel's head, bundles by
-//! short id, the clock, signing keys and the gateways' admin interfaces.
+//! Functions for commands that use a store.
 //!
-//! | Question | Where |
+//! | Module | Content |
 //! |---|---|
-//! | which project, store, channel, trust file | [`place`] |
-//! | which bundle is meant; which one was before | [`id`], [`back`] |
-//! | what a bundle means, and where it was written | [`mod@side`] |
-//! | who says where it came from, and whether that is enough | [`provenance`], [`evidence`] |
-//! | whose key signs | [`key`] |
-//! | what the gateways say | [`nodes`] |
-//! | the time | [`clock`] |
+//! | [`place`] | project, store, channel and trust file |
+//! | [`id`] | bundles by short id |
+//! | [`back`] | targets of rollbacks |
+//! | [`mod@side`] | content of a bundle, and its sources |
+//! | [`provenance`], [`evidence`] | origin of a bundle, and its verification |
+//! | [`key`] | signing keys |
+//! | [`nodes`] | admin interfaces of gateways |
+//! | [`clock`] | current time |
 
 pub mod back;
 pub mod clock;

@@ -1,9 +1,8 @@
-//! Client of the gateways' admin interface, over TCP or a unix socket.
+//! Client of the gateways' admin interface, over TCP or a UNIX socket.
 //!
-//! The client is hyper's connection-level client. The workspace already depends on it, it works
-//! over any stream, including unix sockets, and one request per connection needs no more. The admin
-//! interface is plain HTTP on loopback, a private network or a socket file, so there is no TLS
-//! here.
+//! Uses hyper's connection-level client: the workspace already depends on it, it works over any
+//! stream including UNIX sockets, and one request per connection is enough. The admin interface is
+//! plain HTTP on loopback, a private network or a socket file, so TLS is not needed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,28 +49,28 @@ pub struct Nodes {
 pub struct Status {
     /// Bundle that the gateway runs.
     pub bundle: Option<String>,
-    /// Serial of the newest record that the gateway accepted.
+    /// Serial of the newest record that the gateway has accepted.
     pub serial: Option<u64>,
     /// Project of the gateway.
     pub project: Option<String>,
     /// Channel that the gateway follows.
     pub channel: Option<String>,
-    /// Hold that the gateway reports.
+    /// Hold that is active on the gateway, if any.
     pub hold: Option<Value>,
-    /// Bundles that the gateway can switch to at once.
+    /// Bundles in the gateway's memory, to which it can switch immediately.
     pub resident: Vec<String>,
-    /// Last failed activation.
+    /// Failure of the last activation, if any.
     pub last_error: Option<Value>,
-    /// The whole answer.
+    /// Complete response.
     pub all: Value,
 }
 
-/// Bundles of a gateway.
+/// Bundles known to a gateway.
 #[derive(Clone, Debug)]
 pub struct Bundles {
-    /// Bundles on the gateway.
+    /// All bundles on the gateway.
     pub all: Vec<Known>,
-    /// Bundles that ran, newest first.
+    /// Bundles that have run, newest first.
     pub ran: Vec<Ran>,
 }
 
@@ -82,11 +81,11 @@ pub struct Known {
     pub bundle: String,
     /// True if the bundle is in memory and nothing prevents a switch to it.
     pub ready: bool,
-    /// Reason if `ready` is false, for example `on-disk`.
+    /// Reason why the bundle is not ready, such as `on-disk`.
     pub not_ready: Option<String>,
 }
 
-/// Bundle that ran on a gateway.
+/// Bundle that has run on a gateway.
 #[derive(Clone, Debug)]
 pub struct Ran {
     /// Id of the bundle.
@@ -117,7 +116,7 @@ impl Node {
         }
         if text.starts_with("https://") {
             return Err(wrong(
-                "the admin interface speaks plain HTTP; use http://, a unix socket, or a tunnel",
+                "the admin interface serves plain HTTP; use http://, a unix socket, or a tunnel",
             )
             .into());
         }
@@ -127,7 +126,7 @@ impl Node {
             .parse()
             .map_err(|_| wrong("write http://HOST:PORT or unix:PATH"))?;
         if authority.contains('@') {
-            return Err(wrong("the token goes into --admin-token-file").into());
+            return Err(wrong("give the token with --admin-token-file").into());
         }
         let port = parsed
             .port_u16()
@@ -149,7 +148,7 @@ impl Node {
 }
 
 impl Nodes {
-    /// Returns the gateways of a command line, and the token for them.
+    /// Creates the gateways of a command line, with the token for their admin interface.
     ///
     /// # Errors
     /// Returns a usage error, or an error if the token file cannot be read.
@@ -169,7 +168,7 @@ impl Nodes {
                     Exit::INPUT,
                     "no-token",
                     format!(
-                        "the token file `{}` does not hold one line of printable characters",
+                        "the token file `{}` must hold exactly one line of printable characters",
                         path.display()
                     ),
                 ));
@@ -214,8 +213,8 @@ impl Nodes {
             .collect()
     }
 
-    /// Notifies every gateway to poll the store now. Gateways that do not respond poll later by
-    /// themselves.
+    /// Asks every gateway to poll the store now. A gateway that does not respond polls later
+    /// anyway.
     pub fn notify(&self) {
         drop(self.all("POST", "/v1/notify"));
     }
@@ -326,7 +325,7 @@ fn read(bytes: &[u8]) -> anyhow::Result<Status> {
 fn read_bundles(bytes: &[u8]) -> anyhow::Result<Bundles> {
     let all: Value = serde_json::from_slice(bytes).context("its answer is not JSON")?;
     if all["schema"] != "bundles/v1" {
-        bail!("its answer is not about the bundles of a gwd (schema bundles/v1)");
+        bail!("its answer is not the bundle list of a gwd (schema bundles/v1)");
     }
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let list = |name: &str| all[name].as_array().into_iter().flatten();

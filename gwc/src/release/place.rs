@@ -1,7 +1,7 @@
-//! Place of a project's releases: its store, its channel, its trust file.
+//! Release settings of a project: its store, channel and trust file.
 //!
-//! This module reads only gateway.yaml, and only the parts that it needs, because a rollback must
-//! work while the documents, or other parts of gateway.yaml, are broken.
+//! Reads only the needed parts of gateway.yaml and no documents: a rollback must work even if
+//! documents or other parts of gateway.yaml are broken.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -20,7 +20,7 @@ use sources::project::files::Files;
 use sources::project::{GATEWAY_FILE, TRUST_FILE};
 use sources::syntax::Limits;
 
-/// Location and release settings of a project.
+/// Release settings of a project, with its folder.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// Project folder.
@@ -29,34 +29,34 @@ pub struct Place {
     pub project: ProjectName,
     /// Folder of the store.
     pub store: PathBuf,
-    /// Channel of the project.
+    /// Release channel of the project.
     pub channel: ChannelName,
-    /// Enabled gates.
+    /// Names of the enabled gates.
     pub gates: Vec<String>,
-    /// Acknowledgement file, if gateway.yaml names one.
+    /// Path of the acknowledgement file, if gateway.yaml names one.
     pub acknowledge: Option<String>,
     /// Entries of the acknowledgement file.
     pub acknowledgements: Vec<Acknowledgement>,
-    /// Environment that gateway.yaml is read in, if any.
+    /// Environment in which gateway.yaml was read, if any.
     pub environment: Option<String>,
 }
 
-/// Project to look up.
+/// Project whose release settings are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Sought<'a> {
     /// Project folder.
     pub root: &'a Path,
-    /// Environment that gateway.yaml is read in, if any.
+    /// Environment in which gateway.yaml is read, if any.
     pub environment: Option<&'a str>,
-    /// Limits for reading its files.
+    /// Limits on the files that are read.
     pub limits: Limits,
-    /// The commit whose ignore rules hold as well.
+    /// Commit whose ignore rules apply in addition.
     pub base: Option<&'a str>,
 }
 
 impl Place {
-    /// Reads gateway.yaml of a project in an environment. `store` and `channel` of the command line
-    /// take precedence.
+    /// Reads the release settings from gateway.yaml. `store` and `channel` of the command line take
+    /// precedence.
     ///
     /// # Errors
     /// Returns a usage error if the environment does not exist, and an input error if gateway.yaml
@@ -97,7 +97,7 @@ impl Place {
         Self::of(root, &settings, store, channel)
     }
 
-    /// Returns the place for settings that were already read.
+    /// Returns the release settings from settings that were already read.
     ///
     /// # Errors
     /// Returns an error if a name is invalid.
@@ -128,7 +128,7 @@ impl Place {
         })
     }
 
-    /// Opens the store, which must exist.
+    /// Opens the store. Fails if it does not exist.
     ///
     /// # Errors
     /// Returns the errors of [`Folder::open`].
@@ -136,7 +136,7 @@ impl Place {
         Ok(Folder::open(&self.store)?)
     }
 
-    /// Opens the store, if it exists.
+    /// Opens the store. `None` if it does not exist.
     ///
     /// # Errors
     /// Returns the errors of [`Folder::open`].
@@ -147,9 +147,9 @@ impl Place {
         Ok(None)
     }
 
-    /// Warning about a channel without a record in a store that has other channels: its name may be
-    /// mistyped, and a first record would create it. None if the channel has a record or the store
-    /// has no channels.
+    /// Warning about a channel without a record in a store that has other channels: the name may be
+    /// mistyped, and the first record would create the channel. `None` if the channel has a record
+    /// or the store has no channels.
     #[must_use]
     pub fn doubt(&self, store: &Folder) -> Option<String> {
         let channels = store.channels().ok()?;
@@ -167,21 +167,22 @@ impl Place {
         ))
     }
 
-    /// Message about a channel without a head: it has no record, or none that counts.
+    /// Message about a channel without a head: it has no record, or no valid one.
     #[must_use]
     pub fn without_head(&self, store: &Folder) -> String {
         let chain = Chain::Channel(self.channel.clone());
         match store.serials(&chain).map_or(0, |serials| serials.len()) {
             0 => format!("channel {} has no record yet", self.channel),
             lost => format!(
-                "channel {}: none of its {lost} records counts any more, because the keys that signed them were revoked; \
-                 gateways go on with what they run until `gwc apply` with another key",
+                "channel {}: none of its {lost} records counts any more, because the keys that \
+signed them were revoked; gateways keep serving their current version until `gwc apply` with \
+another key",
                 self.channel
             ),
         }
     }
 
-    /// Opens the store, and creates it if needed.
+    /// Opens the store. Creates it if it does not exist.
     ///
     /// # Errors
     /// Returns the errors of [`Folder::create`].
@@ -190,8 +191,8 @@ impl Place {
     }
 }
 
-/// Returns the folder of the store: the one on the command line (relative to the working folder),
-/// or `release.store` (relative to the project, inside it, without symbolic links).
+/// Returns the folder of the store: the argument (relative to the current directory), else
+/// `release.store` (relative to the project, inside it, and without symbolic links).
 fn store_folder(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Result<PathBuf> {
     let text = argument.map_or(said.into(), |path| path.to_string_lossy());
     if text.contains("://") {
@@ -225,7 +226,7 @@ fn store_folder(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Res
     Ok(root.join(said))
 }
 
-/// Opens the store of a project: the folder on the command line, or `release.store`.
+/// Opens the store at the folder on the command line, else at `release.store`.
 ///
 /// # Errors
 /// Returns the errors of [`Folder::open`].
@@ -241,8 +242,7 @@ pub fn open_store(
     )?)?)
 }
 
-/// Reads the trust file: the given one, which must exist, or the one of the project, if there is
-/// one.
+/// Reads the trust file: the given one, which must exist, else that of the project, if any.
 ///
 /// # Errors
 /// Returns an input error if the file is missing or invalid.

@@ -1,4 +1,4 @@
-//! Origin of a bundle, for its build statement.
+//! Origin of a bundle, as its build statement describes it.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use sources::project::revision::{NoRevision, Revision};
 /// Version of this compiler.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Creates the predicate of the build statement about these sources.
+/// Creates the predicate of a build statement about these sources.
 ///
 /// # Errors
 /// Returns an error if the Git repository cannot be read.
@@ -41,7 +41,7 @@ pub fn build(
     })
 }
 
-/// Returns the state of a project in Git. None outside a work tree, before its first commit, or if
+/// Returns the Git state of a project. `None` outside a work tree, before the first commit, or if
 /// the repository does not track gateway.yaml. The state is dirty if a tracked file differs from
 /// the commit, or if the commit has other content for a compiled file.
 ///
@@ -74,7 +74,8 @@ pub fn git(root: &Path, map: &SourceMap) -> anyhow::Result<Option<Git>> {
         .exclude_submodules(true);
     let changed = !repository.statuses(Some(&mut options))?.is_empty();
     drop((head, commit));
-    // `git status` alone trusts flags of the index and the repository's configuration.
+    // Compare the content as well: `git status` trusts flags in the index and the repository's
+    // configuration.
     let differs = || {
         let name = commit_id.to_string();
         let revision = Revision::in_work_tree(tree, &name).ok()?;
@@ -89,7 +90,7 @@ pub fn git(root: &Path, map: &SourceMap) -> anyhow::Result<Option<Git>> {
     }))
 }
 
-/// True if Git would commit this file: it is in a work tree and not ignored.
+/// True if Git would commit this file: a work tree contains it and does not ignore it.
 #[must_use]
 pub fn would_commit(path: &Path) -> bool {
     let Ok(tree) = WorkTree::find(path) else {
@@ -103,8 +104,8 @@ pub fn would_commit(path: &Path) -> bool {
         .is_ok_and(|ignored| !ignored)
 }
 
-/// Name of the actor: the variable `GWC_ACTOR`, Git's name and address, or the user's name.
-/// Default: `unknown`.
+/// Name of the acting user: `GWC_ACTOR`, else name and address from Git's configuration, else the
+/// login name. Default: `unknown`.
 #[must_use]
 pub fn actor(root: &Path) -> String {
     let said = std::env::var("GWC_ACTOR").ok();

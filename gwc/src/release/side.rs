@@ -1,4 +1,4 @@
-//! Side of a comparison: the content of a bundle in a store, and its sources.
+//! Reading of a bundle in a store, with its sources, as a side of a comparison.
 
 use bundle::digest::Digest;
 use bundle::history::{self, Entry};
@@ -13,7 +13,7 @@ use crate::assemble::disassemble;
 use model::lower::Lowered;
 use model::source_map::SourceMap;
 
-/// Newest record of the channel; None before the first.
+/// Returns the newest record of a channel. `None` before the first.
 ///
 /// # Errors
 /// Returns an error if the head cannot be read or, with a trust file, verified.
@@ -25,8 +25,8 @@ pub fn head(
     history::head(store, trust, channel)
 }
 
-/// Reads a bundle of a store as a lowered gateway. `source` is the artifact that the channel's
-/// record names. Without it, or if it is damaged, only places and prose are missing.
+/// Reads a bundle of a store. `source` is the digest of its source artifact. If that is missing or
+/// damaged, the side has no places and no prose.
 ///
 /// # Errors
 /// Returns an error if the bundle is missing, damaged, or in an unsupported format.
@@ -45,8 +45,8 @@ fn read_map(blobs: &dyn Blobs, source: &Digest) -> Option<SourceMap> {
     SourceMap::decode(&source::read(blobs, source).ok()?)
 }
 
-/// Returns a source artifact from the store's index, for a bundle that no record of the channel
-/// names. The artifact is not verified.
+/// Returns the source artifact of a bundle from the store's index, for a bundle that no record of
+/// the channel names. The artifact is not verified.
 ///
 /// # Errors
 /// Returns an error if the store cannot be read.

@@ -1,8 +1,8 @@
-//! Public form of an OpenAPI document that contains `x-gateway`.
+//! Public form of an OpenAPI document, without the settings of the gateway.
 //!
-//! The gateway's keys, `internal` operations, and components that only these used are removed.
-//! Nodes are never changed: [`Removed`] lists the entries to leave out, and [`mod@write`] writes
-//! the others.
+//! `x-gateway` keys, `internal` operations, and components used only by these are left out. The
+//! tree is not changed: [`Removed`] lists the entries to leave out, and [`mod@write`] writes all
+//! others.
 
 mod reach;
 mod read;
@@ -19,13 +19,13 @@ use openapi::lint::allow;
 use openapi::spec::objects::{DOCUMENT, LINK, OPERATION, Object, Others, PATH_ITEM, Type};
 use sources::project::files::{Document, Files};
 
-/// Key of the gateway's extension.
+/// Extension key of the gateway.
 const KEY: &str = "x-gateway";
 
-/// Prefix of private extensions.
+/// Prefix of extension keys that are private to the gateway.
 const PRIVATE: &str = "x-gateway-ext-";
 
-/// Entries of maps to leave out, by map and key.
+/// Map entries that are left out, by map and key.
 #[derive(Debug, Default)]
 pub struct Removed {
     entries: HashMap<NodeId, HashSet<Box<str>>>,
@@ -36,34 +36,34 @@ pub struct Removed {
 pub struct Stripped {
     /// Entries to leave out.
     pub removed: Removed,
-    /// Hidden operations, as `METHOD /path`.
+    /// Internal operations that were left out, as `METHOD /path`.
     pub hidden: Vec<String>,
-    /// Other files that the document refers to. They are not changed.
+    /// Other files to which the document refers. They are not changed.
     pub refers: Vec<String>,
 }
 
-/// Reason why a document has no public form.
+/// Reason why a document cannot be made public.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// An operation in another file is internal, and this document cannot leave it out.
+    /// A path item in another file has an internal operation, which this document cannot leave out.
     HiddenElsewhere {
         /// Path as written in the document.
         path: String,
         /// Name of the other file.
         file: String,
     },
-    /// A reference that stays points to something that is left out.
+    /// A remaining reference points to something that is left out.
     Dangling {
         /// Text of the reference.
         reference: String,
     },
 }
 
-/// Determines the entries that the public form of a document leaves out. The files that it refers
-/// to must be loaded ([`Files::follow`]).
+/// Determines the entries to leave out. The files to which the document refers must be loaded
+/// ([`Files::follow`]).
 ///
 /// # Errors
-/// Returns an error if leaving out entries cannot make the document public.
+/// Returns an error if leaving out entries is not enough to make the document public.
 pub fn strip(files: &Files, document: &Document) -> Result<Stripped, Unfit> {
     let root = files.tree.at(document.root);
     let mut marks = Marks::default();
@@ -113,7 +113,7 @@ impl Removed {
         self.entries.entry(map.id()).or_default().insert(key.into());
     }
 
-    /// Returns the remaining entries of a map.
+    /// Returns the entries of a map that are not left out.
     pub fn left<'n>(
         &self,
         map: NodeRef<'n>,
@@ -123,19 +123,19 @@ impl Removed {
     }
 }
 
-/// Parts of a document that a walk along OpenAPI's objects finds.
+/// Parts of a document that matter here, found by walking its objects.
 #[derive(Default)]
 struct Marks<'n> {
-    /// Keys of the gateway's extension.
+    /// Extension keys of the gateway, with their maps.
     keys: Vec<(NodeRef<'n>, &'n str)>,
-    /// Path items with their map and key, in the order of the document.
+    /// Path items in document order.
     path_items: Vec<Held<'n>>,
-    /// Links with their map and key.
+    /// Links in document order.
     links: Vec<Held<'n>>,
     seen: HashSet<(NodeId, usize)>,
 }
 
-/// Entry of a map.
+/// Entry of a map, with the map.
 #[derive(Clone, Copy)]
 struct Held<'n> {
     map: NodeRef<'n>,
@@ -143,7 +143,7 @@ struct Held<'n> {
     value: NodeRef<'n>,
 }
 
-/// True if a key is an extension of the gateway.
+/// True if a key belongs to the gateway.
 fn is_own(key: &str) -> bool {
     key == KEY || key == allow::KEY || key.starts_with(PRIVATE)
 }
@@ -170,7 +170,7 @@ impl<'n> Marks<'n> {
         }
     }
 
-    /// Records a value if it is a path item or a link.
+    /// Records a map entry whose value is a path item or a link.
     fn held(&mut self, map: NodeRef<'n>, key: &'n str, value: NodeRef<'n>, ty: &'static Type) {
         let held = Held { map, key, value };
         match ty {
@@ -203,7 +203,7 @@ impl<'n> Marks<'n> {
     }
 }
 
-/// Returns the operations of a path item, each with its map.
+/// Returns the operations of a path item.
 fn operations<'n>(item: NodeRef<'n>) -> Vec<Held<'n>> {
     let is_method = |key: &str| {
         PATH_ITEM.fields.iter().any(|field| {
@@ -230,8 +230,8 @@ fn operations<'n>(item: NodeRef<'n>) -> Vec<Held<'n>> {
     own.chain(more).collect()
 }
 
-/// True if an operation is internal. Any value of `internal` except `false` and `null` counts, a
-/// variable or a mistake too.
+/// True if an operation is internal. To be safe, any value of `internal` except `false` and `null`
+/// counts, including variables and invalid values.
 fn is_internal(operation: NodeRef<'_>) -> bool {
     let said = operation.get(KEY).and_then(|says| says.get("internal"));
     said.is_some_and(|said| !said.is_null() && said.as_bool() != Some(false))
@@ -260,7 +260,7 @@ fn hide(
             stripped.removed.add(held.map, held.key);
         }
     }
-    // Remove path items that refer to one without remaining operations.
+    // Also remove path items whose `$ref` points to a path item without remaining operations.
     for held in &marks.path_items {
         let target = held.value.get("$ref").and_then(NodeRef::as_str);
         let Some(target) = target.and_then(|text| reach::local(root, text)) else {
@@ -277,7 +277,7 @@ fn hide(
     Ok(())
 }
 
-/// Checks that a path item in another file has no internal operation.
+/// Checks that a path item does not refer to another file with internal operations.
 fn elsewhere(files: &Files, document: &Document, held: &Held<'_>) -> Result<(), Unfit> {
     let Some(reference) = held.value.get("$ref").and_then(NodeRef::as_str) else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Components that are still used once operations are removed.
+//! Components that are still used after operations were removed.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -7,10 +7,10 @@ use diag::{NodeId, NodeRef};
 use super::Removed;
 use sources::project::files::percent_decoded;
 
-/// Component: its kind (`schemas`, or a key of a Swagger document) and its name.
+/// Component: its kind (a key such as `schemas`, or a root key in Swagger 2.0) and its name.
 type Name<'n> = (&'n str, &'n str);
 
-/// Keys of components in Swagger 2.0: at the root.
+/// Root keys of Swagger 2.0 that contain components.
 const SWAGGER_KINDS: [&str; 4] = [
     "definitions",
     "parameters",
@@ -18,8 +18,8 @@ const SWAGGER_KINDS: [&str; 4] = [
     "securityDefinitions",
 ];
 
-/// Removes components that were referenced before and are not any more. `outside` are the roots of
-/// other files, which may refer to this one.
+/// Removes components that were used before and are no longer used. `outside` contains the roots of
+/// other files, which may refer to this document.
 pub(super) fn remove_unused<'n>(root: NodeRef<'n>, outside: &[NodeRef<'n>], removed: &mut Removed) {
     let components = components(root);
     let mut names: Names<'n> = BTreeMap::new();
@@ -33,7 +33,7 @@ pub(super) fn remove_unused<'n>(root: NodeRef<'n>, outside: &[NodeRef<'n>], remo
     };
     let nothing = Removed::default();
     let referenced = uses.of_components(&nothing);
-    // Components without any reference are kept.
+    // Components that nothing referred to before are kept, with everything that they use.
     let own: Vec<NodeRef<'n>> = uses
         .all()
         .filter(|(name, _)| !referenced.contains(name))
@@ -74,7 +74,7 @@ fn components<'n>(root: NodeRef<'n>) -> Vec<(&'n str, NodeRef<'n>)> {
     }
 }
 
-/// True if a schema declares an identifier, by which references may name it.
+/// True if a schema declares an identifier. References may use it, so the schema is kept.
 fn names_itself(node: NodeRef<'_>) -> bool {
     ["$id", "$anchor", "$dynamicAnchor"]
         .iter()
@@ -94,7 +94,7 @@ struct Uses<'n, 'a> {
 #[derive(Default)]
 struct Search<'n> {
     found: BTreeSet<Name<'n>>,
-    /// Found components that were not visited yet.
+    /// Components in `found` whose references were not collected yet.
     next: Vec<Name<'n>>,
     seen: HashSet<NodeId>,
 }
@@ -112,7 +112,7 @@ impl<'n> Uses<'n, '_> {
         kinds.flat_map(|(kind, names)| names.iter().map(|(name, node)| ((*kind, *name), *node)))
     }
 
-    /// Components that the document refers to, including references between components.
+    /// Components to which the document refers, including references from other components.
     fn of_components(&self, removed: &Removed) -> BTreeSet<Name<'n>> {
         let mut search = Search::default();
         self.outside_components(removed, &mut search);
@@ -122,8 +122,8 @@ impl<'n> Uses<'n, '_> {
         search.found
     }
 
-    /// Components that the document uses outside its components, that `own` and `outside` use, and
-    /// those that these use in turn.
+    /// Components that are used, directly or indirectly, by the document outside its components, by
+    /// `own`, or by `outside`.
     fn reached(
         &self,
         own: &[NodeRef<'n>],
@@ -164,8 +164,8 @@ impl<'n> Uses<'n, '_> {
         }
     }
 
-    /// Schemas that extend (`allOf`) a used schema with a `discriminator`, whose values are their
-    /// names.
+    /// Schemas that extend (`allOf`) a used schema with a `discriminator`: their names are possible
+    /// values of it.
     fn children(&self, found: &BTreeSet<Name<'n>>) -> Vec<Name<'n>> {
         let is_child = |node: NodeRef<'n>| {
             let parents = node.get("allOf").into_iter().flat_map(NodeRef::items);
@@ -187,8 +187,8 @@ impl<'n> Uses<'n, '_> {
             .collect()
     }
 
-    /// Collects all references of a node. A text in an example that only looks like a reference
-    /// keeps a component as well.
+    /// Collects all references inside a node. A string in an example that looks like a reference
+    /// counts as well, so its component is kept.
     fn walk(&self, node: NodeRef<'n>, removed: &Removed, search: &mut Search<'n>) {
         if !search.seen.insert(node.id()) {
             return;
@@ -214,7 +214,7 @@ impl<'n> Uses<'n, '_> {
         }
     }
 
-    /// Collects the schemes of a list of security requirements.
+    /// Collects the security schemes that a list of requirements names.
     fn schemes(&self, requirements: NodeRef<'n>, search: &mut Search<'n>) {
         for (entry, _) in requirements.items().flat_map(NodeRef::entries) {
             search.found(self.known("securitySchemes", &entry.key));
@@ -229,8 +229,8 @@ impl<'n> Uses<'n, '_> {
         Some((kind, name))
     }
 
-    /// Returns the component that a reference (`#/components/schemas/A/properties/b`) points into.
-    /// Ignores the file name, so references from other files count as well.
+    /// Returns the component into which a reference points (`#/components/schemas/A/properties/b`).
+    /// Ignores the file name, so that references from other files count.
     fn name_of(&self, reference: &str) -> Option<Name<'n>> {
         let (_, pointer) = reference.split_once('#')?;
         let parts = pointer_parts(pointer)?;
@@ -242,7 +242,7 @@ impl<'n> Uses<'n, '_> {
     }
 }
 
-/// Returns the decoded parts of a JSON pointer (RFC 6901) in a fragment. None if the text is not a
+/// Returns the decoded parts of a JSON pointer (RFC 6901) in a URI fragment. `None` if it is not a
 /// pointer.
 fn pointer_parts(pointer: &str) -> Option<Vec<String>> {
     if pointer.is_empty() {
@@ -256,7 +256,7 @@ fn pointer_parts(pointer: &str) -> Option<Vec<String>> {
     Some(rest.split('/').map(part).collect())
 }
 
-/// Node at a JSON Pointer; None if it does not exist.
+/// Node at a JSON pointer. `None` if it does not exist.
 pub(super) fn at_pointer<'n>(root: NodeRef<'n>, pointer: &str) -> Option<NodeRef<'n>> {
     let mut node = root;
     for part in pointer_parts(pointer)? {
@@ -268,12 +268,12 @@ pub(super) fn at_pointer<'n>(root: NodeRef<'n>, pointer: &str) -> Option<NodeRef
     Some(node)
 }
 
-/// Target of a reference inside the document; None for other references.
+/// Target of a reference inside the document. `None` for other references.
 pub(super) fn local<'n>(root: NodeRef<'n>, reference: &str) -> Option<NodeRef<'n>> {
     at_pointer(root, reference.strip_prefix('#')?)
 }
 
-/// True if a reference inside the document points to an entry that is left out, or into one.
+/// True if a reference inside the document points to or into an entry that is left out.
 pub(super) fn is_gone(root: NodeRef<'_>, reference: &str, removed: &Removed) -> bool {
     let Some(parts) = reference.strip_prefix('#').and_then(pointer_parts) else {
         return false;
@@ -295,7 +295,7 @@ pub(super) fn is_gone(root: NodeRef<'_>, reference: &str, removed: &Removed) -> 
     false
 }
 
-/// Returns the first remaining reference to a removed target.
+/// Returns the first remaining reference whose target is left out.
 pub(super) fn dangling(root: NodeRef<'_>, removed: &Removed) -> Option<String> {
     let mut seen = HashSet::new();
     let mut waiting = vec![root];

@@ -1,4 +1,4 @@
-//! Reader of documents as written, with overlays and before compilation.
+//! Reader of documents with overlays applied, before compilation.
 
 use diag::{Diagnostic, FileId, Sink, Span};
 
@@ -14,9 +14,9 @@ use sources::syntax::Limits;
 pub struct Written {
     /// Files with their texts.
     pub files: Files,
-    /// Findings about the files themselves and about overlays.
+    /// Findings about reading the files and applying overlays.
     pub findings: Vec<Diagnostic>,
-    /// Name of each API, with its document. A document without a project has the name of its file.
+    /// APIs with their documents. The API of a document without a project is named after its file.
     pub apis: Vec<(String, Document)>,
 }
 

@@ -1,5 +1,5 @@
-//! Keys of the gateway in Swagger 2.0, which has no object tables here. The key that holds a map
-//! shows if the map is one of names, and free-form values are left unchanged.
+//! Extension keys of the gateway in Swagger 2.0, for which there are no object tables. The key that
+//! contains a map tells whether its keys are names. Free-form values are not changed.
 
 use diag::NodeRef;
 
@@ -15,10 +15,10 @@ const NAMES: [&str; 6] = [
     "patternProperties",
 ];
 
-/// Keys whose values are data.
+/// Keys whose values are free-form data.
 const DATA: [&str; 5] = ["example", "examples", "default", "enum", "x-example"];
 
-/// Records the same nodes as [`Marks::object`] does for later versions.
+/// Records the same parts as [`Marks::object`] does for OpenAPI 3.
 pub(super) fn mark<'n>(root: NodeRef<'n>, marks: &mut Marks<'n>) {
     for (entry, item) in root.get("paths").into_iter().flat_map(NodeRef::entries) {
         if let (Some(map), false) = (root.get("paths"), entry.key.starts_with("x-")) {
@@ -42,8 +42,8 @@ fn object<'n>(node: NodeRef<'n>, marks: &mut Marks<'n>) {
         if is_own(key) {
             marks.keys.push((node, key));
         } else if NAMES.contains(&key) || key == "parameters" && value.is_map() {
-            // In a map of names `x-` is part of a name, except in the responses of an operation,
-            // which are no names.
+            // In a map of names, `x-` may begin a name, except in the responses of an operation,
+            // whose keys are not names.
             for (name, inner) in value.entries() {
                 let of_operation = key == "responses" && node.get("swagger").is_none();
                 if of_operation && is_own(&name.key) {

@@ -1,15 +1,15 @@
-//! Writer of a tree as YAML or JSON, without removed entries. Keeps the order, but not comments,
-//! anchors and scalar styles.
+//! Writer of a tree as YAML or JSON, without the entries that are left out. Keeps the order of
+//! keys, but not comments, anchors and scalar styles.
 
 use diag::NodeRef;
 use diag::tree::Kind;
 
 use super::Removed;
 
-/// Maximum size of a written document in bytes, because aliases may expand without bound.
+/// Maximum size of a written document, in bytes. Aliases may expand to any size.
 pub const BYTES_MAX: usize = 64 << 20;
 
-/// Writes a document as YAML 1.2. None if it would exceed [`BYTES_MAX`].
+/// Writes a document as YAML 1.2. `None` if it would exceed [`BYTES_MAX`].
 #[must_use]
 pub fn yaml(root: NodeRef<'_>, removed: &Removed) -> Option<String> {
     let mut out = Out::new(removed);
@@ -20,7 +20,7 @@ pub fn yaml(root: NodeRef<'_>, removed: &Removed) -> Option<String> {
     Some(out.text)
 }
 
-/// Writes a document as JSON. None if it would exceed [`BYTES_MAX`].
+/// Writes a document as JSON. `None` if it would exceed [`BYTES_MAX`].
 #[must_use]
 pub fn json(root: NodeRef<'_>, removed: &Removed) -> Option<String> {
     let mut out = Out::new(removed);
@@ -56,8 +56,8 @@ impl<'r> Out<'r> {
         self.removed.left(node).next().is_some() || node.items().next().is_some()
     }
 
-    /// Writes a map or list on lines of its own, of which the first has begun. Writes a scalar in
-    /// place.
+    /// Writes a map or list on separate lines, the first of which has already been indented. Writes
+    /// a scalar in place.
     fn block(&mut self, node: NodeRef<'_>, indent: usize) -> Option<()> {
         match node.kind() {
             Kind::Map(_) if self.has_entries(node) => {
@@ -156,8 +156,8 @@ fn entries<'n>(node: NodeRef<'n>, removed: &Removed) -> Vec<(&'n str, NodeRef<'n
         .collect()
 }
 
-/// Writes a text as a plain scalar if every reader, including one of YAML 1.1, reads it as the same
-/// text. Otherwise uses double quotes.
+/// Writes a string as a plain scalar if every parser, including one for YAML 1.1, reads it as the
+/// same string. Otherwise uses double quotes.
 fn scalar_text(text: &str) -> String {
     const WORDS: [&str; 11] = [
         "null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf",
@@ -173,7 +173,7 @@ fn scalar_text(text: &str) -> String {
     if plain { text.to_owned() } else { quoted(text) }
 }
 
-/// Writes a double-quoted scalar of JSON and YAML. Characters that are not printable are escaped.
+/// Writes a double-quoted scalar that is valid in JSON and YAML. Escapes unprintable characters.
 fn quoted(text: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(text.len() + 2);
@@ -201,7 +201,7 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// Writes a text of several lines as a literal block. None if that would change the text.
+/// Writes a string of several lines as a literal block. `None` if a block would change the string.
 fn literal(text: &str, indent: usize) -> Option<String> {
     let body = text.strip_suffix('\n').unwrap_or(text);
     let odd = |c: char| {
@@ -211,8 +211,7 @@ fn literal(text: &str, indent: usize) -> Option<String> {
                 '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
             )
     };
-    // A leading space in the first line would set the indentation, and an empty last line would be
-    // kept.
+    // A leading space would be read as indentation, and an empty last line would be kept.
     if !body.contains('\n')
         || body.starts_with([' ', '\n'])
         || body.ends_with('\n')
@@ -234,7 +233,7 @@ fn literal(text: &str, indent: usize) -> Option<String> {
     Some(out)
 }
 
-/// Converts a YAML number to JSON. Numbers that JSON cannot represent become strings.
+/// Converts a YAML number to JSON. A number that JSON cannot represent becomes a string.
 fn json_number(text: &str) -> String {
     if serde_json::from_str::<serde_json::Value>(text).is_ok_and(|value| value.is_number()) {
         return text.to_owned();

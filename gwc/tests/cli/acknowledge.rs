@@ -369,7 +369,7 @@ fn words_of_the_printed_line_are_refused() {
         project
             .run(&["plan"])
             .with(1)
-            .says(&format!("`{key}` is still the word of the template"));
+            .says(&format!("`{key}` is still the placeholder of the template"));
     }
     with("the list is public", "ann");
     project.run(&["plan"]).with(0);

@@ -126,7 +126,9 @@ fn printed_revocation_runs_as_it_is() {
     let line = said
         .lines()
         .find(|line| line.contains("gwc revoke --credential"));
-    paste(project.path(), line.expect("it is printed").trim())
+    let line = line.expect("it is printed").trim();
+    // It asks; here is no terminal.
+    paste(project.path(), &format!("{line} --yes"))
         .with(0)
         .says("revocation list 1 is published");
 }

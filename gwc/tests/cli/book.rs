@@ -81,7 +81,7 @@ fn the_page_on_plans_runs_as_it_is_written() {
 fn the_page_on_routes_runs_as_it_is_written() {
     let project = branch();
     project.run(&["build", "-o", "shop.tar"]).with(0);
-    follow(&project, "route.md", 8);
+    follow(&project, "route.md", 9);
 }
 
 #[test]

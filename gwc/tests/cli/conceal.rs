@@ -337,7 +337,7 @@ fn file_that_is_no_baseline_is_never_shown() {
         let ended = project
             .run(&["lint", "--baseline", "given.json"])
             .with(65)
-            .says("`given.json` is no baseline");
+            .says("`given.json` is not a baseline");
         for part in [SECRET, "password"] {
             assert!(!format!("{ended:?}").contains(part), "{ended:?}");
         }

@@ -377,3 +377,38 @@ fn removed_environment_judges_its_removal() {
     project.edit("orders.yaml", "operationId: listOrders,", PUBLIC);
     plan(&project, &[]).with(1);
 }
+
+#[test]
+fn plan_of_one_environment_names_those_that_go() {
+    let project = project();
+    let key = ["--key", "keys/release.pem", "--yes", "--reason", "first"];
+    for environment in ["test", "prod"] {
+        let apply = [&["apply", "--env", environment], &key[..]].concat();
+        project.run(&apply).with(0);
+    }
+    project.run(&["plan", "--env", "test"]).with(0);
+    project.write("live.yaml", "release: {channel: live}\n");
+    project.edit(
+        "gateway.yaml",
+        "  prod: {patch: prod.yaml}",
+        "  live: {patch: live.yaml}",
+    );
+    let live = ["--env", "live"];
+    let against = lines(&plan(&project, &live));
+    assert!(
+        against.contains(&"removed environment-removed environment prod [prod]".to_owned()),
+        "{against:?}"
+    );
+    // Without `--against` only channels of environments are compared.
+    project
+        .run(&["plan", "--env", "live"])
+        .says("no environment of gateway.yaml uses channel prod any more")
+        .says("(serial 1)");
+    for used in [&["--env", "live", "--channel", "live"][..], &[]] {
+        let ended = project.run(&[&["plan"], used].concat());
+        assert!(!ended.out.contains("uses channel"), "{}", ended.out);
+    }
+    // A channel that no part of gateway.yaml names.
+    project.edit("gateway.yaml", "channel: prod}", "channel: live}");
+    project.run(&["plan"]).says("uses channel prod any more");
+}

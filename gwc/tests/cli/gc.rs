@@ -75,7 +75,9 @@ fn only_what_no_kept_record_needs_goes() {
     );
 
     assert_eq!(project.history(), history, "every record is still there");
-    project.run(&["verify", &history[0].1]).with(0);
+    project
+        .run(&["verify", &history[0].1, "--extract", "x"])
+        .with(0);
     project
         .run(&["rollback", "-1", "--key", "keys/release.pem", "--yes"])
         .with(4)

@@ -61,7 +61,13 @@ fn files() {
     let item = "get: {responses: {\"200\": {description: fine}}}\n";
     project.write("b.yaml", item);
     project.write("c.yaml", item);
-    ends_at(&project, "--max-files", 3, "", "one more than the 2 files");
+    ends_at(
+        &project,
+        "--max-files",
+        3,
+        "",
+        "beyond the maximum of 2 files",
+    );
 }
 
 #[test]

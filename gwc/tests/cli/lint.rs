@@ -59,7 +59,7 @@ fn an_output_that_cannot_be_written_is_named() {
     project
         .run(&["lint", "--output", "yaml=report"])
         .with(64)
-        .says("`yaml` is no format");
+        .says("`yaml` is not a format");
     project
         .run(&["lint", "--output", "json"])
         .with(64)
@@ -341,7 +341,7 @@ fn rules_have_names_codes_and_names_of_other_linters() {
         .says("that is `undeclared-path-parameter`, `unused-path-parameter`");
     concise("oas2-anyOf=warn")
         .with(64)
-        .says("nothing here finds the same: 2.0 is lifted to 3.0");
+        .says("gwc has no such rule: 2.0 is lifted to 3.0");
     concise("missing-contakt=warn")
         .with(64)
         .says("did you mean `missing-contact`?");
@@ -358,7 +358,7 @@ fn rules_have_names_codes_and_names_of_other_linters() {
     assert!(ended.out.contains("warn[GW0700]"), "{}", ended.out);
     ended
         .says("there is no rule `operation-tags`; help: write `missing-operation-tags`")
-        .says("`unknown-policy` cannot be made less than an error");
+        .says("`unknown-policy` cannot be set below an error");
 }
 
 #[test]
@@ -392,12 +392,12 @@ fn report_option_with_two_documents_is_refused() {
     let project = Project::bare();
     let two = ["lint", "orders.yaml", "orders.yaml"];
     for (more, told) in [
-        (&["--format", "sarif"][..], "`--format sarif` is about one"),
-        (&["--output", "json=x"], "`--output` is about one"),
-        (&["--baseline", "b.json"], "`--baseline` is about one"),
+        (&["--format", "sarif"][..], "`--format sarif` takes one"),
+        (&["--output", "json=x"], "`--output` takes one"),
+        (&["--baseline", "b.json"], "`--baseline` takes one"),
         (
             &["--write-baseline", "b.json"],
-            "`--write-baseline` is about one",
+            "`--write-baseline` takes one",
         ),
     ] {
         project.run(&[&two[..], more].concat()).with(64).says(told);
@@ -406,7 +406,7 @@ fn report_option_with_two_documents_is_refused() {
     project
         .run(&["lint", "specs"])
         .with(65)
-        .says("there is no gateway.yaml in specs, so it is no project")
+        .says("there is no gateway.yaml in specs, so it is not a project")
         .says("`gwc lint specs/openapi.yaml`");
     project
         .run(&["rules", "--project", "."])
@@ -439,7 +439,7 @@ fn reports_and_baselines_do_not_replace_what_is_read() {
     project
         .run(&["lint", "--write-baseline", "notes.json"])
         .with(64)
-        .says("which is no baseline");
+        .says("which is not a baseline");
     assert_eq!(project.read("notes.json"), "{\"notes\": 1}\n");
     assert_eq!(sources.map(|name| project.read(name)), before);
     project

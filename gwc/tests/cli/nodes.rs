@@ -120,7 +120,8 @@ fn a_hold_stops_a_release() {
         .with(5)
         .says("held");
     assert_eq!(project.history().len(), 1);
-    apply(&project, &["--node", &gateway.at, "--over-hold"])
+    let over = ["--node", &gateway.at, "--over-hold"];
+    apply(&project, &[&over[..], &["--wait", "0s"]].concat())
         .with(0)
         .says("warning");
     let asked = gateway.asked.lock().unwrap().join("\n");
@@ -190,6 +191,47 @@ fn waiting_for_gateways() {
 }
 
 #[test]
+fn refused_release_fails_without_wait() {
+    let project = Project::released();
+    let first = project.history()[0].1.clone();
+    let gateway = Gateway::new(status(&first));
+    let began = std::time::Instant::now();
+    for (count, (reason, serial)) in [("bad-signature", 2), ("too-large", 3)].iter().enumerate() {
+        project.change(&format!("{}s", 6 + count));
+        let id = project.build();
+        gateway.say("head", json!({"serial": serial, "bundle": id}));
+        gateway.say("last_error", json!({"bundle": id, "reason": reason}));
+        gateway.say(
+            "refused",
+            json!([{"bundle": id, "reason": reason, "permanent": true, "tries": 1}]),
+        );
+        apply(&project, &["--node", &gateway.at])
+            .with(5)
+            .says("not-rolled-out")
+            .says(&format!("refused the bundle: {reason}"));
+        // The channel has moved already.
+        apply(&project, &["--node", &gateway.at])
+            .with(5)
+            .says("nothing to do");
+    }
+    // The same for a rollback, to a version that the gateway runs, and to one that it refuses.
+    let rollback = |id: &str| {
+        let key = ["--key", "keys/release.pem", "--yes"];
+        project.run(&[&["rollback", id, "--node", &gateway.at][..], &key].concat())
+    };
+    rollback(&first).with(0).says("every gateway runs");
+    let second = project.history()[2].1.clone();
+    gateway.say("head", json!({"serial": 5, "bundle": second}));
+    gateway.say(
+        "refused",
+        json!([{"bundle": second, "reason": "too-large", "permanent": true, "tries": 1}]),
+    );
+    rollback(&second).with(5).says("not-rolled-out");
+    // Waiting for a gateway that will never follow is useless.
+    assert!(began.elapsed() < std::time::Duration::from_secs(30));
+}
+
+#[test]
 fn a_gateway_that_is_not_there() {
     let project = Project::released();
     project.change("6s");
@@ -219,15 +261,16 @@ fn the_way_back_is_required() {
         .says("its secret ${env:GWS_KEY} is gone");
     assert_eq!(project.history().len(), 1);
     // Without that it is said, and the release goes on.
-    apply(&project, &["--node", &gateway.at])
+    apply(&project, &["--node", &gateway.at, "--wait", "0s"])
         .with(0)
         .says("rollback NOT ready");
     project.change("7s");
     gateway.say("resident", json!([project.history()[0].1]));
     gateway.say("doubt", json!(null));
-    apply(&project, &["--require-rollback", "--node", &gateway.at])
+    let required = ["--require-rollback", "--node", &gateway.at];
+    apply(&project, &[&required[..], &["--wait", "0s"]].concat())
         .with(0)
-        .says("the gateway has it at hand");
+        .says("the gateway has it ready");
 }
 
 #[test]
@@ -404,17 +447,24 @@ fn store_with_lost_records_is_reported_before_a_move() {
     apply(&project, &["--merge"]).with(64);
     let document = apply(
         &project,
-        &["--merge", "--node", &gateway.at, "--format", "json"],
+        &[
+            "--merge",
+            "--node",
+            &gateway.at,
+            "--wait",
+            "0s",
+            "--format",
+            "json",
+        ],
     )
     .with(0)
     .json("apply/v1");
     assert_eq!(document["serial"], 5, "above what gateways know");
     // It is merged now; and what is not lost needs no merging.
-    apply(&project, &["--node", &gateway.at])
-        .with(0)
-        .says("nothing to do");
+    let unwaited = ["--node", &gateway.at, "--wait", "0s"];
+    apply(&project, &unwaited).with(0).says("nothing to do");
     project.change("7s");
-    apply(&project, &["--node", &gateway.at]).with(0);
+    apply(&project, &unwaited).with(0);
     assert_eq!(project.history().len(), 3);
     // A list cannot be merged; what helps is said.
     gateway.say("revocations", json!(1));

@@ -105,6 +105,67 @@ fn faulty_number_of_the_old_side_is_skipped() {
     }
 }
 
+/// Edits of gateway.yaml and of the document that make an old side faulty, and true for those that
+/// are skipped.
+const SETTINGS: [(&str, &str, &str, bool); 12] = [
+    ("gateway.yaml", "limit: 10/s", "limit: 10/x", true),
+    ("gateway.yaml", "limit: 10/s", "limit: 10/s, burts: 3", true),
+    ("gateway.yaml", "limit: 10/s, ", "", true),
+    ("gateway.yaml", "kind: rate_limit", "kind: rate_limt", false),
+    ("gateway.yaml", "timeout: 5s", "timeout: 5sec", true),
+    ("gateway.yaml", "timeout: 5s", "timout: 5s", true),
+    ("gateway.yaml", "timeout: 5s", "security: upstraem", false),
+    ("orders.yaml", GET, "x-gateway: {timeout: soon}, ", true),
+    (
+        "orders.yaml",
+        GET,
+        "x-gateway: {retries: {attempts: many}}, ",
+        true,
+    ),
+    ("orders.yaml", GET, "x-gateway: {timeuot: 5s}, ", true),
+    ("orders.yaml", GET, "x-gateway: {public: maybe}, ", false),
+    ("orders.yaml", GET, "x-gateway: {policies: [none]}, ", false),
+];
+
+/// The place of an `x-gateway` in the document.
+const GET: &str = "operationId: getOrder, ";
+
+#[test]
+fn faulty_setting_of_the_old_side_is_skipped() {
+    for (file, old, new, is_skipped) in SETTINGS {
+        let project = committed();
+        let sound = project.read(file);
+        assert!(sound.contains(old), "{file}: {old}\n{sound}");
+        let new = match old == GET {
+            true => format!("{GET}{new}"),
+            false => new.to_owned(),
+        };
+        project.write(file, sound.replacen(old, &new, 1));
+        commit(&project, "a fault");
+        project.write(file, &sound);
+        let orders = project.read("orders.yaml");
+        project.write(
+            "orders.yaml",
+            orders.replace(
+                "operationId: listOrders,",
+                "operationId: listOrders, security: [], x-gateway: {public: true},",
+            ),
+        );
+        let plan = ["plan", "--against", "git:HEAD", "--format", "json"];
+        if !is_skipped {
+            project.run(&plan).with(65).says("has errors");
+            continue;
+        }
+        let ended = project.run(&plan).with(1);
+        assert!(
+            ids(&ended).contains(&"security-requirement-removed".to_owned()),
+            "{new}: {ended:?}"
+        );
+        let place = format!("HEAD:{file}:");
+        assert!(notes(&ended).contains(&place), "{new}: {}", notes(&ended));
+    }
+}
+
 #[test]
 fn diff_of_two_sides_with_faults_compares_the_rest() {
     for fault in FAULTS {

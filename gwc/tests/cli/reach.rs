@@ -115,6 +115,31 @@ fn reference_to_a_private_key_is_refused() {
 }
 
 #[test]
+fn key_set_with_a_private_key_is_not_to_be_added() {
+    let key = |kid: &str, private: &str| {
+        format!(
+            "{{\"kty\": \"OKP\", \"crv\": \"Ed25519\", \"kid\": \"{kid}\", \
+             \"x\": \"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"{private}}}"
+        )
+    };
+    let private = format!(", \"d\": \"{SECRET}\"");
+    // A key set with a private key, and one with a key that only its verifier finds wrong.
+    for set in [key("a", &private), key("a", ", \"k\": \"c2VjcmV0\"")] {
+        let project = committed();
+        project.edit(
+            "gateway.yaml",
+            "auth: {",
+            "auth: {idp: {kind: jwt, issuer: i, audience: [a], algorithms: [EdDSA], jwks_file: keys.json}, ",
+        );
+        project.write("keys.json", format!("{{\"keys\": [{set}]}}"));
+        let ended = project.run(&["lint"]).with(1);
+        assert!(!ended.out.contains("git add"), "{}", ended.out);
+        assert!(ended.out.contains("outside the project"), "{}", ended.out);
+        assert!(!ended.out.contains(SECRET), "{}", ended.out);
+    }
+}
+
+#[test]
 fn reference_to_a_bare_text_is_refused() {
     let project = Project::new();
     for text in [

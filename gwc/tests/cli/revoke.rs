@@ -59,7 +59,7 @@ fn a_stolen_signing_key_counts_no_more() {
     let id = |at: usize| trust["keys"][at]["id"].as_str().unwrap().to_owned();
     let run = |stolen: &str, by: &str| {
         let key = format!("keys/{by}.pem");
-        project.run(&["revoke", "--signing-key", stolen, "--key", &key])
+        project.run(&["revoke", "--signing-key", stolen, "--key", &key, "--yes"])
     };
     run("nonsense", "second").with(64).says("64 lower-case");
     run(&"0".repeat(64), "second").with(64).says("no key");
@@ -88,8 +88,16 @@ fn a_stolen_signing_key_counts_no_more() {
 #[test]
 fn credentials_by_their_hash_only() {
     let project = Project::released();
-    let run =
-        |text: &str| project.run(&["revoke", "--credential", text, "--key", "keys/release.pem"]);
+    let run = |text: &str| {
+        project.run(&[
+            "revoke",
+            "--credential",
+            text,
+            "--key",
+            "keys/release.pem",
+            "--yes",
+        ])
+    };
     let failed = run("my-secret-token").with(64);
     assert!(!failed.err.contains("my-secret-token"), "{}", failed.err);
     run(&"ab".repeat(32))
@@ -108,6 +116,7 @@ fn credentials_by_their_hash_only() {
             &"ef".repeat(32),
             "--key",
             "keys/ci.pem",
+            "--yes",
         ])
         .with(4)
         .says("role `revoke`");
@@ -120,8 +129,16 @@ fn token_is_revoked_without_being_shown() {
     let token = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJpIn0.c2VjcmV0LXNpZ25hdHVyZQ";
     project.write("stolen.txt", format!("{token}\n"));
     project.write("none.txt", "hunter2.is.no-token");
-    let run =
-        |source: &str| project.run(&["revoke", "--token", source, "--key", "keys/release.pem"]);
+    let run = |source: &str| {
+        project.run(&[
+            "revoke",
+            "--token",
+            source,
+            "--key",
+            "keys/release.pem",
+            "--yes",
+        ])
+    };
     let done = run("stolen.txt").with(0).says("revocation list 1");
     for shown in [&done.out, &done.err] {
         assert!(
@@ -140,7 +157,7 @@ fn record_after_a_revocation_names_the_newest_list() {
     let project = Project::released();
     let hash = "ab".repeat(32);
     let key = ["--key", "keys/release.pem", "--reason", "leak"];
-    let arguments = ["revoke", "--credential", &hash];
+    let arguments = ["revoke", "--credential", &hash, "--yes"];
     project.run(&[&arguments[..], &key].concat()).with(0);
     project
         .apply("nothing new")
@@ -238,4 +255,78 @@ fn store_that_lost_its_list_moves_no_channel() {
     std::fs::rename(project.file("gone"), &folder).unwrap();
     project.change("9s");
     project.apply("fourth").with(0);
+}
+
+#[test]
+fn revocation_asks_unless_it_is_told_to_go_on() {
+    let project = Project::released();
+    let hash = "ab".repeat(32);
+    let run = |more: &[&str]| {
+        let base = ["revoke", "--credential", &hash, "--key", "keys/release.pem"];
+        project.run(&[&base[..], more].concat())
+    };
+    run(&[]).with(64).says("pass --yes");
+    let list = project.run(&["revoke", "--list"]).with(0);
+    assert!(list.out.contains("nothing is revoked"), "{}", list.out);
+    run(&["--yes"])
+        .with(0)
+        .says("revocation list 1 is published");
+}
+
+#[test]
+fn list_shows_what_is_revoked() {
+    let project = Project::released();
+    let first = project.history()[0].1.clone();
+    project.change("6s");
+    project.apply("second").with(0);
+    let (one, two) = ("1".repeat(64), "2".repeat(64));
+    let key = ["--key", "keys/release.pem", "--yes"];
+    for what in [
+        &["--credential", &*one, "--credential", &*two][..],
+        &[&*first],
+    ] {
+        project.run(&[&["revoke"], what, &key[..]].concat()).with(0);
+    }
+    let human = project.run(&["revoke", "--list"]).with(0);
+    for line in [
+        "revocation list 2 of project shop",
+        &format!("credential   {one}"),
+        &format!("credential   {two}"),
+        &format!("bundle       {first}"),
+    ] {
+        assert!(human.out.contains(line), "{line}: {}", human.out);
+    }
+    let json = project
+        .run(&["revoke", "--list", "--format", "json"])
+        .with(0);
+    let json = json.json("revocations/v1");
+    assert_eq!(json["list"], 2);
+    assert_eq!(json["credentials"].as_array().map(Vec::len), Some(2));
+    assert_eq!(json["bundles"][0], first);
+    project
+        .run(&["revoke", "--list", "--credential", &one])
+        .with(64);
+}
+
+#[test]
+fn known_revocation_makes_no_list() {
+    let project = Project::released();
+    let (one, two) = ("1".repeat(64), "2".repeat(64));
+    let run = |hashes: &[&str]| {
+        let mut arguments = vec!["revoke", "--key", "keys/release.pem", "--yes"];
+        for hash in hashes {
+            arguments.extend(["--credential", hash]);
+        }
+        project.run(&[&arguments[..], &["--format", "json"]].concat())
+    };
+    let list = |ended: crate::project::Ended| {
+        let json = ended.with(0).json("revoke/v1");
+        (json["list"].as_u64(), json["no_op"].as_bool())
+    };
+    assert_eq!(list(run(&[&one])), (Some(1), Some(false)));
+    assert_eq!(list(run(&[&one])), (Some(1), Some(true)));
+    assert_eq!(list(run(&[&one, &two])), (Some(2), Some(false)));
+    assert_eq!(list(run(&[&two, &one])), (Some(2), Some(true)));
+    let store = Folder::open(&project.file("releases")).unwrap();
+    assert_eq!(store.serials(&Chain::Revocations).unwrap(), [1, 2]);
 }

@@ -104,6 +104,7 @@ fn withdrawn_credentials_are_counted() {
             &"ab".repeat(32),
             "--key",
             "keys/release.pem",
+            "--yes",
         ])
         .with(0);
     let ended = back(&project, &[]).with(0);
@@ -203,6 +204,7 @@ fn a_revoked_target_is_refused() {
             "keys/release.pem",
             "--reason",
             "leak",
+            "--yes",
         ])
         .with(0);
     back(&project, &[&a]).with(4).says("revoked");

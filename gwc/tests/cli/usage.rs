@@ -2,37 +2,48 @@
 
 use crate::project::Project;
 
-const COMMANDS: &[&str] = &[
-    "init",
-    "keygen",
-    "lint",
-    "explain",
-    "rules",
-    "schema",
-    "build",
-    "plan",
-    "sign",
-    "verify",
-    "inspect",
-    "apply",
-    "rollback",
-    "history",
-    "status",
-    "drift",
-    "revoke",
-    "gc",
-    "trust",
-    "route",
-    "completions",
-];
+/// Names of the commands, from the overview.
+fn commands(project: &Project) -> Vec<String> {
+    let overview = project.run(&["--help"]).with(0).out;
+    let list = overview.split("Commands:\n").nth(1).expect("a list");
+    let lines = list.lines().take_while(|line| !line.is_empty());
+    let names = lines
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next());
+    let names = names.filter(|name| *name != "help");
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn reasons_of_errors_are_explained() {
+    let project = Project::bare();
+    let page = project.run(&["explain", "errors"]).with(0).out;
+    for line in [
+        "  rate_limited               429  a `rate_limit` is reached",
+        "  no_route                   404  no operation has this path",
+    ] {
+        assert!(page.lines().any(|own| own == line), "{page}");
+    }
+    let one = project.run(&["explain", "no_route"]).with(0).out;
+    assert!(one.contains("`errors` of gateway.yaml can set"), "{one}");
+    let all = project.run(&["explain", "errors", "--format", "json"]);
+    let all = all.with(0).json("explain/v1");
+    assert!(all["reasons"].as_array().is_some_and(|all| all.len() > 50));
+    project
+        .run(&["explain", "rate_limitted"])
+        .with(64)
+        .says("did you mean `rate_limited`?");
+}
 
 #[test]
 fn every_command_explains_itself() {
     let project = Project::bare();
-    for command in COMMANDS {
+    let commands = commands(&project);
+    assert!(commands.len() > 20, "{commands:?}");
+    for command in &commands {
         let ended = project.run(&[command, "--help"]).with(0);
         assert!(
-            ended.out.contains("Example") || *command == "trust",
+            ended.out.contains("Example") || command == "trust",
             "{command} has no example:\n{}",
             ended.out
         );
@@ -43,6 +54,30 @@ fn every_command_explains_itself() {
         .with(64);
     assert_eq!(failed.json("error/v1")["error"]["code"], "usage");
     project.run(&["--version"]).with(0);
+}
+
+#[test]
+fn manual_pages_of_all_commands() {
+    let project = Project::empty();
+    project.run(&["man", "--folder", "pages/man1"]).with(0);
+    let text = project.read("pages/man1/gwc-plan.1");
+    assert!(text.starts_with(".ie") || text.starts_with(".TH"), "{text}");
+    assert!(text.contains(".SH OPTIONS"), "{text}");
+    assert_eq!(project.run(&["man", "plan"]).with(0).out, text);
+    for command in commands(&project) {
+        assert!(
+            project
+                .file(&format!("pages/man1/gwc-{command}.1"))
+                .exists()
+        );
+    }
+    for page in ["gwc.1", "gwc-trust-floor.1"] {
+        assert!(
+            project.file(&format!("pages/man1/{page}")).exists(),
+            "{page}"
+        );
+    }
+    project.run(&["man", "plam"]).with(64).says("--help");
 }
 
 #[test]

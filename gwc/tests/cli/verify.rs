@@ -1,9 +1,10 @@
 //! `gwc verify`, and the lines that it prints.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use crate::project::Project;
+use crate::project::{Project, command, run};
 
 fn signed() -> (Project, String) {
     let project = Project::new();
@@ -134,7 +135,7 @@ fn one_file_carries_its_signatures() {
     for name in ["one.tar", "trust.json"] {
         fs::copy(project.file(name), elsewhere.path().join(name)).unwrap();
     }
-    let mut command = crate::project::command(elsewhere.path());
+    let mut command = command(elsewhere.path());
     command.args([
         "verify",
         "one.tar",
@@ -143,7 +144,7 @@ fn one_file_carries_its_signatures() {
         "--extract",
         "x",
     ]);
-    crate::project::run(&mut command).with(0);
+    run(&mut command).with(0);
     // Damaged in the middle of a blob.
     let mut bytes = fs::read(project.file("one.tar")).unwrap();
     let at = bytes.windows(4).position(|four| four == b"shop").unwrap();
@@ -155,4 +156,21 @@ fn one_file_carries_its_signatures() {
         &fs::read(project.file("one.tar")).unwrap()[..100],
     );
     project.run(&["verify", "cut.tar"]).with(65);
+}
+
+#[test]
+fn temporary_folders_are_private_and_distinct() {
+    let (project, id) = signed();
+    let temporary = project.file("tmp");
+    fs::create_dir(&temporary).unwrap();
+    for _ in 0..2 {
+        let mut verify = command(project.path());
+        run(verify.env("TMPDIR", &temporary).args(["verify", &id])).with(0);
+    }
+    let folders: Vec<_> = fs::read_dir(&temporary).unwrap().flatten().collect();
+    assert_eq!(folders.len(), 2, "{folders:?}");
+    for folder in folders {
+        let mode = folder.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{folder:?}");
+    }
 }

@@ -126,7 +126,7 @@ fn output_through_a_committed_link_is_refused() {
             let ended = project.run(arguments);
             assert_ne!(ended.code, 0, "{arguments:?}: {ended:?}");
             assert!(
-                ended.err.contains("is a symbolic link") || ended.err.contains("is no baseline"),
+                ended.err.contains("is a symbolic link") || ended.err.contains("is not a baseline"),
                 "{arguments:?}: {ended:?}"
             );
         }

@@ -238,7 +238,7 @@ const WRONG: &[&str] = &[
     "auth: {a: {kind: jwt, issuer: i, audience: [a], jwks_url: \"https://i/k\", algorithms: [none]}}",
     "auth: {a: {kind: jwt, issuer: i, audience: [a], jwks_url: \"http://i/k\", algorithms: [RS256]}}",
     "auth: {a: {kind: jwt, issuer: i, audience: [], jwks_url: \"https://i/k\", algorithms: [RS256]}}",
-    "auth: {a: {kind: jwt, issuer: i, audience: [a], algorithms: [RS256]}}",
+    "auth: {a: {kind: jwt, issuer: i, audience: [a], jwks_url: \"https://i/k\", jwks_file: k.json, algorithms: [RS256]}}",
     "auth: {a: {kind: oidc, issuer: \"https://i\", client_id: c, client_secret: plain, redirect_path: /r}}",
     "auth: {a: {kind: mtls, spiffe: [\"http://a\"]}}",
     "consumers: {c: {keys: [{sha256: abc}]}}",

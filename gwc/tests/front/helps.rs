@@ -53,17 +53,17 @@ fn each_slip_is_told_what_to_write() {
         (
             document,
             "openapi: 4.0.0",
-            "help: 3.0, 3.1 and 3.2 are read, and Swagger 2.0",
+            "help: 3.0, 3.1 and 3.2 are supported, and Swagger 2.0",
         ),
         (
             document,
             "swagger: '1.2'",
-            "help: 2.0 is read, as `swagger: \"2.0\"`",
+            "help: 2.0 is supported, as `swagger: \"2.0\"`",
         ),
         (
             "overlay: 1.0.0",
             "overlay: 2.0.0",
-            "help: `1.0.0` and `1.1.0` are read",
+            "help: `1.0.0` and `1.1.0` are supported",
         ),
         ("policies: [slow]", "policies: slow", "help: write `[slow]`"),
         (
@@ -122,7 +122,7 @@ fn each_slip_is_told_what_to_write() {
         (
             "max_body: 1MiB",
             "max_body: -3",
-            "help: it cannot be below zero",
+            "help: it must not be negative",
         ),
         // Quotes are shown as they are.
         (".get\"", ".git\"", "`$.paths['/a'].git`"),

@@ -82,11 +82,16 @@ auth:
     consumer_claim: client1
     scope_claim: scp1
     groups_claim: roles1
+  remote: {kind: jwt, issuer: i4, audience: [e5], algorithms: [ES256], jwks_url: "https://i4.test/keys", stale_for: 2h}
+  found: {kind: jwt, issuer: "https://i5.test/x", audience: [f6], algorithms: [ES256]}
   file: {kind: jwt, issuer: i2, audience: [c3], algorithms: [ES256], jwks_file: keys.json}
+  asked: {kind: introspection, url: "https://i6.test/introspect", client_id: gw1, client_secret: "${env:ASK1}", issuer: i6, audience: [g7], timeout: 3s, cache: 30s, cache_inactive: 4s, on_outage: cached, stale_for: 5m, token_bytes: 2KiB, required_claims: [sub2], consumer_claim: client2, scope_claim: scp2, groups_claim: roles2}
+  mesh: {kind: mtls, sans: [a.mesh.test], subjects: ["CN=a1"], header: Client-Cert}
+  pods: {kind: mtls, spiffe: ["spiffe://mesh.test/ns/*/sa/a"]}
   mac: {kind: jwt, issuer: i3, audience: [d4], algorithms: [HS256], secret: "${env:MAC1}"}
 consumers:
-  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}], claims: {tenant: t-17, roles: [reader]}, groups: [staff]}
-  staff: {basic: [{sha256: 8f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}
+  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}], claims: {tenant: t-17, roles: [reader]}, groups: [staff], certificates: [{sha256: 7f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-07-30}, {san: a.mesh.test}, {subject: "CN=a2"}]}
+  staff: {basic: [{sha256: 8f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}, {user: u1, argon2id: "$argon2id$v=19$m=7168,t=1,p=1$c2FsdHNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI", not_after: 2031-07-30}]}
 consumers_file: who.yaml
 policies:
   slow: {kind: rate_limit, algorithm: token_bucket, limit: 10/s, burst: 5, key: consumer, anonymous: address, store: local}
@@ -100,10 +105,12 @@ policies:
   moved: {kind: redirect, status: "302", scheme: https, host: new.test, port: 8443, path: "/new{path}", keep_query: false}
   office: {kind: ip_filter, allow: [10.0.0.0/8], deny: [10.9.0.0/16]}
   web: {kind: cors, origins: ["https://app.a.test"], methods: [PUT], headers: [X-H], expose: [X-I], credentials: true, max_age: 10m, private_network: true}
-  clerks: {kind: authorize, scopes: [read], claims: {tenant: [t-17]}, groups: [staff], roles: [reader]}
+  clerks: {kind: authorize, scopes: [read], claims: {tenant: [t-17]}, groups: [staff], roles: [reader], expression: "request.path.startsWith('/a1')"}
   forms: {kind: csrf, origins: ["https://app.a.test"], mode: log}
+  asks: {kind: forward_auth, url: "http://ask.test/check", request_headers: [X-Q], response_headers: [X-R], timeout: 700ms, on_outage: open, cache: 3s}
+  names: {kind: forward_auth, upstream: v, path: /check}
   leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}
-required: {policies: [must], auth: [keys, people], allow_public: ["a/open", "b/*", "c/*"]}
+required: {policies: [must], auth: [keys, people, asked], allow_public: ["a/open", "b/*", "c/*"]}
 defaults: {upstream: u, listeners: [first, second], policies: [slow], timeout: 10s, max_body: 2MiB, security: enforce, expose_bundle: true, path_readings: keep}
 environments:
   test: {patch: test.yaml, vars: {WAIT: 4s}, release: {channel: test}}
@@ -131,7 +138,7 @@ paths:
       operationId: get
       parameters: [{name: id, in: path, required: true, schema: {type: string}}]
       x-gateway:
-        security: [{person: []}]
+        security: [{person: []}, {asking: []}]
         upstream: v
         timeout: "${var:WAIT}"
         +policies: [short]
@@ -141,7 +148,7 @@ paths:
       responses: {"200": {description: fine}}
   /away:
     x-gateway: {+policies: [away]}
-    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks], idempotent: true, websocket: true, stream: true}, responses: {"200": {description: fine}}}
+    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving, office, web, forms, clerks, asks, names], idempotent: true, cost: 2, websocket: true, stream: true}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
   /ways: {get: {operationId: ways, x-gateway: {rewrite: {path: /x}, split: [{upstream: u}, {upstream: v, weight: 2}], mirror: {upstream: u}, deprecated: {since: 2026-02-01}}, responses: {"200": {description: fine}}}}
@@ -151,6 +158,7 @@ paths:
 components:
   securitySchemes:
     key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys, strip_credential: true}}
+    asking: {type: http, scheme: bearer, x-gateway: {auth: asked}}
     person: {type: http, scheme: basic, x-gateway: {auth: people, forward_as: X-Who, claims_to_headers: {tenant1: X-Tenant1, other: X-Other}}}
 "#;
 
@@ -393,7 +401,10 @@ fn running(shape: &Shape, words: &mut BTreeSet<&'static str>) {
     };
     match shape {
         Shape::List(item) | Shape::Several(item) => running(item, words),
-        Shape::Map(value) | Shape::Table(value) | Shape::Keyed(_, value) => running(value, words),
+        Shape::Map(value)
+        | Shape::Table(value)
+        | Shape::Keyed(_, value)
+        | Shape::Known(_, value) => running(value, words),
         Shape::Either(shapes) => shapes.iter().for_each(|shape| running(shape, words)),
         Shape::Object(own) => object(own, words),
         Shape::Kinds(variants) => {

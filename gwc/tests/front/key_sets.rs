@@ -61,7 +61,7 @@ fn keys_are_taken_by_their_kind() {
         ),
         ("PS512", &rsa, none, &["RSA"]),
         ("EdDSA", &all, &["unused-key", "unused-key"], &["Ed25519"]),
-        ("ES384", &ec, &["unused-key"], &[]),
+        ("ES384", &ec, &["algorithm-without-key", "unused-key"], &[]),
         ("RS256", zero, &["bad-key"], &[]),
     ] {
         let (found, mut keys) = judged(algorithms, keys);
@@ -113,7 +113,9 @@ fn bad_keys_are_refused() {
         ),
         (
             "ES256",
-            format!("{{kty: EC, crv: secp256k1, {POINT}}}"),
+            format!(
+                "{{kty: EC, kid: k, {POINT}, crv: P-256}}, {{kty: EC, crv: secp256k1, {POINT}}}"
+            ),
             "unused-key",
         ),
         (
@@ -144,10 +146,14 @@ fn bad_keys_are_refused() {
         ("EdDSA", "{kty: oct, k: c2VjcmV0}".to_owned(), "bad-key"),
         (
             "EdDSA",
-            "{kty: AKP, alg: ML-DSA-44, pub: AAAA}".to_owned(),
+            format!("{{{ED}}}, {{kty: AKP, kid: a, alg: ML-DSA-44, pub: AAAA}}"),
             "unused-key",
         ),
-        ("EdDSA", format!("{{{ED}, alg: ES256}}"), "unused-key"),
+        (
+            "EdDSA",
+            format!("{{{ED}}}, {{{ED}, kid: a, alg: ES256}}"),
+            "unused-key",
+        ),
         ("EdDSA", format!("{{{ED}}}, {{{ED}, kid: a}}"), "bad-key"),
         (
             "EdDSA",
@@ -180,6 +186,23 @@ fn bad_keys_are_refused() {
         let (found, _) = judged(algorithms, &keys);
         assert_eq!(found, [expected], "{algorithms} {keys}");
     }
+}
+
+#[test]
+fn algorithm_lacks_a_key_if_the_only_key_is_unused() {
+    for (algorithms, keys) in [
+        ("EdDSA", "{kty: AKP, alg: ML-DSA-44, pub: AAAA}".to_owned()),
+        ("EdDSA", format!("{{{ED}, alg: ES256}}")),
+        ("RS256", format!("{{{ED}}}, {{{ED}, kid: a}}")),
+    ] {
+        let (mut found, taken) = judged(algorithms, &keys);
+        found.dedup();
+        assert_eq!(found, ["algorithm-without-key", "unused-key"], "{keys}");
+        assert_eq!(taken, [""; 0]);
+    }
+    // A key that cannot be read may be the missing one.
+    let (found, _) = judged("RS256", "{kty: RSA, n: AAAA, e: AQAB}");
+    assert_eq!(found, ["bad-key"]);
 }
 
 #[test]

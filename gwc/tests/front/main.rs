@@ -5,6 +5,7 @@ mod baseline;
 mod broken;
 mod conformance;
 mod contests;
+mod credentials;
 mod dice;
 mod editors;
 mod edits;

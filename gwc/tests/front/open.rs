@@ -128,7 +128,7 @@ fn many_open_operations_are_counted_after_the_first() {
     assert!(
         linted.lines().starts_with(
             "museum.yaml:4:9: info[GW0512]: 9 of 9 operations of `museum` require no credentials; \
-             help: add `security` to them, or write `x-gateway: {public: true}` where that is meant\n"
+help: add `security` to them, or write `x-gateway: {public: true}` if that is intended\n"
         ),
         "{}",
         linted.lines()
@@ -143,8 +143,8 @@ fn cause_of_several_open_operations_is_one_finding() {
     let linted = found(ENFORCED, "security: [{key: []}, {}]", ["", "", ""]);
     assert_eq!(
         linted.lines(),
-        "api.yaml:3:23: error[GW0511]: 3 operations of `shop` require no credentials; help: remove `{}`, or \
-         write `x-gateway: {public: true}` at the operation if that is meant\n"
+        "api.yaml:3:23: error[GW0511]: 3 operations of `shop` require no credentials; help: remove \
+`{}`, or write `x-gateway: {public: true}` at the operation if that is intended\n"
     );
     let names: Vec<usize> = related(&linted, "GW0511").iter().map(|it| it.0).collect();
     assert_eq!(names, [5, 6, 7]);

@@ -1,6 +1,10 @@
 //! Output for people and programs.
 
-use gwc::output::{concise, human, json};
+use diag::Level;
+use gwc::output::{Report, concise, human, json};
+use model::compile;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 use crate::project;
 
@@ -223,4 +227,58 @@ fn mistake_in_a_component_is_one_finding_with_reach() {
     assert!(human.contains("(reaches 12 places)"), "{human}");
     let document = json::document(&linted.report());
     assert_eq!(document["findings"][0]["places"], 12);
+}
+
+#[test]
+fn findings_about_the_gateway_stay_in_sight() {
+    let gateway = "version: 1\nname: s\napis: {a: {path: a.yaml}, b: {path: b.yaml}}\n\
+                   upstreams:\n  u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}\n  \
+                   old: {targets: {a: {url: \"http://127.0.0.1:9001\"}}}\n\
+                   defaults: {upstream: u, timeout: 5s, security: upstream}\n";
+    let document = |path: &str, wrong: usize| {
+        let operations = (0..wrong).map(|at| {
+            format!(
+                "  /{path}{at}:\n    get:\n      sumary: x\n      responses: {{'200': {{description: ok}}}}\n"
+            )
+        });
+        let operations: String = operations.collect();
+        format!("openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\npaths:\n{operations}")
+    };
+    let (a, b) = (document("a", 5), document("b", 4));
+    let files = [("gateway.yaml", gateway), ("a.yaml", &a), ("b.yaml", &b)];
+    let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+    // As if the documents were read first.
+    let loud = compiled.findings.iter();
+    let loud = loud.filter(|finding| finding.level > Level::Info).cloned();
+    let (own, mut findings): (Vec<_>, Vec<_>) = loud.partition(|finding| {
+        let file = compiled.files.sources.file(finding.span.file);
+        file.path() == "gateway.yaml"
+    });
+    assert_eq!(own.len(), 1, "{own:?}");
+    findings.extend(own);
+    let rendered = |findings: &[diag::Diagnostic]| {
+        let report = Report {
+            files: &compiled.files,
+            folder: "",
+            findings,
+            environment: None,
+            cost: None,
+            fail_on: Level::Error,
+        };
+        human::render(&report, human::Look::default())
+    };
+    let text = rendered(&findings);
+    let gateway = text.find("gateway.yaml:").expect("the finding");
+    assert!(
+        text.find("a.yaml:").is_some_and(|at| gateway < at),
+        "{text}"
+    );
+    let end =
+        "9 errors, 1 warning\n  gateway.yaml: 1 warning\n  a.yaml: 5 errors\n  b.yaml: 4 errors\n";
+    assert!(text.ends_with(end), "{text}");
+    // A short report, and one about a single file, end with the counts.
+    let short = rendered(&findings[7..]);
+    assert!(short.ends_with("\n2 errors, 1 warning\n"), "{short}");
+    let single: Vec<_> = findings[..5].iter().cycle().take(10).cloned().collect();
+    assert!(rendered(&single).ends_with("\n10 errors\n"));
 }

@@ -183,7 +183,7 @@ fn shadowed_foreign_and_unused_names_are_reported() {
     );
     assert!(told(&compiled).contains(&(
         "shadowed-name",
-        "`shared` is an upstream of gateway.yaml already"
+        "gateway.yaml already defines `shared` as an upstream"
     )));
     // Nobody's.
     let compiled = project(
@@ -213,7 +213,7 @@ fn what_is_wrong_in_one_is_told_at_its_place() {
         (
             "orders: {targets: {x: {url: \"ftp://h\"}}}",
             "bad-value",
-            "`ftp://h` cannot be a target: its scheme is none of `http`, `https` and `unix`",
+            "`ftp://h` cannot be a target: its scheme is not `http`, `https` or `unix`",
         ),
         (
             "orders: {targets: {x: {url: \"http://127.0.0.1:8080\"}}}",

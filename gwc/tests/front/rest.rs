@@ -134,7 +134,8 @@ fn rest_without_security_needs_an_explicit_public() {
         )
     };
     let plain = gateway("a: {path: a.yaml}", "");
-    let round = "way-round: `a#unmatched` may be a way round 2 of the operations beside it";
+    let round = "way-round: `a#unmatched` may bypass the protection of 2 of the operations beside \
+it";
     assert_eq!(
         wrong(&plain, &open("unmatched: v")),
         [
@@ -163,14 +164,14 @@ fn rest_without_security_needs_an_explicit_public() {
     assert_eq!(
         wrong(&plain, &root("unmatched: v, public: true")),
         [
-            "way-round: `a#unmatched` may be a way round 1 of the operations beside it",
+            "way-round: `a#unmatched` may bypass the protection of 1 of the operations beside it",
             "public-without-effect: `a#unmatched` still requires a credential"
         ]
     );
     let staff = gateway("a: {path: a.yaml}", "required: {auth: [keys]}\n");
     assert_eq!(
         wrong(&staff, &root("unmatched: v")),
-        ["way-round: `a#unmatched` may be a way round 1 of the operations beside it"]
+        ["way-round: `a#unmatched` may bypass the protection of 1 of the operations beside it"]
     );
 }
 
@@ -254,18 +255,49 @@ fn way_round_finds_a_prefix_above_protected_ones() {
     // `strict` refuses what upstreams could read as the path beside it.
     assert_eq!(
         wrong(&plain, &beside("match: prefix")),
-        ["way-round: `a/open` may be a way round 1 of the operations below it"]
+        ["way-round: `a/open` may bypass the protection of 1 of the operations below it"]
     );
 }
 
 #[test]
 fn way_round_finds_keep_beside_protected_ones() {
     let plain = gateway("a: {path: a.yaml}", "");
-    let round = "way-round: `a/open` may be a way round 3 of the operations beside it";
+    let round = "way-round: `a/open` may bypass the protection of 3 of the operations beside it";
     assert_eq!(wrong(&plain, &beside("path_readings: keep")), [round]);
     assert_eq!(wrong(&plain, &beside("path_readings: strict")), [""; 0]);
     let kept = plain.replace("timeout: 5s", "timeout: 5s, path_readings: keep");
     assert_eq!(wrong(&kept, &beside("")), [round]);
+}
+
+#[test]
+fn keep_beside_a_service_that_decides_is_found() {
+    let plain = gateway("a: {path: a.yaml}", "").replace(
+        "defaults:",
+        "policies: {ask: {kind: forward_auth, upstream: v}}\ndefaults:",
+    );
+    let round = "way-round: `a/open` may bypass the decision of `v` about its path";
+    let document = |said: &str| {
+        let open = format!(
+            "paths:\n  /open:\n    x-gateway: {{{said}}}\n    get: {{operationId: open, \
+             responses: {{\"200\": {{description: fine}}}}}}\n"
+        );
+        A.replace("paths:\n", &open)
+    };
+    let found = |gateway: &str, document: &str| -> Vec<String> {
+        let found = wrong(gateway, document).into_iter();
+        found
+            .filter(|one| one.contains("the decision of"))
+            .collect()
+    };
+    let asking = "match: prefix, policies: [ask]";
+    assert_eq!(found(&plain, &document(asking)), [""; 0]);
+    let kept = format!("{asking}, path_readings: keep");
+    assert_eq!(found(&plain, &document(&kept)), [round]);
+    let quiet = "match: prefix, path_readings: keep";
+    assert_eq!(found(&plain, &document(quiet)), [""; 0]);
+    // Once for the place where it is written.
+    let defaults = plain.replace("timeout: 5s", "timeout: 5s, path_readings: keep");
+    assert_eq!(found(&defaults, &document(asking)), [round]);
 }
 
 #[test]

@@ -93,7 +93,8 @@ fn what_allows_nothing_is_told_unless_the_rule_is_off() {
     let unused: Vec<String> = linted.lines().lines().map(str::to_owned).collect();
     assert_eq!(linted.names().len(), 3, "{unused:?}");
     assert!(
-        unused[0].starts_with("openapi.yaml:5:36: info[GW0309]: nothing here is `unknown-field`"),
+        unused[0]
+            .starts_with("openapi.yaml:5:36: info[GW0309]: `unknown-field` has no finding here"),
         "{unused:?}"
     );
     assert!(unused[1].contains(":5:51: info[GW0309]"), "{unused:?}");
@@ -170,7 +171,7 @@ fn levels_of_unknown_and_hard_rules_are_refused() {
                 "did you mean `duplicate-tag`?"
             ),
             (
-                "`undefined-security-scheme` cannot be made less than an error",
+                "`undefined-security-scheme` cannot be set below an error",
                 ""
             ),
         ]

@@ -44,17 +44,17 @@ fn a_target_is_exactly_what_its_url_says() {
         assert_eq!(told(&gateway("", &upstream)), [], "{url}");
     }
     for (url, why) in [
-        ("http://h:99999/", "a port is 1 to 65535"),
-        ("http://h:65536", "a port is 1 to 65535"),
-        ("http://h:8o80", "a port is 1 to 65535"),
-        ("http://h:-1", "a port is 1 to 65535"),
-        ("http://h:+1", "a port is 1 to 65535"),
-        ("http://h:/", "a port is 1 to 65535"),
-        ("http://h:0", "a port is 1 to 65535"),
+        ("http://h:99999/", "a port must be 1 to 65535"),
+        ("http://h:65536", "a port must be 1 to 65535"),
+        ("http://h:8o80", "a port must be 1 to 65535"),
+        ("http://h:-1", "a port must be 1 to 65535"),
+        ("http://h:+1", "a port must be 1 to 65535"),
+        ("http://h:/", "a port must be 1 to 65535"),
+        ("http://h:0", "a port must be 1 to 65535"),
         ("http://h:1/a/../b", "its path would become `/b`"),
         ("http://h:1/a/%2E%2e/b", "its path would become `/b`"),
         ("http://h:1/./b", "its path would become `/b`"),
-        ("http://h:1/{x}", "its path has no parameters"),
+        ("http://h:1/{x}", "its path must not have parameters"),
     ] {
         let upstream = format!("targets: {{a: {{url: \"{url}\"}}}}");
         let found = told(&gateway("", &upstream));
@@ -131,7 +131,7 @@ fn connect_timeout_above_request_timeout_is_found() {
         told(&gateway("", &upstream("connect: 50s, request: 5s"))),
         [(
             "connect".into(),
-            "GW0526: a connection may take 50000ms, and the answer on it 5000ms".into()
+            "GW0526: connecting may take 50000ms, but the whole request only 5000ms".into()
         )]
     );
 }
@@ -180,7 +180,7 @@ fn useless_credential_store_or_condition_is_found() {
     );
     let expected = (
         empty.to_owned(),
-        "GW0104: this is the sha256 of the empty text".to_owned(),
+        "GW0104: this is the sha256 of the empty string".to_owned(),
     );
     assert!(told(&text).contains(&expected), "{:?}", told(&text));
     let text = format!("{}release: {{store: \"oci://r/x\"}}\n", gateway("", FINE));

@@ -91,9 +91,7 @@ fn rich_project_is_known_and_later_keys_are_reported() {
         .filter(|finding| finding.lint.name == "not-available")
         .map(|finding| compiled.files.sources.text(finding.span))
         .collect();
-    let expected = [
-        "jwks_url", "plans", "plan", "threat", "validate", "break", "cost",
-    ];
+    let expected = ["plans", "plan", "threat", "validate", "break"];
     for word in expected {
         assert!(
             later.contains(word),
@@ -120,7 +118,7 @@ fn smallest(shape: &Shape) -> Value {
         Shape::Integer(least, _) => return json!(least),
         Shape::List(_) => return json!([]),
         Shape::Several(item) => return json!([smallest(item)]),
-        Shape::Map(_) | Shape::Table(_) | Shape::Keyed(..) => return json!({}),
+        Shape::Map(_) | Shape::Table(_) | Shape::Keyed(..) | Shape::Known(..) => return json!({}),
         Shape::Object(object) => return filled(object, None),
         Shape::Kinds(variants) => return filled(variants[0].object, Some(variants[0].kind)),
         Shape::Either(shapes) => return smallest(&shapes[0]),
@@ -167,6 +165,7 @@ fn later(shape: &Shape, found: &mut Vec<Written>) {
         Shape::List(item) | Shape::Several(item) => wrap(item, &|value| json!([value])),
         Shape::Map(value) | Shape::Table(value) => wrap(value, &|value| json!({"x": value})),
         Shape::Keyed(_, value) => wrap(value, &|value| json!({"x": value})),
+        Shape::Known(keys, value) => wrap(value, &|value| json!({keys.known[0]: value})),
         Shape::Either(shapes) => shapes.iter().for_each(|shape| wrap(shape, &|value| value)),
         Shape::Object(object) => in_object(object, None, found),
         Shape::Kinds(variants) => {
@@ -315,10 +314,94 @@ fn scopes_of_credentials_without_scopes_are_refused() {
 #[test]
 fn every_refusal_can_have_another_form() {
     for reject in engine::rejects().chain(engine::edge::REJECTS.iter().copied()) {
-        assert!((vocab::shared::REASON.fits)(reject.code), "{}", reject.code);
+        let reason = vocab::reasons::find(reject.code);
+        let status = reason.map(|reason| reason.status);
+        assert_eq!(status, Some(reject.status), "{}", reject.code);
     }
     // No configuration is at hand when these are answered.
     for code in ["head_invalid", "header_timeout", "overload", "not_ready"] {
-        assert!(!(vocab::shared::REASON.fits)(code), "{code}");
+        assert!(vocab::reasons::find(code).is_none(), "{code}");
     }
+}
+
+#[test]
+fn reasons_of_failures_are_those_of_the_gateway() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read_to_string(root.join("../gwd/src/proxy/failure.rs")).expect("a file");
+    let lines: Vec<&str> = table.lines().map(str::trim).collect();
+    let pairs = lines.windows(2).filter_map(|pair| {
+        let status: u16 = pair[0].strip_suffix(',')?.parse().ok()?;
+        let code = pair[1].strip_prefix('"')?.strip_suffix("\",")?;
+        Some((code, status))
+    });
+    let pairs: Vec<(&str, u16)> = pairs.collect();
+    assert!(pairs.len() > 10, "{pairs:?}");
+    // A client that has gone gets no response.
+    for (code, status) in pairs
+        .into_iter()
+        .filter(|(code, _)| *code != "client_closed")
+    {
+        let reason = vocab::reasons::find(code);
+        assert_eq!(reason.map(|reason| reason.status), Some(status), "{code}");
+    }
+}
+
+#[test]
+fn misspelt_reason_has_a_suggestion() {
+    let found = |gateway: &str, document: &str| -> Vec<(String, Option<String>)> {
+        let errors = |text: &str, before: &str, key: &str| match text {
+            "" => before.to_owned(),
+            text => before.replace(key, &format!("{text}\n{key}")),
+        };
+        let gateway = errors(
+            gateway,
+            "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n",
+            "defaults:",
+        );
+        let document = errors(
+            document,
+            "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n",
+            "paths:",
+        );
+        let files = [("gateway.yaml", &*gateway), ("api.yaml", &*document)];
+        let files = Files::in_memory(files, Limits::default());
+        let compiled = model::compile::project(files, &Vec::new());
+        let findings = compiled.findings.into_iter();
+        let unknown = findings.filter(|finding| finding.lint.name == "unknown-key");
+        unknown
+            .map(|finding| (finding.message, finding.help))
+            .collect()
+    };
+    let help = |text: &str| Some(text.to_owned());
+    for (code, expected) in [
+        ("rate_limitted", "write `rate_limited`"),
+        ("no-route", "write `no_route`"),
+        ("upstream_timeut", "write `upstream_timeout`"),
+        ("teapot", "`gwc explain errors` lists the reasons"),
+    ] {
+        let one = found(&format!("errors: {{{code}: {{status: 410}}}}"), "");
+        let message = format!("unknown reason `{code}`");
+        assert_eq!(one, [(message, help(expected))], "{code}");
+    }
+    let own = |code: &str| {
+        found(
+            "",
+            &format!("x-gateway: {{errors: {{{code}: {{status: 410}}}}}}"),
+        )
+    };
+    assert_eq!(own("rate_limited"), []);
+    assert_eq!(
+        own("rate_limit"),
+        [(
+            "unknown reason `rate_limit`".to_owned(),
+            help("write `rate_limited`")
+        )]
+    );
+    // A known reason that no route has.
+    let elsewhere =
+        "it belongs under `errors` of gateway.yaml: it occurs before a route is selected";
+    assert_eq!(
+        own("no_route"),
+        [("unknown reason `no_route`".to_owned(), help(elsewhere))]
+    );
 }

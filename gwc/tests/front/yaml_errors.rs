@@ -57,17 +57,20 @@ const CASES: &[(&str, &str, Option<u32>)] = &[
     ),
     (
         "a: 'it's'\n",
-        "1:8-10 there is text behind the closing `'`; help: write `''` for a quote in the text: 'it''s'",
+        "1:8-10 there is text after the closing `'`; help: write `''` for a quote in the string: \
+'it''s'",
         None,
     ),
     (
         "a: \"x\" y\n",
-        "1:7-9 there is text behind the closing `\"`; help: write `\\\"` for a quote in the text: \"x\\\" y\"",
+        "1:7-9 there is text after the closing `\"`; help: write `\\\"` for a quote in the string: \
+\"x\\\" y\"",
         None,
     ),
     (
         "a: \"\\d+\"\n",
-        "1:5-7 `\\d` is no escape of a text in double quotes; help: write `\\\\d`, or put the text in single quotes",
+        "1:5-7 `\\d` is not an escape of a string in double quotes; help: write `\\\\d`, or put \
+the string in single quotes",
         None,
     ),
     // Brackets.
@@ -88,7 +91,8 @@ const CASES: &[(&str, &str, Option<u32>)] = &[
     ),
     (
         "a: [1]]\n",
-        "1:7-8 no `[` is open that this `]` could close; help: remove it, or put the text in quotes",
+        "1:7-8 no `[` is open that this `]` could close; help: remove it, or put the string in \
+quotes",
         None,
     ),
     (
@@ -120,27 +124,27 @@ const CASES: &[(&str, &str, Option<u32>)] = &[
     ),
     (
         "a: @foo/bar\n",
-        "1:4-12 a text without quotes cannot begin with `@`; help: write \"@foo/bar\"",
+        "1:4-12 a string without quotes cannot begin with `@`; help: write \"@foo/bar\"",
         None,
     ),
     (
         "a: `foo`\n",
-        "1:4-9 a text without quotes cannot begin with a backtick; help: write \"`foo`\"",
+        "1:4-9 a string without quotes cannot begin with a backtick; help: write \"`foo`\"",
         None,
     ),
     (
         "a: %foo\n",
-        "1:4-8 a text without quotes cannot begin with `%`; help: write \"%foo\"",
+        "1:4-8 a string without quotes cannot begin with `%`; help: write \"%foo\"",
         None,
     ),
     (
         "a: >=1\n",
-        "1:4-7 a text without quotes cannot begin with `>`; help: write \">=1\"",
+        "1:4-7 a string without quotes cannot begin with `>`; help: write \">=1\"",
         None,
     ),
     (
         "a: * b\n",
-        "1:4-7 a text without quotes cannot begin with `*`; help: write \"* b\"",
+        "1:4-7 a string without quotes cannot begin with `*`; help: write \"* b\"",
         None,
     ),
     // Merge conflicts.
@@ -157,7 +161,8 @@ const CASES: &[(&str, &str, Option<u32>)] = &[
     ),
     (
         "a: \"x\"#y\n",
-        "1:7-9 `#` begins a comment only behind a space; help: write a space in front of `#`, or put all of the text in quotes",
+        "1:7-9 `#` begins a comment only after a space; help: write a space in front of `#`, or \
+put the whole string in quotes",
         None,
     ),
     ("a: # nothing yet\nb: 1\n", "", None),
@@ -170,7 +175,7 @@ const CASES: &[(&str, &str, Option<u32>)] = &[
     ),
     (
         "a: 1\nb:2\nc: 3\n",
-        "2:1-4 there is no space behind the colon of `b:2`; help: write `b: 2`",
+        "2:1-4 there is no space after the colon of `b:2`; help: write `b: 2`",
         None,
     ),
     (
@@ -185,7 +190,8 @@ const CASES: &[(&str, &str, Option<u32>)] = &[
     ),
     (
         "tags: - a\n",
-        "1:7-8 a list item cannot stand on the line of its key; help: begin a new line in front of `-`, or put the text in quotes",
+        "1:7-8 a list item cannot stand on the line of its key; help: begin a new line in front of \
+`-`, or put the string in quotes",
         None,
     ),
 ];

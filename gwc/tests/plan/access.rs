@@ -2,6 +2,7 @@
 //! in or not, whatever the order says.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use bundle::ir::{self, Set};
 use plan::security::{Verdict, Who};
@@ -13,6 +14,26 @@ use crate::dice::Dice;
 const ISSUERS: [&str; 2] = ["i1", "i2"];
 const AUDIENCES: [&str; 2] = ["x", "y"];
 const ALGORITHMS: [&str; 2] = ["ES256", "RS256"];
+const NAMES: [&str; 2] = ["a.test", "b.test"];
+/// Patterns of ids, and ids that differ for them.
+const PATTERNS: [&str; 5] = [
+    "spiffe://t/a",
+    "spiffe://t/*",
+    "spiffe://t/*/b",
+    "spiffe://t/a/**",
+    "spiffe://t/**",
+];
+const IDS: [&str; 7] = [
+    "spiffe://t/a",
+    "spiffe://t/x",
+    "spiffe://t/a/b",
+    "spiffe://t/a/x",
+    "spiffe://t/x/b",
+    "spiffe://t/x/y",
+    "spiffe://t/a/x/y/z",
+];
+/// Place of a client certificate, beside two fields.
+const CERTIFICATE: usize = 2;
 const KEYS: [&str; 2] = ["https://a/keys", "https://b/keys"];
 
 /// A verifier as the test understands it.
@@ -26,6 +47,11 @@ enum Verifier {
         algorithms: Vec<&'static str>,
         leeway_ms: u64,
         claim: bool,
+    },
+    Certificate {
+        from_proxy: bool,
+        names: Vec<&'static str>,
+        ids: Vec<&'static str>,
     },
 }
 
@@ -43,6 +69,12 @@ enum Held {
     Nothing,
     Forged,
     Known(Facts),
+    Certificate {
+        of_connection: bool,
+        of_proxy: bool,
+        names: Vec<&'static str>,
+        id: Option<&'static str>,
+    },
 }
 
 /// Facts about a credential that is known somewhere.
@@ -88,15 +120,36 @@ fn verifier(dice: &mut Dice) -> Verifier {
     }
 }
 
-fn requirement(dice: &mut Dice) -> Vec<Vec<Use>> {
+/// A verifier of certificates; each list may be absent.
+fn certificates(dice: &mut Dice) -> Verifier {
+    let list = |dice: &mut Dice, of: &[&'static str]| match dice.chance(5) {
+        true => some(dice, of),
+        false => Vec::new(),
+    };
+    Verifier::Certificate {
+        from_proxy: dice.chance(2),
+        names: list(dice, &NAMES),
+        ids: list(dice, &PATTERNS),
+    }
+}
+
+/// A requirement over two fields, or over a field and a certificate.
+fn requirement(dice: &mut Dice, is_certified: bool) -> Vec<Vec<Use>> {
     let alternatives = dice.below(4);
     (0..alternatives)
         .map(|_| {
             (0..dice.below(3))
                 .map(|_| {
+                    if is_certified && dice.chance(7) {
+                        return Use {
+                            place: CERTIFICATE,
+                            verifier: dice.chance(9).then(|| 3 + dice.below(2)),
+                            scopes: Vec::new(),
+                        };
+                    }
                     let verifier = dice.chance(8).then(|| dice.below(3));
                     Use {
-                        place: dice.below(2),
+                        place: if is_certified { 0 } else { dice.below(2) },
                         verifier,
                         scopes: if dice.chance(3) && verifier.is_some() {
                             vec!["s"]
@@ -147,15 +200,73 @@ fn credentials() -> Vec<Held> {
     all
 }
 
-fn lets_in(requirement: &[Vec<Use>], verifiers: &[Verifier], caller: [&Held; 2]) -> bool {
+/// Every certificate that differs from others for some requirement.
+fn shown() -> Vec<Held> {
+    let mut all = vec![Held::Nothing];
+    let ids = IDS.into_iter().map(Some).chain([None]);
+    for id in ids {
+        for bits in 0..16u8 {
+            let names = [1, 2].iter().zip(NAMES);
+            let names = names.filter(|(bit, _)| bits & **bit != 0);
+            all.push(Held::Certificate {
+                of_connection: bits & 4 != 0,
+                of_proxy: bits & 8 != 0,
+                names: names.map(|(_, name)| name).collect(),
+                id,
+            });
+        }
+    }
+    all
+}
+
+/// Another reading of a pattern than that of the gateway: as an expression over a whole id.
+fn is_id(pattern: &str, id: &str) -> bool {
+    static MATCHES: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| {
+        let of = |pattern: &'static str| {
+            let expression = pattern.replace("**", ".+").replace('*', "[^/]+");
+            let expression = regex::Regex::new(&format!("^{expression}$"));
+            let expression = expression.expect("an expression");
+            let ids = IDS.into_iter().filter(move |id| expression.is_match(id));
+            ids.map(move |id| (pattern, id))
+        };
+        PATTERNS.into_iter().flat_map(of).collect()
+    });
+    MATCHES.contains(&(pattern, id))
+}
+
+fn lets_in(requirement: &[Vec<Use>], verifiers: &[Verifier], caller: [&Held; 3]) -> bool {
     let satisfied = |wanted: &Use| {
         let facts = match (caller[wanted.place], wanted.verifier) {
             (Held::Nothing, _) | (Held::Forged, Some(_)) => return false,
-            (Held::Forged | Held::Known(_), None) => return true,
+            (Held::Forged | Held::Known(_) | Held::Certificate { .. }, None) => return true,
+            (
+                Held::Certificate {
+                    of_connection,
+                    of_proxy,
+                    names: own,
+                    id,
+                },
+                Some(verifier),
+            ) => {
+                let Verifier::Certificate {
+                    from_proxy,
+                    names,
+                    ids,
+                } = &verifiers[verifier]
+                else {
+                    return false;
+                };
+                let is_there = if *from_proxy { of_proxy } else { of_connection };
+                let is_admitted = |id: &str| ids.iter().any(|one| is_id(one, id));
+                return *is_there
+                    && (names.is_empty() || own.iter().any(|name| names.contains(name)))
+                    && (ids.is_empty() || id.is_some_and(is_admitted));
+            }
             (Held::Known(facts), Some(_)) => facts,
         };
         let valid = match &verifiers[wanted.verifier.unwrap_or_default()] {
             Verifier::Key => facts.key,
+            Verifier::Certificate { .. } => false,
             Verifier::Token {
                 keys,
                 issuer,
@@ -191,7 +302,10 @@ fn built(requirement: &[Vec<Use>], verifiers: &[Verifier]) -> Who {
             };
             schemes.entry(name.clone()).or_insert_with(|| ir::Scheme {
                 name: name.clone(),
-                place: Place::Header(wanted.place.to_string()),
+                place: match wanted.place {
+                    CERTIFICATE => Place::Certificate,
+                    place => Place::Header(place.to_string()),
+                },
                 verify,
                 strip_credential: false,
                 declared: Settings::default(),
@@ -219,6 +333,25 @@ fn built(requirement: &[Vec<Use>], verifiers: &[Verifier]) -> Who {
             name: index.to_string(),
             checked: match verifier {
                 Verifier::Key => auth::Checked::ApiKey(auth::api_key::Checked {}),
+                Verifier::Certificate {
+                    from_proxy,
+                    names,
+                    ids,
+                } => {
+                    let mut settings = Settings::default();
+                    for (key, list) in [("sans", names), ("spiffe", ids)] {
+                        if !list.is_empty() {
+                            settings = settings.with(&[key], set(list));
+                        }
+                    }
+                    if *from_proxy {
+                        settings = settings.with(&["header"], Value::One(text("client-cert")));
+                    }
+                    auth::Checked::Declared(Checked {
+                        kind: "mtls".into(),
+                        settings,
+                    })
+                }
                 Verifier::Token {
                     keys,
                     issuer,
@@ -262,12 +395,12 @@ fn the_order_of_requirements_agrees_with_every_caller() {
     let mut told: BTreeMap<String, usize> = BTreeMap::new();
     let threads: Vec<_> = (0..4u64)
         .map(|seed| {
-            let all = all.clone();
+            let (all, shown) = (all.clone(), shown());
             std::thread::spawn(move || {
                 let mut dice = Dice::new(seed);
                 let mut told: BTreeMap<String, usize> = BTreeMap::new();
                 for _ in 0..pairs / 4 {
-                    pair(&mut dice, &all, &mut told);
+                    pair(&mut dice, (&all, &shown), &mut told);
                 }
                 told
             })
@@ -286,17 +419,20 @@ fn the_order_of_requirements_agrees_with_every_caller() {
 
 /// One pair of requirements with their verifiers. The order says what callers say: those that hold
 /// just what some alternative of either side asks for decide, and some at random.
-fn pair(dice: &mut Dice, all: &[Held], told: &mut BTreeMap<String, usize>) {
-    let old_verifiers: Vec<Verifier> = (0..3).map(|_| verifier(dice)).collect();
+fn pair(dice: &mut Dice, (all, shown): (&[Held], &[Held]), told: &mut BTreeMap<String, usize>) {
+    let mut old_verifiers: Vec<Verifier> = (0..3).map(|_| verifier(dice)).collect();
+    old_verifiers.extend([certificates(dice), certificates(dice)]);
     let mut new_verifiers = old_verifiers.clone();
     if dice.chance(5) {
         new_verifiers[dice.below(3)] = verifier(dice);
+        new_verifiers[3 + dice.below(2)] = certificates(dice);
     }
-    let old = requirement(dice);
+    let is_certified = dice.chance(3);
+    let old = requirement(dice, is_certified);
     let new = if dice.chance(4) {
         old.clone()
     } else {
-        requirement(dice)
+        requirement(dice, is_certified)
     };
     let verdict = built(&old, &old_verifiers).verdict(&built(&new, &new_verifiers));
     let (mut more, mut fewer) = (false, false);
@@ -308,17 +444,24 @@ fn pair(dice: &mut Dice, all: &[Held], told: &mut BTreeMap<String, usize>) {
             .collect();
         all.iter().filter(|held| is_telling(held, &asked)).collect()
     });
+    let asked: Vec<(&Verifier, bool)> = asked_at(CERTIFICATE, &old, &old_verifiers)
+        .into_iter()
+        .chain(asked_at(CERTIFICATE, &new, &new_verifiers))
+        .collect();
+    let shown: Vec<&Held> = shown.iter().filter(|held| is_shown(held, &asked)).collect();
     'all: for first in &telling[0] {
         for second in &telling[1] {
-            let caller = [*first, *second];
-            let (was, is) = (
-                lets_in(&old, &old_verifiers, caller),
-                lets_in(&new, &new_verifiers, caller),
-            );
-            more |= is && !was;
-            fewer |= was && !is;
-            if more && fewer {
-                break 'all;
+            for third in &shown {
+                let caller = [*first, *second, *third];
+                let (was, is) = (
+                    lets_in(&old, &old_verifiers, caller),
+                    lets_in(&new, &new_verifiers, caller),
+                );
+                more |= is && !was;
+                fewer |= was && !is;
+                if more && fewer {
+                    break 'all;
+                }
             }
         }
     }
@@ -356,7 +499,7 @@ fn is_telling(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
     };
     let tokens = || {
         asked.iter().filter_map(|(verifier, _)| match verifier {
-            Verifier::Key => None,
+            Verifier::Key | Verifier::Certificate { .. } => None,
             Verifier::Token {
                 keys,
                 issuer,
@@ -391,4 +534,33 @@ fn is_telling(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
                     && tokens().any(|token| *token.4 == facts.late_ms)
             }
         }
+}
+
+/// Certificates that differ in what somebody asks for.
+fn is_shown(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
+    let Held::Certificate {
+        of_connection,
+        of_proxy,
+        names: own,
+        id,
+    } = held
+    else {
+        return true;
+    };
+    let certificates = || {
+        asked.iter().filter_map(|(verifier, _)| match verifier {
+            Verifier::Certificate {
+                from_proxy,
+                names,
+                ids,
+            } => Some((*from_proxy, names, ids)),
+            Verifier::Key | Verifier::Token { .. } => None,
+        })
+    };
+    (!of_connection || certificates().any(|one| !one.0))
+        && (!of_proxy || certificates().any(|one| one.0))
+        && own
+            .iter()
+            .all(|name| certificates().any(|one| one.1.contains(name)))
+        && (id.is_none() || certificates().any(|one| !one.2.is_empty()))
 }

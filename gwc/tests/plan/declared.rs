@@ -91,7 +91,10 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     (
         r#"jwks_url: "https://idp/keys""#,
         r#"jwks_url: "https://idq/keys""#,
-        &["security incomparable verifier-changed security: a/list+a/make"],
+        &[
+            "security incomparable verifier-changed security: a/list+a/make",
+            "upstream changed upstream-added upstream https://idq",
+        ],
     ),
     (
         r#"jwks_url: "https://idp/keys", algorithms: [RS256]"#,
@@ -308,7 +311,8 @@ const OF_DOCUMENT: &[(&str, &str, &[&str])] = &[
         r#"{sub: X-User}"#,
         r#"{sub: X-User, email: X-Mail}"#,
         &[
-            "policy changed credential-passed-on-changed security bearer claims_to_headers.email: a/list+a/make",
+            "security strengthen identity-field-changed request header x-mail: a/list+a/make",
+            "security strengthen identity-field-changed request header x-mail: a/status",
         ],
     ),
     (
@@ -395,14 +399,7 @@ fn same_project_has_an_empty_plan_with_its_limits() {
 fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
     let side = side(GATEWAY, DOCUMENT);
     let needs: BTreeSet<String> = side.lowered.gateway.needs().into_iter().collect();
-    for need in [
-        "policy:quota",
-        "policy:threat",
-        "policy:forward_auth",
-        "auth:jwt:jwks_url",
-        "operation:validate",
-        "operation:cost",
-    ] {
+    for need in ["policy:quota", "policy:threat", "operation:validate"] {
         assert!(needs.contains(need), "{need}: {needs:?}");
         assert_eq!(bundle::ir::missing(&[need.to_owned()]), Some(need));
     }

@@ -58,7 +58,8 @@ fn impossible_path_is_reported_without_a_request() {
         assert_eq!(told.len(), usize::from(!fits), "{shortest}");
         if let [told] = &told[..] {
             let why = format!(
-                "its path has {shortest} bytes at least, and a request's target may have 16384"
+                "its path has at least {shortest} bytes, and a request's target may have at most \
+16384"
             );
             assert!(told.ends_with(&why), "{told}");
         }

@@ -1,8 +1,10 @@
 //! Plans of small projects: one edit, exactly the expected lines; refactorings, none.
 
 mod access;
+mod addresses;
 mod algebra;
 mod cells;
+mod certificates;
 mod contracts;
 mod declared;
 mod dice;
@@ -12,6 +14,8 @@ mod forwarded;
 mod gated;
 mod hidden;
 mod history;
+mod identities;
+mod listeners;
 mod located;
 mod long;
 mod naive;
@@ -26,6 +30,7 @@ mod rest;
 mod retries;
 mod reviewed;
 mod rounds;
+mod services;
 mod single;
 mod written;
 

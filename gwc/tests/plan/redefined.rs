@@ -172,3 +172,30 @@ fn listener_with_another_name_is_no_expose() {
     let found = lines(&self::plan((&old, DOCUMENT), (&exchanged, DOCUMENT)));
     assert!(!found.is_empty());
 }
+
+/// Clients reach a listener by its address: what is served at an address is compared, whatever the
+/// listener there is called.
+#[test]
+fn exchanged_or_inherited_addresses_expose() {
+    let at = |public: u16, inner: u16| {
+        let text = edit(
+            GATEWAY,
+            "apis: {a: {path: api.yaml}}",
+            "apis: {a: {path: api.yaml, mount: {listeners: [public]}}, b: {path: api.yaml, mount: {listeners: [inner], base_path: /inner}}}",
+        );
+        format!(
+            "{text}listeners: {{public: {{address: \"0.0.0.0:{public}\"}}, inner: {{address: \"0.0.0.0:{inner}\"}}}}\n"
+        )
+    };
+    let old = at(8080, 8081);
+    // The addresses are exchanged; or `public` takes the address of `inner`, which gets another one.
+    for new in [at(8081, 8080), at(8081, 8082)] {
+        let plan = plan((&old, DOCUMENT), (&new, DOCUMENT));
+        let exposed: Vec<_> = plan
+            .changes
+            .iter()
+            .filter(|change| change.class == plan::Class::Expose)
+            .collect();
+        assert!(!exposed.is_empty(), "{new}\n{:?}", lines(&plan));
+    }
+}

@@ -128,6 +128,29 @@ fn field_without_protection_is_no_access() {
             "set: {Access-Control-Allow-Methods: \"get\"}",
             "set: {Access-Control-Allow-Methods: GET}",
         ),
+        // Other spellings of the same meaning.
+        (
+            "set: {X-Frame-Options: DENY}",
+            "set: {X-Frame-Options: deny}",
+        ),
+        (
+            "set: {Strict-Transport-Security: \"max-age=60; includeSubDomains\"}",
+            "set: {Strict-Transport-Security: \"includesubdomains;Max-Age=60\"}",
+        ),
+        (
+            "set: {Cache-Control: \"no-store, private\"}",
+            "set: {Cache-Control: \"Private,No-Store\"}",
+        ),
+        (
+            "set: {Set-Cookie: \"a=b; Path=/; Secure\"}",
+            "set: {Set-Cookie: \"a=b; secure; path=/\"}",
+        ),
+        (
+            "set: {Content-Security-Policy: \"img-src *; default-src 'self'\"}",
+            "set: {Content-Security-Policy: \"Default-Src 'self'; img-src *\"}",
+        ),
+        // A value of the gateway in place of none.
+        ("remove: [X-Powered-By]", "set: {X-Powered-By: gwd}"),
     ] {
         let (old, new) = (
             edit(GATEWAY, EDGE, &edge(old)),
@@ -139,6 +162,33 @@ fn field_without_protection_is_no_access() {
             "{found:?}"
         );
     }
+}
+
+#[test]
+fn removed_field_that_returns_weakens() {
+    for (old, new) in [
+        ("remove: [Server]", "set: {X-Base: gwd}"),
+        ("remove: [X-Powered-By, Server]", "remove: [server]"),
+        ("remove: [X-Powered-By]", "add: {X-Powered-By: gwd}"),
+    ] {
+        let sides = (edge(old), edge(new));
+        gateway(
+            "response-field-changed",
+            EDGE,
+            (&sides.0, &sides.1),
+            ("weaken", "strengthen"),
+        );
+    }
+    // The policy is no longer in the chain.
+    let without = edit(GATEWAY, "[slow, edge]", "[slow]");
+    both(
+        "response-field-changed",
+        (GATEWAY, DOCUMENT),
+        (&without, DOCUMENT),
+        ("weaken", "strengthen"),
+    );
+    let plan = plan((GATEWAY, DOCUMENT), (&without, DOCUMENT));
+    assert!(!plan.tripped(&["weaken".into()], &[]).is_empty());
 }
 
 #[test]
@@ -193,7 +243,7 @@ fn fields_that_cors_replaces_are_no_access() {
     };
     let told =
         |old: &str, new: &str| -> Vec<String> { lines(&plan((old, DOCUMENT), (new, DOCUMENT))) };
-    let any = "set: {Access-Control-Allow-Origin: \"*\"}";
+    let any = "remove: [Server], set: {Access-Control-Allow-Origin: \"*\"}";
     let quiet = told(
         &with("remove: [Server]", "https://a.example"),
         &with(any, "https://a.example"),
@@ -302,5 +352,83 @@ fn protection_of_a_respond_policy_is_access() {
         (&with("X-Frame-Options: DENY"), DOCUMENT),
         (&with("X-A: b"), DOCUMENT),
         ("weaken", "strengthen"),
+    );
+}
+
+#[test]
+fn error_body_that_browsers_run_weakens() {
+    let errors = |text: &str| {
+        edit(
+            GATEWAY,
+            "defaults: {upstream",
+            &format!("{text}defaults: {{upstream"),
+        )
+    };
+    let page = |media_type: &str| {
+        errors(&format!(
+            "errors: {{no_route: {{body: \"<script src=/x></script>\"{media_type}}}}}\n"
+        ))
+    };
+    let (plain, html, svg) = (
+        page(""),
+        page(", content_type: text/html"),
+        page(", content_type: image/svg+xml"),
+    );
+    for (old, new, classes) in [
+        (GATEWAY, &*html, ("weaken", "strengthen")),
+        (&plain, &html, ("weaken", "strengthen")),
+        (&html, &svg, ("incomparable", "incomparable")),
+    ] {
+        both(
+            "response-field-changed",
+            (old, DOCUMENT),
+            (new, DOCUMENT),
+            classes,
+        );
+    }
+    // Text is not run, and a type without a body is not sent.
+    let typed = errors("errors: {no_route: {status: 410, content_type: text/html}}\n");
+    for new in [&plain, &typed] {
+        let found = lines(&plan((GATEWAY, DOCUMENT), (new, DOCUMENT)));
+        assert!(
+            found.iter().all(|line| line.starts_with("policy changed")),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn error_body_of_the_gateway_counts_without_the_apis() {
+    let gateway = edit(
+        GATEWAY,
+        "defaults: {upstream",
+        "errors: {rate_limited: {body: \"<p>\", content_type: text/html}}\ndefaults: {upstream",
+    );
+    let own = |text: &str| {
+        edit(
+            DOCUMENT,
+            "paths:",
+            &format!("x-gateway: {{errors: {{rate_limited: {{{text}}}}}}}\npaths:"),
+        )
+    };
+    let (text, html) = (
+        own("body: slow"),
+        own("body: \"<b>\", content_type: text/html"),
+    );
+    let found = |old: &str, new: &str| lines(&plan((&gateway, old), (&gateway, new)));
+    assert_eq!(
+        found(&text, DOCUMENT),
+        [
+            "security weaken response-field-changed api a errors.rate_limited.content_type",
+            "policy changed api-setting-changed api a errors.rate_limited.body",
+        ]
+    );
+    // A page is in place of a page.
+    assert_eq!(
+        found(&html, DOCUMENT),
+        [
+            "policy changed api-setting-changed api a errors.rate_limited.body",
+            "policy changed api-setting-changed api a errors.rate_limited.content_type",
+        ]
     );
 }

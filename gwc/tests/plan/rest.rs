@@ -78,6 +78,13 @@ fn methods_that_nobody_described_open_a_door() {
     let (method, url, old, _) = shown(&plan, "operation-exposed");
     assert_eq!((method, url), ("PUT", "http://gateway/orders"));
     assert_eq!(*old, Outcome::Refused { status: 405 });
+    for change in &plan.changes {
+        assert_eq!(
+            plan::report::what(change),
+            "* 2 paths: /orders, /orders/{id} (a#undeclared)"
+        );
+        assert!(change.paths().iter().eq(&["/orders", "/orders/{id}"]));
+    }
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn rewrite_to_a_protected_path_weakens() {
         let to = document(&format!(", rewrite: {{path: \"{path}\"}}"), KEY);
         assert_eq!(
             found(GATEWAY, &to),
-            ["`a/open` may be a way round `a/secret` at the upstream"],
+            ["`a/open` may bypass the protection of `a/secret` at the upstream"],
             "{path}"
         );
         assert_eq!(rounds((GATEWAY, &plain), (GATEWAY, &to)), [ADDED], "{path}");
@@ -110,6 +110,41 @@ fn rewrite_elsewhere_is_no_way_round() {
         let document = document(open, secret);
         assert_eq!(found(GATEWAY, &document), [""; 0], "{open}");
     }
+}
+
+#[test]
+fn method_rewritten_to_a_protected_one_weakens() {
+    let document = |open: &str| {
+        document(open, KEY)
+            .replace("/secret/{x}:", "/open/{y}:")
+            .replace("parameters: [{name: x, in: path, required: true, schema: {type: string}}]\n    get: {operationId: secret", "parameters: [{name: y, in: path, required: true, schema: {type: string}}]\n    delete: {operationId: secret")
+    };
+    let (plain, to) = (document(""), document(", rewrite: {method: DELETE}"));
+    assert_eq!(found(GATEWAY, &plain), [""; 0]);
+    assert_eq!(
+        found(GATEWAY, &to),
+        ["`a/open` may bypass the protection of `a/secret` at the upstream"]
+    );
+    assert_eq!(rounds((GATEWAY, &plain), (GATEWAY, &to)), [ADDED]);
+    assert_eq!(rounds((GATEWAY, &to), (GATEWAY, &plain)), [""; 0]);
+    // As a policy, and with the protected operation as the one that is rewritten.
+    let policy = GATEWAY.replace(
+        "policies:\n",
+        "policies:\n  goes: {kind: rewrite, method: DELETE}\n",
+    );
+    let by_policy = document(", policies: [goes]");
+    assert_eq!(rounds((&policy, &plain), (&policy, &by_policy)), [ADDED]);
+    let secret = "delete: {operationId: secret, security: [{key: []}],";
+    let protected = plain.replace(
+        secret,
+        &format!(
+            "{} x-gateway: {{rewrite: {{method: GET}}}},",
+            secret.replace("delete", "put")
+        ),
+    );
+    assert_eq!(found(GATEWAY, &protected).len(), 1);
+    let other = document(", rewrite: {method: PUT}");
+    assert_eq!(found(GATEWAY, &other), [""; 0]);
 }
 
 #[test]
@@ -209,7 +244,7 @@ listeners:\n  public: {address: \"127.0.0.1:8080\"}\n  inner: {address: \"127.0.
         .collect();
     assert_eq!(
         found,
-        ["`b/other` may be a way round `a/secret` at the upstream"],
+        ["`b/other` may bypass the protection of `a/secret` at the upstream"],
         "{:?}",
         compiled.findings
     );
@@ -255,7 +290,7 @@ fn bound_of_comparisons_reached_is_reported() {
             .all(|note| !note.contains("comparisons"))
     );
     model::outbound::with_comparisons(0, || {
-        let expected = "not compared with all protected operations for a way round";
+        let expected = "not compared with all protected operations for a bypass";
         let said = found(GATEWAY, &document);
         assert!(said.iter().any(|said| said.contains(expected)), "{said:?}");
         let notes = planned(sides.0, sides.1).notes;

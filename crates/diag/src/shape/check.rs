@@ -3,7 +3,7 @@
 use super::lints::{
     BAD_VALUE, EMPTY_KEY, MISSING_KEY, NOT_AVAILABLE, UNIT_MISSING, UNKNOWN_KEY, WRONG_TYPE,
 };
-use super::{Field, Form, Need, Object, Rule, Shape, Variant, read_date};
+use super::{Field, Form, KnownKeys, Need, Object, Rule, Shape, Variant, read_date};
 use crate::diagnostic::{Diagnostic, Level};
 use crate::read::{self, Wrong, WrongKind};
 use crate::sink::Sink;
@@ -27,7 +27,7 @@ pub fn not_available(at: Span, what: &str, help: &str) -> Diagnostic {
 
 struct Checker<'s> {
     sink: &'s mut Sink,
-    /// True inside a value that was already reported as not available.
+    /// True inside a value that has already been reported as not available.
     told: bool,
 }
 
@@ -77,6 +77,9 @@ impl Checker<'_> {
             Shape::Table(value) => self.map(node, value, &|_, _, _| true),
             Shape::Keyed(form, value) => self.map(node, value, &|key, span, sink| {
                 (form.fits)(key) || bad_form(key, span, form, sink)
+            }),
+            Shape::Known(keys, value) => self.map(node, value, &|key, span, sink| {
+                keys.known.contains(&key) || unknown_of(keys, (key, span), sink)
             }),
             Shape::Object(object) => self.object(node, object, &[]),
             Shape::Kinds(variants) => self.kinds(node, variants),
@@ -342,7 +345,7 @@ fn check_text(node: NodeRef<'_>, sink: &mut Sink) -> bool {
             "only fields marked secret take `${env:NAME}` or `${file:PATH}`; what differs between environments is a variable: `${var:NAME}`",
         )
     } else {
-        Diagnostic::new(&BAD_VALUE, node.span(), "nothing is written like this").help(REFERENCES)
+        Diagnostic::new(&BAD_VALUE, node.span(), "unknown placeholder").help(REFERENCES)
     };
     sink.push(finding);
     false
@@ -424,7 +427,7 @@ fn check_word(
     false
 }
 
-/// The finding about a key without a value: an error if the key keeps callers or changes out.
+/// Creates the finding for a key without a value: an error if the key guards access or changes.
 fn empty(field: &Field, key: Span) -> Diagnostic {
     let message = format!("`{}` has no value", field.key);
     let finding = Diagnostic::new(&EMPTY_KEY, key, message);
@@ -433,6 +436,22 @@ fn empty(field: &Field, key: Span) -> Diagnostic {
         true => finding.level(Level::Error),
         false => finding,
     }
+}
+
+/// Reports a key that is none of the known ones.
+fn unknown_of(keys: &KnownKeys, (key, span): (&str, Span), sink: &mut Sink) -> bool {
+    let message = format!("unknown {} `{}`", keys.what, shown(key));
+    let finding = Diagnostic::new(&UNKNOWN_KEY, span, message);
+    let near = || suggest::nearest(key, keys.known.iter().copied());
+    sink.push(match ((keys.elsewhere)(key), near()) {
+        (Some(place), _) => finding.help(format!("it belongs {place}")),
+        (None, Some(near)) => finding
+            .label(format!("did you mean `{near}`?"))
+            .help(format!("write `{near}`"))
+            .fix(span, near),
+        (None, None) => finding.help(keys.help),
+    });
+    false
 }
 
 fn is_key_name(key: &str, span: Span, sink: &mut Sink) -> bool {
@@ -451,7 +470,7 @@ fn is_extension(key: &str) -> bool {
     key == "x-gateway-lint" || key.starts_with("x-gateway-ext-")
 }
 
-/// True if a text can be the name of an API, an upstream, a policy, …
+/// True if a string is a valid name of an API, an upstream, a policy, …
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     (1..=128).contains(&text.len())
@@ -492,7 +511,7 @@ fn unknown_key(
     sink.push(finding);
 }
 
-/// Completes the finding about `key:value` with the known key and the value that it is meant to be
+/// Completes the finding for `key:value` with the known key and the value that were probably meant
 /// ([`suggest::split`]).
 #[must_use]
 pub fn with_space(
@@ -528,9 +547,12 @@ pub fn fits(node: NodeRef<'_>, shape: &Shape) -> bool {
     match shape {
         Shape::Any => true,
         Shape::List(_) | Shape::Several(_) => node.is_list(),
-        Shape::Map(_) | Shape::Table(_) | Shape::Keyed(..) | Shape::Object(_) | Shape::Kinds(_) => {
-            node.is_map()
-        }
+        Shape::Map(_)
+        | Shape::Table(_)
+        | Shape::Keyed(..)
+        | Shape::Known(..)
+        | Shape::Object(_)
+        | Shape::Kinds(_) => node.is_map(),
         Shape::Bool | Shape::True => node.as_bool().is_some(),
         _ => node.scalar_text().is_some(),
     }
@@ -539,7 +561,9 @@ pub fn fits(node: NodeRef<'_>, shape: &Shape) -> bool {
 fn expectation(shape: &Shape) -> String {
     match shape {
         Shape::List(_) | Shape::Several(_) => "a list".into(),
-        Shape::Map(_) | Shape::Table(_) | Shape::Keyed(..) | Shape::Kinds(_) => "a map".into(),
+        Shape::Map(_) | Shape::Table(_) | Shape::Keyed(..) | Shape::Known(..) | Shape::Kinds(_) => {
+            "a map".into()
+        }
         Shape::Object(object) => format!("a map ({})", object.what),
         Shape::Bool => "`true` or `false`".into(),
         Shape::True => "`true`".into(),

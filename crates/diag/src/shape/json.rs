@@ -1,7 +1,8 @@
 //! Conversion of a shape to JSON Schema (draft 2020-12), for editors.
 //!
-//! The schema is as exact as [`super::check`] where JSON Schema can express it, and never stricter:
-//! a variable (`${var:NAME}`) may stand for every scalar, `null` for every optional value.
+//! The schema is as strict as [`super::check`] where JSON Schema can express this, and never
+//! stricter. A variable (`${var:NAME}`) is allowed for every scalar, `null` for every optional
+//! value.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +10,7 @@ use super::{Need, Object, Rule, Shape, Variant};
 
 const VARIABLE: &str = r"\$\{var:[A-Za-z0-9_]+\}";
 const SECRET: &str = r"\$\{(env:[A-Za-z0-9_]+|file:/[^}]*)\}";
-/// Pattern of a text that is no reference of any kind.
+/// Pattern of a string that is not a reference.
 const LITERAL: &str = r"(?!\$\{)[\s\S]*";
 const NAME: &str = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}";
 
@@ -57,6 +58,10 @@ pub fn json_schema(shape: &Shape) -> Value {
             json!({"type": "object", "additionalProperties": json_schema(value)})
         }
         Shape::Keyed(form, value) => map_schema(&[form.pattern], value),
+        Shape::Known(keys, value) => json!({
+            "type": "object", "propertyNames": {"enum": keys.known},
+            "additionalProperties": json_schema(value),
+        }),
         Shape::Object(object) => object_schema(object, None),
         Shape::Kinds(variants) => {
             let kinds = variants.iter();
@@ -72,7 +77,7 @@ pub fn json_schema(shape: &Shape) -> Value {
     }
 }
 
-/// Schema of a text that matches one of these patterns as a whole.
+/// Schema of a string that matches one of these patterns completely.
 fn pattern(patterns: &[&str]) -> Value {
     json!({"type": "string", "pattern": whole(patterns)})
 }
@@ -81,7 +86,7 @@ fn whole(patterns: &[&str]) -> String {
     format!("^({})$", patterns.join("|"))
 }
 
-/// Schema of any scalar; a text must match one of these patterns.
+/// Schema of any scalar. A string must match one of these patterns.
 fn scalar_or(patterns: &[&str]) -> Value {
     json!({"type": ["string", "number", "boolean"], "pattern": whole(patterns)})
 }
@@ -121,7 +126,7 @@ fn object_schema(object: &Object, variant: Option<&Variant>) -> Value {
     }
     for field in object.fields {
         let mut schema = json_schema(&field.shape);
-        // Editors show the innermost description: keep only the key's.
+        // Editors show the innermost description: keep only that of the key.
         if let Some(inner) = schema.as_object_mut() {
             inner.remove("description");
         }
@@ -156,7 +161,7 @@ pub fn merge_patch(schema: &Value) -> Value {
             let mut patch = Map::new();
             for (key, value) in map {
                 let value = match key.as_str() {
-                    // Rules about several keys apply to the merged whole only.
+                    // Rules on several keys apply only after the merge.
                     "required" | "allOf" => continue,
                     "properties" => nullable_values(value),
                     "additionalProperties" if value.is_object() => nullable(value),

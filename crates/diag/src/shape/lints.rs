@@ -2,61 +2,62 @@
 
 use crate::diagnostic::{Level, Lint};
 
-/// A key that the vocabulary does not have.
+/// A key that is not in the vocabulary.
 pub static UNKNOWN_KEY: Lint = Lint {
     code: "GW0101",
     name: "unknown-key",
     level: Level::Error,
-    summary: "a key that the vocabulary does not have",
+    summary: "a key that is not in the vocabulary",
     explain: "gateway.yaml and `x-gateway` have a closed vocabulary: an unknown key would be a rule without effect. \
 The message names the nearest known key. Private additions belong in keys that begin with `x-gateway-ext-`.",
     bad: &[("gateway.yaml", "version: 1\nname: s\nupstrems: {}\n")],
     good: &[("gateway.yaml", "version: 1\nname: s\n")],
 };
 
-/// A value of another type than the key takes.
+/// A value of a type that the key does not accept.
 pub static WRONG_TYPE: Lint = Lint {
     code: "GW0102",
     name: "wrong-type",
     level: Level::Error,
     summary: "a value of another type than the key takes",
-    explain: "The key is known, but its value is of another type: a list where a map belongs, a text where a \
-number belongs. The message says what is expected there.",
+    explain: "The key is known, but its value is of another type: a list where a map belongs, a \
+string where a number belongs. The message says what is expected there.",
     bad: &[("gateway.yaml", "version: 1\nname: [s]\n")],
     good: &[("gateway.yaml", "version: 1\nname: s\n")],
 };
 
-/// A key that must be there is not.
+/// A missing required key.
 pub static MISSING_KEY: Lint = Lint {
     code: "GW0103",
     name: "missing-key",
     level: Level::Error,
-    summary: "a key that must be there is not",
-    explain: "Something cannot be used without this key; there is no default that would be right for everybody.",
+    summary: "a required key is missing",
+    explain: "The key is needed, and no default would be right for everybody.",
     bad: &[("gateway.yaml", "version: 1\n")],
     good: &[("gateway.yaml", "version: 1\nname: s\n")],
 };
 
-/// The right type, but not a value that can be used.
+/// A value of the right type that the key does not accept.
 pub static BAD_VALUE: Lint = Lint {
     code: "GW0104",
     name: "bad-value",
     level: Level::Error,
     summary: "a value that the key does not take",
-    explain: "The value has the right type but is not one the key takes: an unknown word, a number out of range, \
-an address that is none. The message says which values are known.",
+    explain: "The value has the right type but is not one the key takes: an unknown word, a number \
+out of range, a malformed address. The message says which values are allowed.",
     bad: &[("gateway.yaml", "version: 2\nname: s\n")],
     good: &[("gateway.yaml", "version: 1\nname: s\n")],
 };
 
-/// A bare number where a unit is needed.
+/// A number without the required unit.
 pub static UNIT_MISSING: Lint = Lint {
     code: "GW0105",
     name: "unit-missing",
     level: Level::Error,
     summary: "a bare number where a unit is needed",
-    explain: "Durations, rates and sizes carry their unit: `250ms`, `10/s`, `1MiB`. A bare `30` could be seconds \
-to the writer and milliseconds to the reader, so it is an error that names the units.",
+    explain: "Durations, rates and sizes must have a unit: `250ms`, `10/s`, `1MiB`. A bare `30` \
+could be seconds to the writer and milliseconds to the reader, so it is an error that names the \
+units.",
     bad: &[(
         "gateway.yaml",
         "version: 1\nname: s\ndefaults: {timeout: 30}\n",
@@ -73,10 +74,10 @@ pub static NOT_AVAILABLE: Lint = Lint {
     name: "not-available",
     level: Level::Warn,
     summary: "part of the vocabulary that this version cannot run yet",
-    explain: "The key, kind or word is part of the vocabulary and well written, but this version of gwc and gwd cannot \
-run it yet. It is never ignored: `gwc lint` checks its value and warns, `gwc build`, `gwc plan` and everything else \
-that needs the gateway stop at its place with an error. No level, `allow` or baseline changes that. Remove it, or use \
-a version that has it.",
+    explain: "The key, kind or value is part of the vocabulary and valid, but this version of gwc \
+and gwd cannot run it yet. It is never ignored: `gwc lint` checks its value and warns, `gwc \
+build`, `gwc plan` and every other command that needs a runnable gateway fail there with an error. \
+No level, `allow` or baseline changes that. Remove it, or use a version that has it.",
     bad: &[(
         "gateway.yaml",
         "version: 1\nname: s\ninvariants: [a.yaml]\n",
@@ -90,9 +91,10 @@ pub static EMPTY_KEY: Lint = Lint {
     name: "empty-key",
     level: Level::Warn,
     summary: "a key without a value",
-    explain: "A key with nothing behind its colon reads as if it were set, and has no effect. The finding is an error for \
-keys that keep callers or changes out: `not_after`, `until`, `gates`, `required`, `allow_public`, `security`. Write a value, \
-`null` if the built-in default is meant, or remove the key.",
+    explain: "A key with nothing after its colon looks as if it were set, but has no effect. The \
+finding is an error for keys that keep callers or changes out: `not_after`, `until`, `gates`, \
+`required`, `allow_public`, `security`. Write a value, `null` if the built-in default is meant, or \
+remove the key.",
     bad: &[("gateway.yaml", "version: 1\nname: s\ngates:\n")],
     good: &[("gateway.yaml", "version: 1\nname: s\n")],
 };

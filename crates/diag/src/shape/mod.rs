@@ -1,9 +1,9 @@
 //! Closed vocabulary as data: the allowed keys of a node and the shape of their values.
 //!
-//! One [`Shape`] has four uses. [`check`] finds unknown keys, wrong types, missing units and parts
+//! A [`Shape`] has four uses. [`check`] finds unknown keys, wrong types, missing units and parts
 //! that are not available yet. [`names`] finds references to other definitions. [`json_schema`]
-//! writes the schema for editors. The tables of the book come from the same texts. Typed code reads
-//! a node only after the check, with the same readers ([`crate::read`]).
+//! writes the schema for editors. The tables of the reference pages use the same texts. Typed code
+//! reads a node only after the check, with the same readers ([`crate::read`]).
 
 mod check;
 mod date;
@@ -34,13 +34,13 @@ pub enum Shape {
     True,
     /// A string.
     Text,
-    /// A string of a form.
+    /// A string with a format.
     Form(&'static Form),
     /// A secret reference that gwd resolves: `${env:NAME}` or `${file:PATH}`.
     Secret,
     /// A literal string or a secret reference.
     TextOrSecret,
-    /// A name that is defined elsewhere. The text is its kind (`an upstream`).
+    /// A name that is defined elsewhere. The string is its kind (`an upstream`).
     Name(&'static str),
     /// An integer in a range.
     Integer(i64, i64),
@@ -58,11 +58,11 @@ pub enum Shape {
     Sha256,
     /// A calendar date, `2027-06-30`.
     Date,
-    /// One of these words.
+    /// A string that is one of these words.
     Word(&'static [&'static str]),
-    /// One of these words. This version cannot run those of the second list.
+    /// A string that is one of these words. This version cannot run those in the second list.
     Partly(&'static [&'static str], &'static [&'static str]),
-    /// This word, or a name that is defined elsewhere.
+    /// This word, or a name that is defined elsewhere. The second string is the name's kind.
     WordOrName(&'static str, &'static str),
     /// A list of this shape.
     List(&'static Self),
@@ -70,10 +70,12 @@ pub enum Shape {
     Several(&'static Self),
     /// A map from names (letters, digits, `-`, `_`, `.`) to this shape.
     Map(&'static Self),
-    /// A map from any texts (variables) to this shape.
+    /// A map from any strings (such as variable names) to this shape.
     Table(&'static Self),
-    /// A map from texts of a form (header names) to this shape.
+    /// A map from strings with a format (such as header names) to this shape.
     Keyed(&'static Form, &'static Self),
+    /// A map from some of these keys to this shape.
+    Known(&'static KnownKeys, &'static Self),
     /// A map with exactly these keys.
     Object(&'static Object),
     /// A map whose key `kind` selects the object.
@@ -82,15 +84,28 @@ pub enum Shape {
     Either(&'static [Self]),
 }
 
-/// Form of a text.
+/// Format of a string.
 #[derive(Debug)]
 pub struct Form {
-    /// Description of the form, after "expected ": `a range of addresses such as …`.
+    /// Description of the format, after "expected ": `a range of addresses such as …`.
     pub what: &'static str,
-    /// Regular expression (ECMA-262) that every such text matches, for editors.
+    /// Regular expression (ECMA-262) for editors, which every valid string matches.
     pub pattern: &'static str,
-    /// True if a text has the form.
+    /// True if a string has the format.
     pub fits: fn(&str) -> bool,
+}
+
+/// Keys of a map whose values have one shape.
+#[derive(Debug)]
+pub struct KnownKeys {
+    /// Description of a key, after "unknown ": `reason`.
+    pub what: &'static str,
+    /// All keys.
+    pub known: &'static [&'static str],
+    /// Place of a key that belongs elsewhere, after "it belongs ".
+    pub elsewhere: fn(&str) -> Option<&'static str>,
+    /// Help for an unknown key without a suggestion.
+    pub help: &'static str,
 }
 
 /// Map with a closed set of keys.
@@ -111,11 +126,11 @@ pub struct Field {
     pub key: &'static str,
     /// Type of the key's value.
     pub shape: Shape,
-    /// One sentence for the schema and the book.
+    /// One sentence for the schema and the reference pages.
     pub doc: &'static str,
     /// Presence: required, optional or not available.
     pub need: Need,
-    /// True if the key keeps callers or changes out, so that a key without a value is an error.
+    /// True if the key guards access or changes: without a value it is an error.
     pub is_guard: bool,
 }
 
@@ -127,7 +142,7 @@ pub enum Need {
     /// The key is optional.
     Optional,
     /// The key is optional, but this version cannot run it: `not-available`. Its value is checked
-    /// all the same.
+    /// as usual.
     NotAvailable,
 }
 
@@ -142,7 +157,7 @@ pub enum Rule {
     Apart(&'static [&'static str], &'static Lint),
     /// Place where a misplaced key belongs (`at an operation`), if there is one.
     Elsewhere(fn(&str) -> Option<String>),
-    /// Check by a function of the whole object. Runs only if every value fits its shape.
+    /// Check of the whole object by a function. Runs only if every value fits its shape.
     Holds(fn(NodeRef<'_>, &mut Sink)),
 }
 

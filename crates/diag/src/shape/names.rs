@@ -27,7 +27,10 @@ pub fn names<'t>(
                 names(node, item, found);
             }
         }
-        Shape::Map(value) | Shape::Table(value) | Shape::Keyed(_, value) => {
+        Shape::Map(value)
+        | Shape::Table(value)
+        | Shape::Keyed(_, value)
+        | Shape::Known(_, value) => {
             for (_, node) in node.entries() {
                 names(node, value, found);
             }

@@ -1,4 +1,4 @@
-//! Loading of the documents of a project and of all files that they refer to.
+//! Loading of a project's documents and all files that they refer to.
 
 use diag::{NodeId, Sink};
 
@@ -6,8 +6,8 @@ use crate::settings;
 use openapi::spec::lift::lift;
 use sources::project::files::{Document, Files};
 
-/// Loads the documents of the APIs with all files that they refer to, and applies their overlays.
-/// Also returns true if one of them cannot be read.
+/// Loads the documents of the APIs and all files that they refer to, and applies their overlays.
+/// The boolean is true if a document or overlay cannot be read.
 pub(super) fn load<'e>(
     files: &mut Files,
     entries: &'e [settings::ApiEntry],
@@ -40,7 +40,7 @@ pub(super) fn load<'e>(
     (documents, unreadable)
 }
 
-/// Loads a document with its overlays. `None` if one of them cannot be read.
+/// Loads a document and applies its overlays. `None` if one of these files cannot be read.
 pub fn overlaid(
     files: &mut Files,
     entry: &settings::ApiEntry,
@@ -59,15 +59,15 @@ pub fn overlaid(
     Some(document)
 }
 
-/// Adds an empty text for a first file that cannot be read (too large, no permission), because its
-/// finding needs a text.
+/// Adds an empty text if the first file cannot be read (too large, no permission): its finding must
+/// refer to a text.
 pub fn stand_in(files: &mut Files, path: &str) {
     if files.sources.iter().next().is_none() {
         files.sources.add(path, "");
     }
 }
 
-/// True if a file has no content, not even a map without entries.
+/// True if the root is null: the file has no content, not even an empty map.
 pub(super) fn is_blank(files: &Files, root: NodeId) -> bool {
     files.tree.at(root).is_null()
 }

@@ -1,4 +1,4 @@
-//! Compilation of files into a checked gateway.
+//! Compilation of source files into a checked gateway configuration.
 
 mod load;
 mod purpose;
@@ -16,10 +16,13 @@ use policy::declared::{self, Scalar};
 use crate::acknowledge;
 use crate::environment::{self, Choice, Environment, Origins, Reading, Variables};
 use crate::exit::Failure;
-use crate::globs;
 use crate::lower::{self, Lowered};
 use crate::outbound;
-use crate::{Api, Model, Validation, api, limits, open, routes, series, settings, signing_keys};
+use crate::{
+    Api, Model, Validation, api, limits, open, preflights, requested, routes, series, settings,
+};
+use crate::{costs, expressions, globs};
+use crate::{signing_keys, stripped_keys};
 pub use openapi::lint::Levels;
 use openapi::lint::find::find as rule;
 use openapi::lint::rules::{invisible_character, unsupported_pattern};
@@ -44,12 +47,13 @@ pub use skip::is_of_contract;
 pub enum Input {
     /// Folder with a gateway.yaml.
     Project(PathBuf),
-    /// OpenAPI document without a project. Findings about a gateway are at most warnings.
+    /// OpenAPI document without a project. Findings about its role in a gateway are at most
+    /// warnings.
     Document(PathBuf),
 }
 
 impl Input {
-    /// Folder that paths in messages are relative to.
+    /// Folder to which paths in messages are relative.
     #[must_use]
     pub fn folder(&self) -> &Path {
         let folder = match self {
@@ -69,21 +73,21 @@ pub struct Compiled {
     pub findings: Vec<Diagnostic>,
     /// The project, as far as it could be read.
     pub model: Option<Model>,
-    /// Configuration for the bundle. None if a finding stops lowering ([`Purpose::stops`]), or if
-    /// an environment is needed.
+    /// Configuration for the bundle. `None` if a finding prevents lowering ([`Purpose::stops`]), or
+    /// if a variable has a value only in an environment and none was chosen.
     pub lowered: Option<Lowered>,
-    /// First variable without a value in the chosen environment, and the place that uses it.
+    /// First variable without a value in the chosen environment, and its place of use.
     pub open_variable: Option<(String, Span)>,
-    /// Places that the environment set, and the values that they replace.
+    /// Places of the values that the environment set, and of the values that they replace.
     pub origins: Origins,
     /// True if gateway.yaml or a document cannot be read or parsed at all.
     pub unreadable: bool,
-    /// Faults of parts that a comparison leaves out; see [`Purpose::Past`].
+    /// Findings about parts that a comparison leaves out; see [`Purpose::Past`].
     pub skipped: Vec<Diagnostic>,
 }
 
 impl Compiled {
-    /// Raises findings that prevent lowering, such as unavailable features, to errors.
+    /// Raises findings that prevent lowering, such as those about unavailable features, to errors.
     pub fn for_lowering(mut self) -> Self {
         for finding in self
             .findings
@@ -110,7 +114,7 @@ impl Compiled {
 /// Returns an error if the path is not one of these.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the working folder is inside the project"
+    reason = "the current folder selects the project"
 )]
 pub fn find(path: Option<&Path>) -> anyhow::Result<Input> {
     let Some(path) = path else {
@@ -128,7 +132,8 @@ pub fn find(path: Option<&Path>) -> anyhow::Result<Input> {
     if path.is_dir() {
         anyhow::ensure!(
             path.join(GATEWAY_FILE).is_file(),
-            "there is no {GATEWAY_FILE} in {0}, so it is no project; to check OpenAPI documents name them, as in `gwc lint {0}/openapi.yaml`",
+            "there is no {GATEWAY_FILE} in {0}, so it is not a project; to check OpenAPI documents \
+name them, as in `gwc lint {0}/openapi.yaml`",
             path.display()
         );
         return Ok(Input::Project(path.to_owned()));
@@ -150,11 +155,11 @@ pub struct Options<'o> {
     pub limits: Limits,
     /// Levels of lint rules from the command line.
     pub levels: Levels,
-    /// Environment of the project. None: no environment.
+    /// Environment of the project. `None`: compile without an environment.
     pub environment: Option<&'o str>,
-    /// The commit whose ignore rules hold as well; see [`Files::set_base`].
+    /// Commit whose ignore rules apply in addition; see [`Files::set_base`].
     pub base: Option<&'o str>,
-    /// The moment at which ends of signing keys are judged, in seconds since 1970.
+    /// Time against which expiry dates of signing keys are checked, as Unix time in seconds.
     pub now_s: u64,
     /// Texts that replace files on disk.
     pub texts: Texts,
@@ -194,8 +199,8 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
     }
 }
 
-/// Compiles a project without an environment and in each of its environments. Reports the findings
-/// of all of them; everything else in the result is without an environment.
+/// Compiles a project without an environment and then in each of its environments. Returns the
+/// findings of all compilations; the rest of the result is that without an environment.
 ///
 /// # Errors
 /// Returns the errors of [`compile`].
@@ -223,8 +228,8 @@ pub fn everywhere(input: &Input, options: &Options<'_>) -> anyhow::Result<Compil
     Ok(all)
 }
 
-/// Adds the findings that only one environment has. Leaves out unused names: they are used
-/// elsewhere, or already reported.
+/// Adds the findings that occur only in one environment. Leaves out findings about unused names:
+/// such a name is used without the environment or was already reported.
 fn add_findings(all: &mut Compiled, one: Compiled, environment: &Environment) {
     let known: HashSet<(&str, Span, String)> = all
         .findings
@@ -233,7 +238,7 @@ fn add_findings(all: &mut Compiled, one: Compiled, environment: &Environment) {
         .collect();
     let mut added = Vec::new();
     for mut finding in one.findings {
-        // File ids differ if the files were read in another order.
+        // File ids of two compilations differ if the files were read in another order.
         let mut here = |span: Span| {
             let path = one.files.sources.file(span.file).path();
             let file = all.files.read(path).ok()?;
@@ -282,7 +287,7 @@ pub fn project_in(
     project_for(files, levels, environment, Purpose::Run)
 }
 
-/// Compiles a project from files in memory for a purpose: to run it, or only to compare it.
+/// Compiles a project from files in memory for a purpose, such as running or comparing.
 ///
 /// # Errors
 /// Returns an error if the environment does not exist.
@@ -334,13 +339,13 @@ pub fn project_for(
     let (documents, unreadable) = load(&mut files, &settings.apis, &mut sink);
     variables.fill_documents(&mut files, &mut origins, &mut sink);
     variables.check(&files.tree, &mut sink);
-    // The result is the same as in sequence: each document has a sink of its own.
+    // Each document has its own sink, so the order of findings does not depend on the threads.
     let resolved = parallel::map(documents, |(entry, document)| {
         let mut sink = Sink::default();
         let spec = openapi::check::document(&files, &document, &chosen, &mut sink);
         let here = entry.is_in(environment);
-        // For an API of another environment, check only the document and mark the names that it
-        // uses as used.
+        // For an API of another environment, report only findings about its document, and mark the
+        // names that it uses as used.
         let mut elsewhere = Sink::default();
         let told = if here { &mut sink } else { &mut elsewhere };
         let api = spec.map(|spec| api::resolve(&files, entry, document, spec, &settings, told));
@@ -360,7 +365,7 @@ pub fn project_for(
         apis.extend(api.filter(|_| here));
         sink.append(found);
     }
-    // Unused names are known only if all documents were read.
+    // With an unread document, names would wrongly count as unused.
     if all_read {
         open::check_patterns(&settings, &apis, &mut sink);
         settings.names.report_unused(&mut sink);
@@ -368,6 +373,10 @@ pub fn project_for(
     routes::check(&files, &apis, &mut sink);
     outbound::lint::check(&settings, &apis, &mut sink);
     limits::check(&files, &settings, &apis, &mut sink);
+    preflights::check(&settings, &apis, &mut sink);
+    requested::check(&settings, &apis, &mut sink);
+    stripped_keys::check(&files, &settings, &apis, &mut sink);
+    costs::check(&files, &settings, &apis, &mut sink);
     series::check(&settings, &apis, &mut sink);
     signing_keys::check(&files, settings.name.span, &mut sink);
     let sink = told(sink, elsewhere, &origins);
@@ -397,7 +406,8 @@ pub fn project_for(
     })
 }
 
-/// A file of keys is known by its content, not by its name.
+/// Replaces the path `jwks_file` by the digest of the file, so that the bundle depends on its
+/// content.
 fn with_content(
     files: &mut Files,
     (verifier, span): (&mut declared::Checked, Span),
@@ -420,7 +430,7 @@ fn with_content(
     verifier.settings = settings.with(&["jwks_file"], declared::Value::One(content));
 }
 
-/// Adds the keys of a `jwks_file` to the verifier that names it.
+/// Adds the keys of its `jwks_file` to a JWT verifier.
 fn with_keys(
     files: &mut Files,
     reading: &Reading,
@@ -443,7 +453,7 @@ fn with_keys(
     verifier.set_keys(keys);
 }
 
-/// Settings of one reading of gateway.yaml, with the content of its other files.
+/// Reads the settings of one reading of gateway.yaml, and the other files that gateway.yaml names.
 pub fn settings(
     files: &mut Files,
     reading: &Reading,
@@ -461,6 +471,7 @@ pub fn settings(
             invisible_character::name(name.as_str().unwrap_or_default(), name.span(), sink);
         }
     }
+    expressions::check(root, files, sink);
     let mut settings = settings::read(root, consumers, sink)?;
     for verifier in &mut settings.auth {
         match &mut verifier.value.checked {
@@ -470,7 +481,10 @@ pub fn settings(
             auth::Checked::Jwt(jwt) => {
                 with_keys(files, reading, (&verifier.value.name, &mut **jwt), sink);
             }
-            auth::Checked::ApiKey(_) | auth::Checked::Basic(_) => {}
+            auth::Checked::ApiKey(_)
+            | auth::Checked::Basic(_)
+            | auth::Checked::Introspection(_)
+            | auth::Checked::Mtls(_) => {}
         }
     }
     settings.environment = reading.environment.as_ref().map(|it| it.name.clone());
@@ -481,9 +495,9 @@ pub fn settings(
     Some(settings)
 }
 
-/// Findings about gateway.yaml in the environments that are not compiled now, at the places that
-/// set the values. Findings in `known` are left out. Names that these environments use count as
-/// used.
+/// Returns findings about gateway.yaml in the environments that are not being compiled. Each is
+/// placed where the value was set. Leaves out findings in `known`. Marks the names that these
+/// environments use as used.
 fn in_others(
     files: &mut Files,
     others: &[Reading],
@@ -521,7 +535,7 @@ fn in_others(
     found
 }
 
-/// All findings, each at the place that set the value.
+/// Joins the findings, each at the place where the value was set.
 fn told(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
     let mut told = Sink::default();
     let here = sink.into_sorted().into_iter();
@@ -532,7 +546,7 @@ fn told(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
     told
 }
 
-/// Result of a compilation whose first file cannot be read at all.
+/// Result of a compilation whose first file cannot be read.
 fn unreadable(mut files: Files, name: &str, sink: Sink) -> Compiled {
     stand_in(&mut files, name);
     Compiled {
@@ -547,8 +561,8 @@ fn unreadable(mut files: Files, name: &str, sink: Sink) -> Compiled {
     }
 }
 
-/// Checks one OpenAPI document. Findings about a gateway are at most warnings without a project.
-/// Two identical paths remain an error (OpenAPI §4.8.8).
+/// Checks one OpenAPI document without a project. Findings about its role in a gateway are at most
+/// warnings, except two identical paths, which OpenAPI forbids (§4.8.8).
 fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     let mut sink = Sink::default();
     let nowhere = Span::start_of(diag::FileId(0));
@@ -565,7 +579,7 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     let unreadable = is_blank(&files, root);
     files.follow(&document);
     lift(&mut files, &mut document, &mut sink);
-    // Variables are known only in a project.
+    // Without a project, the values of variables are unknown.
     let mut origins = Origins::default();
     Variables::unknown().fill_documents(&mut files, &mut origins, &mut Sink::default());
     let chosen = Chosen::of(levels);
@@ -596,8 +610,8 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     }
 }
 
-/// Findings about a document's part in a gateway, without a project: its extensions and routes,
-/// checked with a minimal gateway.yaml. Names that only a project can define are not reported.
+/// Findings about a document's role in a gateway (its extensions and routes), checked with a
+/// minimal gateway.yaml. Names that only a project can define are not reported.
 fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnostic> {
     const ALONE: &str = "version: 1\nname: document\napis: {document: {path: document}}\n\
         upstreams: {upstream: {targets: {a: {url: \"http://127.0.0.1:1\"}}}}\n\
@@ -613,7 +627,7 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
         .expect("the text above is a gateway");
     let mut sink = Sink::default();
     let mut apis = Vec::new();
-    // Use the name that `apis_glob` would give it.
+    // The API has the name that `apis_glob` would give it.
     let stem = Path::new(files.sources.file(document.file).path()).file_stem();
     let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
     for mut entry in settings.apis.iter().cloned() {
@@ -636,8 +650,8 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
     sink.into_sorted().into_iter().filter(settled).collect()
 }
 
-/// Levels from gateway.yaml, then those of the command line. Errors of the gateway itself cannot be
-/// lowered, because no gateway could be built.
+/// Lint levels of gateway.yaml, followed by those of the command line. Reports levels that are too
+/// low for hard rules: their errors prevent a build.
 fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Levels {
     let mut wanted: Vec<(String, Option<Level>)> = Vec::new();
     for (name, (level, span)) in &settings.lint {

@@ -1,4 +1,4 @@
-//! Purposes of a compilation, and the findings that stop each of them.
+//! Purposes of a compilation, which decide which findings prevent lowering.
 
 use diag::{Diagnostic, Level, Lint};
 use openapi::lint::hard::{is_hard, is_later};
@@ -8,24 +8,26 @@ use vocab::lints;
 /// Purpose of a compilation. Default: [`Purpose::Run`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
-    /// Compile to run: any fault is an error.
+    /// The result will run: every error prevents lowering, and so does a setting that this version
+    /// cannot run.
     #[default]
     Run,
-    /// Compile to answer queries about requests: settings that this version cannot run are no
-    /// errors and are left out of the answer.
+    /// The result answers queries about requests. Settings that this version cannot run do not
+    /// prevent lowering; they are left out of the answer.
     Ask,
-    /// Compile to compare: only faults that leave the meaning open are errors.
+    /// The result is compared. Only errors that leave the meaning undefined prevent lowering.
     Compare,
-    /// The same for a document without its project, with undefined names.
+    /// Like `Compare`, for a document without its project: undefined names are allowed.
     CompareAlone,
-    /// Compile an old version to compare: faults of its contract are left out as well.
+    /// Like `Compare`, for an old version. Errors in its contract do not prevent lowering either;
+    /// the broken parts are left out.
     Past,
-    /// The same as `Past`, for a document without its project.
+    /// Like `Past`, for a document without its project.
     PastAlone,
 }
 
 impl Purpose {
-    /// True if a finding stops lowering for this purpose.
+    /// True if a finding prevents lowering for this purpose.
     #[must_use]
     pub fn stops(self, finding: &Diagnostic) -> bool {
         let wrong = finding.level == Level::Error && !is_later(finding.lint);
@@ -38,14 +40,14 @@ impl Purpose {
         }
     }
 
-    /// True if broken parts of a contract are left out.
+    /// True if broken parts of a contract are left out of the result.
     #[must_use]
     pub fn skips(self) -> bool {
         matches!(self, Self::Past | Self::PastAlone)
     }
 }
 
-/// True if a rule is about names and paths that only a project defines.
+/// True if a rule concerns names and paths that only a project defines.
 pub(super) fn is_of_project(lint: &Lint) -> bool {
     let of_project = [
         &lints::UNKNOWN_POLICY,

@@ -1,11 +1,12 @@
-//! Faults of a document that is only compared. Parts that affect neither routing nor access are
-//! left out, and the rest is compared.
+//! Errors that a comparison tolerates: parts that affect neither routing nor access are left out,
+//! and the rest is compared.
 //!
-//! Such parts make up the contract: parameters, bodies, responses, schemas and examples. A broken
-//! reference or an unknown value in one of them leaves only that part of the contract
-//! undefined. In gateway.yaml such parts are the numbers of upstreams and listeners: the default
-//! replaces a faulty one. A fault in any other part fails the comparison: `security`, paths,
-//! servers, `x-gateway`.
+//! In a document, these parts form the contract: parameters, bodies, responses, schemas and
+//! examples. A broken reference or an unknown value there leaves only that part undefined. In
+//! gateway.yaml, these parts are the numbers of upstreams and listeners, which then have their
+//! defaults. In `defaults` and `x-gateway`, they are limits and unknown keys. Of a policy, the
+//! settings that can be read are compared. An error in any other part (`security`, paths, servers,
+//! keys of `x-gateway` that decide access or routing) fails the comparison.
 
 use diag::{Diagnostic, NodeRef, Span};
 use rustc_hash::FxHashSet;
@@ -13,7 +14,7 @@ use rustc_hash::FxHashSet;
 use sources::project::GATEWAY_FILE;
 use sources::project::files::Files;
 
-/// Rules whose errors leave only their own part open.
+/// Rules whose errors leave only the reported part undefined.
 const LOCAL: [&str; 11] = [
     "unresolved-reference",
     "reference-cycle",
@@ -28,10 +29,16 @@ const LOCAL: [&str; 11] = [
     "unknown-anchor",
 ];
 
-/// Rules about keys and values of gateway.yaml whose errors leave only their own setting open.
-const OF_SETTINGS: [&str; 4] = ["unknown-key", "wrong-type", "bad-value", "unit-missing"];
+/// Rules about keys and values whose errors leave only the reported setting undefined.
+const OF_SETTINGS: [&str; 5] = [
+    "unknown-key",
+    "wrong-type",
+    "missing-key",
+    "bad-value",
+    "unit-missing",
+];
 
-/// Keys of upstreams and listeners below which there are only numbers.
+/// Keys of upstreams and listeners that contain only numbers.
 const NUMBERS: [(&str, &[&str]); 2] = [
     (
         "upstreams",
@@ -40,7 +47,19 @@ const NUMBERS: [(&str, &[&str]); 2] = [
     ("listeners", &["limits"]),
 ];
 
-/// Keys of a document with only the contract below them.
+/// Keys of `defaults` and of `x-gateway` that decide neither access nor routing.
+const LIMITS: [&str; 8] = [
+    "cost",
+    "idempotent",
+    "max_body",
+    "owner",
+    "retries",
+    "stream",
+    "tags",
+    "timeout",
+];
+
+/// Keys of a document that contain only parts of the contract.
 const CONTRACT: [&str; 12] = [
     "parameters",
     "requestBody",
@@ -56,7 +75,7 @@ const CONTRACT: [&str; 12] = [
     "tags",
 ];
 
-/// Keys below which no part is left out.
+/// Keys inside which nothing is left out.
 const DECIDES: [&str; 4] = [
     "security",
     "securitySchemes",
@@ -64,14 +83,14 @@ const DECIDES: [&str; 4] = [
     "servers",
 ];
 
-/// True if a finding affects only a part of a contract.
+/// True if a finding affects only a part of a contract or a number, so that it can be left out.
 #[must_use]
 pub fn is_of_contract(files: &Files, finding: &Diagnostic) -> bool {
     let mut one = vec![finding.clone()];
     !skipped(files, &mut one).is_empty()
 }
 
-/// Removes and returns the findings that affect only a part of a contract.
+/// Removes and returns the findings that affect only such parts.
 pub(super) fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diagnostic> {
     let is_local = |finding: &Diagnostic| LOCAL.contains(&finding.lint.name);
     let is_of_settings = |finding: &Diagnostic| OF_SETTINGS.contains(&finding.lint.name);
@@ -83,16 +102,18 @@ pub(super) fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diag
     }
     let parts = Parts::of(files);
     let numbers = numbers(files);
+    let settings = SettingParts::of(files);
     let all = std::mem::take(findings);
     let (skipped, left): (Vec<_>, Vec<_>) = all.into_iter().partition(|finding| {
+        let is_number = || numbers.iter().any(|part| holds(part, finding.span));
         is_local(finding) && parts.hold(finding.span)
-            || is_of_settings(finding) && numbers.iter().any(|part| holds(part, finding.span))
+            || is_of_settings(finding) && (is_number() || settings.hold(finding))
     });
     *findings = left;
     skipped
 }
 
-/// Parts of gateway.yaml with only numbers.
+/// Spans of the values in gateway.yaml that contain only numbers.
 fn numbers(files: &Files) -> Vec<Span> {
     let all = files.sources.iter();
     let mut all = all.filter(|(_, source)| source.path() == GATEWAY_FILE);
@@ -107,20 +128,93 @@ fn numbers(files: &Files) -> Vec<Span> {
     parts.map(NodeRef::span).collect()
 }
 
-/// True if a part contains the beginning of a span.
+/// Skippable parts of policies, `defaults` and `x-gateway`.
+#[derive(Default)]
+struct SettingParts {
+    /// Policies, and values of [`LIMITS`].
+    values: Vec<Span>,
+    /// Keys of `defaults` and `x-gateway`. One that is unknown has no effect.
+    keys: Vec<Span>,
+}
+
+impl SettingParts {
+    fn of(files: &Files) -> Self {
+        let mut parts = Self::default();
+        let roots = files.sources.iter().filter_map(|(file, source)| {
+            let root = files.tree.at(files.root(file)?);
+            Some((source.path() == GATEWAY_FILE, root))
+        });
+        for (is_gateway, root) in roots {
+            if is_gateway {
+                parts.add_definitions(root);
+                continue;
+            }
+            let Some(paths) = root.get("paths") else {
+                continue;
+            };
+            if let Some(extension) = root.get("x-gateway") {
+                parts.add_definitions(extension);
+                parts.add(extension);
+            }
+            for (_, item) in paths.entries() {
+                let operations = item.entries().map(|(_, operation)| operation);
+                let nodes = operations.filter(|node| node.is_map()).chain([item]);
+                let extensions = nodes.filter_map(|node| node.get("x-gateway"));
+                extensions.for_each(|extension| parts.add(extension));
+            }
+        }
+        parts
+    }
+
+    fn add_definitions(&mut self, node: NodeRef<'_>) {
+        let policies = node.get("policies").into_iter();
+        let policies = policies
+            .flat_map(NodeRef::entries)
+            .map(|(_, policy)| policy);
+        // A policy of an unknown kind has no settings to compare.
+        let known = policies.filter(|policy| {
+            let kind = policy.get("kind").and_then(NodeRef::scalar_text);
+            kind.is_some_and(|kind| policy::KINDS.iter().any(|known| known.kind == kind))
+        });
+        self.values.extend(known.map(NodeRef::span));
+        if let Some(defaults) = node.get("defaults") {
+            self.add(defaults);
+        }
+    }
+
+    fn add(&mut self, node: NodeRef<'_>) {
+        for (entry, value) in node.entries() {
+            self.keys.push(entry.key_span);
+            if LIMITS.contains(&&*entry.key) {
+                self.values.push(value.span());
+            }
+        }
+    }
+
+    fn hold(&self, finding: &Diagnostic) -> bool {
+        let at = finding.span;
+        let is_unread = finding.lint.name == "unknown-key";
+        self.values.iter().any(|part| holds(part, at))
+            || is_unread && self.keys.iter().any(|key| holds(key, at))
+    }
+}
+
+/// True if a part contains the start of a span.
 fn holds(part: &Span, at: Span) -> bool {
     part.file == at.file && part.start <= at.start && at.start < part.end.max(part.start + 1)
 }
 
-/// Skippable parts of every document, with its overlays, and of the files that it refers to.
+/// Parts that can be left out, of every document with its overlays and of all files that it refers
+/// to.
 #[derive(Default)]
 struct Parts {
-    /// Spans of whole parts, for findings in text that no value holds, such as the second of two
-    /// equal keys.
+    /// Spans of whole parts, for findings in text without a node, such as the second of two equal
+    /// keys.
     wholes: Vec<Span>,
-    /// Spans of values and keys in the parts, sorted, because overlays come from other files.
+    /// Spans of the values and keys in the parts, sorted. Needed because overlays add values from
+    /// other files.
     leaves: Vec<Span>,
-    /// Spans of `x-gateway` within the parts.
+    /// Spans of `x-gateway` inside the parts, where nothing is left out.
     extensions: Vec<Span>,
 }
 
@@ -158,7 +252,7 @@ impl Parts {
         parts
     }
 
-    /// Adds the content of a part, except below extensions.
+    /// Adds the spans of a part. Does not descend into `x-gateway`.
     fn add(&mut self, node: NodeRef<'_>) {
         let mut waiting = vec![node];
         let mut seen = FxHashSet::default();

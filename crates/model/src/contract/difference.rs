@@ -1,4 +1,4 @@
-//! Short descriptions of the differences between two graphs.
+//! Short descriptions of the differences between two contracts.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -10,32 +10,32 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::refine::classes;
 use vocab::gateway::FINGERPRINT_DIGITS;
 
-/// Digest of the text of a change, as long as a fingerprint, because an acknowledgement covers the
+/// Digest of the text of a change. As long as a fingerprint, because an acknowledgement covers the
 /// text.
 fn bound(bytes: &[u8]) -> String {
     Digest::of(bytes).hex()[..FINGERPRINT_DIGITS].to_owned()
 }
 
-/// Maximum number of path segments shown. The last ones are shown, so that a difference in a shared
-/// schema has the same text for each operation.
+/// Maximum number of path segments in a text. The last ones are shown, so that a difference in a
+/// shared schema has the same text for every operation.
 const SEGMENTS_MAX: usize = 3;
-/// Maximum number of characters shown of one value.
+/// Maximum number of characters shown for one value.
 const SHOWN_MAX: usize = 80;
-/// Maximum number of pairs of nodes compared for one part.
+/// Maximum number of pairs of nodes that are compared for one part.
 const PAIRS_MAX: usize = 200_000;
 
-/// Schemas of both sides of a comparison as one graph.
+/// Schemas of the old and the new contract in one graph.
 pub struct Graphs<'c> {
     nodes: Vec<Value>,
     rank: Vec<u32>,
-    /// First node of the new side.
+    /// Index of the first node of the new contract.
     new: u32,
     olds: &'c ir::Contract,
     known: RefCell<FxHashMap<(u32, u32), (String, String)>>,
     digests: RefCell<FxHashMap<u32, String>>,
 }
 
-/// One difference with its path.
+/// One difference and its path.
 struct Difference {
     path: String,
     old: Option<String>,
@@ -43,7 +43,7 @@ struct Difference {
 }
 
 impl<'c> Graphs<'c> {
-    /// Joins the schemas of two contracts.
+    /// Joins the schemas of two contracts into one graph.
     pub fn new(old: &'c ir::Contract, new: &'c ir::Contract) -> Self {
         let mut nodes = old.schemas.clone();
         let start = u32::try_from(nodes.len()).expect("nodes are numbered in 32 bits");
@@ -60,8 +60,8 @@ impl<'c> Graphs<'c> {
         }
     }
 
-    /// Describes the difference between two values: both texts are None if the values mean the
-    /// same. If one side is missing, the text of the other is a short form of its value.
+    /// Describes the difference between two values. Both texts are `None` if the values have the
+    /// same meaning. If only one value is present, its text is a short form of the value.
     pub fn texts(
         &self,
         old: Option<&Value>,
@@ -81,7 +81,7 @@ impl<'c> Graphs<'c> {
         }
     }
 
-    /// Digest of the whole contract of an operation.
+    /// Digest of the complete contract of an operation.
     pub fn digest_of(&self, operation: &ir::ContractOperation, side: &ir::Contract) -> String {
         let mut bytes = bundle::codec::encode(&ir::ContractOperation {
             key: String::new(),
@@ -98,12 +98,12 @@ impl<'c> Graphs<'c> {
         bound(&bytes)
     }
 
-    /// Digest of a whole contract.
+    /// Digest of the complete contract of an API.
     pub fn digest_of_all(&self, side: &ir::Contract) -> String {
         bound(&bundle::codec::encode(side))
     }
 
-    /// True if two values mean the same.
+    /// True if two values have the same meaning.
     fn same(&self, a: &Value, b: &Value) -> bool {
         match (a, b) {
             (Value::Node(a), Value::Node(b)) => self.rank[*a as usize] == self.rank[*b as usize],
@@ -124,7 +124,7 @@ impl<'c> Graphs<'c> {
         }
     }
 
-    /// Members of each set that the other set lacks, with multiplicity.
+    /// Members of each set that the other set does not have, counting duplicates.
     fn unmatched<'v>(&self, a: &'v [Value], b: &'v [Value]) -> (Vec<&'v Value>, Vec<&'v Value>) {
         let key = |value: &Value| match value {
             Value::Node(node) => Value::Node(self.rank[*node as usize]),
@@ -143,7 +143,7 @@ impl<'c> Graphs<'c> {
         (left.into_values().flatten().collect(), right)
     }
 
-    /// Texts for two values that differ.
+    /// Texts that describe the difference between two values.
     fn differences(&self, old: &Value, new: &Value) -> (String, String) {
         let roots = match (sole_node(old), sole_node(new)) {
             (Some(old), Some(new)) => Some((self.rank[old as usize], self.rank[new as usize])),
@@ -172,8 +172,8 @@ impl<'c> Graphs<'c> {
         texts
     }
 
-    /// Text of the first difference, with the number and digest of the others, so that an
-    /// acknowledgement of this text covers no other change.
+    /// Text of the first difference. If there are more, it contains their number and a digest of
+    /// all, so that an acknowledgement of this text covers no other change.
     fn told(&self, walk: &Walk<'_, '_>, old: &Value, new: &Value) -> (String, String) {
         let whole = walk.seen.len() <= PAIRS_MAX;
         let mut found: Vec<&Difference> = walk.found.iter().collect();
@@ -205,7 +205,7 @@ impl<'c> Graphs<'c> {
         )
     }
 
-    /// Short text of a value. A long value is cut and gets a digest.
+    /// Short text of a value. A longer text is truncated and extended by a digest.
     fn short(&self, value: &Value) -> String {
         let text = self.spelt(value, 2);
         let mut open = false;
@@ -222,7 +222,7 @@ impl<'c> Graphs<'c> {
         format!("{start}{dots} ({})", bound(&bytes))
     }
 
-    /// Value as JSON, down to `depth` levels of nodes.
+    /// Value as JSON, with at most `depth` nested nodes expanded.
     fn spelt(&self, value: &Value, depth: usize) -> String {
         let all = |items: &[Value]| {
             let items = items.iter().take(SHOWN_MAX);
@@ -248,7 +248,8 @@ impl<'c> Graphs<'c> {
         }
     }
 
-    /// Digest of everything reachable from a node, equal on both sides.
+    /// Digest of everything that is reachable from a node. Nodes with equal meaning have equal
+    /// digests.
     fn digest(&self, node: u32) -> String {
         let rank = self.rank[node as usize];
         if let Some(known) = self.digests.borrow().get(&rank) {
@@ -262,7 +263,7 @@ impl<'c> Graphs<'c> {
             let value = &self.nodes[node as usize];
             let mut edges = Vec::new();
             value.each_node(&mut |edge| edges.push(edge));
-            // Ranks belong to the joint graph, so they order sets equally on both sides.
+            // Ranks belong to the joint graph, so both sides order the members of a set equally.
             for set in super::refine::sets_of(value) {
                 edges[set].sort_by_key(|edge| self.rank[*edge as usize]);
             }
@@ -282,8 +283,8 @@ impl<'c> Graphs<'c> {
     }
 }
 
-/// Walk over pairs of nodes, nearest first, each pair once. A walk without a difference proves that
-/// both sides are equivalent.
+/// Breadth-first walk over pairs of nodes, each pair once. If it finds no difference, both sides
+/// are equivalent.
 struct Walk<'g, 'c> {
     graphs: &'g Graphs<'c>,
     found: Vec<Difference>,
@@ -360,13 +361,13 @@ impl Walk<'_, '_> {
 }
 
 fn deeper(path: &[String], key: &str) -> Vec<String> {
-    // The keyword of an edge describes its target.
+    // Extend the path by the keyword that leads to the node.
     let mut path = path.to_vec();
     path.push(key.to_owned());
     path
 }
 
-/// Only node of a value with no other content: `{schema: NODE}`.
+/// Node of a value that contains nothing else: `{schema: NODE}`.
 fn sole_node(value: &Value) -> Option<u32> {
     match value.entries() {
         [(key, Value::Node(node))] if &**key == "schema" => Some(*node),

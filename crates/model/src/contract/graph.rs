@@ -1,5 +1,5 @@
-//! Table of nodes during construction, and its canonical form: each meaning once, numbered by first
-//! visit.
+//! Table of nodes during construction, and its canonical form: one node per meaning, numbered by
+//! first visit.
 
 use std::collections::VecDeque;
 
@@ -8,28 +8,28 @@ use rustc_hash::FxHashMap;
 
 use super::refine::{classes, sets_of};
 
-/// Nodes in the order in which they were found.
+/// Nodes in the order in which they were reserved.
 #[derive(Default)]
 pub(super) struct Graph {
     drafts: Vec<Draft>,
-    /// Finished nodes by value: nodes of equal value become one node.
+    /// First node of each value. Further nodes with an equal value refer to it.
     known: FxHashMap<Value, u32>,
 }
 
 enum Draft {
-    /// Reserved; its value follows.
+    /// Reserved; the value is set later.
     Open,
-    /// The same as another node.
+    /// Refers to another node that has the same meaning.
     Same(u32),
-    /// A node with a value of its own.
+    /// Has its own value.
     Node(Value),
 }
 
 /// Canonical form of a [`Graph`].
 pub(super) struct Canonical {
-    /// Nodes; edges are indices into this table.
+    /// Nodes. Edges are indexes into this table.
     pub nodes: Vec<Value>,
-    /// Canonical node of each draft, if it is reachable.
+    /// Index in `nodes` for each draft. `None` if it is not reachable.
     pub number: Vec<Option<u32>>,
 }
 
@@ -51,14 +51,14 @@ impl Graph {
         };
     }
 
-    /// Makes a node the same as another.
+    /// Makes a node refer to another node.
     pub(super) fn same(&mut self, id: u32, other: u32) {
         self.drafts[id as usize] = Draft::Same(other);
     }
 
-    /// Resolves a node to the one that represents it.
+    /// Follows `Draft::Same` from a node to the node that has the value of its own.
     pub(super) fn find(&self, mut id: u32) -> u32 {
-        // No chain is longer than the number of drafts, so a longer one is circular.
+        // A chain longer than the number of drafts is circular.
         for _ in 0..self.drafts.len() {
             match &self.drafts[id as usize] {
                 Draft::Same(other) => id = *other,
@@ -68,7 +68,7 @@ impl Graph {
         id
     }
 
-    /// Canonical form of everything reachable from `roots`, with edges in the order of the visit.
+    /// Returns the canonical form of everything reachable from `roots`.
     pub(super) fn canonical(self, roots: &[u32]) -> Canonical {
         let ends = self.ends();
         let mut nodes: Vec<Value> = Vec::new();
@@ -77,7 +77,7 @@ impl Graph {
         for (id, draft) in self.drafts.into_iter().enumerate() {
             let value = match draft {
                 Draft::Node(value) => value,
-                // Only circular references end here, which are reported as errors.
+                // Only circular references remain without a value; they are reported as errors.
                 Draft::Open => any(),
                 Draft::Same(_) if ends[id] as usize == id => any(),
                 Draft::Same(_) => continue,
@@ -100,7 +100,7 @@ impl Graph {
         }
     }
 
-    /// End of each node's chain. A cycle ends at its least member.
+    /// For each node, the end of its chain of references. The end of a cycle is its least member.
     fn ends(&self) -> Vec<u32> {
         let mut ends: Vec<u32> = vec![u32::MAX; self.drafts.len()];
         for start in 0..self.drafts.len() {
@@ -129,10 +129,10 @@ impl Graph {
     }
 }
 
-/// Numbers one node of each class by first visit, breadth first.
+/// Numbers one node of each equivalence class by first visit, breadth first.
 fn numbered(nodes: &[Value], starts: impl Iterator<Item = u32>) -> (Vec<Value>, Vec<Option<u32>>) {
     let rank = classes(&nodes.iter().collect::<Vec<_>>()).rank;
-    // Number of each class, by rank.
+    // Number of each class, indexed by rank.
     let mut numbers: Vec<Option<u32>> = vec![None; nodes.len()];
     let mut table: Vec<Value> = Vec::new();
     let mut waiting: VecDeque<u32> = VecDeque::new();

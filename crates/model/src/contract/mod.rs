@@ -1,8 +1,8 @@
-//! Contracts of documents: the requests and responses of each operation, as schema graphs that do
-//! not depend on notation (plan.md, *Same meaning, same id, empty plan*).
+//! Contracts of documents: requests and responses of each operation as schema graphs that do not
+//! depend on the notation (plan.md, *Same meaning, same id, empty plan*).
 //!
-//! [`schema`] builds a node for each reachable schema, and [`graph`] numbers equivalent nodes once
-//! ([`refine`] finds them). This module handles everything around schemas.
+//! [`schema`] builds a node for each reachable schema. [`graph`] gives equivalent nodes ([`refine`]
+//! finds them) one number. This module reads everything around the schemas.
 
 pub mod difference;
 mod graph;
@@ -23,11 +23,11 @@ use prose::SchemaProse;
 use schema::{Schemas, map};
 use sources::project::files::Files;
 
-/// Builds the contract of an API without errors: its operations, except internal ones, and its
-/// outgoing calls. Also returns the prose of its schemas.
+/// Builds the contract of an API without errors: its operations, except internal ones, and the
+/// requests that the API itself sends. Also returns the prose of its schemas.
 ///
 /// # Errors
-/// Returns an error if two operations have one key, which the front end reports.
+/// Returns an error if two operations have the same key, which the lint rules report.
 pub fn contract<'a>(
     files: &'a Files,
     api: &'a Api,
@@ -57,13 +57,13 @@ pub fn contract<'a>(
     Ok(parts.finish(api.name.clone(), operations, outgoing))
 }
 
-/// Reader of the parts of an operation around schemas.
+/// Reader of the parts of an operation that contain schemas.
 struct Parts<'r, 'a> {
     schemas: Schemas<'r, 'a>,
     resolver: &'r Resolver<'a>,
 }
 
-/// Parameter with its location and name.
+/// Parameter in a document, with its location and name.
 struct Written<'a> {
     place: In,
     name: &'a str,
@@ -125,7 +125,7 @@ impl<'a> Parts<'_, 'a> {
         })
     }
 
-    /// Parameters of the template in its order, then the others, sorted.
+    /// Parameters of the path in the order of the template, then the others, sorted.
     fn parameters(&mut self, in_path: &[&str], written: &[Written<'a>]) -> Vec<ir::Parameter> {
         let mut all = Vec::with_capacity(written.len());
         for name in in_path {
@@ -152,7 +152,7 @@ impl<'a> Parts<'_, 'a> {
             };
             others.push(ir::Parameter {
                 place,
-                // Field names are case-insensitive (RFC 9110 §5.1).
+                // HTTP field names are case-insensitive (RFC 9110 §5.1).
                 name: if place == ir::ParameterPlace::Header {
                     one.name.to_ascii_lowercase()
                 } else {
@@ -167,14 +167,14 @@ impl<'a> Parts<'_, 'a> {
         all
     }
 
-    /// Contract of the value of a parameter or a header. `style` is the default style.
+    /// Contract of the value of a parameter or header. `style` is the default for this location.
     fn field_value(&mut self, node: NodeRef<'a>, style: &str) -> Value {
         let mut entries = Vec::new();
         let written = node.get("style").and_then(NodeRef::as_str).unwrap_or(style);
         if written != style {
             entries.push(("style".into(), Value::Text(written.into())));
         }
-        // `cookie` (3.2) is form style without escapes.
+        // `cookie` (3.2) is `form` without percent-encoding.
         let explode = matches!(written, "form" | "cookie");
         if let Some(written) = node.get("explode").and_then(NodeRef::as_bool)
             && written != explode
@@ -224,7 +224,7 @@ impl<'a> Parts<'_, 'a> {
         map(entries)
     }
 
-    /// Encodings of a body's parts; empty if the document writes none.
+    /// Encodings of the properties of a body. Empty if the document sets none.
     fn encodings(&mut self, node: NodeRef<'a>) -> Vec<(Box<str>, Value)> {
         let mut entries: Vec<(Box<str>, Value)> = Vec::new();
         let by_name = self.entries(self.field(node, "encoding"));
@@ -246,7 +246,7 @@ impl<'a> Parts<'_, 'a> {
         entries
     }
 
-    /// Encoding of a property. The presence of a style counts, whatever its value, because it
+    /// Encoding of a property. Whether `style` is set matters, whatever its value, because it
     /// disables `contentType` (3.1 §4.8.15).
     fn encoding(&mut self, node: NodeRef<'a>) -> Value {
         let mut entries: Vec<(Box<str>, Value)> = Vec::new();
@@ -282,7 +282,7 @@ impl<'a> Parts<'_, 'a> {
         unique(all.collect(), |header: &ir::Header| header.name.clone())
     }
 
-    /// Value of a field with its references resolved.
+    /// Returns the value of a field with its references resolved.
     fn field(&self, node: NodeRef<'a>, key: &str) -> Option<NodeRef<'a>> {
         self.resolver.resolve(node.get(key)?)
     }
@@ -291,7 +291,7 @@ impl<'a> Parts<'_, 'a> {
         self.field(node, key).and_then(NodeRef::as_bool) == Some(true)
     }
 
-    /// Entries of a map by key, with the references of the values resolved.
+    /// Returns the entries of a map, sorted by key, with the references of the values resolved.
     fn entries(&self, node: Option<NodeRef<'a>>) -> Vec<(&'a str, NodeRef<'a>)> {
         let entries = node.into_iter().flat_map(NodeRef::entries);
         let mut entries: Vec<(&str, NodeRef<'_>)> = entries
@@ -301,7 +301,7 @@ impl<'a> Parts<'_, 'a> {
         entries
     }
 
-    /// Numbers the schemas.
+    /// Builds the contract from the collected operations, with canonical node numbers.
     fn finish(
         mut self,
         name: String,
@@ -328,7 +328,7 @@ impl<'a> Parts<'_, 'a> {
     }
 }
 
-/// Keeps the first of several items whose names differ in case only.
+/// Keeps the first of several items with the same name.
 fn unique<T, N: Eq + std::hash::Hash>(all: Vec<T>, name: impl Fn(&T) -> N) -> Vec<T> {
     let mut seen = FxHashSet::default();
     all.into_iter()

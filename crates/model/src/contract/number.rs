@@ -1,9 +1,9 @@
-//! Numbers by value, whatever their notation: `1`, `1.0`, `10e-1` and `0x1` are equal.
+//! Numbers compared by value, not by notation: `1`, `1.0`, `10e-1` and `0x1` are equal.
 
 use bundle::ir::Value;
 
-/// Exact value of a number. Returns the text itself if it is not a number (`.inf`, `.nan`) or its
-/// exponent is out of range.
+/// Exact value of a number. Returns the text itself for `.inf` and `.nan`, and if the exponent is
+/// out of range.
 pub(super) fn value(text: &str) -> Value {
     decimal(text).unwrap_or_else(|| Value::Decimal(text.to_ascii_lowercase().into()))
 }
@@ -38,7 +38,7 @@ fn decimal(text: &str) -> Option<Value> {
     Some(of_digits(sign, &digits, power))
 }
 
-/// Decimal `digits × 10^power` without zeros at either end.
+/// Decimal number `digits × 10^power` without leading and trailing zeros.
 fn of_digits(sign: &str, digits: &str, power: i64) -> Value {
     let digits = digits.trim_start_matches('0');
     let shorter = digits.trim_end_matches('0');

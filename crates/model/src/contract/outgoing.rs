@@ -6,17 +6,17 @@ use diag::{NodeId, NodeRef};
 use super::{Parts, Written};
 use openapi::spec::{In, Method, Version};
 
-/// Maximum depth of nested callbacks, which may refer to each other in a circle.
+/// Maximum depth of nested callbacks. Callbacks may refer to each other in a circle.
 const DEPTH_MAX: usize = 4;
 
-/// Outgoing operations.
+/// Operations for the requests that the API sends.
 #[derive(Default)]
 pub(super) struct Outgoing {
     pub(super) operations: Vec<ir::ContractOperation>,
 }
 
 impl Outgoing {
-    /// Adds the callbacks of an operation: `KEY callback NAME METHOD EXPRESSION`.
+    /// Adds the callbacks of an operation. Their key is `KEY callback NAME METHOD EXPRESSION`.
     pub(super) fn callbacks<'a>(
         &mut self,
         parts: &mut Parts<'_, 'a>,
@@ -52,7 +52,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Adds the `webhooks` of the root: `webhook NAME METHOD`.
+    /// Adds the `webhooks` of the root. Their key is `webhook NAME METHOD`.
     pub(super) fn webhooks<'a>(
         &mut self,
         parts: &mut Parts<'_, 'a>,
@@ -82,7 +82,7 @@ impl Outgoing {
             !own.iter().any(again)
         });
         all.extend(own);
-        // Without a template, path parameters are ordered by name.
+        // There is no path template, so path parameters are ordered by name.
         let mut in_path: Vec<&str> = all
             .iter()
             .filter(|one| one.place == In::Path)

@@ -1,8 +1,9 @@
-//! Prose of documents, for readers: shown in plans under DOCS, and never part of a bundle.
+//! Prose of documents, for readers. Plans show changes of it under DOCS; a bundle never contains
+//! it.
 //!
-//! The source artifact keeps the prose: the first characters of a text, and a digest if the text
-//! is longer. The prose of schemas is kept for each API as a set: schemas have no names that
-//! count, and the same schema may be written once or a hundred times.
+//! The source artifact contains the first characters of each text, and a digest if the text is
+//! longer. The prose of schemas is one set per API: names of schemas have no meaning, and the same
+//! schema may be written once or a hundred times.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use openapi::spec::reference::Resolver;
 use openapi::spec::{In, Method, Operation, Version};
 use sources::project::files::{Document, Files};
 
-/// Maximum number of characters kept of a text.
+/// Maximum number of characters of a text that are kept.
 const KEPT_MAX: usize = 120;
 
 /// Reader of the prose of one document.
@@ -21,10 +22,10 @@ pub(crate) struct Prose<'a> {
     resolver: Resolver<'a>,
 }
 
-/// Texts of schemas by keyword, each once.
+/// Texts of schemas by keyword. Equal texts are stored once.
 pub(crate) type SchemaProse = BTreeMap<String, BTreeSet<String>>;
 
-/// Collects the prose of one schema, without that of nested schemas.
+/// Collects the prose of one schema, excluding nested schemas.
 pub(super) fn of_schema(schema: NodeRef<'_>, texts: &mut SchemaProse) {
     const KEYWORDS: [&str; 6] = [
         "title",
@@ -48,7 +49,7 @@ pub(super) fn of_schema(schema: NodeRef<'_>, texts: &mut SchemaProse) {
     }
 }
 
-/// Prose by its subject (`parameter query limit description`), with its place.
+/// Prose by subject (such as `parameter query limit description`), with its place.
 pub(crate) type Texts = BTreeMap<String, (String, Span)>;
 
 impl<'a> Prose<'a> {
@@ -58,7 +59,7 @@ impl<'a> Prose<'a> {
         }
     }
 
-    /// Prose of an operation, apart from its own summary, description and tags.
+    /// Prose of an operation, except its own summary, description and tags.
     pub(crate) fn of_operation(&self, written: &Operation) -> Texts {
         let mut texts = Texts::new();
         let node = self.resolver.node(written.node);
@@ -93,7 +94,7 @@ impl<'a> Prose<'a> {
         texts
     }
 
-    /// Prose of the document as a whole: `info`, tags and external documentation.
+    /// Prose of the document itself: `info`, tags and external documentation.
     pub(crate) fn of_document(&self) -> Texts {
         let mut texts = Texts::new();
         let root = self.resolver.root();
@@ -124,8 +125,8 @@ impl<'a> Prose<'a> {
         texts
     }
 
-    /// Token URLs and scopes of the flows of all OAuth schemes. The names of schemes have no
-    /// meaning.
+    /// Token URLs and scopes of the flows of all OAuth schemes. The names of the schemes are left
+    /// out, because they have no meaning.
     fn flows(&self, texts: &mut Texts, root: NodeRef<'a>) {
         let schemes = self.field(root, "components");
         let schemes = schemes.map(|components| self.entries(components, "securitySchemes"));
@@ -159,7 +160,7 @@ impl<'a> Prose<'a> {
         }
     }
 
-    /// Takes the prose of operations that the API itself calls.
+    /// Collects the prose of the requests that the API itself sends.
     fn called(&self, texts: &mut Texts, about: &str, item: NodeRef<'a>) {
         for (entry, called) in item.entries() {
             if Method::of_key(&entry.key, Version::V32).is_none() {
@@ -189,7 +190,7 @@ impl<'a> Prose<'a> {
         }
     }
 
-    /// Takes the prose of a parameter, a body, a response or a header, and of its media types.
+    /// Collects the prose of a parameter, a body, a response or a header, and of its media types.
     fn value(&self, texts: &mut Texts, about: &str, node: NodeRef<'a>) {
         self.say(texts, about, node, &["summary", "description", "example"]);
         self.examples(texts, about, node);
@@ -231,7 +232,7 @@ impl<'a> Prose<'a> {
     }
 }
 
-/// Shortened text: its first characters and, if it is longer, a digest of all of it.
+/// Shortens a text to its first characters. If it is longer, adds a digest of the whole text.
 pub fn kept(text: &str) -> String {
     match text.char_indices().nth(KEPT_MAX) {
         None => text.to_owned(),
@@ -243,7 +244,7 @@ pub fn kept(text: &str) -> String {
     }
 }
 
-/// Text of a value. Values other than text become JSON in a canonical form.
+/// Text of a value. Values other than strings become canonical JSON.
 fn text_of(value: NodeRef<'_>) -> String {
     fn write(value: NodeRef<'_>, out: &mut String) {
         match value.kind() {

@@ -1,12 +1,13 @@
 //! Equivalence of graph nodes: the coarsest partition that is stable under the edges, in an order
-//! that depends on meaning only.
+//! that depends only on meaning.
 //!
 //! Nodes are first sorted by shape (their content without edges). Each round then splits blocks by
-//! the blocks that their members' edges lead to. The rank of a block is the number of nodes before
+//! the blocks to which their members' edges lead. The rank of a block is the number of nodes before
 //! it, so splitting a block keeps the ranks of the others. Only blocks with an edge to a node whose
-//! rank changed are examined again (as in Larsson and Sadakane's suffix sorting, on graphs). The
-//! first round that separates two nodes decides their order. The order depends only on what the two
-//! nodes can reach in that number of steps, not on other nodes or on repetitions in the source.
+//! rank changed are examined again (as in Larsson and Sadakane's suffix sorting, but on graphs).
+//! The first round that separates two nodes decides their order. This order depends only on what
+//! the two nodes can reach in that number of steps, not on other nodes or on repetitions in the
+//! source.
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
@@ -15,18 +16,17 @@ use std::ops::Range;
 use bundle::ir::Value;
 use rustc_hash::FxHashMap;
 
-/// Maximum number of edge visits for one graph. Real graphs need a few dozen visits per edge.
-/// Beyond the limit, which only hostile documents reach, all nodes count as different.
+/// Maximum number of edge visits for one graph. Real graphs need a few dozen visits per edge. Only
+/// hostile documents reach the limit; all their nodes then count as different.
 const LOOKS_MAX: usize = 400_000_000;
 
 /// Result of [`classes`].
 pub(crate) struct Classes {
-    /// Rank of each node. Equivalent nodes have the same rank.
+    /// Rank of each node, by index. Equivalent nodes have the same rank.
     pub rank: Vec<u32>,
 }
 
-/// Computes the equivalence classes of nodes. The order of edges in a [`Value::Set`] does not
-/// matter.
+/// Computes the equivalence classes of nodes. The order of edges in a [`Value::Set`] is ignored.
 pub(crate) fn classes(nodes: &[&Value]) -> Classes {
     let count = u32::try_from(nodes.len()).expect("nodes are numbered in 32 bits");
     let edges = Edges::of(nodes);
@@ -59,7 +59,7 @@ pub(crate) fn classes(nodes: &[&Value]) -> Classes {
     Classes { rank: run.rank }
 }
 
-/// Returns the ranges of edges that belong to sets, so that the caller can sort each of them.
+/// Returns the ranges of edges that belong to sets. Edges within such a range have no order.
 pub(crate) fn sets_of(value: &Value) -> Vec<Range<usize>> {
     fn walk(value: &Value, at: &mut usize, sets: &mut Vec<Range<usize>>) {
         match value {
@@ -85,7 +85,7 @@ pub(crate) fn sets_of(value: &Value) -> Vec<Range<usize>> {
     sets
 }
 
-/// Edges of all nodes in both directions, each direction in one list.
+/// Edges of all nodes in both directions, each direction in one vector.
 struct Edges {
     to: Vec<u32>,
     to_start: Vec<usize>,
@@ -134,20 +134,20 @@ impl Edges {
     }
 }
 
-/// Partition during refinement.
+/// State of the refinement.
 struct Run<'e> {
     edges: &'e Edges,
     /// All nodes, grouped by block.
     order: Vec<u32>,
-    /// Start of the block of each node.
+    /// For each node, the start of its block in `order`.
     rank: Vec<u32>,
-    /// Number of members of the block that starts at an index.
+    /// For each index at which a block starts, the number of its members.
     len: Vec<u32>,
-    /// Index in `sets` for the shape of each node.
+    /// For each node, the index of its shape in `sets`.
     shape: Vec<u32>,
-    /// Ranges of edges that belong to sets, for each shape.
+    /// For each shape, the ranges of edges that belong to sets.
     sets: Vec<Vec<Range<usize>>>,
-    /// Targets of the edges of the current block's members.
+    /// Blocks to which the edges of the current block's members lead.
     signatures: Vec<u32>,
 }
 
@@ -197,13 +197,13 @@ impl<'e> Run<'e> {
         }
     }
 
-    /// Blocks with several members within a range of the order.
+    /// Blocks with more than one member in a range of `order`.
     fn blocks_of(&self, part: Range<u32>) -> impl Iterator<Item = u32> {
         part.filter(|start| self.len[*start as usize] > 1)
     }
 
-    /// Splits the block that begins at `start` by the targets of its members. New ranks are
-    /// collected in `changed` until the end of the round.
+    /// Splits the block that starts at `start` by the targets of its members' edges. Adds new ranks
+    /// to `changed`; they take effect at the end of the round.
     fn split(&mut self, start: u32, changed: &mut Vec<(u32, u32)>, looks: &mut usize) {
         let members = start as usize..(start + self.len[start as usize]) as usize;
         let first = self.order[members.start];
@@ -251,7 +251,7 @@ impl<'e> Run<'e> {
     }
 }
 
-/// Value that compares without its edges.
+/// Wrapper that compares a value without its edges.
 #[derive(Clone, Copy)]
 struct Shape<'v>(&'v Value);
 
@@ -292,7 +292,7 @@ fn compare(a: &Value, b: &Value) -> Ordering {
             let first = each.into_iter().find(|order| order.is_ne());
             first.unwrap_or_else(|| a.len().cmp(&b.len()))
         }
-        // Values of one kind compare by value, values of different kinds by kind.
+        // Values of the same kind compare by value; values of different kinds compare by kind.
         _ => a.cmp(b),
     }
 }
@@ -398,7 +398,8 @@ mod tests {
     #[test]
     fn class_order_is_independent_of_place_and_count() {
         let to = |next| Value::List(vec![Value::Node(next)]);
-        // a → b → c, d → d: once plainly, once with copies in another order.
+        // The same graph twice (a → b → c, d → d): as it is, and with duplicate nodes in another
+        // order.
         let once = [
             node("n", to(1)),
             node("n", to(2)),

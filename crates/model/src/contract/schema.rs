@@ -1,5 +1,5 @@
-//! Schemas as graph nodes: keywords as canonical values and subschemas as edges, without component
-//! names, prose and examples.
+//! Schemas as graph nodes: keywords become canonical values, subschemas become edges. Component
+//! names, prose and examples are left out.
 
 use std::cell::OnceCell;
 
@@ -13,61 +13,61 @@ use super::prose::{self, SchemaProse};
 use openapi::spec::Version;
 use openapi::spec::reference::{HOPS_MAX, Resolver, reference};
 
-/// Builder of the nodes of one document.
+/// Builder of the schema nodes of one document.
 pub(super) struct Schemas<'r, 'a> {
     resolver: &'r Resolver<'a>,
     version: Version,
     pub(super) graph: Graph,
-    /// Node of each schema.
+    /// Graph node of each schema.
     nodes: FxHashMap<NodeId, u32>,
-    /// Node of each list or map of a literal.
+    /// Graph node of each list or map inside a literal.
     literals: FxHashMap<NodeId, u32>,
-    /// Referenced schemas that are still to be read. A queue, because a chain of references may be
-    /// longer than the stack.
+    /// Referenced schemas that are not read yet. A queue instead of recursion, because a chain of
+    /// references may be longer than the stack allows.
     waiting: Vec<(NodeRef<'a>, u32)>,
     children: OnceCell<Children<'a>>,
     /// Prose of schemas, by keyword.
     pub(super) prose: SchemaProse,
-    /// Schemas whose prose was collected.
+    /// Schemas whose prose has been collected.
     told: FxHashSet<NodeId>,
 }
 
-/// Components that extend a schema with `allOf`, by name.
+/// For each schema, the components that extend it with `allOf`, with their names.
 type Children<'a> = FxHashMap<NodeId, Vec<(&'a str, NodeRef<'a>)>>;
 
-/// Meaning of a keyword's value.
+/// Type of a keyword's value in the contract.
 #[derive(Clone, Copy)]
 enum Says {
-    /// No effect on programs that send or read values.
+    /// Text for readers, left out: it has no effect on programs that send or read values.
     Prose,
     /// A schema.
     Schema,
-    /// Schemas in any order.
+    /// List of schemas whose order has no meaning.
     Choices,
-    /// Schemas in order, or a single one.
+    /// List of schemas whose order has a meaning, or a single schema.
     Schemas,
-    /// Schemas by key.
+    /// Map of schemas by key.
     ByKey,
-    /// Literals in any order.
+    /// List of literals whose order has no meaning.
     Literals,
-    /// A literal.
+    /// Literal value.
     Literal,
-    /// A literal whose default is this value.
+    /// Literal value, left out if it equals this default.
     Default(bool),
-    /// A literal whose default is 0.
+    /// Literal value, left out if it is 0, the default.
     DefaultZero,
     /// Keyword `discriminator`.
     Discriminator,
     /// Keyword `$dynamicRef`.
     Dynamic,
-    /// Object of OpenAPI without schemas.
+    /// OpenAPI object that contains no schemas.
     Object,
 }
 
 fn says(keyword: &str) -> Says {
     match keyword {
         "title" | "description" | "$comment" | "example" | "examples" | "externalDocs"
-        // Definitions have an effect only where they are referenced.
+        // Definitions have an effect only through references to them.
         | "$defs" | "definitions" => Says::Prose,
         "additionalProperties" | "additionalItems" | "not" | "contains" | "if" | "then" | "else"
         | "propertyNames" | "unevaluatedItems" | "unevaluatedProperties" | "contentSchema" => {
@@ -118,12 +118,13 @@ impl<'r, 'a> Schemas<'r, 'a> {
         Value::Node(self.graph.find(id))
     }
 
-    /// Follows a schema as [`Self::follow`] does, and takes the prose on the way.
+    /// Follows a schema as [`Self::follow`] does, and collects the prose of all schemas on the
+    /// path.
     fn told(&mut self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
         let mut way = Vec::new();
         let end = self.follow_telling(schema, &mut |schema| way.push(schema));
         for schema in way {
-            // In OpenAPI 3.0 a `$ref` ignores its siblings.
+            // OpenAPI 3.0 ignores fields beside `$ref`.
             let alone = self.version == Version::V30 && reference(schema).is_some();
             if !alone && self.told.insert(schema.id()) {
                 prose::of_schema(schema, &mut self.prose);
@@ -132,21 +133,21 @@ impl<'r, 'a> Schemas<'r, 'a> {
         end
     }
 
-    /// Reads the queued schemas. Must not be called while a schema is being read.
+    /// Reads the queued schemas. Must not be called while another schema is being read.
     pub(super) fn read_waiting(&mut self) {
         while let Some((schema, id)) = self.waiting.pop() {
             self.read(schema, id);
         }
     }
 
-    /// Follows a schema while it is only a reference or the wrapper of another schema. The second
-    /// value is true if a reference was followed.
+    /// Follows a schema while it is only a reference to, or an `allOf` wrapper of, another schema.
+    /// The boolean is true if a reference was followed.
     fn follow(&self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
         self.follow_telling(schema, &mut |_| {})
     }
 
-    /// Follows a schema like [`Self::follow`]; `tell` receives every schema on the way, including
-    /// the last one.
+    /// Follows a schema as [`Self::follow`] does. Calls `tell` for every schema on the path,
+    /// including the last.
     fn follow_telling(
         &self,
         schema: NodeRef<'a>,
@@ -166,7 +167,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         (at, referred)
     }
 
-    /// Follows a schema that is only a reference. Also returns true if it was one.
+    /// Follows a schema while it is only a reference. The boolean is true if it was one.
     fn referred(&self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
         let mut at = schema;
         for _ in 0..HOPS_MAX {
@@ -194,7 +195,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
             .then_some(inner)
     }
 
-    /// True if a schema with `$ref` has no other keyword with an effect. OpenAPI 3.0 ignores
+    /// True if a schema with `$ref` has no other keyword with an effect. OpenAPI 3.0 ignores all
     /// keywords beside `$ref`.
     fn is_reference(&self, schema: NodeRef<'a>) -> bool {
         let counts = |(entry, value): (&diag::tree::Entry, NodeRef<'a>)| {
@@ -222,7 +223,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
             entries.push((entry.key.clone(), value));
         }
         entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        // Only circular references remain here.
+        // A remaining single `allOf` or `$ref` is part of a circular reference.
         if let [(key, value)] = &entries[..]
             && let "allOf" | "$ref" = &**key
             && let Value::Node(other) = value.items().first().unwrap_or(value)
@@ -235,7 +236,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.graph.fill(id, Value::Map(entries));
     }
 
-    /// Target of a `$ref` beside other keywords; the text of the reference if it has no target.
+    /// Target of a `$ref` beside other keywords. The text of the reference if it has no target.
     fn beside(&mut self, text: NodeRef<'a>) -> Value {
         match text.as_str().map(|_| self.resolver.target(text)) {
             Some(Ok(target)) => self.deferred(target),
@@ -243,7 +244,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
     }
 
-    /// The node of a schema at another place; it is read later.
+    /// Returns the node of a schema and queues the schema to be read later.
     fn deferred(&mut self, schema: NodeRef<'a>) -> Value {
         let (end, _) = self.told(schema);
         if let Some(known) = self.nodes.get(&end.id()) {
@@ -278,7 +279,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
                 }
             }
             Says::Object if value.is_map() => self.object(value),
-            // A value of the wrong kind, which is reported as a finding.
+            // A value of the wrong type. It is reported by the structure check.
             Says::Prose
             | Says::Schema
             | Says::Choices
@@ -298,7 +299,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         list.items().map(|item| self.schema(item)).collect()
     }
 
-    /// Object without its private keys.
+    /// Reads an object, without its `x-` keys.
     fn object(&mut self, object: NodeRef<'a>) -> Value {
         let entries = object.entries();
         let own = entries.filter(|(entry, _)| !entry.key.starts_with("x-"));
@@ -307,7 +308,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
             .collect())
     }
 
-    /// Value as in JSON. Lists and maps are nodes, because YAML aliases may repeat them.
+    /// Value as in JSON. Lists and maps become nodes, because YAML aliases may repeat them.
     pub(super) fn literal(&mut self, value: NodeRef<'a>) -> Value {
         match value.kind() {
             Kind::Null => Value::Null,
@@ -334,8 +335,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
     }
 
-    /// Discriminator with all its values: the written mapping, and the names of alternatives or
-    /// extending components that no mapping refers to.
+    /// Discriminator with all its values: the explicit mapping, and the names of those alternatives
+    /// or extending components to which no mapping refers.
     fn discriminator(&mut self, schema: NodeRef<'a>, written: NodeRef<'a>) -> Value {
         let mut mapping: Vec<(Box<str>, Value)> = Vec::new();
         let mut mapped: FxHashSet<NodeId> = FxHashSet::default();
@@ -382,7 +383,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         map(entries)
     }
 
-    /// Schema that a mapping value refers to, by name or reference.
+    /// Schema to which a mapping value refers, by name or by reference.
     fn mapped(&self, value: NodeRef<'a>) -> Option<NodeRef<'a>> {
         let text = value.as_str()?;
         let named = self
@@ -398,7 +399,8 @@ impl<'r, 'a> Schemas<'r, 'a> {
         self.resolver.resolve(schemas)
     }
 
-    /// Values that a discriminator has without a mapping.
+    /// Implicit values of a discriminator, with their schemas: the names of alternatives, or of
+    /// components that extend the schema.
     fn implied(&self, schema: NodeRef<'a>) -> Vec<(Box<str>, NodeRef<'a>)> {
         let choices = ["oneOf", "anyOf"]
             .into_iter()
@@ -416,7 +418,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
                 .unwrap_or((text.as_str()?, ""));
             let name = match fragment.rsplit_once('/') {
                 Some((_, name)) => name,
-                // A schema in a file of its own is named after the file.
+                // A schema in its own file is named after the file.
                 None => path.rsplit('/').next()?.split('.').next()?,
             };
             let target = self.resolver.target(text).ok()?;
@@ -451,7 +453,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         for (entry, component) in self.components().into_iter().flat_map(NodeRef::entries) {
             let mut schema = self.referred(component).0;
             for _ in 0..HOPS_MAX {
-                // If a wrapper of a reference extends the schema, the name of the wrapper counts.
+                // If a component only wraps the schema in `allOf`, the component's name is used.
                 match self.wrapped(schema) {
                     Some(inner) if reference(inner).is_none() => schema = inner,
                     Some(_) | None => break,
@@ -471,7 +473,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
     }
 }
 
-/// True if a keyword with this value has no effect.
+/// True if a keyword with this value has no effect and is left out.
 fn is_silent(says: Says, value: NodeRef<'_>) -> bool {
     match says {
         Says::Prose => true,
@@ -492,7 +494,7 @@ fn is_silent(says: Says, value: NodeRef<'_>) -> bool {
     }
 }
 
-/// Creates a set: plain values first, sorted. Edges are sorted once the graph is complete.
+/// Creates a set with its plain values first, sorted. Edges are sorted when the graph is complete.
 fn set(mut items: Vec<Value>) -> Value {
     items.sort_unstable();
     Value::Set(items)

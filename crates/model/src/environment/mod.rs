@@ -1,12 +1,13 @@
-//! Environments: variants of one project for several places (command-line.md, *Order of working*).
+//! Environments: variants of one project for several deployments (command-line.md, *Order of
+//! working*).
 //!
-//! An environment is a JSON Merge Patch (RFC 7396) over gateway.yaml, values for variables, and a
-//! channel. [`choose`] applies one to the tree of gateway.yaml: [`patch`] first, then
-//! [`variables`]. The project is also checked without an environment. A variable then has the value
-//! of the first environment that sets it, and a build that needs the variable fails.
+//! An environment consists of a JSON Merge Patch (RFC 7396) for gateway.yaml, values of variables,
+//! and a channel. [`choose`] applies them to the tree of gateway.yaml: [`patch`] first, then
+//! [`variables`]. The project is also checked without an environment. Each variable then has the
+//! value of the first environment that sets it, and a build that needs the variable fails.
 //!
-//! A value that an environment sets has the place in the environment. [`Origins`] keeps the place
-//! of the replaced value, so that messages can show both.
+//! A value that an environment sets has its span in the environment. [`Origins`] stores the span of
+//! the replaced value, so that messages can show both.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,57 +26,57 @@ pub use variables::Variables;
 pub struct Environment {
     /// Name of the environment.
     pub name: String,
-    /// Place of its name.
+    /// Span of its name.
     pub span: Span,
     node: NodeId,
 }
 
-/// Reading of gateway.yaml, without an environment or in one.
+/// gateway.yaml, without an environment or in one environment.
 pub struct Reading {
-    /// Root of the tree, patched and filled.
+    /// Root of the tree, after patch and variables were applied.
     pub root: NodeId,
-    /// Places that the environment set, and the values that they replace.
+    /// Spans of the values that the environment set, and of the values that they replace.
     pub origins: Origins,
-    /// Environment of the reading. None: no environment.
+    /// Environment of the reading. `None` without an environment.
     pub environment: Option<Environment>,
 }
 
-/// gateway.yaml in the requested environment.
+/// gateway.yaml in the requested environment and in the others.
 pub struct Choice {
     /// The reading that is compiled.
     pub reading: Reading,
-    /// Readings without an environment and in the other environments, to report their mistakes
+    /// Readings without an environment and in each other environment, to report their mistakes
     /// early.
     pub others: Vec<Reading>,
     /// Variables of all environments.
     pub variables: Variables,
 }
 
-/// Places that an environment sets, and the places that they replace.
+/// Spans of the values that an environment sets, and of the values that they replace.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
-    /// Place of a patch's value → the value of gateway.yaml that it overrides.
+    /// Span of a value in a patch → span of the value in gateway.yaml that it overrides.
     overridden: HashMap<Span, Span>,
-    /// Place that uses a variable → its name and the place of its value.
+    /// Span at which a variable is used → name of the variable and span of its value.
     set: HashMap<Span, (String, Span)>,
-    /// Places of variables without a value, which were reported.
+    /// Spans at which a variable without a value is used. Already reported.
     open: HashSet<Span>,
-    /// Maps of gateway.yaml that a patch changes, with their key in the patch.
+    /// Maps of gateway.yaml that a patch changes, with the span of their key in the patch.
     changed: Vec<(Span, Span)>,
-    /// Names of the entries that a patch removes, with their places in the patch.
+    /// Names of the entries that a patch removes, with their spans in the patch.
     removed: Vec<(String, Span)>,
 }
 
 impl Origins {
-    /// Origin of a value: the place of a variable's value, or the value that a patch overrides.
+    /// Origin of a value: the span of the variable's value, or of the value that a patch overrides.
     #[must_use]
     pub fn behind(&self, span: Span) -> Option<Span> {
         let value = self.set.get(&span).map(|(_, value)| *value);
         value.or_else(|| self.overridden.get(&span).copied())
     }
 
-    /// Adds to a finding the line of the patch that may have caused it: one that changes the
-    /// surrounding map or removes the missing name.
+    /// Adds to a finding the place in the patch that may have caused it: a change of the
+    /// surrounding map, or the removal of a missing name.
     fn relate_patch(&self, finding: &mut Diagnostic) {
         let inside = |outer: &Span| {
             outer.file == finding.span.file
@@ -101,9 +102,9 @@ impl Origins {
         }
     }
 
-    /// Moves a finding to the place that set the value, because a variable's value is wrong where
-    /// it is defined, not where it is used. Shows both places and the value that a patch overrides.
-    /// Drops findings about a variable without a value.
+    /// Moves a finding to the place that set the value: the value of a variable is wrong where it
+    /// is defined, not where it is used. Adds the place of use, and that of a value that a patch
+    /// overrides. Drops findings about a variable without a value.
     #[must_use]
     pub fn told(&self, mut finding: Diagnostic) -> Option<Diagnostic> {
         if self.open.contains(&finding.span) && !finding.lint.code.starts_with("GW045") {
@@ -145,7 +146,7 @@ pub fn environments(root: NodeRef<'_>) -> Vec<Environment> {
     environments.collect()
 }
 
-/// The requested environment does not exist.
+/// Error: the requested environment does not exist.
 #[derive(Debug)]
 pub struct Unknown {
     wanted: String,
@@ -171,7 +172,7 @@ impl std::fmt::Display for Unknown {
 
 impl std::error::Error for Unknown {}
 
-/// Reads gateway.yaml in the environment `wanted`, or without one.
+/// Reads gateway.yaml in the environment `wanted`, or without an environment.
 ///
 /// # Errors
 /// Returns an error if the environment does not exist.
@@ -220,7 +221,7 @@ pub fn choose(
     })
 }
 
-/// Returns gateway.yaml with the channel of the environment.
+/// Returns the root of gateway.yaml with the channel of the environment.
 fn with_channel(files: &mut Files, root: NodeId, current: &Environment) -> NodeId {
     let at = files.tree.at(current.node);
     let channel = at
@@ -252,7 +253,7 @@ fn with_channel(files: &mut Files, root: NodeId, current: &Environment) -> NodeI
     files.tree.push(span, Kind::Map(top))
 }
 
-/// Copies the entries of a map.
+/// Returns a copy of a map's entries.
 fn entries(node: NodeRef<'_>) -> Vec<diag::tree::Entry> {
     match node.kind() {
         Kind::Map(entries) => entries.clone(),
@@ -260,7 +261,7 @@ fn entries(node: NodeRef<'_>) -> Vec<diag::tree::Entry> {
     }
 }
 
-/// Checks the names of environments, at their definition and in APIs.
+/// Checks the names of environments where they are defined and where APIs use them.
 pub fn check_names(root: NodeRef<'_>, sink: &mut Sink) {
     let environments = environments(root);
     let apis = root.get("apis").into_iter().flat_map(NodeRef::entries);

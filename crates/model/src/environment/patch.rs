@@ -1,7 +1,7 @@
 //! JSON Merge Patch (RFC 7396) over the tree of gateway.yaml.
 //!
-//! Maps merge, any other value replaces, and `null` removes. Nothing changes in place: a changed
-//! map becomes a new node, so that the original gateway.yaml can be checked as well.
+//! Maps are merged, any other value replaces, and `null` removes. No node is changed in place: a
+//! changed map becomes a new node, so that gateway.yaml without the patch can be checked as well.
 
 use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink};
 
@@ -9,8 +9,8 @@ use super::{Environment, Origins, entries};
 use sources::project::files::Files;
 use vocab::environment_lints::{MISPLACED_PATCH, PATCH_REMOVES_NOTHING};
 
-/// Applies the patch of an environment and returns the new root. Returns `root` itself if there is
-/// no usable patch.
+/// Applies the patch of an environment and returns the new root. Returns `root` if there is no
+/// valid patch.
 pub(super) fn apply(
     files: &mut Files,
     root: NodeId,
@@ -36,7 +36,7 @@ pub(super) fn apply(
             Diagnostic::new(
                 &MISPLACED_PATCH,
                 node.span(),
-                format!("a patch is a map, this is {}", node.kind_name()),
+                format!("a patch must be a map, this is {}", node.kind_name()),
             )
             .related(span, "named as a patch here")
             .help("write what differs under the same keys as in gateway.yaml"),
@@ -110,7 +110,7 @@ fn merge(
             None => pruned(files, change.value, sink),
         };
         match at {
-            // The key keeps its original place; the value comes from the patch.
+            // The key keeps its original span; the value comes from the patch.
             Some(at) => merged[at].value = value,
             None => merged.push(diag::tree::Entry { value, ..change }),
         }
@@ -119,7 +119,7 @@ fn merge(
     files.tree.push(span, Kind::Map(merged))
 }
 
-/// Value that a patch adds, without the `null`s in its maps, because there is nothing to remove.
+/// Returns a value that a patch adds, without entries that are `null`: they remove nothing here.
 fn pruned(files: &mut Files, value: NodeId, sink: &mut Sink) -> NodeId {
     let node = files.tree.at(value);
     if !node.is_map() {

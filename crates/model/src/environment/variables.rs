@@ -1,8 +1,8 @@
-//! Variables: `${var:NAME}` instead of a scalar, in gateway.yaml and in `x-gateway`.
+//! Variables: `${var:NAME}` in place of a scalar, in gateway.yaml and in `x-gateway`.
 //!
-//! A variable is a whole scalar. Its value replaces it in the tree, so the field determines the
-//! type. A filled gateway.yaml is a copy, because each environment has its own. Documents are
-//! filled in place, because a run compiles them for one environment.
+//! A variable is always a whole scalar. Its value replaces the scalar in the tree, so the field
+//! decides on the type. gateway.yaml is copied, because each environment fills it differently.
+//! Documents are filled in place, because a run compiles them for one environment only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,35 +14,35 @@ use vocab::environment_lints::{
     UNKNOWN_VARIABLE, UNUSED_VARIABLE, VARIABLE_INSIDE_TEXT, VARIABLE_WITHOUT_VALUE,
 };
 
-/// Prefix of a variable: `${var:NAME}`.
+/// Start of a variable.
 const OPEN: &str = "${var:";
 
-/// First use of each variable.
+/// Place where each variable is first used.
 type Uses = BTreeMap<String, Span>;
 
 /// Variables of a run.
 #[derive(Debug)]
 pub struct Variables {
-    /// Values and uses of each environment, in the order of gateway.yaml.
+    /// Values and uses of variables in each environment, in the order of gateway.yaml.
     given: Vec<Given>,
     /// Index of the chosen environment in `given`.
     current: Option<usize>,
-    /// Values for documents.
+    /// Values used in documents.
     values: BTreeMap<String, NodeId>,
-    /// Variables that gateway.yaml uses without a patch.
+    /// Variables that gateway.yaml uses without an environment.
     base: Uses,
     /// Variables that documents use.
     documents: Uses,
 }
 
-/// Values that one environment gives, and variables that it uses.
+/// Values that one environment defines, and variables that it uses.
 #[derive(Debug)]
 struct Given {
     name: String,
     span: Span,
-    /// Values, with the places of their names.
+    /// Values, with the spans of the variables' names.
     values: BTreeMap<String, (Span, NodeId)>,
-    /// Variables that gateway.yaml uses under the environment's patch.
+    /// Variables that gateway.yaml uses with the environment's patch applied.
     used: Uses,
 }
 
@@ -63,7 +63,8 @@ impl Variables {
                 }
             })
             .collect();
-        // Without an environment, a variable has the value of the first environment that sets it.
+        // Without an environment, a variable has the value of the first environment that defines
+        // it.
         let mut values = BTreeMap::new();
         let counting = given
             .iter()
@@ -83,7 +84,7 @@ impl Variables {
         }
     }
 
-    /// Variables of a document without a project, where none are known.
+    /// Variables for a document without a project. None has a value.
     #[must_use]
     pub fn unknown() -> Self {
         Self {
@@ -95,7 +96,8 @@ impl Variables {
         }
     }
 
-    /// Fills gateway.yaml without an environment, with the same values as documents.
+    /// Replaces the variables in gateway.yaml without an environment by the same values as in
+    /// documents.
     pub(super) fn fill_base(
         &mut self,
         files: &mut Files,
@@ -111,7 +113,7 @@ impl Variables {
         filled
     }
 
-    /// Fills a patched gateway.yaml with the values of its environment.
+    /// Replaces the variables in a patched gateway.yaml by the values of its environment.
     pub(super) fn fill_patched(
         &mut self,
         files: &mut Files,
@@ -132,7 +134,7 @@ impl Variables {
         filled
     }
 
-    /// Fills every `x-gateway` that was read, in place.
+    /// Replaces the variables in every `x-gateway` that was read, in place.
     pub fn fill_documents(&mut self, files: &mut Files, origins: &mut Origins, sink: &mut Sink) {
         let mut texts = files.sources.iter().map(|(_, file)| file.text());
         if !texts.any(|text| text.contains(OPEN)) {
@@ -158,7 +160,7 @@ impl Variables {
         self.documents = used;
     }
 
-    /// First variable in use without a value in the chosen environment, with its place. A build is
+    /// First used variable without a value in the chosen environment, and its place. A build is
     /// then impossible.
     #[must_use]
     pub fn open(&self) -> Option<(&str, Span)> {
@@ -169,8 +171,8 @@ impl Variables {
             .then_some((first.0.as_str(), *first.1))
     }
 
-    /// Reports variables that are used and have no value in an environment, and values that are
-    /// never used. Requires that all variables are filled.
+    /// Reports used variables without a value in some environment, and values that are never used.
+    /// Call this after all variables were replaced.
     pub fn check(&self, tree: &Tree, sink: &mut Sink) {
         let known = self.known();
         for given in &self.given {
@@ -234,14 +236,14 @@ impl Variables {
         }
     }
 
-    /// Names of all variables that some environment defines.
+    /// Names of all variables that at least one environment defines.
     fn known(&self) -> BTreeSet<&str> {
         let names = self.given.iter().flat_map(|given| given.values.keys());
         names.map(String::as_str).collect()
     }
 }
 
-/// State while one tree is filled.
+/// State while variables in one tree are replaced.
 struct Filling<'f> {
     known: BTreeSet<&'f str>,
     values: &'f BTreeMap<String, NodeId>,
@@ -251,7 +253,7 @@ struct Filling<'f> {
 }
 
 impl Filling<'_> {
-    /// Fills a gateway.yaml. Its `environments` define variables and contain none.
+    /// Replaces the variables in gateway.yaml, except in `environments`, which defines them.
     fn root(&mut self, files: &mut Files, root: NodeId) -> NodeId {
         let mut top = entries(files.tree.at(root));
         self.keys(files.tree.at(root));
@@ -265,7 +267,7 @@ impl Filling<'_> {
         files.tree.push(span, Kind::Map(top))
     }
 
-    /// Returns a filled copy of a value, or the value itself if it has no variables.
+    /// Returns a copy of a value with variables replaced, or the value itself if it has none.
     fn copy(&mut self, files: &mut Files, id: NodeId) -> NodeId {
         let span = files.tree.at(id).span();
         self.keys(files.tree.at(id));
@@ -296,9 +298,9 @@ impl Filling<'_> {
         }
     }
 
-    /// Value that replaces a scalar, if the scalar is a variable with a value. A variable without a
-    /// value stays, and no finding about its field is shown. A variable that no environment has is
-    /// reported.
+    /// Returns the value that replaces a scalar, if the scalar is a variable with a value. A
+    /// variable without a value remains, and findings about its field are suppressed. Reports a
+    /// variable that no environment defines.
     fn value(&mut self, files: &Files, id: NodeId) -> Option<Kind> {
         let node = files.tree.at(id);
         let text = node.as_str().filter(|text| text.contains(OPEN))?;
@@ -308,7 +310,7 @@ impl Filling<'_> {
         }
         let Some(name) = named(text) else {
             self.sink
-                .push(inside_text(span, "a variable is a whole value"));
+                .push(inside_text(span, "a variable must be a whole value"));
             return None;
         };
         self.used.entry(name.to_owned()).or_insert(span);

@@ -1,5 +1,5 @@
-//! Destinations of an operation's requests: hosts, methods and paths of its upstream, of a split's
-//! and of a mirror's.
+//! Destinations of an operation's requests: host, method and path at its upstream and at the
+//! upstreams of a split or mirror.
 
 use std::collections::BTreeSet;
 
@@ -9,41 +9,42 @@ use policy::declared::{Scalar, Settings, Value};
 use super::path::{self, Path};
 use super::{Place, Shared};
 
-/// One end.
+/// One destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct End {
     /// Host and port.
     pub(super) host: String,
     pub(super) method: String,
-    /// The path, with marks for parameters.
+    /// Path at the host, with marks in place of parameters; see [`path`].
     text: String,
-    /// The path to the letter.
+    /// Path without normalisation.
     pub(super) raw: Path,
-    /// The path as upstreams may read it.
+    /// Paths as which upstreams may read it.
     pub(super) readings: Vec<Path>,
-    /// Base path that is stripped, and the target's path that is put before the rest; none if a rewrite
-    /// makes the path.
+    /// Base path that the mount strips, and path of the target that is prepended. `None` if a
+    /// rewrite replaces the path.
     offset: Option<(String, String)>,
 }
 
 impl End {
-    /// Method, host and path for people.
+    /// Method, host and path for messages.
     pub(super) fn reached(&self) -> String {
         format!("{} {}{}", self.method, self.host, path::shown(&self.text))
     }
 
-    /// True if it has no parameters.
+    /// True if the path has no parameters.
     pub(super) fn is_literal(&self) -> bool {
         path::is_literal(&self.text)
     }
 
-    /// True if two different requests end at two different paths in both.
+    /// True if both destinations map requests to paths in the same way, so that different requests
+    /// have different paths.
     pub(super) fn travels_like(&self, other: &Self) -> bool {
         self.offset.is_some() && self.offset == other.offset
     }
 }
 
-/// The ends of an operation at a mount.
+/// Returns the destinations of an operation at a mount.
 pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
     let whole = place.inbound();
     let stripped = place.mount.strip_base_path;
@@ -110,7 +111,7 @@ pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
     ends
 }
 
-/// The upstreams that settings send requests or copies to.
+/// Names of the upstreams to which the settings send requests or copies.
 fn named(settings: &Settings) -> Vec<String> {
     let all = settings.iter().filter_map(|one| match &one.value {
         Value::One(Scalar::Name(name) | Scalar::Text(name)) => {
@@ -122,8 +123,8 @@ fn named(settings: &Settings) -> Vec<String> {
     all.collect()
 }
 
-/// Hosts with ports of an upstream, each with the path before its requests'. The names and
-/// addresses of this machine are one.
+/// Hosts of an upstream with their ports, each with the path prefix of the target. All names and
+/// addresses of this machine are `localhost`.
 fn hosts(upstream: &ir::Upstream) -> Vec<(String, String)> {
     if let Some(discovery) = &upstream.discovery {
         let host = match discovery {

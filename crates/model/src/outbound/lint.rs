@@ -1,4 +1,5 @@
-//! The finding `way-round` for operations that end at the path of a more protected one.
+//! Finding `way-round`: operations that bypass the protection of another operation, because their
+//! requests reach the same path of the same host.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use crate::settings::Settings;
 use crate::{Api, Operation};
 use vocab::lints::WAY_ROUND;
 
-/// Reports the ways round of a project.
+/// Reports the bypasses of a project.
 pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let policies = settings.policies.iter();
     let own = apis.iter().flat_map(|api| &api.upstreams);
@@ -29,6 +30,7 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
             .map(|entry| (entry.value.name.as_str(), &entry.value.checked))
             .collect(),
     };
+    services(&shared, apis, sink);
     let mut places = Vec::new();
     let mut spans: BTreeMap<&str, Span> = BTreeMap::new();
     for api in apis {
@@ -57,7 +59,7 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
             &WAY_ROUND,
             *span,
             format!(
-                "`{key}` may be a way round {} at the upstream",
+                "`{key}` may bypass the protection of {} at the upstream",
                 match round.keys.len() {
                     1 => format!("`{first}`"),
                     more => format!("{more} operations"),
@@ -65,7 +67,10 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
             ),
         )
         .label(format!("its requests end at {}", reached.join(", ")))
-        .help("ask for the same credentials and policies at both, or send its requests to another path or upstream");
+        .help(
+            "require the same credentials and policies at both, or send its requests to another \
+path or upstream",
+        );
         for other in round.keys.iter().take(3) {
             if let Some(span) = spans.get(other.as_str()) {
                 finding = finding.related(
@@ -78,12 +83,48 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     }
 }
 
-fn place<'a>(
-    shared: &Shared<'a>,
-    api: &'a Api,
-    mount: &'a ir::Mount,
-    operation: &'a Operation,
-) -> Place<'a> {
+/// Reports `path_readings: keep` where another service decides about paths: it must read them byte
+/// for byte, too.
+fn services(shared: &Shared<'_>, apis: &[Api], sink: &mut Sink) {
+    let mut reported: Vec<Span> = Vec::new();
+    for api in apis {
+        for operation in api.operations.iter().filter(|one| !one.internal) {
+            let readings = &operation.path_readings;
+            let Some(span) = readings.span().filter(|_| !readings.value.is_strict()) else {
+                continue;
+            };
+            let policies = policies(shared, api, operation);
+            let mut services = policies.into_iter().filter_map(|policy| match policy {
+                Checked::ForwardAuth(question) => Some(question.service()),
+                _ => None,
+            });
+            let Some(service) = services.next().filter(|_| !reported.contains(&span)) else {
+                continue;
+            };
+            reported.push(span);
+            let upstream = &operation.upstream.value;
+            let finding = Diagnostic::new(
+                &WAY_ROUND,
+                span,
+                format!(
+                    "`{}` may bypass the decision of `{service}` about its path",
+                    operation.key
+                ),
+            )
+            .label(format!(
+                "`keep`: `{service}` and `{upstream}` may read a path of this operation as two different paths"
+            ))
+            .help(
+                "write `strict`, or make sure that both read paths byte for byte, or that the \
+decision does not depend on the path",
+            );
+            sink.push(finding);
+        }
+    }
+}
+
+/// Policies of an operation's chain in order.
+fn policies<'a>(shared: &Shared<'a>, api: &'a Api, operation: &'a Operation) -> Vec<&'a Checked> {
     let policies = operation.chain.iter().filter_map(|link| match &link.value {
         Link::Authenticate => None,
         Link::Shared(name) => shared.policies.get(name.as_str()).copied(),
@@ -92,14 +133,22 @@ fn place<'a>(
             own.map(|own| &own.value.checked)
         }
     });
-    let policies: Vec<&'a Checked> = policies.collect();
+    policies.collect()
+}
+
+fn place<'a>(
+    shared: &Shared<'a>,
+    api: &'a Api,
+    mount: &'a ir::Mount,
+    operation: &'a Operation,
+) -> Place<'a> {
     Place {
         key: &operation.key,
         method: &operation.method,
         template: &operation.template,
         mount,
         security: &operation.security.value,
-        policies,
+        policies: policies(shared, api, operation),
         forwarding: operation.settings(),
         upstream: &operation.upstream.value,
         is_internal: operation.internal,

@@ -1,8 +1,9 @@
-//! Paths that upstreams get, and ways round a protected operation: another operation, with less
-//! protection, whose requests end at the same path of the same host.
+//! Paths that upstreams receive, and bypasses ("ways round"): a less protected operation whose
+//! requests reach the same path of the same host as those of a protected operation.
 //!
-//! The router separates requests that go to an upstream in the same way. It cannot separate those
-//! that a rewrite, a stripped base path, a path of a target, a split or a mirror sends elsewhere.
+//! The router separates operations whose requests are forwarded unchanged. It cannot separate
+//! requests that a rewrite, a stripped base path, a target's path, a split or a mirror sends to
+//! another path or host.
 
 mod ends;
 pub(crate) mod lint;
@@ -19,11 +20,11 @@ use self::ends::{End, ends};
 pub use self::path::Path;
 pub use self::protection::Protection;
 
-/// Maximum comparisons of paths for one gateway. Operations beyond it are named in
+/// Maximum number of path comparisons for one gateway. Operations that exceed it are listed in
 /// [`Survey::not_compared`].
 const COMPARISONS_MAX: usize = 20_000_000;
 
-/// Shared parts of a gateway that outbound paths are made of.
+/// Definitions of a gateway that determine where requests are sent.
 #[derive(Debug, Default)]
 pub struct Shared<'a> {
     /// Listeners by name.
@@ -41,7 +42,7 @@ pub struct Place<'a> {
     pub key: &'a str,
     /// HTTP method.
     pub method: &'a str,
-    /// The template below the mount.
+    /// Path template, without the base path of the mount.
     pub template: &'a ir::Template,
     /// Mount of the operation.
     pub mount: &'a ir::Mount,
@@ -49,15 +50,15 @@ pub struct Place<'a> {
     pub security: &'a ir::Security,
     /// Policies of the chain in order.
     pub policies: Vec<&'a Checked>,
-    /// The operation's own settings that change its requests on their way to the upstream.
+    /// Settings of the operation itself that change its requests.
     pub forwarding: Settings,
     /// Name of the upstream.
     pub upstream: &'a str,
-    /// True if it is internal.
+    /// True if the operation is internal.
     pub is_internal: bool,
 }
 
-/// An operation at a mount with everything that decides whether it is a way round another.
+/// Operation at a mount, with its protection and its destinations.
 #[derive(Debug)]
 struct Way<'a> {
     place: &'a Place<'a>,
@@ -65,30 +66,30 @@ struct Way<'a> {
     ends: Vec<End>,
 }
 
-/// Ends of a gateway's operations, and the ways round.
+/// Destinations of all operations of a gateway, and the bypasses among them.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// The ways round protected operations by the key of the operation that is one.
+    /// Bypasses, by the key of the less protected operation.
     pub rounds: BTreeMap<String, Round>,
-    /// Keys of the operations that were not compared with all protected ones.
+    /// Keys of the operations that could not be compared with all protected ones.
     pub not_compared: BTreeSet<String>,
-    /// Protections of each end.
+    /// Protections of the operations that reach a destination, by destination.
     ends: BTreeMap<String, Vec<Protection>>,
 }
 
-/// A way round some operations.
+/// Bypass of protected operations by one operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Round {
-    /// Keys of the operations that are gone round.
+    /// Keys of the bypassed operations.
     pub keys: BTreeSet<String>,
-    /// Methods, hosts and paths that it reaches.
+    /// Methods, hosts and paths at which they are bypassed.
     pub reached: BTreeSet<String>,
-    /// Protections of the end, one for each mount.
+    /// Protections of the bypassing operation, one per mount if they differ.
     protections: Vec<Protection>,
 }
 
 impl Survey {
-    /// States which operations were not compared; none if all were.
+    /// States which operations were not compared. `None` if all were.
     #[must_use]
     pub fn gap(&self) -> Option<String> {
         let first = self.not_compared.first()?;
@@ -97,13 +98,13 @@ impl Survey {
             many => format!("`{first}` and {} more operations were", many - 1),
         };
         Some(format!(
-            "{operations} not compared with all protected operations for a way round: the gateway \
-             needs more than {} comparisons of paths",
+            "{operations} not compared with all protected operations for a bypass: the gateway \
+needs more than {} comparisons of paths",
             comparisons_max()
         ))
     }
 
-    /// The ends of a way round at which the operations of this survey let in fewer callers.
+    /// Destinations of a bypass at which the operations of this survey admit fewer callers.
     #[must_use]
     pub fn lacks<'r>(&self, round: &'r Round) -> Vec<&'r str> {
         let reached = round.reached.iter().map(String::as_str);
@@ -117,17 +118,17 @@ impl Survey {
 }
 
 impl Place<'_> {
-    /// Path that clients ask for, with the mount's base path.
+    /// Path in client requests, with the mount's base path.
     fn inbound(&self) -> String {
         format!("{}{}", self.mount.base_path, path::pattern(self.template))
     }
 }
 
-/// Ends of operations, each with the place of its operation in a list, by host and by the first segment
-/// of their path.
+/// Destinations with the index of their operation, by host and first path segment. The segment is
+/// `None` if it contains a parameter.
 type Guarded<'e> = BTreeMap<(&'e str, Option<&'e str>), Vec<(usize, &'e End)>>;
 
-/// Surveys a gateway.
+/// Computes the destinations and bypasses of a gateway.
 #[must_use]
 pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
     let ways: Vec<Way<'_>> = places
@@ -138,7 +139,7 @@ pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
             ends: ends(shared, place),
         })
         .collect();
-    // Those that have any protection.
+    // Index the destinations of the operations that have any protection.
     let mut guarded: Guarded<'_> = BTreeMap::new();
     for (index, way) in ways.iter().enumerate() {
         if way.protection.is_none() {
@@ -173,7 +174,7 @@ pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
     survey
 }
 
-/// Compares the ends of one operation with those of all protected ones.
+/// Compares the destinations of one operation with those of all protected ones.
 fn compare(
     way: &Way<'_>,
     ways: &[Way<'_>],
@@ -226,7 +227,7 @@ fn comparisons_max() -> usize {
     MAX.get()
 }
 
-/// Sets the maximum of comparisons while something runs on this thread. Debug builds only.
+/// Sets the maximum number of comparisons while `run` runs on this thread. Debug builds only.
 #[cfg(debug_assertions)]
 pub fn with_comparisons<R>(max: usize, run: impl FnOnce() -> R) -> R {
     let before = MAX.replace(max);
@@ -240,7 +241,7 @@ thread_local! {
     static MAX: std::cell::Cell<usize> = const { std::cell::Cell::new(COMPARISONS_MAX) };
 }
 
-/// True if one operation's requests end where another's do, with less protection.
+/// True if the requests of one operation reach the destination of another with less protection.
 fn is_round((way, end): (&Way<'_>, &End), (other, its): (&Way<'_>, &End)) -> bool {
     if !methods_meet(&end.method, &its.method) || way.protection.covers(&other.protection) {
         return false;
@@ -252,14 +253,17 @@ fn is_round((way, end): (&Way<'_>, &End), (other, its): (&Way<'_>, &End)) -> boo
             .flat_map(|path| its.readings.iter().map(move |other| (path, other)));
         pairs.any(|(path, other)| path.meets(other))
     };
-    // The router gives every path to one of them: what is left is another spelling.
-    if end.travels_like(its) && is_beside(way.place.mount, other.place.mount) {
+    // The router already separates them by path and method, so only another spelling of a path can
+    // be a bypass.
+    let keeps_method = |way: &Way<'_>, end: &End| way.place.method == end.method;
+    let are_routed = end.travels_like(its) && is_beside(way.place.mount, other.place.mount);
+    if are_routed && keeps_method(way, end) && keeps_method(other, its) {
         return end.is_literal() && !end.raw.meets(&its.raw) && meet();
     }
     meet()
 }
 
-/// True if whatever reaches one mount is matched against the other's operations as well.
+/// True if the router matches every request to `mount` against the operations of `other` as well.
 fn is_beside(mount: &ir::Mount, other: &ir::Mount) -> bool {
     let listeners = mount.listeners.iter();
     let hosts = match mount.hosts.is_empty() {
@@ -277,10 +281,10 @@ fn methods_meet(a: &str, b: &str) -> bool {
     a == b || read(a) && read(b) || a == ANY || b == ANY
 }
 
-/// Method of an operation that takes every one.
+/// Method of operations that accept any method.
 const ANY: &str = "*";
 
-/// The places of a lowered gateway, with its shared parts.
+/// Places of all operations of a lowered gateway, and its shared definitions.
 #[must_use]
 pub fn of_gateway(gateway: &ir::Gateway) -> (Shared<'_>, Vec<Place<'_>>) {
     let shared = &gateway.shared;

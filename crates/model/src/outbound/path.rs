@@ -1,22 +1,22 @@
-//! Paths with parameters as upstreams may read them.
+//! Paths with parameters, and the ways in which upstreams may read them.
 
 use std::collections::BTreeSet;
 
 use bundle::ir;
 
-/// Stands for a parameter: one or more bytes of a segment.
+/// Mark for a parameter: one or more bytes of a segment.
 const ANY: char = '\u{0}';
-/// Stands for the rest of a path below a prefix.
+/// Mark for the rest of a path below a prefix.
 const REST: char = '\u{1}';
 
-/// Times that escapes are decoded: an upstream behind another decodes once more.
+/// Number of times that escapes are decoded. Each upstream behind another decodes once more.
 const DECODED_MAX: usize = 3;
 
-/// A path in one reading: its segments, in lower case.
+/// Segments of a path in one reading, with marks for parameters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path(Vec<String>);
 
-/// A template as a path with marks for its parameters.
+/// Converts a template to a path with marks.
 pub(super) fn pattern(template: &ir::Template) -> String {
     let mut text = marked(&template.to_string());
     if template.is_prefix() {
@@ -28,7 +28,7 @@ pub(super) fn pattern(template: &ir::Template) -> String {
     text
 }
 
-/// A text with each `{NAME}` as a mark.
+/// Replaces each `{NAME}` in a string by a mark.
 pub(super) fn marked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -49,7 +49,7 @@ pub(super) fn marked(text: &str) -> String {
     out
 }
 
-/// A marked path for people: `*` for a parameter, `**` for the rest.
+/// Converts a path with marks for messages: `*` for a parameter, `**` for the rest.
 pub(super) fn shown(text: &str) -> String {
     let plain: String = text
         .chars()
@@ -58,18 +58,19 @@ pub(super) fn shown(text: &str) -> String {
     plain.replace(REST, "**")
 }
 
-/// True if a marked path has no parameters.
+/// True if a path contains no marks.
 pub(super) fn is_literal(text: &str) -> bool {
     !text.contains([ANY, REST])
 }
 
-/// A marked path to the letter.
+/// Segments of a path without any normalisation.
 pub(super) fn raw(text: &str) -> Path {
     Path(text.split('/').skip(1).map(str::to_owned).collect())
 }
 
-/// The readings of a marked path: escapes decoded, parameters of segments removed, slashes merged
-/// before or after dots are resolved, in lower case, without a final slash or dot.
+/// Readings of a path. Escapes are decoded, matrix parameters (`;…`) removed, letters in lower
+/// case, without a final slash or dot. Slashes are merged either before or after dot segments are
+/// resolved.
 pub(super) fn readings(text: &str) -> Vec<Path> {
     let mut decoded = text.to_owned();
     for _ in 0..DECODED_MAX {
@@ -113,7 +114,7 @@ fn decode(text: &str) -> String {
         let pair = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
         let byte =
             pair.and_then(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-        // Bytes used as marks here cannot be part of the text.
+        // Do not decode bytes that serve as marks.
         match byte.filter(|byte| *byte > 1) {
             Some(byte) => {
                 out.push(byte);
@@ -129,13 +130,13 @@ fn decode(text: &str) -> String {
 }
 
 impl Path {
-    /// The first segment where it has no parameter.
+    /// First segment, if it contains no mark.
     pub(super) fn first_literal(&self) -> Option<&str> {
         let first = self.0.first().map(String::as_str).unwrap_or_default();
         is_literal(first).then_some(first)
     }
 
-    /// True if some path is both.
+    /// True if at least one path matches both.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
         meet(&self.0, &other.0)
@@ -154,10 +155,10 @@ fn meet(a: &[String], b: &[String]) -> bool {
     }
 }
 
-/// True if some segment fits both; a mark stands for one or more bytes.
+/// True if at least one text matches both segments. A mark matches one or more bytes.
 fn segments_meet(a: &[u8], b: &[u8]) -> bool {
     let mark = ANY as u8;
-    // `fits[i][j]`: some text fits `a[i..]` and `b[j..]`.
+    // `fits[i][j]` is true if some text matches both `a[i..]` and `b[j..]`.
     let mut fits = vec![vec![false; b.len() + 1]; a.len() + 1];
     fits[a.len()][b.len()] = true;
     for i in (0..a.len()).rev() {
@@ -165,7 +166,7 @@ fn segments_meet(a: &[u8], b: &[u8]) -> bool {
             let (x, y) = (a[i], b[j]);
             let both = fits[i + 1][j + 1];
             fits[i][j] = if x == mark || y == mark {
-                // Both take a byte; a mark may take more.
+                // Both consume a byte. A mark may also consume further bytes.
                 both || x == mark && fits[i][j + 1] || y == mark && fits[i + 1][j]
             } else {
                 x == y && both

@@ -7,29 +7,30 @@ use policy::Checked;
 
 use super::{Place, Shared};
 
-/// Policies that refuse callers for who or where they are.
+/// Kinds of policies that refuse callers because of their identity or address.
 const GUARDS: [&str; 3] = ["ip_filter", "authorize", "forward_auth"];
 
-/// Scheme and scope of a credential that the gateway checks.
+/// Schemes and scopes that the gateway checks in one alternative.
 type Asked = BTreeSet<String>;
 
-/// Requirements on a caller of an operation.
+/// Requirements on callers of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protection {
-    /// Credentials of each alternative.
+    /// Schemes and scopes of each security alternative.
     alternatives: BTreeSet<Asked>,
-    /// True if every listener requires a client certificate.
+    /// True if every listener of the mount requires a client certificate.
     certificate: bool,
-    /// Settings of the guards of its chain.
+    /// Settings of the policies of its chain whose kind is in [`GUARDS`].
     guards: BTreeSet<String>,
-    /// True if it is internal.
+    /// True if the operation is internal, so that no client can call it.
     nobody: bool,
 }
 
 impl Protection {
-    /// The protection of an operation at a mount.
+    /// Returns the protection of an operation at a mount.
     pub(super) fn of(shared: &Shared<'_>, place: &Place<'_>) -> Self {
-        // What the upstream checks protects it on every way.
+        // The upstream checks its own credentials whichever operation forwards a request, so ignore
+        // them.
         let is_checked = |scheme: &str| !scheme.contains(" by *upstream");
         let asked = |alternative: &ir::Alternative| -> Asked {
             let uses = alternative.0.iter();
@@ -64,13 +65,13 @@ impl Protection {
         }
     }
 
-    /// True if anyone may call.
+    /// True if anyone may call the operation.
     pub(super) fn is_none(&self) -> bool {
         let open = self.alternatives.iter().any(BTreeSet::is_empty);
         open && !self.certificate && self.guards.is_empty() && !self.nobody
     }
 
-    /// True if every caller admitted here is admitted there.
+    /// True if `other` admits every caller that this protection admits.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let covered = |own: &Asked| {
             let mut others = other.alternatives.iter();

@@ -1,4 +1,4 @@
-//! `claim:NAME`; some consumer must have the claim.
+//! Check of `claim:NAME`: at least one consumer must have the claim.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,19 @@ use policy::declared::Value;
 use crate::Defined;
 use vocab::lints::UNKNOWN_CLAIM;
 
-/// Reports hashes and limits that use a claim which no consumer has, in gateway.yaml or in the
-/// `x-gateway` of a document.
+/// Reports `hash_on` of upstreams and `key` of policies that use a claim which no consumer has, in
+/// gateway.yaml or in the `x-gateway` of a document.
 pub(crate) fn check(
     root: NodeRef<'_>,
     consumers: &[Defined<ir::Consumer>],
     auth: &[Defined<ir::Verifier>],
     sink: &mut Sink,
 ) {
-    // Claims of tokens are in no file.
+    // Claims of tokens are unknown here, so nothing is reported if a verifier may provide them.
     let declared = |one: &Defined<ir::Verifier>| {
-        use policy::auth::Checked::{Declared, Jwt};
-        matches!(one.value.checked, Declared(_) | Jwt(_))
+        use policy::auth::Checked::{Declared, Mtls};
+        let checked = &one.value.checked;
+        checked.takes_tokens() || matches!(checked, Declared(_) | Mtls(_))
     };
     if auth.iter().any(declared) {
         return;
@@ -33,7 +34,9 @@ pub(crate) fn check(
     let keys = [("upstreams", "hash_on"), ("policies", "key")];
     let written = keys.iter().flat_map(|(things, key)| {
         let things = root.get(things).into_iter().flat_map(NodeRef::entries);
-        things.filter_map(move |(_, thing)| thing.get(key))
+        let values = things.filter_map(move |(_, thing)| thing.get(key));
+        // One property of requests, or a list of them.
+        values.flat_map(|value| [value].into_iter().chain(value.items()))
     });
     for node in written {
         let claim = node
@@ -46,7 +49,8 @@ pub(crate) fn check(
         let help = match suggest::nearest(claim, known.iter().copied()) {
             Some(near) => format!("did you mean `claim:{near}`?"),
             None => format!(
-                "give consumers one (`consumers: {{NAME: {{claims: {{{claim}: VALUE}}}}}}`), a text, a number, `true` or `false`"
+                "give consumers one (`consumers: {{NAME: {{claims: {{{claim}: VALUE}}}}}}`), a \
+string, a number, `true` or `false`"
             ),
         };
         sink.push(

@@ -1,4 +1,4 @@
-//! Keys `consumers` and `consumers_file`: permitted callers with the hashes of their credentials.
+//! Keys `consumers` and `consumers_file`: callers with the hashes of their credentials.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,16 +6,19 @@ use bundle::ir;
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeRef, Sink, Span, read};
 
+use policy::auth::mtls;
+
 use crate::Defined;
+use policy::password::Hash;
 use vocab::lints::{CONSUMER_TWICE, CREDENTIAL_TWICE};
 
-/// SHA-256 of the empty text, which an unset variable gives.
+/// SHA-256 of the empty string. Reported, because an unset shell variable gives this hash.
 const EMPTY: [u8; 32] = [
     0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
     0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
-/// Reads all consumers, and the names of those in the file.
+/// Reads all consumers. Also returns the names of those in `consumers_file`.
 pub(super) fn consumers(
     own: Option<NodeRef<'_>>,
     file: Option<NodeRef<'_>>,
@@ -33,7 +36,7 @@ pub(super) fn consumers(
                 Diagnostic::new(
                     &BAD_VALUE,
                     entry.key_span,
-                    "a `consumers_file` is the map of consumers itself",
+                    "a `consumers_file` must be the map of consumers itself",
                 )
                 .help(
                     "remove the line `consumers:`; the names of consumers begin at the left margin",
@@ -45,6 +48,7 @@ pub(super) fn consumers(
         true
     });
     let mut seen: BTreeMap<(&str, [u8; 32]), Span> = BTreeMap::new();
+    let mut certified: BTreeMap<String, Span> = BTreeMap::new();
     let mut consumers: Vec<Defined<ir::Consumer>> = Vec::new();
     let written = [own, file].into_iter().flatten();
     for (entry, node) in written.flat_map(NodeRef::entries) {
@@ -64,10 +68,7 @@ pub(super) fn consumers(
         let mut lists = [Vec::new(), Vec::new()];
         for (list, key) in lists.iter_mut().zip(["keys", "basic"]) {
             for item in node.get(key).into_iter().flat_map(NodeRef::items) {
-                let Some(hash) = item.get("sha256") else {
-                    continue;
-                };
-                let Ok(sha256) = read::sha256_hex(hash) else {
+                let Some((hash, sha256, password)) = credential(item) else {
                     continue;
                 };
                 if sha256 == EMPTY {
@@ -75,7 +76,7 @@ pub(super) fn consumers(
                         Diagnostic::new(
                             &BAD_VALUE,
                             hash.span(),
-                            "this is the sha256 of the empty text",
+                            "this is the sha256 of the empty string",
                         )
                         .label("an empty credential is never valid")
                         .help("print one with `printf %s \"$CREDENTIAL\" | sha256sum`, and see that `$CREDENTIAL` is set"),
@@ -98,11 +99,16 @@ pub(super) fn consumers(
                     );
                     continue;
                 }
-                list.push(ir::Credential { sha256, not_after });
+                list.push(ir::Credential {
+                    sha256,
+                    not_after,
+                    password,
+                });
             }
             list.sort();
         }
         let [keys, basic] = lists;
+        let certificates = certificates(node, &mut certified, sink);
         let value = ir::Consumer {
             name: entry.key.to_string(),
             keys,
@@ -116,6 +122,7 @@ pub(super) fn consumers(
                 .map(|claims| policy::declared::whole(claims, &vocab::gateway::CLAIMS))
                 .unwrap_or_default(),
             groups: groups(node),
+            certificates,
         };
         consumers.push(Defined {
             value,
@@ -125,6 +132,69 @@ pub(super) fn consumers(
     }
     let in_file = file.map(|file| file.entries().map(|(entry, _)| entry.key.to_string()));
     (consumers, in_file.map(Iterator::collect))
+}
+
+/// `certificates` of a consumer, sorted. `seen` has those of all consumers so far.
+fn certificates(
+    node: NodeRef<'_>,
+    seen: &mut BTreeMap<String, Span>,
+    sink: &mut Sink,
+) -> Vec<ir::Certified> {
+    let mut all = Vec::new();
+    for item in node
+        .get("certificates")
+        .into_iter()
+        .flat_map(NodeRef::items)
+    {
+        let Some((name, span)) = certified(item) else {
+            continue;
+        };
+        let not_after = item.get("not_after").and_then(NodeRef::scalar_text);
+        let not_after = not_after.and_then(shape::read_date);
+        if let Some(first) = seen.insert(name.clone(), span) {
+            sink.push(
+                Diagnostic::new(&CREDENTIAL_TWICE, span, "this certificate occurs twice")
+                    .related(first, "the first one is here")
+                    .help("remove it from one of them: a certificate identifies one consumer"),
+            );
+            continue;
+        }
+        all.push(ir::Certified { name, not_after });
+    }
+    all.sort();
+    all
+}
+
+/// Name of a certificate as [`mtls::Certificate::credentials`] writes it, with its place.
+fn certified(item: NodeRef<'_>) -> Option<(String, Span)> {
+    let get = |key: &str| item.get(key).filter(|value| !value.is_null());
+    let text = |node: NodeRef<'_>| node.scalar_text().map(str::to_owned);
+    if let Some(hash) = get("sha256") {
+        let bytes = read::sha256_hex(hash).ok()?;
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        return Some((format!("sha256 {hex}"), hash.span()));
+    }
+    if let Some(name) = get("san") {
+        return Some((format!("san {}", mtls::san(&text(name)?)?), name.span()));
+    }
+    let name = get("subject")?;
+    let subject = mtls::canonical(&text(name)?)?;
+    Some((format!("subject {subject}"), name.span()))
+}
+
+/// A written credential: its node, its SHA-256, and the slow hash of a password.
+fn credential(item: NodeRef<'_>) -> Option<(NodeRef<'_>, [u8; 32], Option<ir::Password>)> {
+    let written = |key: &str| item.get(key).filter(|node| !node.is_null());
+    if let Some(hash) = written("sha256") {
+        return Some((hash, read::sha256_hex(hash).ok()?, None));
+    }
+    let (user, hash) = (written("user")?, written("argon2id")?);
+    let password = ir::Password {
+        user: user.scalar_text()?.to_owned(),
+        argon2id: hash.scalar_text()?.to_owned(),
+    };
+    Hash::read(&password.argon2id)?;
+    Some((hash, password.sha256(), Some(password)))
 }
 
 /// `groups` of a consumer, sorted.

@@ -13,10 +13,10 @@ use super::entries;
 use crate::Defined;
 use vocab::lints::LISTENER_CONFLICT;
 
-/// Maximum size of a request target at any listener, in bytes.
+/// Maximum size of a request target at every listener, in bytes.
 pub(crate) const TARGET_BYTES_MAX: u64 = 16 << 10;
 
-/// Default timeout for a PROXY header: 3s (semantics.md §15).
+/// Timeout for reading a PROXY protocol header. Default: 3s (semantics.md §15).
 const PROXY_HEADER_TIMEOUT_MS: u64 = 3_000;
 
 pub(super) fn listeners(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::Listener>> {
@@ -109,7 +109,7 @@ fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::List
     })
 }
 
-/// The fields that carry the client's certificate to upstreams.
+/// Request fields that carry the client certificate to upstreams.
 fn certificate_fields(node: NodeRef<'_>) -> Option<ir::CertificateFields> {
     match node.get("forward_client_cert")?.scalar_text()? {
         "client_cert" => Some(ir::CertificateFields::ClientCert),
@@ -119,7 +119,8 @@ fn certificate_fields(node: NodeRef<'_>) -> Option<ir::CertificateFields> {
     }
 }
 
-/// Reads address ranges, sorted and without duplicates. The shape reports invalid ranges.
+/// Reads address ranges, sorted and without duplicates. Invalid ranges are reported by the shape
+/// check.
 fn ranges(list: Option<NodeRef<'_>>) -> Vec<ir::Cidr> {
     let items = list.into_iter().flat_map(NodeRef::items);
     let mut ranges: Vec<ir::Cidr> = items
@@ -130,7 +131,7 @@ fn ranges(list: Option<NodeRef<'_>>) -> Vec<ir::Cidr> {
     ranges
 }
 
-/// PROXY protocol settings of a listener; `true` means from the trusted proxies.
+/// PROXY protocol settings of a listener. `true` accepts headers from the trusted proxies.
 fn proxy_protocol(node: Option<NodeRef<'_>>, trusted: &[ir::Cidr]) -> Option<ir::ProxyProtocol> {
     let node = node.filter(|node| !node.is_null())?;
     let from = match node.as_bool() {
@@ -146,8 +147,8 @@ fn proxy_protocol(node: Option<NodeRef<'_>>, trusted: &[ir::Cidr]) -> Option<ir:
     })
 }
 
-/// Protocol of a listener. Default: HTTP. None if its certificates are wrong, which the shape
-/// reports.
+/// Protocol of a listener. Default: HTTP. `None` if its certificates are invalid, which the shape
+/// check reports.
 fn protocol(node: NodeRef<'_>) -> Option<ir::Protocol> {
     let said = |node: NodeRef<'_>, key: &str| {
         let value = node.get(key)?;

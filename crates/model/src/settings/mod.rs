@@ -20,16 +20,15 @@ use self::listeners::listeners;
 use self::mounts::mounts;
 use self::upstreams::upstream;
 use crate::acknowledge::Acknowledgement;
-use crate::later;
-use crate::open::Pattern;
+use crate::allow_public::Pattern;
 use crate::path_item;
 use crate::{AllNames, Defined, Kind, Validation, Valued};
 use vocab;
 
-/// Content of gateway.yaml: the decisions of the operator.
+/// Content of gateway.yaml.
 #[derive(Debug)]
 pub struct Settings {
-    /// Environment that gateway.yaml is read in. None: no environment.
+    /// Environment in which gateway.yaml was read. `None` without an environment.
     pub environment: Option<String>,
     /// Name of the project.
     pub name: Spanned<String>,
@@ -37,12 +36,12 @@ pub struct Settings {
     pub owner: Option<String>,
     /// APIs with their documents and mounts.
     pub apis: Vec<ApiEntry>,
-    /// Patterns of further documents.
+    /// Patterns of further documents (`apis_glob`).
     pub apis_glob: Vec<Spanned<String>>,
-    /// Files that gateway.yaml names for another use than an API: overlays, patches, consumers and
-    /// acknowledgements.
+    /// Files with another use in gateway.yaml than as an API's document: overlays, patches,
+    /// consumers and acknowledgements.
     pub other_files: BTreeSet<String>,
-    /// Mount of an API that names none.
+    /// Mount of an API that sets no mount.
     pub default_mount: ir::Mount,
     /// Listeners of the gateway; never empty.
     pub listeners: Vec<Defined<ir::Listener>>,
@@ -52,31 +51,31 @@ pub struct Settings {
     pub auth: Vec<Defined<ir::Verifier>>,
     /// The consumers.
     pub consumers: Vec<Defined<ir::Consumer>>,
-    /// Consumers in a `consumers_file`, if there is one.
+    /// Names of the consumers that come from `consumers_file`, if there is one.
     pub consumers_file: Option<BTreeSet<String>>,
     /// Policies that operations can name.
     pub policies: Vec<Defined<ir::Policy>>,
-    /// Requirements that no document can remove.
+    /// Requirements on all operations. No document can lift them.
     pub required: Required,
-    /// Values for operations that write none.
+    /// Defaults for operations.
     pub defaults: Defaults,
-    /// Levels of lint rules.
+    /// Levels of lint rules by name, with the place of the setting.
     pub lint: BTreeMap<String, (Option<Level>, Span)>,
-    /// Enabled gates.
+    /// Names of the enabled gates.
     pub gates: Vec<String>,
-    /// Acknowledgement file, if gateway.yaml names one.
+    /// Path of the acknowledgement file, if gateway.yaml names one.
     pub acknowledge: Option<Spanned<String>>,
     /// Entries of the acknowledgement file.
     pub acknowledgements: Vec<Acknowledgement>,
     /// Folder where bundles are stored.
     pub store: String,
-    /// Channel of the project.
+    /// Release channel of the project.
     pub channel: String,
-    /// Defined names of each kind.
+    /// Defined names, by kind.
     pub names: AllNames,
-    /// Settings for the whole gateway that cannot run yet.
+    /// Settings of the whole gateway that cannot run yet.
     pub declared: Declared,
-    /// Form of the gateway's own errors, by reason.
+    /// Error responses of the gateway, by reason.
     pub errors: Declared,
 }
 
@@ -91,21 +90,21 @@ pub struct ApiEntry {
     pub path: Spanned<String>,
     /// Paths of the overlays.
     pub overlays: Vec<Spanned<String>>,
-    /// Mounts at which it is served; never empty.
+    /// Mounts of the API. Never empty.
     pub mounts: Vec<Defined<ir::Mount>>,
-    /// Environments that have the API. None: all.
+    /// Environments to which the API is restricted. `None`: all.
     pub environments: Option<Vec<String>>,
-    /// Key `unmatched`.
+    /// Key `unmatched`: handling of paths that the document does not describe.
     pub unmatched: Option<Spanned<String>>,
-    /// Key `undeclared_methods`.
+    /// Key `undeclared_methods`: handling of methods that a described path does not declare.
     pub undeclared_methods: Option<Spanned<String>>,
-    /// Settings for the API that cannot run yet.
+    /// Settings of the API that cannot run yet.
     pub declared: Declared,
 }
 
 impl ApiEntry {
-    /// True if an environment has the API. Without an environment: true if the API is in all of
-    /// them.
+    /// True if an environment contains the API. Without an environment: true if the API is not
+    /// restricted to certain environments.
     #[must_use]
     pub fn is_in(&self, environment: Option<&str>) -> bool {
         let Some(named) = &self.environments else {
@@ -118,54 +117,54 @@ impl ApiEntry {
 /// Upstream with the timeout that its operations inherit.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// The upstream as the bundle has it.
+    /// Upstream in the form of the bundle.
     pub ir: ir::Upstream,
     /// Key `timeouts.request`, in milliseconds.
     pub request_timeout_ms: Option<Spanned<u64>>,
 }
 
-/// Requirements that no document can remove.
+/// Requirements on all operations. No document can lift them.
 #[derive(Debug, Default)]
 pub struct Required {
-    /// Required policies.
+    /// Names of policies that every chain contains.
     pub policies: Vec<Spanned<String>>,
-    /// Required verifiers.
+    /// Names of verifiers of which every non-public operation must use one.
     pub auth: Vec<Spanned<String>>,
-    /// Patterns of operation keys that may be public. None: all.
+    /// Patterns of the operation keys that may be public. `None`: all.
     pub allow_public: Option<Vec<Pattern>>,
 }
 
-/// Values for operations that write none.
+/// Values for operations that do not set their own.
 #[derive(Debug)]
 pub struct Defaults {
     /// Upstream of requests.
     pub upstream: Option<Spanned<String>>,
-    /// True if the written default upstream does not exist; that was reported.
+    /// True if the configured default upstream does not exist, which was reported.
     pub upstream_unknown: bool,
     /// Policies at the beginning of every chain.
     pub policies: Vec<Spanned<String>>,
     /// Timeout for the response head, in milliseconds.
     pub timeout_ms: Option<Spanned<u64>>,
-    /// True if the written timeout cannot be read; that was reported.
+    /// True if the configured timeout is invalid, which was reported.
     pub timeout_unread: bool,
     /// Maximum size of a request body, in bytes.
     pub max_body_bytes: Valued<Option<u64>>,
-    /// Admitted readings of ambiguous paths.
+    /// Readings of ambiguous paths that are allowed.
     pub path_readings: Valued<ir::PathReadings>,
-    /// The party that checks credentials.
+    /// Party that checks credentials: the gateway or the upstream.
     pub security: SecurityMode,
-    /// True if responses name their bundle.
+    /// True if responses contain the digest of the bundle.
     pub expose_bundle: bool,
     /// Validation of requests against the contract.
     pub validation: Validation,
-    /// Key `validate` as written.
+    /// Key `validate` in the form of the bundle.
     pub validate: Declared,
-    /// Place of that setting.
+    /// Place of `validate`.
     pub validate_at: Option<Span>,
 }
 
 impl Required {
-    /// Settings for the bundle, so that plans can show removed requirements.
+    /// Returns the requirements as settings for the bundle, so that plans can show removed ones.
     #[must_use]
     pub fn settings(&self) -> Declared {
         let set = |names: &mut dyn Iterator<Item = &str>| {
@@ -187,20 +186,20 @@ impl Required {
     }
 }
 
-/// The party that checks credentials.
+/// Party that checks credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecurityMode {
     /// The gateway checks credentials with its verifiers.
     Enforce,
-    /// The upstream checks credentials. The gateway checks only that one is present.
+    /// The upstream checks credentials. The gateway only checks that a credential is present.
     Upstream,
 }
 
-/// Default upstream in place of a document's servers; it cannot run yet.
+/// Value of `defaults.upstream` for using a document's servers as upstreams. Cannot run yet.
 pub(crate) const FROM_SERVERS: &str = "from-servers";
 
-/// Reads gateway.yaml, patched and filled, with the root of its `consumers_file`. Unreadable parts
-/// are reported and left out. None if the name of the project is missing.
+/// Reads gateway.yaml after patch and variables were applied, with the root of its
+/// `consumers_file`. Invalid parts are reported and left out. `None` if the project has no name.
 pub fn read(
     root: NodeRef<'_>,
     consumers_file: Option<NodeRef<'_>>,
@@ -301,15 +300,15 @@ pub fn read(
     })
 }
 
-/// `errors` of gateway.yaml, or of a document's root `x-gateway`.
+/// Reads `errors` of gateway.yaml or of a document's root `x-gateway`.
 pub(crate) fn errors(node: NodeRef<'_>) -> Declared {
     let written = node.get("errors").filter(|node| !node.is_null());
     let written = written.map(|node| whole(node, &vocab::shared::ERRORS));
     written.unwrap_or_default()
 }
 
-/// True if a key of gateway.yaml belongs to the gateway as a whole. Settings of an API, a listener,
-/// an upstream or an operation belong to that thing; gates, tests and the like to the project.
+/// True if a key of gateway.yaml belongs to the gateway as a whole, not to an API, a listener, an
+/// upstream or an operation, and not to the project (such as gates and tests).
 fn is_gateways(path: &[String]) -> bool {
     match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["plans" | "stores", ..] => true,
@@ -318,7 +317,7 @@ fn is_gateways(path: &[String]) -> bool {
     }
 }
 
-/// Reads a verifier, including kinds that this version cannot run. None if the kind is unknown.
+/// Reads a verifier, including kinds that this version cannot run. `None` if the kind is unknown.
 pub(crate) fn verifier(kind: &str, node: NodeRef<'_>) -> Option<policy::auth::Checked> {
     let shape = shape::Shape::Kinds(policy::auth::KINDS);
     policy::auth::check(kind, node).or_else(|| {
@@ -327,8 +326,8 @@ pub(crate) fn verifier(kind: &str, node: NodeRef<'_>) -> Option<policy::auth::Ch
     })
 }
 
-/// Reads a policy, including kinds that this version cannot run. A policy with a setting that this
-/// version cannot run is treated like such a kind.
+/// Reads a policy, including kinds that this version cannot run. A policy with a setting that
+/// cannot run is read like a kind that cannot run.
 fn checked(kind: &str, node: NodeRef<'_>, sink: &mut Sink) -> Option<policy::Checked> {
     let shape = shape::Shape::Kinds(policy::KINDS);
     let before = sink.findings().len();
@@ -367,7 +366,7 @@ fn other_files(root: NodeRef<'_>, apis: &[ApiEntry]) -> BTreeSet<String> {
         .collect()
 }
 
-/// Reads the upstreams that gateway.yaml or the root of an API's document defines.
+/// Reads the upstreams that gateway.yaml or the root `x-gateway` of a document defines.
 pub(crate) fn upstreams(
     root: NodeRef<'_>,
     project: &str,
@@ -381,14 +380,14 @@ pub(crate) fn upstreams(
     made.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// Name of an API's own upstream outside its document: `API/NAME`. No name of gateway.yaml has a
-/// `/`.
+/// Name in the bundle of an upstream that a document defines: `API/NAME`. Names in gateway.yaml
+/// contain no `/`.
 pub(crate) fn name_in(api: &str, name: &str) -> String {
     format!("{api}/{name}")
 }
 
-/// Reads the policies under a node. `scope` separates an API's own policies from gateway.yaml's
-/// policies of the same name.
+/// Reads the policies under a node. `scope` distinguishes policies of an API from policies of
+/// gateway.yaml with the same name.
 pub(crate) fn policies(
     node: Option<NodeRef<'_>>,
     project: &str,
@@ -401,17 +400,18 @@ pub(crate) fn policies(
         let Some(kind) = value.get("kind").and_then(NodeRef::scalar_text) else {
             continue;
         };
-        // The shape already reported these errors; `check` must not read such a value.
-        if !shape::check(
-            value,
-            &shape::Shape::Kinds(policy::KINDS),
-            &mut Sink::default(),
-        ) {
-            continue;
-        }
-        let Some(checked) = checked(kind, value, sink) else {
-            continue;
+        let shape = shape::Shape::Kinds(policy::KINDS);
+        let is_known = || policy::KINDS.iter().any(|variant| variant.kind == kind);
+        // The shape check already reported these errors; `check` must not read such a value. An old version
+        // is compared by the settings that could be read.
+        let checked = match shape::check(value, &shape, &mut Sink::default()) {
+            true => checked(kind, value, sink),
+            false if is_known() => Some(policy::Checked::Declared(declared_kind(
+                kind, value, &shape,
+            ))),
+            false => None,
         };
+        let Some(checked) = checked else { continue };
         let state = state_id(&[project, kind, scope, &entry.key, &checked.counter()]);
         let policy = ir::Policy {
             name: entry.key.to_string(),
@@ -427,7 +427,7 @@ pub(crate) fn policies(
     found
 }
 
-/// Returns a stable id for state that outlives a snapshot: a hash of its names, never of limits or
+/// Returns a stable id for state that survives a reload: a hash of names, never of limits or
 /// positions (release.md §7).
 pub(crate) fn state_id(parts: &[&str]) -> StateId {
     let mut hash = Sha256::new();
@@ -441,7 +441,8 @@ pub(crate) fn state_id(parts: &[&str]) -> StateId {
     ))
 }
 
-/// True if a path has a segment `.` or `..`, percent-encoded too: it would become another path.
+/// True if a path contains a segment `.` or `..`, percent-encoded or not: it would resolve to
+/// another path.
 fn has_dots(path: &str) -> bool {
     let plain = path.replace("%2e", ".").replace("%2E", ".");
     plain.split('/').any(|part| matches!(part, "." | ".."))
@@ -496,7 +497,7 @@ fn levels(root: NodeRef<'_>) -> BTreeMap<String, (Option<Level>, Span)> {
     let entries = root.get("lint").into_iter().flat_map(NodeRef::entries);
     let levels = entries.filter_map(|(entry, node)| {
         let level = match node.scalar_text()? {
-            // YAML 1.1 reads an unquoted `off` as a boolean; here it is text, and `false` is not
+            // YAML 1.1 reads an unquoted `off` as false. Here it is a string, and `false` is not
             // accepted.
             "off" => None,
             "info" => Some(Level::Info),
@@ -582,7 +583,7 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
             _ => SecurityMode::Enforce,
         },
         validation: get("validate").map_or(Validation::Off, Validation::of_requests),
-        validate: get("validate").map_or_else(Declared::default, later::validate),
+        validate: get("validate").map_or_else(Declared::default, validate),
         validate_at: get("validate").map(NodeRef::span),
         expose_bundle: get("expose_bundle")
             .and_then(NodeRef::as_bool)
@@ -590,7 +591,7 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
     }
 }
 
-/// Listeners of mounts that name none.
+/// Names of the listeners of mounts that name none.
 fn default_listeners(
     root: NodeRef<'_>,
     listeners: &[Defined<ir::Listener>],
@@ -604,7 +605,7 @@ fn default_listeners(
     if said.is_some() {
         return chosen.into_iter().map(|name| name.value).collect();
     }
-    // Mark listeners that failed to parse as used, too.
+    // Also mark listeners with errors as used.
     names.kind(Kind::Listener).use_all();
     let listeners = listeners.iter();
     listeners
@@ -650,4 +651,12 @@ fn apis(
     }
     apis.sort_by(|a, b| a.name.cmp(&b.name));
     apis
+}
+
+/// Reads a `validate` at any level.
+pub(crate) fn validate(node: NodeRef<'_>) -> Declared {
+    whole(
+        node,
+        &shape::Shape::Object(&policy::guard::validate::author::SHAPE),
+    )
 }

@@ -8,7 +8,7 @@ use super::{has_dots, name_list};
 use crate::{AllNames, Defined, Kind};
 use vocab::lints::MOUNT_CONFLICT;
 
-/// Mount of an API that names none.
+/// Mount of an API that sets no mount.
 pub(super) fn default(everywhere: &[String]) -> ir::Mount {
     ir::Mount {
         name: "default".into(),
@@ -161,8 +161,15 @@ fn read_base_path(node: NodeRef<'_>, sink: &mut Sink) -> Option<String> {
         Ok(normal) if fine => Some(normal.into_owned()),
         _ => {
             sink.push(
-                Diagnostic::new(&BAD_VALUE, node.span(), format!("`{}` cannot be a base path", text.escape_debug()))
-                    .help("it begins with `/`, does not end in it and has no parameters and no segments `.` or `..`, for instance `/orders/v2`"),
+                Diagnostic::new(
+                    &BAD_VALUE,
+                    node.span(),
+                    format!("`{}` cannot be a base path", text.escape_debug()),
+                )
+                .help(
+                    "it must begin with `/`, must not end in `/`, and must have no \
+parameters and no segments `.` or `..`, for instance `/orders/v2`",
+                ),
             );
             None
         }

@@ -98,7 +98,7 @@ pub(super) fn upstream(
     })
 }
 
-/// Source of its hosts; none if targets name them.
+/// Service discovery of an upstream. `None` if it lists targets.
 fn discovery(node: NodeRef<'_>) -> Option<ir::Discovery> {
     if let Some(path) = node.get("file").and_then(|file| file.get("path")) {
         let path = path.scalar_text()?.to_owned();
@@ -119,14 +119,14 @@ fn discovery(node: NodeRef<'_>) -> Option<ir::Discovery> {
     }))
 }
 
-/// TLS settings towards an upstream; None if none are written.
+/// TLS settings towards an upstream. `None` if `tls` is not set.
 fn tls(node: NodeRef<'_>) -> Option<ir::UpstreamTls> {
     let tls = node.get("tls").filter(|tls| !tls.is_null())?;
     let text = |node: NodeRef<'_>, key: &str| {
         let value = node.get(key)?;
         value.scalar_text().map(str::to_owned)
     };
-    // The shape reports an invalid secret reference and an incomplete certificate.
+    // The shape check reports an invalid secret reference or an incomplete certificate.
     let secret = |node: NodeRef<'_>, key: &str| SecretRef::parse(&text(node, key)?).ok();
     let client_cert = tls.get("client_cert").and_then(|own| {
         Some(ir::ClientCertificate {
@@ -135,7 +135,7 @@ fn tls(node: NodeRef<'_>) -> Option<ir::UpstreamTls> {
         })
     });
     Some(ir::UpstreamTls {
-        // A server name on the wire has no final dot (RFC 6066 §3).
+        // A server name in TLS has no final dot (RFC 6066 §3).
         sni: text(tls, "sni").map(|name| name.trim_end_matches('.').to_ascii_lowercase()),
         ca: secret(tls, "ca"),
         client_cert,
@@ -153,7 +153,7 @@ fn protocol(node: NodeRef<'_>) -> ir::UpstreamProtocol {
     }
 }
 
-/// Response fields rewritten to the gateway's URL; none if there are none.
+/// Response fields whose URLs are rewritten to those of the gateway. `None` if no field is.
 fn rewrite_responses(node: NodeRef<'_>) -> Option<ir::RewriteResponses> {
     let words = node.get("rewrite_responses")?;
     let says = |word: &str| words.items().any(|item| item.scalar_text() == Some(word));
@@ -164,7 +164,7 @@ fn rewrite_responses(node: NodeRef<'_>) -> Option<ir::RewriteResponses> {
     (rewrites.location || rewrites.cookies).then_some(rewrites)
 }
 
-/// Version of the PROXY header that is sent to an upstream; None if none is sent.
+/// Version of the PROXY protocol header sent to an upstream. `None` if none is sent.
 fn proxy_protocol(node: NodeRef<'_>) -> Option<ir::ProxyVersion> {
     match node.get("proxy_protocol")?.scalar_text()? {
         "v1" => Some(ir::ProxyVersion::V1),
@@ -173,7 +173,7 @@ fn proxy_protocol(node: NodeRef<'_>) -> Option<ir::ProxyVersion> {
     }
 }
 
-/// Reports a value that is no host, or looks like a typo of one of the two keywords.
+/// Reports a value that is not a host, or that looks like a misspelt keyword.
 fn check_host_header(value: &str, at: Span, sink: &mut Sink) {
     let message = format!("`{}` is not a host", value.escape_debug());
     match read_authority(value) {
@@ -186,7 +186,10 @@ fn check_host_header(value: &str, at: Span, sink: &mut Sink) {
             if let Some(near) = suggest::nearest(value, ["preserve", "upstream"]) {
                 sink.push(
                     Diagnostic::new(&BAD_VALUE, at, message)
-                        .help(format!("did you mean `{near}`? A host that is called so is written with its port"))
+                        .help(format!(
+                            "did you mean `{near}`? To use a host of this name, write it \
+with its port"
+                        ))
                         .fix(at, near),
                 );
             }
@@ -194,20 +197,20 @@ fn check_host_header(value: &str, at: Span, sink: &mut Sink) {
     }
 }
 
-/// Reads a host, in lower case and without brackets, and its port if written. Otherwise returns the
-/// reason why the text is no host.
+/// Parses a host (lower case, without brackets) and its port, if any. Returns the reason if the
+/// text is not a host.
 fn read_authority(text: &str) -> Result<(String, Option<u16>), &'static str> {
     let authority = text.parse::<http::uri::Authority>();
     let authority = authority.map_err(|_| "it has no host")?;
     if authority.as_str().contains('@') || authority.host().is_empty() {
         return Err("it has no host");
     }
-    // `Authority::port` ignores an invalid port.
+    // `Authority::port` returns none for an invalid port, so parse the port here.
     let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
         None => None,
         Some(port) => match port.parse::<u16>() {
             Ok(number) if number > 0 && !port.starts_with('+') => Some(number),
-            _ => return Err("a port is 1 to 65535"),
+            _ => return Err("a port must be 1 to 65535"),
         },
     };
     let host = authority.host();
@@ -215,7 +218,7 @@ fn read_authority(text: &str) -> Result<(String, Option<u16>), &'static str> {
     Ok((host.to_ascii_lowercase(), port))
 }
 
-/// Reads a target.
+/// Reads one target.
 fn target(
     name: String,
     node: NodeRef<'_>,
@@ -232,7 +235,8 @@ fn target(
                 format!("`{}` cannot be a target: {why}", text.escape_debug()),
             )
             .help(
-                "write `http://HOST:PORT` or `https://HOST:PORT`, and a path behind it if need be; or `unix:/PATH`",
+                "write `http://HOST:PORT` or `https://HOST:PORT`, with a path if needed; or \
+`unix:/PATH`",
             ),
         );
         None
@@ -263,7 +267,7 @@ fn target(
     let tls = match uri.scheme_str() {
         Some("http") => false,
         Some("https") => true,
-        _ => return refuse("its scheme is none of `http`, `https` and `unix`", sink),
+        _ => return refuse("its scheme is not `http`, `https` or `unix`", sink),
     };
     let default_port = if tls { 443 } else { 80 };
     let (host, port) = match uri.authority().map(|it| read_authority(it.as_str())) {
@@ -286,12 +290,12 @@ fn target(
     }
     if uri.query().is_some() || text.contains('#') {
         return refuse(
-            "a query or fragment cannot stand before a request's path",
+            "it must not have a query or a fragment, because a request's path is appended to it",
             sink,
         );
     }
     if uri.path().contains(['{', '}']) {
-        return refuse("its path has no parameters", sink);
+        return refuse("its path must not have parameters", sink);
     }
     let path = match engine::path::normalise(uri.path()) {
         Ok(path) if has_dots(uri.path()) => {
@@ -317,14 +321,14 @@ fn socket(path: &str) -> Result<&str, &'static str> {
     let path = path.strip_prefix("//").unwrap_or(path);
     let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
     match path.strip_prefix('/') {
-        None => Err("the path of a socket begins with `/`"),
+        None => Err("the path of a socket must begin with `/`"),
         Some(below) if !below.split('/').all(plain) => {
-            Err("the path of a socket has no empty parts, no `.` and no `..`")
+            Err("the path of a socket must not have empty parts, `.` or `..`")
         }
-        // Limit of `sockaddr_un`, with the final NUL.
-        Some(_) if path.len() > 107 => Err("the path of a socket is at most 107 bytes long"),
+        // `sockaddr_un` has 108 bytes, including the final NUL.
+        Some(_) if path.len() > 107 => Err("the path of a socket must be at most 107 bytes long"),
         Some(_) if path.chars().any(char::is_control) => {
-            Err("the path of a socket has no control characters")
+            Err("the path of a socket must not contain control characters")
         }
         Some(_) => Ok(path),
     }

@@ -1,4 +1,4 @@
-//! Texts of files that Git does not track: a plan shows their places only.
+//! Text of files that Git does not track. Plans show only places in such files, never their text.
 
 use diag::{Kind, NodeRef};
 use sources::project::files::Files;
@@ -6,11 +6,11 @@ use sources::project::files::Files;
 /// Minimum length of a concealed word, in bytes. Shorter words reveal nothing.
 const WORD_MIN: usize = 4;
 
-/// Texts that no plan shows.
+/// Texts that plans must not show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Concealed {
     files: Vec<Hidden>,
-    /// Texts of all other files.
+    /// Texts of all other files, joined.
     shown: String,
 }
 
@@ -19,12 +19,12 @@ pub struct Concealed {
 struct Hidden {
     path: String,
     text: String,
-    /// Keys and values as they are read.
+    /// Keys and scalar values of the file, after parsing.
     words: Vec<String>,
 }
 
 impl Concealed {
-    /// The texts of a project that must not be shown.
+    /// Collects the texts of a project that must not be shown.
     pub(super) fn of(files: &Files) -> Self {
         let concealed = files.concealed();
         let mut all = Self::default();
@@ -48,14 +48,14 @@ impl Concealed {
         all
     }
 
-    /// True if every text may be shown.
+    /// True if there is nothing to conceal.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 
-    /// Path of the file whose text a value shows, if any. A word that another file has as well is
-    /// no excerpt.
+    /// Path of the concealed file whose text a value would reveal, if any. A word that also occurs
+    /// in another file reveals nothing.
     #[must_use]
     pub fn shown_by(&self, value: &str) -> Option<&str> {
         let is_between = |c: char| c.is_whitespace() || ",;:|&\"'`[]{}()…".contains(c);
@@ -74,7 +74,7 @@ impl Concealed {
     }
 }
 
-/// Keys and the text of a node.
+/// Keys and scalar text of a node.
 fn words(node: NodeRef<'_>) -> Vec<String> {
     let mut words: Vec<String> = node
         .entries()

@@ -1,4 +1,4 @@
-//! Place of each field of an operation, with the places that it overrides.
+//! Place of each field of an operation, and the places that it overrides.
 
 use bundle::ir::Link;
 use diag::{NodeRef, Span};
@@ -9,7 +9,7 @@ use crate::rest::Rest;
 use crate::settings::Settings;
 use crate::{Api, Operation, Origin, Valued};
 
-/// Nodes that may set one API's fields.
+/// Nodes that may set fields of the operations of one API.
 pub(super) struct Setters<'c> {
     compiled: &'c Compiled,
     settings: &'c Settings,
@@ -18,7 +18,7 @@ pub(super) struct Setters<'c> {
     defaults: Option<NodeRef<'c>>,
 }
 
-/// Nodes with settings of one operation.
+/// Nodes that may set fields of one operation.
 struct Nodes<'c> {
     defaults: Option<NodeRef<'c>>,
     path: Option<NodeRef<'c>>,
@@ -36,7 +36,8 @@ impl<'c> Setters<'c> {
         }
     }
 
-    /// Fields of an operation. An unset field is included only if its built-in default has a name.
+    /// Returns the fields of an operation. An unset field is included only if its default has a
+    /// name.
     pub(super) fn of(&self, operation: &Operation) -> Fields {
         let item = &self.api.spec.paths[operation.place.0];
         let written = &item.operations[operation.place.1];
@@ -58,7 +59,7 @@ impl<'c> Setters<'c> {
             ("trailing_slash", nodes.path, "trailing_slash"),
             ("priority", nodes.path, "priority"),
             ("case_insensitive", nodes.path, "case_insensitive"),
-            // An operation has a `match` with another meaning.
+            // At an operation, `match` has another meaning.
             ("path.match", nodes.path, "match"),
         ];
         let conditions = [("conditions", nodes.operation, "match")];
@@ -74,7 +75,7 @@ impl<'c> Setters<'c> {
                 fields.insert(setting.path.join("."), self.written(&spans));
             }
         }
-        // All other keys of the operation.
+        // Add all other keys of the operation.
         for (entry, _) in nodes.operation.into_iter().flat_map(NodeRef::entries) {
             let key = entry.key.trim_start_matches('+').to_owned();
             let written = || self.written(&[entry.key_span]);
@@ -83,7 +84,7 @@ impl<'c> Setters<'c> {
         fields
     }
 
-    /// Fields of an operation for undescribed requests.
+    /// Returns the fields of an operation for undescribed requests.
     pub(super) fn of_rest(&self, rest: &Rest) -> Fields {
         let nodes = Nodes {
             defaults: self.defaults,
@@ -100,7 +101,7 @@ impl<'c> Setters<'c> {
         self.always(origins, &rest.chain, &nodes)
     }
 
-    /// Settings that every operation has: requirement, upstream, timeouts, limits and policies.
+    /// Fields that every operation has: requirement, upstream, timeout, limits and policies.
     fn always(&self, origins: [&Origin; 5], chain: &[Valued<Link>], nodes: &Nodes<'c>) -> Fields {
         let names = [
             "security",
@@ -125,7 +126,7 @@ impl<'c> Setters<'c> {
         fields
     }
 
-    /// Place of a setting, then the places that it overrides.
+    /// Places of a setting that cannot run yet, followed by the places that it overrides.
     fn declared(&self, path: &[String], nodes: &Nodes<'c>, operation: &Operation) -> Vec<Span> {
         let below = |node: NodeRef<'c>, path: &[String]| {
             let mut node = node;
@@ -177,7 +178,7 @@ impl<'c> Setters<'c> {
         }
     }
 
-    /// Origin of a policy's name, by its place.
+    /// Level that added a policy to the chain, found by the place of its name.
     fn who(&self, span: Span, nodes: &Nodes<'c>) -> Option<From> {
         let named = |names: &[diag::Spanned<String>]| names.iter().any(|name| name.span == span);
         let listed = |node: Option<NodeRef<'c>>| {
@@ -207,7 +208,8 @@ impl<'c> Setters<'c> {
         }
     }
 
-    /// Source of a field, the nearest place first. A value of an environment counts as a place.
+    /// Creates the source of a field. `spans` begins with the nearest place. Adds places in
+    /// environments.
     fn written(&self, spans: &[Span]) -> FieldSource {
         let places = spans.iter().flat_map(|span| self.behind(*span));
         let mut places = places.map(|span| Place::of(&self.compiled.files.sources, span));

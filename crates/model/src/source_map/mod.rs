@@ -1,7 +1,7 @@
-//! Source artifact: the source text and place of each route of a bundle.
+//! Source artifact: the source text and place of each route in a bundle.
 //!
-//! The artifact is stored beside the bundle, never in it, because places and prose are not
-//! behaviour. Plans read it for the places of the old side and for DOCS; gwd may show it.
+//! The artifact is stored beside the bundle, not in it, because places and prose are not behaviour.
+//! Plans use it for the places of the old side and for DOCS; gwd may show it.
 
 mod concealed;
 mod fields;
@@ -21,51 +21,52 @@ use sources::parallel;
 pub use self::concealed::Concealed;
 pub use crate::place::Place;
 
-/// Version of this form.
+/// Current version of the format.
 const VERSION: u32 = 4;
 
-/// Oldest version that is read. An older one is ignored: it only makes messages richer.
+/// Oldest readable version. An artifact of an older version is ignored; messages then have less
+/// detail.
 const OLDEST_VERSION: u32 = 3;
 
 /// Content of the source artifact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceMap {
-    /// Version of this form: 4. Version 3 has no places of prose and schemes.
+    /// Version of the format: 4. Version 3 has no places of prose and schemes.
     pub version: u32,
     /// SHA-256 of every file that was read, by path.
     pub files: BTreeMap<String, String>,
     /// Places of the fields of operations. Equal maps are stored once, because most operations of a
-    /// document share them.
+    /// document have the same.
     pub fields: Vec<Fields>,
     /// Sources of operations, by key.
     pub operations: BTreeMap<String, OperationSource>,
-    /// Places of definitions and keys of gateway.yaml and of documents: `policy NAME`,
+    /// Places of definitions and keys in gateway.yaml and in documents, by subject: `policy NAME`,
     /// `scheme API/NAME`, `defaults.policies`, `prose API: info title`, …
     pub definitions: BTreeMap<String, Place>,
-    /// Descriptions of whole documents, by API.
+    /// Prose of whole documents, by API.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub apis: BTreeMap<String, ApiProse>,
-    /// Rules of the project. None for a single document.
+    /// Rules of the project. `None` for a single document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Rules>,
-    /// Texts that no plan shows. Never stored.
+    /// Texts that plans must not show. Never stored.
     #[serde(skip)]
     pub concealed: Concealed,
 }
 
-/// Descriptions in a document outside its operations. Of each text, the first 120 characters are
-/// kept, and a digest if it has more.
+/// Prose of a document outside its operations. Contains the first 120 characters of each text, and
+/// a digest if the text is longer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiProse {
     /// Prose by subject: `info title`, `tag NAME description`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub document: BTreeMap<String, String>,
-    /// Texts of schemas by keyword, each once.
+    /// Texts of schemas by keyword. Equal texts are stored once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub schemas: BTreeMap<String, BTreeSet<String>>,
-    /// Names of the document's security schemes, with their names in a bundle.
+    /// Names of the document's security schemes, with their names in the bundle.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub schemes: BTreeMap<String, String>,
 }
@@ -74,7 +75,7 @@ pub struct ApiProse {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperationSource {
-    /// Place of its method.
+    /// Place of the operation's method.
     pub place: Place,
     /// Path as written in the document.
     pub path: String,
@@ -95,16 +96,15 @@ pub struct OperationSource {
     /// Tags of the operation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Descriptions of its parts, by part (`response 200 description`); kept as in [`ApiProse`].
+    /// Texts of its parts, by subject (`response 200 description`), shortened as in [`ApiProse`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prose: BTreeMap<String, String>,
-    /// Line of each text, by subject, in the file of [`Self::place`]. Prose in another file has no
-    /// line.
+    /// Line of each text, by subject, if the text is in the file of [`Self::place`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lines: BTreeMap<String, u32>,
 }
 
-/// Fields with the place that set them.
+/// Fields, each with the place that set it.
 pub type Fields = BTreeMap<String, FieldSource>;
 
 /// Place of a field's value, and the places that it overrides.
@@ -118,7 +118,7 @@ pub enum FieldSource {
         /// Places of the values that it overrides, nearest first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         overrides: Vec<Place>,
-        /// For a policy: level that added it to the chain.
+        /// For a policy, the level that added it to the chain.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<From>,
     },
@@ -129,19 +129,19 @@ pub enum FieldSource {
     },
 }
 
-/// Origin of a policy in a chain.
+/// Level that added a policy to a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum From {
-    /// Key `required` of gateway.yaml.
+    /// `required` of gateway.yaml.
     Required,
-    /// Key `defaults` of gateway.yaml.
+    /// `defaults` of gateway.yaml.
     Defaults,
-    /// Key `defaults` of the document.
+    /// `defaults` of the document.
     Document,
-    /// Path item.
+    /// `x-gateway` of the path item.
     Path,
-    /// Operation.
+    /// `x-gateway` of the operation.
     Operation,
 }
 
@@ -192,7 +192,7 @@ impl SourceMap {
             define(format!("auth {}", entry.value.name), entry.span, entry.node);
         }
         for entry in &settings.consumers {
-            // A project may have very many consumers: keep only the place of each name.
+            // A project may have very many consumers, so store only the place of each name.
             define(format!("consumer {}", entry.value.name), entry.span, None);
         }
         for entry in &settings.listeners {
@@ -242,7 +242,7 @@ impl SourceMap {
                 define(format!("required {key} {}", name.value), name.span, None);
             }
         }
-        // Every other key of gateway.yaml.
+        // Add every other key of gateway.yaml.
         let others = root.into_iter().flat_map(NodeRef::entries);
         let others = others.filter(|(entry, _)| !DEFINED.contains(&&*entry.key));
         for (entry, node) in others {
@@ -338,7 +338,7 @@ impl SourceMap {
         map
     }
 
-    /// Place of an operation's field; none if unknown.
+    /// Source of an operation's field. `None` if it is unknown.
     #[must_use]
     pub fn field(&self, operation: &OperationSource, name: &str) -> Option<&FieldSource> {
         self.fields.get(operation.fields)?.get(name)
@@ -350,8 +350,8 @@ impl SourceMap {
         serde_json::to_vec(self).expect("maps of strings can be written")
     }
 
-    /// Decodes an artifact. None if it is damaged or of another version, because it only adds
-    /// detail to messages.
+    /// Decodes an artifact. `None` if it is damaged or its version is not supported; it only adds
+    /// detail to messages, so this is not an error.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes)
@@ -360,7 +360,7 @@ impl SourceMap {
     }
 }
 
-/// Keys of gateway.yaml whose entries have names of their own among the definitions.
+/// Keys of gateway.yaml whose entries are named definitions, with a subject of their own.
 const DEFINED: [&str; 9] = [
     "apis",
     "listeners",
@@ -373,13 +373,13 @@ const DEFINED: [&str; 9] = [
     "lint",
 ];
 
-/// Texts without their places.
+/// Removes the places from texts.
 fn texts(prose: Texts) -> BTreeMap<String, String> {
     let prose = prose.into_iter();
     prose.map(|(about, (text, _))| (about, text)).collect()
 }
 
-/// Adds the places of all values within a thing, by path.
+/// Adds the places of all values inside a definition, by key path.
 fn add_inside(
     subject: &str,
     separator: char,
@@ -390,7 +390,7 @@ fn add_inside(
     for (entry, value) in node.entries() {
         let subject = format!("{subject}{separator}{}", entry.key);
         add_inside(&subject, '.', value, place, definitions);
-        // The value comes from an environment's patch, its key from gateway.yaml.
+        // If an environment's patch set the value, use its place; the key is in gateway.yaml.
         let is_patched = !value.is_map() && value.span().file != entry.key_span.file;
         let span = match is_patched {
             true => value.span(),

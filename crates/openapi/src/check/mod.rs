@@ -1,5 +1,5 @@
-//! The check of a document: its structure is walked along the tables of [`crate::spec::objects`], every rule of
-//! [`crate::lint`] looks at what the walk meets, and what can be read is read.
+//! Check of a document. A walk along the tables of [`crate::spec::objects`] checks the structure
+//! and calls the rules of [`crate::lint`] on each object. The readable parts become a [`Spec`].
 
 use diag::Sink;
 use sources::project::files::{Document, Files};
@@ -10,8 +10,8 @@ use crate::spec::{self, Spec};
 
 mod structure;
 
-/// Reads a document and runs every rule of OpenAPI on it. `None` if the version of the document is
-/// unknown. Its files must be loaded ([`Files::follow`]).
+/// Reads a document and runs every selected OpenAPI rule on it. `None` if the document's version is
+/// unknown. The document's files must be loaded first ([`Files::follow`]).
 pub fn document(
     files: &Files,
     document: &Document,
@@ -27,7 +27,7 @@ pub fn document(
     Some(read)
 }
 
-/// Runs the rules for whole documents; the others run during the structure check.
+/// Runs the rules for whole documents. All other rules run during the structure check.
 fn rules(files: &Files, document: &Document, spec: &Spec, chosen: &Chosen, sink: &mut Sink) {
     let resolver = Resolver::new(files, document);
     let whole = Whole {

@@ -1,9 +1,9 @@
 //! `x-gateway-lint: {allow: [RULE]}`: accepts the findings of a rule at a node.
 //!
-//! The setting covers everything inside the node, with overlays applied: an overlay may write it,
-//! and values that an overlay adds are covered. Targets of `$ref`s inside are not covered. A hard
-//! rule, which protects the build, cannot be allowed. An unknown rule is an error, because it has
-//! no effect. `reason` is for later readers.
+//! The setting covers everything inside the node after overlays are applied: an overlay may write
+//! it, and values that an overlay adds are covered. Targets of `$ref`s inside the node are not
+//! covered. A hard rule, which prevents a build, cannot be allowed. An unknown rule name is an
+//! error, because it would have no effect. `reason` is for readers only.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -17,36 +17,37 @@ use crate::lint::hard::is_hard;
 use sources::project::files::{Document, Files};
 use sources::v30;
 
-/// `allow` names no rule that can be allowed.
+/// A name in `allow` that is not the name of an allowable rule.
 pub static LINT: Lint = Lint {
     code: "GW0308",
     name: "unknown-rule",
     level: Level::Error,
-    summary: "`x-gateway-lint` names no rule that can be allowed",
-    explain: "`x-gateway-lint: {allow: [RULE], reason: TEXT}` silences a rule for everything inside the node, also where an \
-overlay wrote it. A rule is called by its name or its code, as `gwc rules` lists them. Rules without which nothing can be built \
-cannot be silenced.",
+    summary: "`x-gateway-lint` names an unknown rule, or one that cannot be allowed",
+    explain: "`x-gateway-lint: {allow: [RULE], reason: TEXT}` silences a rule for everything \
+inside the node; an overlay may add the key, too. Write the rule's name or code (`gwc rules` lists \
+them). A rule whose findings prevent a build cannot be silenced.",
     bad: v30!("paths: {}\nx-gateway-lint: {allow: [duplicate-tags]}\n"),
     good: v30!(
         "paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}, {name: a}]\n"
     ),
 };
 
-/// A name in `allow` that silences nothing.
+/// A name in `allow` that silences no finding.
 pub static UNUSED: Lint = Lint {
     code: "GW0309",
     name: "unused-allow",
     level: Level::Info,
-    summary: "`x-gateway-lint` allows what is not found there",
-    explain: "The mistake was fixed, or it is elsewhere. What silences nothing today silences a new mistake of the \
-same kind tomorrow, so it is better removed. Nothing is said about rules whose level is `off`.",
+    summary: "`x-gateway-lint` allows a rule that has no finding there",
+    explain: "The finding was fixed, or it is elsewhere. An entry that silences nothing now would \
+hide the next finding of the same rule, so remove it. Entries for rules whose level is `off` are \
+not reported.",
     bad: v30!("paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}]\n"),
     good: v30!(
         "paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}, {name: a}]\n"
     ),
 };
 
-/// Key of the setting.
+/// Key of the setting: `x-gateway-lint`.
 pub const KEY: &str = sources::project::LINT_KEY;
 
 static SHAPE: Object = Object {
@@ -58,7 +59,7 @@ static SHAPE: Object = Object {
             Shape::List(&Shape::Text),
             "Names or codes of rules that are silent inside this node.",
         ),
-        Field::optional("reason", Shape::Text, "Why, for whoever reads it later."),
+        Field::optional("reason", Shape::Text, "Reason, for later readers."),
     ],
 };
 
@@ -76,13 +77,13 @@ pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
                     &LINT,
                     name.span(),
                     format!(
-                        "`{}` cannot be allowed: nothing can be built while it is found",
+                        "`{}` cannot be allowed: its findings prevent a build",
                         lint.name
                     ),
                 )
                 .label("remove this name")
                 .help(format!(
-                    "mend what it finds (`gwc explain {}` says how), and remove it here",
+                    "fix what it finds (`gwc explain {}` says how), and remove it here",
                     lint.name
                 )),
             ),
@@ -91,7 +92,7 @@ pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Returns the finding for an unknown rule.
+/// Creates the finding for an unknown rule name.
 pub fn no_rule(word: &str, at: Span) -> Diagnostic {
     let Unknown {
         message,
@@ -108,7 +109,7 @@ pub fn no_rule(word: &str, at: Span) -> Diagnostic {
     }
 }
 
-/// Checks every `x-gateway-lint` inside a node of the gateway's vocabulary.
+/// Checks every `x-gateway-lint` inside a node of gateway.yaml or of `x-gateway`.
 pub fn check_inside(node: NodeRef<'_>, sink: &mut Sink) {
     let mut waiting = vec![node];
     while let Some(node) = waiting.pop() {
@@ -119,14 +120,14 @@ pub fn check_inside(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// All `x-gateway-lint` settings of a run. Records the names that silenced a finding.
+/// All `x-gateway-lint` settings of a run. Also records which names silenced a finding.
 pub(super) struct Allowed<'t> {
     sites: Vec<Site<'t>>,
 }
 
 /// Node with an `x-gateway-lint`.
 struct Site<'t> {
-    /// Places of the node, of its key, and of values that overlays added.
+    /// Spans that the setting covers: of the node, of its key, and of values that overlays added.
     inside: Vec<Span>,
     names: Vec<Name<'t>>,
 }
@@ -160,7 +161,7 @@ impl<'t> Allowed<'t> {
         allowed
     }
 
-    /// True if a finding is allowed at its place. Marks the allowances that match as used.
+    /// True if a finding is allowed at its place. Marks the matching names as used.
     pub(super) fn silences(&self, finding: &Diagnostic) -> bool {
         let mut silent = false;
         for site in &self.sites {
@@ -174,8 +175,7 @@ impl<'t> Allowed<'t> {
         silent
     }
 
-    /// Findings for names that silenced nothing. Only rules for which `judged` is true are
-    /// reported.
+    /// Findings for names that silenced nothing. Only rules that ran count: `judged` selects them.
     pub(super) fn unused(&self, judged: impl Fn(&Lint) -> bool) -> Vec<Diagnostic> {
         let names = self.sites.iter().flat_map(|site| &site.names);
         names
@@ -184,17 +184,17 @@ impl<'t> Allowed<'t> {
                 Diagnostic::new(
                     &UNUSED,
                     name.node.span(),
-                    format!("nothing here is `{}`", name.lint.name),
+                    format!("`{}` has no finding here", name.lint.name),
                 )
                 .label("this silences nothing")
-                .help("remove it, so that it does not silence what comes later")
+                .help("remove it, so that it does not hide later findings")
             })
             .collect()
     }
 }
 
-/// Files that may have `x-gateway-lint`, with their roots: documents as their overlays left them,
-/// and every other file.
+/// Files that may contain `x-gateway-lint`, with their root nodes. Documents have the root after
+/// overlays; overlays are not listed on their own.
 fn roots(files: &Files) -> Vec<(FileId, NodeId)> {
     let documents = files.documents();
     let part_of = |file| {
@@ -215,7 +215,8 @@ fn roots(files: &Files) -> Vec<(FileId, NodeId)> {
         .collect()
 }
 
-/// Every `x-gateway-lint` by its file and JSON pointer (RFC 6901), with the rules that it silences.
+/// Every `x-gateway-lint`, by file and JSON pointer (RFC 6901), with the names of the rules that it
+/// silences.
 #[must_use]
 pub fn silenced(files: &Files) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
@@ -248,7 +249,7 @@ pub fn silenced(files: &Files) -> BTreeMap<String, String> {
 impl<'t> Site<'t> {
     fn new(key: Option<Span>, holder: NodeRef<'t>, settings: NodeRef<'t>) -> Self {
         let mut inside: Vec<Span> = key.into_iter().chain([holder.span()]).collect();
-        // Values that an overlay added are in another file.
+        // Values that an overlay added have spans in the overlay's file.
         let mut seen = HashSet::new();
         let mut waiting = vec![holder];
         while let Some(node) = waiting.pop() {

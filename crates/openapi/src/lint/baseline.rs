@@ -1,8 +1,8 @@
-//! Baseline: known findings that are not reported, so that new ones stand out. A baseline is one
-//! sorted JSON file, made for review. Equal findings have one entry with their number. Entries have
+//! Baseline: known findings that are not reported, so that new ones stand out. A baseline is a
+//! sorted JSON file made for review. Equal findings share one entry with their count. Entries have
 //! no line numbers, because those change with every edit.
 //!
-//! An entry silences as many findings as it counts; further ones are reported. Findings of hard
+//! An entry silences as many findings as its count; further ones are reported. Findings of hard
 //! rules, which prevent a build, cannot be silenced.
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,14 +16,15 @@ use crate::lint::hard::is_hard;
 use sources::project::files::Files;
 use sources::syntax::{self, Limits};
 
-/// An entry that silences nothing any more.
+/// An entry whose count exceeds the findings that remain.
 pub static STALE: Lint = Lint {
     code: "GW0310",
     name: "stale-baseline",
     level: Level::Info,
-    summary: "the baseline counts findings that are not there any more",
-    explain: "The finding that `--baseline FILE` sets aside is fixed. As long as the entry stands, the same mistake could come \
-back unnoticed: `gwc lint --write-baseline FILE` writes the file without it.",
+    summary: "the baseline lists findings that no longer exist",
+    explain: "A finding that `--baseline FILE` sets aside is fixed. While its entry remains, the \
+same mistake could return unnoticed. `gwc lint --write-baseline FILE` writes the file without the \
+entry.",
     bad: &[
         (
             "openapi.yaml",
@@ -47,7 +48,7 @@ back unnoticed: `gwc lint --write-baseline FILE` writes the file without it.",
     ],
 };
 
-/// Shape of the file.
+/// Shape of a baseline file.
 pub static SHAPE: Shape = Shape::Object(&Object {
     what: "a baseline",
     rules: &[],
@@ -55,7 +56,7 @@ pub static SHAPE: Shape = Shape::Object(&Object {
         Field::required(
             "schema",
             Shape::Word(&["baseline/v1"]),
-            "The version of this file's form.",
+            "Version of the file format.",
         ),
         Field::required(
             "findings",
@@ -72,7 +73,8 @@ static ENTRY: Object = Object {
         Field::required(
             "fingerprint",
             Shape::Text,
-            "12 hexadecimal digits, as `gwc lint --format json` tells them for the first of several that are alike.",
+            "Fingerprint: 12 hexadecimal digits, as `gwc lint --format json` prints them for the \
+first of several equal findings.",
         ),
         Field::required(
             "count",
@@ -86,7 +88,7 @@ static ENTRY: Object = Object {
     ],
 };
 
-/// Baseline as read.
+/// Baseline read from a file.
 #[derive(Debug, Default)]
 pub struct Baseline {
     entries: Vec<Entry>,
@@ -102,8 +104,8 @@ struct Entry {
 }
 
 impl Baseline {
-    /// Reads the text of a baseline. `path` is its name in messages. `None` if the text is invalid,
-    /// which is reported.
+    /// Reads a baseline. `path` is the file's name in messages. Reports an invalid text and returns
+    /// `None`.
     pub fn read(files: &mut Files, path: &str, text: String, sink: &mut Sink) -> Option<Self> {
         let file = files.sources.add(path, text);
         let limits = Limits::default();
@@ -134,8 +136,8 @@ impl Baseline {
         })
     }
 
-    /// The remaining findings: those that the baseline does not count, then entries that count more
-    /// findings than there are.
+    /// Returns the findings that remain: those that the baseline does not silence, then one for
+    /// each entry whose count is too high.
     #[must_use]
     pub fn apply(&self, files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
         let mut left: HashMap<&str, usize> = HashMap::new();
@@ -162,7 +164,7 @@ impl Baseline {
                 );
                 said.push(
                     Diagnostic::new(&STALE, entry.span, message)
-                        .help("`gwc lint --write-baseline` writes the file anew"),
+                        .help("`gwc lint --write-baseline` rewrites the file"),
                 );
             }
         }
@@ -170,14 +172,14 @@ impl Baseline {
     }
 }
 
-/// Returns the text of a baseline with these findings, except those that cannot be silenced.
+/// Returns the text of a baseline with these findings. Findings of hard rules are left out.
 #[must_use]
 pub fn written(files: &Files, findings: &[Diagnostic]) -> String {
     let mut entries: BTreeMap<(&str, &str, &str, String), usize> = BTreeMap::new();
     let mut said: HashMap<String, &Diagnostic> = HashMap::new();
     for finding in findings.iter().filter(|finding| !is_hard(finding.lint)) {
         let print = fingerprint::structural(files, finding);
-        // Equal fingerprints may belong to findings that differ in details.
+        // Findings with equal fingerprints may differ in details; use those of the first.
         let first = *said.entry(print.clone()).or_insert(finding);
         let path = files.sources.file(first.span.file).path();
         *entries

@@ -1,19 +1,20 @@
-//! Selection of rules: all except those that are off, so that a rule that is off costs nothing.
+//! Selection of the enabled rules, so that a disabled rule costs no time.
 
 use super::{Check, Levels, OnKey, OnObject, OnSpec, RULES, Rule, TASTE};
 use crate::lint::hard::is_hard;
 use crate::spec::objects::{Keys, Object};
 
-/// Enabled rules, by the values that they check.
+/// Enabled rules, grouped by the values that they check.
 pub struct Chosen {
-    /// Checks of objects, by [`Object::bit`].
+    /// Checks of objects, indexed by [`Object::bit`].
     objects: [Vec<OnObject>; 64],
     keys: Vec<(Keys, OnKey)>,
     specs: Vec<OnSpec>,
 }
 
 impl Chosen {
-    /// Selects the rules that these levels enable. Later levels take precedence.
+    /// Selects the enabled rules: hard rules always, style rules only if a level is set, others
+    /// unless they are off. For each rule, the last entry of `levels` counts.
     #[must_use]
     pub fn of(levels: &Levels) -> Self {
         let set = |rule: &&Rule| {
@@ -44,19 +45,19 @@ impl Chosen {
         chosen
     }
 
-    /// The checks of an object.
+    /// Checks of one type of object.
     pub(crate) fn on(&self, object: &Object) -> &[OnObject] {
         &self.objects[usize::from(object.bit)]
     }
 
-    /// The checks of keys of a sort.
+    /// Checks of keys of one sort.
     pub(crate) fn on_keys(&self, keys: Keys) -> impl Iterator<Item = OnKey> {
         let all = self.keys.iter();
         all.filter(move |(of, _)| *of == keys)
             .map(|(_, check)| *check)
     }
 
-    /// The checks of whole documents.
+    /// Checks of whole documents.
     pub(crate) fn specs(&self) -> &[OnSpec] {
         &self.specs
     }

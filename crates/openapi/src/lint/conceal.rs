@@ -1,7 +1,7 @@
-//! Texts that no finding shows: files that Git does not track, and private keys.
+//! Removal of secrets from findings: text of files that Git does not track, and private keys.
 //!
-//! The author of a pull request chooses which files are read. A CI job writes credentials into files
-//! that Git neither tracks nor ignores, so that of such a file only places are shown.
+//! The author of a pull request chooses which files are read, and a CI job may write credentials
+//! into files that Git neither tracks nor ignores. Of such a file, findings show places only.
 
 use diag::{Diagnostic, FileId};
 
@@ -10,10 +10,20 @@ use sources::project::files::Files;
 /// Replacement of a concealed word.
 const HIDDEN: &str = "…";
 
+/// Help of a finding in a file that Git does not track.
+const UNTRACKED: &str =
+    "Git does not track this file, so its content is not shown; `git add` it first";
+/// The same for a finding about a key, which must not be added.
+const UNTRACKED_SECRET: &str = "take the private part out and keep it outside the project; replace \
+a key that others could read. Git does not track this file, so its content is not shown";
+
+/// Findings about keys that may be private.
+const ABOUT_KEYS: [&str; 2] = ["bad-key", "key-in-source"];
+
 /// Minimum length of a concealed word, in bytes. Shorter words reveal nothing.
 const WORD_MIN: usize = 4;
 
-/// Takes out of findings what must not be shown.
+/// Removes concealed text from findings.
 pub fn concealed(files: &Files, mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let hidden = Hidden::of(files);
     if hidden.is_empty() {
@@ -27,9 +37,9 @@ pub fn concealed(files: &Files, mut findings: Vec<Diagnostic>) -> Vec<Diagnostic
 
 struct Hidden<'f> {
     files: Vec<FileId>,
-    /// The texts of these files, and keys of others.
+    /// Texts of `files`, and private keys in other files.
     hidden: Vec<&'f str>,
-    /// The texts of files that are shown.
+    /// Texts of all other files, without the private keys.
     shown: Vec<&'f str>,
 }
 
@@ -66,10 +76,11 @@ impl<'f> Hidden<'f> {
         if self.files.contains(&finding.span.file) {
             finding.message = finding.lint.summary.to_owned();
             finding.label = String::new();
-            finding.help = Some(
-                "Git does not track this file, so that nothing of it is shown; `git add` it first"
-                    .to_owned(),
-            );
+            let help = match ABOUT_KEYS.contains(&finding.lint.name) {
+                true => UNTRACKED_SECRET,
+                false => UNTRACKED,
+            };
+            finding.help = Some(help.to_owned());
             finding.fix.clear();
         }
         let is_concealed = |file| self.files.contains(&file);
@@ -89,7 +100,7 @@ impl<'f> Hidden<'f> {
         }
     }
 
-    /// A text whose words in backticks or quotes are in no hidden text.
+    /// Replaces the words in backticks or quotes that [`Self::hides`].
     fn without(&self, text: &str) -> String {
         let parts = text.split_inclusive(['`', '"']);
         let part = |part: &str| {
@@ -99,7 +110,7 @@ impl<'f> Hidden<'f> {
                 false => part.to_owned(),
             }
         };
-        // Words have odd indexes. The text between them comes from no document.
+        // Words in backticks or quotes have odd indexes. The text between them comes from the rule.
         parts
             .enumerate()
             .map(|(at, text)| match at % 2 {
@@ -109,7 +120,8 @@ impl<'f> Hidden<'f> {
             .collect()
     }
 
-    /// True if a word, or a part of it where it was cut, is of a hidden text and of no other.
+    /// True if a word occurs in a hidden text and in no shown text. A shortened or multi-line word
+    /// is compared part by part.
     fn hides(&self, word: &str) -> bool {
         let parts = word.split(['…', '\n']).map(str::trim);
         let mut parts = parts.filter(|part| part.len() >= WORD_MIN);

@@ -1,8 +1,7 @@
-//! Ranges of map entries and list items in a text, with all that belongs to them (comma or line),
-//! so that an edit may take one out or put one in without touching anything else.
+//! Text ranges of map entries and list items, including their comma or whole lines, so that a fix
+//! can remove or insert one without changing anything else.
 //!
-//! A place that the text does not determine (an anchor, a comment beside it, an entry that is
-//! alone) has no edit: nothing is guessed.
+//! If the range is not certain (an anchor, a comment beside it, the only entry), there is no edit.
 
 use std::ops::Range;
 
@@ -10,7 +9,7 @@ use diag::{NodeRef, Span};
 
 use sources::project::files::Files;
 
-/// The span to delete to take an entry out of its map. None if the place is not certain.
+/// Returns the range to delete to remove an entry from its map. `None` if it is not certain.
 #[must_use]
 pub(crate) fn entry_removed(files: &Files, map: NodeRef<'_>, key: &str) -> Option<Span> {
     let (entry, value) = map.entry(key)?;
@@ -22,8 +21,8 @@ pub(crate) fn entry_removed(files: &Files, map: NodeRef<'_>, key: &str) -> Optio
         return None;
     }
     let text = files.sources.file(at.file).text();
-    // Between a key and its value there is a colon and possibly a block indicator. An anchor or a
-    // tag would be there as well.
+    // Only a colon and possibly a block indicator are allowed between key and value; not an anchor
+    // or tag.
     let between = text.get(at.end as usize..value.span().start as usize)?;
     let between = between.trim_start().strip_prefix(':')?;
     if !(between.trim().is_empty() || between.trim().starts_with(['|', '>'])) {
@@ -34,7 +33,7 @@ pub(crate) fn entry_removed(files: &Files, map: NodeRef<'_>, key: &str) -> Optio
     Some(Span::new(at.file, part.start, part.end))
 }
 
-/// The span to delete to take an item out of its list. None if the place is not certain.
+/// Returns the range to delete to remove an item from its list. `None` if it is not certain.
 #[must_use]
 pub(crate) fn item_removed(files: &Files, list: NodeRef<'_>, index: usize) -> Option<Span> {
     let item = list.items().nth(index)?.span();
@@ -48,7 +47,7 @@ pub(crate) fn item_removed(files: &Files, list: NodeRef<'_>, index: usize) -> Op
     Some(Span::new(item.file, part.start, part.end))
 }
 
-/// Place for an entry before another one of its map, and the text to insert.
+/// Returns the place for a new entry before an existing entry of its map, and the text to insert.
 #[must_use]
 pub(crate) fn entry_before(
     files: &Files,
@@ -85,7 +84,7 @@ pub(crate) fn entry_before(
     plain.then(|| (place, format!("{new}{end}{}", " ".repeat(indent.len()))))
 }
 
-/// Texts before and behind a reference that put it into an `allOf` of its own.
+/// Returns the insertions that wrap a reference in `allOf`: one before it, one after it.
 #[must_use]
 pub(crate) fn reference_wrapped(files: &Files, map: NodeRef<'_>) -> Option<[(Span, String); 2]> {
     let (entry, value) = map.entry("$ref")?;
@@ -98,7 +97,7 @@ pub(crate) fn reference_wrapped(files: &Files, map: NodeRef<'_>) -> Option<[(Spa
     let text = files.sources.file(key.file).text();
     let of = |span: Span| text.get(span.start as usize..span.end as usize);
     let (old_key, old_value) = (of(key)?, of(value)?);
-    // An anchor or a tag would be between them, and a value of several lines does not fit.
+    // An anchor or tag between key and value, or a value on several lines, cannot be wrapped.
     let between = text.get(key.end as usize..value.start as usize)?;
     if between.trim() != ":" || old_value.contains('\n') || !old_key.contains("$ref") {
         return None;
@@ -111,7 +110,7 @@ pub(crate) fn reference_wrapped(files: &Files, map: NodeRef<'_>) -> Option<[(Spa
     ])
 }
 
-/// Returns the bytes to remove with a value: the adjacent comma, or the lines that the value fills.
+/// Returns the range to remove with a value: up to the adjacent comma, or the lines that it fills.
 fn part(text: &str, whole: Range<usize>, lead: &str) -> Option<Range<usize>> {
     let line = text[..whole.start].rfind('\n').map_or(0, |end| end + 1);
     let before = &text[line..whole.start];
@@ -126,7 +125,7 @@ fn part(text: &str, whole: Range<usize>, lead: &str) -> Option<Range<usize>> {
             .strip_prefix("\r\n")
             .or(break_at.strip_prefix('\n'))
         {
-            // The value fills its lines: remove whole lines.
+            // Nothing else is on the value's lines: remove whole lines.
             Some(next) if filled && line > 0 => return Some(line..text.len() - next.len()),
             Some(_) => {}
             None if break_at.starts_with('#') => return None,
@@ -138,7 +137,7 @@ fn part(text: &str, whole: Range<usize>, lead: &str) -> Option<Range<usize>> {
         let trimmed = text[..whole.start].trim_end();
         return trimmed.ends_with(',').then(|| trimmed.len() - 1..whole.end);
     }
-    // Block style: the lines of the value, with only their indent before it.
+    // Block style: only indentation may precede the value on its line.
     if before.trim_start_matches(' ') != lead {
         return None;
     }

@@ -10,17 +10,17 @@ pub fn find(word: &str) -> Option<&'static Lint> {
     all().find(|lint| lint.name == word || lint.code.eq_ignore_ascii_case(word))
 }
 
-/// Message on a word that is not the name of a rule.
+/// Suggestion for a name that is not the name of a rule.
 pub struct Unknown {
-    /// The message.
+    /// Message that the rule is unknown.
     pub message: String,
-    /// The intended rule, or where to look.
+    /// Help: the probable rule, or where to find the rules.
     pub hint: String,
-    /// The rule that was meant, if it is unambiguous.
+    /// Name of the probable rule, if it is unambiguous.
     pub meant: Option<&'static str>,
 }
 
-/// Suggests a rule for an unknown name.
+/// Creates the message and a suggestion for an unknown rule name.
 #[must_use]
 pub fn unknown(word: &str) -> Unknown {
     let message = format!("there is no rule `{}`", suggest::shown(word));
@@ -30,7 +30,7 @@ pub fn unknown(word: &str) -> Unknown {
         return Unknown {
             message,
             hint: match ours {
-                [] => format!("nothing here finds the same: {remark}"),
+                [] => format!("gwc has no such rule: {remark}"),
                 _ => format!("that is {} here", quoted.join(", ")),
             },
             meant: match ours {

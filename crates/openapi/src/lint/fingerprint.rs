@@ -1,9 +1,10 @@
-//! Fingerprints of findings, which survive edits of the text: a hash of the code, the file, the
-//! words that the message quotes, and the path from the root of the file to the value.
+//! Fingerprints of findings that survive edits of the file. A fingerprint is a hash of the lint's
+//! code, the file's path, the quoted words of the message, and the path of names from the file's
+//! root to the value.
 //!
-//! The path consists of names. A list item is named by its identifying field (`name` and `in`,
-//! `$ref`, …) or its own text, never by its index. Template parameters are reduced to their braces.
-//! Lines may move, keys and items may change their order, and other values may be renamed.
+//! In that path, a list item is identified by a field (`name` and `in`, `$ref`, …) or by its own
+//! text, never by its index. The parameters of a path template are reduced to their braces. So
+//! lines may move, keys and items may change order, and unrelated values may be renamed.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -13,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use sources::project::files::Files;
 
-/// Returns the fingerprints of findings, in order: 12 hexadecimal digits each. The second and later
-/// ones of equal findings are numbered, so that each is unique.
+/// Returns the fingerprints of findings, in order: 12 hexadecimal digits each. Of equal findings,
+/// the second and later ones also hash their number, so that each fingerprint is unique.
 #[must_use]
 pub fn all(files: &Files, findings: &[Diagnostic]) -> Vec<String> {
     let mut seen: HashMap<String, u32> = HashMap::new();
@@ -30,12 +31,12 @@ pub fn all(files: &Files, findings: &[Diagnostic]) -> Vec<String> {
     findings.iter().map(fingerprint).collect()
 }
 
-/// Returns the fingerprint of one finding, which equal findings share.
+/// Returns the fingerprint of one finding. Equal findings share it.
 #[must_use]
 pub fn structural(files: &Files, finding: &Diagnostic) -> String {
     let path = files.sources.file(finding.span.file).path();
     let way = way(files, finding.span);
-    // Hash only the user's words, between backticks, so that messages can be reworded.
+    // Hash only the words in backticks, which come from the file, so that messages can be reworded.
     let words: Vec<&str> = finding.message.split('`').skip(1).step_by(2).collect();
     digest(&format!(
         "{}\0{path}\0{way}\0{}",
@@ -53,14 +54,15 @@ fn digest(text: &str) -> String {
     hex
 }
 
-/// Returns the path of names to the innermost value at a place. Empty in a file without a root.
+/// Returns the path of names from the file's root to the innermost value at `span`. Empty if the
+/// file has no root.
 fn way(files: &Files, span: Span) -> String {
     let mut way = String::new();
     let Some(root) = files.root(span.file) else {
         return way;
     };
     let mut node = files.tree.at(root);
-    // The nesting of nodes is limited, so this ends.
+    // The parser limits the nesting depth, so the loop ends.
     while let Some((name, child)) = child_at(node, span) {
         way.push('\u{1}');
         way.push_str(&name);
@@ -69,7 +71,7 @@ fn way(files: &Files, span: Span) -> String {
     way
 }
 
-/// Returns the child of a node that contains a place, with the name of the child.
+/// Returns the child of a node that contains a span, and the child's name.
 fn child_at<'t>(node: NodeRef<'t>, span: Span) -> Option<(String, NodeRef<'t>)> {
     let holds = |outer: Span| {
         outer.file == span.file
@@ -85,7 +87,7 @@ fn child_at<'t>(node: NodeRef<'t>, span: Span) -> Option<(String, NodeRef<'t>)> 
     Some((item_name(item), item))
 }
 
-/// Returns a key. Paths lose the names of their parameters.
+/// Returns a key as part of the path. In a path template, parameter names are removed.
 fn key_name(key: &str) -> String {
     if !key.starts_with('/') {
         return key.to_owned();
@@ -102,7 +104,7 @@ fn key_name(key: &str) -> String {
     name
 }
 
-/// Text that identifies an item of a list among the others, if there is any.
+/// Text that identifies an item among the items of its list. Empty if there is none.
 fn item_name(item: NodeRef<'_>) -> String {
     const NAMES: &[&str] = &[
         "$ref",

@@ -1,16 +1,16 @@
-//! Hard findings: mistakes that prevent a build, whatever their configured level.
+//! Hard findings: mistakes that prevent a build, whatever level is configured.
 
 use diag::shape::NOT_AVAILABLE;
 use diag::{Level, Lint};
 
-/// True for the lint on well-formed configuration that this version cannot run. `gwc lint` only
-/// warns of it.
+/// True for the lint about valid configuration that this version of the gateway cannot run. `gwc
+/// lint` reports it as a warning only.
 #[must_use]
 pub fn is_later(lint: &Lint) -> bool {
     std::ptr::eq(lint, &raw const NOT_AVAILABLE)
 }
 
-/// Message that a hard rule's level cannot be set lower.
+/// Message that the level of a hard rule cannot be lowered.
 #[must_use]
 pub fn least(lint: &Lint) -> String {
     let level = match lint.level {
@@ -18,16 +18,16 @@ pub fn least(lint: &Lint) -> String {
         Level::Warn => "a warning",
         Level::Info => "an info",
     };
-    format!("`{}` cannot be made less than {level}", lint.name)
+    format!("`{}` cannot be set below {level}", lint.name)
 }
 
-/// True if an error of the rule means that nothing can be built.
+/// True if an error of this lint prevents a build.
 #[must_use]
 pub fn is_hard(lint: &Lint) -> bool {
     let gateway = ["GW01", "GW05", "GW06"]
         .iter()
         .any(|group| lint.code.starts_with(group));
-    // Syntax, files, references and overlays, which can change access.
+    // Syntax, files, references and overlays: mistakes there can change who has access.
     let front = ["GW02", "GW04"]
         .iter()
         .any(|group| lint.code.starts_with(group));
@@ -42,9 +42,9 @@ pub fn is_hard(lint: &Lint) -> bool {
         "undefined-security-scheme",
         "incomplete-security-scheme",
         "malformed-security",
-        // The id is the operation's key in the bundle and must be unique.
+        // The operationId is the operation's key in the bundle and must be unique.
         "duplicate-operation-id",
-        // Reviewers would mistake one name for another.
+        // Reviewers could mistake one name for another.
         "invisible-character",
     ];
     is_later(lint)

@@ -1,8 +1,8 @@
 //! Lint rules for OpenAPI documents, one file each, and the table of all lints.
 //!
-//! A rule examines every object of a kind, every key of a sort, or a whole [`Spec`], and only
-//! reports findings. To add a rule, add a file in `rules/` and a row in [`RULES`]. Style rules
-//! belong in `taste/` and [`TASTE`]; they are off by default and cost nothing then.
+//! A rule checks every object of a type, every key of a sort, or a whole [`Spec`], and only reports
+//! findings. To add a rule, add a file in `rules/` and a row in [`RULES`]. Style rules belong in
+//! `taste/` and [`TASTE`]; they are off by default and then cost no time.
 
 use diag::{Lint, NodeRef, Sink, Span};
 
@@ -32,24 +32,24 @@ pub mod template;
 pub use choose::Chosen;
 pub use settle::{Levels, Settling, finish, settle};
 
-/// Lint rule with its check.
+/// Rule with its lint and its check.
 pub struct Rule {
-    /// The lint of its findings.
+    /// Lint of the rule's findings.
     pub lint: &'static Lint,
-    /// Function that finds them, and the things that it checks.
+    /// Function that finds mistakes, and the values it is called with.
     pub check: Check,
 }
 
-/// Things that a rule checks, with its function.
+/// Check function with the values it is called with.
 #[derive(Clone, Copy)]
 pub enum Check {
-    /// Every object of these kinds, once, at any place.
+    /// Called for each object of these types, once, wherever it is.
     Objects(&'static [&'static Object], OnObject),
-    /// Every key of a sort.
+    /// Called for each key of this sort.
     Key(Keys, OnKey),
-    /// Findings of the walk over the structure itself.
+    /// No function: the structure check itself reports these findings.
     Walk,
-    /// The document as read.
+    /// Called once with the whole document.
     Spec(OnSpec),
 }
 
@@ -60,21 +60,22 @@ pub type OnKey = fn(&str, &Place<'_, '_>, &mut Sink);
 /// Check of a whole document.
 pub type OnSpec = fn(&Whole<'_, '_>, &mut Sink);
 
-/// Object or entry under check.
+/// Object or map entry that a rule checks.
 pub struct Place<'r, 'a> {
     /// Node of the object, or the value of the entry.
     pub node: NodeRef<'a>,
-    /// The object's type; none for an entry.
+    /// Type of the object. `None` for an entry.
     pub object: Option<&'static Object>,
-    /// Key of the object.
+    /// Span of the key under which the object or value is found.
     pub at: Span,
-    /// Field of an object, through lists and maps: `allOf` for a schema in one.
+    /// Nearest field of an object above this place, through lists and maps: `allOf` for a schema in
+    /// that list.
     pub under: &'static str,
     /// OpenAPI version of the document.
     pub version: Version,
     /// Resolver of references.
     pub resolver: &'r Resolver<'a>,
-    /// Schemas to validate values with.
+    /// Schemas of the document, to validate values.
     pub schemas: &'r Schemas<'r, 'a>,
     /// `operationId`s of the document.
     pub operation_ids: &'r OperationIds<'a>,
@@ -88,7 +89,7 @@ impl Place<'_, '_> {
     }
 }
 
-/// Whole document under check.
+/// Whole document that a rule checks.
 pub struct Whole<'r, 'a> {
     /// The document as read.
     pub spec: &'r Spec,
@@ -96,8 +97,8 @@ pub struct Whole<'r, 'a> {
     pub resolver: &'r Resolver<'a>,
 }
 
-/// Place of some bytes of a scalar's value. Returns the place of the whole scalar if the source
-/// writes the text with escapes.
+/// Returns the span of some bytes of a scalar's value. If the source text has escapes, returns the
+/// span of the whole scalar.
 #[must_use]
 pub fn within(files: &Files, span: Span, value: &str, bytes: std::ops::Range<usize>) -> Span {
     let text = files.sources.text(span);
@@ -117,7 +118,7 @@ pub const RULES: &[Rule] = rules::RULES;
 /// Style rules in the order of their codes.
 pub const TASTE: &[Rule] = taste::RULES;
 
-/// True if a rule is off unless its level is set.
+/// True for style rules, which are off unless a level is set.
 #[must_use]
 pub fn is_off_by_default(lint: &Lint) -> bool {
     TASTE.iter().any(|rule| std::ptr::eq(rule.lint, lint))
@@ -133,7 +134,7 @@ pub fn default_level(lint: &Lint) -> &'static str {
     }
 }
 
-/// Lints of a table of rules.
+/// Lints of a table of rules, in the order of the table.
 const fn lints_of<const COUNT: usize>(rules: &[Rule]) -> [&'static Lint; COUNT] {
     let mut lints = [rules[0].lint; COUNT];
     let mut index = 0;
@@ -144,7 +145,7 @@ const fn lints_of<const COUNT: usize>(rules: &[Rule]) -> [&'static Lint; COUNT] 
     lints
 }
 
-/// All lints of this crate, of the sources and of the vocabulary.
+/// All lints: those of this crate, of the `sources` crate and of the `vocab` crate.
 pub const ALL: &[&[&Lint]] = &[
     SHAPE,
     sources::syntax::lints::LINTS,

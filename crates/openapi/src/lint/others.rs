@@ -1,15 +1,15 @@
-//! Rules of other linters with the corresponding rules of gwc, for users who migrate. Rules without
-//! a counterpart are listed with the reason.
+//! Rules of other linters and the corresponding rules of gwc, for users who migrate. A rule without
+//! a counterpart has a remark with the reason.
 
-/// Rule of another linter: its name, the corresponding rules of gwc, and a remark (the reason if
-/// there are none).
+/// Rule of another linter: its name, the corresponding gwc rules, and a remark. Without
+/// corresponding rules, the remark is the reason.
 pub type Row = (&'static str, &'static [&'static str], &'static str);
 
 /// Rule set of a linter.
 pub struct Set {
     /// Heading of the set.
     pub name: &'static str,
-    /// Source of the names.
+    /// Where the rule names were taken from.
     pub from: &'static str,
     /// Rules of the set in its own order.
     pub rows: &'static [Row],
@@ -29,7 +29,7 @@ pub const SETS: &[Set] = &[
     },
     Set {
         name: "Redocly CLI, `recommended`",
-        from: "the package @redocly/openapi-core 2.64.0, what is `warn` or `error` for 2.0 to 3.2",
+        from: "the package @redocly/openapi-core 2.64.0 (level `warn` or `error`, for 2.0 to 3.2)",
         rows: REDOCLY,
     },
 ];
@@ -71,7 +71,7 @@ const SPECTRAL: &[Row] = &[
     (
         "license-url",
         &["incomplete-license"],
-        "an SPDX `identifier` will do as well",
+        "an SPDX `identifier` is accepted as well",
     ),
     ("no-eval-in-markdown", &["unsafe-markdown"], ""),
     (
@@ -146,12 +146,12 @@ const SPECTRAL: &[Row] = &[
     (
         "oas2-anyOf",
         &[],
-        "2.0 is lifted to 3.0, which has `anyOf`; gwc reads it as everybody means it",
+        "2.0 is lifted to 3.0, which has `anyOf`; gwc gives it the same meaning",
     ),
     (
         "oas2-oneOf",
         &[],
-        "2.0 is lifted to 3.0, which has `oneOf`; gwc reads it as everybody means it",
+        "2.0 is lifted to 3.0, which has `oneOf`; gwc gives it the same meaning",
     ),
     (
         "oas2-schema",
@@ -201,7 +201,7 @@ const SPECTRAL: &[Row] = &[
     (
         "oas3-unused-component",
         &["unused-component"],
-        "also what only unused components use",
+        "also components that only unused components use",
     ),
     (
         "oas3-server-variables",
@@ -251,7 +251,7 @@ const VACUUM: &[Row] = &[
     (
         "license-url",
         &["incomplete-license"],
-        "an SPDX `identifier` will do as well",
+        "an SPDX `identifier` is accepted as well",
     ),
     ("openapi-tags-alphabetical", &["unsorted-tags"], ""),
     ("openapi-tags", &["missing-tags"], ""),
@@ -286,7 +286,7 @@ const VACUUM: &[Row] = &[
     (
         "oas3-unused-component",
         &["unused-component"],
-        "also what only unused components use",
+        "also components that only unused components use",
     ),
     ("oas2-unused-definition", &["unused-component"], ""),
     (
@@ -338,12 +338,12 @@ const VACUUM: &[Row] = &[
     (
         "oas2-anyOf",
         &[],
-        "2.0 is lifted to 3.0, which has `anyOf`; gwc reads it as everybody means it",
+        "2.0 is lifted to 3.0, which has `anyOf`; gwc gives it the same meaning",
     ),
     (
         "oas2-oneOf",
         &[],
-        "2.0 is lifted to 3.0, which has `oneOf`; gwc reads it as everybody means it",
+        "2.0 is lifted to 3.0, which has `oneOf`; gwc gives it the same meaning",
     ),
     (
         "oas2-schema",
@@ -375,7 +375,7 @@ const VACUUM: &[Row] = &[
     (
         "info-license-spdx",
         &[],
-        "the list of SPDX licenses grows; a linter that knows an old one calls new licenses wrong",
+        "the list of SPDX licenses grows; a linter with an old list would reject new licenses",
     ),
     (
         "component-description",
@@ -392,7 +392,7 @@ const VACUUM: &[Row] = &[
     (
         "no-ambiguous-paths",
         &["ambiguous-template", "captured-by-template"],
-        "with a request that both take, and which of them wins",
+        "shows a request that both match, and which of them wins",
     ),
     ("no-http-verbs-in-path", &["verb-in-path"], ""),
     ("paths-kebab-case", &["path-not-in-kebab-case"], ""),
@@ -449,7 +449,7 @@ const REDOCLY: &[Row] = &[
     (
         "no-ambiguous-paths",
         &["ambiguous-template", "captured-by-template"],
-        "with a request that both take, and which of them wins",
+        "shows a request that both match, and which of them wins",
     ),
     ("no-duplicated-enum-values", &["duplicate-enum-value"], ""),
     ("no-duplicated-tag-names", &["duplicate-tag"], ""),
@@ -464,7 +464,7 @@ const REDOCLY: &[Row] = &[
     (
         "no-illogical-composition-keywords",
         &["empty-alternatives"],
-        "lists of one are what generators write, and mean what they say",
+        "generators write lists with one entry, and their meaning is clear",
     ),
     (
         "no-invalid-media-type-examples",
@@ -509,7 +509,7 @@ const REDOCLY: &[Row] = &[
     (
         "no-unused-components",
         &["unused-component"],
-        "also what only unused components use",
+        "also components that only unused components use",
     ),
     ("nullable-type-sibling", &["nullable-without-type"], ""),
     (

@@ -1,6 +1,6 @@
-//! Number of places that a mistake affects. A mistake in a shared component is reported once, at
-//! its place, with the number of references that lead there. One that an overlay's wildcard put
-//! into many places is reported with their number.
+//! Number of places that a mistake affects. A mistake in a shared component is reported once, with
+//! the number of references to the component. A mistake that an overlay's wildcard put into many
+//! places is reported once, with the number of places.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,8 +10,8 @@ use rustc_hash::FxHashSet;
 use crate::spec::reference::{Resolver, reference};
 use sources::project::files::Files;
 
-/// Sets the number of places that each finding affects: the references to the innermost referenced
-/// value around it, or the places that an overlay added the value to.
+/// Sets the number of places that each finding affects: the number of references to the innermost
+/// referenced value that contains it, or of places where an overlay added the value.
 pub(super) fn count(files: &Files, findings: &mut [Diagnostic]) {
     if findings.is_empty() {
         return;
@@ -29,8 +29,8 @@ pub(super) fn count(files: &Files, findings: &mut [Diagnostic]) {
     }
 }
 
-/// Merges findings of one kind at one place of an overlay into the first one, because one action
-/// changed several values and messages may differ.
+/// Merges findings of one lint at one place of an overlay into the first one. One action may change
+/// several values, and the messages may differ.
 pub(super) fn merged(files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let documents = files.documents();
     let of_overlay = |span: Span| {
@@ -39,7 +39,7 @@ pub(super) fn merged(files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic
     };
     let mut merged: Vec<Diagnostic> = Vec::with_capacity(findings.len());
     for finding in findings {
-        // Findings are sorted by place, then code.
+        // Findings are sorted by place, then by code, so mergeable ones are adjacent.
         match merged.last_mut() {
             Some(last)
                 if last.span == finding.span
@@ -54,7 +54,8 @@ pub(super) fn merged(files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic
     merged
 }
 
-/// Targets of references and insertions of overlays, in the order of place, with their number.
+/// Targets of references and values that overlays added, sorted by span, with the number of places
+/// each.
 fn targets(files: &Files) -> Vec<(Span, usize)> {
     let mut counts: HashMap<Span, usize> = HashMap::new();
     let mut counted = HashSet::new();
@@ -69,13 +70,13 @@ fn targets(files: &Files) -> Vec<(Span, usize)> {
             if let Some(text) = reference(node)
                 && let Ok(target) = resolver.target(text)
             {
-                // The same reference in two copies of a document counts once.
+                // Several documents may share a file; count its references once.
                 if counted.insert((text.span(), target.span())) {
                     *counts.entry(target.span()).or_default() += 1;
                 }
                 waiting.push(target);
             }
-            // A value that an overlay added is one node, however many places contain it.
+            // A value that an overlay added is one node, even if many places contain it.
             let outer = node.span();
             let put_in = |at: Span| {
                 let inside =

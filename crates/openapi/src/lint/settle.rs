@@ -1,7 +1,7 @@
-//! Selection of the findings to report: sorted, without allowed ones, at the configured levels.
+//! Selection of the findings to report: sorted, at the configured levels, without allowed ones.
 //!
-//! Order of precedence of levels: `x-gateway-lint` at a node, the last `--rule` of a name on the
-//! command line, `lint` in gateway.yaml, the default of the rule. None of them applies to errors
+//! Order of precedence of levels: `x-gateway-lint` at a node, the last `--rule` for a rule on the
+//! command line, `lint` in gateway.yaml, the default of the rule. None of these applies to errors
 //! that prevent a build.
 
 use diag::{Diagnostic, Level, Lint, Sink};
@@ -11,26 +11,26 @@ use super::{conceal, is_off_by_default, reach, spell};
 use crate::lint::hard::is_hard;
 use sources::project::files::Files;
 
-/// Levels by name of rule. None: off. The last level of a name counts.
+/// Levels by rule name. `None` means off. The last level of a name counts.
 pub type Levels = Vec<(String, Option<Level>)>;
 
-/// Settings by which findings become reports.
+/// Settings that turn findings into reports.
 #[derive(Clone, Copy, Default)]
 pub struct Settling<'l> {
     /// Configured levels. Later ones take precedence.
     pub levels: &'l [(String, Option<Level>)],
-    /// True for a document without a project. Rules that need a project do not run then, so unused
-    /// `allow` entries for them are unknown.
+    /// True for a document outside a project. Rules that need a project do not run, so unused
+    /// `allow` entries for them are not reported.
     pub alone: bool,
 }
 
-/// The findings to report at default levels.
+/// Returns the findings to report, at the default levels of their rules.
 #[must_use]
 pub fn finish(sink: Sink, files: &Files) -> Vec<Diagnostic> {
     settle(sink, files, Settling::default())
 }
 
-/// The findings to report: sorted by place, equal findings once.
+/// Returns the findings to report: sorted by place, without duplicates.
 #[must_use]
 pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnostic> {
     let allowed = Allowed::of(files);
@@ -72,7 +72,7 @@ impl Settling<'_> {
     fn level(&self, lint: &Lint) -> Option<Option<Level>> {
         let mut levels = self.levels.iter().rev();
         let (_, set) = levels.find(|(name, _)| name == lint.name)?;
-        // A level that is too low for a hard rule was refused where it was set.
+        // A level that is too low for a hard rule is refused where it is set; ignore it here.
         Some(match is_hard(lint) {
             true => (*set).max(Some(lint.level)),
             false => *set,

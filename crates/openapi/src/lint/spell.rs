@@ -1,8 +1,8 @@
-//! Spelling of edits for a file.
+//! Quoting of the edits of a fix.
 //!
-//! A rule gives the correct value only; this module adds the quotes of the replaced value. An edit
-//! that fixes nothing is dropped: one that gives a key the name of its neighbour, or whose old text
-//! spans lines.
+//! A rule gives only the new value. This module adds the quotes that the replaced value has. An
+//! edit is dropped if it would cause a new mistake: if it renames a key to a name that the map
+//! already has, or if the old text spans several lines.
 
 use diag::diagnostic::Edit;
 use diag::{Diagnostic, Span};
@@ -10,7 +10,7 @@ use diag::{Diagnostic, Span};
 use sources::project::files::Files;
 use sources::syntax::Notation;
 
-/// Spells the edits of a finding. Removes all of them if one cannot be made.
+/// Quotes the edits of a finding's fix. If one edit is not possible, removes all of them.
 pub(super) fn spelled(files: &Files, mut finding: Diagnostic) -> Diagnostic {
     let edits: Option<Vec<Edit>> = finding.fix.iter().map(|edit| one(files, edit)).collect();
     finding.fix = edits.unwrap_or_default();
@@ -19,7 +19,7 @@ pub(super) fn spelled(files: &Files, mut finding: Diagnostic) -> Diagnostic {
 
 fn one(files: &Files, edit: &Edit) -> Option<Edit> {
     let old = files.sources.text(edit.span);
-    // A removal already includes adjacent text ([`super::edit`]).
+    // A range to remove already includes adjacent text ([`super::edit`]).
     if edit.text.is_empty() {
         return Some(edit.clone());
     }
@@ -30,7 +30,7 @@ fn one(files: &Files, edit: &Edit) -> Option<Edit> {
     let json = Notation::of_path(path) == Notation::Json;
     let new = edit.text.as_str();
     let quoted = |text: &str| text.len() >= 2 && text.starts_with(['"', '\'']);
-    // Inserted text, and text with its own quotes, is used unchanged.
+    // Insertions and texts that are already quoted are used unchanged.
     let text = if old.is_empty() || quoted(new) {
         new.to_owned()
     } else if old.starts_with('\'') && old.len() >= 2 {
@@ -46,7 +46,7 @@ fn one(files: &Files, edit: &Edit) -> Option<Edit> {
     })
 }
 
-/// True if a text needs no quotes in YAML, wherever it stands.
+/// True if a string needs no quotes in YAML in any context.
 fn is_plain(text: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || "-_./$+".contains(c);
     text.chars().all(plain) && !text.starts_with('-')

@@ -1,4 +1,4 @@
-//! Parser for path templates and server URLs: literal text and parameters in braces.
+//! Parser of path templates and server URLs into literals and parameters in braces.
 
 use std::ops::Range;
 
@@ -52,7 +52,7 @@ pub fn parts(template: &str) -> Vec<Part<'_>> {
             at += 1;
             continue;
         }
-        // A name cannot contain braces or, in a path, a slash. `{$request.body#/a}` is allowed.
+        // A name ends at the next brace. It may contain a slash: `{$request.body#/a}`.
         let stop = rest[1..].find(['{', '}']).map(|stop| stop + 1);
         match stop.filter(|stop| rest.as_bytes()[*stop] == b'}') {
             Some(end) => {

@@ -1,4 +1,4 @@
-//! Copy-on-write changes to a document.
+//! Changes to a document's tree by copy on write.
 
 use std::collections::HashSet;
 
@@ -7,17 +7,18 @@ use diag::{Kind, NodeId, NodeRef, Tree};
 use super::child;
 use super::target::Step;
 
-/// Maximum depth of a document after an overlay.
+/// Maximum depth of a document after an overlay was applied.
 const DEPTH_MAX: usize = 200;
-/// Maximum number of values that one overlay may add or copy. Each occurrence counts, because a
-/// wildcard over values that a wildcard added grows without bound.
+/// Maximum number of values that one overlay may add or copy. Each occurrence counts: a wildcard
+/// over values that a wildcard added would grow without bound.
 const CHANGES_MAX: usize = 1_000_000;
 
-/// Document under change.
+/// Document being changed.
 pub(super) struct Edited<'t> {
     tree: &'t mut Tree,
     root: NodeId,
-    /// Copies that belong to this document alone. Only these are changed in place.
+    /// Nodes that belong to this document alone. Only these are changed in place; others are copied
+    /// first.
     own: HashSet<NodeId>,
     changes: usize,
 }
@@ -25,19 +26,19 @@ pub(super) struct Edited<'t> {
 /// Reason why a value cannot be merged.
 #[derive(Debug)]
 pub(super) enum Wrong {
-    /// List, map or scalar merged with another type.
+    /// The update and the value at the target have different types, such as a list and a map.
     Mismatch { here: NodeId, update: NodeId },
-    /// The update would append to a list that decides on access, unnoticed.
+    /// The update would append to a list that decides on access, which a reviewer may overlook.
     AppendsList {
         name: String,
         here: NodeId,
         update: NodeId,
     },
-    /// A limit is exceeded.
+    /// The result would exceed a limit.
     TooLarge,
 }
 
-/// Lists that an overlay must not extend by accident.
+/// Lists to which an overlay must not append, because they decide on access.
 const CLOSED_LISTS: [&str; 2] = ["security", "policies"];
 
 impl<'t> Edited<'t> {
@@ -78,7 +79,8 @@ impl<'t> Edited<'t> {
         };
         let whole = match (self.at(target).kind(), self.at(update).kind()) {
             (Kind::Map(_), Kind::Map(_)) => false,
-            // The value is an entry to append; a list is appended entry by entry.
+            // Both are lists: append the entries of the update. Below, the update is a single
+            // entry.
             (Kind::List(_), Kind::List(_)) => false,
             (Kind::List(_), _) => {
                 if CLOSED_LISTS.contains(&name) {
@@ -114,7 +116,7 @@ impl<'t> Edited<'t> {
         Ok(())
     }
 
-    /// Merges into an owned node. Both nodes are lists or both are maps.
+    /// Merges `update` into a node that this document owns. Both nodes are lists, or both are maps.
     fn merge_into(&mut self, name: &str, own: NodeId, update: NodeId) -> Result<(), Wrong> {
         let update_kind = self.at(update).kind().clone();
         match update_kind {
@@ -241,10 +243,10 @@ impl<'t> Edited<'t> {
         }
     }
 
-    /// Ends the ownership of a value before it is used in several places, so that a later change
-    /// copies it first.
+    /// Marks a value and everything below it as shared, before it is used in several places. A
+    /// later change then copies it first.
     pub(super) fn share(&mut self, id: NodeId) {
-        // Values below a value that is not owned are not owned either.
+        // If a value is not owned, no value below it is.
         if !self.own.remove(&id) {
             return;
         }
@@ -274,7 +276,7 @@ fn height(node: NodeRef<'_>, most: usize) -> usize {
     below.map_or(0, |below| below + 1)
 }
 
-/// Number of values in a value, with aliases expanded. Counting stops soon after `most`.
+/// Number of nodes in a value, with aliases expanded. Counting stops soon after `most`.
 fn size(node: NodeRef<'_>, most: usize) -> usize {
     let mut count = 1;
     let values = node.entries().map(|(_, value)| value);

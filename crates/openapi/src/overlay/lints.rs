@@ -13,7 +13,7 @@ pub const LINTS: &[&Lint] = &[
     &OVERLAY_OF_ANOTHER,
 ];
 
-/// Sample with a one-path document and a one-action overlay.
+/// Sample of a document with one path and an overlay with one action.
 macro_rules! overlay {
     ($($action:literal),+) => {
         &[
@@ -43,14 +43,14 @@ pub static MALFORMED_OVERLAY: Lint = Lint {
     good: overlay!("  - {target: $.info, update: {title: new}}\n"),
 };
 
-/// A target that is not a JSONPath.
+/// A target that is not a valid JSONPath.
 pub static INVALID_TARGET: Lint = Lint {
     code: "GW0402",
     name: "invalid-target",
     level: Level::Error,
     summary: "a target that is not a JSONPath",
-    explain: "Targets are JSONPath as of RFC 9535. A name with other characters than letters, digits and `_` stands in \
-brackets and quotes: `$.paths['/orders/{id}'].get`.",
+    explain: "Targets are JSONPath as of RFC 9535. Write a name with other characters than \
+letters, digits and `_` in brackets and quotes: `$.paths['/orders/{id}'].get`.",
     bad: overlay!("  - {target: $.paths./a, update: {summary: new}}\n"),
     good: overlay!("  - {target: \"$.paths['/a']\", update: {summary: new}}\n"),
 };
@@ -67,7 +67,7 @@ that a rule may be missing now.",
     good: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: new}}\n"),
 };
 
-/// An update that appends to a list of alternatives.
+/// An update that appends to a list of `security` or `policies`.
 pub static OVERLAY_APPENDS_LIST: Lint = Lint {
     code: "GW0404",
     name: "overlay-appends-list",
@@ -83,32 +83,33 @@ with `+policies`, or remove the old list with an action of its own first.",
     ),
 };
 
-/// An update that does not fit what it changes.
+/// An update whose type differs from that of the target.
 pub static OVERLAY_MISMATCH: Lint = Lint {
     code: "GW0405",
     name: "overlay-mismatch",
     level: Level::Error,
     summary: "an update that does not fit what it changes",
-    explain: "Maps are merged into maps, lists are appended to lists, and scalars replace scalars. A list cannot be \
-merged into a map; remove the old value first if it shall be something else. A target's values are all maps, all lists, or neither: no update \
-could suit both.",
+    explain: "Maps are merged into maps, lists are appended to lists, and scalars replace scalars. \
+A list cannot be merged into a map; to replace it by another kind of value, remove the old value \
+first. The values that a target selects must be all maps, all lists or all scalars, because one \
+update cannot suit different kinds.",
     bad: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: [new]}}\n"),
     good: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: new}}\n"),
 };
 
-/// An action without an effect.
+/// An action that changes nothing.
 pub static OVERLAY_DOES_NOTHING: Lint = Lint {
     code: "GW0406",
     name: "overlay-does-nothing",
     level: Level::Warn,
     summary: "an action, or a part of one, that changes nothing",
-    explain: "An action needs an `update`, `remove: true` or (from Overlay 1.1) a `copy`; without one it has no effect, and beside \
-`remove: true` the others have none.",
+    explain: "An action needs an `update`, `remove: true` or (from Overlay 1.1) a `copy`; without \
+one of these it has no effect. Beside `remove: true` the other two have no effect.",
     bad: overlay!("  - {target: \"$.paths['/a'].get\", description: later}\n"),
     good: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: new}}\n"),
 };
 
-/// An overlay that was written for another document.
+/// An overlay written for another document.
 pub static OVERLAY_OF_ANOTHER: Lint = Lint {
     code: "GW0407",
     name: "overlay-of-another",

@@ -1,9 +1,9 @@
-//! Overlays (OpenAPI Overlay 1.0 and 1.1): changes to a document in a file of their own, so that
-//! the document stays as its authors or generators wrote it.
+//! Overlays (OpenAPI Overlay 1.0 and 1.1): changes to a document in a separate file, so that the
+//! document stays as its authors or generators wrote it.
 //!
-//! [`apply`] works on the tree with spans. Values that an overlay adds keep the places of the
-//! overlay. Changed values are copied first ([`edit`]), so that the change affects neither an alias
-//! nor another API that uses the same file. Targets are JSONPath ([`target`]).
+//! [`apply`] works on the tree with spans. Added values keep their spans in the overlay. Values are
+//! copied before they change ([`edit`]), so that neither an alias nor another API that uses the
+//! same file is affected. Targets are JSONPath ([`target`]).
 
 use std::collections::HashSet;
 
@@ -21,8 +21,8 @@ use lints::{OVERLAY_APPENDS_LIST, OVERLAY_MATCHES_NOTHING, OVERLAY_MISMATCH};
 use read::Extended;
 use target::{Path, Step, Targets};
 
-/// Applies an overlay file to a document. Mistakes are reported at their place in the overlay, and
-/// unusable actions are left out.
+/// Applies an overlay to a document. Mistakes are reported at their place in the overlay, and
+/// invalid actions are skipped.
 pub fn apply(files: &mut Files, document: &mut Document, overlay: FileId, sink: &mut Sink) {
     let Some(root) = files.root(overlay) else {
         return;
@@ -51,7 +51,7 @@ struct Action {
 
 enum Change {
     Update(NodeId),
-    /// Target of the value to copy (1.1).
+    /// JSONPath of the value to copy (Overlay 1.1).
     Copy(NodeId),
     Remove,
 }
@@ -173,8 +173,8 @@ fn merge(
     if stop { Err(Stop) } else { Ok(()) }
 }
 
-/// The finding on a target that selects values of several sorts: one update cannot suit all of them
-/// (Overlay 1.1 §4.4.3).
+/// Finding if a target selects values of different types, such as a map and a list: one update
+/// cannot apply to all of them (Overlay 1.1 §4.4.3).
 fn mixed(paths: &[Path], target: NodeId, edited: &Edited<'_>) -> Option<Diagnostic> {
     let sort = |node: NodeRef<'_>| (node.is_map(), node.is_list());
     let mut nodes = paths.iter().filter_map(|path| edited.find(path));
@@ -195,7 +195,10 @@ fn mixed(paths: &[Path], target: NodeId, edited: &Edited<'_>) -> Option<Diagnost
         finding
             .related(first_key(first), format!("this is {}", first.kind_name()))
             .related(first_key(other), format!("this is {}", other.kind_name()))
-            .help("all values of a target are maps, or all are lists, or neither; write an action for each sort"),
+            .help(
+                "let a target select only maps, only lists or only scalars; write an action for \
+each kind",
+            ),
     )
 }
 
@@ -214,8 +217,8 @@ fn remove(
         ));
         return;
     }
-    // Remove later items of a list first, so that the indexes of the others stay valid. A value
-    // inside another removed value may be gone by then.
+    // Remove later items of a list first, so that earlier indexes stay valid. A value inside
+    // another removed value may already be gone.
     let mut paths: Vec<&Path> = paths.iter().collect();
     paths.sort_unstable();
     let unique: HashSet<&Path> = paths.iter().copied().collect();
@@ -226,7 +229,7 @@ fn remove(
     }
 }
 
-/// Returns the child of a node by a step.
+/// Returns the child of a node at one step of a path.
 fn child<'t>(node: NodeRef<'t>, step: &Step) -> Option<NodeRef<'t>> {
     match step {
         Step::Key(key) => node.get(key),

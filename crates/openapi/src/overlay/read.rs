@@ -7,21 +7,21 @@ use super::{Action, Change};
 use crate::spec::first_key;
 use sources::project::files::{join, percent_decoded};
 
-/// An overlay and the document that it extends.
+/// Paths of an overlay and of the document to which it is applied.
 #[derive(Clone, Copy)]
 pub(super) struct Extended<'p> {
-    /// The overlay's own path in the project.
+    /// Path of the overlay in the project.
     pub(super) overlay: &'p str,
-    /// The document's.
+    /// Path of the document.
     pub(super) path: &'p str,
 }
 
-/// Reads the actions. Invalid ones are reported and left out.
+/// Reads the actions of an overlay. Invalid actions are reported and left out.
 pub(super) fn actions(root: NodeRef<'_>, document: Extended<'_>, sink: &mut Sink) -> Vec<Action> {
     if !root.is_map() {
         say(
             root.span(),
-            "an overlay is a map with `overlay`, `info` and `actions`",
+            "an overlay must be a map with `overlay`, `info` and `actions`",
             sink,
         );
         return Vec::new();
@@ -48,7 +48,7 @@ pub(super) fn actions(root: NodeRef<'_>, document: Extended<'_>, sink: &mut Sink
                 text(info, value, key, sink);
             }
         }
-        Some(info) => say(info.span(), "`info` is a map", sink),
+        Some(info) => say(info.span(), "`info` must be a map", sink),
         None => say(first_key(root), "the field `info` is missing", sink),
     }
     if let Some(value) = root.get("extends") {
@@ -64,7 +64,7 @@ pub(super) fn actions(root: NodeRef<'_>, document: Extended<'_>, sink: &mut Sink
     if list.items().len() == 0 {
         say(
             list.span(),
-            "`actions` is a list with at least one action",
+            "`actions` must be a list with at least one action",
             sink,
         );
     }
@@ -87,7 +87,7 @@ pub(super) fn actions(root: NodeRef<'_>, document: Extended<'_>, sink: &mut Sink
     read
 }
 
-/// Warns about an overlay that was written for another document. URLs are not checked, because
+/// Warns about an overlay whose `extends` names another document. URLs are not checked, because
 /// nothing is fetched.
 fn extends(value: NodeRef<'_>, text: &str, document: Extended<'_>, sink: &mut Sink) {
     let path = text.split(['#', '?']).next().unwrap_or_default();
@@ -111,7 +111,7 @@ fn extends(value: NodeRef<'_>, text: &str, document: Extended<'_>, sink: &mut Si
     );
 }
 
-/// Reads the version. True if it supports `copy`.
+/// Reads the version. Returns true if it supports `copy`. `None` if it is invalid.
 fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<bool> {
     let Some(field) = root.get("overlay") else {
         say(
@@ -130,9 +130,9 @@ fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<bool> {
             let finding = Diagnostic::new(
                 &MALFORMED_OVERLAY,
                 field.span(),
-                "this is not a version of Overlay that is read",
+                "this version of Overlay is not supported",
             );
-            sink.push(finding.help("`1.0.0` and `1.1.0` are read"));
+            sink.push(finding.help("`1.0.0` and `1.1.0` are supported"));
             None
         }
     }
@@ -144,7 +144,7 @@ fn is_number(text: &str) -> bool {
 
 fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
     if !item.is_map() {
-        say(item.span(), "an action is a map with a `target`", sink);
+        say(item.span(), "an action must be a map with a `target`", sink);
         return None;
     }
     let known: &[&str] = if copies {
@@ -162,13 +162,13 @@ fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
     if let Some(remove) = removes
         && remove.as_bool().is_none()
     {
-        say(remove.span(), "`remove` is `true` or `false`", sink);
+        say(remove.span(), "`remove` must be `true` or `false`", sink);
         return None;
     }
     if let Some(copy) = item.get("copy").filter(|_| copies)
         && copy.as_str().is_none()
     {
-        say(copy.span(), "`copy` is a JSONPath in a string", sink);
+        say(copy.span(), "`copy` must be a JSONPath in a string", sink);
         return None;
     }
     let copy = item.get("copy").filter(|_| copies);
@@ -176,7 +176,7 @@ fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
         (item.entry("update"), item.entry("copy").filter(|_| copies))
         && removes.and_then(NodeRef::as_bool) != Some(true)
     {
-        // By the specification, neither has an effect beside the other.
+        // By the specification, each has no effect if the other is present.
         sink.push(
             Diagnostic::new(
                 &MALFORMED_OVERLAY,
@@ -247,7 +247,7 @@ fn say(span: Span, message: &str, sink: &mut Sink) {
     sink.push(Diagnostic::new(&MALFORMED_OVERLAY, span, message));
 }
 
-/// True if two values are equal, up to the order of keys.
+/// True if two values are equal, ignoring the order of keys.
 fn same(a: NodeRef<'_>, b: NodeRef<'_>) -> bool {
     if a.is_map() && b.is_map() {
         return a.entries().len() == b.entries().len()

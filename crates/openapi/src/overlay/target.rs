@@ -1,8 +1,9 @@
-//! Selection of values by an action's target.
+//! Selection of the values to which an action's target points.
 //!
-//! A path of names and indexes is walked in the tree. serde_json_path evaluates other targets on a
-//! JSON copy of the document. The copy is made for the first such target and then kept in step with
-//! the changes, so that a file with a hundred wildcard actions converts a 4 MB document once.
+//! A target of names and indexes only is walked in the tree. serde_json_path evaluates all other
+//! targets on a JSON copy of the document. The copy is made for the first such target and then
+//! updated with each change, so that a file with a hundred wildcard actions converts a 4 MB
+//! document once.
 
 use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, suggest};
 use serde_json::Value;
@@ -22,17 +23,18 @@ pub(super) enum Step {
     Index(usize),
 }
 
-/// Maximum number of `..` in one target. Each one multiplies the search of the next.
+/// Maximum number of `..` in one target. Each one multiplies the cost of the next.
 const DESCENTS_MAX: usize = 2;
 
-/// Selection of values, with the JSON copy of the document once it is needed.
+/// Evaluator of targets, with the JSON copy of the document once a target needs it.
 #[derive(Default)]
 pub(super) struct Targets {
     json: Option<Value>,
 }
 
 impl Targets {
-    /// Returns the paths that a target selects, each once. `None` if the target is not a JSONPath.
+    /// Returns the paths of the selected values, each once. `None` if the target is not a valid
+    /// JSONPath.
     pub(super) fn find(
         &mut self,
         edited: &Edited<'_>,
@@ -45,32 +47,34 @@ impl Targets {
             let path = normal(edited, path);
             return Some(path.into_iter().collect());
         }
-        let query = match JsonPath::parse(text) {
-            Ok(query) => query,
-            Err(error) => {
-                let unexpected = text.chars().nth(error.position());
-                let why = match (error.message(), unexpected) {
-                    ("parser error", Some(found)) => {
-                        format!(
-                            "`{}` is not expected there",
-                            suggest::shown(&found.to_string())
-                        )
-                    }
-                    ("parser error", None) => "it ends too early".to_owned(),
-                    (why, _) => suggest::shown(why),
-                };
-                sink.push(
+        let query =
+            match JsonPath::parse(text) {
+                Ok(query) => query,
+                Err(error) => {
+                    let unexpected = text.chars().nth(error.position());
+                    let why = match (error.message(), unexpected) {
+                        ("parser error", Some(found)) => {
+                            format!(
+                                "`{}` is not expected there",
+                                suggest::shown(&found.to_string())
+                            )
+                        }
+                        ("parser error", None) => "it ends too early".to_owned(),
+                        (why, _) => suggest::shown(why),
+                    };
+                    sink.push(
                     Diagnostic::new(
                         &INVALID_TARGET,
                         target.span(),
                         format!("`{}` is not a JSONPath: {why}", suggest::shown(text)),
                     )
                     .label(format!("at character {}", error.position()))
-                    .help("targets are JSONPath (RFC 9535): `$.paths['/orders'].get`; a name with `-` or `/` stands in brackets and quotes"),
+                    .help("targets are JSONPath (RFC 9535): `$.paths['/orders'].get`; write a name \
+with `-` or `/` in brackets and quotes"),
                 );
-                return None;
-            }
-        };
+                    return None;
+                }
+            };
         if text.matches("..").count() > DESCENTS_MAX {
             sink.push(Diagnostic::new(
                 &INVALID_TARGET,
@@ -139,7 +143,7 @@ fn at<'v>(json: &'v mut Value, path: &[Step]) -> Option<&'v mut Value> {
     })
 }
 
-/// Returns the path if a value exists there.
+/// Returns the path if the document has a value there.
 fn normal(edited: &Edited<'_>, path: Path) -> Option<Path> {
     let mut node = edited.at(edited.root());
     for step in &path {
@@ -149,8 +153,8 @@ fn normal(edited: &Edited<'_>, path: Path) -> Option<Path> {
     Some(path)
 }
 
-/// Parses a target of names and indexes only: `$.paths['/a'].get`. Returns none for anything else,
-/// which the full parser then handles.
+/// Parses a target that consists of names and indexes only: `$.paths['/a'].get`. `None` for any
+/// other target, which then needs the full parser.
 fn simple(text: &str) -> Option<Path> {
     let mut rest = text.strip_prefix('$')?;
     let mut path = Path::new();
@@ -192,7 +196,7 @@ fn simple(text: &str) -> Option<Path> {
     Some(path)
 }
 
-/// Node as JSON, for queries only. Values that JSON cannot represent become null.
+/// Converts a node to JSON, for queries only. Values that JSON cannot represent become null.
 fn value(node: NodeRef<'_>) -> Value {
     match node.kind() {
         Kind::Null => Value::Null,

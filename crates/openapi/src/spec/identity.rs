@@ -1,6 +1,6 @@
 //! Identifiers declared in documents: `$id`, `$anchor` and `$dynamicAnchor` of schemas (JSON Schema
-//! 2020-12 core §8.2) and `$self` of documents (OpenAPI 3.2). A schema with an `$id` is a resource
-//! of its own: references inside it are relative to it.
+//! 2020-12 core §8.2) and `$self` of documents (OpenAPI 3.2). A schema with an `$id` is an embedded
+//! schema resource: references inside it are relative to its `$id`.
 //!
 //! Nothing is fetched: a URI is known only if a file of the project declares it.
 
@@ -12,18 +12,18 @@ use rustc_hash::FxHashSet;
 
 use super::reference::Resolver;
 
-/// Identifiers in the files that a document reaches.
+/// Identifiers declared in the files that a document reaches.
 #[derive(Default)]
 pub(super) struct Identities<'a> {
     by_uri: HashMap<String, NodeId>,
     uri_of: HashMap<NodeId, Uri<String>>,
     anchors: HashMap<(NodeId, &'a str), NodeId>,
     dynamic: HashMap<(NodeId, &'a str), NodeId>,
-    /// Resource of each schema and each reference inside an embedded resource.
+    /// Embedded resource of each schema and reference inside it.
     embedded: HashMap<NodeId, NodeId>,
 }
 
-/// Keys whose values are data and not schemas, so that an `$id` there has no meaning.
+/// Keys whose values are data, not schemas. `$id` has no meaning there.
 const DATA: &[&str] = &[
     "example",
     "examples",
@@ -33,7 +33,7 @@ const DATA: &[&str] = &[
     "value",
     "dataValue",
 ];
-/// Keys whose values are maps by name, so that their keys are not keywords.
+/// Keys whose values are maps by name, so that the keys of those maps are not keywords.
 const NAMED: &[&str] = &[
     "properties",
     "patternProperties",
@@ -44,7 +44,7 @@ const NAMED: &[&str] = &[
 ];
 
 impl<'a> Identities<'a> {
-    /// Reads the identifiers in some files, each with its root.
+    /// Reads the identifiers of some files. Each file is given with its root node.
     pub(super) fn read(resolver: &Resolver<'a>, files: &[(FileId, NodeId)]) -> Self {
         let mut found = Self::default();
         let mut seen: FxHashSet<NodeId> = FxHashSet::default();
@@ -72,7 +72,7 @@ impl<'a> Identities<'a> {
     }
 
     fn scan(&mut self, root: NodeRef<'a>, seen: &mut FxHashSet<NodeId>) {
-        // Node, its resource, and true if its keys are names.
+        // Node, its resource, and true if the node's keys are names instead of keywords.
         let mut waiting = vec![(root, root.id(), false)];
         while let Some((node, outer, names)) = waiting.pop() {
             if !(node.is_map() || node.is_list()) || !seen.insert(node.id()) {
@@ -112,17 +112,18 @@ impl<'a> Identities<'a> {
         }
     }
 
-    /// Returns the embedded resource that contains a schema or a reference, if any.
+    /// Returns the embedded resource that contains a schema or reference, if any.
     pub(super) fn embedded(&self, node: NodeId) -> Option<NodeId> {
         self.embedded.get(&node).copied()
     }
 
-    /// True if some schema has a dynamic anchor, so that the path to a schema matters.
+    /// True if a schema has a `$dynamicAnchor`. References then depend on the schemas entered
+    /// before.
     pub(super) fn is_dynamic(&self) -> bool {
         !self.dynamic.is_empty()
     }
 
-    /// Returns the resource of a URI, relative to the resource of the reference.
+    /// Returns the resource with a URI. `path` is relative to the resource `from`.
     pub(super) fn resource(&self, from: NodeId, path: &str) -> Option<NodeId> {
         let uri = joined(self.uri_of.get(&from)?, path)?;
         self.by_uri.get(&without_fragment(&uri)).copied()
@@ -139,7 +140,7 @@ impl<'a> Identities<'a> {
     }
 }
 
-/// URI of a file, as the base of relative identifiers.
+/// Converts the path of a file to a URI, as the base of relative identifiers.
 fn place(path: &str) -> Option<Uri<String>> {
     use fluent_uri::pct_enc::{EString, encoder::Path};
     let mut text = EString::<Path>::new();
@@ -149,7 +150,7 @@ fn place(path: &str) -> Option<Uri<String>> {
 
 fn joined(base: &Uri<String>, text: &str) -> Option<Uri<String>> {
     let reference = UriRef::parse(text).ok()?;
-    // A base has no fragment (RFC 3986 §5.1).
+    // A base URI has no fragment (RFC 3986 §5.1).
     reference.resolve_against(&base.strip_fragment()).ok()
 }
 

@@ -23,15 +23,15 @@ pub const LINTS: &[&Lint] = &[
     &MISSPELT_KEYWORD,
 ];
 
-/// A reference that leads nowhere.
+/// A reference without a target.
 pub static UNRESOLVED_REFERENCE: Lint = Lint {
     code: "GW0220",
     name: "unresolved-reference",
     level: Level::Error,
     summary: "a reference that leads nowhere",
-    explain: "`$ref` names a file (relative to the file it stands in), a place in it (`#/components/schemas/Thing`), or \
-both. In the names of keys `/` is written `~1` and `~` is written `~0`. The message says which part was not found, and \
-offers the nearest name.",
+    explain: "`$ref` names a file (relative to the file that contains it), a place in it \
+(`#/components/schemas/Thing`), or both. In the names of keys `/` is written `~1` and `~` is \
+written `~0`. The message says which part was not found, and offers the nearest name.",
     bad: v30!(
         "paths:\n  /a:\n    get:\n      responses:\n        '200': {$ref: '#/components/responses/Ok'}\n",
         "components: {responses: {OK: {description: ok}}}\n"
@@ -42,14 +42,15 @@ offers the nearest name.",
     ),
 };
 
-/// References that go round in a circle.
+/// References that form a cycle and never reach a value.
 pub static REFERENCE_CYCLE: Lint = Lint {
     code: "GW0221",
     name: "reference-cycle",
     level: Level::Error,
     summary: "references that go round in a circle and never reach a value",
-    explain: "Each of these values is nothing but a reference to the next, so none of them is anything. A schema that \
-contains itself in one of its properties is fine; a reference that is only a reference to itself is not.",
+    explain: "Each of these values is only a reference to the next, so none of them ever has a \
+content. A schema that contains itself in one of its properties is fine; a reference that is only \
+a reference to itself is not.",
     bad: v30!(
         "paths: {}\n",
         "components:\n  responses:\n    A: {$ref: '#/components/responses/B'}\n    B: {$ref: '#/components/responses/A'}\n"
@@ -60,7 +61,7 @@ contains itself in one of its properties is fine; a reference that is only a ref
     ),
 };
 
-/// A reference to something else than belongs there.
+/// A reference to an object of another type than required.
 pub static WRONG_REFERENCE_KIND: Lint = Lint {
     code: "GW0222",
     name: "wrong-reference-kind",
@@ -84,9 +85,9 @@ pub static IGNORED_SIBLING: Lint = Lint {
     name: "ignored-sibling",
     level: Level::Warn,
     summary: "a field beside `$ref` that is ignored",
-    explain: "Where a reference stands, everything beside it is ignored: in OpenAPI 3.0 everywhere, from 3.1 on except in \
-schemas and path items. What is written there looks as if it had an effect. Wrap the reference (`allOf: [{$ref: …}]`) or \
-change what it refers to.",
+    explain: "Everything beside a reference is ignored: in OpenAPI 3.0 everywhere, from 3.1 on \
+except in schemas and path items. What is written there looks as if it had an effect. Wrap the \
+reference (`allOf: [{$ref: …}]`) or change what it refers to.",
     bad: v30!(
         "paths: {}\n",
         "components: {schemas: {A: {type: string}, B: {$ref: '#/components/schemas/A', nullable: true}}}\n"
@@ -97,7 +98,7 @@ change what it refers to.",
     ),
 };
 
-/// A part of a path item that a reference takes away.
+/// Operations or parameters beside the `$ref` of a path item, which are ignored.
 pub static IGNORED_PATH_ITEM: Lint = Lint {
     code: "GW0740",
     name: "ignored-path-item",
@@ -114,7 +115,7 @@ the whole path item here.",
     ),
 };
 
-/// More than one description of a request's body in Swagger 2.0.
+/// More than one request body of one operation in Swagger 2.0.
 pub static SEVERAL_BODIES: Lint = Lint {
     code: "GW0741",
     name: "several-bodies",
@@ -132,15 +133,15 @@ has one body. Only one of them would be read.",
     )],
 };
 
-/// A reference in a place where OpenAPI has none.
+/// A reference where OpenAPI does not allow one.
 pub static UNUSUAL_REFERENCE: Lint = Lint {
     code: "GW0224",
     name: "unusual-reference",
     level: Level::Info,
     summary: "a reference in a place where OpenAPI has none",
-    explain: "OpenAPI allows references in place of some objects; operations, texts and lists are not among them. Many \
-tools follow such references all the same, and so does gwc, but not every reader of the document will. The first place \
-is shown, with the number of the others.",
+    explain: "OpenAPI allows references in place of some objects; operations, strings and lists \
+are not among them. Many tools follow such references all the same, and so does gwc, but not every \
+reader of the document will. The first place is shown, with the number of the others.",
     bad: &[
         (
             "openapi.yaml",
@@ -157,14 +158,14 @@ is shown, with the number of the others.",
     ],
 };
 
-/// Not a version of OpenAPI that is read.
+/// An unsupported version of OpenAPI.
 pub static UNSUPPORTED_VERSION: Lint = Lint {
     code: "GW0301",
     name: "unsupported-version",
     level: Level::Error,
-    summary: "not an OpenAPI document of a version that is read",
-    explain: "The field `openapi` says the version; 3.0, 3.1 and 3.2 are read, and Swagger 2.0 (which says \
-`swagger: \"2.0\"` instead).",
+    summary: "not an OpenAPI document, or one of an unsupported version",
+    explain: "The field `openapi` names the version. Supported are 3.0, 3.1 and 3.2, and Swagger \
+2.0 (which has `swagger: \"2.0\"` instead).",
     bad: &[(
         "openapi.yaml",
         "openapi: 2.0.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n",
@@ -172,7 +173,7 @@ pub static UNSUPPORTED_VERSION: Lint = Lint {
     good: v31!("paths: {}\n"),
 };
 
-/// A field that OpenAPI does not know.
+/// A field that OpenAPI does not define for the object.
 pub static UNKNOWN_FIELD: Lint = Lint {
     code: "GW0302",
     name: "unknown-field",
@@ -188,25 +189,26 @@ tools, so what it says does not happen. The message names the nearest known fiel
     ),
 };
 
-/// A field that must be there is not.
+/// A required field that is missing.
 pub static MISSING_FIELD: Lint = Lint {
     code: "GW0303",
     name: "missing-field",
     level: Level::Error,
-    summary: "a field that must be there is not",
+    summary: "a required field is missing",
     explain: "OpenAPI requires the field; without it the object has no meaning.",
     bad: v30!("paths:\n  /a:\n    get:\n      responses: {'200': {}}\n"),
     good: v30!("paths:\n  /a:\n    get:\n      responses: {'200': {description: ok}}\n"),
 };
 
-/// A value of another type than the field takes.
+/// A value whose type differs from the field's type.
 pub static WRONG_FIELD_TYPE: Lint = Lint {
     code: "GW0304",
     name: "wrong-field-type",
     level: Level::Error,
     summary: "a value of another type than the field takes",
-    explain: "The field is known, but its value is of another type: a list where a map belongs, a number where a text \
-belongs. In YAML a text that looks like a number, `true` or `null` needs quotes.",
+    explain: "The field is known, but its value is of another type: a list where a map belongs, a \
+number where a string belongs. In YAML a string that looks like a number, `true` or `null` needs \
+quotes.",
     bad: v30!(
         "paths:\n  /a:\n    get:\n      tags: pets\n      responses: {'200': {description: ok}}\n"
     ),
@@ -215,12 +217,12 @@ belongs. In YAML a text that looks like a number, `true` or `null` needs quotes.
     ),
 };
 
-/// A word that is not one of those the field takes.
+/// A string that is not one of the field's allowed values.
 pub static UNKNOWN_VALUE: Lint = Lint {
     code: "GW0305",
     name: "unknown-value",
     level: Level::Error,
-    summary: "an unknown word for a field",
+    summary: "a value that the field does not take",
     explain: "The field takes one of a fixed set of words; letter case counts. The message names them.",
     bad: v30!(
         "paths: {}\ncomponents: {parameters: {P: {name: p, in: body, schema: {type: string}}}}\n"
@@ -230,7 +232,7 @@ pub static UNKNOWN_VALUE: Lint = Lint {
     ),
 };
 
-/// A keyword that 3.0's schemas do not have.
+/// A schema keyword that OpenAPI 3.0 does not have.
 pub static UNKNOWN_KEYWORD: Lint = Lint {
     code: "GW0306",
     name: "unknown-keyword",
@@ -242,7 +244,7 @@ keyword checks nothing. From 3.1 on, schemas are JSON Schema 2020-12 and may hav
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a]}}}\n"),
 };
 
-/// An extension that looks like the gateway's.
+/// An extension key that resembles `x-gateway`.
 pub static MISSPELT_EXTENSION: Lint = Lint {
     code: "GW0307",
     name: "misspelt-extension",
@@ -254,7 +256,7 @@ pub static MISSPELT_EXTENSION: Lint = Lint {
     good: v30!("paths: {}\nx-gateway-ext-limits: {depth: 3}\n"),
 };
 
-/// A keyword that differs from a known one by a slip.
+/// A keyword that is nearly a known one.
 pub static MISSPELT_KEYWORD: Lint = Lint {
     code: "GW0311",
     name: "misspelt-keyword",

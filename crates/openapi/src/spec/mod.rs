@@ -1,9 +1,8 @@
-//! OpenAPI 3.0, 3.1 and 3.2 documents (and Swagger 2.0, lifted) as written. All mistakes are
-//! reported at once, each with its place.
+//! Model of OpenAPI 3.0, 3.1 and 3.2 documents as written (Swagger 2.0 is converted first). All
+//! mistakes are reported at once, each with its place.
 //!
-//! [`read`] checks the structure of a document against the tables of [`objects`], resolves its
-//! references, and returns a [`Spec`] of the readable parts. Unreadable parts are reported and left
-//! out.
+//! [`objects`] describes the structure of documents as tables. [`read`] resolves references and
+//! returns a [`Spec`] of the readable parts; unreadable parts are left out.
 
 use std::borrow::Cow;
 
@@ -43,7 +42,7 @@ impl Version {
     }
 }
 
-/// Document as written, without inheritance and defaults.
+/// Document as written, before inheritance and defaults are applied.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// File of the document.
@@ -90,7 +89,7 @@ pub struct Server {
     pub x_gateway: Option<NodeId>,
 }
 
-/// Path item with its operations.
+/// Path item and its operations.
 #[derive(Clone, Debug)]
 pub struct PathItem {
     /// Path template as written in the key.
@@ -105,13 +104,13 @@ pub struct PathItem {
     pub node: NodeId,
 }
 
-/// HTTP method as sent: a field of path items in upper case, or a key of `additionalOperations`
-/// (3.2) as written.
+/// HTTP method in the form sent in requests: the upper-case name of a path item's field, or a key
+/// of `additionalOperations` (3.2) unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Method(pub Cow<'static, str>);
 
 impl Method {
-    /// Fields of path items that are methods, with the method.
+    /// Fields of path items that are methods, each with its method.
     pub const FIELDS: [(&'static str, &'static str); 9] = [
         ("get", "GET"),
         ("put", "PUT"),
@@ -124,7 +123,7 @@ impl Method {
         ("query", "QUERY"),
     ];
 
-    /// Returns the method of a path item's key. `query` is a method from 3.2 on.
+    /// Returns the method of a path item's key. `query` is a method only from 3.2 on.
     #[must_use]
     pub fn of_key(key: &str, version: Version) -> Option<Self> {
         let (_, method) = Self::FIELDS.iter().find(|(name, _)| *name == key)?;
@@ -132,7 +131,8 @@ impl Method {
         known.then_some(Self(Cow::Borrowed(method)))
     }
 
-    /// Returns the method of a key of `additionalOperations`: any token (RFC 9110 §9.1).
+    /// Returns the method of a key of `additionalOperations`, which may be any token (RFC 9110
+    /// §9.1).
     #[must_use]
     pub fn additional(key: &str) -> Option<Self> {
         http::Method::from_bytes(key.as_bytes()).ok()?;
@@ -154,11 +154,11 @@ pub struct Operation {
     /// Parameters of the path item and the operation, with references resolved. A parameter of the
     /// operation replaces one of the path item with the same name and location.
     pub parameters: Vec<Parameter>,
-    /// Body of its request.
+    /// Request body.
     pub request_body: Option<RequestBody>,
-    /// Its responses.
+    /// Responses, by status as written.
     pub responses: Vec<Response>,
-    /// Field `security` of the operation. None: inherited from the root.
+    /// Field `security` of the operation. `None` if it inherits that of the root.
     pub security: Option<Security>,
     /// Servers of the operation itself.
     pub servers: Vec<Server>,
@@ -185,7 +185,7 @@ pub enum In {
     Header,
     /// Parameter in a cookie.
     Cookie,
-    /// Parameter for the whole query (3.2).
+    /// Parameter for the whole query string (3.2).
     Querystring,
 }
 
@@ -214,7 +214,7 @@ pub struct Parameter {
     pub required: bool,
     /// Schema of the parameter.
     pub schema: Option<NodeId>,
-    /// Media type of a parameter with `content` instead of a schema.
+    /// Media type of a parameter that has `content` instead of a schema.
     pub content: Option<MediaType>,
     /// Place of the declaration: the item of `parameters`, a reference or the parameter itself.
     pub span: Span,
@@ -266,8 +266,8 @@ pub struct Security {
     pub span: Span,
     /// Alternatives. Empty: open to everyone.
     pub alternatives: Vec<Requirement>,
-    /// True if all of it could be read. A part that could not is an error, and nothing follows from
-    /// the rest then.
+    /// True if all of it could be read. If not, an error is reported, and the alternatives must not
+    /// be used for decisions on access.
     pub readable: bool,
 }
 
@@ -325,7 +325,7 @@ pub enum SchemeKind {
 /// `x-gateway` with the shape of its attach point.
 pub type Extension = (NodeId, &'static diag::shape::Object);
 
-/// Place to show for a value as a whole: its first key, which keeps the excerpt short.
+/// Span to report for a whole value: its first key, which keeps the excerpt short.
 #[must_use]
 pub fn first_key(node: NodeRef<'_>) -> Span {
     let first = node.entries().next();

@@ -1,4 +1,4 @@
-//! `operationId`s of a document, for links. Collected once, for the first link.
+//! `operationId`s of a document, to check links. Collected when the first link is checked.
 
 use std::cell::OnceCell;
 
@@ -12,7 +12,7 @@ use super::reference::Resolver;
 pub struct OperationIds<'a>(OnceCell<FxHashSet<&'a str>>);
 
 impl<'a> OperationIds<'a> {
-    /// Returns all ids.
+    /// Returns all ids. Collects them at the first call.
     pub fn all(&self, resolver: &Resolver<'a>) -> &FxHashSet<&'a str> {
         self.0.get_or_init(|| collected(resolver))
     }

@@ -1,5 +1,5 @@
-//! Reader of a [`Spec`] from the tree. Reports only that a document is not OpenAPI:
-//! [`crate::check`] reports all other mistakes, and unreadable parts are left out.
+//! Reader of a [`Spec`] from the tree. Leaves out unreadable parts. Reports only an unsupported
+//! version; [`crate::check`] reports all other mistakes.
 
 use diag::{Diagnostic, NodeId, NodeRef, Sink, Spanned};
 
@@ -11,15 +11,15 @@ use super::{
 };
 use sources::project::files::{Document, Files};
 
-/// Reads a document whose files were loaded ([`Files::follow`]). Its extensions are found by the check of
-/// its structure ([`crate::check`]).
+/// Reads a document whose files were loaded by [`Files::follow`]. Leaves `extensions` empty:
+/// [`crate::check`] fills it.
 #[must_use]
 pub fn read(files: &Files, document: &Document, version: Version) -> Spec {
     let resolver = Resolver::new(files, document);
     Reader { resolver, version }.spec()
 }
 
-/// Version in `openapi`, or a finding.
+/// Returns the version in `openapi`. Reports an unsupported or missing version.
 pub fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
     let Some(field) = root.get("openapi") else {
         let finding = match root.get("swagger") {
@@ -27,11 +27,11 @@ pub fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
                 &UNSUPPORTED_VERSION,
                 swagger.span(),
                 format!(
-                    "`{}` is not a version of Swagger that is read",
+                    "`{}` is not a supported version of Swagger",
                     swagger.scalar_text().unwrap_or_default().escape_debug()
                 ),
             )
-            .help("2.0 is read, as `swagger: \"2.0\"`"),
+            .help("2.0 is supported, as `swagger: \"2.0\"`"),
             None => not_openapi(root),
         };
         sink.push(finding);
@@ -52,17 +52,17 @@ pub fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
                 &UNSUPPORTED_VERSION,
                 field.span(),
                 format!(
-                    "`{}` is not a version of OpenAPI that is read",
+                    "`{}` is not a supported version of OpenAPI",
                     text.escape_debug()
                 ),
             )
-            .help("3.0, 3.1 and 3.2 are read, and Swagger 2.0"),
+            .help("3.0, 3.1 and 3.2 are supported, and Swagger 2.0"),
         );
     }
     version
 }
 
-/// Returns the finding for a document without `openapi`, at a misspelt key if there is one.
+/// Creates the finding for a document without `openapi`, placed at a misspelt key if there is one.
 fn not_openapi(root: NodeRef<'_>) -> Diagnostic {
     let message = "this is not an OpenAPI document: the field `openapi` is missing";
     let keys = || root.entries().map(|(entry, _)| entry);
@@ -127,8 +127,8 @@ impl<'a> Reader<'a> {
         self.field(node, key).and_then(NodeRef::as_bool) == Some(true)
     }
 
-    /// Returns the entries of a map, with the references of the values resolved. Broken ones are
-    /// left out.
+    /// Returns the entries of a map with the references of their values resolved. Entries with
+    /// broken references are left out.
     fn entries(
         &self,
         node: Option<NodeRef<'a>>,
@@ -295,7 +295,7 @@ impl<'a> Reader<'a> {
 
     fn security(&self, node: NodeRef<'a>) -> Option<Security> {
         let list = node.get("security")?;
-        // Other items are already reported. Reading one as `{}` would open the operation to
+        // Other items were already reported. Reading them as `{}` would open the operation to
         // everyone.
         let maps = list.items().filter(|item| item.is_map());
         Some(Security {

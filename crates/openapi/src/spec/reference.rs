@@ -1,9 +1,9 @@
-//! References: `$ref` to a place in this file or in another one.
+//! References: `$ref` to a place in the same file or in another file.
 //!
 //! A reference is relative to the file that contains it, or to the enclosing schema with an `$id`.
 //! A reference in an overlay is relative to the document that the overlay changes. The fragment is
-//! a percent-encoded JSON pointer (RFC 6901) or an anchor of a schema. URLs are never fetched; they
-//! resolve only to a schema or document that declares the URL as its own.
+//! a percent-encoded JSON pointer (RFC 6901) or the anchor of a schema. URLs are never fetched. A
+//! URL resolves only if a schema or document in the project declares it as its own.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -15,21 +15,20 @@ use super::identity::Identities;
 use super::lift::MOVED;
 use sources::project::files::{Document, Files, Refusal, percent_decoded};
 
-/// Maximum number of references in a row that are followed. More is a circle.
+/// Maximum length of a chain of references. Longer chains are refused.
 pub const HOPS_MAX: usize = 64;
-/// Number of entries from which a map is indexed instead of searched.
+/// Number of entries from which the keys of a map are indexed.
 const LARGE: usize = 64;
-/// Maximum number of "did you mean?" suggestions per document; comparing names is the slowest thing
-/// here.
+/// Maximum number of "did you mean?" suggestions per document, because comparing names is slow.
 const SUGGESTIONS_MAX: u32 = 100;
 
-/// Resolver of the references of one document, with a cache of the target of each text in each
+/// Resolver of the references of one document. Caches the target of each reference text in each
 /// file.
 pub struct Resolver<'a> {
     files: &'a Files,
     document: &'a Document,
     found: RefCell<Found<'a>>,
-    /// Ends of chains of references, by each node on them.
+    /// Ends of chains of references, for every node of a chain.
     ends: RefCell<HashMap<NodeId, End>>,
     /// Entries of large maps by key.
     indexes: RefCell<HashMap<NodeId, HashMap<&'a str, NodeId>>>,
@@ -37,7 +36,7 @@ pub struct Resolver<'a> {
     suggestions: Cell<u32>,
 }
 
-/// Target of a text in a file, and in a schema that is a resource of its own.
+/// Targets, by file, embedded schema resource, and reference text.
 type Found<'a> = HashMap<(FileId, Option<NodeId>, &'a str), Result<NodeId, Fault>>;
 
 /// End of a chain of references.
@@ -54,21 +53,21 @@ pub(crate) enum End {
 /// Reason why a reference cannot be resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The file was not read. Contains its name as written.
+    /// The file was not read. The string is its name as written.
     File(Refusal, String),
-    /// The file is malformed, which its own findings report.
+    /// The file is malformed; its own findings give the reason.
     Unparsed(FileId),
-    /// The fragment is not a JSON pointer.
+    /// The fragment is not a valid JSON pointer. The string is the fragment.
     BadPointer(String),
     /// The pointer has no target.
     NotFound {
         /// File that was searched.
         file: FileId,
-        /// Last value on the path of the pointer.
+        /// Last value that the pointer reaches.
         reached: NodeId,
-        /// Part of the pointer that this value lacks.
+        /// Next part of the pointer, which this value does not have.
         part: String,
-        /// Text to write instead.
+        /// Suggested text, if any.
         help: Option<String>,
     },
 }
@@ -122,7 +121,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// End of the chain of references that begins at a node. Each node is walked once.
+    /// Returns the end of the chain of references that begins at a node. Each node is followed
+    /// once.
     pub(crate) fn end(&self, node: NodeRef<'a>) -> End {
         let mut way: Vec<NodeId> = Vec::new();
         let mut on_way: HashSet<NodeId> = HashSet::new();
@@ -153,7 +153,7 @@ impl<'a> Resolver<'a> {
         end
     }
 
-    /// Target of a `$ref` text, one step.
+    /// Returns the direct target of a `$ref` text, which may itself be a reference.
     pub fn target(&self, reference: NodeRef<'a>) -> Result<NodeRef<'a>, Fault> {
         self.target_within(reference, HOPS_MAX)
     }
@@ -164,7 +164,7 @@ impl<'a> Resolver<'a> {
         let within = self.identities().embedded(reference.id());
         let known = self.found.borrow().get(&(base, within, text)).cloned();
         let found = known.unwrap_or_else(|| {
-            // Many schemas have an `$id` but still refer to the root of the document.
+            // Many schemas have an `$id` but still refer to the root of the file, so try both.
             let found = match within.map(|resource| self.find_within(base, resource, text, hops)) {
                 Some(Ok(found)) => Ok(found),
                 Some(Err(_)) | None => self.find(base, text, hops),
@@ -176,7 +176,7 @@ impl<'a> Resolver<'a> {
         found.map(|id| self.node(id))
     }
 
-    /// Target of a reference inside a schema that is a resource of its own.
+    /// Resolves a reference inside an embedded schema resource.
     fn find_within(
         &self,
         base: FileId,
@@ -193,8 +193,8 @@ impl<'a> Resolver<'a> {
         self.part(base, root, fragment, hops)
     }
 
-    /// Target of a `$dynamicRef`, if the schemas whose resources are in `scope` (outermost first)
-    /// were entered on the way to it (2020-12 core §8.2.3.2).
+    /// Target of a `$dynamicRef` (2020-12 core §8.2.3.2). `scope` contains the schema resources
+    /// entered so far, outermost first.
     #[must_use]
     pub fn dynamic_target(&self, reference: NodeRef<'a>, scope: &[NodeId]) -> Option<NodeRef<'a>> {
         let target = self.target(reference).ok()?;
@@ -209,7 +209,8 @@ impl<'a> Resolver<'a> {
     }
 
     /// Returns the schema resource of a schema: the nearest enclosing schema with an `$id`, or the
-    /// file. Without dynamic references the root of the document is returned for all schemas.
+    /// root of the file. If no schema has a dynamic anchor, always returns the root of the
+    /// document.
     #[must_use]
     pub fn resource(&self, schema: NodeRef<'a>) -> NodeId {
         if !self.identities().is_dynamic() {
@@ -241,7 +242,7 @@ impl<'a> Resolver<'a> {
         self.part(file, root, fragment, hops)
     }
 
-    /// Target of a fragment below a root.
+    /// Resolves a fragment relative to a root node.
     fn part(
         &self,
         file: FileId,
@@ -276,7 +277,7 @@ impl<'a> Resolver<'a> {
         found
     }
 
-    /// Target of a pointer of Swagger 2.0 (`definitions/Pet`) in the lifted document.
+    /// Resolves a Swagger 2.0 pointer (`definitions/Pet`) in the lifted document.
     fn moved(&self, file: FileId, pointer: &str, hops: usize) -> Option<Result<NodeId, Fault>> {
         let raw = self.node(self.files.root(self.document.file)?);
         let (part, rest) = pointer.split_once('/')?;
@@ -317,8 +318,8 @@ impl<'a> Resolver<'a> {
                 return Err(Fault::BadPointer(message));
             };
             let mut next = self.child(node, &name);
-            // Unlike JSON pointers, but like all bundlers: follow a reference in the middle of a
-            // pointer.
+            // JSON pointers do not follow references, but bundlers do: if a part is missing,
+            // continue in the target of the node's `$ref`.
             if next.is_none()
                 && hops > 0
                 && let Some(reference) = reference(node)
@@ -334,7 +335,7 @@ impl<'a> Resolver<'a> {
         Ok(node.id())
     }
 
-    /// Returns the value of a key, or the item at an index. Large maps are indexed.
+    /// Returns the value of a key, or the item at an index. Large maps are indexed first.
     pub fn child(&self, node: NodeRef<'a>, name: &str) -> Option<NodeRef<'a>> {
         if node.entries().len() < LARGE {
             return child(node, name);
@@ -369,7 +370,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Identifiers that the files of the document declare. 3.0 has none.
+    /// Identifiers that the document's files declare. Always empty for 3.0.
     fn identities(&self) -> &Identities<'a> {
         self.identities.get_or_init(|| {
             let version = self.root().get("openapi").and_then(NodeRef::scalar_text);
@@ -387,7 +388,7 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// Returns the `$ref` of a node, if the node is a reference.
+/// Returns the value of `$ref` if the node is a reference.
 #[must_use]
 pub fn reference(node: NodeRef<'_>) -> Option<NodeRef<'_>> {
     node.get("$ref").filter(|value| value.as_str().is_some())
@@ -395,7 +396,7 @@ pub fn reference(node: NodeRef<'_>) -> Option<NodeRef<'_>> {
 
 fn child<'a>(node: NodeRef<'a>, name: &str) -> Option<NodeRef<'a>> {
     if node.is_list() {
-        // `01` and `+1` are not indexes.
+        // Array indexes have no leading zeros or signs (RFC 6901 §4).
         let index: usize = name.parse().ok()?;
         return node
             .items()

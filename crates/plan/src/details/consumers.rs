@@ -6,14 +6,17 @@ use bundle::ir;
 use policy::declared::{Setting, Settings, Value as Written};
 use serde_json::{Value, json};
 
-use super::{fields, push as push_lines};
+use super::{fields, push as push_lines, tables};
 use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
-/// Reports credentials that were added or removed, or that last longer.
+/// Reports credentials that were added, removed, or have a later expiry.
 pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
     for (name, was, is) in both(&old.consumers, &new.consumers) {
         let credentials = |consumer: Option<&ir::Consumer>| -> BTreeSet<(String, Option<u64>)> {
+            let certificates = consumer.into_iter().flat_map(|one| &one.certificates);
+            let certificates =
+                certificates.map(|one| (format!("certificate {}", one.name), one.not_after));
             let all = consumer.into_iter().flat_map(|consumer| {
                 consumer
                     .keys
@@ -27,6 +30,7 @@ pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
                     credential.not_after,
                 )
             })
+            .chain(certificates)
             .collect()
         };
         let (before, after) = (credentials(was), credentials(is));
@@ -68,7 +72,7 @@ pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
         }
         let named = was.is_some() != is.is_some();
         if before.is_empty() && after.is_empty() && named {
-            // A verifier may identify a consumer by a claim.
+            // Without credentials here, a verifier may identify the consumer by a claim.
             let (class, id) = match is {
                 Some(_) => (Class::Grant, "consumer-added"),
                 None => (Class::Strengthen, "consumer-removed"),
@@ -88,16 +92,35 @@ pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
             consumer.map_or_else(|| empty.clone(), ir::Consumer::settings)
         };
         let (was, is) = (told(was), told(is));
-        rights(&subject, &was, &is, plan);
+        rights(&subject, (&was, &is), has_tokens(new), plan);
         let mut lines = Vec::new();
-        fields::settings(&fields::CONSUMER, &subject, &was, &is, &mut lines);
+        fields::settings(&tables::CONSUMER, &subject, &was, &is, &mut lines);
         push_lines(plan, lines, |_| Section::Policy);
     }
 }
 
-/// Compares groups, claims and the plan of a consumer, which policies check.
-fn rights(subject: &str, old: &Settings, new: &Settings, plan: &mut Plan) {
-    let rights = |settings: &Settings| -> BTreeSet<(String, String)> {
+/// Reason for the absence of a witness: only a provider can make such a token.
+const OF_TOKENS: &str = "a token of this consumer with another value of the claim shows it";
+
+/// True if callers may have tokens, whose own claims count where the consumer has none.
+fn has_tokens(shared: &ir::Shared) -> bool {
+    let mut verifiers = shared.auth.iter();
+    verifiers.any(|verifier| !["api_key", "basic"].contains(&verifier.checked.kind()))
+}
+
+/// Name of the claim that a setting gives to a consumer, if it is one.
+fn claim(setting: &Setting) -> Option<&str> {
+    let [key, name, ..] = setting.path.as_slice() else {
+        return None;
+    };
+    (key == "claims").then_some(name)
+}
+
+/// Compares groups, claims and plan of a consumer, because policies check these. A claim of a
+/// consumer hides the token's claim of that name, so that without it the token's counts.
+fn rights(subject: &str, (old, new): (&Settings, &Settings), has_tokens: bool, plan: &mut Plan) {
+    type Right = (String, String, Option<String>);
+    let rights = |settings: &Settings| -> BTreeSet<Right> {
         let asked = |one: &&Setting| ["groups", "claims", "plan"].contains(&one.path[0].as_str());
         let told = settings.iter().filter(asked).flat_map(|one| {
             let values: Vec<String> = match &one.value {
@@ -107,13 +130,14 @@ fn rights(subject: &str, old: &Settings, new: &Settings, plan: &mut Plan) {
                 }
                 Written::Empty => Vec::new(),
             };
-            let path = one.path.join(".");
-            values.into_iter().map(move |value| (path.clone(), value))
+            let (path, claim) = (one.path.join("."), claim(one).map(str::to_owned));
+            let right = move |value| (path.clone(), value, claim.clone());
+            values.into_iter().map(right)
         });
         told.collect()
     };
     let (before, after) = (rights(old), rights(new));
-    for (path, value) in after.difference(&before) {
+    for (path, value, _) in after.difference(&before) {
         let subject = format!("{subject} {path}");
         push(
             plan,
@@ -125,17 +149,27 @@ fn rights(subject: &str, old: &Settings, new: &Settings, plan: &mut Plan) {
             value.as_str().into(),
         );
     }
-    for (path, value) in before.difference(&after) {
+    for (path, value, claim) in before.difference(&after) {
+        let mut others = after.iter();
+        let is_hidden = claim.is_none() || others.any(|(_, _, other)| other == claim);
+        let opens = has_tokens && !is_hidden;
         let subject = format!("{subject} {path}");
-        push(
-            plan,
+        let mut change = Change::new(
             Section::Security,
-            Class::Strengthen,
+            match opens {
+                true => Class::Incomparable,
+                false => Class::Strengthen,
+            },
             "consumer-right-removed",
             subject,
             value.as_str().into(),
-            Value::Null,
+            match opens {
+                true => "the token's own claim".into(),
+                false => Value::Null,
+            },
         );
+        change.why_none = opens.then_some(OF_TOKENS);
+        plan.changes.push(change);
     }
 }
 

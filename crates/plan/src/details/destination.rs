@@ -1,30 +1,23 @@
-//! Effective destination of a chain: which of its policies decide where requests, copies of them
-//! and clients go.
+//! Effective destination of a chain: the decisions of its policies about where requests, copies of
+//! requests and clients are sent.
 //!
-//! The order of the engine counts. The first policy that replies ends the chain; of several splits
-//! the last one chooses the upstream; rewrites build on each other; the last step of a chain edits
-//! a response first.
+//! As in the engine, the order of policies matters. The first policy that responds ends the chain.
+//! Of several splits, the last one selects the upstream. Rewrites are applied one after another.
+//! The last policy of a chain edits a response first.
 
 use std::collections::BTreeMap;
 
 use policy::declared::{Settings, Value};
 
 use crate::Class;
-
-/// Response fields that send clients to another place.
-const SENDING: [&str; 3] = ["alt-svc", "location", "refresh"];
+use crate::security::is_sending;
 
 /// One policy of a chain.
 pub(super) struct Step {
     pub(super) kind: String,
     pub(super) settings: Settings,
-    /// Description for people. Equal descriptions are one destination.
+    /// Description for plans. Policies with equal descriptions have the same destination.
     pub(super) description: String,
-}
-
-/// True for a response field that sends clients to another place.
-fn is_sending(name: &str) -> bool {
-    SENDING.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// True for a status that makes clients follow `Location` (RFC 9110 §15.4).
@@ -32,7 +25,8 @@ fn is_redirection(status: u128) -> bool {
     (300..400).contains(&status)
 }
 
-/// The class of another set of response fields: `moved` if one of them sends clients.
+/// Class of a change of a set of response field names: `moved` if it affects a field that redirects
+/// clients.
 pub(super) fn of_names(old: Option<&Value>, new: Option<&Value>) -> Class {
     let sending = |value: Option<&Value>| -> Vec<String> {
         let words = value.map(text).unwrap_or_default();
@@ -43,7 +37,7 @@ pub(super) fn of_names(old: Option<&Value>, new: Option<&Value>) -> Class {
     class(sending(old) == sending(new))
 }
 
-/// The class of another status: `moved` if only one of the two redirects clients.
+/// Class of a change of status: `moved` if exactly one of the two redirects clients.
 pub(super) fn of_status(old: Option<&Value>, new: Option<&Value>) -> Class {
     let redirects = |value: Option<&Value>| match value {
         Some(Value::One(status)) => {
@@ -62,8 +56,8 @@ fn class(is_same: bool) -> Class {
     }
 }
 
-/// Returns the decisions in force, one text each. Chains with equal texts send traffic to the same
-/// place.
+/// Returns the effective decisions of a chain, one string each. Chains with equal results send
+/// traffic to the same destinations.
 pub(super) fn in_force(steps: &[Step]) -> Vec<String> {
     let mut fields: BTreeMap<String, Field> = BTreeMap::new();
     let mut texts = Vec::new();
@@ -85,7 +79,7 @@ fn is_reply(kind: &str) -> bool {
     matches!(kind, "redirect" | "respond" | "mock")
 }
 
-/// Adds the decisions of a policy that replies.
+/// Adds the decisions of a policy that responds itself.
 fn reply(step: &Step, fields: &mut BTreeMap<String, Field>, texts: &mut Vec<String>) {
     if step.kind == "redirect" {
         texts.push(step.description.clone());
@@ -128,7 +122,7 @@ fn forwarded(steps: &[Step], texts: &mut Vec<String>) {
                     below => format!("{} {}", below.join("."), text(&one.value)),
                 })
                 .collect();
-            // A host, a method and a path without the earlier path replace earlier ones.
+            // Host, method, and a path without `{path}` replace the result of earlier rewrites.
             let replaces = match part {
                 "query" => false,
                 "path" => own.iter().all(|path| !path.contains("{path}")),
@@ -145,7 +139,7 @@ fn forwarded(steps: &[Step], texts: &mut Vec<String>) {
     }
 }
 
-/// Response field as clients get it.
+/// Response field as received by clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Field {
     /// True if the upstream's own value reaches clients.
@@ -182,7 +176,8 @@ impl Field {
     }
 }
 
-/// Applies a `headers` policy to a response: removed, set, added.
+/// Applies a `headers` policy to the fields of a response: removals, then replacements, then
+/// additions.
 fn edit(settings: &Settings, has_reply: bool, fields: &mut BTreeMap<String, Field>) {
     let mut field = |name: &str, edit: &dyn Fn(&mut Field)| {
         if is_sending(name) {

@@ -1,4 +1,5 @@
-//! Settings that come and go together: a breaker, health checks, retries.
+//! Groups of settings that are enabled and disabled together: circuit breaker, health checks,
+//! retries.
 
 use policy::declared::Settings;
 use serde_json::Value;
@@ -6,10 +7,10 @@ use serde_json::Value;
 use super::fields::shown;
 use crate::Class;
 
-/// Settings that switch something on together: one line where they come or go.
+/// Group of settings below one path. Adding or removing all of them is reported as one line.
 pub(super) struct Group {
     pub(super) path: &'static [&'static str],
-    /// The class of the line where they come; the opposite one where they go.
+    /// Class of the line if the group is added. If it is removed, the opposite class.
     pub(super) comes: Class,
 }
 
@@ -35,7 +36,7 @@ pub(super) fn is_below(path: &[String], group: &[&str]) -> bool {
     path.len() >= group.len() && group.iter().zip(path).all(|(key, own)| key == own)
 }
 
-/// All settings at and below a path for people; null where there is none.
+/// All settings at and below a path, for display. Null if there are none.
 pub(super) fn together(settings: &Settings, group: &[&str]) -> Value {
     let below = settings.iter().filter(|one| is_below(&one.path, group));
     let mut all = serde_json::Map::new();

@@ -1,4 +1,4 @@
-//! Limits that several operations share: one that becomes several lets more through.
+//! Limits that several operations share. A limit that is split into several lets more through.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,15 +8,16 @@ use super::operations::Of;
 use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 
-/// Kinds of policies that count requests of all operations that name them.
+/// Kinds of policies whose counter is shared by all operations that name the policy.
 const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
 
-/// A limit: its name with the API of one that a document defines, and its kind.
+/// Limit: its name (with the API if a document defines it), and its kind.
 type Limit = (String, &'static str);
 
-/// Limits of both sides' operations: those that counted together and no longer do are looser.
+/// Reports operations that shared one limit on the old side but use different limits on the new
+/// side.
 pub(super) fn compare(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
-    // Operations by old limit and by the new limit that replaces it.
+    // Operations, by old limit and by the new limit that replaces it.
     let mut heirs: BTreeMap<Limit, BTreeMap<String, BTreeSet<&str>>> = BTreeMap::new();
     for api in &new.apis {
         let Some(before) = old.apis.get(&api.name) else {
@@ -46,7 +47,8 @@ pub(super) fn compare(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         }
     }
     for ((name, _), heirs) in heirs {
-        // The limit of the same name, or else the first one, continues the old limit.
+        // The limit of the same name, else the first one, counts as the continuation of the old
+        // limit.
         let kept = match heirs.contains_key(&name) {
             true => Some(name.clone()),
             false => heirs.keys().next().cloned(),

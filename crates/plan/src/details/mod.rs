@@ -7,7 +7,10 @@ mod fields;
 mod groups;
 mod limits;
 mod operations;
+mod pages;
+mod questions;
 mod schemes;
+mod tables;
 mod things;
 
 use serde_json::Value;
@@ -17,7 +20,7 @@ pub(crate) use self::things::{listener, upstream};
 use super::{Change, Plan, Section, security};
 use model::lower::Lowered;
 
-/// Compares two gateways. Most comparisons need an old side.
+/// Compares two gateways. Without an old side, only some comparisons are possible.
 pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     let before = old.map(|old| &old.gateway);
     security::gateway::compare(before, &new.gateway, plan);
@@ -51,13 +54,13 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     }
 }
 
-/// Reports settings that are written differently and mean the same. Called if nothing else
-/// differs.
+/// Reports settings that are written differently but have the same meaning. Called if there is no
+/// other difference.
 pub(super) fn restated(old: &Lowered, new: &Lowered, plan: &mut Plan) {
     things::restated(&old.gateway, &new.gateway, plan);
 }
 
-/// Adds lines that concern no operation.
+/// Adds lines that concern no operation to the plan.
 fn push(plan: &mut Plan, lines: Vec<Line>, section: impl Fn(&Line) -> Section) {
     for line in lines {
         let section = section(&line);
@@ -73,7 +76,7 @@ fn push(plan: &mut Plan, lines: Vec<Line>, section: impl Fn(&Line) -> Section) {
     }
 }
 
-/// All settings of an added or removed thing, for display.
+/// All settings of an added or removed definition, for display.
 fn all(settings: &policy::declared::Settings) -> Value {
     let settings = settings.iter();
     let settings = settings.map(|one| (one.path.join("."), fields::shown(Some(&one.value))));

@@ -1,4 +1,4 @@
-//! Changes of the treatment of an operation's requests.
+//! Changes in how the gateway handles an operation's requests.
 
 use std::collections::HashMap;
 
@@ -8,11 +8,11 @@ use policy::Policy as _;
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::{Value, json};
 
-use super::{destination, fields, schemes, upstream};
+use super::{destination, fields, questions, schemes, tables, upstream};
 use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 
-/// Difference that is not yet assigned to an operation.
+/// Difference before it is assigned to an operation or a section.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) class: Class,
@@ -23,24 +23,25 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// The section of an operation's line.
+    /// Section of this line if it concerns an operation.
     pub(crate) fn section(&self) -> Section {
         match self.class {
             Class::Weaken | Class::Incomparable | Class::Strengthen => Section::Security,
+            _ if self.id == questions::SENT => Section::Security,
             _ => Section::Policy,
         }
     }
 }
 
-/// One side of a comparison: an API and its gateway.
+/// API on one side of a comparison, and the shared definitions of its gateway.
 #[derive(Clone, Copy)]
 pub(crate) struct Of<'a> {
     pub(crate) api: &'a ir::Api,
     pub(crate) shared: &'a ir::Shared,
 }
 
-/// True if [`operations`] compares two operations of the two sides: by key, or by their requests if
-/// only the key differs.
+/// True if [`operations`] compares these two operations of the two sides: they have the same key,
+/// or the same requests if the key was changed.
 pub(crate) fn are_compared(
     (was, before): (&ir::Api, &ir::Operation),
     (is, after): (&ir::Api, &ir::Operation),
@@ -52,15 +53,15 @@ pub(crate) fn are_compared(
                 && requests(before) == requests(after))
 }
 
-/// Compares the treatment of requests that one operation owned and another now owns, whatever their
-/// keys.
+/// Compares the handling of requests that one operation owned and another one now owns. Their keys
+/// may differ.
 pub(crate) fn of_cell(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
 ) -> Vec<Line> {
     let mut lines = treatments((old, was), (new, is));
     if old.api.name != new.api.name {
-        // Policies that one API defines on both sides are compared at their definition.
+        // A policy that the same API defines on both sides is compared at its definition.
         for link in &was.chain {
             if let Link::Own(name) = link
                 && is.chain.contains(link)
@@ -79,7 +80,7 @@ pub(crate) fn of_cell(
     lines
 }
 
-/// The differences between two upstreams of the same requests, whatever they are called.
+/// Differences between the upstreams of the same requests, even if their names differ.
 fn upstreams(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
@@ -92,11 +93,11 @@ fn upstreams(
     let sides = (settings(old, &was.upstream), settings(new, &is.upstream));
     if let (Some(before), Some(after)) = sides {
         let subject = format!("upstream {} -> {}", was.upstream, is.upstream);
-        // The routing comparison reports a change of destination.
+        // The routing comparison already reports another destination.
         let goes = |path: &[String]| ["targets", "dns", "file"].contains(&path[0].as_str());
         let numbers = |settings: &Settings| settings.clone().without(goes);
         fields::settings(
-            &fields::UPSTREAM,
+            &tables::UPSTREAM,
             &subject,
             &numbers(&before),
             &numbers(&after),
@@ -105,7 +106,7 @@ fn upstreams(
     }
 }
 
-/// Compares the effective settings of operations. Each pair of treatments is compared once, however
+/// Compares the effective settings of operations. Each pair of treatments is compared once, even if
 /// many operations share it.
 pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     let mut known: HashMap<(u32, u32), (Vec<Line>, String)> = HashMap::new();
@@ -158,11 +159,11 @@ pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     }
 }
 
-/// Removed operations of the old side, by the requests that they match. A renamed operation is
-/// compared with the removed one, so that a new key hides no other change.
+/// Removed operations of the old side, by the requests that they match. An operation with a new key
+/// is compared with the removed one, so that a new key cannot hide other changes.
 struct Renamed<'a>(HashMap<Requests<'a>, &'a ir::Operation>);
 
-/// Identity of an operation's requests within its API.
+/// Properties that identify an operation's requests within its API.
 type Requests<'a> = (&'a str, &'a ir::Template, &'a [ir::Condition], ir::Owns);
 
 impl<'a> Renamed<'a> {
@@ -175,8 +176,8 @@ impl<'a> Renamed<'a> {
         )
     }
 
-    /// The operation before the change: the one with the same key. For a new key, the one with the
-    /// same requests whose key is gone.
+    /// Returns the old version of an operation: the operation with the same key, else a removed
+    /// operation with the same requests.
     fn before(&self, old: &'a ir::Api, operation: &ir::Operation) -> Option<&'a ir::Operation> {
         let same = old.operations.get(&operation.key);
         same.or_else(|| self.0.get(&requests(operation)).copied())
@@ -240,10 +241,11 @@ fn treatments(
     chain((old, was), (new, is), &mut lines);
     upstreams((old, was), (new, is), &mut lines);
     schemes::schemes((old.api, was), (new.api, is), &mut lines);
+    questions::credentials((old, was), (new, is), &mut lines);
     let (mut before, mut after) = (was.settings(), is.settings());
     let sources = (retries(was, old), retries(is, new));
     if Retries::are_compared_here((&sources.0, was), (&sources.1, is)) {
-        // Those of one place stand in for those of another.
+        // The retries come from different places, so compare them as if they came from one.
         let with = |settings: Settings, retries: &Retries<'_>| {
             let settings = settings.without(|path| path[0] == "retries");
             match retries.settings() {
@@ -255,23 +257,23 @@ fn treatments(
         before = with(before, &sources.0);
         after = with(after, &sources.1);
     }
-    fields::settings(&fields::OPERATION, "", &before, &after, &mut lines);
+    fields::settings(&tables::OPERATION, "", &before, &after, &mut lines);
     lines.iter_mut().for_each(|line| resolve(line, old, new));
     lines
 }
 
-/// Place of the retries of an operation's requests, with their settings.
+/// Place that sets the retries of an operation's requests.
 enum Retries<'a> {
     /// The operation itself.
     Own(&'a policy::traffic::retry::Checked),
-    /// The nearest policy of its chain.
+    /// Name and settings of the last retry policy of its chain.
     Policy(&'a str, &'a Checked),
-    /// Its upstream; none: no retries.
+    /// Upstream of the operation. `None`: no retries.
     Upstream(Option<&'a policy::traffic::retry::Checked>),
 }
 
-/// The retries that hold for an operation: its own, else those of the nearest policy of its chain,
-/// else those of its upstream.
+/// Retries of an operation: its own settings, else the last retry policy of its chain, else those
+/// of its upstream.
 fn retries<'a>(treatment: &'a ir::Treatment, side: Of<'a>) -> Retries<'a> {
     if let Some(own) = &treatment.retries {
         return Retries::Own(own);
@@ -296,7 +298,8 @@ impl Retries<'_> {
         }
     }
 
-    /// True if nothing else compares the two: those of one place are compared where they are written.
+    /// True if no other comparison covers these retries. Retries from the same place are compared
+    /// where they are defined.
     fn are_compared_here(
         (was, own): (&Self, &ir::Treatment),
         (is, other): (&Self, &ir::Treatment),
@@ -307,14 +310,14 @@ impl Retries<'_> {
         };
         match (was, is) {
             (Self::Own(_), Self::Own(_)) | (Self::Upstream(_), Self::Upstream(_)) => false,
-            // A policy that is gone is compared with one that comes.
+            // A removed policy is compared with an added one.
             (Self::Policy(a, _), Self::Policy(b, _)) => a != b && (has(other, a) || has(own, b)),
             _ => true,
         }
     }
 }
 
-/// Compares chains: policies that were added, removed or moved.
+/// Compares two chains: added, removed and reordered policies.
 fn chain(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
@@ -353,7 +356,7 @@ fn chain(
         };
         let in_force = in_force((old, was), (new, is), &pairs);
         moved((&removed, (old, was)), (&added, (new, is)), in_force, lines);
-        // Describe added and removed policies; only name the others.
+        // Describe policies that only one chain has; give only the names of the others.
         let told = |names: &[String], alone: &[&str], side: Of<'_>, own: &ir::Treatment| {
             let told = names.iter().map(|name| {
                 let known = definition(own, name, side);
@@ -373,8 +376,8 @@ fn chain(
             new: told(&b, &come, new, is),
         });
     }
-    // The same name now refers to a definition in another file: gateway.yaml or the OpenAPI
-    // document. If both are in the same file, the definition is compared there.
+    // The name now refers to a definition in another file: gateway.yaml or the OpenAPI document.
+    // Definitions in the same file are compared there.
     for name in was.chain.iter().filter_map(named) {
         let (before, after) = (definition(was, name, old), definition(is, name, new));
         if let (Some((moved_from, before)), Some((moved_to, after))) = (before, after)
@@ -394,7 +397,8 @@ fn chain(
     }
 }
 
-/// Compares the definitions of policies that a chain gained or lost.
+/// Text of the definitions of policies that only one of two chains has. Empty if both chains are
+/// equal.
 fn came_and_went(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
@@ -413,8 +417,7 @@ fn came_and_went(
     }
 }
 
-/// Names of a chain that the other chain lacks or has as a policy of another kind: to such a
-/// chain, a name whose kind changes is one that goes and one that comes.
+/// Names in a chain that the other chain does not contain, or contains as a policy of another kind.
 fn alone<'t>(
     (side, own): (Of<'_>, &'t ir::Treatment),
     (other_side, other): (Of<'_>, &ir::Treatment),
@@ -427,9 +430,9 @@ fn alone<'t>(
     names.filter(|name| !is_in_both(name)).collect()
 }
 
-/// Compares policies that left a chain with added policies of the same kind, setting by setting, as
-/// if only the name had changed. Returns the policies without such a counterpart, and adds the names
-/// of the others to `pairs`.
+/// Compares removed policies with added policies of the same kind, setting by setting, as if only
+/// the name had changed. Returns the policies without a counterpart. Adds the names of the others
+/// to `pairs`.
 fn renamed<'n>(
     (removed, (old, was)): (&[&'n String], (Of<'_>, &ir::Treatment)),
     (added, (new, is)): (&[&'n String], (Of<'_>, &ir::Treatment)),
@@ -461,11 +464,11 @@ fn settings(subject: &str, before: &Checked, after: &Checked, lines: &mut Vec<Li
     let kind = after.kind();
     if before.kind() == kind {
         let (was, is) = (before.settings(), after.settings());
-        fields::settings(fields::of_policy(kind), subject, &was, &is, lines);
+        fields::settings(tables::of_policy(kind), subject, &was, &is, lines);
     }
 }
 
-/// Policy as shown to people. Secrets are shown as references.
+/// Policy for display. Secrets are shown as their references.
 pub(super) fn said(checked: &Checked) -> Value {
     let settings = checked.settings();
     let kind = ("kind".to_owned(), Value::from(checked.kind()));
@@ -485,7 +488,7 @@ pub(super) fn named(link: &Link) -> Option<&str> {
     }
 }
 
-/// Definition of a chain's policy, with its name.
+/// Definition of a policy in a chain, and where it is defined.
 fn definition<'s>(
     treatment: &ir::Treatment,
     name: &str,
@@ -501,12 +504,12 @@ fn definition<'s>(
     policies.get(name).map(|policy| (place, &policy.checked))
 }
 
-/// The kind of a chain's policy.
+/// Kind of a policy in a chain.
 fn kind_of<'s>(treatment: &ir::Treatment, name: &str, side: Of<'s>) -> Option<&'s str> {
     definition(treatment, name, side).map(|(_, checked)| checked.kind())
 }
 
-/// Policies of a chain, with the side and treatment of the chain.
+/// Names of policies in a chain, with the side and the treatment that contain the chain.
 type Loosened<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
 
 /// Kinds of policies that only set limits.
@@ -518,19 +521,21 @@ pub(super) const LIMITS: [&str; 5] = [
     "circuit_breaker",
 ];
 
-/// True if one chain lacks a limit that the other has.
+/// True if the other chain lacks a limit of this chain.
 fn lacks((names, (from, own)): Loosened<'_, '_>, other: (Of<'_>, &ir::Treatment)) -> bool {
     let mut names = names.iter();
     names.any(|name| is_looser(definition(own, name, from), other))
 }
 
-/// True if a chain without this limit lets more through: the other side has no limit of the same
-/// kind and the same callers that is at least as tight.
+/// True if the other chain lets more through than this limit: it has no limit of the same kind and
+/// for the same callers that is at least as tight.
 fn is_looser(
     limit: Option<(&'static str, &Checked)>,
     (side, treatment): (Of<'_>, &ir::Treatment),
 ) -> bool {
-    let Some((_, limit)) = limit.filter(|(_, checked)| LIMITS.contains(&checked.kind())) else {
+    let enforced = |checked: &Checked| checked.settings().text(&["mode"]) != Some("log");
+    let is_limit = |checked: &Checked| LIMITS.contains(&checked.kind()) && enforced(checked);
+    let Some((_, limit)) = limit.filter(|(_, checked)| is_limit(checked)) else {
         return false;
     };
     let covers = |other: &Checked| {
@@ -545,8 +550,8 @@ fn is_looser(
     })
 }
 
-/// The effective destinations of two chains. Policies of both chains, and renamed ones, count with
-/// their old settings: their settings are compared where they are defined.
+/// Effective destinations of two chains. A policy that both chains contain, even under another
+/// name, has its old settings on both sides: its settings are compared at its definition.
 fn in_force(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
@@ -577,8 +582,8 @@ fn in_force(
     (whole(before.collect()), whole(after.collect()))
 }
 
-/// Reports added and removed policies that send requests, copies or clients elsewhere, and chains
-/// whose effective destinations differ, for example by the order of their policies.
+/// Reports added and removed policies that send requests, copies or clients elsewhere. Also reports
+/// chains whose effective destinations differ for another reason, such as the order of policies.
 fn moved(
     (removed, (old, was)): Loosened<'_, '_>,
     (added, (new, is)): Loosened<'_, '_>,
@@ -609,7 +614,7 @@ fn moved(
             new: after.into(),
         });
     }
-    // Sunset that a policy sets.
+    // Sunset date that a `deprecation` policy sets.
     let sunset = |names: &[&String], side: Of<'_>, treatment: &ir::Treatment| {
         let mut names = names.iter();
         names.find_map(|name| {
@@ -656,7 +661,7 @@ fn described(checked: &Checked, side: Of<'_>) -> String {
     )
 }
 
-/// Hosts of an upstream, in parentheses. Empty if it has none.
+/// Hosts of an upstream, in parentheses. Empty if the upstream does not exist.
 fn hosts(name: &str, side: Of<'_>) -> String {
     let upstream = side.shared.upstreams.get(name);
     let hosts = upstream.map(crate::security::gateway::hosts);
@@ -666,7 +671,7 @@ fn hosts(name: &str, side: Of<'_>) -> String {
     }
 }
 
-/// Adds the hosts of the named upstreams to a line.
+/// Appends the hosts of named upstreams to a line about a destination.
 fn resolve(line: &mut Line, old: Of<'_>, new: Of<'_>) {
     let ends = |key| line.subject.ends_with(key);
     if line.class != Class::Moved || !(ends("upstream") || ends("split") || ends("among")) {

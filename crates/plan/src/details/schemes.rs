@@ -1,18 +1,17 @@
-//! Changes of the credentials that the upstream sees.
+//! Changes of the credentials that upstreams receive.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use policy::auth::Place;
-use policy::declared::Settings;
 use serde_json::Value;
 
 use super::operations::Line;
 use crate::Class;
 
 /// Reports credentials that the upstream newly receives, no longer receives, or receives in another
-/// field. If only one side requires a credential at a place, the change of the requirement reports
-/// it.
+/// field. If only one side requires a credential at a place, only the requirement change is
+/// reported.
 pub(super) fn schemes(
     old: (&ir::Api, &ir::Treatment),
     new: (&ir::Api, &ir::Treatment),
@@ -29,8 +28,8 @@ pub(super) fn schemes(
         if was.is_some() != is.is_some() && (is_asked(was) || is_asked(is)) {
             continue;
         }
-        let was = was.cloned().unwrap_or_default();
-        let is = is.cloned().unwrap_or_default();
+        let was = was.copied().unwrap_or_default();
+        let is = is.copied().unwrap_or_default();
         let subject = format!("security {}", told(place));
         let word = |stripped: bool| Value::from(if stripped { "stripped" } else { "forwarded" });
         if was.is_stripped != is.is_stripped {
@@ -42,31 +41,24 @@ pub(super) fn schemes(
             lines.push(Line {
                 class,
                 id,
-                subject: subject.clone(),
+                subject,
                 old: word(was.is_stripped),
                 new: word(is.is_stripped),
             });
         }
-        if was.is_asked != is.is_asked {
-            continue;
-        }
-        let fields = &super::fields::SCHEME;
-        super::fields::settings(fields, &subject, &was.declared, &is.declared, lines);
     }
 }
 
-/// A place of credentials, as one operation has it.
-#[derive(Clone, Default)]
+/// Credentials at one place of requests, as one operation handles them.
+#[derive(Clone, Copy, Default)]
 struct Seen {
-    /// True if the operation's requirement names a scheme of the place.
+    /// True if the operation requires a scheme at this place.
     is_asked: bool,
     is_stripped: bool,
-    /// Other settings of the schemes that the operation requires.
-    declared: Settings,
 }
 
-/// The places of an API's credentials. A place that the requirement names is stripped if all its
-/// schemes there say so; another one if any scheme of the API does.
+/// Places of an API's credentials. At a required place, the credential is stripped if all required
+/// schemes there strip it. At any other place, it is stripped if any scheme of the API strips it.
 fn seen<'a>((api, treatment): (&'a ir::Api, &ir::Treatment)) -> BTreeMap<&'a Place, Seen> {
     let uses = treatment
         .security
@@ -78,10 +70,8 @@ fn seen<'a>((api, treatment): (&'a ir::Api, &ir::Treatment)) -> BTreeMap<&'a Pla
         let known = seen.entry(&scheme.place).or_insert(Seen {
             is_asked: true,
             is_stripped: true,
-            declared: Settings::default(),
         });
         known.is_stripped &= scheme.strip_credential;
-        known.declared = std::mem::take(&mut known.declared).with_below(&[], scheme.settings());
     }
     for scheme in &api.schemes {
         let known = seen.entry(&scheme.place).or_default();

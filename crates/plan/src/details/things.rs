@@ -1,5 +1,5 @@
-//! Comparison of listeners, upstreams, verifiers, policies, APIs and the gateway: each setting, and
-//! additions and removals.
+//! Comparison of listeners, upstreams, verifiers, policies, APIs and the gateway: all their
+//! settings, additions and removals.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,17 @@ use bundle::ir;
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
 
-use super::fields::{self, Table};
 use super::operations::{LIMITS, Line, Of, named, said};
-use super::{all, push};
+use super::tables::{self, Table};
+use super::{all, fields, pages, push, questions};
 use crate::pairs::{both, listeners};
 use crate::security::UNSHOWN;
 use crate::{Class, Plan, Section};
 
-/// Kinds of policies with counters.
+/// Kinds of policies that have a counter.
 const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
 
-/// Changes of things that belong to the whole gateway.
+/// Reports changes of definitions that belong to the whole gateway.
 pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let (was, is) = (&old.shared, &new.shared);
     let mut lines = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
                 comes_or_goes(&format!("listener {}", is.name), told, ids, &mut lines);
             }
             fields::settings(
-                &fields::LISTENER,
+                &tables::LISTENER,
                 &subject,
                 &listener(was),
                 &listener(is),
@@ -63,7 +63,7 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let mut both_ways = BTreeSet::new();
     for line in &mut lines {
         if line.id == "client-cert-fields-changed" {
-            // `pass` lets a trusted proxy name the client.
+            // With `pass`, a trusted proxy provides the client certificate.
             let passes = |value: &Value| value.as_str() == Some("pass");
             line.class = match (passes(&line.old), passes(&line.new)) {
                 (false, true) => Class::Weaken,
@@ -96,24 +96,28 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             change.why_none = Some(UNSHOWN);
         }
     }
-    // Who called at the old address does not reach the new one.
+    // Clients of the old address cannot reach the new one, so the change also counts as a removal.
     for change in &mut plan.changes[before..] {
         if both_ways.contains(&change.subject) {
             change.stands_for.insert(Class::Removed);
         }
     }
     let mut lines = Vec::new();
+    let before = plan.changes.len();
     for (name, was, is) in both(&was.upstreams, &is.upstreams) {
         let (was, is) = (was.map(upstream), is.map(upstream));
+        let mut own = Vec::new();
         thing(
-            &fields::UPSTREAM,
+            &tables::UPSTREAM,
             &format!("upstream {name}"),
             (was, is),
             ("upstream-added", "upstream-removed"),
-            &mut lines,
+            &mut own,
         );
+        plan.changes
+            .extend(questions::decide((old, new), name, &mut own));
+        lines.append(&mut own);
     }
-    let before = plan.changes.len();
     push(plan, lines, |line| {
         let numbers = ["timeouts", "limits", "retries", "circuit_breaker"];
         let key = line.subject.splitn(3, ' ').nth(2).unwrap_or_default();
@@ -126,7 +130,7 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     });
     for change in &mut plan.changes[before..] {
         if change.section == Section::Security {
-            change.why_none = Some(UNSHOWN);
+            change.why_none = change.why_none.or(Some(UNSHOWN));
         }
     }
     let mut lines = Vec::new();
@@ -156,16 +160,18 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         });
     }
     fields::settings(
-        &fields::GATEWAY,
+        &tables::GATEWAY,
         "",
         &was.settings(),
         &is.settings(),
         &mut lines,
     );
+    let found = pages::compare("", (&[&was.errors], &[&is.errors]), &mut lines);
     push(plan, lines, |_| Section::Policy);
+    plan.changes.extend(found);
 }
 
-/// True if every client of one address also reaches the other.
+/// True if every client that reaches the old address also reaches the new one.
 fn covers(new: &Value, old: &Value) -> bool {
     let parsed =
         |address: &Value| -> Option<std::net::SocketAddr> { address.as_str()?.parse().ok() };
@@ -173,12 +179,12 @@ fn covers(new: &Value, old: &Value) -> bool {
         return false;
     };
     let (is, was) = (new.ip(), old.ip());
-    // Sockets of one family take no connections of the other.
+    // A wildcard address accepts connections of its own address family only.
     let every = is.is_unspecified() && is.is_ipv4() == was.is_ipv4();
     new.port() == old.port() && (every || is.to_canonical() == was.to_canonical())
 }
 
-/// Reach of a listening address, from narrow to wide: this machine, a private network, everywhere.
+/// Rank of a listening address: 0 this machine only, 1 a private network, 2 everywhere.
 fn reach(address: &Value) -> u8 {
     let address: Option<std::net::SocketAddr> = address.as_str().and_then(|it| it.parse().ok());
     match address.map(|address| address.ip().to_canonical()) {
@@ -190,8 +196,8 @@ fn reach(address: &Value) -> u8 {
     }
 }
 
-/// Reports settings that are written differently and mean the same. Called if nothing else
-/// differs, so that no change is silent.
+/// Reports settings that are written differently but have the same meaning. Called if there is no
+/// other difference, so that no change is silent.
 pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let mut lines = Vec::new();
     let empty = Settings::default();
@@ -268,7 +274,7 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             api.operations.iter().map(|one| one.key.clone()).collect()
         };
         let (before, after) = (keys(was), keys(is));
-        // No request reaches these mounts.
+        // No request reaches the mounts that only one side has.
         for key in after.difference(&before) {
             lines.push(Line {
                 class: Class::Added,
@@ -305,7 +311,7 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     push(plan, lines, |_| Section::Routing);
 }
 
-/// Changes of one API, without its operations.
+/// Reports changes of one API, except its operations.
 pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     let mut lines = Vec::new();
     let (was, is) = (old.api, new.api);
@@ -322,13 +328,19 @@ pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     );
     let subject = format!("api {}", is.name);
     fields::settings(
-        &fields::API,
+        &tables::API,
         &subject,
         &was.settings(),
         &is.settings(),
         &mut lines,
     );
+    let errors = (
+        [&was.errors, &old.shared.errors],
+        [&is.errors, &new.shared.errors],
+    );
+    let found = pages::compare(&subject, (&errors.0, &errors.1), &mut lines);
     push(plan, lines, |_| Section::Policy);
+    plan.changes.extend(found);
     let mut lines = Vec::new();
     for (name, was, is) in both(&was.mounts, &is.mounts) {
         if let (Some(was), Some(is)) = (was, is)
@@ -346,8 +358,8 @@ pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     push(plan, lines, |_| Section::Upstream);
 }
 
-/// Compares policies that both sides have. The chains that use a policy report its addition or
-/// removal; an unused policy is reported here.
+/// Compares policies that both sides define. The chains that use a policy report its addition or
+/// removal; for an unused policy, it is reported here.
 fn policies(
     scope: &str,
     (old, new): (&ir::Set<ir::Policy>, &ir::Set<ir::Policy>),
@@ -362,7 +374,7 @@ fn policies(
             } else {
                 &used_after
             };
-            // A parameter policy is in no chain; report its settings here.
+            // A parameter policy is not part of a chain, so its settings are reported here.
             if !used.contains(name) {
                 let told = |policy: &ir::Policy| said(&policy.checked);
                 let ids = ("policy-added", "policy-removed");
@@ -375,7 +387,7 @@ fn policies(
         }
         let (kind_before, kind) = (a.checked.kind(), b.checked.kind());
         if kind_before != kind {
-            // A limit of another kind applies to other callers.
+            // If the kind changes, the old limit no longer applies to its callers.
             let limit = LIMITS.contains(&kind_before) && used_before.contains(name);
             lines.push(Line {
                 class: if limit { Class::Relax } else { Class::Changed },
@@ -388,8 +400,8 @@ fn policies(
         }
         let (was, is) = (a.checked.settings(), b.checked.settings());
         let before = lines.len();
-        fields::settings(fields::of_policy(kind), &subject, &was, &is, lines);
-        // The order of access reports access changes of policies in use.
+        fields::settings(tables::of_policy(kind), &subject, &was, &is, lines);
+        // The access comparison reports access changes of policies in use.
         if lines.len() == before && was != is && !used_after.contains(name) {
             lines.push(Line {
                 class: Class::Changed,
@@ -410,7 +422,7 @@ fn policies(
     }
 }
 
-/// Compares verifiers. The order of access reports access changes of verifiers in use; the other
+/// Compares verifiers. The access comparison reports access changes of verifiers in use; all other
 /// settings are compared here.
 fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
     let asked = |gateway: &ir::Gateway| -> BTreeSet<String> {
@@ -448,16 +460,16 @@ fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
             continue;
         }
         let kind = is.checked.kind();
-        // The order of requirements already reports these settings if the verifier is in use.
+        // If the verifier is in use, the access comparison already reports these settings.
         let rest = |verifier: &ir::Verifier| {
             let settings = verifier.checked.settings();
             settings.without(|path| used && crate::security::asks_for(kind, &path[0]))
         };
-        fields::settings(&fields::VERIFIER, &subject, &rest(was), &rest(is), lines);
+        fields::settings(&tables::VERIFIER, &subject, &rest(was), &rest(is), lines);
     }
 }
 
-/// Names of policies that a chain uses, or whose kind is a parameter and never part of a chain.
+/// Names of policies that a chain uses, and of parameter policies, which are never part of a chain.
 fn used(gateway: &ir::Gateway) -> BTreeSet<String> {
     let treatments = gateway.apis.iter().flat_map(|api| &api.treatments);
     let chains = treatments.flat_map(|treatment| &treatment.chain);
@@ -500,7 +512,7 @@ fn comes_or_goes(
     true
 }
 
-/// Settings of a listener by their paths in gateway.yaml.
+/// Settings of a listener, by their paths in gateway.yaml.
 pub(crate) fn listener(listener: &ir::Listener) -> Settings {
     let limits = &listener.limits;
     let number = |number: u64| one(Scalar::Number(i64::try_from(number).unwrap_or(i64::MAX)));
@@ -539,7 +551,7 @@ pub(crate) fn listener(listener: &ir::Listener) -> Settings {
         )
 }
 
-/// Settings of an upstream by their paths in gateway.yaml.
+/// Settings of an upstream, by their paths in gateway.yaml.
 pub(crate) fn upstream(upstream: &ir::Upstream) -> Settings {
     let host = match &upstream.host_header {
         ir::HostHeader::Preserve => "preserve",

@@ -1,4 +1,4 @@
-//! Other candidates for a request, and the exact reason why each of them does not own it.
+//! Other routes that could own a request, and the reason why each of them does not.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::{Answer, Asked, Operation, names, told};
 
 /// Maximum number of hosts that are checked.
 const HOSTS_MAX: usize = 1_000;
-/// Maximum number of reported routes of other hosts.
+/// Maximum number of routes of other hosts that are reported.
 const ELSEWHERE_MAX: usize = 5;
 
 /// Route that does not own the request.
@@ -39,8 +39,8 @@ pub const KINDS: [&str; 9] = [
     "host",
 ];
 
-/// Lists the losing routes: first those that match at the request's host, then those that this host
-/// hides.
+/// Lists the routes that do not own the request: first those that match at its host, then those
+/// that its host hides.
 pub(super) fn candidates(
     asked: Asked<'_>,
     decided: &Decided<'_>,
@@ -62,7 +62,7 @@ pub(super) fn candidates(
     candidates
 }
 
-/// Returns the kind and the text of a reason.
+/// Returns the kind and the text of the reason why a candidate does not own the request.
 fn reason(
     lost: Lost,
     route: &RouteRef<'_>,
@@ -83,7 +83,7 @@ fn reason(
         (Lost::Beaten(step), _) => step,
     };
     let Some(owner) = owner else {
-        return ("conditions", "another route is greater".to_owned());
+        return ("conditions", "another route comes first".to_owned());
     };
     match step {
         Step::Priority => (
@@ -98,17 +98,17 @@ fn reason(
             let number = index + 1;
             (
                 "template",
-                format!("segment {number}: {own} is less exact than {greater}"),
+                format!("segment {number}: {own} is less specific than {greater}"),
             )
         }
         Step::Prefix(0) => (
             "prefix",
-            "it matches every path; the owner says more".to_owned(),
+            "it matches every path; the owner is more specific".to_owned(),
         ),
         Step::Prefix(count) => (
             "prefix",
             format!(
-                "it matches everything below its {count} segment{}; the owner says more",
+                "it matches everything below its {count} segment{}; the owner is more specific",
                 if count == 1 { "" } else { "s" }
             ),
         ),
@@ -119,14 +119,15 @@ fn reason(
         Step::Slash => (
             "slash",
             format!(
-                "the owner declares the path as it was asked; this one has it by `trailing_slash: {}`",
+                "the owner declares the path as it was requested; this one matches it by \
+`trailing_slash: {}`",
                 slash(route)
             ),
         ),
         Step::Conditions => (
             "conditions",
             format!(
-                "its conditions are less sharp: {} against {}",
+                "its conditions are less specific: {} against {}",
                 conditions(&route.operation.conditions),
                 conditions(&owner.operation.conditions)
             ),
@@ -141,7 +142,7 @@ fn slash(route: &RouteRef<'_>) -> &'static str {
     }
 }
 
-/// Describes the segment of a route at this index. The base path's segments come first.
+/// Describes the segment of a route at an index. The segments of the mount's base path come first.
 fn segment(route: &RouteRef<'_>, index: usize) -> String {
     let base: Vec<&str> = route.mount.base_path.split('/').skip(1).collect();
     if let Some(text) = base.get(index) {
@@ -154,7 +155,7 @@ fn segment(route: &RouteRef<'_>, index: usize) -> String {
     }
 }
 
-/// Conditions in the terms of gateway.yaml.
+/// Describes conditions with the keys of gateway.yaml.
 pub(super) fn conditions(all: &[Condition]) -> String {
     if all.is_empty() {
         return "none".to_owned();
@@ -178,7 +179,7 @@ fn condition(condition: &Condition) -> String {
     }
 }
 
-/// Explains a condition that does not hold: the expected value and the request's value.
+/// Explains a condition that is not met, with the expected value and the value in the request.
 fn unmet(wanted: &Condition, head: &RequestHead) -> String {
     let found: Vec<String> = match wanted {
         Condition::Header(name, _) if matches!(name.as_str(), "authorization" | "cookie") => {
@@ -207,8 +208,8 @@ fn unmet(wanted: &Condition, head: &RequestHead) -> String {
     format!("it needs `{}`; the request {has}", condition(wanted))
 }
 
-/// Routes of other hosts that the user may have meant: routes that the request's host hides and, if
-/// no route owns the request, routes that match at another host.
+/// Routes of other hosts that the user may have meant: routes that the request's host hides, and,
+/// if no route owns the request, routes that match at another host.
 fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidate> {
     let snapshot = asked.oracle.snapshot();
     let listener = asked.question.listener;
@@ -231,7 +232,7 @@ fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidat
             break;
         }
         let mut head = head.clone();
-        // `~` is a label that occurs in no host name.
+        // `~` cannot be part of a host name, so no other pattern matches.
         head.host = match &pattern {
             HostPattern::Exact(host) => host.as_str().into(),
             HostPattern::Wildcard(name) => name.replacen('*', "~", 1).into(),
@@ -251,7 +252,7 @@ fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidat
             ),
             (Some(own), Some(host)) if names(own, &asked_host) => {
                 format!(
-                    "its mount has `{own}`, and another mount has `{host}`, which is more exact"
+                    "its mount has `{own}`, and another mount has `{host}`, which is more specific"
                 )
             }
             (Some(own), _) => format!("its mount has the host `{own}`, not `{asked_host}`"),
@@ -270,7 +271,7 @@ fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidat
     found
 }
 
-/// Host patterns of the listener's mounts, each once.
+/// Host patterns of the mounts at the listener, without duplicates.
 fn patterns(asked: Asked<'_>) -> Vec<HostPattern> {
     let name = asked.listener();
     let mounts = asked.gateway().apis.iter().flat_map(|api| &api.mounts);
@@ -291,7 +292,7 @@ fn patterns(asked: Asked<'_>) -> Vec<HostPattern> {
         .collect()
 }
 
-/// Reason why a request has no owner, if the candidates do not show it.
+/// Reason why no route owns the request, if the candidates do not show it.
 pub(super) fn why_nobody(asked: Asked<'_>, head: &RequestHead, answer: &Answer) -> Option<String> {
     let listener = asked.listener();
     let pattern = asked
@@ -309,7 +310,7 @@ pub(super) fn why_nobody(asked: Asked<'_>, head: &RequestHead, answer: &Answer) 
             };
             let host = asked.host();
             Some(format!(
-                "no mount of the listener `{listener}` answers for the host `{host}`; {known}"
+                "no mount of the listener `{listener}` serves the host `{host}`; {known}"
             ))
         }
         (Some(_), Some("no_route")) => Some(format!("no template matches `{path}`")),

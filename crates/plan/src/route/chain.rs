@@ -1,4 +1,4 @@
-//! Steps of the chain for a request, by phase, and their outcomes.
+//! Steps of the chain that handles a request, by phase, with their outcomes.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub struct Step {
 /// Outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The next step runs.
+    /// The step allowed the request, and the next step runs.
     Continue,
     /// The step refused the request.
     Reject {
@@ -42,20 +42,24 @@ pub enum Outcome {
         /// Machine-readable reason.
         reason: &'static str,
     },
+    /// The outcome depends on an answer that only gwd gets.
+    Depends,
     /// The step responded to the request.
     Reply {
         /// HTTP status of the response.
         status: u16,
     },
-    /// An earlier step ended the chain.
+    /// An earlier step ended the chain, so this one did not run.
     NotRun,
-    /// This version cannot run the step.
+    /// This version cannot run the step, so the answer ignores it.
     LeftOut,
 }
 
 impl Outcome {
     /// Names of all outcomes, for the schema.
-    pub const ALL: [&str; 5] = ["continue", "reject", "reply", "not run", "left out"];
+    pub const ALL: [&str; 6] = [
+        "continue", "reject", "reply", "depends", "not run", "left out",
+    ];
 
     /// Name in JSON.
     #[must_use]
@@ -64,13 +68,14 @@ impl Outcome {
             Self::Continue => "continue",
             Self::Reject { .. } => "reject",
             Self::Reply { .. } => "reply",
+            Self::Depends => "depends",
             Self::NotRun => "not run",
             Self::LeftOut => "left out",
         }
     }
 }
 
-/// Step of the listener: checks on the request head before routing.
+/// Step of the listener: checks of the request head before routing.
 pub(super) fn admission(asked: Asked<'_>, outcome: Outcome) -> Step {
     let name = asked.listener();
     let listener = asked.gateway().shared.listeners.get(name);
@@ -87,9 +92,9 @@ pub(super) fn admission(asked: Asked<'_>, outcome: Outcome) -> Step {
     }
 }
 
-/// Steps of the compiled chain, with those that this version cannot run.
+/// Steps of the compiled chain, including those that this version cannot run.
 pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
-    // Steps of the engine by number. A step that strips credentials belongs to no policy.
+    // Steps of the engine, by number. A step that strips credentials does not belong to a policy.
     let run = here.route.treatment.chain.iter().zip(1..);
     let mut run = run.filter(|(step, _)| !matches!(step, ChainStep::Strip));
     let mut number = || run.next().map_or(usize::MAX, |(_, number)| number);
@@ -108,13 +113,14 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
             let outcome = if declared {
                 Outcome::LeftOut
             } else if is_cors(link) && nearest_cors != Some(at) {
-                // The engine runs the nearest one alone.
+                // The engine runs only the nearest `cors`.
                 Outcome::NotRun
             } else if parameter {
-                // The step is the last one and controls the attempts.
+                // A parameter policy controls the attempts at the upstream, which follow the last
+                // step.
                 match decided.verdict {
                     Verdict::Forward => Outcome::Continue,
-                    Verdict::Reply(_) | Verdict::Reject(_) => Outcome::NotRun,
+                    Verdict::Reply(_) | Verdict::Reject(_) | Verdict::Ask(_) => Outcome::NotRun,
                 }
             } else {
                 outcome(snapshot, decided, number())
@@ -125,7 +131,7 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
             }
         })
         .collect();
-    // Settings of the operation itself run after its policies.
+    // Forwarding settings of the operation itself run after its policies.
     for (key, checked) in here.treatment.forwarding.steps() {
         let number = number();
         let (_, place, _) = source(here, key);
@@ -142,13 +148,14 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
     steps
 }
 
-/// Outcome of the step with this number. The first step has number 1.
+/// Outcome of the step with this number. Numbers begin at 1.
 fn outcome(snapshot: &Snapshot, decided: &Decided<'_>, number: usize) -> Outcome {
     match number.cmp(&decided.ran) {
         std::cmp::Ordering::Less => Outcome::Continue,
         std::cmp::Ordering::Greater => Outcome::NotRun,
         std::cmp::Ordering::Equal => match &decided.verdict {
             Verdict::Forward => Outcome::Continue,
+            Verdict::Ask(_) => Outcome::Depends,
             Verdict::Reply(reply) => Outcome::Reply {
                 status: reply.status.as_u16(),
             },
@@ -198,7 +205,7 @@ pub(super) fn policy<'a>(here: Here<'a>, link: &Link) -> Option<&'a ir::Policy> 
     }
 }
 
-/// Level and place that set a field, and the places that it overrides.
+/// Level and place that set a field, and places of the values that it overrides.
 fn source(here: Here<'_>, field: &str) -> (Option<&'static str>, Option<Place>, Vec<Place>) {
     match here.asked.field(&here.operation.key, field) {
         Some(FieldSource::Written {
@@ -219,7 +226,7 @@ fn source(here: Here<'_>, field: &str) -> (Option<&'static str>, Option<Place>, 
     }
 }
 
-/// Settings for display, by path.
+/// Settings by path, for display.
 pub(super) fn told(settings: &Settings) -> BTreeMap<String, String> {
     let all = settings.iter();
     all.map(|one| (one.path.join("."), super::effective::text(&one.value)))

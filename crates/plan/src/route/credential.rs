@@ -1,25 +1,26 @@
-//! Assumed credentials of a request: as a plan's witness does.
+//! Assumed credentials of a request, as in the witnesses of plans.
 
 use std::collections::BTreeSet;
 
 use bundle::ir;
 use policy::auth::Place;
+use policy::auth::mtls::Source;
 
 use super::Asked;
 use crate::ask::Question;
 use crate::security::{self, Tokens};
 use crate::witness;
 
-/// Credential of the command line: `SCHEME=valid` or `SCHEME=forged`.
+/// Credential from the command line: `SCHEME=valid` or `SCHEME=forged`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// Name of the scheme in the document, or in a bundle (`header x-key by keys`).
+    /// Name of the scheme in the document, or its name in a bundle (`header x-key by keys`).
     pub scheme: String,
     /// True if the verifier accepts the credential.
     pub valid: bool,
 }
 
-/// Reason why a request cannot carry a credential.
+/// Reason why a credential cannot be added to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoCredential {
     /// The API that owns the request has no such scheme.
@@ -28,12 +29,12 @@ pub enum NoCredential {
         scheme: String,
         /// Name of the API.
         api: String,
-        /// Schemes of the API.
+        /// Names of the API's schemes.
         known: Vec<String>,
     },
-    /// The request already carries a value at this place.
+    /// The request already has a value at the place of this scheme.
     Twice(String),
-    /// The scheme is a client certificate, which belongs to a connection, not to a request.
+    /// This scheme is a client certificate, and a forged one does not pass the TLS handshake.
     Certificate(String),
 }
 
@@ -41,7 +42,7 @@ impl std::str::FromStr for Credential {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // A scheme name may contain `=`.
+        // The name of a scheme may contain `=`.
         let (scheme, state) = text.rsplit_once('=').unwrap_or((text, ""));
         let valid = match state {
             "valid" => true,
@@ -69,18 +70,18 @@ impl std::fmt::Display for NoCredential {
             }
             Self::Twice(place) => write!(
                 f,
-                "the request has {place} already; write either -H or --credential"
+                "the request already has {place}; write either -H or --credential"
             ),
             Self::Certificate(scheme) => write!(
                 f,
-                "`{}` is a client certificate, which no request carries",
+                "`{}` is a client certificate, and a forged one ends the TLS handshake; leave it out",
                 scheme.escape_debug()
             ),
         }
     }
 }
 
-/// Display name of the caller.
+/// Name of the consumer for display.
 pub(super) fn owner(consumer: &str) -> String {
     match consumer {
         witness::OWNER => "(whoever owns the valid credential)".to_owned(),
@@ -88,11 +89,12 @@ pub(super) fn owner(consumer: &str) -> String {
     }
 }
 
-/// Adds the credentials to the question if an operation owns the request. In the gateway of
-/// `asked`, the credentials of the witness are valid.
+/// Adds credentials to the question, if an operation owns the request. The gateway of `asked` must
+/// accept the witness's credentials ([`witness::with_witness`]).
 ///
 /// # Errors
-/// Returns an error if the API has no such scheme, or if the request already uses the place.
+/// Returns an error if the API has no such scheme, or if the request already has a value at its
+/// place.
 pub fn carry(
     asked: Asked<'_>,
     credentials: &[Credential],
@@ -108,7 +110,8 @@ pub fn carry(
     for credential in credentials {
         let scheme = find(asked, api, &credential.scheme)?;
         let tokens = tokens_for(asked, api, scheme);
-        put(&mut question, scheme, credential, &tokens)?;
+        let source = witness::source(scheme, &asked.gateway().shared.auth);
+        put(&mut question, (scheme, source), credential, &tokens)?;
     }
     Ok(Some(question))
 }
@@ -141,7 +144,7 @@ fn find<'a>(
     })
 }
 
-/// The token of a scheme, with every scope that the API asks for.
+/// Tokens of a scheme, with every scope that the API requires.
 fn tokens_for(asked: Asked<'_>, api: &ir::Api, scheme: &ir::Scheme) -> Tokens {
     let alternatives = api.treatments.iter().flat_map(|one| &one.security.0);
     let uses = alternatives.flat_map(|alternative| &alternative.0);
@@ -157,7 +160,7 @@ fn tokens_for(asked: Asked<'_>, api: &ir::Api, scheme: &ir::Scheme) -> Tokens {
 
 fn put(
     question: &mut Question,
-    scheme: &ir::Scheme,
+    (scheme, source): (&ir::Scheme, Source),
     credential: &Credential,
     tokens: &Tokens,
 ) -> Result<(), NoCredential> {
@@ -197,7 +200,14 @@ fn put(
                 request.uri = target;
             }
         }
-        Place::Certificate => return Err(NoCredential::Certificate(credential.scheme.clone())),
+        // A forged certificate does not pass the TLS handshake.
+        Place::Certificate if !credential.valid => {
+            return Err(NoCredential::Certificate(credential.scheme.clone()));
+        }
+        Place::Certificate => {
+            let names = token.cloned().unwrap_or_default();
+            question.certificates.push((source, names));
+        }
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Settings in effect for the requests of an operation, with their origin and the values that they
-//! override.
+//! Effective settings for the requests of an operation, with the origin of each value and the
+//! values that it overrides.
 
 use bundle::ir;
 use policy::declared::{Scalar, Settings, Value};
@@ -9,31 +9,32 @@ use super::candidates::conditions;
 use crate::{details, security};
 use model::source_map::{FieldSource, Place};
 
-/// One setting in effect.
+/// One effective setting.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// Name of the setting as in `x-gateway`, or after the name of the thing that it belongs to.
+    /// Name of the setting: a key of `x-gateway`, or the kind and name of a definition followed by
+    /// a key.
     pub field: String,
-    /// Value in effect.
+    /// Effective value.
     pub value: String,
-    /// Source of the value.
+    /// Origin of the value.
     pub source: Source,
     /// Places of the values that it overrides, nearest first.
     pub overrides: Vec<Place>,
 }
 
-/// Source of a value.
+/// Origin of a value.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// A place in the sources.
     Place(Place),
-    /// The built-in default of this name.
+    /// Built-in default with this name.
     Default(String),
-    /// Unknown: there is no source map beside the bundle.
+    /// Unknown, because the bundle has no source map.
     Unknown,
 }
 
-/// Lists the settings in effect: those of the operation, and with `--all` also those of its mount,
+/// Lists the effective settings: those of the operation, and with `--all` also those of its mount,
 /// upstream and listener.
 pub(super) fn fields(here: Here<'_>) -> Vec<Field> {
     let mut fields = of_operation(here);
@@ -178,7 +179,7 @@ fn of_thing(kind: &str, name: &str, settings: &Settings, here: Here<'_>) -> Vec<
     all.collect()
 }
 
-/// Place of a key; a missing key has its built-in default.
+/// Origin of a setting that a definition contains. A missing key has its built-in default.
 fn defined(here: Here<'_>, field: &str) -> Source {
     let key = || field.rsplit(' ').next().unwrap_or(field).to_owned();
     match here.asked.definition(field) {
@@ -188,7 +189,7 @@ fn defined(here: Here<'_>, field: &str) -> Source {
     }
 }
 
-/// Value of a setting, for display. Secrets are shown as references.
+/// Value of a setting, for display. Secrets are shown as their references.
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::One(one) => one.to_string(),

@@ -1,14 +1,14 @@
-//! Answer of `gwc route` for people.
+//! Answer of `gwc route` as text for people.
 
 use super::effective::Source;
 use super::upstream::Upstream;
 use super::{Answer, Candidate, Decision, Field, Operation, Outcome, Step};
 use model::source_map::Place;
 
-/// Reported settings of a step; `--format json` has all.
+/// Maximum number of settings shown for a step. `--format json` has all of them.
 const SETTINGS_MAX: usize = 4;
 
-/// Renders the answer. Control characters are made visible. `folder` is prefixed to places.
+/// Renders the answer. Control characters are escaped. `folder` is prepended to places.
 #[must_use]
 pub fn render(answer: &Answer, folder: &str) -> String {
     let told = Told { folder };
@@ -71,6 +71,7 @@ impl Told<'_> {
             (Decision::None, _) => format!("no operation owns this request: {status} {reason}\n"),
             (Decision::Reject, _) => format!("→ refused: {status} {reason}\n"),
             (Decision::Respond, _) => format!("→ answered by the gateway: {status}\n"),
+            (Decision::Depends, _) => "→ not decided here\n".to_owned(),
             (Decision::Forward, None) => "→ forwarded\n".to_owned(),
             (Decision::Forward, Some(upstream)) => match &upstream.request {
                 Some(head) => format!(
@@ -113,7 +114,7 @@ impl Told<'_> {
             kind => format!("{} ({kind})", step.policy),
         };
         let mut about: Vec<String> = Vec::new();
-        // Limits of the listener matter only if it refuses the request.
+        // The limits of a listener are shown only if it refuses the request.
         let passed = step.kind == "listener" && step.outcome == Outcome::Continue;
         let most = if passed { 0 } else { SETTINGS_MAX };
         let settings = step.settings.iter().take(most);
@@ -219,7 +220,7 @@ fn named(operation: &Operation) -> String {
     )
 }
 
-/// Describes the shares of a split, and the property of the request that decides between them.
+/// Describes the shares of a split, and the property of the request that selects one.
 fn shares(upstream: &Upstream) -> Option<String> {
     if upstream.shares.is_empty() {
         return None;
@@ -231,7 +232,7 @@ fn shares(upstream: &Upstream) -> Option<String> {
     let told = told.collect::<Vec<_>>().join(", ");
     let stays = match upstream.by_request {
         true => {
-            "nobody is known who calls, so that the request id decides: another request may go elsewhere"
+            "the caller is unknown, so the request id decides: another request may go elsewhere"
         }
         false => "other requests of this kind by this caller go there, too",
     };

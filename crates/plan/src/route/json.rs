@@ -1,4 +1,4 @@
-//! Answer of `gwc route` in the format `route/v1`, for programs.
+//! Answer of `gwc route` as JSON in the format `route/v1`, for programs.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use super::upstream::{Head, Response, Upstream};
 use super::{Answer, Candidate, Field, Operation, Outcome, Step};
 use model::source_map::Place;
 
-/// Fields of `route/v1` apart from those that every document has.
+/// Builds the fields of `route/v1`, except those that all JSON documents share.
 #[must_use]
 pub fn document(answer: &Answer) -> Value {
     let allow = answer.response.as_ref().and_then(|response| {
@@ -62,7 +62,7 @@ fn step(step: &Step) -> Value {
     let (status, reason) = match step.outcome {
         Outcome::Reject { status, reason } => (Some(status), Some(reason)),
         Outcome::Reply { status } => (Some(status), None),
-        Outcome::Continue | Outcome::NotRun | Outcome::LeftOut => (None, None),
+        Outcome::Continue | Outcome::Depends | Outcome::NotRun | Outcome::LeftOut => (None, None),
     };
     json!({
         "phase": step.phase,

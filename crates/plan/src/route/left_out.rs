@@ -1,5 +1,5 @@
-//! Parts of an operation that this version knows and cannot run: an answer names them and is
-//! computed without them.
+//! Parts of an operation that this version knows but cannot run yet. An answer lists them and
+//! ignores them otherwise.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use policy::Checked;
 
 use super::{Here, chain};
 
-/// Policies, verifiers and settings of an operation that the answer leaves out.
+/// Policies, verifiers and settings of the operation that the answer ignores.
 pub(super) fn left_out(here: Here<'_>) -> Vec<String> {
     let shared = &here.asked.gateway().shared;
     let chain = here.treatment.chain.iter();

@@ -1,24 +1,24 @@
-//! The listener that a URL means: by its port, then by its address, then by its scheme.
+//! Listener to which a URL refers: found by port, then by address, then by scheme.
 
 use std::net::{IpAddr, SocketAddr};
 
 use bundle::ir::{Listener, Protocol};
 
-/// Listener for a URL, with a note if other parts of the URL disagree.
+/// Listener for a URL, with a note if other parts of the URL do not match it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Meant<'l> {
     /// Name of the listener.
     pub name: &'l str,
-    /// Note for people.
+    /// Note for the user.
     pub note: Option<String>,
 }
 
-/// Finds the listener for a URL. A URL without a port uses the default port of its scheme. If no
-/// listener has that port, any listener of the scheme is used, because a load balancer may be in
+/// Finds the listener for a URL. A URL without a port has the default port of its scheme. If no
+/// listener has the default port, all listeners are considered, because a load balancer may be in
 /// front.
 ///
 /// # Errors
-/// Returns a message with the possible ports if no listener has the port of the URL.
+/// Returns a message with the ports of all listeners if none has the port in the URL.
 pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<Meant<'l>>, String> {
     let Some(scheme) = url.scheme_str() else {
         return Ok(listeners.first().map(|listener| Meant {
@@ -35,7 +35,7 @@ pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<M
     let mut here: Vec<&Listener> = match url.port_u16() {
         Some(wanted) => {
             let here = listeners.iter().copied();
-            // The system chooses port 0, so that such a listener may have any.
+            // Port 0 means that the operating system chooses, so such a listener may have any port.
             here.filter(|listener| port(listener).is_none_or(|port| port == wanted))
                 .collect()
         }
@@ -59,7 +59,8 @@ pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<M
     if here.is_empty() {
         here = listeners.to_vec();
     }
-    // The strongest first, in the order of names among equals.
+    // Best match first: port, then address, then scheme. The sort is stable, so equal ones keep
+    // their order by name.
     here.sort_by_key(|listener| {
         let host = url.host().map(|host| host.trim_matches(['[', ']']));
         let host: Option<IpAddr> = host.and_then(|host| host.parse().ok());
@@ -77,7 +78,7 @@ pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<M
     }))
 }
 
-/// True if a listener serves a URL's scheme.
+/// True if a listener's protocol is the scheme.
 fn speaks(listener: &Listener, scheme: &str) -> bool {
     match listener.protocol {
         Protocol::Http => scheme == "http",
@@ -85,7 +86,7 @@ fn speaks(listener: &Listener, scheme: &str) -> bool {
     }
 }
 
-/// Remark on a URL whose scheme its listener does not serve.
+/// Note about a URL whose scheme does not match the protocol of its listener.
 fn remark(listener: &Listener, others: &[&Listener], scheme: &str) -> Option<String> {
     let name = &listener.name;
     if speaks(listener, scheme) {
@@ -94,14 +95,15 @@ fn remark(listener: &Listener, others: &[&Listener], scheme: &str) -> Option<Str
     let others = others.iter().find(|other| speaks(other, scheme));
     Some(match (&listener.protocol, others) {
         (_, Some(other)) => format!(
-            "the listener `{name}` does not speak {scheme}, `{}` does",
+            "the listener `{name}` does not serve {scheme}, `{}` does",
             other.name
         ),
         (Protocol::Http, None) => format!(
-            "the listener `{name}` speaks http: for an https URL, a proxy in front of it ends TLS"
+            "the listener `{name}` serves http: an https URL needs a proxy in front of it that \
+ends TLS"
         ),
         (Protocol::Https(_), None) => format!(
-            "the listener `{name}` speaks https: a client that sends http to it gets no answer"
+            "the listener `{name}` serves https: a client that sends http to it gets no answer"
         ),
     })
 }

@@ -1,8 +1,8 @@
-//! Treatment of one request, with the reasons: the answer of `gwc route`.
+//! Explanation of how the gateway handles one request: the answer of `gwc route`.
 //!
-//! The engine of gwd decides; the other modules explain its decision. [`candidates`] has the other
-//! routes, [`chain`] the steps, [`effective`] the values in force and their sources, [`upstream`]
-//! the request that the upstream would get. [`json`] and [`human`] write the answer.
+//! The engine of gwd decides; the modules here explain the decision. [`candidates`] lists the other
+//! routes, [`chain`] the steps, [`effective`] the effective settings with their origins, and
+//! [`upstream`] the request that the upstream receives. [`json`] and [`human`] write the answer.
 
 pub mod candidates;
 mod chain;
@@ -20,6 +20,7 @@ use bundle::ir;
 use engine::readings::{self, Ambiguity};
 use engine::router::HostPattern;
 use engine::{Decided, RouteRef, Verdict};
+use policy::ask::{Asker, Effect};
 use policy::{Reject, RequestHead};
 
 pub use self::candidates::Candidate;
@@ -28,26 +29,28 @@ pub use self::credential::{Credential, NoCredential, carry};
 pub use self::effective::Field;
 pub use self::upstream::{Response, Target, Upstream};
 use crate::Side;
-use crate::ask::{Oracle, Question};
+use crate::ask::{self, Assumption, Oracle, Question};
 use model::source_map::{FieldSource, OperationSource, Place};
 
-/// A request, and the version that decides it.
+/// Request, and the version of the gateway that decides it.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
-    /// The version, with its source map.
+    /// Version of the gateway, with its source map.
     pub side: &'a Side,
-    /// The same, ready for requests.
+    /// Engine of the same version.
     pub oracle: &'a Oracle,
-    /// The request to explain.
+    /// Request to explain.
     pub question: &'a Question,
-    /// True to show every value, and near misses even if an operation owns the request.
+    /// Assumed answers to questions that policies ask while gwd runs.
+    pub assumptions: &'a [Assumption],
+    /// True to list all settings, and near misses even if an operation owns the request.
     pub all: bool,
 }
 
-/// Treatment of a request.
+/// Answer of `gwc route`.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Version that answered.
+    /// Digest of the bundle that decided.
     pub bundle: Digest,
     /// Name of the listener that receives the request.
     pub listener: String,
@@ -55,29 +58,29 @@ pub struct Answer {
     pub decision: Decision,
     /// HTTP status if the gateway itself responds.
     pub status: Option<u16>,
-    /// Reason, by its code in problem documents and logs.
+    /// Machine-readable reason, as in problem documents and logs.
     pub reason: Option<&'static str>,
-    /// Further explanation for people.
+    /// Further explanation.
     pub why: Option<String>,
     /// Operation that owns the request.
     pub operation: Option<Operation>,
     /// Owner of that operation.
     pub owner: Option<String>,
-    /// Consumer that sends the request.
+    /// Consumer that the credentials identify, if any.
     pub consumer: Option<String>,
-    /// Routes whose template matches but which do not own the request, with the reason.
+    /// Routes whose template matches but that do not own the request, with the reason.
     pub candidates: Vec<Candidate>,
-    /// Operations whose template nearly matches.
+    /// Operations whose template almost matches the path.
     pub near: Vec<Candidate>,
     /// Steps of the chain, in order.
     pub chain: Vec<Step>,
-    /// Upstream, and the request that it gets; None if the request is not forwarded.
+    /// Upstream and the request that it receives. `None` if the request is not forwarded.
     pub upstream: Option<Upstream>,
     /// Response that the gateway itself sends.
     pub response: Option<Response>,
-    /// Settings in effect.
+    /// Effective settings.
     pub effective: Vec<Field>,
-    /// Settings that this version knows and cannot run: the answer is without them.
+    /// Settings that this version knows but cannot run yet. The answer ignores them.
     pub left_out: Vec<String>,
 }
 
@@ -90,7 +93,9 @@ pub enum Decision {
     Respond,
     /// The gateway refuses the request.
     Reject,
-    /// No operation owns the request, and the status is 404.
+    /// The decision depends on an answer that only gwd gets.
+    Depends,
+    /// No operation owns the request. The status is 404.
     None,
 }
 
@@ -107,7 +112,7 @@ pub struct Operation {
     pub path: String,
     /// Name of the mount.
     pub mount: String,
-    /// Host pattern of the mount that matches the request. Empty if the mount has no hosts.
+    /// Host pattern of the mount that matches the request. Empty if the mount names no hosts.
     pub host: String,
     /// Name of the API.
     pub api: String,
@@ -123,6 +128,7 @@ impl Decision {
             Self::Forward => "forward",
             Self::Respond => "respond",
             Self::Reject => "reject",
+            Self::Depends => "depends",
             Self::None => "none",
         }
     }
@@ -132,9 +138,12 @@ impl Decision {
 #[must_use]
 pub fn answer(asked: Asked<'_>) -> Answer {
     let Asked {
-        oracle, question, ..
+        oracle,
+        question,
+        assumptions,
+        ..
     } = asked;
-    let said = oracle.ask(question, |decided, admitted, cx| {
+    let said = oracle.ask_with(question, assumptions, |decided, admitted, cx| {
         let consumer = cx
             .principal
             .as_ref()
@@ -163,10 +172,11 @@ pub fn answer(asked: Asked<'_>) -> Answer {
     said.unwrap_or_else(|reject| refused_at_the_edge(asked, reject))
 }
 
-/// Returns the decision without its explanation.
+/// Builds the answer with the decision, but without its explanation.
 fn decision(asked: Asked<'_>, decided: &Decided<'_>) -> Answer {
     let (decision, status, reason) = match &decided.verdict {
         Verdict::Forward => (Decision::Forward, None, None),
+        Verdict::Ask(_) => (Decision::Depends, None, None),
         Verdict::Reply(reply) => (Decision::Respond, Some(reply.status.as_u16()), None),
         Verdict::Reject(refusal) => {
             let Reject { status, code, .. } = *refusal.reject;
@@ -204,7 +214,7 @@ fn decision(asked: Asked<'_>, decided: &Decided<'_>) -> Answer {
     }
 }
 
-/// Completes the answer to a request that an operation owns.
+/// Adds the explanation to the answer for a request that an operation owns.
 fn explain(
     asked: Asked<'_>,
     decided: &Decided<'_>,
@@ -224,24 +234,60 @@ fn explain(
     answer.chain.extend(chain::steps(here, decided));
     answer.effective = effective::fields(here);
     answer.left_out = left_out::left_out(here);
-    if decided.ran == 0 && !matches!(decided.verdict, Verdict::Forward) {
+    if let Verdict::Ask(effect) = &decided.verdict {
+        answer.why = Some(depends(asked, effect, decided));
+    } else if decided.ran == 0 && !matches!(decided.verdict, Verdict::Forward) {
         answer.why = Some(match &decided.verdict {
             Verdict::Reply(_) => format!(
                 "the path is declared with another final slash, and `trailing_slash: redirect` sends clients to `{}{}`",
                 route.mount.base_path, operation.template
             ),
-            Verdict::Reject(_) | Verdict::Forward => ambiguous(asked, head, route),
+            Verdict::Reject(_) | Verdict::Forward | Verdict::Ask(_) => {
+                ambiguous(asked, head, route)
+            }
         });
     }
 }
 
-/// Explains why a path is ambiguous, with the other path that an upstream could read.
+/// Explains on which answer the decision depends, and how to assume one.
+fn depends(asked: Asked<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
+    let askers = asked.oracle.askers(decided, effect);
+    let asker = askers.first().copied().unwrap_or("authenticate");
+    let words = ask::words(effect.asker()).iter();
+    let words: Vec<String> = words
+        .map(|word| format!("`--assume {asker}={word}`"))
+        .collect();
+    let words = words.join(", ");
+    match effect {
+        Effect::Http(call) if call.asker == Asker::Introspection => format!(
+            "depends on the answer of `{}{}` about the token, which `{asker}` asks for; assume one of them: {words}",
+            call.upstream, call.target
+        ),
+        Effect::Http(call) => format!(
+            "depends on the answer of `{}` to `{asker}`; assume one of them: {words}",
+            call.upstream
+        ),
+        Effect::Password(_) => "depends on a password, which is checked".to_owned(),
+        Effect::Keys(cell) => format!(
+            "depends on the keys of `{}`, which gwd fetches for `{asker}`; assume one of them: {words}",
+            cell.source().url()
+        ),
+    }
+}
+
+/// Explains why a path is ambiguous, with another path as which an upstream could read it.
 fn ambiguous(asked: Asked<'_>, head: &RequestHead, route: &RouteRef<'_>) -> String {
     let snapshot = asked.oracle.snapshot();
     match readings::ambiguity(snapshot, asked.question.listener, head, route) {
         Some(Ambiguity::Reading { path, owner }) => {
             let owner = owner.map_or("to nobody".to_owned(), |owner| format!("to `{owner}`"));
             format!("an upstream could read the path as `{path}`, which belongs {owner}")
+        }
+        Some(Ambiguity::Service { path }) => {
+            format!(
+                "the upstream, or the service that decides about the request, could read the path \
+as `{path}`"
+            )
         }
         Some(Ambiguity::Outside) => {
             "an upstream could read the path as one above the base path".to_owned()
@@ -281,7 +327,7 @@ fn refused_at_the_edge(asked: Asked<'_>, reject: &'static Reject) -> Answer {
     }
 }
 
-/// Operation that owns the request, in its compiled form.
+/// Operation that owns the request, in its compiled form and with its definitions.
 #[derive(Clone, Copy)]
 struct Here<'a> {
     asked: Asked<'a>,
@@ -301,12 +347,12 @@ impl<'a> Asked<'a> {
         &self.oracle.snapshot().listeners()[self.question.listener].name
     }
 
-    /// Source of an operation; None without a source map.
+    /// Source of an operation. `None` without a source map.
     fn source(self, key: &str) -> Option<&'a OperationSource> {
         self.side.source.as_ref()?.operations.get(key)
     }
 
-    /// Source of an operation's field; None without a source map.
+    /// Source of an operation's field. `None` without a source map.
     fn field(self, key: &str, name: &str) -> Option<&'a FieldSource> {
         let source = self.side.source.as_ref()?;
         source.field(source.operations.get(key)?, name)
@@ -317,7 +363,7 @@ impl<'a> Asked<'a> {
         self.side.source.as_ref()?.definitions.get(name)
     }
 
-    /// Compiled route, with the settings that this version cannot run.
+    /// Finds the definitions of a compiled route, including settings that this version cannot run.
     fn meaning(
         self,
         route: &RouteRef<'_>,
@@ -349,7 +395,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Host of the request in the client's spelling, in lower case and without its port.
+    /// Host of the request as the client wrote it, in lower case and without its port.
     fn host(self) -> String {
         let field = self.question.request.headers.get(http::header::HOST);
         let field = field
@@ -361,7 +407,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// True if the host of a mount matches the request's host; `*.` matches one label.
+/// True if a host pattern matches a host. `*.` matches exactly one label.
 fn names(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix("*.") {
         Some(parent) => host

@@ -1,5 +1,5 @@
-//! Operations whose template nearly matches a path: other letter case, another final slash, one
-//! segment too many, or a typo.
+//! Operations whose template almost matches a path: other letter case, a final slash, one segment
+//! too many, or a typo.
 
 use bundle::ir::{Segment, Template};
 use engine::RouteRef;
@@ -8,14 +8,14 @@ use policy::RequestHead;
 use super::candidates::Candidate;
 use super::{Answer, Asked, told};
 
-/// Maximum number of reported templates.
+/// Maximum number of templates that are reported.
 const NEAR_MAX: usize = 5;
 /// Distance from which a template no longer counts as near.
 const DISTANCE_MAX: u32 = 3;
-/// Longest path that is compared, in segments.
+/// Maximum length of a path that is compared, in segments.
 const SEGMENTS_MAX: usize = 64;
 
-/// Finds the nearest templates among the mounts of the request's host, nearest first.
+/// Finds the nearest templates at the mounts of the request's host, nearest first.
 pub(super) fn misses(asked: Asked<'_>, head: &RequestHead, answer: &Answer) -> Vec<Candidate> {
     let snapshot = asked.oracle.snapshot();
     let Some(pattern) = snapshot.host_pattern(asked.question.listener, &head.host) else {
@@ -51,7 +51,7 @@ pub(super) fn misses(asked: Asked<'_>, head: &RequestHead, answer: &Answer) -> V
             && here(&route)
             && !known(&route)
         {
-            // Of two equally near templates, prefer the one with the method.
+            // Of two equally near templates, prefer the one with the request's method.
             let other = u32::from(route.operation.method != head.method.as_str());
             found.push((2 * distance + other, route, why));
         }
@@ -75,8 +75,8 @@ fn behind(route: &RouteRef<'_>) -> Template {
     }
 }
 
-/// Distance of a template from a path, with the first difference. None if the template matches or
-/// is far away.
+/// Distance between a template and a path, with the first difference. `None` if the template
+/// matches or is too far away.
 fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
     let segments = template.segments();
     let mut distance = 0;
@@ -86,7 +86,7 @@ fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
         let number = index + 1;
         let (cost, reason) = match apart(wanted, found) {
             Apart::Matches => {
-                // A parameter matches any segment, so it is no sign of likeness.
+                // A parameter matches any segment, so it does not indicate similarity.
                 same += u32::from(!matches!(wanted, Segment::Parameter(_)));
                 continue;
             }
@@ -106,12 +106,12 @@ fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
         std::cmp::Ordering::Equal => None,
         std::cmp::Ordering::Less if template.is_prefix() => None,
         std::cmp::Ordering::Less if rest == 1 && path.last() == Some(&"") => {
-            Some((1, "it has no slash at its end".to_owned()))
+            Some((1, "it does not end in a slash".to_owned()))
         }
         std::cmp::Ordering::Greater
             if rest == 1 && segments.last() == Some(&Segment::Literal(String::new())) =>
         {
-            Some((1, "it has a slash at its end".to_owned()))
+            Some((1, "it ends in a slash".to_owned()))
         }
         std::cmp::Ordering::Less => Some((3, format!("it ends after {own} of {asked} segments"))),
         std::cmp::Ordering::Greater => {
@@ -127,7 +127,7 @@ fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
     why.filter(|_| near).map(|why| (distance, why))
 }
 
-/// Difference between a segment of a path and a segment of a template.
+/// Difference between a segment of the path and a segment of the template.
 enum Apart {
     Matches,
     Case,
@@ -169,8 +169,8 @@ mod tests {
                 "/Orders",
                 Some("segment 1 is `orders`: the letter case differs"),
             ),
-            ("/orders/", "/orders", Some("it has a slash at its end")),
-            ("/orders", "/orders/", Some("it has no slash at its end")),
+            ("/orders/", "/orders", Some("it ends in a slash")),
+            ("/orders", "/orders/", Some("it does not end in a slash")),
             (
                 "/orders/{id}",
                 "/order/7",

@@ -1,4 +1,4 @@
-//! Request that an upstream would get, and response that the gateway itself would send.
+//! Request that an upstream would receive, and response that the gateway itself would send.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use policy::auth::Place as CredentialPlace;
 use super::Asked;
 use model::source_map::Place;
 
-/// Placeholder for secret values.
+/// Placeholder for a secret value.
 const HIDDEN: &str = "(hidden)";
-/// Header field with a new value for each request.
+/// Header field whose value is new for each request.
 const REQUEST_ID: &str = "x-request-id";
 
 /// Upstream that receives the request, and the request that it receives.
@@ -26,24 +26,24 @@ pub struct Upstream {
     pub name: String,
     /// Place of its definition.
     pub place: Option<Place>,
-    /// Targets of the upstream: one of them gets the request, by weight.
+    /// Targets of the upstream. One of them, selected by weight, receives the request.
     pub targets: Vec<Target>,
-    /// Request that the first target receives. None if the upstream has no known target.
+    /// Request that the first target receives. `None` if the targets are not known in advance.
     pub request: Option<Head>,
-    /// Header fields that the gateway adds.
+    /// Header fields that the gateway adds, with their values.
     pub added: Vec<(String, String)>,
-    /// Header fields that the gateway changes: name, value received, value forwarded.
+    /// Header fields that the gateway changes: name, received value, forwarded value.
     pub changed: Vec<(String, String, String)>,
     /// Header fields that the gateway removes.
     pub removed: Vec<String>,
-    /// Maximum size of the request body, in bytes. None: no limit.
+    /// Maximum size of the request body, in bytes. `None`: unlimited.
     pub max_body_bytes: Option<u64>,
     /// Timeout for the response head, in milliseconds.
     pub timeout_ms: u64,
-    /// Shares of a split; empty without a split.
+    /// Shares of a split. Empty without a split.
     pub shares: Vec<Share>,
-    /// The request id selects the share, so another request of the same client may get another
-    /// upstream.
+    /// True if the request id selects the share, so that another request of the same client may go
+    /// to another upstream.
     pub by_request: bool,
     /// Upstreams that receive a copy of the request.
     pub mirrors: Vec<String>,
@@ -54,7 +54,7 @@ pub struct Upstream {
 pub struct Share {
     /// Name of the upstream.
     pub upstream: String,
-    /// Weight of the share. None if a condition decides.
+    /// Weight of the share. `None` if a condition selects the upstream.
     pub weight: Option<u32>,
 }
 
@@ -71,14 +71,14 @@ pub struct Target {
     pub host: String,
 }
 
-/// A request's head with confidential values hidden.
+/// Request head with secret values hidden.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// HTTP method.
     pub method: String,
     /// Path and query.
     pub path: String,
-    /// Header fields. A repeated field has its last value.
+    /// Header fields. For a repeated field, its last value.
     pub headers: Vec<(String, String)>,
 }
 
@@ -92,7 +92,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// Creates a response of which only the status is known.
+    /// Creates a response whose fields are not known in advance.
     pub(super) fn status(status: u16) -> Self {
         Self {
             status,
@@ -101,16 +101,16 @@ impl Response {
     }
 }
 
-/// Names of fields that identify a caller: the fields and query parameters of an API's schemes.
+/// Fields and query parameters that carry credentials of an API. Their values are hidden.
 struct Secrets {
     fields: BTreeSet<String>,
-    parameters: BTreeSet<String>,
+    parameters: Vec<Box<str>>,
 }
 
-/// Response of the gateway itself. None if the request is forwarded.
+/// Response that the gateway itself sends. `None` if the request is forwarded.
 pub(super) fn response(snapshot: &Snapshot, decided: &Decided<'_>) -> Option<Response> {
     match &decided.verdict {
-        Verdict::Forward => None,
+        Verdict::Forward | Verdict::Ask(_) => None,
         Verdict::Reply(reply) => Some(Response {
             status: reply.status.as_u16(),
             headers: fields(&reply.headers),
@@ -132,7 +132,7 @@ pub(super) fn response(snapshot: &Snapshot, decided: &Decided<'_>) -> Option<Res
     }
 }
 
-/// The forwarded request, for each target.
+/// Request as forwarded, for each target.
 pub(super) fn upstream(
     asked: Asked<'_>,
     decided: &Decided<'_>,
@@ -205,7 +205,7 @@ pub(super) fn upstream(
             .collect(),
     };
     if let Some(head) = first {
-        // A trusted peer's request id is forwarded unchanged.
+        // The request id of a trusted peer is forwarded unchanged.
         let is_kept = admitted.request_id.is_some();
         told.differ(
             &asked.question.request.headers,
@@ -226,7 +226,7 @@ pub(super) fn upstream(
     told
 }
 
-/// Shares of the last split in the chain, which takes precedence.
+/// Shares of the last split in the chain, which overrides earlier ones.
 fn shares(route: &RouteRef<'_>) -> Vec<Share> {
     let steps = route.treatment.chain.iter().rev();
     let mut splits = steps.filter_map(|step| match step {
@@ -244,7 +244,7 @@ fn shares(route: &RouteRef<'_>) -> Vec<Share> {
     shares.iter().map(share).collect()
 }
 
-/// URL of a request; for a UNIX socket its path, then the request's.
+/// URL of a request. For a UNIX socket: the path of the socket, then that of the request.
 fn url(target: &ir::Target, path: &str) -> String {
     match target.socket() {
         Some(socket) => format!("unix:{socket}:{path}"),
@@ -253,8 +253,8 @@ fn url(target: &ir::Target, path: &str) -> String {
 }
 
 impl Upstream {
-    /// Collects the fields that differ between the client's request and the forwarded request.
-    /// `is_kept` is true if the client's own request id goes on.
+    /// Records the fields that differ between the client's request and the forwarded request.
+    /// `is_kept` is true if the client's request id is forwarded.
     fn differ(&mut self, sent: &HeaderMap, gets: &HeaderMap, secrets: &Secrets, is_kept: bool) {
         let all = |fields: &HeaderMap, name: &str| -> Vec<Vec<u8>> {
             let values = fields.get_all(name).iter();
@@ -293,13 +293,13 @@ impl Secrets {
             fields: ["authorization", "cookie", "proxy-authorization"]
                 .map(str::to_owned)
                 .into(),
-            parameters: BTreeSet::new(),
+            parameters: Vec::new(),
         };
         let api = asked.gateway().apis.get(route.api);
         for scheme in api.into_iter().flat_map(|api| &api.schemes) {
             match &scheme.place {
                 CredentialPlace::Header(name) => drop(secrets.fields.insert(name.clone())),
-                CredentialPlace::Query(name) => drop(secrets.parameters.insert(name.clone())),
+                CredentialPlace::Query(name) => secrets.parameters.push(name.as_str().into()),
                 CredentialPlace::Cookie(_)
                 | CredentialPlace::Authorization(_)
                 | CredentialPlace::Certificate => {}
@@ -318,26 +318,15 @@ impl Secrets {
         }
     }
 
-    /// Request target with the values of credential parameters hidden.
+    /// Returns the request target with the values of credential parameters hidden.
     fn target(&self, target: &str) -> String {
         let Some((path, query)) = target.split_once('?') else {
             return target.to_owned();
         };
-        if self.parameters.is_empty() {
-            return target.to_owned();
+        match policy::auth::redacted(query, &self.parameters, HIDDEN) {
+            Some(shown) => format!("{path}?{shown}"),
+            None => target.to_owned(),
         }
-        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, _)) => {
-                let plain = policy::auth::decode_query(name);
-                let known = self.parameters.iter();
-                match known.into_iter().any(|secret| *plain == *secret.as_bytes()) {
-                    true => format!("{name}={HIDDEN}"),
-                    false => pair.to_owned(),
-                }
-            }
-            None => pair.to_owned(),
-        });
-        format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
     }
 }
 

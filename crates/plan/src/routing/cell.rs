@@ -1,34 +1,28 @@
-//! Cell of requests: the changes for its requests, and a witness for each.
+//! Cells of requests: the changes in each cell, with a witness for each change.
 
-use std::net::IpAddr;
-
-use bundle::ir;
-use policy::Addresses;
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::table::{has, owner};
 use super::{
     Engines, Found, Owner, Pair, Pairs, Place, Route, STEPS_OF_CELL, STEPS_OF_PAIR, Table, Task,
-    Values, asked_for, describe, smallest, treated,
+    asked_for, describe, smallest, treated,
 };
-use crate::ask::OUTSIDER;
 use crate::details::Line;
-use crate::security::{Tokens, Verdict, cannot_run};
-use crate::witness::{Draft, bug, credentials};
-use crate::{Change, Class, Outcome, RequestPlace, Section, Witness, ids};
+use crate::security::{Tokens, Verdict};
+use crate::values::Values;
+use crate::{Change, Class, RequestPlace, Section, Witness};
 use model::lower::Lowered;
 
-/// Maximum routes with which one route exchanges requests that are compared one by one. Many
-/// templates that overlap would give a line for each pair.
+/// Maximum number of routes with which the exchanges of one route are compared one by one. Beyond
+/// it, similar routes are compared as a group: many overlapping templates would give a line for
+/// each pair.
 const EXACT_MAX: usize = 64;
 
-/// Reason for a change without a witness.
+/// Reason for the absence of a witness: no request shows the change.
 const NO_REQUEST: &str = "no request shows it";
-/// Reason for a change without a witness: a filter of addresses refuses everybody.
-const NO_ADDRESS: &str = "no address may call";
 
-/// Comparison of the cells of one place.
+/// Comparison of the cells at one listener and host.
 pub(super) struct Cells<'c, 'a> {
     pub(super) place: &'c Place,
     pub(super) tables: [&'c Table<'c, 'a>; 2],
@@ -41,33 +35,25 @@ pub(super) struct Cells<'c, 'a> {
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) changes: Vec<Change>,
-    /// Witnesses that fail to show their change: bugs of the plan.
+    /// Messages about witnesses that do not show their change. Each is a bug in the comparison.
     pub(super) bugs: Vec<String>,
-    /// Reason why the next change has no witness, if a policy in it cannot be decided here.
-    undecidable: Option<&'static str>,
-    /// Routes of the old table that lost requests, each with the new route that serves them.
+    /// Reason why the next change has no witness: one of its policies cannot be decided here.
+    pub(super) undecidable: Option<&'static str>,
+    /// Pairs of an old route that lost requests and the new route that now serves them.
     pub(super) moved: Vec<(u32, u32)>,
-    /// Further routes of each table that may have lost or got requests.
+    /// Further routes of each table that may have lost or gained requests.
     pub(super) others: [Vec<u32>; 2],
 }
 
-/// Requests with one owner on each side. A cell is never empty.
-struct Cell {
-    owners: [Owner; 2],
+/// Set of requests that one owner has on the old side and one on the new side. Never empty.
+pub(super) struct Cell {
+    pub(super) owners: [Owner; 2],
     /// Smallest request of the cell, without credentials.
-    bare: Found,
-}
-
-/// Caller of a witness: the alternatives of a route on one side.
-struct Caller<'r, 'a> {
-    route: &'r Route<'a>,
-    side: &'r Lowered,
-    /// Address of the client, if a filter of addresses decides. Default: [`OUTSIDER`].
-    client: Option<IpAddr>,
+    pub(super) bare: Found,
 }
 
 impl<'a> Cells<'_, 'a> {
-    /// Compares every cell that the route of a task is part of.
+    /// Compares every cell that contains requests of a task's route.
     pub(super) fn of(&self, task: Task) -> Told {
         let mut told = Told::default();
         match task {
@@ -84,7 +70,7 @@ impl<'a> Cells<'_, 'a> {
             }
             Task::Gone(before) => {
                 let route = self.before(before);
-                // Exchanges with a new route were compared by the task of that route.
+                // The task of a new route compares the exchanges with that route.
                 let others = self.tables[1].exchanging(route);
                 self.exchanged(1, (before, &others), &mut told);
                 self.no_longer_served(before, &mut told);
@@ -97,16 +83,18 @@ impl<'a> Cells<'_, 'a> {
         told
     }
 
-    fn before(&self, at: u32) -> &Route<'a> {
+    /// Route of the old side.
+    pub(super) fn before(&self, at: u32) -> &Route<'a> {
         &self.tables[0].routes[at as usize]
     }
 
-    fn after(&self, at: u32) -> &Route<'a> {
+    /// Route of the new side.
+    pub(super) fn after(&self, at: u32) -> &Route<'a> {
         &self.tables[1].routes[at as usize]
     }
 
-    /// Compares the requests that a route exchanges with routes of the table `side`. Of several
-    /// routes with equal treatment, the first one that exchanges requests represents the others.
+    /// Compares the requests that a route exchanges with routes of the table `side`. If there are
+    /// too many, the first route of each group with equal treatment represents the group.
     fn exchanged(&self, side: usize, (route, others): (u32, &[u32]), told: &mut Told) {
         let exchange = |other: u32, told: &mut Told| match side {
             0 => self.served_by_both(other, route, told),
@@ -153,11 +141,12 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// Compares the requests that `before` owned and `after` owns. Returns false if there are none.
+    /// Compares the requests that `before` owned and `after` now owns. Returns false if there are
+    /// none.
     fn served_by_both(&self, before: u32, after: u32, told: &mut Told) -> bool {
         let (was, is) = (self.before(before), self.after(after));
         let pair = self.pairs.of(was, is);
-        // Two operations that redirect give the same answer.
+        // Two routes that redirect give the same response.
         let moved = was.id() != is.id() && !(was.redirects() && is.redirects());
         if !moved && !pair.differs() {
             return true;
@@ -185,7 +174,7 @@ impl<'a> Cells<'_, 'a> {
             self.push(told, change, is, witness, NO_REQUEST);
         }
         if was.redirects() || is.redirects() {
-            // The comparison of policies reports a change of redirection.
+            // The comparison of policies reports changed redirects.
             return true;
         }
         if pair.upstream {
@@ -232,10 +221,10 @@ impl<'a> Cells<'_, 'a> {
         true
     }
 
-    /// Reports differences in access.
+    /// Reports the differences in access to a cell.
     fn doors(&self, pair: &Pair, cell: &Cell, (before, after): (u32, u32), told: &mut Told) {
         let (was, is) = (self.before(before), self.after(after));
-        // A policy that refused every caller admitted none.
+        // If a policy refused every caller, nobody had access.
         let nobody = self.pairs.before(was).is_nobody();
         for difference in &pair.access {
             let (class, id) = match difference.verdict {
@@ -266,7 +255,8 @@ impl<'a> Cells<'_, 'a> {
             let mut witness = None;
             if difference.component == "who" && difference.why_none.is_none() {
                 let (old_who, new_who) = (self.pairs.before(was), self.pairs.after(is));
-                // A caller admitted on one side only: on the new side, unless access only narrows.
+                // Find a caller that only one side admits: the new side, unless access only
+                // narrows.
                 let opens = class != Class::Strengthen;
                 let uncovered = if opens {
                     new_who.who().uncovered(old_who.who())
@@ -286,8 +276,8 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// Compares a route that exists on both sides but owns no request on one of them, because other
-    /// routes take all. Reports differences in its settings, not in access.
+    /// Reports differences in settings (not in access) of a route that exists on both sides, but
+    /// owns no request on one side because other routes own all of them.
     fn unreached(&self, before: u32, after: u32, told: &mut Told) {
         let (was, is) = (self.before(before), self.after(after));
         let said = (
@@ -310,7 +300,7 @@ impl<'a> Cells<'_, 'a> {
         }
     }
 
-    /// Requests without an owner before.
+    /// Reports requests of a new-side route that had no owner before.
     fn newly_served(&self, after: u32, told: &mut Told) {
         let route = self.after(after);
         let owners = [Owner::Nobody, Owner::Route(after)];
@@ -342,8 +332,8 @@ impl<'a> Cells<'_, 'a> {
             false => self.somebody(&cell, &every, true, told),
         };
         self.push(told, change, route, witness.clone(), NO_REQUEST);
-        // In the first release every operation is new, so only open ones get a line each. A policy
-        // that refuses every caller opens no access.
+        // In a first release all operations are new, so only open ones get their own line. If a
+        // policy refuses every caller, there is no access to report.
         if access.is_nobody() || self.sides.0.is_none() && !access.is_open() {
             return;
         }
@@ -365,7 +355,7 @@ impl<'a> Cells<'_, 'a> {
         self.push(told, change, route, witness, NO_REQUEST);
     }
 
-    /// Requests without an owner now.
+    /// Reports requests of an old-side route that have no owner any more.
     fn no_longer_served(&self, before: u32, told: &mut Told) {
         let route = self.before(before);
         let owners = [Owner::Route(before), Owner::Nobody];
@@ -396,146 +386,14 @@ impl<'a> Cells<'_, 'a> {
         self.push(told, change, route, witness, NO_REQUEST);
     }
 
-    /// Finds a witness with the credentials of one alternative that is admitted on one side only:
-    /// on the new side if `opens` is set.
-    fn somebody(
-        &self,
-        cell: &Cell,
-        alternatives: &[(usize, Option<&Tokens>)],
-        opens: bool,
-        told: &mut Told,
-    ) -> Option<Witness> {
-        let caller = self.caller(cell.owners, opens, told)?;
-        let security = &caller.route.treatment().security;
-        let none = ir::Alternative::default();
-        for (index, tokens) in alternatives {
-            let alternative = security.0.get(*index).unwrap_or(&none);
-            let Some((witness, owned)) = self.ask(cell, &caller, (alternative, *tokens)) else {
-                continue;
-            };
-            let (inside, outside) = if opens {
-                (&witness.new, &witness.old)
-            } else {
-                (&witness.old, &witness.new)
-            };
-            let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
-            if owned && served(inside) && !served(outside) {
-                return Some(witness);
-            }
-            // An escaped separator is refused wherever a path is split, so no caller is admitted.
-            if owned && *inside == (Outcome::Refused { status: 400 }) {
-                continue;
-            }
-            // The token belongs to another caller, or the upstream checks its scopes.
-            let agree = self.sources_differ(cell.owners) || self.asks_for_scopes(cell.owners);
-            if owned && served(inside) && agree {
-                continue;
-            }
-            told.bugs.push(bug(&witness, &caller.route.operation.key));
-            return None;
-        }
-        None
-    }
-
-    /// Finds a caller whose address is admitted on one side only: on the new side if `opens` is
-    /// set.
-    fn caller_from(&self, cell: &Cell, opens: bool, told: &mut Told) -> Option<Witness> {
-        let mut caller = self.caller(cell.owners, opens, told)?;
-        let [before, after] = self.addresses(cell.owners);
-        let only = match opens {
-            true => after.without(&before),
-            false => before.without(&after),
-        };
-        caller.client = Some(only.example(OUTSIDER)?);
-        let security = &caller.route.treatment().security;
-        let none = ir::Alternative::default();
-        let alternatives = security
-            .0
-            .iter()
-            .chain(security.0.is_empty().then_some(&none));
-        alternatives.into_iter().find_map(|alternative| {
-            let (witness, owned) = self.ask(cell, &caller, (alternative, None))?;
-            let (inside, outside) = match opens {
-                true => (&witness.new, &witness.old),
-                false => (&witness.old, &witness.new),
-            };
-            let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
-            (owned && served(inside) && !served(outside)).then_some(witness)
-        })
-    }
-
-    /// Returns the admitted client addresses of both sides. All addresses if no route owns the
-    /// requests.
-    fn addresses(&self, owners: [Owner; 2]) -> [Addresses; 2] {
-        let before = match owners[0] {
-            Owner::Route(route) => self.pairs.before(self.before(route)).addresses(),
-            Owner::Nobody | Owner::Anyone => Addresses::all(),
-        };
-        let after = match owners[1] {
-            Owner::Route(route) => self.pairs.after(self.after(route)).addresses(),
-            Owner::Nobody | Owner::Anyone => Addresses::all(),
-        };
-        [before, after]
-    }
-
-    /// True if the requirements ask for credentials of two sources, or with two names of claims.
-    fn sources_differ(&self, owners: [Owner; 2]) -> bool {
-        let [Owner::Route(was), Owner::Route(is)] = owners else {
-            return false;
-        };
-        let old = self.pairs.before(self.before(was));
-        let new = self.pairs.after(self.after(is));
-        old.who().sources() != new.who().sources()
-    }
-
-    /// Returns true if a requirement of either side names scopes.
-    fn asks_for_scopes(&self, owners: [Owner; 2]) -> bool {
-        owners.into_iter().zip(self.tables).any(|(owner, table)| {
-            let Owner::Route(route) = owner else {
-                return false;
-            };
-            let security = &table.routes[route as usize].treatment().security;
-            let mut uses = security.0.iter().flat_map(|alternative| &alternative.0);
-            uses.any(|wanted| !wanted.scopes.is_empty())
-        })
-    }
-
-    /// Finds a caller whom the two sides treat differently, preferring one that both sides serve.
-    fn differs(&self, cell: &Cell, told: &mut Told) -> Option<Witness> {
-        let none = ir::Alternative::default();
-        let mut best: Option<Witness> = None;
-        for opens in [true, false] {
-            let caller = self.caller(cell.owners, opens, told)?;
-            let security = &caller.route.treatment().security;
-            for alternative in security.0.iter().chain([&none]) {
-                let Some((witness, owned)) = self.ask(cell, &caller, (alternative, None)) else {
-                    continue;
-                };
-                if !owned {
-                    told.bugs.push(bug(&witness, &caller.route.operation.key));
-                    return None;
-                }
-                let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
-                if witness.old == witness.new {
-                    continue;
-                }
-                if served(&witness.old) && served(&witness.new) {
-                    return Some(witness);
-                }
-                best = best.or(Some(witness));
-            }
-        }
-        best
-    }
-
-    /// Returns the cell of these owners, or none if it has no requests.
+    /// Returns the cell of these owners. `None` if it contains no requests.
     fn cell(&self, owners: [Owner; 2]) -> Option<Cell> {
         let bare = smallest(self.tables, owners, &Values::default())?;
         Some(Cell { owners, bare })
     }
 
-    /// Addresses of the servers behind two routes: with names alone, an acknowledgement would cover
-    /// another server.
+    /// Text with digests of the upstreams of two routes, for the fingerprint. With names alone, an
+    /// acknowledgement would also cover other servers.
     fn servers(&self, was: &Route<'_>, is: &Route<'_>) -> String {
         let sides = [self.sides.0, Some(self.sides.1)];
         let said = sides.into_iter().zip([was, is]).map(|(side, route)| {
@@ -562,119 +420,11 @@ impl<'a> Cells<'_, 'a> {
         change.witness = witness;
         told.changes.push(change);
     }
-
-    /// Chooses whose credentials the witness carries. None if a side has settings that this version
-    /// cannot run, because the engine's decision would then show nothing.
-    fn caller(&self, owners: [Owner; 2], of_new: bool, told: &mut Told) -> Option<Caller<'_, 'a>> {
-        told.undecidable = self.undecidable(owners);
-        if told.undecidable.is_some() {
-            return None;
-        }
-        let (route, side) = match (owners, of_new) {
-            ([_, Owner::Route(route)], true) => (self.after(route), self.sides.1),
-            ([Owner::Route(route), _], false) => (self.before(route), self.sides.0?),
-            _ => return None,
-        };
-        // An address that both sides let through shows what else differs.
-        let [before, after] = self.addresses(owners);
-        let own = if of_new { &after } else { &before };
-        let both = before.intersection(&after).example(OUTSIDER);
-        let Some(client) = both.or_else(|| own.example(OUTSIDER)) else {
-            told.undecidable = Some(NO_ADDRESS);
-            return None;
-        };
-        Some(Caller {
-            route,
-            side,
-            client: (client != OUTSIDER).then_some(client),
-        })
-    }
-
-    fn undecidable(&self, owners: [Owner; 2]) -> Option<&'static str> {
-        let of = |side: &Lowered, route: &Route<'_>| {
-            let (treatment, listener) = (route.treatment(), &self.place.listener);
-            let word = side.gateway.undecidable(route.api, treatment, listener);
-            word.map(cannot_run)
-        };
-        let before = match (owners[0], self.sides.0) {
-            (Owner::Route(route), Some(side)) => of(side, self.before(route)),
-            _ => None,
-        };
-        before.or_else(|| match owners[1] {
-            Owner::Route(route) => of(self.sides.1, self.after(route)),
-            Owner::Nobody | Owner::Anyone => None,
-        })
-    }
-
-    /// Smallest limit, of both sides, on the bytes of a request target at this listener.
-    fn target_bytes_max(&self) -> u64 {
-        let sides = self.sides.0.into_iter().chain([self.sides.1]);
-        let limits = sides.filter_map(|side| {
-            let listener = side.gateway.shared.listeners.get(&self.place.listener)?;
-            Some(listener.limits.target_bytes)
-        });
-        limits.min().unwrap_or(u64::MAX)
-    }
-
-    /// Finds the smallest request of a cell with these credentials, and runs it through both
-    /// engines. Returns the outcomes and true if both engines give it to these owners. None if no
-    /// request of the cell can carry the credentials.
-    fn ask(
-        &self,
-        cell: &Cell,
-        caller: &Caller<'_, 'a>,
-        (alternative, tokens): (&ir::Alternative, Option<&Tokens>),
-    ) -> Option<(Witness, bool)> {
-        let auth = &caller.side.gateway.shared.auth;
-        let schemes = &caller.route.api.schemes;
-        let (sent, credentials) = credentials((alternative, tokens), schemes, auth);
-        // Credentials affect ownership only if a route has conditions.
-        let found = if self.tables.iter().any(|table| table.conditioned) {
-            smallest(self.tables, cell.owners, &sent)?
-        } else {
-            cell.bare.clone()
-        };
-        let mut values = found.values;
-        values.headers.extend(sent.headers);
-        values.query.extend(sent.query);
-        let draft = Draft {
-            listener: self.place.listener.clone(),
-            host: self.place.host.clone(),
-            method: found.method,
-            path: found.path,
-            values,
-            peer: None,
-            client: caller.client,
-        };
-        // No client can send a target this long, so its refusal shows nothing.
-        if draft.target_bytes() as u64 > self.target_bytes_max() {
-            return None;
-        }
-        let engines = [self.engines.old.as_ref(), Some(&self.engines.new)];
-        let [(before, old), (after, new)] = engines.map(|engine| {
-            let asked = engine.and_then(|engine| draft.ask(engine));
-            asked.unwrap_or((None, Outcome::Nothing))
-        });
-        let new = if ids::falsifies() { old.clone() } else { new };
-        let mut owned = [before, after]
-            .into_iter()
-            .zip(cell.owners)
-            .zip(self.tables);
-        let owned = owned.all(|((owns, owner), table)| match owner {
-            Owner::Anyone => true,
-            Owner::Nobody => owns.is_none(),
-            Owner::Route(route) => {
-                let route = &table.routes[route as usize];
-                // The gateway refuses, instead of redirecting to, a path that could name a host.
-                owns == Some(route.id()) || route.redirects() && owns.is_none()
-            }
-        });
-        Some((draft.shown(credentials, old, new), owned))
-    }
 }
 
-/// Reports a change that admits the same callers in another way: another verifier name, another
-/// order, or a credential that the upstream newly receives or no longer receives.
+/// Creates a change for a requirement that admits the same callers in another form: another
+/// verifier name, another order, or a credential that the upstream newly receives or no longer
+/// receives.
 fn restated((was, is): &(String, String)) -> Change {
     Change::new(
         Section::Policy,
@@ -686,7 +436,7 @@ fn restated((was, is): &(String, String)) -> Change {
     )
 }
 
-/// Completes a change with the operation and place of a route.
+/// Adds the operation and place of a route to a change.
 pub(super) fn about(change: Change, route: &Route<'_>, place: &Place) -> Change {
     let mut change = change.of(route.reference());
     change.places.insert(RequestPlace {

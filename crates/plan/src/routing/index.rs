@@ -1,4 +1,4 @@
-//! Index of a table's templates by segment, for walks through several tables at once.
+//! Index of a table's templates by segment, to walk several tables together.
 
 use std::cmp::Ordering;
 use std::sync::atomic::AtomicUsize;
@@ -12,44 +12,45 @@ use rustc_hash::FxHashMap;
 use super::texts::{Literals, Rivals, matches};
 use model::segment;
 
-/// Tree of template segments. Routes are referenced by their index in the table.
+/// Trie of template segments. Routes are referenced by their index in the table.
 #[derive(Debug)]
 pub(super) struct Index<'t> {
     nodes: Vec<Node<'t>>,
     /// Number of segments of the longest template.
     pub(super) depth: usize,
-    /// Nodes that were visited for templates in common.
+    /// Number of nodes visited in searches for overlapping templates.
     visited: AtomicUsize,
-    /// Routes found behind a node for the rest of a template: many templates have one rest.
+    /// Routes found below a node for the rest of a template. A cache: many templates have the same
+    /// rest.
     behind: Mutex<FxHashMap<Rest, Arc<[u32]>>>,
 }
 
-/// A node, the segments that follow, without the names of parameters, whether they match everything
-/// behind them, and a priority that bounds the routes.
+/// Node; the remaining segments without parameter names; true if the template is a prefix; and the
+/// priority bound of the search.
 type Rest = (u32, Vec<Segment>, bool, Option<i32>);
 
-/// A route as an index takes it: its place in the table, its template and its priority.
+/// Route in an index: its index in the table, its template and its priority.
 pub(super) type Entry<'t> = (u32, &'t Template, i32);
 
 #[derive(Debug)]
 struct Node<'t> {
     literals: Literals<'t>,
-    /// Patterns and case-insensitive literals, without duplicates.
+    /// Children for patterns and case-insensitive literals, without duplicates.
     others: Vec<(&'t Segment, u32)>,
-    /// The same without the names of parameters.
+    /// Segments of `others` without parameter names.
     erased: Vec<Segment>,
     parameter: Option<u32>,
     /// Routes whose template ends at this node.
     ends: Vec<u32>,
-    /// Routes that match everything below this node.
+    /// Routes whose template is a prefix that ends at this node.
     rests: Vec<u32>,
-    /// The least priority of the routes that end here.
+    /// Minimum priority of the routes that end at this node.
     own: i32,
-    /// The least priority of all routes from here on.
+    /// Minimum priority of all routes at or below this node.
     least: i32,
-    /// The least priority of the routes behind literals.
+    /// Minimum priority of the routes below the literal children.
     least_of_literals: i32,
-    /// The least priority of the routes behind this node.
+    /// Minimum priority of the routes below this node.
     least_below: i32,
 }
 
@@ -96,7 +97,7 @@ impl<'t> Index<'t> {
                 node.ends.push(route);
             }
         }
-        // A child has a greater index than its parent.
+        // Children have greater indexes than their parents.
         for at in (0..index.nodes.len()).rev() {
             index.nodes[at].literals.sort();
             let node = &index.nodes[at];
@@ -115,7 +116,8 @@ impl<'t> Index<'t> {
         index
     }
 
-    /// `known` has the child of each node and erased segment.
+    /// Returns the child of a node for a segment, and creates it if needed. `known` contains the
+    /// child of each node and erased segment.
     fn child(
         &mut self,
         at: u32,
@@ -147,12 +149,12 @@ impl<'t> Index<'t> {
         &self.nodes[node as usize].ends
     }
 
-    /// Returns the routes that match everything below a node.
+    /// Returns the routes whose template is a prefix that ends at a node.
     pub(super) fn rests(&self, node: u32) -> &[u32] {
         &self.nodes[node as usize].rests
     }
 
-    /// Adds the subtree behind a node.
+    /// Adds the segments below a node to the rivals.
     pub(super) fn rivals<'i>(&'i self, node: u32, rivals: &mut Rivals<'i>) {
         let node = &self.nodes[node as usize];
         rivals.literals.push(&node.literals);
@@ -163,7 +165,7 @@ impl<'t> Index<'t> {
         }
     }
 
-    /// Node that a text leads to from a node.
+    /// Adds the nodes that a segment with this text reaches from a node.
     pub(super) fn step(&self, node: u32, text: &str, to: &mut Vec<u32>) {
         let node = &self.nodes[node as usize];
         to.extend(node.literals.get(text));
@@ -176,19 +178,18 @@ impl<'t> Index<'t> {
         to.extend(node.parameter.filter(|_| !text.is_empty()));
     }
 
-    /// Returns the routes whose template shares a path with `template`, each once, in the order of
-    /// the table.
+    /// Returns the routes whose template overlaps `template`, each once, in table order.
     pub(super) fn overlapping(&self, template: &Template) -> Vec<u32> {
         self.meeting(template, None)
     }
 
-    /// The same without routes that are greater than a route with this template and priority,
-    /// whatever the request: most of them are left out without a visit.
+    /// Like [`Self::overlapping`], without most routes that take precedence over a route with this
+    /// template and priority for every request. These are skipped without a visit.
     pub(super) fn overlapping_below(&self, template: &Template, priority: i32) -> Vec<u32> {
         self.meeting(template, Some(priority))
     }
 
-    /// Nodes that were visited so far for templates in common.
+    /// Number of nodes visited so far in searches for overlapping templates.
     pub(super) fn visited(&self) -> usize {
         self.visited.load(Relaxed)
     }
@@ -208,18 +209,19 @@ impl<'t> Index<'t> {
     }
 }
 
-/// A walk to the templates that have a path in common with one.
+/// Search for the templates that overlap one template.
 struct Meeting<'i, 't> {
     index: &'i Index<'t>,
-    /// True if the template matches everything behind its segments.
+    /// True if the template is a prefix.
     prefix: bool,
     routes: Vec<u32>,
     visited: usize,
 }
 
 impl Meeting<'_, '_> {
-    /// `tied` is the template's priority as long as the segments so far compare as equal, and
-    /// routes that are greater from here on shall be left out.
+    /// Collects the routes below a node that overlap the remaining segments. `tied` is the priority
+    /// of the template while the segments compared so far are of equal rank. Routes that certainly
+    /// take precedence are then skipped.
     fn meet(&mut self, at: u32, rest: &[Segment], tied: Option<i32>) {
         self.visited += 1;
         let node = &self.index.nodes[at as usize];
@@ -248,7 +250,7 @@ impl Meeting<'_, '_> {
                 }
             }
             _ => {
-                // A literal is greater than any other segment.
+                // A literal takes precedence over any other kind of segment.
                 if !is_above(tied, node.least_of_literals) {
                     for (text, child) in node.literals.iter() {
                         self.visited += 1;
@@ -276,7 +278,7 @@ impl Meeting<'_, '_> {
         }
     }
 
-    /// As [`Self::meet`], once for all templates with this rest.
+    /// Like [`Self::meet`], but cached for all templates with the same rest.
     fn meet_known(&mut self, at: u32, rest: &[Segment], tied: Option<i32>) {
         let key = (at, rest.iter().map(erased).collect(), self.prefix, tied);
         let lock = || {
@@ -298,12 +300,13 @@ impl Meeting<'_, '_> {
         self.routes.extend(before);
     }
 
-    /// True if every route from a node on is greater where its template is.
+    /// True if every route at or below a node takes precedence where its template matches.
     fn is_above(&self, tied: Option<i32>, node: u32) -> bool {
         is_above(tied, self.index.nodes[node as usize].least)
     }
 
-    /// Everything from a node on; what is longer than a prefix is greater.
+    /// Adds all routes at or below a node. A template longer than the prefix takes precedence over
+    /// it.
     fn all_below(&mut self, at: u32, tied: Option<i32>) {
         self.visited += 1;
         let node = &self.index.nodes[at as usize];
@@ -321,13 +324,13 @@ impl Meeting<'_, '_> {
     }
 }
 
-/// True if routes of this priority and more are greater where their templates are.
+/// True if all routes with at least this priority take precedence where their templates match.
 fn is_above(tied: Option<i32>, least: i32) -> bool {
     tied.is_some_and(|priority| least >= priority)
 }
 
-/// A segment without the names of its parameters: equal ones match the same texts for the same
-/// reason.
+/// Removes the names of parameters from a segment. Segments that are then equal match the same
+/// strings.
 pub(super) fn erased(segment: &Segment) -> Segment {
     match segment {
         Segment::Parameter(_) => Segment::Parameter(String::new()),

@@ -1,20 +1,20 @@
 //! Exact comparison of routing: which route owns which requests before and after, and who may send
-//! them.
+//! these requests.
 //!
 //! The requests of a listener and host are divided into cells, each with one owner in the old table
-//! and one in the new. A route that is the same in both tables keeps its requests from other
-//! unchanged routes. Each cell with two owners therefore contains a route that is new, removed or
-//! changed. [`search`] finds the smallest request of a cell from the two tables alone, or that the
-//! cell is empty. Both engines then decide that request.
+//! and one in the new table. Between two routes that are the same in both tables, no requests
+//! change owner. Each cell with two different owners therefore involves a route that is new,
+//! removed or changed. [`search`] finds the smallest request of a cell from the two tables alone,
+//! or finds that the cell is empty. Both engines then decide that request.
 
 mod cell;
+mod example;
 mod index;
 mod peers;
 mod search;
 mod shadow;
 mod table;
 mod texts;
-mod values;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +33,6 @@ use model::lower::Lowered;
 use search::{Found, Owner, STEPS_OF_CELL, STEPS_OF_PAIR, Standing, Table, smallest};
 use sources::parallel;
 use table::{Place, Route, Signature, owners, places, routes};
-pub(super) use values::Values;
 
 /// Compares which routes own which requests and who may send them. Without an old side, compares
 /// with an empty gateway.
@@ -53,7 +52,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
                 |(api, mount): &(&ir::Api, &ir::Mount)| (api.name.clone(), mount.name.clone());
             owners.iter().map(name).collect()
         };
-        // Hosts with the same mounts need only one comparison.
+        // Hosts with the same mounts are compared once.
         if told.insert((place.listener.clone(), names(&before), names(&after))) {
             laid.push(Overlay::new(place, (was, &before), (is, &after)));
         }
@@ -73,7 +72,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
     Ok(())
 }
 
-/// Engines of both sides, in which the credentials of witnesses are valid.
+/// Engines of both sides. They accept the credentials of witnesses.
 struct Engines {
     old: Option<Oracle>,
     new: Oracle,
@@ -95,15 +94,15 @@ impl Engines {
     }
 }
 
-/// Reason for not comparing paths: the texts of segments take too many steps.
+/// Reason why paths were not compared: matching of patterns exceeds the step limit.
 const PATTERNS: &str = "patterns of several parameters in one segment, at one place, take too many \
 steps; use fewer of them, or other literals between the parameters";
 
-/// Reason for not comparing paths: too many pairs of routes exchange requests.
+/// Reason why paths were not compared: too many pairs of routes exchange requests.
 const OVERLAPS: &str = "too many paths overlap and change at once, and each pair that exchanges \
 requests is a change; change fewer paths at a time, or use paths that do not overlap";
 
-/// Tables of one place on both sides.
+/// Routes of both sides at one listener and host.
 struct Overlay<'a> {
     place: Place,
     old: Vec<Route<'a>>,
@@ -111,13 +110,13 @@ struct Overlay<'a> {
     tasks: Vec<Task>,
 }
 
-/// Part of the tables that must be compared.
+/// Comparison to be made for one route.
 #[derive(Clone, Copy, Debug)]
 enum Task {
-    /// Route on both sides that treats its requests differently.
+    /// Route on both sides whose requests are handled differently.
     Both(u32, u32),
-    /// Route on both sides for undescribed requests, while the described or withheld requests
-    /// change.
+    /// Route on both sides that owns undescribed requests, if the described or withheld requests
+    /// differ.
     Rest(u32, u32),
     /// Route that only the new table has.
     New(u32),
@@ -125,7 +124,7 @@ enum Task {
     Gone(u32),
 }
 
-/// A side with the mounts that are tried at a place.
+/// Side with its mounts at a listener and host.
 type Asked<'o, 'a, L> = (L, &'o [(&'a ir::Api, &'a ir::Mount)]);
 
 impl<'a> Overlay<'a> {
@@ -141,7 +140,7 @@ impl<'a> Overlay<'a> {
             })
         };
         let (old_signed, new_signed) = (signed(&old), signed(&new));
-        // Skip routes that serve no requests.
+        // Leave out routes that serve no requests.
         let serving = |routes: &[Route<'_>], signed: &[Signature]| -> Vec<(Signature, u32)> {
             let numbered = signed.iter().cloned().zip(0u32..);
             let serving = numbered.filter(|(_, at)| routes[*at as usize].serves);
@@ -152,7 +151,7 @@ impl<'a> Overlay<'a> {
             signed.collect()
         };
         let (old_serving, new_serving) = (serving(&old, &old_signed), serving(&new, &new_signed));
-        // Without a route for undescribed requests, the remaining requests need no comparison.
+        // The remainder matters only if a route serves undescribed requests.
         let gets_rest = |route: &Route<'_>| !route.operation.owns.is_described();
         let shifts = new.iter().any(|route| route.serves && gets_rest(route))
             && signatures(&old_signed) != signatures(&new_signed);
@@ -193,7 +192,8 @@ impl<'a> Overlay<'a> {
         for task in &self.tasks {
             match task {
                 Task::Gone(at) => standing[0][*at as usize] = Standing::Changed,
-                // New routes look at those that are gone, and not the other way round.
+                // Exchanges between a new and a removed route are compared once, by the task of the
+                // new route.
                 Task::New(at) => standing[1][*at as usize] = Standing::Ignored,
                 Task::Both(..) | Task::Rest(..) => {}
             }
@@ -234,23 +234,24 @@ impl<'a> Overlay<'a> {
     }
 }
 
-/// Differences between treatments of the two sides; each pair is compared once.
+/// Differences between treatments of the two sides. Each pair is compared once.
 struct Pairs<'a> {
     sides: (Option<&'a Lowered>, &'a Lowered),
     listener: &'a str,
     known: Mutex<FxHashMap<(usize, usize), Arc<Pair>>>,
 }
 
-/// Difference between the treatments of two routes.
+/// Differences between the treatments of two routes.
 #[derive(Debug)]
 struct Pair {
     access: Vec<Difference>,
-    /// Both descriptions of a requirement that admits the same callers in other terms.
+    /// Descriptions of both requirements, if they admit the same callers but are written
+    /// differently.
     restated: Option<(String, String)>,
-    /// True if other servers answer.
+    /// True if the requests go to another upstream.
     upstream: bool,
 
-    /// Meaning of the names in both requirements.
+    /// Digest of what the names in both requirements refer to.
     asked: String,
 }
 
@@ -298,7 +299,7 @@ impl<'a> Pairs<'a> {
         pair
     }
 
-    /// Compares policies, limits and settings of two operations that are not compared by name.
+    /// Compares policies, limits and settings of two operations that are not compared by key.
     fn lines(&self, before: &Route<'_>, after: &Route<'_>) -> Vec<Line> {
         let Some(was) = self.sides.0 else {
             return Vec::new();
@@ -341,7 +342,7 @@ impl<'a> Pairs<'a> {
     where
         'a: 'r,
     {
-        // A route that only redirects, or that refuses every caller, admits none.
+        // A route that only redirects or refuses every caller gives access to nobody.
         if route.redirects() || refuses(side, route) {
             return Access::nobody();
         }
@@ -356,10 +357,11 @@ impl<'a> Pairs<'a> {
         )
     }
 
-    /// Name of the upstream that answers a route's requests, or the gateway itself.
+    /// Name of the upstream that receives a route's requests, or [`GATEWAY`] if a policy responds.
     fn goes<'r>(&self, route: &Route<'r>) -> &'r str {
         let sides = self.sides.0.into_iter().chain([self.sides.1]);
-        // A policy name means the same on both sides only in a chain of the same table.
+        // Look policy names up on the side (old or new) of the route's API: names of the other side
+        // may mean other policies.
         let own = sides
             .filter(|side| {
                 let api = side.gateway.apis.get(&route.api.name);
@@ -377,10 +379,10 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// Destination of a request that a policy answers.
+/// Destination shown for requests to which a policy responds.
 const GATEWAY: &str = "the gateway itself";
 
-/// Status with which a policy of the chain answers every request.
+/// Status with which a `respond` policy of the chain answers every request, if any.
 fn answer(side: &Lowered, route: &Route<'_>) -> Option<u16> {
     let shared = &side.gateway.shared.policies;
     let links = route.treatment().chain.iter();
@@ -397,13 +399,13 @@ fn answer(side: &Lowered, route: &Route<'_>) -> Option<u16> {
         })
 }
 
-/// Returns true if a route's chain refuses every request at its end.
+/// True if a policy of the route's chain refuses every request.
 fn refuses(side: &Lowered, route: &Route<'_>) -> bool {
     answer(side, route).is_some_and(|status| status >= 400)
 }
 
-/// Digest of a route's requirement: its schemes with their places, the verifiers with all their
-/// settings. Names alone would let an acknowledgement cover another key source.
+/// Digest of a route's requirement: its schemes with their places, and the verifiers with all
+/// settings. With names alone, an acknowledgement would also cover another source of keys.
 fn asked_for(side: &Lowered, route: &Route<'_>) -> String {
     let security = &route.treatment().security;
     let mut bytes = bundle::codec::encode(security);
@@ -423,7 +425,7 @@ fn asked_for(side: &Lowered, route: &Route<'_>) -> String {
     let mut at = 0;
     while let Some(verifier) = verifiers.get(at).copied() {
         let written = bundle::codec::encode(verifier);
-        // A verifier may refer to another one by name.
+        // A verifier may refer to another verifier by name.
         let named = auth.iter().filter(|other| {
             let name = other.name.as_bytes();
             !name.is_empty() && written.windows(name.len()).any(|part| part == name)
@@ -439,9 +441,9 @@ fn asked_for(side: &Lowered, route: &Route<'_>) -> String {
     bundle::digest::Digest::of(&bytes).hex()
 }
 
-/// A digest of what happens to a new operation's requests: its policies, where they go and how they
-/// are rewritten. An acknowledgement covers no later, wider treatment. The addresses of an upstream
-/// that the old side has are compared by themselves.
+/// Digest of how a new operation's requests are handled: policies, destinations and rewrites. An
+/// acknowledgement therefore covers no later, wider handling. Upstreams that the old side has are
+/// left out, because they are compared separately.
 fn treated((old, new): (Option<&Lowered>, &Lowered), route: &Route<'_>) -> String {
     let treatment = route.treatment();
     let shared = &new.gateway.shared;

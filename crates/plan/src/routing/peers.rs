@@ -1,28 +1,29 @@
-//! Peers that may connect: listeners that require a PROXY header from other peers, or no longer
-//! require it.
+//! Peers that may connect to a listener: changes of the peers from which a listener requires or
+//! accepts a PROXY header.
 
 use bundle::ir;
 
+use super::Engines;
 use super::search::{Owner, Table, smallest};
 use super::table::{owners, places, routes};
-use super::{Engines, Values};
 use crate::pairs::listeners;
 use crate::security::gateway::{Peers, peers};
+use crate::values::Values;
 use crate::witness::{Draft, credentials};
 use crate::{Change, Class, Outcome, Plan, Section, Witness};
 use model::lower::Lowered;
 
-/// Reason for a change without a witness.
+/// Reason for the absence of a witness.
 const NO_OPERATION: &str = "the listener serves no operation";
 
-/// Listener that other peers may connect to.
+/// Listener whose set of admitted peers differs.
 pub(super) struct Changed<'a> {
     name: &'a str,
     peers: Peers,
 }
 
 impl<'a> Changed<'a> {
-    /// Listeners of both sides whose peers differ.
+    /// Finds the listeners of both sides whose admitted peers differ.
     pub(super) fn of(was: Option<&'a Lowered>, is: &'a Lowered) -> Vec<Self> {
         let Some(was) = was else { return Vec::new() };
         let all = listeners(&was.gateway, &is.gateway).into_iter();
@@ -30,7 +31,7 @@ impl<'a> Changed<'a> {
             let (old, new) = (old?, new?);
             let peers = peers(old, new)?;
             let name = new.name.as_str();
-            // A witness is for one listener, so compare a listener only with itself.
+            // A witness names one listener, so compare only listeners with the same name.
             (old.name == new.name).then_some(Self { name, peers })
         });
         changed.collect()
@@ -80,7 +81,7 @@ impl<'a> Changed<'a> {
         plan.changes.push(change);
     }
 
-    /// Finds the smallest request to the listener on a side, to an open operation if there is one.
+    /// Finds the smallest request to the listener on one side, preferably to an open operation.
     fn witness(
         &self,
         side: &Lowered,
@@ -115,6 +116,7 @@ impl<'a> Changed<'a> {
                 let mut values = found.values;
                 values.headers.extend(sent.headers);
                 values.query.extend(sent.query);
+                values.certificates = sent.certificates;
                 let draft = Draft {
                     listener: place.listener.clone(),
                     host: place.host.clone(),
@@ -137,7 +139,7 @@ impl<'a> Changed<'a> {
     }
 }
 
-/// True if a listener has an operation that is open to everyone.
+/// True if at least one operation at a listener is open to everyone.
 fn is_open(side: &Lowered, listener: &str) -> bool {
     let apis = side.gateway.apis.iter();
     let mut reached = apis.filter(|api| {

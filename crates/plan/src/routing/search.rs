@@ -1,13 +1,13 @@
-//! Search for the smallest request that two tables give to two owners.
+//! Search for the smallest request that two tables assign to two given owners.
 //!
 //! A route owns the requests that it matches, except those that a route of higher precedence
-//! matches. The search walks the paths through both tables at once, segment by segment, shortest
-//! first. A matching route of higher precedence rules a path out, unless the request can avoid its
-//! conditions.
+//! matches. The search walks the paths through both tables together, segment by segment, shortest
+//! first. If a route of higher precedence matches a path, the path is excluded, unless the request
+//! can fail the conditions of that route.
 //!
 //! Upstreams may read a path in several ways. With `path_readings: strict`, such a path is served
-//! only if the same route owns every reading, and at least one reading is unambiguous. Each change
-//! to such a path is therefore also a change to that reading, so the search skips the path. Only
+//! only if one route owns all readings, and at least one reading is unambiguous. Each change of
+//! such a path is then also a change of that reading, so the search skips ambiguous paths. Only
 //! routes with `path_readings: keep` own ambiguous paths themselves.
 
 use std::cmp::{Ordering, Reverse};
@@ -22,58 +22,58 @@ use rustc_hash::FxHashMap;
 use super::index::{Entry, Index, ROOT};
 use super::table::{Route, Tier};
 use super::texts::{Rivals, Steps, texts};
-use super::values::{Values, values};
+use crate::values::{Values, values};
 
-/// Steps of all searches of two tables, besides [`STEPS_PER_ROUTE`] for each route.
+/// Step limit for all searches in two tables, to which [`STEPS_PER_ROUTE`] is added for each route.
 const STEPS_MAX: usize = 4_000_000;
 
-/// Steps that each route of two tables adds: what grows with the tables alone is never too much.
+/// Steps added to the limit for each route, so that the size of the tables alone never exceeds it.
 const STEPS_PER_ROUTE: usize = 200;
 
-/// Steps for two routes that may have requests in common.
+/// Cost of comparing two routes that may share requests, in steps.
 pub(super) const STEPS_OF_PAIR: usize = 4;
 
-/// Steps for requests that one route lost to another: a change with its witness is made of each.
-/// Of 100,000 such changes a plan has hundreds of megabytes.
+/// Cost of a cell whose requests change owner, in steps. Each such cell is a change with a witness:
+/// 100,000 of them would make a plan of hundreds of megabytes.
 pub(super) const STEPS_OF_CELL: usize = 36;
 
-/// Relation of a route to the other side's table.
+/// Relation of a route to the table of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// The other table has a route that matches the same requests and has the same order.
+    /// The other table has a route with the same requests and the same precedence.
     Kept,
-    /// The other table has none.
+    /// The other table has no such route.
     Changed,
-    /// Not looked for among the routes that overlap with another.
+    /// Not searched for as a route with which others exchange requests.
     Ignored,
 }
 
-/// One side's routes with their templates' indexes.
+/// Routes of one side, with indexes of their templates.
 #[derive(Debug)]
 pub(super) struct Table<'t, 'a> {
     pub(super) routes: &'t [Route<'a>],
     pub(super) index: Index<'t>,
-    /// Described routes that the other table has as well.
+    /// Index of the described routes that the other table also has.
     kept: Index<'t>,
-    /// Other routes that serve.
+    /// Index of the other routes that serve requests, except ignored ones.
     changed: Index<'t>,
-    /// Routes that are not served.
+    /// Index of the routes that serve no requests.
     withheld: Index<'t>,
-    /// True if fields or parameters select any of its routes.
+    /// True if at least one route has conditions on fields or parameters.
     pub(super) conditioned: bool,
-    /// Steps for the texts of patterns, of both tables if this one is the first.
+    /// Remaining step budget for matching patterns. The first table's budget covers both tables.
     pub(super) steps: Steps,
-    /// Steps for searches, of both tables if this one is the first.
+    /// Remaining step budget for searches. The first table's budget covers both tables.
     pub(super) searches: Steps,
-    /// Indices of the routes of each operation, by operation key.
+    /// Indexes of each operation's routes, by operation key.
     of_operation: OnceLock<FxHashMap<&'t str, Vec<u32>>>,
-    /// Digests of the requests of each route.
+    /// Digest of the requests of each route.
     digests: OnceLock<Vec<Digest>>,
 }
 
 impl<'t, 'a> Table<'t, 'a> {
-    /// `standing` has an element for each route. `others` is the number of the other table's
-    /// routes.
+    /// Builds a table. `standing` has one element per route. `others` is the number of routes in
+    /// the other table.
     pub(super) fn new(routes: &'t [Route<'a>], standing: &[Standing], others: usize) -> Self {
         let entry = |at: u32| -> Entry<'t> {
             let route = &routes[at as usize];
@@ -107,16 +107,16 @@ impl<'t, 'a> Table<'t, 'a> {
         }
     }
 
-    /// A table that is not compared with another.
+    /// Builds a table that is not compared with another one.
     pub(super) fn alone(routes: &'t [Route<'a>]) -> Self {
         Self::new(routes, &vec![Standing::Ignored; routes.len()], 0)
     }
 
-    /// The routes of this table with which a route of the other table, that this one has not, may
-    /// have requests in common, in the table's order.
+    /// Returns the routes of this table that may share requests with a route that only the other
+    /// table has, in table order.
     ///
-    /// A kept route of higher precedence is left out: it is in both tables, and in neither does it
-    /// own requests of the other route.
+    /// Leaves out kept routes of higher precedence: such a route is in both tables, and in both it
+    /// takes precedence over the other route, so they exchange no requests.
     pub(super) fn exchanging(&self, route: &Route<'_>) -> Vec<u32> {
         let mut routes = self.changed.overlapping(&route.template);
         if route.tier == Tier::Described {
@@ -128,13 +128,13 @@ impl<'t, 'a> Table<'t, 'a> {
         routes
     }
 
-    /// Nodes of its indexes that were visited for templates in common.
+    /// Number of index nodes visited in searches for overlapping templates.
     pub(super) fn visited(&self) -> usize {
         let indexes = [&self.kept, &self.changed, &self.withheld];
         indexes.into_iter().map(Index::visited).sum()
     }
 
-    /// A digest of the requests of some routes.
+    /// Digest of the requests of these routes.
     pub(super) fn digest_of(&self, routes: &[u32]) -> Digest {
         let digests = self.digests.get_or_init(|| {
             let requests = self.routes.iter().map(Route::requests);
@@ -146,7 +146,8 @@ impl<'t, 'a> Table<'t, 'a> {
         Digest::of(&bytes.copied().collect::<Vec<u8>>())
     }
 
-    /// Requests that an operation matches here; they identify an earlier version of it.
+    /// Text for the requests that an operation matches in this table. It identifies an earlier
+    /// version of the operation.
     pub(super) fn requests_of(&self, key: &str) -> String {
         let known = self.of_operation.get_or_init(|| {
             let mut known: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
@@ -164,7 +165,7 @@ impl<'t, 'a> Table<'t, 'a> {
     }
 }
 
-/// Required owner of a request on one side.
+/// Owner that a request must have on one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     /// Any owner, or none.
@@ -175,7 +176,7 @@ pub(super) enum Owner {
     Route(u32),
 }
 
-/// Request without its listener and host.
+/// Request without listener and host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) method: String,
@@ -183,7 +184,7 @@ pub(super) struct Found {
     pub(super) values: Values,
 }
 
-/// Returns the smallest request that the tables give to these owners, or none. The request already
+/// Returns the smallest request that the tables assign to these owners, if any. The request already
 /// contains the values in `sent`. At least one owner must be a route.
 pub(super) fn smallest(
     tables: [&Table<'_, '_>; 2],
@@ -195,7 +196,7 @@ pub(super) fn smallest(
     let (Some(side), Some(route)) = (side, owning(tables, owners).first().copied()) else {
         return bare;
     };
-    // Withheld requests have no owner either.
+    // Requests of withheld routes have no owner either.
     let withheld = tables[side].withheld.overlapping(&route.template);
     let found = withheld.into_iter().filter_map(|at| {
         let mut owners = owners;
@@ -232,7 +233,7 @@ fn smallest_of(tables: [&Table<'_, '_>; 2], owners: [Owner; 2], sent: &Values) -
         };
         search.run()
     };
-    // HEAD falls back to GET, so a GET route that lost HEAD differs for HEAD only.
+    // HEAD falls back to GET, so a GET route may differ for HEAD requests only.
     let mut methods: Vec<&str> = Vec::new();
     for method in owning.iter().filter_map(|route| route.method) {
         methods.push(method);
@@ -248,8 +249,8 @@ fn smallest_of(tables: [&Table<'_, '_>; 2], owners: [Owner; 2], sent: &Values) -
     methods.into_iter().find_map(search)
 }
 
-/// Methods that some route names, and one method that no route names. Excludes methods that are
-/// never served.
+/// Methods that at least one route names, and one method that no route names. Leaves out methods
+/// that are never served.
 fn every_method<'s>(tables: [&'s Table<'_, '_>; 2]) -> BTreeSet<&'s str> {
     let routes = tables.into_iter().flat_map(|table| table.routes);
     let mut methods: BTreeSet<&str> = routes.filter_map(|route| route.method).collect();
@@ -277,22 +278,23 @@ struct Search<'s, 't, 'a> {
     owning: &'s [&'s Route<'a>],
     method: &'s str,
     sent: &'s Values,
-    /// True if every owner has `path_readings: keep`, so ambiguous paths count too.
+    /// True if every owner has `path_readings: keep`, so that ambiguous paths are included.
     keeps: bool,
 }
 
-/// State of the search: a path prefix and the routes that still match.
+/// State of the search: a path prefix, and the routes that can still match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct State {
-    /// Length in bytes of the path and, for a complete request, of its values.
+    /// Length of the path in bytes and, if the request is complete, of its values.
     length: usize,
     path: String,
     segments: usize,
-    /// Nodes of each table's templates.
+    /// Current trie nodes, per table.
     nodes: [Vec<u32>; 2],
-    /// Routes of higher precedence that match every continuation if their conditions hold.
+    /// Routes of higher precedence that match every continuation of the path if their conditions
+    /// hold.
     against: Vec<(usize, u32)>,
-    /// Values of the request that ends here.
+    /// Values of the complete request. `None` if the path continues.
     end: Option<Values>,
 }
 
@@ -307,7 +309,7 @@ impl<'s> Search<'s, '_, '_> {
         let least = lengths().max().unwrap_or(0).max(1);
         let most = match self.owning.iter().find(|route| !prefix(route)) {
             Some(exact) => exact.template.segments().len(),
-            // Segments beyond the deepest template change nothing.
+            // Further segments than those of the deepest template make no difference.
             None => {
                 1 + self
                     .tables
@@ -351,7 +353,7 @@ impl<'s> Search<'s, '_, '_> {
                     values,
                 });
             }
-            // A segment after an empty one makes an ambiguous path.
+            // A segment after an empty one makes the path ambiguous.
             let ends_empty = !self.keeps && state.path.ends_with('/');
             let known = (state.nodes.clone(), state.against.clone());
             if !seen.insert((state.segments, ends_empty, known)) {
@@ -371,7 +373,7 @@ impl<'s> Search<'s, '_, '_> {
         None
     }
 
-    /// Returns the states with one more segment.
+    /// Returns the states that extend this one by a segment.
     fn longer(&self, state: &State) -> Vec<State> {
         let musts: Vec<&Segment> = self
             .owning
@@ -379,7 +381,7 @@ impl<'s> Search<'s, '_, '_> {
             .filter_map(|route| route.template.segments().get(state.segments))
             .collect();
         let mut rivals = Rivals::default();
-        // A literal leaves one text.
+        // If a segment must be a literal, its text is fixed, so rivals need not be collected.
         if !musts.iter().any(|must| matches!(must, Segment::Literal(_))) {
             for (table, nodes) in self.tables.iter().zip(&state.nodes) {
                 for node in nodes {
@@ -413,8 +415,8 @@ impl<'s> Search<'s, '_, '_> {
         next.collect()
     }
 
-    /// Applies the routes of higher precedence that match everything below this path. Returns none
-    /// if such a route has no conditions to avoid.
+    /// Records the routes of higher precedence that match everything below this path. `None` if one
+    /// of them has no conditions that the request could fail.
     fn entered(&self, mut state: State) -> Option<State> {
         for (side, table) in self.tables.iter().enumerate() {
             for node in &state.nodes[side] {
@@ -432,7 +434,7 @@ impl<'s> Search<'s, '_, '_> {
         Some(state)
     }
 
-    /// Completes the request at this state, or returns none.
+    /// Completes the request at this state. `None` if the conditions cannot be met.
     fn ended(&self, state: &State) -> Option<State> {
         let mut against: Vec<&[Condition]> = Vec::new();
         let conditions = |side: usize, route: u32| {
@@ -468,7 +470,7 @@ impl<'s> Search<'s, '_, '_> {
         })
     }
 
-    /// Returns true if a route would own a request that must be another's.
+    /// True if a route would take precedence over the required owner of the request.
     fn is_against(&self, side: usize, route: u32) -> bool {
         let routes = self.tables[side].routes;
         let rival = &routes[route as usize];
@@ -484,7 +486,7 @@ impl<'s> Search<'s, '_, '_> {
 }
 
 impl Ord for State {
-    /// Orders shorter requests first, then by bytes.
+    /// Orders shorter requests first, then by path.
     fn cmp(&self, other: &Self) -> Ordering {
         (self.length, &self.path, self.end.is_none(), self.segments).cmp(&(
             other.length,

@@ -1,5 +1,5 @@
-//! Operations of both sides that lost their last request to other operations, or serve requests
-//! again.
+//! Operations that exist on both sides, and that lost their last request to other operations or
+//! serve requests again.
 
 use std::collections::BTreeSet;
 
@@ -9,13 +9,14 @@ use serde_json::Value;
 use super::cell::{Cells, about};
 use super::table::Tier;
 use super::table::owner;
-use super::{Owner, Route, Task, Values, smallest};
+use super::{Owner, Route, Task, smallest};
+use crate::values::Values;
 use crate::{Change, Class, Section};
 
 impl Cells<'_, '_> {
-    /// Finds the operations of both tables that `tasks` and the `moved` requests (from a route of
-    /// the old table to one of the new) hide or reveal at this place. `others` are further routes
-    /// of each table whose requests may have moved.
+    /// Finds the operations that are newly hidden or revealed at this listener and host. `tasks`
+    /// are the compared routes. `moved` contains pairs of an old and a new route between which
+    /// requests moved. `others` are further routes of each table whose requests may have moved.
     pub(super) fn shadows(
         &self,
         tasks: &[Task],
@@ -67,7 +68,7 @@ impl Cells<'_, '_> {
         changes
     }
 
-    /// Returns true if a route has any request on its side.
+    /// True if a route owns at least one request on its side.
     fn reached(&self, side: usize, route: u32) -> bool {
         let mut owners = [Owner::Anyone; 2];
         owners[side] = Owner::Route(route);
@@ -94,19 +95,19 @@ impl Cells<'_, '_> {
     }
 }
 
-/// Name of a route that is the same on both sides.
+/// Name of a route that is stable across both sides: operation key and mount.
 fn key<'r>(route: &Route<'r>) -> (&'r str, &'r str) {
     (&route.operation.key, &route.mount.name)
 }
 
-/// Declared routes by name, without twins and routes for undescribed requests.
+/// Routes at declared paths, by name, without twins and routes for undescribed requests.
 fn declared<'r>(routes: &'r [Route<'_>]) -> FxHashMap<(&'r str, &'r str), u32> {
     let numbered = routes.iter().zip(0u32..);
     let declared = numbered.filter(|(route, _)| is_declared(route));
     declared.map(|(route, at)| (key(route), at)).collect()
 }
 
-/// Returns true for an operation at the path as it is declared.
+/// True for the route of an operation at its declared path.
 fn is_declared(route: &Route<'_>) -> bool {
     route.tier == Tier::Described && !route.twin
 }

@@ -1,4 +1,4 @@
-//! Routes that are tried at one place of a gateway, and their order (semantics.md §1).
+//! Routes that are considered at one listener and host, and their precedence (semantics.md §1).
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -12,15 +12,15 @@ use crate::OperationRef;
 use model::lower::Lowered;
 use model::rest::everything;
 
-/// A listener, and a host that represents all hosts that a pattern matches.
+/// Listener, and a host that represents all hosts of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) listener: String,
     pub(super) host: String,
 }
 
-/// Returns every listener with every host pattern of any side, and with a host that no pattern
-/// matches, which only mounts without hosts serve.
+/// Returns every listener combined with every host pattern of the sides. Also with a host that no
+/// pattern matches: only mounts without hosts serve it.
 pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
     let mounts = || {
         let apis = sides.iter().flat_map(|side| &side.gateway.apis);
@@ -32,7 +32,7 @@ pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
     let listeners: BTreeSet<&String> = mounts().flat_map(|mount| &mount.listeners).collect();
     let patterns = taken.iter().copied().chain([""]);
     let hosts: BTreeSet<String> = patterns.map(|pattern| instance(pattern, &taken)).collect();
-    // Clients may request a host of one listener at another listener as well.
+    // A client may request the host of one listener at any other listener.
     let place = |(listener, host): (&&String, &String)| Place {
         listener: (*listener).clone(),
         host: host.clone(),
@@ -43,8 +43,8 @@ pub(super) fn places(sides: &[&Lowered]) -> BTreeSet<Place> {
     every.map(place).collect()
 }
 
-/// Returns a host that a pattern matches and that no mount of either side names itself, because
-/// such a host has a table of its own.
+/// Returns a host that a pattern matches and that no mount of either side names. A host that a
+/// mount names has its own table.
 fn instance(pattern: &str, taken: &BTreeSet<&str>) -> String {
     let free = |first: &str, parent: &str| {
         (0..)
@@ -62,8 +62,8 @@ fn instance(pattern: &str, taken: &BTreeSet<&str>) -> String {
     }
 }
 
-/// Mounts that are tried for a host, each with its API: the exact ones, else those of the wildcard,
-/// else those without hosts.
+/// Mounts that are considered for a host, each with its API: those with the exact host, else those
+/// with the wildcard, else those without hosts.
 pub(super) fn owners<'a>(lowered: &'a Lowered, place: &Place) -> Vec<(&'a ir::Api, &'a ir::Mount)> {
     let mounts = || {
         let apis = lowered.gateway.apis.iter();
@@ -97,33 +97,33 @@ pub(super) struct Route<'a> {
     pub(super) api: &'a ir::Api,
     pub(super) mount: &'a ir::Mount,
     pub(super) operation: &'a ir::Operation,
-    /// HTTP method. None: any method.
+    /// HTTP method. `None`: any method.
     pub(super) method: Option<&'a str>,
-    /// Template without the base path of the mount.
+    /// Path template, without the base path of the mount.
     pub(super) template: Template,
-    /// True if the template differs from the declared one by its final slash.
+    /// True if the template is the trailing-slash twin of the declared path.
     pub(super) twin: bool,
-    /// Tier of the route.
+    /// Precedence tier of the route.
     pub(super) tier: Tier,
-    /// True if the operation serves its requests. Otherwise the route only withholds them from the
+    /// True if the operation serves these requests. Otherwise the route only withholds them from
     /// routes for undescribed requests.
     pub(super) serves: bool,
 }
 
-/// Tier of a route; the last tier comes before all others.
+/// Precedence tier of a route. A later tier takes precedence over earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Tier {
     /// `API#unmatched`, or 404: requests that no template matches.
     Unmatched,
     /// `API#undeclared`, or 405: methods that a matching template does not declare.
     Undeclared,
-    /// 404: requests that an operation describes or hides, whether or not its conditions hold.
+    /// 404: requests that an operation describes or hides, even if its conditions do not hold.
     Withheld,
     /// Requests that an operation describes.
     Described,
 }
 
-/// Properties that separate a route's requests from others', and its place in the order.
+/// Properties that determine which requests a route matches, and its precedence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Signature {
     tier: Tier,
@@ -136,11 +136,11 @@ pub(super) struct Signature {
     serves: bool,
 }
 
-/// Builds the routes of these mounts.
+/// Builds the routes at these mounts.
 pub(super) fn routes<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'a>> {
     let mut routes = described(owners);
     let mut operations = owners.iter().flat_map(|(api, _)| &api.operations);
-    // Without an operation for undescribed requests, no request needs to be withheld.
+    // Withholding matters only if an operation serves undescribed requests.
     if operations.any(|operation| !operation.owns.is_described()) {
         let rest = owners.iter().flat_map(|(api, mount)| rest(api, mount));
         let withheld: Vec<Route<'a>> = routes
@@ -159,7 +159,7 @@ pub(super) fn routes<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'
     routes
 }
 
-/// Operation of a route that is not served.
+/// Operation of routes that serve no requests.
 static NOBODY: LazyLock<ir::Operation> = LazyLock::new(|| ir::Operation {
     key: String::new(),
     method: String::new(),
@@ -171,7 +171,7 @@ static NOBODY: LazyLock<ir::Operation> = LazyLock::new(|| ir::Operation {
     owns: ir::Owns::Described,
 });
 
-/// Routes of a mount for requests that its document does not describe.
+/// Routes at a mount for requests that the document does not describe.
 fn rest<'a>(api: &'a ir::Api, mount: &'a ir::Mount) -> Vec<Route<'a>> {
     let getting = |owns: ir::Owns| api.operations.iter().find(|one| one.owns == owns);
     let (undeclared, unmatched) = (getting(ir::Owns::Undeclared), getting(ir::Owns::Unmatched));
@@ -251,7 +251,7 @@ impl Route<'_> {
         }
     }
 
-    /// Its priority; 0 for what is not described.
+    /// Priority of the route. 0 for undescribed requests.
     pub(super) fn priority(&self) -> i32 {
         match self.tier {
             Tier::Described => self.operation.priority,
@@ -259,7 +259,7 @@ impl Route<'_> {
         }
     }
 
-    /// Conditions on its requests beside method and path.
+    /// Conditions on the request besides method and path.
     pub(super) fn conditions(&self) -> &[ir::Condition] {
         match self.tier {
             Tier::Described => &self.operation.conditions,
@@ -267,7 +267,8 @@ impl Route<'_> {
         }
     }
 
-    /// Requests that it matches, for fingerprints: all of its signature.
+    /// Text that identifies the requests of the route, for fingerprints: all parts of its
+    /// signature.
     pub(super) fn requests(&self) -> String {
         let Signature {
             tier,
@@ -295,14 +296,14 @@ impl Route<'_> {
         text
     }
 
-    /// Returns true if it takes requests of a method: GET takes HEAD as well.
+    /// True if the route matches requests of a method. GET also matches HEAD.
     pub(super) fn takes(&self, method: &str) -> bool {
         self.method
             .is_none_or(|own| own == method || method == "HEAD" && own == "GET")
     }
 
-    /// Order of two routes for a request of a method that both match: priority, template, the
-    /// request's own method, declared path before its twin, conditions.
+    /// Precedence of two routes that match a request of this method: by priority, template, exact
+    /// method, declared path before twin, conditions.
     pub(super) fn compare(&self, other: &Self, method: &str) -> Ordering {
         let tiers = self.tier.cmp(&other.tier);
         if tiers.is_ne() {
@@ -318,7 +319,7 @@ impl Route<'_> {
                 .then_with(|| (a.method == method).cmp(&(b.method == method)))
                 .then_with(|| other.twin.cmp(&self.twin))
                 .then_with(|| compare_conditions(&a.conditions, &b.conditions)),
-            // None of these routes has an owner.
+            // Withheld requests have no owner, so their order does not matter.
             Tier::Withheld => Ordering::Equal,
             Tier::Undeclared | Tier::Unmatched => {
                 templates().then_with(|| self.serves.cmp(&other.serves))
@@ -326,8 +327,8 @@ impl Route<'_> {
         }
     }
 
-    /// Returns true if two routes take a method in common: GET takes HEAD, unless there is an
-    /// explicit HEAD.
+    /// True if both routes can match requests of one method. GET also matches HEAD, unless there is
+    /// an explicit HEAD.
     pub(super) fn meets(&self, other: &Self) -> bool {
         match (self.method, other.method) {
             (Some(a), Some(b)) => self.takes(b) || other.takes(a),
@@ -335,12 +336,12 @@ impl Route<'_> {
         }
     }
 
-    /// Returns true if it only redirects to the path as it is declared.
+    /// True if the route only redirects to the declared path.
     pub(super) fn redirects(&self) -> bool {
         self.twin && self.operation.trailing_slash == TrailingSlash::Redirect
     }
 
-    /// Route id as the engine writes it: `KEY@MOUNT`.
+    /// Route id as in the engine: `KEY@MOUNT`.
     pub(super) fn id(&self) -> String {
         format!("{}@{}", self.operation.key, self.mount.name)
     }
@@ -364,13 +365,13 @@ impl Route<'_> {
     }
 }
 
-/// Returns true if a side has the operation of a route anywhere.
+/// True if a side has the operation of a route, at any mount.
 pub(super) fn has(side: &Lowered, route: &Route<'_>) -> bool {
     let api = side.gateway.apis.get(&route.api.name);
     api.is_some_and(|api| api.operations.get(&route.operation.key).is_some())
 }
 
-/// Name of a route's owner, for people.
+/// Name of a route's operation, for display.
 pub(super) fn owner(route: &Route<'_>) -> String {
     let redirects = if route.redirects() {
         " (redirects)"

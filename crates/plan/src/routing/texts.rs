@@ -1,8 +1,8 @@
-//! Texts for one segment: for each set of other segments that match as well, the smallest text.
+//! Strings for one segment: for each set of other segments that also match, the smallest string.
 //!
-//! The walk goes byte by byte, smallest first, through the texts that the required segments share,
-//! and tracks the positions in all other segments that may also match. Texts with equal positions
-//! are one.
+//! The walk extends strings byte by byte, smallest first, within the strings that all required
+//! segments match. It tracks the positions in the automata of all other segments. Strings with
+//! equal positions are equivalent.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::atomic::AtomicUsize;
@@ -12,11 +12,12 @@ use bundle::ir::Segment;
 
 use model::segment::{Step, after, closure, steps};
 
-/// Steps of all segments of two tables: one for each automaton at each position. Tables of hundreds of
-/// patterns at one place need a tenth; patterns of many parameters multiply.
+/// Step limit for all segments of two tables: one step per automaton and position. Tables with
+/// hundreds of patterns at one place need a tenth of it. Patterns with many parameters need far
+/// more.
 const STEPS_MAX: usize = 4_000_000;
 
-/// Steps that are left for a part of the comparison of two tables.
+/// Step budget for a part of the comparison of two tables.
 #[derive(Debug)]
 pub(super) struct Steps {
     left: AtomicUsize,
@@ -24,7 +25,7 @@ pub(super) struct Steps {
 }
 
 impl Default for Steps {
-    /// Steps for the texts of two tables.
+    /// Creates the budget for the strings of two tables.
     fn default() -> Self {
         Self::new(STEPS_MAX)
     }
@@ -36,7 +37,8 @@ impl Steps {
         Self { left, most }
     }
 
-    /// Takes steps; false where there are not as many left, and from then on.
+    /// Consumes steps. Returns false if the budget does not suffice; all later calls then also
+    /// return false.
     pub(super) fn take(&self, count: usize) -> bool {
         let taken = self
             .left
@@ -44,28 +46,28 @@ impl Steps {
         taken.is_ok_and(|left| left > count)
     }
 
-    /// True if there are none left: something may be missing.
+    /// True if the budget is used up, so that results may be incomplete.
     pub(super) fn are_spent(&self) -> bool {
         self.left.load(Relaxed) == 0
     }
 
-    /// Steps that were taken.
+    /// Number of steps consumed.
     pub(super) fn taken(&self) -> usize {
         self.most - self.left.load(Relaxed)
     }
 }
 
-/// Characters of a filler: every normaliser keeps them, and they are readable.
+/// Characters of filler strings: readable, and unchanged by every normaliser.
 const FILLERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
-/// Other segments at one position of the tables.
+/// Segments at one position of the tables, other than the required ones.
 #[derive(Debug, Default)]
 pub(super) struct Rivals<'t> {
-    /// Literals, those of each place by themselves.
+    /// Literals, grouped by node.
     pub(super) literals: Vec<&'t Literals<'t>>,
     /// Patterns and case-insensitive literals.
     pub(super) others: Vec<&'t Segment>,
-    /// The same without the names of parameters.
+    /// Members of `others` without parameter names, to avoid duplicates.
     pub(super) known: HashSet<&'t Segment>,
 }
 
@@ -75,7 +77,7 @@ impl<'t> Rivals<'t> {
         literals.any(|literals| literals.get(text).is_some())
     }
 
-    /// True if a literal begins with a text.
+    /// True if at least one literal begins with the string.
     fn begins(&self, text: &str) -> bool {
         let mut literals = self.literals.iter();
         literals.any(|literals| {
@@ -84,7 +86,7 @@ impl<'t> Rivals<'t> {
         })
     }
 
-    /// The literals of at most so many bytes; none: all.
+    /// Literals of at most `longest` bytes. `None`: all literals.
     fn up_to(&self, longest: Option<usize>) -> impl Iterator<Item = &'t str> {
         let literals = self.literals.iter();
         literals.flat_map(move |literals| {
@@ -94,11 +96,11 @@ impl<'t> Rivals<'t> {
     }
 }
 
-/// Literals at one node, each with the index of its child node.
+/// Literals at one node, with the index of the child node for each.
 #[derive(Debug, Default)]
 pub(super) struct Literals<'t> {
     children: BTreeMap<&'t str, u32>,
-    /// Literals, the shortest first.
+    /// Literals, shortest first.
     by_length: Vec<&'t str>,
 }
 
@@ -107,8 +109,8 @@ impl<'t> Literals<'t> {
         self.children.get(text).copied()
     }
 
-    /// Returns the child of a literal, or adds `fresh` as its child. Call [`Self::sort`] after all
-    /// additions.
+    /// Returns the child of a literal. Adds `fresh` as its child if there is none. Call
+    /// [`Self::sort`] after all additions.
     pub(super) fn child(&mut self, text: &'t str, fresh: u32) -> u32 {
         *self.children.entry(text).or_insert(fresh)
     }
@@ -127,8 +129,8 @@ impl<'t> Literals<'t> {
     }
 }
 
-/// Returns texts that all of `musts` match (none: any text), smallest first. For each text, no
-/// smaller one matches only rivals that this text also matches.
+/// Returns strings that all of `musts` match (any string if empty), smallest first. For each set of
+/// rivals that can match as well, contains the smallest string.
 pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     let literal = musts.iter().find_map(|must| match must {
         Segment::Literal(text) => Some(text),
@@ -146,7 +148,7 @@ pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Ve
     } else {
         walk(musts, rivals, left)
     };
-    // A literal may be smaller than every filler text.
+    // A literal may be smaller than all other strings.
     let longest = texts.iter().map(String::len).max();
     let literals = rivals.up_to(longest).filter(|text| {
         !matches!(*text, "." | "..")
@@ -159,7 +161,7 @@ pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Ve
     texts
 }
 
-/// Returns true if a segment matches a text.
+/// True if a segment matches a string.
 pub(super) fn matches(segment: &Segment, text: &str) -> bool {
     match segment {
         Segment::Literal(own) => own == text,
@@ -169,16 +171,17 @@ pub(super) fn matches(segment: &Segment, text: &str) -> bool {
     }
 }
 
-/// Returns the smallest texts that equal no literal.
+/// Returns the smallest filler string that is not a literal, and the empty string if `or_nothing`
+/// is true.
 fn fillers(or_nothing: bool, rivals: &Rivals<'_>) -> Vec<String> {
     let nothing = or_nothing.then(String::new);
     let fresh = fresh(|text| rivals.contains(text));
     nothing.into_iter().chain(fresh).collect()
 }
 
-/// The smallest text of fillers that is not taken.
+/// Returns the smallest filler string that is not taken.
 pub(super) fn fresh(is_taken: impl Fn(&str) -> bool) -> Option<String> {
-    // Of n + 1 texts at least one is free.
+    // The search ends: of n + 1 strings at least one is free.
     let mut waiting: VecDeque<String> = VecDeque::from([String::new()]);
     while let Some(text) = waiting.pop_front() {
         for byte in FILLERS {
@@ -192,14 +195,14 @@ pub(super) fn fresh(is_taken: impl Fn(&str) -> bool) -> Option<String> {
     None
 }
 
-/// State of the walk: in each of the musts, in each of the others, and the text itself as long as a
-/// literal begins with it.
+/// State of the walk: positions in the required segments, positions in the other segments, and the
+/// string itself while a literal begins with it.
 type State = (Vec<BTreeSet<usize>>, Vec<BTreeSet<usize>>, Option<String>);
 
 fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     let automata: Vec<Vec<Step>> = musts.iter().map(|must| steps(must)).collect();
     let others: Vec<Vec<Step>> = rivals.others.iter().map(|other| steps(other)).collect();
-    // Prefer readable bytes, then bytes that a path contains unescaped.
+    // Prefer readable bytes, then bytes that need no escape in a path.
     let mut alphabet: Vec<u8> = FILLERS.to_vec();
     let named = automata.iter().chain(&others).flatten();
     let named: BTreeSet<u8> = named.flat_map(|step| step.bytes()).collect();
@@ -207,7 +210,7 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
         byte.is_ascii_graphic() && !b"/?#\\".contains(byte) && !FILLERS.contains(byte)
     }));
     let is_named = |byte: u8| named.contains(&byte);
-    // The text may still become a literal, `.` or `..`.
+    // The string may still become a literal, `.` or `..`, so keep track of it.
     let begun =
         |text: &str| (rivals.begins(text) || "..".starts_with(text)).then(|| text.to_owned());
     let start = |automata: &[Vec<Step>]| -> Vec<BTreeSet<usize>> {
@@ -219,7 +222,7 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     let first: State = (start(&automata), start(&others), begun(""));
     let mut seen = HashSet::from([first.clone()]);
     let mut waiting = VecDeque::from([(String::new(), first)]);
-    // Smallest text for each set of other segments that also match.
+    // Smallest string for each set of other segments that also match it.
     let mut found: BTreeMap<BTreeSet<usize>, String> = BTreeMap::new();
     while let Some((text, (at, along, literal))) = waiting.pop_front() {
         let ended = |automata: &[Vec<Step>], at: &[BTreeSet<usize>]| -> BTreeSet<usize> {
@@ -243,7 +246,7 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
         if !left.take(automata.len() + others.len()) {
             break;
         }
-        // Where no literal begins with the text, bytes that no segment names lead to the same place.
+        // If no literal begins with the string, all bytes that no segment names are equivalent.
         let mut has_other = false;
         for byte in &alphabet {
             if literal.is_none() && !is_named(*byte) && std::mem::replace(&mut has_other, true) {
@@ -344,12 +347,12 @@ mod tests {
             others,
             ..Rivals::default()
         };
-        // A budget that is soon spent ends every walk at once.
+        // A small budget ends every walk soon.
         let steps = Steps::new(1_000);
         texts(&[must], &rivals, &steps);
         assert!(steps.are_spent());
         assert_eq!(texts(&[must], &rivals, &steps), Vec::<String>::new());
-        // What real tables have takes a small part.
+        // The patterns of a real table need only a small part of the budget.
         let verbs: Vec<Template> = (0..200)
             .map(|verb| parse(&format!("{{name}}:verb{verb}")))
             .collect();

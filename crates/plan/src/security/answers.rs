@@ -1,8 +1,9 @@
-//! Fields of responses that open an operation to pages of other origins or protect its callers, as
-//! `headers` and `respond` policies leave them.
+//! Response fields that open an operation to web pages of other origins or protect its callers,
+//! after `headers` and `respond` policies.
 //!
-//! Each field has a [`Rule`]. A field that opens is wider with each further value. A field that
-//! protects is wider with each missing value. docs/plan.md, *Fields of responses*, has the table
+//! Each field has a [`Rule`]. A field that opens access is wider with each additional value. A
+//! field that protects is wider with each missing value. Any other field is wider if a policy no
+//! longer removes the upstream's own value. docs/plan.md, *Fields of responses*, contains the table
 //! for users.
 
 use std::cmp::Ordering;
@@ -10,29 +11,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::declared::{Settings, Value};
 
+use super::spelling::canonical;
 use super::verifier::told;
 use super::{Access, Difference, Verdict};
 
-/// Effect of a field's values.
+/// Meaning of the values of a field.
 #[derive(Clone, Copy)]
 enum Rule {
-    /// Each further member lets more in; `*` is every member.
+    /// Each additional member admits more. `*` admits everything.
     Opens,
-    /// `true` admits more; every other value has no effect.
+    /// `true` admits more. Other values have no effect.
     Allows,
-    /// Each further value is sent to every client.
+    /// Each additional value is sent to all clients, which admits more.
     Adds,
-    /// A greater strength protects more. Strength 0 protects as little as no field.
+    /// A greater strength protects more. Strength 0 is like a missing field.
     Protects(fn(&str) -> u64),
-    /// Each further member of the list protects more, if a credential is required.
+    /// Each additional member protects more. Compared only if a credential is required.
     Separates,
-    /// Like [`Rule::Protects`], if a credential is required.
+    /// Like [`Rule::Protects`]. Compared only if a credential is required.
     Withholds(fn(&str) -> u64),
-    /// A media type that browsers run lets more in.
+    /// A media type that browsers execute admits more.
     Runs,
+    /// The upstream's own value may disclose something: it lets more out than no value.
+    Discloses,
 }
 
-/// The fields, in lower case.
+/// Fields in lower case, with their rules.
 const FIELDS: &[(&str, Rule)] = &[
     ("access-control-allow-origin", Rule::Opens),
     ("access-control-allow-methods", Rule::Opens),
@@ -65,20 +69,29 @@ const FIELDS: &[(&str, Rule)] = &[
     ),
 ];
 
-/// The rule of a field. Caches of content delivery networks have fields of their own.
-fn rule_of(name: &str) -> Option<Rule> {
+/// Rule of a field. Any field named `…-cache-control` is a cache field of a content delivery
+/// network.
+fn rule_of(name: &str) -> Rule {
     let known = FIELDS.iter().find(|(known, _)| *known == name);
-    let of_caches = || {
-        let is_one = name.ends_with("-cache-control");
-        is_one.then_some(Rule::Withholds(stored))
-    };
-    known.map(|(_, rule)| *rule).or_else(of_caches)
+    match known {
+        Some((_, rule)) => *rule,
+        None if name.ends_with("-cache-control") => Rule::Withholds(stored),
+        None => Rule::Discloses,
+    }
 }
 
-/// The upstream's own value in plans.
+/// Fields that send clients to another place.
+const SENDING: [&str; 3] = ["alt-svc", "location", "refresh"];
+
+/// True for a response field that sends clients to another place.
+pub(crate) fn is_sending(name: &str) -> bool {
+    SENDING.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Name of the upstream's own value in plans.
 const UPSTREAM: &str = "what the upstream says";
 
-/// A field as clients get it.
+/// Response field as received by clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Sent {
     /// True if the upstream's own value reaches clients.
@@ -88,6 +101,15 @@ struct Sent {
 }
 
 impl Sent {
+    /// The same with one spelling of values that mean the same.
+    fn canonical(&self, name: &str) -> Self {
+        let values = self.values.iter();
+        Self {
+            upstream: self.upstream,
+            values: values.map(|value| canonical(name, value)).collect(),
+        }
+    }
+
     fn shown(&self) -> String {
         let mut parts: Vec<String> = self.values.iter().cloned().collect();
         if self.upstream {
@@ -99,7 +121,12 @@ impl Sent {
         }
     }
 
-    /// Members of the values, which are lists. Methods and field names count without case.
+    /// True if the upstream's own value reaches clients here and no value does there.
+    fn discloses_more_than(&self, other: &Self) -> bool {
+        self.upstream && !other.upstream && other.values.is_empty()
+    }
+
+    /// Members of all values, which are comma-separated lists, in lower case.
     fn members(&self) -> BTreeSet<String> {
         let values = self.values.iter().flat_map(|value| value.split(','));
         let members = values.map(|member| member.trim().to_ascii_lowercase());
@@ -107,17 +134,20 @@ impl Sent {
     }
 }
 
-/// The difference between the responses of two chains, field by field.
+/// Differences between the responses of two chains, one per field.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (sent(old), sent(new));
     let is_protected = asks(old) && asks(new);
     let names: BTreeSet<&String> = was.fields.keys().chain(is.fields.keys()).collect();
     let differences = names.into_iter().flat_map(|name| {
-        let Some(rule) = rule_of(name) else {
+        // Fields that send clients to another place are compared as destinations.
+        if is_sending(name) {
             return Vec::new();
-        };
+        }
+        let rule = rule_of(name);
         let of = |side: &Response| {
-            // `cors` sees responses last and replaces what others say about pages.
+            // `cors` runs last on responses and overwrites `Access-Control-*` fields of other
+            // policies.
             if side.has_cors && name.starts_with("access-control-") {
                 return Sent {
                     upstream: false,
@@ -129,10 +159,13 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         };
         let (before, after) = (of(&was), of(&is));
         let for_callers = matches!(rule, Rule::Separates | Rule::Withholds(_));
-        if before == after || for_callers && !is_protected {
+        // Only an upstream discloses something: an answer of the gateway is in its own settings.
+        let is_own = matches!(rule, Rule::Discloses) && !(was.upstream && is.upstream);
+        let spelled = (before.canonical(name), after.canonical(name));
+        if spelled.0 == spelled.1 || is_own || for_callers && !is_protected {
             return Vec::new();
         }
-        let verdict = verdict(rule, &before, &after);
+        let verdict = verdict(rule, &spelled.0, &spelled.1);
         let subject = format!("response header {name}");
         let told = (before.shown(), after.shown());
         super::one("answers", verdict, "response-field-changed", &subject, told)
@@ -140,7 +173,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     differences.collect()
 }
 
-/// True if every alternative of a route's requirement needs a credential.
+/// True if every alternative of a route's requirement requires a credential.
 fn asks(access: &Access<'_>) -> bool {
     let security = access.route.map(|route| &route.treatment.security.0);
     security.is_some_and(|all| !all.is_empty() && all.iter().all(|one| !one.0.is_empty()))
@@ -170,6 +203,7 @@ fn verdict(rule: Rule, was: &Sent, is: &Sent) -> Verdict {
             Verdict::of(before.is_subset(&after), after.is_subset(&before))
         }
         Rule::Adds => opened(was, is, &was.values, &is.values),
+        Rule::Discloses => Verdict::of(!was.discloses_more_than(is), !is.discloses_more_than(was)),
         Rule::Separates => {
             let members = |sent: &Sent| {
                 let mut members = sent.members();
@@ -182,11 +216,12 @@ fn verdict(rule: Rule, was: &Sent, is: &Sent) -> Verdict {
             Verdict::of(within(&after, &before), within(&before, &after))
         }
         Rule::Protects(strength) | Rule::Withholds(strength) => {
-            // Of several values the weakest may be the one that counts.
+            // Clients may use any one of several values, so the weakest one counts.
             let weakest = |sent: &Sent| sent.values.iter().map(|value| strength(value)).min();
             match (weakest(was), weakest(is)) {
                 (Some(a), Some(b)) if a == b && a > 0 => match was.values == is.values {
-                    // Beside the upstream's own value, or in its place.
+                    // Both sides set the same values: they differ only in whether the upstream's
+                    // own value is sent as well.
                     true => ordered(was.upstream.cmp(&is.upstream)),
                     false => Verdict::Incomparable,
                 },
@@ -196,7 +231,7 @@ fn verdict(rule: Rule, was: &Sent, is: &Sent) -> Verdict {
     }
 }
 
-/// Order of protection: nothing, the upstream's own value, the strength of what the gateway writes.
+/// Rank of protection: none, the upstream's own value, then the strength of the gateway's value.
 fn rank(sent: &Sent, strength: Option<u64>) -> (u8, u64) {
     match (strength, sent.upstream) {
         (Some(strength @ 1..), _) => (2, strength),
@@ -205,8 +240,9 @@ fn rank(sent: &Sent, strength: Option<u64>) -> (u8, u64) {
     }
 }
 
-/// Compares sets that let more in with each member. Nothing is known of the upstream's own values:
-/// what is written beside or instead of them opens, and their return is no order.
+/// Compares sets whose additional members admit more. The upstream's own values are unknown: the
+/// gateway's values in addition to them, or instead of them, count as opening. If the upstream's
+/// values reach clients again, the direction is unknown.
 fn opened(was: &Sent, is: &Sent, before: &BTreeSet<String>, after: &BTreeSet<String>) -> Verdict {
     let within = |a: &BTreeSet<String>, b: &BTreeSet<String>| b.contains("*") || a.is_subset(b);
     let (fewer, more) = (within(before, after), within(after, before));
@@ -219,9 +255,9 @@ fn opened(was: &Sent, is: &Sent, before: &BTreeSet<String>, after: &BTreeSet<Str
     }
 }
 
-/// Fields of a response as the policies of a chain leave them.
+/// Fields of a response after the policies of a chain.
 struct Response {
-    /// True if the upstream answers.
+    /// True if the response comes from the upstream.
     upstream: bool,
     /// True if the chain has `cors`.
     has_cors: bool,
@@ -246,7 +282,7 @@ impl Response {
     }
 }
 
-/// The fields that the policies of a chain touch. The last step sees a response first.
+/// Fields that the policies of a chain change. The last policy handles a response first.
 fn sent(access: &Access<'_>) -> Response {
     let replies = access.policies("respond");
     let redirects = access.policies("redirect");
@@ -285,7 +321,7 @@ fn sent(access: &Access<'_>) -> Response {
     response
 }
 
-/// The fields that a policy sets, then those that it adds.
+/// Fields that a policy sets, followed by those that it adds.
 fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
     let of = |how: &'static str| {
         let all = settings.iter();
@@ -299,13 +335,13 @@ fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
     of("set").chain(of("add")).collect()
 }
 
-/// Any text protects.
+/// Strength of a field that protects with any value.
 fn present(value: &str) -> u64 {
     u64::from(!value.trim().is_empty())
 }
 
-/// `max-age` of Strict-Transport-Security (RFC 6797 §6.1.1), twice, and one more with the
-/// subdomains.
+/// Strength of Strict-Transport-Security (RFC 6797 §6.1.1): twice its `max-age`, plus one with
+/// `includeSubDomains`.
 fn seconds(value: &str) -> u64 {
     let mut directives = value.split(';').map(|it| it.trim().to_ascii_lowercase());
     let (mut age, mut wide) = (0, false);
@@ -323,7 +359,7 @@ fn seconds(value: &str) -> u64 {
     }
 }
 
-/// X-Frame-Options (RFC 7034).
+/// Strength of X-Frame-Options (RFC 7034).
 fn frames(value: &str) -> u64 {
     match value.trim().to_ascii_lowercase().as_str() {
         "deny" => 2,
@@ -345,23 +381,24 @@ fn referrer(value: &str) -> u64 {
     }
 }
 
+/// Policies between origins. Browsers compare them byte by byte (Fetch §3.7, RFC 9651 §3.3.4).
 fn same_origin(value: &str) -> u64 {
-    match value.trim().to_ascii_lowercase().as_str() {
+    match value.split(';').next().unwrap_or_default().trim() {
         "same-origin" => 2,
-        "" | "unsafe-none" | "cross-origin" => 0,
-        _ => 1,
+        "same-site" | "same-origin-allow-popups" | "noopener-allow-popups" => 1,
+        _ => 0,
     }
 }
 
 fn embedder(value: &str) -> u64 {
-    match value.trim().to_ascii_lowercase().as_str() {
+    match value.split(';').next().unwrap_or_default().trim() {
         "require-corp" => 2,
         "credentialless" => 1,
         _ => 0,
     }
 }
 
-/// X-Permitted-Cross-Domain-Policies (Adobe's cross-domain policy files).
+/// Strength of X-Permitted-Cross-Domain-Policies (Adobe's cross-domain policy files).
 fn cross_domain(value: &str) -> u64 {
     match value.trim().to_ascii_lowercase().as_str() {
         "none" | "none-this-response" => 3,
@@ -371,7 +408,19 @@ fn cross_domain(value: &str) -> u64 {
     }
 }
 
-/// True for a media type that browsers run: pages, scripts and images with scripts.
+/// Compares the media types of two bodies: one that browsers execute admits more.
+pub(crate) fn executed(old: Option<&str>, new: Option<&str>) -> Verdict {
+    let executed = |media_type: Option<&str>| {
+        let media_type = media_type.filter(|media_type| is_run(media_type));
+        media_type.map(|media_type| canonical("content-type", media_type))
+    };
+    match (executed(old), executed(new)) {
+        (was, is) if was == is => Verdict::Equal,
+        (was, is) => Verdict::of(was.is_none(), is.is_none()),
+    }
+}
+
+/// True for a media type that browsers execute: pages, scripts, and images with scripts.
 fn is_run(value: &str) -> bool {
     let kind = value.split(';').next().unwrap_or_default();
     let kind = kind.trim().to_ascii_lowercase();
@@ -380,13 +429,13 @@ fn is_run(value: &str) -> bool {
     is_xml || is_script || matches!(&*kind, "text/html" | "application/wasm")
 }
 
-/// A download is not run as a page.
+/// Strength of Content-Disposition: a download is not displayed as a page.
 fn attachment(value: &str) -> u64 {
     let kind = value.split(';').next().unwrap_or_default();
     u64::from(kind.trim().eq_ignore_ascii_case("attachment"))
 }
 
-/// Restraint of caches (RFC 9111 §5.2.2).
+/// Strength of Cache-Control (RFC 9111 §5.2.2).
 fn stored(value: &str) -> u64 {
     let value = value.to_ascii_lowercase();
     let has = |wanted: &str| {
@@ -427,7 +476,7 @@ mod tests {
         ];
         assert!(stores.map(stored).is_sorted_by(|a, b| a < b));
         assert!(
-            ["cross-origin", "same-site", "same-origin"]
+            ["Same-Origin", "same-site", "same-origin; report-to=x"]
                 .map(same_origin)
                 .is_sorted_by(|a, b| a < b)
         );

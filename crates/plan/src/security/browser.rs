@@ -1,4 +1,4 @@
-//! Pages that may call from a browser: CORS (the Fetch standard), and what keeps foreign pages out
+//! Access of web pages: `cors` (the Fetch standard), and protection against requests of other sites
 //! (`csrf`).
 
 use std::collections::BTreeSet;
@@ -7,8 +7,8 @@ use policy::declared::Settings;
 
 use super::{Access, Difference, Verdict, verifier::told as value};
 
-/// Compares the `cors` policies: which other origins may read responses. Without `cors` no other
-/// origin may. The nearest policy counts.
+/// Compares the `cors` policies: which other origins may read responses. Without `cors`, no other
+/// origin may. The last `cors` of a chain applies.
 pub(super) fn cors(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (old.policies("cors"), new.policies("cors"));
     let (before, after) = (was.last().map(|(_, it)| it), is.last().map(|(_, it)| it));
@@ -18,7 +18,7 @@ pub(super) fn cors(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         (Some(a), Some(b)) => cors_within(a, b),
     };
     let verdict = match (before, after) {
-        // The upstream's own answers to pages are passed on again.
+        // Without `cors`, the upstream's own CORS fields reach clients; their values are unknown.
         (Some(_), None) => Verdict::Incomparable,
         (before, after) => Verdict::of(within(before, after), within(after, before)),
     };
@@ -32,7 +32,7 @@ pub(super) fn cors(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     super::one("browser", verdict, id, "cors", (told(before), told(after)))
 }
 
-/// Returns true if `b` allows every exchange of a page that `a` allows.
+/// True if `b` allows every cross-origin exchange that `a` allows.
 fn cors_within(a: &Settings, b: &Settings) -> bool {
     let flag = |settings: &Settings, key| settings.flag(&[key]) == Some(true);
     let flags = ["credentials", "private_network"];
@@ -49,13 +49,13 @@ fn cors_within(a: &Settings, b: &Settings) -> bool {
     });
     let methods = match (list(a, "methods"), list(b, "methods")) {
         (_, Some(wider)) if wider.contains("*") => true,
-        // GET, HEAD and POST are always allowed.
+        // CORS allows GET, HEAD and POST without listing them.
         (Some(own), Some(wider)) => {
             let always = |method: &str| matches!(method, "GET" | "HEAD" | "POST");
             own.iter()
                 .all(|method| always(method) || wider.contains(method))
         }
-        // Without a list, the methods of the path are allowed; they are unknown here.
+        // Without a list, the methods of the path are allowed, which are unknown here.
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };
@@ -67,8 +67,8 @@ fn cors_within(a: &Settings, b: &Settings) -> bool {
     origins && methods && lists && flags.into_iter().all(|key| !flag(a, key) || flag(b, key))
 }
 
-/// Returns true if a pattern of origins matches all that another matches: `*` all,
-/// `https://*.example.org` those below a domain.
+/// True if an origin pattern matches all origins that another one matches. `*` matches all origins,
+/// `https://*.example.org` those of the subdomains.
 fn covers(wider: &str, origin: &str) -> bool {
     if wider == "*" || wider == origin {
         return true;
@@ -85,7 +85,7 @@ fn covers(wider: &str, origin: &str) -> bool {
     own == scheme && below.is_some_and(|rest| !rest.is_empty())
 }
 
-/// Compares the `csrf` policies.
+/// Compares the `csrf` policies of two chains.
 pub(super) fn csrf(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (old.policies("csrf"), new.policies("csrf"));
     let checks = |policies: &[(&str, Settings)]| -> Vec<(u8, BTreeSet<String>)> {
@@ -152,7 +152,7 @@ mod tests {
         "https://x.a.org",
         "https://*.x.a.org",
     ];
-    /// Concrete origins to test patterns against.
+    /// Origins to test patterns against.
     const PAGES: [&str; 6] = [
         "https://a.org",
         "https://x.a.org",
@@ -162,7 +162,7 @@ mod tests {
         "null",
     ];
 
-    /// Origins, methods and credentials.
+    /// Origins, methods and credentials of a `cors` policy.
     type Written = (Vec<&'static str>, Option<Vec<&'static str>>, bool);
 
     fn allows(pattern: &str, page: &str) -> bool {

@@ -1,7 +1,7 @@
-//! Conditions on a caller beside its credential: `authorize` and `forward_auth`.
+//! Conditions on callers besides credentials: `authorize` and `forward_auth`.
 //!
-//! All conditions must hold: scopes, lists of which one item is enough, and opaque conditions
-//! (expressions, other services), which are either equal or different.
+//! All conditions must hold. They are scopes, lists of which one item suffices, and opaque
+//! conditions (expressions, other services), which can only be equal or different.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,25 @@ use super::{Access, Difference, Verdict, verifier::told as value};
 /// Condition on a caller.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Clause {
-    /// A scope that the credential must have.
+    /// The credential must have this scope.
     Scope(String),
-    /// One of these values must occur at a claim, among the groups or among the roles.
+    /// The claim, groups or roles named by the first string must contain one of these values.
     OneOf(String, BTreeSet<String>),
-    /// Condition that cannot be inspected: equal or not.
+    /// Condition that cannot be analysed. Compared as text.
     Opaque(String),
-    /// Another service admits it; the number is 1 where its silence means yes.
-    Answer(String, u8),
+    /// Another service must admit the caller.
+    Answer(Question),
+}
+
+/// Question of `forward_auth`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Question {
+    /// Service that is asked. The fields of its answer are compared as request fields.
+    service: String,
+    /// Fields of the request that the service gets. None: the default.
+    sent: Option<BTreeSet<String>>,
+    /// If an outage of the service admits everyone: the time after which there is an outage.
+    open: Option<String>,
 }
 
 impl Clause {
@@ -28,15 +39,41 @@ impl Clause {
             (Self::OneOf(what, own), Self::OneOf(theirs, wider)) => {
                 what == theirs && own.is_subset(wider)
             }
-            (Self::Answer(service, open), Self::Answer(theirs, wider)) => {
-                service == theirs && open <= wider
-            }
+            (Self::Answer(own), Self::Answer(theirs)) => own.implies(theirs),
             (own, other) => own == other,
         }
     }
 }
 
-/// Compares the conditions of two chains on a caller.
+impl Question {
+    fn of(settings: &Settings) -> Self {
+        let text = |key| settings.text(&[key]).unwrap_or_default();
+        let set = |key| {
+            let values = settings.texts(&[key])?;
+            Some(values.into_iter().map(str::to_owned).collect())
+        };
+        let timeout = settings.iter().find(|one| one.path == ["timeout"]);
+        let timeout = timeout.map_or_else(String::new, |one| value(&one.value));
+        Self {
+            service: [text("url"), text("upstream"), text("path")].join(" "),
+            sent: set("request_headers"),
+            open: (settings.text(&["on_outage"]) == Some("open")).then_some(timeout),
+        }
+    }
+
+    /// True if this question admits no caller that the other one refuses, and sends no further
+    /// fields of the request to the service.
+    fn implies(&self, other: &Self) -> bool {
+        let sent = match (&self.sent, &other.sent) {
+            (Some(own), Some(theirs)) => own.is_subset(theirs),
+            (own, theirs) => own == theirs,
+        };
+        let open = self.open.is_none() || self.open == other.open;
+        self.service == other.service && sent && open
+    }
+}
+
+/// Compares the conditions of two chains.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (Asked::of(old), Asked::of(new));
     let verdict = Verdict::of(was.implies(&is), is.implies(&was));
@@ -65,10 +102,7 @@ impl Asked {
             .for_each(|(_, settings)| authorized(settings, &mut clauses));
         let forward = access.policies("forward_auth");
         for (_, settings) in &forward {
-            let text = |key| settings.text(&[key]).unwrap_or_default();
-            let service = [text("url"), text("upstream"), text("path")].join(" ");
-            let open = u8::from(settings.text(&["on_outage"]) == Some("open"));
-            clauses.insert(Clause::Answer(service, open));
+            clauses.insert(Clause::Answer(Question::of(settings)));
         }
         let told = authorize.iter().chain(&forward).map(|(name, settings)| {
             let settings = settings.iter();

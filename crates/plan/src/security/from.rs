@@ -1,12 +1,12 @@
-//! Allowed client addresses: the addresses that every `ip_filter` of the chain admits. The address
-//! is the client's as trusted proxies report it. Trusted proxies are compared separately.
+//! Client addresses that every `ip_filter` of the chain admits. The client address is the one that
+//! trusted proxies report. Trusted proxies are compared separately.
 
 use policy::declared::Settings;
 use policy::{Addresses, Cidr};
 
 use super::{Access, Difference, Verdict};
 
-/// Compares two sets of addresses.
+/// Compares the admitted client addresses of two chains.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (old.policies("ip_filter"), new.policies("ip_filter"));
     let (before, after) = (addresses(&was), addresses(&is));
@@ -22,7 +22,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     super::one("from", verdict, id, "from", (told(&was), told(&is)))
 }
 
-/// The addresses that every filter lets through.
+/// Returns the addresses that every filter admits.
 pub(super) fn addresses(filters: &[(&str, Settings)]) -> Addresses {
     let list = |settings: &Settings, key: &str| {
         let texts = settings.texts(&[key])?;

@@ -1,5 +1,5 @@
-//! Settings of access that belong to no operation: trust in addresses, protection of connections,
-//! requirements that documents cannot avoid, and destinations of secrets.
+//! Access settings that belong to no operation: peers trusted to report client addresses,
+//! protection of connections, requirements on all documents, and destinations of secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::ask::OUTSIDER;
 use crate::pairs::{both, listeners, reference as reference_of};
 use crate::{Change, Class, Plan, Section};
 
-/// Compares two gateways. In the first release every secret is new.
+/// Compares two gateways. In a first release every secret is new.
 pub(crate) fn compare(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
     secrets(old, new, plan);
     let Some(old) = old else { return };
@@ -42,7 +42,7 @@ pub(crate) fn compare(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut P
     }
 }
 
-/// Lists the operations whose chain lacks a policy.
+/// Names the operations whose chain does not contain a policy.
 fn without(gateway: &ir::Gateway, policy: &str) -> String {
     let all = gateway.apis.iter().flat_map(|api| {
         let lacks = |operation: &&ir::Operation| {
@@ -74,7 +74,7 @@ fn push(found: Vec<Found>, plan: &mut Plan) {
         };
         let mut change = Change::new(section, class, id, subject, told(old), told(new));
         change.why_none = Some(match is_of_documents(id) {
-            true => "it says what documents may say, and no request shows that",
+            true => "it affects what documents may contain, which no request can show",
             false => UNSHOWN,
         });
         plan.changes.push(change);
@@ -85,10 +85,10 @@ fn is_of_documents(id: &str) -> bool {
     id.starts_with("required-") || id == "allow-public-changed"
 }
 
-/// A range of peers that may assert any address, and its key.
+/// Range of peers that may report any client address, and the key that trusts it.
 type Believed = (&'static str, Cidr);
 
-/// Compares the peers that may assert a client address. A range within a trusted range is no
+/// Compares the peers that may report client addresses. A range inside a trusted range is not a
 /// difference.
 fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found> {
     let name = new.or(old).map_or("", Named::name);
@@ -98,7 +98,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
     let outside =
         |(_, range): &&Believed, other: &Addresses| !Addresses::of([range]).is_within(other);
     let subject = |key: &str| format!("listener {name} {key}");
-    // Report only the part of a range that was not trusted before.
+    // Report only the part of a range that the other side does not trust.
     let told_part = |range: &Cidr, other: &Addresses| {
         let part = Addresses::of([range]).without(other).ranges();
         match part.as_slice() {
@@ -124,7 +124,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
             new: Some(told_part(range, &all_before)),
         });
     }
-    // A removed listener is reported by itself; its ranges are not reported as removed.
+    // If the listener is removed, that is reported instead of its ranges.
     let (Some(_), Some(_)) = (old, new) else {
         return found;
     };
@@ -153,11 +153,12 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
     found
 }
 
-/// Ranges that a line names of a part.
+/// Maximum number of address ranges listed where only a part of a range changed.
 const PARTS_MAX: usize = 8;
 
-/// Reports operations whose address filter now checks the peer's own address, because the peer is
-/// no longer trusted. A filter that admits the peer then admits every client of the peer.
+/// Reports operations whose address filter now checks the address of the peer itself, because the
+/// peer is no longer trusted. If the filter admits the peer, it now admits all clients behind the
+/// peer.
 fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, plan: &mut Plan) {
     let set = |listener| {
         let believed = believed(Some(listener));
@@ -193,7 +194,7 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
                 class,
                 "client-address-changed",
                 format!("from, at listener {}", new.name),
-                format!("{} say whom they speak for", ranges.join(", ")).into(),
+                format!("{} assert the client's address", ranges.join(", ")).into(),
                 "their own address counts".into(),
             );
             change.why_none = Some("the same request comes from another address on each side");
@@ -203,7 +204,7 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
     }
 }
 
-/// Peers that may open connections on one side only, with an example of each, and both sets for
+/// Peers that may connect on one side only, with an example of each kind, and both sets for
 /// display.
 #[derive(Debug)]
 pub(crate) struct Peers {
@@ -217,7 +218,7 @@ pub(crate) struct Peers {
     pub(crate) new: String,
 }
 
-/// Compares the peers that may open connections to a listener: all, or those that send a PROXY
+/// Compares the peers that may connect to a listener: all peers, or only those that send a PROXY
 /// header.
 pub(crate) fn peers(old: &ir::Listener, new: &ir::Listener) -> Option<Peers> {
     let admitted = |listener: &ir::Listener| match &listener.proxy_protocol {
@@ -250,7 +251,7 @@ fn believed(listener: Option<&ir::Listener>) -> Vec<Believed> {
         .collect()
 }
 
-/// Compares the requirements that documents cannot avoid, and the operations that may be public.
+/// Compares the requirements on all documents, and the operations that may be public.
 fn required(old: &Settings, new: &Settings) -> Vec<Found> {
     let names = |settings: &Settings, key: &str| -> BTreeSet<String> {
         let names = settings.texts(&[key]).unwrap_or_default();
@@ -285,8 +286,8 @@ fn required(old: &Settings, new: &Settings) -> Vec<Found> {
             false,
         );
     }
-    // One verifier suffices to be admitted, so each further one admits more callers, except the
-    // first.
+    // One of the verifiers suffices, so each additional one admits more callers. Only the first one
+    // restricts access.
     let (was, is) = (names(old, "auth"), names(new, "auth"));
     let (dropped, added) = match was.is_empty() || is.is_empty() {
         true => (Class::Weaken, Class::Strengthen),
@@ -336,8 +337,8 @@ fn public(old: &Settings, new: &Settings) -> Option<Found> {
     })
 }
 
-/// Returns true if a pattern matches all that another matches; `*` stands for any text. Read as a
-/// text, the other pattern's `*` can only be matched by one of this.
+/// True if a pattern matches everything that another pattern matches. `*` matches any sequence of
+/// characters. Treat the other pattern as a string: only a `*` of this pattern can match its `*`.
 fn covers(wider: &str, pattern: &str) -> bool {
     let parts: Vec<&str> = wider.split('*').collect();
     let [first, middle @ .., last] = parts.as_slice() else {
@@ -355,12 +356,11 @@ fn covers(wider: &str, pattern: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Flow of a secret: the thing, the path of the field, the reference.
+/// Flow of a secret: the definition, the path of the field, and the reference.
 type Flow = (String, String, SecretRef);
 
-/// Reports every secret reference, and every field that receives it, that the old gateway does not
-/// have, also in the first release and in new things. Counts the references that gwd resolves on
-/// both sides.
+/// Reports every secret reference in a field that the old gateway does not have, including a first
+/// release and new definitions. Also counts the references that both sides have.
 fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
     let before: BTreeSet<Flow> = old.into_iter().flat_map(flows).collect();
     let (known, added): (Vec<Flow>, Vec<Flow>) = flows(new)
@@ -369,7 +369,7 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
     let leaving = Leaving::of(old, new);
     for flow in added {
         let (subject, path, reference) = &flow;
-        // In the first release every place is new.
+        // A first release has no old side to compare with.
         let class = match old.is_some() && leaving.is_new(&flow) {
             true => Class::Weaken,
             false => Class::Changed,
@@ -401,19 +401,19 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
     }
 }
 
-/// Facts about secrets that no request can show.
+/// Reason for the absence of a witness.
 const NO_SECRET: &str = "no request can show where a secret comes from";
 
-/// Flow of a secret, the upstream that receives it, and one of the upstream's hosts.
+/// Flow of a secret, the upstream that receives it, and one host of the upstream.
 type Reach = (Flow, String, String);
 
-/// Messages that carry a secret: the path of the field, the reference, the host.
+/// Secret at a destination: path of the field, reference, host.
 type End = (String, SecretRef, String);
 
-/// Secrets that leave the gateway in fields of messages.
+/// Secrets that leave the gateway in message fields.
 struct Leaving {
     before: BTreeSet<End>,
-    /// By flow of the new side.
+    /// Destinations on the new side, by flow.
     after: BTreeMap<Flow, BTreeSet<End>>,
 }
 
@@ -440,13 +440,13 @@ impl Leaving {
         }
     }
 
-    /// True if a flow ends where no message carried its secret in that field.
+    /// True if a flow has a destination that did not receive its secret in that field before.
     fn is_new(&self, flow: &Flow) -> bool {
         let ends = self.after.get(flow);
         ends.is_some_and(|ends| !ends.is_subset(&self.before))
     }
 
-    /// Every host of a flow, for fingerprints.
+    /// All hosts of a flow, for fingerprints.
     fn ends(&self, flow: &Flow) -> String {
         let ends = self.after.get(flow).into_iter().flatten();
         let hosts: BTreeSet<&str> = ends.map(|(_, _, host)| host.as_str()).collect();
@@ -458,7 +458,7 @@ fn end(((_, path, reference), _, host): Reach) -> End {
     (path, reference, host)
 }
 
-/// Reports secrets in request fields that newly reach a host, because the chain of an operation,
+/// Reports known secrets in request fields that reach a new host because the chain of an operation,
 /// its upstream or the targets changed. New flows are reported separately.
 fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &Leaving, plan: &mut Plan) {
     for api in &new.apis {
@@ -490,8 +490,7 @@ fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &Leaving, plan
     }
 }
 
-/// Destinations of the secrets in messages of a treatment: at the hosts of upstreams, or with
-/// clients.
+/// Destinations of the secrets in messages of a treatment: hosts of upstreams, or clients.
 fn reaches(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Vec<Reach> {
     let policies = treatment.chain.iter().filter_map(|link| match link {
         ir::Link::Authenticate => None,
@@ -533,7 +532,7 @@ fn reaches(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> V
     all.chain(clients).collect()
 }
 
-/// Names of the upstreams that settings send requests to.
+/// Names of the upstreams to which the settings send requests.
 fn named(settings: &Settings) -> impl Iterator<Item = String> + '_ {
     settings.iter().filter_map(|one| match &one.value {
         Written::One(Scalar::Name(name) | Scalar::Text(name)) => {
@@ -544,7 +543,7 @@ fn named(settings: &Settings) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-/// Hosts that receive the requests of an upstream.
+/// Hosts to which the requests of an upstream are sent.
 pub(crate) fn hosts(upstream: &ir::Upstream) -> Vec<String> {
     if let Some(discovery) = &upstream.discovery {
         return match discovery {

@@ -1,5 +1,7 @@
-//! Fields of requests that say who calls, as an upstream gets them: whether a client's own value
-//! reaches it, and which values the gateway writes.
+//! Request fields as an upstream gets them, after the security schemes of the API, `forward_auth`
+//! and `headers`. Of fields that identify the caller: whether a client's own value reaches the
+//! upstream, and which values the gateway writes. Of other fields: whether a client's own value
+//! reaches it that a policy removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +11,8 @@ use policy::declared::{Settings, Value};
 use super::verifier::told;
 use super::{Access, Difference, Verdict};
 
-/// Parts of names (between `-`, `_` and `.`) of fields that upstreams read as an identity, a
-/// right, or the place that a request comes from.
+/// Name parts (between `-`, `_` and `.`) of fields that upstreams read as an identity, a right, or
+/// the origin of a request.
 const PARTS: &[&str] = &[
     "account",
     "admin",
@@ -59,11 +61,23 @@ const PARTS: &[&str] = &[
     "userinfo",
 ];
 
-/// Fields by which upstreams recognise the page that sends a request, beside `Sec-Fetch-…`.
+/// Name parts of fields that carry a credential.
+const CREDENTIAL: &[&str] = &[
+    "assertion",
+    "authorization",
+    "cookie",
+    "credential",
+    "jwt",
+    "key",
+    "session",
+    "token",
+];
+
+/// Fields by which upstreams recognise the page that sends a request, besides `Sec-Fetch-…`.
 const PAGE: &[&str] = &["origin", "referer"];
 
-/// Fields that the gateway itself takes from clients (engine, `edge::forwarded`): a policy that
-/// removes them changes nothing.
+/// Fields whose client values the gateway itself removes and replaces (engine, `edge::forwarded`),
+/// so that removing them in a policy changes nothing. Other fields of trusted proxies pass.
 const MANAGED: &[&str] = &[
     "forwarded",
     "x-forwarded-for",
@@ -75,17 +89,38 @@ const MANAGED: &[&str] = &[
     "x-real-ip",
 ];
 
-/// Value of a field that an upstream gets.
+/// Value that the gateway writes in a request field.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Written {
+    /// Value in a `headers` policy.
+    Policy(String),
+    /// Property of the verified caller: its name or a claim.
+    Caller(String),
+    /// Field of the answer of a `forward_auth` service.
+    Answer,
+}
+
+impl Written {
+    fn shown(&self) -> String {
+        match self {
+            Self::Policy(value) => value.clone(),
+            Self::Caller(property) => property.clone(),
+            Self::Answer => "the answer of the authorization service".to_owned(),
+        }
+    }
+}
+
+/// Request field as received by an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Got {
-    /// True if a client's own value reaches it.
+    /// True if the client's own value reaches the upstream.
     client: bool,
     /// Values that the gateway writes.
-    values: BTreeSet<String>,
+    values: BTreeSet<Written>,
 }
 
 impl Got {
-    /// A field that no policy touches.
+    /// Creates the state of a field that nothing changes.
     fn untouched(name: &str) -> Self {
         Self {
             client: !MANAGED.contains(&name) && !name.starts_with("x-consumer-"),
@@ -93,13 +128,48 @@ impl Got {
         }
     }
 
-    /// True if every sender of a value in this field can also send it in the other.
-    fn is_within(&self, other: &Self) -> bool {
-        (other.client || !self.client) && self.values.is_subset(&other.values)
+    /// Removes the client's own value and all values written so far.
+    fn clear(&mut self) {
+        self.client = false;
+        self.values.clear();
+    }
+
+    /// True if everyone who can send a value in this field can also send it in `other`. A client
+    /// that may write the field itself could send properties of the caller, and those of an answer
+    /// with `answers`. A policy's value is the gateway's word for all callers.
+    fn is_within(&self, other: &Self, answers: bool) -> bool {
+        let is_open = |value: &Written| match value {
+            Written::Policy(_) => false,
+            Written::Caller(_) => true,
+            Written::Answer => answers,
+        };
+        let mut values = self.values.iter();
+        (other.client || !self.client)
+            && values.all(|value| other.values.contains(value) || other.client && is_open(value))
+    }
+
+    /// True if a client's own value reaches the upstream here and no value does there.
+    fn admits_more_than(&self, other: &Self) -> bool {
+        self.client && !other.client && other.values.is_empty()
+    }
+
+    /// True for a field by which the gateway itself is known to the upstream, or that the gateway
+    /// fills with properties of the caller.
+    fn is_trusted(&self) -> bool {
+        self.values.iter().any(|value| match value {
+            Written::Policy(value) => value.starts_with("${"),
+            Written::Caller(_) | Written::Answer => true,
+        })
+    }
+
+    /// True if the upstream gets nothing but properties of the verified caller.
+    fn is_of_caller(&self) -> bool {
+        let mut values = self.values.iter();
+        !self.client && values.all(|value| matches!(value, Written::Caller(_)))
     }
 
     fn shown(&self) -> String {
-        let mut parts: Vec<String> = self.values.iter().cloned().collect();
+        let mut parts: Vec<String> = self.values.iter().map(Written::shown).collect();
         if self.client {
             parts.push("what the client sends".to_owned());
         }
@@ -110,17 +180,27 @@ impl Got {
     }
 }
 
-/// The difference between two chains, field by field.
+/// Differences between two chains, one per field.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let (was, is) = (fields(old), fields(new));
     let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let asks_others = || old.who().verdict(new.who()) != Verdict::Equal;
     let differences = names.into_iter().flat_map(|name| {
         let got = |side: &BTreeMap<String, Got>| {
             let known = side.get(name);
             known.cloned().unwrap_or_else(|| Got::untouched(name))
         };
         let (was, is) = (got(&was), got(&is));
-        let verdict = Verdict::of(was.is_within(&is), is.is_within(&was));
+        // Callers with other credentials have other properties: the requirement's line reports it.
+        let is_gained = was.values.is_empty() != is.values.is_empty();
+        if is_gained && was.is_of_caller() && is.is_of_caller() && asks_others() {
+            return Vec::new();
+        }
+        let verdict = match was.is_trusted() || is.is_trusted() || is_identity(name) {
+            // A service that newly speaks for callers is another authority than they themselves.
+            true => Verdict::of(was.is_within(&is, true), is.is_within(&was, false)),
+            false => Verdict::of(!was.admits_more_than(&is), !is.admits_more_than(&was)),
+        };
         let subject = format!("request header {name}");
         let told = (was.shown(), is.shown());
         super::one(
@@ -134,39 +214,81 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     differences.collect()
 }
 
-/// The fields with an identity that the `headers` policies of a chain touch.
+/// Fields that the schemes and the policies of a chain change.
 fn fields(access: &Access<'_>) -> BTreeMap<String, Got> {
-    let mut fields: BTreeMap<String, Got> = BTreeMap::new();
-    for (_, settings) in access.policies("headers") {
-        let touched = |fields: &mut BTreeMap<String, Got>, name: &str| {
-            let got = fields.remove(name);
-            got.unwrap_or_else(|| Got::untouched(name))
-        };
-        for name in settings.texts(&["request", "remove"]).unwrap_or_default() {
-            let mut got = touched(&mut fields, name);
-            got.client = false;
-            got.values.clear();
-            fields.insert(name.to_owned(), got);
-        }
-        for (is_set, name, value) in written(&settings) {
-            let mut got = touched(&mut fields, name);
-            if is_set {
-                got.client = false;
-                got.values.clear();
-            }
-            got.values.insert(told(value));
-            fields.insert(name.to_owned(), got);
+    let mut fields = Fields(BTreeMap::new());
+    fields.authenticate(access);
+    for (kind, settings) in access.steps() {
+        match kind {
+            "forward_auth" => fields.ask(&settings),
+            "headers" => fields.edit(&settings),
+            _ => {}
         }
     }
-    // A field with a secret is how the gateway itself is known to the upstream.
-    fields.retain(|name, got| {
-        let secret = got.values.iter().any(|value| value.starts_with("${"));
-        secret || is_identity(name)
-    });
-    fields
+    fields.0
 }
 
-/// The fields that a policy sets, then those that it adds.
+/// Fields that differ from what the client sends, by name.
+struct Fields(BTreeMap<String, Got>);
+
+impl Fields {
+    fn field(&mut self, name: &str) -> &mut Got {
+        let entry = self.0.entry(name.to_owned());
+        entry.or_insert_with(|| Got::untouched(name))
+    }
+
+    /// Applies `forward_as` and `claims_to_headers`. The fields of every scheme of the API are
+    /// taken from clients; those that the operation requires write them.
+    fn authenticate(&mut self, access: &Access<'_>) {
+        let Some(route) = access.route else {
+            return;
+        };
+        for scheme in &route.api.schemes {
+            for name in scheme.passes.fields() {
+                self.field(name).clear();
+            }
+        }
+        let alternatives = route.treatment.security.0.iter();
+        for wanted in alternatives.flat_map(|alternative| &alternative.0) {
+            let Some(scheme) = route.api.schemes.get(&wanted.scheme) else {
+                continue;
+            };
+            if let Some(name) = &scheme.passes.forward_as {
+                let property = "the caller's name".to_owned();
+                self.field(name).values.insert(Written::Caller(property));
+            }
+            for (claim, name) in &scheme.passes.claims {
+                let property = format!("the caller's claim `{claim}`");
+                self.field(name).values.insert(Written::Caller(property));
+            }
+        }
+    }
+
+    /// Applies `response_headers` of a `forward_auth` policy.
+    fn ask(&mut self, settings: &Settings) {
+        for name in settings.texts(&["response_headers"]).unwrap_or_default() {
+            let field = self.field(name);
+            field.clear();
+            field.values.insert(Written::Answer);
+        }
+    }
+
+    /// Applies a `headers` policy.
+    fn edit(&mut self, settings: &Settings) {
+        for name in settings.texts(&["request", "remove"]).unwrap_or_default() {
+            self.field(name).clear();
+        }
+        for (is_set, name, value) in written(settings) {
+            let field = self.field(name);
+            if is_set {
+                field.clear();
+            }
+            field.values.insert(Written::Policy(told(value)));
+        }
+    }
+}
+
+/// Fields that a policy sets, followed by those that it adds.
 fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
     let of = |how: &'static str| {
         let all = settings.iter();
@@ -178,6 +300,12 @@ fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
         })
     };
     of("set").chain(of("add")).collect()
+}
+
+/// True for a field that carries a credential, by its name.
+pub(crate) fn is_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace(['_', '.'], "-");
+    name.split('-').any(|part| CREDENTIAL.contains(&part))
 }
 
 fn is_identity(name: &str) -> bool {

@@ -1,17 +1,17 @@
-//! Requirements on messages: validation modes and guards.
+//! Requirements on messages: validation modes and content guards.
 
 use policy::declared::Settings;
 
 use super::{Access, Difference, Verdict};
 
-/// Validation modes, the weakest first.
+/// Validation modes, weakest first.
 const MODES: [&str; 3] = ["off", "log", "block"];
 
-/// Policies that refuse messages by their content. Their limits are numbers (`relax`), but removing
-/// such a policy is an access change.
+/// Policies that refuse messages because of their content. Changes of their limits are `relax` or
+/// `tighten`, but removing such a policy is a change of access.
 const GUARDS: [&str; 3] = ["threat", "graphql_guard", "llm"];
 
-/// Compares the validation modes of requests and of responses.
+/// Compares the validation modes for requests and responses.
 pub(super) fn validation(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let each = [
         ("request", "validate.request", "request-validation-changed"),
@@ -35,7 +35,7 @@ pub(super) fn validation(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> 
     each.collect()
 }
 
-/// Strictest mode that the operation and its policies set.
+/// Strictest mode that the operation or one of its policies sets.
 fn mode(access: &Access<'_>, side: &str) -> usize {
     let rank = |settings: &Settings, path: &[&str]| {
         let word = settings.text(path);

@@ -1,11 +1,13 @@
-//! The order of access (plan.md, *Security order*).
+//! Comparison of access (plan.md, *Security order*).
 //!
-//! Access to a route is a product of components, one file each. A component compares an old with a
-//! new [`Access`] and reports each difference with its [`Verdict`]. [`COMPONENTS`] lists them. The
-//! comparison is per cell of requests, so the two sides may be different operations.
+//! Access to a route is the product of several components, each in its own file. A component
+//! compares an old [`Access`] with a new one and reports each difference with its [`Verdict`].
+//! [`COMPONENTS`] lists them. The comparison is made per cell of requests, so the two sides may be
+//! different operations.
 
 mod answers;
 mod browser;
+mod certificate;
 mod claims;
 mod from;
 pub(super) mod gateway;
@@ -13,6 +15,7 @@ mod identity;
 mod messages;
 mod readings;
 pub(super) mod round;
+mod spelling;
 mod token;
 mod transport;
 mod verifier;
@@ -25,19 +28,21 @@ use policy::Addresses;
 use policy::declared::Settings;
 use serde_json::Value;
 
+pub(crate) use answers::{executed, is_sending};
+pub(crate) use identity::is_credential;
 pub use token::AT_S;
 pub(super) use transport::UNSHOWN;
 pub(super) use verifier::asks_for;
 pub use who::{Tokens, Verdict, Who, describe, tokens};
 
-/// All settings that decide access to one route of one side.
+/// All settings that decide on access to one route on one side.
 #[derive(Debug)]
 pub struct Access<'a> {
     who: Who,
     route: Option<Route<'a>>,
 }
 
-/// Route at one of its listeners.
+/// Route at one listener.
 #[derive(Clone, Copy, Debug)]
 struct Route<'a> {
     gateway: &'a ir::Gateway,
@@ -49,9 +54,9 @@ struct Route<'a> {
 /// One difference between two [`Access`]es.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// Component that found the difference: `who`, `from`, …
+    /// Name of the component that found the difference: `who`, `from`, …
     pub component: &'static str,
-    /// Direction of the difference; never [`Verdict::Equal`].
+    /// Direction of the difference. Never [`Verdict::Equal`].
     pub verdict: Verdict,
     /// Kebab-case id, as [`crate::Change::id`].
     pub id: &'static str,
@@ -61,7 +66,7 @@ pub struct Difference {
     pub old: Value,
     /// Value on the new side.
     pub new: Value,
-    /// Reason why no request can show it; none if one can.
+    /// Reason why no request can show the difference. `None` if one can.
     pub why_none: Option<&'static str>,
 }
 
@@ -71,7 +76,7 @@ type Component = (
     fn(&Access<'_>, &Access<'_>) -> Vec<Difference>,
 );
 
-/// Components in the order of their lines.
+/// Components, in the order of their lines in a plan.
 const COMPONENTS: &[Component] = &[
     ("who", who::compare),
     ("from", from::compare),
@@ -86,16 +91,17 @@ const COMPONENTS: &[Component] = &[
     ("transport", transport::compare),
 ];
 
-/// Differences in the access to a cell of requests; empty if it is equal.
+/// Differences in the access to a cell of requests. Empty if access is equal.
 #[must_use]
 pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    // A route without an owner on one side is one difference.
+    // If a side has no route, only the callers can be compared.
     if old.route.is_none() || new.route.is_none() {
         return who::compare(old, new);
     }
     let found = COMPONENTS.iter().flat_map(|(name, compare)| {
         let mut found = compare(old, new);
-        // The other components also compare policies that this version cannot run or show.
+        // The other components also compare policies that this version cannot run, so witnesses may
+        // be impossible.
         for one in found.iter_mut().filter(|one| one.component != "who") {
             let why = old.undecidable().or_else(|| new.undecidable());
             let browser = matches!(one.component, "browser" | "csrf");
@@ -108,12 +114,14 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     found.collect()
 }
 
-/// Reason why there is no witness with this policy, as [`ir::Gateway::undecidable`] names it.
+/// Reason for the absence of a witness, by the result of [`ir::Gateway::undecidable`].
 pub(super) fn cannot_run(word: &str) -> &'static str {
     macro_rules! sentences {
         ($($word:literal)*) => {
             match word {
                 "authorize" => "a caller with these claims, groups or scopes shows it",
+                "forward_auth" => "another service decides",
+                "tls" => "a client with a certificate shows it",
                 $($word => concat!("this version cannot run `", $word, "`"),)*
                 _ => "this version cannot run all of it",
             }
@@ -121,14 +129,14 @@ pub(super) fn cannot_run(word: &str) -> &'static str {
     }
     sentences! {
         "jwt" "oidc" "introspection" "mtls" "hmac_signature" "dpop"
-        "forward_auth" "quota" "concurrency" "body_limit" "validate" "rewrite"
+        "quota" "concurrency" "body_limit" "validate" "rewrite"
         "redirect" "mock" "cache" "compress" "retry" "circuit_breaker" "split" "mirror"
         "deprecation" "fault" "transform" "grpc_web" "grpc_json" "graphql_guard" "compose"
-        "threat" "llm" "rate_limit" "tls"
+        "threat" "llm" "rate_limit"
     }
 }
 
-/// Returns the difference that a component found, if any.
+/// Returns a list with the difference that a component found, if any.
 fn one(
     component: &'static str,
     verdict: Verdict,
@@ -150,7 +158,7 @@ fn one(
     }]
 }
 
-/// Selects the id of a change: added, removed or changed.
+/// Selects the id of a change: that for added, removed or changed.
 fn comes_or_goes(
     (was_absent, is_absent): (bool, bool),
     [added, removed, changed]: [&'static str; 3],
@@ -163,8 +171,7 @@ fn comes_or_goes(
 }
 
 impl<'a> Access<'a> {
-    /// Creates the access to a treatment of an API. `listener` is the one that receives the
-    /// requests.
+    /// Access to a treatment of an API, for requests at one listener.
     #[must_use]
     pub fn of(
         gateway: &'a ir::Gateway,
@@ -184,7 +191,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Creates the access to requests that no operation owns.
+    /// Access of nobody, for requests that no operation owns.
     #[must_use]
     pub fn nobody() -> Self {
         Self {
@@ -193,7 +200,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Returns true if anyone is admitted, also with a forged value.
+    /// True if anyone is admitted, even with a forged credential.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.who.is_open()
@@ -212,34 +219,44 @@ impl<'a> Access<'a> {
             .map(cannot_run)
     }
 
-    /// Addresses that the filters of the chain admit. None without a filter.
+    /// Addresses that the filters of the chain admit. `None` without a filter.
     fn filtered(&self) -> Option<Addresses> {
         let filters = self.policies("ip_filter");
         (!filters.is_empty()).then(|| from::addresses(&filters))
     }
 
-    /// The addresses that may call: all, or those that the filters of the chain let through.
+    /// Client addresses that may call. All addresses without a filter.
     pub(super) fn addresses(&self) -> Addresses {
         self.filtered().unwrap_or_else(Addresses::all)
     }
 
-    /// Policies of one kind, by name, in the order of the chain.
+    /// Policies of the chain in order.
+    fn chain(&self) -> impl Iterator<Item = &'a ir::Policy> + use<'a> {
+        self.route.into_iter().flat_map(|route| {
+            let links = route.treatment.chain.iter();
+            links.filter_map(move |link| match link {
+                ir::Link::Authenticate => None,
+                ir::Link::Shared(name) => route.gateway.shared.policies.get(name),
+                ir::Link::Own(name) => route.api.policies.get(name),
+            })
+        })
+    }
+
+    /// Policies of one kind in the chain, each with its name and settings.
     fn policies(&self, kind: &str) -> Vec<(&'a str, Settings)> {
-        let Some(route) = self.route else {
-            return Vec::new();
-        };
-        let policies = route.treatment.chain.iter().filter_map(|link| match link {
-            ir::Link::Authenticate => None,
-            ir::Link::Shared(name) => route.gateway.shared.policies.get(name),
-            ir::Link::Own(name) => route.api.policies.get(name),
-        });
+        let policies = self.chain().filter(|one| one.checked.kind() == kind);
         policies
-            .filter(|policy| policy.checked.kind() == kind)
             .map(|policy| (policy.name.as_str(), policy.checked.settings()))
             .collect()
     }
 
-    /// Verifiers of the requirement, for display.
+    /// Kinds and settings of all policies of the chain in order.
+    fn steps(&self) -> impl Iterator<Item = (&'a str, Settings)> + use<'a> {
+        self.chain()
+            .map(|policy| (policy.checked.kind(), policy.checked.settings()))
+    }
+
+    /// Names of the verifiers that the requirement uses, for display.
     fn verifiers(&self) -> String {
         let Some(route) = self.route else {
             return String::new();
@@ -268,13 +285,13 @@ impl<'a> Access<'a> {
         named.collect::<Vec<_>>().join("; ")
     }
 
-    /// Returns true if nobody is admitted.
+    /// True if nobody is admitted.
     #[must_use]
     pub fn is_nobody(&self) -> bool {
         self.route.is_none()
     }
 
-    /// Required credentials.
+    /// Callers that the requirement admits.
     #[must_use]
     pub fn who(&self) -> &Who {
         &self.who

@@ -1,10 +1,10 @@
-//! Admitted readings of a path that upstreams may take for another path.
+//! Admission of paths that upstreams may read as other paths.
 
 use bundle::ir::PathReadings;
 
 use super::{Access, Difference, Verdict};
 
-/// Compares two `path_readings`: `keep` admits paths that `strict` refuses.
+/// Compares `path_readings`: `keep` admits paths that `strict` refuses.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let said = |access: &Access<'_>| access.route.map(|route| route.treatment.path_readings);
     let (was, is) = (said(old).unwrap_or_default(), said(new).unwrap_or_default());

@@ -1,4 +1,4 @@
-//! Ways round a protected operation that a change brings about.
+//! Bypasses ("ways round") of protected operations that a change introduces.
 
 use bundle::ir;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 use model::outbound::{of_gateway, survey};
 
-/// Compares the ends of both sides' operations.
+/// Reports the bypasses of the new side that the old side does not have.
 pub(crate) fn compare(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let of = |gateway| {
         let (shared, places) = of_gateway(gateway);
@@ -47,7 +47,7 @@ pub(crate) fn compare(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             format!("{first} is the path of {round_what}").into(),
         );
         change.why_none = Some("what an upstream serves at a path is not the gateway's to decide");
-        // An acknowledgement covers these paths, reached with this treatment.
+        // Fingerprint the paths and the treatment, so that an acknowledgement covers exactly these.
         let treatment = &api.treatments[operation.treatment as usize];
         let treatment = bundle::digest::Digest::of(&bundle::codec::encode(treatment));
         change.bound = format!(

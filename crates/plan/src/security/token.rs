@@ -1,4 +1,4 @@
-//! Tokens of witnesses, built from the facts in which two requirements differ.
+//! Tokens of witnesses, built from the facts by which two requirements differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,27 +7,27 @@ use serde_json::{Map, Value, json};
 
 use super::who::Held;
 
-/// Time of a witness in seconds since 1970: a credential that a project could name ends later, and
-/// tokens can have ended before it.
+/// Unix time at which witnesses are made, in seconds (1998). Credentials in real projects expire
+/// later, and tokens can still be expired before it.
 pub const AT_S: u64 = 900_000_000;
 
-/// Fact: header and key of a token.
+/// Name of the fact with a token's algorithm and key.
 pub(super) const SIGNING: &str = "signing";
 
-/// Claims that every token has.
+/// Claims that every token contains.
 pub(super) const ALWAYS: &[&str] = &["iss", "aud", "exp"];
 
-/// The fact that a claim is there.
+/// Fact that a claim is required.
 pub(super) fn required(claim: &str) -> String {
     format!("claim {claim}")
 }
 
-/// The fact that a claim has a scope. No scope has a blank.
+/// Fact that a claim contains a scope. Scopes contain no blanks, so a blank separates the parts.
 pub(super) fn scope(claim: &str, scope: &str) -> String {
     format!("scope {scope} {claim}")
 }
 
-/// The fact of a header and its key. No algorithm and no key has a blank.
+/// Fact with algorithm and key of a token. These contain no blanks, so a blank separates the parts.
 pub(super) fn describe(signing: &Signing) -> String {
     let key = &signing.key;
     let kid = signing.kid.as_deref();
@@ -35,18 +35,32 @@ pub(super) fn describe(signing: &Signing) -> String {
     format!("{} {key}{kid}", signing.algorithm.name())
 }
 
-/// The token that has just what is held, at a time in seconds since 1970. None if it is no token
-/// whose keys are known.
+/// Fact that an endpoint says that the token is active. The key names the endpoint.
+pub(super) fn asked_about(key: &str) -> String {
+    format!("asked {key}")
+}
+
+/// Builds a token with exactly the held properties, at a Unix time in seconds. `None` if nobody
+/// vouches for it: there is no known signing key, and no endpoint is asked about it.
 pub(super) fn of(held: &Held<'_>, now_s: u64) -> Option<String> {
-    let signing = held.one.get(SIGNING)?;
-    let mut words = signing.splitn(3, ' ');
-    let (algorithm, key, kid) = (words.next()?, words.next()?, words.next());
+    let facts = &held.asked.has;
+    let asked = facts.iter().filter_map(|fact| fact.strip_prefix("asked "));
+    let asked: Vec<&str> = asked.collect();
+    let (algorithm, key, kid) = match held.one.get(SIGNING) {
+        Some(signing) => {
+            let mut words = signing.splitn(3, ' ');
+            (words.next()?, words.next()?, words.next())
+        }
+        None => ("none", *asked.first()?, None),
+    };
     let mut header = Map::new();
+    if !asked.is_empty() {
+        header.insert(witness::ASKED.to_owned(), json!(asked));
+    }
     header.insert("alg".to_owned(), algorithm.into());
     header.extend(kid.map(|kid| ("kid".to_owned(), kid.into())));
     let typ = held.one.get("types").filter(|typ| !typ.is_empty());
     header.extend(typ.map(|typ| ("typ".to_owned(), (*typ).into())));
-    let facts = &held.asked.has;
     let required = facts.iter().filter_map(|fact| fact.strip_prefix("claim "));
     let mut claims: Map<String, Value> = required
         .map(|claim| (claim.to_owned(), "witness".into()))
@@ -62,9 +76,10 @@ pub(super) fn of(held: &Held<'_>, now_s: u64) -> Option<String> {
     }
     let audiences = held.some.iter().filter(|(fact, _)| *fact == "audience");
     let audiences: BTreeSet<&str> = audiences.map(|(_, value)| *value).collect();
-    claims.insert("iss".to_owned(), (*held.one.get("issuer")?).into());
+    let issuer = held.one.get("issuer");
+    claims.extend(issuer.map(|issuer| ("iss".to_owned(), (*issuer).into())));
     claims.insert("aud".to_owned(), json!(audiences));
-    // As late as it may be, and as long-lived.
+    // Use the latest allowed expiry and the longest allowed lifetime.
     let most = |fact| held.asked.at_most.get(fact).copied();
     let ends_ms = now_s * 1000 + 1 - most("leeway").unwrap_or(0);
     claims.insert("exp".to_owned(), seconds(ends_ms)?);
@@ -79,7 +94,7 @@ pub(super) fn of(held: &Held<'_>, now_s: u64) -> Option<String> {
     Some(witness::token(&header, &claims, key))
 }
 
-/// Milliseconds as a number of seconds.
+/// Converts milliseconds to a JSON number in seconds.
 fn seconds(ms: u64) -> Option<Value> {
     let text = format!("{}.{:03}", ms / 1000, ms % 1000);
     serde_json::from_str(&text).ok()

@@ -1,6 +1,6 @@
-//! Protection of requests on the network against readers and impostors.
+//! Protection of requests on the network against eavesdropping and impersonation.
 //!
-//! Settings of a listener or upstream itself are compared once for the gateway
+//! Settings of a listener or upstream itself are compared once for the whole gateway
 //! ([`super::gateway`]). This component compares only requests that now go to another upstream.
 
 use std::collections::BTreeSet;
@@ -11,10 +11,10 @@ use policy::declared::{Settings, Value};
 use super::{Access, Difference, Verdict, one, verifier::told};
 use crate::Class;
 
-/// Reason for a change without a witness.
+/// Reason for the absence of a witness.
 pub(crate) const UNSHOWN: &str = "no request can show what happens on a connection";
 
-/// Compares the connections of two upstreams.
+/// Compares the connections to the upstreams of two routes.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let name = |access: &Access<'_>| access.route.map(|route| route.treatment.upstream.clone());
     if name(old) == name(new) {
@@ -83,7 +83,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     found
 }
 
-/// Protection of an upstream's weakest connection: none, encrypted, encrypted and verified.
+/// Rank of an upstream's weakest connection: cleartext, encrypted, encrypted and verified.
 fn strength(upstream: &ir::Upstream) -> usize {
     match (is_encrypted(upstream), is_checked(upstream)) {
         (false, _) => 0,
@@ -92,28 +92,28 @@ fn strength(upstream: &ir::Upstream) -> usize {
     }
 }
 
-/// Returns true if all connections to an upstream are encrypted.
+/// True if all connections to an upstream are encrypted.
 fn is_encrypted(upstream: &ir::Upstream) -> bool {
     match upstream.targets.is_empty() {
-        // Targets come from DNS.
+        // Without targets, hosts come from discovery, and `tls` alone decides.
         true => upstream.tls.is_some(),
         false => upstream.targets.iter().all(|target| target.tls),
     }
 }
 
-/// Returns true if the certificates of an upstream, if any, are verified.
+/// True if the certificates of an upstream are verified.
 fn is_checked(upstream: &ir::Upstream) -> bool {
     upstream.tls.as_ref().is_none_or(|tls| tls.verify)
 }
 
-/// Names that the certificates of an upstream must have.
+/// Names that the certificates of an upstream must contain.
 fn certified(upstream: &ir::Upstream) -> BTreeSet<&str> {
     let tls = upstream.tls.as_ref();
     match tls.and_then(|tls| tls.sni.as_deref()) {
         Some(name) => [name].into(),
         None if upstream.targets.is_empty() => match &upstream.discovery {
             Some(ir::Discovery::Dns(dns)) => [dns.host()].into(),
-            // Each target has its own address as the name.
+            // Without `sni` or DNS, each target is verified against its own host.
             Some(ir::Discovery::File(_)) | None => BTreeSet::new(),
         },
         None => {
@@ -124,7 +124,7 @@ fn certified(upstream: &ir::Upstream) -> BTreeSet<&str> {
     }
 }
 
-/// One difference that concerns the gateway.
+/// Difference that concerns the gateway, not an operation.
 pub(super) struct Found {
     pub(super) subject: String,
     pub(super) class: Class,
@@ -133,7 +133,7 @@ pub(super) struct Found {
     pub(super) new: Option<String>,
 }
 
-/// Setting with ordered words, the weakest first.
+/// Setting whose values are ordered, weakest first.
 struct Rank {
     path: &'static [&'static str],
     words: &'static [&'static str],
@@ -156,7 +156,7 @@ const CLIENT_AUTH: Rank = Rank {
     id: "client-auth-changed",
 };
 
-/// Compares the connections of two versions of a listener.
+/// Compares two versions of a listener's connection settings.
 pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
     let subject = format!("listener {}", new.name);
     let said = |settings: &Settings, rank: &Rank, absent: &str| {
@@ -170,7 +170,7 @@ pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
     let mut found = Vec::new();
     let protocols = (said(was, &PROTOCOL, "http"), said(is, &PROTOCOL, "http"));
     found.extend(ranked(&subject, &PROTOCOL, protocols));
-    // Without TLS on one side, the protocol change covers this.
+    // If only one side has TLS, the change of protocol already reports it.
     if was.has(&["tls"]) && is.has(&["tls"]) {
         let versions = (
             said(was, &MIN_VERSION, "1.2"),
@@ -187,7 +187,7 @@ pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
     found
 }
 
-/// Compares certificate revocation lists: each additional list refuses more.
+/// Compares certificate revocation lists. Each additional list refuses more clients.
 fn revocation(subject: &str, (was, is): (&Settings, &Settings)) -> Option<Found> {
     let path: &[&str] = &["tls", "client_auth", "crl"];
     let mut found = other(subject, path, "client-revocation-changed", (was, is))?;
@@ -197,7 +197,7 @@ fn revocation(subject: &str, (was, is): (&Settings, &Settings)) -> Option<Found>
     Some(found)
 }
 
-/// Compares the connections of two versions of an upstream.
+/// Compares two versions of an upstream's connection settings.
 pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
     let subject = format!("upstream {}", new.name);
     let mut found = Vec::new();
@@ -226,7 +226,7 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
             });
         }
     }
-    // If targets are added, removed or renamed, the weakest target counts.
+    // If targets are added, removed or renamed, compare the weakest target.
     let (was, is) = (is_encrypted(old), is_encrypted(new));
     if was != is
         && found
@@ -249,7 +249,7 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
         sides,
     ));
     found.extend(client_certificate(&subject, sides));
-    // An explicit `sni` equal to the target's host is no change.
+    // An explicit `sni` that equals the host of the target is not a difference.
     if certified(old) != certified(new) {
         found.extend(other(
             &subject,
@@ -261,8 +261,8 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
     found
 }
 
-/// Compares the client certificates of the gateway at an upstream. Another one is another identity;
-/// without one the upstream no longer recognises the gateway.
+/// Compares the gateway's client certificates at an upstream. Another certificate is another
+/// identity. Without one, the upstream no longer recognises the gateway.
 fn client_certificate(subject: &str, (old, new): (&Settings, &Settings)) -> Option<Found> {
     let (was, is) = (own_certificate(old), own_certificate(new));
     (was != is).then(|| Found {
@@ -277,7 +277,7 @@ fn client_certificate(subject: &str, (old, new): (&Settings, &Settings)) -> Opti
     })
 }
 
-/// The secrets of the gateway's certificate and key at an upstream.
+/// References of the gateway's client certificate and key at an upstream. `None` without one.
 fn own_certificate(settings: &Settings) -> Option<String> {
     let own = settings.below(&["tls", "client_cert"]);
     let own: Vec<String> = own.map(|one| told(&one.value)).collect();
@@ -295,7 +295,7 @@ fn ranked(subject: &str, rank: &Rank, (was, is): (String, String)) -> Option<Fou
     })
 }
 
-/// Reports another authority or name: some peers are newly trusted and others are not.
+/// Reports another authority or name: some peers are newly trusted, others no longer.
 fn other(
     subject: &str,
     path: &[&str],

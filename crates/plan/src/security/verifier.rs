@@ -1,33 +1,37 @@
-//! Requirements of a verifier on a credential, as facts that can be compared one by one.
+//! Requirements of a verifier on a credential, as facts that are compared one by one.
 //!
-//! Verifiers are compared by content, never by name. Settings that are not one of these facts (the
-//! origin of keys, the consumer that a credential names) identify the source of the credential.
-//! Another source is another credential.
+//! Verifiers are compared by their content, never by name. Settings that are not one of these facts
+//! (such as the origin of keys, or the consumer that a credential identifies) describe the source
+//! of the credential. Another source means another credential.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::token;
+use super::{certificate, token};
 use bundle::ir;
-use policy::auth;
+use policy::auth::{self, mtls::spiffe};
 use policy::declared::{Scalar, Settings, Value};
 
-/// Requirements on a credential at one place. Facts of several verifiers at one place all hold.
+/// Upper limits on the age of keys and answers.
+pub(super) const LASTING: &[&str] = &["stale_for", "cache", "old answers"];
+
+/// Requirements on the credential at one place of a request. If several verifiers check it, all
+/// facts must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asked {
-    /// Sources for which the credential must be valid. Empty: the credential must only be present.
+    /// Sources for which the credential must be valid. Empty: it must only be present.
     pub(super) sources: BTreeSet<String>,
-    /// Properties with one value, and the allowed values: its issuer, its algorithm.
+    /// Allowed values of properties that have one value, such as issuer and algorithm.
     pub(super) one_of: BTreeMap<&'static str, BTreeSet<String>>,
-    /// Properties with several values, of which one must be allowed: its audiences.
+    /// Properties with several values, of which at least one must be allowed, such as audiences.
     pub(super) some_of: BTreeSet<(&'static str, BTreeSet<String>)>,
-    /// Upper limits on the credential: leeway in milliseconds, lifetime.
+    /// Upper limits, such as leeway and lifetime in milliseconds.
     pub(super) at_most: BTreeMap<&'static str, u64>,
-    /// Required claims and scopes.
+    /// Required claims and scopes, as facts.
     pub(super) has: BTreeSet<String>,
 }
 
 impl Asked {
-    /// Adds the checks of a verifier.
+    /// Adds the facts that a verifier checks.
     pub(super) fn check(&mut self, checked: &auth::Checked, verifiers: &ir::Set<ir::Verifier>) {
         match checked {
             auth::Checked::ApiKey(_) | auth::Checked::Basic(_) => {
@@ -41,18 +45,24 @@ impl Asked {
                 }
                 self.declared("jwt", &jwt.settings(), verifiers);
             }
+            auth::Checked::Introspection(asked) => {
+                self.has.insert(token::asked_about(&asked.witness_key()));
+                self.declared("introspection", &asked.settings(), verifiers);
+            }
+            auth::Checked::Mtls(mtls) => self.declared("mtls", &mtls.settings(), verifiers),
             auth::Checked::Declared(declared) => {
                 self.declared(&declared.kind, &declared.settings, verifiers);
             }
         }
     }
 
-    /// Adds a scope that a verifier grants.
+    /// Adds a required scope.
     pub(super) fn scope(&mut self, checked: &auth::Checked, scope: &str) {
         let claim = match checked {
             auth::Checked::Declared(declared) => declared.settings.text(&["scope_claim"]),
             auth::Checked::Jwt(jwt) => Some(jwt.scope_claim()),
-            auth::Checked::ApiKey(_) | auth::Checked::Basic(_) => None,
+            auth::Checked::Introspection(asked) => Some(asked.scope_claim()),
+            auth::Checked::ApiKey(_) | auth::Checked::Basic(_) | auth::Checked::Mtls(_) => None,
         };
         let claim = claim.unwrap_or("scope");
         self.has.insert(token::scope(claim, scope));
@@ -70,8 +80,11 @@ impl Asked {
         match kind {
             "jwt" => {
                 facts.one_of("issuer");
-                match settings.has(&["jwks_url"]) {
-                    true => facts.one_of("algorithms"),
+                match settings.has(&["jwks_url"]) || settings.has(&["discovery"]) {
+                    true => {
+                        facts.one_of("algorithms");
+                        facts.at_most("stale_for", Some(auth::jwt::STALE_FOR_MS));
+                    }
                     // Each key is compared together with its algorithm.
                     false => facts.known.extend(["algorithms", "keys"]),
                 }
@@ -85,12 +98,16 @@ impl Asked {
                 facts.some_of("audience");
             }
             "introspection" => {
+                facts.one_of("issuer");
                 facts.some_of("audience");
-                facts.rank("on_outage", &["closed", "cached"]);
+                facts.required_claims();
+                facts.at_most("cache", Some(auth::introspection::CACHE_MS));
+                facts.old_answers();
             }
             "mtls" => {
                 facts.some_of("sans");
-                facts.some_of("spiffe");
+                facts.one_of("subjects");
+                facts.patterns(certificate::SPIFFE);
             }
             "hmac_signature" => {
                 facts.one_of_map("secrets");
@@ -103,7 +120,7 @@ impl Asked {
                 facts.one_of("algorithms");
                 facts.at_most("window", Some(60_000));
                 facts.flag("nonce");
-                // The bound credential is checked as well.
+                // `token` names the verifier of the bound token, whose facts are added below.
                 facts.known.push("token");
             }
             _ => {}
@@ -117,7 +134,7 @@ impl Asked {
         self.sources.insert(format!("{kind} {}", source.join(" ")));
         let token = settings.text(&["token"]).filter(|_| kind == "dpop");
         if let Some(token) = token.and_then(|name| verifiers.get(name)) {
-            // A DPoP proof cannot be bound to another DPoP proof.
+            // A DPoP proof cannot be bound to another DPoP proof, so do not recurse.
             let nested =
                 matches!(&token.checked, auth::Checked::Declared(inner) if inner.kind == "dpop");
             if !nested {
@@ -127,7 +144,7 @@ impl Asked {
     }
 }
 
-/// Reader of facts from settings that records which keys were read.
+/// Reads facts from settings, and records which keys were read.
 struct Facts<'f, 's> {
     asked: &'f mut Asked,
     settings: &'s Settings,
@@ -144,7 +161,29 @@ impl Facts<'_, '_> {
         self.asked.one_of_values(key, &values);
     }
 
-    /// Keys of a map, each with its value.
+    /// Adds SPIFFE ids and patterns of them as allowed values.
+    fn patterns(&mut self, key: &'static str) {
+        self.known.push(key);
+        let Some(written) = self.settings.texts(&[key]) else {
+            return;
+        };
+        let patterns: BTreeSet<String> = written.into_iter().flat_map(spiffe::expanded).collect();
+        let known = self.asked.one_of.get(key);
+        let patterns = known.map_or_else(
+            || patterns.clone(),
+            |known| {
+                let pairs = known
+                    .iter()
+                    .flat_map(|one| patterns.iter().map(move |it| (one, it)));
+                pairs
+                    .filter_map(|(one, other)| spiffe::both(one, other))
+                    .collect()
+            },
+        );
+        self.asked.one_of.insert(key, patterns);
+    }
+
+    /// Adds the entries of a map as allowed values.
     fn one_of_map(&mut self, key: &'static str) {
         self.known.push(key);
         let below = self.settings.iter().filter(|one| one.path[0] == key);
@@ -172,13 +211,16 @@ impl Facts<'_, '_> {
         }
     }
 
-    /// Adds the rank of a word. `words` lists the strictest first.
-    fn rank(&mut self, key: &'static str, words: &[&str]) {
-        self.known.push(key);
-        let word = self.settings.text(&[key]);
-        let rank = words.iter().position(|known| Some(*known) == word);
-        self.asked
-            .bound(key, u64::try_from(rank.unwrap_or(0)).unwrap_or(0));
+    /// Adds the time for which old answers count in an outage: 0 unless the verifier uses them.
+    fn old_answers(&mut self) {
+        let is_cached = self.settings.text(&["on_outage"]) == Some("cached");
+        let time_ms = match self.settings.get(&["stale_for"]) {
+            _ if !is_cached => 0,
+            Some(Value::One(Scalar::Duration(ms))) => *ms,
+            _ => auth::introspection::STALE_FOR_MS,
+        };
+        self.asked.bound("old answers", time_ms);
+        self.known.extend(["on_outage", "stale_for"]);
     }
 
     fn has(&mut self, key: &'static str) {
@@ -188,7 +230,7 @@ impl Facts<'_, '_> {
         self.asked.has.extend(values);
     }
 
-    /// Claims of a token beside those that every token has.
+    /// Adds the required claims, except those that every token contains.
     fn required_claims(&mut self) {
         self.known.push("required_claims");
         let written = self.settings.texts(&["required_claims"]);
@@ -220,14 +262,13 @@ impl Asked {
     }
 }
 
-/// Returns true if a verifier's setting affects access, so that the order of requirements compares
-/// it.
+/// True if a setting of a verifier affects access, so that the access comparison covers it.
 pub(crate) fn asks_for(kind: &str, key: &str) -> bool {
     !beside(kind).contains(&key)
 }
 
-/// Adds the defaults of the vocabulary, so that a written default equals an absent setting.
-/// Defaults of amounts are applied where the amounts are read.
+/// Adds the defaults of the vocabulary, so that an explicit default equals an absent setting.
+/// Defaults of amounts are added where the amounts are read.
 fn with_defaults(kind: &str, settings: &Settings) -> Settings {
     let absent: &[(&str, &[&str])] = match kind {
         "jwt" => &[
@@ -235,7 +276,10 @@ fn with_defaults(kind: &str, settings: &Settings) -> Settings {
             ("scope_claim", &[auth::jwt::SCOPE_CLAIM]),
             ("groups_claim", &[auth::jwt::GROUPS_CLAIM]),
         ],
-        "mtls" => &[("header", &["client-cert"]), ("consumer", &["san"])],
+        "introspection" => &[
+            ("scope_claim", &[auth::jwt::SCOPE_CLAIM]),
+            ("groups_claim", &[auth::jwt::GROUPS_CLAIM]),
+        ],
         "hmac_signature" => &[
             ("algorithms", &["hmac-sha256"]),
             ("style", &["rfc9421"]),
@@ -253,7 +297,7 @@ fn with_defaults(kind: &str, settings: &Settings) -> Settings {
         };
         all = all.with(&[*key], value);
     }
-    // The token of a login is issued to the client; `audience` names further audiences.
+    // A token from a login is issued to the client itself; `audience` names additional audiences.
     if let (Some(client), "oidc") = (settings.text(&["client_id"]), kind) {
         let others = settings.texts(&["audience"]).unwrap_or_default();
         let audience: BTreeSet<Scalar> = others.into_iter().chain([client]).map(text).collect();
@@ -264,7 +308,7 @@ fn with_defaults(kind: &str, settings: &Settings) -> Settings {
     all
 }
 
-/// Settings that do not affect access and are reported by themselves.
+/// Settings that do not affect access and are reported separately.
 fn beside(kind: &str) -> &'static [&'static str] {
     match kind {
         "basic" => &["realm"],
@@ -276,13 +320,13 @@ fn beside(kind: &str) -> &'static [&'static str] {
             "scopes",
             "session",
         ],
-        "introspection" => &["client_secret", "timeout", "cache", "cache_inactive"],
+        "introspection" => &["client_secret", "timeout", "cache_inactive", "token_bytes"],
         "hmac_signature" | "dpop" => &["store"],
         _ => &[],
     }
 }
 
-/// Value as text.
+/// Value as text, for display and comparison.
 pub(super) fn told(value: &Value) -> String {
     let all = |scalars: &[Scalar]| {
         let all: Vec<String> = scalars.iter().map(ToString::to_string).collect();

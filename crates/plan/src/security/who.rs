@@ -1,11 +1,11 @@
-//! Order of requirements (plan.md, *Security order*).
+//! Comparison of security requirements (plan.md, *Security order*).
 //!
-//! A requirement is a monotone DNF over facts about callers: a credential is present at a place, it
-//! is valid for a source, it has an issuer, audiences and scopes. A valid credential is also
-//! present, and a scope requires a valid credential. `D ≤ D′` (D admits no more than D′) iff an
-//! alternative of D′ admits every caller who has exactly the facts of an alternative of D. If an
-//! alternative allows several issuers or algorithms, each one is compared by itself, so that the
-//! order is exact.
+//! A requirement is a monotone DNF over facts about callers: a credential is present at a place; it
+//! is valid for a source; it has an issuer, audiences and scopes. A valid credential is also
+//! present, and a scope implies a valid credential. `D ≤ D′` (D admits no more callers than D′) iff
+//! every caller who has exactly the facts of an alternative of D is admitted by an alternative of
+//! D′. If an alternative allows several issuers or algorithms, each is compared separately, so that
+//! the order is exact.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +13,10 @@ use bundle::ir;
 use policy::auth::Place;
 use serde_json::Value;
 
-use super::token;
-use super::verifier::Asked;
-use super::{Access, Difference};
+use super::verifier::{Asked, LASTING};
+use super::{Access, Difference, certificate, token};
 
-/// Set of admitted callers. No alternative: nobody. An empty one: everyone.
+/// Set of admitted callers. Without alternatives: nobody. With an empty alternative: everyone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Who(Vec<Alternative>);
 
@@ -29,7 +28,7 @@ struct Alternative {
     places: BTreeMap<Place, Asked>,
 }
 
-/// Result of comparing a new requirement with an old one.
+/// Result of comparing an old with a new requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Both sides admit the same callers.
@@ -38,36 +37,37 @@ pub enum Verdict {
     Weaken,
     /// The new side admits fewer callers.
     Strengthen,
-    /// The new side admits some more callers and some fewer.
+    /// The new side admits some callers that the old side refuses, and refuses others that it
+    /// admits.
     Incomparable,
 }
 
-/// A credential with exactly the required properties.
+/// Credential that has exactly the required properties.
 pub(super) struct Held<'a> {
     pub(super) asked: &'a Asked,
     pub(super) one: BTreeMap<&'static str, &'a str>,
     pub(super) some: BTreeSet<(&'static str, &'a str)>,
 }
 
-/// A caller whom one requirement lets in and another does not.
+/// Caller that one requirement admits and another refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uncovered {
-    /// The index of the alternative that lets it in.
+    /// Index of the alternative that admits the caller.
     pub index: usize,
-    /// Its tokens.
+    /// Tokens of the caller.
     pub tokens: Tokens,
 }
 
-/// Tokens by the place at which a request has them.
+/// Tokens by their place in a request, and the names of a client certificate.
 pub type Tokens = BTreeMap<Place, String>;
 
-/// Maximum number of callers that an alternative is expanded to. Beyond it, sets are compared as a
-/// whole, which can only report more differences.
+/// Maximum number of callers to which an alternative is expanded. Beyond it, sets of values are
+/// compared as a whole, which may report additional differences but misses none.
 const CALLERS_MAX: usize = 4096;
 
 impl Verdict {
-    /// Returns the verdict for an old side within the new one, a new side within the old one, or
-    /// both.
+    /// Returns the verdict from two facts: the new side admits all old callers, and the old side
+    /// admits all new callers.
     #[must_use]
     pub fn of(old_within_new: bool, new_within_old: bool) -> Self {
         match (old_within_new, new_within_old) {
@@ -80,13 +80,13 @@ impl Verdict {
 }
 
 impl Who {
-    /// Access of no caller: no operation owns the request.
+    /// Returns the empty set, for requests that no operation owns.
     #[must_use]
     pub fn nobody() -> Self {
         Self(Vec::new())
     }
 
-    /// Builds the set of callers that a requirement of an API admits.
+    /// Returns the set of callers that a requirement of an API admits.
     #[must_use]
     pub fn of(
         security: &ir::Security,
@@ -105,13 +105,13 @@ impl Who {
         Self(alternatives.filter(Alternative::is_possible).collect())
     }
 
-    /// Returns true if `other` admits everybody whom `self` admits.
+    /// True if `other` admits every caller that `self` admits.
     #[must_use]
     pub fn within(&self, other: &Self) -> bool {
         self.uncovered(other).is_none()
     }
 
-    /// Compares `self`, the old set, with the new one.
+    /// Compares `self`, the old set, with the new set.
     #[must_use]
     pub fn verdict(&self, new: &Self) -> Verdict {
         if self == new {
@@ -120,13 +120,13 @@ impl Who {
         Verdict::of(self.within(new), new.within(self))
     }
 
-    /// A caller of the first alternative of the requirement that `other` does not cover.
+    /// Returns a caller that `self` admits and `other` does not. `None` if there is none.
     #[must_use]
     pub fn uncovered(&self, other: &Self) -> Option<Uncovered> {
         self.0.iter().find_map(|one| one.uncovered(other))
     }
 
-    /// The sources that its credentials are valid for.
+    /// Sources for which credentials must be valid.
     #[must_use]
     pub fn sources(&self) -> BTreeSet<&str> {
         let asked = self.0.iter().flat_map(|one| one.places.values());
@@ -135,7 +135,17 @@ impl Who {
             .collect()
     }
 
-    /// Returns true if anyone is admitted, also with a forged value.
+    /// Times for which keys and answers of an issuer count after they were fetched. No request
+    /// shows them.
+    #[must_use]
+    pub fn lasting(&self) -> BTreeSet<(&'static str, u64)> {
+        let asked = self.0.iter().flat_map(|one| one.places.values());
+        let bounds = asked.flat_map(|asked| &asked.at_most);
+        let lasting = bounds.filter(|(fact, _)| LASTING.contains(fact));
+        lasting.map(|(fact, ms)| (*fact, *ms)).collect()
+    }
+
+    /// True if anyone is admitted, even with a forged credential.
     #[must_use]
     pub fn is_open(&self) -> bool {
         let forged = |one: &Alternative| one.places.values().all(|asked| asked.sources.is_empty());
@@ -144,8 +154,8 @@ impl Who {
 }
 
 impl Alternative {
-    /// True if a request can satisfy the alternative. A token has one algorithm and one issuer. A
-    /// request with two `Authorization` fields is refused as ambiguous.
+    /// True if a request can satisfy the alternative. A token has one algorithm and one issuer, and
+    /// a request with two `Authorization` fields is refused as ambiguous.
     fn is_possible(&self) -> bool {
         let sets = self.places.values().flat_map(|asked| asked.one_of.values());
         let places = self.places.keys();
@@ -156,12 +166,9 @@ impl Alternative {
     fn uncovered(&self, other: &Who) -> Option<Uncovered> {
         let found = |number| {
             let caller = self.caller(number);
-            let made = caller.iter().filter_map(|(place, held)| {
-                Some(((*place).clone(), token::of(held, token::AT_S)?))
-            });
             Some(Uncovered {
                 index: self.index,
-                tokens: made.collect(),
+                tokens: made(&caller, token::AT_S),
             })
         };
         let choices = self.places.values().flat_map(|asked| {
@@ -190,7 +197,8 @@ impl Alternative {
         found(uncovered?)
     }
 
-    /// Returns the caller with this number among those with exactly the required credentials.
+    /// Returns the caller with this number, among all callers with exactly the required
+    /// credentials.
     fn caller(&self, number: usize) -> BTreeMap<&Place, Held<'_>> {
         let mut rest = number;
         let places = self.places.iter();
@@ -201,7 +209,7 @@ impl Alternative {
 }
 
 impl<'a> Held<'a> {
-    /// Returns one of the credentials with exactly the required properties, selected by `rest`.
+    /// Returns one credential with exactly the required properties. `rest` selects it.
     fn choose(asked: &'a Asked, rest: &mut usize) -> Self {
         let mut pick = |values: &'a BTreeSet<String>| {
             let index = *rest % values.len().max(1);
@@ -223,7 +231,7 @@ impl<'a> Held<'a> {
         let one = |(fact, values): (&&'static str, &BTreeSet<String>)| {
             self.one
                 .get(fact)
-                .is_some_and(|value| values.contains(*value))
+                .is_some_and(|value| certificate::is_one_of(fact, value, values))
         };
         let some = |(fact, values): &(&'static str, BTreeSet<String>)| {
             values
@@ -235,7 +243,8 @@ impl<'a> Held<'a> {
 }
 
 impl Asked {
-    /// Returns true if the requirements here imply the facts of another that leave no choice.
+    /// True if a credential with these requirements meets all facts of `other` that allow no
+    /// choice.
     fn certain(&self, other: &Self) -> bool {
         let bounded = |(fact, most): (&&'static str, &u64)| {
             self.at_most.get(fact).is_some_and(|own| own <= most)
@@ -245,12 +254,14 @@ impl Asked {
             && other.at_most.iter().all(bounded)
     }
 
-    /// Returns true if every credential required here is required there, set by set.
+    /// True if every credential that meets these requirements meets those of `other`. Compares each
+    /// set of values as a whole.
     fn implies(&self, other: &Self) -> bool {
         let one = |(fact, values): (&&'static str, &BTreeSet<String>)| {
-            self.one_of
-                .get(fact)
-                .is_some_and(|own| own.is_subset(values))
+            self.one_of.get(fact).is_some_and(|own| {
+                let mut own = own.iter();
+                own.all(|value| certificate::is_one_of(fact, value, values))
+            })
         };
         let some = |(fact, values): &(&'static str, BTreeSet<String>)| {
             let mut own = self.some_of.iter().filter(|(own, _)| own == fact);
@@ -273,7 +284,7 @@ fn places(
         };
         let asked = places.entry(scheme.place.clone()).or_default();
         let checked = match &scheme.verify {
-            // The upstream checks the scopes, so the gateway requires nothing here.
+            // The upstream checks scopes, so the gateway requires nothing further.
             ir::Verify::Upstream => continue,
             ir::Verify::Inline(checked) => checked,
             ir::Verify::Auth(name) => match verifiers.get(name) {
@@ -290,7 +301,7 @@ fn places(
     places
 }
 
-/// Tokens that satisfy an alternative at a time in seconds since 1970.
+/// Tokens that satisfy an alternative at a Unix time in seconds.
 #[must_use]
 pub fn tokens(
     alternative: &ir::Alternative,
@@ -302,13 +313,22 @@ pub fn tokens(
         index: 0,
         places: places(alternative, schemes, verifiers),
     };
-    let caller = alternative.caller(0);
-    let made = caller.iter();
-    made.filter_map(|(place, held)| Some(((*place).clone(), token::of(held, now_s)?)))
-        .collect()
+    made(&alternative.caller(0), now_s)
 }
 
-/// Compares two requirements and returns the difference, if they do not admit the same callers.
+/// Tokens and certificate of a caller.
+fn made(caller: &BTreeMap<&Place, Held<'_>>, now_s: u64) -> Tokens {
+    let made = caller.iter().filter_map(|(place, held)| {
+        let text = match place {
+            Place::Certificate => certificate::of(held),
+            _ => token::of(held, now_s)?,
+        };
+        Some(((*place).clone(), text))
+    });
+    made.collect()
+}
+
+/// Compares two requirements. Returns the difference if they admit different callers.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let verdict = old.who.verdict(&new.who);
     if verdict == Verdict::Equal {
@@ -322,11 +342,11 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let id = match (open(&was), open(&is)) {
         (false, true) => "security-requirement-removed",
         (true, false) => "security-requirement-added",
-        // The descriptions are equal but the verifier behind them differs.
+        // Both descriptions are equal, so a verifier behind a name differs.
         (false, false) | (true, true) if was == is => "verifier-changed",
         (false, false) | (true, true) => "security-requirement-changed",
     };
-    // Show the settings of a verifier that differ.
+    // Also show the settings of a verifier that differ.
     let said = |access: &Access<'_>, security: &Option<ir::Security>| -> Value {
         match security {
             None => "nobody".into(),
@@ -345,7 +365,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     }]
 }
 
-/// Describes a requirement for people: `header x-key by keys, or basic by staff and cookie sid by
+/// Describes a requirement for display: `header x-key by keys, or basic by staff and cookie sid by
 /// *upstream`.
 #[must_use]
 pub fn describe(security: &ir::Security) -> String {
@@ -372,8 +392,8 @@ pub fn describe(security: &ir::Security) -> String {
         .join(", or ")
 }
 
-/// Name of a scheme without the part about credentials that the upstream receives, which is
-/// reported separately.
+/// Returns the name of a scheme without its note about forwarded credentials (after `, `), because
+/// forwarding is reported separately.
 fn who_checks(scheme: &str) -> &str {
     let by = scheme.rfind(" by ").unwrap_or(0);
     let end = scheme[by..].find(", ").map_or(scheme.len(), |at| by + at);
@@ -384,8 +404,8 @@ fn who_checks(scheme: &str) -> &str {
 mod tests {
     use super::*;
 
-    /// Requirement from text: `a`, `b`, … are keys in fields of that name; `A`, `B`, … are left to
-    /// the upstream.
+    /// Builds a requirement from a string: `a`, `b`, … are verified keys in fields of that name;
+    /// `A`, `B`, … are checked by the upstream.
     fn who(text: &str) -> Who {
         let place = |name: char| {
             let place = Place::Header(name.to_ascii_lowercase().to_string());
@@ -440,8 +460,8 @@ mod tests {
         }
     }
 
-    /// Document whose schemes are bearer tokens checked by `a` and `b`, and passwords checked by
-    /// `people`.
+    /// Builds a requirement on schemes of a document: bearer tokens checked by `a` and `b`, and
+    /// passwords checked by `people`.
     fn requirement(alternatives: &[&[&str]]) -> Who {
         use policy::auth::Checked;
         use policy::declared::{self, Scalar, Settings, Value};

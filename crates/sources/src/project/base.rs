@@ -1,7 +1,7 @@
 //! Ignore rules of an older commit, for `--base git:REV`.
 //!
-//! The author of a pull request also writes its `.gitignore`, which would decide what references
-//! reach. The rules of the base are those that were reviewed.
+//! The author of a pull request can also change `.gitignore`, and so decide what references may
+//! reach. Only the rules of the base commit were reviewed.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -11,23 +11,23 @@ use git2::{ObjectType, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult};
 use super::refusal::Refusal;
 use super::repository::WorkTree;
 
-/// Name of a file with ignore rules.
+/// Name of Git's ignore files.
 const IGNORE_FILE: &str = ".gitignore";
 
-/// Characters with a meaning in ignore rules.
+/// Characters with a special meaning in ignore rules. A folder name is escaped against them.
 const SPECIAL: [char; 5] = ['*', '?', '[', ']', '\\'];
 
 /// Ignore rules of a commit.
 pub(super) struct Base {
-    /// A handle of its own, which has the rules in memory. One at a time: libgit2's handles are not
-    /// shared among threads.
+    /// Separate handle with the rules added in memory. In a mutex, because libgit2's handles must
+    /// not be shared among threads.
     repository: Mutex<Repository>,
     /// The commit's tree.
     tree: Oid,
 }
 
 impl Base {
-    /// Reads the ignore rules of a commit of the repository that a folder is in.
+    /// Reads the ignore rules of a commit in the repository that contains `folder`.
     pub(super) fn read(folder: &Path, commit: &str) -> Result<Self, Refusal> {
         let unreadable = |why: String| {
             Refusal::Unreadable(format!("the revision of `--base` cannot be read: {why}"))
@@ -51,7 +51,7 @@ impl Base {
         })
     }
 
-    /// True if the commit ignores a path of the work tree and does not have it.
+    /// True if the commit's rules ignore a path of the work tree and its tree does not contain it.
     pub(super) fn ignores(&self, path: &Path) -> bool {
         let repository = self
             .repository
@@ -59,13 +59,13 @@ impl Base {
             .unwrap_or_else(PoisonError::into_inner);
         let tree = repository.find_tree(self.tree);
         let has = tree.is_ok_and(|tree| tree.get_path(path).is_ok());
-        // A path that Git cannot judge counts as ignored.
+        // If Git reports an error, treat the path as ignored.
         !has && repository.is_path_ignored(path).unwrap_or(true)
     }
 }
 
-/// The rules of `info/exclude` and of all ignore files of a tree, each from the root of the work tree.
-/// The last one that matches decides, so that a deeper folder comes later.
+/// Returns the rules of `info/exclude` and of all ignore files of a tree, rewritten relative to the
+/// root. The last match decides, so rules of deeper folders come later.
 fn rules(repository: &Repository, tree: &Tree<'_>) -> Result<String, git2::Error> {
     let exclude = repository.commondir().join("info").join("exclude");
     let mut rules = std::fs::read_to_string(exclude).unwrap_or_default();
@@ -90,7 +90,7 @@ fn rules(repository: &Repository, tree: &Tree<'_>) -> Result<String, git2::Error
     Ok(rules)
 }
 
-/// A rule of a folder (`/` at its end, empty for the root) as a rule of the root.
+/// Rewrites a rule of `folder` (ends with `/`, or empty for the root) as a rule of the root.
 fn from_root(folder: &str, line: &str) -> String {
     let is_rule = !line.trim().is_empty() && !line.starts_with('#');
     if folder.is_empty() || !is_rule {

@@ -1,4 +1,4 @@
-//! Origins of the bytes of sources: a folder of the disk, a folder of a Git revision, memory.
+//! Origins of source bytes: a folder on disk, a folder in a Git revision, or memory.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,26 +18,26 @@ use crate::project::GATEWAY_FILE;
 /// (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>).
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
-/// Origin of the bytes.
+/// Origin of the bytes of sources.
 pub(super) enum Disk {
     /// Folder of the file system.
     Folder(Folder),
-    /// Files in memory, by name: samples and tests.
+    /// Files in memory, by path, for samples and tests.
     Memory(BTreeMap<String, Vec<u8>>),
     /// Folder in a Git revision.
     Revision(Revision),
 }
 
-/// Folder of the file system.
+/// Folder on disk.
 pub(super) struct Folder {
     /// Canonical path of the folder.
     root: PathBuf,
-    /// Folder that links and references must not lead out of: the root, or the work tree that
-    /// contains it.
+    /// Folder that links and references must not leave: the root, or the work tree that contains
+    /// it.
     outer: PathBuf,
-    /// The commit whose ignore rules hold as well.
+    /// Commit whose ignore rules apply in addition to those of the work tree.
     base: Option<String>,
-    /// Git's index and ignore rules, read when first needed. None without a repository.
+    /// Git's index and ignore rules, read when first needed. `None` without a repository.
     tracked: OnceLock<Result<Option<Tracked>, Refusal>>,
 }
 
@@ -65,7 +65,7 @@ impl Disk {
         };
         let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
         let mut found = Vec::new();
-        // A nested repository may contain the folder itself.
+        // The listed folder itself may be inside a nested repository.
         let inside = folder_of_disk.below(folder).join(GATEWAY_FILE);
         if folder_of_disk.nested(&inside)?.is_some() {
             return Ok(found);
@@ -105,7 +105,7 @@ impl Disk {
         Ok(found)
     }
 
-    /// Content of a source; see [`reach`].
+    /// Returns the content of a source. Refuses every other file; see [`reach`].
     pub(super) fn source(
         &self,
         path: &str,
@@ -129,7 +129,7 @@ impl Disk {
             return Err(Refusal::LfsPointer);
         }
         key_material::check(bytes, content.is_tracked)?;
-        // Bytes in memory are the caller's own.
+        // The caller chose the bytes in memory, so their form is not checked.
         let is_given = is_named || matches!(self, Self::Memory(_));
         if !is_given && path != GATEWAY_FILE {
             reach::check_form(bytes)?;
@@ -150,7 +150,7 @@ impl Disk {
 }
 
 impl Folder {
-    /// A folder by its canonical path.
+    /// Creates a folder from its canonical path.
     pub(super) fn new(root: PathBuf) -> Self {
         Self {
             outer: root.clone(),
@@ -160,7 +160,7 @@ impl Folder {
         }
     }
 
-    /// Makes the ignore rules of a commit hold as well.
+    /// Applies the ignore rules of a commit in addition to those of the work tree.
     pub(super) fn set_base(&mut self, commit: &str) {
         self.base = Some(commit.to_owned());
         self.tracked = OnceLock::new();
@@ -175,13 +175,13 @@ impl Folder {
         let Ok(below) = real.strip_prefix(&self.outer) else {
             return Err(Refusal::Outside);
         };
-        // Check before opening, because opening a pipe blocks until its other end opens.
+        // Check the file type before opening: opening a pipe blocks until its other end is opened.
         if !real.metadata().map_err(unreadable)?.is_file() {
             return Err(Refusal::NotAFile);
         }
         let mut is_tracked = true;
         if !is_named {
-            // Check the name of a link's target as well as that of the link.
+            // For a symbolic link, check the link's name and the name of its target.
             reach::check_name(path)?;
             let inside = real.strip_prefix(&self.root).unwrap_or(below);
             reach::check_name(&inside.to_string_lossy())?;
@@ -208,8 +208,8 @@ impl Folder {
         Ok(Content { bytes, is_tracked })
     }
 
-    /// Returns the folder of a nested repository that contains a file. `below` is the path of the
-    /// file from the outer folder.
+    /// Returns the folder of the nested repository that contains a file, if any. `below` is the
+    /// file's path relative to the outer folder.
     fn nested(&self, below: &Path) -> Result<Option<String>, Refusal> {
         let mut folders: Vec<&Path> = below.ancestors().skip(1).collect();
         folders.retain(|folder| !folder.as_os_str().is_empty());
@@ -234,7 +234,7 @@ impl Folder {
         Ok(None)
     }
 
-    /// True if a folder of the disk, by its path from the root as well, is another repository.
+    /// True if a folder is another repository. `path` is its path relative to the root.
     fn is_nested(&self, folder: &Path, path: &str) -> Result<bool, Refusal> {
         if folder.join(".git").symlink_metadata().is_ok() {
             return Ok(true);
@@ -243,13 +243,14 @@ impl Folder {
         Ok(tracked.is_some_and(|tracked| tracked.has_submodule(&self.below(path))))
     }
 
-    /// A path from the outer folder.
+    /// Converts a path relative to the root into one relative to the outer folder.
     fn below(&self, path: &str) -> PathBuf {
         let below = self.root.strip_prefix(&self.outer).unwrap_or(Path::new(""));
         below.join(path)
     }
 
-    /// Lets references reach the work tree. Returns the number of folders above the root.
+    /// Lets references reach the whole work tree. Returns how many folders it extends above the
+    /// root.
     pub(super) fn widen(&mut self) -> usize {
         let Ok(tree) = WorkTree::find(&self.root) else {
             return 0;
@@ -268,7 +269,7 @@ impl Folder {
         up_max
     }
 
-    /// True if Git ignores a file, by its path from the root.
+    /// True if Git ignores a file. The path is relative to the root.
     fn ignores_inside(&self, path: &str) -> Result<bool, Refusal> {
         let tracked = self.tracked()?;
         Ok(tracked.is_some_and(|tracked| tracked.check_ignored(&self.below(path)).is_err()))

@@ -3,7 +3,7 @@
 //! [`Files`] is the only part of the compiler front end that accesses the disk. It reads each file
 //! once and keeps its text in [`Sources`] and its nodes in the [`Tree`]. It refuses every file
 //! outside the folder: absolute paths, `..` beyond the root, symbolic links that lead out, URLs.
-//! Findings about a file's text are kept with the file until they are reported, so that an unused
+//! Findings about a file's text are stored with the file until they are reported, so that an unused
 //! file reports nothing.
 
 use std::collections::{BTreeMap, HashSet};
@@ -42,47 +42,47 @@ pub struct Files {
     judged_at_s: u64,
 }
 
-/// Texts that replace files on disk, by path.
+/// Texts that replace those of files on disk, by path.
 pub type Texts = BTreeMap<String, String>;
 
 #[derive(Default)]
 struct Loaded {
     root: Option<NodeId>,
     findings: Vec<Diagnostic>,
-    /// Files that references name, decoded and sorted.
+    /// Paths or URLs of other files in the file's references, decoded and sorted.
     names: Vec<String>,
     /// True if the file contains `x-gateway-lint`.
     allows: bool,
     /// True if a schema in the file has `$id`, `$anchor` or `$dynamicAnchor`.
     identifies: bool,
-    /// True if the files that it refers to were loaded too.
+    /// True if the files that it refers to have been loaded as well.
     followed: bool,
     /// Files that this file refers to, except unreadable ones.
     refers: Vec<FileId>,
-    /// True if Git does not track it.
+    /// True if Git does not track the file.
     is_untracked: bool,
-    /// Key material in its strings.
+    /// Spans of strings and maps that contain key material.
     keys: Vec<Span>,
 }
 
 /// Text of a file before parsing.
 struct Text {
     source: SourceFile,
-    /// Offset of the first byte that is not valid UTF-8.
+    /// Offset of the first byte that is not valid UTF-8. `None` if all are valid.
     not_text: Option<usize>,
     is_tracked: bool,
 }
 
-/// File that was parsed in parallel with others.
+/// File that was parsed by a parallel task, not yet part of [`Files`].
 struct Parsed {
     source: SourceFile,
     tree: Tree,
     loaded: Loaded,
-    /// Reason to refuse it after all. Nothing of its text is kept then.
+    /// Reason to refuse the file after parsing. None of its text is kept.
     refused: Option<Refusal>,
 }
 
-/// OpenAPI document with its overlays applied.
+/// OpenAPI document after its overlays have been applied.
 #[derive(Clone, Debug)]
 pub struct Document {
     /// File of the document; its references are relative to it.
@@ -94,7 +94,8 @@ pub struct Document {
 }
 
 impl Document {
-    /// Returns the file that references of a node are relative to.
+    /// Returns the file against which references in a node of `file` are resolved: the document for
+    /// nodes of an overlay, otherwise `file`.
     #[must_use]
     pub fn base(&self, file: FileId) -> FileId {
         if self.overlays.contains(&file) {
@@ -112,14 +113,14 @@ impl Files {
         Ok(Self::new(Disk::Folder(folder), limits))
     }
 
-    /// Opens the files of a folder, with other texts for some of them.
+    /// Opens the files of a folder. `texts` replaces the content of some of them.
     pub fn open_instead(root: &Path, limits: Limits, texts: Texts) -> std::io::Result<Self> {
         let mut files = Self::open(root, limits)?;
         files.instead = texts;
         Ok(files)
     }
 
-    /// Creates files in memory, by their paths relative to the root.
+    /// Creates files in memory, by path relative to the root.
     pub fn in_memory<P, B>(files: impl IntoIterator<Item = (P, B)>, limits: Limits) -> Self
     where
         P: Into<String>,
@@ -158,8 +159,8 @@ impl Files {
         }
     }
 
-    /// Lets references reach the whole work tree that contains the folder, because a document
-    /// without a project has no folder of its own. Without a repository nothing changes.
+    /// Lets references reach the whole work tree that contains the folder: a document outside a
+    /// project has no project folder as a boundary. Has no effect without a repository.
     pub fn widen(&mut self) {
         self.up_max = match &mut self.disk {
             Disk::Memory(_) => 0,
@@ -168,27 +169,27 @@ impl Files {
         };
     }
 
-    /// Sets the moment at which ends are judged, in seconds since 1970.
+    /// Sets the time against which expiry dates are checked, as Unix time in seconds.
     pub fn judge_at(&mut self, now_s: u64) {
         self.judged_at_s = now_s;
     }
 
-    /// Seconds since 1970 at which ends (of signing keys) are judged. Default: 0, so that a result does not
-    /// depend on the clock.
+    /// Time against which expiry dates of signing keys are checked, as Unix time in seconds.
+    /// Default: 0, so that results do not depend on the clock.
     #[must_use]
     pub fn judged_at_s(&self) -> u64 {
         self.judged_at_s
     }
 
-    /// Makes the ignore rules of a commit hold beside those of the work tree: a file that either
-    /// ignores is no source.
+    /// Applies the ignore rules of a commit in addition to those of the work tree. A file ignored
+    /// by either is refused as a source.
     pub fn set_base(&mut self, commit: &str) {
         if let Disk::Folder(folder) = &mut self.disk {
             folder.set_base(commit);
         }
     }
 
-    /// Resolves a path relative to a folder to one relative to the root; see [`join`].
+    /// Resolves a path relative to a folder into a path relative to the root; see [`join`].
     fn join(&self, folder: &str, reference: &str) -> Result<String, Refusal> {
         join_within(folder, reference, self.up_max)
     }
@@ -199,7 +200,7 @@ impl Files {
         self.named.extend(join("", path));
     }
 
-    /// Returns the bytes of a project file that is not a source.
+    /// Returns the bytes of a project file that is not parsed.
     ///
     /// # Errors
     /// Returns the refusal of the file.
@@ -208,7 +209,7 @@ impl Files {
         Ok(content.bytes)
     }
 
-    /// Reads and parses a file by its path relative to the root, once.
+    /// Reads and parses a file, once. `path` is relative to the root.
     pub fn read(&mut self, path: &str) -> Result<FileId, Refusal> {
         let path = self.join("", path)?;
         if !self.by_path.contains_key(&path) {
@@ -217,8 +218,8 @@ impl Files {
         self.by_path[&path].clone()
     }
 
-    /// Reads and parses files beside each other, so that they are ready when needed; what is wrong
-    /// with one waits until then. Their ids follow the order of the paths.
+    /// Reads and parses files in parallel, before they are needed. Findings and refusals are
+    /// reported only when a file is used. File ids follow the order of the paths.
     pub fn read_all(&mut self, paths: &[String]) {
         let mut new = HashSet::new();
         let mut paths: Vec<String> = paths
@@ -272,8 +273,8 @@ impl Files {
         }
     }
 
-    /// Reads a file by its path relative to the root. Errors of the path are reported at `named`,
-    /// errors of the text at their place in it. `None` if the file has no root.
+    /// Reads a file by its path relative to the root. Reports refusals at `named` and syntax errors
+    /// at their place in the file. `None` if the file has no root node.
     pub fn load(&mut self, path: &str, named: Span, sink: &mut Sink) -> Option<(FileId, NodeId)> {
         match self.read(path) {
             Ok(file) => {
@@ -287,8 +288,8 @@ impl Files {
         }
     }
 
-    /// Lists the files below a folder, sorted, by their paths relative to the root. Empty if the
-    /// folder does not exist. Hidden files are left out, and symbolic links are not followed.
+    /// Lists the files below a folder, sorted, as paths relative to the root. Empty if the folder
+    /// does not exist. Leaves out hidden files and does not follow symbolic links.
     ///
     /// # Errors
     /// Returns an error if the folder is outside the project, unreadable, or has too many files.
@@ -299,7 +300,7 @@ impl Files {
         Ok(paths)
     }
 
-    /// Limits on files and documents.
+    /// Limits on files and documents of this run.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
@@ -311,7 +312,7 @@ impl Files {
         self.loaded.get(file.0 as usize)?.root
     }
 
-    /// Documents whose references were followed, with their overlays applied.
+    /// Documents passed to [`Files::follow`] and [`Files::follow_all`].
     #[must_use]
     pub fn documents(&self) -> &[Document] {
         &self.documents
@@ -328,22 +329,22 @@ impl Files {
         }
     }
 
-    /// Returns the file that a reference in `base` names, if it was loaded.
+    /// Returns the loaded file that a reference in `base` names, or why it is not available.
     pub fn referred(&self, base: FileId, reference: &str) -> Result<FileId, Refusal> {
         let path = self.join(folder(self.sources.file(base).path()), reference)?;
         let known = self.by_path.get(&path);
         known.cloned().unwrap_or(Err(Refusal::Missing))
     }
 
-    /// Loads every file that the document refers to; see [`Files::follow_all`].
+    /// Loads every file that one document refers to; see [`Files::follow_all`].
     pub fn follow(&mut self, document: &Document) {
         self.follow_all([document]);
     }
 
-    /// Loads every file that the documents refer to, directly or indirectly. Errors are reported
-    /// when the reference is resolved, because a `$ref` may be part of an example.
+    /// Loads every file that the documents refer to, directly or indirectly. Unreadable files are
+    /// not reported here but when their reference is resolved: a `$ref` may be part of an example.
     pub fn follow_all<'d>(&mut self, documents: impl IntoIterator<Item = &'d Document>) {
-        // Each file, with the file that its references are relative to.
+        // Pairs of a file and the file against which its references are resolved.
         let mut waiting: Vec<(FileId, FileId)> = Vec::new();
         for document in documents {
             self.documents.push(document.clone());
@@ -357,7 +358,8 @@ impl Files {
                 let Some(loaded) = self.loaded.get_mut(file.0 as usize) else {
                     continue;
                 };
-                // References of an overlay name a different file for each document.
+                // An overlay may be applied to several documents; its references then name
+                // different files.
                 if std::mem::replace(&mut loaded.followed, true) && file == base {
                     continue;
                 }
@@ -382,8 +384,9 @@ impl Files {
         }
     }
 
-    /// Files whose text is never shown: those that Git does not track, in a project or beside a
-    /// document that it tracks. CI jobs write credentials into such files.
+    /// Files whose text is never shown: CI jobs write credentials into untracked files. They are
+    /// all files that Git does not track, if it tracks gateway.yaml or a file named on the command
+    /// line.
     #[must_use]
     pub fn concealed(&self) -> Vec<FileId> {
         let mut files: Vec<FileId> = Vec::new();
@@ -401,7 +404,7 @@ impl Files {
         }
     }
 
-    /// Key material in the strings of a file; never shown.
+    /// Spans of key material in a file. Their text is never shown.
     #[must_use]
     pub fn keys(&self, file: FileId) -> &[Span] {
         let loaded = self.loaded.get(file.0 as usize);
@@ -422,8 +425,9 @@ impl Files {
         loaded.is_some_and(|loaded| loaded.identifies)
     }
 
-    /// Returns the files that a document reaches by references, the document first. They must be
-    /// loaded by [`Files::follow`]. Excludes the files of overlays, but not their targets.
+    /// Returns the files that a document refers to, directly or indirectly, the document first.
+    /// Includes the files that overlays refer to, but not the overlays. [`Files::follow`] must have
+    /// loaded them.
     #[must_use]
     pub fn reached(&self, document: &Document) -> Vec<FileId> {
         let mut reached = vec![document.file];
@@ -497,7 +501,7 @@ impl Text {
                         value.as_str().into_iter().for_each(&mut name)
                     }
                     "mapping" if node.get("propertyName").is_some() => {
-                        // Schemas of a discriminator mapping.
+                        // `mapping` of a discriminator: each value may name a file with a schema.
                         let mapped = value.entries().filter_map(|(_, value)| value.as_str());
                         mapped.for_each(&mut name);
                     }
@@ -531,7 +535,7 @@ impl Text {
 // === impl Parsed ===
 
 impl Parsed {
-    /// A file without a text.
+    /// Result for a refused file, without text.
     fn refused(path: &str, first: NodeId, refused: Refusal) -> Self {
         Self {
             source: SourceFile::new(path.to_owned(), String::new()),
@@ -542,11 +546,11 @@ impl Parsed {
     }
 }
 
-/// Typical number of bytes of text for each node in handwritten files.
+/// Typical number of text bytes per node in handwritten files. Used to reserve memory.
 const TYPICAL_NODE_BYTES: usize = 12;
 
 fn not_utf8(file: FileId, at: usize) -> Diagnostic {
-    // The stored text has a replacement character of three bytes here.
+    // Invalid bytes were replaced by U+FFFD, which has three bytes.
     Diagnostic::new(
         &lints::NOT_TEXT,
         Span::new(file, at, at + '\u{fffd}'.len_utf8()),
@@ -560,14 +564,14 @@ fn folder(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// Resolves a path relative to a folder to one relative to the root. A path that begins with `/` is
-/// relative to the root already. `..` is resolved in the text, without access to the disk.
+/// Resolves a path relative to a folder into a path relative to the root. A path that begins with
+/// `/` is already relative to the root. `..` is resolved lexically, without disk access.
 pub fn join(folder: &str, reference: &str) -> Result<String, Refusal> {
     join_within(folder, reference, 0)
 }
 
-/// Resolves a path that may lead up to `up_max` folders above the root. Such a path begins with
-/// `..`.
+/// Resolves a path as [`join`] does, but allows it to lead up to `up_max` folders above the root.
+/// The result then begins with `..`.
 fn join_within(folder: &str, reference: &str, up_max: usize) -> Result<String, Refusal> {
     if is_url(reference) {
         return Err(Refusal::Remote);
@@ -593,11 +597,10 @@ fn join_within(folder: &str, reference: &str, up_max: usize) -> Result<String, R
     Ok(parts.join("/"))
 }
 
-/// True if a text begins with a scheme (`https:`, `file:`, `urn:`) or names a host (`//h/p`). A
-/// single letter is a drive of Windows, not a scheme.
+/// True if a string begins with a URL scheme (`https:`, `file:`, `urn:`) or with a host (`//h/p`).
+/// A single letter before `:` is a Windows drive.
 fn is_url(text: &str) -> bool {
     let scheme = text.split_once(':').is_some_and(|(scheme, _)| {
-        // A single letter is a Windows drive.
         scheme.len() > 1
             && scheme
                 .as_bytes()
@@ -610,7 +613,8 @@ fn is_url(text: &str) -> bool {
     scheme || text.starts_with("//")
 }
 
-/// Decodes the `%41` escapes of a text. `None` if one is malformed or the result is not UTF-8.
+/// Decodes the percent escapes of a string. `None` if an escape is malformed or the result is not
+/// UTF-8.
 #[must_use]
 pub fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());

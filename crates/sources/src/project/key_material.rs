@@ -1,7 +1,7 @@
-//! Key material in sources: private keys as files, and inside strings of documents.
+//! Detection of key material: files that are keys, and private keys in strings of sources.
 //!
-//! A file that is a key is never read. A string that holds a private key makes a file that Git does
-//! not track no source, and is a finding in a file that Git tracks. The key itself is never shown.
+//! A file that is itself a key is never read as a source. If a string contains a private key, an
+//! untracked file is refused, and a tracked file gets a finding. The key is never shown.
 
 use diag::{Diagnostic, NodeRef, Sink, Span, Tree};
 
@@ -11,10 +11,10 @@ use super::refusal::Refusal;
 /// Maximum size of a file that is searched for a private JWK, in bytes.
 const JWK_BYTES_MAX: usize = 1 << 20;
 
-/// Shortest run of characters that counts as the content of a key: samples write `...`.
+/// Minimum length of a run of key characters that counts as real key content. Samples write `...`.
 const RUN_MIN: usize = 24;
 
-/// First lines of private keys in base64, as in a kubeconfig: PKCS#8, RSA, EC, OpenSSH.
+/// Base64 of the first PEM line of private keys, as in a kubeconfig: PKCS#8, RSA, EC, OpenSSH.
 const ENCODED: [&str; 4] = [
     "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS",
     "LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVkt",
@@ -22,11 +22,12 @@ const ENCODED: [&str; 4] = [
     "LS0tLS1CRUdJTiBPUEVOU1NIIFBSSVZBVEUgS0VZ",
 ];
 
-/// Bytes behind the first line of a key in which its content begins.
+/// Number of bytes after a key's first line in which key content is searched for.
 const BODY_BYTES: usize = 400;
 
-/// Checks the content of a file. An untracked file in a work tree must not contain a private key
-/// anywhere. In other files, a key inside a longer text counts as an example.
+/// Checks the content of a file. An untracked file must not contain a private key anywhere. In a
+/// tracked file only a key at the start of a line is refused; one inside a longer string counts as
+/// an example.
 pub(super) fn check(bytes: &[u8], is_tracked: bool) -> Result<(), Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let inner = || (!is_tracked).then(|| private_key(bytes)).flatten();
@@ -38,12 +39,12 @@ pub(super) fn check(bytes: &[u8], is_tracked: bool) -> Result<(), Refusal> {
     }
 }
 
-/// The line of an offset, from 1.
+/// Line number of an offset, from 1.
 pub(super) fn line_of(bytes: &[u8], at: usize) -> usize {
     1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// Strings of a tree that hold a private key, and maps that are a private JWK.
+/// Spans of strings that contain a private key and of maps that are private JWKs, sorted.
 pub(super) fn in_strings(tree: &Tree) -> Vec<Span> {
     let is_key = |node: &NodeRef<'_>| match node.as_str() {
         Some(text) => text.len() >= RUN_MIN && holds_private_key(text),
@@ -65,7 +66,7 @@ pub(super) fn report(keys: &[Span], sink: &mut Sink) {
     }
 }
 
-/// True if a text holds a private key with its content.
+/// True if a string contains a private key with real content, not only its first line.
 fn holds_private_key(text: &str) -> bool {
     let has_body = |from: usize| {
         let end = text.floor_char_boundary(from + BODY_BYTES);
@@ -88,7 +89,7 @@ fn holds_private_key(text: &str) -> bool {
         || text.starts_with("PuTTY-User-Key-File-") && text.contains("Private-Lines:")
 }
 
-/// True if a map is a private JWK (RFC 7517, RFC 7518).
+/// True if a map is a JWK with private key content (RFC 7517, RFC 7518).
 fn is_jwk(node: NodeRef<'_>) -> bool {
     const KINDS: [&str; 4] = ["EC", "RSA", "OKP", "oct"];
     let text = |key: &str| node.get(key).and_then(NodeRef::as_str);
@@ -103,8 +104,8 @@ fn is_jwk(node: NodeRef<'_>) -> bool {
             .any(|key| text(key).is_some_and(is_content))
 }
 
-/// The place of key material that makes a file a key: PEM, PuTTY, age, or a private JWK. No line of a
-/// YAML map begins so, because texts of several lines are indented there.
+/// Offset of the key material that makes the whole file a key: PEM, PuTTY, age, or a private JWK.
+/// Only line starts count: in YAML, lines of a multi-line string are indented.
 fn key_line(bytes: &[u8]) -> Option<usize> {
     const STARTS: [&[u8]; 4] = [
         b"-----BEGIN ",
@@ -122,7 +123,7 @@ fn key_line(bytes: &[u8]) -> Option<usize> {
     is_private_jwk(bytes).then_some(0)
 }
 
-/// The place of a private key in a text.
+/// Offset of the first marker of a private key anywhere in a file.
 fn private_key(bytes: &[u8]) -> Option<usize> {
     const MARKS: [&[u8]; 3] = [
         b"PRIVATE KEY-----",
@@ -135,7 +136,8 @@ fn private_key(bytes: &[u8]) -> Option<usize> {
     marks.filter_map(found).min()
 }
 
-/// True if the root, or one of `keys`, is a JWK with its private part (RFC 7517, RFC 7518).
+/// True if the JSON root, an item of its `keys`, or the YAML root is a private JWK (RFC 7517, RFC
+/// 7518).
 fn is_private_jwk(bytes: &[u8]) -> bool {
     let has_type = bytes.windows(3).any(|window| window == b"kty");
     if !has_type || bytes.len() > JWK_BYTES_MAX {

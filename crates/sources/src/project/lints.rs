@@ -1,4 +1,4 @@
-//! Lints on names of files: GW021x.
+//! Lints about files that are named or matched: GW021x, GW022x.
 
 use diag::{Level, Lint};
 
@@ -49,28 +49,29 @@ file into the project.",
     good: v30!("paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n"),
 };
 
-/// A file on the network.
+/// A file named by a URL; files are read from disk only.
 pub static REMOTE_FILE: Lint = Lint {
     code: "GW0217",
     name: "remote-file",
     level: Level::Error,
     summary: "a reference to something on the network",
-    explain: "gwc never touches the network while it reads sources: what is behind a URL can change after the review. \
-Download the file into the project and refer to it by its path.",
+    explain: "gwc never uses the network while it reads sources: the content of a URL can change \
+after the review. Download the file into the project and refer to it by its path.",
     bad: v30!("paths:\n  /a: {$ref: 'https://example.com/a.yaml'}\n"),
     good: v30!("paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n"),
 };
 
 const DOCUMENT: &str = "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths: {}\n";
 
-/// Two documents that would be one API.
+/// Two documents with the same API name.
 pub static API_NAME_CLASH: Lint = Lint {
     code: "GW0218",
     name: "api-name-clash",
     level: Level::Error,
     summary: "two documents that would be one API",
-    explain: "A document that a pattern of `apis_glob` finds is an API by the name of its file without the last extension. \
-Two files of one name cannot both be it. Name one of them under `apis`, or rename a file.",
+    explain: "A document that a pattern of `apis_glob` finds is an API by the name of its file \
+without the last extension. Two files with one name cannot both be that API. Name one of them \
+under `apis`, or rename a file.",
     bad: &[
         (
             "gateway.yaml",
@@ -89,7 +90,7 @@ Two files of one name cannot both be it. Name one of them under `apis`, or renam
     ],
 };
 
-/// A pattern that finds nothing.
+/// A glob pattern that matches no file.
 pub static GLOB_MATCHES_NOTHING: Lint = Lint {
     code: "GW0219",
     name: "glob-matches-nothing",
@@ -113,19 +114,21 @@ not, and hidden files and folders are left out.",
     ],
 };
 
-/// A file of the project's folder that is no source of it.
+/// A file in the project's folder that must not be used as a source.
 pub static UNTRACKED_SOURCE: Lint = Lint {
     code: "GW0225",
     name: "untracked-source",
     level: Level::Error,
-    summary: "a reference to a file that is no source of the project",
-    explain: "The folder of a project also holds what must not be published: private keys, tokens, build products. Names in \
-gateway.yaml, in overlays and in documents (`$ref`) therefore reach sources only: files that end in `.yaml`, `.yml` or \
-`.json`, whose path has no name that begins with `.`, that Git tracks or does not ignore, and that hold a map or a list. With \
-`--base git:REV` the ignore rules of that revision hold as well. Files of submodules and of repositories inside the project are \
-none: a review of this repository does not show their changes. A file with key material (PEM, a private JWK) is refused whatever \
-its name. Nothing of a refused file is printed or kept, and of a file that Git does not track only places are printed. A file that \
-the command line names is read whatever its name.",
+    summary: "a reference to a file that is not a source of the project",
+    explain: "The folder of a project also holds what must not be published: private keys, tokens, \
+build products. Names in gateway.yaml, in overlays and in documents (`$ref`) can therefore refer \
+only to sources: files that end in `.yaml`, `.yml` or `.json`, whose path has no name that begins \
+with `.`, that Git tracks or does not ignore, and that hold a map or a list. With `--base git:REV` \
+the ignore rules of that revision hold as well. Files of submodules and of nested repositories are \
+not sources, because a review of this repository does not show their changes. A file with key \
+material (PEM, a private JWK) is refused whatever its name. Nothing of a refused file is printed \
+or kept, and of a file that Git does not track only places are printed. A file that the command \
+line names is read, whatever its name is.",
     bad: &[
         (
             "openapi.yaml",
@@ -154,9 +157,10 @@ pub static KEY_IN_SOURCE: Lint = Lint {
     name: "key-in-source",
     level: Level::Warn,
     summary: "a private key in a value of a source",
-    explain: "A value holds a private key: PEM, PGP, age, or a JWK with `d` or `k`. Everybody who reads the repository has it, and \
-`gwc strip` would publish it. A key that is in use belongs into a secret; an example shows a placeholder. In a file that Git does \
-not track such a value makes the file no source at all (`untracked-source`). The value is not shown.",
+    explain: "A value holds a private key: PEM, PGP, age, or a JWK with `d` or `k`. Everybody who \
+reads the repository has it, and `gwc strip` would publish it. A key that is in use belongs in a \
+secret; an example shows a placeholder. An untracked file that holds such a value is refused as a \
+source (`untracked-source`). The value is not shown.",
     bad: v30!(
         "paths:\n  /a:\n    get:\n      responses:\n        '200':\n          description: ok\n          content:\n            text/plain:\n              example: |\n                -----BEGIN PRIVATE KEY-----\n                AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n                -----END PRIVATE KEY-----\n"
     ),

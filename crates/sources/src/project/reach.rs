@@ -1,11 +1,12 @@
-//! Files that sources may name: gateway.yaml, documents and overlays can reach the sources of the
-//! project, but no other files in its folder.
+//! Files that sources may refer to: gateway.yaml, documents and overlays can reach other sources of
+//! the project, but no other files in its folder.
 //!
-//! The author of a pull request chooses every name that is read, while the folder of a CI job also
-//! contains private keys, tokens and build products. A source has a YAML or JSON extension, is not
-//! hidden, is tracked by Git or not ignored by it, and holds neither key material nor a bare text
-//! (see [`super::key_material`]). It belongs to the repository of the project, not to one inside it.
-//! The command line may name any file: its user can read the file anyway.
+//! The author of a pull request chooses every name that is read, and the folder of a CI job also
+//! contains private keys, tokens and build products. A source therefore meets all of these
+//! conditions: it has a YAML or JSON extension; it is not hidden; Git tracks it or does not ignore
+//! it; it contains no key material (see [`super::key_material`]); it is a map or a list; it belongs
+//! to the project's repository, not to a nested one. The checks of name, place and form do not
+//! apply to files named on the command line: the user can read those anyway.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use super::revision::NoRevision;
 /// File extensions of sources.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// Checks the text of a path. `/` separates its parts.
+/// Checks a path's names and extension. `/` separates the names.
 pub(super) fn check_name(path: &str) -> Result<(), Refusal> {
     let mut parts = path.split('/').skip_while(|part| *part == "..");
     if parts.any(|part| part.starts_with('.')) {
@@ -44,22 +45,22 @@ pub(super) fn check_name(path: &str) -> Result<(), Refusal> {
 
 /// Git's index and ignore rules for the files of a folder.
 pub(super) struct Tracked {
-    /// Paths of the index below the folder, relative to it.
+    /// Paths of the index below the folder, relative to the folder.
     index: HashSet<PathBuf>,
-    /// Those of them that are submodules.
+    /// Paths of `index` that are submodules.
     submodules: HashSet<PathBuf>,
-    /// Ignore rules of an older commit.
+    /// Ignore rules of the commit that `--base` names.
     base: Option<Base>,
-    /// Folder relative to the work tree.
+    /// Path of the folder relative to the work tree.
     inside: PathBuf,
     /// Mutex, because libgit2's handles are not shared among threads.
     repository: Mutex<Repository>,
 }
 
 impl Tracked {
-    /// Reads the index of the work tree that contains a folder. None without a work tree. Also none
-    /// if the work tree ignores the folder and tracks nothing in it, because the repository then
-    /// belongs to another project.
+    /// Reads the index of the work tree that contains a folder. `None` without a work tree. Also
+    /// `None` if the work tree ignores the folder and tracks no file in it: the project is then not
+    /// part of that repository.
     ///
     /// # Errors
     /// Returns an error if the repository cannot be read, because sources are then
@@ -95,7 +96,7 @@ impl Tracked {
         }
         drop(entries);
         let is_below = !inside.as_os_str().is_empty();
-        // With `/` at its end the path is a folder's to rules that are for folders.
+        // `join("")` adds a final `/`, so that ignore rules for folders only also match.
         if is_below
             && index.is_empty()
             && tree
@@ -115,7 +116,7 @@ impl Tracked {
         }))
     }
 
-    /// True if the index has a path, or a submodule that contains it.
+    /// True if the index contains the path or a submodule that contains it.
     pub(super) fn has(&self, path: &Path) -> bool {
         path.ancestors()
             .any(|path| !path.as_os_str().is_empty() && self.index.contains(path))
@@ -126,8 +127,8 @@ impl Tracked {
         self.submodules.contains(path)
     }
 
-    /// Refuses a path of the folder that Git ignores and does not track, or that the base ignores and
-    /// does not have.
+    /// Refuses a path that Git ignores and does not track, or that the base commit ignores and does
+    /// not contain.
     pub(super) fn check_ignored(&self, path: &Path) -> Result<(), Refusal> {
         let inside = self.inside.join(path);
         if self.base.as_ref().is_some_and(|base| base.ignores(&inside)) {
@@ -140,7 +141,7 @@ impl Tracked {
             .repository
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        // A path that Git cannot judge counts as ignored.
+        // If Git reports an error, treat the path as ignored.
         match repository.is_path_ignored(inside).unwrap_or(true) {
             true => Err(Refusal::Ignored),
             false => Ok(()),
@@ -148,8 +149,8 @@ impl Tracked {
     }
 }
 
-/// Checks that the content looks like a document: a map or a list, judged by the first line that is
-/// not a comment. Other files leave no trace: no text, no excerpt, no digest.
+/// Checks by the first line with content that a file is a map or a list. Of other files, no text,
+/// excerpt or digest is kept.
 pub(super) fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
@@ -171,7 +172,7 @@ pub(super) fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
         || line
             .windows(2)
             .any(|pair| pair[0] == b':' && pair[1].is_ascii_whitespace());
-    // A tag or an anchor may be on a line of its own before its value.
+    // A tag or an anchor may be on its own line before the value.
     let is_decorated = matches!(line.first(), Some(b'!' | b'&')) && !line.contains(&b' ');
     if is_list || is_flow || is_entry || is_decorated {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Reasons why a file is refused, and their findings where the file is named.
+//! Reasons why a file is refused, and their diagnostics at the place that names the file.
 
 use diag::{Diagnostic, Span};
 
@@ -8,9 +8,9 @@ use crate::syntax::{self, lints};
 /// Reason why a file is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// No file has this name.
+    /// No file has this path.
     Missing,
-    /// The file is there, but reading failed.
+    /// Reading failed. The string is the reason.
     Unreadable(String),
     /// The path is not a regular file.
     NotAFile,
@@ -18,29 +18,29 @@ pub enum Refusal {
     Outside,
     /// The name is a URL.
     Remote,
-    /// The file has more bytes than this limit.
+    /// The file is larger than this number of bytes.
     TooLarge(usize),
-    /// The file is in a submodule of this name, which is another repository.
+    /// The file is in a submodule, which is another repository. The string is the submodule's path.
     Submodule(String),
     /// The file is only a Git LFS pointer; its content is stored elsewhere.
     LfsPointer,
-    /// The maximum number of files has been read already.
+    /// The run has already read this maximum number of files.
     TooManyFiles(usize),
-    /// Earlier files exhaust the memory limit of a run.
+    /// The files read so far have used up the run's memory limit.
     TooMany,
     /// The name of the file or of a folder in its path begins with `.`.
     Hidden,
-    /// The extension is not one of YAML or JSON.
+    /// The file extension is not `.yaml`, `.yml` or `.json`.
     Extension,
     /// Git ignores the file.
     Ignored,
-    /// The commit that `--base` names ignores it.
+    /// The ignore rules of the commit that `--base` names ignore the file.
     IgnoredByBase,
-    /// The file belongs to another repository, whose folder this is.
+    /// The file is in a nested repository. The string is the folder of that repository.
     Nested(String),
-    /// The file contains a private key or another PEM text.
+    /// The file contains a private key or other PEM data.
     Key {
-        /// Its line, from 1.
+        /// Line of the key, from 1.
         line: usize,
     },
     /// The file contains neither a map nor a list.
@@ -48,7 +48,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The finding where the file is named.
+    /// Creates the diagnostic, at the place that names the file.
     #[must_use]
     pub fn finding(&self, path: &str, named: Span) -> Diagnostic {
         let path = path.escape_debug();
@@ -57,7 +57,10 @@ impl Refusal {
                 let message = format!("there is no file `{path}`");
                 Diagnostic::new(&MISSING_FILE, named, message)
                     .label("not found")
-                    .help("files are named relative to the one that names them, or with a `/` in front from the project's folder")
+                    .help(
+                        "write a path relative to the file that names it, or with a `/` in front \
+to begin at the project's folder",
+                    )
             }
             Self::Unreadable(why) => {
                 let message = format!("`{path}` cannot be read: {why}");
@@ -81,11 +84,11 @@ impl Refusal {
                     .help("get the content with `git lfs pull`; a revision in Git never has it, so keep what is compiled out of LFS")
             }
             Self::TooLarge(most) => {
-                let message = format!("`{path}` has more than the {most} bytes that are read");
+                let message = format!("`{path}` has more than {most} bytes, the maximum");
                 Diagnostic::new(&lints::TOO_LARGE, named, message).help(syntax::MORE_BYTES)
             }
             Self::TooManyFiles(most) => {
-                let message = format!("`{path}` is one more than the {most} files that are read");
+                let message = format!("`{path}` is beyond the maximum of {most} files");
                 Diagnostic::new(&lints::TOO_LARGE, named, message)
                     .help("join files, or allow more with `--max-files`")
             }
@@ -106,9 +109,10 @@ impl Refusal {
                     .help("give the file, and the folders above it, a name without `.` in front")
             }
             Self::Extension => {
-                let message = format!("`{path}` is not named as YAML or JSON");
+                let message = format!("`{path}` does not have the name of a YAML or JSON file");
                 Diagnostic::new(&UNTRACKED_SOURCE, named, message).help(
-                    "references reach files that end in `.yaml`, `.yml` or `.json`; rename it",
+                    "references can only name files that end in `.yaml`, `.yml` or `.json`; \
+rename it",
                 )
             }
             Self::Ignored => {
@@ -133,16 +137,22 @@ impl Refusal {
             }
             Self::Key { line } => {
                 let message = format!("`{path}` holds key material in line {line} and is not read");
-                Diagnostic::new(&UNTRACKED_SOURCE, named, message)
-                    .help("refer to a YAML or JSON document; where the key is an example in one, `git add` the file")
+                Diagnostic::new(&UNTRACKED_SOURCE, named, message).help(
+                    "keep secrets outside the project and name them by reference \
+(`${file:PATH}`); of a key set only the public part belongs here. Replace a key that others could \
+read",
+                )
             }
             Self::NotADocument => {
-                let message = format!("`{path}` is no document: it holds neither a map nor a list");
+                let message = format!(
+                    "`{path}` is not a document: it holds neither a map nor a \
+list"
+                );
                 Diagnostic::new(&UNTRACKED_SOURCE, named, message)
                     .help("refer to a YAML or JSON document")
             }
             Self::Remote => {
-                let message = format!("`{path}` is on the network, which is never touched");
+                let message = format!("`{path}` is on the network, which gwc never uses");
                 Diagnostic::new(&REMOTE_FILE, named, message)
                     .help("download the file into the project and refer to it by its path")
             }

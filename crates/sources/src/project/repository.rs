@@ -1,4 +1,4 @@
-//! Git repository of a folder: the one whose `.git` is in the folder or above it.
+//! Git repository that contains a folder: the nearest `.git` in the folder or above it.
 //!
 //! A pull request can commit the files of a bare repository (`HEAD`, `objects`, `refs`, `config`)
 //! into any folder. Git refuses to commit a path that contains `.git`, so only `.git` counts here,
@@ -11,10 +11,10 @@ use git2::{ErrorCode, Repository, RepositoryOpenFlags};
 
 use super::revision::NoRevision;
 
-/// Mode of a submodule in the index.
+/// File mode of a submodule in the index.
 pub(super) const SUBMODULE: u32 = 0o160_000;
 
-/// Repository with the work tree through which it was found.
+/// Repository, opened through its work tree.
 pub struct WorkTree {
     repository: Repository,
     /// Canonical path of the folder that contains `.git`.
@@ -49,7 +49,8 @@ impl WorkTree {
         let none: [&Path; 0] = [];
         let repository = Repository::open_ext(folder, RepositoryOpenFlags::NO_SEARCH, none)
             .map_err(|error| unreadable(folder, &error))?;
-        // If `.git` is no repository, libgit2 tries the folder itself as a bare one.
+        // If `.git` is invalid, libgit2 may open the folder itself as a bare repository. Refuse
+        // that.
         if repository.path().canonicalize().ok().as_deref() == Some(folder) {
             return Err(NoRevision::Unreadable(format!(
                 "`{}` is not a Git repository",
@@ -82,7 +83,7 @@ impl WorkTree {
         &self.repository
     }
 
-    /// Returns the repository without its work tree.
+    /// Discards the work tree and returns its repository.
     #[must_use]
     pub fn into_repository(self) -> Repository {
         self.repository
@@ -94,7 +95,7 @@ impl WorkTree {
         &self.folder
     }
 
-    /// Path of this work tree in the one that contains it, if it is a submodule there.
+    /// Path of this work tree inside the work tree above it, if it is a submodule there.
     #[must_use]
     pub fn submodule(&self) -> Option<String> {
         let above = Self::find(self.folder.parent()?).ok()?;
@@ -103,15 +104,16 @@ impl WorkTree {
         (entry.mode == SUBMODULE).then(|| path.to_string_lossy().into_owned())
     }
 
-    /// Resolves links and returns a path relative to the work tree. None for a path outside it.
+    /// Resolves symbolic links and returns a path relative to the work tree. `None` if the path is
+    /// outside.
     #[must_use]
     pub fn inside(&self, path: &Path) -> Option<PathBuf> {
         let path = path.canonicalize().ok()?;
         Some(path.strip_prefix(&self.folder).ok()?.to_owned())
     }
 
-    /// True if a path of the work tree is in the index or in the last commit. The comparison is
-    /// case-sensitive, whatever the repository's configuration.
+    /// True if a path is in the index or in the last commit. Compares case-sensitively, whatever
+    /// the repository's configuration.
     #[must_use]
     pub fn tracks(&self, path: &Path) -> bool {
         let in_index = || {

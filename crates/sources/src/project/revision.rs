@@ -1,7 +1,7 @@
-//! Folder in a Git revision. Objects are read from the repository without a checkout.
+//! Folder in a Git revision, read from the object database without a checkout.
 //!
-//! Names are resolved from tree to tree as in a file system, with symbolic links inside the folder
-//! only and without submodules. Content is as committed: no filters and no conversion of line ends.
+//! Paths are resolved as in a file system. Symbolic links are followed only inside the folder, and
+//! submodules are not entered. Content is as committed: without filters or conversion of line ends.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
 use super::files::{LISTED_MAX, Refusal, join};
 use super::repository::WorkTree;
 
-/// Maximum number of symbolic links followed for one path.
+/// Maximum number of symbolic links followed for one path. More are refused.
 const LINKS_MAX: usize = 40;
 
 /// Maximum length of the target of a symbolic link, in bytes.
@@ -29,11 +29,11 @@ pub struct Revision {
     repository: Mutex<Repository>,
     /// Root tree of the revision.
     root: Oid,
-    /// Commit of the revision. None for a tree.
+    /// Commit of the revision. `None` if the revision is a tree.
     commit: Option<Oid>,
     /// Folder relative to the root of the repository. Empty for the root.
     folder: String,
-    /// True if paths may lead out of the folder.
+    /// True if paths may leave the folder.
     is_wide: bool,
 }
 
@@ -42,24 +42,25 @@ pub struct Revision {
 pub enum NoRevision {
     /// The path and the folders above it contain no repository.
     NoRepository(PathBuf),
-    /// The repository cannot be read.
+    /// The repository cannot be read. The string is the reason.
     Unreadable(String),
     /// The repository has no revision of this name.
     Unknown {
-        /// Branch or tag with a similar name.
+        /// Similar name of a branch or tag.
         near: Option<String>,
-        /// True if the repository has only the newest commits.
+        /// True if the clone is shallow, so that older commits are missing.
         shallow: bool,
     },
-    /// The repository has several references of this short name.
+    /// The name is short for several references of the repository. The strings are their full
+    /// names.
     Ambiguous(Vec<String>),
-    /// The name refers to an object without files.
+    /// The name refers to an object that has no tree, such as a blob.
     NoTree,
-    /// The repository of this work tree does not track the project's gateway.yaml.
+    /// The project's gateway.yaml is not tracked in this work tree.
     Untracked(PathBuf),
 }
 
-/// Path of a folder in its repository.
+/// Path of a folder relative to its repository.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Inside {
     /// Folder relative to the root of the repository, without a final `/`. Empty for the root and
@@ -67,12 +68,13 @@ pub struct Inside {
     pub folder: String,
 }
 
-/// End of a path after its links are followed, from the repository's root.
+/// File or folder at the end of a path after symbolic links are followed. Each string is a path
+/// without links, relative to the root of the repository.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
-    /// A file.
+    /// Path of a regular file.
     File(String),
-    /// A folder.
+    /// Path of a folder.
     Folder(String),
 }
 
@@ -83,11 +85,11 @@ enum Found {
 }
 
 impl Revision {
-    /// Finds `name` (a branch, a tag, a commit, or any other syntax of `git rev-parse`) in the
-    /// repository that contains `near`. The folder is the root of the repository.
+    /// Finds a revision in the repository that contains `near`. `name` is a branch, a tag, a
+    /// commit, or any other syntax of `git rev-parse`. The folder is the root of the repository.
     ///
     /// # Errors
-    /// The reason why the revision is not available.
+    /// Returns the reason why the revision is not available.
     pub fn find(near: &Path, name: &str) -> Result<Self, NoRevision> {
         Self::in_work_tree(WorkTree::find(near)?, name)
     }
@@ -137,7 +139,7 @@ impl Revision {
         })
     }
 
-    /// Lets paths lead out of the folder. Returns the number of folders above it.
+    /// Lets paths leave the folder. Returns the number of folders above it.
     pub(super) fn widen(&mut self) -> usize {
         self.is_wide = true;
         self.folder
@@ -153,7 +155,7 @@ impl Revision {
         self
     }
 
-    /// Commit of the revision. None for a tree.
+    /// Commit id of the revision. `None` if the revision is a tree.
     #[must_use]
     pub fn commit(&self) -> Option<String> {
         self.commit.map(|commit| commit.to_string())
@@ -165,7 +167,8 @@ impl Revision {
         &self.folder
     }
 
-    /// End of a path from the repository's root, with links followed; none if it does not exist.
+    /// Resolves a path from the root of the repository, following links. `None` if it does not
+    /// exist.
     #[must_use]
     pub fn end(&self, path: &str) -> Option<End> {
         let repository = self.lock();
@@ -180,7 +183,7 @@ impl Revision {
         }
     }
 
-    /// Returns the commit of a submodule at a path from the repository's root, if there is one.
+    /// Returns the commit of the submodule at a path from the root of the repository, if any.
     #[must_use]
     pub fn submodule(&self, path: &str) -> Option<String> {
         let repository = self.lock();
@@ -203,7 +206,7 @@ impl Revision {
         }
     }
 
-    /// True if a file of the folder has this SHA-256, with its own line ends or with CRLF.
+    /// True if a file of the folder has this SHA-256, either as committed or with CRLF line ends.
     #[must_use]
     pub fn holds(&self, path: &str, sha256: &str) -> bool {
         let Ok(bytes) = self.read(path, usize::MAX) else {
@@ -257,23 +260,23 @@ impl Revision {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Repository> {
-        // A panic leaves no partial change, because objects are only read.
+        // A poisoned lock is safe: objects are only read, so a panic leaves no partial change.
         self.repository
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-/// Walk through the trees of a revision.
+/// Path resolution in the trees of a revision.
 struct Way<'r> {
     repository: &'r Repository,
     root: Oid,
-    /// Folder that links must not lead out of.
+    /// Folder that symbolic links must not leave.
     inside: &'r str,
 }
 
 impl Way<'_> {
-    /// Follows a normalised path from the root of the repository. Returns the object and the path
+    /// Resolves a normalised path from the root of the repository. Returns the object and its path
     /// without links.
     fn walk(&self, path: &str) -> Result<(Found, String), Refusal> {
         let mut path = path.to_owned();
@@ -298,8 +301,8 @@ impl Way<'_> {
         )))
     }
 
-    /// Walks to the end of the path or to the first link. For a link, returns its target with the
-    /// rest of the path.
+    /// Walks to the end of the path or to the first symbolic link. For a link, returns its target
+    /// followed by the rest of the path.
     fn step(&self, path: &str) -> Result<Step, Refusal> {
         let mut tree = self.tree(self.root)?;
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -356,14 +359,14 @@ impl Way<'_> {
 
 enum Step {
     Found(Found),
-    /// Continue at this path instead.
+    /// Path with a link replaced by its target; resolution continues there.
     Link(String),
 }
 
-/// Path of a folder of the disk in its repository.
+/// Path of a folder on disk relative to its repository.
 ///
 /// # Errors
-/// Returns an error if the folder is in no repository, or the repository cannot be read.
+/// Returns an error if no repository contains the folder or it cannot be read.
 pub fn inside(folder: &Path) -> Result<Inside, NoRevision> {
     let tree = WorkTree::find(folder)?;
     let folder = tree.inside(folder).and_then(|folder| {
@@ -379,9 +382,9 @@ pub fn inside(folder: &Path) -> Result<Inside, NoRevision> {
     })
 }
 
-/// Lists files below a folder that differ from the last commit or are not in it, sorted and
-/// relative to the folder. Leaves out files for which `counts` is false, and ignored files that
-/// were not `read`. None without a repository or a commit.
+/// Lists files below a folder that differ from the last commit or are not in it, sorted, as paths
+/// relative to the folder. `counts` selects the files. An ignored file is included only if it is in
+/// `read`. Empty without a repository.
 ///
 /// # Errors
 /// Returns an error if the repository cannot be read.
@@ -417,7 +420,7 @@ pub fn uncommitted<'a>(
         .filter(|path| counts(path))
         .collect();
     let index = repository.index()?;
-    // A folder in the index is a submodule or a link with files of its own.
+    // An ancestor in the index is a submodule or a symbolic link: its files belong elsewhere.
     let known = |path: &Path| {
         let mut paths = path.ancestors();
         paths.any(|path| !path.as_os_str().is_empty() && index.get_path(path, 0).is_some())
@@ -436,8 +439,8 @@ pub fn uncommitted<'a>(
 }
 
 /// Returns the references that a short revision name may refer to (gitrevisions(7)). Empty for a
-/// full name. A tag `origin/main` takes precedence over the branch, and everyone who may push tags
-/// can create it.
+/// full name. Short names are unsafe: a tag `origin/main` takes precedence over the branch, and
+/// anyone who may push tags can create it.
 fn named_by(repository: &Repository, revision: &str) -> Vec<String> {
     let end = revision.find(['~', '^', ':']).unwrap_or(revision.len());
     let name = &revision[..end];
@@ -453,7 +456,7 @@ fn named_by(repository: &Repository, revision: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns a branch or tag with a similar name, or the same name at a remote.
+/// Returns a branch or tag with a similar name, or with the same name at a remote.
 fn nearest(repository: &Repository, name: &str) -> Option<String> {
     let references = repository.references().ok()?;
     let names: Vec<String> = references

@@ -1,13 +1,13 @@
-//! Search for the bracket that is not closed: the parser notices it lines later, at text that
-//! cannot be inside.
+//! Search for an unclosed bracket. The parser often reports an error only lines later, at text that
+//! cannot be inside the brackets.
 
-/// Returns the bracket of the innermost list or map that is open where the parser gave up, if the
-/// line there is indented no deeper than the bracket's line. Such indentation means that the author
-/// had finished the list or map. Otherwise the mistake is inside it.
+/// Returns the innermost bracket that is still open where the parser failed. Requires that the
+/// failing line is below the bracket's line and not indented deeper: the author then considered the
+/// list or map finished. Otherwise the mistake is inside the brackets.
 ///
-/// `opened` are the places of the lists and maps that the parser reported, the innermost first.
-/// `read` is the end of the parser's last report. The parser looks further ahead before it reports
-/// a bracket that may begin a key.
+/// `at` is where the parser failed. `opened` yields the starts of the open lists and maps, the
+/// innermost first. `read` is the end of the parser's last event; the parser looks further ahead
+/// before it reports a bracket that may begin a key.
 pub(super) fn unclosed(
     text: &str,
     read: usize,
@@ -29,7 +29,7 @@ pub(super) fn unclosed(
     (own < noticed && other <= indent).then_some(bracket)
 }
 
-/// Returns the innermost bracket that is open at `end`, among those from `start` on.
+/// Returns the last bracket in `start..end` that is not closed there.
 fn pending(text: &str, start: usize, end: usize) -> Option<usize> {
     let mut open = Vec::new();
     let mut quote: Option<u8> = None;
@@ -55,7 +55,7 @@ fn pending(text: &str, start: usize, end: usize) -> Option<usize> {
     open.pop()
 }
 
-/// Place of the bracket of a list or map, behind its anchor and tag.
+/// Place of the opening bracket of a list or map, after its anchor and tag.
 fn bracket(text: &str, start: usize) -> Option<usize> {
     let mut rest = text.get(start..)?;
     while rest.starts_with(['&', '!']) {

@@ -1,33 +1,33 @@
-//! Causes of YAML errors. The parser reports where it gave up, which is often after the mistake.
-//! Each detector finds one kind of mistake, its place and its correction.
+//! Causes of YAML errors. The parser reports where it failed, often after the actual mistake. Each
+//! detector recognises one kind of mistake and returns its place and a correction.
 
 use granit_parser::ErrorKind;
 
 use super::brackets;
 
-/// Malformed text, and the place where the parser gave up.
+/// Malformed text and the place where the parser failed.
 pub(super) struct Site<'a> {
     pub(super) text: &'a str,
-    /// Offset at which the parser gave up.
+    /// Offset at which the parser failed.
     pub(super) at: usize,
-    /// End of the last event; the parser may have looked further ahead.
+    /// End of the parser's last event. The parser may have looked further ahead.
     pub(super) read: usize,
-    /// Starts of the open lists and maps, the innermost first.
+    /// Start offsets of the open lists and maps, the innermost first.
     pub(super) open: Vec<usize>,
 }
 
-/// Mistake at its place.
+/// Actual mistake, with its place.
 #[derive(Debug)]
 pub(super) struct Cause {
     pub(super) start: usize,
     pub(super) end: usize,
     pub(super) message: String,
     pub(super) help: Option<String>,
-    /// Related place, with its part in the mistake.
+    /// Related range and its label.
     pub(super) related: Option<(usize, usize, &'static str)>,
 }
 
-/// Line of the text, without its line break.
+/// One line of the text, without its line break.
 #[derive(Clone, Copy)]
 struct Line<'a> {
     start: usize,
@@ -36,7 +36,7 @@ struct Line<'a> {
 
 type Detector = fn(&Site<'_>, &ErrorKind) -> Option<Cause>;
 
-/// Detectors in order; the first match is used.
+/// Detectors in order of precedence. The first that returns a cause is used.
 const DETECTORS: [Detector; 16] = [
     conflict_marker,
     tab_in_indentation,
@@ -56,7 +56,7 @@ const DETECTORS: [Detector; 16] = [
     indentation,
 ];
 
-/// Returns the mistake behind an error. None if no detector matches.
+/// Returns the cause of a syntax error. `None` if no detector recognises it.
 pub(super) fn find(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     DETECTORS.iter().find_map(|detector| detector(site, kind))
 }
@@ -109,7 +109,7 @@ impl<'a> Site<'a> {
         None
     }
 
-    /// Returns the next line, if any.
+    /// Returns the following line, if any.
     fn line_below(&self, line: Line<'a>) -> Option<Line<'a>> {
         let end = self.text[line.start..].find('\n')?;
         Some(self.line(line.start + end + 1))
@@ -136,7 +136,7 @@ impl Line<'_> {
         content.is_empty() || content.starts_with('#')
     }
 
-    /// Offset at which the content begins.
+    /// Offset of the first character that is not white space.
     fn content_start(&self) -> usize {
         self.start + self.text.len() - self.text.trim_start().len()
     }
@@ -146,14 +146,14 @@ impl Line<'_> {
     }
 }
 
-/// Value of a line from a byte on, without a comment.
+/// Part of a line from an offset on, without a trailing comment.
 fn rest_of_value(line: Line<'_>, from: usize) -> &str {
     let rest = &line.text[from - line.start..];
     let end = rest.find(" #").unwrap_or(rest.len());
     rest[..end].trim_end()
 }
 
-/// Quotes a text as a plain string.
+/// Quotes a string for YAML.
 pub(super) fn quoted(text: &str) -> String {
     if text.contains(['"', '\\']) {
         format!("'{}'", text.replace('\'', "''"))
@@ -162,7 +162,7 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// True if a comment looks like a value: no space follows its `#`.
+/// True if a comment looks like a value, because no space follows `#`.
 pub(super) fn is_hash_text(comment: &str) -> bool {
     let behind = comment.strip_prefix('#').unwrap_or_default();
     behind.starts_with(|c: char| c.is_alphanumeric() || c == '/')
@@ -195,7 +195,7 @@ fn conflict_marker(site: &Site<'_>, _: &ErrorKind) -> Option<Cause> {
 
 fn tab_in_indentation(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let line = site.line(site.at);
-    // The parser points at the text that a line with a tab continues.
+    // For these errors, the parser may point at the line before the one with the tab.
     let below = matches!(
         kind,
         ErrorKind::TabInPlainScalar | ErrorKind::TabInIndentation
@@ -211,7 +211,7 @@ fn tab_in_indentation(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     })
 }
 
-/// Detects `{{ value }}` of a template language, which YAML reads as a map that is a key of a map.
+/// Detects `{{ value }}` of a template language. YAML reads it as a map used as a key.
 fn template(site: &Site<'_>, _: &ErrorKind) -> Option<Cause> {
     let line = site.line(site.at);
     let open = line.text.find("{{")?;
@@ -220,7 +220,7 @@ fn template(site: &Site<'_>, _: &ErrorKind) -> Option<Cause> {
     begins.then(|| template_in(line, line.start + open))
 }
 
-/// Detects a template at a map that is a key. `start` is the place of its `{`.
+/// Detects a template where YAML read a map as a key. `start` is the offset of the inner `{`.
 pub(super) fn template_at(text: &str, start: usize) -> Option<Cause> {
     let start = start.checked_sub(1)?;
     let begins = text.get(start..)?.starts_with("{{");
@@ -246,9 +246,9 @@ fn template_in(line: Line<'_>, start: usize) -> Cause {
     ))
 }
 
-/// Detects a plain text that begins with a character which YAML reserves.
+/// Detects an unquoted value that begins with a character reserved by YAML.
 fn reserved_start(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
-    // The parser points after an anchor or alias without a name.
+    // For an anchor or alias without a name, the error is after its `&` or `*`.
     let start = match kind {
         ErrorKind::MissingAnchorOrAliasName if !site.text[site.at..].starts_with(['*', '&']) => {
             site.text[..site.at].rfind(['*', '&'])?
@@ -272,12 +272,12 @@ fn reserved_start(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
         '`' => "a backtick".to_owned(),
         other => format!("`{other}`"),
     };
-    let message = format!("a text without quotes cannot begin with {shown}");
+    let message = format!("a string without quotes cannot begin with {shown}");
     let cause = Cause::new(start, start + value.len(), message);
     Some(cause.help(format!("write {}", quoted(value))))
 }
 
-/// Detects a quote that is not closed on its line.
+/// Detects a quote that is not closed on the same line.
 fn unclosed_quote(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let concerns = matches!(
         kind,
@@ -310,7 +310,7 @@ fn unclosed_quote(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     })
 }
 
-/// Returns the quote that starts the value under the parser.
+/// Returns the opening quote of the string in which the parser failed.
 fn last_quote(site: &Site<'_>) -> Option<usize> {
     let from = site.read.min(site.at);
     let from = site.text.floor_char_boundary(from);
@@ -338,7 +338,7 @@ fn last_quote(site: &Site<'_>) -> Option<usize> {
         before = Some(c);
     }
     let still_open = open.map(|(at, _)| at);
-    // If the end of the file comes first, the parser points at the quote itself.
+    // If the string is unclosed to the end of the file, the parser points at the opening quote.
     still_open.or_else(|| {
         site.text[site.at..]
             .starts_with(['"', '\''])
@@ -346,7 +346,7 @@ fn last_quote(site: &Site<'_>) -> Option<usize> {
     })
 }
 
-/// Returns the place of the closing quote of a text.
+/// Returns the offset of the quote that closes a string.
 fn closing(inside: &str, mark: char) -> Option<usize> {
     let mut escaped = false;
     let mut chars = inside.char_indices().peekable();
@@ -380,10 +380,10 @@ fn text_behind_quote(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let inside = inside.strip_suffix(mark).unwrap_or(inside);
     let inside = inside.replace(mark, if mark == '\'' { "''" } else { "\\\"" });
     let end = (line.start + content.len()).max(closed);
-    let message = format!("there is text behind the closing `{mark}`");
+    let message = format!("there is text after the closing `{mark}`");
     let help = match mark {
-        '\'' => format!("write `''` for a quote in the text: '{inside}'"),
-        _ => format!("write `\\\"` for a quote in the text: \"{inside}\""),
+        '\'' => format!("write `''` for a quote in the string: '{inside}'"),
+        _ => format!("write `\\\"` for a quote in the string: \"{inside}\""),
     };
     let start = site.text[..closed].rfind(mark).map_or(closed, |at| at + 1);
     Some(Cause::new(start.min(end), end, message).help(help))
@@ -424,7 +424,7 @@ fn stray_bracket(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
         ErrorKind::MisplacedFlowCollectionEnd if matches!(written, ']' | '}') => {
             let open = if written == ']' { '[' } else { '{' };
             let message = format!("no `{open}` is open that this `{written}` could close");
-            cause(message, "remove it, or put the text in quotes".to_owned())
+            cause(message, "remove it, or put the string in quotes".to_owned())
         }
         ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
             let right = if *open == '[' { ']' } else { '}' };
@@ -465,11 +465,11 @@ fn comment_without_space(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     } else {
         from
     };
-    let cause = Cause::new(from, line.end(), "`#` begins a comment only behind a space");
-    Some(cause.help("write a space in front of `#`, or put all of the text in quotes"))
+    let cause = Cause::new(from, line.end(), "`#` begins a comment only after a space");
+    Some(cause.help("write a space in front of `#`, or put the whole string in quotes"))
 }
 
-/// Detects a backslash in double quotes that starts no YAML escape.
+/// Detects a backslash in double quotes that does not begin a YAML escape.
 fn unknown_escape(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     const KNOWN: &str = "0abt\tnvfre \"/\\N_LPxuU\n\r";
     if !matches!(kind, ErrorKind::UnknownQuotedScalarEscape) {
@@ -484,9 +484,9 @@ fn unknown_escape(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
         let (_, escape) = chars.next()?;
         if !KNOWN.contains(escape) {
             let at = start + at;
-            let message = format!("`\\{escape}` is no escape of a text in double quotes");
+            let message = format!("`\\{escape}` is not an escape of a string in double quotes");
             let cause = Cause::new(at, at + 1 + escape.len_utf8(), message);
-            let help = format!("write `\\\\{escape}`, or put the text in single quotes");
+            let help = format!("write `\\\\{escape}`, or put the string in single quotes");
             return Some(cause.help(help));
         }
     }
@@ -515,11 +515,11 @@ fn colon_in_text(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     Some(cause.help(format!("write {}", quoted(value))))
 }
 
-/// Detects a key without its colon, or a colon without its space.
+/// Detects a key without a colon, or a colon without a space after it.
 fn missing_colon(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let line = match kind {
         ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => site.line(site.at),
-        // The previous line has no colon, and this one continues its text.
+        // The previous line has no colon, so YAML reads this line as its continuation.
         ErrorKind::MappingValueNotAllowed => {
             let line = site.line(site.at);
             let before = site.line_before(line)?;
@@ -541,7 +541,7 @@ fn missing_colon(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let end = start + content.len();
     match content.split_once(':') {
         Some((key, value)) if !value.is_empty() && !value.starts_with(' ') => {
-            let message = format!("there is no space behind the colon of `{content}`");
+            let message = format!("there is no space after the colon of `{content}`");
             Some(Cause::new(start, end, message).help(format!("write `{key}: {value}`")))
         }
         Some(_) => None,
@@ -554,7 +554,7 @@ fn missing_colon(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     }
 }
 
-/// Detects a list item on the line of its key, as in `tags: - a`.
+/// Detects a list item on the same line as its key, as in `tags: - a`.
 fn item_behind_key(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     if !matches!(kind, ErrorKind::BlockSequenceEntryNotAllowed) {
         return None;
@@ -569,10 +569,10 @@ fn item_behind_key(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
         site.at + 1,
         "a list item cannot stand on the line of its key",
     );
-    Some(cause.help("begin a new line in front of `-`, or put the text in quotes"))
+    Some(cause.help("begin a new line in front of `-`, or put the string in quotes"))
 }
 
-/// Detects a list item below an empty list in brackets.
+/// Detects a list item on the line below an empty list `[]`.
 fn item_behind_list(site: &Site<'_>, _: &ErrorKind) -> Option<Cause> {
     let line = site.line(site.at);
     let before = site.line_before(line)?;
@@ -605,7 +605,7 @@ fn indentation(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let line = site.line(site.at);
     let indent = line.indent();
     let before = site.line_before(line)?;
-    // Columns of the entries of open lists and maps, with their first lines.
+    // Columns of the entries of each open list and map, with the line of the first entry.
     let columns: Vec<(usize, Line<'_>)> = site
         .open
         .iter()
@@ -626,7 +626,7 @@ fn indentation(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
         fits.sort_unstable();
         fits.dedup();
         fits.retain(|column| *column != indent);
-        // Keep the two nearest columns.
+        // Keep the two columns nearest to the current indentation.
         fits.sort_by_key(|column| column.abs_diff(indent));
         fits.truncate(2);
         fits.sort_unstable();
@@ -643,7 +643,7 @@ fn indentation(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let content = line.content_start();
     let deeper = indent > before.indent();
     let (related, part) = if deeper {
-        (before, "the line above has its value already")
+        (before, "the line above already has its value")
     } else {
         let begun = columns.iter().find(|(column, _)| *column > indent);
         (

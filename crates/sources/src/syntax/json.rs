@@ -1,7 +1,7 @@
-//! JSON parser (RFC 8259) with places: strict, recursive, with limited depth.
+//! JSON parser (RFC 8259) that records source spans: strict, recursive, with limited depth.
 //!
-//! A parser of our own, because no JSON library keeps places. It reads several hundred megabytes
-//! per second.
+//! Written for this project because common JSON libraries do not record spans of values. Reads
+//! several hundred megabytes per second.
 
 use diag::tree::Entry;
 use diag::{Diagnostic, FileId, Kind, NodeId, Sink, Span, Tree};
@@ -49,8 +49,8 @@ struct Reader<'a> {
     depth: usize,
     nodes: usize,
     limits: &'a Limits,
-    /// Items and entries of all open lists and maps, the innermost last. Each list or map takes its
-    /// own when it ends, so that its allocation fits exactly.
+    /// Stacks of the items and entries of all open lists and maps, the innermost last. A list or
+    /// map takes its part when it ends, so that its allocation has the exact size.
     items: Vec<NodeId>,
     entries: Vec<Entry>,
     tree: &'a mut Tree,
@@ -140,7 +140,7 @@ impl Reader<'_> {
             let key_span = self.span(start, self.at);
             self.space();
             if !self.eat(b':') {
-                return Err(self.unexpected("`:` behind the key"));
+                return Err(self.unexpected("`:` after the key"));
             }
             let value = self.value()?;
             self.entries.push(Entry {
@@ -155,7 +155,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the token after an item: `true` for the closing bracket, `false` for a comma.
+    /// Reads the token after an item. Returns `true` for the closing bracket, `false` for a comma.
     fn ends(&mut self, opened: usize, close: u8) -> Read<bool> {
         self.space();
         if self.eat(close) {
@@ -228,7 +228,7 @@ impl Reader<'_> {
                 &MALFORMED_JSON,
                 start,
                 self.at.max(start + 1),
-                "this is not a number of JSON".into(),
+                "this is not a JSON number".into(),
             ));
         }
         Ok(Kind::Number(self.text[start..self.at].into()))
@@ -296,7 +296,7 @@ impl Reader<'_> {
             Some(b't') => '\t',
             Some(b'u') => return self.unicode(start),
             _ => {
-                let message = "this escape is not one of JSON".to_owned();
+                let message = "JSON does not have this escape".to_owned();
                 let finding = *self.finding(&MALFORMED_JSON, start, start + 2, message);
                 return Err(Box::new(
                     finding.help(r"a backslash itself is written `\\`"),
@@ -372,7 +372,7 @@ impl Reader<'_> {
         end: usize,
         message: String,
     ) -> Box<Diagnostic> {
-        // Estimated ends may be inside a character or past the end of the text.
+        // An estimated end may be inside a character or past the end of the text.
         let end = self.text.ceil_char_boundary(end.min(self.text.len()));
         Box::new(Diagnostic::new(
             lint,

@@ -20,29 +20,31 @@ pub const LINTS: &[&Lint] = &[
     &COMMENT_FOR_VALUE,
 ];
 
-/// Text that is not YAML.
+/// Text that is not valid YAML.
 pub static MALFORMED_YAML: Lint = Lint {
     code: "GW0201",
     name: "malformed-yaml",
     level: Level::Error,
     summary: "text that is not well-formed YAML",
-    explain: "The file breaks a rule of YAML 1.2, so nothing behind that place can be read. The usual causes are \
-indentation that does not line up, a text with `: ` or ` #` in it that is not in quotes, and a bracket or quote that \
-is not closed. The finding is at the mistake if it is known, otherwise at the place where the parser stopped.",
+    explain: "The file breaks a rule of YAML 1.2, so nothing after that place can be read. The \
+usual causes are indentation that does not line up, a string with `: ` or ` #` in it that is not \
+in quotes, and a bracket or quote that is not closed. The finding is at the mistake if it is \
+known, otherwise at the place where the parser stopped.",
     bad: v30!("paths:\n  /a:\n    get:\n      tags: [a, b\n      responses: {}\n"),
     good: v30!(
         "paths:\n  /a:\n    get:\n      tags: [a, b]\n      responses: {'200': {description: ok}}\n"
     ),
 };
 
-/// Text that is not JSON.
+/// Text that is not valid JSON.
 pub static MALFORMED_JSON: Lint = Lint {
     code: "GW0202",
     name: "malformed-json",
     level: Level::Error,
     summary: "text that is not well-formed JSON",
-    explain: "Files whose name ends in `.json` are read strictly as RFC 8259: double quotes, no comments, no trailing \
-commas, no bare words but `true`, `false` and `null`. Where you want comments, name the file `.yaml`.",
+    explain: "Files whose name ends in `.json` are read strictly as RFC 8259: double quotes, no \
+comments, no trailing commas, no bare words except `true`, `false` and `null`. To write comments, \
+give the file a name that ends in `.yaml`.",
     bad: &[(
         "openapi.json",
         "{\"openapi\": \"3.0.3\", \"info\": {\"title\": \"t\", \"version\": \"1\"}, \"paths\": {},}",
@@ -59,33 +61,34 @@ pub static DUPLICATE_MAP_KEY: Lint = Lint {
     name: "duplicate-map-key",
     level: Level::Error,
     summary: "the same key twice in one map",
-    explain: "YAML and JSON maps have unique keys. Most readers silently keep the last one, so half of what a reviewer \
-reads would not be what runs. Both places are shown; remove or merge one.",
+    explain: "Keys of YAML and JSON maps must be unique. Most readers silently keep the last one, \
+so a reviewer could read a value that does not apply. Both places are shown; remove or merge one.",
     bad: v30!("paths:\n  /a: {}\n  /a: {}\n"),
     good: v30!("paths:\n  /a: {}\n  /b: {}\n"),
 };
 
-/// Bytes that are not text.
+/// A file that is not valid UTF-8.
 pub static NOT_TEXT: Lint = Lint {
     code: "GW0204",
     name: "not-text",
     level: Level::Error,
     summary: "bytes that are not UTF-8 text",
-    explain: "Sources are UTF-8 without NUL bytes. The first byte that breaks this is shown. Files in Latin-1 or UTF-16 \
-can be converted with `iconv`.",
+    explain: "Sources must be UTF-8 without NUL bytes. The first byte that is not is shown. Files \
+in Latin-1 or UTF-16 can be converted with `iconv`.",
     bad: v30!("paths: {}\nx-note: \"a\u{0}b\"\n"),
     good: v30!("paths: {}\nx-note: \"ab\"\n"),
 };
 
-/// A file beyond a limit.
+/// A file that exceeds a limit.
 pub static TOO_LARGE: Lint = Lint {
     code: "GW0205",
     name: "too-large",
     level: Level::Error,
     summary: "a file or a project beyond a limit",
-    explain: "A file may have 64 MiB (`--max-file-size`), 20 million values (`--max-values`) and 200 levels of lists and maps \
-(`--max-depth`); a run reads 100,000 files (`--max-files`), a document has 10 million references (`--max-references`). No description \
-that people write comes near; generated ones can be split over several files.",
+    explain: "A file may have 64 MiB (`--max-file-size`), 20 million values (`--max-values`) and \
+200 levels of lists and maps (`--max-depth`); a run reads 100,000 files (`--max-files`), a \
+document may have 10 million references (`--max-references`). Hand-written descriptions stay far \
+below; generated ones can be split over several files.",
     bad: v30!(
         "paths: {}\nx-deep: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\
 [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\
@@ -102,7 +105,8 @@ pub static SEVERAL_DOCUMENTS: Lint = Lint {
     name: "several-documents",
     level: Level::Error,
     summary: "more than one YAML document in a file",
-    explain: "A line `---` begins another document, and only one of them could be meant. Put each into a file of its own.",
+    explain: "A line `---` begins another document, and gwc reads only one document per file. Put \
+each into a file of its own.",
     bad: v30!("paths: {}\n---\nopenapi: 3.0.3\n"),
     good: v30!("paths: {}\n"),
 };
@@ -113,13 +117,13 @@ pub static UNKNOWN_ANCHOR: Lint = Lint {
     name: "unknown-anchor",
     level: Level::Error,
     summary: "an alias without an anchor",
-    explain: "`*name` stands for the value that carries `&name` earlier in the same file. A text that merely begins with \
-`*` belongs in quotes.",
+    explain: "`*name` stands for the value that carries `&name` earlier in the same file. A string \
+that merely begins with `*` belongs in quotes.",
     bad: v30!("paths: {}\nx-note: *common\n"),
     good: v30!("x-common: &common 1\npaths: {}\nx-note: *common\n"),
 };
 
-/// An alias inside the value it names.
+/// An alias inside the value that its anchor names.
 pub static CYCLIC_ALIAS: Lint = Lint {
     code: "GW0208",
     name: "cyclic-alias",
@@ -131,7 +135,7 @@ schemas, are written with `$ref`.",
     good: v30!("paths: {}\nx-loop: &loop {inner: 1}\nx-again: *loop\n"),
 };
 
-/// Aliases that unfold to too much.
+/// Aliases that expand beyond the limits.
 pub static ALIAS_BOMB: Lint = Lint {
     code: "GW0209",
     name: "alias-bomb",
@@ -152,38 +156,38 @@ holds. All aliases of a file together may expand to a million values (`--max-ali
     good: v30!("paths: {}\nx-a: &a [1,1,1]\nx-b: [*a,*a]\n"),
 };
 
-/// A list or map as a key.
+/// A list or map used as a key.
 pub static COMPLEX_KEY: Lint = Lint {
     code: "GW0210",
     name: "complex-key",
     level: Level::Error,
     summary: "a list or map as a key",
-    explain: "YAML allows any value as a key; JSON and OpenAPI know texts only. A key that begins with `[` or `{`, such as \
-a path template without its slash, belongs in quotes.",
+    explain: "YAML allows any value as a key; JSON and OpenAPI allow only strings. A key that \
+begins with `[` or `{`, such as a path template without its slash, belongs in quotes.",
     bad: v30!("paths: {}\nx-note: {{id}: 1}\n"),
     good: v30!("paths: {}\nx-note: {\"{id}\": 1}\n"),
 };
 
-/// `<<` with something that is not a map.
+/// A merge key `<<` whose value is not a map or a list of maps.
 pub static BAD_MERGE_KEY: Lint = Lint {
     code: "GW0211",
     name: "bad-merge-key",
     level: Level::Error,
     summary: "a merge key with something that is not a map",
-    explain: "`<<: *name` copies the keys of a map, or of each map of a list, that are not there yet. A key that is really \
-called `<<` is written in quotes.",
+    explain: "`<<: *name` copies the keys of a map, or of each map of a list, that are not there \
+yet. Write a key that is really called `<<` in quotes.",
     bad: v30!("paths: {}\nx-note: {<<: 1}\n"),
     good: v30!("x-common: &common {a: 1}\npaths: {}\nx-note: {<<: *common, b: 2}\n"),
 };
 
-/// A comment in the place of a value.
+/// A comment where a value is expected.
 pub static COMMENT_FOR_VALUE: Lint = Lint {
     code: "GW0212",
     name: "comment-for-value",
     level: Level::Warn,
     summary: "a comment in the place of a value",
-    explain: "In YAML ` #` begins a comment, so that `color: #fff` has no value. Put a text that begins with `#` in \
-quotes. A comment behind a key that has no value is written with a space: `# …`.",
+    explain: "In YAML ` #` begins a comment, so `color: #fff` has no value. Put a string that \
+begins with `#` in quotes. Write a comment after a key without a value with a space: `# …`.",
     bad: v30!("paths: {}\nx-color: #fff\n"),
     good: v30!("paths: {}\nx-color: \"#fff\"\n"),
 };

@@ -7,10 +7,10 @@ use diag::{Diagnostic, Sink};
 
 use super::lints::DUPLICATE_MAP_KEY;
 
-/// Maximum number of keys that are compared pairwise; more are looked up in a table.
+/// Maximum number of keys that are compared pairwise. Larger maps use a hash table.
 const FEW: usize = 12;
 
-/// Reports duplicate keys and keeps the first of each.
+/// Reports duplicate keys. Keeps the first entry of each key.
 pub(super) fn unique(entries: Vec<Entry>, sink: &mut Sink) -> Vec<Entry> {
     let mut first_of: HashMap<&str, usize> = HashMap::new();
     let mut again: Vec<(usize, usize)> = Vec::new();

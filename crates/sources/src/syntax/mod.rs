@@ -1,8 +1,8 @@
 //! Parsers of YAML 1.2 and JSON text into the tree with spans.
 //!
-//! [`parse`] never fails: it reports errors and returns the root if there is one. The result never
-//! has cycles. YAML aliases make it a graph whose unfolded size and depth are within [`Limits`], so
-//! later code may recurse.
+//! [`parse`] never fails: it reports errors and returns the root node if there is one. The result
+//! has no cycles. YAML aliases share nodes, but the expanded size and depth are within [`Limits`],
+//! so later code may recurse.
 
 use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Span, Tree};
 
@@ -17,14 +17,13 @@ pub mod yaml;
 /// Limits on files and documents.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Maximum size of one file, in bytes.
+    /// Maximum size of one file, in bytes. Default: 64 MiB.
     pub bytes_max: usize,
-    /// Maximum nesting of lists and maps, with aliases expanded. Default: 200.
+    /// Maximum nesting depth of lists and maps, with aliases expanded. Default: 200.
     pub depth_max: usize,
     /// Maximum number of nodes in one file. Default: 20,000,000.
     pub nodes_max: usize,
-    /// Maximum number of additional nodes by aliases and merge keys of one file. Default:
-    /// 1,000,000.
+    /// Maximum number of nodes that the aliases and merge keys of one file add. Default: 1,000,000.
     pub alias_nodes_max: usize,
     /// Maximum number of files in one run. Default: 100,000.
     pub files_max: usize,
@@ -32,7 +31,7 @@ pub struct Limits {
     pub references_max: usize,
 }
 
-/// Help for a file that is too large.
+/// Help text for a file with more bytes than the limit.
 pub const MORE_BYTES: &str = "split the file, or allow more with `--max-file-size`";
 const MORE_DEPTH: &str = "nest less, or allow more with `--max-depth`";
 const MORE_VALUES: &str = "split the file, or allow more with `--max-values`";
@@ -52,12 +51,12 @@ impl Default for Limits {
     }
 }
 
-/// Notation of a file.
+/// Syntax of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notation {
     /// YAML 1.2, almost a superset of JSON.
     Yaml,
-    /// JSON (RFC 8259), strict.
+    /// JSON (RFC 8259), parsed strictly.
     Json,
 }
 
@@ -73,15 +72,15 @@ impl Notation {
     }
 }
 
-/// Maximum number of nodes in a text of this size. `-` alone is a list and a null, and no byte
-/// begins more than two nodes.
+/// Upper bound of the number of nodes in a text of `bytes` bytes. `-` alone is a list and a null,
+/// and no byte begins more than two nodes.
 #[must_use]
 pub fn nodes_max(bytes: usize) -> usize {
     bytes.saturating_mul(2).saturating_add(16)
 }
 
-/// Parses the text of a file into the tree. `None` if the text is too broken to have a root, which
-/// a finding reports.
+/// Parses the text of a file into the tree. `None` if the text has no root node; a finding then
+/// gives the reason.
 pub fn parse(
     file: FileId,
     source: &SourceFile,
@@ -92,7 +91,7 @@ pub fn parse(
     let text = source.text();
     if text.len() > limits.bytes_max {
         let message = format!(
-            "the file has {} bytes, more than the {} that are read",
+            "the file has {} bytes, more than the maximum of {}",
             text.len(),
             limits.bytes_max
         );

@@ -2,7 +2,7 @@
 
 use diag::Kind;
 
-/// Resolves a plain scalar. `yes`, `no`, `on` and `y` are strings, as in YAML 1.2.
+/// Resolves the type of a plain scalar. `yes`, `no`, `on` and `y` are strings, as in YAML 1.2.
 pub(super) fn plain(text: &str) -> Kind {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
@@ -13,7 +13,7 @@ pub(super) fn plain(text: &str) -> Kind {
     }
 }
 
-/// Resolves a scalar with an explicit tag of the core schema.
+/// Resolves the type of a scalar with an explicit tag of the core schema.
 pub(super) fn tagged(tag: &str, text: &str) -> Kind {
     match tag {
         "null" | "bool" | "int" | "float" => plain(text),
@@ -22,7 +22,7 @@ pub(super) fn tagged(tag: &str, text: &str) -> Kind {
 }
 
 fn is_number(text: &str) -> bool {
-    // The first byte decides nearly every scalar.
+    // Only these first bytes can begin a number. This check rejects most scalars.
     if !matches!(text.as_bytes()[0], b'0'..=b'9' | b'-' | b'+' | b'.') {
         return false;
     }

@@ -1,8 +1,9 @@
-//! YAML 1.2 parser: builds the tree from the events of granit-parser.
+//! YAML 1.2 parser. Builds the tree from the events of granit-parser.
 //!
-//! The parser provides events and places. This module adds the core schema, unique keys, merge keys
-//! (`<<`), and aliases as shared nodes. An alias to an open node would be a cycle and is refused. A
-//! text whose aliases unfold to more nodes or levels than the limits allow is refused as well.
+//! The parser provides events and places. This module adds types of scalars (core schema), unique
+//! keys, merge keys (`<<`), and aliases as shared nodes. It refuses an alias inside its own
+//! anchored value, which would be a cycle. It also refuses a text whose aliases expand to more
+//! nodes or levels than the limits allow.
 
 use diag::tree::Entry;
 use diag::{Diagnostic, FileId, Kind, Lint, NodeId, Sink, Span, Tree};
@@ -15,7 +16,7 @@ use super::lints::{
 };
 use super::{Limits, MORE_ALIAS_VALUES, MORE_DEPTH, MORE_VALUES, map, scalar};
 
-/// Parses a YAML text. An empty document is null.
+/// Parses a YAML text. The root of an empty document is null.
 pub fn parse(
     file: FileId,
     text: &str,
@@ -70,7 +71,7 @@ pub fn parse(
     builder.root
 }
 
-/// The text is refused, and a finding gives the reason.
+/// Parsing stopped. A finding has been reported.
 struct Stop;
 
 struct Builder<'a> {
@@ -80,19 +81,19 @@ struct Builder<'a> {
     limits: &'a Limits,
     sink: &'a mut Sink,
     open: Vec<Open>,
-    /// Items and entries of all open lists and maps, the innermost last. Each list or map takes its
-    /// own when it ends, so that its allocation fits exactly.
+    /// Stacks of the items and entries of all open lists and maps, the innermost last. A list or
+    /// map takes its part when it ends, so that its allocation has the exact size.
     items: Vec<NodeId>,
     entries: Vec<Entry>,
-    /// Anchors by the parser's number.
+    /// Anchors, indexed by the parser's anchor number.
     anchors: Vec<Option<Anchor>>,
     root: Option<NodeId>,
-    /// End of the last event; the parser may have looked further.
+    /// End of the last event. The parser may have looked further ahead.
     read: usize,
     documents: usize,
-    /// Nodes of the text.
+    /// Number of nodes in the text itself.
     written: usize,
-    /// Nodes that aliases and merge keys add.
+    /// Number of nodes that aliases and merge keys add.
     unfolded: usize,
 }
 
@@ -102,9 +103,9 @@ struct Open {
     start: usize,
     end: usize,
     anchor: usize,
-    /// Depth below it, with aliases expanded.
+    /// Height of the tree below it, with aliases expanded.
     height: usize,
-    /// Value of `written + unfolded` at its start.
+    /// Value of `written + unfolded` when it began.
     nodes_before: usize,
 }
 
@@ -124,7 +125,7 @@ enum What {
 enum Key {
     Text(Box<str>, Span),
     Merge(Span),
-    /// List or map as a key. Reported, and its value is dropped.
+    /// List or map used as a key. Reported; its entry is dropped.
     Unusable,
 }
 
@@ -179,7 +180,7 @@ impl Builder<'_> {
                         format!("no anchor `&{}` precedes this", name.escape_debug()),
                     )
                     .label("unknown alias")
-                    .help("define it before its first use, or put the text in quotes"),
+                    .help("define it before its first use, or put the string in quotes"),
                 );
                 let node = self.push(span, Kind::Null)?;
                 self.value(node, 0, start, end);
@@ -234,8 +235,8 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Removes the final line break that the parser adds to a block scalar at the end of the file,
-    /// which the text does not have (YAML 1.2.2 §8.1.1.2, `b-chomped-last`).
+    /// Removes the final line break that the parser adds to a block scalar at the end of the file
+    /// if the text has none (YAML 1.2.2 §8.1.1.2, `b-chomped-last`).
     fn without_break_at_end<'s>(&self, text: &'s str, style: ScalarStyle, end: usize) -> &'s str {
         let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
         if !is_block || end < self.text.len() {
@@ -253,7 +254,7 @@ impl Builder<'_> {
         }
     }
 
-    /// End of a scalar's text. The token of a block scalar extends to the next token.
+    /// End of a scalar's text. The parser's token of a block scalar extends up to the next token.
     fn scalar_end(&self, style: ScalarStyle, start: usize, end: usize) -> usize {
         match style {
             ScalarStyle::Literal | ScalarStyle::Folded => {
@@ -284,7 +285,7 @@ impl Builder<'_> {
         let Some(open) = self.open.pop() else {
             return Ok(());
         };
-        // The end of a block collection is an empty token at the place of the next one.
+        // The end event of a block collection is empty and placed at the next token.
         let end = if end > start { end } else { open.end };
         let kind = match open.what {
             What::List { first } => Kind::List(self.items.split_off(first)),
@@ -305,8 +306,9 @@ impl Builder<'_> {
             let span = self.tree.at(node).span();
             let finding = match cause::template_at(self.text, open.start) {
                 Some(cause) => self.caused(&COMPLEX_KEY, cause),
-                None => Diagnostic::new(&COMPLEX_KEY, span, "a list or map cannot be a key")
-                    .help("keys are strings; put the text in quotes if it begins with `[` or `{`"),
+                None => Diagnostic::new(&COMPLEX_KEY, span, "a list or map cannot be a key").help(
+                    "keys are strings; put the string in quotes if it begins with `[` or `{`",
+                ),
             };
             self.sink.push(finding);
             self.key(Key::Unusable, end);
@@ -360,25 +362,28 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Adds the entries of `<<` that the map does not have itself. Earlier sources take precedence.
+    /// Adds the entries of a `<<` value whose keys the map does not have. Earlier values take
+    /// precedence.
     fn merge(&mut self, entries: &mut Vec<Entry>, span: Span, node: NodeId) -> Result<(), Stop> {
         let value = self.tree.at(node);
-        let sources: Vec<NodeId> = match value.kind() {
-            Kind::Map(_) => vec![node],
-            Kind::List(items) if value.items().all(|item| item.is_map()) => items.clone(),
-            _ => {
-                self.sink.push(
+        let sources: Vec<NodeId> =
+            match value.kind() {
+                Kind::Map(_) => vec![node],
+                Kind::List(items) if value.items().all(|item| item.is_map()) => items.clone(),
+                _ => {
+                    self.sink.push(
                     Diagnostic::new(
                         &BAD_MERGE_KEY,
                         value.span(),
                         format!("`<<` merges maps, this is {}", value.kind_name()),
                     )
                     .related(span, "the merge key")
-                    .help("write an alias of a map, or a list of such; a key `<<` is written in quotes"),
+                    .help("write an alias of a map, or a list of such aliases; write a key `<<` in \
+quotes"),
                 );
-                return Ok(());
-            }
-        };
+                    return Ok(());
+                }
+            };
         for source in sources {
             let count = self.tree.at(source).entries().len();
             self.unfold(count, span)?;
@@ -436,7 +441,8 @@ impl Builder<'_> {
                 && self.entries.len() == *first
                 && open.end == open.start
             {
-                // The token of a block map may begin at an anchor or tag before its first key.
+                // The start event of a block map may be placed at an anchor or tag before its first
+                // key.
                 open.start = open.start.min(span.start as usize);
             }
             open.end = open.end.max(end);
@@ -449,7 +455,7 @@ impl Builder<'_> {
             self.root = Some(node);
             return;
         };
-        // The token of an empty value is where the parser noticed it, possibly lines later.
+        // The event of an empty value is placed where the parser noticed it, possibly lines later.
         if end > start {
             open.end = open.end.max(end);
         }
@@ -565,7 +571,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Returns the place behind the colon of the current key. None if the key has no colon.
+    /// Returns the place after the colon of the current key. `None` if the key has no colon.
     fn behind_colon(&self) -> Option<Span> {
         let What::Map { key, .. } = &self.open.last()?.what else {
             return None;

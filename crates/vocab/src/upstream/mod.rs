@@ -40,7 +40,10 @@ pub static UPSTREAM: Object = Object {
         F::optional(
             "proxy_protocol",
             Word(&["v1", "v2"]),
-            "Version of the PROXY header that each connection begins with. It names the client after `trusted_proxies` were applied; the port of a client behind a proxy is 0. A connection then carries one request, so this needs `protocol: h1`. Health checks name nobody (`UNKNOWN`, `LOCAL`).",
+            "Version of the PROXY header that each connection begins with. It names the client \
+after `trusted_proxies` were applied; the port of a client behind a proxy is 0. A connection then \
+carries one request, so this needs `protocol: h1`. Health checks name no client (`UNKNOWN`, \
+`LOCAL`).",
         ),
         F::optional(
             "lb",
@@ -374,7 +377,9 @@ static LIMITS: Object = Object {
         F::optional(
             "connections",
             Integer(1, 1 << 24),
-            "Maximum connections to all targets together, with WebSockets, without health checks. While all are in use, requests wait within their `timeout`; then 503 `upstream_overflow`. Default: 1024.",
+            "Maximum connections to all targets together, WebSockets included, health checks \
+excluded. While all are in use, requests wait within their `timeout`; then 503 \
+`upstream_overflow`. Default: 1024.",
         ),
         F::optional(
             "pending",
@@ -416,7 +421,7 @@ static TLS: Object = Object {
         F::optional(
             "client_cert",
             Shape::Object(&CERTIFICATE),
-            "Client certificate of the gateway, sent on request.",
+            "Client certificate of the gateway, presented if the upstream asks for one.",
         ),
         F::optional(
             "verify",

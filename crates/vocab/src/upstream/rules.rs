@@ -1,4 +1,4 @@
-//! Checks between the keys of an upstream.
+//! Checks across several keys of an upstream.
 
 use diag::shape::{BAD_VALUE, MISSING_KEY};
 use diag::{Diagnostic, NodeRef, Sink, read};
@@ -22,7 +22,7 @@ pub(super) fn hash_goes_with_lb(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &MISSING_KEY,
                 lb.span(),
-                "a hash needs something that it is made of",
+                "this algorithm needs an input for its hash",
             )
             .help("write `hash_on: header:NAME`, `cookie:NAME`, `address` or `consumer` beside it"),
         ),
@@ -30,7 +30,7 @@ pub(super) fn hash_goes_with_lb(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &CONTRADICTING_LIMITS,
                 entry.key_span,
-                "nothing is hashed here",
+                "this has no effect: the algorithm computes no hash",
             )
             .help("write `lb: ketama` or `lb: maglev` beside it, or remove it"),
         ),
@@ -38,7 +38,7 @@ pub(super) fn hash_goes_with_lb(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reports a timeout per try that leaves no time for another try.
+/// Reports a timeout per attempt that leaves no time for a second attempt.
 pub(super) fn tries_fit_into_the_timeout(node: NodeRef<'_>, sink: &mut Sink) {
     let request = node
         .get("timeouts")
@@ -51,8 +51,8 @@ pub(super) fn tries_fit_into_the_timeout(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Checks DNS discovery: the port comes from the records or from gateway.yaml, and an address is no
-/// name.
+/// Checks DNS discovery: `name` is not an IP address, a name with SRV records has no `port`, and
+/// `refresh` is 1s to 5m.
 pub(super) fn asks_for_what_is_there(node: NodeRef<'_>, sink: &mut Sink) {
     let name = node.get("name").and_then(NodeRef::scalar_text);
     let labels = name.unwrap_or_default().trim_end_matches('.');
@@ -74,7 +74,7 @@ pub(super) fn asks_for_what_is_there(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &CONTRADICTING_LIMITS,
                 entry.key_span,
-                "the SRV records of this name have the ports",
+                "the SRV records of this name contain the ports",
             )
             .help("remove it, or write a name without `_SERVICE._PROTOCOL.`"),
         );
@@ -87,7 +87,7 @@ pub(super) fn asks_for_what_is_there(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &BAD_VALUE,
                 refresh.span(),
-                "a name is resolved again after 1s at the earliest and 5m at the latest",
+                "a name is resolved again after at least 1s and at most 5m",
             )
             .help("write `1s` to `5m`, or remove it: answers have a TTL"),
         );
@@ -106,7 +106,7 @@ pub(super) fn connects_before_the_answer(node: NodeRef<'_>, sink: &mut Sink) {
     };
     if connect > request {
         let message =
-            format!("a connection may take {connect}ms, and the answer on it {request}ms");
+            format!("connecting may take {connect}ms, but the whole request only {request}ms");
         sink.push(
             Diagnostic::new(&CONTRADICTING_LIMITS, at, message)
                 .related(other, "the answer's time is set here")
@@ -115,8 +115,8 @@ pub(super) fn connects_before_the_answer(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Checks the limit of the response head, which must hold a status line and a few fields, and is
-/// buffered in memory.
+/// Checks that `response_header_bytes` is 1 KiB to 1 MiB: large enough for a status line and a few
+/// fields, small enough to buffer in memory.
 pub(super) fn heads_fit(node: NodeRef<'_>, sink: &mut Sink) {
     let size = node.get("response_header_bytes");
     let Some(size) = size.filter(|size| !size.is_null()) else {
@@ -142,15 +142,15 @@ pub(super) fn checks_end_before_the_next(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &CONTRADICTING_LIMITS,
                 entry.key_span,
-                format!("a check may take {timeout}ms, and the next begins after {interval}ms"),
+                format!("a check may take {timeout}ms, but the next one begins after {interval}ms"),
             )
             .help("write a `timeout` that is not longer than `interval`"),
         );
     }
 }
 
-/// Checks a health check's keys by kind: a TCP check has no path, and a gRPC check has its own
-/// request.
+/// Reports keys that the health check's kind does not use: a TCP check sends no request, and the
+/// request of a gRPC check is fixed. Also checks `headers`.
 pub(super) fn asks_what_its_kind_asks(node: NodeRef<'_>, sink: &mut Sink) {
     let kind = node.get("kind").and_then(NodeRef::scalar_text);
     let (strange, asks): (&[&str], _) = match kind {
@@ -182,7 +182,7 @@ pub(super) fn asks_what_its_kind_asks(node: NodeRef<'_>, sink: &mut Sink) {
                 .scalar_text()
                 .is_some_and(|text| text.parse::<http::HeaderValue>().is_err()) =>
             {
-                "a field's value is printable text on one line"
+                "a field's value must be printable text on one line"
             }
             _ => continue,
         };
@@ -206,7 +206,7 @@ pub(super) fn ejections_can_grow(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &CONTRADICTING_LIMITS,
                 entry.key_span,
-                format!("a target is left out for {first}ms, and for {most}ms at most"),
+                format!("a target is ejected for {first}ms, but at most for {most}ms"),
             )
             .help("write an `ejection` that is not longer than `max_ejection`"),
         );
@@ -226,7 +226,7 @@ pub(super) fn ejections_can_grow(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// URLs of the targets as written.
+/// Targets and their URLs as written.
 fn urls<'t>(node: NodeRef<'t>) -> impl Iterator<Item = (NodeRef<'t>, &'t str)> {
     let targets = node.get("targets").into_iter().flat_map(NodeRef::entries);
     targets.filter_map(|(_, target)| {
@@ -240,8 +240,8 @@ fn is_https(url: &str) -> bool {
         .is_ok_and(|url| url.scheme_str() == Some("https"))
 }
 
-/// Reports `tls` of an upstream whose targets all have URLs without TLS. Connections to discovered
-/// hosts use TLS if there is a `tls`.
+/// Reports `tls` of an upstream whose targets all have URLs without TLS. For discovered hosts,
+/// `tls` alone decides whether connections use TLS.
 pub(super) fn tls_has_targets(node: NodeRef<'_>, sink: &mut Sink) {
     let Some((entry, _)) = node.entry("tls").filter(|(_, tls)| !tls.is_null()) else {
         return;
@@ -258,8 +258,8 @@ pub(super) fn tls_has_targets(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Checks that protocol and scheme match: HTTP/2 is negotiated over TLS, or agreed in advance in
-/// cleartext, and each has its own keyword.
+/// Checks that `protocol` matches the scheme of the targets. HTTP/2 has one keyword for negotiation
+/// over TLS and another for cleartext.
 pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
     let Some(protocol) = node.get("protocol") else {
         return;
@@ -277,7 +277,7 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
         ),
         _ => return,
     };
-    // For discovered hosts, `tls` decides the scheme.
+    // For discovered hosts, `tls` decides the scheme, because they have no URL.
     let found = ["dns", "file"]
         .iter()
         .any(|key| node.get(key).is_some_and(|value| !value.is_null()));
@@ -296,7 +296,7 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
         sink.push(Diagnostic::new(&UPSTREAM_TLS, protocol.span(), message).help(help));
     }
     for (url, text) in urls(node).filter(|(_, text)| is_https(text) != over_tls) {
-        // An invalid URL is reported at its own place.
+        // An invalid URL is reported by another check.
         if text.starts_with("unix:") || text.parse::<http::Uri>().is_ok() {
             sink.push(
                 Diagnostic::new(&UPSTREAM_TLS, url.span(), message)
@@ -307,8 +307,8 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Reports `proxy_protocol` with HTTP/2: the header names one client, but requests of several
-/// clients share a connection.
+/// Reports `proxy_protocol` with HTTP/2: the header names one client, but an HTTP/2 connection
+/// carries requests of several clients.
 pub(super) fn one_client_has_a_connection(node: NodeRef<'_>, sink: &mut Sink) {
     let told = node.entry("proxy_protocol");
     let Some((entry, _)) = told.filter(|(_, version)| !version.is_null()) else {

@@ -1,4 +1,4 @@
-//! Option `--fix` of `gwc lint`: writes or shows the changes.
+//! Option `--fix` of `gwc lint`: writes the fixed files, or shows the fixes as a diff.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,8 @@ use crate::cli::replace::replace;
 use crate::mend::Change;
 use model::exit::{Exit, Failure};
 
-/// Writes each changed file atomically. Writes none if a file has changed since it was read.
+/// Writes each changed file atomically. Writes none of them if a file has changed since it was
+/// read.
 pub(super) fn write(folder: &Path, changes: &BTreeMap<String, Change>) -> anyhow::Result<()> {
     for (path, change) in changes {
         let now = fs::read(folder.join(path));
@@ -27,7 +28,7 @@ pub(super) fn write(folder: &Path, changes: &BTreeMap<String, Change>) -> anyhow
     Ok(())
 }
 
-/// Formats the changes as a unified diff, with paths relative to the working folder.
+/// Formats the changes as a unified diff. Paths are relative to the current directory.
 pub(super) fn diff(folder: &str, changes: &BTreeMap<String, Change>) -> String {
     let mut text = String::new();
     for (path, change) in changes {

@@ -6,7 +6,7 @@ use model::compile::Levels;
 use model::exit::Failure;
 use openapi::lint::find::{self, find};
 
-/// Parses the levels of the command line.
+/// Parses the `NAME=LEVEL` options of the command line.
 pub(in crate::cli) fn levels(texts: &[String]) -> anyhow::Result<Levels> {
     let parse = |text: &String| {
         let (name, level) = text
@@ -31,7 +31,7 @@ pub(in crate::cli) fn levels(texts: &[String]) -> anyhow::Result<Levels> {
         };
         if openapi::lint::hard::is_hard(lint) && level < Some(lint.level) {
             let why = openapi::lint::hard::least(lint);
-            return Err(Failure::usage(format!("{why}: nothing could be built with it")).into());
+            return Err(Failure::usage(format!("{why}: it prevents a build")).into());
         }
         Ok((lint.name.to_owned(), level))
     };

@@ -1,4 +1,4 @@
-//! Command `gwc lint`: parses and resolves the sources and runs the rules.
+//! Command `gwc lint`: parses and resolves the sources, and runs the lint rules.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
@@ -46,7 +46,7 @@ pub(super) struct Args {
     /// Write findings to a file as well; may be given several times
     #[arg(long, value_name = "FORMAT=FILE")]
     output: Vec<String>,
-    /// The least level that ends with exit code 1
+    /// Lowest level that ends with exit code 1
     #[arg(long, default_value = "error", value_name = "LEVEL")]
     fail_on: FailOn,
     /// Set a rule's level: off, info, warn or error; may be given several times
@@ -55,7 +55,7 @@ pub(super) struct Args {
     /// Leave out the findings that this file sets aside
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
-    /// Set aside what is found today: write it to this file
+    /// Write the findings of today to this file, to set them aside
     #[arg(long, value_name = "FILE")]
     write_baseline: Option<PathBuf>,
     /// Fix findings by edits, then report the others
@@ -75,6 +75,16 @@ enum FailOn {
     Info,
 }
 
+impl super::Arguments for Args {
+    fn limits(&self) -> Option<&LimitOptions> {
+        Some(&self.limits)
+    }
+
+    fn document(&self) -> Option<&Path> {
+        self.paths.first().map(PathBuf::as_path)
+    }
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let levels = levels::levels(&args.rule)?;
     let outputs = outputs::outputs(&args.output)?;
@@ -86,8 +96,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let paths = args.paths.len();
     if let Some(option) = about_one(args).filter(|_| paths > 1) {
         return Err(Failure::usage(format!(
-            "{option} is about one project or OpenAPI document, and {paths} are named: call gwc once for each (`--format human`, \
-             `concise`, `jsonl` and `github` take several)"
+            "{option} takes one project or OpenAPI document, but {paths} are named: run gwc once \
+for each (`--format human`, `concise`, `jsonl` and `github` take several)"
         ))
         .into());
     }
@@ -142,7 +152,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         };
         let look = say::look(std::io::stdout().is_terminal());
         let text = (args.format.render)(&report, look);
-        // A note reports the findings in the baseline; "nothing found" would be wrong.
+        // A note names the findings that were written to the baseline; "nothing found" would be
+        // wrong.
         let all_aside = args.write_baseline.is_some()
             && args.format.name == "human"
             && report.findings.is_empty();
@@ -166,15 +177,15 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         };
         exit = exit.max(ended);
         if args.paths.len() < 2 {
-            // The program ends here. Freeing a million nodes one by one would take a tenth of its
-            // time.
+            // The program ends here. Skip freeing a million nodes, which would take a tenth of the
+            // run time.
             std::mem::forget(compiled);
         }
     }
     Ok(exit)
 }
 
-/// Returns the first option that requires a single project or document.
+/// Returns the first option that is allowed only with a single project or document.
 fn about_one(args: &Args) -> Option<String> {
     let options = [
         (
@@ -192,7 +203,7 @@ fn about_one(args: &Args) -> Option<String> {
     given.next().map(|(_, option)| option)
 }
 
-/// Fixes findings, and prints what was done.
+/// Applies fixes, and prints which were applied.
 fn mended(
     args: &Args,
     input: &Input,
@@ -227,7 +238,8 @@ fn mended(
     Ok(mended.compiled)
 }
 
-/// Removes the findings of the baseline, or of the one being written.
+/// Removes the findings that the baseline contains. With `--write-baseline`, writes the current
+/// findings to the baseline first.
 fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Result<()> {
     let mut path = args.baseline.as_ref();
     if let Some(file) = &args.write_baseline {
@@ -270,10 +282,10 @@ fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Res
     let called = say::path_in(input.folder(), path);
     match Baseline::read(&mut compiled.files, &called, text, &mut sink) {
         Some(baseline) => compiled.findings = baseline.apply(&compiled.files, findings),
-        // The text of any other file is never shown.
+        // The file is not a baseline. Never show the text of such a file.
         None if !is_baseline => {
             let message = format!(
-                "`{shown}` is no baseline; write one with `gwc lint --write-baseline {shown}`"
+                "`{shown}` is not a baseline; write one with `gwc lint --write-baseline {shown}`"
             );
             return Err(Failure::new(Exit::INPUT, "baseline", message).into());
         }

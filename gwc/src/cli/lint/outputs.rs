@@ -11,7 +11,7 @@ use model::compile::Input;
 use model::exit::Failure;
 use sources::project::files::Files;
 
-/// Output beside standard output.
+/// Additional output to a file.
 pub(super) struct Output {
     pub(super) format: &'static Format,
     pub(super) file: PathBuf,
@@ -29,7 +29,7 @@ pub(super) fn outputs(texts: &[String]) -> anyhow::Result<Vec<Output>> {
             let names = FORMATS.iter().map(|format| format.name);
             let known = suggest::one_of(names, FORMATS.len());
             Failure::usage(format!(
-                "`--output {text}`: `{name}` is no format; write {known}"
+                "`--output {text}`: `{name}` is not a format; write {known}"
             ))
         })?;
         if file == "-" {
@@ -46,8 +46,8 @@ pub(super) fn outputs(texts: &[String]) -> anyhow::Result<Vec<Output>> {
     texts.iter().map(parse).collect()
 }
 
-/// Refuses to overwrite a file that this run read, so that a typo does not replace a source by a
-/// report.
+/// Refuses to overwrite a file that this run has read. Otherwise a typo could replace a source with
+/// a report.
 pub(in crate::cli) fn spare_sources(
     option: &str,
     file: &Path,
@@ -65,7 +65,7 @@ pub(in crate::cli) fn spare_sources(
     Ok(())
 }
 
-/// Refuses to overwrite the current baseline with a report. A new baseline may replace it.
+/// Refuses to overwrite the baseline with a report. Only a new baseline may replace it.
 pub(super) fn spare_baseline(
     option: &str,
     file: &Path,
@@ -86,9 +86,9 @@ fn would_replace(option: &str, file: &Path) -> anyhow::Error {
     Failure::usage(message).into()
 }
 
-/// Refuses to overwrite any other file with a baseline.
+/// Refuses to overwrite a file that is not a baseline with a baseline.
 pub(super) fn spare_others(file: &Path) -> anyhow::Result<()> {
-    // A pipe or a device has no content to lose.
+    // Writing to a pipe or a device cannot destroy content.
     let Ok(there) = std::fs::metadata(file) else {
         return Ok(());
     };
@@ -102,12 +102,13 @@ pub(super) fn spare_others(file: &Path) -> anyhow::Result<()> {
     }
     let shown = say::path(file);
     Err(Failure::usage(format!(
-        "`--write-baseline` would replace `{shown}`, which is no baseline; name another file, or remove this one"
+        "`--write-baseline` would replace `{shown}`, which is not a baseline; name another file, \
+or remove this one"
     ))
     .into())
 }
 
-/// Parser for the names in [`FORMATS`].
+/// Value parser for the names in [`FORMATS`].
 #[derive(Clone)]
 pub(super) struct FormatParser;
 

@@ -1,4 +1,4 @@
-//! Meaning of a side's text: a revision, a folder, a document, or a bundle.
+//! Interpretation of a side's argument: a revision, a folder, a document, or a bundle.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ pub(super) fn of_path(text: &str) -> anyhow::Result<What> {
     Ok(What::Bundle)
 }
 
-/// The commit of `--base git:REV`, in the repository of a path or of the project.
+/// Resolves `--base git:REV` to a commit, in the repository that contains `path` or the project.
 pub(in crate::cli) fn base(
     text: &str,
     path: Option<&Path>,
@@ -50,7 +50,8 @@ pub(in crate::cli) fn base(
     commit_of(name, path, context)
 }
 
-/// The commit of `--against git:REV` or `git:REV:PATH`, in the repository of the project.
+/// Resolves the revision of `--against git:REV` or `git:REV:PATH` to a commit, in the project's
+/// repository.
 pub(in crate::cli) fn base_of(text: &str, context: &Context) -> anyhow::Result<String> {
     commit_of(split_revision(text).0, None, context)
 }
@@ -65,15 +66,15 @@ fn commit_of(name: &str, path: Option<&Path>, context: &Context) -> anyhow::Resu
     Ok(commit.ok_or_else(|| no_revision(name, &NoRevision::NoTree))?)
 }
 
-/// Returns the first symbolic link of a work tree in a folder's path, as the user names the folder.
-/// `PWD` keeps the links through which the working folder was entered.
+/// Returns the first symbolic link of a work tree in a folder's path as the user wrote it. `PWD`
+/// contains the links through which the current directory was entered.
 fn link_on_way(near: &Path, tree: &Path) -> Option<PathBuf> {
     let physical = std::env::current_dir().ok()?;
     let is_here = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == physical);
     let logical = std::env::var_os("PWD").map(PathBuf::from).filter(is_here);
     let logical = logical.unwrap_or_else(|| physical.clone());
     let named = match physical.strip_prefix(near) {
-        // The project is in a parent of the working folder.
+        // The project is in a parent of the current directory.
         Ok(below) => logical
             .ancestors()
             .nth(below.components().count())?
@@ -150,9 +151,9 @@ fn check_tracked(tree: &WorkTree, folder: &Path) -> Result<(), NoRevision> {
     Err(NoRevision::Untracked(tree.folder().to_owned()))
 }
 
-/// Refuses the own history of a submodule where the repository above decides what the revision has:
-/// the project itself, or another commit of the submodule. Who sets the submodule's branches would
-/// choose the old side.
+/// Refuses to read a revision from a submodule if a repository above decides its content: it
+/// contains the project itself, or pins another commit of the submodule. Otherwise whoever can push
+/// branches of the submodule would choose the old side.
 fn check_above(
     tree: &WorkTree,
     near: &Path,
@@ -194,13 +195,13 @@ fn check_above(
     Ok(())
 }
 
-/// The path of a work tree in the one above it, whose folder is `above`.
+/// Path of a work tree relative to the folder `above` of the work tree that contains it.
 fn above_tree(tree: &WorkTree, above: &Path) -> Option<String> {
     let path = tree.folder().strip_prefix(above).ok()?;
     Some(path.to_string_lossy().into_owned())
 }
 
-/// Returns the nearest folder with a project, this one or a parent.
+/// Returns the nearest folder that contains a project: the given one or a parent.
 fn above(revision: &Revision, folder: &str) -> String {
     let mut folder = folder;
     loop {
@@ -212,7 +213,7 @@ fn above(revision: &Revision, folder: &str) -> String {
     }
 }
 
-/// Locates a project or a document in a revision.
+/// Finds the project or document at a path in a revision.
 fn found(
     revision: Revision,
     name: &str,
@@ -265,7 +266,7 @@ fn found(
     }
 }
 
-/// Splits `REV` or `REV:PATH`. A colon between braces belongs to the revision.
+/// Splits `REV` or `REV:PATH`. A colon inside braces belongs to the revision.
 fn split_revision(text: &str) -> (&str, Option<&str>) {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {

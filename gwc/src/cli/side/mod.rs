@@ -1,4 +1,4 @@
-//! Sides of a comparison: `git:REV`, a project's folder, one OpenAPI document, a bundle's id, or a
+//! Sides of a comparison: `git:REV`, a project's folder, an OpenAPI document, a bundle's id, or a
 //! one-file bundle.
 
 mod find;
@@ -26,12 +26,12 @@ use sources::project::GATEWAY_FILE;
 use sources::project::files::Files;
 use sources::project::revision::{Revision, uncommitted};
 
-/// Maximum names that a message lists.
+/// Maximum number of names that a message lists.
 const NAMED_MAX: usize = 10;
 
-/// Side of a comparison that was located but not read.
+/// Side of a comparison that was found but not read yet.
 pub(super) struct Named {
-    /// Name from the command line.
+    /// Argument on the command line.
     name: String,
     what: What,
 }
@@ -39,20 +39,20 @@ pub(super) struct Named {
 enum What {
     /// Project in a folder on disk or in a revision.
     Project(Place),
-    /// OpenAPI document, by its file name in its folder.
+    /// OpenAPI document: its folder, and its file name in the folder.
     Document(Place, String),
-    /// Bundle file, or an id to look up.
+    /// Bundle file, or id of a bundle in the store.
     Bundle,
 }
 
-/// Place of sources.
+/// Location of sources.
 enum Place {
     Disk(PathBuf),
-    /// Revision, prefix of its paths in messages, and the submodule that it belongs to.
+    /// Revision, prefix of its paths in messages, and path of the submodule that contains it.
     Git(Revision, String, Option<String>),
 }
 
-/// Name of a side in messages.
+/// Role of a side, for messages.
 #[derive(Clone, Copy)]
 pub(super) enum Which {
     Old,
@@ -60,40 +60,41 @@ pub(super) enum Which {
     Only,
 }
 
-/// Side of a comparison after reading.
+/// Side of a comparison that was read.
 pub(super) struct Read {
     pub(super) side: Side,
     pub(super) origin: Origin,
-    /// Folder relative to the working folder or the root of the repository, with a final `/`.
+    /// Prefix of paths: the folder relative to the current directory or to the root of the
+    /// repository, with a final `/`.
     pub(super) folder: String,
     /// Notes for the plan.
     pub(super) notes: Vec<String>,
 }
 
-/// Project and API name of a document without a project: those of the other side if it has them.
-/// Default: `document` and `api`.
+/// Project and API names for a document without a project: those of the other side, if it has
+/// exactly one API. Default: `document` and `api`.
 #[derive(Clone)]
 struct Names {
     project: String,
     api: String,
 }
 
-/// Side whose files can be read.
+/// Side whose files were opened but not compiled.
 struct Opened {
     name: String,
-    /// Sources of the side. None for a bundle.
+    /// Sources of the side. `None` for a bundle.
     sources: Option<Sources>,
 }
 
 struct Sources {
     files: Files,
-    /// File name of a document without a project.
+    /// File name of the document, if the side is a document without a project.
     document: Option<String>,
     /// Prefix of paths in messages.
     shown: String,
-    /// Prefix of paths for other programs.
+    /// Prefix of paths in output for other programs.
     seen: String,
-    /// Folder on disk. None for a revision.
+    /// Folder on disk. `None` for a revision.
     disk: Option<PathBuf>,
     commit: Option<String>,
     /// Notes for the plan.
@@ -101,7 +102,7 @@ struct Sources {
 }
 
 impl Named {
-    /// Locates the side that a text names.
+    /// Finds the side that an argument names.
     pub(super) fn find(text: &str, context: &Context) -> anyhow::Result<Self> {
         let what = match text.strip_prefix("git:") {
             Some(revision) => find::of_revision(revision, context)?,
@@ -114,8 +115,8 @@ impl Named {
     }
 }
 
-/// Reads both sides. A document that is compared with a project or a bundle of one API takes the
-/// names of that API. An operationId that occurs twice in one of two documents is ignored in both.
+/// Reads both sides. If a document is compared with a project or bundle of one API, it has the
+/// names of that API. An operationId that occurs twice in either document is ignored in both.
 pub(super) fn both(
     (old, new): (Named, Named),
     at: &StoreOptions,
@@ -150,7 +151,7 @@ pub(super) fn both(
     }
 }
 
-/// Reads the old side of a plan. A document takes the names of the new side.
+/// Reads the old side of a plan. A document has the names of the new side.
 pub(super) fn against(
     text: &str,
     new: Option<&Side>,
@@ -168,12 +169,12 @@ pub(super) fn against(
     read(opened, Which::Old, at, context, (&names, &repeated))
 }
 
-/// Reads a single side.
+/// Reads a side on its own, without a comparison.
 pub(super) fn one(text: &str, at: &StoreOptions, context: &Context) -> anyhow::Result<Read> {
     alone(text, Which::Only, at, context)
 }
 
-/// Reads what one text names, as a side without the other.
+/// Reads the side that an argument names, independently of another side.
 pub(super) fn alone(
     text: &str,
     which: Which,
@@ -190,14 +191,14 @@ pub(super) fn alone(
     read(opened, which, at, context, (&nobody, &repeated))
 }
 
-/// Names of the environments that a project declares; none for a document or a bundle.
+/// Names of the environments that a project declares. `None` for a document or a bundle.
 pub(super) fn environments(text: &str, context: &Context) -> anyhow::Result<Option<Vec<String>>> {
     let opened = open(Named::find(text, context)?, context)?;
     let sources = opened.sources.filter(|sources| sources.document.is_none());
     Ok(sources.map(|mut sources| declared(&mut sources.files)))
 }
 
-/// Names of the environments in the gateway.yaml of some files.
+/// Names of the environments that gateway.yaml declares.
 pub(super) fn declared(files: &mut Files) -> Vec<String> {
     let start = Span::start_of(FileId(0));
     let root = files.load(GATEWAY_FILE, start, &mut Sink::default());
@@ -214,8 +215,8 @@ impl Opened {
 }
 
 /// Returns the operationIds that several operations of a document share. Such operations are
-/// identified by method and path instead, like those without an id. Real documents have such ids,
-/// and they do not prevent a comparison.
+/// identified by method and path, like those without an id. Real documents contain such ids, and
+/// they must not prevent a comparison.
 fn repeated_ids(opened: &mut Opened) -> BTreeSet<String> {
     let Some(sources) = &mut opened.sources else {
         return BTreeSet::new();
@@ -272,8 +273,8 @@ fn names_of(side: &Side) -> Option<Names> {
     }
 }
 
-/// Lists files below a folder that are or were compiled and differ from the last commit. Writes a
-/// note to standard error.
+/// Lists files below a folder that are or were compiled and differ from the last commit. Also
+/// writes a note to standard error.
 pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
     let sources = |path: &str| {
         let kind = Path::new(path).extension().and_then(|kind| kind.to_str());
@@ -399,7 +400,7 @@ fn read(
         mut notes,
     } = sources;
     origin.commit = commit;
-    // A side of a comparison is an old version, or is not built now.
+    // The sides of a comparison are not built, so errors in contracts are tolerated.
     let past = matches!(which, Which::Old | Which::New);
     let purpose = match document {
         Some(_) if past => Purpose::PastAlone,
@@ -440,7 +441,7 @@ fn read(
     })
 }
 
-/// Describes the faulty parts of a side that were not compared.
+/// Describes the faulty parts of a side that the comparison left out.
 fn left_out(compiled: &Compiled, folder: &str, said: &str) -> Option<String> {
     if compiled.skipped.is_empty() {
         return None;
@@ -470,14 +471,14 @@ fn left_out(compiled: &Compiled, folder: &str, said: &str) -> Option<String> {
     Some(diag::text::printable(&text))
 }
 
-/// Reads a bundle from the store or a file, with its source artifact if known.
+/// Reads a bundle from the store or from a file, with its source artifact if there is one.
 fn bundle_side(text: &str, at: &StoreOptions, context: &Context) -> anyhow::Result<Side> {
     let target = Target::find(text, at, context)?;
     let source = release::source_of(target.store(), &target.bundle)?;
     side_in(target.store(), target.bundle, source)
 }
 
-/// Reads a side from a store.
+/// Reads a bundle of a store as a side.
 pub(super) fn side_in(
     store: &dyn bundle::store::Store,
     bundle: Digest,
@@ -491,7 +492,7 @@ pub(super) fn side_in(
     })
 }
 
-/// Returns compiled sources as a side.
+/// Converts compiled sources to a side.
 pub(super) fn side_of(mut compiled: Compiled) -> anyhow::Result<Side> {
     let source = SourceMap::of(&compiled);
     let lowered = compiled
@@ -505,8 +506,8 @@ pub(super) fn side_of(mut compiled: Compiled) -> anyhow::Result<Side> {
     })
 }
 
-/// Returns the gateway.yaml for comparing a single document. One line settles the security, which a
-/// document cannot.
+/// Returns a gateway.yaml for comparing a single document. It sets `security`, because a document
+/// cannot.
 fn gateway_of(file: &str, names: &Names, overlaid: bool) -> String {
     let overlays = if overlaid { UNNAMED_FILE } else { "" };
     let text = |text: &str| serde_json::Value::from(text).to_string();
@@ -519,10 +520,10 @@ fn gateway_of(file: &str, names: &Names, overlaid: bool) -> String {
     )
 }
 
-/// Overlay that removes operationIds. The name differs from all files of the user.
+/// File name of the overlay that removes operationIds. Differs from the names of all user files.
 const UNNAMED_FILE: &str = "gwc.unnamed.overlay.yaml";
 
-/// Returns an overlay that removes these operationIds (JSONPath, RFC 9535).
+/// Returns an overlay that removes these operationIds by JSONPath (RFC 9535).
 fn unnamed(repeated: &BTreeSet<String>) -> String {
     let actions: Vec<serde_json::Value> = repeated
         .iter()

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::{Case, Kind};
 use crate::single::project::Operation;
 
+const ARGON2ID: &str =
+    "$argon2id$v=19$m=7168,t=1,p=1$c2FsdHNhbHQ$XmHe4YTGjByNV82+uKdjKgxks2mo39jqBGxKaFKoIhs";
+
 pub(super) const KINDS: &[Kind] = &[
     ("a requirement is removed", |case| {
         opens(case, json!([{"key": []}]), json!([]))
@@ -103,6 +106,23 @@ pub(super) const KINDS: &[Kind] = &[
     ("a consumer without credentials goes", |case| {
         case.old.gateway["consumers"]["new"] = json!({});
         case.expect("security strengthen consumer-removed consumer new");
+        Some(())
+    }),
+    ("a password has a slow hash", |case| {
+        let old = json!([{"sha256": "2".repeat(64)}]);
+        case.both(|project| project.gateway["consumers"]["slow"] = json!({"basic": old}));
+        let new = json!([{"user": "slow", "argon2id": ARGON2ID}]);
+        case.new.gateway["consumers"]["slow"]["basic"] = new;
+        case.expect("security grant credential-added consumer slow");
+        case.expect("security strengthen credential-removed consumer slow");
+        Some(())
+    }),
+    ("a password has another user", |case| {
+        let of = |user: &str| json!({"basic": [{"user": user, "argon2id": ARGON2ID}]});
+        case.old.gateway["consumers"]["slow"] = of("a");
+        case.new.gateway["consumers"]["slow"] = of("b");
+        case.expect("security grant credential-added consumer slow");
+        case.expect("security strengthen credential-removed consumer slow");
         Some(())
     }),
     ("a key is added", |case| {

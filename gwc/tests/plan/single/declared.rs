@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::project::{Operation, Project};
+use super::project::Operation;
 use super::{Case, Kind};
 
 pub(super) const KINDS: &[Kind] = &[
@@ -98,6 +98,55 @@ pub(super) const KINDS: &[Kind] = &[
             json!(["JWT", "at+jwt"]),
         )
     }),
+    ("old keys count longer", |case| {
+        token(case, "weaken", "stale_for", json!("1h"), json!("2h"))
+    }),
+    ("tokens are asked about elsewhere", |case| {
+        let [old, new] = ["https://idp/in", "https://idq/in"].map(Value::from);
+        asked(case, "incomparable", "url", old, new)
+    }),
+    ("another client asks about tokens", |case| {
+        asked(case, "incomparable", "client_id", json!("a"), json!("b"))
+    }),
+    ("tokens of any issuer are asked about", |case| {
+        asked(case, "weaken", "issuer", json!("https://idp"), Value::Null)
+    }),
+    ("an audience of asked tokens more", |case| {
+        let (old, new) = (json!(["orders"]), json!(["orders", "shop"]));
+        asked(case, "weaken", "audience", old, new)
+    }),
+    ("asked tokens for any audience", |case| {
+        asked(case, "weaken", "audience", json!(["orders"]), Value::Null)
+    }),
+    ("an answer needs a member more", |case| {
+        asked(
+            case,
+            "strengthen",
+            "required_claims",
+            json!(["a"]),
+            json!(["a", "b"]),
+        )
+    }),
+    ("answers are kept longer", |case| {
+        asked(case, "weaken", "cache", json!("30s"), Value::Null)
+    }),
+    ("answers are kept for a shorter time", |case| {
+        asked(case, "strengthen", "cache", Value::Null, json!("59s"))
+    }),
+    ("old answers count in an outage", |case| {
+        asked(
+            case,
+            "weaken",
+            "on_outage",
+            json!("closed"),
+            json!("cached"),
+        )
+    }),
+    ("the default of an outage is written", |case| {
+        with_asked(case);
+        case.new.gateway["auth"]["idp"]["on_outage"] = "closed".into();
+        Some(())
+    }),
     ("a scope is removed", |case| {
         scopes(case, "weaken", json!(["read", "write"]), json!(["read"]))
     }),
@@ -151,6 +200,14 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     ("less may be public", |case| {
         public(case, "strengthen", &["*"], &["a/*"])
+    }),
+    ("an expression is added", |case| {
+        policy(
+            case,
+            json!({"kind": "authorize", "groups": ["staff"]}),
+            ("expression", json!("request.method == 'GET'")),
+            "strengthen authorization-changed authorize",
+        )
     }),
     ("more addresses are let through", |case| {
         let (old, new) = (json!(["10.0.0.0/8"]), json!(["10.0.0.0/7"]));
@@ -267,11 +324,11 @@ pub(super) const KINDS: &[Kind] = &[
         )
     }),
     ("another expression must hold", |case| {
-        let admins = json!({"kind": "authorize", "expression": "a"});
+        let admins = json!({"kind": "authorize", "expression": "request.path == 'a'"});
         policy(
             case,
             admins,
-            ("expression", json!("b")),
+            ("expression", json!("request.path == 'b'")),
             "incomparable authorization-changed authorize",
         )
     }),
@@ -287,12 +344,19 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     ("another service is asked", |case| {
         let ask = json!({"kind": "forward_auth", "url": "https://ask.example/"});
-        policy(
-            case,
-            ask,
-            ("url", json!("https://asq.example/")),
-            "incomparable authorization-changed authorize",
-        )
+        case.expect("upstream changed upstream-added upstream https://asq.example");
+        case.expect("upstream changed upstream-removed upstream https://ask.example");
+        let some = with_policy(case, &ask);
+        case.new.gateway["policies"]["one"]["url"] = json!("https://asq.example/");
+        case.expect_of(
+            "security incomparable authorization-changed authorize",
+            &some,
+        );
+        case.expect_of(
+            "security moved credentials-sent credentials to asq.example",
+            &some,
+        );
+        Some(())
     }),
     ("nobody is asked any more", |case| {
         let admins = json!({"kind": "authorize", "groups": ["admin"]});
@@ -320,122 +384,6 @@ pub(super) const KINDS: &[Kind] = &[
     ("a claim is gained", |case| {
         case.new.gateway["consumers"]["acme"]["claims"] = json!({"tier": "gold"});
         case.expect("security grant consumer-right-added consumer acme claims.tier");
-        Some(())
-    }),
-    ("an older TLS", |case| {
-        tls(case, |tls| tls["min_version"] = "1.2".into());
-        case.expect("security weaken listener-tls-version-changed listener public tls.min_version");
-        Some(())
-    }),
-    ("client certificates become optional", |case| {
-        tls(case, |tls| tls["client_auth"]["mode"] = "optional".into());
-        case.expect("security weaken client-auth-changed listener public tls.client_auth.mode");
-        Some(())
-    }),
-    ("another authority of clients", |case| {
-        tls(case, |tls| {
-            tls["client_auth"]["ca"] = "${file:/run/key.pem}".into()
-        });
-        case.expect(
-            "security incomparable client-authority-changed listener public tls.client_auth.ca",
-        );
-        case.expect("security changed secret-flow-added listener public tls.client_auth.ca");
-        Some(())
-    }),
-    ("certificates of clients are passed on", |case| {
-        client_certificate(case, None, "pass", "security weaken")
-    }),
-    (
-        "certificates of clients are written, not passed on",
-        |case| client_certificate(case, Some("pass"), "xfcc", "security strengthen"),
-    ),
-    ("certificates of clients in another form", |case| {
-        client_certificate(case, Some("client_cert"), "xfcc", "policy changed")
-    }),
-    ("certificates of clients are no longer told", |case| {
-        client_certificate(case, Some("client_cert"), "none", "policy changed")
-    }),
-    ("certificates of clients are taken back", |case| {
-        tls(case, |tls| {
-            tls["client_auth"]["crl"] = "${file:/run/crl.pem}".into();
-        });
-        case.expect(
-            "security strengthen client-revocation-changed listener public tls.client_auth.crl",
-        );
-        case.expect("security changed secret-flow-added listener public tls.client_auth.crl");
-        Some(())
-    }),
-    ("a listener in the clear", |case| {
-        tls(case, |_| ());
-        case.both(|project| {
-            let tls = project.gateway["listeners"]["public"]["tls"].as_object_mut();
-            tls.expect("TLS").remove("client_auth");
-        });
-        case.new.gateway["listeners"]["public"] = json!({"address": "127.0.0.1:8080"});
-        case.expect("security weaken listener-protocol-changed listener public protocol");
-        for path in ["cert", "key"] {
-            case.expect(&format!(
-                "policy changed listener-setting-changed listener public tls.certificates.main.{path}"
-            ));
-        }
-        Some(())
-    }),
-    ("an upstream is not checked", |case| {
-        upstream_tls(case, |upstream| upstream["tls"]["verify"] = false.into());
-        case.expect("security weaken upstream-verification-changed upstream w tls.verify");
-        Some(())
-    }),
-    ("another name of an upstream", |case| {
-        upstream_tls(case, |upstream| {
-            upstream["tls"]["sni"] = "b.internal".into()
-        });
-        case.expect("security incomparable upstream-name-changed upstream w tls.sni");
-        Some(())
-    }),
-    ("another authority of an upstream", |case| {
-        upstream_tls(case, |upstream| {
-            upstream["tls"]["ca"] = "${file:/run/b.pem}".into()
-        });
-        case.expect("security incomparable upstream-authority-changed upstream w tls.ca");
-        case.expect("security changed secret-flow-added upstream w tls.ca");
-        Some(())
-    }),
-    ("an upstream in the clear", |case| {
-        upstream_tls(case, |upstream| {
-            upstream["targets"]["a"]["url"] = "http://a.internal".into();
-        });
-        case.expect("security weaken upstream-protocol-changed upstream w targets.a.url");
-        case.expect("upstream moved targets-changed upstream w targets.a.url");
-        Some(())
-    }),
-    ("requests go to an upstream in the clear", |case| {
-        upstream_tls(case, |_| ());
-        let operation = case.operation();
-        case.old.extension(&operation)["upstream"] = "w".into();
-        case.expect_of(
-            "security weaken upstream-transport-changed upstream",
-            std::slice::from_ref(&operation),
-        );
-        case.expect_of("routing moved upstream-changed upstream", &[operation]);
-        Some(())
-    }),
-    ("a proxy is trusted", |case| {
-        case.new.gateway["listeners"]["public"]["trusted_proxies"] = json!(["10.0.0.0/8"]);
-        case.expect("security weaken trusted-proxy-added listener public trusted_proxies");
-        Some(())
-    }),
-    ("a proxy is trusted no more", |case| {
-        let listener = &mut case.old.gateway["listeners"]["public"];
-        listener["trusted_proxies"] = json!(["10.0.0.0/8", "192.0.2.0/24"]);
-        case.new.gateway["listeners"]["public"]["trusted_proxies"] = json!(["10.0.0.0/8"]);
-        case.expect("security strengthen trusted-proxy-removed listener public trusted_proxies");
-        Some(())
-    }),
-    ("trusted proxies in other words", |case| {
-        let (old, new) = (json!(["10.0.0.0/8"]), json!(["10.0.0.0/8", "10.1.0.0/16"]));
-        case.old.gateway["listeners"]["public"]["trusted_proxies"] = old;
-        case.new.gateway["listeners"]["public"]["trusted_proxies"] = new;
-        case.expect("security changed trusted-proxies-restated listener public trusted_proxies");
         Some(())
     }),
     ("a secret flows somewhere new", |case| {
@@ -493,10 +441,51 @@ fn token(case: &mut Case, class: &str, key: &str, old: Value, new: Value) -> Opt
         if key == "jwks_url" {
             idp.remove("jwks");
         }
+        if key == "stale_for" {
+            idp.remove("jwks");
+            idp.insert("jwks_url".into(), "https://idp/keys".into());
+        }
         match value {
             Value::Null => idp.remove(key),
             value => idp.insert(key.into(), value),
         };
+    }
+    if key == "jwks_url" {
+        case.expect("upstream changed upstream-added upstream https://idq");
+        case.expect("upstream changed upstream-removed upstream https://idp");
+    }
+    case.expect_of(
+        &format!("security {class} verifier-changed security"),
+        &some,
+    );
+    Some(())
+}
+
+/// Lets some operations ask for a token that its issuer is asked about.
+fn with_asked(case: &mut Case) -> Vec<Operation> {
+    let some = with_token(case, &json!([]));
+    case.both(|project| {
+        project.gateway["auth"]["idp"] = json!({
+            "kind": "introspection", "url": "https://idp/in", "client_id": "a",
+            "client_secret": "${env:GWS_IDP}", "audience": ["orders"],
+        });
+    });
+    some
+}
+
+/// Another value of a key of the verifier that asks; null: it is not written.
+fn asked(case: &mut Case, class: &str, key: &str, old: Value, new: Value) -> Option<()> {
+    let some = with_asked(case);
+    for (project, value) in [(&mut case.old, old), (&mut case.new, new)] {
+        let idp = project.gateway["auth"]["idp"].as_object_mut()?;
+        match value {
+            Value::Null => idp.remove(key),
+            value => idp.insert(key.into(), value),
+        };
+    }
+    if key == "url" {
+        case.expect("upstream changed upstream-added upstream https://idq");
+        case.expect("upstream changed upstream-removed upstream https://idp");
     }
     case.expect_of(
         &format!("security {class} verifier-changed security"),
@@ -586,47 +575,5 @@ fn validates(case: &mut Case, side: &str, old: &str, new: &str, class: &str) -> 
     case.new.extension(&operation)["validate"] = json!({side: new});
     let line = format!("security {class} {side}-validation-changed validate.{side}");
     case.expect_of(&line, &[operation]);
-    Some(())
-}
-
-/// A listener with client certificates.
-fn tls(case: &mut Case, change: impl Fn(&mut Value)) {
-    case.both(|project| {
-        project.gateway["listeners"]["public"] = json!({
-            "address": "127.0.0.1:8080", "protocol": "https",
-            "tls": {
-                "certificates": {"main": {"cert": "${file:/run/cert.pem}", "key": "${file:/run/key.pem}"}},
-                "min_version": "1.3", "client_auth": {"ca": "${file:/run/ca.pem}", "mode": "required"},
-            },
-        });
-    });
-    change(&mut case.new.gateway["listeners"]["public"]["tls"]);
-}
-
-/// An upstream behind TLS.
-fn upstream_tls(case: &mut Case, change: impl Fn(&mut Value)) {
-    let with = |project: &mut Project| {
-        project.gateway["upstreams"]["w"] = json!({
-            "targets": {"a": {"url": "https://a.internal"}},
-            "tls": {"sni": "a.internal", "ca": "${file:/run/a.pem}"},
-        });
-    };
-    case.both(with);
-    change(&mut case.new.gateway["upstreams"]["w"]);
-}
-
-/// The fields with the client's certificate of the only listener.
-fn client_certificate(case: &mut Case, old: Option<&str>, new: &str, said: &str) -> Option<()> {
-    tls(case, |_| ());
-    // `pass` needs somebody to trust.
-    case.both(|project| {
-        project.gateway["listeners"]["public"]["trusted_proxies"] = json!(["10.0.0.0/8"]);
-    });
-    if let Some(old) = old {
-        case.old.gateway["listeners"]["public"]["forward_client_cert"] = old.into();
-    }
-    case.new.gateway["listeners"]["public"]["forward_client_cert"] = new.into();
-    let subject = "listener public forward_client_cert";
-    case.expect(&format!("{said} client-cert-fields-changed {subject}"));
     Some(())
 }

@@ -14,6 +14,7 @@ mod declared;
 mod numbers;
 mod project;
 mod routing;
+mod transport;
 mod witness;
 
 use std::collections::BTreeSet;
@@ -45,6 +46,7 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static Kind> {
         declared::KINDS,
         numbers::KINDS,
         routing::KINDS,
+        transport::KINDS,
     ]
     .into_iter()
     .flatten()
@@ -223,8 +225,8 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("path-readings-changed", Some("edits")),
     ("way-round-added", Some("rounds")),
     ("upstream-client-certificate-changed", Some("ordered")),
-    ("client-address-changed", Some("gated")),
-    ("peers-admitted", Some("edits")),
+    ("client-address-changed", Some("addresses")),
+    ("peers-admitted", Some("listeners")),
     // What stands in no bundle: gwc/tests/cli/rules.rs.
     ("gate-removed", None),
     ("gate-added", None),
@@ -244,7 +246,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     // Of two environments: gwc/tests/cli/every.rs.
     ("environment-added", None),
     ("environment-removed", None),
-    ("peers-refused", Some("edits")),
+    ("peers-refused", Some("listeners")),
     ("oauth-flow-changed", Some("gated")),
     ("setting-restated", Some("hidden")),
     ("limit-key-changed", Some("cells")),
@@ -253,7 +255,6 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("sunset-changed", Some("cells")),
     ("policy-redefined", Some("edits")),
     ("operation-setting-changed", Some("declared")),
-    ("credential-passed-on-changed", Some("declared")),
     ("consumer-changed", None),
     ("listener-headers-changed", None),
     ("listener-header-timeout-changed", None),

@@ -145,12 +145,9 @@ pub(super) const KINDS: &[Kind] = &[
         Some(())
     }),
     ("a policy does something else", |case| {
-        gateway(
-            case,
-            "/policies/edge/response/remove",
-            json!(["Server", "Via"]),
-            "changed policy-changed policy edge response.remove",
-        )
+        case.new.gateway["policies"]["edge"]["response"]["set"] = json!({"X-Served-By": "gwd"});
+        case.expect("policy changed policy-changed policy edge response.set.x-served-by");
+        Some(())
     }),
     ("a quota is raised", |case| {
         case.both(|project| {
@@ -164,6 +161,16 @@ pub(super) const KINDS: &[Kind] = &[
             json!(2000),
             "relax policy-changed policy day limit",
         )
+    }),
+    ("a rate limit only counts", |case| {
+        case.new.gateway["policies"]["slow"]["mode"] = json!("log");
+        case.expect("policy relax policy-changed policy slow mode");
+        Some(())
+    }),
+    ("a rate limit counts in another way", |case| {
+        case.new.gateway["policies"]["slow"]["algorithm"] = json!("leaky");
+        case.expect("policy relax policy-changed policy slow algorithm");
+        Some(())
     }),
     ("a policy that nothing uses comes", |case| {
         case.new.gateway["policies"]["spare"] =

@@ -67,6 +67,7 @@ fn oracle(side: &Side) -> Oracle {
     let hash = |text: &str| Credential {
         sha256: Sha256::digest(text).into(),
         not_after: None,
+        password: None,
     };
     let mut gateway = side.lowered.gateway.clone();
     let mut consumers: Vec<Consumer> = gateway.shared.consumers.iter().cloned().collect();
@@ -76,6 +77,7 @@ fn oracle(side: &Side) -> Oracle {
         basic: vec![hash("valid:valid")],
         declared: policy::declared::Settings::default(),
         groups: Vec::new(),
+        certificates: Vec::new(),
         claims: policy::declared::Settings::default(),
     });
     gateway.shared.consumers = Set::new(consumers).expect("names of their own");
@@ -103,6 +105,7 @@ fn ask(oracle: &Oracle, listener: &str, witness: &Witness) -> Outcome {
         peer: witness
             .peer
             .unwrap_or(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1))),
+        certificates: witness.certificates(),
         unix_s: plan::witness::AT_S,
     };
     let refused = |status| Outcome::Refused { status };

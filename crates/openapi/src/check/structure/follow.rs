@@ -1,4 +1,4 @@
-//! Second pass of the structure check: the target of each reference, and its type.
+//! Second pass of the structure check: resolves each reference and checks the type of its target.
 
 use diag::{Diagnostic, FileId, NodeRef};
 
@@ -43,15 +43,15 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Reports the syntax errors of a referenced file.
+    /// Reports the syntax errors of a referenced file, once.
     fn report(&mut self, file: FileId) {
         if self.reported.insert(file) && !self.resolver.document().overlays.contains(&file) {
             self.resolver.files().report(file, self.sink);
         }
     }
 
-    /// True if a chain of references is circular or too long, and so has no value. Reports such a
-    /// chain.
+    /// True if a chain of references has no value because it is circular or too long. Reports such
+    /// a chain.
     fn goes_round(&mut self, holder: NodeRef<'a>) -> bool {
         match self.resolver.end(holder) {
             End::Broken => false,
@@ -69,7 +69,7 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Reports all chains that are too long in one finding.
+    /// Reports that chains of references are too long, once for the whole document.
     fn say_long(&mut self, holder: NodeRef<'a>) {
         if std::mem::replace(&mut self.long, true) {
             return;
@@ -170,7 +170,7 @@ impl<'a> Walk<'_, 'a> {
                         format!("`{}` is not among these", part.escape_debug()),
                     );
                 }
-                // An anchor has no `/`, so a pointer was intended.
+                // An anchor cannot contain `/`, so the author intended a pointer.
                 let is_anchor = !written.contains("#/");
                 match correction().filter(|_| is_anchor).or_else(|| help.clone()) {
                     Some(help) => finding.help(help),
@@ -181,15 +181,16 @@ impl<'a> Walk<'_, 'a> {
         self.sink.push(finding);
     }
 
-    /// Reports all references in places where OpenAPI has none in one finding.
+    /// Reports, in one finding, all references where OpenAPI does not allow a reference.
     pub(super) fn say_unusual(&mut self) {
         let Some(first) = self.unusual.iter().min().copied() else {
             return;
         };
         let message = match self.unusual.len() {
-            1 => "OpenAPI has no reference in this place; it is followed anyway".to_owned(),
+            1 => "OpenAPI does not allow a reference here; it is followed anyway".to_owned(),
             count => format!(
-                "OpenAPI has no reference in this place and {} others; they are followed anyway",
+                "OpenAPI does not allow a reference here and in {} other places; they are followed \
+anyway",
                 count - 1
             ),
         };

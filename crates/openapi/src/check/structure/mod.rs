@@ -3,9 +3,9 @@
 //!
 //! The first pass walks the document and records the type of each node. The second pass resolves
 //! the collected references one by one. A target that the first pass visited must have the wanted
-//! type. A target not visited yet (in another file, under an extension) is walked as that type.
+//! type. A target not visited yet (in another file, or under an extension) is walked as that type.
 //! Each node is walked once per type, so a mistake in a shared component is reported once and
-//! circles end.
+//! circular references end.
 
 use std::collections::HashSet;
 
@@ -33,7 +33,7 @@ use crate::spec::{Extension, Version, first_key};
 use sources::syntax::lints::TOO_LARGE;
 use vocab::lints::MISPLACED_EXTENSION;
 
-/// Checks the structure and references of the document, and collects every `x-gateway`.
+/// Checks the structure and references of the document. Returns every `x-gateway` found.
 pub(super) fn check(
     resolver: &Resolver<'_>,
     version: Version,
@@ -80,11 +80,11 @@ pub(super) fn check(
     extensions
 }
 
-/// Bits of the object types that each node was walked as, by block of nodes. Blocks save memory: a
-/// document visits only a part of a tree that may hold two hundred documents.
+/// Bit set of the object types as which each node was walked, by block of nodes. Blocks save
+/// memory: a document visits only a part of a tree that may contain two hundred documents.
 type Kinds = FxHashMap<u32, Box<[u64; BLOCK]>>;
 
-/// Type of a `$dynamicRef`'s target.
+/// Type of the target of a `$dynamicRef`.
 static ANY_SCHEMA: Type = Type::BoolOr(&SCHEMA);
 
 struct Walk<'r, 'a> {
@@ -93,11 +93,11 @@ struct Walk<'r, 'a> {
     schemas: &'r Schemas<'r, 'a>,
     operation_ids: &'r OperationIds<'a>,
     chosen: &'r Chosen,
-    /// Key of the field under the walk.
+    /// Key of the innermost field being walked.
     under: &'static str,
     kinds: Kinds,
     waiting: Vec<Waiting<'a>>,
-    /// References, and values other than objects, that were walked as a type.
+    /// References, and values other than objects, with the types as which they were walked.
     walked: FxHashSet<(NodeId, *const Type)>,
     cycles: HashSet<NodeId>,
     reported: HashSet<FileId>,
@@ -108,7 +108,7 @@ struct Walk<'r, 'a> {
     sink: &'r mut Sink,
 }
 
-/// Reference for the second pass.
+/// Reference to be resolved by the second pass.
 #[derive(Clone, Copy)]
 struct Waiting<'a> {
     holder: NodeRef<'a>,
@@ -121,9 +121,8 @@ impl<'a> Walk<'_, 'a> {
         if let Type::Any = ty {
             return;
         }
-        if let Some(text) = reference(node)
-            && self.is_reference(node, text, ty, at)
-        {
+        if let Some(text) = reference(node) {
+            self.reference(node, text, ty, at);
             return;
         }
         match ty {
@@ -184,22 +183,15 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Records a reference in place of a value; whether that is all there is to it.
-    fn is_reference(
-        &mut self,
-        node: NodeRef<'a>,
-        text: NodeRef<'a>,
-        ty: &'static Type,
-        at: Span,
-    ) -> bool {
+    /// Records a reference found in place of a value, and checks the fields beside it.
+    fn reference(&mut self, node: NodeRef<'a>, text: NodeRef<'a>, ty: &'static Type, at: Span) {
         let object = match ty {
             Type::Object(object) | Type::BoolOr(object) => Some(*object),
             _ => None,
         };
-        // The node is a reference and not a map with a property `$ref`, because the value of `$ref`
-        // is a string.
+        // A string in `$ref` means a reference, not a map with a property named `$ref`.
         if !self.walked.insert((node.id(), std::ptr::from_ref(ty))) {
-            return true;
+            return;
         }
         self.waiting.push(Waiting {
             holder: node,
@@ -226,11 +218,10 @@ impl<'a> Walk<'_, 'a> {
                 self.unusual.push(text.span());
             }
         }
-        true
     }
 
-    /// Reports fields beside a reference. In a path item this is an error, because its operations
-    /// would be ignored.
+    /// Reports fields beside a reference. In a path item this is an error, because the operations
+    /// there would be ignored.
     fn siblings(&mut self, node: NodeRef<'a>, lint: &'static Lint, is_schema: bool) {
         let lost = std::ptr::eq(lint, &raw const IGNORED_PATH_ITEM);
         for (entry, _) in node.entries() {
@@ -246,7 +237,7 @@ impl<'a> Walk<'_, 'a> {
                 );
                 continue;
             }
-            // From 3.1 on these replace the fields of the target. In a path item they have no
+            // From 3.1 on, these fields replace those of the target. In a path item they have no
             // effect on the gateway.
             let told = matches!(&*entry.key, "summary" | "description");
             let harmless = told && (lost || self.version >= Version::V31);
@@ -262,8 +253,8 @@ impl<'a> Walk<'_, 'a> {
                 true => "wrap the reference: `allOf: [{$ref: …}]`",
                 false => "remove it, or change what the reference leads to",
             });
-            // Keep the user's text: a schema can express both, and in other objects the user must
-            // decide.
+            // Do not suggest deleting the user's fields: a schema can combine them with the
+            // reference in `allOf`, and in other objects the user must decide.
             let wrapped = edit::reference_wrapped(self.resolver.files(), node);
             self.sink.push(match wrapped.filter(|_| is_schema) {
                 Some([before, behind]) => finding.fix(before.0, before.1).fix(behind.0, behind.1),
@@ -389,7 +380,7 @@ impl<'a> Walk<'_, 'a> {
             return;
         }
         let finding = if key == "x-gateway" {
-            // The same message as the model's check, so that equal findings are reported once.
+            // Same message as in the model crate's check, so that equal findings are reported once.
             Diagnostic::new(&MISPLACED_EXTENSION, span, "`x-gateway` has no meaning here")
                 .label(format!("it has no meaning in {}", object.what))
                 .help("it belongs at the root, a server, a path, an operation, a parameter, a security scheme, a schema or a response")
@@ -406,7 +397,7 @@ impl<'a> Walk<'_, 'a> {
         self.sink.push(finding);
     }
 
-    /// Reports a key that resembles the gateway's, with the key that was probably meant.
+    /// Reports a key that resembles a key of the gateway. `meant` is the probable key.
     fn misspelt_extension(&mut self, key: &str, span: Span, meant: &str) {
         let looks = format!(
             "`{}` looks like `{meant}`, but has no meaning",
@@ -463,10 +454,8 @@ impl<'a> Walk<'_, 'a> {
         let message = format!("expected {expected}, found a list");
         let finding = Diagnostic::new(&WRONG_FIELD_TYPE, node.span(), message);
         let help = match self.version {
-            Version::V30 => {
-                "write one schema that all items have; 3.0 cannot tell items by their place"
-            }
-            Version::V31 | Version::V32 => "write `prefixItems` for schemas by place",
+            Version::V30 => "write one schema for all items; 3.0 cannot describe items by position",
+            Version::V31 | Version::V32 => "write `prefixItems` for schemas by position",
         };
         self.sink
             .push(finding.label(format!("expected {expected}")).help(help));
@@ -474,7 +463,7 @@ impl<'a> Walk<'_, 'a> {
 
     fn wrong_type(&mut self, node: NodeRef<'a>, expected: &str) {
         let found = match node.kind() {
-            // The value of the number is wrong, not its type.
+            // The type is right but the number is not allowed, so show the number.
             diag::Kind::Number(number) if expected.contains("number") => format!("`{number}`"),
             _ => node.kind_name().to_owned(),
         };
@@ -506,14 +495,15 @@ fn is_finite(number: &str) -> bool {
     !(text.ends_with(".inf") || text.ends_with(".nan"))
 }
 
-/// True if `$ref` is a field of its own in an object, not a free name.
+/// True if a string in `$ref` always means a reference in this object, not a field with a free
+/// name.
 fn is_referable(object: &Object) -> bool {
     object.reference == Reference::Allowed
 }
 
-/// The key of the gateway that is near `x-gatway`, `x_gateway`, `xgateway`, `x-gatway-lint` or
-/// `x-gatway-ext-…`. A word that does not begin with `g`, or has no `-` behind the `x`, is near only
-/// by one letter: `x-pathway` belongs to others.
+/// Returns the key of the gateway that a misspelt key probably means (`x-gatway`, `x_gateway`,
+/// `xgateway`, `x-gatway-lint`, `x-gatway-ext-…`). Allows two wrong letters if the word begins with
+/// `g` after `x-`, otherwise one: `x-pathway` is another tool's extension.
 fn misspelt_gateway(key: &str) -> Option<String> {
     let folded = key.to_lowercase().replace('_', "-");
     let rest = folded.strip_prefix('x')?;
@@ -548,7 +538,7 @@ fn is_count(node: NodeRef<'_>) -> bool {
     let diag::Kind::Number(text) = node.kind() else {
         return false;
     };
-    // `1.0` and `1e3` are integers in JSON, and so is a number beyond 2^63.
+    // JSON Schema counts `1.0` and `1e3` as integers, and numbers beyond 2^63 as well.
     text.parse::<f64>()
         .is_ok_and(|number| number >= 0.0 && number.fract() == 0.0)
 }

@@ -1,12 +1,13 @@
-//! Corrections of typical mistakes in references: a pointer without `#`, the bare name of a
-//! component, a Windows path.
+//! Corrections of typical mistakes in references: a pointer without `#`, a bare component name, or
+//! a Windows path.
 
 use diag::NodeRef;
 
-/// Maps of the document that references point into.
+/// First parts of pointers into a document, for recognising a pointer without `#/`.
 const ROOTS: [&str; 4] = ["components/", "paths/", "webhooks/", "definitions/"];
 
-/// Returns the correction of a reference that names no file. None if no typical mistake is found.
+/// Returns the correction of a reference that names no file. `None` if the mistake is not
+/// recognised.
 pub(super) fn correction(written: &str, root: NodeRef<'_>) -> Option<String> {
     if let Some(path) = windows_path(written) {
         return Some(format!(
@@ -27,11 +28,11 @@ pub(super) fn correction(written: &str, root: NodeRef<'_>) -> Option<String> {
         .map(|(entry, section)| (entry.key.to_string(), section))
         .find(|(_, section)| section.get(written).is_some())?;
     Some(format!(
-        "a component is named by its place: write `#/components/{section}/{written}`"
+        "a component is referenced by its location: write `#/components/{section}/{written}`"
     ))
 }
 
-/// Converts a path with `\\` or a drive letter to a relative path with `/`.
+/// Converts a path with `\` or a drive letter into a relative path with `/`.
 fn windows_path(written: &str) -> Option<String> {
     let behind_drive = match written.as_bytes() {
         [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic() => &written[3..],

@@ -1,5 +1,5 @@
-//! Unknown keys of objects: misspelt, of another version of OpenAPI, of Swagger 2.0, or entirely
-//! unknown.
+//! Unknown keys of objects: misspelt keys, keys of another OpenAPI version or of Swagger 2.0, and
+//! all others.
 
 use diag::shape::{is_alone, with_space};
 use diag::{Diagnostic, NodeRef, Span, suggest};
@@ -13,7 +13,7 @@ use crate::spec::objects::{
     SECURITY_SCHEME,
 };
 
-/// Fields of Swagger 2.0 that OpenAPI 3 has elsewhere.
+/// Fields of Swagger 2.0 that moved in OpenAPI 3, by object, with help.
 static OF_SWAGGER: &[(&Object, &[&str], &str)] = &[
     (
         &DOCUMENT,
@@ -65,7 +65,7 @@ static OF_SWAGGER: &[(&Object, &[&str], &str)] = &[
     (
         &HEADER,
         &["collectionFormat"],
-        "lists in headers are written with commas, as `csv` was",
+        "remove it: lists in headers are comma-separated, as with `csv`",
     ),
     (
         &RESPONSE,
@@ -79,7 +79,7 @@ static OF_SWAGGER: &[(&Object, &[&str], &str)] = &[
     ),
 ];
 
-/// Keywords that Swagger 2.0 wrote directly in parameters and headers.
+/// Schema keywords that Swagger 2.0 wrote directly into parameters and headers.
 const OF_SCHEMAS: &[&str] = &[
     "type",
     "format",
@@ -99,7 +99,7 @@ const OF_SCHEMAS: &[&str] = &[
     "multipleOf",
 ];
 
-/// Replacements in OpenAPI 3.0 for keywords of schemas that came with 3.1.
+/// Schema keywords introduced in 3.1, with their replacements for OpenAPI 3.0.
 const IN_30: &[(&[&str], &str)] = &[
     (&["const"], "write `enum` with the one value"),
     (&["examples"], "write `example`, one value"),
@@ -113,11 +113,11 @@ const IN_30: &[(&[&str], &str)] = &[
     ),
     (
         &["patternProperties"],
-        "write `additionalProperties`; 3.0 cannot tell names by pattern",
+        "write `additionalProperties`; 3.0 cannot match names by pattern",
     ),
     (
         &["prefixItems"],
-        "write `items: {anyOf: …}`; 3.0 cannot tell items by their place",
+        "write `items: {anyOf: …}`; 3.0 cannot describe items by position",
     ),
     (
         &["contentEncoding"],
@@ -125,7 +125,7 @@ const IN_30: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// Reports a key that an object does not have.
+/// Reports a key that is not a field of an object.
 pub(super) fn say(walk: &mut Walk<'_, '_>, node: NodeRef<'_>, key: &str, object: &Object) {
     let Some((entry, value)) = node.entry(key) else {
         return;
@@ -154,8 +154,8 @@ pub(super) fn say(walk: &mut Walk<'_, '_>, node: NodeRef<'_>, key: &str, object:
     });
 }
 
-/// Warns about a keyword that nearly matches a known one. Schemas from 3.1 on may have any keyword,
-/// so only near matches are reported.
+/// Warns about a keyword that is nearly a known one. From 3.1 on, schemas may contain any keyword,
+/// so other unknown keywords are not reported.
 pub(super) fn say_misspelt(
     walk: &mut Walk<'_, '_>,
     (key, span, value): (&str, Span, NodeRef<'_>),
@@ -178,7 +178,7 @@ pub(super) fn say_misspelt(
     if distance > (key.chars().count() / 4).max(1) {
         return;
     }
-    let message = format!("`{}` is no keyword that is checked", key.escape_debug());
+    let message = format!("unknown keyword `{}`: it has no effect", key.escape_debug());
     walk.sink.push(
         Diagnostic::new(&MISSPELT_KEYWORD, span, message)
             .label(format!("did you mean `{near}`?"))
@@ -189,7 +189,7 @@ pub(super) fn say_misspelt(
     );
 }
 
-/// The finding about `key:value`, which YAML reads as a key without a value.
+/// Creates the finding for `key:value`, which YAML reads as a key without a value.
 fn unsplit(
     walk: &Walk<'_, '_>,
     (key, span, value): (&str, Span, NodeRef<'_>),
@@ -263,7 +263,7 @@ fn of_other_version(walk: &Walk<'_, '_>, field: &Field, span: Span, object: &Obj
         .help(help)
 }
 
-/// True if a value is on one line, so that brackets can be put around it.
+/// True if a value is on one line, so that brackets can be inserted around it.
 fn is_inline(walk: &Walk<'_, '_>, span: Span) -> bool {
     let text = walk.resolver.files().sources.text(span);
     !text.is_empty() && !text.contains('\n')

@@ -6,13 +6,13 @@ use crate::lint::Place;
 use crate::spec::Version;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0335",
     name: "array-without-items",
     level: Level::Error,
     summary: "an array schema without `items` in OpenAPI 3.0",
-    explain: "OpenAPI 3.0 wants `items` beside `type: array`; `items: {}` allows anything.",
+    explain: "OpenAPI 3.0 requires `items` beside `type: array`; `items: {}` allows anything.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {type: array}}}\n"),
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: array, items: {}}}}\n"),
 };

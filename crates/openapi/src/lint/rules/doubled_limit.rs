@@ -6,14 +6,15 @@ use crate::lint::Place;
 use crate::spec::Version;
 use sources::v31;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0370",
     name: "doubled-limit",
     level: Level::Warn,
-    summary: "two limits of one side of a number",
-    explain: "From 3.1 on `exclusiveMinimum` is a number of its own: beside `minimum` (or `exclusiveMaximum` beside `maximum`) only the stricter one \
-of both counts, and a reader has to work out which.",
+    summary: "two limits on the same side of a number",
+    explain: "From 3.1 on `exclusiveMinimum` is a number of its own: beside `minimum` (or \
+`exclusiveMaximum` beside `maximum`) only the stricter of the two counts, and a reader has to work \
+out which.",
     bad: v31!(
         "paths: {}\ncomponents: {schemas: {A: {type: integer, minimum: 1, exclusiveMinimum: 0}}}\n"
     ),

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use crate::lint::{Place, edit};
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0342",
     name: "duplicate-enum-value",
@@ -24,10 +24,10 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// Maximum number of values per list that are reported individually. The rest are counted.
+/// Maximum number of duplicates that are reported individually for each list. The rest are counted.
 const TOLD_MAX: usize = 20;
 
-/// Reports scalars that occur more than once in a list that must be a set.
+/// Reports scalars that occur more than once in a list whose items must be unique.
 pub(super) fn twice(
     place: &Place<'_, '_>,
     list: NodeRef<'_>,
@@ -63,13 +63,13 @@ pub(super) fn twice(
     }
     if let Some((at, count)) = rest {
         let others = match count {
-            1 => "this value stands".to_owned(),
-            _ => format!("this and {} more values stand", count - 1),
+            1 => "this value is".to_owned(),
+            _ => format!("this and {} more values are", count - 1),
         };
         sink.push(Diagnostic::new(
             lint,
             at,
-            format!("{others} in the list before"),
+            format!("{others} already in the list"),
         ));
     }
 }

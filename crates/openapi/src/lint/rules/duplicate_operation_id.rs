@@ -1,4 +1,4 @@
-//! Rule for two operations with one `operationId`.
+//! Rule for two operations with the same `operationId`.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use diag::{Diagnostic, Level, Lint, NodeId, Sink, Span};
 use crate::lint::Whole;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0320",
     name: "duplicate-operation-id",
@@ -27,7 +27,7 @@ document. Letter case counts.",
 
 pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     let overlays = &whole.resolver.document().overlays;
-    // By id: place of its first use, its operation, and the method and path of that operation.
+    // By id: span of its first use, node of that operation, span and text of its path template.
     let mut first_of: HashMap<&str, (Span, NodeId, Span, &str)> = HashMap::new();
     for path in &whole.spec.paths {
         for operation in &path.operations {
@@ -41,7 +41,8 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
                 continue;
             };
             let shown = id.value.escape_debug();
-            // An id that an overlay's wildcard adds to two operations counts twice.
+            // If an overlay's wildcard adds one id to two operations, both have the same span but
+            // are duplicates.
             let put_in = overlays.contains(&id.span.file) && *node != operation.node;
             let finding = if *first != id.span || put_in {
                 let message = format!("the operationId `{shown}` is used twice");
@@ -49,11 +50,12 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
                     .label("again here")
                     .related(*first, "first here")
             } else if first_path == &path.template.span {
-                // By an alias, two methods of one path may share one text.
+                // With a YAML alias, two methods of one path may share the text of their
+                // operationId.
                 let message = format!("two methods of `{template}` have the operationId `{shown}`");
                 Diagnostic::new(&LINT, id.span, message)
-                    .label("one text, by an alias or an overlay")
-                    .help("describe each method by itself")
+                    .label("both are one node, through an alias or an overlay")
+                    .help("describe each method separately")
             } else {
                 let message = format!(
                     "`{}` and `{template}` are one path item, so that the operationId `{shown}` is used twice",
@@ -62,8 +64,11 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
                 Diagnostic::new(&LINT, path.template.span, message)
                     .label("refers to the same path item")
                     .related(*first_path, "the other path")
-                    .related(*first, "the id stands here")
-                    .help("describe one of them by itself, or take the ids out of the shared path item")
+                    .related(*first, "the id is here")
+                    .help(
+                        "describe one of them separately, or remove the ids from the shared path \
+item",
+                    )
             };
             sink.push(finding);
         }

@@ -1,4 +1,4 @@
-//! Rule for a tag that an operation has twice.
+//! Rule for a tag that one operation lists twice.
 
 use diag::{Level, Lint, Sink};
 
@@ -6,7 +6,7 @@ use super::duplicate_enum_value::twice;
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0382",
     name: "duplicate-operation-tag",

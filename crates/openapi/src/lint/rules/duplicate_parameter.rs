@@ -9,14 +9,15 @@ use crate::lint::Place;
 use crate::spec::first_key;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0337",
     name: "duplicate-parameter",
     level: Level::Error,
-    summary: "two parameters of one name and place",
-    explain: "A parameter is known by its `name` and `in`; a list of parameters has each once. An operation may replace one of its path \
-item. Upper and lower case are one in the name of a header.",
+    summary: "two parameters with the same name and location",
+    explain: "A parameter is identified by its `name` and `in`, and must occur only once in a list \
+of parameters. An operation may replace a parameter of its path item. The letter case of a \
+header's name does not count.",
     bad: v30!(
         "paths: {/a: {parameters: [{name: p, in: query, schema: {}}, {name: p, in: query, schema: {}}]}}\n"
     ),

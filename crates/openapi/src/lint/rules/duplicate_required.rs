@@ -6,7 +6,7 @@ use super::duplicate_enum_value::twice;
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0373",
     name: "duplicate-required",

@@ -7,13 +7,14 @@ use std::collections::HashMap;
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0329",
     name: "duplicate-tag",
     level: Level::Error,
     summary: "a tag that is declared twice",
-    explain: "The names of the root's `tags` are unique; two declarations would be two descriptions of one group.",
+    explain: "The names of the root's `tags` must be unique: two declarations would be two \
+descriptions of one group.",
     bad: v30!("paths: {}\ntags: [{name: a}, {name: a}]\n"),
     good: v30!("paths: {}\ntags: [{name: a}, {name: b}]\n"),
 };

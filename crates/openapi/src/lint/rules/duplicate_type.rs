@@ -7,7 +7,7 @@ use crate::lint::Place;
 use crate::spec::Version;
 use sources::v31;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0389",
     name: "duplicate-type",
@@ -20,7 +20,7 @@ is most likely a mistake.",
 };
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    // 3.0 has no lists of types, which another rule reports.
+    // 3.0 has no lists of types; another rule reports such a list.
     if let Some(list) = place.node.get("type")
         && place.version >= Version::V31
     {

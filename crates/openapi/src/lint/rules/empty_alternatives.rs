@@ -5,14 +5,14 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0383",
     name: "empty-alternatives",
     level: Level::Warn,
-    summary: "a list of alternatives without any",
-    explain: "`anyOf`, `oneOf`, `enum` and `type` without an entry leave no value that is valid; `allOf` without one \
-has no effect. JSON Schema wants at least one entry.",
+    summary: "an empty list of alternatives",
+    explain: "`anyOf`, `oneOf`, `enum` and `type` without an entry leave no valid value; `allOf` \
+without one has no effect. JSON Schema requires at least one entry.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {anyOf: []}}}\n"),
     good: v30!(
         "paths: {}\ncomponents: {schemas: {A: {anyOf: [{type: string}, {type: integer}]}}}\n"

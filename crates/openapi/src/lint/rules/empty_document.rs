@@ -7,13 +7,14 @@ use crate::spec::Version;
 use crate::spec::first_key;
 use sources::v31;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0340",
     name: "empty-document",
     level: Level::Error,
     summary: "a document with neither paths nor components nor webhooks",
-    explain: "From OpenAPI 3.1 on `paths` may be missing, but a document has at least one of `paths`, `components` and `webhooks`.",
+    explain: "From OpenAPI 3.1 on `paths` may be missing, but a document must have at least one of \
+`paths`, `components` and `webhooks`.",
     bad: v31!("tags: []\n"),
     good: v31!("paths: {}\n"),
 };

@@ -5,14 +5,15 @@ use diag::{Diagnostic, Kind, Level, Lint, NodeRef, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0341",
     name: "empty-range",
     level: Level::Warn,
-    summary: "a schema whose least value is above its greatest",
-    explain: "`minLength` above `maxLength` (or `minItems`, `minProperties`, `minContains`, `minimum`, `exclusiveMinimum` above their counterparts) leaves no value that is \
-valid, so a request that is validated against it is always refused.",
+    summary: "a schema whose minimum is above its maximum",
+    explain: "`minLength` above `maxLength` (or `minItems`, `minProperties`, `minContains`, \
+`minimum`, `exclusiveMinimum` above their counterparts) leaves no valid value, so a request that \
+is validated against it is always refused.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: string, minLength: 5, maxLength: 2}}}\n"
     ),
@@ -21,7 +22,7 @@ valid, so a request that is validated against it is always refused.",
     ),
 };
 
-/// Pairs of lower and upper limits. The exclusive limits of 3.1 are numbers, and booleans in 3.0.
+/// Pairs of lower and upper limits. Exclusive limits are numbers in 3.1 and booleans in 3.0.
 const PAIRS: [(&str, &str); 8] = [
     ("minLength", "maxLength"),
     ("minItems", "maxItems"),
@@ -54,7 +55,10 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                     if least_value > most_value {
                         format!("`{low}` is above `{high}`: nothing is valid")
                     } else {
-                        format!("`{low}` equals `{high}`, which does not count: nothing is valid")
+                        format!(
+                            "`{low}` equals `{high}`, and the limit itself is excluded: \
+nothing is valid"
+                        )
                     },
                 )
                 .related(most.span(), format!("`{high}` is here")),
@@ -63,7 +67,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// True if one of two bounds is exclusive.
+/// True if at least one of two limits is exclusive.
 fn is_strict(place: &Place<'_, '_>, low: &str, high: &str) -> bool {
     let flag = |key: &str| place.node.get(key).and_then(NodeRef::as_bool) == Some(true);
     low.starts_with("exclusive")

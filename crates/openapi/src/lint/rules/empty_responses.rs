@@ -5,13 +5,14 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0379",
     name: "empty-responses",
     level: Level::Warn,
     summary: "an operation without any response",
-    explain: "`responses` has at least one entry; without one the response of the operation is unknown.",
+    explain: "`responses` must have at least one entry; without one the response of the operation \
+is unknown.",
     bad: v30!("paths:\n  /a:\n    get: {responses: {}}\n"),
     good: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
 };

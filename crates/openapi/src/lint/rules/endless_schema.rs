@@ -5,15 +5,15 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0354",
     name: "endless-schema",
     level: Level::Warn,
     summary: "a schema that no finite value satisfies",
-    explain: "Each valid value would have to contain a valid value of the same schema, and so on for ever, so that everything is refused. \
-Schemas may contain themselves where the way can end: in a property that is not required, a list that may be empty, an alternative of \
-`oneOf`, or null.",
+    explain: "Each valid value would have to contain another valid value of the same schema, \
+without end, so every value is refused. A schema may contain itself if the recursion can end: in a \
+property that is not required, a list that may be empty, an alternative of `oneOf`, or null.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: object, required: [next], properties: {next: {$ref: '#/components/schemas/A'}}}}}\n"
     ),
@@ -22,7 +22,7 @@ Schemas may contain themselves where the way can end: in a property that is not 
     ),
 };
 
-/// Maximum number of steps of a circle shown in a message.
+/// Maximum number of schemas of a cycle shown in a message.
 const SHOWN_MAX: usize = 8;
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
@@ -37,10 +37,10 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         *first,
         "no finite value is valid: each would have to contain another one of the same schema",
     )
-    .label("demanded of every value")
+    .label("required of every value")
     .help("make the property optional or nullable, let the list be empty, or offer an alternative");
     for span in rest.iter().take(SHOWN_MAX) {
-        finding = finding.related(*span, "which demands this");
+        finding = finding.related(*span, "which requires this");
     }
     sink.push(finding);
 }

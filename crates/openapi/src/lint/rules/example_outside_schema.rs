@@ -9,15 +9,17 @@ use crate::spec::objects::{MEDIA_TYPE, SCHEMA};
 use crate::spec::schema::Verdict;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0349",
     name: "example-outside-schema",
     level: Level::Warn,
     summary: "an example that its schema refuses",
-    explain: "`example` and `examples` stand beside the schema that they illustrate: in a schema, a parameter, a header, a media type. \
-One that the schema refuses misleads readers, and a mock that sends it or a test that uses it fails. One of both is wrong. Properties \
-that are `readOnly` or `writeOnly` may be left out. An example of a media type that is not JSON may be a text.",
+    explain: "`example` and `examples` illustrate the schema beside them: in a schema, a \
+parameter, a header, a media type. An example that the schema refuses misleads readers, and a mock \
+that sends it or a test that uses it fails. Either the example or the schema is wrong. Properties \
+that are `readOnly` or `writeOnly` may be left out. An example of a media type that is not JSON \
+may be a string.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: object, properties: {n: {type: integer}}, example: {n: one}}}}\n"
     ),
@@ -39,7 +41,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     let Some(schema) = place.node.get("schema") else {
         return;
     };
-    // A text may be the serialised form of a value: XML, forms, files.
+    // A string may be the serialised form of the value: XML, a form or a file.
     let texts_are_serialised = place.object_is(&MEDIA_TYPE) && !is_json(place);
     let named = place.node.get("examples").into_iter();
     let named = named.flat_map(NodeRef::entries).filter_map(|(_, example)| {
@@ -62,7 +64,7 @@ fn judge<'a>(place: &Place<'_, 'a>, schema: NodeRef<'a>, example: NodeRef<'a>, s
     }
 }
 
-/// True if the key of a media type is one of JSON.
+/// True if the media type is JSON, judged by its key.
 fn is_json(place: &Place<'_, '_>) -> bool {
     let key = place.resolver.files().sources.text(place.at);
     let essence = key.split(';').next().unwrap_or_default();

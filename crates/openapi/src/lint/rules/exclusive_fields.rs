@@ -5,14 +5,15 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0339",
     name: "exclusive-fields",
     level: Level::Error,
-    summary: "two fields of which only one may be there",
-    explain: "Some fields say the same thing in two ways, and OpenAPI allows one of them: `example` or `examples`, `value` or \
-`externalValue`, `operationRef` or `operationId`, a license's `url` or `identifier`, XML's `nodeType` or `attribute`.",
+    summary: "two fields that exclude each other",
+    explain: "Some pairs of fields express the same thing, and OpenAPI allows only one of the two: \
+`example` or `examples`, `value` or `externalValue`, `operationRef` or `operationId`, a license's \
+`url` or `identifier`, XML's `nodeType` or `attribute`.",
     bad: v30!("paths: {}\ncomponents: {examples: {E: {value: 1, externalValue: 'e.json'}}}\n"),
     good: v30!("paths: {}\ncomponents: {examples: {E: {value: 1}}}\n"),
 };

@@ -1,4 +1,4 @@
-//! Rule for a path template that means something else in other frameworks.
+//! Rule for a path template in the syntax of another framework, such as `:id` or `*`.
 
 use std::ops::Range;
 
@@ -8,21 +8,22 @@ use crate::lint::template::{self, Part};
 use crate::lint::{Place, within};
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0390",
     name: "foreign-template",
     level: Level::Error,
     summary: "a path template that means something else in other frameworks",
-    explain: "OpenAPI's templates have plain parameters, each for a part of one segment. `{+path}`, `{path*}`, `:id` and `*` come from other \
-frameworks. OpenAPI takes `:id` and `*` for literal text, and `path*` for the name of a parameter, which is most likely not meant. Where it is, \
-set the rule lower (`lint` of gateway.yaml, `x-gateway-lint` at the path): the path is then matched as OpenAPI reads it. A path that shall \
-cover everything below it has `x-gateway: {match: prefix}`.",
+    explain: "OpenAPI's templates have plain parameters, each for a part of one segment. \
+`{+path}`, `{path*}`, `:id` and `*` come from other frameworks. OpenAPI reads `:id` and `*` as \
+literal text, and `path*` as the name of a parameter, which is rarely intended. If it is intended, \
+lower the rule's level (`lint` of gateway.yaml, `x-gateway-lint` at the path): the path is then \
+matched as OpenAPI reads it. To match everything below a path, set `x-gateway: {match: prefix}`.",
     bad: v30!("paths:\n  /a/:id: {}\n"),
     good: v30!("paths:\n  /a/{id}: {}\n"),
 };
 
-/// Help on a path that covers everything below it.
+/// Help for a path that should match everything below it.
 const PREFIX: &str = "for everything below a path write `x-gateway: {match: prefix}` at it";
 
 pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
@@ -73,7 +74,7 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// Segments that consist of `*` only, within a range of a path.
+/// Segments of `*` only, within a range of a path.
 fn wildcards(key: &str, range: Range<usize>) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -88,7 +89,7 @@ fn wildcards(key: &str, range: Range<usize>) -> Vec<Range<usize>> {
     found
 }
 
-/// Segments of a literal that look like `:id`, with the offset of the colon.
+/// Segments of a literal that look like `:id`, each with the offset of its colon.
 fn colon_segments<'t>(text: &'t str, key: &'t [u8], start: usize) -> Vec<(usize, &'t str)> {
     let mut found = Vec::new();
     for (colon, _) in text.match_indices(':') {

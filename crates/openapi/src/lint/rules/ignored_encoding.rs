@@ -1,4 +1,4 @@
-//! Rule for `encoding` of a media type without parts.
+//! Rule for `encoding` of a media type that has no parts.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
@@ -6,14 +6,14 @@ use crate::lint::Place;
 use crate::lint::edit;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0375",
     name: "ignored-encoding",
     level: Level::Warn,
     summary: "`encoding` of a media type that has no parts",
-    explain: "`encoding` says how the properties of a form or the parts of a multipart body are written; other media types have neither, so that \
-it is never looked at.",
+    explain: "`encoding` describes how the properties of a form or the parts of a multipart body \
+are written. Other media types have neither, so it has no effect.",
     bad: v30!(
         "paths: {}\ncomponents: {requestBodies: {B: {content: {application/json: {schema: {type: object, properties: {a: {type: string}}}, encoding: {a: {contentType: text/plain}}}}}}}\n"
     ),
@@ -27,13 +27,14 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     let name = name.trim_matches(['"', '\'']).to_ascii_lowercase();
     let parts =
         name.starts_with("multipart/") || name.starts_with("application/x-www-form-urlencoded");
-    // A component has a name instead of a media type, and a range may match a form.
+    // The key of a shared component is its name, not a media type. A range such as `*/*` may
+    // include forms.
     if parts || !name.contains('/') || name.contains('*') {
         return;
     }
     for key in ["encoding", "prefixEncoding", "itemEncoding"] {
         if let Some((entry, _)) = place.node.entry(key) {
-            let message = format!("`{key}` says nothing about `{}`", name.escape_debug());
+            let message = format!("`{key}` has no effect for `{}`", name.escape_debug());
             let finding = Diagnostic::new(&LINT, entry.key_span, message);
             let gone = edit::entry_removed(place.resolver.files(), place.node, key);
             sink.push(match gone {

@@ -6,7 +6,7 @@ use crate::lint::Place;
 use crate::spec::objects::PARAMETER;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0333",
     name: "ignored-header-parameter",
@@ -31,7 +31,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             if entry.key.eq_ignore_ascii_case("content-type") {
                 let message = format!("a header `{}` is ignored here", entry.key.escape_debug());
                 let finding = Diagnostic::new(&LINT, entry.key_span, message);
-                sink.push(finding.help("remove it; the key under `content` says the media type"));
+                sink.push(finding.help("remove it; the key under `content` is the media type"));
             }
         }
         return;

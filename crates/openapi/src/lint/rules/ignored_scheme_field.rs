@@ -1,4 +1,4 @@
-//! Rule for a field of a security scheme that its type does not have.
+//! Rule for a field that does not belong to the security scheme's type.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
@@ -6,12 +6,12 @@ use crate::lint::Place;
 use crate::lint::edit;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0385",
     name: "ignored-scheme-field",
     level: Level::Warn,
-    summary: "a field of a security scheme that its type does not have",
+    summary: "a field that security schemes of this type do not have",
     explain: "`name` and `in` are for `apiKey`, `scheme` and `bearerFormat` for `http`, `flows` for `oauth2`, \
 `openIdConnectUrl` for `openIdConnect`. Beside another `type` they have no effect.",
     bad: v30!(

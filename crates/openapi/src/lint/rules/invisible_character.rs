@@ -6,17 +6,17 @@ use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 use crate::lint::Whole;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(crate) static LINT: Lint = Lint {
     code: "GW0744",
     name: "invisible-character",
     level: Level::Error,
     summary: "a name with an invisible character",
-    explain: "People compare names when they review: operation ids, paths, parameters, tags, security schemes, scopes, and the \
-keys of gateway.yaml and of `x-gateway`. Two names that differ only in a zero-width space (U+200B), a soft hyphen (U+00AD), a \
-no-break space (U+00A0), a character that turns the writing direction or another invisible or blank one look the same. Such a name is \
-refused. Texts may have such \
-characters; plans show them escaped.",
+    explain: "People compare names when they review: operation ids, paths, parameters, tags, \
+security schemes, scopes, and the keys of gateway.yaml and of `x-gateway`. Two names that differ \
+only in a zero-width space (U+200B), a soft hyphen (U+00AD), a no-break space (U+00A0), a \
+character that turns the writing direction or another invisible or blank one look the same. Such a \
+name is refused. Other strings may have such characters; plans show them escaped.",
     bad: v30!(
         "paths:\n  /a:\n    get: {operationId: \"list\\u200b\", responses: {'200': {description: ok}}}\n"
     ),
@@ -40,7 +40,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
             for one in parameters {
                 name(&one.value, one.span, sink);
             }
-            // Pictures of tags have variation selectors.
+            // Tags may contain blanks, and emoji with variation selectors.
             for one in &operation.tags {
                 check_name(&one.value, one.span, is_invisible, sink);
             }
@@ -69,7 +69,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// Checks every key inside a node of the gateway's vocabulary.
+/// Checks every key inside a node of gateway.yaml or of `x-gateway`.
 pub fn check_keys(node: NodeRef<'_>, sink: &mut Sink) {
     let mut waiting = vec![node];
     while let Some(node) = waiting.pop() {
@@ -81,13 +81,13 @@ pub fn check_keys(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Checks one name.
+/// Checks a name from gateway.yaml or `x-gateway`.
 pub fn name(text: &str, at: Span, sink: &mut Sink) {
     check_name(text, at, is_blank, sink);
 }
 
 fn check_name(text: &str, at: Span, is_unseen: fn(char) -> bool, sink: &mut Sink) {
-    // ASCII control characters are displayed by symbols, and no path may contain them.
+    // ASCII control characters are shown as symbols, so they are not hidden.
     let is_hidden = |c: char| is_unseen(c) && !c.is_ascii_control();
     let Some(c) = text.chars().find(|c| is_hidden(*c)) else {
         return;

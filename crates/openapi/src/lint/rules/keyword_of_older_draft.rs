@@ -6,7 +6,7 @@ use crate::lint::Place;
 use crate::spec::Version;
 use sources::v31;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0388",
     name: "keyword-of-older-draft",
@@ -22,7 +22,8 @@ pub(super) static LINT: Lint = Lint {
     ),
 };
 
-/// Keywords with their replacement (2020-12 core, appendix; validation, appendix B).
+/// Keywords of older drafts and their replacements (2020-12 core, appendix; validation, appendix
+/// B).
 const REPLACED: &[(&str, &str)] = &[
     (
         "additionalItems",

@@ -5,14 +5,15 @@ use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0371",
     name: "keyword-of-other-type",
     level: Level::Warn,
     summary: "a keyword without effect on values of the schema's type",
-    explain: "`minLength` is about strings, `properties` about objects: beside another `type` the keyword is never looked at. Most often the type is \
-wrong, or a keyword of another schema was left behind.",
+    explain: "`minLength` applies to strings, `properties` to objects: beside another `type` the \
+keyword has no effect. Most often the type is wrong, or a keyword of another schema was left \
+behind.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, minimum: 1}}}\n"),
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, minLength: 1}}}\n"),
 };
@@ -25,7 +26,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     let types: Vec<&str> = one
         .chain(kind.items().filter_map(NodeRef::as_str))
         .collect();
-    // An unknown type is reported by another rule.
+    // If `type` contains an unknown type, another rule reports it.
     let known = [
         "string", "number", "integer", "array", "object", "boolean", "null", "file",
     ];
@@ -45,12 +46,15 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         sink.push(
             Diagnostic::new(&LINT, entry.key_span, message)
                 .related(kind.span(), "the type")
-                .help(format!("it is about values of type {}", about.join(" or "))),
+                .help(format!(
+                    "it applies to values of type {}",
+                    about.join(" or ")
+                )),
         );
     }
 }
 
-/// Types that a keyword applies to. Empty: all types.
+/// Types to which a keyword applies. Empty means all types.
 fn about(keyword: &str) -> &'static [&'static str] {
     match keyword {
         "minLength" | "maxLength" | "pattern" => &["string"],

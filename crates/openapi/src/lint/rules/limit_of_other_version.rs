@@ -1,4 +1,4 @@
-//! Rule for `exclusiveMinimum` or `exclusiveMaximum` in the notation of another version.
+//! Rule for `exclusiveMinimum` or `exclusiveMaximum` in the syntax of another OpenAPI version.
 
 use diag::{Diagnostic, Kind, Level, Lint, NodeRef, Sink};
 
@@ -8,14 +8,15 @@ use crate::spec::Version;
 use crate::spec::lints::WRONG_FIELD_TYPE;
 use sources::v31;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0372",
     name: "limit-of-other-version",
     level: Level::Error,
-    summary: "`exclusiveMinimum` or `exclusiveMaximum` as another version writes it",
-    explain: "In OpenAPI 3.0 `exclusiveMinimum: true` says that `minimum` itself does not count; from 3.1 on it is the limit: `exclusiveMinimum: 3`. \
-Written as in the other version it limits nothing.",
+    summary: "`exclusiveMinimum` or `exclusiveMaximum` in the form of another version",
+    explain: "In OpenAPI 3.0 `exclusiveMinimum: true` excludes the value of `minimum`; from 3.1 on \
+the keyword is the limit itself: `exclusiveMinimum: 3`. In the form of the other version it limits \
+nothing.",
     bad: v31!(
         "paths: {}\ncomponents: {schemas: {A: {type: integer, minimum: 3, exclusiveMinimum: true}}}\n"
     ),

@@ -1,17 +1,18 @@
-//! Rule for a component whose name has other characters than OpenAPI allows.
+//! Rule for a component name with characters that OpenAPI does not allow.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0338",
     name: "malformed-component-name",
     level: Level::Error,
-    summary: "a component whose name has other characters than OpenAPI allows",
-    explain: "Names under `components` have letters, digits, `.`, `-` and `_` only, so that they can stand in references as they are.",
+    summary: "a component whose name has characters that OpenAPI does not allow",
+    explain: "Names under `components` must consist of letters, digits, `.`, `-` and `_`, so that \
+references can use them unescaped.",
     bad: v30!("paths: {}\ncomponents: {schemas: {\"A B\": {type: string}}}\n"),
     good: v30!("paths: {}\ncomponents: {schemas: {A_B: {type: string}}}\n"),
 };

@@ -6,14 +6,15 @@ use crate::lint::Place;
 use crate::spec::objects::PARAMETER;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0359",
     name: "malformed-header-name",
     level: Level::Error,
-    summary: "a name of a header that cannot be one",
-    explain: "The names of header fields are letters, digits and a few signs (RFC 9110 §5.1): no spaces, colons or brackets. No request \
-or response can have a header with another name.",
+    summary: "a malformed header name",
+    explain: "The names of header fields consist of letters, digits and a few signs (RFC 9110 \
+§5.1), without spaces, colons or brackets. No request or response can have a header with another \
+name.",
     bad: v30!(
         "paths: {}\ncomponents: {parameters: {P: {name: 'X Key', in: header, schema: {type: string}}}}\n"
     ),

@@ -5,14 +5,15 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use crate::lint::Place;
 use crate::spec::Method;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0358",
     name: "malformed-method",
     level: Level::Error,
     summary: "a key of `additionalOperations` that is not a method",
-    explain: "The keys of `additionalOperations` (OpenAPI 3.2) are methods as they are sent, and the letter case of methods counts \
-(RFC 9110 §9.1): a request with `COPY` is not one with `copy`. Registered methods are in upper case.",
+    explain: "The keys of `additionalOperations` (OpenAPI 3.2) are methods as they are sent, and \
+the letter case of methods counts (RFC 9110 §9.1): `COPY` and `copy` are different methods. \
+Registered methods are in upper case.",
     bad: &[(
         "openapi.yaml",
         "openapi: 3.2.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {additionalOperations: {'COPY TO': {}}}}\n",
@@ -38,7 +39,9 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
                 place.at,
                 format!("the method `{shown}` is not in upper case"),
             )
-            .help(format!("write `{upper}`; requests with it are other ones"))
+            .help(format!(
+                "write `{upper}` if clients send it so; the two are different methods"
+            ))
             .level(Level::Warn),
         );
     }

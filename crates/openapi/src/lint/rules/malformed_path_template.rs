@@ -6,13 +6,14 @@ use crate::lint::template::{self, Part};
 use crate::lint::{Place, within};
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0322",
     name: "malformed-path-template",
     level: Level::Error,
     summary: "a path template that is not well-formed",
-    explain: "A path begins with `/`, and its parameters stand in braces that are closed and not empty: `/orders/{id}`.",
+    explain: "A path begins with `/`, and its parameters are in braces that are closed and not \
+empty: `/orders/{id}`.",
     bad: v30!("paths:\n  /a/{id: {}\n"),
     good: v30!("paths:\n  /a/b: {}\n"),
 };
@@ -23,7 +24,7 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
         sink.push(Diagnostic::new(&LINT, span, message));
     };
     if !key.starts_with('/') {
-        say(0..key.len(), "a path begins with `/`");
+        say(0..key.len(), "a path must begin with `/`");
         return;
     }
     for part in template::parts(key) {

@@ -7,7 +7,7 @@ use crate::spec::Version;
 use crate::spec::schema::Pattern;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0352",
     name: "malformed-pattern",
@@ -30,7 +30,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// Regular expressions of a schema, with their places.
+/// Regular expressions of a schema (`pattern` and keys of `patternProperties`), with their spans.
 pub(super) fn patterns<'a>(place: &Place<'_, 'a>) -> Vec<(Span, &'a str)> {
     let value = place.node.get("pattern");
     let value = value.and_then(|value| Some((value.span(), value.as_str()?)));

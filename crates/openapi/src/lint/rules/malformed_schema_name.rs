@@ -6,14 +6,15 @@ use crate::lint::Place;
 use crate::spec::Version;
 use sources::v31;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0742",
     name: "malformed-schema-name",
     level: Level::Error,
-    summary: "an `$anchor` or `$id` that cannot be one",
-    explain: "An `$anchor` (and a `$dynamicAnchor`) begins with a letter or `_` and goes on with letters, digits, `-`, `_` and `.`; an `$id` has \
-no fragment (JSON Schema 2020-12 core §8.2). No reference could name the schema by another one.",
+    summary: "a malformed `$anchor` or `$id`",
+    explain: "An `$anchor` (and a `$dynamicAnchor`) begins with a letter or `_` and goes on with \
+letters, digits, `-`, `_` and `.`; an `$id` must not have a fragment (JSON Schema 2020-12 core \
+§8.2). No reference could name the schema by a malformed one.",
     bad: v31!("paths: {}\ncomponents: {schemas: {A: {$anchor: 1a, type: string}}}\n"),
     good: v31!("paths: {}\ncomponents: {schemas: {A: {$anchor: a1, type: string}}}\n"),
 };
@@ -45,8 +46,8 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         refuse(
             value,
             text,
-            "has a fragment, which an `$id` has not",
-            "write the name behind `#` as `$anchor`",
+            "has a fragment, which an `$id` must not have",
+            "write the name after `#` as `$anchor`",
         );
     }
 }

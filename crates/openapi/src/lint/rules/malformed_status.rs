@@ -5,13 +5,14 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0330",
     name: "malformed-status",
     level: Level::Error,
     summary: "a response's key that is not a status code",
-    explain: "Responses stand under a status code from `100` to `599`, a class such as `4XX`, or `default`.",
+    explain: "The key of a response is a status code from `100` to `599`, a class such as `4XX`, \
+or `default`.",
     bad: v30!("paths:\n  /a:\n    get: {responses: {'700': {description: odd}}}\n"),
     good: v30!(
         "paths:\n  /a:\n    get: {responses: {'200': {description: ok}, 4XX: {description: no}}}\n"

@@ -7,14 +7,15 @@ use crate::spec::Version;
 use crate::spec::objects::HEADER;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0386",
     name: "misplaced-empty-value",
     level: Level::Warn,
     summary: "`allowEmptyValue` outside the query",
-    explain: "`allowEmptyValue` is about `?name=` and `?name` in a query; OpenAPI allows it nowhere else (3.0.4 §4.8.12.2.1). In a path an empty value would \
-be another path, and whether a header or a cookie may be empty is said by its schema.",
+    explain: "`allowEmptyValue` applies to `?name=` and `?name` in a query; OpenAPI allows it \
+nowhere else (3.0.4 §4.8.12.2.1). In a path an empty value would be another path. The schema of a \
+header or a cookie decides whether it may be empty.",
     bad: v30!(
         "paths: {}\ncomponents: {parameters: {P: {name: p, in: header, allowEmptyValue: true, schema: {type: string}}}}\n"
     ),
@@ -36,14 +37,16 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         Version::V30 => Level::Warn,
         Version::V31 | Version::V32 => Level::Error,
     };
-    let message = format!("`allowEmptyValue` is about the query, this is in the {kind}");
+    let message = format!("`allowEmptyValue` applies to the query only, this is in the {kind}");
     let message = match kind {
-        "header" => "`allowEmptyValue` is about the query, this is a header".to_owned(),
-        "querystring" => "`allowEmptyValue` is about one name, this is the whole query".to_owned(),
+        "header" => "`allowEmptyValue` applies to the query only, this is a header".to_owned(),
+        "querystring" => {
+            "`allowEmptyValue` applies to one name, this is the whole query".to_owned()
+        }
         _ => message,
     };
     let finding = Diagnostic::new(&LINT, entry.key_span, message)
-        .help("remove it; let the schema allow an empty string where one may come")
+        .help("remove it, and let the schema allow an empty string")
         .level(level);
     let gone = edit::entry_removed(place.resolver.files(), place.node, "allowEmptyValue");
     sink.push(match gone {

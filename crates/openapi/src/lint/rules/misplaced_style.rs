@@ -1,4 +1,4 @@
-//! Rule for `style`, `explode` or `allowReserved` that the parameter cannot have.
+//! Rule for `style`, `explode` or `allowReserved` where the parameter does not support it.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
 
@@ -7,16 +7,18 @@ use crate::spec::Version;
 use crate::spec::objects::HEADER;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0360",
     name: "misplaced-style",
     level: Level::Error,
     summary: "a `style`, `explode` or `allowReserved` that does not go with the parameter",
-    explain: "How a value is written depends on where it stands: `simple`, `label` and `matrix` in a path; `form`, `spaceDelimited`, \
-`pipeDelimited` and `deepObject` in the query; `simple` in a header; `form` (3.2: also `cookie`) in a cookie. `allowReserved` is about \
-percent-encoding: until 3.1 it is for the query alone, and it never says anything about headers. Parameters and headers with `content` are written as \
-their media type says, and so is the query as a whole (`in: querystring`): they have no style, and until 3.1 no `example` beside `content`.",
+    explain: "The possible styles of a value depend on its location: `simple`, `label` and \
+`matrix` in a path; `form`, `spaceDelimited`, `pipeDelimited` and `deepObject` in the query; \
+`simple` in a header; `form` (3.2: also `cookie`) in a cookie. `allowReserved` controls \
+percent-encoding: until 3.1 it applies only to the query, and it never applies to headers. \
+Parameters and headers with `content` are written as their media type says, and so is the query as \
+a whole (`in: querystring`): they have no style, and until 3.1 no `example` beside `content`.",
     bad: v30!(
         "paths: {}\ncomponents: {parameters: {P: {name: p, in: header, style: form, schema: {type: string}}}}\n"
     ),
@@ -35,7 +37,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     if whole || place.node.get("content").is_some() {
         let fields = ["style", "explode", "allowReserved"];
         let fields = fields.into_iter().chain(whole.then_some("schema"));
-        // From 3.2 on, examples are allowed beside `content` as well.
+        // From 3.2 on, examples are also allowed beside `content`.
         let examples = ["example", "examples"];
         let until_31 = examples
             .into_iter()
@@ -43,7 +45,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         let fields = fields.chain(until_31);
         for (entry, _) in fields.filter_map(|key| place.node.entry(key)) {
             let message = if whole {
-                format!("the query as a whole has no `{}`", entry.key)
+                format!("`{}` does not apply to the whole query", entry.key)
             } else {
                 format!("`{}` does not go with `content`", entry.key)
             };
@@ -55,7 +57,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         return;
     }
     let style = place.node.get("style");
-    // The table of the header object limits its style.
+    // The structure check already restricts the style of a header object.
     if !place.object_is(&HEADER)
         && let Some(style) = style
         && let Some(text) = style.as_str()
@@ -91,9 +93,9 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                 entry.key_span,
                 match kind {
                     "path" | "cookie" if !cookie => {
-                        "`allowReserved` is about the query until OpenAPI 3.1"
+                        "until OpenAPI 3.1 `allowReserved` applies only to the query"
                     }
-                    _ => "nothing is percent-encoded here, so that `allowReserved` has no effect",
+                    _ => "nothing is percent-encoded here, so `allowReserved` has no effect",
                 },
             )
             .help("remove it")

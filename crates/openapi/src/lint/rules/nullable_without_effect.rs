@@ -6,14 +6,14 @@ use crate::lint::{Place, edit};
 use crate::spec::Version;
 use sources::v31;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0361",
     name: "nullable-without-effect",
     level: Level::Warn,
     summary: "`nullable` in OpenAPI 3.1 or later, where it has no effect",
-    explain: "`nullable` is a word of OpenAPI 3.0. From 3.1 on schemas are JSON Schema, where null is a type: without it in `type`, null is \
-refused whatever `nullable` says.",
+    explain: "`nullable` is a keyword of OpenAPI 3.0. From 3.1 on schemas are JSON Schema, where \
+null is a type: without it in `type`, null is refused whatever `nullable` says.",
     bad: v31!("paths: {}\ncomponents: {schemas: {A: {type: string, nullable: true}}}\n"),
     good: v31!("paths: {}\ncomponents: {schemas: {A: {type: [string, 'null']}}}\n"),
 };

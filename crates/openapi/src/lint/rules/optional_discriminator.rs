@@ -7,14 +7,15 @@ use diag::{Diagnostic, Level, Lint, NodeId, NodeRef, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0368",
     name: "optional-discriminator",
     level: Level::Warn,
     summary: "a discriminator whose property may be missing",
-    explain: "A discriminator says by the value of one property which schema holds. Where that property is not `required`, in the schema itself or in \
-each of its alternatives, a value without it belongs to none. From 3.2 on `defaultMapping` says where such values belong.",
+    explain: "A discriminator selects a schema by the value of one property. If that property is \
+not `required` (in the schema itself or in each of its alternatives), a value without it selects \
+no schema. From 3.2 on `defaultMapping` names the schema for such values.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: object, properties: {kind: {type: string}}, discriminator: {propertyName: kind}}}}\n"
     ),
@@ -43,7 +44,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     )));
 }
 
-/// True if every value of a schema must have a property. A broken or endless reference counts as
+/// True if a schema requires a property in every value. A broken or circular reference counts as
 /// true.
 fn requires(
     place: &Place<'_, '_>,

@@ -6,13 +6,14 @@ use crate::lint::{Place, edit};
 use crate::spec::first_key;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0327",
     name: "optional-path-parameter",
     level: Level::Error,
     summary: "a path parameter without `required: true`",
-    explain: "A path without one of its segments is another path, so OpenAPI wants `required: true` on every parameter with `in: path`.",
+    explain: "A path without one of its segments is another path, so OpenAPI requires `required: \
+true` on every parameter with `in: path`.",
     bad: v30!(
         "paths: {}\ncomponents: {parameters: {P: {name: p, in: path, schema: {type: string}}}}\n"
     ),
@@ -34,12 +35,12 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                 .help("write `true`")
                 .fix(value.span(), "true"),
         ),
-        // `wrong-field-type` reports a value of another type.
+        // `wrong-field-type` reports a value that is not a boolean.
         Some((_, None)) => {}
         None => {
             let message = "a path parameter needs `required: true`";
             let finding = Diagnostic::new(&LINT, first_key(node), message);
-            // A misspelt `required` gets its own fix.
+            // A misspelt `required` is reported with its own fix; do not add a second `required`.
             let misspelt = |key: &str| suggest::nearest(key, ["required"]).is_some();
             let edit = (!node.entries().any(|(entry, _)| misspelt(&entry.key)))
                 .then(|| edit::entry_before(place.resolver.files(), node, "in", "required", "true"))

@@ -6,14 +6,14 @@ use crate::lint::Place;
 use crate::spec::first_key;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0332",
     name: "parameter-without-schema",
     level: Level::Error,
     summary: "a parameter or header without exactly one of `schema` and `content`",
-    explain: "What a parameter looks like is said by `schema` or, for serialised values, by `content` with exactly one media type; \
-never by both, and never by none.",
+    explain: "A parameter is described either by `schema` or, for serialised values, by `content` \
+with exactly one media type.",
     bad: v30!(
         "paths: {}\ncomponents: {parameters: {P: {name: p, in: query, schema: {}, content: {text/plain: {}}}}}\n"
     ),

@@ -1,18 +1,18 @@
-//! Rule for a `querystring` parameter beside another one of the query.
+//! Rule for a `querystring` parameter together with another query parameter.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 
 use crate::lint::Place;
 use crate::spec::Version;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0347",
     name: "querystring-beside-query",
     level: Level::Error,
-    summary: "a `querystring` parameter beside another one of the query",
-    explain: "A parameter with `in: querystring` (OpenAPI 3.2) is the whole query, so there can be only one, and none with `in: query` \
-beside it.",
+    summary: "a `querystring` parameter together with another query parameter",
+    explain: "A parameter with `in: querystring` (OpenAPI 3.2) describes the whole query, so there \
+can be only one, and no parameter with `in: query` beside it.",
     bad: &[(
         "openapi.yaml",
         "openapi: 3.2.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {parameters: [{name: q, in: querystring, content: {text/plain: {}}}, {name: p, in: query, schema: {}}]}}\n",
@@ -24,7 +24,7 @@ beside it.",
 };
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    // In older versions the value is unknown, which is reported already.
+    // Before 3.2, `querystring` is an unknown value, which another rule reports.
     if place.version < Version::V32 {
         return;
     }

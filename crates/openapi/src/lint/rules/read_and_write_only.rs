@@ -5,13 +5,14 @@ use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0374",
     name: "read-and-write-only",
     level: Level::Warn,
     summary: "a property that is both `readOnly` and `writeOnly`",
-    explain: "A property that may stand neither in requests nor in responses stands nowhere. OpenAPI forbids it.",
+    explain: "A property that is both can be sent neither in requests nor in responses. OpenAPI \
+forbids it.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: string, readOnly: true, writeOnly: true}}}\n"
     ),
@@ -32,7 +33,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                 "a value that is read-only and write-only can never be sent",
             )
             .related(first.key_span, "the other one")
-            .help("remove one of both"),
+            .help("remove one of the two"),
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Rule for an operation under `additionalOperations` whose method has a field of its own.
+//! Rule for an operation under `additionalOperations` whose method has its own field.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 
@@ -6,14 +6,15 @@ use crate::lint::Place;
 use crate::spec::Method;
 use crate::spec::Version;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0346",
     name: "redundant-additional-operation",
     level: Level::Error,
     summary: "an operation under `additionalOperations` whose method has a field of its own",
-    explain: "`additionalOperations` (OpenAPI 3.2) is for methods that path items have no field for; its keys are methods as they are \
-sent, in upper case. `GET` and the like stand in their own fields.",
+    explain: "`additionalOperations` (OpenAPI 3.2) is for methods that path items have no field \
+for; its keys are methods as they are sent, in upper case. `GET` and the like belong in their own \
+fields.",
     bad: &[(
         "openapi.yaml",
         "openapi: 3.2.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {additionalOperations: {POST: {}}}}\n",
@@ -25,7 +26,7 @@ sent, in upper case. `GET` and the like stand in their own fields.",
 };
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    // In older versions the field is unknown, which is reported already.
+    // Before 3.2, the field is unknown, which another rule reports.
     if place.version < Version::V32 {
         return;
     }

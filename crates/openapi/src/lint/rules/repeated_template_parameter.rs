@@ -5,13 +5,14 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use crate::lint::{Place, template, within};
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0323",
     name: "repeated-template-parameter",
     level: Level::Error,
     summary: "a path template that names one parameter twice",
-    explain: "Each parameter of a template has a name of its own; two with one name would have to be equal, which no router checks.",
+    explain: "Each parameter of a template needs a different name. Two parameters with one name \
+would have to have equal values, which no router checks.",
     bad: v30!(
         "paths:\n  /a/{id}/b/{id}:\n    parameters: [{name: id, in: path, required: true, schema: {type: string}}]\n"
     ),

@@ -7,15 +7,17 @@ use diag::{Diagnostic, Level, Lint, NodeId, NodeRef, Sink, suggest};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0355",
     name: "required-without-property",
     level: Level::Warn,
     summary: "a required property that the schema does not describe",
-    explain: "`required` names a property that is not among the `properties` of the schema, nor of those that it is combined with by \
-`allOf`, `anyOf` or `oneOf`, here or where an `allOf` refers to it. Most often one of both is misspelt; then each value without the misspelt name is refused. Schemas that describe \
-no property at all, and those with `additionalProperties` or `patternProperties` that describe the others, are left alone.",
+    explain: "`required` names a property that is not among the `properties` of the schema, nor of \
+those that it is combined with by `allOf`, `anyOf` or `oneOf`, here or where an `allOf` refers to \
+it. Most often one of the two names is misspelt; then each value without the misspelt name is \
+refused. Schemas that describe no property at all, and those with `additionalProperties` or \
+`patternProperties` that describe the others, are not reported.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: object, required: [nmae], properties: {name: {type: string}}}}}\n"
     ),
@@ -35,14 +37,16 @@ const IN_PLACE: &[&str] = &[
     "else",
     "dependentSchemas",
 ];
-/// Maximum number of names per list that get a suggestion, and of properties to suggest from.
+/// Maximum number of names per list that get a suggestion, and of properties that are searched for
+/// one.
 const SUGGESTED_MAX: usize = 50;
 const NAMES_MAX: usize = 2_000;
-/// Maximum number of schemas searched for the properties of one. Beyond it, nothing is reported.
+/// Maximum number of combined schemas that are searched for properties. Beyond it, nothing is
+/// reported.
 const SCHEMAS_MAX: usize = 2_000;
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    // Checked together with the enclosing schema, which may describe the property.
+    // A branch is checked together with the enclosing schema, which may describe the property.
     if IN_PLACE.contains(&place.under) || !mentions_required(place.node) {
         return;
     }
@@ -52,7 +56,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     if known.is_open() || describes(&known) {
         return;
     }
-    // Other schemas that combine this one with more keywords may describe the property.
+    // A schema whose `allOf` refers to this one may describe the property.
     for around in place.schemas.combined_with(place.node) {
         known.add(place, *around);
         if known.is_open() || describes(&known) {
@@ -62,10 +66,10 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     judge(place.node, &known.names, 0, sink);
 }
 
-/// Branches of branches that are looked at.
+/// Maximum nesting of branches that are searched.
 const DEPTH_MAX: usize = 50;
 
-/// True if every required property of a schema and its branches is among some names.
+/// True if `names` contains every required property of a schema and its branches.
 fn describes_required(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize) -> bool {
     let mut required = schema.get("required").into_iter().flat_map(NodeRef::items);
     if !required.all(|name| name.as_str().is_none_or(|name| names.contains(name))) {
@@ -80,8 +84,8 @@ fn describes_required(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize) 
     branches.all(|branch| describes_required(branch, names, depth + 1))
 }
 
-/// Returns the properties that a schema and the schemas combined with it describe. `None` if
-/// further ones are possible.
+/// Returns the properties that a schema and the schemas combined with it describe. `None` if they
+/// may also describe others.
 pub(super) fn described<'a>(
     place: &Place<'_, 'a>,
     schema: NodeRef<'a>,
@@ -105,12 +109,12 @@ fn mentions_required(schema: NodeRef<'_>) -> bool {
 struct Known<'a> {
     names: HashSet<&'a str>,
     seen: HashSet<NodeId>,
-    /// True if properties of other names may be described as well.
+    /// True if properties of any other name may be described as well.
     open: bool,
 }
 
 impl<'a> Known<'a> {
-    /// True if other properties may be described as well.
+    /// True if the known names are not the complete list of described properties.
     fn is_open(&self) -> bool {
         self.open || self.names.is_empty() || self.seen.len() >= SCHEMAS_MAX
     }

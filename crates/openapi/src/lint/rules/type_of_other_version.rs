@@ -1,4 +1,4 @@
-//! Rule for `type` in the notation of another version of OpenAPI.
+//! Rule for `type` in the syntax of another OpenAPI version.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 
@@ -6,14 +6,15 @@ use crate::lint::{Place, edit};
 use crate::spec::Version;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0387",
     name: "type-of-other-version",
     level: Level::Error,
-    summary: "`type` in an OpenAPI 3.0 document as 3.1 writes it",
-    explain: "In OpenAPI 3.0 `type` is one type, and null is no type: what may be null says `nullable: true` beside its type, what may be of several types \
-says `anyOf`. Lists of types and `null` among them came with 3.1.",
+    summary: "`type` in the form of OpenAPI 3.1 in a 3.0 document",
+    explain: "In OpenAPI 3.0 `type` is a single type, and `null` is not a type: a value that may \
+be null has `nullable: true` beside its type, and a value that may have several types has `anyOf`. \
+Lists of types, and `null` as a type, came with 3.1.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {type: [string, 'null']}}}\n"),
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, nullable: true}}}\n"),
 };
@@ -27,8 +28,8 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     };
     if kind.as_str() == Some("null") {
         sink.push(
-            Diagnostic::new(&LINT, kind.span(), "`null` is no type in OpenAPI 3.0")
-                .help("write `nullable: true` beside the type that it has otherwise"),
+            Diagnostic::new(&LINT, kind.span(), "`null` is not a type in OpenAPI 3.0")
+                .help("write the type of its other values, and `nullable: true` beside it"),
         );
     } else if kind.is_list() {
         list(place, kind, sink);
@@ -45,7 +46,7 @@ fn list(place: &Place<'_, '_>, kind: NodeRef<'_>, sink: &mut Sink) {
     let others: Vec<&str> = types.iter().copied().filter(|of| *of != "null").collect();
     let nullable = others.len() < types.len();
     let read = types.len() == kind.items().len();
-    // Source text, so that JSON keeps its quotes.
+    // Copy the source text, so that JSON strings keep their quotes.
     let files = place.resolver.files();
     let mut written = kind.items().filter(|item| item.as_str() != Some("null"));
     let written = written.next().map(|item| files.sources.text(item.span()));

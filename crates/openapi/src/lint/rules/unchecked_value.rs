@@ -1,4 +1,4 @@
-//! Rule for values that are not validated because their schemas take too many steps.
+//! Rule for values that were not validated because validation needs too many steps.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
@@ -6,16 +6,16 @@ use sources::v30;
 
 use crate::spec::schema::Schemas;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0351",
     name: "unchecked-value",
     level: Level::Info,
     summary: "examples and defaults that were left unchecked: their schemas take too many steps",
-    explain: "Examples, defaults and enum values are checked against their schemas within a limit of steps for each \
-document, far above what real documents take. One value takes an eighth of them at most, so that the others are still \
-checked. Schemas that refer to each other several times over, level after level, multiply: each level that names the \
-next one twice doubles the work, for gwc and for every validator of requests.",
+    explain: "Examples, defaults and enum values are checked against their schemas within a limit \
+of steps for each document, far above what real documents need. A single value may take at most an \
+eighth of them, so that the others are still checked. If each level of schemas refers to the next \
+level twice, each level doubles the work, for gwc and for every validator of requests.",
     bad: v30!(
         "paths: {}\ncomponents:\n  schemas:\n    A: {allOf: [{$ref: '#/components/schemas/B'}, {$ref: '#/components/schemas/B'}, {$ref: '#/components/schemas/B'}, {$ref: '#/components/schemas/B'}], example: 1}\n",
         "    B: {allOf: [{$ref: '#/components/schemas/C'}, {$ref: '#/components/schemas/C'}, {$ref: '#/components/schemas/C'}, {$ref: '#/components/schemas/C'}]}\n",
@@ -33,7 +33,7 @@ next one twice doubles the work, for gwc and for every validator of requests.",
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: integer, example: 1}}}\n"),
 };
 
-/// Reports once, when the document has been walked.
+/// Reports all unchecked values in one finding, after the document has been walked.
 pub(crate) fn say(schemas: &Schemas<'_, '_>, sink: &mut Sink) {
     let Some((count, first)) = schemas.unjudged() else {
         return;

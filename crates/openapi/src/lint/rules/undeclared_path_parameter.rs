@@ -1,4 +1,4 @@
-//! Rule for a template parameter that an operation does not declare.
+//! Rule for a path template parameter that an operation does not declare.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
@@ -6,7 +6,7 @@ use crate::lint::{Whole, template, within};
 use crate::spec::{In, Operation};
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0325",
     name: "undeclared-path-parameter",

@@ -1,4 +1,4 @@
-//! Rule for a requirement of a scope that no flow of its scheme declares.
+//! Rule for a required scope that no flow of its security scheme declares.
 
 use diag::{Diagnostic, Level, Lint, Sink, suggest};
 
@@ -6,14 +6,15 @@ use crate::lint::Whole;
 use crate::spec::SchemeKind;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0362",
     name: "undeclared-scope",
     level: Level::Warn,
-    summary: "a requirement of a scope that no flow of its scheme declares",
-    explain: "Scopes are enforced as they are written in `security`. A scope that no flow of the scheme offers is one that no client can ask \
-for: most often one of both is misspelt, and the operation refuses everybody.",
+    summary: "a required scope that no flow of its scheme declares",
+    explain: "Scopes are enforced as they are written in `security`. No client can request a scope \
+that no flow of the scheme offers. Most often one of the two names is misspelt, and the operation \
+refuses everybody.",
     bad: v30!(
         "paths: {}\nsecurity: [{s: [write]}]\n",
         "components: {securitySchemes: {s: {type: oauth2, flows: {clientCredentials: {tokenUrl: 'https://a.test/t', scopes: {read: r}}}}}}\n"

@@ -1,11 +1,11 @@
-//! Rule for a security requirement that names no defined scheme.
+//! Rule for a security requirement that names an undefined scheme.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
 
 use crate::lint::Whole;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0328",
     name: "undefined-security-scheme",
@@ -22,7 +22,7 @@ authenticate.",
 
 pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     let spec = whole.spec;
-    // Include unreadable schemes: they are defined, even if wrongly.
+    // Include unreadable schemes: they are defined, and another rule reports the mistake.
     let root = whole.resolver.root();
     let components = root
         .get("components")
@@ -47,8 +47,8 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
             {
                 continue;
             }
-            // The cause is reported at the scheme, but by rules that may be silenced. A requirement
-            // without this scheme would admit more callers than written.
+            // A rule reports the faulty scheme, but that rule may be silenced. Ignoring the scheme
+            // would admit more callers than written.
             if names.contains(&name.value.as_str()) {
                 sink.push(Diagnostic::new(
                     &LINT,

@@ -1,4 +1,4 @@
-//! Rule for a variable of a server's URL that is not defined, or whose default is not allowed.
+//! Rule for a variable of a server URL that is undefined, or whose default is not allowed.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 
@@ -6,14 +6,14 @@ use crate::lint::{Place, template, within};
 use crate::spec::Version;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0344",
     name: "undefined-server-variable",
     level: Level::Warn,
     summary: "a variable of a server's URL that is not defined, or whose default is not allowed",
-    explain: "Each name in a server URL's braces needs an entry in `variables`, and a variable's `default` is one of its `enum`, if it \
-has one.",
+    explain: "Each name in a server URL's braces needs an entry in `variables`, and a variable's \
+`default` must be one of its `enum`, if it has an `enum`.",
     bad: v30!("paths: {}\nservers: [{url: 'https://{host}/v1'}]\n"),
     good: v30!(
         "paths: {}\nservers: [{url: 'https://{host}/v1', variables: {host: {default: a.example}}}]\n"

@@ -5,13 +5,14 @@ use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0364",
     name: "unencrypted-url",
     level: Level::Warn,
-    summary: "a server or a place of credentials without TLS",
-    explain: "What is sent to `http:` can be read and changed on its way, credentials first of all. Addresses of the own machine are left alone.",
+    summary: "the URL of a server or of a login endpoint without TLS",
+    explain: "Messages to an `http:` URL, with their credentials, can be read and changed on the \
+way. Addresses of the local machine are not reported.",
     bad: v30!("paths: {}\nservers: [{url: 'http://a.test'}]\n"),
     good: v30!("paths: {}\nservers: [{url: 'https://a.test'}]\n"),
 };
@@ -37,7 +38,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                 Diagnostic::new(
                     &LINT,
                     url.span(),
-                    "what is sent here can be read on its way",
+                    "messages to this URL can be read on the way",
                 )
                 .help(format!("write `{scheme}s://…`")),
             );

@@ -7,12 +7,12 @@ use crate::spec::Version;
 use crate::spec::objects::DOCUMENT;
 use sources::v31;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0357",
     name: "unknown-dialect",
     level: Level::Warn,
-    summary: "schemas of a dialect of JSON Schema that is not read",
+    summary: "schemas of an unsupported dialect of JSON Schema",
     explain: "From 3.1 on, `jsonSchemaDialect` at the root and `$schema` in a schema say which JSON Schema is meant. \
 gwc reads 2020-12 and OpenAPI's dialects of it. Schemas of other dialects are read as 2020-12, and some of their \
 keywords (`id`, `dependencies`, `items` with a list) have no meaning there.",
@@ -21,7 +21,7 @@ keywords (`id`, `dependencies`, `items` with a list) have no meaning there.",
 };
 
 const READ: &[&str] = &["https://json-schema.org/draft/2020-12/schema"];
-/// URL prefixes of OpenAPI's dialects, by version; a name and date follow.
+/// URL prefixes of OpenAPI's schema dialects. A dialect name and a date follow.
 const OPENAPI: &[&str] = &[
     "https://spec.openapis.org/oas/3.1/",
     "https://spec.openapis.org/oas/3.2/",
@@ -47,11 +47,11 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             Diagnostic::new(
                 &LINT,
                 value.span(),
-                format!("`{}` is not a dialect that is read", text.escape_debug()),
+                format!("`{}` is not a supported dialect", text.escape_debug()),
             )
             .label("its schemas are read as JSON Schema 2020-12")
             .help(
-                "write `https://json-schema.org/draft/2020-12/schema` once the schemas are of it",
+                "write `https://json-schema.org/draft/2020-12/schema` once the schemas follow it",
             ),
         );
     }

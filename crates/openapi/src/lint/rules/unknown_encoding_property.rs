@@ -6,13 +6,14 @@ use super::required_without_property::described;
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0376",
     name: "unknown-encoding-property",
     level: Level::Warn,
     summary: "`encoding` of a property that the schema does not describe",
-    explain: "The keys of `encoding` are the names of properties of the body's schema. One that is not there is most often misspelt.",
+    explain: "The keys of `encoding` are the names of properties of the body's schema. A name that \
+the schema does not have is most often misspelt.",
     bad: v30!(
         "paths: {}\ncomponents: {requestBodies: {B: {content: {multipart/form-data: {schema: {type: object, properties: {a: {type: string}}}, encoding: {b: {contentType: text/plain}}}}}}}\n"
     ),

@@ -5,14 +5,14 @@ use diag::{Diagnostic, Level, Lint, Sink, suggest};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0384",
     name: "unknown-http-scheme",
     level: Level::Warn,
     summary: "an unknown scheme of HTTP authentication",
-    explain: "`scheme` is a name of IANA's registry of HTTP authentication schemes (RFC 9110 §16.4.1), as it stands in `Authorization`: `bearer`, `basic`, …; \
-letter case does not count.",
+    explain: "`scheme` is a name of IANA's registry of HTTP authentication schemes (RFC 9110 \
+§16.4.1), as in `Authorization`: `bearer`, `basic`, …; letter case does not count.",
     bad: v30!("paths: {}\ncomponents: {securitySchemes: {s: {type: http, scheme: baerer}}}\n"),
     good: v30!("paths: {}\ncomponents: {securitySchemes: {s: {type: http, scheme: bearer}}}\n"),
 };
@@ -25,7 +25,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     if SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(text)) {
         return;
     }
-    let message = format!("`{}` is no registered scheme", text.escape_debug());
+    let message = format!("`{}` is not a registered scheme", text.escape_debug());
     let finding = Diagnostic::new(&LINT, scheme.span(), message);
     sink.push(match suggest::nearest(text, SCHEMES.iter().copied()) {
         Some(near) => finding

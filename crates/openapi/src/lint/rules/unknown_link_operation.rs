@@ -7,7 +7,7 @@ use crate::spec::Method;
 use crate::spec::reference::Fault;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0336",
     name: "unknown-link-operation",
@@ -23,8 +23,8 @@ them.",
     ),
 };
 
-/// Number of ids from which no suggestion is made, because comparing names is slow and links may be
-/// wrong often.
+/// Maximum number of ids among which a suggestion is searched. Comparing names is slow, and a
+/// document may have many wrong links.
 const SUGGESTED_AMONG_MAX: usize = 1_000;
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
@@ -68,7 +68,7 @@ fn by_reference<'a>(place: &Place<'_, 'a>, reference: NodeRef<'a>, text: &str, s
         Ok(target) => Diagnostic::new(
             &LINT,
             reference.span(),
-            format!("`{shown}` is no operation"),
+            format!("`{shown}` is not an operation"),
         )
         .related(target.span(), "defined here")
         .help("write the path to an operation: `#/paths/~1orders/get`"),
@@ -94,7 +94,7 @@ fn by_reference<'a>(place: &Place<'_, 'a>, reference: NodeRef<'a>, text: &str, s
     sink.push(finding);
 }
 
-/// True if the end of a pointer looks like an operation: a method, or a name in
+/// True if a pointer ends like that of an operation: with a method, or with a name in
 /// `additionalOperations`.
 fn names_operation(place: &Place<'_, '_>, text: &str) -> bool {
     let pointer = text.split_once('#').map_or("", |(_, pointer)| pointer);

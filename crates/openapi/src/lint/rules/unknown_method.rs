@@ -5,7 +5,7 @@ use diag::{Diagnostic, Level, Lint, Sink, Span, suggest};
 use crate::spec::{Method, Version};
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0321",
     name: "unknown-method",
@@ -17,7 +17,8 @@ pub(super) static LINT: Lint = Lint {
     good: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
 };
 
-/// Reports the key. The structure check calls this function, because it knows the other fields.
+/// Reports an unknown key of a path item. Called by the structure check, which knows the valid
+/// fields.
 pub(crate) fn say(key: &str, span: Span, version: Version, sink: &mut Sink) {
     let lower = key.to_ascii_lowercase();
     let shown = key.escape_debug();

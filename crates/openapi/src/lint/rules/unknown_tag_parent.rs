@@ -1,4 +1,4 @@
-//! Rule for a tag whose parent does not exist, or is below it.
+//! Rule for a tag whose parent does not exist or is a descendant of the tag.
 
 use std::collections::HashMap;
 
@@ -6,13 +6,14 @@ use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
 
 use crate::lint::Place;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0369",
     name: "unknown-tag-parent",
     level: Level::Error,
     summary: "a tag whose parent does not exist, or is below it",
-    explain: "`parent` of a tag (OpenAPI 3.2) is the `name` of another tag of the document; the tags make a forest, without circles.",
+    explain: "`parent` of a tag (OpenAPI 3.2) is the `name` of another tag of the document; \
+parents must not form a circle.",
     bad: &[(
         "openapi.yaml",
         "openapi: 3.2.0\ninfo: {title: t, version: \"1\"}\npaths: {}\ntags: [{name: a, parent: b}]\n",

@@ -5,7 +5,7 @@ use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0356",
     name: "unresolved-discriminator",

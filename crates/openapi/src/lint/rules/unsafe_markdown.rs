@@ -1,4 +1,4 @@
-//! Rule for a text that contains script.
+//! Rule for Markdown text that contains script.
 
 use std::sync::LazyLock;
 
@@ -8,12 +8,12 @@ use regex::Regex;
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0367",
     name: "unsafe-markdown",
     level: Level::Warn,
-    summary: "a text with script in it",
+    summary: "a Markdown text that contains a script",
     explain: "Descriptions are Markdown, and documentation shows them as HTML: `<script>`, attributes such as \
 `onclick=`, `javascript:` links and `eval(` would run in the reader's browser.",
     bad: v30!("paths: {}\ntags: [{name: a, description: '<script>alert(1)</script>'}]\n"),

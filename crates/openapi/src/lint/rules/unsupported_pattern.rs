@@ -7,16 +7,18 @@ use crate::lint::Place;
 use crate::spec::schema::Pattern;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub static LINT: Lint = Lint {
     code: "GW0353",
     name: "unsupported-pattern",
     level: Level::Warn,
     summary: "a regular expression with look-around or back-references",
-    explain: "Requests are matched in time that is linear in their length, so that no request can keep the gateway busy. Look-around \
-(`(?=…)`, `(?!…)`, `(?<=…)`) and back-references (`\\1`) need backtracking, so such a pattern cannot be enforced. Most can be said \
-otherwise: `minLength` and `maxLength` for lengths, `not: {pattern: …}` for what must not match, several patterns under `allOf` for what must \
-match together. Where requests are validated it is an error. Patterns that take more than a megabyte compiled are not run either.",
+    explain: "Requests are matched in time that is linear in their length, so that no request can \
+keep the gateway busy. Look-around (`(?=…)`, `(?!…)`, `(?<=…)`) and back-references (`\\1`) need \
+backtracking, so such a pattern cannot be enforced. Most such patterns can be written differently: \
+`minLength` and `maxLength` for lengths, `not: {pattern: …}` for what must not match, several \
+patterns under `allOf` for what must match together. Where requests are validated it is an error. \
+Patterns that take more than a megabyte compiled are not run either.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: string, pattern: '^(?!admin)[a-z]+$'}}}\n"
     ),
@@ -30,7 +32,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         let (message, help) = match &*place.schemas.pattern(text) {
             Pattern::NotLinear(needs) => (
                 format!("this pattern needs {needs}, so that it cannot be enforced"),
-                "say it without, or with `not` and `allOf`",
+                "write the pattern without it, or use `not` and `allOf`",
             ),
             Pattern::TooLarge => (
                 "this pattern is too large to be enforced".to_owned(),

@@ -8,19 +8,23 @@ use crate::lint::template::{self, Part};
 use crate::lint::{Place, within};
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0324",
     name: "unsupported-template",
     level: Level::Error,
     summary: "a path template that cannot be matched",
-    explain: "Two parameters with nothing between them cannot be told apart, and the name of a parameter has no `/`. A segment has at most 8 parameters. A segment `**` is none: a \
-path that shall cover everything below it has `x-gateway: {match: prefix}`. A `%` without two hexadecimal digits, NUL, blanks, backslashes and control characters stand in no URL: they are written with `%`.",
+    explain: "Two parameters with nothing between them cannot be told apart. The name of a \
+parameter must not contain `/`, and a segment may have at most 8 parameters. A segment `**` is not \
+a parameter: to match everything below a path, set `x-gateway: {match: prefix}`. Percent-encode \
+spaces, backslashes, control characters, and a `%` that does not begin an escape. NUL is never \
+served.",
     bad: v30!("paths:\n  /a/{x}{y}: {}\n"),
     good: v30!("paths:\n  /a/{x}-{y}: {}\n"),
 };
 
-/// Most parameters of one segment: comparing patterns takes steps that multiply with them.
+/// Maximum number of parameters in one segment. The cost of comparing two patterns grows with the
+/// product of their parameters.
 const PARAMETERS_MAX: usize = 8;
 
 pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
@@ -39,7 +43,7 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
                 if here > PARAMETERS_MAX && !std::mem::replace(&mut said, true) {
                     say(
                         bytes.clone(),
-                        "a segment has at most 8 parameters",
+                        "a segment may have at most 8 parameters",
                         "split the segment, or take some of its parts together as one parameter",
                     );
                 }
@@ -54,7 +58,7 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
             ),
             Part::Parameter { name, bytes } if name.contains('/') => say(
                 bytes,
-                "the name of a parameter has no `/`",
+                "the name of a parameter must not contain `/`",
                 "write a parameter for each segment",
             ),
             Part::Literal { text, start } => {
@@ -97,11 +101,11 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// Fault of a part of a path: level, message and help.
+/// Mistake in a part of a path: level, message and help.
 type Wrong = (Level, &'static str, String);
 
 /// Parts of a literal that are not allowed in a URL, with their byte ranges. A part that the
-/// gateway reads as intended is a warning.
+/// gateway still understands as intended is a warning.
 fn no_url(text: &str) -> Vec<(Range<usize>, Wrong)> {
     let mut found = Vec::new();
     for (at, c) in text.char_indices() {
@@ -112,7 +116,7 @@ fn no_url(text: &str) -> Vec<(Range<usize>, Wrong)> {
         let wrong = match c {
             '%' if escape == Some("00") => (
                 Level::Error,
-                "no request with NUL is served",
+                "requests with NUL are never served",
                 "remove it".to_owned(),
             ),
             '%' if escape.is_none() => (
@@ -122,7 +126,7 @@ fn no_url(text: &str) -> Vec<(Range<usize>, Wrong)> {
             ),
             '\0' => (
                 Level::Error,
-                "no request with NUL is served",
+                "requests with NUL are never served",
                 "remove it".to_owned(),
             ),
             ' ' | '\\' => (

@@ -6,7 +6,7 @@ use crate::lint::{Whole, template};
 use crate::spec::In;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0326",
     name: "unused-path-parameter",
@@ -43,7 +43,8 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
                 continue;
             }
             said.push(parameter.span);
-            // A shared parameter is correct for other paths; report the reference here.
+            // A shared parameter may be right for other paths, so report the reference in this path
+            // item.
             let here = whole.resolver.node(parameter.node).span() == parameter.span;
             let span = if here {
                 parameter.name.span

@@ -6,13 +6,14 @@ use crate::lint::Place;
 use crate::lint::template;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0377",
     name: "unused-server-variable",
     level: Level::Warn,
     summary: "a variable that its server's URL does not have",
-    explain: "Each entry of `variables` is for a name in braces of the URL. One that is not there is never used; most often one of both is misspelt.",
+    explain: "Each entry of `variables` gives the value of a name in braces of the URL. An entry \
+without such a name is never used; most often one of the two names is misspelt.",
     bad: v30!("paths: {}\nservers: [{url: 'https://a.test', variables: {host: {default: a}}}]\n"),
     good: v30!(
         "paths: {}\nservers: [{url: 'https://{host}.test', variables: {host: {default: a}}}]\n"

@@ -7,15 +7,15 @@ use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0743",
     name: "value-of-other-format",
     level: Level::Warn,
-    summary: "a `default` or `example` that is not of the schema's `format`",
-    explain: "`format` is an annotation, and no request is refused by it; but a reader who copies an example, and a \
-generator that takes a default, expect a value of the form. `date`, `date-time` (RFC 3339), `uuid` (RFC 9562), `ipv4` \
-and `ipv6` are looked at.",
+    summary: "a `default` or `example` that does not match the schema's `format`",
+    explain: "`format` is an annotation, and no request is refused by it; but a reader who copies \
+an example, and a generator that takes a default, expect a value of the format. `date`, \
+`date-time` (RFC 3339), `uuid` (RFC 9562), `ipv4` and `ipv6` are checked.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: string, format: date, example: 1.2.2024}}}\n"
     ),
@@ -46,7 +46,10 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     for value in single.chain(several) {
         if let Some(text) = value.as_str().filter(|text| !fits(text)) {
             let name = format.as_str().unwrap_or_default();
-            let message = format!("`{}` is not of the format `{name}`", text.escape_debug());
+            let message = format!(
+                "`{}` does not match the format `{name}`",
+                text.escape_debug()
+            );
             sink.push(
                 Diagnostic::new(&LINT, value.span(), message)
                     .related(format.span(), "the format is set here")
@@ -76,7 +79,7 @@ fn is_date(text: &str) -> bool {
     (1..=days).contains(&day)
 }
 
-/// True for a date and time (RFC 3339 §5.6).
+/// True if a string is a date and time (RFC 3339 §5.6).
 fn is_date_time(text: &str) -> bool {
     let Some((date, rest)) = text.split_once(['T', 't']) else {
         return false;
@@ -95,7 +98,7 @@ fn is_date_time(text: &str) -> bool {
             })
     };
     let zone = matches!(zone, "Z" | "z") || clock(zone.trim_start_matches(['+', '-']), &[23, 59]);
-    // Second 60 is a leap second.
+    // Second 60 is allowed for leap seconds.
     is_date(date) && clock(time, &[23, 59, 60]) && digits(fraction) && zone
 }
 

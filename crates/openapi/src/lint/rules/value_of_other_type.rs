@@ -1,18 +1,18 @@
-//! Rule for an `enum` value or `default` of another type than its schema.
+//! Rule for an `enum` value or `default` whose type differs from the schema's.
 
 use diag::{Diagnostic, Kind, Level, Lint, NodeRef, Sink};
 
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0343",
     name: "value-of-other-type",
     level: Level::Warn,
     summary: "an `enum` value or `default` of another type than its schema",
-    explain: "The schema's `type` excludes the value, so an enum value can never be sent and a default is not valid itself. In YAML, \
-`yes` is a string and `1.0` a number; put texts in quotes.",
+    explain: "The schema's `type` excludes the value, so an `enum` value can never be sent and a \
+`default` is not valid. In YAML, `yes` is a string and `1.0` a number; put strings in quotes.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a, 1]}}}\n"),
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a, \"1\"]}}}\n"),
 };
@@ -23,7 +23,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     };
     let values = place.node.get("enum").into_iter().flat_map(NodeRef::items);
     for value in values.chain(place.node.get("default")) {
-        // Null often means "none" even if the schema is not nullable; do not report it.
+        // Null often means "no value", even if the schema is not nullable.
         if !value.is_null() && !is_of_types(place.node, value) {
             sink.push(
                 Diagnostic::new(
@@ -48,7 +48,7 @@ fn types(kind: NodeRef<'_>) -> Vec<&str> {
     }
 }
 
-/// True if a value has one of the types of a schema, or the schema has none.
+/// True if a value has one of the schema's types, or the schema has no `type`.
 pub(super) fn is_of_types(schema: NodeRef<'_>, value: NodeRef<'_>) -> bool {
     let types = schema.get("type").map(types).unwrap_or_default();
     types.is_empty() || types.iter().any(|kind| is_of(value, kind))

@@ -1,4 +1,4 @@
-//! Rule for a `default` or `enum` value that its schema refuses.
+//! Rule for a `default` or `enum` value that violates its own schema.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 
@@ -7,15 +7,16 @@ use crate::lint::Place;
 use crate::spec::schema::{Fault, Verdict};
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0350",
     name: "value-outside-schema",
     level: Level::Warn,
     summary: "a `default` or `enum` value that its schema refuses",
-    explain: "A `default` that is not valid itself (not one of the `enum`, above the `maximum`, not matching the `pattern`) makes a \
-request without the field one that would be refused with it. An `enum` value that another keyword refuses can never be sent. A value of another \
-type is `value-of-other-type`.",
+    explain: "If the `default` is not valid (not one of the `enum`, above the `maximum`, not \
+matching the `pattern`), a request that omits the field implies a value that would be refused if \
+it were sent. An `enum` value that another keyword refuses can never be sent. Values of another \
+type are reported by `value-of-other-type`.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a, b], default: c}}}\n"),
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a, b], default: b}}}\n"),
 };
@@ -26,7 +27,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         .entry("default")
         .map(|(_, value)| ("the default", value));
     let listed = place.node.get("enum").into_iter().flat_map(NodeRef::items);
-    // Each `enum` value matches the `enum`, so check it only if there are other keywords.
+    // An `enum` value always satisfies `enum`; check it only if the schema has other keywords.
     let others = place
         .node
         .entries()
@@ -35,7 +36,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         .filter(|_| others)
         .map(|value| ("the `enum` value", value));
     for (what, value) in default.into_iter().chain(listed) {
-        // Null often means "none" even if the schema is not nullable; do not report it.
+        // Null often means "no value", even if the schema is not nullable.
         if value.is_null() || !is_of_types(place.node, value) {
             continue;
         }
@@ -61,7 +62,7 @@ fn is_assertion(key: &str) -> bool {
     )
 }
 
-/// Returns one finding for a value: the first fault and the number of the others.
+/// Creates one finding for a value: the first fault and the number of further faults.
 pub(super) fn finding(lint: &'static Lint, what: &str, faults: &[Fault]) -> Diagnostic {
     let Some(first) = faults
         .iter()
@@ -79,5 +80,5 @@ pub(super) fn finding(lint: &'static Lint, what: &str, faults: &[Fault]) -> Diag
     };
     Diagnostic::new(lint, first.value, message)
         .label(first.why.clone())
-        .related(first.keyword, "this is what it does not keep to")
+        .related(first.keyword, "this keyword refuses it")
 }

@@ -5,12 +5,12 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0365",
     name: "weak-flow",
     level: Level::Warn,
-    summary: "an OAuth flow that is not used any more",
+    summary: "an obsolete OAuth flow",
     explain: "The implicit flow puts tokens into URLs, the password flow gives passwords to clients; RFC 9700 and OAuth 2.1 drop both. Clients of \
 all kinds use `authorizationCode` with PKCE, machines `clientCredentials`.",
     bad: v30!(
@@ -33,7 +33,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         ),
     ] {
         if let Some((entry, _)) = flows.entry(key) {
-            let message = format!("the {key} flow is not used any more");
+            let message = format!("the {key} flow is obsolete");
             sink.push(Diagnostic::new(&LINT, entry.key_span, message).help(instead));
         }
     }

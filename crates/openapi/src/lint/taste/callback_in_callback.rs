@@ -1,11 +1,11 @@
-//! Rule for a callback of a callback.
+//! Rule for a callback inside another callback.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0727",
     name: "callback-in-callback",

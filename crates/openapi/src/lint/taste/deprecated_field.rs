@@ -7,14 +7,15 @@ use crate::spec::Version;
 use crate::spec::objects::{Object, PARAMETER, SCHEMA, XML};
 use sources::v31;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0729",
     name: "deprecated-field",
     level: Level::Info,
     summary: "a field that OpenAPI has deprecated",
-    explain: "The field works, but the version of OpenAPI that the document is of advises against it: `example` of a schema (from 3.1 on: `examples`), \
-`attribute` and `wrapped` of `xml` (from 3.2 on: `nodeType`), `allowEmptyValue` of a parameter.",
+    explain: "The field works, but the document's version of OpenAPI advises against it: `example` \
+of a schema (from 3.1 on: `examples`), `attribute` and `wrapped` of `xml` (from 3.2 on: \
+`nodeType`), `allowEmptyValue` of a parameter.",
     bad: v31!("paths: {}\ncomponents: {schemas: {A: {type: string, example: a}}}\n"),
     good: v31!("paths: {}\ncomponents: {schemas: {A: {type: string, examples: [a]}}}\n"),
 };

@@ -7,13 +7,13 @@ use diag::{Diagnostic, Level, Lint, Sink, Span};
 use crate::lint::Whole;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0731",
     name: "description-twice",
     level: Level::Info,
     summary: "two operations with one description",
-    explain: "A description that was copied is right for one of both at most.",
+    explain: "A copied description is right for at most one of the two operations.",
     bad: v30!(
         "paths:\n  /a:\n    get: {description: gets it, responses: {'200': {description: ok}}}\n    post: {description: gets it, responses: {'200': {description: ok}}}\n"
     ),
@@ -32,7 +32,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
         }
         match first_of.get(key) {
             None => drop(first_of.insert(key, text.span)),
-            // A shared path item has one text.
+            // Operations of a shared path item have the same text; that is not a duplicate.
             Some(first) if *first == text.span => {}
             Some(first) => sink.push(
                 Diagnostic::new(&LINT, text.span, "another operation has this description")

@@ -1,17 +1,18 @@
-//! Rule for a server at example.com.
+//! Rule for a server URL at example.com.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0717",
     name: "example-server",
     level: Level::Warn,
     summary: "a server at example.com",
-    explain: "The address of a server was left as the template had it. In real documents of examples it is right.",
+    explain: "The server's address is still the placeholder of a template. In documents that are \
+only examples it may stay.",
     bad: v30!("paths: {}\nservers: [{url: 'https://example.com'}]\n"),
     good: v30!("paths: {}\nservers: [{url: 'https://shop.test'}]\n"),
 };

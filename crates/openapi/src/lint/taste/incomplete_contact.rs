@@ -5,13 +5,13 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use super::is_blank;
 use crate::lint::Place;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0701",
     name: "incomplete-contact",
     level: Level::Warn,
     summary: "a contact without a name, a URL or an e-mail address",
-    explain: "A contact is of use when it says who it is (`name`) and how to reach them (`url`, `email`).",
+    explain: "A useful contact has a `name` and a way to reach it (`url`, `email`).",
     bad: &[(
         "openapi.yaml",
         "openapi: 3.0.3\ninfo: {title: t, version: \"1\", contact: {name: n}}\npaths: {}\n",

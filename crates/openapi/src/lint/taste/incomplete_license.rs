@@ -6,12 +6,12 @@ use super::is_blank;
 use crate::lint::Place;
 use crate::spec::Version;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0704",
     name: "incomplete-license",
     level: Level::Warn,
-    summary: "a license without the place of its text",
+    summary: "a license without a URL or SPDX identifier",
     explain: "A license's `name` alone may mean several texts; `url`, or from 3.1 on the SPDX `identifier`, says which.",
     bad: &[(
         "openapi.yaml",

@@ -5,13 +5,14 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0715",
     name: "missing-client-error-response",
     level: Level::Warn,
-    summary: "an operation without a response for wrong requests",
-    explain: "Every operation can be called wrongly; a 4xx response says what clients get then.",
+    summary: "an operation without a response for invalid requests",
+    explain: "Every operation can receive an invalid request; a 4xx response documents what \
+clients get then.",
     bad: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
     good: v30!(
         "paths:\n  /a:\n    get: {responses: {'200': {description: ok}, '404': {description: gone}}}\n"
@@ -26,7 +27,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         && !responses.entries().any(|(entry, _)| refuses(&entry.key))
     {
         sink.push(
-            Diagnostic::new(&LINT, place.at, "no response is for a wrong request")
+            Diagnostic::new(&LINT, place.at, "no response describes a client error")
                 .help("add one: `4XX: {description: …}`"),
         );
     }

@@ -6,13 +6,13 @@ use super::is_blank;
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0718",
     name: "missing-component-description",
     level: Level::Warn,
     summary: "a schema under `components` without a description",
-    explain: "What is shared is read by people who did not write it.",
+    explain: "Shared schemas are read by people who did not write them.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {type: string}}}\n"),
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, description: d}}}\n"),
 };

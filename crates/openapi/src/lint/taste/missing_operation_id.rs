@@ -1,4 +1,4 @@
-//! Rule for an operation without an id.
+//! Rule for an operation without an `operationId`.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
@@ -6,7 +6,7 @@ use super::is_blank;
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0710",
     name: "missing-operation-id",

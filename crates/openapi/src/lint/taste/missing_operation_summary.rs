@@ -6,13 +6,13 @@ use super::is_blank;
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0709",
     name: "missing-operation-summary",
     level: Level::Warn,
     summary: "an operation without a summary",
-    explain: "The summary is the line by which lists of operations show it.",
+    explain: "Lists of operations show each operation by its summary.",
     bad: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
     good: v30!("paths:\n  /a:\n    get: {summary: s, responses: {'200': {description: ok}}}\n"),
 };

@@ -6,13 +6,13 @@ use super::is_blank;
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0713",
     name: "missing-parameter-description",
     level: Level::Warn,
     summary: "a parameter without a description",
-    explain: "The name of a parameter seldom says what values mean.",
+    explain: "The name of a parameter seldom says what its values mean.",
     bad: v30!("paths: {}\ncomponents: {parameters: {P: {name: p, in: query, schema: {}}}}\n"),
     good: v30!(
         "paths: {}\ncomponents: {parameters: {P: {name: p, in: query, description: d, schema: {}}}}\n"

@@ -5,14 +5,14 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0716",
     name: "missing-servers",
     level: Level::Warn,
     summary: "a document without servers",
-    explain: "Clients find the API by `servers`; where they are missing, it is taken to be at `/` of wherever the document came from. \
-The gateway mounts an API by gateway.yaml, so it does without.",
+    explain: "Clients find the API by `servers`. Without them, clients assume the API at `/` of \
+the host that served the document. The gateway does not use `servers`: gateway.yaml mounts the API.",
     bad: v30!("paths: {}\n"),
     good: v30!("paths: {}\nservers: [{url: 'https://a.test'}]\n"),
 };

@@ -5,7 +5,7 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0714",
     name: "missing-success-response",

@@ -6,7 +6,7 @@ use super::is_blank;
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0707",
     name: "missing-tag-description",

@@ -186,7 +186,7 @@ pub(super) const RULES: &[Rule] = &[
 /// Lints of the style rules.
 pub(super) const LINTS: &[&Lint] = &lints_of::<{ RULES.len() }>(RULES);
 
-/// True if a field is missing or contains only spaces.
+/// True if a field is missing or contains only white space.
 fn is_blank(node: NodeRef<'_>, field: &str) -> bool {
     let value = node.get(field);
     value.is_none_or(|value| value.as_str().is_some_and(|text| text.trim().is_empty()))

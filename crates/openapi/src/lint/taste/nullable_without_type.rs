@@ -6,14 +6,14 @@ use crate::lint::Place;
 use crate::spec::Version;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0730",
     name: "nullable-without-type",
     level: Level::Warn,
     summary: "`nullable` without a `type` beside it",
-    explain: "OpenAPI 3.0.3 says that `nullable` adds null to the `type` that stands beside it; without one it has no \
-effect, though most tools, gwc among them, accept null.",
+    explain: "OpenAPI 3.0.3 says that `nullable` adds null to the `type` beside it; without a \
+`type` it has no effect, though most tools, gwc among them, accept null.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {nullable: true}}}\n"),
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, nullable: true}}}\n"),
 };

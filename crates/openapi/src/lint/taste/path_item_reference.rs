@@ -6,7 +6,7 @@ use crate::lint::Place;
 use crate::spec::reference::reference;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0725",
     name: "path-item-reference",

@@ -6,13 +6,14 @@ use crate::lint::Place;
 use crate::lint::template::{self, Part};
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0720",
     name: "path-not-in-kebab-case",
     level: Level::Warn,
     summary: "a path whose words are not in kebab-case",
-    explain: "URLs are compared with case, and copied by hand: small letters and hyphens (`/order-items/{id}`) are the fewest to get wrong.",
+    explain: "URLs are case-sensitive and copied by hand: lower-case letters and hyphens \
+(`/order-items/{id}`) are the least error-prone.",
     bad: v30!("paths:\n  /orderItems:\n    get: {responses: {'200': {description: ok}}}\n"),
     good: v30!("paths:\n  /order-items:\n    get: {responses: {'200': {description: ok}}}\n"),
 };
@@ -29,8 +30,9 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
     });
     for text in wrong {
         let message = format!("`{}` is not in kebab-case", text.escape_debug());
-        sink.push(
-            Diagnostic::new(&LINT, place.at, message).help("write small letters, digits and `-`"),
-        );
+        sink.push(Diagnostic::new(&LINT, place.at, message).help(
+            "write lower-case letters, digits and \
+`-`",
+        ));
     }
 }

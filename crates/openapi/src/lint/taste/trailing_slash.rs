@@ -5,13 +5,14 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0721",
     name: "trailing-slash",
     level: Level::Warn,
     summary: "a path that ends in a slash",
-    explain: "`/a/` and `/a` are two paths to a router, and one to most people. Where both should work, `x-gateway: {trailing_slash: ignore}` says so.",
+    explain: "`/a/` and `/a` are two paths to a router, and one to most people. If both should \
+work, set `x-gateway: {trailing_slash: ignore}`.",
     bad: v30!("paths:\n  /a/:\n    get: {responses: {'200': {description: ok}}}\n"),
     good: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
 };

@@ -7,7 +7,7 @@ use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
 use crate::lint::Whole;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0724",
     name: "undeclared-tag",

@@ -1,16 +1,16 @@
-//! Rule for a body of a request whose method gives it no meaning.
+//! Rule for a request body of a method that gives bodies no meaning, such as GET.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0732",
     name: "unexpected-body",
     level: Level::Info,
-    summary: "a body of a request whose method gives it no meaning",
+    summary: "a request body for a method that gives it no meaning",
     explain: "RFC 9110 gives a body of GET, HEAD, DELETE and TRACE no meaning: servers and proxies may drop it or refuse the request. OpenAPI 3.0 \
 ignores `requestBody` there, 3.1 advises against it. The gateway passes it on.",
     bad: v30!(

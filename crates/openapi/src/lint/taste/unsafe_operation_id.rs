@@ -5,13 +5,14 @@ use diag::{Diagnostic, Level, Lint, Sink};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0723",
     name: "unsafe-operation-id",
     level: Level::Warn,
-    summary: "an operation's id with signs that URLs do not have",
-    explain: "Documentation makes links, and generators make names, of `operationId`. Letters, digits, `-`, `_`, `.` and `~` are safe everywhere.",
+    summary: "an operation's id with characters that URLs do not allow",
+    explain: "Documentation turns `operationId` into links, and generators turn it into names. \
+Letters, digits, `-`, `_`, `.` and `~` are safe everywhere.",
     bad: v30!(
         "paths:\n  /a:\n    get: {operationId: 'a b', responses: {'200': {description: ok}}}\n"
     ),

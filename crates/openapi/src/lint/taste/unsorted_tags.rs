@@ -5,12 +5,12 @@ use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0706",
     name: "unsorted-tags",
     level: Level::Warn,
-    summary: "tags that are not in the order of the alphabet",
+    summary: "tags that are not in alphabetical order",
     explain: "Many generators show groups in the order of `tags`; without another order, the alphabet makes them easy to find.",
     bad: v30!("paths: {}\ntags: [{name: b}, {name: a}]\n"),
     good: v30!("paths: {}\ntags: [{name: a}, {name: b}]\n"),
@@ -28,7 +28,9 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         };
         if name.to_lowercase() < before.to_lowercase() {
             let message = format!("`{}` belongs before this", name.escape_debug());
-            sink.push(Diagnostic::new(&LINT, *span, message).related(*first, "it is behind this"));
+            sink.push(
+                Diagnostic::new(&LINT, *span, message).related(*first, "it comes after this"),
+            );
         }
     }
 }

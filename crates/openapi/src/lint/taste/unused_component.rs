@@ -8,14 +8,15 @@ use crate::lint::Whole;
 use crate::spec::reference::{Resolver, reference};
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0733",
     name: "unused-component",
     level: Level::Warn,
-    summary: "a component that nothing of the document uses",
-    explain: "No way leads to it by references from the paths, webhooks and security of the document, nor from what they use. A component \
-that only unused ones refer to is unused as well. A document may still be there for others to refer to, so that this is off by default.",
+    summary: "a component that the document does not use",
+    explain: "The document's paths, webhooks and security, and everything that they refer to, \
+contain no reference to the component. A component that only unused components refer to is unused \
+as well. Other documents may refer to the component, so this rule is off by default.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {type: string}}}\n"),
     good: v30!(
         "paths:\n  /a:\n    get:\n      parameters: [{name: p, in: query, schema: {$ref: '#/components/schemas/A'}}]\n",
@@ -51,12 +52,12 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// Components that are reachable from outside of the components.
+/// Components that the rest of the document reaches by references.
 struct Used<'r, 'a> {
     resolver: &'r Resolver<'a>,
     schemas: Option<NodeRef<'a>>,
     seen: HashSet<NodeId>,
-    /// Names of security schemes in requirements.
+    /// Names of the security schemes that `security` requires.
     schemes: HashSet<&'a str>,
 }
 
@@ -66,7 +67,7 @@ impl<'a> Used<'_, 'a> {
         asked || self.seen.contains(&node.id())
     }
 
-    /// Records the schemes that a node's `security` requires.
+    /// Records the security schemes that a node's `security` requires.
     fn ask(&mut self, node: NodeRef<'a>) {
         let security = node.get("security").into_iter().flat_map(NodeRef::items);
         let names = security.flat_map(NodeRef::entries);
@@ -95,8 +96,8 @@ impl<'a> Used<'_, 'a> {
         }
     }
 
-    /// Adds the schemas that a discriminator refers to by name: those that extend a used schema
-    /// with a discriminator.
+    /// Adds the schemas that a discriminator names implicitly: those whose `allOf` refers to a used
+    /// schema with a discriminator.
     fn add_descendants(&mut self) {
         let Some(schemas) = self.schemas else { return };
         loop {

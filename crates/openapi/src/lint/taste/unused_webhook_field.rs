@@ -5,7 +5,7 @@ use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 use crate::lint::Place;
 use sources::v31;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0728",
     name: "unused-webhook-field",

@@ -1,11 +1,11 @@
-//! Rule for a path with the name of a method in it.
+//! Rule for a path that contains the name of a method.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
 use crate::lint::Place;
 use sources::v30;
 
-/// The finding.
+/// Lint that this rule reports.
 pub(super) static LINT: Lint = Lint {
     code: "GW0719",
     name: "verb-in-path",

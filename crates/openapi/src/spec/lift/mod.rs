@@ -1,9 +1,9 @@
-//! Conversion of Swagger 2.0 to OpenAPI 3.0. All places still refer to the text of 2.0.
+//! Conversion ("lift") of Swagger 2.0 to OpenAPI 3.0. All spans still refer to the 2.0 text.
 //!
-//! Nodes that are equal in both versions are kept. Constructs that 2.0 writes in another way
-//! (`host`, `consumes`, body parameters, flows) become new nodes with the spans of their source.
-//! Unknown keys are copied, so that the structure check reports them. References to definitions
-//! keep their text, because the resolver knows the new places.
+//! Nodes that are equal in both versions are kept. Constructs that 2.0 writes differently (`host`,
+//! `consumes`, body parameters, flows) become new nodes with the spans of their source. Unknown
+//! keys are copied, so that the structure check reports them. References keep their text, because
+//! the resolver knows the new pointers.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,13 +21,13 @@ mod response;
 mod schema;
 mod security;
 
-/// Version of a lifted document.
+/// OpenAPI version of a lifted document.
 const LIFTED_VERSION: &str = "3.0.3";
-/// Default media type of a body. 2.0 does not define one.
+/// Default media type of a body. 2.0 does not define a default.
 const MEDIA_TYPE_DEFAULT: &str = "application/json";
 
-/// New places of the objects of 2.0's root, by the first part of a pointer. The first place that
-/// has the name is used.
+/// New pointers of the top-level sections of 2.0, by the first part of the old pointer. A name is
+/// searched in the given order.
 pub(super) const MOVED: &[(&str, &[&str])] = &[
     ("definitions", &["components/schemas"]),
     (
@@ -38,7 +38,7 @@ pub(super) const MOVED: &[(&str, &[&str])] = &[
     ("securityDefinitions", &["components/securitySchemes"]),
 ];
 
-/// True for a root of Swagger 2.0.
+/// True if a root node is a Swagger 2.0 document.
 #[must_use]
 pub fn is_swagger(root: NodeRef<'_>) -> bool {
     root.get("openapi").is_none() && root.get("swagger").is_some_and(is_two)
@@ -48,8 +48,8 @@ fn is_two(version: NodeRef<'_>) -> bool {
     matches!(version.scalar_text(), Some("2.0" | "2"))
 }
 
-/// Lifts a document of Swagger 2.0 whose files are loaded and whose overlays are applied. Any other
-/// document is left as it is.
+/// Lifts a Swagger 2.0 document. Its files must be loaded and its overlays applied. Any other
+/// document is left unchanged.
 pub fn lift(files: &mut Files, document: &mut Document, sink: &mut Sink) {
     if !is_swagger(files.tree.at(document.root)) {
         return;
@@ -68,16 +68,16 @@ pub fn lift(files: &mut Files, document: &mut Document, sink: &mut Sink) {
 /// Conversion of one document.
 struct Lift<'f> {
     nodes: Nodes<'f>,
-    /// Document as read.
+    /// Document before the conversion.
     document: Document,
-    /// Lifted nodes, by their source and kind.
+    /// Lifted nodes, by source node and target type.
     lifted: HashMap<(NodeId, As), NodeId>,
-    /// Path items in resolution, to detect circles.
+    /// Path items being resolved, to detect circular references.
     busy: HashSet<NodeId>,
     sink: &'f mut Sink,
 }
 
-/// Kind of a lifted node. One text may be lifted as several kinds.
+/// Target type of a lifted node. One source node may be lifted as several types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum As {
     Schema,
@@ -86,7 +86,7 @@ enum As {
     Response(MediaTypes),
 }
 
-/// Node with a list of media types: `produces` or `consumes` of an operation or the root.
+/// List of media types: `produces` or `consumes` of an operation or of the root. `None` if absent.
 type MediaTypes = Option<NodeId>;
 
 impl Lift<'_> {
@@ -95,7 +95,8 @@ impl Lift<'_> {
         let start = self.nodes.span(root);
         let mut lifted = Map::new(start);
         let mut components = Map::new(start);
-        // Create empty sections, so that a broken pointer is reported for its missing name only.
+        // Create empty sections, so that a broken pointer is reported at its missing name, not at
+        // the section.
         let mut schemas = Map::new(start);
         let mut parameters = Map::new(start);
         let mut bodies = Map::new(start);
@@ -158,7 +159,8 @@ impl Lift<'_> {
         self.nodes.map(lifted)
     }
 
-    /// Converts `host`, `basePath` and `schemes` to servers. None if the first two are absent.
+    /// Converts `host`, `basePath` and `schemes` to servers. `None` if `host` and `basePath` are
+    /// absent.
     fn servers(&mut self, root: NodeId, schemes: Option<NodeId>) -> Option<NodeId> {
         let host = self.nodes.get(root, "host");
         let base = self.nodes.get(root, "basePath");
@@ -174,7 +176,7 @@ impl Lift<'_> {
         if let Some(base) = base.filter(|_| !path.is_empty() && !path.starts_with('/')) {
             path.insert(0, '/');
             let message = format!(
-                "`{}` cannot be a base path: it begins with `/`",
+                "`{}` cannot be a base path: it must begin with `/`",
                 path[1..].escape_debug()
             );
             let at = self.nodes.span(base);
@@ -232,9 +234,9 @@ impl Lift<'_> {
         }
     }
 
-    /// Target of a reference of 2.0; the node itself if it is not a reference. None if the
-    /// reference is broken or leads to another part of the root than `wanted`: it is left unchanged
-    /// then, and reported where references are followed.
+    /// Resolves a reference of 2.0; returns the node itself if it is not a reference. `None` if the
+    /// reference is broken or leads to a section other than `wanted`. Such a reference is left
+    /// unchanged and reported by the structure check.
     fn resolved(&self, node: NodeId, wanted: &str) -> Option<NodeId> {
         let files = &*self.nodes.files;
         let node = files.tree.at(node);
@@ -250,7 +252,7 @@ impl Lift<'_> {
         resolver.resolve(node).map(NodeRef::id)
     }
 
-    /// Lifts a node once for each target type.
+    /// Lifts a node, once per target type.
     fn once(&mut self, node: NodeId, what: As, lift: impl FnOnce(&mut Self) -> NodeId) -> NodeId {
         if let Some(known) = self.lifted.get(&(node, what)) {
             return *known;

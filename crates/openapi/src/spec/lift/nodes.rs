@@ -5,12 +5,12 @@ use diag::{Kind, NodeId, Span};
 
 use sources::project::files::Files;
 
-/// Tree that is read and extended.
+/// Tree that the conversion reads and extends.
 pub(super) struct Nodes<'f> {
     pub(super) files: &'f mut Files,
 }
 
-/// Map under construction.
+/// Map being built.
 pub(super) struct Map {
     span: Span,
     entries: Vec<Entry>,
@@ -24,7 +24,7 @@ impl Map {
         }
     }
 
-    /// Adds an entry. An existing key keeps its value.
+    /// Adds an entry, unless the key exists.
     pub(super) fn put(&mut self, key: &str, key_span: Span, value: NodeId) {
         if !self.has(key) {
             self.entries.push(Entry {
@@ -35,7 +35,7 @@ impl Map {
         }
     }
 
-    /// Copies an entry.
+    /// Copies an entry, unless its key exists.
     pub(super) fn keep(&mut self, entry: &Entry) {
         self.put(&entry.key, entry.key_span, entry.value);
     }
@@ -77,7 +77,7 @@ impl Nodes<'_> {
         self.files.tree.at(node).as_str().map(str::to_owned)
     }
 
-    /// Returns the string under a key.
+    /// Returns the string value of a key, if any.
     pub(super) fn string_of(&self, node: NodeId, key: &str) -> Option<String> {
         self.string(self.get(node, key)?)
     }

@@ -30,8 +30,8 @@ impl Lift<'_> {
         self.nodes.map(lifted)
     }
 
-    /// Lifts a path item. A reference to one is replaced by its target, because path items are
-    /// rarely shared.
+    /// Lifts a path item. A reference is replaced by its target, because path items are rarely
+    /// shared.
     fn path_item(&mut self, node: NodeId, consumes: MediaTypes, produces: MediaTypes) -> NodeId {
         let Some(item) = self
             .resolved(node, "paths")

@@ -1,4 +1,4 @@
-//! Conversion of Swagger 2.0 parameters, including those that describe a body.
+//! Conversion of Swagger 2.0 parameters, including those that describe a request body.
 
 use std::collections::HashSet;
 
@@ -35,17 +35,17 @@ const OF_SCHEMA: &[&str] = &[
     "x-nullable",
 ];
 
-/// Parameters of a list, by their target in 3.0.
+/// Parameters of one list, grouped by their target in 3.0.
 #[derive(Default)]
 pub(super) struct Taken {
-    /// Parameters, already lifted; the other fields are not lifted yet.
+    /// Parameters that remain parameters, already lifted. `body` and `form` are not lifted yet.
     pub(super) parameters: Vec<NodeId>,
     body: Option<NodeId>,
     form: Vec<NodeId>,
 }
 
 impl Lift<'_> {
-    /// Sorts a list of parameters. `None` if the value is not a list.
+    /// Groups the parameters of a list. `None` if the value is not a list.
     pub(super) fn parameters(&mut self, list: NodeId) -> Option<Taken> {
         let list = self.resolved(list, "parameters")?;
         if !self.nodes.files.tree.at(list).is_list() {
@@ -57,7 +57,7 @@ impl Lift<'_> {
                 .resolved(item, "parameters")
                 .filter(|node| self.nodes.is_map(*node))
             else {
-                // The reference check reports a broken reference.
+                // The structure check reports the broken reference.
                 taken.parameters.push(item);
                 continue;
             };
@@ -84,7 +84,7 @@ impl Lift<'_> {
         Some(taken)
     }
 
-    /// Lifts a parameter of the root to its target in 3.0.
+    /// Lifts a shared parameter of the root into a parameter or a request body of 3.0.
     pub(super) fn shared_parameter(
         &mut self,
         entry: &Entry,
@@ -129,7 +129,7 @@ impl Lift<'_> {
             });
     }
 
-    /// Lifts a parameter that stays a parameter.
+    /// Lifts a parameter that remains a parameter.
     fn parameter(&mut self, node: NodeId) -> NodeId {
         if !self.nodes.is_map(node) {
             return node;
@@ -147,7 +147,7 @@ impl Lift<'_> {
             let at = lift.nodes.span(node);
             let is_list = lift.nodes.string_of(node, "type").as_deref() == Some("array");
             if is_list && !lifted.has("style") && place == "query" {
-                // 2.0 separates items by commas by default, 3.0 repeats the parameter.
+                // By default, 2.0 separates items by commas, while 3.0 repeats the parameter.
                 let explode = lift.nodes.bool(false, at);
                 lifted.put("explode", at, explode);
             }
@@ -157,7 +157,7 @@ impl Lift<'_> {
         })
     }
 
-    /// Returns the schema of a parameter, a header or a form field, with the place of its type.
+    /// Returns the schema of a parameter, a header or a form field, and the span of its `type`.
     pub(super) fn value_schema(&mut self, node: NodeId) -> (Span, NodeId) {
         let mut schema = Map::new(self.nodes.span(node));
         let mut at = None;
@@ -178,7 +178,7 @@ impl Lift<'_> {
         (at.unwrap_or(first), self.schema(schema))
     }
 
-    /// Converts `collectionFormat` to style and explode.
+    /// Converts `collectionFormat` to `style` and `explode`.
     fn collection(&mut self, entry: &Entry, place: &str, lifted: &mut Map) {
         const FORMATS: &[&str] = &["csv", "ssv", "tsv", "pipes", "multi"];
         let at = self.nodes.span(entry.value);
@@ -199,7 +199,7 @@ impl Lift<'_> {
                             "`{known}` has no counterpart for a {place} parameter in OpenAPI 3"
                         ),
                     )
-                    .help("its values are read as one text")
+                    .help("its values are read as one string")
                     .level(diag::Level::Warn),
                 );
                 return;
@@ -222,7 +222,8 @@ impl Lift<'_> {
         lifted.put("explode", entry.key_span, explode);
     }
 
-    /// Returns the body that the parameters of an operation, or of its path, describe.
+    /// Returns the request body that the parameters of an operation (`own`) or of its path
+    /// (`shared`) describe.
     pub(super) fn body(
         &mut self,
         own: &Taken,
@@ -262,7 +263,7 @@ impl Lift<'_> {
         (!fields.is_empty()).then(|| self.form_body(&fields, consumes))
     }
 
-    /// Reports a second body, which is not read.
+    /// Reports a second request body, which is ignored.
     fn second_body(&mut self, node: NodeId, other: NodeId) {
         let place = |node| crate::spec::first_key(self.nodes.files.tree.at(node));
         let finding = Diagnostic::new(
@@ -299,7 +300,7 @@ impl Lift<'_> {
         }
     }
 
-    /// Converts a parameter with `in: body`.
+    /// Converts a parameter with `in: body` to a request body.
     fn whole_body(&mut self, node: NodeId, consumes: MediaTypes) -> (Span, NodeId) {
         let at = crate::spec::first_key(self.nodes.files.tree.at(node));
         let mut body = Map::new(self.nodes.span(node));
@@ -332,7 +333,7 @@ impl Lift<'_> {
         (at, self.nodes.map(body))
     }
 
-    /// Converts parameters with `in: formData` to one object.
+    /// Converts parameters with `in: formData` to a request body with one object schema.
     fn form_body(&mut self, fields: &[NodeId], consumes: MediaTypes) -> (Span, NodeId) {
         let first = fields.first().map(|field| self.nodes.files.tree.at(*field));
         let at = first.map_or(self.nodes.span(self.document.root), crate::spec::first_key);
@@ -406,7 +407,7 @@ impl Lift<'_> {
         (at, self.nodes.map(body))
     }
 
-    /// `consumes` or `produces` with their places. Default: JSON.
+    /// Media types of `consumes` or `produces`, with their spans. Default: `application/json`.
     pub(super) fn media_types(&self, list: MediaTypes) -> Vec<(String, Span)> {
         let named = |node: &NodeId| Some((self.nodes.string(*node)?, self.nodes.span(*node)));
         let items = list.map(|list| self.nodes.items(list)).unwrap_or_default();

@@ -6,7 +6,7 @@ use super::nodes::Map;
 use super::{As, Lift, MediaTypes};
 
 impl Lift<'_> {
-    /// Lifts a response. A reference to one is replaced by its target.
+    /// Lifts a response. A reference is replaced by its target.
     pub(super) fn response(&mut self, node: NodeId, produces: MediaTypes) -> NodeId {
         let Some(response) = self
             .resolved(node, "responses")
@@ -37,7 +37,7 @@ impl Lift<'_> {
         })
     }
 
-    /// Contents of a response, by media type; examples name theirs.
+    /// `content` of a response, by media type: those of `produces` and those that `examples` names.
     fn content(
         &mut self,
         schema: Option<(Span, NodeId)>,

@@ -6,11 +6,11 @@ use super::nodes::Map;
 use super::{As, Lift};
 use crate::spec::lints::UNKNOWN_VALUE;
 
-/// Maximum depth of nested schemas; the reader accepts none deeper.
+/// Maximum depth of nested schemas that are lifted. The reader accepts none that are deeper.
 const DEPTH_MAX: usize = 256;
 
 impl Lift<'_> {
-    /// Lifts a schema. Returns the same node if it needs no change. References stay as they are.
+    /// Lifts a schema. Returns the same node if nothing changes. References keep their text.
     pub(super) fn schema(&mut self, node: NodeId) -> NodeId {
         self.schema_at(node, 0)
     }
@@ -63,7 +63,8 @@ impl Lift<'_> {
                     lifted.put("format", entry.key_span, binary);
                     self.nodes.text("string", at)
                 }
-                // Separator of list items within a parameter; 3.0 has no such keyword.
+                // Separator of list items in a parameter. Schemas of 3.0 have no such keyword, so
+                // drop it.
                 "collectionFormat" => {
                     changed = true;
                     continue;
@@ -82,17 +83,25 @@ impl Lift<'_> {
         result
     }
 
-    /// Reports `file` within a schema: it is only allowed for a form field and a whole response.
+    /// Reports the type `file` inside a schema. It is allowed only for a form field or a whole
+    /// response.
     pub(super) fn no_file(&mut self, schema: NodeId) {
         if let Some(kind) = self.nodes.get(schema, "type")
             && self.nodes.string(kind).as_deref() == Some("file")
         {
             let at = self.nodes.span(kind);
             self.sink.push(
-                Diagnostic::new(&UNKNOWN_VALUE, at, "`file` is not a value that is known here")
-                    .label("it is read as `{type: string, format: binary}`")
-                    .help("`type: file` stands in a parameter with `in: formData` or directly in the `schema` of a response")
-                    .level(Level::Warn),
+                Diagnostic::new(
+                    &UNKNOWN_VALUE,
+                    at,
+                    "`file` is not a value that is known here",
+                )
+                .label("it is read as `{type: string, format: binary}`")
+                .help(
+                    "`type: file` belongs in a parameter with `in: formData` or directly in \
+the `schema` of a response",
+                )
+                .level(Level::Warn),
             );
         }
     }

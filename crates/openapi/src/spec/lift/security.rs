@@ -50,8 +50,8 @@ impl Lift<'_> {
         self.nodes.map(lifted)
     }
 
-    /// Converts a flow, whose fields are beside those of the scheme in 2.0. An unknown flow is kept
-    /// and reported as a field of the flows.
+    /// Converts an OAuth 2 flow. In 2.0 its fields are in the scheme itself. An unknown flow is
+    /// copied, so that the structure check reports it as an unknown field.
     fn oauth2(&mut self, node: NodeId) -> NodeId {
         let mut lifted = Map::new(self.nodes.span(node));
         let mut flow = Map::new(self.nodes.span(node));

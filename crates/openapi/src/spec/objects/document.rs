@@ -1,4 +1,4 @@
-//! The document and its root's fields.
+//! Tables of the document and the objects in its root fields.
 
 use super::operation::{
     CALLBACK, EXAMPLE, HEADER, LINK, MEDIA_TYPE, PARAMETER, PATH_ITEM, PATHS, REQUEST_BODY,
@@ -9,7 +9,7 @@ use super::security::SECURITY_SCHEMES;
 use super::{Field, Keys, Object, Type, Versions, object, optional, required};
 use vocab::extension;
 
-/// Document.
+/// OpenAPI object: the document.
 pub static DOCUMENT: Object = object(
     1,
     "the document",
@@ -19,7 +19,7 @@ pub static DOCUMENT: Object = object(
         optional("servers", Type::List(&Type::Object(&SERVER))),
         optional("paths", Type::Object(&PATHS)).required_in(Versions::V30),
         optional("components", Type::Object(&COMPONENTS)),
-        // A separate rule that cannot be silenced checks this field.
+        // Any value here: a separate rule, which cannot be silenced, checks this field.
         optional("security", Type::Any),
         optional("tags", Type::List(&Type::Object(&TAG))),
         optional("externalDocs", Type::Object(&EXTERNAL_DOCS)),
@@ -57,7 +57,7 @@ pub static CONTACT: Object = object(
     ],
 );
 
-/// License.
+/// License object.
 pub static LICENSE: Object = object(
     4,
     "a license",
@@ -68,7 +68,7 @@ pub static LICENSE: Object = object(
     ],
 );
 
-/// Server.
+/// Server object.
 pub static SERVER: Object = object(
     5,
     "a server",
@@ -94,7 +94,7 @@ static SERVER_VARIABLE: Object = object(
     ],
 );
 
-/// Tag.
+/// Tag object.
 pub static TAG: Object = object(
     7,
     "a tag",

@@ -21,7 +21,7 @@ use diag::shape;
 
 use super::Version;
 
-/// Objects that a reference may point to, for messages.
+/// Objects to which a reference may point, for messages.
 pub static ALL: &[&Object] = &[
     &SCHEMA,
     &PARAMETER,
@@ -57,25 +57,25 @@ pub enum Type {
     Count,
     /// One of these strings.
     Word(&'static [&'static str]),
-    /// One of these strings in 3.0. From 3.1 on the field is [`Type::Words`] with `null` as a
-    /// further string; a separate rule reports such values in 3.0.
+    /// One of these strings. Applies to 3.0 only: from 3.1 on the field accepts [`Type::Words`] and
+    /// `null`, and a separate rule reports such values in 3.0.
     WordOf30(&'static [&'static str]),
     /// One of these strings, or a list of them.
     Words(&'static [&'static str]),
     /// A list of this type.
     List(&'static Self),
-    /// A map with keys of this sort and values of this type.
+    /// A map with this sort of keys and this type of values.
     Map(Keys, &'static Self),
-    /// An object of OpenAPI, or a reference to one.
+    /// An object, or a reference to one.
     Object(&'static Object),
-    /// `true`, `false` or an object.
+    /// A boolean or an object.
     BoolOr(&'static Object),
 }
 
 /// Sort of a map's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
-    /// Any text.
+    /// Any string.
     Free,
     /// Component names: letters, digits, `.`, `-`, `_`.
     Component,
@@ -91,31 +91,31 @@ pub enum Keys {
     Expression,
 }
 
-/// Object of OpenAPI.
+/// Object type of OpenAPI.
 #[derive(Debug)]
 pub struct Object {
-    /// Number of the object, unique and less than 64.
+    /// Unique number of the object type, less than 64. Index in bit sets.
     pub bit: u8,
-    /// Description of the object, for messages: `an operation`.
+    /// Name for messages, with its article: `an operation`.
     pub what: &'static str,
     /// Fields of the object.
     pub fields: &'static [Field],
-    /// Keys besides the fields.
+    /// Keys that are allowed besides the fields.
     pub others: Others,
-    /// Support for a reference in place of the object.
+    /// Support for a `$ref` in place of the object.
     pub reference: Reference,
-    /// Shape of `x-gateway` in the object; none if it is not allowed there.
+    /// Shape of `x-gateway` in the object. `None` if `x-gateway` is not allowed there.
     pub gateway: Option<&'static shape::Object>,
 }
 
-/// Keys besides the fields that an object may have; `x-` is always allowed.
+/// Keys that an object may have besides its fields. Keys with `x-` are always allowed.
 #[derive(Debug)]
 pub enum Others {
     /// No other keys.
     None,
     /// Keys of this sort with values of this type.
     Map(Keys, &'static Type),
-    /// Keywords of any JSON Schema vocabulary, from 3.1 on.
+    /// Any keyword, as JSON Schema allows from 3.1 on.
     Keywords,
 }
 
@@ -210,7 +210,7 @@ impl Field {
 }
 
 impl Object {
-    /// Returns the field of a key in a version.
+    /// Returns the field with this key in this version.
     #[must_use]
     pub fn field(&self, key: &str, version: Version) -> Option<&'static Field> {
         self.fields

@@ -9,7 +9,7 @@ use vocab::extension;
 pub static PATHS: Object =
     object(10, "the paths", &[]).others(Keys::Path, &Type::Object(&PATH_ITEM));
 
-/// Path item.
+/// Path item object.
 pub static PATH_ITEM: Object = object(
     11,
     "a path item",
@@ -42,7 +42,7 @@ const fn method(key: &'static str) -> Field {
     optional(key, Type::Object(&OPERATION))
 }
 
-/// Operation.
+/// Operation object.
 pub static OPERATION: Object = object(
     12,
     "an operation",
@@ -54,7 +54,7 @@ pub static OPERATION: Object = object(
         optional("parameters", Type::List(&Type::Object(&PARAMETER))),
         optional("requestBody", Type::Object(&REQUEST_BODY)),
         optional("responses", Type::Object(&RESPONSES)).required_in(Versions::V30),
-        // A separate rule that cannot be silenced checks this field.
+        // Any value here: a separate rule, which cannot be silenced, checks this field.
         optional("security", Type::Any),
         optional("deprecated", Type::Bool),
         optional("externalDocs", Type::Object(&EXTERNAL_DOCS)),
@@ -74,7 +74,7 @@ const PARAMETER_STYLES: &[&str] = &[
     "deepObject",
 ];
 
-/// Parameter.
+/// Parameter object.
 pub static PARAMETER: Object = object(
     13,
     "a parameter",
@@ -106,7 +106,7 @@ pub static PARAMETER: Object = object(
 .referable()
 .gateway(&extension::PARAMETER);
 
-/// Header field of a response or a part.
+/// Header of a response or of a multipart part.
 pub static HEADER: Object = object(
     14,
     "a header",
@@ -129,7 +129,7 @@ pub static HEADER: Object = object(
 )
 .referable();
 
-/// Request body.
+/// Request body object.
 pub static REQUEST_BODY: Object = object(
     15,
     "a request body",
@@ -160,7 +160,7 @@ pub static MEDIA_TYPE: Object = object(
 )
 .referable();
 
-/// Serialisation of a part of a body.
+/// Serialisation of one property of a form or multipart body.
 pub static ENCODING: Object = object(
     17,
     "an encoding",
@@ -184,7 +184,7 @@ pub static ENCODING: Object = object(
 pub static RESPONSES: Object =
     object(18, "the responses", &[]).others(Keys::Status, &Type::Object(&RESPONSE));
 
-/// Response.
+/// Response object.
 pub static RESPONSE: Object = object(
     19,
     "a response",
@@ -208,7 +208,7 @@ pub static CALLBACK: Object = Object {
     ..object(20, "a callback", &[]).referable()
 };
 
-/// Example.
+/// Example object.
 pub static EXAMPLE: Object = object(
     21,
     "an example",

@@ -1,6 +1,7 @@
-//! Schemas: the keywords of 3.0's dialect, and of JSON Schema 2020-12 from 3.1 on.
+//! Schemas: the keywords of OpenAPI 3.0, and of JSON Schema 2020-12 from 3.1 on.
 //!
-//! 3.1 allows any keyword. Listed keywords are checked for the type of their value.
+//! From 3.1 on, any keyword is allowed. For the keywords listed here, the type of the value is
+//! checked.
 
 use super::document::EXTERNAL_DOCS;
 use super::{Keys, Object, Others, Type, Versions, object, optional, required};
@@ -11,7 +12,7 @@ const TYPES_31: &[&str] = &[
     "array", "boolean", "integer", "null", "number", "object", "string",
 ];
 
-/// Schema.
+/// Schema object.
 pub static SCHEMA: Object = Object {
     others: Others::Keywords,
     ..object(
@@ -38,10 +39,10 @@ pub static SCHEMA: Object = Object {
             optional("additionalProperties", Type::BoolOr(&SCHEMA)),
             optional("multipleOf", Type::Positive),
             optional("maximum", Type::Number),
-            // A separate rule checks this field, because each version writes it differently.
+            // Any value: a boolean in 3.0 and a number from 3.1 on, which a separate rule checks.
             optional("exclusiveMaximum", Type::Any),
             optional("minimum", Type::Number),
-            // A separate rule checks this field, because each version writes it differently.
+            // Any value: a boolean in 3.0 and a number from 3.1 on, which a separate rule checks.
             optional("exclusiveMinimum", Type::Any),
             optional("minLength", Type::Count),
             optional("pattern", Type::Text),
@@ -95,7 +96,7 @@ pub static SCHEMA: Object = Object {
             optional("contentEncoding", Type::Text).only(Versions::FROM_31),
             optional("contentMediaType", Type::Text).only(Versions::FROM_31),
             optional("contentSchema", Type::BoolOr(&SCHEMA)).only(Versions::FROM_31),
-            // Kept by 2020-12 for older schemas.
+            // 2020-12 keeps this keyword of older drafts.
             optional("definitions", Type::Map(Keys::Free, &Type::BoolOr(&SCHEMA)))
                 .only(Versions::FROM_31),
         ],
@@ -114,7 +115,7 @@ static DISCRIMINATOR: Object = object(
     ],
 );
 
-/// Values of `nodeType`: the form of a value in XML (3.2 §4.26.1).
+/// Values of `nodeType`: how a value is represented in XML (3.2 §4.26.1).
 const NODE_TYPES: &[&str] = &["element", "attribute", "text", "cdata", "none"];
 
 /// XML representation of a value.

@@ -7,7 +7,7 @@ use vocab::extension;
 pub static SECURITY_SCHEMES: Object = object(31, "the security schemes", &[])
     .others(Keys::Component, &Type::Object(&SECURITY_SCHEME));
 
-/// Authentication of a client.
+/// Security scheme: a way for clients to authenticate.
 pub static SECURITY_SCHEME: Object = object(
     32,
     "a security scheme",

@@ -8,7 +8,8 @@ use diag::{Kind, NodeRef};
 use super::{Schemas, number};
 
 impl Schemas<'_, '_> {
-    /// Returns the first value that equals an earlier one. `None` also if the steps run out.
+    /// Returns the first value that equals an earlier one. Also `None` if the step budget is used
+    /// up.
     #[must_use]
     pub(super) fn first_again<'t>(
         &self,
@@ -28,7 +29,8 @@ impl Schemas<'_, '_> {
         None
     }
 
-    /// Hash that is equal for values that are equal in JSON, as long as steps remain.
+    /// Hash that is the same for values that are equal as JSON. Partial if the step budget is used
+    /// up.
     fn hash(&self, value: NodeRef<'_>) -> u64 {
         let mut hasher = DefaultHasher::new();
         value.kind_name().hash(&mut hasher);
@@ -39,7 +41,7 @@ impl Schemas<'_, '_> {
             Kind::Null => {}
             Kind::Bool(truth) => truth.hash(&mut hasher),
             Kind::String(text) => text.hash(&mut hasher),
-            // Zero has two signs.
+            // Adding zero turns -0 into 0.
             Kind::Number(text) => match number::of(value) {
                 Some(number) => (number + 0.0).to_bits().hash(&mut hasher),
                 None => text.hash(&mut hasher),
@@ -53,7 +55,7 @@ impl Schemas<'_, '_> {
                     (&*entry.key, self.hash(value)).hash(&mut hasher);
                     hasher.finish()
                 };
-                // Maps have no order.
+                // Sum the hashes of the entries, because maps have no order.
                 let sum = value.entries().map(entry).fold(0, u64::wrapping_add);
                 sum.hash(&mut hasher);
             }
@@ -61,8 +63,8 @@ impl Schemas<'_, '_> {
         hasher.finish()
     }
 
-    /// True if two values are equal as JSON. Counts its steps: by way of YAML aliases a short text
-    /// can be an endless value.
+    /// True if two values are equal as JSON. Counts steps, because YAML aliases can make a short
+    /// text expand to a huge value.
     #[must_use]
     pub fn equal(&self, a: NodeRef<'_>, b: NodeRef<'_>) -> bool {
         if a.id() == b.id() {

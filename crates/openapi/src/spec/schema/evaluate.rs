@@ -12,10 +12,11 @@ use crate::spec::Version;
 use crate::spec::first_key;
 use crate::spec::reference::reference;
 
-/// Maximum depth to which schemas are followed. No value is that deep, but a schema that is its own
-/// `allOf` is.
+/// Maximum depth of nested schemas during a validation. Real values stay below; a schema that
+/// contains itself in `allOf` does not.
 const DEPTH_MAX: usize = 160;
-/// Maximum number of faults kept. Messages show the first one and the number of the others.
+/// Maximum number of faults that are recorded. Messages show the first one and the number of the
+/// others.
 const FAULTS_MAX: usize = 100;
 
 /// Validates one value.
@@ -39,7 +40,7 @@ pub(super) fn judge<'a>(
     }
 }
 
-/// Result of a check of a value; `Maybe` if it cannot be decided.
+/// Result of a check. `Maybe` if it cannot be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
     Yes,
@@ -73,10 +74,10 @@ impl Fit {
 pub(super) struct Run<'s, 'r, 'a> {
     pub(super) schemas: &'s Schemas<'r, 'a>,
     faults: Vec<Fault>,
-    /// Greater than zero while branches are tried whose faults are not reported.
+    /// Number of enclosing validations whose faults are not recorded, such as branches of `anyOf`.
     pub(super) quiet: usize,
     depth: usize,
-    /// Entered schema resources, outermost first (core §7.1).
+    /// Schema resources entered so far, outermost first (core §7.1).
     scope: Vec<diag::NodeId>,
 }
 
@@ -103,7 +104,7 @@ impl<'a> Run<'_, '_, 'a> {
         fit
     }
 
-    /// Enters the resource of a schema. Returns true if it differs from the current one.
+    /// Enters the schema resource of a schema. Returns true if it differs from the current one.
     fn enter(&mut self, schema: NodeRef<'a>) -> bool {
         if self.schemas.version < Version::V31 {
             return false;
@@ -127,7 +128,7 @@ impl<'a> Run<'_, '_, 'a> {
             }
             return Fit::of(all);
         }
-        // Tools replace a reference in a value by its target, so the value is unknown.
+        // A `$ref` in the value may be replaced by other tools, so the value is not known.
         if !schema.is_map() || reference(value).is_some() {
             return Fit::Maybe;
         }
@@ -155,7 +156,7 @@ impl<'a> Run<'_, '_, 'a> {
         value: NodeRef<'a>,
     ) -> Fit {
         let modern = self.schemas.version >= Version::V31;
-        // OpenAPI does not allow references here, but they occur in practice.
+        // OpenAPI does not allow references in these keywords, but they occur in practice.
         let argument = match &*entry.key {
             "properties" | "required" | "enum" | "allOf" | "anyOf" | "oneOf" => {
                 match self.schemas.resolver.resolve(argument) {
@@ -237,7 +238,7 @@ impl<'a> Run<'_, '_, 'a> {
         let fits = argument.items().any(|item| self.schemas.equal(item, value));
         self.check(fits, value, entry, || {
             let texts = argument.items().filter_map(NodeRef::scalar_text);
-            format!("this is none of the `enum`: {}", suggest::one_of(texts, 8))
+            format!("this is not in the `enum`: {}", suggest::one_of(texts, 8))
         })
     }
 
@@ -246,7 +247,7 @@ impl<'a> Run<'_, '_, 'a> {
         target.map_or(Fit::Maybe, |target| self.schema(target, value))
     }
 
-    /// Target of a `$ref` or `$dynamicRef` from here.
+    /// Target of a `$ref` or `$dynamicRef`, given the resources entered so far.
     pub(super) fn target(&self, key: &str, reference: NodeRef<'a>) -> Option<NodeRef<'a>> {
         let resolver = self.schemas.resolver;
         match key {
@@ -287,7 +288,8 @@ impl<'a> Run<'_, '_, 'a> {
         }
     }
 
-    /// Reports that no branch fits. With a single branch, its own faults are more precise.
+    /// Reports that no branch is valid. If there is only one, reports the faults in that branch,
+    /// which are more precise.
     fn none_fits(
         &mut self,
         fit: Fit,
@@ -355,7 +357,7 @@ impl<'a> Run<'_, '_, 'a> {
         self.check(fits, value, entry, || {
             let bound = argument.scalar_text().unwrap_or_default();
             let number = value.scalar_text().unwrap_or_default();
-            format!("`{number}` does not keep to `{key}: {bound}`")
+            format!("`{number}` violates `{key}: {bound}`")
         })
     }
 
@@ -384,7 +386,7 @@ impl<'a> Run<'_, '_, 'a> {
         }
     }
 
-    /// Checks a count against `minX` or `maxX`.
+    /// Checks a length or count against the limit of `minX` or `maxX`.
     pub(super) fn within(
         &mut self,
         entry: &'a Entry,
@@ -452,7 +454,7 @@ impl<'a> Run<'_, '_, 'a> {
     }
 }
 
-/// True if a value is of a type; `None` for an unknown type.
+/// True if a value has this type. `None` for an unknown type.
 fn is_of(value: NodeRef<'_>, name: &str) -> Option<bool> {
     Some(match name {
         "string" => value.as_str().is_some(),

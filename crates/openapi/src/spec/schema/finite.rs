@@ -2,8 +2,8 @@
 //! the same schema.
 //!
 //! A schema *demands* other schemas: those of required properties, of the items of a non-empty
-//! list, all of `allOf`, one of `anyOf`. A schema has a finite value if all its demands have one.
-//! This is the least fixed point over the reachable schemas, which are few.
+//! list, all of `allOf`, one of `anyOf`. A schema has a finite value if each of its demands has
+//! one. The schemas with finite values are the least fixed point over all reachable schemas.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,22 +13,24 @@ use super::{Schemas, number};
 use crate::spec::Version;
 use crate::spec::reference::reference;
 
-/// Demand: at least one of these schemas must have a finite value.
+/// Demand: at least one schema of `any` must have a finite value.
 struct Demand {
     keyword: Span,
     any: Vec<NodeId>,
 }
 
-/// Results of the walks over endless schemas. Each schema is walked once: one after the other leads
-/// to its first endless demand, so that every path ends in one circle.
+/// Cycles of schemas without finite values that were found so far. From each schema, the search
+/// follows the first demand without a finite value. So each path ends in exactly one cycle, and
+/// each schema is walked once.
 #[derive(Default)]
 pub(super) struct Circles {
     walked: HashSet<NodeId>,
-    /// Circles by their first member in the source, which is also their first step.
+    /// Cycles, by their first schema in the source. The cycle begins with that schema.
     by_first: HashMap<NodeId, Vec<Span>>,
 }
 
-/// Implements [`Schemas::endless`]. Returns each circle once, for its first member in the source.
+/// Implements [`Schemas::endless`]. Returns a cycle only for its first schema in the source, so
+/// that it is reported once.
 pub(super) fn circle<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Option<Vec<Span>> {
     if is_finite(schemas, schema) {
         return None;
@@ -46,7 +48,7 @@ pub(super) fn circle<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Opti
         way.push((node.id(), demand.keyword));
         node = schemas.resolver.node(*demand.any.first()?);
     }
-    // A path that leads into one walked before ends in a known circle.
+    // If the path met a schema of an earlier walk, its cycle is known already.
     if let Some(start) = at.get(&node.id()) {
         let mut round = way.split_off(*start);
         let place = |(id, _): &(NodeId, Span)| schemas.resolver.node(*id).span();
@@ -95,7 +97,7 @@ fn is_finite<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> bool {
     finite.contains(&schema.id())
 }
 
-/// Demands of a schema on every value.
+/// Demands of a schema that hold for every value.
 fn demands<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Vec<Demand> {
     let mut demands = Vec::new();
     let mut demand = |keyword: Span, any: Vec<NodeId>| {
@@ -105,7 +107,7 @@ fn demands<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Vec<Demand> {
     };
     let one = |node: NodeRef<'a>| vec![node.id()];
     if let Some(text) = reference(schema) {
-        // The reference check reports a broken or circular chain.
+        // A broken or circular chain is reported by another check.
         if schemas.resolver.resolve(schema).is_some()
             && let Ok(target) = schemas.resolver.target(text)
         {
@@ -149,7 +151,7 @@ fn demands<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Vec<Demand> {
     demands
 }
 
-/// True if a schema's values are all of one type.
+/// True if all values of a schema have this type.
 fn is_only(schema: NodeRef<'_>, name: &str) -> bool {
     schema.get("type").is_some_and(|kind| {
         let mut listed = kind.items();

@@ -69,7 +69,7 @@ impl<'a> Run<'_, '_, 'a> {
             return Fit::Maybe;
         }
         self.check(holds(found), value, entry, || {
-            format!("{found} items are what `contains` says")
+            format!("{found} items match `contains`")
         })
     }
 }

@@ -83,8 +83,8 @@ impl<'a> Run<'_, '_, 'a> {
             let property = schema.get("properties").and_then(|all| all.get(name));
             let property = property.and_then(|property| self.schemas.resolver.resolve(property));
             let says = |key| property.and_then(|property| property.get(key)?.as_bool());
-            // Required in one direction only (OpenAPI 3.0.3 §4.7.24.2), and the direction of an
-            // example is often unknown.
+            // Required only in requests or only in responses (OpenAPI 3.0.3 §4.7.24.2), and the
+            // direction of an example is often unknown.
             says("readOnly") == Some(true) || says("writeOnly") == Some(true)
         };
         let missing = names
@@ -101,7 +101,7 @@ impl<'a> Run<'_, '_, 'a> {
         Fit::No
     }
 
-    /// Checks a property that neither `properties` nor `patternProperties` describe.
+    /// Checks a property that neither `properties` nor `patternProperties` describes.
     pub(super) fn other_property(
         &mut self,
         schema: NodeRef<'a>,
@@ -122,7 +122,7 @@ impl<'a> Run<'_, '_, 'a> {
         Fit::No
     }
 
-    /// `Yes` if `properties` or `patternProperties` of the schema itself describe a name; `Maybe`
+    /// `Yes` if `properties` or `patternProperties` of the schema itself describes a name. `Maybe`
     /// if that cannot be decided.
     pub(super) fn is_described(&self, schema: NodeRef<'a>, name: &str) -> Fit {
         let properties = schema.get("properties");
@@ -152,8 +152,8 @@ impl<'a> Run<'_, '_, 'a> {
         }
     }
 
-    /// Checks `propertyNames`. A name is a string without a node, so only keywords for strings
-    /// apply.
+    /// Checks `propertyNames`. A name has no node of its own, so only keywords for strings are
+    /// checked.
     fn names(&mut self, entry: &'a Entry, schema: NodeRef<'a>, value: NodeRef<'a>) -> Fit {
         let mut fit = Fit::Yes;
         for (property, _) in value.entries() {
@@ -192,7 +192,8 @@ impl<'a> Run<'_, '_, 'a> {
     }
 }
 
-/// Returns the entries of a keyword by property whose property is present.
+/// Returns the entries of a keyword by property (such as `dependentSchemas`) whose property the
+/// value has.
 fn present<'a>(
     argument: NodeRef<'a>,
     value: NodeRef<'a>,

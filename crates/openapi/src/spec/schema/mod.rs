@@ -1,10 +1,10 @@
-//! Schemas as written in a document: validation of values, support of patterns, and schemas that no
-//! value satisfies.
+//! Schemas as written in a document: validation of values, support for patterns, and detection of
+//! schemas that no finite value satisfies.
 //!
-//! Schemas are evaluated in place and on demand instead of being compiled. A document has a
-//! thousand schemas that refer to each other and only a few examples, and the dialect of 3.0 is not
-//! JSON Schema. Undecidable cases (a broken reference, a pattern that needs backtracking, too many
-//! steps) give no finding, but [`Verdict::Unknown`].
+//! Schemas are evaluated in place and on demand, not compiled: a document has about a thousand
+//! schemas that refer to each other but only a few examples, and the dialect of 3.0 is not JSON
+//! Schema. Undecidable cases (a broken reference, a pattern that needs backtracking, too many
+//! steps) give [`Verdict::Unknown`] and no finding.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -28,14 +28,15 @@ mod unevaluated;
 
 pub use pattern::Pattern;
 
-/// Maximum number of keywords evaluated for the values of one document. Real documents stay far
+/// Maximum number of keywords evaluated for all values of one document. Real documents stay far
 /// below; the limit stops hostile ones.
 const STEPS_MAX: u32 = 4_000_000;
 
-/// Part of the steps left that one value may take: one recursive schema leaves enough for the others.
+/// One value may use this fraction (1/8) of the remaining steps, so that a recursive schema leaves
+/// enough for others.
 const SHARE: u32 = 8;
 
-/// Steps that each value may take as long as there are some.
+/// Minimum number of steps for each value, as long as steps remain.
 const VALUE_STEPS_MIN: u32 = 1_000;
 
 /// Schemas of one document.
@@ -44,40 +45,41 @@ pub struct Schemas<'r, 'a> {
     version: Version,
     patterns: RefCell<HashMap<&'a str, Rc<Pattern>>>,
     finite: RefCell<HashMap<NodeId, bool>>,
-    /// Schemas whose `allOf` refers to a schema, by that one; made when first needed.
+    /// For each schema, the schemas whose `allOf` refers to it. Built when first needed.
     combined: OnceCell<HashMap<NodeId, Vec<NodeRef<'a>>>>,
     circles: RefCell<finite::Circles>,
     steps_left: Cell<u32>,
-    /// Steps left for the value that is judged.
+    /// Steps left for the value being validated.
     value_steps_left: Cell<u32>,
-    /// Values that took more steps than they may, and the first of them.
+    /// Number of values that were not validated because they need too many steps, and the first of
+    /// them.
     unjudged: Cell<(usize, Option<Span>)>,
 }
 
-/// Result of the validation of a value by a schema.
+/// Result of validating a value against a schema.
 #[derive(Debug)]
 pub enum Verdict {
     /// The value is valid.
     Valid,
-    /// The result cannot be decided.
+    /// The validity cannot be decided.
     Unknown,
-    /// The value is invalid; with at least one fault.
+    /// The value is invalid. Contains at least one fault.
     Invalid(Vec<Fault>),
 }
 
-/// Mistake in a value.
+/// Violation of a schema by a part of a value.
 #[derive(Debug)]
 pub struct Fault {
-    /// Place of the faulty part of the value.
+    /// Span of the faulty part of the value.
     pub value: Span,
-    /// Place of the keyword that the part violates.
+    /// Span of the keyword that the part violates.
     pub keyword: Span,
     /// Description of the fault, as a phrase.
     pub why: String,
 }
 
 impl<'r, 'a> Schemas<'r, 'a> {
-    /// Creates the schemas of a resolver's document.
+    /// Creates the schemas of the resolver's document.
     #[must_use]
     pub fn new(resolver: &'r Resolver<'a>, version: Version) -> Self {
         Self {
@@ -114,7 +116,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         verdict
     }
 
-    /// The compiled pattern of a text; each text is compiled once.
+    /// Returns the compiled pattern. Each text is compiled once.
     pub fn pattern(&self, text: &'a str) -> Rc<Pattern> {
         let known = self.patterns.borrow().get(text).cloned();
         known.unwrap_or_else(|| {
@@ -124,15 +126,15 @@ impl<'r, 'a> Schemas<'r, 'a> {
         })
     }
 
-    /// Returns the circle of schemas that every valid value would have to repeat without end: each
-    /// step with the keyword that requires it. `None` if a finite value exists, and for schemas
-    /// that only lead to such a circle.
+    /// Returns the cycle of schemas that every valid value would have to repeat without end, as the
+    /// span of the demanding keyword of each schema. `None` if a finite value exists, and for
+    /// schemas that only lead to such a cycle.
     #[must_use]
     pub fn endless(&self, schema: NodeRef<'a>) -> Option<Vec<Span>> {
         finite::circle(self, schema)
     }
 
-    /// Schemas whose `allOf` refers to this schema. Their other keywords apply to the same values.
+    /// Schemas whose `allOf` refers to this schema. Their other keywords constrain the same values.
     pub fn combined_with(&self, schema: NodeRef<'a>) -> &[NodeRef<'a>] {
         let all = self.combined.get_or_init(|| {
             let mut all: HashMap<NodeId, Vec<NodeRef<'a>>> = HashMap::new();
@@ -157,15 +159,15 @@ impl<'r, 'a> Schemas<'r, 'a> {
         all.get(&schema.id()).map_or(&[], Vec::as_slice)
     }
 
-    /// The number of values that were left unjudged because they take too many steps, and the place of
-    /// the first.
+    /// Returns the number of values that were not validated because they need too many steps, and
+    /// the span of the first. `None` if there are none.
     #[must_use]
     pub fn unjudged(&self) -> Option<(usize, Span)> {
         let (count, first) = self.unjudged.get();
         first.map(|first| (count, first))
     }
 
-    /// True if the steps of the value that is judged are used up.
+    /// True if the value being validated has used up its steps.
     fn exhausted(&self) -> bool {
         self.value_steps_left.get() == 0
     }

@@ -1,10 +1,10 @@
-//! Numbers of documents, compared by value and not by notation.
+//! Numbers in documents, compared by value, not by spelling.
 
 use std::cmp::Ordering;
 
 use diag::{Kind, NodeRef};
 
-/// Returns the value of a number.
+/// Returns the value of a number node. `None` if the node is not a number.
 #[must_use]
 pub(super) fn of(node: NodeRef<'_>) -> Option<f64> {
     match node.kind() {
@@ -13,7 +13,8 @@ pub(super) fn of(node: NodeRef<'_>) -> Option<f64> {
     }
 }
 
-/// Parses a number. YAML has more notations than JSON: `0x1f`, `0o17`, `.5`, `+1`, `.inf`.
+/// Parses a number. YAML has more notations than JSON, such as `0x1f`, `0o17`, `.5`, `+1` and
+/// `.inf`.
 fn parse(text: &str) -> Option<f64> {
     if let Some(digits) = text.strip_prefix("0x") {
         return u64::from_str_radix(digits, 16).ok().map(as_float);
@@ -55,8 +56,8 @@ pub(super) fn is_whole(node: NodeRef<'_>) -> bool {
     whole(node).is_some() || of(node).is_some_and(|number| number.fract() == 0.0)
 }
 
-/// True if `value` is a multiple of `step`: exactly, by their digits, if those are not too many;
-/// `None` if floats cannot decide it either.
+/// True if `value` is a multiple of `step`. Computed exactly if the digits fit, otherwise with
+/// floats. `None` if neither can decide it.
 #[must_use]
 pub(super) fn is_multiple(value: NodeRef<'_>, step: NodeRef<'_>) -> Option<bool> {
     let exact = Decimal::of(value).zip(Decimal::of(step));
@@ -68,13 +69,13 @@ pub(super) fn is_multiple(value: NodeRef<'_>, step: NodeRef<'_>) -> Option<bool>
     if step <= 0.0 || !quotient.is_finite() {
         return None;
     }
-    // For example, 19.99 / 0.01 gives 1998.9999999999998.
+    // Allow for rounding: 19.99 / 0.01 gives 1998.9999999999998.
     let off = (quotient - quotient.round()).abs();
     Some(off <= 1e-9 * quotient.abs().max(1.0))
 }
 
-/// Absolute value of a JSON number: `digits × 10^exponent`. Floats are not exact enough to decide
-/// whether 19.99 is a multiple of 0.01, or 1e308 of 0.1.
+/// Absolute value of a JSON number: `digits × 10^exponent`. Floats cannot decide whether 19.99 is a
+/// multiple of 0.01, or 1e308 of 0.1.
 #[derive(Clone, Copy)]
 struct Decimal {
     digits: u128,
@@ -100,10 +101,10 @@ impl Decimal {
         })
     }
 
-    /// True if the value is a multiple of `step`. `None` for a step of zero, or with too many
+    /// True if the value is a multiple of `step`. `None` if `step` is zero or a number has too many
     /// digits.
     fn is_multiple_of(self, step: Self) -> Option<bool> {
-        // The product of two remainders fits into 128 bits.
+        // With a 64-bit modulus, the product of two remainders fits into 128 bits.
         let modulus = u128::from(
             u64::try_from(step.digits)
                 .ok()
@@ -116,7 +117,8 @@ impl Decimal {
         if shift < 0 {
             let scale = 10_u128.checked_pow(shift.unsigned_abs());
             let unit = scale.and_then(|scale| scale.checked_mul(modulus));
-            // A unit that does not fit is larger than any value that does.
+            // A unit that overflows is larger than any value that fits, so the value is not a
+            // multiple.
             return Some(unit.is_some_and(|unit| self.digits.is_multiple_of(unit)));
         }
         let (mut rest, mut base) = (self.digits % modulus, 10 % modulus);
@@ -132,13 +134,13 @@ impl Decimal {
     }
 }
 
-/// Value of a keyword that counts, such as `maxLength`.
+/// Value of a keyword for a length or count, such as `maxLength`. `None` if negative.
 #[must_use]
 pub(super) fn count(node: NodeRef<'_>) -> Option<f64> {
     of(node).filter(|number| *number >= 0.0)
 }
 
-/// A count as a float, to compare with a keyword's number.
+/// Converts a length to a float, to compare it with a keyword's number.
 #[must_use]
 #[expect(
     clippy::cast_precision_loss,

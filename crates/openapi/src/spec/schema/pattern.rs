@@ -1,28 +1,28 @@
-//! Regular expressions of schemas: ECMA-262 as JSON Schema specifies (2020-12 core §6.4), run by an
-//! engine with linear time.
+//! Regular expressions of schemas: ECMA-262, as JSON Schema specifies (2020-12 core §6.4), executed
+//! by an engine with linear time.
 
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ast::{self, ErrorKind};
 
 /// Maximum size of a compiled pattern in bytes. `(a{1000}){1000}` would take a gigabyte.
 const COMPILED_BYTES_MAX: usize = 1 << 20;
-/// Maximum length of a pattern in bytes. Longer ones are not checked.
+/// Maximum length of a pattern, in bytes. Longer patterns are not compiled.
 const PATTERN_BYTES_MAX: usize = 64 * 1024;
 
-/// Result of reading a pattern.
+/// Result of compiling a pattern.
 #[derive(Clone, Debug)]
 pub enum Pattern {
-    /// The pattern can be run.
+    /// Valid and executable.
     Runs(Regex),
-    /// Valid, but not runnable in linear time. Contains the feature that prevents it.
+    /// Valid, but not executable in linear time. The string is the feature that prevents it.
     NotLinear(&'static str),
     /// The pattern, or its compiled form, exceeds the size limit.
     TooLarge,
-    /// Invalid regular expression, with the reason.
+    /// Not a valid regular expression. The string is the reason.
     Malformed(String),
 }
 
-/// Reads a pattern.
+/// Compiles a pattern.
 #[must_use]
 pub(super) fn read(text: &str) -> Pattern {
     if text.len() > PATTERN_BYTES_MAX {
@@ -56,7 +56,7 @@ pub(super) fn read(text: &str) -> Pattern {
     match parsed {
         Err(error) if !valid() => Pattern::Malformed(error.kind().to_string()),
         Ok(_) if !valid() => Pattern::Malformed("it is not one of ECMA-262".into()),
-        Ok(_) | Err(_) => Pattern::NotLinear("what only backtracking engines know"),
+        Ok(_) | Err(_) => Pattern::NotLinear("a feature of backtracking engines"),
     }
 }
 

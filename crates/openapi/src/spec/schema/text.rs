@@ -1,4 +1,4 @@
-//! Check of a URL's text by a schema, before anything is known about the rest.
+//! Check of a string from a URL against a schema. The type of such a string is not known.
 
 use diag::NodeRef;
 
@@ -9,8 +9,9 @@ use crate::spec::reference::reference;
 const DEPTH_MAX: usize = 16;
 
 impl<'a> Schemas<'_, 'a> {
-    /// False only if no reading of the text is valid. Types, `enum`, `const`, lengths, `pattern`
-    /// and the format `uuid` are decided; any other keyword may hold.
+    /// False only if no interpretation of the text (string, number, …) is valid. Decides types,
+    /// `enum`, `const`, lengths, `pattern` and the format `uuid`. Any other keyword is assumed to
+    /// be satisfied.
     #[must_use]
     pub fn may_be(&self, schema: NodeRef<'a>, text: &str) -> bool {
         self.may_be_at(schema, text, 0)
@@ -52,7 +53,7 @@ impl<'a> Schemas<'_, 'a> {
     }
 }
 
-/// True if a text may be of a type, or of one of a list of types.
+/// True if a text may be an instance of a type, or of one type of a list.
 fn is_of(types: NodeRef<'_>, text: &str) -> bool {
     let one = |name: &str| match name {
         "integer" => text
@@ -68,7 +69,7 @@ fn is_of(types: NodeRef<'_>, text: &str) -> bool {
     }
 }
 
-/// True for a UUID: groups of hexadecimal digits (RFC 9562 §4).
+/// True if a text has the form of a UUID (RFC 9562 §4).
 fn is_uuid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
     let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();

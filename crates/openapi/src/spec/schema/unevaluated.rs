@@ -1,5 +1,5 @@
-//! Keywords `unevaluatedProperties` and `unevaluatedItems` (core §11), for parts of a value that no
-//! keyword beside or below them evaluates.
+//! Keywords `unevaluatedProperties` and `unevaluatedItems` (core §11). They apply to parts of a
+//! value that no adjacent keyword or subschema evaluates.
 
 use std::collections::HashSet;
 
@@ -7,14 +7,14 @@ use diag::NodeRef;
 
 use super::evaluate::{Fit, Run};
 
-/// Evaluated parts of a value.
+/// Parts of a value that have been evaluated.
 #[derive(Default)]
 struct Seen<'a> {
     names: HashSet<&'a str>,
     items: HashSet<usize>,
-    /// True if the whole value is evaluated.
+    /// True if all parts of the value are evaluated.
     all: bool,
-    /// True if some of it could not be decided.
+    /// True if the evaluation of some part could not be decided.
     unknown: bool,
 }
 
@@ -66,8 +66,8 @@ impl<'a> Run<'_, '_, 'a> {
         fit
     }
 
-    /// Collects the parts of a value that a schema evaluates. `outermost` marks the schema whose
-    /// own `unevaluated…` keyword is being decided.
+    /// Collects the parts of a value that a schema evaluates. `outermost` is true for the schema
+    /// whose `unevaluated…` keyword is being checked.
     fn look(
         &mut self,
         schema: NodeRef<'a>,
@@ -141,7 +141,8 @@ impl<'a> Run<'_, '_, 'a> {
         }
     }
 
-    /// Collects from a schema only if it is valid; a failed schema evaluates nothing.
+    /// Collects the evaluated parts if the schema is valid for the value. A failed schema evaluates
+    /// nothing.
     fn look_if_valid(&mut self, schema: NodeRef<'a>, value: NodeRef<'a>, seen: &mut Seen<'a>) {
         match self.quietly(schema, value) {
             Fit::Yes => self.look(schema, value, seen, false),

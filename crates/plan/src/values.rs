@@ -1,24 +1,27 @@
-//! Header fields and query parameters that satisfy some conditions and no others.
+//! Header fields and query parameters that meet certain conditions and fail others.
 
 use std::collections::BTreeMap;
 
 use bundle::ir::{Condition, Test};
+use policy::auth::mtls::Source;
 
-/// Maximum number of combinations of values that are compared; with more conditions a witness may
-/// be a byte longer than the shortest.
+/// Maximum number of combinations of values that are compared. With more, a witness may be a byte
+/// longer than necessary.
 const WAYS_MAX: usize = 256;
 
-/// Header fields and query parameters of a request.
+/// Header fields and query parameters of a request, and the certificates that come with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Values {
     /// Header fields: lower-case name and value.
     pub(crate) headers: Vec<(String, String)>,
     /// Query parameters: name and value.
     pub(crate) query: Vec<(String, String)>,
+    /// Client certificates as [`policy::auth::mtls::witness`] writes them, with their sources.
+    pub(crate) certificates: Vec<(Source, String)>,
 }
 
 impl Values {
-    /// Number of bytes they add to a request: `name: value`, `?name=value`.
+    /// Number of bytes that the values add to a request: `name: value`, `?name=value`.
     pub(super) fn length(&self) -> usize {
         let of = |list: &[(String, String)], more: usize| -> usize {
             list.iter()
@@ -28,7 +31,7 @@ impl Values {
         of(&self.headers, 4) + of(&self.query, 2)
     }
 
-    /// Returns true if conditions hold for these.
+    /// True if these values meet all conditions.
     fn fulfil(&self, conditions: &[Condition]) -> bool {
         conditions.iter().all(|condition| {
             let (list, name, test) = match condition {
@@ -41,11 +44,12 @@ impl Values {
     }
 }
 
-/// Returns values that satisfy all of `wanted` and fail each list of `avoided` (the conditions of a
-/// route), or none. The values in `sent` are part of the request anyway and are not returned.
+/// Returns values that meet all of `wanted` and fail at least one condition of each list in
+/// `avoided` (the conditions of one route each). `None` if that is impossible. The values in `sent`
+/// are already part of the request and are not returned.
 ///
-/// Each name has one value. A condition that the wanted ones do not imply can always be avoided:
-/// omit the name, or continue the value in another way.
+/// Each name has one value. A condition that `wanted` does not imply can always be failed: by
+/// leaving out the name, or by extending the value differently.
 pub(super) fn values(
     wanted: &[&Condition],
     sent: &Values,
@@ -56,7 +60,7 @@ pub(super) fn values(
         let (key, test) = split(condition);
         tests.entry(key).or_default().push(test);
     }
-    // For each name, collect the shortest value and one that also avoids the other tests. Take the
+    // For each name, collect the shortest value, and one that also fails the other tests. Use the
     // shortest combination that works.
     let mut ways = vec![Values::default()];
     for ((header, name), tests) in tests {
@@ -98,9 +102,9 @@ pub(super) fn values(
     })
 }
 
-/// The value of one name that passes all `tests`, and none of `others` that it need not pass; empty where
-/// the values that are sent anyway pass them. None where no single value does: a field or parameter that
-/// is repeated with different outcomes is refused as ambiguous.
+/// Returns a value of one name that passes all `tests`, and none of `others` unless unavoidable.
+/// Empty if the values in `there`, which are sent anyway, pass the tests. `None` if no single value
+/// does: a repeated field or parameter with different outcomes would be refused as ambiguous.
 fn one(tests: &[&Test], there: &[&str], others: &[&Test]) -> Option<Vec<String>> {
     let all = |value: &str| tests.iter().all(|test| passes(test, value));
     if !there.is_empty() {
@@ -110,7 +114,7 @@ fn one(tests: &[&Test], there: &[&str], others: &[&Test]) -> Option<Vec<String>>
         Test::Exact(text) => Some(text.clone()),
         Test::Prefix(_) | Test::Present => None,
     });
-    // A value with the longest prefix also has the shorter ones.
+    // The longest prefix includes the shorter ones.
     let prefixes = tests.iter().filter_map(|test| match test {
         Test::Prefix(text) => Some(text.as_str()),
         Test::Exact(_) | Test::Present => None,
@@ -120,8 +124,8 @@ fn one(tests: &[&Test], there: &[&str], others: &[&Test]) -> Option<Vec<String>>
     all(&value).then(|| vec![value])
 }
 
-/// Returns the smallest value with a prefix that passes none of `others`, except prefixes of the
-/// prefix itself.
+/// Returns the smallest value with a prefix that passes none of `others`, except those tests that
+/// every value with the prefix passes.
 fn goes_on(prefix: &str, others: &[&Test]) -> String {
     let caught = |value: &str| {
         others.iter().any(|test| match test {

@@ -1,0 +1,72 @@
+//! Upstreams that gwc makes from URLs which gwd calls itself: services that a policy asks, key sets.
+//!
+//! Plans, metrics and limits hold for them as for all upstreams. Their name is the URL's origin,
+//! their TLS settings are the defaults (the authorities of the system).
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use policy::endpoint::{self, Endpoint};
+
+use crate::Model;
+use crate::settings::state_id;
+
+/// Milliseconds to open a connection, and for which an unused connection is kept: the defaults of
+/// `timeouts`.
+const CONNECT_MS: u64 = 5_000;
+const IDLE_MS: u64 = 60_000;
+
+/// The upstreams of all URLs of a model.
+pub(crate) fn upstreams(model: &Model) -> Vec<ir::Upstream> {
+    let settings = &model.settings;
+    let own = model.apis.iter().flat_map(|api| &api.policies);
+    let policies = settings.policies.iter().chain(own);
+    let names = policies.flat_map(|policy| policy.value.checked.upstreams());
+    let names = names
+        .filter(|name| endpoint::is_origin(name))
+        .map(str::to_owned);
+    let verifiers = settings.auth.iter();
+    let called = verifiers.filter_map(|verifier| verifier.value.checked.origin());
+    let origins: BTreeSet<String> = names.chain(called).collect();
+    let made = origins.iter().filter_map(|origin| Endpoint::of(origin));
+    made.filter_map(|endpoint| upstream(&settings.name.value, endpoint))
+        .collect()
+}
+
+fn upstream(project: &str, endpoint: Endpoint) -> Option<ir::Upstream> {
+    let Endpoint {
+        origin,
+        tls,
+        host,
+        port,
+        target: _,
+    } = endpoint;
+    let target = ir::Target {
+        name: "origin".to_owned(),
+        host,
+        port,
+        path: String::new(),
+        weight: 1,
+        zone: None,
+        tls,
+    };
+    Some(ir::Upstream {
+        state: state_id(&[project, "upstream", &origin]),
+        name: origin,
+        targets: ir::Set::new(vec![target]).ok()?,
+        connect_timeout_ms: CONNECT_MS,
+        idle_timeout_ms: IDLE_MS,
+        host_header: ir::HostHeader::Upstream,
+        declared: policy::declared::Settings::default(),
+        balance: policy::upstream::Balance::default(),
+        health: policy::upstream::Health::default(),
+        retries: None,
+        circuit_breaker: None,
+        limits: policy::upstream::Limits::default(),
+        protocol: ir::UpstreamProtocol::default(),
+        discovery: None,
+        proxy_protocol: None,
+        rewrite_responses: None,
+        tls: tls.then(ir::UpstreamTls::default),
+    })
+}

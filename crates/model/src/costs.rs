@@ -1,0 +1,70 @@
+//! Operations whose `cost` a rate limit of their chain can never admit: it is above the limit's
+//! capacity, which is `burst`, or `limit` of a sliding window.
+
+use std::collections::BTreeSet;
+
+use bundle::ir::Link;
+use diag::{Diagnostic, NodeRef, Sink};
+use policy::Checked;
+
+use super::{Api, Operation, Settings};
+use sources::project::files::Files;
+use vocab::lints::COST_ABOVE_LIMIT;
+
+/// Reports each such pair of an operation and a limit.
+pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    for api in apis {
+        for operation in &api.operations {
+            let Some(cost) = operation.forwarding.cost else {
+                continue;
+            };
+            let mut told = BTreeSet::new();
+            for (name, capacity) in limits(settings, api, operation) {
+                if u64::from(cost) > capacity && told.insert(name) {
+                    report(files, api, operation, (cost, name, capacity), sink);
+                }
+            }
+        }
+    }
+}
+
+/// Rate limits of an operation's chain, with their capacities.
+fn limits<'m>(
+    settings: &'m Settings,
+    api: &'m Api,
+    operation: &'m Operation,
+) -> impl Iterator<Item = (&'m str, u64)> {
+    operation.chain.iter().filter_map(|link| {
+        let (name, all) = match &link.value {
+            Link::Authenticate => return None,
+            Link::Shared(name) => (name, &settings.policies),
+            Link::Own(name) => (name, &api.policies),
+        };
+        let policy = all.iter().find(|policy| policy.value.name == *name)?;
+        match &policy.value.checked {
+            Checked::RateLimit(limit) => Some((name.as_str(), limit.tokens().capacity())),
+            _ => None,
+        }
+    })
+}
+
+fn report(
+    files: &Files,
+    api: &Api,
+    operation: &Operation,
+    (cost, name, capacity): (u32, &str, u64),
+    sink: &mut Sink,
+) {
+    let item = &api.spec.paths[operation.place.0];
+    let extension = item.operations[operation.place.1].x_gateway;
+    let written = extension.and_then(|id| files.tree.at(id).get("cost"));
+    let span = written.map_or(operation.span, NodeRef::span);
+    let message = format!("`cost` {cost} is above what the limit `{name}` can admit: {capacity}");
+    sink.push(
+        Diagnostic::new(&COST_ABOVE_LIMIT, span, message)
+            .label("every request would be refused")
+            .help(format!(
+                "raise `burst` of `{name}` (`limit` of a sliding window) to {cost}, or lower the cost"
+            )),
+    );
+}

@@ -1,0 +1,331 @@
+//! Operations that a document describes: access, chain, upstream and forwarding of each.
+
+use bundle::ir;
+use diag::shape::{self, BAD_VALUE};
+use diag::{Diagnostic, NodeId, NodeRef, Sink, suggest};
+use policy::traffic::{mirror, split};
+use policy::transform::{deprecation, rewrite};
+use policy::{Policy as _, conditions, forms};
+
+use super::alias::{self, Alias};
+use super::operation::{Context, Found, Subject, access, authenticated, check_path_texts};
+use super::security::{Written, read_security};
+use super::servers::Servers;
+use super::treatment::{Destination, Scopes};
+use super::{Operation, Validation, later, open, path_item};
+use openapi::spec::{self, In, PathItem};
+use vocab::extension::OPERATION;
+
+/// Operation of the document, with what its path item sets.
+struct Described<'a> {
+    item: &'a PathItem,
+    operation: &'a spec::Operation,
+    /// Index of the path item, and of the operation in it.
+    place: (usize, usize),
+    /// `x-gateway` of the operation.
+    extension: Option<NodeRef<'a>>,
+    /// `x-gateway` of the path item.
+    of_path: Option<NodeRef<'a>>,
+    template: &'a ir::Template,
+    /// Conditions of the path item.
+    conditions: &'a [ir::Condition],
+    key: String,
+}
+
+/// Resolves the described operations, in the order of the document. Aliases and operations without
+/// an upstream are left out and stand in `found`.
+pub(super) fn resolve(context: &Context<'_>, found: &mut Found, sink: &mut Sink) -> Vec<Operation> {
+    let node = |id: NodeId| context.files.tree.at(id);
+    let mut operations = Vec::new();
+    for (path_index, item) in context.spec.paths.iter().enumerate() {
+        let Some((template, conditions)) = path_item::template(context.files, item, sink) else {
+            continue;
+        };
+        for (index, operation) in item.operations.iter().enumerate() {
+            let described = Described {
+                item,
+                operation,
+                place: (path_index, index),
+                extension: operation.x_gateway.map(node),
+                of_path: item.x_gateway.map(node),
+                template: &template,
+                conditions: &conditions,
+                key: key(&context.entry.name, item, operation),
+            };
+            operations.extend(one(described, context, found, sink));
+        }
+    }
+    operations
+}
+
+/// Key of an operation (vocabulary.md): `API/operationId`, or `METHOD API:/template`.
+fn key(api: &str, item: &PathItem, operation: &spec::Operation) -> String {
+    match &operation.operation_id {
+        Some(id) => format!("{api}/{}", id.value),
+        None => format!("{} {api}:{}", operation.method.0, item.template.value),
+    }
+}
+
+fn one(
+    described: Described<'_>,
+    context: &Context<'_>,
+    found: &mut Found,
+    sink: &mut Sink,
+) -> Option<Operation> {
+    let Context {
+        files,
+        spec,
+        extension: root,
+        own,
+        settings,
+        ..
+    } = context;
+    let node = |id: NodeId| files.tree.at(id);
+    let operation = described.operation;
+    let scopes = described.scopes(context);
+    open::mark_patterns(&described.key, settings);
+    let subject = described.subject(context);
+    let (public, internal) = (subject.public, subject.internal);
+    let security = access(context, &subject, found, sink);
+    whole_queries(operation, node, sink);
+    let mut chain = scopes.chain(settings, sink);
+    let destination = scopes.upstream(settings);
+    let upstream = destination.as_ref().ok().and_then(Option::as_ref);
+    let upstream = upstream.map_or("", |one| one.upstream.value.as_str());
+    let timeout_ms = scopes.timeout(settings, upstream, &chain);
+    check_path_texts(&chain, own, described.template, sink);
+    authenticated(&mut chain, &security, own);
+    let Destination {
+        upstream,
+        by_servers,
+    } = match destination {
+        Ok(Some(destination)) => destination,
+        Ok(None) => {
+            found.homeless.push((described.key, operation.key_span));
+            return None;
+        }
+        // An undefined name was already reported.
+        Err(_) => return None,
+    };
+    if let Some(path) = described
+        .get("rewrite")
+        .and_then(|rewrite| rewrite.get("path"))
+    {
+        check_rewrite(path, described.template, sink);
+    }
+    if let Some(of) = alias::of(described.of_path) {
+        found.aliases.push(Alias {
+            of,
+            key: described.key,
+            method: operation.method.0.clone(),
+            span: operation.key_span,
+            security: security.value,
+        });
+        return None;
+    }
+    let conditions = described.conditions(sink);
+    let mut forwarding = forwarding(described.extension, sink);
+    forwarding.override_fields = override_fields(operation, &conditions);
+    forwarding.split = forwarding
+        .split
+        .or_else(|| scopes.servers.split(by_servers));
+    let renamed = |name: &str| own.name_of_upstream(name);
+    if let Some(split) = &mut forwarding.split {
+        split.rename_upstreams(&renamed);
+    }
+    if let Some(mirror) = &mut forwarding.mirror {
+        mirror.rename_upstreams(&renamed);
+    }
+    let root_validate = scopes.root_defaults.and_then(|node| node.get("validate"));
+    let declared = later::operation(&later::Nodes {
+        tree: &files.tree,
+        spec,
+        item: described.item,
+        operation,
+        root_default: root_validate,
+        default: &settings.defaults.validate,
+        upstream: &upstream.value,
+    });
+    let template = path_item::styled(described.template, &operation.parameters, node);
+    let path_readings = scopes.path_readings(settings, &template);
+    let owners = [
+        described.get("owner"),
+        root.and_then(|root| root.get("owner")),
+    ];
+    let owner = owners.into_iter().flatten().find_map(NodeRef::scalar_text);
+    Some(Operation {
+        id: operation.operation_id.as_ref().map(|id| id.value.clone()),
+        owner: owner.map(str::to_owned).or_else(|| settings.owner.clone()),
+        method: operation.method.0.clone(),
+        path: described.item.template.value.clone(),
+        path_span: described.item.template.span,
+        span: operation.key_span,
+        template: path_item::cased(template, described.of_path),
+        conditions,
+        priority: path_item::priority(described.of_path),
+        trailing_slash: path_item::trailing_slash(described.of_path),
+        internal,
+        validation: validation(
+            [described.get("validate"), root_validate],
+            settings.defaults.validation,
+        ),
+        security,
+        public,
+        chain,
+        upstream,
+        timeout_ms,
+        path_readings,
+        max_body_bytes: scopes.max_body(settings),
+        forwarding,
+        retries: described
+            .get("retries")
+            .map(policy::traffic::retry::author::read),
+        declared,
+        place: described.place,
+        key: described.key,
+    })
+}
+
+impl<'a> Described<'a> {
+    /// Value of a key of the operation's `x-gateway`; `null` counts as absent.
+    fn get(&self, name: &str) -> Option<NodeRef<'a>> {
+        let value = self.extension.and_then(|node| node.get(name));
+        value.filter(|value| !value.is_null())
+    }
+
+    /// Settings of the operation and of the levels above it.
+    fn scopes(&self, context: &Context<'a>) -> Scopes<'a> {
+        let root = context.extension;
+        Scopes {
+            own: context.own,
+            root_defaults: root.and_then(|root| root.get("defaults")),
+            path: self.of_path,
+            operation: self.extension,
+            servers: Servers::nearest(&context.files.tree, context.spec, self.item, self.operation),
+        }
+    }
+
+    /// Access settings: `security` of `x-gateway`, else of the operation, else of the document.
+    fn subject<'s>(&'s self, context: &Context<'s>) -> Subject<'s> {
+        let of_extension = self.get("security");
+        let of_document = [&self.operation.security, &context.spec.security];
+        let mut of_document = of_document.into_iter().flatten();
+        let places = of_document.clone().map(|one| one.span);
+        let places = of_extension.map(NodeRef::span).into_iter().chain(places);
+        let written = match of_extension {
+            Some(node) => Some(Written::Extension(read_security(node))),
+            None => of_document.next().map(Written::Document),
+        };
+        let effective = written.as_ref().map(Written::span);
+        let public = self.get("public");
+        let public = public.filter(|value| value.as_bool() == Some(true));
+        let internal = self.get("internal").and_then(NodeRef::as_bool);
+        Subject {
+            key: &self.key,
+            at: self.operation.key_span,
+            overrides: places.filter(|place| Some(*place) != effective).collect(),
+            written,
+            public: public.map(NodeRef::span),
+            internal: internal.unwrap_or(false),
+        }
+    }
+
+    /// Conditions of the path item and of the operation, sorted.
+    fn conditions(&self, sink: &mut Sink) -> Vec<ir::Condition> {
+        let mut conditions = self.conditions.to_vec();
+        if let Some(node) = self.get("match") {
+            conditions.extend(conditions::author::read(node, sink));
+        }
+        conditions.sort();
+        conditions.dedup();
+        conditions
+    }
+}
+
+/// Reports parameters of a rewritten path that the template does not have. `{path}` is always
+/// available.
+fn check_rewrite(path: NodeRef<'_>, template: &ir::Template, sink: &mut Sink) {
+    let names = forms::parameters(path.scalar_text().unwrap_or_default());
+    let known = || template.parameters().chain(["path"]);
+    for name in names.into_iter().flatten() {
+        if !known().any(|known| known == name) {
+            sink.push(
+                Diagnostic::new(
+                    &BAD_VALUE,
+                    path.span(),
+                    format!("this path has no parameter `{}`", name.escape_debug()),
+                )
+                .help(suggest::one_of(known(), 8)),
+            );
+        }
+    }
+}
+
+/// Reports parameters for the whole query string (3.2). The router cannot yet distinguish them from
+/// other queries.
+fn whole_queries<'a>(
+    operation: &spec::Operation,
+    node: impl Fn(NodeId) -> NodeRef<'a>,
+    sink: &mut Sink,
+) {
+    let whole = |parameter: &&spec::Parameter| parameter.place == In::Querystring;
+    for parameter in operation.parameters.iter().filter(whole) {
+        let place = node(parameter.node).get("in");
+        sink.push(shape::not_available(
+            place.map_or(parameter.span, NodeRef::span),
+            "`in: querystring`",
+            "describe the query's parts with `in: query`",
+        ));
+    }
+}
+
+/// Forwarding settings of an operation: rewrite, split, mirror, deprecation, idempotency, WebSocket
+/// and streaming.
+fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding {
+    let Some(node) = extension else {
+        return ir::Forwarding::default();
+    };
+    let says = |key: &str| node.get(key).and_then(NodeRef::as_bool) == Some(true);
+    // The shape check already reported invalid values; they must not be read.
+    let said = |key: &str| {
+        let field = OPERATION.fields.iter().find(|field| field.key == key)?;
+        let value = node.get(key).filter(|value| !value.is_null())?;
+        shape::check(value, &field.shape, &mut Sink::default()).then_some(value)
+    };
+    ir::Forwarding {
+        rewrite: said("rewrite").and_then(|node| rewrite::author::check(node, sink)),
+        split: said("split").and_then(|node| split::author::read(node, sink)),
+        mirror: said("mirror").and_then(|node| mirror::author::check(node, sink)),
+        deprecated: said("deprecated").and_then(|node| deprecation::author::check(node, sink)),
+        idempotent: says("idempotent"),
+        websocket: says("websocket"),
+        stream: says("stream"),
+        override_fields: Vec::new(),
+        cost: said("cost")
+            .and_then(|node| u32::try_from(diag::read::integer(node, 1, 1 << 24).ok()?).ok())
+            .filter(|cost| *cost > 1),
+    }
+}
+
+/// Fields that override the path or the method and that the operation declares, as header
+/// parameters or in conditions.
+fn override_fields(operation: &spec::Operation, conditions: &[ir::Condition]) -> Vec<String> {
+    let parameters = operation.parameters.iter();
+    let parameters = parameters.filter(|parameter| parameter.place == In::Header);
+    let parameters = parameters.map(|parameter| parameter.name.value.as_str());
+    let conditions = conditions.iter().filter_map(|condition| match condition {
+        ir::Condition::Header(name, _) => Some(name.as_str()),
+        ir::Condition::Query(..) => None,
+    });
+    let declared: Vec<&str> = parameters.chain(conditions).collect();
+    let is_declared = |name: &&str| declared.iter().any(|one| one.eq_ignore_ascii_case(name));
+    let fields = ir::OVERRIDE_FIELDS.into_iter().filter(is_declared);
+    fields.map(str::to_owned).collect()
+}
+
+/// Validation mode of requests. The nearest `validate` replaces the others as a whole. Without one,
+/// `default`, which is that of gateway.yaml.
+fn validation(nearest: [Option<NodeRef<'_>>; 2], default: Validation) -> Validation {
+    let said = nearest.into_iter().flatten().next();
+    said.map_or(default, Validation::of_requests)
+}

@@ -1,0 +1,86 @@
+//! Check of the expressions of `authorize` policies, each mistake at its place inside the text.
+
+use std::ops::Range;
+
+use diag::{Diagnostic, NodeRef, Sink, Span, suggest};
+use policy::guard::authorize::author::BAD_EXPRESSION;
+use policy::guard::expression::{Expression, Fault};
+use sources::project::files::Files;
+
+/// Checks the policies under `policies` of gateway.yaml, or of the root `x-gateway` of a document.
+pub(crate) fn check(root: NodeRef<'_>, files: &Files, sink: &mut Sink) {
+    let policies = root.get("policies").into_iter().flat_map(NodeRef::entries);
+    for (_, policy) in policies {
+        let kind = policy.get("kind").and_then(NodeRef::scalar_text);
+        let written = policy.get("expression").filter(|node| !node.is_null());
+        let (Some("authorize"), Some(node)) = (kind, written) else {
+            continue;
+        };
+        let Some(source) = node.as_str() else {
+            continue;
+        };
+        for fault in Expression::compile(source).err().unwrap_or_default() {
+            let (start, end) = fault.at;
+            let text = files.sources.text(node.span());
+            let span = part(node.span(), text, source, start..end);
+            sink.push(finding(&fault, span));
+        }
+    }
+}
+
+fn finding(fault: &Fault, span: Span) -> Diagnostic {
+    let found = Diagnostic::new(&BAD_EXPRESSION, span, &*fault.message);
+    let known = || fault.known.iter().copied();
+    match (fault.known.is_empty(), fault.help) {
+        (false, _) => match suggest::nearest(&fault.name, known()) {
+            Some(near) => found.help(format!("did you mean `{near}`?")),
+            None => found.help(suggest::one_of(known(), 12)),
+        },
+        (true, "") => found,
+        (true, help) => found.help(help),
+    }
+}
+
+/// Place of some bytes of a scalar's value. The source text has more than the value: quotes,
+/// escapes, the indentation of a block. The place of the whole scalar if the value is not in it,
+/// such as that of a variable.
+fn part(span: Span, text: &str, value: &str, bytes: Range<usize>) -> Span {
+    let mut places = Vec::with_capacity(value.len() + 1);
+    let mut rest = text.char_indices();
+    for wanted in value.trim_end().chars() {
+        let is_it = |found: char| found == wanted || found.is_whitespace() && wanted == ' ';
+        let Some((at, _)) = rest.find(|(_, found)| is_it(*found)) else {
+            return span;
+        };
+        places.extend((0..wanted.len_utf8()).map(|byte| at + byte));
+    }
+    let end = places.last().map_or(0, |last| last + 1);
+    let at = |byte: usize| places.get(byte).copied().unwrap_or(end);
+    let last = bytes.end.checked_sub(1).filter(|_| !bytes.is_empty());
+    let start = at(bytes.start);
+    span.slice(start, last.map_or(start, |last| at(last) + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_of_a_value_is_found_in_its_text() {
+        for (text, value, part_of, expected) in [
+            ("a == b", "a == b", "b", "b"),
+            ("\"a == b\"", "a == b", "a", "a"),
+            ("'a == ''b'''", "a == 'b'", "'b'", "''b'"),
+            ("\"a == \\\"b\\\"\"", "a == \"b\"", "b", "b"),
+            ("|\n    a ==\n      b\n", "a ==\n  b\n", "b", "b"),
+            (">-\n  a ==\n  é && c\n", "a == é && c", "c", "c"),
+            ("${var:X}", "a == b", "b", "${var:X}"),
+        ] {
+            let span = Span::new(diag::FileId(0), 0, text.len());
+            let start = value.find(part_of).unwrap();
+            let found = part(span, text, value, start..start + part_of.len());
+            let found = &text[found.start as usize..found.end as usize];
+            assert_eq!(found, expected, "{text:?}");
+        }
+    }
+}

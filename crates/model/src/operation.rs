@@ -1,0 +1,149 @@
+//! Stages of resolving that described operations and those for undescribed requests have in common.
+
+use std::collections::BTreeMap;
+
+use bundle::ir::{self, Link};
+use diag::{Diagnostic, NodeRef, Sink, Span};
+use policy::{Checked, Phase};
+
+use super::alias::Alias;
+use super::open::{Judged, Open};
+use super::security::{Schemes, Written, check_required};
+use super::settings::{ApiEntry, Settings};
+use super::treatment::Own;
+use super::{Origin, Valued};
+use openapi::spec::Spec;
+use sources::project::files::Files;
+use vocab::lints::UNFILLED_PATH;
+
+/// API that is resolved: its document, its entry in gateway.yaml and what they define.
+pub(super) struct Context<'a> {
+    pub(super) files: &'a Files,
+    pub(super) entry: &'a ApiEntry,
+    pub(super) spec: &'a Spec,
+    /// `x-gateway` at the root of the document.
+    pub(super) extension: Option<NodeRef<'a>>,
+    pub(super) own: &'a Own<'a>,
+    pub(super) schemes: &'a Schemes,
+    pub(super) settings: &'a Settings,
+}
+
+/// Results of resolving operations besides the operations.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Security schemes that requirements name.
+    pub(super) used: BTreeMap<String, ir::Scheme>,
+    pub(super) open: Open,
+    /// Operations without an upstream, each with its key and place.
+    pub(super) homeless: Vec<(String, Span)>,
+    pub(super) aliases: Vec<Alias>,
+}
+
+/// Operation whose access is resolved.
+pub(super) struct Subject<'a> {
+    pub(super) key: &'a str,
+    pub(super) at: Span,
+    /// Effective `security`. `None` if no `security` applies.
+    pub(super) written: Option<Written<'a>>,
+    /// Places of the `security` that the effective one overrides, nearest first.
+    pub(super) overrides: Vec<Span>,
+    /// Place of `public: true`.
+    pub(super) public: Option<Span>,
+    /// True if clients can never reach the operation, whatever its `security`.
+    pub(super) internal: bool,
+}
+
+/// Resolves the credentials that an operation requires, and judges whether it is open to everyone.
+pub(super) fn access(
+    context: &Context<'_>,
+    subject: &Subject<'_>,
+    found: &mut Found,
+    sink: &mut Sink,
+) -> Valued<ir::Security> {
+    let settings = context.settings;
+    let (security, readable) = match &subject.written {
+        Some(written) => {
+            let schemes = context.schemes;
+            let (value, readable) = schemes.resolve(written, &mut found.used, sink);
+            let origin = Origin::Written {
+                span: written.span(),
+                overrides: subject.overrides.clone(),
+            };
+            (Valued { value, origin }, readable)
+        }
+        None => (Valued::default(ir::Security::default(), "security"), true),
+    };
+    // An unreadable requirement was already reported, and nothing is known about access.
+    if readable && !subject.internal {
+        let judged = Judged {
+            key: subject.key,
+            at: subject.at,
+            written: subject.written.as_ref(),
+            security: &security.value,
+            public: subject.public,
+        };
+        found.open.judge(&judged, settings, sink);
+    }
+    check_required(
+        &security.value,
+        &found.used,
+        settings,
+        subject.at,
+        subject.key,
+        sink,
+    );
+    security
+}
+
+/// Removes the policies without a phase (parameters) from a chain and inserts the authentication
+/// step.
+pub(super) fn authenticated(
+    chain: &mut Vec<Valued<Link>>,
+    security: &Valued<ir::Security>,
+    own: &Own<'_>,
+) {
+    let phase = |link: &Valued<Link>| own.checked(&link.value).and_then(Checked::phase);
+    chain.retain(|link| phase(link).is_some());
+    if security.value.0.is_empty() {
+        return;
+    }
+    let before = |link: &Valued<Link>| phase(link) < Some(Phase::Authenticate);
+    let at = chain
+        .iter()
+        .position(|link| !before(link))
+        .unwrap_or(chain.len());
+    let link = Valued {
+        value: Link::Authenticate,
+        origin: security.origin.clone(),
+    };
+    chain.insert(at, link);
+}
+
+/// Reports policies of a chain that fill a path with a parameter that the path template does not
+/// have.
+pub(super) fn check_path_texts(
+    chain: &[Valued<Link>],
+    own: &Own<'_>,
+    template: &ir::Template,
+    sink: &mut Sink,
+) {
+    for link in chain {
+        let text = own.checked(&link.value).and_then(Checked::path_text);
+        let (Some(text), Some(span)) = (text, link.span()) else {
+            continue;
+        };
+        let mut names = text.parameters();
+        let missing = names.find(|name| !template.parameters().any(|known| known == *name));
+        if let Some(name) = missing {
+            sink.push(
+                Diagnostic::new(
+                    &UNFILLED_PATH,
+                    span,
+                    format!("`{template}` has no parameter `{}`", name.escape_debug()),
+                )
+                .label(format!("this policy makes the path `{}`", text.as_str()))
+                .help("name the policy only at operations whose path has the parameter, or write `{path}` in it"),
+            );
+        }
+    }
+}

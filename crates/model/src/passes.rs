@@ -1,0 +1,56 @@
+//! Parts of a scheme's credential that the upstream gets: the caller in fields, or nothing of it
+//! (`forward_as`, `claims_to_headers`, `strip_credential`).
+
+use bundle::ir::Passes;
+use diag::shape;
+use diag::{Diagnostic, NodeRef, Sink};
+use policy::transform::headers;
+
+/// Fields in which the upstream gets the caller. Each field is named once.
+pub(super) fn read(node: NodeRef<'_>, sink: &mut Sink) -> Passes {
+    let mut fields: Vec<String> = Vec::new();
+    let mut field = |node: NodeRef<'_>, sink: &mut Sink| {
+        let field = headers::author::name(node.scalar_text()?, node.span(), sink)?;
+        if fields.contains(&field) {
+            let message = format!("`{field}` has another value already");
+            sink.push(Diagnostic::new(&shape::BAD_VALUE, node.span(), message));
+            return None;
+        }
+        fields.push(field.clone());
+        Some(field)
+    };
+    let forward_as = node.get("forward_as").filter(|node| !node.is_null());
+    let forward_as = forward_as.and_then(|node| field(node, sink));
+    let claims = node.get("claims_to_headers").into_iter();
+    let mut claims: Vec<(String, String)> = claims
+        .flat_map(NodeRef::entries)
+        .filter_map(|(entry, node)| Some((entry.key.to_string(), field(node, sink)?)))
+        .collect();
+    claims.sort();
+    Passes { forward_as, claims }
+}
+
+/// Reports a key of a scheme without a verifier, which has no effect: no caller is known, and the
+/// upstream needs the credential to verify it.
+pub(super) fn check_unverified(node: NodeRef<'_>, sink: &mut Sink) {
+    let keys = ["strip_credential", "forward_as", "claims_to_headers"];
+    let written = keys.into_iter().find_map(|key| {
+        let value = node.get(key).filter(|value| !value.is_null())?;
+        (value.as_bool() != Some(false)).then_some((key, value))
+    });
+    let Some((key, value)) = written else { return };
+    let help = match key {
+        "strip_credential" => {
+            "name a verifier (`auth: NAME`), or write `verify: upstream` if the upstream does not need the credential"
+        }
+        _ => "name a verifier (`auth: NAME`), or take this out",
+    };
+    sink.push(
+        Diagnostic::new(
+            &shape::BAD_VALUE,
+            value.span(),
+            format!("`{key}` has no effect: the scheme names no verifier"),
+        )
+        .help(help),
+    );
+}

@@ -1,0 +1,79 @@
+//! Client certificates that no listener requests: an operation needs one, and the listeners of its
+//! API neither request certificates nor trust a proxy that could send one.
+
+use bundle::ir::{self, ClientAuthMode};
+use diag::{Diagnostic, Sink, Span};
+use policy::auth::{Checked, mtls};
+
+use super::{Api, Settings};
+use vocab::lints::CERTIFICATE_NOT_REQUESTED;
+
+/// Reports each scheme once, at its definition.
+pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    for api in apis {
+        let listeners: Vec<&ir::Listener> = listeners(settings, api).collect();
+        for scheme in &api.schemes {
+            let Some(source) = source(settings, scheme) else {
+                continue;
+            };
+            if !listeners.iter().any(|one| has_certificates(one, source)) {
+                report(api, (scheme, source), sink);
+            }
+        }
+    }
+}
+
+fn report(api: &Api, (scheme, source): (&ir::Scheme, mtls::Source), sink: &mut Sink) {
+    let written = api.scheme_names.iter();
+    let name = written.filter(|(_, canonical)| **canonical == scheme.name);
+    let name = name.map(|(name, _)| name).next();
+    let defined = api.spec.schemes.iter();
+    let defined = defined
+        .map(|one| &one.name)
+        .find(|one| Some(&one.value) == name);
+    let span: Span = defined.map_or(api.span, |name| name.span);
+    let name = defined
+        .map_or(&*scheme.name, |name| &*name.value)
+        .escape_debug();
+    let (why, help) = match source {
+        mtls::Source::Connection => (
+            "no listener of the API requests client certificates",
+            "write `tls: {client_auth: {ca: \"${file:PATH}\", mode: optional}}` at the listener",
+        ),
+        mtls::Source::Field => (
+            "no listener of the API trusts a proxy that could send `Client-Cert`",
+            "write `trusted_proxies: [10.0.0.0/8]` at the listener",
+        ),
+    };
+    let message = format!("no request has the certificate of `{name}`: {why}");
+    sink.push(Diagnostic::new(&CERTIFICATE_NOT_REQUESTED, span, message).help(help));
+}
+
+/// Source of a scheme's certificate. `None` for another credential.
+fn source(settings: &Settings, scheme: &ir::Scheme) -> Option<mtls::Source> {
+    let ir::Verify::Auth(name) = &scheme.verify else {
+        return None;
+    };
+    let verifier = settings.auth.iter().find(|one| one.value.name == *name)?;
+    match &verifier.value.checked {
+        Checked::Mtls(mtls) => Some(mtls.source()),
+        _ => None,
+    }
+}
+
+fn has_certificates(listener: &ir::Listener, source: mtls::Source) -> bool {
+    let asked = listener.tls().and_then(|tls| tls.client_auth.as_ref());
+    match source {
+        mtls::Source::Connection => asked.is_some_and(|one| one.mode != ClientAuthMode::Off),
+        mtls::Source::Field => !listener.trusted_proxies.is_empty(),
+    }
+}
+
+fn listeners<'m>(settings: &'m Settings, api: &'m Api) -> impl Iterator<Item = &'m ir::Listener> {
+    let names = api.mounts.iter().flat_map(|mount| &mount.value.listeners);
+    names.filter_map(|name| {
+        let mut listeners = settings.listeners.iter();
+        let found = listeners.find(|listener| listener.value.name == *name);
+        found.map(|listener| &listener.value)
+    })
+}

@@ -1,0 +1,443 @@
+//! Meaning of the settings of each kind of definition, as tables.
+//!
+//! A row determines the class of a difference, for example from the direction of a number, or
+//! leaves it to the access comparison. A setting without a row is reported as `changed`.
+
+use super::groups::{ACTIVE_CHECKS, CIRCUIT_BREAKERS, Group, PASSIVE_CHECKS, RETRIES};
+
+/// Table of the settings of one kind of definition.
+pub(super) struct Table {
+    /// Id of a change at a path without an id of its own.
+    pub(super) id: &'static str,
+    /// Known paths. `*` matches one key.
+    rows: &'static [Row],
+    /// Paths of settings that are enabled and disabled together.
+    pub(super) groups: &'static [Group],
+}
+
+/// Meaning of the settings at a path.
+pub(super) struct Row {
+    pub(super) path: &'static [&'static str],
+    /// Id of a change at this path. Default: the id of the table.
+    pub(super) id: Option<&'static str>,
+    pub(super) way: Way,
+}
+
+/// Meaning of a difference in a value.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    /// A greater value lets more through. The payload is the default.
+    More(Absent),
+    /// A greater value lets less through. The payload is the default.
+    Less(Absent),
+    /// The value decides which callers are counted together. Neither value is tighter, so a change
+    /// counts as looser.
+    Either,
+    /// Like [`Way::More`], with this default. 0 disables the check.
+    MoreOrOff(u128),
+    /// The value tells the upstream who sends a request: adding it strengthens, removing it
+    /// weakens.
+    Tells,
+    /// The value decides where traffic goes, or its share.
+    Moves,
+    /// The value is part of a list of shares of traffic. The list is reported as one change.
+    Shares,
+    /// Names of response fields. Class `moved` if the difference affects a field that redirects
+    /// clients.
+    Names,
+    /// Status of a response. Class `moved` if exactly one side redirects clients.
+    Status,
+    /// Kinds of rewritten response fields. Class `moved` if `location` differs.
+    Rewritten,
+    /// `true` lets more through. Default: false.
+    On,
+    /// `true` lets less through. Default: false.
+    Off,
+    /// `true` admits requests that were refused. Default: false.
+    Opens,
+    /// Each additional value lets more through. The payload is the default set.
+    Each(&'static [&'static str]),
+    /// Compared by the access comparison (`plan::security`).
+    Access,
+    /// Reported as `changed`.
+    Other,
+}
+
+/// Value of an absent setting.
+#[derive(Clone, Copy)]
+pub(super) enum Absent {
+    /// This amount, in milliseconds, bytes, parts per million or items.
+    Is(u128),
+    /// No limit.
+    NoLimit,
+    /// Not fixed, so the direction is unknown.
+    Unknown,
+}
+
+use Absent::{Is, NoLimit, Unknown};
+use Way::{
+    Access, Each, Either, Less, More, MoreOrOff, Moves, Names, Off, On, Opens, Other, Rewritten,
+    Shares, Status, Tells,
+};
+
+/// Retry conditions by default.
+const RETRIED: Way = Each(&["connect-failure", "refused-stream"]);
+
+macro_rules! rows {
+    ($($($key:literal).+ $(as $id:literal)? : $way:expr;)*) => {
+        &[$(Row { path: &[$($key),+], id: rows!(@ $($id)?), way: $way }),*]
+    };
+    (@ $id:literal) => { Some($id) };
+    (@) => { None };
+}
+
+/// Returns the table for a kind of policy.
+pub(super) fn of_policy(kind: &str) -> &'static Table {
+    let tables: &[(&str, &Table)] = &[
+        ("rate_limit", &RATE_LIMIT),
+        ("timeout", &TIMEOUT),
+        ("quota", &QUOTA),
+        ("concurrency", &CONCURRENCY),
+        ("body_limit", &BODY_LIMIT),
+        ("threat", &THREAT),
+        ("graphql_guard", &GRAPHQL_GUARD),
+        ("llm", &LLM),
+        ("ip_filter", &IP_FILTER),
+        ("cors", &CORS),
+        ("csrf", &CSRF),
+        ("authorize", &AUTHORIZE),
+        ("forward_auth", &FORWARD_AUTH),
+        ("validate", &VALIDATE),
+        ("retry", &RETRY),
+        ("circuit_breaker", &CIRCUIT_BREAKER),
+        ("split", &SPLIT),
+        ("mirror", &MIRROR),
+        ("rewrite", &REWRITE),
+        ("redirect", &REDIRECT),
+        ("deprecation", &DEPRECATION),
+        ("headers", &HEADERS),
+        ("respond", &RESPOND),
+    ];
+    let found = tables.iter().find(|(known, _)| *known == kind);
+    found.map_or(&ANY_POLICY, |(_, table)| table)
+}
+
+static ANY_POLICY: Table = Table {
+    id: "policy-changed",
+    rows: &[],
+    groups: &[],
+};
+static RATE_LIMIT: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "limit" as "rate-changed": More(Unknown); "burst" as "burst-changed": More(Unknown);
+        "key" as "limit-key-changed": Either; "algorithm": Either; "mode": Each(&[]);
+    },
+    groups: &[],
+};
+static TIMEOUT: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "request" as "timeout-changed": More(Unknown); },
+    groups: &[],
+};
+static QUOTA: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "limit": More(Unknown); "window": Less(Unknown);
+        "key" as "limit-key-changed": Either;
+    },
+    groups: &[],
+};
+static CONCURRENCY: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "limit": More(Unknown); "wait": More(Is(0));
+        "key" as "limit-key-changed": Either;
+    },
+    groups: &[],
+};
+static BODY_LIMIT: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "request": More(NoLimit); "response": More(NoLimit); },
+    groups: &[],
+};
+static THREAT: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "json"."*": More(NoLimit); "xml"."*": More(NoLimit); },
+    groups: &[],
+};
+static GRAPHQL_GUARD: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "depth": More(NoLimit); "aliases": More(NoLimit); "complexity": More(NoLimit);
+        "tokens": More(NoLimit); "batch": More(NoLimit);
+    },
+    groups: &[],
+};
+static LLM: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "tokens": More(NoLimit); "max_tokens": More(NoLimit); },
+    groups: &[],
+};
+static IP_FILTER: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "allow": Access; "deny": Access; },
+    groups: &[],
+};
+static CORS: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "origins": Access; "methods": Access; "headers": Access; "expose": Access;
+        "credentials": Access; "private_network": Access; "max_age": More(Is(5_000));
+    },
+    groups: &[],
+};
+static CSRF: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "origins": Access; "mode": Access; },
+    groups: &[],
+};
+static AUTHORIZE: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "scopes": Access; "groups": Access; "roles": Access; "expression": Access;
+        "claims": Access; "claims"."*": Access;
+    },
+    groups: &[],
+};
+static FORWARD_AUTH: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "url": Access; "upstream": Access; "path": Access; "on_outage": Access;
+        "timeout": More(Is(1_000)); "cache": More(Is(0));
+    },
+    groups: &[],
+};
+static VALIDATE: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "request": Access; "response": Access; },
+    groups: &[],
+};
+static RETRY: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "on": RETRIED; "statuses": Each(&[]); "headers": Each(&[]); "idempotency_key": On; "respect_retry_after": Off;
+        "attempts": More(Is(1)); "per_try_timeout": More(NoLimit); "max_body": More(Is(65_536));
+        "budget"."ratio": More(Is(200_000)); "budget"."min_concurrent": More(Is(3));
+        "backoff"."base": Less(Is(25)); "backoff"."max": Less(Is(250));
+    },
+    groups: &[],
+};
+static CIRCUIT_BREAKER: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "consecutive_failures": More(NoLimit); "failure_ratio": More(NoLimit);
+        "slow_calls"."above": More(NoLimit); "slow_calls"."ratio": More(NoLimit);
+        "min_requests": More(Is(20)); "half_open_requests": More(Is(1)); "window": Either;
+        "open": Less(Is(30_000)); "open_max": Less(Is(300_000)); "scope": Either;
+    },
+    groups: &[],
+};
+
+static SPLIT: Table = Table {
+    id: "traffic-moved",
+    rows: rows! { "among" as "traffic-moved": Shares; },
+    groups: &[],
+};
+static MIRROR: Table = Table {
+    id: "traffic-moved",
+    rows: rows! { "upstream" as "traffic-moved": Moves; "percent" as "policy-changed": More(Is(1_000_000)); "max_body" as "policy-changed": More(Is(65_536)); },
+    groups: &[],
+};
+static REWRITE: Table = Table {
+    id: "traffic-moved",
+    rows: rows! { "path" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "method" as "traffic-moved": Moves; "query" as "traffic-moved": Moves; },
+    groups: &[],
+};
+static REDIRECT: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "scheme" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "port" as "traffic-moved": Moves; "path" as "traffic-moved": Moves;
+        "status" as "traffic-moved": Moves; "keep_query" as "traffic-moved": Moves;
+    },
+    groups: &[],
+};
+static DEPRECATION: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "sunset" as "sunset-changed": Other; },
+    groups: &[],
+};
+
+/// `headers`: the fields that redirect clients are `Location`, `Refresh` and `Alt-Svc`.
+static HEADERS: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "response"."remove": Names;
+        "response"."set"."location" as "traffic-moved": Moves; "response"."add"."location" as "traffic-moved": Moves;
+        "response"."set"."refresh" as "traffic-moved": Moves; "response"."add"."refresh" as "traffic-moved": Moves;
+        "response"."set"."alt-svc" as "traffic-moved": Moves; "response"."add"."alt-svc" as "traffic-moved": Moves;
+    },
+    groups: &[],
+};
+static RESPOND: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "status": Status;
+        "headers"."location" as "traffic-moved": Moves; "headers"."refresh" as "traffic-moved": Moves;
+        "headers"."alt-svc" as "traffic-moved": Moves;
+    },
+    groups: &[],
+};
+
+/// Settings of a verifier. Those that affect access are compared where the verifier is used.
+pub(super) static VERIFIER: Table = Table {
+    id: "verifier-changed",
+    rows: rows! {
+        "token_bytes": More(Is(8 << 10)); "timeout": More(Unknown); "cache": More(Unknown);
+        "cache_inactive": Less(Unknown); "session"."lifetime": More(Unknown);
+    },
+    groups: &[],
+};
+
+/// Settings of a listener.
+pub(super) static LISTENER: Table = Table {
+    id: "listener-setting-changed",
+    rows: rows! {
+        "address" as "listener-address-changed": Other;
+        "forward_client_cert" as "client-cert-fields-changed": Other;
+        "limits"."connections" as "listener-connections-changed": More(Unknown);
+        "limits"."header_bytes" as "listener-header-bytes-changed": More(Unknown);
+        "limits"."headers" as "listener-headers-changed": More(Unknown);
+        "limits"."header_timeout" as "listener-header-timeout-changed": More(Unknown);
+        "limits"."idle_timeout" as "listener-idle-timeout-changed": More(Unknown);
+        "limits"."target_bytes" as "listener-target-bytes-changed": More(Unknown);
+        "limits"."body_timeout" as "listener-body-timeout-changed": More(Unknown);
+        "limits"."min_rate" as "listener-min-rate-changed": Less(Unknown);
+        "limits"."stream_idle_timeout" as "listener-stream-idle-timeout-changed": More(Unknown);
+        "merge_slashes": Opens;
+        "protocol": Access; "tls"."min_version": Access;
+        "tls"."client_auth"."mode": Access; "tls"."client_auth"."ca": Access;
+        "tls"."client_auth"."crl": Access;
+        "proxy_protocol"."timeout": More(Is(3_000)); "proxy_protocol"."from": Access;
+    },
+    groups: &[],
+};
+
+/// Settings of an upstream.
+pub(super) static UPSTREAM: Table = Table {
+    id: "upstream-setting-changed",
+    rows: rows! {
+        "timeouts"."connect" as "connect-timeout-changed": More(Unknown);
+        "timeouts"."idle" as "idle-timeout-changed": More(Unknown);
+        "host_header" as "host-header-changed": Moves; "lb": Moves; "hash_on": Moves;
+        "limits"."connections": More(Is(1024)); "limits"."pending": More(Is(1024));
+        "limits"."requests": More(Is(1024)); "limits"."retries": More(NoLimit);
+        "limits"."response_header_bytes": More(Is(64 << 10));
+        "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);
+        "retries"."idempotency_key": On; "retries"."respect_retry_after": Off;
+        "retries"."attempts": More(Is(1)); "retries"."per_try_timeout": More(NoLimit);
+        "retries"."max_body": More(Is(65_536)); "retries"."budget"."ratio": More(Is(200_000));
+        "retries"."budget"."min_concurrent": More(Is(3));
+        "retries"."backoff"."base": Less(Is(25)); "retries"."backoff"."max": Less(Is(250));
+        "circuit_breaker"."consecutive_failures": More(NoLimit);
+        "circuit_breaker"."failure_ratio": More(NoLimit);
+        "circuit_breaker"."slow_calls"."above": More(NoLimit);
+        "circuit_breaker"."slow_calls"."ratio": More(NoLimit);
+        "circuit_breaker"."min_requests": More(Is(20));
+        "circuit_breaker"."half_open_requests": More(Is(1));
+        "circuit_breaker"."window": Either; "circuit_breaker"."scope": Either;
+        "circuit_breaker"."open": Less(Is(30_000)); "circuit_breaker"."open_max": Less(Is(300_000));
+        "health"."active"."interval": More(Is(10_000)); "health"."active"."timeout": More(Is(2_000));
+        "health"."active"."unhealthy_after": More(Is(3)); "health"."active"."healthy_after": Less(Is(2));
+        "health"."active"."statuses": Each(&["200"]); "health"."active": Either;
+        "health"."all_unhealthy": Each(&[]);
+        "health"."passive"."min_requests": More(Is(50)); "health"."passive"."interval": Either;
+        "health"."passive"."failure_ratio": More(NoLimit);
+        "health"."passive"."consecutive_gateway_failures": More(NoLimit);
+        "health"."passive"."consecutive_local_failures": More(NoLimit);
+        "health"."passive"."success_rate"."min_targets": More(Is(5));
+        "health"."passive"."success_rate"."min_requests": More(Is(100));
+        "health"."passive"."success_rate"."stdev_factor": MoreOrOff(1_900);
+        "proxy_protocol": Tells;
+        "health"."passive"."consecutive_5xx": More(Is(5));
+        "health"."passive"."ejection": Less(Is(30_000));
+        "health"."passive"."max_ejection": Less(Is(300_000));
+        "health"."passive"."max_ejected": More(Is(100_000));
+        "rewrite_responses": Rewritten;
+        "tls"."verify": Access; "tls"."ca": Access; "tls"."sni": Access;
+        "tls"."client_cert": Access;
+        "targets"."*"."tls": Access; "targets" as "targets-changed": Moves;
+        "dns" as "targets-changed": Moves; "file" as "targets-changed": Moves;
+    },
+    groups: &[CIRCUIT_BREAKERS, ACTIVE_CHECKS, PASSIVE_CHECKS, RETRIES],
+};
+
+/// Settings of an operation itself.
+pub(super) static OPERATION: Table = Table {
+    id: "operation-setting-changed",
+    rows: rows! {
+        "validate"."request": Access; "validate"."response": Access;
+        "cost": Less(Is(1)); "retries"."attempts": More(Is(1)); "idempotent": On;
+        "stream": On; "websocket": Opens; "override_fields"."*": Opens;
+        "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);
+        "retries"."idempotency_key": On; "retries"."respect_retry_after": Off;
+        "retries"."per_try_timeout": More(NoLimit); "retries"."max_body": More(Is(65_536));
+        "retries"."budget"."ratio": More(Is(200_000)); "retries"."budget"."min_concurrent": More(Is(3));
+        "retries"."backoff"."base": Less(Is(25)); "retries"."backoff"."max": Less(Is(250));
+        "cache"."ttl": More(Unknown); "cache"."max_object": More(Unknown);
+        "mirror"."percent": More(Is(1_000_000)); "mirror"."max_body": More(Is(65_536));
+        "split" as "traffic-moved": Shares; "mirror" as "traffic-moved": Moves;
+        "rewrite" as "traffic-moved": Moves; "deprecated"."sunset" as "sunset-changed": Other;
+    },
+    groups: &[RETRIES],
+};
+
+/// Settings of an API.
+pub(super) static API: Table = Table {
+    id: "api-setting-changed",
+    rows: rows! {
+        "schemas"."*"."limits"."depth": More(NoLimit); "schemas"."*"."limits"."items": More(NoLimit);
+        "schemas"."*"."limits"."bytes": More(NoLimit);
+    },
+    groups: &[],
+};
+
+/// Settings of the whole gateway.
+pub(super) static GATEWAY: Table = Table {
+    id: "gateway-setting-changed",
+    rows: &[],
+    groups: &[],
+};
+
+/// Any settings, with a difference that has no effect.
+pub(super) static RESTATED: Table = Table {
+    id: "setting-restated",
+    rows: &[],
+    groups: &[],
+};
+
+/// Settings of a consumer. Its rights are compared together with its credentials.
+pub(super) static CONSUMER: Table = Table {
+    id: "consumer-changed",
+    rows: rows! { "groups": Access; "plan": Access; "claims": Access; },
+    groups: &[],
+};
+
+impl Table {
+    /// Row of a path.
+    pub(super) fn row(&self, path: &[String]) -> Option<&Row> {
+        let fits = |row: &&Row| {
+            let same = row.path.iter().zip(path);
+            // A row also covers the keys below its path, unless it compares a single value.
+            let length = match row.way {
+                Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
+                More(_) | MoreOrOff(_) | Less(_) | On | Off | Opens | Each(_) | Tells | Names
+                | Status | Rewritten => row.path.len() == path.len(),
+            };
+            length
+                && same
+                    .into_iter()
+                    .all(|(known, key)| *known == "*" || known == key)
+        };
+        self.rows.iter().find(fits)
+    }
+}

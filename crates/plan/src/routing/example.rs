@@ -1,0 +1,275 @@
+//! Example requests of a cell: which caller sends them, and whether they show a difference.
+
+use std::net::IpAddr;
+
+use bundle::ir;
+use policy::Addresses;
+
+use super::cell::{Cell, Cells, Told};
+use super::{Owner, Route, smallest};
+use crate::ask::OUTSIDER;
+use crate::security::{Tokens, cannot_run};
+use crate::witness::{Draft, bug, credentials};
+use crate::{Outcome, Witness, ids};
+use model::lower::Lowered;
+
+/// Reason for the absence of a witness: an address filter refuses everyone.
+const NO_ADDRESS: &str = "no address may call";
+
+/// Side and route whose credentials a witness carries.
+struct Caller<'r, 'a> {
+    route: &'r Route<'a>,
+    side: &'r Lowered,
+    /// Address of the client, if an address filter decides. Default: [`OUTSIDER`].
+    client: Option<IpAddr>,
+}
+
+impl<'a> Cells<'_, 'a> {
+    /// Finds a witness with the credentials of one of these alternatives that only one side admits:
+    /// the new side if `opens` is true, else the old side.
+    pub(super) fn somebody(
+        &self,
+        cell: &Cell,
+        alternatives: &[(usize, Option<&Tokens>)],
+        opens: bool,
+        told: &mut Told,
+    ) -> Option<Witness> {
+        let caller = self.caller(cell.owners, opens, told)?;
+        let security = &caller.route.treatment().security;
+        let none = ir::Alternative::default();
+        for (index, tokens) in alternatives {
+            let alternative = security.0.get(*index).unwrap_or(&none);
+            let Some((witness, owned)) = self.ask(cell, &caller, (alternative, *tokens)) else {
+                continue;
+            };
+            let (inside, outside) = if opens {
+                (&witness.new, &witness.old)
+            } else {
+                (&witness.old, &witness.new)
+            };
+            let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
+            if owned && served(inside) && !served(outside) {
+                return Some(witness);
+            }
+            // The path contains an escaped separator, which the gateway refuses where it splits
+            // paths.
+            if owned && *inside == (Outcome::Refused { status: 400 }) {
+                continue;
+            }
+            // Both sides serve the request, but the token identifies different callers or the
+            // upstream checks its scopes.
+            let agree = self.sources_differ(cell.owners) || self.asks_for_scopes(cell.owners);
+            if owned && served(inside) && agree {
+                continue;
+            }
+            told.bugs.push(bug(&witness, &caller.route.operation.key));
+            return None;
+        }
+        None
+    }
+
+    /// Finds a witness from an address that only one side admits: the new side if `opens` is true,
+    /// else the old side.
+    pub(super) fn caller_from(&self, cell: &Cell, opens: bool, told: &mut Told) -> Option<Witness> {
+        let mut caller = self.caller(cell.owners, opens, told)?;
+        let [before, after] = self.addresses(cell.owners);
+        let only = match opens {
+            true => after.without(&before),
+            false => before.without(&after),
+        };
+        caller.client = Some(only.example(OUTSIDER)?);
+        let security = &caller.route.treatment().security;
+        let none = ir::Alternative::default();
+        let alternatives = security
+            .0
+            .iter()
+            .chain(security.0.is_empty().then_some(&none));
+        alternatives.into_iter().find_map(|alternative| {
+            let (witness, owned) = self.ask(cell, &caller, (alternative, None))?;
+            let (inside, outside) = match opens {
+                true => (&witness.new, &witness.old),
+                false => (&witness.old, &witness.new),
+            };
+            let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
+            (owned && served(inside) && !served(outside)).then_some(witness)
+        })
+    }
+
+    /// Returns the client addresses that each side admits. All addresses if no route owns the
+    /// requests.
+    fn addresses(&self, owners: [Owner; 2]) -> [Addresses; 2] {
+        let before = match owners[0] {
+            Owner::Route(route) => self.pairs.before(self.before(route)).addresses(),
+            Owner::Nobody | Owner::Anyone => Addresses::all(),
+        };
+        let after = match owners[1] {
+            Owner::Route(route) => self.pairs.after(self.after(route)).addresses(),
+            Owner::Nobody | Owner::Anyone => Addresses::all(),
+        };
+        [before, after]
+    }
+
+    /// True if the requirements of both sides have different sources of credentials, different
+    /// claim names, or different times for which an issuer's word counts.
+    fn sources_differ(&self, owners: [Owner; 2]) -> bool {
+        let [Owner::Route(was), Owner::Route(is)] = owners else {
+            return false;
+        };
+        let old = self.pairs.before(self.before(was));
+        let new = self.pairs.after(self.after(is));
+        old.who().sources() != new.who().sources() || old.who().lasting() != new.who().lasting()
+    }
+
+    /// True if a requirement of either side contains scopes.
+    fn asks_for_scopes(&self, owners: [Owner; 2]) -> bool {
+        owners.into_iter().zip(self.tables).any(|(owner, table)| {
+            let Owner::Route(route) = owner else {
+                return false;
+            };
+            let security = &table.routes[route as usize].treatment().security;
+            let mut uses = security.0.iter().flat_map(|alternative| &alternative.0);
+            uses.any(|wanted| !wanted.scopes.is_empty())
+        })
+    }
+
+    /// Finds a witness with different outcomes on the two sides, preferably one that both sides
+    /// serve.
+    pub(super) fn differs(&self, cell: &Cell, told: &mut Told) -> Option<Witness> {
+        let none = ir::Alternative::default();
+        let mut best: Option<Witness> = None;
+        for opens in [true, false] {
+            let caller = self.caller(cell.owners, opens, told)?;
+            let security = &caller.route.treatment().security;
+            for alternative in security.0.iter().chain([&none]) {
+                let Some((witness, owned)) = self.ask(cell, &caller, (alternative, None)) else {
+                    continue;
+                };
+                if !owned {
+                    told.bugs.push(bug(&witness, &caller.route.operation.key));
+                    return None;
+                }
+                let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
+                if witness.old == witness.new {
+                    continue;
+                }
+                if served(&witness.old) && served(&witness.new) {
+                    return Some(witness);
+                }
+                best = best.or(Some(witness));
+            }
+        }
+        best
+    }
+
+    /// Selects the side whose credentials the witness carries. `None` if a side has settings that
+    /// this version cannot run, because the engine could not decide the request.
+    fn caller(&self, owners: [Owner; 2], of_new: bool, told: &mut Told) -> Option<Caller<'_, 'a>> {
+        told.undecidable = self.undecidable(owners);
+        if told.undecidable.is_some() {
+            return None;
+        }
+        let (route, side) = match (owners, of_new) {
+            ([_, Owner::Route(route)], true) => (self.after(route), self.sides.1),
+            ([Owner::Route(route), _], false) => (self.before(route), self.sides.0?),
+            _ => return None,
+        };
+        // Prefer an address that both sides admit, so that the witness shows another difference.
+        let [before, after] = self.addresses(owners);
+        let own = if of_new { &after } else { &before };
+        let both = before.intersection(&after).example(OUTSIDER);
+        let Some(client) = both.or_else(|| own.example(OUTSIDER)) else {
+            told.undecidable = Some(NO_ADDRESS);
+            return None;
+        };
+        Some(Caller {
+            route,
+            side,
+            client: (client != OUTSIDER).then_some(client),
+        })
+    }
+
+    fn undecidable(&self, owners: [Owner; 2]) -> Option<&'static str> {
+        let of = |side: &Lowered, route: &Route<'_>| {
+            let (treatment, listener) = (route.treatment(), &self.place.listener);
+            let word = side.gateway.undecidable(route.api, treatment, listener);
+            word.map(cannot_run)
+        };
+        let before = match (owners[0], self.sides.0) {
+            (Owner::Route(route), Some(side)) => of(side, self.before(route)),
+            _ => None,
+        };
+        before.or_else(|| match owners[1] {
+            Owner::Route(route) => of(self.sides.1, self.after(route)),
+            Owner::Nobody | Owner::Anyone => None,
+        })
+    }
+
+    /// Limit on the length of a request target at this listener, in bytes: the smaller one of both
+    /// sides.
+    fn target_bytes_max(&self) -> u64 {
+        let sides = self.sides.0.into_iter().chain([self.sides.1]);
+        let limits = sides.filter_map(|side| {
+            let listener = side.gateway.shared.listeners.get(&self.place.listener)?;
+            Some(listener.limits.target_bytes)
+        });
+        limits.min().unwrap_or(u64::MAX)
+    }
+
+    /// Finds the smallest request of a cell with these credentials, and runs it through both
+    /// engines. Returns the outcomes, and true if the engines agree on the owners. `None` if no
+    /// request of the cell can carry the credentials.
+    fn ask(
+        &self,
+        cell: &Cell,
+        caller: &Caller<'_, 'a>,
+        (alternative, tokens): (&ir::Alternative, Option<&Tokens>),
+    ) -> Option<(Witness, bool)> {
+        let auth = &caller.side.gateway.shared.auth;
+        let schemes = &caller.route.api.schemes;
+        let (sent, credentials) = credentials((alternative, tokens), schemes, auth);
+        // Credentials affect ownership only through conditions of routes.
+        let found = if self.tables.iter().any(|table| table.conditioned) {
+            smallest(self.tables, cell.owners, &sent)?
+        } else {
+            cell.bare.clone()
+        };
+        let mut values = found.values;
+        values.headers.extend(sent.headers);
+        values.query.extend(sent.query);
+        values.certificates = sent.certificates;
+        let draft = Draft {
+            listener: self.place.listener.clone(),
+            host: self.place.host.clone(),
+            method: found.method,
+            path: found.path,
+            values,
+            peer: None,
+            client: caller.client,
+        };
+        // The listener refuses such a long target, so the outcome would show nothing.
+        if draft.target_bytes() as u64 > self.target_bytes_max() {
+            return None;
+        }
+        let engines = [self.engines.old.as_ref(), Some(&self.engines.new)];
+        let [(before, old), (after, new)] = engines.map(|engine| {
+            let asked = engine.and_then(|engine| draft.ask(engine));
+            asked.unwrap_or((None, Outcome::Nothing))
+        });
+        let new = if ids::falsifies() { old.clone() } else { new };
+        let mut owned = [before, after]
+            .into_iter()
+            .zip(cell.owners)
+            .zip(self.tables);
+        let owned = owned.all(|((owns, owner), table)| match owner {
+            Owner::Anyone => true,
+            Owner::Nobody => owns.is_none(),
+            Owner::Route(route) => {
+                let route = &table.routes[route as usize];
+                // The gateway does not redirect to a path that could be read as a host (`//host`)
+                // but refuses it.
+                owns == Some(route.id()) || route.redirects() && owns.is_none()
+            }
+        });
+        Some((draft.shown(credentials, old, new), owned))
+    }
+}

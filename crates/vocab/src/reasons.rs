@@ -1,0 +1,119 @@
+//! Reasons of the gateway's own errors: codes of problem documents, logs and metrics, whose
+//! response `errors` can set.
+
+use diag::shape::KnownKeys;
+
+/// Reason for which the gateway refuses a request, or fails.
+#[derive(Debug)]
+pub struct Reason {
+    /// Code, such as `rate_limited`.
+    pub code: &'static str,
+    /// Status of the response, unless `errors` sets another one.
+    pub status: u16,
+    /// Meaning, one sentence without a full stop.
+    pub means: &'static str,
+    /// True if a route was selected, so that a document can set the response, too.
+    pub of_route: bool,
+}
+
+macro_rules! reasons {
+    (Route { $($route:literal $route_status:literal $route_means:literal;)* }
+     Gateway { $($code:literal $status:literal $means:literal;)* }) => {
+        /// All reasons: those of routes, then those before a route is selected.
+        pub static ALL: &[Reason] = &[
+            $(Reason { code: $route, status: $route_status, means: $route_means, of_route: true },)*
+            $(Reason { code: $code, status: $status, means: $means, of_route: false },)*
+        ];
+        const OF_ROUTES: &[&str] = &[$($route),*];
+        const OF_ALL: &[&str] = &[$($route,)* $($code),*];
+    };
+}
+
+// Malformed HTTP messages and requests during overload are missing: they are answered before the
+// configuration is consulted.
+reasons! {
+    Route {
+        "body_too_large" 413 "the body is larger than `max_body` or a `body_limit`";
+        "certificate_invalid" 401 "the client certificate is not valid here";
+        "circuit_open" 503 "a circuit breaker is open";
+        "concurrency_limited" 429 "a `concurrency` limit is reached";
+        "condition_ambiguous" 400 "a field or parameter that selects the operation has several values";
+        "credential_ambiguous" 400 "the request has more than one credential at one place";
+        "credential_conflict" 401 "the credentials belong to different callers";
+        "credential_invalid" 401 "the credential is not valid";
+        "credential_missing" 401 "the operation requires a credential";
+        "csrf_denied" 403 "a page of another origin sent the request (`csrf`)";
+        "dns_failed" 503 "the upstream's name has no address";
+        "forward_auth_unavailable" 503 "the service of `forward_auth` does not answer";
+        "grpc_deadline_exceeded" 504 "the deadline of a gRPC call has passed";
+        "insufficient_scope" 403 "the credential lacks a scope";
+        "introspection_unavailable" 503 "the introspection endpoint does not answer";
+        "ip_denied" 403 "an `ip_filter` refuses the address";
+        "keys_unavailable" 503 "the keys of the issuer cannot be fetched";
+        "no_healthy_upstream" 503 "no host of the upstream can take the request";
+        "not_authorized" 403 "an `authorize` policy refuses the caller";
+        "operation_gone" 410 "the operation's `sunset` is past";
+        "password_check_unavailable" 503 "too many passwords wait for their check";
+        "path_ambiguous" 400 "the upstream could read the path as another one";
+        "rate_limited" 429 "a `rate_limit` is reached";
+        "redirect_failed" 500 "a `redirect` has no valid target";
+        "request_body_invalid" 400 "the body ended early or is framed wrongly";
+        "request_timeout" 408 "the body did not come in time";
+        "rewrite_failed" 500 "a `rewrite` gives no valid path";
+        "token_invalid" 401 "the token is not valid";
+        "upstream_connect_failed" 502 "no connection to the upstream could be opened";
+        "upstream_connect_timeout" 504 "no connection to the upstream was opened in time";
+        "upstream_overflow" 503 "the `limits` of the upstream are reached";
+        "upstream_protocol_error" 502 "the upstream's response is not valid HTTP";
+        "upstream_reset" 502 "the upstream closed the connection before a response";
+        "upstream_timeout" 504 "the upstream did not respond in time";
+        "upstream_tls_alert" 502 "the upstream refused the TLS connection";
+        "upstream_tls_certificate" 502 "the upstream's certificate is not accepted";
+        "upstream_tls_failed" 502 "no TLS connection to the upstream could be opened";
+        "websocket_invalid" 400 "the WebSocket handshake is not valid";
+        "websocket_not_served" 501 "the operation is no WebSocket";
+        "websocket_version" 426 "only version 13 of WebSocket is supported";
+    }
+    Gateway {
+        "connect_refused" 405 "CONNECT is not served";
+        "expectation_failed" 417 "`Expect` has another value than `100-continue`";
+        "field_invalid" 400 "a header field is not valid";
+        "framing_invalid" 400 "the message is framed ambiguously";
+        "headers_too_large" 431 "the head is larger than the listener's limits";
+        "host_invalid" 400 "the request has not exactly one valid `Host`";
+        "loop_detected" 508 "the request passed this gateway too often";
+        "method_not_allowed" 405 "the path exists, but not with this method";
+        "misdirected_request" 421 "the connection is for another host";
+        "no_condition_matched" 404 "the path exists, but no `match` condition is met";
+        "no_route" 404 "no operation has this path";
+        "path_invalid" 400 "the path is not valid";
+        "target_invalid" 400 "the request target is not valid";
+        "target_too_long" 414 "the request target is longer than `limits.target_bytes`";
+        "trace_refused" 405 "TRACE is not served";
+    }
+}
+
+/// Keys of `errors` in gateway.yaml.
+pub(crate) static OF_GATEWAY_YAML: KnownKeys = KnownKeys {
+    what: "reason",
+    known: OF_ALL,
+    elsewhere: |_| None,
+    help: "`gwc explain errors` lists the reasons",
+};
+
+/// Keys of `errors` in a document.
+pub(crate) static OF_DOCUMENTS: KnownKeys = KnownKeys {
+    what: "reason",
+    known: OF_ROUTES,
+    elsewhere: |code| {
+        let is_known = OF_ALL.contains(&code) && !OF_ROUTES.contains(&code);
+        is_known.then_some("under `errors` of gateway.yaml: it occurs before a route is selected")
+    },
+    help: "`gwc explain errors` lists the reasons",
+};
+
+/// Returns the reason with a code.
+#[must_use]
+pub fn find(code: &str) -> Option<&'static Reason> {
+    ALL.iter().find(|reason| reason.code == code)
+}

@@ -1,0 +1,164 @@
+//! The signed revocation list of a store: `gwc revoke --list`, the part of a revocation that the list
+//! has already, and the credentials that `gwc route` refuses.
+
+use std::collections::BTreeSet;
+
+use bundle::digest::Digest;
+use bundle::publish::Revocation;
+use bundle::revocation;
+use bundle::statement::predicate::{Pointer, Revoke};
+use bundle::store::folder::Folder;
+use bundle::trust::Trust;
+use serde_json::{Value, json};
+
+use super::options::StoreOptions;
+use super::say::{self, Context, Format};
+use crate::release::evidence::Judge;
+use crate::release::{self, Place};
+use model::exit::{Exit, Failure};
+
+/// The newest list of a store, if there is one.
+pub(super) struct Known(Option<(Pointer, Revoke)>);
+
+/// Prints the newest list. It is verified if there is a trust file.
+pub(super) fn list(at: &StoreOptions, format: Format, context: &Context) -> anyhow::Result<Exit> {
+    let place = at.place(context)?;
+    let trust = at.trust(&place)?;
+    let known = match place.open_if_there()? {
+        Some(store) => Known::read(&place, &store, trust.as_ref())?,
+        None => Known(None),
+    };
+    match format {
+        Format::Human => say::result(&known.shown()),
+        Format::Json => say::json(&say::document("revocations/v1", "ok", known.json())),
+    }
+    Ok(Exit::OK)
+}
+
+impl Known {
+    /// Reads the newest list.
+    ///
+    /// # Errors
+    /// Returns an error if a list cannot be read or, with a trust file, verified.
+    pub(super) fn read(
+        place: &Place,
+        store: &Folder,
+        trust: Option<&Trust>,
+    ) -> anyhow::Result<Self> {
+        if let Some(trust) = trust {
+            let judge = Judge {
+                store,
+                trust,
+                channel: &place.channel,
+            };
+            judge.revocations()?;
+        }
+        Ok(Self(revocation::newest_list(store, trust)?))
+    }
+
+    /// The serial of the list; 0 before the first.
+    pub(super) fn serial(&self) -> u64 {
+        self.0.as_ref().map_or(0, |(pointer, _)| pointer.serial)
+    }
+
+    /// The part of a revocation that the list lacks.
+    pub(super) fn lacks(&self, wanted: &Revocation) -> Revocation {
+        let mut left = wanted.clone();
+        if let Some((_, list)) = &self.0 {
+            left.bundles.retain(|one| !list.bundles.contains(one));
+            left.credentials
+                .retain(|one| !list.credentials.contains(one));
+            left.keys.retain(|one| !list.keys.contains(one));
+        }
+        left
+    }
+
+    fn shown(&self) -> String {
+        let Some((pointer, list)) = &self.0 else {
+            return "nothing is revoked: the store has no revocation list".to_owned();
+        };
+        let mut lines = vec![format!(
+            "revocation list {} of project {}, signed {}",
+            pointer.serial, list.project, list.created
+        )];
+        lines.extend(list.bundles.iter().map(|id| format!("  bundle       {id}")));
+        let credentials = list.credentials.iter();
+        lines.extend(credentials.map(|sha256| format!("  credential   {}", sha256.hex())));
+        lines.extend(list.keys.iter().map(|id| format!("  signing key  {id}")));
+        lines.join("\n")
+    }
+
+    fn json(&self) -> Value {
+        let list = self.0.as_ref().map(|(_, list)| list);
+        let credentials = list.into_iter().flat_map(|list| &list.credentials);
+        json!({
+            "list": self.serial(),
+            "created": list.map(|list| list.created.to_string()),
+            "bundles": list.map(|list| list.bundles.clone()).unwrap_or_default(),
+            "credentials": credentials.map(|sha256| sha256.hex()).collect::<Vec<_>>(),
+            "signing_keys": list.map(|list| list.keys.clone()).unwrap_or_default(),
+        })
+    }
+}
+
+/// Revoked credentials of a decision by `gwc route`.
+#[derive(Debug, Default)]
+pub(super) struct InForce {
+    /// Their SHA-256.
+    pub(super) hashes: BTreeSet<Digest>,
+    /// The list that names them, for people.
+    pub(super) list: String,
+}
+
+impl InForce {
+    /// The credentials of the command line, and those of the newest list of the project's store. A
+    /// list that cannot be read or verified is noted and not used.
+    pub(super) fn of(named: &[Digest], at: &StoreOptions, context: &Context) -> Self {
+        let mut found = Self {
+            hashes: named.iter().copied().collect(),
+            list: "--revoked".to_owned(),
+        };
+        match newest(at, context) {
+            Ok(Known(Some((pointer, list)))) => {
+                found.hashes.extend(list.credentials);
+                found.list = match named.is_empty() {
+                    true => format!("revocation list {}", pointer.serial),
+                    false => format!("--revoked or revocation list {}", pointer.serial),
+                };
+            }
+            Ok(Known(None)) => {}
+            Err(error) => say::note(&format!(
+                "warning: the store's revocation list is not used: {error:#}"
+            )),
+        }
+        found
+    }
+}
+
+/// The newest list of the project's store. None without a project or a store.
+fn newest(at: &StoreOptions, context: &Context) -> anyhow::Result<Known> {
+    let Ok(place) = at.place(context) else {
+        return Ok(Known(None));
+    };
+    let trust = release::trust(&place.root, at.trust.as_deref())?;
+    match place.open_if_there()? {
+        Some(store) => Known::read(&place, &store, trust.as_ref()),
+        None => Ok(Known(None)),
+    }
+}
+
+/// The SHA-256 of a credential on the command line.
+pub(super) fn credential(option: &str, text: &str) -> anyhow::Result<Digest> {
+    Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).map_err(|_| {
+        // The text may be the credential itself, so it must not be repeated.
+        Failure::usage(format!(
+            "{option} takes the sha256 of a credential, 64 lower-case hex digits, never the credential itself"
+        ))
+        .into()
+    })
+}
+
+/// True if a revocation names nothing.
+pub(super) fn is_empty(revocation: &Revocation) -> bool {
+    revocation.bundles.is_empty() && revocation.credentials.is_empty() && revocation.keys.is_empty()
+}

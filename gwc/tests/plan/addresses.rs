@@ -1,0 +1,134 @@
+//! Addresses of clients in plans: peers that are believed, and filters of addresses.
+
+use model::compile::Purpose;
+use plan::{Outcome, Plan};
+
+use crate::{DOCUMENT, GATEWAY, compiled, edit, lines};
+
+/// A plan of two gateways that this version cannot run.
+pub(crate) fn planned(old: &str, new: &str) -> Plan {
+    let side = |gateway: &str| {
+        let files = [("gateway.yaml", gateway), ("api.yaml", DOCUMENT)];
+        compiled(&files, Purpose::Ask).expect("it compiles")
+    };
+    let plan = plan::compare(Some(&side(old)), &side(new)).expect("both sides build");
+    assert_eq!(plan.bugs, Vec::<String>::new());
+    plan
+}
+
+#[test]
+fn peer_no_longer_believed_is_judged_itself() {
+    let at = |proxies: &str, filter: &str| {
+        let text = format!(
+            "{GATEWAY}listeners: {{public: {{address: \"127.0.0.1:8080\", trusted_proxies: [{proxies}]}}}}\n"
+        );
+        let text = edit(
+            &text,
+            "policies:\n",
+            &format!("policies:\n  office: {{kind: ip_filter, {filter}}}\n"),
+        );
+        edit(&text, "[slow, edge]", "[office, slow, edge]")
+    };
+    let classes = |plan: &Plan| -> Vec<String> {
+        let changes = plan.changes.iter();
+        let changes = changes.filter(|change| change.id == "client-address-changed");
+        changes
+            .map(|change| change.class.name().to_owned())
+            .collect()
+    };
+    for (filter, expected) in [
+        ("allow: [10.0.0.0/8]", Some("weaken")),
+        ("allow: [192.0.2.0/24]", Some("strengthen")),
+        ("deny: [192.0.2.1]", Some("weaken")),
+        ("deny: [10.0.0.0/8]", Some("strengthen")),
+    ] {
+        let both = "10.0.0.0/9, 10.128.0.0/9";
+        let plan = planned(&at(both, filter), &at("10.0.0.0/9", filter));
+        assert_eq!(classes(&plan), Vec::from_iter(expected), "{filter}");
+        assert!(
+            lines(&plan).contains(
+                &"security strengthen trusted-proxy-removed listener public trusted_proxies"
+                    .to_owned()
+            ),
+            "{:?}",
+            lines(&plan)
+        );
+        assert_eq!(
+            classes(&planned(&at("10.0.0.0/9", filter), &at(both, filter))),
+            [""; 0]
+        );
+    }
+}
+
+#[test]
+fn trusted_ranges_are_told_by_their_difference() {
+    let at = |proxies: &str| {
+        format!(
+            "{GATEWAY}listeners: {{public: {{address: \"127.0.0.1:8080\", trusted_proxies: [{proxies}]}}}}\n"
+        )
+    };
+    let told = |old: &str, new: &str| -> Vec<(String, String)> {
+        let plan = planned(&at(old), &at(new));
+        let changes = plan.changes.iter();
+        changes
+            .map(|change| {
+                (
+                    change.class.name().to_owned(),
+                    format!("{} {}", change.old, change.new),
+                )
+            })
+            .collect()
+    };
+    let one = |class: &str, text: &str| vec![(class.to_owned(), text.to_owned())];
+    assert_eq!(
+        told("10.0.0.0/9", "10.0.0.0/8"),
+        one("weaken", "null \"10.128.0.0/9 of 10.0.0.0/8\"")
+    );
+    assert_eq!(
+        told("10.0.0.0/8", "10.0.0.0/9"),
+        one("strengthen", "\"10.128.0.0/9 of 10.0.0.0/8\" null")
+    );
+    // IPv4 addresses in IPv6 form are the same peers, and the same bundle.
+    assert_eq!(told("10.0.0.0/8", "\"::ffff:10.0.0.0/104\""), []);
+}
+
+#[test]
+fn filter_that_admits_nobody_has_a_plan() {
+    let with = |filter: &str| {
+        let text = edit(
+            GATEWAY,
+            "policies:\n",
+            &format!("policies:\n  office: {{kind: ip_filter, {filter}}}\n"),
+        );
+        edit(&text, "[slow, edge]", "[office, slow, edge]")
+    };
+    let nobody = with("deny: [0.0.0.0/0, \"::/0\"]");
+    let somebody = with("deny: [192.0.2.1]");
+    for (old, new, class) in [
+        (&somebody, &nobody, "strengthen"),
+        (&nobody, &somebody, "weaken"),
+    ] {
+        let plan = planned(old, new);
+        let change = plan
+            .changes
+            .iter()
+            .find(|change| change.id == "address-filter-changed");
+        let change = change.expect("it is told");
+        assert_eq!(change.class.name(), class);
+        let witness = change.witness.as_ref().expect("a caller from outside");
+        let refused = Outcome::Refused { status: 403 };
+        let (inside, outside) = match class {
+            "weaken" => (&witness.new, &witness.old),
+            _ => (&witness.old, &witness.new),
+        };
+        assert_eq!(*outside, refused);
+        assert_ne!(*inside, refused);
+    }
+    // Operations that come behind it are told without a witness.
+    let plain = edit(
+        GATEWAY,
+        "policies:\n",
+        "policies:\n  office: {kind: ip_filter, deny: [0.0.0.0/0, \"::/0\"]}\n",
+    );
+    planned(&plain, &nobody);
+}

@@ -1,0 +1,208 @@
+//! Fields that tell an upstream who the caller is: by a scheme (`forward_as`, `claims_to_headers`),
+//! by the answer of an authorization service (`response_headers`), and claims of consumers.
+
+use crate::gated::both;
+use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
+
+const KEY: &str = "name: X-Key, x-gateway: {auth: keys}";
+
+/// The document with these keys at the scheme `key`.
+fn scheme(keys: &str) -> String {
+    edit(
+        DOCUMENT,
+        KEY,
+        &format!("name: X-Key, x-gateway: {{auth: keys{keys}}}"),
+    )
+}
+
+#[test]
+fn scheme_that_no_longer_names_the_caller_weakens() {
+    for (old, new, classes) in [
+        // The client's own value reaches the upstream.
+        (", forward_as: X-Caller", "", ("weaken", "strengthen")),
+        (
+            ", claims_to_headers: {tier: X-Tier}",
+            "",
+            ("weaken", "strengthen"),
+        ),
+        (
+            ", claims_to_headers: {tier: X-Tier, seat: X-Seat}",
+            ", claims_to_headers: {tier: X-Tier}",
+            ("weaken", "strengthen"),
+        ),
+        // Another property of the caller in the field.
+        (
+            ", claims_to_headers: {tier: X-Who}",
+            ", claims_to_headers: {seat: X-Who}",
+            ("incomparable", "incomparable"),
+        ),
+        (
+            ", forward_as: X-Who",
+            ", claims_to_headers: {seat: X-Who}",
+            ("incomparable", "incomparable"),
+        ),
+    ] {
+        let (old, new) = (scheme(old), scheme(new));
+        both(
+            "identity-field-changed",
+            (GATEWAY, &old),
+            (GATEWAY, &new),
+            classes,
+        );
+        let plan = plan((GATEWAY, &old), (GATEWAY, &new));
+        assert!(!plan.tripped(&["weaken".into()], &[]).is_empty());
+    }
+}
+
+#[test]
+fn field_of_an_unused_scheme_is_taken_from_clients() {
+    let unused = |keys: &str| {
+        let added = format!(
+            "    other: {{type: apiKey, in: header, name: X-Other, x-gateway: {{auth: keys{keys}}}}}\n"
+        );
+        format!("{DOCUMENT}{added}")
+    };
+    let (with, without) = (unused(", forward_as: X-Caller"), unused(""));
+    let added = lines(&plan((GATEWAY, &without), (GATEWAY, &with)));
+    let all = "a/createOrder+a/deleteOrder+a/getOrder+a/getStatus+a/listOrders";
+    assert_eq!(
+        added,
+        [format!("security strengthen identity-field-changed {all}")]
+    );
+    let removed = lines(&plan((GATEWAY, &with), (GATEWAY, &without)));
+    assert_eq!(
+        removed,
+        [format!("security weaken identity-field-changed {all}")]
+    );
+}
+
+#[test]
+fn place_of_a_claim_is_its_line_in_the_scheme() {
+    let document = |claims: &str| {
+        edit(
+            DOCUMENT,
+            KEY,
+            &format!(
+                "name: X-Key,\n      x-gateway: {{auth: keys,\n        claims_to_headers: {{\n          seat: X-Seat{claims}}}}}"
+            ),
+        )
+    };
+    let (old, new) = (document(",\n          tier: X-Tier"), document(""));
+    let plan = plan((GATEWAY, &old), (GATEWAY, &new));
+    let change = plan.changes.first().expect("a change");
+    let line = old.lines().position(|line| line.contains("tier: X-Tier"));
+    let place = change.source_old.as_ref().expect("a place");
+    assert_eq!(Some(place.line as usize), line.map(|line| line + 1));
+}
+
+#[test]
+fn requirement_with_other_callers_is_one_line() {
+    let told = scheme(", forward_as: X-Caller");
+    let (old, new) = (
+        told.clone(),
+        edit(
+            &told,
+            "operationId: getOrder,",
+            "operationId: getOrder, security: [{pair: []}],",
+        ),
+    );
+    let found = lines(&plan((GATEWAY, &old), (GATEWAY, &new)));
+    assert_eq!(
+        found,
+        ["security incomparable security-requirement-changed a/getOrder"]
+    );
+}
+
+/// gateway.yaml with a policy `ask` that passes these fields of the answer on.
+fn asking(response_headers: &str) -> String {
+    let gateway = edit(
+        GATEWAY,
+        "policies:\n",
+        &format!(
+            "policies:\n  ask: {{kind: forward_auth, upstream: v, path: /check, request_headers: [Accept]{response_headers}}}\n"
+        ),
+    );
+    edit(&gateway, "[slow, edge]", "[slow, ask, edge]")
+}
+
+#[test]
+fn answer_that_sets_a_field_is_access() {
+    for (old, new, classes) in [
+        (
+            "",
+            ", response_headers: [Authorization]",
+            ("incomparable", "weaken"),
+        ),
+        (
+            ", response_headers: [X-User]",
+            ", response_headers: [X-User, Cookie]",
+            ("incomparable", "weaken"),
+        ),
+        // A name that says nothing of an identity: the service speaks for the caller all the same.
+        (
+            "",
+            ", response_headers: [X-Colour]",
+            ("incomparable", "weaken"),
+        ),
+    ] {
+        let (old, new) = (asking(old), asking(new));
+        both(
+            "identity-field-changed",
+            (&old, DOCUMENT),
+            (&new, DOCUMENT),
+            classes,
+        );
+    }
+    // The policy is new.
+    both(
+        "identity-field-changed",
+        (GATEWAY, DOCUMENT),
+        (&asking(", response_headers: [Authorization]"), DOCUMENT),
+        ("incomparable", "weaken"),
+    );
+}
+
+#[test]
+fn claim_of_a_consumer_hides_the_tokens_claim() {
+    let gateway = |tokens: &str, rights: &str| {
+        let gateway = edit(
+            GATEWAY,
+            "staff: {kind: basic}}",
+            &format!("staff: {{kind: basic}}{tokens}}}"),
+        );
+        edit(&gateway, "acme: {keys", &format!("acme: {{{rights}keys"))
+    };
+    let tokens = ", idp: {kind: jwt, issuer: \"https://idp\", audience: [orders], algorithms: [RS256], \
+                  jwks_url: \"https://idp/keys\"}";
+    let of = |tokens: &str, old: &str, new: &str| -> Vec<String> {
+        let (old, new) = (gateway(tokens, old), gateway(tokens, new));
+        let found = lines(&plan((&old, DOCUMENT), (&new, DOCUMENT)));
+        let found = found.into_iter();
+        found
+            .filter(|line| line.contains("consumer-right-removed"))
+            .collect()
+    };
+    let removed = |class: &str, claim: &str| {
+        format!("security {class} consumer-right-removed consumer acme claims.{claim}")
+    };
+    let gold = "claims: {tier: gold, org.unit: a}, ";
+    assert_eq!(
+        of(tokens, gold, "claims: {tier: gold}, "),
+        [removed("incomparable", "org.unit")]
+    );
+    assert_eq!(of("", gold, "claims: {tier: gold}, ").len(), 1);
+    assert_eq!(
+        of("", gold, "claims: {tier: gold}, "),
+        [removed("strengthen", "org.unit")]
+    );
+    // Another value still hides the token's.
+    assert_eq!(
+        of(tokens, gold, "claims: {tier: silver, org.unit: a}, "),
+        [removed("strengthen", "tier")]
+    );
+    // Groups of a token count beside those of the consumer.
+    assert_eq!(
+        of(tokens, "groups: [a], ", ""),
+        ["security strengthen consumer-right-removed consumer acme groups"]
+    );
+}

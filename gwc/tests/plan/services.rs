@@ -1,0 +1,215 @@
+//! Services that decide about requests (`forward_auth`): what they get, where they are, and whether
+//! an outage can be forced.
+
+use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
+
+/// gateway.yaml whose upstream `auth` has these settings, asked by `ask` with these.
+fn gateway(upstream: &str, policy: &str) -> String {
+    let gateway = edit(
+        GATEWAY,
+        "upstreams:\n",
+        &format!(
+            "upstreams:\n  auth: {{targets: {{a: {{url: \"http://auth.internal:9000\"}}}}{upstream}}}\n"
+        ),
+    );
+    let gateway = edit(
+        &gateway,
+        "policies:\n",
+        &format!("policies:\n  ask: {{kind: forward_auth, upstream: auth{policy}}}\n"),
+    );
+    edit(&gateway, "[slow, edge]", "[slow, ask, edge]")
+}
+
+fn found(old: &str, new: &str) -> Vec<String> {
+    lines(&plan((old, DOCUMENT), (new, DOCUMENT)))
+}
+
+const ALL: &str = "a/createOrder+a/deleteOrder+a/getOrder+a/getStatus+a/listOrders";
+
+#[test]
+fn new_question_names_the_host_that_gets_credentials() {
+    let asking = gateway("", "");
+    let plan = plan((GATEWAY, DOCUMENT), (&asking, DOCUMENT));
+    let sent: Vec<_> = plan
+        .changes
+        .iter()
+        .filter(|change| change.id == "credentials-sent")
+        .collect();
+    let [sent] = sent.as_slice() else {
+        panic!("{:?}", lines(&plan));
+    };
+    assert_eq!(sent.class.name(), "moved");
+    assert_eq!(sent.subject, "credentials to auth.internal:9000");
+    assert_eq!(sent.new, "authorization, cookie");
+    assert_eq!(sent.operations.join("+"), ALL);
+    assert!(!plan.tripped(&["move".into()], &[]).is_empty());
+    let place = sent.source_new.as_ref().expect("a place");
+    let line = asking.lines().nth(place.line as usize - 1);
+    assert!(line.is_some_and(|line| line.contains("ask")), "{place:?}");
+}
+
+#[test]
+fn credentials_sent_are_those_that_are_new_there() {
+    let sent = |old: &str, new: &str| -> Vec<String> {
+        let plan = plan((old, DOCUMENT), (new, DOCUMENT));
+        let changes = plan.changes.iter();
+        let changes = changes.filter(|change| change.id == "credentials-sent");
+        changes
+            .map(|change| format!("{}: {} -> {}", change.subject, change.old, change.new))
+            .collect()
+    };
+    let (plain, tokens) = (
+        gateway("", ", request_headers: [Accept]"),
+        gateway("", ", request_headers: [Authorization]"),
+    );
+    // No credential is among the fields.
+    assert_eq!(sent(GATEWAY, &plain), [""; 0]);
+    assert_eq!(
+        sent(&plain, &tokens),
+        ["credentials to auth.internal:9000: null -> \"authorization\""]
+    );
+    assert_eq!(sent(&tokens, &plain), [""; 0]);
+    // The place of a scheme's credential, whatever its name says.
+    let key = gateway("", ", request_headers: [X-Key]");
+    assert_eq!(
+        sent(&plain, &key),
+        ["credentials to auth.internal:9000: null -> \"x-key\""]
+    );
+    // The same service by another name of the policy, and of the upstream.
+    let renamed = edit(&tokens, "  ask: {", "  query: {");
+    let renamed = edit(&renamed, "[slow, ask, edge]", "[slow, query, edge]");
+    assert_eq!(sent(&tokens, &renamed), [""; 0]);
+    let renamed = edit(&tokens, "  auth: {", "  identity: {");
+    let renamed = edit(&renamed, "upstream: auth", "upstream: identity");
+    assert_eq!(sent(&tokens, &renamed), [""; 0]);
+    // Another service.
+    let other = edit(&tokens, "upstream: auth,", "upstream: v,");
+    assert_eq!(
+        sent(&tokens, &other),
+        ["credentials to 127.0.0.1:9001: null -> \"authorization\""]
+    );
+}
+
+#[test]
+fn service_at_another_host_weakens() {
+    let old = gateway("", "");
+    for (from, to, id) in [
+        (
+            "http://auth.internal:9000",
+            "http://other.internal:9000",
+            "targets-changed",
+        ),
+        (
+            "http://auth.internal:9000",
+            "http://auth.internal:9000/other",
+            "targets-changed",
+        ),
+        (
+            "targets: {a: {url: \"http://auth.internal:9000\"}}",
+            "targets: {a: {url: \"http://auth.internal:9000\"}, b: {url: \"http://more.internal:9000\"}}",
+            "targets-changed",
+        ),
+        (
+            "internal:9000\"}}",
+            "internal:9000\"}}, host_header: other.internal",
+            "host-header-changed",
+        ),
+    ] {
+        let new = edit(&old, from, to);
+        let plan = plan((&old, DOCUMENT), (&new, DOCUMENT));
+        let expected = format!("security weaken {id} {ALL}");
+        assert!(lines(&plan).contains(&expected), "{to}: {:?}", lines(&plan));
+        for gate in ["weaken", "move"] {
+            assert!(!plan.tripped(&[gate.into()], &[]).is_empty(), "{to} {gate}");
+        }
+        let mut changes = plan.changes.iter();
+        let weaken = changes.find(|change| change.class.name() == "weaken");
+        let place = weaken.and_then(|change| change.source_new.as_ref());
+        let line = place.and_then(|place| new.lines().nth(place.line as usize - 1));
+        assert!(
+            line.is_some_and(|line| line.starts_with("  auth: ")),
+            "{line:?}"
+        );
+    }
+    // The upstream of requests only moves them, and one host fewer admits nobody.
+    let other = edit(&old, "127.0.0.1:9001", "127.0.0.1:9002");
+    assert_eq!(
+        found(&old, &other),
+        ["upstream moved targets-changed upstream v targets.a.url"]
+    );
+    let two = edit(
+        &old,
+        "{a: {url: \"http://auth.internal:9000\"}}",
+        "{a: {url: \"http://auth.internal:9000\"}, b: {url: \"http://more.internal:9000\"}}",
+    );
+    assert!(
+        found(&two, &old)
+            .iter()
+            .all(|line| line.starts_with("upstream moved targets-changed upstream auth targets.b")),
+        "{:?}",
+        found(&two, &old)
+    );
+}
+
+#[test]
+fn outage_that_can_be_forced_weakens_with_open() {
+    let settings = [
+        (
+            ", limits: {requests: 100}",
+            ", limits: {requests: 10}",
+            "upstream-setting-changed",
+        ),
+        (
+            ", timeouts: {connect: 2s}",
+            ", timeouts: {connect: 1s}",
+            "connect-timeout-changed",
+        ),
+        (
+            "",
+            ", circuit_breaker: {consecutive_failures: 3}",
+            "upstream-setting-changed",
+        ),
+        (
+            ", circuit_breaker: {consecutive_failures: 5}",
+            ", circuit_breaker: {consecutive_failures: 3}",
+            "upstream-setting-changed",
+        ),
+        (
+            ", circuit_breaker: {failure_ratio: 50%, window: 10s}",
+            ", circuit_breaker: {failure_ratio: 50%, window: 5s}",
+            "upstream-setting-changed",
+        ),
+    ];
+    for (old, new, id) in settings {
+        let open = ", on_outage: open";
+        let weaken = format!("security weaken {id} {ALL}");
+        let loud = found(&gateway(old, open), &gateway(new, open));
+        assert_eq!(loud, [weaken.as_str()], "{new}");
+        // Only a tighter one.
+        if !new.contains("window") {
+            let back = found(&gateway(new, open), &gateway(old, open));
+            assert!(back.iter().all(|line| !line.contains("weaken")), "{back:?}");
+        }
+        // An outage refuses.
+        let quiet = found(&gateway(old, ""), &gateway(new, ""));
+        assert!(
+            quiet.iter().all(|line| !line.contains("weaken")),
+            "{quiet:?}"
+        );
+        // Only the operations that ask. The upstream's other requests see the tighter limit.
+        let document = edit(
+            DOCUMENT,
+            "operationId: getOrder,",
+            "operationId: getOrder, x-gateway: {policies: [slow], upstream: auth},",
+        );
+        let asking = |settings| gateway(settings, open);
+        let plan = plan((&asking(old), &document), (&asking(new), &document));
+        let some = ALL.replace("a/getOrder+", "");
+        let lines = lines(&plan);
+        assert!(
+            lines.contains(&format!("security weaken {id} {some}")),
+            "{lines:?}"
+        );
+        assert_eq!(lines.len(), 2, "{lines:?}");
+    }
+}
