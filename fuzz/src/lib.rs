@@ -28,7 +28,7 @@ use sources::syntax::{self, Limits};
 
 pub use fields::{accept, forwarded, keep_alive, location, set_cookie};
 pub use front::{baseline, levels, number, pattern, schema, swagger, target};
-pub use tokens::token;
+pub use tokens::{client_cert, token};
 pub use wire::{http1_requests, http1_responses, proxy_header};
 
 /// Limits that keep a single input cheap.
@@ -309,6 +309,7 @@ fn ask(oracle: &Oracle, data: &[u8]) {
         listener: 0,
         request: request.into_parts().0,
         peer: IpAddr::from([192, 0, 2, 1]),
+        certificates: Vec::new(),
         unix_s: 1_800_000_000,
     };
     let _said = oracle.ask(&question, |decided, admitted, _| {
@@ -376,6 +377,7 @@ pub fn targets() -> Vec<Target> {
         ("location", location, fields::locations()),
         ("set_cookie", set_cookie, fields::cookies()),
         ("token", token, tokens::samples()),
+        ("client_cert", client_cert, tokens::certificates()),
         (
             "accept",
             accept,

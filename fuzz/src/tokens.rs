@@ -1,6 +1,8 @@
-//! Signed tokens, as far as they are read before their signature is checked.
+//! Signed tokens, as far as they are read before their signature is checked; key sets and metadata
+//! of providers.
 
-use policy::auth::jwt::{json, parse, signed_part};
+use policy::auth::mtls::{Presented, Source, canonical, san, spiffe};
+use policy::auth::jwt::{discovery, json, parse, read_key_set, signed_part};
 use serde::de::IgnoredAny;
 
 /// A token: what is parsed has its signed part and its signature in it. And the JSON inside: what is
@@ -11,6 +13,13 @@ pub fn token(data: &[u8]) {
         assert_eq!(text, data);
         assert!(signed_part(data).is_some());
         assert!(token.claims.iter().count() <= data.len());
+    }
+    if let Ok(keys) = read_key_set(data) {
+        assert!((1..=100).contains(&keys.len()));
+        assert!(keys.iter().all(|key| !key.material.thumbprint().is_empty()));
+    }
+    if let Ok(endpoint) = discovery::jwks_uri(data, "https://i") {
+        assert_eq!(endpoint.origin, "https://i");
     }
     if let Ok(object) = json::object(data) {
         let other: Result<IgnoredAny, _> = serde_json::from_slice(data);
@@ -23,12 +32,54 @@ pub fn token(data: &[u8]) {
     }
 }
 
-/// Tokens and claims.
+/// Tokens, claims, a key set and metadata.
 pub(crate) fn samples() -> Vec<Vec<u8>> {
     let texts = [
         "eyJhbGciOiJFUzI1NiIsImtpZCI6InAifQ.eyJpc3MiOiJpIn0.DtEhU3ljbEg8L38VWAfUAqOyKAM6",
         "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODB9.dBjftJeZ4CVP",
         r#"{"iss":"https://i","aud":["a","b"],"exp":1800000300,"nbf":1.5,"o":{"x":[null,true,"\u00e9\ud83d\ude00"]}}"#,
+        r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","use":"sig","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#,
+        r#"{"issuer":"https://i","jwks_uri":"https://i:443/keys?v=1"}"#,
     ];
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// A value of `Client-Cert`, or a name of a certificate. The names that are read are in the one form
+/// in which they are compared.
+pub fn client_cert(data: &[u8]) {
+    let presented = Presented::new(Some(data));
+    let field = presented.get(Source::Field, Some(data));
+    let own = presented.get(Source::Connection, None);
+    for certificate in field.into_iter().chain(own).flatten() {
+        assert!(certificate.sans().iter().all(|name| san(name).as_deref() == Some(&**name)));
+        assert!(certificate.spiffe().is_none_or(|id| spiffe::is_id(id) && spiffe::matches(id, id)));
+        assert!(certificate.identity().key.is_some());
+    }
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    for form in [san, canonical] {
+        if let Some(name) = form(text) {
+            assert_eq!(form(&name).as_deref(), Some(&*name), "{text:?}");
+        }
+    }
+    if spiffe::is_pattern(text) {
+        let all = spiffe::expanded(text);
+        assert!(all.iter().all(|one| spiffe::matches(text, one)), "{text:?}");
+    }
+}
+
+/// A certificate as a field and in DER, and names.
+pub(crate) fn certificates() -> Vec<Vec<u8>> {
+    let table = include_str!("../../crates/policy/src/auth/mtls/tests/certificates.tsv");
+    let lines = table.lines().filter_map(|line| line.split_once('\t'));
+    let small = lines.filter(|(_, text)| text.len() < 1_000);
+    let fields = small.map(|(_, text)| format!(":{text}:").into_bytes());
+    let names = [
+        r#"CN=alice,O=Acme\, \"Inc\",1.2.3=#1603616263"#,
+        "spiffe://example.org/ns/*/sa/**",
+        "Alice@Example.org",
+    ];
+    let names = names.map(|text| text.as_bytes().to_vec());
+    fields.chain(names).collect()
 }

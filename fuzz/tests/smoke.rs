@@ -56,6 +56,7 @@ fn no_input_makes_a_target_panic() {
                 | "location"
                 | "set_cookie"
                 | "token"
+                | "client_cert"
                 | "accept"
                 | "forwarded"
                 | "keep_alive"
