@@ -25,7 +25,8 @@ export UPSTREAM_BIN ?= $(CURDIR)/$(BIN)/echo-upstream
 help:
 	@sed -n 's/^#   //p' Makefile
 
-# Two invocations, because cargo unifies features over one: gwd must not get what only gwc needs.
+# Separate invocations, because cargo unifies the features of our crates over one: gwd must not get `author`.
+# Third-party crates have the same features in each (crates/workspace-hack): nothing is compiled twice.
 bins:
 	$(CARGO) build --locked --profile $(PROFILE) -p gwc --bin gwc
 	$(CARGO) build --locked --profile $(PROFILE) -p gwd --bin gwd
@@ -57,12 +58,15 @@ check-arrows:
 # What is missing and small is installed where that is allowed. Compiler and formatter come with
 # rust-toolchain.toml. A test whose tool is missing all the same is skipped; with CI=true it fails.
 TOOLS := curl:curl openssl:openssl git:git skopeo:skopeo h2load:nghttp2-client nginx:nginx node:nodejs \
-	valgrind:valgrind haproxy:haproxy testssl:testssl.sh
+	valgrind:valgrind haproxy:haproxy testssl:testssl.sh npm:npm
+# A browser under any of its names: the first is what Debian installs.
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 tools:
 	@command -v rustfmt >/dev/null && $(CARGO) clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
 	@missing=; for tool in $(TOOLS); do \
 		command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool##*:}"; \
 	done; \
+	command -v $(BROWSERS) >/dev/null || missing="$$missing chromium"; \
 	test -z "$$missing" || apt-get update -qq >/dev/null 2>&1; \
 	for package in $$missing; do \
 		apt-get install -y -qq --no-install-recommends $$package >/dev/null 2>&1 \
@@ -74,6 +78,7 @@ tools:
 	@for library in websockets:websockets grpc:grpcio grpc_health:grpcio-health-checking grpc_reflection:grpcio-reflection; do \
 		python3 -c "import $${library%%:*}" 2>/dev/null || python3 -m pip install -q $${library##*:} >/dev/null 2>&1 || true; \
 	done
+	@tests/peers/install $(TARGET)/peers
 
 # While working: only what differs from main (BASE=REVISION to say otherwise). `quick` leaves out the
 # tests that start programs, `check` the end-to-end tests unless they changed.

@@ -1,0 +1,3 @@
+//! Empty: Cargo resolves `[build-dependencies]` only for a crate that has a build script.
+
+fn main() {}
