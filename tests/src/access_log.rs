@@ -1,4 +1,4 @@
-//! The access log, read while it grows.
+//! Access log of a gateway under test, read while it grows.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::wait;
 
-/// A file of JSON lines.
+/// File of JSON lines.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     path: PathBuf,
@@ -18,7 +18,7 @@ impl AccessLog {
         Self { path }
     }
 
-    /// All whole lines so far; each must be JSON.
+    /// All complete lines so far. Each line must be JSON.
     #[must_use]
     pub fn lines(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.path).unwrap_or_default();
@@ -29,7 +29,7 @@ impl AccessLog {
         whole.lines().map(parse).collect()
     }
 
-    /// Waits for the line of a request.
+    /// Waits until the log has a line for the request id.
     #[must_use]
     pub fn line(&self, request_id: &str) -> Value {
         wait::until(&format!("the access log has {request_id}"), || {
@@ -38,7 +38,7 @@ impl AccessLog {
         })
     }
 
-    /// Waits until there are so many lines, then gives them by request id.
+    /// Waits until the log has at least `count` lines. Returns the lines by request id.
     #[must_use]
     pub fn by_request(&self, count: usize) -> BTreeMap<String, Value> {
         let lines = wait::until(&format!("the access log has {count} lines"), || {

@@ -1,5 +1,6 @@
-//! Checks that a store is whole, from its files alone and with none of our code: every blob matches
-//! its name, every link leads to a readable statement, and the chain is unbroken.
+//! Checks of a store's integrity, from its files alone and without code of the programs under test:
+//! every blob matches its name, every link leads to a readable statement, and the chain is
+//! unbroken.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,18 +8,18 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// A store's channel as its files tell it.
+/// Content of a store's channel, read from its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
-    /// The bundle of each serial.
+    /// Bundle id of each serial.
     pub records: BTreeMap<u64, String>,
-    /// Every blob that is there, in hexadecimal digits, with its size.
+    /// Size of every blob in the store, by its digest in hexadecimal digits.
     pub blobs: BTreeMap<String, u64>,
 }
 
 impl Audit {
-    /// Looks at a store; panics where it is not whole. Only the bundles of the newest `bundles`
-    /// records have to be there with everything in them.
+    /// Reads and checks a store. Panics if it is damaged or incomplete. Only the bundles of the
+    /// newest `bundles` records must be complete.
     #[must_use]
     #[track_caller]
     pub fn of(store: &Path, channel: &str, bundles: usize) -> Self {
@@ -56,13 +57,13 @@ impl Audit {
         audit
     }
 
-    /// The newest serial; 0 for none.
+    /// Newest serial, or 0 if the channel has no record.
     #[must_use]
     pub fn head(&self) -> u64 {
         self.records.keys().next_back().copied().unwrap_or(0)
     }
 
-    /// `index.json` lists exactly the manifests that are there.
+    /// Checks that `index.json` lists exactly the manifests in the store.
     #[track_caller]
     pub fn check_index(&self, store: &Path) {
         let index = std::fs::read(store.join("index.json")).expect("an index");
@@ -104,7 +105,7 @@ impl Audit {
     }
 }
 
-/// Every blob, with its size; each is what its name says.
+/// Size of every blob. Checks that each blob has the digest that its name states.
 fn check_blobs(store: &Path) -> BTreeMap<String, u64> {
     let folder = store.join("blobs/sha256");
     let mut blobs = BTreeMap::new();
@@ -124,7 +125,7 @@ fn check_blobs(store: &Path) -> BTreeMap<String, u64> {
     blobs
 }
 
-/// Makes every file of a store two hours old, so that clean-up may take it.
+/// Makes every file of a store two hours old, so that a clean-up may remove it.
 pub fn age(store: &Path) {
     let mut command = Command::new("find");
     command.arg(store).args([
@@ -143,7 +144,7 @@ pub fn age(store: &Path) {
     );
 }
 
-/// The links of a chain, lowest first.
+/// Paths of the links of a chain, by serial.
 fn links(folder: &Path) -> BTreeMap<u64, PathBuf> {
     let Ok(entries) = folder.read_dir() else {
         return BTreeMap::new();
@@ -166,7 +167,7 @@ fn hex(digest: &str) -> &str {
     digest.strip_prefix("sha256:").expect("a digest")
 }
 
-/// RFC 4648, with padding.
+/// Decodes base64 (RFC 4648, with padding).
 fn base64(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let (mut bits, mut count) = (0u32, 0);

@@ -1,27 +1,29 @@
-//! The programs under test: those that are named, else those that lie ready, else built.
+//! Programs under test. Each is taken from an environment variable, or else from `TARGET/bin` if it
+//! is newer than its sources, or else built.
 //!
-//! Cargo unifies features over a workspace build, so each is built by an invocation of its own.
+//! Cargo unifies features over a workspace build, so each program is built by a separate
+//! invocation.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// The compiler.
+/// Path of gwc, the compiler.
 #[must_use]
 pub fn gwc() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| find("gwc", "GWC_BIN"))
 }
 
-/// The gateway.
+/// Path of gwd, the gateway.
 #[must_use]
 pub fn gwd() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| find("gwd", "GWD_BIN"))
 }
 
-/// The folder of the workspace.
+/// Root folder of the workspace.
 #[must_use]
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -54,8 +56,8 @@ fn find(name: &str, variable: &str) -> PathBuf {
     target.join("debug").join(name)
 }
 
-/// Target folder of cargo: this test lies in `TARGET/PROFILE/deps`.
-fn target() -> PathBuf {
+/// Target folder of Cargo. The running test is in `TARGET/PROFILE/deps`.
+pub(crate) fn target() -> PathBuf {
     let own = std::env::current_exe().expect("a test knows where it lies");
     own.ancestors()
         .nth(3)
@@ -63,7 +65,7 @@ fn target() -> PathBuf {
         .to_owned()
 }
 
-/// Returns true if a program exists and is newer than every source.
+/// True if a program exists and is newer than every source file.
 fn is_fresh(program: &Path) -> bool {
     let modified = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
     let Some(built) = modified(program) else {

@@ -1,83 +1,86 @@
-//! Case files: a request, what shall happen to it, and what the upstream shall see, in one text.
+//! Case files: text files with requests, the expected responses, and the expected requests to the
+//! upstream.
 //!
-//! A folder under `tests/cases` is a project (`gateway.yaml` and its documents; `$UPSTREAM`
-//! stands for the recording upstream's address) with case files `*.http`. A file holds cases:
+//! Each folder under `tests/cases` is a project (`gateway.yaml` and its documents, in which
+//! `$UPSTREAM` stands for the address of a recording upstream) with case files `*.http`. A file
+//! contains cases:
 //!
 //! ```text
 //! ### a literal beats a parameter
-//! GET /pets/mine HTTP/1.1          the version may be left out
-//! X-Answer: status=201             what the upstream shall answer, see `upstream::Answer`
+//! GET /pets/mine HTTP/1.1          the version is optional
+//! X-Answer: status=201             response of the upstream: see `upstream::Answer`
 //!
 //! a body, up to the arrow
 //! => forward s/getMine             the decision: see `Decision`
-//! < 201                            of the response: its status, …
+//! < 201                            expected response: its status, …
 //! < content-type: text/plain       … a field and its value, …
-//! < !server                        … a field that is not there, …
+//! < !server                        … a field that must be absent, …
 //! < ~ at rest                      … a part of the body
-//! ^ GET /pets/mine                 of what the upstream saw: the first line, …
+//! ^ GET /pets/mine                 expected upstream request: its first line, …
 //! ^ x-forwarded-for: 127.0.0.1     … a field (all its lines joined with `, `), …
-//! ^ !connection                    … a field that is not there, …
+//! ^ !connection                    … a field that must be absent, …
 //! ^ ~ a body                       … a part of the body
 //! ```
 //!
-//! `Host: gateway.test` is added where the case names no host. `=> forward s/getMine` says, too,
-//! that the response is a 200 unless a `< STATUS` says otherwise. A case whose decision ends in
-//! `(gwd)` needs bytes or time, and is not asked of `gwc route`.
+//! `Host: gateway.test` is added if a case has no `Host`. `=> forward s/getMine` also expects
+//! status 200, unless `< STATUS` expects another one. A case whose decision ends in `(gwd)` only
+//! runs on gwd, not through `gwc route`, because it depends on raw bytes or on time.
 
 use std::path::{Path, PathBuf};
 
-/// One request with what shall come of it.
+/// Request with its expected results.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// File and line of the case.
     pub place: String,
     /// Title of the case.
     pub title: String,
-    /// The method.
+    /// Method of the request.
     pub method: String,
     /// The request target.
     pub target: String,
-    /// The fields as they are written.
+    /// Fields of the request, as written in the file.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// Body of the request.
     pub body: String,
-    /// The decision.
+    /// Expected decision.
     pub decision: Decision,
     /// True if the case also runs through `gwc route`.
     pub by_gwc: bool,
     /// Expectations on the response.
     pub response: Vec<Expected>,
-    /// Expectations on the request that the upstream sees.
+    /// Expectations on the request that the upstream receives.
     pub upstream: Vec<Expected>,
 }
 
-/// Decision about a request.
+/// Expected decision about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// `=> forward KEY`
+    /// `=> forward KEY`: the request is forwarded. Contains the operation's key.
     Forward(String),
-    /// `=> respond STATUS KEY`: the gateway answers.
+    /// `=> respond STATUS KEY`: a policy responds. Contains the status and the operation's key.
     Respond(u16, String),
-    /// `=> reject STATUS REASON [KEY]`
+    /// `=> reject STATUS REASON [KEY]`: the request is rejected. Contains the status, the reason,
+    /// and the operation's key if there is one.
     Reject(u16, String, Option<String>),
-    /// `=> none`: nobody owns it.
+    /// `=> none`: no operation has the request.
     None,
 }
 
-/// A line of an expectation.
+/// Expectation on a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// The status, or method and target.
+    /// Status of a response, or method and target of a request.
     First(String),
-    /// A field with its value.
+    /// Field with this name and value.
     Field(String, String),
-    /// No such field.
+    /// No field with this name.
     NoField(String),
-    /// A part of the body.
+    /// Text that the body contains.
     Body(String),
 }
 
-/// The projects under `tests/cases`.
+/// Folders of the projects under `tests/cases`.
 #[must_use]
 pub fn features(folder: &Path) -> Vec<PathBuf> {
     let entries = folder.read_dir().expect("tests/cases is there");
@@ -90,7 +93,7 @@ pub fn features(folder: &Path) -> Vec<PathBuf> {
     features
 }
 
-/// The cases of a project, file by file.
+/// Cases of a project, from all of its files.
 #[must_use]
 pub fn of(feature: &Path) -> Vec<Case> {
     let entries = feature.read_dir().expect("a folder");
@@ -108,7 +111,7 @@ pub fn of(feature: &Path) -> Vec<Case> {
     cases.collect()
 }
 
-/// Reads a case file. What stands before the first `###` is a comment.
+/// Parses a case file. Text before the first `###` is a comment.
 #[must_use]
 pub fn parse(file: &str, text: &str) -> Vec<Case> {
     let mut blocks: Vec<(usize, Vec<&str>)> = Vec::new();
@@ -148,7 +151,7 @@ fn block(place: String, lines: &[&str]) -> Case {
             (name.to_owned(), value.trim_start().to_owned())
         })
         .collect();
-    // A body that frames itself is written as it is, with `\n` for CR LF.
+    // A chunked body contains its framing. Each `\n` in the file stands for CR LF.
     let chunked = headers
         .iter()
         .any(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding"));
@@ -195,7 +198,7 @@ fn decision(place: &str, text: &str) -> Decision {
         text.parse()
             .unwrap_or_else(|_| panic!("{place}: `{text}` is not a status"))
     };
-    // A key without an operationId has a space: `GET s:/template`.
+    // The key of an operation without an operationId contains a space: `GET s:/template`.
     let key = |words: &[&str]| words.join(" ");
     match words.as_slice() {
         ["forward", words @ ..] if !words.is_empty() => Decision::Forward(key(words)),
@@ -215,7 +218,7 @@ fn decision(place: &str, text: &str) -> Decision {
 // === impl Case ===
 
 impl Case {
-    /// The request as it goes over the wire.
+    /// Bytes of the request to send.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
@@ -237,7 +240,7 @@ impl Case {
         text.into_bytes()
     }
 
-    /// The arguments of `gwc route` that ask the same.
+    /// Arguments with which `gwc route` explains the same request.
     #[must_use]
     pub fn route_arguments(&self) -> Vec<String> {
         let mut arguments: Vec<String> = ["route", &self.method, &self.target, "--format", "json"]
@@ -254,7 +257,7 @@ impl Case {
         arguments
     }
 
-    /// The status that the client gets.
+    /// Status that the client should get.
     #[must_use]
     pub fn status(&self) -> u16 {
         let told = self.response.iter().find_map(|expected| match expected {
@@ -278,7 +281,7 @@ impl Expected {
         if let Some(name) = text.strip_prefix('!') {
             return Self::NoField(name.to_ascii_lowercase());
         }
-        // A first line has a status, or a method before a slash.
+        // A first line is a status, or has a method and a target with a slash.
         match text.split_once(':') {
             Some((name, value)) if !name.contains([' ', '/']) => {
                 Self::Field(name.to_ascii_lowercase(), value.trim().to_owned())

@@ -1,4 +1,4 @@
-//! A client for HTTP/1.1 that sends whatever bytes it is told to, and reads what comes.
+//! HTTP/1.1 client that can send any bytes, and reads responses.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,10 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// No answer takes so long.
+/// Maximum time to wait for data: 30s.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One connection.
+/// Connection to a server, or from a client.
 pub struct Connection {
     stream: Box<dyn Stream>,
     buffer: Vec<u8>,
@@ -18,25 +18,25 @@ pub struct Connection {
 trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
-/// A head of either direction.
+/// Head of a request or a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// The first line.
+    /// Request line or status line.
     pub line: String,
-    /// Fields in order, names in lower case.
+    /// Fields in order, with names in lower case.
     pub headers: Vec<(String, String)>,
 }
 
 /// Received response.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// 100 … 599.
+    /// Status code.
     pub status: u16,
-    /// The head.
+    /// Head of the response.
     pub head: Head,
-    /// The body, without its framing.
+    /// Body without its framing.
     pub body: Vec<u8>,
-    /// Interim responses that came before.
+    /// Status codes of the interim responses before this response.
     pub interim: Vec<u16>,
 }
 
@@ -52,14 +52,14 @@ impl Connection {
         Ok(Self::over(stream))
     }
 
-    /// Connects to a unix socket.
+    /// Connects to a Unix socket.
     pub fn open_unix(path: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(READ_TIMEOUT))?;
         Ok(Self::over(stream))
     }
 
-    /// Takes over a connection that somebody else opened.
+    /// Uses a connection that was accepted.
     #[must_use]
     pub fn accepted(stream: TcpStream) -> Self {
         Self::over(stream)
@@ -72,14 +72,14 @@ impl Connection {
         }
     }
 
-    /// Sends bytes as they are.
+    /// Sends raw bytes.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;
         self.stream.flush()
     }
 
-    /// Sends a request and reads its response. `text` is a head with `\n` or `\r\n`, without the
-    /// empty line.
+    /// Sends a request and reads its response. `text` is a head with `\n` or `\r\n` as line ends
+    /// and without the empty line.
     pub fn ask(&mut self, text: &str) -> io::Result<Response> {
         let mut bytes = text.trim_end().replace("\r\n", "\n").replace('\n', "\r\n");
         bytes.push_str("\r\n\r\n");
@@ -87,7 +87,8 @@ impl Connection {
         self.read_response(text.starts_with("HEAD "))
     }
 
-    /// Reads one response; to a HEAD it has no body.
+    /// Reads one response. `to_head`: true if the request was a HEAD, so that the response has no
+    /// body.
     pub fn read_response(&mut self, to_head: bool) -> io::Result<Response> {
         let mut interim = Vec::new();
         loop {
@@ -111,7 +112,7 @@ impl Connection {
         }
     }
 
-    /// Reads up to and with the empty line.
+    /// Reads a head, up to and including the empty line.
     pub fn read_head(&mut self) -> io::Result<Head> {
         let mut from = 0;
         let end = loop {
@@ -125,7 +126,8 @@ impl Connection {
         Head::parse(&String::from_utf8_lossy(&head))
     }
 
-    /// Reads a body as the head frames it; `silent` says what no framing means.
+    /// Reads a body according to the framing in its head. `silent` applies if the head has no
+    /// framing.
     pub fn read_body(&mut self, head: &Head, silent: Until) -> io::Result<Vec<u8>> {
         if head.has("transfer-encoding", "chunked") {
             return self.read_chunks();
@@ -140,13 +142,13 @@ impl Connection {
         }
     }
 
-    /// Returns true if the other side has closed without more bytes.
+    /// True if the peer has closed the connection without sending more bytes.
     pub fn is_closed(&mut self) -> bool {
         self.buffer.is_empty()
             && matches!(self.fill(), Err(error) if error.kind() != io::ErrorKind::WouldBlock)
     }
 
-    /// Everything until the other side closes.
+    /// Reads everything until the peer closes the connection.
     pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
         loop {
             match self.fill() {
@@ -203,12 +205,12 @@ impl Connection {
     }
 }
 
-/// Meaning of a message without framing.
+/// End of a body whose head has no framing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// No body: a request.
+    /// There is no body, as in a request.
     Nothing,
-    /// Its body ends with the connection: a response.
+    /// The body ends with the connection, as in a response.
     Close,
 }
 
@@ -238,20 +240,20 @@ impl Head {
             .ok_or_else(|| io::Error::other(format!("not a status line: {:?}", self.line)))
     }
 
-    /// The first field of this name (in lower case).
+    /// Value of the first field with this name, in lower case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let mut of_name = self.headers.iter().filter(|(known, _)| known == name);
         of_name.next().map(|(_, value)| value.as_str())
     }
 
-    /// All fields of this name (in lower case).
+    /// Values of all fields with this name, in lower case.
     pub fn all<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> {
         let of_name = self.headers.iter().filter(move |(known, _)| known == name);
         of_name.map(|(_, value)| value.as_str())
     }
 
-    /// Returns true if a list field holds a word.
+    /// True if a field with a comma-separated list contains this word.
     #[must_use]
     pub fn has(&self, name: &str, word: &str) -> bool {
         self.all(name)
@@ -263,19 +265,19 @@ impl Head {
 // === impl Response ===
 
 impl Response {
-    /// The first field of this name (in lower case).
+    /// Value of the first field with this name, in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.get(name)
     }
 
-    /// The body as text.
+    /// Body as text.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON.
+    /// Body, parsed as JSON.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body)

@@ -1,4 +1,4 @@
-//! The packed documents of `tests/corpus`.
+//! Compressed documents in `tests/corpus`.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 use crate::binaries;
 use crate::project::Project;
 
-/// The text of a packed document.
+/// Text of the document `NAME.gz`.
 #[must_use]
 pub fn text(name: &str) -> String {
     let mut text = String::new();
@@ -19,7 +19,7 @@ pub fn text(name: &str) -> String {
     text
 }
 
-/// Unpacks a packed folder into a project.
+/// Unpacks the folder `NAME.tar.gz` into a project.
 pub fn unpack(name: &str, project: &Project) {
     tar::Archive::new(open(&format!("{name}.tar.gz")))
         .unpack(project.root())

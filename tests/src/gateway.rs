@@ -1,4 +1,5 @@
-//! A running gwd: on ports that the system chooses, with everything it writes in one folder.
+//! gwd process under test: its ports are chosen by the system, and all of its files are in one
+//! temporary folder.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +16,7 @@ use crate::client::{Connection, Response};
 use crate::project::Project;
 use crate::wait;
 
-/// A gwd process; killed when it is dropped.
+/// gwd process. Dropping this value kills it.
 pub struct Gateway {
     child: Child,
     folder: TempDir,
@@ -25,7 +26,7 @@ pub struct Gateway {
 /// Options for starting a gwd.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The folder that holds the store and the trust file.
+    /// Store that gwd follows.
     store: PathBuf,
     trust: Option<PathBuf>,
     channel: String,
@@ -39,7 +40,7 @@ pub struct Options {
 // === impl Options ===
 
 impl Options {
-    /// The releases of a project, with its trust file and the listener `public`.
+    /// Options for the releases of a project, with its trust file and the listener `public`.
     #[must_use]
     pub fn of(project: &Project) -> Self {
         Self {
@@ -54,42 +55,42 @@ impl Options {
         }
     }
 
-    /// Another store.
+    /// Sets the store.
     #[must_use]
     pub fn store(mut self, store: &Path) -> Self {
         store.clone_into(&mut self.store);
         self
     }
 
-    /// Another trust file, or none.
+    /// Sets the trust file, or starts gwd without one.
     #[must_use]
     pub fn trust(mut self, trust: Option<&Path>) -> Self {
         self.trust = trust.map(Path::to_owned);
         self
     }
 
-    /// A state folder that outlives the process.
+    /// Sets a state folder, which outlives the process.
     #[must_use]
     pub fn state(mut self, state: &Path) -> Self {
         self.state = Some(state.to_owned());
         self
     }
 
-    /// Listeners that get a free port. Default: `public`.
+    /// Sets the listeners, each of which gets a free port. Default: `public`.
     #[must_use]
     pub fn listeners(mut self, names: &[&str]) -> Self {
         self.listeners = names.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 
-    /// Worker threads. Default: 2.
+    /// Sets the number of worker threads. Default: 2.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
     }
 
-    /// Further arguments.
+    /// Adds arguments to the command line.
     #[must_use]
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         self.more
@@ -97,14 +98,14 @@ impl Options {
         self
     }
 
-    /// A variable of its environment.
+    /// Adds an environment variable.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Starts gwd; does not wait for anything.
+    /// Starts gwd without waiting.
     #[must_use]
     pub fn spawn(&self) -> Gateway {
         let folder = tempfile::Builder::new()
@@ -155,7 +156,7 @@ impl Options {
         }
     }
 
-    /// Starts gwd and waits until it serves.
+    /// Starts gwd and waits until it is ready.
     #[must_use]
     pub fn start(&self) -> Gateway {
         let mut gateway = self.spawn();
@@ -167,13 +168,13 @@ impl Options {
 // === impl Gateway ===
 
 impl Gateway {
-    /// Waits until it is ready, and learns its ports.
+    /// Waits until gwd is ready, and reads the ports of its listeners.
     pub fn wait_ready(&mut self) {
         let ready = wait::within(wait::PATIENCE, || {
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("gwd ended with {status} instead of serving\n{}", self.log());
             }
-            // Its socket comes into being a moment after the start.
+            // The admin socket is created shortly after the start.
             let mut admin = Connection::open_unix(&self.admin()).ok()?;
             let ready = admin.ask("GET /readyz HTTP/1.1\nhost: admin").ok()?;
             (ready.status == 200).then_some(())
@@ -190,7 +191,7 @@ impl Gateway {
             .collect();
     }
 
-    /// Waits until it serves, or has ended already.
+    /// Waits until gwd is ready, or has ended.
     pub fn wait_ready_or_end(&mut self) {
         let admin = self.admin();
         let child = &mut self.child;
@@ -204,25 +205,25 @@ impl Gateway {
         });
     }
 
-    /// The address of the listener `public`.
+    /// Address of the listener `public`.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.listener("public")
     }
 
-    /// The address of a listener.
+    /// Address of a listener.
     #[must_use]
     pub fn listener(&self, name: &str) -> SocketAddr {
         self.listeners[name]
     }
 
-    /// A connection to the listener `public`.
+    /// Opens a connection to the listener `public`.
     #[must_use]
     pub fn connect(&self) -> Connection {
         Connection::open(self.address()).expect("gwd accepts")
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a new connection.
     #[must_use]
     pub fn ask(&self, text: &str) -> Response {
         self.connect().ask(text).unwrap_or_else(|error| {
@@ -230,13 +231,13 @@ impl Gateway {
         })
     }
 
-    /// The socket of its admin interface.
+    /// Path of the admin interface's socket.
     #[must_use]
     pub fn admin(&self) -> PathBuf {
         self.folder.path().join("admin.sock")
     }
 
-    /// Asks the admin interface.
+    /// Sends a request to the admin interface. A `Null` body is sent as an empty one.
     #[must_use]
     pub fn admin_ask(&self, method: &str, path: &str, body: &Value) -> Response {
         let mut admin = Connection::open_unix(&self.admin()).expect("the admin interface is up");
@@ -256,7 +257,7 @@ impl Gateway {
             .expect("the admin interface answers")
     }
 
-    /// `status/v1`
+    /// Status of the gateway (`status/v1`).
     #[must_use]
     pub fn status(&self) -> Value {
         let response = self.admin_ask("GET", "/v1/status", &Value::Null);
@@ -264,38 +265,38 @@ impl Gateway {
         response.json()
     }
 
-    /// All metrics.
+    /// Current metrics.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         Metrics(self.admin_ask("GET", "/metrics", &Value::Null).text())
     }
 
-    /// Looks at the store now, and waits until that is done.
+    /// Makes gwd read the store now, and waits until it has done so.
     pub fn notify(&self) {
         let response = self.admin_ask("POST", "/v1/notify", &Value::Null);
         assert_eq!(response.status, 200, "{}", response.text());
     }
 
-    /// Waits until a bundle runs.
+    /// Waits until a bundle is running.
     pub fn wait_bundle(&self, id: &str) {
         wait::until(&format!("gwd runs {id}"), || {
             (self.status()["bundle"] == id).then_some(())
         });
     }
 
-    /// Its access log.
+    /// Access log of the gateway.
     #[must_use]
     pub fn access_log(&self) -> AccessLog {
         AccessLog::new(self.folder.path().join("access.log"))
     }
 
-    /// Its program log.
+    /// Content of the program log.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default()
     }
 
-    /// The process.
+    /// Process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -314,13 +315,13 @@ impl Gateway {
         kib << 10
     }
 
-    /// Waits for the end of a process that ends by itself.
+    /// Waits until the process has ended without a signal from the test. Returns the exit code.
     pub fn wait_end(&mut self) -> Option<i32> {
         let child = &mut self.child;
         wait::until("gwd ends", || child.try_wait().expect("it is our child")).code()
     }
 
-    /// Sends SIGTERM and waits; returns the exit code.
+    /// Sends SIGTERM and waits for the end. Returns the exit code.
     pub fn stop(&mut self) -> Option<i32> {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status();
@@ -331,7 +332,7 @@ impl Gateway {
         self.wait_end()
     }
 
-    /// Stops, and the stop must be clean.
+    /// Stops gwd, and checks that the exit code is 0 and that there was no panic.
     #[track_caller]
     pub fn stops_clean(mut self) {
         let code = self.stop();
@@ -342,19 +343,18 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // Ended already, or ended now: both are what we want.
+        // Ignore errors: the process may have ended already.
         let _ended = self.child.kill();
         let _status = self.child.wait();
     }
 }
 
-/// The text of `/metrics`.
+/// Text of `/metrics`.
 #[derive(Clone, Debug)]
 pub struct Metrics(pub String);
 
 impl Metrics {
-    /// The value of a series, given as it is printed: `name` or `name{a="b"}`; the sum of all
-    /// series of that name whose labels contain each of `labels`.
+    /// Sum of all series with this name whose labels contain each of `labels`, such as `a="b"`.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {
         self.0

@@ -1,19 +1,20 @@
-//! The harness of the end-to-end tests: it compiles with the shipped gwc, serves with the shipped
-//! gwd and talks to it over real sockets. It knows both programs from the outside only and must
-//! not depend on any of their crates.
+//! Harness of the end-to-end tests. The tests compile with the shipped gwc, serve with the shipped
+//! gwd, and send requests over real sockets. The harness uses both programs only from the outside
+//! and must not depend on any of their crates.
 //!
-//! A harness has nobody to report to but the test: what goes wrong in it panics, with the whole
-//! story in the message.
+//! Errors in the harness itself panic, with a complete description in the message.
 
 pub mod access_log;
 pub mod audit;
 pub mod binaries;
+pub mod browser;
 pub mod cases;
 pub mod client;
 pub mod corpus;
 pub mod gateway;
 pub mod openapi;
 pub mod openssl;
+pub mod peers;
 pub mod process;
 pub mod project;
 pub mod server;

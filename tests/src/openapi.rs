@@ -1,5 +1,5 @@
-//! Just enough of OpenAPI to call every operation of a document: written for the tests, so that
-//! they do not believe the reader they test.
+//! Minimal OpenAPI reader, sufficient to call every operation of a document. Independent of the
+//! reader under test.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,33 +11,33 @@ const METHODS: [&str; 8] = [
     "get", "put", "post", "delete", "options", "head", "patch", "trace",
 ];
 
-/// A document with the files it refers to.
+/// Document, with the files that it refers to.
 pub struct Document {
     file: PathBuf,
     files: HashMap<PathBuf, Rc<Value>>,
 }
 
-/// An operation, with what a client needs to call it.
+/// Operation, with everything that a client needs to call it.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// `operationId`
+    /// `operationId` of the operation.
     pub id: Option<String>,
-    /// In upper case.
+    /// Method, in upper case.
     pub method: String,
-    /// The key under `paths`.
+    /// Path template: the key under `paths`.
     pub template: String,
-    /// The first alternative of its security requirement.
+    /// Credentials of the first security alternative.
     pub credentials: Vec<Credential>,
 }
 
-/// Place of a credential.
+/// Place and kind of a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
-    /// A field.
+    /// Field with this name.
     Header(String),
-    /// A query parameter.
+    /// Query parameter with this name.
     Query(String),
-    /// A cookie.
+    /// Cookie with this name.
     Cookie(String),
     /// `Authorization: Basic`.
     Basic,
@@ -48,7 +48,7 @@ pub enum Credential {
 // === impl Document ===
 
 impl Document {
-    /// Reads a document.
+    /// Opens a document. Its content is read later.
     #[must_use]
     pub fn open(file: &Path) -> Self {
         let file = file.canonicalize().expect("the document is there");
@@ -97,7 +97,7 @@ impl Document {
             .collect()
     }
 
-    /// Follows references until there is none; tells the file in which the end stands.
+    /// Follows references from a node. Returns the final node and its file.
     fn resolve(&mut self, file: &Path, node: &Value) -> (PathBuf, Value) {
         let (mut file, mut node) = (file.to_owned(), node.clone());
         for _ in 0..32 {
@@ -143,7 +143,7 @@ impl Document {
 // === impl Operation ===
 
 impl Operation {
-    /// The key that gwc gives it in an API.
+    /// Key that gwc gives the operation in an API.
     #[must_use]
     pub fn key(&self, api: &str) -> String {
         match &self.id {
@@ -152,7 +152,7 @@ impl Operation {
         }
     }
 
-    /// A path that the template matches, each parameter replaced.
+    /// Path that the template matches, with a value for each parameter.
     #[must_use]
     pub fn path(&self) -> String {
         let mut path = String::new();
@@ -168,12 +168,12 @@ impl Operation {
         path + &escaped(rest)
     }
 
-    /// A value that no literal of a real document is.
+    /// Value of a parameter, which differs from all literals in real documents.
     fn value(number: usize) -> String {
         format!("zq{number}xj")
     }
 
-    /// A whole request head, with a credential per scheme.
+    /// Request head, with a credential for each scheme.
     #[must_use]
     pub fn request(&self) -> String {
         let mut query: Vec<String> = Vec::new();
@@ -204,7 +204,7 @@ impl Operation {
     }
 }
 
-/// A literal as a client writes it into a URL.
+/// Percent-encodes a literal as a client does in a URL.
 fn escaped(literal: &str) -> String {
     let mut text = String::new();
     for byte in literal.bytes() {
@@ -260,7 +260,7 @@ fn object(value: &Value) -> Vec<(&String, &Value)> {
     value.as_object().into_iter().flat_map(Map::iter).collect()
 }
 
-/// YAML as JSON: keys become texts.
+/// Converts YAML to JSON. Keys become strings.
 fn plain(value: serde_yaml_ng::Value) -> Value {
     use serde_yaml_ng::Value as Yaml;
     match value {
@@ -284,7 +284,7 @@ fn plain(value: serde_yaml_ng::Value) -> Value {
     }
 }
 
-/// A pointer out of a URL's fragment.
+/// Decodes the percent-encoding of a JSON pointer in a URL's fragment.
 fn unescaped(pointer: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = pointer.as_bytes();

@@ -1,9 +1,10 @@
-//! `openssl`, the program: what the tests compute, they compute without our code.
+//! Calls of the `openssl` program, so that tests compute hashes independently of the code under
+//! test.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-/// The sha256 of some bytes, in hexadecimal digits.
+/// SHA-256 of the bytes, in hexadecimal digits.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     let mut child = Command::new("openssl")
@@ -20,4 +21,79 @@ pub fn sha256(bytes: &[u8]) -> String {
     let hex = text.split(' ').next().unwrap_or_default().to_owned();
     assert_eq!(hex.len(), 64, "{text}");
     hex
+}
+
+/// An RSA key of 2048 bits in a temporary file.
+pub struct RsaKey(tempfile::NamedTempFile);
+
+impl RsaKey {
+    /// A new key.
+    ///
+    /// # Panics
+    /// Where openssl is missing.
+    #[must_use]
+    pub fn new() -> Self {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+        let path = file.path().display().to_string();
+        run(&["genrsa", "-out", &path, "2048"], &[]);
+        Self(file)
+    }
+
+    /// The modulus in base64url, as `n` of a JWK.
+    #[must_use]
+    pub fn modulus(&self) -> String {
+        let text = run(&["rsa", "-noout", "-modulus", "-in", &self.path()], &[]);
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let hex = text.trim().trim_start_matches("Modulus=").to_owned();
+        let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("openssl writes digits");
+        let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+        base64url(&bytes)
+    }
+
+    /// The signature of some bytes, RSASSA-PKCS1-v1_5 with SHA-256.
+    #[must_use]
+    pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        run(
+            &["dgst", "-sha256", "-sign", &self.path(), "-binary"],
+            bytes,
+        )
+    }
+
+    fn path(&self) -> String {
+        self.0.path().display().to_string()
+    }
+}
+
+impl Default for RsaKey {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Bytes in base64url without padding (RFC 4648 §5).
+#[must_use]
+pub fn base64url(bytes: &[u8]) -> String {
+    let text = run(&["base64", "-A"], bytes);
+    let text = String::from_utf8_lossy(&text);
+    text.trim()
+        .trim_end_matches('=')
+        .replace('+', "-")
+        .replace('/', "_")
+}
+
+/// Runs openssl with an input, and returns its output.
+fn run(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut child = Command::new("openssl")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl is installed");
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    stdin.write_all(input).expect("openssl reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("openssl ends");
+    assert!(output.status.success(), "openssl {arguments:?}");
+    output.stdout
 }

@@ -1,11 +1,11 @@
-//! Processes that a test stops, kills and lets go on, at a point or at random.
+//! Control of processes that a test stops, kills or continues, at a fault point or at random.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::wait;
 
-/// Starts a program that says nothing.
+/// Starts a program with captured output and without input.
 #[must_use]
 pub fn start(command: &mut Command) -> Child {
     command
@@ -16,7 +16,7 @@ pub fn start(command: &mut Command) -> Child {
         .unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"))
 }
 
-/// Waits until a process has stopped itself.
+/// Waits until a process has stopped itself with SIGSTOP.
 pub fn wait_stopped(child: &Child) {
     let path = format!("/proc/{}/stat", child.id());
     wait::until("the process stops at its point", || {
@@ -29,7 +29,7 @@ pub fn wait_stopped(child: &Child) {
     });
 }
 
-/// Lets a stopped process go on.
+/// Continues a stopped process.
 pub fn go_on(child: &Child) {
     let pid = child.id().to_string();
     let sent = Command::new("kill").args(["-CONT", &pid]).status();
@@ -39,11 +39,11 @@ pub fn go_on(child: &Child) {
     );
 }
 
-/// Numbers that look random: `GWC_TEST_SEED` says which, and a test prints it.
+/// Pseudorandom numbers. `GWC_TEST_SEED` sets the seed, so that a failed run can be repeated.
 pub struct Random(u64);
 
 impl Random {
-    /// The seed of the environment, or a new one; printed.
+    /// Uses the seed from the environment, or a new one. Prints the seed.
     #[must_use]
     pub fn new(what: &str) -> Self {
         let set = std::env::var("GWC_TEST_SEED").ok();
@@ -55,7 +55,7 @@ impl Random {
         Self(seed)
     }
 
-    /// Below `limit`. SplitMix64.
+    /// Next number below `limit` (SplitMix64).
     pub fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

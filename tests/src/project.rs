@@ -1,4 +1,4 @@
-//! A project in a folder of its own, and gwc run on it.
+//! Project in a temporary folder, and gwc run in that folder.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,28 +9,28 @@ use tempfile::TempDir;
 
 use crate::binaries;
 
-/// A project's folder; gone when it is dropped.
+/// Folder of a project. Dropping this value removes it.
 pub struct Project {
     folder: TempDir,
 }
 
-/// A program that has ended.
+/// Result of a program that has ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
     /// Command line of the program.
     pub command: String,
-    /// Exit code; none: ended by a signal.
+    /// Exit code, or `None` if a signal ended the program.
     pub code: Option<i32>,
-    /// Its results.
+    /// Standard output.
     pub stdout: String,
-    /// Everything else.
+    /// Standard error.
     pub stderr: String,
 }
 
 // === impl Project ===
 
 impl Project {
-    /// An empty folder.
+    /// Creates an empty project.
     #[must_use]
     pub fn new() -> Self {
         let folder = tempfile::Builder::new()
@@ -40,7 +40,7 @@ impl Project {
         Self { folder }
     }
 
-    /// A project with a gateway.yaml and one document.
+    /// Creates a project with a gateway.yaml and one document.
     #[must_use]
     pub fn with(gateway: &str, document: &str) -> Self {
         let project = Self::new();
@@ -49,19 +49,19 @@ impl Project {
         project
     }
 
-    /// Its folder.
+    /// Folder of the project.
     #[must_use]
     pub fn root(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A path in it.
+    /// Path of a file in the project.
     #[must_use]
     pub fn path(&self, relative: &str) -> PathBuf {
         self.root().join(relative)
     }
 
-    /// Writes a file, with its folders.
+    /// Writes a file, and creates its folders.
     pub fn write(&self, relative: &str, content: impl AsRef<[u8]>) {
         let path = self.path(relative);
         let folder = path.parent().expect("files lie in folders");
@@ -76,7 +76,7 @@ impl Project {
         std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// gwc, not yet started, in this folder.
+    /// Command that runs gwc in this folder.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(binaries::gwc());
@@ -91,12 +91,12 @@ impl Project {
         Ended::of(&mut command)
     }
 
-    /// Makes a key for everything, and the trust file.
+    /// Creates a key with all scopes, and the trust file.
     pub fn keygen(&self) {
         self.gwc(&["keygen", "release"]).succeeds();
     }
 
-    /// Releases the sources; returns the bundle's id.
+    /// Releases the sources (`gwc apply`). Returns the bundle's id.
     pub fn apply(&self) -> String {
         let ended = self.gwc(&[
             "apply",
@@ -110,7 +110,7 @@ impl Project {
         bundle_of(&document)
     }
 
-    /// Builds; returns the bundle's id.
+    /// Builds the sources (`gwc build`). Returns the bundle's id.
     pub fn build(&self) -> String {
         let document = self.gwc(&["build", "--format", "json"]).succeeds().json();
         bundle_of(&document)
@@ -123,7 +123,7 @@ impl Default for Project {
     }
 }
 
-/// `bundle` of a JSON document, or of its target.
+/// Field `bundle` of a JSON document, or of its `target`.
 fn bundle_of(document: &Value) -> String {
     let id = document["bundle"]
         .as_str()
@@ -136,7 +136,7 @@ fn bundle_of(document: &Value) -> String {
 // === impl Ended ===
 
 impl Ended {
-    /// Runs a command to its end.
+    /// Runs a command until it ends.
     pub fn of(command: &mut Command) -> Self {
         command.stdin(Stdio::null());
         let said = format!("{command:?}");
@@ -146,7 +146,7 @@ impl Ended {
         Self::from_output(said, &output)
     }
 
-    /// Builds the result from an output.
+    /// Creates the result from captured output.
     #[must_use]
     pub fn from_output(command: String, output: &Output) -> Self {
         Self {
@@ -170,7 +170,7 @@ impl Ended {
         self.exits(0)
     }
 
-    /// Its result, a JSON document.
+    /// Standard output, parsed as JSON.
     #[must_use]
     #[track_caller]
     pub fn json(&self) -> Value {

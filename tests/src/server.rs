@@ -1,4 +1,4 @@
-//! Servers of other make that a test starts behind or in front of the gateway.
+//! Third-party servers that a test runs behind or in front of the gateway.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
@@ -8,18 +8,19 @@ use std::process::{Child, Command, Stdio};
 
 use crate::wait;
 
-/// A server's process; it ends with its value.
+/// Process of a server. Dropping this value kills it.
 pub struct Server(pub Child);
 
 impl Server {
-    /// Starts a program in the foreground; none where it is not installed.
+    /// Starts a program in the foreground. `None` if it is not installed.
     #[must_use]
     pub fn start(command: &mut Command) -> Option<Self> {
         let quiet = command.stdin(Stdio::null()).stdout(Stdio::null());
         quiet.stderr(Stdio::null()).spawn().ok().map(Self)
     }
 
-    /// Starts a program that prints its port first. None where it, or a library of it, is not installed.
+    /// Starts a program that prints its port as its first line. `None` if the program or one of its
+    /// libraries is not installed.
     #[must_use]
     pub fn announced(program: &str, arguments: &[impl AsRef<OsStr>]) -> Option<(Self, u16)> {
         let mut command = Command::new(program);
@@ -33,11 +34,11 @@ impl Server {
         Some((server, line.trim().parse().ok()?))
     }
 
-    /// Starts an NGINX with one `server { … }` and waits until it listens; all that it writes is in
-    /// `folder`. None where it is not installed.
+    /// Starts an NGINX with one `server { … }` and waits until it listens. All its files are in
+    /// `folder`. `None` if it is not installed.
     ///
     /// # Panics
-    /// Where the folder cannot be written to.
+    /// If the folder cannot be written to.
     #[must_use]
     pub fn nginx(folder: &Path, port: u16, server: &str) -> Option<Self> {
         let at = |name: &str| folder.join(name).display().to_string();
@@ -68,10 +69,10 @@ impl Drop for Server {
     }
 }
 
-/// A port of loopback that nobody listens on.
+/// Free port of the loopback interface.
 ///
 /// # Panics
-/// Where there is none.
+/// If there is no free port.
 #[must_use]
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");

@@ -1,4 +1,5 @@
-//! A folder store from the outside: what lies in it, copied piece by piece, also damaged.
+//! Stores in a folder, filled file by file from a project's releases. A test can damage or forge
+//! files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,22 +10,22 @@ use tempfile::TempDir;
 use crate::openssl;
 use crate::project::Project;
 
-/// A store that a gwd watches while a test fills it.
+/// Store that a gwd follows while the test fills it.
 pub struct Store {
     folder: TempDir,
 }
 
-/// A file of a store, by what it is for.
+/// File of a store, with its role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Its path in the store.
+    /// Path of the file in the store.
     pub path: PathBuf,
-    /// `record`, `build statement`, `bundle manifest`, `shared`, …
+    /// Role of the file: `record`, `build statement`, `bundle manifest`, `shared`, …
     pub what: String,
 }
 
 impl Store {
-    /// An empty folder.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         let folder = tempfile::Builder::new()
@@ -40,12 +41,12 @@ impl Store {
         self.folder.path()
     }
 
-    /// Takes over everything that the project has released: blobs first, then the channel.
+    /// Copies everything that the project has released: blobs first, then the links.
     pub fn take(&self, project: &Project) {
         self.take_with(project, |_, bytes| bytes);
     }
 
-    /// The same; each new file passes through `change`.
+    /// Like [`Self::take`], but `change` can change the content of each new file.
     pub fn take_with(&self, project: &Project, change: impl Fn(&Path, Vec<u8>) -> Vec<u8>) {
         let from = project.path("releases");
         for path in missing(&from, self.root()) {
@@ -54,13 +55,13 @@ impl Store {
         }
     }
 
-    /// Writes one file again, as the project has it.
+    /// Copies one file again, unchanged.
     pub fn repair(&self, project: &Project, path: &Path) {
         let bytes = std::fs::read(project.path("releases").join(path)).expect("a file");
         put(&self.root().join(path), &bytes);
     }
 
-    /// Pieces that the project has released and this store does not have yet.
+    /// Files that the project has released and this store does not have yet.
     #[must_use]
     pub fn news(&self, project: &Project) -> Vec<Piece> {
         let from = project.path("releases");
@@ -82,7 +83,8 @@ impl Store {
             .collect()
     }
 
-    /// Adds a record that nobody made like this: the newest of the project, its envelope changed.
+    /// Adds a forged record: the project's newest record with a changed envelope. All digests are
+    /// adjusted.
     pub fn forge(&self, project: &Project, change: impl Fn(&mut Value)) {
         let from = project.path("releases");
         let channel = from.join("channels/prod");
@@ -133,7 +135,7 @@ impl Default for Store {
     }
 }
 
-/// Files of one store that another does not have: blobs first, heads last.
+/// Files of one store that another store does not have: blobs first, links last.
 fn missing(from: &Path, to: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     walk(from, from, &mut files);
@@ -159,7 +161,7 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Puts a file in place at once, as a copying tool does.
+/// Writes a file atomically, as a copying tool does.
 fn put(path: &Path, bytes: &[u8]) {
     let folder = path.parent().expect("files lie in folders");
     std::fs::create_dir_all(folder).expect("a folder can be made");
@@ -168,7 +170,7 @@ fn put(path: &Path, bytes: &[u8]) {
     std::fs::rename(&waiting, path).expect("a file can be put in place");
 }
 
-/// Kind of each blob, by its name.
+/// Role of each blob, by its name.
 fn kinds(store: &Path) -> BTreeMap<String, String> {
     let blobs = store.join("blobs/sha256");
     let mut kinds = BTreeMap::new();
@@ -199,7 +201,8 @@ fn kinds(store: &Path) -> BTreeMap<String, String> {
     kinds
 }
 
-/// `urn:gwc:record:v1` and `application/vnd.gwc.shared.v1+cbor` are `record` and `shared`.
+/// Short name of a type: `urn:gwc:record:v1` becomes `record`, and
+/// `application/vnd.gwc.shared.v1+cbor` becomes `shared`.
 fn short(name: &str) -> String {
     let name = name
         .trim_start_matches("urn:gwc:")

@@ -1,4 +1,4 @@
-//! A service behind the gateway: it notes what it is asked and answers as it is told.
+//! Upstream service for tests: records requests, and responds as the test or the request specifies.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,35 +7,35 @@ use std::time::Duration;
 
 use crate::client::{Connection, Head, Until};
 
-/// A running upstream; ends when it is dropped.
+/// Running upstream. It stops when this value is dropped.
 pub struct Upstream {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
 
-/// A request as it came.
+/// Recorded request.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// The method.
+    /// Method of the request.
     pub method: String,
-    /// Path and query, byte for byte.
+    /// Path and query, as received.
     pub target: String,
-    /// The head.
+    /// Head of the request.
     pub head: Head,
-    /// The body, without its framing.
+    /// Body without its framing.
     pub body: Vec<u8>,
-    /// The number of the connection it came on.
+    /// Number of the connection on which the request arrived.
     pub connection: usize,
 }
 
 /// Response of an upstream.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status.
+    /// Status code.
     pub status: u16,
-    /// Further fields.
+    /// Fields in addition to the framing.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// Body of the response.
     pub body: Vec<u8>,
     /// Delay before the head is sent.
     pub delay: Duration,
@@ -54,13 +54,14 @@ struct Shared {
 // === impl Upstream ===
 
 impl Upstream {
-    /// Starts one that answers as a request's own `x-answer` asks it to, else `200 ok`.
+    /// Starts an upstream that responds as the request's `x-answer` field specifies; without the
+    /// field, with `200` and `ok`.
     #[must_use]
     pub fn start() -> Self {
         Self::scripted(Answer::as_asked)
     }
 
-    /// Starts one that answers as `script` says.
+    /// Starts an upstream whose responses `script` creates.
     #[must_use]
     pub fn scripted(script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
@@ -95,18 +96,18 @@ impl Upstream {
         self.address
     }
 
-    /// `http://…`
+    /// Base URL: `http://ADDRESS`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Stops noting what is asked: for load.
+    /// Stops recording requests. For tests under load.
     pub fn forgets(&self) {
         self.shared.notes.store(false, Ordering::Relaxed);
     }
 
-    /// Takes what was asked so far.
+    /// Takes the requests that were recorded so far.
     #[must_use]
     pub fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.shared.lock())
@@ -122,7 +123,7 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        // Wakes the accepting thread; if nobody accepts any more, so much the better.
+        // Connect to wake the accepting thread. Ignore an error: the thread may have ended already.
         let _woken = TcpStream::connect(self.address);
     }
 }
@@ -134,7 +135,7 @@ impl Shared {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Serves one connection; whatever breaks ends it, as in any service.
+    /// Serves one connection until an error or its end.
     fn serve(&self, stream: TcpStream, number: usize) {
         let _nagle = stream.set_nodelay(true);
         let mut connection = Connection::accepted(stream);
@@ -174,7 +175,7 @@ impl Shared {
 // === impl Seen ===
 
 impl Seen {
-    /// The first field of this name (in lower case).
+    /// Value of the first field with this name, in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.get(name)
@@ -184,7 +185,7 @@ impl Seen {
 // === impl Answer ===
 
 impl Answer {
-    /// `200` with a body.
+    /// Response with status 200 and a body.
     #[must_use]
     pub fn ok(body: impl Into<Vec<u8>>) -> Self {
         Self {
@@ -195,8 +196,8 @@ impl Answer {
         }
     }
 
-    /// Response that `x-answer: status=503; delay_ms=50; NAME=VALUE` describes; other names are
-    /// fields.
+    /// Response that a field `x-answer: status=503; delay_ms=50; NAME=VALUE` specifies. `body` sets
+    /// the body; other names are fields of the response.
     #[must_use]
     pub fn as_asked(seen: &Seen) -> Self {
         let mut answer = Self::ok("ok");

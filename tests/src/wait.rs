@@ -1,17 +1,17 @@
-//! Waiting for what will happen: asked again and again, with an end.
+//! Waiting for events by polling, with a time limit.
 
 use std::time::{Duration, Instant};
 
-/// Maximum duration of a step before a test gives up. Generous, since a wait ends with its event.
+/// Time limit of a wait: 20s. Generous, because a wait ends as soon as its event occurs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Asks until there is an answer; panics with `what` after [`PATIENCE`].
+/// Polls until there is a value. Panics with `what` after [`PATIENCE`].
 pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     within(PATIENCE, &mut ask).unwrap_or_else(|| panic!("waited {PATIENCE:?} in vain: {what}"))
 }
 
-/// Asks until there is an answer, or time is up.
+/// Polls until there is a value, or returns `None` after `patience`.
 pub fn within<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + patience;
     loop {

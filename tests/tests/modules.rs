@@ -25,10 +25,29 @@ const CRATES: [&str; 14] = [
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-/// Names of modules after `crate::` in code; comments do not count.
-fn named(text: &str) -> BTreeSet<String> {
+/// Code of a file without comment lines, in which a path of `super::` that leads to the crate's
+/// root is written as `crate::`. `inside` is the path of the file below `src`.
+fn from_root(text: &str, inside: &Path) -> String {
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
     let code: String = text.lines().filter(is_code).collect::<Vec<_>>().join("\n");
+    let is_mod = inside.ends_with("mod.rs");
+    let depth = inside.components().count() - usize::from(is_mod);
+    let up = "super::".repeat(depth);
+    let mut whole = String::new();
+    let mut rest = code.as_str();
+    while let Some(at) = rest.find(&up) {
+        let (before, after) = (&rest[..at], &rest[at + up.len()..]);
+        whole.push_str(before);
+        let begins = !whole.ends_with(|last: char| last.is_alphanumeric() || "_:".contains(last));
+        let ends = !after.starts_with("super::");
+        whole.push_str(if begins && ends { "crate::" } else { &up });
+        rest = after;
+    }
+    whole + rest
+}
+
+/// Names of modules after `crate::`.
+fn named(code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (at, found_at) in code.match_indices("crate::") {
         // `$crate::` of a macro is another crate's.
@@ -99,7 +118,8 @@ fn arrows(src: &Path) -> Arrows {
             // Unit tests, at the end of a file, may look from above.
             let text = std::fs::read_to_string(&path).unwrap();
             let text = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
-            texts.entry(module).or_default().push_str(text);
+            let code = from_root(text, inside);
+            texts.entry(module).or_default().push_str(&code);
         }
     }
     for (module, text) in &texts {
@@ -181,9 +201,17 @@ fn arrows_between_modules_are_those_listed() {
 
 #[test]
 fn cycle_of_two_modules_is_found() {
-    let text = "use crate::{b::{x, y}, c};\n// crate::d\nfn f() { crate::e::g() }";
-    let names: BTreeSet<String> = ["b", "c", "e"].map(str::to_owned).into();
-    assert_eq!(named(text), names);
+    let text = "use crate::{b::{x, y}, c};\n// crate::d\nfn f() { crate::e::g() }\n\
+                use super::{g::h, i};\nuse super::super::j;";
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let found = |file| named(&from_root(text, Path::new(file)));
+    let (above, below): (BTreeSet<String>, BTreeSet<String>) = (
+        names(&["b", "c", "e", "g", "i"]),
+        names(&["b", "c", "e", "j"]),
+    );
+    assert_eq!(found("a.rs"), above);
+    assert_eq!(found("a/mod.rs"), above);
+    assert_eq!(found("a/x.rs"), below);
     let arrows = Arrows::from([
         ("a".to_owned(), BTreeSet::from(["b".to_owned()])),
         (

@@ -292,6 +292,8 @@ fn every_command_helps_with_examples() {
             count += 1;
         }
         assert!(count > 8, "{overview}");
+        let page = run(program, &["man"]);
+        assert!(page.succeeds().stdout.contains(".SH SYNOPSIS"), "{page}");
         for shell in ["bash", "zsh", "fish"] {
             let script = run(program, &["completions", shell]);
             assert!(script.succeeds().stdout.contains(program), "{script}");

@@ -32,7 +32,13 @@ fn has(text: &str, name: &str) -> bool {
 fn every_requirement_names_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut files = BTreeMap::new();
-    for folder in ["gwd", "crates/engine", "crates/http1", "tests/tests"] {
+    for folder in [
+        "gwd",
+        "crates/engine",
+        "crates/http1",
+        "crates/policy",
+        "tests/tests",
+    ] {
         sources(&root.join(folder), &mut files);
     }
     let page = std::fs::read_to_string(root.join("docs/rfc.md")).unwrap();

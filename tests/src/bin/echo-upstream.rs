@@ -1,7 +1,7 @@
-//! A service to stand behind a gateway: answers every request with what it was asked. Standard
-//! library only, so that the demo needs nothing that is not built here.
+//! Demo service to run behind a gateway: responds to every request with a description of the
+//! request. Uses only the standard library, so that the demo has no further dependencies.
 //!
-//! `echo-upstream ADDRESS` prints `listening on ADDRESS` (with the real port) and serves until it
+//! `echo-upstream ADDRESS` prints `listening on ADDRESS` (with the actual port) and serves until it
 //! is killed.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -9,9 +9,9 @@ use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::thread;
 
-/// Longest line of a request's head.
+/// Maximum length of a line in a request head, in bytes.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
-/// Most lines of a request's head.
+/// Maximum number of lines in a request head.
 const LINES_MAX: usize = 256;
 
 /// Received request.
@@ -41,7 +41,7 @@ fn serve(address: &str) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "listening on {}", listener.local_addr()?)?;
     out.flush()?;
-    // A client that broke off is no reason to stop.
+    // Ignore connections that fail while they are accepted.
     for stream in listener.incoming().flatten() {
         thread::spawn(move || drop(converse(&stream)));
     }
@@ -75,7 +75,7 @@ fn converse(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a request's head; none at the end of the connection.
+/// Reads a request head. `None` at the end of the connection.
 fn read(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let mut line = String::new();
@@ -116,7 +116,7 @@ fn read(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     Err(bad("too many fields"))
 }
 
-/// A text inside a JSON string.
+/// Escapes text for a JSON string. Control characters are replaced by `?`.
 fn escaped(text: &str) -> String {
     text.chars()
         .flat_map(|c| match c {

@@ -31,7 +31,7 @@ actions:
 ";
 
 /// JSON Merge Patch (RFC 7396) without removal.
-fn merge(into: &mut Value, patch: Value) {
+pub(crate) fn merge(into: &mut Value, patch: Value) {
     match (into, patch) {
         (Value::Mapping(into), Value::Mapping(patch)) => {
             for (key, value) in patch {

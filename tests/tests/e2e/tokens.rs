@@ -118,6 +118,7 @@ fn revoked_token_is_refused_though_it_was_verified() {
         "stolen.txt",
         "--key",
         "keys/release.pem",
+        "--yes",
     ];
     scene.project.gwc(&revoke).succeeds();
     scene.gateway.notify();

@@ -357,7 +357,7 @@ fn the_openssl_lines_that_verify_prints_are_right() {
         let (_, lines) = ended
             .succeeds()
             .stdout
-            .split_once("with nothing of ours:")
+            .split_once("without gwc:")
             .unwrap_or_else(|| panic!("no lines in {ended}"));
         lines.trim().replace("\n  ", "\n")
     };

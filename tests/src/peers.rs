@@ -1,0 +1,106 @@
+//! Programs of other makes that a test talks to line by line: scripts in `tests/peers`, with the
+//! packages of npm and PyPI that `tests/peers/install` (`make tools`) puts below the target folder.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::binaries;
+
+/// Reason of a skip where a language, its packages or a part of them is missing.
+pub const MISSING: &str = "`make tools` cannot install the packages of tests/peers";
+
+/// Process that answers each line of its input with one line. Dropping this value kills it.
+pub struct Peer {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    greeting: Value,
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// Starts a script of `tests/peers` in node. It may import the packages of `package.json`.
+    /// `None` if node or a package is missing.
+    #[must_use]
+    pub fn node(script: &str, arguments: &[impl AsRef<OsStr>]) -> Option<Self> {
+        let folder = packages("npm", "package-lock.json")?;
+        let text = std::fs::read_to_string(scripts().join(script)).expect("the script is there");
+        let mut node = Command::new("node");
+        // node resolves the imports of such a text in its working folder.
+        node.args(["--input-type=module", "--eval", &text, "--"]);
+        Self::start(node.args(arguments).current_dir(folder))
+    }
+
+    /// Starts a script of `tests/peers` in Python. It may import the packages of
+    /// `requirements.txt`. `None` if Python or a package is missing.
+    #[must_use]
+    pub fn python(script: &str, arguments: &[impl AsRef<OsStr>]) -> Option<Self> {
+        let folder = packages("python", "requirements.txt")?;
+        let mut python = Command::new("python3");
+        python.arg(scripts().join(script)).args(arguments);
+        Self::start(python.env("PYTHONPATH", folder))
+    }
+
+    fn start(command: &mut Command) -> Option<Self> {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::null()).spawn().ok()?;
+        let input = child.stdin.take().expect("piped");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let mut peer = Self {
+            child,
+            input,
+            output,
+            greeting: Value::Null,
+        };
+        peer.greeting = serde_json::from_str(&peer.line()).ok()?;
+        Some(peer)
+    }
+
+    /// First line of its output.
+    #[must_use]
+    pub fn greeting(&self) -> &Value {
+        &self.greeting
+    }
+
+    /// Sends one line, and waits for the answer.
+    ///
+    /// # Panics
+    /// If the script answers with an `error`, or not at all.
+    pub fn ask(&mut self, question: &Value) -> Value {
+        writeln!(self.input, "{question}").expect("the script reads");
+        let line = self.line();
+        let answer: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("{question}: no answer ({error}): {line}"));
+        assert!(answer["error"].is_null(), "{question}: {answer}");
+        answer
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        let _ended = self.output.read_line(&mut line);
+        line
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// Folder with the packages of a lock file, if exactly these are installed.
+fn packages(name: &str, lock: &str) -> Option<PathBuf> {
+    let folder = binaries::target().join("peers").join(name);
+    let installed = std::fs::read(folder.join("installed")).ok()?;
+    (std::fs::read(scripts().join(lock)).ok()? == installed).then_some(folder)
+}
+
+fn scripts() -> PathBuf {
+    Path::new(binaries::workspace()).join("tests/peers")
+}

@@ -1,0 +1,122 @@
+//! Opaque tokens of `oidc-provider`, which the gateway asks it about (RFC 7662).
+
+use super::*;
+
+/// Resources whose tokens are opaque; those of the second one end after 4s.
+const OPAQUE: &str = "https://api.example/opaque";
+const SHORT: &str = "https://api.example/short";
+
+pub(super) fn asking(provider: &Provider, more: &Value) -> Scene {
+    let mut verifier = json!({
+        "kind": "introspection", "url": format!("{}/token/introspection", provider.issuer()),
+        "client_id": "the gateway", "client_secret": "${env:GWS_IDP}",
+        "issuer": provider.issuer(), "audience": [OPAQUE, SHORT], "cache": "1s",
+    });
+    for (name, value) in more.as_object().expect("settings") {
+        verifier[name] = value.clone();
+    }
+    Scene::with(provider, &verifier)
+}
+
+#[test]
+fn opaque_token_is_known_to_the_certified_provider() {
+    let Some(provider) = Provider::new("ES256") else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let scene = asking(&provider, &json!({}));
+    let gateway = scene.start("state");
+    let told = |path: &str, token: &str| {
+        let (status, reason) = shown(&gateway, path, token);
+        format!("{status} {reason}")
+    };
+    let read = provider.token("read", OPAQUE);
+    assert!(!read.contains('.'), "{read} is opaque");
+    assert_eq!(told("/read", &read), "200 ");
+    let seen = scene.upstream.take();
+    // The answer about a token of a client alone has no `sub`.
+    assert_eq!(seen[0].header("x-caller"), None);
+    assert_eq!(seen[0].header("x-client"), Some("app"));
+    assert_eq!(
+        told("/read", &provider.token("write", OPAQUE)),
+        "403 insufficient_scope"
+    );
+    let foreign = provider.token("read", "https://other.example/opaque");
+    assert_eq!(told("/any", &foreign), "401 audience");
+    assert_eq!(told("/any", "unknown-to-everybody"), "401 inactive");
+    // The provider refuses the question about a JWT (400): that is no judgement of the token.
+    let jwt = provider.token("read", ORDERS);
+    assert_eq!(told("/any", &jwt), "503 introspection_unusable");
+    gateway.stops_clean();
+}
+
+#[test]
+fn token_that_the_provider_withdraws_is_refused() {
+    let Some(provider) = Provider::new("ES256") else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let scene = asking(&provider, &json!({}));
+    let gateway = scene.start("state");
+    let (withdrawn, kept) = (
+        provider.token("read", OPAQUE),
+        provider.token("read", OPAQUE),
+    );
+    let short = provider.token("read", SHORT);
+    for token in [&withdrawn, &kept, &short] {
+        assert_eq!(status(&gateway, token), 200);
+    }
+    let _done = provider.post("/token/revocation", &format!("token={withdrawn}"), &[APP]);
+    for token in [&withdrawn, &short] {
+        wait::until("the token is refused", || {
+            let (status, reason) = shown(&gateway, "/any", token);
+            (status == 401).then(|| assert!(["inactive", "expired"].contains(&&*reason)))
+        });
+    }
+    assert_eq!(status(&gateway, &kept), 200);
+}
+
+#[test]
+fn provider_that_is_gone_admits_known_tokens_only() {
+    let Some(mut provider) = Provider::new("ES256") else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let settings = json!({"cache": "1s", "on_outage": "cached", "stale_for": "1h"});
+    let scene = asking(&provider, &settings);
+    let gateway = scene.start("state");
+    let (known, new) = (
+        provider.token("read", OPAQUE),
+        provider.token("read", OPAQUE),
+    );
+    assert_eq!(status(&gateway, &known), 200);
+    provider.stop();
+    let stale = || {
+        let labels = ["asker=\"introspection\"", "outcome=\"stale\""];
+        gateway.metrics().sum("gwd_questions_total", &labels)
+    };
+    wait::until("an answer that is too old serves", || {
+        assert_eq!(status(&gateway, &known), 200);
+        (stale() > 0.0).then_some(())
+    });
+    let (refused, reason) = shown(&gateway, "/any", &new);
+    assert_eq!((refused, &*reason), (503, "introspection_unavailable"));
+    // It starts again, and has forgotten all tokens.
+    assert!(provider.start());
+    wait::until("the provider is asked again", || {
+        (status(&gateway, &known) == 401).then_some(())
+    });
+    assert_eq!(status(&gateway, &provider.token("read", OPAQUE)), 200);
+}
+
+#[test]
+fn wrong_secret_of_the_gateway_is_an_outage() {
+    let Some(provider) = Provider::new("ES256") else {
+        return prerequisite::skip(peers::MISSING);
+    };
+    let scene = asking(&provider, &json!({"client_id": "nobody"}));
+    let gateway = scene.start("state");
+    let token = provider.token("read", OPAQUE);
+    let (refused, _) = shown(&gateway, "/any", &token);
+    assert_eq!(refused, 503);
+    let label = ["reason=\"token_introspection_unusable\""];
+    let unusable = gateway.metrics().sum("gwd_rejections_total", &label);
+    assert_eq!(unusable, 1.0, "{}", gateway.metrics().0);
+}

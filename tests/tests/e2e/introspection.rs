@@ -1,0 +1,459 @@
+//! Tokens that gwd asks their issuer about (RFC 7662): what the endpoint sees and answers, caches,
+//! joined questions, broken endpoints, and what is told to whom.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use e2e::gateway::{Gateway, Options};
+use e2e::project::Project;
+use e2e::server::free_port;
+use e2e::upstream::{Answer, Seen, Upstream};
+use e2e::wait;
+use serde_json::{Value, json};
+
+const DOCUMENT: &str = r#"openapi: 3.1.0
+info: {title: s, version: "1"}
+components:
+  securitySchemes:
+    token:
+      type: oauth2
+      flows: {clientCredentials: {tokenUrl: "https://idp.test/t", scopes: {read: r, write: w}}}
+      x-gateway: {auth: idp, strip_credential: true, forward_as: X-Who, claims_to_headers: {tenant: X-Tenant}}
+paths:
+  /secured: {get: {operationId: secured, security: [{token: [read]}], responses: {"200": {description: ok}}}}
+  /written: {get: {operationId: written, security: [{token: [write]}], responses: {"200": {description: ok}}}}
+  /staff: {get: {operationId: staff, security: [{token: []}], x-gateway: {+policies: [staff]}, responses: {"200": {description: ok}}}}
+  /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: ok}}}}
+"#;
+
+const SECRET: &str = "s3cret-of-the-gateway";
+
+type Script = Arc<Mutex<Arc<dyn Fn(&Seen) -> Answer + Send + Sync>>>;
+
+/// An authorization server whose answers a test changes.
+struct Issuer {
+    upstream: Upstream,
+    script: Script,
+}
+
+impl Issuer {
+    fn new() -> Self {
+        let script: Script = Arc::new(Mutex::new(Arc::new(|seen: &Seen| of_token(seen))));
+        let shared = Arc::clone(&script);
+        let upstream = Upstream::scripted(move |seen| {
+            let script = Arc::clone(&shared.lock().expect("no panic"));
+            script(seen)
+        });
+        Self { upstream, script }
+    }
+
+    fn answers(&self, script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) {
+        *self.script.lock().expect("no panic") = Arc::new(script);
+    }
+
+    /// The tokens it was asked about.
+    fn asked(&self) -> Vec<String> {
+        let all = self.upstream.take();
+        all.iter().map(token_of).collect()
+    }
+}
+
+/// Token of a question.
+fn token_of(seen: &Seen) -> String {
+    let body = String::from_utf8(seen.body.clone()).expect("a form");
+    let token = body.split('&').find_map(|part| part.strip_prefix("token="));
+    token.expect("a token").to_owned()
+}
+
+/// Answer to a question, as the first word of the token says.
+fn of_token(seen: &Seen) -> Answer {
+    let token = token_of(seen);
+    let mut members = json!({
+        "active": true, "iss": "https://idp.test", "aud": ["orders"], "sub": "alice",
+        "client_id": "acme", "scope": "read", "token_type": "Bearer", "tenant": "t-1", "groups": ["staff"],
+    });
+    match token.split('-').next().unwrap_or_default() {
+        "good" => {}
+        "guest" => members["groups"] = json!(["guests"]),
+        "foreign" => members["iss"] = json!("https://idq.test"),
+        "stray" => members["aud"] = json!("invoices"),
+        "late" => members["exp"] = json!(1_000_000_000),
+        "refresh" => members["token_use"] = json!("refresh_token"),
+        "bound" => members["cnf"] = json!({"jkt": "x"}),
+        _ => members = json!({"active": false}),
+    }
+    document(&members)
+}
+
+fn document(body: &Value) -> Answer {
+    Answer {
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        ..Answer::ok(body.to_string())
+    }
+}
+
+fn status(status: u16) -> Answer {
+    Answer {
+        status,
+        ..Answer::ok("")
+    }
+}
+
+struct Scene {
+    project: Project,
+    gateway: Gateway,
+    main: Upstream,
+}
+
+impl Scene {
+    fn new(url: &str, more: &str) -> Self {
+        let main = Upstream::start();
+        let gateway = format!(
+            "version: 1\nname: s\napis: {{s: {{path: openapi.yaml}}}}\n\
+             listeners: {{public: {{address: \"127.0.0.1:8080\"}}}}\n\
+             upstreams: {{main: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+             auth:\n  idp: {{kind: introspection, url: \"{url}/introspect\", client_id: \"the gateway\", \
+             client_secret: \"${{env:GWS_IDP}}\", issuer: \"https://idp.test\", audience: [orders], consumer_claim: client_id{more}}}\n\
+             consumers: {{acme: {{keys: []}}}}\n\
+             policies: {{staff: {{kind: authorize, groups: [staff]}}}}\n\
+             defaults: {{upstream: main}}\nrelease: {{store: releases, channel: prod}}\n",
+            main.url()
+        );
+        let project = Project::with(&gateway, DOCUMENT);
+        project.keygen();
+        project.apply();
+        let gateway = Options::of(&project)
+            .state(&project.path("state"))
+            .variable("GWS_IDP", SECRET)
+            .start();
+        Self {
+            gateway,
+            project,
+            main,
+        }
+    }
+
+    fn by(issuer: &Issuer, more: &str) -> Self {
+        Self::new(&issuer.upstream.url(), more)
+    }
+
+    fn ask(&self, path: &str, token: &str) -> (u16, String) {
+        let request = format!("GET {path} HTTP/1.1\nhost: h\nauthorization: Bearer {token}");
+        let response = self.gateway.ask(&request);
+        (response.status, response.text())
+    }
+
+    fn questions(&self, outcome: &str) -> f64 {
+        let outcome = format!("outcome=\"{outcome}\"");
+        let labels = ["asker=\"introspection\"", outcome.as_str()];
+        self.gateway.metrics().sum("gwd_questions_total", &labels)
+    }
+}
+
+#[test]
+fn active_token_is_admitted_and_describes_its_caller() {
+    let issuer = Issuer::new();
+    let scene = Scene::by(&issuer, "");
+    assert_eq!(scene.ask("/secured", "good-1").0, 200);
+    let asked = issuer.upstream.take();
+    let [asked] = &asked[..] else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(
+        (asked.method.as_str(), asked.target.as_str()),
+        ("POST", "/introspect")
+    );
+    let basic = asked.header("authorization").unwrap_or_default();
+    let basic = basic.strip_prefix("Basic ").unwrap_or_default();
+    let pair = STANDARD.decode(basic).expect("Basic");
+    assert_eq!(pair, format!("the+gateway:{SECRET}").as_bytes());
+    let kind = asked.header("content-type");
+    assert_eq!(kind, Some("application/x-www-form-urlencoded"));
+    assert_eq!(asked.body, b"token=good-1&token_type_hint=access_token");
+    for forwarding in ["x-forwarded-for", "forwarded", "cookie"] {
+        assert_eq!(asked.header(forwarding), None);
+    }
+    let seen = scene.main.take();
+    assert_eq!(seen[0].header("x-tenant"), Some("t-1"));
+    assert_eq!(seen[0].header("x-who"), Some("acme"));
+    assert_eq!(seen[0].header("x-consumer-name"), Some("acme"));
+    assert_eq!(seen[0].header("authorization"), None);
+    // Another operation asks nothing again; its scopes and groups are those of the answer.
+    let (code, body) = scene.ask("/written", "good-1");
+    assert_eq!(code, 403, "{body}");
+    assert!(body.contains("insufficient_scope"), "{body}");
+    assert_eq!(scene.ask("/staff", "good-1").0, 200);
+    assert!(issuer.asked().is_empty());
+    assert_eq!(scene.ask("/staff", "guest-1").0, 403);
+}
+
+#[test]
+fn token_that_is_not_for_the_api_is_401() {
+    let issuer = Issuer::new();
+    let scene = Scene::by(&issuer, "");
+    let foreign = "e30.eyJpc3MiOiJodHRwczovL2lkcS50ZXN0In0.c2ln";
+    for (token, fault) in [
+        ("dead-1", "inactive"),
+        ("foreign-1", "issuer"),
+        ("stray-1", "audience"),
+        ("late-1", "expired"),
+        ("refresh-1", "type"),
+        ("bound-1", "binding"),
+        (foreign, "issuer"),
+        ("b\"d", "malformed"),
+    ] {
+        let request = format!("GET /secured HTTP/1.1\nhost: h\nauthorization: Bearer {token}");
+        let response = scene.gateway.ask(&request);
+        let body = response.text();
+        assert_eq!(response.status, 401, "{token}: {body}");
+        let challenge = response.header("www-authenticate").unwrap_or_default();
+        assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
+        assert!(
+            body.contains("token_invalid") && (fault == "type" || !body.contains(fault)),
+            "{body}"
+        );
+        wait::until("the line of the request", || {
+            let lines = scene.gateway.access_log().lines();
+            let mut lines = lines.iter();
+            lines.any(|line| line["token_fault"] == fault).then_some(())
+        });
+    }
+    // Tokens that cannot be valid leave the gateway not.
+    let asked = issuer.asked();
+    assert!(
+        !asked
+            .iter()
+            .any(|one| one.contains("e30") || one.contains("b%22d")),
+        "{asked:?}"
+    );
+    assert_eq!(scene.ask("/secured", "dead-1").0, 401);
+    assert!(issuer.asked().is_empty(), "refusals are kept for a while");
+    assert!(scene.main.take().is_empty());
+}
+
+#[test]
+fn broken_endpoint_is_503_and_never_admits() {
+    let huge = Answer {
+        body: vec![b' '; 1 << 20],
+        ..document(&json!({}))
+    };
+    let slow = Answer {
+        delay: Duration::from_secs(8),
+        ..document(&json!({"active": true}))
+    };
+    let active =
+        json!({"active": true, "iss": "https://idp.test", "aud": "orders", "scope": "read"});
+    let redirect = Answer {
+        status: 302,
+        headers: vec![("location".to_owned(), "/other".to_owned())],
+        ..document(&active)
+    };
+    let failing = Answer {
+        status: 500,
+        ..document(&active)
+    };
+    let cookie = Answer {
+        status: 401,
+        headers: vec![("set-cookie".to_owned(), "a=b".to_owned())],
+        ..Answer::ok("")
+    };
+    for (why, answer, outcome) in [
+        ("status 500", failing, "answered"),
+        ("a redirect", redirect, "answered"),
+        ("wrong client", cookie, "answered"),
+        ("no JSON", Answer::ok(active.to_string()), "answered"),
+        ("garbage", document(&json!("x")), "answered"),
+        ("100 MB", huge, "too_large"),
+        ("no time", slow, "timeout"),
+    ] {
+        let issuer = Issuer::new();
+        issuer.answers(move |_| answer.clone());
+        let scene = Scene::by(&issuer, ", timeout: 300ms");
+        let (code, body) = scene.ask("/secured", "good-1");
+        assert_eq!(code, 503, "{why}: {body}");
+        assert!(body.contains("introspection_unavailable"), "{why}: {body}");
+        assert_eq!(scene.ask("/open", "good-1").0, 200, "{why}");
+        wait::until(why, || (scene.questions(outcome) >= 1.0).then_some(()));
+        let asked = issuer.upstream.take();
+        assert!(asked.iter().all(|one| one.target == "/introspect"), "{why}");
+    }
+    let nowhere = Scene::new(&format!("http://127.0.0.1:{}", free_port()), "");
+    assert_eq!(nowhere.ask("/secured", "good-1").0, 503);
+    assert_eq!(nowhere.ask("/open", "good-1").0, 200);
+}
+
+/// An issuer that answers when the test says so.
+fn held(issuer: &Issuer) -> (Receiver<()>, Sender<()>) {
+    let (begun, asked) = channel();
+    let (release, wait) = channel::<()>();
+    let begun = Mutex::new(begun);
+    let wait = Mutex::new(wait);
+    issuer.answers(move |seen| {
+        let _gone = begun.lock().expect("no panic").send(());
+        let _released = wait.lock().expect("no panic").recv();
+        of_token(seen)
+    });
+    (asked, release)
+}
+
+#[test]
+fn equal_questions_are_asked_once_and_stall_nobody() {
+    let issuer = Issuer::new();
+    let (asked, release) = held(&issuer);
+    let scene = Scene::by(&issuer, ", timeout: 20s");
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| scene.ask("/secured", "good-1").0))
+            .collect();
+        asked.recv().expect("a question");
+        wait::until("all requests are there", || {
+            let metrics = scene.gateway.metrics();
+            let open = metrics.sum("gwd_downstream_connections", &[]);
+            (open >= 8.0).then_some(())
+        });
+        // While it is open, others are served on all workers.
+        for _ in 0..8 {
+            assert_eq!(scene.ask("/open", "x").0, 200);
+        }
+        assert_eq!(scene.main.take().len(), 8);
+        assert!(waiting.iter().all(|one| !one.is_finished()));
+        drop(release);
+        for one in waiting {
+            assert_eq!(one.join().expect("no panic"), 200);
+        }
+    });
+    assert_eq!(issuer.asked(), ["good-1"]);
+    wait::until("counted", || {
+        (scene.questions("joined") >= 1.0).then_some(())
+    });
+    assert_eq!(scene.questions("answered"), 1.0);
+}
+
+#[test]
+fn known_answers_serve_in_an_outage_until_the_issuer_refuses() {
+    let issuer = Issuer::new();
+    let scene = Scene::by(
+        &issuer,
+        ", cache: 0s, cache_inactive: 0s, on_outage: cached",
+    );
+    assert_eq!(scene.ask("/secured", "good-1").0, 200);
+    issuer.answers(|_| status(500));
+    assert_eq!(scene.ask("/secured", "good-1").0, 200);
+    assert_eq!(scene.ask("/secured", "good-2").0, 503);
+    wait::until("counted", || {
+        (scene.questions("stale") == 1.0).then_some(())
+    });
+    issuer.answers(|_| document(&json!({"active": false})));
+    // The old answer serves for some seconds without a question, then the issuer decides.
+    wait::until("the issuer decides", || {
+        (scene.ask("/secured", "good-1").0 == 401).then_some(())
+    });
+    issuer.answers(|_| status(500));
+    assert_eq!(scene.ask("/secured", "good-1").0, 503);
+}
+
+#[test]
+fn revoked_token_is_refused_though_its_issuer_admits_it() {
+    let issuer = Issuer::new();
+    let scene = Scene::by(&issuer, "");
+    assert_eq!(scene.ask("/secured", "good-1").0, 200);
+    scene.project.write("stolen.txt", "good-1\n");
+    let revoke = [
+        "revoke",
+        "--token",
+        "stolen.txt",
+        "--key",
+        "keys/release.pem",
+        "--yes",
+    ];
+    scene.project.gwc(&revoke).succeeds();
+    scene.gateway.notify();
+    assert_eq!(scene.ask("/secured", "good-1").0, 401);
+    assert_eq!(scene.ask("/secured", "good-2").0, 200);
+}
+
+#[test]
+fn tokens_and_secrets_are_told_to_nobody() {
+    let issuer = Issuer::new();
+    let scene = Scene::by(&issuer, "");
+    let planted = "good-0123456789abcdefghijklmnopqrstuvwxyz";
+    let wrong = "dead-0123456789abcdefghijklmnopqrstuvwxyz";
+    assert_eq!(scene.ask("/secured", planted).0, 200);
+    assert_eq!(scene.ask("/secured", wrong).0, 401);
+    issuer.answers(|_| status(500));
+    let (_, problem) = scene.ask("/secured", "good-9876543210abcdefghijklmnopqrstuvwxyz");
+    let log = scene.gateway.access_log();
+    wait::until("the lines", || (log.lines().len() == 3).then_some(()));
+    let state = scene.project.path("state");
+    let files = std::process::Command::new("grep")
+        .args([
+            "-r",
+            "-l",
+            "-a",
+            "-e",
+            "abcdefghijklmnopqrstuvwxyz",
+            "-e",
+            SECRET,
+        ])
+        .arg(&state)
+        .output()
+        .expect("grep runs");
+    assert_eq!(String::from_utf8_lossy(&files.stdout), "");
+    let basic = STANDARD.encode(format!("the+gateway:{SECRET}"));
+    for text in [
+        format!("{:?}", log.lines()),
+        scene.gateway.log(),
+        scene.gateway.metrics().0,
+        scene.gateway.status().to_string(),
+        problem,
+    ] {
+        for secret in ["abcdefghijklmnopqrstuvwxyz", SECRET, basic.as_str()] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+}
+
+#[test]
+fn route_depends_on_the_issuer_until_an_answer_is_assumed() {
+    let issuer = Issuer::new();
+    let scene = Scene::by(&issuer, "");
+    let route = |more: &[&str]| {
+        let all = [&["route", "GET", "/staff", "--format", "json"][..], more].concat();
+        scene.project.gwc(&all).succeeds().json()
+    };
+    let opaque = ["-H", "Authorization: Bearer abc"];
+    let open = route(&opaque);
+    assert_eq!(open["decision"], "depends", "{open}");
+    let why = open["why"].as_str().unwrap_or_default();
+    for word in ["active", "inactive", "outage"] {
+        assert!(why.contains(&format!("--assume idp={word}")), "{why}");
+    }
+    let assumed = |more: &[&str], word: &str| {
+        let assume = format!("idp={word}");
+        let told = route(&[more, &["--assume", &assume]].concat());
+        (told["decision"].clone(), told["status"].as_u64())
+    };
+    assert_eq!(assumed(&opaque, "inactive"), (json!("reject"), Some(401)));
+    assert_eq!(assumed(&opaque, "outage"), (json!("reject"), Some(503)));
+    // Nothing is known of the caller of an opaque token, so that no group is.
+    assert_eq!(assumed(&opaque, "active"), (json!("reject"), Some(403)));
+    let claims = json!({"iss": "https://idp.test", "aud": "orders", "groups": ["staff"]});
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims.to_string());
+    let jwt = format!("Authorization: Bearer e30.{claims}.c2ln");
+    assert_eq!(assumed(&["-H", &jwt], "active"), (json!("forward"), None));
+    let valid = [
+        "route",
+        "GET",
+        "/secured",
+        "--format",
+        "json",
+        "--credential",
+        "token=valid",
+    ];
+    let valid = scene.project.gwc(&valid).succeeds().json();
+    assert_eq!(valid["decision"], "forward", "{valid}");
+    assert!(issuer.asked().is_empty(), "gwc asks nobody");
+}
