@@ -96,7 +96,7 @@ fn withdrawn_bundle_is_deleted_until_listed_no_more() {
     };
     assert_eq!(activate(&gwd), "withdrawn");
     gwd.kill();
-    // Honoured after a restart, also without the store.
+    // The withdrawal survives a restart, also without the store.
     std::fs::rename(world.path("store"), world.path("elsewhere")).unwrap();
     let gwd = world.start();
     assert!(gwd.runs(&three));
@@ -183,7 +183,7 @@ fn an_expired_record_is_an_alarm_and_never_a_stop() {
     });
     gwd.wait_for(&two);
     assert_eq!(gwd.status()["alarms"], json!([]));
-    // One that is past its end when it is first seen is not accepted.
+    // A record that has expired before the gateway first reads it is not accepted.
     world.release_with(&numbered(&upstream, 3), |draft| {
         draft.expires = Some(draft.created);
     });
@@ -205,14 +205,14 @@ fn clock_at_1970_uses_records_and_a_fast_one_is_safe() {
     let one = world.release(&numbered(&upstream, 1));
     let gwd = Process::spawn(&mut command);
     assert!(gwd.runs(&one));
-    // The clock goes back: the accepted record says what time it is at least.
+    // Set the clock back: the time of the accepted record is the earliest time that gwd assumes.
     set(0);
     let two = world.release(&numbered(&upstream, 2));
     gwd.wait_for(&two);
     gwd.kill();
     let gwd = Process::spawn(&mut command);
     assert!(gwd.runs(&two), "{}", gwd.status());
-    // More than five minutes after that is the future, which passes.
+    // A record more than five minutes in the future is refused until its time comes.
     let three = world.release_with(&numbered(&upstream, 3), |draft| {
         draft.created = draft.created.plus_s(4_000);
     });
@@ -222,7 +222,7 @@ fn clock_at_1970_uses_records_and_a_fast_one_is_safe() {
     assert!(gwd.runs(&two));
     set(now().unix_s() + 4_000);
     gwd.wait_for(&three);
-    // Thirty years ahead.
+    // Set the clock thirty years ahead.
     set(now().unix_s() + 1_000_000_000);
     let four = world.release_with(&numbered(&upstream, 4), |draft| {
         draft.created = draft.created.plus_s(4_001);
@@ -282,7 +282,7 @@ fn id_prefix_names_a_bundle_if_it_is_unique() {
     );
     let short = ask("/v1/activate", "bundle", &one.hex()[..3]);
     assert_eq!(short.status, 400, "{}", short.text());
-    // Enough bundles that two of them begin alike are made by trying: four digits of 16 bits.
+    // Make bundles until two ids share their first four hex digits, which are 16 bits.
     let mut ids: Vec<Digest> = vec![one, two];
     let alike = |ids: &[Digest]| {
         let mut prefixes: Vec<String> = ids.iter().map(|id| id.hex()[..4].to_owned()).collect();
@@ -329,7 +329,8 @@ fn bundle_of_an_older_gwc_is_refused_with_help() {
     let world = World::new();
     let gwd = world.start();
     let gateway = numbered(&upstream, 1);
-    // The limits of its upstream, with `response_header_bytes`, and as they were before that.
+    // Encoded limits of the upstream: with the field `response_header_bytes`, and without it, as
+    // older programs wrote them.
     let now = b"\xa4\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00";
     let former = b"\xa3\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00";
     let shared = bundle::codec::encode(&gateway.shared);

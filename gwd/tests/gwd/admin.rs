@@ -1,4 +1,4 @@
-//! The admin interface: who may do what, and what it answers.
+//! Admin interface: permissions of callers, and responses.
 
 use serde_json::json;
 
@@ -285,7 +285,7 @@ fn health_checks_have_places_of_their_own() {
     for path in ["/livez", "/readyz"] {
         assert_eq!(gwd.open(path).status, 200, "{path}");
     }
-    // The orders are read one after the other, and end after two seconds.
+    // Requests are read one after the other; each body has a time limit of two seconds.
     let ended = || busy.iter().any(Client::is_answered);
     eventually("only health checks are answered", || {
         let other = gwd.ask("GET", "/v1/status", "");
@@ -334,7 +334,7 @@ fn host_of_the_admin_interface_is_checked() {
         assert_eq!(ask(&host, "/readyz", "").status, 200, "{bad}");
         assert_eq!(ask(&host, "/v1/status", "").status, 401, "{bad}");
     }
-    // A second host, and one in the target.
+    // A second `Host` field, and a host in the request target.
     let twice = "host: localhost\r\nhost: evil.example\r\n";
     assert_eq!(ask(twice, "/metrics", "").status, 421);
     for (host, status) in [("evil.example", 421), ("127.0.0.1:9901", 200)] {
@@ -374,7 +374,7 @@ fn admin_socket_never_replaces_another_file() {
     assert_eq!(std::fs::read_to_string(&notes).unwrap(), "mine");
 }
 
-/// Requests whose header names a new key each, until the alarm is raised: the table has 262,144
+/// Sends requests with a new key each until the alarm is raised. The rate-limit table has 262,144
 /// slots.
 #[test]
 fn flood_of_new_keys_raises_the_alarm() {

@@ -11,7 +11,7 @@ use minicbor::Encoder;
 
 use crate::fixture::*;
 
-/// Settings of a question.
+/// Settings of a `forward_auth` policy.
 struct Ask {
     upstream: &'static str,
     timeout_ms: u64,
@@ -42,7 +42,7 @@ impl Ask {
         encoded(name, &e.into_writer())
     }
 
-    /// A gateway with `/asked`, which asks, and `/open`, which does not.
+    /// A gateway with two operations: `/asked` has the policy, `/open` does not.
     fn shop(&self, main: &Upstream, identity: SocketAddr) -> Shop {
         let asked = op("GET", "/asked").policy("ask");
         let mut shop = shop(main.address, vec![asked, op("GET", "/open")]);
@@ -52,7 +52,7 @@ impl Ask {
     }
 }
 
-/// A service that answers with a status and fields.
+/// An identity service that answers every request with this status and these fields.
 fn answering(status: u16, fields: &'static str) -> Upstream {
     Upstream::start(move |_, stream| {
         let head = format!("HTTP/1.1 {status} Told\r\n{fields}content-length: 2\r\n\r\nno");
@@ -61,7 +61,7 @@ fn answering(status: u16, fields: &'static str) -> Upstream {
     })
 }
 
-/// A service that never answers.
+/// An identity service that never answers.
 fn hanging() -> Upstream {
     Upstream::start(|_, _| Then::Leave)
 }
@@ -173,7 +173,8 @@ fn outage_refuses_and_passes_only_if_open() {
     assert!(seen.iter().all(|one| one.field("x-user").is_empty()));
 }
 
-/// A status that refuses is no outage, so that nobody passes by making the page of the refusal large.
+/// A refusal whose body cannot be read counts as a refusal, not as an outage. Otherwise a caller
+/// could get past `fail_open` by making the body too large.
 #[test]
 fn refusal_with_an_unreadable_body_refuses() {
     let main = Upstream::saying("main");
@@ -215,11 +216,11 @@ fn equal_questions_are_asked_once_over_all_workers() {
     eventually("all of them wait", || {
         served.metric("http_server_active_requests", &[]) == 12.0
     });
-    // Another question is not joined.
+    // A request with other fields is sent to the service separately.
     let other =
         std::thread::spawn(move || fetch(address, "GET", "/asked", "cookie: a=b\r\n").status);
     eventually("another question comes", || identity.seen().len() == 2);
-    // Others do not wait.
+    // Requests without the policy do not wait.
     assert_eq!(get(served.address, "/open").text(), "main");
     for _ in 0..2 {
         go.send(()).unwrap();

@@ -1,4 +1,5 @@
-//! Every change and every refused wish for one is one line with the same fields.
+//! Audit lines: each change, and each refused request for a change, writes one line with the same
+//! fields.
 
 use bundle::digest::Digest;
 use bundle::publish::Revocation;
@@ -43,7 +44,7 @@ fn change_is_one_audit_line_with_its_result() {
     eventually("revoked", || gwd.status()["revocations"] == 1);
     let path = world.path("trust.json");
     let text = std::fs::read_to_string(&path).unwrap();
-    // A file that takes the other's place: nobody reads half of it.
+    // Replace the file by a rename, so that no reader sees half of it.
     let replace = |text: &str| {
         let fresh = path.with_extension("new");
         std::fs::write(&fresh, text).unwrap();

@@ -1,4 +1,4 @@
-//! Choice of a request's host: cookies, keys, zones, many targets, targets that change.
+//! Choice of a request's host: cookies, hash keys, zones, many targets, and targets that change.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -146,7 +146,7 @@ fn consumer_keeps_its_host_for_any_worker_or_key() {
         main.balance.hash_on = Some(HashOn::Consumer);
         shop.upstreams = vec![main];
         let mut gateway = shop.gateway();
-        // Each has two keys.
+        // Each consumer has two keys.
         let consumers = (0..12).map(|number| {
             let mut keys = [0, 1]
                 .map(|key| credential(&format!("key-{number}-{key}")))
@@ -214,7 +214,7 @@ fn more_than_sixty_four_targets_are_all_reached() {
 
 #[test]
 fn backends_replaced_one_by_one_lose_no_request() {
-    // Three backends; each in turn stops listening and closes what it has, then comes back.
+    // Three backends. Each in turn stops listening, closes its connections, and starts again.
     struct Backend {
         address: SocketAddr,
         up: Arc<AtomicBool>,
@@ -247,7 +247,7 @@ fn backends_replaced_one_by_one_lose_no_request() {
     }
     let begin = |address: &str| {
         let listener = loop {
-            // The port is ours again as soon as the last one is through.
+            // The port is free again once the backend's last connection has ended.
             match std::net::TcpListener::bind(address) {
                 Ok(listener) => break listener,
                 Err(_) => std::thread::park_timeout(Duration::from_millis(1)),
@@ -263,9 +263,10 @@ fn backends_replaced_one_by_one_lose_no_request() {
     let addresses: Vec<SocketAddr> = backends.iter().map(|one| one.address).collect();
     let mut shop = shop(addresses[0], vec![op("GET", "/a")]);
     let mut main = service("main", &addresses);
-    // What the kernel had taken and the backend not yet is reset when it stops listening.
+    // When a listener closes, the kernel resets connections that the backend has not accepted yet.
     let mut retry = retries(4, &[Condition::ConnectFailure, Condition::Reset]);
-    // All four clients may meet a backend that is going: more than the floor of 3.
+    // All four clients may reach a backend that is stopping, which is more than the default minimum
+    // of 3 retries.
     retry.times.budget_min = 8;
     main.retries = Some(retry);
     shop.upstreams = vec![main];
@@ -340,7 +341,7 @@ fn targets_of_the_own_zone_come_first_while_half_work() {
         node.bind(&version).unwrap();
         node.publish(&version, 1);
         let address = node.listeners()["public"];
-        // The first ones find out who is dead.
+        // The first requests detect the dead hosts.
         (0..12).for_each(|_| drop(get(address, "/a")));
         let mut all: Vec<String> = (0..12)
             .map(|_| get(address, "/a").text().to_owned())

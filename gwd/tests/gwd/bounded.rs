@@ -1,4 +1,4 @@
-//! Parts that must never block: the control thread, the admin interface, a stop.
+//! Parts of gwd that must never block: the control thread, the admin interface, and a stop.
 
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use crate::fixture::*;
 use crate::world::{Process, World, numbered};
 
-/// Makes a pipe that nobody writes to.
+/// Creates a named pipe without a writer.
 fn pipe(path: &Path) {
     let _absent = std::fs::remove_file(path);
     rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RWXU).unwrap();
 }
 
-/// A `gwd` command for a running gwd at this unix socket; its code and what it said.
+/// Runs a `gwd` command against the gwd at this Unix socket. Returns its exit code and its output.
 fn command(socket: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_gwd"))
         .env_clear()
@@ -82,7 +82,7 @@ fn foreign_lock_in_the_state_folder_blocks_nothing() {
     assert_eq!(gwd.ask("POST", "/v1/rollback", "").status, 200);
 }
 
-/// A child that ends with the test.
+/// Child process that is killed when the value is dropped.
 struct Running(std::process::Child);
 
 impl Running {
@@ -98,8 +98,8 @@ impl Drop for Running {
     }
 }
 
-/// Starts gwd so that its control thread waits in the middle of an activation, until what comes
-/// back beside it is dropped.
+/// Starts gwd so that its control thread blocks in the middle of an activation. Dropping the second
+/// returned value lets the thread continue.
 fn hanging(start: &mut Command, activation: usize) -> (Process, std::io::PipeWriter) {
     let (stdin, go_on) = std::io::pipe().unwrap();
     start.env("GWC_FAULT", format!("activate.built:{activation}:hang"));
@@ -134,7 +134,7 @@ fn order_without_a_waiting_client_is_not_run() {
         assert!(said.contains("did not answer within 500ms"), "{said}");
         assert!(said.contains("--timeout"), "{said}");
     }
-    // The admin interface answers meanwhile, and has seen who left before.
+    // The admin interface still responds, although earlier clients have disconnected.
     assert_eq!(status()["bundle"], two.to_string());
     drop(go_on);
     eventually("it goes on", || status()["bundle"] == three.to_string());
@@ -147,7 +147,7 @@ fn order_without_a_waiting_client_is_not_run() {
     gwd.kill();
 }
 
-/// The same command with another value of one argument.
+/// Copy of a command with another value for one argument.
 fn replace(command: &mut Command, old: &str, new: &str) {
     let mut fresh = Command::new(command.get_program());
     fresh.env_clear();
@@ -195,7 +195,7 @@ fn silent_connections_do_not_block_the_admin_api() {
         assert!(began.elapsed() < Duration::from_secs(1), "{path}");
     }
     assert_eq!(gwd.status()["ready"], true);
-    // And none of them stays.
+    // All idle connections are closed in the end.
     let mut last = idle.last().unwrap();
     last.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut rest = Vec::new();
@@ -268,7 +268,8 @@ fn command_exit_code_names_the_kind_of_failure() {
     let two = world.release(&numbered(&upstream, 2));
     eventually("it follows", || runs(two.to_string()));
     std::fs::remove_file(&secret).unwrap();
-    // Out of memory and with its cell given up: it is a full activation.
+    // The version is no longer in memory and its secret cell is dropped, so this is a full
+    // activation.
     drop(gwd);
     let _gwd = Running::start(&mut start);
     eventually("it serves", || runs(two.to_string()));

@@ -1,5 +1,5 @@
-//! Limits of the process: connections and requests above them are refused and counted, those within
-//! are served; workers share connections.
+//! Limits of the process. Connections and requests above them are refused and counted, others are
+//! served. Workers share connections evenly.
 
 use std::io::Write as _;
 use std::sync::mpsc;
@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use crate::fixture::*;
 use gwd::node::{Bounds, Node, Settings};
 
-/// Serves a shop under bounds.
+/// Serves the test gateway with these limits of the process.
 fn bounded(shop: &Shop, workers: usize, bounds: Bounds) -> Served {
     let mut node = Node::start(Settings {
         workers,
@@ -24,7 +24,7 @@ fn bounded(shop: &Shop, workers: usize, bounds: Bounds) -> Served {
 
 const GET: &str = "GET /a HTTP/1.1\r\nhost: h\r\n\r\n";
 
-/// A connection that the gateway has answered once.
+/// Opens a connection and completes one request on it.
 fn served(address: std::net::SocketAddr) -> Client {
     let mut client = Client::connect(address);
     client.send(GET);
@@ -72,7 +72,7 @@ fn connections_are_limited_for_each_address() {
     assert!(rest.starts_with("HTTP/1.1 503 "), "{rest}");
     let labels = ["connections_per_address"];
     assert_eq!(gateway.metric("gwd_overload_shed_total", &labels), 1.0);
-    // All of 127/8 is this machine.
+    // Every address in 127.0.0.0/8 belongs to the loopback interface.
     let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let from: std::net::SocketAddr = "127.0.0.2:0".parse().unwrap();
     other.bind(&from.into()).unwrap();
@@ -138,14 +138,14 @@ fn requests_in_flight_are_limited_and_get_retry_after() {
     assert_eq!(first.answer().status, 200, "its place is free again");
 }
 
-/// Of many clients that all send at once more than the memory allows, each is served: reading
-/// waits for who is not served yet, and nobody is turned away.
+/// Many clients send at once, more than the memory limit allows. Each is served in the end: the
+/// gateway delays reading and refuses no client.
 #[test]
 fn clients_wait_for_memory_and_all_are_served() {
     let upstream = Upstream::saying("ok");
     let shop = shop(upstream.address, vec![op("GET", "/a")]);
     let bounds = Bounds {
-        // Of which 10 % may always be used: a few connections at a time.
+        // 10 % of the limit is always available, which is enough for a few connections at a time.
         memory_bytes: 2 << 20,
         ..Bounds::NONE
     };
@@ -171,6 +171,6 @@ fn a_thousand_connections_spread_over_the_workers() {
     let loads = gateway.node.loads();
     let (least, most) = (loads.iter().min().unwrap(), loads.iter().max().unwrap());
     assert_eq!(loads.iter().sum::<u64>(), 1_000);
-    // Two more: what is on its way to another worker counts there already.
+    // Allow two more: a connection that is passed to another worker already counts there.
     assert!(*most <= least + (least / 10).max(8) + 2, "{loads:?}");
 }

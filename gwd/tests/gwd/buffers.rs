@@ -1,4 +1,5 @@
-//! Bytes that wait in the process: counted while they do, and bounded (data-plane.md §10).
+//! Bytes buffered in the process are counted while they are buffered, and limited (data-plane.md
+//! §10).
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -28,7 +29,7 @@ fn nothing_waits(served: &Served) {
     eventually("nothing waits any more", || buffered(served) == 0.0);
 }
 
-/// Answers with so many bytes.
+/// An upstream that answers with a body of this length.
 fn large(bytes: usize) -> Upstream {
     Upstream::start(move |_, stream| {
         static PIECE: [u8; 1 << 16] = [b'z'; 1 << 16];
@@ -42,10 +43,10 @@ fn large(bytes: usize) -> Upstream {
     })
 }
 
-/// A client of HTTP/2 that may be sent everything and takes nothing.
+/// An HTTP/2 client with the largest flow-control windows, which reads nothing from its socket.
 fn greedy(address: SocketAddr) -> Raw {
     let mut raw = Raw::bare(address);
-    // A small one, so that what is on its way is with the gateway.
+    // A small receive buffer, so that unread data stays in the gateway.
     let socket = socket2::SockRef::from(&raw.0);
     socket.set_recv_buffer_size(64 << 10).unwrap();
     raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -65,9 +66,10 @@ fn unread_response_is_counted_until_taken_or_dropped() {
         raw.send(&asks(stream));
     }
     eventually("something waits", || buffered(&served) > 100_000.0);
-    // What h2 holds for four streams, and what is gathered.
+    // Data of four streams in h2, and data that the gateway has collected for writing.
     assert!(buffered(&served) < 2e6, "{}", buffered(&served));
-    // One is given up: what waited of it is let go with the others' when they are taken.
+    // Reset one stream. Its buffered data is freed together with that of the other streams, when
+    // the client reads.
     raw.send(&frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes()));
     let mut ended = 0;
     while ended < 3 {
@@ -82,7 +84,7 @@ fn unread_response_is_counted_until_taken_or_dropped() {
     nothing_waits(&served);
 }
 
-/// Two uploads whose requests wait for the only connection of their upstream; another one goes on.
+/// Two uploads wait for the only connection of their upstream; another connection makes progress.
 #[test]
 fn unread_upload_is_counted_until_read_or_dropped() {
     let (release, wait) = gate();
@@ -101,7 +103,7 @@ fn unread_upload_is_counted_until_read_or_dropped() {
     first.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
     eventually("the upstream is busy", || upstream.seen().len() == 1);
     let mut raw = Raw::connect(served.address);
-    // The connection's window is opened further.
+    // Wait until the gateway has enlarged the connection's window.
     raw.find(|frame| frame.kind == WINDOW_UPDATE).unwrap();
     for stream in [1, 3] {
         raw.send(&begins(stream));
@@ -158,7 +160,7 @@ fn body_kept_for_a_retry_counts_until_the_response() {
     release.send(()).unwrap();
     assert_eq!(client.answer().status, 200);
     nothing_waits(&served);
-    // Given up in the middle.
+    // The client closes the connection in the middle of its body.
     client.send(&format!("{put}{}", "x".repeat(30_000)));
     eventually("room is reserved", || buffered(&served) == 40_000.0);
     drop(client);
@@ -193,7 +195,7 @@ fn unread_websocket_bytes_are_counted() {
         assert_eq!(seen.field("sec-websocket-version"), ["13"]);
         let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         stream.write_all(head.as_bytes()).unwrap();
-        // Frames of 125 bytes for somebody who reads none.
+        // WebSocket frames of 125 bytes to a client that does not read.
         let frame = [&[0x82, 125][..], &[0; 125]].concat();
         while stream.write_all(&frame.repeat(100)).is_ok() {}
         Then::Close
@@ -211,22 +213,23 @@ fn unread_websocket_bytes_are_counted() {
     nothing_waits(&served);
 }
 
-/// Clients that ask for far more than fits and take nothing, over HTTP/2 and HTTP/1: the process
-/// stays within its bound, others are served meanwhile, and in the end nothing is left.
+/// Clients request far more data than the memory limit and read none of it, over HTTP/2 and HTTP/1.
+/// The process stays within its limit, other clients are served, and all memory is freed in the
+/// end.
 #[test]
 fn slow_readers_are_bounded_and_others_are_served() {
     const MEMORY_MIB: u64 = 128;
     let upstream = large(4 << 20);
     let world = World::new();
     let mut shop = http2(shop(upstream.address, vec![op("GET", "/a")]));
-    // One address may hold a quarter of them with slow reading.
+    // One client address may use a quarter of these permits for responses that it reads slowly.
     shop.upstreams[0].limits.requests = 5_000;
     shop.upstreams[0].limits.connections = 5_000;
     let bundle = world.release(&shop.gateway());
     let memory = format!("{MEMORY_MIB}MiB");
     let gwd = Process::spawn(world.trusted().args(["--memory", &memory]));
     gwd.wait_for(&bundle);
-    // 10 streams of each could hold 640 KiB: 64 MiB.
+    // 100 connections with 10 streams of 64 KiB each could use 64 MiB.
     let mut slow: Vec<Raw> = (0..100).map(|_| greedy(gwd.public())).collect();
     for raw in &mut slow {
         for at in 0..10 {
@@ -250,7 +253,7 @@ fn slow_readers_are_bounded_and_others_are_served() {
     let status = gwd.status();
     assert_eq!(status["memory"]["max_bytes"], MEMORY_MIB << 20);
     let told = status["memory"]["buffered_bytes"].as_u64().unwrap();
-    // A frame each beyond three tenths of it.
+    // The limit for buffers is 30 %, and each connection can exceed it by one frame.
     assert!(told < (MEMORY_MIB << 20) * 4 / 10, "{told}");
     let peak = peak_bytes(&gwd) >> 20;
     assert!(peak <= MEMORY_MIB, "{peak} MiB");
@@ -258,8 +261,8 @@ fn slow_readers_are_bounded_and_others_are_served() {
     eventually("nothing waits any more", || waits() == 0.0);
 }
 
-/// A client takes nothing of what its upstream sends over HTTP/2: a window of it waits in the
-/// upstream's connection, and others on it are served.
+/// A client reads nothing of a response that comes over HTTP/2. One flow-control window of data
+/// stays buffered in the upstream connection, and other streams on it are served.
 #[test]
 fn responses_in_upstream_connections_are_counted() {
     let upstream = Http2Upstream::start(|_, (_, mut respond)| async move {
@@ -271,7 +274,8 @@ fn responses_in_upstream_connections_are_counted() {
     let served = shop.serve();
     let mut raw = greedy(served.address);
     raw.send(&asks(1));
-    // A stream's window is 1 MiB, of which a half may not have been given back.
+    // The window of a stream is 1 MiB. Up to half of it may not be counted, because its window
+    // update is still pending.
     eventually("it waits", || buffered(&served) > 5e5);
     let mut other = Client::connect(served.address);
     other.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");

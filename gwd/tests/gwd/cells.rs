@@ -10,7 +10,8 @@ use serde_json::json;
 use crate::fixture::*;
 use crate::world::{Process, World, numbered};
 
-/// A secret's file, and a gateway that shows it.
+/// Creates a secret file, and a gateway that sends the secret to the upstream in the field
+/// `x-edge`.
 fn with_secret(world: &World, upstream: &Upstream) -> (PathBuf, bundle::ir::Gateway) {
     let path = world.path("secrets").canonicalize().unwrap().join("token");
     std::fs::write(&path, "hunter2").unwrap();
@@ -37,7 +38,7 @@ fn a_rotated_secret_reaches_what_runs_within_a_second() {
     let gwd = world.start();
     assert_eq!(shown(&gwd), "x-edge: hunter2");
     for value in ["hunter3", "hunter4", "hunter5"] {
-        // As `kubectl` and editors do it: another file takes its place.
+        // Replace the file by a rename, as `kubectl` and editors do.
         let fresh = secret.with_extension("new");
         std::fs::write(&fresh, value).unwrap();
         std::fs::rename(&fresh, &secret).unwrap();
@@ -87,8 +88,8 @@ fn missing_secret_is_reported_once_and_value_kept() {
     });
 }
 
-/// Values that the upstream gets of a field that the gateway sets from a secret, if the client sent
-/// one itself.
+/// Values that the upstream receives for a field that the gateway sets from a secret, when the
+/// client sends that field itself.
 fn forged(gwd: &Process) -> Vec<String> {
     let answer = fetch(gwd.public(), "GET", "/a", "x-edge: forged\r\n");
     let lines = answer.text().lines();

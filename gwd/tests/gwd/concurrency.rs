@@ -1,4 +1,5 @@
-//! Limits on requests in flight: who has a place, until when, and what the others are told.
+//! Limits on concurrent requests: which requests get a permit, when permits are returned, and which
+//! response the others get.
 
 use std::sync::mpsc;
 
@@ -6,7 +7,8 @@ use bundle::ir;
 
 use crate::fixture::*;
 
-/// `limit` in flight; `key` is a header's name, or the route.
+/// A concurrency limit of `limit` requests, counted per value of `header`, or per route if that is
+/// `None`.
 fn few(name: &str, limit: u64, header: Option<&str>) -> ir::Policy {
     let mut e = minicbor::Encoder::new(Vec::new());
     e.array(2).unwrap().u8(9).unwrap().array(1).unwrap();
@@ -20,7 +22,7 @@ fn few(name: &str, limit: u64, header: Option<&str>) -> ir::Policy {
     encoded(name, &e.into_writer())
 }
 
-/// An upstream that sends a half of its answer and the rest when it is told to.
+/// An upstream that sends half of its response, and the other half when the test sends a message.
 fn halting() -> (Upstream, mpsc::Sender<()>) {
     let (open, wait) = gate();
     let upstream = Upstream::start(move |seen, stream| {
@@ -61,7 +63,7 @@ fn permit_is_held_until_the_last_byte_was_sent() {
     assert_eq!(refused.field("ratelimit-policy"), [policy]);
     assert_eq!(refused.field("ratelimit"), ["\"few\";r=0"]);
     assert_eq!(refused.field("retry-after"), [""; 0]);
-    // Another operation has places of its own.
+    // Another operation has its own permits.
     let other = get(served.address, "/quick");
     assert_eq!(
         (other.status, other.field("ratelimit")),
@@ -84,7 +86,8 @@ fn a_client_that_gives_up_gives_its_place_back() {
     let (upstream, open) = halting();
     let served = serve(&upstream, 1, None);
     for _ in 0..3 {
-        // Nobody tells the upstream to go on: the gateway has left who was here before.
+        // The test sends no message to the upstream, so the gateway must close the upstream
+        // connection when the client has left.
         let mut first = Client::connect(served.address);
         eventually("a place is free", || {
             first = Client::connect(served.address);

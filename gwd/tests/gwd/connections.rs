@@ -1,4 +1,4 @@
-//! Connections on both sides: kept, pipelined, shed, timed out, drained.
+//! Client and upstream connections: reuse, pipelining, overload, timeouts, drain.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -240,7 +240,7 @@ fn a_drain_that_takes_too_long_counts_what_it_cuts() {
 
 #[test]
 fn connection_is_used_no_longer_than_its_server_says() {
-    // What is said, and whether a request after most of a second finds the connection.
+    // The upstream's field, and the number of connections that two requests 700 ms apart then use.
     for (said, connections) in [
         ("", 1),
         ("keep-alive: timeout=5, max=100\r\n", 1),
@@ -254,7 +254,7 @@ fn connection_is_used_no_longer_than_its_server_says() {
         let mut client = Client::connect(served.address);
         for again in [false, true] {
             if again {
-                // Half a second is what `timeout=1` leaves.
+                // With `timeout=1` the gateway reuses the connection for half a second only.
                 std::thread::sleep(Duration::from_millis(700));
             }
             client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
@@ -272,7 +272,7 @@ fn expectation_with_a_present_body_does_not_wait() {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // Never says 100: it waits for the whole body.
+    // An upstream that never sends 100 and waits for the whole body.
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -315,6 +315,6 @@ fn upload_after_a_refusal_is_read_up_to_a_bound() {
     let mut stream = client.another();
     let piece = [b'x'; 65_536];
     let sent = (0..2_000).find(|_| stream.write_all(&piece).is_err());
-    // What is on its way in the kernel's buffers comes on top.
+    // Kernel buffers hold data in addition to the limit.
     assert!(sent.is_some_and(|pieces| pieces < 1_600), "{sent:?}");
 }

@@ -1,4 +1,4 @@
-//! Releases, roll-backs, refusals, restarts: the program follows a channel.
+//! Releases, rollbacks, refusals and restarts of the gwd program, which follows a channel.
 
 use bundle::digest::Digest;
 use bundle::publish::Revocation;
@@ -98,7 +98,7 @@ fn break_glass_rollback_holds_until_the_channel_moves() {
     assert!(answer.json()["switch_us"].as_u64().unwrap() < 1_000_000);
     assert_eq!(get(gwd.public(), "/v1").status, 200);
     assert_eq!(gwd.metric("gwd_bundle_rollbacks_total", &[]), 1.0);
-    // The store is looked at; the head is the bundle that was left.
+    // Make gwd read the store: its head still names the bundle that was rolled back.
     assert_eq!(
         gwd.ask("POST", "/v1/notify", "").json()["bundle"],
         one.to_string()
@@ -150,7 +150,7 @@ fn damaged_bundle_is_refused_and_taken_when_repaired() {
     let gwd = world.start();
     let gateway = numbered(&upstream, 2);
     let blob = Digest::of(&bundle::codec::encode(&gateway.apis[0]));
-    // Released elsewhere, and damaged on the way here.
+    // Release in a copy of the store, then copy it back with one damaged blob.
     let other = World::new();
     copy(&world.path("store"), &other.path("store"));
     let two = other.release(&gateway);
@@ -221,7 +221,7 @@ fn bundle_with_missing_needs_is_refused_by_name() {
         "needs:policy:teleport"
     );
     assert!(gwd.runs(&one));
-    // What an older bundle needed is of no use to anybody.
+    // The features that a superseded bundle needs are no longer reported.
     let three = world.release(&numbered(&upstream, 3));
     gwd.wait_for(&three);
     assert_eq!(gwd.status()["needs"], json!([]));
@@ -478,7 +478,7 @@ fn changed_trust_file_raises_only_an_alarm() {
     eventually("the alarm", || {
         gwd.status()["alarms"] == json!(["trust-unreadable"])
     });
-    // The builder's key comes first in the file.
+    // Revoke the first key in the file, which is the builder's.
     std::fs::write(&path, text.replacen("\"active\"", "\"revoked\"", 1)).unwrap();
     eventually("another alarm", || {
         gwd.status()["alarms"] == json!(["running-untrusted"])

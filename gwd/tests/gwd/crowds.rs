@@ -1,5 +1,5 @@
-//! More of everything than there is: clients, descriptors, handshakes, bytes. The process lives,
-//! says so, and serves who is within its bounds.
+//! Overload: more clients, file descriptors, handshakes and bytes than the limits allow. The
+//! process stays alive, reports the overload, and serves the clients within its limits.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use crate::http2::{Http2, to};
 use crate::slow_clients::Files;
 use crate::world::{Process, World, numbered};
 
-/// The most memory that a process has had, in bytes.
+/// Peak resident memory of a process, in bytes.
 pub(crate) fn peak_bytes(gwd: &Process) -> u64 {
     let status = std::fs::read_to_string(gwd.root().with_file_name("status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
@@ -23,14 +23,14 @@ pub(crate) fn peak_bytes(gwd: &Process) -> u64 {
     kib.unwrap().parse::<u64>().unwrap() << 10
 }
 
-/// Clients in a process of their own: descriptors are few.
+/// Clients in a separate process, because file descriptors are limited per process.
 struct Crowd {
     child: Child,
     told: BufReader<std::process::ChildStdout>,
 }
 
 impl Crowd {
-    /// None where there is no Python.
+    /// Starts the clients. Returns `None` if Python is not installed.
     fn start(address: SocketAddr, clients: usize) -> Option<Self> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/peers/crowd.py");
         let mut child = Command::new("python3")
@@ -48,7 +48,8 @@ impl Crowd {
         Some(Self { child, told })
     }
 
-    /// Counts of connections once all were answered or not: `served`, `shed`, `closed`.
+    /// Waits until every connection has a result. Returns the number of `served`, `shed` and
+    /// `closed` connections.
     fn told(&mut self) -> Vec<usize> {
         let mut line = String::new();
         self.told.read_line(&mut line).unwrap();
@@ -65,7 +66,8 @@ impl Drop for Crowd {
     }
 }
 
-/// Clients that ask and stay, stop in the middle of a head, or only say that they speak HTTP/2.
+/// Clients that send a request and keep the connection, that stop in the middle of a head, and that
+/// send only the HTTP/2 preface.
 #[test]
 fn crowd_under_bounded_memory_is_partly_served() {
     let (crowds, each, memory) = if prerequisite::is_full() {
@@ -98,7 +100,7 @@ fn crowd_under_bounded_memory_is_partly_served() {
     let [served, shed, closed] = totals;
     let asked = crowds * each / 2;
     let told = format!("{served} served, {shed} shed, {closed} closed of {asked} that asked");
-    // Three quarters of the descriptors are for clients.
+    // Three quarters of the file descriptors are for clients.
     let places = (rustix::process::getrlimit(rustix::process::Resource::Nofile)
         .maximum
         .map_or(usize::MAX, |most| usize::try_from(most).unwrap())
@@ -108,7 +110,7 @@ fn crowd_under_bounded_memory_is_partly_served() {
     assert_eq!(served + shed + closed, asked, "{told}");
     assert!(served * 10 >= asked.min(places / 2) * 9, "{told}");
     let peak = peak_bytes(&gwd);
-    // A machine that is busy with other tests measures late.
+    // On a machine that runs other tests too, the memory measurement comes late.
     let late = if prerequisite::is_full() {
         0
     } else {
@@ -127,7 +129,7 @@ fn crowd_under_bounded_memory_is_partly_served() {
     println!("{told}; {} MiB at most", peak >> 20);
 }
 
-/// A command under a limit of the system's.
+/// Wraps a command in a shell that sets this limit first.
 fn limited(limit: &str, plain: &Command) -> Command {
     let mut limited = Command::new("/bin/sh");
     limited
@@ -150,7 +152,7 @@ fn log_file_at_its_size_limit_loses_only_lines() {
     let log = folder.path().join("access.log");
     let mut plain = world.trusted();
     plain.arg("--access-log").arg(&log);
-    // 100 blocks of 512 bytes or of 1,024.
+    // A file size limit of 100 blocks; a block has 512 or 1,024 bytes, depending on the shell.
     let gwd = Process::spawn(&mut limited("ulimit -f 100", &plain));
     gwd.wait_for(&bundle);
     let path = format!("/{}", "n".repeat(1_000));
@@ -171,7 +173,7 @@ fn log_file_at_its_size_limit_loses_only_lines() {
 
 #[test]
 fn the_last_descriptors_are_for_who_runs_the_node() {
-    // Answers nobody.
+    // An upstream that does not answer until the test ends.
     let (release, gate) = gate();
     let upstream = Upstream::start(move |_, _| {
         let _released = gate.lock().unwrap().recv();
@@ -198,7 +200,7 @@ fn the_last_descriptors_are_for_who_runs_the_node() {
     });
     let open = || gwd.metric("process_open_fds", &[]);
     assert!(open() < 320.0 - 100.0, "{} descriptors are taken", open());
-    // Whoever runs the node is heard, and a release comes from the store.
+    // The admin interface responds, and a new release can be read from the store.
     assert_eq!(gwd.status()["ready"], true);
     let two = world.release(&numbered(&upstream, 2));
     gwd.wait_for(&two);
@@ -240,7 +242,8 @@ fn stalled_handshakes_delay_nobody_for_long() {
     node.publish(&version, 1);
     let address = node.listeners()["public"];
     let count = |result: &str| metric(&node.metrics(), "gwd_tls_handshakes_total", &[result]);
-    // The first bytes of a ClientHello, and no more: all turns of both workers.
+    // Send only the first bytes of a ClientHello on two connections, so that both handshake slots
+    // are in use.
     let begun: Vec<TcpStream> = (0..2)
         .map(|_| {
             let mut stream = TcpStream::connect(address).unwrap();
@@ -258,7 +261,7 @@ fn stalled_handshakes_delay_nobody_for_long() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     assert_eq!(curl(), "ok");
-    // One made room for it, the other is cut off when its own time is over.
+    // One connection was closed to make room for curl, the other at its own timeout.
     for mut stream in begun {
         let mut rest = Vec::new();
         let _reset = stream.read_to_end(&mut rest);
@@ -268,7 +271,7 @@ fn stalled_handshakes_delay_nobody_for_long() {
     });
 }
 
-/// A server that gets each connection as it is.
+/// A server that passes each accepted connection to `serve`.
 pub(crate) fn bare_upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -282,7 +285,7 @@ pub(crate) fn bare_upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -
     address
 }
 
-/// Bytes that a test sends and takes.
+/// Number of bytes that a test sends and receives.
 fn volume() -> u64 {
     if prerequisite::is_full() {
         2 << 30
@@ -354,7 +357,7 @@ fn large_bodies_pass_both_ways_and_memory_stays_flat() {
         }
     };
     let plain = "HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n";
-    // Once, so that what is made once has been made.
+    // Send one request first, so that one-time allocations are not measured.
     ask(format!("GET /b {plain}\r\n"), 0);
     let before = peak_bytes(&gwd);
     let down = ask(format!("GET /a {plain}\r\n"), 0);

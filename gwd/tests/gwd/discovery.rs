@@ -1,4 +1,5 @@
-//! Hosts that are found by names and in files: they come and go under load, and nothing is lost.
+//! Discovery of hosts by DNS and from files. Hosts appear and disappear under load, and no request
+//! fails.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use crate::name_server::{A, AAAA, NameServer, Record, Reply, SRV, v4, v6};
 
 const NAME: &str = "orders.test";
 
-/// Hosts at 127.0.0.1, 127.0.0.2, …, all on one port, that answer with their last number.
+/// Upstreams at 127.0.0.1, 127.0.0.2, …, on one port. Each answers with the last number of its
+/// address.
 fn hosts(count: u8) -> Vec<Upstream> {
     let listeners = loop {
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -52,7 +54,7 @@ fn dns(name: &str, port: Option<u16>) -> Option<ir::Discovery> {
     }))
 }
 
-/// A shop whose upstream is found by the name.
+/// A gateway whose upstream has a discovered name.
 fn found(name: &str, port: Option<u16>) -> Shop {
     let mut shop = shop(([127, 0, 0, 1], 1).into(), vec![op("GET", "/a")]);
     shop.upstreams[0].targets = ir::Set::default();
@@ -60,7 +62,7 @@ fn found(name: &str, port: Option<u16>) -> Shop {
     shop
 }
 
-/// Everything a hundred times faster than it is.
+/// Time limits that are a hundred times shorter than the defaults.
 fn fast() -> Times {
     Times {
         ttl_least_ms: 10,
@@ -80,7 +82,7 @@ fn settings_with(server: &NameServer, times: Times) -> Settings {
     }
 }
 
-/// Hosts that answer so many requests.
+/// Sends `count` requests. Returns the sorted names of the hosts that answered.
 fn answers(served: &Served, count: usize) -> String {
     let mut all: Vec<String> = (0..count)
         .map(|_| get(served.address, "/a").text().to_owned())
@@ -185,7 +187,7 @@ fn removed_host_finishes_and_closes_idle_connections() {
     eventually("it is there", || leaving.seen().len() == 1);
     assert_eq!(get(served.address, "/a").text(), "fast");
     server.says(NAME, A, records(&[2], 0));
-    // No request comes: the sweep sees it.
+    // Without another request, the periodic sweep closes the connection.
     closing.lock().unwrap().recv_timeout(PATIENCE).unwrap();
     assert_eq!(answers(&served, 5), "2");
     open.send(()).unwrap();
@@ -206,7 +208,7 @@ fn unanswered_lookup_keeps_hosts_and_shows_their_age() {
     assert_eq!(answers(&served, 6), "12");
     server.says(NAME, A, Reply::Code(2));
     eventually("it fails", || failed() >= 3.0);
-    // Longer than it takes until a name that is said not to exist counts.
+    // Wait for longer than the time after which a name without records counts as absent.
     eventually("it gets old", || age() > 0.5);
     assert_eq!(
         (endpoints(&served), answers(&served, 6).as_str()),
@@ -229,7 +231,8 @@ fn nonexistent_name_counts_after_repetition() {
         server.says(NAME, AAAA, gone);
         let absent = || served.metric("gwd_upstream_discovery_total", &["main", "absent"]);
         eventually("it is said", || absent() >= 1.0);
-        // For now they are served on: whoever answers so may be mistaken.
+        // The known hosts are used for a while longer, because the answer may be a temporary
+        // mistake.
         let began = std::time::Instant::now();
         let early = get(served.address, "/a").status;
         assert!(early == 200 || began.elapsed() > Duration::from_millis(200));
@@ -248,7 +251,8 @@ fn nonexistent_name_counts_after_repetition() {
 fn answer_too_large_for_a_datagram_uses_tcp() {
     let hosts = hosts(1);
     let server = NameServer::start();
-    // None of them is the one that answers: who is asked first is left to chance.
+    // None of these 200 addresses is the host that answers, because the gateway chooses the first
+    // host at random.
     let many: Vec<Record> = (2..=201).map(v4).collect();
     server.says(NAME, A, Reply::Truncated(many, 60));
     let shop = found(NAME, Some(hosts[0].address.port()));
@@ -330,12 +334,12 @@ fn services_have_ports_weights_and_priorities() {
         );
     }
     let seen: Vec<usize> = hosts.iter().map(|host| host.seen().len()).collect();
-    // A turn begins anew where the answer is looked at again in between.
+    // The round robin starts again when the hosts are updated, so the counts may differ a little.
     assert!(
         (28..=32).contains(&seen[0]) && seen[0] + seen[1] == 40,
         "{seen:?}"
     );
-    // The first two are gone: the next priority gets everything.
+    // The hosts of the first two priorities are dead, so all requests go to the next priority.
     let dead = TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = dead.local_addr().unwrap().port();
     drop(dead);
@@ -348,7 +352,7 @@ fn services_have_ports_weights_and_priorities() {
             format!("orders.test:{}", port(2))
         );
     }
-    // It decidedly has no service.
+    // An SRV target of `.` says that there is no such service.
     let none = vec![Record::Service(0, 0, 0, ".")];
     server.says(name, SRV, Reply::Records(none, 0));
     eventually("it counts", || get(served.address, "/a").status == 503);
@@ -504,7 +508,8 @@ fn hashes_are_looked_up_among_the_hosts_of_now() {
             strays += usize::from(to != "4");
         }
         assert!((4..40).contains(&count), "{lb:?}: {count} of 60 moved");
-        // A ring moves keys to the new host alone; a table may exchange a few others.
+        // Ketama moves keys only to the new host. A table-based algorithm may also move a few keys
+        // between other hosts.
         let most = if lb == Lb::Ketama { 0 } else { 12 };
         assert!(strays <= most, "{lb:?}: {strays}");
     }
@@ -527,7 +532,7 @@ fn versions_with_one_source_share_its_answers() {
     assert_eq!(server.asked(NAME, A).0, 1);
 }
 
-/// A shop whose upstream's hosts stand in a file.
+/// A gateway whose hosts are listed in a file.
 fn in_file(path: &std::path::Path) -> Shop {
     let mut shop = found(NAME, None);
     let path = path.to_str().unwrap().to_owned();
@@ -559,7 +564,7 @@ fn replaced_file_replaces_hosts_unless_broken() {
     assert_eq!(answers(&served, 3), "1");
     exchange(&listed(&[&hosts[1], &hosts[2]]));
     eventually("it is seen", || answers(&served, 6) == "23");
-    // In place, longer and shorter.
+    // Rewrite the file in place, first longer, then shorter.
     std::fs::write(&path, listed(&[&hosts[0], &hosts[1], &hosts[2]])).unwrap();
     eventually("it is seen", || answers(&served, 9) == "123");
     let age = || served.metric("gwd_upstream_endpoint_age_seconds", &["main"]);
@@ -583,7 +588,7 @@ fn replaced_file_replaces_hosts_unless_broken() {
     exchange(&listed(&[&hosts[1]]));
     eventually("it is seen", || answers(&served, 3) == "2");
     eventually("it is new", || age() < 0.5);
-    // Nobody: that is said, not forgotten.
+    // An empty list removes all hosts.
     exchange(&listed(&[]));
     eventually("nobody is there", || {
         get(served.address, "/a").status == 503

@@ -1,4 +1,4 @@
-//! Both directions of an exchange at once.
+//! Exchanges in which request and response bodies are transferred at the same time.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,11 +11,13 @@ use crate::fixture::*;
 use crate::http2::{Http2, to};
 use crate::http2_upstream::{Asked, Http2Upstream};
 
-/// More than sockets and buffers on the way hold, in each direction; windows of HTTP/2 hold less.
+/// Bytes sent in each direction over HTTP/1, more than all sockets and buffers on the path hold.
+/// HTTP/2 windows hold less.
 const OF_HTTP1: usize = 24 << 20;
 const OF_HTTP2: usize = 4 << 20;
 
-/// A shop whose service reads and answers at once, and ends its answer when it has read all.
+/// A gateway with a service that reads and answers at the same time, and ends its response when it
+/// has read the whole request.
 struct Duplex {
     shop: Shop,
     uploaded: mpsc::Receiver<usize>,
@@ -40,7 +42,7 @@ impl Duplex {
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {volume}\r\n\r\n");
             stream.write_all(head.as_bytes()).unwrap();
             let _gone = stream.write_all(&vec![b'~'; volume - 1]);
-            // A response that has ended is the end of its upload.
+            // Report first: the end of the response also ends its upload.
             told.send(upload.join().unwrap()).unwrap();
             let _gone = stream.write_all(b"~");
         });
@@ -113,7 +115,8 @@ fn so_may_a_client_of_http2_on_one_stream() {
     for duplex in [Duplex::over_http1(OF_HTTP2), Duplex::over_http2(OF_HTTP2)] {
         let served = duplex.shop.serve();
         let mut client = Http2::connect(served.address);
-        // Looks for the response when all has been sent: until then its window is shut.
+        // This client reads the response only after it has sent everything. Its window is closed
+        // until then.
         let body = Bytes::from(vec![b'u'; OF_HTTP2]);
         let mut request = to("POST", "/a");
         let length = OF_HTTP2.to_string().parse().unwrap();

@@ -1,4 +1,4 @@
-//! Upstreams that are dead, slow, rude; clients that go away.
+//! Failing upstreams: dead, slow, or violating the protocol. Also clients that disconnect.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -90,13 +90,15 @@ fn upstream_timeout_begins_after_the_request_was_sent() {
     let served = shop(upstream.address, vec![slow]).serve();
     let mut client = Client::connect(served.address);
     client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\na");
-    // Longer than the timeout: the upload's own deadline counts until it has ended.
+    // Wait for longer than the request timeout. During an upload only the upload's own deadline
+    // applies.
     std::thread::sleep(std::time::Duration::from_millis(250));
     client.send("b");
     assert_eq!(client.answer().status, 200);
 }
 
-/// Answers once, then closes the connection the moment the next request comes.
+/// An upstream that answers one request per connection, and closes the connection as soon as the
+/// next request arrives.
 fn rude() -> (Upstream, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
@@ -183,7 +185,8 @@ fn truncated_response_is_truncated_at_the_client() {
     );
 }
 
-/// Sends bytes again and again instead of a response; returns the client's view of it.
+/// An upstream repeats these bytes instead of a response. Returns the status and problem code that
+/// the client gets.
 fn babble(said: &'static [u8]) -> (u16, String) {
     let upstream = Upstream::start(move |seen, stream| {
         if seen.line().contains("/fine") {
@@ -211,7 +214,7 @@ fn flood_of_interim_responses_or_fields_is_502() {
         protocol
     );
     assert_eq!(babble(b"HTTP/1.1 102 Processing\r\n\r\n"), protocol);
-    // The first line is a status line, and all others are folded into fields without an end.
+    // A status line, followed by folded field lines without an end.
     assert_eq!(
         babble(b"HTTP/1.1 200 OK\r\nx: "),
         protocol,
@@ -299,7 +302,7 @@ fn early_response_passes_and_closes_the_connection() {
         Then::Keep
     });
     let early = {
-        // Answers before the body has come.
+        // This upstream answers before the request's body has arrived.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {

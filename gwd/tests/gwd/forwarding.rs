@@ -1,4 +1,4 @@
-//! Requests that reach the upstream, and what comes back.
+//! Forwarded requests and their responses.
 
 use std::io::Write as _;
 
@@ -93,7 +93,7 @@ fn upstream_cannot_speak_for_the_gateway() {
     assert!(answer.contains("proxy-statuses: mine"), "{answer}");
 }
 
-/// Trailers of a client: those that no upstream may get, and those that pass.
+/// Trailers that a client sends: those that must be removed, and those that are forwarded.
 const TRAILERS: [(&str, &str); 14] = [
     ("authorization", "Bearer forged"),
     ("client-cert", ":AAAA:"),
@@ -134,7 +134,7 @@ fn trailers_carry_no_credentials_upstream() {
     let head = frames::request("POST", &more);
     raw.send(&frames::frame(HEADERS, END_HEADERS, 1, &head));
     raw.send(&frames::frame(DATA, 0, 1, b"ab"));
-    // h2 drops pseudo-fields of trailers.
+    // h2 drops pseudo-header fields in trailers.
     let trailers = [&[(":path", "/secret")], &TRAILERS[..]].concat();
     let trailers = frames::fields(&trailers);
     raw.send(&frames::frame(HEADERS, END | END_HEADERS, 1, &trailers));

@@ -1,4 +1,4 @@
-//! HTTP/2 written by hand (RFC 9113 §4.1): frames that no library would send.
+//! Hand-written HTTP/2 frames (RFC 9113 §4.1) that no library would send.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 
-/// END_STREAM, and ACK of SETTINGS and PING.
+/// Flag END_STREAM, which is also the flag ACK of SETTINGS and PING.
 pub(crate) const END: u8 = 0x1;
 pub(crate) const END_HEADERS: u8 = 0x4;
 pub(crate) const PADDED: u8 = 0x8;
@@ -35,7 +35,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     [&head, payload].concat()
 }
 
-/// A field as HPACK writes it without its tables (RFC 7541 §6.2.2).
+/// Encodes a field for HPACK without its tables (RFC 7541 §6.2.2).
 pub(crate) fn field(name: &str, value: &str) -> Vec<u8> {
     let text = |text: &str| {
         assert!(text.len() < 127, "{text}");
@@ -44,7 +44,7 @@ pub(crate) fn field(name: &str, value: &str) -> Vec<u8> {
     [vec![0], text(name), text(value)].concat()
 }
 
-/// `GET http://shop.example/a`, or another method, with further fields.
+/// Encoded head of `GET http://shop.example/a`, or of another method, with further fields.
 pub(crate) fn request(method: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let own = [
         (":method", method),
@@ -61,7 +61,7 @@ pub(crate) fn fields(all: &[(&str, &str)]) -> Vec<u8> {
         .collect()
 }
 
-/// A whole request without a body.
+/// A complete request without a body.
 pub(crate) fn asks(stream: u32) -> Vec<u8> {
     frame(HEADERS, END | END_HEADERS, stream, &request("GET", &[]))
 }
@@ -75,7 +75,7 @@ pub(crate) fn setting(id: u16, value: u32) -> Vec<u8> {
     [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()
 }
 
-/// A frame as the gateway sent it.
+/// Frame that the gateway sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -85,13 +85,13 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// The error code of RST_STREAM and GOAWAY.
+    /// Error code of a RST_STREAM or GOAWAY frame.
     pub(crate) fn code(&self) -> u32 {
         let at = if self.kind == GOAWAY { 4 } else { 0 };
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
     }
 
-    /// The status of a head; one that HPACK's static table has.
+    /// Status of a response head. Only statuses in HPACK's static table are supported.
     pub(crate) fn status(&self) -> u16 {
         match self.payload.first().map(|byte| byte & 0x7F) {
             Some(8) => 200,
@@ -103,15 +103,15 @@ impl Frame {
     }
 }
 
-/// A connection over which a test sends what it likes.
+/// Connection over which a test sends arbitrary bytes.
 pub(crate) struct Raw(
     pub(crate) TcpStream,
-    /// The gateway neither answers nor closes.
+    /// True if the gateway is expected neither to answer nor to close.
     pub(crate) bool,
 );
 
 impl Raw {
-    /// With preface and empty settings, and those of the gateway confirmed.
+    /// Opens a connection, sends the preface and empty settings, and confirms those of the gateway.
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let mut raw = Self::bare(address);
         raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -120,7 +120,7 @@ impl Raw {
         raw
     }
 
-    /// Without a word.
+    /// Opens a connection without sending anything.
     pub(crate) fn bare(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -129,12 +129,12 @@ impl Raw {
         Self(stream, false)
     }
 
-    /// Sends; false where the gateway has closed.
+    /// Sends bytes. Returns false if the gateway has closed the connection.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).is_ok()
     }
 
-    /// The next frame; none where the gateway has closed.
+    /// Next frame, or `None` if the gateway has closed the connection.
     pub(crate) fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.read(&mut head)?;
@@ -159,7 +159,7 @@ impl Raw {
         }
     }
 
-    /// The first frame that is looked for; none where the gateway closes before.
+    /// First frame that fits the condition, or `None` if the gateway closes before.
     pub(crate) fn find(&mut self, wanted: impl Fn(&Frame) -> bool) -> Option<Frame> {
         loop {
             let frame = self.next()?;
@@ -169,7 +169,7 @@ impl Raw {
         }
     }
 
-    /// The code of the GOAWAY with which the gateway ends the connection; none without one.
+    /// Error code of the GOAWAY frame that ends the connection, or `None` if it ends without one.
     pub(crate) fn goodbye(&mut self) -> Option<u32> {
         let code = self.find(|frame| frame.kind == GOAWAY)?.code();
         while self.next().is_some() {}

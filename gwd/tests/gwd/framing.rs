@@ -1,4 +1,5 @@
-//! Heads and bodies that two servers could read differently, and what is said about connections.
+//! Request heads and bodies that two servers could interpret differently, and the `Connection`
+//! field.
 
 use std::io::Write as _;
 

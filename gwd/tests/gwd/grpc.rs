@@ -1,4 +1,4 @@
-//! gRPC clients (semantics.md §13): what the gateway says in its own name, deadlines, trailers.
+//! gRPC (semantics.md §13): the gateway's own responses, deadlines, trailers.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use http::{HeaderMap, Request};
 use crate::fixture::*;
 use crate::http2::{Http2, Whole, http2};
 
-/// A call with an empty message.
+/// Sends a call with an empty message.
 fn call(client: &mut Http2, path: &str, fields: &[(&str, &str)]) -> Whole {
     let begun = client.begin(to(path, fields), Some(Bytes::from_static(&[0; 5])));
     client.end(begun).unwrap()
@@ -32,7 +32,7 @@ fn status(fields: &HeaderMap) -> &str {
     fields["grpc-status"].to_str().unwrap()
 }
 
-/// Status and message of a response from the gateway itself: all of it in the head.
+/// Status and message of a response of the gateway itself, which consists of a head only.
 fn trailers_only(whole: &Whole) -> (u16, String) {
     assert_eq!(whole.head.status(), 200);
     let headers = whole.head.headers();
@@ -44,7 +44,7 @@ fn trailers_only(whole: &Whole) -> (u16, String) {
     (status(headers).parse().unwrap(), message)
 }
 
-/// Answers with a message and these trailers, chunked.
+/// An upstream that answers with a message and these trailers, chunked.
 fn answering(trailers: &'static str) -> Upstream {
     Upstream::start(move |_, stream| {
         say(
@@ -56,7 +56,7 @@ fn answering(trailers: &'static str) -> Upstream {
     })
 }
 
-/// The gateway, and a client of it.
+/// Serves the gateway and connects a client.
 fn served(shop: Shop) -> (Served, Http2) {
     let served = http2(shop).serve();
     let client = Http2::connect(served.address);
@@ -105,7 +105,7 @@ fn refusals_and_failures_are_a_status_in_the_head() {
         assert_eq!(headers.contains_key("www-authenticate"), code == 16);
         assert_eq!(headers.contains_key("retry-after"), path == "/limited");
     }
-    // A policy that answers: its text is not for gRPC.
+    // A `respond` policy: its text is not sent to gRPC clients.
     let whole = call(&mut client, "/closed", &[]);
     assert_eq!((status(whole.head.headers()), whole.body.len()), ("14", 0));
 }
@@ -127,7 +127,7 @@ fn clients_other_than_grpc_get_problem_documents() {
             "{kind}"
         );
     }
-    // gRPC over HTTP/1.1 is gRPC all the same.
+    // gRPC rules also apply to requests over HTTP/1.1.
     let answer = fetch(
         served.address,
         "POST",
@@ -169,7 +169,7 @@ fn call_ends_at_its_deadline_or_operation_timeout() {
 
 #[test]
 fn a_deadline_is_the_calls_alone() {
-    // One HTTP/1.1 connection: the call's deadline must not end what follows it.
+    // On one HTTP/1.1 connection, a call's deadline must not end later requests.
     let upstream = Upstream::saying("ok");
     let (served, _) = served(shop(upstream.address, vec![op("POST", "/a")]));
     let mut client = Client::connect(served.address);

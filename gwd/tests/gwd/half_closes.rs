@@ -1,4 +1,4 @@
-//! Clients that close their side of a connection and go on reading (RFC 9112 §9.6).
+//! Clients that close their sending side and continue to read (RFC 9112 §9.6).
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -13,7 +13,7 @@ use crate::tls::with_certificate_of;
 const LARGE: usize = 24 << 20;
 const CLOSES: &str = "GET /large HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
 
-/// Answers as soon as the test says so: with `ok`, at `/large` with 24 MiB.
+/// An upstream that answers when the test sends a message: `ok`, or 24 MiB at `/large`.
 fn patient() -> (Sender<()>, Upstream) {
     let (proceed, wait) = gate();
     let upstream = Upstream::start(move |seen, stream| {
@@ -38,7 +38,7 @@ fn ops() -> Vec<Op> {
     vec![op("GET", "/a"), op("GET", "/large"), op("POST", "/a")]
 }
 
-/// Lets the upstream answer when the gateway has long seen that the client's side is closed.
+/// Lets the upstream answer after the gateway has seen that the client closed its sending side.
 fn answer_later(proceed: &Sender<()>, upstream: &Upstream, count: usize) {
     eventually("the request arrives", || upstream.seen().len() == count);
     std::thread::park_timeout(Duration::from_millis(100));
@@ -91,7 +91,7 @@ fn the_same_over_tls_with_its_close_notify() {
     client.sock.shutdown(Shutdown::Write).unwrap();
     answer_later(&proceed, &upstream, 1);
     let mut whole = Vec::new();
-    // It ends with the gateway's close_notify: anything else is an error.
+    // The connection must end with close_notify; `read_to_end` returns an error otherwise.
     client.read_to_end(&mut whole).unwrap();
     assert!(whole.starts_with(b"HTTP/1.1 200 "));
     assert!(whole.ends_with(b"zzzz"));

@@ -1,4 +1,4 @@
-//! One process after another: the sockets stay, and nobody notices.
+//! Handover from one process to the next: the sockets stay open and no client sees an error.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ const GET: &str = "GET /a HTTP/1.1\r\nhost: h\r\n\r\n";
 
 const REFUSED: &str = "no connection";
 
-/// Clients that ask without a pause, half of them on kept connections.
+/// Clients that send requests without a pause. Half of them keep their connections.
 struct Load {
     stop: Arc<AtomicBool>,
     answers: Arc<AtomicU64>,
@@ -27,7 +27,8 @@ struct Load {
 }
 
 impl Load {
-    /// `may_refuse`: a refused connection ends a client; else it is an error.
+    /// Starts the clients. With `may_refuse`, a refused connection ends a client; otherwise it is
+    /// an error.
     fn start(address: SocketAddr, clients: usize, may_refuse: bool) -> Self {
         let (stop, answers) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let client = |keeps: bool| {
@@ -69,7 +70,8 @@ impl Load {
     }
 }
 
-/// One request. As clients do, one on a kept connection that was closed meanwhile is sent again.
+/// Sends one request. If a kept connection was closed meanwhile, sends it again on a new one, as
+/// usual clients do.
 fn ask(address: SocketAddr, kept: &mut Option<TcpStream>, keeps: bool) -> Result<(), String> {
     let reused = kept.is_some();
     let mut stream = match kept.take() {
@@ -99,7 +101,7 @@ fn ask(address: SocketAddr, kept: &mut Option<TcpStream>, keeps: bool) -> Result
     Ok(())
 }
 
-/// A world with a gateway that has `/a`, `/ws`, and HTTP/2.
+/// A store and an upstream, with a gateway that serves `/a`, `/ws` and HTTP/2.
 fn world() -> (World, Upstream) {
     let upstream = Upstream::start(|seen, stream| {
         if seen.line().contains("/ws") {
@@ -136,7 +138,7 @@ fn replacing_the_process_under_load_loses_nobody() {
     };
     assert_eq!(asked(&mut streams).body, b"ok");
 
-    // Another number of workers, and twice.
+    // Two handovers, each to another number of workers.
     for workers in ["3", "1"] {
         let new = Process::spawn(world.trusted().args([
             "--take-over",
@@ -153,7 +155,7 @@ fn replacing_the_process_under_load_loses_nobody() {
             let frame = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
             tunnel.another().write_all(&frame).unwrap();
             assert_eq!(tunnel.bytes(8), frame, "it lives on in the old process");
-            // Its drain is over at last.
+            // The drain of the old process ends, and it closes its WebSocket.
             assert_eq!(tunnel.bytes(4), [0x88, 0x02, 0x03, 0xE9]);
             drop(std::mem::replace(&mut tunnel, Client::connect(address)));
         }
@@ -177,7 +179,7 @@ fn who_cannot_serve_does_not_take_over() {
     world.release(&numbered(&upstream, 1));
     let gwd = world.start();
     let address = gwd.public();
-    // A successor that believes nobody who signed.
+    // A successor whose trust file does not contain the signer.
     let mut other = World::new();
     other.trust(|_| {
         trust_of(&[(
@@ -210,7 +212,7 @@ fn a_rolling_restart_under_load_loses_nobody() {
     load.more();
     gwd.signal(rustix::process::Signal::TERM);
     assert!(gwd.wait().success());
-    // Nobody listens any more: that turns clients away. Every request before was answered.
+    // After the stop no process listens, so clients are refused. Every request before was answered.
     let errors = load.end();
     assert!(errors.is_empty(), "{errors:#?}");
     let stopped = gwd.logged("stopped").unwrap();
@@ -224,7 +226,7 @@ fn systemd_passes_sockets_and_is_told_what_happens() {
     world.release(&numbered(&upstream, 1));
     let bound = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = bound.local_addr().unwrap();
-    // Who comes before the process is there waits.
+    // A client that connects before the process starts waits in the queue of the socket.
     let mut early = TcpStream::connect(address).unwrap();
     let told = UnixDatagram::bind(world.path("notify")).unwrap();
     told.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -273,7 +275,7 @@ fn systemd_passes_sockets_and_is_told_what_happens() {
     assert!(process.wait().success());
 }
 
-/// Two HTTP/2 clients whose streams are open come to different workers of eight.
+/// Two HTTP/2 clients with open streams are assigned to different workers, of eight.
 #[test]
 fn two_busy_http2_clients_land_on_different_workers() {
     let (release, released) = std::sync::mpsc::channel::<()>();

@@ -12,7 +12,7 @@ use policy::upstream::{Active, AllUnhealthy, Passive, Unchecked};
 use crate::fixture::*;
 use crate::world::World;
 
-/// A check that is made often; `set` says how it differs from the defaults.
+/// Settings of a frequent health check; `set` changes further settings.
 fn checked(set: impl FnOnce(Settings) -> Settings) -> Option<Active> {
     let often =
         |settings: Settings, key: &str, ms| settings.with(&[key], Value::One(Scalar::Duration(ms)));
@@ -24,7 +24,8 @@ fn text(settings: Settings, key: &str, value: &str) -> Settings {
     settings.with(&[key], Value::One(Scalar::Text(value.to_owned())))
 }
 
-/// Answers requests with its name, and checks with a status that a test can change.
+/// A host that answers requests with its name, and health checks with a status that the test can
+/// change.
 fn host(name: &'static str, status: &Arc<AtomicUsize>) -> Upstream {
     let status = Arc::clone(status);
     Upstream::start(move |seen, stream| {
@@ -43,7 +44,7 @@ fn told(status: usize) -> Arc<AtomicUsize> {
     Arc::new(AtomicUsize::new(status))
 }
 
-/// Hosts that answer so many requests.
+/// Sends `count` requests. Returns the names of the hosts that answered.
 fn answers(served: &Served, count: usize) -> String {
     let mut all: Vec<String> = (0..count)
         .map(|_| get(served.address, "/a").text().to_owned())
@@ -113,7 +114,7 @@ fn check_results_pass_to_the_next_version_with_checks() {
     shop.upstreams[0].health.active = checked(|all| text(all, "path", "/health"));
     let mut served = shop.serve();
     eventually("it is out", || healthy(&served, one.address) == 0.0);
-    // An hour from one check to the next: what is known is what was known.
+    // With an interval of one hour, the new version keeps the known result.
     shop.upstreams[0].health.active = checked(|all| {
         text(all, "path", "/health").with(&["interval"], Value::One(Scalar::Duration(3_600_000)))
     });
@@ -169,7 +170,7 @@ fn a_success_lets_in_whom_clients_requests_left_out() {
                 Then::Keep
             })
         };
-        // One of two: the last host that could serve is not left out for statuses.
+        // With two hosts, the last usable one is not ejected because of statuses.
         let (one, other) = (start(), start());
         let mut shop = shop(one.address, vec![op("GET", "/a"), op("GET", "/bad")]);
         shop.upstreams = vec![service("main", &[one.address, other.address])];
@@ -242,7 +243,7 @@ fn a_tcp_check_asks_for_a_connection_and_no_more() {
     assert_eq!(healthy(&served, closed), 0.0);
 }
 
-/// Speaks gRPC's health protocol over HTTP/2; `status` is what it says.
+/// A host that implements gRPC's health protocol over HTTP/2 and reports `status`.
 fn grpc_host(status: &Arc<AtomicUsize>) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! The way back on one node: what a hold keeps out, and where going back leads (release.md §6).
+//! Rollback on one node: bundles that a hold blocks, and targets of rollbacks (release.md §6).
 
 use bundle::digest::Digest;
 use bundle::statement::predicate::RecordKind;
@@ -15,7 +15,7 @@ fn notify(gwd: &Process) -> Value {
     gwd.ask("POST", "/v1/notify", "").json()
 }
 
-/// Three releases that all ran, with their build statements.
+/// Makes three releases that all ran, and returns them with their build statements.
 fn three(world: &World, upstream: &Upstream) -> (Process, [(Digest, Digest); 3]) {
     let put = [1, 2, 3].map(|number| world.put(&numbered(upstream, number), &[], "ci"));
     let point = |(bundle, evidence)| world.point(bundle, evidence, RecordKind::Release, "rita");
@@ -57,7 +57,7 @@ fn sticky_hold_without_its_secret_survives_a_restart() {
     assert_eq!(status["refused"][0]["bundle"], one.to_string());
     assert_eq!(status["last_error"]["reason"], "secret-missing");
     assert_eq!(gwd.open("/readyz").status, 503);
-    // Another release does not start either: the hold is sticky.
+    // Another release does not start either, because the hold is sticky.
     world.release(&numbered(&upstream, 3));
     assert_eq!(notify(&gwd)["bundle"], Value::Null);
     assert_eq!(gwd.status()["hold"]["sticky"], true);
@@ -68,7 +68,7 @@ fn sticky_hold_without_its_secret_survives_a_restart() {
     assert_eq!(status["refused"], json!([]));
     gwd.kill();
 
-    // What does not pass ends the hold, and the audit says so.
+    // An error that waiting cannot fix ends the hold, and the audit log reports it.
     let manifest = world.path("state/blobs/sha256").join(one.hex());
     std::fs::write(&manifest, "damaged").unwrap();
     let gwd = world.start();
@@ -102,7 +102,7 @@ fn hold_survives_a_busy_port_and_yields_to_a_new_head() {
     assert_eq!(status["bundle"], Value::Null, "the bundle that was left");
     assert_eq!(status["last_error"]["reason"], "port-busy");
     assert_eq!(status["hold"]["from"], two.to_string());
-    // Without `sticky` another head than the one that was left may run.
+    // Without `sticky`, a later head than the bundle that was left may run.
     let three = world.release(&numbered(&upstream, 3));
     gwd.wait_for(&three);
     assert_eq!(gwd.status()["hold"], Value::Null);
@@ -145,7 +145,7 @@ fn two_rollbacks_on_a_node_go_further_back() {
     assert_eq!(refused.json()["error"]["code"], "nothing-before");
     assert!(gwd.runs(&one.0), "not the release that was left");
     gwd.kill();
-    // Also after a restart, and when the head runs again.
+    // The state survives a restart, also when the channel's head runs again.
     let gwd = world.start();
     assert_eq!(rollback(&gwd, "")["error"]["code"], "nothing-before");
     let resumed = gwd.ask("POST", "/v1/resume", "").json();
@@ -205,7 +205,7 @@ fn unwritable_record_prevents_a_switch_in_memory() {
     std::fs::rename(&aside, &blobs).unwrap();
     gwd.wait_for(&one);
     gwd.kill();
-    // What was accepted is kept: without the store, too.
+    // Accepted records are stored, so a restart works without the store.
     std::fs::rename(world.path("store"), world.path("elsewhere")).unwrap();
     let gwd = world.start();
     assert!(gwd.runs(&one));

@@ -1,4 +1,4 @@
-//! HTTP/2 from clients (RFC 9113), by prior knowledge and against upstreams that speak HTTP/1.1.
+//! HTTP/2 from clients (RFC 9113) by prior knowledge, with upstreams that use HTTP/1.1.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use http::{HeaderMap, Request, Response, StatusCode};
 
 use crate::fixture::*;
 
-/// A connection to the gateway, driven in the background.
+/// Client connection to the gateway, driven in the background.
 pub(crate) struct Http2 {
     pub(crate) runtime: tokio::runtime::Runtime,
     pub(crate) send: SendRequest<Bytes>,
     pub(crate) connection: tokio::task::JoinHandle<Result<(), h2::Error>>,
 }
 
-/// A response, whole.
+/// Complete response.
 pub(crate) struct Whole {
     pub(crate) head: Response<()>,
     pub(crate) body: Vec<u8>,
@@ -28,7 +28,7 @@ impl Http2 {
         Self::connect_after(address, b"")
     }
 
-    /// The same where bytes come before the preface.
+    /// Connects, and sends `header` before the HTTP/2 preface.
     pub(crate) fn connect_after(address: SocketAddr, header: &[u8]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -50,7 +50,7 @@ impl Http2 {
         }
     }
 
-    /// Sends a request; the body, where there is one, in frames of 16 KiB.
+    /// Sends a request. A body is sent in frames of 16 KiB.
     pub(crate) fn begin(
         &mut self,
         request: Request<()>,
@@ -180,7 +180,7 @@ fn http1_and_cleartext_http2_share_one_address() {
     assert!(answer.head.headers().contains_key("x-request-id"));
     assert!(answer.head.headers().contains_key("date"));
     assert_eq!(get(served.address, "/a/y").status, 200);
-    // Bytes that begin like the preface and are not it.
+    // Bytes that begin like the HTTP/2 preface and then differ.
     let mut slow = Client::connect(served.address);
     for piece in ["P", "RI"] {
         slow.send(piece);
@@ -274,7 +274,7 @@ fn reset_stream_cancels_its_call_only() {
         use std::io::Read as _;
         if seen.line().contains("/hang") {
             let mut byte = [0];
-            // The gateway closes the connection of a call that nobody waits for.
+            // The gateway closes the upstream connection of a call whose client has left.
             let end = matches!(stream.read(&mut byte), Ok(0) | Err(_));
             seen_end.send(end).unwrap();
             return Then::Close;

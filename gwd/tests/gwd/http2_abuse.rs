@@ -1,5 +1,5 @@
-//! HTTP/2 clients that make work for nothing: each is bounded, counted and sent away, and another
-//! connection of the same worker is served meanwhile.
+//! HTTP/2 clients that cause useless work. Each is limited, counted and disconnected, while another
+//! connection of the same worker is served.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,16 +11,17 @@ use crate::http2::http2;
 
 const REJECTIONS: &str = "gwd_rejections_total";
 
-/// A frame of the flood, by its number.
+/// Bytes of the nth step of a flood.
 type Wave = fn(u32) -> Vec<u8>;
 
-/// Sends waves until the gateway ends it, and tells how.
+/// Sends the steps of a flood until the gateway ends the connection. Returns the code of its
+/// GOAWAY.
 fn flood(address: SocketAddr, first: &[u8], wave: Wave) -> Option<u32> {
     let mut raw = Raw::connect(address);
     raw.send(first);
     let mut writer = Raw(raw.0.try_clone().unwrap(), false);
     let sending = std::thread::spawn(move || {
-        // More than any bound, and an end all the same.
+        // More steps than any limit allows, so that the test ends in any case.
         let waves = 0..200_000_u32;
         for number in waves.step_by(100) {
             let batch: Vec<u8> = (number..number + 100).flat_map(wave).collect();
@@ -73,7 +74,7 @@ fn floods_are_closed_while_others_are_served() {
             .concat()
         }),
         ("made you reset (CVE-2025-8671)", Vec::new(), |at| {
-            // A body that is shorter than it says: the gateway has to reset.
+            // A body shorter than its content-length makes the gateway reset the stream.
             let stream = odd(at);
             let head = request("POST", &[("content-length", "9")]);
             let head = frame(HEADERS, END_HEADERS, stream, &head);
@@ -112,7 +113,7 @@ fn floods_are_closed_while_others_are_served() {
 
 #[test]
 fn who_cancels_what_runs_again_and_again_is_sent_away() {
-    // Answers nothing, so that a stream runs until it is reset.
+    // An upstream that never answers, so that a stream is active until it is reset.
     let (release, gate) = gate();
     let upstream = Upstream::start(move |_, _| {
         let _released = gate.lock().unwrap().recv();
@@ -121,7 +122,8 @@ fn who_cancels_what_runs_again_and_again_is_sent_away() {
     let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
     let mut raw = Raw::connect(served.address);
     let reading = Raw(raw.0.try_clone().unwrap(), false);
-    // It comes with about the thousandth stream, and each is awaited.
+    // The GOAWAY comes after about a thousand streams, and the client waits for each of them to
+    // start.
     let patient = Some(20 * PATIENCE);
     reading.0.set_read_timeout(patient).unwrap();
     let goodbye = std::thread::spawn(move || {
@@ -134,7 +136,7 @@ fn who_cancels_what_runs_again_and_again_is_sent_away() {
             break;
         }
         opened += 1;
-        // It is being served, and not merely waiting to be.
+        // Wait until the request is in progress and no longer queued.
         eventually("it runs", || {
             goodbye.is_finished() || served.metric("http_server_active_requests", &[]) >= 1.0
         });
@@ -158,7 +160,8 @@ fn control_frames_with_requests_are_no_flood() {
     let upstream = Upstream::saying("ok");
     let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
     let mut raw = Raw::connect(served.address);
-    // What a browser or a gRPC client sends with each: far more than a flood may have in all.
+    // Such fields are what a browser or gRPC client sends with each request. Their total exceeds
+    // what a flood may send.
     for at in 0..1_500 {
         let stream = odd(at);
         raw.send(
@@ -179,7 +182,8 @@ fn control_frames_with_requests_are_no_flood() {
 fn large_header_lists_are_refused_and_bombs_close() {
     let upstream = Upstream::saying("ok");
     let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
-    // Twice what may be, in the pieces that may be: the stream is refused, the connection goes on.
+    // A header block of twice the maximum, in frames of allowed length. The stream is refused, the
+    // connection stays open.
     let large = "x".repeat(120);
     let many: Vec<(&str, &str)> = (0..800).map(|_| ("a", large.as_str())).collect();
     let block = request("GET", &many);
@@ -202,12 +206,13 @@ fn large_header_lists_are_refused_and_bombs_close() {
     raw.send(&asks(3));
     let later = raw.find(|frame| frame.stream == 3 && frame.kind == HEADERS);
     assert_eq!(later.unwrap().status(), 200);
-    // One large entry of the table, named by a byte, thousands of times over (CVE-2016-6581).
+    // One large entry of the dynamic table, which thousands of bytes each refer to (CVE-2016-6581).
     let resident = || served.metric("process_resident_memory_bytes", &[]);
     let before = resident();
     let mut raw = Raw::connect(served.address);
     let value = "y".repeat(3_900);
-    // A literal that goes into the table; its length takes three bytes (RFC 7541 §5.1).
+    // A literal field that is added to the dynamic table. Its length takes three bytes (RFC 7541
+    // §5.1).
     let entry = [&[0x40, 1, b'b', 0x7F, 0xBD, 0x1D][..], value.as_bytes()].concat();
     assert_eq!(127 + 0x3D + (0x1D << 7), 3_900);
     let first = [request("GET", &[]), entry].concat();
@@ -234,7 +239,8 @@ fn large_header_lists_are_refused_and_bombs_close() {
 #[test]
 fn closed_windows_hold_little_and_delay_nobody() {
     let upstream = Upstream::start(|_, stream| {
-        // One piece for all: the test shares its memory with the gateway.
+        // Use one static buffer for all responses, because the test shares its process with the
+        // gateway.
         static PIECE: [u8; 1 << 16] = [b'z'; 1 << 16];
         say(stream, "content-length: 8388608\r\n", "");
         for _ in 0..128 {
@@ -248,7 +254,7 @@ fn closed_windows_hold_little_and_delay_nobody() {
     let resident = || served.metric("process_resident_memory_bytes", &[]);
     let before = resident();
     let mut raw = Raw::connect(served.address);
-    // Nothing may be sent on any stream.
+    // Set all stream windows to 0.
     raw.send(&frame(SETTINGS, 0, 0, &setting(4, 0)));
     for at in 0..100 {
         raw.send(&asks(odd(at)));
@@ -267,7 +273,7 @@ fn closed_windows_hold_little_and_delay_nobody() {
         held < (64 << 20) as f64,
         "100 stalled bodies of 8 MiB hold {held} bytes"
     );
-    // One window opens: that stream moves, the others wait.
+    // Open the window of one stream: only that stream makes progress.
     raw.send(&frame(WINDOW_UPDATE, 0, 1, &1_000_u32.to_be_bytes()));
     let data = raw.find(|frame| frame.kind == DATA).unwrap();
     assert_eq!((data.stream, data.payload.len()), (1, 1_000));

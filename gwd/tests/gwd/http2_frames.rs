@@ -1,31 +1,31 @@
-//! Frames that are wrong, one by one, in the manner of h2spec: RFC 9113 §4 to §8.
+//! Invalid frames, tested one by one like in h2spec: RFC 9113 §4 to §8.
 //!
-//! The gateway does what the section requires. Where that names an error code,
-//! PROTOCOL_ERROR may stand for it (§7), and the connection may end where the stream would do
-//! (§5.4): h2 takes a field that is not well-formed for a header block that is none.
+//! The gateway does what the section requires. PROTOCOL_ERROR may replace a more specific error
+//! code (§7), and a connection error may replace a stream error (§5.4): h2 treats a malformed field
+//! as a malformed header block.
 
 use crate::fixture::*;
 use crate::frames::*;
 use crate::http2::http2;
 
-/// Expected end of a connection.
+/// Expected result of the invalid bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// The connection ends with GOAWAY.
+    /// The connection ends with GOAWAY and this code.
     Ends(u32),
-    /// This stream is reset.
+    /// This stream is reset with this code.
     Resets(u32, u32),
     /// This stream gets a response with this status.
     Answers(u32, u16),
-    /// Nothing: a request afterwards is answered.
+    /// No visible result: a later request on the connection is answered.
     GoesOn,
-    /// Nothing, and nobody says so: never right.
+    /// The gateway neither answers nor reports an error. This is never correct.
     Silent,
 }
 
 use Fate::{Answers, Ends, GoesOn, Resets, Silent};
 
-/// The stream of the request afterwards.
+/// Stream of the later request.
 const LATER: u32 = 1_001;
 
 fn observe(raw: &mut Raw, expected: Fate) -> Fate {
@@ -49,12 +49,12 @@ fn observe(raw: &mut Raw, expected: Fate) -> Fate {
     }
 }
 
-/// A request with these fields and nothing else.
+/// A request with exactly these fields.
 fn head(all: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, END | END_HEADERS, 1, &fields(all))
 }
 
-/// The good request with one more field.
+/// The valid request with one more field.
 fn with(name: &str, value: &str) -> Vec<u8> {
     frame(
         HEADERS,
@@ -68,7 +68,7 @@ fn settings(id: u16, value: u32) -> Vec<u8> {
     frame(SETTINGS, 0, 0, &setting(id, value))
 }
 
-/// Section, what is sent after preface and settings, and what becomes of it.
+/// Test cases: section, bytes sent after preface and settings, and expected result.
 fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
     let good = request("GET", &[]);
     let begun = |stream| frame(HEADERS, END, stream, &good);
@@ -591,7 +591,7 @@ fn frames_in_pieces_end_connections_alike() {
     let served = http2(shop).serve();
     let mut wrong = Vec::new();
     for (what, bytes, expected) in cases() {
-        // Long payloads say nothing new.
+        // Skip long payloads: truncating them tests nothing new.
         if bytes.len() > 1_000 {
             continue;
         }

@@ -1,4 +1,4 @@
-//! A server of HTTP/2 whose answers a test writes.
+//! HTTP/2 upstream whose responses a test defines.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::fixture::*;
 use crate::http2::http2;
 
-/// A request as it came, and where the answer goes.
+/// Received request, and the handle for its response.
 pub(crate) type Asked = (Request<RecvStream>, SendResponse<Bytes>);
 
 /// HTTP/2 upstream that runs until it is dropped.
@@ -26,7 +26,8 @@ pub(crate) struct Http2Upstream {
 }
 
 impl Http2Upstream {
-    /// `answer` gets each request, with the number of its connection from 0.
+    /// Starts an upstream. `answer` receives each request with the number of its connection,
+    /// counted from 0.
     pub(crate) fn start<F>(answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -34,7 +35,8 @@ impl Http2Upstream {
         Self::with(h2::server::Builder::new(), usize::MAX, answer)
     }
 
-    /// Each connection says goodbye behind so many requests, while they are answered.
+    /// Starts an upstream that sends GOAWAY on each connection after this number of requests, while
+    /// they are being answered.
     pub(crate) fn with<F>(
         builder: h2::server::Builder,
         goodbye: usize,
@@ -46,7 +48,7 @@ impl Http2Upstream {
         Self::inside(None, builder, goodbye, answer)
     }
 
-    /// Over TLS.
+    /// Starts an upstream with TLS.
     pub(crate) fn over_tls<F>(
         config: rustls::ServerConfig,
         answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static,
@@ -58,7 +60,7 @@ impl Http2Upstream {
         Self::inside(Some(config), builder, usize::MAX, answer)
     }
 
-    /// Over TLS where there is any.
+    /// Starts an upstream, with TLS if `tls` is given.
     pub(crate) fn inside<F>(
         tls: Option<rustls::ServerConfig>,
         builder: h2::server::Builder,
@@ -105,7 +107,7 @@ impl Http2Upstream {
         }
     }
 
-    /// The gateway in front of it, for clients of HTTP/1 and of HTTP/2.
+    /// Gateway in front of this upstream, for HTTP/1 and HTTP/2 clients.
     pub(crate) fn behind(&self, ops: Vec<Op>) -> Shop {
         let mut shop = http2(shop(self.address, ops));
         shop.upstreams[0].protocol = UpstreamProtocol::H2c;
@@ -121,7 +123,7 @@ async fn talk<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    // Without a request there may be no preface either.
+    // A connection without requests may not even send the preface.
     let Ok(mut connection) = builder.handshake::<_, Bytes>(io).await else {
         return;
     };
@@ -139,7 +141,7 @@ pub(crate) fn head(status: u16) -> Response<()> {
     Response::builder().status(status).body(()).unwrap()
 }
 
-/// A body whole, with its trailers.
+/// Reads a complete body with its trailers.
 pub(crate) async fn whole(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
     let mut bytes = Vec::new();
     while let Some(data) = body.data().await {
@@ -150,7 +152,7 @@ pub(crate) async fn whole(mut body: RecvStream) -> Result<(Vec<u8>, Option<Heade
     Ok((bytes, body.trailers().await?))
 }
 
-/// Sends all of it as far as the window lets it.
+/// Sends all bytes, as the flow-control window allows.
 pub(crate) async fn pour(stream: &mut h2::SendStream<Bytes>, mut bytes: Bytes) {
     while !bytes.is_empty() {
         stream.reserve_capacity(bytes.len());
@@ -163,7 +165,7 @@ pub(crate) async fn pour(stream: &mut h2::SendStream<Bytes>, mut bytes: Bytes) {
     }
 }
 
-/// Answers `ok`.
+/// Answers with the body `ok`.
 pub(crate) async fn ok((_, mut respond): Asked) {
     let mut stream = respond.send_response(head(200), false).unwrap();
     stream.send_data(Bytes::from_static(b"ok"), true).unwrap();

@@ -1,4 +1,4 @@
-//! A release that changes one API of many: only that one is read and built.
+//! A release that changes one API of many. Only that API is read and built.
 
 use bundle::digest::Digest;
 use bundle::ir;
@@ -8,7 +8,7 @@ use crate::world::World;
 
 const APIS: usize = 100;
 
-/// Many APIs, each at `/NAME`; those in `newer` answer at `/NAME/newer`, too.
+/// A gateway with many APIs, each at `/NAME`. Those in `newer` also answer at `/NAME/newer`.
 fn street(upstream: &Upstream, newer: &[usize]) -> ir::Gateway {
     let mut gateway = ir::Gateway {
         shared: shop(upstream.address, Vec::new()).gateway().shared,
@@ -48,7 +48,7 @@ fn only_the_changed_api_is_read_from_the_store() {
     let blobs = world.path("store").join("blobs/sha256");
     let file = |api: &ir::Api| blobs.join(Digest::of(&bundle::codec::encode(api)).hex());
     let second = street(&upstream, &[7]);
-    // gwd sees the channel move when the blobs are broken already.
+    // Stop gwd meanwhile, so that it reads the new head only after the other blobs are damaged.
     gwd.signal(rustix::process::Signal::STOP);
     let two = world.release(&second);
     for api in &first.apis {
@@ -67,7 +67,7 @@ fn only_the_changed_api_is_read_from_the_store() {
         assert_eq!(answer.status, status, "{path}");
         assert_eq!(answer.field("x-gateway-bundle"), [two.short()], "{path}");
     }
-    // What is not in memory is read, and was broken.
+    // The version needs one API that is not in memory, and its blob is damaged.
     let third = street(&upstream, &[7, 8]);
     gwd.signal(rustix::process::Signal::STOP);
     let three = world.release(&third);
@@ -78,7 +78,7 @@ fn only_the_changed_api_is_read_from_the_store() {
     });
     assert_eq!(gwd.status()["last_error"]["reason"], "bad-digest");
     assert!(gwd.runs(&two));
-    // The state folder has all of the second one: it starts without the store.
+    // The state folder has all blobs of the second version, so it starts without the store.
     gwd.kill();
     std::fs::remove_dir_all(world.path("store")).unwrap();
     let again = world.start();
@@ -93,7 +93,7 @@ fn part_in_memory_is_used_for_its_own_digest_only() {
     let first = street(&upstream, &[]);
     let one = world.release(&first);
     let gwd = world.start();
-    // The shared blob names the changed API, the bundle has the one that is in memory.
+    // The shared blob names the changed API, but the bundle contains the API that is in memory.
     let mut mixed = street(&upstream, &[7]);
     mixed.apis = first.apis;
     let two = world.release(&mixed);

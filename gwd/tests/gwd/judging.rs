@@ -1,4 +1,4 @@
-//! Limits of an upstream, and what becomes of hosts that fail.
+//! Limits of an upstream, and ejection of failing hosts.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -74,7 +74,8 @@ fn ejected_host_stays_ejected_over_a_switch() {
 
 #[test]
 fn no_usable_host_is_503_or_tries_all_as_configured() {
-    // No connection to either host can be opened: statuses would leave the last one in.
+    // Connections to both hosts fail. With failing statuses instead, the last host would not be
+    // ejected.
     let one = dead();
     let other = SocketAddr::from(([127, 0, 0, 2], one.port()));
     for (all_unhealthy, expected) in [(AllUnhealthy::Fail, 503), (AllUnhealthy::Spread, 502)] {
@@ -88,7 +89,7 @@ fn no_usable_host_is_503_or_tries_all_as_configured() {
         shop.upstreams[0].health.all_unhealthy = all_unhealthy;
         let served = shop.serve();
         assert_eq!(get(served.address, "/a").status, 502);
-        // The second request meets the other host, if the first has not tried both.
+        // The first request may have tried one host only; then this one tries the other.
         let _either = get(served.address, "/a");
         assert_eq!(get(served.address, "/a").status, expected);
     }
@@ -115,7 +116,8 @@ fn only_host_serves_on_after_statuses_and_timeouts() {
 
 #[test]
 fn a_try_that_finds_nobody_is_the_last() {
-    // What the first try came to is told; the second finds that the host is left out.
+    // The client gets the error of the first attempt; the second attempt finds that the host is
+    // ejected.
     let dead = dead();
     let mut shop = shop(dead, vec![op("GET", "/a")]);
     let main = &mut shop.upstreams[0];

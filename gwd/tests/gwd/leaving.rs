@@ -1,11 +1,11 @@
-//! HTTP/1 clients that leave, and connections that the gateway ends: nobody is waited for who has
-//! gone, and who stays is told.
+//! HTTP/1 clients that disconnect, and connections that the gateway closes. The gateway does not
+//! wait for a client that has gone, and tells the others that it closes.
 
 use std::io::{Read as _, Write as _};
 
 use crate::fixture::*;
 
-/// An upstream that begins an answer without reading the request's body, and never ends it.
+/// An upstream that starts its response without reading the request's body, and never finishes it.
 fn endless() -> Upstream {
     Upstream::on(
         std::net::TcpListener::bind("127.0.0.1:0").unwrap(),
@@ -39,7 +39,7 @@ fn request_refused_unread_gets_connection_close() {
     let upstream = Upstream::saying("ok");
     let served = shop(upstream.address, vec![op("POST", "/a")]).serve();
     let mut client = Client::connect(served.address);
-    // All of it is here: the connection goes on.
+    // The whole body has arrived, so the connection stays open.
     client.send("POST /nobody HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\nabc");
     let answer = client.answer();
     assert_eq!((answer.status, answer.field("connection").len()), (404, 0));
@@ -68,7 +68,7 @@ fn large_refused_upload_is_read_until_the_response() {
     client.send(&format!(
         "POST /nobody HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n\r\n"
     ));
-    // Whoever writes first and reads then.
+    // A client that sends its whole body before it reads.
     client.another().write_all(&vec![b'x'; length]).unwrap();
     assert_eq!(client.answer().status, 404);
 }
@@ -84,7 +84,7 @@ fn upload_after_a_refusal_is_read_up_to_a_bound() {
     let piece = vec![b'x'; 1 << 20];
     let pieces = (0..200).take_while(|_| stream.write_all(&piece).is_ok());
     let pieces = pieces.count();
-    // What the sockets hold comes on top of 64 MiB.
+    // Sockets hold data in addition to the limit of 64 MiB.
     assert!((64..100).contains(&pieces), "{pieces} MiB");
 }
 

@@ -1,4 +1,4 @@
-//! The gateway over real sockets: everything that a client, an upstream or an operator can see.
+//! Tests of the gateway over real sockets, by what clients, upstreams and operators can observe.
 
 mod fixture;
 mod pki;

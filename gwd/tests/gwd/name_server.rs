@@ -1,29 +1,29 @@
-//! A name server whose answers a test writes: UDP and TCP (RFC 1035, RFC 2782).
+//! Name server whose answers a test defines, over UDP and TCP (RFC 1035, RFC 2782).
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 
-/// Types of records.
+/// Record types.
 pub(crate) const A: u16 = 1;
 pub(crate) const AAAA: u16 = 28;
 pub(crate) const SRV: u16 = 33;
 
-/// Reply to a question.
+/// Answer to a query.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
-    /// These records, with a time to live in seconds.
+    /// These records, with a TTL in seconds.
     Records(Vec<Record>, u32),
-    /// The same, too much for UDP.
+    /// These records, truncated over UDP.
     Truncated(Vec<Record>, u32),
-    /// Nothing with this code: 0 no such record, 2 SERVFAIL, 3 NXDOMAIN.
+    /// No records, with this response code: 0 for no such record, 2 for SERVFAIL, 3 for NXDOMAIN.
     Code(u8),
-    /// No answer.
+    /// No response.
     Silence,
 }
 
-/// A record's data.
+/// Data of a record.
 #[derive(Clone, Debug)]
 pub(crate) enum Record {
     Address(IpAddr),
@@ -31,7 +31,7 @@ pub(crate) enum Record {
     Service(u16, u16, u16, &'static str),
 }
 
-/// The server; it answers NXDOMAIN to what it was not told about.
+/// Name server. It answers NXDOMAIN to queries that the test did not define.
 pub(crate) struct NameServer {
     pub(crate) address: SocketAddr,
     zone: Arc<Mutex<Zone>>,
@@ -40,7 +40,7 @@ pub(crate) struct NameServer {
 #[derive(Default)]
 struct Zone {
     replies: HashMap<(String, u16), Reply>,
-    /// Questions so far, by name, type and whether they came over TCP.
+    /// Received queries: name, type, and true if over TCP.
     asked: Vec<(String, u16, bool)>,
 }
 
@@ -94,7 +94,7 @@ impl NameServer {
         Self { address, zone }
     }
 
-    /// From now on this is answered.
+    /// Sets the answer to a query from now on.
     pub(crate) fn says(&self, name: &str, kind: u16, reply: Reply) {
         let mut zone = self.zone.lock().unwrap();
         zone.replies.insert((name.to_owned(), kind), reply);
@@ -113,7 +113,7 @@ impl NameServer {
     }
 }
 
-/// The answer to a question, both as they are on the wire; none without an answer.
+/// Encoded answer to an encoded query, or `None` if there is no response.
 fn answer(zone: &Mutex<Zone>, question: &[u8], over_tcp: bool) -> Option<Vec<u8>> {
     let mut at = 12;
     let mut labels = Vec::new();

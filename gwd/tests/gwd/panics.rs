@@ -1,11 +1,12 @@
-//! A bug of ours. In one exchange it is told and counted, and everything else goes on; in what a
-//! worker cannot be without it is the process's end, so that who supervises it begins anew.
+//! Panics in gwd. A panic in one exchange is reported and counted, and everything else continues. A
+//! panic in a vital part of a worker ends the process, so that its supervisor restarts it.
 
 use crate::fixture::*;
 use crate::http2::{Http2, http2, to};
 use crate::world::{Process, World};
 
-/// A gateway that panics at a point, the nth time that it comes there. `/slow` waits for the test.
+/// A gateway that panics when it reaches a fault point for the nth time. Requests to `/slow` wait
+/// for the test.
 fn panicking(at: &str) -> (Process, World, std::sync::mpsc::Sender<()>, Upstream) {
     let (proceed, wait) = gate();
     let upstream = Upstream::start(move |seen, stream| {
@@ -68,7 +69,7 @@ fn over_http2_the_other_streams_go_on() {
                 assert_eq!(whole.head.status(), 500);
                 assert!(whole.text().contains("internal_error"));
             }
-            // Its head had gone out: the stream is reset.
+            // The response head was already sent, so the stream is reset.
             Err(error) => assert!(
                 at.starts_with("exchange.body") && error.is_reset(),
                 "{error}"
@@ -99,7 +100,8 @@ fn panic_in_a_vital_part_ends_the_process_with_a_log() {
     let world = World::new();
     let upstream = Upstream::saying("ok");
     world.release(&shop(upstream.address, vec![op("GET", "/a")]).gateway());
-    // Two workers look around once a second: in the third second of one.
+    // Two workers reach this point once a second each, so the fifth time is in the third second of
+    // one of them.
     let mut gwd = Process::spawn(world.trusted().env("GWC_FAULT", "worker.swept:5:panic"));
     assert_eq!(get(gwd.public(), "/a").status, 200);
     assert_eq!(gwd.wait().code(), Some(70));
@@ -129,7 +131,7 @@ fn stalled_worker_fails_livez_and_others_serve() {
     let upstream = Upstream::saying("ok");
     world.release(&shop(upstream.address, vec![op("GET", "/a")]).gateway());
     let mut command = world.trusted();
-    // It stands still until its standard input ends.
+    // The worker hangs until gwd's standard input is closed.
     command
         .env("GWC_FAULT", "worker.swept:5:hang")
         .stdin(std::process::Stdio::piped());

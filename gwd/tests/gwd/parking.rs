@@ -1,4 +1,4 @@
-//! HTTP/1 connections on which nothing happens hold no buffers, and nobody notices.
+//! Idle HTTP/1 connections hold no buffers, and clients notice no difference.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ fn a_parked_connection_ends_when_its_time_is_over() {
     assert!(client.closed());
 }
 
-/// Memory of a process that is its own, in bytes.
+/// Private memory of a process, in bytes.
 fn resident_bytes(gwd: &Process) -> u64 {
     let status = std::fs::read_to_string(gwd.root().with_file_name("status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("RssAnon:"));

@@ -1,8 +1,8 @@
-//! Random bytes as paths: what the router matches, what policies bind, what is authorised, logged
-//! and forwarded is one path, or nothing is forwarded (semantics.md §2).
+//! Random bytes as paths. Routing, policies, authorisation, logs and forwarding all use the same
+//! path, or the request is not forwarded (semantics.md §2).
 //!
-//! Expectations are computed once more here, from RFC 3986 §5.2.4 and §6.2.2 and the order of
-//! routes, and share nothing with the gateway.
+//! The expected paths are computed here independently of the gateway's code, from RFC 3986 §5.2.4
+//! and §6.2.2 and the precedence of routes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use gwd::node::AccessLog;
 use crate::fixture::*;
 use crate::routes::rewrite;
 
-/// Pieces of paths: names that routes know, separators, dots, and their encodings.
+/// Parts of generated paths: segments of routes, separators, dots, and their percent-encodings.
 const PIECES: &[&[u8]] = &[
     b"/",
     b"/",
@@ -76,10 +76,10 @@ const PIECES: &[&[u8]] = &[
     b"#",
 ];
 
-/// Number of paths that are requested.
+/// Number of requested paths.
 const PATHS: usize = 4_000;
 
-/// A generator of numbers (SplitMix64).
+/// Random number generator (SplitMix64).
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
@@ -104,7 +104,7 @@ impl Dice {
     }
 }
 
-/// The path that everybody shall see; none where it cannot be served.
+/// Path that all parts of the gateway must use, or `None` if the request must be refused.
 fn expected(raw: &[u8]) -> Option<String> {
     let mut text = String::new();
     let mut rest = raw;
@@ -124,7 +124,7 @@ fn expected(raw: &[u8]) -> Option<String> {
                 let letter = char::from(byte);
                 match byte {
                     0 => return None,
-                    // RFC 3986 §2.3
+                    // Unreserved characters (RFC 3986 §2.3).
                     _ if letter.is_ascii_alphanumeric() || "-._~".contains(letter) => {
                         text.push(letter);
                     }
@@ -138,7 +138,7 @@ fn expected(raw: &[u8]) -> Option<String> {
     without_dots(&text)
 }
 
-/// RFC 3986 §5.2.4, step by step; none where a segment would be taken from above the root.
+/// Removes dot segments (RFC 3986 §5.2.4). `None` if the path leaves the root.
 fn without_dots(text: &str) -> Option<String> {
     let (mut input, mut output) = (text.to_owned(), String::new());
     while !input.is_empty() {
@@ -162,8 +162,8 @@ fn without_dots(text: &str) -> Option<String> {
     Some(output)
 }
 
-/// Every spelling of a path that servers may make of it, in whatever order they change it; none
-/// where one climbs above the root.
+/// All variants of a path that servers may produce, in any order of their changes. `None` if one
+/// leaves the root.
 fn spellings(path: &str) -> Option<BTreeSet<String>> {
     let mut known = BTreeSet::from([path.to_owned()]);
     let mut fresh = vec![path.to_owned()];
@@ -185,7 +185,7 @@ fn spellings(path: &str) -> Option<BTreeSet<String>> {
             Some(at) => text[..at].to_owned(),
             None => text.clone(),
         };
-        // A URL whose host the path begins with.
+        // The path begins like a URL with a host.
         let behind = text.strip_prefix("//");
         let behind = behind.map(|rest| rest.find('/').map_or("/", |at| &rest[at..]));
         for other in [
@@ -226,12 +226,12 @@ fn spellings(path: &str) -> Option<BTreeSet<String>> {
     Some(known)
 }
 
-/// An escape of a blank or of the end of a line.
+/// True for an encoded blank or line break.
 fn is_blank(escape: &str) -> bool {
     matches!(escape, "%20" | "%09" | "%0A" | "%0B" | "%0C" | "%0D")
 }
 
-/// Decoded once more: `%25` before two digits is the `%` of an escape, except of NUL.
+/// Decodes a path once more: `%25` before two digits becomes `%`, except for an encoded NUL.
 fn again(text: &str) -> String {
     let mut decoded = String::new();
     let mut rest = text;
@@ -261,7 +261,7 @@ fn again(text: &str) -> String {
     text
 }
 
-/// The operation that has a path.
+/// Operation that a path belongs to.
 fn operation(path: &str) -> &'static str {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match segments[..] {
@@ -272,7 +272,7 @@ fn operation(path: &str) -> &'static str {
     }
 }
 
-/// Status, operation, and the path that the upstream gets, with a key or without one.
+/// Expected status, operation and forwarded path, with or without an API key.
 fn answer(path: &str, key: bool) -> (u16, &'static str, Option<String>) {
     let own = operation(path);
     let refused = (400, own, None);
@@ -286,7 +286,7 @@ fn answer(path: &str, key: bool) -> (u16, &'static str, Option<String>) {
         return refused;
     }
     match path.strip_prefix("/item/") {
-        // A policy makes a path of the parameter.
+        // The `rewrite` policy builds a path from the parameter.
         Some(one) if own.ends_with("item/{x}") => match dotted.is_empty() {
             true => (200, own, Some(format!("/in/{one}"))),
             false => refused,
@@ -312,7 +312,7 @@ fn matched_path_is_bound_authorised_and_forwarded() {
     let served = shop.serve_with(1, AccessLog::File(log.clone()));
     let mut dice = Dice(20_260_101);
     let mut client = Client::connect(served.address);
-    // By request id: the path and the operation that the log must have.
+    // Expected path and operation in the log, by request id.
     let mut logged: BTreeMap<String, (String, &str)> = BTreeMap::new();
     let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
     for _ in 0..PATHS {
@@ -346,7 +346,7 @@ fn matched_path_is_bound_authorised_and_forwarded() {
         };
         logged.insert(id.to_owned(), (path, operation));
     }
-    // Each kind of answer came often enough to mean something.
+    // Each kind of response must occur often enough.
     assert!(statuses.values().all(|count| *count > 50), "{statuses:?}");
     assert_eq!(statuses.len(), 4, "{statuses:?}");
     eventually("everything is logged", || {

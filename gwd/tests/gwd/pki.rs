@@ -1,4 +1,4 @@
-//! Certificates of the tests' own, and the folder that gwd finds them in.
+//! Test certificates, and the secrets folder in which gwd finds them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::world::World;
 
-/// An authority of the test's own.
+/// Test certificate authority.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) pem: String,
@@ -42,7 +42,7 @@ impl Authority {
         }
     }
 
-    /// A client that believes this authority and nobody else.
+    /// A TLS client that trusts only this authority.
     pub(crate) fn client(&self, name: &'static str) -> rustls::ClientConnection {
         let mut roots = rustls::RootCertStore::empty();
         let root = CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap();
@@ -79,7 +79,7 @@ impl Authority {
         Pem { cert, key }
     }
 
-    /// A list of one certificate that was taken back.
+    /// A revocation list with one certificate, named by its serial.
     pub(crate) fn takes_back(&self, serial: u64) -> String {
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
@@ -103,7 +103,7 @@ pub(crate) fn this_year() -> i32 {
     i32::try_from(now.unwrap().as_secs() / 31_556_952).unwrap() + 1970
 }
 
-/// The folder of secrets, with what a listener names in it.
+/// Secrets folder with the files that a listener names.
 pub(crate) struct Secrets(PathBuf);
 
 impl Secrets {
@@ -115,7 +115,7 @@ impl Secrets {
         self.0.join(name)
     }
 
-    /// Another file takes its place.
+    /// Replaces a file by a rename.
     pub(crate) fn write(&self, name: &str, text: &str) -> SecretRef {
         let fresh = self.path(&format!("{name}.new"));
         std::fs::write(&fresh, text).unwrap();
@@ -131,7 +131,7 @@ impl Secrets {
         }
     }
 
-    /// Client certificate of the gateway for upstreams, with a name and a life of so many years.
+    /// Client certificate of the gateway for upstreams, with this name and a validity of `years`.
     pub(crate) fn shown(&self, from: &Authority, name: &str, years: i32) -> ir::ClientCertificate {
         let pem = from.issue_as(&[name], &rcgen::PKCS_ECDSA_P256_SHA256, 5, years);
         ir::ClientCertificate {

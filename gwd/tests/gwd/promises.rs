@@ -1,5 +1,5 @@
-//! Promises of release.md about a gateway, tested through the real program: replays, withheld
-//! lists, thresholds, reasons that do not pass, secrets that stand nowhere.
+//! Guarantees of release.md about a gateway, tested with the real program: replays, withheld
+//! revocation lists, signature thresholds, permanent refusals, and secrets that appear in no file.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(crate) fn notify(gwd: &Process) -> Value {
     gwd.ask("POST", "/v1/notify", "").json()
 }
 
-/// Puts an older copy of the store in its place.
+/// Replaces the store by an older copy of itself.
 pub(crate) fn exchange(world: &World, older: &str) {
     std::fs::rename(world.path("store"), world.path("newest")).unwrap();
     std::fs::rename(world.path(older), world.path("store")).unwrap();
@@ -141,7 +141,7 @@ fn what_does_not_pass_is_not_tried_again() {
     );
     let failed = || gwd.metric("gwd_bundle_activations_total", &["result=\"failed\""]);
     assert_eq!(failed(), 1.0);
-    // The store is touched and looked at again and again.
+    // Change the store several times, so that gwd reads it again.
     for number in 0..5 {
         world.put(&numbered(&upstream, 3), &[], "ci");
         let touched = world
@@ -229,7 +229,7 @@ fn record_needs_the_owners_of_the_current_trust_file() {
     assert!(world.start().runs(&three));
 }
 
-/// Every file below a folder whose bytes have this in them.
+/// Files below a folder that contain this text.
 fn files_with(folder: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -1,4 +1,4 @@
-//! Listeners with a balancer in front: the PROXY header, version 1 and 2, before all else.
+//! Listeners behind a load balancer: PROXY protocol headers, versions 1 and 2.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -17,7 +17,7 @@ const REJECTIONS: &str = "gwd_rejections_total";
 const V1: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n";
 const GET: &str = "GET /a HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
 
-/// A header of version 2: for 192.0.2.7 over IPv4, with what comes behind the addresses.
+/// A version 2 header for the client 192.0.2.7 over IPv4, with extensions after the addresses.
 fn v2(extensions: &[u8]) -> Vec<u8> {
     let addresses = [192, 0, 2, 7, 198, 51, 100, 1, 0xDC, 0x04, 0x01, 0xBB];
     binary(0x21, 0x11, &[&addresses, extensions].concat())
@@ -44,21 +44,21 @@ fn from(ranges: &[&str], timeout_ms: u64) -> Option<ir::ProxyProtocol> {
     })
 }
 
-/// A shop that balancers of this machine stand in front of.
+/// A gateway that trusts load balancers on this machine.
 fn balanced(upstream: &Upstream) -> Shop {
     let mut shop = shop(upstream.address, vec![op("GET", "/a").prefix()]);
     shop.listener.proxy_protocol = from(&["127.0.0.0/8"], 60_000);
     shop
 }
 
-/// A connection on which a header was sent.
+/// Opens a connection and sends a PROXY header.
 fn through(address: SocketAddr, header: &[u8]) -> Client {
     let client = Client::connect(address);
     client.another().write_all(header).unwrap();
     client
 }
 
-/// Whom the upstream is told a request is for.
+/// Client address that the upstream receives for a request.
 fn told(address: SocketAddr, header: &[u8], fields: &str) -> String {
     let mut client = through(address, header);
     client.send(&GET.replace("connection", &format!("{fields}connection")));
@@ -92,7 +92,7 @@ fn the_client_is_whom_the_header_names() {
             v2(&[0x02, 0, 4, b's', b'h', b'o', b'p', 0x04, 0, 0]),
             "192.0.2.7",
         ),
-        // The balancer's own, and those whose client has no address.
+        // Connections of the balancer itself, and those whose client has no address.
         (
             "UNKNOWN",
             b"PROXY UNKNOWN 192.0.2.7 ? 1 2\r\n".to_vec(),
@@ -115,7 +115,7 @@ fn the_client_is_whom_the_header_names() {
     }
 }
 
-/// Bytes of a connection that have come and that the gateway has not read, as the kernel tells.
+/// Number of received bytes that the gateway has not read yet, as the kernel reports them.
 fn unread(client: &TcpStream) -> u64 {
     let port = |address: SocketAddr| format!(":{:04X}", address.port());
     let ends = [client.peer_addr().unwrap(), client.local_addr().unwrap()].map(port);
@@ -147,7 +147,7 @@ fn header_in_pieces_is_read_up_to_its_last_byte() {
                 "cut at {cut}"
             );
         }
-        // Byte by byte.
+        // Send the header byte by byte.
         let mut client = Client::connect(served.address);
         let mut stream = client.another();
         for byte in &header {
@@ -208,7 +208,8 @@ fn invalid_header_closes_silently_and_is_counted() {
         assert!(client.closed(), "{what}");
         eventually(what, || count() == before + 1.0);
     }
-    // One that breaks off, and one that only looks whether somebody listens.
+    // A client that disconnects in the middle of the header, and one that only tests whether the
+    // port is open.
     drop(through(served.address, &V1[..20]));
     drop(Client::connect(served.address));
     let invalid = || served.metric(REJECTIONS, &["proxy_header_invalid"]);
@@ -258,7 +259,7 @@ fn late_header_ends_the_connection() {
             served.metric(REJECTIONS, &["proxy_header_timeout"]) == before + 1.0
         });
     }
-    // What has come in time is served as slowly as ever.
+    // The header arrived in time, so the request itself may be slow.
     let mut client = through(served.address, V1);
     std::thread::park_timeout(std::time::Duration::from_millis(100));
     client.send(GET);

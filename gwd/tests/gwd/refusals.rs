@@ -192,7 +192,7 @@ fn people_with_a_browser_are_told_in_a_page() {
         let answer = fetch(served.address, "GET", path, BROWSER);
         assert_eq!(answer.status, status, "{path}");
         let Some(says) = says else {
-            // Who sends such a head is believed nothing.
+            // The request head is malformed, so its `Accept` field is ignored.
             assert_eq!(answer.field("content-type"), ["application/problem+json"]);
             continue;
         };

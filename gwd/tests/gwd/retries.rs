@@ -1,4 +1,4 @@
-//! Retries: where another try goes, what it repeats, how long all may take.
+//! Retries: choice of the host, repeated bodies, and the time limit over all attempts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -120,7 +120,7 @@ fn each_try_has_its_time_and_all_of_them_together() {
     let start = std::time::Instant::now();
     let answer = get(served.address, "/a");
     assert_eq!(answer.status, 504);
-    // The end may come while the last try still connects.
+    // The deadline may pass while the last attempt is still connecting.
     let reasons = ["upstream_timeout", "upstream_connect_timeout"];
     assert!(reasons.contains(&answer.problem().as_str()));
     assert!(start.elapsed() < Duration::from_secs(2));
@@ -136,7 +136,7 @@ fn storm_of_failures_stays_within_the_retry_budget() {
     let upstream = Upstream::telling(&status);
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
     let mut retry = retries(3, &[Condition::GatewayError]);
-    // Waits long enough that second tries of all clients would meet.
+    // The backoff is long enough for the retries of all clients to overlap.
     (retry.times.backoff_base_ms, retry.times.backoff_max_ms) = (40, 40);
     shop.upstreams[0].retries = Some(retry);
     let served = shop.serve_with(2, gwd::node::AccessLog::Off);
@@ -154,7 +154,8 @@ fn storm_of_failures_stays_within_the_retry_budget() {
     });
     let sent = CLIENTS * EACH;
     let got = upstream.seen().len();
-    // A fifth of the first tries in flight, and a few while the clients come and go.
+    // The retry budget is a fifth of the requests in flight, with a small minimum while clients
+    // connect and disconnect.
     assert!(got > sent, "there were second tries");
     assert!(
         got * 10 <= sent * 12 + CLIENTS * 10,
@@ -163,7 +164,7 @@ fn storm_of_failures_stays_within_the_retry_budget() {
     assert!(served.metric("gwd_retry_budget_exhausted_total", &["main"]) > 0.0);
 }
 
-/// An upstream with one host that answers 503 and one that echoes.
+/// An upstream with two hosts: one answers 503, the other echoes the request.
 fn bad_and_good(ops: Vec<Op>, retry: retry::Checked) -> (Upstream, Upstream, Shop) {
     let bad = Upstream::telling(&Arc::new(AtomicUsize::new(503)));
     let good = Upstream::echoing();

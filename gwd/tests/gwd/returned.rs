@@ -1,5 +1,5 @@
-//! Responses that speak of the upstream's place, and clients that get the gateway's
-//! (`rewrite_responses`). What becomes of which value is a table in `engine::forward::returned`.
+//! Response rewriting (`rewrite_responses`): fields with the upstream's URLs are rewritten to the
+//! gateway's. The table in `engine::forward::returned` lists the rewriting of single values.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use bundle::ir;
 use crate::fixture::*;
 use crate::websocket::{HANDSHAKE, accept_of};
 
-/// Below `/shop`, which the upstream does not see; its paths are below `/v1`, its host its own.
+/// A mount at `/shop`. The upstream's paths begin with `/v1` instead, and its host is its own name.
 fn mounted(upstream: &Upstream, location: bool, cookies: bool) -> Shop {
     let ops = vec![op("GET", "/login"), op("GET", "/ws").websocket()];
     let mut shop = shop(upstream.address, ops);
@@ -26,8 +26,8 @@ fn mounted(upstream: &Upstream, location: bool, cookies: bool) -> Shop {
     shop
 }
 
-/// Sends everybody home and gives cookies; a WebSocket handshake is taken where it asks for `/v1/ws`
-/// by `chat`.
+/// An upstream that redirects and sets cookies. It accepts a WebSocket handshake at `/v1/ws` with
+/// the protocol `chat`.
 fn answer(seen: &Seen, stream: &mut TcpStream) -> Then {
     let own = seen.field("host")[0].to_owned();
     let fields = format!(
@@ -46,7 +46,7 @@ fn answer(seen: &Seen, stream: &mut TcpStream) -> Then {
     Then::Close
 }
 
-/// The lines of a head that speak of places, sorted.
+/// Lines of a head with fields that contain URLs or cookie paths, sorted.
 fn places(head: &str) -> Vec<&str> {
     let spoken = |line: &&str| {
         ["location:", "content-location:", "set-cookie:"]

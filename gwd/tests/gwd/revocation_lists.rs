@@ -1,4 +1,4 @@
-//! Revocation lists beside records that name an older list, and stores that hide a list.
+//! Revocation lists that are newer than the one a record names, and stores that withhold a list.
 
 use bundle::digest::Digest;
 use bundle::publish::Revocation;
@@ -8,7 +8,7 @@ use crate::fixture::*;
 use crate::promises::{exchange, notify};
 use crate::world::{World, copy, numbered};
 
-/// A world whose record names no list, with the credential `letmein` revoked since.
+/// A store whose record names no list, with a later list that revokes the credential `letmein`.
 fn revoked_since(upstream: &Upstream) -> World {
     let world = World::new();
     let ops = vec![op("GET", "/mine").secured("key")];
@@ -50,7 +50,7 @@ fn fresh_node_with_floor_after_revocation_starts() {
     let gwd = world.start();
     assert_eq!(gwd.status()["revocations_protected"], true);
     gwd.kill();
-    // The same floor against a store that hides the list.
+    // The same minimum serial, with a store that withholds the list.
     std::fs::remove_dir_all(world.path("state")).unwrap();
     exchange(&world, "older");
     let output = world.fails(&mut world.trusted());
@@ -116,7 +116,7 @@ fn hidden_list_without_floor_is_reported_until_record() {
     gwd.kill();
     let gwd = world.start();
     unprotected(&gwd);
-    // The next record names the list, whatever the folder of lists shows.
+    // The next record names the list, even if the folder of lists does not contain it.
     std::fs::rename(world.path("store"), world.path("hiding")).unwrap();
     std::fs::rename(world.path("newest"), world.path("store")).unwrap();
     std::fs::rename(world.path("store/revocations"), world.path("aside")).unwrap();

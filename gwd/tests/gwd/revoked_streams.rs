@@ -1,5 +1,5 @@
-//! Streams that survive a switch, and streams that a withdrawn credential ends: WebSockets, and
-//! responses that are not complete.
+//! WebSockets and unfinished responses. They survive a switch of versions, and end when their
+//! credential is revoked.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -14,10 +14,10 @@ use crate::fixture::*;
 use crate::http2::{Http2, http2};
 use crate::websocket::{HANDSHAKE, agree};
 
-/// A frame, as far as the gateway looks at frames: `abc`.
+/// A WebSocket frame with the text `abc`, without a mask.
 const FRAME: &str = "\u{1}\u{3}abc";
 
-/// The handshake of who shows a key.
+/// A WebSocket handshake with an API key.
 fn with_key() -> String {
     HANDSHAKE.replace(
         "host: shop.example\r\n",
@@ -29,7 +29,7 @@ fn letmein() -> [u8; 32] {
     *Digest::of(b"letmein").as_bytes()
 }
 
-/// Agrees to handshakes with the key of the tests, keeps what comes and gives it back.
+/// An upstream that accepts WebSocket handshakes, stores all received bytes and echoes them.
 fn keeping(kept: &Arc<Mutex<Vec<u8>>>) -> Upstream {
     let kept = Arc::clone(kept);
     Upstream::start(move |_, stream: &mut TcpStream| {
@@ -75,7 +75,7 @@ fn websocket_ends_when_its_credential_is_withdrawn() {
     talks(&mut client);
     served.node.revoke(Revoked::new([letmein()]));
     assert_eq!(client.bytes(4), [0x88, 0x02, 0x03, 0xF0], "1008");
-    // What it says from here on reaches nobody.
+    // Bytes that the client sends from here on are not forwarded.
     client.send(FRAME);
     eventually("the upstream's end", || {
         kept.lock().unwrap().ends_with(b"the end")
@@ -108,7 +108,7 @@ fn other_websockets_go_on() {
     let mut keyed = open(&served, &with_key());
     let public = HANDSHAKE.replace("/ws", "/open");
     let mut nobody = open(&served, &public);
-    // A credential that is there and was not asked for opened nothing.
+    // A credential that the operation did not require is irrelevant to its stream.
     let mut generous = open(&served, &with_key().replace("/ws", "/open"));
     served.node.revoke(Revoked::new([[7; 32]]));
     talks(&mut keyed);
@@ -123,7 +123,7 @@ fn stalled_message_ends_with_its_credential() {
     let upstream = Upstream::start(|_, stream: &mut TcpStream| {
         let head = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x82\x0Aabc";
         stream.write_all(head).unwrap();
-        // Nothing ends it but the gateway.
+        // Only the gateway can end this connection.
         Then::Leave
     });
     let settings = gwd::node::Settings {
@@ -154,12 +154,12 @@ fn websocket_survives_a_switch_without_its_operation() {
     let mut again = Client::connect(served.address);
     again.send(&with_key());
     assert_eq!(again.answer().status, 404);
-    // Its credential still counts.
+    // The credential is still checked against revocation lists.
     served.node.revoke(Revoked::new([letmein()]));
     assert_eq!(client.bytes(4), [0x88, 0x02, 0x03, 0xF0]);
 }
 
-/// Begins a chunked response, and ends it when it is told to.
+/// An upstream that starts a chunked response and ends it when the test sends a message.
 fn slow(fields: &'static str) -> (Upstream, std::sync::mpsc::Sender<()>) {
     let (go, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {

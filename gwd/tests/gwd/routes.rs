@@ -9,7 +9,7 @@ use crate::fixture::*;
 
 type Bytes = Encoder<Vec<u8>>;
 
-/// A policy with this tag whose settings `write` encodes.
+/// A policy with this kind tag, whose settings `write` encodes.
 fn policy(name: &str, tag: u8, write: impl FnOnce(&mut Bytes)) -> ir::Policy {
     let mut e = Encoder::new(Vec::new());
     e.array(2).unwrap().u8(tag).unwrap().array(1).unwrap();
@@ -17,7 +17,7 @@ fn policy(name: &str, tag: u8, write: impl FnOnce(&mut Bytes)) -> ir::Policy {
     encoded(name, &e.into_writer())
 }
 
-/// Shares with their weights.
+/// A `split` policy with these upstreams and weights.
 fn split(name: &str, shares: &[(&str, u32)]) -> ir::Policy {
     policy(name, 4, |e| {
         e.map(1).unwrap().u8(0).unwrap();
@@ -31,14 +31,14 @@ fn split(name: &str, shares: &[(&str, u32)]) -> ir::Policy {
     })
 }
 
-/// Everything is copied.
+/// A `mirror` policy that copies every request.
 pub(crate) fn mirror(name: &str, upstream: &str) -> ir::Policy {
     policy(name, 5, |e| {
         e.map(1).unwrap().u8(0).unwrap().str(upstream).unwrap();
     })
 }
 
-/// The same for bodies up to so many bytes.
+/// A `mirror` policy for bodies of at most this length.
 fn long_mirror(name: &str, upstream: &str, max_body_bytes: u64) -> ir::Policy {
     policy(name, 5, |e| {
         e.map(2).unwrap().u8(0).unwrap().str(upstream).unwrap();
@@ -46,7 +46,7 @@ fn long_mirror(name: &str, upstream: &str, max_body_bytes: u64) -> ir::Policy {
     })
 }
 
-/// A rewrite of path, method and host.
+/// A `rewrite` policy of path, method and host.
 pub(crate) fn rewrite(name: &str, path: &str, method: &str, host: &str) -> ir::Policy {
     policy(name, 6, |e| {
         e.map(3).unwrap();
@@ -56,7 +56,7 @@ pub(crate) fn rewrite(name: &str, path: &str, method: &str, host: &str) -> ir::P
     })
 }
 
-/// 301 to a path.
+/// A `redirect` policy that answers 301 with this path.
 fn redirect(name: &str, path: &str) -> ir::Policy {
     policy(name, 7, |e| {
         e.map(2).unwrap();
@@ -65,7 +65,7 @@ fn redirect(name: &str, path: &str) -> ir::Policy {
     })
 }
 
-/// Deprecated since a day, gone after another, in days since 1970.
+/// A `deprecation` policy with two dates, in days since 1970.
 fn deprecation(name: &str, since: u64, sunset: u64) -> ir::Policy {
     policy(name, 8, |e| {
         e.map(3).unwrap();
@@ -94,7 +94,7 @@ fn a_split_shares_requests_out_and_a_consumer_stays() {
         let answer = get(served.address, "/open");
         counts[usize::from(answer.text() == "next")] += 1;
     }
-    // 80 fair batches fall so one-sided once in a hundred thousand runs.
+    // With 80 fair choices, this fails about once in a hundred thousand runs.
     assert!(counts.iter().all(|count| *count > 20), "{counts:?}");
     let first = keyed("/mine", served.address).text().to_owned();
     assert!((0..20).all(|_| keyed("/mine", served.address).text() == first));
@@ -180,7 +180,7 @@ fn body_too_large_to_mirror_is_skipped_and_counted() {
     assert!(shadow.seen().is_empty());
 }
 
-/// A shop whose requests are mirrored to `shadow`, with bodies up to so many bytes.
+/// A gateway that mirrors requests to `shadow`, with bodies of at most this length.
 fn mirrored(main: &Upstream, shadow: SocketAddr, max_body_bytes: u64) -> Served {
     let mut shop = shop(main.address, vec![op("POST", "/a").policy("shadow")]);
     shop.upstreams.push(service("next", &[shadow]));
@@ -234,7 +234,7 @@ fn body_beyond_max_body_ends_its_copy() {
 #[test]
 fn slow_mirror_loses_its_copy_and_nothing_waits() {
     let main = Upstream::saying("main");
-    // Nobody accepts there: the kernel takes some bytes, and no more.
+    // No process accepts at this address. The kernel buffers some bytes and then no more.
     let shadow = TcpListener::bind("127.0.0.1:0").unwrap();
     let served = mirrored(&main, shadow.local_addr().unwrap(), 1 << 30);
     let body = "x".repeat(32 << 20);
@@ -318,7 +318,7 @@ fn a_deprecated_operation_says_so_until_it_is_gone() {
         op("GET", "/gone").policy("gone"),
     ];
     let mut shop = shop(upstream.address, ops);
-    // 2100-02-28, and 2020-01-01.
+    // The dates are 2100-02-28 and 2020-01-01.
     shop.policies.push(deprecation("leaving", 20_454, 47_540));
     shop.policies.push(deprecation("gone", 18_262, 18_262));
     let served = shop.serve();

@@ -1,10 +1,10 @@
-//! The framing table: what plain hyper makes of a client's bytes, and what the gateway makes of
-//! them (data-plane.md §11). Where the columns differ, the gateway's own rules stand between;
-//! where hyper's column changes with a new version, somebody has to look.
+//! Framing table: how plain hyper and the gateway each parse a client's bytes (data-plane.md §11).
+//! Differences between the columns come from the gateway's own rules. If hyper's column changes
+//! with a new version, review that row.
 //!
-//! A cell lists what was understood: a request as `METHOD TARGET BYTES`, a refusal as its
-//! status; then whether one more request is answered behind it (`+`), the connection is closed
-//! (`x`), or more is waited for (`…`).
+//! A cell lists the result: a request as `METHOD TARGET BYTES`, a refusal as its status. Its last
+//! character says that a further request is answered (`+`), that the connection is closed (`x`), or
+//! that the server waits for more (`…`).
 
 use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::fixture::*;
 
-/// Request behind every row: parsed only if the row ended where its bytes end.
+/// Request after every row. It is parsed only if the server agrees where the row's message ends.
 const NEXT: &str = "GET /next HTTP/1.1\r\nhost: h\r\n\r\n";
 /// Maximum wait for a response before the row counts as waiting.
 const WAIT: Duration = Duration::from_millis(500);
@@ -39,7 +39,7 @@ fn row(
     }
 }
 
-/// A request with these fields behind `host`, and this body.
+/// A POST request with these fields after `host`, and this body.
 fn post(fields: &str, body: &str) -> String {
     format!("POST /a HTTP/1.1\r\nhost: h\r\n{fields}\r\n{body}")
 }
@@ -772,7 +772,7 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// Summary of a server's responses to the bytes.
+/// Result of a server for these bytes, as a cell of the table.
 pub(crate) fn understood(address: SocketAddr, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(WAIT)).unwrap();
@@ -798,7 +798,7 @@ pub(crate) fn understood(address: SocketAddr, bytes: &str) -> String {
         let status = answer.get(2..5).unwrap_or("?");
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         if status == "200" {
-            // Bodies may be chunked for one and not for the other.
+            // The response body may be chunked for only one of the two servers.
             let request = body
                 .lines()
                 .find(|line| line.contains('/') || line.contains('*'));
@@ -814,7 +814,8 @@ pub(crate) fn understood(address: SocketAddr, bytes: &str) -> String {
     cells.join(" ")
 }
 
-/// Plain hyper: answers each request with what it has understood.
+/// A server of plain hyper that answers each request with its parsed method, target and body
+/// length.
 pub(crate) fn hyper_alone() -> SocketAddr {
     use http_body_util::{BodyExt as _, Full};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -852,7 +853,7 @@ pub(crate) fn hyper_alone() -> SocketAddr {
     address
 }
 
-/// A gateway whose upstream answers each request with what it has understood.
+/// A gateway whose upstream answers each request with its parsed method, target and body length.
 pub(crate) fn telling() -> (Upstream, Served) {
     let upstream = Upstream::start(|seen, stream| {
         let line = seen.line().trim_end_matches(" HTTP/1.1").to_owned();

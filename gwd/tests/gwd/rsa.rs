@@ -1,4 +1,4 @@
-//! Handshakes that are signed with RSA, which is not for workers.
+//! TLS handshakes with RSA signatures, which run outside the workers.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use crate::pki::{Authority, Secrets};
 use crate::tls::{REQUEST, curl, https, s_client, start, tls};
 use crate::world::World;
 
-/// A socket that sends a byte at a time.
+/// A socket that sends one byte at a time.
 struct Dribble(TcpStream);
 
 impl std::io::Read for Dribble {
@@ -58,7 +58,7 @@ fn rsa_signatures_run_on_their_own_threads() {
         assert!(told.ends_with(" 200"), "{version}: {told}");
     }
     assert!(signers() > 0);
-    // A first message that comes in many pieces.
+    // Send the first handshake message in many pieces.
     let session = authority.client("shop.example");
     let socket = TcpStream::connect(address).unwrap();
     socket.set_nodelay(true).unwrap();
@@ -67,7 +67,7 @@ fn rsa_signatures_run_on_their_own_threads() {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 200 "));
-    // Who cannot agree is told so, and what is not TLS is counted.
+    // A client without a common TLS version gets an alert, and bytes that are not TLS are counted.
     let old = s_client(
         address,
         &[

@@ -1,5 +1,5 @@
-//! Silence where it is nobody's pace that counts: of an upstream in the middle of a body, in a
-//! WebSocket, and of connections that have become old. The times are small here.
+//! Timeouts for silence: of an upstream in the middle of a body, and in a WebSocket. Also the
+//! maximum age of connections. The times are short here.
 
 use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,8 +29,8 @@ fn patience(stream_idle_ms: u64) -> Settings {
     }
 }
 
-/// Begins an answer with these fields and this of its body, and says nothing more; `/ok` is
-/// answered whole.
+/// An upstream that sends these fields and this part of its body, then nothing more. `/ok` gets a
+/// complete response.
 fn silent(fields: &'static str, body: &'static str) -> Upstream {
     Upstream::start(move |seen, stream| {
         if seen.line().contains(" /ok ") {
@@ -46,7 +46,7 @@ fn ops() -> Vec<Op> {
     vec![op("GET", "/a"), op("POST", "/a"), op("GET", "/ok")]
 }
 
-/// Checks that it counts as the upstream's failure and that its connection is closed.
+/// Checks that the failure counts against the upstream and that its connection is closed.
 fn is_the_upstreams(served: &Served, times: f64) {
     eventually("it is counted", || {
         let labels = ["status_code=\"200\"", "error_type=\"upstream_timeout\""];
@@ -216,7 +216,8 @@ fn upload_that_the_upstream_ignores_is_its_failure() {
     writing.join().unwrap();
 }
 
-/// Agrees to every handshake, and tells when the gateway has left.
+/// An upstream that accepts every WebSocket handshake and reports when the gateway has closed the
+/// connection.
 fn told_of_ends() -> (Upstream, mpsc::Receiver<()>) {
     let (told, ends) = mpsc::channel();
     let upstream = Upstream::start(move |seen, stream| {
@@ -245,7 +246,7 @@ fn silent_websocket_ends_in_both_directions() {
     client.send(HANDSHAKE);
     client.head();
     client.bytes(7);
-    // What passes keeps it open, from either side.
+    // Data in either direction keeps the connection open.
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(1_000) {
         client.send("x");
@@ -261,7 +262,7 @@ fn silent_websocket_ends_in_both_directions() {
         served.metric("gwd_downstream_connections", &[]) == 0.0
     });
 
-    // A stream of HTTP/2 as well; its connection stays.
+    // A WebSocket in an HTTP/2 stream ends as well; its connection stays open.
     let mut raw = Raw::connect(served.address);
     let connect = fields(&[
         (":method", "CONNECT"),
@@ -314,7 +315,7 @@ fn old_http2_connection_gets_goaway_and_finishes() {
     eventually("the call arrives", || calls.load(Ordering::SeqCst) == 1);
     let goodbye = raw.find(|frame| frame.kind == GOAWAY).unwrap();
     assert_eq!(goodbye.code(), NO_ERROR);
-    // It is a fifth earlier at most; deadlines count whole milliseconds.
+    // Jitter makes it at most a fifth earlier; deadlines have a resolution of a millisecond.
     assert!(began.elapsed() >= Duration::from_millis(385));
     proceed.send(()).unwrap();
     let head = raw.find(|frame| frame.kind == HEADERS).unwrap();

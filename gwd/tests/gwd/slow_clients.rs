@@ -1,5 +1,5 @@
-//! Clients that keep the gateway waiting: with a head, with a body, with taking what they asked
-//! for, or because they are gone. Patience is small here; its numbers are real otherwise.
+//! Slow clients: heads and bodies that arrive slowly, responses that are read slowly, and clients
+//! that have vanished. Timeouts are short here; other limits are the real ones.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -24,12 +24,12 @@ const PATIENCE_OF_GWD: Patience = Patience {
 };
 const REJECTIONS: &str = "gwd_rejections_total";
 
-/// Serves a shop with little patience; secrets are files.
+/// Serves a gateway with short timeouts, and secrets in files.
 fn serve(shop: &Shop) -> Served {
     serve_files(shop, PATIENCE_OF_GWD)
 }
 
-/// The same with this patience.
+/// Serves a gateway with these timeouts, and secrets in files.
 pub(crate) fn serve_files(shop: &Shop, patience: Patience) -> Served {
     let mut node = Node::start(Settings {
         patience,
@@ -44,7 +44,7 @@ pub(crate) fn serve_files(shop: &Shop, patience: Patience) -> Served {
     Served { node, address }
 }
 
-/// Secrets that are files.
+/// Source of secrets in files.
 pub(crate) struct Files;
 
 impl Secrets for Files {
@@ -59,7 +59,7 @@ impl Secrets for Files {
     }
 }
 
-/// Sends 64 MiB to whoever takes them.
+/// An upstream that sends 64 MiB.
 fn endless_upstream() -> Upstream {
     Upstream::start(|_, stream| {
         say(stream, "content-length: 67108864\r\n", "");
@@ -77,7 +77,8 @@ fn open_connections(served: &Served) -> f64 {
     served.metric("gwd_downstream_connections", &[])
 }
 
-/// Writes a piece of a body again and again until the gateway says something, for so long.
+/// Writes a piece of a body every `every` until the gateway responds, at most for `total`. Returns
+/// the time that this took.
 fn trickle(client: &Client, piece: &[u8], every: Duration, total: Duration) -> Duration {
     let mut stream = client.another();
     stream.set_nonblocking(true).unwrap();
@@ -116,7 +117,7 @@ fn an_upload_that_stands_still_or_trickles_is_408() {
         );
         assert!(took < Duration::from_secs(5), "{what}: {took:?}");
     }
-    // Chunks of one byte are a trickle, too.
+    // Chunks of one byte also count as slow.
     let mut client = Client::connect(served.address);
     client.send(&format!("{POST}transfer-encoding: chunked\r\n\r\n"));
     trickle(&client, b"1\r\nx\r\n", Duration::from_millis(50), PATIENCE);
@@ -126,7 +127,7 @@ fn an_upload_that_stands_still_or_trickles_is_408() {
 #[test]
 fn upload_at_min_rate_or_with_a_slow_upstream_passes() {
     let upstream = Upstream::start(|seen, stream| {
-        // Longer than anybody's patience.
+        // Wait for longer than any timeout of a client.
         std::thread::park_timeout(Duration::from_millis(900));
         let body = seen.body.len().to_string();
         say(
@@ -162,8 +163,8 @@ fn an_operation_that_streams_may_be_silent() {
     assert!(answer.text().ends_with("\nxy"), "{answer:?}");
 }
 
-/// Reads the head of an answer of 64 MiB, then so many bytes every 50 ms; how long the gateway
-/// bears it.
+/// Reads the head of a response of 64 MiB, then this number of bytes every 50 ms. Returns the time
+/// until the gateway ends the connection.
 fn read_slowly(served: &Served, bytes: usize) -> Duration {
     let mut client = Client::connect(served.address);
     SockRef::from(&client.another())
@@ -195,14 +196,14 @@ fn a_reader_that_takes_nothing_or_a_trickle_is_left() {
         );
         eventually("it is closed", || open_connections(&served) == 0.0);
     }
-    // The upstream was not read further than the client.
+    // The gateway read from the upstream only as much as the client took.
     let (mut client, began) = (Client::connect(served.address), Instant::now());
     client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n");
     client.head();
     let mut stream = client.another();
     let mut piece = vec![0; 1 << 20];
     let mut total = 0;
-    // Slow, and faster than the least rate.
+    // Read slowly, but faster than the minimum rate.
     while began.elapsed() < Duration::from_millis(1_500) {
         total += stream.read(&mut piece).unwrap();
         std::thread::park_timeout(Duration::from_millis(20));
@@ -229,7 +230,7 @@ fn a_reader_over_tls_that_takes_nothing_is_left() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // Its output is not read: when the pipe is full, it takes nothing either.
+    // The test does not read curl's output: once the pipe is full, curl stops reading the response.
     let request = "GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n";
     let mut input = child.stdin.take().unwrap();
     input.write_all(request.as_bytes()).unwrap();
@@ -274,7 +275,7 @@ fn over_http2_a_client_that_reads_nothing_is_left() {
     let served = serve(&shop);
     let mut raw = Raw::connect(served.address);
     SockRef::from(&raw.0).set_recv_buffer_size(4_096).unwrap();
-    // The windows are open as far as they go.
+    // Set all flow-control windows to their maximum.
     raw.send(&frame(SETTINGS, 0, 0, &setting(4, 0x7FFF_FFFF)));
     raw.send(&frame(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes()));
     raw.send(&asks(1));
@@ -282,7 +283,7 @@ fn over_http2_a_client_that_reads_nothing_is_left() {
         served.metric("http_server_active_requests", &[]) == 1.0
     });
     eventually("it is left", || open_connections(&served) == 0.0);
-    // One that only asks and does not read the answers.
+    // A client that sends requests and does not read the responses.
     let mut raw = Raw::connect(served.address);
     SockRef::from(&raw.0).set_recv_buffer_size(4_096).unwrap();
     raw.0.set_nonblocking(true).unwrap();
@@ -326,7 +327,8 @@ fn heads_that_come_slowly_or_do_not_end_are_given_up() {
     assert_eq!(client.answer().status, 408);
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(served.metric(REJECTIONS, &["header_timeout"]), 1.0);
-    // Over HTTP/2 a block that does not end is no exchange: the connection counts as idle.
+    // Over HTTP/2, an unfinished header block is not a request yet, so the connection counts as
+    // idle.
     let mut raw = Raw::connect(served.address);
     raw.send(&frame(HEADERS, END, 1, &request("GET", &[])));
     assert_eq!(raw.goodbye(), Some(NO_ERROR));
@@ -360,7 +362,7 @@ fn a_client_that_is_gone_without_a_word_is_noticed() {
     let mut client = Client::connect(served.address);
     client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
     assert_eq!(client.answer().status, 200);
-    // From now on its kernel drops what comes: neither acknowledged nor reset.
+    // From now on the client's kernel drops all packets: it neither acknowledges nor resets.
     let stream: TcpStream = client.another();
     let drop_all = [SockFilter::new(0x06, 0, 0, 0)];
     SockRef::from(&stream.as_fd())

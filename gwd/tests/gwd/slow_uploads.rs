@@ -1,4 +1,4 @@
-//! Clients that trickle uploads: places at an upstream go to requests that deliver.
+//! Slow uploads: an upstream's request permits remain available for requests that make progress.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::retries::retries;
 
 const SHED: &str = "gwd_overload_shed_total";
 
-/// Clients that have begun an upload of 10,000 pieces and send one five times a second, until dropped.
+/// Clients that each upload 10,000 pieces at five pieces a second, until this value is dropped.
 struct Trickle {
     clients: Vec<Client>,
     stop: Arc<AtomicBool>,
@@ -63,7 +63,7 @@ fn trickled_uploads_leave_half_of_the_upstream() {
     leave_half_of_the_upstream(1);
 }
 
-/// 500 bytes per second, twice the least rate.
+/// Uploads of 500 bytes per second, twice the minimum rate.
 #[test]
 fn uploads_above_the_least_rate_leave_half_too() {
     leave_half_of_the_upstream(100);
@@ -93,7 +93,8 @@ fn leave_half_of_the_upstream(piece: usize) {
     assert!(told, "who is given up is told why");
 }
 
-/// An operation with `stream: true` has no time budget, but its silent uploads have the same share.
+/// An operation with `stream: true` has no time limit, but its stalled uploads share the same
+/// limit.
 #[test]
 fn silent_streams_leave_half_of_the_upstream() {
     let upstream = Upstream::saying("ok");
@@ -120,7 +121,7 @@ fn silent_streams_leave_half_of_the_upstream() {
     drop(silent);
 }
 
-/// Clients that ask for 64 MiB and read nothing hold at most half of the permits.
+/// Clients request 64 MiB and read nothing. They hold at most half of the permits.
 #[test]
 fn readers_that_stand_still_leave_half_of_the_upstream() {
     let upstream = Upstream::start(|request, stream| {
@@ -163,7 +164,7 @@ fn readers_that_stand_still_leave_half_of_the_upstream() {
     drop(standing);
 }
 
-/// Clients that send so many bytes of 100,000 and then nothing more.
+/// Clients that send `sent` of 100,000 bytes and then nothing more.
 fn stalled(served: &Served, count: usize, sent: usize) -> Vec<Client> {
     let body = "x".repeat(sent);
     let begin = |_| {
@@ -197,9 +198,10 @@ fn with_64_requests() -> (Upstream, Served) {
 fn stalled_uploads_of_an_address_leave_a_part() {
     let (_upstream, served) = with_64_requests();
     let mut refused = 0;
-    // Twice: what the first ones hold is free again when they are gone.
+    // Twice: permits of the first round are free again when its clients have gone.
     for _ in 0..2 {
-        // Half of the permits, a quarter, and an eighth for those that delivered so much.
+        // The clients get half of the permits, a quarter, and an eighth more because they have sent
+        // this much.
         let mut clients = stalled(&served, 100, 80_000);
         refused += 40;
         eventually("what is too much is refused", || {
@@ -219,7 +221,7 @@ fn stalled_uploads_of_an_address_leave_a_part() {
 #[test]
 fn quick_upload_beside_stalled_ones_is_served() {
     let (upstream, served) = with_64_requests();
-    // More than one address may begin, and fewer bytes than prove a long upload.
+    // More uploads than one address may begin, each with fewer bytes than mark a long upload.
     let stalled = stalled(&served, 100, 1_000);
     for _ in 0..10 {
         assert_eq!(post(&served), 200, "whole at once");
@@ -264,10 +266,10 @@ fn slow_upload_that_delivers_again_is_served() {
     let served = shop.serve();
     let mut client = Client::connect(served.address);
     client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 50000\r\n\r\n");
-    // Longer than an upload may stand still before it is slow.
+    // Pause for longer than the time after which an upload counts as slow.
     std::thread::park_timeout(Duration::from_millis(1_500));
     client.send(&"x".repeat(20_000));
-    // It is not slow any more while it delivers: another one may be.
+    // An upload that makes progress is no longer slow, so another slow upload is admitted.
     let mut other = Client::connect(served.address);
     other.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\n");
     for _ in 0..4 {
@@ -300,7 +302,7 @@ fn body_timeout_and_min_rate_of_a_listener_count() {
     let mut impatient = shop(upstream.address, ops());
     impatient.listener.limits.body_timeout_ms = 300;
     assert_eq!(send(impatient, 0), 408, "silence");
-    // 500 bytes a second.
+    // 500 bytes per second.
     let mut demanding = shop(upstream.address, ops());
     demanding.listener.limits.body_timeout_ms = 300;
     demanding.listener.limits.min_rate_bytes = 5_000;

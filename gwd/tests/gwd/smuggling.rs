@@ -1,10 +1,9 @@
-//! Broken messages are parsed by the gateway as by another server.
+//! Malformed messages, which the gateway must parse like another server does.
 //!
-//! Two readers of one connection that do not agree where a message ends are how requests are
-//! smuggled (RFC 9112 §11.2). Messages are put together from what such attacks are made of and sent
-//! to hyper's server alone and to the gateway: every request that reaches the upstream is one that
-//! hyper has read too, at the same place and of the same length. What the gateway refuses beyond
-//! that is its own affair.
+//! Request smuggling needs two readers that disagree where a message ends (RFC 9112 §11.2). Random
+//! messages are built from parts of such attacks and sent to plain hyper and to the gateway. Each
+//! request that reaches the upstream must be one that hyper also read, at the same position and
+//! with the same length. The gateway may refuse more than hyper does.
 
 use crate::paths::Dice;
 use crate::rows::{hyper_alone, telling, understood};
@@ -62,7 +61,7 @@ fn message(dice: &mut Dice) -> String {
     text + BODIES[dice.below(BODIES.len())]
 }
 
-/// The requests that were understood, one by one, and how it ended.
+/// Parsed requests in a cell of the framing table, and its last character.
 fn cells(told: &str) -> (Vec<String>, String) {
     let mut words = told.split(' ');
     let mut cells = Vec::new();
@@ -103,7 +102,8 @@ fn request_is_split_as_other_servers_split_it() {
                             "{text:?}\nhyper: {theirs:?} {their_end}\ngwd: {ours:?} {our_end}"
                         );
                         assert!(theirs.starts_with(&ours), "{told}");
-                        // Whoever reads on behind it has read all of it.
+                        // If the gateway would accept a further request, it has parsed the whole
+                        // message.
                         let whole = our_end == "+";
                         assert!(
                             !whole || (ours.len(), &*their_end) == (theirs.len(), "+"),
@@ -122,7 +122,7 @@ fn request_is_split_as_other_servers_split_it() {
             refused += others;
         }
     });
-    // Both kinds are there, or nothing is shown.
+    // Both results must occur often enough.
     let messages = usize::try_from(messages).unwrap();
     assert!(requests > messages / 4, "{requests} of {messages}");
     assert!(refused > messages / 4, "{refused} of {messages}");

@@ -1,5 +1,5 @@
-//! Addresses come, go and are exchanged under load: nobody is refused at an address that is
-//! served, and nobody who was let in goes away without an answer (release.md §9).
+//! Listening addresses that are added, removed and exchanged under load. No connection to a served
+//! address is refused, and each accepted connection gets a response (release.md §9).
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ use crate::fixture::*;
 
 const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n";
 
-/// Clients that connect, ask once and read the answer, over and over.
+/// Clients that repeatedly connect, send one request and read the response.
 struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
@@ -26,7 +26,7 @@ struct Load {
 }
 
 impl Load {
-    /// `pause`: how long a client waits between connecting and asking.
+    /// Starts the clients. `pause` is the time between connecting and sending.
     fn on(address: SocketAddr, clients: usize, pause: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let counter = Arc::<AtomicU64>::default;
@@ -62,13 +62,13 @@ impl Load {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Until so many more have been answered.
+    /// Waits until this number of further requests has been answered.
     fn goes_on(&self, more: u64) {
         let before = self.answered();
         eventually("requests are answered", || self.answered() >= before + more);
     }
 
-    /// Answered, refused, lost.
+    /// Ends the load. Returns the numbers of answered, refused and lost requests.
     fn end(self) -> (u64, u64, u64) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
@@ -85,14 +85,14 @@ impl Load {
 
 enum Asked {
     Answered,
-    /// Nobody listened.
+    /// The connection was refused.
     Refused,
-    /// Somebody listened, and no answer came.
+    /// The connection was accepted, but no response came.
     Lost,
 }
 
 fn ask(address: SocketAddr, pause: Duration) -> Asked {
-    // Shorter than a second: a SYN that is dropped is sent again only then.
+    // The timeout is shorter than a second, after which a dropped SYN is sent again.
     let mut stream = match TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
         Ok(stream) => stream,
         Err(error) => {
@@ -120,7 +120,7 @@ fn version(served: &mut Served, shop: &Shop, name: &str) -> Version {
     version
 }
 
-/// A shop on `public`, and one that listens on `second` too; the second runs.
+/// Two configurations: one listens on `public`, the other also on `second`. The second one runs.
 fn one_and_two(upstream: &Upstream, ports: Option<u16>) -> (Served, [Version; 2], SocketAddr) {
     let one = shop(upstream.address, vec![op("GET", "/a")]);
     let mut two = one.clone();
@@ -142,7 +142,8 @@ fn listener_that_leaves_and_returns_loses_nothing() {
     let stays = Load::on(served.address, 2, Duration::ZERO);
     let comes_and_goes = [
         Load::on(second, 3, Duration::ZERO),
-        // These are connected while the address is left, and ask only then.
+        // These clients are connected when the address is removed, and send their request after
+        // that.
         Load::on(second, 3, Duration::from_millis(20)),
     ];
     let mut serial = 3;
@@ -150,7 +151,8 @@ fn listener_that_leaves_and_returns_loses_nothing() {
         comes_and_goes.iter().for_each(|load| load.goes_on(20));
         served.node.publish(&first, serial);
         if round % 3 == 0 {
-            // Until it has stopped listening; the other rounds come back in the middle of it.
+            // Wait until the socket has stopped listening. In other rounds the address is added
+            // again before that.
             eventually("refused", || {
                 TcpStream::connect_timeout(&second, Duration::from_millis(50))
                     .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
@@ -177,7 +179,7 @@ fn listener_that_leaves_and_returns_loses_nothing() {
 #[test]
 fn swapped_listener_addresses_lose_no_connection() {
     let upstream = Upstream::saying("ok");
-    // Port 0 would name a socket by its listener: addresses of their own are asked for.
+    // Use explicit ports: a socket with port 0 would be identified by its listener.
     let ports: Vec<u16> = (0..2)
         .map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap())
         .map(|free| free.local_addr().unwrap().port())
@@ -197,7 +199,7 @@ fn swapped_listener_addresses_lose_no_connection() {
         .iter()
         .map(|port| Load::on(([127, 0, 0, 1], *port).into(), 3, Duration::ZERO))
         .collect();
-    // A connection outlives the exchange, too.
+    // An idle connection also survives the exchange of addresses.
     let mut kept = Client::connect(([127, 0, 0, 1], ports[0]).into());
     for serial in 2..42 {
         let version = if serial % 2 == 0 { &crossed } else { &straight };
@@ -296,7 +298,7 @@ fn address_of_no_resident_version_is_released() {
     eventually("given back", || std::net::TcpListener::bind(second).is_ok());
 }
 
-/// Returns true if connections are refused; while only handshakes stop, nothing answers.
+/// True if connections are refused. While only handshakes are stopped, there is no answer at all.
 fn is_gone(address: SocketAddr) -> bool {
     TcpStream::connect_timeout(&address, Duration::from_millis(50))
         .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
@@ -369,8 +371,8 @@ fn listener_moves_between_one_and_all_addresses() {
                 .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
         });
     }
-    // A handshake that begins while the more special address is left is begun again a second
-    // later; the load gives up before.
+    // A handshake that begins while the more specific address is removed is retried after a second.
+    // The load stops before that.
     let (answered, late, lost) = load.end();
     assert_eq!(lost, 0, "of {answered}, {late} late");
 }

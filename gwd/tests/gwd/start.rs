@@ -1,4 +1,4 @@
-//! Starting and stopping: exit codes, options, signals.
+//! Start and stop: exit codes, options, signals.
 
 use rustix::process::Signal;
 

@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::fixture::*;
 use crate::world::{Process, World, numbered};
 
-/// The command in a mount namespace of its own, after `mounts` (a shell text; `$S` is the state
-/// folder). None where this machine allows no such namespace.
+/// Wraps a command in its own mount namespace, after the shell commands `mounts`, in which `$S` is
+/// the state folder. `None` if this machine does not allow such namespaces.
 fn with_mounts(world: &World, command: &Command, mounts: &str) -> Option<Command> {
     let allowed = Command::new("unshare").args(["-rm", "true"]).status();
     if !allowed.is_ok_and(|status| status.success()) {
@@ -73,7 +73,7 @@ fn read_only_state_starts_last_good_refuses_releases() {
     });
     assert!(gwd.metric("gwd_bundle_activations_total", &["state-not-durable"]) >= 1.0);
     assert!(gwd.runs(&one));
-    // The lock is held all the same.
+    // The process still holds the lock.
     let output = world.fails(&mut world.trusted());
     assert_eq!(output.status.code(), Some(65));
     assert!(String::from_utf8_lossy(&output.stderr).contains("another gwd uses"));
@@ -116,7 +116,7 @@ fn full_disk_refuses_releases_but_allows_rollbacks() {
         (&json!(false), &json!(["state-not-durable"]))
     );
     assert_eq!(status["resident"], json!([one.to_string()]));
-    // The trust file changes meanwhile: what is only in memory is not forgotten for the disk's sake.
+    // Change the trust file: data that is only in memory must not be lost because the disk is full.
     let path = world.path("trust.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{text}\n")).unwrap();
@@ -189,7 +189,7 @@ fn cold_start_never_replaces_a_damaged_last_good() {
     std::fs::write(&manifest, &whole).unwrap();
     assert!(world.start().runs(&two));
 
-    // The file that says what ran: cut off, and with another digit.
+    // Damage the file with the history: truncate it, or change a key.
     let ran = world.path("state/gwd.json");
     let text = std::fs::read_to_string(&ran).unwrap();
     for damaged in [&text[..text.len() / 2], &text.replace("\"ran\"", "\"rat\"")] {
@@ -199,7 +199,7 @@ fn cold_start_never_replaces_a_damaged_last_good() {
         assert_eq!(output.status.code(), Some(69), "{told}");
         assert!(told.contains("gwd.json in the state folder"), "{told}");
     }
-    // With the store there the head runs, and the file is whole again.
+    // With the store, the channel's head runs and the file is written again.
     std::fs::rename(world.path("elsewhere"), world.path("store")).unwrap();
     let gwd = world.start();
     assert!(gwd.runs(&two));
@@ -277,7 +277,7 @@ fn what_ran_and_when_is_told_and_kept_over_restarts() {
     });
 }
 
-/// Accident of a state folder under a running gwd.
+/// Damage to a state folder while gwd runs.
 type Accident = fn(&Path);
 
 const ACCIDENTS: [(&str, Accident); 5] = [
@@ -345,7 +345,7 @@ fn recovers_from(upstream: &Upstream, what: &str, accident: Accident) {
     let told = String::from_utf8_lossy(&other.stderr).into_owned();
     assert_eq!(other.status.code(), Some(65), "{what}: {told}");
     gwd.kill();
-    // A restart without the store knows all of it.
+    // A restart without the store restores the complete state.
     std::fs::rename(world.path("store"), world.path("elsewhere")).unwrap();
     let gwd = world.start();
     let status = gwd.status();
@@ -390,7 +390,7 @@ fn state_folder_belongs_to_the_process_with_the_lock() {
     let world = World::new();
     let one = world.release(&numbered(&upstream, 1));
     let first = world.start();
-    // The folder is exchanged and another process is faster than the first one's next look.
+    // Replace the folder and start another process on it before the first one checks it again.
     first.signal(rustix::process::Signal::STOP);
     std::fs::rename(world.path("state"), world.path("old")).unwrap();
     let second = world.start();

@@ -1,4 +1,4 @@
-//! A writer without a key that changes files in the store as fast as it can.
+//! Writers without a signing key that change files in the store as fast as possible.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ use rustix::process::Signal;
 use crate::fixture::*;
 use crate::world::World;
 
-/// A thread that creates and touches files named like links in a folder, until it is dropped.
+/// Thread that creates and touches files with the names of links in a folder, until it is dropped.
 struct Flood {
     touches: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
 
 impl Flood {
-    /// `files` is the number of files that the flood leaves in the folder.
+    /// Starts the flood. `files` is the number of files that it leaves in the folder.
     fn start(folder: PathBuf, files: usize) -> Self {
         let (touches, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let (count, ended) = (Arc::clone(&touches), Arc::clone(&stop));

@@ -1,4 +1,5 @@
-//! Stores that vanish, go back in time or are somebody else's: what runs goes on (release.md §6).
+//! Stores that vanish, return to an older state, or belong to another project. The running version
+//! keeps serving (release.md §6).
 
 use bundle::digest::Digest;
 use bundle::publish;
@@ -33,7 +34,7 @@ fn store_deleted_and_restored_is_followed_again() {
     });
     assert!(gwd.runs(&one));
     assert_eq!(get(gwd.public(), "/v1").status, 200);
-    // A file where the folder was, then the folder again.
+    // Replace the folder by a file, then restore it.
     std::fs::write(world.path("store"), "no folder").unwrap();
     assert_eq!(reason(&gwd), "store-unreachable");
     std::fs::remove_file(world.path("store")).unwrap();
@@ -95,7 +96,7 @@ fn chain_without_the_known_record_forks_until_merged() {
     gwd.wait_for(&two);
     let chain = Chain::Channel("prod".parse().unwrap());
     let lost: Digest = world.store.link(&chain, 2).unwrap().unwrap();
-    // Another writer goes on from the first record, on a copy.
+    // Another writer continues after the first record, in a copy of the store.
     std::fs::rename(world.path("store"), world.path("ours")).unwrap();
     std::fs::rename(world.path("fork"), world.path("store")).unwrap();
     world.release(&numbered(&upstream, 3));

@@ -1,4 +1,4 @@
-//! One version after another, under load.
+//! Switches from one version to the next under load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::fixture::*;
 fn switch_loses_no_request_and_mixes_no_versions() {
     const SWITCHES: u64 = 60;
     let upstream = Upstream::echoing();
-    // Each version edits fields (`x-edge` of the response) or not, and answers at its own path.
+    // Each version has its own path. Every second one sets the response field `x-edge`.
     let make = |edited: bool| {
         let mut one = op("GET", "/a");
         if edited {
@@ -59,7 +59,7 @@ fn switch_loses_no_request_and_mixes_no_versions() {
     for switch in 0..SWITCHES {
         let version = &versions[usize::try_from(switch % 2).unwrap()];
         served.node.publish(&version.0, switch + 3);
-        // What begins after the switch sees the new version only.
+        // A request that begins after the switch is served by the new version only.
         let answer = get(served.address, "/a");
         assert_eq!(answer.field("x-gateway-bundle"), [version.1.as_str()]);
     }
@@ -231,7 +231,7 @@ fn resident_bytes() -> u64 {
     pages * rustix::param::page_size() as u64
 }
 
-/// Says `ok` to every request, and remembers none.
+/// An upstream that answers `ok` to every request, and stores none of them.
 fn forgetful() -> std::net::SocketAddr {
     use std::io::{BufRead as _, BufReader, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -253,9 +253,9 @@ fn forgetful() -> std::net::SocketAddr {
     address
 }
 
-/// A version like no other: another route, time, limit and second host.
+/// A configuration that differs from all others in route, timeout, rate limit and second host.
 fn different(upstream: std::net::SocketAddr, number: u32) -> Shop {
-    // Names are kept for ten minutes for who asks for metrics: here they come again.
+    // Metrics keep names for ten minutes, so use the same few paths again.
     let paths = ["/v0", "/v1", "/v2", "/v3", "/v4", "/v5", "/v6", "/v7"];
     let mut one = op("GET", paths[number as usize % paths.len()]).policy("few");
     one.timeout_ms = 1_000 + u64::from(number);
@@ -276,7 +276,7 @@ fn thousands_of_versions_leave_nothing_behind() {
     const FIRST: u32 = 200;
     let full = prerequisite::is_full();
     let total: u32 = if full { 20_000 } else { 2_000 };
-    // Memory is a process's, and this one's is other tests', too.
+    // Run the test again in its own process, because other tests share this one's memory.
     if std::env::var_os(INSIDE).is_none() {
         let this = std::env::current_exe().unwrap();
         let name = "switching::thousands_of_versions_leave_nothing_behind";
@@ -301,11 +301,12 @@ fn thousands_of_versions_leave_nothing_behind() {
             client.send(&format!(
                 "GET {path} HTTP/1.1\r\nhost: shop.example\r\n\r\n"
             ));
-            // Half of what goes to the other one finds nobody there and goes to the first.
+            // Half of the requests to the second host fail to connect and are retried at the first
+            // one.
             assert_eq!(client.answer().text(), "ok", "{number} {path}");
         }
         if number % 50 == 0 {
-            // As the process does every few seconds.
+            // The gateway runs this every few seconds.
             served.node.tidy(std::slice::from_ref(&version));
         }
         if number == FIRST {
@@ -314,7 +315,7 @@ fn thousands_of_versions_leave_nothing_behind() {
     }
     assert_eq!(served.node.snapshots_live(), 1);
     let grown = resident_bytes().saturating_sub(early);
-    // A version that stays is some ten thousand bytes; the allocator keeps a few in all.
+    // A leaked version would take more than 10,000 bytes; the allocator keeps a few million in all.
     let most = if full { 24 << 20 } else { 8 << 20 };
     assert!(
         grown < most,

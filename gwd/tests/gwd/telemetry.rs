@@ -1,4 +1,4 @@
-//! Telemetry of requests.
+//! Telemetry of requests: metrics and logs.
 
 use serde_json::Value;
 
@@ -268,7 +268,7 @@ fn a_program_log_that_nobody_reads_holds_nothing_up() {
         }
     };
     let gwd = Process::of(child, admin);
-    // A pipe takes 64 KiB; each change has a line of more than a hundred bytes.
+    // A pipe holds 64 KiB; the log line of each change has more than a hundred bytes.
     let level = |level: &str| {
         let answer = gwd.ask(
             "PUT",
@@ -284,7 +284,7 @@ fn a_program_log_that_nobody_reads_holds_nothing_up() {
     let dropped = gwd.metric("gwd_log_dropped_total", &[]);
     assert!((1.0..800.0).contains(&dropped), "{dropped}");
     assert_eq!(get(gwd.public(), "/v1").status, 200);
-    // Whole lines came until there was no room, and then how many did not.
+    // The output has complete lines until the pipe is full, then the number of dropped lines.
     let mut told = 0;
     while told == 0 {
         let line = next();
@@ -432,7 +432,7 @@ fn secrets_of_every_place_stay_out_of_the_log() {
         fetch(served.address, "GET", &format!("/query?{query}"), fields);
         fetch(served.address, "GET", &format!("/nowhere?{query}"), fields);
     }
-    // The rest of another request, where a head is expected.
+    // Parts of another request in place of a request head.
     for rest in ["Authorization: s3cr3t", "Cookie:sid=s3cr3t x"] {
         Client::connect(served.address).send(&format!("{rest}\r\n\r\n"));
     }

@@ -1,4 +1,4 @@
-//! TLS with clients of other makes: `openssl s_client` and curl.
+//! TLS with independent clients: `openssl s_client` and curl.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -22,13 +22,13 @@ pub(crate) fn tls(certificates: Vec<ir::Certificate>) -> ir::ListenerTls {
     }
 }
 
-/// Puts a shop behind TLS, with a certificate for `shop.example` in files that are there as long as
-/// what is returned.
+/// Enables TLS with a certificate for `shop.example`. The certificate files exist until the
+/// returned value is dropped.
 pub(crate) fn with_certificate(shop: &mut Shop) -> tempfile::TempDir {
     with_certificate_of(&Authority::new("ca"), shop)
 }
 
-/// The same with a certificate of this authority.
+/// Enables TLS with a certificate of this authority.
 pub(crate) fn with_certificate_of(authority: &Authority, shop: &mut Shop) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let pem = authority.issue(&["shop.example"]);
@@ -62,7 +62,7 @@ pub(crate) fn start(world: &World, gateway: &ir::Gateway) -> Process {
 
 // === clients
 
-/// Output of `openssl s_client` about a connection; `input` is sent through it.
+/// Output of `openssl s_client` for a connection through which `input` is sent.
 pub(crate) fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> String {
     let mut child = Command::new("openssl")
         .args(["s_client", "-connect", &address.to_string()])
@@ -78,7 +78,7 @@ pub(crate) fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> 
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Output of curl for `https://HOST/a`, with its exit code.
+/// Output and exit code of curl for `https://HOST/a`.
 pub(crate) fn curl(address: SocketAddr, host: &str, arguments: &[&str]) -> (i32, String) {
     let port = address.port();
     let output = Command::new("curl")
@@ -259,7 +259,7 @@ fn certificates_follow_swaps_unless_broken() {
         eventually("it is exchanged", || serial() == wanted);
         eventually("its end is told", || metric() == end(years));
     }
-    // A key of another certificate, and a certificate that is over.
+    // A key of another certificate, and an expired certificate.
     let mut mixed = issue(0x15, 2);
     mixed.key = issue(0x15, 2).key;
     for (version, broken, why) in [
@@ -305,12 +305,12 @@ fn shown(gwd: &Process, world: &World) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Seconds since 1970 at the beginning of a year.
+/// Unix time of the beginning of a year.
 fn unix_s(year: i32) -> i64 {
     date_time_ymd(year, 1, 1).unix_timestamp()
 }
 
-/// The serial number of the certificate that a client is shown.
+/// Serial number of the certificate that clients receive.
 fn serial(address: SocketAddr, world: &World) -> String {
     let told = s_client(address, &["-servername", "shop.example"], "");
     let Some(at) = told.find("-----BEGIN") else {
@@ -402,12 +402,12 @@ fn client_certificates_are_verified_and_not_revoked() {
         log.contains("\"mtls_subject\":\"CN=alice\"")
     });
 
-    // The list is exchanged live.
+    // Replace the revocation list while the gateway runs.
     secrets.write("crl.pem", &authority.takes_back(65));
     eventually("alice is out", || with(&alice).0 != 0);
     eventually("mallory is in", || with(&mallory).0 == 0);
 
-    // The rules of another version.
+    // A version with another mode of client authentication.
     let asked = tls.client_auth.as_mut().unwrap();
     asked.mode = ir::ClientAuthMode::Optional;
     let optional = world.release(&https(&upstream, tls));
@@ -458,13 +458,13 @@ fn sessions_resume_across_versions_not_authorities() {
         assert!(!resumed(&connect(version, "-sess_out")));
         assert!(resumed(&connect(version, "-sess_in")), "{version}");
     }
-    // Another version with the same rules.
+    // A version with the same TLS settings.
     let mut shop = https(&upstream, tls);
     shop.shared.expose_bundle = true;
     let second = world.release(&shop);
     gwd.wait_for(&second);
     assert!(resumed(&connect("-tls1_3", "-sess_in")));
-    // Other rules.
+    // Changed certificate authorities.
     let more = format!("{}{}", authority.pem, Authority::new("more").pem);
     secrets.write("ca.pem", &more);
     eventually("it is exchanged", || {
@@ -504,13 +504,14 @@ fn session_resumes_at_every_worker_of_one_process() {
     };
     for version in ["-tls1_2", "-tls1_3"] {
         assert!(!connect(&gwd, version, "-sess_out"));
-        // By chance all go to the worker that gave the ticket once in four thousand million times.
+        // The chance that all 16 connections reach the worker that issued the ticket is one in four
+        // thousand million.
         for _ in 0..16 {
             assert!(connect(&gwd, version, "-sess_in"), "{version}");
         }
     }
     gwd.kill();
-    // The keys of tickets are of chance and in memory only.
+    // The ticket keys are random and only in memory, so a restart invalidates tickets.
     let gwd = world.start();
     gwd.wait_for(&bundle);
     assert!(!connect(&gwd, "-tls1_3", "-sess_in"));

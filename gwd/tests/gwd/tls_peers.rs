@@ -1,4 +1,4 @@
-//! TLS as programs that look for its mistakes see it: testssl.sh and `openssl s_client`.
+//! TLS tested by independent scanners: testssl.sh and `openssl s_client`.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -60,7 +60,7 @@ fn there_is_no_renegotiation_and_no_early_data() {
     let world = World::new();
     let gwd = gateway(&world, &upstream);
     let request = "GET /a HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    // `R` on a line of its own asks for another handshake.
+    // `R` on its own line makes `s_client` request a renegotiation.
     let asked = std::time::Instant::now();
     let told = s_client(gwd.public(), &["-tls1_2"], &format!("R\n{request}"));
     assert!(asked.elapsed() < PATIENCE, "the refusal waits");
@@ -96,7 +96,7 @@ fn there_is_no_renegotiation_and_no_early_data() {
     assert_eq!(told.matches("HTTP/1.1 200").count(), 1, "{told}");
 }
 
-/// A minute's work: with the slow suites only.
+/// Takes a minute, so it runs only with the slow test suites.
 #[test]
 fn testssl_finds_nothing() {
     if !prerequisite::slow("testssl takes a minute") {
@@ -135,7 +135,8 @@ fn testssl_finds_nothing() {
         })
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // It did look; forward secrecy has another name in later versions.
+    // The scan must have run these tests. Later versions of testssl.sh use another name for forward
+    // secrecy.
     let ids = [
         "SSLv3",
         "TLS1_2",

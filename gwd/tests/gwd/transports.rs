@@ -1,4 +1,4 @@
-//! Protocols towards upstreams: HTTP/2 by prior knowledge and by ALPN, UNIX sockets.
+//! Protocols towards upstreams: HTTP/2 by prior knowledge and by ALPN, and Unix sockets.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use crate::http2_upstream::{Asked, Http2Upstream, head, ok, pour, whole};
 use crate::pki::Authority;
 use crate::upstream_tls::{TlsUpstream, behind, server, unchecked};
 
-/// Answers with what was asked: body, trailers, and the head in a field.
+/// Answers with the request's body and trailers, and with its head in a field.
 async fn echo((request, mut respond): Asked) {
     let (parts, body) = request.into_parts();
     let (bytes, trailers) = whole(body).await.unwrap();
@@ -62,7 +62,7 @@ fn http2_request_has_scheme_authority_and_no_host() {
     ] {
         assert!(!asked.contains(gone), "{gone}: {asked}");
     }
-    // A body of a known length says it.
+    // A body of known length is forwarded with `content-length`.
     let mut client = Client::connect(served.address);
     client.send("POST /a HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 5\r\n\r\nhello");
     let answer = client.answer();
@@ -79,7 +79,7 @@ fn bodies_beyond_all_windows_pass_with_trailers() {
     let begun = client.begin(to("POST", "/a"), Some(sent.clone().into()));
     let answer = client.end(begun).unwrap();
     assert!(answer.body == sent, "{} bytes", answer.body.len());
-    // Chunks and trailers of a client that speaks HTTP/1.1.
+    // Chunked body and trailers of an HTTP/1.1 client.
     let mut client = Client::connect(served.address);
     client.send(
         "POST /a HTTP/1.1\r\nhost: shop.example\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\
@@ -137,7 +137,7 @@ fn grpc_messages_stream_both_ways_and_end_with_status() {
         let (response, mut stream) = send.send_request(call("/echo"), false).unwrap();
         let mut body = response.await.unwrap().into_body();
         for number in 0..5_u8 {
-            // Each answer comes before the next message goes.
+            // Each answer arrives before the next message is sent.
             stream
                 .send_data(vec![0, 0, 0, 0, 1, number].into(), false)
                 .unwrap();
@@ -272,7 +272,7 @@ fn upstream_reset_is_an_error_and_refused_is_retried() {
         (502, "upstream_reset")
     );
     assert_eq!(tries.load(Ordering::SeqCst), 3, "not sent twice");
-    // Half a body is no whole one.
+    // An incomplete body is not forwarded as complete.
     let client = Http2::connect(served.address);
     let send = client.send.clone();
     client.runtime.block_on(async {
@@ -319,7 +319,7 @@ fn connection_is_shared_up_to_80_percent_of_streams() {
     });
     let served = upstream.behind(vec![op("GET", "/a")]).serve();
     let mut client = Http2::connect(served.address);
-    // The first one learns how much it bears.
+    // The first request shows how many streams the connection allows.
     let mut begun = vec![client.begin(to("GET", "/a"), None)];
     eventually("it came", || waiting.lock().unwrap().len() == 1);
     begun.extend((0..9).map(|_| client.begin(to("GET", "/a"), None)));
@@ -381,7 +381,7 @@ fn another_protocol_is_another_connection() {
     shop.upstreams[0].protocol = UpstreamProtocol::H2c;
     let version = shop.build(&mut served.node, bundle::digest::Digest::of(b"two"));
     served.node.publish(&version, 2);
-    // The upstream speaks HTTP/1.1 only: what was opened before is not used for it.
+    // The new upstream supports only HTTP/1.1, so existing HTTP/2 connections are not used.
     let answer = get(served.address, "/a");
     assert_eq!(answer.status, 502, "{answer:?}");
 }
@@ -405,7 +405,7 @@ fn over_tls_http2_is_agreed_on_or_not_spoken() {
     }
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 1, "shared");
 
-    // A client certificate that is missing is told behind the handshake.
+    // In TLS 1.3, the server reports a missing client certificate after the handshake.
     let asks = server(&pem, Some(&Authority::new("clients")), &["h2"]);
     let asking = Http2Upstream::over_tls(asks, |_, asked| ok(asked));
     let mut shop = behind(asking.address, unchecked());
@@ -418,7 +418,7 @@ fn over_tls_http2_is_agreed_on_or_not_spoken() {
         ["gwd; error=tls_alert_received; alert-id=116"]
     );
 
-    // Without a word about it, and with another one.
+    // Servers without ALPN, and with another protocol.
     for protocols in [&[][..], &["http/1.1"]] {
         let upstream = Http2Upstream::over_tls(server(&pem, None, protocols), |_, asked| ok(asked));
         let mut shop = behind(upstream.address, unchecked());
@@ -426,7 +426,7 @@ fn over_tls_http2_is_agreed_on_or_not_spoken() {
         let served = shop.serve();
         let answer = get(served.address, "/a");
         let told = answer.field("proxy-status").concat();
-        // Who has other protocols only says so: no_application_protocol.
+        // A server with other protocols sends the alert no_application_protocol.
         let wanted = match protocols {
             [] => "gwd; error=tls_protocol_error",
             _ => "gwd; error=tls_alert_received; alert-id=120",
@@ -457,18 +457,19 @@ fn auto_protocol_follows_alpn_and_changing_hosts() {
     }
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 1, "shared");
 
-    // One that knows HTTP/1.1 only: each request has a connection of its own, kept for others.
+    // A server that supports only HTTP/1.1: each concurrent request has its own connection, which
+    // is reused later.
     let old = TlsUpstream::start(server(&pem, None, &["http/1.1"]));
     let served = auto(old.address).serve();
     let first = get(served.address, "/a");
     assert!(first.text().contains("alpn=http/1.1 "), "{first:?}");
     assert_eq!(get(served.address, "/a").text(), first.text(), "kept");
-    // One that says nothing about protocols.
+    // A server without ALPN.
     old.exchange(server(&pem, None, &[]));
     let served = auto(old.address).serve();
     assert!(get(served.address, "/a").text().contains("alpn=- "));
 
-    // In the clear nothing can be agreed on.
+    // Without TLS, protocols cannot be negotiated.
     let plain = Upstream::saying("plain");
     let mut shop = shop(plain.address, vec![op("GET", "/a")]);
     shop.upstreams[0].protocol = UpstreamProtocol::Auto;
@@ -477,7 +478,7 @@ fn auto_protocol_follows_alpn_and_changing_hosts() {
     assert!(plain.only().line().ends_with(" HTTP/1.1"));
 }
 
-/// A service at a UNIX socket that answers with what it is asked.
+/// Serves HTTP/1 at a Unix socket, and answers each request with its head.
 fn at_a_socket(path: &std::path::Path) {
     use std::io::{BufRead as _, BufReader, Write as _};
     let listener = std::os::unix::net::UnixListener::bind(path).unwrap();

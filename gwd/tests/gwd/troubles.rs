@@ -1,5 +1,5 @@
-//! Reports about upstreams that cannot be reached, for somebody on call: the client's response, the
-//! access log, the program log and `gwd status`.
+//! Reports about unreachable upstreams for operators: the client's response, the access log, the
+//! program log and `gwd status`.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
@@ -34,7 +34,7 @@ impl Running {
         Self { world, gwd }
     }
 
-    /// The last line of the access log, when one more is there.
+    /// Waits until the access log has this number of lines, and returns the last one.
     fn line(&self, number: usize) -> Value {
         let mut line = Value::Null;
         eventually("it is logged", || {
@@ -160,7 +160,7 @@ fn a_host_that_is_reached_again_is_told_too() {
 
 #[test]
 fn a_host_that_does_not_answer_is_told_with_the_bound() {
-    // Accepts, and says nothing: no TLS comes.
+    // A host that accepts connections and never sends a byte, so that the TLS handshake stalls.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = mute.local_addr().unwrap();
     let mut shop = behind(address, UpstreamTls::default());

@@ -1,4 +1,5 @@
-//! The trust file changes under a running gateway: rotation, retirement, theft (release.md §4, §5).
+//! Changes of the trust file while a gateway runs: key rotation, retirement, and theft (release.md
+//! §4, §5).
 
 use bundle::digest::Digest;
 use bundle::publish::{self, Revocation};
@@ -56,7 +57,7 @@ fn added_key_signs_at_once_and_a_retired_one_not() {
     let head = world.point(three, evidence, RecordKind::Release, "rita");
     assert_eq!(notify(&gwd)["last_error"]["reason"], "key-expired");
     assert!(gwd.runs(&two));
-    // The way back to what the retired key released is open.
+    // A rollback to a bundle that the retired key signed is allowed.
     assert_eq!(
         gwd.ask("POST", "/v1/rollback", "").json()["bundle"],
         one.to_string()
@@ -100,7 +101,7 @@ fn revoked_build_key_alarms_and_stops_new_starts() {
     assert!(world.start().runs(&three));
 }
 
-/// A thief with a release key jumps to the end of all serials with a bundle of old.
+/// Publishes a record with the highest serial and an old bundle, signed with a stolen release key.
 fn theft(world: &World, upstream: &Upstream) -> Digest {
     let (bundle, evidence) = world.put(&numbered(upstream, 3), &[], "ci");
     let draft = draft(bundle, evidence, RecordKind::Release, "mallory");

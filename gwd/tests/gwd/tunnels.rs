@@ -1,4 +1,4 @@
-//! WebSockets to upstreams that speak HTTP/2 (RFC 8441).
+//! WebSockets to upstreams over HTTP/2 (RFC 8441).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use crate::fixture::*;
 use crate::http2_upstream::{Asked, Http2Upstream, head, ok, pour};
 use crate::websocket::HANDSHAKE;
 
-/// Agrees to tunnels and gives every byte back, behind `hello`.
+/// Accepts an extended CONNECT, sends `hello` and echoes all bytes.
 async fn echo_tunnel((request, mut respond): Asked) {
     assert_eq!(request.method(), "CONNECT");
     let protocol = request.extensions().get::<h2::ext::Protocol>().unwrap();
@@ -47,7 +47,7 @@ fn http1_websocket_becomes_a_stream_of_http2() {
         let head = client.head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         for said in [
-            // What belongs to the key of RFC 6455 §1.3.
+            // Response value for the sample key of RFC 6455 §1.3.
             "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
             "sec-websocket-protocol: chat",
             "upgrade: websocket",
@@ -73,7 +73,8 @@ fn http1_websocket_becomes_a_stream_of_http2() {
         });
         assert_eq!(client.bytes(SIZE), vec![b'm'; SIZE]);
         sent.join().unwrap();
-        // The client's end is the stream's, whose end is the client's.
+        // The client's half-close ends the stream, and the end of the stream closes the client's
+        // connection.
         client
             .another()
             .shutdown(std::net::Shutdown::Write)
@@ -115,7 +116,7 @@ fn http2_upstream_without_websockets_is_reported() {
     }
     assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
 
-    // In the middle the stream is reset: so is the client's connection.
+    // The upstream resets the stream in the middle, so the client's connection is reset.
     let breaks = |_, (_, mut respond): Asked| async move {
         let mut stream = respond.send_response(head(200), false).unwrap();
         pour(&mut stream, Bytes::from_static(b"hello")).await;

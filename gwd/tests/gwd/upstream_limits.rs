@@ -1,4 +1,4 @@
-//! Limits of an upstream: connections over all workers, and the length of a response's head.
+//! Limits of an upstream: connections over all workers, and the length of a response head.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use crate::fixture::*;
 use crate::http2_upstream::Http2Upstream;
 use crate::websocket::{HANDSHAKE, agree};
 
-/// Holds each answer until it is let go.
+/// An upstream that delays each response until the test sends a message.
 fn holding() -> (Upstream, mpsc::Sender<()>) {
     let (go, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {
@@ -100,7 +100,8 @@ fn late_and_excess_waiters_are_refused() {
     let third = get(served.address, "/a");
     assert!(start.elapsed() < Duration::from_millis(270), "at once");
     let second = second.answer();
-    // Deadlines count whole milliseconds of a clock that is read once a turn.
+    // Allow less than 300 ms: deadlines have a resolution of a millisecond, and the clock is read
+    // once per loop.
     assert!(start.elapsed() >= Duration::from_millis(280), "in its time");
     for answer in [second, third] {
         let told = (answer.status, answer.problem());
@@ -130,7 +131,8 @@ fn idle_connection_elsewhere_makes_room() {
     assert!(opened.sum::<usize>() > 2, "they were closed for each other");
 }
 
-/// Actions of an upstream on a request, with the client's status; none if the client leaves.
+/// Ways in which an upstream ends a request, with the client's status. `None` if the client
+/// disconnects instead.
 fn every_end() -> Vec<(&'static str, Option<u16>)> {
     vec![
         ("answers", Some(200)),
@@ -156,7 +158,7 @@ fn a_connection_is_given_back_however_it_ends() {
             "breaks off" => say(stream, "content-length: 5\r\n", "ok"),
             "talks nonsense" => stream.write_all(b"what?\r\n\r\n").unwrap(),
             "hangs" | "is left" => {
-                // Until the gateway closes.
+                // Wait until the gateway closes the connection.
                 let _closed = stream.read(&mut [0]);
             }
             _ => {}
@@ -210,7 +212,7 @@ fn what_could_not_be_opened_takes_no_place() {
     shop.upstreams.push(service("gone", &[dead()]));
     shop.upstreams[1].limits.connections = 1;
     shop.upstreams[1].connect_timeout_ms = 300;
-    // Accepts, and never says anything.
+    // A server that accepts connections and never sends a byte.
     let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut secret = service("secret", &[mute.local_addr().unwrap()]);
     let target = secret.targets.iter().next().unwrap().clone();
@@ -280,7 +282,7 @@ fn streams_over_the_usual_number_share_connections() {
     shop.upstreams[0].limits.connections = 1;
     let served = shop.serve();
     let address = served.address;
-    // The first tells how many it bears.
+    // The first response shows how many streams the connection allows.
     held.add_permits(1);
     assert_eq!(get(address, "/a").status, 200);
     let clients: Vec<_> = (0..7)
@@ -323,7 +325,7 @@ fn fewer_connections_hold_for_those_that_are_there() {
     eventually("the others are closed", || idle(&served) == 1.0);
 }
 
-/// Answers with a head of so many bytes.
+/// An upstream that answers with a head of this length.
 fn long_headed(bytes: usize) -> Upstream {
     Upstream::start(move |_, stream: &mut TcpStream| {
         let start = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-long: ";

@@ -1,4 +1,4 @@
-//! Upstreams that are told whose a connection is, by the PROXY protocol.
+//! Upstreams that receive the client's address by the PROXY protocol.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,13 +12,13 @@ use crate::pki::Authority;
 use crate::upstream_tls::{behind, server, unchecked};
 use crate::websocket::HANDSHAKE;
 
-/// First bytes of version 2 of the protocol.
+/// First bytes of a version 2 header.
 const V2: &[u8] = b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a";
 
-/// A server that keeps what comes and answers every request, as many as come on a connection.
+/// A server that stores all received bytes and answers every request, any number per connection.
 struct Raw {
     address: SocketAddr,
-    /// By request: all bytes up to the end of its head, or to the connection's end.
+    /// Received bytes of each request, up to the end of its head or the end of the connection.
     came: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -41,7 +41,7 @@ impl Raw {
         self.came.lock().unwrap().clone()
     }
 
-    /// Bytes before each request, and its head.
+    /// Bytes before each request, and the request's head.
     fn split(&self) -> Vec<(Vec<u8>, String)> {
         let came = self.came();
         let came = came.iter().map(|bytes| {
@@ -53,7 +53,8 @@ impl Raw {
     }
 }
 
-/// Returns true if a request's head is there; version 2 begins as a head ends.
+/// True if the bytes contain a request head. A version 2 header begins with the bytes that end a
+/// head.
 fn is_request(bytes: &[u8]) -> bool {
     bytes.windows(5).any(|five| five == b"GET /") && bytes.ends_with(b"\r\n\r\n")
 }
@@ -75,7 +76,7 @@ fn answer(mut stream: TcpStream, kept: &Mutex<Vec<Vec<u8>>>) {
         if !open {
             return;
         }
-        // It keeps the connection, whatever it is told.
+        // The server keeps the connection open, even if the request says `connection: close`.
         say(&mut stream, "content-length: 2\r\n", "ok");
     }
 }

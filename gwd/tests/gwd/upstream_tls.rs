@@ -1,5 +1,4 @@
-//! TLS towards upstreams: who is believed, what is shown, what is exchanged live, what is spoken
-//! inside.
+//! TLS towards upstreams: verified certificates, client certificates, live replacement, and ALPN.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -22,8 +21,8 @@ use crate::world::{Process, World};
 
 // === the upstream
 
-/// A server of HTTP/1.1 over TLS that answers with what it knows of its client. `/a/held` is held
-/// until it is let go.
+/// An HTTP/1.1 server over TLS that answers with a description of its client. `/a/held` waits until
+/// the test releases it.
 pub(crate) struct TlsUpstream {
     pub(crate) address: SocketAddr,
     config: Arc<Mutex<Arc<ServerConfig>>>,
@@ -67,7 +66,7 @@ impl TlsUpstream {
         *self.config.lock().unwrap() = Arc::new(config);
     }
 
-    /// Returns true if a request is held.
+    /// True if a request waits at `/a/held`.
     pub(crate) fn holds(&self) -> bool {
         self.held.count.load(Ordering::SeqCst) > 0
     }
@@ -76,7 +75,7 @@ impl TlsUpstream {
         self.held.let_go.store(true, Ordering::SeqCst);
     }
 
-    /// The gateway in front of it.
+    /// Gateway in front of this server.
     fn behind(&self, tls: UpstreamTls) -> Shop {
         behind(self.address, tls)
     }
@@ -140,7 +139,8 @@ fn answer(stream: TcpStream, config: Arc<ServerConfig>, number: usize, held: &He
     }
 }
 
-/// A server's TLS, with these protocols to agree on; clients show certificates of an authority.
+/// TLS settings of a server with these ALPN protocols. With an authority, clients must present a
+/// certificate of it.
 pub(crate) fn server(pem: &Pem, clients: Option<&Authority>, protocols: &[&str]) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -172,7 +172,7 @@ fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
 
 // === the gateway
 
-/// Nobody is checked: for tests of something else.
+/// TLS settings without verification, for tests of other behaviour.
 pub(crate) fn unchecked() -> UpstreamTls {
     UpstreamTls {
         verify: false,
@@ -189,13 +189,13 @@ pub(crate) fn checked(secrets: &Secrets, authority: &Authority) -> UpstreamTls {
 
 pub(crate) fn start(world: &World, shop: &Shop) -> Process {
     let bundle = world.release(&shop.gateway());
-    // One worker has one pool.
+    // With one worker there is one connection pool.
     let gwd = Process::spawn(world.trusted().args(["--workers", "1"]));
     gwd.wait_for(&bundle);
     gwd
 }
 
-/// Status, problem and `Proxy-Status`.
+/// Status, problem code and `Proxy-Status` of the response.
 fn refused(address: SocketAddr) -> (u16, String, String) {
     let answer = get(address, "/a");
     let told = answer.field("proxy-status").concat();
@@ -217,7 +217,7 @@ fn upstream_certificate_needs_authority_name_and_time() {
     let tls = checked(&secrets, &authority);
     let gwd = start(&world, &upstream.behind(tls.clone()));
     let address = gwd.public();
-    // An address is no name that could be asked for (RFC 6066 §3).
+    // An IP address is not sent as a server name (RFC 6066 §3).
     let answer = get(address, "/a/close");
     assert_eq!(
         answer.text(),
@@ -235,7 +235,7 @@ fn upstream_certificate_needs_authority_name_and_time() {
         assert_eq!(refused(address), certificate, "{what}");
     }
 
-    // The name that is asked for is the one that is checked.
+    // The server name is also the name that is verified.
     upstream.exchange(server(&authority.issue(&["shop.internal"]), None, &[]));
     let named = UpstreamTls {
         sni: Some("shop.internal".into()),
@@ -252,7 +252,7 @@ fn upstream_certificate_needs_authority_name_and_time() {
     gwd.wait_for(&third);
     assert_eq!(refused(address), certificate, "not of the system's");
 
-    // Nobody is asked.
+    // Disable verification.
     let fourth = world.release(&upstream.behind(unchecked()).gateway());
     gwd.wait_for(&fourth);
     assert_eq!(get(address, "/a").status, 200);
@@ -276,11 +276,11 @@ fn what_is_no_tls_or_breaks_off_is_told_apart() {
         refused(served.address),
         tuple("upstream_tls_failed", "tls_protocol_error")
     );
-    // It reads a request in what comes, and closes.
+    // The plain HTTP server parses the ClientHello as a request and closes the connection.
     let served = behind(plain.address, unchecked()).serve();
     let (status, code, _) = refused(served.address);
     assert_eq!((status, code.as_str()), (502, "upstream_connect_failed"));
-    // Nothing is ever said.
+    // A server that never sends a byte.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut shop = behind(silent.local_addr().unwrap(), unchecked());
     shop.upstreams[0].connect_timeout_ms = 100;
@@ -303,7 +303,7 @@ fn own_certificate_is_sent_and_replaced_live() {
     let without = checked(&secrets, &authority);
     let gwd = start(&world, &upstream.behind(without.clone()));
     let address = gwd.public();
-    // With TLS 1.3 it is told behind the handshake: certificate_required.
+    // In TLS 1.3, the alert certificate_required comes after the handshake.
     assert_eq!(
         refused(address),
         tuple("upstream_tls_alert", "tls_alert_received; alert-id=116")
@@ -339,7 +339,7 @@ fn own_certificate_is_sent_and_replaced_live() {
     let after = said();
     assert_eq!(said(), after, "and its connection used again");
 
-    // One that is broken changes nothing.
+    // An unusable key file changes nothing.
     secrets.write("own.key", "none");
     eventually("it is told", || {
         let broken = gwd.status()["broken_certificates"].to_string();
@@ -366,7 +366,7 @@ fn authorities_change_live_and_old_peers_close() {
     });
     upstream.exchange(server(&new.issue(&["127.0.0.1"]), None, &[]));
     assert_eq!(get(address, "/a").status, 200);
-    // No authority is no authority.
+    // A file without certificates is unusable.
     secrets.write("upstream-ca.pem", "none\n");
     eventually("it is told", || {
         let broken = gwd.status()["broken_certificates"].to_string();
@@ -410,7 +410,8 @@ fn sessions_resume_and_other_tls_is_not_reused() {
     assert!(said(&served, "/a/close").contains("resumed=true"));
     assert!(said(&served, "/a").ends_with("resumed=true connection=2"));
 
-    // The same TLS in another version goes on with the connection; another name does not.
+    // A version with the same TLS settings keeps the connection; one with another server name does
+    // not.
     let mut publish = |tls: UpstreamTls, number: u8| {
         let mut shop = upstream.behind(tls);
         shop.expose_bundle = true;
@@ -466,7 +467,7 @@ fn health_checks_use_the_tls_of_requests() {
 fn a_websocket_goes_over_tls() {
     let authority = Authority::new("ca");
     let pem = authority.issue(&["127.0.0.1"]);
-    // It would speak HTTP/2 if it were asked to; a WebSocket begins in HTTP/1.1.
+    // The server supports HTTP/2, but a WebSocket connection offers only HTTP/1.1.
     let config = Arc::new(server(&pem, None, &["h2", "http/1.1"]));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -479,7 +480,7 @@ fn a_websocket_goes_over_tls() {
             stream.read_exact(&mut byte).unwrap();
             head.push(byte[0]);
         }
-        // The key of RFC 6455 §1.3.
+        // Response value for the sample key of RFC 6455 §1.3.
         let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
              upgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         stream.write_all(answer.as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! Waits of a request before it has a connection: their length, and who is blamed.
+//! Requests that wait for an upstream connection: maximum time, and the reported cause of failures.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -23,7 +23,7 @@ fn waiting(served: &Served) -> f64 {
     served.metric("gwd_upstream_pending_requests", &["main"])
 }
 
-/// Sends, and waits until one more waits for a connection.
+/// Sends a request, and waits until it waits for a connection.
 fn queue(served: &Served, client: &mut Client) {
     let before = waiting(served);
     client.send(ASK);
@@ -57,7 +57,7 @@ fn waits_and_connects_have_their_own_timeouts() {
     for client in &mut clients {
         assert_eq!(client.answer().status, 200);
     }
-    // The log tells the one from the other.
+    // The access log distinguishes the two cases.
     let mut lines: Vec<serde_json::Value> = Vec::new();
     eventually("both are logged", || {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
@@ -72,7 +72,8 @@ fn waits_and_connects_have_their_own_timeouts() {
     assert!(ms("overhead_ms") < 300.0, "{lines:#?}");
 }
 
-/// Serves the first connection, and lets the others stand. Over it TLS may be spoken.
+/// A TCP proxy that serves the first connection and leaves the others without a response. It also
+/// works with TLS.
 fn turnstile(behind: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -135,14 +136,15 @@ fn permit_too_late_to_connect_does_not_blame_the_host() {
     eventually("little time is left", || {
         start.elapsed() > Duration::from_millis(250)
     });
-    // The only connection ends with its client, and another is dialled, in vain.
+    // The only connection ends with its client. The gateway dials another one, which fails.
     drop(first);
     eventually("it is dialled", || dialled.load(Ordering::SeqCst) == 2);
     let answer = second.answer();
     assert_eq!(answer.problem(), "upstream_overflow", "{answer:?}");
     let ejections = served.metric("gwd_upstream_ejections_total", &[]);
     assert_eq!(ejections, 0.0);
-    // Nor has the breaker opened: who had all its time for connecting says how that went.
+    // The breaker has not opened. A request whose whole time was spent on connecting reports the
+    // connect error.
     let answer = get(served.address, "/a");
     assert_eq!(answer.problem(), "upstream_connect_timeout");
     let ejections = served.metric("gwd_upstream_ejections_total", &[]);
@@ -184,7 +186,7 @@ fn permit_too_late_to_answer_does_not_blame_the_host() {
     assert_eq!(answer.problem(), "upstream_timeout", "{answer:?}");
     let opened = || served.metric("gwd_circuit_transitions_total", &["\"open\""]);
     assert_eq!(opened(), 0.0);
-    // Who had all of its time says how that went.
+    // A request that had its whole time for connecting counts as a failure of the upstream.
     assert_eq!(get(served.address, "/a").problem(), "upstream_timeout");
     assert_eq!(opened(), 1.0);
 }
@@ -216,7 +218,7 @@ fn ended_stream_admits_a_waiter_for_a_connection() {
         client.send(ASK);
         eventually("it is there", || seen.load(Ordering::SeqCst) == at + 1);
     }
-    // One dials, in vain; one waits for what comes of it.
+    // One request dials without success, and another waits for its result.
     queue(&served, &mut clients[4]);
     eventually("another is dialled", || dialled.load(Ordering::SeqCst) == 2);
     queue(&served, &mut clients[5]);
@@ -224,7 +226,7 @@ fn ended_stream_admits_a_waiter_for_a_connection() {
     held.add_permits(1);
     eventually("it goes where room is", || seen.load(Ordering::SeqCst) == 5);
     assert!(start.elapsed() < Duration::from_secs(2), "at once");
-    // Who dialled goes there, too, when that came to nothing.
+    // The request whose attempt failed uses the same connection.
     held.add_permits(5);
     for client in &mut clients {
         assert_eq!(client.answer().status, 200);
@@ -257,9 +259,9 @@ fn dead_connection_is_replaced_by_an_unused_one() {
     let upstream = Upstream::start(move |seen, stream| {
         let path = seen.line().split(' ').nth(1).unwrap();
         match (seen.connection, path) {
-            // Both are opened, and held until the test says so.
+            // Both requests are held until the test releases them.
             (0, "/first") | (1, "/held") => {}
-            // Whoever comes second is not answered.
+            // The second request on a connection is not answered.
             (0 | 1, "/a") => {
                 let _ends_with_the_test = wait.lock().unwrap().recv();
                 return Then::Close;
@@ -289,14 +291,14 @@ fn dead_connection_is_replaced_by_an_unused_one() {
     eventually("it has the second", || upstream.seen().len() == 3);
     let mut queued = ask("/queued");
     eventually("it waits", || waiting(&served) == 1.0);
-    // The gate lets one through after the other, as they came: the first connection dies, its
-    // place goes to who has waited, and who was on it waits.
+    // Release the requests one by one. The first connection ends, a waiting request opens another
+    // in its place, and the next request waits.
     go.send(()).unwrap();
     eventually("one in the place of the other", || {
         upstream.seen().len() == 4 && waiting(&served) == 1.0
     });
     assert_eq!(upstream.seen()[3].line(), "GET /queued HTTP/1.1");
-    // The second comes back. It would die as the first did.
+    // The second request completes. It would fail as the first did.
     go.send(()).unwrap();
     go.send(()).unwrap();
     go.send(()).unwrap();

@@ -12,23 +12,23 @@ use crate::fixture::*;
 use crate::http2::{Http2, http2, to};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-/// Value of `Sec-WebSocket-Accept` for it (RFC 6455 §1.3).
+/// Value of `Sec-WebSocket-Accept` for the sample key (RFC 6455 §1.3).
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 pub(crate) const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nhost: shop.example\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: chat\r\n\r\n";
 
-/// Agrees to every handshake with the accept that the test's key needs, then says `hello` and
-/// gives every byte back.
+/// An upstream that accepts every handshake with a correct `Sec-WebSocket-Accept`, sends `hello`
+/// and echoes all bytes.
 fn echo() -> Upstream {
     Upstream::start(agree)
 }
 
-/// Agrees as [`echo`] does.
+/// Accepts a handshake and sends `hello`.
 pub(crate) fn agree(seen: &Seen, stream: &mut TcpStream) -> Then {
     let accept = accept_of(seen.field("sec-websocket-key")[0]);
     let head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {accept}\r\nsec-websocket-protocol: chat\r\n\r\n"
     );
-    // The first frame comes with the head.
+    // The first frame is sent together with the head.
     stream
         .write_all(&[head.as_bytes(), &[0x81, 5], b"hello"].concat())
         .unwrap();
@@ -44,7 +44,7 @@ pub(crate) fn accept_of(key: &str) -> String {
     if key == KEY {
         return ACCEPT.to_owned();
     }
-    // Another make's SHA-1.
+    // Compute SHA-1 with an independent program.
     let script = format!(
         "printf %s {key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11 | openssl dgst -sha1 -binary | openssl base64"
     );
@@ -70,7 +70,7 @@ fn a_client_and_an_upstream_talk_through() {
     let upstream = echo();
     let served = websocket(&upstream).serve();
     let mut client = Client::connect(served.address);
-    // Impatient: the first frame comes with the handshake.
+    // The client sends its first frame together with the handshake.
     client.send(&format!("{HANDSHAKE}abc"));
     let head = client.head();
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");

@@ -1,4 +1,5 @@
-//! A store with releases, the keys that sign them, and the gwd that follows: the real program.
+//! Fixture with the real gwd program: a store with releases, signing keys, and a gateway that
+//! follows a channel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
@@ -21,14 +22,14 @@ use serde_json::Value;
 
 use crate::fixture::{Answer, Client, PATIENCE, Upstream, eventually, metric, op, shop};
 
-/// A project with its store, trust file and folders.
+/// Project with a store, a trust file and folders.
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) store: Folder,
     trust: Trust,
 }
 
-/// A running gwd.
+/// Running gwd process.
 pub(crate) struct Process {
     child: Child,
     log: Arc<Mutex<Vec<Value>>>,
@@ -46,7 +47,7 @@ pub(crate) fn now() -> Moment {
     Moment::from_unix_s(since.as_secs())
 }
 
-/// A key of the trust file.
+/// Entry of the trust file for an owner's key.
 pub(crate) fn trusted(owner: &str, role: Role, state: KeyState) -> TrustedKey {
     let public = key(owner).public();
     TrustedKey {
@@ -61,7 +62,7 @@ pub(crate) fn trusted(owner: &str, role: Role, state: KeyState) -> TrustedKey {
     }
 }
 
-/// The trust file's keys, with these ones' states changed or added.
+/// Trust file with all keys. These keys' states are changed, or the keys are added.
 pub(crate) fn trust_of(keys: &[(&str, Role, KeyState)]) -> Trust {
     keys.iter()
         .fold(Trust::new("shop".parse().unwrap()), |trust, key| {
@@ -117,7 +118,7 @@ impl World {
         Self::assemble_with(gateway, needs, bundle::codec::encode(&gateway.shared))
     }
 
-    /// The same with these bytes as the shared part.
+    /// Assembles a bundle with these bytes as the shared blob.
     pub(crate) fn assemble_with(gateway: &ir::Gateway, needs: &[&str], shared: Vec<u8>) -> Bundle {
         let mut all: BTreeSet<_> = gateway
             .needs()
@@ -144,7 +145,7 @@ impl World {
         Bundle::assemble(config, parts).unwrap()
     }
 
-    /// Publishes a gateway: bundle, build statement, record. The channel moves.
+    /// Publishes a gateway with bundle, build statement and channel record.
     pub(crate) fn release(&self, gateway: &ir::Gateway) -> Digest {
         self.release_as(gateway, &[], "rita", "ci")
     }
@@ -161,7 +162,7 @@ impl World {
         bundle
     }
 
-    /// A release whose record is not like others.
+    /// Publishes a gateway with a changed channel record.
     pub(crate) fn release_with(
         &self,
         gateway: &ir::Gateway,
@@ -174,7 +175,7 @@ impl World {
         bundle
     }
 
-    /// Bundle and build statement, and no record yet.
+    /// Stores a bundle and its build statement, without a channel record.
     pub(crate) fn put(
         &self,
         gateway: &ir::Gateway,
@@ -193,7 +194,7 @@ impl World {
         Self::put_bundle(store, &Self::assemble(gateway, needs), builder)
     }
 
-    /// A bundle as it is, with its build statement.
+    /// Stores a finished bundle with its build statement.
     pub(crate) fn put_bundle(store: &Folder, bundle: &Bundle, builder: &str) -> (Digest, Digest) {
         let descriptor = publish::put_bundle(store, bundle).unwrap();
         let build = Build {
@@ -211,7 +212,7 @@ impl World {
         (bundle.id(), evidence)
     }
 
-    /// A new record that names a bundle of the store.
+    /// Publishes a record that names a bundle of the store.
     pub(crate) fn point(
         &self,
         bundle: Digest,
@@ -223,7 +224,7 @@ impl World {
         publish::release(&self.store, None, draft, None, &[&key(releaser)]).unwrap()
     }
 
-    /// The trust file is written anew, as an operator does it: a file that takes the other's place.
+    /// Replaces the trust file by a rename, as an operator does.
     pub(crate) fn trust(&mut self, edit: impl FnOnce(Trust) -> Trust) {
         self.trust = edit(self.trust.clone());
         let fresh = self.path("trust.json.new");
@@ -244,7 +245,7 @@ impl World {
         .unwrap();
     }
 
-    /// The options of a `gwd run` in this world.
+    /// Command `gwd run` with the options for this project.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gwd"));
         command
@@ -252,7 +253,7 @@ impl World {
             .env("RUST_BACKTRACE", "0")
             .env("GWS_EDGE", "hunter2")
             .arg("run")
-            // A test may say otherwise on the command line, which wins.
+            // Options of a test on the command line override these variables.
             .env("GWD_WORKERS", "2")
             .env("GWD_PRE_STOP", "0s")
             .args(["--admin", "127.0.0.1:0", "--node", "node-1"])
@@ -278,7 +279,7 @@ impl World {
         Process::spawn(&mut self.trusted())
     }
 
-    /// A gateway that runs version 2, after version 1; both are numbered.
+    /// Starts a gateway, and releases version 1 and then version 2.
     pub(crate) fn two_versions(&self, upstream: &Upstream) -> (Process, Digest, Digest) {
         let one = self.release(&numbered(upstream, 1));
         let gwd = self.start();
@@ -287,7 +288,7 @@ impl World {
         (gwd, one, two)
     }
 
-    /// The result of `gwd check` for a node without a state folder.
+    /// Runs `gwd check` for a node without a state folder.
     pub(crate) fn check(&self) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gwd"));
         command
@@ -300,13 +301,13 @@ impl World {
         command.output().unwrap()
     }
 
-    /// Runs gwd to its end.
+    /// Runs gwd until it exits.
     pub(crate) fn fails(&self, command: &mut Command) -> Output {
         command.output().unwrap()
     }
 }
 
-/// A shop that answers with its number at `/v`.
+/// A gateway with the paths `/a` and `/vN`, where N is the number of the version.
 pub(crate) fn numbered(upstream: &Upstream, number: u32) -> ir::Gateway {
     let path = ["/v0", "/v1", "/v2", "/v3", "/v4"][number as usize];
     let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("GET", path)]);
@@ -314,7 +315,7 @@ pub(crate) fn numbered(upstream: &Upstream, number: u32) -> ir::Gateway {
     shop.gateway()
 }
 
-/// Copies a folder with all below it.
+/// Copies a folder recursively.
 pub(crate) fn copy(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -366,13 +367,13 @@ impl Process {
         process
     }
 
-    /// One whose log the test reads itself.
+    /// Wraps a process whose log the test reads itself.
     pub(crate) fn of(child: Child, admin: SocketAddr) -> Self {
         let log = Arc::default();
         Self { child, log, admin }
     }
 
-    /// The program log so far.
+    /// Lines of the program log so far.
     pub(crate) fn events(&self) -> Vec<Value> {
         self.log.lock().unwrap().clone()
     }
@@ -404,7 +405,7 @@ impl Process {
         self.ask("GET", "/v1/status", "").json()
     }
 
-    /// Address of the shop.
+    /// Address of the listener `public`.
     pub(crate) fn public(&self) -> SocketAddr {
         self.status()["listeners"]["public"]
             .as_str()
@@ -425,7 +426,7 @@ impl Process {
         metric(self.open("/metrics").text(), name, labels)
     }
 
-    /// The file system as the process sees it.
+    /// Root of the file system as the process sees it.
     pub(crate) fn root(&self) -> PathBuf {
         format!("/proc/{}/root", self.child.id()).into()
     }
