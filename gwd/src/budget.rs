@@ -46,8 +46,9 @@ const BATCH_MAX: u64 = 64;
 /// Minimum number of batches per worker in a budget, so that few permits are unused in other
 /// workers.
 const BATCHES_MIN: u64 = 16;
-/// Maximum slow uploads and slowly read responses of one client address over all upstreams. Also the maximum of its
-/// unfinished uploads while their upstream has little room.
+/// Maximum number of slow uploads and slowly read responses of one client address, over all
+/// upstreams. The same maximum applies to its unfinished uploads that began while such uploads held
+/// half of their upstream's request permits.
 pub(crate) const SLOW_PER_ADDRESS: u32 = 64;
 /// Maximum unfinished uploads of one client address over all upstreams, including those whose first
 /// bytes have arrived.
@@ -80,8 +81,8 @@ pub(crate) struct Budgets {
     pub(crate) addresses: Arc<Addresses>,
     /// Slow uploads per client address.
     pub(crate) slow_addresses: Arc<Addresses>,
-    /// Unfinished uploads per client address. Only uploads count that begin while their upstream
-    /// has little room.
+    /// Unfinished uploads per client address. Only uploads count that begin while unfinished
+    /// uploads hold half of their upstream's request permits.
     pub(crate) upload_addresses: Arc<Addresses>,
 }
 
@@ -137,7 +138,7 @@ pub(crate) struct Addresses {
     hasher: std::hash::RandomState,
 }
 
-/// Connection of a client address, counted until this value is dropped.
+/// Counted connection of a client address. Dropping this value ends the count.
 #[derive(Debug)]
 pub(crate) struct OfAddress(Option<(Arc<Addresses>, IpAddr)>);
 
@@ -402,7 +403,7 @@ impl Addresses {
         Some(OfAddress(Some((Arc::clone(self), address))))
     }
 
-    /// True if an address has at least `count`.
+    /// True if an address has at least `count` connections.
     pub(crate) fn has(&self, address: IpAddr, count: u32) -> bool {
         let address = network(address);
         let shard = self.shard(address);
@@ -418,7 +419,7 @@ impl Addresses {
 }
 
 impl OfAddress {
-    /// Connection that is not counted, because its address has no limit.
+    /// Value for a connection of an address without a limit. Such a connection is not counted.
     pub(crate) const fn unbounded() -> Self {
         Self(None)
     }

@@ -30,7 +30,7 @@ pub(crate) struct Buffered {
 }
 
 impl Buffered {
-    /// Empty counter.
+    /// Creates a counter of 0 bytes.
     pub(crate) fn new(memory: &Arc<Memory>) -> Self {
         Self {
             memory: Arc::clone(memory),

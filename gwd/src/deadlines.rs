@@ -153,7 +153,7 @@ impl Slot {
         self.limit_ms.set(NEVER);
     }
 
-    /// True if the limit has passed.
+    /// True if the upper limit has passed.
     pub(crate) fn limit_passed(&self, now_ms: u64) -> bool {
         self.limit_ms.get() <= now_ms
     }

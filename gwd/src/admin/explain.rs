@@ -139,7 +139,7 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
     }
     let (decision, status, reason) = match &decided.verdict {
         Verdict::Forward => ("forward", Value::Null, Value::Null),
-        // Another service decides; it is not asked here.
+        // Another service decides about this request; an explanation sends it no request.
         Verdict::Ask(_) => ("depends", Value::Null, Value::Null),
         Verdict::Reply(reply) => ("respond", reply.status.as_u16().into(), Value::Null),
         Verdict::Reject(refusal) => (

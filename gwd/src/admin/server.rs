@@ -559,7 +559,8 @@ pub(super) fn tool() -> Value {
     json!({"name": "gwd", "version": env!("CARGO_PKG_VERSION")})
 }
 
-/// True for probe paths: reserved connections serve them, and their responses reveal nothing.
+/// True for paths of health checks. Reserved connections serve only these, because their responses
+/// reveal nothing.
 fn is_health(path: &str) -> bool {
     matches!(path, "/livez" | "/healthz" | "/readyz" | "/startupz")
 }

@@ -204,8 +204,8 @@ impl Control {
         );
     }
 
-    /// Marks a version as running: it becomes the newest resident, and residents beyond the limit
-    /// are dropped.
+    /// Records that a version runs. It becomes the newest version in memory, and the oldest ones
+    /// beyond the limit are dropped.
     pub(super) fn runs(&mut self, resident: Resident) {
         let bundle = resident.version.bundle();
         let serial = resident.accepted.pointer().serial;

@@ -81,7 +81,7 @@ impl Control {
         );
     }
 
-    /// Ends the hold, if there is one.
+    /// Ends the hold, if one is set.
     pub(super) fn end_hold(&mut self, why: &str) {
         let Some(hold) = self.ran.hold.take() else {
             return;
@@ -99,8 +99,8 @@ impl Control {
     }
 }
 
-/// True if the held bundle may run later without any change to it. A damaged or missing copy in the
-/// state folder does not become usable by waiting.
+/// True if waiting can make the held bundle usable. A damaged or missing copy in the state folder
+/// does not become usable by waiting.
 const fn passes(refused: &Refused) -> bool {
     let damaged = matches!(
         refused,

@@ -1,5 +1,6 @@
-//! Key sets that are fetched: one cell for each source, whatever versions name it, with a copy in
-//! the state folder, so that a gateway starts while the provider is gone (release.md §7).
+//! Key sets that gwd fetches from identity providers. Each source has one cell, which all versions
+//! that name the source share. A copy in the state folder lets a gateway start while the provider
+//! is unreachable (release.md §7).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,9 +19,9 @@ use crate::clock;
 use crate::files;
 use crate::program_log::{Level, event};
 
-/// First word of a copy: the version of its form.
+/// First word of a stored copy, which is the version of its file format.
 const FORM: &str = "gwd-key-set-1";
-/// Maximum bytes of a copy: a set of 1 MiB and its first line.
+/// Maximum length of a stored copy in bytes: a key set of 1 MiB and its first line.
 const BYTES_MAX: u64 = (1 << 20) + 4_096;
 /// Tolerated difference between the clock and the time of a copy, in seconds.
 const AHEAD_MAX_S: u64 = 300;
@@ -28,7 +29,7 @@ const AHEAD_MAX_S: u64 = 300;
 /// Cells of all sources, and the folder of their copies.
 #[derive(Debug, Default)]
 pub(crate) struct KeySets {
-    /// None: no copies are kept.
+    /// Folder of the copies, or `None` if no copies are kept.
     folder: Option<PathBuf>,
     cells: RefCell<BTreeMap<Remote, Entry>>,
 }
@@ -41,7 +42,7 @@ struct Entry {
 }
 
 impl KeySets {
-    /// Sets whose copies are in a state folder.
+    /// Creates an empty collection whose copies are in a state folder.
     pub(crate) fn of(state: &Path) -> Self {
         Self {
             folder: Some(state.join("key-sets")),
@@ -49,7 +50,7 @@ impl KeySets {
         }
     }
 
-    /// The cell of a source, with the copy of an earlier process if there is one.
+    /// Returns the cell of a source, filled from the copy of an earlier process if that exists.
     pub(crate) fn cell(&self, source: &Remote, read: Read) -> Arc<KeyCell> {
         let mut cells = self.cells.borrow_mut();
         let entry = cells.entry(source.clone()).or_insert_with(|| Entry {
@@ -115,7 +116,7 @@ impl KeySets {
     }
 }
 
-/// File of a copy.
+/// Path of the file with a source's copy.
 fn path(folder: &Path, source: &Remote) -> PathBuf {
     let kind = match source {
         Remote::Set(_) => "set",
@@ -125,8 +126,8 @@ fn path(folder: &Path, source: &Remote) -> PathBuf {
     folder.join(name.to_string().trim_start_matches("sha256:"))
 }
 
-/// Content of a copy: a line with form, digest of the rest, and time; a line with the source; the
-/// set as it came.
+/// Content of a copy. The first line has the format, the digest of the rest and the time of the
+/// fetch; the second line has the source; the key set follows as it was received.
 fn text(source: &Remote, set: &Bytes, fetched_s: u64) -> Vec<u8> {
     let rest = [format!("{fetched_s}\n{}\n", source.url()).as_bytes(), set].concat();
     let digest = Digest::of(&rest);
@@ -153,14 +154,15 @@ fn read(source: &Remote, bytes: Vec<u8>) -> Result<(Bytes, u64), String> {
     Ok((rest, fetched_s))
 }
 
-/// Takes the first line.
+/// Removes the first line from `rest` and returns it.
 fn line(rest: &mut Bytes) -> Option<String> {
     let end = rest.iter().position(|byte| *byte == b'\n')?;
     let line = rest.split_to(end + 1);
     String::from_utf8(line[..end].to_vec()).ok()
 }
 
-/// Writes a file so that a reader, and a start after a crash, sees all of it or what was before.
+/// Writes a file atomically: a reader, also one after a crash, finds either the old or the new
+/// content.
 fn write(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let new = path.with_extension("new");
@@ -185,7 +187,7 @@ mod tests {
         Remote::Set("https://idp.example/keys".to_owned())
     }
 
-    /// A state folder with a copy, and its file.
+    /// Creates a state folder with one copy, and returns the path of the copy.
     fn saved() -> (tempfile::TempDir, PathBuf) {
         let state = tempfile::tempdir().unwrap();
         let sets = KeySets::of(state.path());

@@ -66,7 +66,8 @@ impl Refusals {
             .retain(|id, entry| bundles.contains(id) || entry.retry_at_ms.is_none());
     }
 
-    /// True if this bundle must not be tried now: not yet, or not at all.
+    /// True if this bundle must not be tried now: its next attempt is later, or its refusal is
+    /// permanent.
     pub(crate) fn waits(&self, bundle: &Digest, now_ms: u64) -> bool {
         let entry = self.0.get(bundle);
         entry.is_some_and(|entry| entry.retry_at_ms.is_none_or(|at_ms| now_ms < at_ms))

@@ -67,14 +67,14 @@ impl Registry {
         }
     }
 
-    /// The same, with copies of key sets in a state folder.
+    /// Adds a state folder, in which copies of key sets are stored.
     pub(crate) fn with_copies(mut self, state: &Path) -> Self {
         self.key_sets = KeySets::of(state);
         self
     }
 
-    /// Reads all sources again. Changed values take effect in all versions at once. Cells that were
-    /// unused for [`IDLE_MS`] are dropped. `now_ms` is monotonic.
+    /// Reads the sources of all secrets again. Changed values take effect in all versions at once.
+    /// Cells that were unused for [`IDLE_MS`] are dropped. `now_ms` is monotonic.
     pub(crate) fn refresh(&self, now_ms: u64) {
         self.key_sets.tidy(now_ms);
         let mut cells = self.cells.borrow_mut();
@@ -147,7 +147,7 @@ impl Registry {
         folders
     }
 
-    /// Reads a secret's value, which must have all these forms.
+    /// Reads a secret's value, and checks that it has all these forms.
     fn read(
         &self,
         reference: &SecretRef,
@@ -487,7 +487,7 @@ mod tests {
             secrets.refresh(0);
             seen.push(cell.value().to_vec());
         }
-        // A half value may only be seen if the rest was written after the delay.
+        // Half of the value may be read only if the rest was written after the delay.
         if rest.join().unwrap() < SETTLE {
             assert!(!seen.contains(&b"ne".to_vec()), "{seen:?}");
         }
@@ -506,7 +506,7 @@ mod tests {
         secrets.refresh(1_000);
         secrets.refresh(1_000 + IDLE_MS - 1);
         assert_eq!(known(), 1);
-        // The cell is used again: its idle time restarts when it is dropped.
+        // Using the cell again ends its idle time, which starts anew when it is dropped.
         let cell = secrets.cell(&reference, Form::FieldValue).unwrap();
         secrets.refresh(1_000 + IDLE_MS);
         drop(cell);
@@ -515,7 +515,7 @@ mod tests {
         assert_eq!(known(), 1);
         secrets.refresh(2_000 + 2 * IDLE_MS);
         assert_eq!(known(), 0);
-        // Without the source, a new user of an unused cell is refused even if the cell still
+        // Without its source, an unused cell cannot be given to a new user, even if the cell still
         // exists.
         drop(secrets.cell(&reference, Form::FieldValue).unwrap());
         std::fs::remove_file(&path).unwrap();

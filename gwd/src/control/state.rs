@@ -130,7 +130,7 @@ impl State {
         })
     }
 
-    /// Lock, to hand it over to another process.
+    /// Lock file, for its handover to another process.
     pub(crate) fn lock(&self) -> BorrowedFd<'_> {
         self.lock.file.as_fd()
     }

@@ -158,8 +158,8 @@ impl Control {
             .collect()
     }
 
-    /// Reason why a switch to this bundle would be refused, may fail, or must read from disk.
-    /// `None` if the bundle is in memory and ready.
+    /// Reason why a switch to this bundle would be refused, may fail, or must read the bundle from
+    /// disk. `None` if the bundle is ready in memory.
     fn not_ready(&self, bundle: &Digest) -> Option<String> {
         if let Some(banned) = self.banned(bundle) {
             return Some(banned.reason().into_owned());

@@ -224,7 +224,7 @@ impl Discovery {
         }
     }
 
-    /// Processes an answer and updates the followers of the source.
+    /// Stores an answer in its source, and updates the followers of the source.
     fn told(&self, source: &Arc<Source>, answer: Answer, chance: u64) -> Told {
         let now_ms = self.clock.now_ms();
         let told = source.told(answer, now_ms, &self.settings.times, chance);
@@ -269,7 +269,7 @@ impl fmt::Debug for Discovery {
 }
 
 impl Inner {
-    /// Sends the current sources to the discovery thread.
+    /// Sends the current set of sources to the discovery thread.
     fn want(&self) {
         let all = self.sources.values();
         let all = all.map(|known| Arc::clone(&known.source));
