@@ -1,13 +1,14 @@
-//! Gates, and how a change gets through one: `--ack` and the acknowledgement file.
+//! Gates, and the two ways to acknowledge a change: `--ack` and the acknowledgement file.
 
 use serde_json::{Value, json};
 
 use crate::project::Project;
 
-/// Parts of an entry beside the fingerprint of [`opened`].
+/// Keys of an acknowledgement entry besides its fingerprint, for the change of [`opened`].
 const NAMED: &str = "kind: security-requirement-removed, operation: orders/listOrders";
 
-/// The shop with a door that was opened since its release; the fingerprint of that.
+/// Creates a released project in which one operation then became public. Returns the change's
+/// fingerprint.
 fn opened() -> (Project, String) {
     let project = Project::new();
     let text = project.read("gateway.yaml");
@@ -75,7 +76,7 @@ fn acknowledged_changes_pass_with_author_and_reason() {
     project.run(&["plan"]).with(1).says("reviewed.yaml");
     project.write("reviewed.yaml", "");
     let ended = project.run(&["plan"]).with(1);
-    // The line that the plan prints is the line that the file wants.
+    // The line that the plan prints can be copied into the acknowledgement file.
     let line = ended
         .out
         .lines()
@@ -102,12 +103,12 @@ fn acknowledged_changes_pass_with_author_and_reason() {
         document["acknowledgements"][0]["fingerprint"],
         fingerprint.as_str()
     );
-    // It changes no bundle, and holds for the release as well.
+    // An acknowledgement does not change the bundle, and also applies to `gwc apply`.
     project
         .apply("public list")
         .with(0)
         .says("acknowledged by ann: ticket 12");
-    // After it, it is not needed any more: said with its place.
+    // After the release the acknowledgement is unused, which is reported with its place.
     let ended = project.run(&["plan"]).with(0);
     assert!(
         ended
@@ -116,7 +117,7 @@ fn acknowledged_changes_pass_with_author_and_reason() {
         "{}",
         ended.err
     );
-    // A rollback shows it as well, and is let through by what it is.
+    // A rollback shows the change as well, and the acknowledgement applies to it.
     project
         .run(&[
             "rollback",
@@ -152,7 +153,7 @@ fn what_ended_lets_nothing_through() {
     project.apply("too late").with(1);
     until("2999-01-31");
     plan(&project, &[], 0);
-    // What ended does not hide the line that somebody wrote after it; a number is a reason, too.
+    // An expired entry does not hide a later entry for the same change. A number is a valid reason.
     let line = |reason: &str, day: &str| {
         format!(
             "- {{fingerprint: \"{fingerprint}\", {NAMED}, reason: {reason}, by: ann, until: {day}}}\n"
@@ -176,7 +177,8 @@ fn what_ended_lets_nothing_through() {
 #[test]
 fn acknowledgement_of_health_covers_no_heap_dump() {
     let (project, fingerprint) = opened();
-    // The digits are those of the change, as after a collision; what a reviewer read is another.
+    // An entry with a matching fingerprint (as after a hash collision) that describes another
+    // change does not apply.
     project.write(
         "reviewed.yaml",
         format!("- {{fingerprint: \"{fingerprint}\", kind: security-requirement-removed, operation: orders/health, reason: why, by: ann}}\n"),

@@ -1,4 +1,4 @@
-//! Commands that messages print run as they are printed.
+//! Commands that messages print can be run exactly as printed.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::project::{Ended, Project, command, copy, run};
 
-/// Runs a line in a shell, in a folder, as somebody who pastes it; `--yes` stands for the answer.
+/// Runs a printed command line in a shell in this folder. `--yes` replaces the answer to a prompt.
 fn paste(folder: &Path, line: &str) -> Ended {
     let program = Path::new(env!("CARGO_BIN_EXE_gwc"));
     let path = format!(
@@ -22,7 +22,8 @@ fn paste(folder: &Path, line: &str) -> Ended {
         .env("NO_COLOR", "1"))
 }
 
-/// A project in a folder with a space, asked for from outside, with a store and a channel of its own.
+/// Creates a project in a folder with a space in its name, with its own store and channel, to be
+/// used from the folder around it.
 fn elsewhere() -> Project {
     let outer = Project::empty();
     let shop = Project::new();
@@ -31,7 +32,7 @@ fn elsewhere() -> Project {
     outer
 }
 
-/// Releases with every option, and tells what was printed.
+/// Releases with every option set, and returns the output.
 fn apply(outer: &Project, timeout: &str) -> Ended {
     let gateway = outer.read("my shop/gateway.yaml");
     let at = gateway.find("timeout: ").expect("there is one");
@@ -73,7 +74,7 @@ fn printed_rollback_runs_as_it_is() {
     paste(outer.path(), &format!("{line} --yes"))
         .with(0)
         .says("serial 3");
-    // Of the history, from inside of the project.
+    // A command printed by `gwc history`, run inside the project's folder.
     let inside = outer.file("my shop");
     fs::rename(outer.file("the keys"), inside.join("keys")).expect("there is room");
     let history = ["history", "--store", "../a store", "--channel", "test"];
@@ -90,7 +91,7 @@ fn printed_rollback_runs_as_it_is() {
         .says("serial 5");
 }
 
-/// Releases a fourth version from inside of the project.
+/// Releases a fourth version from inside the project's folder.
 fn apply_inside(folder: &Path) {
     let gateway = fs::read_to_string(folder.join("gateway.yaml")).expect("it is there");
     fs::write(folder.join("gateway.yaml"), gateway.replace("7s", "8s")).expect("there is room");
@@ -127,7 +128,7 @@ fn printed_revocation_runs_as_it_is() {
         .lines()
         .find(|line| line.contains("gwc revoke --credential"));
     let line = line.expect("it is printed").trim();
-    // It asks; here is no terminal.
+    // The command prompts, and a test has no terminal.
     paste(project.path(), &format!("{line} --yes"))
         .with(0)
         .says("revocation list 1 is published");
@@ -163,7 +164,7 @@ fn lint_warns_of_a_signing_key_that_ends() {
         .with(0)
         .says("GW0544")
         .says("of `release` has ended (2020-02-01)");
-    // Build does not look at the clock.
+    // `gwc build` does not depend on the clock.
     let ended = project.run(&["build"]).with(0);
     assert!(!ended.err.contains("warning"), "{ended:?}");
     trust["keys"][0]["not_after"] = end.into();

@@ -98,7 +98,7 @@ fn exactly_the_plan_or_nothing() {
     project.run(&["plan", "-o", "plan.json"]).with(0);
     let plan: Value = serde_json::from_str(&project.read("plan.json")).unwrap();
 
-    // A plan file that says less than what is going to happen.
+    // A plan file from which changes were removed.
     let mut less = plan.clone();
     less["changes"].as_array_mut().unwrap().clear();
     project.write("less.json", less.to_string());
@@ -112,12 +112,12 @@ fn exactly_the_plan_or_nothing() {
     project.write("other.json", other.to_string());
     with("other.json").with(3);
 
-    // Sources that moved on.
+    // The sources changed after the plan was made.
     project.change("8s");
     with("plan.json").with(3).says("these sources build");
     project.change("6s");
 
-    // What cannot be read at all.
+    // Unreadable plan files.
     with("missing.json").with(65);
     project.write("garbled.json", b"{\"schema\": \"plan/v1\", ");
     with("garbled.json").with(65);
@@ -128,7 +128,7 @@ fn exactly_the_plan_or_nothing() {
     assert_eq!(project.history().len(), 1);
 
     with("plan.json").with(0).says("serial 2");
-    // And once more: the channel has moved.
+    // Apply the plan again: the channel has moved.
     let stale = project.run(&[
         "apply",
         "plan.json",
@@ -340,7 +340,8 @@ fn a_plan_file_that_says_something_else_is_told_what() {
         .with(3)
         .says("about channel staging, this would move channel prod");
     with(&|plan| plan["environment"] = "test".into()).with(64);
-    // Who accepted what is nobody's claim: it is asked anew, and the order says nothing.
+    // Acknowledgements in a plan file are ignored and evaluated again; the order of changes is
+    // irrelevant.
     with(&|plan| plan["changes"].as_array_mut().unwrap().reverse())
         .with(0)
         .says("serial 2");
@@ -412,7 +413,7 @@ fn apply_with_other_gates_than_its_plan_is_refused() {
     apply("plan.json", &["--gate", "relax"])
         .with(1)
         .says("relax (");
-    // What a gate says is what its changes say, or somebody edited the file.
+    // Gates in a plan file must follow from its changes; otherwise the file was edited.
     let plan: Value = serde_json::from_str(&project.read("plan.json")).unwrap();
     let with = |edit: &dyn Fn(&mut Value)| {
         let mut edited = plan.clone();

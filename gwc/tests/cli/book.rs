@@ -1,4 +1,4 @@
-//! The pages about plans and routes run as they are written.
+//! Commands in the documentation pages about plans and routes run as written.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::git::{commit, git};
 use crate::project::{Project, command, run};
 
-/// The commands of a page that are marked to be run.
+/// Commands of a page that are marked as runnable.
 fn commands(page: &str) -> Vec<Vec<String>> {
     let path = format!("{}/../docs/{page}", env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(path).expect("the page is there");
@@ -16,7 +16,7 @@ fn commands(page: &str) -> Vec<Vec<String>> {
     let lines = blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines());
     lines
         .map(|line| {
-            // Words, and one in double quotes.
+            // Splits a line at blanks, except inside double quotes.
             let words = line
                 .split('"')
                 .enumerate()
@@ -29,7 +29,7 @@ fn commands(page: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// A released shop in Git, on a branch with a change that needs an acknowledgement.
+/// Creates a released project in Git, on a branch with a change that needs an acknowledgement.
 fn branch() -> Project {
     let project = Project::new();
     project.write(
@@ -58,7 +58,7 @@ fn branch() -> Project {
 #[test]
 fn the_page_on_plans_runs_as_it_is_written() {
     let project = branch();
-    // The acknowledgement file that is shown is one.
+    // The example in the page is a valid acknowledgement file.
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/plan.md");
     let page = fs::read_to_string(page).expect("the page is there");
     let (_, rest) = page
@@ -89,7 +89,7 @@ fn the_page_on_pull_requests_runs_as_it_is_written() {
     follow(&branch(), "ci.md", 7);
 }
 
-/// Commands of each step of a workflow, in order: the `run` of a page or a file.
+/// Commands of each step of a workflow, in order: the `run` keys in a page or a file.
 fn steps(text: &str) -> Vec<String> {
     let mut steps: Vec<String> = Vec::new();
     let mut block: Option<usize> = None;
@@ -116,7 +116,7 @@ fn steps(text: &str) -> Vec<String> {
     steps
 }
 
-/// The jobs of the workflow, each with its text.
+/// Jobs of the workflow, each with its text.
 fn jobs(workflow: &str) -> Vec<(String, String)> {
     let (_, jobs) = workflow.split_once("\njobs:\n").expect("there are jobs");
     let mut found: Vec<(String, String)> = Vec::new();
@@ -137,7 +137,8 @@ fn jobs(workflow: &str) -> Vec<(String, String)> {
     found
 }
 
-/// A folder with what a runner has: its tools, its temporary folder, and a stand-in for `gh`.
+/// Folder with the environment of a CI runner: its tools, its temporary folder, and a replacement
+/// for `gh`.
 struct Runner {
     folder: tempfile::TempDir,
 }
@@ -146,7 +147,7 @@ impl Runner {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("there is room");
         let gh = folder.path().join("gh");
-        // In place of GitHub: `gh pr comment NUMBER --repo REPOSITORY --body-file - …`.
+        // Replacement for `gh pr comment NUMBER --repo REPOSITORY --body-file - …`.
         let script = "#!/bin/sh\n[ \"$*\" = 'pr comment 7 --repo o/r --body-file - --edit-last --create-if-none' ] && cat > \"$RUNNER_TEMP/posted.md\"\n";
         fs::write(&gh, script).expect("there is room");
         fs::set_permissions(&gh, fs::Permissions::from_mode(0o755)).expect("it may be run");
@@ -157,7 +158,7 @@ impl Runner {
         self.folder.path().join(name)
     }
 
-    /// Runs steps as GitHub does, until one fails: the code.
+    /// Runs steps as GitHub does, until one fails. Returns the exit code.
     fn run(&self, folder: &Path, steps: &[String], environment: &[(&str, &str)]) -> i32 {
         let program = Path::new(env!("CARGO_BIN_EXE_gwc"));
         let path = format!(
@@ -192,7 +193,7 @@ impl Runner {
         0
     }
 
-    /// The multi-line output `comment` of the last run.
+    /// Multi-line output `comment` of the last run.
     fn comment(&self) -> String {
         let said = fs::read_to_string(self.file("output")).expect("it is there");
         let (_, rest) = said.split_once("comment<<").expect("there is a comment");
@@ -202,7 +203,7 @@ impl Runner {
     }
 }
 
-/// The workflow that `gwc init` writes.
+/// Workflow that `gwc init` writes.
 fn workflow() -> String {
     let folder = tempfile::tempdir().expect("there is room");
     run(command(folder.path()).args(["init", "shop"])).with(0);
@@ -227,7 +228,7 @@ fn workflow_comments_before_its_gates_decide() {
     );
     let runner = Runner::new();
     let post = |text: &str| {
-        // The job checks nothing out.
+        // This job does not check out the repository.
         let nowhere = tempfile::tempdir().expect("there is room");
         let environment = [("PULL", "7"), ("REPOSITORY", "o/r"), ("COMMENT", text)];
         assert_eq!(runner.run(nowhere.path(), &comment, &environment), 0);
@@ -245,7 +246,7 @@ fn workflow_comments_before_its_gates_decide() {
     assert_eq!(runner.run(project.path(), &check, &base), 1);
     let posted = post(&runner.comment());
     assert!(posted.contains("### Gateway plan: blocked"), "{posted}");
-    // The line of the comment lets it through.
+    // The acknowledgement line in the comment lets the change pass.
     let line = posted
         .lines()
         .find(|line| line.starts_with("- {fingerprint"));
@@ -324,7 +325,8 @@ fn workflow_trusts_no_pull_request() {
             text.matches("persist-credentials: false").count(),
             checkouts
         );
-        // Who may write reads nothing of the pull request, and who reads it may write nothing.
+        // The job with write permission reads nothing of the pull request, and jobs that read it
+        // have no write permission.
         assert_eq!(text.contains(": write"), name == "comment", "{name}");
         assert_eq!(checkouts > 0, name != "comment", "{name}");
         assert_eq!(text.contains("secrets."), name == "apply", "{name}");
@@ -333,7 +335,7 @@ fn workflow_trusts_no_pull_request() {
             name == "apply"
         );
         assert_eq!(text.contains("name: Get gwc"), name != "comment", "{name}");
-        // Texts of a pull request reach a shell in variables only.
+        // Texts of a pull request reach a shell only through variables.
         for step in steps(text) {
             assert!(!step.contains("${{"), "{step}");
             assert!(!step.contains("> comment.md"), "{step}");
@@ -350,7 +352,7 @@ fn workflow_gets_the_gwc_that_it_names() {
     let program = runner.file("program");
     fs::write(&program, "#!/bin/sh\necho it\n").expect("there is room");
     let curl = runner.file("curl");
-    // In place of the network: the file stands before the URL.
+    // Replacement for `curl`: copies a file instead of downloading.
     let script = format!("#!/bin/sh\ncp '{}' \"$8\"\n", program.display());
     fs::write(&curl, script).expect("there is room");
     fs::set_permissions(&curl, fs::Permissions::from_mode(0o755)).expect("it may be run");

@@ -219,7 +219,7 @@ fn methods_of_3_2_are_built_and_routed() {
         let (code, out) = route(method);
         assert!(out.contains(key), "{method}: {code}\n{out}");
     }
-    // Letter case of methods counts, and 3.1 has neither.
+    // Method names are case-sensitive, and OpenAPI 3.1 does not allow additional methods.
     assert!(route("copy").1.contains("405"));
     project.edit("orders.yaml", "openapi: 3.2.0", "openapi: 3.1.0");
     project.run(&["build"]).with(1).says("unknown-method");
@@ -276,6 +276,6 @@ fn a_document_of_2_0_is_built_and_routed() {
         "{}",
         route.out
     );
-    // The same document in the words of 3.1 is the same gateway.
+    // The equivalent 3.1 document gives the same bundle.
     assert_eq!(two, Project::bare().build());
 }

@@ -1,5 +1,5 @@
-//! Files that a stranger names and that Git does not track: nested repositories, keys inside of strings,
-//! ignore rules of the base, and texts that are never shown.
+//! Files that untrusted documents refer to and that Git does not track: nested repositories, keys
+//! inside strings, ignore rules of the base commit, and texts that are never shown.
 
 use std::fs;
 
@@ -8,10 +8,10 @@ use crate::project::{Ended, Project};
 
 const SECRET: &str = "correct-horse-battery-staple";
 
-/// Content of a key that is none.
+/// Content of a PEM file that looks like a key but is none.
 const BODY: &str = "MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQDB";
 
-/// Lets the first operation's response have this example and this schema.
+/// Sets an example and a schema of the first operation's response.
 fn refer(project: &Project, example: &str, schema: &str) {
     let text = project.read("orders.yaml");
     let response = format!(
@@ -22,7 +22,7 @@ fn refer(project: &Project, example: &str, schema: &str) {
     project.write("orders.yaml", new);
 }
 
-/// Runs everything that reads sources; none of it shows the text.
+/// Runs every command that reads sources, and checks that none shows the text.
 fn hides(project: &Project, text: &str) -> Vec<Ended> {
     let commands = [
         &["lint"][..],
@@ -53,7 +53,7 @@ fn file_of_a_nested_repository_is_no_source() {
         ended.out.contains("another repository, `other`"),
         "{ended:?}"
     );
-    // Committed or not.
+    // The result is the same before and after a commit.
     git(&project.file("other"), &["add", "-A"]);
     git(&project.file("other"), &["commit", "-qm", "one"]);
     project.run(&["lint"]).with(1).says("another repository");
@@ -83,7 +83,7 @@ fn file_of_a_submodule_is_no_source() {
         .run(&["lint"])
         .with(1)
         .says("another repository, `other`");
-    // Its files may stand there without its `.git`.
+    // The folder stays a submodule, even if its `.git` is removed.
     fs::remove_file(project.file("other/.git")).expect("it is there");
     project
         .run(&["lint"])
@@ -120,7 +120,7 @@ fn key_in_a_string_is_refused_with_its_place() {
         let said = format!("`{name}` holds key material in line {line}");
         assert!(ended[0].out.contains(&said), "{text}\n{}", ended[0].out);
         assert_eq!(ended[4].code, 1, "{text}");
-        // Git tracks it: everybody has it. It is still not shown.
+        // Git tracks the file now, so everyone has it. Its text is still not shown.
         git(project.path(), &["add", "-f", name]);
         let ended = hides(&project, BODY);
         assert!(
@@ -135,7 +135,7 @@ fn key_in_a_string_is_refused_with_its_place() {
 #[test]
 fn text_of_an_untracked_file_is_never_shown() {
     let project = committed();
-    // What is wrong stands in the file itself, or in the file that refers to it.
+    // The mistake is in the file itself, or in the file that refers to it.
     for text in [
         format!("type: {SECRET}\n"),
         format!("type: string\npattern: '[{SECRET}'\n"),
@@ -152,7 +152,7 @@ fn text_of_an_untracked_file_is_never_shown() {
         assert!(places > 0, "{text}\n{}", ended[0].out);
         project.write("orders.yaml", before);
     }
-    // Once Git tracks it, it is shown.
+    // Texts of files that Git tracks are shown.
     project.write("new.yaml", format!("type: {SECRET}\n"));
     refer(&project, "x", "{$ref: new.yaml}");
     git(project.path(), &["add", "new.yaml"]);
@@ -171,7 +171,7 @@ fn plan_of_an_untracked_file_shows_no_values() {
             format!("type: object\nproperties: {{{SECRET}: {{type: string}}}}\n"),
             false,
         ),
-        // Escapes hide nothing.
+        // Escape sequences must not help a secret to pass.
         (
             format!("type: string\nconst: \"\\u0063{}\"\n", &SECRET[1..]),
             false,
@@ -216,7 +216,7 @@ fn base_decides_which_files_are_ignored() {
     project.write("parts/.gitignore", "token.*\n!token.yml\n/own.yaml\n");
     project.write("parts/keep.yaml", "type: string\n");
     commit(&project, "rules");
-    // The author of the pull request ignores nothing.
+    // The change removes the ignore rules, but those of the base commit still apply.
     project.write(".gitignore", "*.pem\n/releases/\n/elsewhere/\n");
     fs::remove_file(project.file("parts/.gitignore")).expect("it is there");
     commit(&project, "no rules");
@@ -289,7 +289,7 @@ fn against_decides_which_files_are_ignored() {
     commit(&project, "one file more is ignored");
     project.write("local.yaml", "type: string\n");
     refer(&project, "x", "{$ref: local.yaml}");
-    // The author of the pull request takes the rule away.
+    // The change removes the ignore rule.
     project.write(".gitignore", "*.pem\n/releases/\n/elsewhere/\n");
     commit(&project, "no rule");
     for revision in ["git:main~1", "git:main~1:./"] {

@@ -1,4 +1,4 @@
-//! `gwc diff` and `gwc plan --against`: everything that can be compared with everything.
+//! `gwc diff` and `gwc plan --against`, with every kind of side.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,7 +14,7 @@ paths:
   /a: {get: {operationId: getA, responses: {\"200\": {description: fine}}}}
 ";
 
-/// `class id` of each change.
+/// `CLASS ID` of each change.
 fn said(ended: &Ended) -> Vec<String> {
     let plan = ended.json("plan/v1");
     let changes = plan["changes"].as_array().expect("a list").iter();
@@ -50,7 +50,7 @@ fn documents_with_other_file_names_are_compared() {
         "{:?}",
         said(&ended)
     );
-    // One operationId for several operations, as real documents have it: method and path tell.
+    // Operations with the same operationId, as in real documents, are matched by method and path.
     let twice = OPEN.replace("operationId: getA", "operationId: \"it's \\\"twice\\\"\"");
     let twice = format!(
         "{twice}{}",
@@ -68,17 +68,17 @@ fn documents_with_other_file_names_are_compared() {
         said(&diff(&project, "twice.yaml", "again.yaml").with(0)),
         [""; 0]
     );
-    // What only a project knows is no obstacle.
+    // References to names that only a project defines are allowed.
     let keyed = "get: {x-gateway: {policies: [slow], upstream: orders}, ";
     project.write("keyed.yaml", OPEN.replace("get: {", keyed));
     diff(&project, "old.yaml", "keyed.yaml").with(0);
-    // Neither is what no version can run yet.
+    // Settings that no version can run yet are allowed, too.
     project.write(
         "later.yaml",
         OPEN.replace("get: {", "get: {x-gateway: {cost: 5}, "),
     );
     diff(&project, "old.yaml", "later.yaml").with(0);
-    // JSON is another way to write the same.
+    // The same document as JSON.
     let same: Value = serde_yaml_ng::from_str(OPEN).unwrap();
     project.write("same.json", same.to_string());
     assert_eq!(
@@ -153,7 +153,7 @@ fn a_project_is_compared_with_itself_in_git() {
     git(project.path(), &["tag", "-a", "v1", "-m", "one", "HEAD~1"]);
     let document = diff(&project, "git:v1:orders.yaml", "orders.yaml").with(0);
     assert_eq!(said(&document), [""; 0]);
-    // Nothing was checked out or written.
+    // The comparison checked out and wrote nothing.
     assert_eq!(git(project.path(), &["status", "--porcelain"]), "");
 }
 
@@ -175,7 +175,7 @@ fn what_is_not_committed_is_named() {
     project.edit("orders.yaml", "title: Orders", "title: All orders");
     project.write("notes.txt", "nobody compiles this\n");
     project.edit("other.yaml", "get: {", "get: {x-gateway: {public: true}, ");
-    // The gate of the commit still holds, and an operation is new and open.
+    // The gate of the old commit still applies: a new operation is public.
     let ended = project
         .run(&["plan", "--against", "git:HEAD", "--format", "json"])
         .with(1);
@@ -316,7 +316,7 @@ fn a_revision_that_is_not_there_says_what_to_write() {
     plan("git:release")
         .with(65)
         .says("did you mean `git:origin/release`?");
-    // The project came later.
+    // A commit from before the project existed.
     let before = git(
         project.path(),
         &[
@@ -390,7 +390,7 @@ fn project_below_the_root_in_a_worktree_is_compared() {
         )
         .with(0),
     );
-    // From elsewhere the project is named.
+    // From another folder, `--project` names the project.
     timeout(
         &in_folder(
             root.path(),
@@ -418,7 +418,7 @@ fn project_below_the_root_in_a_worktree_is_compared() {
         .with(0),
     );
 
-    // A bare repository has no `.git`; its files may be a stranger's.
+    // A bare repository has no `.git` folder, and its files may be untrusted.
     let bare = tempfile::tempdir().unwrap();
     git(
         bare.path(),
@@ -451,7 +451,7 @@ fn links_inside_a_revision_are_followed_others_not() {
         said(&diff(&project, "git:HEAD~1", "git:HEAD").with(0)),
         [""; 0]
     );
-    // Out of the project's folder, though not out of the repository.
+    // Outside the project's folder, but inside the repository.
     fs::create_dir(project.file("inner")).unwrap();
     project.write("inner/gateway.yaml", project.read("gateway.yaml"));
     project.write("inner/trust.json", project.read("trust.json"));
@@ -483,7 +483,7 @@ fn links_inside_a_revision_are_followed_others_not() {
         project.path(),
         &["checkout", "-q", "HEAD~2", "--", "orders.yaml"],
     );
-    // A pointer of Git LFS, on the disk and in Git.
+    // A pointer of Git LFS, on disk and in Git.
     fs::remove_file(project.file("orders.yaml")).unwrap();
     project.write(
         "orders.yaml",
@@ -558,13 +558,13 @@ fn both_sides_are_read_in_one_environment() {
         .len()
     };
     assert_eq!((plan("test"), plan("prod")), (0, 1));
-    // Without an environment each of them is compared.
+    // Without `--env`, all environments are compared.
     assert_eq!(said(&diff(&project, "git:HEAD", ".").with(0)).len(), 1);
     project
         .run(&["diff", "--env", "prod", "git:HEAD~1", "."])
         .with(0)
         .says("environment prod");
-    // The new side must have it.
+    // The new side must have the environment.
     project
         .run(&["diff", "--env", "prod", ".", "git:HEAD~1"])
         .with(64)
@@ -602,7 +602,7 @@ fn a_job_gets_annotations_and_its_summary() {
         summary.starts_with("before\n<!-- gwc plan -->\n### Gateway plan: blocked"),
         "{summary}"
     );
-    // From a folder below, files are shown from there; without a terminal there are no colours.
+    // From a subfolder, paths are shown relative to it. Without a terminal there are no colours.
     let below = run_in("elsewhere", &["--project", ".."]).with(1);
     assert!(
         below.out.starts_with("::error file=../orders.yaml"),
@@ -616,7 +616,7 @@ fn a_job_gets_annotations_and_its_summary() {
     assert!(!run(&mut colourful).with(1).out.contains('\u{1b}'));
 }
 
-/// Paths of one segment with eight parameters each, whose literals overlap.
+/// A document with paths of one segment and eight parameters each, whose literals overlap.
 fn patterns(folder: &str) -> String {
     let mut text =
         String::from("openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\nsecurity: []\npaths:\n");

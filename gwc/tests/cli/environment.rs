@@ -1,10 +1,10 @@
-//! `--env`: one project, several environments, through every command that builds.
+//! `--env`: one project with several environments, in every command that builds.
 
 use std::fs;
 
 use crate::project::Project;
 
-/// The shop with a test and a production environment.
+/// Creates a project with a test and a production environment.
 fn project() -> Project {
     let project = Project::new();
     project.edit("gateway.yaml", "timeout: 5s", "timeout: \"${var:WAIT}\"");
@@ -30,7 +30,7 @@ fn each_environment_is_a_bundle_of_its_own() {
     };
     let (test, prod) = (id("test"), id("prod"));
     assert_ne!(test, prod);
-    // The environment's name is not in the id.
+    // The environment's name does not affect the bundle id.
     project.edit("gateway.yaml", "  test: {vars", "  trial: {vars");
     assert_eq!(id("trial"), test);
 }
@@ -55,7 +55,7 @@ fn what_needs_an_environment_says_so_at_its_place() {
     ] {
         project.run(command).with(64);
     }
-    // A variable that only one of them knows.
+    // A variable that only one environment defines.
     project.edit("gateway.yaml", "{WAIT: 5s}", "{}");
     project
         .run(&["lint"])
@@ -74,7 +74,8 @@ fn lint_with_an_environment_finds_its_own_mistakes() {
     assert_eq!(document["environment"], "prod");
     let finding = &document["findings"][0];
     assert_eq!(finding["code"], "GW0105", "{document:#}");
-    // Told without it as well: gateway.yaml is read in every environment.
+    // The mistake is also reported without `--env`, because gateway.yaml is read in every
+    // environment.
     project.run(&["lint"]).with(1).says("unit-missing");
 }
 
@@ -106,7 +107,7 @@ fn release_goes_to_the_environments_channel() {
         .says("another environment");
     apply(&["plan.json"]).with(0);
     assert_eq!((channel("test"), channel("prod")), (1, 1));
-    // The statement says where it was built for.
+    // The build statement names the environment.
     let statements: Vec<String> = walk(&project.file("releases"))
         .into_iter()
         .filter_map(|path| fs::read_to_string(path).ok())
@@ -173,7 +174,7 @@ fn new_key_in_a_consumers_file_changes_only_its_part() {
         .map(|(layer, _)| layer.0.as_str())
         .collect();
     assert_eq!(moved, ["\"application/vnd.gwc.consumers.v1+cbor\""]);
-    // Plans and inspections see through it.
+    // `plan` and `inspect` also read the separate blob of the consumers.
     project.apply("first").with(0);
     let id = project.build();
     project.run(&["inspect", &id]).with(0).says("acme");

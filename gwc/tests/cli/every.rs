@@ -1,4 +1,4 @@
-//! Plans without `--env`: every environment of both sides, each change once.
+//! Plans without `--env` cover every environment of both sides, and list each change once.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::project::{Ended, Project};
 
 const PUBLIC: &str = "operationId: listOrders, security: [], x-gateway: {public: true},";
 
-/// The shop on `main` with two environments; `prod` has a patch.
+/// Creates a project on `main` with two environments; `prod` has a patch.
 fn project() -> Project {
     let project = committed();
     let text = project.read("gateway.yaml");
@@ -25,7 +25,7 @@ fn plan(project: &Project, more: &[&str]) -> Ended {
     project.run(&[&base, more].concat())
 }
 
-/// `class id subject [environments]` of each change.
+/// `CLASS ID SUBJECT [ENVIRONMENTS]` of each change.
 fn lines(ended: &Ended) -> Vec<String> {
     let plan = ended.json("plan/v1");
     let changes = plan["changes"].as_array().expect("a list").iter();
@@ -94,7 +94,7 @@ fn patch_that_opens_one_environment_trips() {
             .any(|line| line.starts_with("weaken trusted-proxy-added") && line.ends_with("[prod]")),
         "{found:?}"
     );
-    // The line of the plan lets the release of the environment through as well.
+    // An acknowledgement from the plan of all environments also applies to the release of one.
     let changes = ended.json("plan/v1");
     let changes = changes["changes"].as_array().expect("a list").iter();
     let weaken = changes.filter(|change| change["class"] == "weaken");
@@ -136,7 +136,7 @@ fn new_environment_that_opens_trips_until_acked() {
         "open.yaml",
         "listeners: {public: {address: \"127.0.0.1:8080\", trusted_proxies: [10.0.0.0/8]}}\n",
     );
-    // The strict environment goes under another name.
+    // Rename the strict environment.
     project.edit(
         "gateway.yaml",
         "  prod: {patch: prod.yaml}",
@@ -160,7 +160,7 @@ fn new_environment_that_opens_trips_until_acked() {
     );
     let ack = format!("{}=seen", change["fingerprint"].as_str().expect("digits"));
     plan(&project, &["--ack", &ack]).with(0);
-    // Another meaning of the environment needs another look.
+    // A changed meaning of the environment needs a new acknowledgement.
     project.edit("open.yaml", "10.0.0.0/8", "0.0.0.0/0");
     plan(&project, &["--ack", &ack]).with(1);
 }
@@ -317,7 +317,7 @@ fn plan_of_a_new_environment_is_no_error() {
         lines(&ended),
         ["weaken environment-added environment stage [stage]"]
     );
-    // The acknowledgement of the plan of every environment counts here as well.
+    // The acknowledgement from the plan of every environment also applies here.
     let every = plan(&project, &[]).with(1);
     let fingerprint = |ended: &Ended| ended.json("plan/v1")["changes"][0]["fingerprint"].clone();
     assert_eq!(fingerprint(&ended), fingerprint(&every));
@@ -345,11 +345,11 @@ fn renamed_environment_keeps_the_gates_of_the_old() {
         commit(&project, "gates of an environment");
         let renamed = match goes {
             true => ("  prod: {patch: prod.yaml}", "  prd: {patch: prd.yaml}"),
-            // Another environment of the same channel.
+            // Another environment with the same channel.
             false => ("  prod: {patch", "  prd: {patch: prd.yaml}\n  prod: {patch"),
         };
         project.edit("gateway.yaml", renamed.0, renamed.1);
-        // The gates stay.
+        // The new environment must have the same gates.
         project.write("prd.yaml", format!("gates: [weaken]\n{channel}"));
         plan(&project, &[]).with(0);
         project.write("prd.yaml", format!("gates: []\n{channel}"));
@@ -399,7 +399,7 @@ fn plan_of_one_environment_names_those_that_go() {
         against.contains(&"removed environment-removed environment prod [prod]".to_owned()),
         "{against:?}"
     );
-    // Without `--against` only channels of environments are compared.
+    // Without `--against`, only channels that environments name are compared.
     project
         .run(&["plan", "--env", "live"])
         .says("no environment of gateway.yaml uses channel prod any more")
@@ -408,7 +408,7 @@ fn plan_of_one_environment_names_those_that_go() {
         let ended = project.run(&[&["plan"], used].concat());
         assert!(!ended.out.contains("uses channel"), "{}", ended.out);
     }
-    // A channel that no part of gateway.yaml names.
+    // A channel that gateway.yaml no longer names.
     project.edit("gateway.yaml", "channel: prod}", "channel: live}");
     project.run(&["plan"]).says("uses channel prod any more");
 }

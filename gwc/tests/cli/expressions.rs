@@ -1,4 +1,4 @@
-//! Expressions of `authorize`: mistakes are told at their place inside the text.
+//! Expressions of `authorize`: mistakes are reported at their place inside the expression.
 
 use crate::project::Project;
 

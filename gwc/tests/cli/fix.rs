@@ -2,7 +2,7 @@
 
 use crate::project::Project;
 
-/// A document with mistakes that edits mend, in every way of quoting, among comments.
+/// Document with fixable mistakes in every style of quoting, between comments.
 const MESSY: &str = "\u{feff}# at the top\r
 openapi: 3.0.3\r
 info: {title: t, version: 1.0}   # a number\r
@@ -98,7 +98,8 @@ fn json_stays_json() {
 #[test]
 fn guesses_are_not_made() {
     let project = Project::bare();
-    // A neighbour has the name already; `pet` is as near to `get` as to `put`.
+    // No fix if the correct key exists already, or if two corrections are equally likely: `pet` is
+    // as near to `get` as to `put`.
     let text = "openapi: 3.0.3\ninfo: {title: t, version: \"1\", titel: u}\npaths:\n  /a: {pet: {responses: {'200': {description: ok}}}}\n";
     project.write("a.yaml", text);
     project.run(&["lint", "a.yaml", "--fix"]).with(1);
@@ -163,7 +164,7 @@ fn what_is_silenced_is_not_mended() {
     project.run(&["lint", "a.yaml", "--dry-run"]).with(64);
 }
 
-/// Each mistake that an edit mends: the document around it, before and after.
+/// Fixable mistakes: rule, document, wrong text and corrected text.
 const MENDED: &[(&str, &str, &str, &str)] = &[
     (
         "optional-path-parameter",
@@ -315,8 +316,7 @@ fn text_of_comments_and_anchors_is_not_removed() {
     }
 }
 
-/// Mistakes in the names of gateway.yaml that an edit mends: the rule, what is written, what is
-/// meant.
+/// Fixable mistakes in the names of gateway.yaml: rule, wrong text, correct text.
 const NAMES: &[(&str, &str, &str)] = &[
     ("unknown-key", "owne: me", "owner: me"),
     (
@@ -406,7 +406,7 @@ fn key_without_space_keeps_its_value() {
         "type: string, minLength: 1",
     );
     assert_eq!(right, wanted);
-    // The key has a value of its own: nothing is replaced.
+    // The key already has a value: nothing is replaced.
     let kept = gateway("\"connect:1s\": 2s");
     assert_eq!(fixed(&kept, &wanted), (kept, wanted.clone()));
     let kept = gateway("connect:1s: 2s");

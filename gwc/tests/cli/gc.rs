@@ -1,4 +1,4 @@
-//! `gwc gc`: what goes, what stays, and when nothing goes.
+//! `gwc gc`: removed files, kept files, and refusals to remove anything.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::project::Project;
 
-/// Three releases, two hours ago.
+/// Creates three releases that are two hours old.
 fn aged() -> Project {
     let project = Project::released();
     for (timeout, reason) in [("6s", "second"), ("7s", "third")] {
@@ -86,7 +86,7 @@ fn only_what_no_kept_record_needs_goes() {
         .run(&["gc", "--keep", "1"])
         .with(0)
         .says("nothing to remove; 1 bundle kept");
-    // What went can be released again.
+    // A removed bundle can be released again.
     project.change("6s");
     project.apply("again").with(0);
 }

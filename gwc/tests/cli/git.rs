@@ -1,11 +1,11 @@
-//! A project in a Git repository, for what reads revisions.
+//! Fixture: a project in a Git repository, for commands that read revisions.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::project::Project;
 
-/// Runs git, with a name and without the user's configuration.
+/// Runs git with a user name and without the user's configuration.
 pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .args(["-c", "user.name=T", "-c", "user.email=t@example.org"])
@@ -28,7 +28,7 @@ pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// The shop, committed on `main`.
+/// Creates a project that is committed on `main`.
 pub(crate) fn committed() -> Project {
     let project = Project::new();
     project.write(".gitignore", "*.pem\n/releases/\n/elsewhere/\n");
@@ -37,7 +37,7 @@ pub(crate) fn committed() -> Project {
     project
 }
 
-/// Commits everything.
+/// Commits all files. Returns the commit's id.
 pub(crate) fn commit(project: &Project, message: &str) -> String {
     git(project.path(), &["add", "-A"]);
     git(project.path(), &["commit", "-qm", message]);

@@ -103,7 +103,7 @@ fn nothing_is_overwritten_and_nothing_is_half_done() {
     assert!(!folder.path().join("other").exists());
 }
 
-/// A document with every kind of fault that a new project settles.
+/// Document with every kind of mistake that `gwc init` repairs with an overlay.
 const FAULTY: &str = "openapi: 3.0.3
 info: {title: t, version: \"1\"}
 paths:
@@ -146,7 +146,7 @@ fn init_from_a_faulty_document_ends_clean() {
     );
     let overlay = read("apis/api.gw.yaml");
     assert_eq!(overlay.matches("remove: true").count(), 5, "{overlay}");
-    // What is sound stays.
+    // Valid operations are kept.
     let ended = in_folder(&project, &["route", "GET", "/c?q=1"]).with(0);
     assert!(ended.out.contains("other"), "{}", ended.out);
 }
@@ -206,7 +206,7 @@ paths:
     .says("is ready");
     assert!(at("new/apis/common/id.yaml").is_file());
     in_folder(&at("new"), &["build"]).with(0);
-    // Above the repository nothing is read.
+    // Files outside the repository are not read.
     fs::write(
         at("specs/shop/v1/api.yaml"),
         text.replace("../../common", "../../../../common"),
@@ -253,7 +253,7 @@ security: [{key: []}]
 #[test]
 fn init_is_ready_only_when_build_works() {
     let folder = tempfile::tempdir().unwrap();
-    // Lint only warns of what this version cannot run.
+    // Lint only warns about settings that this version cannot run.
     let text = "openapi: 3.2.0
 info: {title: t, version: \"1\"}
 paths:
@@ -295,7 +295,7 @@ fn init_settles_paths_that_nothing_tells_apart() {
     in_folder(&project, &["build"]).with(0);
     let routes = |url: &str| in_folder(&project, &["route", "GET", url]).with(0).out;
     assert!(routes("/a/1").contains("/a/{x}#"), "{}", routes("/a/1"));
-    // As OpenAPI reads them: literally.
+    // Paths are literal, as OpenAPI specifies.
     assert!(routes("/c/:id/1").contains("/c/:id/{x}"));
     assert!(routes("/c/*/1").contains("/c/*/{x}"));
     assert!(
@@ -305,7 +305,8 @@ fn init_settles_paths_that_nothing_tells_apart() {
     );
 }
 
-/// Real documents end as a project that can be built, or with at most ten decisions.
+/// From each real document, `gwc init` makes a project that builds, or one with at most ten open
+/// decisions.
 #[test]
 fn init_from_each_real_document_ends_clean() {
     let corpus = prerequisite::corpus::folder();

@@ -1,4 +1,4 @@
-//! Characters that nobody sees: refused in names, escaped where texts are shown.
+//! Invisible characters: refused in names, escaped where texts are shown.
 
 use crate::git::committed;
 use crate::project::Project;
@@ -34,7 +34,7 @@ fn name_with_an_invisible_character_is_refused() {
                 ended.out.contains("GW0744") && ended.out.contains(&format!("U+{code}")),
                 "{new}, {escape}: {ended:?}"
             );
-            // Nobody can silence it.
+            // The rule cannot be switched off.
             let silent = project.run(&["lint", "--rule", "invisible-character=off"]);
             assert_ne!(silent.code, 0, "{silent:?}");
         }
@@ -66,7 +66,7 @@ fn blank_character_in_a_name_is_refused() {
                 .says(&format!("U+{code}"));
         }
     }
-    // A picture of a tag has a variation selector.
+    // An emoji in a tag's name has a variation selector, which is allowed.
     let project = Project::bare();
     project.edit(
         "orders.yaml",

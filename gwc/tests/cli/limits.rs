@@ -1,10 +1,11 @@
-//! Each limit of what is read: right at it nothing is said, one beyond it is told with the option.
+//! Limits on input. Input at the limit is accepted; input above it is refused with the name of the
+//! option.
 
 use crate::project::Project;
 
 const HEAD: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n";
 
-/// A document that needs exactly `most` of what `option` limits.
+/// Checks that a document needs exactly `most` of the resource that `option` limits.
 #[track_caller]
 fn ends_at(project: &Project, option: &str, most: usize, unit: &str, message: &str) {
     for name in ["a.yaml", "a.json"] {
@@ -40,7 +41,8 @@ fn depth_and_values_in_yaml_and_json() {
         "{\"openapi\": \"3.1.0\", \"info\": {\"title\": \"t\", \"version\": \"1\"}, \"paths\": {}, \"x-deep\": [[[[1]]]]}",
     );
     ends_at(&project, "--max-depth", 5, "", "deeper than 4 levels");
-    // The root, openapi, info, title, version, paths, four lists and a number.
+    // Values in the document: the root, openapi, info, title, version, paths, four lists and a
+    // number.
     ends_at(&project, "--max-values", 11, "", "more than 10 values");
 }
 

@@ -1,4 +1,4 @@
-//! `gwc lint` as a user meets it.
+//! `gwc lint`, tested through the command line.
 
 use crate::project::{Project, command, run};
 
@@ -99,7 +99,7 @@ fn services_see_paths_from_the_working_folder() {
     let json = project.run(&["lint", "apis/a.yaml", "--format", "json"]);
     let json = json.with(1).json("lint/v1");
     assert_eq!(json["findings"][0]["file"], "apis/a.yaml");
-    // From above and from below the project.
+    // Run from the folder above and from a folder inside the project.
     let below =
         run(command(&project.file("apis")).args(["lint", "a.yaml", "--format", "concise"])).with(1);
     assert!(below.out.starts_with("a.yaml:2:1: "), "{}", below.out);
@@ -160,7 +160,7 @@ fn a_baseline_is_written_and_read() {
         (&stale["file"], &stale["line"]),
         (&"lint-baseline.json".into(), &9.into())
     );
-    // Both at once: what is not needed any more is dropped.
+    // Both options together: entries that are no longer needed are removed.
     project
         .run(&[
             "lint",
@@ -175,7 +175,7 @@ fn a_baseline_is_written_and_read() {
             .read("lint-baseline.json")
             .contains("\"findings\": []")
     );
-    // A baseline is shown by its own path, wherever it stands.
+    // A baseline is shown by its own path, even outside the project.
     let above = project.path().parent().expect("a folder");
     let name = project
         .path()
@@ -211,7 +211,7 @@ fn a_baseline_is_written_and_read() {
     project.run(&["lint", "--baseline", "broken.json"]).with(65);
 }
 
-/// Each process seeds its hash maps anew.
+/// Each process seeds its hash maps differently.
 #[test]
 fn twenty_runs_say_the_same_bytes() {
     let project = Project::bare();
@@ -311,7 +311,7 @@ fn what_a_project_costs_in_metric_series_is_told() {
     };
     let (routes, series) = metrics(&project);
     assert!(routes > 0 && series > routes * 20, "{routes} {series}");
-    // A second mount is a second set of routes.
+    // A second mount doubles the number of routes.
     let text = project.read("gateway.yaml");
     let mounts = "mounts: [{name: a, base_path: /a}, {name: b, base_path: /b}]";
     project.write(
@@ -447,7 +447,7 @@ fn reports_and_baselines_do_not_replace_what_is_read() {
         .with(64)
         .says("`--format json`");
     assert!(!project.file("-").exists());
-    // A baseline replaces a baseline, and a report a report.
+    // An existing baseline is replaced by a baseline, and a report by a report.
     for _ in 0..2 {
         project
             .run(&["lint", "--write-baseline", "set-aside.json"])
@@ -456,7 +456,7 @@ fn reports_and_baselines_do_not_replace_what_is_read() {
             .run(&["lint", "--output", "json=report.json"])
             .with(0);
     }
-    // What sets findings aside is read as well.
+    // The baseline itself is an input, so it cannot be overwritten by a report.
     project
         .run(&[
             "lint",

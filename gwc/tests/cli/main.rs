@@ -1,4 +1,4 @@
-//! The command line as a user meets it: the real program, real files, every exit code.
+//! Command-line tests with the real program, real files and all exit codes.
 
 mod acknowledge;
 mod advice;

@@ -1,4 +1,4 @@
-//! Commands that query gateways: `apply --node`, `gwc status`, `gwc drift`.
+//! Commands that query running gateways: `apply --node`, `gwc status`, `gwc drift`.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::project::Project;
 
-/// A gateway that says what it is told to say, and remembers what it was asked.
+/// Simulated gateway with fixed responses. It records the requests that it receives.
 struct Gateway {
     at: String,
     says: Arc<Mutex<Value>>,
@@ -141,7 +141,7 @@ fn somebody_else_was_first() {
     let store = project.file("releases");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap().to_string();
-    // The gateway is asked after the plan was made; meanwhile another releases.
+    // The gateway is queried after the plan is made; another release happens in between.
     let first = thread::spawn(move || {
         let said = status("sha256:00");
         for body in [bundles(&said), said] {
@@ -214,7 +214,7 @@ fn refused_release_fails_without_wait() {
             .with(5)
             .says("nothing to do");
     }
-    // The same for a rollback, to a version that the gateway runs, and to one that it refuses.
+    // A rollback behaves the same, to a version that the gateway runs and to one that it refuses.
     let rollback = |id: &str| {
         let key = ["--key", "keys/release.pem", "--yes"];
         project.run(&[&["rollback", id, "--node", &gateway.at][..], &key].concat())
@@ -227,7 +227,7 @@ fn refused_release_fails_without_wait() {
         json!([{"bundle": second, "reason": "too-large", "permanent": true, "tries": 1}]),
     );
     rollback(&second).with(5).says("not-rolled-out");
-    // Waiting for a gateway that will never follow is useless.
+    // The command does not wait for a gateway that has refused the bundle.
     assert!(began.elapsed() < std::time::Duration::from_secs(30));
 }
 
@@ -260,7 +260,7 @@ fn the_way_back_is_required() {
         .with(5)
         .says("its secret ${env:GWS_KEY} is gone");
     assert_eq!(project.history().len(), 1);
-    // Without that it is said, and the release goes on.
+    // Without `--require-rollback` the doubt is only reported, and the release continues.
     apply(&project, &["--node", &gateway.at, "--wait", "0s"])
         .with(0)
         .says("rollback NOT ready");
@@ -397,7 +397,7 @@ fn drift_is_told_and_tokens_are_sent() {
         .with(0)
         .json("fleet/v1");
     assert_eq!(document["nodes"][1]["agrees"], false);
-    // The store is gone: what gateways run is told all the same.
+    // Without the store, the versions of the gateways are still reported.
     std::fs::rename(project.file("releases"), project.file("away")).unwrap();
     ask("status", &[]).with(69).says("runs 0123456789ab");
     std::fs::rename(project.file("away"), project.file("releases")).unwrap();
@@ -460,13 +460,13 @@ fn store_with_lost_records_is_reported_before_a_move() {
     .with(0)
     .json("apply/v1");
     assert_eq!(document["serial"], 5, "above what gateways know");
-    // It is merged now; and what is not lost needs no merging.
+    // After the merge no record is missing, so further releases need no `--merge`.
     let unwaited = ["--node", &gateway.at, "--wait", "0s"];
     apply(&project, &unwaited).with(0).says("nothing to do");
     project.change("7s");
     apply(&project, &unwaited).with(0);
     assert_eq!(project.history().len(), 3);
-    // A list cannot be merged; what helps is said.
+    // Revocation lists cannot be merged; the message says what to do instead.
     gateway.say("revocations", json!(1));
     project.change("8s");
     apply(&project, &["--merge", "--node", &gateway.at])

@@ -1,14 +1,14 @@
-//! Comparisons with a side that has faults: history, which nobody can mend.
+//! Comparisons with an old side that has mistakes, which can no longer be corrected.
 
 use serde_json::Value;
 
 use crate::git::{commit, committed};
 use crate::project::{Ended, Project};
 
-/// A response with content that a test breaks.
+/// A valid response, which tests replace by faulty ones.
 const RESPONSE: &str = "\"200\": {description: fine}";
 
-/// Faults that touch neither routing nor access, in the place of [`RESPONSE`].
+/// Mistakes that affect neither routing nor access, in place of [`RESPONSE`].
 const FAULTS: [&str; 6] = [
     "\"200\": {description: fine, content: {application/json: {examples: {a: {$ref: \"#/components/examples/None\"}}}}}",
     "\"200\": {description: fine, content: {application/json: {schema: {$ref: \"#/components/schemas/None\"}}}}",
@@ -105,8 +105,8 @@ fn faulty_number_of_the_old_side_is_skipped() {
     }
 }
 
-/// Edits of gateway.yaml and of the document that make an old side faulty, and true for those that
-/// are skipped.
+/// Edits of gateway.yaml and of the document that make the old side faulty. The last column is true
+/// if the faulty part is skipped.
 const SETTINGS: [(&str, &str, &str, bool); 12] = [
     ("gateway.yaml", "limit: 10/s", "limit: 10/x", true),
     ("gateway.yaml", "limit: 10/s", "limit: 10/s, burts: 3", true),
@@ -127,7 +127,7 @@ const SETTINGS: [(&str, &str, &str, bool); 12] = [
     ("orders.yaml", GET, "x-gateway: {policies: [none]}, ", false),
 ];
 
-/// The place of an `x-gateway` in the document.
+/// Text in the document after which a test inserts `x-gateway`.
 const GET: &str = "operationId: getOrder, ";
 
 #[test]
@@ -205,7 +205,7 @@ fn fault_that_decides_access_or_routing_is_refused() {
     ] {
         assert!(orders.contains(old), "{old}");
         project.write("old.yaml", orders.replacen(old, new, 1));
-        // A fault is no finding of the comparison.
+        // A mistake in the old document is an input error, not a finding of the comparison.
         project
             .run(&["diff", "old.yaml", "new.yaml", "--fail-on", "any"])
             .with(65)
@@ -217,7 +217,7 @@ fn fault_that_decides_access_or_routing_is_refused() {
 fn levels_of_the_command_line_hold_for_comparisons() {
     let project = committed();
     let sound = project.read("orders.yaml");
-    // A soft error: nothing is left open by it.
+    // An error whose level can be lowered. It affects neither routing nor access.
     let odd = "\"200\": {description: fine, content: {application/json: {schema: {type: string, pattern: \"[\"}}}}";
     project.write("orders.yaml", sound.replacen(RESPONSE, odd, 1));
     let lint = project.run(&["lint", "--format", "json"]);
@@ -240,7 +240,7 @@ fn levels_of_the_command_line_hold_for_comparisons() {
         .with(64);
 }
 
-/// The second and the third cell of each line of a table: the two sides of a case.
+/// Second and third cell of each row of a table: the two sides of a case.
 fn sides(table: &str) -> std::collections::BTreeSet<(String, String)> {
     let lines = table.lines().skip(1);
     lines
@@ -253,7 +253,7 @@ fn sides(table: &str) -> std::collections::BTreeSet<(String, String)> {
 
 #[test]
 fn every_pair_of_another_differ_is_compared() {
-    // The packed part of the corpus has none of these pairs; the faults above stand for them.
+    // The packed corpus has none of these pairs; the mistakes above replace them.
     if !prerequisite::corpus::is_whole() {
         return;
     }

@@ -1,4 +1,4 @@
-//! A project in a temporary folder, and the program run in it.
+//! Fixture: a project in a temporary folder, and the program run in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A small shop whose credentials the gateway checks itself.
+/// gateway.yaml of a small shop in which the gateway verifies credentials itself.
 const GATEWAY: &str = "version: 1
 name: shop
 apis: {orders: {path: orders.yaml}}
@@ -34,7 +34,7 @@ components:
   securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
 ";
 
-/// A document fits the schema that `gwc schema` prints under its name, where there is one.
+/// Checks a document against the schema that `gwc schema` prints under its name, if there is one.
 #[track_caller]
 fn fits_its_schema(name: &str, document: &Value) {
     let name = name.trim_end_matches("/v1");
@@ -61,7 +61,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// Fails unless the command ended with this code.
+    /// Checks the exit code.
     #[track_caller]
     pub(crate) fn with(self, code: i32) -> Self {
         assert_eq!(
@@ -72,7 +72,7 @@ impl Ended {
         self
     }
 
-    /// The one JSON document on standard output, with what every one carries.
+    /// Standard output as one JSON document, with checks of the keys that every document has.
     #[track_caller]
     pub(crate) fn json(&self, schema: &str) -> Value {
         let document: Value = serde_json::from_str(&self.out)
@@ -84,7 +84,7 @@ impl Ended {
         let results = ["ok", "changes", "blocked", "error"];
         assert!(results.contains(&document["result"].as_str().unwrap_or("none")));
         fits_its_schema(schema, &document);
-        // Releases and rollbacks carry their plan.
+        // The output of releases and rollbacks contains the plan.
         if document["plan"]["schema"] == "plan/v1" {
             fits_its_schema("plan/v1", &document["plan"]);
         }
@@ -103,20 +103,20 @@ impl Ended {
     }
 }
 
-/// A project with its folder.
+/// Project in its own folder.
 pub(crate) struct Project {
     folder: TempDir,
 }
 
 impl Project {
-    /// An empty folder.
+    /// Creates an empty folder.
     pub(crate) fn empty() -> Self {
         Self {
             folder: tempfile::tempdir().expect("there is room"),
         }
     }
 
-    /// The shop, without keys.
+    /// Creates the shop without keys.
     pub(crate) fn bare() -> Self {
         let folder = tempfile::tempdir().expect("there is room");
         let project = Self { folder };
@@ -125,14 +125,14 @@ impl Project {
         project
     }
 
-    /// The shop with one key for everything.
+    /// Creates the shop with one key for all roles.
     pub(crate) fn new() -> Self {
         let project = Self::bare();
         project.run(&["keygen", "release"]).with(0);
         project
     }
 
-    /// The shop with its first release.
+    /// Creates the shop and makes its first release.
     pub(crate) fn released() -> Self {
         let project = Self::new();
         project.apply("first").with(0);
@@ -155,7 +155,7 @@ impl Project {
         fs::read_to_string(self.file(name)).expect("the file is there")
     }
 
-    /// Replaces a text that must be there.
+    /// Replaces a text that must exist in the file.
     #[track_caller]
     pub(crate) fn edit(&self, name: &str, old: &str, new: &str) {
         let text = self.read(name);
@@ -168,7 +168,7 @@ impl Project {
         run(command(self.path()).args(arguments))
     }
 
-    /// Releases what is there, without asking.
+    /// Releases the current sources without a prompt.
     pub(crate) fn apply(&self, reason: &str) -> Ended {
         self.run(&[
             "apply",
@@ -180,12 +180,12 @@ impl Project {
         ])
     }
 
-    /// Builds, and tells the id.
+    /// Builds the current sources. Returns the bundle id.
     pub(crate) fn build(&self) -> String {
         self.run(&["build"]).with(0).out.trim().to_owned()
     }
 
-    /// Makes a change that matters and opens nothing.
+    /// Changes a timeout, which is a change that trips no gate.
     pub(crate) fn change(&self, timeout: &str) {
         let text = self.read("gateway.yaml");
         let at = text.find("timeout: ").expect("there is a timeout");
@@ -196,7 +196,7 @@ impl Project {
         );
     }
 
-    /// The serials and bundles of the channel, newest first.
+    /// Serials and bundles of the channel, newest first.
     pub(crate) fn history(&self) -> Vec<(u64, String)> {
         let history = self.run(&["history", "--format", "json"]).with(0);
         let history = history.json("history/v1");
@@ -210,7 +210,7 @@ impl Project {
     }
 }
 
-/// Copies a file, or a folder with everything below it.
+/// Copies a file, or a folder recursively.
 pub(crate) fn copy(from: &Path, to: &Path) {
     if !from.is_dir() {
         fs::copy(from, to).expect("the file can be copied");
@@ -223,7 +223,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The program, with an environment of its own.
+/// Command that runs the program with a clean environment.
 pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gwc"));
     command
@@ -234,7 +234,7 @@ pub(crate) fn command(folder: &Path) -> Command {
     command
 }
 
-/// Runs a command.
+/// Runs a command to its end.
 pub(crate) fn run(command: &mut Command) -> Ended {
     let output = command.output().expect("the program runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,4 +1,5 @@
-//! Files of the project's folder that a stranger names: keys, ignored and hidden files.
+//! Files inside the project's folder that an untrusted document refers to: keys, ignored files and
+//! hidden files.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +10,7 @@ use crate::project::{Ended, Project};
 
 const SECRET: &str = "correct-horse-battery-staple";
 
-/// The text between the first and the last line of a PEM file.
+/// Text between the first and the last line of a PEM file.
 fn body(pem: &str) -> String {
     let lines: Vec<&str> = pem
         .lines()
@@ -18,7 +19,7 @@ fn body(pem: &str) -> String {
     lines[0][..24].to_owned()
 }
 
-/// Fails if one of the texts was printed, or is in a file of the store.
+/// Checks that none of the texts was printed or stored.
 #[track_caller]
 fn shows_none(ended: &Ended, store: &Path, secrets: &[&str]) {
     for secret in secrets {
@@ -48,7 +49,7 @@ fn shows_none(ended: &Ended, store: &Path, secrets: &[&str]) {
     }
 }
 
-/// Puts `$ref: FILE` where an example and where a schema stands.
+/// Documents with `$ref: FILE` in an example and in a schema.
 fn refer(project: &Project, to: &str) -> [String; 2] {
     let orders = project.read("orders.yaml");
     ["example", "schema"].map(|key| {
@@ -59,11 +60,12 @@ fn refer(project: &Project, to: &str) -> [String; 2] {
     })
 }
 
-/// The name is refused, nothing is published, and nothing of the file is shown.
+/// Checks that the reference is refused, that nothing is published, and that no content of the file
+/// is shown.
 #[track_caller]
 fn is_refused(project: &Project, to: &str, secrets: &[&str]) {
     let before = project.read("orders.yaml");
-    // In an example `$ref` is data: it is an error only where a schema is expected.
+    // In an example, `$ref` is data; it is an error only in a schema.
     for (text, code) in refer(project, to).into_iter().zip([None, Some(1)]) {
         project.write("orders.yaml", text);
         let store = project.file("releases");
@@ -123,7 +125,7 @@ fn key_set_with_a_private_key_is_not_to_be_added() {
         )
     };
     let private = format!(", \"d\": \"{SECRET}\"");
-    // A key set with a private key, and one with a key that only its verifier finds wrong.
+    // A key set with a private key, and one with a key that only its verifier rejects.
     for set in [key("a", &private), key("a", ", \"k\": \"c2VjcmV0\"")] {
         let project = committed();
         project.edit(
@@ -212,7 +214,7 @@ fn tracked_file_stays_readable_when_it_is_ignored() {
     project.write("local.yaml", "type: string\n");
     let [_, schema] = refer(&project, "local.yaml");
     project.write("orders.yaml", schema);
-    // Not committed yet, and not ignored.
+    // The file is neither committed nor ignored.
     project.run(&["lint"]).with(0);
     commit(&project, "two");
     project.write(".gitignore", "*.pem\n/releases/\n/elsewhere/\nlocal.yaml\n");

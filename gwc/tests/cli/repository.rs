@@ -1,4 +1,5 @@
-//! Repositories that a stranger prepared: what `git:REV` compares and what a statement says of Git.
+//! Git repositories prepared by an attacker: comparisons with `git:REV`, and the Git fields of
+//! build statements.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +10,7 @@ use serde_json::json;
 use crate::git::git;
 use crate::project::{Ended, Project, command, copy, run};
 
-/// The shop in the folder `deploy` of a repository, committed on `main`.
+/// Creates a project in the folder `deploy` of a repository, committed on `main`.
 fn in_folder() -> Project {
     let shop = Project::new();
     let outer = Project::empty();
@@ -39,7 +40,7 @@ fn against(folder: &Path, revision: &str) -> Ended {
     run(command(folder).args(["plan", "--format", "json", "--against", revision]))
 }
 
-/// The plan names the operation that became public.
+/// Checks that the plan names the operation that became public.
 fn shows_the_open_door(ended: Ended) {
     let plan = ended.with(1).json("plan/v1");
     let changes = plan["changes"].as_array().expect("a list");
@@ -51,7 +52,7 @@ fn shows_the_open_door(ended: Ended) {
     );
 }
 
-/// Commits a bare repository into `deploy`, whose `main` has the public operation already.
+/// Commits a bare repository into `deploy`. The operation is already public on its `main`.
 fn plant(outer: &Project) -> String {
     let stranger = Project::empty();
     copy(&outer.file("deploy"), stranger.path());
@@ -85,7 +86,7 @@ fn plan_with_planted_bare_repository_ignores_it() {
     shows_the_open_door(against(&outer.file("deploy"), "git:main"));
 }
 
-/// A link in place of the project's folder would have both sides read from its target.
+/// If the project's folder is a link, both sides would be read from the link's target.
 #[test]
 fn plan_of_a_linked_project_folder_is_refused() {
     let outer = in_folder();
@@ -213,7 +214,7 @@ fn invalid_dot_git_beside_bare_files_is_an_error() {
 fn core_worktree_moves_nothing_that_is_compared() {
     let outer = in_folder();
     open_door(&outer, "deploy/orders.yaml");
-    // The folder at that place has another project.
+    // The folder at that path has another project.
     let other = Project::new();
     for (key, value) in [
         ("core.worktree", other.path().to_str().expect("a name")),
@@ -263,7 +264,7 @@ fn objects_of_alternates_are_read_and_checked() {
     assert!(shared.join(".git/objects/info/alternates").exists());
     open_door(&clone, "shared/deploy/orders.yaml");
     shows_the_open_door(against(&shared.join("deploy"), "git:main"));
-    // An object of the alternate with other content than its name says.
+    // An object in the alternate store whose content differs from its name.
     let closed = git(outer.path(), &["rev-parse", "main:deploy/orders.yaml"]);
     let open = git(&shared, &["hash-object", "-w", "deploy/orders.yaml"]);
     let path = |folder: &Path, id: &str| folder.join(".git/objects").join(&id[..2]).join(&id[2..]);
@@ -373,7 +374,7 @@ fn short_name_of_several_references_is_refused() {
     open_door(&outer, "deploy/orders.yaml");
     git(outer.path(), &["commit", "-qam", "two"]);
     shows_the_open_door(against(&deploy, "git:origin/main"));
-    // Who may push a tag hides the branch.
+    // A tag with the name of the branch hides the branch; an attacker may be allowed to push tags.
     git(outer.path(), &["tag", "origin/main"]);
     for name in [
         "git:origin/main",
@@ -437,7 +438,7 @@ fn submodule_of_another_commit_is_refused() {
     );
     commit(outer.path());
     let deploy = outer.file("deploy");
-    // The submodule's own branch has the open door already.
+    // On the submodule's own branch the operation is already public.
     open_door(&outer, "deploy/orders.yaml");
     git(&deploy, &["commit", "-qam", "two"]);
     let ended = against(&deploy, "git:main").with(65);

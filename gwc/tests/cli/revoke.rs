@@ -71,7 +71,7 @@ fn a_stolen_signing_key_counts_no_more() {
     project.apply("again").with(4).says("revoked");
     let history = project.run(&["history"]).with(0).out;
     assert!(!history.contains("by the thief"), "{history}");
-    // The way back: a record above the thief's, by a key that still counts.
+    // Recovery: publish a record above the attacker's, signed with a key that is still valid.
     project
         .run(&[
             "apply",
@@ -125,7 +125,7 @@ fn credentials_by_their_hash_only() {
 #[test]
 fn token_is_revoked_without_being_shown() {
     let project = Project::released();
-    // {"alg":"ES256"} and {"iss":"i"}
+    // Header `{"alg":"ES256"}` and payload `{"iss":"i"}`.
     let token = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJpIn0.c2VjcmV0LXNpZ25hdHVyZQ";
     project.write("stolen.txt", format!("{token}\n"));
     project.write("none.txt", "hunter2.is.no-token");
@@ -181,7 +181,7 @@ fn record_after_a_revocation_names_the_newest_list() {
     assert_eq!(named(&project), 1);
 }
 
-/// Runs every command that moves the channel: each is refused with the reason, and writes nothing.
+/// Checks that every command that moves the channel is refused with this reason and writes nothing.
 #[track_caller]
 fn moves_nothing(project: &Project, says: &str) {
     let links = || {
@@ -245,7 +245,7 @@ fn store_that_lost_its_list_moves_no_channel() {
         project.apply("x").with(4);
         std::fs::rename(&away, &blob).unwrap();
     }
-    // A floor of the trust file counts as a record's.
+    // A minimum serial in the trust file has the same effect as a record.
     project.run(&["trust", "floor"]).with(0);
     let folder = project.file("releases/revocations");
     std::fs::rename(&folder, project.file("gone")).unwrap();

@@ -8,7 +8,7 @@ fn back(project: &Project, more: &[&str]) -> crate::project::Ended {
     project.run(&arguments)
 }
 
-/// Three releases: a, b, c; their ids.
+/// Makes three releases a, b and c. Returns their ids.
 fn three() -> (Project, [String; 3]) {
     let project = Project::released();
     project.change("6s");
@@ -254,7 +254,7 @@ fn floors_of_zero_are_written_once() {
 #[test]
 fn missing_sources_make_the_plan_name_what_is_unknown() {
     let (project, _) = three();
-    // Source artifacts are gone, bundles and records are not.
+    // Remove the source artifacts from the store, but not bundles and records.
     let mut gone = 0;
     for entry in std::fs::read_dir(project.file("releases/blobs/sha256")).unwrap() {
         let path = entry.unwrap().path();

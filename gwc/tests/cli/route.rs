@@ -1,4 +1,5 @@
-//! `gwc route`: who owns a request, who does not and why, what runs, and who decided it.
+//! `gwc route`: the operation that owns a request, the others with the reasons why not, the
+//! policies that run, and the source of each setting.
 
 use serde_json::{Value, json};
 
@@ -60,7 +61,7 @@ pub(crate) fn told(project: &Project, arguments: &[&str]) -> Value {
     ask(project, arguments).with(0).json("route/v1")
 }
 
-/// `KEY by: reason` of each candidate.
+/// `KEY by: REASON` of each candidate.
 fn lost(answer: &Value, list: &str) -> Vec<String> {
     let all = answer[list].as_array().expect("a list").iter();
     all.map(|one| {
@@ -116,7 +117,8 @@ fn each_loser_is_told_with_the_reason_that_decided() {
 #[test]
 fn hidden_hosts_and_near_routes_are_shown() {
     let project = shop();
-    // The host owns all its requests, also those of which it knows no template.
+    // The mount with the host owns all requests of that host, including those that match none of
+    // its templates.
     let hidden = told(&project, &["GET", "http://api.shop.example/orders"]);
     assert_eq!(hidden["decision"], "none");
     assert_eq!(
@@ -133,7 +135,7 @@ fn hidden_hosts_and_near_routes_are_shown() {
             "orders/addOrder template: segment 1 is `orders`: the letter case differs",
         ]
     );
-    // Where every mount has a host, one has to be named.
+    // If every mount has a host, the request must name one.
     project.edit("gateway.yaml", ", {name: any}", "");
     let nobody = told(&project, &["GET", "/v1/orders"]);
     assert_eq!(
@@ -185,7 +187,7 @@ fn chain_shows_the_origin_and_result_of_each_step() {
     let (edge, answer) = steps(&["GET", "/orders/%00"]);
     assert_eq!(edge, ["admission public listener - reject path_invalid"]);
     assert_eq!(answer["status"], 400);
-    // A policy of the operation, of the path, and of the document.
+    // Policies of the operation, of the path item, and of the document.
     project.edit(
         "orders.yaml",
         "{timeout: 3s}",
@@ -248,7 +250,7 @@ fn value_shows_its_origin_and_what_it_overrides() {
         field("max_body", &list),
         json!({"field": "max_body", "value": "no limit", "source": {"default": "max_body"}, "overrides": []})
     );
-    // What nobody writes is told where all is.
+    // Defaults are shown only with `--all`.
     assert_eq!(field("priority", &list), Value::Null);
     let all = ["GET", "/orders", "--env", "prod", "--all"];
     assert_eq!(
@@ -260,7 +262,7 @@ fn value_shows_its_origin_and_what_it_overrides() {
         "5s"
     );
     assert_eq!(field("mount any base_path", &all)["value"], "/");
-    // A requirement of the operation stands over that of the document.
+    // The requirement of an operation replaces that of the document.
     project.edit(
         "orders.yaml",
         "operationId: listOrders,",
@@ -330,7 +332,7 @@ fn sources_revision_bundle_and_file_answer_alike() {
         let mut all = vec!["GET", "/orders", "--credential", "key=valid", "--all"];
         all.extend(arguments);
         let mut answer = told(&project, &all);
-        // Places are known where the sources, or an artifact beside the bundle, are.
+        // Places are known from the sources, or from a source artifact beside the bundle.
         for field in answer["effective"].as_array_mut().unwrap() {
             field["source"] = Value::Null;
         }
@@ -347,11 +349,11 @@ fn sources_revision_bundle_and_file_answer_alike() {
         (&file["operation"]["key"], &file["upstream"]["targets"]),
         (&here["operation"]["key"], &here["upstream"]["targets"])
     );
-    // The sources here are others by now.
+    // The current sources differ from the released ones.
     project.edit("orders.yaml", "{timeout: 3s}", "{timeout: 2s}");
     assert_eq!(answer(&["--bundle", "git:HEAD"]), here);
     assert_ne!(answer(&[])["bundle"], id);
-    // A document alone says where its gateway comes from.
+    // For a document alone, the answer says that its gateway settings are assumed.
     let document = project.run(&["--project", "orders.yaml", "route", "GET", "/orders"]);
     document.with(0).says("are assumed").says("listOrders");
 }
@@ -557,13 +559,13 @@ fn url_means_the_listener_with_its_port() {
     assert_eq!(mount("http://127.0.0.2:9090/orders"), Value::Null);
     assert_eq!(mount("http://127.0.0.2:9090/far/orders"), "far");
     assert_eq!(mount("http://api.shop.example:8080/v1/orders"), "main");
-    // Without a port: the first by name, as behind a balancer.
+    // Without a port, the first listener by name is used, as behind a load balancer.
     assert_eq!(mount("http://api.shop.example/v1/orders"), "main");
     assert_eq!(mount("/orders"), "any");
     ask(&project, &["GET", "http://x.example:8081/orders"])
         .with(64)
         .says("no listener has the port of `http://x.example:8081/orders`: `inner` has 127.0.0.1:9090");
-    // A name of the command line comes first.
+    // An explicit `--listener` has precedence.
     let named = ["GET", "http://x.example:8081/orders", "--listener", "inner"];
     assert_eq!(told(&project, &named)["operation"]["mount"], "any");
     ask(&project, &["GET", "https://api.shop.example/v1/orders"])

@@ -1,4 +1,4 @@
-//! Credentials in answers of `gwc route`: assumed, hidden, stripped, revoked.
+//! Credentials in the output of `gwc route`: assumed, hidden, removed, revoked.
 
 use serde_json::{Value, json};
 
@@ -42,12 +42,12 @@ fn upstream_request_is_shown_without_secrets() {
     assert_eq!(upstream["request"]["headers"]["accept"], "text/plain");
     assert_eq!(upstream["added"]["x-mark"], "(hidden)");
     assert_eq!(upstream["added"]["x-consumer-name"], "acme");
-    // Nobody outside may say where a request comes from.
+    // Forwarding fields of an untrusted client are replaced.
     assert_eq!(
         upstream["changed"]["x-forwarded-for"],
         json!({"old": "6.6.6.6", "new": "203.0.113.1"})
     );
-    // A credential in the query is none of a log's business either.
+    // A credential in the query is hidden, as in logs.
     project.edit(
         "orders.yaml",
         "in: header, name: X-Key",
@@ -59,7 +59,7 @@ fn upstream_request_is_shown_without_secrets() {
         answer["upstream"]["request"]["path"],
         "/api/orders?key=(hidden)&a=b"
     );
-    // Where the gateway answers, that is told.
+    // If the gateway itself responds, the response is shown.
     let answer = told(&project, &["GET", "/orders/?a=b"]);
     assert_eq!(
         (&answer["decision"], &answer["upstream"]),
@@ -80,7 +80,7 @@ fn credential_is_judged_without_its_value() {
     assert_eq!(valid["consumer"], "(whoever owns the valid credential)");
     assert_eq!(with("key=forged")["reason"], "credential_invalid");
     assert_eq!(with("header x-key by keys=valid")["decision"], "forward");
-    // A key that reads like the one that is lent counts nowhere else.
+    // Only the option `--credential` makes a credential valid; a key with the same text does not.
     let guessed = told(&project, &["GET", "/orders", "-H", "X-Key: valid"]);
     assert_eq!(guessed["reason"], "credential_invalid");
     let unknown = project.run(&["route", "GET", "/orders", "--credential", "kay=valid"]);
@@ -166,7 +166,7 @@ fn revoked_credential_is_refused() {
     assert_eq!(why, "a credential of the request is revoked (--revoked)");
     assert_eq!(status(&["--revoked", &"a".repeat(64)]).0, "forward");
     ask(&project, &[&key[..], &["--revoked", "test"]].concat()).with(64);
-    // The list of the store.
+    // The revocation list of the store.
     let revoke = [
         "revoke",
         "--key",
@@ -190,7 +190,7 @@ fn revoked_credential_is_refused() {
         .run(&["route", "GET", "/orders", "-H", "X-Key: test"])
         .with(0)
         .says("is revoked (revocation list 1)");
-    // A list that nobody signed is not used.
+    // A revocation list without a trusted signature is not used.
     let trust = project
         .read("trust.json")
         .replace("\"release\"", "\"other\"");

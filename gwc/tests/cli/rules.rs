@@ -1,11 +1,12 @@
-//! RULES: changes of what judges changes are gated by the gates of the old side.
+//! Section RULES of plans: changes of gates, keys and other rules are gated by the gates of the old
+//! side.
 
 use serde_json::Value;
 
 use crate::git::{commit, committed};
 use crate::project::Project;
 
-/// The shop on `main`, with an acknowledgement file and a lint level.
+/// Creates a project on `main` with an acknowledgement file and a lint level.
 fn ruled() -> Project {
     let project = committed();
     let text = project.read("gateway.yaml");
@@ -33,7 +34,7 @@ fn plan(project: &Project, more: &[&str], code: i32) -> Value {
     ended.with(code).json("plan/v1")
 }
 
-/// The ids of the changes of a section.
+/// Ids of the changes in the section RULES.
 fn rules(plan: &Value) -> Vec<String> {
     let changes = plan["changes"].as_array().expect("a list").iter();
     changes
@@ -89,7 +90,7 @@ fn change_of_the_trust_file_trips_a_gate() {
     project.run(&["keygen", "other"]).with(0);
     let document = trips(&project, "trust-changed");
     assert!(document["changes"][0]["new"].to_string().contains("other"));
-    // A key of another holder under the same name.
+    // A key of another owner under the same name.
     let trust = project.read("trust.json");
     commit(&project, "keys");
     project.write("trust.json", trust.replacen("\"active\"", "\"retired\"", 1));
@@ -103,7 +104,7 @@ fn change_of_the_trust_file_trips_a_gate() {
 #[test]
 fn floor_of_the_trust_file_rises_without_a_gate() {
     let project = ruled();
-    // The gate `expose` is on, and an operation is public.
+    // The gate `expose` is active, and an operation is public.
     let first = project.run(&["plan", "--format", "json"]).with(1);
     let by = first.json("plan/v1")["gates"][0]["by"][0].clone();
     let ack = format!("--ack={}=first", by.as_str().expect("digits"));
@@ -141,7 +142,7 @@ fn acknowledgement_of_no_change_trips_a_gate() {
     let later = entry(&"ab".repeat(16), "operation-exposed", "orders/heapDump");
     project.write("reviewed.yaml", &later);
     let document = trips(&project, "acknowledgement-added");
-    // It can be acknowledged itself, which names what it will let through.
+    // Adding an acknowledgement can itself be acknowledged; the change names what it will let pass.
     let change = &document["changes"][0];
     let text = |key: &str| change[key].as_str().expect("a text").to_owned();
     assert!(text("new").contains("orders/heapDump"));
@@ -149,7 +150,7 @@ fn acknowledgement_of_no_change_trips_a_gate() {
     let both = later + &entry(&text("fingerprint"), "acknowledgement-added", &about);
     project.write("reviewed.yaml", both);
     plan(&project, &[], 0);
-    // One that is used, or was there, is no change of the rules.
+    // An acknowledgement that is used, or that existed before, is not a change of the rules.
     commit(&project, "later");
     assert!(rules(&plan(&project, &[], 0)).is_empty());
 }
@@ -169,7 +170,7 @@ fn acknowledged_change_of_the_rules_passes() {
     plan(&project, &["--ack", &ack], 0);
     project.write("reviewed.yaml", &entry);
     plan(&project, &[], 0);
-    // The file that the change itself names does not vouch for it.
+    // An acknowledgement file that the change itself selects cannot acknowledge the change.
     project.write("reviewed.yaml", "[]\n");
     project.write("other.yaml", &entry);
     project.edit(
@@ -206,7 +207,7 @@ fn rules_of_the_channel_judge_a_release() {
     project.edit("gateway.yaml", "gates: [weaken]\n", "");
     let ended = project.run(&["plan", "--format", "json"]).with(1);
     assert_eq!(rules(&ended.json("plan/v1")), ["gate-removed"]);
-    // Together with the door that the gate would have stopped.
+    // The gate is removed together with the change that it would have stopped.
     project.edit(
         "orders.yaml",
         "operationId: listOrders,",
@@ -218,7 +219,7 @@ fn rules_of_the_channel_judge_a_release() {
         .says("gates tripped: weaken")
         .says("rules");
     assert_eq!(project.history().len(), 1);
-    // The way back is not held up.
+    // Restoring the rules is not blocked.
     project.edit(
         "orders.yaml",
         "operationId: listOrders, security: [], x-gateway: {public: true},",
@@ -247,7 +248,7 @@ fn comparison_with_one_document_has_no_rules() {
     assert!(rules(&ended.with(0).json("plan/v1")).is_empty());
 }
 
-/// Takes the source artifacts out of the store; bundles and records stay.
+/// Removes the source artifacts from the store, but not bundles and records.
 fn lose_sources(project: &Project) {
     let mut lost = 0;
     for entry in std::fs::read_dir(project.file("releases/blobs/sha256")).expect("a store") {
@@ -265,7 +266,7 @@ fn lose_sources(project: &Project) {
 fn unknown_rules_of_the_channel_trip_a_gate() {
     let project = Project::released();
     lose_sources(&project);
-    // The author of the change took the gates away, and nothing tells.
+    // The change removes the gates, and without source artifacts the old gates are unknown.
     project.edit("gateway.yaml", "gates: [weaken]\n", "");
     project.edit(
         "orders.yaml",
@@ -284,7 +285,7 @@ fn unknown_rules_of_the_channel_trip_a_gate() {
     let fingerprint = change.expect("it is there")["fingerprint"].as_str();
     let ack = format!("{}=known", fingerprint.expect("a text"));
     project.run(&["plan", "--ack", &ack]).with(0);
-    // Of other rules it says nothing.
+    // The acknowledgement does not cover later changes of rules.
     project.edit(
         "gateway.yaml",
         "channel: prod",
@@ -314,7 +315,7 @@ fn allowed_finding_of_a_document_trips_a_gate() {
     );
     commit(&project, "allowed");
     plan(&project, &[], 0);
-    // Another rule at the same node, and none.
+    // An allowance for another rule at the same node, and a removed allowance.
     project.edit(
         "orders.yaml",
         "allow: [missing-license]",
@@ -354,11 +355,11 @@ fn rules_alone_make_a_record_that_judges() {
     let history = project.history();
     assert_eq!(history.len(), 2);
     assert_eq!(history[0].1, history[1].1);
-    // The same again is nothing.
+    // Releasing the same again does nothing.
     project.apply("again").with(0).says("nothing to do");
     let plan = project.run(&["plan", "--exit-code"]).with(0);
     assert!(!plan.out.contains("records"), "{}", plan.out);
-    // One edit that takes the gate away and opens an operation.
+    // One edit removes the gate and makes an operation public.
     project.edit("gateway.yaml", "gates: [weaken]\n", "");
     project.edit(
         "orders.yaml",
@@ -366,7 +367,7 @@ fn rules_alone_make_a_record_that_judges() {
         "  /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}}\ncomponents:",
     );
     project.apply("open").with(1).says("gate-tripped");
-    // The gate alone is held by itself.
+    // Removing only the gate is stopped by the gate itself.
     project.edit("orders.yaml", "  /open: {", "  x-open: {");
     project.apply("gate").with(1).says("rules (");
     assert_eq!(project.history().len(), 2);

@@ -1,4 +1,4 @@
-//! `gwc strip`: what clients may read.
+//! `gwc strip`: the document without everything that clients must not see.
 
 use std::fs;
 
@@ -93,7 +93,7 @@ fn lone_document_is_stripped_of_gateway_keys() {
         json,
         serde_yaml_ng::from_str::<serde_json::Value>(PUBLIC).unwrap()
     );
-    // It is an OpenAPI document that says no more, and has no fewer errors than before.
+    // The output is a valid OpenAPI document, and stripping it again changes nothing.
     project.write("public.yaml", PUBLIC);
     project.run(&["lint", "public.yaml"]).with(0);
     assert_eq!(project.run(&["strip", "public.yaml"]).with(0).out, PUBLIC);
@@ -151,7 +151,7 @@ fn other_files_are_named_and_leak_nothing_internal() {
         .run(&["strip", "api.yaml"])
         .with(0)
         .says("paths/a.yaml");
-    // Nobody knows what a variable will be, so that it hides.
+    // The value of a variable is unknown here, so the operation is hidden.
     for hides in ["true", "\"${var:HIDE}\""] {
         project.write("paths/a.yaml", item(hides));
         project
@@ -166,7 +166,7 @@ fn other_files_are_named_and_leak_nothing_internal() {
         .says("api.yaml:1:");
     project.run(&["strip", "missing.yaml"]).with(65);
     project.run(&["strip", "api.yaml", "--api", "a"]).with(64);
-    // What stays cannot refer to what goes.
+    // A remaining part must not refer to a removed one.
     project.write(
         "api.yaml",
         DOCUMENT.replace(

@@ -1,8 +1,8 @@
-//! Properties of every command.
+//! Properties that every command has.
 
 use crate::project::Project;
 
-/// Names of the commands, from the overview.
+/// Names of the commands in the overview.
 fn commands(project: &Project) -> Vec<String> {
     let overview = project.run(&["--help"]).with(0).out;
     let list = overview.split("Commands:\n").nth(1).expect("a list");
@@ -107,7 +107,7 @@ fn without_a_store() {
         .run(&["build", "--store", "oci://registry.example/shop"])
         .with(64)
         .says("registries");
-    // A folder that holds something else is not taken for a store.
+    // A folder with other content is not accepted as a store.
     std::fs::create_dir(project.file("busy")).unwrap();
     project.write("busy/letter.txt", "dear");
     project.run(&["build", "--store", "busy"]).with(4);

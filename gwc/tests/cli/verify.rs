@@ -1,4 +1,4 @@
-//! `gwc verify`, and the lines that it prints.
+//! `gwc verify` and its output.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -130,7 +130,7 @@ fn one_file_carries_its_signatures() {
     project
         .run(&["verify", "one.tar", "--extract", "x"])
         .with(0);
-    // Alone, with nothing but the file and the trust file.
+    // Verification needs only the archive and the trust file.
     let elsewhere = tempfile::tempdir().unwrap();
     for name in ["one.tar", "trust.json"] {
         fs::copy(project.file(name), elsewhere.path().join(name)).unwrap();
@@ -145,7 +145,7 @@ fn one_file_carries_its_signatures() {
         "x",
     ]);
     run(&mut command).with(0);
-    // Damaged in the middle of a blob.
+    // Damage one byte in the middle of a blob.
     let mut bytes = fs::read(project.file("one.tar")).unwrap();
     let at = bytes.windows(4).position(|four| four == b"shop").unwrap();
     bytes[at] ^= 1;

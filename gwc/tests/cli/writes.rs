@@ -1,5 +1,5 @@
-//! Places that gwc writes to: inside the project or where an option says, never through a link,
-//! never over what others made.
+//! Files that gwc writes: inside the project or at a path from an option, never through a symbolic
+//! link, and never over foreign files.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use crate::project::{Project, command, run};
 
 const STRANGER: &str = "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"x\",\"digest\":\"sha256:00\",\"size\":1,\"annotations\":{\"org.opencontainers.image.ref.name\":\"v1\"}}]}";
 
-/// An image layout of somebody else.
+/// Creates an image layout that gwc did not write.
 fn layout(folder: &Path) {
     fs::create_dir_all(folder.join("blobs/sha256")).expect("there is room");
     fs::write(
@@ -69,7 +69,7 @@ fn store_behind_a_link_is_refused() {
             .says("is a symbolic link");
     }
     assert_eq!(index(&outer.file("theirs")), STRANGER);
-    // A link inside the store.
+    // A symbolic link inside the store.
     fs::remove_file(outer.file("shop/releases")).expect("it is there");
     fs::create_dir(outer.file("shop/releases")).expect("there is room");
     for name in ["blobs", "channels", "index.json", "oci-layout"] {
@@ -98,7 +98,7 @@ fn index_of_a_stranger_stays_as_it_is() {
         assert!(ended.err.contains("images of others"), "{ended:?}");
     }
     assert_eq!(index(&project.file("theirs")), STRANGER);
-    // Our own store is used again, also with a damaged index.
+    // gwc's own store is used again, even with a damaged index.
     project.run(&["build"]).with(0);
     project.run(&["build"]).with(0);
     project.write("releases/index.json", "{");
@@ -190,7 +190,7 @@ fn output_over_a_tracked_file_is_refused() {
         .run(&["strip", "-o", "."])
         .with(64)
         .says("is read here");
-    // What gwc made is written again, tracked or not.
+    // Files that gwc wrote are overwritten, tracked by Git or not.
     for format in ["json", "sarif", "junit", "checkstyle"] {
         let file = format!("report.{format}");
         let output = format!("{format}={file}");

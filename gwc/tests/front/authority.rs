@@ -1,10 +1,10 @@
-//! Requirements of the operator that no document can undo.
+//! `required` settings of the operator, which no document can undo.
 
 use model::compile;
 use sources::project::files::Files;
 use sources::syntax::Limits;
 
-/// The names of the errors of a project with these requirements and this operation.
+/// Names of the errors of a project with these requirements, defaults and operation.
 fn errors(required: &str, defaults: &str, operation: &str) -> Vec<&'static str> {
     let gateway = format!(
         "version: 1\nname: s\napis: {{a: {{path: api.yaml}}}}\nauth: {{keys: {{kind: api_key}}}}\n\

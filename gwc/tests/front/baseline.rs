@@ -1,4 +1,4 @@
-//! Baselines: listed findings stay silent while the text is edited, and no other does.
+//! Baselines: listed findings stay silent while the document is edited, and no other finding does.
 
 use openapi::lint::baseline::{self, Baseline};
 
@@ -74,7 +74,7 @@ fn one_more_of_the_same_is_told() {
         left(&baseline, &elsewhere),
         ["unknown-field: an operation has no field `sumary`"]
     );
-    // Alike in everything that the fingerprint holds: items without a name of their own.
+    // Items without a name of their own, whose fingerprints are equal.
     let schema = |items: &str| {
         format!(
             "openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\npaths: {{}}\ncomponents: {{schemas: {{A: {{allOf: [{items}]}}}}}}\n"

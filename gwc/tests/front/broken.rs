@@ -1,11 +1,11 @@
-//! Documents with one fault each: it is found at its place, and nothing else is an error.
+//! Documents with one mistake each: it is reported at its place, and no other error is.
 
 use gwc::output::{Report, concise};
 use model::compile::{Input, compile};
 
 use prerequisite::corpus;
 
-/// Kinds of faults in the table, each with its rule.
+/// Kinds of mistakes in the table, each with its rule.
 const KINDS: &[(&str, &str)] = &[
     (
         "additionalOperations holds a method that has its own field",

@@ -1,5 +1,5 @@
-//! The conformance suites: what they call valid has no error, what they call invalid has one
-//! at a place inside the text.
+//! Conformance suites: documents that they call valid have no errors, and invalid ones have an
+//! error at a place inside the text.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use prerequisite::corpus;
 
 use crate::project;
 
-/// Verdicts that differ from the suite's, with the reason.
+/// Documents for which gwc's verdict differs from the suite's, with the reason.
 const OTHERWISE: &[(&str, &str)] = &[
     (
         "mermade-3.0/pass/gluecon/example3_from_._Different_parameters.md.yaml",
@@ -39,7 +39,7 @@ const OTHERWISE: &[(&str, &str)] = &[
     ),
 ];
 
-/// Rules about a document as a whole, which may stand at its first byte.
+/// Rules about the document as a whole, whose place may be its first byte.
 const WHOLE: &[&str] = &[
     "empty-document",
     "malformed-json",
@@ -99,7 +99,7 @@ fn suites_are_judged_as_they_say() {
                 if !oas && doubtful.contains(&name.as_str()) {
                     continue;
                 }
-                // The whole suite is the project, so that parts beside a document are found.
+                // Use the whole suite as the project, so that files beside a document are found.
                 let folder = root.join(suite);
                 let inside = path
                     .strip_prefix(&folder)
@@ -107,7 +107,7 @@ fn suites_are_judged_as_they_say() {
                     .to_string_lossy()
                     .into_owned();
                 let linted = project::folder(&folder, &inside);
-                // A mistake is told where it is, not at the beginning of the text.
+                // A mistake is reported at its place, not at the beginning of the text.
                 let placed = |finding: &&diag::Diagnostic| {
                     let at = linted.files.sources.position(finding.span);
                     (at.line, at.column) != (1, 1) || WHOLE.contains(&finding.lint.name)

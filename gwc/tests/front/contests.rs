@@ -1,6 +1,6 @@
-//! Contending routes, against brute force: prefixes, patterns, conditions, priorities, case and
-//! final slashes, every path of up to three segments. What a template matches and who wins is
-//! written down here a second time.
+//! Routes that compete for requests, against brute force: prefixes, patterns, conditions,
+//! priorities, case and trailing slashes, for every path of up to three segments. Matching and
+//! precedence are implemented here a second time.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use sources::syntax::Limits;
 
 use crate::dice::Dice;
 
-/// Segments of paths; `z` stands for all other texts.
+/// Segments of paths. `z` stands for all other texts.
 const TEXTS: &[&str] = &["a", "A", "b", "B", "ab", "az", "zb", "Az", "zB", "z", ""];
-/// Segments of templates; `*` stands for a parameter.
+/// Segments of templates. `*` stands for a parameter.
 const PIECES: &[&str] = &["a", "A", "b", "*", "*", "a*", "*b"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,15 +21,15 @@ struct Route {
     pieces: Vec<&'static str>,
     prefix: bool,
     folded: bool,
-    /// True if a final slash does not count.
+    /// True if a trailing slash is ignored.
     loose: bool,
     priority: i64,
-    /// True if the request must carry the field.
+    /// True if the route requires a field.
     conditional: bool,
     method: &'static str,
 }
 
-/// A template of a route: its own, or its twin.
+/// Template of a route: its own, or the one with the other form of its trailing slash.
 #[derive(Clone, Debug)]
 struct Template {
     pieces: Vec<&'static str>,
@@ -100,15 +100,17 @@ impl Route {
         enough && template.pieces.iter().zip(path).all(piece)
     }
 
-    /// Requests of all that this route would own by a template alone.
+    /// Requests, of all given ones, that this route would own with this template if there were no
+    /// other route.
     fn requests(&self, template: &Template, all: &[Request]) -> Vec<bool> {
         let takes =
             |(path, field): &Request| (*field || !self.conditional) && self.matches(template, path);
         all.iter().map(takes).collect()
     }
 
-    /// Greater wins, of two that match the same path: from the left a literal, one in any case, a
-    /// pattern by its literal bytes, a parameter; then the end before the rest of a prefix.
+    /// Precedence of two templates that match the same path; the greater one wins. Segments count
+    /// from the left: a literal, a literal in any case, a pattern by its literal bytes, a
+    /// parameter. An end ranks above the rest of a prefix.
     fn rank(&self, template: &Template) -> Vec<(i32, usize, bool, bool)> {
         let piece = |piece: &&str| match *piece {
             "*" => (0, 0, false, false),
@@ -177,7 +179,7 @@ fn document(routes: &[Route]) -> String {
     json!({"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": paths}).to_string()
 }
 
-/// A route with the requests of each of its templates.
+/// Route with the requests of each of its templates.
 struct Alone<'r> {
     route: &'r Route,
     templates: Vec<(bool, Vec<bool>)>,
@@ -203,7 +205,7 @@ fn disjoint(a: &[bool], b: &[bool]) -> bool {
     a.iter().zip(b).all(|(a, b)| !(*a && *b))
 }
 
-/// Expected finding about a pair of the same method.
+/// Expected finding about two routes with the same method.
 fn expected(left: &Alone<'_>, right: &Alone<'_>) -> Option<&'static str> {
     let (a, b) = (left.route, right.route);
     if a.method != b.method {
@@ -216,7 +218,8 @@ fn expected(left: &Alone<'_>, right: &Alone<'_>) -> Option<&'static str> {
     for (lesser, greater) in [(left, right), (right, left)] {
         let covered = lesser.templates.iter().all(|(own_twin, own)| {
             greater.templates.iter().any(|(twin, other)| {
-                // With conditions the sets differ where the paths are the same.
+                // With a condition, one route matches fewer requests than the other on the same
+                // paths.
                 let same_path = match lesser.route.conditional == greater.route.conditional {
                     true => own == other,
                     false => own
@@ -264,7 +267,7 @@ fn contending_routes_agree_with_brute_force() {
                 route.pieces.clone_from(&before.pieces);
                 route.prefix = before.prefix;
             }
-            // A path without parameters stands once in a document.
+            // A document cannot contain the same path without parameters twice.
             let literal = !route.pieces.iter().any(|piece| piece.contains('*'));
             if !(literal && routes.iter().any(|other| other.key(0) == route.key(0))) {
                 routes.push(route);
@@ -289,7 +292,7 @@ fn contending_routes_agree_with_brute_force() {
                 continue;
             }
             let (one, other) = (index(finding.span), index(finding.related[0].0));
-            // Who can never win is told once, whoever beats it.
+            // A route that can never win is reported once, whichever route wins.
             said.push((
                 name,
                 match name {
@@ -329,7 +332,7 @@ fn contending_routes_agree_with_brute_force() {
     );
 }
 
-/// The label names a request that both match, and the one that gets it.
+/// Checks that the label names a request which both routes match, and the route that gets it.
 fn winner_is_right(routes: &[Route], (a, b): (usize, usize), label: &str) {
     let mut quoted = label.split('`').skip(1).step_by(2);
     let (request, key) = (

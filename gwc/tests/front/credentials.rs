@@ -1,4 +1,4 @@
-//! Findings about credentials: those that the gateway removes or that pages cannot send.
+//! Findings about credentials that the gateway removes, or that browser pages cannot send.
 
 use model::compile;
 use sources::project::files::Files;
@@ -30,7 +30,7 @@ components:
     basic: {type: http, scheme: basic, x-gateway: {auth: staff}}
 ";
 
-/// Messages of a rule, for edits of gateway.yaml and of the document.
+/// Messages of a rule for edits of gateway.yaml and of the document.
 fn told(rule: &str, gateway: &[(&str, &str)], document: &[(&str, &str)]) -> Vec<String> {
     let edited = |text: &str, edits: &[(&str, &str)]| {
         edits.iter().fold(text.to_owned(), |text, (from, to)| {
@@ -62,7 +62,7 @@ fn preflight_that_refuses_a_credential_is_told() {
         told(&[], &[security("security: [{basic: []}]")]),
         one("authorization")
     );
-    // Both are needed together.
+    // Both credentials are required together.
     assert_eq!(
         told(&[], &[security("security: [{cookie: [], key: []}]")]),
         one("x-key")
@@ -70,7 +70,7 @@ fn preflight_that_refuses_a_credential_is_told() {
     for headers in ["[X-KEY]", "[\"*\"]"] {
         assert_eq!(told(&[("[Content-Type]", headers)], &[]), [""; 0]);
     }
-    // An alternative that pages can send.
+    // Pages can send one of the alternatives.
     for security in [
         "security: [{key: []}, {cookie: []}]",
         "security: [{key: []}, {}]",
@@ -79,7 +79,7 @@ fn preflight_that_refuses_a_credential_is_told() {
         let document = [("security: [{key: []}]", security), public];
         assert_eq!(told(&[], &document), [""; 0], "{security}");
     }
-    // Another operation without the field is named beside the first.
+    // The finding also names the other operation without the field.
     let both = [("x-gateway: {upstream: v}", "x-gateway: {policies: [web]}")];
     assert_eq!(
         told(&[], &both),
@@ -119,7 +119,7 @@ fn key_of_a_removed_credential_is_told() {
         told(&[], &[strip, ("{upstream: v}", "{upstream: u}")]),
         [""; 0]
     );
-    // A limit.
+    // The same finding for a rate limit.
     let limit = [hash("consumer"), ("key: consumer", "key: \"header:x-key\"")];
     assert_eq!(told(&limit, &[strip]), one("header:x-key"));
     assert_eq!(told(&limit, &[]), [""; 0]);

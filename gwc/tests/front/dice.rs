@@ -1,10 +1,10 @@
-//! Chance that a seed repeats.
+//! Pseudorandom choices, repeatable by seed.
 
-/// A sequence of numbers (a linear congruence; the high bits count).
+/// Random number generator: a linear congruential one, of which the high bits are used.
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    /// A number below `sides`.
+    /// Random number below `sides`.
     pub(crate) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self
             .0
@@ -13,12 +13,12 @@ impl Dice {
         usize::try_from(self.0 >> 33).expect("31 bits") % sides
     }
 
-    /// Yes, as often as so many times in ten.
+    /// True with a probability of `in_ten` tenths.
     pub(crate) fn chance(&mut self, in_ten: usize) -> bool {
         self.roll(10) < in_ten
     }
 
-    /// One of these.
+    /// Random item of a list.
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.roll(from.len())]
     }

@@ -1,11 +1,11 @@
-//! The schemas that editors use: they take what is right, refuse what is wrong, and are found
-//! from the examples.
+//! Schemas for editors: they accept valid files, reject invalid ones, and the examples refer to
+//! them.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// The repository.
+/// Root folder of the repository.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -20,7 +20,7 @@ fn gateway() -> jsonschema::Validator {
     jsonschema::validator_for(&schema("gateway")).expect("the schema is one")
 }
 
-/// The schema of one attach point of `x-gateway`.
+/// Schema of one attach point of `x-gateway`.
 fn point(name: &str) -> jsonschema::Validator {
     let all = schema("x-gateway");
     jsonschema::validator_for(&all["$defs"][name]).expect("the schema is one")
@@ -37,7 +37,7 @@ fn wrong(validator: &jsonschema::Validator, value: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The cases of the end-to-end tests name credentials, `$SHA256(text)`, where hashes will stand.
+/// Replaces `$SHA256(text)`, which the end-to-end cases contain, by a hash.
 fn hashed(text: &str) -> String {
     let mut parts = text.split("$SHA256(");
     let mut hashed = parts.next().unwrap_or_default().to_owned();
@@ -48,7 +48,7 @@ fn hashed(text: &str) -> String {
     hashed
 }
 
-/// Every file of this name below a folder.
+/// Finds files below a folder by name.
 fn files(folder: &Path, fits: &dyn Fn(&str) -> bool, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder)
         .expect("the folder can be read")
@@ -184,7 +184,7 @@ fn what_is_wrong_in_x_gateway_is_refused() {
     }
 }
 
-/// The compiler refuses the same list of documents as the schema.
+/// The compiler and the schema refuse the same documents.
 #[test]
 fn the_compiler_refuses_what_the_schema_refuses() {
     for wrong in WRONG {
@@ -336,7 +336,8 @@ fn patch_schema_accepts_parts_and_nulls_only() {
 fn a_key_says_what_it_is_for_and_whether_it_runs() {
     let all = schema("gateway");
     assert!(all.to_string().contains("not available yet"));
-    // Beside the key's own text none of the value's stands, which editors would show instead.
+    // The description of the key must not repeat that of its value, which editors would show
+    // instead.
     let defaults = &all["properties"]["defaults"];
     assert_eq!(defaults["description"], "Defaults for every operation.");
     assert!(defaults["anyOf"][0]["properties"].is_object());

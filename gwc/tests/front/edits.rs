@@ -1,5 +1,5 @@
-//! Real documents with one random edit: the compiler ends, never panics, and every place that
-//! it names lies inside the file that it names.
+//! Real documents with one random edit: the compiler ends, never panics, and reports only places
+//! inside their files.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,10 +15,10 @@ use sources::syntax::Limits;
 
 use prerequisite::corpus;
 
-/// More than the largest document takes on a machine that does something else as well.
+/// Maximum time for a document: more than the largest one takes on a busy machine.
 const TIME_MAX: Duration = Duration::from_secs(20);
 
-/// A sequence of numbers that a seed repeats (xorshift64*).
+/// Repeatable random number generator (xorshift64*).
 struct Dice(u64);
 
 impl Dice {
@@ -31,7 +31,7 @@ impl Dice {
     }
 }
 
-/// The documents of the corpus that stand in one file.
+/// Documents of the corpus that consist of one file.
 fn documents(corpus: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut waiting: Vec<PathBuf> = ["specs", "broken", "conformance", "history", "oasdiff"]
@@ -53,7 +53,7 @@ fn documents(corpus: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The text with one edit, and what was done.
+/// Makes one random edit. Returns the text and a description of the edit.
 fn edited(text: &str, dice: &mut Dice) -> (String, String) {
     let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
     if lines.is_empty() {
@@ -108,7 +108,7 @@ fn edited(text: &str, dice: &mut Dice) -> (String, String) {
     )
 }
 
-/// A document of 2,900 files, one of them with another text.
+/// Compiles a document of 2,900 files, one of them with another text.
 fn compiled_in(root: &Path, document: &str, path: &str, text: &str) -> Compiled {
     let options = Options {
         texts: [(path.to_owned(), text.to_owned())].into(),
@@ -118,7 +118,7 @@ fn compiled_in(root: &Path, document: &str, path: &str, text: &str) -> Compiled 
 }
 
 fn compiled(name: &str, text: &str) -> Compiled {
-    // As a project, so that it goes all the way to a bundle where nothing is wrong.
+    // Compile as a project, so that a bundle is built if there are no errors.
     const GATEWAY: &str = "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n\
         defaults: {upstream: u, security: upstream}\napis: {a: {path: \"";
     let gateway = format!("{GATEWAY}{name}\"}}}}\n");
@@ -126,7 +126,7 @@ fn compiled(name: &str, text: &str) -> Compiled {
     compile::project(Files::in_memory(files, Limits::default()), &Vec::new())
 }
 
-/// The places that a finding names and that do not lie in a file.
+/// Places of a finding that are not inside a file.
 fn outside(compiled: &Compiled, finding: &Diagnostic) -> Vec<String> {
     let files = compiled.files.sources.iter().count();
     let related = finding.related.iter().map(|(span, _)| *span);
@@ -145,7 +145,7 @@ fn outside(compiled: &Compiled, finding: &Diagnostic) -> Vec<String> {
         .collect()
 }
 
-/// The kinds of findings in a document, or what is wrong with the compiler.
+/// Kinds of findings in a document, or the misbehaviour of the compiler.
 fn judge(path: &Path, text: &str) -> Result<Vec<&'static str>, String> {
     let name = path.file_name().expect("a name").to_string_lossy();
     let name: String = name
@@ -161,7 +161,7 @@ fn judge(path: &Path, text: &str) -> Result<Vec<&'static str>, String> {
     watched(true, || compiled(&name, text))
 }
 
-/// Compiles under watch; `whole` says that a bundle must come out where nothing is wrong.
+/// Compiles with a time limit. With `whole`, a bundle must be built if there are no errors.
 fn watched(whole: bool, compile: impl FnOnce() -> Compiled) -> Result<Vec<&'static str>, String> {
     let start = Instant::now();
     let run = catch_unwind(AssertUnwindSafe(|| {

@@ -1,5 +1,4 @@
-//! Environments: patches, variables, APIs that only some of them have, and the places that
-//! messages name.
+//! Environments: patches, variables, APIs of single environments, and the places in messages.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +45,7 @@ fn project(gateway: &str, patch: &str, environment: Option<&str>) -> Compiled {
     compile::project_in(files, &Vec::new(), environment).expect("it is known")
 }
 
-/// The findings that are worth a warning, as lines of place and name.
+/// Findings of level warning and above, as lines of place and name.
 fn lines(compiled: &Compiled) -> Vec<String> {
     let sources = &compiled.files.sources;
     let line = |finding: &diag::Diagnostic| {
@@ -81,7 +80,7 @@ fn lowered(compiled: &Compiled) -> &ir::Gateway {
         .gateway
 }
 
-/// Treatment of the only operation: upstream, URL of its only target, timeout, body limit.
+/// Settings of the only operation: upstream, URL of its only target, timeout, body limit.
 #[track_caller]
 fn treatment(compiled: &Compiled) -> (String, String, u64, Option<u64>) {
     let gateway = lowered(compiled);
@@ -124,7 +123,7 @@ fn each_environment_has_its_values_and_its_channel() {
 
 #[test]
 fn without_an_environment_lint_works_and_build_fails() {
-    // `far` is used in one environment only; that is use enough.
+    // `far` is used in only one environment, which is sufficient.
     let compiled = project(GATEWAY, PATCH, None);
     assert_eq!(lines(&compiled), Vec::<String>::new());
     assert!(compiled.lowered.is_none());
@@ -133,7 +132,7 @@ fn without_an_environment_lint_works_and_build_fails() {
         (name.as_str(), compiled.files.sources.text(span)),
         ("NEAR", "\"${var:NEAR}\"")
     );
-    // Without variables there is nothing to choose.
+    // Without variables, no environment must be chosen.
     let plain = GATEWAY.replace("\"${var:NEAR}\"", "\"http://127.0.0.1:9000\"");
     let files = [
         (
@@ -172,7 +171,7 @@ fn wrong_value_is_reported_at_its_origin_and_use() {
         lines(&compiled),
         ["gateway.yaml:10:54 unit-missing < \"${var:WAIT}\""]
     );
-    // The same in a patch, with what it stands in for.
+    // The same mistake in a patch is shown with the value that the patch replaces.
     let wrong = PATCH.replace("2MiB", "2");
     let expected = "prod.yaml:2:22 unit-missing < 1MiB";
     for environment in [Some("prod"), Some("test"), None] {
@@ -189,7 +188,8 @@ fn mistake_of_another_environment_is_reported_early() {
     let patch = "upstreams: {near: null, far: {targets: {a: {url: \"ftp://127.0.0.1\"}}}}\n";
     let compiled = project(GATEWAY, patch, Some("test"));
     let lines = lines(&compiled);
-    // `defaults.upstream` names what the patch removed; the environment is shown.
+    // `defaults.upstream` names an upstream that the patch removed; the finding names the
+    // environment.
     assert_eq!(
         lines,
         [
@@ -203,7 +203,7 @@ fn mistake_of_another_environment_is_reported_early() {
 
 #[test]
 fn patches_are_json_merge_patches() {
-    // RFC 7396, appendix A, as far as it is about maps: what `upstreams` is before and after.
+    // RFC 7396, appendix A, the cases about maps: `upstreams` before and after the patch.
     let cases = [
         ("{a: b}", "{a: c}", "{a: c}"),
         ("{a: b}", "{b: c}", "{a: b, b: c}"),
@@ -278,7 +278,7 @@ environments: {test: {}, prod: {}}
         let files = Files::in_memory(files, Limits::default());
         compile::project_in(files, &Vec::new(), environment).unwrap()
     };
-    // One path twice: only where both are.
+    // Two APIs have the same path: an error only in environments that have both.
     let same = compiled(Some("test"), &document);
     assert!(
         lines(&same)
@@ -299,7 +299,7 @@ environments: {test: {}, prod: {}}
     }
     let other = document.replace("/a:", "/b:");
     assert_eq!(lowered(&compiled(Some("test"), &other)).apis.len(), 2);
-    // A mistake in it is found without its environment, too.
+    // A mistake in an API is reported even without its environment.
     let broken = document.replace("description: ok", "descripton: ok");
     for environment in [None, Some("prod"), Some("test")] {
         let lines = lines(&compiled(environment, &broken));
@@ -401,7 +401,7 @@ fn consumers_in_their_own_file_count_like_others() {
 
 #[test]
 fn plain_lint_finds_mistakes_of_one_environment() {
-    // Prod takes away a policy that the document uses, and gives a variable of the document a
+    // `prod` removes a policy that the document uses, and sets a variable of the document to a
     // value without a unit.
     let document = DOCUMENT.replace(
         "{get: {operationId",
@@ -451,7 +451,7 @@ fn plain_lint_finds_mistakes_of_one_environment() {
         has("gateway.yaml:14:49 unit-missing < \"${var:WAIT}\""),
         "{everywhere:#?}"
     );
-    // Each once, though `test` and the project as it is were checked as well.
+    // Each finding is reported once, although several environments were checked.
     let unique: std::collections::BTreeSet<&String> = everywhere.iter().collect();
     assert_eq!(unique.len(), everywhere.len(), "{everywhere:#?}");
 }
@@ -479,7 +479,8 @@ fn other_variable_syntaxes_get_the_right_one_as_help() {
             lines(&compiled)
         );
     }
-    // One that cannot be filled is told once, not also as nothing where a value belongs.
+    // A variable that is not defined is reported once, without a second finding about an invalid
+    // value.
     let text = GATEWAY.replace("\"${var:NEAR}\"", "\"http://${var:NEAR}\"");
     let names: Vec<String> = lines(&project(&text, "{}", None));
     let errors: Vec<&String> = names

@@ -1,4 +1,4 @@
-//! References between files, and the border of the project's folder.
+//! References between files, and files outside the project's folder.
 
 use std::fs;
 
@@ -111,7 +111,7 @@ fn nothing_outside_the_folder_is_read() {
             "outside-project",
             "outside-project",
             "outside-project",
-            // An absolute path begins at the project's folder, not at the disk's root.
+            // An absolute path begins at the project's folder, not at the root of the file system.
             "missing-file",
             "remote-file",
             "remote-file",
@@ -144,7 +144,8 @@ fn schemas_are_found_by_anchor_and_id() {
     let linted = project::text(
         "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\ncomponents:\n  schemas:\n    A: {$anchor: here, $id: 'https://example.com/a', type: string}\n    B: {$ref: 'https://example.com/a#here'}\n    F: {$anchor: near, type: string}\n    G: {$ref: '#near'}\n    H: {$ref: '#here'}\n    C: {$ref: 'https://example.com/a'}\n    D: {$ref: '#gone'}\n    E: {$ref: 'https://example.com/b'}\n",
     );
-    // An anchor belongs to the nearest `$id` around it: `#here` alone is not in this file.
+    // An anchor belongs to the nearest enclosing `$id`, so `#here` alone does not exist in this
+    // file.
     assert_eq!(
         linted.names(),
         [
@@ -157,7 +158,7 @@ fn schemas_are_found_by_anchor_and_id() {
     );
 }
 
-/// Each kind of thing that a reference may lead to: where it stands, and what it is.
+/// Kinds of reference targets: the map in `components`, and an example of the kind.
 const TARGETS: &[(&str, &str)] = &[
     (
         "pathItems",
@@ -177,7 +178,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("schemas", "{type: string}"),
 ];
 
-/// A reference into the file of parts, in every way of writing it.
+/// Forms of a reference to the file of parts.
 const WAYS: &[&str] = &[
     "parts.yaml#/a~1b/c~0d",
     "./parts.yaml#/a~1b/c~0d",
@@ -205,7 +206,7 @@ fn references_work_for_every_kind_and_notation() {
                 ("common/parts.json", &json),
             ]);
             assert_eq!(linted.lines(), "", "{kind} by {way}");
-            // The same target in the place of another kind of thing is refused, with both ends.
+            // A target of the wrong kind is refused; the finding names both ends.
             if matches!(*kind, "schemas" | "examples") {
                 continue;
             }

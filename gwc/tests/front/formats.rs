@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::project::{self, Linted};
 
-/// Mistakes whose texts are hostile to every format: line ends, control characters, markup,
-/// separators, wide characters; two places, an edit.
+/// Mistakes whose texts contain special characters of every format: line ends, control characters,
+/// markup, separators, wide characters. One finding has two places, one has a fix.
 const HOSTILE: &str = "openapi: 3.0.3
 info: {title: t, version: \"1\"}
 paths:
@@ -47,7 +47,8 @@ fn unpacked(name: &str) -> Value {
 #[test]
 fn sarif_fits_the_standards_schema() {
     let mut schema = unpacked("sarif-schema-2.1.0.json.gz");
-    // As published, the pattern of languages has a bracket too many, which is no expression.
+    // The published pattern for languages is not a valid expression, because it has one bracket too
+    // many.
     for holder in ["run", "toolComponent"] {
         let language = &mut schema["definitions"][holder]["properties"]["language"]["pattern"];
         *language = "^[a-zA-Z]{2}(-[a-zA-Z]{2})?$".into();

@@ -1,4 +1,4 @@
-//! Helps that a newcomer needs, and findings that are reported once.
+//! Help texts for newcomers, and mistakes that are reported only once.
 
 use model::compile;
 use sources::project::files::Files;
@@ -15,7 +15,7 @@ const DOCUMENT: &str = "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\nsecuri
     components: {securitySchemes: {key: {type: apiKey, in: header, name: K, x-gateway: {auth: keys}}}}\n";
 const OVERLAY: &str = "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nactions: [{target: \"$.paths['/a'].get\", update: {summary: x}}]\n";
 
-/// The project with one text changed in one of its files.
+/// Lints the project after one replacement in one of its files.
 fn changed(old: &str, new: &str) -> project::Linted {
     let texts = [
         ("gateway.yaml", GATEWAY),
@@ -106,7 +106,7 @@ fn each_slip_is_told_what_to_write() {
             "get: {x-gateway: {trailing_slash: ignore}",
             "help: it belongs at a path item",
         ),
-        // What is a slip everywhere is still one.
+        // A misspelled key is reported as such, wherever it is.
         (
             "get: {x-gateway: {}",
             "get: {x-gateway: {timeuot: 5s}",
@@ -124,7 +124,7 @@ fn each_slip_is_told_what_to_write() {
             "max_body: -3",
             "help: it must not be negative",
         ),
-        // Quotes are shown as they are.
+        // Quotes are shown unchanged.
         (".get\"", ".git\"", "`$.paths['/a'].git`"),
         (
             ".get\"",
@@ -143,10 +143,10 @@ fn each_slip_is_told_what_to_write() {
 #[test]
 fn one_mistake_is_one_finding() {
     for (old, new, expected) in [
-        // What was meant is not unused as well.
+        // The definition with the similar name is not reported as unused as well.
         ("policies: [slow]", "policies: [slw]", "unknown-policy"),
         ("{auth: keys}", "{auth: keyz}", "unknown-auth"),
-        // Nothing is known of names whose key is misspelt.
+        // If the key above is misspelled, the names below it are unknown.
         ("upstreams:", "upstraems:", "unknown-key"),
         ("\nauth:", "\nauht:", "unknown-key"),
         ("\npolicies:", "\npolices:", "unknown-key"),
@@ -155,7 +155,7 @@ fn one_mistake_is_one_finding() {
             "\nx-gateway: {polices: {own: {kind: rate_limit, limit: 1/s}}, defaults: {policies: [slow, own]}}",
             "unknown-key",
         ),
-        // What a document that cannot be read would use is not unused.
+        // Definitions that only an unreadable document could use are not reported as unused.
         ("openapi: 3.0.3", "openapi: 4.0.0", "unsupported-version"),
         ("openapi: 3.0.3", "openapi: [3.0.3", "malformed-yaml"),
     ] {

@@ -1,4 +1,5 @@
-//! Texts made to hurt: every one ends soon, with a finding or a tree, and never with a panic.
+//! Hostile inputs: each is processed within its time limit, with a finding or a tree and without a
+//! panic.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -11,19 +12,19 @@ use prerequisite::corpus;
 
 use crate::project;
 
-/// Number of small texts that are as large together as one large text.
+/// Number of small texts that together are as long as one large text.
 const PARTS: usize = 16;
 
-/// Time for a large text in relation to the time for as many small ones. Linear work takes the
-/// same time, quadratic work 16 times as long.
+/// Maximum ratio of the time for a large text to the time for [`PARTS`] small ones. The ratio is 1
+/// for linear work, and 16 for quadratic work.
 const RATIO_MAX: u32 = 6;
 
-/// The least time that is compared; less is noise.
+/// Minimum time that is compared; shorter times are noise.
 const TIME_MIN: Duration = Duration::from_millis(10);
 
-/// Checks that work on a text of `size` takes time that grows with the size, by the time for 16
-/// texts of a sixteenth. Both take as long where the work is linear, so that the load of the machine
-/// is in both. Each is the best of up to three.
+/// Checks that the time for a text of `size` grows linearly: compares it with the time for 16 texts
+/// of a sixteenth of the size. Both run on the same machine under the same load. Each time is the
+/// best of up to three.
 fn takes_linear_time(name: &str, size: usize, run: impl Fn(usize) -> Duration) {
     let (mut small, mut large) = (Duration::MAX, Duration::MAX);
     for _ in 0..3 {
@@ -37,7 +38,7 @@ fn takes_linear_time(name: &str, size: usize, run: impl Fn(usize) -> Duration) {
     panic!("{name}: {small:?} for {PARTS} small texts, {large:?} for one of their size");
 }
 
-/// The time that a parser of a text takes, which has no findings.
+/// Time to parse a text that has no findings.
 fn time_of_names(path: &str, text: &str) -> Duration {
     let start = Instant::now();
     assert_eq!(names(path, text), Vec::<&str>::new(), "{path}");
@@ -67,7 +68,7 @@ fn depth_is_bounded() {
     }
     assert_eq!(names("a.json", &"[".repeat(100_000)), ["too-large"]);
     assert_eq!(names("a.json", &"{\"a\":".repeat(100_000)), ["too-large"]);
-    // Aliases of aliases nest deeper than any line does.
+    // Nested aliases are deeper than any line of the text.
     let mut text = String::from("a0: &a0 []\n");
     for level in 1..300 {
         let _ = writeln!(text, "a{level}: &a{level} [*a{}]", level - 1);
@@ -84,7 +85,7 @@ fn aliases_are_bounded() {
         let _ = writeln!(text, "a{level}: &a{level} [{list}]");
     }
     assert_eq!(names("a.yaml", &text), ["alias-bomb"]);
-    // Merge keys multiply as well.
+    // Merge keys multiply values, too.
     let mut text = String::from("base: &b {");
     for key in 0..2_000 {
         let _ = write!(text, "k{key}: 1, ");
@@ -119,7 +120,7 @@ fn long_texts_take_linear_time() {
 
 #[test]
 fn binary_garbage_is_refused() {
-    // A small generator; the sequence is the same in every run.
+    // A small random number generator, with the same sequence in every run.
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
     let mut byte = || {
         state ^= state << 13;
@@ -227,7 +228,7 @@ fn mutations_of_a_real_document_never_panic() {
 fn references_that_loop_end() {
     let head =
         "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\ncomponents:\n  schemas:\n";
-    // A chain of references, and one that closes on itself.
+    // A long chain of references, and a cycle.
     let mut chain = String::from(head);
     for index in 0..60 {
         let _ = writeln!(
@@ -252,12 +253,12 @@ fn references_that_loop_end() {
     }
     let long = project::text(&format!("{long}    S20000: {{type: string}}\n"));
     assert_eq!(long.names(), ["reference-cycle"]);
-    // A pointer that goes through the reference it belongs to.
+    // A JSON pointer that passes through the reference that contains it.
     let through = project::text(&format!(
         "{head}    A: {{$ref: '#/components/schemas/A/properties/x'}}\n"
     ));
     assert_eq!(through.names(), ["unresolved-reference"]);
-    // Schemas that contain themselves are fine.
+    // Recursive schemas are valid.
     let recursive = project::text(&format!(
         "{head}    A: {{type: object, properties: {{a: {{$ref: '#/components/schemas/A'}}}}}}\n"
     ));
@@ -290,7 +291,7 @@ fn many_findings_are_written_in_linear_time() {
     });
 }
 
-/// A document of 3.1 in JSON with these schemas.
+/// OpenAPI 3.1 document in JSON with these schemas.
 fn schemas(each: impl Iterator<Item = String>) -> String {
     let each: Vec<String> = each.collect();
     format!(
@@ -300,12 +301,12 @@ fn schemas(each: impl Iterator<Item = String>) -> String {
     )
 }
 
-/// A reference to the schema `A` with a number.
+/// Reference to the schema with this number.
 fn reference(to: usize) -> String {
     format!("{{\"$ref\": \"#/components/schemas/A{to}\"}}")
 }
 
-/// Required properties, each of the next schema; the last one refers to the first.
+/// Schemas in a ring: each requires a property of the next one, the last refers to the first.
 fn ring(size: usize) -> String {
     schemas((0..size).map(|n| {
         format!(
@@ -324,7 +325,7 @@ fn circle(size: usize) -> String {
     schemas((0..size).map(|n| format!("\"A{n}\": {}", reference((n + 1) % size))))
 }
 
-/// A list of different numbers, and `last`.
+/// List of different numbers, followed by `last`.
 fn numbers(size: usize, last: &str) -> String {
     let numbers: Vec<String> = (0..size).map(|n| n.to_string()).collect();
     let list = numbers.join(",");
@@ -336,7 +337,7 @@ fn numbers(size: usize, last: &str) -> String {
     )
 }
 
-/// A list of values of which each stands in it twice.
+/// List in which each value occurs twice.
 fn doubled(size: usize) -> String {
     let names: Vec<String> = (0..size)
         .map(|n| format!("\"n{}\"", n % (size / 2)))
@@ -364,7 +365,7 @@ fn required(size: usize) -> String {
     )
 }
 
-/// A case: its name, its size, the document of a size and the findings about it.
+/// Test case: name, size, function that makes a document of a size, and expected findings.
 type Case = (
     &'static str,
     usize,
@@ -372,7 +373,7 @@ type Case = (
     &'static [&'static str],
 );
 
-/// Each of these took seconds to minutes when somebody compared all with all.
+/// With a comparison of all pairs, each of these cases would take seconds to minutes.
 #[test]
 fn large_schemas_take_linear_time() {
     let cases: [Case; 7] = [
@@ -406,7 +407,7 @@ fn large_schemas_take_linear_time() {
 
 #[test]
 fn overlapping_templates_are_reported_a_few_times() {
-    // Each of eight segments is one literal or a parameter: nearly all overlap.
+    // Each of eight segments is a literal or a parameter, so nearly all templates overlap.
     let mut paths = String::new();
     for bits in 0..256_u32 {
         let parameters: Vec<u32> = (0..8).filter(|bit| bits & (1 << bit) != 0).collect();
@@ -447,7 +448,7 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
         }
     }
     assert!(each.values().all(|count| *count <= 6), "{each:?}");
-    // Of two subsets of the eight parameters, neither within the other, by inclusion and
-    // exclusion: (4^8 - 2 * 3^8 + 2^8) / 2.
+    // Number of pairs of subsets of eight parameters of which neither contains the other, by
+    // inclusion and exclusion: (4^8 - 2 * 3^8 + 2^8) / 2.
     assert_eq!(all + counted, (65_536 - 2 * 6_561 + 256) / 2);
 }

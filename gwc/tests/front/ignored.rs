@@ -1,6 +1,6 @@
-//! No word of the vocabulary is read and ignored: a project that writes every word that runs is
-//! taken, then each of its values is changed in turn, and each time the bundle is another one or
-//! somebody says something else.
+//! No key of the vocabulary is read and ignored. A project that uses every available key compiles.
+//! Then each of its values is changed in turn: each time the bundle, another output or the findings
+//! must change.
 
 use std::collections::BTreeSet;
 
@@ -212,7 +212,7 @@ fn compiled(gateway: &str, a: &str, b: &str) -> Compiled {
     let files = [("gateway.yaml", gateway), ("a.yaml", a), ("b.yaml", b)];
     let files = Files::in_memory(files.into_iter().chain(REST), Limits::default());
     compile::project_in(files, &Vec::new(), Some("test")).unwrap_or_else(|unknown| {
-        // The environment's own name was changed.
+        // The edit changed the environment's own name.
         let files = [(
             "gateway.yaml",
             "version: 1\nname: none\n".to_owned() + &format!("# {unknown}\n"),
@@ -221,7 +221,7 @@ fn compiled(gateway: &str, a: &str, b: &str) -> Compiled {
     })
 }
 
-/// Results of compiling a project: its bundle, its other outputs and its findings.
+/// Results of compiling a project: its bundle, its other outputs, and its findings.
 fn outcome(compiled: &Compiled) -> (Option<String>, Vec<String>, String) {
     let id = compiled.lowered.as_ref();
     let id = id.map(|lowered| {
@@ -237,7 +237,7 @@ fn outcome(compiled: &Compiled) -> (Option<String>, Vec<String>, String) {
             finding.level, finding.lint.name, finding.message
         )
     });
-    // Owners stand in the source map, gates, channel and store in the settings.
+    // Owners are in the source map; gates, channel and store are in the settings.
     let map = model::source_map::SourceMap::of(compiled);
     let owners: Vec<_> = map
         .operations
@@ -286,11 +286,12 @@ fn whatever_is_changed_is_noticed() {
         }
     }
     assert!(tried > 120, "only {tried}");
-    // What is at its default: `template`, `strict` and the like are told apart by the other words.
+    // Keys such as `template` and `strict` that have their default value here; other keys cover
+    // them.
     assert_eq!(ignored, Vec::<String>::new());
 }
 
-/// The text with each scalar below gateway.yaml's root or an `x-gateway` changed in turn.
+/// Variants of the text, each with one changed scalar in gateway.yaml or an `x-gateway`.
 fn changes(text: &'static str) -> Vec<(String, String)> {
     let files = Files::in_memory([("t.yaml", text)], Limits::default());
     let mut files = files;
@@ -346,7 +347,7 @@ fn other(value: &str) -> String {
         "false" => return "true".into(),
         _ => {}
     }
-    // The first digit that can be another one without making the value impossible.
+    // Change the first digit that can change without making the value invalid.
     if let Some(at) = value.find(|c: char| c.is_ascii_digit()) {
         let digit = value.as_bytes()[at];
         let next = if digit == b'1' { b'2' } else { b'1' };

@@ -1,4 +1,5 @@
-//! Values against schemas: as the official suite of JSON Schema 2020-12 says.
+//! Validation of values against schemas, compared with the official test suite of JSON Schema
+//! 2020-12.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use sources::syntax::Limits;
 
 use prerequisite::corpus;
 
-/// Judges each value by a schema that stands in a file of its own.
+/// Validates each value against a schema in its own file.
 fn verdicts(schema: &Value, values: &[&Value]) -> Vec<Option<bool>> {
     let document = json!({
         "openapi": "3.1.0",
@@ -48,7 +49,7 @@ fn verdicts(schema: &Value, values: &[&Value]) -> Vec<Option<bool>> {
     resolver.node(values).items().map(judge).collect()
 }
 
-/// Texts in the schemas of tests that need what is never fetched, with the reason.
+/// Texts in test schemas that refer to remote files, which are never fetched, with the reason.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("localhost:1234", "remote schemas are never fetched"),
     (
@@ -57,9 +58,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
 ];
 
-/// Values left unjudged: those with a map that has a text `$ref`. Documents in several files have
-/// such references inside examples and defaults. Only their author knows if one is data or stands
-/// for a file's content; a guess either way would call good examples wrong.
+/// Values that are not validated, because they contain a map with a string `$ref`. Documents in
+/// several files have such references inside examples and defaults. Only their author knows whether
+/// such a map is data or a reference to a file; a wrong guess would reject valid examples.
 const UNKNOWN: &[(&str, usize)] = &[
     (
         "ref: naive replacement of $ref with its destination is not correct",

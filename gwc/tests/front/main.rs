@@ -1,4 +1,4 @@
-//! The compiler's front: from texts to findings. One binary.
+//! Tests of the compiler's front end, from texts to findings, in one binary.
 
 mod authority;
 mod baseline;

@@ -1,5 +1,6 @@
 //! Routes of several APIs at several mounts, against brute force: every listener, host and path
-//! over a small alphabet. Who is asked is written down here a second time (semantics.md §1).
+//! over a small alphabet. The choice of the mount is implemented here a second time (semantics.md
+//! §1).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +11,9 @@ use sources::syntax::Limits;
 use crate::dice::Dice;
 
 const LISTENERS: &[&str] = &["l", "m"];
-/// Hosts of requests.
+/// Hosts in requests.
 const HOSTS: &[&str] = &["h.test", "g.test", "a.h.test", "b.h.test"];
-/// Hosts of mounts; the empty one stands for no hosts.
+/// Hosts of mounts. An empty text stands for a mount without hosts.
 const NAMED: &[&str] = &["", "", "h.test", "g.test", "*.h.test", "a.h.test"];
 const BASES: &[&str] = &["", "/x", "/x/y"];
 const TEXTS: &[&str] = &["a", "x", "y", "z"];
@@ -69,8 +70,7 @@ fn names(mount: &Mount, listener: &str, named: &str) -> bool {
         }
 }
 
-/// The name under which a host is answered for at a listener: its own, its parent's with a star,
-/// or none.
+/// Host pattern that wins for a host at a listener: the host itself, its parent with `*.`, or none.
 fn winning(apis: &[Api], listener: &str, host: &str) -> String {
     let parent = host.split_once('.').map_or("", |(_, parent)| parent);
     [host.to_owned(), format!("*.{parent}"), String::new()]
@@ -113,17 +113,17 @@ fn matches(base: &str, template: &[&str], path: &[&str]) -> bool {
             .all(|(piece, text)| *piece == "*" || piece == text)
 }
 
-/// An operation by its API and template.
+/// Operation, by the indices of its API and template.
 type Route = (usize, usize);
 type Told = BTreeSet<(&'static str, BTreeSet<Route>)>;
 
-/// Expected findings about pairs of operations, and the APIs with a mount that others hide.
+/// Expected findings about pairs of operations, and the APIs with a mount that other APIs hide.
 fn expected(apis: &[Api], paths: &[Vec<&'static str>]) -> (Told, BTreeSet<usize>) {
     let mut pairs = Told::new();
     for listener in LISTENERS {
         for host in HOSTS.iter().chain([&"other.example"]) {
             let named = winning(apis, listener, host);
-            // The requests of each operation at each mount that is asked.
+            // Requests of each operation at each mount that applies.
             let mut owned: Vec<(Route, Vec<bool>)> = Vec::new();
             for (number, api) in apis.iter().enumerate() {
                 for mount in api
@@ -239,7 +239,7 @@ fn apis_at_several_mounts_agree_with_brute_force() {
             files.push((format!("a{number}.yaml"), text.clone()));
         }
         let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
-        // Two mounts of one API at one place are another mistake.
+        // Two mounts of one API at the same place are a different mistake.
         if compiled
             .findings
             .iter()
@@ -258,7 +258,8 @@ fn apis_at_several_mounts_agree_with_brute_force() {
         let mut hidden = BTreeSet::new();
         for finding in &compiled.findings {
             match finding.lint.name {
-                // Two APIs that meet are told at their mounts, with the pairs of their operations.
+                // Conflicts between two APIs are reported at their mounts, with the pairs of
+                // operations.
                 name @ "identical-route"
                     if sources.file(finding.span.file).path() == "gateway.yaml" =>
                 {
@@ -278,7 +279,7 @@ fn apis_at_several_mounts_agree_with_brute_force() {
                 _ => {}
             }
         }
-        // A pair is told once, by what is worst about it first in one of its tables.
+        // A pair is reported once, with the worst finding in any of its tables.
         let (should, hiding) = expected(&apis, &paths);
         let by_pair = |told: &Told| -> BTreeMap<BTreeSet<Route>, BTreeSet<&'static str>> {
             let mut map: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
@@ -296,7 +297,7 @@ fn apis_at_several_mounts_agree_with_brute_force() {
                 told.is_subset(names),
                 "table {table}: {told:?} {names:?}\n{gateway}"
             );
-            // Identical requests are an error: they may not hide behind a warning.
+            // Identical requests are an error, which a warning must not replace.
             if names.contains("identical-route") {
                 assert!(
                     told.contains("identical-route"),

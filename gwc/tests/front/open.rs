@@ -1,5 +1,5 @@
-//! Operations that anyone may call by accident: said once for each cause, with their names, and
-//! not at all where something else is wrong.
+//! Operations that anyone can call by accident. They are reported once per cause, with their names,
+//! and not if there is another error.
 
 use model::compile::{self, Input, Options};
 use sources::project::files::Files;
@@ -7,8 +7,8 @@ use sources::syntax::Limits;
 
 use crate::project;
 
-/// Findings in a project whose document has these lines about security: the root's, and those of
-/// three operations.
+/// Findings in a project whose document has these lines about security, at its root and at three
+/// operations.
 fn found(gateway: &str, root: &str, operations: [&str; 3]) -> project::Linted {
     let gateway = format!(
         "version: 1\nname: s\nupstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}\n\
@@ -34,7 +34,7 @@ fn found(gateway: &str, root: &str, operations: [&str; 3]) -> project::Linted {
 const ENFORCED: &str = "defaults: {upstream: u, timeout: 5s}";
 const LEFT: &str = "defaults: {upstream: u, timeout: 5s, security: upstream}";
 
-/// The lines of the places that stand beside a finding, and what is said there.
+/// Lines and texts of the secondary places of a finding.
 fn related(linted: &project::Linted, code: &str) -> Vec<(usize, String)> {
     let finding = linted.findings.iter().find(|found| found.lint.code == code);
     let finding = finding.unwrap_or_else(|| panic!("no {code}:\n{}", linted.lines()));
@@ -45,7 +45,7 @@ fn related(linted: &project::Linted, code: &str) -> Vec<(usize, String)> {
     finding.related.iter().map(place).collect()
 }
 
-/// The findings of one operation with this `security`, where `required.auth` lists two verifiers.
+/// Findings of one operation with this `security`, if `required.auth` lists two verifiers.
 fn found_with_two_required(security: &str) -> project::Linted {
     let gateway = "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n\
          auth: {keys: {kind: api_key}, badges: {kind: api_key}, others: {kind: api_key}}\n\
@@ -124,7 +124,8 @@ fn many_open_operations_are_counted_after_the_first() {
     std::fs::write(&path, document).expect("it can be written");
     let compiled = compile::compile(&Input::Document(path), Options::default());
     let linted = project::of(compiled.expect("it is there"));
-    // Alone it stands at the first of them, under the document's own name.
+    // For a document without a project, the finding is at the first of the operations and names the
+    // document.
     assert!(
         linted.lines().starts_with(
             "museum.yaml:4:9: info[GW0512]: 9 of 9 operations of `museum` require no credentials; \
@@ -162,7 +163,7 @@ fn cause_of_several_open_operations_is_one_finding() {
             "api.yaml:7:41: error[GW0511]: `shop/c` requires no credentials",
         ]
     );
-    // Where nothing is written each operation has to say what it means.
+    // Without any requirement in the document, each operation must state its own.
     assert_eq!(found(ENFORCED, "", ["", "", ""]).names().len(), 3);
 }
 
@@ -207,6 +208,6 @@ fn unmatched_allow_public_pattern_gets_a_suggestion() {
     assert!(told[1].contains("`nowhere/*`"), "{lines}");
     let near = "defaults: {upstream: u, timeout: 5s}\nrequired: {allow_public: [shpo/a]}";
     let lines = found(near, root, ["", "x-gateway: {internal: true}, ", ""]).lines();
-    // `shop/a` is the nearest; `shop/b` and `shop/c` are one letter further away.
+    // `shop/a` is the closest name; `shop/b` and `shop/c` differ in one letter more.
     assert!(lines.contains("help: write `shop/a`"), "{lines}");
 }

@@ -1,4 +1,4 @@
-//! Operations that are one text and several operations.
+//! Operations that share one text, for example a path item that several paths refer to.
 
 use model::compile;
 use sources::project::files::Files;
@@ -39,7 +39,7 @@ fn operation_id_of_two_paths_is_found_at_the_second() {
         let post = document.contains("post");
         assert_eq!(told, [if post { "one" } else { "/c" }], "{document}");
     }
-    // Paths that share an item without ids are two operations.
+    // Two paths that share a path item without operation ids have two operations.
     let shared = "get: {responses: {\"200\": {description: ok}}}";
     let document = format!("{HEAD}paths:\n  /a: {{$ref: p.yaml}}\n  /c: {{$ref: p.yaml}}\n");
     let files = [
@@ -109,7 +109,7 @@ fn unsupported_schema_with_validation_is_an_error() {
             parameters.join(", ")
         )
     };
-    // `/c/d/x` goes to `/c/{id}/{k}`, which takes whole numbers only.
+    // `/c/d/x` is owned by `/c/{id}/{k}`, which accepts only integers.
     let document = format!(
         "{HEAD}paths:\n  /p/{{id}}: {}\n  /c/{{id}}/{{k}}: {}\n  /{{n}}/d/{{m}}: {}\n",
         operation(&[parameter("id", "type: string, pattern: '^(?!z)[a-z]+$'")]),

@@ -1,10 +1,10 @@
-//! The table of other linters' rules misses none of them and names none of ours that is not there.
+//! The table of other linters' rules is complete, and names only existing gwc rules.
 
 use std::collections::BTreeSet;
 
 use openapi::lint::others::SETS;
 
-/// As the package lists them.
+/// Rule names as the Spectral package lists them.
 const SPECTRAL: &str = "\
     operation-success-response oas2-operation-formData-consume-check operation-operationId-unique operation-parameters \
     operation-tag-defined path-params contact-properties duplicated-entry-in-enum \
@@ -22,7 +22,7 @@ const SPECTRAL: &str = "\
     oas3-server-variables oas3-callbacks-in-callbacks oas3_1-servers-in-webhook oas3_1-callbacks-in-webhook \
     oas3_2-no-deprecated-xml-attribute";
 
-/// As `GetAllBuiltInRules` lists them.
+/// Rule names as vacuum's `GetAllBuiltInRules` lists them.
 const VACUUM: &str = "\
     no-http-verbs-in-path paths-kebab-case no-ambiguous-paths operation-4xx-response \
     operation-success-response operation-operationId-unique operation-operationId operation-parameters \
@@ -40,7 +40,7 @@ const VACUUM: &str = "\
     oas2-anyOf oas2-oneOf oas2-schema oas3-schema \
     oas-schema-check path-item-refs post-response-success no-request-body";
 
-/// Rules that the package sets to `warn` or `error`.
+/// Rules that the Redocly package sets to `warn` or `error`.
 const REDOCLY: &str = "\
     struct no-unresolved-refs info-license info-license-strict \
     no-ambiguous-paths no-duplicated-enum-values no-duplicated-tag-names no-enum-type-mismatch \

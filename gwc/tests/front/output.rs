@@ -247,7 +247,7 @@ fn findings_about_the_gateway_stay_in_sight() {
     let (a, b) = (document("a", 5), document("b", 4));
     let files = [("gateway.yaml", gateway), ("a.yaml", &a), ("b.yaml", &b)];
     let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
-    // As if the documents were read first.
+    // Order the findings as if the documents were read before gateway.yaml.
     let loud = compiled.findings.iter();
     let loud = loud.filter(|finding| finding.level > Level::Info).cloned();
     let (own, mut findings): (Vec<_>, Vec<_>) = loud.partition(|finding| {
@@ -276,7 +276,7 @@ fn findings_about_the_gateway_stay_in_sight() {
     let end =
         "9 errors, 1 warning\n  gateway.yaml: 1 warning\n  a.yaml: 5 errors\n  b.yaml: 4 errors\n";
     assert!(text.ends_with(end), "{text}");
-    // A short report, and one about a single file, end with the counts.
+    // Short reports, and reports about a single file, end with the counts.
     let short = rendered(&findings[7..]);
     assert!(short.ends_with("\n2 errors, 1 warning\n"), "{short}");
     let single: Vec<_> = findings[..5].iter().cycle().take(10).cloned().collect();

@@ -1,4 +1,4 @@
-//! Overlays: the conformance sets, and what the vocabulary says about them.
+//! Overlays: the conformance sets, and findings about their keys.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use prerequisite::corpus;
 
 use crate::project;
 
-/// Applies an overlay of a folder and gives the files and the document.
+/// Applies an overlay in a folder. Returns the files and the document.
 fn apply(folder: &Path, document: &str, overlay: &str) -> (Files, Document, Vec<diag::Diagnostic>) {
     let mut files = Files::open(folder, Limits::default()).expect("the folder is there");
     let mut sink = Sink::default();
@@ -26,7 +26,7 @@ fn apply(folder: &Path, document: &str, overlay: &str) -> (Files, Document, Vec<
     (files, document, sink.into_sorted())
 }
 
-/// Equal but for places and the order of keys.
+/// True if two nodes are equal, ignoring places and the order of keys.
 fn same(a: NodeRef<'_>, b: NodeRef<'_>) -> bool {
     match (a.kind(), b.kind()) {
         (Kind::Map(_), Kind::Map(_)) => {
@@ -49,7 +49,8 @@ fn compliance_sets_give_their_output() {
     for set in std::fs::read_dir(sets).expect("the sets").flatten() {
         let folder = set.path();
         let (mut files, document, mut findings) = apply(&folder, "openapi.yaml", "overlay.yaml");
-        // One of them says that it extends `openapi-with-servers.yaml`, which the set does not have.
+        // One overlay says that it extends `openapi-with-servers.yaml`, which the set does not
+        // contain.
         findings.retain(|finding| finding.lint.name != "overlay-of-another");
         assert_eq!(findings.len(), 0, "{}: {findings:?}", folder.display());
         let output = files.read("output.yaml").expect("the output");
@@ -139,7 +140,7 @@ fn aliased_node_is_copied_before_it_is_changed() {
     };
     assert_eq!(text("/a").as_deref(), Some("new"));
     assert_eq!(text("/b").as_deref(), Some("ok"));
-    // The file's own root is as it was.
+    // The root of the file itself is unchanged.
     let file = linted.document.as_ref().expect("a document").file;
     let root = linted
         .files
@@ -190,7 +191,7 @@ fn later_actions_see_what_earlier_ones_did() {
 - {target: \"$.paths[*].get['x-n'].deep[0]\", remove: true}
 ",
     );
-    // `x-n` in dots is no JSONPath.
+    // `x-n` after a dot is not a valid JSONPath.
     assert_eq!(linted.names(), ["invalid-target"]);
     assert!(at(&linted, &["paths", "/b"]).is_none());
     let deep = at(&linted, &["paths", "/a", "get", "x-n", "deep"]).expect("deep");
@@ -221,7 +222,7 @@ fn lists_that_open_doors_are_not_appended_to() {
     }
 }
 
-/// The same document under an overlay of 1.1.
+/// The document under an overlay of version 1.1.
 fn overlaid_11(actions: &str) -> project::Linted {
     let overlay =
         format!("overlay: 1.1.0\ninfo: {{title: o, version: \"1\"}}\nactions:\n{actions}");
@@ -230,7 +231,7 @@ fn overlaid_11(actions: &str) -> project::Linted {
 
 #[test]
 fn a_copy_is_a_value_of_its_own() {
-    // `/b` is changed first, so that the value that is copied is one that may be changed in place.
+    // `/b` is changed first, so that the copied value is one that could be changed in place.
     let linted = overlaid_11(
         "- {target: \"$.paths['/b'].get\", update: {tags: [one]}}
 - {target: $.paths, update: {/c: {}}}
@@ -278,7 +279,7 @@ fn a_copy_takes_one_value() {
         ));
         assert_eq!(linted.names(), names, "{source}");
     }
-    // 1.0 has no `copy`.
+    // Overlay 1.0 has no `copy`.
     let linted = overlaid("- {target: \"$.paths['/a']\", copy: \"$.paths['/b']\"}\n");
     assert_eq!(
         linted.names(),
@@ -306,7 +307,7 @@ fn a_target_selects_values_of_one_sort() {
         "{}",
         linted.lines()
     );
-    // A wildcard is removed whatever it selects.
+    // A wildcard target may select any values for removal.
     let linted =
         overlaid("- {target: \"$.paths['/a'].get['tags', 'operationId']\", remove: true}\n");
     assert_eq!(linted.names(), Vec::<&str>::new());
@@ -334,7 +335,8 @@ fn overlays_work_one_after_the_other() {
 
 #[test]
 fn mistake_of_a_wildcard_is_one_finding_with_a_count() {
-    // Into a map that is there, into one that an action before made, and as a value.
+    // The wrong key is added to an existing map, to a map that an earlier action created, and
+    // inside a new value.
     for (actions, name) in [
         (
             "- {target: $.paths.*.get, update: {sumary: x}}\n",

@@ -1,11 +1,11 @@
-//! Services that an API defines itself, in `x-gateway.upstreams` at its root: who may name them,
-//! and what they are called.
+//! Upstreams that an API defines in `x-gateway.upstreams` at its root: references to them, and
+//! their names.
 
 use model::compile::{self, Compiled};
 use sources::project::files::Files;
 use sources::syntax::Limits;
 
-/// Two APIs, behind upstreams of gateway.yaml.
+/// gateway.yaml with two APIs and their upstreams.
 fn gateway(more: &str) -> String {
     format!(
         "version: 1\nname: s\napis:\n  \
@@ -45,7 +45,7 @@ fn runs(compiled: &Compiled) -> &bundle::ir::Gateway {
     &lowered.unwrap_or_else(|| panic!("{told:?}")).gateway
 }
 
-/// Findings, except that no operation requires credentials here.
+/// Findings, except the one that no operation requires credentials.
 fn told(compiled: &Compiled) -> Vec<(&str, &str)> {
     let findings = compiled.findings.iter();
     findings
@@ -161,17 +161,17 @@ fn shadowed_foreign_and_unused_names_are_reported() {
         )
     };
     let orders = format!("upstreams: {{{}}}", own("orders", 9_002));
-    // Another API's.
+    // The upstream of another API cannot be named.
     let compiled = project(&gateway(""), &to_orders(&orders), &to_orders(""));
     assert_eq!(
         told(&compiled),
         [("unknown-upstream", "there is no upstream `orders`")]
     );
-    // gateway.yaml's own words reach it as little.
+    // gateway.yaml cannot name the upstream of an API either.
     let of_entry = gateway("").replace("path: b.yaml,", "path: b.yaml, unmatched: orders,");
     let compiled = project(&of_entry, &to_orders(&orders), &plain());
     assert_eq!(told(&compiled)[0].0, "unknown-upstream");
-    // One name for two.
+    // An upstream with the same name in gateway.yaml and in the document.
     let shared = format!("upstreams: {{{}}}", own("shared", 9_002));
     let compiled = project(
         &gateway(""),
@@ -185,7 +185,7 @@ fn shadowed_foreign_and_unused_names_are_reported() {
         "shadowed-name",
         "gateway.yaml already defines `shared` as an upstream"
     )));
-    // Nobody's.
+    // A name that is defined nowhere.
     let compiled = project(
         &gateway(""),
         &document(

@@ -1,8 +1,7 @@
-//! Places are right however a mistake came to be where it is, and the carets stand under it.
+//! Places of findings are correct wherever the text comes from, and carets are printed below it.
 //!
-//! In the texts of the table the token that a finding shall point at stands between « and »;
-//! line and column are counted here, by characters, and compared with what programs and people
-//! get.
+//! In the table, « and » enclose the token that the finding must point at. Line and column are
+//! counted here independently, and compared with the JSON output and the printed output.
 
 use gwc::output::{Report, human, json};
 use model::compile::{self, Compiled};
@@ -12,7 +11,7 @@ use sources::syntax::Limits;
 struct Case {
     what: &'static str,
     name: &'static str,
-    /// The first is the document; gateway.yaml is made for it where there is none.
+    /// The first text is the document. gateway.yaml is generated if there is none.
     texts: &'static [(&'static str, &'static str)],
     environment: Option<&'static str>,
 }
@@ -166,7 +165,7 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// The texts without the signs, and where they stood: file, bytes.
+/// Texts without the marks, and the marked place: file and bytes.
 fn unmarked(case: &Case) -> (Vec<(String, String)>, (String, usize, usize)) {
     let of = |name: &str| case.texts.iter().any(|(path, _)| *path == name);
     let document = case.texts[0].0;
@@ -201,7 +200,7 @@ defaults: {{upstream: u, security: upstream}}\napis: {{a: {{path: {document}, ov
     (texts, at.expect("a token is marked"))
 }
 
-/// Line and column of a byte, 1-based, counted by hand: a BOM is none, a tab is one character.
+/// Line and column of a byte, 1-based, counted here: a BOM has no column, a tab has one.
 fn position(text: &str, byte: usize) -> (u64, u64) {
     let before = text[..byte].trim_start_matches('\u{feff}');
     let line = before.matches('\n').count() + 1;
@@ -264,7 +263,7 @@ fn findings_point_at_what_was_written() {
     }
 }
 
-/// Checks that the line below a token underlines exactly that token somewhere.
+/// Checks that the line below the token underlines exactly the token.
 fn carets(human: &str, token: &str) -> Result<(), String> {
     let width = |text: &str| -> usize { text.chars().map(columns).sum() };
     let lines: Vec<&str> = human.lines().collect();
@@ -292,7 +291,7 @@ fn carets(human: &str, token: &str) -> Result<(), String> {
     Err(seen)
 }
 
-/// Columns of a character on a terminal, for those of the table.
+/// Width of a character on a terminal, for the characters in the table.
 fn columns(c: char) -> usize {
     match c {
         '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' => 2,

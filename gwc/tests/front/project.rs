@@ -1,4 +1,4 @@
-//! Small projects in memory or in a folder, and what is found in them.
+//! Fixture: small projects in memory or in a folder, and their findings.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use openapi::spec::Spec;
 use sources::project::files::{Document, Files};
 use sources::syntax::Limits;
 
-/// A linted document.
+/// Linted document.
 pub(crate) struct Linted {
     pub(crate) files: Files,
     pub(crate) document: Option<Document>,
@@ -18,7 +18,7 @@ pub(crate) struct Linted {
     pub(crate) findings: Vec<Diagnostic>,
 }
 
-/// Lints a document of a folder.
+/// Lints a document in a folder.
 pub(crate) fn folder(root: &Path, name: &str) -> Linted {
     lint(
         Files::open(root, Limits::default()).expect("the folder is there"),
@@ -28,12 +28,12 @@ pub(crate) fn folder(root: &Path, name: &str) -> Linted {
     )
 }
 
-/// Lints the first of some files, with those called `overlay…` applied to it.
+/// Lints the first of these files. Files named `overlay…` are applied to it.
 pub(crate) fn memory(texts: &[(&str, &str)]) -> Linted {
     memory_at(texts, &Levels::new())
 }
 
-/// The same with levels set.
+/// Like [`memory`], with these lint levels.
 pub(crate) fn memory_at(texts: &[(&str, &str)], levels: &Levels) -> Linted {
     let files = texts.iter().map(|(path, text)| (*path, *text));
     let overlays: Vec<&str> = texts
@@ -110,12 +110,12 @@ pub(crate) fn of(compiled: model::compile::Compiled) -> Linted {
 }
 
 impl Linted {
-    /// The findings as lines.
+    /// Findings as lines of text.
     pub(crate) fn lines(&self) -> String {
         concise::render(&self.report())
     }
 
-    /// The findings as a report.
+    /// Findings as a report.
     pub(crate) fn report(&self) -> Report<'_> {
         Report {
             files: &self.files,
@@ -127,7 +127,7 @@ impl Linted {
         }
     }
 
-    /// The names of the findings' lints, in order of place.
+    /// Names of the findings' lints, in order of place.
     pub(crate) fn names(&self) -> Vec<&'static str> {
         self.findings
             .iter()

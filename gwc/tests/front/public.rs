@@ -1,4 +1,4 @@
-//! `gwc strip` over real documents: what was put in comes out again, and nothing else.
+//! `gwc strip` on real documents: everything that the test added is removed, and nothing else.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use sources::syntax::Limits;
 
 use prerequisite::corpus;
 
-/// A document of YAML or JSON, as its public form in both notations, read by another reader.
+/// Public form of a YAML or JSON document, in both notations, read by another parser.
 fn public(text: &str) -> [Value; 2] {
     let mut files = Files::in_memory([("api.json", text)], Limits::default());
     let mut sink = Sink::default();
@@ -45,7 +45,7 @@ fn public(text: &str) -> [Value; 2] {
     ]
 }
 
-/// Puts the gateway's keys wherever they may stand, and an operation that nobody may see.
+/// Adds the gateway's keys at every allowed place, and an internal operation.
 fn with_gateway(document: &Value) -> Value {
     let mut all = document.clone();
     let says =
@@ -182,7 +182,8 @@ fn read(path: &Path) -> Option<Value> {
     serde_yaml_ng::from_str(&text).ok()
 }
 
-/// Without a place for schemas the hidden operation's own would dangle.
+/// True if the document has no place for named schemas, so that a schema of the hidden operation
+/// would dangle.
 fn unnamed(document: &Value) -> bool {
     let place = if document.get("swagger").is_some() {
         "/definitions"

@@ -1,4 +1,5 @@
-//! `unmatched` and `undeclared_methods`: who gets what a document does not describe.
+//! `unmatched` and `undeclared_methods`: operations that get requests which a document does not
+//! describe.
 
 use bundle::ir::{Hidden, Owns};
 use diag::Level;
@@ -31,7 +32,7 @@ fn compiled(gateway: &str, a: &str) -> Compiled {
     compile::project(Files::in_memory(files, Limits::default()), &Vec::new())
 }
 
-/// Findings as `rule: message`, except that not every case uses every upstream.
+/// Findings as `RULE: MESSAGE`, without the one about unused upstreams.
 fn wrong(gateway: &str, a: &str) -> Vec<String> {
     let compiled = compiled(gateway, a);
     let findings = compiled.findings.iter();
@@ -45,7 +46,7 @@ fn root(said: &str) -> String {
     A.replace("x-gateway: {}", &format!("x-gateway: {{{said}}}"))
 }
 
-/// Key, which requests, upstream and chain's length of each operation.
+/// Key, kind of requests, upstream, and number of policies of each operation.
 fn operations(gateway: &str, a: &str) -> Vec<(String, Owns, String, usize)> {
     let compiled = compiled(gateway, a);
     let lowered = compiled.lowered.as_ref().expect("it compiles");
@@ -69,7 +70,7 @@ fn rest_has_the_roots_security_and_policies() {
     let apis = "a: {path: a.yaml, unmatched: v}";
     let a = root("defaults: {policies: [slow]}, undeclared_methods: pass");
     let all = operations(&gateway(apis, slow), &a);
-    // The chain is the limit and who may call.
+    // The chain has two entries: the rate limit and the access check.
     let expected = [
         ("a#undeclared", Owns::Undeclared, "u", 2),
         ("a#unmatched", Owns::Unmatched, "v", 2),
@@ -238,7 +239,7 @@ fn two_apis_cannot_get_the_same_rest() {
     );
 }
 
-/// A document with an open path item that has this in its `x-gateway`, beside protected ones.
+/// A document with protected operations, and an open path item with this in its `x-gateway`.
 fn beside(said: &str) -> String {
     let open = format!(
         "paths:\n  /open:\n    x-gateway: {{{said}}}\n    get: {{operationId: open, security: [], \
@@ -252,7 +253,7 @@ fn beside(said: &str) -> String {
 fn way_round_finds_a_prefix_above_protected_ones() {
     let plain = gateway("a: {path: a.yaml}", "");
     assert_eq!(wrong(&plain, &beside("")), [""; 0]);
-    // `strict` refuses what upstreams could read as the path beside it.
+    // With the default `strict`, paths that upstreams could read as another path are refused.
     assert_eq!(
         wrong(&plain, &beside("match: prefix")),
         ["way-round: `a/open` may bypass the protection of 1 of the operations below it"]
@@ -295,7 +296,7 @@ fn keep_beside_a_service_that_decides_is_found() {
     assert_eq!(found(&plain, &document(&kept)), [round]);
     let quiet = "match: prefix, path_readings: keep";
     assert_eq!(found(&plain, &document(quiet)), [""; 0]);
-    // Once for the place where it is written.
+    // Reported once, at the place of the setting.
     let defaults = plain.replace("timeout: 5s", "timeout: 5s, path_readings: keep");
     assert_eq!(found(&defaults, &document(asking)), [round]);
 }
@@ -327,7 +328,8 @@ fn path_readings_of_the_nearest_place_holds() {
         "x-gateway: {defaults: {path_readings: strict}}\n",
     );
     assert_eq!(said(&kept, &root), keys([false, true, false]));
-    // A path that can itself be read as another one is kept, unless it says otherwise.
+    // A path that can itself be read as another path gets `keep`, unless the document sets another
+    // value.
     let loose = beside("").replace("/open:", "\"/open;v=1\":");
     assert_eq!(said(&plain, &loose), keys([false, true, false]));
     let loose = beside(strict).replace("/open:", "\"/open;v=1\":");

@@ -1,5 +1,5 @@
 //! Findings about overlapping routes, against brute force over a small alphabet: every path of up
-//! to three segments is tried, and validity is looked up instead of decided.
+//! to three segments is tried. Valid parameter values are looked up in a table.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use sources::syntax::Limits;
 
 use crate::dice::Dice;
 
-/// The texts of which paths are made; `z` stands for all others.
+/// Texts of path segments. `z` stands for all other texts.
 const TEXTS: &[&str] = &["a", "b", "1", "z"];
-/// The schemas of parameters, each with the texts that are valid. Two that list no values count
-/// as sharing some, so that all that list none share `1` here.
+/// Schemas of parameters, each with the texts that are valid. Two schemas without listed values are
+/// assumed to share values, so all such schemas accept `1` here.
 const SCHEMAS: &[(&str, &[&str])] = &[
     (r#"{"type": "string"}"#, &["a", "b", "1", "z"]),
     (r#"{"type": "integer"}"#, &["1"]),
@@ -24,7 +24,7 @@ const SCHEMAS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// A segment: a literal, or a parameter with one of the schemas.
+/// Segment: a literal, or a parameter with one of the schemas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Segment {
     Literal(&'static str),
@@ -41,7 +41,7 @@ fn route(dice: &mut Dice) -> Route {
     (0..=dice.roll(3)).map(|_| segment(dice)).collect()
 }
 
-/// Every path of a length.
+/// Every path with this number of segments.
 fn paths(length: usize) -> Vec<Vec<&'static str>> {
     let mut paths = vec![Vec::new()];
     for _ in 0..length {
@@ -89,7 +89,7 @@ fn expected(a: &Route, b: &Route) -> Option<&'static str> {
     if left.is_subset(&right) || right.is_subset(&left) {
         return None;
     }
-    // From the left, the first literal against a parameter decides.
+    // The leftmost segment that is a literal in one route and a parameter in the other decides.
     let rank = |route: &Route| -> Vec<bool> {
         route
             .iter()
@@ -145,7 +145,7 @@ fn overlaps_are_told_as_brute_force_finds_them() {
         let mut routes: Vec<Route> = Vec::new();
         for _ in 0..3 {
             let route = route(&mut dice);
-            // A path without parameters has one text, which stands once in a document.
+            // A document cannot contain the same path without parameters twice.
             let literal = route
                 .iter()
                 .all(|segment| matches!(segment, Segment::Literal(_)));

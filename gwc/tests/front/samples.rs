@@ -1,4 +1,4 @@
-//! Every kind of finding is shown by its own samples.
+//! Samples of every kind of finding: the bad sample has the finding, the good one does not.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ fn each_sample_has_its_finding_and_loses_it() {
         if lint.bad[0].0 == "gateway.yaml" {
             continue; // whole projects are below
         }
-        // What is off by default is asked for, and nothing else of its kind.
+        // Rules that are off by default are switched on, one at a time.
         let off = openapi::lint::is_off_by_default(lint);
         let levels = off.then(|| (lint.name.to_owned(), Some(lint.level)));
         let levels: Vec<_> = levels.into_iter().collect();
@@ -83,7 +83,7 @@ fn each_project_has_its_finding_and_loses_it() {
             .filter(|found| found.lint.code == lint.code || found.level == diag::Level::Error)
             .map(|found| format!("{}: {}", found.lint.name, found.message))
             .collect();
-        // A mistake may make something else unused or open; it must not make another error.
+        // A mistake may make something else unused or open, but must not cause another error.
         let errors: BTreeSet<&str> = compiled(lint.bad)
             .iter()
             .filter(|found| found.level == diag::Level::Error)
@@ -107,7 +107,7 @@ fn signing_key_is_reported_30_days_before_end() {
             r#"{{"keys": [{{"id": "5be1aa", "owner": "rita", "state": "{state}", "not_after": "{end}"}}]}}"#
         )
     };
-    // 2026-01-01T00:00:00Z.
+    // Unix time of 2026-01-01T00:00:00Z.
     let now_s = 1_767_225_600;
     for (state, end, said) in [
         ("active", "2026-02-01T00:00:00Z", None),

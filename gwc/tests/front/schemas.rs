@@ -1,6 +1,6 @@
-//! Files that are written from the code are fresh: schemas and pages of the book.
+//! Files generated from the code are up to date: schemas and documentation pages.
 //!
-//! `GWC_UPDATE=1 cargo test -p gwc schemas` writes them anew.
+//! `GWC_UPDATE=1 cargo test -p gwc schemas` writes them.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Servers that say where requests go: the nearest list, as a whole, and shares of it.
+//! `servers` of documents as destinations: the nearest list applies as a whole, and its entries can
+//! have shares.
 
 use model::compile::{self, Compiled};
 use sources::project::files::Files;
@@ -69,7 +70,7 @@ fn the_nearest_list_counts_as_a_whole() {
         ("nearer", "b"),
         ("operation", "c"),
         ("path", "b"),
-        // A list without upstreams is a list.
+        // A list without upstreams also replaces the outer list.
         ("plain", "d"),
     ];
     let expected = expected.map(|(key, goes)| (format!("api/{key}"), goes.to_owned()));

@@ -1,4 +1,5 @@
-//! Ways to silence a finding, their limits, and the finding about one that silences nothing.
+//! Ways to silence a finding, their limits, and the finding about an allowance that silences
+//! nothing.
 
 use diag::Level;
 use model::compile::Levels;
@@ -30,10 +31,10 @@ fn an_overlay_may_allow() {
     let post =
         "- {target: \"$.paths['/a'].post\", update: {x-gateway-lint: {allow: [unknown-field]}}}\n";
     assert_eq!(overlaid(BROKEN, post), Vec::<&str>::new());
-    // At the other node it allows nothing, and says so.
+    // At the other node the allowance has no effect, which is reported.
     let get = post.replace("post", "get");
     assert_eq!(overlaid(BROKEN, &get), ["unknown-field", "unused-allow"]);
-    // What the document allows, an overlay may forbid again.
+    // An overlay can remove an allowance of the document.
     let allowing = BROKEN.replace(
         "post: {",
         "post: {x-gateway-lint: {allow: [unknown-field]}, ",
@@ -60,7 +61,7 @@ fn rule_is_allowed_by_code_and_with_a_reason() {
     assert_eq!(names("allow: [unknown-field], reason: [x]"), ["wrong-type"]);
     assert_eq!(names("allow: [unknown-field], because: x"), ["unknown-key"]);
     assert_eq!(names("allow: [GW0302, GW0325]"), ["unused-allow"]);
-    // A hard rule stays one, whatever it is called.
+    // A rule that cannot be silenced is refused under its name and under its code.
     assert_eq!(names("allow: [unknown-field, GW0348]"), ["unknown-rule"]);
     let theirs = project::text(&allowing("allow: [unknown-field, operation-tags]"));
     assert_eq!(theirs.names(), ["unknown-rule"]);
@@ -103,7 +104,8 @@ fn what_allows_nothing_is_told_unless_the_rule_is_off() {
     assert_eq!(project::text(&quiet).names(), ["unknown-field"]);
 }
 
-/// A project whose document says a rule twice over, with levels from both sides.
+/// A project whose document breaks a rule twice, with lint levels from gateway.yaml and the command
+/// line.
 fn leveled(gateway: &str, levels: &Levels) -> Vec<(&'static str, Level)> {
     let gateway = format!(
         "version: 1\nname: s\napis: {{a: {{path: a.yaml}}}}\nupstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:1\"}}}}}}}}\n\
@@ -144,10 +146,10 @@ fn nearest_level_of_a_rule_wins() {
     let mut twice = level("duplicate-tag", None);
     twice.extend(level("duplicate-tag", Some(Level::Warn)));
     assert_eq!(leveled(file, &twice), [("duplicate-tag", Level::Warn)]);
-    // What a node allows stays silent, whatever is set elsewhere.
+    // An allowance at a node has precedence over every level.
     let loud = level("unknown-field", Some(Level::Error));
     assert_eq!(leveled("", &loud), own);
-    // A rule that is off does not make its allowances unused.
+    // An allowance for a rule that is off is not reported as unused.
     let off = "lint: {unknown-field: off}\n";
     assert_eq!(leveled(off, &Levels::new()), own);
 }

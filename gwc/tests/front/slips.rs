@@ -1,11 +1,11 @@
-//! Slips in gateway.yaml that would mean something else than they say: each is told at its place.
+//! Mistakes in gateway.yaml that would change its meaning silently; each is reported at its place.
 
 use sources::project::files::Files;
 use sources::syntax::Limits;
 
 const DOCUMENT: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: {get: {operationId: a, responses: {\"200\": {description: fine}}}}\n";
 
-/// The findings of a gateway.yaml over one small document: the text they stand at, and the message.
+/// Findings of a gateway.yaml with one small document: the text at their place, and the message.
 fn told(gateway: &str) -> Vec<(String, String)> {
     told_of(gateway, DOCUMENT)
 }

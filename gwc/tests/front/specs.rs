@@ -1,4 +1,4 @@
-//! Real descriptions are read without an error that they do not deserve.
+//! Real documents have no wrong errors.
 
 use std::time::Instant;
 
@@ -12,7 +12,8 @@ use crate::project;
 #[test]
 fn real_documents_are_read() {
     let corpus = corpus::folder();
-    // Each with its operations and the kinds of findings that it deserves.
+    // Documents with the number of their operations and the kinds of findings that are correct for
+    // them.
     let deserved: &[(&str, &str, usize, &[&str])] = &[
         ("specs", "museum.yaml", 8, &[]),
         ("specs", "petstore.yaml", 19, &["weak-flow"]),
@@ -71,8 +72,8 @@ fn real_documents_are_read() {
     }
 }
 
-/// Each error in a real document, how often it stands there, and why it is right. A document
-/// that is not here has none.
+/// Correct errors in real documents: document, rule, count and reason. Documents that are not
+/// listed have no errors.
 const ERRORS: &[(&str, &str, usize, &str)] = &[(
     "xero_accounting.yaml",
     "identical-route",

@@ -22,7 +22,7 @@ fn each_version_has_its_own_words() {
     let parameter =
         |text: &str| format!("paths: {{}}\ncomponents: {{parameters: {{P: {text}}}}}\n");
     let header = |text: &str| format!("paths: {{}}\ncomponents: {{headers: {{H: {text}}}}}\n");
-    // A document, and what is found in it as 3.0, 3.1 and 3.2.
+    // A document, and its findings as OpenAPI 3.0, 3.1 and 3.2.
     let cases: Vec<(String, [&[&str]; 3])> = vec![
         (
             schema("{type: [string, 'null']}"),
@@ -240,7 +240,7 @@ fn many_links_take_one_look_at_the_operations() {
     let start = std::time::Instant::now();
     let linted = project::text(&text);
     assert_eq!(linted.names(), Vec::<&str>::new());
-    // Looking through all operations for each link takes minutes here.
+    // A search through all operations for each link would take minutes.
     assert!(
         start.elapsed() < std::time::Duration::from_secs(20),
         "{:?}",
@@ -418,7 +418,7 @@ fn part_of_an_all_of_may_require_what_others_describe() {
         ),
         ""
     );
-    // A name that nobody describes.
+    // A property that no schema describes.
     let part = "[{$ref: '#/components/schemas/Part'}, {properties: {other: {type: string}}}]";
     assert_eq!(
         document(&format!("    All: {{allOf: {part}}}\n")),

@@ -1,4 +1,4 @@
-//! Common slips in documents: each finding says what to write instead.
+//! Common mistakes in documents: each finding says what to write instead.
 
 use sources::project::files::Files;
 use sources::syntax::Limits;
@@ -28,7 +28,7 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
 defaults: {upstream: u, security: upstream}
 ";
 
-/// The findings of a document as `NAME MESSAGE; HELP`, those about the gateway left out.
+/// Findings of a document as `NAME MESSAGE; HELP`, without those about the gateway.
 fn findings(document: &str) -> Vec<String> {
     let texts = [("gateway.yaml", GATEWAY), ("api.yaml", document)];
     let linted = project::of(model::compile::project(

@@ -1,5 +1,5 @@
-//! Swagger 2.0 is read as the OpenAPI 3.0 document that says the same, with places in the text
-//! of 2.0.
+//! Swagger 2.0 documents are read as the equivalent OpenAPI 3.0 document, with places in the 2.0
+//! text.
 
 use openapi::spec::{In, SchemeKind, Version};
 
@@ -188,7 +188,7 @@ fn a_document_is_read_as_its_3_0_form() {
     assert_eq!(statuses, [("200", 1), ("410", 1)]);
 }
 
-/// A change to the shop, and what is found: rule, line, and the text under the carets.
+/// Changes to the document and their findings: rule, line, and underlined text.
 const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "$ref: \"#/definitions/Owner\"",
@@ -330,9 +330,9 @@ fn circles_and_other_versions_are_told() {
     }
 }
 
-/// The documents of 2.0 in the corpus, each with a request and the errors that it deserves.
+/// Swagger 2.0 documents of the corpus, each with a request and its correct errors.
 const CORPUS: &[(&str, &str, &str, &[&str])] = &[
-    // 2.0 has no `examples` in a parameter.
+    // Swagger 2.0 parameters have no `examples`.
     (
         "gluecon",
         "example1_from_._Different_requestbody.md.yaml",
@@ -393,7 +393,7 @@ fn all_documents_of_the_corpus_build() {
     }
 }
 
-/// Findings of a document of 2.0: the text at the place, and the rule.
+/// Findings of a 2.0 document: text at the place, and rule.
 fn told(text: &str) -> Vec<(String, &'static str)> {
     let linted = project::text(&format!("{HEAD}{text}"));
     let findings = linted.findings.iter();
@@ -429,7 +429,7 @@ fn what_cannot_be_lifted_is_told() {
         expected.extend(more.map(|text| (text.to_owned(), "unresolved-reference")));
         assert_eq!(found, expected, "{parameters}");
     }
-    // One of the path that an operation replaces.
+    // An invalid parameter of the path item that the operation replaces.
     let replaced = operation(body).replace(
         "    post:",
         &format!("    parameters: [{broken}]\n    post:"),

@@ -1,9 +1,9 @@
-//! YAML and JSON give the same tree, with exact places.
+//! YAML and JSON parsers give the same tree, with exact places.
 
 use diag::{FileId, Kind, NodeId, NodeRef, Sink, Sources, Tree};
 use sources::syntax::{self, Limits};
 
-/// A parsed text.
+/// Parsed text.
 struct Parsed {
     sources: Sources,
     tree: Tree,
@@ -34,13 +34,13 @@ fn yaml(text: &str) -> Parsed {
 }
 
 impl Parsed {
-    /// The tree as compact text: `{a:1,b:["x"]}`.
+    /// Tree as compact text: `{a:1,b:["x"]}`.
     fn shown(&self) -> String {
         self.root
             .map_or("-".into(), |root| show(self.tree.at(root)))
     }
 
-    /// The findings as `name line:column`.
+    /// Findings as `NAME LINE:COLUMN`.
     fn said(&self) -> Vec<String> {
         let line = |finding: &diag::Diagnostic| {
             let place = self.sources.position(finding.span);
@@ -164,7 +164,7 @@ fn aliases_are_one_node() {
     let parsed = yaml("&k key: 1\nb: *k\n*k : 2\n");
     assert_eq!(parsed.said(), ["duplicate-map-key 3:1"]);
     assert_eq!(parsed.shown(), r#"{key:1,b:"key"}"#);
-    // An anchor may be set again; the nearest one before counts.
+    // An anchor can be redefined; an alias refers to the nearest one before it.
     assert_eq!(yaml("- &x 1\n- *x\n- &x 2\n- *x\n").shown(), "[1,1,2,2]");
 }
 
@@ -195,7 +195,7 @@ fn mistakes_are_said_at_their_place() {
         ("a: \"x\n", "malformed-yaml 1:4"),
         ("a:\n\t- b\n", "malformed-yaml 2:1"),
         ("a: b: c\n", "malformed-yaml 1:4"),
-        // A bracket that is not closed, however the parser notices.
+        // An unclosed bracket, however the parser detects it.
         ("a: [1, 2\nb: 3\n", "malformed-yaml 1:4"),
         ("a: {x: 1, y: 2\nb: 3\n", "malformed-yaml 1:4"),
         ("a: {x: [1, \"]\", # ]\n 2\nb: 3\n", "malformed-yaml 1:8"),
@@ -204,7 +204,7 @@ fn mistakes_are_said_at_their_place() {
         ("a: &x !!map {x: 1\nb: 2\n", "malformed-yaml 1:13"),
         ("a: {b: {c: 1}\nb: 2\n", "malformed-yaml 1:4"),
         ("a: [1, 2", "malformed-yaml 1:4"),
-        // A comma that is missing between brackets that are closed.
+        // A missing comma inside closed brackets.
         ("a:\n  - {b: 1,\n     c: 2 d: 3}\n", "malformed-yaml 3:12"),
         ("a: b[1\n c: 2\n", "malformed-yaml 2:2"),
         ("a: 'ä\u{0}'\n", "not-text 1:6"),
@@ -268,7 +268,7 @@ fn mistakes_in_json_are_said_at_their_place() {
             parsed.findings[0].message
         );
     }
-    // The file's id is that of its source.
+    // Each span has the id of its file.
     assert_eq!(parse("a.json", "1").at(&[]).span().file, FileId(0));
 }
 

@@ -1,4 +1,4 @@
-//! Findings and bundles do not depend on the number of threads or on their order.
+//! Findings and bundles do not depend on the number of threads or their order.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use sources::syntax::Limits;
 
 const APIS: usize = 24;
 
-/// A project of APIs of different sizes that share a file; with mistakes where `wrong`.
+/// A project of APIs of different sizes that share a file. With `wrong` it contains mistakes.
 fn project(wrong: bool) -> Vec<(String, String)> {
     let mut gateway = String::from(
         "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:1\"}}}}\ndefaults: {upstream: u, security: upstream}\napis:\n",
@@ -57,7 +57,7 @@ fn project(wrong: bool) -> Vec<(String, String)> {
     files
 }
 
-/// Everything that a run says and makes.
+/// All output of a compilation.
 fn told(compiled: &Compiled) -> String {
     let mut text = String::new();
     for (_, file) in compiled.files.sources.iter() {

@@ -1,4 +1,5 @@
-//! The vocabulary as a whole: every key of a rich project is known, and what cannot run yet says so.
+//! Tests of the whole vocabulary: every key of a rich project is known, and unavailable keys are
+//! reported as such.
 
 use std::collections::BTreeSet;
 
@@ -111,7 +112,7 @@ fn rich_project_is_known_and_later_keys_are_reported() {
     );
 }
 
-/// A value that fits a shape, the smallest there is.
+/// Smallest value that fits a shape.
 fn smallest(shape: &Shape) -> Value {
     let text = match shape {
         Shape::Bool | Shape::True => return json!(true),
@@ -136,7 +137,7 @@ fn smallest(shape: &Shape) -> Value {
     json!(text)
 }
 
-/// An object with the keys that it needs.
+/// Object with its required keys.
 fn filled(object: &Object, kind: Option<&str>) -> Value {
     let needed = object
         .fields
@@ -151,10 +152,10 @@ fn filled(object: &Object, kind: Option<&str>) -> Value {
     map.into()
 }
 
-/// A way to write something: the word at which it is told, and the value of a shape that has it.
+/// Form of an unavailable setting: the key at which it is reported, and a value that contains it.
 type Written = (String, Value);
 
-/// Every way to write what is not available, in a value of a shape.
+/// Collects every form of an unavailable setting in a value of a shape.
 fn later(shape: &Shape, found: &mut Vec<Written>) {
     let mut wrap = |inner: &Shape, around: &dyn Fn(Value) -> Value| {
         let mut ways = Vec::new();
@@ -203,7 +204,7 @@ fn in_object(object: &Object, kind: Option<&str>, found: &mut Vec<Written>) {
     }
 }
 
-/// A document with something at one attach point.
+/// Document with an extension at one attach point.
 fn document(point: &str, extension: &Value) -> Value {
     let mut document = json!({"openapi": "3.1.0", "info": {"title": "t", "version": "1"},
         "servers": [{"url": "/"}],
@@ -225,7 +226,7 @@ fn document(point: &str, extension: &Value) -> Value {
     document
 }
 
-/// Returns true if compiling reports at `word` that it is not available, and builds nothing.
+/// True if the compiler reports at `word` that it is not available, and builds nothing.
 fn stops_at(word: &str, gateway: &Value, document: &Value) -> bool {
     let (gateway, document) = (gateway.to_string(), document.to_string());
     let files = [
@@ -318,7 +319,7 @@ fn every_refusal_can_have_another_form() {
         let status = reason.map(|reason| reason.status);
         assert_eq!(status, Some(reject.status), "{}", reject.code);
     }
-    // No configuration is at hand when these are answered.
+    // These responses are sent before a configuration is known.
     for code in ["head_invalid", "header_timeout", "overload", "not_ready"] {
         assert!(vocab::reasons::find(code).is_none(), "{code}");
     }
@@ -336,7 +337,7 @@ fn reasons_of_failures_are_those_of_the_gateway() {
     });
     let pairs: Vec<(&str, u16)> = pairs.collect();
     assert!(pairs.len() > 10, "{pairs:?}");
-    // A client that has gone gets no response.
+    // No response is sent to a client that has disconnected.
     for (code, status) in pairs
         .into_iter()
         .filter(|(code, _)| *code != "client_closed")
@@ -397,7 +398,7 @@ fn misspelt_reason_has_a_suggestion() {
             help("write `rate_limited`")
         )]
     );
-    // A known reason that no route has.
+    // A known reason that cannot occur within a route.
     let elsewhere =
         "it belongs under `errors` of gateway.yaml: it occurs before a route is selected";
     assert_eq!(

@@ -3,8 +3,8 @@
 use diag::{FileId, Sink, Sources, Tree};
 use sources::syntax::{self, Limits};
 
-/// The first finding of a text: `LINE:COLUMN-COLUMN MESSAGE; help: HELP`, and the line of the
-/// related place.
+/// First finding of a text as `LINE:COLUMN-COLUMN MESSAGE; help: HELP`, and the line of its related
+/// place.
 fn finding(text: &str) -> (String, Option<u32>) {
     let (mut sources, mut tree, mut sink) = (Sources::default(), Tree::default(), Sink::default());
     let file: FileId = sources.add("a.yaml", text);
@@ -26,9 +26,9 @@ fn finding(text: &str) -> (String, Option<u32>) {
     )
 }
 
-/// Text, finding, line of the related place.
+/// Cases: text, expected finding, line of the related place.
 const CASES: &[(&str, &str, Option<u32>)] = &[
-    // Indentation.
+    // Mistakes in indentation.
     (
         "info:\n  title: t\n   version: 1\n",
         "3:4-14 the indentation (3 spaces) fits no line above; help: indent it by 0 or by 2",
@@ -44,7 +44,7 @@ const CASES: &[(&str, &str, Option<u32>)] = &[
         "3:4-9 the indentation (3 spaces) fits no line above; help: indent it by 2 or by 4",
         Some(2),
     ),
-    // Quotes.
+    // Mistakes in quoting.
     (
         "a: \"3.1.0\nb:\n  c: \"t\"\n",
         "1:4-5 this `\"` is not closed; help: write \"3.1.0\"",
@@ -73,7 +73,7 @@ const CASES: &[(&str, &str, Option<u32>)] = &[
 the string in single quotes",
         None,
     ),
-    // Brackets.
+    // Mistakes in brackets.
     (
         "a: [1, 2\nb: 3\n",
         "1:4-5 this `[` is not closed; help: add `]`",
@@ -111,7 +111,7 @@ quotes",
         "3:1-2 a tab indents this line; help: indent with spaces",
         None,
     ),
-    // Characters that YAML keeps for itself.
+    // Characters that are reserved in YAML.
     (
         "a: {{ value }}\n",
         "1:4-15 `{{ value }}` is not in quotes; help: a value that begins with `{` is a map; write \"{{ value }}\"",
@@ -147,13 +147,13 @@ quotes",
         "1:4-7 a string without quotes cannot begin with `*`; help: write \"* b\"",
         None,
     ),
-    // Merge conflicts.
+    // Unresolved merge conflicts.
     (
         "a:\n  x: 1\n<<<<<<< HEAD\n  y: 2\n=======\n  y: 3\n>>>>>>> other\n",
         "3:1-13 a merge conflict of Git is left; help: keep one side, and remove the lines with `<<<<<<<`, `=======` and `>>>>>>>`",
         None,
     ),
-    // Comments.
+    // Values that begin with a comment.
     (
         "a: #fff\nb: 1\n",
         "1:4-8 `a` has no value: `#` begins a comment; help: write \"#fff\"",
@@ -167,7 +167,7 @@ put the whole string in quotes",
     ),
     ("a: # nothing yet\nb: 1\n", "", None),
     ("a: #fff\n  b: 1\n", "", None),
-    // Colons.
+    // Colons in values.
     (
         "summary: Note: this is\n",
         "1:10-23 `Note: this is` contains `: ` and is not in quotes; help: write \"Note: this is\"",

@@ -1,6 +1,6 @@
-//! JSON: the same values as serde_json, and the same texts refused, for every JSON text of the
-//! corpus and for generated ones, whole and damaged. Numbers are compared by value, because
-//! serde_json keeps no text; equal keys in one object are told from each other.
+//! JSON parser against serde_json: the same values, and the same refused texts, for every JSON text
+//! of the corpus and for generated ones, intact and damaged. Numbers are compared by value, because
+//! serde_json does not keep their text. Repeated keys are handled separately.
 
 use std::fmt;
 
@@ -75,14 +75,14 @@ fn compare(text: &str) -> Result<bool, String> {
             }
         }
         (Err(_), Err(_)) => Ok(false),
-        // A number that no f64 holds is a number all the same (RFC 8259 §6).
+        // A number outside the range of f64 is still a valid number (RFC 8259 §6).
         (Ok(_), Err(error)) if error.contains("number out of range") => Ok(false),
         (Ok(_), Err(error)) => Err(format!(": serde_json says {error}")),
         (Err(findings), Ok(_)) => Err(format!(": we find {findings:?}")),
     }
 }
 
-/// A value, or something near one, as JSON.
+/// Writes a random JSON value, or something close to one.
 fn write(random: &mut Random, depth: usize, text: &mut String) {
     let space = random.of(&["", "", "", " ", "\n", "\t", "\r\n  "]);
     text.push_str(space);
@@ -167,7 +167,7 @@ fn string(random: &mut Random, text: &mut String) {
     text.push('"');
 }
 
-/// The text with one thing changed.
+/// Makes one random change in the text.
 fn damaged(random: &mut Random, text: &str) -> String {
     let mut characters: Vec<char> = text.chars().collect();
     let at = random
@@ -247,7 +247,7 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
     }
 }
 
-/// Keys that stand in an object already.
+/// Number of keys that repeat an earlier key of the same object.
 fn repeated(value: &Value) -> usize {
     match value {
         Value::List(items) => items.iter().map(repeated).sum(),
@@ -266,7 +266,7 @@ fn repeated(value: &Value) -> usize {
     }
 }
 
-/// Our value with its numbers as serde_json has them.
+/// Converts the numbers of our value to the form of serde_json.
 fn plain(value: Value) -> Value {
     match value {
         Value::Number(text) => Value::Number(match (text.parse::<u64>(), text.parse::<i64>()) {

@@ -1,5 +1,5 @@
-//! Our readers against other people's: YAML, JSON, OpenAPI. One binary, because these parsers are
-//! there for nothing else.
+//! gwc's parsers for YAML, JSON and OpenAPI, compared with third-party parsers. These tests are one
+//! binary, because only they need those parsers.
 
 mod json;
 mod openapi;

@@ -1,7 +1,7 @@
-//! OpenAPI: whatever the crate openapiv3 accepts of the corpus, we read, and where both read a
-//! thing they read the same: operations, the names of their parameters, the names of the security
-//! schemes that they require. openapiv3 knows 3.0, keeps references to other files as they are,
-//! and checks nothing beyond types.
+//! OpenAPI reader against the crate openapiv3: gwc reads every document of the corpus that
+//! openapiv3 accepts. Both must agree on operations, names of parameters, and names of required
+//! security schemes. openapiv3 supports only 3.0, keeps references to other files as they are, and
+//! checks nothing beyond types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use sources::syntax::Limits;
 use crate::yaml::documents;
 use prerequisite::corpus;
 
-/// Documents that it accepts and we do not read, or read otherwise: the end of the path, the
-/// beginning of what is different, why we are right.
+/// Documents that only openapiv3 accepts, or that it reads differently: end of the path, beginning
+/// of the difference, and why gwc is right.
 const OTHERWISE: &[(&str, &str, &str)] = &[
     (
         "oas-3.2/pass/path-item-object-example.yaml",
@@ -31,16 +31,16 @@ const OTHERWISE: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// An operation: path, method.
+/// Operation: path and method.
 type Key = (String, String);
 
 /// Facts about an operation that both parsers report.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {
     id: Option<String>,
-    /// Places and names; none where they cannot be known.
+    /// Places and names, or `None` if they cannot be determined.
     parameters: Option<BTreeSet<(String, String)>>,
-    /// The schemes of each alternative, in order.
+    /// Schemes of each alternative, in order.
     security: Option<Vec<BTreeSet<String>>>,
 }
 
@@ -98,7 +98,7 @@ fn document_accepted_by_openapiv3_means_the_same() {
     );
 }
 
-/// Compares one document; the number of its operations.
+/// Compares one document. Returns the number of its operations.
 fn compare(path: &Path, theirs: &OpenAPI) -> Result<usize, String> {
     let folder = path.parent().ok_or("no folder")?;
     let name = path.file_name().ok_or("no name")?.to_string_lossy();
@@ -118,7 +118,7 @@ fn compare(path: &Path, theirs: &OpenAPI) -> Result<usize, String> {
             return Err(format!("{key:?}: ours {ours:?}, theirs {told:?}"));
         }
     }
-    // Theirs leaves out paths that are references.
+    // openapiv3 omits paths that are references.
     let known: BTreeSet<&String> = theirs.keys().map(|(path, _)| path).collect();
     match ours
         .keys()
@@ -129,7 +129,7 @@ fn compare(path: &Path, theirs: &OpenAPI) -> Result<usize, String> {
     }
 }
 
-/// Result of our parser; `None` for a version that is another crate's.
+/// Result of our reader, or `None` for a version that openapiv3 does not support.
 fn ours(folder: &Path, name: &str) -> Result<Option<(Files, Spec)>, String> {
     let mut files = Files::open(folder, Limits::default()).map_err(|error| error.to_string())?;
     let mut sink = Sink::default();
@@ -157,7 +157,7 @@ fn ours(folder: &Path, name: &str) -> Result<Option<(Files, Spec)>, String> {
 fn our_operations(files: &Files, spec: &Spec) -> BTreeMap<Key, Told> {
     let mut all = BTreeMap::new();
     for item in &spec.paths {
-        // openapiv3 leaves out a path that is a reference, and so do the keys below.
+        // openapiv3 omits a path item that is a reference, so it is omitted here, too.
         let at = files
             .tree
             .at(spec.root)
@@ -235,7 +235,7 @@ fn their_operations(document: &OpenAPI) -> BTreeMap<Key, Told> {
     all
 }
 
-/// Places and names; `None` where one is a reference to another file.
+/// Places and names, or `None` if one is a reference to another file.
 fn names(
     document: &OpenAPI,
     parameters: &[ReferenceOr<Parameter>],

@@ -1,15 +1,16 @@
-//! Random choices that repeat: xorshift64* from a seed that every failure prints.
+//! Repeatable random choices: xorshift64* with a seed that every failure prints.
 
-/// A source of choices.
+/// Random number generator.
 pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        // Neighbouring seeds shall not give neighbouring numbers, and zero gives only zeros.
+        // Mix the seed: neighbouring seeds would give similar numbers, and a state of zero gives
+        // only zeros.
         Self((seed ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9) | 1)
     }
 
-    /// A number below `end`.
+    /// Random number below `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -18,12 +19,12 @@ impl Random {
         usize::try_from(high).expect("31 bits") % end
     }
 
-    /// Returns true with a chance of one in `n`.
+    /// True with a probability of one in `n`.
     pub(crate) fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
-    /// One of some.
+    /// Random item of a list.
     pub(crate) fn of<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
         all[self.below(all.len())]
     }

@@ -1,11 +1,11 @@
-//! Value of a text from any parser, and the conversion of ours.
+//! Common form of the values of all parsers, and the conversion from gwc's tree.
 
 use std::fmt;
 
 use diag::{Kind, NodeRef, Sink, Sources, Tree};
 use sources::syntax::{self, Limits};
 
-/// A value; numbers keep their text.
+/// Value of a document. Numbers keep their text.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     Null,
@@ -16,8 +16,10 @@ pub(crate) enum Value {
     Map(Vec<(String, Self)>),
 }
 
-/// Reads a text with our parser: by its name, YAML or JSON. The findings' names where it is
-/// refused or something in it is wrong.
+/// Parses a text with gwc's parser, as YAML or JSON by its name.
+///
+/// # Errors
+/// The names of the findings.
 pub(crate) fn ours(path: &str, text: &str) -> Result<Value, Vec<&'static str>> {
     let (mut sources, mut tree, mut sink) = (Sources::default(), Tree::default(), Sink::default());
     let file = sources.add(path, text);
@@ -46,7 +48,7 @@ fn value(node: NodeRef<'_>) -> Value {
     }
 }
 
-/// First difference of two values, with both values.
+/// Description of the first difference between two values.
 pub(crate) fn difference(ours: &Value, theirs: &Value) -> Option<String> {
     let below = |name: &str, ours: &Value, theirs: &Value| {
         difference(ours, theirs).map(|what| format!("/{name}{what}"))

@@ -1,8 +1,8 @@
-//! YAML: the same tree as two other parsers give, for every document of the corpus and for
-//! generated ones. libyaml-safer is libyaml, in Rust; saphyr-parser is written after YAML 1.2.
+//! YAML parser against two others, for every document of the corpus and for generated ones.
+//! libyaml-safer is a port of libyaml to Rust; saphyr-parser implements YAML 1.2.
 //!
-//! The other parsers give events. What makes values of them (the core schema, merge keys, which
-//! of two equal keys counts) is written here again, from the text of YAML 1.2 §10.3.2.
+//! The other parsers only give events. The conversion of events to values (core schema, merge keys,
+//! repeated keys) is implemented here independently, from YAML 1.2 §10.3.2.
 
 mod document;
 mod events;
@@ -14,13 +14,13 @@ use crate::value::{difference, ours};
 use events::{libyaml, saphyr, tree};
 use prerequisite::corpus;
 
-/// A parser: events of a text, or why not.
+/// Third-party parser: its name, and the function that returns the events of a text or an error.
 type Peer = (&'static str, fn(&str) -> Result<Vec<events::Event>, String>);
 
 const PEERS: [Peer; 2] = [("libyaml", libyaml), ("saphyr", saphyr)];
 
-/// Documents of the corpus where another parser is wrong: the end of the path, the parser, the
-/// beginning of what it does, why that is wrong.
+/// Documents of the corpus that another parser reads wrongly: end of the path, parser, beginning of
+/// the difference, reason.
 const CORPUS: &[(&str, &str, &str, &str)] = &[(
     "mermade-3.0/fail/OAI/api-with-examples.yaml",
     "saphyr",
@@ -28,7 +28,7 @@ const CORPUS: &[(&str, &str, &str, &str)] = &[(
     "a `}` of a flow map stands in its key's column; libyaml and what people publish allow it",
 )];
 
-/// Texts in which another parser is known to be wrong, with what they say.
+/// Texts that another parser is known to read wrongly, with its result.
 #[rustfmt::skip]
 const WRONG: &[(&str, &str, &str, &str)] = &[
     ("saphyr", "\"\\ud83d\\ude00\"", "\"😀\"", "refuses an escaped surrogate pair, which JSON writes (RFC 8259 §7) and YAML takes over"),
@@ -69,7 +69,7 @@ fn documents_of_the_corpus_agree_with_two_parsers() {
     assert!(compared > 6_000, "{compared}");
 }
 
-/// Compares one text; the number of trees that were equal.
+/// Compares one text. Returns the number of equal trees.
 fn compare(shown: &str, text: &str) -> Result<usize, Vec<String>> {
     let ours = ours("a.yaml", text);
     let mut failures = Vec::new();
@@ -100,7 +100,7 @@ fn compare(shown: &str, text: &str) -> Result<usize, Vec<String>> {
     }
 }
 
-/// The YAML and JSON documents of a folder; where `few`, only the first of each folder.
+/// YAML and JSON documents of a folder. With `few`, only the first one of each folder.
 pub(crate) fn documents(folder: &Path, files: &mut Vec<PathBuf>, few: bool) {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
         .expect("a folder of the corpus")

@@ -1,5 +1,5 @@
-//! The order of requirements against callers, one by one: an evaluator of its own lets each caller
-//! in or not, whatever the order says.
+//! Order of access requirements, tested against single callers: an independent evaluator decides
+//! whether each caller is admitted.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ const ISSUERS: [&str; 2] = ["i1", "i2"];
 const AUDIENCES: [&str; 2] = ["x", "y"];
 const ALGORITHMS: [&str; 2] = ["ES256", "RS256"];
 const NAMES: [&str; 2] = ["a.test", "b.test"];
-/// Patterns of ids, and ids that differ for them.
+/// Patterns of ids, and ids that they distinguish.
 const PATTERNS: [&str; 5] = [
     "spiffe://t/a",
     "spiffe://t/*",
@@ -32,11 +32,11 @@ const IDS: [&str; 7] = [
     "spiffe://t/x/y",
     "spiffe://t/a/x/y/z",
 ];
-/// Place of a client certificate, beside two fields.
+/// Index of the place of a client certificate, after two fields.
 const CERTIFICATE: usize = 2;
 const KEYS: [&str; 2] = ["https://a/keys", "https://b/keys"];
 
-/// A verifier as the test understands it.
+/// Verifier, in the test's own model.
 #[derive(Clone, Debug)]
 enum Verifier {
     Key,
@@ -55,7 +55,8 @@ enum Verifier {
     },
 }
 
-/// Requirement of a scheme at a place; without a verifier: something is there.
+/// Requirement of a scheme at a place. Without a verifier, any credential at the place is
+/// sufficient.
 #[derive(Clone, Debug)]
 struct Use {
     place: usize,
@@ -77,12 +78,12 @@ enum Held {
     },
 }
 
-/// Facts about a credential that is known somewhere.
+/// Properties of a known credential.
 #[derive(Clone, Debug)]
 struct Facts {
-    /// True for a consumer's key.
+    /// True for an API key of a consumer.
     key: bool,
-    /// Keys that signed it.
+    /// Names of the keys that signed it.
     keys: Vec<&'static str>,
     issuer: &'static str,
     audience: Vec<&'static str>,
@@ -106,7 +107,7 @@ fn verifier(dice: &mut Dice) -> Verifier {
         return Verifier::Key;
     }
     Verifier::Token {
-        // Mostly one, so that the rest is compared.
+        // Mostly one value, so that the other properties are compared as well.
         keys: if dice.chance(9) { KEYS[0] } else { KEYS[1] },
         issuer: if dice.chance(8) {
             ISSUERS[0]
@@ -120,7 +121,7 @@ fn verifier(dice: &mut Dice) -> Verifier {
     }
 }
 
-/// A verifier of certificates; each list may be absent.
+/// A verifier of certificates, with or without each of its lists.
 fn certificates(dice: &mut Dice) -> Verifier {
     let list = |dice: &mut Dice, of: &[&'static str]| match dice.chance(5) {
         true => some(dice, of),
@@ -133,7 +134,7 @@ fn certificates(dice: &mut Dice) -> Verifier {
     }
 }
 
-/// A requirement over two fields, or over a field and a certificate.
+/// A requirement of two fields, or of a field and a certificate.
 fn requirement(dice: &mut Dice, is_certified: bool) -> Vec<Vec<Use>> {
     let alternatives = dice.below(4);
     (0..alternatives)
@@ -163,7 +164,7 @@ fn requirement(dice: &mut Dice, is_certified: bool) -> Vec<Vec<Use>> {
         .collect()
 }
 
-/// Every credential that differs from others for some requirement.
+/// Every credential that some requirement distinguishes from others.
 fn credentials() -> Vec<Held> {
     let subsets = |of: &[&'static str]| -> Vec<Vec<&'static str>> {
         (0..1usize << of.len())
@@ -200,7 +201,7 @@ fn credentials() -> Vec<Held> {
     all
 }
 
-/// Every certificate that differs from others for some requirement.
+/// Every certificate that some requirement distinguishes from others.
 fn shown() -> Vec<Held> {
     let mut all = vec![Held::Nothing];
     let ids = IDS.into_iter().map(Some).chain([None]);
@@ -219,7 +220,7 @@ fn shown() -> Vec<Held> {
     all
 }
 
-/// Another reading of a pattern than that of the gateway: as an expression over a whole id.
+/// Evaluates an id pattern independently of the gateway, as a regular expression over the whole id.
 fn is_id(pattern: &str, id: &str) -> bool {
     static MATCHES: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| {
         let of = |pattern: &'static str| {
@@ -365,7 +366,7 @@ fn built(requirement: &[Vec<Use>], verifiers: &[Verifier]) -> Who {
                         .with(&["issuer"], Value::One(text(issuer)))
                         .with(&["audience"], set(audience))
                         .with(&["algorithms"], set(algorithms));
-                    // 60s is the default, so that writing it changes nothing.
+                    // 60s is the default, so writing it changes nothing.
                     if *leeway_ms != 60_000 {
                         settings =
                             settings.with(&["leeway"], Value::One(Scalar::Duration(*leeway_ms)));
@@ -417,8 +418,8 @@ fn the_order_of_requirements_agrees_with_every_caller() {
     );
 }
 
-/// One pair of requirements with their verifiers. The order says what callers say: those that hold
-/// just what some alternative of either side asks for decide, and some at random.
+/// Compares one pair of requirements with their verifiers. The computed order must agree with the
+/// callers: those that hold exactly the credentials of one alternative, and some random ones.
 fn pair(dice: &mut Dice, (all, shown): (&[Held], &[Held]), told: &mut BTreeMap<String, usize>) {
     let mut old_verifiers: Vec<Verifier> = (0..3).map(|_| verifier(dice)).collect();
     old_verifiers.extend([certificates(dice), certificates(dice)]);
@@ -478,7 +479,7 @@ fn pair(dice: &mut Dice, (all, shown): (&[Held], &[Held]), told: &mut BTreeMap<S
     *told.entry(format!("{verdict:?}")).or_default() += 1;
 }
 
-/// Requirement at a place, and if it needs a scope.
+/// Requirement at a place, and true if it needs a scope.
 fn asked_at<'v>(
     place: usize,
     requirement: &[Vec<Use>],
@@ -492,7 +493,8 @@ fn asked_at<'v>(
         .collect()
 }
 
-/// Credentials that have nothing beyond what somebody asks for: more would change nothing.
+/// True for credentials that have only properties which a requirement checks; other properties
+/// change nothing.
 fn is_telling(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
     let Held::Known(facts) = held else {
         return true;
@@ -524,7 +526,7 @@ fn is_telling(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
             .iter()
             .all(|to| tokens().any(|token| token.2.contains(to)))
         && match no_token {
-            // One of those that differ in what nobody looks at.
+            // Of credentials that differ only in unchecked properties, use one.
             true => {
                 facts.issuer == ISSUERS[0] && facts.algorithm == ALGORITHMS[0] && facts.late_ms == 0
             }
@@ -536,7 +538,7 @@ fn is_telling(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
         }
 }
 
-/// Certificates that differ in what somebody asks for.
+/// True for certificates that differ in properties which a requirement checks.
 fn is_shown(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
     let Held::Certificate {
         of_connection,

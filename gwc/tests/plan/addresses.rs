@@ -1,11 +1,11 @@
-//! Addresses of clients in plans: peers that are believed, and filters of addresses.
+//! Client addresses in plans: trusted proxies, and policies that filter addresses.
 
 use model::compile::Purpose;
 use plan::{Outcome, Plan};
 
 use crate::{DOCUMENT, GATEWAY, compiled, edit, lines};
 
-/// A plan of two gateways that this version cannot run.
+/// Plan of two gateways that this version cannot run.
 pub(crate) fn planned(old: &str, new: &str) -> Plan {
     let side = |gateway: &str| {
         let files = [("gateway.yaml", gateway), ("api.yaml", DOCUMENT)];
@@ -88,7 +88,7 @@ fn trusted_ranges_are_told_by_their_difference() {
         told("10.0.0.0/8", "10.0.0.0/9"),
         one("strengthen", "\"10.128.0.0/9 of 10.0.0.0/8\" null")
     );
-    // IPv4 addresses in IPv6 form are the same peers, and the same bundle.
+    // IPv4 addresses in IPv6 notation are the same peers and give the same bundle.
     assert_eq!(told("10.0.0.0/8", "\"::ffff:10.0.0.0/104\""), []);
 }
 
@@ -124,7 +124,7 @@ fn filter_that_admits_nobody_has_a_plan() {
         assert_eq!(*outside, refused);
         assert_ne!(*inside, refused);
     }
-    // Operations that come behind it are told without a witness.
+    // Operations behind the filter are reported without a witness.
     let plain = edit(
         GATEWAY,
         "policies:\n",

@@ -1,5 +1,5 @@
-//! The routing comparison against brute force: every request over a small alphabet is asked of
-//! two naive tables, which share nothing with the compiler or the engine but the templates' form.
+//! The routing comparison against brute force: every request over a small alphabet is looked up in
+//! two naive tables. The tables share only the form of templates with the compiler and the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,25 +14,25 @@ use crate::naive::{Naive, Paths, differences, shadowed};
 
 /// Segments of templates.
 const PIECES: [&str; 10] = ["a", "b", "ab", "", "{}", "{}", "{}", "a{}", "{}b", "a{}b"];
-/// A text for each way in which those can match, in any case of their letters.
+/// Texts for each way in which these segments can match, in both cases of letters.
 pub(crate) const TEXTS: [&str; 19] = [
     "", "0", "1", "a", "b", "A", "B", "ab", "aB", "Ab", "AB", "a0", "A0", "0b", "0B", "a0b", "A0B",
     "A0b", "a0B",
 ];
 pub(crate) const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "PUT"];
-/// The values of the field `v` in a request. Repeated fields with different outcomes of a condition are
+/// Values of the field `v` in a request. Repeated fields with different outcomes of a condition are
 /// refused (`condition_ambiguous`), so that no operation owns them.
 pub(crate) const FIELDS: [&[&str]; 5] = [&[], &["1"], &["10"], &["0"], &["2"]];
-/// The values of the parameter `q`.
+/// Values of the query parameter `q`.
 pub(crate) const QUERIES: [&[&str]; 2] = [&[], &["0"]];
-/// Hosts with the patterns that match them, the greatest first.
+/// Hosts with the patterns that match them, the one with the highest precedence first.
 pub(crate) const HOSTS: [(&str, [&str; 3]); 3] = [
     ("x.h", ["x.h", "*.h", ""]),
     ("any.h", ["*.h", "", ""]),
     ("gateway", ["", "", ""]),
 ];
 
-/// Number of pairs of tables that are compared.
+/// Number of compared pairs of tables.
 fn pairs() -> u64 {
     if prerequisite::is_full() {
         100_000
@@ -86,7 +86,7 @@ struct Tally {
     shadows: u64,
 }
 
-/// The owners of some requests, before and after.
+/// Owners of some requests before and after.
 pub(crate) type Cell = (Option<String>, Option<String>);
 
 impl Tally {
@@ -98,7 +98,7 @@ impl Tally {
             self.refused += 1;
             return;
         };
-        // Two routes that no request can tell apart.
+        // One of the tables has two routes that no request can distinguish, so it cannot run.
         let runs = |side: &Side| plan::ask::Oracle::build(&side.lowered.gateway, "b").is_ok();
         if !runs(&before) || !runs(&after) {
             self.refused += 1;
@@ -113,7 +113,7 @@ impl Tally {
         let moves = plan.changes.iter().filter(|change| {
             change.section == Section::Routing
                 && change.class != plan::Class::Shadowed
-                // Another list of hosts, or an operation without requests: no request differs.
+                // Skip changed lists of hosts, and operations without requests: no request differs.
                 && !change.operations.is_empty()
         });
         for change in moves {
@@ -162,14 +162,14 @@ impl Tally {
 
 // === the tables ===
 
-/// A mount of an API of its own, with its routes.
+/// API with its own mount and its routes.
 #[derive(Clone, Debug)]
 pub(crate) struct Mounted {
     pub(crate) api: String,
     pub(crate) host: &'static str,
     pub(crate) base: &'static str,
     pub(crate) operations: Vec<ir::Operation>,
-    /// Paths that are described and have no owner.
+    /// Described paths without an owner.
     pub(crate) hidden: Vec<ir::Hidden>,
 }
 
@@ -201,7 +201,7 @@ fn gateway(dice: &mut Dice) -> Vec<Mounted> {
     mounts
 }
 
-/// Gives an API the operation that gets what is not described, or takes it away.
+/// Adds or removes the operation of an API that gets undescribed requests.
 fn toggle(mounted: &mut Mounted, owns: Owns) {
     let count = mounted.operations.len();
     mounted.operations.retain(|one| one.owns != owns);
@@ -274,12 +274,13 @@ fn operation(dice: &mut Dice, number: usize) -> ir::Operation {
     }
 }
 
-/// A few edits: routes come, go, move to another template, priority or condition; mounts move.
+/// Makes a few edits: adds or removes routes, or changes their template, priority or condition;
+/// moves mounts.
 fn edited(dice: &mut Dice, old: &[Mounted]) -> Vec<Mounted> {
     let mut new = old.to_vec();
     for edit in 0..1 + dice.below(3) {
         let at = dice.below(new.len());
-        // Those that get what is not described stand last.
+        // Operations for undescribed requests are last.
         let described = new[at].operations.iter();
         let count = described.filter(|one| one.owns == Owns::Described).count();
         let fresh = operation(dice, 100 + edit);
@@ -312,7 +313,7 @@ fn edited(dice: &mut Dice, old: &[Mounted]) -> Vec<Mounted> {
     new
 }
 
-/// A gateway of these; none where it cannot be one.
+/// Gateway with these mounts, or `None` if it is invalid.
 fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
     let apis = mounts.iter().map(|mounted| {
         Some(ir::Api {

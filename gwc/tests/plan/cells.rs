@@ -1,10 +1,11 @@
-//! Policies, numbers and destinations by request: a new name or path hides nothing.
+//! Changes of policies, limits and destinations by request: a new operation name or path must not
+//! hide a change.
 
 use plan::{Class, Plan};
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
-/// The lines of a plan of one class.
+/// Lines of a plan with this class.
 fn of(plan: &Plan, class: Class) -> Vec<String> {
     let said = lines(plan).into_iter().zip(&plan.changes);
     said.filter(|(_, change)| change.class == class)
@@ -12,7 +13,7 @@ fn of(plan: &Plan, class: Class) -> Vec<String> {
         .collect()
 }
 
-/// Two edits of gateway.yaml and of the document.
+/// Plan after edits of gateway.yaml and of the document.
 fn edited(gateway: &[(&str, &str)], document: &[(&str, &str)]) -> Plan {
     let apply = |text: &str, edits: &[(&str, &str)]| {
         let edits = edits.iter();
@@ -78,7 +79,7 @@ fn renamed_api_with_own_policy_hides_no_rate() {
 
 #[test]
 fn new_id_at_another_path_hides_no_lost_limit() {
-    // The old path becomes a template that the new operation has with others.
+    // The old path is replaced by a template of the new operation that also matches other paths.
     let plan = edited(
         &[],
         &[

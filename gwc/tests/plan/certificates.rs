@@ -1,5 +1,5 @@
-//! Client certificates in plans: single edits through the compiler with exactly the expected lines,
-//! and witnesses that both engines judged.
+//! Client certificates in plans: single edits with the exact expected lines, and witnesses that
+//! both engines evaluated.
 
 use plan::{Outcome, Plan, Side};
 use policy::auth::mtls::Source;
@@ -54,7 +54,7 @@ fn planned(gateway: &str, document: &str) -> Plan {
     plan
 }
 
-/// An edit, the lines that it gives, and the names in the certificate of the first one's witness.
+/// Edit, its expected lines, and the names in the certificate of the first line's witness.
 type Edit = (
     &'static str,
     &'static str,

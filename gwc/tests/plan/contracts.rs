@@ -1,4 +1,4 @@
-//! Contracts: what is said of single edits, and that none is passed over in silence.
+//! Contracts: lines for single edits, and no edit without a line.
 
 use plan::{Plan, Section, compare};
 
@@ -66,7 +66,7 @@ fn between(old: &str, new: &str) -> Plan {
     plan
 }
 
-/// `operations subject: old -> new` of each line.
+/// `OPERATIONS SUBJECT: OLD -> NEW` of each line.
 fn told(plan: &Plan) -> Vec<String> {
     let line = |change: &plan::Change| {
         assert_eq!(
@@ -225,7 +225,7 @@ fn what_is_not_promised_is_told() {
     );
 }
 
-/// Single edits of schemas, parameters and responses: something, and what takes its place.
+/// Single edits of schemas, parameters and responses: a text and its replacement.
 const EDITS: &[(&str, &str)] = &[
     ("type: integer", "type: number"),
     ("type: string", "type: boolean"),

@@ -1,5 +1,4 @@
-//! Comparison of settings that this version cannot run: single edits through the compiler, with
-//! exactly the expected lines.
+//! Comparison of settings that this version cannot run: single edits with the exact expected lines.
 
 use std::collections::BTreeSet;
 
@@ -63,7 +62,7 @@ fn planned(gateway: &str, document: &str) -> Plan {
     plan
 }
 
-/// `section class id subject: operations`.
+/// Changes as lines `SECTION CLASS ID SUBJECT: OPERATIONS`.
 fn lines(plan: &Plan) -> Vec<String> {
     let line = |change: &plan::Change| {
         let (section, class) = (change.section.name(), change.class.name());
@@ -76,7 +75,7 @@ fn lines(plan: &Plan) -> Vec<String> {
     plan.changes.iter().map(line).collect()
 }
 
-/// An edit of gateway.yaml, and the lines that it gives.
+/// Edits of gateway.yaml with their expected lines.
 const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     (
         r#"audience: [orders]"#,
@@ -295,7 +294,7 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
-/// An edit of the document, and the lines that it gives.
+/// Edits of the document with their expected lines.
 const OF_DOCUMENT: &[(&str, &str, &[&str])] = &[
     (
         r#"auth: idp, strip"#,
@@ -420,7 +419,7 @@ fn no_witness_is_shown_of_what_nobody_can_run() {
     let change = &plan.changes[0];
     assert_eq!(change.witness, None);
     assert_eq!(change.why_none, Some("this version cannot run `quota`"));
-    // The verifier was edited, not the requirement.
+    // The place is that of the verifier, which was edited, not that of the requirement.
     let place = change.source_new.as_ref().expect("a place");
     assert_eq!(place.file, "gateway.yaml");
 }
@@ -438,7 +437,7 @@ fn every_setting_has_its_place() {
     assert!(place.column > 90, "{place:?}");
 }
 
-/// Each scalar of both texts is changed in turn; nothing is silent, and nothing is without a name.
+/// Changes each scalar of both texts in turn. Every change must have a line that names it.
 #[test]
 fn whatever_is_changed_is_told_by_its_name() {
     let base = side(GATEWAY, DOCUMENT);

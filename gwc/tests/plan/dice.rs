@@ -1,6 +1,6 @@
-//! Numbers that come again with their seed.
+//! Random numbers, repeatable by seed.
 
-/// splitmix64
+/// Random number generator (SplitMix64).
 #[derive(Debug)]
 pub(crate) struct Dice(u64);
 
@@ -17,12 +17,12 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// A number below a bound.
+    /// Random number below a bound.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap_or(0)
     }
 
-    /// Returns true so many times in ten.
+    /// True with a probability of `in_ten` tenths.
     pub(crate) fn chance(&mut self, in_ten: usize) -> bool {
         self.below(10) < in_ten
     }

@@ -1,10 +1,11 @@
-//! Single edits of meaning: exactly the expected class on exactly the expected operations.
+//! Single edits that change behaviour: exactly the expected class on exactly the expected
+//! operations.
 
 use plan::{Outcome, compare, ids};
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
-/// An edit of the document, and the lines that the plan shows.
+/// Lines of the plan for an edit of the document.
 fn document(from: &str, to: &str) -> Vec<String> {
     lines(&plan(
         (GATEWAY, DOCUMENT),
@@ -12,7 +13,7 @@ fn document(from: &str, to: &str) -> Vec<String> {
     ))
 }
 
-/// An edit of gateway.yaml, and the lines that the plan shows.
+/// Lines of the plan for an edit of gateway.yaml.
 fn gateway(from: &str, to: &str) -> Vec<String> {
     lines(&plan(
         (GATEWAY, DOCUMENT),
@@ -373,7 +374,7 @@ fn the_same_project_has_an_empty_plan() {
 
 #[test]
 fn neighbours_cannot_hide_that_a_door_opened() {
-    // Every value that a witness would take for `{id}` belongs to an operation of its own.
+    // Every value that a witness could use for `{id}` belongs to a separate operation.
     let neighbours: String = ["x", "0", "xy", "x1", "~", "00000000-0000-4000-8000-000000000000"]
         .iter()
         .enumerate()

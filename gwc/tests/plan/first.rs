@@ -1,4 +1,4 @@
-//! First releases: nothing is deployed, and nothing is an alarm.
+//! First releases: without a deployed version, a plan has no alarms.
 
 use plan::compare;
 
@@ -19,7 +19,7 @@ fn first_release_is_one_line_for_each_api() {
     assert!(!plan.no_op);
     assert_eq!(plan.tripped(&["weaken".into()], &[]), []);
     assert_eq!(plan.tripped(&["expose".into()], &[]).len(), 1);
-    // Another treatment needs another look.
+    // Changed settings of the operation need a new acknowledgement.
     let gateway = edit(GATEWAY, "limit: 10/s", "limit: 20/s");
     let other = crate::side(&[("gateway.yaml", &gateway), ("api.yaml", DOCUMENT)]);
     let other = compare(None, &other).unwrap();

@@ -1,8 +1,8 @@
-//! Credentials, and fields that replace path or method, that upstreams newly get or no longer get.
+//! Credentials, and fields that override path or method, that upstreams start or stop to receive.
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
-/// The lines about an id, forwards and backwards.
+/// Lines with this id: of the change, and of the reverse change.
 fn both(id: &str, old: &str, new: &str) -> [Vec<String>; 2] {
     let about = |old: &str, new: &str| {
         let all = lines(&plan((GATEWAY, old), (GATEWAY, new)));
@@ -12,7 +12,7 @@ fn both(id: &str, old: &str, new: &str) -> [Vec<String>; 2] {
     [about(old, new), about(new, old)]
 }
 
-/// The document with a public operation and other settings of its scheme.
+/// Document with a public operation and other settings of its security scheme.
 fn beside_public(settings: &str) -> String {
     let public = edit(
         DOCUMENT,
@@ -83,7 +83,8 @@ fn place_that_comes_with_its_requirement_has_no_line() {
         "security: [], x-gateway: {public: true},",
         "security: [{token: []}],",
     );
-    // Operations that do not ask for the new scheme lose its credentials, and are told.
+    // Operations that do not require the new scheme no longer forward its credentials, and are
+    // reported.
     let [forwards, backwards] = both("credential-", DOCUMENT, &asked);
     for (lines, class) in [(forwards, "strengthen"), (backwards, "weaken")] {
         assert_eq!(lines.len(), 1, "{lines:?}");

@@ -1,4 +1,5 @@
-//! Changes that no gate knew: each edit has its class, and the class of the edit undone.
+//! Changes that gates once did not notice: each edit has a class, and the reverse edit has the
+//! opposite class.
 
 use model::compile::Purpose;
 use plan::Plan;
@@ -6,7 +7,7 @@ use plan::Plan;
 use crate::addresses::planned;
 use crate::{DOCUMENT, GATEWAY, compiled, edit, lines, plan};
 
-/// The classes of the changes with an id, forwards and backwards.
+/// Checks the classes of the changes with this id, for an edit and its reverse.
 #[track_caller]
 pub(crate) fn both(id: &str, old: (&str, &str), new: (&str, &str), classes: (&str, &str)) {
     let of = |plan: &Plan| -> Vec<String> {
@@ -22,7 +23,7 @@ pub(crate) fn both(id: &str, old: (&str, &str), new: (&str, &str), classes: (&st
     assert_eq!(of(&backwards), [classes.1], "{:?}", lines(&backwards));
 }
 
-/// An edit of gateway.yaml from GATEWAY with `from` replaced by `old` and `new`.
+/// Edits GATEWAY: `from` is replaced by `old` and by `new`, and the two results are compared.
 #[track_caller]
 pub(crate) fn gateway(id: &str, from: &str, (old, new): (&str, &str), classes: (&str, &str)) {
     let (old, new) = (edit(GATEWAY, from, old), edit(GATEWAY, from, new));
@@ -90,7 +91,7 @@ fn identity_fields_of_requests_are_access() {
     };
     for (old, new, classes) in [
         ("remove: [X-User]", "", ("weaken", "strengthen")),
-        // Any field of clients that the gateway no longer removes.
+        // Fields of clients that the gateway no longer removes.
         ("remove: [X-Debug]", "", ("weaken", "strengthen")),
         (
             "remove: [Cookie, X-A]",
@@ -162,7 +163,7 @@ fn secret_in_another_field_or_place_weakens() {
             "{found:?}"
         );
     }
-    // The same secret to the same hosts in the same field, by a policy of another name.
+    // A renamed policy sends the same secret to the same hosts in the same field.
     let renamed = edit(&sent, "edge: {kind", "rim: {kind");
     let renamed = edit(&renamed, "[slow, edge]", "[slow, rim]");
     let plan = plan((&sent, DOCUMENT), (&renamed, DOCUMENT));
@@ -171,7 +172,7 @@ fn secret_in_another_field_or_place_weakens() {
         found.iter().all(|line| !line.contains("weaken")),
         "{found:?}"
     );
-    // To another upstream.
+    // The secret goes to another upstream.
     let moved = edit(&sent, "defaults: {upstream: u", "defaults: {upstream: v");
     let plan = self::plan((&sent, DOCUMENT), (&moved, DOCUMENT));
     let found = lines(&plan);
@@ -245,7 +246,7 @@ fn further_retries_relax() {
         upstream(", retries: {attempts: 2, on: [connect-failure]}"),
         upstream(", retries: {attempts: 2, on: [gateway-error]}"),
     );
-    // Other conditions: some requests are sent again that were not.
+    // With other conditions, some requests are retried that were not before.
     gateway(
         "upstream-setting-changed",
         UPSTREAM,
@@ -342,7 +343,7 @@ fn renamed_listener_hides_no_longer_timeout() {
     let found = lines(&plan);
     let relaxed = "policy relax listener-header-timeout-changed listener public -> front limits.header_timeout";
     assert!(found.contains(&relaxed.to_owned()), "{found:?}");
-    // Who is believed is compared as well.
+    // Trusted proxies are compared as well.
     assert!(
         found.iter().all(|line| !line.contains("trusted-proxy")),
         "{found:?}"
@@ -392,7 +393,7 @@ fn shared_limit_that_is_split_is_relax() {
         "{:?}",
         lines(&joined)
     );
-    // Another name for all of them is the same limit.
+    // A new name in all places is still the same limit.
     let renamed = edit(GATEWAY, "  slow: {kind", "  slower: {kind");
     let renamed = edit(&renamed, "[slow, edge]", "[slower, edge]");
     let renamed = planned(GATEWAY, &renamed);
@@ -470,7 +471,7 @@ fn scopes_that_the_upstream_checks_do_not_weaken() {
             "{found:?}"
         );
     }
-    // Where clients get tokens is told, and stops nothing.
+    // A changed token URL is reported, but trips no gate.
     let elsewhere = bearer("read").replace("https://idp.example/token", "https://other.example/t");
     let fewer = bearer("read").replace("{read: r, write: w}", "{read: r}");
     for (new, subject) in [
@@ -486,7 +487,7 @@ fn scopes_that_the_upstream_checks_do_not_weaken() {
     }
 }
 
-/// A plan of two gateways with their documents that this version cannot run.
+/// Plan of two gateways and documents that this version cannot run.
 fn planned_with(old: (&str, &str), new: (&str, &str)) -> Plan {
     let side = |(gateway, document)| {
         let files = [("gateway.yaml", gateway), ("api.yaml", document)];
@@ -527,7 +528,7 @@ fn acknowledged_exposure_binds_its_treatment() {
     ] {
         assert_ne!(plain, fingerprint(&gateway, said), "{said}");
     }
-    // The address of an upstream that is new as well.
+    // The address of an upstream that is also new.
     let new = ", upstream: w";
     assert_ne!(fingerprint(&gateway, new), fingerprint(&other, new));
 }

@@ -1,4 +1,4 @@
-//! Changes hidden behind a name, a default or a file.
+//! Changes hidden behind a renaming, a default or another file.
 
 use model::compile::Purpose;
 use plan::{self, Plan, Side};
@@ -65,7 +65,7 @@ fn planned(old: &Project, new: &Project) -> Plan {
     plan
 }
 
-/// `class id subject`.
+/// Changes as lines `CLASS ID SUBJECT`.
 fn lines(old: &Project, new: &Project) -> Vec<String> {
     let plan = planned(old, new);
     let line =
@@ -234,7 +234,7 @@ fn a_secret_that_reaches_another_host_is_told() {
     assert_eq!(flow.new, "${env:GWS_T} to upstream u, w.org");
     assert_eq!(flow.operations, ["a/one"]);
     assert!(flows.next().is_none());
-    // The upstream has another name, and the secret goes where it went.
+    // The upstream was renamed, and the secret goes to the same hosts as before.
     assert_eq!(planned(&old, &old).changes.len(), 0);
 }
 
@@ -276,7 +276,7 @@ fn host_of_a_wildcard_reports_its_own_mount() {
     assert_eq!((place.file.as_str(), place.line), ("gateway.yaml", 3));
 }
 
-/// The fingerprint of the one change with an id.
+/// Fingerprint of the only change with this id.
 fn fingerprint(plan: &Plan, id: &str) -> String {
     let found: Vec<&plan::Change> = plan.changes.iter().filter(|one| one.id == id).collect();
     assert_eq!(found.len(), 1, "{id}");

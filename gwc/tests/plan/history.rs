@@ -1,6 +1,6 @@
-//! Real revisions of real documents against facts that another program found in their texts
-//! (corpus/history): every pair plans, routes are told exactly, no fact about access is missed and
-//! none is contradicted.
+//! Real revisions of real documents, compared with facts that an independent program found in their
+//! texts (corpus/history). Every pair has a plan; the plan reports route changes exactly, misses no
+//! fact about access and contradicts none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use prerequisite::corpus;
 
-/// Settings of the gateway that a document needs.
+/// Gateway settings for a document.
 const GATEWAY: &str = "version: 1
 name: history
 apis: {a: {path: api.json}}
@@ -67,7 +67,7 @@ fn oasdiff_findings_of_real_revisions_are_reported() {
     }
 }
 
-/// Compares one pair; tells how many facts of each kind it had.
+/// Checks one pair. Returns the number of its facts by kind.
 fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
     let shown = pair.display().to_string();
     let beside = |end: &str| {
@@ -102,7 +102,7 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
     assert_eq!(plan.bugs, Vec::<String>::new(), "{shown}");
     let said = Said::new(&plan, &old, &new);
 
-    // Routes: exactly these. What another operation answered before, or answers now, moved.
+    // Routes must be exactly these. A route that another operation had or has is moved.
     let listed = |key: &str| -> BTreeSet<String> {
         let list = facts[key].as_array();
         list.into_iter()
@@ -149,10 +149,10 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
         assert!(same || captured, "{shown}: {old} -> {new}");
     }
 
-    // Access: opened, closed, both.
+    // Operations whose access became wider, narrower, or both.
     let opened = said.of(Section::Security, &[Class::Weaken, Class::Incomparable]);
     let closed = said.of(Section::Security, &[Class::Strengthen, Class::Incomparable]);
-    // The upstream checks scopes here, so that other scopes are told without a class.
+    // With `security: upstream` the upstream checks scopes, so changed scopes have no access class.
     let restated = said.of(Section::Policy, &[Class::Changed]);
     let of_scopes = |fact: &str| !matches!(fact, "became_anonymous" | "became_authenticated");
     let mut counts = BTreeMap::new();
@@ -203,8 +203,8 @@ fn judge(pair: &Path) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-/// Takes ids that stand twice in one of two documents from both: such a document is refused, and
-/// a few old ones are such.
+/// Removes ids that occur twice in one of the documents from both, because such documents are
+/// refused; a few old ones are like that.
 fn without_repeated_ids(documents: &mut [Value; 2]) -> BTreeSet<String> {
     let mut repeated = BTreeSet::new();
     for document in &*documents {
@@ -233,7 +233,7 @@ fn without_repeated_ids(documents: &mut [Value; 2]) -> BTreeSet<String> {
 /// Lines of a plan about operations, by method and path.
 struct Said<'p> {
     plan: &'p Plan,
-    /// The operations of a key on either side.
+    /// Operations with this key on either side.
     paths: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -275,7 +275,7 @@ impl<'p> Said<'p> {
         found
     }
 
-    /// The operations that requests moved between: before, after.
+    /// Operations that lost requests to other operations: before, after.
     fn moves(&self) -> impl Iterator<Item = (&String, &String)> {
         let of = |value: &Value| {
             let key = value.as_str().and_then(|id| id.strip_suffix("@default"));
@@ -288,7 +288,7 @@ impl<'p> Said<'p> {
     }
 }
 
-/// `GET /a/{x}` without the parameters' names: who is asked does not depend on them.
+/// `GET /a/{x}` without names of parameters, which do not affect routing.
 fn erased(operation: &str) -> String {
     let mut text = String::new();
     let mut depth = 0;

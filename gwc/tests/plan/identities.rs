@@ -1,12 +1,13 @@
-//! Fields that tell an upstream who the caller is: by a scheme (`forward_as`, `claims_to_headers`),
-//! by the answer of an authorization service (`response_headers`), and claims of consumers.
+//! Fields in which an upstream receives the caller's identity: from a scheme (`forward_as`,
+//! `claims_to_headers`), from the response of an authorization service (`response_headers`), and
+//! from claims of consumers.
 
 use crate::gated::both;
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
 const KEY: &str = "name: X-Key, x-gateway: {auth: keys}";
 
-/// The document with these keys at the scheme `key`.
+/// Document with these keys at the scheme `key`.
 fn scheme(keys: &str) -> String {
     edit(
         DOCUMENT,
@@ -18,7 +19,7 @@ fn scheme(keys: &str) -> String {
 #[test]
 fn scheme_that_no_longer_names_the_caller_weakens() {
     for (old, new, classes) in [
-        // The client's own value reaches the upstream.
+        // Without the setting, the client's own value reaches the upstream.
         (", forward_as: X-Caller", "", ("weaken", "strengthen")),
         (
             ", claims_to_headers: {tier: X-Tier}",
@@ -30,7 +31,7 @@ fn scheme_that_no_longer_names_the_caller_weakens() {
             ", claims_to_headers: {tier: X-Tier}",
             ("weaken", "strengthen"),
         ),
-        // Another property of the caller in the field.
+        // The field contains another property of the caller.
         (
             ", claims_to_headers: {tier: X-Who}",
             ", claims_to_headers: {seat: X-Who}",
@@ -113,7 +114,7 @@ fn requirement_with_other_callers_is_one_line() {
     );
 }
 
-/// gateway.yaml with a policy `ask` that passes these fields of the answer on.
+/// gateway.yaml with a policy `ask` that forwards these fields of the service's response.
 fn asking(response_headers: &str) -> String {
     let gateway = edit(
         GATEWAY,
@@ -138,7 +139,8 @@ fn answer_that_sets_a_field_is_access() {
             ", response_headers: [X-User, Cookie]",
             ("incomparable", "weaken"),
         ),
-        // A name that says nothing of an identity: the service speaks for the caller all the same.
+        // The field's name does not suggest an identity, but the service still sets it for the
+        // caller.
         (
             "",
             ", response_headers: [X-Colour]",
@@ -153,7 +155,7 @@ fn answer_that_sets_a_field_is_access() {
             classes,
         );
     }
-    // The policy is new.
+    // The policy is added.
     both(
         "identity-field-changed",
         (GATEWAY, DOCUMENT),
@@ -195,12 +197,12 @@ fn claim_of_a_consumer_hides_the_tokens_claim() {
         of("", gold, "claims: {tier: gold}, "),
         [removed("strengthen", "org.unit")]
     );
-    // Another value still hides the token's.
+    // Another value still overrides that of the token.
     assert_eq!(
         of(tokens, gold, "claims: {tier: silver, org.unit: a}, "),
         [removed("strengthen", "tier")]
     );
-    // Groups of a token count beside those of the consumer.
+    // Groups of a token are added to those of the consumer.
     assert_eq!(
         of(tokens, "groups: [a], ", ""),
         ["security strengthen consumer-right-removed consumer acme groups"]

@@ -1,4 +1,4 @@
-//! Listeners: peers that are trusted or may connect, and the spelling of paths.
+//! Listeners: trusted proxies, peers that may connect, and accepted spellings of paths.
 
 use plan::Outcome;
 

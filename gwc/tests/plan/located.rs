@@ -1,5 +1,5 @@
-//! Places of changes: the line that was edited, on both sides, measured over edits of every kind of
-//! line, and over those of an environment's patch.
+//! Places of changes must be near the edited line on both sides, for edits of every kind of line,
+//! and for those of an environment's patch.
 
 use model::compile::{self, Purpose};
 use model::source_map::SourceMap;
@@ -145,7 +145,7 @@ components:
         auth: staff
 ";
 
-/// A second API, which nobody edits.
+/// Second API, which is not edited.
 const OTHER: &str = "openapi: 3.1.0
 info:
   title: o
@@ -246,7 +246,7 @@ fn planned(old: (&str, &str), new: (&str, &str)) -> Plan {
     plan
 }
 
-/// Most lines between an edit and a place.
+/// Maximum number of lines between an edit and a place.
 const NEAR: u32 = 3;
 
 #[test]
@@ -264,7 +264,7 @@ fn places_are_the_lines_that_were_edited() {
         };
         *text = edit(text, from, to);
         let line = edited(before, text);
-        // Forwards and backwards.
+        // Check the change and its reverse.
         let (old, new) = ((GATEWAY, DOCUMENT), (gateway.as_str(), document.as_str()));
         for plan in [planned(old, new), planned(new, old)] {
             for change in &plan.changes {
@@ -273,7 +273,7 @@ fn places_are_the_lines_that_were_edited() {
                     (&change.source_new, &change.new),
                 ];
                 for (place, value) in sides {
-                    // What a side does not have has no place there.
+                    // A value that a side does not have has no place there.
                     if value.is_null() && place.is_none() {
                         continue;
                     }

@@ -1,5 +1,5 @@
-//! Paths that are longer than the target of a request may be: they are told, and a plan with them
-//! can be trusted.
+//! Paths that are longer than the maximum request target: they are reported, and the rest of the
+//! plan is still correct.
 
 use model::compile;
 use plan::Plan;
@@ -8,7 +8,7 @@ use sources::syntax::Limits;
 
 use crate::{DOCUMENT, GATEWAY, edit, plan};
 
-/// A path more, for all.
+/// Adds a path to the document.
 fn with(path: &str) -> String {
     let operation = "get: {operationId: getLong, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}";
     let parameter = "parameters: [{$ref: \"#/components/parameters/Id\"}]";
@@ -17,12 +17,12 @@ fn with(path: &str) -> String {
     } else {
         "x-none: 1"
     };
-    // A key without `?` has an end after so many bytes in YAML.
+    // In YAML, a simple key has a maximum length, so the key begins with `?`.
     let more = format!("  ? {path}\n  : {id}\n    {operation}\n  /status:\n");
     edit(DOCUMENT, "  /status:\n", &more)
 }
 
-/// Lines about an operation that no URL reaches.
+/// Lines about operations that no URL reaches.
 fn unreachable(document: &str) -> Vec<String> {
     let files = [("gateway.yaml", GATEWAY), ("api.yaml", document)];
     let files = Files::in_memory(files, Limits::default());
@@ -31,7 +31,7 @@ fn unreachable(document: &str) -> Vec<String> {
     found.map(|finding| finding.message).collect()
 }
 
-/// Number of bytes in the target of the request that shows the operation; none if there is none.
+/// Number of bytes in the request target of the operation's witness; `None` without a witness.
 fn shown(plan: &Plan) -> Option<usize> {
     let mut changes = plan.changes.iter();
     let added =
@@ -49,7 +49,7 @@ fn impossible_path_is_reported_without_a_request() {
         (format!("{}/ab", "/x".repeat(8_191)), target_bytes + 1),
         (format!("{}/{{id}}x", "/x".repeat(8_191)), target_bytes + 1),
         ("/x".repeat(15_000), 30_000),
-        // More than a request's target may have in any program (`http`).
+        // Longer than the maximum of the crate `http`.
         ("/x".repeat(40_000), 80_000),
     ] {
         let document = with(&path);
@@ -63,7 +63,7 @@ fn impossible_path_is_reported_without_a_request() {
             );
             assert!(told.ends_with(&why), "{told}");
         }
-        // That it can be trusted is looked at by `plan` itself.
+        // `plan` itself checks that the witnesses are correct.
         let plan = plan((GATEWAY, DOCUMENT), (GATEWAY, &document));
         assert_eq!(shown(&plan), fits.then_some(shortest));
     }

@@ -1,4 +1,4 @@
-//! Plans of small projects: one edit, exactly the expected lines; refactorings, none.
+//! Plans of small projects. An edit has exactly the expected lines; a refactoring has none.
 
 mod access;
 mod addresses;
@@ -41,7 +41,7 @@ use plan::{self, Plan, Side};
 use sources::project::files::Files;
 use sources::syntax::Limits;
 
-/// gateway.yaml of the projects here.
+/// gateway.yaml of the test projects.
 pub(crate) const GATEWAY: &str = "version: 1
 name: shop
 apis: {a: {path: api.yaml}}
@@ -57,7 +57,7 @@ policies:
 defaults: {upstream: u, policies: [slow, edge], timeout: 5s}
 ";
 
-/// The document of the projects here.
+/// Document of the test projects.
 pub(crate) const DOCUMENT: &str = "openapi: 3.1.0
 info: {title: t, version: \"1\"}
 security: [{key: []}]
@@ -79,7 +79,7 @@ components:
     pair: {type: http, scheme: basic, x-gateway: {auth: staff}}
 ";
 
-/// Compiles a project of these files for something.
+/// Compiles a project of these files for a purpose.
 ///
 /// # Errors
 /// The findings of level error.
@@ -100,18 +100,18 @@ pub(crate) fn compiled(files: &[(&str, &str)], purpose: Purpose) -> Result<Side,
     })
 }
 
-/// A project that can run.
+/// Side of a plan: a project that can run.
 pub(crate) fn side(files: &[(&str, &str)]) -> Side {
     compiled(files, Purpose::Run).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// A project that this version knows and cannot run.
+/// Side of a plan: a project with settings that this version cannot run.
 pub(crate) fn later(files: &[(&str, &str)]) -> Side {
     assert!(compiled(files, Purpose::Run).is_err(), "it runs");
     compiled(files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// The plan between two versions of the project.
+/// Plan between two versions of the project.
 pub(crate) fn plan(old: (&str, &str), new: (&str, &str)) -> Plan {
     let old = side(&[("gateway.yaml", old.0), ("api.yaml", old.1)]);
     let new = side(&[("gateway.yaml", new.0), ("api.yaml", new.1)]);
@@ -120,7 +120,7 @@ pub(crate) fn plan(old: (&str, &str), new: (&str, &str)) -> Plan {
     plan
 }
 
-/// `section class id operations`, a line for each change.
+/// Changes as lines `SECTION CLASS ID OPERATIONS`.
 pub(crate) fn lines(plan: &Plan) -> Vec<String> {
     let line = |change: &plan::Change| {
         let of = if change.operations.is_empty() {
@@ -138,7 +138,7 @@ pub(crate) fn lines(plan: &Plan) -> Vec<String> {
     plan.changes.iter().map(line).collect()
 }
 
-/// Replaces a text that must be there.
+/// Replaces a text that must exist.
 pub(crate) fn edit(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "{from} is not in the text");
     text.replacen(from, to, 1)

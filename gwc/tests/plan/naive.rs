@@ -1,4 +1,4 @@
-//! A routing table written down plainly, and every request asked of it.
+//! Naive routing table in which every request is looked up.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,9 +8,9 @@ use plan::Witness;
 
 use crate::algebra::{Cell, FIELDS, HOSTS, METHODS, Mounted, QUERIES, TEXTS};
 
-/// Every path that two templates can be told apart by: of up to two segments; behind `/a`, where
-/// a base path may be, of three; and one segment more below those, for prefixes. Without those that
-/// an upstream may read as another path.
+/// Every path that can distinguish two templates: up to two segments; three after `/a`, which may
+/// be a base path; and one more segment, for prefixes. Paths that an upstream may read as another
+/// path are left out.
 pub(crate) struct Paths(Vec<Vec<&'static str>>);
 
 impl Paths {
@@ -30,8 +30,8 @@ impl Paths {
                 }
             }
         }
-        // A path with an empty segment inside is served where `/` for `//` is, or not at all: it
-        // has no owner of its own.
+        // A path with an empty inner segment belongs to the path with `/` for `//`, or is refused,
+        // so it has no owner of its own.
         all.retain(|path| {
             path[..path.len() - 1]
                 .iter()
@@ -41,29 +41,29 @@ impl Paths {
     }
 }
 
-/// Bits, one for each path.
+/// Set of paths: one bit for each.
 type Bits = Vec<u64>;
 
-/// A table written down plainly: each route with the paths that it matches, the greatest first
-/// for each method.
+/// Naive table: each route with the paths that it matches, and for each method the routes by
+/// precedence.
 pub(crate) struct Naive {
     hosts: Vec<&'static str>,
     routes: Vec<Written>,
-    /// For each method the order of the routes that take it.
+    /// For each method, the indices of its routes by precedence.
     order: [Vec<usize>; 4],
     mounts: Vec<Mounted>,
-    /// For each host pattern, by method: who has which paths that no route takes.
+    /// For each host pattern and method: operations for undescribed requests, with their paths.
     rest: BTreeMap<&'static str, [Vec<(usize, Bits)>; 4]>,
     said: Vec<Said>,
 }
 
-/// Description of a path.
+/// Description of a path by an API.
 struct Said {
     host: &'static str,
     pieces: Vec<Segment>,
     prefix: bool,
     method: String,
-    /// Owner of its other methods.
+    /// Operation that gets the path's other methods.
     passes: Option<usize>,
 }
 
@@ -79,7 +79,7 @@ struct Written {
     priority: i32,
     twin: bool,
     paths: Bits,
-    /// Its API's place.
+    /// Index of the API's mount.
     mount: usize,
     owns: Owns,
 }
@@ -163,7 +163,7 @@ impl Naive {
         naive
     }
 
-    /// Descriptions of paths: those of routes, and those that are hidden.
+    /// Descriptions of paths by routes, and by hidden operations.
     fn said(&self) -> Vec<Said> {
         let routes = self.routes.iter();
         let described = routes.filter(|route| route.owns == Owns::Described);
@@ -203,7 +203,7 @@ impl Naive {
         said
     }
 
-    /// The route of an API that gets what is not described.
+    /// Route of an API that gets undescribed requests of this kind.
     fn gets(&self, mount: usize, owns: Owns) -> Option<usize> {
         let mut routes = self.routes.iter();
         routes.position(|route| route.mount == mount && route.owns == owns)
@@ -223,9 +223,9 @@ impl Naive {
         all.map(|all| all.into_iter().collect())
     }
 
-    /// Owners, by method, of requests that no route takes: the API that describes their path best
-    /// passes its other methods on; if none describes it, the API with the longest base path has
-    /// them.
+    /// Owners, by method, of requests that no route matches: the API with the best description of
+    /// the path forwards its other methods; if none describes the path, the API with the longest
+    /// base path owns the request.
     fn rest_owners(&self, host: &str, path: &[&str]) -> [Option<usize>; 4] {
         let said = self.said.iter().filter(|said| said.host == host);
         let said: Vec<&Said> = said
@@ -255,7 +255,7 @@ impl Naive {
         })
     }
 
-    /// The routes that a host is asked of.
+    /// First of these host patterns that has routes. It applies to the request.
     fn asked(&self, patterns: [&str; 3]) -> Option<&'static str> {
         let mut patterns = patterns.into_iter();
         patterns.find_map(|pattern| self.hosts.iter().copied().find(|host| *host == pattern))
@@ -292,11 +292,12 @@ impl Naive {
     }
 }
 
-/// Each pair of owners that some request has, with the size of the smallest.
+/// Every pair of owners that some request has before and after, with the length of the shortest
+/// request.
 pub(crate) fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<Cell, usize> {
     let mut cells: BTreeMap<Cell, usize> = BTreeMap::new();
     for (host, patterns) in HOSTS {
-        // A host that nobody names is asked like any other.
+        // A host that no mount names is handled like any other.
         let named = [old, new].iter().any(|naive| {
             let mut routes = naive.hosts.iter();
             routes.any(|pattern| *pattern == patterns[0])
@@ -344,7 +345,7 @@ pub(crate) fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<C
     cells
 }
 
-/// The operations of both sides whose declared path has requests on one side only, at some place.
+/// Operations of both sides whose declared path has requests on only one side, at some mount.
 pub(crate) fn shadowed(
     old: &Naive,
     new: &Naive,
@@ -400,7 +401,8 @@ pub(crate) fn shadowed(
     found
 }
 
-/// Owners of the paths of requests with these fields and parameters; nobody has the rest.
+/// Owners of the requests with these fields and parameters, by path. Paths without an owner are
+/// left out.
 fn owned(
     naive: &Naive,
     asked: Option<&str>,
@@ -437,15 +439,15 @@ fn owned(
     owned
 }
 
-/// Cell that a plan reports for two owners; none if it reports nothing.
+/// Cell that a plan reports for two owners, or `None` if it reports nothing.
 fn cell((old, a): (&Naive, Option<usize>), (new, b): (&Naive, Option<usize>)) -> Option<Cell> {
     let (a, b) = (a.map(|at| &old.routes[at]), b.map(|at| &new.routes[at]));
     match (a, b) {
         (None, None) => None,
         (Some(a), Some(b)) if a.id == b.id => None,
-        // Two that redirect give one answer.
+        // Two redirects are the same response.
         (Some(a), Some(b)) if a.redirects && b.redirects => None,
-        // A path that only redirects serves nothing.
+        // A path that only redirects is not served by an operation.
         (Some(only), None) | (None, Some(only)) if only.redirects => None,
         _ => Some((a.map(|a| a.label.clone()), b.map(|b| b.label.clone()))),
     }
@@ -463,7 +465,8 @@ fn path_holds(pieces: &[Segment], prefix: bool, path: &[&str]) -> bool {
         .all(|(piece, text)| holds(piece, text))
 }
 
-/// Any division of the text into parameters of one or more letters will do.
+/// True if the text fits the segment: literals in place, and at least one letter for each
+/// parameter.
 fn holds(piece: &Segment, text: &str) -> bool {
     match piece {
         Segment::Literal(own) => own == text,
@@ -511,7 +514,7 @@ fn conditions_hold(conditions: &[Condition], fields: &[&str], queries: &[&str]) 
     })
 }
 
-/// semantics.md §1, written down once more.
+/// Precedence of routes by semantics.md §1, implemented a second time.
 fn compare(a: &Written, b: &Written, method: &str) -> Ordering {
     let explicit = |route: &Written| route.method == method;
     a.priority
@@ -552,8 +555,8 @@ type Weight = (
     std::cmp::Reverse<(String, bool)>,
 );
 
-/// Literal, literal in any case, pattern, parameter; patterns by literal bytes, fewer parameters,
-/// head, tail, then bytes.
+/// Weight of a segment: literal, literal in any case, pattern, parameter. Patterns compare by
+/// literal bytes, fewer parameters, head, tail, then bytes.
 fn weight(piece: &Segment) -> Weight {
     use std::cmp::Reverse;
     let none = |kind| (kind, 0, Reverse(0), 0, 0, Reverse((String::new(), false)));

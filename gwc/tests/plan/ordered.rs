@@ -1,11 +1,11 @@
-//! Effective destinations: which policies of a chain decide where requests and clients go.
+//! Effective destinations: the policies of a chain that decide where requests and clients are sent.
 
 use crate::gated::{UPSTREAM, both, gateway, upstream};
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
 const EDGE: &str = "edge: {kind: headers, response: {remove: [Server]}}";
 
-/// gateway.yaml with further policies and a chain.
+/// gateway.yaml with further policies and a chain of policies.
 fn chain(policies: &str, names: &str) -> String {
     let text = edit(GATEWAY, "policies:\n", &format!("policies:\n{policies}"));
     edit(&text, "[slow, edge]", names)

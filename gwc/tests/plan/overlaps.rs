@@ -1,5 +1,5 @@
-//! Templates of which each overlaps with half of the others: steps grow with the templates and with
-//! the requests that move, and a plan that would have too many lines ends soon.
+//! Templates that each overlap with half of the others. The work grows only with the templates and
+//! the moved requests, and a plan with too many lines ends early.
 
 use plan::{Class, Plan};
 
@@ -14,15 +14,15 @@ upstreams:
 defaults: {upstream: u, security: upstream, timeout: 5s}
 ";
 
-/// One operation of a document.
+/// Operation of a document.
 struct Operation {
     id: String,
     path: String,
-    /// Further keys, each with a comma behind it.
+    /// Further keys, each followed by a comma.
     keys: String,
 }
 
-/// Edits the operation `aN` of `/{p}/kN` or `bN` of `/kN/{p}`.
+/// Edit of the operation `aN` of `/{p}/kN` or `bN` of `/kN/{p}`.
 type Edit = fn(usize, &mut Operation);
 
 /// A document with `count` operations.
@@ -58,35 +58,37 @@ fn plan(count: usize, edit: Edit) -> Plan {
     plan
 }
 
-/// Every other operation goes to another upstream.
+/// Moves every other operation to another upstream.
 fn upstreams(number: usize, operation: &mut Operation) {
     if number % 2 == 1 {
         operation.keys = "x-gateway: {upstream: v}, ".to_owned();
     }
 }
 
-/// Every other operation has another name.
+/// Renames every other operation.
 fn names(number: usize, operation: &mut Operation) {
     if number % 2 == 1 {
         operation.id.push('x');
     }
 }
 
-/// Operations of `/{p}/kN` move to `/{p}/xN`: greater routes keep the requests of both.
+/// Moves operations from `/{p}/kN` to `/{p}/xN`. Routes of higher precedence keep the requests of
+/// both.
 fn lesser_paths(_: usize, operation: &mut Operation) {
     if operation.path.starts_with("/{") {
         operation.path = operation.path.replace('k', "x");
     }
 }
 
-/// Operations of `/kN/{p}` move to `/xN/{p}`: each takes requests from every `/{p}/kN`.
+/// Moves operations from `/kN/{p}` to `/xN/{p}`. Each takes requests from every `/{p}/kN`.
 fn greater_paths(_: usize, operation: &mut Operation) {
     if operation.path.ends_with('}') {
         operation.path = operation.path.replace('k', "x");
     }
 }
 
-/// The same, and each `/{p}/kN` has another timeout: none stands for another.
+/// Like [`greater_paths`], and each `/{p}/kN` also gets another timeout, so that no two lines can
+/// be combined.
 fn greater_paths_beside_others(number: usize, operation: &mut Operation) {
     greater_paths(number, operation);
     if operation.path.starts_with("/{") {
@@ -99,7 +101,7 @@ fn four_thousand_overlapping_paths_are_compared() {
     let [small, large] = [1_000, 4_000].map(|count| {
         let plan = plan(count, greater_paths);
         assert_eq!(plan.too_large, Vec::<String>::new());
-        // Each `/kN/{p}` loses requests, and each `/xN/{p}` takes some.
+        // Each `/kN/{p}` loses requests, and each `/xN/{p}` gets some.
         assert_eq!(plan.count(Class::Moved), count);
         let more = format!("@default and up to {} more", count / 2 - 1);
         let moved = plan.changes.iter().filter(|one| one.id == "owner-changed");
@@ -133,11 +135,11 @@ fn overlapping_paths_take_linear_steps() {
 
 #[test]
 fn overlapping_paths_that_move_are_told_in_pairs() {
-    // 20 of each kind: each `/kN/{p}` loses `/kN/kM` to every `/{p}/kM`, and each `/xN/{p}` takes
-    // `/xN/kM` from it.
+    // There are 20 operations of each kind. Each `/kN/{p}` loses `/kN/kM` to every `/{p}/kM`, and
+    // each `/xN/{p}` takes `/xN/kM` from it.
     let moved = |plan: &Plan| plan.count(Class::Moved);
     assert_eq!(moved(&plan(40, greater_paths)), 2 * 20 * 20);
-    // `/kN/xM` was owned by `/kN/{p}` before and after; nothing of `/kN/kM` was `/{p}/kM`'s.
+    // `/kN/{p}` owns `/kN/xM` before and after, and `/{p}/kM` never owned `/kN/kM`.
     assert_eq!(moved(&plan(40, lesser_paths)), 0);
 }
 

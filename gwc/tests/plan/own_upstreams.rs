@@ -1,4 +1,4 @@
-//! Services that a document defines itself, before and after.
+//! Upstreams that a document defines itself, before and after a change.
 
 use crate::{GATEWAY, edit, lines, plan};
 

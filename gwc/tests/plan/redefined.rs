@@ -1,11 +1,11 @@
-//! Names that stay in every chain while the policies behind them are of another kind.
+//! Policies whose kind changes while their name stays in every chain.
 
 use model::compile::Purpose;
 use plan::Plan;
 
 use crate::{DOCUMENT, GATEWAY, compiled, edit, lines};
 
-/// The plan between two versions of a project that need not run.
+/// Plan between two versions of a project with settings that need not run.
 fn plan(old: (&str, &str), new: (&str, &str)) -> Plan {
     let side = |(gateway, document): (&str, &str)| {
         let files = [("gateway.yaml", gateway), ("api.yaml", document)];
@@ -16,8 +16,8 @@ fn plan(old: (&str, &str), new: (&str, &str)) -> Plan {
 
 const EDGE: &str = "edge: {kind: headers, response: {remove: [Server]}}";
 
-/// Definitions and the changes that each trips where it comes in place of fields of answers, and
-/// where it gives way to them.
+/// Policy definitions, with the changes that each causes when it replaces a policy of response
+/// fields, and in the reverse case.
 const KINDS: &[(&str, &str, &str)] = &[
     (
         "kind: mirror, upstream: v",
@@ -155,7 +155,7 @@ fn listener_with_another_name_is_no_expose() {
             "routing changed listener-removed listener public",
         ]
     );
-    // What changes behind another name is told.
+    // A change in a policy under another name is reported.
     let open = edit(
         DOCUMENT,
         "operationId: deleteOrder, security: [{key: [], pair: []}],",
@@ -166,15 +166,15 @@ fn listener_with_another_name_is_no_expose() {
         found.contains(&"security weaken security-requirement-removed a/deleteOrder".to_owned()),
         "{found:?}"
     );
-    // Names that are exchanged are other addresses.
+    // Exchanged names of listeners mean exchanged addresses.
     let exchanged =
         at("inner: {address: \"127.0.0.1:8080\"}, public: {address: \"127.0.0.1:8081\"}");
     let found = lines(&self::plan((&old, DOCUMENT), (&exchanged, DOCUMENT)));
     assert!(!found.is_empty());
 }
 
-/// Clients reach a listener by its address: what is served at an address is compared, whatever the
-/// listener there is called.
+/// Clients reach a listener by its address. The comparison is therefore by address, whatever the
+/// listeners' names are.
 #[test]
 fn exchanged_or_inherited_addresses_expose() {
     let at = |public: u16, inner: u16| {
@@ -188,7 +188,8 @@ fn exchanged_or_inherited_addresses_expose() {
         )
     };
     let old = at(8080, 8081);
-    // The addresses are exchanged; or `public` takes the address of `inner`, which gets another one.
+    // The listeners exchange addresses; or `public` takes the address of `inner`, which gets
+    // another one.
     for new in [at(8081, 8080), at(8081, 8082)] {
         let plan = plan((&old, DOCUMENT), (&new, DOCUMENT));
         let exposed: Vec<_> = plan

@@ -1,4 +1,4 @@
-//! Refactorings: the same id, an empty plan. What is behaviour: another id.
+//! Refactorings give the same id and an empty plan. Changes of behaviour give another id.
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan, side};
 

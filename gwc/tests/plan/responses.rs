@@ -1,5 +1,5 @@
-//! Fields of responses that policies write: what opens to pages, what protects callers, and where
-//! clients are sent.
+//! Response fields that policies write: fields that open responses to pages, fields that protect
+//! callers, and redirects.
 
 use crate::gated::{both, gateway};
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
@@ -128,7 +128,7 @@ fn field_without_protection_is_no_access() {
             "set: {Access-Control-Allow-Methods: \"get\"}",
             "set: {Access-Control-Allow-Methods: GET}",
         ),
-        // Other spellings of the same meaning.
+        // Other spellings with the same meaning.
         (
             "set: {X-Frame-Options: DENY}",
             "set: {X-Frame-Options: deny}",
@@ -149,7 +149,7 @@ fn field_without_protection_is_no_access() {
             "set: {Content-Security-Policy: \"img-src *; default-src 'self'\"}",
             "set: {Content-Security-Policy: \"Default-Src 'self'; img-src *\"}",
         ),
-        // A value of the gateway in place of none.
+        // The gateway sets a value that did not exist before.
         ("remove: [X-Powered-By]", "set: {X-Powered-By: gwd}"),
     ] {
         let (old, new) = (
@@ -179,7 +179,7 @@ fn removed_field_that_returns_weakens() {
             ("weaken", "strengthen"),
         );
     }
-    // The policy is no longer in the chain.
+    // The policy is removed from the chain.
     let without = edit(GATEWAY, "[slow, edge]", "[slow]");
     both(
         "response-field-changed",
@@ -212,7 +212,7 @@ fn caching_of_protected_responses_weakens() {
             edit(GATEWAY, EDGE, &edge(new)),
         );
         let found = plan((&old, DOCUMENT), (&new, DOCUMENT));
-        // `getStatus` is public: whoever asks gets the same.
+        // `getStatus` is public, so every caller gets the same response.
         assert!(
             lines(&found).contains(
                 &"security weaken response-field-changed a/createOrder+a/deleteOrder+a/getOrder+a/listOrders"
@@ -386,7 +386,7 @@ fn error_body_that_browsers_run_weakens() {
             classes,
         );
     }
-    // Text is not run, and a type without a body is not sent.
+    // Plain text cannot be executed, and a content type without a body is not sent.
     let typed = errors("errors: {no_route: {status: 410, content_type: text/html}}\n");
     for new in [&plain, &typed] {
         let found = lines(&plan((GATEWAY, DOCUMENT), (new, DOCUMENT)));
@@ -423,7 +423,7 @@ fn error_body_of_the_gateway_counts_without_the_apis() {
             "policy changed api-setting-changed api a errors.rate_limited.body",
         ]
     );
-    // A page is in place of a page.
+    // One page replaces another page.
     assert_eq!(
         found(&html, DOCUMENT),
         [

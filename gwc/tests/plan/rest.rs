@@ -1,5 +1,5 @@
-//! Requests that no document describes, before and after: what was refused and now passes is told
-//! with a request that shows it.
+//! Requests that no document describes, before and after a change. Refused requests that become
+//! allowed are reported with a witness.
 
 use plan::{Change, Outcome, Plan};
 
@@ -29,14 +29,14 @@ fn planned(old: &str, new: &str) -> Plan {
     plan((GATEWAY, old), (GATEWAY, new))
 }
 
-/// `section class id operations`, sorted.
+/// Changes as sorted lines `SECTION CLASS ID OPERATIONS`.
 fn lines(plan: &Plan) -> Vec<String> {
     let mut lines = crate::lines(plan);
     lines.sort();
     lines
 }
 
-/// Method and URL of the one change with an id, and what was and is answered.
+/// Method and URL of the only change with this id, and the outcomes before and after.
 fn shown<'p>(plan: &'p Plan, id: &str) -> (&'p str, &'p str, &'p Outcome, &'p Outcome) {
     let found: Vec<&Change> = plan.changes.iter().filter(|one| one.id == id).collect();
     assert_eq!(found.len(), 1, "{id}: {:?}", lines(plan));
@@ -131,7 +131,8 @@ fn callers_of_the_rest_are_compared_like_operations() {
     );
 }
 
-/// A document that describes less or hides less gives the rest more; each line has a request.
+/// A document that describes or hides fewer requests leaves more for the `unmatched` operation.
+/// Each line has a witness.
 #[test]
 fn what_is_described_no_more_is_the_rests() {
     let rest = with("unmatched: v, undeclared_methods: pass");
@@ -150,7 +151,7 @@ fn what_is_described_no_more_is_the_rests() {
         ]
         .map(str::to_owned)
     );
-    // An internal operation's requests were nobody's, with a final slash as well.
+    // Requests of an internal operation had no owner, also with a trailing slash.
     let hidden = "    delete: {operationId: purge, x-gateway: {internal: true}, responses: {\"200\": {description: fine}}}\n";
     let plan = planned(&rest, &edit(&rest, hidden, ""));
     assert_eq!(
@@ -172,7 +173,7 @@ fn what_is_described_no_more_is_the_rests() {
         ("DELETE", "http://gateway/orders/0")
     );
     assert_eq!(witness.old, Outcome::Refused { status: 405 });
-    // One more that hides nothing which another does not.
+    // Another hidden operation whose requests are already hidden by the first.
     let strict = with("unmatched: v");
     let more = edit(
         &strict,
@@ -184,14 +185,15 @@ fn what_is_described_no_more_is_the_rests() {
         lines(&planned(&strict, &more)),
         ["routing changed internal-changed api a internal"]
     );
-    // Where nobody gets the rest, what is hidden is not written down.
+    // Without an `unmatched` operation, hidden operations are not part of the bundle.
     assert_eq!(
         lines(&planned(&with(""), &edit(&with(""), hidden, ""))),
         [""; 0]
     );
 }
 
-/// A prefix describes every path, so that nothing is left for who gets the rest.
+/// A prefix route describes every path. The `unmatched` operation then owns nothing, and is
+/// reported all the same.
 #[test]
 fn who_gets_nothing_is_told_all_the_same() {
     let id = "  /orders/{id}:\n";

@@ -1,4 +1,4 @@
-//! Retries, breakers and health checks that come, go or have another number.
+//! Retries, circuit breakers and health checks that are added, removed or changed.
 
 use crate::gated::{UPSTREAM, both, gateway, upstream};
 use crate::{DOCUMENT, GATEWAY, edit};
@@ -6,7 +6,7 @@ use crate::{DOCUMENT, GATEWAY, edit};
 const AGAIN: &str = "again: {kind: retry, attempts: 3, on: [5xx]}";
 const LIST: &str = "{operationId: listOrders,";
 
-/// GATEWAY with policies, used by the whole project where `used` names them.
+/// GATEWAY with these policies, which `used` adds to the defaults of the project.
 fn with(policies: &str, used: &str) -> String {
     let gateway = edit(
         GATEWAY,
@@ -49,7 +49,7 @@ fn nearer_retries_are_compared_with_those_replaced() {
         (&shared, &own("retries: {attempts: 1, on: [5xx]}")),
         ("tighten", "relax"),
     );
-    // The nearest policy counts.
+    // The last policy in the chain applies.
     let two = |order: &str| {
         with(
             &format!("{AGAIN}\n  once: {{kind: retry, on: [5xx]}}"),

@@ -1,11 +1,11 @@
-//! Acknowledgements cover exactly the changes that were shown.
+//! Acknowledgements apply to exactly the changes that the reviewer saw.
 
 use plan::{Change, Plan, Review};
 
 use crate::edits::LIST;
 use crate::{DOCUMENT, GATEWAY, edit, plan};
 
-/// The fingerprints of a plan's lines with an id.
+/// Fingerprints of a plan's changes with this id.
 fn fingerprints(plan: &Plan, id: &str) -> Vec<String> {
     let lines = plan.changes.iter().filter(|change| change.id == id);
     lines.map(|change| change.fingerprint.clone()).collect()
@@ -93,7 +93,7 @@ fn what_was_reviewed_one_by_one_is_released_together() {
         Review::new(&release, gates, None, acks.collect(), 0)
     };
     assert!(review(&given).tripped(&release).is_empty());
-    // Each of them names its own operation.
+    // Each acknowledgement names its own operation.
     let one = |change: &Change| (change.fingerprint.clone(), change.about());
     let mut written: Vec<(String, String)> = Vec::new();
     for (old, new) in [(DOCUMENT, &first), (&first, &second)] {

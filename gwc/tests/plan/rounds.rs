@@ -1,5 +1,5 @@
-//! Ways round a protected operation by what a request becomes on its way: the finding, and the
-//! change that brings one about.
+//! Bypasses of a protected operation by the rewriting of requests: the finding, and the change that
+//! creates one.
 
 use model::compile::{self, Purpose};
 use plan::Plan;
@@ -39,7 +39,7 @@ components:
 
 const KEY: &str = "security: [{key: []}]";
 
-/// The messages of the finding `way-round`.
+/// Messages of the finding `way-round`.
 fn found(gateway: &str, document: &str) -> Vec<String> {
     let files = [("gateway.yaml", gateway), ("api.yaml", document)];
     let files = Files::in_memory(files, Limits::default());
@@ -57,7 +57,7 @@ fn planned(old: (&str, &str), new: (&str, &str)) -> Plan {
     plan::compare(Some(&side(old)), &side(new)).expect("both sides build")
 }
 
-/// The lines `way-round-added` of a plan.
+/// Lines `way-round-added` of a plan.
 fn rounds(old: (&str, &str), new: (&str, &str)) -> Vec<String> {
     let plan = planned(old, new);
     let lines = lines(&plan).into_iter();
@@ -90,7 +90,7 @@ fn rewrite_to_a_protected_path_weakens() {
             "{path}"
         );
         assert_eq!(rounds((GATEWAY, &plain), (GATEWAY, &to)), [ADDED], "{path}");
-        // It was there before, or it goes.
+        // The bypass existed before, or is removed.
         assert_eq!(rounds((GATEWAY, &to), (GATEWAY, &to)), [""; 0]);
         assert_eq!(rounds((GATEWAY, &to), (GATEWAY, &plain)), [""; 0]);
     }
@@ -127,7 +127,7 @@ fn method_rewritten_to_a_protected_one_weakens() {
     );
     assert_eq!(rounds((GATEWAY, &plain), (GATEWAY, &to)), [ADDED]);
     assert_eq!(rounds((GATEWAY, &to), (GATEWAY, &plain)), [""; 0]);
-    // As a policy, and with the protected operation as the one that is rewritten.
+    // The rewrite is a policy, and the protected operation is rewritten.
     let policy = GATEWAY.replace(
         "policies:\n",
         "policies:\n  goes: {kind: rewrite, method: DELETE}\n",
@@ -222,7 +222,7 @@ fn address_filter_and_certificate_protect() {
     let both = document(", policies: [office], rewrite: {path: /secret/1}", open);
     assert_eq!(found(GATEWAY, &both), [""; 0]);
 
-    // One API at a listener with certificates, the other at one without.
+    // One API is at a listener that requires certificates, the other at one that does not.
     let gateway = GATEWAY.replace(
         "apis: {a: {path: api.yaml}}",
         "apis:\n  a: {path: api.yaml, mount: {listeners: [inner]}}\n  b: {path: b.yaml, mount: {listeners: [public]}}\n\
@@ -257,7 +257,8 @@ fn protection_that_comes_brings_no_way_round_about() {
         document(to, "security: [], x-gateway: {public: true}"),
         document(to, KEY),
     );
-    // Whoever reached it before reaches it still; the finding says so.
+    // Every caller could reach the operation before, so the change creates no bypass. Only the
+    // finding reports it.
     assert_eq!(rounds((GATEWAY, &old), (GATEWAY, &new)), [""; 0]);
     assert_eq!(found(GATEWAY, &new).len(), 1);
 }
@@ -281,7 +282,7 @@ fn bound_of_comparisons_reached_is_reported() {
     let document = document("", KEY);
     let moved = document.replace("/open/{x}", "/opened/{x}");
     let sides = ((GATEWAY, &*document), (GATEWAY, &*moved));
-    // Under the bound nothing is reported.
+    // Below the limit, nothing is reported.
     assert_eq!(found(GATEWAY, &document), Vec::<String>::new());
     assert!(
         planned(sides.0, sides.1)

@@ -1,9 +1,9 @@
-//! Services that decide about requests (`forward_auth`): what they get, where they are, and whether
-//! an outage can be forced.
+//! Authorization services (`forward_auth`): forwarded fields, addresses, and outages that a caller
+//! can cause.
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
-/// gateway.yaml whose upstream `auth` has these settings, asked by `ask` with these.
+/// gateway.yaml with these settings of the upstream `auth` and of the policy `ask`.
 fn gateway(upstream: &str, policy: &str) -> String {
     let gateway = edit(
         GATEWAY,
@@ -62,27 +62,27 @@ fn credentials_sent_are_those_that_are_new_there() {
         gateway("", ", request_headers: [Accept]"),
         gateway("", ", request_headers: [Authorization]"),
     );
-    // No credential is among the fields.
+    // No credential is forwarded.
     assert_eq!(sent(GATEWAY, &plain), [""; 0]);
     assert_eq!(
         sent(&plain, &tokens),
         ["credentials to auth.internal:9000: null -> \"authorization\""]
     );
     assert_eq!(sent(&tokens, &plain), [""; 0]);
-    // The place of a scheme's credential, whatever its name says.
+    // The field in which a scheme has its credential, whatever its name is.
     let key = gateway("", ", request_headers: [X-Key]");
     assert_eq!(
         sent(&plain, &key),
         ["credentials to auth.internal:9000: null -> \"x-key\""]
     );
-    // The same service by another name of the policy, and of the upstream.
+    // The policy and the upstream are renamed, but the service is the same.
     let renamed = edit(&tokens, "  ask: {", "  query: {");
     let renamed = edit(&renamed, "[slow, ask, edge]", "[slow, query, edge]");
     assert_eq!(sent(&tokens, &renamed), [""; 0]);
     let renamed = edit(&tokens, "  auth: {", "  identity: {");
     let renamed = edit(&renamed, "upstream: auth", "upstream: identity");
     assert_eq!(sent(&tokens, &renamed), [""; 0]);
-    // Another service.
+    // Another service receives the credentials.
     let other = edit(&tokens, "upstream: auth,", "upstream: v,");
     assert_eq!(
         sent(&tokens, &other),
@@ -131,7 +131,7 @@ fn service_at_another_host_weakens() {
             "{line:?}"
         );
     }
-    // The upstream of requests only moves them, and one host fewer admits nobody.
+    // A changed upstream of the requests is only a move. One host fewer admits no further caller.
     let other = edit(&old, "127.0.0.1:9001", "127.0.0.1:9002");
     assert_eq!(
         found(&old, &other),
@@ -185,18 +185,19 @@ fn outage_that_can_be_forced_weakens_with_open() {
         let weaken = format!("security weaken {id} {ALL}");
         let loud = found(&gateway(old, open), &gateway(new, open));
         assert_eq!(loud, [weaken.as_str()], "{new}");
-        // Only a tighter one.
+        // Only a tighter limit can be used to cause an outage.
         if !new.contains("window") {
             let back = found(&gateway(new, open), &gateway(old, open));
             assert!(back.iter().all(|line| !line.contains("weaken")), "{back:?}");
         }
-        // An outage refuses.
+        // Without `on_outage: open`, an outage refuses requests.
         let quiet = found(&gateway(old, ""), &gateway(new, ""));
         assert!(
             quiet.iter().all(|line| !line.contains("weaken")),
             "{quiet:?}"
         );
-        // Only the operations that ask. The upstream's other requests see the tighter limit.
+        // Only the operations with the policy are affected. Other requests of the upstream have the
+        // tighter limit, too.
         let document = edit(
             DOCUMENT,
             "operationId: getOrder,",

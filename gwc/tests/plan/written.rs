@@ -1,4 +1,4 @@
-//! Formats of plans: every format, names that attack it, and sizes that nobody reads.
+//! Output formats of plans: every format, names that contain markup, and very large plans.
 
 use bundle::digest::Digest;
 use model::acknowledge::Acknowledgement;
@@ -10,7 +10,7 @@ use plan::{
 };
 use serde_json::Value;
 
-/// A name that tries everything.
+/// Name with the special characters of every format.
 const HOSTILE: &str = "`x` ``` | a <script>alert(1)</script> </details> @everyone #1 [l](javascript:x) ![i](http://h/i)\n## head\r\n::error::no\u{1b}[31m\u{202e}";
 
 fn operation(key: &str) -> OperationRef {
@@ -65,7 +65,7 @@ fn review(plan: &Plan, gates: &[&str], given: Vec<Acknowledgement>) -> Review {
     Review::new(plan, gates, Some("reviewed.yaml".into()), given, 1_000)
 }
 
-/// Every format of a plan.
+/// Plan in every format.
 fn written(plan: &Plan, review: &Review) -> [String; 4] {
     let subject = Subject {
         channel: Some("prod".into()),
@@ -102,8 +102,8 @@ fn fits(document: &Value) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Text of Markdown that a reader sees outside code: spans and fenced blocks are removed. Fails if
-/// one of them is not closed.
+/// Markdown text outside code: spans and fenced blocks are removed. Fails if one of them is not
+/// closed.
 fn outside_code(text: &str) -> String {
     let mut out = String::new();
     let mut fenced = false;
@@ -120,7 +120,7 @@ fn outside_code(text: &str) -> String {
             out.push_str(&rest[..at]);
             let run = rest[at..].chars().take_while(|c| *c == '`').count();
             let body = &rest[at + run..];
-            // The span ends at a run of the same length.
+            // A code span ends at a run of backticks of the same length.
             let mut from = 0;
             let end = loop {
                 let start = body[from..].find('`').map(|found| from + found);
@@ -315,7 +315,7 @@ fn ten_thousand_changes_are_one_comment_with_its_head() {
         .expect("a number");
     let shown = comment.matches("\n- `").count() - 30;
     assert_eq!(shown + left_out, 10_000);
-    // A terminal shows twenty of a class and counts the others.
+    // The terminal output shows twenty changes of a class and counts the others.
     assert!(
         human.lines().count() < 400,
         "{} lines",
@@ -362,7 +362,7 @@ fn wide_names_and_long_values_stay_below_the_limit() {
     }
 }
 
-/// An acknowledgement of a line as the file has it.
+/// Acknowledgement entry for a change, as in the file.
 fn entry(change: &Change) -> Acknowledgement {
     Acknowledgement {
         fingerprint: change.fingerprint.clone(),

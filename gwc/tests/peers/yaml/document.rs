@@ -1,10 +1,10 @@
-//! Random YAML documents: block and flow, every style of scalar, anchors, aliases, merge keys,
-//! comments, CRLF, byte order marks, tabs where they are allowed, wide characters, numbers of
-//! all forms of YAML 1.2's core schema, odd keys.
+//! Generator of random YAML documents: block and flow style, every style of scalar, anchors,
+//! aliases, merge keys, comments, CRLF, byte order marks, allowed tabs, wide characters, all forms
+//! of numbers in the YAML 1.2 core schema, and unusual keys.
 
 use crate::random::Random;
 
-/// Writes a document.
+/// Writes a random document.
 pub(super) fn generate(random: &mut Random) -> String {
     let mut writer = Writer {
         random,
@@ -24,7 +24,7 @@ pub(super) fn generate(random: &mut Random) -> String {
     text
 }
 
-/// Plain words and numbers; each stands on one line and is a value anywhere, in flow too.
+/// Plain scalars that fit on one line and are valid everywhere, also in flow style.
 #[rustfmt::skip]
 const PLAIN: &[&str] = &[
     "a", "word", "two words", "ünï", "漢字", "😀 face", "x-y_z", "a#b", "a:b", "http://h:80/p?q=1#f", "1.2.3", "12:30",
@@ -70,7 +70,7 @@ struct Writer<'r> {
     out: String,
     /// Anchors of finished values.
     anchors: Vec<String>,
-    /// Those of maps, which may be merged.
+    /// Anchors of maps, which merge keys can use.
     maps: Vec<String>,
     names: usize,
 }
@@ -107,7 +107,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A map whose keys stand at `indent`; the line before has ended.
+    /// Writes a map whose keys are indented by `indent`. The line before has ended.
     fn map(&mut self, indent: usize, depth: usize) {
         let count = 1 + self.random.below(5);
         let mut used: Vec<&str> = Vec::new();
@@ -147,13 +147,13 @@ impl Writer<'_> {
         }
     }
 
-    /// A list whose dashes stand at `indent`.
+    /// Writes a list whose dashes are indented by `indent`.
     fn list(&mut self, indent: usize, depth: usize) {
         for _ in 0..1 + self.random.below(4) {
             self.pad(indent);
             self.out.push('-');
             if depth > 0 && self.random.once_in(4) {
-                // A map or list on the dash's own line.
+                // A map or list that begins on the line of the dash.
                 let gap = 1 + self.random.below(3);
                 let before = self.out.len();
                 let inner = indent + 1 + gap;
@@ -161,7 +161,7 @@ impl Writer<'_> {
                     0 => self.map(inner, depth - 1),
                     _ => self.list(inner, depth - 1),
                 }
-                // Its first line's indentation is the dash and the gap.
+                // The dash and the gap replace the indentation of the first line.
                 let written = self.out.split_off(before);
                 let text = written.trim_start_matches(' ');
                 let comment = text.starts_with('#') || text.starts_with('\n');
@@ -178,7 +178,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes the value behind `key:` or `-`, to the end of its line or lines.
+    /// Writes the value after `key:` or `-`, up to the end of its last line.
     fn value(&mut self, indent: usize, depth: usize) {
         if !self.anchors.is_empty() && self.random.once_in(10) {
             let at = self.random.below(self.anchors.len());
@@ -249,14 +249,14 @@ impl Writer<'_> {
         }
     }
 
-    /// `|` and `>` with chomping and indentation indicators.
+    /// Writes a block scalar (`|` or `>`) with chomping and indentation indicators.
     fn block_scalar(&mut self, indent: usize) {
         let style = self.random.of(&["|", ">"]);
         let chomp = self.random.of(&["", "-", "+"]);
         let inner = 1 + self.random.below(4);
         let leading = self.random.once_in(4);
         self.out.push_str(&format!(" {style}"));
-        // Leading space of its own needs to be told apart from indentation.
+        // Text with leading blanks needs an indentation indicator.
         if leading {
             self.out.push_str(&inner.to_string());
         }
@@ -284,7 +284,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Plain and quoted text over several lines.
+    /// Writes a plain or quoted scalar over several lines.
     fn folded_lines(&mut self, indent: usize) {
         let pad = " ".repeat(indent + 1 + self.random.below(3));
         let words = ["one", "two words", "three:3", "four#4", "fünf", "6"];
@@ -362,7 +362,7 @@ impl Writer<'_> {
         }
         loop {
             let text = self.scalar();
-            // These end or begin something in flow, when they are plain.
+            // As plain scalars, these characters begin or end something in flow style.
             let plain = !text.starts_with(['"', '\'']);
             if !(plain && (text.starts_with(['?', ':', '-']) && text.len() < 3)) {
                 return text;
@@ -391,7 +391,7 @@ impl Writer<'_> {
 
     fn line_end(&mut self) {
         let text = self.random.of(LINE_ENDS);
-        // libyaml takes no tab before a comment where a value might still come.
+        // libyaml does not accept a tab before a comment where a value may follow.
         let before = self.out.trim_end();
         let awaits =
             before.ends_with([':', '-', '?']) || before.ends_with(|c: char| c.is_ascii_digit());
@@ -405,7 +405,7 @@ impl Writer<'_> {
     }
 }
 
-/// Returns true if a key equals an earlier one in another notation.
+/// True if a key equals an earlier one in another notation.
 fn same_text(used: &[&str], key: &str) -> bool {
     let bare = |key: &str| key.trim_matches(['"', '\'']).to_owned();
     used.iter().any(|other| bare(other) == bare(key))

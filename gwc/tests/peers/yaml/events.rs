@@ -1,4 +1,4 @@
-//! The events of two parsers in one form, and the value that they make.
+//! Events of the two other parsers in one form, and their conversion to values.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ pub(crate) enum Event {
     Scalar {
         text: String,
         style: Style,
-        /// The suffix of a `tag:yaml.org,2002:` tag, or the whole of another.
+        /// Suffix of a `tag:yaml.org,2002:` tag, or the whole text of another tag.
         tag: Option<String>,
         anchor: Option<String>,
     },
@@ -33,8 +33,8 @@ pub(crate) enum Style {
 
 const CORE: &str = "tag:yaml.org,2002:";
 
-/// The events of libyaml. The port panics where the text ends in a block scalar, so that it gets
-/// the line feed that is missing, and what it makes of it is taken away again, as libyaml has it.
+/// Events of libyaml. The port panics if the text ends inside a block scalar; therefore a missing
+/// line feed is added and removed from the result again, as libyaml does.
 pub(crate) fn libyaml(text: &str) -> Result<Vec<Event>, String> {
     let ends = text.ends_with(['\n', '\r']);
     let ended = if ends {
@@ -47,8 +47,8 @@ pub(crate) fn libyaml(text: &str) -> Result<Vec<Event>, String> {
     Ok(events)
 }
 
-/// A block scalar that ends with the text has no line break there to keep (YAML 1.2.2 §8.1.1.2,
-/// `b-chomped-last`); saphyr gives it one.
+/// Removes a line break that saphyr adds: a block scalar at the end of the text has none to keep
+/// (YAML 1.2.2 §8.1.1.2, `b-chomped-last`).
 fn without_break_at_end(text: &str, events: &mut [Event]) {
     let last_line = text.rsplit(['\n', '\r']).next().unwrap_or_default().trim();
     let last = events.iter_mut().rev().find_map(|event| match event {
@@ -110,7 +110,7 @@ fn libyaml_events(text: &str) -> Result<Vec<Event>, String> {
     }
 }
 
-/// The events of saphyr.
+/// Events of saphyr.
 pub(crate) fn saphyr(text: &str) -> Result<Vec<Event>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut events = Vec::new();
@@ -165,7 +165,7 @@ fn one(documents: usize) -> Result<(), String> {
     }
 }
 
-/// The value that events make.
+/// Converts events to a value.
 pub(crate) fn tree(events: &[Event]) -> Result<Value, String> {
     if events.is_empty() {
         return Ok(Value::Null);
@@ -185,7 +185,7 @@ struct Reader<'e> {
 }
 
 impl Reader<'_> {
-    /// The next value, and its text where it is a scalar that can be a key.
+    /// Next value, with its text if it is a scalar that can be a key.
     fn value(&mut self) -> Result<(Value, Option<String>), String> {
         let event = self.events.get(self.at).ok_or("no more events")?;
         self.at += 1;
@@ -266,7 +266,7 @@ impl Reader<'_> {
     }
 }
 
-/// The core schema, by the regular expressions of YAML 1.2.2 §10.3.2.
+/// Core schema, by the regular expressions of YAML 1.2.2 §10.3.2.
 fn core(text: &str) -> Value {
     use std::sync::LazyLock;
     static NUMBER: LazyLock<regex::Regex> = LazyLock::new(|| {

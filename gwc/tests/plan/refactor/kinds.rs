@@ -1,5 +1,5 @@
-//! Refactorings: what plan.md promises to leave the id and the plan alone. Each changes a document
-//! at places that chance picks, and tells whether it changed anything.
+//! Refactorings that must change neither the bundle id nor the plan (plan.md). Each changes a
+//! document at random places, and returns true if it changed anything.
 
 use super::tree::Tree;
 use super::walk::{METHODS, Place, Role, walk};
@@ -8,7 +8,7 @@ use crate::dice::Dice;
 /// A refactoring of a document's tree.
 pub(crate) type Kind = (&'static str, fn(&mut Tree, &mut Dice) -> bool);
 
-/// Same id, empty plan.
+/// Refactorings with the same id and an empty plan.
 pub(crate) const SAME: &[Kind] = &[
     ("key-order", key_order),
     ("number-spelling", number_spelling),
@@ -29,7 +29,7 @@ pub(crate) const SAME: &[Kind] = &[
     ("defaults-of-schemas", defaults_of_schemas),
 ];
 
-/// Same id, DOCS lines only.
+/// Refactorings with the same id and only DOCS lines.
 pub(crate) const PROSE: &[Kind] = &[
     ("description", |tree, dice| prose(tree, dice, "description")),
     ("summary", |tree, dice| prose(tree, dice, "summary")),
@@ -47,7 +47,7 @@ fn version_30(document: &Tree) -> bool {
     version.is_some_and(|version| version.starts_with("3.0"))
 }
 
-/// Changes some of the places that `change` takes, at least one if there are any.
+/// Applies `change` to some of the places that it accepts, at least to one if there are any.
 fn some(
     document: &mut Tree,
     dice: &mut Dice,
@@ -72,7 +72,7 @@ fn some(
             return true;
         }
         change(tree, role, dice);
-        // A copy has places like the one that it was made for.
+        // A copy has the same kinds of places as its original.
         false
     });
     true
@@ -136,7 +136,7 @@ fn spelt_otherwise(number: &str, dice: &mut Dice) -> String {
     }
 }
 
-/// Returns true if a schema is bound to its name: by a discriminator, or by a name of its own.
+/// True if the name of a schema has a meaning: for a discriminator, or because of an id of its own.
 fn is_bound(schema: &Tree) -> bool {
     ["discriminator", "$id", "$anchor", "$dynamicAnchor", "$defs"]
         .iter()
@@ -175,7 +175,7 @@ fn reference_inlined(document: &mut Tree, dice: &mut Dice) -> bool {
     )
 }
 
-/// A schema inside a component that refers to that component: a copy of it takes its place.
+/// Replaces a recursive reference inside a component by a copy of the component.
 fn recursion_unrolled(document: &mut Tree, dice: &mut Dice) -> bool {
     let whole = document.clone();
     let bound = bound_names(document);
@@ -227,7 +227,7 @@ fn schema_extracted(document: &mut Tree, dice: &mut Dice) -> bool {
             role == Role::Schema
                 && tree.target().is_none()
                 && !is_bound(tree)
-                // It would become one of the values of a discriminator.
+                // The wrapped schema would become one of the values of a discriminator.
                 && tree.get("allOf").is_none()
                 && matches!(tree, Tree::Map(_))
         },
@@ -308,7 +308,7 @@ fn component_renamed(document: &mut Tree, dice: &mut Dice) -> bool {
     true
 }
 
-/// Gives a component another name, with everything that refers to it.
+/// Renames a component and all references to it.
 pub(crate) fn rename(document: &mut Tree, kind: &str, from: &str, to: &str) {
     let all = document.within("components").within(kind);
     if let Tree::Map(entries) = all {
@@ -333,7 +333,7 @@ pub(crate) fn rename(document: &mut Tree, kind: &str, from: &str, to: &str) {
     });
 }
 
-/// The names of schemas that a discriminator knows, so that they are not only names.
+/// Names of schemas that a discriminator uses, so that a renaming changes their meaning.
 pub(crate) fn bound_names(document: &Tree) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let last = |tree: &Tree| {
@@ -358,7 +358,7 @@ pub(crate) fn bound_names(document: &Tree) -> Vec<String> {
         .get("components")
         .and_then(|all| all.get("schemas"));
     for (name, schema) in schemas.map(Tree::entries).unwrap_or_default() {
-        // They may extend one with a discriminator.
+        // Schemas with a reference in `allOf` may extend one with a discriminator.
         let parts = schema.get("allOf").map(Tree::items).unwrap_or_default();
         if parts.iter().any(|part| part.target().is_some()) {
             names.push(name.clone());
@@ -417,7 +417,7 @@ fn tag_order(document: &mut Tree, dice: &mut Dice) -> bool {
     )
 }
 
-/// The parameters of a path item at each of its operations that has none of the kind.
+/// Moves parameters of a path item to each operation that does not have the same parameter.
 fn parameters_pushed_down(document: &mut Tree, dice: &mut Dice) -> bool {
     let whole = document.clone();
     let identity = |parameter: &Tree| {
@@ -455,7 +455,7 @@ fn parameters_pushed_down(document: &mut Tree, dice: &mut Dice) -> bool {
     )
 }
 
-/// A parameter that every operation of a path has, at the path.
+/// Moves a parameter that every operation of a path has to the path item.
 fn parameters_pulled_up(document: &mut Tree, dice: &mut Dice) -> bool {
     let common = |item: &Tree| -> Vec<Tree> {
         let operations = METHODS.iter().filter_map(|method| item.get(method));
@@ -641,7 +641,7 @@ fn prose(document: &mut Tree, dice: &mut Dice, key: &str) -> bool {
             _ => is_schema(role) && matches!(tree, Tree::Map(_)),
         }
     };
-    // What nothing leads to is told to nobody.
+    // Remove unreachable parts first: changes there are not reported.
     let kept = ["components", "webhooks"].map(|key| (key, document.get(key).cloned()));
     kept.iter().for_each(|(key, _)| document.remove(key));
     let changed = some(document, dice, takes, |tree, _, dice| {

@@ -1,6 +1,6 @@
-//! Refactorings of real documents: the same id and an empty plan; prose: the same id and DOCS lines
-//! only; what is not promised: the class that is said. GWC_TEST_FULL=1 does every kind on every
-//! document.
+//! Changes of real documents. Refactorings give the same id and an empty plan; changes of prose
+//! give the same id and only DOCS lines; other changes give the stated class. `GWC_TEST_FULL=1`
+//! applies every kind to every document.
 
 mod kinds;
 mod tree;
@@ -27,10 +27,13 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
 defaults: {upstream: u, security: upstream}
 ";
 
-/// Documents of so many bytes are small: every kind is tried on them.
+/// Maximum length of a small document in bytes. All kinds are applied to small documents.
 const SMALL: usize = 60_000;
 
-/// A document as a project of these files, the document last; none where a finding is an error.
+/// Side of a plan from these files, the document last.
+///
+/// # Errors
+/// The findings of level error.
 fn side(files: &[(&str, &str)]) -> Result<Side, Vec<String>> {
     let (name, _) = files.last().expect("a document");
     let gateway = GATEWAY.replace("FILE", name);
@@ -60,13 +63,13 @@ fn full() -> bool {
     prerequisite::is_full()
 }
 
-/// A document of the corpus that stands in one file.
+/// Document of the corpus that consists of one file.
 struct Subject {
     name: String,
     text: String,
 }
 
-/// The packed documents, and those of the corpus beside the checkout.
+/// Documents in the repository, and those of the full corpus if it is available.
 fn subjects() -> Vec<Subject> {
     let mut subjects = Vec::new();
     let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus");
@@ -121,7 +124,7 @@ fn documents(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A document that compiles, as JSON of the tree that another reader read.
+/// Document that compiles, as a tree that another parser read.
 struct Base {
     name: String,
     original: String,
@@ -132,9 +135,9 @@ struct Base {
 impl Base {
     fn of(subject: &Subject) -> Option<Self> {
         let tree = Tree::read(&subject.text)?;
-        // 2.0 says the same in other places; how it is read is another test's.
+        // Skip Swagger 2.0, which has its own tests.
         tree.get("openapi")?;
-        // What stands on the way of a pointer cannot be moved.
+        // Skip documents with pointers through `paths`, because their targets cannot be moved.
         if subject.text.contains("#/paths/") {
             return None;
         }
@@ -148,7 +151,7 @@ impl Base {
     }
 }
 
-/// Runs a check on every subject; returns its reports, and the number of subjects.
+/// Runs a check on every subject. Returns its reports and the number of subjects.
 fn for_each_base(check: impl Fn(&Base) -> Vec<String> + Send + Sync) -> usize {
     let subjects = subjects();
     let all = subjects.len();
@@ -177,12 +180,13 @@ fn seed_of(name: &str) -> u64 {
     })
 }
 
-/// The kinds of one document: all of them on small ones, on others as many as time allows.
+/// Kinds to apply to one document: each alone on small documents; on others as many as the time
+/// allows.
 fn chosen(base: &Base, kinds: &'static [Kind], dice: &mut Dice) -> Vec<Vec<&'static Kind>> {
     if full() || base.original.len() < SMALL {
         return kinds.iter().map(|kind| vec![kind]).collect();
     }
-    // All at once, in an order of chance: one after the other takes a minute.
+    // Apply all kinds together in a random order, because one after the other takes a minute.
     let mut all: Vec<&Kind> = kinds.iter().collect();
     for at in (1..all.len()).rev() {
         all.swap(at, dice.below(at + 1));
@@ -241,7 +245,7 @@ fn document_against_its_rewritten_self_has_no_plan() {
             })
         };
         let small = full() || base.original.len() < SMALL;
-        // 1.10 and 1e3 are read by others as floats; only then does the original differ.
+        // Other parsers read 1.10 and 1e3 as floats; only in that case the original differs.
         wrong.extend(must_be_same(
             base,
             "original",
@@ -304,7 +308,7 @@ fn a_document_split_into_files_is_the_same() {
     });
 }
 
-/// Moves some named schemas to a file of their own.
+/// Moves some named schemas to a separate file.
 fn split_off(tree: &mut Tree, dice: &mut Dice) -> Option<String> {
     let bound = bound_names(tree);
     let schemas = tree.get_mut("components")?.get_mut("schemas")?;
@@ -407,7 +411,7 @@ components:
             crate::lines(&plan),
             ["breaking changed contract-changed a/list"]
         );
-        // With every value mapped the name is only a name.
+        // If the discriminator maps every value, the schema's name has no further meaning.
         let mapped = |tree: &Tree, name: &str| {
             let mut tree = tree.clone();
             let pet = tree.within("components").within("schemas").within("Pet");

@@ -1,5 +1,5 @@
-//! Documents as other parsers read them: a tree that keeps the order of keys, read by serde's
-//! readers and written as JSON or YAML in several ways. The compiler's own reader has no part in it.
+//! Documents as other parsers read them: a tree that keeps the order of keys. It is read by serde's
+//! parsers and written as JSON or YAML in several styles, without the compiler's own parser.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,12 +8,12 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::dice::Dice;
 
-/// A value.
+/// Value of the tree.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Tree {
     Null,
     Bool(bool),
-    /// As it is to be written.
+    /// Number, as it must be written.
     Number(String),
     Text(String),
     List(Vec<Self>),
@@ -56,7 +56,7 @@ impl Tree {
         found.map(|(_, value)| value)
     }
 
-    /// Sets a key, behind the others where it is new.
+    /// Sets a key; a new key is added at the end.
     pub(crate) fn set(&mut self, key: &str, value: Self) {
         match self.get_mut(key) {
             Some(old) => *old = value,
@@ -68,7 +68,7 @@ impl Tree {
         }
     }
 
-    /// The map of a key, made where there is none.
+    /// Map under a key, created if it does not exist.
     pub(crate) fn within(&mut self, key: &str) -> &mut Self {
         if self.get(key).is_none() {
             self.set(key, Self::Map(Vec::new()));
@@ -103,7 +103,7 @@ impl Tree {
         }
     }
 
-    /// Target of a `$ref`, if this is one.
+    /// Target of a `$ref`, if the node is a reference.
     pub(crate) fn target(&self) -> Option<&str> {
         self.get("$ref")?.as_text()
     }
@@ -118,7 +118,7 @@ impl Tree {
         Some(at)
     }
 
-    /// Calls `see` for every value, outer ones first.
+    /// Calls `see` for every value, outer values first.
     pub(crate) fn each(&mut self, see: &mut impl FnMut(&mut Self)) {
         see(self);
         match self {
@@ -161,7 +161,7 @@ impl Tree {
         }
     }
 
-    /// YAML in blocks, with comments, and with aliases for what is written twice.
+    /// YAML in block style, with comments, and with aliases for repeated values.
     pub(crate) fn yaml(&self, how: Yaml) -> String {
         let mut writer = Writer {
             out: String::new(),
@@ -180,7 +180,7 @@ impl Tree {
     }
 }
 
-/// Notation of YAML output.
+/// Style of YAML output.
 #[derive(Clone, Copy)]
 pub(crate) struct Yaml {
     pub(crate) seed: u64,
@@ -192,7 +192,7 @@ struct Writer<'t> {
     out: String,
     dice: Dice,
     comments: bool,
-    /// Maps that stand twice: how often, and the anchor's number once it is written.
+    /// Repeated maps: number of occurrences, and number of the anchor once it is written.
     twice: HashMap<&'t Tree, (usize, Option<usize>)>,
     aliases: usize,
 }

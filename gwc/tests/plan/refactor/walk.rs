@@ -1,4 +1,4 @@
-//! Places of OpenAPI's objects in a tree.
+//! Visitor of OpenAPI objects in a tree.
 
 use super::tree::Tree;
 
@@ -15,13 +15,13 @@ pub(crate) enum Role {
     Media,
     Response,
     Schema,
-    /// A schema that is a name of `components.schemas`.
+    /// Schema with a name in `components.schemas`.
     Named,
-    /// A schema among the alternatives of one with a discriminator.
+    /// Schema among the alternatives of a schema with a discriminator.
     Alternative,
 }
 
-/// A place that was found.
+/// Visited object.
 pub(crate) struct Place<'t> {
     pub(crate) role: Role,
     pub(crate) tree: &'t mut Tree,
@@ -32,8 +32,8 @@ pub(crate) const METHODS: [&str; 9] = [
     "get", "put", "post", "delete", "options", "head", "patch", "trace", "query",
 ];
 
-/// Calls `see` for each object, outer ones first, and goes into it where that says so. References are
-/// not followed: what they lead to is found where it stands.
+/// Calls `see` for each object, outer ones first, and visits its content if `see` allows it.
+/// References are not followed: their targets are visited at their own place.
 pub(crate) fn walk(document: &mut Tree, see: &mut impl FnMut(Place<'_>) -> bool) {
     visit(Role::Document, document, see);
 }
@@ -96,7 +96,7 @@ fn each(role: Role, all: &mut Tree, see: &mut impl FnMut(Place<'_>) -> bool) {
     match all {
         Tree::Map(entries) => {
             for (key, value) in entries {
-                // Names of properties may begin so.
+                // Names of properties and headers may begin with `x-`.
                 if !key.starts_with("x-") || role == Role::Schema || role == Role::Header {
                     visit(role, value, see);
                 }

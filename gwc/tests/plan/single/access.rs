@@ -153,7 +153,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
 ];
 
-/// One operation asks for something else, which opens it to anyone.
+/// Changes the requirement of one operation to one that opens it to anyone.
 fn opens(case: &mut Case, old: Value, new: Value) -> Option<()> {
     let operation = case.operation();
     case.both(|project| project.ask(&operation, old.clone()));
@@ -163,7 +163,7 @@ fn opens(case: &mut Case, old: Value, new: Value) -> Option<()> {
     Some(())
 }
 
-/// Some operations ask for something else.
+/// Changes the requirement of some operations.
 fn asks(case: &mut Case, class: &str, old: Value, new: Value) -> Option<()> {
     let some = case.some();
     for operation in &some {
@@ -175,7 +175,7 @@ fn asks(case: &mut Case, class: &str, old: Value, new: Value) -> Option<()> {
     Some(())
 }
 
-/// Operations that ask for what the document asks for.
+/// Operations that inherit the document's requirement.
 fn inheriting(case: &Case) -> Vec<Operation> {
     let mut all = case.old.operations();
     let paths = &case.old.api["paths"];
@@ -183,7 +183,7 @@ fn inheriting(case: &Case) -> Vec<Operation> {
     all
 }
 
-/// Operations that ask for the key.
+/// Operations that require the API key.
 fn holding(case: &Case) -> Vec<Operation> {
     let mut all = case.old.operations();
     all.retain(|one| {

@@ -1,4 +1,4 @@
-//! Access settings that cannot run yet: tokens, addresses, pages, connections.
+//! Access settings that cannot run yet: tokens, addresses, browser pages, connections.
 
 use serde_json::{Value, json};
 
@@ -400,7 +400,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
 ];
 
-/// Lets some operations ask for a token.
+/// Makes some operations require a token.
 fn with_token(case: &mut Case, scopes: &Value) -> Vec<Operation> {
     let some = case.some();
     case.both(|project| {
@@ -433,7 +433,7 @@ fn key_set() -> Value {
     ]})
 }
 
-/// Another value of a key of the verifier; null: it is not written.
+/// Changes a key of the verifier; null removes it.
 fn token(case: &mut Case, class: &str, key: &str, old: Value, new: Value) -> Option<()> {
     let some = with_token(case, &json!(["read"]));
     for (project, value) in [(&mut case.old, old), (&mut case.new, new)] {
@@ -461,7 +461,7 @@ fn token(case: &mut Case, class: &str, key: &str, old: Value, new: Value) -> Opt
     Some(())
 }
 
-/// Lets some operations ask for a token that its issuer is asked about.
+/// Makes some operations require a token that is verified by introspection.
 fn with_asked(case: &mut Case) -> Vec<Operation> {
     let some = with_token(case, &json!([]));
     case.both(|project| {
@@ -473,7 +473,7 @@ fn with_asked(case: &mut Case) -> Vec<Operation> {
     some
 }
 
-/// Another value of a key of the verifier that asks; null: it is not written.
+/// Changes a key of the introspection verifier; null removes it.
 fn asked(case: &mut Case, class: &str, key: &str, old: Value, new: Value) -> Option<()> {
     let some = with_asked(case);
     for (project, value) in [(&mut case.old, old), (&mut case.new, new)] {
@@ -503,7 +503,7 @@ fn scopes(case: &mut Case, class: &str, old: Value, new: Value) -> Option<()> {
     Some(())
 }
 
-/// Sets the required verifiers; public operations stay public.
+/// Changes the required verifiers. Public operations stay public.
 fn required_auth(case: &mut Case, old: &[&str], new: &[&str]) {
     case.both(|project| {
         project.gateway["auth"]["idp"] = json!({
@@ -524,7 +524,7 @@ fn public(case: &mut Case, class: &str, old: &[&str], new: &[&str]) -> Option<()
     Some(())
 }
 
-/// A policy of some operations.
+/// Adds a policy to some operations.
 fn with_policy(case: &mut Case, policy: &Value) -> Vec<Operation> {
     let some = case.some();
     case.both(|project| {
@@ -550,14 +550,14 @@ fn cors(case: &mut Case, change: (&str, Value), class: &str) -> Option<()> {
     });
     let (key, to) = change;
     let to = match (key, class) {
-        // The page of its own stays.
+        // The existing origin stays in the list.
         ("origins", "weaken") => json!(["https://b.example", to[0]]),
         _ => to,
     };
     policy(case, web, (key, to), &format!("{class} cors-changed cors"))
 }
 
-/// One of the operations has the policy no more.
+/// Removes a policy from one of the operations.
 fn dropped(case: &mut Case, policy: Value, line: &str) -> Option<()> {
     let some = with_policy(case, &policy);
     let operation = case.dice.pick(&some);

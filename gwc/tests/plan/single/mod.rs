@@ -1,8 +1,9 @@
-//! Single edits at random places of real documents: exactly the lines that the edit itself says.
+//! Single edits at random places of real documents. Plans must have exactly the lines that the edit
+//! expects.
 //!
-//! A kind of edit prepares both sides, changes one of them, and tells the lines from what it
-//! touched, by the text alone: which operations there are, what they ask for, which templates
-//! overlap. Every witness is asked of both engines once more.
+//! A kind of edit prepares both sides and changes one of them. It derives the expected lines from
+//! the text alone: from the operations, their requirements, and the templates that overlap. Every
+//! witness is checked again with both engines.
 
 #![allow(
     clippy::needless_pass_by_value,
@@ -24,22 +25,22 @@ use plan::{self, Plan};
 use crate::dice::Dice;
 use project::{Operation, Project, documents};
 
-/// One edit.
+/// One edit with its expected lines.
 pub(crate) struct Case {
     pub(crate) old: Project,
     pub(crate) new: Project,
     pub(crate) dice: Dice,
-    /// `section class id subject: operations`.
+    /// Expected lines `SECTION CLASS ID SUBJECT: OPERATIONS`.
     pub(crate) expected: BTreeSet<String>,
-    /// Schemas that only one operation names are written down in one of the two only: what changes
-    /// of their prose is not reckoned.
+    /// True if one side lacks schemas that only one operation uses. Changes of their prose are then
+    /// not compared.
     pub(crate) hides_schemas: bool,
 }
 
-/// A kind of edit; none where the document has no place for it.
+/// Kind of edit. Returns `None` if the document has no place for it.
 pub(crate) type Kind = (&'static str, fn(&mut Case) -> Option<()>);
 
-/// Every kind.
+/// All kinds of edits.
 pub(crate) fn kinds() -> impl Iterator<Item = &'static Kind> {
     [
         access::KINDS,
@@ -53,7 +54,7 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static Kind> {
 }
 
 impl Case {
-    /// Something that both sides have.
+    /// Applies a change to both sides.
     pub(crate) fn both(&mut self, change: impl Fn(&mut Project)) {
         change(&mut self.old);
         change(&mut self.new);
@@ -64,26 +65,26 @@ impl Case {
         std::mem::swap(&mut self.old, &mut self.new);
     }
 
-    /// A line about nothing that is an operation's.
+    /// Expects a line without operations.
     pub(crate) fn expect(&mut self, line: &str) {
         assert!(self.expected.insert(line.to_owned()), "{line} twice");
     }
 
-    /// A line about operations.
+    /// Expects a line about these operations.
     pub(crate) fn expect_of(&mut self, line: &str, operations: &[Operation]) {
         let mut keys: Vec<String> = operations.iter().map(|one| one.key.clone()).collect();
         keys.sort();
         self.expect(&format!("{line}: {}", keys.join("+")));
     }
 
-    /// A line about each of some operations.
+    /// Expects a line about each of these operations.
     pub(crate) fn expect_each(&mut self, line: &str, operations: &[Operation]) {
         for operation in operations {
             self.expect_of(line, std::slice::from_ref(operation));
         }
     }
 
-    /// A line for those of some operations that ask for the same.
+    /// Expects a line for each group of these operations with the same requirement.
     pub(crate) fn expect_alike(
         &mut self,
         line: impl Fn(&serde_json::Value) -> &'static str,
@@ -94,13 +95,13 @@ impl Case {
         }
     }
 
-    /// An operation at random.
+    /// Random operation.
     pub(crate) fn operation(&mut self) -> Operation {
         let all = self.old.operations();
         self.dice.pick(&all)
     }
 
-    /// Some operations at random, one at least.
+    /// Random operations, at least one.
     pub(crate) fn some(&mut self) -> Vec<Operation> {
         let mut all = self.old.operations();
         let first = all.remove(self.dice.below(all.len()));
@@ -110,7 +111,7 @@ impl Case {
     }
 }
 
-/// An edit of a kind at a random place of a document.
+/// Applies a kind of edit at a random place of a document.
 pub(crate) fn case(kind: &Kind, document: &Project, seed: u64) -> Option<Case> {
     let mut dice = Dice::new(seed);
     let mut both = document.clone();
@@ -126,7 +127,7 @@ pub(crate) fn case(kind: &Kind, document: &Project, seed: u64) -> Option<Case> {
     Some(case)
 }
 
-/// `section class id subject: operations`.
+/// Changes as lines `SECTION CLASS ID SUBJECT: OPERATIONS`.
 pub(crate) fn lines(plan: &Plan) -> Vec<String> {
     let line = |change: &plan::Change| {
         let (section, class) = (change.section.name(), change.class.name());
@@ -139,10 +140,11 @@ pub(crate) fn lines(plan: &Plan) -> Vec<String> {
     plan.changes.iter().map(line).collect()
 }
 
-/// Documents that an edit is tried at, for each that is wanted, before it is said to have no place.
+/// Maximum number of documents that are tried for an edit, per required case, before the kind is
+/// reported as not applicable.
 const DOCUMENTS_MAX: usize = 40;
 
-/// Edits of every kind, so many of each.
+/// Makes `of_each` edits of every kind.
 pub(crate) fn cases(of_each: usize) -> Vec<(&'static str, u64, Case)> {
     let documents = documents();
     let mut cases = Vec::new();
@@ -185,7 +187,7 @@ fn edit_of_each_kind_gives_its_lines_and_requests() {
     assert!(asked >= cases.len() / 4, "only {asked} witnesses");
 }
 
-/// Fault of a plan, and the number of witnesses that were checked again.
+/// Error in a plan if there is one, and the number of checked witnesses.
 type Judged = (Option<String>, usize);
 
 fn judge((name, seed, case): &(&'static str, u64, Case)) -> Judged {
@@ -213,8 +215,7 @@ fn judge((name, seed, case): &(&'static str, u64, Case)) -> Judged {
     }
 }
 
-/// Kinds of lines that no edit here brings: the file of `tests/plan` that holds them, where one
-/// does.
+/// Kinds of lines that no edit here causes, with the file of `tests/plan` that tests them.
 const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("address-filter-added", None),
     ("authorization-added", None),
@@ -227,7 +228,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("upstream-client-certificate-changed", Some("ordered")),
     ("client-address-changed", Some("addresses")),
     ("peers-admitted", Some("listeners")),
-    // What stands in no bundle: gwc/tests/cli/rules.rs.
+    // Changes outside bundles, tested in gwc/tests/cli/rules.rs.
     ("gate-removed", None),
     ("gate-added", None),
     ("acknowledge-file-changed", None),
@@ -243,7 +244,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("shadow-disappears", Some("algebra")),
     ("mount-hosts-changed", Some("hidden")),
     ("internal-changed", Some("rest")),
-    // Of two environments: gwc/tests/cli/every.rs.
+    // Changes of environments, tested in gwc/tests/cli/every.rs.
     ("environment-added", None),
     ("environment-removed", None),
     ("peers-refused", Some("listeners")),

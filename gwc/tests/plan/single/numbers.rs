@@ -1,4 +1,4 @@
-//! Numbers, policies, contracts and prose.
+//! Limits, policies, contracts and prose.
 
 use serde_json::{Value, json};
 
@@ -197,7 +197,7 @@ pub(super) const KINDS: &[Kind] = &[
     ("the upstream sees a credential", |case| {
         case.old.api["components"]["securitySchemes"]["pair"]["x-gateway"]["strip_credential"] =
             true.into();
-        // Also where the operation does not ask for it.
+        // Operations that do not require the credential are affected, too.
         let with = case.old.operations();
         case.expect_of("security weaken credential-forwarded security basic", &with);
         Some(())
@@ -279,7 +279,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
 ];
 
-/// Another value in gateway.yaml, and the line of the policies' section.
+/// Changes a value in gateway.yaml, and expects this line in the section POLICY.
 fn gateway(case: &mut Case, pointer: &str, to: Value, line: &str) -> Option<()> {
     *case.new.gateway.pointer_mut(pointer)? = to;
     case.expect(&format!("policy {line}"));

@@ -1,4 +1,4 @@
-//! A project as the edits see it: two texts.
+//! Project on which edits work: two texts.
 
 use model::compile::Purpose;
 use plan::Side;
@@ -24,7 +24,7 @@ pub(crate) struct Operation {
     pub(crate) path: String,
 }
 
-/// The small documents of the corpus, and generated ones.
+/// Small documents of the corpus, and generated ones.
 pub(crate) fn documents() -> Vec<Project> {
     let read = |name: &&str| {
         let path = corpus::folder().join("specs").join(name);
@@ -37,7 +37,7 @@ pub(crate) fn documents() -> Vec<Project> {
     all.into_iter().map(Project::of).collect()
 }
 
-/// A document of some overlapping templates.
+/// Generated document with overlapping templates.
 fn generated(seed: u64) -> Value {
     let mut dice = Dice::new(seed);
     let mut paths = json!({});
@@ -63,14 +63,14 @@ fn generated(seed: u64) -> Value {
     json!({"openapi": "3.1.0", "info": {"title": "generated", "version": "1"}, "paths": paths})
 }
 
-/// The template without names of parameters.
+/// Template without names of parameters.
 fn erased(path: &str) -> String {
     let parts = path.split('{');
     let literals = parts.map(|part| part.split_once('}').map_or(part, |(_, literal)| literal));
     literals.collect::<Vec<_>>().join("{}")
 }
 
-/// Returns true if some path may match both templates; errs on the side of true.
+/// True if some path may match both templates. Returns true if unsure.
 pub(crate) fn overlap(a: &str, b: &str) -> bool {
     let (a, b): (Vec<&str>, Vec<&str>) = (a.split('/').collect(), b.split('/').collect());
     let meet = |(a, b): (&&str, &&str)| a == b || a.contains('{') || b.contains('{');
@@ -78,12 +78,12 @@ pub(crate) fn overlap(a: &str, b: &str) -> bool {
 }
 
 impl Project {
-    /// A document with a gateway of the tests; what it says of security is replaced.
+    /// Combines a document with the test gateway, and replaces its security settings.
     fn of(mut api: Value) -> Self {
         let mut seen = std::collections::BTreeSet::new();
         let mut number = 0;
         let paths = api["paths"].as_object_mut().expect("paths");
-        // Xero's templates that differ in names only.
+        // Drop templates that differ only in names; the document of Xero has some.
         paths.retain(|path, item| {
             METHODS.iter().any(|method| item.get(method).is_some()) && seen.insert(erased(path))
         });
@@ -122,7 +122,7 @@ impl Project {
         Self { gateway, api }
     }
 
-    /// Lets operations ask for different things.
+    /// Gives operations random requirements.
     pub(crate) fn ask_at_random(&mut self, dice: &mut Dice) {
         for operation in self.operations() {
             match dice.below(8) {
@@ -150,13 +150,13 @@ impl Project {
         paths.iter().flat_map(of).collect()
     }
 
-    /// The operations of a path.
+    /// Operations of a path.
     pub(crate) fn at(&self, path: &str) -> Vec<Operation> {
         let all = self.operations().into_iter();
         all.filter(|one| one.path == path).collect()
     }
 
-    /// Returns true if no other template matches what this one does.
+    /// True if no other template can match the same paths.
     pub(crate) fn stands_alone(&self, path: &str) -> bool {
         let paths = self.api["paths"].as_object().expect("paths");
         paths
@@ -164,17 +164,17 @@ impl Project {
             .all(|other| other == path || !overlap(other, path))
     }
 
-    /// An operation's text.
+    /// Text of an operation.
     pub(crate) fn text(&mut self, operation: &Operation) -> &mut Value {
         &mut self.api["paths"][&operation.path][operation.method]
     }
 
-    /// An operation's `x-gateway`.
+    /// `x-gateway` of an operation.
     pub(crate) fn extension(&mut self, operation: &Operation) -> &mut Value {
         &mut self.text(operation)["x-gateway"]
     }
 
-    /// Lets an operation ask for something.
+    /// Sets the requirement of an operation.
     pub(crate) fn ask(&mut self, operation: &Operation, security: Value) {
         let open = match security.as_array() {
             Some(all) => all.is_empty() || all.contains(&json!({})),
@@ -199,7 +199,7 @@ impl Project {
         own.unwrap_or(&self.api["security"])
     }
 
-    /// Operations by what they ask for.
+    /// Operations grouped by their requirement.
     pub(crate) fn alike(&self, operations: &[Operation]) -> Vec<(Value, Vec<Operation>)> {
         let mut alike: Vec<(Value, Vec<Operation>)> = Vec::new();
         for operation in operations {
@@ -212,7 +212,7 @@ impl Project {
         alike
     }
 
-    /// Compiles it; also what no gateway can run yet.
+    /// Compiles the project, also with settings that no gateway can run yet.
     ///
     /// # Errors
     /// The compiler's findings.

@@ -83,7 +83,7 @@ pub(super) const KINDS: &[Kind] = &[
         let path = lone_path(case)?;
         let all = case.old.at(&path);
         let gone = case.dice.pick(&all);
-        // Without its GET a HEAD of its own stays, and the other way round.
+        // If GET is removed, a separate HEAD stays, and the reverse; skip these.
         if all.iter().any(|one| one.method == "head") {
             return None;
         }
@@ -266,14 +266,14 @@ pub(super) const KINDS: &[Kind] = &[
     }),
 ];
 
-/// A path whose requests no other matches.
+/// Path whose requests match no other template.
 fn lone_path(case: &mut Case) -> Option<String> {
     let paths = case.old.api["paths"].as_object()?.keys().cloned();
     let alone: Vec<String> = paths.filter(|path| case.old.stands_alone(path)).collect();
     (alone.len() > 1).then(|| case.dice.pick(&alone))
 }
 
-/// An operation that is no HEAD's GET, on such a path.
+/// Operation on such a path, without a GET that also answers HEAD.
 fn conditional(case: &mut Case) -> Option<Operation> {
     let path = lone_path(case)?;
     let all = case.old.at(&path);
@@ -281,7 +281,7 @@ fn conditional(case: &mut Case) -> Option<Operation> {
     (!mixed).then(|| case.dice.pick(&all))
 }
 
-/// An operation that anyone may call, for one text of a parameter of another.
+/// Adds an operation that anyone can call, at one value of another operation's parameter.
 fn capture(case: &mut Case) -> Option<Operation> {
     let paths: Vec<String> = case.old.api["paths"].as_object()?.keys().cloned().collect();
     let mut captors = Vec::new();
@@ -298,7 +298,7 @@ fn capture(case: &mut Case) -> Option<Operation> {
             }
         }
     }
-    // Only the path itself had these requests.
+    // The captured requests must have belonged only to this path.
     captors.retain(|(path, captor)| {
         let others = paths.iter().filter(|other| overlap(other, captor));
         others.eq([path])
@@ -323,7 +323,7 @@ fn capture(case: &mut Case) -> Option<Operation> {
     })
 }
 
-/// Two operations that have some requests in common, those of the second; each has others.
+/// Two operations that share some requests, owned by the second one. Each also has other requests.
 fn affixes(case: &mut Case) -> (Operation, Operation) {
     let made = ["/zz/{b}.txt", "/zz/before-{a}"].map(|path| {
         let key = if path.contains("txt") {
@@ -345,7 +345,7 @@ fn affixes(case: &mut Case) -> (Operation, Operation) {
     (wide, narrow)
 }
 
-/// Operations that nobody could call.
+/// Expects that operations which no caller could reach become reachable.
 fn exposed(case: &mut Case, operations: &[Operation]) {
     let line = |asked: &Value| match asked.as_array().is_some_and(Vec::is_empty) {
         true => "security weaken operation-exposed security",

@@ -124,7 +124,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
 ];
 
-/// A listener with client certificates.
+/// Changes a listener with client certificates.
 fn tls(case: &mut Case, change: impl Fn(&mut Value)) {
     case.both(|project| {
         project.gateway["listeners"]["public"] = json!({
@@ -138,7 +138,7 @@ fn tls(case: &mut Case, change: impl Fn(&mut Value)) {
     change(&mut case.new.gateway["listeners"]["public"]["tls"]);
 }
 
-/// An upstream behind TLS.
+/// Changes an upstream with TLS.
 fn upstream_tls(case: &mut Case, change: impl Fn(&mut Value)) {
     let with = |project: &mut Project| {
         project.gateway["upstreams"]["w"] = json!({
@@ -150,10 +150,10 @@ fn upstream_tls(case: &mut Case, change: impl Fn(&mut Value)) {
     change(&mut case.new.gateway["upstreams"]["w"]);
 }
 
-/// The fields with the client's certificate of the only listener.
+/// Sets the fields for the client's certificate at the only listener, before and after.
 fn client_certificate(case: &mut Case, old: Option<&str>, new: &str, said: &str) -> Option<()> {
     tls(case, |_| ());
-    // `pass` needs somebody to trust.
+    // `pass` requires trusted proxies.
     case.both(|project| {
         project.gateway["listeners"]["public"]["trusted_proxies"] = json!(["10.0.0.0/8"]);
     });

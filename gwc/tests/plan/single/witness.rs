@@ -1,4 +1,4 @@
-//! Witnesses, asked of both engines once more.
+//! Witnesses, checked again with both engines.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,7 +11,10 @@ use sha2::{Digest as _, Sha256};
 use super::Case;
 use super::project::{Operation, Project};
 
-/// Asks each witness of a plan; says how many there were, or what is wrong with one.
+/// Sends each witness of a plan to both engines. Returns the number of witnesses.
+///
+/// # Errors
+/// The wrong witness.
 pub(super) fn check(plan: &Plan, sides: (&Side, &Side), case: &Case) -> Result<usize, String> {
     let shown: Vec<(&Change, &Witness)> = plan
         .changes
@@ -53,7 +56,7 @@ fn base(project: &Project) -> &str {
     base.as_str().unwrap_or_default()
 }
 
-/// Returns true if a path is one of a template's, a final slash aside.
+/// True if a template matches a path, ignoring a trailing slash.
 fn matches(base: &str, template: &str, path: &str) -> bool {
     let template = format!("{base}{template}");
     let wanted: Vec<&str> = template.trim_matches('/').split('/').collect();
@@ -62,7 +65,7 @@ fn matches(base: &str, template: &str, path: &str) -> bool {
     wanted.len() == given.len() && wanted.iter().zip(&given).all(fits)
 }
 
-/// A gateway that knows the credentials that witnesses show: the tests' own provider of them.
+/// Gateway that knows the credentials of the witnesses, which the test's own provider issues.
 fn oracle(side: &Side) -> Oracle {
     let hash = |text: &str| Credential {
         sha256: Sha256::digest(text).into(),
@@ -84,7 +87,7 @@ fn oracle(side: &Side) -> Oracle {
     Oracle::build(&gateway, "test").expect("a gateway that can be asked")
 }
 
-/// Outcome of a witness at a gateway; nothing if it has no such listener.
+/// Outcome of a witness at a gateway, or `None` if the listener does not exist.
 fn ask(oracle: &Oracle, listener: &str, witness: &Witness) -> Outcome {
     let mut all = oracle.snapshot().listeners().iter();
     let Some(listener) = all.position(|known| *known.name == *listener) else {
