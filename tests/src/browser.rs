@@ -1,4 +1,4 @@
-//! Headless Chromium with a profile of its own.
+//! Headless Chromium with its own profile.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::server::Server;
 
-/// Names under which systems install it.
+/// Names of the program on different systems.
 const NAMES: [&str; 4] = [
     "chromium",
     "chromium-browser",

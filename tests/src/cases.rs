@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 /// Request with its expected results.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// File and line of the case.
+    /// File and line where the case begins.
     pub place: String,
     /// Title of the case.
     pub title: String,
@@ -63,7 +63,7 @@ pub enum Decision {
     /// `=> reject STATUS REASON [KEY]`: the request is rejected. Contains the status, the reason,
     /// and the operation's key if there is one.
     Reject(u16, String, Option<String>),
-    /// `=> none`: no operation has the request.
+    /// `=> none`: no operation owns the request.
     None,
 }
 
@@ -198,7 +198,7 @@ fn decision(place: &str, text: &str) -> Decision {
         text.parse()
             .unwrap_or_else(|_| panic!("{place}: `{text}` is not a status"))
     };
-    // The key of an operation without an operationId contains a space: `GET s:/template`.
+    // An operation without an operationId has a key with a space: `GET s:/template`.
     let key = |words: &[&str]| words.join(" ");
     match words.as_slice() {
         ["forward", words @ ..] if !words.is_empty() => Decision::Forward(key(words)),

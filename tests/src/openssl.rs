@@ -27,10 +27,10 @@ pub fn sha256(bytes: &[u8]) -> String {
 pub struct RsaKey(tempfile::NamedTempFile);
 
 impl RsaKey {
-    /// A new key.
+    /// Creates a new key.
     ///
     /// # Panics
-    /// Where openssl is missing.
+    /// If openssl is not installed.
     #[must_use]
     pub fn new() -> Self {
         let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
@@ -39,7 +39,7 @@ impl RsaKey {
         Self(file)
     }
 
-    /// The modulus in base64url, as `n` of a JWK.
+    /// Modulus in base64url, as in the member `n` of a JWK.
     #[must_use]
     pub fn modulus(&self) -> String {
         let text = run(&["rsa", "-noout", "-modulus", "-in", &self.path()], &[]);
@@ -50,7 +50,7 @@ impl RsaKey {
         base64url(&bytes)
     }
 
-    /// The signature of some bytes, RSASSA-PKCS1-v1_5 with SHA-256.
+    /// Signature of the bytes: RSASSA-PKCS1-v1_5 with SHA-256.
     #[must_use]
     pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         run(
@@ -70,7 +70,7 @@ impl Default for RsaKey {
     }
 }
 
-/// Bytes in base64url without padding (RFC 4648 §5).
+/// Encodes bytes in base64url without padding (RFC 4648 §5).
 #[must_use]
 pub fn base64url(bytes: &[u8]) -> String {
     let text = run(&["base64", "-A"], bytes);

@@ -1,5 +1,5 @@
-//! Programs of other makes that a test talks to line by line: scripts in `tests/peers`, with the
-//! packages of npm and PyPI that `tests/peers/install` (`make tools`) puts below the target folder.
+//! Third-party programs that a test talks to line by line: scripts in `tests/peers`, with the npm
+//! and PyPI packages that `tests/peers/install` (`make tools`) installs below the target folder.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::binaries;
 
-/// Reason of a skip where a language, its packages or a part of them is missing.
+/// Reason for skipping a test if a language or its packages are not installed.
 pub const MISSING: &str = "`make tools` cannot install the packages of tests/peers";
 
 /// Process that answers each line of its input with one line. Dropping this value kills it.
@@ -31,7 +31,7 @@ impl Peer {
         let folder = packages("npm", "package-lock.json")?;
         let text = std::fs::read_to_string(scripts().join(script)).expect("the script is there");
         let mut node = Command::new("node");
-        // node resolves the imports of such a text in its working folder.
+        // node resolves the imports of such a script relative to its working folder.
         node.args(["--input-type=module", "--eval", &text, "--"]);
         Self::start(node.args(arguments).current_dir(folder))
     }
@@ -61,7 +61,7 @@ impl Peer {
         Some(peer)
     }
 
-    /// First line of its output.
+    /// First line of the script's output.
     #[must_use]
     pub fn greeting(&self) -> &Value {
         &self.greeting
@@ -94,7 +94,7 @@ impl Drop for Peer {
     }
 }
 
-/// Folder with the packages of a lock file, if exactly these are installed.
+/// Folder with the packages of a lock file, or `None` unless exactly these are installed.
 fn packages(name: &str, lock: &str) -> Option<PathBuf> {
     let folder = binaries::target().join("peers").join(name);
     let installed = std::fs::read(folder.join("installed")).ok()?;

@@ -91,7 +91,7 @@ impl Project {
         Ended::of(&mut command)
     }
 
-    /// Creates a key with all scopes, and the trust file.
+    /// Creates a key with all roles, and the trust file.
     pub fn keygen(&self) {
         self.gwc(&["keygen", "release"]).succeeds();
     }

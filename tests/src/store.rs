@@ -61,7 +61,7 @@ impl Store {
         put(&self.root().join(path), &bytes);
     }
 
-    /// Files that the project has released and this store does not have yet.
+    /// Files that the project has released and that this store does not have yet.
     #[must_use]
     pub fn news(&self, project: &Project) -> Vec<Piece> {
         let from = project.path("releases");

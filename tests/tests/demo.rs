@@ -1,11 +1,11 @@
-//! The demo is a test: it checks every status and body itself. And it is no decoration: leave a
-//! step out, and it says so.
+//! The demo as a test. The script itself checks every status and body; leaving out a step makes it
+//! fail.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// The repository's folder, once the binaries are as `make bins` leaves them, or as the
-/// environment says.
+/// Root folder of the repository, after the programs are built as by `make bins` or named by
+/// environment variables.
 fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for (variable, name) in [

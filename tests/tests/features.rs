@@ -1,6 +1,7 @@
-//! Third-party crates have the same features in every build: of `gwc`, of `gwd`, of one crate with its
-//! tests and of the whole workspace. A difference compiles the crate again, and the tests then run
-//! other code than what is shipped. The remedy is a row in `crates/workspace-hack/Cargo.toml`.
+//! Third-party crates have the same features in every build: of `gwc`, of `gwd`, of one crate with
+//! its tests and of the whole workspace. With a difference, Cargo compiles the crate twice, and
+//! tests run other code than the shipped one. To fix a failure, add a row to
+//! `crates/workspace-hack/Cargo.toml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

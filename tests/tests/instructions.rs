@@ -1,5 +1,5 @@
-//! Cost of a request in instructions, which do not vary, held to the baseline in
-//! bench/instructions.json.
+//! Cost of a request in CPU instructions, which do not vary between runs, compared with the
+//! baseline in bench/instructions.json.
 
 use std::process::Command;
 

@@ -1,6 +1,6 @@
-//! Imports between the top-level modules of each crate have a direction: `tests/modules.tsv` lists which
-//! module may name which. A new arrow is a decision: run with `GWC_UPDATE=1`, read the diff, and say in the
-//! commit why. Cycles are listed at the end of each crate; a crate that has none must keep none.
+//! Allowed imports between the top-level modules of each crate, listed in `tests/modules.tsv`. To
+//! allow a new import, run with `GWC_UPDATE=1`, read the diff, and give the reason in the commit.
+//! Cycles are listed at the end of each crate; a crate without cycles must have none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -25,8 +25,8 @@ const CRATES: [&str; 14] = [
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-/// Code of a file without comment lines, in which a path of `super::` that leads to the crate's
-/// root is written as `crate::`. `inside` is the path of the file below `src`.
+/// Code of a file without comment lines. Paths of `super::` that lead to the crate's root are
+/// replaced by `crate::`. `inside` is the path of the file below `src`.
 fn from_root(text: &str, inside: &Path) -> String {
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
     let code: String = text.lines().filter(is_code).collect::<Vec<_>>().join("\n");
@@ -50,7 +50,7 @@ fn from_root(text: &str, inside: &Path) -> String {
 fn named(code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (at, found_at) in code.match_indices("crate::") {
-        // `$crate::` of a macro is another crate's.
+        // `$crate::` in a macro refers to another crate.
         if code[..at].ends_with('$') {
             continue;
         }
@@ -66,7 +66,7 @@ fn named(code: &str) -> BTreeSet<String> {
     found
 }
 
-/// The parts of `a, b::{c, d}, e}` that commas separate outside of inner braces.
+/// Parts of `a, b::{c, d}, e}` between commas outside of inner braces.
 fn top_level(list: &str) -> Vec<&str> {
     let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
     for (at, character) in list.char_indices() {
@@ -94,7 +94,7 @@ fn word(text: &str) -> Option<String> {
     (end > 0).then(|| text[..end].to_owned())
 }
 
-/// The arrows between the top-level modules below `src`, the crate's root left out.
+/// Imports between the top-level modules below `src`, without the crate's root.
 fn arrows(src: &Path) -> Arrows {
     let mut arrows = Arrows::new();
     let mut folders = vec![src.to_owned()];
@@ -115,7 +115,7 @@ fn arrows(src: &Path) -> Arrows {
             if matches!(module.as_str(), "lib" | "main") {
                 continue;
             }
-            // Unit tests, at the end of a file, may look from above.
+            // Unit tests at the end of a file may import anything.
             let text = std::fs::read_to_string(&path).unwrap();
             let text = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
             let code = from_root(text, inside);
@@ -130,7 +130,7 @@ fn arrows(src: &Path) -> Arrows {
     arrows
 }
 
-/// Sets of modules that reach each other.
+/// Sets of modules that import each other, directly or indirectly.
 fn cycles(arrows: &Arrows) -> Vec<BTreeSet<String>> {
     let reach = |start: &String| {
         let mut seen = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The documentation is true: the README's commands run as written, every shown command line
+//! Documentation tests: the README's commands run as written, every command line in the documents
 //! exists, and the examples work.
 
 use std::fs::File;
@@ -38,7 +38,7 @@ fn the_readme_runs_as_it_is_written() {
             "serve" => gateway = Some(Served::start(&reader, &block)),
             other => panic!("nobody knows how to follow `<!-- {other} -->`"),
         }
-        // "Tell it where the service runs": the one thing that a reader does with an editor.
+        // The README asks the reader to write the service's address; the test does so.
         let project = reader.folder().join("gateway.yaml");
         if let Ok(text) = std::fs::read_to_string(&project) {
             let told = text.replace("127.0.0.1:9000", &upstream.address().to_string());
@@ -51,13 +51,15 @@ fn the_readme_runs_as_it_is_written() {
     assert_eq!(open, 200, "{}", gateway.log());
     let closed = gateway.ask("GET /museum-hours HTTP/1.1\nhost: a");
     assert_eq!(closed, 401, "{}", gateway.log());
-    // The reader's, the one after the rollback, and the one above; not the one to the lost path.
+    // The three requests are the reader's, the one after the rollback, and the one above. The
+    // request to the removed path is refused.
     let served: Vec<_> = upstream.take();
     assert_eq!(served.len(), 3, "{served:?}");
     gateway.stop();
 }
 
-/// Block with its requests sent to the port of the running gateway, which the system chose.
+/// Block of commands, with its requests sent to the port of the running gateway, which the system
+/// chose.
 fn at_port_of(gateway: Option<&Served<'_>>, block: &str) -> String {
     let Some(gateway) = gateway else {
         return block.to_owned();
@@ -73,7 +75,7 @@ fn at_port_of(gateway: Option<&Served<'_>>, block: &str) -> String {
     block.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Somebody with a document of their own, and the programs on the path.
+/// Simulated reader, with a document and the installed programs.
 struct Reader {
     home: Project,
 }
@@ -91,7 +93,7 @@ impl Reader {
         Self { home }
     }
 
-    /// The folder that the last block ended in.
+    /// Working folder at the end of the last block.
     fn folder(&self) -> PathBuf {
         let text = String::from_utf8(self.home.read("where")).expect("a path in UTF-8");
         PathBuf::from(text.trim())
@@ -139,7 +141,7 @@ impl Reader {
     }
 }
 
-/// The gateway of the README, on a port that the system chose.
+/// Gateway of the README, on a port that the system chose.
 struct Served<'r> {
     reader: &'r Reader,
     child: Child,
@@ -154,7 +156,7 @@ impl<'r> Served<'r> {
             1,
             "one command is served: {command}"
         );
-        // The shell gives its place to gwd, so that the process is gwd's own.
+        // `exec` replaces the shell by gwd, so the process id is that of gwd.
         let script = format!("exec {command} --listen public=127.0.0.1:0 --pre-stop 0s");
         let mut child = reader.shell(&script, "gateway");
         let admin = option(command, "--admin").and_then(|at| at.strip_prefix("unix:"));
@@ -207,7 +209,7 @@ impl<'r> Served<'r> {
 
 impl Drop for Served<'_> {
     fn drop(&mut self) {
-        // Ended already, or ended now: both are what we want.
+        // Ignore errors: the process may have ended already.
         let _ended = self.child.kill();
         let _status = self.child.wait();
     }
@@ -301,7 +303,7 @@ fn every_command_helps_with_examples() {
     }
 }
 
-/// Markdown that readers see.
+/// Markdown documents for users.
 fn documents() -> Vec<String> {
     let docs = workspace().join("docs");
     let mut files: Vec<String> = docs
@@ -317,7 +319,7 @@ fn documents() -> Vec<String> {
     files
 }
 
-/// Lines of code blocks and code spans that call one of the programs.
+/// Lines in code blocks and code spans that call one of the programs.
 fn command_lines(text: &str) -> Vec<String> {
     let is_call = |line: &str| {
         let mut words = line.split_whitespace();
@@ -402,7 +404,7 @@ const EXAMPLES: [&str; 2] = ["museum", "orders"];
 #[test]
 fn the_examples_lint_clean_build_and_route() {
     let acme = "X-Key: acme-key-of-the-example";
-    // printf %s USER:PASSWORD | base64
+    // Output of `printf %s USER:PASSWORD | base64`.
     let guide = "Authorization: Basic Z3VpZGU6Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZQ==";
     let picker = "Authorization: Basic d2FyZWhvdXNlOnBpY2tpbmctZXhhbXBsZQ==";
     let requests: [(&str, &[&str], &str, &str); 6] = [
@@ -559,7 +561,7 @@ fn the_schema_knows_right_from_wrong() {
     }
 }
 
-/// A copy to build in.
+/// Copies an example.
 fn copied(example: &str) -> Project {
     let root = workspace().join("examples").join(example);
     let project = Project::new();
@@ -574,7 +576,7 @@ fn copied(example: &str) -> Project {
     project
 }
 
-/// The sources below a folder: whoever tried an example has a store and keys there, too.
+/// Sources below a folder, without the store and keys of someone who tried the example.
 fn files(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in root.read_dir().expect("the folder can be read") {
@@ -598,7 +600,7 @@ fn read(relative: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The fenced `sh` blocks after a mark, in order, each with its mark.
+/// Fenced `sh` blocks after a mark, in order, each with its mark.
 fn marked(text: &str) -> Vec<(&str, String)> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
@@ -614,7 +616,7 @@ fn marked(text: &str) -> Vec<(&str, String)> {
     blocks
 }
 
-/// The value of an option in a command line.
+/// Value of an option in a command line.
 fn option<'l>(line: &'l str, name: &str) -> Option<&'l str> {
     let mut words = line.split_whitespace();
     words.find(|word| *word == name)?;

@@ -3,23 +3,23 @@
 
 use std::path::{Path, PathBuf};
 
-/// Documents of others, and files that programs write.
+/// Documents of other projects, and files that programs write.
 const ELSEWHERE: [&str; 9] = [
     "comment.md",
     "summary.md",
     "posted.md",
-    // OCI specifications.
+    // Documents of the OCI specifications.
     "spec.md",
     "manifest.md",
     "image-layout.md",
-    // DSSE.
+    // Document of the DSSE specification.
     "protocol.md",
-    // Names in a template of a public project, in a test.
+    // File names of a public project's template, which a test contains.
     "_Different_requestbody.md",
     "_Different_parameters.md",
 ];
 
-/// A citation: the document, a section number, a heading.
+/// Citation: document, section number, heading.
 #[derive(Debug, PartialEq, Eq)]
 struct Citation {
     page: String,
@@ -27,7 +27,7 @@ struct Citation {
     heading: Option<String>,
 }
 
-/// Comment text of a source as one line: markers of comments and line breaks are spaces.
+/// Comments of a source as one line: markers of comments and line breaks become spaces.
 fn flat(text: &str) -> String {
     let mut flat = String::new();
     for line in text.lines() {
@@ -43,7 +43,7 @@ fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
-/// Every citation in the flat text of a source. A name after `/` or `.` is part of a path.
+/// All citations in the joined text of a source. A name after `/` or `.` is part of a path.
 fn citations(flat: &str) -> Vec<Citation> {
     let mut found = Vec::new();
     for (at, _) in flat.match_indices(".md") {
@@ -77,7 +77,8 @@ fn citations(flat: &str) -> Vec<Citation> {
     found
 }
 
-/// True if a page has the section and the heading: a Markdown heading, or bold text at the beginning of a paragraph.
+/// True if a page has the section and the heading: a Markdown heading, or bold text at the
+/// beginning of a paragraph.
 fn has(page: &str, citation: &Citation) -> bool {
     let section = citation.section.as_ref().is_none_or(|section| {
         page.lines().any(|line| {

@@ -1,9 +1,9 @@
-//! `docs/rfc.md` names tests that exist.
+//! Every test that `docs/rfc.md` names exists.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Every Rust source below a folder, with its text.
+/// Collects every Rust source below a folder, with its text.
 fn sources(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -16,7 +16,7 @@ fn sources(folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
     }
 }
 
-/// Returns true if a source has a test of this name, or a row of it if the name is in quotes.
+/// True if a source has a test of this name, or a table row of it if the name is in quotes.
 fn has(text: &str, name: &str) -> bool {
     if name.starts_with('"') {
         return text.contains(&format!("row(\n            {name},"));

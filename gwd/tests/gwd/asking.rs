@@ -174,7 +174,7 @@ fn outage_refuses_and_passes_only_if_open() {
 }
 
 /// A refusal whose body cannot be read counts as a refusal, not as an outage. Otherwise a caller
-/// could get past `fail_open` by making the body too large.
+/// could get past a policy with `on_outage: open` by making the body too large.
 #[test]
 fn refusal_with_an_unreadable_body_refuses() {
     let main = Upstream::saying("main");

@@ -20,7 +20,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("cargo writes text")
 }
 
-/// Names of crates in a tree, each with the features that it has there.
+/// Names of crates in a dependency tree, each with its features there.
 fn tree(package: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     let mut arguments = vec![
         "tree", "--locked", "--prefix", "none", "-e", "normal", "-f", "{p}|{f}",
@@ -121,7 +121,7 @@ fn the_core_knows_no_world() {
 
 #[test]
 fn every_arrow_points_one_way() {
-    // What each may depend on, tests included.
+    // Crates that each crate may depend on, in tests too.
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("diag", &[][..]),
         ("fault", &[]),
@@ -173,7 +173,8 @@ fn every_arrow_points_one_way() {
         ("e2e", &["prerequisite"]),
         ("workspace-hack", &[]),
     ]);
-    // Holds the features of third-party crates; only the programs may have it outside tests.
+    // This crate unifies the features of third-party crates. Outside tests, only the programs may
+    // depend on it.
     let unified = |name: &str, dependency: &Value| {
         let in_tests = dependency["kind"] == "dev";
         dependency["name"] == "workspace-hack"

@@ -1,5 +1,5 @@
-//! Whatever a file holds, gwc says what is wrong with it: with the right exit code, in bounded
-//! time, memory and words, and never with a panic.
+//! Invalid files: gwc reports the mistake with the right exit code, within limits on time, memory
+//! and output, and never panics.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use e2e::binaries;
 use e2e::project::{Ended, Project};
 
-/// Address space that a command gets.
+/// Address space of a command: 2 GiB, in KiB.
 const MEMORY_KIB: u64 = 2 << 20;
-/// Far more than any of them needs.
+/// Maximum time of a command, far more than any needs.
 const TIME: Duration = Duration::from_secs(20);
-/// Nobody reads more than that.
+/// Maximum output of a command, in bytes.
 const WORDS_MAX: usize = 64 << 10;
 
 const FINDINGS: i32 = 1;
@@ -20,7 +20,7 @@ const UNVERIFIED: i32 = 4;
 const USAGE: i32 = 64;
 const INPUT: i32 = 65;
 
-/// A content and how a command ends whose YAML or JSON file holds it.
+/// Invalid content, and the exit codes of commands that read it from a YAML or JSON file.
 struct Bad {
     name: &'static str,
     bytes: Vec<u8>,
@@ -33,7 +33,7 @@ fn contents() -> Vec<Bad> {
         bytes,
         as_source,
     };
-    // As long as files may be, and longer, where there is time for it.
+    // Text of the maximum file length and beyond; shorter unless the slow tests run.
     let long = if prerequisite::is_full() {
         60_000_000
     } else {
@@ -96,7 +96,7 @@ fn contents() -> Vec<Bad> {
     all
 }
 
-/// A project with everything that a command may want.
+/// A project with every file that a command may read.
 struct Base {
     project: Project,
     bundle: String,
@@ -126,7 +126,7 @@ fn base() -> Base {
     Base { project, bundle }
 }
 
-/// Runs gwc with little memory and time.
+/// Runs gwc with limits on memory and time.
 fn bounded(folder: &Path, arguments: &[&str]) -> Ended {
     let mut command = Command::new("sh");
     command
@@ -183,7 +183,8 @@ fn sources() {
         for bad in contents() {
             project.write(file, &bad.bytes);
             for command in commands {
-                // The large ones are read alike by all commands.
+                // All commands read files by the same code, so test large contents with `lint`
+                // only.
                 if bad.bytes.len() > 1 << 20 && command[0] != "lint" && !prerequisite::is_full() {
                     continue;
                 }
@@ -214,7 +215,7 @@ fn a_document_without_a_project() {
         project.write("one.yaml", &bad.bytes);
         let ended = bounded(project.root(), &["lint", "one.yaml"]);
         told(&ended, bad.as_source, bad.name);
-        // A document with mistakes can be begun with; one that is none cannot.
+        // `gwc init` accepts a document with mistakes, but not a file that is no document.
         let ended = bounded(project.root(), &["init", "new", "--from", "one.yaml"]);
         let begun = project.path("new/gateway.yaml").exists();
         told(&ended, if begun { FINDINGS } else { INPUT }, bad.name);
@@ -243,7 +244,7 @@ fn references_that_go_round() {
         told(&ended, FINDINGS, text);
         assert!(ended.stdout.contains("reference-cycle"), "{ended}");
     }
-    // A schema that holds itself is nothing unusual.
+    // A recursive schema is valid.
     project.write(
         "one.yaml",
         format!(
@@ -262,7 +263,8 @@ fn what_a_release_is_made_of() {
     let key = ["--key", "keys/release.pem"];
     let id = bundle.as_str();
     let head = "releases/channels/prod/00000000000000000001";
-    // Which file, what reads it, how that ends, and how where the file is missing.
+    // Commands: the file, the arguments, the exit code for invalid content, and the exit code if
+    // the file is missing.
     let commands: [(&str, &[&str], i32, Option<i32>); 16] = [
         (
             "plan.json",
@@ -356,7 +358,7 @@ fn what_is_said_on_the_command_line() {
     }
 }
 
-/// Larger than any source may be (64 MiB); not a byte of it is on the disk.
+/// Files larger than the maximum of 64 MiB. They are sparse, so they need no disk space.
 #[test]
 fn files_beyond_every_limit() {
     let Base { project, .. } = base();
@@ -393,7 +395,7 @@ fn files_beyond_every_limit() {
     }
 }
 
-/// A failure is a document, too, where documents are asked for.
+/// With `--format json`, a failure is a JSON document as well.
 #[test]
 fn failures_as_json() {
     let Base { project, .. } = base();

@@ -1,5 +1,5 @@
-//! HAProxy in front of the gateway, telling by the PROXY protocol for whom a connection is; HAProxy
-//! and NGINX behind it, being told.
+//! PROXY protocol with other programs: HAProxy in front of the gateway sends the client's address,
+//! and HAProxy and NGINX behind it receive it.
 
 use std::process::Command;
 
@@ -15,14 +15,15 @@ info: {title: behind a balancer, version: \"1\"}
 paths: {/a: {get: {operationId: read, responses: {}}}}
 ";
 
-/// A running HAProxy with a frontend for each way to tell.
+/// HAProxy with a frontend for each version of the protocol.
 struct Balancer {
     _server: Server,
     ports: Vec<u16>,
 }
 
 impl Balancer {
-    /// `servers`: where each frontend sends to, and how. None where there is no HAProxy.
+    /// Starts HAProxy. `servers` has the target and options of each frontend. `None` if HAProxy is
+    /// not installed.
     fn start(project: &Project, servers: &[String]) -> Option<Self> {
         let ports: Vec<u16> = servers.iter().map(|_| free_port()).collect();
         let mut text = String::from(
@@ -41,7 +42,7 @@ impl Balancer {
     }
 }
 
-/// A certificate of openssl's, with its key, in the folder of the project.
+/// Creates a certificate and its key with openssl, in the project's folder.
 fn certificate(project: &Project) {
     let made = Command::new("openssl")
         .args([
@@ -158,8 +159,7 @@ fn haproxy_header_names_the_client_to_the_gateway() {
     );
 }
 
-/// Servers of two makes that want to be told whose a connection is, and answer with it: HAProxy,
-/// and NGINX where there is one.
+/// HAProxy, and NGINX if installed, which answer with the client address that they received.
 struct Told {
     _servers: Vec<Server>,
     ports: Vec<u16>,

@@ -1,5 +1,5 @@
-//! Pages of several origins in a headless Chromium: what `cors` lets them read and `csrf` lets them
-//! send, as a browser decides it.
+//! Pages of several origins in a headless Chromium: responses that `cors` allows them to read, and
+//! requests that `csrf` allows them to send, as a browser decides it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use e2e::upstream::{Answer, Seen, Upstream};
 use e2e::wait;
 use serde_json::{Value, json};
 
-/// Longest wait for a page, the start of the browser included.
+/// Maximum wait for a page, including the start of the browser.
 const START: Duration = Duration::from_secs(60);
 
 const PAGE: &str = include_str!("../../peers/page.html");
@@ -37,7 +37,7 @@ paths:
   /socket: {get: {security: [], x-gateway: {public: true, websocket: true, +policies: [own]}, responses: {"101": {description: ok}}}}
 "#;
 
-/// Serves the page with its steps at `/page`, and everything else as an API.
+/// Server with the test page at `/page`, and an API at all other paths.
 struct Site {
     upstream: Upstream,
     steps: Arc<Mutex<Value>>,
@@ -57,13 +57,13 @@ impl Site {
         Self { upstream, steps }
     }
 
-    /// Origin by address, and by name: another site for browsers.
+    /// Origin of the site under this host name. Another host name is another site for browsers.
     fn origin(&self, host: &str) -> String {
         format!("http://{host}:{}", self.upstream.address().port())
     }
 
-    /// Runs steps in a page of an origin. What the page saw, and the requests that the API got.
-    /// `None` without a browser.
+    /// Runs steps in a page of an origin. Returns the results in the page, and the requests that
+    /// the API received. `None` without a browser.
     fn run(&self, origin: &str, steps: &Value) -> Option<(BTreeMap<String, String>, Vec<Seen>)> {
         *self.steps.lock().expect("no panic") = steps.clone();
         let _earlier = self.upstream.take();
@@ -117,7 +117,7 @@ fn gateway(site: &Site) -> (Project, Gateway) {
     (project, gateway)
 }
 
-/// A step that fetches.
+/// Step that calls `fetch`.
 fn fetch(name: &str, url: &str, options: &Value) -> Value {
     json!({"name": name, "kind": "fetch", "url": url, "options": options,
         "fields": ["x-total", "x-hidden"]})
@@ -183,7 +183,7 @@ fn page_of_a_listed_origin_reads_what_cors_allows() {
     ] {
         assert_eq!(told[step], expected, "{step}: {told:#?}");
     }
-    // A page can read why it is refused.
+    // A page can read the reason of a refusal.
     for step in ["anonymous", "cookie kept back"] {
         assert!(told[step].starts_with("401 "), "{step}: {told:#?}");
         assert!(
@@ -261,11 +261,11 @@ fn csrf_admits_own_and_listed_pages_of_a_browser() {
         "GET /socket",
     ];
     for (origin, expected) in [
-        // Through the gateway: its own page.
+        // A page of the gateway's own origin.
         (api.clone(), &all[..]),
-        // Same site, another origin: only where it is listed.
+        // The same site with another origin: allowed only where the origin is listed.
         (site.origin("127.0.0.1"), &partner[..]),
-        // Another site.
+        // A page of another site.
         (site.origin("localhost"), &[]),
     ] {
         let Some((_, seen)) = site.run(&origin, &steps) else {

@@ -1,5 +1,5 @@
-//! The case files of `tests/cases`: each through `gwc route`, which only thinks, and through gwd,
-//! which acts. Both must say the same.
+//! The case files of `tests/cases`, through `gwc route` and through gwd. Both must give the same
+//! result.
 
 use std::path::Path;
 
@@ -58,7 +58,7 @@ fn run(feature: &str) {
     gateway.stops_clean();
 }
 
-/// The feature's files in a project, with what only the test knows filled in.
+/// Copies the feature's files to a project, and fills in values that only the test knows.
 pub(crate) fn project(folder: &Path, upstream: &Upstream) -> Project {
     let project = Project::new();
     for entry in folder.read_dir().expect("a folder").filter_map(Result::ok) {
@@ -72,7 +72,7 @@ pub(crate) fn project(folder: &Path, upstream: &Upstream) -> Project {
     project
 }
 
-/// `$SHA256(text)` is what it says.
+/// Replaces `$SHA256(text)` by the hash of the text.
 fn with_hashes(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -85,7 +85,7 @@ fn with_hashes(text: &str) -> String {
     out + rest
 }
 
-/// Answers of `gwc route` that differ from what the cases expect. `options` are added to each call.
+/// Differences between the cases and the answers of `gwc route`. `options` are added to each call.
 pub(crate) fn by_gwc(project: &Project, cases: &[Case], options: &[&str]) -> Vec<String> {
     let asked = cases.iter().filter(|case| case.by_gwc);
     asked
@@ -127,7 +127,7 @@ fn expected_of_gwc(case: &Case) -> (String, Option<String>, Option<u64>, Option<
             None,
         ),
         Decision::Reject(status, reason, key) => (
-            // Nobody owns it: the conditions of those who might have do not hold.
+            // No operation owns the request, because no condition of a possible owner holds.
             text(match (*status, key) {
                 (404, None) => "none",
                 (404, Some(_)) if reason == "no_condition_matched" => "none",
@@ -141,7 +141,8 @@ fn expected_of_gwc(case: &Case) -> (String, Option<String>, Option<u64>, Option<
     }
 }
 
-/// gwc tells the head that the upstream would get: it must be the one that gwd sends.
+/// Differences between the head that gwc predicts for the upstream and the expected one, which gwd
+/// must send.
 fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
     let request = &said["upstream"]["request"];
     let field = |name: &str| request["headers"][name].as_str();
@@ -159,7 +160,8 @@ fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
             Expected::NoField(name) => {
                 field(name).map(|value| format!("upstream gets {name}: {value}"))
             }
-            // Values that identify somebody are hidden, and lists are shown by their last line.
+            // Values that identify a caller are hidden, and list fields are shown by their last
+            // line.
             Expected::Field(name, value) => match field(name) {
                 Some(told) => {
                     (told != "(hidden)" && !value.ends_with(told) && !value.starts_with('$'))
@@ -172,7 +174,7 @@ fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Effects of a case at gwd that differ from what it expects.
+/// Differences between a case and what happens at gwd.
 pub(crate) fn by_gwd(
     gateway: &Gateway,
     upstreams: &[Upstream],
@@ -187,7 +189,7 @@ pub(crate) fn by_gwd(
     };
     let _earlier = taken();
     let mut connection = gateway.connect();
-    // gwd may answer and close before all of it is sent.
+    // Ignore errors: gwd may respond and close the connection before the whole request is sent.
     let _sent = connection.send(&case.bytes());
     let response = match connection.read_response(case.method == "HEAD") {
         Ok(response) => response,
@@ -196,7 +198,7 @@ pub(crate) fn by_gwd(
     let mut wrong = mistakes_of_response(case, &response);
     let seen = taken();
     let forwarded = matches!(case.decision, Decision::Forward(_));
-    // Who is not there sees nothing, and neither does one who is cut off.
+    // An unreachable upstream receives nothing, and neither does one whose request is cut off.
     if case.status() < 500 && seen.len() != usize::from(forwarded) {
         wrong.push(format!("the upstream saw {} requests", seen.len()));
     }
@@ -267,7 +269,7 @@ fn mistake_of_seen(expected: &Expected, seen: &Seen, authority: &str) -> Option<
     }
 }
 
-/// The access log must name the operation, and why a request was refused.
+/// Checks that the access log names the operation and the reason of a refusal.
 fn mistake_of_log(gateway: &Gateway, case: &Case, response: &Response) -> Option<String> {
     let Some(id) = response.header("x-request-id") else {
         return Some("the response has no x-request-id".to_owned());

@@ -1,5 +1,5 @@
-//! Callers with client certificates (`kind: mtls`): made by openssl, shown by curl, from the TLS
-//! connection or from a trusted proxy in `Client-Cert`.
+//! Callers with client certificates (`kind: mtls`). openssl creates them, curl presents them, in
+//! the TLS connection or through a trusted proxy in `Client-Cert`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -32,7 +32,7 @@ components:
     key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
 "#;
 
-/// Name, subject, issuer and subject alternative names.
+/// Certificates: file name, subject, issuer, and subject alternative names.
 const CERTIFICATES: &[(&str, &str, Option<&str>, &str)] = &[
     ("ca", "/CN=ca", None, ""),
     ("other", "/CN=other", None, ""),
@@ -154,7 +154,7 @@ required: {{allow_public: ["s/optional"]}}
         }
     }
 
-    /// Status and code of the answer to curl at a listener.
+    /// Status and problem code of the response to curl at a listener.
     fn ask(&self, listener: &str, path: &str, arguments: &[&str]) -> (u64, String) {
         let address = self.gateway.listener(listener);
         let resolve = format!("gate.example:{}:{}", address.port(), address.ip());
@@ -193,7 +193,7 @@ required: {{allow_public: ["s/optional"]}}
         self.folder.path().join(name)
     }
 
-    /// A certificate as a byte sequence of RFC 9651.
+    /// Certificate as a byte sequence of RFC 9651.
     fn field(&self, name: &str) -> String {
         let pem = std::fs::read_to_string(self.path(&format!("{name}.pem"))).expect("a file");
         let lines = pem.lines().filter(|line| !line.starts_with('-'));
@@ -235,7 +235,7 @@ fn issue(folder: &std::path::Path, name: &str, subject: &str, issuer: Option<&st
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Fingerprint as openssl shows it, in lower case without colons.
+/// Fingerprint as openssl prints it, in lower case without colons.
 fn fingerprint(folder: &std::path::Path, name: &str) -> String {
     let output = Command::new("openssl")
         .args([
@@ -257,7 +257,8 @@ fn fingerprint(folder: &std::path::Path, name: &str) -> String {
 const INVALID: &str = "certificate_invalid";
 const MISSING: &str = "credential_missing";
 
-/// Path, certificate of the connection, API key, and the status with its code.
+/// Cases: path, certificate of the connection, true for an API key, and the expected status with
+/// its code.
 const CONNECTION: &[(&str, Option<&str>, bool, u64, &str)] = &[
     ("/named", None, false, 401, MISSING),
     ("/named", Some("alice"), false, 200, ""),
@@ -272,9 +273,9 @@ const CONNECTION: &[(&str, Option<&str>, bool, u64, &str)] = &[
     ("/staff", Some("bob"), false, 401, INVALID),
     ("/any", None, false, 401, MISSING),
     ("/any", Some("two"), false, 200, ""),
-    // The entry of its consumer has ended.
+    // The consumer's entry for this certificate has expired.
     ("/any", Some("foreign"), false, 401, INVALID),
-    // Two consumers own its names.
+    // Two consumers have a name of this certificate.
     ("/any", Some("torn"), false, 401, "credential_conflict"),
     ("/either", Some("orders"), false, 200, ""),
     ("/either", Some("web"), true, 200, ""),
@@ -286,7 +287,7 @@ const CONNECTION: &[(&str, Option<&str>, bool, u64, &str)] = &[
     ("/both", None, true, 401, MISSING),
     ("/optional", None, false, 200, ""),
     ("/optional", Some("orders"), false, 200, ""),
-    // An invalid credential is never treated as none.
+    // An invalid credential is not treated as a missing one.
     ("/optional", Some("web"), false, 401, INVALID),
     ("/gold", Some("bob"), false, 200, ""),
     ("/gold", Some("alice"), false, 403, "not_authorized"),
@@ -385,7 +386,7 @@ fn names_of_a_certificate_reach_the_upstream() {
     }
 }
 
-/// Listener, title, fields of the request, and the status with its code.
+/// Listener, title, request fields, and the expected status with its code.
 type Forwarded<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], u64, &'a str);
 
 #[test]
@@ -497,7 +498,8 @@ fn client_cert_counts_from_trusted_proxies_only() {
             }
         }
     }
-    // The proxy's own certificate counts only where the connection is asked.
+    // The proxy's own certificate counts only for operations that require a certificate of the
+    // connection.
     let field = format!("Client-Cert: {proxy}");
     let arguments = [&own[..], &["-H", &field]].concat();
     assert_eq!(scene.ask("public", "/named", &arguments).0, 200);

@@ -1,4 +1,4 @@
-//! Certificates of clients in fields for upstreams: made and read by openssl, shown by curl.
+//! Client certificates in fields for upstreams. openssl creates and reads them, curl presents them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,7 +20,8 @@ const NAMES: [&str; 3] = [
     "x-forwarded-client-cert",
 ];
 
-/// An authority, an intermediate authority, a client of it, a stranger and a server.
+/// Test certificates: an authority, an intermediate authority, one of its clients, an unrelated
+/// client, and a server.
 struct Certificates(tempfile::TempDir);
 
 impl Certificates {
@@ -70,7 +71,7 @@ impl Certificates {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// A certificate as a byte sequence of RFC 9651.
+    /// Certificate as a byte sequence of RFC 9651.
     fn byte_sequence(&self, name: &str) -> String {
         self.openssl(&["x509", "-in", name, "-outform", "DER", "-out", "one.der"]);
         format!(":{}:", self.openssl(&["base64", "-A", "-in", "one.der"]))
@@ -80,7 +81,7 @@ impl Certificates {
         self.0.path().join(name)
     }
 
-    /// A gateway with these further keys of its listener.
+    /// Starts a gateway with these further keys of its listener.
     fn serve(&self, upstream: &Upstream, keys: &str) -> (Project, Gateway) {
         let at = |name: &str| format!("\"${{file:{}}}\"", self.path(name).display());
         let (ca, cert, key) = (at("ca.pem"), at("server.pem"), at("server.key"));
@@ -104,7 +105,7 @@ impl Certificates {
         (project, gwd)
     }
 
-    /// The request that the upstream gets from curl with these arguments.
+    /// Request that the upstream receives when curl runs with these arguments.
     fn seen(&self, gwd: &Gateway, upstream: &Upstream, arguments: &[&str]) -> Seen {
         let address = gwd.address();
         let resolve = format!("shop.example:{}:{}", address.port(), address.ip());
@@ -127,7 +128,7 @@ fn values<'s>(seen: &'s Seen, name: &str) -> Vec<&'s str> {
     fields.map(|(_, value)| value.as_str()).collect()
 }
 
-/// Every field whose name a server could read as one of a certificate.
+/// Values of every field whose name a server could interpret as one about certificates.
 fn certified(seen: &Seen) -> Vec<&str> {
     let names = seen.head.headers.iter().map(|(name, _)| name.as_str());
     let alike = |name: &str| NAMES.contains(&name.replace(['_', '.'], "-").as_str());
@@ -145,7 +146,7 @@ fn client_certificate_reaches_upstream_by_rfc_9440() {
     for version in ["--http1.1", "--http2"] {
         let seen = certificates.seen(&gwd, &upstream, &[&SHOWN[..], &[version]].concat());
         assert_eq!(values(&seen, NAMES[0]), [own.as_str()], "{version}");
-        // The stranger leads to no authority.
+        // The chain contains the intermediate authority only.
         assert_eq!(values(&seen, NAMES[1]), [middle.as_str()], "{version}");
         assert!(values(&seen, NAMES[2]).is_empty());
     }

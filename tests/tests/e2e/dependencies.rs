@@ -1,5 +1,5 @@
-//! Dependencies fit `deny.toml`: licences, sources and bans. Advisories need a database from the network:
-//! `cargo deny check advisories` reads them.
+//! Dependencies comply with `deny.toml`: licences, sources and bans. Advisories need a database
+//! from the network, which `cargo deny check advisories` reads.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use spdx::expression::Expression;
 use spdx::{LicenseReq, ParseMode};
 
-/// Registry of every dependency that is not in the workspace.
+/// Registry of every dependency outside the workspace.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 fn packages() -> Vec<Value> {
@@ -29,7 +29,7 @@ fn deny() -> toml::Table {
         .expect("deny.toml is TOML")
 }
 
-/// Licences that are allowed, as SPDX names them.
+/// Allowed licences, by their SPDX names.
 fn allowed(deny: &toml::Table) -> Vec<String> {
     let list = deny["licenses"]["allow"].as_array().expect("a list");
     list.iter()
@@ -37,7 +37,7 @@ fn allowed(deny: &toml::Table) -> Vec<String> {
         .collect()
 }
 
-/// True if a licence expression can be satisfied by what is allowed.
+/// True if the allowed licences satisfy a licence expression.
 fn fits(expression: &str, allowed: &[String]) -> bool {
     let expression = Expression::parse_mode(expression, ParseMode::LAX)
         .unwrap_or_else(|error| panic!("{expression}: {error}"));
@@ -52,7 +52,7 @@ fn licences_fit_deny_toml() {
         let name = package["name"].as_str().expect("a name");
         match package["license"].as_str() {
             Some(expression) if fits(expression, &allowed) => {}
-            // A licence file instead of an expression.
+            // This crate has a licence file instead of an expression.
             None if name == "libyaml-safer" && package["license_file"] == "LICENSE-MIT" => {}
             other => wrong.push(format!("{name}: {other:?}")),
         }

@@ -1,4 +1,4 @@
-//! Hosts that gateway.yaml finds by a name or in a file, through both programs.
+//! Discovered hosts of gateway.yaml, by name and from a file, through both programs.
 
 use e2e::gateway::Options;
 use e2e::project::Project;

@@ -13,12 +13,12 @@ use e2e::upstream::{Answer, Upstream};
 use crate::cases::{by_gwc, by_gwd};
 use crate::tls_peers::Certificates;
 
-/// Examples that `tests/tests/readme.rs` runs.
+/// Examples that `tests/tests/readme.rs` tests.
 const ELSEWHERE: [&str; 2] = ["museum", "orders"];
 
 macro_rules! examples {
     ($($name:ident $folder:literal $listeners:expr, $options:expr, $route:expr;)*) => {
-        /// Examples with cases that need neither TLS nor another protocol.
+        /// Examples whose cases need neither TLS nor another protocol than HTTP/1.1.
         const PLAIN: &[&str] = &[$($folder),*];
         $(#[test] fn $name() { run($folder, &$listeners, &$options, &$route); })*
     };
@@ -62,13 +62,14 @@ fn example_without_test_or_readme_is_found() {
     }
 }
 
-/// The addresses of services in the files of an example: `127.0.0.1:9001` and so on.
+/// Addresses of services in the files of an example: `127.0.0.1:9001` and so on.
 fn service_ports(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices("127.0.0.1:9")
         .filter_map(|(at, _)| text.get(at + 10..at + 14))
 }
 
-/// Copies YAML and JSON files below a folder into a project, with other addresses of services.
+/// Copies the YAML and JSON files below a folder into a project, and replaces the addresses of
+/// services.
 fn copy(from: &Path, to: &Project, inside: &str, change: &mut dyn FnMut(&str) -> String) {
     for entry in from.read_dir().expect("a folder").filter_map(Result::ok) {
         let name = format!("{inside}{}", entry.file_name().to_string_lossy());
@@ -81,8 +82,8 @@ fn copy(from: &Path, to: &Project, inside: &str, change: &mut dyn FnMut(&str) ->
     }
 }
 
-/// A copy of an example. Each address of a service becomes that of an upstream, whose responses name the
-/// port of the example in `x-served-by`.
+/// Copies an example. Each address of a service is replaced by that of an upstream, whose responses
+/// have the original port in `x-served-by`.
 fn project(example: &str) -> (Project, Vec<Upstream>) {
     let project = Project::new();
     let mut upstreams: BTreeMap<String, Upstream> = BTreeMap::new();
@@ -137,7 +138,7 @@ fn run(example: &str, listeners: &[&str], options: &[&str], route: &[&str]) {
 fn tls() {
     let certificates = Certificates::new();
     let (project, upstreams) = project("tls");
-    // The operator's folder of secrets, as `/run/secrets` is on a node.
+    // Use the test's folder of secrets in place of `/run/secrets`.
     let text = String::from_utf8(project.read("gateway.yaml")).expect("YAML is text");
     let secrets = certificates.path(".").display().to_string();
     let text = text
@@ -175,7 +176,7 @@ fn tls() {
     gateway.stops_clean();
 }
 
-/// Fetches with curl; standard output has the head.
+/// Runs curl with these arguments. Standard output contains the response head.
 fn curl(arguments: &[&str]) -> Ended {
     let mut command = Command::new("curl");
     command.args(["--silent", "--show-error", "--include", "--max-time", "20"]);
@@ -184,8 +185,8 @@ fn curl(arguments: &[&str]) -> Ended {
     ended
 }
 
-/// A project with a server of another make behind it, and a client of another make in front of it; none
-/// where a library is missing.
+/// Runs a third-party server behind the example, and a third-party client in front of it. `None` if
+/// a library is not installed.
 fn talks(example: &str, server: &str, client: &str, url: fn(&Gateway) -> String) -> Option<Ended> {
     let peer = |name: &str| binaries::workspace().join("tests/peers").join(name);
     let (_server, port) = e2e::server::Server::announced("python3", &[peer(server)])?;

@@ -1,4 +1,5 @@
-//! Expressions of `authorize`: clients see a refusal, the operator sees why there was no value.
+//! Expressions of `authorize`: clients get a refusal, and the access log has the error of the
+//! expression.
 
 use e2e::gateway::Options;
 use e2e::project::Project;
@@ -50,7 +51,7 @@ fn reason_without_a_value_is_for_the_operator_only() {
         let lines = log.lines();
         (lines.len() == 5).then_some(lines)
     });
-    // Workers write their lines in any order.
+    // Workers write their log lines in any order.
     let faults = lines.iter();
     let mut faults: Vec<&str> = faults
         .filter_map(|line| line["expression_fault"].as_str())

@@ -1,7 +1,8 @@
-//! Faults of the disk and of other writers: never torn, never silent.
+//! Faults of the disk and of other writers. Data is never left half-written, and each fault is
+//! reported.
 //!
-//! A full and a read-only file system are real ones (`unshare -rm`, tmpfs) where that is permitted;
-//! elsewhere the fault hook stands for them, and the test says so.
+//! Full and read-only file systems are real (`unshare -rm`, tmpfs) where the system permits that.
+//! Elsewhere injected faults replace them, and the test reports that.
 
 use std::path::Path;
 use std::process::{Child, Command};
@@ -45,7 +46,7 @@ fn audit(project: &Project) -> Audit {
     Audit::of(&project.path("releases"), "prod", 20)
 }
 
-/// Starts gwc with a fault.
+/// Starts gwc with an injected fault.
 fn start(project: &Project, arguments: &[&str], fault: &str) -> Child {
     let mut command = project.command();
     process::start(command.args(arguments).env("GWC_FAULT", fault))
@@ -60,7 +61,7 @@ fn with_fault(project: &Project, fault: &str) -> Ended {
     end(start(project, &APPLY, fault))
 }
 
-/// Runs a script as root of namespaces of its own; none where that is not permitted.
+/// Runs a shell script as root in its own namespaces. `None` where the system does not permit that.
 fn unshared(project: &Project, script: &str) -> Option<Ended> {
     let run = |script: &str| {
         let mut command = Command::new("unshare");
@@ -83,7 +84,7 @@ fn unshared(project: &Project, script: &str) -> Option<Ended> {
 #[test]
 fn a_full_disk_is_told_and_leaves_the_store_whole() {
     let project = released();
-    // 5 MB for the store; less and less of it is free, until there is room again.
+    // The store has 5 MB. Fill it more and more, then free space again.
     let script = "
         cp -a releases origin
         mount -t tmpfs -o size=5m none releases
@@ -137,7 +138,7 @@ fn failed_operation_is_reported_and_next_apply_works() {
     ];
     let mut cases: Vec<(String, &str)> = Vec::new();
     for (at, point) in points.iter().enumerate() {
-        // Every error at the first point, one of them at each other.
+        // Use every error at the first point, and one of them at each other point.
         for (error, told) in errors
             .iter()
             .cycle()
@@ -152,13 +153,14 @@ fn failed_operation_is_reported_and_next_apply_works() {
         let before = audit(&project).head();
         let failed = with_fault(&project, fault);
         assert!(failed.exits(69).stderr.contains(told), "{fault}: {failed}");
-        // The last one fails after the link: told all the same, since it may not be durable.
+        // The last fault comes after the link was created. It is reported as well, because the link
+        // may not be durable.
         let moved = u64::from(fault.starts_with("store.link"));
         assert_eq!(audit(&project).head(), before + moved, "{fault}");
         project.apply();
         assert_eq!(audit(&project).head(), before + 1, "{fault}");
     }
-    // What is derived may fail: the channel has moved, and that is what is said.
+    // A failure to write derived files is ignored: the channel has moved, and gwc reports that.
     change(&project, "derived");
     let before = audit(&project).head();
     with_fault(&project, "store.index.written:3:enospc").succeeds();
@@ -223,7 +225,7 @@ fn release_that_cannot_be_stored_waits_until_it_can() {
         let gateway = options.clone().variable("GWC_FAULT", fault).start();
         change(&project, "v2");
         let second = project.apply();
-        // The reason passes, so that it is tried again.
+        // The reason is temporary, so gwd retries.
         gateway.wait_bundle(&second);
         let log = gateway.log();
         assert!(
@@ -287,7 +289,7 @@ fn second_writer_is_told_that_the_channel_moved() {
     }
 }
 
-/// 48 at 16 a time, with `GWC_TEST_FULL` 200.
+/// 48 concurrent releases, 16 at a time; 200 with `GWC_TEST_FULL`.
 #[test]
 fn of_many_applies_each_wins_a_serial_or_is_told() {
     let project = released();
@@ -352,7 +354,7 @@ fn of_many_applies_each_wins_a_serial_or_is_told() {
     audit(&project).check_index(&store);
 }
 
-/// The bundle that is applied was there for long, and no record within the retention names it.
+/// The applied bundle is old, and no record that must be kept names it.
 #[test]
 fn clean_up_keeps_what_an_apply_will_link() {
     for point in [
@@ -385,7 +387,7 @@ fn clean_up_keeps_what_an_apply_will_link() {
     }
 }
 
-/// And what clean-up is about to remove is not relied upon.
+/// The apply must not rely on files that the clean-up is about to remove.
 #[test]
 fn an_apply_waits_for_a_clean_up_and_writes_what_went() {
     let project = released();

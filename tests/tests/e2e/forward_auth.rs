@@ -1,5 +1,5 @@
-//! `forward_auth` from gateway.yaml to the service that is asked: by URL and by upstream, with
-//! answers as oauth2-proxy gives them, and as `gwc route` tells it.
+//! `forward_auth` from gateway.yaml to the authorization service: by URL and by upstream, with
+//! responses as oauth2-proxy gives them, and in the output of `gwc route`.
 
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
@@ -14,8 +14,8 @@ paths:
   /kept: {x-gateway: {match: prefix, path_readings: keep}, get: {operationId: kept, x-gateway: {public: true, +policies: [login]}, responses: {"200": {description: ok}}}}
 "#;
 
-/// Answers as oauth2-proxy does at `/oauth2/auth`: who has a session passes, browsers are sent to
-/// the login.
+/// Responses of oauth2-proxy at `/oauth2/auth`: callers with a session are admitted, browsers are
+/// redirected to the login.
 fn identity(seen: &Seen) -> Answer {
     let fields = |fields: &[(&str, &str)]| {
         let fields = fields.iter();
@@ -161,7 +161,8 @@ fn path_with_two_readings_is_refused_unasked() {
     let served = |path: &str| (200, Some(path.to_owned()), 1);
     let refused = (400, None, 0);
     assert_eq!(ask("/files/a/b"), served("/files/a/b"));
-    // The operation owns every reading, but the service could decide about another one of them.
+    // The operation owns every reading of the path, but the service could decide about a different
+    // reading.
     for target in [
         "/files/..%2ffiles/b",
         "/files/a%2Fb",

@@ -1,5 +1,6 @@
-//! gRPC by grpcio on both sides of the gateway, in the clear and over TLS: the four modes, trailers,
-//! a status without messages, details, deadlines, cancellation both ways, health and reflection.
+//! gRPC with grpcio on both sides of the gateway, with and without TLS: the four kinds of calls,
+//! trailers, a status without messages, details, deadlines, cancellation by either side, health and
+//! reflection.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -23,7 +24,7 @@ paths:
   /grpc.reflection.v1alpha.ServerReflection: *any
 ";
 
-/// A server that prints its port; none where grpcio is missing.
+/// Starts a server that prints its port. `None` if grpcio is not installed.
 fn server(arguments: &[&str], certificates: &Certificates) -> Option<(Server, u16)> {
     let script = binaries::workspace().join("tests/peers/grpc_server.py");
     let mut python = Command::new("python3");
@@ -40,7 +41,7 @@ fn server(arguments: &[&str], certificates: &Certificates) -> Option<(Server, u1
     Some((server, line.trim().parse().ok()?))
 }
 
-/// Output of the client; `tls` on both sides of the gateway, or on none.
+/// Output of the client, with TLS on both sides of the gateway or on none.
 fn talk(tls: bool) -> Option<Ended> {
     let certificates = Certificates::new();
     let own = ["server.pem", "server.key"];
@@ -89,7 +90,7 @@ fn talk(tls: bool) -> Option<Ended> {
             .arg("orders.internal");
     }
     let ended = Ended::of(&mut client);
-    // Also the gateway's own question was answered.
+    // The gateway's own health check also succeeded.
     let healthy = gwd.metrics().sum("gwd_upstream_host_healthy", &[]);
     assert!((healthy - 1.0).abs() < 0.1, "{healthy}");
     Some(ended)

@@ -1,5 +1,5 @@
-//! The certified provider `oidc-provider` (npm) in front of the gateway's verifier: found by its
-//! issuer alone, with access tokens of RFC 9068, with keys that it turns over, and gone for a while.
+//! The certified provider `oidc-provider` (npm) with the gateway's verifier: configured only by its
+//! issuer, with access tokens of RFC 9068, with key rotation, and with an outage.
 
 mod bound;
 mod introspection;
@@ -16,10 +16,11 @@ use e2e::wait;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Longest wait for a fetch after an unknown `kid`: the cool-down of 30s, and some.
+/// Maximum wait for a fetch after an unknown `kid`: more than the minimum interval of 30s between
+/// fetches.
 const COOL_DOWN: Duration = Duration::from_secs(50);
 
-/// Secret of the gateway at the provider, with characters that its encoding must keep apart.
+/// Secret of the gateway at the provider, with characters that must be encoded.
 const SECRET: &str = "s3cret+of%the: gateway";
 
 /// Credential of the client `app`: `app:secret+of+the+app`, form-encoded (RFC 6749 §2.3.1).
@@ -40,17 +41,18 @@ paths:
   /read: {get: {operationId: read, security: [{idp: [read]}], responses: {"200": {description: ok}}}}
 "#;
 
-/// A provider whose keys outlive its process.
+/// Provider whose keys survive a restart of its process.
 struct Provider {
     keys: TempDir,
     port: u16,
     peer: Option<Peer>,
-    /// The last keys that it was told to have.
+    /// Current keys, as they were last configured.
     told: Value,
 }
 
 impl Provider {
-    /// A provider with the key `a` of an algorithm; none where `oidc-provider` is missing.
+    /// Creates a provider with the key `a` for an algorithm. `None` if `oidc-provider` is not
+    /// installed.
     fn new(algorithm: &str) -> Option<Self> {
         let mut provider = Self {
             keys: TempDir::new().expect("a temporary folder can be made"),
@@ -61,7 +63,7 @@ impl Provider {
         provider.start().then_some(provider)
     }
 
-    /// Starts the process, at the same port and with the same keys as before.
+    /// Starts the process with the same port and keys as before.
     fn start(&mut self) -> bool {
         let arguments = [
             self.port.to_string(),
@@ -92,7 +94,7 @@ impl Provider {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Access token of the client `app` (RFC 6749 §4.4) for a resource (RFC 8707), or for none.
+    /// Access token of the client `app` (RFC 6749 §4.4) for a resource (RFC 8707), or without one.
     fn token(&self, scope: &str, resource: &str) -> String {
         let resource = match resource {
             "" => String::new(),
@@ -102,7 +104,7 @@ impl Provider {
         access_token(&self.post("/token", &form, &[APP]))
     }
 
-    /// Answer to a form.
+    /// Response to a form.
     fn post(&self, path: &str, form: &str, fields: &[(&str, &str)]) -> Response {
         let mut head = format!(
             "POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n\
@@ -129,14 +131,14 @@ fn access_token(response: &Response) -> String {
     token.as_str().expect("a token").to_owned()
 }
 
-/// A project with a verifier of the provider's tokens.
+/// Project with a verifier for the provider's tokens.
 struct Scene {
     project: Project,
     upstream: Upstream,
 }
 
 impl Scene {
-    /// A verifier of the provider's JWTs, which knows it by its issuer.
+    /// Verifier for JWTs of the provider, configured with its issuer only.
     fn of(provider: &Provider) -> Self {
         Self::with(
             provider,
@@ -170,7 +172,7 @@ impl Scene {
     }
 }
 
-/// Status, and the reason for the operator.
+/// Status of the response, and the reason in the access log.
 fn shown(gateway: &Gateway, path: &str, token: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\nhost: h\nauthorization: Bearer {token}");
     let response = gateway.ask(&request);
@@ -240,7 +242,7 @@ fn keys_turned_over_with_overlap_lose_no_request() {
     let gateway = scene.start("state");
     let old = provider.token("read", ORDERS);
     assert_eq!(status(&gateway, &old), 200);
-    // The next key is published before it signs; the gateway has not seen it yet.
+    // The next key is published before it signs tokens, and the gateway has not fetched it yet.
     provider.has_keys(&["a", "b"], "a");
     assert_eq!(status(&gateway, &provider.token("read", ORDERS)), 200);
     provider.has_keys(&["a", "b"], "b");

@@ -1,5 +1,5 @@
-//! Tokens that gwd asks their issuer about (RFC 7662): what the endpoint sees and answers, caches,
-//! joined questions, broken endpoints, and what is told to whom.
+//! Token introspection by gwd (RFC 7662): requests and responses of the endpoint, caching, shared
+//! requests, broken endpoints, and reports to clients and operators.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -33,7 +33,7 @@ const SECRET: &str = "s3cret-of-the-gateway";
 
 type Script = Arc<Mutex<Arc<dyn Fn(&Seen) -> Answer + Send + Sync>>>;
 
-/// An authorization server whose answers a test changes.
+/// Authorization server whose responses a test can change.
 struct Issuer {
     upstream: Upstream,
     script: Script,
@@ -54,21 +54,21 @@ impl Issuer {
         *self.script.lock().expect("no panic") = Arc::new(script);
     }
 
-    /// The tokens it was asked about.
+    /// Tokens of the received introspection requests.
     fn asked(&self) -> Vec<String> {
         let all = self.upstream.take();
         all.iter().map(token_of).collect()
     }
 }
 
-/// Token of a question.
+/// Token in an introspection request.
 fn token_of(seen: &Seen) -> String {
     let body = String::from_utf8(seen.body.clone()).expect("a form");
     let token = body.split('&').find_map(|part| part.strip_prefix("token="));
     token.expect("a token").to_owned()
 }
 
-/// Answer to a question, as the first word of the token says.
+/// Introspection response that the first word of the token selects.
 fn of_token(seen: &Seen) -> Answer {
     let token = token_of(seen);
     let mut members = json!({
@@ -181,7 +181,7 @@ fn active_token_is_admitted_and_describes_its_caller() {
     assert_eq!(seen[0].header("x-who"), Some("acme"));
     assert_eq!(seen[0].header("x-consumer-name"), Some("acme"));
     assert_eq!(seen[0].header("authorization"), None);
-    // Another operation asks nothing again; its scopes and groups are those of the answer.
+    // Another operation uses the cached response, with its scopes and groups.
     let (code, body) = scene.ask("/written", "good-1");
     assert_eq!(code, 403, "{body}");
     assert!(body.contains("insufficient_scope"), "{body}");
@@ -221,7 +221,7 @@ fn token_that_is_not_for_the_api_is_401() {
             lines.any(|line| line["token_fault"] == fault).then_some(())
         });
     }
-    // Tokens that cannot be valid leave the gateway not.
+    // Malformed tokens are not sent to the issuer.
     let asked = issuer.asked();
     assert!(
         !asked
@@ -285,7 +285,7 @@ fn broken_endpoint_is_503_and_never_admits() {
     assert_eq!(nowhere.ask("/open", "good-1").0, 200);
 }
 
-/// An issuer that answers when the test says so.
+/// Makes the issuer wait for a message of the test before each response.
 fn held(issuer: &Issuer) -> (Receiver<()>, Sender<()>) {
     let (begun, asked) = channel();
     let (release, wait) = channel::<()>();
@@ -314,7 +314,7 @@ fn equal_questions_are_asked_once_and_stall_nobody() {
             let open = metrics.sum("gwd_downstream_connections", &[]);
             (open >= 8.0).then_some(())
         });
-        // While it is open, others are served on all workers.
+        // While a request to the issuer is open, all workers serve other requests.
         for _ in 0..8 {
             assert_eq!(scene.ask("/open", "x").0, 200);
         }
@@ -347,7 +347,7 @@ fn known_answers_serve_in_an_outage_until_the_issuer_refuses() {
         (scene.questions("stale") == 1.0).then_some(())
     });
     issuer.answers(|_| document(&json!({"active": false})));
-    // The old answer serves for some seconds without a question, then the issuer decides.
+    // The cached response applies for some seconds; then the issuer is asked again.
     wait::until("the issuer decides", || {
         (scene.ask("/secured", "good-1").0 == 401).then_some(())
     });
@@ -438,7 +438,7 @@ fn route_depends_on_the_issuer_until_an_answer_is_assumed() {
     };
     assert_eq!(assumed(&opaque, "inactive"), (json!("reject"), Some(401)));
     assert_eq!(assumed(&opaque, "outage"), (json!("reject"), Some(503)));
-    // Nothing is known of the caller of an opaque token, so that no group is.
+    // Claims of an opaque token are unknown here, so its groups are unknown.
     assert_eq!(assumed(&opaque, "active"), (json!("reject"), Some(403)));
     let claims = json!({"iss": "https://idp.test", "aud": "orders", "groups": ["staff"]});
     let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims.to_string());

@@ -102,7 +102,7 @@ fn consumer_tags_choose_its_host_and_share_its_limit() {
     );
     let consumers = (0..24).map(|number| {
         let key = openssl::sha256(format!("key-{number}").as_bytes());
-        // The last has no tenant.
+        // The last consumer has no tenant.
         let claims = match number {
             23 => "{seat: 5}".to_owned(),
             _ => format!("{{tenant: {}, seat: [1, 2]}}", number % 12),
@@ -135,7 +135,7 @@ fn consumer_tags_choose_its_host_and_share_its_limit() {
     };
     let mut all = std::collections::BTreeSet::new();
     for tenant in 0..11 {
-        // Two consumers of one tenant, several times each.
+        // Two consumers of one tenant send several requests each.
         let asked = [tenant, tenant + 12].repeat(3);
         let answers = asked.into_iter().map(|number| get("/a", number).text());
         let answers: std::collections::BTreeSet<String> = answers.collect();
@@ -143,13 +143,13 @@ fn consumer_tags_choose_its_host_and_share_its_limit() {
         all.extend(answers);
     }
     assert!(all.len() > 1, "{all:?}");
-    // A limit of two, of a tenant and not of a consumer.
+    // A limit of two requests per tenant, not per consumer.
     assert_eq!(get("/few", 1).status, 200);
     assert_eq!(get("/few", 13).status, 200);
     assert_eq!(get("/few", 1).status, 429);
     assert_eq!(get("/few", 13).status, 429);
     assert_eq!(get("/few", 2).status, 200);
-    // Who has none is counted by address.
+    // Consumers without a tenant are counted by client address.
     let statuses = (0..3).map(|_| get("/few", 23).status);
     assert_eq!(statuses.collect::<Vec<_>>(), [200, 200, 429]);
 }

@@ -1,5 +1,5 @@
-//! Key sets that gwd fetches: by URL and from the metadata of an issuer, with a provider that is
-//! gone, broken, slow or turns its keys over. Tokens are signed by `openssl`.
+//! Key sets that gwd fetches, by URL and through the metadata of an issuer. The provider is
+//! unreachable, broken, slow, or rotates its keys. `openssl` signs the tokens.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -26,10 +26,10 @@ paths:
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: ok}}}}
 "#;
 
-/// Answers of the provider, by path.
+/// Function that makes the provider's responses.
 type Script = Arc<Mutex<Box<dyn Fn(&Seen) -> Answer + Send>>>;
 
-/// A provider whose answers a test changes.
+/// Provider whose responses a test can change.
 struct Provider {
     upstream: Upstream,
     script: Script,
@@ -84,7 +84,7 @@ fn set(keys: &[(&str, &RsaKey)]) -> Value {
     json!({"keys": keys.collect::<Vec<_>>()})
 }
 
-/// A token of an issuer, valid for an hour.
+/// Token of an issuer, valid for an hour.
 pub(crate) fn token(issuer: &str, kid: &str, key: &RsaKey) -> String {
     let now = std::time::SystemTime::UNIX_EPOCH
         .elapsed()
@@ -106,7 +106,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A project with a verifier of these settings.
+    /// Project with a verifier with these settings.
     fn new(verifier: &str) -> Self {
         let main = Upstream::start();
         let gateway = format!(
@@ -147,7 +147,7 @@ fn open(gateway: &Gateway) -> u16 {
     gateway.ask("GET /open HTTP/1.1\nhost: h").status
 }
 
-/// The report on the only key set, once it is as wanted.
+/// Waits until the report on the only key set fits, and returns it.
 fn reported(gateway: &Gateway, wanted: impl Fn(&Value) -> bool) -> Value {
     wait::until("the report on the key set", || {
         let set = gateway.status()["key_sets"][0].clone();
@@ -295,7 +295,7 @@ fn key_set_is_read_whatever_its_type() {
         let scene = Scene::by_url(&provider.upstream.url());
         let gateway = scene.start();
         assert_eq!(shown(&gateway, &token("tests", "a", &key)).0, 200);
-        // For people: source, number of keys and age.
+        // The output of `gwd status` has source, number of keys and age.
         reported(&gateway, |set| set["keys"] == 1);
         let told = status_of(&gateway);
         let keys = format!("key set    {}/keys 1 key, ", provider.upstream.url());
@@ -304,7 +304,7 @@ fn key_set_is_read_whatever_its_type() {
     }
 }
 
-/// `gwd status` for people.
+/// Output of `gwd status`.
 fn status_of(gateway: &Gateway) -> String {
     let admin = format!("unix:{}", gateway.admin().display());
     let mut command = std::process::Command::new(binaries::gwd());
@@ -448,7 +448,7 @@ fn route_depends_on_keys_until_they_are_assumed() {
     }
 }
 
-/// A server that answers each connection with a head and then by `body`. Its URL.
+/// Starts a server that sends a response head and then calls `body`. Returns its URL.
 fn raw(body: fn(&mut TcpStream) -> std::io::Result<()>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
@@ -459,7 +459,7 @@ fn raw(body: fn(&mut TcpStream) -> std::io::Result<()>) -> String {
                 let mut head = [0; 4096];
                 let head = stream.read(&mut head);
                 let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
-                // gwd may hang up at any time.
+                // Ignore errors: gwd may close the connection at any time.
                 let _ended = head
                     .and_then(|_| stream.write_all(answer))
                     .and_then(|()| body(&mut stream));
@@ -469,7 +469,8 @@ fn raw(body: fn(&mut TcpStream) -> std::io::Result<()>) -> String {
     format!("http://{address}")
 }
 
-/// One byte a second, 100 MB in chunks, a body that breaks off, a head without an end.
+/// The bodies are: one byte a second, 100 MB in chunks, an incomplete body, and a head without an
+/// end.
 #[test]
 fn provider_that_drips_or_floods_stalls_nobody() {
     type Body = fn(&mut TcpStream) -> std::io::Result<()>;
@@ -503,7 +504,7 @@ fn provider_that_drips_or_floods_stalls_nobody() {
         let memory = gateway.memory_bytes();
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| shown(&gateway, &token));
-            // Whoever shows no token does not wait for the provider.
+            // Requests without a token do not wait for the provider.
             for _ in 0..20 {
                 let asked = std::time::Instant::now();
                 assert_eq!(open(&gateway), 200, "{name}");

@@ -1,8 +1,8 @@
-//! `kill -9` at any moment: half of the kills at named points, half at random moments.
+//! Crash tests: `kill -9` at fault points and at random moments, half of the kills each.
 //!
-//! 30 kills or more each of `gwc apply`, `gwc gc` and gwd, every point among them, and with
-//! `GWC_TEST_FULL` 100 or more each: everything is looked at after each kill. `GWC_TEST_SEED`
-//! repeats the random ones.
+//! `gwc apply`, `gwc gc` and gwd are each killed at least 30 times (100 with `GWC_TEST_FULL`), at
+//! every fault point at least once. All files are checked after each kill. `GWC_TEST_SEED` repeats
+//! the random moments.
 
 use std::collections::BTreeSet;
 use std::process::{Child, Command};
@@ -38,10 +38,10 @@ fn released() -> Project {
     project
 }
 
-/// A point, and at which of its passings the program is killed.
+/// Fault point, and the passes at which the program is killed there.
 type Points = &'static [(&'static str, &'static [u32])];
 
-/// Four transactions: bundle, source, build statement, record with its link.
+/// Four transactions: bundle, source artifact, build statement, and record with its link.
 const APPLY: Points = &[
     ("store.temporary.created", &[1, 4, 8]),
     ("store.temporary.written", &[1, 8]),
@@ -87,11 +87,11 @@ const GWD: Points = &[
 #[derive(Clone, Debug)]
 enum Kill {
     At(String),
-    /// This part, in thousandths, of the time that it takes.
+    /// After this part, in thousandths, of the program's usual duration.
     After(u64),
 }
 
-/// Every point at each of its passings, again and again, and as many random moments.
+/// Every point at each of its passes, repeated, and as many random moments.
 fn kills(points: Points, random: &mut Random) -> Vec<Kill> {
     let named: Vec<String> = points
         .iter()
@@ -105,8 +105,8 @@ fn kills(points: Points, random: &mut Random) -> Vec<Kill> {
         .collect()
 }
 
-/// Runs a command until its kill; tells whether it was killed before it ended by itself, which
-/// shortens what counts as usual.
+/// Runs a command until its kill. Returns true if it was killed before it ended by itself. A run
+/// that ends by itself adjusts the usual duration.
 fn run(command: &mut Command, kill: &Kill, usual: &mut Duration) -> bool {
     match kill {
         Kill::At(fault) => {
@@ -150,7 +150,7 @@ fn apply(project: &Project) -> Command {
     command
 }
 
-/// gwc's own opinion: the chain verifies to its beginning.
+/// Checks that gwc verifies the chain to its beginning.
 #[track_caller]
 fn history_verifies(project: &Project, head: u64) {
     let history = project.gwc(&["history", "--format", "json"]);
@@ -169,7 +169,7 @@ fn the_tables_here_have_every_point() {
         .nth(1)
         .expect("a table");
     let table = behind.split("];").next().expect("it ends");
-    // Those of an exchange and of a worker are gwd's own tests'.
+    // Points of exchanges and workers are tested by gwd's own tests.
     let table = table.split('"').skip(1).step_by(2);
     let table: BTreeSet<&str> = table
         .filter(|name| !name.starts_with("exchange.") && !name.starts_with("worker."))
@@ -211,14 +211,14 @@ fn apply_may_be_killed_anywhere() {
         }
         assert!(after.head() <= before.head() + 1, "{kill:?}");
         history_verifies(&project, after.head());
-        // The next one works, and moves the channel where the killed one did not.
+        // The next apply succeeds, and moves the channel if the killed one did not.
         let bundle = project.apply();
         let next = Audit::of(&store, "prod", 2);
         assert_eq!(next.head(), before.head() + 1, "{kill:?}");
         assert_eq!(next.records[&next.head()], bundle);
         before = next;
     }
-    // An apply that has nothing to do writes nothing; the next manifest puts the index right.
+    // An apply without changes writes nothing. The next written manifest repairs the index.
     project.write("gateway.yaml", gateway(0));
     project.apply();
     Audit::of(&store, "prod", 20).check_index(&store);
@@ -258,7 +258,7 @@ fn gc_may_be_killed_anywhere() {
         assert_eq!(after.records, clean.records, "{kill:?}");
         history_verifies(&project, 5);
         project.gwc(&["verify", &clean.records[&5]]).succeeds();
-        // The next one ends what this one began.
+        // The next clean-up completes the interrupted one.
         project.gwc(&["gc", "--keep", "2"]).succeeds();
         let next = Audit::of(&store, "prod", 2);
         assert_eq!(next, clean, "{kill:?}");
@@ -284,11 +284,11 @@ fn gwd_may_be_killed_anywhere() {
             Kill::At(fault) => options.clone().variable("GWC_FAULT", fault).spawn(),
             Kill::After(_) => options.spawn(),
         };
-        // One that was killed in its clean-up may have left something to do for its start.
+        // A process killed during its clean-up may leave work for the next start.
         gateway.wait_ready_or_end();
         project.write("gateway.yaml", self::gateway(n + 2));
         project.apply();
-        // gwd sees the link by itself.
+        // gwd detects the new link by itself.
         match kill {
             Kill::At(_) => assert_eq!(gateway.wait_end(), None, "{kill:?}"),
             Kill::After(part) => std::thread::sleep(Duration::from_micros(60 * part)),
@@ -296,7 +296,7 @@ fn gwd_may_be_killed_anywhere() {
         drop(gateway);
         killed += 1;
 
-        // What it kept is whole, and enough to run without the store.
+        // The state folder is intact, and sufficient to run without the store.
         let releases = Audit::of(&store, "prod", 1);
         let kept = Audit::of(&state, "prod", 0);
         let head = releases.head();
@@ -319,7 +319,7 @@ fn gwd_may_be_killed_anywhere() {
         }
         answers(&gateway);
 
-        // With the store it goes on to the head.
+        // When the store is back, gwd follows to the head.
         std::fs::rename(&hidden, &store).expect("the store can be shown");
         gateway.notify();
         gateway.wait_bundle(&releases.records[&head]);
@@ -331,7 +331,7 @@ fn gwd_may_be_killed_anywhere() {
     eprintln!("{killed} kills of gwd");
 }
 
-/// The first passing is that of the start.
+/// True for points after the history is written; the first pass is that of the start.
 fn is_after_persisting(kill: &Kill) -> bool {
     let after = ["activate.persisted:2", "activate.published:2"];
     matches!(kill, Kill::At(fault) if after.iter().any(|point| fault.starts_with(point)))

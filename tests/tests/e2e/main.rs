@@ -1,4 +1,4 @@
-//! The whole way: gwc compiles, gwd serves, and somebody talks to it.
+//! End-to-end tests: gwc compiles, gwd serves, and clients send requests.
 
 mod arrows;
 mod bad_input;

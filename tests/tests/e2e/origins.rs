@@ -1,6 +1,6 @@
-//! Requests that two servers could read as different numbers of requests, sent through the gateway
-//! to origins of other make: whatever the gateway takes, the origin gets as one request with the
-//! body that the gateway read, and of the rest nothing at all (RFC 9112 §11.2).
+//! Request smuggling (RFC 9112 §11.2) with third-party origins. Each request that the gateway
+//! accepts reaches the origin as exactly one request with the same body; a refused request does not
+//! reach it at all.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -24,12 +24,13 @@ paths:
     post: {operationId: write, responses: {}}
 ";
 
-/// Bytes that must never arrive as a request of their own.
+/// Request that must never arrive at the origin as a separate request.
 const SMUGGLED: &str = "GET /a/smuggled HTTP/1.1\r\nhost: h\r\n\r\n";
-/// The same as a body, as origins tell it.
+/// The same request inside a body, as origins report it.
 const SMUGGLED_TOLD: &str = r"GET /a/smuggled HTTP/1.1\x0D\x0Ahost: h\x0D\x0A\x0D\x0A";
 
-/// Bytes of a client, and the request that the origin gets of them; none where it is refused.
+/// Bytes from a client, and the request that the origin receives; `None` if the gateway refuses
+/// them.
 struct Row {
     name: &'static str,
     bytes: String,
@@ -44,13 +45,13 @@ fn refused(name: &'static str, head: &str, body: &str) -> Row {
     }
 }
 
-/// A POST with these fields, which is refused.
+/// A refused POST with these fields.
 fn fields(name: &'static str, fields: &str) -> Row {
     let head = format!("POST /a/x HTTP/1.1\r\nhost: h\r\n{fields}\r\n");
     refused(name, &head, "5\r\nhello\r\n0\r\n\r\n")
 }
 
-/// A POST of these chunks, which is refused.
+/// A refused POST with these chunks.
 fn chunks(name: &'static str, chunks: &str) -> Row {
     let head = "POST /a/x HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n";
     refused(name, head, chunks)
@@ -70,7 +71,7 @@ fn rows() -> Vec<Row> {
     let length = SMUGGLED.len();
     let smuggled_by = |method: &str| format!("{method} /a/x {SMUGGLED_TOLD}");
     vec![
-        // Two ways of telling the length
+        // Two contradicting lengths
         fields(
             "a length before chunked",
             "content-length: 4\r\ntransfer-encoding: chunked\r\n",
@@ -89,7 +90,7 @@ fn rows() -> Vec<Row> {
             "chunked and identity",
             "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n",
         ),
-        // Codings that are none, or that some read as `chunked`
+        // Transfer codings that do not exist, or that some servers accept as `chunked`
         fields("xchunked", "transfer-encoding: xchunked\r\n"),
         fields(
             "identity, chunked",
@@ -142,7 +143,7 @@ fn rows() -> Vec<Row> {
             "POST /a/x HTTP/1.1\nhost: h\ncontent-length: 5\n\n",
             "hello",
         ),
-        // Lengths that some read as numbers
+        // Lengths that some servers parse as numbers
         fields("a plus", "content-length: +5\r\n"),
         fields("a minus", "content-length: -5\r\n"),
         fields("hexadecimal", "content-length: 0x5\r\n"),
@@ -152,7 +153,7 @@ fn rows() -> Vec<Row> {
         fields("an underscore in it", "content-length: 5_0\r\n"),
         fields("no digits", "content-length: \r\n"),
         fields("2^64 and 5", "content-length: 18446744073709551621\r\n"),
-        // Chunks
+        // Malformed chunks
         chunks("a size with a plus", "+5\r\nhello\r\n0\r\n\r\n"),
         chunks("a size with 0x", "0x5\r\nhello\r\n0\r\n\r\n"),
         chunks("a size with an underscore", "0_5\r\nhello\r\n0\r\n\r\n"),
@@ -177,7 +178,7 @@ fn rows() -> Vec<Row> {
             "a trailer that folds",
             "5\r\nhello\r\n0\r\nx: y\r\n content-length: 9\r\n\r\n",
         ),
-        // What is one request to everybody
+        // Requests that every server reads in the same way
         taken("a length", post, "content-length: 5\r\n\r\nhello", hello),
         taken(
             "a length in other letters",
@@ -252,7 +253,7 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// A server of other make that tells of each request that came whole.
+/// Third-party server that reports each complete request.
 struct Origin {
     port: u16,
     told: Told,
@@ -266,7 +267,7 @@ enum Told {
 }
 
 impl Origin {
-    /// One that prints its port, and then a line for each request.
+    /// Starts a script that prints its port, and then a line for each request.
     fn script(program: &str, script: &str) -> Option<Self> {
         let path = binaries::workspace().join("tests/peers").join(script);
         let child = Command::new(program)
@@ -294,7 +295,8 @@ impl Origin {
         })
     }
 
-    /// NGINX in front of itself: only who sends a body on has read it.
+    /// NGINX as a proxy in front of itself: only a request with a complete body is passed on and
+    /// logged.
     fn nginx() -> Option<Self> {
         let folder = Project::new();
         let port = free_port();
@@ -318,7 +320,7 @@ impl Origin {
         })
     }
 
-    /// The requests that came.
+    /// Reported requests.
     fn told(&self) -> Vec<String> {
         match &self.told {
             Told::Lines(lines) => lines.lock().expect("not poisoned").clone(),
@@ -330,7 +332,7 @@ impl Origin {
     }
 }
 
-/// Sends bytes as they are; the status of the answer.
+/// Sends raw bytes. Returns the status of the response.
 fn status(address: SocketAddr, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("the gateway listens");
     let patience = Some(wait::PATIENCE);
@@ -354,7 +356,7 @@ fn each_row_arrives_as_it_was_read_or_not_at_all(origin: &Origin) {
     );
     project.keygen();
     project.apply();
-    // One worker: what is left on a connection to the origin is met by the next request.
+    // Use one worker, so that bytes left on an origin connection would affect the next request.
     let gwd = Options::of(&project).workers(1).start();
     let mut expected = Vec::new();
     for (nth, row) in rows().iter().enumerate() {

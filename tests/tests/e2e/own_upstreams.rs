@@ -1,4 +1,5 @@
-//! Two APIs that define a service of the same name: each gets its own, and is told by its own.
+//! Two APIs that each define an upstream of the same name. Each uses its own, and reports name the
+//! right one.
 
 use e2e::gateway::Options;
 use e2e::project::Project;

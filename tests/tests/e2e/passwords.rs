@@ -1,5 +1,5 @@
-//! Passwords with argon2id hashes: who is admitted, what is remembered, and that a flood of wrong
-//! passwords stops no other request.
+//! Passwords with argon2id hashes: admitted users, the cache, and a flood of wrong passwords that
+//! must not delay other requests.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,13 +10,14 @@ use e2e::project::Project;
 use e2e::upstream::Upstream;
 use e2e::wait;
 
-/// `printf %s 'open sesame' | argon2 saltsalt -id -k 7168 -t 1 -p 1 -e`, here by argon2-cffi.
+/// Hash by argon2-cffi, as `printf %s 'open sesame' | argon2 saltsalt -id -k 7168 -t 1 -p 1 -e`
+/// prints it.
 const SESAME: &str =
     "$argon2id$v=19$m=7168,t=1,p=1$c2FsdHNhbHQ$XmHe4YTGjByNV82+uKdjKgxks2mo39jqBGxKaFKoIhs";
-/// `printf %s 'second word' | argon2 saltsalt -id -k 7168 -t 1 -p 1 -e`
+/// Hash as `printf %s 'second word' | argon2 saltsalt -id -k 7168 -t 1 -p 1 -e` prints it.
 const SECOND: &str =
     "$argon2id$v=19$m=7168,t=1,p=1$c2FsdHNhbHQ$OjCu/Ra38mQD3qMPwDG45sgk9/8C4EGXylhzlI7hReU";
-/// `printf %s 'slow word' | argon2 saltsalt -id -k 65536 -t 10 -p 1 -e`
+/// Hash as `printf %s 'slow word' | argon2 saltsalt -id -k 65536 -t 10 -p 1 -e` prints it.
 const SLOW: &str =
     "$argon2id$v=19$m=65536,t=10,p=1$c2FsdHNhbHQ$UrHxcsqamq9qXqajlGVW7I5hNgEQNeKIU2VfpEI1X3U";
 
@@ -134,13 +135,13 @@ fn passwords_are_remembered_for_a_while() {
     }
     wait::until("counted", || (scene.questions("kept") >= 2.0).then_some(()));
     assert_eq!(scene.questions("answered"), 1.0);
-    // The second hash is asked after the first, each once.
+    // The second hash is computed after the first; each result is cached.
     for _ in 0..3 {
         assert_eq!(scene.login("alice:no").0, 401);
     }
     wait::until("counted", || (scene.questions("kept") >= 6.0).then_some(()));
     assert_eq!(scene.questions("answered"), 3.0);
-    // Names that nobody has cost the same.
+    // An unknown user name costs as much as a known one.
     assert_eq!(scene.login("nobody:no").0, 401);
     wait::until("counted", || {
         (scene.questions("answered") == 4.0).then_some(())
@@ -158,7 +159,7 @@ fn flood_of_wrong_passwords_stops_no_other_request() {
             let (scene, ended) = (&scene, &ended);
             scope.spawn(move || {
                 let (status, body) = scene.login(&format!("bob:wrong {number}"));
-                // Checked, or too late: five seconds are over.
+                // The password was checked, or five seconds passed before its turn.
                 assert!(status == 401 || status == 503, "{status} {body}");
                 ended.fetch_add(1, Ordering::SeqCst);
             });
@@ -168,7 +169,7 @@ fn flood_of_wrong_passwords_stops_no_other_request() {
             let open = open.sum("gwd_downstream_connections", &[]);
             (open >= FLOOD as f64).then_some(())
         });
-        // Whoever needs no slow hash is served on all workers while the flood waits.
+        // During the flood, all workers serve requests that need no slow hash.
         for _ in 0..20 {
             assert_eq!(scene.gateway.ask("GET /open HTTP/1.1\nhost: h").status, 200);
             let key = "GET /k HTTP/1.1\nhost: h\nx-key: k-bob";
@@ -200,7 +201,7 @@ fn line_of_one_address_is_bounded() {
     });
     assert!(refused.load(Ordering::SeqCst) >= FLOOD - 32 - 8);
     assert!(scene.questions("overflow") >= 1.0);
-    // Once the line is empty, passwords are checked again.
+    // Once the queue is empty, passwords are checked again.
     wait::until("checked", || {
         (scene.login("alice:open sesame").0 == 200).then_some(())
     });

@@ -1,4 +1,4 @@
-//! Clients and servers of other makes, through a compiled project and a running gateway.
+//! Third-party clients and servers, with a compiled project and a running gateway.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -19,14 +19,15 @@ paths:
     post: {operationId: write, responses: {}}
 ";
 
-/// A server in a process of its own; killed when it is dropped.
+/// Server process. It is killed when this value is dropped.
 struct Server {
     child: Child,
     port: u16,
 }
 
 impl Server {
-    /// One that prints its port first; none where its language or library is missing.
+    /// Starts a server that prints its port first. `None` if its language or library is not
+    /// installed.
     fn start(program: &str, arguments: &[&str], script: &str) -> Option<Self> {
         let mut child = Command::new(program)
             .args(arguments)
@@ -103,7 +104,8 @@ fn server_closing_idle_connections_loses_no_request() {
         let answer = client.ask(&request).expect("an answer");
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.text(), format!("GET /a/{round} 0\n"));
-        // About as long as the server keeps a connection: some are closed just now.
+        // Wait about as long as the server keeps an idle connection, so that it closes some of them
+        // at this moment.
         std::thread::park_timeout(std::time::Duration::from_millis(36 + round % 9));
     }
     let body = "x".repeat(300_000);

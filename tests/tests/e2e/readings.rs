@@ -1,5 +1,5 @@
-//! Paths that servers of other make read as another path: what each makes of forty targets
-//! (docs/paths.md), and that none of them serves a protected path through the gateway.
+//! Paths that third-party servers interpret differently: the path that each serves for forty
+//! request targets (docs/paths.md). None of them must serve a protected path through the gateway.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use e2e::project::Project;
 use e2e::server::{Server, free_port};
 use e2e::wait;
 
-/// Targets that are spelled in ways that servers read differently.
+/// Request targets that servers interpret differently.
 const TARGETS: [&str; 40] = [
     "/open/a",
     "/open/a%20b",
@@ -55,7 +55,7 @@ const TARGETS: [&str; 40] = [
     "/%2e/secret/1",
 ];
 
-/// A server that answers with the path that it serves.
+/// Server that responds with the path that it serves.
 struct Origin {
     name: &'static str,
     port: u16,
@@ -139,7 +139,7 @@ impl Origin {
     }
 }
 
-/// Status and body of a GET whose target is sent as it is.
+/// Status and body of a GET request with this exact target.
 fn get(address: SocketAddr, target: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream
@@ -155,7 +155,7 @@ fn get(address: SocketAddr, target: &str) -> (u16, String) {
     (status.expect("a status"), body.to_owned())
 }
 
-/// Result of a target at a server: the path that it serves, or a status.
+/// Path that a server serves for a target, or its status.
 fn made_of(origin: &Origin, target: &str) -> String {
     match get(origin.address(), target) {
         (200, body) => body,
@@ -163,7 +163,7 @@ fn made_of(origin: &Origin, target: &str) -> String {
     }
 }
 
-/// The column of a server in the table of docs/paths.md, by target.
+/// Column of a server in the table of docs/paths.md, by target.
 fn documented(name: &str) -> Vec<(String, String)> {
     let path = binaries::workspace().join("docs/paths.md");
     let text = std::fs::read_to_string(path).expect("the page is there");
@@ -214,7 +214,7 @@ components:
   securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
 ";
 
-/// A gateway in front of an origin; `more` stands in its defaults, `listener` at its listener.
+/// Gateway in front of an origin, with `more` in its defaults and `listener` at its listener.
 fn gateway(origin: &Origin, more: &str, listener: &str) -> (Project, e2e::gateway::Gateway) {
     let project = Project::with(
         &format!(

@@ -1,5 +1,5 @@
-//! Real API descriptions, compiled and served: every operation is called, and both the upstream
-//! and the access log must say that it was this one.
+//! Real API descriptions, compiled and served. Every operation is called, and both the upstream and
+//! the access log must name it.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use e2e::openapi::{Document, Operation};
 use e2e::project::Project;
 use e2e::upstream::{Answer, Upstream};
 
-/// Connections at once.
+/// Number of concurrent connections.
 const CLIENTS: usize = 4;
 
 #[test]
@@ -47,8 +47,8 @@ fn digitalocean() {
     serve(&project, file, 659, &[]);
 }
 
-/// Fourteen pairs of its templates differ in names only. gwc tells each with both places, and
-/// serves the rest once the second operation of each pair is gone.
+/// Fourteen pairs of templates differ only in names. gwc reports each pair with both places, and
+/// serves the rest once the second operation of each pair is removed.
 #[test]
 fn xero_accounting() {
     let name = "xero_accounting.yaml";
@@ -82,14 +82,14 @@ fn xero_accounting() {
     serve(&project, name, 235 - 14, &[]);
 }
 
-/// Place of a GET operation: the line of its path and its own, from 1.
+/// Place of a GET operation: the line of its path and its own line, from 1.
 #[derive(Clone, Copy)]
 struct Get {
     path: usize,
     get: usize,
 }
 
-/// GET operations whose templates differ in names only, in the order of the second.
+/// Pairs of GET operations whose templates differ only in names, in the order of the second one.
 fn twins(text: &str) -> Vec<(Get, Get)> {
     let mut seen: BTreeMap<String, Get> = BTreeMap::new();
     let mut pairs = Vec::new();
@@ -117,7 +117,7 @@ fn twins(text: &str) -> Vec<(Get, Get)> {
     pairs
 }
 
-/// A YAML text without the blocks that begin at these lines.
+/// YAML text without the blocks that begin at these lines.
 fn without_blocks(text: &str, starts: &[usize]) -> String {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut kept = String::new();
@@ -169,7 +169,7 @@ fn serve(project: &Project, file: &str, count: usize, unreachable: &[&str]) {
     gateway.stops_clean();
 }
 
-/// The file of the issue, to the letter.
+/// Minimal gateway.yaml for a document.
 fn gateway(file: &str, upstream: &Upstream) -> String {
     format!(
         "version: 1\nname: s\napis: {{s: {{path: {file}}}}}\n\
@@ -179,7 +179,7 @@ fn gateway(file: &str, upstream: &Upstream) -> String {
     )
 }
 
-/// Messages of gwc about operations that no URL reaches.
+/// Messages of gwc about operations that no URL can reach.
 fn said_unreachable(project: &Project) -> Vec<String> {
     let report = project.gwc(&["lint", "--format", "json"]).succeeds().json();
     let findings = report["findings"].as_array().expect("findings");
@@ -219,7 +219,7 @@ fn call_all(gateway: &Gateway, operations: &[Operation]) {
     }
 }
 
-/// Calls one operation; returns the request's id.
+/// Calls one operation. Returns the request id.
 fn call(connection: &mut Connection, operation: &Operation) -> String {
     let request = operation.request();
     let response = connection

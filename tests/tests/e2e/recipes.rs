@@ -1,4 +1,4 @@
-//! Every recipe of `docs/recipes.md` compiles: its blocks, merged into a small project.
+//! Every recipe in `docs/recipes.md` compiles: its YAML blocks are merged into a small project.
 
 use e2e::binaries;
 use e2e::project::Project;
@@ -30,7 +30,7 @@ actions:
 - {target: \"$.info\", update: {summary: a shop}}
 ";
 
-/// JSON Merge Patch (RFC 7396) without removal.
+/// JSON Merge Patch (RFC 7396), without the removal of keys.
 pub(crate) fn merge(into: &mut Value, patch: Value) {
     match (into, patch) {
         (Value::Mapping(into), Value::Mapping(patch)) => {
@@ -42,7 +42,7 @@ pub(crate) fn merge(into: &mut Value, patch: Value) {
     }
 }
 
-/// The YAML blocks of a section, without their first line, by the file that this line names.
+/// YAML blocks of a section, by the file that their first line names, without that line.
 fn blocks(section: &str) -> Vec<(&str, &str)> {
     section
         .split("```yaml\n# ")

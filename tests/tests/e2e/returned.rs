@@ -1,5 +1,5 @@
-//! A service that is mounted below a base path and sees its own host: browsers that follow its
-//! redirects and keep its cookies stay at the gateway (`rewrite_responses`).
+//! `rewrite_responses`: a service is mounted below a base path and receives its own host name.
+//! Browsers that follow its redirects and store its cookies stay at the gateway.
 
 use std::process::Command;
 
@@ -29,7 +29,7 @@ fn gateway(url: &str, rewrites: &str) -> (Project, Gateway) {
     (project, gateway)
 }
 
-/// Final address and body of a curl that follows redirects and keeps cookies.
+/// Final URL and body of a curl that follows redirects and stores cookies.
 fn browse(gateway: &Gateway, path: &str) -> String {
     let output = Command::new("curl")
         .args(["-s", "--max-time", "10", "-L", "-b", "", "-o", "/dev/null"])
@@ -106,7 +106,7 @@ fn nginx_that_sends_to_a_folder_sends_to_the_gateways() {
     let at = format!("200 http://{}/shop/files/docs/", asked.address());
     assert_eq!(browse(&asked, "/shop/files/docs"), at);
     asked.stops_clean();
-    // What is not asked for is not done: the client leaves the gateway.
+    // Without the setting, the redirect leads away from the gateway.
     let (_project, plain) = gateway(&url, "");
     let at = format!("200 http://127.0.0.1:{port}/v1/files/docs/");
     assert_eq!(browse(&plain, "/shop/files/docs"), at);

@@ -1,5 +1,5 @@
 //! State that a rollback restores, and state that it must not restore: withdrawn credentials,
-//! rotated values, moved addresses (release.md §7); and a fleet with one held node.
+//! rotated secrets, moved addresses (release.md §7). Also a fleet in which one node has a hold.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
@@ -80,7 +80,8 @@ fn rollback_keeps_a_withdrawn_credential_at_401() {
     let second = release(&project, &gateway(&[&new], 6));
     gwd.wait_bundle(&second);
     assert_eq!(asks(&gwd), [401, 200]);
-    // What would come back is said, with the command that keeps it out; that is what is run.
+    // The plan names the credentials that would become valid again, with the command that revokes
+    // them. Run that command.
     let back = gwc(&project, &["rollback"]);
     let text = back.succeeds().stdout.clone();
     let at = text.find("SECURITY").unwrap_or_else(|| panic!("{text}"));
@@ -97,7 +98,7 @@ fn rollback_keeps_a_withdrawn_credential_at_401() {
         gwd.notify();
         (asks(&gwd) == [401, 200]).then_some(())
     });
-    // Back and forth, and over a restart: whatever runs.
+    // The credential stays revoked over rollbacks, releases and a restart.
     let third = release(&project, &gateway(&[&old, &new], 7));
     gwd.wait_bundle(&third);
     assert_eq!(asks(&gwd), [401, 200]);
@@ -143,7 +144,7 @@ fn rollback_uses_the_newest_secret_without_its_file() {
     let second = release(&project, &gateway("nothing", 6));
     gwd.wait_bundle(&second);
     assert_eq!(sees(), "nothing");
-    // Rotated while another version runs.
+    // Rotate the secret while another version runs.
     std::fs::write(&token, "two").expect("a secret");
     gwc(&project, &["rollback"]).succeeds();
     gwd.wait_bundle(&first);
@@ -195,7 +196,7 @@ fn after_a_rollback_a_listener_is_where_it_was() {
     gwd.wait_bundle(&second);
     assert!(answers(ports[1]));
     assert!(!answers(ports[0]), "nobody is there any more");
-    // The address stays ours while a version that is at hand names it.
+    // The address stays bound while a version in memory names it.
     let taken = TcpListener::bind(("127.0.0.1", ports[0]));
     assert!(taken.is_err(), "a rollback never binds");
     gwc(&project, &["rollback"]).succeeds();
@@ -204,7 +205,7 @@ fn after_a_rollback_a_listener_is_where_it_was() {
     assert!(!answers(ports[1]));
 }
 
-/// gwc's options that name these gateways.
+/// Options of gwc with the addresses of these gateways.
 fn nodes(fleet: &[Gateway]) -> Vec<String> {
     let names = fleet
         .iter()
@@ -262,7 +263,8 @@ fn fleet_with_a_held_node_is_reported_and_converges() {
     wait::until("they agree", || {
         (run(&["drift"]).code == Some(0)).then_some(())
     });
-    // Who ran what: three records, and one node that went back on its own.
+    // The history shows which nodes run which record: three records, and one node that was rolled
+    // back by itself.
     let history = run(&["history", "--format", "json"]);
     let document = history.succeeds().json();
     let ran = |at: usize| -> BTreeSet<String> {

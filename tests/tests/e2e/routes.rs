@@ -46,7 +46,8 @@ fn split_follows_weights_after_a_condition() {
         let answer = gateway.ask("GET /shared HTTP/1.1\r\nHost: h\r\n\r\n");
         to_next += usize::from(answer.text() == "next");
     }
-    // A quarter of 200; so far from 50 it falls once in a hundred million runs.
+    // The expected count is 50 of 200. A random result outside these limits has a probability of
+    // one in a hundred million.
     assert!((15..=90).contains(&to_next), "{to_next}");
     for _ in 0..10 {
         let answer = gateway.ask("GET /shared HTTP/1.1\r\nHost: h\r\nX-Canary: 1\r\n\r\n");

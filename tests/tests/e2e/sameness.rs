@@ -1,5 +1,5 @@
-//! Same meaning, same id: on another machine, another day, written down another way. Another
-//! meaning, another id.
+//! Bundle ids: the same meaning gives the same id, on another machine, on another day, and in
+//! another notation. A different meaning gives a different id.
 
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -56,7 +56,7 @@ paths:
   /things: {post: {operationId: make, requestBody: {content: {application/json: {schema: {$ref: \"#/components/schemas/Thing\"}}}}, responses: {\"201\": {description: made}}}}
 ";
 
-/// The files of the project, in the order in which they are written.
+/// Files of the project, in the order in which they are written.
 fn files() -> Vec<(&'static str, String)> {
     vec![
         ("gateway.yaml", GATEWAY.to_owned()),
@@ -78,7 +78,7 @@ fn id(files: &[(&str, String)]) -> String {
     project(files).build()
 }
 
-/// The files with each text changed by `change`.
+/// Files, with each text changed by `change`.
 fn changed(change: impl Fn(&str, &str) -> String) -> Vec<(&'static str, String)> {
     let files = files().into_iter();
     files
@@ -86,7 +86,7 @@ fn changed(change: impl Fn(&str, &str) -> String) -> Vec<(&'static str, String)>
         .collect()
 }
 
-/// The files with each tree changed by `change`, and written again.
+/// Files, with each parsed tree changed by `change` and written again.
 fn rewritten(change: impl Fn(&str, Value) -> Value) -> Vec<(&'static str, String)> {
     changed(|name, text| {
         let tree = serde_yaml_ng::from_str(text).expect("our files are YAML");
@@ -258,7 +258,7 @@ fn anybody_can_rebuild_what_was_released() {
     project.gwc(&["build", "--reproduce", &id]).exits(1);
 }
 
-/// Every mapping with its entries in reverse order; lists keep theirs.
+/// Tree in which every map has its entries in reverse order. Lists keep their order.
 fn backwards(tree: Value) -> Value {
     match tree {
         Value::Mapping(entries) => {
@@ -274,12 +274,12 @@ fn backwards(tree: Value) -> Value {
     }
 }
 
-/// A comment before every line of block style, and a long one at the end.
+/// Text with a comment before every line in block style, and a long one at the end.
 fn with_comments(_: &str, text: &str) -> String {
     let mut out = String::from("# begin\n");
     let mut in_text = false;
     for line in text.lines() {
-        // Lines of a block scalar are no place for comments.
+        // Comments are not possible inside a block scalar.
         let indented = line.starts_with("        ") || line.trim().is_empty();
         in_text = line.ends_with(['|', '>']) || line.ends_with("|-") || in_text && indented;
         if !in_text && !line.trim_start().starts_with(['-', '#']) && !line.is_empty() {
@@ -291,7 +291,7 @@ fn with_comments(_: &str, text: &str) -> String {
     out + "# end\n"
 }
 
-/// Every component gets another name, and every reference follows.
+/// Document in which every component has another name, with all references changed.
 fn renamed(name: &str, tree: Value) -> Value {
     if name == "gateway.yaml" || name == "apis/gw.yaml" {
         return tree;
@@ -347,7 +347,7 @@ fn renamed_use(alternative: Value) -> Value {
     Value::Mapping(renamed.collect())
 }
 
-/// Other words in every description and summary.
+/// Document with other texts in every description and summary.
 fn without_prose(tree: Value) -> Value {
     match tree {
         Value::Mapping(entries) => {

@@ -1,5 +1,5 @@
-//! Secrets are seen nowhere: planted in requests, secret files, variables and answers, then looked
-//! for in everything that gwc and gwd write.
+//! Secrets appear nowhere. Planted in requests, secret files, variables and responses, they must
+//! not occur in anything that gwc and gwd write.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use e2e::upstream::{Answer, Seen, Upstream};
 use e2e::{binaries, wait};
 use serde_json::{Value, json};
 
-/// Each planted secret contains this text.
+/// Text that each planted secret contains.
 const MARK: &str = "PLANTED";
 
 const KEY: &str = "PLANTED-api-key";
@@ -51,7 +51,7 @@ paths:
   /gone: {get: {operationId: gone, security: [{token: []}], x-gateway: {upstream: gone}, responses: {"200": {description: ok}}}}
 "#;
 
-/// Answer of the service that `forward_auth` and `introspection` ask.
+/// Responses of the service for `forward_auth` and `introspection`.
 fn identity(seen: &Seen) -> Answer {
     if seen.target == "/introspect" {
         let is_known = String::from_utf8_lossy(&seen.body).contains(OPAQUE);
@@ -153,7 +153,7 @@ impl Scene {
     }
 }
 
-/// Heads of requests and the statuses of their responses. Each one carries a planted secret.
+/// Request heads with the expected statuses. Each contains a planted secret.
 fn requests(token: &str, forged: &str) -> Vec<(String, u16)> {
     let basic = |text: &str| format!("authorization: Basic {}", STANDARD.encode(text));
     let bearer = |token: &str| format!("authorization: Bearer {token}");
@@ -187,7 +187,7 @@ fn requests(token: &str, forged: &str) -> Vec<(String, u16)> {
             ),
             400,
         ),
-        // In places that are none.
+        // Credentials in places that the gateway does not read.
         (
             get(&format!("/token?access_token={token}"), "accept: */*"),
             401,
@@ -203,7 +203,7 @@ fn requests(token: &str, forged: &str) -> Vec<(String, u16)> {
         (get("/login", &format!("cookie: session={MARK}-old")), 401),
         (get("/login", &bearer(forged)), 401),
         (get("/outage", &format!("cookie: session={SESSION}")), 503),
-        // Requests that are none.
+        // Malformed requests.
         (
             get("/token", &format!("authorization : Bearer {token}")),
             400,
@@ -226,11 +226,11 @@ fn requests(token: &str, forged: &str) -> Vec<(String, u16)> {
     ]
 }
 
-/// Sends a request. The whole response as text.
+/// Sends a request. Returns the whole response as text.
 fn sent(gateway: &Gateway, head: &str, status: u16) -> String {
     let mut connection = gateway.connect();
     let bytes = format!("{head}\r\n\r\n");
-    // gwd may answer and close before all of it is sent.
+    // Ignore errors: gwd may respond and close the connection before the whole request is sent.
     let _sent = connection.send(bytes.as_bytes());
     let response = connection.read_response(false);
     let response = response.unwrap_or_else(|error| panic!("{error}: {head}"));
@@ -238,7 +238,7 @@ fn sent(gateway: &Gateway, head: &str, status: u16) -> String {
     format!("{:?}\n{}", response.head, response.text())
 }
 
-/// Files below a folder, as text.
+/// Collects the files below a folder as text.
 fn files(folder: &Path, into: &mut Vec<(String, String)>) {
     for entry in folder.read_dir().expect("a folder").filter_map(Result::ok) {
         let path = entry.path();
@@ -252,7 +252,7 @@ fn files(folder: &Path, into: &mut Vec<(String, String)>) {
     }
 }
 
-/// Everything that a gateway tells and keeps.
+/// Everything that a gateway outputs and stores.
 fn told(gateway: &Gateway, project: &Project) -> Vec<(String, String)> {
     let mut told = vec![
         ("program log".to_owned(), gateway.log()),
@@ -277,7 +277,7 @@ fn told(gateway: &Gateway, project: &Project) -> Vec<(String, String)> {
     told
 }
 
-/// Places in which a secret is: the mark, a part of a token, or a password as it is sent.
+/// Texts that contain a secret: the mark, a part of a token, or a password as it was sent.
 fn leaks(told: &[(String, String)], tokens: &[&str]) -> Vec<String> {
     let mut needles = vec![MARK.to_owned(), MARK.to_lowercase()];
     for text in [PASSWORD, "alice:PLANTED-wrong"] {
@@ -311,11 +311,11 @@ fn secrets_of_requests_are_seen_nowhere() {
     let requests = requests(&token, &forged);
     for (head, status) in &requests {
         let response = sent(&gateway, head, *status);
-        // The service's own answer is for this client.
+        // The response of the authorization service is meant for this client.
         let response = response.replace("PLANTED-answer", "");
         told_all.push((format!("response to {head:.40}"), response));
     }
-    // The secrets arrived where they belong.
+    // Check that the secrets arrived where they are needed.
     let seen = scene.upstream.take();
     let at = |target: &str| {
         let seen = seen.iter().find(|seen| seen.target.starts_with(target));
@@ -327,7 +327,7 @@ fn secrets_of_requests_are_seen_nowhere() {
     let asked = scene.identity.take();
     let of = |target| asked.iter().filter(move |seen| seen.target == target);
     assert_eq!((of("/auth").count(), of("/introspect").count()), (3, 2));
-    // All of these have a line; a head that cannot be read may have none.
+    // Each of these requests has a log line; a malformed head may have none.
     let logged = requests.iter().filter(|(_, status)| *status != 400);
     let _lines = gateway.access_log().by_request(logged.count());
     for (head, _) in &requests {
@@ -393,7 +393,7 @@ fn secrets_given_to_gwc_are_not_printed() {
             told.push(run(&arguments));
         }
     }
-    // The command line itself is the user's.
+    // Remove the command line itself, which contains what the user typed.
     let told: Vec<_> = told
         .into_iter()
         .map(|(_, text)| ("gwc".to_owned(), text))

@@ -1,5 +1,5 @@
-//! A store is an OCI image layout: Debian's skopeo copies it away and back, by the very lines that
-//! docs/bundle-format.md gives, and what came back verifies and runs.
+//! A store is an OCI image layout. skopeo copies it to a mirror and back with the commands of
+//! docs/bundle-format.md, and the copy verifies and runs.
 
 use std::path::Path;
 use std::process::Command;
@@ -25,7 +25,7 @@ fn gateway(version: &str) -> String {
     )
 }
 
-/// The script under *Mirrors* in docs/bundle-format.md.
+/// Shell script under *Mirrors* in docs/bundle-format.md.
 fn script() -> String {
     let text = binaries::workspace().join("docs/bundle-format.md");
     let text = std::fs::read_to_string(text).expect("the page");
@@ -91,7 +91,7 @@ fn store_copied_by_skopeo_is_the_same_and_runs() {
     );
     assert_eq!(gateway.ask("GET /version HTTP/1.1\nhost: h").text(), "v1");
     gateway.stops_clean();
-    // gwc goes on where the mirror ends.
+    // Releases continue in the copied store.
     project.write("gateway.yaml", self::gateway("v3"));
     project.apply();
     let after = Audit::of(&store, "prod", 20);

@@ -1,5 +1,5 @@
-//! Switching among bundles under load: no request fails, each response is wholly of one bundle,
-//! and nothing is left behind.
+//! Switching among bundles under load: no request fails, each response comes from one bundle only,
+//! and no resources are leaked.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,13 +12,13 @@ use e2e::upstream::{Answer, Upstream};
 use e2e::wait;
 use serde_json::json;
 
-/// Bundles to switch among.
+/// Number of bundles.
 const BUNDLES: usize = 4;
-/// Connections at once.
+/// Number of concurrent connections.
 const CLIENTS: usize = 4;
-/// Bytes by which what the allocator keeps differs between two moments of the same load.
+/// Allowed variation of the memory that the allocator keeps under the same load, in bytes.
 const ALLOCATORS: u64 = 8 << 20;
-/// Every so many switches one comes through the channel.
+/// Number of switches after which one goes through the channel.
 const BY_CHANNEL: usize = 50;
 
 const DOCUMENT: &str = "\
@@ -49,7 +49,7 @@ struct Load {
 #[test]
 fn switching_under_load_loses_and_mixes_nothing() {
     let switches = if prerequisite::is_full() { 1_000 } else { 200 };
-    // The body says which version's request the upstream saw.
+    // The upstream returns the version that a policy has set in the request.
     let upstream = Upstream::scripted(|seen| {
         Answer::ok(seen.header("x-version").unwrap_or("none").to_owned())
     });
@@ -94,7 +94,7 @@ fn switching_under_load_loses_and_mixes_nothing() {
             if switch == 20 {
                 memory_after_20 = gwd.memory_bytes();
             }
-            // Each version gets to answer somebody.
+            // Each version responds to at least one request.
             let so_far = load.answered.load(Ordering::Relaxed);
             wait::until("somebody is answered", || {
                 (load.answered.load(Ordering::Relaxed) > so_far).then_some(())
@@ -110,7 +110,7 @@ fn switching_under_load_loses_and_mixes_nothing() {
         seen
     });
 
-    // Each version of the text belongs to one bundle's id, and all of them were seen.
+    // Each version text belongs to one bundle id, and all of them must occur.
     let expected: Vec<(String, String)> = bundles
         .iter()
         .enumerate()
@@ -140,13 +140,13 @@ fn switching_under_load_loses_and_mixes_nothing() {
 fn by_channel(project: &Project, gwd: &Gateway, to: &str) {
     let moved = project.gwc(&["rollback", to, "--yes", "--key", "keys/release.pem"]);
     moved.succeeds();
-    // The channel may say already what it shall say: then the hold is what stands against it.
+    // If the channel already names the bundle, only a hold can block it: end the hold.
     let resumed = gwd.admin_ask("POST", "/v1/resume", &json!({}));
     assert_eq!(resumed.status, 200, "{}", resumed.text());
     gwd.wait_bundle(to);
 }
 
-/// Asks until told to stop; counts which bundle said which version.
+/// Sends requests until it is stopped. Counts the pairs of bundle id and version in the responses.
 fn client(gwd: &Gateway, load: &Load) -> BTreeMap<(String, String), u64> {
     let mut seen: BTreeMap<(String, String), u64> = BTreeMap::new();
     let mut connection = gwd.connect();
@@ -170,7 +170,7 @@ fn ask(connection: &mut Connection, here: bool) -> (String, String) {
         .header("x-gateway-bundle")
         .expect("it is asked for");
     let version = response.header("x-version").expect("a policy sets it");
-    // Request and response were treated by one version.
+    // One version handled both the request and the response.
     assert_eq!(response.text(), version, "{path}");
     (bundle.to_owned(), version.to_owned())
 }

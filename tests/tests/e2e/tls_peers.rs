@@ -1,5 +1,5 @@
-//! Upstreams of other makes over TLS, through a compiled project and a running gateway:
-//! certificates by openssl; Node, NGINX and `openssl s_server` as servers.
+//! Third-party upstreams over TLS, with a compiled project and a running gateway. openssl creates
+//! the certificates; Node, NGINX and `openssl s_server` are the servers.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
@@ -20,11 +20,11 @@ paths:
     post: {operationId: write, responses: {}}
 ";
 
-/// Certificates of an authority, made by openssl in a folder of their own.
+/// Certificates of a test authority, created by openssl in a temporary folder.
 pub(crate) struct Certificates(tempfile::TempDir);
 
 impl Certificates {
-    /// An authority `ca`; `server` for `orders.internal`, `client` for `gateway`.
+    /// Creates an authority `ca`, `server` for `orders.internal`, and `client` for `gateway`.
     pub(crate) fn new() -> Self {
         let certificates = Self(tempfile::tempdir().expect("a folder"));
         let subject = [
@@ -69,7 +69,7 @@ impl Certificates {
     }
 }
 
-/// The gateway in front of a port of this machine.
+/// Starts a gateway in front of a local port.
 fn serve(port: u16, protocol: &str, certificates: &Certificates) -> (Project, Gateway) {
     let at = |name: &str| format!("\"${{file:{}}}\"", certificates.path(name).display());
     let (ca, cert, key) = (at("ca.pem"), at("client.pem"), at("client.key"));
@@ -131,7 +131,7 @@ fn node_upstream_negotiates_and_sees_a_certificate() {
     }
 }
 
-/// An NGINX that tells what it knows of its client; none where there is no NGINX.
+/// Starts an NGINX that responds with what it knows of its client. `None` if it is not installed.
 fn nginx(port: u16, listen: &str, certificates: &Certificates) -> Option<Server> {
     let folder = certificates.0.path();
     let at = |name: &str| folder.join(name).display().to_string();
@@ -167,7 +167,7 @@ fn nginx_upstream_speaks_both_http_and_resumes() {
             let wanted = format!("{spoken} orders.internal CN=gateway .\n");
             assert_eq!(said.text(), wanted, "{protocol} {listen}");
         }
-        // It goes away and comes back: what was open is left.
+        // The server stops and restarts, so old connections are closed.
         drop(nginx);
         let gone = gwd.ask(GET);
         assert_eq!(gone.status, 502, "{}", gone.text());
@@ -223,7 +223,7 @@ fn openssl_upstream_speaks_both_tls_and_refusals_show() {
     }
 }
 
-/// Without a named authority the system's count; the program names their path.
+/// Without configured authorities, those of the system apply. The program logs their path.
 #[test]
 fn the_systems_authorities_count_where_none_are_named() {
     let certificates = Certificates::new();

@@ -1,5 +1,5 @@
-//! Tokens made by `jose` (npm) and PyJWT, for every algorithm, and the table of attacks
-//! (`attacks.tsv`): the whole way over sockets, HTTP/1.1 and HTTP/2.
+//! Tokens created by `jose` (npm) and PyJWT for every algorithm, and the table of attacks
+//! (`attacks.tsv`), sent over HTTP/1.1 and HTTP/2.
 
 use std::net::SocketAddr;
 
@@ -9,10 +9,10 @@ use e2e::project::Project;
 use e2e::upstream::Upstream;
 use serde_json::{Value, json};
 
-/// Columns: case, maker, recipe, request, result.
+/// Table with the columns: case, library, recipe of the token, request, expected result.
 const ATTACKS: &str = include_str!("attacks.tsv");
 
-/// Shared secret: 64 bytes, enough for HS512.
+/// Shared secret of 64 bytes, which is enough for HS512.
 const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 const KEY_PAIRS: &[&str] = &[
@@ -45,7 +45,8 @@ paths:
   /either: {get: {operationId: either, security: [{jose: []}, {pyjwt: []}], responses: {"200": {description: ok}}}}
 "#;
 
-/// A gateway with the keys of both makers, its upstream, and a server that only attackers name.
+/// A gateway that trusts the keys of both libraries, its upstream, and a server that only attackers
+/// name.
 struct Scene {
     jose: Peer,
     pyjwt: Peer,
@@ -56,7 +57,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// None where a maker is missing.
+    /// Creates the scene. `None` if a library is not installed.
     fn new() -> Option<Self> {
         let jose = Peer::node("tokens.mjs", &["https://jose.example", SECRET])?;
         let pyjwt = Peer::python("tokens.py", &["https://pyjwt.example", SECRET])?;
@@ -105,7 +106,7 @@ impl Scene {
         })
     }
 
-    /// Token of a recipe.
+    /// Token that a library creates from a recipe.
     fn make(&mut self, maker: &str, recipe: &Value) -> String {
         let answer = match maker {
             "jose" => self.jose.ask(recipe),
@@ -124,7 +125,7 @@ impl Scene {
     fn result(&self, bytes: &[u8]) -> String {
         let _earlier = self.upstream.take();
         let mut connection = self.gateway.connect();
-        // gwd may answer and close before all of it is sent.
+        // Ignore errors: gwd may respond and close the connection before the whole request is sent.
         let _sent = connection.send(bytes);
         match connection.read_response(false) {
             Ok(response) => {
@@ -150,7 +151,7 @@ impl Scene {
         }
     }
 
-    /// Status and code of a response, and the reason that the access log gives.
+    /// Status and code of a response, with the reason from the access log.
     fn told(&self, status: u16, body: &[u8], id: Option<&str>) -> String {
         let seen = self.upstream.take().len();
         if status == 200 {
@@ -215,7 +216,7 @@ fn rows() -> impl Iterator<Item = Row> {
     })
 }
 
-/// Bytes of a request of the table.
+/// Bytes of a request in the table.
 fn request(written: &str, maker: &str, token: &str) -> Vec<u8> {
     let written = match written {
         "-" => format!("GET /{maker}\\nAuthorization: Bearer $T"),
@@ -232,7 +233,7 @@ fn request(written: &str, maker: &str, token: &str) -> Vec<u8> {
     unescaped(&text.replace("$T", token).replace("$L", &length.to_string()))
 }
 
-/// The same request for HTTP/2; none if it has a body, or a head that HTTP/2 cannot express.
+/// The request for HTTP/2. `None` if it has a body, or a head that HTTP/2 cannot express.
 fn of_http2(bytes: &[u8]) -> Option<http::Request<()>> {
     let head = std::str::from_utf8(bytes).ok()?;
     let mut lines = head.strip_suffix("\r\n\r\n")?.split("\r\n");
@@ -244,13 +245,13 @@ fn of_http2(bytes: &[u8]) -> Option<http::Request<()>> {
     for line in lines.filter(|line| !line.starts_with("Host:") && !line.starts_with("Connection:"))
     {
         let (name, value) = line.split_once(':')?;
-        // Blanks around a value are none of it in HTTP/1.1.
+        // In HTTP/1.1, blanks around a field value are not part of it.
         request = request.header(name, value.trim_matches([' ', '\t']));
     }
     request.version(http::Version::HTTP_2).body(()).ok()
 }
 
-/// `\n` ends a line, `\t` is a tab, `\xNN` a byte.
+/// Replaces escapes: `\n` is a line end, `\t` a tab, `\xNN` a byte.
 fn unescaped(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
@@ -297,7 +298,7 @@ fn token_of_each_maker_and_algorithm_is_accepted() {
     }
 }
 
-/// The token with another letter in the middle of its signature.
+/// Token with another letter in the middle of its signature.
 fn with_other_signature(token: &str) -> String {
     let (signed, signature) = token.rsplit_once('.').expect("three parts");
     let at = signature.len() / 2;
@@ -322,7 +323,7 @@ fn attacks_of_the_table_are_judged() {
         let token = scene.make(row.maker, &recipe);
         let bytes = request(row.request, row.maker, &token);
         let mut results = vec![scene.result(&bytes)];
-        // Over HTTP/2 such a head ends in 431 without a body.
+        // Over HTTP/2, h2 itself answers a head of this length with 431 and no body.
         let is_too_large = row.expected.starts_with("431");
         let request = of_http2(&bytes).filter(|_| !is_too_large);
         results.extend(request.map(|request| scene.result_of_http2(request)));
@@ -339,7 +340,8 @@ fn attacks_of_the_table_are_judged() {
     scene.gateway.stops_clean();
 }
 
-/// Whoever has one signature of ECDSA has another one: they are one token.
+/// From one ECDSA signature, anyone can compute a second valid one. Both must count as the same
+/// token.
 #[test]
 fn twin_of_a_revoked_token_is_refused() {
     let Some(mut scene) = Scene::new() else {

@@ -1,4 +1,5 @@
-//! Tokens at a running gateway: verified once, refused for reasons that only the operator sees, revoked.
+//! Tokens at a running gateway: the signature is verified once, only the operator sees the reason
+//! of a refusal, and tokens can be revoked.
 
 use e2e::binaries;
 use e2e::cases::{self, Case};
@@ -6,7 +7,7 @@ use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
 use e2e::upstream::Upstream;
 
-/// A running gateway of `tests/cases/tokens` with one worker, and the tokens of its cases.
+/// Gateway for `tests/cases/tokens` with one worker, and the tokens of the cases.
 struct Scene {
     project: Project,
     gateway: Gateway,
@@ -30,7 +31,7 @@ impl Scene {
         }
     }
 
-    /// The token of a case.
+    /// Token of a case.
     fn token(&self, title: &str) -> String {
         let case = self.cases.iter().find(|case| case.title == title);
         let request = String::from_utf8(case.expect("a case").bytes()).expect("text");

@@ -1,5 +1,5 @@
-//! Only what was signed runs. Whatever is wrong with a release, gwd refuses it with its reason in
-//! log, metric and status, and the traffic goes on as before.
+//! Only signed bundles run. gwd refuses a faulty release, reports the reason in log, metric and
+//! status, and keeps serving the current version.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -26,7 +26,7 @@ fn gateway(version: &str) -> String {
     )
 }
 
-/// A gwd that runs v1, follows a store of its own, and believes a trust file of its own.
+/// A gwd that runs v1, with its own store and its own trust file.
 struct Scene {
     project: Project,
     store: Store,
@@ -39,7 +39,7 @@ impl Scene {
         Self::with_trust(|_| {})
     }
 
-    /// gwd's trust file is the project's, changed.
+    /// Starts gwd with a changed copy of the project's trust file.
     fn with_trust(change: impl Fn(&mut Value)) -> Self {
         let project = Project::with(&gateway("v1"), DOCUMENT);
         project.keygen();
@@ -84,7 +84,7 @@ impl Scene {
         assert_eq!((response.status, response.text().as_str()), (200, version));
     }
 
-    /// The newest head was refused for this reason, and everything is as it was.
+    /// Checks that the newest head was refused for this reason, and that nothing else has changed.
     #[track_caller]
     fn refused(&self, expected: &str) {
         let mut connection = self.gateway.connect();
@@ -138,7 +138,7 @@ fn an_unsigned_record_is_refused() {
     scene.release("v2", &["--key", "keys/release.pem"]);
     scene.store.forge(&scene.project, |envelope| {
         envelope["dsseEnvelope"]["signatures"] = json!([]);
-        // The hint names the first signature's key.
+        // The hint names the key of the first signature, so clear it.
         envelope["verificationMaterial"]["publicKey"]["hint"] = json!("");
     });
     scene.refused("unsigned");
@@ -150,7 +150,7 @@ fn record_with_changed_text_is_refused() {
     scene.release("v2", &["--key", "keys/release.pem"]);
     scene.store.forge(&scene.project, |envelope| {
         let payload = envelope["dsseEnvelope"]["payload"].as_str().expect("text");
-        // One bit of the payload, which stays base64.
+        // Change one bit of the payload, which remains valid base64.
         let at = payload.len() / 2;
         let other = if payload.as_bytes()[at] == b'A' {
             "B"
@@ -176,7 +176,7 @@ fn a_key_that_gwd_does_not_know_is_refused() {
 fn a_key_of_another_role_is_refused() {
     let scene = Scene::new();
     scene.project.gwc(&["keygen", "builder"]).succeeds();
-    // gwd was told that this key says where bundles come from, and nothing else.
+    // In gwd's trust file, this key may only sign build statements.
     let trust = Scene::trust_file(&scene.project);
     std::fs::copy(scene.project.path("trust.json"), &trust).expect("a copy");
     edit(&trust, |trust| trust["keys"][1]["roles"] = json!(["build"]));
@@ -202,7 +202,7 @@ fn a_key_whose_time_is_over_is_refused() {
 
 #[test]
 fn a_bundle_that_nobody_may_have_built_is_refused() {
-    // The one key may move channels, and the builder is unknown.
+    // The release key may move channels, but the builder is unknown.
     let scene = Scene::new();
     scene.project.gwc(&["keygen", "builder"]).succeeds();
     scene.release(
@@ -259,7 +259,7 @@ fn a_flipped_byte_is_refused_wherever_gwd_reads() {
         scene.store.take_with(&scene.project, |other, mut bytes| {
             if other == path {
                 let middle = bytes.len() / 2;
-                // The head is a digest in hexadecimal digits, and stays one.
+                // The head is a hexadecimal digest and must remain one.
                 bytes[middle] = match (what, bytes[middle]) {
                     ("channel head", b'0') => b'1',
                     ("channel head", _) => b'0',
@@ -268,7 +268,7 @@ fn a_flipped_byte_is_refused_wherever_gwd_reads() {
             }
             bytes
         });
-        // Contracts are for plans, sources for people; gwd reads neither to run a bundle.
+        // Contracts are for plans and sources for people. gwd does not need them to run a bundle.
         if what.starts_with("source") || what == "contract" {
             scene.gateway.wait_bundle(&second);
             scene.answers("v2");
@@ -290,7 +290,7 @@ fn damaged_revocation_list_is_refused_good_one_holds() {
     let second = scene.release("v2", &["--key", "keys/release.pem"]);
     scene.store.take(&scene.project);
     scene.gateway.wait_bundle(&second);
-    // v2 is withdrawn, and the channel goes back to v1.
+    // v2 is withdrawn, and the channel returns to v1.
     let first = scene.first.clone();
     let revoke = scene.project.gwc(&[
         "revoke",
@@ -326,7 +326,7 @@ fn damaged_revocation_list_is_refused_good_one_holds() {
     scene.gateway.notify();
     scene.gateway.wait_bundle(&first);
     scene.answers("v1");
-    // It is gone for good: not even by hand.
+    // An operator cannot activate it either.
     let again = scene
         .gateway
         .admin_ask("POST", "/v1/activate", &json!({"bundle": second}));
@@ -397,7 +397,7 @@ fn the_openssl_lines_that_verify_prints_are_right() {
     run().succeeds();
 }
 
-/// `gwc verify` and gwd agree about who is believed.
+/// `gwc verify` refuses what gwd would refuse.
 #[test]
 fn verify_refuses_what_gwd_would() {
     let project = Project::with(&gateway("v1"), DOCUMENT);

@@ -1,5 +1,6 @@
-//! The tutorial "Protect an API with your identity provider": the project compiles with the settings
-//! of each provider, and its gateway accepts the token that is shown. `jose` (npm) signs the tokens.
+//! The tutorial "Protect an API with your identity provider": the project compiles with the
+//! settings of each provider, and its gateway accepts the token in the page. `jose` (npm) signs the
+//! tokens.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ fn page() -> String {
     std::fs::read_to_string(path).expect("the page is there")
 }
 
-/// Blocks of a part of the page in a language.
+/// Code blocks of a part of the page, in this language.
 fn blocks<'p>(part: &'p str, language: &str) -> Vec<&'p str> {
     let begin = format!("```{language}\n");
     let blocks = part.split(begin.as_str()).skip(1);
@@ -29,7 +30,7 @@ fn blocks<'p>(part: &'p str, language: &str) -> Vec<&'p str> {
         .collect()
 }
 
-/// The part of the page about a provider.
+/// Part of the page about a provider.
 fn section<'p>(page: &'p str, provider: &str) -> &'p str {
     let (_, rest) = page
         .split_once(&format!("\n### {provider}\n"))
@@ -37,7 +38,7 @@ fn section<'p>(page: &'p str, provider: &str) -> &'p str {
     rest.split("\n##").next().expect("a section ends")
 }
 
-/// The files of the project with the blocks of a provider, by name.
+/// Files of the project with the blocks for a provider, by name.
 fn files(page: &str, provider: &str) -> BTreeMap<String, Yaml> {
     let (_, first) = page.split_once("\n## 1. ").expect("the first step");
     let first = first.split("\n## ").next().expect("it ends");
@@ -58,7 +59,7 @@ fn write(project: &Project, files: &BTreeMap<String, Yaml>) {
     }
 }
 
-/// A value of gateway.yaml.
+/// Sets a value in gateway.yaml.
 fn set(files: &mut BTreeMap<String, Yaml>, path: &[&str], value: &Value) {
     let mut at = files.get_mut("gateway.yaml").expect("gateway.yaml");
     for key in path {
@@ -102,7 +103,7 @@ fn token_of_each_provider_is_accepted() {
         let upstream = Upstream::start();
         let project = Project::new();
         let mut files = files(&page, provider);
-        // The keys that the provider would publish.
+        // Use the test's keys in place of the provider's.
         let keys = maker.greeting().clone();
         set(&mut files, &["auth", "idp", "jwks"], &keys);
         let target = ["upstreams", "orders", "targets", "a", "url"];

@@ -1,7 +1,7 @@
-//! Two running gateways answer a request as a plan says.
+//! Witnesses of plans, checked with running gateways.
 //!
-//! The witness of every line is sent by a plain client to a gateway of the old version and to one
-//! of the new; its credentials are those of the tests' own provider.
+//! A client sends the witness of every line to a gateway with the old version and to one with the
+//! new version. The test's own provider issues the credentials.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use e2e::project::Project;
 use e2e::upstream::{Answer, Upstream};
 use serde_json::{Value, json};
 
-/// Issuer of credentials: only it knows the keys behind the hashes of `consumers_file`.
+/// Issuer of credentials. Only it knows the keys whose hashes are in `consumers_file`.
 struct Provider {
     key: &'static str,
     user: &'static str,
@@ -34,7 +34,7 @@ impl Provider {
         .to_string()
     }
 
-    /// `Authorization` of the user (RFC 7617).
+    /// `Authorization` field of the user (RFC 7617).
     fn basic(&self) -> String {
         let pair = format!("{}:{}", self.user, self.password);
         let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -54,7 +54,7 @@ impl Provider {
         text
     }
 
-    /// The request of a witness, with real credentials where it has valid ones.
+    /// Request of a witness, with real credentials in place of the named ones.
     fn request(&self, witness: &Value) -> String {
         let url = witness["url"].as_str().expect("a url");
         let url = url.strip_prefix("http://").expect("of http");
@@ -94,13 +94,13 @@ impl Provider {
     }
 }
 
-/// Another value for a field that a witness has.
+/// Replaces the value of a field of the witness.
 fn set(headers: &mut [(String, String)], name: &str, value: &str) {
     let field = headers.iter_mut().find(|(known, _)| known == name);
     field.unwrap_or_else(|| panic!("{name} is not sent")).1 = value.to_owned();
 }
 
-/// Settings that both versions share.
+/// Settings of both versions.
 fn gateway(upstreams: [&Upstream; 2]) -> String {
     let [u, v] = upstreams.map(Upstream::url);
     format!(
@@ -146,7 +146,7 @@ components:
     pair: {type: http, scheme: basic, x-gateway: {auth: staff}}
 ";
 
-/// An edit: its name, of which file, what, what instead, and how many lines at least show a request.
+/// Edit: name, file, old text, new text, and minimum number of lines with a witness.
 type Edit = (
     &'static str,
     &'static str,
@@ -316,7 +316,7 @@ fn two_gateways_answer_witnesses_as_the_plan_says() {
     let old = Options::of(&project).workers(1).start();
     let mut sent = 0;
     for (edit, gateway, document) in versions {
-        // The same releases, and the new sources.
+        // Plan the new sources against the released version.
         project.write(GATEWAY, &gateway);
         project.write(OPENAPI, &document);
         let plan = project.gwc(&["plan", "--format", "json"]).succeeds().json();
@@ -326,7 +326,7 @@ fn two_gateways_answer_witnesses_as_the_plan_says() {
             .iter()
             .filter(|one| !one["witness"].is_null())
             .collect();
-        // At least so many lines show a request.
+        // At least this number of lines has a witness.
         assert!(shown.len() >= edit.4, "{}: {changes:#?}", edit.0);
         let of_new = released(&gateway, &document);
         let mut new = Options::of(&of_new).workers(1).start();
@@ -356,7 +356,7 @@ fn two_gateways_answer_witnesses_as_the_plan_says() {
     assert!(sent >= 40, "{sent}");
 }
 
-/// A project of a version, released.
+/// Project with a release of this version.
 fn released(gateway: &str, document: &str) -> Project {
     let project = Project::with(gateway, document);
     project.write("consumers.json", PROVIDER.consumers());
@@ -365,7 +365,8 @@ fn released(gateway: &str, document: &str) -> Project {
     project
 }
 
-/// Answer of a gateway: the status of a refusal, or the operation and the upstream that got it.
+/// Response of a gateway: the status of a refusal, or the operation and the upstream that received
+/// the request.
 fn answer(gateway: &Gateway, request: &str, upstreams: [&Upstream; 2]) -> Value {
     let response = gateway.ask(request);
     let got: Vec<&str> = ["u", "v"]

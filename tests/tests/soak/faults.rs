@@ -1,22 +1,22 @@
-//! Counts of successes and failures.
+//! Counters of successes and errors.
 
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Kept of what went wrong.
+/// Maximum number of errors that are stored.
 const KEPT: usize = 20;
 
-/// Counted by all clients.
+/// Counters that all clients share.
 #[derive(Default)]
 pub(crate) struct Faults {
-    /// The clients end after what they are doing.
+    /// True once the clients must stop after their current request.
     pub(crate) stop: AtomicBool,
-    /// Requests answered as they should be.
+    /// Requests with a correct response.
     pub(crate) answered: AtomicUsize,
-    /// Messages that came back over WebSockets, gRPC streams and event streams.
+    /// Messages received over WebSockets, gRPC streams and event streams.
     pub(crate) messages: AtomicUsize,
-    /// WebSockets and gRPC streams that have been open at once.
+    /// WebSockets and gRPC streams that were open at the same time.
     pub(crate) open: AtomicUsize,
     count: AtomicUsize,
     first: Mutex<Vec<String>>,
@@ -31,7 +31,7 @@ impl Faults {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Something that must not be.
+    /// Records an error.
     pub(crate) fn add(&self, what: impl Into<String>) {
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut first = self.first.lock().expect("nobody panics with it");

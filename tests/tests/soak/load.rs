@@ -1,4 +1,4 @@
-//! The clients: each does one thing over and over, and tells what was not as it should be.
+//! Clients of the load test. Each repeats one kind of request and reports errors.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -25,17 +25,17 @@ use crate::faults::Faults;
 use crate::sockets::{self, Side};
 use crate::upstream::pattern;
 
-/// From one message of a socket or stream to the next; each begins at a time of its own.
+/// Time between two messages of a socket or stream. Each begins at a different moment.
 const TALK: Duration = Duration::from_millis(500);
-/// Nothing here takes this long.
+/// Maximum time of one step of a client.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// WebSockets and streams over one HTTP/2 connection.
+/// WebSockets and streams per HTTP/2 connection.
 const TOGETHER: usize = 50;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 type Client = Arc<Faults>;
 
-/// Begins all clients of a plan.
+/// Starts all clients of a plan.
 pub(crate) fn begin(to: SocketAddr, plan: &Plan, faults: &Client) -> Vec<JoinHandle<()>> {
     let mut all = Vec::new();
     for number in 0..plan.clients {
@@ -106,7 +106,7 @@ async fn connect(to: SocketAddr) -> Result<TcpStream, Failed> {
     Ok(stream)
 }
 
-/// The requests that a client sends in turn: what is asked, and the answer's length or text.
+/// Requests that a client sends in turn, with the expected length or text of the response.
 fn requests(number: usize, turn: usize) -> (Method, String, Option<usize>) {
     match (number + turn) % 8 {
         0 => (Method::GET, "/down/1048576".to_owned(), None),
@@ -116,7 +116,7 @@ fn requests(number: usize, turn: usize) -> (Method, String, Option<usize>) {
     }
 }
 
-/// A body of which nobody knows the length, in pieces.
+/// Body of unknown length, in pieces.
 struct Pieces(Bytes);
 
 impl Body for Pieces {
@@ -162,7 +162,7 @@ async fn check(
     }
 }
 
-/// One request after the other on a kept connection.
+/// Sends one request after the other on one connection.
 async fn plain(to: SocketAddr, number: usize, faults: Client) -> Result<(), Failed> {
     let io = TokioIo::new(connect(to).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
@@ -185,7 +185,7 @@ async fn plain(to: SocketAddr, number: usize, faults: Client) -> Result<(), Fail
     Ok(())
 }
 
-/// Eight requests at a time on one connection.
+/// Sends eight requests at a time on one connection.
 async fn multiplexed(to: SocketAddr, number: usize, faults: Client) -> Result<(), Failed> {
     let io = TokioIo::new(connect(to).await?);
     let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
@@ -221,7 +221,7 @@ async fn multiplexed(to: SocketAddr, number: usize, faults: Client) -> Result<()
     Ok(())
 }
 
-/// Numbered events, of which none may be missing.
+/// Reads numbered events, of which none may be missing.
 async fn events(to: SocketAddr, faults: Client) -> Result<(), Failed> {
     let io = TokioIo::new(connect(to).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
@@ -251,7 +251,7 @@ async fn events(to: SocketAddr, faults: Client) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A WebSocket over HTTP/1.1.
+/// Uses a WebSocket over HTTP/1.1.
 async fn socket(to: SocketAddr, number: usize, faults: Client) -> Result<(), Failed> {
     let mut io = connect(to).await?;
     let handshake = format!(
@@ -288,12 +288,12 @@ async fn socket(to: SocketAddr, number: usize, faults: Client) -> Result<(), Fai
     Ok(())
 }
 
-/// Content of a stream of HTTP/2.
+/// Content of an HTTP/2 stream.
 #[derive(Clone, Copy)]
 enum Kind {
     /// A WebSocket (RFC 8441).
     Socket,
-    /// A gRPC call whose messages go both ways.
+    /// A bidirectional gRPC call.
     Call,
 }
 
@@ -320,7 +320,7 @@ impl Kind {
         .body(())
     }
 
-    /// Bytes to send, and bytes expected back.
+    /// Encoded message to send, and bytes expected back.
     fn message(self, text: &str) -> (Vec<u8>, Vec<u8>) {
         match self {
             Self::Socket => (
@@ -336,13 +336,13 @@ impl Kind {
     }
 }
 
-/// Streams that stay open, over one connection.
+/// Keeps streams open over one connection.
 async fn streams(to: SocketAddr, kind: Kind, count: usize, faults: Client) -> Result<(), Failed> {
     let (sender, connection) = h2::client::handshake(connect(to).await?).await?;
     tokio::spawn(connection);
     let mut sender = soon("room for a stream", sender.ready()).await?;
     if let Kind::Socket = kind {
-        // Only who has been told may ask for it: the settings come with the first answer.
+        // A client may send an extended CONNECT only after it has received the server's settings.
         while !sender.is_extended_connect_protocol_enabled() {
             tokio::time::sleep(Duration::from_millis(5)).await;
             sender = soon("the settings", sender.ready()).await?;

@@ -1,6 +1,6 @@
-//! Mixed load over switches: ordinary requests over HTTP/1.1 and HTTP/2, bodies both ways, events,
-//! WebSockets over both, gRPC streams. Nothing is lost, nothing is dropped, and afterwards the
-//! process has what it had before.
+//! Mixed load during switches between bundles: requests over HTTP/1.1 and HTTP/2, bodies in both
+//! directions, events, WebSockets over both, gRPC streams. No request fails, no stream is dropped,
+//! and the process leaks no resources.
 //!
 //! `make soak` runs it for ten minutes with a switch every second; with `GWC_TEST_FULL=1` it makes
 //! a thousand switches with a thousand WebSockets and two hundred streams.
@@ -22,9 +22,9 @@ use serde_json::json;
 
 use crate::faults::Faults;
 
-/// Bundles to switch among.
+/// Number of bundles.
 const BUNDLES: usize = 4;
-/// Switches after which the process has all that it needs.
+/// Switches after which the process has allocated everything that it needs.
 const WARM: usize = 20;
 
 const DOCUMENT: &str = "\
@@ -43,13 +43,13 @@ paths:
 /// Amounts of load.
 struct Plan {
     switches: usize,
-    /// From one switch to the next.
+    /// Time between two switches.
     every: Duration,
-    /// WebSockets, half of them over HTTP/2.
+    /// Number of WebSockets, half of them over HTTP/2.
     sockets: usize,
-    /// gRPC streams.
+    /// Number of gRPC streams.
     streams: usize,
-    /// Clients that ask one thing after the other, over HTTP/1.1 and over HTTP/2 each.
+    /// Number of clients with single requests, over HTTP/1.1 and over HTTP/2 each.
     clients: usize,
 }
 
@@ -161,7 +161,7 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
         assert!(faults.is_empty(), "after {switch} switches\n{faults}");
     }
     let loaded_bytes = gwd.memory_bytes();
-    // All are still there: each says a last word and is answered.
+    // All streams are still open: each sends a last message and gets an answer.
     faults.stop.store(true, Ordering::Relaxed);
     runtime.block_on(async {
         for one in running {
@@ -178,7 +178,7 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
     assert!(faults.is_empty(), "{faults}");
     assert!(faults.answered.load(Ordering::Relaxed) > plan.switches);
 
-    // Flat: a tenth and what the allocator keeps for two threads.
+    // Memory may grow by a tenth, and by what the allocator keeps for two threads.
     let limit = warm_bytes + warm_bytes / 10 + (8 << 20);
     assert!(
         loaded_bytes <= limit,
@@ -186,7 +186,8 @@ fn mixed_load_over_switches_loses_and_leaves_nothing() {
     );
     let after = wait::within(wait::PATIENCE, || {
         let now = held(&gwd);
-        // Connections to upstreams are kept for five seconds. A few to the admin interface are open.
+        // Idle upstream connections are kept for five seconds. A few connections to the admin
+        // interface are open.
         let few = before.0 + 8;
         (now.0 <= few && now.1 == before.1 && now.2 == 0.0).then_some(())
     });

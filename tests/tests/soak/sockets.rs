@@ -1,4 +1,4 @@
-//! As much of WebSocket (RFC 6455 §5.2) as short text messages need.
+//! Minimal WebSocket implementation (RFC 6455 §5.2) for short text messages.
 
 use std::io;
 
@@ -11,10 +11,10 @@ pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const TEXT: u8 = 0x81;
 const MASK: [u8; 4] = [1, 2, 3, 4];
 
-/// Whose frames are written.
+/// Sender of a frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// Masked.
+    /// The client, which masks its frames.
     Client,
     Server,
 }
@@ -28,7 +28,7 @@ pub(crate) fn accept(key: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(hash.finalize())
 }
 
-/// A text message in one frame, shorter than 126 bytes.
+/// A text message of less than 126 bytes in one frame.
 pub(crate) fn frame(text: &str, side: Side) -> Vec<u8> {
     let length = u8::try_from(text.len()).expect("short");
     assert!(length < 126, "short");
@@ -54,7 +54,7 @@ pub(crate) async fn write(
     io.flush().await
 }
 
-/// The next message; anything but a short text in one frame is an error.
+/// Reads the next message. Anything but a short text in one frame is an error.
 pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut head = [0; 2];
     io.read_exact(&mut head).await?;

@@ -1,5 +1,5 @@
-//! The services behind: one over HTTP/1.1 with bodies, events and WebSockets, one over HTTP/2
-//! that gives back what a gRPC stream brings.
+//! Upstreams of the load test: one over HTTP/1.1 with bodies, events and WebSockets, and one over
+//! HTTP/2 that echoes gRPC streams.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,12 +18,12 @@ use tokio::net::TcpListener;
 
 use crate::sockets::{self, Side};
 
-/// From one event to the next.
+/// Time between two events.
 const EVENT: Duration = Duration::from_millis(200);
 
 type Body = BoxBody<Bytes, Infallible>;
 
-/// The service over HTTP/1.1.
+/// Starts the service over HTTP/1.1.
 pub(crate) async fn plain() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("it is bound");
@@ -40,7 +40,7 @@ pub(crate) async fn plain() -> SocketAddr {
     address
 }
 
-/// The service over HTTP/2.
+/// Starts the service over HTTP/2.
 pub(crate) async fn calls() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("it is bound");
@@ -57,7 +57,7 @@ pub(crate) async fn calls() -> SocketAddr {
     address
 }
 
-/// Bytes whose values tell where they stand.
+/// Bytes whose values depend on their position.
 pub(crate) fn pattern(length: usize) -> Bytes {
     (0..length).map(|at| (at % 251) as u8).collect()
 }
@@ -102,7 +102,7 @@ fn events() -> Response<Body> {
     response
 }
 
-/// A WebSocket that gives back what it gets.
+/// A WebSocket that echoes messages.
 fn switch(request: Request<Incoming>) -> Response<Body> {
     let key = request.headers().get(SEC_WEBSOCKET_KEY);
     let accept = sockets::accept(key.map_or(b"", |key| key.as_bytes()));
@@ -128,13 +128,13 @@ fn switch(request: Request<Incoming>) -> Response<Body> {
     response
 }
 
-/// Gives each message back as it comes, and at the end says that all was well.
+/// Echoes each gRPC message as it arrives, and ends with status 0.
 async fn talk(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
     tokio::spawn(async move {
         let mut messages = request.into_body();
         while let Some(Ok(frame)) = messages.frame().await {
-            // The end may come as a frame without data.
+            // The end may be a frame without data.
             if let Ok(data) = frame.into_data()
                 && !data.is_empty()
                 && sender.send(Frame::data(data)).await.is_err()

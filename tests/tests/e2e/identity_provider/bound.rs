@@ -1,5 +1,5 @@
-//! Tokens of `oidc-provider` that are bound to a certificate (RFC 8705) or a key (RFC 9449) of their
-//! client: nobody may use them as bearer tokens.
+//! Tokens of `oidc-provider` that are bound to a certificate (RFC 8705) or key (RFC 9449) of the
+//! client. They are refused as bearer tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use crate::tls_peers::Certificates;
 
 const FORM: &str = "grant_type=client_credentials&scope=read&resource=https%3A%2F%2Fapi.example%2F";
 
-/// Token of the client `mutual`, which shows a certificate.
+/// Token of the client `mutual`, which presents a certificate.
 fn of_certificate(provider: &Provider, resource: &str) -> String {
     let certificates = Certificates::new();
     let pem = std::fs::read_to_string(certificates.path("client.pem")).expect("a certificate");
@@ -21,7 +21,7 @@ fn of_certificate(provider: &Provider, resource: &str) -> String {
     access_token(&provider.post("/token", &format!("{FORM}{resource}"), &fields))
 }
 
-/// Token of the client `app`, which shows a proof of DPoP.
+/// Token of the client `app`, which presents a DPoP proof.
 fn of_key(provider: &Provider, maker: &mut Peer, resource: &str) -> String {
     let proof = maker.ask(&json!({
         "make": "sign", "alg": "ES256",
@@ -50,7 +50,7 @@ fn bound_token_of_a_provider_is_no_bearer_token() {
     };
     let jwt = Scene::of(&provider);
     let asking = introspection::asking(&provider, &json!({}));
-    // Introspection tells the type of a DPoP token as well.
+    // The introspection response also contains the type of a DPoP token.
     for (scene, resource, of_key_fault) in [(jwt, "orders", "binding"), (asking, "opaque", "type")]
     {
         let gateway = scene.start("state");

@@ -1,8 +1,8 @@
-//! Opaque tokens of `oidc-provider`, which the gateway asks it about (RFC 7662).
+//! Opaque tokens of `oidc-provider`, which the gateway verifies by introspection (RFC 7662).
 
 use super::*;
 
-/// Resources whose tokens are opaque; those of the second one end after 4s.
+/// Resources with opaque tokens. Those of the second one expire after 4s.
 const OPAQUE: &str = "https://api.example/opaque";
 const SHORT: &str = "https://api.example/short";
 
@@ -33,7 +33,7 @@ fn opaque_token_is_known_to_the_certified_provider() {
     assert!(!read.contains('.'), "{read} is opaque");
     assert_eq!(told("/read", &read), "200 ");
     let seen = scene.upstream.take();
-    // The answer about a token of a client alone has no `sub`.
+    // A token of a client without a user has no `sub` in its introspection response.
     assert_eq!(seen[0].header("x-caller"), None);
     assert_eq!(seen[0].header("x-client"), Some("app"));
     assert_eq!(
@@ -43,7 +43,7 @@ fn opaque_token_is_known_to_the_certified_provider() {
     let foreign = provider.token("read", "https://other.example/opaque");
     assert_eq!(told("/any", &foreign), "401 audience");
     assert_eq!(told("/any", "unknown-to-everybody"), "401 inactive");
-    // The provider refuses the question about a JWT (400): that is no judgement of the token.
+    // The provider answers 400 for a JWT, which does not mean that the token is invalid.
     let jwt = provider.token("read", ORDERS);
     assert_eq!(told("/any", &jwt), "503 introspection_unusable");
     gateway.stops_clean();
@@ -98,7 +98,7 @@ fn provider_that_is_gone_admits_known_tokens_only() {
     });
     let (refused, reason) = shown(&gateway, "/any", &new);
     assert_eq!((refused, &*reason), (503, "introspection_unavailable"));
-    // It starts again, and has forgotten all tokens.
+    // After a restart the provider knows no tokens any more.
     assert!(provider.start());
     wait::until("the provider is asked again", || {
         (status(&gateway, &known) == 401).then_some(())
