@@ -20,12 +20,12 @@ use policy::{
 /// Peer address of requests for which the peer does not matter (documentation range, RFC 5737).
 pub(crate) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
-/// Assumed answer to a question that a policy or verifier asks while gwd runs.
+/// Assumed answer of another service, for a policy or verifier that would ask that service in gwd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assumption {
     /// Name of the policy or verifier.
     pub asker: String,
-    /// One of the words of [`words`].
+    /// Answer: one of the names that [`words`] returns.
     pub answer: String,
 }
 
@@ -43,19 +43,19 @@ impl std::str::FromStr for Assumption {
     }
 }
 
-/// Words for the answers that an asker may get.
+/// Names of the answers that a service can give to this kind of policy or verifier.
 #[must_use]
 pub fn words(asker: Asker) -> &'static [&'static str] {
     match asker {
         Asker::ForwardAuth => &["allow", "deny", "outage"],
         Asker::Keys => &["valid", "forged", "outage"],
         Asker::Introspection => &["active", "inactive", "outage"],
-        // Computed by gwc, too.
+        // No assumption is possible: gwc computes this answer itself.
         Asker::Password => &[],
     }
 }
 
-/// Reason why a gateway cannot be asked with an assumption; none if it can.
+/// Reason why an assumption does not fit a gateway, or `None` if it fits.
 #[must_use]
 pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     let Assumption { asker, answer } = assumption;
@@ -90,7 +90,7 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     })
 }
 
-/// The answer that a word stands for.
+/// Answer with this name.
 fn assumed(asker: Asker, word: &str) -> Option<Answer> {
     let status = |status| Answer::Http(Arc::new(Answered::empty(status)));
     match (asker, word) {
@@ -105,7 +105,7 @@ fn assumed(asker: Asker, word: &str) -> Option<Answer> {
     }
 }
 
-/// The answer of gwd's threads.
+/// Answer that gwd computes on another thread: the result of a password check.
 fn computed(check: &password::Check) -> Answer {
     let status = match check.holds() {
         true => http::StatusCode::OK,
@@ -119,20 +119,20 @@ fn computed(check: &password::Check) -> Answer {
 pub struct Oracle {
     snapshot: Snapshot,
     revoked: Revoked,
-    /// Verifiers by name that ask.
+    /// Verifiers that ask another service, by name.
     verifiers: Vec<(String, About)>,
 }
 
-/// Subject of a verifier's question.
+/// Request that a verifier sends to another service.
 enum About {
-    /// Keys of this source.
+    /// Request for the keys of this source.
     Keys(Remote),
-    /// A token, at the endpoint of this URL.
+    /// Introspection of a token, at the endpoint with this URL.
     Token(Endpoint),
 }
 
 impl About {
-    /// None for a verifier that does not ask.
+    /// Request of a verifier, or `None` for a verifier that asks no service.
     fn of(checked: &auth::Checked) -> Option<Self> {
         match checked {
             auth::Checked::Jwt(jwt) => jwt.remote().map(Self::Keys),
@@ -151,7 +151,7 @@ impl About {
         }
     }
 
-    /// True if the effect is this question.
+    /// True if the effect is this request.
     fn is(&self, effect: &Effect) -> bool {
         match (self, effect) {
             (Self::Keys(source), Effect::Keys(cell)) => source == cell.source(),
@@ -212,7 +212,7 @@ impl Oracle {
         })
     }
 
-    /// The engine with a revocation list: the SHA-256 of each credential.
+    /// Adds a revocation list to the engine: the SHA-256 of each revoked credential.
     #[must_use]
     pub fn with_revoked(mut self, hashes: impl IntoIterator<Item = [u8; 32]>) -> Self {
         self.revoked = Revoked::new(hashes);
@@ -225,8 +225,9 @@ impl Oracle {
         &self.snapshot
     }
 
-    /// Decides a request, unless the edge refuses it. Tokens that need an answer are forged, unless
-    /// they are those of a witness; a decision that depends on another answer stays open.
+    /// Decides a request, unless the edge refuses it. Tokens whose verifier asks another service count
+    /// as forged, except those of witnesses. A decision that depends on any other answer stays open
+    /// ([`Verdict::Ask`]).
     ///
     /// # Errors
     /// Returns the refusal if the listener refuses the request.
@@ -242,8 +243,8 @@ impl Oracle {
         self.ask_with(question, &forged.collect::<Vec<_>>(), see)
     }
 
-    /// Decides a request, unless the edge refuses it, with assumed answers. `see` gets the decision
-    /// with the head that the chain left and the context.
+    /// Decides a request with assumed answers of other services, unless the edge refuses it. `see`
+    /// receives the decision, the request head after the chain, and the context.
     ///
     /// # Errors
     /// Returns the refusal of the listener.
@@ -293,7 +294,7 @@ impl Oracle {
         Ok(see(&decided, admitted, &cx))
     }
 
-    /// Name of the policy whose step asks, or of the verifiers that ask the same.
+    /// Name of the policy whose step needs the answer, or the names of the verifiers that need it.
     #[must_use]
     pub fn askers<'o>(&'o self, decided: &'o Decided<'_>, effect: &Effect) -> Vec<&'o str> {
         let step = |route: &'o RouteRef<'_>| {

@@ -16,7 +16,7 @@ pub enum Section {
     Security,
     /// Changes of the rules for judging changes: gates, acknowledgements, lint levels and others.
     Rules,
-    /// Which operation owns which requests.
+    /// Ownership of requests: which operation handles which requests.
     Routing,
     /// Contract of the API as clients see it.
     Breaking,
@@ -66,7 +66,7 @@ pub enum Class {
 pub struct Change {
     /// Section of the plan.
     pub section: Section,
-    /// Section of the plan that lists the change.
+    /// Class of the change.
     pub class: Class,
     /// Kind of the change, in kebab-case; see [`crate::ids`].
     pub id: &'static str,
@@ -198,7 +198,7 @@ pub struct WitnessCredential {
 /// Outcome of a request at a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// This side has no gateway yet.
+    /// This side has no gateway yet, as before a first release.
     Nothing,
     /// The request is forwarded to the upstream of an operation, or a policy of the operation
     /// responds.

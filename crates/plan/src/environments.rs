@@ -20,12 +20,14 @@ use super::{Change, Class, Plan, Section, Side, compare, group};
 pub struct Pair {
     /// Name of the environment. Empty: the project without an environment.
     pub environment: String,
-    /// Old side, if it has the environment.
+    /// Side of the old version for this environment. `None` if the old version does not have the
+    /// environment.
     pub old: Option<Side>,
-    /// New side, if it has the environment.
+    /// Side of the new version for this environment. `None` if the new version does not have the
+    /// environment.
     pub new: Option<Side>,
-    /// True if the pair serves only as a comparison for new environments: another plan lists its
-    /// changes.
+    /// True if the pair is only used to compare new environments with it. Its own changes are in
+    /// another plan.
     pub is_beside: bool,
 }
 

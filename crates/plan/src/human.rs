@@ -6,7 +6,7 @@ use super::report::{Report, acknowledgement_lines, arrow, places, sentence, symb
 use super::{Change, Class, Section};
 use diag::text::printable;
 
-/// Style of the output.
+/// Options of the text output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
     /// True to use colours.

@@ -53,9 +53,9 @@ pub(crate) fn listeners<'s>(
     pairs
 }
 
-/// Returns the old gateway in which each listener has the name of the new listener at its address,
-/// because clients reach a listener by its address: names that listeners exchange, or take over,
-/// hide nothing. `None` if no listener has another name.
+/// Old gateway in which each listener has the name of the new listener at the same address. Clients
+/// reach a listener by its address, so renamed or exchanged listeners must not hide a change.
+/// `None` if no name differs.
 pub(crate) fn with_new_names(old: &ir::Gateway, new: &ir::Gateway) -> Option<ir::Gateway> {
     let (was, is) = (&old.shared.listeners, &new.shared.listeners);
     let by_address: BTreeMap<&str, &str> = was
@@ -72,7 +72,7 @@ pub(crate) fn with_new_names(old: &ir::Gateway, new: &ir::Gateway) -> Option<ir:
             let is_taken = || by_address.values().any(|taken| *taken == name);
             match by_address.get(name) {
                 Some(new) => (*new != name).then(|| (name, (*new).to_owned())),
-                // Another listener has the name now, at another address.
+                // Another listener, at another address, has this name now.
                 None => is_taken().then(|| (name, format!("{name} (before)"))),
             }
         })

@@ -12,7 +12,7 @@ use policy::declared::Settings;
 use crate::pairs::both;
 use crate::{Change, Plan, Section, Side};
 
-/// One side of a comparison with the places of its values.
+/// One side of a comparison, with the places of its values in the sources.
 struct View<'a> {
     map: &'a SourceMap,
     gateway: &'a ir::Gateway,

@@ -114,7 +114,7 @@ fn one(tests: &[&Test], there: &[&str], others: &[&Test]) -> Option<Vec<String>>
         Test::Exact(text) => Some(text.clone()),
         Test::Prefix(_) | Test::Present => None,
     });
-    // The longest prefix includes the shorter ones.
+    // The longest prefix implies the shorter ones.
     let prefixes = tests.iter().filter_map(|test| match test {
         Test::Prefix(text) => Some(text.as_str()),
         Test::Exact(_) | Test::Present => None,

@@ -57,9 +57,9 @@ pub(super) struct Draft {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) values: Values,
-    /// Address of the peer, if the outcome depends on it.
+    /// Address of the connecting peer, if the outcome depends on it.
     pub(super) peer: Option<IpAddr>,
-    /// Address of the client, if an address filter decides.
+    /// Client address that a trusted proxy reports, if an address filter decides.
     pub(super) client: Option<IpAddr>,
 }
 
@@ -173,7 +173,7 @@ impl Draft {
                     operation: route.operation.key.clone(),
                     upstream: None,
                 },
-                // What another service answers is not part of the comparison.
+                // The answer of another service is not part of the comparison.
                 (Verdict::Forward | Verdict::Ask(_), Some(route)) => {
                     let upstream = route.treatment.upstream as usize;
                     let upstreams = oracle.snapshot().upstreams();

@@ -99,16 +99,16 @@ pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
     }
 }
 
-/// Reason for the absence of a witness: only a provider can make such a token.
+/// Reason for the absence of a witness: only the identity provider can issue such a token.
 const OF_TOKENS: &str = "a token of this consumer with another value of the claim shows it";
 
-/// True if callers may have tokens, whose own claims count where the consumer has none.
+/// True if callers may have tokens. Claims of a token apply where the consumer has none.
 fn has_tokens(shared: &ir::Shared) -> bool {
     let mut verifiers = shared.auth.iter();
     verifiers.any(|verifier| !["api_key", "basic"].contains(&verifier.checked.kind()))
 }
 
-/// Name of the claim that a setting gives to a consumer, if it is one.
+/// Name of the consumer's claim that a setting defines, or `None` if the setting is not a claim.
 fn claim(setting: &Setting) -> Option<&str> {
     let [key, name, ..] = setting.path.as_slice() else {
         return None;
@@ -116,8 +116,8 @@ fn claim(setting: &Setting) -> Option<&str> {
     (key == "claims").then_some(name)
 }
 
-/// Compares groups, claims and plan of a consumer, because policies check these. A claim of a
-/// consumer hides the token's claim of that name, so that without it the token's counts.
+/// Compares groups, claims and plan of a consumer, because policies check these. A consumer's claim
+/// overrides the claim of the same name in a token. If it is removed, the token's claim applies.
 fn rights(subject: &str, (old, new): (&Settings, &Settings), has_tokens: bool, plan: &mut Plan) {
     type Right = (String, String, Option<String>);
     let rights = |settings: &Settings| -> BTreeSet<Right> {

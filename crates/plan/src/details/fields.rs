@@ -183,7 +183,7 @@ fn or_off(value: Option<&Written>, absent: u128) -> Amount {
     }
 }
 
-/// Limit of a setting: a fraction, or [`Amount::Endless`] without a limit.
+/// Limit that a setting defines, as a fraction. [`Amount::Endless`] means that there is no limit.
 enum Amount {
     Of(u128, u128),
     Endless,
@@ -230,7 +230,7 @@ fn flag(old: Option<&Written>, new: Option<&Written>) -> Class {
     }
 }
 
-/// Members of a set of values. `absent` if the setting is missing.
+/// Members of a set of values. Returns `absent` if the setting is missing.
 fn values(value: Option<&Written>, absent: &[&str]) -> BTreeSet<String> {
     match value {
         None => absent.iter().map(|word| (*word).to_owned()).collect(),

@@ -12,7 +12,7 @@ use super::{destination, fields, questions, schemes, tables, upstream};
 use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 
-/// Difference before it is assigned to an operation or a section.
+/// Line of a plan before its operation and section are known.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) class: Class,
@@ -53,7 +53,7 @@ pub(crate) fn are_compared(
                 && requests(before) == requests(after))
 }
 
-/// Compares the handling of requests that one operation owned and another one now owns. Their keys
+/// Compares the handling of requests that moved from one operation to another. The operations' keys
 /// may differ.
 pub(crate) fn of_cell(
     (old, was): (Of<'_>, &ir::Treatment),
@@ -509,7 +509,7 @@ fn kind_of<'s>(treatment: &ir::Treatment, name: &str, side: Of<'s>) -> Option<&'
     definition(treatment, name, side).map(|(_, checked)| checked.kind())
 }
 
-/// Names of policies in a chain, with the side and the treatment that contain the chain.
+/// Policies of a chain by name, with the side and the treatment to which the chain belongs.
 type Loosened<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
 
 /// Kinds of policies that only set limits.
@@ -614,7 +614,7 @@ fn moved(
             new: after.into(),
         });
     }
-    // Sunset date that a `deprecation` policy sets.
+    // Sunset date of a chain, which a `deprecation` policy sets.
     let sunset = |names: &[&String], side: Of<'_>, treatment: &ir::Treatment| {
         let mut names = names.iter();
         names.find_map(|name| {

@@ -1,5 +1,5 @@
-//! Error responses (`errors`) that browsers run. The media type of a body is judged like that of a
-//! `respond` policy.
+//! Comparison of custom error responses (`errors`) whose body browsers execute. The media type of a
+//! body is compared as for a `respond` policy.
 
 use std::collections::BTreeSet;
 
@@ -13,11 +13,11 @@ use crate::{Change, Class, Section};
 /// Media type of a body without `content_type`.
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Reason for the absence of a witness.
+/// Reason for the absence of a witness: the difference is visible only in a browser.
 const IN_BROWSER: &str = "a page in a browser shows it";
 
-/// Media type of the body for a reason. The first settings that name the reason count, as in the
-/// engine. `None`: a problem document.
+/// Media type of the body for a reason. The first settings that name the reason apply, as in the
+/// engine. `None` means a problem document.
 fn media_type<'a>(nearest_first: &[&'a Settings], reason: &str) -> Option<&'a str> {
     let mut all = nearest_first.iter();
     let own = all.find(|errors| errors.below(&[reason]).next().is_some())?;
@@ -25,9 +25,9 @@ fn media_type<'a>(nearest_first: &[&'a Settings], reason: &str) -> Option<&'a st
     Some(own.text(&[reason, "content_type"]).unwrap_or(TEXT))
 }
 
-/// Changes of reasons whose body browsers newly run, or no longer run. They replace the lines about
-/// these media types. `old` and `new` are the error responses of the API or gateway itself, followed
-/// by those that apply where it has none.
+/// Reports reasons whose error body browsers newly execute, or no longer execute. These lines
+/// replace the ones about the media types. `old` and `new` contain the error settings in order of
+/// precedence: those of the API or gateway itself, then the inherited ones.
 pub(super) fn compare(
     subject: &str,
     (old, new): (&[&Settings], &[&Settings]),

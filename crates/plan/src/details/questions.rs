@@ -1,6 +1,6 @@
-//! Services that decide about requests (`forward_auth`): the credentials that they get, and changes
-//! of their upstreams. Who answers decides who gets in, and with `on_outage: open` so does whoever
-//! keeps the answer away.
+//! Authorization services (`forward_auth`): the credentials that they receive, and changes of their
+//! upstreams. A host that answers such requests decides about access. With `on_outage: open`, so
+//! does anyone who can cause an outage.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,13 +17,13 @@ use crate::security::gateway::hosts;
 use crate::security::is_credential;
 use crate::{Change, Class, Section};
 
-/// Id of a line about credentials that another service gets.
+/// Id of a line about credentials that another service receives.
 pub(super) const SENT: &str = "credentials-sent";
 
-/// Reason for the absence of a witness.
+/// Reason for the absence of a witness: the decision is made by another service.
 const DECIDED_ELSEWHERE: &str = "another service decides";
 
-/// Questions of a chain in order.
+/// `forward_auth` policies of a chain, in order.
 fn questions<'a>(
     treatment: &'a ir::Treatment,
     api: &'a ir::Api,
@@ -40,7 +40,7 @@ fn questions<'a>(
     })
 }
 
-/// Fields with credentials that services get, by the name of the upstream and by host.
+/// Fields with credentials that services receive, by the name of the upstream and by host.
 fn sent<'a>(side: Of<'a>, treatment: &'a ir::Treatment) -> BTreeMap<String, BTreeSet<&'a str>> {
     let schemes = || side.api.schemes.iter();
     let is_place = |name: &str| {
@@ -61,8 +61,8 @@ fn sent<'a>(side: Of<'a>, treatment: &'a ir::Treatment) -> BTreeMap<String, BTre
     all
 }
 
-/// Reports credentials that another service newly gets. An upstream that is asked on both sides
-/// reports its own hosts.
+/// Reports credentials that another service newly receives. Changed hosts of an upstream that both
+/// sides use are reported with the upstream.
 pub(super) fn credentials(
     (old, was): (Of<'_>, &ir::Treatment),
     (new, is): (Of<'_>, &ir::Treatment),
@@ -103,7 +103,7 @@ pub(super) fn credentials(
     }
 }
 
-/// Operations of a gateway that ask a service.
+/// Operations of a gateway whose chain asks an authorization service.
 struct Askers<'a> {
     /// Operations, with true for `on_outage: open`.
     all: Vec<(&'a ir::Api, &'a ir::Operation, bool)>,
@@ -127,7 +127,7 @@ impl<'a> Askers<'a> {
         Self { all: all.collect() }
     }
 
-    /// Those that the old side asked, too, or does not know by this key.
+    /// Operations that also asked a service on the old side, or that the old side does not have.
     fn kept(mut self, old: &ir::Gateway, before: &Self) -> Self {
         let is_known = |key: &str| {
             let mut apis = old.apis.iter();
@@ -141,9 +141,9 @@ impl<'a> Askers<'a> {
     }
 }
 
-/// Takes over lines about upstreams that answer questions: another host that answers, and settings
-/// that can keep an answer away from operations with `on_outage: open`, weaken access to the
-/// operations that ask. A line stays if the upstream also gets requests.
+/// Reclassifies lines about upstreams of authorization services. Another host, or a setting that
+/// can cause an outage with `on_outage: open`, weakens access to the operations that ask the
+/// service. The original line is kept if the upstream also receives client requests.
 pub(super) fn decide(
     (old, new): (&ir::Gateway, &ir::Gateway),
     name: &str,
@@ -186,7 +186,7 @@ pub(super) fn decide(
     changes
 }
 
-/// True for a line about another host, or another virtual host, that answers.
+/// True if a line reports another host, or another virtual host, of a service.
 fn is_other_host(line: &Line, was: &ir::Upstream, is: &ir::Upstream) -> bool {
     match line.id {
         "host-header-changed" => true,
@@ -203,8 +203,8 @@ fn is_other_host(line: &Line, was: &ir::Upstream, is: &ir::Upstream) -> bool {
     }
 }
 
-/// True for a setting that may keep an answer away more often: a tighter limit, timeout or breaker,
-/// or a change whose direction is unknown.
+/// True if a setting may make outages more frequent: a tighter limit, timeout or circuit breaker,
+/// or a change of unknown direction.
 fn may_fail(name: &str, line: &Line) -> bool {
     let path = line.subject.strip_prefix("upstream ");
     let path = path.and_then(|rest| rest.strip_prefix(name));
@@ -216,7 +216,7 @@ fn may_fail(name: &str, line: &Line) -> bool {
     line.class == Class::Tighten || fields::has_no_direction(&tables::UPSTREAM, &path)
 }
 
-/// True if an upstream gets requests of clients or copies of them.
+/// True if an upstream receives client requests or copies of them.
 fn gets_requests(gateway: &ir::Gateway, name: &str) -> bool {
     let mut treatments = gateway.apis.iter().flat_map(|api| {
         let all = api.treatments.iter();

@@ -49,7 +49,7 @@ pub(super) fn schemes(
     }
 }
 
-/// Credentials at one place of requests, as one operation handles them.
+/// Credentials at one place in requests, as one operation handles them.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     /// True if the operation requires a scheme at this place.

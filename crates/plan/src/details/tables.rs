@@ -23,15 +23,15 @@ pub(super) struct Row {
     pub(super) way: Way,
 }
 
-/// Meaning of a difference in a value.
+/// Direction of a setting: how a difference in its value affects requests.
 #[derive(Clone, Copy)]
 pub(super) enum Way {
     /// A greater value lets more through. The payload is the default.
     More(Absent),
     /// A greater value lets less through. The payload is the default.
     Less(Absent),
-    /// The value decides which callers are counted together. Neither value is tighter, so a change
-    /// counts as looser.
+    /// The value decides which callers share a limit. Neither value is tighter, so a change counts
+    /// as looser.
     Either,
     /// Like [`Way::More`], with this default. 0 disables the check.
     MoreOrOff(u128),

@@ -42,7 +42,7 @@ pub enum Outcome {
         /// Machine-readable reason.
         reason: &'static str,
     },
-    /// The outcome depends on an answer that only gwd gets.
+    /// The outcome depends on the answer of another service, which only gwd asks.
     Depends,
     /// The step responded to the request.
     Reply {

@@ -93,7 +93,7 @@ pub enum Decision {
     Respond,
     /// The gateway refuses the request.
     Reject,
-    /// The decision depends on an answer that only gwd gets.
+    /// The decision depends on the answer of another service, which only gwd asks.
     Depends,
     /// No operation owns the request. The status is 404.
     None,
@@ -249,7 +249,7 @@ fn explain(
     }
 }
 
-/// Explains on which answer the decision depends, and how to assume one.
+/// Explains which service's answer decides, and how to assume an answer with an option.
 fn depends(asked: Asked<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
     let askers = asked.oracle.askers(decided, effect);
     let asker = askers.first().copied().unwrap_or("authenticate");

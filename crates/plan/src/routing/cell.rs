@@ -31,7 +31,7 @@ pub(super) struct Cells<'c, 'a> {
     pub(super) engines: &'c Engines,
 }
 
-/// Changes found in a set of cells.
+/// Results of comparing a set of cells: changes, errors, and moved routes.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) changes: Vec<Change>,
@@ -53,7 +53,7 @@ pub(super) struct Cell {
 }
 
 impl<'a> Cells<'_, 'a> {
-    /// Compares every cell that contains requests of a task's route.
+    /// Compares every non-empty cell of a task's route.
     pub(super) fn of(&self, task: Task) -> Told {
         let mut told = Told::default();
         match task {
@@ -83,12 +83,12 @@ impl<'a> Cells<'_, 'a> {
         told
     }
 
-    /// Route of the old side.
+    /// Route of the old side with this index.
     pub(super) fn before(&self, at: u32) -> &Route<'a> {
         &self.tables[0].routes[at as usize]
     }
 
-    /// Route of the new side.
+    /// Route of the new side with this index.
     pub(super) fn after(&self, at: u32) -> &Route<'a> {
         &self.tables[1].routes[at as usize]
     }

@@ -109,8 +109,8 @@ impl<'a> Cells<'_, 'a> {
         [before, after]
     }
 
-    /// True if the requirements of both sides have different sources of credentials, different
-    /// claim names, or different times for which an issuer's word counts.
+    /// True if the requirements differ in the sources of credentials, in claim names, or in the
+    /// time for which keys and answers of an issuer are cached.
     fn sources_differ(&self, owners: [Owner; 2]) -> bool {
         let [Owner::Route(was), Owner::Route(is)] = owners else {
             return false;

@@ -115,8 +115,8 @@ struct Overlay<'a> {
 enum Task {
     /// Route on both sides whose requests are handled differently.
     Both(u32, u32),
-    /// Route on both sides that owns undescribed requests, if the described or withheld requests
-    /// differ.
+    /// Route for undescribed requests that both sides have, if other routes now leave it different
+    /// requests.
     Rest(u32, u32),
     /// Route that only the new table has.
     New(u32),
@@ -124,7 +124,7 @@ enum Task {
     Gone(u32),
 }
 
-/// Side with its mounts at a listener and host.
+/// Side with its mounts that serve a listener and host.
 type Asked<'o, 'a, L> = (L, &'o [(&'a ir::Api, &'a ir::Mount)]);
 
 impl<'a> Overlay<'a> {
@@ -399,7 +399,7 @@ fn answer(side: &Lowered, route: &Route<'_>) -> Option<u16> {
         })
 }
 
-/// True if a policy of the route's chain refuses every request.
+/// True if a policy of the route's chain refuses all requests.
 fn refuses(side: &Lowered, route: &Route<'_>) -> bool {
     answer(side, route).is_some_and(|status| status >= 400)
 }

@@ -61,9 +61,10 @@ pub(super) struct Table<'t, 'a> {
     withheld: Index<'t>,
     /// True if at least one route has conditions on fields or parameters.
     pub(super) conditioned: bool,
-    /// Remaining step budget for matching patterns. The first table's budget covers both tables.
+    /// Number of remaining steps for matching patterns. The first table's number is used for both
+    /// tables.
     pub(super) steps: Steps,
-    /// Remaining step budget for searches. The first table's budget covers both tables.
+    /// Number of remaining steps for searches. The first table's number is used for both tables.
     pub(super) searches: Steps,
     /// Indexes of each operation's routes, by operation key.
     of_operation: OnceLock<FxHashMap<&'t str, Vec<u32>>>,
@@ -415,8 +416,8 @@ impl<'s> Search<'s, '_, '_> {
         next.collect()
     }
 
-    /// Records the routes of higher precedence that match everything below this path. `None` if one
-    /// of them has no conditions that the request could fail.
+    /// Records the routes of higher precedence that match every path with this prefix. `None` if
+    /// one of them has no conditions, because then the request can never avoid it.
     fn entered(&self, mut state: State) -> Option<State> {
         for (side, table) in self.tables.iter().enumerate() {
             for node in &state.nodes[side] {

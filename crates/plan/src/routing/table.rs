@@ -113,11 +113,13 @@ pub(super) struct Route<'a> {
 /// Precedence tier of a route. A later tier takes precedence over earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Tier {
-    /// `API#unmatched`, or 404: requests that no template matches.
+    /// Undescribed requests: those that no template matches. `API#unmatched` owns them, or they get
+    /// 404.
     Unmatched,
-    /// `API#undeclared`, or 405: methods that a matching template does not declare.
+    /// Undeclared methods on a matching template. `API#undeclared` owns them, or they get 405.
     Undeclared,
-    /// 404: requests that an operation describes or hides, even if its conditions do not hold.
+    /// Requests that an operation describes or hides, even if its conditions do not hold. They get
+    /// 404.
     Withheld,
     /// Requests that an operation describes.
     Described,

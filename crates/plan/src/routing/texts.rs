@@ -347,7 +347,7 @@ mod tests {
             others,
             ..Rivals::default()
         };
-        // A small budget ends every walk soon.
+        // With this budget, every walk ends after few steps.
         let steps = Steps::new(1_000);
         texts(&[must], &rivals, &steps);
         assert!(steps.are_spent());

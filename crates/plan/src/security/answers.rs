@@ -32,7 +32,7 @@ enum Rule {
     Withholds(fn(&str) -> u64),
     /// A media type that browsers execute admits more.
     Runs,
-    /// The upstream's own value may disclose something: it lets more out than no value.
+    /// The upstream's own value may disclose information. It discloses more than a missing value.
     Discloses,
 }
 
@@ -80,15 +80,15 @@ fn rule_of(name: &str) -> Rule {
     }
 }
 
-/// Fields that send clients to another place.
+/// Fields that redirect clients.
 const SENDING: [&str; 3] = ["alt-svc", "location", "refresh"];
 
-/// True for a response field that sends clients to another place.
+/// True for a response field that redirects clients.
 pub(crate) fn is_sending(name: &str) -> bool {
     SENDING.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Name of the upstream's own value in plans.
+/// Text that stands for the upstream's own value in plans.
 const UPSTREAM: &str = "what the upstream says";
 
 /// Response field as received by clients.
@@ -101,7 +101,7 @@ struct Sent {
 }
 
 impl Sent {
-    /// The same with one spelling of values that mean the same.
+    /// Copy in which values with the same meaning have one spelling.
     fn canonical(&self, name: &str) -> Self {
         let values = self.values.iter();
         Self {
@@ -121,7 +121,7 @@ impl Sent {
         }
     }
 
-    /// True if the upstream's own value reaches clients here and no value does there.
+    /// True if the upstream's own value reaches clients here, but not in `other`.
     fn discloses_more_than(&self, other: &Self) -> bool {
         self.upstream && !other.upstream && other.values.is_empty()
     }
@@ -140,7 +140,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     let is_protected = asks(old) && asks(new);
     let names: BTreeSet<&String> = was.fields.keys().chain(is.fields.keys()).collect();
     let differences = names.into_iter().flat_map(|name| {
-        // Fields that send clients to another place are compared as destinations.
+        // Fields that redirect clients are compared as destinations.
         if is_sending(name) {
             return Vec::new();
         }
@@ -159,7 +159,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         };
         let (before, after) = (of(&was), of(&is));
         let for_callers = matches!(rule, Rule::Separates | Rule::Withholds(_));
-        // Only an upstream discloses something: an answer of the gateway is in its own settings.
+        // Only responses of upstreams disclose something unknown; the gateway's own responses are
+        // in its settings.
         let is_own = matches!(rule, Rule::Discloses) && !(was.upstream && is.upstream);
         let spelled = (before.canonical(name), after.canonical(name));
         if spelled.0 == spelled.1 || is_own || for_callers && !is_protected {
@@ -255,7 +256,7 @@ fn opened(was: &Sent, is: &Sent, before: &BTreeSet<String>, after: &BTreeSet<Str
     }
 }
 
-/// Fields of a response after the policies of a chain.
+/// Response fields after the policies of a chain.
 struct Response {
     /// True if the response comes from the upstream.
     upstream: bool,

@@ -162,7 +162,7 @@ mod tests {
         "null",
     ];
 
-    /// Origins, methods and credentials of a `cors` policy.
+    /// Origins, methods, and credentials flag of a `cors` policy in a test.
     type Written = (Vec<&'static str>, Option<Vec<&'static str>>, bool);
 
     fn allows(pattern: &str, page: &str) -> bool {

@@ -1,4 +1,5 @@
-//! Client certificates of witnesses, and the facts about them that are patterns.
+//! Client certificates for witnesses, and properties of certificates whose allowed values are
+//! patterns.
 
 use std::collections::BTreeSet;
 

@@ -18,18 +18,19 @@ enum Clause {
     OneOf(String, BTreeSet<String>),
     /// Condition that cannot be analysed. Compared as text.
     Opaque(String),
-    /// Another service must admit the caller.
+    /// Condition that another service admits the caller.
     Answer(Question),
 }
 
-/// Question of `forward_auth`.
+/// Request of a `forward_auth` policy to its service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Question {
-    /// Service that is asked. The fields of its answer are compared as request fields.
+    /// Identity of the service. Fields of its response are compared as request fields.
     service: String,
-    /// Fields of the request that the service gets. None: the default.
+    /// Request fields that the service receives. `None` means the default fields.
     sent: Option<BTreeSet<String>>,
-    /// If an outage of the service admits everyone: the time after which there is an outage.
+    /// Time after which the service counts as failed, if a failure admits everyone. `None`
+    /// otherwise.
     open: Option<String>,
 }
 
@@ -61,8 +62,8 @@ impl Question {
         }
     }
 
-    /// True if this question admits no caller that the other one refuses, and sends no further
-    /// fields of the request to the service.
+    /// True if this condition admits no caller that the other one refuses, and forwards no further
+    /// request fields to the service.
     fn implies(&self, other: &Self) -> bool {
         let sent = match (&self.sent, &other.sent) {
             (Some(own), Some(theirs)) => own.is_subset(theirs),

@@ -85,7 +85,7 @@ fn is_of_documents(id: &str) -> bool {
     id.starts_with("required-") || id == "allow-public-changed"
 }
 
-/// Range of peers that may report any client address, and the key that trusts it.
+/// Range of peers whose `X-Forwarded-For` is trusted, and the setting that trusts it.
 type Believed = (&'static str, Cidr);
 
 /// Compares the peers that may report client addresses. A range inside a trusted range is not a
@@ -359,8 +359,9 @@ fn covers(wider: &str, pattern: &str) -> bool {
 /// Flow of a secret: the definition, the path of the field, and the reference.
 type Flow = (String, String, SecretRef);
 
-/// Reports every secret reference in a field that the old gateway does not have, including a first
-/// release and new definitions. Also counts the references that both sides have.
+/// Reports every secret reference in a field of the new gateway that is not in the same field of
+/// the old gateway. In a first release, these are all references. Also counts the references that
+/// both sides have.
 fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
     let before: BTreeSet<Flow> = old.into_iter().flat_map(flows).collect();
     let (known, added): (Vec<Flow>, Vec<Flow>) = flows(new)

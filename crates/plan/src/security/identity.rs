@@ -1,7 +1,7 @@
-//! Request fields as an upstream gets them, after the security schemes of the API, `forward_auth`
-//! and `headers`. Of fields that identify the caller: whether a client's own value reaches the
-//! upstream, and which values the gateway writes. Of other fields: whether a client's own value
-//! reaches it that a policy removed.
+//! Comparison of request fields as an upstream receives them, after the security schemes of the
+//! API, `forward_auth` and `headers`. For fields that identify the caller, the comparison is by the
+//! client's own value and by the values that the gateway writes. For other fields, it is only by
+//! the client's own value, if a policy removed that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,8 +76,9 @@ const CREDENTIAL: &[&str] = &[
 /// Fields by which upstreams recognise the page that sends a request, besides `Sec-Fetch-…`.
 const PAGE: &[&str] = &["origin", "referer"];
 
-/// Fields whose client values the gateway itself removes and replaces (engine, `edge::forwarded`),
-/// so that removing them in a policy changes nothing. Other fields of trusted proxies pass.
+/// Request fields that the gateway itself removes and replaces (`edge::forwarded` in the engine),
+/// so that removing them in a policy changes nothing. Other fields of trusted proxies are
+/// forwarded.
 const MANAGED: &[&str] = &[
     "forwarded",
     "x-forwarded-for",
@@ -96,7 +97,7 @@ enum Written {
     Policy(String),
     /// Property of the verified caller: its name or a claim.
     Caller(String),
-    /// Field of the answer of a `forward_auth` service.
+    /// Field of the response of a `forward_auth` service.
     Answer,
 }
 
@@ -128,15 +129,16 @@ impl Got {
         }
     }
 
-    /// Removes the client's own value and all values written so far.
+    /// Removes the client's own value and all values written before.
     fn clear(&mut self) {
         self.client = false;
         self.values.clear();
     }
 
-    /// True if everyone who can send a value in this field can also send it in `other`. A client
-    /// that may write the field itself could send properties of the caller, and those of an answer
-    /// with `answers`. A policy's value is the gateway's word for all callers.
+    /// True if every caller who can determine a value of this field can also do so in `other`. If
+    /// the client's own value reaches the upstream, it can be any property of a caller, and with
+    /// `answers` also any field of a service's response. A policy's value is the same for all
+    /// callers.
     fn is_within(&self, other: &Self, answers: bool) -> bool {
         let is_open = |value: &Written| match value {
             Written::Policy(_) => false,
@@ -148,13 +150,12 @@ impl Got {
             && values.all(|value| other.values.contains(value) || other.client && is_open(value))
     }
 
-    /// True if a client's own value reaches the upstream here and no value does there.
+    /// True if the client's own value reaches the upstream here, but not in `other`.
     fn admits_more_than(&self, other: &Self) -> bool {
         self.client && !other.client && other.values.is_empty()
     }
 
-    /// True for a field by which the gateway itself is known to the upstream, or that the gateway
-    /// fills with properties of the caller.
+    /// True if the gateway writes a secret or a property of the caller to this field.
     fn is_trusted(&self) -> bool {
         self.values.iter().any(|value| match value {
             Written::Policy(value) => value.starts_with("${"),
@@ -162,7 +163,7 @@ impl Got {
         })
     }
 
-    /// True if the upstream gets nothing but properties of the verified caller.
+    /// True if the upstream receives only properties of the verified caller in this field.
     fn is_of_caller(&self) -> bool {
         let mut values = self.values.iter();
         !self.client && values.all(|value| matches!(value, Written::Caller(_)))
@@ -191,13 +192,15 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             known.cloned().unwrap_or_else(|| Got::untouched(name))
         };
         let (was, is) = (got(&was), got(&is));
-        // Callers with other credentials have other properties: the requirement's line reports it.
+        // Callers with other credentials also have other properties; the line about the requirement
+        // reports that.
         let is_gained = was.values.is_empty() != is.values.is_empty();
         if is_gained && was.is_of_caller() && is.is_of_caller() && asks_others() {
             return Vec::new();
         }
         let verdict = match was.is_trusted() || is.is_trusted() || is_identity(name) {
-            // A service that newly speaks for callers is another authority than they themselves.
+            // A service that newly provides the value is another authority than the caller's
+            // credential.
             true => Verdict::of(was.is_within(&is, true), is.is_within(&was, false)),
             false => Verdict::of(!was.admits_more_than(&is), !is.admits_more_than(&was)),
         };
@@ -237,8 +240,9 @@ impl Fields {
         entry.or_insert_with(|| Got::untouched(name))
     }
 
-    /// Applies `forward_as` and `claims_to_headers`. The fields of every scheme of the API are
-    /// taken from clients; those that the operation requires write them.
+    /// Applies `forward_as` and `claims_to_headers`. The client's values of these fields are
+    /// removed for every scheme of the API. The schemes that the operation requires write new
+    /// values.
     fn authenticate(&mut self, access: &Access<'_>) {
         let Some(route) = access.route else {
             return;

@@ -242,7 +242,7 @@ impl<'a> Access<'a> {
         })
     }
 
-    /// Policies of one kind in the chain, each with its name and settings.
+    /// Policies of one kind in the chain, with their names and settings.
     fn policies(&self, kind: &str) -> Vec<(&'a str, Settings)> {
         let policies = self.chain().filter(|one| one.checked.kind() == kind);
         policies
@@ -291,7 +291,7 @@ impl<'a> Access<'a> {
         self.route.is_none()
     }
 
-    /// Callers that the requirement admits.
+    /// Set of callers that the requirement admits.
     #[must_use]
     pub fn who(&self) -> &Who {
         &self.who

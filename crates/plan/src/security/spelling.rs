@@ -1,11 +1,12 @@
-//! One spelling for values of response fields that mean the same to clients.
+//! Canonical spelling of response field values, so that values with the same meaning for clients
+//! are equal.
 //!
-//! Each field has the comparison of its specification: without case (X-Frame-Options in HTML, *The
+//! Each field has the comparison of its specification: ignoring case (X-Frame-Options in HTML, *The
 //! X-Frame-Options header*; Referrer-Policy; RFC 6797; RFC 9111), as a set of directives or
 //! members, or byte by byte (structured fields and Cross-Origin-Resource-Policy).
 
-/// Returns the spelling of a field's value under which equal meanings are equal. The name is in
-/// lower case.
+/// Returns the canonical spelling of a field's value: values with the same meaning have the same
+/// spelling. The field name is in lower case.
 pub(super) fn canonical(name: &str, value: &str) -> String {
     match name {
         "x-frame-options"
@@ -26,12 +27,12 @@ pub(super) fn canonical(name: &str, value: &str) -> String {
     }
 }
 
-/// The words of a text with one blank between two of them.
+/// Words of a text, separated by one blank each.
 fn words(text: &str) -> String {
     text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The parts of a list, sorted, each once.
+/// Parts of a list, sorted and without duplicates.
 fn joined(value: &str, separator: char, part: impl Fn(&str) -> String) -> String {
     let parts = value.split(separator).map(|one| part(&words(one)));
     let mut parts: Vec<String> = parts.filter(|one| !one.is_empty()).collect();
@@ -40,8 +41,8 @@ fn joined(value: &str, separator: char, part: impl Fn(&str) -> String) -> String
     parts.join(&format!("{separator} "))
 }
 
-/// Browsers use the last policy of the list that they know (Referrer Policy §8.1). An empty value
-/// is none.
+/// Last policy in a list that browsers know, which is the one that they use (Referrer Policy §8.1).
+/// Empty if there is none.
 fn last_known(value: &str) -> String {
     const KNOWN: [&str; 8] = [
         "no-referrer",
@@ -59,8 +60,8 @@ fn last_known(value: &str) -> String {
     known.next().unwrap_or_default().to_owned()
 }
 
-/// Directives in any order. Of several with one name the first counts (CSP3 §2.2.1). Their values
-/// keep their case: paths and nonces have one.
+/// Directives in sorted order. Of several with the same name, the first one applies (CSP3 §2.2.1).
+/// Values keep their case, because paths and nonces are case-sensitive.
 fn policy(value: &str) -> String {
     let mut directives: Vec<(String, String)> = Vec::new();
     for directive in value.split(';') {
@@ -81,7 +82,7 @@ fn policy(value: &str) -> String {
     texts.collect::<Vec<_>>().join("; ")
 }
 
-/// The pair as written, and the attributes in any order and case of their names (RFC 6265 §5.2).
+/// Cookie pair as written, with its attributes sorted and in lower case (RFC 6265 §5.2).
 fn cookie(value: &str) -> String {
     let (pair, attributes) = value.split_once(';').unwrap_or((value, ""));
     let attributes = joined(attributes, ';', |one| {
@@ -95,7 +96,7 @@ fn cookie(value: &str) -> String {
     format!("{}; {attributes}", pair.trim())
 }
 
-/// The type and the names of parameters count without case (RFC 6266 §4.1).
+/// Content-Disposition with its type and parameter names in lower case (RFC 6266 §4.1).
 fn disposition(value: &str) -> String {
     let (kind, parameters) = value.split_once(';').unwrap_or((value, ""));
     let parameters = joined(parameters, ';', |one| match one.split_once('=') {

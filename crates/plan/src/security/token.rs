@@ -17,17 +17,19 @@ pub(super) const SIGNING: &str = "signing";
 /// Claims that every token contains.
 pub(super) const ALWAYS: &[&str] = &["iss", "aud", "exp"];
 
-/// Fact that a claim is required.
+/// Name of the fact that a claim is required.
 pub(super) fn required(claim: &str) -> String {
     format!("claim {claim}")
 }
 
-/// Fact that a claim contains a scope. Scopes contain no blanks, so a blank separates the parts.
+/// Name of the fact that a claim contains a scope. Scopes contain no blanks, so a blank separates
+/// the parts.
 pub(super) fn scope(claim: &str, scope: &str) -> String {
     format!("scope {scope} {claim}")
 }
 
-/// Fact with algorithm and key of a token. These contain no blanks, so a blank separates the parts.
+/// Value of the fact with a token's algorithm and key. These contain no blanks, so a blank
+/// separates the parts.
 pub(super) fn describe(signing: &Signing) -> String {
     let key = &signing.key;
     let kid = signing.kid.as_deref();
@@ -35,13 +37,14 @@ pub(super) fn describe(signing: &Signing) -> String {
     format!("{} {key}{kid}", signing.algorithm.name())
 }
 
-/// Fact that an endpoint says that the token is active. The key names the endpoint.
+/// Name of the fact that an introspection endpoint reports the token as active. The key identifies
+/// the endpoint.
 pub(super) fn asked_about(key: &str) -> String {
     format!("asked {key}")
 }
 
-/// Builds a token with exactly the held properties, at a Unix time in seconds. `None` if nobody
-/// vouches for it: there is no known signing key, and no endpoint is asked about it.
+/// Builds a token with exactly the held properties, at a Unix time in seconds. `None` if no
+/// verifier could accept it: there is no known signing key and no introspection endpoint.
 pub(super) fn of(held: &Held<'_>, now_s: u64) -> Option<String> {
     let facts = &held.asked.has;
     let asked = facts.iter().filter_map(|fact| fact.strip_prefix("asked "));

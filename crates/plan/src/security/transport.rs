@@ -295,7 +295,7 @@ fn ranked(subject: &str, rank: &Rank, (was, is): (String, String)) -> Option<Fou
     })
 }
 
-/// Reports another authority or name: some peers are newly trusted, others no longer.
+/// Reports a changed authority or name: some peers are newly trusted, others are no longer trusted.
 fn other(
     subject: &str,
     path: &[&str],

@@ -11,7 +11,7 @@ use bundle::ir;
 use policy::auth::{self, mtls::spiffe};
 use policy::declared::{Scalar, Settings, Value};
 
-/// Upper limits on the age of keys and answers.
+/// Facts that limit the age of cached keys and introspection responses.
 pub(super) const LASTING: &[&str] = &["stale_for", "cache", "old answers"];
 
 /// Requirements on the credential at one place of a request. If several verifiers check it, all
@@ -211,7 +211,7 @@ impl Facts<'_, '_> {
         }
     }
 
-    /// Adds the time for which old answers count in an outage: 0 unless the verifier uses them.
+    /// Adds the maximum age of cached responses during an outage: 0 unless the verifier uses them.
     fn old_answers(&mut self) {
         let is_cached = self.settings.text(&["on_outage"]) == Some("cached");
         let time_ms = match self.settings.get(&["stale_for"]) {

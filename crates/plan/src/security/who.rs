@@ -135,8 +135,8 @@ impl Who {
             .collect()
     }
 
-    /// Times for which keys and answers of an issuer count after they were fetched. No request
-    /// shows them.
+    /// Times for which keys and responses of an issuer are used after they were fetched. A witness
+    /// cannot show them.
     #[must_use]
     pub fn lasting(&self) -> BTreeSet<(&'static str, u64)> {
         let asked = self.0.iter().flat_map(|one| one.places.values());
@@ -316,7 +316,7 @@ pub fn tokens(
     made(&alternative.caller(0), now_s)
 }
 
-/// Tokens and certificate of a caller.
+/// Tokens and certificate names of a caller.
 fn made(caller: &BTreeMap<&Place, Held<'_>>, now_s: u64) -> Tokens {
     let made = caller.iter().filter_map(|(place, held)| {
         let text = match place {
@@ -476,7 +476,7 @@ mod tests {
                 }),
             }
         };
-        // `kind: basic` without settings.
+        // A verifier of `kind: basic` with default settings.
         let people = ir::Verifier {
             name: "people".into(),
             checked: bundle::codec::decode(&[0x82, 2, 0x81, 0xa0]).unwrap(),
