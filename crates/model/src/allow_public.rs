@@ -14,7 +14,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Creates a pattern that has not matched yet.
+    /// Creates a pattern that no operation has matched yet.
     pub(super) fn new(text: Spanned<String>) -> Self {
         Self {
             text,

@@ -62,7 +62,7 @@ searches {nodes} branches, more than {NODES_MAX}"
 struct Widest {
     nodes: usize,
     path: String,
-    /// Index of a template that the path matches completely or up to some segment.
+    /// Index of a template that the path matches, completely or up to its last segment.
     fits: usize,
 }
 
@@ -86,7 +86,8 @@ fn widest(templates: &[&Template]) -> Option<Widest> {
     })
 }
 
-/// Nodes of the trie. Each node has a smaller index than its descendants.
+/// Trie of template segments, as a list of nodes. Each node has a smaller index than its
+/// descendants.
 struct Trie<'t>(Vec<Node<'t>>);
 
 #[derive(Default)]
@@ -154,7 +155,7 @@ impl<'t> Trie<'t> {
         below[0]
     }
 
-    /// Index of a template that ends where the path ends, or below.
+    /// Index of a template that matches the path completely, or begins with it.
     fn fits(&self, path: &str) -> usize {
         let mut at = vec![0];
         for segment in path.split('/').skip(1) {
@@ -206,8 +207,8 @@ struct Search<'t> {
 }
 
 impl Search<'_> {
-    /// Returns the maximum number of nodes visited from these nodes on, including them, and the
-    /// path.
+    /// Returns the maximum number of nodes that a search visits from these nodes on, including
+    /// them, and the path of that search.
     fn below(&mut self, from: Vec<usize>, depth: usize) -> (usize, String) {
         if let Some(known) = self.known.get(&from) {
             return known.clone();
@@ -290,7 +291,7 @@ mod tests {
     #[test]
     fn patterns_that_have_a_text_in_common_count_together() {
         let path = |heads: usize| format!("/{}{{x}}/b/c/d/e/f/g/h/i", "a".repeat(heads));
-        // Visited are the root and nine nodes for each template.
+        // The search visits the root and nine nodes for each template.
         let found = widest_of(&(1..=8).map(path).collect::<Vec<_>>());
         let widest = "/aaaaaaaax/b/c/d/e/f/g/h/i";
         assert_eq!(found, Some((73, widest.into())));
@@ -299,7 +300,7 @@ mod tests {
 
     #[test]
     fn table_over_its_time_limit_ends_with_its_findings() {
-        // Templates of six segments, each one of six literals or a parameter.
+        // Templates of six segments, each segment one of six literals or a parameter.
         let path = |number: u32| {
             let segments = (0..6).map(|at| match number / 7_u32.pow(at) % 7 {
                 6 => format!("/{{p{at}}}"),

@@ -1,7 +1,8 @@
-//! Upstreams that gwc makes from URLs which gwd calls itself: services that a policy asks, key sets.
+//! Upstreams that gwc makes from URLs which gwd calls itself: services that a policy asks, key
+//! sets.
 //!
-//! Plans, metrics and limits hold for them as for all upstreams. Their name is the URL's origin,
-//! their TLS settings are the defaults (the authorities of the system).
+//! Plans, metrics and limits treat them like other upstreams. The name of such an upstream is the
+//! origin of its URL. Its TLS settings are the defaults: certificate authorities of the system.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +12,12 @@ use policy::endpoint::{self, Endpoint};
 use crate::Model;
 use crate::settings::state_id;
 
-/// Milliseconds to open a connection, and for which an unused connection is kept: the defaults of
-/// `timeouts`.
+/// Timeouts of these upstreams: 5s to open a connection, and 5s until an unused connection is
+/// closed. These are the defaults of `timeouts`.
 const CONNECT_MS: u64 = 5_000;
 const IDLE_MS: u64 = 60_000;
 
-/// The upstreams of all URLs of a model.
+/// Upstreams for all such URLs in a model.
 pub(crate) fn upstreams(model: &Model) -> Vec<ir::Upstream> {
     let settings = &model.settings;
     let own = model.apis.iter().flat_map(|api| &api.policies);

@@ -1,5 +1,5 @@
-//! Operations whose `cost` a rate limit of their chain can never admit: it is above the limit's
-//! capacity, which is `burst`, or `limit` of a sliding window.
+//! Operations whose `cost` exceeds the capacity of a rate limit in their chain, so that the limit
+//! can never admit a request. The capacity is `burst`, or `limit` for a sliding window.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::{Api, Operation, Settings};
 use sources::project::files::Files;
 use vocab::lints::COST_ABOVE_LIMIT;
 
-/// Reports each such pair of an operation and a limit.
+/// Reports each pair of such an operation and limit.
 pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
     for api in apis {
         for operation in &api.operations {

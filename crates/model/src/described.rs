@@ -33,7 +33,7 @@ struct Described<'a> {
 }
 
 /// Resolves the described operations, in the order of the document. Aliases and operations without
-/// an upstream are left out and stand in `found`.
+/// an upstream are left out; they are added to `found`.
 pub(super) fn resolve(context: &Context<'_>, found: &mut Found, sink: &mut Sink) -> Vec<Operation> {
     let node = |id: NodeId| context.files.tree.at(id);
     let mut operations = Vec::new();

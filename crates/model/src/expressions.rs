@@ -1,4 +1,5 @@
-//! Check of the expressions of `authorize` policies, each mistake at its place inside the text.
+//! Check of the expressions in `authorize` policies. Each mistake is reported at its place inside
+//! the expression.
 
 use std::ops::Range;
 
@@ -41,9 +42,9 @@ fn finding(fault: &Fault, span: Span) -> Diagnostic {
     }
 }
 
-/// Place of some bytes of a scalar's value. The source text has more than the value: quotes,
-/// escapes, the indentation of a block. The place of the whole scalar if the value is not in it,
-/// such as that of a variable.
+/// Place of a range of bytes of a scalar's value. The value may differ from the source text, which
+/// contains quotes, escapes or the indentation of a block. In that case, and for the value of a
+/// variable, returns the place of the whole scalar.
 fn part(span: Span, text: &str, value: &str, bytes: Range<usize>) -> Span {
     let mut places = Vec::with_capacity(value.len() + 1);
     let mut rest = text.char_indices();

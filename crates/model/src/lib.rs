@@ -75,7 +75,7 @@ pub struct Defined<T> {
     pub value: T,
     /// Place of its name.
     pub span: Span,
-    /// Node of the definition.
+    /// Node of the definition in the tree of its file. `None` if no file contains it.
     pub node: Option<NodeId>,
 }
 

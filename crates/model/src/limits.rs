@@ -64,7 +64,7 @@ fn timeout_holds<'m>(
     );
 }
 
-/// Reports an upstream that has neither health checks nor, for some operation, a configured
+/// Reports an upstream without health checks that is used by an operation without a configured
 /// timeout.
 fn somebody_bounds(
     upstream: &Defined<Upstream>,
@@ -89,7 +89,8 @@ fn somebody_bounds(
     );
 }
 
-/// Reports a target whose address is a listener of this gateway: the gateway would call itself.
+/// Reports a target whose address is a listener of this gateway, because the gateway would call
+/// itself.
 fn leads_elsewhere(
     upstream: &Defined<Upstream>,
     node: NodeRef<'_>,

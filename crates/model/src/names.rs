@@ -174,7 +174,8 @@ impl AllNames {
         });
     }
 
-    /// Marks the names that `other`, the same file in another environment, used as used.
+    /// Marks names as used that `other` marks as used. `other` is the same file in another
+    /// environment.
     pub fn absorb(&self, other: &Self) {
         for (own, other) in self.0.iter().zip(&other.0) {
             own.absorb(other);
@@ -312,7 +313,8 @@ impl Names {
         sink.push(finding);
     }
 
-    /// Marks the names that `other`, the same file in another environment, used as used.
+    /// Marks names as used that `other` marks as used. `other` is the same file in another
+    /// environment.
     pub fn absorb(&self, other: &Self) {
         let used = |definition: &Definition| definition.used.load(Ordering::Relaxed);
         for (name, _) in other.defined.iter().filter(|(_, one)| used(one)) {

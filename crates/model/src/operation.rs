@@ -16,7 +16,8 @@ use openapi::spec::Spec;
 use sources::project::files::Files;
 use vocab::lints::UNFILLED_PATH;
 
-/// API that is resolved: its document, its entry in gateway.yaml and what they define.
+/// API that is being resolved: its document, its entry in gateway.yaml, and the definitions of
+/// both.
 pub(super) struct Context<'a> {
     pub(super) files: &'a Files,
     pub(super) entry: &'a ApiEntry,
@@ -28,7 +29,7 @@ pub(super) struct Context<'a> {
     pub(super) settings: &'a Settings,
 }
 
-/// Results of resolving operations besides the operations.
+/// Further results of resolving operations, besides the operations themselves.
 #[derive(Default)]
 pub(super) struct Found {
     /// Security schemes that requirements name.

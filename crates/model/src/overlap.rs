@@ -29,7 +29,8 @@ struct Walk<'r> {
     pairs: Vec<(usize, usize)>,
 }
 
-/// Routes of a group, sorted by the kind of their segment at one depth.
+/// Routes of a group, divided by the kind of their segment at one depth: literal, case-insensitive
+/// literal, pattern, or parameter.
 #[derive(Default)]
 struct Parts<'r> {
     ended: Vec<usize>,

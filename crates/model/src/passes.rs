@@ -1,12 +1,13 @@
-//! Parts of a scheme's credential that the upstream gets: the caller in fields, or nothing of it
-//! (`forward_as`, `claims_to_headers`, `strip_credential`).
+//! Forwarding of a scheme's credential to the upstream: as fields with the caller's identity, or
+//! not at all (`forward_as`, `claims_to_headers`, `strip_credential`).
 
 use bundle::ir::Passes;
 use diag::shape;
 use diag::{Diagnostic, NodeRef, Sink};
 use policy::transform::headers;
 
-/// Fields in which the upstream gets the caller. Each field is named once.
+/// Reads the request fields in which the upstream receives the caller's identity. Each field may be
+/// named only once.
 pub(super) fn read(node: NodeRef<'_>, sink: &mut Sink) -> Passes {
     let mut fields: Vec<String> = Vec::new();
     let mut field = |node: NodeRef<'_>, sink: &mut Sink| {
@@ -30,8 +31,8 @@ pub(super) fn read(node: NodeRef<'_>, sink: &mut Sink) -> Passes {
     Passes { forward_as, claims }
 }
 
-/// Reports a key of a scheme without a verifier, which has no effect: no caller is known, and the
-/// upstream needs the credential to verify it.
+/// Reports a key of a scheme without a verifier, where it has no effect: the gateway does not know
+/// the caller, and the upstream needs the credential to verify it.
 pub(super) fn check_unverified(node: NodeRef<'_>, sink: &mut Sink) {
     let keys = ["strip_credential", "forward_as", "claims_to_headers"];
     let written = keys.into_iter().find_map(|key| {

@@ -86,7 +86,7 @@ pub(super) fn template(
     Some((template, conditions))
 }
 
-/// Writes into the template what the styles `matrix` and `label` put before a path parameter:
+/// Adds to the template the text that the styles `matrix` and `label` put before a path parameter:
 /// `{id}` becomes `;id={id}` or `.{id}` (OpenAPI 3.1, Style Values).
 pub(super) fn styled<'a>(
     template: &ir::Template,

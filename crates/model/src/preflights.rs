@@ -1,6 +1,6 @@
-//! Preflights that refuse the credential of an operation: `cors` lets pages call it, but its
-//! `headers` lack the field in which the scheme carries the credential. Browsers then never send the
-//! request (Fetch, *CORS protocol*).
+//! CORS preflights that block an operation's credential: `cors` allows pages to call the operation,
+//! but its `headers` do not allow the field in which the scheme carries the credential. Browsers
+//! then never send the request (Fetch, *CORS protocol*).
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,11 @@ use vocab::lints::CREDENTIAL_NOT_IN_PREFLIGHT;
 /// Maximum number of operations shown in a message.
 const SHOWN_MAX: usize = 3;
 
-/// Operations that lack one field, by policy.
+/// Operations whose credential field is not allowed, by place and name of the policy and by field.
 type Found<'m> = BTreeMap<(Span, &'m str, String), Vec<&'m str>>;
 
-/// Reports each policy that refuses a field, with the operations that need it.
+/// Reports each `cors` policy that does not allow a required field, with the operations that need
+/// the field.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let mut found = Found::new();
     for api in apis {
@@ -57,7 +58,7 @@ pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// The `cors` policies of an operation's chain.
+/// `cors` policies of an operation's chain.
 fn policies<'m>(
     settings: &'m Settings,
     api: &'m Api,
@@ -77,8 +78,8 @@ fn policies<'m>(
     })
 }
 
-/// The first field that every alternative of a requirement lacks. None if pages can send the
-/// credentials of an alternative.
+/// First field that is not allowed by the policy in any alternative of a requirement. `None` if
+/// pages can send the credentials of one alternative.
 fn refused(api: &Api, security: &ir::Security, cors: &cors::Checked) -> Option<String> {
     let lacks = |wanted: &ir::SchemeUse| {
         let mut schemes = api.schemes.iter();

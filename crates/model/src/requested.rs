@@ -1,5 +1,6 @@
-//! Client certificates that no listener requests: an operation needs one, and the listeners of its
-//! API neither request certificates nor trust a proxy that could send one.
+//! Schemes for client certificates that no listener requests. An operation requires such a
+//! certificate, but the listeners of its API neither request client certificates nor trust a proxy
+//! that could forward one.
 
 use bundle::ir::{self, ClientAuthMode};
 use diag::{Diagnostic, Sink, Span};
@@ -8,7 +9,7 @@ use policy::auth::{Checked, mtls};
 use super::{Api, Settings};
 use vocab::lints::CERTIFICATE_NOT_REQUESTED;
 
-/// Reports each scheme once, at its definition.
+/// Reports each such scheme once, at its definition.
 pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     for api in apis {
         let listeners: Vec<&ir::Listener> = listeners(settings, api).collect();
@@ -49,7 +50,7 @@ fn report(api: &Api, (scheme, source): (&ir::Scheme, mtls::Source), sink: &mut S
     sink.push(Diagnostic::new(&CERTIFICATE_NOT_REQUESTED, span, message).help(help));
 }
 
-/// Source of a scheme's certificate. `None` for another credential.
+/// Source of the certificate of a scheme. `None` if the scheme is not a client certificate.
 fn source(settings: &Settings, scheme: &ir::Scheme) -> Option<mtls::Source> {
     let ir::Verify::Auth(name) = &scheme.verify else {
         return None;

@@ -129,7 +129,7 @@ fn one(
     let mut split = None;
     let upstream = match upstream {
         Some(name) => {
-            // An undefined name has been reported.
+            // An undefined name was already reported.
             Valued::written(own.upstream(&name, settings)?, span)
         }
         None => match scopes.upstream(settings).ok()? {

@@ -142,8 +142,8 @@ fn by_method(routes: &[Route<'_>]) -> Vec<Vec<usize>> {
     groups.into_values().collect()
 }
 
-/// Operations of two APIs that match exactly the same requests. One finding per pair of APIs,
-/// because the cause is where they are mounted.
+/// Operations of two APIs that match exactly the same requests, by pair of APIs. Each pair of APIs
+/// gives one finding, because the cause is in their mounts.
 #[derive(Default)]
 struct Meetings<'m>(BTreeMap<(usize, usize), Vec<Meeting<'m>>>);
 

@@ -106,7 +106,7 @@ fn statuses<'a>(api: &'a Api, operation: &Operation) -> BTreeSet<&'a str> {
     statuses
 }
 
-/// Settings of an operation that can make the gateway itself respond.
+/// Settings of an operation that can make the gateway respond without the upstream.
 struct Asked<'m> {
     security: &'m ir::Security,
     max_body_bytes: Option<u64>,

@@ -1,6 +1,6 @@
-//! Hashes and limits by a credential that the gateway removes before they read it: `hash_on` of an
-//! upstream and `key` of a limit name a field of a scheme with `strip_credential`. Without the
-//! field a hash selects any target, and a limit counts by address.
+//! Load balancing and limits that use a credential which the gateway removes before: `hash_on` of
+//! an upstream and `key` of a limit name a field of a scheme with `strip_credential`. Without the
+//! field, `hash_on` selects any target, and a limit counts by client address.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::{Api, Settings};
 use sources::project::files::Files;
 use vocab::lints::STRIPPED_KEY;
 
-/// Reports each of them once, with the first API that removes the credential.
+/// Reports each such definition once, with the first API that removes the credential.
 pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let mut told: BTreeSet<NodeId> = BTreeSet::new();
     for api in apis {
@@ -24,7 +24,7 @@ pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut
         let keys =
             used(settings, api).filter_map(|(id, key)| Some((id, files.tree.at(id).get(key)?)));
         for (id, key) in keys {
-            // One property of requests, or a list of them.
+            // The value is one request property or a list of them.
             let parts = [key].into_iter().chain(key.items());
             let found = parts.into_iter().find(|part| is_stripped(*part, &stripped));
             if let Some(part) = found.filter(|_| told.insert(id)) {
@@ -50,8 +50,8 @@ fn report(api: &Api, key: NodeRef<'_>, sink: &mut Sink) {
     );
 }
 
-/// The definitions of the upstreams and policies that operations of an API use, each with the key
-/// that may name a field.
+/// Definitions of the upstreams and policies that operations of an API use, each with its key that
+/// may name a field.
 fn used<'m>(settings: &'m Settings, api: &'m Api) -> impl Iterator<Item = (NodeId, &'static str)> {
     let of_operations = api.operations.iter().flat_map(|one| {
         let split = one.forwarding.upstreams();
@@ -77,7 +77,8 @@ fn used<'m>(settings: &'m Settings, api: &'m Api) -> impl Iterator<Item = (NodeI
     upstreams.chain(policies)
 }
 
-/// True for `header:NAME`, `cookie:NAME` or `query:NAME` of a removed credential.
+/// True for `header:NAME`, `cookie:NAME` or `query:NAME` if the credential at that place is
+/// removed.
 fn is_stripped(key: NodeRef<'_>, stripped: &[&Place]) -> bool {
     let text = key.scalar_text().unwrap_or_default();
     let Some((kind, name)) = text.split_once(':') else {

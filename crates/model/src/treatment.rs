@@ -16,7 +16,7 @@ use super::settings::{Settings, Upstream, name_in, name_list};
 use super::{AllNames, Defined, Kind, Valued};
 use vocab::lints::POLICY_TWICE;
 
-/// Error that was already reported.
+/// Error that was already reported to the user.
 pub(super) struct Told;
 
 /// Nodes with settings at each level, from the document's defaults to the operation.
@@ -52,7 +52,8 @@ impl<'a> Scopes<'a> {
             .flatten()
     }
 
-    /// Effective value of a key: that of the nearest level. `null` restores the default.
+    /// Effective value of a key: the value of the nearest level that sets it. `null` restores the
+    /// default.
     fn inherit<T: Clone>(
         &self,
         key: &str,

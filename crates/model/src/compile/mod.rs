@@ -453,7 +453,8 @@ fn with_keys(
     verifier.set_keys(keys);
 }
 
-/// Reads the settings of one reading of gateway.yaml, and the other files that gateway.yaml names.
+/// Reads the settings of gateway.yaml in one environment, and the other files that gateway.yaml
+/// names.
 pub fn settings(
     files: &mut Files,
     reading: &Reading,
@@ -535,7 +536,7 @@ fn in_others(
     found
 }
 
-/// Joins the findings, each at the place where the value was set.
+/// Joins two lists of findings. Each finding is moved to the place that set its value.
 fn told(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
     let mut told = Sink::default();
     let here = sink.into_sorted().into_iter();

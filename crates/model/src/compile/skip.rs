@@ -75,7 +75,7 @@ const CONTRACT: [&str; 12] = [
     "tags",
 ];
 
-/// Keys inside which nothing is left out.
+/// Keys whose content decides access or routing, so that nothing inside is left out.
 const DECIDES: [&str; 4] = [
     "security",
     "securitySchemes",

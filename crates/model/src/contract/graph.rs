@@ -17,11 +17,11 @@ pub(super) struct Graph {
 }
 
 enum Draft {
-    /// Reserved; the value is set later.
+    /// Reserved node whose value is not set yet.
     Open,
-    /// Refers to another node that has the same meaning.
+    /// The node has the same meaning as another node and refers to it.
     Same(u32),
-    /// Has its own value.
+    /// The node has a value.
     Node(Value),
 }
 

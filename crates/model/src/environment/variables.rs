@@ -42,7 +42,7 @@ struct Given {
     span: Span,
     /// Values, with the spans of the variables' names.
     values: BTreeMap<String, (Span, NodeId)>,
-    /// Variables that gateway.yaml uses with the environment's patch applied.
+    /// Variables that gateway.yaml uses after the environment's patch was applied.
     used: Uses,
 }
 

@@ -83,8 +83,8 @@ path or upstream",
     }
 }
 
-/// Reports `path_readings: keep` where another service decides about paths: it must read them byte
-/// for byte, too.
+/// Reports `path_readings: keep` on operations with `forward_auth`: the service must interpret
+/// paths exactly like the upstream.
 fn services(shared: &Shared<'_>, apis: &[Api], sink: &mut Sink) {
     let mut reported: Vec<Span> = Vec::new();
     for api in apis {

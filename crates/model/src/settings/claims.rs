@@ -1,4 +1,4 @@
-//! Check of `claim:NAME`: at least one consumer must have the claim.
+//! Check of `claim:NAME`: it must name a claim that at least one consumer has.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use policy::declared::Value;
 use crate::Defined;
 use vocab::lints::UNKNOWN_CLAIM;
 
-/// Reports `hash_on` of upstreams and `key` of policies that use a claim which no consumer has, in
+/// Reports `hash_on` of upstreams and `key` of policies that name a claim which no consumer has, in
 /// gateway.yaml or in the `x-gateway` of a document.
 pub(crate) fn check(
     root: NodeRef<'_>,
@@ -17,7 +17,7 @@ pub(crate) fn check(
     auth: &[Defined<ir::Verifier>],
     sink: &mut Sink,
 ) {
-    // Claims of tokens are unknown here, so nothing is reported if a verifier may provide them.
+    // Claims of tokens are unknown here, so report nothing if a verifier may provide them.
     let declared = |one: &Defined<ir::Verifier>| {
         use policy::auth::Checked::{Declared, Mtls};
         let checked = &one.value.checked;
@@ -35,7 +35,7 @@ pub(crate) fn check(
     let written = keys.iter().flat_map(|(things, key)| {
         let things = root.get(things).into_iter().flat_map(NodeRef::entries);
         let values = things.filter_map(move |(_, thing)| thing.get(key));
-        // One property of requests, or a list of them.
+        // The value is one request property or a list of them.
         values.flat_map(|value| [value].into_iter().chain(value.items()))
     });
     for node in written {

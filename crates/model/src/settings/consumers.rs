@@ -134,7 +134,8 @@ pub(super) fn consumers(
     (consumers, in_file.map(Iterator::collect))
 }
 
-/// `certificates` of a consumer, sorted. `seen` has those of all consumers so far.
+/// Certificates of a consumer, sorted. `seen` contains those of all consumers read so far, to
+/// report duplicates.
 fn certificates(
     node: NodeRef<'_>,
     seen: &mut BTreeMap<String, Span>,
@@ -165,7 +166,7 @@ fn certificates(
     all
 }
 
-/// Name of a certificate as [`mtls::Certificate::credentials`] writes it, with its place.
+/// Identifier of a certificate in the form of [`mtls::Certificate::credentials`], with its place.
 fn certified(item: NodeRef<'_>) -> Option<(String, Span)> {
     let get = |key: &str| item.get(key).filter(|value| !value.is_null());
     let text = |node: NodeRef<'_>| node.scalar_text().map(str::to_owned);
@@ -182,7 +183,7 @@ fn certified(item: NodeRef<'_>) -> Option<(String, Span)> {
     Some((format!("subject {subject}"), name.span()))
 }
 
-/// A written credential: its node, its SHA-256, and the slow hash of a password.
+/// Credential in gateway.yaml: its node, its SHA-256, and the slow hash of a password.
 fn credential(item: NodeRef<'_>) -> Option<(NodeRef<'_>, [u8; 32], Option<ir::Password>)> {
     let written = |key: &str| item.get(key).filter(|node| !node.is_null());
     if let Some(hash) = written("sha256") {
@@ -197,7 +198,7 @@ fn credential(item: NodeRef<'_>) -> Option<(NodeRef<'_>, [u8; 32], Option<ir::Pa
     Some((hash, password.sha256(), Some(password)))
 }
 
-/// `groups` of a consumer, sorted.
+/// Groups of a consumer, sorted.
 fn groups(node: NodeRef<'_>) -> Vec<String> {
     let written = node.get("groups").filter(|node| !node.is_null());
     let written = written.into_iter().flat_map(NodeRef::items);
