@@ -62,7 +62,7 @@ searches {nodes} branches, more than {NODES_MAX}"
 struct Widest {
     nodes: usize,
     path: String,
-    /// Index of a template that the path matches, completely or up to its last segment.
+    /// Index of a template that matches the path, or whose first segments match it.
     fits: usize,
 }
 
@@ -155,7 +155,7 @@ impl<'t> Trie<'t> {
         below[0]
     }
 
-    /// Index of a template that matches the path completely, or begins with it.
+    /// Index of a template that matches the path, or whose first segments match it.
     fn fits(&self, path: &str) -> usize {
         let mut at = vec![0];
         for segment in path.split('/').skip(1) {

@@ -78,8 +78,8 @@ fn policies<'m>(
     })
 }
 
-/// First field that is not allowed by the policy in any alternative of a requirement. `None` if
-/// pages can send the credentials of one alternative.
+/// First field of the requirement that the policy does not allow. `None` if pages can send the
+/// credentials of one alternative.
 fn refused(api: &Api, security: &ir::Security, cors: &cors::Checked) -> Option<String> {
     let lacks = |wanted: &ir::SchemeUse| {
         let mut schemes = api.schemes.iter();
