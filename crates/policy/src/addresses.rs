@@ -80,8 +80,8 @@ impl Addresses {
         }
     }
 
-    /// An address of the set: `usual` if it is in the set, else the first one. None if the set is
-    /// empty.
+    /// An address of the set: `usual` if the set contains it, else the first one. `None` if the set
+    /// is empty.
     #[must_use]
     pub fn example(&self, usual: IpAddr) -> Option<IpAddr> {
         let single = Self {
@@ -147,7 +147,7 @@ impl Addresses {
     }
 }
 
-/// Aligned blocks that cover a range of numbers of `bits` bits.
+/// Aligned blocks that exactly cover a range of addresses, each address an integer of `bits` bits.
 fn blocks(mut first: u128, last: u128, bits: u32, address: impl Fn(u128) -> IpAddr) -> Vec<Cidr> {
     let mut blocks = Vec::new();
     loop {

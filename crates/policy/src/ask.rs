@@ -1,8 +1,9 @@
-//! Questions that a step asks before it can decide, and their answers.
+//! Requests and computations that a step of the chain needs before it can decide, and their
+//! results. They are called questions and answers.
 //!
-//! A step stays pure: it returns what it wants to know as an [`Effect`]. gwd performs it, puts the
-//! answer into the context and runs the same step again, which then finds the answer there. A step
-//! changes nothing of the request before it has its answers.
+//! A step does no I/O. It returns its question as an [`Effect`]. gwd performs the effect, stores
+//! the answer in the context, and runs the same step again, which then finds the answer there. A
+//! step changes nothing in the request before it has all its answers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,76 +16,78 @@ use sha2::{Digest as _, Sha256};
 use crate::key_cell::{KeyCell, Remote};
 use crate::password;
 
-/// Name of a question within one exchange: a hash of who asks and of what differs between its
-/// questions.
+/// Id of a question within one exchange: a hash of the asking policy or verifier, and of the values
+/// that differ between its questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AskId([u8; 32]);
 
-/// A question as data.
+/// Question in a form that gwd can perform.
 #[derive(Debug)]
 pub enum Effect {
-    /// A request to a service.
+    /// Request to a service.
     Http(Box<Call>),
-    /// A fetch of keys.
+    /// Fetch of a key set.
     Keys(Arc<KeyCell>),
-    /// A computation: the check of a password. Its answer is a response without content: 200 if the
-    /// password is right, else 403.
+    /// Check of a password, which is computed on another thread. Its answer is a response without
+    /// content: 200 if the password is right, else 403.
     Password(Box<password::Check>),
 }
 
-/// Asker of a question.
+/// Kind of policy or verifier that asks a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Asker {
-    /// A policy `forward_auth`.
+    /// Policy `forward_auth`.
     ForwardAuth,
-    /// A verifier whose keys gwd fetches.
+    /// Verifier whose keys gwd fetches.
     Keys,
-    /// A verifier that asks about tokens.
+    /// Verifier that uses token introspection.
     Introspection,
-    /// A verifier of passwords.
+    /// Verifier of passwords.
     Password,
 }
 
-/// A request to a service, whose answer decides.
+/// Request to a service whose response decides about the client's request.
 pub struct Call {
-    /// Its name.
+    /// Id of the question.
     pub id: AskId,
-    /// The asker.
+    /// Kind of policy or verifier that asks.
     pub asker: Asker,
-    /// The service, an upstream of the gateway.
+    /// Name of the service, which is an upstream of the gateway.
     pub upstream: Arc<str>,
-    /// The method.
+    /// Method of the request.
     pub method: Method,
-    /// Path and query below the path of the service's target.
+    /// Path and query, to be appended to the path of the service's target.
     pub target: PathAndQuery,
-    /// The fields, without `Host` and `Content-Length`.
+    /// Header fields, without `Host` and `Content-Length`.
     pub headers: HeaderMap,
-    /// The body.
+    /// Body of the request.
     pub body: Bytes,
-    /// True if the service gets the forwarding fields of the client's request.
+    /// True if the service receives the forwarding fields of the client's request.
     pub tells_client: bool,
-    /// Most milliseconds until the whole answer is there.
+    /// Maximum time until the whole response has arrived, in milliseconds.
     pub timeout_ms: u64,
-    /// Most bytes of the answer's body.
+    /// Maximum length of the response body, in bytes.
     pub body_bytes_max: usize,
-    /// Time for which the answer serves further equal questions.
+    /// Time for which the answer is cached for equal questions.
     pub keep: Keep,
 }
 
-/// Times for which answers are kept, by their kind.
+/// Cache times of answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
-    /// Milliseconds for an answer that admits, and for one that refuses.
+    /// Cache times in milliseconds: of an answer that admits the request, and of one that refuses
+    /// it.
     pub times_ms: [u64; 2],
-    /// Milliseconds for which an answer that admits serves while there is no other. 0: never.
+    /// Time in milliseconds for which an old admitting answer may be used while the service is
+    /// unavailable. 0: never.
     pub stale_ms: u64,
-    /// Kind of an answer; none for one that is not kept, and that counts as an outage where old
-    /// answers serve.
+    /// Function that returns the kind of an answer. `None` for an answer that must not be cached;
+    /// it counts as an outage if old answers may be used.
     pub kind: fn(&Answered) -> Option<Kept>,
 }
 
-/// Kind of an answer that is kept. Those that refuse have a store of their own, so that wrong
-/// credentials do not evict valid ones.
+/// Kind of a cached answer. Refusing answers have a separate cache, so that wrong credentials do
+/// not evict valid ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// Answer that admits the request.
@@ -93,12 +96,12 @@ pub enum Kept {
     Refuses,
 }
 
-/// Result of a question.
+/// Answer to a question.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// The service answered.
+    /// Response of the service.
     Http(Arc<Answered>),
-    /// A fetch ended; what it brought is in its cell.
+    /// A fetch of keys has ended. Its result is in the key cell.
     Fetched,
     /// There is no answer.
     Outage(Outage),
@@ -107,39 +110,39 @@ pub enum Answer {
 /// Response of a service to a question.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// The status.
+    /// Status of the response.
     pub status: StatusCode,
-    /// The fields, without those of the connection.
+    /// Header fields, without connection-specific ones.
     pub headers: HeaderMap,
-    /// The whole body.
+    /// Complete body.
     pub body: Bytes,
-    /// Time of its arrival (Unix time, seconds).
+    /// Time at which the response arrived (Unix time, seconds).
     pub unix_s: u64,
 }
 
-/// Reason why a question has no answer.
+/// Reason why there is no answer to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outage {
-    /// No complete answer in time.
+    /// The response was not complete within its time limit.
     Timeout,
-    /// The service could not be reached or broke off.
+    /// The service could not be reached, or closed the connection early.
     Failed,
-    /// The answer is longer than allowed.
+    /// The response is longer than allowed.
     TooLarge,
-    /// The service has as many requests as it may have.
+    /// The upstream has reached its maximum of concurrent requests.
     Overflow,
-    /// The circuit breaker of the service is open.
+    /// The circuit breaker of the upstream is open.
     CircuitOpen,
 }
 
-/// Answers to the questions of one exchange. Without questions they cost no allocation.
+/// Answers to the questions of one exchange. An exchange without questions needs no allocation.
 #[derive(Debug, Default)]
 pub struct Answers(Vec<(AskId, Answer)>);
 
 // === impl AskId ===
 
 impl AskId {
-    /// The name of the question for the keys of a cell.
+    /// Id of the question for the keys of a cell.
     #[must_use]
     pub fn of_keys(cell: &KeyCell) -> Self {
         let kind: &[u8] = match cell.source() {
@@ -149,19 +152,20 @@ impl AskId {
         Self::new(Asker::Keys, &[kind, cell.source().url().as_bytes()])
     }
 
-    /// The name of the question about a password.
+    /// Id of the question about a password.
     #[must_use]
     pub fn of_password(check: &password::Check) -> Self {
         Self::new(Asker::Password, &[&check.name])
     }
 
-    /// Its bytes.
+    /// Bytes of the id.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 32] {
         self.0
     }
 
-    /// The name of a question. The parts are told apart by their lengths.
+    /// Creates an id. The hash includes the length of each part, so that different parts never give
+    /// equal input.
     #[must_use]
     pub fn new(asker: Asker, parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new_with_prefix(asker.label());
@@ -191,7 +195,7 @@ impl Asker {
 // === impl Effect ===
 
 impl Effect {
-    /// The asker.
+    /// Kind of policy or verifier that asks.
     #[must_use]
     pub fn asker(&self) -> Asker {
         match self {
@@ -201,7 +205,7 @@ impl Effect {
         }
     }
 
-    /// The question's name.
+    /// Id of the question.
     #[must_use]
     pub fn id(&self) -> AskId {
         match self {
@@ -215,7 +219,8 @@ impl Effect {
 // === impl Call ===
 
 impl Call {
-    /// Hash of the question with the fields that are sent: equal questions have equal answers.
+    /// Hash of the question, including the header fields to send. Questions with equal hashes have
+    /// equal answers.
     #[must_use]
     pub fn digest(&self, headers: &HeaderMap) -> [u8; 32] {
         let mut hash = Sha256::new_with_prefix(self.id.0);
@@ -235,7 +240,7 @@ impl Call {
     }
 }
 
-/// The fields may be credentials: they are not printed.
+/// Prints no header fields, because they may contain credentials.
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
@@ -248,7 +253,7 @@ impl fmt::Debug for Call {
 // === impl Answered ===
 
 impl Answered {
-    /// A response without fields and body.
+    /// Creates a response without header fields and body.
     #[must_use]
     pub fn empty(status: StatusCode) -> Self {
         Self {
@@ -287,20 +292,20 @@ impl Outage {
 // === impl Answers ===
 
 impl Answers {
-    /// The answer to a question; none if it was not asked yet.
+    /// Answer to a question, or `None` if the question was not asked yet.
     #[must_use]
     pub fn get(&self, id: &AskId) -> Option<&Answer> {
         let mut all = self.0.iter();
         all.find(|(known, _)| known == id).map(|(_, answer)| answer)
     }
 
-    /// True if nothing was asked.
+    /// True if no question was asked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Adds an answer. The first answer to a question stays.
+    /// Adds an answer. If the question already has one, the first answer is kept.
     pub fn add(&mut self, id: AskId, answer: Answer) {
         if self.get(&id).is_none() {
             self.0.push((id, answer));

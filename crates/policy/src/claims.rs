@@ -55,7 +55,7 @@ impl Claims {
         claims
     }
 
-    /// Adds a value to a claim with several values.
+    /// Adds a value to a claim that may have several values.
     fn add(&mut self, name: &str, value: &str) {
         match self.lists.last_mut() {
             Some((known, values)) if **known == *name => values.push(value.into()),
@@ -81,7 +81,7 @@ impl Claims {
         found.ok().map(|index| &*self.single[index].1)
     }
 
-    /// Values of a claim with several.
+    /// Values of a claim that has a list of values.
     pub(crate) fn list(&self, name: &str) -> Option<&[Box<str>]> {
         let found = self
             .lists
@@ -89,7 +89,7 @@ impl Claims {
         found.ok().map(|index| &*self.lists[index].1)
     }
 
-    /// True if the claim has the value, alone or in a list. None if there is no such claim.
+    /// True if the claim has the value, alone or in its list. `None` if the claim does not exist.
     #[must_use]
     pub fn has(&self, name: &str, value: &str) -> Option<bool> {
         if let Some(single) = self.get(name) {

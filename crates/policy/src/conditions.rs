@@ -115,7 +115,7 @@ pub use author::SHAPE;
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! Shape, checks and reader of written conditions.
+    //! Format, checks and reader of conditions in configuration files.
 
     use std::collections::BTreeMap;
 

@@ -50,7 +50,7 @@ pub struct Cx<'a> {
     pub fault: Option<Fault>,
     /// Reason why the expression that refused the request has no value, set by `authorize`.
     pub expression_fault: Option<NoValue>,
-    /// Credentials that admitted the request, set by authentication.
+    /// Hashes of the credentials that admitted the request, set by authentication.
     pub shown: Shown,
     /// Number of fields that were removed because some servers would read their names as those of
     /// fields that decide about access.
@@ -82,13 +82,13 @@ pub struct Cx<'a> {
     pub mirrors: Vec<Mirror<'a>>,
     /// Parts of the request that are replaced for the upstream.
     pub rewritten: Option<Rewritten>,
-    /// Answers to what the steps asked.
+    /// Answers to the questions of this request's steps.
     pub answers: Answers,
     /// Tokens that limits took from their counters. Returned if a later limit refuses the request.
     charges: [Option<Charge>; CHARGES_MAX],
 }
 
-/// A refusal of a policy in log-only mode: the request is served.
+/// Refusal by a policy in log-only mode. The request is served, and the refusal is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noted<'a> {
     /// Name of the policy.
@@ -136,7 +136,8 @@ impl Principal<'_> {
         self.claims.get(name).or_else(token)
     }
 
-    /// True if a claim has a value, alone or in a list. A claim of the consumer hides the token's.
+    /// True if a claim has this value, alone or in a list. A claim of the consumer overrides the
+    /// claim of the same name in the token.
     #[must_use]
     pub fn has_claim(&self, name: &str, value: &str) -> bool {
         let token = || {
@@ -158,7 +159,7 @@ impl Principal<'_> {
                 .is_some_and(|token| is_in(&token.groups))
     }
 
-    /// True if the token has all of these scopes. Without a token, true if no scope is required.
+    /// True if the token has all of these scopes. A caller without a token has no scopes.
     #[must_use]
     pub fn has_scopes(&self, wanted: &[Box<str>]) -> bool {
         match &self.token {
@@ -168,7 +169,7 @@ impl Principal<'_> {
     }
 
     /// Bytes that identify the caller: the consumer's name, or issuer and subject of the token.
-    /// None for a token without subject and client.
+    /// `None` for a token with neither subject nor client.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
         match self.consumer {

@@ -21,7 +21,8 @@ impl Draw {
         }
     }
 
-    /// Number below `sum` by caller, or by request if there is no caller. None if `sum` is 0.
+    /// Random number below `sum` that is fixed per caller, or per request if there is no caller.
+    /// `None` if `sum` is 0.
     #[must_use]
     pub fn below(self, cx: &Cx<'_>, sum: u64) -> Option<u64> {
         match cx.principal.as_ref().and_then(Principal::key) {
@@ -30,7 +31,7 @@ impl Draw {
         }
     }
 
-    /// Number below `sum` by request. None if `sum` is 0.
+    /// Random number below `sum` that is fixed per request. `None` if `sum` is 0.
     #[must_use]
     pub fn below_by_request(self, cx: &Cx<'_>, sum: u64) -> Option<u64> {
         self.lot(self.seed ^ cx.draw, sum)

@@ -1,26 +1,29 @@
-//! URLs that gwd calls itself: of a service that is asked, of a key set, of an introspection.
+//! URLs that gwd itself requests: of an authorization service, a key set, or an introspection
+//! endpoint.
 //!
-//! gwc makes an upstream of the URL's origin, so that its name is the origin and everything that
-//! holds for upstreams (TLS, hosts, limits, metrics, plans) holds for the calls, too.
+//! gwc creates an upstream for the origin of each URL. The origin is the upstream's name. TLS,
+//! hosts, limits, metrics and plans therefore treat these requests like those to any other
+//! upstream.
 
-/// A URL as the name of an upstream, and what stands behind it.
+/// URL that gwd requests, divided into the properties of its upstream and the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// `SCHEME://HOST[:PORT]` in lower case without the port of the scheme: the name of the
-    /// upstream.
+    /// Name of the upstream: `SCHEME://HOST[:PORT]` in lower case, without the default port of the
+    /// scheme.
     pub origin: String,
     /// True for `https`.
     pub tls: bool,
-    /// Host, IPv6 without brackets.
+    /// Host name or address. IPv6 addresses have no brackets.
     pub host: String,
     /// Port.
     pub port: u16,
-    /// Path and query; at least `/`.
+    /// Path and query; `/` if the URL has neither.
     pub target: String,
 }
 
 impl Endpoint {
-    /// Reads an absolute `http` or `https` URL without user and fragment.
+    /// Parses an absolute `http` or `https` URL. `None` if it is invalid, or contains a user or a
+    /// fragment.
     #[must_use]
     pub fn of(url: &str) -> Option<Self> {
         let uri: http::Uri = url.parse().ok()?;
@@ -58,7 +61,7 @@ impl Endpoint {
         })
     }
 
-    /// True if the connection is encrypted, or does not leave the machine.
+    /// True if the connection is encrypted, or stays on this machine.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         let address: Option<std::net::IpAddr> = self.host.parse().ok();
@@ -66,7 +69,7 @@ impl Endpoint {
     }
 }
 
-/// True if the name of an upstream is an origin, so that gwc made the upstream of a URL.
+/// True if an upstream's name is an origin. gwc created such an upstream for a URL.
 #[must_use]
 pub fn is_origin(upstream: &str) -> bool {
     upstream.starts_with("https://") || upstream.starts_with("http://")

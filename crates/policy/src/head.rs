@@ -120,7 +120,7 @@ mod tests {
         let all: [&dyn Debug; 6] = [&request, &response, &reply, &answered, &cell, &held];
         for one in all {
             let text = format!("{one:?}");
-            // The bytes of a list are printed as numbers.
+            // `Debug` prints a list's bytes as numbers.
             assert!(
                 !text.contains("PLANTED") && !text.contains("80, 76"),
                 "{text}"

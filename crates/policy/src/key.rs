@@ -80,7 +80,7 @@ impl Key {
         matches!(self, Self::Cookie(_) | Self::Query(_) | Self::All(_))
     }
 
-    /// The key as a setting: one text, or a set of several.
+    /// Key as a setting for comparison: one string, or a set of several.
     pub(crate) fn setting(&self) -> Value {
         let text = |key: &Self| Scalar::Text(key.to_string());
         match self {
@@ -246,7 +246,7 @@ pub(crate) mod author {
             (_, Some(("claim", name))) => Some(Key::Claim(name.to_owned())),
             (_, Some(("cookie", name))) => Some(Key::Cookie(name.to_owned())),
             (_, Some(("query", name))) => Some(Key::Query(name.to_owned())),
-            // The shape check has reported it.
+            // The shape check already reported the error.
             _ => None,
         }
     }

@@ -1,9 +1,9 @@
-//! Key sets that gwd fetches while it runs: state outside snapshots (release.md §7).
+//! Key sets that gwd fetches while it runs. They are state outside snapshots (release.md §7).
 //!
-//! A cell belongs to a source, not to a version: every verifier that names the source has the same
-//! keys, a rotation reaches all of them, and a rollback brings no old key back. gwd fetches; the
-//! cell says when that is worth a try, and keeps the last set that was good. The verifier's reader
-//! says what is good.
+//! Each source of keys has one cell, which all versions share. Every verifier that names the source
+//! therefore has the same keys, a key rotation reaches all of them, and a rollback does not restore
+//! old keys. gwd performs the fetches. The cell decides when a fetch is due, and keeps the last
+//! valid set. The verifier's reader decides whether a set is valid.
 
 use std::any::Any;
 use std::fmt;
@@ -14,65 +14,66 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-/// Seconds after a fetch in which an unknown key id causes no other: 30.
+/// Time after a fetch during which an unknown key id causes no further fetch: 30s.
 const COOL_DOWN_S: u64 = 30;
-/// The same while there are no keys: 2.
+/// Time after a fetch during which no further fetch is made while there are no keys: 2s.
 const EMPTY_COOL_DOWN_S: u64 = 2;
-/// Bounds and default of the time after which a set is fetched again, in seconds: 5 minutes, 24
-/// hours, 10 minutes.
+/// Limits and default of the time after which a set is fetched again, in seconds. Minimum: 5
+/// minutes. Maximum: 24 hours. Default: 10 minutes.
 const FRESH_MIN_S: u64 = 300;
 const FRESH_MAX_S: u64 = 86_400;
 const FRESH_S: u64 = 600;
-/// Bounds of the time after a failed fetch, in seconds; it doubles with each failure.
+/// Limits of the wait after a failed fetch, in seconds. The wait doubles with each failure.
 const RETRY_MIN_S: u64 = 10;
 const RETRY_MAX_S: u64 = 300;
 
 /// Source of keys that gwd fetches.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Remote {
-    /// URL of the set.
+    /// URL of the key set.
     Set(String),
-    /// Issuer whose metadata names the URL of the set (RFC 8414, OpenID Connect Discovery 1.0).
+    /// Issuer whose metadata contains the URL of the key set (RFC 8414, OpenID Connect Discovery
+    /// 1.0).
     Issuer(String),
 }
 
-/// Keys as the verifier uses them, and their number.
+/// Parsed keys for the verifier, and their number.
 pub type Keys = (Arc<dyn Any + Send + Sync>, usize);
 
-/// Reader of a key set as it came; otherwise the reason why it is not usable, in words.
+/// Function that parses a key set. Its error is the reason why the set is not usable.
 pub type Read = fn(&[u8]) -> Result<Keys, &'static str>;
 
-/// Keys of a source, and what is known about fetching them.
+/// Keys of a source, and the state of their fetches.
 pub struct KeyCell {
     source: Remote,
     read: Read,
     set: ArcSwapOption<KeySet>,
-    /// Second since 1970 at which the last fetch ended; 0 before the first.
+    /// Time at which the last fetch ended (Unix time, seconds); 0 before the first.
     fetched_s: AtomicU64,
-    /// Second since 1970 from which on the set is fetched again.
+    /// Time from which the set must be fetched again (Unix time, seconds).
     due_s: AtomicU64,
     fetches: AtomicU64,
     failures: AtomicU64,
     state: Mutex<State>,
 }
 
-/// Keys that were fetched.
+/// Fetched key set.
 pub struct KeySet {
-    /// Keys that the reader made of the content.
+    /// Keys as the reader parsed them.
     pub keys: Arc<dyn Any + Send + Sync>,
     /// Number of keys.
     pub count: usize,
-    /// Hash of the set as it came.
+    /// Hash of the fetched bytes.
     pub generation: [u8; 32],
-    /// Second since 1970 at which they were fetched.
+    /// Time of the fetch (Unix time, seconds).
     pub fetched_s: u64,
 }
 
 #[derive(Default)]
 struct State {
-    /// The set as it came, until it is written to the state folder.
+    /// Fetched bytes that are not yet written to the state folder.
     unsaved: Option<Bytes>,
-    /// Failures since the last success.
+    /// Number of failed fetches since the last success.
     in_a_row: u32,
     failure: Option<String>,
 }
@@ -82,18 +83,18 @@ struct State {
 pub struct KeyReport {
     /// Number of keys.
     pub keys: usize,
-    /// Second since 1970 at which they were fetched; none if there are none.
+    /// Time of the last successful fetch (Unix time, seconds). `None` if there are no keys.
     pub fetched_s: Option<u64>,
-    /// Number of fetches that gave keys.
+    /// Number of successful fetches.
     pub fetches: u64,
-    /// Number of fetches that failed.
+    /// Number of failed fetches.
     pub failures: u64,
-    /// Reason of the last failure, if no fetch has given keys since.
+    /// Reason of the last failure, if no later fetch was successful.
     pub failure: Option<String>,
 }
 
 impl Remote {
-    /// URL or issuer.
+    /// URL of the set, or the issuer.
     #[must_use]
     pub fn url(&self) -> &str {
         match self {
@@ -103,7 +104,7 @@ impl Remote {
 }
 
 impl KeyCell {
-    /// A cell without keys.
+    /// Creates a cell without keys.
     #[must_use]
     pub fn new(source: Remote, read: Read) -> Arc<Self> {
         Arc::new(Self {
@@ -118,19 +119,19 @@ impl KeyCell {
         })
     }
 
-    /// The source.
+    /// Source of the keys.
     #[must_use]
     pub fn source(&self) -> &Remote {
         &self.source
     }
 
-    /// The keys; none before the first fetch.
+    /// Current key set. `None` before the first successful fetch.
     #[must_use]
     pub fn set(&self) -> Option<Arc<KeySet>> {
         self.set.load_full()
     }
 
-    /// True if a request that lacks a key may cause a fetch now.
+    /// True if a request with an unknown key may cause a fetch now.
     #[must_use]
     pub fn may_fetch(&self, unix_s: u64) -> bool {
         let pause_s = match self.set.load().is_some() {
@@ -138,12 +139,12 @@ impl KeyCell {
             false => EMPTY_COOL_DOWN_S,
         };
         let fetched_s = self.fetched_s.load(Ordering::Acquire);
-        // The clock may go back.
+        // Also allow a fetch if the clock was set back.
         fetched_s == 0 || unix_s >= fetched_s + pause_s || unix_s < fetched_s
     }
 
-    /// True once where the set is to be fetched in the background. Until the fetch has ended, it is
-    /// not due again for a while.
+    /// True if a background fetch is due; only one caller gets true. The set is then not due again
+    /// until the fetch has ended, or for a while.
     #[must_use]
     pub fn take_due(&self, unix_s: u64) -> bool {
         let is_due = self.is_due(unix_s);
@@ -153,17 +154,18 @@ impl KeyCell {
         is_due
     }
 
-    /// True if the set is to be fetched in the background.
+    /// True if a background fetch is due.
     #[must_use]
     pub fn is_due(&self, unix_s: u64) -> bool {
         unix_s >= self.due_s.load(Ordering::Acquire)
     }
 
-    /// Takes a set that was fetched now. `fresh_s` are the seconds for which the provider says that
-    /// it stays the same; `jitter` is a random number. Returns true if the fetch before failed.
+    /// Stores a set that was just fetched. `fresh_s` is the time in seconds for which the
+    /// provider's response may be cached; `jitter` is a random number. Returns true if the previous
+    /// fetch failed.
     ///
     /// # Errors
-    /// The reason why it is not taken, in words; the cell is as before.
+    /// The reason why the set is not usable. The cell is then unchanged.
     pub fn fetched(
         &self,
         set: &Bytes,
@@ -186,16 +188,16 @@ impl KeyCell {
         Ok(recovered)
     }
 
-    /// Takes a copy that was fetched before this process began. It is fetched again soon.
+    /// Stores a copy that an earlier process fetched. The set is fetched again soon.
     ///
     /// # Errors
-    /// The reason why it is not taken, in words.
+    /// The reason why the copy is not usable.
     pub fn restored(&self, set: &Bytes, fetched_s: u64) -> Result<(), &'static str> {
         self.take(set, fetched_s)
     }
 
-    /// Records a failed fetch. Returns true if it is the first in a row, or fails for another reason
-    /// than the one before.
+    /// Records a failed fetch. Returns true if it is the first failure in a row, or has another
+    /// reason than the previous one.
     pub fn failed(&self, why: &str, unix_s: u64, jitter: u64) -> bool {
         self.failures.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
@@ -210,7 +212,7 @@ impl KeyCell {
         is_news
     }
 
-    /// The set as it came, with the second of its fetch, once after each fetch.
+    /// Fetched bytes with the time of the fetch, once after each fetch.
     #[must_use]
     pub fn take_unsaved(&self) -> Option<(Bytes, u64)> {
         let unsaved = self.state().unsaved.take()?;

@@ -92,8 +92,8 @@ macro_rules! policies {
             $variant(<$family::$module::Checked as Policy>::Filter),)*
         }
 
-        /// Evaluates an expression for a policy of any kind that runs, or the other expression for
-        /// one that does not.
+        /// Runs an expression with the settings of a policy of any kind that can run. The other
+        /// expression is for kinds that cannot run.
         macro_rules! each {
             ($of:expr, $policy:ident => $value:expr, $declared:ident => $other:expr) => {
                 match $of {

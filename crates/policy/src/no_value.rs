@@ -11,7 +11,7 @@ pub enum NoValue {
     Type,
     /// An index, a number or a conversion is out of range.
     Range,
-    /// Another failure.
+    /// Any other failure.
     Failed,
 }
 

@@ -3,8 +3,8 @@
 //! ```yaml
 //! consumers: {alice: {basic: [{user: alice, argon2id: "$argon2id$v=19$m=19456,t=2,p=1$…"}]}}
 //! ```
-//! The hash is slow on purpose: it makes guessing a password from the hash expensive. So gwd checks
-//! a password on threads for computations, and never on a worker.
+//! The hash is slow on purpose, so that guessing a password from its hash is expensive. gwd
+//! therefore checks passwords on computation threads, never on a worker.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,40 +14,41 @@ use argon2::{Algorithm, Argon2, Params, PasswordVerifier, Version};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-/// Memory of a hash, in KiB: at least 7 MiB (OWASP), at most 64 MiB, which a thread needs while it
-/// computes.
+/// Allowed memory of a hash, in KiB. Minimum: 7 MiB (OWASP). Maximum: 64 MiB, which a thread
+/// allocates while it computes.
 const MEMORY_KIB: std::ops::RangeInclusive<u32> = 7_168..=65_536;
-/// Most passes over the memory.
+/// Maximum number of passes over the memory.
 const PASSES_MAX: u32 = 10;
-/// Most lanes. gwd computes them one after the other.
+/// Maximum number of lanes. gwd computes them one after the other.
 const LANES_MAX: u32 = 4;
-/// Least bytes of the salt, and of the output.
+/// Minimum length of the salt and of the hash value, in bytes.
 const SALT_BYTES_MIN: usize = 8;
 const OUTPUT_BYTES_MIN: usize = 16;
-/// Most characters of a hash.
+/// Maximum length of a hash in text form, in characters.
 const TEXT_MAX: usize = 256;
-/// Most bytes of a password.
+/// Maximum length of a password, in bytes.
 pub const PASSWORD_MAX: usize = 1_024;
 
-/// Hash of a password. The text is valid.
+/// Hash of a password in the PHC string format. Always valid.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hash(Arc<str>);
 
-/// A password to check.
+/// Check of a password against a hash.
 #[derive(Clone)]
 pub struct Check {
-    /// Hash of the password and of what it is compared with.
+    /// Hash that identifies this check: of the password, and of the user's hash.
     pub(crate) name: [u8; 32],
     hash: Hash,
     password: Arc<Zeroizing<Vec<u8>>>,
-    /// True if nobody has the name: the answer is no, after the same work.
+    /// True if the user does not exist. The result is then always negative, after the same
+    /// computation.
     is_decoy: bool,
 }
 
 // === impl Hash ===
 
 impl Hash {
-    /// Reads a hash. None if it is not argon2id in version 19, or its parameters are out of range.
+    /// Parses a hash. `None` if it is not argon2id version 19, or its parameters are out of range.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let hash = PasswordHash::new(text)
@@ -66,14 +67,14 @@ impl Hash {
         fits.then(|| Self(text.into()))
     }
 
-    /// True if a password has this hash. Takes tens of milliseconds.
+    /// True if the password has this hash. Takes tens of milliseconds.
     fn is_of(&self, password: &[u8]) -> bool {
         let read = PasswordHash::new(&self.0);
         read.is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
     }
 }
 
-/// A hash lets others guess: it is not printed.
+/// Prints no hash, because it would allow guessing the password.
 impl fmt::Debug for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hash(…)")
@@ -83,7 +84,7 @@ impl fmt::Debug for Hash {
 // === impl Check ===
 
 impl Check {
-    /// Check of a password. `credential` names the hash with its user.
+    /// Creates a check. `credential` identifies the hash and its user.
     #[must_use]
     pub fn new(credential: &[u8; 32], hash: &Hash, password: &[u8]) -> Self {
         Self {
@@ -94,8 +95,8 @@ impl Check {
         }
     }
 
-    /// Check of a password for a name that nobody has, which costs as much: the time of a refusal
-    /// does not tell which names there are.
+    /// Creates a check for a user who does not exist. It takes as long as a real check, so that the
+    /// time of a refusal does not reveal which users exist.
     #[must_use]
     pub fn decoy(user: &[u8], hash: &Hash, password: &[u8]) -> Self {
         Self {
@@ -106,7 +107,7 @@ impl Check {
         }
     }
 
-    /// Computes whether the password is right. Takes tens of milliseconds.
+    /// Computes the hash. True if the password is right. Takes tens of milliseconds.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.hash.is_of(&self.password) && !self.is_decoy
@@ -119,7 +120,8 @@ impl fmt::Debug for Check {
     }
 }
 
-/// Hash of parts, which are told apart by their lengths.
+/// Hash of parts. It includes the length of each part, so that different parts never give equal
+/// input.
 fn name(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
@@ -133,7 +135,7 @@ fn name(parts: &[&[u8]]) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    /// Hash of a password with one pass and one lane.
+    /// Hash of a password with this memory, one pass and one lane.
     fn hashed(password: &str, memory_kib: u32) -> String {
         use argon2::PasswordHasher;
         use argon2::password_hash::SaltString;
@@ -149,8 +151,9 @@ mod tests {
         Check::new(&[1; 32], &hash, password.as_bytes()).holds()
     }
 
-    /// RFC 9106 §5.3 has a secret and associated data, which this format has not; the vector is of
-    /// the reference implementation (phc-winner-argon2, `test.c`): `password`, `somesalt`.
+    /// The vector of RFC 9106 §5.3 needs a secret and associated data, which this format does not
+    /// have. The vector here is from the reference implementation (phc-winner-argon2, `test.c`):
+    /// `password`, `somesalt`.
     #[test]
     fn hash_of_the_reference_implementation_is_read() {
         const REFERENCE: &str = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";

@@ -66,7 +66,7 @@ pub trait Policy {
     }
 }
 
-/// Filter type of a parameter; has no values.
+/// Filter type of policies without a filter. It has no values.
 #[derive(Debug)]
 pub enum Never {}
 

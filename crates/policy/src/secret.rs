@@ -144,12 +144,12 @@ pub trait Secrets {
     fn cell(&self, reference: &SecretRef, form: Form)
     -> Result<Arc<SecretCell>, SecretUnavailable>;
 
-    /// The cell of keys that are fetched while the gateway runs. Default: one of its own, empty.
+    /// Cell of a key set that gwd fetches. The default implementation returns a new, empty cell.
     fn keys(&self, source: &Remote, read: Read) -> Arc<KeyCell> {
         KeyCell::new(source.clone(), read)
     }
 
-    /// True if tokens of [`crate::auth::jwt::witness`] are accepted as signed.
+    /// True if tokens of [`crate::auth::jwt::witness`] are accepted as signed, as in plans.
     #[cfg(feature = "author")]
     fn takes_witnesses(&self) -> bool {
         false

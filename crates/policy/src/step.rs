@@ -22,7 +22,7 @@ pub enum Step {
     Reject(&'static Reject),
     /// Answer with this response.
     Reply(Box<Reply>),
-    /// The filter needs an answer first: it runs again once the answer stands in the context.
+    /// The filter needs an answer first. It runs again once the answer is in the context.
     Ask(Box<Effect>),
 }
 
@@ -37,7 +37,7 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// Body of the response.
     pub body: Bytes,
-    /// Refusal that it stands for; none for an answer that is no refusal.
+    /// Refusal that this response represents. `None` if the response is not a refusal.
     pub refusal: Option<&'static Reject>,
 }
 
@@ -79,14 +79,14 @@ pub trait Run {
     /// Processes the response head, in reverse order of the filters whose `on_request` ran.
     fn on_response<'a>(&'a self, _head: &mut ResponseHead, _cx: &mut Cx<'a>) {}
 
-    /// True if the filter builds a path from parts of the request's path: an escaped separator
-    /// there could become a real one (semantics.md §2).
+    /// True if the filter builds a path from parts of the request's path. An escaped separator in
+    /// such a part could become a real one (semantics.md §2).
     fn reads_path(&self) -> bool {
         false
     }
 
-    /// True if the filter tells another service the path of the request. The service may read it as
-    /// another path than the upstream.
+    /// True if the filter sends the path of the request to another service, which may interpret it
+    /// differently from the upstream.
     fn tells_path(&self) -> bool {
         false
     }

@@ -251,7 +251,7 @@ impl Settings {
         self
     }
 
-    /// Adds the settings `inner` below a path.
+    /// Adds the settings `inner` below this path.
     #[must_use]
     pub fn with_below(mut self, path: &[&str], inner: Self) -> Self {
         for one in inner.0 {
@@ -366,8 +366,8 @@ impl<C> Encode<C> for Settings {
         self.0.encode(e, cx)
     }
 
-    /// Empty settings are omitted from maps, so that a bundle without them has the same bytes as
-    /// before the key existed.
+    /// True if there are no settings. Empty settings are omitted from maps, so that a bundle
+    /// without them has the same bytes as before the key existed.
     fn is_nil(&self) -> bool {
         self.is_empty()
     }

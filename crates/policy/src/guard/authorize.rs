@@ -60,14 +60,14 @@ pub struct Filter {
 #[derive(Debug)]
 enum Condition {
     Compiled(Box<Expression>),
-    /// Not compiled by this version, although another one did: it never holds.
+    /// Expression that this version cannot compile, although gwc could. It never holds.
     Unreadable,
 }
 
 /// A claim with its allowed values.
 type OneOf = (Box<str>, Box<[Box<str>]>);
 
-/// Feature that `expression` needs.
+/// Feature that a gateway needs to run `expression`.
 const EXPRESSION: &str = "policy:authorize:expression";
 
 /// Claim with the roles of a caller.
@@ -158,7 +158,7 @@ impl Condition {
 // === impl Filter ===
 
 impl Filter {
-    /// True if something is required of the caller itself.
+    /// True if the policy has requirements on the caller other than the expression.
     fn needs_caller(&self) -> bool {
         let Self {
             scopes,
@@ -171,7 +171,7 @@ impl Filter {
         !claims.is_empty() || lists.iter().any(|list| !list.is_empty())
     }
 
-    /// Reason why a caller is refused. None if it is allowed.
+    /// Reason why a caller is refused. `None` if the caller meets all requirements.
     fn fault(&self, caller: Option<&Principal<'_>>) -> Option<&'static Reject> {
         let Some(caller) = caller else {
             return self.needs_caller().then_some(&NOT_AUTHORIZED);
@@ -271,7 +271,7 @@ pub mod author {
 
     const WORDS: Shape = Shape::Several(&Shape::Form(&forms::WORDS));
 
-    /// An expression that cannot run.
+    /// Lint: an expression that cannot be compiled.
     pub static BAD_EXPRESSION: Lint = Lint {
         code: "GW0548",
         name: "bad-expression",
@@ -351,7 +351,8 @@ mod tests {
         }
     }
 
-    /// Refusal of a consumer with these claims and groups. Empty if it is allowed.
+    /// Refusal reason for a consumer with these claims and groups. Empty if the consumer is
+    /// admitted.
     fn refusal(checked: &Checked, consumer: Option<(&Claims, &[Box<str>])>) -> &'static str {
         let filter = filter(checked);
         with_cx(|cx| {
@@ -403,7 +404,7 @@ mod tests {
         }
     }
 
-    /// Refusal of a request, and why its expression has no value.
+    /// Refusal reason for a request, and the reason why its expression has no value.
     fn judged(
         expression: &str,
         groups: &[&str],
@@ -449,10 +450,11 @@ mod tests {
                 true,
                 denied(Some(NoValue::Absent)),
             ),
-            // Without a list, the expression alone decides, also on callers without a credential.
+            // Without other requirements the expression alone decides, even for callers without a
+            // credential.
             ("request.query.b == 'c'", &[], false, ("", None)),
             ("request.query.b == 'c'", &["admin"], false, denied(None)),
-            // A version that cannot compile it refuses everyone.
+            // If the version cannot compile the expression, every caller is refused.
             ("auth.none == 1", &[], true, denied(Some(NoValue::Failed))),
             (
                 "auth.groups.exists(g, true)",

@@ -118,7 +118,8 @@ pub fn preflight(head: &RequestHead) -> Option<Method> {
 // === impl Checked ===
 
 impl Checked {
-    /// True if pages may send a field that not every page may send; the name is in lower case.
+    /// True if pages may send this request field, which is in lower case, besides those that every
+    /// page may send.
     #[must_use]
     pub fn allows_field(&self, name: &str) -> bool {
         let mut known = self.headers.iter();

@@ -33,14 +33,14 @@ use crate::reject::Reject;
 use crate::secret::SecretUnavailable;
 use crate::step::{Reply, Run, Setting, Step};
 
-/// Default of `timeout`, in milliseconds.
+/// Default of `timeout`: 1s, in milliseconds.
 const TIMEOUT_MS: u64 = 1_000;
 /// Default of `request_headers`.
 const REQUEST_HEADERS: [&str; 3] = ["accept", "authorization", "cookie"];
-/// Most bytes of an answer's body, which a client gets if it is refused: 64 KiB.
+/// Maximum length of the service's response body, in bytes. A refused client receives this body.
 const BODY_BYTES_MAX: usize = 64 << 10;
 
-/// Fields of an answer that a refused client gets.
+/// Fields of the service's response that a refused client receives.
 static PASSED_BACK: [HeaderName; 10] = [
     header::CACHE_CONTROL,
     header::CONTENT_LANGUAGE,
@@ -54,7 +54,7 @@ static PASSED_BACK: [HeaderName; 10] = [
     header::WWW_AUTHENTICATE,
 ];
 
-/// Fields with which earlier hops of a request are told.
+/// Fields that describe the earlier hops of a request.
 static FORWARDING: [&str; 5] = [
     "forwarded",
     "x-forwarded-for",
@@ -74,36 +74,38 @@ static DENIED: Reject = Reject {
     title: "The authorization service refuses the request",
 };
 
-/// The question as the bundle carries it.
+/// `forward_auth` settings, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// The upstream that is asked; the origin of `url`, if that is written.
+    /// Upstream of the service: `upstream`, or the origin of `url`.
     #[n(0)]
     upstream: String,
-    /// The URL as written.
+    /// `url` as written. `None` if `upstream` is set.
     #[n(1)]
     url: Option<String>,
-    /// Path and query of the request.
+    /// Path and query of the request to the service.
     #[n(2)]
     target: String,
-    /// Fields that the service gets, in lower case and sorted; none: the default.
+    /// Names of request fields that the service receives, in lower case and sorted. `None`: the
+    /// default fields.
     #[n(3)]
     request_headers: Option<Vec<String>>,
-    /// Fields of the answer that the upstream gets, in lower case and sorted.
+    /// Names of response fields that are added to the request to the upstream, in lower case and
+    /// sorted.
     #[n(4)]
     response_headers: Vec<String>,
     #[n(5)]
     timeout_ms: Option<u64>,
-    /// True if requests pass while there is no answer.
+    /// True if requests are admitted while the service is unavailable.
     #[n(6)]
     open: bool,
-    /// Milliseconds for which an admission is kept.
+    /// Time in milliseconds for which an admitting response is cached.
     #[n(7)]
     cache_ms: Option<u64>,
 }
 
-/// The question that runs.
+/// `forward_auth` policy at run time.
 #[derive(Debug)]
 pub struct Filter {
     name: Arc<str>,
@@ -120,13 +122,13 @@ pub struct Filter {
 // === impl Checked ===
 
 impl Checked {
-    /// Name of the upstream that is asked.
+    /// Name of the upstream of the service.
     #[must_use]
     pub fn service(&self) -> &str {
         &self.upstream
     }
 
-    /// Names of the request's fields that the service gets, in lower case.
+    /// Names of the request fields that the service receives, in lower case.
     #[must_use]
     pub fn sent(&self) -> Vec<&str> {
         match &self.request_headers {
@@ -135,7 +137,7 @@ impl Checked {
         }
     }
 
-    /// True if requests pass while there is no answer (`on_outage: open`).
+    /// True if requests are admitted while the service is unavailable (`on_outage: open`).
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.open
@@ -295,8 +297,8 @@ impl Filter {
         }
     }
 
-    /// Gives the upstream the fields of the answer. The client's fields of these names, and those
-    /// that servers may read as them, are taken out.
+    /// Adds the fields of the service's response to the request. The client's fields with these
+    /// names, and with names that servers may read as these, are removed.
     fn pass(&self, answer: Option<&HeaderMap>, head: &mut RequestHead) {
         let is_ours = |other: &HeaderName| {
             let mut names = self.response_headers.iter();
@@ -334,11 +336,11 @@ impl Filter {
     }
 }
 
-/// Meaning of an answer's status.
+/// Meaning of the service's response status.
 enum Judged {
     Admitted,
     Refused,
-    /// The service says nothing about the request.
+    /// The response does not decide about the request.
     Useless,
 }
 
@@ -366,7 +368,7 @@ fn refusal(answered: &Answered) -> Reply {
     }
 }
 
-/// True if a server that folds `_` and `.` to `-` reads one name as the other.
+/// True if a server that replaces `_` and `.` by `-` reads both names as equal.
 fn reads_as(other: &str, name: &str) -> bool {
     let fold = |byte: u8| match byte {
         b'_' | b'.' => b'-',
@@ -439,7 +441,7 @@ removed from the client's request.",
 
     static FIELD: Shape = Shape::Form(&forms::FIELD);
 
-    /// Fields that belong to one message or one connection.
+    /// Fields that belong to one message or connection, and cannot be forwarded.
     const FRAMING: [&str; 11] = [
         "connection",
         "content-encoding",
@@ -472,7 +474,7 @@ passed on"
         }
     }
 
-    /// Reads a node that fits [`SHAPE`].
+    /// Reads settings from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         let get = |key: &str| node.get(key).filter(|value| !value.is_null());
         let text = |key: &str| Some(get(key)?.scalar_text()?.to_owned());
@@ -535,7 +537,8 @@ mod tests {
         })
     }
 
-    /// Result of a request with an answer, and the names of the policies that only logged.
+    /// Result of a request with this answer, and the names of the policies that only logged a
+    /// refusal.
     fn answered(open: bool, answer: Answer, head: &mut RequestHead) -> (Step, usize) {
         let filter: &'static Filter = Box::leak(Box::new(filter(&checked(open))));
         with_cx(|cx| {

@@ -1,8 +1,7 @@
-//! Types of an expression, and what it may not contain.
+//! Type check of an expression, and check of forbidden constructs.
 //!
-//! Loops are refused: an expression with nested ones runs for seconds on small lists. Names and
-//! types are checked, so that an expression fails on a request only for what the request has or
-//! lacks.
+//! Loops are refused, because nested loops run for seconds even on small lists. Names and types are
+//! checked, so that evaluation can fail only because of the values that a request has or lacks.
 
 use cel::ParseErrors;
 use cel::common::ast::operators as op;
@@ -11,7 +10,7 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, Sourc
 use super::Fault;
 use super::types::{GLOBALS, MEMBERS, Named, Type, VARIABLES, WALKS};
 
-/// Mistakes of an expression that could not be parsed.
+/// Errors of an expression that could not be parsed.
 pub(super) fn syntax(source: &str, errors: &ParseErrors) -> Vec<Fault> {
     let told = errors.errors.iter().map(|error| {
         let at = offset(source, error.pos);
@@ -27,7 +26,7 @@ pub(super) fn syntax(source: &str, errors: &ParseErrors) -> Vec<Fault> {
         }
     });
     let mut told: Vec<Fault> = told.collect();
-    // One mistake often causes others behind it.
+    // Report only the first error: one mistake often causes further errors after it.
     told.truncate(1);
     if told.is_empty() {
         told.push(Fault {
@@ -41,7 +40,7 @@ pub(super) fn syntax(source: &str, errors: &ParseErrors) -> Vec<Fault> {
     told
 }
 
-/// Offset in bytes of a line and a column, both counted from one, the column in characters.
+/// Byte offset of a line and column. Both count from one; the column is in characters.
 fn offset(source: &str, (line, column): (isize, isize)) -> usize {
     let skipped = usize::try_from(line - 1).unwrap_or(0);
     let lines = source.split_inclusive('\n');
@@ -52,7 +51,7 @@ fn offset(source: &str, (line, column): (isize, isize)) -> usize {
     start + inside.unwrap_or(rest.len())
 }
 
-/// All mistakes of a parsed expression.
+/// All errors of a parsed expression.
 pub(super) fn check(tree: &IdedExpr, places: &SourceInfo, source: &str) -> Vec<Fault> {
     let mut checker = Checker {
         places,
@@ -79,7 +78,7 @@ struct Checker<'c> {
 }
 
 impl Checker<'_> {
-    /// Type of a part. None if it has mistakes, which are recorded.
+    /// Type of a subexpression. `None` if it has errors, which are recorded.
     fn type_of(&mut self, node: &IdedExpr) -> Option<Type> {
         match &node.expr {
             Expr::Literal(literal) => Some(of_literal(literal)),
@@ -124,7 +123,7 @@ impl Checker<'_> {
         None
     }
 
-    /// `operand.field`, and `has(operand.field)`.
+    /// Checks `operand.field` and `has(operand.field)`.
     fn field(&mut self, node: &IdedExpr, select: &SelectExpr) -> Option<Type> {
         let operand = self.type_of(&select.operand)?;
         let name = &select.field;
@@ -150,7 +149,7 @@ impl Checker<'_> {
         Some(if select.test { Type::Bool } else { found })
     }
 
-    /// Names of fields are in lower case: another name is never there.
+    /// Checks that the name of a request field is in lower case; another name is never present.
     fn lower_case(&mut self, node: &IdedExpr, operand: Type, name: &str) -> Option<()> {
         if operand == Type::Headers && name.bytes().any(|byte| byte.is_ascii_uppercase()) {
             let message = format!("no field is named `{}`", name.escape_debug());
@@ -335,7 +334,7 @@ impl Checker<'_> {
         Some(function.gives)
     }
 
-    /// A pattern is compiled before there are requests.
+    /// Checks that a pattern is a literal, so that it can be compiled in advance.
     fn pattern(&mut self, node: &IdedExpr) -> Option<()> {
         let Expr::Literal(LiteralValue::String(text)) = &node.expr else {
             self.fault(
@@ -394,7 +393,7 @@ impl Checker<'_> {
         None
     }
 
-    /// Bytes of a part in the source, with those inside it.
+    /// Bytes of a subexpression in the source, including its operands.
     fn span(&self, node: &IdedExpr) -> (usize, usize) {
         let own = self.token(node.id);
         let inside: Vec<&IdedExpr> = match &node.expr {
@@ -422,7 +421,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Bytes of the word before the bracket of a call.
+    /// Bytes of the function name before the parenthesis of a call.
     fn called(&self, id: u64) -> (usize, usize) {
         let (bracket, _) = self.token(id);
         let before = self.source[..bracket].trim_end();
@@ -431,7 +430,7 @@ impl Checker<'_> {
         (start, before.len())
     }
 
-    /// Bytes of a name behind an offset, or of one character if it is not there.
+    /// Bytes of a name that follows an offset, or of one character if the name is not there.
     fn name(&self, from: usize, name: &str) -> (usize, usize) {
         let rest = &self.source[from..];
         let width = rest.chars().next().map_or(0, char::len_utf8);
@@ -441,7 +440,7 @@ impl Checker<'_> {
         found.unwrap_or((from, from + width))
     }
 
-    /// Bytes of the token that makes a part: an operator, a dot, a name.
+    /// Bytes of the token of a subexpression: an operator, a dot, or a name.
     fn token(&self, id: u64) -> (usize, usize) {
         let Some((first, last)) = self.places.offset_for(id) else {
             return (0, self.source.len());
@@ -453,12 +452,12 @@ impl Checker<'_> {
     }
 }
 
-/// True for the name of a function that is called by its name.
+/// True for a function that is called by a name, not by an operator.
 fn is_word(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
-/// The largest offset up to this one at which a character begins, or the end.
+/// Largest offset up to `at` that is a character boundary, or the end of the text.
 fn floor(text: &str, at: usize) -> usize {
     let at = at.min(text.len());
     (0..=at)

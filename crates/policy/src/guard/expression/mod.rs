@@ -3,10 +3,10 @@
 //! ```text
 //! auth.claims.tenant == request.headers["x-tenant"] && request.method in ["GET", "HEAD"]
 //! ```
-//! An expression is parsed and checked by gwc, and compiled again when gwd loads it. It has no
-//! loops, so that its time is bounded by its length and the length of the values that it reads.
-//! Patterns of `matches` are compiled once. Values are read where they are; nothing of a request
-//! is copied before the expression asks for it.
+//! gwc parses and checks an expression; gwd compiles it again when it loads the bundle. An
+//! expression has no loops, so its evaluation time is limited by its length and by the length of
+//! the values that it reads. Patterns of `matches` are compiled once. Values of a request are read
+//! in place, and only when the expression uses them.
 
 mod check;
 mod types;
@@ -32,24 +32,24 @@ pub const BYTES_MAX: usize = 4 << 10;
 /// Maximum size of a compiled pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
-/// An expression, ready to evaluate.
+/// Compiled expression.
 pub struct Expression {
     tree: IdedExpr,
     patterns: Box<[Pattern]>,
 }
 
-/// Mistake in an expression.
+/// Error in an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Place in the expression: offset of the first byte, and of the byte behind the last.
+    /// Range of the error in the expression, in bytes: start and end.
     pub at: (usize, usize),
     /// Description.
     pub message: String,
-    /// Remedy, unless a name of `known` is meant.
+    /// Help text, used unless one of `known` is similar to the name.
     pub help: &'static str,
-    /// Name that does not exist.
+    /// Unknown name, if the error is about a name.
     pub name: String,
-    /// Names that exist in its place.
+    /// Valid names at this place, for a suggestion.
     pub known: Vec<&'static str>,
 }
 
@@ -58,10 +58,10 @@ static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(environment()));
 // === impl Expression ===
 
 impl Expression {
-    /// Parses and checks an expression, whose value is true or false.
+    /// Parses and checks an expression. Its result must be a boolean.
     ///
     /// # Errors
-    /// All mistakes that are found, at least one.
+    /// All errors that were found, at least one.
     pub fn compile(source: &str) -> Result<Self, Vec<Fault>> {
         if source.len() > BYTES_MAX {
             return Err(vec![Fault {
@@ -72,7 +72,7 @@ impl Expression {
                 known: Vec::new(),
             }]);
         }
-        // The parser is generated code of a library: whatever it does, it is no reason to end.
+        // The parser is generated code of a library. A panic in it must not end the program.
         let parsed = catch_unwind(AssertUnwindSafe(|| {
             ENV.parser().parse_with_source_info(source)
         }));
@@ -101,7 +101,7 @@ impl Expression {
     /// True if the expression holds for a request.
     ///
     /// # Errors
-    /// The expression has no value.
+    /// The reason why the expression has no value for this request.
     pub fn holds(&self, head: &RequestHead, cx: &Cx<'_>) -> Result<bool, NoValue> {
         let scope = Scope::new(head, cx, &self.patterns);
         let evaluated = catch_unwind(AssertUnwindSafe(|| {
@@ -117,14 +117,14 @@ impl Expression {
     }
 }
 
-/// The source may contain values that are nobody's business.
+/// Prints nothing of the source, which may contain confidential values.
 impl std::fmt::Debug for Expression {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Expression").finish_non_exhaustive()
     }
 }
 
-/// Reason of a failure.
+/// Reason why an evaluation failed.
 fn reason(error: &ExecutionError) -> NoValue {
     match error {
         ExecutionError::NoSuchKey(_) => NoValue::Absent,
@@ -149,7 +149,7 @@ fn reason(error: &ExecutionError) -> NoValue {
     }
 }
 
-/// The functions of the standard library, and those for text that it lacks.
+/// Environment with the functions of the CEL standard library, and additional string functions.
 fn environment() -> Env {
     let mut env = Env::stdlib().with_optional_support(false);
     let declared = [
@@ -185,7 +185,7 @@ fn environment() -> Env {
     env
 }
 
-/// Compiles the patterns of an expression, and puts names of them into their places.
+/// Compiles the patterns of an expression, and replaces each pattern by an internal variable name.
 fn take_patterns(node: &mut IdedExpr, patterns: &mut Vec<Pattern>) {
     if let Expr::Call(call) = &mut node.expr
         && call.func_name == "matches"
@@ -201,7 +201,7 @@ fn take_patterns(node: &mut IdedExpr, patterns: &mut Vec<Pattern>) {
     }
 }
 
-/// A pattern of `matches`. None if it cannot be read, or is too large.
+/// Compiles a pattern of `matches`. `None` if it is invalid or too large.
 fn pattern(text: &str) -> Option<Regex> {
     let mut builder = RegexBuilder::new(text);
     builder.size_limit(PATTERN_BYTES_MAX).build().ok()

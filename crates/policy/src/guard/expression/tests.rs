@@ -1,4 +1,4 @@
-//! Tables of expressions: what is refused and where, and what holds for a request.
+//! Tables of expressions: errors with their places, and results for a request.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ fn identity() -> Arc<Identity> {
     })
 }
 
-/// A request as `holds` sees it.
+/// Request for which the expressions are evaluated.
 fn request() -> RequestHead {
     let mut head = head("/orders/7?limit=5&q=a+b%C3%A9&twice=1&twice=2&flag&bad=%FF");
     for (name, value) in [
@@ -54,7 +54,7 @@ fn request() -> RequestHead {
     head
 }
 
-/// Value of an expression for that request: with a consumer and a token, or without a caller.
+/// Result of an expression for [`request`], with a consumer and a token, or without a caller.
 fn value(source: &str, with_caller: bool) -> Result<bool, NoValue> {
     let expression = Expression::compile(source);
     let expression = expression.unwrap_or_else(|faults| panic!("{source}: {faults:?}"));
@@ -167,7 +167,8 @@ fn expressions_hold_as_their_operators_say() {
             "request.method == 'PUT' ? auth.claims.absent == 1 : true",
             Ok(true),
         ),
-        // What is known decides, whatever has no value (CEL, *Logical Operators*).
+        // `||` and `&&` ignore an operand without a value if the other one decides (CEL, *Logical
+        // Operators*).
         ("auth.claims.absent == 1 || true", Ok(true)),
         ("false && auth.claims.absent == 1", Ok(false)),
         ("auth.claims.absent == 1 && false", Ok(false)),
@@ -192,7 +193,7 @@ fn request_without_caller_has_no_values_of_one() {
     }
 }
 
-/// Each mistake with the part of the expression that it is about.
+/// Errors with the part of the expression at which they are reported.
 #[test]
 fn mistakes_are_found_where_they_are() {
     let mut wrong = Vec::new();
@@ -353,7 +354,7 @@ fn pattern_that_grows_is_refused() {
     assert!(faults[0].message.contains("pattern"), "{faults:?}");
 }
 
-/// No text makes the compiler fail, and what it takes can be evaluated.
+/// Random texts never make the compiler panic, and each accepted text can be evaluated.
 #[test]
 fn random_texts_are_refused_or_evaluated() {
     let words = [
@@ -422,7 +423,7 @@ fn nothing_of_an_expression_is_printed() {
     assert!(!format!("{expression:?}").contains("hunter2"));
 }
 
-/// Prints the time of an evaluation, for docs/performance.md; `--nocapture` shows it.
+/// Prints the time of an evaluation for docs/performance.md. Run with `--nocapture` to see it.
 #[test]
 fn cost_of_an_evaluation_is_printed() {
     for source in [

@@ -1,6 +1,6 @@
-//! Types of expressions: the variables with their fields, and the functions.
+//! Types of expressions: variables with their fields, and functions.
 
-/// Type of a part of an expression.
+/// Type of a subexpression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     Bool,
@@ -10,43 +10,43 @@ pub(super) enum Type {
     Text,
     Bytes,
     Null,
-    /// A list of strings.
+    /// List of strings.
     Texts,
-    /// A list of other values.
+    /// List of other values.
     List,
-    /// Known only with the request: a claim.
+    /// Type that depends on the request: the value of a claim.
     Any,
     Request,
-    /// Fields of the request by name.
+    /// Map of request fields by name.
     Headers,
-    /// Parameters of the query by name.
+    /// Map of query parameters by name.
     Query,
     Auth,
     Claims,
     Route,
 }
 
-/// A name with its type.
+/// Name with its type.
 pub(super) type Named = (&'static str, Type);
 
-/// The variables.
+/// Variables that every expression can use.
 pub(super) const VARIABLES: &[Named] = &[
     ("auth", Type::Auth),
     ("request", Type::Request),
     ("route", Type::Route),
 ];
 
-/// A function of one value, called as `name(value)`: the types that it takes, and its result.
+/// Function called as `name(value)`: its name, the types that it accepts, and its result type.
 pub(super) struct Global {
     pub(super) name: &'static str,
     pub(super) takes: fn(Type) -> bool,
     pub(super) gives: Type,
 }
 
-/// A function of a string, called as `text.name(…)`.
+/// Method of a string, called as `text.name(…)`.
 pub(super) struct Member {
     pub(super) name: &'static str,
-    /// True if it has one parameter, a string.
+    /// True if the method has one parameter, which is a string.
     pub(super) takes_text: bool,
     pub(super) gives: Type,
 }
@@ -109,7 +109,7 @@ pub(super) const MEMBERS: &[Member] = &[
     },
 ];
 
-/// Functions that walk over a list or map.
+/// Functions that iterate over a list or map, which are refused.
 pub(super) const WALKS: &[&str] = &[
     "all",
     "exists",
@@ -125,7 +125,7 @@ pub(super) const WALKS: &[&str] = &[
 // === impl Type ===
 
 impl Type {
-    /// Name as users know it.
+    /// Name of the type in messages.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Bool => "bool",
@@ -147,7 +147,7 @@ impl Type {
         }
     }
 
-    /// Fields with fixed names. None for types without fields, and for maps.
+    /// Fields with fixed names. `None` for types without fields, and for maps.
     pub(super) const fn fields(self) -> Option<&'static [Named]> {
         match self {
             Self::Request => Some(&[
@@ -173,7 +173,7 @@ impl Type {
         }
     }
 
-    /// Type of a value under a name that only the request has. None for types that are no maps.
+    /// Type of the values of a map whose keys are only known at run time. `None` for other types.
     pub(super) const fn entry(self) -> Option<Self> {
         match self {
             Self::Headers | Self::Query => Some(Self::Text),
@@ -198,7 +198,7 @@ impl Type {
             )
     }
 
-    /// True if a value of this type may be one of the other.
+    /// True if a value of this type can be a value of `other`.
     pub(super) fn may_be(self, other: Self) -> bool {
         self == other || self == Self::Any
     }
@@ -216,7 +216,7 @@ impl Type {
         is_plain(self) && is_plain(other) && (alike || self == Self::Any || other == Self::Any)
     }
 
-    /// Type of a value that is one or the other.
+    /// Common type of two types.
     pub(super) fn either(self, other: Self) -> Self {
         match self == other {
             true => self,

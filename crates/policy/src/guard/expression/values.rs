@@ -1,5 +1,5 @@
-//! Values that expressions read: the request, its caller and its route, each read when it is asked
-//! for.
+//! Values that expressions read: the request, its caller and its route. Each is read only when the
+//! expression uses it.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -19,17 +19,17 @@ use crate::auth::jwt::json::{Json, Object};
 use crate::cx::{Cx, Principal, RouteId};
 use crate::head::RequestHead;
 
-/// Function that failures of reading name.
+/// Function name in errors that come from reading a value.
 pub(super) const READ: &str = "@read";
 
-/// Type of compiled patterns.
+/// CEL type of compiled patterns.
 pub(super) static PATTERN: Type = Type::new_unspecified_type("gateway.pattern");
 
-/// A compiled pattern.
+/// Compiled pattern.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern(pub(super) Regex);
 
-/// The variables of one evaluation.
+/// Variables of one evaluation.
 pub(super) struct Scope<'s> {
     request: Node<'s>,
     auth: Node<'s>,
@@ -37,13 +37,13 @@ pub(super) struct Scope<'s> {
     patterns: &'s [Pattern],
 }
 
-/// A map or list that is read in place.
+/// Map or list whose entries are read from the request in place.
 #[derive(Clone, Copy)]
 enum Node<'s> {
     Request(&'s RequestHead, IpAddr),
     Headers(&'s HeaderMap),
     Query(&'s str),
-    /// None: there is no caller.
+    /// Variable `auth`. `None` if there is no caller.
     Auth(Option<&'s Principal<'s>>),
     Claims(Option<&'s Principal<'s>>),
     Groups(Option<&'s Principal<'s>>),
@@ -53,7 +53,8 @@ enum Node<'s> {
     Route(Option<&'s RouteId>),
 }
 
-/// Name of a pattern in an expression: no identifier that a user can write.
+/// Internal variable name of a pattern. Users cannot write it, because it is not a valid
+/// identifier.
 pub(super) fn pattern_name(index: usize) -> String {
     format!("@pattern{index}")
 }
@@ -110,7 +111,7 @@ impl StaticVal for Pattern {}
 
 // === impl Node ===
 
-/// Values of a request are not printed.
+/// Prints no values, because they come from the request.
 impl std::fmt::Debug for Node<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Node(…)")
@@ -238,7 +239,7 @@ impl<'s> Node<'s> {
         }
     }
 
-    /// A named value. None if it is absent.
+    /// Value of a field by name. `None` if it is absent.
     fn field<'b, 'v>(self, name: &str) -> Result<Option<CowVal<'b, 'v>>, ExecutionError>
     where
         's: 'v,
@@ -290,7 +291,7 @@ fn out_of_range() -> ExecutionError {
     ExecutionError::IndexOutOfBounds(cel::Value::Null)
 }
 
-/// The groups of a caller: of the consumer, then those of the token.
+/// Groups of a caller: those of the consumer, then those of the token.
 fn groups<'s>(caller: &'s Principal<'_>) -> Vec<&'s str> {
     let token = caller.token.as_ref();
     let more = token.map_or(&[][..], |token| &*token.groups);
@@ -318,7 +319,7 @@ fn of_caller<'b, 'v>(caller: &'v Principal<'_>, name: &str) -> Option<CowVal<'b,
     found.map(text)
 }
 
-/// A claim: the consumer's, which the operator wrote, else the token's.
+/// Value of a claim: that of the consumer, which the operator configured, else that of the token.
 fn claim<'b, 'v>(caller: &'v Principal<'_>, name: &str) -> Option<CowVal<'b, 'v>> {
     if let Some(single) = caller.claims.get(name) {
         return Some(text(single));
@@ -343,7 +344,7 @@ fn of_json<'b, 'v>(json: &'v Json) -> CowVal<'b, 'v> {
     }
 }
 
-/// A field of the request. Several lines are one value (RFC 9110 §5.3).
+/// Value of a request field. Several lines are joined (RFC 9110 §5.3).
 fn header<'b, 'v>(
     headers: &'v HeaderMap,
     name: &str,
@@ -370,14 +371,14 @@ fn header<'b, 'v>(
     }))
 }
 
-/// Names and values of a query, as written.
+/// Names and values in a query, still percent-encoded.
 fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// A parameter of the query, decoded. Several of one name are an error: servers differ in which of
-/// them they use.
+/// Value of a query parameter, decoded. A repeated parameter is an error, because servers differ in
+/// the value that they use.
 fn parameter<'b, 'v>(query: &'v str, name: &str) -> Result<Option<CowVal<'b, 'v>>, ExecutionError> {
     let mut found = pairs(query).filter(|(key, _)| *decode_query(key) == *name.as_bytes());
     let (first, second) = (found.next(), found.next());
