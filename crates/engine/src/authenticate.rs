@@ -85,7 +85,7 @@ static SCOPE_MISSING: Reject = Reject {
     title: "The token does not have the scope",
 };
 
-/// Every way in which authentication refuses.
+/// All refusals by authentication.
 pub(crate) static REJECTS: [&Reject; 10] = [
     &MISSING,
     &INVALID,
@@ -99,7 +99,7 @@ pub(crate) static REJECTS: [&Reject; 10] = [
     &PASSWORD_UNCHECKED,
 ];
 
-/// Refusal of a token that could not be checked. None if it was.
+/// Refusal of a token that could not be checked now. `None` for any other reason.
 fn unavailable(reason: Reason) -> Option<&'static Reject> {
     match reason {
         Reason::Keys => Some(&KEYS_UNAVAILABLE),
@@ -146,11 +146,11 @@ enum Check {
     Basic,
     Token(Arc<TokenVerifier>),
     Certificate(mtls::Checked),
-    /// Presence only: the upstream verifies the credential.
+    /// The upstream verifies the credential; the gateway only checks that it is present.
     Held,
 }
 
-/// A valid credential.
+/// Verified credential.
 struct Known {
     sha256: [u8; 32],
     /// Index of the consumer that owns the credential, if any.
@@ -171,33 +171,33 @@ enum Outcome {
     Satisfied(Option<Known>),
     Absent,
     Invalid,
-    /// The token or certificate is not valid.
+    /// The token or certificate is invalid.
     Fault(Fault),
-    /// The names of the certificate belong to two consumers.
+    /// Two consumers have a name of the certificate.
     Disputed,
-    /// Its verifier needs an answer first.
+    /// The verifier needs an answer first.
     Ask(Box<Effect>),
-    /// The password could not be checked.
+    /// The password could not be checked now.
     Unchecked,
-    /// The token is valid and lacks a required scope.
+    /// The token is valid, but lacks a required scope.
     Unscoped,
     Several,
 }
 
-/// Reason why a request does not pass now.
+/// Reason why a request is not admitted now: a refusal, or a missing answer.
 #[derive(Debug)]
 pub(crate) enum Stop {
     Reject(&'static Reject),
     Ask(Box<Effect>),
 }
 
-/// Result for the last verified token. Several alternatives often use the same token.
+/// Cache of the last verified token. Several alternatives often use the same token.
 #[derive(Default)]
 struct Verified<'s>(Option<(&'s Arc<TokenVerifier>, &'s Place, TokenResult)>);
 
 type TokenResult = Result<Arc<Identity>, Reason>;
 
-/// Reason why there is no identity.
+/// Reason why a token gives no identity.
 enum NotValid {
     Fault(Reason),
     Ask(Box<Effect>),
@@ -375,7 +375,8 @@ impl Requirement {
                 Err(Stop::Reject(reject))
             }
             None if self.optional => {
-                // Part of an alternative may be present without satisfying it.
+                // A credential of an alternative may be present although the alternative as a whole
+                // is not satisfied.
                 self.strip(&[], head);
                 Ok(())
             }
@@ -402,8 +403,8 @@ impl Requirement {
 }
 
 impl<'s> Caller<'s> {
-    /// Adds a credential. False if it belongs to another consumer or another subject than those
-    /// before.
+    /// Adds a credential to the caller. False if it belongs to another consumer or subject than the
+    /// earlier credentials.
     fn join(&mut self, known: Known, scheme: &'s str) -> bool {
         self.scheme.get_or_insert(scheme);
         let differs = |(a, b): (u32, u32)| a != b;
@@ -439,8 +440,9 @@ impl<'s> Caller<'s> {
 
 impl Faults {
     /// Records why a credential is refused. The first reason is kept, except [`Reason::Issuer`] and
-    /// [`mtls::Reason::Name`], which only mean that the credential may be meant for another verifier.
-    /// A verifier that could not check the token comes before all: it might have admitted it.
+    /// [`mtls::Reason::Name`], which only mean that the credential may be meant for another
+    /// verifier. A verifier that could not check the token has precedence over other reasons,
+    /// because it might have accepted the token.
     fn add(&mut self, fault: Fault) {
         match fault {
             Fault::Token(reason) => {
@@ -461,7 +463,7 @@ impl Faults {
         }
     }
 
-    /// The reason that the operator gets for a refusal.
+    /// Reason of a refusal for the operator's log.
     fn told(&self, reject: &Reject) -> Option<Fault> {
         if reject.code == CERTIFICATE_INVALID.code {
             return self.certificate.map(Fault::Certificate);
@@ -503,7 +505,7 @@ impl Requirement {
             folding.any(|name| is_lookalike(other, name))
                 && self.folding.iter().all(|name| **name != *other)
         };
-        // Most requests have no look-alike, so that nothing is allocated for them.
+        // Most requests have no such field, so this fast path allocates nothing.
         let doomed = headers.keys().filter(|other| is_doomed(other.as_str()));
         let doomed: Vec<HeaderName> = doomed.cloned().collect();
         for other in &doomed {
@@ -554,7 +556,7 @@ impl Use {
         };
         let known = match &self.check {
             Check::Held => return Outcome::Satisfied(None),
-            // The place is not in the request.
+            // Certificates are not part of the request head.
             Check::Certificate(_) => return Outcome::Absent,
             Check::Key => known(&credentials.keys, &credential, cx),
             Check::Basic => match decode_basic(&credential, decode_base64) {
@@ -624,8 +626,8 @@ fn decode_base64(token: &[u8]) -> Option<Vec<u8>> {
         .ok()
 }
 
-/// Adds a place's field if its name has `-`, `_` or `.`, which some servers do not distinguish. No
-/// duplicates.
+/// Adds the field of a place if its name has `-`, `_` or `.`, which some servers do not
+/// distinguish. Fields in the list already are not added again.
 fn add_folding(folding: &mut Vec<Box<str>>, place: &Place) {
     if let Place::Header(name) = place
         && name.contains(['-', '_', '.'])
@@ -635,7 +637,7 @@ fn add_folding(folding: &mut Vec<Box<str>>, place: &Place) {
     }
 }
 
-/// Adds a place's field. No duplicates.
+/// Adds the field of a place, unless it is in the list already.
 fn add_field(fields: &mut Vec<HeaderName>, place: &Place) {
     if let Place::Header(name) = place
         && let Ok(name) = HeaderName::try_from(name.as_str())

@@ -25,7 +25,7 @@ pub(crate) fn refuse<'a>(apis: impl Iterator<Item = &'a ApiPart>) -> Result<(), 
             }
         }
     }
-    // Compare each set of mounts once: many places have the same mounts.
+    // Compare each set of mounts once, because many hosts have the same mounts.
     let crowded: BTreeSet<Vec<usize>> = places
         .into_values()
         .filter(|there| there.len() > 1)

@@ -17,15 +17,15 @@ pub(crate) struct Credentials {
 #[derive(Debug, Default)]
 pub(crate) struct Passwords {
     pub(crate) users: FxHashMap<Box<str>, Vec<Password>>,
-    /// A hash for names that nobody has; none without passwords.
+    /// Hash to check for unknown user names. `None` if no consumer has a password.
     pub(crate) decoy: Option<Hash>,
 }
 
-/// A password of a user.
+/// Password of a user.
 #[derive(Debug)]
 pub(crate) struct Password {
     pub(crate) hash: Hash,
-    /// Sha256 of user and hash.
+    /// SHA-256 of user and hash, which identifies the password.
     pub(crate) sha256: [u8; 32],
     pub(crate) owner: Owner,
 }
@@ -77,9 +77,9 @@ impl Credentials {
 }
 
 impl Passwords {
-    /// Adds a password. None if its user has a password of another consumer, or this one already.
+    /// Adds a password. `None` if its user already has this password, or one of another consumer.
     fn add(&mut self, password: &ir::Password, owner: Owner) -> Option<()> {
-        // gwc writes no other hashes. A hash that cannot be read admits nobody.
+        // gwc writes only valid hashes. If a hash is invalid nevertheless, it admits nobody.
         let Some(hash) = Hash::read(&password.argon2id) else {
             return Some(());
         };

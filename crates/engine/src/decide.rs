@@ -43,8 +43,8 @@ static CONDITION_AMBIGUOUS: Reject = Reject {
     title: "A field or parameter that selects the operation has several values",
 };
 
-/// Refusals by the engine itself, for metrics, tests and the reference pages. Policies have their
-/// own.
+/// Refusals by the engine itself, for metrics, tests and the generated documentation. Policies have
+/// their own refusals.
 pub fn rejects() -> impl Iterator<Item = &'static Reject> {
     [
         &NO_ROUTE,
@@ -77,7 +77,7 @@ pub enum Verdict {
     Reply(Box<Reply>),
     /// Refuse the request.
     Reject(Refusal),
-    /// The last step that ran needs an answer: [`resume`] goes on with it.
+    /// The last step that ran needs an answer. [`resume`] continues once there is one.
     Ask(Box<Effect>),
 }
 
@@ -152,8 +152,8 @@ pub fn decide<'s>(
     run(snapshot, route, head, cx, 0)
 }
 
-/// Goes on with a request whose last step asked: that step runs again, and finds its answer in
-/// `cx`. Nothing changes for a decision that asks nothing.
+/// Continues a request whose last step needed an answer. That step runs again and finds its answer
+/// in `cx`. A decision that needs no answer is returned unchanged.
 pub fn resume<'s>(
     snapshot: &'s Snapshot,
     decided: Decided<'s>,
@@ -166,7 +166,7 @@ pub fn resume<'s>(
     }
 }
 
-/// Runs a route's chain from a step on.
+/// Runs a route's chain, beginning with a step.
 fn run<'s>(
     snapshot: &'s Snapshot,
     route: RouteRef<'s>,
@@ -190,8 +190,8 @@ fn run<'s>(
                     Ok(()) => continue,
                     Err(Stop::Ask(effect)) => Verdict::Ask(effect),
                     Err(Stop::Reject(reject)) => {
-                        // An address limit that let it pass keeps what it counted: it protects
-                        // authentication from guessing.
+                        // A limit by address that admitted the request keeps its count, because it
+                        // protects authentication from guessing.
                         Verdict::Reject(Refusal {
                             reject,
                             reason: cx.fault.map_or(reject.code, Fault::metric),
@@ -238,7 +238,7 @@ fn run<'s>(
 }
 
 /// Operation for which a preflight asks, if the operation has `cors` (semantics.md §1): looked up
-/// with the method in `Access-Control-Request-Method`. None for every other request.
+/// with the method in `Access-Control-Request-Method`. `None` if the request is not a preflight.
 fn of_preflight(snapshot: &Snapshot, listener: usize, head: &mut RequestHead) -> Option<Found> {
     if head.method != Method::OPTIONS {
         return None;

@@ -68,7 +68,7 @@ impl<'a> Linker<'a> {
         })
     }
 
-    /// Cells of the keys that the verifiers fetch, each once.
+    /// Cells of all keys that the verifiers fetch, without duplicates.
     pub(crate) fn key_cells(&self) -> Box<[Arc<KeyCell>]> {
         self.verifiers.key_cells()
     }
@@ -262,7 +262,7 @@ fn known_upstreams(checked: &Checked, shared: &Shared) -> Result<(), BuildError>
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name.to_owned())))
 }
 
-/// The upstream of the URL that a verifier calls is there.
+/// Checks that the upstream for the URL that a verifier requests is defined.
 fn known_origin(checked: &auth::Checked, shared: &Shared) -> Result<(), BuildError> {
     let origin = checked.origin();
     let unknown = origin.filter(|name| shared.upstreams.get(name).is_none());

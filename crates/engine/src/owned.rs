@@ -63,7 +63,7 @@ pub(crate) fn owned(base_path: &str, operations: &[Operation]) -> Box<[Owned]> {
     owned.collect()
 }
 
-/// Identity of a set of requests: equal values match exactly the same requests. Twins of described
+/// Description of a set of requests; equal values describe the same requests. Twins of described
 /// operations are left out, because a declared path takes precedence over a twin.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Requests<'a> {

@@ -28,8 +28,8 @@ pub enum Ambiguity {
         /// Route that owns the path (`KEY@MOUNT`). None if no route does.
         owner: Option<String>,
     },
-    /// A reading belongs to the route, but the chain tells another service the path, and the service
-    /// may read it as another path than the upstream.
+    /// A reading belongs to the route, but the chain sends the path to another service, which may
+    /// interpret it differently from the upstream.
     Service {
         /// Path that the service or an upstream may read.
         path: String,
@@ -109,20 +109,21 @@ fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
     keeps_others(route) && route.api_index == other.api_index && same_access
 }
 
-/// True with `path_readings: keep`, unless another service decides about the path: its decision
-/// about this route's path does not hold for the path of another one, or of none.
+/// True with `path_readings: keep`, unless another service decides about the path. Its decision
+/// about this path would not apply to another route's path.
 fn keeps_others(route: &RouteRef<'_>) -> bool {
     let treatment = route.treatment;
     treatment.path_readings == PathReadings::Keep && !treatment.tells_path
 }
 
-/// True if no other reading is allowed, not even of the same route, because another service decides
-/// about the path. With `path_readings: keep`, the service and the upstream read it alike.
+/// True if no other reading is allowed, not even one of the same route, because another service
+/// decides about the path. With `path_readings: keep`, the service is assumed to interpret paths
+/// like the upstream.
 fn is_told(route: &RouteRef<'_>) -> bool {
     route.treatment.tells_path && route.treatment.path_readings.is_strict()
 }
 
-/// True if an upstream may resolve a dot segment in a rewritten path.
+/// True if an upstream could leave the base path by resolving a dot segment of the rewritten path.
 #[must_use]
 pub fn leads_out(path: &str) -> bool {
     spellings(path).map_or(true, |texts| texts.iter().any(|text| has_dots(text)))
@@ -343,7 +344,7 @@ mod tests {
             let mut expected: Vec<String> = expected.iter().map(|text| (*text).into()).collect();
             expected.retain(|text| !text.contains("/../"));
             expected.sort();
-            // If parameters are kept, `..;` is an ordinary segment and the path stays as it is.
+            // If parameters are kept, `..;` is an ordinary segment and the path is unchanged.
             assert_eq!(read(path).as_deref(), Ok(&expected[..]), "{path}");
         }
     }

@@ -86,7 +86,7 @@ pub struct Treatment {
     pub(crate) sends_unsafe: bool,
     /// True if a step of the chain uses path parameters.
     pub(crate) reads_path: bool,
-    /// True if a step of the chain tells another service the path.
+    /// True if a step of the chain sends the path to another service.
     pub(crate) tells_path: bool,
     /// Readings of an ambiguous path that are allowed.
     pub(crate) path_readings: PathReadings,
@@ -107,7 +107,7 @@ impl Treatment {
 }
 
 impl ChainStep {
-    /// The filter, if it processes every response.
+    /// The step's filter, if it processes every response.
     pub(crate) fn decorator(&self) -> Option<&Filter> {
         match self {
             Self::Filter(_, filter) if filter.decorates() => Some(filter),
@@ -149,11 +149,11 @@ pub struct RouteRef<'s> {
     pub id: &'s RouteId,
     /// Name of the API.
     pub api: &'s str,
-    /// The operation.
+    /// Operation of the route.
     pub operation: &'s Operation,
-    /// The mount.
+    /// Mount of the route.
     pub mount: &'s Mount,
-    /// Processing of the route's requests.
+    /// Settings for processing the route's requests.
     pub treatment: &'s Treatment,
 }
 
@@ -195,7 +195,7 @@ impl Snapshot {
         status.map_or(reject.status, |status| status.as_u16())
     }
 
-    /// Cells of the keys that its verifiers fetch.
+    /// Cells of the keys that the snapshot's verifiers fetch.
     #[must_use]
     pub fn key_cells(&self) -> &[Arc<KeyCell>] {
         &self.key_cells

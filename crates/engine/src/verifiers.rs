@@ -22,7 +22,7 @@ impl<'a> Verifiers<'a> {
         Self { all, tokens }
     }
 
-    /// Cells of the keys that they fetch, each once.
+    /// Cells of all keys that the verifiers fetch, without duplicates.
     pub(crate) fn key_cells(&self) -> Box<[Arc<KeyCell>]> {
         let mut cells: Vec<Arc<KeyCell>> = Vec::new();
         for cell in self
@@ -38,7 +38,10 @@ impl<'a> Verifiers<'a> {
         cells.into()
     }
 
-    /// Verifier by name. The name if there is no such verifier.
+    /// Verifier with this name.
+    ///
+    /// # Errors
+    /// The name, if there is no such verifier.
     pub(crate) fn get(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! Check of a client's certificate, which was parsed when the connection or the proxy presented it.
+//! Check of a client certificate, which was parsed when the connection or the proxy provided it.
 
 use http::HeaderValue;
 use policy::Cx;
@@ -7,13 +7,13 @@ use policy::auth::{Fault, mtls};
 use super::{Check, Known, Outcome};
 use crate::credentials::Credentials;
 
-/// Outcome of a scheme whose credential is a certificate. If the upstream checks it, a certificate
-/// that the TLS handshake verified is enough.
+/// Outcome for a scheme whose credential is a certificate. If the upstream checks the certificate,
+/// it is sufficient here that the TLS handshake verified it.
 pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> Outcome {
     let checked = match check {
         Check::Certificate(checked) => Some(checked),
         Check::Held => None,
-        // gwc refuses these at this place.
+        // gwc refuses these checks for a certificate.
         Check::Key | Check::Basic | Check::Token(_) => return Outcome::Absent,
     };
     let source = checked.map_or(mtls::Source::Connection, mtls::Checked::source);
@@ -44,11 +44,11 @@ pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> 
     }
 }
 
-/// Reason why a certificate has no owner although its names are known.
+/// Reason why a certificate with known names has no owner.
 enum NotOwned {
-    /// The entry of the consumer has ended.
+    /// The consumer's entry for the certificate has expired.
     Expired,
-    /// Two consumers own its names.
+    /// Two consumers have a name of the certificate.
     Disputed,
 }
 

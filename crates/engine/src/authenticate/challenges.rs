@@ -10,8 +10,8 @@ use policy::auth::{Checked, Place};
 /// Challenges by kind of refusal, without duplicates.
 #[derive(Debug, Default)]
 pub(super) struct Challenges {
-    /// For a request without a credential, or with an invalid one other than a token. A certificate
-    /// has no registered scheme either.
+    /// Challenges for a request without a credential, or with an invalid credential that is not a
+    /// token. Certificates have no registered scheme, so they have none.
     pub(super) missing: Vec<HeaderValue>,
     /// For a refused token.
     pub(super) invalid: Vec<HeaderValue>,
@@ -51,8 +51,8 @@ impl Challenges {
     }
 }
 
-/// The scopes as a parameter. Empty if a scope has a character that is not allowed there (RFC 6749
-/// §3.3).
+/// Parameter `scope` with these scopes. Empty if a scope contains a character that is not allowed
+/// there (RFC 6749 §3.3).
 fn scope_parameter(scopes: &[String]) -> String {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
     let mut bytes = scopes.iter().flat_map(|scope| scope.bytes());
@@ -62,8 +62,8 @@ fn scope_parameter(scopes: &[String]) -> String {
     }
 }
 
-/// Challenge without an error code. API keys have no registered scheme, so that the challenge names
-/// the place of the key for developers.
+/// Challenge without an error code. API keys have no registered scheme, so their challenge tells
+/// developers the place of the key.
 fn plain(place: &Place, verifier: Option<&Checked>) -> String {
     match (place, verifier) {
         (_, Some(one)) if one.takes_tokens() => "Bearer realm=\"gateway\"".to_owned(),

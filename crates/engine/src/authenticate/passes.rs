@@ -1,7 +1,8 @@
-//! Request fields that tell an upstream who the caller is (`forward_as`, `claims_to_headers`).
+//! Request fields that contain the caller's identity for an upstream (`forward_as`,
+//! `claims_to_headers`).
 //!
-//! Client-supplied values of these fields are removed first (`crate::strip`), on every operation of
-//! the API. A claim whose value is not a valid field value is omitted.
+//! Values from the client are removed first (`crate::strip`), on every operation of the API. A
+//! claim whose value is not a valid field value is omitted.
 
 use bundle::ir;
 use http::{HeaderMap, HeaderName, HeaderValue};

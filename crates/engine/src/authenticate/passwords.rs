@@ -1,7 +1,7 @@
-//! Passwords with slow hashes: the check is a question, which gwd computes on other threads.
+//! Passwords with slow hashes. Their check is a question that gwd computes on other threads.
 //!
-//! A name that nobody has costs the same check as a wrong password, so that the time of a refusal
-//! does not tell which names there are.
+//! For an unknown user name, the same computation is made as for a wrong password. The time of a
+//! refusal therefore does not reveal which users exist.
 
 use policy::Cx;
 use policy::ask::{Answer, AskId, Effect};
@@ -10,7 +10,7 @@ use policy::password::{Check, PASSWORD_MAX};
 use super::{Known, Outcome};
 use crate::credentials::{Password, Passwords};
 
-/// Outcome of `user:password`, which no fast hash admits.
+/// Outcome for credentials `user:password` that match no fast hash.
 pub(super) fn outcome(passwords: &Passwords, pair: &[u8], cx: &Cx<'_>) -> Outcome {
     let (Some(decoy), Some(colon)) = (&passwords.decoy, pair.iter().position(|b| *b == b':'))
     else {
@@ -51,7 +51,7 @@ fn is_usable(password: &Password, cx: &Cx<'_>) -> bool {
     in_time && !cx.revoked.contains(&password.sha256)
 }
 
-/// Answer to a check.
+/// Result of a password check, or the outcome while there is none.
 fn judged(check: Check, cx: &Cx<'_>) -> Result<bool, Outcome> {
     match cx.answers.get(&AskId::of_password(&check)) {
         None => Err(Outcome::Ask(Box::new(Effect::Password(Box::new(check))))),

@@ -1,4 +1,4 @@
-//! Requirements with two alternatives, two credentials and two consumers.
+//! Tests of requirements with two alternatives, two credentials and two consumers.
 
 use std::sync::LazyLock;
 
@@ -299,7 +299,7 @@ fn a_place_that_the_satisfied_alternative_keeps_stays() {
     assert!(!head.headers.contains_key("x-other"));
 }
 
-/// Fields that remain in a request that is admitted.
+/// Fields that remain in an admitted request, as `NAME: VALUE`.
 fn left(requirement: &Requirement, fields: &[(&'static str, &'static str)]) -> Vec<String> {
     let mut head = head("/", fields);
     let (limits, revoked) = shared();

@@ -7,7 +7,7 @@ use policy::Reject;
 
 use crate::edge::{HOST_INVALID, TARGET_INVALID};
 
-/// Effective authority as the client wrote it, and its host.
+/// Effective authority in the client's spelling, and its host.
 pub(super) fn authority(
     uri: &Uri,
     headers: &HeaderMap,

@@ -8,7 +8,7 @@ use http::header::{FORWARDED, HeaderMap};
 use crate::edge::{X_FORWARDED_FOR, X_GATEWAY_ATTEMPT};
 use crate::listener::Listener;
 
-/// Prefix of forwarding fields. Some server behind some proxy honours each of them
+/// Prefix of forwarding fields. Each of them is trusted by some server behind a proxy
 /// (`X-Forwarded-Uri`, `X-Forwarded-User`, `X-Forwarded-Scheme`).
 const FORWARDING: &str = "x-forwarded-";
 /// Prefix of the fields that identify the consumer. Only the gateway sets them.
@@ -152,8 +152,9 @@ pub(crate) struct Hop<'h> {
     pub(crate) address: Option<IpAddr>,
 }
 
-/// Hops so far, the client first: from X-Forwarded-For, or from `Forwarded` if the former has none.
-/// Drops a malformed hop and all before it, since the proxy that passed it on did not check them.
+/// Hops of the request, the client first: from X-Forwarded-For, or from `Forwarded` if the former
+/// has none. A malformed hop and all hops before it are left out, because the proxy that forwarded
+/// them did not check them.
 pub(crate) fn hops(headers: &HeaderMap) -> Vec<Hop<'_>> {
     let older = credible(hops_of_x_forwarded_for(headers));
     match older.is_empty() {

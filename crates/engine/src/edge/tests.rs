@@ -458,7 +458,7 @@ fn forwarded_names_the_client_where_nothing_else_does() {
     );
 }
 
-/// Names of the fields of an admitted request beside `Host`, sorted.
+/// Names of the fields of an admitted request other than `Host`, sorted.
 fn left(admitted: &Admitted) -> Vec<&str> {
     let names = admitted.head.headers.keys().map(HeaderName::as_str);
     let mut names: Vec<&str> = names.filter(|name| *name != "host").collect();

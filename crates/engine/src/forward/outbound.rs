@@ -50,7 +50,7 @@ pub(super) struct Said<'h> {
 }
 
 impl<'h> Outbound<'h> {
-    /// A head that is sent as it is, without added fields.
+    /// A head that is sent unchanged, without added fields.
     #[must_use]
     pub fn whole(head: &'h RequestHead) -> Self {
         static NOBODY: HeaderValue = HeaderValue::from_static("");

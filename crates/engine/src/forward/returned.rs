@@ -236,7 +236,7 @@ fn without_port<'t>(authority: &'t str, scheme: &str) -> &'t str {
     authority.strip_suffix(own).unwrap_or(authority)
 }
 
-/// An authority without its port.
+/// Host of an authority, without the port.
 fn host_of(authority: &str) -> &str {
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
     match port.bytes().all(|byte| byte.is_ascii_digit()) {

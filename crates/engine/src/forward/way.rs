@@ -1,5 +1,5 @@
-//! Hops of a request so far, for the upstream: `Forwarded` (RFC 7239) and the older `X-Forwarded-*`
-//! fields.
+//! Fields with the hops of a request, for the upstream: `Forwarded` (RFC 7239) and the older
+//! `X-Forwarded-*` fields.
 //!
 //! Fields from a trusted proxy are extended. The edge removes those of other peers.
 
@@ -332,8 +332,8 @@ fn prefixed(headers: &mut HeaderMap, prefix: &str) {
 mod tests {
     use super::*;
 
-    /// Forwarding fields for the upstream, given a request from `peer` with the fields `before`
-    /// from a trusted proxy.
+    /// Forwarding fields that the upstream receives, for a request from `peer` with the fields
+    /// `before` of a trusted proxy.
     fn told(
         peer: &str,
         authority: &'static str,

@@ -44,8 +44,8 @@ pub struct Candidate<'r> {
     pub conditional: bool,
 }
 
-/// Part of an operation that every request reads. A cache line has room for sixteen of these, where
-/// one operation takes two lines.
+/// Properties of an operation that every request reads. Stored separately, because sixteen of these
+/// fit into a cache line, while a whole operation takes two.
 #[derive(Clone, Copy, Debug)]
 pub struct Brief {
     /// The operation's [`Operation::treatment`].
@@ -135,7 +135,7 @@ impl ApiRouter {
         &self.operations
     }
 
-    /// Brief of the operation with this index.
+    /// Properties of the operation with this index that every request reads.
     ///
     /// # Panics
     /// If the index is out of range.
