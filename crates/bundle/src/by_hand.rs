@@ -19,9 +19,9 @@ pub struct Report {
     pub digest: Digest,
     /// Role that the statement claims. None for an unknown type.
     pub role: Option<Role>,
-    /// The envelope.
+    /// Envelope of the statement.
     pub envelope: Envelope,
-    /// Reports on the signatures.
+    /// Result for each signature.
     pub signatures: Vec<SignatureReport>,
     /// Owners and keys whose signatures count, or the reason why they do not suffice.
     pub judged: Result<Signers, Refused>,

@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(decode::<Limits>(FORMER), Err(NotCanonical::Lacking));
         let now = b"\xa4\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00";
         assert_eq!(decode::<Limits>(now), Ok(Limits::default()));
-        // A length that is not the shortest, an additional key, and a truncated value.
+        // The inputs have a length that is not the shortest, an additional key, and a missing byte.
         let sloppy =
             b"\xa4\x18\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00";
         let more = b"\xa5\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00\x18\x63\x00";

@@ -122,7 +122,7 @@ fn damaged_list(
 }
 
 /// Newest `limit` records in a state folder that are accepted under a revocation list, and newest
-/// `limit` refused records with the reasons. A break-glass rollback may go to the bundle of any
+/// `limit` refused records with the reasons. An operator's rollback may go to the bundle of any
 /// accepted record. Records by a stolen key do not count towards the limit of accepted ones.
 ///
 /// # Errors
@@ -591,8 +591,8 @@ impl<'a> Copy<'a> {
         });
     }
 
-    /// Adds the older records back to the one for which the build keys are valid, if they have
-    /// expired since. A restart follows the same chain.
+    /// Adds older records until one for which the build keys are valid, if the keys have expired
+    /// since then. A restart follows the same records.
     fn witnesses(&mut self, accepted: &Accepted, verified: &Verified) -> Result<(), Refused> {
         let mut created = accepted.record().created;
         let mut previous = accepted.record().previous;
@@ -611,7 +611,7 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    /// Leaves out links that exist already.
+    /// Returns the batch, without links that already exist.
     fn into_batch(mut self) -> Result<Batch<'static>, Refused> {
         let mut links = Vec::new();
         for link in self.links.drain(..) {

@@ -22,8 +22,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::digest::{Digest, hex, unhex};
 use crate::refused::Refused;
 
-/// Traits of the random source for [`PrivateKey::generate`]; includes the operating system's source
-/// `OsRng`.
+/// Re-export with the traits of the random source for [`PrivateKey::generate`], and the operating
+/// system's source `OsRng`.
 pub use p256::elliptic_curve::rand_core;
 
 /// Sha256 of a public key's DER (SubjectPublicKeyInfo), in hex. In a statement it is only a hint.
@@ -213,7 +213,7 @@ impl<'de> Deserialize<'de> for PublicKey {
 // === impl KeyId ===
 
 impl KeyId {
-    /// The 32 bytes.
+    /// Bytes of the key id.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -64,7 +64,7 @@ pub struct Revocation {
     pub bundles: BTreeSet<Digest>,
     /// The sha256 of credentials that must never be admitted.
     pub credentials: BTreeSet<Digest>,
-    /// Keys that no longer count.
+    /// Keys whose signatures no longer count.
     pub keys: BTreeSet<KeyId>,
 }
 

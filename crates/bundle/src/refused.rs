@@ -11,7 +11,7 @@ use crate::malformed::Malformed;
 use crate::moment::Moment;
 use crate::name::{ChannelName, FeatureName, ProjectName};
 
-/// Reason why something was not accepted.
+/// Reason why a bundle, statement, record or store was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     // --- bytes
@@ -58,18 +58,19 @@ pub enum Refused {
     // --- signatures
     /// No key with the named id made a valid signature of these bytes.
     BadSignature,
-    /// Unsigned, or signed only by keys that are not in the trust file.
+    /// The item is unsigned, or signed only by keys that are not in the trust file.
     UnknownKey,
-    /// Signed by a key that is not trusted for this role, or a statement for another role.
+    /// The item is signed by a key that is not trusted for this role, or is a statement for another
+    /// role.
     WrongRole {
         /// Required role.
         wanted: &'static str,
     },
-    /// Signed by a revoked key.
+    /// The item is signed by a revoked key.
     RevokedKey,
-    /// Signed by a key that is retired or past its `not_after`.
+    /// The item is signed by a key that is retired, or past its `not_after`.
     KeyExpired,
-    /// Signed by a key before its `not_before`.
+    /// The item was signed before the key's `not_before`.
     KeyNotYetValid,
     /// Too few different owners signed.
     BelowThreshold {
@@ -84,12 +85,13 @@ pub enum Refused {
     Unsigned,
     /// A statement about another subject.
     WrongSubject,
-    /// For another project.
+    /// The item belongs to another project.
     WrongProject {
         /// Expected project.
         expected: ProjectName,
     },
-    /// For another channel, or signed by a key that is not trusted for this channel.
+    /// The item belongs to another channel, or is signed by a key that is not trusted for this
+    /// channel.
     WrongChannel {
         /// Expected channel.
         expected: ChannelName,
@@ -101,14 +103,14 @@ pub enum Refused {
         /// Value of `expires`.
         at: Moment,
     },
-    /// Not newer than the accepted record or list.
+    /// The item is not newer than the accepted record or list.
     Replayed {
         /// Serial of the refused item.
         serial: u64,
         /// Serial of the accepted item.
         remembered: u64,
     },
-    /// Linked under a serial other than its own.
+    /// The item is linked under another serial than its own.
     Mislinked {
         /// Serial in the record or list.
         serial: u64,
@@ -120,7 +122,7 @@ pub enum Refused {
         /// Serial of the newest record that was accepted.
         remembered: u64,
     },
-    /// Another record with the same serial, or a chain that does not contain the remembered record.
+    /// Another record has the same serial, or the chain does not contain the remembered record.
     Forked {
         /// Serial of the refused item.
         serial: u64,
@@ -130,7 +132,7 @@ pub enum Refused {
         /// Digest of the missing record.
         missing: Digest,
     },
-    /// Serial below the minimum in the trust file.
+    /// The serial is below the minimum in the trust file.
     BelowFloor {
         /// Serial of the refused item.
         serial: u64,

@@ -18,7 +18,7 @@ use crate::statement::stored;
 use crate::store::{Blobs, Chain, Store};
 use crate::trust::{Signers, Trust, When};
 
-/// Newest accepted list; empty before the first.
+/// Newest accepted revocation list. Empty before the first list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revocations {
     pointer: Option<Pointer>,
@@ -155,7 +155,7 @@ pub fn recall(
     })
 }
 
-/// Result of [`find_head`].
+/// Result of [`find_head`]: the newest list, and the serials above it that are skipped.
 pub(crate) struct Newest {
     pub(crate) list: Option<(Pointer, Revoke)>,
     pub(crate) skipped: BTreeSet<u64>,

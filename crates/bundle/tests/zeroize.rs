@@ -24,8 +24,7 @@ struct Watching;
 // SAFETY: all calls go to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Watching {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: zeroed memory is valid allocated memory, and makes all bytes of a block
-        // initialised.
+        // SAFETY: zeroed memory is a valid allocation, and all bytes of the block are initialised.
         unsafe { System.alloc_zeroed(layout) }
     }
 

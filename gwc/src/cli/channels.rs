@@ -1,6 +1,6 @@
 //! Channels of a store that no environment of the project uses any more. A plan against channels
-//! compares only the channels of environments, so that a removed or renamed environment is in no
-//! line of it.
+//! compares only the channels of environments. A removed or renamed environment would therefore be
+//! missing in it.
 
 use std::collections::BTreeSet;
 
@@ -15,10 +15,9 @@ use super::side;
 use crate::release::Place;
 use sources::project::files::Files;
 
-/// A note for each channel of the store with records of this project that no environment of
-/// gateway.yaml uses. None without environments, and with a channel of the command line: then
-/// gateway.yaml does not name the channels. Unreadable stores and environments give no note,
-/// because other messages are about them.
+/// Notes about channels of the store that have records of this project, but that no environment of
+/// gateway.yaml uses. Empty if there are no environments, or if the command line names the channel.
+/// Unreadable stores and environments give no note, because other messages report them.
 pub(super) fn unused(at: &StoreOptions, context: &Context) -> Vec<String> {
     if at.channel.is_some() {
         return Vec::new();
@@ -34,7 +33,8 @@ fn read(at: &StoreOptions, context: &Context) -> Option<Vec<String>> {
     let names = side::declared(&mut files);
     let place = at.place(context).ok().filter(|_| !names.is_empty())?;
     let mut used = BTreeSet::new();
-    // The plan of every environment also compares the project without one with its channel.
+    // A plan of every environment also compares the project without an environment, with its own
+    // channel.
     let bare = context.environment.is_none().then_some(None);
     for name in names.iter().map(Some).chain(bare) {
         let context = context.in_environment(name.map(String::as_str));
@@ -50,7 +50,7 @@ fn read(at: &StoreOptions, context: &Context) -> Option<Vec<String>> {
     Some(notes.collect())
 }
 
-/// The note about a channel, if its newest record is of this project.
+/// Note about a channel, if its newest record belongs to this project.
 fn note(name: &ChannelName, place: &Place, store: &Folder) -> Option<String> {
     let chain = Chain::Channel(name.clone());
     let serial = store.serials(&chain).ok()?.last().copied()?;

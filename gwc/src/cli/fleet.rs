@@ -13,7 +13,7 @@ use crate::release::Place;
 use crate::release::nodes::{Nodes, Status};
 use model::exit::{Exit, Failure};
 
-/// Checks that the command line overrides.
+/// Checks that options of the command line disable.
 #[derive(Clone, Copy)]
 pub(super) struct Allowed {
     /// Proceed even if a gateway is on hold (pinned to its current bundle).
@@ -22,8 +22,9 @@ pub(super) struct Allowed {
     pub(super) merge: bool,
 }
 
-/// Queries all gateways. Returns the records that only gateways know, which the next record must
-/// merge. `lists` is the serial of the store's newest revocation list.
+/// Queries all gateways. Returns the records that gateways have accepted but the store does not
+/// have, which the next record must merge. `lists` is the serial of the store's newest revocation
+/// list.
 pub(super) fn ask(
     nodes: &Nodes,
     place: &Place,

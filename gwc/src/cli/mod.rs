@@ -80,7 +80,7 @@ const EXAMPLES: &str = "Examples:
 Exit codes: 0 done, 1 findings, 2 changes, 3 stale plan, 4 verification failed, 5 roll-out
 failed, 64 usage, 65 input, 69 unreachable, 70 a bug of ours.";
 
-/// Makes the enum of the commands and their calls from one row per command.
+/// Defines the enum of the commands and their dispatch, with one row per command.
 macro_rules! commands {
     ($($(#[$doc:meta])* $variant:ident($module:ident),)*) => {
         #[derive(Debug, Subcommand)]
@@ -155,7 +155,7 @@ commands! {
     Man(man),
 }
 
-/// Properties of a command that are asked before it runs.
+/// Properties of a command that are needed before it runs.
 trait Arguments {
     /// True if the command reads an existing gateway.yaml.
     fn reads_project(&self) -> bool {

@@ -37,7 +37,7 @@ pub(super) struct Target {
     pub(super) evidence: BTreeSet<Digest>,
 }
 
-/// Optional fields of the new record of a channel.
+/// Optional fields of a new channel record.
 #[derive(Clone, Default)]
 pub(super) struct Says {
     pub(super) reason: Option<String>,
@@ -130,8 +130,8 @@ impl Movement<'_> {
         ))
     }
 
-    /// Runs [`Self::check_lists`] with the store's newest list, before it is known whether the
-    /// channel moves.
+    /// Runs [`Self::check_lists`] with the newest revocation list of the store, before it is known
+    /// whether the channel moves at all.
     pub(super) fn check_newest_list(&self, store: &dyn Store) -> anyhow::Result<()> {
         let newest = revocation::newest(store, self.trust)?;
         self.check_lists(store, newest)

@@ -1,5 +1,5 @@
-//! The signed revocation list of a store: `gwc revoke --list`, the part of a revocation that the list
-//! has already, and the credentials that `gwc route` refuses.
+//! Signed revocation list of a store: for `gwc revoke --list`, for finding entries that are on the
+//! list already, and for the credentials that `gwc route` refuses.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +17,10 @@ use crate::release::evidence::Judge;
 use crate::release::{self, Place};
 use model::exit::{Exit, Failure};
 
-/// The newest list of a store, if there is one.
+/// Newest revocation list of a store, if there is one.
 pub(super) struct Known(Option<(Pointer, Revoke)>);
 
-/// Prints the newest list. It is verified if there is a trust file.
+/// Prints the newest list. Verifies it if there is a trust file.
 pub(super) fn list(at: &StoreOptions, format: Format, context: &Context) -> anyhow::Result<Exit> {
     let place = at.place(context)?;
     let trust = at.trust(&place)?;
@@ -56,12 +56,12 @@ impl Known {
         Ok(Self(revocation::newest_list(store, trust)?))
     }
 
-    /// The serial of the list; 0 before the first.
+    /// Serial of the list, or 0 if there is no list.
     pub(super) fn serial(&self) -> u64 {
         self.0.as_ref().map_or(0, |(pointer, _)| pointer.serial)
     }
 
-    /// The part of a revocation that the list lacks.
+    /// Part of a revocation that is not on the list yet.
     pub(super) fn lacks(&self, wanted: &Revocation) -> Revocation {
         let mut left = wanted.clone();
         if let Some((_, list)) = &self.0 {
@@ -101,18 +101,18 @@ impl Known {
     }
 }
 
-/// Revoked credentials of a decision by `gwc route`.
+/// Revoked credentials that `gwc route` refuses.
 #[derive(Debug, Default)]
 pub(super) struct InForce {
-    /// Their SHA-256.
+    /// SHA-256 of each credential.
     pub(super) hashes: BTreeSet<Digest>,
-    /// The list that names them, for people.
+    /// Description of the list that contains them, for messages.
     pub(super) list: String,
 }
 
 impl InForce {
-    /// The credentials of the command line, and those of the newest list of the project's store. A
-    /// list that cannot be read or verified is noted and not used.
+    /// Combines the credentials of the command line with those on the newest list of the project's
+    /// store. A list that cannot be read or verified is reported and not used.
     pub(super) fn of(named: &[Digest], at: &StoreOptions, context: &Context) -> Self {
         let mut found = Self {
             hashes: named.iter().copied().collect(),
@@ -135,7 +135,7 @@ impl InForce {
     }
 }
 
-/// The newest list of the project's store. None without a project or a store.
+/// Newest list of the project's store. `None` without a project or a store.
 fn newest(at: &StoreOptions, context: &Context) -> anyhow::Result<Known> {
     let Ok(place) = at.place(context) else {
         return Ok(Known(None));
@@ -147,7 +147,7 @@ fn newest(at: &StoreOptions, context: &Context) -> anyhow::Result<Known> {
     }
 }
 
-/// The SHA-256 of a credential on the command line.
+/// SHA-256 of a credential on the command line.
 pub(super) fn credential(option: &str, text: &str) -> anyhow::Result<Digest> {
     Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).map_err(|_| {
         // The text may be the credential itself, so it must not be repeated.
@@ -158,7 +158,7 @@ pub(super) fn credential(option: &str, text: &str) -> anyhow::Result<Digest> {
     })
 }
 
-/// True if a revocation names nothing.
+/// True if a revocation contains no entries.
 pub(super) fn is_empty(revocation: &Revocation) -> bool {
     revocation.bundles.is_empty() && revocation.credentials.is_empty() && revocation.keys.is_empty()
 }

@@ -112,7 +112,7 @@ fn trouble(status: &Status, wanted: Wanted) -> Option<(String, bool)> {
     if status.bundle.as_deref() == Some(&id) {
         return None;
     }
-    // A gateway that has read the record has judged its bundle.
+    // A gateway that has read the record has also decided about its bundle.
     let has_read = status.all["head"]["serial"].as_u64() >= Some(wanted.serial);
     let refused = status.all["refused"].as_array();
     let refused = refused.into_iter().flatten();

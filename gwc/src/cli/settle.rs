@@ -88,7 +88,7 @@ impl Settled {
         decided
     }
 
-    /// Returns the section `lint` with the rule levels, to append to gateway.yaml.
+    /// Section `lint` with the rule levels, to be appended to gateway.yaml.
     pub(super) fn lint(&self) -> String {
         if self.levels.is_empty() {
             return String::new();

@@ -6,7 +6,7 @@ use serde_json::Value;
 /// Maximum number of hosts that are named per upstream.
 const HOSTS_MAX: usize = 3;
 
-/// Lists the problems, one line each, alarms first. Empty if there are none.
+/// Lists the problems of a gateway, one line each, alarms first. Empty if there are none.
 pub(super) fn troubles(status: &Value) -> Vec<String> {
     let texts = |key: &'static str, word: &'static str| {
         let list = status[key].as_array().into_iter().flatten();

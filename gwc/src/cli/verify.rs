@@ -142,8 +142,8 @@ fn extract(
             make_folder(folder).with_context(cannot)?;
             folder.to_owned()
         }
-        // In a shared temporary folder: a name that others cannot create first, readable by the user
-        // alone. The printed commands need the files, so that they stay.
+        // Use a new temporary folder that only the user can read, with a name that others cannot
+        // predict. It is kept, because the printed commands need the files.
         None => tempfile::Builder::new()
             .prefix(&format!("gwc-verify-{}-", bundle.short()))
             .permissions(Permissions::from_mode(0o700))

@@ -34,7 +34,7 @@ pub struct Format {
 /// Rule for combining several reports into one text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joins {
-    /// Reports are concatenated: each finding is independent.
+    /// Reports can be concatenated, because each finding has its own line or object.
     Lines,
     /// Reports cannot be joined: each one is a single document.
     Document,

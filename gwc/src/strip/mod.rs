@@ -123,7 +123,7 @@ impl Removed {
     }
 }
 
-/// Parts of a document that matter here, found by walking its objects.
+/// Gateway keys, path items and links of a document, found by walking its objects.
 #[derive(Default)]
 struct Marks<'n> {
     /// Extension keys of the gateway, with their maps.

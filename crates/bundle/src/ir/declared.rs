@@ -143,8 +143,8 @@ fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
 
 impl Gateway {
     /// First setting or policy that decides on the access to a treatment's operations but cannot
-    /// run (`cors`, `jwt`, `validate`). The access of clients is then unknown. None if everything
-    /// can run.
+    /// run (`cors`, `jwt`, `validate`). Access to these operations is then unknown. `None` if
+    /// everything can run.
     #[must_use]
     pub fn undecidable<'g>(
         &'g self,
@@ -159,9 +159,9 @@ impl Gateway {
         });
         let policy = chain.filter_map(|policy| match &policy.checked {
             Checked::Declared(declared) => Some(declared.kind.as_str()),
-            // The claims that the policy requires are known only for consumers in gateway.yaml.
+            // The policy's claims are known only for consumers of gateway.yaml, not for tokens.
             Checked::Authorize(_) => Some("authorize"),
-            // Another service decides.
+            // The decision is made by another service.
             Checked::ForwardAuth(_) => Some("forward_auth"),
             _ => None,
         });
@@ -188,8 +188,8 @@ impl Gateway {
         };
         let listener = self.shared.listeners.get(listener);
         let listener = listener.and_then(|one| {
-            // Without a client certificate no request arrives here, and a request for an operation
-            // without `mtls` has no place for one.
+            // Without a client certificate a request does not reach this listener, and a request
+            // for an operation without `mtls` has no field for a certificate.
             let asks = |tls: &ListenerTls| {
                 let asked = tls.client_auth.as_ref();
                 asked.is_some_and(|asked| asked.mode == ClientAuthMode::Required)
@@ -207,8 +207,8 @@ impl Gateway {
     }
 
     /// The gateway without settings that cannot run: routes and owners are the same, other
-    /// decisions may be missing. Only for questions whose result is not shown if
-    /// [`Self::undecidable`] returns something.
+    /// decisions may be missing. Use the result only for requests for which [`Self::undecidable`]
+    /// returns `None`.
     #[must_use]
     pub fn runnable(&self) -> Cow<'_, Self> {
         if super::missing(&self.needs()).is_none() {

@@ -25,13 +25,13 @@ pub struct Scheme {
     /// Settings of the scheme that gwd cannot run yet.
     #[n(4)]
     pub declared: Settings,
-    /// Request fields that tell the upstream who the caller is.
+    /// Request fields in which the upstream receives the caller's identity.
     #[n(5)]
     pub passes: Passes,
 }
 
-/// Request fields that tell an upstream who the caller is. Client-supplied values are removed on
-/// every operation of the API.
+/// Request fields in which an upstream receives the caller's identity. Values from the client are
+/// removed on every operation of the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Passes {

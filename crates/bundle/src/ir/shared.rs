@@ -238,23 +238,24 @@ pub struct Certified {
     pub not_after: Option<u64>,
 }
 
-/// A credential, by its hash.
+/// Credential, stored as a hash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Credential {
-    /// Sha256 of the credential (`user:password` for Basic), or of `user:HASH` of a password.
+    /// SHA-256 of the credential (`user:password` for Basic). For a password with a slow hash:
+    /// SHA-256 of `user:HASH`.
     #[n(0)]
     #[cbor(with = "minicbor::bytes")]
     pub sha256: [u8; 32],
     /// Time from which the credential is refused (Unix time, seconds).
     #[n(1)]
     pub not_after: Option<u64>,
-    /// Slow hash of a password; none if [`Self::sha256`] is of the credential itself.
+    /// Slow hash of a password. `None` if [`Self::sha256`] is the hash of the credential itself.
     #[n(2)]
     pub password: Option<Password>,
 }
 
-/// A password of a user, by its argon2id hash.
+/// Password of a user, stored as an argon2id hash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct Password {
@@ -307,7 +308,7 @@ impl Shared {
 // === impl Password ===
 
 impl Password {
-    /// Sha256 of `user:HASH`, which names the credential.
+    /// SHA-256 of `user:HASH`, which identifies the credential.
     #[must_use]
     pub fn sha256(&self) -> [u8; 32] {
         let hash = Sha256::new_with_prefix(&self.user).chain_update(b":");

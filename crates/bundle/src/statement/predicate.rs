@@ -117,7 +117,7 @@ pub struct Record {
     pub streams: Option<Streams>,
 }
 
-/// Kind of a record.
+/// Kind of a channel record: how its bundle relates to the bundle of the previous record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordKind {

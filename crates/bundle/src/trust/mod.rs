@@ -93,13 +93,13 @@ pub enum KeyState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Thresholds {
-    /// For build statements, counting all build statements in evidence together.
+    /// Minimum for build statements. All build statements in evidence count together.
     pub build: u32,
-    /// For a release record.
+    /// Minimum for a release record.
     pub release: u32,
-    /// For a revocation list.
+    /// Minimum for a revocation list.
     pub revoke: u32,
-    /// For an approval.
+    /// Minimum for an approval.
     pub approve: u32,
 }
 
@@ -408,7 +408,7 @@ impl Trust {
     }
 }
 
-/// Keeps the more specific reason: one for a known key replaces `UnknownKey`.
+/// Keeps the more specific of two reasons: a reason about a known key replaces `UnknownKey`.
 fn note(worst: &mut Option<Refused>, refused: Refused) {
     let keep = matches!(worst, Some(known) if *known != Refused::UnknownKey);
     if !keep {
@@ -468,7 +468,7 @@ impl TrustedKey {
 // === impl Thresholds ===
 
 impl Thresholds {
-    /// One owner for each role.
+    /// Thresholds of one owner for each role.
     pub const ONE: Self = Self {
         build: 1,
         release: 1,

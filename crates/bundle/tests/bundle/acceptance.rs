@@ -50,7 +50,7 @@ struct World {
     store: Store,
     trust: Trust,
     bundle: Digest,
-    /// Records 1 to 5, each following the previous one.
+    /// Pointers to records 1 to 5, each of which follows the previous one.
     chain: Vec<Pointer>,
 }
 
@@ -147,13 +147,13 @@ fn whose_record_it_is() {
     for (number, (candidate, expected)) in table.into_iter().enumerate() {
         assert_eq!(world.accept(&memory, candidate), expected, "row {number}");
     }
-    // An old record under a new serial.
+    // Publish an old record under a new serial.
     let moved = Pointer {
         serial: 6,
         ..world.chain[1]
     };
     assert_eq!(world.accept(&memory, moved), refused("replayed"));
-    // Two subjects.
+    // A statement with two subjects.
     let statement = Statement {
         subject: vec![world.bundle, Digest::of(b"another")],
         predicate: good,
@@ -224,7 +224,7 @@ fn expiry_after_acceptance_is_an_alarm_only() {
     let later = at(NOON.plus_s(11));
     let again = channel::accept(&world.store, &later, &accepted.memory(), candidate).unwrap();
     assert!(again.expired());
-    // The same after the end of the signing key: the record stays accepted.
+    // The record also stays accepted after the end of its signing key.
     let later = at(NOON.plus_s(200 * DAY_S));
     assert!(channel::accept(&world.store, &later, &accepted.memory(), candidate).is_ok());
     let new = world.forge(record(7, Some(candidate)));
@@ -236,13 +236,13 @@ fn expiry_after_acceptance_is_an_alarm_only() {
 fn forks() {
     let world = World::new();
     let memory = world.remembering(3);
-    // Another record with the same serial.
+    // Another record with the same serial as an accepted one.
     let twin = world.forge(Record {
         reason: "another".to_owned(),
         ..record(3, Some(world.chain[1]))
     });
     assert_eq!(world.accept(&memory, twin), refused("forked"));
-    // A chain without the remembered record.
+    // A chain that does not contain the remembered record.
     let beside = world.forge(record(4, Some(twin)));
     assert_eq!(world.accept(&memory, beside), refused("forked"));
     let around = world.forge(record(9, Some(world.chain[1])));
@@ -262,7 +262,7 @@ fn forks() {
         ..record(6, Some(beside))
     });
     assert_eq!(world.accept(&memory, unrelated), refused("forked"));
-    // A chain whose serials do not decrease backwards.
+    // A chain in which an earlier record has a higher serial.
     let climbing = world.forge(record(4, Some(merging)));
     assert_eq!(world.accept(&memory, climbing), refused("forked"));
 }
@@ -362,7 +362,7 @@ fn revocation_lists_only_grow() {
     for (number, (memory, candidate, expected)) in table.into_iter().enumerate() {
         assert_eq!(world.accept(&memory, candidate), expected, "row {number}");
     }
-    // A store with the known list does not withhold it, whichever list the record names.
+    // A store that has the known list does not withhold it, whichever list the record names.
     for (memory, candidate, shown, expected) in [
         (known(two), with(Some(one)), 2, Ok(())),
         (known(two), with(None), 2, Ok(())),

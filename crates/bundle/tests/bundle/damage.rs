@@ -62,7 +62,8 @@ fn flipped_byte_is_refused_by_name_or_never_read() {
     let context = context(&trust, &prod);
     let good = run(&Store::new(content.clone()), &Store::default(), &context).unwrap();
     let read = read_blobs(&content, &context);
-    // link, record ×2, evidence ×2, list ×2, manifest, config, shared, consumers, behaviour, document
+    // The blobs: link, record ×2, evidence ×2, list ×2, manifest, config, shared, consumers,
+    // behaviour, document.
     assert_eq!(read.len(), 12);
     let two = bundle("two");
     let contract = two.layers().apis[0].contract.digest;
@@ -162,7 +163,8 @@ fn a_damaged_state_folder_is_refused_by_name_too() {
             }
         }
     }
-    // As above, except for the list: a damaged one is not remembered, and is fetched again.
+    // The numbers are the same as above except for the list: a damaged list is not remembered, and
+    // is fetched again.
     assert_eq!((refused, poorer), (10, 2));
 }
 
@@ -190,7 +192,7 @@ fn damaged_record_or_list_admits_no_older_store() {
         let refused = follow::head(&older, &context, &memory).unwrap_err();
         let reasons = ["replayed", "revocations-withheld"];
         assert!(reasons.contains(&&*refused.reason()), "{refused}");
-        // The store of the lost record repairs it.
+        // The store that contained the lost record repairs the folder.
         let head = follow::head(&store, &context, &memory).unwrap().unwrap();
         assert_eq!(head.accepted.pointer(), record);
         assert_eq!(head.accepted.revocations().serial(), list.serial);
@@ -225,7 +227,7 @@ fn a_damaged_record_keeps_its_serial_as_a_floor() {
     );
     let refused = follow::head(&second, &context, &memory).unwrap_err();
     assert_eq!(refused.reason(), "replayed");
-    // The store of the damaged record repairs it.
+    // The store that contained the damaged record repairs the folder.
     let head = follow::head(&third, &context, &memory).unwrap().unwrap();
     assert_eq!(head.accepted.pointer(), newest);
 }

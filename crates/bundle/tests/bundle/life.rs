@@ -20,7 +20,7 @@ fn bundle_survives_build_rollback_and_restart() {
     let (trust, prod) = (trust(), prod());
     let context = context(&trust, &prod);
 
-    // gwc: two releases
+    // As gwc: make two releases.
     let one = bundle("one");
     let descriptor = publish::put_bundle(&store, &one).unwrap();
     let source = source::put(&store, b"{}", descriptor.clone()).unwrap();
@@ -31,7 +31,7 @@ fn bundle_survives_build_rollback_and_restart() {
     let first = release(&store, first).unwrap();
     assert_eq!(first.serial, 1);
 
-    // gwd: follow, load, copy
+    // As gwd: follow the channel, load the bundle, copy it.
     let memory = follow::remember(&state, &context).unwrap();
     assert_eq!(memory, nothing());
     let head = follow::head(&store, &context, &memory).unwrap().unwrap();
@@ -59,7 +59,7 @@ fn bundle_survives_build_rollback_and_restart() {
     let verified = follow::bundle(&store, &context, &head.accepted, &[]).unwrap();
     follow::keep(&store, &state, &head.accepted, &verified).unwrap();
 
-    // gwc: a rollback is a new record
+    // As gwc: publish a rollback, which is a new record.
     let mut back = draft(one.id(), &[evidence]);
     back.kind = RecordKind::Rollback;
     let third = release(&store, back).unwrap();
@@ -87,7 +87,7 @@ fn bundle_survives_build_rollback_and_restart() {
     );
     assert_eq!(entry.build.as_ref().unwrap().builder.gwc, "0.1.0");
 
-    // gwd: a start from the state folder, without the store
+    // As gwd: start from the state folder, without the store.
     drop(store);
     let state = Folder::open(&folder.path().join("state")).unwrap();
     let memory = follow::remember(&state, &context).unwrap();

@@ -35,7 +35,7 @@ fn a_stolen_key_at_the_last_serial_and_the_way_back() {
     let verified = follow::bundle(&store, &context, &head.accepted, &[]).unwrap();
     follow::keep(&store, &state, &head.accepted, &verified).unwrap();
 
-    // The thief uses the highest serial, and the next free one.
+    // The thief publishes records with the highest serial, and with the next free one.
     let chain = Chain::Channel(prod.clone());
     for serial in [2, INTEGER_MAX] {
         let stolen = record(serial, Some(honest));
@@ -49,7 +49,7 @@ fn a_stolen_key_at_the_last_serial_and_the_way_back() {
     let memory = follow::remember(&state, &context).unwrap();
     assert_eq!(memory.record.unwrap().serial, INTEGER_MAX);
 
-    // The operator revokes the key: its records are forgotten.
+    // The operator revokes the key, so its records are forgotten.
     mallory.state = KeyState::Revoked;
     let mut keys = base();
     keys.push(mallory);
@@ -102,7 +102,7 @@ fn forged_records_in_store_and_state_are_skipped() {
         previous = forge(&store, bundle("one").id(), stolen, "mallory");
         store.create_link(&chain, serial, &previous.digest).unwrap();
     }
-    // A gateway that accepted the thief's records before has copies of all of them.
+    // A gateway that accepted the thief's records earlier has copies of all of them.
     let content = store.into_content();
     let (store, state) = (Store::new(content.clone()), Store::new(content));
     let memory = follow::remember(&state, &context).unwrap();
@@ -143,7 +143,7 @@ fn a_list_is_taken_even_if_the_head_is_refused() {
     assert!(follow::head(&store, &context, &memory).is_err());
     let list = follow::revocations(&store, &context, &memory).unwrap();
     assert_eq!(list.serial(), 1);
-    // With that list, records by the key are no longer remembered.
+    // Under that list, records signed by the key are no longer remembered.
     assert_eq!(memory.record, Some(one));
     let judged = follow::remember_under(&state, &context, list).unwrap();
     assert_eq!(judged.record, None);
@@ -326,7 +326,7 @@ fn list_vouched_by_a_record_outlives_its_retired_key() {
     };
     let (retired, prod) = (with(KeyState::Retired), prod());
     let context = context(&retired, &prod);
-    // No valid key vouches for the list any more.
+    // No valid key signs the list any more.
     let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
     assert_eq!(head.accepted.revocations().serial(), 0);
     assert_eq!(head.revocations_refused.unwrap().reason(), "key-expired");

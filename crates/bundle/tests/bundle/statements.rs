@@ -333,7 +333,7 @@ fn one_key_for_two_roles_signs_two_different_things() {
     let refused = Statement::<Record>::decode(built.payload()).unwrap_err();
     assert_eq!(refused.reason(), "wrong-role");
 
-    // In a channel: a link to a build statement is not a record.
+    // Publish a link to a build statement, which is not a record.
     let store = Memory::default();
     let statement = publish::put_statement(&store, &built, None).unwrap();
     let chain = bundle::store::Chain::Channel(prod());
@@ -443,7 +443,7 @@ fn another_projects_bundle_and_statement_are_refused() {
     let refused = bundle::follow::bundle(&store, &context, &head.accepted, &[]).unwrap_err();
     assert_eq!(refused.reason(), "wrong-project");
 
-    // A build statement of another project about our bundle.
+    // A build statement of another project for the test's bundle.
     let store = Memory::default();
     let ours = bundle("one");
     let descriptor = publish::put_bundle(&store, &ours).unwrap();

@@ -152,8 +152,8 @@ for each (`--format human`, `concise`, `jsonl` and `github` take several)"
         };
         let look = say::look(std::io::stdout().is_terminal());
         let text = (args.format.render)(&report, look);
-        // A note names the findings that were written to the baseline; "nothing found" would be
-        // wrong.
+        // A note already names the findings that were written to the baseline, so "nothing found"
+        // would be wrong.
         let all_aside = args.write_baseline.is_some()
             && args.format.name == "human"
             && report.findings.is_empty();

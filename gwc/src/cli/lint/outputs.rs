@@ -88,7 +88,7 @@ fn would_replace(option: &str, file: &Path) -> anyhow::Error {
 
 /// Refuses to overwrite a file that is not a baseline with a baseline.
 pub(super) fn spare_others(file: &Path) -> anyhow::Result<()> {
-    // Writing to a pipe or a device cannot destroy content.
+    // A file that cannot be opened, a pipe or a device has no content to lose.
     let Ok(there) = std::fs::metadata(file) else {
         return Ok(());
     };

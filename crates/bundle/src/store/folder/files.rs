@@ -18,7 +18,7 @@ pub(super) fn read_limited(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>
         return Err(odd(path, "something other than a file is here"));
     }
     let file = match File::open(path) {
-        // A clean-up removed the file meanwhile.
+        // The file was removed by a clean-up after it was listed.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.map_err(|error| unreachable(path, &error))?,
     };
