@@ -1,4 +1,4 @@
-//! Writes the samples of every target, for long runs of `cargo fuzz`.
+//! Writes the sample inputs of every fuzz target, for long runs of `cargo fuzz`.
 
 use std::path::PathBuf;
 

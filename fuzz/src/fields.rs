@@ -1,4 +1,4 @@
-//! Fields of messages that have a grammar of their own.
+//! Fuzz targets for header fields whose values have a grammar.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,8 @@ use engine::forward::{Places, ThisHop, continued};
 use http::header::{ACCEPT, FORWARDED, HeaderMap, HeaderValue};
 use http1::response::keep_alive_s;
 
-/// Behind a base path, and as a target with a path; with nothing taken off; with a path alone.
+/// Places of a service: mounted below a base path with a target path; with neither; and with a
+/// target path only.
 const PLACES: [Places<'static>; 3] = [
     Places {
         scheme: "http",
@@ -39,7 +40,7 @@ const PLACES: [Places<'static>; 3] = [
     },
 ];
 
-/// A value of a field, with the places that its first byte names.
+/// Splits the input into places, which its first byte selects, and a field value.
 fn at_places(data: &[u8]) -> Option<(Places<'static>, &str)> {
     let (first, text) = data.split_first()?;
     HeaderValue::from_bytes(text).ok()?;
@@ -47,8 +48,9 @@ fn at_places(data: &[u8]) -> Option<(Places<'static>, &str)> {
     Some((PLACES[usize::from(*first) % PLACES.len()], text))
 }
 
-/// `X-Forwarded-For` on the first line and `Forwarded` on the second: upstreams get both, well-formed
-/// and with one hop more, and a second gateway drops none of it.
+/// Target for `X-Forwarded-For` (first line) and `Forwarded` (second line). The fields for the
+/// upstream must be well-formed with one further hop, and a second gateway must drop none of the
+/// hops.
 pub fn forwarded(data: &[u8]) {
     let mut lines = data.splitn(2, |byte| *byte == b'\n');
     let mut headers = HeaderMap::new();
@@ -79,8 +81,8 @@ pub fn forwarded(data: &[u8]) {
     assert_eq!(twice.len(), once.len() + 1);
 }
 
-/// `Location`: whatever a service says, the client is led to nobody to whom the service did not lead
-/// it.
+/// Target for `Location`. After rewriting, the client must not be sent to a host to which the
+/// service did not send it.
 pub fn location(data: &[u8]) {
     let Some((places, text)) = at_places(data) else {
         return;
@@ -96,8 +98,8 @@ pub fn location(data: &[u8]) {
     );
 }
 
-/// The authority of a reference as browsers read it (WHATWG URL §4.4), which take `\` for `/` and
-/// any number of both before it.
+/// Authority of a reference as browsers parse it (WHATWG URL §4.4): they read `\` as `/`, and
+/// accept any number of both before the authority.
 fn authority(text: &str) -> Option<String> {
     let text = text
         .trim_matches(|c: char| c <= ' ')
@@ -111,8 +113,8 @@ fn authority(text: &str) -> Option<String> {
     Some(bare[..end].to_ascii_lowercase())
 }
 
-/// `Set-Cookie`: name and value stay as they are, no attribute is invented, and a path that was
-/// exchanged is one.
+/// Target for `Set-Cookie`. Name and value must stay unchanged, no attribute may be added, and a
+/// replaced path must be a valid path.
 pub fn set_cookie(data: &[u8]) {
     let Some((places, text)) = at_places(data) else {
         return;
@@ -131,8 +133,8 @@ pub fn set_cookie(data: &[u8]) {
     }
 }
 
-/// `Accept`: in one line or in several, in small letters or in capitals, it says the same; and a page
-/// is only for who names text.
+/// Target for `Accept`. The result must not depend on the division into lines or on letter case,
+/// and a page is sent only if the client names a text type.
 pub fn accept(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -156,7 +158,8 @@ pub fn accept(data: &[u8]) {
     }
 }
 
-/// `Keep-Alive`: the seconds stand in it, in small letters or in capitals.
+/// Target for `Keep-Alive`. The parsed seconds must occur in the text, and letter case must not
+/// matter.
 pub fn keep_alive(data: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(data) else {
         return;
@@ -171,7 +174,7 @@ pub fn keep_alive(data: &[u8]) {
     assert_eq!(keep_alive_s(&capitals), Some(seconds));
 }
 
-/// References to begin with, of each of the places.
+/// Sample references for each of the places.
 pub(crate) fn locations() -> Vec<Vec<u8>> {
     at_each(&[
         "/v1/orders/7?x=/v1#y",
@@ -183,7 +186,7 @@ pub(crate) fn locations() -> Vec<Vec<u8>> {
     ])
 }
 
-/// Cookies to begin with, of each of the places.
+/// Sample cookies for each of the places.
 pub(crate) fn cookies() -> Vec<Vec<u8>> {
     at_each(&[
         "id=1; Path=/v1; Domain=orders.internal; HttpOnly",

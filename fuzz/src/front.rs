@@ -1,5 +1,5 @@
-//! Targets for the files that `gwc lint` reads beside documents, and for the grammars inside
-//! documents. The text around them is fixed, so that mutations reach the grammar.
+//! Fuzz targets for the files that `gwc lint` reads besides documents, and for the grammars inside
+//! documents. The surrounding text is fixed, so that mutations reach the grammar.
 
 use diag::Sink;
 use model::compile;
@@ -16,7 +16,7 @@ apis: {s: {path: openapi.yaml}}
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
 defaults: {upstream: u, security: upstream}
 ";
-/// Two findings that a baseline can set aside.
+/// Document with two findings that a baseline can silence.
 const WRONG: &str = "\
 openapi: 3.1.0
 info: {title: t, version: \"1\"}
@@ -24,7 +24,7 @@ paths: {}
 tags: [{name: a}, {name: a}, {name: b}, {name: b}]
 ";
 
-/// Lints a document with more lines of gateway.yaml; each finding has a place.
+/// Lints a document with more lines of gateway.yaml. Checks that each finding has a place.
 fn lint(document: &[u8], more: &str) -> (Files, Vec<diag::Diagnostic>) {
     let gateway = format!("{GATEWAY}{more}");
     let texts = [
@@ -39,7 +39,7 @@ fn lint(document: &[u8], more: &str) -> (Files, Vec<diag::Diagnostic>) {
     (compiled.files, compiled.findings)
 }
 
-/// A baseline's file: what it sets aside is never more than what was found.
+/// Target for baseline files. A baseline must not silence more findings than exist.
 pub fn baseline(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -60,7 +60,7 @@ pub fn baseline(data: &[u8]) {
     }
 }
 
-/// `lint` in gateway.yaml: a line for each rule with its level.
+/// Target for `lint` in gateway.yaml: one line for each rule with its level.
 pub fn levels(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -73,7 +73,7 @@ pub fn levels(data: &[u8]) {
     lint(WRONG.as_bytes(), &format!("lint:\n{rows}"));
 }
 
-/// A schema with its examples: judging them ends.
+/// Target for a schema with examples. Their validation must end.
 pub fn schema(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -87,7 +87,7 @@ pub fn schema(data: &[u8]) {
     lint(document.as_bytes(), "");
 }
 
-/// A pattern, and below it a text that it is matched against.
+/// Target for a pattern in the first line, which is matched against the rest.
 pub fn pattern(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -96,7 +96,7 @@ pub fn pattern(data: &[u8]) {
     judged(&json!({"type": "string", "pattern": pattern, "example": example}).to_string());
 }
 
-/// Numbers as they are written: `multipleOf`, `minimum`, `maximum`, a value.
+/// Target for number notations: `multipleOf`, `minimum`, `maximum`, and a value.
 pub fn number(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -128,12 +128,12 @@ fn judged(schema: &str) {
     lint(document.as_bytes(), "");
 }
 
-/// A document of Swagger 2.0, lifted.
+/// Target for a Swagger 2.0 document and its conversion.
 pub fn swagger(data: &[u8]) {
     lint(data, "");
 }
 
-/// An overlay's target: a JSONPath of any kind, for an update and for a removal.
+/// Target for the JSONPath of an overlay action, for an update and for a removal.
 pub fn target(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -147,7 +147,7 @@ pub fn target(data: &[u8]) {
     }
 }
 
-/// The baseline that sets the findings of the sample aside.
+/// Baseline that silences the findings of the sample.
 pub(crate) fn sample_baseline() -> Vec<u8> {
     let (files, findings) = lint(WRONG.as_bytes(), "");
     baseline::written(&files, &findings).into_bytes()

@@ -1,7 +1,7 @@
-//! Fuzz targets: every place where bytes from outside come in.
+//! Fuzz targets for every parser of external input.
 //!
-//! Each function takes any bytes. It must return, and where it says that something was read, what
-//! that is written as must be read alike.
+//! Each function accepts arbitrary bytes. It must return. If the input was parsed and is encoded
+//! again, parsing that must give the same result.
 
 mod fields;
 mod front;
@@ -41,7 +41,7 @@ fn limits() -> Limits {
     }
 }
 
-/// A file's text becomes a tree or findings, each with a place inside the text.
+/// Parses a file's text. The result must be a tree or findings, each with a place inside the text.
 fn tree(path: &str, data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else {
         return false;
@@ -58,12 +58,13 @@ fn tree(path: &str, data: &[u8]) -> bool {
     findings.is_empty()
 }
 
-/// YAML.
+/// Target for YAML.
 pub fn yaml(data: &[u8]) {
     tree("a.yaml", data);
 }
 
-/// JSON: whatever our reader takes without a word, serde_json takes as well.
+/// Target for JSON. Each text that our parser accepts without a finding, serde_json must accept,
+/// too.
 pub fn json(data: &[u8]) {
     if tree("a.json", data) {
         let text = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
@@ -72,7 +73,8 @@ pub fn json(data: &[u8]) {
     }
 }
 
-/// Texts about which the two may differ: nothing at all, nesting and numbers beyond serde_json's.
+/// True for texts on which the parsers may disagree: empty ones, and those with nesting or numbers
+/// beyond the limits of serde_json.
 fn is_beyond<T>(text: &[u8], other: &serde_json::Result<T>) -> bool {
     let message = other.as_ref().err().map(ToString::to_string);
     let beyond = ["recursion", "out of range"];
@@ -96,7 +98,8 @@ paths: {\"/a/{b}\": {get: {operationId: x, parameters: [{name: b, in: path, requ
 ";
 const OVERLAY: &str = "overlay: 1.0.0\ninfo: {title: t, version: \"1\"}\nactions: [{target: $.info, update: {x-a: 1}}]\n";
 
-/// Builds, encodes, decodes and queries a project that compiles.
+/// For a project that compiles: builds the engine, encodes and decodes the bundle, and decides
+/// requests.
 fn compiled(files: [(&str, &[u8]); 3]) {
     let files = Files::in_memory(files.map(|(path, bytes)| (path, bytes.to_vec())), limits());
     let Compiled {
@@ -120,7 +123,7 @@ fn compiled(files: [(&str, &[u8]); 3]) {
     ask(&oracle, b"GET /a/b");
 }
 
-/// An OpenAPI document of a project.
+/// Target for the OpenAPI document of a project.
 pub fn document(data: &[u8]) {
     compiled([
         ("gateway.yaml", GATEWAY.as_bytes()),
@@ -129,7 +132,7 @@ pub fn document(data: &[u8]) {
     ]);
 }
 
-/// An overlay, with its JSONPath targets.
+/// Target for an overlay with its JSONPath targets.
 pub fn overlay(data: &[u8]) {
     compiled([
         ("gateway.yaml", GATEWAY.as_bytes()),
@@ -138,8 +141,8 @@ pub fn overlay(data: &[u8]) {
     ]);
 }
 
-/// Path templates: printed and encoded, they are the same again; and they are matched against
-/// paths as long as they like.
+/// Target for path templates. Formatting and encoding must preserve them, and they are matched
+/// against long paths.
 pub fn template(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -166,8 +169,8 @@ pub fn template(data: &[u8]) {
     }
 }
 
-/// Request paths: normalising twice changes nothing, no dot segment survives, and each reading of
-/// a path is a normalised path of which there are few.
+/// Target for request paths. Normalising twice must change nothing, no dot segment may remain, and
+/// each reading of a path must be a normalised path. The number of readings is limited.
 pub fn path(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -189,7 +192,7 @@ pub fn path(data: &[u8]) {
     let _literal = engine::path::normalise_literal(text);
 }
 
-/// One-file bundles, and the blobs in them: what is decoded encodes to the same bytes.
+/// Target for one-file bundles and their blobs. Decoded content must encode to the same bytes.
 pub fn bundle_open(data: &[u8]) {
     if let Ok(memory) = archive::read(data) {
         for id in memory.bundles() {
@@ -213,8 +216,8 @@ pub fn bundle_open(data: &[u8]) {
     }
 }
 
-/// A file of hosts: each has an address that can be reached, and a weight within its bound; why it
-/// is refused does not repeat it.
+/// Target for host files. Each host must have a usable address and a weight within the limit. An
+/// error message must not repeat the content.
 pub fn host_file(data: &[u8]) {
     match gwd::discovery::file::places(data) {
         Ok(places) => assert!(
@@ -226,7 +229,7 @@ pub fn host_file(data: &[u8]) {
     }
 }
 
-/// Statements and their envelopes: one way of writing only.
+/// Target for statements and their envelopes. Each must have only one encoding.
 pub fn statement(data: &[u8]) {
     if let Ok(envelope) = Envelope::decode(data) {
         assert_eq!(envelope.encode().as_deref(), Ok(data));
@@ -245,7 +248,7 @@ pub fn statement(data: &[u8]) {
     let _layer = bundle::statement::stored::layer(data);
 }
 
-/// Trust files, names, digests, ranges of addresses.
+/// Target for trust files, names, digests and address ranges.
 pub fn trust(data: &[u8]) {
     if let Ok(trust) = Trust::parse(data) {
         let text = trust.to_json();
@@ -264,7 +267,7 @@ pub fn trust(data: &[u8]) {
     }
 }
 
-/// A request's head at the edge and through a small gateway.
+/// Target for a request head, through the edge and a small gateway.
 pub fn edge(data: &[u8]) {
     thread_local! {
         static ORACLE: Oracle = small();
@@ -284,7 +287,7 @@ fn small() -> Oracle {
     Oracle::build(&lowered.gateway, &id).expect("our own project can be built")
 }
 
-/// The first line is `METHOD target`, the others are fields.
+/// Sends a request to the engine. The first line is `METHOD target`, the others are fields.
 fn ask(oracle: &Oracle, data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let first = lines.next().unwrap_or_default();
@@ -319,10 +322,10 @@ fn ask(oracle: &Oracle, data: &[u8]) {
     });
 }
 
-/// Every target with samples to begin with.
+/// Fuzz target: name, function, and sample inputs.
 pub type Target = (&'static str, fn(&[u8]), Vec<Vec<u8>>);
 
-/// All targets.
+/// All fuzz targets.
 #[must_use]
 pub fn targets() -> Vec<Target> {
     let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();

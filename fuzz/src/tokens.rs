@@ -1,12 +1,12 @@
-//! Signed tokens, as far as they are read before their signature is checked; key sets and metadata
+//! Fuzz targets for signed tokens before their signature is verified, and for key sets and metadata
 //! of providers.
 
 use policy::auth::mtls::{Presented, Source, canonical, san, spiffe};
 use policy::auth::jwt::{discovery, json, parse, read_key_set, signed_part};
 use serde::de::IgnoredAny;
 
-/// A token: what is parsed has its signed part and its signature in it. And the JSON inside: what is
-/// read is JSON for another reader, too.
+/// Target for tokens. A parsed token must contain its signed part and its signature, and its JSON
+/// must be valid for another parser, too.
 pub fn token(data: &[u8]) {
     if let Ok(token) = parse(data, 64 << 10) {
         let text = [token.signed, b".", token.signature.as_bytes()].concat();
@@ -32,7 +32,7 @@ pub fn token(data: &[u8]) {
     }
 }
 
-/// Tokens, claims, a key set and metadata.
+/// Sample inputs: tokens, claims, a key set and metadata.
 pub(crate) fn samples() -> Vec<Vec<u8>> {
     let texts = [
         "eyJhbGciOiJFUzI1NiIsImtpZCI6InAifQ.eyJpc3MiOiJpIn0.DtEhU3ljbEg8L38VWAfUAqOyKAM6",
@@ -44,8 +44,8 @@ pub(crate) fn samples() -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
-/// A value of `Client-Cert`, or a name of a certificate. The names that are read are in the one form
-/// in which they are compared.
+/// Target for a value of `Client-Cert`, or a name in a certificate. Parsed names must be in the
+/// form in which they are compared.
 pub fn client_cert(data: &[u8]) {
     let presented = Presented::new(Some(data));
     let field = presented.get(Source::Field, Some(data));
@@ -69,7 +69,7 @@ pub fn client_cert(data: &[u8]) {
     }
 }
 
-/// A certificate as a field and in DER, and names.
+/// Sample inputs: a certificate as a field value and in DER, and names.
 pub(crate) fn certificates() -> Vec<Vec<u8>> {
     let table = include_str!("../../crates/policy/src/auth/mtls/tests/certificates.tsv");
     let lines = table.lines().filter_map(|line| line.split_once('\t'));

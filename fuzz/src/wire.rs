@@ -1,4 +1,4 @@
-//! Targets for bytes on the wire before HTTP, and for HTTP/1 itself.
+//! Fuzz targets for bytes before HTTP, and for HTTP/1 itself.
 
 use bytes::BytesMut;
 use engine::proxy_protocol::{HEADER_BYTES_MAX, Header, parse};
@@ -7,8 +7,8 @@ use http1::body::{Body, Length, Next};
 use http1::request::{self, Limits};
 use http1::response;
 
-/// PROXY headers: a whole one stays the same whatever follows, every beginning of it may become
-/// one, and what is refused is refused for good.
+/// Target for PROXY headers. The result for a complete header must not depend on the bytes after
+/// it. Every prefix of it must count as incomplete, and a refusal must be final.
 pub fn proxy_header(data: &[u8]) {
     let read = parse(data);
     let end = match read {
@@ -31,8 +31,8 @@ pub fn proxy_header(data: &[u8]) {
     }
 }
 
-/// Requests on a connection: the same is understood however the bytes are cut, and nothing is
-/// understood twice.
+/// Target for requests on one connection. The result must not depend on how the bytes are split,
+/// and no byte may be used twice.
 pub fn http1_requests(data: &[u8]) {
     in_pieces(data, |read, seen| {
         let limits = Limits {
@@ -48,7 +48,7 @@ pub fn http1_requests(data: &[u8]) {
     });
 }
 
-/// Responses to GET on a connection, likewise.
+/// Target for responses to GET on one connection, with the same conditions as for requests.
 pub fn http1_responses(data: &[u8]) {
     in_pieces(data, |read, seen| {
         let head = response::parse(read, seen, 1 << 10, &mut HeaderMap::new());
@@ -61,7 +61,7 @@ pub fn http1_responses(data: &[u8]) {
     });
 }
 
-/// Reads messages from bytes that come at once, and in pieces of several sizes.
+/// Parses messages from bytes that arrive at once, and in pieces of several sizes.
 fn in_pieces(data: &[u8], mut head: impl FnMut(&mut BytesMut, &mut usize) -> Read) {
     let whole = messages(data, data.len().max(1), &mut head);
     for size in [1, 2, 3, 7, 64] {
@@ -71,7 +71,7 @@ fn in_pieces(data: &[u8], mut head: impl FnMut(&mut BytesMut, &mut usize) -> Rea
 
 type Read = Result<Option<(String, Length)>, ()>;
 
-/// Messages parsed from bytes that come in pieces of a size.
+/// Messages parsed from bytes that arrive in pieces of this size.
 fn messages(
     data: &[u8],
     size: usize,
@@ -112,7 +112,7 @@ fn messages(
     told
 }
 
-/// Requests to begin with.
+/// Sample requests.
 pub(crate) fn requests() -> Vec<Vec<u8>> {
     [
         "GET /a?b=c HTTP/1.1\r\nhost: h\r\nconnection: close, x\r\n\r\n",
@@ -124,7 +124,7 @@ pub(crate) fn requests() -> Vec<Vec<u8>> {
     .into()
 }
 
-/// Responses to begin with.
+/// Sample responses.
 pub(crate) fn responses() -> Vec<Vec<u8>> {
     [
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 3\r\nx: y\r\n\r\nabc",
@@ -135,7 +135,7 @@ pub(crate) fn responses() -> Vec<Vec<u8>> {
     .into()
 }
 
-/// Headers to begin with.
+/// Sample PROXY headers.
 pub(crate) fn proxy_headers() -> Vec<Vec<u8>> {
     let start = b"\r\n\r\n\0\r\nQUIT\n";
     let v4 = [

@@ -1,12 +1,12 @@
-//! Mutated samples through every target: a short run that needs neither cargo-fuzz nor a C++
-//! compiler. It repeats itself, so that what it finds can be found again.
+//! Short fuzz run with mutated samples for every target, without cargo-fuzz and a C++ compiler. The
+//! inputs are the same in every run, so that failures can be reproduced.
 
 use gateway_fuzz::targets;
 
-/// Inputs per target; those that compile whole projects get fewer.
+/// Number of inputs per target. Targets that compile whole projects get fewer.
 const INPUTS: usize = 40_000;
 
-/// Pieces that break readers more often than single bytes do.
+/// Strings that break parsers more often than single bytes do.
 const WORDS: [&[u8]; 24] = [
     b"{",
     b"}",
@@ -88,7 +88,7 @@ fn mutated(samples: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
                 input.splice(at..at, word.iter().copied());
             }
             3 => {
-                // A piece of itself, again.
+                // Repeat a part of the input.
                 let end = (at + dice.below(64)).min(input.len());
                 let piece = input[at..end].to_vec();
                 let to = dice.below(input.len() + 1);
@@ -106,7 +106,7 @@ fn mutated(samples: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
     input
 }
 
-/// splitmix64
+/// Random number generator (SplitMix64).
 struct Dice(u64);
 
 impl Dice {

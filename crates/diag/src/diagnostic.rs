@@ -41,7 +41,7 @@ pub struct Lint {
     pub explain: &'static str,
     /// A sample that has exactly this finding. See [`Sample`].
     pub bad: Sample,
-    /// The sample corrected: no finding of this rule.
+    /// The corrected sample, which has no finding of this rule.
     pub good: Sample,
 }
 

@@ -58,7 +58,7 @@ fn workspace() -> PathBuf {
     this.ancestors().nth(2).expect("crates/NAME").to_owned()
 }
 
-/// Unpacks the corpus once for all test processes: into a folder of its own, which is then renamed.
+/// Unpacks the corpus once for all test processes: into a temporary folder, which is then renamed.
 fn unpacked(workspace: &Path) -> io::Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(workspace.join("target"), Into::into);
     let packed = workspace.join("tests/corpus");
@@ -83,7 +83,7 @@ fn unpacked(workspace: &Path) -> io::Result<PathBuf> {
     }
     match std::fs::rename(&own, &folder) {
         Ok(()) => Ok(folder),
-        // Another process was faster.
+        // Another process has unpacked the corpus first.
         Err(_) if folder.is_dir() => {
             std::fs::remove_dir_all(&own)?;
             Ok(folder)

@@ -418,7 +418,8 @@ static PASSWORD: Object = Object {
     ],
 };
 
-/// An argon2id hash has a user, a SHA-256 contains it.
+/// Checks that a consumer's password has a user if it is an argon2id hash. A SHA-256 already
+/// includes the user.
 fn check_password(node: NodeRef<'_>, sink: &mut Sink) {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     match (get("user"), get("argon2id")) {

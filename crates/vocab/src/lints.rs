@@ -57,7 +57,8 @@ macro_rules! open {
     };
 }
 
-/// Sample of an operation that pages call, with `headers` of `cors`.
+/// Sample of an operation that browser pages can call, with this value of `headers` in its `cors`
+/// policy.
 macro_rules! paged {
     ($headers:literal) => {
         keyed!(
@@ -73,7 +74,7 @@ macro_rules! paged {
     };
 }
 
-/// Sample of an operation with a client certificate, with the mode of its listener.
+/// Sample of an operation that requires a client certificate, with this `mode` at its listener.
 macro_rules! certified {
     ($mode:literal) => {
         &[
@@ -96,7 +97,7 @@ macro_rules! certified {
     };
 }
 
-/// Sample of a removed credential, with `hash_on` of its upstream.
+/// Sample of a credential that is removed before forwarding, with this `hash_on` at its upstream.
 macro_rules! hashed {
     ($key:literal) => {
         &[
@@ -121,7 +122,7 @@ macro_rules! hashed {
     };
 }
 
-/// Sample with a hundred mounts.
+/// Sample with a hundred mounts of one document.
 macro_rules! mounts {
     () => { mounts!("0" "1" "2" "3" "4" "5" "6" "7" "8" "9") };
     ($($tens:literal)*) => { concat!($(mounts!(@ $tens, "0" "1" "2" "3" "4" "5" "6" "7" "8" "9")),*) };

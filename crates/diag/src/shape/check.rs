@@ -438,7 +438,7 @@ fn empty(field: &Field, key: Span) -> Diagnostic {
     }
 }
 
-/// Reports a key that is none of the known ones.
+/// Reports a key that is not one of the known keys.
 fn unknown_of(keys: &KnownKeys, (key, span): (&str, Span), sink: &mut Sink) -> bool {
     let message = format!("unknown {} `{}`", keys.what, shown(key));
     let finding = Diagnostic::new(&UNKNOWN_KEY, span, message);
