@@ -50,8 +50,8 @@ const BATCHES_MIN: u64 = 16;
 /// upstreams. The same maximum applies to its unfinished uploads that began while such uploads held
 /// half of their upstream's request permits.
 pub(crate) const SLOW_PER_ADDRESS: u32 = 64;
-/// Maximum unfinished uploads of one client address over all upstreams, including those whose first
-/// bytes have arrived.
+/// Maximum number of unfinished uploads of one client address over all upstreams, including those
+/// whose first bytes have arrived.
 pub(crate) const UPLOADS_PER_ADDRESS: u32 = SLOW_PER_ADDRESS + SLOW_PER_ADDRESS / 2;
 /// Number of shards of an address table, each with its own lock.
 const SHARDS: usize = 64;

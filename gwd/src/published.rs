@@ -89,9 +89,9 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) budgets: Budgets,
     pub(crate) compute: Compute,
-    /// Questions of requests that are being asked, and their kept answers.
+    /// Requests to other services that are in progress, and their cached answers.
     pub(crate) joined: Joined,
-    /// Passwords that are being checked.
+    /// Password checks that are in progress.
     pub(crate) passwords: Passwords,
     pub(crate) loads: Loads,
     current: ArcSwapOption<Current>,

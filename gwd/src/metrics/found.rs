@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::metrics::families::Numbers;
 use crate::published::Shared;
 
-/// Names, help texts and values of the metrics.
+/// Metrics of host discovery: name, help text and value of each.
 pub(crate) struct Told {
     pub(crate) gauges: [(&'static str, &'static str, Numbers); 2],
     pub(crate) counters: [(&'static str, &'static str, Numbers); 1],

@@ -8,7 +8,7 @@ use crate::upstream::breaker::{Breaker, Stand};
 use crate::upstream::outlier::WHYS;
 use crate::upstream::shared::States;
 
-/// Names, help texts and values of the metrics.
+/// Metrics of the upstreams' states: name, help text and value of each.
 pub(crate) struct Told {
     pub(crate) gauges: [(&'static str, &'static str, Numbers); 3],
     pub(crate) counters: [(&'static str, &'static str, Numbers); 7],

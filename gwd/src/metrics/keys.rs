@@ -4,13 +4,13 @@ use crate::clock;
 use crate::metrics::families::Numbers;
 use crate::published::Shared;
 
-/// Names, help texts and values of the metrics.
+/// Metrics of the key sets: name, help text and value of each.
 pub(crate) struct Told {
     pub(crate) gauges: [(&'static str, &'static str, Numbers); 2],
     pub(crate) counters: [(&'static str, &'static str, Numbers); 1],
 }
 
-/// Reads all values.
+/// Reads all values for a scrape.
 pub(crate) fn read(shared: &Shared) -> Told {
     let (mut keys, mut ages, mut fetches) = (Numbers::new(), Numbers::new(), Numbers::new());
     let unix_s = clock::unix_ms() / 1_000;

@@ -98,7 +98,8 @@ pub(crate) async fn exchange(
             view: &view,
             authority: &admitted.authority,
         };
-        // Boxed: few requests ask, and all would carry its state.
+        // Boxed, because few requests need an answer of another service, and every request would
+        // otherwise carry this state.
         let answered = effects::answer(asking, snapshot, decided, &mut head, &mut cx);
         decided = Box::pin(answered).await;
     }

@@ -163,7 +163,7 @@ pub(crate) enum Announced {
     Decisions(Arc<str>, &'static str, Arc<AtomicU64>),
     Handshakes(Outcome, Arc<AtomicU64>),
     Mirrored(u32, &'static str, Arc<AtomicU64>),
-    /// Questions, by asker and outcome.
+    /// Questions of policies and verifiers, by kind of the asker and by outcome.
     Asked(&'static str, &'static str, Arc<AtomicU64>),
     Retries(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),

@@ -1,4 +1,4 @@
-//! Request fields that tell upstreams the client's certificate: `Client-Cert` and
+//! Request fields in which upstreams receive the client's certificate: `Client-Cert` and
 //! `Client-Cert-Chain` (RFC 9440), or `X-Forwarded-Client-Cert` in Envoy's format.
 
 use std::cell::OnceCell;

@@ -113,7 +113,7 @@ pub(crate) struct InFlight {
     state: Arc<State>,
     /// `limits.requests` of the upstream when the request began.
     requests_max: u64,
-    /// Client that asks. None for a question of the gateway's own.
+    /// Address of the client. `None` for a request of the gateway itself.
     client: Option<IpAddr>,
 }
 

@@ -85,7 +85,9 @@ pub(crate) struct SlowReading {
     until_ms: Cell<u64>,
 }
 
-/// Maximum slow requests of one client address to an upstream that has little room.
+/// Maximum number of slow requests, and of unfinished uploads, that one client address may have at
+/// an upstream whose permits are nearly used up: a quarter of `limits.requests`, at most
+/// [`SLOW_PER_ADDRESS`].
 pub(super) fn most_of_address(requests_max: u64) -> u32 {
     let quarter = u32::try_from(requests_max / 4).unwrap_or(u32::MAX);
     quarter.clamp(1, SLOW_PER_ADDRESS)

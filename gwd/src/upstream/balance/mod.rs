@@ -47,7 +47,7 @@ pub(crate) enum Balance {
 /// shared by all workers.
 #[derive(Debug, Default)]
 pub(crate) enum Table {
-    /// The algorithm does not need a table.
+    /// No table, because the algorithm does not use hashing.
     #[default]
     None,
     Ketama(Ketama),

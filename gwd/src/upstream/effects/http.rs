@@ -1,8 +1,9 @@
-//! Requests of the gateway's own to a service, whose answer decides about a client's request.
+//! Requests of the gateway itself to a service whose answer decides about a client's request.
 //!
-//! Such a request goes the way of every request to an upstream: its hosts, health, limits, breaker,
-//! pools and TLS. An unreachable host is replaced by another, and a connection that was reused and
-//! is dead by a new one; nothing else is repeated. The answer is read whole, up to a limit.
+//! Such a request is subject to everything that applies to requests to an upstream: its hosts,
+//! health, limits, circuit breaker, connection pools and TLS. If a host is unreachable, another one
+//! is tried. If a reused connection is dead, a new one is opened. Nothing else is repeated. The
+//! whole answer is read, up to a maximum length.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -40,18 +41,18 @@ use crate::upstream::transport::{self, Incoming, Refused};
 use crate::upstream::{Looking, Service, Tried};
 use crate::worker::{View, Worker};
 
-/// Maximum connections that are opened for one question.
+/// Maximum number of connections that are opened for one request to a service.
 const CONNECTS_MAX: usize = 3;
 
-/// Asks a service, or takes the answer of an equal question. While there is none, an old answer may
-/// serve.
+/// Returns the answer of a service: a cached one, that of an equal request in progress, or that of
+/// a new request. If there is none, an old answer is used if the policy allows it.
 pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr, until_ms: u64) -> Answer {
     let (stream, view) = (asking.stream, asking.view);
     let worker = &stream.worker;
     let count = |outcome| worker.shard.asked(call.asker.label(), outcome);
     let now_ms = || worker.shared.clock.now_ms();
     let Some(upstream) = view.current().loaded.snapshot.upstream(&call.upstream) else {
-        // The engine builds no filter without its upstream.
+        // Unreachable: the engine builds no filter whose upstream is absent.
         count(Outage::Failed.label());
         return Answer::Outage(Outage::Failed);
     };
@@ -81,7 +82,7 @@ pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr, until_
     }
 }
 
-/// Asks a service together with the requests that ask the same now.
+/// Sends a request to a service. Equal requests of other clients at the same time share the answer.
 async fn asked(
     asking: &Asking<'_>,
     call: &Call,
@@ -133,16 +134,16 @@ async fn asked(
     answer
 }
 
-/// Hash of everything that decides the answer: the question and the definition of the service, so
-/// that an answer of one service is none of another that a later release names in its place.
+/// Hash of everything that decides the answer: the request and the definition of the upstream. If a
+/// later release changes the upstream, cached answers of the earlier one are not used.
 fn key(call: &Call, head: &RequestHead, upstream: &ir::Upstream) -> Key {
     let mut hash = Sha256::new_with_prefix(call.digest(&head.headers));
     hash.update(format!("{upstream:?}"));
     hash.finalize().into()
 }
 
-/// True if equal requests may have the answer, too: a cookie that it sets is for one client, unless
-/// no client gets it.
+/// True if equal requests may use the answer too. An answer of `forward_auth` that sets a cookie is
+/// for one client only.
 fn is_for_all(asker: Asker, answer: &Answer) -> bool {
     match (asker, answer) {
         (Asker::ForwardAuth, Answer::Http(answered)) => !answered.headers.contains_key(SET_COOKIE),
@@ -150,7 +151,7 @@ fn is_for_all(asker: Asker, answer: &Answer) -> bool {
     }
 }
 
-/// The head that the service gets; path and `Host` are completed for each target.
+/// Head of the request to the service. Path and `Host` are completed for each target.
 fn head(asking: &Asking<'_>, call: &Call) -> RequestHead {
     let mut headers = call.headers.clone();
     if call.tells_client {
@@ -170,26 +171,27 @@ fn head(asking: &Asking<'_>, call: &Call) -> RequestHead {
     }
 }
 
-/// True if a response with this status refuses whatever its body says: redirects and client errors.
+/// True if a response with this status refuses the client's request whatever the body contains:
+/// redirects and client errors.
 fn refuses(status: StatusCode) -> bool {
     status.is_redirection() || status.is_client_error()
 }
 
-/// Service that a request of the gateway's own goes to.
+/// Destination and limits of a request of the gateway itself.
 pub(super) struct To<'a> {
     pub(super) worker: &'a Worker,
     pub(super) view: &'a View,
     /// Index of the upstream.
     pub(super) upstream: u32,
-    /// Deadline of the task that sends.
+    /// Deadline of the task that sends the request.
     pub(super) deadline: &'a Slot,
     pub(super) ends: Ends,
-    /// Time until which the answer must be complete, in milliseconds of the clock.
+    /// Time at which the answer must be complete, in milliseconds of the gateway's clock.
     pub(super) until_ms: u64,
     pub(super) body_bytes_max: usize,
 }
 
-/// Response whose body is not read yet.
+/// Response whose head has arrived and whose body has not been read.
 struct Begun {
     response: transport::Answer,
     lease: Lease,
@@ -262,8 +264,8 @@ impl To<'_> {
                 lease.give_back(&mut incoming, self.worker.shared.clock.now_ms());
                 body
             }
-            // The status alone refuses: what the body could not say is no outage, after which
-            // a policy might let the request pass.
+            // The status alone refuses the client's request. An unreadable body is therefore not an
+            // outage, in which a policy might admit the request.
             Err(_) if refuses(status) => Bytes::new(),
             Err(outage) => return Err(outage),
         };
@@ -333,7 +335,7 @@ impl To<'_> {
         Err(last)
     }
 
-    /// Opens a connection to a target within the time that is left.
+    /// Opens a connection to a target within the remaining time.
     async fn connect(
         &self,
         upstream: &ir::Upstream,
@@ -421,14 +423,14 @@ impl To<'_> {
     }
 }
 
-/// Reason why one try has no response.
+/// Reason why an attempt got no response.
 enum Once {
-    /// The connection was dead: a reused one may have been closed before.
+    /// The connection was dead: the service may close a reused connection at any time.
     Stale,
     Outage(Outage),
 }
 
-/// Sign that an outcome gives of the upstream.
+/// What the outcome tells the circuit breaker about the upstream. `None` if it tells nothing.
 fn sign(outcome: &Result<Answered, Outage>) -> Option<Sign> {
     match outcome {
         Ok(answered) => Some(Sign::Status(answered.status.as_u16())),
@@ -438,7 +440,7 @@ fn sign(outcome: &Result<Answered, Outage>) -> Option<Sign> {
     }
 }
 
-/// The head for a target: its path, and `Host`.
+/// Head of the request for a target: path and `Host` are added.
 fn at_target(head: &RequestHead, upstream: &ir::Upstream, target: &ir::Target) -> RequestHead {
     let mut head = head.clone();
     if !target.path.is_empty()
@@ -459,7 +461,7 @@ fn at_target(head: &RequestHead, upstream: &ir::Upstream, target: &ir::Target) -
     head
 }
 
-/// The whole body of a response.
+/// Reads the whole body of a response.
 async fn collect(body: &mut Incoming, bytes_max: usize) -> Result<Bytes, Outage> {
     let mut all = BytesMut::new();
     loop {

@@ -1,10 +1,10 @@
-//! Equal questions of the process: asked once at a time, and their answers, as long as they may be
-//! kept.
+//! Equal questions of all workers: requests with the same question at the same time share one
+//! answer, which is cached for a time.
 //!
-//! The first request that asks a question leads: it performs the effect, and the others wait for
-//! its answer on their own workers. If the leader's client leaves, the next one leads. Answers that
-//! admit and answers that refuse are kept apart, so that a flood of wrong credentials evicts no
-//! valid ones.
+//! The first request with a question is the leader: it performs the effect, and the others wait for
+//! its answer on their own workers. If the leader's client disconnects, the next request becomes
+//! the leader. Admitting and refusing answers are cached separately, so that a flood of wrong
+//! credentials does not evict the answers for valid ones.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,17 +12,17 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use policy::ask::{Answer, Answered, Keep, Kept};
 use tokio::sync::{Mutex as Gate, MutexGuard as Leading};
 
-/// Most bytes of the answers of one kind: 8 MiB.
+/// Maximum total size of the cached answers of one kind, in bytes: 8 MiB.
 const BYTES_MAX: usize = 8 << 20;
-/// Bytes of an answer beside its body and fields.
+/// Estimated size of a cached answer in addition to its body and fields, in bytes.
 const ENTRY_BYTES: usize = 512;
-/// Time for which an old answer serves before its question is asked again: 5s.
+/// Time for which an old answer is used before the service is asked again: 5s.
 const RETRY_MS: u64 = 5_000;
 
 /// Hash of everything that decides the answer to a question.
 pub(super) type Key = [u8; 32];
 
-/// Questions that are being asked, and answers that are kept.
+/// Questions in progress, and cached answers.
 #[derive(Debug, Default)]
 pub(crate) struct Joined {
     flights: Mutex<HashMap<Key, Arc<Flight>>>,
@@ -30,39 +30,39 @@ pub(crate) struct Joined {
     refused: Mutex<Store>,
 }
 
-/// One question, while somebody waits for its answer.
+/// A question in progress.
 #[derive(Debug, Default)]
 struct Flight {
     gate: Gate<()>,
-    /// Answer of the leader. None inside: it is not for others.
+    /// Answer of the leader. `Some(None)`: the answer cannot be shared.
     answer: OnceLock<Option<Answer>>,
 }
 
-/// Turn of a request whose question others ask as well.
+/// What a request has to do when its question is in progress.
 pub(super) enum Turn<'f> {
-    /// Another request got this answer.
+    /// Nothing: it uses this answer of another request.
     Answered(Answer),
-    /// The request performs the effect for all that wait.
+    /// The request is the leader: it performs the effect for all requests that wait.
     Leads(Lead<'f>),
-    /// The answer is for one request alone: each performs the effect.
+    /// The answer cannot be shared: each request performs the effect itself.
     Alone,
 }
 
-/// Part of one request in a question.
+/// Participation of one request in a question in progress. Ends when it is dropped.
 pub(super) struct Joining<'j> {
     joined: &'j Joined,
     key: Key,
     flight: Arc<Flight>,
 }
 
-/// Right to perform the effect of a question.
+/// Right of the leader to perform the effect of a question.
 pub(super) struct Lead<'f> {
     flight: &'f Flight,
     _gate: Leading<'f, ()>,
 }
 
-/// Answers in two generations: when the younger is full it becomes the older, and what was not
-/// asked for since is forgotten.
+/// Cached answers in two generations. When the younger one is full, it becomes the older one, and
+/// answers that were not used since the last change are dropped.
 #[derive(Debug, Default)]
 struct Store {
     young: Generation,
@@ -80,7 +80,7 @@ struct Entry {
     answer: Arc<Answered>,
     since_ms: u64,
     until_ms: u64,
-    /// Time until which it serves although it is old.
+    /// Time until which the answer is used although it is old. Then the service is asked again.
     retry_ms: u64,
     bytes: usize,
 }
@@ -88,8 +88,9 @@ struct Entry {
 // === impl Joined ===
 
 impl Joined {
-    /// Kept answer to a question. A release that shortens the times of `keep` ends what was kept
-    /// before, too.
+    /// Cached answer to a question, if it is fresh, or old and still usable ([`RETRY_MS`]). The age
+    /// is compared with the current times of `keep`, so that a release with shorter times also
+    /// applies to answers that were cached before.
     pub(super) fn kept(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
         let get = |kind: Kept, store: &Mutex<Store>| {
             let (time_ms, stale_ms) = (keep.times_ms[kind as usize], stale_ms(keep, kind));
@@ -102,8 +103,9 @@ impl Joined {
         get(Kept::Admits, &self.admitted).or_else(|| get(Kept::Refuses, &self.refused))
     }
 
-    /// Old answer to a question that has no other answer now. It serves for a while, so that not
-    /// every request waits for a service that does not answer.
+    /// Old answer to a question, for use while the service gives none. It is then used for
+    /// [`RETRY_MS`] without asking again, so that not every request waits for a service that is
+    /// down.
     pub(super) fn stale(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
         let mut store = locked(&self.admitted);
         let serves = |entry: &Entry| now_ms < entry.since_ms.saturating_add(keep.stale_ms);
@@ -114,8 +116,8 @@ impl Joined {
         Some(answer)
     }
 
-    /// Keeps an answer that came now, if answers of its kind are kept. An answer that refuses
-    /// replaces one that admitted.
+    /// Caches an answer that has just arrived, if answers of its kind are cached. A refusing answer
+    /// replaces an admitting one to the same question.
     pub(super) fn keep(&self, key: Key, keep: &Keep, answer: &Arc<Answered>, now_ms: u64) {
         let Some(kind) = (keep.kind)(answer) else {
             return;
@@ -143,7 +145,7 @@ impl Joined {
         locked(store).insert(key, entry);
     }
 
-    /// Joins the requests that ask a question now.
+    /// Lets a request take part in a question.
     pub(super) fn join(&self, key: Key) -> Joining<'_> {
         let flight = Arc::clone(locked(&self.flights).entry(key).or_default());
         Joining {
@@ -155,7 +157,8 @@ impl Joined {
 }
 
 impl Joining<'_> {
-    /// Waits for the answer of the leader. Without a leader, or when it left, the request leads.
+    /// Waits until the leader has an answer. If there is no leader, or its client has disconnected,
+    /// the request becomes the leader.
     pub(super) async fn turn(&self) -> Turn<'_> {
         if let Some(None) = self.flight.answer.get() {
             return Turn::Alone;
@@ -176,8 +179,8 @@ impl Drop for Joining<'_> {
     fn drop(&mut self) {
         let mut flights = locked(&self.joined.flights);
         let is_own = |known: &Arc<Flight>| Arc::ptr_eq(known, &self.flight);
-        // The table has one, this has one. An answered question is asked anew by those that come
-        // later.
+        // Two references are left if this is the last request: that of the table and its own. An
+        // answered question is removed at once, so that later requests start a new one.
         let is_last = Arc::strong_count(&self.flight) <= 2 || self.flight.answer.get().is_some();
         if is_last && flights.get(&self.key).is_some_and(is_own) {
             flights.remove(&self.key);
@@ -186,13 +189,14 @@ impl Drop for Joining<'_> {
 }
 
 impl Lead<'_> {
-    /// Gives the answer to all that wait. None: it is not for them, and each asks for itself.
+    /// Gives the answer to all requests that wait. `None`: it cannot be shared, and each of them
+    /// performs the effect itself.
     pub(super) fn answered(self, answer: Option<&Answer>) {
         let _first = self.flight.answer.set(answer.cloned());
     }
 }
 
-/// Milliseconds for which answers of a kind serve while there is no other.
+/// Time for which an old answer of a kind may be used in an outage, in milliseconds.
 fn stale_ms(keep: &Keep, kind: Kept) -> u64 {
     match kind {
         Kept::Admits => keep.stale_ms,
@@ -221,7 +225,7 @@ impl Store {
         if let Some(entry) = self.young.entries.get(key) {
             return valid(entry).then(|| Arc::clone(&entry.answer));
         }
-        // An entry that does not serve now may serve in an outage.
+        // Do not remove an entry that is too old now: it may be used in an outage.
         self.old.entries.get(key).filter(|entry| valid(entry))?;
         let entry = self.old.entries.remove(key)?;
         let answer = Arc::clone(&entry.answer);
@@ -332,7 +336,8 @@ mod tests {
         assert_eq!(locked(&joined.flights).len(), 0);
     }
 
-    /// Keeps answers with and without a body for these times.
+    /// Cache times of a test: the first for answers with a body, the second for answers without
+    /// one.
     fn keeping(times_ms: [u64; 2], stale_ms: u64) -> Keep {
         Keep {
             times_ms,

@@ -1,7 +1,8 @@
-//! Fetches of key sets: for requests that lack a key, and in the background before a set is old.
+//! Fetches of key sets: for requests that need an unknown key, and in the background before a set
+//! is too old.
 //!
-//! At most one fetch of a source is under way in the process; all requests that lack one of its
-//! keys wait for it. A fetch that fails changes nothing: the last set that was good stays in use
+//! At most one fetch from each source is in progress in the process; all requests that need a key
+//! from it wait for the same fetch. A failed fetch changes nothing: the last valid set is used
 //! until it is too old for the verifier.
 
 use std::net::SocketAddr;
@@ -29,14 +30,14 @@ use crate::upstream::effects::joined::Turn;
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{View, Worker};
 
-/// Maximum bytes of a key set, and of metadata: 1 MiB.
+/// Maximum length of a key set or an issuer's metadata, in bytes: 1 MiB.
 const BYTES_MAX: usize = 1 << 20;
-/// Maximum bytes of a media type in a message: 64.
+/// Maximum length of a media type in a log message, in bytes.
 const TYPE_BYTES_MAX: usize = 64;
-/// Maximum time that a request waits for a fetch, and that a fetch takes: 5s.
+/// Maximum time of a fetch, and for which a request waits for one: 5s.
 pub(super) const TIMEOUT_MS: u64 = 5_000;
 
-/// Waits for a fetch of the keys that a request lacks.
+/// Waits for a fetch of the keys that a request needs.
 pub(super) async fn ask(asking: &Asking<'_>, cell: &KeyCell, ends: Ends, until_ms: u64) -> Answer {
     let stream = asking.stream;
     let fetch = Fetch {
@@ -49,7 +50,7 @@ pub(super) async fn ask(asking: &Asking<'_>, cell: &KeyCell, ends: Ends, until_m
     fetch.joined(cell).await
 }
 
-/// Starts a fetch of each set of the running version that is due.
+/// Starts a fetch of each key set in the current release whose time has come.
 pub(crate) fn refresh(worker: &Rc<Worker>, view: &Rc<View>) {
     let unix_s = worker.unix_ms(worker.shared.clock.now_ns()) / 1_000;
     for cell in view.current().loaded.snapshot.key_cells() {
@@ -92,7 +93,7 @@ struct Fetch<'a> {
 }
 
 impl Fetch<'_> {
-    /// Fetches a set, or waits for the fetch that is under way.
+    /// Fetches a key set, or waits for a fetch that is in progress.
     async fn joined(&self, cell: &KeyCell) -> Answer {
         let joining = self
             .worker
@@ -107,7 +108,7 @@ impl Fetch<'_> {
                 return answer;
             }
             Some(Turn::Leads(lead)) => Some(lead),
-            // Fetched sets are for all.
+            // Unreachable: key sets can always be shared.
             Some(Turn::Alone) => None,
             None => {
                 count(Outage::Timeout.label());
@@ -124,7 +125,7 @@ impl Fetch<'_> {
         Answer::Fetched
     }
 
-    /// Fetches a set into its cell.
+    /// Fetches a key set and stores it in its cell.
     async fn fetch(&self, cell: &KeyCell) -> Result<(), Outage> {
         let fetched = match cell.source() {
             Remote::Set(url) => match Endpoint::of(url) {
@@ -161,7 +162,7 @@ impl Fetch<'_> {
         Err(fault.outage)
     }
 
-    /// The key set that the metadata of an issuer names.
+    /// Fetches the key set whose URL is in the issuer's metadata.
     async fn discovered(&self, issuer: &str) -> Result<Answered, Fault> {
         let origin = Endpoint::of(issuer).map(|endpoint| endpoint.origin);
         let origin = origin.ok_or(Fault::new("the issuer is no URL"))?;
@@ -175,8 +176,9 @@ impl Fetch<'_> {
         self.get(&endpoint.origin, &endpoint.target).await
     }
 
-    /// A document of a provider. Its reader decides whether the content is usable, whatever type the
-    /// provider says: some serve key sets as `text/plain`.
+    /// Fetches a document of an identity provider. The media type is not checked, because some
+    /// providers send key sets as `text/plain`; the parser of the document decides whether it is
+    /// usable.
     async fn get(&self, origin: &str, target: &str) -> Result<Answered, Fault> {
         let upstream = self.view.current().loaded.snapshot.upstream(origin);
         let target = PathAndQuery::try_from(target).ok();
@@ -228,7 +230,7 @@ impl Fetch<'_> {
 struct Fault {
     why: String,
     outage: Outage,
-    /// The provider does not serve the document.
+    /// True if the provider answered 404.
     is_absent: bool,
 }
 
@@ -241,7 +243,8 @@ impl Fault {
         }
     }
 
-    /// Fault of a document's content. The type tells a login page from a key set.
+    /// Error in a document's content. The message contains the media type, which shows if the
+    /// provider sent, for example, an HTML login page.
     fn of_content(why: &str, answered: &Answered) -> Self {
         match media_type(&answered.headers) {
             Some(kind) => Self::new(format!("{why} (content-type {kind})")),
@@ -258,7 +261,8 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
     (essence.len() <= TYPE_BYTES_MAX && essence.bytes().all(is_valid)).then_some(essence)
 }
 
-/// Seconds for which a response stays the same (RFC 9111 §4.2.1); none if it does not say.
+/// Remaining time in seconds for which a response is fresh (RFC 9111 §4.2.1). `None` if the
+/// response does not give it.
 fn fresh_s(headers: &HeaderMap) -> Option<u64> {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let directives = headers.get_all(CACHE_CONTROL).iter();

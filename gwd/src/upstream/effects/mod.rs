@@ -1,8 +1,8 @@
-//! Effects: what the steps of a chain ask for before they can decide.
+//! Effects: requests and computations that a step of the policy chain needs before it can decide.
 //!
-//! The chain stops at the step that asks. The effect is performed here, its answer is put into the
-//! context, and the chain goes on from that step. Requests whose chain asks for nothing never come
-//! here.
+//! The chain stops at the step that needs an answer. gwd performs the effect here, stores the
+//! answer in the context, and continues the chain with the same step. Requests whose chain needs no
+//! answer never run this code.
 
 mod http;
 mod joined;
@@ -23,7 +23,7 @@ pub(crate) use joined::Joined;
 pub(crate) use keys::refresh as refresh_keys;
 pub(crate) use passwords::Passwords;
 
-/// Request whose steps ask.
+/// Request whose chain needs answers.
 pub(crate) struct Asking<'a> {
     pub(crate) stream: &'a Rc<Stream>,
     pub(crate) view: &'a View,
@@ -31,7 +31,7 @@ pub(crate) struct Asking<'a> {
     pub(crate) authority: &'a HeaderValue,
 }
 
-/// Answers the questions of a request until its chain has decided.
+/// Performs the effects that a request's chain needs, until the chain has decided.
 pub(crate) async fn answer<'s>(
     asking: Asking<'_>,
     snapshot: &'s Snapshot,

@@ -1,9 +1,9 @@
-//! Checks of passwords: slow hashes, computed on the threads for computations.
+//! Password checks: slow hashes, computed on the threads for computations.
 //!
-//! At most half of the threads compute hashes, so that handshakes with RSA keys go on. The others
-//! wait in a line, which is bounded: in all, and for each client address. So a flood of wrong
-//! passwords costs its sender waiting, and nobody else's request. Answers are kept under a hash with
-//! a key of the process: right passwords for some minutes, wrong ones for some seconds.
+//! Hashes use at most half of these threads, so that TLS handshakes with RSA keys can continue. The
+//! other checks wait in a queue, which is limited in total and for each client address. A flood of
+//! wrong passwords therefore delays only the requests of its sender. Results are cached by a hash
+//! with a random key of the process: right passwords for five minutes, wrong ones for ten seconds.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,14 +19,14 @@ use crate::upstream::connect::in_time;
 use crate::upstream::effects::Asking;
 use crate::upstream::effects::joined::{Key, Turn};
 
-/// Maximum time that a request waits for a check: 5s.
+/// Maximum time for which a request waits for a check: 5s.
 pub(super) const TIMEOUT_MS: u64 = 5_000;
-/// Most requests that wait for a check or are being checked.
+/// Maximum number of requests whose check waits or is in progress.
 const WAITING_MAX: usize = 256;
-/// Most of them from one address. Of IPv6, from one network of 64 bits.
+/// Maximum number of these requests from one client address (IPv6: one /64 network).
 const WAITING_OF_ONE_MAX: usize = 32;
 
-/// Times for which right and wrong passwords are kept: 5 minutes, 10 seconds.
+/// Cache times of the results: 5 minutes for right passwords, 10 seconds for wrong ones.
 const KEEP: Keep = Keep {
     times_ms: [300_000, 10_000],
     stale_ms: 0,
@@ -36,13 +36,14 @@ const KEEP: Keep = Keep {
     },
 };
 
-/// Passwords of a process that are being checked.
+/// Password checks of the process that wait or are in progress.
 #[derive(Debug)]
 pub(crate) struct Passwords {
-    /// Right to compute a hash.
+    /// Permits to compute a hash.
     permits: Arc<Semaphore>,
     waiting: Mutex<Waiting>,
-    /// Key of the process: what is kept tells nothing about passwords.
+    /// Random key of the process for the hashes in the cache, so that these do not help to guess
+    /// passwords.
     key: [u8; 32],
 }
 
@@ -52,13 +53,13 @@ struct Waiting {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// Place of a request in the line.
+/// Place of a request in the queue. Free again when it is dropped.
 struct Place<'p> {
     passwords: &'p Passwords,
     address: IpAddr,
 }
 
-/// Checks a password, or takes the answer to an equal question.
+/// Checks a password, or uses the result of an equal check.
 pub(super) async fn ask(
     asking: &Asking<'_>,
     check: &Check,
@@ -97,7 +98,7 @@ pub(super) async fn ask(
         return outage(Outage::Timeout);
     };
     let check = check.clone();
-    // The permit is held until the computation ends, even if its client leaves.
+    // The permit is held until the computation ends, even if the client disconnects.
     let work = move || {
         let _permit = permit;
         check.holds()
@@ -122,7 +123,7 @@ pub(super) async fn ask(
 // === impl Passwords ===
 
 impl Passwords {
-    /// `threads` is the number of threads for computations.
+    /// Creates a queue without entries. `threads` is the number of threads for computations.
     pub(crate) fn new(threads: usize) -> Self {
         let mut key = [0; 32];
         let provider = rustls::crypto::aws_lc_rs::default_provider();
@@ -141,7 +142,8 @@ impl Passwords {
         hash.finalize().into()
     }
 
-    /// A place in the line. None if it is too long.
+    /// Takes a place in the queue. `None` if the queue is full, in total or for this client
+    /// address.
     fn enter(&self, client: IpAddr) -> Option<Place<'_>> {
         let address = network(client);
         let mut waiting = locked(&self.waiting);
@@ -171,7 +173,8 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Address that counts: of IPv6, the network that one client has.
+/// Address under which a client is counted. For IPv6 it is the /64 network, because one client
+/// usually has all its addresses.
 fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
