@@ -62,7 +62,7 @@ pub const PROVIDES: &[&str] = &[
 ];
 
 impl Checked {
-    /// Feature that a gateway needs to run the verifier, as in a bundle's `needs`.
+    /// Feature that a gateway needs to run the verifier, as a bundle's `needs` names it.
     #[must_use]
     pub fn need(&self) -> String {
         let need = format!("auth:{}", self.kind());
@@ -72,7 +72,7 @@ impl Checked {
                 jwt::KeySource::Discovered => format!("{need}:discovery"),
                 jwt::KeySource::Set(_) | jwt::KeySource::Secret(_) => need,
             },
-            // A kind that runs, with a setting that does not.
+            // The kind can run, but one of the settings cannot.
             Self::Declared(_) if PROVIDES.contains(&need.as_str()) => format!("{need}:later"),
             _ => need,
         }

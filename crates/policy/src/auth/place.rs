@@ -35,9 +35,9 @@ pub enum Place {
 pub enum Held<'h> {
     /// No credential.
     Absent,
-    /// One credential; percent-decoded if it is in the query.
+    /// One credential. In the query it was percent-decoded.
     One(Cow<'h, [u8]>),
-    /// More than one. Servers differ in which one they use.
+    /// More than one. It is unknown which of them the upstream would use.
     Several,
 }
 
@@ -69,7 +69,7 @@ impl Place {
         }
     }
 
-    /// Removes the credential from the fields. True if a field changed.
+    /// Removes the credential from the header fields. Returns true if a field changed.
     #[must_use]
     pub fn strip_headers(&self, headers: &mut HeaderMap) -> bool {
         match self {
@@ -80,8 +80,8 @@ impl Place {
         }
     }
 
-    /// Query without this credential, in every spelling that servers read as its name. None if the
-    /// query does not contain it. Some servers also separate parameters by `;`.
+    /// Query without this credential, under every spelling that some servers treat as its name.
+    /// `None` if the query does not contain it. Some servers also separate parameters by `;`.
     #[must_use]
     pub fn strip_query(&self, query: &str) -> Option<String> {
         let Self::Query(wanted) = self else {
@@ -94,7 +94,7 @@ impl Place {
         if !query.split(['&', ';']).any(|part| is_held(&part)) {
             return None;
         }
-        // For servers that do not separate by `;`, the first name has the whole value.
+        // For servers that do not separate by `;`, the rest belongs to the value of the first name.
         let kept = query.split('&').filter(|pair| {
             let first = pair.split(';').next();
             !first.is_some_and(|first| is_held(&first))
@@ -167,7 +167,7 @@ pub(crate) fn cookie_values<'h>(
     })
 }
 
-/// Takes a cookie out, in every spelling that servers read as its name.
+/// Removes a cookie, under every spelling that some servers treat as its name.
 fn strip_cookie(headers: &mut HeaderMap, wanted: &str) -> bool {
     let is_held = |pair: &[u8]| {
         let name = pair.split(|b| *b == b'=').next().unwrap_or_default();

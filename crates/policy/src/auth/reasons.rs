@@ -1,4 +1,5 @@
-//! Reasons why a credential is refused. Logs and metrics have them; clients do not see them.
+//! Reasons why a credential is refused. They are written to logs and metrics, and are not sent to
+//! clients.
 
 use super::{jwt, mtls};
 

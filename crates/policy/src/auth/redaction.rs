@@ -3,7 +3,7 @@
 use super::place::decode;
 use super::spelling::{is_read_as, resembles};
 
-/// Query parameters that carry a credential in some API, and so are never shown.
+/// Query parameters that contain a credential in some APIs and are therefore never shown.
 const SECRET_PARAMETERS: [&str; 13] = [
     "access_token",
     "api_key",
@@ -20,15 +20,16 @@ const SECRET_PARAMETERS: [&str; 13] = [
     "token",
 ];
 
-/// A query in which `placeholder` replaces the values of credentials: of these names, and of those
-/// that carry one by custom, in any spelling that a server reads as the same name. None if the query
-/// has none of them.
+/// Query in which `placeholder` replaces the values of credentials: those of the given names and of
+/// [`SECRET_PARAMETERS`], under every spelling that some servers treat as the same name. `None` if
+/// the query has none of them.
 #[must_use]
 pub fn redacted(query: &str, names: &[Box<str>], placeholder: &str) -> Option<String> {
     let is_secret = |name: &str| {
         let name = &*decode(name);
         let mut known = SECRET_PARAMETERS.iter();
-        // What is still escaped, or no text, could be read as any name.
+        // A name that still has escapes after decoding, or is not text, could be decoded to any
+        // name.
         name.contains(&b'%')
             || std::str::from_utf8(name).is_err()
             || known.any(|known| resembles(name, known.as_bytes()))

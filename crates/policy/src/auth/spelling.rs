@@ -1,18 +1,20 @@
-//! Names of query parameters and cookies that some servers read as one name.
+//! Different spellings of the name of a query parameter or cookie that some servers treat as the
+//! same name.
 //!
 //! | Server | Reads as `api_key` |
 //! |---|---|
-//! | ASP.NET (`Request.Query`, `Request.Cookies`) | `API_KEY`: names count without case |
+//! | ASP.NET (`Request.Query`, `Request.Cookies`) | `API_KEY`: names are case-insensitive |
 //! | PHP (`$_GET`, `$_COOKIE`) | `api.key`, `api key`, `api[key`, ` api_key`; a name ends at NUL |
 //! | PHP, Rack, `qs` of Node | `api_key[]`, `api_key[0]`: an element of a list `api_key` |
 
-/// True if some server reads a name as the wanted one. The name is percent-decoded.
+/// True if some server treats a name as the wanted one. The name must be percent-decoded.
 #[must_use]
 pub fn is_read_as(name: &[u8], wanted: &[u8]) -> bool {
     is_equal(name, wanted, plain)
 }
 
-/// As [`is_read_as`], and `-` counts as `_`: for names that hold credentials by custom only.
+/// As [`is_read_as`], but `-` and `_` are equal too. For names that are known to contain
+/// credentials in some APIs.
 pub(super) fn resembles(name: &[u8], wanted: &[u8]) -> bool {
     is_equal(name, wanted, |byte| match plain(byte) {
         b'-' => b'_',
@@ -32,7 +34,7 @@ fn is_equal(name: &[u8], wanted: &[u8], plain: impl Fn(u8) -> u8) -> bool {
     is_same(name) || list.is_some_and(|at| at > 0 && is_same(&name[..at]))
 }
 
-/// The byte by which PHP and ASP.NET compare.
+/// Maps a byte to the one that PHP and ASP.NET use for comparison.
 fn plain(byte: u8) -> u8 {
     match byte {
         b'.' | b' ' | b'[' => b'_',

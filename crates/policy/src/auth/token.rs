@@ -10,9 +10,9 @@ use crate::ask::Answers;
 use crate::key_cell::KeyCell;
 use crate::secret::{SecretUnavailable, Secrets};
 
-/// Sha256 by which a token is revoked: of the signed part of a JWT, else of the whole token. None
-/// for a text that is no token: its characters are not those of RFC 6750 §2.1, or it has the three
-/// parts of a JWT and is none.
+/// SHA-256 by which a token is revoked: of the signed part of a JWT, else of the whole token.
+/// `None` for an invalid token: it has characters outside RFC 6750 §2.1, or has three parts but is
+/// not a JWT.
 #[must_use]
 pub fn token_digest(token: &[u8]) -> Option<[u8; 32]> {
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);

@@ -1,4 +1,4 @@
-//! Tests of the table and of buckets.
+//! Tests of the counter table and of token buckets.
 
 use super::*;
 
@@ -127,13 +127,13 @@ fn keys_without_a_slot_share_one_strict_counter() {
     let admitted = fill(&table, StateId(1), tokens, 1_000);
     assert!(admitted <= 10, "{admitted} of 8 slots and one overflow");
     assert!(table.overflowed() > 0);
-    // Other limits are not affected.
+    // Keys of other limits still get their tokens.
     let fast = quota(10, 1_000, 1);
     let tag = table.tag(StateId(2), &[b"acme"]);
     assert!(table.take(StateId(2), tag, fast, 1, SECOND).admitted);
     assert!(!table.take(StateId(2), tag, fast, 1, SECOND).admitted);
     assert!(table.take(StateId(2), tag, fast, 1, 2 * SECOND).admitted);
-    // Nor is a limit with the same quota.
+    // So does a key of a limit with the same quota.
     let other = table.tag(StateId(3), &[b"acme"]);
     assert!(table.take(StateId(3), other, tokens, 1, SECOND).admitted);
 }
@@ -143,7 +143,7 @@ fn flood_of_new_keys_pays_for_itself() {
     let table = table(1_024);
     let tokens = quota(5, 3_600_000, 5);
     let (flooded, other) = (StateId(1), StateId(2));
-    // Keys of both limits that exist before the flood, with two used tokens each.
+    // Before the flood, both limits have keys with two used tokens each.
     for state in [flooded, other] {
         assert_eq!(fill(&table, state, tokens, 50), 50);
     }
@@ -157,7 +157,7 @@ fn flood_of_new_keys_pays_for_itself() {
     };
     flood(0);
     assert!(table.evicted() > 90_000, "{}", table.evicted());
-    // New clients of either limit get the full quota.
+    // After the flood, new clients of both limits get the full quota.
     for state in [flooded, other] {
         for key in 0..50u32 {
             let tag = table.tag(state, &[b"new", &key.to_le_bytes()]);
@@ -168,7 +168,7 @@ fn flood_of_new_keys_pays_for_itself() {
         }
     }
     flood(200_000);
-    // Keys that had used tokens keep their counters.
+    // The keys with used tokens have kept their counters.
     for state in [flooded, other] {
         for key in 0..50u32 {
             let tag = table.tag(state, &[&key.to_le_bytes()]);

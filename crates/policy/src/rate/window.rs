@@ -1,18 +1,18 @@
-//! Sliding window counter: the requests of the current window plus those of the one before it,
-//! weighted by the part of it that the last period still covers.
+//! Sliding window: the number of requests in the current window, plus that of the window before it,
+//! weighted by the part of the earlier window that lies within the last period.
 //!
-//! Counts and the number of the window are one word, so that a request is counted by one
-//! compare-and-swap. The slot's other word holds the time at which both windows are over.
+//! The counts and the number of the window are in one word, so that one compare-and-swap counts a
+//! request. The slot's other word contains the time at which both windows have ended.
 
 use std::sync::atomic::Ordering;
 
 use super::{Admission, Slot, TIME_MASK, Tokens, is_of};
 
-/// Bits of a count; a limit has at most [`COUNT_MAX`] requests per window.
+/// Number of bits of a count; a limit has at most [`COUNT_MAX`] requests per window.
 const COUNT_BITS: u32 = 24;
 /// Largest count of a window.
 pub(super) const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
-/// Place of the period in [`Slot::owner`], above the number of the limit.
+/// Position of the period in [`Slot::owner`], above the number of the limit.
 const PERIOD_SHIFT: u32 = 10;
 const PERIOD_MASK: u64 = TIME_MASK >> 3;
 const NUMBER_MASK: u64 = (1 << (64 - 2 * COUNT_BITS)) - 1;
@@ -40,7 +40,7 @@ impl Counts {
         self.number << (2 * COUNT_BITS) | count(self.before) << COUNT_BITS | count(self.current)
     }
 
-    /// Counts as seen from the window with this number.
+    /// Counts as they are in the window with this number.
     fn at(self, number: u64) -> Self {
         let (before, current) = match number.wrapping_sub(self.number) & NUMBER_MASK {
             0 => (self.before, self.current),
@@ -63,7 +63,7 @@ pub(super) fn take(slot: &Slot, tag: u64, tokens: Tokens, cost: u64, now: u64) -
     let number = now / period;
     let end = ((number + 2) * period).min(TIME_MASK);
     let mut is_over = slot.word.load(Ordering::Acquire) & TIME_MASK <= now;
-    // Holds the slot until the next window is over, before anything is counted in it.
+    // First reserve the slot until the end of the next window, then count.
     let held = |word: u64| {
         let later = (word & TIME_MASK).max(end);
         is_of(word, tag).then_some((word & !TIME_MASK) | later)
@@ -84,7 +84,8 @@ pub(super) fn take(slot: &Slot, tag: u64, tokens: Tokens, cost: u64, now: u64) -
                 before: 0,
                 current: 0,
             },
-            // After a change of the period, what was used counts as used in this window.
+            // After a change of the limit's period, all counted requests belong to the current
+            // window.
             counts if period_before != 0 && period_before != period => Counts {
                 number,
                 before: 0,
@@ -112,7 +113,7 @@ pub(super) fn take(slot: &Slot, tag: u64, tokens: Tokens, cost: u64, now: u64) -
             }
             return admission;
         }
-        // Another thread has counted, and so begun the new window.
+        // Another thread has counted a request and thus begun the new window.
         is_over = false;
     }
 }
@@ -152,18 +153,20 @@ fn admit(counts: Counts, limit: u64, cost: u64, period: u64, elapsed: u64) -> Ad
     }
 }
 
-/// Ticks until `cost` more requests fit, if nobody else asks meanwhile.
+/// Time in ticks until `cost` more requests fit, if there are no other requests meanwhile.
 fn wait(before: u64, current: u64, limit: u64, cost: u64, period: u64, left: u64) -> u64 {
     let room = limit.saturating_sub(cost);
     if current <= room {
-        // Within this window: the earlier one has to shrink to what is left of the room.
+        // Within this window: the weight of the earlier window has to decrease until the requests
+        // fit.
         return left.saturating_sub(fitting(before, room - current, period));
     }
-    // In the next window, in which the current one is the earlier one.
+    // In the next window, in which the current window is the earlier one.
     left + period.saturating_sub(fitting(current, room, period))
 }
 
-/// Longest rest of a period for which `count` requests of the window before weigh at most `room`.
+/// Maximum rest of the period for which `count` requests of the earlier window have at most the
+/// weight `room`.
 fn fitting(count: u64, room: u64, period: u64) -> u64 {
     if count <= room {
         return period;
@@ -172,13 +175,13 @@ fn fitting(count: u64, room: u64, period: u64) -> u64 {
     u64::try_from(ticks).unwrap_or(period)
 }
 
-/// Weight of `count` requests of the window before, rounded up.
+/// Weight of `count` requests of the earlier window, rounded up.
 fn share(count: u64, left: u64, period: u64) -> u64 {
     let weight = (u128::from(count) * u128::from(left)).div_ceil(u128::from(period));
     u64::try_from(weight).unwrap_or(count)
 }
 
-/// Returns `cost` requests, to the current window first.
+/// Takes back `cost` counted requests, first from the current window.
 pub(super) fn refund(slot: &Slot, tag: u64, cost: u64) {
     if !is_of(slot.word.load(Ordering::Acquire), tag) {
         return;
@@ -199,7 +202,7 @@ pub(super) fn refund(slot: &Slot, tag: u64, cost: u64) {
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
 }
 
-/// Number of counted requests, if that is at most one.
+/// Number of counted requests. `None` if that is more than one.
 pub(super) fn light_usage(slot: &Slot) -> Option<u64> {
     let counts = Counts::of(slot.counts.load(Ordering::Acquire));
     let usage = counts.before + counts.current;
@@ -232,7 +235,8 @@ mod tests {
         (table, tag)
     }
 
-    /// Number of requests admitted of one each `step_ns` in `seconds`, from second 100 on.
+    /// Number of admitted requests, if one is sent every `step_ns` for `seconds`, from second 100
+    /// on.
     fn admitted(tokens: Tokens, step_ns: u64, seconds: u64) -> u64 {
         let (table, tag) = table();
         let times = (0..seconds * SECOND / step_ns).map(|at| 100 * SECOND + at * step_ns);
@@ -242,10 +246,11 @@ mod tests {
 
     #[test]
     fn twice_the_limit_gets_the_limit() {
-        // 200 requests a second against 100 a second, for a minute: within 1 % and one window.
+        // 200 requests per second with a limit of 100 per second, for a minute: the admitted number
+        // is exact to 1 % and one window.
         let count = admitted(window(100, 1_000), 5_000_000, 60);
         assert!((5_940..=6_160).contains(&count), "{count}");
-        // Half the limit: every request.
+        // Half as many requests as allowed: all are admitted.
         assert_eq!(admitted(window(100, 1_000), 20_000_000, 60), 3_000);
     }
 
@@ -253,7 +258,7 @@ mod tests {
     fn full_window_leaves_room_as_it_slides_out() {
         let (table, tag) = table();
         let tokens = window(10, 1_000);
-        // The last moments of second 100 take everything.
+        // At the end of second 100, the limit is used up.
         for _ in 0..10 {
             assert!(
                 table
@@ -261,7 +266,7 @@ mod tests {
                     .admitted
             );
         }
-        // A bucket per calendar second would admit ten more here.
+        // A fixed window per calendar second would admit ten more here.
         let refused = table.take(STATE, tag, tokens, 1, 101 * SECOND);
         assert_eq!((refused.admitted, refused.remaining), (false, 0));
         assert_eq!(refused.wait_ticks, 1_000_000, "a tenth of the second");
@@ -275,11 +280,11 @@ mod tests {
                 .take(STATE, tag, tokens, 1, 101 * SECOND + 100_000_000)
                 .admitted
         );
-        // Half of the window before still counts.
+        // In the middle of the next window, half of the earlier requests still count.
         let half = 101 * SECOND + 500_000_000;
         let more = (0..20).filter(|_| table.take(STATE, tag, tokens, 1, half).admitted);
         assert_eq!(more.count(), 4);
-        // Two windows later nothing does.
+        // Two windows later, none of them counts.
         let late = 103 * SECOND;
         let all = (0..20).filter(|_| table.take(STATE, tag, tokens, 1, late).admitted);
         assert_eq!(all.count(), 10);
@@ -320,7 +325,7 @@ mod tests {
                     .admitted
             );
         }
-        // Another count, then another period.
+        // The limit changes its count, then its period.
         let left = table
             .take(STATE, tag, window(8, 1_000), 1, 100 * SECOND)
             .remaining;
@@ -337,7 +342,8 @@ mod tests {
         table.refund(tag, tokens, 3);
         assert!(table.take(STATE, tag, tokens, 3, 100 * SECOND).admitted);
         assert!(!table.take(STATE, tag, tokens, 1, 100 * SECOND).admitted);
-        // In the next window, what the one before counted.
+        // After the refund, one request of this window counts, so that two fit at the beginning of
+        // the next one.
         table.refund(tag, tokens, 2);
         assert!(table.take(STATE, tag, tokens, 2, 101 * SECOND).admitted);
     }
@@ -347,7 +353,7 @@ mod tests {
         let (table, tag) = table();
         let tokens = window(2, 1);
         let mut now = 100 * SECOND;
-        // The number of a window comes back after 65,536 windows.
+        // Window numbers repeat after 65,536 windows.
         for idle_ms in [3, 65_536, 65_537, 131_072, 86_400_000] {
             assert!(table.take(STATE, tag, tokens, 2, now).admitted);
             assert!(!table.take(STATE, tag, tokens, 1, now).admitted);
@@ -360,7 +366,7 @@ mod tests {
     #[test]
     fn threads_together_get_no_more_than_the_limit() {
         let (table, tag) = table();
-        // The windows before the first and behind the last moment of this test are of other hours.
+        // With a period of one hour, no window ends during this test.
         let tokens = window(1_000, 3_600_000);
         let count = std::sync::atomic::AtomicU64::new(0);
         std::thread::scope(|scope| {

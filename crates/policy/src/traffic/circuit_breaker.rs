@@ -61,7 +61,7 @@ parameters! {
         5 consecutive_failures: Count => "consecutive_failures";
         /// Share of failures within the window that opens the breaker, in parts per million.
         6 failure_ppm: Share => "failure_ratio";
-        /// Response time from which a response is slow, in milliseconds.
+        /// Time from which a response is slow, in milliseconds.
         7 slow_ms: Ms => "slow_calls"."above";
         /// Share of slow responses within the window that opens the breaker, in parts per million.
         8 slow_ppm: Share => "slow_calls"."ratio";
@@ -69,7 +69,7 @@ parameters! {
 }
 
 impl Checked {
-    /// Reads the written settings. Others have their defaults.
+    /// Creates the numbers from the written settings; the rest have their defaults.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         Self {

@@ -139,7 +139,7 @@ pub fn write_fields(notice: &LeaseNotice<'_>, headers: &mut HeaderMap) {
     let left = format!("\"{policy}\";r={remaining}");
     for (name, text) in [("ratelimit-policy", said), ("ratelimit", left)] {
         let name = HeaderName::from_static(name);
-        // Several policies share one list field (RFC 9651 §3.1).
+        // All policies write into the same list field (RFC 9651 §3.1).
         let before = headers.get(&name).and_then(|value| value.to_str().ok());
         let text = before.map_or(text.clone(), |before| format!("{before}, {text}"));
         if let Ok(value) = HeaderValue::try_from(text) {

@@ -66,7 +66,7 @@ impl Policy for Checked {
 
     const FEATURES: &'static [&'static str] = &[MAX_BODY];
 
-    // Routing, after the filters that may refuse or change the request.
+    // Runs with routing, after the filters that may refuse or change the request.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }

@@ -37,7 +37,7 @@ pub struct Checked {
     /// Maximum number of tokens in the bucket.
     #[n(2)]
     burst: u64,
-    /// Key of the bucket.
+    /// Key of the counter.
     #[n(3)]
     key: Key,
     /// Algorithm. Default: a token bucket.
@@ -211,7 +211,8 @@ impl Run for Filter {
 }
 
 impl Filter {
-    /// Log-only mode: the request goes on, whatever was counted. The client is told nothing.
+    /// Log-only mode: the request continues even if it exceeds the limit, and the response has no
+    /// fields about the limit.
     fn noted<'a>(&'a self, admitted: bool, cx: &mut Cx<'a>) -> Step {
         if !admitted {
             cx.noted.push(Noted {
@@ -352,7 +353,8 @@ pub mod author {
         })
     }
 
-    /// Reports a `burst`, which a sliding window does not have, and a limit above its counters.
+    /// Reports `burst`, which a sliding window does not have, and a limit that is too large for its
+    /// counters.
     fn check_window(limit: NodeRef<'_>, count: u64, burst: Option<NodeRef<'_>>, sink: &mut Sink) {
         if let Some(burst) = burst {
             let message =
@@ -393,7 +395,7 @@ pub(crate) mod tests {
         (limits, Revoked::default())
     }
 
-    /// Context of a request from this address, at second 1.
+    /// Context of a request from a client address, at second 1.
     pub(crate) fn cx<'a>((limits, revoked): &'a (Limits, Revoked), client: &str) -> Cx<'a> {
         Cx::new(1_000_000_000, 0, client.parse().unwrap(), limits, revoked)
     }
@@ -562,7 +564,7 @@ pub(crate) mod tests {
             costly.cost = 7;
             assert!(admits(&limit, &mut costly) && admits(&narrow, &mut costly));
             assert_eq!(costly.rate.unwrap().remaining, 0);
-            // The second limit refuses: the first gets all three tokens back.
+            // The second limit refuses, so the first limit takes back all three tokens.
             for _ in 0..3 {
                 let mut refused = cx(&shared, "10.0.0.1");
                 refused.cost = 3;

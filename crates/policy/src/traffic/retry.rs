@@ -117,7 +117,7 @@ conditions! {
 }
 
 impl Checked {
-    /// Reads the written settings. Others have their defaults.
+    /// Creates the numbers from the written settings; the rest have their defaults.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let mut on: Vec<Condition> = match settings.texts(&["on"]) {

@@ -115,7 +115,7 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // Requests are routed last.
+    // Runs last, when the request is final.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Route)
     }
@@ -335,7 +335,7 @@ mod tests {
         let filter = split("canary", vec![share("stable", 95), share("canary", 5)]);
         let mut canary = 0;
         for request in 0..20_000u64 {
-            // Request ids, distributed like hashes.
+            // Random numbers like those that gwd derives from request ids.
             let draw = request.wrapping_mul(0x9E37_79B9_7F4A_7C15);
             canary += u32::from(goes_to(&filter, draw, None) == "canary");
         }

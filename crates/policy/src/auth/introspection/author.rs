@@ -8,7 +8,8 @@ use crate::auth::jwt::author::TOKEN_BYTES_MAX;
 use crate::forms;
 use crate::secret::SecretRef;
 
-/// Longest `cache`, in milliseconds: one hour. A token that its issuer withdraws counts for so long.
+/// Maximum value of `cache`, in milliseconds: one hour. A token that its issuer has revoked is
+/// accepted for this time at most.
 const CACHE_MAX_MS: u64 = 3_600_000;
 
 /// Keys of `kind: introspection`.

@@ -1,12 +1,12 @@
-//! Tokens that the issuer is asked about (RFC 7662).
+//! Verification of tokens by requests to the issuer's introspection endpoint (RFC 7662).
 //!
 //! ```yaml
 //! auth:
 //!   tokens: {kind: introspection, url: "https://idp.example.org/introspect", client_id: gateway, client_secret: "${file:/run/secrets/idp}"}
 //! ```
-//! The endpoint says whether a token is active, and to whom it belongs. The verifier asks once for
-//! all requests with one token, checks the answer, and caches it. Tokens are sent in the body of a
-//! POST over TLS, never in a URL.
+//! The endpoint says whether a token is active, and to whom it belongs. Requests with the same
+//! token share one request to the endpoint. The verifier checks its answer and caches it. Tokens
+//! are sent in the body of a POST over TLS, never in a URL.
 
 #[cfg(feature = "author")]
 pub mod author;
@@ -52,7 +52,7 @@ pub struct Checked {
     cache_ms: Option<u64>,
     #[n(7)]
     cache_inactive_ms: Option<u64>,
-    /// True if known answers count while the endpoint does not answer.
+    /// True if cached answers may be used while the endpoint is unavailable.
     #[n(8)]
     cached: bool,
     #[n(9)]
@@ -129,7 +129,8 @@ impl Checked {
         self.scope_claim.as_deref().unwrap_or(SCOPE_CLAIM)
     }
 
-    /// Key of the tokens of [`crate::auth::jwt::witness`] that stand for active ones.
+    /// Key by which a token in an example of a plan says that this endpoint calls it active (see
+    /// [`crate::auth::jwt::witness`]).
     #[cfg(feature = "author")]
     #[must_use]
     pub fn witness_key(&self) -> String {

@@ -12,7 +12,8 @@ use http::header::CONTENT_TYPE;
 use crate::ask::{Answered, Kept};
 use crate::auth::jwt::json::{self, Json, Object};
 
-/// Members of an answer, and whether the token is active. None for a response that is no answer.
+/// Reads an answer: whether the token is active, and the members of the object. `None` for an
+/// unusable response.
 pub(super) fn read(answered: &Answered) -> Option<(bool, Object)> {
     let kind = answered.headers.get(CONTENT_TYPE);
     let kind = kind.and_then(|value| value.to_str().ok())?;

@@ -1,4 +1,4 @@
-//! Tests of the verifier with answers by hand.
+//! Tests of the verifier with answers in the tests' text instead of those of a service.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ fn verifier(checked: &Checked) -> Verifier {
     checked.verifier(&Known).unwrap()
 }
 
-/// The question about a token.
+/// Returns the question about a token.
 fn question(verifier: &Verifier, token: &[u8]) -> Call {
     match verifier.judge(token, NOW_S, None, &Answers::default()) {
         Judged::Ask(effect) => match *effect {
@@ -70,7 +70,7 @@ fn answered(status: u16, kind: &str, body: &str) -> Answered {
     }
 }
 
-/// Judgement of a token with an answer.
+/// Judges a token with an answer.
 fn judged(
     verifier: &Verifier,
     (token, unix_s): (&[u8], u64),
@@ -341,7 +341,8 @@ mod witnesses {
         witness::token(&header, claims, key)
     }
 
-    /// Only the compiler believes a token that says of itself that it is active.
+    /// A token whose own content says that it is active is accepted by the compiler for examples,
+    /// and never by a gateway.
     #[test]
     fn witness_is_active_for_the_compiler_alone() {
         let checked = checked();

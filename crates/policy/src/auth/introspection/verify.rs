@@ -27,7 +27,7 @@ const LEEWAY_MS: u64 = 60_000;
 /// Maximum length of an answer, in bytes: 64 KiB.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
-/// Verifier that asks an introspection endpoint.
+/// Verifier that sends each token to an introspection endpoint.
 pub struct Verifier {
     settings: Checked,
     /// Hash of the settings: verifiers with equal settings share cached answers.
@@ -121,7 +121,7 @@ impl Verifier {
         };
         let cache_ms = self.settings.cache_ms.unwrap_or(CACHE_MS);
         let until_s = (answered.unix_s + cache_ms / 1_000).min(identity.ends_s);
-        // An answer from the future (the clock went back) and an old one are not cached again.
+        // Do not cache an old answer again, nor one from the future (the clock went back).
         if let Some(cache) = cache
             && (answered.unix_s..until_s).contains(&unix_s)
         {
@@ -131,9 +131,8 @@ impl Verifier {
         Judged::Valid(identity)
     }
 
-    /// Checks a token before anybody is asked: its length and characters (RFC 6750 §2.1), and the
-    /// issuer that it names if it is a JWT. A token of another issuer is no business of this
-    /// endpoint.
+    /// Checks a token before the endpoint is asked: its length and characters (RFC 6750 §2.1) and,
+    /// if it is a JWT, its issuer. Tokens of other issuers are not sent to the endpoint.
     fn check_form(&self, token: &[u8]) -> Result<(), Reason> {
         if token.len() as u64 > self.settings.token_bytes.unwrap_or(TOKEN_BYTES) {
             return Err(Reason::TooLarge);
@@ -152,8 +151,8 @@ impl Verifier {
         }
     }
 
-    /// The question about a token (RFC 7662 §2.1). The client authenticates with Basic, its name
-    /// and secret in form encoding (RFC 6749 §2.3.1).
+    /// Creates the question about a token (RFC 7662 §2.1). The gateway authenticates with Basic;
+    /// its name and secret are form-encoded (RFC 6749 §2.3.1).
     fn ask(&self, id: AskId, token: &[u8]) -> Judged {
         let secret = self.secret.value();
         let mut pair = Zeroizing::new(form(self.settings.client_id.as_bytes()));
@@ -234,7 +233,8 @@ impl Verifier {
         let client = name(members, "client_id")?;
         let subject = name(members, "sub")?;
         let issuer = name(members, "iss")?;
-        // Without an issuer, the endpoint is who vouches for the names.
+        // If the answer has no issuer, the URL of the endpoint takes its place, because the
+        // endpoint vouches for the subject.
         let issuer = issuer.unwrap_or_else(|| settings.url.as_str().into());
         Ok(Identity {
             key: key(&issuer, subject.as_deref(), client.as_deref()),
@@ -254,7 +254,7 @@ impl Verifier {
         })
     }
 
-    /// Members of the answer that a token of a plan's witness carries.
+    /// Members of the answer about a token in an example of a plan, which contains them itself.
     #[cfg(feature = "author")]
     fn witnessed(&self, token: &[u8]) -> Option<Object> {
         let [header, claims] = parts(self.takes_witnesses.then_some(token)?)?;
@@ -263,8 +263,8 @@ impl Verifier {
         asked.contains(&own.as_str()).then_some(claims)
     }
 
-    /// Result if the endpoint is assumed to say `active`, or something else. Of a JWT its claims
-    /// are taken, of another token none.
+    /// Result under the assumption that the endpoint calls the token active, or not. The claims are
+    /// those of the token if it is a JWT; other tokens have none.
     #[cfg(feature = "author")]
     fn assumed(
         &self,
@@ -290,9 +290,9 @@ fn judged(result: Result<Identity, Reason>) -> Judged {
     }
 }
 
-/// Checks the times of an answer. Returns the second from which the token is refused. The endpoint
-/// knows when a token ends, so that `exp` has no leeway; a clock that differs does not refuse new
-/// tokens.
+/// Checks the times of an answer. Returns the second from which the token is refused. `exp` has no
+/// leeway, because the endpoint knows when a token ends. `nbf` and `iat` have one, so that a small
+/// clock difference does not make new tokens invalid.
 fn check_times(members: &Object, unix_s: u64) -> Result<u64, Reason> {
     let now_ms = unix_s.saturating_mul(1_000);
     let time = |name| match members.get(name) {
@@ -310,7 +310,7 @@ fn check_times(members: &Object, unix_s: u64) -> Result<u64, Reason> {
     Ok(ends.map_or(u64::MAX, |ends| ends.div_ceil(1_000)))
 }
 
-/// Header and claims of a JWT, not verified. None for another token.
+/// Header and claims of a JWT whose signature was not verified. `None` for another token.
 fn parts(token: &[u8]) -> Option<[Object; 2]> {
     let mut parts = std::str::from_utf8(token).ok()?.split('.');
     let (header, claims, _) = (parts.next()?, parts.next()?, parts.next()?);

@@ -140,7 +140,8 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// The issuer is a URL where its metadata must be found, and `stale_for` has something to act on.
+/// Reports an issuer that is not a URL although its metadata must be fetched, and `stale_for`
+/// without keys to fetch.
 fn check_source(node: NodeRef<'_>, sink: &mut Sink) {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     let is_written = SOURCES.iter().any(|key| get(key).is_some());

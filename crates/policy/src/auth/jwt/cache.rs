@@ -38,7 +38,7 @@ struct Generation {
 #[derive(Clone, Debug)]
 struct Entry {
     identity: Arc<Identity>,
-    /// Time in which it is used (Unix time, seconds).
+    /// Time during which the entry is valid (Unix time, seconds).
     valid_s: Range<u64>,
     bytes: usize,
 }
@@ -77,7 +77,7 @@ impl TokenCache {
         let entry = Entry {
             identity: Arc::clone(identity),
             valid_s,
-            // Claims are stored as strings and as a tree.
+            // The claims are stored twice: as strings and as a tree.
             bytes: ENTRY_BYTES + 4 * bytes,
         };
         self.insert(key, entry);

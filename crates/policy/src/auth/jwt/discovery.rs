@@ -4,7 +4,7 @@
 use super::json::{self, Json};
 use crate::endpoint::Endpoint;
 
-/// Paths of the metadata of an issuer, at its origin, in the order in which they are asked for.
+/// Paths at which an issuer may serve its metadata, in the order in which they are tried.
 #[must_use]
 pub fn paths(issuer: &str) -> [String; 2] {
     let target = Endpoint::of(issuer).map_or(String::new(), |endpoint| endpoint.target);

@@ -3,8 +3,8 @@
 use super::json::{Json, Object};
 use crate::claims::Claims;
 
-/// Identity from a valid token, of its claims or of an answer about it, or from a certificate. Shared
-/// by the requests that present it.
+/// Identity of the caller: from the claims of a valid token, from an endpoint's answer about it, or
+/// from a certificate. Requests with the same credential share it.
 #[derive(Debug)]
 pub struct Identity {
     /// Claim `iss`. Empty for a certificate.

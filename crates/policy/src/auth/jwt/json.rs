@@ -1,7 +1,7 @@
 //! Strict parser of a token's JSON (RFC 8259).
 //!
-//! Two parsers must not read different tokens from one text. Duplicate members are refused at every
-//! level (RFC 7519 §4), numbers keep their text, and lone surrogates are refused. Depth is limited;
+//! No other parser may understand a token differently. Duplicate members are refused at every level
+//! (RFC 7519 §4), numbers keep their text, and lone surrogates are refused. Depth is limited;
 //! memory is bounded by the length of the text.
 
 /// Maximum nesting depth of lists and objects.

@@ -1,5 +1,5 @@
-//! Public keys as they are written in JWK sets (RFC 7517, RFC 7518 §6, RFC 8037 §2): of a project,
-//! and of a provider.
+//! Reader of public keys in JWK sets (RFC 7517, RFC 7518 §6, RFC 8037 §2), both those in a project
+//! and those fetched from a provider.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
@@ -11,13 +11,14 @@ use super::algorithm::{Algorithm, Family};
 use super::json::{self, Json, Object};
 use super::keys::{Material, PublicKey};
 
-/// Most keys of a set.
+/// Maximum number of keys in a set.
 pub(super) const KEYS_MAX: usize = 100;
 
 /// Members of private keys and of shared secrets.
 const PRIVATE: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// Encodings of the points of small order, for which one signature fits many messages.
+/// Encodings of the Ed25519 points of small order. With such a public key, one signature is valid
+/// for many messages.
 const SMALL_ORDER: [[u8; 32]; 7] = [
     with_ends(0, 0, 0),
     with_ends(1, 0, 0),
@@ -47,18 +48,18 @@ const fn with_ends(first: u8, middle: u8, last: u8) -> [u8; 32] {
 pub(super) trait Jwk {
     /// The value of a member that is a text.
     fn text(&self, name: &str) -> Option<&str>;
-    /// True if it has a member.
+    /// True if the key has the member.
     fn has(&self, name: &str) -> bool;
-    /// The texts of the list `key_ops`; none without that member.
+    /// Strings of the list `key_ops`. `None` if the key has no such member.
     fn operations(&self) -> Option<Vec<&str>>;
 }
 
-/// Reason why a key is not taken.
+/// Reason why a key is not used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
     /// A key that cannot be trusted or read, with advice for who wrote it.
     Bad(String, &'static str),
-    /// A key of an unknown kind.
+    /// The kind of the key is unknown.
     Unknown(String),
 }
 

@@ -83,12 +83,13 @@ pub struct Checked {
     scope_claim: String,
     #[n(11)]
     groups_claim: String,
-    /// Milliseconds for which fetched keys count without being confirmed; none: the default.
+    /// Time in milliseconds for which fetched keys are used if no later fetch succeeds. `None`: the
+    /// default.
     #[n(12)]
     stale_for_ms: Option<u64>,
 }
 
-/// Header values that a verifier accepts, with the key that then checks the signature.
+/// Header parameters with which a token is accepted, and the key that then checks its signature.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Signing {
     /// Header parameter `alg`.
@@ -105,13 +106,13 @@ pub enum KeySource {
     /// Public keys of the project, sorted.
     #[n(0)]
     Set(#[n(0)] Vec<PublicKey>),
-    /// Shared secret, which gwd resolves.
+    /// Shared secret, which gwd reads.
     #[n(1)]
     Secret(#[n(0)] SecretRef),
-    /// A URL that gwd fetches them from.
+    /// URL from which gwd fetches the keys.
     #[n(2)]
     Url(#[n(0)] String),
-    /// The URL that the issuer's metadata names (RFC 8414, OpenID Connect Discovery 1.0).
+    /// URL in the issuer's metadata, which gwd fetches (RFC 8414, OpenID Connect Discovery 1.0).
     #[n(3)]
     Discovered,
 }
@@ -172,8 +173,8 @@ impl Checked {
         all
     }
 
-    /// Every header with which a token finds a key. A shared secret and a key that gwd fetches are
-    /// found whatever `kid` is.
+    /// All combinations of header parameters with which a token selects a key. A shared secret and
+    /// fetched keys are listed for any `kid`.
     #[must_use]
     pub fn signings(&self) -> Vec<Signing> {
         let keys = match &self.keys {
@@ -205,7 +206,8 @@ impl Checked {
         found
     }
 
-    /// The headers for keys that are not in the project, named by their source.
+    /// The header parameters for keys that are not in the project, with the source as the key's
+    /// name.
     fn any_kid(&self, kind: &str, source: &str) -> Vec<Signing> {
         let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(source));
         let all = self.algorithms.iter().map(|algorithm| Signing {

@@ -77,7 +77,7 @@ reasons! {
     Inactive "inactive";
     /// The issuer could not be asked about the token.
     Introspection "introspection_unavailable";
-    /// The issuer's response is no answer about a token.
+    /// The issuer's response cannot be used.
     Unusable "introspection_unusable";
 }
 
@@ -101,7 +101,7 @@ enum Keys {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Signature {
     Checked,
-    /// Counted as valid: `gwc route` assumes it.
+    /// The signature counts as valid, as `gwc route` assumes.
     #[cfg(feature = "author")]
     Assumed,
 }
@@ -113,7 +113,7 @@ pub enum Judged {
     Valid(Arc<Identity>),
     /// Refused token.
     Fault(Reason),
-    /// Its key is not known; a fetch of the keys may bring it.
+    /// The key is unknown; fetching the keys may bring it.
     Ask(Box<Effect>),
 }
 
@@ -195,7 +195,8 @@ impl Verifier {
         Ok(identity)
     }
 
-    /// Judges a token as [`Self::verify_with`] does. A key that is not known may be fetched first.
+    /// Judges a token as [`Self::verify_with`] does. If its key is unknown, the result may be a
+    /// question for a fetch of the keys.
     #[must_use]
     pub fn judge(
         &self,
@@ -236,7 +237,7 @@ impl Verifier {
         }
     }
 
-    /// Keys of a cell that are not older than `stale_for`.
+    /// Keys of a cell, if they are not older than `stale_for`.
     fn usable(&self, cell: &KeyCell, unix_s: u64) -> Option<Arc<KeySet>> {
         let stale_for_ms = self.settings.stale_for_ms.unwrap_or(STALE_FOR_MS);
         let set = cell.set()?;
@@ -382,7 +383,7 @@ fn read_keys(set: &[u8]) -> Result<key_cell::Keys, &'static str> {
     Ok((Arc::new(ready), keys.len()))
 }
 
-/// The key of a token.
+/// Selects the key for a token.
 fn key_of<'k>(keys: &'k [Key], token: &Token<'_>) -> Result<&'k DecodingKey, Reason> {
     let fits = keys.iter().map(|key| {
         let kid = key.public.kid.as_deref();

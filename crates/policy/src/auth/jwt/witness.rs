@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-/// Header parameter with the keys of the endpoints that say that the token is active.
+/// Header parameter with the keys of the introspection endpoints that call the token active.
 pub const ASKED: &str = "asked";
 
 /// Substitute for the signature by a key, named as in [`super::Signing`].

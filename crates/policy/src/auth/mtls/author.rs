@@ -33,14 +33,14 @@ pub static SHAPE: Object = Object {
     rules: &[Rule::Holds(check_names)],
 };
 
-/// A subject alternative name.
+/// Form of a subject alternative name.
 pub static SAN: Form = Form {
     what: "a DNS name, a mail address or a URI, as in a certificate",
     pattern: r"[A-Za-z0-9._-]+|[^\s:@]+@[A-Za-z0-9._-]+|[A-Za-z][A-Za-z0-9+.-]*:[!-~]*",
     fits: |text| san(text).is_some(),
 };
 
-/// A subject.
+/// Form of a subject.
 pub static SUBJECT: Form = Form {
     what: "a subject such as `CN=alice,O=Acme` (RFC 4514), the most specific part first",
     pattern: r"[^=]+=.+",
@@ -53,7 +53,7 @@ static SPIFFE: Form = Form {
     fits: spiffe::is_pattern,
 };
 
-/// Names that no certificate has together.
+/// Reports combinations of names that no certificate can have.
 fn check_names(node: NodeRef<'_>, sink: &mut Sink) {
     let names = node.get("sans").filter(|value| !value.is_null());
     let names: Vec<NodeRef<'_>> = names.into_iter().flat_map(NodeRef::items).collect();

@@ -1,5 +1,5 @@
-//! A client's certificate as far as it identifies the client: names, validity, fingerprint
-//! (RFC 5280). Parsed once for a connection.
+//! A client's certificate, reduced to what identifies the client: names, validity period,
+//! fingerprint (RFC 5280). It is parsed once per connection.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub struct Certificate {
     sans: Box<[Box<str>]>,
     spiffe: Option<Box<str>>,
     subject: Box<str>,
-    /// Names by which consumers own certificates.
+    /// Names by which a consumer's entry can select the certificate.
     credentials: Box<[Box<str>]>,
     identity: Arc<Identity>,
 }
@@ -45,9 +45,9 @@ pub(super) struct Parts {
     pub(super) issuer: String,
 }
 
-/// A subject alternative name as it is compared: DNS names and the domains of mail addresses in
-/// lower case. The kinds have different alphabets, so that no name of one kind equals one of
-/// another. None for a name that is not valid.
+/// A subject alternative name in the form in which names are compared: DNS names and the domains of
+/// mail addresses are in lower case. The kinds of names have different syntax, so that names of
+/// different kinds never compare as equal. `None` for an invalid name.
 #[must_use]
 pub fn san(text: &str) -> Option<String> {
     if text.len() > NAME_MAX {
@@ -115,7 +115,8 @@ impl Certificate {
             GeneralName::URI(uri) => Some(*uri),
             _ => None,
         });
-        // A certificate of a workload has one URI and is no authority (X509-SVID §2, §3).
+        // The certificate of a workload contains one URI and is not that of an authority (X509-SVID
+        // §2, §3).
         let id = match (uris.next(), uris.next(), read.is_ca()) {
             (Some(id), None, false) if spiffe::is_id(id) => Some(id.to_owned()),
             _ => None,
@@ -220,7 +221,8 @@ fn identity(parts: &Parts, sans: &[Box<str>]) -> Identity {
     ];
     let claims = claims.into_iter();
     let claims = claims.filter_map(|(name, value)| Some((name.into(), value?)));
-    // NUL and `x` separate these from consumers' names and from callers with tokens.
+    // NUL and `x` distinguish these keys from consumers' names and from the keys of callers with
+    // tokens.
     let key = [b"\0x", sub.unwrap_or(&thumbprint).as_bytes()].concat();
     Identity::of_claims(
         Object::new(claims.collect()),

@@ -74,9 +74,9 @@ reasons! {
     Malformed "malformed";
     /// The validity period has not begun.
     NotYetValid "not_yet_valid";
-    /// The validity period has ended, or that of the consumer's entry.
+    /// The validity period of the certificate, or of the consumer's entry, has ended.
     Expired "expired";
-    /// No name is allowed.
+    /// None of the names is allowed.
     Name "name";
     /// The certificate was revoked by its fingerprint.
     Revoked "revoked";

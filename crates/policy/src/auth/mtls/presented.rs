@@ -1,5 +1,5 @@
-//! Certificates that a connection presents: that of its TLS handshake, and those of a trusted
-//! proxy in `Client-Cert` (RFC 9440). Each is parsed once.
+//! Certificates of a connection: the one of its TLS handshake, and those that a trusted proxy sends
+//! in `Client-Cert` (RFC 9440). Each is parsed once.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -16,15 +16,16 @@ type Read = Result<Arc<Certificate>, Reason>;
 #[derive(Debug, Default)]
 pub struct Presented {
     own: Option<Read>,
-    /// Last value of `Client-Cert`, with its certificate. Most requests of a proxy's connection
-    /// differ in it only when the proxy shares the connection between clients.
+    /// Last value of `Client-Cert` with its certificate. The value changes between requests only if
+    /// the proxy uses the connection for several clients.
     field: RefCell<Option<(Box<[u8]>, Read)>>,
     #[cfg(feature = "author")]
     assumed: Vec<(Source, Arc<Certificate>)>,
 }
 
 impl Presented {
-    /// Certificates of a connection with this certificate of the client in DER, if there is one.
+    /// Creates the certificates of a connection. `own` is the client's certificate in DER, if it
+    /// sent one.
     #[must_use]
     pub fn new(own: Option<&[u8]>) -> Self {
         Self {
@@ -33,7 +34,7 @@ impl Presented {
         }
     }
 
-    /// Connection with the certificates of a witness.
+    /// Connection with these certificates, for an example in a plan.
     #[cfg(feature = "author")]
     pub(super) fn assuming(assumed: Vec<(Source, Arc<Certificate>)>) -> Self {
         Self {

@@ -25,7 +25,8 @@ pub fn is_pattern(text: &str) -> bool {
     segments.all(|(at, one)| is_segment(one) || *one == "*" || *one == "**" && at == last)
 }
 
-/// True if an id, or every id of a pattern without `**`, matches a pattern.
+/// True if an id matches a pattern. Instead of an id, a pattern without `**` may be given: all its
+/// ids must then match.
 #[must_use]
 pub fn matches(pattern: &str, id: &str) -> bool {
     let (mut wanted, mut own) = (pattern.split('/'), id.split('/'));
@@ -39,7 +40,8 @@ pub fn matches(pattern: &str, id: &str) -> bool {
     }
 }
 
-/// Patterns without `**` that together match what a pattern does, of every number of segments.
+/// Patterns without `**`, one for each number of segments, that together match the same ids as the
+/// pattern.
 #[must_use]
 pub fn expanded(pattern: &str) -> Vec<String> {
     let Some(head) = pattern.strip_suffix("/**") else {
@@ -51,8 +53,8 @@ pub fn expanded(pattern: &str) -> Vec<String> {
         .collect()
 }
 
-/// Pattern that matches what two patterns without `**` both match. None if they have no id in
-/// common.
+/// Pattern of the ids that match both patterns, which must not contain `**`. `None` if no id
+/// matches both.
 #[must_use]
 pub fn both(one: &str, other: &str) -> Option<String> {
     let (left, right) = (one.split('/'), other.split('/'));

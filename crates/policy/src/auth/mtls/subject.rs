@@ -46,8 +46,8 @@ pub fn rfc4514(name: &X509Name<'_>) -> String {
     line
 }
 
-/// A written name in the form of [`rfc4514`]: types in upper case, no blanks around the parts, one
-/// way to escape. None if it is not a name.
+/// A distinguished name of the configuration in the form of [`rfc4514`]: types in upper case, no
+/// blanks around the parts, the same escapes. `None` for an invalid name.
 #[must_use]
 pub fn canonical(text: &str) -> Option<String> {
     let mut line = String::new();

@@ -1,4 +1,4 @@
-//! Certificates of a table, judged by verifiers with one or several lists of names.
+//! Tests of verifiers with one or several lists of names, with certificates from a table.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::{Certificate, Checked, Presented, Reason, Source};
 
 const TABLE: &str = include_str!("tests/certificates.tsv");
-/// A time in the validity period of the certificates, and its ends.
+/// A time in the validity period of the certificates.
 const NOW_S: u64 = 1_800_000_000;
 const BEGINS_S: u64 = 1_577_836_800;
 const ENDS_S: u64 = 1_893_456_000;

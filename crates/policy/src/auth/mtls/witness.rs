@@ -1,5 +1,5 @@
-//! Certificates for examples in plans. They have the names of a text and no encoding, so that gwd,
-//! which is built without the feature `author`, never has one.
+//! Certificates for examples in plans. They consist of names only, without an encoding. gwd is
+//! built without the feature `author` and therefore never accepts one.
 
 use std::sync::Arc;
 
@@ -8,18 +8,20 @@ use sha2::{Digest as _, Sha256};
 use super::certificate::Parts;
 use super::{Certificate, Presented, Source, san, spiffe};
 
-/// Text of a certificate with these names: `san NAME`, `spiffe ID`, `subject NAME`, one each line.
+/// Description of a certificate with these names: `san NAME`, `spiffe ID` or `subject NAME` on each
+/// line.
 #[must_use]
 pub fn text<'n>(names: impl IntoIterator<Item = (&'static str, &'n str)>) -> String {
     let lines = names.into_iter().map(|(kind, name)| match kind {
-        // A segment of a pattern stands for any one.
+        // `*` in a pattern stands for any one segment; the example has the segment `witness`.
         "spiffe" => format!("spiffe {}", name.replace('*', "witness")),
         _ => format!("{kind} {name}"),
     });
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Connection with the certificates of texts, by their source. They are valid at any time.
+/// Connection with certificates that are given by such descriptions and by their source. They are
+/// valid at any time.
 #[must_use]
 pub fn presented(all: &[(Source, String)]) -> Presented {
     let all = all.iter();
@@ -27,7 +29,7 @@ pub fn presented(all: &[(Source, String)]) -> Presented {
     Presented::assuming(all.collect())
 }
 
-/// SHA-256 of the certificate of a text, in place of that of an encoding.
+/// SHA-256 of the description of a certificate, in place of that of its encoding.
 #[must_use]
 pub fn sha256(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()

@@ -1,4 +1,4 @@
-//! A JWK set as it is written in a project (RFC 7517, RFC 7518 §6, RFC 8037 §2).
+//! Reader of a JWK set in a project (RFC 7517, RFC 7518 §6, RFC 8037 §2).
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 
@@ -21,7 +21,7 @@ impl Jwk for NodeRef<'_> {
     }
 }
 
-/// A key that cannot be read, is private or weak.
+/// Lint: a key that cannot be read, is private, or is weak.
 pub static BAD_KEY: Lint = Lint {
     code: "GW0560",
     name: "bad-key",
@@ -41,7 +41,7 @@ signed it.",
     )],
 };
 
-/// An algorithm that no key of the set can check.
+/// Lint: an algorithm for which the set has no key.
 pub static ALGORITHM_WITHOUT_KEY: Lint = Lint {
     code: "GW0561",
     name: "algorithm-without-key",
@@ -60,7 +60,7 @@ key for encryption (`use: enc`) checks none.",
     )],
 };
 
-/// A key that no allowed algorithm uses.
+/// Lint: a key that no allowed algorithm uses.
 pub static UNUSED_KEY: Lint = Lint {
     code: "GW0562",
     name: "unused-key",
@@ -128,7 +128,8 @@ pub fn read(set: NodeRef<'_>, verifier: NodeRef<'_>, sink: &mut Sink) -> Vec<Pub
             }
         }
     }
-    // A key that cannot be read could be the one that an algorithm needs.
+    // If a key cannot be read, it could be the one for an algorithm. A missing key is then not
+    // reported.
     let all_read = sink.findings()[before..]
         .iter()
         .all(|finding| finding.lint.name != BAD_KEY.name);

@@ -1,4 +1,5 @@
-//! Verifiers whose keys gwd fetches: questions, rotations, old keys, and the cache of tokens.
+//! Tests of verifiers whose keys gwd fetches: questions, key rotation, old keys, and the cache of
+//! tokens.
 
 use bytes::Bytes;
 
@@ -8,7 +9,7 @@ use crate::key_cell::{KeyCell, Read, Remote};
 
 const CLAIMS: &str = r#"{"iss":"https://idp.example","aud":"orders","exp":1800003600}"#;
 
-/// Secrets that share one cell.
+/// Secrets of a gateway in which all verifiers share one key cell.
 struct Shared(std::sync::OnceLock<Arc<KeyCell>>);
 
 impl Secrets for Shared {
@@ -32,7 +33,7 @@ fn by_url() -> Checked {
     checked(url, &[Algorithm::Es256])
 }
 
-/// A set with the public half of a pair.
+/// JWK set with the public key of a pair.
 fn set(kid: &str, pair: &EcdsaKeyPair) -> Bytes {
     let point = pair.public_key().as_ref();
     let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -51,7 +52,7 @@ fn signed(kid: &str, signer: &str) -> Vec<u8> {
     ])
 }
 
-/// `ok`, `ask` or the fault.
+/// Result of a token: `ok`, `ask`, or the reason of the refusal.
 fn judged(verifier: &Verifier, token: &[u8], unix_s: u64, answers: &Answers) -> &'static str {
     match verifier.judge(token, unix_s, None, answers) {
         Judged::Valid(_) => "ok",
@@ -74,7 +75,7 @@ fn token_without_keys_asks_once() {
     cell.fetched(&set("a", &PAIRS.p256), NOW_S, None, 0)
         .unwrap();
     assert_eq!(judged(&verifier, &token, NOW_S, &answers), "ok");
-    // What is wrong for another reason causes no fetch.
+    // A token that is invalid for another reason causes no fetch.
     let foreign = token_of_another_issuer();
     let later_s = NOW_S + 100;
     assert_eq!(

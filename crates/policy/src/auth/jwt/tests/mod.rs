@@ -1,4 +1,4 @@
-//! Tests of token verification: the table of attacks, the vectors of RFC 7515, identities.
+//! Tests of token verification: a table of attacks, the examples of RFC 7515, and identities.
 
 mod fetched;
 mod vectors;
@@ -111,7 +111,7 @@ fn verifier(name: &str) -> Verifier {
             token_bytes: 1024,
             ..checked(keys(), &[Es256])
         },
-        // Its keys were not fetched yet.
+        // Verifier whose keys have not been fetched yet.
         "fetched" => checked(KeySource::Discovered, &[Es256]),
         other => panic!("no verifier {other}"),
     };
@@ -264,7 +264,8 @@ fn every_reason_is_in_the_table() {
         .filter_map(|line| line.rsplit('\t').next())
         .collect();
     for reason in Reason::ALL {
-        // The engine checks revocation, the other verifier asks.
+        // These reasons cannot be in the table: revocation is checked by the engine, the others
+        // come from introspection.
         let elsewhere = [
             Reason::Revoked,
             Reason::Inactive,
