@@ -14,7 +14,7 @@ use sources::project::files::Texts;
 /// Maximum number of rounds. An edit may make further edits possible.
 pub const ROUNDS_MAX: usize = 10;
 
-/// Result of [`mend`].
+/// Result of automatic fixes ([`mend`]).
 pub struct Mended {
     /// Result of compiling the fixed texts, with the remaining findings.
     pub compiled: Compiled,

@@ -60,7 +60,7 @@ struct Way {
     task: JoinHandle<()>,
 }
 
-/// Request to leave the address.
+/// Request to stop listening at the address.
 struct Leave {
     /// Maximum time for handshakes in progress.
     handshakes: Duration,

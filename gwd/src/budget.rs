@@ -330,12 +330,12 @@ impl Memory {
         self.measured.store(bytes, Ordering::Relaxed);
     }
 
-    /// Adds buffered bytes.
+    /// Adds buffered bytes to the count of the process.
     pub(crate) fn keeps(&self, bytes: u64) {
         self.buffered.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Subtracts buffered bytes.
+    /// Subtracts buffered bytes from the count of the process.
     pub(crate) fn keeps_less(&self, bytes: u64) {
         self.buffered.used.fetch_sub(bytes, Ordering::Relaxed);
     }

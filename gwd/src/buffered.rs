@@ -25,7 +25,7 @@ const UNTOLD_MAX: u64 = 16 << 10;
 pub(crate) struct Buffered {
     memory: Arc<Memory>,
     bytes: Cell<u64>,
-    /// Bytes reported to the process.
+    /// Number of the owner's bytes that the process has counted so far.
     told: Cell<u64>,
 }
 

@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use tokio::sync::Notify;
 
-/// Queue of a worker.
+/// Queue of a worker's connections that wait for memory.
 #[derive(Default)]
 pub(crate) struct Waiting {
     queue: RefCell<VecDeque<Rc<Place>>>,

@@ -158,7 +158,7 @@ enum Place {
     Layout,
     /// `index.json` and lock files, which are ignored.
     Derived,
-    /// A folder of the layout.
+    /// Folder that contains files of the layout; ignored.
     Above,
     Blob(Digest),
     Link(Chain, u64),

@@ -12,7 +12,7 @@ use crate::statement::{claimed_role, stored};
 use crate::store::Blobs;
 use crate::trust::{Signers, Trust, When};
 
-/// Report on a statement.
+/// Report on the signatures of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Digest of the statement.

@@ -74,7 +74,7 @@ impl Context<'_> {
 // === impl Accepted ===
 
 impl Accepted {
-    /// Position of the record.
+    /// Serial and digest of the record's statement.
     #[must_use]
     pub const fn pointer(&self) -> Pointer {
         self.pointer

@@ -45,7 +45,7 @@ pub struct Head {
 #[derive(Clone, Debug, Default)]
 pub struct Passed(BTreeSet<Digest>);
 
-/// Records in a state folder.
+/// Accepted and refused records in a state folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// Accepted records, newest first.

@@ -21,7 +21,7 @@ pub struct SourceFile {
     ascii: bool,
 }
 
-/// Bytes between two character counts.
+/// Distance in bytes between two stored character counts.
 const BLOCK: usize = 512;
 
 /// Line and column of both ends of a span, from 1. Columns count Unicode scalar values: a tab is

@@ -23,7 +23,7 @@ pub struct Tree {
     segments: Vec<Segment>,
     /// Segment of each block, from the first block on.
     blocks: Vec<u32>,
-    /// Number of the first block.
+    /// Number of the first block of ids that the tree has.
     first: usize,
     /// Id of the next node.
     next: u32,

@@ -138,8 +138,8 @@ impl<'t> Trie<'t> {
         Self(nodes)
     }
 
-    /// Upper bound on the number of visited nodes: assumes that all segments of a node match one
-    /// text.
+    /// Upper bound on the number of nodes that a look-up visits. It is computed as if one text
+    /// matched a literal, all patterns and the parameter of a node at once.
     fn at_most(&self) -> usize {
         let mut below = vec![0_usize; self.0.len()];
         for (at, node) in self.0.iter().enumerate().rev() {
@@ -198,7 +198,7 @@ impl<'t> Trie<'t> {
     }
 }
 
-/// Search for the widest path.
+/// Search for the path for which a look-up visits the most nodes.
 struct Search<'t> {
     trie: &'t Trie<'t>,
     /// Maximum number of nodes visited from a set of nodes on, and the path, by set.

@@ -50,8 +50,8 @@ fn report(api: &Api, key: NodeRef<'_>, sink: &mut Sink) {
     );
 }
 
-/// Definitions of the upstreams and policies that operations of an API use, each with its key that
-/// may name a field.
+/// Definitions of the upstreams and policies that operations of an API use. Each is returned with
+/// the name of its setting that may select a request field by name: `hash_on` or `key`.
 fn used<'m>(settings: &'m Settings, api: &'m Api) -> impl Iterator<Item = (NodeId, &'static str)> {
     let of_operations = api.operations.iter().flat_map(|one| {
         let split = one.forwarding.upstreams();

@@ -90,7 +90,7 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     })
 }
 
-/// Answer with this name.
+/// Answer for a name on the command line, such as `allow`.
 fn assumed(asker: Asker, word: &str) -> Option<Answer> {
     let status = |status| Answer::Http(Arc::new(Answered::empty(status)));
     match (asker, word) {

@@ -54,7 +54,7 @@ pub(super) fn compare(
     }
 }
 
-/// Changed part of an operation.
+/// Changed part of an operation's contract, such as a parameter.
 struct Part {
     subject: String,
     old: Value,

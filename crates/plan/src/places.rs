@@ -18,7 +18,7 @@ struct View<'a> {
     gateway: &'a ir::Gateway,
 }
 
-/// Operation on one side.
+/// Operation of the old or the new side, whose places are looked up.
 #[derive(Clone, Copy)]
 struct Of<'a> {
     map: &'a SourceMap,

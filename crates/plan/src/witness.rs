@@ -238,7 +238,7 @@ impl Draft {
         }
     }
 
-    /// Builds the witness for display.
+    /// Converts a request and its outcomes to the witness that a plan shows.
     pub(super) fn shown(
         &self,
         credentials: Vec<WitnessCredential>,

@@ -13,7 +13,8 @@ use crate::secret::Secrets;
 pub(crate) use crate::reject::Reject;
 pub use crate::state::StateId;
 
-/// Result of a filter: continue, reject, reply or ask.
+/// Result of a filter: continue, refuse the request, reply, or get the answer of another service
+/// first.
 #[derive(Debug)]
 pub enum Step {
     /// Continue with the next filter.

@@ -13,7 +13,7 @@ use model::compile::{self, Compiled};
 /// Maximum number of lines that report open decisions.
 const OPEN_MAX: usize = 10;
 
-/// Decisions made so far.
+/// Changes to the new project that make it buildable: rule levels and overlay actions.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     /// Rules whose level becomes `warn`, with the number of findings of each.
@@ -30,7 +30,7 @@ struct Action {
     target: String,
     /// Path that the target documents. `None`: remove the target.
     alias_of: Option<String>,
-    /// Reason for the action.
+    /// Reason for the action, as written into the overlay.
     because: String,
 }
 

@@ -123,7 +123,7 @@ fn each_environment_has_its_values_and_its_channel() {
 
 #[test]
 fn without_an_environment_lint_works_and_build_fails() {
-    // `far` is used in only one environment, which is sufficient.
+    // `far` counts as used although only one environment uses it.
     let compiled = project(GATEWAY, PATCH, None);
     assert_eq!(lines(&compiled), Vec::<String>::new());
     assert!(compiled.lowered.is_none());

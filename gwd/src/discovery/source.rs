@@ -84,7 +84,7 @@ pub(crate) struct Answers {
 #[derive(Debug, Default)]
 struct Known {
     places: Arc<[Place]>,
-    /// True after the first answer of any kind.
+    /// True once the query has been answered, with hosts, without hosts, or by a failure.
     asked: bool,
     /// Time of the last answer that took effect on the hosts or confirmed them.
     told_ms: Option<u64>,
@@ -95,7 +95,7 @@ struct Known {
     why: Option<Arc<str>>,
 }
 
-/// Effect of an answer.
+/// Effect of a query's answer on the hosts of the source.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Told {
     /// True if the hosts have changed.

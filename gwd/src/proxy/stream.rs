@@ -264,8 +264,8 @@ impl Stream {
             && !self.may_tell_silence()
     }
 
-    /// True if a client that has just become slow in reading the response may go on. Sets the next
-    /// deadline.
+    /// True if a client that has just become slow in reading the response may continue. Sets the
+    /// next deadline.
     fn may_read_slowly(&self) -> bool {
         let now_ms = self.worker.shared.clock.now_ms();
         let until_ms = self.slow_reading.until_ms();

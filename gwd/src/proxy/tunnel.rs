@@ -50,7 +50,7 @@ pub(crate) struct Tunnel {
 
 /// Connection or stream to the upstream.
 pub(crate) enum Carrier {
-    /// HTTP/1 connection of its own.
+    /// HTTP/1 connection that carries only this tunnel.
     Socket(UpstreamSocket),
     /// Stream of an HTTP/2 connection.
     Stream(http2::Tunnel),

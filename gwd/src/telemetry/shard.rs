@@ -103,7 +103,7 @@ pub(crate) struct RequestSeries {
     buckets: [Both; BOUNDS_NS.len() + 1],
 }
 
-/// One bucket of both histograms.
+/// Counts of one bucket in two histograms: request duration, and processing time of the gateway.
 #[derive(Debug, Default)]
 struct Both {
     duration: AtomicU64,
@@ -438,7 +438,7 @@ impl RequestSeries {
 // === impl ByteCounts ===
 
 impl ByteCounts {
-    /// Current sums.
+    /// Current numbers of bytes.
     pub(crate) fn counted(&self) -> BodyBytes {
         BodyBytes {
             request: value(&self.request),

@@ -146,7 +146,7 @@ impl Connector {
         Ok(())
     }
 
-    /// Number of the current round.
+    /// Number of times that the authorities or the gateway's certificate were replaced.
     pub(crate) fn round(&self) -> u64 {
         self.made.load().round
     }

@@ -67,7 +67,7 @@ pub(crate) struct Times<'a> {
     pub(crate) dialled_ns: Cell<Option<u64>>,
 }
 
-/// Failure to get a connection.
+/// Reason why a request got no connection.
 pub(crate) enum Missed {
     /// The attempt failed, which counts against the host.
     Failed(Failure),

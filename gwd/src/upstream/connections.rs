@@ -128,7 +128,7 @@ impl Connections {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// Number of waiters.
+    /// Number of requests that wait for a connection.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)
     }

@@ -333,7 +333,7 @@ impl Pool {
                 self.gauge.active(1);
                 Some(Active(Arc::clone(&self.gauge)))
             }
-            // A shared connection counts itself.
+            // An HTTP/2 connection counts its exchanges itself.
             Transport::Http2(_) => None,
         };
         Lease {

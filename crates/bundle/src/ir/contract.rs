@@ -489,7 +489,8 @@ mod tests {
 
     #[test]
     fn a_blob_of_names_is_still_read() {
-        // {0: "a", 1: [{0: "a/get", 1: false, 2: [{0: 1, 1: "q", 2: true}], 4: [{0: "200", 1: ["b/c"]}]}]}
+        // In CBOR diagnostic notation: {0: "a", 1: [{0: "a/get", 1: false, 2: [{0: 1, 1: "q", 2:
+        // true}], 4: [{0: "200", 1: ["b/c"]}]}]}
         let mut bytes = vec![0xa2, 0x00, 0x61, b'a', 0x01, 0x81, 0xa4, 0x00, 0x65];
         bytes.extend(b"a/get");
         bytes.extend([

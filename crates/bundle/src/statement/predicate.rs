@@ -188,7 +188,7 @@ pub struct Approve {
     pub expires: Moment,
 }
 
-/// Start of a transition.
+/// State of the channel from which an approved change starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {

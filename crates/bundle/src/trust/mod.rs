@@ -95,11 +95,11 @@ pub enum KeyState {
 pub struct Thresholds {
     /// Minimum for build statements. All build statements in evidence count together.
     pub build: u32,
-    /// Minimum for a release record.
+    /// Number of owners who must sign a release record.
     pub release: u32,
-    /// Minimum for a revocation list.
+    /// Number of owners who must sign a revocation list.
     pub revoke: u32,
-    /// Minimum for an approval.
+    /// Number of owners who must sign an approval.
     pub approve: u32,
 }
 

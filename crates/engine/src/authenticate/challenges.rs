@@ -13,9 +13,9 @@ pub(super) struct Challenges {
     /// Challenges for a request without a credential, or with an invalid credential that is not a
     /// token. Certificates have no registered scheme, so they have none.
     pub(super) missing: Vec<HeaderValue>,
-    /// For a refused token.
+    /// Challenges for a refused token.
     pub(super) invalid: Vec<HeaderValue>,
-    /// For a token without a required scope.
+    /// Challenges for a token without a required scope.
     pub(super) scope: Vec<HeaderValue>,
 }
 

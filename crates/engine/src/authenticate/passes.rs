@@ -8,7 +8,7 @@ use bundle::ir;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use policy::Principal;
 
-/// Identity fields of one scheme.
+/// Request fields in which the upstream receives the identity, for one security scheme.
 #[derive(Debug, Default)]
 pub(super) struct Passes {
     forward_as: Option<HeaderName>,

@@ -24,7 +24,7 @@ pub(super) const CERTIFICATE: [&str; 3] = [
 /// Managed fields that a peer may set.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Allowed {
-    /// Forwarding fields.
+    /// True if the forwarding fields are affected.
     pub(super) forwarding: bool,
     /// Fields with the client certificate.
     pub(super) certificate: bool,

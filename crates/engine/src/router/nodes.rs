@@ -34,7 +34,7 @@ pub(super) struct Node {
 
 const _: () = assert!(size_of::<Node>() == 32, "two nodes to a line");
 
-/// Rarer parts of a node.
+/// Parts that only few nodes have, stored separately to keep nodes small.
 #[derive(Debug, Default)]
 pub(super) struct Fork {
     /// Children by literal, if there are several.

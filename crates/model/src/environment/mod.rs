@@ -43,7 +43,7 @@ pub struct Reading {
 
 /// gateway.yaml in the requested environment and in the others.
 pub struct Choice {
-    /// The reading that is compiled.
+    /// Selected variant of the project: one environment, or the project without an environment.
     pub reading: Reading,
     /// Readings without an environment and in each other environment, to report their mistakes
     /// early.

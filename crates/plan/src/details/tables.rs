@@ -59,7 +59,7 @@ pub(super) enum Way {
     Each(&'static [&'static str]),
     /// Compared by the access comparison (`plan::security`).
     Access,
-    /// Reported as `changed`.
+    /// Any change of the value is reported in the class `changed`.
     Other,
 }
 
@@ -423,7 +423,7 @@ pub(super) static CONSUMER: Table = Table {
 };
 
 impl Table {
-    /// Row of a path.
+    /// Row of the table for the setting at a path.
     pub(super) fn row(&self, path: &[String]) -> Option<&Row> {
         let fits = |row: &&Row| {
             let same = row.path.iter().zip(path);

@@ -9,7 +9,7 @@ use bundle::ir::{Listener, Protocol};
 pub struct Meant<'l> {
     /// Name of the listener.
     pub name: &'l str,
-    /// Note for the user.
+    /// Note about the choice of the listener, for the user.
     pub note: Option<String>,
 }
 

@@ -169,7 +169,7 @@ impl<'t, 'a> Table<'t, 'a> {
 /// Owner that a request must have on one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// Any owner, or none.
+    /// Requests of any owner, and requests that no route owns.
     Anyone,
     /// No route owns the request.
     Nobody,

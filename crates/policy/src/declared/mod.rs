@@ -43,7 +43,7 @@ pub struct Setting {
     /// Path of the value, for example `["certificates", "main", "key"]`.
     #[n(0)]
     pub path: Vec<String>,
-    /// The value.
+    /// Value of the setting.
     #[n(1)]
     pub value: Value,
 }

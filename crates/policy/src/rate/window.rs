@@ -17,7 +17,7 @@ const PERIOD_SHIFT: u32 = 10;
 const PERIOD_MASK: u64 = TIME_MASK >> 3;
 const NUMBER_MASK: u64 = (1 << (64 - 2 * COUNT_BITS)) - 1;
 
-/// Counts of two windows.
+/// Request counts of the current and the earlier window.
 #[derive(Clone, Copy)]
 struct Counts {
     /// Number of the current window, modulo 2^16.

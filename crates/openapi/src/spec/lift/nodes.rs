@@ -10,7 +10,7 @@ pub(super) struct Nodes<'f> {
     pub(super) files: &'f mut Files,
 }
 
-/// Map being built.
+/// Map of the converted document, while its entries are added.
 pub(super) struct Map {
     span: Span,
     entries: Vec<Entry>,

@@ -84,7 +84,8 @@ impl Lift<'_> {
         Some(taken)
     }
 
-    /// Lifts a shared parameter of the root into a parameter or a request body of 3.0.
+    /// Converts a shared parameter in the root of a Swagger 2.0 document to a parameter or a
+    /// request body of 3.0.
     pub(super) fn shared_parameter(
         &mut self,
         entry: &Entry,
