@@ -552,7 +552,8 @@ impl Download {
         if reading.is_slow() && !self.pace.is_slow() {
             reading.is_fast();
         }
-        // A client that becomes slow earlier is counted then.
+        // If the client may become slow before that, end the wait then, so that it is counted as
+        // slow.
         let slow_at_ms = match reading.is_slow() {
             true => u64::MAX,
             false => self.pace.slow_at_ms(),

@@ -153,8 +153,8 @@ fn failed_operation_is_reported_and_next_apply_works() {
         let before = audit(&project).head();
         let failed = with_fault(&project, fault);
         assert!(failed.exits(69).stderr.contains(told), "{fault}: {failed}");
-        // The last fault comes after the link was created. It is reported as well, because the link
-        // may not be durable.
+        // A fault after the link was created is also an error, because the link may not be durable;
+        // but the channel has moved.
         let moved = u64::from(fault.starts_with("store.link"));
         assert_eq!(audit(&project).head(), before + moved, "{fault}");
         project.apply();

@@ -70,7 +70,7 @@ pub(super) enum Absent {
     Is(u128),
     /// No limit.
     NoLimit,
-    /// Not fixed, so the direction is unknown.
+    /// The default is not fixed, so the direction of the change is unknown.
     Unknown,
 }
 

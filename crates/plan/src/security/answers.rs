@@ -26,7 +26,8 @@ enum Rule {
     Adds,
     /// A greater strength protects more. Strength 0 is like a missing field.
     Protects(fn(&str) -> u64),
-    /// Each additional member protects more. Compared only if a credential is required.
+    /// Each additional member of a list, such as a field name in `Vary`, protects more. Compared
+    /// only if a credential is required.
     Separates,
     /// Like [`Rule::Protects`]. Compared only if a credential is required.
     Withholds(fn(&str) -> u64),
