@@ -162,12 +162,20 @@ fn slow_answers_open_it_too() {
         min_requests: 2,
         ..Numbers::default()
     };
-    let breaker = Breaker::default();
-    for took_ms in [51, 60] {
-        let permit = breaker.admit(&numbers, 0).unwrap();
-        permit.ended(Ended::Alive, took_ms, &numbers, 0, 0);
-    }
-    assert_eq!(breaker.stand(0), Stand::Open);
+    let stand_after = |times_ms: [u64; 2]| {
+        let breaker = Breaker::default();
+        for took_ms in times_ms {
+            let permit = breaker.admit(&numbers, 0).unwrap();
+            permit.ended(Ended::Alive, took_ms, &numbers, 0, 0);
+        }
+        breaker.stand(0)
+    };
+    assert_eq!(stand_after([51, 60]), Stand::Open);
+    assert_eq!(
+        stand_after([50, 60]),
+        Stand::Closed,
+        "50 ms is not above 50 ms"
+    );
 }
 
 #[test]

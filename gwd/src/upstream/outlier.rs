@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_where_nothing_is_said_is_envoys() {
+    fn defaults_are_those_of_envoy() {
         let expected = Passive {
             consecutive_5xx: 5,
             min_requests: 50,
@@ -435,6 +435,32 @@ mod tests {
                 .interval_ends_ms
                 .store(u64::MAX, Ordering::Relaxed);
         }
+    }
+
+    /// An interval without an ejection makes the next ejection of the host shorter again. An interval
+    /// that ends during the ejection does not.
+    #[test]
+    fn interval_in_service_shortens_the_next_ejection() {
+        let ejected_for_ms = |times_of_host_1: &[u64], time_of_host_0: Option<u64>| {
+            let field = Field::of(2, Passive::default());
+            for _ in 0..5 {
+                field.saw(0, Sign::Status(500), 1);
+            }
+            for now_ms in times_of_host_1 {
+                field.saw(1, Sign::Status(200), *now_ms);
+            }
+            if let Some(now_ms) = time_of_host_0 {
+                field.saw(0, Sign::Status(200), now_ms);
+            }
+            let ends = &field.state.interval_ends_ms;
+            ends.store(u64::MAX, Ordering::Relaxed);
+            for _ in 0..5 {
+                field.saw(0, Sign::Status(500), 40_000);
+            }
+            field.hosts[0].ejected_until_ms.load(Ordering::Relaxed) - 40_000
+        };
+        assert_eq!(ejected_for_ms(&[10_002, 20_003], None), 60_000);
+        assert_eq!(ejected_for_ms(&[10_002, 20_003], Some(30_004)), 30_000);
     }
 
     #[test]
