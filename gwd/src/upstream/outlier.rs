@@ -342,8 +342,8 @@ mod tests {
         assert_eq!(Passive::default(), expected);
     }
 
-    /// Hosts of which no other could serve for the first: the only one, one beside a host without
-    /// weight, at the same address, ejected, or unreachable.
+    /// Sets of hosts in which no other host can replace the first one: it is the only host, or the
+    /// other one has no weight, has the same address, is ejected, or is unreachable.
     fn alone(passive: &Passive) -> Vec<Field> {
         let mut fields = vec![Field::of(1, passive.clone())];
         for kind in 0..4 {

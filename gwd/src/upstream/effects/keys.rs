@@ -50,7 +50,7 @@ pub(super) async fn ask(asking: &Asking<'_>, cell: &KeyCell, ends: Ends, until_m
     fetch.joined(cell).await
 }
 
-/// Starts a fetch of each key set in the current release whose time has come.
+/// Starts a fetch of each key set in the current release that is due for a refresh.
 pub(crate) fn refresh(worker: &Rc<Worker>, view: &Rc<View>) {
     let unix_s = worker.unix_ms(worker.shared.clock.now_ns()) / 1_000;
     for cell in view.current().loaded.snapshot.key_cells() {

@@ -1,4 +1,4 @@
-//! Waiting for room on the shared connections of a pool.
+//! Waiting until a shared connection of a pool can accept another exchange.
 //!
 //! Only one request at a time opens a shared connection. Requests that arrive meanwhile wait until
 //! the attempt ends, or until an exchange on an existing connection ends. A failed attempt fails
@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 use crate::proxy::failure::Failure;
 use crate::upstream::shared::State;
 
-/// State that the requests and the shared connections of a pool use to wait for room.
+/// State with which the requests of a pool wait until one of its shared connections can accept
+/// another exchange.
 pub(crate) struct Room {
     upstream: Arc<State>,
     /// Notifies the worker that it should close an idle connection if there are waiters.
