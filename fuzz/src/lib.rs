@@ -29,7 +29,7 @@ use sources::syntax::{self, Limits};
 pub use fields::{accept, forwarded, keep_alive, location, set_cookie};
 pub use front::{baseline, levels, number, pattern, schema, swagger, target};
 pub use tokens::{client_cert, token};
-pub use wire::{http1_requests, http1_responses, proxy_header};
+pub use wire::{header_block, http1_requests, http1_responses, proxy_header};
 
 /// Limits that keep a single input cheap.
 fn limits() -> Limits {
@@ -376,6 +376,7 @@ pub fn targets() -> Vec<Target> {
                 "HEAD /a/b\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             ]),
         ),
+        ("header_block", header_block, wire::header_blocks()),
         ("proxy_header", proxy_header, wire::proxy_headers()),
         ("location", location, fields::locations()),
         ("set_cookie", set_cookie, fields::cookies()),

@@ -1,6 +1,7 @@
 //! Fuzz targets for bytes before HTTP, and for HTTP/1 itself.
 
 use bytes::BytesMut;
+use engine::hpack::{Inspected, Inspector, Part};
 use engine::proxy_protocol::{HEADER_BYTES_MAX, Header, parse};
 use http::{HeaderMap, Method};
 use http1::body::{Body, Length, Next};
@@ -28,6 +29,29 @@ pub fn proxy_header(data: &[u8]) {
     }
     if let Ok(Header::Whole { .. }) | Err(_) = read {
         assert_eq!(parse(&more), read);
+    }
+}
+
+/// Target for header blocks of HTTP/2 on one connection, each behind a byte with its length. A block
+/// for h2 that replaces a malformed one is well-formed, and leads to the same table.
+pub fn header_block(data: &[u8]) {
+    let (mut client, mut library) = (Inspector::new(), Inspector::new());
+    let mut rest = data;
+    while let Some((length, more)) = rest.split_first() {
+        let (block, more) = more.split_at(usize::from(*length).min(more.len()));
+        rest = more;
+        let part = match length % 2 {
+            0 => Part::Head,
+            _ => Part::Trailers,
+        };
+        let seen = match client.inspect(block, part) {
+            Err(_) => return,
+            Ok(Inspected::WellFormed) => library.inspect(block, Part::Head),
+            Ok(Inspected::Malformed(replaced)) => library.inspect(&replaced, Part::Head),
+        };
+        assert_eq!(seen, Ok(Inspected::WellFormed));
+        assert!(client.sizes().eq(library.sizes()));
+        assert!(client.sizes().sum::<usize>() <= 4_096);
     }
 }
 
@@ -133,6 +157,17 @@ pub(crate) fn responses() -> Vec<Vec<u8>> {
     ]
     .map(|text| text.as_bytes().to_vec())
     .into()
+}
+
+/// Sample header blocks: those of RFC 7541 appendix C, and malformed fields.
+pub(crate) fn header_blocks() -> Vec<Vec<u8>> {
+    vec![
+        b"\x14\x82\x86\x84\x41\x0fwww.example.com\x0e\x82\x86\x84\xbe\x58\x08no-cache".to_vec(),
+        b"\x1d\x82\x87\x85\xbf\x40\x88\x25\xa8\x49\xe9\x5b\xa9\x7d\x7f\x89\x25\xa8\x49\xe9\x5b\xb8\xe8\xb4\xbf"
+            .to_vec(),
+        b"\x0a\x40\x04Shop\x03a\nb\x02\xbe\xbe\x06\x3f\x03\x7e\x00\x84\xbe".to_vec(),
+        b"\x07\x40\x00\x01a\x44\x01/\x03\x20\x3f\x81".to_vec(),
+    ]
 }
 
 /// Sample PROXY headers.

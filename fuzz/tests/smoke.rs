@@ -52,6 +52,7 @@ fn no_input_makes_a_target_panic() {
                 | "host_file"
                 | "trust"
                 | "edge"
+                | "header_block"
                 | "proxy_header"
                 | "location"
                 | "set_cookie"

@@ -10,6 +10,7 @@
 pub mod accept;
 pub mod edge;
 pub mod forward;
+pub mod hpack;
 pub mod path;
 pub mod proxy_protocol;
 pub mod readings;

@@ -24,8 +24,9 @@ use crate::inbox::Reading;
 use crate::pace::Pace;
 use crate::proxy::backlog::{Backlog, Sending};
 use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
-use crate::proxy::flood::Guarded;
 use crate::proxy::gather::gather;
+use crate::proxy::goaway::{Ending, GoAway};
+use crate::proxy::guarded::Guarded;
 use crate::proxy::incoming::Incoming;
 use crate::proxy::io::ClientIo;
 use crate::proxy::stream::{Phase, Stream};
@@ -65,7 +66,9 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     let header_bytes = u32::try_from(conn.limits.header_bytes).unwrap_or(u32::MAX);
     let backlog = Backlog::new(&conn.worker, windows.connection);
     let clock = conn.worker.shared.clock;
-    let guarded = Guarded::new(io, clock, header_bytes, Rc::clone(&backlog));
+    let ending = Ending::default();
+    let (guard_backlog, guard_ending) = (Rc::clone(&backlog), Rc::clone(&ending));
+    let guarded = Guarded::new(io, clock, header_bytes, guard_backlog, guard_ending);
     let (gather, drain) = gather(guarded);
     let streams = Rc::new(Streams {
         loads: conn.worker.shared.loads.clone(),
@@ -95,7 +98,8 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
             answer_boxed(stream, request, Rc::clone(&backlog))
         })
     };
-    let mut http = builder.serve_connection(gather, service);
+    let io = GoAway::new(gather, Rc::clone(&ending));
+    let mut http = builder.serve_connection(io, service);
     let mut watch = Watch::new(conn);
     let error = poll_fn(|cx| {
         watch.deadline.register(cx.waker());
@@ -104,7 +108,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         }
         let done = Pin::new(&mut http).poll(cx);
         let drained = drain.poll(cx);
-        backlog.turn_ends(drain.waiting());
+        backlog.turn_ends(drain.waiting() + drain.look(|guarded| guarded.held_bytes()));
         if let Poll::Ready(done) = done {
             return Poll::Ready(done.err());
         }
@@ -118,10 +122,11 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         Poll::Pending
     })
     .await;
-    let Some(reason) = error.as_ref().and_then(told) else {
+    let Some(reason) = error.as_ref().and_then(goaway_reason) else {
         return;
     };
-    conn.worker.shard.rejected_early(reason);
+    let reason = ending.get().unwrap_or(reason);
+    conn.worker.shard.rejected_early(metric_reason(reason));
     drop(http);
     if let Some(guarded) = drain.into_inner() {
         linger(conn, &watch.deadline, guarded.into_inner()).await;
@@ -142,14 +147,18 @@ fn answer_boxed(
     })
 }
 
-/// Reason for the metrics if the gateway ended the connection with GOAWAY because of an error;
-/// otherwise `None`.
-fn told(error: &hyper::Error) -> Option<&'static str> {
+/// Error code if the gateway ended the connection with GOAWAY because of an error; otherwise `None`.
+fn goaway_reason(error: &hyper::Error) -> Option<h2::Reason> {
     let error = error.source()?.downcast_ref::<h2::Error>()?;
     if !error.is_go_away() || !error.is_library() {
         return None;
     }
-    Some(match error.reason()? {
+    error.reason()
+}
+
+/// Reason for the metrics.
+fn metric_reason(reason: h2::Reason) -> &'static str {
+    match reason {
         h2::Reason::ENHANCE_YOUR_CALM => "http2_enhance_your_calm",
         h2::Reason::PROTOCOL_ERROR => "http2_protocol_error",
         h2::Reason::FLOW_CONTROL_ERROR => "http2_flow_control_error",
@@ -157,7 +166,7 @@ fn told(error: &hyper::Error) -> Option<&'static str> {
         h2::Reason::COMPRESSION_ERROR => "http2_compression_error",
         h2::Reason::STREAM_CLOSED => "http2_stream_closed",
         _ => "http2_error",
-    })
+    }
 }
 
 /// Initial receive windows of a stream and of the connection, in bytes.

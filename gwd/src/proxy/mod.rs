@@ -3,13 +3,17 @@
 pub(crate) mod arrival;
 pub(crate) mod backlog;
 pub(crate) mod body;
+mod client_frames;
+mod client_streams;
 pub(crate) mod connection;
 pub(crate) mod exchange;
 pub(crate) mod failure;
 mod flood;
 mod frames;
 pub(crate) mod gather;
+mod goaway;
 pub(crate) mod grpc;
+mod guarded;
 mod html;
 pub(crate) mod http1;
 mod http2;

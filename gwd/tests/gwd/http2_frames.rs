@@ -1,8 +1,7 @@
-//! Invalid frames, tested one by one like in h2spec: RFC 9113 §4 to §8.
+//! Invalid frames, tested one by one like in h2spec: RFC 9113 §3 to §8, and RFC 7541.
 //!
-//! The gateway does what the section requires. PROTOCOL_ERROR may replace a more specific error
-//! code (§7), and a connection error may replace a stream error (§5.4): h2 treats a malformed field
-//! as a malformed header block.
+//! The gateway does what the section requires, with the error code that it names. Frames on a
+//! stream that the client has ended close the connection instead of the stream (§5.4).
 
 use crate::fixture::*;
 use crate::frames::*;
@@ -75,6 +74,10 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
     let authority = (":authority", "shop.example");
     let (method, scheme, path) = ((":method", "GET"), (":scheme", "http"), (":path", "/a"));
     let too_long = vec![0; 16_385];
+    let coded = |more: &[u8]| {
+        let block = [&good[..], more].concat();
+        frame(HEADERS, END | END_HEADERS, 1, &block)
+    };
     let max = 0x7FFF_FFFF_u32;
     let opened = |more: Vec<u8>| [begins(1), more].concat();
     let done = |more: Vec<u8>| [asks(1), more].concat();
@@ -114,12 +117,12 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "4.3 a header block that is none",
             frame(HEADERS, END | END_HEADERS, 1, &[0xFF; 8]),
-            Ends(PROTOCOL_ERROR),
+            Ends(COMPRESSION_ERROR),
         ),
         (
             "4.3 an index without an entry",
             frame(HEADERS, END | END_HEADERS, 1, &[0xC0]),
-            Ends(PROTOCOL_ERROR),
+            Ends(COMPRESSION_ERROR),
         ),
         (
             "4.3 a table larger than the settings allow",
@@ -129,12 +132,33 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
                 1,
                 &[&[0x3F, 0xE1, 0xFF, 0x03], &good[..]].concat(),
             ),
-            Ends(PROTOCOL_ERROR),
+            Ends(COMPRESSION_ERROR),
         ),
         (
             "4.3 trailers that are cut off",
             opened(frame(HEADERS, END | END_HEADERS, 1, &[0x40, 0x0A, b'x'])),
-            Ends(PROTOCOL_ERROR),
+            Ends(COMPRESSION_ERROR),
+        ),
+        (
+            "4.3 a Huffman code that ends with zeros",
+            coded(&[0x00, 0x01, b'a', 0x81, 0x18]),
+            Ends(COMPRESSION_ERROR),
+        ),
+        (
+            "4.3 a Huffman code with EOS",
+            coded(&[0x00, 0x01, b'a', 0x84, 0xFF, 0xFF, 0xFF, 0xFF]),
+            Ends(COMPRESSION_ERROR),
+        ),
+        (
+            "4.3 a Huffman code with 8 bits of padding",
+            coded(&[0x00, 0x01, b'a', 0x82, 0x1F, 0xFF]),
+            Ends(COMPRESSION_ERROR),
+        ),
+        ("4.3 index 0", coded(&[0x80]), Ends(COMPRESSION_ERROR)),
+        (
+            "4.3 a new table size behind a field",
+            coded(&[0x20]),
+            Ends(COMPRESSION_ERROR),
         ),
         (
             "4.3 PRIORITY inside a header block",
@@ -169,12 +193,12 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "5.1 DATA after END_STREAM",
             done(frame(DATA, END, 1, b"x")),
-            Ends(PROTOCOL_ERROR),
+            Ends(STREAM_CLOSED),
         ),
         (
             "5.1 HEADERS after END_STREAM",
             done(asks(1)),
-            Ends(PROTOCOL_ERROR),
+            Ends(STREAM_CLOSED),
         ),
         (
             "5.1 CONTINUATION after END_STREAM",
@@ -189,7 +213,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "5.1 HEADERS after RST_STREAM",
             was_reset(asks(1)),
-            Ends(PROTOCOL_ERROR),
+            Ends(STREAM_CLOSED),
         ),
         (
             "5.1 WINDOW_UPDATE after RST_STREAM",
@@ -202,6 +226,28 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
             GoesOn,
         ),
         (
+            "5.1 trailers after END_STREAM of the body",
+            opened(
+                [
+                    frame(DATA, END, 1, b"x"),
+                    frame(HEADERS, END | END_HEADERS, 1, &field("a", "b")),
+                ]
+                .concat(),
+            ),
+            Ends(STREAM_CLOSED),
+        ),
+        (
+            "5.1 DATA after trailers",
+            opened(
+                [
+                    frame(HEADERS, END | END_HEADERS, 1, &field("a", "b")),
+                    frame(DATA, END, 1, b"x"),
+                ]
+                .concat(),
+            ),
+            Ends(STREAM_CLOSED),
+        ),
+        (
             "5.1.1 a stream of the server's",
             asks(2),
             Ends(PROTOCOL_ERROR),
@@ -210,6 +256,11 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
             "5.1.1 a stream below another",
             [asks(5), asks(3)].concat(),
             Ends(PROTOCOL_ERROR),
+        ),
+        (
+            "5.1.2 more streams than allowed",
+            (0..129).flat_map(|at| begins(2 * at + 1)).collect(),
+            Resets(257, REFUSED_STREAM),
         ),
         (
             "5.3.1 HEADERS that depend on themselves",
@@ -414,14 +465,19 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
             Answers(1, 200),
         ),
         (
+            "7 an unknown error code of a stream",
+            opened(frame(RST_STREAM, 0, 1, &0xFF_u32.to_be_bytes())),
+            GoesOn,
+        ),
+        (
             "8.1 trailers that do not end the stream",
             opened(frame(HEADERS, END_HEADERS, 1, &field("a", "b"))),
             Resets(1, PROTOCOL_ERROR),
         ),
         (
-            "8.1 pseudo-fields in trailers, which are dropped",
+            "8.1 pseudo-fields in trailers",
             opened(frame(HEADERS, END | END_HEADERS, 1, &field(":path", "/b"))),
-            Answers(1, 200),
+            Resets(1, PROTOCOL_ERROR),
         ),
         (
             "8.1.1 less than Content-Length says",
@@ -454,22 +510,32 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "8.2.1 upper case in a name",
             with("Shop", "x"),
-            Ends(PROTOCOL_ERROR),
+            Resets(1, PROTOCOL_ERROR),
         ),
         (
             "8.2.1 a space in a name",
             with("a b", "x"),
-            Ends(PROTOCOL_ERROR),
+            Resets(1, PROTOCOL_ERROR),
         ),
         (
             "8.2.1 a line feed in a value",
             with("a", "x\ny"),
-            Ends(PROTOCOL_ERROR),
+            Resets(1, PROTOCOL_ERROR),
         ),
         (
             "8.2.1 a NUL in a value",
             with("a", "x\0y"),
-            Ends(PROTOCOL_ERROR),
+            Resets(1, PROTOCOL_ERROR),
+        ),
+        (
+            "8.2.1 upper case in a name of trailers",
+            opened(frame(HEADERS, END | END_HEADERS, 1, &field("Shop", "x"))),
+            Resets(1, PROTOCOL_ERROR),
+        ),
+        (
+            "8.2.1 a name without a byte",
+            with("", "x"),
+            Resets(1, PROTOCOL_ERROR),
         ),
         (
             "8.2.1 white space around a value",
@@ -499,7 +565,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "8.3 an unknown pseudo-field",
             with(":shop", "x"),
-            Ends(PROTOCOL_ERROR),
+            Resets(1, PROTOCOL_ERROR),
         ),
         (
             "8.3 a response's pseudo-field",
@@ -529,6 +595,16 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "8.3.1 an empty path",
             head(&[method, scheme, (":path", ""), authority]),
+            Resets(1, PROTOCOL_ERROR),
+        ),
+        (
+            "8.3.1 an empty method",
+            head(&[(":method", ""), scheme, path, authority]),
+            Resets(1, PROTOCOL_ERROR),
+        ),
+        (
+            "8.3.1 a method that is no token",
+            head(&[(":method", "G T"), scheme, path, authority]),
             Resets(1, PROTOCOL_ERROR),
         ),
         (
@@ -567,7 +643,7 @@ fn wrong_frame_ends_its_stream_or_connection_only() {
     let served = http2(shop).serve();
     let mut neighbour = crate::http2::Http2::connect(served.address);
     let all = cases();
-    assert!(all.len() >= 80, "{}", all.len());
+    assert!(all.len() >= 95, "{}", all.len());
     let mut wrong = Vec::new();
     for (what, bytes, expected) in all {
         let mut raw = Raw::connect(served.address);
@@ -605,4 +681,149 @@ fn frames_in_pieces_end_connections_alike() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Literal that is inserted into the table (RFC 7541 §6.2.1).
+fn inserted(name: &str, value: &str) -> Vec<u8> {
+    let mut field = field(name, value);
+    field[0] = 0x40;
+    field
+}
+
+#[test]
+fn malformed_request_keeps_the_field_table() {
+    let upstream = Upstream::echoing();
+    let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
+    let mut raw = Raw::connect(served.address);
+    let malformed = [
+        request("GET", &[]),
+        inserted("x-first", "one"),
+        inserted("Shop", "upper case"),
+        inserted("x-second", "a\nb"),
+        inserted("x-third", "three"),
+    ]
+    .concat();
+    raw.send(&frame(HEADERS, END | END_HEADERS, 1, &malformed));
+    let reset = raw.find(|frame| frame.kind == RST_STREAM).unwrap();
+    assert_eq!((reset.stream, reset.code()), (1, PROTOCOL_ERROR));
+    // Entries 65 and 62; then a value with the name of entry 63.
+    let second = [0x7F, 0x00, 3, b't', b'w', b'o'];
+    let fields = [&request("GET", &[])[..], &[0xC1, 0xBE], &second].concat();
+    raw.send(&frame(HEADERS, END | END_HEADERS, 3, &fields));
+    let answer = raw.find(|frame| frame.stream == 3 && frame.kind == HEADERS);
+    assert_eq!(answer.unwrap().status(), 200);
+    // Entry 65 is `Shop` now: the message is malformed, the connection goes on.
+    let fields = [&request("GET", &[])[..], &[0xC0]].concat();
+    raw.send(&frame(HEADERS, END | END_HEADERS, 5, &fields));
+    let reset = raw.find(|frame| frame.kind == RST_STREAM).unwrap();
+    assert_eq!((reset.stream, reset.code()), (5, PROTOCOL_ERROR));
+    raw.send(&asks(7));
+    let answer = raw.find(|frame| frame.stream == 7 && frame.kind == HEADERS);
+    assert_eq!(answer.unwrap().status(), 200);
+    let seen = upstream.seen();
+    assert_eq!(seen.len(), 2);
+    for (name, value) in [
+        ("x-first", "one"),
+        ("x-second", "two"),
+        ("x-third", "three"),
+    ] {
+        assert_eq!(seen[0].field(name), [value], "{name}");
+        assert!(seen[1].field(name).is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn malformed_trailers_end_the_upstreams_request() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let upstream = Upstream::start(move |request, _| {
+        tell.lock().unwrap().send(request.trailers.clone()).unwrap();
+        Then::Close
+    });
+    let served = http2(shop(upstream.address, vec![op("POST", "/a")])).serve();
+    let mut raw = Raw::connect(served.address);
+    raw.send(&begins(1));
+    raw.send(&frame(DATA, 0, 1, b"ab"));
+    let trailers = fields(&[("x-sum", "5"), (":path", "/secret")]);
+    raw.send(&frame(HEADERS, END | END_HEADERS, 1, &trailers));
+    let reset = raw.find(|frame| matches!(frame.kind, RST_STREAM | HEADERS));
+    let reset = reset.unwrap();
+    assert_eq!((reset.kind, reset.code()), (RST_STREAM, PROTOCOL_ERROR));
+    drop((raw, served));
+    assert!(told.try_recv().is_err(), "the upstream got a whole request");
+}
+
+#[test]
+fn connection_begins_with_settings() {
+    let upstream = Upstream::echoing();
+    let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
+    let firsts = [
+        ("a request", asks(1)),
+        ("PING", frame(PING, 0, 0, b"12345678")),
+        ("an acknowledgement", frame(SETTINGS, END, 0, &[])),
+    ];
+    let broken = || served.metric("gwd_rejections_total", &["reason=\"http2_protocol_error\""]);
+    for (at, (what, first)) in firsts.into_iter().enumerate() {
+        let mut raw = Raw::bare(served.address);
+        raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        raw.send(&[first, frame(SETTINGS, 0, 0, &[]), asks(3)].concat());
+        assert_eq!(raw.goodbye(), Some(PROTOCOL_ERROR), "{what}");
+        eventually("it is counted", || broken() == at as f64 + 1.0);
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+#[test]
+fn compression_error_is_counted_and_closes() {
+    let upstream = Upstream::echoing();
+    let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
+    let counted = |reason: &str| {
+        let reason = format!("reason=\"{reason}\"");
+        served.metric("gwd_rejections_total", &[&reason])
+    };
+    let mut raw = Raw::connect(served.address);
+    raw.send(&asks(1));
+    let answer = raw.find(|frame| frame.kind == HEADERS).unwrap();
+    assert_eq!((answer.stream, answer.status()), (1, 200));
+    raw.send(&frame(HEADERS, END | END_HEADERS, 3, &[0x80]));
+    let goodbye = raw.find(|frame| frame.kind == GOAWAY).unwrap();
+    assert_eq!(goodbye.code(), COMPRESSION_ERROR);
+    // The last stream that was processed (§6.8).
+    assert_eq!(goodbye.payload[..4], 1_u32.to_be_bytes());
+    assert!(raw.next().is_none() && !raw.1, "the connection stays open");
+    eventually("it is counted", || {
+        counted("http2_compression_error") == 1.0
+    });
+    let mut raw = Raw::connect(served.address);
+    raw.send(&[asks(1), frame(DATA, END, 1, b"x")].concat());
+    assert_eq!(raw.goodbye(), Some(STREAM_CLOSED));
+    eventually("it is counted", || counted("http2_stream_closed") == 1.0);
+}
+
+#[test]
+fn windows_and_pings_follow_the_client() {
+    let upstream = Upstream::saying("hello");
+    let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
+    let mut raw = Raw::connect(served.address);
+    // §6.5.3: the last value counts. §6.9.2: it changes the windows of open streams.
+    let twice = [setting(4, 3), setting(4, 1)].concat();
+    raw.send(&[frame(SETTINGS, 0, 0, &twice), asks(1)].concat());
+    let acknowledged = |frame: &Frame| frame.kind == SETTINGS && frame.flags == END;
+    assert!(raw.find(acknowledged).is_some());
+    let data = |frame: &Frame| frame.kind == DATA;
+    assert_eq!(raw.find(data).unwrap().payload, b"h");
+    raw.send(&settings(4, 3));
+    assert_eq!(raw.find(data).unwrap().payload, b"el");
+    // A window below zero opens with the update that makes it positive.
+    raw.send(&settings(4, 1));
+    raw.send(&frame(WINDOW_UPDATE, 0, 1, &2_u32.to_be_bytes()));
+    raw.send(&frame(PING, 0, 0, b"12345678"));
+    let pong = raw.find(|frame| frame.kind == PING || frame.kind == DATA);
+    let pong = pong.unwrap();
+    assert_eq!(
+        (pong.kind, pong.flags, &*pong.payload),
+        (PING, END, &b"12345678"[..])
+    );
+    raw.send(&frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes()));
+    assert_eq!(raw.find(data).unwrap().payload, b"l");
 }

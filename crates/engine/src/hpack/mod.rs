@@ -1,0 +1,592 @@
+//! Inspection of the header blocks that HTTP/2 clients send (RFC 7541; RFC 9113 §4.3, §8.1, §8.2).
+//!
+//! The HTTP/2 library answers a block that cannot be decoded, and a field that is malformed, with
+//! the same connection error, and drops pseudo-fields in trailers. [`Inspector`] reads each block
+//! before the library does. It reports what cannot be decoded. For a malformed message it returns
+//! another block, for which the library resets the stream: every malformed field is replaced by one
+//! of the same size, so that the library's table stays equal to the client's, and a field that makes
+//! the message malformed for the library comes last.
+//!
+//! The inspector holds 8 bytes per entry of the dynamic table, not its text. It allocates only when
+//! the table grows and for malformed messages.
+
+mod huffman;
+
+use std::collections::VecDeque;
+
+/// Maximum size of the dynamic table, in bytes: the default of SETTINGS_HEADER_TABLE_SIZE, which
+/// gwd does not change.
+const TABLE_BYTES: usize = 4_096;
+/// Size of an entry without its name and its value, in bytes (RFC 7541 §4.1).
+const ENTRY_BYTES: usize = 32;
+/// Maximum number of bytes after the first in an integer. The library has the same limit.
+const INTEGER_BYTES: usize = 4;
+/// Maximum length of a field name that the library accepts.
+const NAME_BYTES: usize = 65_535;
+/// Length of the longest pseudo-field name that a request can have.
+const PSEUDO_BYTES: usize = 10;
+/// Literal `connection` with an empty value: connection-specific fields make a message malformed
+/// (RFC 9113 §8.2.2).
+const MALFORMED: &[u8] = b"\x10\x0Aconnection\x00";
+
+const INDEXED: u8 = 0x80;
+const INDEXING: u8 = 0x40;
+const SIZE_UPDATE: u8 = 0x20;
+const HUFFMAN: u8 = 0x80;
+
+/// Part of a message to which a header block belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Request line and fields.
+    Head,
+    /// Trailers, which have no pseudo-fields.
+    Trailers,
+}
+
+/// Result of an inspection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inspected {
+    /// No field of the block is malformed. Further rules for messages are the library's.
+    WellFormed,
+    /// The message is malformed. Contains the block for the library.
+    Malformed(Vec<u8>),
+}
+
+/// Reason why the connection must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invalid {
+    /// The block cannot be decoded (COMPRESSION_ERROR, RFC 9113 §4.3).
+    Compression,
+    /// The block is malformed, and no block of a moderate length leads to the same table.
+    Unreplaceable,
+}
+
+/// State of a client's header compression.
+#[derive(Debug)]
+pub struct Inspector {
+    /// Dynamic table, newest entry first.
+    entries: VecDeque<Entry>,
+    /// Size of all entries.
+    size: usize,
+    /// Maximum size that the client has chosen.
+    size_max: usize,
+}
+
+/// Entry of the dynamic table.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Size of name, value and [`ENTRY_BYTES`]; at most [`TABLE_BYTES`].
+    size: u16,
+    name: Name,
+    malformed: bool,
+}
+
+/// Name of a field.
+#[derive(Clone, Copy, Debug)]
+struct Name {
+    kind: Kind,
+    /// Length in bytes, at most `u16::MAX`.
+    length: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Field,
+    Method,
+    /// `:scheme`, `:authority`, `:path` or `:protocol`.
+    Pseudo,
+    /// No valid name of a request's field. The library's table has another name in its place.
+    Malformed,
+}
+
+/// String literal.
+#[derive(Clone, Copy)]
+struct Text<'b> {
+    bytes: &'b [u8],
+    is_huffman: bool,
+}
+
+/// Block that is being read.
+struct Block<'b> {
+    bytes: &'b [u8],
+    at: usize,
+    /// Beginning of the representation that is being read.
+    begin: usize,
+    /// Block for the library, from the first malformed field on.
+    replaced: Option<Vec<u8>>,
+    is_malformed: bool,
+}
+
+// === impl Inspector ===
+
+impl Default for Inspector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Inspector {
+    /// Inspector at the beginning of a connection.
+    pub fn new() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            size: 0,
+            size_max: TABLE_BYTES,
+        }
+    }
+
+    /// Sizes of the entries of the dynamic table, newest first.
+    pub fn sizes(&self) -> impl Iterator<Item = usize> {
+        self.entries.iter().map(|entry| usize::from(entry.size))
+    }
+
+    /// Reads a complete header block.
+    ///
+    /// # Errors
+    /// The connection must end. The inspector cannot be used afterwards.
+    pub fn inspect(&mut self, block: &[u8], part: Part) -> Result<Inspected, Invalid> {
+        let mut block = Block {
+            bytes: block,
+            at: 0,
+            begin: 0,
+            replaced: None,
+            is_malformed: false,
+        };
+        let mut has_fields = false;
+        while let Some(&first) = block.bytes.get(block.at) {
+            block.begin = block.at;
+            if first & INDEXED == 0 && first & INDEXING == 0 && first & SIZE_UPDATE != 0 {
+                if has_fields {
+                    return Err(Invalid::Compression);
+                }
+                let size = block.integer(5)?;
+                self.resize(size)?;
+                continue;
+            }
+            has_fields = true;
+            let kind = if first & INDEXED != 0 {
+                self.indexed(&mut block)?
+            } else {
+                self.literal(&mut block, first & INDEXING != 0)?
+            };
+            block.is_malformed |= part == Part::Trailers && kind != Kind::Field;
+        }
+        Ok(block.end())
+    }
+
+    /// Reads an indexed field (RFC 7541 §6.1).
+    fn indexed(&self, block: &mut Block<'_>) -> Result<Kind, Invalid> {
+        let index = block.integer(7)?;
+        let (name, is_malformed) = match index.checked_sub(STATIC_NAMES.len() + 1) {
+            None => {
+                let name = static_name(index)?;
+                (name, name.kind == Kind::Malformed)
+            }
+            Some(dynamic) => {
+                let entry = self.entries.get(dynamic).ok_or(Invalid::Compression)?;
+                (entry.name, entry.malformed)
+            }
+        };
+        if is_malformed {
+            block.omit();
+        } else {
+            block.keep();
+        }
+        Ok(name.kind)
+    }
+
+    /// Reads a literal field (RFC 7541 §6.2).
+    fn literal(&mut self, block: &mut Block<'_>, indexing: bool) -> Result<Kind, Invalid> {
+        let index = block.integer(if indexing { 6 } else { 4 })?;
+        let mut name_length = 0;
+        let mut name = match index.checked_sub(STATIC_NAMES.len() + 1) {
+            None if index == 0 => {
+                let text = block.text()?;
+                let (name, length) = text.name()?;
+                name_length = length;
+                name
+            }
+            None => static_name(index)?,
+            Some(dynamic) => {
+                let entry = self.entries.get(dynamic);
+                entry.ok_or(Invalid::Compression)?.name
+            }
+        };
+        name_length = name_length.max(name.length.into());
+        let name_end = block.at;
+        let (is_valid, value_length) = block.text()?.value(name.kind)?;
+        if !is_valid && name.kind == Kind::Method && value_length == 0 {
+            // The library's table cannot have a method without text.
+            name.kind = Kind::Malformed;
+        }
+        let malformed = name.kind == Kind::Malformed || !is_valid;
+        let size = ENTRY_BYTES + name_length + value_length;
+        if indexing {
+            self.insert(size, name, malformed);
+        }
+        match malformed {
+            false => block.keep(),
+            true if !indexing => block.omit(),
+            true if name.kind == Kind::Malformed => block.replace_field(size)?,
+            true => block.replace_value(name_end, value_length)?,
+        }
+        Ok(name.kind)
+    }
+
+    /// Inserts an entry; removes the oldest ones to make room (RFC 7541 §4.4).
+    fn insert(&mut self, size: usize, name: Name, malformed: bool) {
+        self.shrink(self.size_max.saturating_sub(size));
+        if size <= self.size_max
+            && let Ok(small) = u16::try_from(size)
+        {
+            self.size += size;
+            self.entries.push_front(Entry {
+                size: small,
+                name,
+                malformed,
+            });
+        }
+    }
+
+    /// Applies a size update (RFC 7541 §6.3).
+    fn resize(&mut self, size_max: usize) -> Result<(), Invalid> {
+        if size_max > TABLE_BYTES {
+            return Err(Invalid::Compression);
+        }
+        self.size_max = size_max;
+        self.shrink(size_max);
+        Ok(())
+    }
+
+    /// Removes the oldest entries until the table has at most this size.
+    fn shrink(&mut self, size: usize) {
+        while self.size > size
+            && let Some(oldest) = self.entries.pop_back()
+        {
+            self.size -= usize::from(oldest.size);
+        }
+    }
+}
+
+// === impl Block ===
+
+impl<'b> Block<'b> {
+    /// Reads an integer with a prefix of so many bits (RFC 7541 §5.1).
+    fn integer(&mut self, prefix: u32) -> Result<usize, Invalid> {
+        let mask = (1_usize << prefix) - 1;
+        let first = self.byte()?;
+        let mut value = usize::from(first) & mask;
+        if value < mask {
+            return Ok(value);
+        }
+        for shift in (0..).step_by(7).take(INTEGER_BYTES) {
+            let byte = self.byte()?;
+            value += usize::from(byte & 0x7F) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Invalid::Compression)
+    }
+
+    fn byte(&mut self) -> Result<u8, Invalid> {
+        let byte = self.bytes.get(self.at).ok_or(Invalid::Compression)?;
+        self.at += 1;
+        Ok(*byte)
+    }
+
+    /// Reads a string literal (RFC 7541 §5.2).
+    fn text(&mut self) -> Result<Text<'b>, Invalid> {
+        let first = self.bytes.get(self.at).ok_or(Invalid::Compression)?;
+        let is_huffman = first & HUFFMAN != 0;
+        let length = self.integer(7)?;
+        let bytes = self.bytes[self.at..]
+            .get(..length)
+            .ok_or(Invalid::Compression)?;
+        self.at += length;
+        Ok(Text { bytes, is_huffman })
+    }
+
+    /// Copies the representation if the block is replaced.
+    fn keep(&mut self) {
+        if let Some(replaced) = &mut self.replaced {
+            replaced.extend_from_slice(&self.bytes[self.begin..self.at]);
+        }
+    }
+
+    /// Leaves out a malformed field that is not inserted into the table.
+    fn omit(&mut self) {
+        self.replaced();
+    }
+
+    /// Inserts a valid field of the same size instead of a field with a malformed name.
+    fn replace_field(&mut self, size: usize) -> Result<(), Invalid> {
+        let value = (size - ENTRY_BYTES)
+            .checked_sub(1)
+            .ok_or(Invalid::Unreplaceable)?;
+        let replaced = self.replaced();
+        replaced.extend_from_slice(b"\x40\x01x");
+        write_value(replaced, value);
+        self.is_moderate()
+    }
+
+    /// Inserts a valid value of the same length instead of a malformed one.
+    fn replace_value(&mut self, name_end: usize, length: usize) -> Result<(), Invalid> {
+        let name = &self.bytes[self.begin..name_end];
+        let replaced = self.replaced();
+        replaced.extend_from_slice(name);
+        write_value(replaced, length);
+        self.is_moderate()
+    }
+
+    /// The block for the library. Before the first call it begins with what precedes the
+    /// representation that is being read.
+    fn replaced(&mut self) -> &mut Vec<u8> {
+        self.is_malformed = true;
+        let before = &self.bytes[..self.begin];
+        self.replaced.get_or_insert_with(|| before.to_vec())
+    }
+
+    /// A short literal can refer to a long name. The limit prevents that many of them become a
+    /// long block.
+    fn is_moderate(&self) -> Result<(), Invalid> {
+        let length = self.replaced.as_ref().map_or(0, Vec::len);
+        match length <= self.bytes.len() + 2 * TABLE_BYTES {
+            true => Ok(()),
+            false => Err(Invalid::Unreplaceable),
+        }
+    }
+
+    fn end(self) -> Inspected {
+        if !self.is_malformed {
+            return Inspected::WellFormed;
+        }
+        Inspected::Malformed(malformed(self.replaced.as_deref().unwrap_or(self.bytes)))
+    }
+}
+
+/// Block with the same effect on the table, for which the library resets the stream.
+pub fn malformed(block: &[u8]) -> Vec<u8> {
+    [block, MALFORMED].concat()
+}
+
+/// Writes a valid string of a length. A longer string than the table can hold is cut, because both
+/// empty the table.
+fn write_value(block: &mut Vec<u8>, length: usize) {
+    let length = length.min(TABLE_BYTES);
+    if length < 0x7F {
+        block.push(length as u8);
+    } else {
+        let rest = length - 0x7F;
+        block.push(0x7F);
+        if rest < 0x80 {
+            block.push(rest as u8);
+        } else {
+            block.extend([(rest & 0x7F) as u8 | 0x80, (rest >> 7) as u8]);
+        }
+    }
+    block.resize(block.len() + length, b'x');
+}
+
+// === impl Text ===
+
+impl Text<'_> {
+    /// Calls `each` with every decoded byte.
+    fn decode(self, mut each: impl FnMut(u8)) -> Result<(), Invalid> {
+        if self.is_huffman {
+            return huffman::decode(self.bytes, each).map_err(|_| Invalid::Compression);
+        }
+        for byte in self.bytes {
+            each(*byte);
+        }
+        Ok(())
+    }
+
+    /// Judges the text as a name. Returns its full length, too.
+    fn name(self) -> Result<(Name, usize), Invalid> {
+        let mut classes = u8::MAX;
+        let mut length = 0;
+        let mut start = [0; PSEUDO_BYTES];
+        self.decode(|byte| {
+            classes &= CLASSES[usize::from(byte)];
+            if let Some(place) = start.get_mut(length) {
+                *place = byte;
+            }
+            length += 1;
+        })?;
+        let kind = match &start[..length.min(PSEUDO_BYTES)] {
+            _ if length == 0 || length > NAME_BYTES => Kind::Malformed,
+            _ if classes & NAME != 0 => Kind::Field,
+            b":method" => Kind::Method,
+            b":path" | b":scheme" | b":protocol" => Kind::Pseudo,
+            b":authority" if length == PSEUDO_BYTES => Kind::Pseudo,
+            _ => Kind::Malformed,
+        };
+        let name = Name {
+            kind,
+            length: u16::try_from(length).unwrap_or(u16::MAX),
+        };
+        Ok((name, length))
+    }
+
+    /// Judges the text as the value of a field: true if it is valid, and its length.
+    fn value(self, kind: Kind) -> Result<(bool, usize), Invalid> {
+        let mut classes = u8::MAX;
+        let mut length = 0;
+        self.decode(|byte| {
+            classes &= CLASSES[usize::from(byte)];
+            length += 1;
+        })?;
+        let is_valid = match kind {
+            Kind::Field => classes & VALUE != 0,
+            Kind::Method => classes & TOKEN != 0 && length > 0,
+            Kind::Pseudo => classes & ASCII != 0 || self.is_utf8()?,
+            Kind::Malformed => false,
+        };
+        Ok((is_valid, length))
+    }
+
+    /// True if the text is UTF-8. The library decodes pseudo-fields so; [`crate::edge`] refuses
+    /// what is no target.
+    fn is_utf8(self) -> Result<bool, Invalid> {
+        let mut text = Vec::new();
+        self.decode(|byte| text.push(byte))?;
+        Ok(std::str::from_utf8(&text).is_ok())
+    }
+}
+
+/// Byte of a field name: a token without upper case (RFC 9113 §8.2.1).
+const NAME: u8 = 1;
+/// Byte of a field value: no control character except HTAB.
+const VALUE: u8 = 2;
+/// Byte of a token (RFC 9110 §5.6.2).
+const TOKEN: u8 = 4;
+const ASCII: u8 = 8;
+
+/// Classes of each byte.
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        let byte = at as u8;
+        let is_token = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        if is_token {
+            classes[at] |= TOKEN;
+            if !byte.is_ascii_uppercase() {
+                classes[at] |= NAME;
+            }
+        }
+        if byte >= 0x20 && byte != 0x7F || byte == b'\t' {
+            classes[at] |= VALUE;
+        }
+        if byte.is_ascii() {
+            classes[at] |= ASCII;
+        }
+        at += 1;
+    }
+    classes
+}
+
+/// Name of an entry of the static table.
+fn static_name(index: usize) -> Result<Name, Invalid> {
+    let at = index.checked_sub(1).ok_or(Invalid::Compression)?;
+    let name = STATIC_NAMES.get(at).ok_or(Invalid::Compression)?;
+    let kind = match index {
+        1 | 4..=7 => Kind::Pseudo,
+        2 | 3 => Kind::Method,
+        // `:status` is for responses.
+        8..=14 => Kind::Malformed,
+        _ => Kind::Field,
+    };
+    Ok(Name {
+        kind,
+        length: name.len() as u16,
+    })
+}
+
+/// Names of the static table (RFC 7541 appendix A), from index 1.
+static STATIC_NAMES: [&str; 61] = [
+    ":authority",
+    ":method",
+    ":method",
+    ":path",
+    ":path",
+    ":scheme",
+    ":scheme",
+    ":status",
+    ":status",
+    ":status",
+    ":status",
+    ":status",
+    ":status",
+    ":status",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "accept-ranges",
+    "accept",
+    "access-control-allow-origin",
+    "age",
+    "allow",
+    "authorization",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "etag",
+    "expect",
+    "expires",
+    "from",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "last-modified",
+    "link",
+    "location",
+    "max-forwards",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "range",
+    "referer",
+    "refresh",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "strict-transport-security",
+    "transfer-encoding",
+    "user-agent",
+    "vary",
+    "via",
+    "www-authenticate",
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! Error code of the GOAWAY frame that h2 sends (RFC 9113 §6.8, §7).
+//!
+//! h2 chooses the codes of the errors that it detects. For an error that [`super::client_frames`]
+//! detects, h2 gets an invalid frame, so that it ends the connection and all streams itself.
+//! [`GoAway`] then replaces the code in the frame on its way to the client.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use h2::Reason;
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+use super::client_frames::{FRAME_HEADER_BYTES, GOAWAY};
+
+/// Error of the client that ends the connection, once there is one.
+pub(super) type Ending = Rc<Cell<Option<Reason>>>;
+
+/// I/O for hyper that follows the frames of the gateway.
+pub(super) struct GoAway<I> {
+    io: I,
+    ending: Ending,
+    header: [u8; FRAME_HEADER_BYTES],
+    /// Number of bytes of `header` that were written.
+    held: usize,
+    /// Remaining bytes of the current payload.
+    left: usize,
+}
+
+impl<I> GoAway<I> {
+    pub(super) fn new(io: I, ending: Ending) -> Self {
+        Self {
+            io,
+            ending,
+            header: [0; FRAME_HEADER_BYTES],
+            held: 0,
+            left: 0,
+        }
+    }
+
+    /// Updates the position in the frames after a write.
+    fn follow(&mut self, mut bytes: &[u8]) {
+        loop {
+            let payload = self.left.min(bytes.len());
+            self.left -= payload;
+            bytes = &bytes[payload..];
+            if bytes.is_empty() {
+                return;
+            }
+            let part = bytes.len().min(FRAME_HEADER_BYTES - self.held);
+            self.header[self.held..self.held + part].copy_from_slice(&bytes[..part]);
+            self.held += part;
+            bytes = &bytes[part..];
+            if self.held == FRAME_HEADER_BYTES {
+                self.held = 0;
+                self.left = payload_bytes(&self.header);
+            }
+        }
+    }
+
+    /// Bytes to write, with the code of the error in a GOAWAY frame that has another one.
+    fn with_code<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+        let (Some(reason), 0) = (self.ending.get(), self.held) else {
+            return Cow::Borrowed(bytes);
+        };
+        let mut at = self.left;
+        while let Some(header) = bytes
+            .get(at..)
+            .and_then(|rest| rest.first_chunk::<FRAME_HEADER_BYTES>())
+        {
+            let code = at + FRAME_HEADER_BYTES + 4;
+            let code = code..code + 4;
+            let [.., kind, _, _, _, _, _] = *header;
+            if kind == GOAWAY && bytes.get(code.clone()).is_some_and(|code| code != [0; 4]) {
+                let mut bytes = bytes.to_vec();
+                bytes[code].copy_from_slice(&u32::from(reason).to_be_bytes());
+                return Cow::Owned(bytes);
+            }
+            at += FRAME_HEADER_BYTES + payload_bytes(header);
+        }
+        Cow::Borrowed(bytes)
+    }
+}
+
+fn payload_bytes(header: &[u8; FRAME_HEADER_BYTES]) -> usize {
+    let [a, b, c, ..] = *header;
+    u32::from_be_bytes([0, a, b, c]) as usize
+}
+
+impl<I: Read + Unpin> Read for GoAway<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, cursor)
+    }
+}
+
+impl<I: Write + Unpin> Write for GoAway<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let bytes = self.with_code(bytes);
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, &bytes))?;
+        self.follow(&bytes[..written]);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    #[derive(Default)]
+    struct Peer(Vec<u8>);
+
+    impl Write for Peer {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.0.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).unwrap();
+        [&[0, 0, length, kind, 0, 0, 0, 0, 1], payload].concat()
+    }
+
+    fn goodbye(code: u8) -> Vec<u8> {
+        frame(GOAWAY, &[0, 0, 0, 1, 0, 0, 0, code])
+    }
+
+    #[test]
+    fn code_of_an_error_is_replaced_in_goaway_only() {
+        // A payload that looks like the frame itself, and a GOAWAY without an error.
+        let before = [frame(0, &goodbye(6)), goodbye(0)].concat();
+        let sent = [&before[..], &goodbye(6)].concat();
+        let expected = [&before[..], &goodbye(9)].concat();
+        for cut in [0, 3, 9, 20, before.len()] {
+            let ending = Ending::default();
+            let mut io = GoAway::new(Peer::default(), Rc::clone(&ending));
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(
+                Pin::new(&mut io)
+                    .poll_write(&mut cx, &sent[..cut])
+                    .is_ready()
+            );
+            ending.set(Some(Reason::COMPRESSION_ERROR));
+            if cut == 3 {
+                // Within a frame header h2 has not written the last frame yet.
+                assert!(
+                    Pin::new(&mut io)
+                        .poll_write(&mut cx, &sent[cut..9])
+                        .is_ready()
+                );
+                assert!(Pin::new(&mut io).poll_write(&mut cx, &sent[9..]).is_ready());
+            } else {
+                assert!(
+                    Pin::new(&mut io)
+                        .poll_write(&mut cx, &sent[cut..])
+                        .is_ready()
+                );
+            }
+            assert_eq!(io.io.0, expected, "after {cut} bytes");
+        }
+    }
+
+    #[test]
+    fn goaway_without_an_error_of_the_client_is_kept() {
+        let mut io = GoAway::new(Peer::default(), Ending::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(
+            Pin::new(&mut io)
+                .poll_write(&mut cx, &goodbye(1))
+                .is_ready()
+        );
+        assert_eq!(io.io.0, goodbye(1));
+    }
+}

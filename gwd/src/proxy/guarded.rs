@@ -1,0 +1,169 @@
+//! I/O of a client's HTTP/2 connection, whose input is inspected before h2 gets it.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::backlog::Backlog;
+use super::client_frames::{ClientFrames, INVALID_FRAME, Then};
+use super::goaway::Ending;
+use super::io::{ClientIo, read_in_place, take};
+use crate::clock::Clock;
+
+/// Client I/O whose input to h2 ends where an error of the client begins.
+pub(super) struct Guarded {
+    io: ClientIo,
+    frames: ClientFrames,
+    ending: Ending,
+    /// Received bytes that h2 has not got yet, because a header block or SETTINGS is incomplete.
+    kept: Vec<u8>,
+    /// True if `kept` has not been inspected.
+    is_new: bool,
+    /// Bytes that h2 gets next.
+    released: Bytes,
+    backlog: Rc<Backlog>,
+}
+
+impl Guarded {
+    /// Inspects the input of `io`. `header_bytes`: maximum size of a header list.
+    pub(super) fn new(
+        io: ClientIo,
+        clock: Clock,
+        header_bytes: u32,
+        backlog: Rc<Backlog>,
+        ending: Ending,
+    ) -> Self {
+        Self {
+            io,
+            frames: ClientFrames::new(clock, header_bytes),
+            ending,
+            kept: Vec::new(),
+            is_new: false,
+            released: Bytes::new(),
+            backlog,
+        }
+    }
+
+    /// Underlying I/O.
+    pub(super) fn into_inner(self) -> ClientIo {
+        self.io
+    }
+
+    /// Number of bytes that are held for h2.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.kept.len() + self.released.len()
+    }
+
+    /// Inspects `kept`, and releases what h2 may get.
+    fn release(&mut self) {
+        self.is_new = false;
+        let progress = self.frames.inspect(&self.kept);
+        let mut released: Vec<u8> = self.kept.drain(..progress.passed).collect();
+        match progress.then {
+            Then::More => {}
+            Then::Replace(length, bytes) => {
+                self.kept.drain(..length);
+                self.is_new = !self.kept.is_empty();
+                released.extend(bytes);
+            }
+            Then::End(reason) => {
+                self.kept = Vec::new();
+                self.ending.set(Some(reason));
+                released.extend(INVALID_FRAME);
+            }
+        }
+        if self.kept.is_empty() {
+            self.kept = Vec::new();
+        }
+        self.released = released.into();
+    }
+}
+
+impl Read for Guarded {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.backlog.may_read(cx) {
+            return Poll::Pending;
+        }
+        read_in_place(
+            cursor,
+            |buffer| {
+                loop {
+                    if !this.released.is_empty() {
+                        take(&mut this.released, buffer);
+                        return Poll::Ready(Ok(()));
+                    }
+                    if this.is_new {
+                        this.release();
+                        continue;
+                    }
+                    if this.ending.get().is_some() {
+                        return Poll::Pending;
+                    }
+                    ready!(AsyncRead::poll_read(Pin::new(&mut this.io), cx, buffer))?;
+                    if buffer.filled().is_empty() {
+                        return Poll::Ready(Ok(()));
+                    }
+                    if this.kept.is_empty() {
+                        // The usual case: h2 gets all input in the buffer into which it was read.
+                        let progress = this.frames.inspect(buffer.filled());
+                        let rest = &buffer.filled()[progress.passed..];
+                        match progress.then {
+                            Then::More => this.kept.extend_from_slice(rest),
+                            Then::Replace(length, bytes) => {
+                                this.kept.extend_from_slice(&rest[length..]);
+                                this.is_new = !this.kept.is_empty();
+                                this.released = bytes.into();
+                            }
+                            Then::End(reason) => {
+                                this.ending.set(Some(reason));
+                                this.released = Bytes::from_static(INVALID_FRAME);
+                            }
+                        }
+                        buffer.set_filled(progress.passed);
+                    } else {
+                        this.kept.extend_from_slice(buffer.filled());
+                        buffer.clear();
+                        this.release();
+                    }
+                    let received = std::mem::take(&mut this.frames.data);
+                    this.backlog.inbox.came(received);
+                    if !buffer.filled().is_empty() {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+            },
+            |_| Ok(()),
+        )
+    }
+}
+
+impl Write for Guarded {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Self { io, frames, .. } = self.get_mut();
+        let written = ready!(AsyncWrite::poll_write(Pin::new(io), cx, bytes))?;
+        frames.flood.sent(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(Pin::new(&mut self.io), cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(Pin::new(&mut self.io), cx)
+    }
+}
