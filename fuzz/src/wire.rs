@@ -32,8 +32,9 @@ pub fn proxy_header(data: &[u8]) {
     }
 }
 
-/// Target for header blocks of HTTP/2 on one connection, each behind a byte with its length. A block
-/// for h2 that replaces a malformed one is well-formed, and leads to the same table.
+/// Fuzz target for HTTP/2 header blocks on one connection. Each block follows a byte with its
+/// length. Checks that the block which replaces a malformed one is well-formed and leads to the
+/// same table.
 pub fn header_block(data: &[u8]) {
     let (mut client, mut library) = (Inspector::new(), Inspector::new());
     let mut rest = data;

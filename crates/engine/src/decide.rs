@@ -68,7 +68,7 @@ pub struct Decided<'s> {
     pub ran: usize,
 }
 
-/// Action for a request: forward it, reply, refuse it, or get the answer of another service first.
+/// Action for a request: forward it, reply, refuse it, or get an answer that a step needs.
 #[derive(Debug)]
 pub enum Verdict {
     /// Forward the request to the route's upstream.

@@ -13,8 +13,7 @@ use crate::secret::Secrets;
 pub(crate) use crate::reject::Reject;
 pub use crate::state::StateId;
 
-/// Result of a filter: continue, refuse the request, reply, or get the answer of another service
-/// first.
+/// Result of a filter: continue, refuse the request, reply, or wait for an answer ([`crate::ask`]).
 #[derive(Debug)]
 pub enum Step {
     /// Continue with the next filter.

@@ -51,8 +51,8 @@ const PADDED: u8 = 0x8;
 const WITH_PRIORITY: u8 = 0x20;
 const END_HEADERS: u8 = 0x4;
 
-/// Frame that h2 gets instead of the rest of the input: it is longer than allowed, so that h2 ends
-/// the connection at once.
+/// Frame that h2 gets instead of the rest of the input. It is longer than allowed, so h2 ends the
+/// connection at once.
 pub(super) const INVALID_FRAME: &[u8] = &[0xFF, 0xFF, 0xFF, PING, 0, 0, 0, 0, 0];
 
 /// State of a client's frames.
@@ -78,14 +78,15 @@ pub(super) struct Progress {
     pub(super) then: Then,
 }
 
-/// What follows the bytes that h2 gets.
+/// Treatment of the input after the bytes that h2 gets.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Then {
-    /// The rest is incomplete.
+    /// Wait for more input: the last frame or header block is incomplete.
     More,
-    /// h2 gets these bytes instead of so many bytes. The input after them has not been inspected.
+    /// Pass these bytes to h2 in place of that number of input bytes. The input after them has not
+    /// been inspected.
     Replace(usize, Vec<u8>),
-    /// The connection ends with this error.
+    /// End the connection with this error.
     End(Reason),
 }
 
@@ -104,7 +105,7 @@ impl ClientFrames {
     /// State at the start of a connection, before the preface, given the maximum size of a header
     /// list.
     pub(super) fn new(clock: Clock, header_bytes: u32) -> Self {
-        // h2's limit: a quarter more than a header list of the maximum size needs.
+        // Limit of h2: a quarter more than a header list of the maximum size needs.
         let frames = (header_bytes as usize / PAYLOAD_BYTES).max(1);
         Self {
             flood: Flood::new(clock),
@@ -141,7 +142,8 @@ impl ClientFrames {
         }
     }
 
-    /// Processes a frame at the beginning of `rest`. None: h2 gets it, and `left` is its length.
+    /// Processes the frame at the beginning of `rest`. `None`: h2 gets the frame, and `left` is the
+    /// length of its payload.
     fn frame(&mut self, frame: Frame, rest: &[u8]) -> Result<Option<Then>, Reason> {
         if !frame.has_length() {
             return Err(Reason::FRAME_SIZE_ERROR);
@@ -161,8 +163,8 @@ impl ClientFrames {
                 self.streams.reset(frame.stream);
                 calm(self.flood.reset())?;
             }
-            // A client cannot push (§8.4). h2 does not decode the block of a stream that it does
-            // not know.
+            // A client cannot push (§8.4). h2 would not decode the header block of an unknown
+            // stream, and its table would then differ from the client's.
             PUSH_PROMISE => return Err(Reason::PROTOCOL_ERROR),
             SETTINGS if is_settings => {
                 let payload = rest.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + frame.length);
@@ -181,7 +183,7 @@ impl ClientFrames {
         Ok(None)
     }
 
-    /// Processes HEADERS and the CONTINUATION frames that belong to it.
+    /// Processes a HEADERS frame and the CONTINUATION frames that belong to it.
     fn header_block(&mut self, frame: Frame, rest: &[u8]) -> Result<Option<Then>, Reason> {
         let Some(length) = self.block_length(frame, rest)? else {
             return Ok(Some(Then::More));
@@ -263,7 +265,7 @@ fn calm(is_within_budget: bool) -> Result<(), Reason> {
     }
 }
 
-/// True if a SETTINGS parameter is a window that is too large.
+/// True if a SETTINGS parameter sets an initial window that is too large.
 fn is_wrong_window(setting: &[u8]) -> bool {
     let [a, b, value @ ..] = setting else {
         return false;
@@ -272,7 +274,7 @@ fn is_wrong_window(setting: &[u8]) -> bool {
     u16::from_be_bytes([*a, *b]) == INITIAL_WINDOW_SIZE && value > WINDOW_MAX
 }
 
-/// Header block of a fragment and of CONTINUATION frames.
+/// Joins the fragment in HEADERS and the payloads of the CONTINUATION frames to one header block.
 fn joined(fragment: &[u8], mut continuations: &[u8]) -> Vec<u8> {
     let mut block = fragment.to_vec();
     while let Some((header, rest)) = continuations.split_first_chunk() {

@@ -23,7 +23,8 @@ pub(super) struct ClientStreams {
     reset: u64,
     /// Streams whose body has not ended, in ascending order.
     open: Vec<u32>,
-    /// Streams up to this one may be missing in `open`.
+    /// Highest stream that was removed from `open` for lack of space. It and lower streams may be
+    /// missing there.
     forgotten: u32,
 }
 
@@ -56,7 +57,8 @@ impl ClientStreams {
     /// Processes a DATA frame. `ends`: it has END_STREAM.
     ///
     /// # Errors
-    /// The client has ended the stream. Other frames without a stream are h2's.
+    /// The client has already ended the stream. h2 judges DATA on streams that the client never
+    /// opened.
     pub(super) fn data(&mut self, stream: u32, ends: bool) -> Result<(), Reason> {
         let is_known = stream > self.forgotten && stream <= self.newest;
         if self.body(stream, ends) || !is_known {
@@ -88,7 +90,7 @@ impl ClientStreams {
         self.open.push(stream);
     }
 
-    /// True if the body of the stream had not ended. `ends`: now it has.
+    /// True if the body of the stream had not ended before this frame. `ends`: the frame ends it.
     fn body(&mut self, stream: u32, ends: bool) -> bool {
         let Ok(at) = self.open.binary_search(&stream) else {
             return false;

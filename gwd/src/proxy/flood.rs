@@ -123,14 +123,14 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    /// Budgets that time does not refill.
+    /// Budgets that are not refilled over time.
     fn begun() -> Flood {
         let mut flood = Flood::new(Clock::new());
         (flood.control.per_s, flood.resets.per_s) = (0, 0);
         flood
     }
 
-    /// Number of control frames up to the end of the budget, at most 10,000.
+    /// Number of control frames until the budget is exhausted, at most 10,000.
     fn controls(flood: &mut Flood) -> usize {
         (0..10_000).take_while(|_| flood.control()).count()
     }

@@ -16,10 +16,10 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::client_frames::{FRAME_HEADER_BYTES, GOAWAY};
 
-/// Error of the client that ends the connection, once there is one.
+/// Error of the client because of which the connection ends, if there is one.
 pub(super) type Ending = Rc<Cell<Option<Reason>>>;
 
-/// I/O for hyper that follows the frames of the gateway.
+/// I/O for hyper that tracks the boundaries of the frames which the gateway sends.
 pub(super) struct GoAway<I> {
     io: I,
     ending: Ending,
@@ -61,7 +61,8 @@ impl<I> GoAway<I> {
         }
     }
 
-    /// Bytes to write, with the code of the error in a GOAWAY frame that has another one.
+    /// Bytes to write. In a GOAWAY frame with an error code, the code is replaced by that of the
+    /// client's error.
     fn with_code<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
         let (Some(reason), 0) = (self.ending.get(), self.held) else {
             return Cow::Borrowed(bytes);
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn code_of_an_error_is_replaced_in_goaway_only() {
-        // A payload that looks like the frame itself, and a GOAWAY without an error.
+        // A payload that looks like a GOAWAY frame, and a GOAWAY frame without an error.
         let before = [frame(0, &goodbye(6)), goodbye(0)].concat();
         let sent = [&before[..], &goodbye(6)].concat();
         let expected = [&before[..], &goodbye(9)].concat();
@@ -174,7 +175,7 @@ mod tests {
             );
             ending.set(Some(Reason::COMPRESSION_ERROR));
             if cut == 3 {
-                // Within a frame header h2 has not written the last frame yet.
+                // If the header of a frame is incomplete, h2 has not written its GOAWAY frame yet.
                 assert!(
                     Pin::new(&mut io)
                         .poll_write(&mut cx, &sent[cut..9])

@@ -15,12 +15,14 @@ use super::goaway::Ending;
 use super::io::{ClientIo, read_in_place, take};
 use crate::clock::Clock;
 
-/// Client I/O whose input to h2 ends where an error of the client begins.
+/// Client I/O that inspects the input before h2 gets it. From an error of the client on, h2 gets no
+/// more input.
 pub(super) struct Guarded {
     io: ClientIo,
     frames: ClientFrames,
     ending: Ending,
-    /// Received bytes that h2 has not got yet, because a header block or SETTINGS is incomplete.
+    /// Received bytes that are withheld from h2, because a header block or SETTINGS frame is
+    /// incomplete.
     kept: Vec<u8>,
     /// True if `kept` has not been inspected.
     is_new: bool,
@@ -30,7 +32,8 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    /// Inspects the input of `io`. `header_bytes`: maximum size of a header list.
+    /// Creates an I/O that inspects the input of `io`. `header_bytes`: maximum size of a header
+    /// list.
     pub(super) fn new(
         io: ClientIo,
         clock: Clock,
@@ -54,12 +57,12 @@ impl Guarded {
         self.io
     }
 
-    /// Number of bytes that are held for h2.
+    /// Number of received bytes that h2 has not read yet.
     pub(super) fn held_bytes(&self) -> usize {
         self.kept.len() + self.released.len()
     }
 
-    /// Inspects `kept`, and releases what h2 may get.
+    /// Inspects `kept`, and moves the bytes that h2 may read to `released`.
     fn release(&mut self) {
         self.is_new = false;
         let progress = self.frames.inspect(&self.kept);
@@ -114,7 +117,7 @@ impl Read for Guarded {
                         return Poll::Ready(Ok(()));
                     }
                     if this.kept.is_empty() {
-                        // The usual case: h2 gets all input in the buffer into which it was read.
+                        // Fast path: h2 gets all input in the buffer into which it was read.
                         let progress = this.frames.inspect(buffer.filled());
                         let rest = &buffer.filled()[progress.passed..];
                         match progress.then {

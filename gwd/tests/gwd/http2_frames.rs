@@ -706,13 +706,13 @@ fn malformed_request_keeps_the_field_table() {
     raw.send(&frame(HEADERS, END | END_HEADERS, 1, &malformed));
     let reset = raw.find(|frame| frame.kind == RST_STREAM).unwrap();
     assert_eq!((reset.stream, reset.code()), (1, PROTOCOL_ERROR));
-    // Entries 65 and 62; then a value with the name of entry 63.
+    // Fields: entry 65, entry 62, and a value with the name of entry 63.
     let second = [0x7F, 0x00, 3, b't', b'w', b'o'];
     let fields = [&request("GET", &[])[..], &[0xC1, 0xBE], &second].concat();
     raw.send(&frame(HEADERS, END | END_HEADERS, 3, &fields));
     let answer = raw.find(|frame| frame.stream == 3 && frame.kind == HEADERS);
     assert_eq!(answer.unwrap().status(), 200);
-    // Entry 65 is `Shop` now: the message is malformed, the connection goes on.
+    // Entry 65 is now `Shop`: the message is malformed, and the connection continues.
     let fields = [&request("GET", &[])[..], &[0xC0]].concat();
     raw.send(&frame(HEADERS, END | END_HEADERS, 5, &fields));
     let reset = raw.find(|frame| frame.kind == RST_STREAM).unwrap();
@@ -814,7 +814,7 @@ fn windows_and_pings_follow_the_client() {
     assert_eq!(raw.find(data).unwrap().payload, b"h");
     raw.send(&settings(4, 3));
     assert_eq!(raw.find(data).unwrap().payload, b"el");
-    // A window below zero opens with the update that makes it positive.
+    // A negative window opens with the update that makes it positive.
     raw.send(&settings(4, 1));
     raw.send(&frame(WINDOW_UPDATE, 0, 1, &2_u32.to_be_bytes()));
     raw.send(&frame(PING, 0, 0, b"12345678"));

@@ -24,9 +24,9 @@ pub(super) const CERTIFICATE: [&str; 3] = [
 /// Managed fields that a peer may set.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Allowed {
-    /// True if the forwarding fields are affected.
+    /// True if the peer may set the forwarding fields.
     pub(super) forwarding: bool,
-    /// Fields with the client certificate.
+    /// True if the peer may set the fields with the client certificate.
     pub(super) certificate: bool,
 }
 

@@ -30,9 +30,9 @@ const SHORT_MAX: u32 = 8;
 
 /// Tables for decoding, computed from [`LENGTHS`].
 struct Code {
-    /// Byte and length of the code at the beginning of these 8 bits. Length 0: the code is longer.
+    /// Byte and code length for each value of 8 bits. Length 0: the code is longer than 8 bits.
     short: [(u8, u8); 256],
-    /// Bytes by code: by length, then by value.
+    /// Bytes in the order of their codes: by length, then by value.
     bytes: [u8; 256],
     /// First code of each length.
     first: [u32; LENGTH_MAX as usize + 1],
@@ -44,7 +44,7 @@ struct Code {
 
 static CODE: Code = code();
 
-/// Error: the bits are no Huffman code, contain EOS, or end with wrong padding.
+/// Error: the bits are not a Huffman code, contain EOS, or end with invalid padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Invalid;
 
@@ -159,7 +159,7 @@ mod tests {
         Ok(bytes)
     }
 
-    /// Bits, written as `0` and `1`, with padding.
+    /// Encodes bits, written as `0` and `1`, with padding.
     fn bits(text: &str) -> Vec<u8> {
         let text: String = text.chars().filter(|bit| *bit != ' ').collect();
         text.as_bytes()
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn codes_are_those_of_appendix_b() {
-        // Rows of the appendix, of each length that it has.
+        // Examples from the appendix, one or more of each code length.
         let rows: [(&str, u8); 21] = [
             ("00000", b'0'),
             ("01001", b't'),

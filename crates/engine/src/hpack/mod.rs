@@ -46,7 +46,7 @@ pub enum Part {
 /// Result of an inspection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inspected {
-    /// No field of the block is malformed. Further rules for messages are the library's.
+    /// All fields of the block are well-formed. The library checks the other rules for messages.
     WellFormed,
     /// The message is malformed. Contains the block for the library.
     Malformed(Vec<u8>),
@@ -57,7 +57,8 @@ pub enum Inspected {
 pub enum Invalid {
     /// The block cannot be decoded (COMPRESSION_ERROR, RFC 9113 §4.3).
     Compression,
-    /// The block is malformed, and no block of a moderate length leads to the same table.
+    /// The block is malformed, and a replacement with the same effect on the table would be too
+    /// long.
     Unreplaceable,
 }
 
@@ -95,7 +96,8 @@ enum Kind {
     Method,
     /// `:scheme`, `:authority`, `:path` or `:protocol`.
     Pseudo,
-    /// No valid name of a request's field. The library's table has another name in its place.
+    /// Not a valid name for a field in a request. The library's table has another name in its
+    /// place.
     Malformed,
 }
 
@@ -110,9 +112,9 @@ struct Text<'b> {
 struct Block<'b> {
     bytes: &'b [u8],
     at: usize,
-    /// Beginning of the representation that is being read.
+    /// Offset of the field that is being read.
     begin: usize,
-    /// Block for the library, from the first malformed field on.
+    /// Block for the library. `None` until the first malformed field.
     replaced: Option<Vec<u8>>,
     is_malformed: bool,
 }
@@ -216,7 +218,7 @@ impl Inspector {
         let name_end = block.at;
         let (is_valid, value_length) = block.text()?.value(name.kind)?;
         if !is_valid && name.kind == Kind::Method && value_length == 0 {
-            // The library's table cannot have a method without text.
+            // The library cannot store an empty method in its table: replace the name as well.
             name.kind = Kind::Malformed;
         }
         let malformed = name.kind == Kind::Malformed || !is_valid;
@@ -307,14 +309,14 @@ impl<'b> Block<'b> {
         Ok(Text { bytes, is_huffman })
     }
 
-    /// Copies the representation if the block is replaced.
+    /// Copies the current field to the replacement block, if there is one.
     fn keep(&mut self) {
         if let Some(replaced) = &mut self.replaced {
             replaced.extend_from_slice(&self.bytes[self.begin..self.at]);
         }
     }
 
-    /// Leaves out a malformed field that is not inserted into the table.
+    /// Omits a malformed field that is not inserted into the table.
     fn omit(&mut self) {
         self.replaced();
     }
@@ -339,16 +341,16 @@ impl<'b> Block<'b> {
         self.is_moderate()
     }
 
-    /// The block for the library. Before the first call it begins with what precedes the
-    /// representation that is being read.
+    /// The replacement block for the library. The first call creates it with the fields before the
+    /// current one.
     fn replaced(&mut self) -> &mut Vec<u8> {
         self.is_malformed = true;
         let before = &self.bytes[..self.begin];
         self.replaced.get_or_insert_with(|| before.to_vec())
     }
 
-    /// A short literal can refer to a long name. The limit prevents that many of them become a
-    /// long block.
+    /// Limits the length of the replacement block: a short literal can refer to a long name, so
+    /// many of them could require a long block.
     fn is_moderate(&self) -> Result<(), Invalid> {
         let length = self.replaced.as_ref().map_or(0, Vec::len);
         match length <= self.bytes.len() + 2 * TABLE_BYTES {
@@ -370,8 +372,8 @@ pub fn malformed(block: &[u8]) -> Vec<u8> {
     [block, MALFORMED].concat()
 }
 
-/// Writes a valid string of a length. A longer string than the table can hold is cut, because both
-/// empty the table.
+/// Writes a valid string of the given length. A string that is longer than the table is shortened,
+/// because both lengths empty the table.
 fn write_value(block: &mut Vec<u8>, length: usize) {
     let length = length.min(TABLE_BYTES);
     if length < 0x7F {
@@ -402,7 +404,7 @@ impl Text<'_> {
         Ok(())
     }
 
-    /// Judges the text as a name. Returns its full length, too.
+    /// Classifies the text as a name. Also returns its decoded length.
     fn name(self) -> Result<(Name, usize), Invalid> {
         let mut classes = u8::MAX;
         let mut length = 0;
@@ -429,7 +431,7 @@ impl Text<'_> {
         Ok((name, length))
     }
 
-    /// Judges the text as the value of a field: true if it is valid, and its length.
+    /// Checks the text as the value of a field: true if it is valid, and its decoded length.
     fn value(self, kind: Kind) -> Result<(bool, usize), Invalid> {
         let mut classes = u8::MAX;
         let mut length = 0;
@@ -446,8 +448,8 @@ impl Text<'_> {
         Ok((is_valid, length))
     }
 
-    /// True if the text is UTF-8. The library decodes pseudo-fields so; [`crate::edge`] refuses
-    /// what is no target.
+    /// True if the text is UTF-8, which the library requires for pseudo-fields. [`crate::edge`]
+    /// refuses invalid request targets later.
     fn is_utf8(self) -> Result<bool, Invalid> {
         let mut text = Vec::new();
         self.decode(|byte| text.push(byte))?;
@@ -463,7 +465,7 @@ const VALUE: u8 = 2;
 const TOKEN: u8 = 4;
 const ASCII: u8 = 8;
 
-/// Classes of each byte.
+/// Character classes of each byte.
 static CLASSES: [u8; 256] = classes();
 
 const fn classes() -> [u8; 256] {
@@ -513,7 +515,7 @@ fn static_name(index: usize) -> Result<Name, Invalid> {
     let kind = match index {
         1 | 4..=7 => Kind::Pseudo,
         2 | 3 => Kind::Method,
-        // `:status` is for responses.
+        // `:status` is only for responses.
         8..=14 => Kind::Malformed,
         _ => Kind::Field,
     };

@@ -111,7 +111,7 @@ fn table_follows_appendix_c() {
         for (block, sizes) in blocks {
             let inspected = inspector.inspect(&bytes(block), Part::Head).unwrap();
             assert_eq!(inspector.sizes().collect::<Vec<_>>(), *sizes, "{name}");
-            // `:status` is not for requests.
+            // `:status` is only for responses.
             let is_malformed = is_response && *block != "3fe1 01";
             assert_eq!(inspected != Inspected::WellFormed, is_malformed, "{name}");
         }
@@ -177,7 +177,7 @@ fn names_and_values_are_judged_byte_by_byte() {
             let inspected = Inspector::new().inspect(block, Part::Head).unwrap();
             inspected != Inspected::WellFormed
         };
-        // The library accepts a quotation mark, which is no token.
+        // The library accepts a quotation mark, which is not a token character.
         let name = HeaderName::from_lowercase(&text).is_err() || byte == b'"';
         assert_eq!(is_malformed(&literal(0, &text, b"")), name, "name {byte}");
         let value = HeaderValue::from_bytes(&text).is_err();

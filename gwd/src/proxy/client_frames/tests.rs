@@ -281,7 +281,7 @@ fn h2_keeps_the_same_table_for_any_blocks() {
             for _ in 0..dice.below(8) {
                 block.extend(dice.field(if block.is_empty() { entries } else { 0 }));
             }
-            // The oldest entry is where a different table shows.
+            // Refer to the oldest entry: if the tables differ, it differs first.
             let flags = END_STREAM | END_HEADERS;
             let block = frame(HEADERS, flags, 4 * stream + 1, &block);
             match frames.inspect(&block) {
@@ -300,7 +300,7 @@ fn h2_keeps_the_same_table_for_any_blocks() {
                     assert_eq!(passed, block.len());
                     sent.extend(block);
                 }
-                // An index without an entry, or a field without a byte: the sequence ends.
+                // An index without an entry, or an incomplete field: the connection has ended.
                 Progress {
                     then: Then::End(_), ..
                 } => break,
