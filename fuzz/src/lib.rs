@@ -229,6 +229,21 @@ pub fn host_file(data: &[u8]) {
     }
 }
 
+/// Target for files with the counters of quotas. Each must have only one encoding, and a table must
+/// accept any words.
+pub fn quota_file(data: &[u8]) {
+    if let Ok(saved) = policy::saved::decode(data) {
+        assert!(saved.is_empty() || policy::saved::encode(&saved) == data);
+    }
+    // The part that the digest protects.
+    for one in policy::saved::content(data).unwrap_or_default() {
+        let table = policy::RateTable::saved(64, [0, 0]);
+        let lost = table.restore(&one);
+        let kept = table.save(0).map_or(0, |kept| kept.slots.len());
+        assert!(lost + kept <= one.slots.len());
+    }
+}
+
 /// Target for statements and their envelopes. Each must have only one encoding.
 pub fn statement(data: &[u8]) {
     if let Ok(envelope) = Envelope::decode(data) {
@@ -365,6 +380,7 @@ pub fn targets() -> Vec<Target> {
         ("bundle_open", bundle_open, bundles()),
         ("statement", statement, statements()),
         ("host_file", host_file, host_files()),
+        ("quota_file", quota_file, quota_files()),
         ("trust", trust, trusts()),
         (
             "edge",
@@ -488,6 +504,19 @@ fn host_files() -> Vec<Vec<u8>> {
     let text = br#"{"targets": [{"address": "10.0.0.7:8080", "weight": 2, "zone": "east"},
                                 {"address": "[2001:db8::1]:80"}]}"#;
     vec![text.to_vec(), br#"{"targets": []}"#.to_vec()]
+}
+
+fn quota_files() -> Vec<Vec<u8>> {
+    let slots = vec![[2, 1 << 51, 1 << 40 | 3, 1], [u64::MAX; 4]];
+    let table = policy::saved::Saved { seed: [1, 2], slots };
+    let empty = policy::saved::Saved {
+        seed: [1, 2],
+        slots: Vec::new(),
+    };
+    vec![
+        policy::saved::encode(&[table.clone(), empty]),
+        policy::saved::encode(&[table]),
+    ]
 }
 
 fn statements() -> Vec<Vec<u8>> {

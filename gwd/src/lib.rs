@@ -13,6 +13,7 @@
 //! | `unix_socket` | private sockets of the admin interface and of `handover` |
 //! | `compute` | threads for computations that would block a worker |
 //! | `files` | files of other programs |
+//! | `quotas` | counters of quotas, in the state folder |
 //! | `memory` | returns unused memory to the system |
 //! | `telemetry`, `metrics`, `program_log` | counters, access log, metrics, program log |
 //! | `tls` | certificates, client authorities, handshakes |
@@ -41,6 +42,7 @@ mod pace;
 mod program_log;
 mod proxy;
 mod published;
+mod quotas;
 mod random;
 mod settings;
 mod spare;

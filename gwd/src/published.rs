@@ -13,7 +13,7 @@ use std::thread::Thread;
 use arc_swap::ArcSwapOption;
 use bundle::digest::Digest;
 use engine::Snapshot;
-use policy::{Limits, RateTable, Revoked};
+use policy::{Limits, Revoked};
 
 use crate::budget::Budgets;
 use crate::clock::Clock;
@@ -113,7 +113,6 @@ impl Shared {
         settings: &Settings,
     ) -> (Arc<Self>, mpsc::Receiver<Arc<Current>>) {
         let (bin, thrown) = mpsc::channel();
-        let table = || RateTable::new(LIMIT_KEYS, std::hash::RandomState::new());
         let shared = Self {
             clock,
             node: settings.name.as_str().into(),
@@ -121,11 +120,7 @@ impl Shared {
                 .unwrap_or(u64::MAX),
             zone: settings.zone.as_deref().map(Box::from),
             patience: settings.patience,
-            limits: Limits {
-                known: table(),
-                anonymous: table(),
-                leases: Arc::default(),
-            },
+            limits: Limits::new(LIMIT_KEYS, std::hash::RandomState::new),
             compute: Compute::new(workers),
             budgets: Budgets::new(&settings.bounds),
             joined: Joined::default(),

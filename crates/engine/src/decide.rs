@@ -6,7 +6,7 @@ use policy::ask::Effect;
 use policy::auth::Fault;
 use policy::conditions::is_ambiguous as is_ambiguous_choice;
 use policy::guard::cors;
-use policy::traffic::{concurrency, rate_limit};
+use policy::traffic::{concurrency, quota, rate_limit};
 use policy::{Cx, NoValue, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
 use crate::authenticate::{self, Stop};
@@ -305,6 +305,9 @@ pub fn finish<'s>(
     }
     if let Some(notice) = &cx.rate {
         rate_limit::write_fields(notice, &mut response.headers);
+    }
+    if !cx.warned.is_empty() {
+        quota::write_warnings(&cx.warned, &mut response.headers);
     }
     if let Some(notice) = &cx.leased {
         concurrency::write_fields(notice, &mut response.headers);

@@ -1,5 +1,5 @@
-//! Operations whose `cost` exceeds the capacity of a rate limit in their chain, so that the limit
-//! can never admit a request. The capacity is `burst`, or `limit` for a sliding window.
+//! Operations whose `cost` exceeds the capacity of a rate limit or quota in their chain, so that it
+//! can never admit a request. The capacity is `burst`, or `limit` for a sliding window or a quota.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut
     }
 }
 
-/// Rate limits of an operation's chain, with their capacities.
+/// Rate limits and quotas of an operation's chain, with their capacities.
 fn limits<'m>(
     settings: &'m Settings,
     api: &'m Api,
@@ -43,6 +43,7 @@ fn limits<'m>(
         let policy = all.iter().find(|policy| policy.value.name == *name)?;
         match &policy.value.checked {
             Checked::RateLimit(limit) => Some((name.as_str(), limit.tokens().capacity())),
+            Checked::Quota(quota) => Some((name.as_str(), quota.limit())),
             _ => None,
         }
     })
@@ -64,7 +65,7 @@ fn report(
         Diagnostic::new(&COST_ABOVE_LIMIT, span, message)
             .label("every request would be refused")
             .help(format!(
-                "raise `burst` of `{name}` (`limit` of a sliding window) to {cost}, or lower the cost"
+                "raise `burst` of `{name}` (`limit` of a sliding window or a quota) to {cost}, or lower the cost"
             )),
     );
 }

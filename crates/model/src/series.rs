@@ -70,7 +70,8 @@ pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
     }
     let own = apis.iter().flat_map(|api| &api.policies);
     let limits = settings.policies.iter().chain(own);
-    let limits = limits.filter(|policy| matches!(policy.value.checked, Checked::RateLimit(_)));
+    let counts = |checked: &Checked| matches!(checked, Checked::RateLimit(_) | Checked::Quota(_));
+    let limits = limits.filter(|policy| counts(&policy.value.checked));
     cost.series += calls.len() * HISTOGRAM + 2 * limits.count();
     cost
 }

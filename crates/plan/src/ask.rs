@@ -13,8 +13,7 @@ use policy::endpoint::Endpoint;
 use policy::key_cell::Remote;
 use policy::password;
 use policy::{
-    Checked, Cx, Form, Limits, RateTable, Reject, Revoked, SecretCell, SecretRef,
-    SecretUnavailable, Secrets,
+    Checked, Cx, Form, Limits, Reject, Revoked, SecretCell, SecretRef, SecretUnavailable, Secrets,
 };
 
 /// Peer address of requests for which the peer does not matter (documentation range, RFC 5737).
@@ -256,12 +255,7 @@ impl Oracle {
     ) -> Result<T, &'static Reject> {
         let listener = &self.snapshot.listeners()[question.listener];
         let mut admitted = engine::edge::admit(question.request.clone(), listener, question.peer)?;
-        let table = || RateTable::new(1, std::hash::RandomState::new());
-        let limits = Limits {
-            known: table(),
-            anonymous: table(),
-            leases: Arc::default(),
-        };
+        let limits = Limits::new(1, std::hash::RandomState::new);
         let presented = mtls::witness::presented(&question.certificates);
         let mut cx = Cx::new(0, question.unix_s, question.peer, &limits, &self.revoked);
         cx.client = admitted.client;

@@ -1,6 +1,7 @@
 //! Context of an exchange: inputs and results of policies, in addition to the request head.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub struct Cx<'a> {
     pub lookalikes: u32,
     /// State of the last rate limit that counted the request, for the `RateLimit` response fields.
     pub rate: Option<RateNotice<'a>>,
+    /// Quotas of which the request passed a warning threshold.
+    pub warned: Vec<Warned<'a>>,
     /// State of the concurrency limit with the fewest free permits, for the response fields.
     pub leased: Option<LeaseNotice<'a>>,
     /// Concurrency permits of the request, released when its response has ended.
@@ -95,6 +98,15 @@ pub struct Noted<'a> {
     pub policy: &'a str,
     /// The refusal.
     pub reject: &'static Reject,
+}
+
+/// A quota of which a request passed a warning threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Warned<'a> {
+    /// Name of the policy.
+    pub policy: &'a str,
+    /// The threshold: used share in parts per million.
+    pub share_ppm: u32,
 }
 
 /// Origin of a request, for CORS.
@@ -206,8 +218,50 @@ pub struct Limits {
     pub known: RateTable,
     /// Counters for keys that any client can invent: addresses, header values.
     pub anonymous: RateTable,
+    /// Counters of quotas, which can be saved: for keys of consumers and routes, and for keys that
+    /// any client can invent.
+    pub quotas: [RateTable; 2],
     /// Counts of concurrent requests.
     pub leases: Arc<Leases>,
+}
+
+impl Limits {
+    /// Counters for about `keys` concurrent keys in each table. `random` gives random hash seeds.
+    #[must_use]
+    pub fn new(keys: usize, random: impl Fn() -> RandomState) -> Self {
+        let table = || RateTable::new(keys, random());
+        // Both tables of quotas have one seed, so that one is saved.
+        let seed = [random().hash_one(0), random().hash_one(1)];
+        let quotas = || RateTable::saved(keys, seed);
+        Self {
+            known: table(),
+            anonymous: table(),
+            quotas: [quotas(), quotas()],
+            leases: Arc::default(),
+        }
+    }
+
+    /// Tables of rate limits, or of quotas: for keys of consumers and routes, and for keys that
+    /// clients can invent.
+    #[must_use]
+    pub fn tables(&self, quota: bool) -> [&RateTable; 2] {
+        match quota {
+            false => [&self.known, &self.anonymous],
+            true => self.quotas.each_ref(),
+        }
+    }
+
+    /// All tables with their names in metrics.
+    #[must_use]
+    pub fn all(&self) -> [(&'static str, &RateTable); 4] {
+        let [known, anonymous] = &self.quotas;
+        [
+            ("known", &self.known),
+            ("anonymous", &self.anonymous),
+            ("quota_known", known),
+            ("quota_anonymous", anonymous),
+        ]
+    }
 }
 
 /// Concurrency permits of one request. The first needs no allocation.
@@ -296,6 +350,8 @@ pub struct LeaseNotice<'a> {
 /// Tokens taken from a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
+    /// True for the tables of quotas.
+    pub quota: bool,
     /// True for the table of keys that clients can invent.
     pub anonymous: bool,
     /// Id of the limit's state.
@@ -346,6 +402,7 @@ impl<'a> Cx<'a> {
             shown: Shown::default(),
             lookalikes: 0,
             rate: None,
+            warned: Vec::new(),
             leased: None,
             leases: Held::default(),
             page: Page::Foreign,
@@ -369,6 +426,15 @@ impl<'a> Cx<'a> {
         self.principal.as_ref()?.claim(name)
     }
 
+    /// Keeps the state of the limit that refused the request, else of the one with the fewest tokens
+    /// left.
+    pub fn rate_notice(&mut self, notice: RateNotice<'a>) {
+        let replaces = |told: RateNotice<'_>| notice.refused || notice.remaining < told.remaining;
+        if self.rate.is_none_or(replaces) {
+            self.rate = Some(notice);
+        }
+    }
+
     /// Records tokens that a limit took.
     pub fn charged(&mut self, charge: Charge) {
         if let Some(free) = self.charges.iter_mut().find(|charge| charge.is_none()) {
@@ -379,11 +445,7 @@ impl<'a> Cx<'a> {
     /// Returns all tokens that limits took from this request.
     pub fn refund(&mut self) {
         for charge in self.charges.iter_mut().filter_map(Option::take) {
-            let table = if charge.anonymous {
-                &self.limits.anonymous
-            } else {
-                &self.limits.known
-            };
+            let table = self.limits.tables(charge.quota)[usize::from(charge.anonymous)];
             table.refund(charge.tag, charge.tokens, charge.cost);
         }
     }
@@ -449,15 +511,8 @@ pub(crate) mod tests {
 
     /// Calls `run` with the context of a new request.
     pub(crate) fn with_cx<'a, T>(run: impl FnOnce(&mut Cx<'a>) -> T) -> T {
-        static SHARED: LazyLock<(Limits, Revoked)> = LazyLock::new(|| {
-            let table = || RateTable::new(1, std::hash::RandomState::new());
-            let limits = Limits {
-                known: table(),
-                anonymous: table(),
-                leases: Arc::default(),
-            };
-            (limits, Revoked::default())
-        });
+        static SHARED: LazyLock<(Limits, Revoked)> =
+            LazyLock::new(|| (Limits::new(1, RandomState::new), Revoked::default()));
         let (limits, revoked) = &*SHARED;
         let peer = "10.0.0.1".parse().unwrap();
         run(&mut Cx::new(0, 0, peer, limits, revoked))

@@ -10,6 +10,7 @@ use crate::cx::{Cx, Principal, RouteId};
 use crate::declared::{Scalar, Value};
 use crate::head::RequestHead;
 use crate::phase::Phase;
+use crate::rate::RateTable;
 use crate::step::StateId;
 
 /// Counter key. If the named property is absent, the client's address is used.
@@ -132,10 +133,16 @@ impl std::fmt::Display for Key {
 // === impl Reader ===
 
 impl Reader {
-    /// Hash of the key, and true if clients can invent the key (the `anonymous` table), false
-    /// otherwise (the `known` table).
-    pub(crate) fn read(&self, state: StateId, head: &RequestHead, cx: &Cx<'_>) -> (bool, u64) {
-        let (known, anonymous) = (&cx.limits.known, &cx.limits.anonymous);
+    /// Hash of the key, and true if clients can invent the key (the second of `tables`), false
+    /// otherwise (the first).
+    pub(crate) fn read(
+        &self,
+        state: StateId,
+        tables: [&RateTable; 2],
+        head: &RequestHead,
+        cx: &Cx<'_>,
+    ) -> (bool, u64) {
+        let [known, anonymous] = tables;
         let by_address = || {
             let (bytes, length) = address_key(cx.client);
             let tag = anonymous.tag(state, &[b"address", &bytes[..length]]);
@@ -175,7 +182,7 @@ impl Reader {
                 let mut invented = false;
                 let mut folded = 0;
                 for part in parts {
-                    let (chosen, tag) = part.read(state, head, cx);
+                    let (chosen, tag) = part.read(state, tables, head, cx);
                     invented |= chosen;
                     let (before, tag): ([u8; 8], [u8; 8]) =
                         (u64::to_le_bytes(folded), tag.to_le_bytes());
@@ -281,7 +288,8 @@ mod tests {
                     groups: &[],
                     token: None,
                 });
-                key.reader().read(StateId(1), &head, cx)
+                key.reader()
+                    .read(StateId(1), cx.limits.tables(false), &head, cx)
             });
             assert_eq!(found, anonymous, "{key}");
         }
@@ -307,7 +315,7 @@ mod tests {
         let tag = |value: &str| {
             let mut head = head("/");
             head.headers.insert("x-tenant", value.parse().unwrap());
-            with_cx(|cx| key.read(StateId(1), &head, cx).1)
+            with_cx(|cx| key.read(StateId(1), cx.limits.tables(false), &head, cx).1)
         };
         assert_eq!(tag("a"), tag("a"));
         assert_ne!(tag("a"), tag("b"));

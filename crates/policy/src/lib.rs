@@ -13,6 +13,7 @@
 
 mod addresses;
 pub mod ask;
+mod calendar;
 mod cidr;
 mod claims;
 pub mod conditions;
@@ -57,7 +58,7 @@ pub use cidr::Cidr;
 pub use claims::{Claims, NO_CLAIMS};
 pub use cx::{
     Charge, Cx, Held, LeaseNotice, Limits, Noted, Page, Principal, RateNotice, Revoked, RouteId,
-    Shown,
+    Shown, Warned,
 };
 pub use head::{FieldNames, RequestHead, ResponseHead};
 pub use key::Key;
@@ -65,7 +66,7 @@ pub use leases::{Lease, Leases};
 pub use no_value::NoValue;
 pub use phase::Phase;
 pub use policy::{Never, Policy};
-pub use rate::{Admission, RateTable, Tokens};
+pub use rate::{Admission, RateTable, Tokens, saved};
 pub use reject::Reject;
 pub use secret::{
     Form, SecretCell, SecretRef, SecretRefError, SecretUnavailable, SecretValue, Secrets,
@@ -215,6 +216,7 @@ policies! {
     12 "csrf"             Csrf           guard::csrf;
     13 "authorize"        Authorize      guard::authorize;
     14 "forward_auth"     ForwardAuth    guard::forward_auth;
+    15 "quota"            Quota          traffic::quota;
     100 "timeout"         Timeout        traffic::timeout;
     102 "retry"           Retry          traffic::retry;
     103 "circuit_breaker" CircuitBreaker traffic::circuit_breaker;
@@ -314,7 +316,6 @@ mod author {
     }
 
     later! {
-        "quota"           traffic quota;
         "body_limit"      traffic body_limit;
         "validate"        guard validate;
         "mock"            transform mock;

@@ -55,6 +55,7 @@ reasons! {
         "operation_gone" 410 "the operation's `sunset` is past";
         "password_check_unavailable" 503 "too many passwords wait for their check";
         "path_ambiguous" 400 "the upstream could read the path as another one";
+        "quota_exhausted" 429 "a `quota` is used up";
         "rate_limited" 429 "a `rate_limit` is reached";
         "redirect_failed" 500 "a `redirect` has no valid target";
         "request_body_invalid" 400 "the body ended early or is framed wrongly";

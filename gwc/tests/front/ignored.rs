@@ -95,6 +95,8 @@ consumers:
 consumers_file: who.yaml
 policies:
   slow: {kind: rate_limit, algorithm: token_bucket, limit: 10/s, burst: 5, key: consumer, anonymous: address, store: local}
+  monthly: {kind: quota, limit: 71, period: month, time_zone: Asia/Tokyo, key: address, warn: [81%], mode: log}
+  rolling: {kind: quota, limit: 72, window: 73h, key: route}
   marks: {kind: headers, request: {set: {X-A: "1"}, add: {X-B: "2"}, remove: [X-C]}, response: {set: {X-D: "3"}, add: {X-E: "4"}, remove: [X-F]}}
   away: {kind: respond, status: 410, body: "gone", content_type: text/plain}
   short: {kind: timeout, request: 900ms}
@@ -111,7 +113,7 @@ policies:
   names: {kind: forward_auth, upstream: v, path: /check}
   leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}
 required: {policies: [must], auth: [keys, people, asked], allow_public: ["a/open", "b/*", "c/*"]}
-defaults: {upstream: u, listeners: [first, second], policies: [slow], timeout: 10s, max_body: 2MiB, security: enforce, expose_bundle: true, path_readings: keep}
+defaults: {upstream: u, listeners: [first, second], policies: [slow, monthly, rolling], timeout: 10s, max_body: 2MiB, security: enforce, expose_bundle: true, path_readings: keep}
 environments:
   test: {patch: test.yaml, vars: {WAIT: 4s}, release: {channel: test}}
 release: {store: bundles, channel: live}

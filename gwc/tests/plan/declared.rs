@@ -398,7 +398,7 @@ fn same_project_has_an_empty_plan_with_its_limits() {
 fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
     let side = side(GATEWAY, DOCUMENT);
     let needs: BTreeSet<String> = side.lowered.gateway.needs().into_iter().collect();
-    for need in ["policy:quota", "policy:threat", "operation:validate"] {
+    for need in ["policy:threat", "operation:validate"] {
         assert!(needs.contains(need), "{need}: {needs:?}");
         assert_eq!(bundle::ir::missing(&[need.to_owned()]), Some(need));
     }
@@ -418,7 +418,7 @@ fn no_witness_is_shown_of_what_nobody_can_run() {
     );
     let change = &plan.changes[0];
     assert_eq!(change.witness, None);
-    assert_eq!(change.why_none, Some("this version cannot run `quota`"));
+    assert_eq!(change.why_none, Some("this version cannot run `threat`"));
     // The place is that of the verifier, which was edited, not that of the requirement.
     let place = change.source_new.as_ref().expect("a place");
     assert_eq!(place.file, "gateway.yaml");

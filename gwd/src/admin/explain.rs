@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use engine::{ChainStep, Verdict, decide, edge};
 use http::{HeaderName, HeaderValue, Request};
-use policy::{Cx, Limits, RateTable};
+use policy::{Cx, Limits};
 use serde_json::{Value, json};
 
 use super::order::Question;
@@ -78,12 +78,7 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
         }
     };
     let mut head = admitted.head;
-    let table = || RateTable::new(8, std::hash::RandomState::new());
-    let limits = Limits {
-        known: table(),
-        anonymous: table(),
-        leases: std::sync::Arc::default(),
-    };
+    let limits = Limits::new(8, std::hash::RandomState::new);
     let unix_s = crate::clock::unix_ms() / 1_000;
     let mut cx = Cx::new(
         shared.clock.now_ns(),

@@ -30,6 +30,7 @@ use super::{
 use crate::files::read_file;
 use crate::node::Node;
 use crate::program_log::{Level, event};
+use crate::quotas::Keeper;
 
 /// Maximum number of records in the state folder that are checked for damage, newest first.
 const CHECKED_MAX: usize = 20;
@@ -78,6 +79,17 @@ pub(crate) fn trust(plan: &Plan) -> Result<(Trust, Vec<u8>), StartError> {
     }
 }
 
+/// Reads the counters of quotas, and keeps them from then on.
+fn keeper(plan: &Plan, node: &Node, state: &State) -> Result<Keeper, StartError> {
+    let lock = state.lock().try_clone_to_owned();
+    let keeper = lock.and_then(|lock| Keeper::start(&node.shared, &plan.state, lock));
+    keeper.map_err(|error| {
+        StartError::State(Refused::StateNotDurable {
+            why: format!("`{}`: {error}", plan.state.display()),
+        })
+    })
+}
+
 /// Project name in the channel's newest record. Not verified.
 fn claimed_project(plan: &Plan) -> Result<ProjectName, Refused> {
     let store = Folder::open(&plan.store)?;
@@ -101,7 +113,7 @@ impl Control {
     /// See [`StartError`].
     pub(crate) fn start(
         plan: Plan,
-        node: Node,
+        mut node: Node,
         lock: Option<File>,
         events: Sender<Event>,
         status: Arc<ArcSwap<Status>>,
@@ -119,6 +131,7 @@ impl Control {
             None => State::open(&plan.state),
         };
         let state = state.map_err(StartError::State)?;
+        node.quotas = Some(keeper(&plan, &node, &state)?);
         let trust_file = match &plan.trust {
             TrustSource::File(path) => Some(path.as_path()),
             TrustSource::Nobody => None,

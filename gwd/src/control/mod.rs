@@ -50,6 +50,7 @@ use serde_json::json;
 use crate::handover::{self, Offer};
 use crate::node::{Node, Version};
 use crate::program_log::{Audit, Level, OK, event};
+use crate::quotas::Keeper;
 
 pub(crate) use cold::StartError;
 use describe::Described;
@@ -353,6 +354,10 @@ impl Control {
     /// serves. This thread handles no other event meanwhile. False if the handover failed.
     fn hand_over(&mut self, stream: &UnixStream, admin: Option<&(String, OwnedFd)>) -> bool {
         self.keep_sources();
+        // The new process reads the counters before it serves.
+        if let Some(quotas) = &self.node.quotas {
+            quotas.pause();
+        }
         let offered = handover::offer(
             stream,
             &Offer {
@@ -381,6 +386,11 @@ impl Control {
             },
             json!({"error": offered.as_ref().err().map(ToString::to_string)}),
         );
+        if offered.is_err()
+            && let Some(quotas) = &self.node.quotas
+        {
+            quotas.resume();
+        }
         offered.is_ok()
     }
 
@@ -474,8 +484,8 @@ impl Control {
     /// that.
     fn check_limits(&mut self) {
         let limits = &self.node.shared.limits;
-        let tables = [&limits.known, &limits.anonymous];
-        let counts = tables.map(|table| table.overflowed() + table.evicted());
+        let tables = limits.all();
+        let counts = tables.map(|(_, table)| table.overflowed() + table.evicted());
         let (count, now_ms) = (counts.iter().sum(), self.now_ms());
         let crowded = &mut self.crowded_limits;
         if std::mem::replace(&mut crowded.count, count) != count {
@@ -486,6 +496,9 @@ impl Control {
             "rate-limit-table-full",
             grew_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < CROWDED_MS),
         );
+        let quotas = self.node.quotas.as_ref();
+        let failing = quotas.is_some_and(Keeper::fails);
+        self.alarm("quotas-not-saved", failing);
     }
 
     /// Raises the alarm if an active key of this channel expires soon, and updates the metrics of

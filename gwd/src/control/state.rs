@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::way::Way;
 use crate::files::{NONBLOCK, read_file};
-use crate::handover;
+use crate::{handover, quotas};
 
 /// File with the history of the running bundles.
 const RAN: &str = "gwd.json";
@@ -36,7 +36,14 @@ const RUNS_MAX: usize = 100;
 /// rollbacks must not stall.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
 /// Files of gwd beside the layout. A folder that contains only these counts as empty.
-const OWN: [&str; 4] = [RAN, "channels", "revocations", handover::SOCKET];
+const OWN: [&str; 6] = [
+    RAN,
+    "channels",
+    "revocations",
+    handover::SOCKET,
+    quotas::FILE,
+    quotas::DAMAGED,
+];
 
 /// Open state folder. Dropping this value releases its lock.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use crate::telemetry::names::Names;
 use crate::telemetry::process;
 use crate::telemetry::shard::{
     Announced, BodyBytes, ByteCounts, CallKey, Histogram, METHODS, PoolGauge, RejectionKey,
-    RequestKey, RequestSeries,
+    RequestKey, RequestSeries, WARNED,
 };
 use crate::tls::accept::Outcome;
 use crate::upstream::shared::States;
@@ -377,21 +377,29 @@ impl Registry {
             "Requests that a policy with `mode: log` would have refused.",
             &logged,
         ));
-        let mut decisions = Numbers::new();
+        let (mut decisions, mut warnings) = (Numbers::new(), Numbers::new());
         for (policy, decision, count) in &series.decisions {
-            let labels = vec![
-                ("policy", policy.to_string()),
-                ("decision", (*decision).into()),
-            ];
-            *decisions.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
+            let count = count.load(Ordering::Relaxed) as f64;
+            let mut labels = vec![("policy", policy.to_string())];
+            if *decision == WARNED {
+                *warnings.entry(labels).or_default() += count;
+                continue;
+            }
+            labels.push(("decision", (*decision).into()));
+            *decisions.entry(labels).or_default() += count;
         }
         families.push(counters(
             "gwd_ratelimit_decisions_total",
-            "Decisions of rate limits.",
+            "Decisions of rate limits and quotas.",
             &decisions,
         ));
+        families.push(counters(
+            "gwd_quota_warnings_total",
+            "Requests beyond a threshold of `warn` of a quota.",
+            &warnings,
+        ));
         let limits = &self.shared.limits;
-        let overflowed = [("known", &limits.known), ("anonymous", &limits.anonymous)];
+        let overflowed = limits.all();
         let overflowed = overflowed
             .into_iter()
             .map(|(table, counted)| (vec![("table", table.into())], counted.overflowed() as f64))
@@ -401,7 +409,7 @@ impl Registry {
             "Requests whose key found no free slot and shared the overflow limit.",
             &overflowed,
         ));
-        let evicted = [("known", &limits.known), ("anonymous", &limits.anonymous)];
+        let evicted = limits.all();
         let evicted = evicted
             .into_iter()
             .map(|(table, counted)| (vec![("table", table.into())], counted.evicted() as f64))

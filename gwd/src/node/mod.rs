@@ -37,6 +37,7 @@ use crate::measure;
 use crate::metrics::registry::Registry;
 use crate::program_log::{Level, event};
 use crate::published::{Current, Live, Loaded, Shared};
+use crate::quotas::Keeper;
 use crate::spread;
 use crate::telemetry::access_log::{self, Sink};
 use crate::telemetry::shard::Shard;
@@ -83,6 +84,8 @@ pub struct Node {
     revoked: Arc<Revoked>,
     /// Certificates and client authorities of all versions.
     pub(crate) tls: tls::Store,
+    /// Saves the counters of quotas. None before the state folder is open.
+    pub(crate) quotas: Option<Keeper>,
 }
 
 /// Key of a socket: the configured address, and the listener's name if the system chooses the port.
@@ -164,6 +167,7 @@ impl Node {
             epoch: 0,
             revoked: Arc::default(),
             tls: tls::Store::default(),
+            quotas: None,
         })
     }
 
@@ -215,10 +219,15 @@ impl Node {
         let snapshot = engine::build(assembly, &bundle.to_string(), secrets, &mut self.parts)
             .map_err(refused)?;
         let own = assembly.apis.iter().flat_map(|api| api.policies());
-        let mut policies = assembly.shared.policies.iter().chain(own);
-        if policies.any(|policy| matches!(policy.checked, policy::Checked::RateLimit(_))) {
-            self.shared.limits.known.warm();
-            self.shared.limits.anonymous.warm();
+        let policies = assembly.shared.policies.iter().chain(own);
+        for policy in policies {
+            let quota = match policy.checked {
+                policy::Checked::RateLimit(_) => false,
+                policy::Checked::Quota(_) => true,
+                _ => continue,
+            };
+            let tables = self.shared.limits.tables(quota);
+            tables.into_iter().for_each(policy::RateTable::warm);
         }
         let listeners = assembly.shared.listeners.iter();
         let tls_listeners = listeners.map(|listener| {

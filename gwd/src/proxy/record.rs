@@ -19,7 +19,9 @@ use crate::proxy::incoming::Incoming;
 use crate::proxy::stream::Stream;
 use crate::telemetry::access_log::{self, write_query, write_text};
 use crate::telemetry::names::UNMATCHED;
-use crate::telemetry::shard::{BodyBytes, CallKey, Label, RejectionKey, RequestKey, method_index};
+use crate::telemetry::shard::{
+    BodyBytes, CallKey, Label, RejectionKey, RequestKey, WARNED, method_index,
+};
 use crate::upstream::hosts::Endpoint;
 use crate::upstream::transport::CallError;
 use crate::worker::View;
@@ -189,6 +191,12 @@ impl Record {
                 logged: true,
             });
         }
+        for warned in &cx.warned {
+            self.stream
+                .worker
+                .shard
+                .limited(&warned.policy.into(), WARNED);
+        }
         let Some(line) = &mut self.line else { return };
         line.raw_path = None;
         let out = &mut line.bytes;
@@ -235,7 +243,7 @@ impl Record {
         from_headers(out, &head.headers);
     }
 
-    /// Counts the decision of each rate limit of the chain.
+    /// Counts the decision of each rate limit and quota of the chain.
     fn count_limits(&self, decided: &Decided<'_>) {
         let Some(route) = &decided.route else { return };
         let ran = &route.treatment.chain[..decided.ran];
@@ -244,7 +252,7 @@ impl Record {
             let ChainStep::Filter(name, filter) = step else {
                 continue;
             };
-            if let Filter::RateLimit(_) = &**filter {
+            if let Filter::RateLimit(_) | Filter::Quota(_) = &**filter {
                 let denied = refused && index + 1 == ran.len();
                 let decision = if denied { "deny" } else { "allow" };
                 self.stream.worker.shard.limited(name, decision);

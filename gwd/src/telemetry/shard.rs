@@ -172,7 +172,10 @@ pub(crate) enum Announced {
     Lag(usize, Arc<Histogram>),
 }
 
-/// Policy name of a rate limit, and its decision.
+/// Decision of a quota that warned.
+pub(crate) const WARNED: &str = "warn";
+
+/// Policy name of a rate limit or quota, and its decision.
 type DecisionKey = (Arc<str>, &'static str);
 
 /// Counters of one worker.
@@ -274,7 +277,7 @@ impl Shard {
         });
     }
 
-    /// Counts a decision of a rate limit.
+    /// Counts a decision of a rate limit or quota.
     pub(crate) fn limited(&self, policy: &Arc<str>, decision: &'static str) {
         let mut decisions = self.decisions.borrow_mut();
         let key = (Arc::clone(policy), decision);

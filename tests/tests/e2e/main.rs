@@ -23,6 +23,7 @@ mod origins;
 mod own_upstreams;
 mod passwords;
 mod peers;
+mod quotas;
 mod readings;
 mod real_documents;
 mod recipes;

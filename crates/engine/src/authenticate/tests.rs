@@ -5,18 +5,15 @@ use std::sync::LazyLock;
 use super::*;
 use crate::consumers::Consumers;
 use http::Method;
-use policy::{Limits, RateTable, Revoked};
+use policy::{Limits, Revoked};
 
 const NOW_S: u64 = 1_000;
 
 fn shared() -> (Limits, Revoked) {
-    let table = || RateTable::new(1, std::hash::RandomState::new());
-    let limits = Limits {
-        known: table(),
-        anonymous: table(),
-        leases: Arc::default(),
-    };
-    (limits, Revoked::default())
+    (
+        Limits::new(1, std::hash::RandomState::new),
+        Revoked::default(),
+    )
 }
 
 fn head(target: &str, fields: &[(&'static str, &'static str)]) -> RequestHead {

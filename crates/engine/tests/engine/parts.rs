@@ -9,8 +9,8 @@ use bundle::ir::{self, Set, Template};
 use engine::{BuildError, Parts, Snapshot, Verdict, decide};
 use policy::auth::Place;
 use policy::{
-    Cx, Form, Limits, RateTable, RequestHead, Revoked, SecretCell, SecretRef, SecretUnavailable,
-    Secrets, StateId,
+    Cx, Form, Limits, RequestHead, Revoked, SecretCell, SecretRef, SecretUnavailable, Secrets,
+    StateId,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -280,13 +280,7 @@ impl Secrets for NoSecrets {
 }
 
 fn asked(snapshot: &Snapshot, path: &str, authorization: Option<&str>) -> (Option<String>, String) {
-    let table = || RateTable::new(1, std::hash::RandomState::new());
-    let (known, anonymous) = (table(), table());
-    let limits = Limits {
-        known,
-        anonymous,
-        leases: Arc::default(),
-    };
+    let limits = Limits::new(1, std::hash::RandomState::new);
     let revoked = Revoked::default();
     let mut cx = Cx::new(0, 0, "10.0.0.1".parse().unwrap(), &limits, &revoked);
     let mut headers = http::HeaderMap::new();

@@ -1,11 +1,9 @@
 //! Chain steps and responses: exactly the steps that ran process the response.
 
-use std::sync::Arc;
-
 use bundle::ir::{self, Set};
 use engine::{Parts, Snapshot, Verdict, decide, finish};
 use http::{HeaderMap, StatusCode};
-use policy::{Cx, Limits, RateTable, RequestHead, ResponseHead, Revoked, StateId};
+use policy::{Cx, Limits, RequestHead, ResponseHead, Revoked, StateId};
 
 use crate::parts::{NoSecrets, sha256, street};
 
@@ -53,12 +51,7 @@ fn snapshot() -> Snapshot {
 
 /// True if a request is forwarded, and true if its response has the field.
 fn exchange(snapshot: &Snapshot, authorization: Option<&str>) -> (bool, bool) {
-    let table = || RateTable::new(1, std::hash::RandomState::new());
-    let limits = Limits {
-        known: table(),
-        anonymous: table(),
-        leases: Arc::default(),
-    };
+    let limits = Limits::new(1, std::hash::RandomState::new);
     let revoked = Revoked::default();
     let mut cx = Cx::new(0, 0, "10.0.0.1".parse().unwrap(), &limits, &revoked);
     let mut headers = HeaderMap::new();

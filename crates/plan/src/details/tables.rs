@@ -143,8 +143,8 @@ static TIMEOUT: Table = Table {
 static QUOTA: Table = Table {
     id: "policy-changed",
     rows: rows! {
-        "limit": More(Unknown); "window": Less(Unknown);
-        "key" as "limit-key-changed": Either;
+        "limit": More(Unknown); "window": Less(Unknown); "period": Either; "time_zone": Either;
+        "key" as "limit-key-changed": Either; "mode": Each(&[]); "warn": Other;
     },
     groups: &[],
 };

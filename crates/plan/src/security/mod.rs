@@ -129,7 +129,7 @@ pub(super) fn cannot_run(word: &str) -> &'static str {
     }
     sentences! {
         "jwt" "oidc" "introspection" "mtls" "hmac_signature" "dpop"
-        "quota" "concurrency" "body_limit" "validate" "rewrite"
+        "concurrency" "body_limit" "validate" "rewrite"
         "redirect" "mock" "cache" "compress" "retry" "circuit_breaker" "split" "mirror"
         "deprecation" "fault" "transform" "grpc_web" "grpc_json" "graphql_guard" "compose"
         "threat" "llm" "rate_limit"

@@ -1,8 +1,8 @@
 //! Counters of rate limits: a few atomic words per key, in a fixed-size table that all workers
 //! share.
 //!
-//! Each algorithm has a file: [`bucket`] and [`window`]. Admission is one or two compare-and-swaps,
-//! and there is no refill task. The table never grows: a slot is empty, in use, or free again
+//! Each algorithm has a file: [`bucket`], [`window`] and [`calendar`]. Admission is one or two
+//! compare-and-swaps, and there is no refill task. The table never grows: a slot is empty, in use, or free again
 //! because nothing that it counted matters any more.
 //!
 //! Clients can invent keys, such as header values, and fill the table. A limit that holds more than
@@ -12,17 +12,22 @@
 //! overflow counter, which is stricter than separate ones.
 
 mod bucket;
+mod calendar;
+pub mod saved;
 mod window;
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::state::StateId;
 
 /// Largest number of requests per window of [`Algorithm::Window`].
 #[cfg(feature = "author")]
 pub(crate) const WINDOW_MAX: u64 = window::COUNT_MAX;
+/// Largest number of requests per period of [`Algorithm::Calendar`].
+#[cfg(feature = "author")]
+pub(crate) const CALENDAR_MAX: u64 = calendar::COUNT_MAX;
 
 /// Algorithm that counts the requests of a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -32,6 +37,8 @@ pub enum Algorithm {
     Bucket,
     /// Two windows of one period, the earlier one weighted.
     Window,
+    /// Requests of one period of the calendar, which ends at this minute of Unix time.
+    Calendar(u32),
 }
 
 /// Quota: refill rate and capacity of a bucket, or requests per window.
@@ -43,7 +50,7 @@ pub struct Tokens {
     pub count: u64,
     /// The period in milliseconds.
     pub period_ms: u64,
-    /// Maximum number of tokens in a bucket. A window has none.
+    /// Maximum number of tokens in a bucket. Windows and periods have none.
     pub burst: u64,
 }
 
@@ -54,7 +61,8 @@ pub struct Admission {
     pub admitted: bool,
     /// Tokens left in the bucket.
     pub remaining: u64,
-    /// Time until the next token, in ticks of 100 ns. 0 if a token is left.
+    /// Time until the next token, in ticks of 100 ns. 0 if a token is left, except for
+    /// [`Algorithm::Calendar`]: the time until the period ends.
     pub wait_ticks: u64,
 }
 
@@ -64,14 +72,28 @@ pub struct RateTable {
     /// Allocated on first use, so that a gateway without limits needs no memory.
     groups: OnceLock<Box<[Group]>>,
     count: usize,
-    hasher: RandomState,
+    hasher: Hasher,
+    /// Length of a tick in nanoseconds.
+    tick_ns: u64,
+    /// True if something was counted since the last [`RateTable::take_changed`]. Only for tables
+    /// that are saved.
+    changed: AtomicBool,
     /// Number of used slots by limit, indexed by [`owner`].
     held: Box<[AtomicU32]>,
     /// Overflow counters for keys without a slot. Limits have separate counters, so that one with a
     /// slow rate does not block callers of others.
-    overflow: [Slot; 2 * OVERFLOWS],
+    overflow: [Slot; 3 * OVERFLOWS],
     overflowed: AtomicU64,
     evicted: AtomicU64,
+}
+
+/// Hash function of keys.
+#[derive(Debug)]
+enum Hasher {
+    /// Seeded for this process.
+    Process(RandomState),
+    /// SipHash-2-4 with a seed that is saved with the counters.
+    Saved([AtomicU64; 2]),
 }
 
 #[derive(Debug, Default)]
@@ -83,10 +105,11 @@ struct Slot {
     /// Hash of the key, or [`EMPTY`] or [`BUSY`].
     tag: AtomicU64,
     /// Upper 12 bits of the tag, then the time in ticks at which the slot is free again (52 bits:
-    /// 14 years); for a bucket its arrival time. The tag bits make a compare-and-swap fail on a slot
+    /// 14 years, or more in a table with longer ticks); for a bucket its arrival time. The tag bits make a compare-and-swap fail on a slot
     /// that was given to another key meanwhile.
     word: AtomicU64,
-    /// Ticks per token of a [`bucket`], or the packed counts of a [`window`]. 0 for a new key.
+    /// Ticks per token of a [`bucket`], or the packed counts of a [`window`] or a [`calendar`]
+    /// period. 0 for a new key.
     counts: AtomicU64,
     /// Limit that uses the slot, as numbered by [`owner`]; above it, the period of a [`window`].
     owner: AtomicU64,
@@ -104,6 +127,12 @@ const SHARE: usize = 4;
 const OVERFLOWS: usize = 128;
 /// Flag in [`Slot::owner`] of slots that hold a window.
 const WINDOW: u64 = 1 << 63;
+/// Flag in [`Slot::owner`] of slots that hold a period of the calendar.
+const CALENDAR: u64 = 1 << 62;
+/// Length of a tick of a table that is not saved, in nanoseconds.
+const TICK_NS: u64 = 100;
+/// Length of a tick of a table that is saved, in nanoseconds.
+const SAVED_TICK_NS: u64 = 1_000_000;
 /// Maximum number of times a slot is read again while another thread claims it.
 const SPINS_MAX: u32 = 64;
 
@@ -113,14 +142,8 @@ impl Tokens {
     pub fn capacity(self) -> u64 {
         match self.algorithm {
             Algorithm::Bucket => self.burst.max(1),
-            Algorithm::Window => self.count,
+            Algorithm::Window | Algorithm::Calendar(_) => self.count,
         }
-    }
-
-    fn period_ticks(self) -> u64 {
-        self.period_ms
-            .saturating_mul(10_000)
-            .clamp(1, TIME_MASK >> 3)
     }
 }
 
@@ -129,12 +152,25 @@ impl RateTable {
     /// random per process, so that clients cannot cause collisions.
     #[must_use]
     pub fn new(keys: usize, hasher: RandomState) -> Self {
+        Self::with(keys, Hasher::Process(hasher), TICK_NS)
+    }
+
+    /// Creates a table whose counters can be saved. Its times are of the wall clock. The seed must
+    /// be random; [`RateTable::restore`] replaces it.
+    #[must_use]
+    pub fn saved(keys: usize, seed: [u64; 2]) -> Self {
+        Self::with(keys, Hasher::Saved(seed.map(AtomicU64::new)), SAVED_TICK_NS)
+    }
+
+    fn with(keys: usize, hasher: Hasher, tick_ns: u64) -> Self {
         Self {
             groups: OnceLock::new(),
             count: (keys / 4).next_power_of_two().max(2),
             hasher,
+            tick_ns,
+            changed: AtomicBool::new(false),
             held: (0..OWNERS).map(|_| AtomicU32::new(0)).collect(),
-            overflow: [const { Slot::empty() }; 2 * OVERFLOWS],
+            overflow: [const { Slot::empty() }; 3 * OVERFLOWS],
             overflowed: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
         }
@@ -144,17 +180,23 @@ impl RateTable {
     /// keys have different inputs.
     #[must_use]
     pub fn tag(&self, state: StateId, parts: &[&[u8]]) -> u64 {
-        use std::hash::Hasher;
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write_u64(state.0);
-        for part in parts {
-            hasher.write_usize(part.len());
-            hasher.write(part);
+        fn hash(mut hasher: impl std::hash::Hasher, state: StateId, parts: &[&[u8]]) -> u64 {
+            hasher.write_u64(state.0);
+            for part in parts {
+                hasher.write_usize(part.len());
+                hasher.write(part);
+            }
+            hasher.finish()
         }
-        hasher.finish().max(BUSY + 1)
+        let hash = match &self.hasher {
+            Hasher::Process(random) => hash(random.build_hasher(), state, parts),
+            Hasher::Saved(seed) => hash(saved::hasher(seed), state, parts),
+        };
+        hash.max(BUSY + 1)
     }
 
     /// Takes `cost` tokens of a limit's key at `now_ns`, if available. `tag` is the hash of the key.
+    /// `now_ns` is monotonic; for a table of [`RateTable::saved`] it is Unix time.
     #[must_use]
     pub fn take(
         &self,
@@ -164,7 +206,7 @@ impl RateTable {
         cost: u64,
         now_ns: u64,
     ) -> Admission {
-        let now = (now_ns / 100) & TIME_MASK;
+        let now = (now_ns / self.tick_ns) & TIME_MASK;
         let (slot, tag) = match self.slot(state, tag, tokens.algorithm, now) {
             Some(slot) => (slot, tag),
             None => {
@@ -172,9 +214,31 @@ impl RateTable {
                 (self.overflow_of(state, tokens), BUSY)
             }
         };
-        match tokens.algorithm {
+        let mut admission = match tokens.algorithm {
             Algorithm::Bucket => bucket::take(slot, tag, tokens, cost, now),
-            Algorithm::Window => window::take(slot, tag, tokens, cost, now),
+            Algorithm::Window => window::take(slot, tag, tokens, self.period(tokens), cost, now),
+            Algorithm::Calendar(end_min) => calendar::take(slot, tag, tokens, end_min, cost, now),
+        };
+        if self.tick_ns != TICK_NS {
+            let ticks = self.tick_ns / TICK_NS;
+            admission.wait_ticks = admission.wait_ticks.saturating_mul(ticks);
+            self.note_change();
+        }
+        admission
+    }
+
+    /// Period in ticks.
+    fn period(&self, tokens: Tokens) -> u64 {
+        tokens
+            .period_ms
+            .saturating_mul(1_000_000 / self.tick_ns)
+            .clamp(1, TIME_MASK >> 3)
+    }
+
+    /// Records that a counter changed. Workers share the flag, so that it is written once per save.
+    fn note_change(&self) {
+        if !self.changed.load(Ordering::Relaxed) {
+            self.changed.store(true, Ordering::Release);
         }
     }
 
@@ -184,6 +248,10 @@ impl RateTable {
         match tokens.algorithm {
             Algorithm::Bucket => bucket::refund(slot, tag, tokens, cost),
             Algorithm::Window => window::refund(slot, tag, cost),
+            Algorithm::Calendar(end_min) => calendar::refund(slot, tag, end_min, cost),
+        }
+        if self.tick_ns != TICK_NS {
+            self.note_change();
         }
     }
 
@@ -201,13 +269,13 @@ impl RateTable {
 
     /// Overflow counter of a limit, selected by a hash of its id and quota.
     fn overflow_of(&self, state: StateId, tokens: Tokens) -> &Slot {
-        let hash = self
-            .hasher
-            .hash_one((state.0, tokens.count, tokens.period_ms, tokens.burst));
+        let numbers = [tokens.count, tokens.period_ms, tokens.burst].map(u64::to_le_bytes);
+        let hash = self.tag(state, &numbers.each_ref().map(|bytes| bytes.as_slice()));
         let at = usize::try_from(hash % OVERFLOWS as u64).unwrap_or(0);
         match tokens.algorithm {
             Algorithm::Bucket => &self.overflow[at],
             Algorithm::Window => &self.overflow[OVERFLOWS + at],
+            Algorithm::Calendar(_) => &self.overflow[2 * OVERFLOWS + at],
         }
     }
 
@@ -240,6 +308,7 @@ impl RateTable {
         let kind = match algorithm {
             Algorithm::Bucket => 0,
             Algorithm::Window => WINDOW,
+            Algorithm::Calendar(_) => CALENDAR,
         };
         for _ in 0..SPINS_MAX {
             let mut free = None;
@@ -304,8 +373,9 @@ impl RateTable {
                     true => holder % OWNERS == owner,
                     false => is_over(holder),
                 };
-                let usage = match holder & WINDOW {
+                let usage = match holder & (WINDOW | CALENDAR) {
                     0 => bucket::light_usage(slot, now),
+                    CALENDAR => calendar::light_usage(slot),
                     _ => window::light_usage(slot),
                 };
                 (was > BUSY && pays).then_some((usage?, slot, was))

@@ -47,6 +47,8 @@ impl Counts {
             1 => (self.current, 0),
             // Another thread has read a later time: count in its window.
             NUMBER_MASK => return self,
+            // The wall clock was set back: what was used stays used.
+            back if back > NUMBER_MASK / 2 => (self.before, self.current),
             _ => (0, 0),
         };
         Self {
@@ -58,8 +60,16 @@ impl Counts {
 }
 
 /// Takes `cost` requests at `now` (ticks), if the window has room.
-pub(super) fn take(slot: &Slot, tag: u64, tokens: Tokens, cost: u64, now: u64) -> Admission {
-    let (period, limit) = (tokens.period_ticks(), tokens.count.min(COUNT_MAX));
+/// `period` is in ticks.
+pub(super) fn take(
+    slot: &Slot,
+    tag: u64,
+    tokens: Tokens,
+    period: u64,
+    cost: u64,
+    now: u64,
+) -> Admission {
+    let limit = tokens.count.min(COUNT_MAX);
     let number = now / period;
     let end = ((number + 2) * period).min(TIME_MASK);
     let mut is_over = slot.word.load(Ordering::Acquire) & TIME_MASK <= now;

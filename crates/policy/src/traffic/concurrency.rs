@@ -101,7 +101,7 @@ impl Policy for Checked {
 
 impl Run for Filter {
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
-        let (_, tag) = self.key.read(self.state, head, cx);
+        let (_, tag) = self.key.read(self.state, cx.limits.tables(false), head, cx);
         let taken = cx.limits.leases.take(tag, self.limit);
         let count = taken.as_ref().map_or(self.limit, |(_, count)| *count);
         let notice = LeaseNotice {

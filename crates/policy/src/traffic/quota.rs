@@ -1,38 +1,312 @@
-//! Quota: limit on requests per calendar period or sliding window.
+//! Quota: limit on requests per calendar period or rolling window.
 //!
 //! ```yaml
 //! policies:
 //!   monthly: {kind: quota, limit: 100000, period: month, time_zone: Europe/Berlin, key: consumer}
+//!   trial: {kind: quota, limit: 500, window: 30d, warn: [80%, 95%]}
 //! ```
+//! A refused request gets 429 with `Retry-After` (RFC 9110 §10.2.3): the time to the end of the
+//! period. Responses have the fields of draft-ietf-httpapi-ratelimit-headers, and `Quota-Warning`
+//! beyond a threshold of `warn`. A request is counted before it is forwarded. If a later limit of
+//! the chain refuses it, it is not counted.
+//!
+//! Counters are of the wall clock and survive a restart, unlike those of `rate_limit`.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use minicbor::{Decode, Encode};
+
+use crate::calendar::{Calendar, Unit, Zone};
+use crate::cx::{Charge, Cx, Noted, RateNotice, Warned};
+use crate::declared::{Scalar, Settings, Value};
+use crate::guard::csrf::Mode;
+use crate::head::RequestHead;
+use crate::key::{Key, Reader};
+use crate::phase::Phase;
+use crate::policy::Policy;
+use crate::rate::{Algorithm, Tokens};
+use crate::secret::SecretUnavailable;
+use crate::step::{Reject, Run, Setting, StateId, Step};
+
+/// A quota, in the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// Requests per period.
+    #[n(0)]
+    limit: u64,
+    /// The period.
+    #[n(1)]
+    span: Span,
+    /// Key of the counter.
+    #[n(2)]
+    key: Key,
+    /// Treatment of requests beyond the limit, if written. Default: [`Mode::Block`].
+    #[n(3)]
+    mode: Option<Mode>,
+    /// Used shares from which responses carry a warning, in parts per million, ascending.
+    #[n(4)]
+    warn: Vec<u32>,
+}
+
+/// Period of a quota.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Span {
+    /// Period of the calendar in a time zone.
+    #[n(0)]
+    Calendar(#[n(0)] Unit, #[n(1)] Zone),
+    /// The last so many milliseconds.
+    #[n(1)]
+    Rolling(#[n(0)] u64),
+}
+
+/// A quota at run time.
+#[derive(Debug)]
+pub struct Filter {
+    name: Box<str>,
+    state: StateId,
+    limit: u64,
+    span: RunSpan,
+    key: Reader,
+    logs: bool,
+    warn: Box<[u32]>,
+}
+
+/// Period at run time.
+#[derive(Debug)]
+enum RunSpan {
+    Calendar(Calendar),
+    Rolling(u64),
+}
+
+static EXHAUSTED: Reject = Reject {
+    status: 429,
+    code: "quota_exhausted",
+    title: "Quota exhausted",
+};
+
+/// Response field with the thresholds that a quota has passed.
+pub const WARNING: HeaderName = HeaderName::from_static("quota-warning");
+
+// === impl Checked ===
+
+impl Checked {
+    /// Requests per period.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+}
+
+impl Policy for Checked {
+    type Filter = Filter;
+
+    // After authentication and after limits by address, whatever the key: a request that they refuse
+    // does not use the quota.
+    fn phase(&self) -> Option<Phase> {
+        Some(Phase::Limit)
+    }
+
+    fn settings(&self) -> Settings {
+        let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
+        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
+        let mut settings = Settings::default()
+            .with(&["limit"], Value::One(Scalar::Number(limit)))
+            .with(&["key"], self.key.setting());
+        settings = match &self.span {
+            Span::Calendar(unit, zone) => settings
+                .with(&["period"], text(unit.name()))
+                .with(&["time_zone"], text(zone.name())),
+            Span::Rolling(ms) => settings.with(&["window"], Value::One(Scalar::Duration(*ms))),
+        };
+        if let Some(mode) = self.mode {
+            let word = match mode {
+                Mode::Block => "block",
+                Mode::Log => "log",
+            };
+            settings = settings.with(&["mode"], text(word));
+        }
+        if self.warn.is_empty() {
+            return settings;
+        }
+        let warn = self.warn.iter().map(|share| Scalar::Share(*share));
+        settings.with(&["warn"], Value::Set(warn.collect()))
+    }
+
+    fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
+        Ok(Some(Filter {
+            name: setting.name.into(),
+            state: setting.state,
+            limit: self.limit,
+            span: match &self.span {
+                Span::Calendar(unit, zone) => RunSpan::Calendar(Calendar::new(*unit, zone)),
+                Span::Rolling(ms) => RunSpan::Rolling(*ms),
+            },
+            key: self.key.reader(),
+            logs: self.mode == Some(Mode::Log),
+            warn: self.warn.as_slice().into(),
+        }))
+    }
+
+    fn key(&self) -> Option<&Key> {
+        Some(&self.key)
+    }
+
+    fn counter(&self) -> String {
+        let algorithm = match self.span {
+            Span::Calendar(..) => "calendar",
+            Span::Rolling(_) => "rolling",
+        };
+        format!("{:?} quota {algorithm}", self.key)
+    }
+}
+
+// === impl Filter ===
+
+impl Run for Filter {
+    fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        let tables = cx.limits.tables(true);
+        let (anonymous, tag) = self.key.read(self.state, tables, head, cx);
+        let tokens = self.tokens(cx.unix_s);
+        let now_ns = cx.unix_s.saturating_mul(1_000_000_000);
+        let table = tables[usize::from(anonymous)];
+        let admission = table.take(self.state, tag, tokens, cx.cost, now_ns);
+        self.warn(admission.remaining, cx);
+        if self.logs {
+            return self.noted(admission.admitted, cx);
+        }
+        cx.rate_notice(RateNotice {
+            policy: &self.name,
+            tokens,
+            remaining: admission.remaining,
+            retry_after_ms: admission.wait_ticks.div_ceil(10_000),
+            refused: !admission.admitted,
+        });
+        if admission.admitted {
+            cx.charged(Charge {
+                quota: true,
+                anonymous,
+                state: self.state,
+                tag,
+                tokens,
+                cost: cx.cost,
+            });
+            return Step::Continue;
+        }
+        cx.refund();
+        Step::Reject(&EXHAUSTED)
+    }
+}
+
+impl Filter {
+    /// The limit for requests at a second of Unix time.
+    fn tokens(&self, unix_s: u64) -> Tokens {
+        let (algorithm, period_ms) = match &self.span {
+            RunSpan::Calendar(calendar) => {
+                let period = calendar.period(unix_s);
+                (Algorithm::Calendar(period.end_min), period.length_ms())
+            }
+            RunSpan::Rolling(ms) => (Algorithm::Window, *ms),
+        };
+        Tokens {
+            algorithm,
+            count: self.limit,
+            period_ms,
+            burst: self.limit,
+        }
+    }
+
+    /// Records the highest threshold that is passed.
+    fn warn<'a>(&'a self, remaining: u64, cx: &mut Cx<'a>) {
+        if self.warn.is_empty() {
+            return;
+        }
+        let used = u128::from(self.limit - remaining.min(self.limit));
+        let passed =
+            |share: &&u32| used * 1_000_000 >= u128::from(self.limit) * u128::from(**share);
+        if let Some(share) = self.warn.iter().rev().find(passed) {
+            cx.warned.push(Warned {
+                policy: &self.name,
+                share_ppm: *share,
+            });
+        }
+    }
+
+    /// Log-only mode: the request goes on, whatever was counted.
+    fn noted<'a>(&'a self, admitted: bool, cx: &mut Cx<'a>) -> Step {
+        if !admitted {
+            cx.noted.push(Noted {
+                policy: &self.name,
+                reject: &EXHAUSTED,
+            });
+        }
+        Step::Continue
+    }
+}
+
+/// Writes the thresholds that quotas have passed into a response: a list of strings (RFC 9651), each
+/// a policy with the used share in percent.
+pub fn write_warnings(warned: &[Warned<'_>], headers: &mut HeaderMap) {
+    let mut text = String::new();
+    for Warned { policy, share_ppm } in warned {
+        let comma = if text.is_empty() { "" } else { ", " };
+        let used = Scalar::Share(*share_ppm).to_string();
+        text = format!(
+            "{text}{comma}\"{policy}\";used={}",
+            used.trim_end_matches('%')
+        );
+    }
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(WARNING, value);
+    }
+}
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! Shape of `kind: quota` settings.
+    //! Shape and checks of `kind: quota` settings.
 
-    use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
+    use diag::shape::{self, BAD_VALUE, Field, Object, Rule, Shape};
+    use diag::{Diagnostic, NodeRef, Sink, read};
 
+    use super::{Checked, Span, Unit, Zone};
     use crate::forms;
+    use crate::guard::csrf::Mode;
+    use crate::key::{self, Key};
+    use crate::rate::{CALENDAR_MAX, WINDOW_MAX};
+
+    /// Largest limit.
+    const LIMIT_MAX: i64 = 1_000_000_000_000;
+    const _: () = assert!(LIMIT_MAX as u64 <= CALENDAR_MAX);
+    /// Longest rolling window: 366 days.
+    const WINDOW_MS_MAX: u64 = 366 * 86_400_000;
 
     /// The keys of `kind: quota`.
     pub static SHAPE: Object = Object {
         what: "a quota",
         fields: &[
-            Field::required("limit", Shape::Integer(1, 1 << 40), "Requests per period."),
+            Field::required(
+                "limit",
+                Shape::Integer(1, LIMIT_MAX),
+                "Requests per period.",
+            ),
             Field::optional(
                 "period",
                 Shape::Word(&["minute", "hour", "day", "week", "month"]),
-                "Calendar period.",
+                "Calendar period. Weeks begin on Monday.",
             ),
-            Field::optional("window", Shape::Timeout, "Sliding period, instead."),
+            Field::optional(
+                "window",
+                Shape::Timeout,
+                "Rolling period, instead: at most `limit` requests in any such time. Maximum: 366d, and a `limit` of 16777215.",
+            ),
             Field::optional(
                 "time_zone",
                 Shape::Form(&forms::TIME_ZONE),
-                "With `period`: time zone of days. Default: `UTC`.",
+                "With `period`: time zone of days, with its daylight saving time. Default: `UTC`.",
             ),
             Field::optional(
                 "key",
-                Shape::Form(&forms::COUNTER_KEY),
-                "Key of the quota. Default: `consumer`.",
+                key::author::SHAPE,
+                "Key of the quota, as of `rate_limit`. Default: `consumer`.",
             ),
             Field::optional(
                 "anonymous",
@@ -40,9 +314,19 @@ pub mod author {
                 "Replacement for an absent key: the client's address.",
             ),
             Field::optional(
+                "warn",
+                Shape::Either(&[Shape::Percent, Shape::Several(&Shape::Percent)]),
+                "Used shares, such as `80%`, from which responses have `Quota-Warning` and a metric counts them. Default: none.",
+            ),
+            Field::optional(
+                "mode",
+                Shape::Word(&["block", "log"]),
+                "`log`: requests beyond the limit are served; each is in the log and in a metric. Default: `block`.",
+            ),
+            Field::optional(
                 "store",
                 Shape::Name("a store or `local`"),
-                "Store for counters: `local`, or a store that a fleet shares.",
+                "Store for counters: `local`, or later a store that a fleet shares. `local` counters survive a restart.",
             ),
         ],
         rules: &[
@@ -50,4 +334,211 @@ pub mod author {
             Rule::Apart(&["window", "time_zone"], &BAD_VALUE),
         ],
     };
+
+    /// Reads a quota from a node that fits [`SHAPE`].
+    pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
+        let before = sink.findings().len();
+        let given = |key: &str| node.get(key).filter(|node| !node.is_null());
+        if let Some(store) = given("store").filter(|store| store.scalar_text() != Some("local")) {
+            sink.push(shape::not_available(
+                store.span(),
+                "a quota that a fleet shares",
+                "write `local`",
+            ));
+        }
+        let key = given("key").map_or(Some(Key::Consumer), key::author::read);
+        let limit = u64::try_from(read::integer(node.get("limit")?, 1, LIMIT_MAX).ok()?).ok()?;
+        let word = |key: &str| given(key).and_then(NodeRef::scalar_text);
+        let span = match (word("period"), given("window")) {
+            (Some(period), _) => {
+                let mut units = Unit::ALL.into_iter();
+                let (_, unit) = units.find(|(name, _)| *name == period)?;
+                let zone = word("time_zone").map_or(Some(Zone::utc()), Zone::new)?;
+                Span::Calendar(unit, zone)
+            }
+            (None, window) => Span::Rolling(rolling(window?, (node.get("limit")?, limit), sink)?),
+        };
+        let warn = given("warn").map(|node| thresholds(node, sink));
+        let mode = (word("mode") == Some("log")).then_some(Mode::Log);
+        let fine = sink.findings().len() == before;
+        Some(Checked {
+            limit,
+            span,
+            key: key.filter(|_| fine)?,
+            mode,
+            warn: warn.unwrap_or_default(),
+        })
+    }
+
+    /// Reads a rolling window, and reports one that counters cannot hold.
+    fn rolling(
+        window: NodeRef<'_>,
+        (limit, count): (NodeRef<'_>, u64),
+        sink: &mut Sink,
+    ) -> Option<u64> {
+        let ms = read::duration_ms(window).ok()?;
+        if !(1_000..=WINDOW_MS_MAX).contains(&ms) {
+            sink.push(
+                Diagnostic::new(&BAD_VALUE, window.span(), "the window is not in 1s to 366d")
+                    .help("write a window between `1s` and `366d`, or a `period`"),
+            );
+        }
+        if count > WINDOW_MAX {
+            let message = format!("a rolling window counts up to {WINDOW_MAX} requests");
+            sink.push(
+                Diagnostic::new(&BAD_VALUE, limit.span(), message)
+                    .help("write a `period`, or a smaller limit"),
+            );
+        }
+        Some(ms)
+    }
+
+    /// Reads the thresholds of `warn`, and reports those that are never or always passed.
+    fn thresholds(node: NodeRef<'_>, sink: &mut Sink) -> Vec<u32> {
+        let one = |node: NodeRef<'_>, sink: &mut Sink| {
+            let share = read::percent_ppm(node).ok()?;
+            if share == 0 || share > 1_000_000 {
+                let message = "a threshold is above 0% and at most 100%";
+                sink.push(
+                    Diagnostic::new(&BAD_VALUE, node.span(), message)
+                        .help("write a share of the quota, such as `80%`"),
+                );
+            }
+            Some(share)
+        };
+        let mut shares: Vec<u32> = match node.scalar_text() {
+            Some(_) => one(node, sink).into_iter().collect(),
+            None => node.items().filter_map(|node| one(node, sink)).collect(),
+        };
+        shares.sort_unstable();
+        shares.dedup();
+        shares
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cx::tests::head;
+    use crate::traffic::rate_limit::tests::{cx, limits, per_hour};
+
+    fn quota(limit: u64, span: Span, warn: &[u32]) -> Filter {
+        let checked = Checked {
+            limit,
+            span,
+            key: Key::Address,
+            mode: None,
+            warn: warn.to_vec(),
+        };
+        crate::cx::tests::filter(&checked)
+    }
+
+    fn monthly(limit: u64) -> Filter {
+        let zone = Zone::new("Europe/Berlin").unwrap();
+        quota(limit, Span::Calendar(Unit::Month, zone), &[])
+    }
+
+    fn admits<'a>(quota: &'a Filter, cx: &mut Cx<'a>) -> bool {
+        matches!(quota.on_request(&mut head("/"), cx), Step::Continue)
+    }
+
+    /// 2026-03-31T21:59:00Z: one minute before the end of March in Berlin, in summer time.
+    const LAST_MINUTE: u64 = 1_774_994_340;
+
+    #[test]
+    fn month_ends_at_midnight_of_the_zone() {
+        let shared = limits();
+        let quota = monthly(2);
+        for (unix_s, admitted, wait_s) in [
+            (LAST_MINUTE, true, 60),
+            (LAST_MINUTE + 10, true, 50),
+            (LAST_MINUTE + 20, false, 40),
+            (LAST_MINUTE + 59, false, 1),
+            (LAST_MINUTE + 60, true, 30 * 86_400),
+        ] {
+            let mut cx = cx(&shared, "10.0.0.1");
+            cx.unix_s = unix_s;
+            assert_eq!(admits(&quota, &mut cx), admitted, "{unix_s}");
+            let notice = cx.rate.unwrap();
+            assert_eq!(notice.retry_after_ms, wait_s * 1_000, "{unix_s}");
+            assert_eq!(notice.refused, !admitted);
+        }
+    }
+
+    #[test]
+    fn rolling_quota_frees_as_time_passes() {
+        let shared = limits();
+        let quota = quota(10, Span::Rolling(86_400_000), &[]);
+        let day = 20_000 * 86_400;
+        let count = |unix_s: u64| {
+            let takes = (0..20).filter(|_| {
+                let mut cx = cx(&shared, "10.0.0.1");
+                cx.unix_s = unix_s;
+                admits(&quota, &mut cx)
+            });
+            takes.count()
+        };
+        assert_eq!(count(day + 86_399), 10);
+        assert_eq!(count(day + 86_400), 0, "no new allowance at midnight");
+        assert_eq!(count(day + 86_400 + 43_200), 5);
+        // Set back by five days: what was used stays used.
+        assert_eq!(count(day - 4 * 86_400), 0);
+        assert_eq!(count(day + 4 * 86_400), 10);
+    }
+
+    #[test]
+    fn later_refusal_is_not_counted() {
+        let shared = limits();
+        let (month, hour) = (monthly(3), per_hour("hour", 9, 1, &Key::Address));
+        for admitted in [true, false, false, false] {
+            let mut cx = cx(&shared, "10.0.0.1");
+            cx.unix_s = LAST_MINUTE;
+            assert!(admits(&month, &mut cx));
+            let step = hour.on_request(&mut head("/"), &mut cx);
+            assert_eq!(matches!(step, Step::Continue), admitted);
+        }
+        let mut cx = cx(&shared, "10.0.0.1");
+        cx.unix_s = LAST_MINUTE;
+        assert!(admits(&month, &mut cx));
+        assert_eq!(cx.rate.unwrap().remaining, 1, "two were counted");
+    }
+
+    #[test]
+    fn highest_passed_threshold_is_told() {
+        let shared = limits();
+        let zone = Zone::utc();
+        let quota = quota(10, Span::Calendar(Unit::Day, zone), &[500_000, 905_000]);
+        let told: Vec<Option<u32>> = (0..11)
+            .map(|_| {
+                let mut cx = cx(&shared, "10.0.0.1");
+                admits(&quota, &mut cx);
+                cx.warned.first().map(|warned| warned.share_ppm)
+            })
+            .collect();
+        let (half, most) = (Some(500_000), Some(905_000));
+        assert_eq!(told[..5], [None, None, None, None, half]);
+        assert_eq!(told[5..], [half, half, half, half, most, most]);
+        let warned = [("a", 500_000), ("b", 905_000)]
+            .map(|(policy, share_ppm)| Warned { policy, share_ppm });
+        let mut headers = HeaderMap::new();
+        write_warnings(&warned, &mut headers);
+        assert_eq!(headers[WARNING], "\"a\";used=50, \"b\";used=90.5");
+    }
+
+    #[test]
+    fn cost_is_counted_and_other_addresses_are_not() {
+        let shared = limits();
+        let quota = monthly(5);
+        for (client, cost, admitted) in [
+            ("10.0.0.1", 3, true),
+            ("10.0.0.1", 3, false),
+            ("10.0.0.1", 2, true),
+            ("10.0.0.2", 5, true),
+            ("10.0.0.2", 1, false),
+        ] {
+            let mut cx = cx(&shared, client);
+            (cx.unix_s, cx.cost) = (LAST_MINUTE, cost);
+            assert_eq!(admits(&quota, &mut cx), admitted, "{client} {cost}");
+        }
+    }
 }

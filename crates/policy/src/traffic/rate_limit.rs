@@ -172,31 +172,23 @@ impl Policy for Checked {
 
 impl Run for Filter {
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
-        let (anonymous, tag) = self.key.read(self.state, head, cx);
-        let table = if anonymous {
-            &cx.limits.anonymous
-        } else {
-            &cx.limits.known
-        };
+        let tables = cx.limits.tables(false);
+        let (anonymous, tag) = self.key.read(self.state, tables, head, cx);
+        let table = tables[usize::from(anonymous)];
         let admission = table.take(self.state, tag, self.tokens, cx.cost, cx.now_ns);
         if self.logs {
             return self.noted(admission.admitted, cx);
         }
-        let notice = RateNotice {
+        cx.rate_notice(RateNotice {
             policy: &self.name,
             tokens: self.tokens,
             remaining: admission.remaining,
             retry_after_ms: admission.wait_ticks.div_ceil(10_000),
             refused: !admission.admitted,
-        };
-        if cx
-            .rate
-            .is_none_or(|told| notice.refused || notice.remaining < told.remaining)
-        {
-            cx.rate = Some(notice);
-        }
+        });
         if admission.admitted {
             cx.charged(Charge {
+                quota: false,
                 anonymous,
                 state: self.state,
                 tag,
@@ -377,22 +369,14 @@ pub mod author {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::hash::RandomState;
-    use std::sync::Arc;
 
     use super::*;
     use crate::cx::tests::head;
     use crate::cx::{Limits, Principal, Revoked, RouteId};
-    use crate::rate::RateTable;
 
     /// Separate counters, large enough that no key uses an overflow counter.
     pub(crate) fn limits() -> (Limits, Revoked) {
-        let table = || RateTable::new(1_024, RandomState::new());
-        let limits = Limits {
-            known: table(),
-            anonymous: table(),
-            leases: Arc::default(),
-        };
-        (limits, Revoked::default())
+        (Limits::new(1_024, RandomState::new), Revoked::default())
     }
 
     /// Context of a request from a client address, at second 1.

@@ -1,0 +1,301 @@
+//! Counter of a calendar period: requests until a boundary of the wall clock.
+//!
+//! The end of the period, in minutes of Unix time, and the count are one word, so that a request is
+//! counted by one compare-and-swap, also at a boundary. The slot's other word holds the period's
+//! end as a time.
+//!
+//! A period is over once its end has passed. The wall clock can be set back after a boundary. The
+//! counter then stays in the later period: the same time does not admit the limit twice.
+
+use std::sync::atomic::Ordering;
+
+use super::{Admission, Slot, TIME_MASK, Tokens, is_of};
+
+/// Bits of a count.
+const COUNT_BITS: u32 = 40;
+/// Largest count of a period.
+pub(super) const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
+/// Bits of the end: minutes of Unix time, modulo 31.9 years.
+const END_MASK: u64 = (1 << (64 - COUNT_BITS)) - 1;
+/// Milliseconds of a minute: one tick of the table is one millisecond.
+const MINUTE_MS: u64 = 60_000;
+
+/// End and count of a period.
+#[derive(Clone, Copy)]
+struct Count {
+    /// End in minutes of Unix time, modulo 2^24.
+    end: u64,
+    used: u64,
+}
+
+impl Count {
+    fn of(word: u64) -> Self {
+        Self {
+            end: word >> COUNT_BITS,
+            used: word & COUNT_MAX,
+        }
+    }
+
+    fn word(self) -> u64 {
+        self.end << COUNT_BITS | self.used.min(COUNT_MAX)
+    }
+
+    /// Count at `now` (ms) in a period that ends at minute `end` and is `length` minutes long.
+    /// `is_over` is true if the time of the slot has passed.
+    fn at(self, now: u64, end: u64, length: u64, is_over: bool) -> Self {
+        let after = |minute: u64| signed(self.end.wrapping_sub(minute));
+        if is_over || after(now / MINUTE_MS) <= 0 {
+            // The counter's period is over.
+            return Self {
+                end: end & END_MASK,
+                used: 0,
+            };
+        }
+        // The clock was set back to the period before, of which the counter's is the next: months
+        // differ in length, so that the next period may be longer.
+        let is_next = (1..=length.saturating_mul(2) as i64).contains(&after(end));
+        Self {
+            end: if is_next { self.end } else { end & END_MASK },
+            used: self.used,
+        }
+    }
+}
+
+/// Difference of two ends, modulo 2^24, with a sign.
+fn signed(difference: u64) -> i64 {
+    let difference = (difference & END_MASK) as i64;
+    match difference > (END_MASK / 2) as i64 {
+        true => difference - END_MASK as i64 - 1,
+        false => difference,
+    }
+}
+
+/// Takes `cost` requests at `now` (ms of Unix time) from the period that ends at `end_min`, if it
+/// has them left.
+pub(super) fn take(
+    slot: &Slot,
+    tag: u64,
+    tokens: Tokens,
+    end_min: u32,
+    cost: u64,
+    now: u64,
+) -> Admission {
+    let (limit, end) = (tokens.count.min(COUNT_MAX), u64::from(end_min));
+    let length = tokens.period_ms / MINUTE_MS;
+    loop {
+        let time = slot.word.load(Ordering::Acquire);
+        // If the slot was given to another key meanwhile, decide as for a fresh key, and do not
+        // charge the new one.
+        let ours = is_of(time, tag);
+        let word = slot.counts.load(Ordering::Acquire);
+        let count = match word {
+            0 => Count {
+                end: end & END_MASK,
+                used: 0,
+            },
+            _ if !ours => Count {
+                end: end & END_MASK,
+                used: 0,
+            },
+            _ => Count::of(word).at(now, end, length, time & TIME_MASK <= now),
+        };
+        let ends = (end.wrapping_add_signed(signed(count.end.wrapping_sub(end)))) * MINUTE_MS;
+        let after = count.used.saturating_add(cost);
+        let admitted = after <= limit;
+        let admission = Admission {
+            admitted,
+            remaining: limit.saturating_sub(if admitted { after } else { count.used }),
+            wait_ticks: ends.saturating_sub(now),
+        };
+        if !ours || !admitted {
+            return admission;
+        }
+        // Holds the slot until the period is over, before anything is counted in it.
+        let until = (time & !TIME_MASK) | ends & TIME_MASK;
+        let held = time == until
+            || slot
+                .word
+                .compare_exchange(time, until, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok();
+        let next = Count {
+            used: after,
+            ..count
+        };
+        let counted = held
+            && slot
+                .counts
+                .compare_exchange(word, next.word(), Ordering::AcqRel, Ordering::Acquire)
+                .is_ok();
+        if counted {
+            return admission;
+        }
+    }
+}
+
+/// Returns `cost` requests to the period that ends at `end_min`. Without effect if the counter is
+/// in another period.
+pub(super) fn refund(slot: &Slot, tag: u64, end_min: u32, cost: u64) {
+    if !is_of(slot.word.load(Ordering::Acquire), tag) {
+        return;
+    }
+    let back = |word: u64| {
+        let count = Count::of(word);
+        let same = count.end == u64::from(end_min) & END_MASK;
+        same.then(|| {
+            Count {
+                used: count.used.saturating_sub(cost),
+                ..count
+            }
+            .word()
+        })
+    };
+    let _ = slot
+        .counts
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
+}
+
+/// Number of counted requests, if that is at most one.
+pub(super) fn light_usage(slot: &Slot) -> Option<u64> {
+    let used = Count::of(slot.counts.load(Ordering::Acquire)).used;
+    (used <= 1).then_some(used)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rate::{Algorithm, RateTable};
+    use crate::state::StateId;
+
+    const STATE: StateId = StateId(1);
+    const DAY_MIN: u32 = 1_440;
+    const MINUTE_NS: u64 = 60_000_000_000;
+
+    /// The period of `days` days that ends with day `day`.
+    fn period(count: u64, day: u32, days: u32) -> Tokens {
+        Tokens {
+            algorithm: Algorithm::Calendar(day * DAY_MIN),
+            count,
+            period_ms: u64::from(days * DAY_MIN) * MINUTE_MS,
+            burst: count,
+        }
+    }
+
+    fn table() -> (RateTable, u64) {
+        let table = RateTable::saved(64, [1, 2]);
+        let tag = table.tag(STATE, &[b"acme"]);
+        (table, tag)
+    }
+
+    /// Number of admitted requests of 20 in a minute.
+    fn admitted((table, tag): &(RateTable, u64), tokens: Tokens, minute: u32) -> usize {
+        let now_ns = u64::from(minute) * MINUTE_NS;
+        let takes = (0..20).filter(|_| table.take(STATE, *tag, tokens, 1, now_ns).admitted);
+        takes.count()
+    }
+
+    #[test]
+    fn period_admits_the_limit_and_the_next_again() {
+        let table = table();
+        // Day 20,000, a minute after its begin, and the last minute.
+        let day = 19_999 * DAY_MIN;
+        assert_eq!(admitted(&table, period(7, 20_000, 1), day + 1), 7);
+        assert_eq!(admitted(&table, period(7, 20_000, 1), day + 1_439), 0);
+        assert_eq!(admitted(&table, period(7, 20_001, 1), day + 1_440), 7);
+        // 31.9 years later, the end's number returns.
+        let later = 20_000 + (1 << 24) / DAY_MIN;
+        assert_eq!(
+            admitted(&table, period(7, later, 1), (later - 1) * DAY_MIN),
+            7
+        );
+    }
+
+    #[test]
+    fn clock_set_back_gives_no_second_allowance() {
+        let table = table();
+        let (today, tomorrow) = (period(7, 20_000, 1), period(7, 20_001, 1));
+        let midnight = 20_000 * DAY_MIN;
+        assert_eq!(admitted(&table, today, midnight - 1), 7);
+        assert_eq!(admitted(&table, tomorrow, midnight), 7);
+        // The clock is set back by two minutes, then midnight comes again.
+        assert_eq!(admitted(&table, today, midnight - 2), 0);
+        assert_eq!(admitted(&table, tomorrow, midnight), 0);
+        assert_eq!(admitted(&table, period(7, 20_002, 1), midnight + 1_440), 7);
+    }
+
+    /// A clock that was years ahead: callers must not wait for years.
+    #[test]
+    fn clock_set_back_far_keeps_the_count() {
+        let table = table();
+        let ahead = 19_999 * DAY_MIN;
+        let first = (0..5).filter(|_| {
+            let now_ns = u64::from(ahead) * MINUTE_NS;
+            let (table, tag) = &table;
+            table
+                .take(STATE, *tag, period(7, 20_000, 1), 1, now_ns)
+                .admitted
+        });
+        assert_eq!(first.count(), 5);
+        assert_eq!(admitted(&table, period(7, 19_000, 1), 18_999 * DAY_MIN), 2);
+        assert_eq!(admitted(&table, period(7, 19_001, 1), 19_000 * DAY_MIN), 7);
+    }
+
+    #[test]
+    fn changed_limit_or_period_keeps_what_was_used() {
+        let table = table();
+        let now = 19_990 * DAY_MIN;
+        assert_eq!(admitted(&table, period(7, 19_991, 1), now), 7);
+        assert_eq!(admitted(&table, period(9, 19_991, 1), now), 2);
+        assert_eq!(admitted(&table, period(12, 20_000, 30), now), 3);
+        assert_eq!(admitted(&table, period(15, 19_991, 1), now), 3);
+    }
+
+    #[test]
+    fn wait_is_the_time_to_the_boundary() {
+        let (table, tag) = table();
+        let tokens = period(5, 20_000, 1);
+        let now_ns = u64::from(20_000 * DAY_MIN - 90) * MINUTE_NS;
+        for (cost, admitted, remaining) in [(3, true, 2), (3, false, 2), (2, true, 0)] {
+            let taken = table.take(STATE, tag, tokens, cost, now_ns);
+            assert_eq!((taken.admitted, taken.remaining), (admitted, remaining));
+            assert_eq!(taken.wait_ticks / 10_000_000, 90 * 60, "seconds");
+        }
+    }
+
+    #[test]
+    fn refund_returns_requests_of_the_same_period() {
+        let table = table();
+        let (today, tomorrow) = (period(7, 20_000, 1), period(7, 20_001, 1));
+        let midnight = 20_000 * DAY_MIN;
+        assert_eq!(admitted(&table, today, midnight - 1), 7);
+        table.0.refund(table.1, today, 2);
+        assert_eq!(admitted(&table, today, midnight - 1), 2);
+        assert_eq!(admitted(&table, tomorrow, midnight), 7);
+        table.0.refund(table.1, today, 2);
+        assert_eq!(admitted(&table, tomorrow, midnight), 0);
+    }
+
+    #[test]
+    fn threads_at_a_boundary_get_one_limit_each_side() {
+        let (table, tag) = table();
+        let midnight = u64::from(20_000 * DAY_MIN) * MINUTE_NS;
+        let counts = [const { std::sync::atomic::AtomicU64::new(0) }; 2];
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for request in 0..4_000_u64 {
+                        let side = usize::from(request >= 2_000);
+                        let now_ns = midnight - 1_000_000_000 * u64::from(side == 0);
+                        let tokens = period(1_000, 20_000 + u32::from(side == 1), 1);
+                        if table.take(STATE, tag, tokens, 1, now_ns).admitted {
+                            counts[side].fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        let [before, after] = counts.map(std::sync::atomic::AtomicU64::into_inner);
+        // A thread that is still before midnight counts in the later period, too.
+        assert_eq!(before + after, 2_000, "{before} {after}");
+        assert!(before >= 1_000, "{before}");
+    }
+}

@@ -1,0 +1,247 @@
+//! Counters of tables as data, so that they survive a restart.
+//!
+//! The form is binary, all numbers are little-endian: eight bytes that name the format and its
+//! version; the seed, two numbers of eight bytes; for each table the number of its slots and four
+//! numbers of eight bytes for each slot; the SHA-256 of all that.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{BUSY, EMPTY, Hasher, RateTable, TIME_MASK, is_of};
+
+/// Seed and counters of a table of [`RateTable::saved`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Seed of the keys' hashes.
+    pub seed: [u64; 2],
+    /// The words of each slot in use.
+    pub slots: Vec<[u64; 4]>,
+}
+
+/// Name of the format, with its version.
+const MAGIC: &[u8; 8] = b"gwdquot1";
+/// Length of the digest in bytes.
+const DIGEST: usize = 32;
+
+/// Counters of tables with one seed, as bytes.
+#[must_use]
+pub fn encode(tables: &[Saved]) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    let seed = tables.first().map_or([0; 2], |first| first.seed);
+    out.extend(seed.into_iter().flat_map(u64::to_le_bytes));
+    for table in tables {
+        out.extend((table.slots.len() as u64).to_le_bytes());
+        out.extend(
+            table
+                .slots
+                .iter()
+                .flatten()
+                .flat_map(|word| word.to_le_bytes()),
+        );
+    }
+    let digest = Sha256::digest(&out);
+    out.extend_from_slice(&digest);
+    out
+}
+
+/// Reads the bytes of [`encode`].
+///
+/// # Errors
+/// What is wrong with them.
+pub fn decode(bytes: &[u8]) -> Result<Vec<Saved>, &'static str> {
+    let end = bytes.len().checked_sub(DIGEST).ok_or("it is too short")?;
+    let (hashed, digest) = bytes.split_at(end);
+    let content_only = hashed
+        .strip_prefix(MAGIC)
+        .ok_or("it has another format or version")?;
+    if Sha256::digest(hashed)[..] != *digest {
+        return Err("its digest is wrong");
+    }
+    content(content_only)
+}
+
+/// Reads what is between the name of the format and the digest.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn content(rest: &[u8]) -> Result<Vec<Saved>, &'static str> {
+    let (words, odd) = rest.as_chunks::<8>();
+    if !odd.is_empty() {
+        return Err("its length is wrong");
+    }
+    let mut words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let mut next = || words.next().ok_or("its length is wrong");
+    let seed = [next()?, next()?];
+    let mut tables = Vec::new();
+    while let Ok(count) = next() {
+        let mut slots = Vec::new();
+        for _ in 0..count {
+            slots.push([next()?, next()?, next()?, next()?]);
+        }
+        tables.push(Saved { seed, slots });
+    }
+    Ok(tables)
+}
+
+/// Hash function with a saved seed. The result is the same in every process.
+#[expect(
+    deprecated,
+    reason = "`DefaultHasher` promises no algorithm and takes no seed"
+)]
+pub(super) fn hasher(seed: &[AtomicU64; 2]) -> std::hash::SipHasher {
+    let [first, second] = seed.each_ref().map(|word| word.load(Ordering::Relaxed));
+    std::hash::SipHasher::new_with_keys(first, second)
+}
+
+impl RateTable {
+    /// True if a counter changed since the last call.
+    pub fn take_changed(&self) -> bool {
+        self.changed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Marks the counters as changed, after a save that failed.
+    pub fn mark_changed(&self) {
+        self.note_change();
+    }
+
+    /// Counters that still matter at `now_ns` (Unix time). None for a table that is not saved.
+    #[must_use]
+    pub fn save(&self, now_ns: u64) -> Option<Saved> {
+        let Hasher::Saved(seed) = &self.hasher else {
+            return None;
+        };
+        let now = (now_ns / self.tick_ns) & TIME_MASK;
+        let groups = self.groups.get().into_iter().flatten();
+        let slots = groups.flat_map(|group| &group.0).filter_map(|slot| {
+            let tag = slot.tag.load(Ordering::Acquire);
+            let words = [&slot.word, &slot.counts, &slot.owner];
+            let [word, counts, owner] = words.map(|word| word.load(Ordering::Acquire));
+            // Another key may claim the slot meanwhile.
+            let whole = is_of(word, tag) && slot.tag.load(Ordering::Acquire) == tag;
+            let matters = tag > BUSY && word & TIME_MASK > now;
+            (whole && matters).then_some([tag, word, counts, owner])
+        });
+        Some(Saved {
+            seed: seed.each_ref().map(|word| word.load(Ordering::Relaxed)),
+            slots: slots.collect(),
+        })
+    }
+
+    /// Replaces the seed and adds saved counters. Must run before the first request is counted.
+    /// Returns the number of counters for which there was no slot.
+    pub fn restore(&self, saved: &Saved) -> usize {
+        let Hasher::Saved(seed) = &self.hasher else {
+            return saved.slots.len();
+        };
+        for (word, value) in seed.iter().zip(saved.seed) {
+            word.store(value, Ordering::Relaxed);
+        }
+        let mut lost = 0;
+        for [tag, word, counts, owner] in &saved.slots {
+            let free = |slot: &&super::Slot| slot.tag.load(Ordering::Relaxed) == EMPTY;
+            let slot = self.candidates(*tag).find(free);
+            let Some(slot) = slot.filter(|_| *tag > BUSY && is_of(*word, *tag)) else {
+                lost += 1;
+                continue;
+            };
+            slot.owner.store(*owner, Ordering::Relaxed);
+            slot.counts.store(*counts, Ordering::Relaxed);
+            slot.word.store(*word, Ordering::Relaxed);
+            slot.tag.store(*tag, Ordering::Release);
+            self.held_by(*owner).fetch_add(1, Ordering::Relaxed);
+        }
+        lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rate::{Algorithm, Tokens};
+    use crate::state::StateId;
+
+    const NOW_NS: u64 = 1_700_000_000_000_000_000;
+
+    fn used_up(table: &RateTable, key: &[u8], algorithm: Algorithm) -> usize {
+        let state = StateId(7);
+        let tokens = Tokens {
+            algorithm,
+            count: 3,
+            period_ms: 86_400_000,
+            burst: 3,
+        };
+        let tag = table.tag(state, &[key]);
+        let takes = (0..5).filter(|_| table.take(state, tag, tokens, 1, NOW_NS).admitted);
+        takes.count()
+    }
+
+    #[test]
+    fn restored_table_continues_its_counts() {
+        let day = Algorithm::Calendar(u32::try_from(NOW_NS / 60_000_000_000).unwrap() + 60);
+        let table = RateTable::saved(64, [1, 2]);
+        assert_eq!(used_up(&table, b"a", day), 3);
+        assert_eq!(used_up(&table, b"b", Algorithm::Window), 3);
+        assert!(table.take_changed() && !table.take_changed());
+        let saved = table.save(NOW_NS).unwrap();
+        assert_eq!((saved.seed, saved.slots.len()), ([1, 2], 2));
+        // Another seed and another size.
+        let other = RateTable::saved(4_096, [8, 9]);
+        assert_eq!(other.restore(&saved), 0);
+        assert_eq!(used_up(&other, b"a", day), 0);
+        assert_eq!(used_up(&other, b"b", Algorithm::Window), 0);
+        assert_eq!(used_up(&other, b"c", day), 3);
+        // Nothing of it matters when all periods are over.
+        let later = table.save(NOW_NS + 3 * 86_400_000_000_000).unwrap();
+        assert_eq!(later.slots, Vec::<[u64; 4]>::new());
+    }
+
+    #[test]
+    fn slots_with_impossible_words_are_left_out() {
+        let table = RateTable::saved(64, [1, 2]);
+        let slots = vec![[EMPTY, 0, 0, 0], [BUSY, 0, 0, 0], [u64::MAX, 1, 1, 1]];
+        assert_eq!(
+            table.restore(&Saved {
+                seed: [3, 4],
+                slots
+            }),
+            3
+        );
+        assert_eq!(table.save(NOW_NS).unwrap().slots.len(), 0);
+    }
+
+    #[test]
+    fn encoded_tables_are_read_again() {
+        let table = |slots: &[[u64; 4]]| Saved {
+            seed: [5, 6],
+            slots: slots.to_vec(),
+        };
+        let tables = [table(&[[2, 3, 4, 5], [6, 7, 8, u64::MAX]]), table(&[])];
+        let bytes = encode(&tables);
+        assert_eq!(bytes.len(), 8 + 16 + 8 + 64 + 8 + 32);
+        assert_eq!(decode(&bytes).unwrap(), tables);
+        for cut in 0..bytes.len() {
+            assert!(decode(&bytes[..cut]).is_err(), "{cut}");
+            let mut damaged = bytes.clone();
+            damaged[cut] ^= 1;
+            assert!(decode(&damaged).is_err(), "{cut}");
+        }
+    }
+
+    /// A count that the bytes do not have, with a right digest.
+    #[test]
+    fn count_without_slots_is_refused() {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend([[0; 8], [0; 8], [0xFF; 8]].as_flattened());
+        let digest = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&digest);
+        assert_eq!(decode(&bytes), Err("its length is wrong"));
+    }
+
+    #[test]
+    fn process_table_is_not_saved() {
+        let table = RateTable::new(64, std::hash::RandomState::new());
+        assert_eq!(table.save(NOW_NS), None);
+        assert!(!table.take_changed());
+    }
+}

@@ -1,0 +1,223 @@
+//! Counters of quotas in the state folder, so that they survive a restart.
+//!
+//! A thread of its own writes the file `quotas.bin` while counters change, at most once a second
+//! and less often if the file is large: after a crash, the requests since the last write are not
+//! counted. A file that is damaged is reported, renamed and not used. A write replaces the file
+//! atomically.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use policy::saved;
+use serde_json::json;
+
+use crate::clock::unix_ms;
+use crate::files::read_file;
+use crate::program_log::{Level, event};
+use crate::published::Shared;
+
+/// Name of the file.
+pub(crate) const FILE: &str = "quotas.bin";
+/// Name of a damaged file.
+pub(crate) const DAMAGED: &str = "quotas.bin.damaged";
+/// Maximum length of the file, in bytes.
+const BYTES_MAX: u64 = 64 << 20;
+/// Shortest time between two writes: 1s. A longer file has this time for each MiB.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Thread that writes the counters. Dropping it writes them for the last time.
+pub(crate) struct Keeper {
+    common: Arc<Common>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Common {
+    shared: Arc<Shared>,
+    folder: PathBuf,
+    state: Mutex<State>,
+    wake: Condvar,
+    fails: AtomicBool,
+    /// Lock of the state folder: no other process uses the folder before the last write.
+    _lock: OwnedFd,
+}
+
+#[derive(Default)]
+struct State {
+    stops: bool,
+    /// Another process owns the file.
+    paused: bool,
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    /// Reads the counters of an earlier process and starts the thread. Must run before the first
+    /// request.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub(crate) fn start(shared: &Arc<Shared>, folder: &Path, lock: OwnedFd) -> io::Result<Self> {
+        read(shared, folder);
+        let common = Arc::new(Common {
+            shared: Arc::clone(shared),
+            folder: folder.to_owned(),
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            fails: AtomicBool::new(false),
+            _lock: lock,
+        });
+        let thread = std::thread::Builder::new().name("quotas".into()).spawn({
+            let common = Arc::clone(&common);
+            move || common.run()
+        })?;
+        Ok(Self {
+            common,
+            thread: Some(thread),
+        })
+    }
+
+    /// True if the last write failed.
+    pub(crate) fn fails(&self) -> bool {
+        self.common.fails.load(Ordering::Relaxed)
+    }
+
+    /// Writes the counters and leaves the file to another process.
+    pub(crate) fn pause(&self) {
+        let mut state = self.common.lock();
+        self.common.write();
+        state.paused = true;
+    }
+
+    /// Uses the file again.
+    pub(crate) fn resume(&self) {
+        self.common.lock().paused = false;
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.common.lock().stops = true;
+        self.common.wake.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported by the thread itself.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+// === impl Common ===
+
+impl Common {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let mut state = self.lock();
+        let mut pause = PAUSE;
+        loop {
+            let stops = |state: &mut State| !state.stops;
+            let woken = self.wake.wait_timeout_while(state, pause, stops);
+            (state, _) = woken.unwrap_or_else(PoisonError::into_inner);
+            if !state.paused {
+                let mebibytes = u32::try_from(self.write() >> 20).unwrap_or(u32::MAX);
+                pause = PAUSE.saturating_mul(mebibytes.max(1));
+            }
+            if state.stops {
+                return;
+            }
+        }
+    }
+
+    /// Writes the counters if one of them changed. Returns the length of the file in bytes.
+    fn write(&self) -> usize {
+        let tables = self.shared.limits.tables(true);
+        let changed = tables.map(policy::RateTable::take_changed);
+        if changed == [false; 2] {
+            return 0;
+        }
+        let now_ns = unix_ms().saturating_mul(1_000_000);
+        let saved = tables.into_iter().filter_map(|table| table.save(now_ns));
+        let bytes = saved::encode(&saved.collect::<Vec<_>>());
+        let written = replace(&self.folder, &bytes);
+        if written.is_err() {
+            tables.into_iter().for_each(policy::RateTable::mark_changed);
+        }
+        let failed = self.fails.swap(written.is_err(), Ordering::Relaxed);
+        if let Err(error) = written
+            && !failed
+        {
+            event(
+                Level::Error,
+                "the counters of quotas cannot be saved; a restart would begin with older ones",
+                json!({
+                    "file": self.folder.join(FILE).display().to_string(),
+                    "error": error.to_string(),
+                    "do": "make the state folder writable and give it space; gwd tries again",
+                }),
+            );
+        }
+        bytes.len()
+    }
+}
+
+/// Replaces the file by one that is synced.
+fn replace(folder: &Path, bytes: &[u8]) -> io::Result<()> {
+    // The prefix of temporary files, which a clean-up of the folder removes.
+    let temporary = folder.join(format!(".tmp-quotas-{}", std::process::id()));
+    let written = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .open(&temporary)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&temporary, folder.join(FILE)))
+        .and_then(|()| File::open(folder)?.sync_all());
+    if written.is_err() {
+        let _not_there = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Reads the counters of an earlier process.
+fn read(shared: &Shared, folder: &Path) {
+    let path = folder.join(FILE);
+    let read = match read_file(&path, BYTES_MAX) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => Err(error.to_string()),
+        Ok(bytes) => saved::decode(&bytes).map_err(str::to_owned),
+    };
+    match read {
+        Ok(saved) => {
+            let tables = shared.limits.tables(true).into_iter();
+            let lost: usize = tables
+                .zip(&saved)
+                .map(|(table, one)| table.restore(one))
+                .sum();
+            if lost > 0 {
+                event(
+                    Level::Warn,
+                    "some saved counters of quotas have no slot: their keys begin again",
+                    json!({"keys": lost}),
+                );
+            }
+        }
+        Err(error) => {
+            let _stays = fs::rename(&path, folder.join(DAMAGED));
+            event(
+                Level::Error,
+                "the saved counters of quotas cannot be used: all quotas begin again",
+                json!({"file": path.display().to_string(), "error": error, "kept_as": DAMAGED}),
+            );
+        }
+    }
+}
