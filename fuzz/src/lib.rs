@@ -229,13 +229,13 @@ pub fn host_file(data: &[u8]) {
     }
 }
 
-/// Target for files with the counters of quotas. Each must have only one encoding, and a table must
-/// accept any words.
+/// Fuzz target for files with the counters of quotas. Each file must have only one encoding, and a
+/// table must accept any words.
 pub fn quota_file(data: &[u8]) {
     if let Ok(saved) = policy::saved::decode(data) {
         assert!(saved.is_empty() || policy::saved::encode(&saved) == data);
     }
-    // The part that the digest protects.
+    // Test the part that the digest protects as well.
     for one in policy::saved::content(data).unwrap_or_default() {
         let table = policy::RateTable::saved(64, [0, 0]);
         let lost = table.restore(&one);

@@ -1,9 +1,8 @@
 //! Counters of quotas in the state folder, so that they survive a restart.
 //!
-//! A thread of its own writes the file `quotas.bin` while counters change, at most once a second
-//! and less often if the file is large: after a crash, the requests since the last write are not
-//! counted. A file that is damaged is reported, renamed and not used. A write replaces the file
-//! atomically.
+//! A separate thread writes the file `quotas.bin` while counters change, at most once a second and
+//! less often if the file is large: after a crash, the requests since the last write are not
+//! counted. A damaged file is reported, renamed and not used. A write replaces the file atomically.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -28,10 +27,11 @@ pub(crate) const FILE: &str = "quotas.bin";
 pub(crate) const DAMAGED: &str = "quotas.bin.damaged";
 /// Maximum length of the file, in bytes.
 const BYTES_MAX: u64 = 64 << 20;
-/// Shortest time between two writes: 1s. A longer file has this time for each MiB.
+/// Minimum interval between two writes: 1s, or 1s per MiB for a file above 1 MiB.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Thread that writes the counters. Dropping it writes them for the last time.
+/// Thread that writes the counters. Dropping this value writes them a last time and ends the
+/// thread.
 pub(crate) struct Keeper {
     common: Arc<Common>,
     thread: Option<JoinHandle<()>>,
@@ -43,14 +43,15 @@ struct Common {
     state: Mutex<State>,
     wake: Condvar,
     fails: AtomicBool,
-    /// Lock of the state folder: no other process uses the folder before the last write.
+    /// Lock of the state folder, held until the last write, so that no other process uses the
+    /// folder earlier.
     _lock: OwnedFd,
 }
 
 #[derive(Default)]
 struct State {
     stops: bool,
-    /// Another process owns the file.
+    /// True while another process owns the file.
     paused: bool,
 }
 
@@ -94,7 +95,7 @@ impl Keeper {
         state.paused = true;
     }
 
-    /// Uses the file again.
+    /// Continues to write the file, because the other process failed.
     pub(crate) fn resume(&self) {
         self.common.lock().paused = false;
     }
@@ -105,7 +106,7 @@ impl Drop for Keeper {
         self.common.lock().stops = true;
         self.common.wake.notify_all();
         if let Some(thread) = self.thread.take() {
-            // A panic was reported by the thread itself.
+            // Ignore a panic: the thread has already reported it.
             let _panicked = thread.join();
         }
     }
@@ -135,7 +136,7 @@ impl Common {
         }
     }
 
-    /// Writes the counters if one of them changed. Returns the length of the file in bytes.
+    /// Writes the counters if one of them has changed. Returns the length of the file in bytes.
     fn write(&self) -> usize {
         let tables = self.shared.limits.tables(true);
         let changed = tables.map(policy::RateTable::take_changed);
@@ -167,9 +168,9 @@ impl Common {
     }
 }
 
-/// Replaces the file by one that is synced.
+/// Replaces the file atomically and durably.
 fn replace(folder: &Path, bytes: &[u8]) -> io::Result<()> {
-    // The prefix of temporary files, which a clean-up of the folder removes.
+    // A name with the prefix of temporary files, which a clean-up of the folder removes.
     let temporary = folder.join(format!(".tmp-quotas-{}", std::process::id()));
     let written = OpenOptions::new()
         .create(true)

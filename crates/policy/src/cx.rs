@@ -58,7 +58,7 @@ pub struct Cx<'a> {
     pub lookalikes: u32,
     /// State of the last rate limit that counted the request, for the `RateLimit` response fields.
     pub rate: Option<RateNotice<'a>>,
-    /// Quotas of which the request passed a warning threshold.
+    /// Quotas with a warning threshold that this request reached.
     pub warned: Vec<Warned<'a>>,
     /// State of the concurrency limit with the fewest free permits, for the response fields.
     pub leased: Option<LeaseNotice<'a>>,
@@ -100,12 +100,12 @@ pub struct Noted<'a> {
     pub reject: &'static Reject,
 }
 
-/// A quota of which a request passed a warning threshold.
+/// A quota with a warning threshold that a request reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Warned<'a> {
     /// Name of the policy.
     pub policy: &'a str,
-    /// The threshold: used share in parts per million.
+    /// Threshold: used share of the quota, in parts per million.
     pub share_ppm: u32,
 }
 
@@ -218,19 +218,20 @@ pub struct Limits {
     pub known: RateTable,
     /// Counters for keys that any client can invent: addresses, header values.
     pub anonymous: RateTable,
-    /// Counters of quotas, which can be saved: for keys of consumers and routes, and for keys that
-    /// any client can invent.
+    /// Counters of quotas, which are saved: for keys of consumers and routes, and for keys that any
+    /// client can invent.
     pub quotas: [RateTable; 2],
     /// Counts of concurrent requests.
     pub leases: Arc<Leases>,
 }
 
 impl Limits {
-    /// Counters for about `keys` concurrent keys in each table. `random` gives random hash seeds.
+    /// Creates counters for about `keys` concurrent keys in each table. `random` returns random
+    /// hash seeds.
     #[must_use]
     pub fn new(keys: usize, random: impl Fn() -> RandomState) -> Self {
         let table = || RateTable::new(keys, random());
-        // Both tables of quotas have one seed, so that one is saved.
+        // Both tables of quotas have the same seed, so that only one seed is saved.
         let seed = [random().hash_one(0), random().hash_one(1)];
         let quotas = || RateTable::saved(keys, seed);
         Self {
@@ -426,8 +427,8 @@ impl<'a> Cx<'a> {
         self.principal.as_ref()?.claim(name)
     }
 
-    /// Keeps the state of the limit that refused the request, else of the one with the fewest tokens
-    /// left.
+    /// Stores the state of the limit that refused the request, or else of the limit with the fewest
+    /// tokens left.
     pub fn rate_notice(&mut self, notice: RateNotice<'a>) {
         let replaces = |told: RateNotice<'_>| notice.refused || notice.remaining < told.remaining;
         if self.rate.is_none_or(replaces) {

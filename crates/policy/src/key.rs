@@ -133,8 +133,8 @@ impl std::fmt::Display for Key {
 // === impl Reader ===
 
 impl Reader {
-    /// Hash of the key, and true if clients can invent the key (the second of `tables`), false
-    /// otherwise (the first).
+    /// Hash of the key, and index of its table in `tables`: true (the second) for keys that clients
+    /// can invent.
     pub(crate) fn read(
         &self,
         state: StateId,

@@ -79,7 +79,7 @@ pub(crate) fn trust(plan: &Plan) -> Result<(Trust, Vec<u8>), StartError> {
     }
 }
 
-/// Reads the counters of quotas, and keeps them from then on.
+/// Reads the counters of quotas, and starts the thread that saves them.
 fn keeper(plan: &Plan, node: &Node, state: &State) -> Result<Keeper, StartError> {
     let lock = state.lock().try_clone_to_owned();
     let keeper = lock.and_then(|lock| Keeper::start(&node.shared, &plan.state, lock));

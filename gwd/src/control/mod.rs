@@ -354,7 +354,7 @@ impl Control {
     /// serves. This thread handles no other event meanwhile. False if the handover failed.
     fn hand_over(&mut self, stream: &UnixStream, admin: Option<&(String, OwnedFd)>) -> bool {
         self.keep_sources();
-        // The new process reads the counters before it serves.
+        // The new process reads the counters before it serves, so write them now.
         if let Some(quotas) = &self.node.quotas {
             quotas.pause();
         }

@@ -84,7 +84,7 @@ pub struct Node {
     revoked: Arc<Revoked>,
     /// Certificates and client authorities of all versions.
     pub(crate) tls: tls::Store,
-    /// Saves the counters of quotas. None before the state folder is open.
+    /// Thread that saves the counters of quotas. `None` until the state folder is open.
     pub(crate) quotas: Option<Keeper>,
 }
 

@@ -172,10 +172,10 @@ pub(crate) enum Announced {
     Lag(usize, Arc<Histogram>),
 }
 
-/// Decision of a quota that warned.
+/// Decision of a quota whose warning threshold was reached.
 pub(crate) const WARNED: &str = "warn";
 
-/// Policy name of a rate limit or quota, and its decision.
+/// Name of a rate limit or quota policy, and its decision.
 type DecisionKey = (Arc<str>, &'static str);
 
 /// Counters of one worker.

@@ -1,4 +1,4 @@
-//! Quotas on a running gateway: counters over switches, rollbacks and restarts, and all workers.
+//! Quotas on a running gateway: counters across switches, rollbacks, restarts and workers.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,7 +30,7 @@ fn gateway(upstream: &Upstream, quota: &str, key: &str) -> String {
     )
 }
 
-/// Status of a request, and the remaining requests that its response tells.
+/// Sends a request. Returns the status, and the number of remaining requests in the response.
 fn ask(gwd: &Gateway) -> (u16, String) {
     let response = gwd.ask("GET /a HTTP/1.1\nhost: h");
     let told = response.header("ratelimit").unwrap_or_default();
@@ -42,7 +42,7 @@ fn left(status: u16, remaining: u32) -> (u16, String) {
     (status, remaining.to_string())
 }
 
-/// Waits until the counters of this moment are in the state folder.
+/// Waits until the current counters are in the state folder.
 fn wait_saved(state: &Path, request: impl Fn()) {
     let file = || std::fs::read(state.join("quotas.bin")).unwrap_or_default();
     let before = file();
@@ -61,7 +61,7 @@ fn quota_survives_switch_rollback_and_restart() {
     let options = Options::of(&project).state(&state);
     let mut gwd = options.start();
     assert_eq!(ask(&gwd), left(200, 9));
-    // A changed limit keeps what was used.
+    // A changed limit keeps the counts.
     let smaller = "limit: 6, period: month, time_zone: Asia/Tokyo";
     project.write("gateway.yaml", gateway(&upstream, smaller, "address"));
     let second = project.apply();
@@ -139,7 +139,7 @@ fn quota_is_exact_over_all_workers() {
         (150.0, 150.0)
     );
     let warned = metrics.sum("gwd_quota_warnings_total", &["policy=\"some\""]);
-    // From the 120th on.
+    // Requests 120 to 300 have a warning.
     assert_eq!(warned, 181.0);
 }
 

@@ -1,23 +1,23 @@
-//! Counter of a calendar period: requests until a boundary of the wall clock.
+//! Counter of requests in a calendar period, which ends at a boundary of the wall clock.
 //!
-//! The end of the period, in minutes of Unix time, and the count are one word, so that a request is
-//! counted by one compare-and-swap, also at a boundary. The slot's other word holds the period's
-//! end as a time.
+//! The end of the period (in minutes of Unix time) and the count are in one word, so that one
+//! compare-and-swap counts a request, even at a boundary. The slot's other word contains the end of
+//! the period as a time.
 //!
-//! A period is over once its end has passed. The wall clock can be set back after a boundary. The
-//! counter then stays in the later period: the same time does not admit the limit twice.
+//! A period is over once its end has passed. If the wall clock is set back over a boundary, the
+//! counter stays in the later period, so that the limit cannot be used twice for the same time.
 
 use std::sync::atomic::Ordering;
 
 use super::{Admission, Slot, TIME_MASK, Tokens, is_of};
 
-/// Bits of a count.
+/// Number of bits of a count.
 const COUNT_BITS: u32 = 40;
 /// Largest count of a period.
 pub(super) const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
-/// Bits of the end: minutes of Unix time, modulo 31.9 years.
+/// Number of bits of the end, in minutes of Unix time modulo 31.9 years.
 const END_MASK: u64 = (1 << (64 - COUNT_BITS)) - 1;
-/// Milliseconds of a minute: one tick of the table is one millisecond.
+/// Length of a minute in milliseconds, which are the ticks of the table.
 const MINUTE_MS: u64 = 60_000;
 
 /// End and count of a period.
@@ -45,14 +45,14 @@ impl Count {
     fn at(self, now: u64, end: u64, length: u64, is_over: bool) -> Self {
         let after = |minute: u64| signed(self.end.wrapping_sub(minute));
         if is_over || after(now / MINUTE_MS) <= 0 {
-            // The counter's period is over.
+            // The counter's period is over: begin a new one.
             return Self {
                 end: end & END_MASK,
                 used: 0,
             };
         }
-        // The clock was set back to the period before, of which the counter's is the next: months
-        // differ in length, so that the next period may be longer.
+        // The clock was set back. If the counter's period is the one after `end`, stay in it. It
+        // may be longer than the current period, because months differ in length.
         let is_next = (1..=length.saturating_mul(2) as i64).contains(&after(end));
         Self {
             end: if is_next { self.end } else { end & END_MASK },
@@ -61,7 +61,7 @@ impl Count {
     }
 }
 
-/// Difference of two ends, modulo 2^24, with a sign.
+/// Converts the difference of two ends, modulo 2^24, to a signed number.
 fn signed(difference: u64) -> i64 {
     let difference = (difference & END_MASK) as i64;
     match difference > (END_MASK / 2) as i64 {
@@ -70,8 +70,8 @@ fn signed(difference: u64) -> i64 {
     }
 }
 
-/// Takes `cost` requests at `now` (ms of Unix time) from the period that ends at `end_min`, if it
-/// has them left.
+/// Takes `cost` requests from the period that ends at `end_min`, if so many are left. `now` is Unix
+/// time in milliseconds.
 pub(super) fn take(
     slot: &Slot,
     tag: u64,
@@ -110,7 +110,7 @@ pub(super) fn take(
         if !ours || !admitted {
             return admission;
         }
-        // Holds the slot until the period is over, before anything is counted in it.
+        // First reserve the slot until the end of the period, then count.
         let until = (time & !TIME_MASK) | ends & TIME_MASK;
         let held = time == until
             || slot
@@ -132,8 +132,8 @@ pub(super) fn take(
     }
 }
 
-/// Returns `cost` requests to the period that ends at `end_min`. Without effect if the counter is
-/// in another period.
+/// Takes back `cost` counted requests of the period that ends at `end_min`. Has no effect if the
+/// counter is in another period.
 pub(super) fn refund(slot: &Slot, tag: u64, end_min: u32, cost: u64) {
     if !is_of(slot.word.load(Ordering::Acquire), tag) {
         return;
@@ -154,7 +154,7 @@ pub(super) fn refund(slot: &Slot, tag: u64, end_min: u32, cost: u64) {
         .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
 }
 
-/// Number of counted requests, if that is at most one.
+/// Number of counted requests. `None` if that is more than one.
 pub(super) fn light_usage(slot: &Slot) -> Option<u64> {
     let used = Count::of(slot.counts.load(Ordering::Acquire)).used;
     (used <= 1).then_some(used)
@@ -186,7 +186,7 @@ mod tests {
         (table, tag)
     }
 
-    /// Number of admitted requests of 20 in a minute.
+    /// Sends 20 requests in a minute. Returns the number of admitted ones.
     fn admitted((table, tag): &(RateTable, u64), tokens: Tokens, minute: u32) -> usize {
         let now_ns = u64::from(minute) * MINUTE_NS;
         let takes = (0..20).filter(|_| table.take(STATE, *tag, tokens, 1, now_ns).admitted);
@@ -196,12 +196,12 @@ mod tests {
     #[test]
     fn period_admits_the_limit_and_the_next_again() {
         let table = table();
-        // Day 20,000, a minute after its begin, and the last minute.
+        // On day 20,000: one minute after its start, and in its last minute.
         let day = 19_999 * DAY_MIN;
         assert_eq!(admitted(&table, period(7, 20_000, 1), day + 1), 7);
         assert_eq!(admitted(&table, period(7, 20_000, 1), day + 1_439), 0);
         assert_eq!(admitted(&table, period(7, 20_001, 1), day + 1_440), 7);
-        // 31.9 years later, the end's number returns.
+        // After 31.9 years, the number of the end repeats.
         let later = 20_000 + (1 << 24) / DAY_MIN;
         assert_eq!(
             admitted(&table, period(7, later, 1), (later - 1) * DAY_MIN),
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(admitted(&table, period(7, 20_002, 1), midnight + 1_440), 7);
     }
 
-    /// A clock that was years ahead: callers must not wait for years.
+    /// If a clock that was years ahead is set back, callers must not have to wait for years.
     #[test]
     fn clock_set_back_far_keeps_the_count() {
         let table = table();
@@ -294,7 +294,8 @@ mod tests {
             }
         });
         let [before, after] = counts.map(std::sync::atomic::AtomicU64::into_inner);
-        // A thread that is still before midnight counts in the later period, too.
+        // A request before midnight counts in the later period if another thread has already begun
+        // it.
         assert_eq!(before + after, 2_000, "{before} {after}");
         assert!(before >= 1_000, "{before}");
     }

@@ -2,14 +2,14 @@
 //! share.
 //!
 //! Each algorithm has a file: [`bucket`], [`window`] and [`calendar`]. Admission is one or two
-//! compare-and-swaps, and there is no refill task. The table never grows: a slot is empty, in use, or free again
-//! because nothing that it counted matters any more.
+//! compare-and-swaps, and there is no refill task. The table never grows: a slot is empty, in use,
+//! or free again because nothing that it counted matters any more.
 //!
-//! Clients can invent keys, such as header values, and fill the table. A limit that holds more than
-//! its share of the slots bears the cost itself. A key without a free slot then evicts a key of
-//! such a limit that has used at most one token. Forgetting that key costs one token. Keys that
-//! have used more keep their slots. If no key can be evicted, the keys of one limit share an
-//! overflow counter, which is stricter than separate ones.
+//! Clients can invent keys, such as header values, and fill the table. If a new key finds no free
+//! slot, it evicts a key that has used at most one token, of a limit that has more than its share
+//! of the slots. The limit thereby admits at most one token too much. Keys that have used more keep
+//! their slots. If no key can be evicted, the keys of one limit share an overflow counter, which is
+//! stricter than separate ones.
 
 mod bucket;
 mod calendar;
@@ -37,7 +37,7 @@ pub enum Algorithm {
     Bucket,
     /// Two windows of one period, the earlier one weighted.
     Window,
-    /// Requests of one period of the calendar, which ends at this minute of Unix time.
+    /// Requests of one calendar period. The payload is its end, in minutes of Unix time.
     Calendar(u32),
 }
 
@@ -50,7 +50,7 @@ pub struct Tokens {
     pub count: u64,
     /// The period in milliseconds.
     pub period_ms: u64,
-    /// Maximum number of tokens in a bucket. Windows and periods have none.
+    /// Maximum number of tokens in a bucket. Not used for windows and periods.
     pub burst: u64,
 }
 
@@ -75,8 +75,8 @@ pub struct RateTable {
     hasher: Hasher,
     /// Length of a tick in nanoseconds.
     tick_ns: u64,
-    /// True if something was counted since the last [`RateTable::take_changed`]. Only for tables
-    /// that are saved.
+    /// True if a counter has changed since the last [`RateTable::take_changed`]. Only used for
+    /// tables that are saved.
     changed: AtomicBool,
     /// Number of used slots by limit, indexed by [`owner`].
     held: Box<[AtomicU32]>,
@@ -105,8 +105,8 @@ struct Slot {
     /// Hash of the key, or [`EMPTY`] or [`BUSY`].
     tag: AtomicU64,
     /// Upper 12 bits of the tag, then the time in ticks at which the slot is free again (52 bits:
-    /// 14 years, or more in a table with longer ticks); for a bucket its arrival time. The tag bits make a compare-and-swap fail on a slot
-    /// that was given to another key meanwhile.
+    /// 14 years, or more in a table with longer ticks); for a bucket its arrival time. The tag bits
+    /// make a compare-and-swap fail on a slot that was given to another key meanwhile.
     word: AtomicU64,
     /// Ticks per token of a [`bucket`], or the packed counts of a [`window`] or a [`calendar`]
     /// period. 0 for a new key.
@@ -121,7 +121,7 @@ const TIME_BITS: u32 = 52;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 /// Number of limits whose slots are counted separately; further limits share counts.
 const OWNERS: u64 = 1_024;
-/// A limit may hold 1/`SHARE` of the table before it bears the cost of its new keys itself.
+/// Share of the table, as 1/`SHARE`, above which keys of a limit may be evicted for new keys.
 const SHARE: usize = 4;
 /// Number of overflow counters for keys without a slot, of each algorithm.
 const OVERFLOWS: usize = 128;
@@ -155,7 +155,7 @@ impl RateTable {
         Self::with(keys, Hasher::Process(hasher), TICK_NS)
     }
 
-    /// Creates a table whose counters can be saved. Its times are of the wall clock. The seed must
+    /// Creates a table whose counters can be saved. Its times are wall-clock times. The seed must
     /// be random; [`RateTable::restore`] replaces it.
     #[must_use]
     pub fn saved(keys: usize, seed: [u64; 2]) -> Self {
@@ -195,8 +195,8 @@ impl RateTable {
         hash.max(BUSY + 1)
     }
 
-    /// Takes `cost` tokens of a limit's key at `now_ns`, if available. `tag` is the hash of the key.
-    /// `now_ns` is monotonic; for a table of [`RateTable::saved`] it is Unix time.
+    /// Takes `cost` tokens of a limit's key at `now_ns`, if available. `tag` is the hash of the
+    /// key. `now_ns` is monotonic time, or Unix time for a table that is saved.
     #[must_use]
     pub fn take(
         &self,
@@ -235,7 +235,8 @@ impl RateTable {
             .clamp(1, TIME_MASK >> 3)
     }
 
-    /// Records that a counter changed. Workers share the flag, so that it is written once per save.
+    /// Records that a counter has changed. The flag is written only if it is not set yet, because
+    /// all workers share its cache line.
     fn note_change(&self) {
         if !self.changed.load(Ordering::Relaxed) {
             self.changed.store(true, Ordering::Release);

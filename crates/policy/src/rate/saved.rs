@@ -1,8 +1,8 @@
-//! Counters of tables as data, so that they survive a restart.
+//! Encoding of counter tables, with which they survive a restart.
 //!
-//! The form is binary, all numbers are little-endian: eight bytes that name the format and its
-//! version; the seed, two numbers of eight bytes; for each table the number of its slots and four
-//! numbers of eight bytes for each slot; the SHA-256 of all that.
+//! The encoding is binary, with little-endian numbers. It consists of eight bytes for the format
+//! and its version; the seed, as two numbers of eight bytes; for each table the number of its
+//! slots, and four numbers of eight bytes for each slot; and the SHA-256 of everything before it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,12 +10,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::{BUSY, EMPTY, Hasher, RateTable, TIME_MASK, is_of};
 
-/// Seed and counters of a table of [`RateTable::saved`].
+/// Seed and counters of a table that was created by [`RateTable::saved`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
     /// Seed of the keys' hashes.
     pub seed: [u64; 2],
-    /// The words of each slot in use.
+    /// Words of each slot in use.
     pub slots: Vec<[u64; 4]>,
 }
 
@@ -24,7 +24,7 @@ const MAGIC: &[u8; 8] = b"gwdquot1";
 /// Length of the digest in bytes.
 const DIGEST: usize = 32;
 
-/// Counters of tables with one seed, as bytes.
+/// Encodes the counters of tables that have the same seed.
 #[must_use]
 pub fn encode(tables: &[Saved]) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
@@ -45,10 +45,10 @@ pub fn encode(tables: &[Saved]) -> Vec<u8> {
     out
 }
 
-/// Reads the bytes of [`encode`].
+/// Decodes the bytes of [`encode`].
 ///
 /// # Errors
-/// What is wrong with them.
+/// Describes the mistake in the bytes.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Saved>, &'static str> {
     let end = bytes.len().checked_sub(DIGEST).ok_or("it is too short")?;
     let (hashed, digest) = bytes.split_at(end);
@@ -61,10 +61,10 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Saved>, &'static str> {
     content(content_only)
 }
 
-/// Reads what is between the name of the format and the digest.
+/// Decodes the part between the name of the format and the digest.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Describes the mistake in the bytes.
 pub fn content(rest: &[u8]) -> Result<Vec<Saved>, &'static str> {
     let (words, odd) = rest.as_chunks::<8>();
     if !odd.is_empty() {
@@ -95,7 +95,7 @@ pub(super) fn hasher(seed: &[AtomicU64; 2]) -> std::hash::SipHasher {
 }
 
 impl RateTable {
-    /// True if a counter changed since the last call.
+    /// True if a counter has changed since the last call.
     pub fn take_changed(&self) -> bool {
         self.changed.swap(false, Ordering::AcqRel)
     }
@@ -105,7 +105,8 @@ impl RateTable {
         self.note_change();
     }
 
-    /// Counters that still matter at `now_ns` (Unix time). None for a table that is not saved.
+    /// Counters whose periods are not over at `now_ns` (Unix time). `None` for a table that is not
+    /// saved.
     #[must_use]
     pub fn save(&self, now_ns: u64) -> Option<Saved> {
         let Hasher::Saved(seed) = &self.hasher else {
@@ -117,7 +118,7 @@ impl RateTable {
             let tag = slot.tag.load(Ordering::Acquire);
             let words = [&slot.word, &slot.counts, &slot.owner];
             let [word, counts, owner] = words.map(|word| word.load(Ordering::Acquire));
-            // Another key may claim the slot meanwhile.
+            // Skip a slot that another key claims while it is read.
             let whole = is_of(word, tag) && slot.tag.load(Ordering::Acquire) == tag;
             let matters = tag > BUSY && word & TIME_MASK > now;
             (whole && matters).then_some([tag, word, counts, owner])
@@ -185,13 +186,13 @@ mod tests {
         assert!(table.take_changed() && !table.take_changed());
         let saved = table.save(NOW_NS).unwrap();
         assert_eq!((saved.seed, saved.slots.len()), ([1, 2], 2));
-        // Another seed and another size.
+        // Restore to a table with another seed and another size.
         let other = RateTable::saved(4_096, [8, 9]);
         assert_eq!(other.restore(&saved), 0);
         assert_eq!(used_up(&other, b"a", day), 0);
         assert_eq!(used_up(&other, b"b", Algorithm::Window), 0);
         assert_eq!(used_up(&other, b"c", day), 3);
-        // Nothing of it matters when all periods are over.
+        // When all periods are over, no counter is saved.
         let later = table.save(NOW_NS + 3 * 86_400_000_000_000).unwrap();
         assert_eq!(later.slots, Vec::<[u64; 4]>::new());
     }
@@ -228,7 +229,7 @@ mod tests {
         }
     }
 
-    /// A count that the bytes do not have, with a right digest.
+    /// The number of slots is larger than the bytes allow, and the digest is correct.
     #[test]
     fn count_without_slots_is_refused() {
         let mut bytes = MAGIC.to_vec();

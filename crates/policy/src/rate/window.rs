@@ -45,9 +45,9 @@ impl Counts {
         let (before, current) = match number.wrapping_sub(self.number) & NUMBER_MASK {
             0 => (self.before, self.current),
             1 => (self.current, 0),
-            // Another thread has read a later time: count in its window.
+            // Another thread has read a later time and begun a later window: count there.
             NUMBER_MASK => return self,
-            // The wall clock was set back: what was used stays used.
+            // The wall clock was set back: keep the counts.
             back if back > NUMBER_MASK / 2 => (self.before, self.current),
             _ => (0, 0),
         };
@@ -59,8 +59,8 @@ impl Counts {
     }
 }
 
-/// Takes `cost` requests at `now` (ticks), if the window has room.
-/// `period` is in ticks.
+/// Takes `cost` requests at `now` (ticks), if the limit of the window allows it. `period` is in
+/// ticks.
 pub(super) fn take(
     slot: &Slot,
     tag: u64,

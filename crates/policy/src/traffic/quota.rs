@@ -10,7 +10,7 @@
 //! beyond a threshold of `warn`. A request is counted before it is forwarded. If a later limit of
 //! the chain refuses it, it is not counted.
 //!
-//! Counters are of the wall clock and survive a restart, unlike those of `rate_limit`.
+//! Unlike those of `rate_limit`, the counters follow the wall clock and survive a restart.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
@@ -43,7 +43,8 @@ pub struct Checked {
     /// Treatment of requests beyond the limit, if written. Default: [`Mode::Block`].
     #[n(3)]
     mode: Option<Mode>,
-    /// Used shares from which responses carry a warning, in parts per million, ascending.
+    /// Used shares of the quota, in parts per million, ascending. From each of them on, responses
+    /// have a warning.
     #[n(4)]
     warn: Vec<u32>,
 }
@@ -51,10 +52,10 @@ pub struct Checked {
 /// Period of a quota.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Span {
-    /// Period of the calendar in a time zone.
+    /// Calendar period in a time zone.
     #[n(0)]
     Calendar(#[n(0)] Unit, #[n(1)] Zone),
-    /// The last so many milliseconds.
+    /// Rolling window of this length, in milliseconds.
     #[n(1)]
     Rolling(#[n(0)] u64),
 }
@@ -84,7 +85,7 @@ static EXHAUSTED: Reject = Reject {
     title: "Quota exhausted",
 };
 
-/// Response field with the thresholds that a quota has passed.
+/// Response field with the warning thresholds that were reached.
 pub const WARNING: HeaderName = HeaderName::from_static("quota-warning");
 
 // === impl Checked ===
@@ -100,8 +101,8 @@ impl Checked {
 impl Policy for Checked {
     type Filter = Filter;
 
-    // After authentication and after limits by address, whatever the key: a request that they refuse
-    // does not use the quota.
+    // Runs after authentication and after limits by address, whatever the key: a request that they
+    // refuse does not use the quota.
     fn phase(&self) -> Option<Phase> {
         Some(Phase::Limit)
     }
@@ -198,7 +199,7 @@ impl Run for Filter {
 }
 
 impl Filter {
-    /// The limit for requests at a second of Unix time.
+    /// Limit for requests at a time (Unix time, seconds), with the current period.
     fn tokens(&self, unix_s: u64) -> Tokens {
         let (algorithm, period_ms) = match &self.span {
             RunSpan::Calendar(calendar) => {
@@ -215,7 +216,7 @@ impl Filter {
         }
     }
 
-    /// Records the highest threshold that is passed.
+    /// Records the highest threshold that is reached.
     fn warn<'a>(&'a self, remaining: u64, cx: &mut Cx<'a>) {
         if self.warn.is_empty() {
             return;
@@ -231,7 +232,7 @@ impl Filter {
         }
     }
 
-    /// Log-only mode: the request goes on, whatever was counted.
+    /// Log-only mode: the request continues even if it exceeds the quota.
     fn noted<'a>(&'a self, admitted: bool, cx: &mut Cx<'a>) -> Step {
         if !admitted {
             cx.noted.push(Noted {
@@ -243,8 +244,8 @@ impl Filter {
     }
 }
 
-/// Writes the thresholds that quotas have passed into a response: a list of strings (RFC 9651), each
-/// a policy with the used share in percent.
+/// Writes the reached thresholds into a response: a list of strings (RFC 9651), each of which is
+/// the name of a policy with the used share in percent.
 pub fn write_warnings(warned: &[Warned<'_>], headers: &mut HeaderMap) {
     let mut text = String::new();
     for Warned { policy, share_ppm } in warned {
@@ -370,7 +371,7 @@ pub mod author {
         })
     }
 
-    /// Reads a rolling window, and reports one that counters cannot hold.
+    /// Reads a rolling window. Reports one that the counters cannot represent.
     fn rolling(
         window: NodeRef<'_>,
         (limit, count): (NodeRef<'_>, u64),
@@ -393,7 +394,7 @@ pub mod author {
         Some(ms)
     }
 
-    /// Reads the thresholds of `warn`, and reports those that are never or always passed.
+    /// Reads the thresholds of `warn`. Reports those that are never or always reached.
     fn thresholds(node: NodeRef<'_>, sink: &mut Sink) -> Vec<u32> {
         let one = |node: NodeRef<'_>, sink: &mut Sink| {
             let share = read::percent_ppm(node).ok()?;
@@ -481,7 +482,7 @@ mod tests {
         assert_eq!(count(day + 86_399), 10);
         assert_eq!(count(day + 86_400), 0, "no new allowance at midnight");
         assert_eq!(count(day + 86_400 + 43_200), 5);
-        // Set back by five days: what was used stays used.
+        // The clock is set back by five days: the counts are kept.
         assert_eq!(count(day - 4 * 86_400), 0);
         assert_eq!(count(day + 4 * 86_400), 10);
     }
