@@ -58,7 +58,8 @@ impl Settled {
         let mut parts = Vec::new();
         for finding in compiled.findings.iter().filter(is_error) {
             if let Some((target, other)) = alias(compiled, finding) {
-                if self.targets.insert(target.clone()) {
+                let is_served = target_of(self.served(&other)) != target;
+                if is_served && self.targets.insert(target.clone()) {
                     self.actions.push(Action {
                         target,
                         alias_of: Some(other),
@@ -88,6 +89,20 @@ impl Settled {
         decided
     }
 
+    /// Follows aliases from a path to the path that is served: an alias of an alias is none.
+    fn served<'a>(&'a self, mut path: &'a str) -> &'a str {
+        let next = |path: &str| {
+            let target = target_of(path);
+            let mut actions = self.actions.iter();
+            let action = actions.find(|action| action.target == target)?;
+            action.alias_of.as_deref()
+        };
+        while let Some(other) = next(path) {
+            path = other;
+        }
+        path
+    }
+
     /// Section `lint` with the rule levels, to be appended to gateway.yaml.
     pub(super) fn lint(&self) -> String {
         if self.levels.is_empty() {
@@ -108,7 +123,7 @@ impl Settled {
             let target = serde_json::Value::from(action.target.as_str());
             let does = match &action.alias_of {
                 Some(other) => {
-                    let other = serde_json::Value::from(other.as_str());
+                    let other = serde_json::Value::from(self.served(other));
                     format!("update: {{x-gateway: {{alias_of: {other}}}}}")
                 }
                 None => "remove: true".to_owned(),
@@ -208,8 +223,12 @@ fn alias(compiled: &Compiled, finding: &Diagnostic) -> Option<(String, String)> 
         (false, true) => (other, one),
         (false, false) => return None,
     };
-    let target = path(&[Step::Key("paths"), Step::Key(&alias.0.key)]);
-    Some((target, of.0.key.to_string()))
+    Some((target_of(&alias.0.key), of.0.key.to_string()))
+}
+
+/// JSONPath of a path item.
+fn target_of(key: &str) -> String {
+    path(&[Step::Key("paths"), Step::Key(key)])
 }
 
 /// Returns the part of the document whose removal fixes a finding.

@@ -278,7 +278,10 @@ fn init_settles_paths_that_nothing_tells_apart() {
         format!("  \"{key}\": {{{}}}\n", operations.join(", "))
     };
     let text = format!(
-        "openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\npaths:\n{}{}{}{}{}{}",
+        "openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\npaths:\n{}{}{}{}{}{}{}{}{}",
+        path("/d/{x}", "get"),
+        path("/d/{x}#two", "get"),
+        path("/d/{x}#one", "get"),
         path("/a/{x}#one", "get"),
         path("/a/{x}#two", "get"),
         path("/a/{x}#three", "get"),
@@ -290,7 +293,7 @@ fn init_settles_paths_that_nothing_tells_apart() {
     in_folder(folder.path(), &["init", "shop", "--from", "api.yaml"])
         .with(0)
         .says("is ready")
-        .says("paths that document another (2)");
+        .says("paths that document another (4)");
     let project = folder.path().join("shop");
     in_folder(&project, &["build"]).with(0);
     let routes = |url: &str| in_folder(&project, &["route", "GET", url]).with(0).out;
