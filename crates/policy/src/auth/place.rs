@@ -371,6 +371,7 @@ mod tests {
             ("Api_Key%5B%5D=s&a=1", Some("a=1")),
             ("a=1;api_key=s;b=2&c", Some("a=1;b=2&c")),
             ("api_key=s;b=2&c", Some("c")),
+            ("api_key;b=2&c", Some("c")),
             ("api-key=s&apikey=s", None),
         ] {
             assert_eq!(place.strip_query(query).as_deref(), left, "{query}");

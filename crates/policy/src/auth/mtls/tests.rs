@@ -219,6 +219,11 @@ fn field_of_a_proxy_has_one_spelling() {
     let own = Presented::new(Some(&der));
     assert!(own.get(Source::Connection, None).unwrap().is_ok());
     assert!(own.get(Source::Field, None).is_none(), "the proxy's own");
+    let field = format!(":{}:", STANDARD.encode(self::der("alice")));
+    let client = own.get(Source::Field, Some(field.as_bytes()));
+    let client = client.unwrap().unwrap();
+    assert_eq!(client.sans(), read("alice").unwrap().sans());
+    assert_ne!(client.sans(), good.sans());
     let unreadable = Presented::new(Some(b"0")).get(Source::Connection, None);
     assert_eq!(unreadable.unwrap().map(|_| ()), Err(Reason::Malformed));
 }

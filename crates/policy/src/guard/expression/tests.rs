@@ -241,6 +241,16 @@ fn mistakes_are_found_where_they_are() {
             "exists_one",
             "its time has no bound",
         ),
+        (
+            "auth.groups.existsOne(i, g, true)",
+            "existsOne",
+            "its time has no bound",
+        ),
+        (
+            "size(auth.groups.transformList(i, g, g)) > 0",
+            "transformList",
+            "its time has no bound",
+        ),
         ("lower(request.path) == 'a'", "lower", "no function `lower`"),
         (
             "request.path.startWith('a')",
