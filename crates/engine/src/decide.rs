@@ -10,7 +10,7 @@ use policy::traffic::{concurrency, quota, rate_limit};
 use policy::{Cx, NoValue, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
 use crate::authenticate::{self, Stop};
-use crate::edge::overrides;
+use crate::edge::{TRACE_REFUSED, overrides};
 use crate::path::{is_ambiguous, normalise};
 use crate::readings;
 use crate::router::{self, Found};
@@ -100,6 +100,10 @@ pub fn decide<'s>(
     head: &mut RequestHead,
     cx: &mut Cx<'s>,
 ) -> Decided<'s> {
+    if head.method == Method::TRACE {
+        let methods = router::methods(&snapshot.listeners[listener].hosts, head);
+        return refused(&TRACE_REFUSED, Some(allow(&methods)));
+    }
     let found = match of_preflight(snapshot, listener, head) {
         Some(found) => {
             cx.preflight = true;

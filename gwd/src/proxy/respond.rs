@@ -358,7 +358,7 @@ pub(crate) fn refused_at_edge(
     }
     made.headers.insert(&edge::X_REQUEST_ID, request_id);
     if reject.status == 405 {
-        // No route was looked up: list all methods that operations can have.
+        // CONNECT has no path: list all methods that operations can have.
         made.headers
             .insert(ALLOW, HeaderValue::from_static(SERVED_METHODS));
     }

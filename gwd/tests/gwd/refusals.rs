@@ -225,3 +225,19 @@ fn people_with_a_browser_are_told_in_a_page() {
     assert_eq!(program.field("content-type"), ["application/problem+json"]);
     assert!(program.field("vary").is_empty());
 }
+
+#[test]
+fn trace_is_405_with_the_methods_of_its_target() {
+    let upstream = Upstream::saying("ok");
+    let served = shop(
+        upstream.address,
+        vec![op("GET", "/a"), op("DELETE", "/a"), op("POST", "/b")],
+    )
+    .serve();
+    for (path, allow) in [("/a", "DELETE, GET, HEAD"), ("/b", "POST"), ("/none", "")] {
+        let answer = fetch(served.address, "TRACE", path, "");
+        assert_eq!(answer.problem(), "trace_refused");
+        assert_eq!((answer.status, answer.field("allow")), (405, vec![allow]));
+    }
+    assert!(upstream.seen().is_empty());
+}

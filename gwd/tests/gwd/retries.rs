@@ -327,13 +327,3 @@ fn response_with_many_fields_is_forwarded() {
     assert_eq!((answer.status, answer.text()), (200, "ok"));
     assert_eq!(answer.field("x-399"), ["399"]);
 }
-
-#[test]
-fn trace_is_answered_with_what_is_served() {
-    let upstream = Upstream::saying("ok");
-    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
-    let answer = fetch(served.address, "TRACE", "/a", "");
-    assert_eq!(answer.status, 405);
-    let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-    assert_eq!(answer.field("allow"), [allow]);
-}

@@ -34,7 +34,7 @@ use crate::listener::Listener;
 
 macro_rules! rejects {
     ($($name:ident $status:literal $code:literal $title:literal;)*) => {
-        $(static $name: Reject = Reject { status: $status, code: $code, title: $title };)*
+        $(pub(crate) static $name: Reject = Reject { status: $status, code: $code, title: $title };)*
         /// Refusals by the edge.
         pub static REJECTS: &[&Reject] = &[$(&$name),*];
     };
@@ -100,10 +100,8 @@ pub fn admit(
         ..
     } = parts;
     let limits = &listener.limits;
-    match method {
-        Method::CONNECT => return Err(&CONNECT_REFUSED),
-        Method::TRACE => return Err(&TRACE_REFUSED),
-        _ => {}
+    if method == Method::CONNECT {
+        return Err(&CONNECT_REFUSED);
     }
     if headers.len() as u64 > limits.headers {
         return Err(&TOO_MANY_HEADERS);

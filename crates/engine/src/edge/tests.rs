@@ -82,7 +82,6 @@ fn heads_that_nobody_can_be_sure_of_are_refused() {
         ("GET", "http://u@h/", &[host], "host_invalid"),
         ("GET", "ftp://h/", &[host], "target_invalid"),
         ("CONNECT", "h:443", &[host], "connect_refused"),
-        ("TRACE", "/", &[host], "trace_refused"),
         ("OPTIONS", "*", &[host], "ok"),
         ("GET", "*", &[host], "target_invalid"),
         ("GET", "/a/%00", &[host], "path_invalid"),

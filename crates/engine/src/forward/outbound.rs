@@ -135,7 +135,10 @@ pub(super) fn is_said_here(name: &HeaderName) -> bool {
     let text = name.as_str().as_bytes();
     match text.first() {
         Some(b'x') => {
-            text.starts_with(b"x-forwarded-") || *name == X_REQUEST_ID || *name == X_CONSUMER_NAME
+            text.starts_with(b"x-forwarded-")
+                || *name == X_REQUEST_ID
+                || *name == X_CONSUMER_NAME
+                || *name == way::X_REAL_IP
         }
         Some(b'f') => *name == FORWARDED,
         Some(b'c') => text.starts_with(b"client-cert"),

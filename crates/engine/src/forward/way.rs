@@ -10,6 +10,7 @@ use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 
 use crate::edge::{Hop, X_FORWARDED_FOR, hops, hops_agree, outside_quotes};
 
+pub(super) static X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 pub(super) static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
@@ -90,8 +91,32 @@ pub fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
         &X_FORWARDED_HOST,
         host.unwrap_or_else(|| hop.authority.clone()),
     );
+    drop_malformed(headers);
     if !prefix.is_empty() {
         prefixed(headers, prefix);
+    }
+}
+
+/// Removes X-Real-IP and X-Forwarded-Prefix if the trusted proxy passed on malformed values.
+fn drop_malformed(headers: &mut HeaderMap) {
+    let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
+    let is_path = |text: &str| {
+        let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte);
+        text.starts_with('/') && !text.starts_with("//") && text.bytes().all(is_allowed)
+    };
+    let all = |headers: &HeaderMap, name: &HeaderName, is_valid: &dyn Fn(&str) -> bool| {
+        let mut values = headers.get_all(name).iter();
+        values.all(|value| {
+            value
+                .to_str()
+                .is_ok_and(|text| text.split(',').all(|part| is_valid(part.trim())))
+        })
+    };
+    if !all(headers, &X_REAL_IP, &is_address) {
+        headers.remove(&X_REAL_IP);
+    }
+    if !all(headers, &X_FORWARDED_PREFIX, &is_path) {
+        headers.remove(&X_FORWARDED_PREFIX);
     }
 }
 
@@ -178,20 +203,29 @@ fn is_authority(text: &str) -> bool {
 }
 
 /// Pairs of the first element of Forwarded (RFC 7239 §4). None without the field, or if any element
-/// is malformed.
+/// is malformed. A server behind may read a malformed element in another way.
 fn first_element(headers: &HeaderMap) -> Option<Vec<(String, String)>> {
     let mut first = None;
     for line in headers.get_all(FORWARDED) {
         for element in outside_quotes(line.to_str().ok()?, b',') {
             let pairs = outside_quotes(element, b';').map(pair);
             let pairs = pairs.collect::<Option<Vec<_>>>()?;
+            let names = pairs.iter().map(|(name, _)| name);
+            let is_repeated = |at: usize, name: &str| {
+                let mut before = pairs[..at].iter();
+                before.any(|(other, _)| other.eq_ignore_ascii_case(name))
+            };
+            if names.enumerate().any(|(at, name)| is_repeated(at, name)) {
+                return None;
+            }
             first.get_or_insert(pairs);
         }
     }
     first
 }
 
-/// Parses `token=value`, where the value is a token or a quoted string.
+/// Parses `token=value`, where the value is a token or a quoted string, and valid for the parameter
+/// (RFC 7239 §5).
 fn pair(text: &str) -> Option<(String, String)> {
     let (name, value) = text.trim().split_once('=')?;
     let token = |text: &str| !text.is_empty() && text.bytes().all(is_token);
@@ -201,14 +235,41 @@ fn pair(text: &str) -> Option<(String, String)> {
     let quoted = value
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'));
-    match quoted {
-        Some(inner) => Some((name.to_owned(), inner.replace('\\', ""))),
+    let value = match quoted {
+        Some(inner) => unquoted(inner)?,
         // Some proxies write ports and brackets without quotes.
         None => value
             .bytes()
             .all(|byte| is_token(byte) || b":[]".contains(&byte))
-            .then(|| (name.to_owned(), value.to_owned())),
+            .then(|| value.to_owned())?,
+    };
+    let is_valid = match name.to_ascii_lowercase().as_str() {
+        "proto" => is_scheme(&value),
+        "host" => is_authority(&value),
+        // `for` and `by` are judged as hops.
+        _ => true,
+    };
+    is_valid.then(|| (name.to_owned(), value))
+}
+
+/// Text of a quoted string (RFC 9110 §5.6.4), or None if a quotation mark in it is not escaped.
+fn unquoted(inner: &str) -> Option<String> {
+    let mut text = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(next) = chars.next() {
+        match next {
+            '"' => return None,
+            '\\' => text.push(chars.next()?),
+            _ => text.push(next),
+        }
     }
+    Some(text)
+}
+
+/// True for the name of a URI scheme (RFC 3986 §3.1).
+fn is_scheme(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(is_allowed)
 }
 
 /// Writes X-Forwarded-For and Forwarded with the hops so far and this one.
@@ -422,6 +483,32 @@ mod tests {
     }
 
     #[test]
+    fn malformed_values_of_a_trusted_proxy_are_dropped() {
+        let table = [
+            ("x-real-ip", "203.0.113.9", true),
+            ("x-real-ip", "2001:db8::1", true),
+            ("x-real-ip", "203.0.113.9:80", false),
+            ("x-real-ip", "localhost", false),
+            ("x-forwarded-prefix", "/shop, /v1", true),
+            ("x-forwarded-prefix", "//evil.example", false),
+            ("x-forwarded-prefix", "javascript:a", false),
+            ("x-forwarded-prefix", "/a\"b", false),
+        ];
+        for (name, value, stays) in table {
+            let hop = ThisHop::new(
+                [192, 0, 2, 1].into(),
+                "http",
+                &HeaderValue::from_static("h"),
+            );
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            continued(&mut headers, &hop, "");
+            let found = headers.get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(found, stays.then_some(value), "{name}: {value}");
+        }
+    }
+
+    #[test]
     fn told_facts_agree_with_each_other() {
         let facts = |before: &[(&str, &str)]| {
             let headers = told("192.0.2.1", "h:8080", "http", before);
@@ -435,7 +522,7 @@ mod tests {
         };
         let own = "for=192.0.2.1;host=\"h:8080\";proto=http";
         type Fields = [(&'static str, &'static str)];
-        let table: [(&Fields, [&str; 3], &str); 10] = [
+        let table: [(&Fields, [&str; 3], &str); 14] = [
             (
                 &[
                     ("x-forwarded-for", "203.0.113.9"),
@@ -500,6 +587,27 @@ mod tests {
                     ("x-forwarded-port", "70000"),
                     ("x-forwarded-host", "a/b"),
                 ],
+                ["http", "h:8080", "8080"],
+                "for=203.0.113.9",
+            ),
+            (
+                &[("forwarded", "for=203.0.113.9;host=\"a\"b\"")],
+                ["http", "h:8080", "8080"],
+                "for=203.0.113.9",
+            ),
+            (
+                &[("forwarded", "for=203.0.113.9;proto=\"a b\"")],
+                ["http", "h:8080", "8080"],
+                "for=203.0.113.9",
+            ),
+            // Servers differ in which of the two they read.
+            (
+                &[("forwarded", "for=203.0.113.9;For=198.51.100.7")],
+                ["http", "h:8080", "8080"],
+                "for=203.0.113.9",
+            ),
+            (
+                &[("forwarded", "for=203.0.113.9;host=a;host=b")],
                 ["http", "h:8080", "8080"],
                 "for=203.0.113.9",
             ),

@@ -84,6 +84,13 @@ pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
     }
 }
 
+/// Methods of the operations that describe the request's path, sorted.
+#[must_use]
+pub fn methods(hosts: &HostTable, head: &RequestHead) -> Vec<Method> {
+    let table = hosts.mounts(&head.host);
+    table.map_or_else(Vec::new, |table| rest::methods(table, head.path()))
+}
+
 /// True if an `internal` operation matches the path and the request's method.
 #[must_use]
 pub fn is_withheld(hosts: &HostTable, path: &str, head: &RequestHead) -> bool {

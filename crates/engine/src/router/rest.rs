@@ -43,7 +43,7 @@ pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
         }
     }
     let Described {
-        mut methods,
+        methods,
         greatest,
         hidden,
     } = there;
@@ -59,12 +59,28 @@ pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
     if methods.is_empty() {
         return Found::Nothing;
     }
+    Found::MethodNotAllowed(listed(methods))
+}
+
+/// Methods of the operations whose templates match a path, sorted.
+pub(super) fn methods(table: &MountTable, path: &str) -> Vec<Method> {
+    let mut methods = Vec::new();
+    for (entry, below) in table.below(path) {
+        entry
+            .router
+            .matching(below, &mut |seen| methods.push(seen.method.clone()));
+    }
+    listed(methods)
+}
+
+/// Methods for `Allow`: GET includes HEAD.
+fn listed(mut methods: Vec<Method>) -> Vec<Method> {
     if methods.contains(&Method::GET) {
         methods.push(Method::HEAD);
     }
     methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
     methods.dedup();
-    Found::MethodNotAllowed(methods)
+    methods
 }
 
 /// True if an API describes the request as internal.
