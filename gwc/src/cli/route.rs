@@ -13,7 +13,7 @@ use super::side::{self, Read};
 use crate::release::{self, links};
 use ::plan::ask::{self, Assumption, Oracle, Question};
 use ::plan::report::Origin;
-use ::plan::route::{Asked, Credential, answer, carry, human, json, listener};
+use ::plan::route::{Answer, Asked, Credential, answer, carry, human, json, listener};
 use ::plan::{Side, witness};
 use model::compile::Input;
 use model::exit::{Exit, Failure};
@@ -109,7 +109,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             return Err(Failure::usage(format!("--assume: {why}")).into());
         }
     }
-    let mut question = question(&wanted, args, (&oracle, side))?;
+    let (mut question, others) = question(&wanted, args, (&oracle, side))?;
     if !args.credential.is_empty() {
         let asked = asked(args, side, &oracle, &question);
         match carry(asked, &args.credential) {
@@ -121,6 +121,20 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
     }
     let mut answer = answer(asked(args, side, &oracle, &question));
+    for other in others {
+        let listener = &oracle.snapshot().listeners()[other].name;
+        let question = Question {
+            listener: other,
+            ..question.clone()
+        };
+        let there = ::plan::route::answer(asked(args, side, &oracle, &question));
+        if !is_same_decision(&answer, &there) {
+            say::note(&format!(
+                "note: the listener `{}` is assumed, `{listener}` decides otherwise: name one with --listener",
+                answer.listener
+            ));
+        }
+    }
     if args.witness.is_none() {
         let named = args.revoked.iter();
         let named = named.map(|text| revocations::credential("--revoked", text));
@@ -144,6 +158,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Format::Human => say::result(&human::render(&answer, &read.folder)),
     }
     Ok(Exit::OK)
+}
+
+/// True if two listeners treat a request alike.
+fn is_same_decision(one: &Answer, other: &Answer) -> bool {
+    let upstream = |answer: &Answer| answer.upstream.as_ref().map(|one| one.name.clone());
+    (one.decision, one.status, one.reason) == (other.decision, other.status, other.reason)
+        && one.operation == other.operation
+        && upstream(one) == upstream(other)
 }
 
 fn asked<'a>(
@@ -296,11 +318,12 @@ fn read(args: &Args, context: &Context) -> anyhow::Result<Read> {
     }
 }
 
+/// Request to explain, and the indices of the listeners that match its URL as well as the chosen one.
 fn question(
     wanted: &Wanted,
     args: &Args,
     (oracle, side): (&Oracle, &Side),
-) -> anyhow::Result<Question> {
+) -> anyhow::Result<(Question, Vec<usize>)> {
     let wrong = |what: String| Failure::usage(what);
     let listeners = oracle.snapshot().listeners();
     let method = http::Method::from_bytes(wanted.method.as_bytes()).map_err(|_| {
@@ -321,6 +344,7 @@ fn question(
             ))
         })?;
     let named = args.listener.as_ref().or(wanted.listener.as_ref());
+    let mut others = Vec::new();
     let meant = match named {
         Some(name) => name.clone(),
         None => {
@@ -328,6 +352,10 @@ fn question(
             let meant = listener::meant(&all, &url).map_err(wrong)?;
             if let Some(note) = meant.as_ref().and_then(|meant| meant.note.as_ref()) {
                 say::note(&format!("note: {note}"));
+            }
+            let position = |name: &&str| listeners.iter().position(|one| *one.name == **name);
+            if let Some(meant) = &meant {
+                others.extend(meant.others.iter().filter_map(position));
             }
             meant.map_or_else(String::new, |meant| meant.name.to_owned())
         }
@@ -362,7 +390,7 @@ fn question(
     let request = request
         .body(())
         .map_err(|error| wrong(format!("this is not a request: {error}")))?;
-    Ok(Question {
+    let question = Question {
         listener,
         request: request.into_parts().0,
         peer: args.peer,
@@ -371,5 +399,6 @@ fn question(
             Some(_) => witness::AT_S,
             None => release::now().unix_s(),
         },
-    })
+    };
+    Ok((question, others))
 }

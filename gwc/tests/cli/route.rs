@@ -574,6 +574,37 @@ fn url_means_the_listener_with_its_port() {
 }
 
 #[test]
+fn other_listener_that_decides_otherwise_is_told() {
+    let project = shop();
+    let listeners = "listeners:
+  inner: {address: \"127.0.0.1:9090\"}
+  open: {address: \"127.0.0.1:8080\"}
+";
+    project.write(
+        "gateway.yaml",
+        format!("{GATEWAY}{listeners}").replace("{name: any}", "{name: any, listeners: [inner]}"),
+    );
+    let told =
+        "note: the listener `inner` is assumed, `open` decides otherwise: name one with --listener";
+    ask(&project, &["GET", "/orders"]).with(0).says(told);
+    // Both have the mount `main`; a port or a name chooses one.
+    let main = ["GET", "/v1/orders", "-H", "host: api.shop.example"];
+    let requests: [&[&str]; 3] = [
+        &main,
+        &["GET", "http://x.example:9090/orders"],
+        &["GET", "/orders", "--listener", "inner"],
+    ];
+    for request in requests {
+        let ended = ask(&project, request).with(0);
+        assert!(
+            !ended.err.contains("is assumed"),
+            "{request:?}: {}",
+            ended.err
+        );
+    }
+}
+
+#[test]
 fn request_id_of_a_trusted_peer_goes_on() {
     let project = shop();
     project.edit(

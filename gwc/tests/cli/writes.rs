@@ -2,7 +2,7 @@
 //! link, and never over foreign files.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use crate::git::{commit, committed, git};
@@ -222,4 +222,38 @@ fn init_writes_through_no_link() {
     assert_ne!(ended.code, 0);
     assert!(ended.err.contains("is a symbolic link"), "{ended:?}");
     assert_eq!(fs::read_dir(victim.path()).expect("it is there").count(), 0);
+}
+
+/// Files and folders below a folder that others than their owner can write, without links.
+fn writable_by_others(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("it is there") {
+        let path = entry.expect("it is there").path();
+        let about = path.symlink_metadata().expect("it is there");
+        if about.permissions().mode() & 0o022 != 0 && !about.is_symlink() {
+            found.push(path.display().to_string());
+        }
+        if about.is_dir() {
+            found.extend(writable_by_others(&path));
+        }
+    }
+    found
+}
+
+#[test]
+fn files_are_writable_by_their_owner_only() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let open = |folder: &Path, arguments: &str| {
+        let gwc = env!("CARGO_BIN_EXE_gwc");
+        let script = format!("umask 0; exec '{gwc}' {arguments}");
+        let mut shell = std::process::Command::new("sh");
+        run(shell.current_dir(folder).args(["-c", &script])).with(0);
+    };
+    open(folder.path(), "init shop");
+    let shop = folder.path().join("shop");
+    open(&shop, "keygen release");
+    open(&shop, "apply --key keys/release.pem --yes");
+    open(&shop, "build -o bundle.tar");
+    assert!(shop.join("releases/index.json").exists() && shop.join("bundle.tar").exists());
+    assert_eq!(writable_by_others(folder.path()), Vec::<String>::new());
 }

@@ -125,6 +125,23 @@ fn a_number_that_json_lacks_is_refused() {
 }
 
 #[test]
+fn a_free_value_that_json_lacks_is_refused() {
+    for value in [
+        "default: .nan",
+        "const: -.INF",
+        "enum: [1, .inf]",
+        "examples: [{a: [.NaN]}]",
+    ] {
+        let found = with_schema(&format!("{{{value}}}"));
+        let expected = "expected a finite number, found `";
+        let told = found.iter().filter(|one| one.contains(expected));
+        assert_eq!(told.count(), 1, "{value}: {found:?}");
+    }
+    // The text is a string where it is written so.
+    assert_eq!(with_schema("{default: '.nan'}"), Vec::<String>::new());
+}
+
+#[test]
 fn null_twice_in_an_enum_is_reported() {
     let found = with_schema("{enum: [a, null, null]}");
     assert_eq!(found, ["duplicate-enum-value `null` occurs twice; "]);

@@ -11,6 +11,8 @@ pub struct Meant<'l> {
     pub name: &'l str,
     /// Note about the choice of the listener, for the user.
     pub note: Option<String>,
+    /// Names of the listeners that match the URL equally well.
+    pub others: Vec<&'l str>,
 }
 
 /// Finds the listener for a URL. A URL without a port has the default port of its scheme. If no
@@ -21,9 +23,10 @@ pub struct Meant<'l> {
 /// Returns a message with the ports of all listeners if none has the port in the URL.
 pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<Meant<'l>>, String> {
     let Some(scheme) = url.scheme_str() else {
-        return Ok(listeners.first().map(|listener| Meant {
+        return Ok(listeners.split_first().map(|(listener, others)| Meant {
             name: &listener.name,
             note: None,
+            others: others.iter().map(|other| &*other.name).collect(),
         }));
     };
     let port = |listener: &Listener| {
@@ -61,7 +64,7 @@ pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<M
     }
     // Best match first: port, then address, then scheme. The sort is stable, so equal ones keep
     // their order by name.
-    here.sort_by_key(|listener| {
+    let rank = |listener: &Listener| {
         let host = url.host().map(|host| host.trim_matches(['[', ']']));
         let host: Option<IpAddr> = host.and_then(|host| host.parse().ok());
         let address: Option<SocketAddr> = listener.address.parse().ok();
@@ -71,10 +74,15 @@ pub fn meant<'l>(listeners: &[&'l Listener], url: &http::Uri) -> Result<Option<M
             !is_there,
             !speaks(listener, scheme),
         )
-    });
-    Ok(here.first().map(|listener| Meant {
-        name: &listener.name,
-        note: remark(listener, &here[1..], scheme),
+    };
+    here.sort_by_key(|listener| rank(listener));
+    Ok(here.split_first().map(|(listener, others)| {
+        let equal = others.iter().filter(|other| rank(other) == rank(listener));
+        Meant {
+            name: &listener.name,
+            note: remark(listener, others, scheme),
+            others: equal.map(|other| &*other.name).collect(),
+        }
     }))
 }
 

@@ -87,6 +87,9 @@ type Kinds = FxHashMap<u32, Box<[u64; BLOCK]>>;
 /// Type of the target of a `$dynamicRef`.
 static ANY_SCHEMA: Type = Type::BoolOr(&SCHEMA);
 
+/// Type as which free values are walked.
+static FREE_VALUE: Type = Type::Any;
+
 struct Walk<'r, 'a> {
     resolver: &'r Resolver<'a>,
     version: Version,
@@ -119,7 +122,7 @@ struct Waiting<'a> {
 impl<'a> Walk<'_, 'a> {
     fn value(&mut self, node: NodeRef<'a>, ty: &'static Type, at: Span) {
         if let Type::Any = ty {
-            return;
+            return self.json_value(node);
         }
         if let Some(text) = reference(node) {
             self.reference(node, text, ty, at);
@@ -180,6 +183,24 @@ impl<'a> Walk<'_, 'a> {
                 Some(_) => self.mark(node, object),
                 None => self.object(node, object, at),
             },
+        }
+    }
+
+    /// Reports numbers that JSON does not have in a free value (`default`, `enum`, `example`, …).
+    fn json_value(&mut self, node: NodeRef<'a>) {
+        match node.kind() {
+            diag::Kind::Number(text) if !is_finite(text) => {
+                self.wrong_type(node, "a finite number");
+            }
+            _ if !node.is_map() && !node.is_list() => {}
+            // Aliases can repeat a value any number of times.
+            _ if !self
+                .walked
+                .insert((node.id(), std::ptr::from_ref(&FREE_VALUE))) => {}
+            _ => {
+                node.items().for_each(|item| self.json_value(item));
+                node.entries().for_each(|(_, value)| self.json_value(value));
+            }
         }
     }
 
