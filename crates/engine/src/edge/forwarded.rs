@@ -199,7 +199,7 @@ fn credible(mut hops: Vec<Hop<'_>>) -> Vec<Hop<'_>> {
 
 impl<'h> Hop<'h> {
     /// Parses an IP address with an optional port, or another identifier.
-    fn of(text: &'h str) -> Self {
+    pub(crate) fn of(text: &'h str) -> Self {
         let bare = text.trim_matches(['[', ']']).parse::<IpAddr>().ok();
         let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
         let address = bare
@@ -209,7 +209,7 @@ impl<'h> Hop<'h> {
     }
 
     /// True for an address, `unknown` and an obfuscated identifier (RFC 7239 §6).
-    fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let obfuscated = |text: &str| text.len() > 1 && text.bytes().all(is_word);
         self.address.is_some()

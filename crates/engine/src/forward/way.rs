@@ -246,7 +246,8 @@ fn pair(text: &str) -> Option<(String, String)> {
     let is_valid = match name.to_ascii_lowercase().as_str() {
         "proto" => is_scheme(&value),
         "host" => is_authority(&value),
-        // `for` and `by` are judged as hops.
+        "by" => Hop::of(&value).is_valid(),
+        // `for` is judged as a hop; other parameters are extensions.
         _ => true,
     };
     is_valid.then(|| (name.to_owned(), value))
@@ -457,7 +458,7 @@ mod tests {
         assert_eq!(headers["forwarded"], expected);
         let new = [(
             "forwarded",
-            "for=203.0.113.9;by=\"a,b\", for=\"[2001:db8::1]:99\"",
+            "for=203.0.113.9;secret=\"a,b\", for=\"[2001:db8::1]:99\"",
         )];
         let headers = told("10.0.0.1", "h", "http", &new);
         assert_eq!(headers["forwarded"], format!("{}, {rest}", new[0].1));
@@ -522,7 +523,7 @@ mod tests {
         };
         let own = "for=192.0.2.1;host=\"h:8080\";proto=http";
         type Fields = [(&'static str, &'static str)];
-        let table: [(&Fields, [&str; 3], &str); 14] = [
+        let table: [(&Fields, [&str; 3], &str); 16] = [
             (
                 &[
                     ("x-forwarded-for", "203.0.113.9"),
@@ -597,6 +598,16 @@ mod tests {
             ),
             (
                 &[("forwarded", "for=203.0.113.9;proto=\"a b\"")],
+                ["http", "h:8080", "8080"],
+                "for=203.0.113.9",
+            ),
+            (
+                &[("forwarded", "for=203.0.113.9;secret=\"a\"b\"")],
+                ["http", "h:8080", "8080"],
+                "for=203.0.113.9",
+            ),
+            (
+                &[("forwarded", "for=203.0.113.9;by=\"a b\"")],
                 ["http", "h:8080", "8080"],
                 "for=203.0.113.9",
             ),
