@@ -2,7 +2,8 @@
 //! of providers.
 
 use policy::auth::mtls::{Presented, Source, canonical, san, spiffe};
-use policy::auth::jwt::{discovery, json, parse, read_key_set, signed_part};
+use policy::auth::dpop::{Proof, SeenUrl};
+use policy::auth::jwt::{Algorithm, discovery, json, parse, read_key_set, signed_part};
 use serde::de::IgnoredAny;
 
 /// Target for tokens. A parsed token must contain its signed part and its signature, and its JSON
@@ -13,6 +14,17 @@ pub fn token(data: &[u8]) {
         assert_eq!(text, data);
         assert!(signed_part(data).is_some());
         assert!(token.claims.iter().count() <= data.len());
+    }
+    if let Ok(proof) = Proof::read(data, &[Algorithm::Es256, Algorithm::EdDsa]) {
+        assert!(proof.text("jti").is_ok_and(|id| !id.is_empty()));
+        assert!(proof.key.fits(Algorithm::Es256) || proof.key.fits(Algorithm::EdDsa));
+    }
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Some(url) = SeenUrl::new("https", text, None, "/a".to_owned())
+    {
+        let same = |path: &str| Some(path.to_owned());
+        assert!(url.is(&format!("https://{text}/a?b"), same), "{text}");
+        assert!(!url.is(&format!("https://{text}x/a"), same), "{text}");
     }
     if let Ok(keys) = read_key_set(data) {
         assert!((1..=100).contains(&keys.len()));
@@ -40,6 +52,10 @@ pub(crate) fn samples() -> Vec<Vec<u8>> {
         r#"{"iss":"https://i","aud":["a","b"],"exp":1800000300,"nbf":1.5,"o":{"x":[null,true,"\u00e9\ud83d\ude00"]}}"#,
         r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","use":"sig","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},{"kty":"RSA","n":"AQAB","e":"AQAB"}]}"#,
         r#"{"issuer":"https://i","jwks_uri":"https://i:443/keys?v=1"}"#,
+        // RFC 9449 §7.1.
+        "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9",
+        "API.example:8443",
+        "[::1]:80",
     ];
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }

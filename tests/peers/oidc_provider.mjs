@@ -46,7 +46,10 @@ async function provider({ alg, published, signs }) {
       },
     ],
     clientDefaults: { id_token_signed_response_alg: alg },
-    enabledJWA: { idTokenSigningAlgValues: [alg] },
+    enabledJWA: {
+      idTokenSigningAlgValues: [alg],
+      dPoPSigningAlgValues: ['ES256', 'Ed25519', 'RS256', 'PS256'],
+    },
     scopes: ['read', 'write'],
     features: {
       clientCredentials: { enabled: true },

@@ -7,6 +7,7 @@
 //! §2). An alternative that requires several credentials fails if they belong to two consumers or
 //! to two subjects of one issuer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -14,15 +15,18 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bundle::ir;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use policy::ask::Effect;
+use policy::auth::dpop::{self, Full, Proved};
 use policy::auth::jwt::{Identity, Judged, Reason};
-use policy::auth::{self, Fault, Held, Place, TokenVerifier, decode_basic, mtls};
+use policy::auth::{self, Fault, Held, Place, TokenRequest, TokenVerifier, decode_basic, mtls};
 use policy::{Cx, NO_CLAIMS, Principal, Reject, RequestHead, Shown};
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
 use crate::consumers::{self, Consumer};
 use crate::credentials::{Credentials, Owner};
+use crate::edge::believed::seen_url;
 use crate::edge::is_lookalike;
+use crate::path::normalise;
 use crate::strip::{overlap, strip, stripped_places};
 use crate::verifiers::Verifiers;
 use challenges::Challenges;
@@ -79,6 +83,21 @@ static PASSWORD_UNCHECKED: Reject = Reject {
     code: "password_check_unavailable",
     title: "The password cannot be checked now",
 };
+static PROOF_INVALID: Reject = Reject {
+    status: 401,
+    code: "dpop_proof_invalid",
+    title: "Authentication required",
+};
+static NONCE_REQUIRED: Reject = Reject {
+    status: 401,
+    code: "dpop_nonce_required",
+    title: "Authentication required",
+};
+static PROOFS_FULL: Reject = Reject {
+    status: 503,
+    code: "dpop_proofs_full",
+    title: "No further proof can be remembered now",
+};
 static SCOPE_MISSING: Reject = Reject {
     status: 403,
     code: "insufficient_scope",
@@ -86,7 +105,7 @@ static SCOPE_MISSING: Reject = Reject {
 };
 
 /// All refusals by authentication.
-pub(crate) static REJECTS: [&Reject; 10] = [
+pub(crate) static REJECTS: [&Reject; 13] = [
     &MISSING,
     &INVALID,
     &AMBIGUOUS,
@@ -97,6 +116,9 @@ pub(crate) static REJECTS: [&Reject; 10] = [
     &KEYS_UNAVAILABLE,
     &INTROSPECTION_UNAVAILABLE,
     &PASSWORD_UNCHECKED,
+    &PROOF_INVALID,
+    &NONCE_REQUIRED,
+    &PROOFS_FULL,
 ];
 
 /// Refusal of a token that could not be checked now. `None` for any other reason.
@@ -105,6 +127,15 @@ fn unavailable(reason: Reason) -> Option<&'static Reject> {
         Reason::Keys => Some(&KEYS_UNAVAILABLE),
         Reason::Introspection | Reason::Unusable => Some(&INTROSPECTION_UNAVAILABLE),
         _ => None,
+    }
+}
+
+/// Refusal of a proof of possession.
+fn refusal(reason: dpop::Reason) -> &'static Reject {
+    match reason {
+        dpop::Reason::Nonce => &NONCE_REQUIRED,
+        dpop::Reason::Full => &PROOFS_FULL,
+        _ => &PROOF_INVALID,
     }
 }
 
@@ -156,6 +187,8 @@ struct Known {
     /// Index of the consumer that owns the credential, if any.
     consumer: Option<u32>,
     token: Option<Arc<Identity>>,
+    /// Proof of possession of the token's key.
+    proved: Option<Proved>,
 }
 
 /// Owner of the credentials of one alternative.
@@ -165,6 +198,7 @@ struct Caller<'s> {
     token: Option<Arc<Identity>>,
     /// Scheme of the alternative's first credential.
     scheme: Option<&'s str>,
+    proved: Option<Proved>,
 }
 
 enum Outcome {
@@ -195,11 +229,11 @@ pub(crate) enum Stop {
 #[derive(Default)]
 struct Verified<'s>(Option<(&'s Arc<TokenVerifier>, &'s Place, TokenResult)>);
 
-type TokenResult = Result<Arc<Identity>, Reason>;
+type TokenResult = Result<(Arc<Identity>, Option<Proved>), Fault>;
 
 /// Reason why a token gives no identity.
 enum NotValid {
-    Fault(Reason),
+    Fault(Fault),
     Ask(Box<Effect>),
 }
 
@@ -212,6 +246,9 @@ struct Faults {
     unscoped: bool,
     token: Option<Reason>,
     certificate: Option<mtls::Reason>,
+    proof: Option<dpop::Reason>,
+    /// Nonce that a proof needs.
+    nonce: Option<HeaderValue>,
 }
 
 // === impl Requirement ===
@@ -307,6 +344,10 @@ impl Requirement {
         let is = |other: &Reject| other.code == reject.code;
         if is(&SCOPE_MISSING) {
             &self.challenges.scope
+        } else if is(&PROOF_INVALID) {
+            &self.challenges.proof
+        } else if is(&NONCE_REQUIRED) {
+            &self.challenges.nonce
         } else if is(&TOKEN_INVALID) {
             &self.challenges.invalid
         } else if reject.status == 401 && REJECTS.iter().any(|one| is(one)) {
@@ -344,13 +385,22 @@ impl Requirement {
                     Outcome::Satisfied(None) | Outcome::Absent => {}
                     Outcome::Satisfied(Some(known)) => {
                         shown.add(known.sha256);
+                        let bound = known.token.as_ref().and_then(|token| token.bound);
+                        if let Some(certificate) = bound.and_then(|bound| bound.certificate) {
+                            shown.add(certificate);
+                        }
                         if !caller.join(known, &wanted.scheme) {
                             satisfied = false;
                             faults.conflict = true;
                         }
                     }
                     Outcome::Invalid => faults.invalid = true,
-                    Outcome::Fault(fault) => faults.add(fault),
+                    Outcome::Fault(fault) => {
+                        faults.add(fault);
+                        if fault == Fault::Proof(dpop::Reason::Nonce) {
+                            faults.nonce = wanted.fresh_nonce(cx.unix_s);
+                        }
+                    }
                     Outcome::Disputed => faults.conflict = true,
                     Outcome::Unchecked => faults.unchecked = true,
                     Outcome::Unscoped => faults.unscoped = true,
@@ -359,6 +409,17 @@ impl Requirement {
                 }
             }
             if satisfied {
+                if let Some(proved) = caller.proved
+                    && let Err(reason) = remember(&proved, &caller, cx)
+                {
+                    cx.fault = Some(Fault::Proof(reason));
+                    return Err(Stop::Reject(refusal(reason)));
+                }
+                if caller.proved.is_some_and(|proved| proved.needs_nonce) {
+                    cx.nonce = alternative
+                        .iter()
+                        .find_map(|one| one.fresh_nonce(cx.unix_s));
+                }
                 cx.principal = caller.principal(consumers);
                 cx.shown = shown;
                 self.strip(alternative, head);
@@ -371,6 +432,7 @@ impl Requirement {
         }
         match faults.reject() {
             Some(reject) => {
+                cx.nonce = faults.nonce.take();
                 cx.fault = faults.told(reject);
                 Err(Stop::Reject(reject))
             }
@@ -407,6 +469,7 @@ impl<'s> Caller<'s> {
     /// earlier credentials.
     fn join(&mut self, known: Known, scheme: &'s str) -> bool {
         self.scheme.get_or_insert(scheme);
+        self.proved = self.proved.or(known.proved);
         let differs = |(a, b): (u32, u32)| a != b;
         let two_consumers = self.consumer.zip(known.consumer).is_some_and(differs);
         let bearers = self.token.as_ref().zip(known.token.as_ref());
@@ -454,6 +517,9 @@ impl Faults {
                     self.token = Some(reason);
                 }
             }
+            Fault::Proof(reason) => {
+                self.proof.get_or_insert(reason);
+            }
             Fault::Certificate(reason) => {
                 let is_other = |known| known == mtls::Reason::Name;
                 if self.certificate.is_none_or(is_other) {
@@ -467,6 +533,9 @@ impl Faults {
     fn told(&self, reject: &Reject) -> Option<Fault> {
         if reject.code == CERTIFICATE_INVALID.code {
             return self.certificate.map(Fault::Certificate);
+        }
+        if let Some(reason) = self.proof.filter(|one| refusal(*one).code == reject.code) {
+            return Some(Fault::Proof(reason));
         }
         let is_told = |fault: &Reason| is_token_invalid(reject) || *fault == Reason::Unusable;
         self.token.filter(is_told).map(Fault::Token)
@@ -482,6 +551,10 @@ impl Faults {
             Self {
                 unchecked: true, ..
             } => Some(&PASSWORD_UNCHECKED),
+            Self {
+                proof: Some(reason),
+                ..
+            } => Some(refusal(*reason)),
             Self { token: Some(_), .. } if !(is_foreign && self.unscoped) => Some(&TOKEN_INVALID),
             Self { invalid: true, .. } => Some(&INVALID),
             Self {
@@ -538,7 +611,28 @@ impl Requirement {
     }
 }
 
+/// Remembers the proof of an admitted request, unless it was used before.
+fn remember(proved: &Proved, caller: &Caller<'_>, cx: &Cx<'_>) -> Result<(), dpop::Reason> {
+    let token = caller.token.as_ref();
+    let key = token.and_then(|token| token.key.as_deref());
+    let owner = key.unwrap_or(&proved.key);
+    let proofs = &cx.limits.proofs;
+    let kept = proofs.remember(proved.proof, owner, cx.unix_s, proved.ends_s);
+    kept.map_err(|full| match full {
+        Full::Replayed => dpop::Reason::Replayed,
+        Full::Full => dpop::Reason::Full,
+    })
+}
+
 impl Use {
+    /// A new nonce for the client, if the verifier needs nonces.
+    fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
+        match &self.check {
+            Check::Token(verifier) => verifier.fresh_nonce(unix_s),
+            Check::Key | Check::Basic | Check::Certificate(_) | Check::Held => None,
+        }
+    }
+
     fn outcome<'s>(
         &'s self,
         head: &RequestHead,
@@ -567,14 +661,15 @@ impl Use {
                 },
             },
             Check::Token(verifier) => {
-                return match verified.verify((verifier, &self.place), &credential, cx) {
-                    Err(NotValid::Fault(reason)) => Outcome::Fault(Fault::Token(reason)),
+                return match verified.verify((verifier, &self.place), &credential, head, cx) {
+                    Err(NotValid::Fault(fault)) => Outcome::Fault(fault),
                     Err(NotValid::Ask(effect)) => Outcome::Ask(effect),
-                    Ok(token) if !token.has_scopes(&self.scopes) => Outcome::Unscoped,
-                    Ok(token) => Outcome::Satisfied(Some(Known {
+                    Ok((token, _)) if !token.has_scopes(&self.scopes) => Outcome::Unscoped,
+                    Ok((token, proved)) => Outcome::Satisfied(Some(Known {
                         sha256: token.sha256,
                         consumer: consumers::of_token(consumers, &token),
                         token: Some(token),
+                        proved,
                     })),
                 };
             }
@@ -588,23 +683,46 @@ impl<'s> Verified<'s> {
         &mut self,
         (verifier, place): (&'s Arc<TokenVerifier>, &'s Place),
         credential: &[u8],
+        head: &RequestHead,
         cx: &Cx<'_>,
-    ) -> Result<Arc<Identity>, NotValid> {
+    ) -> Result<(Arc<Identity>, Option<Proved>), NotValid> {
         if let Some((known, at, result)) = &self.0
             && Arc::ptr_eq(known, verifier)
             && *at == place
         {
             return result.clone().map_err(NotValid::Fault);
         }
-        let result = match verifier.judge(credential, cx.unix_s, cx.tokens, &cx.answers) {
-            Judged::Valid(token) if cx.revoked.contains(&token.sha256) => Err(Reason::Revoked),
-            Judged::Valid(token) => Ok(token),
-            Judged::Fault(reason) => Err(reason),
+        let request = TokenRequest {
+            unix_s: cx.unix_s,
+            cache: cx.tokens,
+            answers: &cx.answers,
+            presented: cx.presented,
+            client_cert: cx.client_cert.as_ref().map(HeaderValue::as_bytes),
+            head,
+            url: &|| seen_url(&head.headers, cx.scheme, cx.authority?, head.path()),
+            normalise: |path| normalise(path).ok().map(Cow::into_owned),
+        };
+        let fault = |reason| Err(Fault::Token(reason));
+        let result = match verifier.judge(credential, &request) {
+            Judged::Valid(token) | Judged::Proved(token, _) if is_revoked(&token, cx) => {
+                fault(Reason::Revoked)
+            }
+            Judged::Valid(token) => Ok((token, None)),
+            Judged::Proved(token, proved) => Ok((token, Some(proved))),
+            Judged::Fault(reason) => fault(reason),
+            Judged::Unproved(reason) => Err(Fault::Proof(reason)),
             Judged::Ask(effect) => return Err(NotValid::Ask(effect)),
         };
         self.0 = Some((verifier, place, result.clone()));
         result.map_err(NotValid::Fault)
     }
+}
+
+/// True if the token is revoked, or the certificate that it is bound to.
+fn is_revoked(token: &Identity, cx: &Cx<'_>) -> bool {
+    let certificate = token.bound.and_then(|bound| bound.certificate);
+    let mut all = std::iter::once(token.sha256).chain(certificate);
+    all.any(|sha256| cx.revoked.contains(&sha256))
 }
 
 /// Consumer that owns a credential. None if the credential is unknown, expired or revoked.
@@ -616,6 +734,7 @@ fn known(owners: &FxHashMap<[u8; 32], Owner>, credential: &[u8], cx: &Cx<'_>) ->
         sha256,
         consumer: Some(owner.consumer),
         token: None,
+        proved: None,
     })
 }
 

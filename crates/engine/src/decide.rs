@@ -1,6 +1,7 @@
 //! Decision on one request: finds its route and runs the route's chain.
 
 use bundle::ir::TrailingSlash;
+use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use policy::ask::Effect;
 use policy::auth::Fault;
@@ -136,6 +137,7 @@ pub fn decide<'s>(
         }
     };
     cx.route = Some(route.id);
+    cx.scheme = snapshot.listeners[listener].scheme;
     let treatment = route.treatment;
     cx.sends_unsafe = treatment.sends_unsafe;
     cx.cost = treatment.cost;
@@ -315,6 +317,12 @@ pub fn finish<'s>(
     }
     if let Some(notice) = &cx.leased {
         concurrency::write_fields(notice, &mut response.headers);
+    }
+    if let Some(nonce) = cx.nonce.take() {
+        // A stored response would give clients an old nonce (RFC 9449 §8.2).
+        let fields = &mut response.headers;
+        fields.insert(HeaderName::from_static("dpop-nonce"), nonce);
+        fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if snapshot.expose_bundle {
         response.headers.insert(

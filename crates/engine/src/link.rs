@@ -52,13 +52,27 @@ impl<'a> Linker<'a> {
         });
         let policies = policies.collect::<Result<_, _>>()?;
         let keys = shared.auth.iter().map(|one| sha256(&encode(one)));
-        let verifier_keys: Vec<Key> = keys.collect();
+        let mut verifier_keys: Vec<Key> = keys.collect();
+        // A verifier of proofs contains that of the token.
+        for (index, verifier) in shared.auth.iter().enumerate() {
+            if let Some(token) = token_index(shared, &verifier.checked)? {
+                let both = [verifier_keys[index], verifier_keys[token]].concat();
+                verifier_keys[index] = sha256(&both);
+            }
+        }
         for verifier in &shared.auth {
             known_origin(&verifier.checked, shared)?;
         }
         let tokens = shared.auth.iter().zip(&verifier_keys);
-        let tokens = tokens.map(|(one, key)| token_verifier(one, *key, secrets, parts));
-        let tokens = tokens.collect::<Result<_, _>>()?;
+        let tokens = tokens.map(|(one, key)| token_verifier((one, *key), None, secrets, parts));
+        let mut tokens: Vec<_> = tokens.collect::<Result<_, _>>()?;
+        for (index, verifier) in shared.auth.iter().enumerate() {
+            if let Some(token) = token_index(shared, &verifier.checked)? {
+                let named = tokens[token].clone();
+                let own = (verifier, verifier_keys[index]);
+                tokens[index] = token_verifier(own, named.as_ref(), secrets, parts)?;
+            }
+        }
         Ok(Self {
             shared,
             secrets,
@@ -269,17 +283,33 @@ fn known_origin(checked: &auth::Checked, shared: &Shared) -> Result<(), BuildErr
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name)))
 }
 
+/// Index of the verifier that checks the tokens of a verifier of proofs. None for other verifiers.
+fn token_index(shared: &Shared, checked: &auth::Checked) -> Result<Option<usize>, BuildError> {
+    let Some(name) = checked.token_verifier() else {
+        return Ok(None);
+    };
+    let index = shared.auth.position(name);
+    let takes = |index: &usize| {
+        let named = &shared.auth[*index].checked;
+        named.takes_tokens() && named.token_verifier().is_none()
+    };
+    let index = index.filter(takes);
+    index
+        .map(Some)
+        .ok_or_else(|| BuildError::UnknownName(name.to_owned()))
+}
+
 /// Token verifier at run time; reuses that of a snapshot with the same settings.
 fn token_verifier(
-    verifier: &ir::Verifier,
-    digest: Key,
+    (verifier, digest): (&ir::Verifier, Key),
+    named: Option<&Arc<TokenVerifier>>,
     secrets: &dyn Secrets,
     parts: &mut Parts,
 ) -> Result<Option<Arc<TokenVerifier>>, BuildError> {
     if let Some(known) = parts.tokens.get(&digest) {
         return Ok(Some(known));
     }
-    let made = TokenVerifier::of(&verifier.checked, secrets).map_err(BuildError::Secret)?;
+    let made = TokenVerifier::of(&verifier.checked, named, secrets).map_err(BuildError::Secret)?;
     let made = made.map(Arc::new);
     if let Some(made) = &made {
         parts.tokens.keep(digest, made);

@@ -5,7 +5,7 @@
 use bundle::ir;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use policy::RequestHead;
-use policy::auth::Place;
+use policy::auth::{Place, dpop};
 
 /// Places of an API's schemes with `strip_credential`, and the identity fields for upstreams,
 /// without duplicates.
@@ -57,6 +57,10 @@ fn strip_authorization(headers: &mut HeaderMap, scheme: &str) {
     headers.remove(AUTHORIZATION);
     for value in kept {
         headers.append(AUTHORIZATION, value);
+    }
+    // The proof is for this gateway's URL.
+    if scheme == dpop::SCHEME {
+        headers.remove(dpop::SCHEME);
     }
 }
 

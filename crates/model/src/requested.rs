@@ -1,6 +1,6 @@
 //! Schemes for client certificates that no listener requests. An operation requires such a
-//! certificate, but the listeners of its API neither request client certificates nor trust a proxy
-//! that could forward one.
+//! certificate, or compares tokens with it, but the listeners of its API neither request client
+//! certificates nor trust a proxy that could forward one.
 
 use bundle::ir::{self, ClientAuthMode};
 use diag::{Diagnostic, Sink, Span};
@@ -58,7 +58,7 @@ fn source(settings: &Settings, scheme: &ir::Scheme) -> Option<mtls::Source> {
     let verifier = settings.auth.iter().find(|one| one.value.name == *name)?;
     match &verifier.value.checked {
         Checked::Mtls(mtls) => Some(mtls.source()),
-        _ => None,
+        checked => checked.binding().map(|binding| binding.source),
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bundle::ir::{self, Passes};
 use diag::shape;
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned};
-use policy::auth::{self, Place};
+use policy::auth::{self, Place, dpop};
 use policy::declared::{self, Settings as Declared, later, whole};
 
 use super::passes;
@@ -407,6 +407,10 @@ fn bind_one(
                 Place::Header(_) | Place::Query(_) | Place::Cookie(_) => true,
                 Place::Certificate => false,
             },
+            auth::Checked::Dpop(_) => matches!(
+                token_place(place.clone(), dpop::SCHEME),
+                Place::Authorization(scheme) if scheme == dpop::SCHEME
+            ),
             auth::Checked::Mtls(_) => place == Place::Certificate,
             auth::Checked::Declared(_) => true,
         };
@@ -419,12 +423,13 @@ fn bind_one(
                     format!("`{name}` cannot check this scheme: it is of kind `{kind}`"),
                 )
                 .related(verifier.span, format!("`{name}` is defined here"))
-                .help("`basic` checks `http: basic`; `api_key` checks keys and bearer tokens, `jwt` and `introspection` bearer tokens, `mtls` schemes of the type `mutualTLS`"),
+                .help("`basic` checks `http: basic`; `api_key` checks keys and bearer tokens, `jwt` and `introspection` bearer tokens, `dpop` tokens in `Authorization`, `mtls` schemes of the type `mutualTLS`"),
             );
             return None;
         }
         let place = match &verifier.value.checked {
-            checked if checked.takes_tokens() => token_place(place),
+            auth::Checked::Dpop(_) => token_place(place, dpop::SCHEME),
+            checked if checked.takes_tokens() => token_place(place, "bearer"),
             _ => place,
         };
         return Some(bound(place, ir::Verify::Auth(name.to_owned())));
@@ -448,9 +453,15 @@ fn bind_one(
 
 /// Place of a token. Swagger 2.0 and many documents describe `Authorization` as an API key in a
 /// header; the token then follows the word `Bearer`.
-fn token_place(place: Place) -> Place {
+///
+/// A token with a proof follows the word `DPoP` (RFC 9449 §7.1). OpenAPI has no type of its own for
+/// it, so that `oauth2`, `openIdConnect` and `http: bearer` stand for it.
+fn token_place(place: Place, scheme: &str) -> Place {
     match place {
-        Place::Header(name) if name == "authorization" => Place::Authorization("bearer".into()),
+        Place::Header(name) if name == "authorization" => Place::Authorization(scheme.to_owned()),
+        Place::Authorization(bearer) if bearer == "bearer" => {
+            Place::Authorization(scheme.to_owned())
+        }
         place => place,
     }
 }

@@ -139,6 +139,7 @@ impl About {
             auth::Checked::ApiKey(_)
             | auth::Checked::Basic(_)
             | auth::Checked::Mtls(_)
+            | auth::Checked::Dpop(_)
             | auth::Checked::Declared(_) => None,
         }
     }
@@ -261,6 +262,8 @@ impl Oracle {
         cx.client = admitted.client;
         cx.client_cert = admitted.client_cert.take();
         cx.presented = Some(&presented);
+        let authority = admitted.authority.clone();
+        cx.authority = Some(&authority);
         // Random draws use the request id; without one, a fixed id.
         let id = admitted.request_id.as_ref();
         cx.draw = policy::draw::of_request_id(id.map_or(b"0", |id| id.as_bytes()));

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use bundle::ir::{self, Gateway};
 use engine::Verdict;
 use policy::auth::mtls::Source;
-use policy::auth::{Checked, Place};
+use policy::auth::{Checked, Place, dpop};
 use sha2::{Digest as _, Sha256};
 
 use super::values::Values;
@@ -95,15 +95,27 @@ pub(super) fn credentials(
             Place::Header(name) => values.headers.push((name.clone(), text)),
             Place::Query(name) => values.query.push((name.clone(), text)),
             Place::Cookie(name) => cookies.push(format!("{name}={text}")),
-            Place::Authorization(kind) => values
-                .headers
-                .push(("authorization".into(), format!("{kind} {text}"))),
+            Place::Authorization(kind) => {
+                let proof = security::proof_of(&text);
+                let field = format!("{kind} {text}");
+                values.headers.push(("authorization".into(), field));
+                let proof = proof.map(|proof| (dpop::SCHEME.to_owned(), proof));
+                values.headers.extend(proof);
+            }
             Place::Certificate => {
                 let names = token.cloned().unwrap_or_default();
                 certificate = Some((source(scheme, verifiers), names));
             }
         }
-        values.certificates.extend(certificate.clone());
+        // A token may be bound to a certificate, which another scheme may require and show.
+        let bound = token.and_then(|token| security::certificate_of(token));
+        for one in certificate.iter().chain(&bound) {
+            if !values.certificates.contains(one) {
+                values.certificates.push(one.clone());
+            }
+        }
+        let shown = tokens.get(&Place::Certificate);
+        let certificate = certificate.or(bound.filter(|(_, own)| shown != Some(own)));
         credentials.push(WitnessCredential {
             scheme: scheme.name.clone(),
             state: if valid { "valid" } else { "forged" },

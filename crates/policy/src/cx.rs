@@ -10,6 +10,7 @@ use http::HeaderValue;
 
 use crate::ask::Answers;
 use crate::auth::Fault;
+use crate::auth::dpop::Replays;
 use crate::auth::jwt::{Identity, TokenCache};
 use crate::auth::mtls::Presented;
 use crate::claims::Claims;
@@ -47,6 +48,12 @@ pub struct Cx<'a> {
     pub presented: Option<&'a Presented>,
     /// Value of `Client-Cert` (RFC 9440) of a trusted proxy.
     pub client_cert: Option<HeaderValue>,
+    /// `Host` as the client wrote it, with its port. None if it is not known.
+    pub authority: Option<&'a HeaderValue>,
+    /// Scheme of the listener: `http` or `https`.
+    pub scheme: &'static str,
+    /// Nonce that the client's next proof needs, for the response.
+    pub nonce: Option<HeaderValue>,
     /// Reason why a credential was refused, set by authentication.
     pub fault: Option<Fault>,
     /// Reason why the expression that refused the request has no value, set by `authorize`.
@@ -223,6 +230,8 @@ pub struct Limits {
     pub quotas: [RateTable; 2],
     /// Counts of concurrent requests.
     pub leases: Arc<Leases>,
+    /// Proofs of possession that were used.
+    pub proofs: Replays,
 }
 
 impl Limits {
@@ -239,6 +248,7 @@ impl Limits {
             anonymous: table(),
             quotas: [quotas(), quotas()],
             leases: Arc::default(),
+            proofs: Replays::default(),
         }
     }
 
@@ -398,6 +408,9 @@ impl<'a> Cx<'a> {
             tokens: None,
             presented: None,
             client_cert: None,
+            authority: None,
+            scheme: "http",
+            nonce: None,
             fault: None,
             expression_fault: None,
             shown: Shown::default(),

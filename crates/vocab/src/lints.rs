@@ -404,7 +404,8 @@ credential."
     "a client certificate that no listener of the API requests"
     "A client sends its certificate only if the listener asks for it in the TLS handshake (`tls.client_auth` with the mode \
 `optional` or `required`). A verifier with `header: Client-Cert` reads it from a proxy instead, which the listener must trust \
-(`trusted_proxies`). Without either no request satisfies the scheme."
+(`trusted_proxies`); so does one with `certificate_header`, which compares bound tokens with it. Without either no request \
+satisfies the scheme."
     bad certified!("off");
     good certified!("optional");
 

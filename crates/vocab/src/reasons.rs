@@ -44,6 +44,9 @@ reasons! {
         "credential_missing" 401 "the operation requires a credential";
         "csrf_denied" 403 "a page of another origin sent the request (`csrf`)";
         "dns_failed" 503 "the upstream's name has no address";
+        "dpop_nonce_required" 401 "the proof of possession needs a nonce of the gateway";
+        "dpop_proof_invalid" 401 "the proof of possession is not valid";
+        "dpop_proofs_full" 503 "no further proof of possession can be remembered";
         "forward_auth_unavailable" 503 "the service of `forward_auth` does not answer";
         "grpc_deadline_exceeded" 504 "the deadline of a gRPC call has passed";
         "insufficient_scope" 403 "the credential lacks a scope";

@@ -82,12 +82,15 @@ auth:
     consumer_claim: client1
     scope_claim: scp1
     groups_claim: roles1
+    certificate_binding: optional
+    certificate_header: Client-Cert
   remote: {kind: jwt, issuer: i4, audience: [e5], algorithms: [ES256], jwks_url: "https://i4.test/keys", stale_for: 2h}
   found: {kind: jwt, issuer: "https://i5.test/x", audience: [f6], algorithms: [ES256]}
   file: {kind: jwt, issuer: i2, audience: [c3], algorithms: [ES256], jwks_file: keys.json}
-  asked: {kind: introspection, url: "https://i6.test/introspect", client_id: gw1, client_secret: "${env:ASK1}", issuer: i6, audience: [g7], timeout: 3s, cache: 30s, cache_inactive: 4s, on_outage: cached, stale_for: 5m, token_bytes: 2KiB, required_claims: [sub2], consumer_claim: client2, scope_claim: scp2, groups_claim: roles2}
+  asked: {kind: introspection, url: "https://i6.test/introspect", client_id: gw1, client_secret: "${env:ASK1}", issuer: i6, audience: [g7], timeout: 3s, cache: 30s, cache_inactive: 4s, on_outage: cached, stale_for: 5m, token_bytes: 2KiB, required_claims: [sub2], consumer_claim: client2, scope_claim: scp2, groups_claim: roles2, certificate_binding: required}
   mesh: {kind: mtls, sans: [a.mesh.test], subjects: ["CN=a1"], header: Client-Cert}
   pods: {kind: mtls, spiffe: ["spiffe://mesh.test/ns/*/sa/a"]}
+  proven: {kind: dpop, token: file, algorithms: [EdDSA], window: 30s, nonce: true, nonce_secret: "${env:NON1}", store: local}
   mac: {kind: jwt, issuer: i3, audience: [d4], algorithms: [HS256], secret: "${env:MAC1}"}
 consumers:
   acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}], claims: {tenant: t-17, roles: [reader]}, groups: [staff], certificates: [{sha256: 7f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-07-30}, {san: a.mesh.test}, {subject: "CN=a2"}]}

@@ -34,6 +34,14 @@ const IDS: [&str; 7] = [
 ];
 /// Index of the place of a client certificate, after two fields.
 const CERTIFICATE: usize = 2;
+/// Bindings that a verifier accepts: none, to the certificate of the connection or of a proxy.
+const BINDINGS: [&[&str]; 5] = [
+    &["none"],
+    &["none", "connection"],
+    &["connection"],
+    &["none", "client-cert"],
+    &["client-cert"],
+];
 const KEYS: [&str; 2] = ["https://a/keys", "https://b/keys"];
 
 /// Verifier, in the test's own model.
@@ -47,6 +55,7 @@ enum Verifier {
         algorithms: Vec<&'static str>,
         leeway_ms: u64,
         claim: bool,
+        bindings: &'static [&'static str],
     },
     Certificate {
         from_proxy: bool,
@@ -91,6 +100,8 @@ struct Facts {
     late_ms: u64,
     claim: bool,
     scope: bool,
+    /// Its binding, which the request proves.
+    bound: &'static str,
 }
 
 fn some(dice: &mut Dice, from: &[&'static str]) -> Vec<&'static str> {
@@ -118,6 +129,10 @@ fn verifier(dice: &mut Dice) -> Verifier {
         algorithms: some(dice, &ALGORITHMS),
         leeway_ms: dice.pick(&[0, 30_000, 60_000]),
         claim: dice.chance(3),
+        bindings: match dice.chance(8) {
+            true => BINDINGS[0],
+            false => dice.pick(&BINDINGS),
+        },
     }
 }
 
@@ -182,16 +197,19 @@ fn credentials() -> Vec<Held> {
                 for audience in subsets(&AUDIENCES) {
                     for algorithm in ALGORITHMS {
                         for late_ms in [0, 30_000, 60_000] {
-                            all.push(Held::Known(Facts {
-                                key,
-                                keys: keys.clone(),
-                                issuer,
-                                audience: audience.clone(),
-                                algorithm,
-                                late_ms,
-                                claim,
-                                scope,
-                            }));
+                            for bound in ["none", "connection", "client-cert"] {
+                                all.push(Held::Known(Facts {
+                                    key,
+                                    keys: keys.clone(),
+                                    issuer,
+                                    audience: audience.clone(),
+                                    algorithm,
+                                    late_ms,
+                                    claim,
+                                    scope,
+                                    bound,
+                                }));
+                            }
                         }
                     }
                 }
@@ -275,6 +293,7 @@ fn lets_in(requirement: &[Vec<Use>], verifiers: &[Verifier], caller: [&Held; 3])
                 algorithms,
                 leeway_ms,
                 claim,
+                bindings,
             } => {
                 facts.keys.contains(keys)
                     && *issuer == facts.issuer
@@ -282,6 +301,7 @@ fn lets_in(requirement: &[Vec<Use>], verifiers: &[Verifier], caller: [&Held; 3])
                     && algorithms.contains(&facts.algorithm)
                     && facts.late_ms <= *leeway_ms
                     && (!claim || facts.claim)
+                    && bindings.contains(&facts.bound)
             }
         };
         valid && (wanted.scopes.is_empty() || facts.scope)
@@ -360,6 +380,7 @@ fn built(requirement: &[Vec<Use>], verifiers: &[Verifier]) -> Who {
                     algorithms,
                     leeway_ms,
                     claim,
+                    bindings,
                 } => {
                     let mut settings = Settings::default()
                         .with(&["jwks_url"], Value::One(text(keys)))
@@ -373,6 +394,18 @@ fn built(requirement: &[Vec<Use>], verifiers: &[Verifier]) -> Who {
                     }
                     if *claim {
                         settings = settings.with(&["required_claims"], set(&["c"]));
+                    }
+                    let one = |word: &str| Value::One(text(word));
+                    if let [.., source @ ("connection" | "client-cert")] = bindings {
+                        let word = if bindings.len() == 1 {
+                            "required"
+                        } else {
+                            "optional"
+                        };
+                        settings = settings.with(&["certificate_binding"], one(word));
+                        if *source == "client-cert" {
+                            settings = settings.with(&["certificate_header"], one(source));
+                        }
                     }
                     auth::Checked::Declared(Checked {
                         kind: "jwt".into(),
@@ -509,7 +542,10 @@ fn is_telling(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
                 algorithms,
                 leeway_ms,
                 claim,
-            } => Some((keys, issuer, audience, algorithms, leeway_ms, claim)),
+                bindings,
+            } => Some((
+                keys, issuer, audience, algorithms, leeway_ms, claim, bindings,
+            )),
         })
     };
     let is_key = |(verifier, _): &(&Verifier, bool)| matches!(verifier, Verifier::Key);
@@ -528,12 +564,16 @@ fn is_telling(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
         && match no_token {
             // Of credentials that differ only in unchecked properties, use one.
             true => {
-                facts.issuer == ISSUERS[0] && facts.algorithm == ALGORITHMS[0] && facts.late_ms == 0
+                facts.issuer == ISSUERS[0]
+                    && facts.algorithm == ALGORITHMS[0]
+                    && facts.late_ms == 0
+                    && facts.bound == "none"
             }
             false => {
                 tokens().any(|token| *token.1 == facts.issuer)
                     && tokens().any(|token| token.3.contains(&facts.algorithm))
                     && tokens().any(|token| *token.4 == facts.late_ms)
+                    && tokens().any(|token| token.6.contains(&facts.bound))
             }
         }
 }

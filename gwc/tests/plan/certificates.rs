@@ -21,6 +21,9 @@ auth:
   mesh: {kind: mtls, spiffe: ["spiffe://t/ns/*/a", "spiffe://t/ns/x/b"]}
   staff: {kind: mtls, subjects: ["CN=a,O=b"]}
   proxied: {kind: mtls, header: Client-Cert}
+  tokens: {kind: jwt, issuer: i, audience: [a], algorithms: [EdDSA], jwks: {keys: [{kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}]}}
+  bound: {kind: jwt, issuer: i, audience: [b], algorithms: [EdDSA], jwks: {keys: [{kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}]}, certificate_binding: required}
+  asked: {kind: introspection, url: "https://i.test/in", client_id: g, client_secret: "${env:GWS_I}", certificate_binding: optional, certificate_header: Client-Cert}
   keys: {kind: api_key}
 consumers: {acme: {certificates: [{san: a.test}]}}
 defaults: {upstream: u}
@@ -34,6 +37,10 @@ paths:
   /mesh: {get: {operationId: mesh, security: [{mesh: []}], responses: {"200": {description: fine}}}}
   /staff: {get: {operationId: staff, security: [{staff: []}], responses: {"200": {description: fine}}}}
   /proxied: {get: {operationId: proxied, security: [{proxied: []}], responses: {"200": {description: fine}}}}
+  /tokens: {get: {operationId: tokens, security: [{tokens: []}], responses: {"200": {description: fine}}}}
+  /bound: {get: {operationId: bound, security: [{bound: []}], responses: {"200": {description: fine}}}}
+  /both: {get: {operationId: both, security: [{bound: [], staff: []}], responses: {"200": {description: fine}}}}
+  /asked: {get: {operationId: asked, security: [{asked: []}], responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
 components:
   securitySchemes:
@@ -41,6 +48,9 @@ components:
     mesh: {type: mutualTLS, x-gateway: {auth: mesh}}
     staff: {type: mutualTLS, x-gateway: {auth: staff}}
     proxied: {type: mutualTLS, x-gateway: {auth: proxied}}
+    tokens: {type: http, scheme: bearer, x-gateway: {auth: tokens}}
+    bound: {type: http, scheme: bearer, x-gateway: {auth: bound}}
+    asked: {type: http, scheme: bearer, x-gateway: {auth: asked}}
     key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
 "#;
 
@@ -126,7 +136,10 @@ const OF_GATEWAY: &[Edit] = &[
     (
         "subjects: [\"CN=a,O=b\"]",
         "subjects: [\"CN=c\"]",
-        &["security incomparable verifier-changed a/staff"],
+        &[
+            "security incomparable verifier-changed a/both",
+            "security incomparable verifier-changed a/staff",
+        ],
         Some("subject CN=c"),
     ),
     (
@@ -134,6 +147,39 @@ const OF_GATEWAY: &[Edit] = &[
         "kind: mtls",
         &["security incomparable verifier-changed a/proxied"],
         Some(""),
+    ),
+    (
+        "audience: [a], algorithms: [EdDSA]",
+        "audience: [a], certificate_binding: optional, algorithms: [EdDSA]",
+        &["security weaken verifier-changed a/tokens"],
+        Some("subject CN=witness"),
+    ),
+    (
+        "audience: [a], algorithms: [EdDSA]",
+        "audience: [a], certificate_binding: required, algorithms: [EdDSA]",
+        &["security incomparable verifier-changed a/tokens"],
+        Some("subject CN=witness"),
+    ),
+    (
+        ", certificate_binding: required",
+        ", certificate_binding: required, certificate_header: Client-Cert",
+        &[
+            "security incomparable verifier-changed a/both",
+            "security incomparable verifier-changed a/bound",
+        ],
+        None,
+    ),
+    (
+        ", certificate_binding: optional, certificate_header: Client-Cert",
+        ", certificate_binding: required, certificate_header: Client-Cert",
+        &["security strengthen verifier-changed a/asked"],
+        None,
+    ),
+    (
+        ", certificate_binding: optional, certificate_header: Client-Cert",
+        "",
+        &["security strengthen verifier-changed a/asked"],
+        Some("subject CN=witness"),
     ),
     (
         "{san: a.test}",

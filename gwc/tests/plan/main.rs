@@ -22,6 +22,7 @@ mod naive;
 mod ordered;
 mod overlaps;
 mod own_upstreams;
+mod proofs;
 mod redefined;
 mod refactor;
 mod refactorings;

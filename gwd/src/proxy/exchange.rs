@@ -90,6 +90,7 @@ pub(crate) async fn exchange(
     cx.client_cert = admitted.client_cert;
     cx.presented = stream.presented(cx.client_cert.is_some());
     cx.tokens = Some(&worker.tokens);
+    cx.authority = Some(&admitted.authority);
 
     let mut decided = decide(snapshot, listener, &mut head, &mut cx);
     if let Verdict::Ask(_) = decided.verdict {

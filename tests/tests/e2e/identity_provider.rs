@@ -2,6 +2,7 @@
 //! issuer, with access tokens of RFC 9068, with key rotation, and with an outage.
 
 mod bound;
+mod dpop;
 mod introspection;
 
 use std::net::SocketAddr;

@@ -18,7 +18,7 @@ impl Shared {
     /// Features that a gateway needs to run the shared part.
     pub fn needs(&self) -> impl Iterator<Item = String> {
         let policies = self.policies.iter().map(|policy| policy.checked.need());
-        let auth = self.auth.iter().map(|verifier| verifier.checked.need());
+        let auth = self.auth.iter().flat_map(|one| one.checked.needs());
         let listeners = self.listeners.iter();
         let listeners =
             listeners.flat_map(|one| of_settings("listener", &one.declared).chain(one.needs()));

@@ -36,6 +36,7 @@ pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> 
                     sha256: *certificate.sha256(),
                     consumer,
                     token: Some(certificate.identity().clone()),
+                    proved: None,
                 })),
                 Err(NotOwned::Expired) => refused(mtls::Reason::Expired),
                 Err(NotOwned::Disputed) => Outcome::Disputed,

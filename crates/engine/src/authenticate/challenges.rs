@@ -17,6 +17,10 @@ pub(super) struct Challenges {
     pub(super) invalid: Vec<HeaderValue>,
     /// Challenges for a token without a required scope.
     pub(super) scope: Vec<HeaderValue>,
+    /// For a refused proof of possession (RFC 9449 §7.1).
+    pub(super) proof: Vec<HeaderValue>,
+    /// For a proof without a nonce of the gateway (RFC 9449 §9).
+    pub(super) nonce: Vec<HeaderValue>,
 }
 
 impl Challenges {
@@ -46,6 +50,12 @@ impl Challenges {
             let text = format!("{plain}, error=\"insufficient_scope\"{scope}");
             add(&mut self.scope, text);
         }
+        if let Some(Checked::Dpop(_)) = verifier {
+            let proof = format!("{plain}, error=\"invalid_dpop_proof\"");
+            let nonce = format!("{plain}, error=\"use_dpop_nonce\"");
+            add(&mut self.proof, proof);
+            add(&mut self.nonce, nonce);
+        }
         add(&mut self.missing, plain);
         add(&mut self.invalid, invalid);
     }
@@ -66,6 +76,13 @@ fn scope_parameter(scopes: &[String]) -> String {
 /// developers the place of the key.
 fn plain(place: &Place, verifier: Option<&Checked>) -> String {
     match (place, verifier) {
+        (_, Some(Checked::Dpop(dpop))) => {
+            let mut names: Vec<&str> = dpop.algorithms().iter().map(|one| one.name()).collect();
+            if names.contains(&"EdDSA") {
+                names.push("Ed25519");
+            }
+            format!("DPoP realm=\"gateway\", algs=\"{}\"", names.join(" "))
+        }
         (_, Some(one)) if one.takes_tokens() => "Bearer realm=\"gateway\"".to_owned(),
         (Place::Authorization(scheme), Some(Checked::Basic(basic))) => {
             format!(

@@ -38,6 +38,7 @@ pub(super) fn outcome(passwords: &Passwords, pair: &[u8], cx: &Cx<'_>) -> Outcom
                     sha256: one.sha256,
                     consumer: Some(one.owner.consumer),
                     token: None,
+                    proved: None,
                 }));
             }
             Err(outcome) => return outcome,

@@ -6,6 +6,7 @@
 //! a normalised path.
 
 mod authority;
+pub(crate) mod believed;
 mod forwarded;
 mod framing;
 mod hop_by_hop;

@@ -8,13 +8,12 @@ use std::net::IpAddr;
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 
-use crate::edge::{Hop, X_FORWARDED_FOR, hops, hops_agree, outside_quotes};
+use crate::edge::believed::{Believed, is_token, port};
+use crate::edge::believed::{X_FORWARDED_HOST, X_FORWARDED_PORT};
+pub(super) use crate::edge::believed::{X_FORWARDED_PREFIX, X_FORWARDED_PROTO, proto};
+use crate::edge::{Hop, X_FORWARDED_FOR, hops};
 
 pub(super) static X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-pub(super) static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-pub(super) static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Forwarding values of this hop, formatted once per connection and host. Most clients are the
 /// first hop, so that a request needs no formatting.
@@ -120,159 +119,6 @@ fn drop_malformed(headers: &mut HeaderMap) {
     }
 }
 
-/// Client's scheme, host and port from a trusted proxy. Malformed values count as absent.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Believed {
-    /// `http` or `https`.
-    proto: Option<&'static str>,
-    host: Option<HeaderValue>,
-    port: Option<u16>,
-    /// True if `Forwarded` is well-formed and has the same values.
-    forwarded_agrees: bool,
-}
-
-impl Believed {
-    /// Reads the fields. `X-Forwarded-*` take precedence over `Forwarded`.
-    fn of(headers: &HeaderMap) -> Self {
-        // Ignore a `Forwarded` that names other hops: the client sent it through a proxy that only
-        // knows X-Forwarded-For.
-        let forwarded = first_element(headers).filter(|_| hops_agree(headers));
-        let of_forwarded = |name: &str| {
-            let pairs = forwarded.as_deref().unwrap_or_default().iter();
-            let found = pairs
-                .clone()
-                .find(|(key, _)| key.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.as_str())
-        };
-        let forwarded_proto = of_forwarded("proto").and_then(known_proto);
-        let proto = proto(headers).or(forwarded_proto);
-        let host = first(headers, &X_FORWARDED_HOST).filter(|host| is_authority(host));
-        let host = host.or_else(|| of_forwarded("host").filter(|host| is_authority(host)));
-        let port = first(headers, &X_FORWARDED_PORT);
-        Self {
-            proto,
-            host: host.and_then(|host| HeaderValue::from_str(host).ok()),
-            port: port
-                .and_then(|port| port.parse().ok())
-                .filter(|port| *port > 0),
-            forwarded_agrees: forwarded.is_some()
-                && forwarded_proto.is_none_or(|told| Some(told) == proto),
-        }
-    }
-
-    /// Port from the proxy, or the one that its host and scheme imply. None if it reported neither.
-    fn port(&self) -> Option<u16> {
-        let scheme = self.proto;
-        let of_host = || {
-            let host = self.host.as_ref()?;
-            Some(port(scheme?, host))
-        };
-        let of_scheme = || Some(if scheme? == "https" { 443 } else { 80 });
-        self.port.or_else(of_host).or_else(of_scheme)
-    }
-}
-
-/// Scheme of the client's connection from X-Forwarded-Proto.
-pub(super) fn proto(headers: &HeaderMap) -> Option<&'static str> {
-    first(headers, &X_FORWARDED_PROTO).and_then(known_proto)
-}
-
-fn known_proto(text: &str) -> Option<&'static str> {
-    let known = [
-        ("http", "http"),
-        ("https", "https"),
-        ("ws", "http"),
-        ("wss", "https"),
-    ];
-    let mut known = known.into_iter();
-    let found = known.find(|(name, _)| text.eq_ignore_ascii_case(name));
-    found.map(|(_, proto)| proto)
-}
-
-/// First of a field's values: the one from the proxy nearest to the client.
-fn first<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
-    let text = headers.get(name)?.to_str().ok()?;
-    text.split(',').next().map(str::trim)
-}
-
-/// A host with or without a port.
-fn is_authority(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~[]:".contains(&byte);
-    let parsed = text.parse::<http::uri::Authority>();
-    text.bytes().all(plain) && parsed.is_ok_and(|it| !it.host().is_empty())
-}
-
-/// Pairs of the first element of Forwarded (RFC 7239 §4). None without the field, or if any element
-/// is malformed. A server behind may read a malformed element in another way.
-fn first_element(headers: &HeaderMap) -> Option<Vec<(String, String)>> {
-    let mut first = None;
-    for line in headers.get_all(FORWARDED) {
-        for element in outside_quotes(line.to_str().ok()?, b',') {
-            let pairs = outside_quotes(element, b';').map(pair);
-            let pairs = pairs.collect::<Option<Vec<_>>>()?;
-            let names = pairs.iter().map(|(name, _)| name);
-            let is_repeated = |at: usize, name: &str| {
-                let mut before = pairs[..at].iter();
-                before.any(|(other, _)| other.eq_ignore_ascii_case(name))
-            };
-            if names.enumerate().any(|(at, name)| is_repeated(at, name)) {
-                return None;
-            }
-            first.get_or_insert(pairs);
-        }
-    }
-    first
-}
-
-/// Parses `token=value`, where the value is a token or a quoted string, and valid for the parameter
-/// (RFC 7239 §5).
-fn pair(text: &str) -> Option<(String, String)> {
-    let (name, value) = text.trim().split_once('=')?;
-    let token = |text: &str| !text.is_empty() && text.bytes().all(is_token);
-    if !token(name) {
-        return None;
-    }
-    let quoted = value
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
-    let value = match quoted {
-        Some(inner) => unquoted(inner)?,
-        // Some proxies write ports and brackets without quotes.
-        None => value
-            .bytes()
-            .all(|byte| is_token(byte) || b":[]".contains(&byte))
-            .then(|| value.to_owned())?,
-    };
-    let is_valid = match name.to_ascii_lowercase().as_str() {
-        "proto" => is_scheme(&value),
-        "host" => is_authority(&value),
-        "by" => Hop::of(&value).is_valid(),
-        // `for` is judged as a hop; other parameters are extensions.
-        _ => true,
-    };
-    is_valid.then(|| (name.to_owned(), value))
-}
-
-/// Text of a quoted string (RFC 9110 §5.6.4), or None if a quotation mark in it is not escaped.
-fn unquoted(inner: &str) -> Option<String> {
-    let mut text = String::with_capacity(inner.len());
-    let mut chars = inner.chars();
-    while let Some(next) = chars.next() {
-        match next {
-            '"' => return None,
-            '\\' => text.push(chars.next()?),
-            _ => text.push(next),
-        }
-    }
-    Some(text)
-}
-
-/// True for the name of a URI scheme (RFC 3986 §3.1).
-fn is_scheme(text: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(is_allowed)
-}
-
 /// Writes X-Forwarded-For and Forwarded with the hops so far and this one.
 fn continue_lines(headers: &mut HeaderMap, hop: &ThisHop, believed: &Believed) {
     let (addresses, elements) = {
@@ -359,23 +205,6 @@ fn node(line: &mut String, address: IpAddr) {
         IpAddr::V4(address) => write!(line, "{address}"),
         IpAddr::V6(address) => write!(line, "\"[{address}]\""),
     };
-}
-
-/// True for a byte that is allowed in a token (RFC 9110 §5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// Port that the client requested.
-fn port(scheme: &str, authority: &HeaderValue) -> u16 {
-    let text = authority.to_str().unwrap_or_default();
-    let written = text
-        .rsplit_once(':')
-        .and_then(|(_, port)| port.parse().ok());
-    written.unwrap_or(match scheme {
-        "https" => 443,
-        _ => 80,
-    })
 }
 
 fn prefixed(headers: &mut HeaderMap, prefix: &str) {

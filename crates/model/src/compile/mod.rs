@@ -485,7 +485,8 @@ pub fn settings(
             auth::Checked::ApiKey(_)
             | auth::Checked::Basic(_)
             | auth::Checked::Introspection(_)
-            | auth::Checked::Mtls(_) => {}
+            | auth::Checked::Mtls(_)
+            | auth::Checked::Dpop(_) => {}
         }
     }
     settings.environment = reading.environment.as_ref().map(|it| it.name.clone());

@@ -4,6 +4,7 @@ pub(crate) mod claims;
 mod consumers;
 pub(super) mod listeners;
 mod mounts;
+mod proofs;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -218,6 +219,7 @@ pub fn read(
     let policies = policies(root.get("policies"), &name.value, "", sink);
     let auth: Vec<_> = auth.into_iter().map(|(_, entry)| entry).collect();
     claims::check(root, &consumers, &auth, sink);
+    proofs::check(root, &auth, sink);
     let mut names = AllNames::of(Some(root));
     for listener in &listeners {
         names.define(Kind::Listener, &listener.value.name, listener.span);

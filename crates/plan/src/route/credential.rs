@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use bundle::ir;
-use policy::auth::Place;
 use policy::auth::mtls::Source;
+use policy::auth::{Place, dpop};
 
 use super::Asked;
 use crate::ask::Question;
@@ -107,9 +107,13 @@ pub fn carry(
         return Ok(None);
     };
     let mut question = asked.question.clone();
-    for credential in credentials {
-        let scheme = find(asked, api, &credential.scheme)?;
-        let tokens = tokens_for(asked, api, scheme);
+    let found = credentials.iter();
+    let found = found.map(|one| Ok((one, find(asked, api, &one.scheme)?)));
+    let found: Vec<(&Credential, &ir::Scheme)> = found.collect::<Result<_, NoCredential>>()?;
+    let valid = found.iter().filter(|(credential, _)| credential.valid);
+    // One caller has all of them: a token may be bound to the certificate of another scheme.
+    let tokens = tokens_for(asked, api, valid.map(|(_, scheme)| *scheme));
+    for (credential, scheme) in found {
         let source = witness::source(scheme, &asked.gateway().shared.auth);
         put(&mut question, (scheme, source), credential, &tokens)?;
     }
@@ -144,16 +148,23 @@ fn find<'a>(
     })
 }
 
-/// Tokens of a scheme, with every scope that the API requires.
-fn tokens_for(asked: Asked<'_>, api: &ir::Api, scheme: &ir::Scheme) -> Tokens {
-    let alternatives = api.treatments.iter().flat_map(|one| &one.security.0);
-    let uses = alternatives.flat_map(|alternative| &alternative.0);
-    let uses = uses.filter(|wanted| wanted.scheme == scheme.name);
-    let scopes: BTreeSet<String> = uses.flat_map(|wanted| wanted.scopes.clone()).collect();
-    let alternative = ir::Alternative(vec![ir::SchemeUse {
-        scheme: scheme.name.clone(),
-        scopes: scopes.into_iter().collect(),
-    }]);
+/// Tokens of schemes, with every scope that the API requires.
+fn tokens_for<'a>(
+    asked: Asked<'_>,
+    api: &ir::Api,
+    schemes: impl Iterator<Item = &'a ir::Scheme>,
+) -> Tokens {
+    let wanted = schemes.map(|scheme| {
+        let alternatives = api.treatments.iter().flat_map(|one| &one.security.0);
+        let uses = alternatives.flat_map(|alternative| &alternative.0);
+        let uses = uses.filter(|wanted| wanted.scheme == scheme.name);
+        let scopes: BTreeSet<String> = uses.flat_map(|wanted| wanted.scopes.clone()).collect();
+        ir::SchemeUse {
+            scheme: scheme.name.clone(),
+            scopes: scopes.into_iter().collect(),
+        }
+    });
+    let alternative = ir::Alternative(wanted.collect());
     let auth = &asked.gateway().shared.auth;
     security::tokens(&alternative, &api.schemes, auth, asked.question.unix_s)
 }
@@ -169,6 +180,12 @@ fn put(
         || witness::credential(scheme, credential.valid),
         Clone::clone,
     );
+    if let Some(token) = token
+        && let Some(certificate) = security::certificate_of(token)
+        && !question.certificates.contains(&certificate)
+    {
+        question.certificates.push(certificate);
+    }
     let request = &mut question.request;
     match &scheme.place {
         Place::Header(name) => {
@@ -180,6 +197,9 @@ fn put(
         Place::Authorization(kind) => {
             if request.headers.contains_key(http::header::AUTHORIZATION) {
                 return Err(NoCredential::Twice("the field `authorization`".to_owned()));
+            }
+            if let Some(proof) = security::proof_of(&text) {
+                insert(request, dpop::SCHEME, proof);
             }
             insert(request, "authorization", format!("{kind} {text}"));
         }
@@ -205,8 +225,10 @@ fn put(
             return Err(NoCredential::Certificate(credential.scheme.clone()));
         }
         Place::Certificate => {
-            let names = token.cloned().unwrap_or_default();
-            question.certificates.push((source, names));
+            let certificate = (source, token.cloned().unwrap_or_default());
+            if !question.certificates.contains(&certificate) {
+                question.certificates.push(certificate);
+            }
         }
     }
     Ok(())

@@ -3,12 +3,39 @@
 
 use std::collections::BTreeSet;
 
-use policy::auth::mtls::{spiffe, witness};
+use policy::auth::jwt::witness::BOUND;
+use policy::auth::mtls::{Source, spiffe, witness};
 
 use super::who::Held;
 
 /// Name of the fact with a certificate's SPIFFE id. Its values are patterns of ids.
 pub(super) const SPIFFE: &str = "spiffe";
+
+/// Certificate of a caller with a token that is bound to one, if no other is required.
+pub(super) const ANY: &str = "subject CN=witness";
+
+/// Certificate that a token of a witness is bound to, with its source. `None` for a token that is
+/// not bound.
+#[must_use]
+pub fn of_token(token: &str) -> Option<(Source, String)> {
+    let header = super::token::header_of(token)?;
+    let bound = header.get(BOUND)?;
+    let source = bound.get(0)?.as_str().and_then(Source::of)?;
+    Some((source, bound.get(1)?.as_str()?.to_owned()))
+}
+
+/// True if the certificate that a caller presents comes from a source. A certificate that only the
+/// upstream checks is that of the connection.
+pub(super) fn is_from(held: &Held<'_>, source: Source) -> bool {
+    let field = format!("header={}", Source::Field.name());
+    let mut sources = held.asked.sources.iter();
+    match source {
+        Source::Field => sources.any(|one| one.contains(&field)),
+        Source::Connection => {
+            held.asked.sources.is_empty() || sources.any(|one| !one.contains(&field))
+        }
+    }
+}
 
 /// True if every credential with a value of a fact has one of the allowed values.
 pub(super) fn is_one_of(fact: &str, value: &str, allowed: &BTreeSet<String>) -> bool {

@@ -29,8 +29,9 @@ use policy::declared::Settings;
 use serde_json::Value;
 
 pub(crate) use answers::{executed, is_sending};
+pub use certificate::of_token as certificate_of;
 pub(crate) use identity::is_credential;
-pub use token::AT_S;
+pub use token::{AT_S, proof_of};
 pub(super) use transport::UNSHOWN;
 pub(super) use verifier::asks_for;
 pub use who::{Tokens, Verdict, Who, describe, tokens};

@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use policy::auth::dpop;
 use policy::auth::jwt::{Signing, witness};
+use policy::auth::mtls::{self, Source};
 use serde_json::{Map, Value, json};
 
 use super::who::Held;
@@ -13,6 +17,21 @@ pub const AT_S: u64 = 900_000_000;
 
 /// Name of the fact with a token's algorithm and key.
 pub(super) const SIGNING: &str = "signing";
+
+/// Name of the fact with a token's binding: [`UNBOUND`], or the source of the certificate.
+pub(super) const BOUND: &str = "bound";
+
+/// Binding of a token that everyone may use who bears it.
+pub(super) const UNBOUND: &str = "none";
+
+/// Name of the fact with the algorithm of a proof of possession.
+pub(super) const PROOF_ALGORITHMS: &str = "proof algorithms";
+
+/// Name of the fact with the maximum age of a proof, in milliseconds.
+pub(super) const PROOF_WINDOW: &str = "proof window";
+
+/// Fact that a proof has a nonce.
+pub(super) const PROOF_NONCE: &str = "proof nonce";
 
 /// Claims that every token contains.
 pub(super) const ALWAYS: &[&str] = &["iss", "aud", "exp"];
@@ -43,9 +62,27 @@ pub(super) fn asked_about(key: &str) -> String {
     format!("asked {key}")
 }
 
+/// Proof of possession that belongs to a token of a witness. `None` for a token without one.
+#[must_use]
+pub fn proof_of(token: &str) -> Option<String> {
+    let header = header_of(token)?;
+    Some(header.get(witness::PROOF)?.as_str()?.to_owned())
+}
+
+/// Header of a token of a witness.
+pub(super) fn header_of(token: &str) -> Option<Value> {
+    let (header, _) = token.split_once('.')?;
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()
+}
+
 /// Builds a token with exactly the held properties, at a Unix time in seconds. `None` if no
-/// verifier could accept it: there is no known signing key and no introspection endpoint.
-pub(super) fn of(held: &Held<'_>, now_s: u64) -> Option<String> {
+/// verifier could accept it: there is no known signing key and no introspection endpoint. A bound
+/// token is bound to the `certificate` of its source, which [`policy::auth::mtls::witness::text`] wrote.
+pub(super) fn of(
+    held: &Held<'_>,
+    certificate: impl FnOnce(Source) -> String,
+    now_s: u64,
+) -> Option<String> {
     let facts = &held.asked.has;
     let asked = facts.iter().filter_map(|fact| fact.strip_prefix("asked "));
     let asked: Vec<&str> = asked.collect();
@@ -61,6 +98,22 @@ pub(super) fn of(held: &Held<'_>, now_s: u64) -> Option<String> {
         header.insert(witness::ASKED.to_owned(), json!(asked));
     }
     header.insert("alg".to_owned(), algorithm.into());
+    let bound = held.one.get(BOUND).copied().and_then(Source::of);
+    let proof = held.one.get(PROOF_ALGORITHMS).map(|algorithm| {
+        let window_ms = held.asked.at_most.get(PROOF_WINDOW).copied();
+        let has_nonce = facts.contains(PROOF_NONCE);
+        dpop::witness::text(algorithm, window_ms.unwrap_or(0), has_nonce)
+    });
+    header.extend(
+        proof
+            .clone()
+            .map(|proof| (witness::PROOF.to_owned(), proof.into())),
+    );
+    let certificate = bound.map(certificate);
+    if let (Some(source), Some(certificate)) = (bound, &certificate) {
+        let bound = json!([source.name(), certificate]);
+        header.insert(witness::BOUND.to_owned(), bound);
+    }
     header.extend(kid.map(|kid| ("kid".to_owned(), kid.into())));
     let typ = held.one.get("types").filter(|typ| !typ.is_empty());
     header.extend(typ.map(|typ| ("typ".to_owned(), (*typ).into())));
@@ -92,6 +145,18 @@ pub(super) fn of(held: &Held<'_>, now_s: u64) -> Option<String> {
     if claims.contains_key("iat") {
         let begins_ms = most("max_lifetime").map_or(0, |most| ends_ms.saturating_sub(most));
         claims.insert("iat".to_owned(), seconds(begins_ms)?);
+    }
+    let mut confirmation = Map::new();
+    if let Some(certificate) = &certificate {
+        let thumbprint = mtls::witness::thumbprint(certificate);
+        confirmation.insert("x5t#S256".to_owned(), thumbprint.into());
+    }
+    if proof.is_some() {
+        let thumbprint = URL_SAFE_NO_PAD.encode(dpop::witness::thumbprint());
+        confirmation.insert("jkt".to_owned(), thumbprint.into());
+    }
+    if !confirmation.is_empty() {
+        claims.insert("cnf".to_owned(), confirmation.into());
     }
     let (header, claims) = (json!(header).to_string(), json!(claims).to_string());
     Some(witness::token(&header, &claims, key))

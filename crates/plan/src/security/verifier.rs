@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{certificate, token};
 use bundle::ir;
-use policy::auth::{self, mtls::spiffe};
+use policy::auth::mtls::{self, spiffe};
+use policy::auth::{self, binding, dpop};
 use policy::declared::{Scalar, Settings, Value};
 
 /// Facts that limit the age of cached keys and introspection responses.
@@ -50,6 +51,7 @@ impl Asked {
                 self.declared("introspection", &asked.settings(), verifiers);
             }
             auth::Checked::Mtls(mtls) => self.declared("mtls", &mtls.settings(), verifiers),
+            auth::Checked::Dpop(dpop) => self.declared("dpop", &dpop.settings(), verifiers),
             auth::Checked::Declared(declared) => {
                 self.declared(&declared.kind, &declared.settings, verifiers);
             }
@@ -57,12 +59,23 @@ impl Asked {
     }
 
     /// Adds a required scope.
-    pub(super) fn scope(&mut self, checked: &auth::Checked, scope: &str) {
+    pub(super) fn scope(
+        &mut self,
+        checked: &auth::Checked,
+        scope: &str,
+        verifiers: &ir::Set<ir::Verifier>,
+    ) {
+        let named = checked.token_verifier();
+        let named = named.and_then(|name| verifiers.get(name));
+        let checked = named.map_or(checked, |named| &named.checked);
         let claim = match checked {
             auth::Checked::Declared(declared) => declared.settings.text(&["scope_claim"]),
             auth::Checked::Jwt(jwt) => Some(jwt.scope_claim()),
             auth::Checked::Introspection(asked) => Some(asked.scope_claim()),
-            auth::Checked::ApiKey(_) | auth::Checked::Basic(_) | auth::Checked::Mtls(_) => None,
+            auth::Checked::ApiKey(_)
+            | auth::Checked::Basic(_)
+            | auth::Checked::Mtls(_)
+            | auth::Checked::Dpop(_) => None,
         };
         let claim = claim.unwrap_or("scope");
         self.has.insert(token::scope(claim, scope));
@@ -93,6 +106,7 @@ impl Asked {
                 facts.at_most("leeway", Some(60_000));
                 facts.at_most("max_lifetime", None);
                 facts.required_claims();
+                facts.binding();
             }
             "oidc" => {
                 facts.some_of("audience");
@@ -101,6 +115,7 @@ impl Asked {
                 facts.one_of("issuer");
                 facts.some_of("audience");
                 facts.required_claims();
+                facts.binding();
                 facts.at_most("cache", Some(auth::introspection::CACHE_MS));
                 facts.old_answers();
             }
@@ -117,10 +132,10 @@ impl Asked {
                 facts.at_most("window", Some(300_000));
             }
             "dpop" => {
-                facts.one_of("algorithms");
-                facts.at_most("window", Some(60_000));
-                facts.flag("nonce");
-                // `token` names the verifier of the bound token, whose facts are added below.
+                // The verifier of the token has facts of the same names, which are added below.
+                facts.one_of_as("algorithms", token::PROOF_ALGORITHMS);
+                facts.at_most_as("window", token::PROOF_WINDOW, Some(dpop::WINDOW_MS));
+                facts.flag_as("nonce", token::PROOF_NONCE);
                 facts.known.push("token");
             }
             _ => {}
@@ -135,8 +150,7 @@ impl Asked {
         let token = settings.text(&["token"]).filter(|_| kind == "dpop");
         if let Some(token) = token.and_then(|name| verifiers.get(name)) {
             // A DPoP proof cannot be bound to another DPoP proof, so do not recurse.
-            let nested =
-                matches!(&token.checked, auth::Checked::Declared(inner) if inner.kind == "dpop");
+            let nested = token.checked.kind() == "dpop";
             if !nested {
                 self.check(&token.checked, verifiers);
             }
@@ -153,12 +167,16 @@ struct Facts<'f, 's> {
 
 impl Facts<'_, '_> {
     fn one_of(&mut self, key: &'static str) {
+        self.one_of_as(key, key);
+    }
+
+    fn one_of_as(&mut self, key: &'static str, fact: &'static str) {
         self.known.push(key);
         let Some(values) = self.settings.texts(&[key]) else {
             return;
         };
         let values: BTreeSet<String> = values.into_iter().map(str::to_owned).collect();
-        self.asked.one_of_values(key, &values);
+        self.asked.one_of_values(fact, &values);
     }
 
     /// Adds SPIFFE ids and patterns of them as allowed values.
@@ -201,13 +219,17 @@ impl Facts<'_, '_> {
     }
 
     fn at_most(&mut self, key: &'static str, default_ms: Option<u64>) {
+        self.at_most_as(key, key, default_ms);
+    }
+
+    fn at_most_as(&mut self, key: &'static str, fact: &'static str, default_ms: Option<u64>) {
         self.known.push(key);
         let written = match self.settings.get(&[key]) {
             Some(Value::One(Scalar::Duration(ms))) => Some(*ms),
             _ => default_ms,
         };
         if let Some(ms) = written {
-            self.asked.bound(key, ms);
+            self.asked.bound(fact, ms);
         }
     }
 
@@ -242,10 +264,31 @@ impl Facts<'_, '_> {
         }
     }
 
+    /// Adds the bindings of tokens that are accepted: none, or to the certificate of a source.
+    fn binding(&mut self) {
+        let by_certificate = || match self.settings.has(&[binding::CERTIFICATE_HEADER]) {
+            true => mtls::Source::Field.name(),
+            false => mtls::Source::Connection.name(),
+        };
+        let accepted = match self.settings.text(&[binding::CERTIFICATE_BINDING]) {
+            None => vec![token::UNBOUND],
+            Some("required") => vec![by_certificate()],
+            Some(_) => vec![token::UNBOUND, by_certificate()],
+        };
+        let accepted = accepted.into_iter().map(str::to_owned).collect();
+        self.asked.one_of_values(token::BOUND, &accepted);
+        self.known
+            .extend([binding::CERTIFICATE_BINDING, binding::CERTIFICATE_HEADER]);
+    }
+
     fn flag(&mut self, key: &'static str) {
+        self.flag_as(key, key);
+    }
+
+    fn flag_as(&mut self, key: &'static str, fact: &'static str) {
         self.known.push(key);
         if self.settings.flag(&[key]) == Some(true) {
-            self.asked.has.insert(key.to_owned());
+            self.asked.has.insert(fact.to_owned());
         }
     }
 }
@@ -321,7 +364,8 @@ fn beside(kind: &str) -> &'static [&'static str] {
             "session",
         ],
         "introspection" => &["client_secret", "timeout", "cache_inactive", "token_bytes"],
-        "hmac_signature" | "dpop" => &["store"],
+        "hmac_signature" => &["store"],
+        "dpop" => &["nonce_secret", "store"],
         _ => &[],
     }
 }

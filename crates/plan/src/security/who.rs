@@ -296,7 +296,7 @@ fn places(
         wanted
             .scopes
             .iter()
-            .for_each(|scope| asked.scope(checked, scope));
+            .for_each(|scope| asked.scope(checked, scope, verifiers));
     }
     places
 }
@@ -318,10 +318,15 @@ pub fn tokens(
 
 /// Tokens and certificate names of a caller.
 fn made(caller: &BTreeMap<&Place, Held<'_>>, now_s: u64) -> Tokens {
+    let own = caller.get(&Place::Certificate);
+    let of_source = |source| {
+        let own = own.filter(|held| certificate::is_from(held, source));
+        own.map_or_else(|| certificate::ANY.to_owned(), certificate::of)
+    };
     let made = caller.iter().filter_map(|(place, held)| {
         let text = match place {
             Place::Certificate => certificate::of(held),
-            _ => token::of(held, now_s)?,
+            _ => token::of(held, of_source, now_s)?,
         };
         Some(((*place).clone(), text))
     });

@@ -3,6 +3,7 @@
 
 pub mod api_key;
 pub mod basic;
+pub mod binding;
 pub mod dpop;
 pub mod hmac_signature;
 pub mod introspection;
@@ -19,10 +20,11 @@ pub use place::{Held, Place, decode as decode_query, decode_basic};
 pub use reasons::Fault;
 pub use redaction::redacted;
 pub use spelling::is_read_as;
-pub use token::{TokenVerifier, token_digest};
+pub use token::{TokenRequest, TokenVerifier, token_digest};
 
 use minicbor::{Decode, Encode};
 
+use self::binding::Binding;
 use crate::declared;
 use crate::endpoint::Endpoint;
 
@@ -44,6 +46,9 @@ pub enum Checked {
     /// `kind: mtls`
     #[n(5)]
     Mtls(#[n(0)] mtls::Checked),
+    /// `kind: dpop`
+    #[n(6)]
+    Dpop(#[n(0)] dpop::Checked),
     /// A kind that this version knows but cannot run, or one with a setting that cannot run.
     /// Gateways refuse bundles with it.
     #[n(101)]
@@ -54,6 +59,8 @@ pub enum Checked {
 pub const PROVIDES: &[&str] = &[
     "auth:api_key",
     "auth:basic",
+    "auth:certificate_binding",
+    "auth:dpop",
     "auth:introspection",
     "auth:jwt",
     "auth:jwt:discovery",
@@ -78,10 +85,46 @@ impl Checked {
         }
     }
 
+    /// Features that a gateway needs to run the verifier: [`Self::need`], and those of settings that
+    /// older gateways lack.
+    pub fn needs(&self) -> impl Iterator<Item = String> {
+        let binding = self.binding();
+        let binding = binding.map(|_| "auth:certificate_binding".to_owned());
+        std::iter::once(self.need()).chain(binding)
+    }
+
     /// True if this version can run the verifier.
     #[must_use]
     pub fn runs(&self) -> bool {
         PROVIDES.contains(&self.need().as_str())
+    }
+
+    /// Treatment of tokens bound to certificates. None for a verifier that refuses them.
+    #[must_use]
+    pub fn binding(&self) -> Option<Binding> {
+        match self {
+            Self::Jwt(jwt) => jwt.binding(),
+            Self::Introspection(asked) => asked.binding(),
+            Self::ApiKey(_)
+            | Self::Basic(_)
+            | Self::Mtls(_)
+            | Self::Dpop(_)
+            | Self::Declared(_) => None,
+        }
+    }
+
+    /// Name of the verifier of the token, for a verifier that checks a proof beside it.
+    #[must_use]
+    pub fn token_verifier(&self) -> Option<&str> {
+        match self {
+            Self::Dpop(dpop) => Some(dpop.token()),
+            Self::ApiKey(_)
+            | Self::Basic(_)
+            | Self::Jwt(_)
+            | Self::Introspection(_)
+            | Self::Mtls(_)
+            | Self::Declared(_) => None,
+        }
     }
 
     /// Origin of the URL that gwd calls for it, which is the name of an upstream; none if it calls
@@ -91,15 +134,19 @@ impl Checked {
         match self {
             Self::Jwt(jwt) => Some(Endpoint::of(jwt.remote()?.url())?.origin),
             Self::Introspection(asked) => Some(Endpoint::of(asked.url())?.origin),
-            Self::ApiKey(_) | Self::Basic(_) | Self::Mtls(_) | Self::Declared(_) => None,
+            Self::ApiKey(_)
+            | Self::Basic(_)
+            | Self::Mtls(_)
+            | Self::Dpop(_)
+            | Self::Declared(_) => None,
         }
     }
 
-    /// True if it checks tokens of bearers (RFC 6750).
+    /// True if it checks tokens, of bearers (RFC 6750) or with proofs (RFC 9449).
     #[must_use]
     pub fn takes_tokens(&self) -> bool {
         match self {
-            Self::Jwt(_) | Self::Introspection(_) => true,
+            Self::Jwt(_) | Self::Introspection(_) | Self::Dpop(_) => true,
             Self::ApiKey(_) | Self::Basic(_) | Self::Mtls(_) | Self::Declared(_) => false,
         }
     }
@@ -113,6 +160,7 @@ impl Checked {
             Self::Jwt(_) => "jwt",
             Self::Introspection(_) => "introspection",
             Self::Mtls(_) => "mtls",
+            Self::Dpop(_) => "dpop",
             Self::Declared(declared) => &declared.kind,
         }
     }
@@ -126,6 +174,7 @@ impl Checked {
             Self::Jwt(jwt) => jwt.settings(),
             Self::Introspection(asked) => asked.settings(),
             Self::Mtls(mtls) => mtls.settings(),
+            Self::Dpop(dpop) => dpop.settings(),
             Self::Declared(declared) => declared.settings.clone(),
         }
     }
@@ -157,7 +206,7 @@ pub static KINDS: &[diag::shape::Variant] = {
         runs("introspection", &introspection::author::SHAPE),
         runs("mtls", &mtls::author::SHAPE),
         later("hmac_signature", &hmac_signature::author::SHAPE),
-        later("dpop", &dpop::author::SHAPE),
+        runs("dpop", &dpop::author::SHAPE),
     ]
 };
 
@@ -173,6 +222,7 @@ pub fn check(kind: &str, node: diag::NodeRef<'_>) -> Option<Checked> {
         }
         "jwt" => jwt::author::check(node).map(Box::new).map(Checked::Jwt),
         "mtls" => Some(Checked::Mtls(mtls::author::check(node))),
+        "dpop" => dpop::author::check(node).map(Checked::Dpop),
         _ => None,
     }
 }

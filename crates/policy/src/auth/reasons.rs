@@ -1,7 +1,7 @@
 //! Reasons why a credential is refused. They are written to logs and metrics, and are not sent to
 //! clients.
 
-use super::{jwt, mtls};
+use super::{dpop, jwt, mtls};
 
 /// Defines an enum of reasons with labels. The prefix is that of the labels in the metric of
 /// rejections.
@@ -40,6 +40,8 @@ pub enum Fault {
     Token(jwt::Reason),
     /// Refused client certificate.
     Certificate(mtls::Reason),
+    /// Refused proof of possession.
+    Proof(dpop::Reason),
 }
 
 impl Fault {
@@ -49,6 +51,7 @@ impl Fault {
         match self {
             Self::Token(_) => "token_fault",
             Self::Certificate(_) => "certificate_fault",
+            Self::Proof(_) => "dpop_fault",
         }
     }
 
@@ -58,6 +61,7 @@ impl Fault {
         match self {
             Self::Token(reason) => reason.label(),
             Self::Certificate(reason) => reason.label(),
+            Self::Proof(reason) => reason.label(),
         }
     }
 
@@ -67,6 +71,7 @@ impl Fault {
         match self {
             Self::Token(reason) => reason.metric(),
             Self::Certificate(reason) => reason.metric(),
+            Self::Proof(reason) => reason.metric(),
         }
     }
 }

@@ -1,12 +1,15 @@
-//! Verifiers of bearer tokens at run time.
+//! Verifiers of tokens at run time.
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
 
 use super::jwt::{Judged, TokenCache};
-use super::{Checked, introspection, jwt};
+use super::mtls::Presented;
+use super::{Checked, binding, dpop, introspection, jwt};
 use crate::ask::Answers;
+use crate::head::RequestHead;
 use crate::key_cell::KeyCell;
 use crate::secret::{SecretUnavailable, Secrets};
 
@@ -22,42 +25,121 @@ pub fn token_digest(token: &[u8]) -> Option<[u8; 32]> {
     jwt::signed_part(token).or_else(whole)
 }
 
-/// Verifier of bearer tokens.
+/// Request with a token, as verifiers see it.
+#[derive(Clone, Copy)]
+pub struct TokenRequest<'r> {
+    /// Time of the request (Unix time, seconds).
+    pub unix_s: u64,
+    /// Cache of verified tokens. None: every token is verified.
+    pub cache: Option<&'r TokenCache>,
+    /// Answers to what verifiers asked.
+    pub answers: &'r Answers,
+    /// Certificates of the connection. None if there is none.
+    pub presented: Option<&'r Presented>,
+    /// Value of `Client-Cert` (RFC 9440) of a trusted proxy.
+    pub client_cert: Option<&'r [u8]>,
+    /// Head with a normalised path.
+    pub head: &'r RequestHead,
+    /// URL of the request as the client sees it. None if it is not known.
+    pub url: &'r dyn Fn() -> Option<dpop::SeenUrl>,
+    /// Normalisation of the head's path. None for an invalid path.
+    pub normalise: fn(&str) -> Option<String>,
+}
+
+/// Verifier of tokens.
 #[derive(Debug)]
 pub enum TokenVerifier {
     /// Checks signatures.
-    Jwt(jwt::Verifier),
+    Jwt(Box<jwt::Verifier>),
     /// Asks the issuer.
-    Introspection(introspection::Verifier),
+    Introspection(Box<introspection::Verifier>),
+    /// Checks proofs of possession beside tokens.
+    Dpop(Box<dpop::Verifier>),
 }
 
 impl TokenVerifier {
-    /// Builds the run-time verifier. None for kinds that check other credentials.
+    /// Builds the run-time verifier. None for kinds that check other credentials. `named` is the
+    /// verifier that [`Checked::token_verifier`] names.
     ///
     /// # Errors
     /// A secret cannot be resolved.
-    pub fn of(checked: &Checked, secrets: &dyn Secrets) -> Result<Option<Self>, SecretUnavailable> {
-        Ok(match checked {
-            Checked::Jwt(jwt) => Some(Self::Jwt(jwt.verifier(secrets)?)),
-            Checked::Introspection(asked) => Some(Self::Introspection(asked.verifier(secrets)?)),
-            Checked::ApiKey(_) | Checked::Basic(_) | Checked::Mtls(_) | Checked::Declared(_) => {
-                None
+    pub fn of(
+        checked: &Checked,
+        named: Option<&Arc<Self>>,
+        secrets: &dyn Secrets,
+    ) -> Result<Option<Self>, SecretUnavailable> {
+        Ok(match (checked, named) {
+            (Checked::Jwt(jwt), _) => Some(Self::Jwt(Box::new(jwt.verifier(secrets)?))),
+            (Checked::Introspection(asked), _) => {
+                Some(Self::Introspection(Box::new(asked.verifier(secrets)?)))
             }
+            (Checked::Dpop(dpop), Some(token)) => {
+                let verifier = dpop.verifier(Arc::clone(token), secrets)?;
+                Some(Self::Dpop(Box::new(verifier)))
+            }
+            (
+                Checked::ApiKey(_)
+                | Checked::Basic(_)
+                | Checked::Mtls(_)
+                | Checked::Dpop(_)
+                | Checked::Declared(_),
+                _,
+            ) => None,
         })
     }
 
-    /// Judges a token at a time (Unix time, seconds).
+    /// Judges the token of a request: the token itself, which may be cached, then its binding.
     #[must_use]
-    pub fn judge(
+    pub fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Judged {
+        if let Self::Dpop(dpop) = self {
+            return dpop.judge(token, request);
+        }
+        match self.judge_unbound(token, request) {
+            Judged::Valid(identity) => {
+                let bound = identity.bound.as_ref();
+                match binding::check(self.binding(), bound, None, request) {
+                    Ok(()) => Judged::Valid(identity),
+                    Err(reason) => Judged::Fault(reason),
+                }
+            }
+            judged => judged,
+        }
+    }
+
+    /// Judges the token of a request, except its binding.
+    pub(in crate::auth) fn judge_unbound(
         &self,
         token: &[u8],
-        unix_s: u64,
-        cache: Option<&TokenCache>,
-        answers: &Answers,
+        request: &TokenRequest<'_>,
     ) -> Judged {
+        let TokenRequest {
+            unix_s,
+            cache,
+            answers,
+            ..
+        } = *request;
         match self {
             Self::Jwt(jwt) => jwt.judge(token, unix_s, cache, answers),
             Self::Introspection(asked) => asked.judge(token, unix_s, cache, answers),
+            Self::Dpop(dpop) => dpop.token().judge_unbound(token, request),
+        }
+    }
+
+    /// Treatment of tokens bound to certificates.
+    pub(in crate::auth) fn binding(&self) -> Option<binding::Binding> {
+        match self {
+            Self::Jwt(jwt) => jwt.binding(),
+            Self::Introspection(asked) => asked.binding(),
+            Self::Dpop(dpop) => dpop.token().binding(),
+        }
+    }
+
+    /// A new nonce for a client, if the verifier needs nonces.
+    #[must_use]
+    pub fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
+        match self {
+            Self::Jwt(_) | Self::Introspection(_) => None,
+            Self::Dpop(dpop) => dpop.fresh_nonce(unix_s),
         }
     }
 
@@ -67,6 +149,7 @@ impl TokenVerifier {
         match self {
             Self::Jwt(jwt) => jwt.key_cell(),
             Self::Introspection(_) => None,
+            Self::Dpop(dpop) => dpop.token().key_cell(),
         }
     }
 }

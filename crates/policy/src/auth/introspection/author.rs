@@ -4,6 +4,7 @@ use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
 use diag::{Diagnostic, NodeRef, Sink, read};
 
 use super::Checked;
+use crate::auth::binding::author as binding;
 use crate::auth::jwt::author::TOKEN_BYTES_MAX;
 use crate::forms;
 use crate::secret::SecretRef;
@@ -93,6 +94,8 @@ caller is not a consumer.",
             Shape::Form(&forms::WORDS),
             "Member with the groups, a space-separated string or a list. Default: `groups`.",
         ),
+        binding::BINDING,
+        binding::HEADER,
     ],
     rules: &[Rule::Holds(check_amounts)],
 };
@@ -128,12 +131,7 @@ fn check_amounts(node: NodeRef<'_>, sink: &mut Sink) {
         "no request can carry a token of this length",
         "write at most `64KiB`",
     );
-    let mut claims = get("required_claims").into_iter().flat_map(NodeRef::items);
-    refuse(
-        claims.find(|claim| claim.scalar_text() == Some("cnf")),
-        "no token with `cnf` is valid: the gateway does not check what it is bound to",
-        "remove `cnf` from the list",
-    );
+    binding::check(node, sink);
 }
 
 /// Reads a node that fits [`SHAPE`].
@@ -164,6 +162,7 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
         consumer_claim: text("consumer_claim"),
         scope_claim: text("scope_claim"),
         groups_claim: text("groups_claim"),
+        binding: binding::read(node),
         token_bytes: get("token_bytes").and_then(|node| read::size_bytes(node).ok()),
     })
 }

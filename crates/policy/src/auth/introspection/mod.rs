@@ -12,13 +12,14 @@
 pub mod author;
 mod response;
 #[cfg(test)]
-mod tests;
+pub(in crate::auth) mod tests;
 mod verify;
 
 pub use verify::Verifier;
 
 use minicbor::{Decode, Encode};
 
+use crate::auth::binding::Binding;
 use crate::auth::jwt::{GROUPS_CLAIM, SCOPE_CLAIM, TOKEN_BYTES};
 use crate::declared::{Scalar, Settings, Value};
 use crate::secret::SecretRef;
@@ -67,6 +68,9 @@ pub struct Checked {
     groups_claim: Option<String>,
     #[n(14)]
     token_bytes: Option<u64>,
+    /// Treatment of tokens bound to certificates; none: they are refused.
+    #[n(15)]
+    binding: Option<Binding>,
 }
 
 impl Checked {
@@ -114,7 +118,16 @@ impl Checked {
         if let Some(bytes) = self.token_bytes.filter(|bytes| *bytes != TOKEN_BYTES) {
             all = all.with(&["token_bytes"], Value::One(Scalar::Size(bytes)));
         }
-        all
+        match self.binding {
+            Some(binding) => binding.add_to(all),
+            None => all,
+        }
+    }
+
+    /// Treatment of tokens bound to certificates.
+    #[must_use]
+    pub fn binding(&self) -> Option<Binding> {
+        self.binding
     }
 
     /// URL of the endpoint.

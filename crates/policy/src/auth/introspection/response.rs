@@ -36,7 +36,8 @@ pub(super) fn kind(answered: &Answered) -> Option<Kept> {
     })
 }
 
-/// True if the members describe an access token that every bearer may use. Some endpoints answer
+/// True if the members describe an access token: of a bearer, or one that is bound to a key (RFC 9449
+/// §6.2), whose binding is checked later. Some endpoints answer
 /// about refresh tokens and identity tokens, too (RFC 7662 §2.1), which must not count as access
 /// tokens.
 pub(super) fn is_access_token(members: &Object) -> bool {
@@ -46,7 +47,14 @@ pub(super) fn is_access_token(members: &Object) -> bool {
             text.is_some_and(|text| words.iter().any(|word| text.eq_ignore_ascii_case(word)))
         })
     };
-    let is_bearer = says("token_type", &["bearer"]).unwrap_or(true);
+    let is_bound =
+        matches!(members.get("cnf"), Some(Json::Object(cnf)) if cnf.get("jkt").is_some());
+    let types: &[&str] = if is_bound {
+        &["bearer", "dpop"]
+    } else {
+        &["bearer"]
+    };
+    let is_bearer = says("token_type", types).unwrap_or(true);
     let is_used = says("token_use", &["access", "access_token"]).unwrap_or(true);
     let is_other = says("typ", &["refresh", "offline", "id", "logout"]).unwrap_or(false);
     is_bearer && is_used && !is_other

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::{Checked, Verifier};
 use crate::ask::{Answer, Answered, Answers, Asker, Call, Effect, Kept, Outage};
+use crate::auth::binding::tests::as_bearer;
 use crate::auth::jwt::{Identity, Judged, Reason, TokenCache};
 use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
 
@@ -17,7 +18,7 @@ const NOW_S: u64 = 1_800_000_000;
 const TOKEN: &[u8] = b"2YotnFZFEjr1zCsicMWpAA";
 const ACTIVE: &str = r#"{"active":true,"iss":"https://idp.example","aud":"orders","sub":"alice","client_id":"app","scope":"read write","groups":["staff"],"tenant":"t-1"}"#;
 
-struct Known;
+pub(in crate::auth) struct Known;
 
 impl Secrets for Known {
     fn cell(&self, _: &SecretRef, form: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
@@ -26,7 +27,7 @@ impl Secrets for Known {
     }
 }
 
-fn checked() -> Checked {
+pub(in crate::auth) fn checked() -> Checked {
     Checked {
         url: "https://idp.example/in?tenant=a".to_owned(),
         client_id: "gate way".to_owned(),
@@ -43,6 +44,7 @@ fn checked() -> Checked {
         scope_claim: None,
         groups_claim: None,
         token_bytes: None,
+        binding: None,
     }
 }
 
@@ -84,11 +86,11 @@ fn judged(
     match verifier.judge(token, unix_s, cache, &answers) {
         Judged::Valid(identity) => Ok(identity),
         Judged::Fault(reason) => Err(reason),
-        Judged::Ask(effect) => panic!("{effect:?} is asked twice"),
+        other => panic!("{other:?}"),
     }
 }
 
-fn active(body: &str) -> Answer {
+pub(in crate::auth) fn active(body: &str) -> Answer {
     Answer::Http(Arc::new(answered(200, "application/json", body)))
 }
 
@@ -111,7 +113,8 @@ fn every_answer_of_the_table_is_judged() {
             None,
             Answer::Http(Arc::new(answer)),
         );
-        let found = found.map_or_else(Reason::label, |_| "ok");
+        let found = found.and_then(|one| as_bearer(one.bound.as_ref()));
+        let found = found.map_or_else(Reason::label, |()| "ok");
         assert_eq!(found, expected, "{row}");
         let expected = match expected {
             "inactive" => Some(Kept::Refuses),

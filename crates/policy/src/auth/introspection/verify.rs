@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{CACHE_INACTIVE_MS, CACHE_MS, Checked, STALE_FOR_MS, TIMEOUT_MS, response};
 use crate::ask::{Answer, Answers, AskId, Asker, Call, Effect, Keep};
+use crate::auth::binding::{Binding, Confirmation};
 use crate::auth::jwt::identity::{key, single};
 use crate::auth::jwt::json::{self, Json, Object};
 use crate::auth::jwt::verify::{milliseconds, name, words};
@@ -70,16 +71,21 @@ impl Checked {
 }
 
 impl Verifier {
+    /// Treatment of tokens bound to certificates.
+    pub(in crate::auth) fn binding(&self) -> Option<Binding> {
+        self.settings.binding
+    }
+
     /// Issuer of the tokens, if it is written.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.settings.issuer.as_deref()
     }
 
-    /// Judges a token at a time (Unix time, seconds). It must be asked about unless `cache` or
-    /// `answers` has the answer.
+    /// Judges a token at a time (Unix time, seconds), except its binding. It must be asked about
+    /// unless `cache` or `answers` has the answer.
     #[must_use]
-    pub fn judge(
+    pub(in crate::auth) fn judge(
         &self,
         token: &[u8],
         unix_s: u64,
@@ -224,10 +230,7 @@ impl Verifier {
         if settings.required_claims.iter().any(absent) {
             return Err(Reason::Claims);
         }
-        // A token that is bound to a certificate or a key is not valid for whoever bears it.
-        if members.get("cnf").is_some() {
-            return Err(Reason::Binding);
-        }
+        let bound = Confirmation::of(members)?;
         let groups = settings.groups_claim.as_deref().unwrap_or(GROUPS_CLAIM);
         let consumer = settings.consumer_claim.as_deref();
         let client = name(members, "client_id")?;
@@ -251,6 +254,7 @@ impl Verifier {
             ends_s,
             sha256: signed_part(token).unwrap_or_else(|| Sha256::digest(token).into()),
             all: members.clone(),
+            bound,
         })
     }
 

@@ -15,10 +15,11 @@ macro_rules! algorithms {
             /// Names of all algorithms, as in `alg`.
             pub const NAMES: &[&str] = &[$($text),*];
 
-            /// Algorithm by its name, case-sensitive.
+            /// Algorithm by its name, case-sensitive. `Ed25519` (RFC 9864 §2.2) is `EdDSA` with the
+            /// only curve that is supported.
             #[must_use]
             pub fn of(name: &str) -> Option<Self> {
-                match name { $($text => Some(Self::$name),)* _ => None }
+                match name { $($text => Some(Self::$name),)* "Ed25519" => Some(Self::EdDsa), _ => None }
             }
 
             /// Name of the algorithm.

@@ -10,6 +10,7 @@ use diag::{Diagnostic, Level, Lint, NodeRef, Sink, read};
 use super::algorithm::Algorithm;
 use super::token::media_type;
 use super::{Checked, GROUPS_CLAIM, KeySource, LEEWAY_MS, SCOPE_CLAIM, TOKEN_BYTES, TYPES};
+use crate::auth::binding::author as binding;
 use crate::forms;
 use crate::secret::SecretRef;
 
@@ -101,6 +102,8 @@ caller is not a consumer.",
             Shape::Form(&forms::WORDS),
             "Claim with the groups, a space-separated string or a list. Default: `groups`.",
         ),
+        binding::BINDING,
+        binding::HEADER,
     ],
     rules: &[Rule::Apart(SOURCES, &BAD_VALUE), Rule::Holds(check_whole)],
 };
@@ -133,6 +136,7 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
     check_families(node, sink);
     check_amounts(node, sink);
     check_source(node, sink);
+    binding::check(node, sink);
     if let Some(keys) = node.get("jwks").filter(|keys| !keys.is_null())
         && sink.findings().len() == before
     {
@@ -203,14 +207,6 @@ fn check_amounts(node: NodeRef<'_>, sink: &mut Sink) {
         "the allowed clock difference must be at most 60s",
         "write at most `60s`: an expired token would count for that long",
     );
-    let claims = node.get("required_claims").into_iter();
-    limit(
-        claims
-            .flat_map(NodeRef::items)
-            .find(|claim| claim.scalar_text() == Some("cnf")),
-        "no token with `cnf` is valid: the gateway does not check what it is bound to",
-        "remove `cnf` from the list",
-    );
     let bytes = node.get("token_bytes");
     let fits = |bytes| (1..=TOKEN_BYTES_MAX).contains(&bytes);
     limit(
@@ -267,6 +263,7 @@ pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
         scope_claim: text("scope_claim").unwrap_or_else(|| SCOPE_CLAIM.to_owned()),
         stale_for_ms: get("stale_for").and_then(|node| read::duration_ms(node).ok()),
         groups_claim: text("groups_claim").unwrap_or_else(|| GROUPS_CLAIM.to_owned()),
+        binding: binding::read(node),
     })
 }
 

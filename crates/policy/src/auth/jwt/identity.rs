@@ -1,6 +1,7 @@
 //! Identity from a valid credential: a token, or a client certificate.
 
 use super::json::{Json, Object};
+use crate::auth::binding::Confirmation;
 use crate::claims::Claims;
 
 /// Identity of the caller: from the claims of a valid token, from an endpoint's answer about it, or
@@ -20,6 +21,8 @@ pub struct Identity {
     pub key: Option<Box<[u8]>>,
     /// All claims.
     pub all: Object,
+    /// Proofs that each request with the token must contain. None for a token of a bearer.
+    pub bound: Option<Confirmation>,
     /// Claims with a single value.
     pub claims: Claims,
     /// Scopes, sorted.
@@ -52,6 +55,7 @@ impl Identity {
             key: Some(key),
             claims: single(&all),
             all,
+            bound: None,
             scopes: Box::default(),
             groups: Box::default(),
             ends_s,

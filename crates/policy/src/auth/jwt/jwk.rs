@@ -45,7 +45,7 @@ const fn with_ends(first: u8, middle: u8, last: u8) -> [u8; 32] {
 }
 
 /// A key of a set, whatever reader has read it.
-pub(super) trait Jwk {
+pub(in crate::auth) trait Jwk {
     /// The value of a member that is a text.
     fn text(&self, name: &str) -> Option<&str>;
     /// True if the key has the member.
@@ -56,7 +56,7 @@ pub(super) trait Jwk {
 
 /// Reason why a key is not used.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub(in crate::auth) enum Wrong {
     /// A key that cannot be trusted or read, with advice for who wrote it.
     Bad(String, &'static str),
     /// The kind of the key is unknown.
@@ -107,7 +107,7 @@ impl Jwk for Object {
 }
 
 /// True if a key is for encryption, not for signatures (RFC 7517 §4.2, §4.3).
-pub(super) fn is_for_encryption(key: &impl Jwk) -> bool {
+pub(in crate::auth) fn is_for_encryption(key: &impl Jwk) -> bool {
     let operations = key.operations().map(|all| all.contains(&"verify"));
     key.text("use").is_some_and(|purpose| purpose != "sig") || operations == Some(false)
 }
@@ -116,7 +116,7 @@ pub(super) fn is_for_encryption(key: &impl Jwk) -> bool {
 ///
 /// # Errors
 /// The reason why it is not taken.
-pub(super) fn key(node: &impl Jwk) -> Result<PublicKey, Wrong> {
+pub(in crate::auth) fn key(node: &impl Jwk) -> Result<PublicKey, Wrong> {
     if let Some(private) = PRIVATE.iter().find(|name| node.has(name)) {
         return Err(Wrong::Bad(
             format!("`{private}` is the private part of a key"),

@@ -66,6 +66,12 @@ impl Material {
     /// Thumbprint (RFC 7638): sha256 in base64url.
     #[must_use]
     pub fn thumbprint(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.thumbprint_sha256())
+    }
+
+    /// Bytes of the thumbprint.
+    #[must_use]
+    pub fn thumbprint_sha256(&self) -> [u8; 32] {
         let base64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let curve = |name: &str, x: &[u8], y: &[u8]| {
             let (x, y) = (base64(x), base64(y));
@@ -83,7 +89,7 @@ impl Material {
                 format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)
             }
         };
-        base64(&Sha256::digest(canonical))
+        Sha256::digest(canonical).into()
     }
 }
 

@@ -15,11 +15,11 @@ mod cache;
 pub mod discovery;
 pub(in crate::auth) mod identity;
 pub mod json;
-mod jwk;
+pub(in crate::auth) mod jwk;
 mod keys;
 #[cfg(test)]
-mod tests;
-mod token;
+pub(in crate::auth) mod tests;
+pub(in crate::auth) mod token;
 pub(in crate::auth) mod verify;
 #[cfg(feature = "author")]
 pub mod witness;
@@ -37,6 +37,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use minicbor::{Decode, Encode};
 use sha2::{Digest as _, Sha256};
 
+use crate::auth::binding::Binding;
 use crate::declared::{Scalar, Settings, Value};
 use crate::key_cell::Remote;
 use crate::secret::SecretRef;
@@ -87,6 +88,9 @@ pub struct Checked {
     /// default.
     #[n(12)]
     stale_for_ms: Option<u64>,
+    /// Treatment of tokens bound to certificates; none: they are refused.
+    #[n(13)]
+    binding: Option<Binding>,
 }
 
 /// Header parameters with which a token is accepted, and the key that then checks its signature.
@@ -170,7 +174,16 @@ impl Checked {
                 all = all.with(&[key], Value::One(text(value)));
             }
         }
-        all
+        match self.binding {
+            Some(binding) => binding.add_to(all),
+            None => all,
+        }
+    }
+
+    /// Treatment of tokens bound to certificates.
+    #[must_use]
+    pub fn binding(&self) -> Option<Binding> {
+        self.binding
     }
 
     /// All combinations of header parameters with which a token selects a key. A shared secret and

@@ -1,8 +1,8 @@
 //! Parser of tokens, before the signature is checked (RFC 7515 §3.1, RFC 7519).
 //!
 //! The result is untrusted. The parser is strict and bounded: base64url without padding and stray
-//! bits, no duplicate members, no critical extensions, no nested tokens. `jku`, `x5u`, `jwk` and
-//! `x5c` are ignored, so that a token cannot bring its own key.
+//! bits, no duplicate members, no critical extensions, no nested tokens. Verifiers of
+//! tokens ignore `jku`, `x5u`, `jwk` and `x5c`, so that a token cannot bring its own key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,6 +21,8 @@ pub struct Token<'t> {
     pub kid: Option<Box<str>>,
     /// Header parameter `typ` in lower case without `application/` (RFC 7515 §4.1.9).
     pub typ: Option<Box<str>>,
+    /// Header.
+    pub header: Object,
     /// Claims.
     pub claims: Object,
     /// Signed bytes: header and claims, encoded.
@@ -53,6 +55,8 @@ pub fn parse(token: &[u8], bytes_max: u64) -> Result<Token<'_>, Reason> {
         Some(Json::Text(text)) => Ok(Some(text)),
         Some(_) => Err(Reason::Malformed),
     };
+    let (kid, typ) = (text("kid")?.cloned(), text("typ")?);
+    let typ = typ.map(|typ| media_type(typ).into());
     let algorithm = text("alg")?.ok_or(Reason::Malformed)?;
     let algorithm = Algorithm::of(algorithm).ok_or(Reason::Algorithm)?;
     if text("cty")?.is_some_and(|cty| media_type(cty).contains("jwt")) {
@@ -64,8 +68,9 @@ pub fn parse(token: &[u8], bytes_max: u64) -> Result<Token<'_>, Reason> {
         .map_err(|_| Reason::Malformed)?;
     Ok(Token {
         algorithm,
-        kid: text("kid")?.cloned(),
-        typ: text("typ")?.map(|typ| media_type(typ).into()),
+        kid,
+        typ,
+        header,
         claims: object(claims)?,
         signed: signed.as_bytes(),
         signature,
@@ -80,7 +85,7 @@ pub fn signed_part(token: &[u8]) -> Option<[u8; 32]> {
 }
 
 /// Media type in lower case without `application/`.
-pub(super) fn media_type(text: &str) -> String {
+pub(in crate::auth) fn media_type(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     match lower.strip_prefix("application/") {
         Some(short) => short.to_owned(),

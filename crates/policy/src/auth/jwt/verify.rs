@@ -12,7 +12,9 @@
 //! | `aud` | RFC 8725 §3.9 | `audience` |
 //! | `exp`, `nbf`, `iat`, lifetime | RFC 7519 §4.1 | `expired`, `not_yet_valid`, `lifetime` |
 //! | required claims | RFC 8725 §3.10 | `claims` |
-//! | no `cnf` | RFC 8705 §3, RFC 9449 §7.1 | `binding` |
+//! | `cnf` demands something that a request can prove | RFC 7800 §3 | `binding` |
+//!
+//! `policy::auth::binding` checks for each request that it proves what `cnf` demands.
 
 use std::sync::Arc;
 
@@ -28,6 +30,8 @@ use super::keys::{Material, PublicKey, choose};
 use super::token::{Token, parse};
 use super::{Checked, KeySource, STALE_FOR_MS, jwk};
 use crate::ask::{Answers, AskId, Effect};
+use crate::auth::binding::{Binding, Confirmation};
+use crate::auth::dpop::{self, Proved};
 use crate::auth::reasons::reasons;
 use crate::key_cell::{self, KeyCell, KeySet};
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
@@ -69,7 +73,7 @@ reasons! {
     Claims "claims";
     /// There are no keys that may be used: none was fetched, or they are too old.
     Keys "keys_unavailable";
-    /// Bound to a certificate or a key of the client, which is not checked.
+    /// Bound to a certificate or a key that the request does not prove, or not bound to one.
     Binding "binding";
     /// The token was revoked.
     Revoked "revoked";
@@ -115,6 +119,10 @@ pub enum Judged {
     Fault(Reason),
     /// The key is unknown; fetching the keys may bring it.
     Ask(Box<Effect>),
+    /// Valid token with a valid proof, which must not be used again.
+    Proved(Arc<Identity>, Proved),
+    /// Refused proof.
+    Unproved(dpop::Reason),
 }
 
 /// A public key, ready to check signatures.
@@ -160,17 +168,22 @@ impl Checked {
 }
 
 impl Verifier {
+    /// Treatment of tokens bound to certificates.
+    pub(in crate::auth) fn binding(&self) -> Option<Binding> {
+        self.settings.binding
+    }
+
     /// Issuer of the tokens.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.settings.issuer
     }
 
-    /// [`Self::verify`] with a cache of verified tokens.
+    /// [`Self::verify`] with a cache of verified tokens. The caller checks the binding.
     ///
     /// # Errors
     /// The first check that the token fails.
-    pub fn verify_with(
+    pub(in crate::auth) fn verify_with(
         &self,
         token: &[u8],
         unix_s: u64,
@@ -198,7 +211,7 @@ impl Verifier {
     /// Judges a token as [`Self::verify_with`] does. If its key is unknown, the result may be a
     /// question for a fetch of the keys.
     #[must_use]
-    pub fn judge(
+    pub(in crate::auth) fn judge(
         &self,
         token: &[u8],
         unix_s: u64,
@@ -244,11 +257,11 @@ impl Verifier {
         (unix_s < set.fetched_s.saturating_add(stale_for_ms.div_ceil(1_000))).then_some(set)
     }
 
-    /// Checks a token at the time `unix_s` (Unix time, seconds).
+    /// Checks a token at the time `unix_s` (Unix time, seconds), except its binding.
     ///
     /// # Errors
     /// The first check that the token fails.
-    pub fn verify(&self, token: &[u8], unix_s: u64) -> Result<Identity, Reason> {
+    pub(in crate::auth) fn verify(&self, token: &[u8], unix_s: u64) -> Result<Identity, Reason> {
         self.check(token, unix_s, Signature::Checked)
     }
 
@@ -297,10 +310,9 @@ impl Verifier {
                 &secret
             }
         };
-        let algorithm = of_library(token.algorithm);
-        match crypto::verify(token.signature, token.signed, key, algorithm) {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(Reason::Signature),
+        match is_signed(token, key) {
+            true => Ok(()),
+            false => Err(Reason::Signature),
         }
     }
 
@@ -353,10 +365,7 @@ impl Verifier {
         if settings.required_claims.iter().any(absent) {
             return Err(Reason::Claims);
         }
-        // A token that is bound to a certificate or a key is not valid for whoever bears it.
-        if claims.get("cnf").is_some() {
-            return Err(Reason::Binding);
-        }
+        let bound = Confirmation::of(claims)?;
         let consumer = settings.consumer_claim.as_deref();
         let client = name(claims, "client_id")?.or(name(claims, "azp")?);
         let subject = name(claims, "sub")?;
@@ -372,8 +381,20 @@ impl Verifier {
             ends_s,
             sha256: Sha256::digest(token.signed).into(),
             all: claims.clone(),
+            bound,
         })
     }
+}
+
+/// True if a key signed a token. The key fits its algorithm.
+fn is_signed(token: &Token<'_>, key: &DecodingKey) -> bool {
+    let algorithm = of_library(token.algorithm);
+    crypto::verify(token.signature, token.signed, key, algorithm).is_ok_and(|valid| valid)
+}
+
+/// True if a public key fits the algorithm of a token and signed it.
+pub(in crate::auth) fn is_signed_by(token: &Token<'_>, key: &PublicKey) -> bool {
+    key.fits(token.algorithm) && is_signed(token, &Key::of(key).decoding)
 }
 
 /// Reads a key set of a provider for a cell.

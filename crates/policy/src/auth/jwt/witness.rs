@@ -11,6 +11,12 @@ use sha2::{Digest as _, Sha256};
 /// Header parameter with the keys of the introspection endpoints that call the token active.
 pub const ASKED: &str = "asked";
 
+/// Header parameter with source and names of the certificate that the token is bound to.
+pub const BOUND: &str = "bound";
+
+/// Header parameter with the proof of possession that belongs to the token.
+pub const PROOF: &str = "proof";
+
 /// Substitute for the signature by a key, named as in [`super::Signing`].
 #[must_use]
 pub fn signature(key: &str) -> String {

@@ -157,7 +157,7 @@ impl Certificate {
     }
 
     /// Checks the validity period. Long-lived connections outlive certificates.
-    pub(super) fn check_time(&self, unix_s: u64) -> Result<(), Reason> {
+    pub(in crate::auth) fn check_time(&self, unix_s: u64) -> Result<(), Reason> {
         match (unix_s < self.not_before_s, unix_s > self.not_after_s) {
             (true, _) => Err(Reason::NotYetValid),
             (false, true) => Err(Reason::Expired),

@@ -83,6 +83,13 @@ reasons! {
 }
 
 impl Source {
+    /// Source by its name in plans.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        let all = [Self::Connection, Self::Field];
+        all.into_iter().find(|source| source.name() == name)
+    }
+
     /// Name of the source in plans.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::certificate::Parts;
@@ -33,6 +35,12 @@ pub fn presented(all: &[(Source, String)]) -> Presented {
 #[must_use]
 pub fn sha256(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
+}
+
+/// Thumbprint (`x5t#S256`) of the certificate of a text.
+#[must_use]
+pub fn thumbprint(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(sha256(text))
 }
 
 fn certificate(text: &str) -> Certificate {

@@ -29,6 +29,7 @@ fn identity() -> Arc<Identity> {
         groups: words(&["admin", "staff"]),
         ends_s: u64::MAX,
         sha256: [0; 32],
+        bound: None,
         all,
     })
 }

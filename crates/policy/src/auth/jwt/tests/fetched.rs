@@ -58,6 +58,7 @@ fn judged(verifier: &Verifier, token: &[u8], unix_s: u64, answers: &Answers) -> 
         Judged::Valid(_) => "ok",
         Judged::Fault(reason) => reason.label(),
         Judged::Ask(_) => "ask",
+        other => panic!("{other:?}"),
     }
 }
 

@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
+use crate::auth::binding::tests::as_bearer;
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
 
 /// Columns: case, verifier, header, claims, signature, edit, result.
@@ -27,14 +28,14 @@ const NOW_S: u64 = 1_800_000_000;
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 /// Key pairs of the table. `foreign` is not in any key set.
-struct Pairs {
-    p256: EcdsaKeyPair,
-    foreign: EcdsaKeyPair,
-    ed25519: Ed25519KeyPair,
-    rsa: RsaKeyPair,
+pub(in crate::auth) struct Pairs {
+    pub(in crate::auth) p256: EcdsaKeyPair,
+    pub(in crate::auth) foreign: EcdsaKeyPair,
+    pub(in crate::auth) ed25519: Ed25519KeyPair,
+    pub(in crate::auth) rsa: RsaKeyPair,
 }
 
-static PAIRS: LazyLock<Pairs> = LazyLock::new(|| {
+pub(in crate::auth) static PAIRS: LazyLock<Pairs> = LazyLock::new(|| {
     let p256 = || EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     Pairs {
         p256: p256(),
@@ -44,7 +45,7 @@ static PAIRS: LazyLock<Pairs> = LazyLock::new(|| {
     }
 });
 
-struct OneSecret;
+pub(in crate::auth) struct OneSecret;
 
 impl Secrets for OneSecret {
     fn cell(&self, _: &SecretRef, form: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
@@ -92,10 +93,11 @@ fn checked(keys: KeySource, algorithms: &[Algorithm]) -> Checked {
         scope_claim: SCOPE_CLAIM.into(),
         groups_claim: GROUPS_CLAIM.into(),
         stale_for_ms: None,
+        binding: None,
     }
 }
 
-fn verifier(name: &str) -> Verifier {
+pub(in crate::auth) fn verifier(name: &str) -> Verifier {
     use Algorithm::{EdDsa, Es256, Hs256, Rs256};
     let secret = || KeySource::Secret(SecretRef::Env("S".into()));
     let checked = match name {
@@ -180,7 +182,7 @@ fn signature(kind: &str, signed: &[u8]) -> Vec<u8> {
 }
 
 /// Token of a row, after its edit.
-fn token([header, claims, signer, edit]: [&str; 4]) -> Vec<u8> {
+pub(in crate::auth) fn token([header, claims, signer, edit]: [&str; 4]) -> Vec<u8> {
     let signed = format!("{}.{}", part(header), part(claims));
     let bytes = signature(signer, signed.as_bytes());
     let encoded = URL_SAFE_NO_PAD.encode(&bytes);
@@ -244,7 +246,8 @@ fn tokens_of_the_table_are_judged() {
             panic!("seven columns: {line}");
         };
         let token = token([header, claims, signer, edit]);
-        let found = match verifier(name).verify(&token, NOW_S) {
+        let found = verifier(name).verify(&token, NOW_S);
+        let found = match found.and_then(|one| as_bearer(one.bound.as_ref())) {
             Ok(_) => "ok",
             Err(reason) => reason.label(),
         };

@@ -1,0 +1,143 @@
+//! Tokens that are bound to a client (RFC 7800): to its certificate (RFC 8705 §3), to its key
+//! (RFC 9449 §6). The claim `cnf` of a token, or the member of an answer about it, says to which.
+//!
+//! A bound token is never valid for everyone who bears it. Each request must prove the binding, also
+//! if the token itself was verified before and is cached.
+//!
+//! | Member of `cnf` | Proof | Section |
+//! |---|---|---|
+//! | `x5t#S256` | the client's certificate has this SHA-256, and is in its validity period | RFC 8705 §3.1 |
+//! | `jkt` | a proof of DPoP by the key with this thumbprint | RFC 9449 §6.1 |
+//! | another | none: the token is refused | RFC 7800 §3 |
+
+#[cfg(feature = "author")]
+pub(in crate::auth) mod author;
+#[cfg(test)]
+pub(super) mod tests;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use minicbor::{Decode, Encode};
+
+use super::jwt::Reason;
+use super::jwt::json::{Json, Object};
+use super::mtls::Source;
+use super::token::TokenRequest;
+use crate::declared::{Scalar, Settings, Value};
+
+/// Key of a verifier that accepts tokens bound to certificates.
+pub const CERTIFICATE_BINDING: &str = "certificate_binding";
+/// Key with the field that carries the certificate.
+pub const CERTIFICATE_HEADER: &str = "certificate_header";
+
+/// Treatment of tokens that are bound to the client's certificate. A verifier without it refuses
+/// them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Binding {
+    /// True if tokens without binding are refused.
+    #[n(0)]
+    pub required: bool,
+    /// Source of the certificate.
+    #[n(1)]
+    pub source: Source,
+}
+
+/// Proofs that a token demands: its `cnf`. At least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confirmation {
+    /// SHA-256 of the client's certificate in DER.
+    pub certificate: Option<[u8; 32]>,
+    /// SHA-256 thumbprint of the client's public key (RFC 7638).
+    pub key: Option<[u8; 32]>,
+}
+
+impl Confirmation {
+    /// Reads the claim `cnf`. `None` without it.
+    ///
+    /// # Errors
+    /// [`Reason::Binding`] for a claim that demands nothing, or something that cannot be proved.
+    pub(super) fn of(claims: &Object) -> Result<Option<Self>, Reason> {
+        let members = match claims.get("cnf") {
+            None => return Ok(None),
+            Some(Json::Object(members)) => members,
+            Some(_) => return Err(Reason::Binding),
+        };
+        let mut all = Self {
+            certificate: None,
+            key: None,
+        };
+        for (name, value) in members.iter() {
+            let hash = value.as_text().and_then(sha256).ok_or(Reason::Binding)?;
+            match name {
+                "x5t#S256" => all.certificate = Some(hash),
+                "jkt" => all.key = Some(hash),
+                _ => return Err(Reason::Binding),
+            }
+        }
+        let is_bound = all.certificate.is_some() || all.key.is_some();
+        is_bound.then_some(Some(all)).ok_or(Reason::Binding)
+    }
+}
+
+/// A SHA-256 in base64url without padding.
+fn sha256(text: &str) -> Option<[u8; 32]> {
+    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
+}
+
+impl Binding {
+    /// Word of `certificate_binding`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self.required {
+            true => "required",
+            false => "optional",
+        }
+    }
+
+    /// Adds the settings to those of a verifier, for comparison.
+    pub(super) fn add_to(self, settings: Settings) -> Settings {
+        let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
+        let settings = settings.with(&[CERTIFICATE_BINDING], text(self.word()));
+        match self.source {
+            Source::Connection => settings,
+            Source::Field => settings.with(&[CERTIFICATE_HEADER], text(self.source.name())),
+        }
+    }
+}
+
+/// Checks that a request proves what its token demands, and that the token demands what its verifier
+/// requires. `key` is the thumbprint of the key that signed the request's proof of DPoP.
+///
+/// # Errors
+/// [`Reason::Binding`].
+pub(super) fn check(
+    binding: Option<Binding>,
+    demanded: Option<&Confirmation>,
+    key: Option<&[u8; 32]>,
+    request: &TokenRequest<'_>,
+) -> Result<(), Reason> {
+    let certificate = demanded.and_then(|one| one.certificate.as_ref());
+    let is_shown = match (certificate, binding) {
+        (Some(sha256), Some(binding)) => shows(binding.source, sha256, request),
+        (Some(_), None) => false,
+        (None, binding) => !binding.is_some_and(|binding| binding.required),
+    };
+    let is_proved = demanded.and_then(|one| one.key.as_ref()) == key;
+    match is_shown && is_proved {
+        true => Ok(()),
+        false => Err(Reason::Binding),
+    }
+}
+
+/// True if the request shows the certificate with this SHA-256. The TLS handshake or the proxy
+/// verified it.
+fn shows(source: Source, sha256: &[u8; 32], request: &TokenRequest<'_>) -> bool {
+    let shown = request.presented;
+    let shown = shown.and_then(|one| one.get(source, request.client_cert));
+    shown.is_some_and(|read| {
+        read.is_ok_and(|certificate| {
+            certificate.sha256() == sha256 && certificate.check_time(request.unix_s).is_ok()
+        })
+    })
+}

@@ -1,0 +1,108 @@
+//! Shape and checks of `kind: dpop` settings.
+
+use diag::shape::{self, BAD_VALUE, Field, Object, Rule, Shape};
+use diag::{Diagnostic, NodeRef, Sink, read};
+
+use super::{Checked, WINDOW_MS};
+use crate::auth::jwt::Algorithm;
+use crate::secret::SecretRef;
+
+/// Longest `window`, in milliseconds: ten minutes.
+const WINDOW_MAX_MS: u64 = 600_000;
+
+/// Keys of `kind: dpop`.
+pub static SHAPE: Object = Object {
+    what: "tokens with proof of possession",
+    fields: &[
+        Field::required(
+            "token",
+            Shape::Name("a verifier"),
+            "Verifier of the token itself: a `jwt` or `introspection`.",
+        ),
+        Field::optional(
+            "algorithms",
+            Shape::Several(&Shape::Word(&[
+                "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+            ])),
+            "Signature algorithms of proofs. Default: `ES256`.",
+        ),
+        Field::optional(
+            "window",
+            Shape::Timeout,
+            "Maximum age of a proof. Range: `1s`–`10m`. Default: 1m.",
+        ),
+        Field::optional(
+            "nonce",
+            Shape::Bool,
+            "Require nonces of the gateway in proofs (RFC 9449 §9). Default: `false`.",
+        ),
+        Field::optional(
+            "nonce_secret",
+            Shape::Secret,
+            "With `nonce`: secret of at least 32 bytes from which nonces are made, so that the gateways of a fleet accept each other's. Default: a random one of each process.",
+        ),
+        Field::optional(
+            "store",
+            Shape::Name("a store or `local`"),
+            "Store for the ids of proofs: `local`, or later a store that a fleet shares.",
+        ),
+    ],
+    rules: &[Rule::Holds(check_whole)],
+};
+
+fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
+    let get = |key: &str| node.get(key).filter(|value| !value.is_null());
+    if let Some(store) = get("store").filter(|store| store.scalar_text() != Some("local")) {
+        sink.push(shape::not_available(
+            store.span(),
+            "a store that a fleet shares",
+            "write `local`",
+        ));
+    }
+    let fits = |ms| (1_000..=WINDOW_MAX_MS).contains(&ms);
+    let is_wrong = |node: &NodeRef<'_>| read::duration_ms(*node).is_ok_and(|ms| !fits(ms));
+    if let Some(window) = get("window").filter(is_wrong) {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                window.span(),
+                "a proof counts for 1s to 10m after it was made",
+            )
+            .help("write `1m`: a stolen proof could be used for that long at a gateway that has not seen it"),
+        );
+    }
+    let needs = get("nonce").and_then(NodeRef::as_bool) == Some(true);
+    if let Some(secret) = get("nonce_secret").filter(|_| !needs) {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                secret.span(),
+                "no nonce is made from this secret",
+            )
+            .help("add `nonce: true`, or remove `nonce_secret`"),
+        );
+    }
+}
+
+/// Reads a node that fits [`SHAPE`].
+pub(in crate::auth) fn check(node: NodeRef<'_>) -> Option<Checked> {
+    let get = |key: &str| node.get(key).filter(|value| !value.is_null());
+    let items = get("algorithms").into_iter().flat_map(NodeRef::items);
+    let mut algorithms: Vec<Algorithm> = items
+        .filter_map(|item| Algorithm::of(item.scalar_text()?))
+        .collect();
+    if algorithms.is_empty() {
+        algorithms.push(Algorithm::Es256);
+    }
+    algorithms.sort();
+    algorithms.dedup();
+    let window_ms = get("window").and_then(|node| read::duration_ms(node).ok());
+    let secret = get("nonce_secret").and_then(NodeRef::as_str);
+    Some(Checked {
+        token: get("token")?.scalar_text()?.to_owned(),
+        algorithms,
+        window_ms: window_ms.unwrap_or(WINDOW_MS),
+        nonce: get("nonce").and_then(NodeRef::as_bool) == Some(true),
+        nonce_secret: secret.and_then(|text| SecretRef::parse(text).ok()),
+    })
+}

@@ -1,0 +1,166 @@
+//! Tokens bound to a client's key, with proof of possession (DPoP, RFC 9449).
+//!
+//! ```yaml
+//! auth:
+//!   bound: {kind: dpop, token: idp, algorithms: [ES256], window: 1m}
+//! ```
+//! A client sends `Authorization: DPoP TOKEN` and a proof in the field `DPoP`: a JWT about this request,
+//! signed with the client's key. `cnf` of the token names the key. The verifier `token` checks the
+//! token; this one checks the proof, and that both belong together. A token that is bound to a key is
+//! never accepted as a bearer token (§7.2).
+//!
+//! | Check | Section | Reason |
+//! |---|---|---|
+//! | one field `DPoP`, at most 8 KiB | §4.3 | `absent`, `several`, `too_large` |
+//! | a signed JWT without extensions and duplicate members | §4.3, RFC 7515 §5.2 | `malformed` |
+//! | `typ` is `dpop+jwt` | §4.2 | `type` |
+//! | `alg` is allowed and of a key pair | §4.2, §11.6 | `algorithm` |
+//! | `jwk` is one public key for `alg` | §4.2 | `key` |
+//! | `htm` is the method, `htu` the URL without query | §4.3 | `method`, `url` |
+//! | `iat` is at most `window` ago, and at most 60s in the future | §11.1 | `age` |
+//! | `ath` is the hash of the token | §4.3 | `token_hash` |
+//! | the token is valid | §7.1 | that of the token |
+//! | `cnf` of the token has the thumbprint of `jwk` | §6.1 | `token_binding` |
+//! | the signature, by `jwk` | §4.3 | `signature` |
+//! | `nonce` is a recent one of the gateway | §9 | `nonce` |
+//! | `jti` was not used with this key | §11.1 | `replayed` |
+//!
+//! Only the client that a token was issued to makes the gateway check signatures of proofs and
+//! remember them.
+
+#[cfg(feature = "author")]
+pub mod author;
+mod nonce;
+mod proof;
+mod replays;
+#[cfg(test)]
+mod tests;
+mod url;
+mod verify;
+#[cfg(feature = "author")]
+pub mod witness;
+
+pub use proof::Proof;
+pub use replays::{Full, Replays};
+pub use url::SeenUrl;
+pub use verify::{Proved, Verifier};
+
+use minicbor::{Decode, Encode};
+
+use super::jwt::Algorithm;
+use super::reasons::reasons;
+use crate::declared::{Scalar, Settings, Value};
+use crate::secret::SecretRef;
+
+/// Default of `window`, in milliseconds.
+pub const WINDOW_MS: u64 = 60_000;
+
+/// Authentication scheme of tokens with a proof, in lower case (§7.1).
+pub const SCHEME: &str = "dpop";
+
+/// A verifier in the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// Name of the verifier of the token.
+    #[n(0)]
+    token: String,
+    /// Algorithms of proofs, sorted.
+    #[n(1)]
+    algorithms: Vec<Algorithm>,
+    #[n(2)]
+    window_ms: u64,
+    /// True if proofs need a nonce of the gateway.
+    #[n(3)]
+    nonce: bool,
+    /// Secret from which nonces are made; none: one of the process.
+    #[n(4)]
+    nonce_secret: Option<SecretRef>,
+}
+
+reasons! {
+    /// Reason why a proof is refused. Used in logs and metrics; clients do not see it.
+    "dpop_"
+    /// There is no proof.
+    Absent "absent";
+    /// There are several proofs.
+    Several "several";
+    /// Longer than 8 KiB.
+    TooLarge "too_large";
+    /// Not a signed JWT with the claims of a proof.
+    Malformed "malformed";
+    /// Another type than `dpop+jwt`.
+    Type "type";
+    /// The algorithm is not allowed.
+    Algorithm "algorithm";
+    /// The key cannot be used: it is absent, private, weak, or not for the algorithm.
+    Key "key";
+    /// The proof is for another method.
+    Method "method";
+    /// The proof is for another URL.
+    Url "url";
+    /// The proof is too old, or from the future.
+    Age "age";
+    /// The proof is for another token.
+    TokenHash "token_hash";
+    /// The token is bound to another key, or to none.
+    TokenBinding "token_binding";
+    /// The signature is invalid.
+    Signature "signature";
+    /// The proof has no recent nonce of the gateway.
+    Nonce "nonce";
+    /// The proof was used before.
+    Replayed "replayed";
+    /// No further proof can be remembered.
+    Full "full";
+}
+
+impl Checked {
+    /// Settings other than defaults, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let text = |text: &str| Scalar::Text(text.to_owned());
+        let mut all = Settings::default().with(&["token"], Value::One(text(&self.token)));
+        if self.algorithms != [Algorithm::Es256] {
+            let names = self.algorithms.iter().map(|one| text(one.name()));
+            let mut names: Vec<Scalar> = names.collect();
+            names.sort();
+            all = all.with(&["algorithms"], Value::Set(names));
+        }
+        if self.window_ms != WINDOW_MS {
+            all = all.with(&["window"], Value::One(Scalar::Duration(self.window_ms)));
+        }
+        if self.nonce {
+            all = all.with(&["nonce"], Value::One(Scalar::Flag(true)));
+        }
+        if let Some(secret) = &self.nonce_secret {
+            let secret = Value::One(Scalar::Secret(secret.clone()));
+            all = all.with(&["nonce_secret"], secret);
+        }
+        all
+    }
+
+    /// Name of the verifier of the token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Algorithms of proofs.
+    #[must_use]
+    pub fn algorithms(&self) -> &[Algorithm] {
+        &self.algorithms
+    }
+
+    /// Maximum age of a proof, in milliseconds.
+    #[must_use]
+    pub fn window_ms(&self) -> u64 {
+        self.window_ms
+    }
+
+    /// True if proofs need a nonce of the gateway.
+    #[must_use]
+    pub fn needs_nonce(&self) -> bool {
+        self.nonce
+    }
+}

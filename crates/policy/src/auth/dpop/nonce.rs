@@ -1,0 +1,113 @@
+//! Nonces of the gateway (RFC 9449 §8, §9). A nonce is a time with a keyed hash of it, so that the
+//! gateway stores none, and nobody can make one in advance.
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Bytes of a nonce: the time (Unix time, seconds, 8 bytes) and the first 16 bytes of the hash.
+const BYTES: usize = 24;
+
+/// Separates the hash from other uses of the secret.
+const LABEL: &[u8] = b"gwd dpop nonce v1\0";
+
+/// Maker of nonces.
+pub(super) struct Nonces(hmac::Key);
+
+/// Judgement of a nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Age {
+    /// Made within the first half of its lifetime.
+    Fresh,
+    /// Still valid; the client should get another one.
+    Ageing,
+    /// Too old, or not made by this secret.
+    Invalid,
+}
+
+impl Nonces {
+    /// Nonces from a secret.
+    pub(super) fn new(secret: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    /// Nonce of a time (Unix time, seconds).
+    pub(super) fn make(&self, unix_s: u64) -> String {
+        let time = unix_s.to_be_bytes();
+        let mut bytes = [0; BYTES];
+        bytes[..8].copy_from_slice(&time);
+        bytes[8..].copy_from_slice(&self.hash(time)[..BYTES - 8]);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Judges a nonce that counts for `lifetime_s` seconds.
+    pub(super) fn judge(&self, nonce: &str, unix_s: u64, lifetime_s: u64) -> Age {
+        let bytes = URL_SAFE_NO_PAD.decode(nonce).ok();
+        let Some(bytes) = bytes.and_then(|bytes| <[u8; BYTES]>::try_from(bytes).ok()) else {
+            return Age::Invalid;
+        };
+        let mut time = [0; 8];
+        time.copy_from_slice(&bytes[..8]);
+        let hash = self.hash(time);
+        let is_own =
+            aws_lc_rs::constant_time::verify_slices_are_equal(&bytes[8..], &hash[..BYTES - 8]);
+        // The clock may have gone back; the clocks of a fleet differ.
+        let made_s = u64::from_be_bytes(time);
+        let age_s = unix_s.saturating_sub(made_s);
+        match is_own.is_ok() && made_s <= unix_s.saturating_add(lifetime_s) {
+            true if age_s <= lifetime_s / 2 => Age::Fresh,
+            true if age_s <= lifetime_s => Age::Ageing,
+            _ => Age::Invalid,
+        }
+    }
+
+    fn hash(&self, time: [u8; 8]) -> [u8; 32] {
+        let mut hash = [0; 32];
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(LABEL);
+        context.update(&time);
+        hash.copy_from_slice(context.sign().as_ref());
+        hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_S: u64 = 1_800_000_000;
+
+    #[test]
+    fn nonce_counts_for_its_lifetime_and_secret() {
+        let (own, other) = (Nonces::new(&[1; 32]), Nonces::new(&[2; 32]));
+        let nonce = own.make(NOW_S);
+        for (at_s, expected) in [
+            (NOW_S, Age::Fresh),
+            (NOW_S + 30, Age::Fresh),
+            (NOW_S + 31, Age::Ageing),
+            (NOW_S + 60, Age::Ageing),
+            (NOW_S + 61, Age::Invalid),
+            (NOW_S - 60, Age::Fresh),
+            (NOW_S - 61, Age::Invalid),
+        ] {
+            assert_eq!(own.judge(&nonce, at_s, 60), expected, "{at_s}");
+        }
+        assert_eq!(other.judge(&nonce, NOW_S, 60), Age::Invalid);
+        assert_ne!(own.make(NOW_S + 1), nonce);
+    }
+
+    #[test]
+    fn changed_nonce_is_not_accepted() {
+        let own = Nonces::new(&[1; 32]);
+        let bytes = URL_SAFE_NO_PAD.decode(own.make(NOW_S)).unwrap();
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            let changed = URL_SAFE_NO_PAD.encode(changed);
+            assert_eq!(own.judge(&changed, NOW_S, 60), Age::Invalid, "{at}");
+        }
+        for other in ["", "x", "é", &own.make(NOW_S)[1..]] {
+            assert_eq!(own.judge(other, NOW_S, 60), Age::Invalid, "{other}");
+        }
+    }
+}

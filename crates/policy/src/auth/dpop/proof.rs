@@ -1,0 +1,102 @@
+//! Format of a proof (RFC 9449 §4.2) and its claims. Nothing here is verified by the signature yet.
+
+use sha2::{Digest as _, Sha256};
+
+use super::Reason;
+use crate::auth::jwt::json::{Json, Object};
+use crate::auth::jwt::token::{Token, media_type, parse};
+use crate::auth::jwt::verify::milliseconds;
+use crate::auth::jwt::{self, Algorithm, PublicKey, jwk};
+
+/// Maximum length of a proof, in bytes.
+const BYTES_MAX: u64 = 8 << 10;
+
+/// Maximum length of `jti`, in bytes.
+const ID_MAX: usize = 512;
+
+/// Value of `typ`.
+const TYPE: &str = "dpop+jwt";
+
+/// A proof whose signature was not checked.
+pub struct Proof<'p> {
+    token: Token<'p>,
+    /// Key that must have signed the proof.
+    pub key: PublicKey,
+    /// Claim `iat`, in milliseconds of Unix time.
+    pub issued_ms: u64,
+}
+
+impl<'p> Proof<'p> {
+    /// Reads a proof that is signed with one of these algorithms.
+    ///
+    /// # Errors
+    /// The first check of its format that it fails.
+    pub fn read(proof: &'p [u8], algorithms: &[Algorithm]) -> Result<Self, Reason> {
+        let token = parse(proof, BYTES_MAX).map_err(|reason| match reason {
+            jwt::Reason::TooLarge => Reason::TooLarge,
+            jwt::Reason::Algorithm => Reason::Algorithm,
+            jwt::Reason::Type => Reason::Type,
+            _ => Reason::Malformed,
+        })?;
+        let typ = token.header.get("typ").and_then(Json::as_text);
+        if typ.is_none_or(|typ| media_type(typ) != TYPE) {
+            return Err(Reason::Type);
+        }
+        if !algorithms.contains(&token.algorithm) {
+            return Err(Reason::Algorithm);
+        }
+        let key = key(&token.header, token.algorithm)?;
+        let issued = token.claims.get("iat").ok_or(Reason::Malformed)?;
+        let issued_ms = milliseconds(issued).map_err(|_| Reason::Malformed)?;
+        let proof = Self {
+            token,
+            key,
+            issued_ms,
+        };
+        let id = proof.text("jti")?;
+        if id.is_empty() || id.len() > ID_MAX {
+            return Err(Reason::Malformed);
+        }
+        Ok(proof)
+    }
+
+    /// A claim that every proof has.
+    ///
+    /// # Errors
+    /// [`Reason::Malformed`] if it is absent or no text.
+    pub fn text(&self, claim: &str) -> Result<&str, Reason> {
+        let text = self.token.claims.get(claim).and_then(Json::as_text);
+        text.ok_or(Reason::Malformed)
+    }
+
+    /// Claim `nonce`. None if it is absent or no text.
+    pub(super) fn nonce(&self) -> Option<&str> {
+        self.token.claims.get("nonce").and_then(Json::as_text)
+    }
+
+    /// True if its key signed it.
+    pub(super) fn is_signed(&self) -> bool {
+        jwt::verify::is_signed_by(&self.token, &self.key)
+    }
+
+    /// Hash of key and `jti`, by which the proof is remembered.
+    pub(super) fn hash(&self, thumbprint: &[u8; 32]) -> [u8; 16] {
+        let id = self.text("jti").unwrap_or_default();
+        let hash = Sha256::new_with_prefix(thumbprint).chain_update(id);
+        let mut short = [0; 16];
+        short.copy_from_slice(&hash.finalize()[..16]);
+        short
+    }
+}
+
+/// Public key of a header. Its private members and those of shared secrets are refused.
+fn key(header: &Object, algorithm: Algorithm) -> Result<PublicKey, Reason> {
+    let Some(Json::Object(written)) = header.get("jwk") else {
+        return Err(Reason::Key);
+    };
+    if jwk::is_for_encryption(written) {
+        return Err(Reason::Key);
+    }
+    let key = jwk::key(written).map_err(|_| Reason::Key)?;
+    key.fits(algorithm).then_some(key).ok_or(Reason::Key)
+}

@@ -1,0 +1,203 @@
+//! Proofs that were used, so that none is used twice (RFC 9449 §11.1). One table for all workers of a
+//! process, outside snapshots: a rollback forgets none.
+//!
+//! A proof is remembered until its age refuses it. The table never forgets a younger one: where it has
+//! no room, further proofs are refused. While more than half of a shard is in use, one caller has at
+//! most a quarter of it, so that a caller who sends many proofs cannot lock out the others.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Number of shards, each with a lock.
+const SHARDS: usize = 16;
+
+/// Maximum number of proofs of a shard. With about 120 bytes each, all shards have at most 32 MiB.
+const SHARD_MAX: usize = 16_384;
+
+/// Used proofs of a process.
+#[derive(Debug)]
+pub struct Replays {
+    shards: [Mutex<Shard>; SHARDS],
+    callers: RandomState,
+    shard_max: usize,
+}
+
+/// Reason why a proof is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The proof was used before.
+    Replayed,
+    /// There is no room to remember it.
+    Full,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// Callers by proof.
+    used: BTreeMap<[u8; 16], u64>,
+    /// Proofs by the second from which their age refuses them.
+    ends: BTreeMap<u64, Vec<[u8; 16]>>,
+    /// Number of proofs by caller.
+    callers: BTreeMap<u64, usize>,
+}
+
+impl Default for Replays {
+    fn default() -> Self {
+        Self::with_room(SHARD_MAX)
+    }
+}
+
+impl Replays {
+    fn with_room(shard_max: usize) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            callers: RandomState::new(),
+            shard_max,
+        }
+    }
+
+    /// Remembers a proof of a caller until a time (Unix time, seconds).
+    ///
+    /// # Errors
+    /// The proof is in the table, or there is no room for it.
+    pub fn remember(
+        &self,
+        proof: [u8; 16],
+        caller: &[u8],
+        unix_s: u64,
+        ends_s: u64,
+    ) -> Result<(), Full> {
+        let caller = self.callers.hash_one(caller);
+        let mut shard = self.shard(proof);
+        shard.forget_before(unix_s);
+        if shard.used.contains_key(&proof) {
+            return Err(Full::Replayed);
+        }
+        let (all, own) = (shard.used.len(), shard.callers.get(&caller).copied());
+        let is_greedy = all >= self.shard_max / 2 && own.unwrap_or(0) >= self.shard_max / 4;
+        if all >= self.shard_max || is_greedy {
+            return Err(Full::Full);
+        }
+        shard.used.insert(proof, caller);
+        shard.ends.entry(ends_s).or_default().push(proof);
+        *shard.callers.entry(caller).or_default() += 1;
+        Ok(())
+    }
+
+    /// Number of proofs in the table, those included whose time has passed since the last one of
+    /// their shard.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let shards = self.shards.iter();
+        shards.map(|shard| locked(shard).used.len()).sum()
+    }
+
+    /// True if no proof is in the table.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The shard of a proof. Proofs are hashes, which no client can choose by their first bits.
+    fn shard(&self, proof: [u8; 16]) -> MutexGuard<'_, Shard> {
+        locked(&self.shards[usize::from(proof[0]) % SHARDS])
+    }
+}
+
+/// A panic cannot leave a shard half changed in a way that admits a proof twice.
+fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shard {
+    fn forget_before(&mut self, unix_s: u64) {
+        while let Some(entry) = self.ends.first_entry().filter(|one| *one.key() < unix_s) {
+            for proof in entry.remove() {
+                let Some(caller) = self.used.remove(&proof) else {
+                    continue;
+                };
+                if let Some(number) = self.callers.get_mut(&caller) {
+                    *number -= 1;
+                    if *number == 0 {
+                        self.callers.remove(&caller);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_S: u64 = 1_800_000_000;
+
+    /// Proofs of one shard.
+    fn proof(number: u32) -> [u8; 16] {
+        let mut proof = [0; 16];
+        proof[12..].copy_from_slice(&number.to_be_bytes());
+        proof
+    }
+
+    #[test]
+    fn used_proof_is_remembered_until_its_end() {
+        let table = Replays::default();
+        let used = |at_s| table.remember(proof(1), b"a", at_s, NOW_S + 60);
+        assert_eq!(used(NOW_S), Ok(()));
+        assert_eq!(used(NOW_S), Err(Full::Replayed));
+        assert_eq!(used(NOW_S + 60), Err(Full::Replayed));
+        assert_eq!(
+            used(NOW_S - 3600),
+            Err(Full::Replayed),
+            "the clock went back"
+        );
+        assert_eq!(table.remember(proof(2), b"b", NOW_S, NOW_S + 60), Ok(()));
+        assert_eq!(table.len(), 2);
+        assert_eq!(used(NOW_S + 61), Ok(()));
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn greedy_caller_leaves_room_for_others() {
+        let table = Replays::with_room(16);
+        let used = |number, caller: &[u8]| table.remember(proof(number), caller, NOW_S, NOW_S + 9);
+        for number in 0..8 {
+            assert_eq!(used(number, b"greedy"), Ok(()), "{number}");
+        }
+        assert_eq!(used(8, b"greedy"), Err(Full::Full));
+        for number in 100..104 {
+            assert_eq!(used(number, b"other"), Ok(()), "{number}");
+        }
+        assert_eq!(used(104, b"other"), Err(Full::Full), "a quarter");
+        for number in 200..204 {
+            assert_eq!(used(number, b"third"), Ok(()), "{number}");
+        }
+        assert_eq!(used(300, b"fourth"), Err(Full::Full), "no room");
+        assert_eq!(used(0, b"greedy"), Err(Full::Replayed), "nothing is lost");
+        let later = table.remember(proof(400), b"greedy", NOW_S + 10, NOW_S + 19);
+        assert_eq!(later, Ok(()));
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn one_proof_wins_among_threads() {
+        let table = Replays::default();
+        let won: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let tries = (0..500).map(|number| {
+                            let proof = [u8::try_from(number % 50).unwrap(); 16];
+                            table.remember(proof, b"a", NOW_S, NOW_S + 60)
+                        });
+                        tries.filter(Result::is_ok).count()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|one| one.join().unwrap()).sum()
+        });
+        assert_eq!(won, 50);
+    }
+}

@@ -1,0 +1,288 @@
+//! Proofs of a table, the example of RFC 9449, nonces and bindings.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rsa::PublicKeyComponents;
+use aws_lc_rs::signature::KeyPair as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderValue, Method};
+use sha2::{Digest as _, Sha256};
+
+use super::{Checked, Proved, SeenUrl, Verifier, WINDOW_MS};
+use crate::ask::Answers;
+use crate::auth::introspection::tests as asked;
+use crate::auth::jwt::tests::{OneSecret, PAIRS, token, verifier as jwt};
+use crate::auth::jwt::{Algorithm, Judged};
+use crate::auth::token::{TokenRequest, TokenVerifier};
+use crate::head::RequestHead;
+
+/// Columns: case, verifier, header, claims, signature, edit, result.
+const PROOFS: &str = include_str!("proofs.tsv");
+
+const NOW_S: u64 = 1_800_000_000;
+
+/// Public keys of the rows as JWK without braces: `p`, `foreign`, `e`, `r`.
+fn jwk(name: &str) -> String {
+    let base64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let point = |bytes: &[u8]| {
+        let (x, y) = (base64(&bytes[1..33]), base64(&bytes[33..]));
+        format!(r#""kty":"EC","crv":"P-256","x":"{x}","y":"{y}""#)
+    };
+    match name {
+        "p" => point(PAIRS.p256.public_key().as_ref()),
+        "foreign" => point(PAIRS.foreign.public_key().as_ref()),
+        "e" => {
+            let x = base64(PAIRS.ed25519.public_key().as_ref());
+            format!(r#""kty":"OKP","crv":"Ed25519","x":"{x}""#)
+        }
+        "r" => {
+            let rsa = PublicKeyComponents::<Vec<u8>>::from(PAIRS.rsa.public_key());
+            let (n, e) = (base64(&rsa.n), base64(&rsa.e));
+            format!(r#""kty":"RSA","n":"{n}","e":"{e}""#)
+        }
+        other => panic!("no key {other}"),
+    }
+}
+
+/// Thumbprint of a key (RFC 7638): its members in the order of their names.
+fn thumbprint(name: &str) -> String {
+    let members = jwk(name);
+    let mut members: Vec<&str> = members.split(',').collect();
+    members.sort_unstable();
+    let canonical = format!("{{{}}}", members.join(","));
+    URL_SAFE_NO_PAD.encode(Sha256::digest(canonical))
+}
+
+/// Token of the verifier `keys` that is bound to a key, or with another `cnf`.
+fn bound(cnf: &str) -> Vec<u8> {
+    let claims = format!(
+        r#"{{"iss":"https://idp.example","aud":"orders","exp":1800000300,"sub":"u-1"{cnf}}}"#
+    );
+    token([r#"{"alg":"ES256","kid":"p"}"#, &claims, "p", "-"])
+}
+
+fn own() -> Vec<u8> {
+    bound(&format!(r#","cnf":{{"jkt":"{}"}}"#, thumbprint("p")))
+}
+
+fn checked(nonce: bool) -> Checked {
+    use Algorithm::{EdDsa, Es256, Rs256};
+    Checked {
+        token: "idp".into(),
+        algorithms: vec![Rs256, Es256, EdDsa],
+        window_ms: WINDOW_MS,
+        nonce,
+        nonce_secret: None,
+    }
+}
+
+fn verifier(settings: &Checked) -> Verifier {
+    let token = TokenVerifier::Jwt(Box::new(jwt("keys")));
+    settings.verifier(Arc::new(token), &OneSecret).unwrap()
+}
+
+fn head(method: Method, path: &str, proofs: &[&[u8]]) -> RequestHead {
+    let mut headers = HeaderMap::new();
+    for proof in proofs {
+        // No HTTP message carries the other bytes.
+        if let Ok(value) = HeaderValue::from_bytes(proof) {
+            headers.append("dpop", value);
+        }
+    }
+    RequestHead {
+        is_ambiguous: false,
+        method,
+        target: path.parse().unwrap(),
+        host: "api.example".into(),
+        headers,
+    }
+}
+
+/// Judgement of a token and the proofs in a head.
+fn judge(verifier: &Verifier, token: &[u8], head: &RequestHead, unix_s: u64) -> Judged {
+    let answers = Answers::default();
+    judge_with(verifier, token, (head, "api.example"), unix_s, &answers)
+}
+
+fn judge_with(
+    verifier: &Verifier,
+    token: &[u8],
+    (head, host): (&RequestHead, &str),
+    unix_s: u64,
+    answers: &Answers,
+) -> Judged {
+    let seen = || SeenUrl::new("https", host, None, head.path().to_owned());
+    verifier.judge(
+        token,
+        &TokenRequest {
+            unix_s,
+            cache: None,
+            answers,
+            presented: None,
+            client_cert: None,
+            head,
+            url: &seen,
+            normalise: |path| Some(path.replace("%7E", "~")),
+        },
+    )
+}
+
+fn label(judged: &Judged) -> String {
+    match judged {
+        Judged::Proved(..) => "ok".to_owned(),
+        Judged::Valid(_) => panic!("a proof is always remembered"),
+        Judged::Fault(reason) => format!("token {}", reason.label()),
+        Judged::Unproved(reason) => reason.label().to_owned(),
+        Judged::Ask(_) => "ask".to_owned(),
+    }
+}
+
+/// A part of a row, with keys, hashes and the nonce filled in.
+fn filled(text: &str, token: &[u8], nonce: &str) -> String {
+    let mut text = text.to_owned();
+    for name in ["p", "foreign", "e", "r"] {
+        text = text.replace(&format!("$jwk {name}$"), &jwk(name));
+    }
+    let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(token));
+    text.replace("$ath", &hash).replace("$nonce", nonce)
+}
+
+#[test]
+fn proofs_of_the_table_are_judged() {
+    let (plain, nonced) = (verifier(&checked(false)), verifier(&checked(true)));
+    let mut wrong = Vec::new();
+    let mut labels = Vec::new();
+    for line in PROOFS
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+    {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [case, name, header, claims, signer, edit, expected] = columns[..] else {
+            panic!("seven columns: {line}");
+        };
+        let access = match name {
+            "unbound" => bound(""),
+            "other" => bound(&format!(r#","cnf":{{"jkt":"{}"}}"#, thumbprint("foreign"))),
+            "ed25519" => bound(&format!(r#","cnf":{{"jkt":"{}"}}"#, thumbprint("e"))),
+            "rsa" => bound(&format!(r#","cnf":{{"jkt":"{}"}}"#, thumbprint("r"))),
+            "both" => bound(&format!(
+                r#","cnf":{{"jkt":"{}","x5t#S256":"{}"}}"#,
+                thumbprint("p"),
+                "A".repeat(43)
+            )),
+            "forged" => [&own()[..], b"x"].concat(),
+            _ => own(),
+        };
+        let verifier = if name == "nonce" { &nonced } else { &plain };
+        let nonce = nonced.fresh_nonce(NOW_S).unwrap();
+        let filled = |text: &str| filled(text, &access, nonce.to_str().unwrap());
+        let proof = token([&filled(header), &filled(claims), signer, edit]);
+        let proofs: Vec<&[u8]> = match name {
+            "twice" => vec![&proof, &proof],
+            "absent" => Vec::new(),
+            _ => vec![&proof],
+        };
+        let head = head(Method::POST, "/a/~b?q=1", &proofs);
+        let found = label(&judge(verifier, &access, &head, NOW_S));
+        if found != expected {
+            wrong.push(format!("{case}: {found}, not {expected}"));
+        }
+        labels.push(expected.to_owned());
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(labels.len() > 80, "{} rows", labels.len());
+    for reason in super::Reason::ALL {
+        // The engine remembers proofs.
+        let elsewhere = ["replayed", "full"].contains(&reason.label());
+        let is_here = labels.iter().any(|label| label == reason.label());
+        assert_ne!(is_here, elsewhere, "{}", reason.label());
+    }
+}
+
+/// RFC 9449 §7.1, figure 13; the thumbprint is that of §6.1.
+#[test]
+fn example_of_the_rfc_is_verified() {
+    const TOKEN: &[u8] = b"Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
+    const PROOF: &str = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA";
+    const AT_S: u64 = 1_562_262_618;
+    let inner = asked::checked().verifier(&asked::Known).unwrap();
+    let inner = TokenVerifier::Introspection(Box::new(inner));
+    let settings = Checked {
+        algorithms: vec![Algorithm::Es256],
+        ..checked(false)
+    };
+    let verifier = settings.verifier(Arc::new(inner), &asked::Known).unwrap();
+    let head = head(Method::GET, "/protectedresource", &[PROOF.as_bytes()]);
+    let judge =
+        |answers: &Answers, host, at_s| judge_with(&verifier, TOKEN, (&head, host), at_s, answers);
+    let host = "resource.example.org";
+    let mut answers = Answers::default();
+    let Judged::Ask(effect) = judge(&answers, host, AT_S) else {
+        panic!("its issuer is asked");
+    };
+    let active = r#"{"active":true,"iss":"https://idp.example","aud":"orders","token_type":"DPoP","cnf":{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}"#;
+    answers.add(effect.id(), asked::active(active));
+    let Judged::Proved(_, proved) = judge(&answers, host, AT_S) else {
+        panic!("the proof is valid");
+    };
+    let expected = AT_S + WINDOW_MS / 1_000 + 1;
+    assert!(matches!(proved, Proved { ends_s, needs_nonce: false, .. } if ends_s == expected));
+    assert_eq!(label(&judge(&answers, "other.example", AT_S)), "url");
+    assert_eq!(label(&judge(&answers, host, AT_S + 61)), "age");
+}
+
+#[test]
+fn nonce_is_renewed_before_it_ends() {
+    let verifier = verifier(&checked(true));
+    let access = own();
+    let made = verifier.fresh_nonce(NOW_S).unwrap();
+    let judged = |at_s: u64| {
+        let claims = format!(
+            r#"{{"jti":"1","htm":"POST","htu":"https://api.example/a","iat":{at_s},"ath":"$ath","nonce":"$nonce"}}"#
+        );
+        let claims = filled(&claims, &access, made.to_str().unwrap());
+        let header = format!(
+            r#"{{"typ":"dpop+jwt","alg":"ES256","jwk":{{{}}}}}"#,
+            jwk("p")
+        );
+        let proof = token([&header, &claims, "p", "-"]);
+        match judge(
+            &verifier,
+            &access,
+            &head(Method::POST, "/a", &[&proof]),
+            at_s,
+        ) {
+            Judged::Proved(_, proved) => Ok(proved.needs_nonce),
+            other => Err(label(&other)),
+        }
+    };
+    assert_eq!(judged(NOW_S + 10), Ok(false));
+    assert_eq!(judged(NOW_S + 40), Ok(true));
+    assert_eq!(judged(NOW_S + 70), Err("nonce".to_owned()));
+    let other = self::verifier(&checked(false));
+    assert_eq!(other.fresh_nonce(NOW_S), None);
+}
+
+#[test]
+fn proof_is_known_by_its_key_and_id() {
+    let (one, access) = (verifier(&checked(false)), own());
+    let hash = |id: &str, iat: u64, path: &str| {
+        let claims = format!(
+            r#"{{"jti":"{id}","htm":"POST","htu":"https://api.example{path}","iat":{iat},"ath":"$ath"}}"#
+        );
+        let claims = filled(&claims, &access, "");
+        let header = format!(
+            r#"{{"typ":"dpop+jwt","alg":"ES256","jwk":{{{}}}}}"#,
+            jwk("p")
+        );
+        let proof = token([&header, &claims, "p", "-"]);
+        match judge(&one, &access, &head(Method::POST, path, &[&proof]), NOW_S) {
+            Judged::Proved(_, proved) => proved.proof,
+            other => panic!("{}", label(&other)),
+        }
+    };
+    let first = hash("1", NOW_S, "/a");
+    assert_eq!(hash("1", NOW_S - 5, "/b"), first);
+    assert_ne!(hash("2", NOW_S, "/a"), first);
+}

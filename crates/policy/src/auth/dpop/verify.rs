@@ -1,0 +1,210 @@
+//! Verification of a token with its proof, in the order of the table in [`super`].
+
+use std::sync::{Arc, LazyLock};
+
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderName, HeaderValue};
+use sha2::{Digest as _, Sha256};
+
+use super::nonce::{Age, Nonces};
+use super::proof::Proof;
+use super::{Checked, Reason, SCHEME};
+use crate::auth::binding;
+use crate::auth::jwt::{Identity, Judged};
+use crate::auth::token::{TokenRequest, TokenVerifier};
+use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
+
+/// `dpop`
+static DPOP: HeaderName = HeaderName::from_static(SCHEME);
+
+/// Longest time that a client's clock may be ahead, in milliseconds.
+const AHEAD_MS: u64 = 60_000;
+
+/// Shortest secret of nonces, in bytes.
+const SECRET_BYTES_MIN: usize = 32;
+
+/// Verifier of tokens with proofs.
+#[derive(Debug)]
+pub struct Verifier {
+    settings: Checked,
+    token: Arc<TokenVerifier>,
+    nonce_secret: Option<Arc<SecretCell>>,
+    #[cfg(feature = "author")]
+    takes_witnesses: bool,
+}
+
+/// What remains to do with a valid proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proved {
+    /// Hash of the proof, which must not be used again.
+    pub proof: [u8; 16],
+    /// Time from which the age of the proof refuses it (Unix time, seconds).
+    pub ends_s: u64,
+    /// Thumbprint of the client's key.
+    pub key: [u8; 32],
+    /// True if the client should get another nonce.
+    pub needs_nonce: bool,
+}
+
+impl Checked {
+    /// Builds the run-time verifier with that of the token.
+    ///
+    /// # Errors
+    /// The secret of nonces cannot be resolved.
+    pub fn verifier(
+        &self,
+        token: Arc<TokenVerifier>,
+        secrets: &dyn Secrets,
+    ) -> Result<Verifier, SecretUnavailable> {
+        let form = Form::SharedSecret {
+            bytes_min: SECRET_BYTES_MIN,
+        };
+        let secret = self.nonce_secret.as_ref();
+        Ok(Verifier {
+            nonce_secret: secret
+                .map(|secret| secrets.cell(secret, form))
+                .transpose()?,
+            settings: self.clone(),
+            token,
+            #[cfg(feature = "author")]
+            takes_witnesses: secrets.takes_witnesses(),
+        })
+    }
+}
+
+impl Verifier {
+    /// Verifier of the token.
+    #[must_use]
+    pub fn token(&self) -> &Arc<TokenVerifier> {
+        &self.token
+    }
+
+    /// A new nonce, if the verifier needs nonces.
+    #[must_use]
+    pub fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
+        let needs = self.settings.needs_nonce();
+        let nonce = needs.then(|| self.with_nonces(|nonces| nonces.make(unix_s)))?;
+        HeaderValue::try_from(nonce).ok()
+    }
+
+    fn with_nonces<T>(&self, run: impl FnOnce(&Nonces) -> T) -> T {
+        /// Nonces of the process. They outlive snapshots.
+        static OWN: LazyLock<Nonces> = LazyLock::new(|| {
+            let mut secret = [0; 32];
+            let random = SystemRandom::new().fill(&mut secret);
+            random.expect("the system has random numbers");
+            Nonces::new(&secret)
+        });
+        match &self.nonce_secret {
+            Some(cell) => run(&Nonces::new(&cell.value())),
+            None => run(&OWN),
+        }
+    }
+
+    /// Judges a token and its proof.
+    pub(in crate::auth) fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Judged {
+        #[cfg(feature = "author")]
+        if self.takes_witnesses
+            && let Some(shown) = super::witness::Shown::of(request.head)
+        {
+            let proved = shown.check(&self.settings);
+            return match proved {
+                Ok(key) => self.bound(token, request, &key, |_| Ok(None)),
+                Err(reason) => Judged::Unproved(reason),
+            };
+        }
+        let proof = match self.read(token, request) {
+            Ok(proof) => proof,
+            Err(reason) => return Judged::Unproved(reason),
+        };
+        let key = proof.key.material.thumbprint_sha256();
+        self.bound(token, request, &key, |_| {
+            let needs_nonce = self.check_signed(&proof, request.unix_s)?;
+            let lasts_ms = proof.issued_ms.saturating_add(self.settings.window_ms);
+            Ok(Some(Proved {
+                proof: proof.hash(&key),
+                ends_s: lasts_ms.div_ceil(1_000).saturating_add(1),
+                key,
+                needs_nonce,
+            }))
+        })
+    }
+
+    /// Judges the token, then its binding to a key, then the rest of the proof.
+    fn bound(
+        &self,
+        token: &[u8],
+        request: &TokenRequest<'_>,
+        key: &[u8; 32],
+        rest: impl FnOnce(&Identity) -> Result<Option<Proved>, Reason>,
+    ) -> Judged {
+        let identity = match self.token.judge_unbound(token, request) {
+            Judged::Valid(identity) => identity,
+            judged => return judged,
+        };
+        let bound = identity.bound.as_ref();
+        if bound.and_then(|bound| bound.key.as_ref()) != Some(key) {
+            return Judged::Unproved(Reason::TokenBinding);
+        }
+        if let Err(reason) = binding::check(self.token.binding(), bound, Some(key), request) {
+            return Judged::Fault(reason);
+        }
+        match rest(&identity) {
+            Ok(Some(proved)) => Judged::Proved(identity, proved),
+            Ok(None) => Judged::Valid(identity),
+            Err(reason) => Judged::Unproved(reason),
+        }
+    }
+
+    /// Reads the proof of a request and checks what it claims about request and token.
+    fn read<'r>(&self, token: &[u8], request: &TokenRequest<'r>) -> Result<Proof<'r>, Reason> {
+        let mut all = request.head.headers.get_all(&DPOP).iter();
+        let proof = match (all.next(), all.next()) {
+            (None, _) => return Err(Reason::Absent),
+            (Some(_), Some(_)) => return Err(Reason::Several),
+            (Some(proof), None) => proof,
+        };
+        let proof = Proof::read(proof.as_bytes(), self.settings.algorithms())?;
+        if proof.text("htm")? != request.head.method.as_str() {
+            return Err(Reason::Method);
+        }
+        let (url, seen) = (proof.text("htu")?, (request.url)());
+        if !seen.is_some_and(|seen| seen.is(url, request.normalise)) {
+            return Err(Reason::Url);
+        }
+        let (now_ms, window_ms) = (
+            request.unix_s.saturating_mul(1_000),
+            self.settings.window_ms,
+        );
+        let is_old = now_ms > proof.issued_ms.saturating_add(window_ms);
+        if is_old || proof.issued_ms > now_ms.saturating_add(AHEAD_MS) {
+            return Err(Reason::Age);
+        }
+        let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(token));
+        match proof.text("ath")? == hash {
+            true => Ok(proof),
+            false => Err(Reason::TokenHash),
+        }
+    }
+
+    /// Checks signature and nonce. True if the client should get another nonce.
+    fn check_signed(&self, proof: &Proof<'_>, unix_s: u64) -> Result<bool, Reason> {
+        if !proof.is_signed() {
+            return Err(Reason::Signature);
+        }
+        if !self.settings.needs_nonce() {
+            return Ok(false);
+        }
+        let lifetime_s = self.settings.window_ms.div_ceil(1_000);
+        let judged = proof
+            .nonce()
+            .map(|nonce| self.with_nonces(|nonces| nonces.judge(nonce, unix_s, lifetime_s)));
+        match judged {
+            Some(Age::Fresh) => Ok(false),
+            Some(Age::Ageing) => Ok(true),
+            Some(Age::Invalid) | None => Err(Reason::Nonce),
+        }
+    }
+}
