@@ -76,7 +76,7 @@ impl Verifier {
         self.settings.binding
     }
 
-    /// Issuer of the tokens, if it is written.
+    /// Expected issuer of the tokens, if the settings contain one.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.settings.issuer.as_deref()

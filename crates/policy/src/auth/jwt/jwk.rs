@@ -44,9 +44,9 @@ const fn with_ends(first: u8, middle: u8, last: u8) -> [u8; 32] {
     bytes
 }
 
-/// A key of a set, whatever reader has read it.
+/// A key of a set, independent of the parser that read the set.
 pub(in crate::auth) trait Jwk {
-    /// The value of a member that is a text.
+    /// Value of a member that is a string.
     fn text(&self, name: &str) -> Option<&str>;
     /// True if the key has the member.
     fn has(&self, name: &str) -> bool;
@@ -57,7 +57,7 @@ pub(in crate::auth) trait Jwk {
 /// Reason why a key is not used.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::auth) enum Wrong {
-    /// A key that cannot be trusted or read, with advice for who wrote it.
+    /// The key cannot be trusted or read. The second field is advice for the author of the key.
     Bad(String, &'static str),
     /// The kind of the key is unknown.
     Unknown(String),

@@ -173,7 +173,7 @@ impl Verifier {
         self.settings.binding
     }
 
-    /// Issuer of the tokens.
+    /// Expected issuer of the tokens.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.settings.issuer
