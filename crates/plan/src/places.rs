@@ -149,6 +149,7 @@ fn kinds(id: &str) -> &'static [&'static str] {
         ("guard-", &["threat", "graphql_guard", "llm"]),
         ("identity-field-", &["headers", "forward_auth"]),
         ("credentials-sent", &["forward_auth"]),
+        ("service-asked", &["forward_auth"]),
         ("response-field-", &["headers", "respond"]),
         ("request-validation-", &["validate"]),
         ("response-validation-", &["validate"]),

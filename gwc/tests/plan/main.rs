@@ -3,6 +3,7 @@
 mod access;
 mod addresses;
 mod algebra;
+mod asked;
 mod cells;
 mod certificates;
 mod contracts;

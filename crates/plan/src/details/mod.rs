@@ -46,6 +46,7 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
         things::api(before, after, plan);
         operations::operations(before, after, plan);
     }
+    questions::of_new(before, &new.gateway, plan);
     for contract in &new.contracts {
         let Some(before) = old.contracts.get(&contract.name) else {
             continue;

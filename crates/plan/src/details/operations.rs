@@ -27,7 +27,7 @@ impl Line {
     pub(crate) fn section(&self) -> Section {
         match self.class {
             Class::Weaken | Class::Incomparable | Class::Strengthen => Section::Security,
-            _ if self.id == questions::SENT => Section::Security,
+            _ if [questions::SENT, questions::ASKED].contains(&self.id) => Section::Security,
             _ => Section::Policy,
         }
     }
@@ -161,13 +161,13 @@ pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
 
 /// Removed operations of the old side, by the requests that they match. An operation with a new key
 /// is compared with the removed one, so that a new key cannot hide other changes.
-struct Renamed<'a>(HashMap<Requests<'a>, &'a ir::Operation>);
+pub(super) struct Renamed<'a>(HashMap<Requests<'a>, &'a ir::Operation>);
 
 /// Properties that identify an operation's requests within its API.
 type Requests<'a> = (&'a str, &'a ir::Template, &'a [ir::Condition], ir::Owns);
 
 impl<'a> Renamed<'a> {
-    fn of(old: &'a ir::Api, new: &ir::Api) -> Self {
+    pub(super) fn of(old: &'a ir::Api, new: &ir::Api) -> Self {
         let gone = old.operations.iter();
         let gone = gone.filter(|operation| new.operations.get(&operation.key).is_none());
         Self(
@@ -178,7 +178,11 @@ impl<'a> Renamed<'a> {
 
     /// Returns the old version of an operation: the operation with the same key, else a removed
     /// operation with the same requests.
-    fn before(&self, old: &'a ir::Api, operation: &ir::Operation) -> Option<&'a ir::Operation> {
+    pub(super) fn before(
+        &self,
+        old: &'a ir::Api,
+        operation: &ir::Operation,
+    ) -> Option<&'a ir::Operation> {
         let same = old.operations.get(&operation.key);
         same.or_else(|| self.0.get(&requests(operation)).copied())
     }

@@ -1,6 +1,7 @@
-//! Authorization services (`forward_auth`): the credentials that they receive, and changes of their
-//! upstreams. A host that answers such requests decides about access. With `on_outage: open`, so
-//! does anyone who can cause an outage.
+//! Services that decide about access: authorization services (`forward_auth`) and endpoints of token
+//! introspection. Compares the credentials that they receive, and the upstreams of authorization
+//! services. A host that answers such requests decides about access. With `on_outage: open`, so does
+//! anyone who can cause an outage.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,15 +11,18 @@ use policy::auth::Place;
 use policy::guard::forward_auth;
 use serde_json::Value;
 
-use super::operations::{Line, Of};
+use super::operations::{Line, Of, Renamed};
 use super::{fields, tables};
 use crate::pairs::reference;
 use crate::security::gateway::hosts;
 use crate::security::is_credential;
-use crate::{Change, Class, Section};
+use crate::{Change, Class, Plan, Section};
 
 /// Id of a line about credentials that another service receives.
 pub(super) const SENT: &str = "credentials-sent";
+
+/// Id of a line about a service that newly answers clients.
+pub(super) const ASKED: &str = "service-asked";
 
 /// Reason for the absence of a witness: the decision is made by another service.
 const DECIDED_ELSEWHERE: &str = "another service decides";
@@ -40,65 +44,204 @@ fn questions<'a>(
     })
 }
 
-/// Fields with credentials that services receive, by the name of the upstream and by host.
-fn sent<'a>(side: Of<'a>, treatment: &'a ir::Treatment) -> BTreeMap<String, BTreeSet<&'a str>> {
-    let schemes = || side.api.schemes.iter();
-    let is_place = |name: &str| {
-        schemes().any(|scheme| matches!(&scheme.place, Place::Header(place) if place == name))
-    };
-    let mut all: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for question in questions(treatment, side.api, side.shared) {
-        let fields = question.sent().into_iter();
-        let fields: Vec<&str> = fields
-            .filter(|name| is_credential(name) || is_place(name))
-            .collect();
-        let upstream = side.shared.upstreams.get(question.service());
-        let hosts = upstream.map(hosts).unwrap_or_default();
-        for end in hosts.into_iter().chain([question.service().to_owned()]) {
-            all.entry(end).or_default().extend(&fields);
-        }
-    }
-    all
+/// Service that one operation asks, and the credentials that it receives.
+struct Asked {
+    /// Name of the upstream.
+    service: String,
+    /// Places of credentials, such as a field name or `query key`.
+    places: BTreeSet<String>,
+    /// True if the response of the service may become a response to the client.
+    answers: bool,
 }
 
-/// Reports credentials that another service newly receives. Changed hosts of an upstream that both
-/// sides use are reported with the upstream.
+/// Services that an operation asks, in the order of the requests.
+fn asked(side: Of<'_>, treatment: &ir::Treatment) -> Vec<Asked> {
+    let wanted = treatment.security.0.iter();
+    let wanted = wanted.flat_map(|alternative| &alternative.0);
+    let required: Vec<&ir::Scheme> = wanted
+        .filter_map(|wanted| side.api.schemes.get(&wanted.scheme))
+        .collect();
+    let verified = required.iter().filter_map(|scheme| {
+        let checked = match &scheme.verify {
+            ir::Verify::Auth(name) => &side.shared.auth.get(name)?.checked,
+            ir::Verify::Inline(checked) => checked,
+            ir::Verify::Upstream => return None,
+        };
+        // Only an endpoint of introspection receives the token itself.
+        (checked.kind() == "introspection").then_some(())?;
+        Some(Asked {
+            service: checked.origin().or_else(|| {
+                let settings = checked.settings();
+                settings.text(&["url"]).map(str::to_owned)
+            })?,
+            places: [place(&scheme.place)].into(),
+            answers: false,
+        })
+    });
+    let is_place = |name: &str| {
+        let mut schemes = side.api.schemes.iter();
+        schemes.any(|scheme| matches!(&scheme.place, Place::Header(place) if place == name))
+    };
+    let decided = questions(treatment, side.api, side.shared).map(|question| {
+        let fields = question.sent().into_iter();
+        let fields = fields.filter(|name| is_credential(name) || is_place(name));
+        // The service receives the query in `X-Forwarded-Uri`.
+        let queries = required.iter().map(|scheme| &scheme.place);
+        let queries = queries.filter(|place| matches!(place, Place::Query(_)));
+        Asked {
+            service: question.service().to_owned(),
+            places: fields
+                .map(str::to_owned)
+                .chain(queries.map(place))
+                .collect(),
+            answers: true,
+        }
+    });
+    verified.chain(decided).collect()
+}
+
+/// Place of a credential, for display.
+fn place(place: &Place) -> String {
+    match place {
+        Place::Header(name) => name.to_ascii_lowercase(),
+        Place::Authorization(_) => "authorization".to_owned(),
+        Place::Query(name) => format!("query {name}"),
+        Place::Cookie(name) => format!("cookie {name}"),
+        Place::Certificate => "client certificate".to_owned(),
+    }
+}
+
+/// Hosts of a service.
+fn hosts_of(shared: &ir::Shared, service: &str) -> Vec<String> {
+    let upstream = shared.upstreams.get(service);
+    upstream.map_or_else(|| vec![service.to_owned()], hosts)
+}
+
+/// Services with the credentials that they receive, by the name of the upstream and by host.
+#[derive(Default)]
+struct Known {
+    places: BTreeMap<String, BTreeSet<String>>,
+    /// Names and hosts of services whose responses clients may receive.
+    answer: BTreeSet<String>,
+}
+
+impl Known {
+    fn add(&mut self, shared: &ir::Shared, asked: &Asked) {
+        let ends = hosts_of(shared, &asked.service).into_iter();
+        for end in ends.chain([asked.service.clone()]) {
+            if asked.answers {
+                self.answer.insert(end.clone());
+            }
+            let places = self.places.entry(end).or_default();
+            places.extend(asked.places.iter().cloned());
+        }
+    }
+
+    /// Services that a whole gateway asks.
+    fn of(gateway: &ir::Gateway) -> Self {
+        let mut known = Self::default();
+        for api in &gateway.apis {
+            let side = Of {
+                api,
+                shared: &gateway.shared,
+            };
+            for one in api.treatments.iter().flat_map(|one| asked(side, one)) {
+                known.add(&gateway.shared, &one);
+            }
+        }
+        known
+    }
+
+    /// Reports credentials that a host newly receives, else hosts that newly answer clients.
+    fn compare(&self, (new, is): (Of<'_>, &ir::Treatment), lines: &mut Vec<Line>) {
+        let shown = |names: &BTreeSet<String>| match names.is_empty() {
+            true => Value::Null,
+            false => names.iter().cloned().collect::<Vec<_>>().join(", ").into(),
+        };
+        let mut after: BTreeMap<(String, String), (BTreeSet<String>, bool)> = BTreeMap::new();
+        for one in asked(new, is) {
+            for host in hosts_of(new.shared, &one.service) {
+                let end = after.entry((host, one.service.clone())).or_default();
+                end.0.extend(one.places.iter().cloned());
+                end.1 |= one.answers;
+            }
+        }
+        for ((host, service), (places, answers)) in after {
+            let ends = [&service, &host];
+            let known = ends.iter().filter_map(|end| self.places.get(*end));
+            let known: BTreeSet<String> = known.flatten().cloned().collect();
+            if !places.is_subset(&known) {
+                lines.push(Line {
+                    class: Class::Moved,
+                    id: SENT,
+                    subject: format!("credentials to {host}"),
+                    old: shown(&known),
+                    new: shown(&places),
+                });
+            } else if answers && !ends.iter().any(|end| self.answer.contains(*end)) {
+                lines.push(Line {
+                    class: Class::Moved,
+                    id: ASKED,
+                    subject: format!("answers of {host}"),
+                    old: Value::Null,
+                    new: service.into(),
+                });
+            }
+        }
+    }
+}
+
+/// Reports credentials that another service newly receives, and services that newly answer clients.
+/// Changed hosts of an upstream that both sides use are reported with the upstream.
 pub(super) fn credentials(
     (old, was): (Of<'_>, &ir::Treatment),
-    (new, is): (Of<'_>, &ir::Treatment),
+    new: (Of<'_>, &ir::Treatment),
     lines: &mut Vec<Line>,
 ) {
-    let mut services: Vec<&str> = questions(is, new.api, new.shared)
-        .map(forward_auth::Checked::service)
-        .collect();
-    services.sort_unstable();
-    services.dedup();
-    if services.is_empty() {
-        return;
+    let mut known = Known::default();
+    for one in asked(old, was) {
+        known.add(old.shared, &one);
     }
-    let (before, after) = (sent(old, was), sent(new, is));
-    let shown = |names: &BTreeSet<&str>| match names.is_empty() {
-        true => Value::Null,
-        false => names.iter().copied().collect::<Vec<_>>().join(", ").into(),
-    };
-    for service in services {
-        let upstream = new.shared.upstreams.get(service);
-        for host in upstream.map(hosts).unwrap_or_default() {
-            let known = [service, &host]
-                .into_iter()
-                .filter_map(|end| before.get(end));
-            let known: BTreeSet<&str> = known.flatten().copied().collect();
-            let fields = &after[service];
-            if fields.is_subset(&known) {
+    known.compare(new, lines);
+}
+
+/// Reports services of new operations that no operation of the old side asks.
+pub(super) fn of_new(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
+    let known = Known::of(old);
+    for api in &new.apis {
+        let before = old.apis.get(&api.name);
+        let renamed = before.map(|before| (before, Renamed::of(before, api)));
+        let side = Of {
+            api,
+            shared: &new.shared,
+        };
+        for operation in &api.operations {
+            let is_old = renamed.as_ref();
+            if is_old.is_some_and(|(before, all)| all.before(before, operation).is_some()) {
                 continue;
             }
-            lines.push(Line {
-                class: Class::Moved,
-                id: SENT,
-                subject: format!("credentials to {host}"),
-                old: shown(&known),
-                new: shown(fields),
-            });
+            let mut lines = Vec::new();
+            let treatment = &api.treatments[operation.treatment as usize];
+            known.compare((side, treatment), &mut lines);
+            for line in lines {
+                let section = line.section();
+                let change = Change::new(
+                    section,
+                    line.class,
+                    line.id,
+                    line.subject,
+                    line.old,
+                    line.new,
+                )
+                .of(reference(api, operation));
+                let is_told = |other: &Change| {
+                    let is_same = other.id == change.id && other.subject == change.subject;
+                    is_same && other.operations == change.operations
+                };
+                if !plan.changes.iter().any(is_told) {
+                    plan.changes.push(change);
+                }
+            }
         }
     }
 }

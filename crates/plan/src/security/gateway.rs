@@ -530,7 +530,48 @@ fn reaches(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> V
     let clients = answered
         .into_iter()
         .map(|flow| (flow, "clients".to_owned(), "in responses".to_owned()));
-    all.chain(clients).collect()
+    all.chain(clients)
+        .chain(proofs(gateway, api, treatment))
+        .collect()
+}
+
+/// Secrets with which the gateway identifies itself to the endpoints of verifiers that a treatment
+/// requires, such as `client_secret` of token introspection.
+fn proofs(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Vec<Reach> {
+    let wanted = treatment.security.0.iter();
+    let wanted = wanted.flat_map(|alternative| &alternative.0);
+    let schemes = wanted.filter_map(|wanted| api.schemes.get(&wanted.scheme));
+    let mut all = Vec::new();
+    for scheme in schemes {
+        let (subject, checked) = match &scheme.verify {
+            ir::Verify::Auth(name) => match gateway.shared.auth.get(name) {
+                Some(verifier) => (format!("auth {name}"), &verifier.checked),
+                None => continue,
+            },
+            ir::Verify::Inline(checked) => (format!("api {} {}", api.name, scheme.name), checked),
+            ir::Verify::Upstream => continue,
+        };
+        let settings = checked.settings();
+        let end = checked.origin().or_else(|| {
+            let keys = ["url", "issuer"].iter();
+            let mut urls = keys.filter_map(|key| settings.text(&[*key]));
+            urls.next().map(str::to_owned)
+        });
+        let Some(end) = end else { continue };
+        let upstream = gateway.shared.upstreams.get(&end);
+        let hosts = upstream.map_or_else(|| vec![end.clone()], hosts);
+        let sent = settings.secrets();
+        for (path, reference) in sent.filter(|(path, _)| path[0] == "client_secret") {
+            let flow = (subject.clone(), path.join("."), reference.clone());
+            let named = format!("upstream {end}");
+            all.extend(
+                hosts
+                    .iter()
+                    .map(|host| (flow.clone(), named.clone(), host.clone())),
+            );
+        }
+    }
+    all
 }
 
 /// Names of the upstreams to which the settings send requests.

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
+use policy::auth;
 use policy::declared::{Settings, Value};
 
 use super::verifier::told;
-use super::{Access, Difference, Verdict};
+use super::{Access, Difference, Route, Verdict, gateway, token};
 
 /// Name parts (between `-`, `_` and `.`) of fields that upstreams read as an identity, a right, or
 /// the origin of a request.
@@ -61,15 +62,22 @@ const PARTS: &[&str] = &[
     "userinfo",
 ];
 
-/// Name parts of fields that carry a credential.
+/// Texts in the names of fields that carry a credential, in any part of the name.
 const CREDENTIAL: &[&str] = &[
+    "access",
     "assertion",
-    "authorization",
+    "auth",
+    "bearer",
+    "cert",
     "cookie",
     "credential",
+    "hmac",
     "jwt",
     "key",
+    "pass",
+    "secret",
     "session",
+    "signature",
     "token",
 ];
 
@@ -95,18 +103,19 @@ const MANAGED: &[&str] = &[
 enum Written {
     /// Value in a `headers` policy.
     Policy(String),
-    /// Property of the verified caller: its name or a claim.
-    Caller(String),
-    /// Field of the response of a `forward_auth` service.
-    Answer,
+    /// Property of the verified caller: its name or a claim. The second string is an authority that
+    /// asserts the property, see [`authorities`].
+    Caller(String, String),
+    /// Field of the response of a `forward_auth` service, which the string identifies.
+    Answer(String),
 }
 
 impl Written {
     fn shown(&self) -> String {
         match self {
             Self::Policy(value) => value.clone(),
-            Self::Caller(property) => property.clone(),
-            Self::Answer => "the answer of the authorization service".to_owned(),
+            Self::Caller(property, _) => property.clone(),
+            Self::Answer(_) => "the answer of the authorization service".to_owned(),
         }
     }
 }
@@ -138,16 +147,24 @@ impl Got {
     /// True if every caller who can determine a value of this field can also do so in `other`. If
     /// the client's own value reaches the upstream, it can be any property of a caller, and with
     /// `answers` also any field of a service's response. A policy's value is the same for all
-    /// callers.
-    fn is_within(&self, other: &Self, answers: bool) -> bool {
+    /// callers. Callers of an authority that the other side does not admit are compared by the
+    /// property only; the line about the requirement reports them.
+    fn is_within(&self, other: &Self, admitted: &BTreeSet<String>, answers: bool) -> bool {
         let is_open = |value: &Written| match value {
             Written::Policy(_) => false,
-            Written::Caller(_) => true,
-            Written::Answer => answers,
+            Written::Caller(..) => true,
+            Written::Answer(_) => answers,
+        };
+        let is_there = |value: &Written| match value {
+            Written::Caller(property, by) if !admitted.contains(by) => {
+                let mut values = other.values.iter();
+                values.any(|other| matches!(other, Written::Caller(its, _) if its == property))
+            }
+            value => other.values.contains(value),
         };
         let mut values = self.values.iter();
         (other.client || !self.client)
-            && values.all(|value| other.values.contains(value) || other.client && is_open(value))
+            && values.all(|value| is_there(value) || other.client && is_open(value))
     }
 
     /// True if the client's own value reaches the upstream here, but not in `other`.
@@ -159,18 +176,24 @@ impl Got {
     fn is_trusted(&self) -> bool {
         self.values.iter().any(|value| match value {
             Written::Policy(value) => value.starts_with("${"),
-            Written::Caller(_) | Written::Answer => true,
+            Written::Caller(..) | Written::Answer(_) => true,
         })
     }
 
-    /// True if the upstream receives only properties of the verified caller in this field.
-    fn is_of_caller(&self) -> bool {
+    /// True if the upstream receives only properties of the verified caller in this field, from
+    /// authorities that the other side does not admit.
+    fn is_of_caller(&self, admitted: &BTreeSet<String>) -> bool {
         let mut values = self.values.iter();
-        !self.client && values.all(|value| matches!(value, Written::Caller(_)))
+        let is_other = |value: &Written| match value {
+            Written::Caller(_, by) => !admitted.contains(by),
+            Written::Policy(_) | Written::Answer(_) => false,
+        };
+        !self.client && values.all(is_other)
     }
 
     fn shown(&self) -> String {
-        let mut parts: Vec<String> = self.values.iter().map(Written::shown).collect();
+        let parts: BTreeSet<String> = self.values.iter().map(Written::shown).collect();
+        let mut parts: Vec<String> = parts.into_iter().collect();
         if self.client {
             parts.push("what the client sends".to_owned());
         }
@@ -179,11 +202,22 @@ impl Got {
             false => parts.join(" and "),
         }
     }
+
+    /// Like [`Got::shown`], with the authority or service of each value.
+    fn shown_with_sources(&self) -> String {
+        let parts = self.values.iter().map(|value| match value {
+            Written::Policy(_) => value.shown(),
+            Written::Caller(_, by) | Written::Answer(by) => format!("{} by {by}", value.shown()),
+        });
+        let client = self.client.then(|| "what the client sends".to_owned());
+        parts.chain(client).collect::<Vec<_>>().join(" and ")
+    }
 }
 
 /// Differences between two chains, one per field.
 pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    let (was, is) = (fields(old), fields(new));
+    let (was, is) = (fields(old, new), fields(new, old));
+    let admitted = (admitted(old), admitted(new));
     let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
     let asks_others = || old.who().verdict(new.who()) != Verdict::Equal;
     let differences = names.into_iter().flat_map(|name| {
@@ -195,17 +229,26 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         // Callers with other credentials also have other properties; the line about the requirement
         // reports that.
         let is_gained = was.values.is_empty() != is.values.is_empty();
-        if is_gained && was.is_of_caller() && is.is_of_caller() && asks_others() {
+        let is_of_others = || was.is_of_caller(&admitted.1) && is.is_of_caller(&admitted.0);
+        if is_gained && is_of_others() && asks_others() {
             return Vec::new();
         }
         let verdict = match was.is_trusted() || is.is_trusted() || is_identity(name) {
             // A service that newly provides the value is another authority than the caller's
             // credential.
-            true => Verdict::of(was.is_within(&is, true), is.is_within(&was, false)),
+            true => Verdict::of(
+                was.is_within(&is, &admitted.1, true),
+                is.is_within(&was, &admitted.0, false),
+            ),
             false => Verdict::of(!was.admits_more_than(&is), !is.admits_more_than(&was)),
         };
         let subject = format!("request header {name}");
-        let told = (was.shown(), is.shown());
+        let told = match (was.shown(), is.shown()) {
+            (before, after) if before == after => {
+                (was.shown_with_sources(), is.shown_with_sources())
+            }
+            told => told,
+        };
         super::one(
             "identity",
             verdict,
@@ -217,13 +260,75 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     differences.collect()
 }
 
+/// Authorities of the credentials that a route requires.
+fn admitted(access: &Access<'_>) -> BTreeSet<String> {
+    let Some(route) = access.route else {
+        return BTreeSet::new();
+    };
+    let wanted = route.treatment.security.0.iter();
+    let wanted = wanted.flat_map(|alternative| &alternative.0);
+    let schemes = wanted.filter_map(|wanted| route.api.schemes.get(&wanted.scheme));
+    schemes
+        .flat_map(|scheme| authorities(route, scheme))
+        .collect()
+}
+
+/// Authorities that assert the properties of a scheme's callers: each issuer, endpoint or key, else
+/// the kind of the verifier. Names and other settings of the verifier are not part of it, so that a
+/// change of these cannot hide another authority.
+fn authorities(route: Route<'_>, scheme: &ir::Scheme) -> BTreeSet<String> {
+    let checked = match &scheme.verify {
+        ir::Verify::Auth(name) => route.gateway.shared.auth.get(name).map(|one| &one.checked),
+        ir::Verify::Inline(checked) => Some(checked),
+        ir::Verify::Upstream => None,
+    };
+    let Some(checked) = checked else {
+        return ["anyone".to_owned()].into();
+    };
+    let settings = checked.settings();
+    let keys = match checked.kind() {
+        "introspection" => ["url", "issuer"],
+        _ => ["issuer", "jwks_url"],
+    };
+    let mut written = keys.iter().filter_map(|key| settings.texts(&[*key]));
+    let written: BTreeSet<String> = match written.next() {
+        Some(values) => values.into_iter().map(str::to_owned).collect(),
+        None => match checked {
+            auth::Checked::Jwt(jwt) => jwt.signings().iter().map(token::describe).collect(),
+            _ => BTreeSet::new(),
+        },
+    };
+    match written.is_empty() {
+        true => [checked.kind().to_owned()].into(),
+        false => written,
+    }
+}
+
+/// Text that identifies the service of a `forward_auth` policy: its upstream, or the hosts of it if
+/// the other side has no upstream of that name, and the path.
+fn service(access: &Access<'_>, other: &Access<'_>, settings: &Settings) -> String {
+    let text = |key: &str| settings.text(&[key]).unwrap_or_default().to_owned();
+    let named = |access: &Access<'_>, name: &str| {
+        let route = access.route?;
+        route.gateway.shared.upstreams.get(name).map(gateway::hosts)
+    };
+    let upstream = match (
+        named(access, &text("upstream")),
+        named(other, &text("upstream")),
+    ) {
+        (Some(hosts), None) => hosts.join(" "),
+        _ => text("upstream"),
+    };
+    format!("{}{upstream}{}", text("url"), text("path"))
+}
+
 /// Fields that the schemes and the policies of a chain change.
-fn fields(access: &Access<'_>) -> BTreeMap<String, Got> {
+fn fields(access: &Access<'_>, other: &Access<'_>) -> BTreeMap<String, Got> {
     let mut fields = Fields(BTreeMap::new());
     fields.authenticate(access);
     for (kind, settings) in access.steps() {
         match kind {
-            "forward_auth" => fields.ask(&settings),
+            "forward_auth" => fields.ask(&settings, &service(access, other, &settings)),
             "headers" => fields.edit(&settings),
             _ => {}
         }
@@ -257,23 +362,26 @@ impl Fields {
             let Some(scheme) = route.api.schemes.get(&wanted.scheme) else {
                 continue;
             };
+            let mut write = |name: &String, property: &str| {
+                let by = authorities(route, scheme).into_iter();
+                let values = by.map(|by| Written::Caller(property.to_owned(), by));
+                self.field(name).values.extend(values);
+            };
             if let Some(name) = &scheme.passes.forward_as {
-                let property = "the caller's name".to_owned();
-                self.field(name).values.insert(Written::Caller(property));
+                write(name, "the caller's name");
             }
             for (claim, name) in &scheme.passes.claims {
-                let property = format!("the caller's claim `{claim}`");
-                self.field(name).values.insert(Written::Caller(property));
+                write(name, &format!("the caller's claim `{claim}`"));
             }
         }
     }
 
     /// Applies `response_headers` of a `forward_auth` policy.
-    fn ask(&mut self, settings: &Settings) {
+    fn ask(&mut self, settings: &Settings, service: &str) {
         for name in settings.texts(&["response_headers"]).unwrap_or_default() {
             let field = self.field(name);
             field.clear();
-            field.values.insert(Written::Answer);
+            field.values.insert(Written::Answer(service.to_owned()));
         }
     }
 
@@ -308,8 +416,8 @@ fn written(settings: &Settings) -> Vec<(bool, &str, &Value)> {
 
 /// True for a field that carries a credential, by its name.
 pub(crate) fn is_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace(['_', '.'], "-");
-    name.split('-').any(|part| CREDENTIAL.contains(&part))
+    let name = name.to_ascii_lowercase();
+    CREDENTIAL.iter().any(|text| name.contains(text))
 }
 
 fn is_identity(name: &str) -> bool {

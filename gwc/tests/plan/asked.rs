@@ -1,0 +1,304 @@
+//! Services that receive credentials: endpoints of token introspection with the secret of the
+//! gateway, and authorization services.
+
+use plan::Plan;
+
+use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
+
+const ENDPOINT: &str = "https://idp.example/ask";
+
+/// gateway.yaml with a verifier `intro` that asks an endpoint with a secret.
+fn gateway(url: &str, secret: &str, more: &str) -> String {
+    edit(
+        GATEWAY,
+        "auth: {",
+        &format!(
+            "auth: {{intro: {{kind: introspection, url: \"{url}\", client_id: gw, client_secret: \"${{env:{secret}}}\"{more}}}, "
+        ),
+    )
+}
+
+/// Document with a scheme `token` at this place, which one operation requires besides its key.
+fn document(scheme: &str, requirement: &str) -> String {
+    let document = edit(
+        DOCUMENT,
+        "operationId: getOrder,",
+        &format!("operationId: getOrder, security: [{requirement}],"),
+    );
+    format!("{document}    token: {{{scheme}, x-gateway: {{auth: intro}}}}\n")
+}
+
+/// Lines about credentials and secrets, as `CLASS SUBJECT: OLD -> NEW OPERATIONS`.
+fn told(plan: &Plan) -> Vec<String> {
+    let about = ["credentials-sent", "secret-flow-added", "service-asked"];
+    let changes = plan.changes.iter();
+    let changes = changes.filter(|change| about.contains(&change.id));
+    changes
+        .map(|change| {
+            format!(
+                "{} {}: {} -> {} {}",
+                change.class.name(),
+                change.subject,
+                change.old,
+                change.new,
+                change.operations.join("+")
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn introspection_beside_a_key_sends_credentials() {
+    let new = gateway(ENDPOINT, "A", "");
+    for (scheme, place) in [
+        ("type: apiKey, in: header, name: X-Key", "x-key"),
+        ("type: apiKey, in: query, name: token", "query token"),
+        ("type: http, scheme: bearer", "authorization"),
+    ] {
+        let document = document(scheme, "{key: [], token: []}");
+        let plan = plan((GATEWAY, DOCUMENT), (&new, &document));
+        assert_eq!(
+            told(&plan),
+            [
+                "weaken auth intro client_secret: null -> \"${env:A}\" ".to_owned(),
+                format!("moved credentials to idp.example: null -> \"{place}\" a/getOrder")
+            ],
+            "{:?}",
+            lines(&plan)
+        );
+        for gate in ["weaken", "move"] {
+            assert!(!plan.tripped(&[gate.into()], &[]).is_empty(), "{gate}");
+        }
+    }
+}
+
+#[test]
+fn introspection_elsewhere_sends_the_secret_there() {
+    let document = document("type: http, scheme: bearer", "{token: []}");
+    let old = gateway(ENDPOINT, "A", "");
+    // Another host with the same secret.
+    let new = gateway("https://other.example/ask", "A", "");
+    let plan_of = |new: &str| plan((&old, &document), (new, &document));
+    assert_eq!(
+        told(&plan_of(&new)),
+        [
+            "weaken auth intro client_secret: null -> \"${env:A} to upstream https://other.example, other.example\" a/getOrder",
+            "moved credentials to other.example: null -> \"authorization\" a/getOrder"
+        ]
+    );
+    // Another secret at the same host.
+    assert_eq!(
+        told(&plan_of(&gateway(ENDPOINT, "B", ""))),
+        ["weaken auth intro client_secret: null -> \"${env:B}\" "]
+    );
+    // A new name, and another path at the same host.
+    let renamed = edit(&old, "intro: {", "query: {");
+    let document_of = edit(&document, "auth: intro", "auth: query");
+    let renamed = plan((&old, &document), (&renamed, &document_of));
+    assert_eq!(
+        told(&renamed),
+        ["changed auth query client_secret: null -> \"${env:A}\" "]
+    );
+    // A verifier that no operation uses does not send its secret.
+    let unused = plan((GATEWAY, DOCUMENT), (&old, DOCUMENT));
+    assert_eq!(
+        told(&unused),
+        ["changed auth intro client_secret: null -> \"${env:A}\" "]
+    );
+}
+
+/// gateway.yaml with a policy `ask` in each chain.
+fn asking(policy: &str) -> String {
+    let gateway = edit(
+        GATEWAY,
+        "policies:\n",
+        &format!("policies:\n  ask: {{kind: forward_auth, {policy}}}\n"),
+    );
+    edit(&gateway, "[slow, edge]", "[slow, ask, edge]")
+}
+
+#[test]
+fn fields_named_like_credentials_are_credentials() {
+    for field in [
+        "apikey",
+        "X-Apikey",
+        "X-Auth",
+        "X-Secret",
+        "X-Password",
+        "X-Access",
+        "X-Signature",
+        "X_Session_Id",
+        "X-CSRFToken",
+        "Client-Cert",
+    ] {
+        let new = asking(&format!(
+            "url: \"https://ask.example/c\", request_headers: [Accept, {field}]"
+        ));
+        let sent = told(&plan((GATEWAY, DOCUMENT), (&new, DOCUMENT)));
+        let place = field.to_ascii_lowercase();
+        assert!(
+            matches!(&*sent, [one] if one.starts_with(&format!(
+                "moved credentials to ask.example: null -> \"{place}\""
+            ))),
+            "{sent:?}"
+        );
+    }
+}
+
+#[test]
+fn credential_in_the_query_reaches_the_service() {
+    let document = edit(
+        DOCUMENT,
+        "{type: apiKey, in: header, name: X-Key",
+        "{type: apiKey, in: query, name: pass",
+    );
+    let new = asking("url: \"https://ask.example/c\", request_headers: [Accept]");
+    let sent = told(&plan((GATEWAY, &document), (&new, &document)));
+    let keyed = "a/createOrder+a/deleteOrder+a/getOrder+a/listOrders";
+    assert_eq!(
+        sent,
+        [
+            format!("moved credentials to ask.example: null -> \"query pass\" {keyed}"),
+            "moved answers of ask.example: null -> \"https://ask.example\" a/getStatus".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn service_without_credentials_answers_clients() {
+    let new = asking("url: \"https://ask.example/c\", request_headers: [Accept]");
+    let plan_of = |old: &str, new: &str| told(&plan((old, DOCUMENT), (new, DOCUMENT)));
+    let all = "a/createOrder+a/deleteOrder+a/getOrder+a/getStatus+a/listOrders";
+    assert_eq!(
+        plan_of(GATEWAY, &new),
+        [format!(
+            "moved answers of ask.example: null -> \"https://ask.example\" {all}"
+        )]
+    );
+    let other = edit(&new, "ask.example", "other.example");
+    assert_eq!(
+        plan_of(&new, &other),
+        [format!(
+            "moved answers of other.example: null -> \"https://other.example\" {all}"
+        )]
+    );
+    assert_eq!(plan_of(&new, GATEWAY), [""; 0]);
+}
+
+#[test]
+fn new_operation_with_another_service_is_named() {
+    let added = |policy: &str| {
+        edit(
+            DOCUMENT,
+            "  /status:\n",
+            &format!(
+                "  /new:\n    get: {{operationId: getNew, {policy}responses: {{\"200\": {{description: fine}}}}}}\n  /status:\n"
+            ),
+        )
+    };
+    let with = |gateway: &str| {
+        edit(
+            gateway,
+            "policies:\n",
+            "policies:\n  more: {kind: forward_auth, url: \"https://more.example/c\"}\n",
+        )
+    };
+    let document = added("x-gateway: {+policies: [more]}, ");
+    let sent = told(&plan((GATEWAY, DOCUMENT), (&with(GATEWAY), &document)));
+    assert_eq!(
+        sent,
+        ["moved credentials to more.example: null -> \"authorization, cookie\" a/getNew"]
+    );
+    // The old side already asks the service.
+    let old = asking("url: \"https://ask.example/c\"");
+    let sent = told(&plan((&old, DOCUMENT), (&old, &added(""))));
+    assert_eq!(sent, [""; 0]);
+}
+
+/// gateway.yaml with two authorization services in each chain, and the fields that they set.
+fn two(one: &str, other: &str) -> String {
+    let policy = |name: &str, upstream: &str, fields: &str| {
+        format!(
+            "  {name}: {{kind: forward_auth, upstream: {upstream}, request_headers: [Accept], response_headers: [{fields}]}}\n"
+        )
+    };
+    let gateway = edit(
+        GATEWAY,
+        "policies:\n",
+        &format!(
+            "policies:\n{}{}",
+            policy("ask", "u", one),
+            policy("more", "v", other)
+        ),
+    );
+    edit(&gateway, "[slow, edge]", "[slow, ask, more, edge]")
+}
+
+#[test]
+fn service_that_takes_over_a_field_trips_the_gate() {
+    let is_told = |old: &str, new: &str| {
+        let plan = plan((old, DOCUMENT), (new, DOCUMENT));
+        let mut changes = plan.changes.iter();
+        let is_identity = changes.any(|change| change.id == "identity-field-changed");
+        is_identity && !plan.tripped(&["weaken".into()], &[]).is_empty()
+    };
+    // Each field comes from the other service.
+    assert!(is_told(&two("X-User", "X-Tier"), &two("X-Tier", "X-User")));
+    // The second service overwrites the field of the first one.
+    assert!(is_told(
+        &two("X-User", "X-Tier"),
+        &two("X-User", "X-Tier, X-User")
+    ));
+    assert!(is_told(
+        &two("X-User, X-A", "X-Tier"),
+        &two("X-A", "X-Tier, X-User")
+    ));
+    // The same services under other names.
+    let old = two("X-User", "X-Tier");
+    let new = old
+        .replace("  u: {", "  w: {")
+        .replace("upstream: u", "upstream: w");
+    assert!(!is_told(&old, &new));
+}
+
+#[test]
+fn claim_of_another_issuer_trips_the_gate() {
+    let issuer = |name: &str| {
+        format!(
+            "{name}: {{kind: jwt, issuer: \"https://{name}.example\", audience: [a], algorithms: [ES256], jwks_url: \"https://{name}.example/k\"}}, "
+        )
+    };
+    let gateway = edit(
+        GATEWAY,
+        "auth: {",
+        &format!("auth: {{{}{}", issuer("one"), issuer("two")),
+    );
+    let document = |one: &str, two: &str| {
+        let document = edit(
+            DOCUMENT,
+            "operationId: getOrder,",
+            "operationId: getOrder, security: [{one: []}, {two: []}],",
+        );
+        format!(
+            "{document}    one: {{type: http, scheme: bearer, x-gateway: {{auth: one{one}}}}}\n    two: {{type: apiKey, in: header, name: X-T, x-gateway: {{auth: two{two}}}}}\n"
+        )
+    };
+    let claims = ", claims_to_headers: {email: X-Email}";
+    let name = ", forward_as: X-Email";
+    for (old, new, class) in [
+        ((claims, ""), ("", claims), "incomparable"),
+        ((claims, ""), (claims, claims), "weaken"),
+        ((claims, claims), (claims, ""), "strengthen"),
+        ((name, ""), ("", name), "incomparable"),
+        ((name, ""), (name, name), "weaken"),
+    ] {
+        let (old, new) = (document(old.0, old.1), document(new.0, new.1));
+        let plan = plan((&gateway, &old), (&gateway, &new));
+        assert_eq!(
+            lines(&plan),
+            [format!(
+                "security {class} identity-field-changed a/getOrder"
+            )]
+        );
+    }
+}
