@@ -6,7 +6,8 @@
 //! the project without an environment, else the most similar one. This prevents bypassing gates by
 //! replacing a strict environment with a lax one of another name. The rules of a new environment
 //! are compared with those of the project without an environment, and of each environment that it
-//! may replace.
+//! may replace. The project without an environment is compared with each removed environment that it
+//! replaces.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -75,7 +76,13 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
                 whole.add_changes(rules, &pair.environment, &mut known);
             }
             (Some(_), None) if pair.is_beside => continue,
-            (Some(old), None) => whole.changes.push(removed(&pair.environment, old)),
+            (Some(old), None) => {
+                whole.changes.push(removed(&pair.environment, old));
+                if let Some(heir) = heir(old, pairs) {
+                    let plan = compare(Some(old), heir)?;
+                    whole.add_changes(plan.changes, "", &mut known);
+                }
+            }
             (Some(_), Some(_)) | (None, None) => continue,
         }
         whole.no_op = false;
@@ -288,12 +295,29 @@ impl Found {
 /// the same channel.
 fn is_taken_over(pair: &Pair, new: &Side) -> bool {
     let Some(old) = &pair.old else { return false };
-    let channel = |side: &Side| -> Option<String> {
-        let rules = side.source.as_ref()?.rules.as_ref()?;
-        Some(rules.channel.clone())
-    };
     let before = channel(old);
     pair.new.is_none() && !pair.is_beside || before.is_some() && before == channel(new)
+}
+
+/// Release channel of a side. `None` if its rules are unknown.
+fn channel(side: &Side) -> Option<&str> {
+    let rules = side.source.as_ref()?.rules.as_ref()?;
+    Some(&rules.channel)
+}
+
+/// Returns the project without an environment if it takes the place of a removed environment: it has
+/// the same channel, or no environment remains. Its own comparison does not contain the gates and
+/// requirements of the environment's patch.
+fn heir<'p>(old: &Side, pairs: &'p [Pair]) -> Option<&'p Side> {
+    let base = pairs.iter().find(|pair| pair.environment.is_empty());
+    let base = base?.new.as_ref()?;
+    let named = pairs.iter().filter(|pair| !pair.environment.is_empty());
+    let mut named = named.filter_map(|pair| pair.new.as_ref()).peekable();
+    let is_last = named.peek().is_none();
+    // The project without an environment is never released in the channel of an environment.
+    let is_idle = named.any(|side| channel(side) == channel(base));
+    let is_same = channel(old).is_some() && channel(old) == channel(base);
+    (!is_idle && (is_last || is_same)).then_some(base)
 }
 
 fn removed(name: &str, old: &Side) -> Change {

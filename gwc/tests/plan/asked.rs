@@ -302,3 +302,124 @@ fn claim_of_another_issuer_trips_the_gate() {
         );
     }
 }
+
+/// gateway.yaml with a service behind the upstream `v`, which an outage of admits everyone.
+fn open(upstream: &str) -> String {
+    let gateway = edit(
+        GATEWAY,
+        "v: {targets: {a: {url: \"http://127.0.0.1:9001\"}}}",
+        &format!("v: {{targets: {{a: {{url: \"{upstream}}}"),
+    );
+    let gateway = edit(
+        &gateway,
+        "policies:\n",
+        "policies:\n  ask: {kind: forward_auth, upstream: v, on_outage: open}\n",
+    );
+    edit(&gateway, "[slow, edge]", "[slow, ask, edge]")
+}
+
+#[test]
+fn any_setting_of_a_service_that_may_fail_weakens() {
+    let all = "a/createOrder+a/deleteOrder+a/getOrder+a/getStatus+a/listOrders";
+    let plain = "http://v.example:9001\"}}";
+    let secure = "https://v.example:9001\"}}";
+    for (old, new) in [
+        (plain, format!("{plain}, protocol: h2c")),
+        (plain, format!("{plain}, proxy_protocol: v2")),
+        (plain, format!("{plain}, host_header: x.example")),
+        (plain, secure.to_owned()),
+        (secure, format!("{secure}, tls: {{sni: x.example}}")),
+        (
+            plain,
+            format!("{plain}, health: {{active: {{path: /only}}}}"),
+        ),
+    ] {
+        let plan = plan((&open(old), DOCUMENT), (&open(&new), DOCUMENT));
+        let found = lines(&plan);
+        let is_told = |line: &String| line.starts_with("security weaken") && line.ends_with(all);
+        assert!(found.iter().any(is_told), "{new}: {found:?}");
+    }
+    let looser = format!("{plain}, limits: {{requests: 100000}}");
+    let plan = plan((&open(plain), DOCUMENT), (&open(&looser), DOCUMENT));
+    assert!(
+        lines(&plan).iter().all(|line| !line.contains("weaken")),
+        "{:?}",
+        lines(&plan)
+    );
+}
+
+#[test]
+fn longer_cache_of_answers_weakens() {
+    let cached = |time: &str| asking(&format!("upstream: u, cache: {time}"));
+    let between = |old: &str, new: &str| {
+        let plan = plan((&cached(old), DOCUMENT), (&cached(new), DOCUMENT));
+        lines(&plan)
+    };
+    assert_eq!(
+        between("1m", "8760h"),
+        ["security weaken policy-changed policy ask cache"]
+    );
+    assert_eq!(
+        between("8760h", "1m"),
+        ["security strengthen policy-changed policy ask cache"]
+    );
+}
+
+#[test]
+fn weaker_connections_of_all_upstreams_weaken() {
+    let upstreams = |keys: &str| {
+        edit(
+            GATEWAY,
+            "upstreams:\n",
+            &format!(
+                "upstreams:\n  one: {{targets: {{a: {{url: \"https://n.example\"}}}}, tls: {{client_cert: {{cert: \"${{file:/c}}\", key: \"${{file:/k}}\"}}}}}}\n  two: {{targets: {{a: {{url: \"{keys}}}\n"
+            ),
+        )
+    };
+    let of = |operation: &str| {
+        edit(
+            DOCUMENT,
+            "operationId: getOrder,",
+            &format!("operationId: getOrder, x-gateway: {{{operation}}},"),
+        )
+    };
+    let certificate = "client_cert: {cert: \"${file:/c}\", key: \"${file:/k}\"}";
+    for keys in [
+        "http://n.example\"}}".to_owned(),
+        "https://n.example\"}}".to_owned(),
+        format!("https://n.example\"}}}}, tls: {{verify: false, {certificate}}}"),
+        format!("https://n.example\"}}}}, tls: {{sni: x.example, {certificate}}}"),
+    ] {
+        let gateway = upstreams(&keys);
+        for use_of in [
+            "upstream: X",
+            "split: [{upstream: u}, {upstream: X}]",
+            "mirror: {upstream: X}",
+        ] {
+            let (old, new) = (
+                of(&use_of.replace('X', "one")),
+                of(&use_of.replace('X', "two")),
+            );
+            let plan = plan((&gateway, &old), (&gateway, &new));
+            let found = lines(&plan);
+            let expected = |line: &String| {
+                let ends = line.ends_with("upstream-transport-changed a/getOrder");
+                ends && (line.contains("weaken") || line.contains("incomparable"))
+            };
+            assert!(found.iter().any(expected), "{keys} {use_of}: {found:?}");
+        }
+        // An authorization service.
+        let policy = |name: &str| {
+            let gateway = edit(
+                &gateway,
+                "policies:\n",
+                &format!("policies:\n  ask: {{kind: forward_auth, upstream: {name}}}\n"),
+            );
+            edit(&gateway, "[slow, edge]", "[slow, ask, edge]")
+        };
+        let plan = plan((&policy("one"), DOCUMENT), (&policy("two"), DOCUMENT));
+        let found = lines(&plan);
+        let expected = |line: &String| line.contains("upstream-transport-changed");
+        assert!(found.iter().any(expected), "{keys}: {found:?}");
+    }
+}

@@ -27,6 +27,7 @@ mod proofs;
 mod redefined;
 mod refactor;
 mod refactorings;
+mod replaced;
 mod responses;
 mod rest;
 mod retries;

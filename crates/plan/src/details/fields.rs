@@ -11,8 +11,8 @@ use super::groups::{is_below, together};
 use super::operations::Line;
 use super::tables::Absent::{self, Is, NoLimit, Unknown};
 use super::tables::Way::{
-    Access, Each, Either, Less, More, MoreOrOff, Moves, Names, Off, On, Opens, Other, Rewritten,
-    Shares, Status, Tells,
+    Access, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens, Other,
+    Rewritten, Shares, Status, Tells,
 };
 use super::tables::{self, Table, of_policy};
 use crate::Class;
@@ -94,6 +94,11 @@ pub(super) fn settings(
             Access => continue,
             More(absent) => class(amount(was, absent), amount(is, absent)),
             Less(absent) => class(amount(is, absent), amount(was, absent)),
+            Holds(absent) => match class(amount(was, absent), amount(is, absent)) {
+                Class::Relax => Class::Weaken,
+                Class::Tighten => Class::Strengthen,
+                other => other,
+            },
             MoreOrOff(absent) => class(or_off(was, absent), or_off(is, absent)),
             Tells => match (was, is) {
                 (None, Some(_)) => Class::Strengthen,

@@ -326,7 +326,38 @@ pub(super) fn decide(
         }
         changes.len() == taken || gets_requests
     });
+    let (before, after) = (connection(was), connection(is));
+    if before != after {
+        let open = askers.all.iter().filter(|(_, _, is_open)| *is_open);
+        for (api, operation, _) in open {
+            let mut change = Change::new(
+                Section::Security,
+                Class::Weaken,
+                "upstream-setting-changed",
+                format!("upstream {name} tls"),
+                before.clone().into(),
+                after.clone().into(),
+            );
+            change.why_none = Some(DECIDED_ELSEWHERE);
+            changes.push(change.of(reference(api, operation)));
+        }
+    }
     changes
+}
+
+/// TLS settings of an upstream and its targets, for display. The service may refuse connections
+/// with any other ones.
+fn connection(upstream: &ir::Upstream) -> String {
+    let settings = upstream.judging();
+    let settings = settings.below(&["tls"]);
+    let settings = settings.map(|one| {
+        let value = fields::shown(Some(&one.value));
+        format!("{} {value}", one.path.join("."))
+    });
+    let targets = upstream.targets.iter();
+    let targets = targets.filter(|target| target.tls);
+    let targets = targets.map(|target| format!("https for {}", target.name));
+    settings.chain(targets).collect::<Vec<_>>().join(", ")
 }
 
 /// True if a line reports another host, or another virtual host, of a service.
@@ -346,8 +377,8 @@ fn is_other_host(line: &Line, was: &ir::Upstream, is: &ir::Upstream) -> bool {
     }
 }
 
-/// True if a setting may make outages more frequent: a tighter limit, timeout or circuit breaker,
-/// or a change of unknown direction.
+/// True if a setting may make outages more frequent. Only looser limits and settings of responses
+/// are known not to.
 fn may_fail(name: &str, line: &Line) -> bool {
     let path = line.subject.strip_prefix("upstream ");
     let path = path.and_then(|rest| rest.strip_prefix(name));
@@ -356,7 +387,9 @@ fn may_fail(name: &str, line: &Line) -> bool {
         .flat_map(|path| path.trim_start().split('.'))
         .map(str::to_owned)
         .collect();
-    line.class == Class::Tighten || fields::has_no_direction(&tables::UPSTREAM, &path)
+    let of_responses = path.first().is_some_and(|key| key == "rewrite_responses");
+    !of_responses
+        && (line.class != Class::Relax || fields::has_no_direction(&tables::UPSTREAM, &path))
 }
 
 /// True if an upstream receives client requests or copies of them.

@@ -30,6 +30,9 @@ pub(super) enum Way {
     More(Absent),
     /// A greater value lets less through. The payload is the default.
     Less(Absent),
+    /// Time for which an old decision about access holds: a greater value weakens. The payload is
+    /// the default.
+    Holds(Absent),
     /// The value decides which callers share a limit. Neither value is tighter, so a change counts
     /// as looser.
     Either,
@@ -76,8 +79,8 @@ pub(super) enum Absent {
 
 use Absent::{Is, NoLimit, Unknown};
 use Way::{
-    Access, Each, Either, Less, More, MoreOrOff, Moves, Names, Off, On, Opens, Other, Rewritten,
-    Shares, Status, Tells,
+    Access, Each, Either, Holds, Less, More, MoreOrOff, Moves, Names, Off, On, Opens, Other,
+    Rewritten, Shares, Status, Tells,
 };
 
 /// Retry conditions by default.
@@ -209,7 +212,7 @@ static FORWARD_AUTH: Table = Table {
     id: "policy-changed",
     rows: rows! {
         "url": Access; "upstream": Access; "path": Access; "on_outage": Access;
-        "timeout": More(Is(1_000)); "cache": More(Is(0));
+        "timeout": More(Is(1_000)); "cache": Holds(Is(0));
     },
     groups: &[],
 };
@@ -430,8 +433,8 @@ impl Table {
             // A row also covers the keys below its path, unless it compares a single value.
             let length = match row.way {
                 Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
-                More(_) | MoreOrOff(_) | Less(_) | On | Off | Opens | Each(_) | Tells | Names
-                | Status | Rewritten => row.path.len() == path.len(),
+                More(_) | MoreOrOff(_) | Less(_) | Holds(_) | On | Off | Opens | Each(_)
+                | Tells | Names | Status | Rewritten => row.path.len() == path.len(),
             };
             length
                 && same

@@ -167,8 +167,19 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         &mut lines,
     );
     let found = pages::compare("", (&[&was.errors], &[&is.errors]), &mut lines);
-    push(plan, lines, |_| Section::Policy);
+    push_unshown(plan, lines);
     plan.changes.extend(found);
+}
+
+/// Adds lines about policies and settings to the plan. No request shows one about access.
+fn push_unshown(plan: &mut Plan, lines: Vec<Line>) {
+    let before = plan.changes.len();
+    push(plan, lines, Line::section);
+    for change in &mut plan.changes[before..] {
+        if change.section == Section::Security {
+            change.why_none = Some("a decision that is kept for longer shows it");
+        }
+    }
 }
 
 /// True if every client that reaches the old address also reaches the new one.
@@ -339,7 +350,7 @@ pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
         [&is.errors, &new.shared.errors],
     );
     let found = pages::compare(&subject, (&errors.0, &errors.1), &mut lines);
-    push(plan, lines, |_| Section::Policy);
+    push_unshown(plan, lines);
     plan.changes.extend(found);
     let mut lines = Vec::new();
     for (name, was, is) in both(&was.mounts, &is.mounts) {

@@ -6,80 +6,146 @@
 use std::collections::BTreeSet;
 
 use bundle::ir;
+use policy::Policy as _;
 use policy::declared::{Settings, Value};
 
+use super::gateway::hosts;
 use super::{Access, Difference, Verdict, one, verifier::told};
 use crate::Class;
 
 /// Reason for the absence of a witness.
 pub(crate) const UNSHOWN: &str = "no request can show what happens on a connection";
 
-/// Compares the connections to the upstreams of two routes.
-pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
-    let name = |access: &Access<'_>| access.route.map(|route| route.treatment.upstream.clone());
-    if name(old) == name(new) {
-        return Vec::new();
-    }
-    let strength = |access: &Access<'_>| -> usize {
-        let upstream = access.route.and_then(|route| {
-            let upstreams = &route.gateway.shared.upstreams;
-            upstreams.get(&route.treatment.upstream)
-        });
-        upstream.map_or(0, strength)
+/// Ways in which an operation uses upstreams, as subjects of lines.
+const ROLES: [&str; 4] = ["upstream", "mirror", "forward_auth", "introspection"];
+
+/// Names of the upstreams that a route uses in one way. Shares of a split are like the upstream.
+fn used(access: &Access<'_>, role: &str) -> BTreeSet<String> {
+    let Some(route) = access.route else {
+        return BTreeSet::new();
     };
-    let authority = |access: &Access<'_>| -> Option<String> {
-        let route = access.route?;
-        let upstream = route
-            .gateway
-            .shared
-            .upstreams
-            .get(&route.treatment.upstream)?;
-        let settings = upstream.judging();
-        Some(settings.get(&["tls", "ca"]).map(told).unwrap_or_default())
+    let forwarding = &route.treatment.forwarding;
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    let of_policies = |kind: &str| -> Vec<String> {
+        let policies = access.chain().filter(|one| one.checked.kind() == kind);
+        let names = policies.flat_map(|one| one.checked.upstreams());
+        names.map(str::to_owned).collect()
     };
-    let (was, is) = (strength(old), strength(new));
-    let words = ["in the clear", "TLS without a check", "TLS"];
-    let mut shown = (words[was].to_owned(), words[is].to_owned());
-    let verdict = Verdict::of(is <= was, was <= is);
-    let (before, after) = (authority(old), authority(new));
-    let is_checked = was == 2 && is == 2;
-    let verdict = match is_checked && before != after {
-        true => {
-            let by = |authority: Option<String>| match authority.unwrap_or_default() {
-                authority if authority.is_empty() => "TLS".to_owned(),
-                authority => format!("TLS by {authority}"),
-            };
-            shown = (by(before), by(after));
-            Verdict::Incomparable
+    match role {
+        "upstream" => {
+            names.insert(route.treatment.upstream.clone());
+            let own = forwarding.split.iter().flat_map(|split| split.upstreams());
+            names.extend(own.map(str::to_owned));
+            names.extend(of_policies("split"));
         }
-        false => verdict,
-    };
-    let id = "upstream-transport-changed";
-    let mut found = one("transport", verdict, id, "upstream", shown);
-    let certificate = |access: &Access<'_>| -> Option<String> {
-        let route = access.route?;
-        let upstreams = &route.gateway.shared.upstreams;
-        own_certificate(&upstreams.get(&route.treatment.upstream)?.judging())
-    };
-    let (before, after) = (certificate(old), certificate(new));
-    if before != after {
-        let verdict = match (&before, &after) {
-            (Some(_), Some(_)) => Verdict::Incomparable,
-            (before, _) => Verdict::of(before.is_none(), before.is_some()),
+        "mirror" => {
+            let own = forwarding.mirror.iter().map(|mirror| mirror.upstream());
+            names.extend(own.map(str::to_owned));
+            names.extend(of_policies("mirror"));
+        }
+        "introspection" => {
+            let wanted = route.treatment.security.0.iter();
+            let wanted = wanted.flat_map(|alternative| &alternative.0);
+            let schemes = wanted.filter_map(|wanted| route.api.schemes.get(&wanted.scheme));
+            names.extend(schemes.filter_map(|scheme| match &scheme.verify {
+                ir::Verify::Auth(name) => route.gateway.shared.auth.get(name)?.checked.origin(),
+                ir::Verify::Inline(checked) => checked.origin(),
+                ir::Verify::Upstream => None,
+            }));
+        }
+        kind => names.extend(of_policies(kind)),
+    }
+    names
+}
+
+/// Compares the connections to the upstreams of two routes. Upstreams of the same name are compared
+/// for the whole gateway.
+pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let mut found: Vec<Difference> = Vec::new();
+    for role in ROLES {
+        let (mut was, is) = (used(old, role), used(new, role));
+        if was.is_empty() && role == "mirror" {
+            // The new copies are compared with the requests themselves.
+            was = used(old, "upstream");
+        }
+        let get = |access: &Access<'_>, name: &String| -> Option<ir::Upstream> {
+            access.route?.gateway.shared.upstreams.get(name).cloned()
         };
-        let shown = |own: Option<String>| own.unwrap_or_else(|| "none".to_owned());
-        let told = (shown(before), shown(after));
-        found.extend(one(
-            "transport",
-            verdict,
-            id,
-            "upstream tls.client_cert",
-            told,
-        ));
+        for name in is.difference(&was) {
+            let Some(after) = get(new, name) else {
+                continue;
+            };
+            // Requests to a host were sent to it before, else to an upstream that is gone, else to
+            // any of them.
+            let before: Vec<ir::Upstream> = was.iter().filter_map(|name| get(old, name)).collect();
+            let is_same_host = |one: &&ir::Upstream| {
+                let known = hosts(one);
+                hosts(&after).iter().any(|host| known.contains(host))
+            };
+            let is_gone = |one: &&ir::Upstream| !is.contains(&one.name);
+            let same: Vec<&ir::Upstream> = before.iter().filter(is_same_host).collect();
+            let gone: Vec<&ir::Upstream> = before.iter().filter(is_gone).collect();
+            let all = match (same.is_empty(), gone.is_empty()) {
+                (false, _) => same,
+                (true, false) => gone,
+                (true, true) => before.iter().collect(),
+            };
+            for one in all
+                .into_iter()
+                .flat_map(|before| pair(role, before, &after))
+            {
+                if !found.contains(&one) {
+                    found.push(one);
+                }
+            }
+        }
     }
     found
         .iter_mut()
         .for_each(|one| one.why_none = Some(UNSHOWN));
+    found
+}
+
+/// Compares the connections to two upstreams of the same requests.
+fn pair(role: &str, old: &ir::Upstream, new: &ir::Upstream) -> Vec<Difference> {
+    let id = "upstream-transport-changed";
+    let (was, is) = (strength(old), strength(new));
+    let words = ["in the clear", "TLS without a check", "TLS"];
+    let mut shown = (words[was].to_owned(), words[is].to_owned());
+    let mut verdict = Verdict::of(is <= was, was <= is);
+    let sides = (&old.judging(), &new.judging());
+    let authority =
+        |settings: &Settings| settings.get(&["tls", "ca"]).map(told).unwrap_or_default();
+    let (before, after) = (authority(sides.0), authority(sides.1));
+    if was == 2 && is == 2 && before != after {
+        let by = |authority: String| match authority.is_empty() {
+            true => "TLS".to_owned(),
+            false => format!("TLS by {authority}"),
+        };
+        shown = (by(before), by(after));
+        verdict = Verdict::Incomparable;
+    }
+    let mut found = one("transport", verdict, id, role, shown);
+    let shown = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+    let (before, after) = (own_certificate(sides.0), own_certificate(sides.1));
+    if before != after {
+        let verdict = match (&before, &after) {
+            (Some(_), Some(_)) => Verdict::Incomparable,
+            // Without a certificate, the upstream no longer recognises the gateway.
+            (before, _) => Verdict::of(before.is_some(), before.is_none()),
+        };
+        let told = (shown(before), shown(after));
+        let subject = format!("{role} tls.client_cert");
+        found.extend(one("transport", verdict, id, &subject, told));
+    }
+    // The certificate must name another host than the one that the requests go to.
+    let sni = |settings: &Settings| settings.text(&["tls", "sni"]).map(str::to_owned);
+    let (before, after) = (sni(sides.0), sni(sides.1));
+    if was == 2 && is == 2 && before != after && certified(old) != certified(new) {
+        let subject = format!("{role} tls.sni");
+        let told = (shown(before), shown(after));
+        found.extend(one("transport", Verdict::Incomparable, id, &subject, told));
+    }
     found
 }
 
