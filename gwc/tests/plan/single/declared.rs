@@ -358,6 +358,19 @@ pub(super) const KINDS: &[Kind] = &[
         );
         Some(())
     }),
+    ("another service is asked without credentials", |case| {
+        let ask = json!({"kind": "forward_auth", "url": "https://ask.example/", "request_headers": ["Accept"]});
+        case.expect("upstream changed upstream-added upstream https://asq.example");
+        case.expect("upstream changed upstream-removed upstream https://ask.example");
+        let some = with_policy(case, &ask);
+        case.new.gateway["policies"]["one"]["url"] = json!("https://asq.example/");
+        case.expect_of(
+            "security incomparable authorization-changed authorize",
+            &some,
+        );
+        case.expect_of("security moved service-asked answers of asq.example", &some);
+        Some(())
+    }),
     ("nobody is asked any more", |case| {
         let admins = json!({"kind": "authorize", "groups": ["admin"]});
         dropped(case, admins, "weaken authorization-removed authorize")
