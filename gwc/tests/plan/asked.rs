@@ -423,3 +423,21 @@ fn weaker_connections_of_all_upstreams_weaken() {
         assert!(found.iter().any(expected), "{keys}: {found:?}");
     }
 }
+
+#[test]
+fn short_timeout_with_old_answers_weakens() {
+    let document = document("type: http, scheme: bearer", "{token: []}");
+    let between = |old: &str, new: &str| {
+        let (old, new) = (gateway(ENDPOINT, "A", old), gateway(ENDPOINT, "A", new));
+        let plan = plan((&old, &document), (&new, &document));
+        let mut changes = plan.changes.iter();
+        let change = changes.find(|change| change.id == "verifier-changed");
+        change.map(|change| change.class.name().to_owned())
+    };
+    let cached = ", on_outage: cached";
+    let short = ", on_outage: cached, timeout: 1ms";
+    assert_eq!(between(cached, short).as_deref(), Some("weaken"));
+    assert_eq!(between(short, cached).as_deref(), Some("strengthen"));
+    assert_eq!(between("", short).as_deref(), Some("weaken"));
+    assert_eq!(between("", ", timeout: 1ms").as_deref(), Some("changed"));
+}

@@ -13,7 +13,10 @@ use policy::auth::{self, binding, dpop};
 use policy::declared::{Scalar, Settings, Value};
 
 /// Facts that limit the age of cached keys and introspection responses.
-pub(super) const LASTING: &[&str] = &["stale_for", "cache", "old answers"];
+pub(super) const LASTING: &[&str] = &["stale_for", "cache", "old answers", EARLY];
+
+/// Fact for outages that admit old answers: greater with a shorter `timeout`.
+const EARLY: &str = "early outages";
 
 /// Requirements on the credential at one place of a request. If several verifiers check it, all
 /// facts must hold.
@@ -242,6 +245,13 @@ impl Facts<'_, '_> {
             _ => auth::introspection::STALE_FOR_MS,
         };
         self.asked.bound("old answers", time_ms);
+        // A shorter timeout causes more outages, and each one admits old answers.
+        let timeout_ms = match self.settings.get(&["timeout"]) {
+            Some(Value::One(Scalar::Duration(ms))) => *ms,
+            _ => auth::introspection::TIMEOUT_MS,
+        };
+        let early = if is_cached { u64::MAX - timeout_ms } else { 0 };
+        self.asked.bound(EARLY, early);
         self.known.extend(["on_outage", "stale_for"]);
     }
 

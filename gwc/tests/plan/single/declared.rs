@@ -103,7 +103,22 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     ("tokens are asked about elsewhere", |case| {
         let [old, new] = ["https://idp/in", "https://idq/in"].map(Value::from);
-        asked(case, "incomparable", "url", old, new)
+        asked(case, "incomparable", "url", old, new)?;
+        // The lines about the credentials and the secret are of the same operations.
+        let line = case
+            .expected
+            .iter()
+            .find_map(|line| {
+                line.strip_prefix("security incomparable verifier-changed security: ")
+            })?
+            .to_owned();
+        case.expect(&format!(
+            "security moved credentials-sent credentials to idq: {line}"
+        ));
+        case.expect(&format!(
+            "security weaken secret-flow-added auth idp client_secret: {line}"
+        ));
+        Some(())
     }),
     ("another client asks about tokens", |case| {
         asked(case, "incomparable", "client_id", json!("a"), json!("b"))
