@@ -2,6 +2,9 @@
 
 use super::{Change, Class, Plan, Section};
 
+/// Id of a difference that no rule describes. It may be of any class, so it trips every gate.
+const UNCLASSIFIED: &str = "unclassified";
+
 impl Plan {
     /// Gates that the plan trips, each with the fingerprints of its unacknowledged changes.
     #[must_use]
@@ -27,6 +30,7 @@ impl Change {
         let stands_for = || self.stands_for.iter().any(|class| class.trips(gate));
         self.class.trips(gate)
             || stands_for()
+            || self.id == UNCLASSIFIED
             || gate == model::rules::GATE && self.section == Section::Rules
     }
 }

@@ -4,6 +4,7 @@ mod access;
 mod addresses;
 mod algebra;
 mod asked;
+mod bindings;
 mod cells;
 mod certificates;
 mod contracts;
@@ -35,6 +36,7 @@ mod reviewed;
 mod rounds;
 mod services;
 mod single;
+mod variables;
 mod written;
 
 use gwc::assemble::assemble;

@@ -1,6 +1,7 @@
 //! Comparison of everything except routing, access and the contract: limits, policies, upstreams,
 //! consumers and all other settings, including those that this version cannot run.
 
+mod bound;
 mod consumers;
 mod destination;
 mod fields;
@@ -15,6 +16,7 @@ mod things;
 
 use serde_json::Value;
 
+pub(super) use self::bound::{ends, goes_elsewhere};
 pub(super) use self::operations::{Line, Of, are_compared, of_cell};
 pub(crate) use self::things::{listener, upstream};
 use super::{Change, Plan, Section, security};

@@ -8,6 +8,7 @@ use policy::Policy as _;
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::{Value, json};
 
+use super::bound::{ends, goes_elsewhere};
 use super::{destination, fields, questions, schemes, tables, upstream};
 use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
@@ -109,18 +110,18 @@ fn upstreams(
 /// Compares the effective settings of operations. Each pair of treatments is compared once, even if
 /// many operations share it.
 pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
-    let mut known: HashMap<(u32, u32), (Vec<Line>, String)> = HashMap::new();
+    let mut known: HashMap<(u32, u32), (Vec<Line>, [String; 2])> = HashMap::new();
     let renamed = Renamed::of(old.api, new.api);
     for operation in &new.api.operations {
         let Some(before) = renamed.before(old.api, operation) else {
             continue;
         };
         let pair = (before.treatment, operation.treatment);
-        let (lines, policies) = known.entry(pair).or_insert_with(|| {
+        let (lines, [policies, ends]) = known.entry(pair).or_insert_with(|| {
             let was = &old.api.treatments[before.treatment as usize];
             let is = &new.api.treatments[operation.treatment as usize];
-            let policies = came_and_went((old, was), (new, is));
-            (treatments((old, was), (new, is)), policies)
+            let bound = [came_and_went((old, was), (new, is)), ends(new, is)];
+            (treatments((old, was), (new, is)), bound)
         });
         let mut push = |line: Line| {
             let section = line.section();
@@ -134,6 +135,9 @@ pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
             let mut change = Change::new(section, class, id, subject, was, is);
             if id == "policies-changed" {
                 change.bound.clone_from(policies);
+            }
+            if goes_elsewhere(class, id) {
+                change.bound.push_str(ends);
             }
             plan.changes.push(change.of(reference(new.api, operation)));
         };

@@ -11,8 +11,8 @@ use super::operations::{LIMITS, Line, Of, named, said};
 use super::tables::{self, Table};
 use super::{all, fields, pages, push, questions};
 use crate::pairs::{both, listeners};
-use crate::security::UNSHOWN;
-use crate::{Class, Plan, Section};
+use crate::security::{self, UNSHOWN};
+use crate::{Change, Class, Plan, Section};
 
 /// Kinds of policies that have a counter.
 const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
@@ -167,7 +167,9 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         &mut lines,
     );
     let found = pages::compare("", (&[&was.errors], &[&is.errors]), &mut lines);
+    let before = plan.changes.len();
     push_unshown(plan, lines);
+    bind(&mut plan.changes[before..], "", &is.policies, is);
     plan.changes.extend(found);
 }
 
@@ -350,7 +352,14 @@ pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
         [&is.errors, &new.shared.errors],
     );
     let found = pages::compare(&subject, (&errors.0, &errors.1), &mut lines);
+    let before = plan.changes.len();
     push_unshown(plan, lines);
+    bind(
+        &mut plan.changes[before..],
+        &scope,
+        &is.policies,
+        new.shared,
+    );
     plan.changes.extend(found);
     let mut lines = Vec::new();
     for (name, was, is) in both(&was.mounts, &is.mounts) {
@@ -371,6 +380,18 @@ pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
 
 /// Compares policies that both sides define. The chains that use a policy report its addition or
 /// removal; for an unused policy, it is reported here.
+/// Adds the definitions of the upstreams that changed policies name to the fingerprints.
+fn bind(changes: &mut [Change], scope: &str, policies: &ir::Set<ir::Policy>, shared: &ir::Shared) {
+    for change in changes {
+        let name = change.subject.strip_prefix("policy ");
+        let name = name.and_then(|name| name.strip_prefix(scope));
+        let name = name.and_then(|name| name.split(' ').next());
+        if let Some(policy) = name.and_then(|name| policies.get(name)) {
+            change.bound = security::servers(shared, std::iter::once(&policy.checked));
+        }
+    }
+}
+
 fn policies(
     scope: &str,
     (old, new): (&ir::Set<ir::Policy>, &ir::Set<ir::Policy>),
@@ -474,7 +495,7 @@ fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
         // If the verifier is in use, the access comparison already reports these settings.
         let rest = |verifier: &ir::Verifier| {
             let settings = verifier.checked.settings();
-            settings.without(|path| used && crate::security::asks_for(kind, &path[0]))
+            settings.without(|path| used && security::asks_for(kind, &path[0]))
         };
         fields::settings(&tables::VERIFIER, &subject, &rest(was), &rest(is), lines);
     }

@@ -8,7 +8,7 @@ use super::{
     Engines, Found, Owner, Pair, Pairs, Place, Route, STEPS_OF_CELL, STEPS_OF_PAIR, Table, Task,
     asked_for, describe, smallest, treated,
 };
-use crate::details::Line;
+use crate::details::{Line, Of, ends, goes_elsewhere};
 use crate::security::{Tokens, Verdict};
 use crate::values::Values;
 use crate::{Change, Class, RequestPlace, Section, Witness};
@@ -205,7 +205,14 @@ impl<'a> Cells<'_, 'a> {
                 old,
                 new,
             } = line;
-            let change = Change::new(section, class, id, subject, old, new);
+            let mut change = Change::new(section, class, id, subject, old, new);
+            if goes_elsewhere(class, id) {
+                let side = Of {
+                    api: is.api,
+                    shared: &self.sides.1.gateway.shared,
+                };
+                change.bound = ends(side, is.treatment());
+            }
             self.push(told, change, is, None, NO_REQUEST);
         }
         self.doors(&pair, &cell, (before, after), told);
@@ -246,6 +253,7 @@ impl<'a> Cells<'_, 'a> {
                 difference.new.clone(),
             );
             change.bound = was.requests();
+            change.bound.push_str(&difference.bound);
             if difference.component == "who" {
                 change.bound.push_str(&pair.asked);
             }

@@ -234,11 +234,15 @@ impl<'a> Overlay<'a> {
     }
 }
 
+/// Addresses of a treatment, and of an operation and a mount if a policy reads their names (else 0).
+/// Routes with equal addresses have equal access.
+type Same = (usize, usize, usize);
+
 /// Differences between treatments of the two sides. Each pair is compared once.
 struct Pairs<'a> {
     sides: (Option<&'a Lowered>, &'a Lowered),
     listener: &'a str,
-    known: Mutex<FxHashMap<(usize, usize), Arc<Pair>>>,
+    known: Mutex<FxHashMap<(Same, Same), Arc<Pair>>>,
 }
 
 /// Differences between the treatments of two routes.
@@ -271,8 +275,10 @@ impl<'a> Pairs<'a> {
     }
 
     fn of(&self, before: &Route<'_>, after: &Route<'_>) -> Arc<Pair> {
-        let address = |route: &Route<'_>| std::ptr::from_ref(route.treatment()) as usize;
-        let key = (address(before), address(after));
+        let key = (
+            self.sides.0.map_or((0, 0, 0), |side| same(side, before)),
+            same(self.sides.1, after),
+        );
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pair) = known().get(&key) {
             return Arc::clone(pair);
@@ -346,15 +352,8 @@ impl<'a> Pairs<'a> {
         if route.redirects() || refuses(side, route) {
             return Access::nobody();
         }
-        let treatment: &'r ir::Treatment =
-            &route.api.treatments[route.operation.treatment as usize];
-        Access::of(
-            &side.gateway,
-            route.api,
-            route.mount,
-            treatment,
-            self.listener,
-        )
+        let place = (route.api, route.mount);
+        Access::of(&side.gateway, place, route.operation, self.listener)
     }
 
     /// Name of the upstream that receives a route's requests, or [`GATEWAY`] if a policy responds.
@@ -375,6 +374,18 @@ impl<'a> Pairs<'a> {
                     &route.api.treatments[route.operation.treatment as usize];
                 &treatment.upstream
             }
+        }
+    }
+}
+
+fn same(side: &Lowered, route: &Route<'_>) -> Same {
+    let treatment = route.treatment();
+    let address = std::ptr::from_ref(treatment) as usize;
+    match security::reads_route(&side.gateway, route.api, treatment) {
+        false => (address, 0, 0),
+        true => {
+            let operation = std::ptr::from_ref(route.operation) as usize;
+            (address, operation, std::ptr::from_ref(route.mount) as usize)
         }
     }
 }
@@ -441,6 +452,20 @@ fn asked_for(side: &Lowered, route: &Route<'_>) -> String {
     bundle::digest::Digest::of(&bytes).hex()
 }
 
+/// Policies of a chain in order.
+fn policies<'p>(
+    treatment: &'p ir::Treatment,
+    api: &'p ir::Api,
+    shared: &'p ir::Shared,
+) -> impl Iterator<Item = &'p ir::Policy> {
+    let links = treatment.chain.iter();
+    links.filter_map(|link| match link {
+        ir::Link::Authenticate => None,
+        ir::Link::Shared(name) => shared.policies.get(name),
+        ir::Link::Own(name) => api.policies.get(name),
+    })
+}
+
 /// Digest of how a new operation's requests are handled: policies, destinations and rewrites. An
 /// acknowledgement therefore covers no later, wider handling. Upstreams that the old side has are
 /// left out, because they are compared separately.
@@ -448,13 +473,8 @@ fn treated((old, new): (Option<&Lowered>, &Lowered), route: &Route<'_>) -> Strin
     let treatment = route.treatment();
     let shared = &new.gateway.shared;
     let mut bytes = bundle::codec::encode(&treatment.chain);
-    for link in &treatment.chain {
-        let policy = match link {
-            ir::Link::Authenticate => None,
-            ir::Link::Shared(name) => shared.policies.get(name),
-            ir::Link::Own(name) => route.api.policies.get(name),
-        };
-        bytes.extend(policy.map(bundle::codec::encode).unwrap_or_default());
+    for policy in policies(treatment, route.api, shared) {
+        bytes.extend(bundle::codec::encode(policy));
     }
     bytes.extend(treatment.upstream.as_bytes());
     bytes.extend(bundle::codec::encode(&treatment.forwarding));
@@ -463,8 +483,11 @@ fn treated((old, new): (Option<&Lowered>, &Lowered), route: &Route<'_>) -> Strin
     bytes.push(u8::from(route.mount.strip_base_path));
     let known =
         |name: &str| old.is_some_and(|old| old.gateway.shared.upstreams.get(name).is_some());
+    let policies = policies(treatment, route.api, shared);
+    let named: BTreeSet<&str> = policies.flat_map(|one| one.checked.upstreams()).collect();
     let upstreams = std::iter::once(treatment.upstream.as_str());
-    for name in upstreams.chain(treatment.forwarding.upstreams()) {
+    let upstreams = upstreams.chain(treatment.forwarding.upstreams());
+    for name in upstreams.chain(named) {
         let upstream = shared.upstreams.get(name).filter(|_| !known(name));
         bytes.extend(upstream.map(bundle::codec::encode).unwrap_or_default());
     }

@@ -1,12 +1,14 @@
 //! Conditions on callers besides credentials: `authorize` and `forward_auth`.
 //!
 //! All conditions must hold. They are scopes, lists of which one item suffices, and opaque
-//! conditions (expressions, other services), which can only be equal or different.
+//! conditions (expressions, other services), which can only be equal or different. An expression is
+//! equal to another one if both have the same text and read the same values of the configuration.
 
 use std::collections::BTreeSet;
 
 use policy::declared::Settings;
 
+use super::reads::Reads;
 use super::{Access, Difference, Verdict, verifier::told as value};
 
 /// Condition on a caller.
@@ -16,8 +18,8 @@ enum Clause {
     Scope(String),
     /// The claim, groups or roles named by the first string must contain one of these values.
     OneOf(String, BTreeSet<String>),
-    /// Condition that cannot be analysed. Compared as text.
-    Opaque(String),
+    /// Condition that cannot be analysed. Compared as text, and by the values that it reads.
+    Opaque(String, Reads),
     /// Condition that another service admits the caller.
     Answer(Question),
 }
@@ -39,6 +41,9 @@ impl Clause {
         match (self, other) {
             (Self::OneOf(what, own), Self::OneOf(theirs, wider)) => {
                 what == theirs && own.is_subset(wider)
+            }
+            (Self::Opaque(own, reads), Self::Opaque(theirs, others)) => {
+                own == theirs && reads.implies(others)
             }
             (Self::Answer(own), Self::Answer(theirs)) => own.implies(theirs),
             (own, other) => own == other,
@@ -86,7 +91,12 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             "authorization-changed",
         ],
     );
-    super::one("claims", verdict, id, "authorize", (was.told, is.told))
+    let bound = is.read(&was);
+    let mut found = super::one("claims", verdict, id, "authorize", (was.told, is.told));
+    for one in &mut found {
+        one.bound.clone_from(&bound);
+    }
+    found
 }
 
 struct Asked {
@@ -98,9 +108,16 @@ impl Asked {
     fn of(access: &Access<'_>) -> Self {
         let mut clauses = BTreeSet::new();
         let authorize = access.policies("authorize");
-        authorize
-            .iter()
-            .for_each(|(_, settings)| authorized(settings, &mut clauses));
+        let mut read = Vec::new();
+        for (name, settings) in &authorize {
+            let reads = |source: &str| Reads::of(source, access, name);
+            authorized(settings, reads, &mut clauses);
+        }
+        for clause in &clauses {
+            if let Clause::Opaque(_, reads) = clause {
+                read.extend(reads.told());
+            }
+        }
         let forward = access.policies("forward_auth");
         for (_, settings) in &forward {
             clauses.insert(Clause::Answer(Question::of(settings)));
@@ -111,12 +128,28 @@ impl Asked {
                 settings.map(|one| format!(" {}: {}", one.path.join("."), value(&one.value)));
             format!("{name}{}", settings.collect::<String>())
         });
-        let told: Vec<String> = told.collect();
+        let mut told: Vec<String> = told.collect();
+        if !read.is_empty() {
+            read.sort();
+            read.dedup();
+            told.push(format!("where {}", read.join(", ")));
+        }
         let told = match told.is_empty() {
             true => "nothing more".to_owned(),
             false => told.join(", and "),
         };
         Self { clauses, told }
+    }
+
+    /// Digest of all values that the expressions of both sides read.
+    fn read(&self, before: &Self) -> String {
+        let clauses = before.clauses.iter().chain(&self.clauses);
+        let reads = clauses.filter_map(|clause| match clause {
+            Clause::Opaque(_, reads) => Some(format!("{reads:?}")),
+            Clause::Scope(_) | Clause::OneOf(..) | Clause::Answer(_) => None,
+        });
+        let digest = bundle::digest::Digest::of(reads.collect::<String>().as_bytes());
+        digest.hex()
     }
 
     fn implies(&self, other: &Self) -> bool {
@@ -125,14 +158,17 @@ impl Asked {
     }
 }
 
-fn authorized(settings: &Settings, clauses: &mut BTreeSet<Clause>) {
+fn authorized(settings: &Settings, reads: impl Fn(&str) -> Reads, clauses: &mut BTreeSet<Clause>) {
     for one in settings.iter() {
         let path: Vec<&str> = one.path.iter().map(String::as_str).collect();
         let values = settings.texts(&path).unwrap_or_default();
         let values = values.into_iter().map(str::to_owned);
         match path[0] {
             "scopes" => clauses.extend(values.map(Clause::Scope)),
-            "expression" => clauses.extend(values.map(Clause::Opaque)),
+            "expression" => clauses.extend(values.map(|source| {
+                let reads = reads(&source);
+                Clause::Opaque(source, reads)
+            })),
             _ => {
                 clauses.insert(Clause::OneOf(path.join(" "), values.collect()));
             }

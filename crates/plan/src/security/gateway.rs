@@ -10,6 +10,7 @@ use policy::{Addresses, SecretRef};
 use serde_json::Value;
 
 use super::Access;
+use super::covers::covers;
 use super::transport::{self, Found, UNSHOWN};
 use crate::ask::OUTSIDER;
 use crate::pairs::{both, listeners, reference as reference_of};
@@ -160,28 +161,31 @@ const PARTS_MAX: usize = 8;
 /// peer is no longer trusted. If the filter admits the peer, it now admits all clients behind the
 /// peer.
 fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, plan: &mut Plan) {
-    let set = |listener| {
-        let believed = believed(Some(listener));
-        Addresses::of(believed.iter().map(|(_, range)| range))
-    };
-    let gone = set(old).without(&set(new));
+    let (before, after) = (trusted(Some(old)), trusted(Some(new)));
+    let gone = before.iter().zip(&after).map(|(was, is)| was.without(is));
+    let gone = Addresses::of(&gone.flat_map(|gone| gone.ranges()).collect::<Vec<_>>());
     if gone.is_empty() {
         return;
     }
     for api in &gateway.apis {
         for operation in &api.operations {
-            let treatment = &api.treatments[operation.treatment as usize];
             let mut mounts = api.mounts.iter();
-            let mount = mounts.find(|mount| mount.listeners.contains(&new.name));
-            let access = mount.map(|mount| Access::of(gateway, api, mount, treatment, &new.name));
-            let Some(filtered) = access.and_then(|access| access.filtered()) else {
+            let Some(mount) = mounts.find(|mount| mount.listeners.contains(&new.name)) else {
                 continue;
             };
-            let admitted = gone.intersection(&filtered);
-            let class = match (admitted.is_empty(), Addresses::all().is_within(&filtered)) {
-                (_, true) => continue,
-                (false, false) => Class::Weaken,
-                (true, false) => Class::Strengthen,
+            let access = Access::of(gateway, (api, mount), operation, &new.name);
+            // A service receives the address and decides by rules that are not known here.
+            let asks = !access.policies("forward_auth").is_empty();
+            let filtered = access.filtered();
+            let filtered = filtered.filter(|filtered| !Addresses::all().is_within(filtered));
+            let admitted = filtered
+                .as_ref()
+                .map(|filtered| gone.intersection(filtered));
+            let class = match admitted {
+                Some(admitted) if !admitted.is_empty() => Class::Weaken,
+                None if !asks => continue,
+                _ if asks => Class::Incomparable,
+                Some(_) | None => Class::Strengthen,
             };
             let ranges: Vec<String> = gone
                 .ranges()
@@ -236,6 +240,15 @@ pub(crate) fn peers(old: &ir::Listener, new: &ir::Listener) -> Option<Peers> {
         new: after,
     };
     (peers.admitted.is_some() || peers.refused.is_some()).then_some(peers)
+}
+
+/// Peers whose `X-Forwarded-For` is trusted, and peers whose PROXY header is trusted.
+pub(super) fn trusted(listener: Option<&ir::Listener>) -> [Addresses; 2] {
+    let believed = believed(listener);
+    ["trusted_proxies", "proxy_protocol.from"].map(|key| {
+        let own = believed.iter().filter(|(other, _)| *other == key);
+        Addresses::of(own.map(|(_, range)| range))
+    })
 }
 
 fn believed(listener: Option<&ir::Listener>) -> Vec<Believed> {
@@ -337,25 +350,6 @@ fn public(old: &Settings, new: &Settings) -> Option<Found> {
     })
 }
 
-/// True if a pattern matches everything that another pattern matches. `*` matches any sequence of
-/// characters. Treat the other pattern as a string: only a `*` of this pattern can match its `*`.
-fn covers(wider: &str, pattern: &str) -> bool {
-    let parts: Vec<&str> = wider.split('*').collect();
-    let [first, middle @ .., last] = parts.as_slice() else {
-        return wider == pattern;
-    };
-    let Some(mut rest) = pattern.strip_prefix(first) else {
-        return false;
-    };
-    for part in middle {
-        let Some(at) = rest.find(part) else {
-            return false;
-        };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
-}
-
 /// Flow of a secret: the definition, the path of the field, and the reference.
 type Flow = (String, String, SecretRef);
 
@@ -385,7 +379,7 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
             reference.to_string().into(),
         );
         change.why_none = Some(NO_SECRET);
-        change.bound = leaving.ends(&flow);
+        change.bound = leaving.ends(&flow, new);
         plan.changes.push(change);
     }
     if old.is_some() {
@@ -416,6 +410,8 @@ struct Leaving {
     before: BTreeSet<End>,
     /// Destinations on the new side, by flow.
     after: BTreeMap<Flow, BTreeSet<End>>,
+    /// Upstreams of the new side that receive a secret, by flow.
+    upstreams: BTreeMap<Flow, BTreeSet<String>>,
 }
 
 impl Leaving {
@@ -431,13 +427,17 @@ impl Leaving {
         };
         let before = old.into_iter().flat_map(each);
         let mut after: BTreeMap<Flow, BTreeSet<End>> = BTreeMap::new();
+        let mut upstreams: BTreeMap<Flow, BTreeSet<String>> = BTreeMap::new();
         for reach in each(new) {
             let flow = reach.0.clone();
+            let named = upstreams.entry(flow.clone()).or_default();
+            named.extend(upstream_of(&reach).map(str::to_owned));
             after.entry(flow).or_default().insert(end(reach));
         }
         Self {
             before: before.map(end).collect(),
             after,
+            upstreams,
         }
     }
 
@@ -447,12 +447,24 @@ impl Leaving {
         ends.is_some_and(|ends| !ends.is_subset(&self.before))
     }
 
-    /// All hosts of a flow, for fingerprints.
-    fn ends(&self, flow: &Flow) -> String {
+    /// All hosts of a flow and a digest of its upstreams, for fingerprints.
+    fn ends(&self, flow: &Flow, new: &ir::Gateway) -> String {
         let ends = self.after.get(flow).into_iter().flatten();
         let hosts: BTreeSet<&str> = ends.map(|(_, _, host)| host.as_str()).collect();
-        hosts.into_iter().collect::<Vec<_>>().join(" ")
+        let names = self
+            .upstreams
+            .get(flow)
+            .into_iter()
+            .flatten()
+            .map(String::as_str);
+        let defined = super::defined(&new.shared, names);
+        hosts.into_iter().collect::<Vec<_>>().join(" ") + &defined
     }
+}
+
+/// Name of the upstream that receives a secret. `None` if clients receive it.
+fn upstream_of((_, place, _): &Reach) -> Option<&str> {
+    place.strip_prefix("upstream ")
 }
 
 fn end(((_, path, reference), _, host): Reach) -> End {
@@ -474,8 +486,8 @@ fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &Leaving, plan
             })
             .collect();
         for operation in &api.operations {
-            for ((subject, path, reference), upstream, host) in &added[operation.treatment as usize]
-            {
+            for reach in &added[operation.treatment as usize] {
+                let ((subject, path, reference), upstream, host) = reach;
                 let mut change = Change::new(
                     Section::Security,
                     Class::Weaken,
@@ -485,6 +497,7 @@ fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &Leaving, plan
                     format!("{reference} to {upstream}, {host}").into(),
                 );
                 change.why_none = Some(NO_SECRET);
+                change.bound = super::defined(&new.shared, upstream_of(reach));
                 plan.changes.push(change.of(reference_of(api, operation)));
             }
         }
@@ -641,34 +654,4 @@ fn flows(gateway: &ir::Gateway) -> Vec<Flow> {
         }
     }
     flows
-}
-
-#[cfg(test)]
-mod tests {
-    use super::covers;
-
-    #[test]
-    fn patterns_cover_what_they_match() {
-        let yes = [
-            ("*", "a/*"),
-            ("a/*", "a/get*"),
-            ("a/*", "a/get"),
-            ("*/open", "b/open"),
-            ("a", "a"),
-            ("a*c", "a*b*c"),
-        ];
-        for (wider, pattern) in yes {
-            assert!(covers(wider, pattern), "{wider} {pattern}");
-        }
-        let no = [
-            ("a/*", "*"),
-            ("a/get", "a/*"),
-            ("a*b", "a"),
-            ("ab*b", "ab"),
-            ("a", "b"),
-        ];
-        for (wider, pattern) in no {
-            assert!(!covers(wider, pattern), "{wider} {pattern}");
-        }
-    }
 }

@@ -324,9 +324,27 @@ fn service(access: &Access<'_>, other: &Access<'_>, settings: &Settings) -> Stri
 
 /// Fields that the schemes and the policies of a chain change.
 fn fields(access: &Access<'_>, other: &Access<'_>) -> BTreeMap<String, Got> {
+    fields_of(access, other, access.steps())
+}
+
+/// Request fields that a policy of the chain reads with other values than those of the client, with
+/// descriptions of their values.
+pub(super) fn read_by(access: &Access<'_>, policy: &str) -> BTreeMap<String, String> {
+    let before = access.chain().take_while(|one| one.name != policy);
+    let steps = before.map(|one| (one.checked.kind(), one.checked.settings()));
+    let fields = fields_of(access, access, steps).into_iter();
+    let changed = fields.filter(|(name, got)| *got != Got::untouched(name));
+    changed.map(|(name, got)| (name, got.shown())).collect()
+}
+
+fn fields_of<'s>(
+    access: &Access<'_>,
+    other: &Access<'_>,
+    steps: impl Iterator<Item = (&'s str, Settings)>,
+) -> BTreeMap<String, Got> {
     let mut fields = Fields(BTreeMap::new());
     fields.authenticate(access);
-    for (kind, settings) in access.steps() {
+    for (kind, settings) in steps {
         match kind {
             "forward_auth" => fields.ask(&settings, &service(access, other, &settings)),
             "headers" => fields.edit(&settings),

@@ -9,11 +9,13 @@ mod answers;
 mod browser;
 mod certificate;
 mod claims;
+mod covers;
 mod from;
 pub(super) mod gateway;
 mod identity;
 mod messages;
 mod readings;
+mod reads;
 pub(super) mod round;
 mod spelling;
 mod token;
@@ -48,6 +50,8 @@ pub struct Access<'a> {
 struct Route<'a> {
     gateway: &'a ir::Gateway,
     api: &'a ir::Api,
+    mount: &'a ir::Mount,
+    operation: &'a ir::Operation,
     treatment: &'a ir::Treatment,
     listener: &'a str,
 }
@@ -69,6 +73,8 @@ pub struct Difference {
     pub new: Value,
     /// Reason why no request can show the difference. `None` if one can.
     pub why_none: Option<&'static str>,
+    /// Digest of what the names in both values refer to. Part of the fingerprint, never shown.
+    pub bound: String,
 }
 
 /// Name of a component, and its comparison of two routes.
@@ -108,6 +114,11 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
             let browser = matches!(one.component, "browser" | "csrf");
             let browser = browser.then_some("a page in a browser shows it");
             one.why_none = one.why_none.or(why).or(browser);
+            // Services decide about the caller and about the fields that they return.
+            if matches!(one.component, "claims" | "identity") {
+                one.bound
+                    .push_str(&[old, new].map(Access::services).join(" "));
+            }
         }
         debug_assert!(found.iter().all(|one| one.component == *name));
         found
@@ -156,7 +167,46 @@ fn one(
         old: old.into(),
         new: new.into(),
         why_none: None,
+        bound: String::new(),
     }]
+}
+
+/// Digest of the definitions of all upstreams to which policies send requests or copies.
+pub(crate) fn servers<'p>(
+    shared: &ir::Shared,
+    policies: impl Iterator<Item = &'p policy::Checked>,
+) -> String {
+    let names: BTreeSet<&str> = policies.flat_map(policy::Checked::upstreams).collect();
+    defined(shared, names)
+}
+
+/// Digest of the definitions of upstreams. Empty without any upstream.
+pub(crate) fn defined<'n>(shared: &ir::Shared, names: impl IntoIterator<Item = &'n str>) -> String {
+    let upstreams = names
+        .into_iter()
+        .filter_map(|name| shared.upstreams.get(name));
+    let bytes: Vec<u8> = upstreams.flat_map(bundle::codec::encode).collect();
+    match bytes.is_empty() {
+        true => String::new(),
+        false => bundle::digest::Digest::of(&bytes).hex(),
+    }
+}
+
+/// True if an expression in the chain of a treatment may read the name of the operation or mount.
+pub(super) fn reads_route(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> bool {
+    treatment.chain.iter().any(|link| {
+        let policy = match link {
+            ir::Link::Authenticate => None,
+            ir::Link::Shared(name) => gateway.shared.policies.get(name),
+            ir::Link::Own(name) => api.policies.get(name),
+        };
+        let policy = policy.filter(|policy| policy.checked.kind() == "authorize");
+        policy.is_some_and(|policy| {
+            let settings = policy.checked.settings();
+            let source = settings.text(&["expression"]);
+            source.is_some_and(|source| source.contains("route"))
+        })
+    })
 }
 
 /// Selects the id of a change: that for added, removed or changed.
@@ -172,20 +222,22 @@ fn comes_or_goes(
 }
 
 impl<'a> Access<'a> {
-    /// Access to a treatment of an API, for requests at one listener.
+    /// Access to an operation of an API at one of its mounts, for requests at one listener.
     #[must_use]
     pub fn of(
         gateway: &'a ir::Gateway,
-        api: &'a ir::Api,
-        _mount: &'a ir::Mount,
-        treatment: &'a ir::Treatment,
+        (api, mount): (&'a ir::Api, &'a ir::Mount),
+        operation: &'a ir::Operation,
         listener: &'a str,
     ) -> Self {
+        let treatment = &api.treatments[operation.treatment as usize];
         Self {
             who: Who::of(&treatment.security, &api.schemes, &gateway.shared.auth),
             route: Some(Route {
                 gateway,
                 api,
+                mount,
+                operation,
                 treatment,
                 listener,
             }),
@@ -214,6 +266,7 @@ impl<'a> Access<'a> {
             api,
             treatment,
             listener,
+            ..
         } = route;
         gateway
             .undecidable(api, treatment, listener)
@@ -249,6 +302,15 @@ impl<'a> Access<'a> {
         policies
             .map(|policy| (policy.name.as_str(), policy.checked.settings()))
             .collect()
+    }
+
+    /// Digest of the upstreams to which the policies of the chain send requests. Names alone would
+    /// not identify them.
+    fn services(&self) -> String {
+        self.route.map_or_else(String::new, |route| {
+            let policies = self.chain().map(|policy| &policy.checked);
+            servers(&route.gateway.shared, policies)
+        })
     }
 
     /// Kinds and settings of all policies of the chain in order.

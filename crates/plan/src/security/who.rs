@@ -367,6 +367,7 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         old: said(old, &was),
         new: said(new, &is),
         why_none: None,
+        bound: String::new(),
     }]
 }
 

@@ -9,9 +9,11 @@
 //! in place, and only when the expression uses them.
 
 mod check;
+mod reads;
 mod types;
 mod values;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
@@ -96,6 +98,14 @@ impl Expression {
             tree,
             patterns: patterns.into(),
         })
+    }
+
+    /// Values that the expression reads, each as a path: variable, field, then the key of a map if
+    /// the expression writes it as a literal. `request.headers["x-a"]` is `request`, `headers`,
+    /// `x-a`.
+    #[must_use]
+    pub fn reads(&self) -> BTreeSet<Vec<String>> {
+        reads::of(&self.tree)
     }
 
     /// True if the expression holds for a request.

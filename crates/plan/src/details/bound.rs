@@ -1,0 +1,26 @@
+//! Upstreams behind the names in a line about destinations. Fingerprints contain their definitions,
+//! so that an acknowledgement covers no other servers.
+
+use std::collections::BTreeSet;
+
+use bundle::ir::{self, Link};
+
+use super::operations::Of;
+use crate::{Class, security};
+
+/// True if a line is about the destination of requests.
+pub(crate) fn goes_elsewhere(class: Class, id: &str) -> bool {
+    class == Class::Moved || id == "policies-changed"
+}
+
+/// Digest of the upstreams to which policies and settings of a treatment send requests or copies.
+pub(crate) fn ends(side: Of<'_>, treatment: &ir::Treatment) -> String {
+    let policies = treatment.chain.iter().filter_map(|link| match link {
+        Link::Authenticate => None,
+        Link::Shared(name) => side.shared.policies.get(name),
+        Link::Own(name) => side.api.policies.get(name),
+    });
+    let names = policies.flat_map(|policy| policy.checked.upstreams());
+    let names: BTreeSet<&str> = names.chain(treatment.forwarding.upstreams()).collect();
+    security::defined(side.shared, names)
+}

@@ -1,0 +1,260 @@
+//! Values that an expression reads and that the configuration decides. If one of them changes, an
+//! expression with the same text may admit other callers.
+//!
+//! Values that only the request decides (method, path, claims of a token) are left out: the
+//! requirement on the credential is compared separately.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir;
+use policy::Addresses;
+use policy::auth::Place;
+use policy::guard::expression::Expression;
+
+use super::{Access, Route, gateway, identity, verifier};
+
+/// Values that an expression reads, by the path in the expression, such as `auth.scheme`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Reads(BTreeMap<String, Value>);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Value {
+    /// Value, or description of all values.
+    One(String),
+    /// Possible values, one for each alternative of the requirement.
+    OneOf(BTreeSet<String>),
+    /// Consumer and value, by credential. Other values of a consumer with the same name are
+    /// reported with the consumer.
+    Of(BTreeMap<String, (String, String)>),
+}
+
+impl Value {
+    /// True if every request that has this value may have it in `other`.
+    fn is_within(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::OneOf(own), Self::OneOf(theirs)) => own.is_subset(theirs),
+            (Self::Of(own), Self::Of(theirs)) => own.iter().all(|(credential, (name, value))| {
+                let known = theirs.get(credential);
+                known.is_none_or(|(other, was)| name == other || value == was)
+            }),
+            (own, other) => own == other,
+        }
+    }
+}
+
+impl Reads {
+    /// Values that an expression of a policy of the chain reads.
+    pub(super) fn of(source: &str, access: &Access<'_>, policy: &str) -> Self {
+        let Some(route) = access.route else {
+            return Self::default();
+        };
+        let paths = match Expression::compile(source) {
+            Ok(expression) => expression.reads(),
+            // An expression that this version cannot read may read every value.
+            Err(_) => ["auth", "request", "route"]
+                .map(|variable| vec![variable.to_owned()])
+                .into(),
+        };
+        let mut reads = Self::default();
+        for path in &paths {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let is = |variable: &str, field: &str| match path.as_slice() {
+                [own] => *own == variable,
+                [own, name, ..] => *own == variable && *name == field,
+                [] => true,
+            };
+            let key = path.get(2).copied();
+            let mut add = |name: &str, value: Value| {
+                reads.0.insert(name.to_owned(), value);
+            };
+            if is("route", "operation") {
+                add("route.operation", Value::One(route.operation.key.clone()));
+            }
+            if is("route", "mount") {
+                add("route.mount", Value::One(route.mount.name.clone()));
+            }
+            if is("request", "address") {
+                add("request.address", Value::One(trusted(route)));
+            }
+            if is("request", "headers") {
+                let name = path.join(".");
+                add(&name, Value::One(fields(access, policy, key)));
+            }
+            if is("request", "query") {
+                let name = path.join(".");
+                add(
+                    &name,
+                    Value::One(stripped(
+                        route,
+                        |place| matches!(place, Place::Query(name) if key.is_none_or(|key| key == name)),
+                    )),
+                );
+            }
+            if is("auth", "scheme") {
+                add("auth.scheme", Value::OneOf(schemes(route)));
+            }
+            for field in ["consumer", "groups", "claims"] {
+                if is("auth", field) {
+                    let name = path.join(".");
+                    let of = |one: &ir::Consumer| of_consumer(one, field, key);
+                    add(&name, Value::Of(by_credential(route, of)));
+                }
+            }
+        }
+        reads
+    }
+
+    /// True if an expression admits no caller with these values that it refuses with the others.
+    pub(super) fn implies(&self, other: &Self) -> bool {
+        let mut all = self.0.iter();
+        self.0.len() == other.0.len()
+            && all.all(|(path, value)| {
+                let theirs = other.0.get(path);
+                theirs.is_some_and(|theirs| value.is_within(theirs))
+            })
+    }
+
+    /// Descriptions of the values, for plans.
+    pub(super) fn told(&self) -> Vec<String> {
+        let all = self.0.iter().filter_map(|(path, value)| {
+            let value = match value {
+                Value::One(value) => value.clone(),
+                Value::OneOf(values) => {
+                    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+                    values.join(" or ")
+                }
+                Value::Of(credentials) => {
+                    let names = credentials.values().map(|(name, _)| name.as_str());
+                    let names: BTreeSet<&str> = names.collect();
+                    Vec::from_iter(names).join(" or ")
+                }
+            };
+            (!value.is_empty()).then(|| format!("{path} is {value}"))
+        });
+        all.collect()
+    }
+}
+
+/// Peers that assert the client's address at a listener.
+fn trusted(route: Route<'_>) -> String {
+    let listener = route.gateway.shared.listeners.get(route.listener);
+    let [trusted, told] = gateway::trusted(listener);
+    let ranges =
+        |all: &Addresses| -> Vec<String> { all.ranges().iter().map(ToString::to_string).collect() };
+    let parts = [
+        ("trusted_proxies", ranges(&trusted)),
+        ("proxy_protocol.from", ranges(&told)),
+    ];
+    let parts = parts.into_iter().filter(|(_, ranges)| !ranges.is_empty());
+    let parts: Vec<String> = parts
+        .map(|(key, ranges)| format!("{key} {}", ranges.join(" ")))
+        .collect();
+    match parts.is_empty() {
+        true => "the peer".to_owned(),
+        false => format!("as told by {}", parts.join(" and ")),
+    }
+}
+
+/// Request fields as a policy reads them: those that the gateway writes or removes. With a name:
+/// only that field.
+fn fields(access: &Access<'_>, policy: &str, name: Option<&str>) -> String {
+    let Some(route) = access.route else {
+        return String::new();
+    };
+    let is_named = |field: &str| name.is_none_or(|name| name == field);
+    let mut parts: Vec<String> = identity::read_by(access, policy)
+        .into_iter()
+        .filter(|(field, _)| is_named(field))
+        .map(|(field, value)| format!("{field} {value}"))
+        .collect();
+    parts.push(stripped(route, |place| match place {
+        Place::Header(field) => is_named(field),
+        Place::Authorization(_) => is_named("authorization"),
+        Place::Cookie(_) => is_named("cookie"),
+        Place::Query(_) | Place::Certificate => false,
+    }));
+    // Trusted peers may send these fields, other peers may not.
+    let is_told = |field: &str| field == "forwarded" || field.starts_with("x-forwarded-");
+    if name.is_some_and(|name| is_told(name) || name == "x-real-ip") {
+        parts.push(trusted(route));
+    }
+    if name.is_some_and(|name| name.contains("client-cert")) {
+        let listener = route.gateway.shared.listeners.get(route.listener);
+        let passed = listener.and_then(|listener| listener.forward_client_cert.as_ref());
+        parts.extend(passed.map(|passed| format!("{passed:?}")));
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.join(", ")
+}
+
+/// Credentials at some places that policies do not see because a scheme strips them.
+fn stripped(route: Route<'_>, is_read: impl Fn(&Place) -> bool) -> String {
+    let stripping = route.api.schemes.iter().filter(|one| one.strip_credential);
+    let places: BTreeSet<&Place> = stripping
+        .map(|scheme| &scheme.place)
+        .filter(|place| is_read(place))
+        .collect();
+    let alternatives = &route.treatment.security.0;
+    let parts = places.into_iter().map(|place| {
+        let is_kept = |wanted: &ir::SchemeUse| {
+            let scheme = route.api.schemes.get(&wanted.scheme);
+            scheme.is_some_and(|one| one.place == *place && !one.strip_credential)
+        };
+        let keeping = alternatives.iter().filter(|one| one.0.iter().any(is_kept));
+        let keeping: BTreeSet<String> = keeping.map(alternative).collect();
+        match keeping.is_empty() {
+            true => format!("{place:?} stripped"),
+            false => format!("{place:?} stripped except with {keeping:?}"),
+        }
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn alternative(schemes: &ir::Alternative) -> String {
+    let names: Vec<&str> = schemes.0.iter().map(|one| one.scheme.as_str()).collect();
+    names.join(" + ")
+}
+
+/// Names of the schemes of each alternative. `auth.scheme` is one of them.
+fn schemes(route: Route<'_>) -> BTreeSet<String> {
+    let alternatives = route.treatment.security.0.iter();
+    alternatives.map(alternative).collect()
+}
+
+/// Consumers by credential, with a value of each.
+fn by_credential(
+    route: Route<'_>,
+    of: impl Fn(&ir::Consumer) -> String,
+) -> BTreeMap<String, (String, String)> {
+    let mut all = BTreeMap::new();
+    for one in &route.gateway.shared.consumers {
+        let hashed = one.keys.iter().map(|key| ("key", key));
+        let hashed = hashed.chain(one.basic.iter().map(|pair| ("basic", pair)));
+        let hashed = hashed.map(|(kind, credential)| format!("{kind} {:?}", credential.sha256));
+        let certificates = one.certificates.iter();
+        let certificates = certificates.map(|one| format!("certificate {}", one.name));
+        for credential in hashed.chain(certificates) {
+            all.insert(credential, (one.name.clone(), of(one)));
+        }
+    }
+    all
+}
+
+/// Value of a field of `auth` for a consumer. With a key: only that group or claim.
+fn of_consumer(consumer: &ir::Consumer, field: &str, key: Option<&str>) -> String {
+    let is_read = |name: &str| key.is_none_or(|key| key == name);
+    match field {
+        "consumer" => consumer.name.clone(),
+        "groups" => {
+            let groups = consumer.groups.iter().filter(|group| is_read(group));
+            groups.cloned().collect::<Vec<_>>().join(" ")
+        }
+        _ => {
+            let claims = consumer.claims.iter();
+            let claims = claims.filter(|one| one.path.first().is_some_and(|name| is_read(name)));
+            let claims =
+                claims.map(|one| format!("{} {}", one.path.join("."), verifier::told(&one.value)));
+            claims.collect::<Vec<_>>().join(", ")
+        }
+    }
+}

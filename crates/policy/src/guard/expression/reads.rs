@@ -1,0 +1,102 @@
+//! Values that an expression reads.
+
+use std::collections::BTreeSet;
+
+use cel::common::ast::operators as op;
+use cel::common::ast::{Expr, IdedExpr, LiteralValue};
+
+use super::types::VARIABLES;
+
+/// Paths of all values that a subexpression reads.
+pub(super) fn of(node: &IdedExpr) -> BTreeSet<Vec<String>> {
+    let mut all = BTreeSet::new();
+    add(node, &mut all);
+    all
+}
+
+fn add(node: &IdedExpr, all: &mut BTreeSet<Vec<String>>) {
+    if let Some(path) = path(node) {
+        all.insert(path);
+        return;
+    }
+    match &node.expr {
+        Expr::Call(call) => {
+            let target = call.target.as_deref();
+            target
+                .into_iter()
+                .chain(&call.args)
+                .for_each(|child| add(child, all));
+        }
+        Expr::Select(select) => add(&select.operand, all),
+        Expr::List(list) => list.elements.iter().for_each(|child| add(child, all)),
+        Expr::Unspecified
+        | Expr::Comprehension(_)
+        | Expr::Ident(_)
+        | Expr::Literal(_)
+        | Expr::Map(_)
+        | Expr::Struct(_) => {}
+    }
+}
+
+/// Path of a value of a variable. `None` for any other subexpression. `"x" in map` reads the entry
+/// `x` of the map.
+fn path(node: &IdedExpr) -> Option<Vec<String>> {
+    let below = |operand: &IdedExpr, key: &str| {
+        let mut path = path(operand)?;
+        path.push(key.to_owned());
+        Some(path)
+    };
+    match &node.expr {
+        Expr::Ident(name) => {
+            let is_variable = VARIABLES.iter().any(|(known, _)| known == name);
+            is_variable.then(|| vec![name.clone()])
+        }
+        Expr::Select(select) => below(&select.operand, &select.field),
+        Expr::Call(call) => match (&*call.func_name, &call.args[..]) {
+            (op::INDEX, [operand, key]) => below(operand, literal(key)?),
+            (op::IN, [key, operand]) => below(operand, literal(key)?),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn literal(node: &IdedExpr) -> Option<&str> {
+    match &node.expr {
+        Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Expression;
+
+    #[test]
+    fn paths_of_all_values_are_listed() {
+        let table = [
+            ("auth.scheme != 'x'", "auth.scheme"),
+            (
+                "request.headers['x-a'] == 'b' || has(request.headers.cookie)",
+                "request.headers.cookie request.headers.x-a",
+            ),
+            (
+                "!('x-a' in request.headers) && size(request.query) < 2",
+                "request.headers.x-a request.query",
+            ),
+            (
+                "request.headers[route.operation].lowerAscii() in [auth.subject, route.mount]",
+                "auth.subject request.headers route.mount route.operation",
+            ),
+            ("auth.claims.org['id'] == 'o'", "auth.claims.org.id"),
+            ("'a' in auth.groups", "auth.groups.a"),
+            ("request.path.matches('^/a')", "request.path"),
+            ("true", ""),
+        ];
+        for (source, expected) in table {
+            let reads = Expression::compile(source).unwrap().reads();
+            let paths: Vec<String> = reads.iter().map(|path| path.join(".")).collect();
+            assert_eq!(paths.join(" "), expected, "{source}");
+        }
+    }
+}

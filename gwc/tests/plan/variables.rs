@@ -1,0 +1,125 @@
+//! Expressions whose text stays while the values that they read change.
+
+use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
+
+/// gateway.yaml with an expression in every chain.
+fn asking(expression: &str) -> String {
+    let gateway = edit(
+        GATEWAY,
+        "policies:\n",
+        &format!("policies:\n  rule: {{kind: authorize, expression: \"{expression}\"}}\n"),
+    );
+    edit(&gateway, "[slow, edge]", "[rule, slow, edge]")
+}
+
+/// True if a change between these projects trips the gate `weaken`.
+fn weakens(old: (&str, &str), new: (&str, &str)) -> bool {
+    !plan(old, new).tripped(&["weaken".into()], &[]).is_empty()
+}
+
+#[test]
+fn renamed_verifier_changes_an_expression() {
+    let renamed = |gateway: &str| edit(gateway, "keys: {kind", "tokens: {kind");
+    let document = edit(DOCUMENT, "auth: keys", "auth: tokens");
+    for (expression, expected) in [
+        ("auth.scheme != 'header x-key by keys'", true),
+        ("auth.consumer != 'acme'", false),
+        ("request.method != 'GET'", false),
+    ] {
+        let old = asking(expression);
+        let new = renamed(&old);
+        let weakens = weakens((&old, DOCUMENT), (&new, &document));
+        assert_eq!(weakens, expected, "{expression}");
+    }
+}
+
+#[test]
+fn renamed_operation_changes_an_expression() {
+    let id = edit(DOCUMENT, "operationId: getOrder", "operationId: fetchOrder");
+    let api = |gateway: &str| edit(gateway, "apis: {a:", "apis: {b:");
+    let mount = |gateway: &str, name: &str| {
+        let mounts = format!("{{path: api.yaml, mounts: [{{name: {name}, base_path: /}}]}}");
+        edit(gateway, "{path: api.yaml}", &mounts)
+    };
+    let old = asking("route.operation != 'a/getOrder'");
+    let changes = plan((&old, DOCUMENT), (&old, &id));
+    let expected = "security incomparable authorization-changed a/fetchOrder";
+    assert!(
+        lines(&changes).contains(&expected.to_owned()),
+        "{:?}",
+        lines(&changes)
+    );
+    assert!(weakens((&old, DOCUMENT), (&api(&old), DOCUMENT)));
+    let (one, two) = (mount(&old, "one"), mount(&old, "two"));
+    assert!(!weakens((&one, DOCUMENT), (&two, DOCUMENT)));
+    let old = asking("route.mount != 'one'");
+    assert!(!weakens((&old, DOCUMENT), (&old, &id)));
+    let (one, two) = (mount(&old, "one"), mount(&old, "two"));
+    assert!(weakens((&one, DOCUMENT), (&two, DOCUMENT)));
+}
+
+#[test]
+fn renamed_consumer_changes_an_expression() {
+    let renamed = |gateway: &str| edit(gateway, "  acme: {keys", "  other: {keys");
+    for (expression, expected) in [
+        ("auth.consumer != 'acme'", true),
+        ("auth.claims.tier != 'gold'", false),
+    ] {
+        let old = asking(expression);
+        let weakens = weakens((&old, DOCUMENT), (&renamed(&old), DOCUMENT));
+        assert_eq!(weakens, expected, "{expression}");
+    }
+}
+
+#[test]
+fn other_address_changes_a_condition() {
+    let at = |gateway: &str, trusted: &str| {
+        format!("{gateway}listeners: {{public: {{address: \"127.0.0.1:8080\"{trusted}}}}}\n")
+    };
+    let service = edit(
+        GATEWAY,
+        "policies:\n",
+        "policies:\n  rule: {kind: forward_auth, upstream: v}\n",
+    );
+    let service = edit(&service, "[slow, edge]", "[rule, slow, edge]");
+    let trusted = ", trusted_proxies: [10.0.0.0/8]";
+    let header = ", proxy_protocol: {from: [10.0.0.0/8]}";
+    for (gateway, expected) in [
+        (asking("!request.address.startsWith('203.0.113.')"), true),
+        (asking("request.headers['x-forwarded-for'] != 'a'"), true),
+        (service, true),
+        (asking("request.path != '/a'"), false),
+    ] {
+        let (old, new) = (at(&gateway, trusted), at(&gateway, ""));
+        let weakens = weakens((&old, DOCUMENT), (&new, DOCUMENT));
+        assert_eq!(weakens, expected, "{gateway}");
+    }
+    let gateway = asking("!request.address.startsWith('203.0.113.')");
+    let both = at(&gateway, &format!("{trusted}{header}"));
+    assert!(weakens(
+        (&both, DOCUMENT),
+        (&at(&gateway, header), DOCUMENT)
+    ));
+}
+
+#[test]
+fn fields_of_the_gateway_change_an_expression() {
+    let with = |said: &str| {
+        let said = format!("{{auth: keys{said}}}");
+        edit(DOCUMENT, "{auth: keys}", &said)
+    };
+    for (expression, said) in [
+        ("!('x-key' in request.headers)", ", strip_credential: true"),
+        ("request.headers['x-deny'] != 'a'", ", forward_as: X-Deny"),
+        ("size(request.headers) < 5", ", forward_as: X-Deny"),
+    ] {
+        let old = asking(expression);
+        assert!(
+            weakens((&old, DOCUMENT), (&old, &with(said))),
+            "{expression}"
+        );
+    }
+    let old = asking("request.headers['x-other'] != 'a'");
+    let new = with(", strip_credential: true");
+    assert!(!weakens((&old, DOCUMENT), (&old, &new)));
+}
