@@ -442,7 +442,7 @@ impl Drop for OfAddress {
 
 /// Network whose addresses are counted together: for IPv6 the /64 network, for IPv4 the address
 /// itself.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

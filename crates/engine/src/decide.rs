@@ -228,10 +228,13 @@ fn run<'s>(
         };
     }
     // A parameter that is only part of a segment may consist of dots. As a segment of its own it
-    // would lead out of the authorised path.
+    // would lead out of the authorised path. An escape in it may end the path or divide it.
     let rewritten = cx.rewritten.as_ref().and_then(|one| one.path.as_deref());
+    let unread = head.path().get(cx.stripped..).unwrap_or_default();
+    let strict = route.treatment.path_readings.is_strict();
     let leads_out = |path: &str| {
-        normalise(path).as_deref() != Ok(path) || is_ambiguous(path) && readings::leads_out(path)
+        normalise(path).as_deref() != Ok(path)
+            || is_ambiguous(path) && readings::leave_rewrite(path, unread, strict)
     };
     if rewritten.is_some_and(leads_out) {
         return ambiguous(&PATH_AMBIGUOUS, route, ran);

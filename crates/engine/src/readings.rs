@@ -123,10 +123,45 @@ fn is_told(route: &RouteRef<'_>) -> bool {
     route.treatment.tells_path && route.treatment.path_readings.is_strict()
 }
 
-/// True if an upstream could leave the base path by resolving a dot segment of the rewritten path.
+/// True if an upstream may read a rewritten path as one that the rewrite does not make. `unread` is
+/// the path before the rewrite, whose readings belong to the route.
+///
+/// A rewrite that only puts text before `unread` keeps its readings. Otherwise every reading must
+/// begin and end with the segments around the ambiguous ones, contain those between them, and, if
+/// `strict`, have as many segments. No reading has dot segments, which would lead out of the path.
 #[must_use]
-pub fn leads_out(path: &str) -> bool {
-    spellings(path).map_or(true, |texts| texts.iter().any(|text| has_dots(text)))
+pub fn leave_rewrite(path: &str, unread: &str, strict: bool) -> bool {
+    let Ok(texts) = spellings(path) else {
+        return true;
+    };
+    if texts.iter().any(|text| has_dots(text)) {
+        return true;
+    }
+    let is_extended = path.strip_suffix(unread);
+    if is_extended.is_some_and(|before| !path::is_ambiguous(before)) {
+        return false;
+    }
+    let segments: Vec<&str> = path.split('/').collect();
+    let is_plain = |segment: &&&str| !segment.is_empty() && !path::is_ambiguous(segment);
+    let before = 1 + segments[1..].iter().take_while(is_plain).count();
+    let after = segments[before..].iter().rev().take_while(is_plain).count();
+    texts.iter().any(|text| {
+        let read: Vec<&str> = text.split('/').collect();
+        let shape = read.len() >= before + after
+            && read[..before] == segments[..before]
+            && read[read.len() - after..] == segments[segments.len() - after..];
+        let is_filled = || {
+            let between = &read[before..read.len() - after];
+            let own = &segments[before..segments.len() - after];
+            let mut rest = between.iter();
+            let has_plain = own
+                .iter()
+                .filter(is_plain)
+                .all(|one| rest.any(|it| it == one));
+            !between.is_empty() && !between.contains(&"") && has_plain
+        };
+        !shape || !is_filled() || strict && read.len() != segments.len()
+    })
 }
 
 /// Paths that upstreams may make of a normalised path, without the path itself and without
@@ -280,6 +315,27 @@ mod tests {
 
     fn read(path: &str) -> Result<Vec<String>, Ambiguity> {
         readings(path)
+    }
+
+    #[test]
+    fn readings_of_a_rewritten_path_keep_its_shape() {
+        // Path, path before the rewrite, does it leave: with `strict`, with `keep`.
+        for (path, unread, strict, keep) in [
+            ("/users/7%3F/public", "/profile/7%3F", true, true),
+            ("/users/7%23/public", "/profile/7%23", true, true),
+            ("/users/7%2F8/public", "/profile/7%2F8", true, false),
+            ("/users/7%5C8/public", "/profile/7%5C8", true, false),
+            ("/users/7;v=1/public", "/profile/7;v=1", false, false),
+            ("/users/;v=1/public", "/profile/;v=1", true, true),
+            ("/users/%3F7", "/profile/%3F7", true, true),
+            ("/users/7%3F", "/profile/7%3F", false, false),
+            ("/users/..%2F8/public", "/profile/..%2F8", true, true),
+            ("/internal/profile/7%2F8", "/profile/7%2F8", false, false),
+            ("/in%3F/profile/7%2F8", "/profile/7%2F8", true, true),
+        ] {
+            assert_eq!(leave_rewrite(path, unread, true), strict, "{path} strict");
+            assert_eq!(leave_rewrite(path, unread, false), keep, "{path} keep");
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) enum Shed {
     Handshakes,
     Memory,
     Requests,
+    /// Requests of one client address to one upstream.
+    RequestsPerAddress,
     /// Responses of one upstream that are read slowly.
     SlowDownloads,
     /// Slow uploads to one upstream.
@@ -34,13 +36,14 @@ pub(crate) enum Shed {
 }
 
 impl Shed {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::FileDescriptors,
         Self::Handshakes,
         Self::Memory,
         Self::Requests,
+        Self::RequestsPerAddress,
         Self::SlowDownloads,
         Self::SlowUploads,
         Self::UploadsPerAddress,
@@ -54,6 +57,7 @@ impl Shed {
             Self::Handshakes => "handshakes",
             Self::Memory => "memory",
             Self::Requests => "requests",
+            Self::RequestsPerAddress => "requests_per_address",
             Self::SlowDownloads => "slow_downloads",
             Self::SlowUploads => "slow_uploads",
             Self::UploadsPerAddress => "uploads_per_address",

@@ -206,8 +206,9 @@ pub(crate) fn admit(
     admitted.ok_or(Failure::new(Kind::Overflow))
 }
 
-/// Takes a permit for a client's request. While requests hold more than three quarters of the permits, an
-/// address gets none that has its maximum of slow uploads and slowly read responses.
+/// Takes a permit for a client's request. While requests hold more than three quarters of the
+/// permits, an address gets none that has its share of them, or its maximum of slow uploads and
+/// slowly read responses.
 pub(crate) fn admit_client(
     upstream: &ir::Upstream,
     service: &Service,
@@ -217,6 +218,11 @@ pub(crate) fn admit_client(
     let in_flight = admit(upstream, service, Some(client))?;
     if !in_flight.is_crowded() {
         return Ok(in_flight);
+    }
+    if in_flight.exceeds_share() {
+        worker.counters().shed(Shed::RequestsPerAddress);
+        let why = "the client's address has a quarter of the permits of a crowded upstream";
+        return Err(Failure::because(Kind::Overflow, &why));
     }
     let most = slow::most_of_address(upstream.limits.requests);
     if worker.shared.budgets.slow_addresses.has(client, most) {

@@ -6,6 +6,7 @@
 //! (data-plane.md §7). The current hosts of an upstream are in [`Common`](super::hosts::Common).
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bundle::ir;
 use policy::StateId;
 
+use crate::budget::network;
 use crate::discovery::Discovery;
 use crate::upstream::address::Address;
 use crate::upstream::breaker::Breaker;
@@ -30,6 +32,12 @@ pub(crate) struct States {
     states: Mutex<HashMap<StateId, Weak<State>>>,
 }
 
+/// Number of counters of requests by client address. Addresses that share one share a quarter of
+/// the permits while the upstream is crowded.
+const ADDRESSES: usize = 512;
+/// Minimum of `limits.requests` from which addresses have shares.
+const SHARED_FROM: u64 = 128;
+
 type Hosts = HashMap<Address, Weak<Host>>;
 
 /// State of one upstream, shared by all workers and versions.
@@ -39,6 +47,11 @@ pub(crate) struct State {
     hosts: Mutex<Hosts>,
     /// Requests in progress, including retries and the waits before them.
     pub(crate) requests: Padded<AtomicU64>,
+    /// Requests in progress that began while more than half of the permits were used, by client
+    /// address. An address has the counter that its hash selects.
+    crowding: [AtomicU32; ADDRESSES],
+    /// Key of these hashes, so that clients cannot choose their counter.
+    hashing: std::hash::RandomState,
     /// Requests in progress whose clients have not yet sent the complete body.
     pub(crate) unfinished: Padded<AtomicU64>,
     /// Requests in progress whose clients send the body slowly.
@@ -115,6 +128,8 @@ pub(crate) struct InFlight {
     requests_max: u64,
     /// Address of the client. `None` for a request of the gateway itself.
     client: Option<IpAddr>,
+    /// Counter of [`State::crowding`] that counts this request.
+    crowding: Option<usize>,
 }
 
 /// Request in progress at a host; counted until this value is dropped.
@@ -182,6 +197,8 @@ impl State {
             name: name.into(),
             hosts: Mutex::default(),
             requests: Padded::default(),
+            crowding: [const { AtomicU32::new(0) }; ADDRESSES],
+            hashing: std::hash::RandomState::new(),
             unfinished: Padded::default(),
             slow: Padded::default(),
             pending: Padded::default(),
@@ -260,10 +277,21 @@ impl State {
         requests_max: u64,
         client: Option<IpAddr>,
     ) -> Option<InFlight> {
-        take(&self.requests.0, requests_max).then(|| InFlight {
+        if !take(&self.requests.0, requests_max) {
+            return None;
+        }
+        let is_half_full = self.requests.0.load(Ordering::Relaxed) > requests_max / 2;
+        let crowding = client.filter(|_| is_half_full).map(|client| {
+            let hash = self.hashing.hash_one(network(client));
+            let counter = usize::try_from(hash % ADDRESSES as u64).unwrap_or(0);
+            self.crowding[counter].fetch_add(1, Ordering::Relaxed);
+            counter
+        });
+        Some(InFlight {
             state: Arc::clone(self),
             requests_max,
             client,
+            crowding,
         })
     }
 
@@ -378,11 +406,25 @@ impl InFlight {
         let room = self.requests_max / 4;
         self.state.requests.0.load(Ordering::Relaxed) > self.requests_max - room
     }
+
+    /// True if the client's address has more than a quarter of the permits, counted from when half
+    /// of them were used. Always false below [`SHARED_FROM`] permits: one client may use all of a
+    /// small limit.
+    pub(super) fn exceeds_share(&self) -> bool {
+        let share = self.requests_max / 4;
+        let count = self
+            .crowding
+            .map(|counter| self.state.crowding[counter].load(Ordering::Relaxed));
+        self.requests_max >= SHARED_FROM && count.is_some_and(|count| u64::from(count) > share)
+    }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.state.requests.0.fetch_sub(1, Ordering::Relaxed);
+        if let Some(counter) = self.crowding {
+            self.state.crowding[counter].fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

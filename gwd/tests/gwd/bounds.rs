@@ -72,16 +72,59 @@ fn connections_are_limited_for_each_address() {
     assert!(rest.starts_with("HTTP/1.1 503 "), "{rest}");
     let labels = ["connections_per_address"];
     assert_eq!(gateway.metric("gwd_overload_shed_total", &labels), 1.0);
-    // Every address in 127.0.0.0/8 belongs to the loopback interface.
+    assert_eq!(status_elsewhere(gateway.address), "200");
+}
+
+/// Status of a GET from another client address. Every address in 127.0.0.0/8 belongs to the
+/// loopback interface.
+fn status_elsewhere(gateway: std::net::SocketAddr) -> String {
     let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let from: std::net::SocketAddr = "127.0.0.2:0".parse().unwrap();
     other.bind(&from.into()).unwrap();
-    other.connect(&gateway.address.into()).unwrap();
+    other.connect(&gateway.into()).unwrap();
     let mut other: std::net::TcpStream = other.into();
     other.write_all(GET.as_bytes()).unwrap();
     let mut start = [0; 12];
     std::io::Read::read_exact(&mut other, &mut start).unwrap();
-    assert_eq!(&start, b"HTTP/1.1 200");
+    String::from_utf8_lossy(&start[9..]).into_owned()
+}
+
+/// Requests for a slow operation, or WebSockets, would otherwise let one client close an upstream
+/// for everybody.
+#[test]
+fn waiting_requests_of_an_address_leave_a_quarter() {
+    let (release, released) = mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let upstream = Upstream::start(move |seen, stream| {
+        if seen.head.starts_with("GET /slow ") {
+            let _gone = released.lock().unwrap().recv();
+        }
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("GET", "/slow")]);
+    shop.upstreams[0].limits.requests = 128;
+    let gateway = bounded(&shop, 1, Bounds::NONE);
+    let mut clients: Vec<Client> = (0..120)
+        .map(|_| {
+            let mut client = Client::connect(gateway.address);
+            client.send("GET /slow HTTP/1.1\r\nhost: h\r\n\r\n");
+            client
+        })
+        .collect();
+    let shed = || gateway.metric("gwd_overload_shed_total", &["requests_per_address"]);
+    // The first 64 do not count, the next 32 are a quarter.
+    eventually("more than its share is refused", || shed() == 24.0);
+    assert_eq!(get(gateway.address, "/a").status, 503);
+    assert_eq!(status_elsewhere(gateway.address), "200");
+    drop(release);
+    let served = clients
+        .iter_mut()
+        .map(|client| client.answer().status)
+        .filter(|status| *status == 200)
+        .count();
+    assert_eq!(served, 96);
+    assert_eq!(get(gateway.address, "/a").status, 200, "permits are free");
 }
 
 #[test]

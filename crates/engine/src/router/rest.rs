@@ -37,7 +37,7 @@ pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
         });
         if let Some(hidden) = entry.router.hidden() {
             hidden.matching(below, &mut |seen| {
-                there.hidden |= takes(seen.method, &head.method);
+                there.hidden |= takes_in_any_case(seen.method, &head.method);
                 there.see(entry, seen, None);
             });
         }
@@ -53,7 +53,11 @@ pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
     if methods.iter().any(|method| takes(method, &head.method)) {
         return Found::NoConditionMatched;
     }
-    if let Some(operation) = undeclared.filter(|_| !hidden) {
+    // Some upstreams compare methods without case: `get` must not avoid the checks of `GET`.
+    let is_declared = methods
+        .iter()
+        .any(|method| takes_in_any_case(method, &head.method));
+    if let Some(operation) = undeclared.filter(|_| !hidden && !is_declared) {
         return to(entry, operation);
     }
     if methods.is_empty() {
@@ -131,6 +135,13 @@ fn to(entry: &MountEntry, operation: u32) -> Found {
 /// True if an operation's method serves the requested one; GET also serves HEAD.
 fn takes(own: &Method, asked: &Method) -> bool {
     own == asked || *asked == Method::HEAD && *own == Method::GET
+}
+
+/// True if an operation's method serves the requested one in any spelling of its letters.
+fn takes_in_any_case(own: &Method, asked: &Method) -> bool {
+    let asked = asked.as_str();
+    asked.eq_ignore_ascii_case(own.as_str())
+        || *own == Method::GET && asked.eq_ignore_ascii_case("HEAD")
 }
 
 impl<'t> Described<'t> {

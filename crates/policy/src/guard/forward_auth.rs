@@ -22,7 +22,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use minicbor::{Decode, Encode};
 
-use crate::ask::{Answer, Answered, AskId, Asker, Call, Effect, Keep, Kept};
+use crate::ask::{Answer, Answered, AskId, Asker, Call, Effect, Keep, Kept, Outage};
 use crate::cx::{Cx, Noted};
 use crate::declared::{Scalar, Settings, Value};
 use crate::endpoint;
@@ -228,6 +228,8 @@ impl Run for Filter {
         let answered = match cx.answers.get(&self.id) {
             None => return Step::Ask(Box::new(Effect::Http(Box::new(self.call(head))))),
             Some(Answer::Http(answered)) => Arc::clone(answered),
+            // The gateway's own limit: a client may reach it while the service is healthy.
+            Some(Answer::Outage(Outage::Overflow)) => return Step::Reject(&UNAVAILABLE),
             Some(Answer::Outage(_) | Answer::Fetched) => return self.outage(head, cx),
         };
         match judge(answered.status) {
@@ -511,7 +513,6 @@ passed on"
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ask::Outage;
     use crate::cx::tests::{filter, head, with_cx};
 
     fn checked(open: bool) -> Checked {
@@ -670,6 +671,16 @@ mod tests {
             let (step, noted) = answered(true, answer(), &mut head);
             assert!(matches!(step, Step::Continue), "{step:?}");
             assert_eq!((noted, head.headers.len()), (1, 0));
+        }
+    }
+
+    #[test]
+    fn own_limit_of_the_gateway_never_admits() {
+        for open in [false, true] {
+            let overflow = Answer::Outage(Outage::Overflow);
+            let (step, noted) = answered(open, overflow, &mut head("/"));
+            assert!(matches!(step, Step::Reject(one) if one.status == 503));
+            assert_eq!(noted, 0);
         }
     }
 

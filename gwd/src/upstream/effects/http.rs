@@ -36,7 +36,7 @@ use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::proxy_header::Ends;
-use crate::upstream::send::{admit, judge_connect};
+use crate::upstream::send::{admit, admit_client, judge_connect};
 use crate::upstream::transport::{self, Incoming, Refused};
 use crate::upstream::{Looking, Service, Tried};
 use crate::worker::{View, Worker};
@@ -70,7 +70,9 @@ pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr, until_
     let answer = asked(asking, call, (client, until_ms), (&head, upstream, key)).await;
     let is_useful =
         matches!(&answer, Answer::Http(answered) if (call.keep.kind)(answered).is_some());
-    if call.keep.stale_ms == 0 || is_useful {
+    // The gateway's own limit is no outage of the service: clients could keep it reached.
+    let is_limited = matches!(answer, Answer::Outage(Outage::Overflow));
+    if call.keep.stale_ms == 0 || is_useful || is_limited {
         return answer;
     }
     match joined.stale(&key, &call.keep, now_ms()) {
@@ -111,6 +113,7 @@ async fn asked(
         worker,
         view,
         upstream,
+        client: Some(client),
         deadline: &stream.deadline,
         ends: stream.ends(client),
         until_ms,
@@ -183,6 +186,8 @@ pub(super) struct To<'a> {
     pub(super) view: &'a View,
     /// Index of the upstream.
     pub(super) upstream: u32,
+    /// Address of the client whose request needs the answer. `None`: the gateway itself does.
+    pub(super) client: Option<IpAddr>,
     /// Deadline of the task that sends the request.
     pub(super) deadline: &'a Slot,
     pub(super) ends: Ends,
@@ -204,7 +209,11 @@ impl To<'_> {
         let upstream = &loaded.snapshot.upstreams()[self.upstream as usize];
         let service = self.view.service(self.worker, self.upstream);
         let began_ns = self.worker.shared.clock.now_ns();
-        let _in_flight = admit(upstream, &service, None).map_err(|_| Outage::Overflow)?;
+        let in_flight = match self.client {
+            Some(client) => admit_client(upstream, &service, client, self.worker),
+            None => admit(upstream, &service, None),
+        };
+        let _in_flight = in_flight.map_err(|_| Outage::Overflow)?;
         let fuse = upstream.circuit_breaker.as_ref();
         let fuse = fuse.filter(|fuse| fuse.scope == Scope::Upstream);
         let breaker = &service.common.state.breaker;

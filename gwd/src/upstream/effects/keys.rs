@@ -201,6 +201,7 @@ impl Fetch<'_> {
             worker: self.worker,
             view: self.view,
             upstream,
+            client: None,
             deadline: self.deadline,
             ends: self.ends,
             until_ms: self.until_ms,
