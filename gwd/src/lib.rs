@@ -6,54 +6,31 @@
 //! | `control` | control thread: follow, verify, build, bind, persist, publish |
 //! | `admin` | admin interface, and the client of the commands |
 //! | `node`, `worker`, `published` | threads, and the version that they serve |
-//! | `handover`, `inherited` | passing listening sockets to the next process |
-//! | `listen`, `proxy`, `upstream` | path of a request from the client's socket to the host's |
+//! | `listen` | listening sockets, accepting, handing sockets to the next process |
+//! | `proxy`, `upstream` | path of a request from the client's socket to the host's |
 //! | `discovery` | current hosts of upstreams |
-//! | `budget`, `descriptors`, `spread` | limits of the process, balancing between workers |
-//! | `unix_socket` | private sockets of the admin interface and of `handover` |
-//! | `compute` | threads for computations that would block a worker |
-//! | `files` | files of other programs |
-//! | `quotas` | counters of quotas, in the state folder |
-//! | `memory` | returns unused memory to the system |
-//! | `telemetry`, `metrics`, `program_log` | counters, access log, metrics, program log |
+//! | `limits` | limits of the process on memory, connections, requests, descriptors |
+//! | `runtime` | clock, random numbers, deadlines, computations, program log |
+//! | `telemetry`, `metrics` | counters, access log, metrics |
 //! | `tls` | certificates, client authorities, handshakes |
 //!
 //! Start reading at `proxy/exchange.rs`.
 
-mod accept;
 mod admin;
-mod budget;
-mod buffered;
-mod clock;
-mod compute;
 mod control;
-mod deadlines;
-mod descriptors;
-mod escapes;
-mod files;
-mod handover;
-mod inbox;
-mod inherited;
+mod limits;
 mod listen;
-mod measure;
-mod memory;
 mod metrics;
 mod pace;
-mod program_log;
 mod proxy;
 mod published;
 mod quotas;
-mod random;
+mod runtime;
 mod settings;
 mod spare;
-mod spread;
 mod telemetry;
 mod tls;
-mod turns;
-mod unix_socket;
 mod upstream;
-mod vital;
-mod waiting;
 mod worker;
 
 pub mod boot;

@@ -15,12 +15,12 @@ use bundle::digest::Digest;
 use engine::Snapshot;
 use policy::{Limits, Revoked};
 
-use crate::budget::Budgets;
-use crate::clock::Clock;
-use crate::compute::Compute;
+use crate::limits::budget::Budgets;
+use crate::listen::spread::Loads;
 use crate::pace::Patience;
+use crate::runtime::clock::Clock;
+use crate::runtime::compute::Compute;
 use crate::settings::Settings;
-use crate::spread::Loads;
 use crate::telemetry::process::Counters;
 use crate::tls::TlsListener;
 use crate::tls::connector::Connector;

@@ -16,10 +16,10 @@ use std::time::Duration;
 use policy::saved;
 use serde_json::json;
 
-use crate::clock::unix_ms;
-use crate::files::read_file;
-use crate::program_log::{Level, event};
 use crate::published::Shared;
+use crate::runtime::clock::unix_ms;
+use crate::runtime::files::read_file;
+use crate::runtime::program_log::{Level, event};
 
 /// Name of the file.
 pub(crate) const FILE: &str = "quotas.bin";

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::budget::Bounds;
 use crate::discovery;
+use crate::limits::budget::Bounds;
 use crate::pace::Patience;
 use crate::telemetry::log_file::Rotation;
 

@@ -17,23 +17,23 @@ use rustc_hash::FxHashMap;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
-use crate::accept::{Accepting, LAST_EXCHANGE_MS, Server};
-use crate::budget::LocalQuota;
-use crate::clock;
-use crate::deadlines::Deadlines;
+use crate::limits::budget::LocalQuota;
+use crate::limits::memory;
+use crate::limits::waiting::Waiting;
 use crate::listen::ListenSocket;
-use crate::memory;
+use crate::listen::accept::{Accepting, LAST_EXCHANGE_MS, Server};
+use crate::listen::spread::{Handed, Peers};
 use crate::proxy::arrival;
 use crate::published::{Current, Shared};
-use crate::random::Random;
+use crate::runtime::clock;
+use crate::runtime::deadlines::Deadlines;
+use crate::runtime::random::Random;
+use crate::runtime::vital;
 use crate::spare::SpareMaps;
-use crate::spread::{Handed, Peers};
 use crate::telemetry::access_log;
 use crate::telemetry::process::Shed;
 use crate::telemetry::shard::Shard;
 use crate::upstream::{Service, effects, pool::Pools};
-use crate::vital;
-use crate::waiting::Waiting;
 
 /// Command from the control thread to a worker.
 #[derive(Debug)]

@@ -79,7 +79,7 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
     };
     let mut head = admitted.head;
     let limits = Limits::new(8, std::hash::RandomState::new);
-    let unix_s = crate::clock::unix_ms() / 1_000;
+    let unix_s = crate::runtime::clock::unix_ms() / 1_000;
     let mut cx = Cx::new(
         shared.clock.now_ns(),
         unix_s,

@@ -31,10 +31,10 @@ use super::connections::{Connection, Connections};
 use super::slow_readers::InTime;
 use super::{explain, order, upstreams};
 use crate::control::{Event, Status, Switch, Trouble};
+use crate::listen::unix_socket;
 use crate::metrics::registry::Registry;
-use crate::program_log::{self, Audit, Level, OK, event};
 use crate::published::Shared;
-use crate::unix_socket;
+use crate::runtime::program_log::{self, Audit, Level, OK, event};
 
 /// Maximum length of a request body, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;

@@ -3,9 +3,9 @@
 use anyhow::{Context as _, bail};
 
 use super::options::RunOptions;
-use crate::budget::HANDSHAKE_BYTES;
-use crate::descriptors;
-use crate::measure;
+use crate::limits::budget::HANDSHAKE_BYTES;
+use crate::limits::descriptors;
+use crate::limits::measure;
 use crate::node::Bounds;
 
 /// Minimum memory limit. gwd itself needs some of it.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::program_log::{Level, event};
+use crate::runtime::program_log::{Level, event};
 
 /// Reason why the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -467,8 +467,8 @@ impl ClientOptions {
 }
 
 impl LogLevel {
-    pub(super) const fn level(self) -> crate::program_log::Level {
-        use crate::program_log::Level;
+    pub(super) const fn level(self) -> crate::runtime::program_log::Level {
+        use crate::runtime::program_log::Level;
         match self {
             Self::Error => Level::Error,
             Self::Warn => Level::Warn,
@@ -484,7 +484,7 @@ fn read_config(path: &Path) -> anyhow::Result<RunOptions> {
 }
 
 fn read_text(path: &Path) -> std::io::Result<String> {
-    let bytes = crate::files::read_file(path, FILE_BYTES_MAX)?;
+    let bytes = crate::runtime::files::read_file(path, FILE_BYTES_MAX)?;
     String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not text"))
 }
 

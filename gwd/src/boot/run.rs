@@ -15,11 +15,11 @@ use super::options::{Resolved, RunOptions};
 use super::systemd;
 use crate::admin::{Admin, Interface, Token};
 use crate::control::{Control, Ending, Event, Plan, StartError, Status, TrustSource};
-use crate::descriptors;
-use crate::files::read_file;
-use crate::handover::{self, Taken};
+use crate::limits::descriptors;
+use crate::listen::handover::{self, Taken};
 use crate::node::{Node, Patience, Settings};
-use crate::program_log::{self, Audit, Level, OK, event};
+use crate::runtime::files::read_file;
+use crate::runtime::program_log::{self, Audit, Level, OK, event};
 
 /// File descriptor limit below which a warning is logged: every request needs two.
 const DESCRIPTORS_LOW: u64 = 4_096;
@@ -413,7 +413,7 @@ fn end_undrained(who: &'static str, code: i32) {
 fn hang_up(options: &RunOptions) {
     systemd::tell(&format!(
         "RELOADING=1\nMONOTONIC_USEC={}",
-        crate::clock::monotonic_us()
+        crate::runtime::clock::monotonic_us()
     ));
     crate::telemetry::access_log::reopen();
     match options.resolve() {

@@ -16,8 +16,8 @@ use arc_swap::ArcSwap;
 use serde_json::json;
 
 use crate::control::Status;
-use crate::inherited::Inherited;
-use crate::program_log::{Level, event};
+use crate::listen::inherited::Inherited;
+use crate::runtime::program_log::{Level, event};
 
 /// First file descriptor that systemd passes.
 const FIRST: i32 = 3;

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::state::Ran;
 use super::way::{Moved, Step};
 use super::{Control, Resident, Running, advice, load, now, secrets};
-use crate::program_log::{Audit, Level, OK, event};
+use crate::runtime::program_log::{Audit, Level, OK, event};
 
 /// Maximum wait until the hosts of the upstreams are resolved: 5s at the first start, 1s at other
 /// activations. A rollback does not wait.

@@ -27,10 +27,10 @@ use super::watch::{Hint, Watcher};
 use super::{
     Control, Event, LoggedTroubles, Plan, Status, TRUST_BYTES_MAX, TrustSource, advice, now,
 };
-use crate::files::read_file;
 use crate::node::Node;
-use crate::program_log::{Level, event};
 use crate::quotas::Keeper;
+use crate::runtime::files::read_file;
+use crate::runtime::program_log::{Level, event};
 
 /// Maximum number of records in the state folder that are checked for damage, newest first.
 const CHECKED_MAX: usize = 20;

@@ -9,7 +9,7 @@ use bundle::store::folder::Folder;
 use serde_json::json;
 
 use super::{Control, advice};
-use crate::program_log::{Level, event};
+use crate::runtime::program_log::{Level, event};
 
 impl Control {
     /// Rereads the trust file, the secrets and the store, and follows the channel.

@@ -7,7 +7,7 @@ use bundle::refused::Refused;
 use serde_json::json;
 
 use super::{Control, advice};
-use crate::program_log::{Audit, BY_ITSELF, Level, OK, event};
+use crate::runtime::program_log::{Audit, BY_ITSELF, Level, OK, event};
 
 impl Control {
     /// True if a hold blocks this record. A hold has no effect if the held bundle is banned.

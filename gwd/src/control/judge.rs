@@ -10,8 +10,8 @@ use bundle::trust::Trust;
 use serde_json::json;
 
 use super::{Control, KEPT_MAX, TRUST_BYTES_MAX, TrustSource};
-use crate::files::read_file;
-use crate::program_log::{Audit, Level, OK, event};
+use crate::runtime::files::read_file;
+use crate::runtime::program_log::{Audit, Level, OK, event};
 
 impl Control {
     /// Reloads the trust file. If it cannot be read, the previous one stays in force.

@@ -19,7 +19,7 @@ use serde_json::json;
 use super::state::Ran;
 use super::{Control, now};
 use crate::node::Version;
-use crate::program_log::{Level, event};
+use crate::runtime::program_log::{Level, event};
 
 /// Number of newest records whose bundles stay on disk.
 const ON_DISK: usize = 20;

@@ -15,9 +15,9 @@ use policy::key_cell::{KeyCell, Read, Remote};
 use serde_json::json;
 
 use super::secrets::IDLE_MS;
-use crate::clock;
-use crate::files;
-use crate::program_log::{Level, event};
+use crate::runtime::clock;
+use crate::runtime::files;
+use crate::runtime::program_log::{Level, event};
 
 /// First word of a stored copy, which is the version of its file format.
 const FORM: &str = "gwd-key-set-1";

@@ -47,10 +47,10 @@ use bundle::trust::{KeyState, Scope, Trust, TrustedKey};
 use policy::SecretRef;
 use serde_json::json;
 
-use crate::handover::{self, Offer};
+use crate::listen::handover::{self, Offer};
 use crate::node::{Node, Version};
-use crate::program_log::{Audit, Level, OK, event};
 use crate::quotas::Keeper;
+use crate::runtime::program_log::{Audit, Level, OK, event};
 
 pub(crate) use cold::StartError;
 use describe::Described;
@@ -573,5 +573,5 @@ has the accepted records; if it is lost, `gwc apply --merge` joins the chains";
 
 /// Current time.
 fn now() -> Moment {
-    Moment::from_unix_s(crate::clock::unix_s())
+    Moment::from_unix_s(crate::runtime::clock::unix_s())
 }

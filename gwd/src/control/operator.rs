@@ -13,7 +13,7 @@ use serde_json::json;
 use super::state::Hold;
 use super::way::Step;
 use super::{Control, KEPT_MAX, RequestedSwitch, Resident, Switch, Target, Trouble, advice, now};
-use crate::program_log::{Audit, OK};
+use crate::runtime::program_log::{Audit, OK};
 
 /// Result of an operator's switch.
 #[derive(Clone, Copy, Debug)]

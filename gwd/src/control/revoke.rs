@@ -12,7 +12,7 @@ use policy::Revoked;
 use serde_json::json;
 
 use super::Control;
-use crate::program_log::{Audit, Level, OK, event};
+use crate::runtime::program_log::{Audit, Level, OK, event};
 
 impl Control {
     /// Applies the store's newest revocation list, even if the channel's head cannot be used.

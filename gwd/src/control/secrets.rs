@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::Control;
 use super::key_sets::KeySets;
-use crate::program_log::{Level, event};
+use crate::runtime::program_log::{Level, event};
 
 /// Delay before a changed value is read a second time, because its file may still be being written.
 const SETTLE: Duration = Duration::from_millis(20);

@@ -20,8 +20,9 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::way::Way;
-use crate::files::{NONBLOCK, read_file};
-use crate::{handover, quotas};
+use crate::listen::handover;
+use crate::quotas;
+use crate::runtime::files::{NONBLOCK, read_file};
 
 /// File with the history of the running bundles.
 const RAN: &str = "gwd.json";

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::describe::About;
 use super::{Control, TrustSource};
-use crate::clock;
-use crate::program_log;
+use crate::runtime::clock;
+use crate::runtime::program_log;
 
 /// Documents that the admin interface serves.
 #[derive(Clone, Debug)]

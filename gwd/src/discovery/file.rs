@@ -18,7 +18,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::discovery::source::{Answer, PLACES_MAX, Place};
-use crate::files::read_file;
+use crate::runtime::files::read_file;
 
 /// Maximum length of the file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;

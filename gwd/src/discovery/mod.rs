@@ -27,9 +27,9 @@ use serde_json::json;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
 
-use crate::clock::Clock;
-use crate::program_log::{Level, event};
-use crate::random::Random;
+use crate::runtime::clock::Clock;
+use crate::runtime::program_log::{Level, event};
+use crate::runtime::random::Random;
 
 use dns::{Asked, Dns};
 use source::{About, Answer, Question, Source, Told};

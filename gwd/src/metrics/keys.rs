@@ -1,8 +1,8 @@
 //! Metrics of the key sets that the running version's verifiers fetch.
 
-use crate::clock;
 use crate::metrics::families::Numbers;
 use crate::published::Shared;
+use crate::runtime::clock;
 
 /// Metrics of the key sets: name, help text and value of each.
 pub(crate) struct Told {

@@ -11,8 +11,8 @@ use prometheus::proto;
 
 use crate::metrics::families::{Histograms, Numbers, Sum, counters, gauges, histograms};
 use crate::metrics::{found, judging, keys};
-use crate::program_log;
 use crate::published::Shared;
+use crate::runtime::program_log;
 use crate::telemetry::names::Names;
 use crate::telemetry::process;
 use crate::telemetry::shard::{

@@ -10,7 +10,7 @@ use bundle::refused::Refused;
 use serde_json::json;
 
 use crate::node::{Node, Version, Wanted};
-use crate::program_log::{Level, event};
+use crate::runtime::program_log::{Level, event};
 use crate::worker::Command;
 
 impl Node {

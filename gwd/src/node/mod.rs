@@ -22,29 +22,29 @@ use policy::auth::Place;
 use policy::{Revoked, Secrets};
 use serde_json::json;
 
-pub use crate::budget::Bounds;
+pub use crate::limits::budget::Bounds;
 pub use crate::pace::Patience;
 pub use crate::settings::{AccessLog, Settings};
 pub use crate::telemetry::log_file::Rotation;
 pub(crate) use refusal::refused;
 use refusal::unusable;
 
-use crate::clock::Clock;
 use crate::discovery::Discovery;
-use crate::inherited::Inherited;
+use crate::limits::measure;
+use crate::listen::inherited::Inherited;
+use crate::listen::spread;
 use crate::listen::{self, Bound};
-use crate::measure;
 use crate::metrics::registry::Registry;
-use crate::program_log::{Level, event};
 use crate::published::{Current, Live, Loaded, Shared};
 use crate::quotas::Keeper;
-use crate::spread;
+use crate::runtime::clock::Clock;
+use crate::runtime::program_log::{Level, event};
+use crate::runtime::vital::Vital;
 use crate::telemetry::access_log::{self, Sink};
 use crate::telemetry::shard::Shard;
 use crate::tls;
 use crate::upstream::health::Prober;
 use crate::upstream::shared::States;
-use crate::vital::Vital;
 use crate::worker::{self, COMMANDS_MAX, Command};
 
 /// Number of routes above which metrics have only the class of a status, to limit the number of

@@ -10,12 +10,12 @@ use std::sync::atomic::Ordering;
 use bundle::ir::{ListenerLimits, ProxyProtocol};
 use tokio::net::TcpStream;
 
-use crate::budget::{OfAddress, Share};
+use crate::limits::budget::{OfAddress, Share};
 use crate::listen::ListenSocket;
+use crate::listen::spread::{Handed, Weight};
 use crate::proxy::connection::{Conn, Held, serve, serve_tls};
 use crate::proxy::io::{ClientIo, Transport};
 use crate::proxy::{proxy_header, respond};
-use crate::spread::{Handed, Weight};
 use crate::telemetry::process::Shed;
 use crate::tls::TlsListener;
 use crate::worker::{Counted, Worker};

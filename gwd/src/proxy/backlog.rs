@@ -17,12 +17,12 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::buffered::Buffered;
-use crate::inbox::Inbox;
+use crate::limits::buffered::Buffered;
+use crate::limits::inbox::Inbox;
+use crate::limits::waiting::Place;
 use crate::proxy::body::ResponseBody;
 use crate::proxy::stream::Stream;
 use crate::upstream::transport::CallError;
-use crate::waiting::Place;
 use crate::worker::Worker;
 
 /// Bytes buffered for one client connection: uploads that the upstream has not taken, and responses

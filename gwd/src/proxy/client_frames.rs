@@ -22,7 +22,7 @@ use h2::Reason;
 
 use super::client_streams::ClientStreams;
 use super::flood::Flood;
-use crate::clock::Clock;
+use crate::runtime::clock::Clock;
 
 /// Length of the connection preface, which precedes the first frame.
 const PREFACE_BYTES: usize = 24;

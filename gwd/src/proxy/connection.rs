@@ -20,10 +20,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::accept::LAST_EXCHANGE_MS;
-use crate::budget::{HANDSHAKE_BYTES, OfAddress, Share};
-use crate::deadlines::Slot;
+use crate::limits::budget::{HANDSHAKE_BYTES, OfAddress, Share};
+use crate::limits::turns::PRESSED_MS;
 use crate::listen::ListenSocket;
+use crate::listen::accept::LAST_EXCHANGE_MS;
+use crate::listen::spread::Weight;
 use crate::pace::Patience;
 use crate::proxy::body::ResponseBody;
 use crate::proxy::exchange::exchange;
@@ -31,12 +32,11 @@ use crate::proxy::incoming::Incoming;
 use crate::proxy::io::{ClientIo, Transport};
 use crate::proxy::stream::Stream;
 use crate::proxy::{http1, http2, respond};
-use crate::spread::Weight;
+use crate::runtime::deadlines::Slot;
 use crate::telemetry::process::Shed;
 use crate::tls::TlsListener;
 use crate::tls::accept::{self as tls, Signing, TlsFacts};
 use crate::tls::peer_certificate::{Fields, PeerCertificate};
-use crate::turns::PRESSED_MS;
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{Counted, Worker};
 

@@ -5,7 +5,7 @@
 //! number of other frames, which costs CPU time. Therefore control frames consume a budget, which
 //! time, requests and sent bytes refill.
 
-use crate::clock::Clock;
+use crate::runtime::clock::Clock;
 
 /// Maximum burst of control frames, as in Envoy's limit of queued control frames.
 const CONTROL_BURST: u32 = 1_000;

@@ -18,9 +18,9 @@ use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 
-use crate::budget::HTTP2_BYTES;
-use crate::deadlines::Slot;
-use crate::inbox::Reading;
+use crate::limits::budget::HTTP2_BYTES;
+use crate::limits::inbox::Reading;
+use crate::listen::spread::{Loads, STREAM_WEIGHT};
 use crate::pace::Pace;
 use crate::proxy::backlog::{Backlog, Sending};
 use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
@@ -30,7 +30,7 @@ use crate::proxy::guarded::Guarded;
 use crate::proxy::incoming::Incoming;
 use crate::proxy::io::ClientIo;
 use crate::proxy::stream::{Phase, Stream};
-use crate::spread::{Loads, STREAM_WEIGHT};
+use crate::runtime::deadlines::Slot;
 
 /// Maximum concurrent streams (data-plane.md §1).
 const STREAMS_MAX: u32 = 128;

@@ -11,8 +11,8 @@ use engine::proxy_protocol::{HEADER_BYTES_MAX, Header, Malformed, parse};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use crate::deadlines::Slot;
 use crate::proxy::connection::in_time;
+use crate::runtime::deadlines::Slot;
 use crate::worker::Worker;
 
 /// Bytes to peek at a time; enough for most headers.

@@ -12,11 +12,11 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header}
 use policy::auth::Fault;
 use policy::{Cx, Filter, NoValue, Reject, RequestHead};
 
-use crate::clock::write_timestamp;
 use crate::proxy::failure::{Blame, Failure, Kind};
 use crate::proxy::grpc;
 use crate::proxy::incoming::Incoming;
 use crate::proxy::stream::Stream;
+use crate::runtime::clock::write_timestamp;
 use crate::telemetry::access_log::{self, write_query, write_text};
 use crate::telemetry::names::UNMATCHED;
 use crate::telemetry::shard::{

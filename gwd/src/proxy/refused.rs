@@ -3,10 +3,10 @@
 
 use policy::Reject;
 
-use crate::clock::write_timestamp;
 use crate::proxy::failure::Blame;
 use crate::proxy::record::{display, number, text};
 use crate::proxy::stream::Stream;
+use crate::runtime::clock::write_timestamp;
 
 /// Maximum number of logged bytes of the head.
 const SHOWN_BYTES_MAX: usize = 64;

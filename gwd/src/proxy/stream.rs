@@ -11,11 +11,11 @@ use std::task::Context;
 
 use http::HeaderName;
 
-use crate::deadlines::Slot;
-use crate::inbox::Reading;
+use crate::limits::inbox::Reading;
 use crate::proxy::body::ResponseBody;
 use crate::proxy::connection::Conn;
 use crate::proxy::tunnel::Tunnel;
+use crate::runtime::deadlines::Slot;
 use crate::telemetry::process::Shed;
 use crate::upstream::mirror::Copies;
 use crate::upstream::slow::SlowReading;

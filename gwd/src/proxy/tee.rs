@@ -14,8 +14,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use crate::budget::Memory;
-use crate::buffered::Buffered;
+use crate::limits::budget::Memory;
+use crate::limits::buffered::Buffered;
 use crate::proxy::incoming::{Broken, Incoming};
 use crate::upstream::mirror::Copies;
 

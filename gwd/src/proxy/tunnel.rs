@@ -14,8 +14,8 @@ use std::task::{Context, Poll, ready};
 use policy::Shown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::budget::Memory;
-use crate::buffered::Buffered;
+use crate::limits::budget::Memory;
+use crate::limits::buffered::Buffered;
 use crate::proxy::frames::{CLOSE_GOING_AWAY, CLOSE_POLICY, Frames, masked};
 use crate::proxy::io::UpstreamSocket;
 use crate::proxy::record::Record;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-use crate::escapes::{is_hidden, write_escaped};
+use crate::runtime::escapes::{is_hidden, write_escaped};
 use crate::telemetry::log_file::{LogFile, Rotation};
 use crate::telemetry::process::Counters;
 
@@ -239,7 +239,7 @@ mod tests {
             r#""é\"\u009b31m\u202e\u200b\u00ad\u000a\udb40\udc41""#
         );
         let json = serde_json::json!({"a": "\u{9b}\u{2066}é"}).to_string();
-        let escaped = String::from_utf8(crate::escapes::escape_hidden(&json)).unwrap();
+        let escaped = String::from_utf8(crate::runtime::escapes::escape_hidden(&json)).unwrap();
         assert_eq!(escaped, r#"{"a":"\u009b\u2066é"}"#);
         assert_eq!(text(b"\xff\xfe"), "\"\u{fffd}\u{fffd}\"");
     }

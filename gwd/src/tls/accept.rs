@@ -15,7 +15,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::TlsListener;
 use super::client_auth::Admission;
 use super::peer_certificate::PeerCertificate;
-use crate::compute::Compute;
+use crate::runtime::compute::Compute;
 
 /// Maximum time for a handshake: 10s.
 pub(crate) const HANDSHAKE_MS: u64 = 10_000;

@@ -12,7 +12,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
-use crate::clock;
+use crate::runtime::clock;
 
 /// Certificate chain with its private key.
 pub(crate) struct Pair {

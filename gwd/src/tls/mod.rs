@@ -30,7 +30,7 @@ use self::certs::Pair;
 use self::client_auth::Admission;
 use self::connector::{Connector, Roots};
 use self::sni::Chooser;
-use crate::program_log::{Level, event};
+use crate::runtime::program_log::{Level, event};
 
 /// Cryptography provider for all TLS: aws-lc-rs.
 pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =

@@ -12,7 +12,7 @@ use http::{HeaderValue, header};
 use policy::upstream::HashOn;
 use policy::{Cx, Principal, RequestHead};
 
-use crate::random::Random;
+use crate::runtime::random::Random;
 use crate::upstream::hosts::HostSet;
 
 /// Affinity of a request, as derived from its fields.

@@ -11,11 +11,11 @@ use http::uri::Scheme;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::clock::Clock;
-use crate::deadlines::Slot;
-use crate::descriptors;
+use crate::limits::descriptors;
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::io::{UpstreamSocket, Wire};
+use crate::runtime::clock::Clock;
+use crate::runtime::deadlines::Slot;
 use crate::tls::connector::{Connected, Connector, Offer};
 use crate::upstream::address::Address;
 use crate::upstream::connections::ConnectionPermit;

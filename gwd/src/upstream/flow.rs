@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use crate::buffered::Buffered;
-use crate::deadlines::Slot;
+use crate::limits::buffered::Buffered;
+use crate::runtime::deadlines::Slot;
 
 /// Maximum bytes that are buffered for a mirror that is slower than the client.
 const KEPT_BYTES_MAX: u64 = 1 << 20;

@@ -9,7 +9,7 @@
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
-use crate::buffered::Buffered;
+use crate::limits::buffered::Buffered;
 use crate::pace::{Pace, SLOW_MS};
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::stream::Stream;

@@ -19,9 +19,9 @@ use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
-use crate::clock::Clock;
-use crate::program_log::{Level, event};
-use crate::random::Random;
+use crate::runtime::clock::Clock;
+use crate::runtime::program_log::{Level, event};
+use crate::runtime::random::Random;
 use crate::tls::connector::Connector;
 use crate::upstream::hosts::{Common, Endpoint};
 use crate::upstream::shared::{Host, States};

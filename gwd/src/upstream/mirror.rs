@@ -21,10 +21,10 @@ use http::header::{CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING};
 use http_body::Body as _;
 use policy::{Cx, RequestHead};
 
-use crate::buffered::Buffered;
-use crate::deadlines::Slot;
+use crate::limits::buffered::Buffered;
 use crate::proxy::body::RequestBody;
 use crate::proxy::stream::Stream;
+use crate::runtime::deadlines::Slot;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::connect::{Times, connect, in_time};
 use crate::upstream::flow::Flow;

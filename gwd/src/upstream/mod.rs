@@ -39,7 +39,7 @@ use policy::traffic::circuit_breaker::Scope;
 use policy::upstream::{AllUnhealthy, Unchecked};
 
 use crate::proxy::failure::{Failure, Kind};
-use crate::random::Random;
+use crate::runtime::random::Random;
 use crate::tls::connector::Connector;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::balance::{Balance, Choice};

@@ -24,10 +24,10 @@ use http::{HeaderValue, Request, Response};
 use policy::StateId;
 use rustc_hash::FxHashMap;
 
-use crate::budget::Memory;
-use crate::clock::Clock;
+use crate::limits::budget::Memory;
 use crate::proxy::body::RequestBody;
 use crate::proxy::io::UpstreamSocket;
+use crate::runtime::clock::Clock;
 use crate::telemetry::shard::PoolGauge;
 use crate::tls::connector::{Connector, Offer};
 use crate::upstream::Held;

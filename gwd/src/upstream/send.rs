@@ -11,8 +11,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use crate::clock;
 use crate::proxy::incoming::Incoming;
+use crate::runtime::clock;
 use bundle::ir;
 use engine::edge::X_GATEWAY_ATTEMPT;
 use engine::{RouteRef, forward};

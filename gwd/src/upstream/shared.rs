@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bundle::ir;
 use policy::StateId;
 
-use crate::budget::network;
 use crate::discovery::Discovery;
+use crate::limits::budget::network;
 use crate::upstream::address::Address;
 use crate::upstream::breaker::Breaker;
 use crate::upstream::connections::Connections;

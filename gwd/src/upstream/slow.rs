@@ -27,7 +27,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::budget::{Addresses, OfAddress, SLOW_PER_ADDRESS};
+use crate::limits::budget::{Addresses, OfAddress, SLOW_PER_ADDRESS};
 use crate::upstream::shared::{self, InFlight, State};
 
 /// Limit on slow uploads, for one upstream and one client.
@@ -226,7 +226,7 @@ impl Drop for SlowPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::UPLOADS_PER_ADDRESS;
+    use crate::limits::budget::UPLOADS_PER_ADDRESS;
 
     #[test]
     fn unfinished_uploads_of_an_address_leave_a_part() {

@@ -7,7 +7,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use policy::traffic::retry::Checked;
 
-use crate::buffered::Buffered;
+use crate::limits::buffered::Buffered;
 use crate::pace::Pace;
 use crate::proxy::body::Progress;
 use crate::proxy::failure::{Failure, Kind};

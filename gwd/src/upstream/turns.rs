@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::clock::Clock;
-use crate::program_log::{Level, event};
+use crate::runtime::clock::Clock;
+use crate::runtime::program_log::{Level, event};
 use crate::upstream::breaker::{Breaker, Stand};
 use crate::upstream::shared::{Host, State, States};
 

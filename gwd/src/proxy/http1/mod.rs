@@ -18,7 +18,7 @@ use ::http1::request::{Head, Limits};
 use http::Request;
 use policy::Reject;
 
-use crate::budget::HTTP1_BYTES;
+use crate::limits::budget::HTTP1_BYTES;
 use crate::listen::ListenSocket;
 use crate::proxy::connection::{Conn, answer, linger, room};
 use crate::proxy::incoming;

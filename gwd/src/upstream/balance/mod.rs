@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 
 use policy::upstream::Lb;
 
-use crate::random::Random;
+use crate::runtime::random::Random;
 use crate::upstream::shared::Host;
 
 use ketama::Ketama;

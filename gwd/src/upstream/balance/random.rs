@@ -2,7 +2,7 @@
 //! targets at the same time.
 
 use super::{DRAWS, below};
-use crate::random::Random;
+use crate::runtime::random::Random;
 
 /// Weights of the targets and their prefix sums.
 #[derive(Debug)]

@@ -23,9 +23,9 @@ use policy::ask::{Answer, Answered, Asker, Call, Outage};
 use policy::traffic::circuit_breaker::Scope;
 use sha2::{Digest as _, Sha256};
 
-use crate::deadlines::Slot;
 use crate::proxy::body::RequestBody;
 use crate::proxy::failure::Kind;
+use crate::runtime::deadlines::Slot;
 use crate::telemetry::shard::{CallKey, Label, method_index};
 use crate::upstream::affinity::Affinity;
 use crate::upstream::connect::{Missed, Times, connect, in_time};

@@ -21,8 +21,8 @@ use policy::endpoint::Endpoint;
 use policy::key_cell::{KeyCell, Remote};
 use serde_json::json;
 
-use crate::deadlines::Slot;
-use crate::program_log::{Level, event};
+use crate::runtime::deadlines::Slot;
+use crate::runtime::program_log::{Level, event};
 use crate::upstream::connect::in_time;
 use crate::upstream::effects::Asking;
 use crate::upstream::effects::http::To;

@@ -8,7 +8,7 @@ use http_body::{Frame, SizeHint};
 
 use super::upload::Upload;
 use super::{Error, Open};
-use crate::inbox::Reading;
+use crate::limits::inbox::Reading;
 
 /// Streamed response body. Dropping it before its end resets the stream.
 pub(crate) struct Incoming {

@@ -32,8 +32,8 @@ pub(crate) use body::Incoming;
 pub(crate) use tunnel::{Answer, Tunnel};
 use upload::Upload;
 
-use crate::budget::Memory;
-use crate::inbox::{Inbox, Metered, Reading};
+use crate::limits::budget::Memory;
+use crate::limits::inbox::{Inbox, Metered, Reading};
 use crate::proxy::body::{Gate, RequestBody};
 use crate::proxy::gather::gather;
 use crate::proxy::io::UpstreamSocket;

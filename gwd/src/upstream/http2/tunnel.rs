@@ -14,7 +14,7 @@ use http::{Method, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Call, Connection, Error, Incoming, Open, State, prepare};
-use crate::inbox::Reading;
+use crate::limits::inbox::Reading;
 use crate::proxy::body::RequestBody;
 
 /// Response to a request for a tunnel.

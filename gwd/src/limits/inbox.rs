@@ -14,8 +14,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::budget::Memory;
-use crate::buffered::Buffered;
+use crate::limits::budget::Memory;
+use crate::limits::buffered::Buffered;
 
 const FRAME_HEADER_BYTES: usize = 9;
 const DATA: u8 = 0x0;

@@ -11,7 +11,7 @@ use std::thread;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::program_log::{Level, event};
+use crate::runtime::program_log::{Level, event};
 
 /// Maximum number of queued jobs.
 const WAITING_MAX: usize = 1_024;

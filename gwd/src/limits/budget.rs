@@ -7,7 +7,7 @@
 //!   connection counts nothing. It becomes active only if there is room, so that its client's data
 //!   waits in the kernel.
 //! - Count: data that accumulates beyond the estimate, because one side is slower than the other
-//!   ([`crate::buffered`]).
+//!   ([`crate::limits::buffered`]).
 //! - Measurement: the process, or its control group if it has one, is measured ten times a second.
 //!
 //! The larger of the measurement and the sum of the other two counts.
@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::turns::Turns;
+use crate::limits::turns::Turns;
 
 /// Estimated bytes of an active HTTP/1 connection: its buffers, the exchange, and the upstream
 /// connection.

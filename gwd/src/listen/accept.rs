@@ -20,10 +20,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::descriptors;
+use crate::limits::descriptors;
 use crate::listen::{self, ListenSocket};
-use crate::program_log::{Level, event};
-use crate::vital;
+use crate::runtime::program_log::{Level, event};
+use crate::runtime::vital;
 
 /// Time in which a connection may begin one more exchange after gwd has left its address: 2s.
 pub(crate) const LAST_EXCHANGE_MS: u64 = 2_000;

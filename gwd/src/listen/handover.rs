@@ -27,9 +27,9 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::inherited::Inherited;
-use crate::program_log::{Level, event};
-use crate::unix_socket;
+use crate::listen::inherited::Inherited;
+use crate::listen::unix_socket;
+use crate::runtime::program_log::{Level, event};
 
 /// Name of the socket in the state folder.
 pub(crate) const SOCKET: &str = "handover.sock";

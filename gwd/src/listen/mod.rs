@@ -11,6 +11,12 @@
 //! and accepted. Then the socket, with its queue empty, stops listening. Each worker does this for
 //! its own socket, so that it knows the socket's state if the address is used again.
 
+pub(crate) mod accept;
+pub(crate) mod handover;
+pub(crate) mod inherited;
+pub(crate) mod spread;
+pub(crate) mod unix_socket;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};

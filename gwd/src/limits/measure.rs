@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::budget::Memory;
+use crate::limits::budget::Memory;
 
 /// Interval of the measurements: 100ms.
 const TICK: Duration = Duration::from_millis(100);

@@ -1,7 +1,7 @@
 //! Accounting of bytes that are buffered beyond the estimates (data-plane.md §10): one counter of
 //! the process, to which each owner of buffers reports its bytes.
 //!
-//! A share of memory ([`crate::budget::Memory::take`]) covers the basic needs of a connection and
+//! A share of memory ([`crate::limits::budget::Memory::take`]) covers the basic needs of a connection and
 //! is taken before anything is read. This module counts data that accumulates beyond that, because
 //! one side is slower than the other. Both count against the same limit. Reading of data that would
 //! have to be buffered stops if the process uses 80 % of the limit, or if buffers use 30 %. At 95 %
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::budget::Memory;
+use crate::limits::budget::Memory;
 
 /// Bytes that an owner may buffer before it reports them to the process.
 const UNTOLD_MAX: u64 = 16 << 10;

@@ -10,7 +10,7 @@ use std::future::Future;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::program_log::{Level, event};
+use crate::runtime::program_log::{Level, event};
 
 /// Ends the process if it is dropped because of a panic.
 pub(crate) struct Vital;

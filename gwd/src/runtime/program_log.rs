@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use serde_json::{Map, Value, json};
 
-use crate::escapes::escape_hidden;
+use crate::runtime::escapes::escape_hidden;
 
 /// Maximum wait for room for a line: 20ms, in nanoseconds. After a line was dropped, later lines do
 /// not wait.
@@ -199,7 +199,7 @@ fn has_room(patience_ns: i64) -> bool {
 
 fn line(level: &str, message: &str, fields: Value) -> Vec<u8> {
     let mut stamp = Vec::with_capacity(24);
-    crate::clock::write_timestamp(crate::clock::unix_ms(), &mut stamp);
+    crate::runtime::clock::write_timestamp(crate::runtime::clock::unix_ms(), &mut stamp);
     let mut line = Map::new();
     line.insert(
         "timestamp".into(),

@@ -12,7 +12,7 @@ use std::task::Waker;
 
 use tokio::sync::Notify;
 
-use crate::clock::Clock;
+use crate::runtime::clock::Clock;
 
 /// No deadline.
 const NEVER: u64 = u64::MAX;

@@ -1,0 +1,27 @@
+//! Limits of the process on memory, connections, requests and file descriptors (data-plane.md §10).
+//!
+//! | Module | Limit |
+//! |---|---|
+//! | [`budget`] | connections in all and per address, requests in flight, memory by estimates |
+//! | [`buffered`] | bytes in buffers beyond the estimates, as their owners report them |
+//! | [`inbox`] | unread bytes inside HTTP/2 connections, a part of [`buffered`] |
+//! | [`waiting`] | order in which connections get memory when it is free again |
+//! | [`turns`] | concurrent TLS handshakes |
+//! | [`descriptors`] | file descriptors that connections leave to logs, store and administration |
+//! | [`measure`] | memory use and memory limit, as the system reports them |
+//! | [`memory`] | return of freed pages to the system |
+//!
+//! The owner of a limited amount holds a permit; dropping the permit returns the amount. Memory has
+//! three thresholds, in percent of its limit. Above 80 % (or if buffers alone use 30 %), nothing is
+//! read that would have to be buffered. Above 95 %, new requests and connections are refused. Above
+//! 70 %, idle connections release memory if other connections wait for it. A connection without
+//! waiting data is not affected.
+
+pub(crate) mod budget;
+pub(crate) mod buffered;
+pub(crate) mod descriptors;
+pub(crate) mod inbox;
+pub(crate) mod measure;
+pub(crate) mod memory;
+pub(crate) mod turns;
+pub(crate) mod waiting;
