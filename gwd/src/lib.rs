@@ -11,6 +11,8 @@
 //! | `discovery` | current hosts of upstreams |
 //! | `limits` | limits of the process on memory, connections, requests, descriptors |
 //! | `runtime` | clock, random numbers, deadlines, computations, program log |
+//! | `quotas` | counters of quotas, in the state folder |
+//! | `stores` | counters that a fleet shares |
 //! | `telemetry`, `metrics` | counters, access log, metrics |
 //! | `tls` | certificates, client authorities, handshakes |
 //!
@@ -28,6 +30,7 @@ mod quotas;
 mod runtime;
 mod settings;
 mod spare;
+mod stores;
 mod telemetry;
 mod tls;
 mod upstream;

@@ -21,6 +21,7 @@ use crate::pace::Patience;
 use crate::runtime::clock::Clock;
 use crate::runtime::compute::Compute;
 use crate::settings::Settings;
+use crate::stores::Stores;
 use crate::telemetry::process::Counters;
 use crate::tls::TlsListener;
 use crate::tls::connector::Connector;
@@ -89,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) budgets: Budgets,
     pub(crate) compute: Compute,
+    /// Connections to stores of counters.
+    pub(crate) stores: Stores,
     /// Requests to other services that are in progress, and their cached answers.
     pub(crate) joined: Joined,
     /// Password checks that are in progress.
@@ -122,6 +125,7 @@ impl Shared {
             patience: settings.patience,
             limits: Limits::new(LIMIT_KEYS, std::hash::RandomState::new),
             compute: Compute::new(workers),
+            stores: Stores::default(),
             budgets: Budgets::new(&settings.bounds),
             joined: Joined::default(),
             passwords: Passwords::new(workers),

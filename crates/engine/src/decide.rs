@@ -315,6 +315,9 @@ pub fn finish<'s>(
     if let Some(notice) = &cx.rate {
         rate_limit::write_fields(notice, &mut response.headers);
     }
+    if let Some(outage) = &cx.store_outage {
+        policy::store::write_outage(outage, &mut response.headers);
+    }
     if !cx.warned.is_empty() {
         quota::write_warnings(&cx.warned, &mut response.headers);
     }

@@ -11,7 +11,9 @@ use super::alias;
 use super::operation::{Context, Found};
 use super::security::Schemes;
 use super::servers;
-use super::settings::{ApiEntry, Settings, claims, errors, name_in, policies, upstreams};
+use super::settings::{
+    ApiEntry, Settings, bind_stores, claims, errors, name_in, policies, upstreams,
+};
 use super::treatment::Own;
 use super::{AllNames, Api, Defined, Kind, described, expressions, later, rest};
 use openapi::lint::allow;
@@ -103,6 +105,7 @@ fn own_policies(
 ) -> Vec<Defined<ir::Policy>> {
     let of_root = extension.and_then(|root| root.get("policies"));
     let mut own = policies(of_root, &settings.name.value, &entry.name, sink);
+    bind_stores(&mut own, &settings.stores);
     let renamed = |name: &str| match names.kind(Kind::Upstream).defined(name) {
         Some(_) => name_in(&entry.name, name),
         None => name.to_owned(),

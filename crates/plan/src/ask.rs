@@ -51,6 +51,8 @@ pub fn words(asker: Asker) -> &'static [&'static str] {
         Asker::Introspection => &["active", "inactive", "outage"],
         // No assumption is possible: gwc computes this answer itself.
         Asker::Password => &[],
+        // Without an assumption, a store has counted nothing yet.
+        Asker::Store => &["outage"],
     }
 }
 
@@ -62,7 +64,7 @@ pub fn fault(gateway: &Gateway, assumption: &Assumption) -> Option<String> {
     let policies = gateway.shared.policies.iter().chain(own);
     let policies = policies.filter_map(|policy| match &policy.checked {
         Checked::ForwardAuth(_) => Some((policy.name.as_str(), Asker::ForwardAuth)),
-        _ => None,
+        other => other.store().map(|_| (policy.name.as_str(), Asker::Store)),
     });
     let verifiers = gateway.shared.auth.iter();
     let verifiers = verifiers.filter_map(|verifier| {
@@ -100,8 +102,26 @@ fn assumed(asker: Asker, word: &str) -> Option<Answer> {
         (Asker::Introspection, "active") => Some(status(http::StatusCode::OK)),
         (Asker::Introspection, "inactive") => Some(status(http::StatusCode::UNAUTHORIZED)),
         (_, "outage") => Some(Answer::Outage(Outage::Failed)),
-        (Asker::ForwardAuth | Asker::Keys | Asker::Introspection | Asker::Password, _) => None,
+        (
+            Asker::ForwardAuth
+            | Asker::Keys
+            | Asker::Introspection
+            | Asker::Password
+            | Asker::Store,
+            _,
+        ) => None,
     }
+}
+
+/// Answer of a store that has counted nothing yet, like the counters of a gateway that starts.
+fn counted(count: &policy::store::Count) -> Answer {
+    let (capacity, cost) = (count.tokens.capacity(), count.cost.unsigned_abs());
+    let admitted = cost <= capacity;
+    Answer::Counted(policy::Admission {
+        admitted,
+        remaining: if admitted { capacity - cost } else { capacity },
+        wait_ticks: 0,
+    })
 }
 
 /// Answer that gwd computes on another thread: the result of a password check.
@@ -158,8 +178,8 @@ impl About {
             (Self::Token(endpoint), Effect::Http(call)) => {
                 *call.upstream == *endpoint.origin && call.target.as_str() == endpoint.target
             }
-            (Self::Keys(_), Effect::Http(_) | Effect::Password(_))
-            | (Self::Token(_), Effect::Keys(_) | Effect::Password(_)) => false,
+            (Self::Keys(_), Effect::Http(_) | Effect::Password(_) | Effect::Store(_))
+            | (Self::Token(_), Effect::Keys(_) | Effect::Password(_) | Effect::Store(_)) => false,
         }
     }
 }
@@ -280,6 +300,9 @@ impl Oracle {
                 .filter(|one| askers.contains(&&*one.asker));
             let answer = match &**effect {
                 Effect::Password(check) => Some(computed(check)),
+                Effect::Store(count) => fitting
+                    .find_map(|one| assumed(Asker::Store, &one.answer))
+                    .or_else(|| Some(counted(count))),
                 Effect::Http(_) | Effect::Keys(_) => {
                     fitting.find_map(|one| assumed(effect.asker(), &one.answer))
                 }

@@ -15,6 +15,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::key_cell::{KeyCell, Remote};
 use crate::password;
+use crate::rate::Admission;
+use crate::store::Count;
 
 /// Id of a question within one exchange: a hash of the asking policy or verifier, and of the values
 /// that differ between its questions.
@@ -31,6 +33,8 @@ pub enum Effect {
     /// Check of a password, which is computed on another thread. Its answer is a response without
     /// content: 200 if the password is right, else 403.
     Password(Box<password::Check>),
+    /// A request that a store counts.
+    Store(Box<Count>),
 }
 
 /// Kind of policy or verifier that asks a question.
@@ -44,6 +48,8 @@ pub enum Asker {
     Introspection,
     /// Verifier of passwords.
     Password,
+    /// A limit whose counters are in a store.
+    Store,
 }
 
 /// Request to a service whose response decides about the client's request.
@@ -103,6 +109,8 @@ pub enum Answer {
     Http(Arc<Answered>),
     /// A fetch of keys has ended. Its result is in the key cell.
     Fetched,
+    /// A store counted the request, or refused to.
+    Counted(Admission),
     /// There is no answer.
     Outage(Outage),
 }
@@ -188,6 +196,7 @@ impl Asker {
             Self::Keys => "keys",
             Self::Introspection => "introspection",
             Self::Password => "password",
+            Self::Store => "store",
         }
     }
 }
@@ -202,6 +211,7 @@ impl Effect {
             Self::Http(call) => call.asker,
             Self::Keys(_) => Asker::Keys,
             Self::Password(_) => Asker::Password,
+            Self::Store(_) => Asker::Store,
         }
     }
 
@@ -212,6 +222,7 @@ impl Effect {
             Self::Http(call) => call.id,
             Self::Keys(cell) => AskId::of_keys(cell),
             Self::Password(check) => AskId::of_password(check),
+            Self::Store(count) => count.id(),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::rate::{RateTable, Tokens};
 use crate::reject::Reject;
 use crate::rewritten::Rewritten;
 use crate::state::StateId;
+use crate::store::{Count, StoreOutage};
 
 /// Context of one exchange. The time is passed in, so that policies read no clock.
 pub struct Cx<'a> {
@@ -94,6 +95,12 @@ pub struct Cx<'a> {
     pub rewritten: Option<Rewritten>,
     /// Answers to the questions of this request's steps.
     pub answers: Answers,
+    /// Store that did not answer, if a limit asked one.
+    pub store_outage: Option<StoreOutage<'a>>,
+    /// Tokens that stores get back, because a later limit refused the request.
+    pub returned: Vec<Count>,
+    /// Tokens that limits took from stores.
+    stored: Vec<Count>,
     /// Tokens that limits took from their counters. Returned if a later limit refuses the request.
     charges: [Option<Charge>; CHARGES_MAX],
 }
@@ -430,6 +437,9 @@ impl<'a> Cx<'a> {
             mirrors: Vec::new(),
             rewritten: None,
             answers: Answers::default(),
+            store_outage: None,
+            returned: Vec::new(),
+            stored: Vec::new(),
             charges: [None; CHARGES_MAX],
         }
     }
@@ -456,8 +466,14 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// Records tokens that a limit took from a store.
+    pub fn stored(&mut self, count: Count) {
+        self.stored.push(count);
+    }
+
     /// Returns all tokens that limits took from this request.
     pub fn refund(&mut self) {
+        self.returned.append(&mut self.stored);
         for charge in self.charges.iter_mut().filter_map(Option::take) {
             let table = self.limits.tables(charge.quota)[usize::from(charge.anonymous)];
             table.refund(charge.tag, charge.tokens, charge.cost);

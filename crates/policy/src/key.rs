@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use http::header::HeaderName;
 use minicbor::{Decode, Encode};
+use sha2::{Digest as _, Sha256};
 
 use crate::auth::place::{cookie_values, query_values};
 use crate::cx::{Cx, Principal, RouteId};
@@ -193,6 +194,72 @@ impl Reader {
             }
             Self::Address => by_address(),
         }
+    }
+}
+
+impl Reader {
+    /// Hash of the key that is the same in every gateway, for stores: SHA-256, shortened. True
+    /// beside it as in [`Reader::read`].
+    pub(crate) fn digest(&self, head: &RequestHead, cx: &Cx<'_>) -> (bool, [u8; 16]) {
+        let mut hash = Sha256::new();
+        let invented = self.hash(head, cx, &mut hash);
+        let mut key = [0; 16];
+        key.copy_from_slice(&hash.finalize()[..16]);
+        (invented, key)
+    }
+
+    fn hash(&self, head: &RequestHead, cx: &Cx<'_>, hash: &mut Sha256) -> bool {
+        let mut part = |kind: &[u8], value: &[u8]| {
+            for bytes in [kind, value] {
+                hash.update((bytes.len() as u64).to_le_bytes());
+                hash.update(bytes);
+            }
+        };
+        let known = match self {
+            Self::Consumer => {
+                let caller = cx.principal.as_ref().and_then(Principal::key);
+                caller
+                    .map(|caller| part(b"consumer", caller))
+                    .map(|()| false)
+            }
+            Self::Route => {
+                let route = cx.route.map_or("", RouteId::as_str);
+                part(b"route", route.as_bytes());
+                Some(false)
+            }
+            Self::Claim(name) => {
+                let claim = cx.claim(name);
+                claim
+                    .map(|claim| part(b"claim", claim.as_bytes()))
+                    .map(|()| false)
+            }
+            Self::Header(name) => {
+                let value = head.headers.get(name);
+                value
+                    .map(|value| part(b"header", value.as_bytes()))
+                    .map(|()| true)
+            }
+            Self::Cookie(name) => {
+                let value = cookie_values(&head.headers, name).next();
+                value.map(|value| part(b"cookie", value)).map(|()| true)
+            }
+            Self::Query(name) => {
+                let query = head.query().unwrap_or_default();
+                let value = query_values(query, name).next();
+                value.map(|value| part(b"query", &value)).map(|()| true)
+            }
+            Self::All(parts) => {
+                part(b"all", &(parts.len() as u64).to_le_bytes());
+                let hashed = parts.iter().map(|one| one.hash(head, cx, hash));
+                return hashed.fold(false, |all, one| all | one);
+            }
+            Self::Address => None,
+        };
+        known.unwrap_or_else(|| {
+            let (bytes, length) = address_key(cx.client);
+            part(b"address", &bytes[..length]);
+            true
+        })
     }
 }
 

@@ -44,6 +44,7 @@ pub mod rewritten;
 mod secret;
 pub mod state;
 mod step;
+pub mod store;
 
 pub mod auth;
 pub mod guard;
@@ -66,7 +67,7 @@ pub use leases::{Lease, Leases};
 pub use no_value::NoValue;
 pub use phase::Phase;
 pub use policy::{Never, Policy};
-pub use rate::{Admission, RateTable, Tokens, saved};
+pub use rate::{Admission, Algorithm, RateTable, Tokens, saved};
 pub use reject::Reject;
 pub use secret::{
     Form, SecretCell, SecretRef, SecretRefError, SecretUnavailable, SecretValue, Secrets,
@@ -265,6 +266,17 @@ impl Checked {
     #[must_use]
     pub fn path_text(&self) -> Option<&path_text::PathText> {
         each!(self, policy => policy.path_text(), _declared => None)
+    }
+
+    /// Store of the counters, if they are not local.
+    #[must_use]
+    pub fn store(&self) -> Option<&store::Checked> {
+        each!(self, policy => policy.store(), _declared => None)
+    }
+
+    /// Replaces the store of the counters: its name becomes its settings.
+    pub fn bind_store(&mut self, bind: &dyn Fn(&mut store::Checked)) {
+        each!(self, policy => policy.store_mut().map_or((), bind), _declared => ());
     }
 
     /// Secrets in the settings.

@@ -8,6 +8,7 @@ use crate::path_text::PathText;
 use crate::phase::Phase;
 use crate::secret::{SecretRef, SecretUnavailable};
 use crate::step::{Run, Setting};
+use crate::store;
 
 /// Properties of a kind of policy, implemented by its `Checked`. The defaults suit policies without
 /// such a property.
@@ -52,6 +53,16 @@ pub trait Policy {
     /// Secrets in the settings.
     fn secrets(&self) -> Vec<&SecretRef> {
         Vec::new()
+    }
+
+    /// Store of the counters, if they are not local.
+    fn store(&self) -> Option<&store::Checked> {
+        None
+    }
+
+    /// Store of the counters, to add its settings.
+    fn store_mut(&mut self) -> Option<&mut store::Checked> {
+        None
     }
 
     /// Counter key.

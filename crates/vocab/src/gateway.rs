@@ -90,7 +90,11 @@ static GATEWAY: Object = Object {
             Shape::Object(&DEFAULTS),
             "Defaults for every operation.",
         ),
-        F::later("stores", STORES, "Shared counters and caches for fleets."),
+        F::optional(
+            "stores",
+            STORES,
+            "Counters that the gateways of a fleet share.",
+        ),
         F::optional(
             "errors",
             ERRORS,

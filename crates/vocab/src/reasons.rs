@@ -64,6 +64,7 @@ reasons! {
         "request_body_invalid" 400 "the body ended early or is framed wrongly";
         "request_timeout" 408 "the body did not come in time";
         "rewrite_failed" 500 "a `rewrite` gives no valid path";
+        "store_unavailable" 503 "the store of a limit does not answer";
         "token_invalid" 401 "the token is not valid";
         "upstream_connect_failed" 502 "no connection to the upstream could be opened";
         "upstream_connect_timeout" 504 "no connection to the upstream was opened in time";

@@ -38,13 +38,17 @@ static ERROR: Object = Object {
 pub(crate) const STORES: Shape = Map(&Kinds(&[diag::shape::Variant {
     kind: "redis",
     object: &REDIS,
-    runs: false,
+    runs: true,
 }]));
 
 static REDIS: Object = Object {
     what: "a store that a fleet shares",
     fields: &[
-        F::required("url", Secret, "URL of the store, with its password."),
+        F::required(
+            "url",
+            Secret,
+            "URL of the store, with user and password: `redis://USER:PASSWORD@HOST:PORT/DB`, or `rediss://` for TLS. Redis and Valkey.",
+        ),
         F::optional(
             "prefix",
             Shape::Form(&forms::WORDS),
@@ -53,7 +57,7 @@ static REDIS: Object = Object {
         F::optional(
             "on_outage",
             Word(&["local", "open", "closed"]),
-            "Behaviour while the store cannot be reached. Default: `local`, each gateway counts for itself.",
+            "Behaviour of limits while the store does not answer within 20ms. `local`: each gateway counts for itself. `open`: requests are admitted. `closed`: requests are refused (503 `store_unavailable`). Default: `local`.",
         ),
     ],
     rules: &[],

@@ -496,6 +496,9 @@ impl Control {
             "rate-limit-table-full",
             grew_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < CROWDED_MS),
         );
+        let stores = self.node.shared.stores.states();
+        let lost = stores.iter().any(|(_, is_up)| !is_up);
+        self.alarm("store-unreachable", lost);
         let quotas = self.node.quotas.as_ref();
         let failing = quotas.is_some_and(Keeper::fails);
         self.alarm("quotas-not-saved", failing);

@@ -398,6 +398,16 @@ impl Registry {
             "Requests beyond a threshold of `warn` of a quota.",
             &warnings,
         ));
+        let mut stores = Numbers::new();
+        for (store, is_up) in self.shared.stores.states() {
+            let up = f64::from(u8::from(is_up));
+            stores.insert(vec![("store", store.to_string())], up);
+        }
+        families.push(gauges(
+            "gwd_store_up",
+            "Whether a store answers: 0 while its limits act as `on_outage` says.",
+            &stores,
+        ));
         let limits = &self.shared.limits;
         let overflowed = limits.all();
         let overflowed = overflowed

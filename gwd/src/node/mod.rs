@@ -396,6 +396,7 @@ impl Node {
         self.parts.prune();
         self.discovery.tidy();
         self.states.tidy();
+        self.shared.stores.tidy(self.shared.clock.now_ms());
         let loaded = residents.iter().map(|version| &version.0.snapshot);
         let apis: HashSet<&[u8; 32]> = loaded
             .flat_map(|snapshot| snapshot.apis().map(|api| api.digest()))

@@ -227,6 +227,10 @@ impl Record {
             ("auth_method", caller.map(|one| one.scheme)),
             (cx.fault.map_or("", Fault::key), cx.fault.map(Fault::label)),
             ("expression_fault", cx.expression_fault.map(NoValue::label)),
+            (
+                "store_outage",
+                cx.store_outage.map(|outage| outage.on_outage.word()),
+            ),
         ] {
             if let Some(value) = value {
                 text(out, key, value.as_bytes());

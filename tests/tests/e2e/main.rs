@@ -34,6 +34,7 @@ mod routes;
 mod sameness;
 mod secrecy;
 mod skopeo;
+mod stores;
 mod switches;
 mod tls_peers;
 mod token_makers;

@@ -57,6 +57,6 @@ fn judged(check: Check, cx: &Cx<'_>) -> Result<bool, Outcome> {
     match cx.answers.get(&AskId::of_password(&check)) {
         None => Err(Outcome::Ask(Box::new(Effect::Password(Box::new(check))))),
         Some(Answer::Http(answered)) => Ok(answered.status.is_success()),
-        Some(Answer::Outage(_) | Answer::Fetched) => Err(Outcome::Unchecked),
+        Some(Answer::Outage(_) | Answer::Fetched | Answer::Counted(_)) => Err(Outcome::Unchecked),
     }
 }

@@ -76,6 +76,8 @@ pub struct Settings {
     pub names: AllNames,
     /// Settings of the whole gateway that cannot run yet.
     pub declared: Declared,
+    /// Stores of counters, by name.
+    pub stores: BTreeMap<String, policy::store::Checked>,
     /// Error responses of the gateway, by reason.
     pub errors: Declared,
 }
@@ -216,7 +218,9 @@ pub fn read(
         Some(ir::Verifier { name, checked })
     });
     let (consumers, in_file) = consumers(root.get("consumers"), consumers_file, sink);
-    let policies = policies(root.get("policies"), &name.value, "", sink);
+    let mut policies = policies(root.get("policies"), &name.value, "", sink);
+    let stores = stores(root, &name.value);
+    bind_stores(&mut policies, &stores);
     let auth: Vec<_> = auth.into_iter().map(|(_, entry)| entry).collect();
     claims::check(root, &consumers, &auth, sink);
     proofs::check(root, &auth, sink);
@@ -298,8 +302,33 @@ pub fn read(
         channel: text("channel", "prod"),
         names,
         declared,
+        stores,
         errors: errors(root),
     })
+}
+
+/// Reads `stores` of gateway.yaml.
+fn stores(root: NodeRef<'_>, project: &str) -> BTreeMap<String, policy::store::Checked> {
+    let entries = root.get("stores").into_iter().flat_map(NodeRef::entries);
+    let read = entries.filter_map(|(entry, node)| {
+        let store = policy::store::author::store(&entry.key, node, project)?;
+        Some((entry.key.to_string(), store))
+    });
+    read.collect()
+}
+
+/// Adds the settings of the stores that policies name. An unknown name was reported.
+pub(crate) fn bind_stores(
+    policies: &mut [Defined<ir::Policy>],
+    stores: &BTreeMap<String, policy::store::Checked>,
+) {
+    for policy in policies {
+        policy.value.checked.bind_store(&|store| {
+            if let Some(known) = stores.get(&store.name) {
+                known.clone_into(store);
+            }
+        });
+    }
 }
 
 /// Reads `errors` of gateway.yaml or of a document's root `x-gateway`.
@@ -313,7 +342,7 @@ pub(crate) fn errors(node: NodeRef<'_>) -> Declared {
 /// upstream or an operation, and not to the project (such as gates and tests).
 fn is_gateways(path: &[String]) -> bool {
     match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["plans" | "stores", ..] => true,
+        ["plans", ..] => true,
         ["defaults", key, ..] => key != "validate",
         _ => false,
     }

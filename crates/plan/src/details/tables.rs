@@ -134,7 +134,7 @@ static RATE_LIMIT: Table = Table {
     id: "policy-changed",
     rows: rows! {
         "limit" as "rate-changed": More(Unknown); "burst" as "burst-changed": More(Unknown);
-        "key" as "limit-key-changed": Either; "algorithm": Either; "mode": Each(&[]);
+        "key" as "limit-key-changed": Either; "algorithm": Either; "mode": Each(&[]); "store": Either;
     },
     groups: &[],
 };
@@ -147,7 +147,7 @@ static QUOTA: Table = Table {
     id: "policy-changed",
     rows: rows! {
         "limit": More(Unknown); "window": Less(Unknown); "period": Either; "time_zone": Either;
-        "key" as "limit-key-changed": Either; "mode": Each(&[]); "warn": Other;
+        "key" as "limit-key-changed": Either; "mode": Each(&[]); "warn": Other; "store": Either;
     },
     groups: &[],
 };

@@ -268,6 +268,12 @@ fn depends(asked: Asked<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
             call.upstream
         ),
         Effect::Password(_) => "depends on a password, which is checked".to_owned(),
+        Effect::Store(count) => {
+            format!(
+                "depends on the counters of the store `{}`",
+                count.store.name
+            )
+        }
         Effect::Keys(cell) => format!(
             "depends on the keys of `{}`, which gwd fetches for `{asker}`; assume one of them: {words}",
             cell.source().url()

@@ -230,7 +230,9 @@ impl Run for Filter {
             Some(Answer::Http(answered)) => Arc::clone(answered),
             // The gateway's own limit: a client may reach it while the service is healthy.
             Some(Answer::Outage(Outage::Overflow)) => return Step::Reject(&UNAVAILABLE),
-            Some(Answer::Outage(_) | Answer::Fetched) => return self.outage(head, cx),
+            Some(Answer::Outage(_) | Answer::Fetched | Answer::Counted(_)) => {
+                return self.outage(head, cx);
+            }
         };
         match judge(answered.status) {
             Judged::Admitted => {
@@ -689,7 +691,7 @@ mod tests {
         let call = asked(&filter(&checked(false)), &mut head("/"));
         let kept = |answer| match answer {
             Answer::Http(answered) => (call.keep.kind)(&answered),
-            Answer::Outage(_) | Answer::Fetched => None,
+            Answer::Outage(_) | Answer::Fetched | Answer::Counted(_) => None,
         };
         assert_eq!(kept(status(200, &[])), Some(Kept::Admits));
         assert_eq!(kept(status(200, &[("set-cookie", "s=1")])), None);

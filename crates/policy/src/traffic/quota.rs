@@ -16,16 +16,18 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
 
 use crate::calendar::{Calendar, Unit, Zone};
-use crate::cx::{Charge, Cx, Noted, RateNotice, Warned};
+use crate::cx::{Cx, Noted, RateNotice, Warned};
 use crate::declared::{Scalar, Settings, Value};
 use crate::guard::csrf::Mode;
 use crate::head::RequestHead;
-use crate::key::{Key, Reader};
+use crate::key::Key;
 use crate::phase::Phase;
 use crate::policy::Policy;
 use crate::rate::{Algorithm, Tokens};
-use crate::secret::SecretUnavailable;
-use crate::step::{Reject, Run, Setting, StateId, Step};
+use crate::secret::{SecretRef, SecretUnavailable};
+use crate::step::{Reject, Run, Setting, Step};
+use crate::store;
+use crate::traffic::counter::{Counter, Taken};
 
 /// A quota, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -47,6 +49,9 @@ pub struct Checked {
     /// have a warning.
     #[n(4)]
     warn: Vec<u32>,
+    /// Store of the counters. Default: this process.
+    #[n(5)]
+    store: Option<store::Checked>,
 }
 
 /// Period of a quota.
@@ -64,10 +69,9 @@ pub enum Span {
 #[derive(Debug)]
 pub struct Filter {
     name: Box<str>,
-    state: StateId,
     limit: u64,
     span: RunSpan,
-    key: Reader,
+    counter: Counter,
     logs: bool,
     warn: Box<[u32]>,
 }
@@ -98,8 +102,13 @@ impl Checked {
     }
 }
 
+/// Feature of a quota with a store.
+const STORE: &str = "policy:quota:store";
+
 impl Policy for Checked {
     type Filter = Filter;
+
+    const FEATURES: &'static [&'static str] = &[STORE];
 
     // Runs after authentication and after limits by address, whatever the key: a request that they
     // refuse does not use the quota.
@@ -126,6 +135,9 @@ impl Policy for Checked {
             };
             settings = settings.with(&["mode"], text(word));
         }
+        if let Some(store) = &self.store {
+            settings = store.settings(settings);
+        }
         if self.warn.is_empty() {
             return settings;
         }
@@ -136,20 +148,44 @@ impl Policy for Checked {
     fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
         Ok(Some(Filter {
             name: setting.name.into(),
-            state: setting.state,
             limit: self.limit,
             span: match &self.span {
                 Span::Calendar(unit, zone) => RunSpan::Calendar(Calendar::new(*unit, zone)),
                 Span::Rolling(ms) => RunSpan::Rolling(*ms),
             },
-            key: self.key.reader(),
+            counter: Counter {
+                state: setting.state,
+                key: self.key.reader(),
+                store: self
+                    .store
+                    .as_ref()
+                    .map(|store| store.store(setting))
+                    .transpose()?,
+                quota: true,
+            },
             logs: self.mode == Some(Mode::Log),
             warn: self.warn.as_slice().into(),
         }))
     }
 
+    fn feature(&self) -> Option<&'static str> {
+        self.store.as_ref().map(|_| STORE)
+    }
+
     fn key(&self) -> Option<&Key> {
         Some(&self.key)
+    }
+
+    fn store(&self) -> Option<&store::Checked> {
+        self.store.as_ref()
+    }
+
+    fn store_mut(&mut self) -> Option<&mut store::Checked> {
+        self.store.as_mut()
+    }
+
+    fn secrets(&self) -> Vec<&SecretRef> {
+        self.store.iter().map(|store| &store.url).collect()
     }
 
     fn counter(&self) -> String {
@@ -165,12 +201,17 @@ impl Policy for Checked {
 
 impl Run for Filter {
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
-        let tables = cx.limits.tables(true);
-        let (anonymous, tag) = self.key.read(self.state, tables, head, cx);
         let tokens = self.tokens(cx.unix_s);
         let now_ns = cx.unix_s.saturating_mul(1_000_000_000);
-        let table = tables[usize::from(anonymous)];
-        let admission = table.take(self.state, tag, tokens, cx.cost, now_ns);
+        let (admission, charged) = match self.counter.take(tokens, now_ns, head, cx) {
+            Taken::Counted(admission, charged) => (admission, charged),
+            Taken::Ask(step) => return step,
+            Taken::Refused(reject) if !self.logs => {
+                cx.refund();
+                return Step::Reject(reject);
+            }
+            Taken::Uncounted | Taken::Refused(_) => return Step::Continue,
+        };
         self.warn(admission.remaining, cx);
         if self.logs {
             return self.noted(admission.admitted, cx);
@@ -183,14 +224,7 @@ impl Run for Filter {
             refused: !admission.admitted,
         });
         if admission.admitted {
-            cx.charged(Charge {
-                quota: true,
-                anonymous,
-                state: self.state,
-                tag,
-                tokens,
-                cost: cx.cost,
-            });
+            charged.record(cx);
             return Step::Continue;
         }
         cx.refund();
@@ -265,7 +299,7 @@ pub fn write_warnings(warned: &[Warned<'_>], headers: &mut HeaderMap) {
 pub mod author {
     //! Shape and checks of `kind: quota` settings.
 
-    use diag::shape::{self, BAD_VALUE, Field, Object, Rule, Shape};
+    use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use diag::{Diagnostic, NodeRef, Sink, read};
 
     use super::{Checked, Span, Unit, Zone};
@@ -273,6 +307,7 @@ pub mod author {
     use crate::guard::csrf::Mode;
     use crate::key::{self, Key};
     use crate::rate::{CALENDAR_MAX, WINDOW_MAX};
+    use crate::store;
 
     /// Largest limit.
     const LIMIT_MAX: i64 = 1_000_000_000_000;
@@ -327,7 +362,7 @@ pub mod author {
             Field::optional(
                 "store",
                 Shape::Name("a store or `local`"),
-                "Store for counters: `local`, or later a store that a fleet shares. `local` counters survive a restart.",
+                "Store of the counters: `local`, which survive a restart, or the name of one of `stores`, which a fleet shares. Default: `local`.",
             ),
         ],
         rules: &[
@@ -340,13 +375,6 @@ pub mod author {
     pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
         let before = sink.findings().len();
         let given = |key: &str| node.get(key).filter(|node| !node.is_null());
-        if let Some(store) = given("store").filter(|store| store.scalar_text() != Some("local")) {
-            sink.push(shape::not_available(
-                store.span(),
-                "a quota that a fleet shares",
-                "write `local`",
-            ));
-        }
         let key = given("key").map_or(Some(Key::Consumer), key::author::read);
         let limit = u64::try_from(read::integer(node.get("limit")?, 1, LIMIT_MAX).ok()?).ok()?;
         let word = |key: &str| given(key).and_then(NodeRef::scalar_text);
@@ -368,6 +396,7 @@ pub mod author {
             key: key.filter(|_| fine)?,
             mode,
             warn: warn.unwrap_or_default(),
+            store: store::author::read(node),
         })
     }
 
@@ -430,6 +459,7 @@ mod tests {
             key: Key::Address,
             mode: None,
             warn: warn.to_vec(),
+            store: None,
         };
         crate::cx::tests::filter(&checked)
     }

@@ -13,16 +13,18 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use minicbor::{Decode, Encode};
 
-use crate::cx::{Charge, Cx, Noted, RateNotice};
+use crate::cx::{Cx, Noted, RateNotice};
 use crate::declared::{Scalar, Settings, Value};
 use crate::guard::csrf::Mode;
 use crate::head::RequestHead;
-use crate::key::{Key, Reader};
+use crate::key::Key;
 use crate::phase::Phase;
 use crate::policy::Policy;
 use crate::rate::{self, Tokens};
-use crate::secret::SecretUnavailable;
-use crate::step::{Reject, Run, Setting, StateId, Step};
+use crate::secret::{SecretRef, SecretUnavailable};
+use crate::step::{Reject, Run, Setting, Step};
+use crate::store;
+use crate::traffic::counter::{Counter, Taken};
 
 /// A rate limit, in the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -46,6 +48,9 @@ pub struct Checked {
     /// Treatment of requests beyond the limit. Default: [`Mode::Block`].
     #[n(5)]
     mode: Option<Mode>,
+    /// Store of the counters. Default: this process.
+    #[n(6)]
+    store: Option<store::Checked>,
 }
 
 /// Algorithm other than the token bucket.
@@ -63,9 +68,8 @@ pub enum Algorithm {
 #[derive(Debug)]
 pub struct Filter {
     name: Box<str>,
-    state: StateId,
     tokens: Tokens,
-    key: Reader,
+    counter: Counter,
     logs: bool,
 }
 
@@ -109,10 +113,13 @@ const BY_CLAIM: &str = "policy:rate_limit:claim";
 /// properties; includes [`BY_CLAIM`].
 const ALGORITHMS: &str = "policy:rate_limit:algorithms";
 
+/// Feature of a limit with a store; includes [`ALGORITHMS`].
+const STORE: &str = "policy:rate_limit:store";
+
 impl Policy for Checked {
     type Filter = Filter;
 
-    const FEATURES: &'static [&'static str] = &[BY_CLAIM, ALGORITHMS];
+    const FEATURES: &'static [&'static str] = &[BY_CLAIM, ALGORITHMS, STORE];
 
     // Limits by address run before authentication and protect it; the others need its result.
     fn phase(&self) -> Option<Phase> {
@@ -134,6 +141,9 @@ impl Policy for Checked {
         if let Some(algorithm) = self.algorithm {
             settings = settings.with(&["algorithm"], word(algorithm.word()));
         }
+        if let Some(store) = &self.store {
+            settings = store.settings(settings);
+        }
         match self.mode {
             None => settings,
             Some(Mode::Block) => settings.with(&["mode"], word("block")),
@@ -144,14 +154,25 @@ impl Policy for Checked {
     fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
         Ok(Some(Filter {
             name: setting.name.into(),
-            state: setting.state,
             tokens: self.tokens(),
-            key: self.key.reader(),
+            counter: Counter {
+                state: setting.state,
+                key: self.key.reader(),
+                store: self
+                    .store
+                    .as_ref()
+                    .map(|store| store.store(setting))
+                    .transpose()?,
+                quota: false,
+            },
             logs: self.mode == Some(Mode::Log),
         }))
     }
 
     fn feature(&self) -> Option<&'static str> {
+        if self.store.is_some() {
+            return Some(STORE);
+        }
         if self.algorithm.is_some() || self.mode.is_some() || self.key.is_new() {
             return Some(ALGORITHMS);
         }
@@ -160,6 +181,18 @@ impl Policy for Checked {
 
     fn key(&self) -> Option<&Key> {
         Some(&self.key)
+    }
+
+    fn store(&self) -> Option<&store::Checked> {
+        self.store.as_ref()
+    }
+
+    fn store_mut(&mut self) -> Option<&mut store::Checked> {
+        self.store.as_mut()
+    }
+
+    fn secrets(&self) -> Vec<&SecretRef> {
+        self.store.iter().map(|store| &store.url).collect()
     }
 
     fn counter(&self) -> String {
@@ -172,10 +205,16 @@ impl Policy for Checked {
 
 impl Run for Filter {
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
-        let tables = cx.limits.tables(false);
-        let (anonymous, tag) = self.key.read(self.state, tables, head, cx);
-        let table = tables[usize::from(anonymous)];
-        let admission = table.take(self.state, tag, self.tokens, cx.cost, cx.now_ns);
+        let taken = self.counter.take(self.tokens, cx.now_ns, head, cx);
+        let (admission, charged) = match taken {
+            Taken::Counted(admission, charged) => (admission, charged),
+            Taken::Ask(step) => return step,
+            Taken::Refused(reject) if !self.logs => {
+                cx.refund();
+                return Step::Reject(reject);
+            }
+            Taken::Uncounted | Taken::Refused(_) => return Step::Continue,
+        };
         if self.logs {
             return self.noted(admission.admitted, cx);
         }
@@ -187,14 +226,7 @@ impl Run for Filter {
             refused: !admission.admitted,
         });
         if admission.admitted {
-            cx.charged(Charge {
-                quota: false,
-                anonymous,
-                state: self.state,
-                tag,
-                tokens: self.tokens,
-                cost: cx.cost,
-            });
+            charged.record(cx);
             return Step::Continue;
         }
         cx.refund();
@@ -257,6 +289,7 @@ pub mod author {
     use crate::guard::csrf::Mode;
     use crate::key::{self, Key};
     use crate::rate::WINDOW_MAX;
+    use crate::store;
 
     /// The keys of `kind: rate_limit`.
     pub static SHAPE: Object = Object {
@@ -296,7 +329,7 @@ pub mod author {
             Field::optional(
                 "store",
                 Shape::Name("a store or `local`"),
-                "Store for counters: `local`, or later a store that a fleet shares.",
+                "Store of the counters: `local`, or the name of one of `stores`, which a fleet shares. Default: `local`.",
             ),
         ],
     };
@@ -304,14 +337,7 @@ pub mod author {
     /// Reads a limit from a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
         let before = sink.findings().len();
-        let store = node.get("store").filter(|store| !store.is_null());
-        if let Some(store) = store.filter(|store| store.scalar_text() != Some("local")) {
-            sink.push(shape::not_available(
-                store.span(),
-                "a limit that a fleet shares",
-                "write `local`",
-            ));
-        }
+        let store = store::author::read(node);
         let key = match node.get("key").filter(|key| !key.is_null()) {
             None => Some(Key::Consumer),
             Some(node) => key::author::read(node),
@@ -342,6 +368,7 @@ pub mod author {
             key,
             algorithm,
             mode,
+            store,
         })
     }
 
@@ -373,6 +400,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::cx::tests::head;
     use crate::cx::{Limits, Principal, Revoked, RouteId};
+    use crate::state::StateId;
 
     /// Separate counters, large enough that no key uses an overflow counter.
     pub(crate) fn limits() -> (Limits, Revoked) {
@@ -388,16 +416,26 @@ pub(crate) mod tests {
     pub(crate) fn per_hour(name: &str, state: u64, count: u64, key: &Key) -> Filter {
         Filter {
             name: name.into(),
-            state: StateId(state),
             tokens: Tokens {
                 algorithm: rate::Algorithm::Bucket,
                 count,
                 period_ms: 3_600_000,
                 burst: count,
             },
-            key: key.reader(),
+            counter: Counter {
+                state: StateId(state),
+                key: key.reader(),
+                store: None,
+                quota: false,
+            },
             logs: false,
         }
+    }
+
+    /// The limit with its counters in a store.
+    pub(crate) fn in_store(mut limit: Filter, store: std::sync::Arc<store::Store>) -> Filter {
+        limit.counter.store = Some(store);
+        limit
     }
 
     fn admits<'a>(limit: &'a Filter, cx: &mut Cx<'a>) -> bool {

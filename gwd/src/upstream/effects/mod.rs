@@ -8,6 +8,7 @@ mod http;
 mod joined;
 mod keys;
 mod passwords;
+mod store;
 
 use std::rc::Rc;
 
@@ -56,10 +57,16 @@ pub(crate) async fn answer<'s>(
                 let until_ms = clock.now_ms() + passwords::TIMEOUT_MS.min(route_ms);
                 passwords::ask(&asking, check, cx.client, until_ms).await
             }
+            Effect::Store(count) => store::ask(&asking, count).await,
         };
         cx.answers.add(effect.id(), answer);
         cx.now_ns = clock.now_ns();
         decided = resume(snapshot, decided, head, cx);
+    }
+    let shared = &asking.stream.worker.shared;
+    for count in std::mem::take(&mut cx.returned) {
+        let client = shared.stores.client(&count.store, clock.now_ms());
+        client.give_back(&count);
     }
     decided
 }

@@ -108,7 +108,7 @@ impl Verifier {
         let answered = match answers.get(&id) {
             None => return self.ask(id, token),
             Some(Answer::Http(answered)) => answered,
-            Some(Answer::Outage(_) | Answer::Fetched) => {
+            Some(Answer::Outage(_) | Answer::Fetched | Answer::Counted(_)) => {
                 return Judged::Fault(Reason::Introspection);
             }
         };

@@ -1,0 +1,82 @@
+-- Counts a request against one limit, atomically and by the clock of the server.
+-- KEYS[1]: the counter.
+-- ARGV: algorithm (bucket, window, calendar), tokens per period, period (ms), burst, cost, end of
+-- the calendar period (minutes of Unix time).
+-- Result: admitted (0 or 1), tokens left, time until the next token or the end of the period (us).
+-- A negative cost returns tokens.
+local algorithm, count = ARGV[1], tonumber(ARGV[2])
+local period, burst, cost = tonumber(ARGV[3]) * 1000, tonumber(ARGV[4]), tonumber(ARGV[5])
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local old = redis.call('GET', KEYS[1]) or ''
+
+local function set(value, us)
+  redis.call('SET', KEYS[1], value, 'PX', string.format('%.0f', math.ceil(us / 1000) + 1000))
+end
+
+if algorithm == 'bucket' then
+  local interval = period / count
+  local depth = interval * burst
+  local tat, before = string.match(old, '^b:(%d+):([%d.]+)$')
+  local ahead = math.max((tonumber(tat) or 0) - now, 0)
+  before = tonumber(before) or interval
+  -- After a change of the rate, what was used counts as so many tokens.
+  ahead = ahead / before * interval
+  local after = math.max(ahead + interval * cost, 0)
+  if cost > 0 and after > depth then
+    return {0, math.max(math.floor((depth - ahead) / interval), 0), math.ceil(after - depth)}
+  end
+  set(string.format('b:%.0f:%.6f', now + after, interval), after)
+  return {1, math.max(math.floor((depth - after) / interval), 0), math.max(math.ceil(after + interval - depth), 0)}
+end
+
+if algorithm == 'window' then
+  local number = math.floor(now / period)
+  local left = period - now % period
+  local length, at, before, current = string.match(old, '^w:(%d+):(%d+):(%d+):(%d+)$')
+  length, at, before, current = tonumber(length), tonumber(at), tonumber(before) or 0, tonumber(current) or 0
+  if length ~= period then
+    before, current = 0, math.min(before + current, count)
+  elseif at == number - 1 then
+    before, current = current, 0
+  elseif at < number - 1 then
+    before, current = 0, 0
+  end
+  local used = current + math.ceil(before * left / period)
+  local after = math.max(used + cost, 0)
+  if cost > 0 and after > count then
+    local room = count - cost - current
+    local wait
+    if room >= 0 then
+      wait = left - math.floor(room * period / before)
+    else
+      wait = left + math.max(math.ceil(period * (1 - (count - cost) / current)), 0)
+    end
+    return {0, math.max(count - used, 0), wait}
+  end
+  current = math.max(current + cost, 0)
+  set(string.format('w:%.0f:%.0f:%.0f:%.0f', period, number, before, current), left + period)
+  return {1, math.max(count - after, 0), 0}
+end
+
+local minute = 60000000
+local stop, used = string.match(old, '^c:(%d+):(%d+)$')
+local own = tonumber(ARGV[6])
+stop, used = tonumber(stop) or own, tonumber(used) or 0
+if cost < 0 and stop ~= own then
+  return {1, 0, 0}
+end
+if stop * minute <= now then
+  -- The counter's period is over.
+  stop, used = own, 0
+elseif stop < own or stop > own + 2 * period / minute then
+  -- Another period of the calendar since a release: what was used stays used.
+  stop = own
+end
+local after = math.max(used + cost, 0)
+local wait = math.max(stop * minute - now, 0)
+if cost > 0 and after > count then
+  return {0, math.max(count - used, 0), wait}
+end
+set(string.format('c:%.0f:%.0f', stop, after), wait)
+return {1, math.max(count - after, 0), wait}

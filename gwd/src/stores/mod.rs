@@ -1,0 +1,378 @@
+//! Stores of counters that a fleet shares: Redis and Valkey.
+//!
+//! One thread serves the connections of all stores, one connection for each URL and prefix. Workers
+//! hand it their questions over a bounded queue, and wait at most [`DEADLINE`]. The connection sends
+//! the questions of all workers as a pipeline. Each question is one call of a script, which runs
+//! atomically and by the clock of the server (`count.lua`).
+//!
+//! The first question without an answer in time opens the store's circuit: the questions that
+//! follow are not asked, until a test call of the script, which writes, is answered in time.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use policy::store::{Count, Store};
+use policy::{Admission, SecretCell, SecretRef, Tokens};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, RedisError};
+use serde_json::json;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::runtime::program_log::{Level, event};
+use crate::runtime::random::Random;
+
+/// Maximum time for an answer, from the time at which a request asks.
+pub(crate) const DEADLINE: Duration = Duration::from_millis(20);
+/// Maximum time to connect, TLS and authentication included: 2s.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Maximum questions that wait for the thread, of one store.
+const QUEUE_MAX: usize = 4_096;
+/// Minimum and maximum time before the next attempt to connect.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Time without a question after which a connection is closed: 10 minutes.
+const UNUSED_MS: u64 = 600_000;
+/// Script that counts.
+const SCRIPT: &str = include_str!("count.lua");
+
+/// Clients by the secret with their URL and by their key prefix.
+type Clients = HashMap<(SecretRef, Box<str>), Arc<Client>>;
+
+/// Connections to the stores of all versions.
+#[derive(Default)]
+pub(crate) struct Stores {
+    clients: Mutex<Clients>,
+    /// Hands a new client to the thread.
+    thread: OnceLock<mpsc::UnboundedSender<Served>>,
+}
+
+/// Client with the questions for it.
+type Served = (Arc<Client>, mpsc::Receiver<Question>);
+
+/// Connection to one store.
+pub(crate) struct Client {
+    name: Arc<str>,
+    url: Arc<SecretCell>,
+    prefix: Box<str>,
+    queue: mpsc::Sender<Question>,
+    /// False while the circuit is open.
+    is_up: AtomicBool,
+    failed: Notify,
+    asked_ms: AtomicU64,
+}
+
+/// A question on its way.
+struct Question {
+    count: Count,
+    until: Instant,
+    answer: oneshot::Sender<Admission>,
+}
+
+/// Reason why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    /// The circuit is open.
+    Down,
+    /// Too many questions wait.
+    Full,
+    /// The store has no answer, or an error.
+    Failed,
+}
+
+// === impl Stores ===
+
+impl Stores {
+    /// Client of a store. Connects if there is none yet.
+    pub(crate) fn client(&self, store: &Store, now_ms: u64) -> Arc<Client> {
+        let mut clients = locked(&self.clients);
+        let key = (store.reference.clone(), store.prefix.clone());
+        let client = clients.entry(key).or_insert_with(|| {
+            let (client, questions) = Client::new(store);
+            // Without the thread, questions have no answer.
+            let _ended = self.thread().send((Arc::clone(&client), questions));
+            client
+        });
+        client.asked_ms.store(now_ms, Ordering::Relaxed);
+        Arc::clone(client)
+    }
+
+    /// Closes connections that no request has used for ten minutes.
+    pub(crate) fn tidy(&self, now_ms: u64) {
+        let is_used = |client: &Client| {
+            now_ms.saturating_sub(client.asked_ms.load(Ordering::Relaxed)) < UNUSED_MS
+        };
+        locked(&self.clients).retain(|_, client| {
+            let used = is_used(client);
+            if !used {
+                client.failed.notify_one();
+            }
+            used
+        });
+    }
+
+    /// Names of the stores, and true for those that answer.
+    pub(crate) fn states(&self) -> Vec<(Arc<str>, bool)> {
+        let clients = locked(&self.clients);
+        let state = |client: &Arc<Client>| (Arc::clone(&client.name), client.is_up());
+        clients.values().map(state).collect()
+    }
+
+    fn thread(&self) -> &mpsc::UnboundedSender<Served> {
+        self.thread.get_or_init(|| {
+            let (sender, mut clients) = mpsc::unbounded_channel::<Served>();
+            let serve = move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                let Ok(runtime) = runtime else { return };
+                LocalSet::new().block_on(&runtime, async move {
+                    while let Some((client, questions)) = clients.recv().await {
+                        spawn_local(serve(Arc::downgrade(&client), questions));
+                        drop(client);
+                    }
+                });
+            };
+            let started = std::thread::Builder::new()
+                .name("stores".into())
+                .spawn(serve);
+            if let Err(error) = started {
+                event(
+                    Level::Error,
+                    "the thread for stores cannot be started: limits act as in an outage",
+                    json!({"error": error.to_string()}),
+                );
+            }
+            sender
+        })
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    fn new(store: &Store) -> (Arc<Self>, mpsc::Receiver<Question>) {
+        let (queue, questions) = mpsc::channel(QUEUE_MAX);
+        let client = Self {
+            name: Arc::clone(&store.name),
+            url: Arc::clone(&store.url),
+            prefix: store.prefix.clone(),
+            queue,
+            // The first questions wait for the connection.
+            is_up: AtomicBool::new(true),
+            failed: Notify::new(),
+            asked_ms: AtomicU64::new(0),
+        };
+        (Arc::new(client), questions)
+    }
+
+    fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::Acquire)
+    }
+
+    /// Opens the circuit, after a question without an answer in time.
+    pub(crate) fn fail(&self, why: &str) {
+        if self.is_up.swap(false, Ordering::AcqRel) {
+            event(
+                Level::Error,
+                "a store does not answer: its limits act as `on_outage` says",
+                json!({"store": &*self.name, "error": why}),
+            );
+        }
+        self.failed.notify_one();
+    }
+
+    fn recovered(&self, had_failed: bool) {
+        let was_up = self.is_up.swap(true, Ordering::AcqRel);
+        if had_failed || !was_up {
+            event(
+                Level::Info,
+                "a store answers again",
+                json!({"store": &*self.name}),
+            );
+        }
+    }
+
+    /// Puts a question into the queue.
+    fn send(&self, count: Count) -> Result<oneshot::Receiver<Admission>, NoAnswer> {
+        if !self.is_up() {
+            return Err(NoAnswer::Down);
+        }
+        let (answer, answered) = oneshot::channel();
+        let question = Question {
+            count,
+            until: Instant::now() + DEADLINE,
+            answer,
+        };
+        match self.queue.try_send(question) {
+            Ok(()) => Ok(answered),
+            Err(_) => Err(NoAnswer::Full),
+        }
+    }
+
+    /// Counts a request. The caller sets the deadline.
+    pub(crate) async fn count(&self, count: &Count) -> Result<Admission, NoAnswer> {
+        let answered = self.send(count.clone())?;
+        answered.await.map_err(|_| NoAnswer::Failed)
+    }
+
+    /// Returns tokens of a request that a later limit refused. Lost if the store does not answer.
+    pub(crate) fn give_back(&self, count: &Count) {
+        let mut back = count.clone();
+        back.cost = -back.cost;
+        let _lost = self.send(back);
+    }
+}
+
+/// Serves the questions of a client until it is dropped.
+async fn serve(client: std::sync::Weak<Client>, mut questions: mpsc::Receiver<Question>) {
+    let (mut pause, mut had_failed) = (PAUSE_MIN, false);
+    let random = Random::new();
+    while let Some(client) = client.upgrade() {
+        match connect(&client).await {
+            Ok(connection) => {
+                client.recovered(had_failed);
+                (pause, had_failed) = (PAUSE_MIN, false);
+                answer(&client, &connection, &mut questions).await;
+            }
+            Err(why) => {
+                client.fail(&why);
+                had_failed = true;
+            }
+        }
+        // Their requests learn at once that there is no answer.
+        while questions.try_recv().is_ok() {}
+        drop(client);
+        // Gateways that lost the same store come back at different times.
+        let share = (random.next() % 1_000) as f64 / 1_000.0;
+        sleep(pause.mul_f64(0.5 + share)).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Connects, loads the script and tests that it can write.
+async fn connect(client: &Client) -> Result<(MultiplexedConnection, String), String> {
+    let url = client.url.value();
+    let url = std::str::from_utf8(&url).map_err(|_| "the URL is not text".to_owned())?;
+    let opened = redis::Client::open(url.trim()).map_err(|error| reason(&error))?;
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        .set_response_timeout(Some(CONNECT));
+    let connected = opened.get_multiplexed_async_connection_with_config(&config);
+    let in_time = timeout(CONNECT, connected).await;
+    let mut connection = in_time
+        .map_err(|_| "timeout".to_owned())?
+        .map_err(|error| reason(&error))?;
+    let sha = load(&mut connection)
+        .await
+        .map_err(|error| reason(&error))?;
+    let test = call(&sha, &format!("{}:test", client.prefix), TEST, 1);
+    let tested = timeout(
+        DEADLINE,
+        test.query_async::<(u8, u64, u64)>(&mut connection),
+    )
+    .await;
+    tested
+        .map_err(|_| "no answer within 20ms".to_owned())?
+        .map_err(|error| reason(&error))?;
+    Ok((connection, sha))
+}
+
+/// Loads the script. Returns its name.
+async fn load(connection: &mut MultiplexedConnection) -> Result<String, RedisError> {
+    let mut load = redis::cmd("SCRIPT");
+    load.arg("LOAD").arg(SCRIPT);
+    load.query_async(connection).await
+}
+
+/// Limit of the test.
+const TEST: Tokens = Tokens {
+    algorithm: policy::Algorithm::Bucket,
+    count: 1_000_000,
+    period_ms: 1_000,
+    burst: 1_000_000,
+};
+
+/// Sends questions until the connection fails or the client is dropped.
+async fn answer(
+    client: &Arc<Client>,
+    (connection, sha): &(MultiplexedConnection, String),
+    questions: &mut mpsc::Receiver<Question>,
+) {
+    // Wake-ups of an earlier connection.
+    while timeout(Duration::ZERO, client.failed.notified())
+        .await
+        .is_ok()
+    {}
+    loop {
+        let question = tokio::select! {
+            question = questions.recv() => question,
+            () = client.failed.notified() => None,
+        };
+        let Some(question) = question else { return };
+        if question.answer.is_closed() && question.count.cost > 0 {
+            // Its request does not wait any more.
+            continue;
+        }
+        let (client, mut connection) = (Arc::clone(client), connection.clone());
+        let sha = sha.clone();
+        spawn_local(async move {
+            let Question {
+                count,
+                until,
+                answer,
+            } = question;
+            let call = call(&sha, &count.name(), count.tokens, count.cost);
+            let counted = async {
+                let counted = call.query_async::<(u8, u64, u64)>(&mut connection).await;
+                match counted {
+                    // Somebody emptied the server's scripts.
+                    Err(error) if error.code() == Some("NOSCRIPT") => {
+                        load(&mut connection).await?;
+                        call.query_async(&mut connection).await
+                    }
+                    other => other,
+                }
+            };
+            match timeout_at(until, counted).await {
+                Ok(Ok((admitted, remaining, wait_us))) => {
+                    let _gone = answer.send(Admission {
+                        admitted: admitted == 1,
+                        remaining,
+                        wait_ticks: wait_us.saturating_mul(10),
+                    });
+                }
+                Ok(Err(error)) => client.fail(&reason(&error)),
+                Err(_) => client.fail("no answer within 20ms"),
+            }
+        });
+    }
+}
+
+/// Call of the script.
+fn call(sha: &str, key: &str, tokens: Tokens, cost: i64) -> Cmd {
+    let (algorithm, end_min) = match tokens.algorithm {
+        policy::Algorithm::Bucket => ("bucket", 0),
+        policy::Algorithm::Window => ("window", 0),
+        policy::Algorithm::Calendar(end_min) => ("calendar", end_min),
+    };
+    let mut call = redis::cmd("EVALSHA");
+    call.arg(sha).arg(1).arg(key).arg(algorithm);
+    call.arg(tokens.count)
+        .arg(tokens.period_ms)
+        .arg(tokens.burst);
+    call.arg(cost).arg(end_min);
+    call
+}
+
+/// Kind of an error. Its text is not used: it could repeat a part of the URL.
+fn reason(error: &RedisError) -> String {
+    error.code().unwrap_or_else(|| error.category()).to_owned()
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

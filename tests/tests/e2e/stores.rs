@@ -1,0 +1,383 @@
+//! Counters in a store that several gateways share: Debian's redis-server, healthy and in trouble.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use e2e::gateway::{Gateway, Options};
+use e2e::process;
+use e2e::project::Project;
+use e2e::upstream::Upstream;
+use e2e::wait;
+
+const DOCUMENT: &str = "openapi: 3.1.0
+info: {title: stores, version: \"1\"}
+paths:
+  /a: {get: {operationId: a, responses: {}}}
+";
+
+/// A redis-server on a free port, with a password.
+struct Server {
+    child: Child,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(more: &[&str]) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let folder = tempfile::tempdir().expect("a folder");
+        let child = Self::spawn(port, folder.path(), more);
+        let server = Self {
+            child,
+            port,
+            folder,
+        };
+        server.wait_ready();
+        server
+    }
+
+    fn spawn(port: u16, folder: &Path, more: &[&str]) -> Child {
+        let mut command = Command::new("redis-server");
+        command
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--save", "", "--requirepass", "s3cret", "--dir"])
+            .arg(folder)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        process::start(&mut command)
+    }
+
+    /// Starts the server again, on the same port and without its data.
+    fn restart(&mut self) {
+        self.kill();
+        self.child = Self::spawn(self.port, self.folder.path(), &[]);
+        self.wait_ready();
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().expect("it is our child");
+        self.child.wait().expect("it ended");
+    }
+
+    fn wait_ready(&self) {
+        wait::until("redis-server answers", || {
+            (self.ask(&["PING"]) == "PONG").then_some(())
+        });
+    }
+
+    fn ask(&self, command: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .args(["--no-auth-warning", "-a", "s3cret", "-p"])
+            .arg(self.port.to_string())
+            .args(command)
+            .output()
+            .expect("redis-cli can be run");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status();
+        assert!(sent.is_ok_and(|status| status.success()));
+    }
+
+    fn url(&self) -> String {
+        format!("redis://:s3cret@127.0.0.1:{}/0", self.port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A stopped process ends, too.
+        let _ended = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+fn project(upstream: &Upstream, limit: &str, on_outage: &str) -> Project {
+    let gateway = format!(
+        "version: 1\nname: stores\napis: {{s: {{path: openapi.yaml}}}}\n\
+         stores: {{shared: {{kind: redis, url: \"${{env:GWS_STORE}}\", on_outage: {on_outage}}}}}\n\
+         policies:\n  some: {{{limit}, key: address, store: shared}}\n\
+         upstreams: {{u: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+         defaults: {{upstream: u, security: upstream, policies: [some]}}\n",
+        upstream.url()
+    );
+    let project = Project::with(&gateway, DOCUMENT);
+    project.keygen();
+    project.apply();
+    project
+}
+
+fn gateway(project: &Project, server: &Server) -> Gateway {
+    let gwd = Options::of(project)
+        .variable("GWS_STORE", &server.url())
+        .start();
+    // The connection is opened at the first question.
+    wait::until("the store counts", || {
+        (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
+    });
+    gwd
+}
+
+/// Status of a request, and the field that tells an outage of the store.
+fn ask(gwd: &Gateway) -> (u16, Option<String>) {
+    let response = gwd.ask("GET /a HTTP/1.1\nhost: h");
+    let outage = response.header("store-outage").map(str::to_owned);
+    (response.status, outage)
+}
+
+fn is_up(gwd: &Gateway) -> bool {
+    gwd.metrics().sum("gwd_store_up", &["shared"]) == 1.0
+}
+
+fn admitted(gateways: &[&Gateway], each: usize) -> usize {
+    std::thread::scope(|scope| {
+        let asked = gateways
+            .iter()
+            .map(|gwd| scope.spawn(move || (0..each).filter(|_| ask(gwd).0 == 200).count()));
+        let asked: Vec<_> = asked.collect();
+        asked
+            .into_iter()
+            .map(|one| one.join().expect("no panic"))
+            .sum()
+    })
+}
+
+fn is_missing() -> bool {
+    !prerequisite::program("redis-server")
+}
+
+#[test]
+fn gateways_share_one_quota_exactly() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    for limit in [
+        "kind: quota, limit: 60, period: month",
+        "kind: quota, limit: 60, window: 300d",
+        "kind: rate_limit, limit: 60/d, burst: 60",
+    ] {
+        server.ask(&["FLUSHALL"]);
+        let project = project(&upstream, limit, "closed");
+        let gateways = [(); 3].map(|()| gateway(&project, &server));
+        server.ask(&["FLUSHALL"]);
+        let [a, b, c] = gateways.each_ref();
+        assert_eq!(admitted(&[a, b, c], 40), 60, "{limit}");
+        assert_eq!(ask(a), (429, None), "{limit}");
+        let keys = server.ask(&["KEYS", "stores:{*"]);
+        assert_eq!(keys.lines().count(), 1, "{keys}");
+        let ttl: i64 = server.ask(&["TTL", &keys]).parse().expect("a time to live");
+        assert!(ttl > 0, "{ttl}");
+    }
+}
+
+/// Three gateways and twice the limit: the rate and the burst, within 1 % and what passes between
+/// two requests.
+#[test]
+fn gateways_share_one_rate_at_twice_the_limit() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    let project = project(
+        &upstream,
+        "kind: rate_limit, limit: 100/s, burst: 10",
+        "closed",
+    );
+    let gateways = [(); 3].map(|()| gateway(&project, &server));
+    let begin = Instant::now();
+    let end = begin + Duration::from_secs(4);
+    let counts: Vec<(u32, u32)> = std::thread::scope(|scope| {
+        let clients = gateways.iter().map(|gwd| {
+            scope.spawn(move || {
+                let (mut sent, mut admitted) = (0, 0);
+                while Instant::now() < end {
+                    // Open loop: a request every 15 ms, whatever the answers.
+                    let due = begin + Duration::from_millis(15) * sent;
+                    std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
+                    sent += 1;
+                    admitted += u32::from(ask(gwd).0 == 200);
+                }
+                (sent, admitted)
+            })
+        });
+        let clients: Vec<_> = clients.collect();
+        clients
+            .into_iter()
+            .map(|one| one.join().expect("no panic"))
+            .collect()
+    });
+    let seconds = begin.elapsed().as_secs_f64();
+    let (sent, admitted) = counts
+        .iter()
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let most = (100.0 * seconds).mul_add(1.01, 10.0);
+    assert!(
+        f64::from(admitted) <= most + 1.0,
+        "{admitted} of {sent}, {most}"
+    );
+    // A machine that is too slow to send more than the limit shows only the upper bound.
+    let least = (100.0 * seconds) * 0.99 - 3.0;
+    if f64::from(sent) > 150.0 * seconds && gateways.iter().all(is_up) {
+        assert!(
+            f64::from(admitted) >= least,
+            "{admitted} of {sent}, {least}"
+        );
+    }
+}
+
+#[test]
+fn killed_store_acts_as_written_and_returns() {
+    if is_missing() {
+        return;
+    }
+    let upstream = Upstream::start();
+    for (on_outage, statuses) in [
+        ("local", [200, 200, 429]),
+        ("open", [200, 200, 200]),
+        ("closed", [503, 503, 503]),
+    ] {
+        let mut server = Server::start(&[]);
+        let project = project(&upstream, "kind: rate_limit, limit: 2/d", on_outage);
+        let gwd = gateway(&project, &server);
+        server.kill();
+        wait::until("the outage is noticed", || {
+            let _asked = ask(&gwd);
+            (!is_up(&gwd)).then_some(())
+        });
+        // Local counters have counted the requests since the outage.
+        let told = Some(format!("\"shared\";verdict={on_outage}"));
+        match on_outage {
+            "local" => assert_eq!(ask(&gwd).1, told),
+            _ => assert_eq!(
+                [(); 3].map(|()| ask(&gwd)),
+                statuses.map(|s| (s, told.clone()))
+            ),
+        }
+        wait::until("the outage is in the access log", || {
+            let lines = gwd.access_log().lines();
+            let told = lines.iter().any(|line| line["store_outage"] == on_outage);
+            told.then_some(())
+        });
+        wait::until("the alarm is raised", || {
+            let alarms = gwd.status()["alarms"].to_string();
+            alarms.contains("store-unreachable").then_some(())
+        });
+        server.restart();
+        wait::until("the store counts again", || {
+            let (status, outage) = ask(&gwd);
+            (status == 429 && outage.is_none()).then_some(())
+        });
+        let log = gwd.log();
+        assert!(!log.contains("s3cret"), "{log}");
+    }
+}
+
+#[test]
+fn paused_store_costs_its_deadline_once() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    let project = project(&upstream, "kind: rate_limit, limit: 100000/s", "open");
+    let gwd = gateway(&project, &server);
+    server.signal("-STOP");
+    let mut waited = Vec::new();
+    for _ in 0..50 {
+        let begin = Instant::now();
+        assert_eq!(ask(&gwd).0, 200);
+        waited.push(begin.elapsed());
+    }
+    let metrics = gwd.metrics();
+    let outcomes =
+        |outcome: &str| metrics.sum("gwd_questions_total", &["asker=\"store\"", outcome]);
+    let timeouts = outcomes("\"timeout\"") + outcomes("\"failed\"");
+    assert!((1.0..=5.0).contains(&timeouts), "{timeouts} {waited:?}");
+    assert!(outcomes("\"circuit_open\"") >= 45.0);
+    server.signal("-CONT");
+    wait::until("the store counts again", || {
+        (ask(&gwd).1.is_none() && is_up(&gwd)).then_some(())
+    });
+}
+
+#[test]
+fn store_that_cannot_write_is_an_outage() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    let project = project(
+        &upstream,
+        "kind: quota, limit: 100000, period: month",
+        "open",
+    );
+    let gwd = gateway(&project, &server);
+    for (breaks, mends) in [
+        (["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"]),
+        (
+            ["CONFIG", "SET maxmemory", "1"],
+            ["CONFIG", "SET maxmemory", "0"],
+        ),
+    ] {
+        let split = |command: [&str; 3]| {
+            let words = command.join(" ");
+            server.ask(&words.split(' ').collect::<Vec<_>>());
+        };
+        split(breaks);
+        wait::until("the outage is noticed", || {
+            (ask(&gwd) == (200, Some("\"shared\";verdict=open".to_owned()))).then_some(())
+        });
+        split(mends);
+        wait::until("the store counts again", || {
+            ask(&gwd).1.is_none().then_some(())
+        });
+    }
+    // An empty store has forgotten the script and the counters.
+    server.ask(&["SCRIPT", "FLUSH"]);
+    server.ask(&["FLUSHALL"]);
+    assert_eq!(ask(&gwd), (200, None), "the script is loaded again");
+    let key = server.ask(&["KEYS", "stores:{*"]);
+    assert!(server.ask(&["GET", &key]).ends_with(":1"), "{key}");
+}
+
+/// A later limit refuses: the store gets the tokens of the earlier one back.
+#[test]
+fn refused_request_returns_its_tokens_to_the_store() {
+    if is_missing() {
+        return;
+    }
+    let (upstream, server) = (Upstream::start(), Server::start(&[]));
+    let project = project(&upstream, "kind: quota, limit: 3, period: month", "closed");
+    let text = String::from_utf8(project.read("gateway.yaml")).expect("UTF-8");
+    let text = text
+        .replace(
+            "\nupstreams:",
+            "\n  one: {kind: rate_limit, limit: 1/d, key: \"header:x-k\"}\nupstreams:",
+        )
+        .replace("policies: [some]", "policies: [some, one]");
+    project.write("gateway.yaml", text);
+    project.apply();
+    let gwd = gateway(&project, &server);
+    server.ask(&["FLUSHALL"]);
+    let ask = |key: &str| {
+        gwd.ask(&format!("GET /a HTTP/1.1\nhost: h\nx-k: {key}"))
+            .status
+    };
+    assert_eq!(ask("a"), 200);
+    for _ in 0..5 {
+        assert_eq!(ask("a"), 429, "the rate limit");
+    }
+    wait::until("the tokens are returned", || {
+        let key = server.ask(&["KEYS", "stores:{*"]);
+        server.ask(&["GET", &key]).ends_with(":1").then_some(())
+    });
+    assert_eq!([ask("b"), ask("c"), ask("d")], [200, 200, 429]);
+}
