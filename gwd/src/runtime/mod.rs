@@ -1,6 +1,6 @@
 //! Services of the process that every other module may use: time, random numbers, deadlines,
 //! computations off the workers, the program log, and supervision of the vital parts of a worker.
-//! They use no other module of gwd.
+//! These modules import no other module of gwd.
 
 pub(crate) mod clock;
 pub(crate) mod compute;

@@ -439,7 +439,7 @@ enum Once {
     Outage(Outage),
 }
 
-/// What the outcome tells the circuit breaker about the upstream. `None` if it tells nothing.
+/// Sign of an outcome for the circuit breaker of the upstream. `None` if the outcome is no sign.
 fn sign(outcome: &Result<Answered, Outage>) -> Option<Sign> {
     match outcome {
         Ok(answered) => Some(Sign::Status(answered.status.as_u16())),

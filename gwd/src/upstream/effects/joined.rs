@@ -38,7 +38,7 @@ struct Flight {
     answer: OnceLock<Option<Answer>>,
 }
 
-/// What a request has to do when its question is in progress.
+/// Next step of a request whose question is in progress.
 pub(super) enum Turn<'f> {
     /// Nothing: it uses this answer of another request.
     Answered(Answer),

@@ -35,7 +35,7 @@ pub struct Verifier {
     takes_witnesses: bool,
 }
 
-/// What remains to do with a valid proof.
+/// Valid proof, to be recorded against replays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proved {
     /// Hash of the proof, which must not be used again.
