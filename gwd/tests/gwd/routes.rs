@@ -286,7 +286,14 @@ fn a_rewrite_never_leads_out_of_what_was_authorised() {
     let bare = rewrite("bare", "/public/{name}/x", "GET", "in.test");
     shop.policies.push(bare);
     let served = shop.serve();
-    for path in ["/files/..:raw", "/files/a%2f..%2f..:raw", "/files/.:raw"] {
+    // Some servers trim the dots of `...`, so that nothing remains of the segment.
+    for path in [
+        "/files/..:raw",
+        "/files/a%2f..%2f..:raw",
+        "/files/.:raw",
+        "/files/...:raw",
+        "/files/a%3Fb:raw",
+    ] {
         let answer = get(served.address, path);
         assert_eq!(
             (answer.status, answer.problem().as_str()),
@@ -294,8 +301,8 @@ fn a_rewrite_never_leads_out_of_what_was_authorised() {
             "{path}"
         );
     }
-    assert_eq!(get(served.address, "/files/...:raw").status, 200);
-    assert_eq!(upstream.only().line(), "GET /public/.../x HTTP/1.1");
+    assert_eq!(get(served.address, "/files/a..b:raw").status, 200);
+    assert_eq!(upstream.only().line(), "GET /public/a..b/x HTTP/1.1");
 }
 
 #[test]
