@@ -8,6 +8,8 @@
 //! | `node`, `worker`, `published` | threads, and the version that they serve |
 //! | `listen` | listening sockets, accepting, handing sockets to the next process |
 //! | `proxy`, `upstream` | path of a request from the client's socket to the host's |
+//! | `message` | request bodies, client I/O and failures, which `proxy` and `upstream` share |
+//! | `effects`, `answers` | answers of other services for the chain, and copies for mirrors |
 //! | `discovery` | current hosts of upstreams |
 //! | `limits` | limits of the process on memory, connections, requests, descriptors |
 //! | `runtime` | clock, random numbers, deadlines, computations, program log |
@@ -19,17 +21,18 @@
 //! Start reading at `proxy/exchange.rs`.
 
 mod admin;
+mod answers;
 mod control;
+mod effects;
 mod limits;
 mod listen;
+mod message;
 mod metrics;
-mod pace;
 mod proxy;
 mod published;
 mod quotas;
 mod runtime;
 mod settings;
-mod spare;
 mod stores;
 mod telemetry;
 mod tls;

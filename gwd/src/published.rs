@@ -15,9 +15,11 @@ use bundle::digest::Digest;
 use engine::Snapshot;
 use policy::{Limits, Revoked};
 
+use crate::answers::joined::Joined;
+use crate::answers::passwords::Passwords;
 use crate::limits::budget::Budgets;
 use crate::listen::spread::Loads;
-use crate::pace::Patience;
+use crate::message::pace::Patience;
 use crate::runtime::clock::Clock;
 use crate::runtime::compute::Compute;
 use crate::settings::Settings;
@@ -25,7 +27,6 @@ use crate::stores::Stores;
 use crate::telemetry::process::Counters;
 use crate::tls::TlsListener;
 use crate::tls::connector::Connector;
-use crate::upstream::effects::{Joined, Passwords};
 use crate::upstream::health::{self, Check};
 use crate::upstream::hosts::Common;
 
@@ -88,7 +89,7 @@ pub(crate) struct Shared {
     /// Limits on the time that peers may keep the gateway waiting.
     pub(crate) patience: Patience,
     pub(crate) limits: Limits,
-    pub(crate) budgets: Budgets,
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) compute: Compute,
     /// Connections to stores of counters.
     pub(crate) stores: Stores,
@@ -126,7 +127,7 @@ impl Shared {
             limits: Limits::new(LIMIT_KEYS, std::hash::RandomState::new),
             compute: Compute::new(workers),
             stores: Stores::default(),
-            budgets: Budgets::new(&settings.bounds),
+            budgets: Arc::new(Budgets::new(&settings.bounds)),
             joined: Joined::default(),
             passwords: Passwords::new(workers),
             loads: Loads::new(workers),

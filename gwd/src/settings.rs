@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::discovery;
 use crate::limits::budget::Bounds;
-use crate::pace::Patience;
+use crate::message::pace::Patience;
 use crate::telemetry::log_file::Rotation;
 
 /// Settings of a gateway process.

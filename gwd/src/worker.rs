@@ -1,12 +1,12 @@
-//! Worker: a thread that accepts connections, and decides on and forwards requests on its own.
+//! Worker: state of a thread that accepts connections, and decides on and forwards requests on its
+//! own.
 //!
 //! Each worker has a single-threaded runtime, its own socket for every address, its own connection
 //! pools, and its own metric cells. Nothing here takes a lock. State of the whole process is in
-//! [`Shared`].
+//! [`Shared`]. `node::thread` runs the worker.
 
 use std::cell::{Cell, RefCell};
-use std::io;
-use std::net::SocketAddr;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,83 +14,39 @@ use std::time::Duration;
 
 use policy::auth::jwt::TokenCache;
 use rustc_hash::FxHashMap;
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
 use crate::limits::budget::LocalQuota;
-use crate::limits::memory;
 use crate::limits::waiting::Waiting;
 use crate::listen::ListenSocket;
-use crate::listen::accept::{Accepting, LAST_EXCHANGE_MS, Server};
+use crate::listen::accept::LAST_EXCHANGE_MS;
 use crate::listen::spread::{Handed, Peers};
-use crate::proxy::arrival;
 use crate::published::{Current, Shared};
 use crate::runtime::clock;
-use crate::runtime::deadlines::Deadlines;
-use crate::runtime::random::Random;
-use crate::runtime::vital;
-use crate::spare::SpareMaps;
 use crate::telemetry::access_log;
-use crate::telemetry::process::Shed;
 use crate::telemetry::shard::Shard;
-use crate::upstream::{Service, effects, pool::Pools};
+use crate::upstream::Service;
+use crate::upstream::call_cx::CallCx;
 
-/// Command from the control thread to a worker.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Use the version that was published, and acknowledge its epoch.
-    Switch,
-    /// Listen at an address and accept connections.
-    Listen(
-        Arc<ListenSocket>,
-        Vec<std::net::TcpListener>,
-        std::sync::mpsc::Sender<io::Result<()>>,
-    ),
-    /// Allow no new handshakes at an address, accept those in progress for the given time, then
-    /// stop listening and drop the sender.
-    Leave(u32, Duration, std::sync::mpsc::Sender<()>),
-    /// Stop accepting at an address without any change to its sockets, which another process uses
-    /// as well.
-    Abandon(u32),
-    /// Close every connection after its current exchange, and tunnels after the given time.
-    Drain(Duration),
-}
-
-/// Maximum number of commands in a worker's queue.
-pub(crate) const COMMANDS_MAX: usize = 1_024;
-
-/// Number of parked connections after which unused memory is returned to the system, and the delay
-/// before that (250ms).
+/// Number of parked connections after which unused memory is returned to the system.
 const PARKED_MIN: usize = 256;
-const PARKED_TICK: Duration = Duration::from_millis(250);
 
 /// Time for which the last version that named an address is kept: 3s. During this time, connections
 /// that were accepted at the address may still begin an exchange.
 const LEFT_MS: u64 = LAST_EXCHANGE_MS + 1_000;
 
-/// Interval at which the duration of an event loop turn is measured: 100ms.
-const LAG_TICK: Duration = Duration::from_millis(100);
-
-/// While connections wait for memory: interval at which some of them are woken to try again (10ms),
-/// and their number (32).
-const ROOM_TICK: Duration = Duration::from_millis(10);
-const ROOM_EACH: usize = 32;
-
 /// State of one worker.
 pub(crate) struct Worker {
+    /// Resources for calls to upstreams. The worker dereferences to them.
+    calls: CallCx,
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) deadlines: Rc<Deadlines>,
-    pub(crate) shard: Shard,
-    pub(crate) random: Random,
     pub(crate) log: access_log::Writer,
+    /// Notified when the access log has lines to flush.
+    pub(crate) log_waits: Notify,
     /// Local part of the limit on requests in progress.
     pub(crate) requests: LocalQuota,
     pub(crate) waiting: Waiting,
-    pub(crate) pools: Pools,
-    /// Notified when requests wait for a connection and this worker has an idle one.
-    pub(crate) wanted: Arc<Notify>,
-    pub(crate) spare_maps: SpareMaps,
     /// Cache of tokens that this worker has verified.
     pub(crate) tokens: TokenCache,
     /// Number of requests that are being copied to mirrors.
@@ -109,10 +65,10 @@ pub(crate) struct Worker {
     wall_ms: Cell<u64>,
     /// Current value of `Date`, updated once a second.
     date: Cell<[u8; clock::HTTP_DATE_BYTES]>,
-    log_waits: Notify,
     /// Number of connections that were parked since memory was last returned to the system.
     parked: Cell<usize>,
-    many_parked: Notify,
+    /// Notified when unused memory should be returned to the system.
+    pub(crate) many_parked: Notify,
 }
 
 /// Version as used by one worker.
@@ -124,81 +80,32 @@ pub(crate) struct View {
     services: Box<[RefCell<Option<Rc<Service>>>]>,
 }
 
-/// Parts from which a worker is built.
-pub(crate) struct Parts {
-    pub(crate) index: usize,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) commands: mpsc::Receiver<Command>,
-    /// Senders to all workers.
-    pub(crate) peers: Peers,
-    /// Receiver of connections that other workers have accepted for this one.
-    pub(crate) handed: mpsc::Receiver<Handed>,
-    pub(crate) shard: Shard,
-    pub(crate) log: access_log::Writer,
-}
-
-/// Runs a worker on the calling thread until the sender of commands is dropped.
-///
-/// # Errors
-/// If the runtime cannot be created.
-pub(crate) fn run(parts: Parts) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()?;
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, Worker::serve(parts));
-    Ok(())
-}
-
 // === impl Worker ===
 
-impl Server for Worker {
-    fn accepted(self: &Rc<Self>, socket: &Arc<ListenSocket>, stream: TcpStream, peer: SocketAddr) {
-        arrival::accepted(self, socket, stream, peer);
-    }
-
-    fn exhausted(&self) {
-        self.counters().shed(Shed::FileDescriptors);
-    }
-
-    fn half_open(&self) -> Duration {
-        Duration::from_millis(self.shared.patience.half_open_ms)
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.shared.clock.now_ms()
-    }
-
-    fn wake_all(&self) {
-        self.deadlines.wake_all();
-    }
-}
-
 impl Worker {
-    async fn serve(parts: Parts) {
-        let Parts {
-            index,
-            shared,
-            mut commands,
-            peers,
-            mut handed,
+    /// Creates a worker without a version to serve. `peers` are the senders to all workers.
+    pub(crate) fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        peers: Peers,
+        shard: Shard,
+        log: access_log::Writer,
+    ) -> Rc<Self> {
+        let calls = CallCx::new(
+            shared.clock,
             shard,
-            log,
-        } = parts;
-        let deadlines = Deadlines::new(shared.clock);
-        let worker = Rc::new(Self {
+            &shared.process,
+            &shared.budgets,
+            shared.zone.as_deref(),
+        );
+        Rc::new(Self {
+            calls,
             index,
-            deadlines: Rc::clone(&deadlines),
-            shard,
-            random: Random::new(),
             log,
+            log_waits: Notify::new(),
             requests: LocalQuota::new(&shared.budgets.requests, peers.len()),
             waiting: Waiting::default(),
             peers,
-            pools: Pools::default(),
-            wanted: Arc::default(),
-            spare_maps: SpareMaps::default(),
             tokens: TokenCache::default(),
             copied: Cell::new(0),
             view: RefCell::new(None),
@@ -208,60 +115,15 @@ impl Worker {
             left: RefCell::default(),
             wall_ms: Cell::new(clock::unix_ms().saturating_sub(shared.clock.now_ms())),
             date: Cell::new(clock::http_date()),
-            log_waits: Notify::new(),
             parked: Cell::new(0),
             many_parked: Notify::new(),
             shared,
-        });
-        vital::spawn_local(async move { deadlines.run().await });
-        vital::spawn_local(Rc::clone(&worker).sweep());
-        vital::spawn_local(Rc::clone(&worker).watch_lag());
-        vital::spawn_local(Rc::clone(&worker).flush_log());
-        vital::spawn_local(Rc::clone(&worker).give_back());
-        vital::spawn_local(Rc::clone(&worker).give_room());
-        vital::spawn_local(Rc::clone(&worker).give_way());
-        vital::spawn_local({
-            let worker = Rc::clone(&worker);
-            async move {
-                while let Some(handed) = handed.recv().await {
-                    arrival::take(&worker, handed);
-                }
-            }
-        });
-        let mut accepting: FxHashMap<u32, Accepting> = FxHashMap::default();
-        while let Some(command) = commands.recv().await {
-            match command {
-                Command::Switch => {
-                    if let Some(view) = worker.view() {
-                        worker.refresh_keys(&view);
-                    }
-                    worker.deadlines.wake_all();
-                }
-                Command::Listen(socket, listeners, done) => {
-                    accepting.retain(|_, accepting| !accepting.is_over());
-                    let id = socket.id;
-                    // If the worker is still leaving the address, abort that first.
-                    drop(accepting.remove(&id));
-                    let begun = Accepting::begin(&worker, &socket, listeners)
-                        .map(|begun| drop(accepting.insert(id, begun)));
-                    let _gone = done.send(begun);
-                }
-                Command::Leave(id, handshakes, done) => {
-                    if let Some(accepting) = accepting.get_mut(&id) {
-                        accepting.leave(handshakes, &done);
-                    }
-                }
-                Command::Abandon(id) => drop(accepting.remove(&id)),
-                Command::Drain(tunnels) => {
-                    let now_ms = worker.shared.clock.now_ms();
-                    let tunnels_ms = u64::try_from(tunnels.as_millis()).unwrap_or(u64::MAX);
-                    worker.draining_ms.set(Some(now_ms));
-                    let tunnels_end_ms = now_ms.saturating_add(tunnels_ms);
-                    worker.tunnels_end_ms.set(tunnels_end_ms);
-                    worker.deadlines.wake_all();
-                }
-            }
-        }
+        })
+    }
+
+    /// Resources for calls to upstreams.
+    pub(crate) fn calls(&self) -> &CallCx {
+        &self.calls
     }
 
     /// Running version for one exchange, or `None` before the first activation.
@@ -270,6 +132,11 @@ impl Worker {
         if epoch != self.epoch.get() {
             self.refresh();
         }
+        self.view.borrow().as_ref().map(Rc::clone)
+    }
+
+    /// Version that this worker uses now, without a look at the published one.
+    pub(crate) fn current_view(&self) -> Option<Rc<View>> {
         self.view.borrow().as_ref().map(Rc::clone)
     }
 
@@ -315,7 +182,7 @@ impl Worker {
 
     /// Stores the previous version for the addresses that the new version does not name.
     fn remember_left(&self, before: &Rc<View>, now: &View) {
-        let now_ms = self.shared.clock.now_ms();
+        let now_ms = self.clock.now_ms();
         let mut left = self.left.borrow_mut();
         left.retain(|socket, _| now.listener(*socket).is_none());
         for socket in (0u32..).take(before.current().listener_of_socket.len()) {
@@ -346,50 +213,31 @@ impl Worker {
         self.date.get()
     }
 
-    /// Runs periodic tasks once a second.
-    async fn sweep(self: Rc<Self>) {
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let _passed = fault::point("worker.swept");
-            let now_ms = self.shared.clock.now_ms();
-            self.shared.beat(self.index, now_ms);
-            self.wall_ms.set(clock::unix_ms().saturating_sub(now_ms));
-            self.date.set(clock::http_date());
-            let view = self.view.borrow().as_ref().map(Rc::clone);
-            if let Some(view) = view {
-                view.renew_services(&self);
-                self.refresh_keys(&view);
-            }
-            self.pools.sweep(now_ms);
-            self.left
-                .borrow_mut()
-                .retain(|_, (_, since_ms)| now_ms < *since_ms + LEFT_MS);
-            if self.draining_ms.get().is_some() || self.shared.budgets.memory.is_scarce() {
-                self.deadlines.wake_all();
-            }
-        }
+    /// Starts the drain: connections end after their exchange, and open tunnels after `tunnels`.
+    pub(crate) fn drain(&self, tunnels: Duration) {
+        let now_ms = self.clock.now_ms();
+        let tunnels_ms = u64::try_from(tunnels.as_millis()).unwrap_or(u64::MAX);
+        self.draining_ms.set(Some(now_ms));
+        self.tunnels_end_ms.set(now_ms.saturating_add(tunnels_ms));
+        self.deadlines.wake_all();
     }
 
-    /// Starts the fetches of key sets that are due; one worker does it for all.
-    fn refresh_keys(self: &Rc<Self>, view: &Rc<View>) {
-        if self.index == 0 {
-            effects::refresh_keys(self, view);
+    /// Performs the tasks of each second: heartbeat, wall clock, hosts, idle connections, and
+    /// versions that are no longer needed.
+    pub(crate) fn tick(&self) {
+        let now_ms = self.clock.now_ms();
+        self.shared.beat(self.index, now_ms);
+        self.wall_ms.set(clock::unix_ms().saturating_sub(now_ms));
+        self.date.set(clock::http_date());
+        if let Some(view) = self.current_view() {
+            view.renew_services(self);
         }
-    }
-
-    /// Measures the duration of an event loop turn: a task that yields runs again after all tasks
-    /// that were ready at that moment (data-plane.md §4).
-    async fn watch_lag(self: Rc<Self>) {
-        let lag = self.shard.lag(self.index);
-        let mut ticks = tokio::time::interval(LAG_TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let began_ns = self.shared.clock.now_ns();
-            tokio::task::yield_now().await;
-            lag.observe(self.shared.clock.now_ns() - began_ns);
+        self.pools.sweep(now_ms);
+        self.left
+            .borrow_mut()
+            .retain(|_, (_, since_ms)| now_ms < *since_ms + LEFT_MS);
+        if self.draining_ms.get().is_some() || self.budgets.memory.is_scarce() {
+            self.deadlines.wake_all();
         }
     }
 
@@ -400,28 +248,6 @@ impl Worker {
         sent.map_err(mpsc::error::TrySendError::into_inner)
     }
 
-    /// While connections wait for memory, wakes some of them periodically: memory may have become
-    /// available in the meantime.
-    async fn give_room(self: Rc<Self>) {
-        loop {
-            self.waiting.somebody.notified().await;
-            while !self.waiting.is_empty() {
-                tokio::time::sleep(ROOM_TICK).await;
-                for _ in 0..ROOM_EACH {
-                    self.waiting.wake_one();
-                }
-            }
-        }
-    }
-
-    /// Closes idle upstream connections while requests of other pools wait for permits.
-    async fn give_way(self: Rc<Self>) {
-        loop {
-            self.wanted.notified().await;
-            self.pools.give_way();
-        }
-    }
-
     /// Counts a connection that was parked.
     pub(crate) fn parked_one(&self) {
         self.parked.set(self.parked.get() + 1);
@@ -430,32 +256,22 @@ impl Worker {
         }
     }
 
-    /// Returns unused memory to the system after many connections were parked.
-    async fn give_back(self: Rc<Self>) {
-        loop {
-            self.many_parked.notified().await;
-            tokio::time::sleep(PARKED_TICK).await;
-            self.parked.set(0);
-            memory::give_back(); // about a millisecond
-        }
+    /// Restarts the count of parked connections.
+    pub(crate) fn none_parked(&self) {
+        self.parked.set(0);
     }
 
     /// Schedules a flush of the access log.
     pub(crate) fn flush_log_soon(&self) {
         self.log_waits.notify_one();
     }
+}
 
-    async fn flush_log(self: Rc<Self>) {
-        loop {
-            self.log_waits.notified().await;
-            tokio::time::sleep(Duration::from_millis(access_log::FLUSH_MS)).await;
-            self.log.flush(&self.shared.process);
-        }
-    }
+impl Deref for Worker {
+    type Target = CallCx;
 
-    /// Counters of the process for rare events.
-    pub(crate) fn counters(&self) -> &crate::telemetry::process::Counters {
-        &self.shared.process
+    fn deref(&self) -> &CallCx {
+        &self.calls
     }
 }
 
@@ -488,7 +304,7 @@ impl View {
     fn renew_service(&self, worker: &Worker, index: usize) -> Rc<Service> {
         let loaded = &self.current().loaded;
         let service = Rc::new(Service::new(
-            worker,
+            worker.calls(),
             &loaded.snapshot.upstreams()[index],
             &loaded.commons[index],
             loaded.connectors[index].as_ref(),

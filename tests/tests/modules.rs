@@ -1,6 +1,6 @@
 //! Allowed imports between the top-level modules of each crate, listed in `tests/modules.tsv`. To
 //! allow a new import, run with `GWC_UPDATE=1`, read the diff, and give the reason in the commit.
-//! Cycles are listed at the end of each crate; a crate without cycles must have none.
+//! Cycles are listed at the end of each crate. Only the crates in [`WITH_CYCLES`] may have any.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -22,6 +22,10 @@ const CRATES: [&str; 14] = [
     "gwc",
     "gwd",
 ];
+
+/// Crates whose modules may import each other, directly or indirectly. Remove a crate once its cycles
+/// are broken; add none.
+const WITH_CYCLES: [&str; 1] = ["crates/policy"];
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
@@ -197,6 +201,16 @@ fn arrows_between_modules_are_those_listed() {
         "found but not listed: {more:#?}\nlisted but not found: {less:#?}\n\
          write the list anew with GWC_UPDATE=1 cargo test -p e2e --test modules"
     );
+}
+
+#[test]
+fn only_listed_crates_have_cycles() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for name in CRATES {
+        let cycles = cycles(&arrows(&root.join(name).join("src")));
+        let may = WITH_CYCLES.contains(&name);
+        assert!(may != cycles.is_empty(), "{name}: {cycles:?}");
+    }
 }
 
 #[test]

@@ -9,9 +9,9 @@ use bundle::ir::addresses_collide;
 use bundle::refused::Refused;
 use serde_json::json;
 
+use crate::node::thread::Command;
 use crate::node::{Node, Version, Wanted};
 use crate::runtime::program_log::{Level, event};
-use crate::worker::Command;
 
 impl Node {
     /// Warns about `--listen` options for listeners that do not exist. Otherwise a misspelled name

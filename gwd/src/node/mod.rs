@@ -5,6 +5,7 @@
 
 mod listening;
 mod refusal;
+pub(crate) mod thread;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
@@ -23,7 +24,7 @@ use policy::{Revoked, Secrets};
 use serde_json::json;
 
 pub use crate::limits::budget::Bounds;
-pub use crate::pace::Patience;
+pub use crate::message::pace::Patience;
 pub use crate::settings::{AccessLog, Settings};
 pub use crate::telemetry::log_file::Rotation;
 pub(crate) use refusal::refused;
@@ -35,6 +36,7 @@ use crate::listen::inherited::Inherited;
 use crate::listen::spread;
 use crate::listen::{self, Bound};
 use crate::metrics::registry::Registry;
+use crate::node::thread::{COMMANDS_MAX, Command};
 use crate::published::{Current, Live, Loaded, Shared};
 use crate::quotas::Keeper;
 use crate::runtime::clock::Clock;
@@ -45,7 +47,6 @@ use crate::telemetry::shard::Shard;
 use crate::tls;
 use crate::upstream::health::Prober;
 use crate::upstream::shared::States;
-use crate::worker::{self, COMMANDS_MAX, Command};
 
 /// Number of routes above which metrics have only the class of a status, to limit the number of
 /// series.
@@ -132,7 +133,7 @@ impl Node {
                 .name(format!("worker-{index}"))
                 .spawn(move || {
                     let _vital = Vital;
-                    let parts = worker::Parts {
+                    let parts = thread::Parts {
                         index,
                         shared,
                         commands,
@@ -141,7 +142,7 @@ impl Node {
                         shard: Shard::new(announce),
                         log,
                     };
-                    if let Err(error) = worker::run(parts) {
+                    if let Err(error) = thread::run(parts) {
                         event(
                             Level::Error,
                             "a worker could not start",

@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use crate::limits::budget::{OfAddress, Share};
 use crate::listen::ListenSocket;
 use crate::listen::spread::{Handed, Weight};
+use crate::message::io::{ClientIo, Transport};
 use crate::proxy::connection::{Conn, Held, serve, serve_tls};
-use crate::proxy::io::{ClientIo, Transport};
 use crate::proxy::{proxy_header, respond};
 use crate::telemetry::process::Shed;
 use crate::tls::TlsListener;
@@ -155,7 +155,7 @@ fn is_trusted_proxy(worker: &Worker, socket: &ListenSocket, peer: IpAddr) -> boo
 
 /// Takes a connection permit of the process. If a limit is reached, returns the limited resource.
 fn share(worker: &Worker, of_listener: u64, limits: &ListenerLimits) -> Result<Share, Shed> {
-    let budgets = &worker.shared.budgets;
+    let budgets = &worker.budgets;
     if of_listener >= limits.connections {
         return Err(Shed::Connections);
     }
@@ -171,7 +171,7 @@ impl Taken {
     /// Counts a connection that is closed at a limit. Without TLS, the client gets a 503 response
     /// first.
     fn shed(&self, worker: &Worker, stream: &TcpStream, lacking: Shed) {
-        worker.counters().shed(lacking);
+        worker.counters.shed(lacking);
         if self.tls_listener.is_none() {
             let _nobody_listens = stream.try_write(respond::OVERLOADED);
         }
@@ -185,7 +185,7 @@ impl Arrived {
     /// gets no response, because its protocol is unknown (proxy-protocol.txt §2).
     async fn told(mut self, header: Arc<ProxyProtocol>) {
         let deadline = self.worker.deadlines.slot();
-        deadline.set(self.worker.shared.clock.now_ms() + header.timeout_ms);
+        deadline.set(self.worker.clock.now_ms() + header.timeout_ms);
         match proxy_header::read(&mut self.stream, &deadline).await {
             Ok(client) => {
                 let balancer = self.peer;
@@ -207,7 +207,7 @@ impl Arrived {
             share,
             weight,
         } = self;
-        let of_address = match worker.shared.budgets.addresses.take(client) {
+        let of_address = match worker.budgets.addresses.take(client) {
             Some(of_address) => of_address,
             None if is_trusted_proxy(&worker, &counted.0, client) => OfAddress::unbounded(),
             None => return taken.shed(&worker, &stream, Shed::ConnectionsPerAddress),

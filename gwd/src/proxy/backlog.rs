@@ -20,7 +20,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::limits::buffered::Buffered;
 use crate::limits::inbox::Inbox;
 use crate::limits::waiting::Place;
-use crate::proxy::body::ResponseBody;
+use crate::proxy::download::ResponseBody;
 use crate::proxy::stream::Stream;
 use crate::upstream::transport::CallError;
 use crate::worker::Worker;
@@ -63,7 +63,7 @@ pub(super) struct Piece {
 
 impl Backlog {
     pub(super) fn new(worker: &Rc<Worker>, window: u32) -> Rc<Self> {
-        let memory = &worker.shared.budgets.memory;
+        let memory = &worker.budgets.memory;
         Rc::new(Self {
             worker: Rc::clone(worker),
             inbox: Inbox::new(memory, window),
@@ -99,7 +99,7 @@ impl Backlog {
             false => Held::Alone(body),
             true => {
                 let body = Rc::new(RefCell::new(body));
-                stream.responds_early(&body);
+                stream.response.responds_early(&body);
                 Held::Early(body)
             }
         };

@@ -25,11 +25,11 @@ use crate::limits::turns::PRESSED_MS;
 use crate::listen::ListenSocket;
 use crate::listen::accept::LAST_EXCHANGE_MS;
 use crate::listen::spread::Weight;
-use crate::pace::Patience;
-use crate::proxy::body::ResponseBody;
+use crate::message::incoming::Incoming;
+use crate::message::io::{ClientIo, Transport};
+use crate::message::pace::Patience;
+use crate::proxy::download::ResponseBody;
 use crate::proxy::exchange::exchange;
-use crate::proxy::incoming::Incoming;
-use crate::proxy::io::{ClientIo, Transport};
 use crate::proxy::stream::Stream;
 use crate::proxy::{http1, http2, respond};
 use crate::runtime::deadlines::Slot;
@@ -107,7 +107,7 @@ enum Spoken {
 /// Waits for memory for an active connection. `None` if the deadline passes first.
 pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Share> {
     let (mut place, mut waits) = (None, None);
-    let memory = &conn.worker.shared.budgets.memory;
+    let memory = &conn.worker.budgets.memory;
     let waited = poll_fn(|cx| match memory.take(bytes) {
         Some(share) => Poll::Ready(share),
         None => {
@@ -118,7 +118,7 @@ pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Sha
     });
     let share = in_time(deadline, waited).await;
     if share.is_none() {
-        conn.worker.counters().shed(Shed::Memory);
+        conn.worker.counters.shed(Shed::Memory);
     }
     share
 }
@@ -144,7 +144,7 @@ async fn handshake(
     tls_listener: &TlsListener,
 ) -> Option<TlsStream<TcpStream>> {
     let worker = &conn.worker;
-    let now_ms = || worker.shared.clock.now_ms();
+    let now_ms = || worker.clock.now_ms();
     let deadline = worker.deadlines.slot();
     deadline.set(now_ms() + tls::HANDSHAKE_MS.min(conn.limits.idle_timeout_ms));
     let io = ClientIo::new(Transport::Tcp(stream));
@@ -153,9 +153,9 @@ async fn handshake(
     let until_ms = now_ms() + tls::HANDSHAKE_MS;
     deadline.set(until_ms);
     let share = room(conn, HANDSHAKE_BYTES, &deadline).await?;
-    let turns = &worker.shared.budgets.handshakes;
+    let turns = &worker.budgets.handshakes;
     let Some(turn) = in_time(&deadline, turns.take()).await else {
-        worker.counters().shed(Shed::Handshakes);
+        worker.counters.shed(Shed::Handshakes);
         return None;
     };
     let signing = Cell::new(Signing::Not);
@@ -218,7 +218,7 @@ pub(super) async fn serve(conn: Rc<Conn>, mut io: ClientIo, http2: bool) {
 /// Detects the protocol: reads until the received bytes equal the HTTP/2 preface or differ from it.
 async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> Spoken {
     let deadline = conn.worker.deadlines.slot();
-    let now_ms = conn.worker.shared.clock.now_ms();
+    let now_ms = conn.worker.clock.now_ms();
     deadline.set(now_ms + conn.limits.idle_timeout_ms);
     let heard = poll_fn(|cx| match io.poll_readable(cx) {
         Poll::Ready(_) => Poll::Ready(true),
@@ -229,7 +229,7 @@ async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> Spoken {
     if in_time(&deadline, heard).await != Some(true) {
         return Spoken::Nothing;
     }
-    let now_ms = conn.worker.shared.clock.now_ms();
+    let now_ms = conn.worker.clock.now_ms();
     deadline.set(now_ms + conn.limits.header_timeout_ms);
     let mut bytes = Vec::with_capacity(PREFACE.len());
     while PREFACE.starts_with(&bytes) && bytes.len() < PREFACE.len() {
@@ -273,7 +273,7 @@ pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>)
 /// response.
 pub(crate) async fn linger(conn: &Conn, deadline: &Slot, mut io: ClientIo) {
     let worker = &conn.worker;
-    let until_ms = worker.shared.clock.now_ms() + LINGER_MS;
+    let until_ms = worker.clock.now_ms() + LINGER_MS;
     deadline.set(until_ms - LINGER_MS + LINGER_SILENCE_MS);
     if in_time(deadline, io.shutdown()).await.is_none() {
         return;
@@ -286,7 +286,7 @@ pub(crate) async fn linger(conn: &Conn, deadline: &Slot, mut io: ClientIo) {
             return;
         }
         if worker.draining_ms().is_none() {
-            let now_ms = worker.shared.clock.now_ms();
+            let now_ms = worker.clock.now_ms();
             deadline.set(until_ms.min(now_ms + LINGER_SILENCE_MS));
         }
     }
@@ -304,7 +304,7 @@ pub(crate) async fn answer(
             Ok(polled) => polled,
             Err(_) => {
                 stream.panicked.set(true);
-                stream.worker.counters().panicked();
+                stream.worker.counters.panicked();
                 Poll::Ready(respond::panicked(&stream))
             }
         },
@@ -391,7 +391,7 @@ impl Conn {
             (Some(draining_ms), _) => draining_ms + one_more_ms,
             (None, Some(left_ms)) => left_ms + LAST_EXCHANGE_MS,
         };
-        self.worker.shared.clock.now_ms() >= begun_by_ms
+        self.worker.clock.now_ms() >= begun_by_ms
     }
 
     /// True if the current exchange is the last one of the connection.

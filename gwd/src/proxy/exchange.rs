@@ -7,29 +7,23 @@
 //! configuration that was current at its beginning.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use engine::forward::Origin;
-use engine::{Verdict, decide, edge, finish};
+use engine::edge::{self, Admitted};
+use engine::{Decided, Listener, Snapshot, Verdict, finish};
 use http::{HeaderValue, Request, Response};
-use http_body::Body as _;
-use policy::{Cx, Reject, ResponseHead};
+use policy::{Cx, Reject, RequestHead, ResponseHead};
 
-use crate::proxy::body::ResponseBody;
-use crate::proxy::failure::{Failure, Kind};
-use crate::proxy::grpc;
-use crate::proxy::incoming::Incoming;
+use crate::effects::{self, Asking};
+use crate::message::incoming::Incoming;
+use crate::message::websocket::Handshake;
+use crate::proxy::download::ResponseBody;
+use crate::proxy::forward::{Forwarding, forward};
 use crate::proxy::record::Record;
-use crate::proxy::respond::{self, Made};
+use crate::proxy::respond::{self, Made, Unserved};
 use crate::proxy::stream::Stream;
-use crate::proxy::websocket::Handshake;
 use crate::telemetry::process::Shed;
 use crate::tls::TlsListener;
-use crate::upstream::effects::{self, Asking};
-use crate::upstream::mirror::{self, Asked};
-use crate::upstream::send::{Outgoing, send};
-use crate::upstream::upgrade::{Upgrade, upgrade};
-use crate::worker::Worker;
+use crate::worker::View;
 
 /// 421: the request must be sent on another connection (RFC 9110 §15.5.20).
 static MISDIRECTED: Reject = Reject {
@@ -44,171 +38,185 @@ pub(crate) async fn exchange(
     stream: &Rc<Stream>,
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
-    let worker = &stream.worker;
     let mut record = Record::begin(stream, &request);
-    if let Some(lacking) = lacking(worker, &record) {
-        return respond::overloaded(lacking, record);
-    }
-    let Some(newest) = worker.view() else {
-        return respond::nothing_runs(record);
+    let version = match Version::take(stream, &record) {
+        Ok(version) => version,
+        Err(unserved) => return respond::unserved(unserved, record),
     };
-    let Some((view, listener)) = worker.view_at(&newest, &stream.socket) else {
-        return respond::listener_gone(record);
-    };
-    let loaded = &view.current().loaded;
-    let snapshot = &loaded.snapshot;
-    let rules = &snapshot.listeners()[listener];
-    still_admitted(stream, loaded.tls_listeners[listener].as_deref(), rules);
-    let (mut parts, mut body) = request.into_parts();
-    let handshake = Handshake::take(&mut parts);
-    let admitted = match edge::admit(parts, rules, stream.peer) {
+    let (mut admitted, body, handshake) = match admit(stream, &version, &record, request) {
         Ok(admitted) => admitted,
-        Err(reject) => return respond::refused_at_edge(reject, &view, record),
+        Err(reject) => return respond::refused_at_edge(reject, &version.view, record),
     };
-    if let Some(tls_listener) = &loaded.tls_listeners[listener]
-        && is_misdirected(stream, tls_listener, record.is_http2(), &admitted.head.host)
-    {
-        return respond::refused_at_edge(&MISDIRECTED, &view, record);
-    }
-    let mut head = admitted.head;
-    let mut request_id = admitted
-        .request_id
-        .unwrap_or_else(|| worker.random.request_id(record.unix_ms()));
-    // Keep the id out of the HPACK tables (RFC 7541 §7.1.3): it is unique, so that an entry would
-    // never be used again.
-    request_id.set_sensitive(true);
-    let mut cx = Cx::new(
-        record.started_ns(),
-        record.unix_ms() / 1_000,
-        stream.peer,
-        &worker.shared.limits,
-        &newest.current().revoked,
-    );
+    let request_id = request_id(admitted.request_id.take(), &record);
+    let (snapshot, head) = (version.snapshot(), &mut admitted.head);
+
+    let mut cx = version.context(stream, &record);
     cx.client = admitted.client;
     cx.draw = policy::draw::of_request_id(request_id.as_bytes());
     cx.lookalikes = admitted.lookalikes;
-    cx.client_cert = admitted.client_cert;
+    cx.client_cert = admitted.client_cert.take();
     cx.presented = stream.presented(cx.client_cert.is_some());
-    cx.tokens = Some(&worker.tokens);
     cx.authority = Some(&admitted.authority);
-
-    let mut decided = decide(snapshot, listener, &mut head, &mut cx);
-    if let Verdict::Ask(_) = decided.verdict {
-        let asking = Asking {
-            stream,
-            view: &view,
-            authority: &admitted.authority,
-        };
-        // Boxed, because few requests need an answer of another service, and every request would
-        // otherwise carry this state.
-        let answered = effects::answer(asking, snapshot, decided, &mut head, &mut cx);
-        decided = Box::pin(answered).await;
-    }
-    worker.counters().looked_up(worker.tokens.take_counts());
-    if cx.lookalikes > 0 {
-        worker.counters().looked_alike(cx.lookalikes);
-    }
-    record.decided(&view, listener, &head, &decided, &cx, &request_id);
+    let decided = decide(stream, &version, head, &mut cx).await;
+    record.decided(&version, head, &decided, &cx, &request_id);
     record.leases = std::mem::take(&mut cx.leases);
     let _passed = fault::point("exchange.decided");
+
     let mut made = match &decided.verdict {
         Verdict::Reject(refusal) => respond::refused(refusal, &decided, &request_id, &mut record),
         Verdict::Reply(reply) => respond::replied(reply, &decided, &mut record),
         Verdict::Ask(_) => unreachable!("answered above"),
         Verdict::Forward => {
-            let route = decided.route.as_ref().expect("only a route forwards");
-            let is_websocket = route.treatment.websocket;
-            let content = !body.is_end_stream();
-            let fault = handshake
-                .as_ref()
-                .and_then(|wish| wish.fault(is_websocket, content));
-            if let Some(reject) = fault {
-                respond::not_upgraded(reject, &request_id, &mut record)
-            } else {
-                let limit = route.treatment.max_body_bytes.unwrap_or(u64::MAX);
-                stream.body_bytes_max.set(limit);
-                // Announce trailers only if the body can have them: over HTTP/1, a body of known
-                // length cannot.
-                if content && (record.is_http2() || body.size_hint().exact().is_none()) {
-                    let withheld = route.treatment.fields_not_in_trailers();
-                    edge::announce(&mut head.headers, withheld);
-                    stream.request_fields.replace(Arc::clone(withheld));
-                }
-                let withheld = route.treatment.response_fields_not_in_trailers();
-                if !(withheld.is_empty() && stream.response_fields.borrow().is_empty()) {
-                    stream.response_fields.replace(Arc::clone(withheld));
-                }
-                stream.endless.set(route.treatment.stream);
-                let origin = Origin {
-                    hop: stream.hop(&admitted.authority),
-                    version: admitted.version,
-                    request_id: request_id.clone(),
-                    certificate: stream.certificate(rules.certificate_fields),
-                };
-                let copied = Asked {
-                    worker,
-                    stream,
-                    view: &view,
-                    route,
-                    origin: &origin,
-                    cx: &cx,
-                    head: &head,
-                    length: body.size_hint().exact(),
-                };
-                // A WebSocket tunnel has no body to mirror.
-                let handshake = handshake.filter(|_| is_websocket);
-                if handshake.is_none() {
-                    copy(&copied, stream, &body);
-                }
-                // Use the rewritten method from here on: retries depend on the method that the
-                // upstream gets.
-                let rewritten = cx.rewritten.as_ref();
-                if let Some(method) = rewritten.and_then(|one| one.method.clone()) {
-                    head.method = method;
-                }
-                let upstream = decided.upstream(snapshot, &cx);
-                let upstream = upstream.unwrap_or(route.treatment.upstream);
-                let service = view.service(worker, upstream);
-                let outgoing = Outgoing {
-                    stream,
-                    route,
-                    upstream: &snapshot.upstreams()[upstream as usize],
-                    service: &service,
-                    origin: &origin,
-                    cx: &cx,
-                    head: &mut head,
-                    // RFC 9110 §10.1.1: a client that already sends its body does not wait for 100
-                    // (Continue).
-                    expects_continue: admitted.expects_continue && !body.has_begun(),
-                    body,
-                };
-                match forward(outgoing, handshake, &mut record).await {
-                    Ok(made) => made,
-                    Err(failure) => {
-                        let failure = grpc::judged(failure, stream);
-                        respond::failed(&failure, &request_id, &mut record)
-                    }
-                }
-            }
+            let forwarding = Forwarding {
+                stream,
+                version: &version,
+                decided: &decided,
+                cx: &cx,
+                authority: &admitted.authority,
+                http_version: admitted.version,
+                expects_continue: admitted.expects_continue,
+                request_id: &request_id,
+            };
+            forward(&forwarding, head, body, handshake, &mut record).await
         }
     };
+
     if let Some(problem) = &made.problem {
         let shape = snapshot.error_shape(decided.route.as_ref(), problem.code);
         respond::as_wanted(&mut made, shape, &head.headers, &request_id);
     }
-    worker.spare_maps.keep(head.headers);
+    let spare_maps = &stream.worker.spare_maps;
+    spare_maps.keep(std::mem::take(&mut head.headers));
     seen_by_chain(snapshot, &decided, &mut made, &mut cx, request_id);
     respond::send(made, record)
+}
+
+/// Version of the configuration that an exchange uses.
+pub(crate) struct Version {
+    /// Newest version, whose revocation list applies to all exchanges.
+    newest: Rc<View>,
+    /// Version that has the listener of the connection.
+    pub(super) view: Rc<View>,
+    /// Index of the listener.
+    pub(super) listener: usize,
+}
+
+impl Version {
+    /// Version for a new exchange.
+    ///
+    /// # Errors
+    /// If the request cannot be served: at a limit of the process, before the first activation, or
+    /// if no version has the listener.
+    fn take(stream: &Stream, record: &Record) -> Result<Self, Unserved> {
+        let worker = &stream.worker;
+        if record.is_too_many() {
+            return Err(Unserved::Overloaded(Shed::Requests));
+        }
+        if worker.budgets.memory.is_full() {
+            return Err(Unserved::Overloaded(Shed::Memory));
+        }
+        let newest = worker.view().ok_or(Unserved::NothingRuns)?;
+        let found = worker.view_at(&newest, &stream.socket);
+        let (view, listener) = found.ok_or(Unserved::ListenerGone)?;
+        Ok(Self {
+            newest,
+            view,
+            listener,
+        })
+    }
+
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.view.current().loaded.snapshot
+    }
+
+    pub(super) fn rules(&self) -> &Listener {
+        &self.snapshot().listeners()[self.listener]
+    }
+
+    fn tls_listener(&self) -> Option<&TlsListener> {
+        let listeners = &self.view.current().loaded.tls_listeners;
+        listeners[self.listener].as_deref()
+    }
+
+    /// Context of the exchange for the chain, without the facts about its request.
+    fn context<'s>(&'s self, stream: &'s Stream, record: &Record) -> Cx<'s> {
+        let worker = &stream.worker;
+        let mut cx = Cx::new(
+            record.started_ns(),
+            record.unix_ms() / 1_000,
+            stream.peer,
+            &worker.shared.limits,
+            &self.newest.current().revoked,
+        );
+        cx.tokens = Some(&worker.tokens);
+        cx
+    }
+}
+
+/// Checks the head of a request by the rules of the listener. Also returns the body and the
+/// WebSocket handshake.
+fn admit(
+    stream: &Stream,
+    version: &Version,
+    record: &Record,
+    request: Request<Incoming>,
+) -> Result<(Admitted, Incoming, Option<Handshake>), &'static Reject> {
+    let (rules, tls_listener) = (version.rules(), version.tls_listener());
+    still_admitted(stream, tls_listener, rules);
+    let (mut parts, body) = request.into_parts();
+    let handshake = Handshake::take(&mut parts);
+    let admitted = edge::admit(parts, rules, stream.peer)?;
+    if let Some(tls_listener) = tls_listener
+        && is_misdirected(stream, tls_listener, record.is_http2(), &admitted.head.host)
+    {
+        return Err(&MISDIRECTED);
+    }
+    Ok((admitted, body, handshake))
+}
+
+/// Id of the request: that of a trusted peer, otherwise a new one.
+fn request_id(of_peer: Option<HeaderValue>, record: &Record) -> HeaderValue {
+    let mut id = of_peer.unwrap_or_else(|| record.new_request_id());
+    // Keep the id out of the HPACK tables (RFC 7541 §7.1.3): it is unique, so that an entry would
+    // never be used again.
+    id.set_sensitive(true);
+    id
+}
+
+/// Finds the route and runs its chain, with the answers of other services that the chain needs.
+async fn decide<'s>(
+    stream: &Stream,
+    version: &'s Version,
+    head: &mut RequestHead,
+    cx: &mut Cx<'s>,
+) -> Decided<'s> {
+    let worker = &stream.worker;
+    let mut decided = engine::decide(version.snapshot(), version.listener, head, cx);
+    if let (Verdict::Ask(_), Some(authority)) = (&decided.verdict, cx.authority) {
+        let asking = Asking {
+            worker,
+            view: &version.view,
+            deadline: &stream.transfer.deadline,
+            ends: stream.ends(cx.client),
+            hop: stream.hop(authority),
+            authority,
+        };
+        // Boxed, because few requests need an answer of another service, and every request would
+        // otherwise carry this state.
+        let answered = effects::answer(asking, version.snapshot(), decided, head, cx);
+        decided = Box::pin(answered).await;
+    }
+    worker.counters.looked_up(worker.tokens.take_counts());
+    if cx.lookalikes > 0 {
+        worker.counters.looked_alike(cx.lookalikes);
+    }
+    decided
 }
 
 /// Marks the connection as outdated if the current rules for client certificates or balancers would
 /// not admit it in the same way. The connection then ends after this exchange, so that the client
 /// reconnects under the current rules.
-fn still_admitted(
-    stream: &Stream,
-    tls_listener: Option<&TlsListener>,
-    listener: &engine::Listener,
-) {
+fn still_admitted(stream: &Stream, tls_listener: Option<&TlsListener>, listener: &Listener) {
     let admitted = match (stream.tls.get(), tls_listener) {
         (None, None) => true,
         (Some(facts), Some(tls_listener)) => tls_listener.still_admits(&facts.admission),
@@ -231,52 +239,11 @@ fn is_misdirected(stream: &Stream, tls_listener: &TlsListener, http2: bool, host
     facts.is_some_and(|facts| !tls_listener.same_certificate(facts.sni.as_deref(), host))
 }
 
-/// Exhausted resource because of which the request cannot be served; `None` if the request can be
-/// served.
-fn lacking(worker: &Worker, record: &Record) -> Option<Shed> {
-    if record.is_too_many() {
-        return Some(Shed::Requests);
-    }
-    let memory = &worker.shared.budgets.memory;
-    memory.is_full().then_some(Shed::Memory)
-}
-
-/// Sends the request to the upstream and returns its response, or the WebSocket tunnel.
-async fn forward(
-    out: Outgoing<'_, '_>,
-    handshake: Option<Handshake>,
-    record: &mut Record,
-) -> Result<Made, Failure> {
-    if let Some(handshake) = handshake {
-        return match Box::pin(upgrade(out, handshake, record)).await? {
-            Upgrade::Switched(switched) => Ok(respond::switched(switched)),
-            Upgrade::Declined(answered) => respond::forwarded(*answered),
-        };
-    }
-    if out.body.size_hint().lower() > out.stream.body_bytes_max.get() {
-        return Err(Failure::new(Kind::TooLarge));
-    }
-    send(out, record).await.and_then(respond::forwarded)
-}
-
-/// Begins the mirror copies of the request. They are sent now, or at the end of the body.
-fn copy(asked: &Asked<'_, '_>, stream: &Stream, body: &Incoming) {
-    let copies = match asked.cx.mirrors.is_empty() {
-        true => None,
-        false => mirror::begin(asked),
-    };
-    match copies {
-        Some(copies) if body.is_end_stream() => copies.send(),
-        // Also set `None`, so that no copies of the connection's previous request remain.
-        copies => stream.copies.set(copies),
-    }
-}
-
 /// Runs the response phase of the chain, even for responses of the chain itself, and then adds the
 /// request id.
 fn seen_by_chain<'s>(
-    snapshot: &'s engine::Snapshot,
-    decided: &engine::Decided<'s>,
+    snapshot: &'s Snapshot,
+    decided: &Decided<'s>,
     made: &mut Made,
     cx: &mut Cx<'s>,
     request_id: HeaderValue,

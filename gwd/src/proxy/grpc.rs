@@ -11,9 +11,9 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderVa
 use http::{StatusCode, Version};
 use http_body::Frame;
 
-use crate::proxy::failure::{Failure, Kind};
+use crate::message::failure::{Failure, Kind};
+use crate::message::transfer::Transfer;
 use crate::proxy::respond::{Made, MadeBody};
-use crate::proxy::stream::Stream;
 
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -73,16 +73,12 @@ pub(crate) fn timeout_ms(headers: &HeaderMap) -> Option<u64> {
 
 /// Changes a timeout to [`Kind::DeadlineExceeded`] if the deadline that the client set for its call
 /// has passed.
-pub(crate) fn judged(failure: Failure, stream: &Stream) -> Failure {
+pub(crate) fn judged(failure: Failure, transfer: &Transfer) -> Failure {
     let waited = matches!(
         failure.kind,
         Kind::Timeout | Kind::ConnectTimeout | Kind::UploadStalled
     );
-    if waited
-        && stream
-            .deadline
-            .limit_passed(stream.worker.shared.clock.now_ms())
-    {
+    if waited && transfer.deadline.limit_passed(transfer.clock.now_ms()) {
         return Failure {
             kind: Kind::DeadlineExceeded,
             ..failure

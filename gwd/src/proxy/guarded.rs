@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::backlog::Backlog;
 use super::client_frames::{ClientFrames, INVALID_FRAME, Then};
 use super::goaway::Ending;
-use super::io::{ClientIo, read_in_place, take};
+use crate::message::io::{ClientIo, read_in_place, take};
 use crate::runtime::clock::Clock;
 
 /// Client I/O that inspects the input before h2 gets it. From an error of the client on, h2 gets no

@@ -21,15 +21,16 @@ use hyper::service::service_fn;
 use crate::limits::budget::HTTP2_BYTES;
 use crate::limits::inbox::Reading;
 use crate::listen::spread::{Loads, STREAM_WEIGHT};
-use crate::pace::Pace;
+use crate::message::gather::gather;
+use crate::message::incoming::Incoming;
+use crate::message::io::ClientIo;
+use crate::message::pace::Pace;
+use crate::message::transfer::Phase;
 use crate::proxy::backlog::{Backlog, Sending};
 use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
-use crate::proxy::gather::gather;
 use crate::proxy::goaway::{Ending, GoAway};
 use crate::proxy::guarded::Guarded;
-use crate::proxy::incoming::Incoming;
-use crate::proxy::io::ClientIo;
-use crate::proxy::stream::{Phase, Stream};
+use crate::proxy::stream::Stream;
 use crate::runtime::deadlines::Slot;
 
 /// Maximum concurrent streams (data-plane.md §1).
@@ -57,7 +58,7 @@ const GOODBYE_MS: u64 = 5_000;
 /// Serves a connection until it ends.
 pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     let deadline = conn.worker.deadlines.slot();
-    deadline.set(conn.worker.shared.clock.now_ms() + conn.limits.idle_timeout_ms);
+    deadline.set(conn.worker.clock.now_ms() + conn.limits.idle_timeout_ms);
     let Some(_share) = room(conn, HTTP2_BYTES, &deadline).await else {
         return;
     };
@@ -65,7 +66,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     let windows = Windows::of(conn);
     let header_bytes = u32::try_from(conn.limits.header_bytes).unwrap_or(u32::MAX);
     let backlog = Backlog::new(&conn.worker, windows.connection);
-    let clock = conn.worker.shared.clock;
+    let clock = conn.worker.clock;
     let ending = Ending::default();
     let (guard_backlog, guard_ending) = (Rc::clone(&backlog), Rc::clone(&ending));
     let guarded = Guarded::new(io, clock, header_bytes, guard_backlog, guard_ending);
@@ -179,7 +180,7 @@ impl Windows {
     /// Windows of a new connection. The connection's window is a small part of the memory limit, if
     /// there is one.
     fn of(conn: &Conn) -> Self {
-        let memory = conn.worker.shared.budgets.memory.max();
+        let memory = conn.worker.budgets.memory.max();
         let part = memory.map_or(u32::MAX, |max| {
             u32::try_from(max / WINDOW_PART).unwrap_or(u32::MAX)
         });
@@ -225,7 +226,7 @@ struct Open(Rc<Streams>);
 
 impl<'c> Watch<'c> {
     fn new(conn: &'c Conn) -> Self {
-        let now_ms = conn.worker.shared.clock.now_ms();
+        let now_ms = conn.worker.clock.now_ms();
         let age_max_ms = conn.patience().http2_age_max_ms;
         let jitter_ms = conn.worker.random.next() % (age_max_ms / 5).max(1);
         let watch = Self {
@@ -249,11 +250,11 @@ impl<'c> Watch<'c> {
         let expired = self.deadline.expired();
         // If memory is scarce, check this connection at every wake-up: idle connections are woken
         // once a second.
-        let memory_wanted = self.conn.worker.shared.budgets.memory.is_scarce();
+        let memory_wanted = self.conn.worker.budgets.memory.is_scarce();
         if !expired && !memory_wanted && !self.conn.ending() {
             return false;
         }
-        let now_ms = self.conn.worker.shared.clock.now_ms();
+        let now_ms = self.conn.worker.clock.now_ms();
         let idle_ms = match memory_wanted {
             true => IDLE_WANTED_MS,
             false => self.conn.limits.idle_timeout_ms,
@@ -328,9 +329,9 @@ where
             let _open = open;
             let mut task = pin!(task);
             poll_fn(|cx| {
-                stream.deadline.register(cx.waker());
-                if stream.phase() == Phase::Body
-                    && stream.deadline.expired()
+                stream.transfer.deadline.register(cx.waker());
+                if stream.transfer.phase() == Phase::Body
+                    && stream.transfer.deadline.expired()
                     && stream.is_given_up()
                 {
                     // Dropping the task resets the stream.
@@ -338,7 +339,7 @@ where
                 }
                 let polled = task.as_mut().poll(cx);
                 if polled.is_pending() {
-                    stream.send_upload(cx);
+                    stream.response.send_upload(cx);
                 }
                 polled
             })

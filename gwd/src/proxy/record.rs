@@ -8,13 +8,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::{ChainStep, Decided, Verdict};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version as HttpVersion, header};
 use policy::auth::Fault;
 use policy::{Cx, Filter, NoValue, Reject, RequestHead};
 
-use crate::proxy::failure::{Blame, Failure, Kind};
+use crate::message::failure::{Blame, Failure, Kind};
+use crate::message::incoming::Incoming;
+use crate::message::transfer::Phase;
+use crate::proxy::exchange::Version;
 use crate::proxy::grpc;
-use crate::proxy::incoming::Incoming;
 use crate::proxy::stream::Stream;
 use crate::runtime::clock::write_timestamp;
 use crate::telemetry::access_log::{self, write_query, write_text};
@@ -22,7 +24,7 @@ use crate::telemetry::names::UNMATCHED;
 use crate::telemetry::shard::{
     BodyBytes, CallKey, Label, RejectionKey, RequestKey, WARNED, method_index,
 };
-use crate::upstream::hosts::Endpoint;
+use crate::upstream::call_record::CallRecord;
 use crate::upstream::transport::CallError;
 use crate::worker::View;
 
@@ -42,7 +44,7 @@ pub(crate) struct Record {
     blame: Blame,
     /// gRPC status that ended the call.
     grpc_status: Option<u32>,
-    upstream: Option<Call>,
+    upstream: Option<CallRecord>,
     /// Time at which the response head was complete.
     head_ns: u64,
     pub(crate) bytes_out: u64,
@@ -59,27 +61,6 @@ struct Line {
     why: Option<Box<str>>,
 }
 
-/// Call to the upstream, over all attempts.
-#[derive(Default)]
-struct Call {
-    uid: u32,
-    endpoint: Option<Arc<Endpoint>>,
-    attempts: u8,
-    /// Reasons of the retries. Only the first four are stored.
-    retry_reasons: [&'static str; 4],
-    /// Reason why a retry that the policy wants was not made.
-    given_up: &'static str,
-    status: u16,
-    /// Time at which the last attempt requested a connection.
-    connect_began_ns: u64,
-    /// Time in nanoseconds for which the request waited until a connection could be opened, and the
-    /// time it took to open one.
-    wait_ns: u64,
-    connect_ns: u64,
-    began_ns: u64,
-    head_ns: u64,
-}
-
 impl Record {
     /// Begins a record. The record stays on the heap, so that passing it on copies only a pointer.
     pub(crate) fn begin(stream: &Rc<Stream>, request: &Request<Incoming>) -> Box<Self> {
@@ -88,11 +69,11 @@ impl Record {
         worker.shard.active(method, 1);
         let mut record = Box::new(Self {
             stream: Rc::clone(stream),
-            started_ns: worker.shared.clock.now_ns(),
+            started_ns: worker.clock.now_ns(),
             method,
             version: match request.version() {
-                Version::HTTP_10 => 10,
-                Version::HTTP_2 => 20,
+                HttpVersion::HTTP_10 => 10,
+                HttpVersion::HTTP_2 => 20,
                 _ => 11,
             },
             coarse_status: false,
@@ -110,10 +91,11 @@ impl Record {
             leases: policy::Held::default(),
         });
         let is_grpc = grpc::is_grpc(request.headers());
-        stream.is_grpc.set(is_grpc);
+        stream.transfer.is_grpc.set(is_grpc);
         if is_grpc && let Some(wait_ms) = grpc::timeout_ms(request.headers()) {
             let started_ms = record.started_ns / 1_000_000;
-            stream.deadline.limit(started_ms.saturating_add(wait_ms));
+            let limit_ms = started_ms.saturating_add(wait_ms);
+            stream.transfer.deadline.limit(limit_ms);
         }
         if worker.log.wanted() {
             record.begin_line(request.method(), request.uri().path());
@@ -151,6 +133,11 @@ impl Record {
         self.started_ns
     }
 
+    /// New request id.
+    pub(crate) fn new_request_id(&self) -> HeaderValue {
+        self.stream.worker.random.request_id(self.unix_ms())
+    }
+
     pub(crate) fn unix_ms(&self) -> u64 {
         self.stream.worker.unix_ms(self.started_ns)
     }
@@ -158,14 +145,13 @@ impl Record {
     /// Records the result of the chain: route, upstream and principal.
     pub(crate) fn decided(
         &mut self,
-        view: &View,
-        listener: usize,
+        version: &Version,
         head: &RequestHead,
         decided: &Decided<'_>,
         cx: &Cx<'_>,
         request_id: &HeaderValue,
     ) {
-        let current = view.current();
+        let current = version.view.current();
         let loaded = &current.loaded;
         self.coarse_status = loaded.coarse_status;
         let upstream = match decided.verdict {
@@ -176,10 +162,8 @@ impl Record {
             let uids = &loaded.route_uids[route.api_index as usize];
             self.route = uids[route.index_in_api as usize];
             if let Some(upstream) = upstream {
-                self.upstream = Some(Call {
-                    uid: loaded.upstream_uids[upstream as usize],
-                    ..Call::default()
-                });
+                let uid = loaded.upstream_uids[upstream as usize];
+                self.upstream = Some(CallRecord::new(uid));
             }
             self.count_limits(decided);
         }
@@ -202,11 +186,7 @@ impl Record {
         let out = &mut line.bytes;
         text(out, "bundle", loaded.snapshot.bundle().as_bytes());
         number(out, "serial", current.serial);
-        text(
-            out,
-            "listener",
-            loaded.snapshot.listeners()[listener].name.as_bytes(),
-        );
+        text(out, "listener", version.rules().name.as_bytes());
         if let Some(route) = &decided.route {
             text(out, "route_id", route.id.as_str().as_bytes());
             text(out, "operation_id", route.operation.key.as_bytes());
@@ -303,65 +283,22 @@ impl Record {
         }
     }
 
-    pub(crate) fn upstream_tried(&mut self, endpoint: &Arc<Endpoint>) {
-        if let Some(call) = &mut self.upstream {
-            call.attempts = call.attempts.saturating_add(1);
-            call.endpoint = Some(Arc::clone(endpoint));
-        }
+    /// Record of the call to the upstream.
+    ///
+    /// # Panics
+    /// If the chain does not forward the request.
+    pub(crate) fn call(&mut self) -> &mut CallRecord {
+        let call = self.upstream.as_mut();
+        call.expect("only a forwarded request has a call")
     }
 
-    pub(crate) fn connect_begins(&mut self) {
-        let now_ns = self.now_ns();
-        if let Some(call) = &mut self.upstream {
-            call.connect_began_ns = now_ns;
-        }
-    }
-
-    /// Records the end of an attempt to get a connection, successful or not. `dialled_ns` is the
-    /// time at which opening began, if a new connection was opened.
-    pub(crate) fn connect_ends(&mut self, dialled_ns: Option<u64>) {
-        let now_ns = self.now_ns();
-        if let Some(call) = &mut self.upstream {
-            let dialled_ns = dialled_ns.unwrap_or(now_ns);
-            call.wait_ns += dialled_ns.saturating_sub(call.connect_began_ns);
-            call.connect_ns += now_ns.saturating_sub(dialled_ns);
-        }
-    }
-
-    /// Records that the request is sent to the upstream. Returns the current time in milliseconds
-    /// of the clock.
-    pub(crate) fn upstream_begins(&mut self) -> u64 {
-        let now_ns = self.now_ns();
-        if let Some(call) = &mut self.upstream {
-            call.began_ns = now_ns;
-        }
-        now_ns / 1_000_000
-    }
-
-    /// Records a retry and its reason.
-    pub(crate) fn retried(&mut self, reason: &'static str) {
-        if let Some(call) = &mut self.upstream {
-            if let Some(free) = call.retry_reasons.iter_mut().find(|one| one.is_empty()) {
-                *free = reason;
-            }
-            self.stream.worker.shard.retried(call.uid, Label(reason));
-        }
-    }
-
-    /// Records the reason why a retry that the policy wants was not made.
-    #[cold]
-    pub(crate) fn retry_given_up(&mut self, why: &'static str) {
-        if let Some(call) = &mut self.upstream {
-            call.given_up = why;
-        }
-    }
-
-    pub(crate) fn upstream_head(&mut self, status: StatusCode, now_ns: u64) {
-        if let Some(call) = &mut self.upstream {
-            call.head_ns = now_ns;
-            call.status = status.as_u16();
-        }
-        if status.is_server_error() {
+    /// Records the result of the call: a response with a server error is caused by the upstream.
+    pub(crate) fn upstream_answered(&mut self) {
+        if self
+            .upstream
+            .as_ref()
+            .is_some_and(|call| call.status >= 500)
+        {
             self.blame = Blame::Upstream;
         }
     }
@@ -397,11 +334,11 @@ impl Record {
         self.reason
     }
 
-    pub(crate) fn http_version(&self) -> Version {
+    pub(crate) fn http_version(&self) -> HttpVersion {
         match self.version {
-            10 => Version::HTTP_10,
-            20 => Version::HTTP_2,
-            _ => Version::HTTP_11,
+            10 => HttpVersion::HTTP_10,
+            20 => HttpVersion::HTTP_2,
+            _ => HttpVersion::HTTP_11,
         }
     }
 
@@ -422,7 +359,7 @@ impl Record {
 
     /// Records a panic while the body was sent, and ends the record.
     pub(crate) fn panicked(&mut self) {
-        self.stream.worker.counters().panicked();
+        self.stream.worker.counters.panicked();
         self.reason = "internal_error";
         self.blame = Blame::Gateway;
         self.finish();
@@ -436,8 +373,9 @@ impl Record {
         self.head_ns = self.now_ns();
         // Set the first deadline of the body here, because hyper does not poll the body while the
         // client's window is closed.
-        let grace_ms = self.stream.patience().grace_ms;
-        self.stream.body_begins(self.head_ns / 1_000_000 + grace_ms);
+        let transfer = &self.stream.transfer;
+        let until_ms = self.head_ns / 1_000_000 + transfer.patience.grace_ms;
+        transfer.phase_begins(Phase::Body, until_ms);
     }
 
     /// Ends the record. Further calls do nothing.
@@ -458,7 +396,7 @@ impl Record {
         let overhead_ns = self.overhead_ns(now_ns);
         worker.shard.active(self.method, -1);
         let bytes = BodyBytes {
-            request: self.stream.uploaded(),
+            request: self.stream.transfer.upload.read(),
             response: self.bytes_out,
         };
         worker.shard.request(
@@ -538,7 +476,7 @@ impl Record {
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
-        self.stream.worker.shared.clock.now_ns()
+        self.stream.worker.clock.now_ns()
     }
 
     #[cold]
@@ -637,7 +575,7 @@ impl Record {
                 text(out, "retry_given_up", call.given_up.as_bytes());
             }
         }
-        number(out, "bytes_in", self.stream.uploaded());
+        number(out, "bytes_in", self.stream.transfer.upload.read());
         number(out, "bytes_out", self.bytes_out);
         out.extend_from_slice(b"}\n");
         let worker = &self.stream.worker;

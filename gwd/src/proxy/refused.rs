@@ -3,7 +3,7 @@
 
 use policy::Reject;
 
-use crate::proxy::failure::Blame;
+use crate::message::failure::Blame;
 use crate::proxy::record::{display, number, text};
 use crate::proxy::stream::Stream;
 use crate::runtime::clock::write_timestamp;
@@ -21,7 +21,7 @@ pub(crate) fn log_refused_head(stream: &Stream, reject: &Reject, head: &[u8]) {
     let mut bytes = worker.log.line();
     let out = &mut bytes;
     out.extend_from_slice(b"{\"timestamp\":\"");
-    write_timestamp(worker.unix_ms(worker.shared.clock.now_ns()), out);
+    write_timestamp(worker.unix_ms(worker.clock.now_ns()), out);
     out.push(b'"');
     text(out, "level", b"info");
     text(out, "node_id", worker.shared.node.as_bytes());

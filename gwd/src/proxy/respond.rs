@@ -17,14 +17,14 @@ use http::{Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use policy::{Reject, Reply};
 
-use crate::proxy::body::{Download, ResponseBody};
-use crate::proxy::failure::{Failure, Kind};
+use crate::message::failure::{Failure, Kind};
+use crate::message::websocket;
+use crate::proxy::download::{Download, ResponseBody};
 use crate::proxy::grpc;
 use crate::proxy::html;
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::proxy::tunnel::Tunnel;
-use crate::proxy::websocket;
 use crate::telemetry::process::Shed;
 use crate::upstream::send::Answered;
 use crate::upstream::transport;
@@ -338,7 +338,7 @@ pub(crate) fn refused_at_edge(
     mut record: Box<Record>,
 ) -> Response<ResponseBody> {
     // Use a new id, because the head is not trusted.
-    let request_id = record.stream().worker.random.request_id(record.unix_ms());
+    let request_id = record.new_request_id();
     record.refused_at_edge(view, reject, &request_id);
     let mut made = problem(
         reject.status,
@@ -366,9 +366,28 @@ pub(crate) fn refused_at_edge(
     send(made, record)
 }
 
-/// Response while no bundle is active.
+/// Reason why a request is not served, before its head is read.
+pub(crate) enum Unserved {
+    /// The process has reached a limit, such as its memory limit.
+    Overloaded(Shed),
+    /// No bundle is active.
+    NothingRuns,
+    /// The running version does not have the listener.
+    ListenerGone,
+}
+
+/// Response to a request that is not served.
 #[cold]
-pub(crate) fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
+pub(crate) fn unserved(unserved: Unserved, record: Box<Record>) -> Response<ResponseBody> {
+    match unserved {
+        Unserved::Overloaded(what) => overloaded(what, record),
+        Unserved::NothingRuns => nothing_runs(record),
+        Unserved::ListenerGone => listener_gone(record),
+    }
+}
+
+/// Response while no bundle is active.
+fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
     record.refused(&NOTHING_RUNS, NOTHING_RUNS.code, "gateway".into());
     let mut made = problem(
         NOTHING_RUNS.status,
@@ -382,9 +401,8 @@ pub(crate) fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
 }
 
 /// Response if the process has reached a limit, such as its memory limit.
-#[cold]
-pub(crate) fn overloaded(what: Shed, mut record: Box<Record>) -> Response<ResponseBody> {
-    record.stream().worker.counters().shed(what);
+fn overloaded(what: Shed, mut record: Box<Record>) -> Response<ResponseBody> {
+    record.stream().worker.counters.shed(what);
     record.refused(&OVERLOAD, OVERLOAD.code, "gateway".into());
     let mut made = problem(
         OVERLOAD.status,
@@ -400,8 +418,7 @@ pub(crate) fn overloaded(what: Shed, mut record: Box<Record>) -> Response<Respon
 }
 
 /// Response if the running version does not have the listener.
-#[cold]
-pub(crate) fn listener_gone(mut record: Box<Record>) -> Response<ResponseBody> {
+fn listener_gone(mut record: Box<Record>) -> Response<ResponseBody> {
     record.refused(&LISTENER_GONE, LISTENER_GONE.code, "gateway".into());
     let mut made = problem(
         LISTENER_GONE.status,
@@ -424,7 +441,7 @@ pub(crate) fn panicked(stream: &Stream) -> Response<ResponseBody> {
         "proxy_internal_error",
         None,
     );
-    if stream.is_grpc.get() {
+    if stream.transfer.is_grpc.get() {
         grpc::trailers_only(&mut made, "internal_error");
     }
     let mut response = Response::new(ResponseBody::Own(
@@ -443,7 +460,7 @@ pub(crate) fn panicked(stream: &Stream) -> Response<ResponseBody> {
 /// Builds the response. Its body owns the record until the end of the exchange.
 pub(crate) fn send(mut made: Made, mut record: Box<Record>) -> Response<ResponseBody> {
     let mut owes_status = false;
-    if record.stream().is_grpc.get() {
+    if record.stream().transfer.is_grpc.get() {
         owes_status = grpc_head(&mut made, &mut record);
     }
     let Made {
@@ -532,7 +549,7 @@ fn tunnel(
         _held: held,
     };
     match upgraded {
-        None => stream.tunnel.set(Some(Box::new(tunnel))),
+        None => stream.tunnel.agree(tunnel),
         Some(upgraded) => drop(tokio::task::spawn_local(async move {
             if let Ok(client) = upgraded.await {
                 tunnel.run(TokioIo::new(client), &[]).await;

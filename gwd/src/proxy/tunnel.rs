@@ -17,9 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::limits::budget::Memory;
 use crate::limits::buffered::Buffered;
 use crate::proxy::frames::{CLOSE_GOING_AWAY, CLOSE_POLICY, Frames, masked};
-use crate::proxy::io::UpstreamSocket;
 use crate::proxy::record::Record;
-use crate::upstream::{Held, http2};
+use crate::upstream::Held;
+use crate::upstream::upgrade::Carrier;
 use crate::worker::Worker;
 
 /// Maximum time that one side may continue after the other side has ended: 5s.
@@ -48,12 +48,20 @@ pub(crate) struct Tunnel {
     pub(crate) _held: Held,
 }
 
-/// Connection or stream to the upstream.
-pub(crate) enum Carrier {
-    /// HTTP/1 connection that carries only this tunnel.
-    Socket(UpstreamSocket),
-    /// Stream of an HTTP/2 connection.
-    Stream(http2::Tunnel),
+/// Tunnel that an HTTP/1 connection runs after the response head is sent.
+#[derive(Default)]
+pub(crate) struct Agreed(Cell<Option<Box<Tunnel>>>);
+
+impl Agreed {
+    /// Sets the tunnel that the connection becomes.
+    pub(crate) fn agree(&self, tunnel: Tunnel) {
+        self.0.set(Some(Box::new(tunnel)));
+    }
+
+    /// Takes the tunnel, because the connection runs it or ends.
+    pub(crate) fn take(&self) -> Option<Box<Tunnel>> {
+        self.0.take()
+    }
 }
 
 /// Credentials with which the client was admitted, and their last check.
@@ -105,27 +113,30 @@ async fn carry(
     mut pass: Pass,
 ) {
     let stream = record.stream_rc();
-    let memory = &stream.worker.shared.budgets.memory;
+    let (transfer, worker) = (&stream.transfer, &stream.worker);
+    let memory = &worker.budgets.memory;
     let mut up = Way::keeping(early, memory);
     let mut down = Way::keeping(&answered, memory);
     drop(answered);
-    stream.upload_read(up.bytes);
-    let clock = stream.worker.shared.clock;
-    let idle_ms = stream.worker.shared.patience.tunnel_idle_ms;
-    stream.deadline.set(clock.now_ms().saturating_add(idle_ms));
+    transfer.upload.count(up.bytes);
+    let clock = worker.clock;
+    let idle_ms = worker.shared.patience.tunnel_idle_ms;
+    transfer
+        .deadline
+        .set(clock.now_ms().saturating_add(idle_ms));
     let (mut leaving, mut revoked) = (false, false);
-    let goodbye_ms = stream.worker.shared.websocket_drain_ms;
+    let goodbye_ms = worker.shared.websocket_drain_ms;
     poll_fn(|cx| {
-        stream.deadline.register(cx.waker());
+        transfer.deadline.register(cx.waker());
         let before = (up.bytes, down.bytes, up.ended, down.ended);
         // Read the clock only if the worker is draining.
-        let draining = !leaving && stream.worker.draining_ms().is_some();
-        let ends = draining && clock.now_ms() >= stream.worker.tunnels_end_ms();
-        if !revoked && pass.is_revoked(&stream.worker) {
+        let draining = !leaving && worker.draining_ms().is_some();
+        let ends = draining && clock.now_ms() >= worker.tunnels_end_ms();
+        if !revoked && pass.is_revoked(worker) {
             revoked = true;
-            let [a, b, c, d, ..] = stream.worker.random.bytes();
+            let [a, b, c, d, ..] = worker.random.bytes();
             up.cut([a, b, c, d]);
-            stream.deadline.set(clock.now_ms() + goodbye_ms);
+            transfer.deadline.set(clock.now_ms() + goodbye_ms);
         }
         if (ends || revoked && !leaving) && down.frames.between() {
             leaving = true;
@@ -137,13 +148,13 @@ async fn carry(
             });
             down.read_ended = true;
             if !revoked {
-                stream.deadline.set(clock.now_ms() + goodbye_ms);
+                transfer.deadline.set(clock.now_ms() + goodbye_ms);
             }
         }
         let up_ended = up.poll(cx, &mut client, &mut upstream);
-        stream.upload_read(up.bytes - before.0);
+        transfer.upload.count(up.bytes - before.0);
         if up.kept.is_empty() {
-            stream.upload_through();
+            transfer.upload.is_through();
         }
         let down_ended = down.poll(cx, &mut upstream, &mut client);
         let up_failed = matches!(up_ended, Poll::Ready(Err(_)));
@@ -153,7 +164,7 @@ async fn carry(
         }
         up.ended |= up_failed;
         let after = (up.bytes, down.bytes, up.ended, down.ended);
-        if stream.deadline.expired() {
+        if transfer.deadline.expired() {
             if !leaving && !revoked && !up.ended && !down.ended {
                 record.tunnel_idle();
             }
@@ -170,7 +181,9 @@ async fn carry(
         if before != after && !leaving && !revoked {
             let ending = up.ended || down.ended;
             let wait_ms = if ending { GOODBYE_MS } else { idle_ms };
-            stream.deadline.set(clock.now_ms().saturating_add(wait_ms));
+            transfer
+                .deadline
+                .set(clock.now_ms().saturating_add(wait_ms));
         }
         Poll::Pending
     })

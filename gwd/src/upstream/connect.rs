@@ -12,8 +12,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::limits::descriptors;
-use crate::proxy::failure::{Failure, Kind};
-use crate::proxy::io::{UpstreamSocket, Wire};
+use crate::message::failure::{Failure, Kind};
 use crate::runtime::clock::Clock;
 use crate::runtime::deadlines::Slot;
 use crate::tls::connector::{Connected, Connector, Offer};
@@ -23,6 +22,7 @@ use crate::upstream::http2;
 use crate::upstream::pool::queue::{Acceptable, Acquired};
 use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::proxy_header::{Ends, header};
+use crate::upstream::socket::{UpstreamSocket, Wire};
 
 /// Purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,12 @@
 use bundle::ir;
 use policy::traffic::circuit_breaker::{Numbers, Scope};
 
-use crate::proxy::failure::{Failure, Kind};
+use crate::message::failure::{Failure, Kind};
 use crate::upstream::breaker::{Ended, Open, Permit};
+use crate::upstream::call_cx::CallCx;
 use crate::upstream::outlier::Sign;
 use crate::upstream::send::Way;
 use crate::upstream::shared::Host;
-use crate::worker::Worker;
 
 /// Result that breakers and outlier detection count for a failure. `None` if the upstream is not at
 /// fault.
@@ -32,7 +32,7 @@ pub(crate) fn tell(
     sign: Sign,
     took_ns: u64,
     now_ns: u64,
-    worker: &Worker,
+    calls: &CallCx,
 ) {
     let ended = match sign {
         Sign::Status(status) if status < 500 => Ended::Alive,
@@ -40,7 +40,7 @@ pub(crate) fn tell(
     };
     let chance = match ended {
         Ended::Alive => 0,
-        Ended::Failed => worker.random.next(),
+        Ended::Failed => calls.random.next(),
     };
     let (took_ms, now_ms) = (took_ns / 1_000_000, now_ns / 1_000_000);
     permit.ended(ended, took_ms, numbers, now_ms, chance);
@@ -55,13 +55,13 @@ pub(super) fn circuit_open(open: Open) -> Failure {
 
 /// Reports a failed connection attempt to the target's own breaker. Requests take a permit of that
 /// breaker only after they have a connection, so a permit is taken here.
-pub(super) fn missed(upstream: &ir::Upstream, host: &Host, worker: &Worker, now_ms: u64) {
+pub(super) fn missed(upstream: &ir::Upstream, host: &Host, calls: &CallCx, now_ms: u64) {
     let fuse = upstream.circuit_breaker.as_ref();
     let Some(fuse) = fuse.filter(|fuse| fuse.scope == Scope::Target) else {
         return;
     };
     if let Ok(permit) = host.breaker.admit(&fuse.numbers, now_ms) {
-        let chance = worker.random.next();
+        let chance = calls.random.next();
         permit.ended(Ended::Failed, 0, &fuse.numbers, now_ms, chance);
     }
 }
@@ -116,7 +116,7 @@ impl<'s> Fuses<'s> {
     pub(super) fn told(self, sign: Option<Sign>, took_ns: u64, now_ns: u64, way: &Way<'_, '_>) {
         let Some(sign) = sign else { return };
         for (permit, numbers) in self.0 {
-            tell(permit, numbers, sign, took_ns, now_ns, &way.stream.worker);
+            tell(permit, numbers, sign, took_ns, now_ns, way.calls);
         }
     }
 }

@@ -10,10 +10,11 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
 use crate::limits::buffered::Buffered;
-use crate::pace::{Pace, SLOW_MS};
-use crate::proxy::failure::{Failure, Kind};
-use crate::proxy::stream::Stream;
-use crate::proxy::tee::Tee;
+use crate::message::failure::{Failure, Kind};
+use crate::message::pace::{Pace, SLOW_MS};
+use crate::message::tee::Tee;
+use crate::message::transfer::Transfer;
+use crate::upstream::call_cx::CallCx;
 use crate::upstream::connect::in_time;
 use crate::upstream::source::Source;
 
@@ -32,33 +33,36 @@ pub(super) enum HeadStart {
 }
 
 /// Reads the beginning of a streamed body.
-pub(super) async fn head_start(source: Source, stream: &Stream) -> Result<HeadStart, Failure> {
-    let shared = &stream.worker.shared;
-    let memory = &shared.budgets.memory;
-    let Some((mut body, bytes_max, copies)) = source.into_streamed(stream) else {
+pub(super) async fn head_start(
+    source: Source,
+    transfer: &Transfer,
+    calls: &CallCx,
+) -> Result<HeadStart, Failure> {
+    let memory = &calls.budgets.memory;
+    let Some((mut body, bytes_max, copies)) = source.into_streamed(transfer) else {
         return Ok(HeadStart::Refused);
     };
     let Some(room) = Buffered::reserve(memory, 0) else {
         return Ok(HeadStart::Refused);
     };
-    let patience = stream.patience();
-    let mut pace = Pace::new(&patience);
+    let patience = &transfer.patience;
+    let mut pace = Pace::new(patience);
     let mut begun = Vec::new();
     while begun.len() < HEAD_START_BYTES {
-        let now_ms = shared.clock.now_ms();
-        let paced = stream.is_upload_paced();
-        stream.deadline.set(match paced {
+        let now_ms = calls.clock.now_ms();
+        let paced = transfer.is_upload_paced();
+        transfer.deadline.set(match paced {
             true => pace.waits(now_ms),
             false => now_ms + SLOW_MS,
         });
-        match in_time(&stream.deadline, body.frame()).await {
+        match in_time(&transfer.deadline, body.frame()).await {
             None if paced => return Err(Failure::new(Kind::UploadStalled)),
             None => return Ok(HeadStart::Refused),
             Some(None) => {
                 if let Some(copies) = copies {
                     copies.send();
                 }
-                stream.upload_through();
+                transfer.upload.is_through();
                 return Ok(HeadStart::Whole(Source::Kept(room.hold(begun))));
             }
             Some(Some(Err(error))) => {
@@ -68,9 +72,9 @@ pub(super) async fn head_start(source: Source, stream: &Stream) -> Result<HeadSt
                 let Some(data) = frame.data_ref() else {
                     continue;
                 };
-                pace.moved(data.len() as u64, shared.clock.now_ms(), &patience);
-                stream.upload_read(data.len() as u64);
-                if (begun.len() + data.len()) as u64 > stream.body_bytes_max.get() {
+                pace.moved(data.len() as u64, calls.clock.now_ms(), patience);
+                transfer.upload.count(data.len() as u64);
+                if (begun.len() + data.len()) as u64 > transfer.upload.bytes_max() {
                     return Err(Failure::new(Kind::TooLarge));
                 }
                 if !room.may_grow() {
@@ -86,7 +90,7 @@ pub(super) async fn head_start(source: Source, stream: &Stream) -> Result<HeadSt
                     if let Some(copies) = copies {
                         copies.send();
                     }
-                    stream.upload_through();
+                    transfer.upload.is_through();
                     return Ok(HeadStart::Whole(Source::Kept(room.hold(begun))));
                 }
             }

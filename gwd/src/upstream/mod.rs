@@ -4,17 +4,16 @@ pub(crate) mod address;
 pub(crate) mod affinity;
 pub(crate) mod balance;
 pub(crate) mod breaker;
+pub(crate) mod call_cx;
+pub(crate) mod call_record;
 pub(crate) mod connect;
 pub(crate) mod connections;
-pub(crate) mod effects;
-pub(crate) mod flow;
 pub(crate) mod fuses;
 mod head_start;
 pub(crate) mod health;
 pub(crate) mod hosts;
 pub(crate) mod http1;
 pub(crate) mod http2;
-pub(crate) mod mirror;
 pub(crate) mod outlier;
 pub(crate) mod pool;
 pub(crate) mod probe;
@@ -25,6 +24,7 @@ pub(crate) mod send;
 mod sending;
 pub(crate) mod shared;
 pub(crate) mod slow;
+pub(crate) mod socket;
 mod source;
 pub(crate) mod transport;
 pub(crate) mod turns;
@@ -38,16 +38,16 @@ use bundle::ir;
 use policy::traffic::circuit_breaker::Scope;
 use policy::upstream::{AllUnhealthy, Unchecked};
 
-use crate::proxy::failure::{Failure, Kind};
+use crate::message::failure::{Failure, Kind};
 use crate::runtime::random::Random;
 use crate::tls::connector::Connector;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::balance::{Balance, Choice};
+use crate::upstream::call_cx::CallCx;
 use crate::upstream::hosts::{Common, Endpoint, HostSet};
 use crate::upstream::outlier::{Sign, Watch};
 use crate::upstream::pool::{Of, Pool};
 use crate::upstream::shared::{Busy, InFlight};
-use crate::worker::Worker;
 
 /// Time for which other hosts are preferred after a connection attempt to a host failed: 1s.
 const UNREACHABLE_MS: u64 = 1_000;
@@ -91,7 +91,7 @@ pub(crate) struct Looking<'a> {
 
 impl Service {
     pub(crate) fn new(
-        worker: &Worker,
+        calls: &CallCx,
         upstream: &ir::Upstream,
         common: &Arc<Common>,
         connector: Option<&Arc<Connector>>,
@@ -107,14 +107,14 @@ impl Service {
             uid,
             connector,
         };
-        let pools = pools.map(|(one, host)| worker.pools.pool(worker, &of, one, host));
+        let pools = pools.map(|(one, host)| calls.pools.pool(calls, &of, one, host));
         let pools: Box<[Rc<Pool>]> = pools.collect();
         let averages = pools.iter().map(|pool| Rc::clone(&pool.average));
-        let (lb, offset) = (upstream.balance.lb, worker.random.next());
+        let (lb, offset) = (upstream.balance.lb, calls.random.next());
         Self {
             common: Arc::clone(common),
             balance: Balance::new(lb, &weights, offset, averages),
-            near: near(&set.endpoints, worker.shared.zone.as_deref()),
+            near: near(&set.endpoints, calls.zone.as_deref()),
             connect_timeout_ms: upstream.connect_timeout_ms,
             pools,
             set,
@@ -230,7 +230,7 @@ impl Service {
         upstream: &ir::Upstream,
         target: usize,
         sign: Sign,
-        worker: &Worker,
+        calls: &CallCx,
         now_ms: u64,
     ) {
         let Some(passive) = &upstream.health.passive else {
@@ -244,7 +244,7 @@ impl Service {
             now_ms,
             chance: match passive.jitter_ms {
                 0 => 0,
-                _ => worker.random.next(),
+                _ => calls.random.next(),
             },
         };
         watch.saw(&self.set.hosts[target], sign);

@@ -25,22 +25,22 @@ use policy::StateId;
 use rustc_hash::FxHashMap;
 
 use crate::limits::budget::Memory;
-use crate::proxy::body::RequestBody;
-use crate::proxy::io::UpstreamSocket;
+use crate::message::body::RequestBody;
 use crate::runtime::clock::Clock;
 use crate::telemetry::shard::PoolGauge;
 use crate::tls::connector::{Connector, Offer};
 use crate::upstream::Held;
 use crate::upstream::address::Address;
 use crate::upstream::balance::Average;
+use crate::upstream::call_cx::CallCx;
 use crate::upstream::connections::Waiter;
 use crate::upstream::hosts::Endpoint;
 use crate::upstream::pool::lifespan::Lifespan;
 use crate::upstream::pool::room::Room;
 use crate::upstream::shared::{Host, State};
+use crate::upstream::socket::UpstreamSocket;
 use crate::upstream::transport::{Begun, Call, CallError, Incoming, Transport};
 use crate::upstream::{http1, http2};
-use crate::worker::Worker;
 
 /// Maximum idle connections of one worker to one host.
 const IDLE_MAX: usize = 1_024;
@@ -140,7 +140,7 @@ struct Active(Arc<PoolGauge>);
 impl Pools {
     pub(crate) fn pool(
         &self,
-        worker: &Worker,
+        calls: &CallCx,
         of: &Of<'_>,
         endpoint: &Endpoint,
         host: &Arc<Host>,
@@ -159,14 +159,14 @@ impl Pools {
         let key = (upstream.state, address_of, name.into(), protocol, proxy, id);
         let mut pools = self.0.borrow_mut();
         let pool = pools.entry(key).or_insert_with(|| {
-            let gauge = worker.shard.pool(*uid);
-            state.connections.0.join(&gauge, &worker.wanted);
+            let gauge = calls.shard.pool(*uid);
+            state.connections.0.join(&gauge, &calls.wanted);
             Rc::new(Pool {
                 address: address.clone(),
                 name: name.into(),
                 host: Arc::clone(host),
                 state: Arc::clone(state),
-                clock: worker.shared.clock,
+                clock: calls.clock,
                 average: Rc::default(),
                 protocol,
                 proxy,
@@ -177,13 +177,13 @@ impl Pools {
                 shared: RefCell::default(),
                 made: Cell::new(0),
                 streams: Cell::new(http2::STREAMS_ASSUMED),
-                room: Room::new(state, &worker.wanted),
+                room: Room::new(state, &calls.wanted),
                 declined: Cell::new(false),
                 idle_timeout_ms: Cell::default(),
                 lifespan: Lifespan::default(),
                 connections_max: Cell::default(),
                 head_bytes_max: Cell::default(),
-                memory: Arc::clone(&worker.shared.budgets.memory),
+                memory: Arc::clone(&calls.budgets.memory),
                 gauge,
             })
         });

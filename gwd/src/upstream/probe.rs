@@ -16,11 +16,11 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use policy::upstream::{Active, ActiveKind};
 
-use crate::proxy::io::UpstreamSocket;
 use crate::tls::connector::{Connector, Offer};
 use crate::upstream::connect::{Dial, Opened, Purpose, dial};
 use crate::upstream::hosts::Endpoint;
 use crate::upstream::proxy_header::header;
+use crate::upstream::socket::UpstreamSocket;
 
 /// Maximum length of a response body that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 
-use crate::proxy::failure::{Failure, Kind};
+use crate::message::failure::{Failure, Kind};
 
 /// Connection attempts to one host. Workers update the values without a lock, so that a reader may
 /// see them one attempt apart.

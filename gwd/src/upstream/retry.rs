@@ -11,7 +11,7 @@ use http::{Method, Response, StatusCode};
 use policy::RequestHead;
 use policy::traffic::retry::{Checked, Condition, Times};
 
-use crate::proxy::failure::{Failure, Kind};
+use crate::message::failure::{Failure, Kind};
 use crate::upstream::shared::State;
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use crate::proxy::incoming::Incoming;
+use crate::message::incoming::Incoming;
 use crate::runtime::clock;
 use bundle::ir;
 use engine::edge::X_GATEWAY_ATTEMPT;
@@ -22,18 +22,21 @@ use policy::traffic::retry::Checked;
 use policy::upstream::HashOn;
 use policy::{Cx, RequestHead};
 
-use crate::proxy::body::{Progress, RequestBody};
-use crate::proxy::failure::{Failure, Kind};
-use crate::proxy::record::Record;
-use crate::proxy::stream::Stream;
+use crate::message::body::RequestBody;
+use crate::message::failure::{Failure, Kind};
+use crate::message::transfer::Transfer;
+use crate::message::upload::Progress;
 use crate::telemetry::process::Shed;
 use crate::upstream::affinity::Affinity;
+use crate::upstream::call_cx::CallCx;
+use crate::upstream::call_record::CallRecord;
 use crate::upstream::connect::{Missed, Times, connect, in_time};
 use crate::upstream::fuses::{self, Fuses, circuit_open, tell};
 use crate::upstream::head_start::{HeadStart, head_start};
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
+use crate::upstream::proxy_header::Ends;
 use crate::upstream::retry::{self, Again};
 use crate::upstream::sending::{Outcome, Sending};
 use crate::upstream::shared::InFlight;
@@ -41,11 +44,11 @@ use crate::upstream::slow::{self, SlowShare, UploadCount, UploadShare};
 use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Call as Send, Refused};
 use crate::upstream::{Held, Looking, Service, Tried};
-use crate::worker::Worker;
 
 /// Request to be sent, with its context.
 pub(crate) struct Outgoing<'a, 's> {
-    pub(crate) stream: &'a Rc<Stream>,
+    pub(crate) calls: &'a CallCx,
+    pub(crate) transfer: &'a Rc<Transfer>,
     pub(crate) route: &'a RouteRef<'s>,
     pub(crate) upstream: &'s ir::Upstream,
     pub(crate) service: &'s Service,
@@ -55,6 +58,8 @@ pub(crate) struct Outgoing<'a, 's> {
     pub(crate) head: &'a mut RequestHead,
     pub(crate) body: Incoming,
     pub(crate) expects_continue: bool,
+    /// Addresses of the client's connection.
+    pub(crate) ends: Ends,
 }
 
 /// Response head, with everything that its body needs.
@@ -65,12 +70,17 @@ pub(crate) struct Answered {
 }
 
 /// Sends a request, with retries, and waits for the response head.
-pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<Answered, Failure> {
+pub(crate) async fn send(
+    out: Outgoing<'_, '_>,
+    record: &mut CallRecord,
+) -> Result<Answered, Failure> {
     let retry = retry::of(out.route, out.upstream);
     let repeatable = retry::is_repeatable(out.head, out.route, retry);
     let affinity = affinity(&out);
     let way = Way {
-        stream: out.stream,
+        calls: out.calls,
+        transfer: out.transfer,
+        ends: out.ends,
         route: out.route,
         upstream: out.upstream,
         service: out.service,
@@ -79,24 +89,32 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         affinity,
         repeatable,
     };
-    let source = Source::take(out.body, out.stream, retry, out.expects_continue).await?;
-    let (source, count) = match source.is_streamed() && out.stream.awaits_upload() {
-        true => begin_upload(source, out.stream, out.upstream, out.service, out.cx).await?,
+    let source = Source::take(
+        out.body,
+        out.transfer,
+        out.calls,
+        retry,
+        out.expects_continue,
+    );
+    let source = source.await?;
+    let (source, count) = match source.is_streamed() && out.transfer.awaits_upload() {
+        true => begin_upload(source, &way).await?,
         false => (source, UploadCount::default()),
     };
     // Take the permit now, not before: while the client sends a body that is kept, no permit is
     // needed.
-    let in_flight = admit_client(out.upstream, out.service, out.cx.client, &out.stream.worker)?;
+    let in_flight = admit_client(out.upstream, out.service, out.cx.client, out.calls)?;
     let seen_ns = match source {
         // No await since the request's head: reuse its time.
-        Source::None if out.cx.answers.is_empty() => record.started_ns(),
+        Source::None if out.cx.answers.is_empty() => out.cx.now_ns,
         Source::None | Source::Kept(_) | Source::Teed(_) | Source::Stream { .. } => {
-            out.stream.worker.shared.clock.now_ns()
+            out.calls.clock.now_ns()
         }
     };
     let mut call = Call {
         sending: Sending {
-            stream: out.stream,
+            calls: out.calls,
+            transfer: out.transfer,
             timeout_ms: out.route.treatment.timeout_ms,
             per_try_ms: retry.and_then(|retry| retry.times.per_try_ms),
             until_ms: None,
@@ -107,7 +125,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             slow: SlowShare {
                 state: &out.service.common.state,
                 requests_max: out.upstream.limits.requests,
-                addresses: &out.stream.worker.shared.budgets.slow_addresses,
+                addresses: &out.calls.budgets.slow_addresses,
                 client: out.cx.client,
             },
             count,
@@ -178,7 +196,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             }
             Err(failure) => retry::Before::Failed(failure),
         };
-        record.retried(why);
+        record.retried(&call.way.calls.shard, why);
         call.wait(wait_ms).await;
         call.look();
     }
@@ -213,20 +231,20 @@ pub(crate) fn admit_client(
     upstream: &ir::Upstream,
     service: &Service,
     client: IpAddr,
-    worker: &Worker,
+    calls: &CallCx,
 ) -> Result<InFlight, Failure> {
     let in_flight = admit(upstream, service, Some(client))?;
     if !in_flight.is_crowded() {
         return Ok(in_flight);
     }
     if in_flight.exceeds_share() {
-        worker.counters().shed(Shed::RequestsPerAddress);
+        calls.counters.shed(Shed::RequestsPerAddress);
         let why = "the client's address has a quarter of the permits of a crowded upstream";
         return Err(Failure::because(Kind::Overflow, &why));
     }
     let most = slow::most_of_address(upstream.limits.requests);
-    if worker.shared.budgets.slow_addresses.has(client, most) {
-        worker.counters().shed(Shed::SlowDownloads);
+    if calls.budgets.slow_addresses.has(client, most) {
+        calls.counters.shed(Shed::SlowDownloads);
         let why = "the client's address has the maximum of slow requests to the upstream";
         return Err(Failure::because(Kind::Overflow, &why));
     }
@@ -235,31 +253,24 @@ pub(crate) fn admit_client(
 
 /// Counts an unfinished upload. If the client's address has reached its limit, the beginning of the
 /// body is received before it is counted.
-async fn begin_upload(
-    source: Source,
-    stream: &Stream,
-    upstream: &ir::Upstream,
-    service: &Service,
-    cx: &Cx<'_>,
-) -> Result<(Source, UploadCount), Failure> {
+async fn begin_upload(source: Source, way: &Way<'_, '_>) -> Result<(Source, UploadCount), Failure> {
     let share = UploadShare {
-        state: &service.common.state,
-        requests_max: upstream.limits.requests,
-        addresses: &stream.worker.shared.budgets.upload_addresses,
-        client: cx.client,
+        state: &way.service.common.state,
+        requests_max: way.upstream.limits.requests,
+        addresses: &way.calls.budgets.upload_addresses,
+        client: way.cx.client,
     };
     if let Some(count) = share.begin() {
         return Ok((source, count));
     }
     // Boxed, because few requests need this future, and all would otherwise be as large.
-    let count = match Box::pin(head_start(source, stream)).await? {
+    let count = match Box::pin(head_start(source, way.transfer, way.calls)).await? {
         HeadStart::Whole(source) => return Ok((source, UploadCount::default())),
         HeadStart::Delivers(source) => share.begin_delivering().map(|count| (source, count)),
         HeadStart::Refused => None,
     };
     count.ok_or_else(|| {
-        let counters = stream.worker.counters();
-        counters.shed(Shed::UploadsPerAddress);
+        way.calls.counters.shed(Shed::UploadsPerAddress);
         let why = "the client's address has the maximum of unfinished uploads to the upstream";
         Failure::because(Kind::Overflow, &why)
     })
@@ -268,13 +279,15 @@ async fn begin_upload(
 /// Derives the affinity of the request to a target.
 pub(crate) fn affinity(out: &Outgoing<'_, '_>) -> Affinity {
     let hash_on = out.upstream.balance.hash_on.as_ref();
-    let random = &out.stream.worker.random;
+    let random = &out.calls.random;
     Affinity::of(hash_on, out.head, out.cx, &out.service.set, random)
 }
 
 /// Context that all attempts of a request share.
 pub(super) struct Way<'a, 's> {
-    pub(super) stream: &'a Rc<Stream>,
+    pub(super) calls: &'a CallCx,
+    transfer: &'a Transfer,
+    ends: Ends,
     pub(super) route: &'a RouteRef<'s>,
     pub(super) upstream: &'s ir::Upstream,
     pub(super) service: &'s Service,
@@ -343,17 +356,17 @@ impl Reply {
 
 impl Call<'_, '_> {
     fn now_ms(&self) -> u64 {
-        self.way.stream.worker.shared.clock.now_ms()
+        self.way.calls.clock.now_ms()
     }
 
     /// Reads the clock, in nanoseconds.
     fn look(&mut self) -> u64 {
-        self.seen_ns = self.way.stream.worker.shared.clock.now_ns();
+        self.seen_ns = self.way.calls.clock.now_ns();
         self.seen_ns
     }
 
     /// Performs one attempt, if the circuit breakers admit it, and reports its outcome to them.
-    async fn attempt(&mut self, source: Source, record: &mut Record) -> Result<Reply, Failure> {
+    async fn attempt(&mut self, source: Source, record: &mut CallRecord) -> Result<Reply, Failure> {
         let began_ns = self.seen_ns;
         let fuses = Fuses::admit(&self.way, began_ns / 1_000_000)?;
         let outcome = self.at_a_target(source, record).await;
@@ -367,7 +380,11 @@ impl Call<'_, '_> {
     }
 
     /// Gets a connection, sends the request and waits for the response head.
-    async fn at_a_target(&mut self, source: Source, record: &mut Record) -> Result<Reply, Failure> {
+    async fn at_a_target(
+        &mut self,
+        source: Source,
+        record: &mut CallRecord,
+    ) -> Result<Reply, Failure> {
         let again = self.way.repeatable && self.may_replace;
         let again = again && !matches!(source, Source::Stream { .. });
         let reuse = if again { Reuse::Any } else { Reuse::Fresh };
@@ -376,7 +393,7 @@ impl Call<'_, '_> {
         let Way {
             upstream, service, ..
         } = self.way;
-        let worker = &self.way.stream.worker;
+        let calls = self.way.calls;
         let host = &service.set.hosts[target];
         let fuse = upstream.circuit_breaker.as_ref();
         let fuse = fuse.filter(|fuse| fuse.scope == Scope::Target);
@@ -393,7 +410,7 @@ impl Call<'_, '_> {
         let spare = spare && (again || lease.is_shared());
         let spare = spare.then(|| source.again());
         let body = self.sending.body(source);
-        let began_ms = record.upstream_begins();
+        let began_ms = record.begins(self.way.calls.clock.now_ns());
         self.sending.begin(began_ms);
         let mut sent = self.once(target, &mut lease, body).await;
         if let Ok(Err(refused)) = sent {
@@ -419,9 +436,9 @@ impl Call<'_, '_> {
                     unsent: None,
                 }))),
                 Some(body) => {
-                    record.retried("reused_conn_reset");
+                    record.retried(&calls.shard, "reused_conn_reset");
                     self.replaced += 1;
-                    record.upstream_tried(&service.set.endpoints[target]);
+                    record.tried(&service.set.endpoints[target]);
                     lease = match Box::pin(self.connect(target, error.wish())).await {
                         Ok(lease) => lease,
                         // The target cannot be reached: try another one.
@@ -455,11 +472,11 @@ impl Call<'_, '_> {
         let now_ns = self.look();
         let took_ns = now_ns.saturating_sub(began_ms * 1_000_000);
         if let Some(sign) = sign {
-            service.saw(upstream, target, sign, worker, now_ns / 1_000_000);
+            service.saw(upstream, target, sign, calls, now_ns / 1_000_000);
             service.observe(target, took_ns, now_ns);
         }
         if let (Some(permit), Some(fuse), Some(sign)) = (permit, fuse, sign) {
-            tell(permit, &fuse.numbers, sign, took_ns, now_ns, worker);
+            tell(permit, &fuse.numbers, sign, took_ns, now_ns, calls);
         }
         outcome
     }
@@ -478,7 +495,7 @@ impl Call<'_, '_> {
         let call = Send {
             head: &mut outbound,
             body,
-            fields: way.stream.worker.spare_maps.take(),
+            fields: way.calls.spare_maps.take(),
         };
         let begun = lease.begin(call);
         sending.in_time(sending.gate.clone(), begun)
@@ -489,7 +506,7 @@ impl Call<'_, '_> {
     async fn take_connection(
         &mut self,
         reuse: Reuse,
-        record: &mut Record,
+        record: &mut CallRecord,
     ) -> Result<(Lease, bool, usize), Failure> {
         let service = self.way.service;
         let mut last = None;
@@ -499,7 +516,7 @@ impl Call<'_, '_> {
                 upstream: self.way.upstream,
                 affinity: &self.way.affinity,
                 tried: &self.tried,
-                random: &self.way.stream.worker.random,
+                random: &self.way.calls.random,
                 now_ms: self.seen_ns / 1_000_000,
             };
             let Some(target) = service.choose(&looking) else {
@@ -511,7 +528,7 @@ impl Call<'_, '_> {
                 continue;
             };
             let pool = &service.pools[target];
-            record.upstream_tried(&service.set.endpoints[target]);
+            record.tried(&service.set.endpoints[target]);
             let idle = match reuse {
                 Reuse::Any => pool.checkout(true, looking.now_ms),
                 Reuse::Fresh => pool.checkout(false, looking.now_ms),
@@ -520,9 +537,9 @@ impl Call<'_, '_> {
             if let Some(lease) = idle {
                 return Ok((lease, true, target));
             }
-            record.connect_begins();
+            record.connect_begins(self.way.calls.clock.now_ns());
             let opened = self.connect(target, Acceptable::Any).await;
-            record.connect_ends(self.dialled_ns);
+            record.connect_ends(self.way.calls.clock.now_ns(), self.dialled_ns);
             self.look();
             match opened {
                 Ok(lease) => return Ok((lease, false, target)),
@@ -539,7 +556,7 @@ impl Call<'_, '_> {
         let now_ms = self.now_ms();
         let until_ms = self.sending.ends_ms(now_ms);
         let Way {
-            stream,
+            calls,
             service,
             upstream,
             ..
@@ -548,24 +565,24 @@ impl Call<'_, '_> {
         let waits = state.wait(upstream.limits.pending);
         let _waits = waits.ok_or(Failure::new(Kind::Overflow))?;
         let times = Times {
-            deadline: &stream.deadline,
-            clock: stream.worker.shared.clock,
+            deadline: &self.way.transfer.deadline,
+            clock: calls.clock,
             until_ms,
             connect_ms: service.connect_timeout_ms,
             dialled_ns: Cell::default(),
         };
         // Boxed, like all rare paths here: otherwise the future of every exchange would reserve
         // space for them.
-        let ends = stream.ends(self.way.cx.client);
+        let ends = self.way.ends;
         let opened = Box::pin(connect(&service.pools[target], wish, ends, &times)).await;
         self.dialled_ns = times.dialled_ns.get();
-        judge_connect(service, upstream, target, &opened, &stream.worker);
+        judge_connect(service, upstream, target, &opened, calls);
         Ok(opened?)
     }
 
     /// Milliseconds to wait before a retry, or `None` if no time would be left for the retry.
     fn wait_ms(&self, retry: &Checked, number: u32, headers: Option<&HeaderMap>) -> Option<u64> {
-        let chance = self.way.stream.worker.random.next();
+        let chance = self.way.calls.random.next();
         let wait_ms = retry::wait_ms(retry, number, headers, chance, clock::unix_ms() / 1_000);
         let until_ms = self.sending.until_ms.unwrap_or(u64::MAX);
         (self.now_ms() + wait_ms < until_ms).then_some(wait_ms)
@@ -573,7 +590,7 @@ impl Call<'_, '_> {
 
     async fn wait(&self, wait_ms: u64) {
         if wait_ms > 0 {
-            let deadline = &self.way.stream.deadline;
+            let deadline = &self.way.transfer.deadline;
             deadline.set(self.now_ms() + wait_ms);
             let _over = in_time(deadline, std::future::pending::<()>()).await;
         }
@@ -581,7 +598,7 @@ impl Call<'_, '_> {
 
     /// Records that a retry was wanted, but the body cannot be sent again.
     #[cold]
-    fn cannot_repeat(&self, record: &mut Record) {
+    fn cannot_repeat(&self, record: &mut CallRecord) {
         let state = &self.way.service.common.state;
         state.unrepeatable.fetch_add(1, Ordering::Relaxed);
         record.retry_given_up("max_body");
@@ -593,7 +610,7 @@ impl Call<'_, '_> {
         self,
         outcome: Result<Reply, Failure>,
         in_flight: InFlight,
-        record: &mut Record,
+        record: &mut CallRecord,
     ) -> Result<Answered, Failure> {
         self.sending.count.finished();
         let Reply {
@@ -604,7 +621,7 @@ impl Call<'_, '_> {
         if let Some(held) = &mut lease.held {
             held.in_flight = Some(in_flight);
         }
-        record.upstream_head(response.status(), self.seen_ns);
+        record.head(response.status(), self.seen_ns);
         let relay = self.way.relay(target);
         forward::returned(response.headers_mut(), self.head, relay);
         let Way {
@@ -635,15 +652,15 @@ pub(crate) fn judge_connect<T>(
     upstream: &ir::Upstream,
     target: usize,
     opened: &Result<T, Missed>,
-    worker: &Worker,
+    calls: &CallCx,
 ) {
-    let now_ms = worker.shared.clock.now_ms();
+    let now_ms = calls.clock.now_ms();
     match opened {
         Ok(_) => service.reached(target),
         Err(Missed::Failed(failure)) => {
             service.missed(target, failure, now_ms);
-            service.saw(upstream, target, Sign::Unreachable, worker, now_ms);
-            fuses::missed(upstream, &service.set.hosts[target], worker, now_ms);
+            service.saw(upstream, target, Sign::Unreachable, calls, now_ms);
+            fuses::missed(upstream, &service.set.hosts[target], calls, now_ms);
         }
         Err(Missed::Unasked(_)) => {}
     }

@@ -5,10 +5,12 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::proxy::body::{Gate, Progress, RequestBody, Upload};
-use crate::proxy::failure::{Failure, Kind};
-use crate::proxy::stream::Stream;
+use crate::message::body::{Gate, RequestBody};
+use crate::message::failure::{Failure, Kind};
+use crate::message::transfer::Transfer;
+use crate::message::upload::{Progress, Upload};
 use crate::telemetry::process::Shed;
+use crate::upstream::call_cx::CallCx;
 use crate::upstream::connect::in_time;
 use crate::upstream::fuses::sign;
 use crate::upstream::outlier::Sign;
@@ -23,7 +25,8 @@ const CONTINUE_WAIT_MS: u64 = 1_000;
 
 /// Sending state that all attempts of a request share.
 pub(super) struct Sending<'a> {
-    pub(super) stream: &'a Rc<Stream>,
+    pub(super) calls: &'a CallCx,
+    pub(super) transfer: &'a Rc<Transfer>,
     pub(super) timeout_ms: u64,
     pub(super) per_try_ms: Option<u64>,
     /// Deadline of all attempts together, in milliseconds of the clock. With an upload, this time
@@ -51,9 +54,7 @@ impl Sending<'_> {
             Source::None => return RequestBody::Empty,
             Source::Kept(bytes) => {
                 self.gate = None;
-                let progress = Progress::default();
-                progress.done.set(true);
-                self.progress = Some(Rc::new(progress));
+                self.progress = Some(Progress::done());
                 return RequestBody::Whole(bytes.clone());
             }
             Source::Teed(tee) => tee.take_expects_continue(),
@@ -64,11 +65,11 @@ impl Sending<'_> {
         self.gate = expects_continue.then(Arc::default);
         let gate = self.gate.clone();
         let (upload, progress) = match source {
-            Source::Stream { body, .. } => Upload::new(body, self.stream, self.timeout_ms, gate),
-            Source::Teed(tee) => Upload::kept(&tee, self.stream, self.timeout_ms, gate),
+            Source::Stream { body, .. } => Upload::new(body, self.transfer, self.timeout_ms, gate),
+            Source::Teed(tee) => Upload::kept(&tee, self.transfer, self.timeout_ms, gate),
             Source::None | Source::Kept(_) => unreachable!("returned above"),
         };
-        progress.counted_by(&self.count);
+        progress.counted_by(self.count.of_upload());
         self.progress = Some(progress);
         RequestBody::Upload(upload)
     }
@@ -79,9 +80,7 @@ impl Sending<'_> {
         self.hurried = false;
         let at_ms = match (&self.progress, &self.gate) {
             (Some(_), Some(_)) => now_ms + CONTINUE_WAIT_MS.min(self.timeout_ms),
-            (Some(progress), None) if !progress.done.get() => {
-                now_ms + self.stream.patience().stream_idle_ms
-            }
+            (Some(progress), None) if !progress.done.get() => now_ms + self.transfer.idle_ms(),
             _ => {
                 let all_ms = self.all_ms(now_ms);
                 let whole_ms = self
@@ -91,7 +90,7 @@ impl Sending<'_> {
                 all_ms.min(now_ms.saturating_add(whole_ms))
             }
         };
-        self.stream.deadline.set(at_ms);
+        self.transfer.deadline.set(at_ms);
     }
 
     /// Time until which to wait for a connection. Before an upload, the complete timeout is
@@ -118,13 +117,13 @@ impl Sending<'_> {
     ) -> Result<Outcome, Failure> {
         let mut answer = pin!(begun.answer(gate.as_ref()));
         loop {
-            match in_time(&self.stream.deadline, answer.as_mut()).await {
+            match in_time(&self.transfer.deadline, answer.as_mut()).await {
                 Some(outcome) => return Ok(outcome),
                 None => match self.gate.take() {
                     // The upstream has not sent 100 (Continue): send the body anyway.
                     Some(gate) => {
                         gate.open();
-                        self.begin(self.stream.worker.shared.clock.now_ms());
+                        self.begin(self.calls.clock.now_ms());
                     }
                     None if self.goes_on_slowly()? => {}
                     None => return Err(Failure::new(self.stalled())),
@@ -139,24 +138,24 @@ impl Sending<'_> {
         let Some(progress) = &self.progress else {
             return Ok(false);
         };
-        let (stream, until_ms) = (self.stream, progress.until_ms.get());
-        let now_ms = stream.worker.shared.clock.now_ms();
+        let (transfer, until_ms) = (self.transfer, progress.until_ms.get());
+        let now_ms = self.calls.clock.now_ms();
         let awaits = !progress.done.get() && progress.awaits_client.get();
         if !awaits
             || progress.is_slow.get()
             || now_ms >= until_ms
-            || stream.deadline.limit_passed(now_ms)
+            || transfer.deadline.limit_passed(now_ms)
         {
             return Ok(false);
         }
         let Some(permit) = self.slow.take() else {
-            stream.worker.counters().shed(Shed::SlowUploads);
+            self.calls.counters.shed(Shed::SlowUploads);
             let why = "the upstream has the maximum of slow uploads";
             return Err(Failure::because(Kind::UploadStalled, &why));
         };
         self.count.is_slow();
-        progress.goes_on_slowly(permit);
-        stream.deadline.set(until_ms);
+        progress.goes_on_slowly(Box::new(permit));
+        transfer.deadline.set(until_ms);
         Ok(true)
     }
 
@@ -183,12 +182,12 @@ impl Sending<'_> {
 
     pub(super) fn judged(&self, error: &CallError) -> Failure {
         let Some(progress) = &self.progress else {
-            return Failure::of(error);
+            return error.failure();
         };
         match progress.client_failed.get() {
             _ if progress.too_large.get() => Failure::new(Kind::TooLarge),
             Some(kind) => Failure::because(kind, error),
-            None => Failure::of(error),
+            None => error.failure(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A streamed upload needs a permit from the moment it is sent to the upstream. Clients that send
 //! their bodies slowly could use up all permits at no cost. An upload is slow once the gateway has
-//! waited for it for [`SLOW_MS`](crate::pace::SLOW_MS), reduced by the bytes received. Slow uploads
+//! waited for it for [`SLOW_MS`](crate::message::pace::SLOW_MS), reduced by the bytes received. Slow uploads
 //! may use half of the permits; the other half remains for other requests. Once slow uploads use
 //! half of their share, a client address that has [`SLOW_PER_ADDRESS`] of them gets no more.
 //!
@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::limits::budget::{Addresses, OfAddress, SLOW_PER_ADDRESS};
+use crate::message::upload::UnfinishedUpload;
 use crate::upstream::shared::{self, InFlight, State};
 
 /// Limit on slow uploads, for one upstream and one client.
@@ -55,10 +56,10 @@ pub(crate) struct Unfinished {
     of_address: Option<OfAddress>,
 }
 
-/// Count of a request as an unfinished upload, shared by all attempts. Empty once the upload has
-/// ended.
+/// Count of a request as an unfinished upload, shared by all attempts. `None` for a request that is
+/// not counted; the inner value is empty once the upload has ended.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct UploadCount(Rc<RefCell<Option<Unfinished>>>);
+pub(crate) struct UploadCount(Option<Rc<RefCell<Option<Unfinished>>>>);
 
 /// Permit for a slow upload to continue.
 #[derive(Debug)]
@@ -172,22 +173,38 @@ impl UploadShare<'_> {
         if before >= half {
             unfinished.of_address = Some(self.addresses.take_below(self.client, most)?);
         }
-        Some(UploadCount(Rc::new(RefCell::new(Some(unfinished)))))
+        Some(UploadCount(Some(Rc::new(RefCell::new(Some(unfinished))))))
     }
 }
 
 impl UploadCount {
     /// Ends the count, because the last byte was passed on or the upstream has responded.
     pub(crate) fn finished(&self) {
-        drop(self.0.take());
+        if let Some(count) = &self.0 {
+            count.finished();
+        }
+    }
+
+    /// Count for the upload itself, which ends it with the last byte.
+    pub(super) fn of_upload(&self) -> Option<Rc<dyn UnfinishedUpload>> {
+        self.0
+            .clone()
+            .map(|count| count as Rc<dyn UnfinishedUpload>)
     }
 
     /// Marks the upload as slow. From now on only [`SlowShare`] limits the uploads of its client
     /// address.
     pub(crate) fn is_slow(&self) {
-        if let Some(unfinished) = &mut *self.0.borrow_mut() {
+        let Some(count) = &self.0 else { return };
+        if let Some(unfinished) = &mut *count.borrow_mut() {
             unfinished.of_address = None;
         }
+    }
+}
+
+impl UnfinishedUpload for RefCell<Option<Unfinished>> {
+    fn finished(&self) {
+        drop(self.take());
     }
 }
 

@@ -8,14 +8,15 @@ use http_body_util::BodyExt as _;
 use policy::traffic::retry::Checked;
 
 use crate::limits::buffered::Buffered;
-use crate::pace::Pace;
-use crate::proxy::body::Progress;
-use crate::proxy::failure::{Failure, Kind};
-use crate::proxy::incoming::Incoming;
-use crate::proxy::stream::Stream;
-use crate::proxy::tee::Tee;
+use crate::message::copies::Copies;
+use crate::message::failure::{Failure, Kind};
+use crate::message::incoming::Incoming;
+use crate::message::pace::Pace;
+use crate::message::tee::Tee;
+use crate::message::transfer::Transfer;
+use crate::message::upload::Progress;
+use crate::upstream::call_cx::CallCx;
 use crate::upstream::connect::in_time;
-use crate::upstream::mirror::Copies;
 
 /// Request body.
 pub(super) enum Source {
@@ -38,7 +39,8 @@ impl Source {
     /// without a copy.
     pub(super) async fn take(
         body: Incoming,
-        stream: &Stream,
+        transfer: &Transfer,
+        calls: &CallCx,
         retry: Option<&Checked>,
         expects_continue: bool,
     ) -> Result<Self, Failure> {
@@ -48,9 +50,9 @@ impl Source {
         let most = retry.map_or(0, |retry| retry.times.max_body_bytes);
         let length = body.size_hint().exact();
         let length = length.filter(|length| *length <= most && !expects_continue);
-        let memory = &stream.worker.shared.budgets.memory;
+        let memory = &calls.budgets.memory;
         if let Some(room) = length.and_then(|length| Buffered::reserve(memory, length)) {
-            return Ok(Self::Kept(Box::pin(keep(body, stream, room)).await?));
+            return Ok(Self::Kept(Box::pin(keep(body, transfer, room)).await?));
         }
         let may_fit = body.size_hint().lower() <= most;
         if most == 0 || !may_fit {
@@ -59,11 +61,11 @@ impl Source {
                 expects_continue,
             });
         }
-        let copies = stream.copies.take();
+        let copies = transfer.upload.take_copies();
         match Tee::new(body, memory, most, expects_continue, copies) {
             Ok(tee) => Ok(Self::Teed(tee)),
             Err((body, copies)) => {
-                stream.copies.set(copies);
+                transfer.upload.copy_to(copies);
                 Ok(Self::Stream {
                     body,
                     expects_continue,
@@ -76,11 +78,11 @@ impl Source {
     /// bytes to keep for retries, and the mirror copies. `None` for other bodies.
     pub(super) fn into_streamed(
         self,
-        stream: &Stream,
+        transfer: &Transfer,
     ) -> Option<(Incoming, u64, Option<Rc<Copies>>)> {
         match self {
             Self::None | Self::Kept(_) => None,
-            Self::Stream { body, .. } => Some((body, 0, stream.copies.take())),
+            Self::Stream { body, .. } => Some((body, 0, transfer.upload.take_copies())),
             Self::Teed(tee) => Rc::into_inner(tee).map(Tee::into_streamed),
         }
     }
@@ -115,29 +117,26 @@ impl Source {
     /// Progress of a body that was received completely; `None` for other bodies.
     pub(super) fn progress(&self) -> Option<Rc<Progress>> {
         let Self::Kept(_) = self else { return None };
-        let progress = Progress::default();
-        progress.done.set(true);
-        Some(Rc::new(progress))
+        Some(Progress::done())
     }
 }
 
 /// Receives a body of known length completely.
-async fn keep(mut body: Incoming, stream: &Stream, room: Buffered) -> Result<Bytes, Failure> {
+async fn keep(mut body: Incoming, transfer: &Transfer, room: Buffered) -> Result<Bytes, Failure> {
     let mut whole = Vec::new();
-    let copies = stream.copies.take();
-    let shared = &stream.worker.shared;
-    let patience = stream.patience();
-    let mut pace = Pace::new(&patience);
+    let copies = transfer.upload.take_copies();
+    let patience = &transfer.patience;
+    let mut pace = Pace::new(patience);
     loop {
-        let until_ms = pace.waits(shared.clock.now_ms());
-        stream.deadline.set(until_ms);
-        match in_time(&stream.deadline, body.frame()).await {
+        let until_ms = pace.waits(transfer.clock.now_ms());
+        transfer.deadline.set(until_ms);
+        match in_time(&transfer.deadline, body.frame()).await {
             None => return Err(Failure::new(Kind::UploadStalled)),
             Some(None) => {
                 if let Some(copies) = copies {
                     copies.send();
                 }
-                stream.upload_through();
+                transfer.upload.is_through();
                 return Ok(room.hold(whole));
             }
             Some(Some(Err(error))) => {
@@ -145,9 +144,9 @@ async fn keep(mut body: Incoming, stream: &Stream, room: Buffered) -> Result<Byt
             }
             Some(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
-                    let now_ms = shared.clock.now_ms();
-                    pace.moved(data.len() as u64, now_ms, &patience);
-                    stream.upload_read(data.len() as u64);
+                    let now_ms = transfer.clock.now_ms();
+                    pace.moved(data.len() as u64, now_ms, patience);
+                    transfer.upload.count(data.len() as u64);
                     whole.extend_from_slice(data);
                     if let Some(copies) = &copies {
                         copies.take(data);

@@ -10,11 +10,11 @@ use engine::forward::Outbound;
 use http::{HeaderMap, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::proxy::body::{Gate, RequestBody};
-use crate::proxy::failure;
-use crate::proxy::io::UpstreamSocket;
+use crate::message::body::{Gate, RequestBody};
+use crate::message::failure::{self, Failure, Kind};
 use crate::upstream::connections::ConnectionPermit;
 use crate::upstream::pool::queue::Acceptable;
+use crate::upstream::socket::UpstreamSocket;
 use crate::upstream::{http1, http2};
 
 /// Connection that can send a request.
@@ -168,6 +168,21 @@ impl CallError {
                 Acceptable::Unused
             }
         }
+    }
+
+    /// Failure of the exchange that this error causes.
+    pub(crate) fn failure(&self) -> Failure {
+        let kind = if let Some(rustls::Error::AlertReceived(alert)) = self.tls() {
+            // In TLS 1.3, an alert about a rejected client certificate arrives after the handshake.
+            Kind::TlsAlert((*alert).into())
+        } else if self.is_protocol() {
+            Kind::Protocol
+        } else if self.is_unprocessed() {
+            Kind::Refused
+        } else {
+            Kind::Reset
+        };
+        Failure::because(kind, self)
     }
 
     /// TLS error that caused the failure, or `None` if TLS was not the cause.

@@ -11,17 +11,18 @@ use h2::ext::Protocol;
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use policy::{RequestHead, Shown};
 
-use crate::proxy::body::RequestBody;
-use crate::proxy::failure::{Failure, Kind};
-use crate::proxy::record::Record;
-use crate::proxy::tunnel::Carrier;
-use crate::proxy::websocket::Handshake;
+use crate::message::body::RequestBody;
+use crate::message::failure::{Failure, Kind};
+use crate::message::websocket::Handshake;
 use crate::tls::connector::Offer;
+use crate::upstream::call_record::CallRecord;
 use crate::upstream::connect::{Opened, Times, connect, in_time, open};
+use crate::upstream::http2;
 use crate::upstream::http2::Answer;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Acceptable;
 use crate::upstream::send::{Answered, Outgoing, admit_client, affinity, judge_connect};
+use crate::upstream::socket::UpstreamSocket;
 use crate::upstream::transport::{self, Call, Incoming};
 use crate::upstream::{Held, Looking, Tried};
 
@@ -31,6 +32,14 @@ pub(crate) enum Upgrade {
     Switched(Box<Switched>),
     /// The upstream has sent another response.
     Declined(Box<Answered>),
+}
+
+/// Connection or stream to the upstream that carries a tunnel.
+pub(crate) enum Carrier {
+    /// HTTP/1 connection that carries only this tunnel.
+    Socket(UpstreamSocket),
+    /// Stream of an HTTP/2 connection.
+    Stream(http2::Tunnel),
 }
 
 /// Result of a successful handshake with an upstream.
@@ -64,15 +73,15 @@ enum Way {
 pub(crate) async fn upgrade(
     out: Outgoing<'_, '_>,
     handshake: Handshake,
-    record: &mut Record,
+    record: &mut CallRecord,
 ) -> Result<Upgrade, Failure> {
-    let in_flight = admit_client(out.upstream, out.service, out.cx.client, &out.stream.worker)?;
+    let in_flight = admit_client(out.upstream, out.service, out.cx.client, out.calls)?;
     let (way, target) = find(&out, record).await?;
     let mut held = Held::busy(out.service.set.hosts[target].busy());
     held.in_flight = Some(in_flight);
-    let began_ms = record.upstream_begins();
+    let began_ms = record.begins(out.calls.clock.now_ns());
     let timeout_ms = out.route.treatment.timeout_ms;
-    out.stream.deadline.set(began_ms + timeout_ms);
+    out.transfer.deadline.set(began_ms + timeout_ms);
     let asking = Asking {
         out,
         target,
@@ -87,10 +96,10 @@ pub(crate) async fn upgrade(
 
 impl Asking<'_, '_> {
     /// Sends an upgrade. If it succeeds, the connection becomes the tunnel.
-    async fn over_http1(self, opened: Opened, record: &mut Record) -> Result<Upgrade, Failure> {
+    async fn over_http1(self, opened: Opened, record: &mut CallRecord) -> Result<Upgrade, Failure> {
         let mut head = self.prepare();
-        let stream = self.out.stream;
-        let random = stream.worker.random.bytes();
+        let (calls, deadline) = (self.out.calls, &self.out.transfer.deadline);
+        let random = calls.random.bytes();
         let expected = self.handshake.prepare(&mut head.headers, random);
         let mut lease = self.out.service.pools[self.target].alone(opened.socket, opened.round);
         let call = Call {
@@ -98,11 +107,11 @@ impl Asking<'_, '_> {
             body: RequestBody::Empty,
             fields: HeaderMap::new(),
         };
-        let response = in_time(&stream.deadline, lease.begin(call).answer(None))
+        let response = in_time(deadline, lease.begin(call).answer(None))
             .await
             .ok_or(Failure::new(Kind::Timeout))?
-            .map_err(|refused| Failure::of(&refused.error))?;
-        record.upstream_head(response.status(), record.now_ns());
+            .map_err(|refused| refused.error.failure())?;
+        record.head(response.status(), self.out.calls.clock.now_ns());
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(self.declined(response, lease));
         }
@@ -118,16 +127,20 @@ impl Asking<'_, '_> {
     }
 
     /// Sends an extended CONNECT. If it succeeds, the stream becomes the tunnel.
-    async fn over_http2(self, mut lease: Lease, record: &mut Record) -> Result<Upgrade, Failure> {
+    async fn over_http2(
+        self,
+        mut lease: Lease,
+        record: &mut CallRecord,
+    ) -> Result<Upgrade, Failure> {
         let mut head = self.prepare();
         let expected = self.handshake.prepare_http2(&mut head.headers);
         let protocol = Protocol::from_static("websocket");
-        let deadline = &self.out.stream.deadline;
+        let deadline = &self.out.transfer.deadline;
         let response = in_time(deadline, lease.tunnel(request(head), protocol))
             .await
             .ok_or(Failure::new(Kind::Timeout))?
-            .map_err(|error| Failure::of(&error))?;
-        record.upstream_head(response.status(), record.now_ns());
+            .map_err(|error| error.failure())?;
+        record.head(response.status(), self.out.calls.clock.now_ns());
         let (mut head, answer) = response.into_parts();
         match answer {
             Answer::Agreed(stream) => {
@@ -205,34 +218,33 @@ fn request(head: RequestHead) -> Request<RequestBody> {
 
 /// Gets a connection for the handshake: a shared one with HTTP/2, otherwise a new one. Targets that
 /// cannot be reached are skipped.
-async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize), Failure> {
+async fn find(out: &Outgoing<'_, '_>, record: &mut CallRecord) -> Result<(Way, usize), Failure> {
     let (service, upstream) = (out.service, out.upstream);
     let affinity = affinity(out);
     let mut tried = Tried::default();
     let mut last = None;
-    let began_ms = out.stream.worker.shared.clock.now_ms();
+    let began_ms = out.calls.clock.now_ms();
     let until_ms = began_ms.saturating_add(out.route.treatment.timeout_ms);
     while !tried.is_full() {
-        let now_ms = out.stream.worker.shared.clock.now_ms();
+        let now_ms = out.calls.clock.now_ms();
         let looking = Looking {
             upstream,
             affinity: &affinity,
             tried: &tried,
-            random: &out.stream.worker.random,
+            random: &out.calls.random,
             now_ms,
         };
         let Some(target) = service.choose(&looking) else {
             break;
         };
         let pool = &service.pools[target];
-        record.upstream_tried(&service.set.endpoints[target]);
-        record.connect_begins();
+        record.tried(&service.set.endpoints[target]);
+        record.connect_begins(out.calls.clock.now_ns());
         let waits = service.common.state.wait(upstream.limits.pending);
         let _waits = waits.ok_or(Failure::new(Kind::Overflow))?;
-        let ends = out.stream.ends(out.cx.client);
         let times = Times {
-            deadline: &out.stream.deadline,
-            clock: out.stream.worker.shared.clock,
+            deadline: &out.transfer.deadline,
+            clock: out.calls.clock,
             until_ms,
             connect_ms: service.connect_timeout_ms,
             dialled_ns: Cell::default(),
@@ -241,16 +253,16 @@ async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize
             // With `auto`, use HTTP/1.1: every WebSocket server supports it, but not necessarily
             // WebSocket over HTTP/2.
             UpstreamProtocol::H1 | UpstreamProtocol::Auto => {
-                let opened = open(pool, ends, Offer::Http1, &times).await;
+                let opened = open(pool, out.ends, Offer::Http1, &times).await;
                 opened.map(Way::Alone)
             }
             UpstreamProtocol::H2 | UpstreamProtocol::H2c => {
-                let opened = connect(pool, Acceptable::Any, ends, &times).await;
+                let opened = connect(pool, Acceptable::Any, out.ends, &times).await;
                 opened.map(Way::Shared)
             }
         };
-        record.connect_ends(times.dialled_ns.get());
-        judge_connect(service, upstream, target, &opened, &out.stream.worker);
+        record.connect_ends(out.calls.clock.now_ns(), times.dialled_ns.get());
+        judge_connect(service, upstream, target, &opened, out.calls);
         match opened {
             Ok(way) => return Ok((way, target)),
             Err(missed) => last = Some(missed.into()),

@@ -20,14 +20,14 @@ use policy::Reject;
 
 use crate::limits::budget::HTTP1_BYTES;
 use crate::listen::ListenSocket;
+use crate::message::incoming::Incoming;
+use crate::message::io::ClientIo;
+use crate::message::transfer::Phase;
 use crate::proxy::connection::{Conn, answer, linger, room};
-use crate::proxy::incoming;
-use crate::proxy::io::ClientIo;
 use crate::proxy::refused::log_refused_head;
-use crate::proxy::stream::{Phase, Stream};
+use crate::proxy::stream::Stream;
 use send::{Asked, Then};
 use wire::Wire;
-pub(crate) use wire::{Broken, Incoming};
 
 /// Minimum of the parser's limit on the number of fields. With a lower limit of the listener, the
 /// parser still accepts the request, so that the edge can reject it with a regular response.
@@ -55,7 +55,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, mut io: ClientIo) {
         if !parked(&stream, &io).await {
             return io.say_goodbye();
         }
-        let Some(share) = room(conn, HTTP1_BYTES, &stream.deadline).await else {
+        let Some(share) = room(conn, HTTP1_BYTES, &stream.transfer.deadline).await else {
             return;
         };
         let wire = Wire::new(io, &stream);
@@ -83,14 +83,14 @@ pub(crate) async fn serve(conn: &Rc<Conn>, mut io: ClientIo) {
 
 /// Waits for bytes. False after the idle timeout, or if the connection has to end.
 async fn parked(stream: &Stream, io: &ClientIo) -> bool {
-    stream.deadline.set(stream.idle_until_ms());
+    stream.transfer.deadline.set(stream.idle_until_ms());
     let _counted = Parked::count(&stream.socket);
     poll_fn(|cx| {
-        stream.deadline.register(cx.waker());
+        stream.transfer.deadline.register(cx.waker());
         if io.poll_readable(cx).is_ready() {
             return Poll::Ready(true);
         }
-        if stream.deadline.expired() || stream.idle_ends() {
+        if stream.transfer.deadline.expired() || stream.idle_ends() {
             return Poll::Ready(false);
         }
         Poll::Pending
@@ -104,10 +104,10 @@ async fn active(wire: &Rc<Wire>) -> End {
     let mut serving = pin!(exchanges(wire));
     stream.watch_quiet();
     poll_fn(|cx| {
-        stream.deadline.register(cx.waker());
-        let expired = stream.deadline.expired();
+        stream.transfer.deadline.register(cx.waker());
+        let expired = stream.transfer.deadline.expired();
         if expired {
-            match stream.phase() {
+            match stream.transfer.phase() {
                 Phase::Head => return Poll::Ready(End::Refused(&early::HEADER_TIMEOUT)),
                 Phase::Body if stream.is_given_up() => return Poll::Ready(End::Stalled),
                 Phase::Idle | Phase::Exchange | Phase::Body => {}
@@ -116,15 +116,15 @@ async fn active(wire: &Rc<Wire>) -> End {
         match serving.as_mut().poll(cx) {
             Poll::Ready(end) => Poll::Ready(end),
             // Poll before parking, because bytes may have arrived just now.
-            Poll::Pending if expired && stream.phase() == Phase::Idle => {
-                if !stream.unflushed.get() {
+            Poll::Pending if expired && stream.transfer.phase() == Phase::Idle => {
+                if !stream.response.unflushed.get() {
                     return Poll::Ready(End::Quiet);
                 }
                 let until_ms = stream.idle_until_ms();
-                if until_ms <= stream.worker.shared.clock.now_ms() {
+                if until_ms <= stream.worker.clock.now_ms() {
                     return Poll::Ready(End::Stalled);
                 }
-                stream.deadline.set(until_ms);
+                stream.transfer.deadline.set(until_ms);
                 Poll::Pending
             }
             Poll::Pending => Poll::Pending,
@@ -169,10 +169,10 @@ async fn exchanges(wire: &Rc<Wire>) -> End {
 }
 
 /// Converts a head to a request. Its body is read on demand.
-fn request(wire: &Rc<Wire>, head: Head) -> Request<incoming::Incoming> {
+fn request(wire: &Rc<Wire>, head: Head) -> Request<Incoming> {
     let body = match head.length {
-        Length::Known(0) => incoming::Incoming::Empty,
-        _ => incoming::Incoming::Http1(wire.incoming()),
+        Length::Known(0) => Incoming::Empty,
+        _ => wire.incoming(),
     };
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
@@ -200,7 +200,7 @@ async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
             }
         }
     }
-    linger(stream, &stream.deadline, io).await;
+    linger(stream, &stream.transfer.deadline, io).await;
 }
 
 /// Counts a connection as parked until this value is dropped.

@@ -14,7 +14,7 @@ use http::{Method, Response, StatusCode, Version};
 use http_body::{Body as _, Frame};
 
 use super::wire::Wire;
-use crate::proxy::body::ResponseBody;
+use crate::proxy::download::ResponseBody;
 
 /// Maximum length of a body piece that is copied into the output buffer. Longer pieces are written
 /// directly.

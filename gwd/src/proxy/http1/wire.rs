@@ -4,7 +4,6 @@
 //! reads the body directly from these buffers, without a channel in between.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,7 +16,8 @@ use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite as _;
 use tokio_util::io::poll_read_buf;
 
-use crate::proxy::io::ClientIo;
+use crate::message::incoming::{Http1Broken as Broken, Http1Connection, Incoming};
+use crate::message::io::ClientIo;
 use crate::proxy::stream::Stream;
 
 /// Capacity to reserve in the input buffer for heads and for bodies, if less than [`ROOM_MIN`] is
@@ -61,23 +61,6 @@ struct State {
     /// Output. The bytes before `written` have been sent.
     out: Vec<u8>,
     written: usize,
-}
-
-/// Body of one request.
-pub(crate) struct Incoming {
-    wire: Rc<Wire>,
-    number: u64,
-}
-
-/// Reason why reading a body failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Broken {
-    /// The connection was reset or closed, or serves another request by now.
-    Gone,
-    /// The client closed its sending side early. It may still wait for a response.
-    Early,
-    /// The framing of the body is invalid.
-    Malformed(::http1::Malformed),
 }
 
 // === impl Wire ===
@@ -144,10 +127,8 @@ impl Wire {
 
     /// Returns the body of the current request.
     pub(super) fn incoming(self: &Rc<Self>) -> Incoming {
-        Incoming {
-            number: self.state.borrow().number,
-            wire: Rc::clone(self),
-        }
+        let number = self.state.borrow().number;
+        Incoming::http1(Rc::clone(self) as Rc<dyn Http1Connection>, number)
     }
 
     /// True if the client is known to be gone. A client that still sends its body, or that has sent
@@ -157,7 +138,7 @@ impl Wire {
     pub(super) fn has_gone(&self, cx: &mut Context<'_>) -> bool {
         let state = &mut *self.state.borrow_mut();
         if state.said_all {
-            return self.stream.endless.get();
+            return self.stream.transfer.endless.get();
         }
         while state.body.is_ended() && state.read.len() < AHEAD_MAX {
             match state.poll_read(cx, HEAD_ROOM) {
@@ -165,7 +146,7 @@ impl Wire {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(0)) if state.is_last => {
                     state.said_all = true;
-                    return self.stream.endless.get();
+                    return self.stream.transfer.endless.get();
                 }
                 Poll::Ready(Ok(0) | Err(_)) => return true,
             }
@@ -207,7 +188,7 @@ impl Wire {
     ) -> Poll<io::Result<()>> {
         let state = &mut *self.state.borrow_mut();
         if !state.out.is_empty() || !piece.is_empty() {
-            self.stream.unflushed.set(true);
+            self.stream.response.unflushed.set(true);
             ready!(state.poll_write(cx))?;
             while !piece.is_empty() {
                 let io = state.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
@@ -215,10 +196,10 @@ impl Wire {
                 piece.advance(some(wrote)?);
             }
         }
-        if self.stream.unflushed.get() {
+        if self.stream.response.unflushed.get() {
             let io = state.io.as_mut().ok_or(io::ErrorKind::NotConnected)?;
             ready!(Pin::new(io).poll_flush(cx))?;
-            self.stream.unflushed.set(false);
+            self.stream.response.unflushed.set(false);
         }
         Poll::Ready(Ok(()))
     }
@@ -254,46 +235,6 @@ impl Wire {
             }
         }
         state.body.is_ended() && !state.broken
-    }
-
-    fn poll_body(
-        &self,
-        number: u64,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let state = &mut *self.state.borrow_mut();
-        if state.number != number || state.broken {
-            return Poll::Ready(Some(Err(Broken::Gone)));
-        }
-        loop {
-            let next = state.body.next(&mut state.read);
-            if state.body.is_ended() {
-                // Wake the connection's task: from now on it must detect a closed connection.
-                self.stream.deadline.wake_other(cx.waker());
-            }
-            let broken = match next {
-                Ok(Next::Data(data)) => {
-                    // The client sends its body without waiting for 100 (Continue).
-                    state.owes_continue = false;
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Ok(Next::Trailers(trailers)) => {
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-                }
-                Ok(Next::Done) => return Poll::Ready(None),
-                Ok(Next::More) => match ready!(state.poll_more(cx)) {
-                    Ok(1..) => continue,
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Broken::Gone,
-                    Ok(0) | Err(_) => Broken::Early,
-                },
-                Err(malformed) => {
-                    self.stream.chunk_line_refused();
-                    Broken::Malformed(malformed)
-                }
-            };
-            state.broken = true;
-            return Poll::Ready(Some(Err(broken)));
-        }
     }
 }
 
@@ -341,43 +282,60 @@ fn some(wrote: usize) -> io::Result<usize> {
     }
 }
 
-// === impl Incoming ===
+// === impl Http1Connection for Wire ===
 
-impl Incoming {
-    /// Reads the next frame of the body.
-    pub(crate) fn poll_frame(
-        &mut self,
+impl Http1Connection for Wire {
+    fn poll_body(
+        &self,
+        number: u64,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.wire.poll_body(self.number, cx)
+        let state = &mut *self.state.borrow_mut();
+        if state.number != number || state.broken {
+            return Poll::Ready(Some(Err(Broken::Gone)));
+        }
+        loop {
+            let next = state.body.next(&mut state.read);
+            if state.body.is_ended() {
+                // Wake the connection's task: from now on it must detect a closed connection.
+                self.stream.transfer.deadline.wake_other(cx.waker());
+            }
+            let broken = match next {
+                Ok(Next::Data(data)) => {
+                    // The client sends its body without waiting for 100 (Continue).
+                    state.owes_continue = false;
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Ok(Next::Trailers(trailers)) => {
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
+                Ok(Next::Done) => return Poll::Ready(None),
+                Ok(Next::More) => match ready!(state.poll_more(cx)) {
+                    Ok(1..) => continue,
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Broken::Gone,
+                    Ok(0) | Err(_) => Broken::Early,
+                },
+                Err(malformed) => {
+                    self.stream.chunk_line_refused();
+                    Broken::Malformed(malformed)
+                }
+            };
+            state.broken = true;
+            return Poll::Ready(Some(Err(broken)));
+        }
     }
 
-    /// True if the body has no more frames.
-    pub(crate) fn is_end_stream(&self) -> bool {
-        let state = self.wire.state.borrow();
-        state.number == self.number && state.body.is_ended()
+    fn is_end_stream(&self, number: u64) -> bool {
+        let state = self.state.borrow();
+        state.number == number && state.body.is_ended()
     }
 
-    /// True if bytes after the head have already arrived.
-    pub(crate) fn has_begun(&self) -> bool {
-        !self.wire.state.borrow().read.is_empty()
+    fn has_begun(&self) -> bool {
+        !self.state.borrow().read.is_empty()
     }
 
-    /// Number of remaining bytes, if known.
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        let left = self.wire.state.borrow().body.left();
+    fn size_hint(&self) -> SizeHint {
+        let left = self.state.borrow().body.left();
         left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gone => f.write_str("the connection was reset"),
-            Self::Early => f.write_str("the body ended early"),
-            Self::Malformed(malformed) => malformed.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Broken {}

@@ -12,7 +12,7 @@ use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite;
 
 use super::Error;
-use crate::proxy::body::RequestBody;
+use crate::message::body::RequestBody;
 
 /// Maximum length of a body piece that is copied into the output buffer. Longer pieces are written
 /// directly.

@@ -30,7 +30,7 @@ pub(crate) use body::Incoming;
 use body::Receiving;
 use encode::Sending;
 
-use crate::proxy::body::{Gate, RequestBody};
+use crate::message::body::{Gate, RequestBody};
 use crate::upstream::transport::Call;
 
 /// Bytes to reserve for one read of a head.

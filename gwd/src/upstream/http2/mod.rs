@@ -34,11 +34,11 @@ use upload::Upload;
 
 use crate::limits::budget::Memory;
 use crate::limits::inbox::{Inbox, Metered, Reading};
-use crate::proxy::body::{Gate, RequestBody};
-use crate::proxy::gather::gather;
-use crate::proxy::io::UpstreamSocket;
+use crate::message::body::{Gate, RequestBody};
+use crate::message::gather::gather;
 use crate::telemetry::shard::PoolGauge;
 use crate::upstream::pool::room::Room;
+use crate::upstream::socket::UpstreamSocket;
 
 /// Receive windows of a stream and of the connection, in bytes (data-plane.md §1).
 const STREAM_WINDOW: u32 = 1 << 20;

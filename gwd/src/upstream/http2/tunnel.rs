@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Call, Connection, Error, Incoming, Open, State, prepare};
 use crate::limits::inbox::Reading;
-use crate::proxy::body::RequestBody;
+use crate::message::body::RequestBody;
 
 /// Response to a request for a tunnel.
 pub(crate) enum Answer {

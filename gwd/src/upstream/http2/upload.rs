@@ -8,7 +8,7 @@ use h2::{Reason, SendStream};
 use http_body::Body as _;
 
 use super::Error;
-use crate::proxy::body::RequestBody;
+use crate::message::body::RequestBody;
 
 /// Request body that is being sent. Dropping it before its end resets the stream.
 pub(super) struct Upload {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::proxy::failure::Failure;
+use crate::message::failure::Failure;
 use crate::upstream::shared::State;
 
 /// State with which the requests of a pool wait until one of its shared connections can accept

@@ -20,7 +20,7 @@ const ENTRY_BYTES: usize = 512;
 const RETRY_MS: u64 = 5_000;
 
 /// Hash of everything that decides the answer to a question.
-pub(super) type Key = [u8; 32];
+pub(crate) type Key = [u8; 32];
 
 /// Questions in progress, and cached answers.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ struct Flight {
 }
 
 /// Next step of a request whose question is in progress.
-pub(super) enum Turn<'f> {
+pub(crate) enum Turn<'f> {
     /// Nothing: it uses this answer of another request.
     Answered(Answer),
     /// The request is the leader: it performs the effect for all requests that wait.
@@ -49,14 +49,14 @@ pub(super) enum Turn<'f> {
 }
 
 /// Participation of one request in a question in progress. Ends when it is dropped.
-pub(super) struct Joining<'j> {
+pub(crate) struct Joining<'j> {
     joined: &'j Joined,
     key: Key,
     flight: Arc<Flight>,
 }
 
 /// Right of the leader to perform the effect of a question.
-pub(super) struct Lead<'f> {
+pub(crate) struct Lead<'f> {
     flight: &'f Flight,
     _gate: Leading<'f, ()>,
 }
@@ -91,7 +91,7 @@ impl Joined {
     /// Cached answer to a question, if it is fresh, or old and still usable ([`RETRY_MS`]). The age
     /// is compared with the current times of `keep`, so that a release with shorter times also
     /// applies to answers that were cached before.
-    pub(super) fn kept(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
+    pub(crate) fn kept(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
         let get = |kind: Kept, store: &Mutex<Store>| {
             let (time_ms, stale_ms) = (keep.times_ms[kind as usize], stale_ms(keep, kind));
             let is_within = |entry: &Entry, ms| now_ms < entry.since_ms.saturating_add(ms);
@@ -106,7 +106,7 @@ impl Joined {
     /// Old answer to a question, for use while the service gives none. It is then used for
     /// [`RETRY_MS`] without asking again, so that not every request waits for a service that is
     /// down.
-    pub(super) fn stale(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
+    pub(crate) fn stale(&self, key: &Key, keep: &Keep, now_ms: u64) -> Option<Arc<Answered>> {
         let mut store = locked(&self.admitted);
         let serves = |entry: &Entry| now_ms < entry.since_ms.saturating_add(keep.stale_ms);
         let answer = store.get(key, now_ms, serves)?;
@@ -118,7 +118,7 @@ impl Joined {
 
     /// Caches an answer that has just arrived, if answers of its kind are cached. A refusing answer
     /// replaces an admitting one to the same question.
-    pub(super) fn keep(&self, key: Key, keep: &Keep, answer: &Arc<Answered>, now_ms: u64) {
+    pub(crate) fn keep(&self, key: Key, keep: &Keep, answer: &Arc<Answered>, now_ms: u64) {
         let Some(kind) = (keep.kind)(answer) else {
             return;
         };
@@ -146,7 +146,7 @@ impl Joined {
     }
 
     /// Lets a request take part in a question.
-    pub(super) fn join(&self, key: Key) -> Joining<'_> {
+    pub(crate) fn join(&self, key: Key) -> Joining<'_> {
         let flight = Arc::clone(locked(&self.flights).entry(key).or_default());
         Joining {
             joined: self,
@@ -159,7 +159,7 @@ impl Joined {
 impl Joining<'_> {
     /// Waits until the leader has an answer. If there is no leader, or its client has disconnected,
     /// the request becomes the leader.
-    pub(super) async fn turn(&self) -> Turn<'_> {
+    pub(crate) async fn turn(&self) -> Turn<'_> {
         if let Some(None) = self.flight.answer.get() {
             return Turn::Alone;
         }
@@ -191,7 +191,7 @@ impl Drop for Joining<'_> {
 impl Lead<'_> {
     /// Gives the answer to all requests that wait. `None`: it cannot be shared, and each of them
     /// performs the effect itself.
-    pub(super) fn answered(self, answer: Option<&Answer>) {
+    pub(crate) fn answered(self, answer: Option<&Answer>) {
         let _first = self.flight.answer.set(answer.cloned());
     }
 }

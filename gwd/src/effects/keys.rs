@@ -21,12 +21,12 @@ use policy::endpoint::Endpoint;
 use policy::key_cell::{KeyCell, Remote};
 use serde_json::json;
 
+use crate::answers::joined::Turn;
+use crate::effects::Asking;
+use crate::effects::http::To;
 use crate::runtime::deadlines::Slot;
 use crate::runtime::program_log::{Level, event};
 use crate::upstream::connect::in_time;
-use crate::upstream::effects::Asking;
-use crate::upstream::effects::http::To;
-use crate::upstream::effects::joined::Turn;
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{View, Worker};
 
@@ -38,13 +38,12 @@ const TYPE_BYTES_MAX: usize = 64;
 pub(super) const TIMEOUT_MS: u64 = 5_000;
 
 /// Waits for a fetch of the keys that a request needs.
-pub(super) async fn ask(asking: &Asking<'_>, cell: &KeyCell, ends: Ends, until_ms: u64) -> Answer {
-    let stream = asking.stream;
+pub(super) async fn ask(asking: &Asking<'_>, cell: &KeyCell, until_ms: u64) -> Answer {
     let fetch = Fetch {
-        worker: &stream.worker,
+        worker: asking.worker,
         view: asking.view,
-        deadline: &stream.deadline,
-        ends,
+        deadline: asking.deadline,
+        ends: asking.ends,
         until_ms,
     };
     fetch.joined(cell).await
@@ -52,7 +51,7 @@ pub(super) async fn ask(asking: &Asking<'_>, cell: &KeyCell, ends: Ends, until_m
 
 /// Starts a fetch of each key set in the current release that is due for a refresh.
 pub(crate) fn refresh(worker: &Rc<Worker>, view: &Rc<View>) {
-    let unix_s = worker.unix_ms(worker.shared.clock.now_ns()) / 1_000;
+    let unix_s = worker.unix_ms(worker.clock.now_ns()) / 1_000;
     for cell in view.current().loaded.snapshot.key_cells() {
         if cell.take_due(unix_s) {
             let (worker, view, cell) = (Rc::clone(worker), Rc::clone(view), Arc::clone(cell));
@@ -77,7 +76,7 @@ async fn in_background(worker: &Rc<Worker>, view: &View, cell: &KeyCell) {
             client: nowhere,
             destination: nowhere,
         },
-        until_ms: worker.shared.clock.now_ms() + TIMEOUT_MS,
+        until_ms: worker.clock.now_ms() + TIMEOUT_MS,
     };
     let _fetched = fetch.joined(cell).await;
 }
@@ -134,7 +133,7 @@ impl Fetch<'_> {
             },
             Remote::Issuer(issuer) => self.discovered(issuer).await,
         };
-        let (jitter, now_ns) = (self.worker.random.next(), self.worker.shared.clock.now_ns());
+        let (jitter, now_ns) = (self.worker.random.next(), self.worker.clock.now_ns());
         let unix_s = self.worker.unix_ms(now_ns) / 1_000;
         let fault = match fetched {
             Ok(answered) => {

@@ -16,8 +16,8 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use crate::limits::budget::Memory;
 use crate::limits::buffered::Buffered;
-use crate::proxy::incoming::{Broken, Incoming};
-use crate::upstream::mirror::Copies;
+use crate::message::copies::Copies;
+use crate::message::incoming::{Broken, Incoming};
 
 /// Request body with its copy.
 pub(crate) struct Tee {

@@ -1,40 +1,24 @@
-//! Password checks: slow hashes, computed on the threads for computations.
+//! Queue of password checks.
 //!
-//! Hashes use at most half of these threads, so that TLS handshakes with RSA keys can continue. The
-//! other checks wait in a queue, which is limited in total and for each client address. A flood of
-//! wrong passwords therefore delays only the requests of its sender. Results are cached by a hash
-//! with a random key of the process: right passwords for five minutes, wrong ones for ten seconds.
+//! Hashes use at most half of the threads for computations, so that TLS handshakes with RSA keys can
+//! continue. The other checks wait in a queue, which is limited in total and for each client
+//! address. A flood of wrong passwords therefore delays only the requests of its sender.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::StatusCode;
-use policy::ask::{Answer, Answered, AskId, Asker, Keep, Kept, Outage};
+use policy::ask::AskId;
 use policy::password::Check;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use crate::upstream::connect::in_time;
-use crate::upstream::effects::Asking;
-use crate::upstream::effects::joined::{Key, Turn};
+use crate::answers::joined::Key;
 
-/// Maximum time for which a request waits for a check: 5s.
-pub(super) const TIMEOUT_MS: u64 = 5_000;
 /// Maximum number of requests whose check waits or is in progress.
 const WAITING_MAX: usize = 256;
 /// Maximum number of these requests from one client address (IPv6: one /64 network).
 const WAITING_OF_ONE_MAX: usize = 32;
-
-/// Cache times of the results: 5 minutes for right passwords, 10 seconds for wrong ones.
-const KEEP: Keep = Keep {
-    times_ms: [300_000, 10_000],
-    stale_ms: 0,
-    kind: |answered| match answered.status {
-        StatusCode::OK => Some(Kept::Admits),
-        _ => Some(Kept::Refuses),
-    },
-};
 
 /// Password checks of the process that wait or are in progress.
 #[derive(Debug)]
@@ -54,70 +38,9 @@ struct Waiting {
 }
 
 /// Place of a request in the queue. Free again when it is dropped.
-struct Place<'p> {
+pub(crate) struct Place<'p> {
     passwords: &'p Passwords,
     address: IpAddr,
-}
-
-/// Checks a password, or uses the result of an equal check.
-pub(super) async fn ask(
-    asking: &Asking<'_>,
-    check: &Check,
-    client: IpAddr,
-    until_ms: u64,
-) -> Answer {
-    let stream = asking.stream;
-    let shared = &stream.worker.shared;
-    let count = |outcome| stream.worker.shard.asked(Asker::Password.label(), outcome);
-    let outage = |outage: Outage| {
-        count(outage.label());
-        Answer::Outage(outage)
-    };
-    let key = shared.passwords.key_of(check);
-    if let Some(kept) = shared.joined.kept(&key, &KEEP, shared.clock.now_ms()) {
-        count("kept");
-        return Answer::Http(kept);
-    }
-    let Some(_place) = shared.passwords.enter(client) else {
-        return outage(Outage::Overflow);
-    };
-    let joining = shared.joined.join(key);
-    stream.deadline.set(until_ms);
-    let lead = match in_time(&stream.deadline, joining.turn()).await {
-        Some(Turn::Answered(answer)) => {
-            count("joined");
-            return answer;
-        }
-        Some(Turn::Leads(lead)) => Some(lead),
-        Some(Turn::Alone) => None,
-        None => return outage(Outage::Timeout),
-    };
-    let permit = Arc::clone(&shared.passwords.permits).acquire_owned();
-    stream.deadline.set(until_ms);
-    let Some(Ok(permit)) = in_time(&stream.deadline, permit).await else {
-        return outage(Outage::Timeout);
-    };
-    let check = check.clone();
-    // The permit is held until the computation ends, even if the client disconnects.
-    let work = move || {
-        let _permit = permit;
-        check.holds()
-    };
-    let Some(holds) = shared.compute.run(work).await else {
-        return outage(Outage::Failed);
-    };
-    count("answered");
-    let answered = Arc::new(Answered::empty(match holds {
-        true => StatusCode::OK,
-        false => StatusCode::FORBIDDEN,
-    }));
-    let now_ms = shared.clock.now_ms();
-    shared.joined.keep(key, &KEEP, &answered, now_ms);
-    let answer = Answer::Http(answered);
-    if let Some(lead) = lead {
-        lead.answered(Some(&answer));
-    }
-    answer
 }
 
 // === impl Passwords ===
@@ -136,15 +59,21 @@ impl Passwords {
         }
     }
 
-    fn key_of(&self, check: &Check) -> Key {
+    /// Key of a check in the cache.
+    pub(crate) fn key_of(&self, check: &Check) -> Key {
         let hash =
             Sha256::new_with_prefix(self.key).chain_update(AskId::of_password(check).to_bytes());
         hash.finalize().into()
     }
 
+    /// Waits for a permit to compute a hash.
+    pub(crate) async fn permit(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        Arc::clone(&self.permits).acquire_owned().await
+    }
+
     /// Takes a place in the queue. `None` if the queue is full, in total or for this client
     /// address.
-    fn enter(&self, client: IpAddr) -> Option<Place<'_>> {
+    pub(crate) fn enter(&self, client: IpAddr) -> Option<Place<'_>> {
         let address = network(client);
         let mut waiting = locked(&self.waiting);
         let own = waiting.by_address.get(&address).copied().unwrap_or(0);

@@ -1,5 +1,4 @@
-//! I/O of client connections ([`ClientIo`]) and upstream connections ([`UpstreamSocket`]),
-//! independent of the transport.
+//! I/O of client connections, independent of the transport.
 
 #![expect(
     unsafe_code,
@@ -13,11 +12,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use hyper::rt::ReadBufCursor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::client;
+use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
-
-use crate::upstream::connections::ConnectionPermit;
 
 /// I/O of a client connection.
 pub(crate) struct ClientIo {
@@ -30,20 +26,6 @@ pub(crate) struct ClientIo {
 pub(crate) enum Transport {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
-}
-
-/// I/O of an upstream connection.
-pub(crate) struct UpstreamSocket {
-    wire: Wire,
-    /// Permit for the connection; returned when the socket is closed.
-    permit: Option<ConnectionPermit>,
-}
-
-/// Transport of an upstream connection.
-pub(crate) enum Wire {
-    Tcp(TcpStream),
-    Tls(Box<client::TlsStream<TcpStream>>),
-    Unix(UnixStream),
 }
 
 impl ClientIo {
@@ -138,7 +120,7 @@ impl io::Write for AtOnce<'_> {
 }
 
 /// Reads into hyper's buffer and passes the bytes that were read to `look`.
-pub(super) fn read_in_place(
+pub(crate) fn read_in_place(
     mut cursor: ReadBufCursor<'_>,
     read: impl FnOnce(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,
     look: impl FnOnce(&mut [u8]) -> io::Result<()>,
@@ -156,7 +138,7 @@ pub(super) fn read_in_place(
 }
 
 /// Moves as many bytes as possible from `bytes` to `buffer`.
-pub(super) fn take(bytes: &mut Bytes, buffer: &mut ReadBuf<'_>) {
+pub(crate) fn take(bytes: &mut Bytes, buffer: &mut ReadBuf<'_>) {
     let length = bytes.len().min(buffer.remaining());
     buffer.put_slice(&bytes[..length]);
     bytes.advance(length);
@@ -213,79 +195,6 @@ impl AsyncWrite for ClientIo {
         match &mut self.get_mut().transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
-        }
-    }
-}
-
-// === impl UpstreamSocket ===
-
-impl From<Wire> for UpstreamSocket {
-    fn from(wire: Wire) -> Self {
-        Self { wire, permit: None }
-    }
-}
-
-impl UpstreamSocket {
-    /// Attaches the permit of the connection. It is returned when the socket is closed.
-    pub(crate) fn hold_permit(&mut self, permit: ConnectionPermit) {
-        self.permit = Some(permit);
-    }
-
-    /// Closes the socket and returns its permit.
-    pub(crate) fn into_permit(self) -> Option<ConnectionPermit> {
-        self.permit
-    }
-
-    /// TLS error that ended the connection, if there was one.
-    pub(crate) fn tls_failure(&mut self) -> Option<rustls::Error> {
-        match &mut self.wire {
-            // A failed session returns its error again on every call.
-            Wire::Tls(stream) => stream.get_mut().1.process_new_packets().err(),
-            Wire::Tcp(_) | Wire::Unix(_) => None,
-        }
-    }
-}
-
-impl AsyncRead for UpstreamSocket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().wire {
-            Wire::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Wire::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
-            Wire::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for UpstreamSocket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().wire {
-            Wire::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Wire::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
-            Wire::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().wire {
-            Wire::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Wire::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
-            Wire::Unix(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().wire {
-            Wire::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Wire::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
-            Wire::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

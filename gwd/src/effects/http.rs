@@ -23,14 +23,14 @@ use policy::ask::{Answer, Answered, Asker, Call, Outage};
 use policy::traffic::circuit_breaker::Scope;
 use sha2::{Digest as _, Sha256};
 
-use crate::proxy::body::RequestBody;
-use crate::proxy::failure::Kind;
+use crate::answers::joined::{Key, Turn};
+use crate::effects::Asking;
+use crate::message::body::RequestBody;
+use crate::message::failure::Kind;
 use crate::runtime::deadlines::Slot;
 use crate::telemetry::shard::{CallKey, Label, method_index};
 use crate::upstream::affinity::Affinity;
 use crate::upstream::connect::{Missed, Times, connect, in_time};
-use crate::upstream::effects::Asking;
-use crate::upstream::effects::joined::{Key, Turn};
 use crate::upstream::fuses;
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
@@ -47,10 +47,9 @@ const CONNECTS_MAX: usize = 3;
 /// Returns the answer of a service: a cached one, that of an equal request in progress, or that of
 /// a new request. If there is none, an old answer is used if the policy allows it.
 pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr, until_ms: u64) -> Answer {
-    let (stream, view) = (asking.stream, asking.view);
-    let worker = &stream.worker;
+    let (worker, view) = (asking.worker, asking.view);
     let count = |outcome| worker.shard.asked(call.asker.label(), outcome);
-    let now_ms = || worker.shared.clock.now_ms();
+    let now_ms = || worker.clock.now_ms();
     let Some(upstream) = view.current().loaded.snapshot.upstream(&call.upstream) else {
         // Unreachable: the engine builds no filter whose upstream is absent.
         count(Outage::Failed.label());
@@ -91,13 +90,12 @@ async fn asked(
     (client, until_ms): (IpAddr, u64),
     (head, upstream, key): (&RequestHead, u32, Key),
 ) -> Answer {
-    let (stream, view) = (asking.stream, asking.view);
-    let worker = &stream.worker;
+    let (worker, view) = (asking.worker, asking.view);
     let count = |outcome| worker.shard.asked(call.asker.label(), outcome);
     let joined = &worker.shared.joined;
     let joining = joined.join(key);
-    stream.deadline.set(until_ms);
-    let lead = match in_time(&stream.deadline, joining.turn()).await {
+    asking.deadline.set(until_ms);
+    let lead = match in_time(asking.deadline, joining.turn()).await {
         Some(Turn::Answered(answer)) => {
             count("joined");
             return answer;
@@ -114,8 +112,8 @@ async fn asked(
         view,
         upstream,
         client: Some(client),
-        deadline: &stream.deadline,
-        ends: stream.ends(client),
+        deadline: asking.deadline,
+        ends: asking.ends,
         until_ms,
         body_bytes_max: call.body_bytes_max,
     };
@@ -123,7 +121,7 @@ async fn asked(
         Ok(answered) => {
             count("answered");
             let answered = Arc::new(answered);
-            joined.keep(key, &call.keep, &answered, worker.shared.clock.now_ms());
+            joined.keep(key, &call.keep, &answered, worker.clock.now_ms());
             Answer::Http(answered)
         }
         Err(outage) => {
@@ -158,8 +156,7 @@ fn is_for_all(asker: Asker, answer: &Answer) -> bool {
 fn head(asking: &Asking<'_>, call: &Call) -> RequestHead {
     let mut headers = call.headers.clone();
     if call.tells_client {
-        let hop = asking.stream.hop(asking.authority);
-        forward::continued(&mut headers, &hop, "");
+        forward::continued(&mut headers, &asking.hop, "");
         headers.insert(HOST, asking.authority.clone());
     }
     if !call.body.is_empty() {
@@ -208,7 +205,7 @@ impl To<'_> {
         let loaded = &self.view.current().loaded;
         let upstream = &loaded.snapshot.upstreams()[self.upstream as usize];
         let service = self.view.service(self.worker, self.upstream);
-        let began_ns = self.worker.shared.clock.now_ns();
+        let began_ns = self.worker.clock.now_ns();
         let in_flight = match self.client {
             Some(client) => admit_client(upstream, &service, client, self.worker),
             None => admit(upstream, &service, None),
@@ -222,7 +219,7 @@ impl To<'_> {
             .transpose();
         let permit = permit.map_err(|_| Outage::CircuitOpen)?;
         let outcome = self.whole(head, body, upstream, &service).await;
-        let now_ns = self.worker.shared.clock.now_ns();
+        let now_ns = self.worker.clock.now_ns();
         let took_ns = now_ns - began_ns;
         if let (Some(permit), Some(fuse), Some(sign)) = (permit, fuse, sign(&outcome)) {
             fuses::tell(permit, &fuse.numbers, sign, took_ns, now_ns, self.worker);
@@ -270,7 +267,7 @@ impl To<'_> {
         let read = in_time(self.deadline, collect(&mut incoming, self.body_bytes_max)).await;
         let body = match read.unwrap_or(Err(Outage::Timeout)) {
             Ok(body) => {
-                lease.give_back(&mut incoming, self.worker.shared.clock.now_ms());
+                lease.give_back(&mut incoming, self.worker.clock.now_ms());
                 body
             }
             // The status alone refuses the client's request. An unreadable body is therefore not an
@@ -287,7 +284,7 @@ impl To<'_> {
     }
 
     fn unix_s(&self) -> u64 {
-        let now_ns = self.worker.shared.clock.now_ns();
+        let now_ns = self.worker.clock.now_ns();
         self.worker.unix_ms(now_ns) / 1_000
     }
 
@@ -303,7 +300,7 @@ impl To<'_> {
         let mut reuse = true;
         let mut last = Outage::Failed;
         for _ in 0..CONNECTS_MAX {
-            let now_ms = self.worker.shared.clock.now_ms();
+            let now_ms = self.worker.clock.now_ms();
             let Some(target) = service.choose(&Looking {
                 upstream,
                 affinity: &Affinity::default(),
@@ -355,7 +352,7 @@ impl To<'_> {
         let _waits = waits.ok_or(Outage::Overflow)?;
         let times = Times {
             deadline: self.deadline,
-            clock: self.worker.shared.clock,
+            clock: self.worker.clock,
             until_ms: self.until_ms,
             connect_ms: service.connect_timeout_ms,
             dialled_ns: Cell::default(),
@@ -382,7 +379,7 @@ impl To<'_> {
         target: usize,
         mut lease: Lease,
     ) -> Result<Begun, Once> {
-        let clock = self.worker.shared.clock;
+        let clock = self.worker.clock;
         let began_ns = clock.now_ns();
         let host = &service.set.hosts[target];
         let _busy = host.busy();

@@ -2,19 +2,44 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::proxy::http1;
-
 /// Request body that a client sends.
 pub(crate) enum Incoming {
     /// No body.
     Empty,
-    Http1(http1::Incoming),
+    Http1(Http1Body),
     Http2(Http2Body),
+}
+
+/// Body over HTTP/1. It is read from the buffers of its connection.
+pub(crate) struct Http1Body {
+    connection: Rc<dyn Http1Connection>,
+    number: u64,
+}
+
+/// HTTP/1 connection from which the bodies of requests are read. Each request of the connection has
+/// a number, so that no exchange reads the body of another one.
+pub(crate) trait Http1Connection {
+    /// Reads the next frame of a request's body.
+    fn poll_body(
+        &self,
+        number: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Http1Broken>>>;
+
+    /// True if the body of a request has no more frames.
+    fn is_end_stream(&self, number: u64) -> bool;
+
+    /// True if bytes after the head have already arrived.
+    fn has_begun(&self) -> bool;
+
+    /// Number of remaining bytes, if known.
+    fn size_hint(&self) -> SizeHint;
 }
 
 /// Body over HTTP/2. Its next frame may have been read already.
@@ -26,7 +51,12 @@ pub(crate) struct Http2Body {
 type Taken = Result<Frame<Bytes>, hyper::Error>;
 
 impl Incoming {
-    /// A body over HTTP/2.
+    /// Body over HTTP/1 of the request with a number.
+    pub(crate) fn http1(connection: Rc<dyn Http1Connection>, number: u64) -> Self {
+        Self::Http1(Http1Body { connection, number })
+    }
+
+    /// Body over HTTP/2.
     pub(crate) fn http2(body: hyper::body::Incoming) -> Self {
         Self::Http2(Http2Body { body, next: None })
     }
@@ -36,7 +66,7 @@ impl Incoming {
     pub(crate) fn has_begun(&mut self) -> bool {
         match self {
             Self::Empty => false,
-            Self::Http1(body) => body.has_begun(),
+            Self::Http1(body) => body.connection.has_begun(),
             Self::Http2(body) => body.has_begun(),
         }
     }
@@ -45,8 +75,19 @@ impl Incoming {
 /// Reason why reading a client's body failed.
 #[derive(Debug)]
 pub(crate) enum Broken {
-    Http1(http1::Broken),
+    Http1(Http1Broken),
     Http2(hyper::Error),
+}
+
+/// Reason why reading a body over HTTP/1 failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Http1Broken {
+    /// The connection was reset or closed, or serves another request by now.
+    Gone,
+    /// The client closed its sending side early. It may still wait for a response.
+    Early,
+    /// The framing of the body is invalid.
+    Malformed(::http1::Malformed),
 }
 
 // === impl Http2Body ===
@@ -97,7 +138,8 @@ impl Body for Incoming {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Http1(body) => body
-                .poll_frame(cx)
+                .connection
+                .poll_body(body.number, cx)
                 .map(|frame| frame.map(|frame| frame.map_err(Broken::Http1))),
             Self::Http2(body) => body
                 .poll(cx)
@@ -108,7 +150,7 @@ impl Body for Incoming {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Http1(body) => body.is_end_stream(),
+            Self::Http1(body) => body.connection.is_end_stream(body.number),
             Self::Http2(body) => body.next.is_none() && body.body.is_end_stream(),
         }
     }
@@ -116,7 +158,7 @@ impl Body for Incoming {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Http1(body) => body.size_hint(),
+            Self::Http1(body) => body.connection.size_hint(),
             Self::Http2(body) => body.size_hint(),
         }
     }
@@ -132,3 +174,15 @@ impl fmt::Display for Broken {
 }
 
 impl std::error::Error for Broken {}
+
+impl fmt::Display for Http1Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("the connection was reset"),
+            Self::Early => f.write_str("the body ended early"),
+            Self::Malformed(malformed) => malformed.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Http1Broken {}

@@ -2,10 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+use crate::limits::budget::Memory;
 use crate::limits::buffered::Buffered;
 use crate::runtime::deadlines::Slot;
 
@@ -14,21 +17,58 @@ const KEPT_BYTES_MAX: u64 = 1 << 20;
 
 /// Buffer between the client's upload and the connection to the mirror.
 pub(crate) struct Flow {
-    pub(super) max_body_bytes: u64,
+    max_body_bytes: u64,
     /// Number of bytes that the mirror has not taken, if the length of the body is known.
-    pub(super) left: Cell<Option<u64>>,
-    pub(super) queue: RefCell<VecDeque<Bytes>>,
-    pub(super) kept: Buffered,
+    left: Cell<Option<u64>>,
+    queue: RefCell<VecDeque<Bytes>>,
+    kept: Buffered,
     /// True once the client has sent the whole body.
-    pub(super) ended: Cell<bool>,
+    ended: Cell<bool>,
     /// Outcome of the copy if it was abandoned.
-    pub(super) given_up: Cell<Option<&'static str>>,
-    pub(super) wants_turn: Cell<bool>,
-    pub(super) waker: RefCell<Option<Waker>>,
-    pub(super) deadline: Slot,
+    given_up: Cell<Option<&'static str>>,
+    wants_turn: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    /// Deadline of the task that sends the copy.
+    pub(crate) deadline: Slot,
 }
 
 impl Flow {
+    /// Creates an empty buffer for a body of at most `max_body_bytes`. `length`: length of the body,
+    /// if known.
+    pub(super) fn new(
+        max_body_bytes: u64,
+        length: Option<u64>,
+        memory: &Arc<Memory>,
+        deadline: Slot,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            max_body_bytes,
+            left: Cell::new(length),
+            queue: RefCell::default(),
+            kept: Buffered::new(memory),
+            ended: Cell::new(false),
+            given_up: Cell::new(None),
+            wants_turn: Cell::new(false),
+            waker: RefCell::default(),
+            deadline,
+        })
+    }
+
+    /// True once for each time that much data has accumulated.
+    pub(super) fn take_wants_turn(&self) -> bool {
+        self.wants_turn.replace(false)
+    }
+
+    /// True once the client has sent the whole body.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.get()
+    }
+
+    /// Outcome of the copy if it was abandoned.
+    pub(crate) fn given_up(&self) -> Option<&'static str> {
+        self.given_up.get()
+    }
+
     /// Abandons the copy if the body, with `came` bytes so far, is too large. True if the copy
     /// continues.
     pub(super) fn goes_on(&self, came: u64) -> bool {
@@ -61,7 +101,7 @@ impl Flow {
     }
 
     /// Abandons the copy. Only the first outcome is recorded.
-    pub(super) fn give_up(&self, outcome: &'static str) {
+    pub(crate) fn give_up(&self, outcome: &'static str) {
         if self.given_up.get().is_none() {
             self.given_up.set(Some(outcome));
         }

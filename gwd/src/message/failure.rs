@@ -3,9 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::proxy::http1;
-use crate::proxy::incoming::Broken;
-use crate::upstream::transport::CallError;
+use crate::message::incoming::{Broken, Http1Broken};
 
 /// Party that caused a failure (`error_origin` in the access log).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +79,7 @@ impl Kind {
     /// side over HTTP/1.1, it may still read a response.
     pub(crate) fn of_client(broken: &Broken) -> Self {
         let error = match broken {
-            Broken::Http1(http1::Broken::Gone) => return Self::ClientGone,
+            Broken::Http1(Http1Broken::Gone) => return Self::ClientGone,
             Broken::Http1(_) => return Self::ClientBody,
             Broken::Http2(error) => error,
         };
@@ -273,20 +271,5 @@ impl Failure {
             None => Kind::ConnectFailed,
         };
         Self::because(kind, &format_args!("TLS with {with}: {error}"))
-    }
-
-    /// Failure for an error of the HTTP client towards the upstream.
-    pub(crate) fn of(error: &CallError) -> Self {
-        let kind = if let Some(rustls::Error::AlertReceived(alert)) = error.tls() {
-            // In TLS 1.3, an alert about a rejected client certificate arrives after the handshake.
-            Kind::TlsAlert((*alert).into())
-        } else if error.is_protocol() {
-            Kind::Protocol
-        } else if error.is_unprocessed() {
-            Kind::Refused
-        } else {
-            Kind::Reset
-        };
-        Self::because(kind, error)
     }
 }

@@ -1,33 +1,40 @@
-//! Effects: requests and computations that a step of the policy chain needs before it can decide.
+//! Effects of the policy chain: requests and computations that a step needs before it can decide, and
+//! copies for mirrors.
 //!
 //! The chain stops at the step that needs an answer. gwd performs the effect here, stores the
 //! answer in the context, and continues the chain with the same step. Requests whose chain needs no
 //! answer never run this code.
 
 mod http;
-mod joined;
 mod keys;
+pub(crate) mod mirror;
 mod passwords;
 mod store;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use ::http::HeaderValue;
+use engine::forward::ThisHop;
 use engine::{Decided, Snapshot, Verdict, resume};
 use policy::ask::Effect;
 use policy::{Cx, RequestHead};
 
-use crate::proxy::stream::Stream;
-use crate::worker::View;
+use crate::runtime::deadlines::Slot;
+use crate::upstream::proxy_header::Ends;
+use crate::worker::{View, Worker};
 
-pub(crate) use joined::Joined;
 pub(crate) use keys::refresh as refresh_keys;
-pub(crate) use passwords::Passwords;
 
 /// Request whose chain needs answers.
 pub(crate) struct Asking<'a> {
-    pub(crate) stream: &'a Rc<Stream>,
+    pub(crate) worker: &'a Worker,
     pub(crate) view: &'a View,
+    /// Deadline of the task that serves the request.
+    pub(crate) deadline: &'a Slot,
+    /// Addresses of the client's connection.
+    pub(crate) ends: Ends,
+    /// Forwarding fields of the client's connection.
+    pub(crate) hop: Arc<ThisHop>,
     /// Host of the request as the client wrote it.
     pub(crate) authority: &'a HeaderValue,
 }
@@ -40,7 +47,7 @@ pub(crate) async fn answer<'s>(
     head: &mut RequestHead,
     cx: &mut Cx<'s>,
 ) -> Decided<'s> {
-    let clock = asking.stream.worker.shared.clock;
+    let clock = asking.worker.clock;
     while let Verdict::Ask(effect) = &decided.verdict {
         let route_ms = decided.route.map_or(0, |route| route.treatment.timeout_ms);
         let answer = match &**effect {
@@ -50,8 +57,7 @@ pub(crate) async fn answer<'s>(
             }
             Effect::Keys(cell) => {
                 let until_ms = clock.now_ms() + keys::TIMEOUT_MS.min(route_ms);
-                let ends = asking.stream.ends(cx.client);
-                keys::ask(&asking, cell, ends, until_ms).await
+                keys::ask(&asking, cell, until_ms).await
             }
             Effect::Password(check) => {
                 let until_ms = clock.now_ms() + passwords::TIMEOUT_MS.min(route_ms);
@@ -63,7 +69,7 @@ pub(crate) async fn answer<'s>(
         cx.now_ns = clock.now_ns();
         decided = resume(snapshot, decided, head, cx);
     }
-    let shared = &asking.stream.worker.shared;
+    let shared = &asking.worker.shared;
     for count in std::mem::take(&mut cx.returned) {
         let client = shared.stores.client(&count.store, clock.now_ms());
         client.give_back(&count);

@@ -3,19 +3,18 @@
 use policy::ask::{Answer, Asker, Outage};
 use policy::store::Count;
 
+use crate::effects::Asking;
 use crate::stores::{DEADLINE, NoAnswer};
 use crate::upstream::connect::in_time;
-use crate::upstream::effects::Asking;
 
 /// Asks the store, at most for [`DEADLINE`] from now. The first question without an answer opens the
 /// circuit of the store: those that follow have none at once.
 pub(super) async fn ask(asking: &Asking<'_>, count: &Count) -> Answer {
-    let stream = asking.stream;
-    let shared = &stream.worker.shared;
+    let shared = &asking.worker.shared;
     let client = shared.stores.client(&count.store, shared.clock.now_ms());
     let deadline_ms = u64::try_from(DEADLINE.as_millis()).unwrap_or(u64::MAX);
-    stream.deadline.set(shared.clock.now_ms() + deadline_ms);
-    let (outcome, answer) = match in_time(&stream.deadline, client.count(count)).await {
+    asking.deadline.set(shared.clock.now_ms() + deadline_ms);
+    let (outcome, answer) = match in_time(asking.deadline, client.count(count)).await {
         Some(Ok(admission)) => ("answered", Answer::Counted(admission)),
         Some(Err(no_answer)) => {
             let outage = match no_answer {
@@ -30,6 +29,6 @@ pub(super) async fn ask(asking: &Asking<'_>, count: &Count) -> Answer {
             (Outage::Timeout.label(), Answer::Outage(Outage::Timeout))
         }
     };
-    stream.worker.shard.asked(Asker::Store.label(), outcome);
+    asking.worker.shard.asked(Asker::Store.label(), outcome);
     answer
 }

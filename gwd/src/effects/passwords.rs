@@ -1,0 +1,92 @@
+//! Password checks: slow hashes, computed on the threads for computations.
+//!
+//! [`Passwords`](crate::answers::passwords::Passwords) is the queue of checks. Results are cached by
+//! a hash with a random key of the process: right passwords for five minutes, wrong ones for ten
+//! seconds.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::StatusCode;
+use policy::ask::{Answer, Answered, Asker, Keep, Kept, Outage};
+use policy::password::Check;
+
+use crate::answers::joined::Turn;
+use crate::effects::Asking;
+use crate::upstream::connect::in_time;
+
+/// Maximum time for which a request waits for a check: 5s.
+pub(super) const TIMEOUT_MS: u64 = 5_000;
+
+/// Cache times of the results: 5 minutes for right passwords, 10 seconds for wrong ones.
+const KEEP: Keep = Keep {
+    times_ms: [300_000, 10_000],
+    stale_ms: 0,
+    kind: |answered| match answered.status {
+        StatusCode::OK => Some(Kept::Admits),
+        _ => Some(Kept::Refuses),
+    },
+};
+
+/// Checks a password, or uses the result of an equal check.
+pub(super) async fn ask(
+    asking: &Asking<'_>,
+    check: &Check,
+    client: IpAddr,
+    until_ms: u64,
+) -> Answer {
+    let shared = &asking.worker.shared;
+    let count = |outcome| {
+        let asker = Asker::Password.label();
+        asking.worker.shard.asked(asker, outcome);
+    };
+    let outage = |outage: Outage| {
+        count(outage.label());
+        Answer::Outage(outage)
+    };
+    let key = shared.passwords.key_of(check);
+    if let Some(kept) = shared.joined.kept(&key, &KEEP, shared.clock.now_ms()) {
+        count("kept");
+        return Answer::Http(kept);
+    }
+    let Some(_place) = shared.passwords.enter(client) else {
+        return outage(Outage::Overflow);
+    };
+    let joining = shared.joined.join(key);
+    asking.deadline.set(until_ms);
+    let lead = match in_time(asking.deadline, joining.turn()).await {
+        Some(Turn::Answered(answer)) => {
+            count("joined");
+            return answer;
+        }
+        Some(Turn::Leads(lead)) => Some(lead),
+        Some(Turn::Alone) => None,
+        None => return outage(Outage::Timeout),
+    };
+    let permit = shared.passwords.permit();
+    asking.deadline.set(until_ms);
+    let Some(Ok(permit)) = in_time(asking.deadline, permit).await else {
+        return outage(Outage::Timeout);
+    };
+    let check = check.clone();
+    // The permit is held until the computation ends, even if the client disconnects.
+    let work = move || {
+        let _permit = permit;
+        check.holds()
+    };
+    let Some(holds) = shared.compute.run(work).await else {
+        return outage(Outage::Failed);
+    };
+    count("answered");
+    let answered = Arc::new(Answered::empty(match holds {
+        true => StatusCode::OK,
+        false => StatusCode::FORBIDDEN,
+    }));
+    let now_ms = shared.clock.now_ms();
+    shared.joined.keep(key, &KEEP, &answered, now_ms);
+    let answer = Answer::Http(answered);
+    if let Some(lead) = lead {
+        lead.answered(Some(&answer));
+    }
+    answer
+}

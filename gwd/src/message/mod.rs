@@ -1,0 +1,16 @@
+//! Messages of an exchange: request bodies on their way from the client to upstreams, the I/O of
+//! clients, and failures. Knows neither `proxy` nor `upstream`, which both use it.
+
+pub(crate) mod body;
+pub(crate) mod copies;
+pub(crate) mod failure;
+pub(crate) mod flow;
+pub(crate) mod gather;
+pub(crate) mod incoming;
+pub(crate) mod io;
+pub(crate) mod pace;
+pub(crate) mod spare_maps;
+pub(crate) mod tee;
+pub(crate) mod transfer;
+pub(crate) mod upload;
+pub(crate) mod websocket;

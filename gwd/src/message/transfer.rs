@@ -1,0 +1,215 @@
+//! State of an exchange that the transfer of its request and of its response both depend on:
+//! deadline, phase, and the party for which the gateway waits.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName};
+
+use crate::limits::inbox::Reading;
+use crate::message::copies::Copies;
+use crate::message::pace::Patience;
+use crate::runtime::clock::Clock;
+use crate::runtime::deadlines::Slot;
+
+/// Phase of an exchange, which determines what the deadline means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Between two exchanges.
+    Idle,
+    /// A request head is incomplete.
+    Head,
+    /// The exchange is in progress and watches the deadline itself.
+    Exchange,
+    /// The response's body is being sent. If the deadline passes, the stream ends.
+    Body,
+}
+
+/// Transfer of the current request and its response.
+pub(crate) struct Transfer {
+    pub(crate) deadline: Slot,
+    pub(crate) clock: Clock,
+    /// Time limits for a slow client.
+    pub(crate) patience: Patience,
+    phase: Cell<Phase>,
+    /// True if the current request is gRPC.
+    pub(crate) is_grpc: Cell<bool>,
+    /// True if the current response is a stream, in which the upstream may pause without a limit.
+    pub(crate) endless: Cell<bool>,
+    /// True if the upstream has sent nothing since the client took the last bytes.
+    pub(crate) upstream_silent: Cell<bool>,
+    /// State of the request's body.
+    pub(crate) upload: UploadState,
+}
+
+/// State of the current request's body.
+pub(crate) struct UploadState {
+    /// Maximum length in bytes.
+    bytes_max: Cell<u64>,
+    /// Copies of the request for mirrors, which receive its body.
+    copies: Cell<Option<Rc<Copies>>>,
+    /// Fields that the trailers may not contain. Only set if the request can have trailers.
+    withheld: RefCell<Arc<[HeaderName]>>,
+    /// Number of bytes read.
+    read: Cell<u64>,
+    /// Number of those bytes that arrived while response data waited for the client, since the last
+    /// call of [`Self::take_read_meanwhile`].
+    read_meanwhile: Cell<u64>,
+    /// Count of bytes that have arrived and were not read. HTTP/2 only.
+    unread: Option<Reading>,
+}
+
+// === impl Transfer ===
+
+impl Transfer {
+    /// Creates the state for exchanges that begin in a phase. `unread` counts bytes of the request's
+    /// body over HTTP/2.
+    pub(crate) fn new(
+        deadline: Slot,
+        clock: Clock,
+        patience: Patience,
+        phase: Phase,
+        unread: Option<Reading>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            deadline,
+            clock,
+            patience,
+            phase: Cell::new(phase),
+            is_grpc: Cell::new(false),
+            endless: Cell::new(false),
+            upstream_silent: Cell::new(false),
+            upload: UploadState {
+                bytes_max: Cell::new(u64::MAX),
+                copies: Cell::new(None),
+                withheld: RefCell::default(),
+                read: Cell::new(0),
+                read_meanwhile: Cell::new(0),
+                unread,
+            },
+        })
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Starts a phase, with its first deadline.
+    pub(crate) fn phase_begins(&self, phase: Phase, until_ms: u64) {
+        self.phase.set(phase);
+        self.deadline.set(until_ms);
+    }
+
+    /// Starts an exchange and resets the state of the previous one.
+    pub(crate) fn exchange_begins(&self) {
+        self.phase.set(Phase::Exchange);
+        self.deadline.no_limit();
+        self.endless.set(false);
+        self.upstream_silent.set(false);
+        self.upload.read.set(0);
+        self.upload.read_meanwhile.set(0);
+    }
+
+    /// Maximum time in milliseconds without progress in a body that has no time budget.
+    pub(crate) fn idle_ms(&self) -> u64 {
+        self.patience.stream_idle_ms
+    }
+
+    /// True if response data waits for the client.
+    pub(crate) fn response_waits(&self) -> bool {
+        self.phase.get() == Phase::Body && !self.upstream_silent.get()
+    }
+
+    /// True if a slow upload keeps an upstream's permit busy: the upstream has not responded.
+    pub(crate) fn awaits_upload(&self) -> bool {
+        self.phase.get() == Phase::Exchange
+    }
+
+    /// True if the client's upload has a time budget: the upstream has not responded, and the
+    /// request is neither gRPC nor of a streaming operation, in which silence is normal.
+    pub(crate) fn is_upload_paced(&self) -> bool {
+        self.awaits_upload() && !self.is_grpc.get() && !self.endless.get()
+    }
+
+    /// Extends the deadline because the upload makes progress. If response data waits for the
+    /// client, the deadline depends on the client's time budget there; the uploaded bytes are added
+    /// to it later.
+    pub(crate) fn upload_moves(&self, bytes: u64, now_ms: u64) {
+        let meanwhile = &self.upload.read_meanwhile;
+        match self.response_waits() {
+            true => meanwhile.set(meanwhile.get() + bytes),
+            false => self.deadline.set(now_ms + self.idle_ms()),
+        }
+    }
+
+    /// Sets the deadline at the end of the upload: the time for the client to take response data
+    /// that waits, the idle timeout if the response has begun, otherwise the response timeout.
+    pub(crate) fn upload_ends(&self, now_ms: u64, timeout_ms: u64) {
+        let wait_ms = match self.phase.get() {
+            Phase::Body if self.response_waits() => self.patience.grace_ms,
+            Phase::Body => self.idle_ms(),
+            Phase::Idle | Phase::Head | Phase::Exchange => timeout_ms,
+        };
+        self.deadline.set(now_ms + wait_ms);
+    }
+}
+
+// === impl UploadState ===
+
+impl UploadState {
+    /// Sets the maximum length of the body, in bytes.
+    pub(crate) fn limit(&self, bytes_max: u64) {
+        self.bytes_max.set(bytes_max);
+    }
+
+    /// Maximum length of the body, in bytes.
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.bytes_max.get()
+    }
+
+    /// Sets the copies that receive the body. `None` removes those of the previous request.
+    pub(crate) fn copy_to(&self, copies: Option<Rc<Copies>>) {
+        self.copies.set(copies);
+    }
+
+    /// Takes the copies that receive the body.
+    pub(crate) fn take_copies(&self) -> Option<Rc<Copies>> {
+        self.copies.take()
+    }
+
+    /// Sets the fields that the trailers may not contain.
+    pub(crate) fn withhold(&self, fields: &Arc<[HeaderName]>) {
+        self.withheld.replace(Arc::clone(fields));
+    }
+
+    /// Removes fields from trailers that may not be forwarded.
+    pub(crate) fn strip(&self, trailers: &mut HeaderMap) {
+        engine::edge::trailers(trailers, &self.withheld.borrow());
+    }
+
+    /// Counts bytes that were read.
+    pub(crate) fn count(&self, bytes: u64) {
+        self.read.set(self.read.get() + bytes);
+        if let Some(unread) = &self.unread {
+            unread.took(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// Number of bytes read, whether they were forwarded or discarded.
+    pub(crate) fn read(&self) -> u64 {
+        self.read.get()
+    }
+
+    /// Records that no received bytes are unread.
+    pub(crate) fn is_through(&self) {
+        if let Some(unread) = &self.unread {
+            unread.is_through();
+        }
+    }
+
+    /// Number of bytes read while response data waited for the client, since the last call.
+    pub(crate) fn take_read_meanwhile(&self) -> u64 {
+        self.read_meanwhile.take()
+    }
+}

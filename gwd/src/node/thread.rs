@@ -1,0 +1,248 @@
+//! Thread of a worker: its event loop, the commands of the control thread, and periodic tasks.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use crate::effects;
+use crate::limits::memory;
+use crate::listen::ListenSocket;
+use crate::listen::accept::{Accepting, Server};
+use crate::listen::spread::{Handed, Peers};
+use crate::proxy::arrival;
+use crate::published::Shared;
+use crate::runtime::vital;
+use crate::telemetry::access_log;
+use crate::telemetry::process::Shed;
+use crate::telemetry::shard::Shard;
+use crate::worker::Worker;
+
+/// Command from the control thread to a worker.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Use the version that was published, and acknowledge its epoch.
+    Switch,
+    /// Listen at an address and accept connections.
+    Listen(
+        Arc<ListenSocket>,
+        Vec<std::net::TcpListener>,
+        std::sync::mpsc::Sender<io::Result<()>>,
+    ),
+    /// Allow no new handshakes at an address, accept those in progress for the given time, then
+    /// stop listening and drop the sender.
+    Leave(u32, Duration, std::sync::mpsc::Sender<()>),
+    /// Stop accepting at an address without any change to its sockets, which another process uses
+    /// as well.
+    Abandon(u32),
+    /// Close every connection after its current exchange, and tunnels after the given time.
+    Drain(Duration),
+}
+
+/// Maximum number of commands in a worker's queue.
+pub(crate) const COMMANDS_MAX: usize = 1_024;
+
+/// Delay after which unused memory is returned to the system, once many connections were parked:
+/// 250ms.
+const PARKED_TICK: Duration = Duration::from_millis(250);
+
+/// Interval at which the duration of an event loop turn is measured: 100ms.
+const LAG_TICK: Duration = Duration::from_millis(100);
+
+/// While connections wait for memory: interval at which some of them are woken to try again (10ms),
+/// and their number (32).
+const ROOM_TICK: Duration = Duration::from_millis(10);
+const ROOM_EACH: usize = 32;
+
+/// Parts from which a worker is built.
+pub(crate) struct Parts {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    /// Senders to all workers.
+    pub(crate) peers: Peers,
+    /// Receiver of connections that other workers have accepted for this one.
+    pub(crate) handed: mpsc::Receiver<Handed>,
+    pub(crate) shard: Shard,
+    pub(crate) log: access_log::Writer,
+}
+
+/// Runs a worker on the calling thread until the sender of commands is dropped.
+///
+/// # Errors
+/// If the runtime cannot be created.
+pub(crate) fn run(parts: Parts) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, serve(parts));
+    Ok(())
+}
+
+impl Server for Worker {
+    fn accepted(self: &Rc<Self>, socket: &Arc<ListenSocket>, stream: TcpStream, peer: SocketAddr) {
+        arrival::accepted(self, socket, stream, peer);
+    }
+
+    fn exhausted(&self) {
+        self.counters.shed(Shed::FileDescriptors);
+    }
+
+    fn half_open(&self) -> Duration {
+        Duration::from_millis(self.shared.patience.half_open_ms)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    fn wake_all(&self) {
+        self.deadlines.wake_all();
+    }
+}
+
+/// Starts the worker's tasks and executes commands.
+async fn serve(parts: Parts) {
+    let Parts {
+        index,
+        shared,
+        mut commands,
+        peers,
+        mut handed,
+        shard,
+        log,
+    } = parts;
+    let worker = Worker::new(index, shared, peers, shard, log);
+    let deadlines = Rc::clone(&worker.deadlines);
+    vital::spawn_local(async move { deadlines.run().await });
+    vital::spawn_local(sweep(Rc::clone(&worker)));
+    vital::spawn_local(watch_lag(Rc::clone(&worker)));
+    vital::spawn_local(flush_log(Rc::clone(&worker)));
+    vital::spawn_local(give_back(Rc::clone(&worker)));
+    vital::spawn_local(give_room(Rc::clone(&worker)));
+    vital::spawn_local(give_way(Rc::clone(&worker)));
+    vital::spawn_local({
+        let worker = Rc::clone(&worker);
+        async move {
+            while let Some(handed) = handed.recv().await {
+                arrival::take(&worker, handed);
+            }
+        }
+    });
+    let mut accepting: FxHashMap<u32, Accepting> = FxHashMap::default();
+    while let Some(command) = commands.recv().await {
+        execute(command, &worker, &mut accepting);
+    }
+}
+
+/// Executes a command. `accepting` has the addresses at which the worker accepts connections, by
+/// socket id.
+fn execute(command: Command, worker: &Rc<Worker>, accepting: &mut FxHashMap<u32, Accepting>) {
+    match command {
+        Command::Switch => {
+            if worker.view().is_some() {
+                refresh_keys(worker);
+            }
+            worker.deadlines.wake_all();
+        }
+        Command::Listen(socket, listeners, done) => {
+            accepting.retain(|_, accepting| !accepting.is_over());
+            let id = socket.id;
+            // If the worker is still leaving the address, abort that first.
+            drop(accepting.remove(&id));
+            let begun = Accepting::begin(worker, &socket, listeners)
+                .map(|begun| drop(accepting.insert(id, begun)));
+            let _gone = done.send(begun);
+        }
+        Command::Leave(id, handshakes, done) => {
+            if let Some(accepting) = accepting.get_mut(&id) {
+                accepting.leave(handshakes, &done);
+            }
+        }
+        Command::Abandon(id) => drop(accepting.remove(&id)),
+        Command::Drain(tunnels) => worker.drain(tunnels),
+    }
+}
+
+/// Runs periodic tasks once a second.
+async fn sweep(worker: Rc<Worker>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let _passed = fault::point("worker.swept");
+        worker.tick();
+        refresh_keys(&worker);
+    }
+}
+
+/// Starts the fetches of key sets that are due; one worker does it for all.
+fn refresh_keys(worker: &Rc<Worker>) {
+    if worker.index == 0
+        && let Some(view) = worker.current_view()
+    {
+        effects::refresh_keys(worker, &view);
+    }
+}
+
+/// Measures the duration of an event loop turn: a task that yields runs again after all tasks that
+/// were ready at that moment (data-plane.md §4).
+async fn watch_lag(worker: Rc<Worker>) {
+    let lag = worker.shard.lag(worker.index);
+    let mut ticks = tokio::time::interval(LAG_TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let began_ns = worker.clock.now_ns();
+        tokio::task::yield_now().await;
+        lag.observe(worker.clock.now_ns() - began_ns);
+    }
+}
+
+/// While connections wait for memory, wakes some of them periodically: memory may have become
+/// available in the meantime.
+async fn give_room(worker: Rc<Worker>) {
+    loop {
+        worker.waiting.somebody.notified().await;
+        while !worker.waiting.is_empty() {
+            tokio::time::sleep(ROOM_TICK).await;
+            for _ in 0..ROOM_EACH {
+                worker.waiting.wake_one();
+            }
+        }
+    }
+}
+
+/// Closes idle upstream connections while requests of other pools wait for permits.
+async fn give_way(worker: Rc<Worker>) {
+    loop {
+        worker.wanted.notified().await;
+        worker.pools.give_way();
+    }
+}
+
+/// Returns unused memory to the system after many connections were parked.
+async fn give_back(worker: Rc<Worker>) {
+    loop {
+        worker.many_parked.notified().await;
+        tokio::time::sleep(PARKED_TICK).await;
+        worker.none_parked();
+        memory::give_back(); // about a millisecond
+    }
+}
+
+/// Flushes the access log some time after a line was written.
+async fn flush_log(worker: Rc<Worker>) {
+    loop {
+        worker.log_waits.notified().await;
+        tokio::time::sleep(Duration::from_millis(access_log::FLUSH_MS)).await;
+        worker.log.flush(&worker.shared.process);
+    }
+}

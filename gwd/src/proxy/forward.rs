@@ -1,0 +1,183 @@
+//! Forwarding of a request that its chain admits: mirror copies, the upstream, and its response.
+
+use std::rc::Rc;
+
+use engine::forward::Origin;
+use engine::{Decided, RouteRef};
+use http::{HeaderValue, Version as HttpVersion};
+use http_body::Body as _;
+use policy::{Cx, RequestHead};
+
+use crate::effects::mirror::{self, Asked};
+use crate::message::failure::{Failure, Kind};
+use crate::message::incoming::Incoming;
+use crate::message::websocket::Handshake;
+use crate::proxy::exchange::Version;
+use crate::proxy::grpc;
+use crate::proxy::record::Record;
+use crate::proxy::respond::{self, Made};
+use crate::proxy::stream::Stream;
+use crate::upstream::send::{Outgoing, send};
+use crate::upstream::upgrade::{Upgrade, upgrade};
+
+/// Admitted request, with the facts that forwarding needs.
+pub(super) struct Forwarding<'a, 's> {
+    pub(super) stream: &'a Rc<Stream>,
+    pub(super) version: &'s Version,
+    pub(super) decided: &'a Decided<'s>,
+    pub(super) cx: &'a Cx<'s>,
+    /// Host as the client wrote it.
+    pub(super) authority: &'a HeaderValue,
+    /// Version of HTTP that the client uses.
+    pub(super) http_version: HttpVersion,
+    /// True if the client waits for 100 (Continue).
+    pub(super) expects_continue: bool,
+    pub(super) request_id: &'a HeaderValue,
+}
+
+/// Sends the request to its upstream and returns the response, or the response to a failure.
+pub(super) async fn forward(
+    forwarding: &Forwarding<'_, '_>,
+    head: &mut RequestHead,
+    mut body: Incoming,
+    handshake: Option<Handshake>,
+    record: &mut Record,
+) -> Made {
+    let Forwarding {
+        stream,
+        version,
+        decided,
+        cx,
+        request_id,
+        ..
+    } = forwarding;
+    let route = decided.route.as_ref().expect("only a route forwards");
+    let is_websocket = route.treatment.websocket;
+    let has_content = !body.is_end_stream();
+    let fault = handshake
+        .as_ref()
+        .and_then(|wish| wish.fault(is_websocket, has_content));
+    if let Some(reject) = fault {
+        return respond::not_upgraded(reject, request_id, record);
+    }
+    // A client that already sends its body does not wait for 100 (Continue) (RFC 9110 §10.1.1).
+    let expects_continue = forwarding.expects_continue && !body.has_begun();
+    forwarding.set_limits(route, head, &body, record);
+    let origin = forwarding.origin();
+    // A WebSocket tunnel has no body to mirror.
+    let handshake = handshake.filter(|_| is_websocket);
+    if handshake.is_none() {
+        forwarding.copy(route, head, &body, &origin);
+    }
+    // Use the rewritten method from here on: retries depend on the method that the upstream gets.
+    let rewritten = cx.rewritten.as_ref();
+    if let Some(method) = rewritten.and_then(|one| one.method.clone()) {
+        head.method = method;
+    }
+    let (snapshot, worker) = (version.snapshot(), &stream.worker);
+    let upstream = decided.upstream(snapshot, cx);
+    let upstream = upstream.unwrap_or(route.treatment.upstream);
+    let service = version.view.service(worker, upstream);
+    let outgoing = Outgoing {
+        calls: worker.calls(),
+        transfer: &stream.transfer,
+        route,
+        upstream: &snapshot.upstreams()[upstream as usize],
+        service: &service,
+        origin: &origin,
+        cx,
+        head,
+        expects_continue,
+        body,
+        ends: stream.ends(cx.client),
+    };
+    match call(outgoing, handshake, record).await {
+        Ok(made) => made,
+        Err(failure) => {
+            let failure = grpc::judged(failure, &stream.transfer);
+            respond::failed(&failure, request_id, record)
+        }
+    }
+}
+
+/// Sends the request to the upstream and returns its response, or the WebSocket tunnel.
+async fn call(
+    out: Outgoing<'_, '_>,
+    handshake: Option<Handshake>,
+    record: &mut Record,
+) -> Result<Made, Failure> {
+    if let Some(handshake) = handshake {
+        let upgraded = Box::pin(upgrade(out, handshake, record.call())).await;
+        record.upstream_answered();
+        return match upgraded? {
+            Upgrade::Switched(switched) => Ok(respond::switched(switched)),
+            Upgrade::Declined(answered) => respond::forwarded(*answered),
+        };
+    }
+    if out.body.size_hint().lower() > out.transfer.upload.bytes_max() {
+        return Err(Failure::new(Kind::TooLarge));
+    }
+    let answered = send(out, record.call()).await;
+    record.upstream_answered();
+    answered.and_then(respond::forwarded)
+}
+
+impl Forwarding<'_, '_> {
+    /// Sets the limits of the operation on both bodies, and announces trailers of the request.
+    fn set_limits(
+        &self,
+        route: &RouteRef<'_>,
+        head: &mut RequestHead,
+        body: &Incoming,
+        record: &Record,
+    ) {
+        let (transfer, treatment) = (&self.stream.transfer, route.treatment);
+        transfer
+            .upload
+            .limit(treatment.max_body_bytes.unwrap_or(u64::MAX));
+        // Announce trailers only if the body can have them: over HTTP/1, a body of known length
+        // cannot.
+        let is_open = record.is_http2() || body.size_hint().exact().is_none();
+        if !body.is_end_stream() && is_open {
+            let withheld = treatment.fields_not_in_trailers();
+            engine::edge::announce(&mut head.headers, withheld);
+            transfer.upload.withhold(withheld);
+        }
+        let withheld = treatment.response_fields_not_in_trailers();
+        self.stream.response.withhold(withheld);
+        transfer.endless.set(treatment.stream);
+    }
+
+    /// Facts about the client for upstreams.
+    fn origin(&self) -> Origin {
+        let fields = self.version.rules().certificate_fields;
+        Origin {
+            hop: self.stream.hop(self.authority),
+            version: self.http_version,
+            request_id: self.request_id.clone(),
+            certificate: self.stream.certificate(fields),
+        }
+    }
+
+    /// Begins the mirror copies of the request. They are sent now, or at the end of the body.
+    fn copy(&self, route: &RouteRef<'_>, head: &RequestHead, body: &Incoming, origin: &Origin) {
+        let copies = match self.cx.mirrors.is_empty() {
+            true => None,
+            false => mirror::begin(&Asked {
+                worker: &self.stream.worker,
+                view: &self.version.view,
+                route,
+                origin,
+                cx: self.cx,
+                head,
+                length: body.size_hint().exact(),
+                ends: self.stream.ends(self.cx.client),
+            }),
+        };
+        match copies {
+            Some(copies) if body.is_end_stream() => copies.send(),
+            // Also set `None`, so that no copies of the connection's previous request remain.
+            copies => self.stream.transfer.upload.copy_to(copies),
+        }
+    }
+}

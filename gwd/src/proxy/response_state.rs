@@ -1,0 +1,141 @@
+//! State of the current response: what the client has taken of it, and what remains to be done if
+//! its deadline passes.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::Context;
+
+use http::{HeaderMap, HeaderName};
+
+use crate::message::transfer::Transfer;
+use crate::proxy::download::ResponseBody;
+use crate::telemetry::process::Shed;
+use crate::upstream::call_cx::CallCx;
+use crate::upstream::slow::SlowReading;
+
+/// Maximum time to send the end of a response after its deadline: 1s.
+const LAST_WORD_MS: u64 = 1_000;
+
+/// State of the current response.
+#[derive(Default)]
+pub(crate) struct ResponseState {
+    /// Fields that the trailers may not contain.
+    withheld: RefCell<Arc<[HeaderName]>>,
+    /// True if written bytes have not been flushed.
+    pub(crate) unflushed: Cell<bool>,
+    /// True if the client's gRPC deadline has passed.
+    pub(crate) past_deadline: Cell<bool>,
+    /// True if the silence of the upstream has exceeded the idle timeout.
+    pub(crate) upstream_timed_out: Cell<bool>,
+    /// Count of the client among those that read their responses slowly.
+    pub(crate) slow_reading: SlowReading,
+    /// Response that began before its request was sent completely. HTTP/2 only.
+    early: RefCell<Weak<RefCell<ResponseBody>>>,
+}
+
+impl ResponseState {
+    /// Resets the state of the previous exchange.
+    pub(crate) fn exchange_begins(&self) {
+        self.upstream_timed_out.set(false);
+    }
+
+    /// Sets the fields that the trailers may not contain.
+    pub(crate) fn withhold(&self, fields: &Arc<[HeaderName]>) {
+        if !(fields.is_empty() && self.withheld.borrow().is_empty()) {
+            self.withheld.replace(Arc::clone(fields));
+        }
+    }
+
+    /// Removes fields from trailers that clients must not see.
+    pub(crate) fn strip(&self, trailers: &mut HeaderMap) {
+        engine::edge::trailers(trailers, &self.withheld.borrow());
+    }
+
+    /// Registers a response that begins while its request is still being sent.
+    pub(crate) fn responds_early(&self, body: &Rc<RefCell<ResponseBody>>) {
+        *self.early.borrow_mut() = Rc::downgrade(body);
+    }
+
+    /// Sends available bytes of the request's body while the client takes nothing of an early
+    /// response.
+    pub(crate) fn send_upload(&self, cx: &mut Context<'_>) {
+        let early = self.early.borrow().upgrade();
+        if let Some(body) = early {
+            body.borrow_mut().send_upload(cx);
+        }
+    }
+
+    /// True if a response whose deadline has passed must be dropped, because it may neither
+    /// continue nor end with an error.
+    pub(crate) fn is_given_up(&self, transfer: &Transfer, calls: &CallCx) -> bool {
+        !self.may_read_slowly(transfer, calls)
+            && !self.may_be_silent(transfer)
+            && !self.may_tell_deadline(transfer)
+            && !self.may_tell_silence(transfer)
+    }
+
+    /// True if a client that has just become slow in reading the response may continue. Sets the
+    /// next deadline.
+    fn may_read_slowly(&self, transfer: &Transfer, calls: &CallCx) -> bool {
+        let now_ms = transfer.clock.now_ms();
+        let until_ms = self.slow_reading.until_ms();
+        let passed = now_ms >= until_ms || transfer.deadline.limit_passed(now_ms);
+        if !transfer.response_waits() || passed {
+            return false;
+        }
+        let has_room = self.slow_reading.begin(&calls.budgets.slow_addresses);
+        match has_room {
+            true => transfer.deadline.set(until_ms),
+            false => calls.counters.shed(Shed::SlowDownloads),
+        }
+        has_room
+    }
+
+    /// True if a response whose deadline has passed may continue: it is a stream, and only the
+    /// upstream is silent. Sets the next deadline.
+    fn may_be_silent(&self, transfer: &Transfer) -> bool {
+        let now_ms = transfer.clock.now_ms();
+        let waits = self.awaits_upstream(transfer);
+        let stays = transfer.endless.get() && waits && !transfer.deadline.limit_passed(now_ms);
+        if stays {
+            transfer.deadline.set(now_ms + transfer.idle_ms());
+        }
+        stays
+    }
+
+    /// True if the upstream has just exceeded the idle timeout. The response then ends with an
+    /// error, for which it gets [`LAST_WORD_MS`].
+    fn may_tell_silence(&self, transfer: &Transfer) -> bool {
+        let waits = self.awaits_upstream(transfer);
+        let tells = waits && !self.upstream_timed_out.replace(waits);
+        if tells {
+            last_word(transfer);
+        }
+        tells
+    }
+
+    /// True if the deadline of a gRPC call has passed during its response. The call then ends with
+    /// a status, for which it gets [`LAST_WORD_MS`].
+    fn may_tell_deadline(&self, transfer: &Transfer) -> bool {
+        let now_ms = transfer.clock.now_ms();
+        let passed = transfer.is_grpc.get() && transfer.deadline.limit_passed(now_ms);
+        if passed {
+            self.past_deadline.set(true);
+            last_word(transfer);
+        }
+        passed
+    }
+
+    /// True if the client has taken all bytes and the upstream is silent.
+    fn awaits_upstream(&self, transfer: &Transfer) -> bool {
+        transfer.upstream_silent.get() && !self.unflushed.get()
+    }
+}
+
+/// Sets the deadline for the end of a response.
+fn last_word(transfer: &Transfer) {
+    let now_ms = transfer.clock.now_ms();
+    transfer.deadline.no_limit();
+    transfer.deadline.set(now_ms + LAST_WORD_MS);
+}
