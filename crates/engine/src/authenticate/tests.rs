@@ -2,10 +2,13 @@
 
 use std::sync::LazyLock;
 
-use super::*;
-use crate::consumers::Consumers;
+use bundle::ir;
 use http::Method;
 use policy::{Limits, Revoked};
+
+use super::*;
+use crate::consumers::Consumers;
+use crate::verifiers::Verifiers;
 
 const NOW_S: u64 = 1_000;
 

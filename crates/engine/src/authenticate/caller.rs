@@ -1,0 +1,83 @@
+//! Caller of a request: the owner of the credentials that one alternative requires together.
+
+use std::sync::Arc;
+
+use policy::auth::dpop::{self, Full, Proved};
+use policy::auth::jwt::Identity;
+use policy::{Cx, NO_CLAIMS, Principal};
+
+use crate::consumers::Consumer;
+
+/// Verified credential.
+pub(super) struct Known {
+    pub(super) sha256: [u8; 32],
+    /// Index of the consumer that owns the credential, if any.
+    pub(super) consumer: Option<u32>,
+    pub(super) token: Option<Arc<Identity>>,
+    /// Proof of possession of the token's key.
+    pub(super) proved: Option<Proved>,
+}
+
+/// Owner of the credentials of one alternative.
+#[derive(Default)]
+pub(super) struct Caller<'s> {
+    pub(super) consumer: Option<u32>,
+    pub(super) token: Option<Arc<Identity>>,
+    /// Scheme of the alternative's first credential.
+    pub(super) scheme: Option<&'s str>,
+    pub(super) proved: Option<Proved>,
+}
+
+impl<'s> Caller<'s> {
+    /// Adds a credential to the caller. False if it belongs to another consumer or subject than the
+    /// earlier credentials.
+    pub(super) fn join(&mut self, known: Known, scheme: &'s str) -> bool {
+        self.scheme.get_or_insert(scheme);
+        self.proved = self.proved.or(known.proved);
+        let differs = |(a, b): (u32, u32)| a != b;
+        let two_consumers = self.consumer.zip(known.consumer).is_some_and(differs);
+        let bearers = self.token.as_ref().zip(known.token.as_ref());
+        let differ = |(a, b): (&Arc<Identity>, &Arc<Identity>)| {
+            let both_named = a.key.is_some() && b.key.is_some();
+            both_named && a.issuer == b.issuer && a.key != b.key
+        };
+        let two_bearers = bearers.is_some_and(differ);
+        let one_consumer = self.consumer.is_some() && self.consumer == known.consumer;
+        self.consumer = self.consumer.or(known.consumer);
+        self.token = self.token.take().or(known.token);
+        !two_consumers && (!two_bearers || one_consumer)
+    }
+
+    pub(super) fn principal(self, consumers: &'s [Consumer]) -> Option<Principal<'s>> {
+        let consumer = self
+            .consumer
+            .and_then(|index| consumers.get(index as usize));
+        if consumer.is_none() && self.token.is_none() {
+            return None;
+        }
+        Some(Principal {
+            consumer: consumer.map(|one| &*one.name),
+            scheme: self.scheme?,
+            claims: consumer.map_or(NO_CLAIMS, |one| &one.claims),
+            groups: consumer.map_or(&[], |one| &one.groups),
+            token: self.token,
+        })
+    }
+}
+
+/// Remembers the proof of an admitted request, unless it was used before.
+pub(super) fn remember(
+    proved: &Proved,
+    caller: &Caller<'_>,
+    cx: &Cx<'_>,
+) -> Result<(), dpop::Reason> {
+    let token = caller.token.as_ref();
+    let key = token.and_then(|token| token.key.as_deref());
+    let owner = key.unwrap_or(&proved.key);
+    let proofs = &cx.limits.proofs;
+    let kept = proofs.remember(proved.proof, owner, cx.unix_s, proved.ends_s);
+    kept.map_err(|full| match full {
+        Full::Replayed => dpop::Reason::Replayed,
+        Full::Full => dpop::Reason::Full,
+    })
+}

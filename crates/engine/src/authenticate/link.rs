@@ -1,0 +1,116 @@
+//! Linking of a security requirement to the schemes and verifiers that it names.
+
+use std::sync::Arc;
+
+use bundle::ir;
+use http::HeaderName;
+use policy::auth::{self, Place};
+
+use super::challenges::Challenges;
+use super::passes::Passes;
+use super::{Check, Requirement, Use};
+use crate::strip::stripped_places;
+use crate::verifiers::Verifiers;
+
+impl Requirement {
+    /// Links a requirement to the schemes and verifiers that it names.
+    ///
+    /// # Errors
+    /// The name that does not exist, or the kind of a verifier that cannot be used.
+    pub(crate) fn link(
+        security: &ir::Security,
+        schemes: &ir::Set<ir::Scheme>,
+        verifiers: &Verifiers<'_>,
+    ) -> Result<Self, String> {
+        let mut alternatives = Vec::new();
+        let mut challenges = Challenges::default();
+        let mut token_places: Vec<Place> = Vec::new();
+        let mut folding: Vec<Box<str>> = Vec::new();
+        let stripped = stripped_places(schemes);
+        let mut fields: Vec<HeaderName> = Vec::new();
+        for place in &stripped {
+            add_field(&mut fields, place);
+            add_folding(&mut folding, place);
+        }
+        for alternative in security
+            .0
+            .iter()
+            .filter(|alternative| !alternative.0.is_empty())
+        {
+            let mut uses = Vec::new();
+            for wanted in &alternative.0 {
+                let scheme = schemes
+                    .get(&wanted.scheme)
+                    .ok_or_else(|| wanted.scheme.clone())?;
+                let verifier = match &scheme.verify {
+                    ir::Verify::Upstream => None,
+                    ir::Verify::Auth(name) => Some(verifiers.get(name)?),
+                    ir::Verify::Inline(checked) => Some((checked, &None)),
+                };
+                challenges.add(wanted, &scheme.place, verifier.map(|(checked, _)| checked));
+                add_folding(&mut folding, &scheme.place);
+                add_field(&mut fields, &scheme.place);
+                let check = match verifier {
+                    None => Check::Held,
+                    Some((auth::Checked::ApiKey(_), _)) => Check::Key,
+                    Some((auth::Checked::Basic(_), _)) => Check::Basic,
+                    Some((_, Some(verifier))) => {
+                        if !token_places.contains(&scheme.place) {
+                            token_places.push(scheme.place.clone());
+                        }
+                        Check::Token(Arc::clone(verifier))
+                    }
+                    Some((auth::Checked::Mtls(checked), _))
+                        if scheme.place == Place::Certificate =>
+                    {
+                        Check::Certificate(checked.clone())
+                    }
+                    Some((checked, _)) => return Err(checked.kind().to_owned()),
+                };
+                let scopes = wanted.scopes.iter().map(|scope| scope.as_str().into());
+                uses.push(Use {
+                    scheme: scheme.name.as_str().into(),
+                    place: scheme.place.clone(),
+                    check,
+                    scopes: scopes.collect(),
+                    strip: scheme.strip_credential,
+                    passes: Passes::of(&scheme.passes),
+                });
+            }
+            alternatives.push(uses.into());
+        }
+        Ok(Self {
+            alternatives: alternatives.into(),
+            optional: security.admits_anyone(),
+            challenges,
+            token_places: match token_places.len() {
+                0 | 1 => Box::default(),
+                _ => token_places.into(),
+            },
+            folding: folding.into(),
+            fields: fields.into(),
+            stripped,
+        })
+    }
+}
+
+/// Adds the field of a place if its name has `-`, `_` or `.`, which some servers do not
+/// distinguish. Fields in the list already are not added again.
+fn add_folding(folding: &mut Vec<Box<str>>, place: &Place) {
+    if let Place::Header(name) = place
+        && name.contains(['-', '_', '.'])
+        && folding.iter().all(|known| **known != **name)
+    {
+        folding.push(name.as_str().into());
+    }
+}
+
+/// Adds the field of a place, unless it is in the list already.
+fn add_field(fields: &mut Vec<HeaderName>, place: &Place) {
+    if let Place::Header(name) = place
+        && let Ok(name) = HeaderName::try_from(name.as_str())
+        && !fields.contains(&name)
+    {
+        fields.push(name);
+    }
+}

@@ -1,0 +1,195 @@
+//! Refusals by authentication, and which of them answers a request that satisfies no alternative.
+
+use http::HeaderValue;
+use policy::Reject;
+use policy::auth::dpop;
+use policy::auth::jwt::Reason;
+use policy::auth::{Fault, mtls};
+
+pub(super) static MISSING: Reject = Reject {
+    status: 401,
+    code: "credential_missing",
+    title: "Authentication required",
+};
+pub(super) static INVALID: Reject = Reject {
+    status: 401,
+    code: "credential_invalid",
+    title: "Authentication required",
+};
+pub(super) static AMBIGUOUS: Reject = Reject {
+    status: 400,
+    code: "credential_ambiguous",
+    title: "More than one credential",
+};
+pub(super) static CONFLICT: Reject = Reject {
+    status: 401,
+    code: "credential_conflict",
+    title: "Authentication required",
+};
+
+pub(super) static TOKEN_INVALID: Reject = Reject {
+    status: 401,
+    code: "token_invalid",
+    title: "Authentication required",
+};
+pub(super) static CERTIFICATE_INVALID: Reject = Reject {
+    status: 401,
+    code: "certificate_invalid",
+    title: "Authentication required",
+};
+pub(super) static KEYS_UNAVAILABLE: Reject = Reject {
+    status: 503,
+    code: "keys_unavailable",
+    title: "The keys of the issuer cannot be fetched",
+};
+pub(super) static INTROSPECTION_UNAVAILABLE: Reject = Reject {
+    status: 503,
+    code: "introspection_unavailable",
+    title: "The token cannot be checked now",
+};
+pub(super) static PASSWORD_UNCHECKED: Reject = Reject {
+    status: 503,
+    code: "password_check_unavailable",
+    title: "The password cannot be checked now",
+};
+pub(super) static PROOF_INVALID: Reject = Reject {
+    status: 401,
+    code: "dpop_proof_invalid",
+    title: "Authentication required",
+};
+pub(super) static NONCE_REQUIRED: Reject = Reject {
+    status: 401,
+    code: "dpop_nonce_required",
+    title: "Authentication required",
+};
+pub(super) static PROOFS_FULL: Reject = Reject {
+    status: 503,
+    code: "dpop_proofs_full",
+    title: "No further proof can be remembered now",
+};
+pub(super) static SCOPE_MISSING: Reject = Reject {
+    status: 403,
+    code: "insufficient_scope",
+    title: "The token does not have the scope",
+};
+
+/// All refusals by authentication.
+pub(crate) static REJECTS: [&Reject; 13] = [
+    &MISSING,
+    &INVALID,
+    &AMBIGUOUS,
+    &CONFLICT,
+    &TOKEN_INVALID,
+    &CERTIFICATE_INVALID,
+    &SCOPE_MISSING,
+    &KEYS_UNAVAILABLE,
+    &INTROSPECTION_UNAVAILABLE,
+    &PASSWORD_UNCHECKED,
+    &PROOF_INVALID,
+    &NONCE_REQUIRED,
+    &PROOFS_FULL,
+];
+
+/// Refusal of a token that could not be checked now. `None` for any other reason.
+pub(super) fn unavailable(reason: Reason) -> Option<&'static Reject> {
+    match reason {
+        Reason::Keys => Some(&KEYS_UNAVAILABLE),
+        Reason::Introspection | Reason::Unusable => Some(&INTROSPECTION_UNAVAILABLE),
+        _ => None,
+    }
+}
+
+/// Refusal of a proof of possession.
+pub(super) fn refusal(reason: dpop::Reason) -> &'static Reject {
+    match reason {
+        dpop::Reason::Nonce => &NONCE_REQUIRED,
+        dpop::Reason::Full => &PROOFS_FULL,
+        _ => &PROOF_INVALID,
+    }
+}
+
+/// True if a refusal means that a token is not valid.
+pub(super) fn is_token_invalid(reject: &Reject) -> bool {
+    reject.code == TOKEN_INVALID.code
+}
+
+/// Reasons why alternatives were not satisfied.
+#[derive(Default)]
+pub(super) struct Faults {
+    pub(super) invalid: bool,
+    pub(super) unchecked: bool,
+    pub(super) conflict: bool,
+    pub(super) unscoped: bool,
+    pub(super) token: Option<Reason>,
+    pub(super) certificate: Option<mtls::Reason>,
+    pub(super) proof: Option<dpop::Reason>,
+    /// Nonce that a proof needs.
+    pub(super) nonce: Option<HeaderValue>,
+}
+
+impl Faults {
+    /// Records why a credential is refused. The first reason is kept, except [`Reason::Issuer`] and
+    /// [`mtls::Reason::Name`], which only mean that the credential may be meant for another
+    /// verifier. A verifier that could not check the token has precedence over other reasons,
+    /// because it might have accepted the token.
+    pub(super) fn add(&mut self, fault: Fault) {
+        match fault {
+            Fault::Token(reason) => {
+                let is_later = |known: Reason| {
+                    known == Reason::Issuer
+                        || unavailable(reason).is_some() && unavailable(known).is_none()
+                };
+                if self.token.is_none_or(is_later) {
+                    self.token = Some(reason);
+                }
+            }
+            Fault::Proof(reason) => {
+                self.proof.get_or_insert(reason);
+            }
+            Fault::Certificate(reason) => {
+                let is_other = |known| known == mtls::Reason::Name;
+                if self.certificate.is_none_or(is_other) {
+                    self.certificate = Some(reason);
+                }
+            }
+        }
+    }
+
+    /// Reason of a refusal for the operator's log.
+    pub(super) fn told(&self, reject: &Reject) -> Option<Fault> {
+        if reject.code == CERTIFICATE_INVALID.code {
+            return self.certificate.map(Fault::Certificate);
+        }
+        if let Some(reason) = self.proof.filter(|one| refusal(*one).code == reject.code) {
+            return Some(Fault::Proof(reason));
+        }
+        let is_told = |fault: &Reason| is_token_invalid(reject) || *fault == Reason::Unusable;
+        self.token.filter(is_told).map(Fault::Token)
+    }
+
+    pub(super) fn reject(&self) -> Option<&'static Reject> {
+        let is_foreign = self.token == Some(Reason::Issuer);
+        match self {
+            Self {
+                token: Some(reason),
+                ..
+            } if unavailable(*reason).is_some() => unavailable(*reason),
+            Self {
+                unchecked: true, ..
+            } => Some(&PASSWORD_UNCHECKED),
+            Self {
+                proof: Some(reason),
+                ..
+            } => Some(refusal(*reason)),
+            Self { token: Some(_), .. } if !(is_foreign && self.unscoped) => Some(&TOKEN_INVALID),
+            Self { invalid: true, .. } => Some(&INVALID),
+            Self {
+                certificate: Some(_),
+                ..
+            } => Some(&CERTIFICATE_INVALID),
+            Self { conflict: true, .. } => Some(&CONFLICT),
+            Self { unscoped: true, .. } => Some(&SCOPE_MISSING),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Verification of tokens and of proofs that their senders have the key.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use policy::Cx;
+use policy::RequestHead;
+use policy::ask::Effect;
+use policy::auth::dpop::Proved;
+use policy::auth::jwt::{Identity, Judged, Reason};
+use policy::auth::{Fault, Place, TokenRequest, TokenVerifier};
+
+use crate::edge::believed::seen_url;
+use crate::path::normalise;
+
+/// Cache of the last verified token. Several alternatives often use the same token.
+#[derive(Default)]
+pub(super) struct Verified<'s>(Option<(&'s Arc<TokenVerifier>, &'s Place, TokenResult)>);
+
+pub(super) type TokenResult = Result<(Arc<Identity>, Option<Proved>), Fault>;
+
+/// Reason why a token gives no identity.
+pub(super) enum NotValid {
+    Fault(Fault),
+    Ask(Box<Effect>),
+}
+
+impl<'s> Verified<'s> {
+    pub(super) fn verify(
+        &mut self,
+        (verifier, place): (&'s Arc<TokenVerifier>, &'s Place),
+        credential: &[u8],
+        head: &RequestHead,
+        cx: &Cx<'_>,
+    ) -> Result<(Arc<Identity>, Option<Proved>), NotValid> {
+        if let Some((known, at, result)) = &self.0
+            && Arc::ptr_eq(known, verifier)
+            && *at == place
+        {
+            return result.clone().map_err(NotValid::Fault);
+        }
+        let request = TokenRequest {
+            unix_s: cx.unix_s,
+            cache: cx.tokens,
+            answers: &cx.answers,
+            presented: cx.presented,
+            client_cert: cx.client_cert.as_ref().map(HeaderValue::as_bytes),
+            head,
+            url: &|| seen_url(&head.headers, cx.scheme, cx.authority?, head.path()),
+            normalise: |path| normalise(path).ok().map(Cow::into_owned),
+        };
+        let fault = |reason| Err(Fault::Token(reason));
+        let result = match verifier.judge(credential, &request) {
+            Judged::Valid(token) | Judged::Proved(token, _) if is_revoked(&token, cx) => {
+                fault(Reason::Revoked)
+            }
+            Judged::Valid(token) => Ok((token, None)),
+            Judged::Proved(token, proved) => Ok((token, Some(proved))),
+            Judged::Fault(reason) => fault(reason),
+            Judged::Unproved(reason) => Err(Fault::Proof(reason)),
+            Judged::Ask(effect) => return Err(NotValid::Ask(effect)),
+        };
+        self.0 = Some((verifier, place, result.clone()));
+        result.map_err(NotValid::Fault)
+    }
+}
+
+/// True if the token is revoked, or the certificate that it is bound to.
+fn is_revoked(token: &Identity, cx: &Cx<'_>) -> bool {
+    let certificate = token.bound.and_then(|bound| bound.certificate);
+    let mut all = std::iter::once(token.sha256).chain(certificate);
+    all.any(|sha256| cx.revoked.contains(&sha256))
+}
