@@ -18,6 +18,7 @@ use crate::message::incoming::Incoming;
 use crate::message::websocket::Handshake;
 use crate::proxy::download::ResponseBody;
 use crate::proxy::forward::{Forwarding, forward};
+use crate::proxy::problem;
 use crate::proxy::record::Record;
 use crate::proxy::respond::{self, Made, Unserved};
 use crate::proxy::stream::Stream;
@@ -83,7 +84,7 @@ pub(crate) async fn exchange(
 
     if let Some(problem) = &made.problem {
         let shape = snapshot.error_shape(decided.route.as_ref(), problem.code);
-        respond::as_wanted(&mut made, shape, &head.headers, &request_id);
+        problem::as_wanted(&mut made, shape, &head.headers, &request_id);
     }
     let spare_maps = &stream.worker.spare_maps;
     spare_maps.keep(std::mem::take(&mut head.headers));

@@ -16,6 +16,7 @@ mod guarded;
 mod html;
 pub(crate) mod http1;
 mod http2;
+pub(crate) mod problem;
 mod proxy_header;
 pub(crate) mod record;
 pub(crate) mod refused;

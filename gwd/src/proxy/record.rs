@@ -4,13 +4,14 @@
 //! available, and the rest at the end. A long response therefore does not keep a snapshot in
 //! memory.
 
+mod line;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
 use engine::{ChainStep, Decided, Verdict};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version as HttpVersion, header};
-use policy::auth::Fault;
-use policy::{Cx, Filter, NoValue, Reject, RequestHead};
+use http::{HeaderValue, Request, StatusCode, Version as HttpVersion};
+use policy::{Cx, Filter, Reject, RequestHead};
 
 use crate::message::failure::{Blame, Failure, Kind};
 use crate::message::incoming::Incoming;
@@ -18,8 +19,7 @@ use crate::message::transfer::Phase;
 use crate::proxy::exchange::Version;
 use crate::proxy::grpc;
 use crate::proxy::stream::Stream;
-use crate::runtime::clock::write_timestamp;
-use crate::telemetry::access_log::{self, write_query, write_text};
+use crate::telemetry::access_log;
 use crate::telemetry::names::UNMATCHED;
 use crate::telemetry::shard::{
     BodyBytes, CallKey, Label, RejectionKey, RequestKey, WARNED, method_index,
@@ -27,6 +27,9 @@ use crate::telemetry::shard::{
 use crate::upstream::call_record::CallRecord;
 use crate::upstream::transport::CallError;
 use crate::worker::View;
+use line::Line;
+
+pub(super) use line::{display, number, text};
 
 /// Record of an exchange in progress.
 pub(crate) struct Record {
@@ -51,14 +54,6 @@ pub(crate) struct Record {
     line: Option<Box<Line>>,
     /// Permits of policies, returned at the end of the response.
     pub(crate) leases: policy::Held,
-}
-
-/// Access log line that is being written.
-struct Line {
-    bytes: Vec<u8>,
-    /// Path as sent by the client. Logged only if the normalised path is not known.
-    raw_path: Option<Box<str>>,
-    why: Option<Box<str>>,
 }
 
 impl Record {
@@ -181,50 +176,9 @@ impl Record {
                 .shard
                 .limited(&warned.policy.into(), WARNED);
         }
-        let Some(line) = &mut self.line else { return };
-        line.raw_path = None;
-        let out = &mut line.bytes;
-        text(out, "bundle", loaded.snapshot.bundle().as_bytes());
-        number(out, "serial", current.serial);
-        text(out, "listener", version.rules().name.as_bytes());
-        if let Some(route) = &decided.route {
-            text(out, "route_id", route.id.as_str().as_bytes());
-            text(out, "operation_id", route.operation.key.as_bytes());
-            if let Some(upstream) = upstream {
-                let upstream = &loaded.snapshot.upstreams()[upstream as usize];
-                text(out, "upstream", upstream.name.as_bytes());
-            }
+        if self.line.is_some() {
+            self.continue_line(version, head, (decided, upstream), cx, request_id);
         }
-        if !cx.noted.is_empty() {
-            let codes: Vec<&str> = cx.noted.iter().map(|noted| noted.reject.code).collect();
-            text(out, "would_refuse", codes.join(" ").as_bytes());
-        }
-        let caller = cx.principal.as_ref();
-        let token = caller.and_then(|one| one.token.as_deref());
-        for (key, value) in [
-            ("consumer_id", caller.and_then(|one| one.consumer)),
-            ("subject", token.and_then(|one| one.subject.as_deref())),
-            ("auth_method", caller.map(|one| one.scheme)),
-            (cx.fault.map_or("", Fault::key), cx.fault.map(Fault::label)),
-            ("expression_fault", cx.expression_fault.map(NoValue::label)),
-            (
-                "store_outage",
-                cx.store_outage.map(|outage| outage.on_outage.word()),
-            ),
-        ] {
-            if let Some(value) = value {
-                text(out, key, value.as_bytes());
-            }
-        }
-        display(out, "client_ip", &cx.client);
-        text(out, "host", head.host.as_bytes());
-        text(out, "path", head.path().as_bytes());
-        if let Some(query) = head.query() {
-            key(out, "query");
-            write_query(query, &loaded.secret_parameters, out);
-        }
-        text(out, "request_id", request_id.as_bytes());
-        from_headers(out, &head.headers);
     }
 
     /// Counts the decision of each rate limit and quota of the chain.
@@ -263,15 +217,8 @@ impl Record {
         reject: &Reject,
         request_id: &HeaderValue,
     ) {
-        let current = view.current();
-        self.coarse_status = current.loaded.coarse_status;
-        if let Some(line) = &mut self.line {
-            let out = &mut line.bytes;
-            let bundle = current.loaded.snapshot.bundle();
-            text(out, "bundle", bundle.as_bytes());
-            number(out, "serial", current.serial);
-            text(out, "request_id", request_id.as_bytes());
-        }
+        self.coarse_status = view.current().loaded.coarse_status;
+        self.continue_refused(view, request_id);
         self.refused(reject, reject.code, "edge".into());
     }
 
@@ -478,111 +425,6 @@ impl Record {
     pub(crate) fn now_ns(&self) -> u64 {
         self.stream.worker.clock.now_ns()
     }
-
-    #[cold]
-    fn begin_line(&mut self, method: &Method, path: &str) {
-        let worker = &self.stream.worker;
-        let mut bytes = worker.log.line();
-        let out = &mut bytes;
-        out.extend_from_slice(b"{\"timestamp\":\"");
-        write_timestamp(self.unix_ms(), out);
-        out.push(b'"');
-        text(out, "level", b"info");
-        text(out, "node_id", worker.shared.node.as_bytes());
-        text(out, "http_method", method.as_str().as_bytes());
-        display(out, "peer_ip", &self.stream.peer);
-        text(
-            out,
-            "protocol",
-            match self.version {
-                10 => b"HTTP/1.0",
-                20 => b"HTTP/2",
-                _ => b"HTTP/1.1",
-            },
-        );
-        if let Some(facts) = self.stream.tls.get() {
-            text(out, "tls_version", facts.version.as_bytes());
-            text(out, "tls_cipher", facts.cipher.as_bytes());
-            if let Some(sni) = &facts.sni {
-                text(out, "sni", sni.as_bytes());
-            }
-            if let Some(subject) = &facts.subject {
-                text(out, "mtls_subject", subject.as_bytes());
-            }
-        }
-        self.line = Some(Box::new(Line {
-            bytes,
-            raw_path: Some(path.into()),
-            why: None,
-        }));
-    }
-
-    fn end_line(&self, line: Line, now_ns: u64, duration_ns: u64, overhead_ns: u64) {
-        let Line {
-            mut bytes,
-            raw_path,
-            why,
-        } = line;
-        let out = &mut bytes;
-        if let Some(path) = raw_path {
-            text(out, "path", path.as_bytes());
-        }
-        number(out, "status", u64::from(self.status));
-        if let Some(status) = self.grpc_status {
-            number(out, "grpc_status", u64::from(status));
-        }
-        text(out, "error_origin", self.blame.as_str().as_bytes());
-        if !self.reason.is_empty() {
-            text(out, "reason", self.reason.as_bytes());
-        }
-        if let Some(why) = why {
-            text(out, "reason_detail", why.as_bytes());
-        }
-        millis(out, "duration_ms", duration_ns);
-        millis(out, "overhead_ms", overhead_ns);
-        if let Some(call) = &self.upstream {
-            if let Some(endpoint) = &call.endpoint {
-                display(out, "upstream_host", &endpoint.address);
-            }
-            // Omit shorter waits: they only show the gateway's scheduling.
-            if call.wait_ns >= 1_000_000 {
-                millis(out, "upstream_wait_ms", call.wait_ns);
-            }
-            if call.connect_ns > 0 {
-                millis(out, "upstream_connect_ms", call.connect_ns);
-            }
-            if call.head_ns > 0 {
-                millis(out, "upstream_ttfb_ms", call.head_ns - call.began_ns);
-                millis(out, "upstream_total_ms", now_ns - call.began_ns);
-                number(out, "upstream_status", u64::from(call.status));
-            }
-            number(out, "attempts", u64::from(call.attempts));
-            let reasons = call.retry_reasons.iter();
-            let reasons = reasons.take_while(|reason| !reason.is_empty());
-            for (index, reason) in reasons.enumerate() {
-                match index {
-                    0 => key(out, "retry_reasons"),
-                    _ => out.push(b','),
-                }
-                out.extend_from_slice(if index == 0 { b"[\"" } else { b"\"" });
-                out.extend_from_slice(reason.as_bytes());
-                out.push(b'"');
-            }
-            if !call.retry_reasons[0].is_empty() {
-                out.push(b']');
-            }
-            if !call.given_up.is_empty() {
-                text(out, "retry_given_up", call.given_up.as_bytes());
-            }
-        }
-        number(out, "bytes_in", self.stream.transfer.upload.read());
-        number(out, "bytes_out", self.bytes_out);
-        out.extend_from_slice(b"}\n");
-        let worker = &self.stream.worker;
-        if worker.log.take(&worker.shared.process, bytes) {
-            worker.flush_log_soon();
-        }
-    }
 }
 
 impl Drop for Record {
@@ -605,51 +447,6 @@ impl Drop for Record {
             self.blame = Blame::Client;
         }
         self.finish();
-    }
-}
-
-fn key(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
-pub(super) fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    key(out, name);
-    write_text(value, out);
-}
-
-pub(super) fn number(out: &mut Vec<u8>, name: &str, value: u64) {
-    use std::io::Write as _;
-    key(out, name);
-    let _infallible = write!(out, "{value}");
-}
-
-/// Writes a quoted value. The value must not need escaping.
-pub(super) fn display(out: &mut Vec<u8>, name: &str, value: &dyn std::fmt::Display) {
-    use std::io::Write as _;
-    key(out, name);
-    let _infallible = write!(out, "\"{value}\"");
-}
-
-/// Writes a time in milliseconds with three decimals.
-fn millis(out: &mut Vec<u8>, name: &str, ns: u64) {
-    use std::io::Write as _;
-    key(out, name);
-    let _infallible = write!(out, "{}.{:03}", ns / 1_000_000, ns / 1_000 % 1_000);
-}
-
-fn from_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
-    if let Some(agent) = headers.get(header::USER_AGENT) {
-        text(out, "user_agent", agent.as_bytes());
-    }
-    if let Some(parent) = headers.get("traceparent") {
-        // The edge has validated the field: `00-`, followed by the 32 digits of the trace id.
-        text(
-            out,
-            "trace_id",
-            parent.as_bytes().get(3..35).unwrap_or_default(),
-        );
     }
 }
 

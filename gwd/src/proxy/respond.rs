@@ -4,14 +4,13 @@
 //! Problem documents (RFC 9457) tell the client a stable reason, without internals. `Proxy-Status`
 //! (RFC 9209) states that the gateway made the response, and why. Internal causes are only logged.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::{ChainStep, Decided, ErrorShape, Refusal, edge};
+use engine::{ChainStep, Decided, Refusal, edge};
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    RETRY_AFTER, TRANSFER_ENCODING, VIA, WWW_AUTHENTICATE,
+    ALLOW, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    TRANSFER_ENCODING, VIA, WWW_AUTHENTICATE,
 };
 use http::{Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
@@ -21,7 +20,7 @@ use crate::message::failure::{Failure, Kind};
 use crate::message::websocket;
 use crate::proxy::download::{Download, ResponseBody};
 use crate::proxy::grpc;
-use crate::proxy::html;
+use crate::proxy::problem::{Problem, problem, shaped};
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::proxy::tunnel::Tunnel;
@@ -33,8 +32,6 @@ use crate::worker::View;
 
 /// Methods that operations can have.
 const SERVED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
-const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Response to a connection beyond a connection limit; sent before anything is read.
@@ -68,17 +65,6 @@ pub(crate) struct Made {
     pub(crate) problem: Option<Problem>,
     /// True if the connection has to end after the response.
     pub(crate) close: bool,
-}
-
-/// Content of a problem response.
-#[derive(Clone, Copy)]
-pub(crate) struct Problem {
-    /// Machine-readable reason of the problem.
-    pub(crate) code: &'static str,
-    /// Default status of the reason, before a configured status replaces it.
-    status: u16,
-    /// Short description for people.
-    pub(crate) title: &'static str,
 }
 
 /// Body of a response.
@@ -367,6 +353,7 @@ pub(crate) fn refused_at_edge(
 }
 
 /// Reason why a request is not served, before its head is read.
+#[derive(Clone, Copy)]
 pub(crate) enum Unserved {
     /// The process has reached a limit, such as its memory limit.
     Overloaded(Shed),
@@ -560,136 +547,6 @@ fn tunnel(
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
-}
-
-impl Problem {
-    /// Body of a problem document (RFC 9457 §3) with the status that is sent.
-    fn document(self, sent: u16, request_id: Option<&HeaderValue>) -> Bytes {
-        let Self { code, title, .. } = self;
-        let detail = self.detail();
-        let id = request_id
-            .and_then(|id| id.to_str().ok())
-            .unwrap_or_default();
-        let mut body = String::with_capacity(320);
-        let _infallible = write!(
-            body,
-            "{{\"type\":\"urn:gwd:problem:{code}\",\"title\":\"{title}\",\"status\":{sent},\"detail\":\"{detail}\",\"code\":\"{code}\""
-        );
-        if !id.is_empty() {
-            // No escaping is needed: ids consist of letters, digits, `.`, `_` and `-`.
-            let _infallible = write!(
-                body,
-                ",\"instance\":\"urn:request-id:{id}\",\"request_id\":\"{id}\""
-            );
-        }
-        body.push_str("}\n");
-        Bytes::from(body)
-    }
-
-    /// Advice to the client: that of the code where it has its own, otherwise that of the status.
-    fn detail(self) -> &'static str {
-        match self.code {
-            "ip_denied" => return "Calls from this address are not admitted.",
-            "csrf_denied" => return "Pages of that origin may not send this request.",
-            "not_authorized" => return "The caller lacks a group, role or claim that this needs.",
-            "insufficient_scope" => return "The credential has too few scopes for this.",
-            _ => {}
-        }
-        match self.status {
-            400 => "The request is not valid; it was not passed on.",
-            401 => "A valid credential is required; WWW-Authenticate names its kind.",
-            403 => "This is not permitted.",
-            404 => "No operation has this host, path and conditions.",
-            405 => "The path is served with other methods; Allow lists them.",
-            408 => "The request did not come in time.",
-            410 => "The operation has ended; its documentation names the replacement.",
-            413 => "The body is larger than this operation takes.",
-            414 => "The request target is longer than this gateway takes.",
-            426 => "The path serves WebSocket, in the version of Sec-WebSocket-Version.",
-            501 => "The operation does not support what was requested.",
-            417 => "Only the expectation 100-continue is known.",
-            429 => "Wait as long as Retry-After says, then try again.",
-            431 => "The header fields are more or larger than this gateway takes.",
-            502 => "The service behind the gateway could not be reached or broke off.",
-            503 => "The service cannot be used now; try again later.",
-            504 => "The service behind the gateway did not answer in time.",
-            508 => "The request has passed this gateway too often already.",
-            _ => "The gateway could not serve the request.",
-        }
-    }
-}
-
-/// Problem response. Its text consists of constants, except for the request id.
-pub(crate) fn problem(
-    status: u16,
-    code: &'static str,
-    title: &'static str,
-    proxy_error: &str,
-    request_id: Option<&HeaderValue>,
-) -> Made {
-    let problem = Problem {
-        code,
-        status,
-        title,
-    };
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(CONTENT_TYPE, PROBLEM);
-    if let Ok(value) = HeaderValue::try_from(format!("gwd; error={proxy_error}")) {
-        headers.insert(PROXY_STATUS, value);
-    }
-    Made {
-        status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        headers,
-        body: MadeBody::Own(problem.document(status, request_id)),
-        problem: Some(problem),
-        close: false,
-    }
-}
-
-/// Formats a problem as the project configures it for the reason. Without a configured body, a
-/// client that prefers HTML gets a page.
-#[cold]
-pub(crate) fn as_wanted(
-    made: &mut Made,
-    shape: Option<&ErrorShape>,
-    request: &HeaderMap,
-    request_id: &HeaderValue,
-) {
-    let Some(problem) = made.problem else {
-        return;
-    };
-    if let Some(shape) = shape {
-        shaped(made, problem, shape, request_id);
-    }
-    if shape.is_some_and(|shape| shape.body.is_some()) || !engine::accept::prefers_html(request) {
-        return;
-    }
-    let id = request_id.to_str().unwrap_or_default();
-    let page = html::page(
-        made.status.as_u16(),
-        problem.code,
-        problem.title,
-        problem.detail(),
-        id,
-    );
-    made.body = MadeBody::Own(Bytes::from(page));
-    html::fields(&mut made.headers);
-}
-
-/// Replaces the status or the body of a problem, or both.
-fn shaped(made: &mut Made, problem: Problem, shape: &ErrorShape, request_id: &HeaderValue) {
-    if let Some(status) = shape.status {
-        made.status = status;
-        // RFC 9110 §11.6.1: `WWW-Authenticate` belongs to status 401.
-        if status != StatusCode::UNAUTHORIZED {
-            made.headers.remove(WWW_AUTHENTICATE);
-        }
-        made.body = MadeBody::Own(problem.document(status.as_u16(), Some(request_id)));
-    }
-    if let Some((body, media_type)) = &shape.body {
-        made.body = MadeBody::Own(body.clone());
-        made.headers.insert(CONTENT_TYPE, media_type.clone());
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use ::http1::{request, write};
 use policy::Reject;
 
-use crate::proxy::respond::{self, MadeBody};
+use crate::proxy::problem::problem;
+use crate::proxy::respond::MadeBody;
 
 /// Response if the request head does not arrive in time.
 pub(super) static HEADER_TIMEOUT: Reject = Reject {
@@ -51,7 +52,7 @@ pub(super) fn response(reject: &Reject) -> Vec<u8> {
         code,
         title,
     } = *reject;
-    let made = respond::problem(status, code, title, "http_request_error", None);
+    let made = problem(status, code, title, "http_request_error", None);
     let MadeBody::Own(body) = made.body else {
         unreachable!("a problem is the gateway's own")
     };

@@ -1,0 +1,160 @@
+//! Problem documents (RFC 9457): bodies of the gateway's own error responses.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use engine::ErrorShape;
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+
+use crate::proxy::html;
+use crate::proxy::respond::{Made, MadeBody};
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Content of a problem response.
+#[derive(Clone, Copy)]
+pub(crate) struct Problem {
+    /// Machine-readable reason of the problem.
+    pub(crate) code: &'static str,
+    /// Default status of the reason, before a configured status replaces it.
+    status: u16,
+    /// Short description for people.
+    pub(crate) title: &'static str,
+}
+
+impl Problem {
+    /// Body of a problem document (RFC 9457 §3) with the status that is sent.
+    fn document(self, sent: u16, request_id: Option<&HeaderValue>) -> Bytes {
+        let Self { code, title, .. } = self;
+        let detail = self.detail();
+        let id = request_id
+            .and_then(|id| id.to_str().ok())
+            .unwrap_or_default();
+        let mut body = String::with_capacity(320);
+        let _infallible = write!(
+            body,
+            "{{\"type\":\"urn:gwd:problem:{code}\",\"title\":\"{title}\",\"status\":{sent},\"detail\":\"{detail}\",\"code\":\"{code}\""
+        );
+        if !id.is_empty() {
+            // No escaping is needed: ids consist of letters, digits, `.`, `_` and `-`.
+            let _infallible = write!(
+                body,
+                ",\"instance\":\"urn:request-id:{id}\",\"request_id\":\"{id}\""
+            );
+        }
+        body.push_str("}\n");
+        Bytes::from(body)
+    }
+
+    /// Advice to the client: that of the code where it has its own, otherwise that of the status.
+    fn detail(self) -> &'static str {
+        match self.code {
+            "ip_denied" => return "Calls from this address are not admitted.",
+            "csrf_denied" => return "Pages of that origin may not send this request.",
+            "not_authorized" => return "The caller lacks a group, role or claim that this needs.",
+            "insufficient_scope" => return "The credential has too few scopes for this.",
+            _ => {}
+        }
+        match self.status {
+            400 => "The request is not valid; it was not passed on.",
+            401 => "A valid credential is required; WWW-Authenticate names its kind.",
+            403 => "This is not permitted.",
+            404 => "No operation has this host, path and conditions.",
+            405 => "The path is served with other methods; Allow lists them.",
+            408 => "The request did not come in time.",
+            410 => "The operation has ended; its documentation names the replacement.",
+            413 => "The body is larger than this operation takes.",
+            414 => "The request target is longer than this gateway takes.",
+            426 => "The path serves WebSocket, in the version of Sec-WebSocket-Version.",
+            501 => "The operation does not support what was requested.",
+            417 => "Only the expectation 100-continue is known.",
+            429 => "Wait as long as Retry-After says, then try again.",
+            431 => "The header fields are more or larger than this gateway takes.",
+            502 => "The service behind the gateway could not be reached or broke off.",
+            503 => "The service cannot be used now; try again later.",
+            504 => "The service behind the gateway did not answer in time.",
+            508 => "The request has passed this gateway too often already.",
+            _ => "The gateway could not serve the request.",
+        }
+    }
+}
+
+/// Problem response. Its text consists of constants, except for the request id.
+pub(crate) fn problem(
+    status: u16,
+    code: &'static str,
+    title: &'static str,
+    proxy_error: &str,
+    request_id: Option<&HeaderValue>,
+) -> Made {
+    let problem = Problem {
+        code,
+        status,
+        title,
+    };
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(CONTENT_TYPE, PROBLEM);
+    if let Ok(value) = HeaderValue::try_from(format!("gwd; error={proxy_error}")) {
+        headers.insert(PROXY_STATUS, value);
+    }
+    Made {
+        status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        headers,
+        body: MadeBody::Own(problem.document(status, request_id)),
+        problem: Some(problem),
+        close: false,
+    }
+}
+
+/// Formats a problem as the project configures it for the reason. Without a configured body, a
+/// client that prefers HTML gets a page.
+#[cold]
+pub(crate) fn as_wanted(
+    made: &mut Made,
+    shape: Option<&ErrorShape>,
+    request: &HeaderMap,
+    request_id: &HeaderValue,
+) {
+    let Some(problem) = made.problem else {
+        return;
+    };
+    if let Some(shape) = shape {
+        shaped(made, problem, shape, request_id);
+    }
+    if shape.is_some_and(|shape| shape.body.is_some()) || !engine::accept::prefers_html(request) {
+        return;
+    }
+    let id = request_id.to_str().unwrap_or_default();
+    let page = html::page(
+        made.status.as_u16(),
+        problem.code,
+        problem.title,
+        problem.detail(),
+        id,
+    );
+    made.body = MadeBody::Own(Bytes::from(page));
+    html::fields(&mut made.headers);
+}
+
+/// Replaces the status or the body of a problem, or both.
+pub(super) fn shaped(
+    made: &mut Made,
+    problem: Problem,
+    shape: &ErrorShape,
+    request_id: &HeaderValue,
+) {
+    if let Some(status) = shape.status {
+        made.status = status;
+        // RFC 9110 §11.6.1: `WWW-Authenticate` belongs to status 401.
+        if status != StatusCode::UNAUTHORIZED {
+            made.headers.remove(WWW_AUTHENTICATE);
+        }
+        made.body = MadeBody::Own(problem.document(status.as_u16(), Some(request_id)));
+    }
+    if let Some((body, media_type)) = &shape.body {
+        made.body = MadeBody::Own(body.clone());
+        made.headers.insert(CONTENT_TYPE, media_type.clone());
+    }
+}

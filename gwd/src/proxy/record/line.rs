@@ -1,0 +1,258 @@
+//! Access log line of an exchange.
+//!
+//! The first part is written with the request head, the second with the decision of the chain, and
+//! the rest at the end of the response.
+
+use engine::Decided;
+use http::{HeaderMap, HeaderValue, Method, header};
+use policy::auth::Fault;
+use policy::{Cx, NoValue, RequestHead};
+
+use super::Record;
+use crate::proxy::exchange::Version;
+use crate::runtime::clock::write_timestamp;
+use crate::telemetry::access_log::{write_query, write_text};
+use crate::upstream::call_record::CallRecord;
+use crate::worker::View;
+
+/// Access log line that is being written.
+pub(super) struct Line {
+    bytes: Vec<u8>,
+    /// Path as sent by the client. Logged only if the normalised path is not known.
+    raw_path: Option<Box<str>>,
+    /// Cause of a failure.
+    pub(super) why: Option<Box<str>>,
+}
+
+impl Record {
+    /// Begins the line with the facts about the request and its connection.
+    #[cold]
+    pub(super) fn begin_line(&mut self, method: &Method, path: &str) {
+        let worker = &self.stream.worker;
+        let mut bytes = worker.log.line();
+        let out = &mut bytes;
+        out.extend_from_slice(b"{\"timestamp\":\"");
+        write_timestamp(self.unix_ms(), out);
+        out.push(b'"');
+        text(out, "level", b"info");
+        text(out, "node_id", worker.shared.node.as_bytes());
+        text(out, "http_method", method.as_str().as_bytes());
+        display(out, "peer_ip", &self.stream.peer);
+        text(
+            out,
+            "protocol",
+            match self.version {
+                10 => b"HTTP/1.0",
+                20 => b"HTTP/2",
+                _ => b"HTTP/1.1",
+            },
+        );
+        if let Some(facts) = self.stream.tls.get() {
+            text(out, "tls_version", facts.version.as_bytes());
+            text(out, "tls_cipher", facts.cipher.as_bytes());
+            if let Some(sni) = &facts.sni {
+                text(out, "sni", sni.as_bytes());
+            }
+            if let Some(subject) = &facts.subject {
+                text(out, "mtls_subject", subject.as_bytes());
+            }
+        }
+        self.line = Some(Box::new(Line {
+            bytes,
+            raw_path: Some(path.into()),
+            why: None,
+        }));
+    }
+
+    /// Completes the line and writes it.
+    pub(super) fn end_line(&self, line: Line, now_ns: u64, duration_ns: u64, overhead_ns: u64) {
+        let Line {
+            mut bytes,
+            raw_path,
+            why,
+        } = line;
+        let out = &mut bytes;
+        if let Some(path) = raw_path {
+            text(out, "path", path.as_bytes());
+        }
+        number(out, "status", u64::from(self.status));
+        if let Some(status) = self.grpc_status {
+            number(out, "grpc_status", u64::from(status));
+        }
+        text(out, "error_origin", self.blame.as_str().as_bytes());
+        if !self.reason.is_empty() {
+            text(out, "reason", self.reason.as_bytes());
+        }
+        if let Some(why) = why {
+            text(out, "reason_detail", why.as_bytes());
+        }
+        millis(out, "duration_ms", duration_ns);
+        millis(out, "overhead_ms", overhead_ns);
+        if let Some(call) = &self.upstream {
+            call_of(out, call, now_ns);
+        }
+        number(out, "bytes_in", self.stream.transfer.upload.read());
+        number(out, "bytes_out", self.bytes_out);
+        out.extend_from_slice(b"}\n");
+        let worker = &self.stream.worker;
+        if worker.log.take(&worker.shared.process, bytes) {
+            worker.flush_log_soon();
+        }
+    }
+
+    /// Adds the result of the chain. `upstream`: index of the upstream, if the request is forwarded.
+    #[cold]
+    pub(super) fn continue_line(
+        &mut self,
+        version: &Version,
+        head: &RequestHead,
+        (decided, upstream): (&Decided<'_>, Option<u32>),
+        cx: &Cx<'_>,
+        request_id: &HeaderValue,
+    ) {
+        let Some(line) = &mut self.line else { return };
+        line.raw_path = None;
+        let out = &mut line.bytes;
+        let (current, snapshot) = (version.view.current(), version.snapshot());
+        text(out, "bundle", snapshot.bundle().as_bytes());
+        number(out, "serial", current.serial);
+        text(out, "listener", version.rules().name.as_bytes());
+        if let Some(route) = &decided.route {
+            text(out, "route_id", route.id.as_str().as_bytes());
+            text(out, "operation_id", route.operation.key.as_bytes());
+            if let Some(upstream) = upstream {
+                let upstream = &snapshot.upstreams()[upstream as usize];
+                text(out, "upstream", upstream.name.as_bytes());
+            }
+        }
+        if !cx.noted.is_empty() {
+            let codes: Vec<&str> = cx.noted.iter().map(|noted| noted.reject.code).collect();
+            text(out, "would_refuse", codes.join(" ").as_bytes());
+        }
+        caller(out, cx);
+        display(out, "client_ip", &cx.client);
+        text(out, "host", head.host.as_bytes());
+        text(out, "path", head.path().as_bytes());
+        if let Some(query) = head.query() {
+            key(out, "query");
+            write_query(query, &current.loaded.secret_parameters, out);
+        }
+        text(out, "request_id", request_id.as_bytes());
+        from_headers(out, &head.headers);
+    }
+
+    /// Adds the rejection of the request head by the edge.
+    pub(super) fn continue_refused(&mut self, view: &View, request_id: &HeaderValue) {
+        if let Some(line) = &mut self.line {
+            let out = &mut line.bytes;
+            let current = view.current();
+            let bundle = current.loaded.snapshot.bundle();
+            text(out, "bundle", bundle.as_bytes());
+            number(out, "serial", current.serial);
+            text(out, "request_id", request_id.as_bytes());
+        }
+    }
+}
+
+/// Adds the caller, and why credentials, expressions or stores were of no use.
+fn caller(out: &mut Vec<u8>, cx: &Cx<'_>) {
+    let caller = cx.principal.as_ref();
+    let token = caller.and_then(|one| one.token.as_deref());
+    for (key, value) in [
+        ("consumer_id", caller.and_then(|one| one.consumer)),
+        ("subject", token.and_then(|one| one.subject.as_deref())),
+        ("auth_method", caller.map(|one| one.scheme)),
+        (cx.fault.map_or("", Fault::key), cx.fault.map(Fault::label)),
+        ("expression_fault", cx.expression_fault.map(NoValue::label)),
+        (
+            "store_outage",
+            cx.store_outage.map(|outage| outage.on_outage.word()),
+        ),
+    ] {
+        if let Some(value) = value {
+            text(out, key, value.as_bytes());
+        }
+    }
+}
+
+/// Adds the call to the upstream.
+fn call_of(out: &mut Vec<u8>, call: &CallRecord, now_ns: u64) {
+    if let Some(endpoint) = &call.endpoint {
+        display(out, "upstream_host", &endpoint.address);
+    }
+    // Omit shorter waits: they only show the gateway's scheduling.
+    if call.wait_ns >= 1_000_000 {
+        millis(out, "upstream_wait_ms", call.wait_ns);
+    }
+    if call.connect_ns > 0 {
+        millis(out, "upstream_connect_ms", call.connect_ns);
+    }
+    if call.head_ns > 0 {
+        millis(out, "upstream_ttfb_ms", call.head_ns - call.began_ns);
+        millis(out, "upstream_total_ms", now_ns - call.began_ns);
+        number(out, "upstream_status", u64::from(call.status));
+    }
+    number(out, "attempts", u64::from(call.attempts));
+    let reasons = call.retry_reasons.iter();
+    let reasons = reasons.take_while(|reason| !reason.is_empty());
+    for (index, reason) in reasons.enumerate() {
+        match index {
+            0 => key(out, "retry_reasons"),
+            _ => out.push(b','),
+        }
+        out.extend_from_slice(if index == 0 { b"[\"" } else { b"\"" });
+        out.extend_from_slice(reason.as_bytes());
+        out.push(b'"');
+    }
+    if !call.retry_reasons[0].is_empty() {
+        out.push(b']');
+    }
+    if !call.given_up.is_empty() {
+        text(out, "retry_given_up", call.given_up.as_bytes());
+    }
+}
+
+fn key(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+pub(in crate::proxy) fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    key(out, name);
+    write_text(value, out);
+}
+
+pub(in crate::proxy) fn number(out: &mut Vec<u8>, name: &str, value: u64) {
+    use std::io::Write as _;
+    key(out, name);
+    let _infallible = write!(out, "{value}");
+}
+
+/// Writes a quoted value. The value must not need escaping.
+pub(in crate::proxy) fn display(out: &mut Vec<u8>, name: &str, value: &dyn std::fmt::Display) {
+    use std::io::Write as _;
+    key(out, name);
+    let _infallible = write!(out, "\"{value}\"");
+}
+
+/// Writes a time in milliseconds with three decimals.
+fn millis(out: &mut Vec<u8>, name: &str, ns: u64) {
+    use std::io::Write as _;
+    key(out, name);
+    let _infallible = write!(out, "{}.{:03}", ns / 1_000_000, ns / 1_000 % 1_000);
+}
+
+fn from_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
+    if let Some(agent) = headers.get(header::USER_AGENT) {
+        text(out, "user_agent", agent.as_bytes());
+    }
+    if let Some(parent) = headers.get("traceparent") {
+        // The edge has validated the field: `00-`, followed by the 32 digits of the trace id.
+        text(
+            out,
+            "trace_id",
+            parent.as_bytes().get(3..35).unwrap_or_default(),
+        );
+    }
+}
