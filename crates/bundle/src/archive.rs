@@ -81,9 +81,9 @@ pub fn write(content: &Content) -> Vec<u8> {
         header.set_gid(0);
         header.set_entry_type(tar::EntryType::Regular);
         tar.append_data(&mut header, path, bytes.as_slice())
-            .expect("paths of a layout are short, and a Vec takes every byte");
+            .expect("paths of a layout are short, and writing to a Vec cannot fail");
     }
-    tar.into_inner().expect("a Vec takes every byte")
+    tar.into_inner().expect("writing to a Vec cannot fail")
 }
 
 /// Reads a tar.
@@ -98,7 +98,7 @@ pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {
             limit: ARCHIVE_BYTES_MAX,
         });
     }
-    let not_a_tar = |_| Refused::malformed(WHAT, "not a tar, or cut short");
+    let not_a_tar = |_| Refused::malformed(WHAT, "not a tar archive, or truncated");
     let mut content = Content::default();
     let mut has_layout = false;
     let mut archive = tar::Archive::new(bytes);
@@ -116,7 +116,12 @@ pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {
         match entry.header().entry_type() {
             tar::EntryType::Directory => continue,
             tar::EntryType::Regular => {}
-            _ => return Err(Refused::malformed(WHAT, "holds something else than files")),
+            _ => {
+                return Err(Refused::malformed(
+                    WHAT,
+                    "contains an entry that is not a file",
+                ));
+            }
         }
         if entry.size() > BLOB_BYTES_MAX {
             return Err(Refused::TooLarge {
@@ -144,7 +149,7 @@ pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {
             }
         };
         if repeated {
-            return Err(Refused::malformed(WHAT, "holds a file twice"));
+            return Err(Refused::malformed(WHAT, "contains a file twice"));
         }
     }
     if !has_layout {
@@ -164,11 +169,8 @@ enum Place {
     Link(Chain, u64),
 }
 
-const NOT_A_PLACE: Refused = Refused::malformed(
-    WHAT,
-    "holds a file that does not belong to a \
-layout",
-);
+const NOT_A_PLACE: Refused =
+    Refused::malformed(WHAT, "contains a file that is not part of a layout");
 
 impl Place {
     /// Parses a path of the layout. A leading `./` and a trailing `/` are accepted, as other tar

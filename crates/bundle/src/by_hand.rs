@@ -64,7 +64,7 @@ pub fn report(
     let role = claimed_role(envelope.payload())?;
     let judged = match role {
         Some(role) => trust.judge(&envelope, role, channel, when),
-        None => Err(Refused::malformed("statement", "of unknown type")),
+        None => Err(Refused::malformed("statement", "unknown statement type")),
     };
     let signed = envelope.signed_bytes();
     let signatures = envelope.signatures().iter().map(|signature| {

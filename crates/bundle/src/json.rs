@@ -65,7 +65,7 @@ fn category(error: &serde_json::Error) -> &'static str {
 fn write(what: &'static str, value: &Value, bytes: &mut Vec<u8>) -> Result<(), Refused> {
     match value {
         Value::Null | Value::Bool(_) | Value::String(_) => {
-            serde_json::to_writer(&mut *bytes, value).expect("a Vec takes every byte");
+            serde_json::to_writer(&mut *bytes, value).expect("writing to a Vec cannot fail");
         }
         Value::Number(number) => {
             let Some(integer) = number.as_u64().filter(|n| *n <= INTEGER_MAX) else {
@@ -93,7 +93,7 @@ fn write(what: &'static str, value: &Value, bytes: &mut Vec<u8>) -> Result<(), R
                 if position > 0 {
                     bytes.push(b',');
                 }
-                serde_json::to_writer(&mut *bytes, key).expect("a Vec takes every byte");
+                serde_json::to_writer(&mut *bytes, key).expect("writing to a Vec cannot fail");
                 bytes.push(b':');
                 write(what, item, bytes)?;
             }

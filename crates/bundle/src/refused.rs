@@ -339,15 +339,15 @@ impl fmt::Display for Refused {
             Self::BadDigest { expected } => {
                 write!(
                     f,
-                    "the stored bytes of {expected} are not those that were published"
+                    "the stored bytes of {expected} differ from the published bytes"
                 )
             }
             Self::BlobMissing { digest } => write!(f, "the store has no blob {digest}"),
             Self::Malformed { what, why } => write!(f, "{what} cannot be read: {why}"),
             Self::NotCanonical { what } => {
-                write!(f, "{what} is not written the one canonical way")
+                write!(f, "{what} is not in canonical form")
             }
-            Self::BadSignature => f.write_str("the signature does not fit the signed bytes"),
+            Self::BadSignature => f.write_str("the signature does not match the signed bytes"),
             Self::UnknownKey => f.write_str("no signature by a key of the trust file"),
             Self::WrongRole { wanted } => {
                 write!(
@@ -357,8 +357,8 @@ impl fmt::Display for Refused {
             }
             Self::RevokedKey => f.write_str("signed by a key that was revoked"),
             Self::KeyExpired => f.write_str(
-                "signed by a key past its `not_after`, or retired; another key of the trust file, or \
-                 a new one (`gwc keygen`), has to sign",
+                "signed by a key that is retired or past its `not_after`; sign with another key of \
+                 the trust file, or with a new one (`gwc keygen`)",
             ),
             Self::KeyNotYetValid => f.write_str("signed by a key before its `not_before`"),
             Self::BelowThreshold {
@@ -369,8 +369,8 @@ impl fmt::Display for Refused {
                 f,
                 "signed by {owners} of the {needed} owners that role `{role}` needs"
             ),
-            Self::Unsigned => f.write_str("nobody signed it, or nothing says who built it"),
-            Self::WrongSubject => f.write_str("the statement is about something else"),
+            Self::Unsigned => f.write_str("not signed, or without a provenance statement"),
+            Self::WrongSubject => f.write_str("the statement has another subject"),
             Self::WrongProject { expected } => {
                 write!(f, "belongs to another project than `{expected}`")
             }
@@ -386,7 +386,10 @@ impl fmt::Display for Refused {
                 "serial {serial} is not newer than the accepted serial {remembered}"
             ),
             Self::Mislinked { serial, link } => {
-                write!(f, "serial {serial} is linked under serial {link}")
+                write!(
+                    f,
+                    "the link of serial {link} leads to the record of serial {serial}"
+                )
             }
             Self::RecordsGone { remembered } => write!(
                 f,
@@ -413,12 +416,12 @@ impl fmt::Display for Refused {
             }
             Self::RevocationsUntrusted { serial } => write!(
                 f,
-                "comes with revocation list {serial}, which was signed by a key that was revoked; write the list \
-                 again with another key (`gwc revoke`), then release"
+                "names revocation list {serial}, which was signed by a revoked key; sign the list \
+                 with another key (`gwc revoke`), then release"
             ),
             Self::RevocationsWithheld { serial, known } => write!(
                 f,
-                "comes with revocation list {serial}, but list {known} is known"
+                "names revocation list {serial}, but list {known} is known"
             ),
             Self::Revoked { bundle } => write!(f, "bundle {bundle} was revoked"),
             Self::Withdrawn { bundle } => write!(f, "bundle {bundle} was withdrawn"),
@@ -437,7 +440,7 @@ impl fmt::Display for Refused {
             Self::SecretNotAllowed { reference } => {
                 write!(
                     f,
-                    "secret `{reference}` lies where this gwd may not read: files lie in the folder of `--secret-dir`, names of variables begin as `--secret-env-prefix` says"
+                    "secret `{reference}` is outside what this gwd may read: files must be in the folder of `--secret-dir`, and variable names must begin with `--secret-env-prefix`"
                 )
             }
             Self::PortBusy { address } => write!(f, "cannot listen on {address}"),
@@ -466,7 +469,7 @@ mod tests {
             ),
             (
                 Refused::Mislinked { serial: 1, link: 7 },
-                "serial 1 is linked under serial 7",
+                "the link of serial 7 leads to the record of serial 1",
             ),
             (
                 Refused::RecordsGone { remembered: 2 },

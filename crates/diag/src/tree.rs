@@ -122,7 +122,7 @@ impl Tree {
     /// Extends the table of blocks to the block that begins with this id.
     fn reach(&mut self, base: u32) {
         let blocks = base as usize / BLOCK - self.first;
-        assert!(self.blocks.len() <= blocks, "parts come in their order");
+        assert!(self.blocks.len() <= blocks, "parts are added in order");
         // Blocks of reserved ids without nodes.
         self.blocks.resize(blocks, u32::MAX);
     }

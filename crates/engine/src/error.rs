@@ -67,7 +67,9 @@ impl fmt::Display for BuildError {
             }
             Self::CredentialConflict => f.write_str("two consumers have the same credential"),
             Self::BadIndex => f.write_str("an operation names a treatment that does not exist"),
-            Self::OtherApis => f.write_str("the shared part names other APIs than there are"),
+            Self::OtherApis => {
+                f.write_str("the shared part does not name exactly the bundle's APIs")
+            }
             Self::NotAvailable(need) => write!(
                 f,
                 "it needs `{}`, which this version does not have",

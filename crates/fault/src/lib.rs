@@ -152,7 +152,7 @@ mod armed {
             match self {
                 Self::Signal(signal) => Ok(kill_process(getpid(), signal)?),
                 Self::Fail(errno) => Err(errno.into()),
-                Self::Panic => panic!("{VARIABLE} asks for it"),
+                Self::Panic => panic!("{VARIABLE} requests this panic"),
                 Self::Hang => {
                     io::stderr().write_all(b"hangs\n")?;
                     io::copy(&mut io::stdin(), &mut io::sink()).map(drop)

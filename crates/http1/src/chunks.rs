@@ -60,7 +60,7 @@ impl Chunks {
                         return Ok(Next::More);
                     }
                     if !read.starts_with(b"\r\n") {
-                        return Err(Malformed("a chunk that is longer than it says"));
+                        return Err(Malformed("a chunk longer than its declared size"));
                     }
                     read.advance(2);
                     *self = Self::Line;

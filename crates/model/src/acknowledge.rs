@@ -104,7 +104,7 @@ pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec
             let message = format!("the change {} is acknowledged twice", one.fingerprint);
             sink.push(
                 Diagnostic::new(&ACKNOWLEDGED_TWICE, node.span(), message)
-                    .related(*known, "the first one counts until it ends"),
+                    .related(*known, "this entry applies until its last day"),
             );
         } else {
             first.insert(one.fingerprint.clone(), node.span());

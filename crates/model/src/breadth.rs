@@ -46,8 +46,8 @@ pub(super) fn check(api: &Api, sink: &mut Sink) {
             &WIDE_SEARCH,
             operation.path_span,
             format!(
-                "for a request for `{path}` with a method that no template of it has, the router \
-searches {nodes} branches, more than {NODES_MAX}"
+                "a request for `{path}` with a method that no template allows makes the router \
+search {nodes} branches, more than {NODES_MAX}"
             ),
         )
         .help(

@@ -55,11 +55,11 @@ fn timeout_holds<'m>(
             &CONTRADICTING_LIMITS,
             request.span,
             format!(
-                "this timeout ({}ms) never runs out: no operation waits longer than {}ms",
+                "this timeout ({}ms) never expires: no operation waits longer than {}ms",
                 request.value, longest.value
             ),
         )
-        .related(at, "the longest of them is set here")
+        .related(at, "the longest operation timeout is set here")
         .help("remove it, or write a longer timeout where operations need it"),
     );
 }

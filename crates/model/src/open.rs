@@ -256,7 +256,7 @@ pub fn check_patterns(settings: &Settings, apis: &[Api], sink: &mut Sink) {
                 .label(format!("did you mean `{near}`?"))
                 .help(format!("write `{near}`"))
                 .fix(span, near),
-            None => finding.label("it allows nothing").help(
+            None => finding.label("this entry has no effect").help(
                 "a key is `API/operationId`, or `METHOD API:/path` without one; `gwc route` shows them",
             ),
         });

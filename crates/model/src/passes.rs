@@ -13,7 +13,7 @@ pub(super) fn read(node: NodeRef<'_>, sink: &mut Sink) -> Passes {
     let mut field = |node: NodeRef<'_>, sink: &mut Sink| {
         let field = headers::author::name(node.scalar_text()?, node.span(), sink)?;
         if fields.contains(&field) {
-            let message = format!("`{field}` has another value already");
+            let message = format!("`{field}` already has another value");
             sink.push(Diagnostic::new(&shape::BAD_VALUE, node.span(), message));
             return None;
         }
@@ -44,7 +44,7 @@ pub(super) fn check_unverified(node: NodeRef<'_>, sink: &mut Sink) {
         "strip_credential" => {
             "name a verifier (`auth: NAME`), or write `verify: upstream` if the upstream does not need the credential"
         }
-        _ => "name a verifier (`auth: NAME`), or take this out",
+        _ => "name a verifier (`auth: NAME`), or remove this",
     };
     sink.push(
         Diagnostic::new(

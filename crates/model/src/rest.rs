@@ -199,7 +199,7 @@ pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
                 )
                 .label(format!("both match `{path}`"))
                 .related(other.span, format!("`{}` is set here", other.key))
-                .help("let one of them have these requests, or change the `base_path` or the `hosts` of a `mount`"),
+                .help("let only one of them match these requests, or change the `base_path` or the `hosts` of a `mount`"),
             );
         }
     }
@@ -290,8 +290,8 @@ impl Round<'_> {
         };
         let count = 1 + guarded.count();
         let what = match first.internal {
-            true => "it is internal",
-            false => "it has other requirements",
+            true => "this operation is internal",
+            false => "this operation has other requirements",
         };
         sink.push(
             Diagnostic::new(

@@ -92,7 +92,7 @@ fn first_few(overlaps: Sink, sink: &mut Sink) {
     for ((span, _), (count, lint)) in counts {
         if count > OVERLAPS_MAX {
             let more = count - OVERLAPS_MAX;
-            let message = format!("this path overlaps with {more} more in the same way");
+            let message = format!("this path overlaps with {more} more paths in the same way");
             let help = "the order is: literal before pattern before parameter, from the left";
             sink.push(Diagnostic::new(lint, span, message).help(help));
         }
@@ -120,7 +120,7 @@ fn mounts_at_one_place(api: &Api, sink: &mut Sink) {
                     &MOUNT_CONFLICT,
                     at,
                     format!(
-                        "the mounts `{}` and `{}` are at the same place",
+                        "the mounts `{}` and `{}` have the same listener, host and base path",
                         a.name, other.value.name
                     ),
                 )
@@ -294,9 +294,9 @@ impl<'r, 'a> Tables<'r, 'a> {
                     Diagnostic::new(
                         &NEVER_WINS,
                         lesser.path_span,
-                        format!("`{}` can never win", lesser.key),
+                        format!("`{}` never receives a request", lesser.key),
                     )
-                    .label(format!("`{}` takes all its requests", greater.key))
+                    .label(format!("`{}` receives all its requests", greater.key))
                     .related(
                         greater.path_span,
                         format!("its priority is {}", greater.priority),
@@ -342,7 +342,10 @@ impl<'r, 'a> Tables<'r, 'a> {
                 winner.key
             ))
             .related(winner.path_span, format!("`{}` is here", winner.path))
-            .help("give one of them another path, or this one a `priority`: schemas never route")
+            .help(
+                "give one of them another path, or this one a `priority`: schemas do not affect \
+                routing",
+            )
             .level(level),
         );
     }

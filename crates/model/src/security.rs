@@ -262,7 +262,7 @@ impl Schemes {
             Bound::Unverified(place) => {
                 sink.push(
                     Diagnostic::new(&NO_VERIFIER, scheme.span, format!("no verifier checks the security scheme `{}`", name.value))
-                        .label("used by an operation, bound to no verifier")
+                        .label("used by an operation, but has no verifier")
                         .help("add `x-gateway: {auth: NAME}` here (an overlay can), or `defaults: {security: upstream}` in gateway.yaml"),
                 );
                 Some(unverified(place))
@@ -304,7 +304,7 @@ impl Schemes {
                 Diagnostic::new(
                     &SCOPES_NOT_GIVEN,
                     scheme.span,
-                    "OpenAPI 3.0 knows no scopes for this type of scheme",
+                    "OpenAPI 3.0 has no scopes for this type of scheme",
                 )
                 .level(Level::Warn)
                 .label("operations require scopes here")
@@ -388,7 +388,7 @@ fn bind_one(
             }
             sink.push(shape::not_available(
                 auth.span(),
-                "a verifier in place",
+                "an inline verifier",
                 "define it under `auth` of gateway.yaml and name it here",
             ));
             return Some(bound(place, ir::Verify::Inline(inline(auth)?)));
@@ -441,7 +441,7 @@ fn bind_one(
         if let Some(wanted) = wanted {
             let message = "no caller is known: the upstream checks the credential";
             let finding = Diagnostic::new(&shape::BAD_VALUE, wanted.span(), message);
-            sink.push(finding.help("name a verifier (`auth: NAME`), or take this out"));
+            sink.push(finding.help("name a verifier (`auth: NAME`), or remove this"));
         }
         return Some(bound(place, ir::Verify::Upstream));
     }

@@ -34,10 +34,10 @@ pub(super) fn check(files: &Files, at: Span, sink: &mut Sink) {
         }
         let left = end.unix_s().saturating_sub(now.unix_s()) / DAY_S;
         let ends = match left {
-            _ if end <= now => "has ended".to_owned(),
-            0 => "ends today".to_owned(),
-            1 => "ends in 1 day".to_owned(),
-            days => format!("ends in {days} days"),
+            _ if end <= now => "has expired".to_owned(),
+            0 => "expires today".to_owned(),
+            1 => "expires in 1 day".to_owned(),
+            days => format!("expires in {days} days"),
         };
         let id: String = text("id").chars().take(12).collect();
         let day: String = text("not_after").chars().take(10).collect();

@@ -45,7 +45,7 @@ fn report(api: &Api, key: NodeRef<'_>, sink: &mut Sink) {
                 api.name
             ),
         )
-        .label("no request has it any more")
+        .label("requests no longer have this credential here")
         .help("write `consumer`: the owner of the credential"),
     );
 }

@@ -257,8 +257,8 @@ pub(super) fn hidden_mounts(apis: &[Api], sink: &mut Sink) {
             ),
         )
         .help(
-            "a mount that names a host gets all requests to that host; name this API's hosts as \
-well if it is meant to answer there",
+            "a mount that names a host receives all requests to that host; add the host to this \
+API's mount to serve the API there",
         );
         if let Some((_, other)) = setter {
             finding = finding.related(other.span, format!("this mount names `{first}`"));

@@ -316,7 +316,10 @@ impl Change {
         old: Value,
         new: Value,
     ) -> Self {
-        debug_assert!(super::ids::of(id).is_some(), "`{id}` is in no table");
+        debug_assert!(
+            super::ids::of(id).is_some(),
+            "no table contains the id `{id}`"
+        );
         Self {
             section,
             class,

@@ -215,8 +215,8 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     let id = new.bundle;
     let mut told = format!("bundle {}", id.short());
     for (found, how) in [
-        (&wider, "which lets in more than"),
-        (&taken, "which drops, moves or relaxes part of"),
+        (&wider, "which admits more than"),
+        (&taken, "which removes, moves or relaxes parts of"),
     ] {
         if !found.most.is_empty() {
             told.push_str(&format!(", {how} {}", found.said()));

@@ -48,7 +48,7 @@ pub fn render(report: &Report<'_>) -> String {
     if left_out > 0 {
         let _ = writeln!(
             out,
-            "{} without an annotation: the job's summary has them",
+            "{} without an annotation; see the summary of the job",
             counted(left_out, "change")
         );
     }

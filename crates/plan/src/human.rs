@@ -162,13 +162,12 @@ fn gates(out: &mut String, report: &Report<'_>, paint: Paint) {
     );
     match &report.review.file {
         Some(file) => out.push_str(&format!(
-            "After a review, let a change through with its line in {}, or with --ack \
-FINGERPRINT=REASON:\n",
+            "To accept a reviewed change, add its line to {}, or pass --ack FINGERPRINT=REASON:\n",
             printable(file)
         )),
         None => out.push_str(
-            "After a review, let a change through with --ack FINGERPRINT=REASON, or with its line \
-in a file that gateway.yaml names (`acknowledge: FILE`):\n",
+            "To accept a reviewed change, pass --ack FINGERPRINT=REASON, or add its line to a file \
+that gateway.yaml names (`acknowledge: FILE`):\n",
         ),
     }
     for line in lines {
@@ -176,7 +175,7 @@ in a file that gateway.yaml names (`acknowledge: FILE`):\n",
     }
     if stopping.len() > NAMED_MAX {
         out.push_str(&format!(
-            "  … and {} more (--format json has every fingerprint)\n",
+            "  … and {} more (--format json shows all fingerprints)\n",
             stopping.len() - NAMED_MAX
         ));
     }

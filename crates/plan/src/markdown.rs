@@ -158,12 +158,12 @@ fn head(report: &Report<'_>) -> String {
         None => "a file that gateway.yaml names (`acknowledge: FILE`)".to_owned(),
     };
     out.push_str(&format!(
-        "\nOnce they were reviewed, these lines in {into} let them through:\n\n```yaml\n{}\n```\n",
+        "\nTo accept the changes after a review, add these lines to {into}:\n\n```yaml\n{}\n```\n",
         lines.join("\n")
     ));
     if stopping.len() > shown {
         out.push_str(&format!(
-            "\n… and {} more (`-o plan.json` has every fingerprint).\n",
+            "\n… and {} more (`-o plan.json` shows all fingerprints).\n",
             stopping.len() - shown
         ));
     }

@@ -117,7 +117,7 @@ impl Report<'_> {
         let is_empty = subject.environments.iter().all(|one| one.old.is_none());
         let against = match (&subject.old.name, is_empty) {
             (Some(name), _) => printable(name),
-            (None, false) => "what their channels run".to_owned(),
+            (None, false) => "the heads of their channels".to_owned(),
             (None, true) => "nothing".to_owned(),
         };
         let new = match &subject.new.name {

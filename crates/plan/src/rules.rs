@@ -96,7 +96,10 @@ fn rule(id: &'static str, subject: String, old: Option<String>, new: Option<Stri
     let told = |text: Option<String>| text.map_or(Value::Null, Value::from);
     let (section, class) = (Section::Rules, Class::Rules);
     let mut change = Change::new(section, class, id, subject, told(old), told(new));
-    change.why_none = Some("it affects the rules for changes, which no request can show");
+    change.why_none = Some(
+        "the change affects only the rules for changes, which no request can \
+        show",
+    );
     change
 }
 

@@ -13,10 +13,9 @@ pub static CONTRADICTING_LIMITS: Lint = Lint {
     name: "contradicting-limits",
     level: Level::Warn,
     summary: "two limits, one of which makes the other ineffective",
-    explain: "Two limits of the same thing contradict each other: an attempt that may take longer \
-than all attempts together, a retry budget that admits no retry beside a number of attempts, a \
-condition's list without the condition, a shortest wait above the longest. One of the two can \
-never have an effect.",
+    explain: "Two settings contradict each other, so that one of them never has an effect: a \
+timeout of one attempt above that of all attempts, a retry budget that admits no retry, a list for \
+a condition that is not set, a minimum wait above the maximum.",
     bad: &[(
         "gateway.yaml",
         "version: 1\nname: s\npolicies: {again: {kind: retry, backoff: {base: 2s, max: 1s}}}\n",

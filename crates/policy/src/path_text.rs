@@ -114,8 +114,7 @@ impl<C> Encode<C> for PathText {
 
 impl<'b, C> Decode<'b, C> for PathText {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        Self::parse(d.str()?)
-            .ok_or_else(|| minicbor::decode::Error::message("not a path to fill in"))
+        Self::parse(d.str()?).ok_or_else(|| minicbor::decode::Error::message("not a path template"))
     }
 }
 
@@ -136,7 +135,7 @@ pub(crate) mod author {
                 Diagnostic::new(
                     &BAD_VALUE,
                     node.span(),
-                    "this cannot be in a path unescaped",
+                    "a path cannot contain this character unescaped",
                 )
                 .help("percent-encode characters that a URL cannot contain: `%C3%A9` for `é`"),
             );

@@ -87,9 +87,9 @@ pub static PATCH_REMOVES_NOTHING: Lint = Lint {
     code: "GW0452",
     name: "patch-removes-nothing",
     level: Level::Warn,
-    summary: "an environment's patch that removes what is not there",
-    explain: "In a JSON Merge Patch `null` removes a key. Where the key is not there, the line has no effect: most often it \
-was renamed in gateway.yaml, and the patch no longer removes what it was written for.",
+    summary: "an environment's patch that removes an absent key",
+    explain: "In a JSON Merge Patch `null` removes a key. If the key is absent, the line has no \
+effect. Most often the key was renamed in gateway.yaml, and the patch no longer removes it.",
     bad: project!(
         "",
         "2s",

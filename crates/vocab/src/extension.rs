@@ -70,7 +70,7 @@ pub static ROOT: Object = Object {
         F::optional(
             "upstreams",
             Map(&Shape::Object(&UPSTREAM)),
-            "Upstreams of this API alone. A name here must not exist in gateway.yaml; bundle, plans, metrics, logs and status call them `API/NAME`.",
+            "Upstreams of this API alone. A name here must not exist in gateway.yaml; bundle, plans, metrics, logs and status name them `API/NAME`.",
         ),
         F::later(
             "auth",
@@ -126,12 +126,12 @@ static ROOT_DEFAULTS: Object = Object {
         F::optional(
             "policies",
             List(&Name("a policy")),
-            "Policies of the chains, instead of the gateway's.",
+            "Policies of the chains; they replace those of gateway.yaml.",
         ),
         F::optional(
             "+policies",
             List(&Name("a policy")),
-            "Policies in addition to the gateway's.",
+            "Policies in addition to those of gateway.yaml.",
         ),
         F::optional(
             "timeout",
@@ -160,12 +160,12 @@ pub static SERVER: Object = Object {
         F::optional(
             "upstream",
             Name("an upstream"),
-            "Upstream behind the server. The nearest `servers` count, as a whole: the operation's, the path's, the document's. They rank like `upstream` in the `x-gateway` beside them.",
+            "Upstream behind the server. Only the nearest `servers` list applies: the operation's, else the path's, else the document's. Its precedence is that of `upstream` in the `x-gateway` beside it.",
         ),
         F::optional(
             "weight",
             Integer(0, 1_000_000),
-            "Share of the requests, if several servers name an upstream: they become a `split`.",
+            "Weight of the upstream, if several servers name one: the servers become a `split`.",
         ),
     ],
 };
@@ -182,7 +182,7 @@ pub static PATH_ITEM: Object = Object {
         F::optional(
             "policies",
             List(&Name("a policy")),
-            "Policies of the chains.",
+            "Policies of the chains; they replace inherited ones.",
         ),
         F::optional(
             "+policies",
@@ -192,7 +192,7 @@ pub static PATH_ITEM: Object = Object {
         F::optional(
             "match",
             Word(&["template", "prefix", "exact"]),
-            "Match everything below the path as well (`prefix`), or declare that the path has no parameter (`exact`). Default: `template`.",
+            "Match of the path: with everything below it (`prefix`), or without parameters (`exact`). Default: `template`.",
         ),
         F::optional(
             "trailing_slash",
@@ -209,7 +209,7 @@ to this path; `ignore`, the same path. A described path comes first.",
         F::optional(
             "priority",
             Integer(-1000, 1000),
-            "Priority; the greater one wins before templates are compared.",
+            "Priority. A greater one wins before templates are compared.",
         ),
         F::optional(
             "alias_of",
@@ -253,7 +253,7 @@ pub static OPERATION: Object = Object {
         F::optional(
             "policies",
             List(&Name("a policy")),
-            "Policies of the chain.",
+            "Policies of the chain; they replace inherited ones.",
         ),
         F::optional(
             "+policies",
@@ -278,17 +278,17 @@ pub static OPERATION: Object = Object {
         F::later(
             "mock",
             Either(&[Bool, Shape::Object(&mock::author::SHAPE)]),
-            "Responses from the examples.",
+            "Responses made from the examples of the document.",
         ),
         F::optional(
             "mirror",
             Shape::Object(&mirror::author::SHAPE),
-            "Mirror of the requests.",
+            "Upstream that receives copies of the requests.",
         ),
         F::optional(
             "split",
             Several(&split::author::ENTRY),
-            "Shares of upstreams in the requests.",
+            "Weights by which requests are split among upstreams.",
         ),
         F::optional(
             "match",
@@ -298,7 +298,7 @@ pub static OPERATION: Object = Object {
         F::optional(
             "deprecated",
             Shape::Object(&deprecation::author::SHAPE),
-            "Days of deprecation and sunset.",
+            "Dates of deprecation and sunset.",
         ),
         F::optional("public", Bool, "Allow requests without credentials."),
         F::optional(
@@ -334,7 +334,7 @@ pub static PARAMETER: Object = Object {
         F::later(
             "log",
             Word(&["keep", "redact", "hash"]),
-            "Logging of the value.",
+            "Form of the value in logs.",
         ),
         F::later("forward", Bool, "Send the value to the upstream."),
     ],
@@ -351,7 +351,7 @@ pub static SCHEME: Object = Object {
         F::optional(
             "auth",
             Either(&[Name("a verifier"), Kinds(policy::auth::KINDS)]),
-            "Verifier of the credential: a name, or later one written here.",
+            "Verifier of the credential: a name; later also an inline definition.",
         ),
         F::optional(
             "forward_as",

@@ -67,12 +67,13 @@ static GATEWAY: Object = Object {
         F::optional(
             "consumers_file",
             Form(&forms::FILE),
-            "File with consumers; a new key in it changes only its part of a bundle.",
+            "File with consumers. A change of the file changes only the consumers' part of a \
+             bundle.",
         ),
         F::later(
             "plans",
             Map(&Shape::Object(&PLAN)),
-            "Policies of the consumers on a plan.",
+            "Plans: policies of the consumers that name the plan.",
         ),
         F::optional(
             "policies",
@@ -93,7 +94,7 @@ static GATEWAY: Object = Object {
         F::optional(
             "stores",
             STORES,
-            "Counters that the gateways of a fleet share.",
+            "Stores of counters that the gateways of a fleet share.",
         ),
         F::optional(
             "errors",
@@ -287,7 +288,7 @@ static PLAN: Object = Object {
     fields: &[F::required(
         "policies",
         Several(&Name("a policy")),
-        "Policies of its consumers in addition to those of the operation.",
+        "Policies of the plan's consumers, in addition to those of the operation.",
     )],
     rules: &[],
 };
@@ -428,8 +429,12 @@ fn check_password(node: NodeRef<'_>, sink: &mut Sink) {
     let get = |key: &str| node.get(key).filter(|value| !value.is_null());
     match (get("user"), get("argon2id")) {
         (None, Some(hash)) => sink.push(
-            Diagnostic::new(&MISSING_KEY, hash.span(), "this password has no user")
-                .help("write the name in `user`: the hash is of the password alone"),
+            Diagnostic::new(
+                &MISSING_KEY,
+                hash.span(),
+                "the user of this password is missing",
+            )
+            .help("write the name in `user`: the hash covers only the password"),
         ),
         (Some(user), None) => sink.push(
             Diagnostic::new(&BAD_VALUE, user.span(), "the name is part of this `sha256`")

@@ -163,15 +163,15 @@ undefined name would be a rule without effect. The message names the nearest kno
 
     UNKNOWN_LISTENER "GW0503" "unknown-listener" Error
     "an undefined listener"
-    "`listeners` of a mount or of the defaults names addresses under `listeners` of gateway.yaml; where that defines \
-none there is `public`, 127.0.0.1:8080."
+    "`listeners` of a mount or of the defaults names entries under `listeners` of gateway.yaml. If \
+gateway.yaml defines none, the only listener is `public` at 127.0.0.1:8080."
     bad &[("gateway.yaml", "version: 1\nname: s\ndefaults: {listeners: [pubic]}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\ndefaults: {listeners: [public]}\n")];
 
     UNKNOWN_AUTH "GW0504" "unknown-auth" Error
     "an undefined verifier"
-    "`auth` of a security scheme names a verifier under `auth` of gateway.yaml: the scheme says where the credential \
-is, the verifier how it is checked."
+    "`auth` of a security scheme names a verifier under `auth` of gateway.yaml: the scheme defines \
+the place of the credential, the verifier checks it."
     bad &[
         ("gateway.yaml", KEYED),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n\
@@ -180,16 +180,16 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
     good keyed!(KEYED, "{}");
 
     WRONG_KIND "GW0505" "wrong-kind" Error
-    "a name of another kind of thing"
-    "The name exists, but it names something else: an upstream where a policy is needed, a verifier that cannot check \
-what the scheme carries."
+    "a name of a definition of another kind"
+    "The name exists, but belongs to another kind of definition: for instance an upstream where a \
+policy is needed, or a verifier that cannot check the scheme's credential."
     bad keyed!(KEYED, "{upstream: keys}");
     good keyed!(KEYED, "{upstream: u}");
 
     UNUSED_DEFINITION "GW0506" "unused-definition" Warn
     "an unused definition"
-    "Something is defined in gateway.yaml or in a document's root `x-gateway`, and nothing refers to it. Often the \
-reference was forgotten, and with it a limit or a check is missing."
+    "gateway.yaml or a document's root `x-gateway` contains a definition to which nothing refers. \
+Often the reference was forgotten, and with it a limit or a check is missing."
     bad keyed!(LIMITED, "{}");
     good keyed!(LIMITED, "{policies: [slow]}");
 
@@ -208,14 +208,14 @@ replace the operator's rule by its own, so it is an error."
 
     POLICY_TWICE "GW0508" "policy-twice" Error
     "a policy that occurs twice in one chain"
-    "The same policy twice in a chain counts, adds or checks twice, which is never intended. A list replaces what is \
-inherited, `+policies` appends to it."
+    "A policy that occurs twice in a chain counts, adds or checks twice, which is never intended. \
+`policies` replaces the inherited list, `+policies` appends to it."
     bad keyed!(LIMITED, "{policies: [slow, slow]}");
     good keyed!(LIMITED, "{policies: [slow]}");
 
     POLICIES_AND_APPEND "GW0509" "policies-and-append" Error
     "`policies` and `+policies` at one place"
-    "`policies` replaces what is inherited, `+policies` appends to it; both at once contradict each other."
+    "`policies` replaces the inherited list and `+policies` appends to it, so the two contradict each other."
     bad keyed!(LIMITED, "{policies: [slow], +policies: []}");
     good keyed!(LIMITED, "{+policies: [slow]}");
 
@@ -249,8 +249,8 @@ remove the `{}` that opens it. Under `defaults.security: upstream` a single find
     OPEN_OPERATIONS "GW0512" "open-operations" Info
     "operations without credentials that are not declared public"
     "Under `defaults.security: upstream` the gateway checks only that a credential is present. \
-This finding counts the operations that require not even that, and names the first one. Operations \
-with `x-gateway: {public: true}` are not counted."
+This finding counts the operations that do not require a credential at all, and names the first \
+one. Operations with `x-gateway: {public: true}` are not counted."
     bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
     good keyed!(KEYED, "{}");
 
@@ -272,8 +272,8 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
     UNMATCHED_ALLOW_PUBLIC "GW0537" "unmatched-allow-public" Warn
     "a pattern of `required.allow_public` that names no operation"
     "Each entry is an operation key (`API/operationId`, or `METHOD API:/path`), in which `*` \
-stands for any text. An entry that matches no operation is misspelt, or its operation is gone: \
-then a later operation of that name may be public without a review."
+stands for any text. An entry that matches no operation is misspelt, or its operation was removed. \
+A later operation of that name could then be public without a review."
     bad keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\nrequired: {allow_public: [a/getAA]}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{}");
     good keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\nrequired: {allow_public: [a/get*]}\n\
@@ -303,7 +303,7 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
 
     NO_VERIFIER "GW0515" "no-verifier" Error
     "a security scheme without a verifier"
-    "An operation needs this scheme, but nothing says how its credential is checked. Bind a \
+    "An operation needs this scheme, but the scheme has no verifier for its credential. Bind a \
 verifier with `x-gateway: {auth: NAME}` at the scheme, or write `x-gateway: {verify: upstream}` \
 (or `defaults.security: upstream` for all): then the gateway checks only that a credential is \
 present. Anyone can forge one, so the upstream must check it."
@@ -320,8 +320,9 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
 
     SCOPES_NOT_GIVEN "GW0516" "scopes-not-given" Error
     "scopes that the scheme's verifier cannot give"
-    "OpenAPI 3.0 knows scopes for oauth2 and openIdConnect only; in 3.1 other schemes may list roles, but the verifier \
-must yield them. Keys and passwords yield none, so that every call would be refused."
+    "OpenAPI 3.0 has scopes for oauth2 and openIdConnect only; in 3.1 other schemes may list \
+roles, but the verifier must yield them. Keys and passwords yield none, so that every call would \
+be refused."
     bad &[
         ("gateway.yaml", KEYED),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: [admin]}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n\
@@ -371,8 +372,8 @@ policies: {fair: {kind: rate_limit, limit: 5/s, key: \"claim:tenant\"}}\n")];
 
     SIGNING_KEY_ENDS "GW0544" "signing-key-ends" Warn
     "a signing key of trust.json that expires within 30 days"
-    "Gateways refuse what is signed with a key after its `not_after`, so releases and rollbacks \
-would no longer be possible. Make a new key with `gwc keygen` while the old one is valid, and \
+    "Gateways refuse signatures made after a key's `not_after`, so releases and rollbacks with \
+that key become impossible. Make a new key with `gwc keygen` while the old one is valid, and \
 commit `trust.json`: gateways need the new file first. `gwc lint` compares with the day on which \
 it runs; build and plan do not look at the clock."
     bad &[
@@ -386,17 +387,18 @@ it runs; build and plan do not look at the clock."
 
     CREDENTIAL_NOT_IN_PREFLIGHT "GW0545" "credential-not-in-preflight" Warn
     "CORS that does not let pages send an operation's credential"
-    "Before a page sends a field such as `Authorization` or `X-Key`, the browser asks with a preflight whether it may. A `cors` \
-policy whose `headers` lack the field of the operation's scheme says no, so that no page can call the operation. An operation \
-with an alternative without such a field (a cookie, a query parameter, no credential) has no finding."
+    "Before a page sends a field such as `Authorization` or `X-Key`, the browser sends a preflight \
+request. A `cors` policy whose `headers` lack the field of the operation's scheme refuses it, so \
+no page can call the operation. An operation with an alternative without such a field (a cookie, a \
+query parameter, no credential) has no finding."
     bad paged!("[Content-Type]");
     good paged!("[Content-Type, X-Key]");
 
     STRIPPED_KEY "GW0546" "stripped-key" Warn
     "a hash or a limit by a credential that the gateway removes"
-    "`hash_on` of an upstream and `key` of a limit read the request behind authentication. The field of a scheme with \
-`strip_credential` is gone by then: the hash selects any target, and the limit counts by address. `consumer` is the owner of the \
-credential."
+    "`hash_on` of an upstream and `key` of a limit read the request after authentication, when the \
+field of a scheme with `strip_credential` is already removed. The hash then selects an arbitrary \
+target, and the limit counts by address. `consumer` is the owner of the credential."
     bad hashed!("header:X-Key");
     good hashed!("consumer");
 
@@ -435,9 +437,9 @@ window), so a greater cost is always refused."
     ];
 
     SERVER_PATH_DIFFERS "GW0520" "server-path-differs" Info
-    "a server's path that differs from where the API is mounted"
-    "Clients that follow `servers` send requests below its path; the gateway answers below `base_path`. If both are to \
-agree, set `base_path` of the mount."
+    "a server's path that differs from the mount of the API"
+    "Clients that follow `servers` send requests below its path; the gateway answers below \
+`base_path`. To make both agree, set `base_path` of the mount."
     bad &[
         ("gateway.yaml", OPEN),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nservers: [{url: \"https://api.example.com/v1\"}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
@@ -470,9 +472,10 @@ for the inside could be reachable at the public address."
 
     METRIC_SERIES "GW0534" "metric-series" Warn
     "a project that makes too many metric series"
-    "gwd reports durations by route and status, and each such histogram is twenty series in the monitoring system. \
-`gwc lint` prints about how many a project makes; above 250000, a single gateway is a heavy load there. Mount an API \
-once and give the mount several hosts, describe statuses by class (`4XX`), or split the project."
+    "gwd reports durations by route and status, and each such histogram is twenty series in the \
+monitoring system. `gwc lint` prints about how many a project makes; above 250000, a single \
+gateway is a heavy load for that system. Mount an API once and give the mount several hosts, \
+describe statuses by class (`4XX`), or split the project."
     bad &[
         ("gateway.yaml", concat!("version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\napis:\n  a:\n    path: api.yaml\n    mounts: [", mounts!(), "]\n")),
         ("api.yaml", STATUSES),
@@ -484,16 +487,16 @@ once and give the mount several hosts, describe statuses by class (`4XX`), or sp
 
     UPSTREAM_LOOP "GW0535" "upstream-loop" Error
     "an upstream that is the gateway itself"
-    "A target has the address of one of the project's listeners: the gateway would call itself, and each request would become \
-another one until something breaks. Often a document's server, which is the gateway's own address, was taken for the service \
-behind it."
+    "A target has the address of one of the project's listeners: the gateway would call itself, \
+and each request would cause another one until a limit ends the loop. Often a document's server, \
+which is the gateway's own address, was taken for the service behind it."
     bad &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"0.0.0.0:8080\"}}\nupstreams: {u: {targets: {a: {url: \"http://localhost:8080\"}}}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"0.0.0.0:8080\"}}\nupstreams: {u: {targets: {a: {url: \"http://localhost:9000\"}}}}\n")];
 
     UNBOUNDED_UPSTREAM "GW0536" "unbounded-upstream" Info
     "an upstream without a timeout"
-    "Each request to it waits 15s before it fails, so an outage is noticed late. Set \
-`timeouts.request` at the upstream, or `timeout` at operations or in the defaults."
+    "Each request to the upstream waits up to 15s before it fails, so an outage is noticed late. \
+Set `timeouts.request` at the upstream, or `timeout` at operations or in the defaults."
     bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {x-gateway: {timeout: 5s}, responses: {\"200\": {description: fine}}}}\n");
 
@@ -513,8 +516,8 @@ on an undefined plan would have no limit at all."
 
     INTERNAL_AND_PUBLIC "GW0527" "internal-and-public" Error
     "an operation that is internal and public"
-    "`internal: true` compiles an operation without serving it; `public: true` serves it without credentials. One of \
-the two is a mistake, and a wrong guess could expose the operation."
+    "`internal: true` compiles an operation without serving it; `public: true` serves it without \
+credentials. One of the two is a mistake; with the wrong one, the operation could be exposed."
     bad keyed!(KEYED, "{internal: true, public: true, security: []}");
     good keyed!(KEYED, "{internal: true}");
 
@@ -564,7 +567,8 @@ change the `base_path` or the `hosts` of a `mount`."
     "two overlapping templates, neither of which is more specific"
     "Some requests match both templates, and each template also matches requests that the other \
 one does not match. The order decides (literal before pattern before parameter, from the left), \
-but the writer of one of them may be surprised. The message shows such a request and who gets it."
+which may surprise the author of one of them. The message shows such a request and the operation \
+that receives it."
     bad open!("  /a/{x}/c: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
 \x20 /a/b/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
@@ -586,14 +590,14 @@ over the plain path."
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
 
     UNKNOWN_ALIAS "GW0610" "unknown-alias" Error
-    "`alias_of` names a path or a method that is not there"
-    "A path with `x-gateway: {alias_of: PATH}` is documentation only: requests belong to the path \
-that it names, which must be in the same document and have the same methods."
+    "an `alias_of` that names an absent path or method"
+    "A path with `x-gateway: {alias_of: PATH}` is documentation only: the named path serves the \
+requests. That path must be in the same document and have the same methods."
     bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n  /a#new: {x-gateway: {alias_of: /b}, get: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n  /a#new: {x-gateway: {alias_of: /a}, get: {responses: {\"200\": {description: fine}}}}\n");
 
     ALIAS_DIFFERS "GW0611" "alias-differs" Error
-    "an alias that requires other credentials than what it documents"
+    "an alias that requires other credentials than the path that it names"
     "A path with `alias_of` is not served by itself; its requests are checked by the other path's \
 `security`. So that readers of the document are not misled, both paths must have the same \
 `security`."
@@ -612,8 +616,8 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
 
     NEVER_WINS "GW0606" "never-wins" Error
-    "an operation that loses all its requests to an operation with a greater priority"
-    "All requests of this operation are also requests of another one with a greater priority, so that it can never win."
+    "an operation whose requests all go to an operation with a greater priority"
+    "All requests of this operation also match another operation with a greater priority, so this operation never receives one."
     bad &[
         ("gateway.yaml", OPEN),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a/b: {get: {responses: {\"200\": {description: fine}}}}\n  /a/{x}: {x-gateway: {priority: 1}, get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n"),
@@ -622,9 +626,10 @@ components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key
 
     CAPTURED_BY_TEMPLATE "GW0607" "captured-by-template" Warn
     "requests that go to one template but are valid only for another one"
-    "Some requests match both templates. The order gives them to the one whose parameters refuse them (by `enum`, `const`, \
-`type`, `pattern`, lengths or the format `uuid`), while they are valid for the other: schemas never route. Give one of them \
-another path, or the one that should win a `priority`."
+    "Some requests match both templates. The order gives them to the one whose parameters refuse \
+them (by `enum`, `const`, `type`, `pattern`, lengths or the format `uuid`), while they are valid \
+for the other: schemas do not affect routing. Give one of them another path, or set `priority` at \
+the one that should win."
     bad open!("  /a/{x}/c: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
 \x20 /a/b/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: integer}}], responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a/{x}/c: {get: {parameters: [{name: x, in: path, required: true, schema: {type: integer}}], responses: {\"200\": {description: fine}}}}\n\
@@ -632,16 +637,17 @@ another path, or the one that should win a `priority`."
 
     METHOD_FALLS_THROUGH "GW0608" "method-falls-through" Info
     "a method that goes to a wider template"
-    "The method is a condition of a route: where `/a/b` has no `post`, a POST to it goes to `/a/{x}`, if that has one. Other \
-gateways answer 405 there. One finding for each API shows the first such request."
+    "The method is a condition of a route: if `/a/b` has no `post` and `/a/{x}` has one, a POST to \
+`/a/b` goes to `/a/{x}`. Other gateways answer 405 there. One finding for each API shows the first \
+such request."
     bad open!("  /a/b: {get: {responses: {\"200\": {description: fine}}}}\n  /a/{x}: {post: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a/b: {post: {responses: {\"200\": {description: fine}}}}\n  /a/{x}: {post: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
 
     HOST_HIDES_MOUNT "GW0609" "host-hides-mount" Info
     "a mount without hosts, beside mounts with hosts"
-    "The host decides first: where one mount names a host, requests to it are answered only by the \
-mounts of that host, and an API that is mounted for any host does not get them. That is often \
-intended; this finding lists the hosts."
+    "The host decides first. If a mount names a host, only the mounts of that host serve requests \
+to it; an API mounted for any host does not receive them. That is often intended; this finding \
+lists the hosts."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis:\n  a: {path: api.yaml, mount: {hosts: [a.example]}}\n  b: {path: b.yaml}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
@@ -658,7 +664,7 @@ intended; this finding lists the hosts."
     "The router matches the segments of a path from the left. If a segment fits a literal, several \
 patterns and a parameter, the router may have to search below each of them. Templates that differ \
 only in the position of their parameters therefore multiply: 64 templates of six segments can be \
-127 branches. Up to 64 branches cost next to nothing. The search stops at the first matching \
+127 branches. The cost of up to 64 branches is negligible. The search stops at the first matching \
 template that serves the method; the number in the message is the worst case, when none does. The \
 path in the message follows the prefix of the mount."
     bad open!("  /a{x}/b/c/d/e/f/g/h/i: &p {parameters: [{name: x, in: path, required: true, schema: {type: string}}], get: {responses: {\"200\": {description: fine}}}}\n\
@@ -669,7 +675,7 @@ path in the message follows the prefix of the mount."
 \x20 /f{x}/b/c/d/e/f/g/h/i: *p\n  /g{x}/b/c/d/e/f/g/h/i: *p\n  /h{x}/b/c/d/e/f/g/h/i: *p\n");
 
     UNFILLED_PATH "GW0820" "unfilled-path" Error
-    "a policy that fills a path with a parameter that is not there"
+    "a policy whose path names an absent parameter"
     "`{NAME}` in the `path` of a rewrite or a redirect is a parameter of the operation's path. A policy that several operations \
 share can only name what the paths of all of them have."
     bad &[
@@ -683,7 +689,7 @@ share can only name what the paths of all of them have."
 
     ACKNOWLEDGED_TWICE "GW0770" "acknowledged-twice" Warn
     "a change that is acknowledged twice in one file"
-    "The first of the two that has not expired counts. If the reasons or the last days differ, it \
+    "The first of the two that has not expired applies. If the reasons or the last days differ, it \
 is unknown which one is intended; remove one."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\nacknowledge: reviewed.yaml\n"),

@@ -47,7 +47,7 @@ pub static LISTENER: Object = Object {
         F::optional(
             "forward_client_cert",
             Word(&["none", "client_cert", "xfcc", "pass"]),
-            "Fields that carry the client's certificate to upstreams: `client_cert` writes `Client-Cert` and `Client-Cert-Chain` (RFC 9440), `xfcc` writes `X-Forwarded-Client-Cert`, `pass` keeps those of `trusted_proxies`. All others are removed. Default: `none`.",
+            "Fields that carry the client's certificate to upstreams: `client_cert` writes `Client-Cert` and `Client-Cert-Chain` (RFC 9440), `xfcc` writes `X-Forwarded-Client-Cert`, `pass` keeps those of `trusted_proxies`. Other fields with a certificate are removed. Default: `none`.",
         ),
         F::optional(
             "limits",
@@ -166,18 +166,18 @@ static LIMITS: Object = Object {
         F::optional(
             "body_timeout",
             Timeout,
-            "Longest wait for more of a request's body, or for the client to take more of a response. Default: 60s.",
+            "Maximum wait for more of a request's body, or for the client to read more of a response. Default: 60s.",
         ),
         F::optional(
             "min_rate",
             Size,
-            "Lowest rate of bodies, in bytes per second: each byte extends the time limit, up to \
+            "Minimum rate of bodies, in bytes per second. Each byte extends the time limit, up to \
 `body_timeout`. Default: 240B.",
         ),
         F::optional(
             "stream_idle_timeout",
             Timeout,
-            "Longest time without a byte in a body while the gateway waits for the upstream, or \
+            "Maximum time without a byte in a body while the gateway waits for the upstream, or \
 the operation streams. Default: 5m.",
         ),
     ],

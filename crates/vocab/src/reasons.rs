@@ -46,14 +46,14 @@ reasons! {
         "dns_failed" 503 "the upstream's name has no address";
         "dpop_nonce_required" 401 "the proof of possession needs a nonce of the gateway";
         "dpop_proof_invalid" 401 "the proof of possession is not valid";
-        "dpop_proofs_full" 503 "no further proof of possession can be remembered";
+        "dpop_proofs_full" 503 "the gateway cannot record another proof of possession";
         "forward_auth_unavailable" 503 "the service of `forward_auth` does not answer";
         "grpc_deadline_exceeded" 504 "the deadline of a gRPC call has passed";
         "insufficient_scope" 403 "the credential lacks a scope";
         "introspection_unavailable" 503 "the introspection endpoint does not answer";
         "ip_denied" 403 "an `ip_filter` refuses the address";
         "keys_unavailable" 503 "the keys of the issuer cannot be fetched";
-        "no_healthy_upstream" 503 "no host of the upstream can take the request";
+        "no_healthy_upstream" 503 "no host of the upstream is available for the request";
         "not_authorized" 403 "an `authorize` policy refuses the caller";
         "operation_gone" 410 "the operation's `sunset` is past";
         "password_check_unavailable" 503 "too many passwords wait for their check";
@@ -76,7 +76,7 @@ reasons! {
         "upstream_tls_certificate" 502 "the upstream's certificate is not accepted";
         "upstream_tls_failed" 502 "no TLS connection to the upstream could be opened";
         "websocket_invalid" 400 "the WebSocket handshake is not valid";
-        "websocket_not_served" 501 "the operation is no WebSocket";
+        "websocket_not_served" 501 "the operation does not serve WebSockets";
         "websocket_version" 426 "only version 13 of WebSocket is supported";
     }
     Gateway {

@@ -82,7 +82,10 @@ pub(crate) fn check_tries(each: NodeRef<'_>, all: NodeRef<'_>, sink: &mut Sink) 
         Diagnostic::new(
             &CONTRADICTING_LIMITS,
             each.span(),
-            format!("one attempt may take {each_ms}ms, but all attempts together only {all_ms}ms"),
+            format!(
+                "the timeout of one attempt ({each_ms}ms) is not below that of all attempts \
+                together ({all_ms}ms)"
+            ),
         )
         .related(all.span(), "the timeout of all attempts is here")
         .help("write a `per_try_timeout` that leaves time for another attempt"),

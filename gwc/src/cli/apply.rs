@@ -39,7 +39,7 @@ use model::exit::Exit;
 #[command(after_help = "Examples:
   gwc apply --key keys/release.pem --reason \"orders: add export\"
   gwc apply plan.json --key env:RELEASE_KEY --yes      exactly this plan, or nothing
-  gwc apply --key keys/release.pem --yes --node http://127.0.0.1:9901    and waits until it runs")]
+  gwc apply --key keys/release.pem --yes --node http://127.0.0.1:9901    and wait until the gateway runs it")]
 pub(super) struct Args {
     /// Plan written by `gwc plan -o`; a release that differs from it is refused
     #[arg(value_name = "plan.json")]
@@ -167,9 +167,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let named = head.record.revocations.map_or(0, |list| list.serial);
         if named < lists {
             report.line(&format!(
-                "note: the record at serial {serial} names revocation list {named}, the store has list {lists}: gateways \
-                 take it from the store, and the next record names it. `gwc trust floor` protects new gateways from a \
-                 store that hides it"
+                "note: the record at serial {serial} names revocation list {named}, but the store \
+                 has list {lists}. Gateways read the newer list from the store, and the next \
+                 record names it. `gwc trust floor` protects new gateways from a store that hides \
+                 the list"
             ));
         }
         return report.wait(&nodes, serial);
@@ -177,7 +178,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if let Err(blocked) = planned.check_gates() {
         if claimed.as_ref().is_some_and(claim::has_acks) {
             say::note(
-                "note: the acknowledgements in the plan file do not count; repeat them with --ack FINGERPRINT=REASON, or in the acknowledgement file",
+                "note: the acknowledgements in the plan file are ignored; repeat them with --ack FINGERPRINT=REASON, or in the acknowledgement file",
             );
         }
         report.document("blocked", None);
@@ -238,7 +239,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let pointer = movement.publish(&store, target)?;
     nodes.notify();
     let what = match same {
-        Some(_) => "the bundle is the same, its rules are recorded".to_owned(),
+        Some(_) => "the bundle is unchanged; the new rules are recorded".to_owned(),
         None => back.line(&advice),
     };
     report.line(&format!(
@@ -354,7 +355,7 @@ fn check_revoked(
     }
     Err(refused(
         &Refused::Revoked { bundle },
-        "no gateway would run it; change the sources",
+        "no gateway would activate the bundle; change the sources",
     ))
 }
 

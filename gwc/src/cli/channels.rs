@@ -58,8 +58,8 @@ fn note(name: &ChannelName, place: &Place, store: &Folder) -> Option<String> {
     let read = channel::read(store, &digest).ok()?;
     (read.record.project == place.project).then(|| {
         format!(
-            "no environment of gateway.yaml uses channel {name} any more: its gateways keep bundle {} (serial {serial}), \
-             and this plan does not compare it",
+            "channel {name} belongs to no environment of gateway.yaml; its gateways keep bundle {} \
+             (serial {serial}), and this plan does not compare it",
             read.bundle.short()
         )
     })

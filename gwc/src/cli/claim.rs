@@ -36,21 +36,21 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
     links::check(path)?;
     let size = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
     if size.len() > BYTES_MAX {
-        return Err(failed("it is too large for a plan".to_owned()).into());
+        return Err(failed("the file is too large for a plan".to_owned()).into());
     }
     let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     let plan: Value = serde_json::from_slice(&bytes)
-        .map_err(|_| failed("it is not JSON; write one with `gwc plan -o`".to_owned()))?;
+        .map_err(|_| failed("the file is not JSON; write a plan with `gwc plan -o`".to_owned()))?;
     if plan["schema"] != "plan/v1" || !plan["changes"].is_array() || !plan["base"].is_object() {
         return Err(failed(
-            "it is not a plan of schema plan/v1; write one with `gwc plan -o`".to_owned(),
+            "the file is not a plan of schema plan/v1; write a plan with `gwc plan -o`".to_owned(),
         )
         .into());
     }
     let several = plan["environments"].as_array();
     if several.is_some_and(|several| !several.is_empty()) {
         return Err(Failure::usage(format!(
-            "the plan `{}` covers several environments, and a release is of one; make it with `gwc plan --env NAME -o FILE`",
+            "the plan `{}` covers several environments, but a release is for one; make a plan with `gwc plan --env NAME -o FILE`",
             path.display()
         ))
         .into());
@@ -80,7 +80,7 @@ pub(super) fn check(claimed: &Value, computed: &Value) -> anyhow::Result<()> {
         Some(why) => Err(Failure::new(
             Exit::STALE,
             "stale",
-            format!("{why}; make a new plan and read it"),
+            format!("{why}; make and review a new plan"),
         )
         .into()),
     }
@@ -92,13 +92,13 @@ fn base(claimed: &Value, computed: &Value) -> Option<String> {
     let Some(claimed_channel) = channel(old) else {
         let from = old["from"]["name"].as_str().unwrap_or("something else");
         return Some(format!(
-            "the plan compares with {}, not with a channel, so it does not show what would be released (leave --against out)",
+            "the plan compares with {}, not with a channel, so it does not show what would be released (omit --against)",
             printable(from)
         ));
     };
     if old["channel"] != now["channel"] {
         return Some(format!(
-            "the plan is about channel {claimed_channel}, this would move channel {}",
+            "the plan is for channel {claimed_channel}, but this command would move channel {}",
             channel(now).unwrap_or_default()
         ));
     }
@@ -115,13 +115,13 @@ fn base(claimed: &Value, computed: &Value) -> Option<String> {
     }
     if old["record"] != now["record"] {
         return Some(format!(
-            "the plan starts from another record with {} than the one that channel {claimed_channel} has",
+            "the plan starts from a record with {} that differs from the record of channel {claimed_channel}",
             at(old)
         ));
     }
     (old["bundle"] != now["bundle"]).then(|| {
         format!(
-            "in the plan, channel {claimed_channel} runs {}; it runs {}",
+            "in the plan, channel {claimed_channel} runs {}, but the channel now runs {}",
             id(old),
             id(now)
         )
@@ -136,7 +136,7 @@ fn target(claimed: &Value, computed: &Value) -> Option<String> {
     let (old, now) = (&claimed["target"], &computed["target"]);
     (old["bundle"] != now["bundle"]).then(|| {
         format!(
-            "the plan is about {}, these sources build {}",
+            "the plan is for {}, but these sources build {}",
             id(old),
             id(now)
         )
@@ -179,7 +179,7 @@ fn changes(claimed: &Value, computed: &Value) -> Option<String> {
     let missing: Vec<&String> = now.keys().filter(|key| !old.contains_key(*key)).collect();
     if !missing.is_empty() {
         return Some(format!(
-            "the plan names other changes than there are now: {} would happen and {} not in it",
+            "the plan does not match the current changes: {} would happen and {} not in the plan",
             named(missing.clone()),
             if missing.len() == 1 { "is" } else { "are" }
         ));
@@ -187,7 +187,7 @@ fn changes(claimed: &Value, computed: &Value) -> Option<String> {
     let extra: Vec<&String> = old.keys().filter(|key| !now.contains_key(*key)).collect();
     if !extra.is_empty() {
         return Some(format!(
-            "the plan names other changes than there are now: {} would not happen",
+            "the plan does not match the current changes: {} would not happen",
             named(extra)
         ));
     }

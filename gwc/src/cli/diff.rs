@@ -35,7 +35,7 @@ Examples:
   gwc diff old.yaml new.yaml                   two versions of one OpenAPI document
   gwc diff git:v1.4.0 git:v1.5.0               the project at two tags, nothing is checked out
   gwc diff git:main:apis/orders.yaml apis/orders.yaml
-  gwc diff git:main . --fail-on weaken         1 if a door opens
+  gwc diff git:main . --fail-on weaken         exit code 1 if access widens
   gwc diff 3f2a9c81 77e1d0 --format json       two bundles of the store"
 )]
 pub(super) struct Args {

@@ -22,10 +22,10 @@ pub(super) fn ending(trust: &Trust, now: Moment) -> Vec<&TrustedKey> {
 pub(super) fn warning(key: &TrustedKey, now: Moment) -> String {
     let left_s = key.not_after.unix_s().saturating_sub(now.unix_s());
     let ends = match left_s / DAY_S {
-        _ if key.not_after <= now => "has ended".to_owned(),
-        0 => "ends today".to_owned(),
-        1 => "ends in 1 day".to_owned(),
-        days => format!("ends in {days} days"),
+        _ if key.not_after <= now => "has expired".to_owned(),
+        0 => "expires today".to_owned(),
+        1 => "expires in 1 day".to_owned(),
+        days => format!("expires in {days} days"),
     };
     format!(
         "warning: the key {} of `{}` {ends} ({}); make a new one with `gwc keygen release-{}` and commit the trust file",
@@ -92,15 +92,15 @@ mod tests {
         assert_eq!(found, expected);
         let told = |key: &TrustedKey| warning(key, NOW);
         assert!(
-            told(&keys[1]).contains("ends in 30 days"),
+            told(&keys[1]).contains("expires in 30 days"),
             "{}",
             told(&keys[1])
         );
         assert!(
-            told(&keys[3]).contains("ends in 1 day ("),
+            told(&keys[3]).contains("expires in 1 day ("),
             "{}",
             told(&keys[3])
         );
-        assert!(told(&keys[4]).contains("has ended"), "{}", told(&keys[4]));
+        assert!(told(&keys[4]).contains("has expired"), "{}", told(&keys[4]));
     }
 }

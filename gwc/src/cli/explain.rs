@@ -75,9 +75,11 @@ pub(super) fn run(args: &Args, _: &say::Context) -> anyhow::Result<Exit> {
 fn explain_errors(format: Format) {
     match format {
         Format::Human => {
-            let mut page = "Reasons of the gateway's own errors: keys of `errors` in gateway.yaml, and `code` of problem\n\
-documents, logs and metrics. `errors` of a document knows those of routes.\n"
-                .to_owned();
+            let mut page =
+                "Reasons of the gateway's own errors: keys of `errors` in gateway.yaml, \
+and `code` of problem\ndocuments, logs and metrics. `errors` of a document accepts those of \
+routes.\n"
+                    .to_owned();
             for (of_route, title) in [(true, "Of routes:"), (false, "Before a route is selected:")]
             {
                 page.push_str(&format!("\n{title}\n"));
@@ -151,13 +153,13 @@ fn text(lint: &Lint) -> String {
     }
     let name = lint.name;
     page.push_str(&if openapi::lint::hard::is_hard(lint) {
-        "\nIt cannot be silenced, because it prevents a build.\n".to_owned()
+        "\nThis rule cannot be silenced, because its findings prevent a build.\n".to_owned()
     } else if openapi::lint::is_off_by_default(lint) {
         let level = lint.level.name();
-        format!("\nIt is a matter of taste and off by default; to turn it on: `lint: {{{name}: \
-{level}}}` in gateway.yaml, or `gwc lint --rule {name}={level}`.\n")
+        format!("\nThis rule is a matter of taste and off by default. To turn it on: `lint: \
+{{{name}: {level}}}` in gateway.yaml, or `gwc lint --rule {name}={level}`.\n")
     } else {
-        format!("\nIts level can be set: `lint: {{{name}: off}}` in gateway.yaml, or `gwc lint --rule {name}=off`.\n")
+        format!("\nTo set its level: `lint: {{{name}: off}}` in gateway.yaml, or `gwc lint --rule {name}=off`.\n")
     });
     page
 }

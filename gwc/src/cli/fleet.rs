@@ -58,9 +58,10 @@ pub(super) fn ask(
             Exit::UNVERIFIED,
             "forked",
             format!(
-                "the store has lost records: its channel {} is at serial {head}, and {}; gateways would refuse what is \
-                 published now. Is this an older copy of the store? Then bring the newer one back. If it is gone for \
-                 good, `gwc apply --merge` with every gateway as --node writes a record that all of them take",
+                "the store has lost records: its channel {} is at serial {head}, but {}; gateways \
+                 would refuse a new record. If this is an older copy of the store, restore the \
+                 newer one. If the newer one is lost, `gwc apply --merge` with every gateway as \
+                 --node writes a record that all of them accept",
                 place.channel,
                 told.join(", ")
             ),
@@ -73,7 +74,7 @@ pub(super) fn ask(
             "held",
             format!(
                 "gateways are on hold after a manual rollback ({}); run `gwd resume` there, or \
-give --over-hold",
+pass --over-hold",
                 held.join("; ")
             ),
         )
@@ -94,10 +95,11 @@ fn lost_list(name: &str, known: u64, lists: u64) -> anyhow::Error {
         Exit::UNVERIFIED,
         "revocations-withheld",
         format!(
-            "{name} knows revocation list {known}, this store has {lists}: it has lost what was revoked, and gateways \
-             refuse any record of it. Bring the newer store back, or copy the list from the state folder of a gateway, \
-             which is a store itself: `cp -n STATE/blobs/sha256/* STORE/blobs/sha256/` and \
-             `cp -n STATE/revocations/* STORE/revocations/`; do not write a new list before that"
+            "{name} has revocation list {known}, but this store has {lists}: the store has lost \
+             revocations, and gateways refuse its records. Restore the newer store, or copy the \
+             list from the state folder of a gateway, which is also a store: `cp -n \
+             STATE/blobs/sha256/* STORE/blobs/sha256/` and `cp -n STATE/revocations/* \
+             STORE/revocations/`; do not write a new list before"
         ),
     )
     .into()
@@ -109,7 +111,7 @@ pub(super) fn hold(hold: &serde_json::Value) -> String {
     let until = if hold["sticky"] == true {
         "until `gwd resume`"
     } else {
-        "until the channel names another"
+        "until the channel names another bundle"
     };
     format!(" (it left {left}, {until})")
 }
@@ -120,7 +122,7 @@ pub(super) fn follows_another(status: &Status, place: &Place) -> Option<String> 
     let other_project = status.project.as_deref().filter(|name| *name != project);
     let other_channel = status.channel.as_deref().filter(|name| *name != channel);
     match (other_project, other_channel) {
-        (Some(other), _) => Some(format!("is of project `{other}`, not `{project}`")),
+        (Some(other), _) => Some(format!("belongs to project `{other}`, not `{project}`")),
         (None, Some(other)) => Some(format!("follows channel `{other}`, not `{channel}`")),
         (None, None) => None,
     }

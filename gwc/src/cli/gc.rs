@@ -15,12 +15,12 @@ use model::exit::Exit;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Records and revocation lists always stay, so that a channel's history verifies.
-Where a record cannot be read, nothing is removed. While somebody writes to the
-store, clean-up waits for 10 s and then ends with 69.
+    after_help = "Records and revocation lists always stay, so that a channel's history can be verified.
+If a record cannot be read, nothing is removed. While another process writes to the
+store, clean-up waits up to 10 s and then ends with exit code 69.
 
 Examples:
-  gwc gc --dry-run                    say what would go
+  gwc gc --dry-run                    show what would be removed
   gwc gc --keep 50                    each channel can go back 50 records
   gwc gc --store /srv/releases        a store without its project"
 )]

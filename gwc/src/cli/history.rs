@@ -17,7 +17,7 @@ use model::exit::{Exit, Failure};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gwc history
-  gwc history --node http://10.0.0.5:9901 --node http://10.0.0.6:9901    and which of these ran what, since when
+  gwc history --node http://10.0.0.5:9901 --node http://10.0.0.6:9901    and the bundles of these gateways, with times
   gwc history --format json --limit 3")]
 pub(super) struct Args {
     /// Maximum number of records, the newest ones

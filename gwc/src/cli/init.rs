@@ -22,7 +22,7 @@ use sources::syntax::Limits;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gwc init                             in this folder, with a small sample
-  gwc init shop --from openapi.yaml    in the folder `shop`, with a document that is there")]
+  gwc init shop --from openapi.yaml    in the folder `shop`, with an existing document")]
 pub(super) struct Args {
     /// Folder of the project; created if it does not exist
     #[arg(default_value = ".")]
@@ -290,8 +290,8 @@ fn settings(name: &ProjectName, api: &Api) -> String {
     } = api;
     format!(
         r#"# yaml-language-server: $schema=schemas/gateway.schema.json
-# The operator's part: where APIs are mounted, and what no document can avoid.
-# `gwc explain CODE` tells more about anything that `gwc lint` says.
+# The operator's settings: mounts of APIs, and rules that no document can avoid.
+# `gwc explain CODE` explains a finding of `gwc lint`.
 version: 1
 name: {name}
 
@@ -304,7 +304,7 @@ apis:
 listeners:
   public: {{address: "127.0.0.1:8080"}}
 
-# Where the API really runs. Change this first.
+# Address of the service behind the gateway. Change this first.
 upstreams:
   {api}:
     targets: {{a: {{url: "http://127.0.0.1:9000"}}}}
@@ -312,16 +312,16 @@ upstreams:
 
 defaults:
   upstream: {api}
-  # A credential must be there, and the upstream checks it. To let the gateway check it, remove
-  # this line, define verifiers under `auth`, and bind each security scheme to one of them with
-  # `x-gateway: {{auth: NAME}}` in the overlay.
+  # The gateway requires a credential, but only the upstream checks it. To let the gateway check
+  # it, remove this line, define verifiers under `auth`, and bind each security scheme to one of
+  # them with `x-gateway: {{auth: NAME}}` in the overlay.
   security: upstream
 
 release: {{store: releases, channel: prod}}
 # Changes that were reviewed; `gwc plan` prints the lines.
 acknowledge: reviewed.yaml
-# Once the first version is released: a change that lets somebody in who was kept out then needs
-# an acknowledgement.
+# Enable this gate after the first release: a change that widens access then needs an
+# acknowledgement.
 # gates: [weaken]
 "#
     )

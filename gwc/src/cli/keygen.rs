@@ -24,8 +24,8 @@ use sources::project::TRUST_FILE;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gwc keygen release                        one key for everything, to begin with
-  gwc keygen ci --roles build               one that only says where bundles come from
-  gwc keygen rita --roles release,revoke    one that moves channels")]
+  gwc keygen ci --roles build               a key that only signs the origin of bundles
+  gwc keygen rita --roles release,revoke    a key that moves channels")]
 pub(super) struct Args {
     /// Name of the key, of its files and, without --owner, of its owner
     name: String,
@@ -109,7 +109,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                    "trust": trust_file, "roles": roles, "not_after": not_after}),
         )),
         Format::Human => say::result(&format!(
-            "private key  {}   (mode 0600)\npublic key   {}\ntrust file   {}   (key {}, roles {}, ends {})",
+            "private key  {}   (mode 0600)\npublic key   {}\ntrust file   {}   (key {}, roles {}, expires {})",
             say::path(&private_file),
             say::path(&public_file),
             say::path(&trust_file),
@@ -119,7 +119,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         )),
     }
     say::note(&format!(
-        "Commit the trust file. Never commit `{}`: whoever has it can release.",
+        "Commit the trust file. Never commit `{}`: anyone who has it can release.",
         say::path(&private_file)
     ));
     if provenance::would_commit(&private_file) {
@@ -185,7 +185,7 @@ fn places(args: &Args, context: &Context) -> anyhow::Result<(PathBuf, PathBuf, T
         && *trust.project() != place.project
     {
         return Err(Failure::usage(format!(
-            "the trust file `{}` is of project `{}`, this one is `{}`",
+            "the trust file `{}` belongs to project `{}`, but this project is `{}`",
             trust_file.display(),
             trust.project(),
             place.project
@@ -201,7 +201,7 @@ fn check_name(name: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "`{}` cannot name a key: take lower-case letters, digits, `-`, `_` and single `.`",
+        "`{}` cannot name a key: use lower-case letters, digits, `-`, `_` and single `.`",
         name.escape_debug()
     ))
     .into())
@@ -224,7 +224,7 @@ fn scopes(channels: &[String]) -> anyhow::Result<BTreeSet<Scope>> {
 
 fn exists(file: &Path) -> Failure {
     Failure::usage(format!(
-        "`{}` exists, and a key is never overwritten; take another name or another --out",
+        "`{}` exists, and gwc never overwrites a key; use another name or another --out",
         file.display()
     ))
 }

@@ -78,7 +78,7 @@ const EXAMPLES: &str = "Examples:
   gwc rollback                         go back to the version before
 
 Exit codes: 0 done, 1 findings, 2 changes, 3 stale plan, 4 verification failed, 5 roll-out
-failed, 64 usage, 65 input, 69 unreachable, 70 a bug of ours.";
+failed, 64 usage, 65 input, 69 unreachable, 70 a bug in gwc.";
 
 /// Defines the enum of the commands and their dispatch, with one row per command.
 macro_rules! commands {
@@ -196,8 +196,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments = cli.command.arguments();
     let needless = match (&cli.project, &cli.env) {
         _ if arguments.reads_project() => None,
-        (_, Some(_)) => Some(", so that it has no environment: leave --env out"),
-        (Some(_), None) => Some(": leave --project out"),
+        (_, Some(_)) => Some(", so it has no environment; omit --env"),
+        (Some(_), None) => Some("; omit --project"),
         (None, None) => None,
     };
     if let Some(needless) = needless {

@@ -109,22 +109,23 @@ impl Movement<'_> {
                 self.place.channel, list.serial
             ),
             None => format!(
-                "the trust file knows that channel {} had revocation list {known}",
+                "the trust file says that channel {} had revocation list {known}",
                 self.place.channel
             ),
         };
         let has = match (is_other, serial) {
             (true, _) => format!("another list {serial}"),
-            (false, serial) if serial >= known => format!("no content of list {known}"),
+            (false, serial) if serial >= known => format!("list {known} without its content"),
             (false, 0) => "no list".to_owned(),
             (false, serial) => format!("list {serial} as the newest"),
         };
         Err(refused(
             &Refused::RevocationsWithheld { serial, known },
             &format!(
-                "{by}, and the store `{}` has {has}; nothing was written. Is it the right store, is it mounted, is it an older \
-                 copy? Put `revocations/{known:020}` and its blob back from another copy of the store, or from the state folder \
-                 of a gateway, and run the command again",
+                "{by}, but the store `{}` has {has}; nothing was written. Check that this is the \
+                 right store, that it is mounted, and that it is not an older copy. Restore \
+                 `revocations/{known:020}` and its blob from another copy of the store, or from \
+                 the state folder of a gateway, then run the command again",
                 say::path(&self.place.store)
             ),
         ))
@@ -149,8 +150,8 @@ impl Movement<'_> {
             &Refused::BelowFloor { serial, floor },
             &format!(
                 "the trust file says that channel {} was at serial {floor}, so gateways would \
-refuse this record; is `{}` the right store, is it mounted, is it an older copy? (`gwc apply \
---merge --node …` continues from what gateways have accepted)",
+refuse this record; check that `{}` is the right store, that it is mounted, and that it is not an \
+older copy (`gwc apply --merge --node …` continues from the records that gateways have accepted)",
                 self.place.channel,
                 say::path(&self.place.store)
             ),
@@ -255,7 +256,7 @@ fn conflict(error: WriteError) -> anyhow::Error {
         WriteError::Conflict { .. } => Failure::new(
             Exit::STALE,
             "stale",
-            "the channel moved meanwhile; look at `gwc history` and plan again",
+            "another process moved the channel meanwhile; check `gwc history` and plan again",
         )
         .into(),
         refused @ WriteError::Refused(_) => refused.into(),

@@ -100,7 +100,7 @@ impl StoreOptions {
             Ok(left) => left,
             Err(refused) => {
                 say::note(&format!(
-                    "warning: the store's revocation list is not trusted, so the keys on it still count: {refused}"
+                    "warning: the store's revocation list is not trusted, so the keys on it are still accepted: {refused}"
                 ));
                 trust
             }
@@ -115,7 +115,8 @@ impl StoreOptions {
                 Exit::INPUT,
                 "no-trust-file",
                 format!(
-                    "there is no `{}`; give --trust, or make one with `gwc keygen release`",
+                    "there is no trust file `{}`; pass --trust, or make one with `gwc keygen \
+                     release`",
                     root.join(sources::project::TRUST_FILE).display()
                 ),
             )
@@ -140,7 +141,8 @@ impl RecordOptions {
         let withdraw: BTreeSet<Digest> = withdraw.collect::<anyhow::Result<_>>()?;
         if withdraw.contains(&target) {
             return Err(Failure::usage(
-                "--withdraw names the bundle that the channel would run; name one that it left",
+                "--withdraw names the bundle that the channel would run; name an earlier bundle of \
+                 the channel",
             )
             .into());
         }
@@ -150,13 +152,13 @@ impl RecordOptions {
             .is_some_and(|reason| reason.chars().count() > REASON_MAX)
         {
             return Err(Failure::usage(format!(
-                "--reason is longer than {REASON_MAX} characters; it is kept in every history, so name the ticket instead"
+                "--reason is longer than {REASON_MAX} characters; write a shorter one, for example the number of a ticket"
             ))
             .into());
         }
         if self.expires.is_some_and(|time| time.as_secs() == 0) {
             return Err(Failure::usage(
-                "--expires is less than a second: no gateway could take up the record",
+                "--expires is less than a second: no gateway could accept the record",
             )
             .into());
         }

@@ -26,15 +26,20 @@ use model::exit::{Exit, Failure};
 use model::rules::Rules;
 use sources::project::files::Files;
 
-const EXAMPLES: &str = "\
-Examples:
-  gwc plan                             against the head of the project's channel
-  gwc plan -o plan.json --exit-code    save it for `gwc apply plan.json`; 2 if there are changes
-  gwc plan --against git:main          against the same project in a branch, tag or commit
+const EXAMPLES: &str = "Examples:
+  gwc plan                             against the head of the \
+project's channel
+  gwc plan -o plan.json --exit-code    save it for `gwc apply plan.json`; 2 if \
+there are changes
+  gwc plan --against git:main          against the same project in a branch, tag \
+or commit
   gwc plan --against 3f2a9c81          against another bundle of the store
-  gwc plan --gate weaken --ack FINGERPRINT=\"the status page is public\"
-                                       stop at doors that open, but for the one acknowledged
-  gwc plan --format markdown > comment.md    for the pull request";
+  gwc plan \
+--gate weaken --ack FINGERPRINT=\"the status page is public\"
+                                     \
+  stop at changes that weaken access, except the acknowledged one
+  gwc plan --format markdown > \
+comment.md    for the pull request";
 
 /// Arguments of `gwc plan`.
 #[derive(Debug, clap::Args)]
@@ -424,7 +429,7 @@ fn base(
     };
     let Some(store) = place.open_if_there()? else {
         say::note_once(&format!(
-            "note: there is no store at {}; nothing was released yet, or it is elsewhere (--store, or `release.store` of gateway.yaml)",
+            "note: there is no store at {}; either nothing was released yet, or the store is elsewhere (--store, or `release.store` of gateway.yaml)",
             say::path(&place.store)
         ));
         return Ok((None, subject));
@@ -481,7 +486,7 @@ pub(super) fn unbuilt(error: &engine::BuildError) -> Failure {
     Failure::new(
         Exit::BUG,
         "bug",
-        format!("what compiles must build, but: {error}"),
+        format!("sources that compile cannot be built, which is a bug in gwc: {error}"),
     )
 }
 

@@ -85,7 +85,7 @@ impl Planned {
         if !idle.is_empty() {
             let names: Vec<String> = idle.iter().map(|(gate, _)| format!("`{gate}`")).collect();
             human.push_str(&format!(
-                "\nAs a release it would be stopped by gates of gateway.yaml ({}); the way back is stopped by --gate CLASS alone\n",
+                "\nGates of gateway.yaml ({}) would stop this change as a release; a rollback stops only at a gate given by --gate CLASS\n",
                 names.join(", ")
             ));
         }

@@ -59,7 +59,7 @@ impl Back {
             let bundles = bundles.map_err(|error| movement::unreachable(&name, &error))?;
             let known = bundles.all.iter().find(|known| known.bundle == wanted);
             let why = match known {
-                None => Some("it does not have the bundle".to_owned()),
+                None => Some("the bundle is not on this gateway".to_owned()),
                 Some(known) if known.ready => None,
                 Some(known) => Some(known.not_ready.clone().unwrap_or_default()),
             };
@@ -91,13 +91,13 @@ impl Back {
             Self::Ready(bundle, asked) => {
                 let said = match asked {
                     0 => String::new(),
-                    1 => ", and the gateway has it ready".to_owned(),
-                    n => format!(", and all {n} gateways have it ready"),
+                    1 => ", and the gateway is ready for it".to_owned(),
+                    n => format!(", and all {n} gateways are ready for it"),
                 };
                 let command = advice.command(&["rollback"]);
                 format!("rollback ready: {command}   (to {}{said})", bundle.short())
             }
-            Self::Nothing => "rollback: there is nothing before this to go back to".to_owned(),
+            Self::Nothing => "rollback: there is no earlier version to go back to".to_owned(),
             Self::Broken(bundle, why) => format!(
                 "rollback NOT ready: {} cannot run again: {why}",
                 bundle.short()

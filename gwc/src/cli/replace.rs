@@ -91,7 +91,7 @@ fn check_links(path: &Path) -> io::Result<()> {
 
 fn is_link(path: &Path) -> io::Error {
     io::Error::other(format!(
-        "`{}` is a symbolic link, and nothing is written through links",
+        "`{}` is a symbolic link, and gwc does not write through links",
         path.display()
     ))
 }

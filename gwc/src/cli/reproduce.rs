@@ -46,7 +46,7 @@ pub(super) fn run(
                 Exit::UNREACHABLE,
                 "store-unreachable",
                 format!(
-                    "there is no store at `{}` to look `{text}` up in; give the whole id or --store",
+                    "there is no store at `{}` to look up `{text}`; pass the full id or --store",
                     place.store.display()
                 ),
             )

@@ -98,18 +98,18 @@ pub(super) fn report_idle(review: &Review, folder: &str) {
                 if review.acknowledgement(&ack.fingerprint).is_some() =>
             {
                 format!(
-                    "the acknowledgement of {fingerprint} ended with {day}, and another one counts; remove this one"
+                    "the acknowledgement of {fingerprint} expired after {day}, and another one applies; remove this one"
                 )
             }
             (State::Expired, Some((_, day))) => format!(
-                "the acknowledgement of {fingerprint} ended with {day}; review the change again"
+                "the acknowledgement of {fingerprint} expired after {day}; review the change again"
             ),
-            (State::Expired, None) => format!("the acknowledgement of {fingerprint} is over"),
+            (State::Expired, None) => format!("the acknowledgement of {fingerprint} has expired"),
             (State::Mismatched, _) => format!(
-                "the change {fingerprint} is of another kind or about another operation than this acknowledgement says, so it does not count; write the line that `gwc plan` prints"
+                "the acknowledgement of {fingerprint} names another kind of change or another operation, so it is ignored; write the line that `gwc plan` prints"
             ),
             (State::Unused, _) => format!(
-                "no change has the fingerprint {fingerprint}; nothing was acknowledged by it"
+                "no change has the fingerprint {fingerprint}; the acknowledgement has no effect"
             ),
         };
         let place = ack.place.as_ref().map(|place| {

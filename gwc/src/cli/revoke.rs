@@ -30,8 +30,8 @@ use model::exit::{Exit, Failure};
   gwc revoke 3f9a2c --key keys/release.pem --reason \"leaks addresses\"
   gwc revoke 3f9a2c --then rollback:-1 --key keys/release.pem --yes
   gwc revoke --credential 9f86d081… --key keys/release.pem --reason \"key of acme was stolen\"
-  gwc revoke --token env:STOLEN --key keys/release.pem       a JWT, whoever signs it anew
-  gwc revoke --signing-key 5be1… --key keys/second.pem       nothing that it signed counts any more")]
+  gwc revoke --token env:STOLEN --key keys/release.pem       a JWT, with any signature
+  gwc revoke --signing-key 5be1… --key keys/second.pem       invalidate all its signatures")]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["id", "credential", "token", "signing_key", "list"])))]
 pub(super) struct Args {
     /// The bundle: its id, or the beginning of it
@@ -108,7 +108,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let runs = head.as_ref().map(|head| head.bundle);
     if then.is_none() && bundle.is_some() && bundle == runs {
         return Err(Failure::usage(format!(
-            "channel {} runs this bundle; name the next one: --then rollback:-1, or --then rollback:ID",
+            "channel {} runs this bundle; name the next bundle: --then rollback:-1, or --then rollback:ID",
             place.channel
         ))
         .into());
@@ -156,14 +156,17 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let added = known.lacks(&wanted);
     let is_known = revocations::is_empty(&added);
     if !is_known || rollback.is_some() {
-        confirm(args.yes, "this cannot be undone; go on?")?;
+        confirm(args.yes, "this cannot be undone; continue?")?;
     }
     // Write the list before the record: a record names the newest list, and gateways refuse a
     // record that names an older one.
     let (list, mut said) = match is_known {
         true => {
             let list = known.serial();
-            let said = format!("nothing to revoke: revocation list {list} has all of it");
+            let said = format!(
+                "nothing to revoke: revocation list {list} already contains these \
+                entries"
+            );
             (list, vec![said])
         }
         false => {
@@ -215,7 +218,7 @@ fn doubts(
     let mut doubts = Vec::new();
     if args.reason.is_some() && args.then.is_none() {
         doubts.push(
-            "note: a revocation list has no room for a reason; it is kept with --then only"
+            "note: a revocation list does not store a reason; only the record of --then does"
                 .to_owned(),
         );
     }
@@ -241,9 +244,9 @@ fn doubts(
             .flatten();
         match (head, after) {
             (Some(_), None) => doubts.push(format!(
-                "warning: every record of channel {} was signed by such a key, so none is left: \
-gateways keep serving their current version (alarm `running-untrusted`), but do not start again \
-until `gwc apply` with another key",
+                "warning: every record of channel {} was signed by such a key, so no valid record \
+remains: gateways keep serving their current version (alarm `running-untrusted`), but cannot \
+restart until `gwc apply` with another key",
                 place.channel
             )),
             (Some(before), Some(after)) if before.pointer != after.pointer => doubts.push(format!(
@@ -293,7 +296,7 @@ fn token(source: &str) -> anyhow::Result<Digest> {
         Some(sha256) => Ok(Digest::from_bytes(sha256)),
         // The argument may be a token, so do not repeat it.
         None => Err(Failure::usage(
-            "--token: this is not a signed token (JWT), nor one without structure",
+            "--token: this is neither a signed token (JWT) nor an opaque token",
         )
         .into()),
     }
@@ -320,7 +323,7 @@ fn check_keys(
     let Some(trust) = trust else { return Ok(()) };
     if let Some(unknown) = stolen.iter().find(|id| trust.key(id).is_none()) {
         return Err(Failure::usage(format!(
-            "the trust file has no key {unknown}, so it is not trusted anyway"
+            "the trust file has no key {unknown}, so gateways do not trust that key anyway"
         ))
         .into());
     }

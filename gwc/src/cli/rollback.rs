@@ -24,13 +24,14 @@ use model::lower::Lowered;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Goes back to the version before, or to any earlier one. Going back again goes further back.
+    after_help = "Moves the channel back to the previous version, or to any earlier one. Each further rollback
+goes back one more version.
 
 Examples:
   gwc rollback --key keys/release.pem                to the version before
   gwc rollback -2 --key keys/release.pem             two versions back
   gwc rollback 3f9a2c --key keys/release.pem --yes --reason \"checkout is down\"
-  gwc rollback --withdraw 77e1d0 --key keys/release.pem    and no gateway switches to 77e1d0 meanwhile"
+  gwc rollback --withdraw 77e1d0 --key keys/release.pem    and prevent gateways from switching to 77e1d0"
 )]
 pub(super) struct Args {
     /// A bundle's id or the beginning of it, or -N for N versions back
@@ -286,7 +287,7 @@ impl<'a> Rollback<'a> {
                 text.push('\n');
             }
             text.push_str(&format!(
-                "SECURITY\n  ! {} credential{} withdrawn since would be admitted again; to keep them out whatever runs:\n",
+                "SECURITY\n  ! {} credential{} withdrawn since would be admitted again; to revoke them for every version:\n",
                 again.len(),
                 if again.len() == 1 { "" } else { "s" },
             ));

@@ -19,17 +19,24 @@ use model::compile::Input;
 use model::exit::{Exit, Failure};
 use policy::auth::mtls::Source;
 
-const EXAMPLES: &str = "\
-Examples:
+const EXAMPLES: &str = "Examples:
   gwc route GET http://api.example.org/orders/7
-  gwc route GET /orders/7 --credential key=valid       as somebody who may call
-  gwc route POST /orders -H 'X-Key: secret' --format json
-  gwc route GET /orders --assume ask=allow             with the answer of a service that a policy asks
-  gwc route GET /orders -H 'X-Key: secret' --revoked 9f86d081…    as if the key were revoked
-  gwc route GET /orders --all                          every value, and what is nearly asked for
-  gwc route GET /orders --bundle 3f2a9c81              a bundle of the store
-  gwc route GET /orders --bundle git:main              the sources of a revision
-  gwc route --witness 4be0c1d29a77 plan.json           the request that a line of a plan shows";
+  gwc route GET \
+/orders/7 --credential key=valid       as a caller with a valid key
+  gwc route POST /orders -H \
+'X-Key: secret' --format json
+  gwc route GET /orders --assume ask=allow             with the \
+answer of a service that a policy asks
+  gwc route GET /orders -H 'X-Key: secret' --revoked \
+9f86d081…    as if the key were revoked
+  gwc route GET /orders --all                          all \
+settings, and routes that nearly match
+  gwc route GET /orders --bundle 3f2a9c81              a \
+bundle of the store
+  gwc route GET /orders --bundle git:main              the sources of a \
+revision
+  gwc route --witness 4be0c1d29a77 plan.json           the request that a line of a plan \
+shows";
 
 /// Arguments of `gwc route`.
 #[derive(Debug, clap::Args)]
@@ -101,7 +108,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Failure::new(
             Exit::BUG,
             "bug",
-            format!("what compiles must build, but: {error}"),
+            format!("sources that compile cannot be built, which is a bug in gwc: {error}"),
         )
     })?;
     for assumption in &args.assume {
@@ -130,7 +137,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let there = ::plan::route::answer(asked(args, side, &oracle, &question));
         if !is_same_decision(&answer, &there) {
             say::note(&format!(
-                "note: the listener `{}` is assumed, `{listener}` decides otherwise: name one with --listener",
+                "note: the listener `{}` is assumed, but `{listener}` would decide differently; select one with --listener",
                 answer.listener
             ));
         }
@@ -262,8 +269,8 @@ fn of_plan(path: &Path, fingerprint: &str) -> anyhow::Result<Wanted> {
     let (Some(method), Some(url)) = (witness["method"].as_str(), witness["url"].as_str()) else {
         let why = change["why_none"]
             .as_str()
-            .unwrap_or("it does not concern requests");
-        return Err(Failure::usage(format!("that line shows no request: {why}")).into());
+            .unwrap_or("the change does not concern requests");
+        return Err(Failure::usage(format!("that change has no example request: {why}")).into());
     };
     let headers = witness["headers"].as_object().into_iter().flatten();
     let headers =

@@ -109,7 +109,7 @@ impl Settled {
             return String::new();
         }
         let mut text = String::from(
-            "# Faults of the document when this project was made; `gwc explain NAME` tells more. Remove a line\n# once the document is fixed.\nlint:\n",
+            "# Faults of the document when this project was made; `gwc explain NAME` explains one. Remove a line\n# once the document is fixed.\nlint:\n",
         );
         for (name, count) in &self.levels {
             text.push_str(&format!("  {name}: warn # {count} at first\n"));
@@ -143,7 +143,7 @@ impl Settled {
         let aliases = self.actions.iter();
         let aliases = aliases.filter(|action| action.alias_of.is_some()).count();
         format!(
-            "{} of the document settled: rules made warnings ({}), parts taken out by the overlay ({}), paths that document another ({})",
+            "handled {} in the document: rules lowered to warnings ({}), parts removed by the overlay ({}), paths that only document another path ({})",
             match self.levels.len() + self.actions.len() {
                 1 => "1 kind of fault".to_owned(),
                 count => format!("{count} kinds of faults"),

@@ -27,8 +27,9 @@ use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Signs that these sources, at this commit, build this bundle. It is built once more to see that
-they do. A second owner who runs it adds a signature to the same statement.
+    after_help = "Signs a statement that these sources, at this commit, build this bundle. gwc first builds the
+bundle again to verify that. A second owner who runs the command adds a signature to the same
+statement.
 
 Examples:
   gwc sign 3f9a2c --key keys/ci.pem

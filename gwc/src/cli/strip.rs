@@ -27,7 +27,7 @@ enum Form {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Left out are `x-gateway`, `x-gateway-lint`, `x-gateway-ext-…`, operations with `internal: true`, and
-components that only those referred to. Overlays are applied. Comments are not kept, the order is.
+components that only those referred to. Overlays are applied. The order is kept, comments are not.
 
 Examples:
   gwc strip openapi.yaml > public.yaml     one document
@@ -131,7 +131,7 @@ fn document(args: &Args, written: &Written, index: usize) -> anyhow::Result<Stri
             file.escape_debug()
         )),
         Unfit::Dangling { reference } => failed(format!(
-            "{}: `{}` refers to something that is left out; describe it under `components`",
+            "{}: `{}` refers to a part that is left out; describe that part under `components`",
             printable(name),
             reference.escape_debug()
         )),

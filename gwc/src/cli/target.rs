@@ -66,7 +66,7 @@ impl Target {
         links::check(path)?;
         let size = std::fs::metadata(path).map_err(|error| input(error.to_string()))?;
         if size.len() > archive::ARCHIVE_BYTES_MAX {
-            return Err(input("it is too large for a bundle".to_owned()).into());
+            return Err(input("the file is too large for a bundle".to_owned()).into());
         }
         let bytes = std::fs::read(path).map_err(|error| input(error.to_string()))?;
         let memory = match archive::read(&bytes) {
@@ -81,10 +81,10 @@ impl Target {
                 bundle,
                 kept: Kept::File(memory),
             }),
-            [] => Err(input("there is no bundle in it".to_owned()).into()),
-            _ => {
-                Err(input("there are several bundles in it; open it as a store".to_owned()).into())
-            }
+            [] => Err(input("the file contains no bundle".to_owned()).into()),
+            _ => Err(
+                input("the file contains several bundles; open it as a store".to_owned()).into(),
+            ),
         }
     }
 

@@ -68,7 +68,7 @@ fn host(told: &Value) -> Option<String> {
         why.push(format!("not reached ({error})"));
     }
     if told["ejected_ms"].is_u64() {
-        why.push("left out".to_owned());
+        why.push("ejected".to_owned());
     }
     if told["circuit"].as_str().is_some_and(|at| at != "closed") {
         why.push(circuit(told));

@@ -285,25 +285,25 @@ where
     let response = sender
         .send_request(request.body(Full::<Bytes>::default())?)
         .await
-        .context("it broke off")?;
+        .context("the connection was interrupted")?;
     let status = response.status();
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
     let body = body
         .collect()
         .await
-        .map_err(|error| anyhow::anyhow!("its answer cannot be read: {error}"))?;
+        .map_err(|error| anyhow::anyhow!("the response cannot be read: {error}"))?;
     connection.abort();
     match status.as_u16() {
         200..=299 => Ok(body.to_bytes()),
-        401 | 403 => bail!("it refuses the token ({status}); give --admin-token-file"),
+        401 | 403 => bail!("the gateway refuses the token ({status}); give --admin-token-file"),
         _ => bail!("it answers {status}"),
     }
 }
 
 fn read(bytes: &[u8]) -> anyhow::Result<Status> {
-    let all: Value = serde_json::from_slice(bytes).context("its answer is not JSON")?;
+    let all: Value = serde_json::from_slice(bytes).context("the response is not JSON")?;
     if all["schema"] != "status/v1" {
-        bail!("its answer is not the status of a gwd (schema status/v1)");
+        bail!("the response is not the status of a gwd (schema status/v1)");
     }
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let some = |value: &Value| (!value.is_null()).then(|| value.clone());
@@ -323,9 +323,9 @@ fn read(bytes: &[u8]) -> anyhow::Result<Status> {
 }
 
 fn read_bundles(bytes: &[u8]) -> anyhow::Result<Bundles> {
-    let all: Value = serde_json::from_slice(bytes).context("its answer is not JSON")?;
+    let all: Value = serde_json::from_slice(bytes).context("the response is not JSON")?;
     if all["schema"] != "bundles/v1" {
-        bail!("its answer is not the bundle list of a gwd (schema bundles/v1)");
+        bail!("the response is not the bundle list of a gwd (schema bundles/v1)");
     }
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let list = |name: &str| all[name].as_array().into_iter().flatten();

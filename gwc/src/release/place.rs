@@ -162,7 +162,7 @@ impl Place {
             .map(|near| format!("; did you mean `{near}`?"))
             .unwrap_or_default();
         Some(format!(
-            "warning: channel `{channel}` has no record yet; the store knows {}{near}",
+            "warning: channel `{channel}` has no record yet; the store has {}{near}",
             channels.join(", ")
         ))
     }
@@ -174,7 +174,7 @@ impl Place {
         match store.serials(&chain).map_or(0, |serials| serials.len()) {
             0 => format!("channel {} has no record yet", self.channel),
             lost => format!(
-                "channel {}: none of its {lost} records counts any more, because the keys that \
+                "channel {}: none of its {lost} records is valid any more, because the keys that \
 signed them were revoked; gateways keep serving their current version until `gwc apply` with \
 another key",
                 self.channel
@@ -216,7 +216,7 @@ fn store_folder(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Res
         folder.push(part);
         if folder.is_symlink() {
             return Err(Failure::usage(format!(
-                "`release.store: {}`: `{}` is a symbolic link, and nothing is written through links; name the folder with --store",
+                "`release.store: {}`: `{}` is a symbolic link, and gwc does not write through links; name the folder with --store",
                 said.escape_debug(),
                 folder.display()
             ))

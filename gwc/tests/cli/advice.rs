@@ -163,7 +163,7 @@ fn lint_warns_of_a_signing_key_that_ends() {
         .run(&["lint", "--format", "concise"])
         .with(0)
         .says("GW0544")
-        .says("of `release` has ended (2020-02-01)");
+        .says("of `release` has expired (2020-02-01)");
     // `gwc build` does not depend on the clock.
     let ended = project.run(&["build"]).with(0);
     assert!(!ended.err.contains("warning"), "{ended:?}");

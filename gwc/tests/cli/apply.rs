@@ -10,7 +10,7 @@ fn a_release_and_its_history() {
     let id = project.build();
     let ended = project.apply("first").with(0).says("serial 1");
     assert!(ended.out.contains(&id));
-    assert!(ended.out.contains("nothing before this to go back to"));
+    assert!(ended.out.contains("no earlier version to go back to"));
     project.change("6s");
     project
         .apply("second")
@@ -102,7 +102,9 @@ fn exactly_the_plan_or_nothing() {
     let mut less = plan.clone();
     less["changes"].as_array_mut().unwrap().clear();
     project.write("less.json", less.to_string());
-    with("less.json").with(3).says("other changes");
+    with("less.json")
+        .with(3)
+        .says("does not match the current changes");
     let mut ungated = plan.clone();
     ungated["gates"] = json!([]);
     project.write("ungated.json", ungated.to_string());
@@ -335,10 +337,10 @@ fn a_plan_file_that_says_something_else_is_told_what() {
         .says("starts from serial 7 of channel prod, which is at serial 1 now");
     with(&|plan| plan["base"]["record"] = format!("sha256:{}", "0".repeat(64)).into())
         .with(3)
-        .says("another record");
+        .says("differs from the record");
     with(&|plan| plan["base"]["channel"] = "staging".into())
         .with(3)
-        .says("about channel staging, this would move channel prod");
+        .says("for channel staging, but this command would move channel prod");
     with(&|plan| plan["environment"] = "test".into()).with(64);
     // Acknowledgements in a plan file are ignored and evaluated again; the order of changes is
     // irrelevant.
@@ -375,7 +377,7 @@ fn acknowledgements_of_a_plan_file_must_be_repeated() {
     };
     apply(&[])
         .with(1)
-        .says("the acknowledgements in the plan file do not count")
+        .says("the acknowledgements in the plan file are ignored")
         .says("gate-tripped");
     assert_eq!(project.history().len(), 1);
     apply(&["--ack", &ack]).with(0);

@@ -155,7 +155,7 @@ fn new_environment_that_opens_trips_until_acked() {
     let change = &changes["changes"][0];
     let text = change["new"].as_str().expect("a text");
     assert!(
-        text.contains("lets in more than no environment, prod, test"),
+        text.contains("admits more than no environment, prod, test"),
         "{text}"
     );
     let ack = format!("{}=seen", change["fingerprint"].as_str().expect("digits"));
@@ -402,7 +402,7 @@ fn plan_of_one_environment_names_those_that_go() {
     // Without `--against`, only channels that environments name are compared.
     project
         .run(&["plan", "--env", "live"])
-        .says("no environment of gateway.yaml uses channel prod any more")
+        .says("channel prod belongs to no environment of gateway.yaml")
         .says("(serial 1)");
     for used in [&["--env", "live", "--channel", "live"][..], &[]] {
         let ended = project.run(&[&["plan"], used].concat());

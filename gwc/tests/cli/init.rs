@@ -133,7 +133,7 @@ fn init_from_a_faulty_document_ends_clean() {
     in_folder(folder.path(), &["init", "shop", "--from", "api.yaml"])
         .with(0)
         .says("is ready")
-        .says("parts taken out by the overlay");
+        .says("parts removed by the overlay");
     let project = folder.path().join("shop");
     in_folder(&project, &["lint"]).with(0);
     in_folder(&project, &["build"]).with(0);
@@ -293,7 +293,7 @@ fn init_settles_paths_that_nothing_tells_apart() {
     in_folder(folder.path(), &["init", "shop", "--from", "api.yaml"])
         .with(0)
         .says("is ready")
-        .says("paths that document another (4)");
+        .says("paths that only document another path (4)");
     let project = folder.path().join("shop");
     in_folder(&project, &["build"]).with(0);
     let routes = |url: &str| in_folder(&project, &["route", "GET", url]).with(0).out;

@@ -54,12 +54,16 @@ fn end_of_a_key_is_printed_and_reported_in_time() {
     let mut keys = trust["keys"].as_array().unwrap().iter();
     let long = keys.find(|key| key["owner"] == "long").unwrap();
     let day = &long["not_after"].as_str().unwrap()[..10];
-    assert!(ended.out.contains(&format!("ends {day}")), "{}", ended.out);
+    assert!(
+        ended.out.contains(&format!("expires {day}")),
+        "{}",
+        ended.out
+    );
     let soon = ["keygen", "soon", "--days", "10", "--format", "json"];
     let document = project.run(&soon).with(0).json("keygen/v1");
     assert!(document["not_after"].is_string(), "{document}");
 
-    project.run(&["status"]).says("of `soon` ends in");
+    project.run(&["status"]).says("of `soon` expires in");
     let status = project.run(&["status", "--format", "json"]);
     assert!(!status.err.contains("`long`"), "{}", status.err);
     let ending = status.json("fleet/v1")["keys_ending"].clone();
@@ -75,7 +79,7 @@ fn nothing_is_overwritten() {
     project
         .run(&["keygen", "release"])
         .with(64)
-        .says("never overwritten");
+        .says("never overwrites");
     assert_eq!(project.read("keys/release.pem"), key);
     assert_eq!(project.read("trust.json"), trust);
 }

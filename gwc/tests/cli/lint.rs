@@ -411,7 +411,7 @@ fn report_option_with_two_documents_is_refused() {
     project
         .run(&["rules", "--project", "."])
         .with(64)
-        .says("reads no project: leave --project out");
+        .says("reads no project; omit --project");
     project.run(&["rules"]).with(0);
 }
 
@@ -426,11 +426,11 @@ fn reports_and_baselines_do_not_replace_what_is_read() {
         project
             .run(&["lint", "--write-baseline", target])
             .with(64)
-            .says("which is read here");
+            .says("which this run reads");
         project
             .run(&["lint", "--output", &format!("json={target}")])
             .with(64)
-            .says("which is read here");
+            .says("which this run reads");
     }
     project
         .run(&["lint", "orders.yaml", "--output", "json=orders.yaml"])
@@ -466,7 +466,7 @@ fn reports_and_baselines_do_not_replace_what_is_read() {
             "json=set-aside.json",
         ])
         .with(64)
-        .says("which is read here");
+        .says("which this run reads");
 }
 
 #[test]

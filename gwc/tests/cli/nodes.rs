@@ -253,7 +253,7 @@ fn the_way_back_is_required() {
     let gateway = Gateway::new(status("sha256:other"));
     apply(&project, &["--require-rollback", "--node", &gateway.at])
         .with(5)
-        .says("does not have");
+        .says("is not on this gateway");
     gateway.say("resident", json!([project.history()[0].1]));
     gateway.say("doubt", json!("its secret ${env:GWS_KEY} is gone"));
     apply(&project, &["--require-rollback", "--node", &gateway.at])
@@ -270,7 +270,7 @@ fn the_way_back_is_required() {
     let required = ["--require-rollback", "--node", &gateway.at];
     apply(&project, &[&required[..], &["--wait", "0s"]].concat())
         .with(0)
-        .says("the gateway has it ready");
+        .says("the gateway is ready for it");
 }
 
 #[test]
@@ -426,7 +426,7 @@ fn node_of_another_channel_or_project_disagrees() {
     gateway.say("project", json!("warehouse"));
     ask("drift")
         .with(1)
-        .says("is of project `warehouse`, not `shop`");
+        .says("belongs to project `warehouse`, not `shop`");
     assert_eq!(project.history().len(), 1);
 }
 

@@ -304,7 +304,7 @@ fn grafted_history_is_refused() {
     fs::write(&grafts, format!("{third} {second}\n")).expect("there is room");
     against(&outer.file("deploy"), "git:HEAD~2")
         .with(65)
-        .says("rewrites its history");
+        .says("changes the commit history");
     fs::write(&grafts, "").expect("there is room");
     shows_the_open_door(against(&outer.file("deploy"), "git:HEAD~2"));
 }

@@ -146,7 +146,7 @@ fn token_is_revoked_without_being_shown() {
             "{shown}"
         );
     }
-    let failed = run("none.txt").with(64).says("not a signed token");
+    let failed = run("none.txt").with(64).says("neither a signed token");
     assert!(!failed.err.contains("hunter2"), "{}", failed.err);
     run("env:GWC_NO_SUCH_TOKEN").with(64).says("cannot be read");
     run("no-such-file").with(64).says("cannot be read");
@@ -163,7 +163,7 @@ fn record_after_a_revocation_names_the_newest_list() {
         .apply("nothing new")
         .with(0)
         .says("nothing to do")
-        .says("names revocation list 0, the store has list 1");
+        .says("names revocation list 0, but the store has list 1");
     let named = |project: &Project| {
         let store = Folder::open(&project.file("releases")).unwrap();
         let chain = Chain::Channel("prod".parse().unwrap());

@@ -138,7 +138,7 @@ fn withdrawn_bundle_and_its_end_are_in_the_record() {
     let target = project.history()[1].1.clone();
     back(&project, &["-1", "--withdraw", &target])
         .with(64)
-        .says("name one that it left");
+        .says("name an earlier bundle");
     back(&project, &["-1", "--withdraw", &left, "--expires", "2d"]).with(0);
     let document = project.run(&["history", "--format", "json"]).with(0);
     let record = &document.json("history/v1")["records"][0];
@@ -165,7 +165,7 @@ fn missing_store_is_not_recreated_below_the_floor() {
         .apply("again")
         .with(4)
         .says("below-floor")
-        .says("is it mounted");
+        .says("check that it is mounted");
     assert!(!project.file("releases").exists(), "nothing was made");
 }
 

@@ -124,7 +124,7 @@ fn hidden_hosts_and_near_routes_are_shown() {
     assert_eq!(
         lost(&hidden, "candidates"),
         [
-            "orders/listOrders host: its mount has no hosts, and another mount has `api.shop.example`: that one owns all requests of its host"
+            "orders/listOrders host: its mount has no hosts; another mount has the host `api.shop.example` and receives all its requests"
         ]
     );
     let near = told(&project, &["GET", "/Orders"]);
@@ -315,7 +315,7 @@ fn what_cannot_run_yet_is_left_out_and_named() {
     assert_eq!(validate.unwrap()["source"], place(8, 81, "orders.yaml"));
     let human = project.run(&["route", "GET", "/orders"]).with(0);
     human
-        .says("as far as this version can run it")
+        .says("decided without the parts that this version cannot run")
         .says("policy waf (threat)");
     project.run(&["build"]).with(1);
 }
@@ -409,7 +409,7 @@ fn request_of_a_plan_line_is_replayed_on_both_sides() {
     let replay = |words: &[&str]| project.run(&[&["route", "--witness"], words].concat());
     replay(&[&line("tighten"), "plan.json"])
         .with(64)
-        .says("shows no request");
+        .says("has no example request");
     replay(&["0123456789ab", "plan.json"])
         .with(64)
         .says("no line of plan.json");
@@ -496,7 +496,7 @@ specific",
             &["HEAD", "/files/7"],
             "headFile",
             &[
-                "orders/getFile head: GET serves HEAD only if no operation has HEAD itself",
+                "orders/getFile head: GET serves HEAD only if no operation declares HEAD",
                 "orders/files prefix: it matches everything below its 1 segment; the owner is more \
 specific",
             ],
@@ -584,8 +584,8 @@ fn other_listener_that_decides_otherwise_is_told() {
         "gateway.yaml",
         format!("{GATEWAY}{listeners}").replace("{name: any}", "{name: any, listeners: [inner]}"),
     );
-    let told =
-        "note: the listener `inner` is assumed, `open` decides otherwise: name one with --listener";
+    let told = "note: the listener `inner` is assumed, but `open` would decide differently; select one \
+         with --listener";
     ask(&project, &["GET", "/orders"]).with(0).says(told);
     // Both have the mount `main`; a port or a name chooses one.
     let main = ["GET", "/v1/orders", "-H", "host: api.shop.example"];

@@ -77,16 +77,16 @@ fn credential_is_judged_without_its_value() {
     let with = |credential: &str| told(&project, &["GET", "/orders", "--credential", credential]);
     let valid = with("key=valid");
     assert_eq!(valid["decision"], "forward");
-    assert_eq!(valid["consumer"], "(whoever owns the valid credential)");
+    assert_eq!(valid["consumer"], "(owner of the valid credential)");
     assert_eq!(with("key=forged")["reason"], "credential_invalid");
     assert_eq!(with("header x-key by keys=valid")["decision"], "forward");
     // Only the option `--credential` makes a credential valid; a key with the same text does not.
     let guessed = told(&project, &["GET", "/orders", "-H", "X-Key: valid"]);
     assert_eq!(guessed["reason"], "credential_invalid");
     let unknown = project.run(&["route", "GET", "/orders", "--credential", "kay=valid"]);
-    unknown.with(64).says(
-        "`orders`, which owns the request, uses no security scheme `kay`: only `key` is known",
-    );
+    unknown
+        .with(64)
+        .says("`orders` owns the request and has no security scheme `kay`: only `key` is known");
     let twice = [
         "route",
         "GET",

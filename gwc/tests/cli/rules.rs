@@ -351,7 +351,7 @@ fn rules_alone_make_a_record_that_judges() {
         "--key",
         "keys/release.pem",
     ]);
-    ended.with(0).says("its rules are recorded");
+    ended.with(0).says("the new rules are recorded");
     let history = project.history();
     assert_eq!(history.len(), 2);
     assert_eq!(history[0].1, history[1].1);
@@ -398,7 +398,7 @@ fn record_of_rules_alone_keeps_what_is_withdrawn() {
     project
         .run(&[&["apply", &ack][..], &key].concat())
         .with(0)
-        .says("its rules are recorded");
+        .says("the new rules are recorded");
     let history = project.run(&["history", "--format", "json"]).with(0);
     let newest = &history.json("history/v1")["records"][0];
     assert_eq!(newest["withdraw"], serde_json::json!([bad]), "{newest:#}");

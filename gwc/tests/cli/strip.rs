@@ -177,5 +177,5 @@ fn other_files_are_named_and_leak_nothing_internal() {
     project
         .run(&["strip", "api.yaml"])
         .with(1)
-        .says("refers to something that is left out");
+        .says("refers to a part that is left out");
 }

@@ -95,7 +95,10 @@ fn index_of_a_stranger_stays_as_it_is() {
     for arguments in [&["build"][..], &APPLY] {
         let ended = project.run(&[arguments, &["--store", "theirs"]].concat());
         assert_ne!(ended.code, 0, "{ended:?}");
-        assert!(ended.err.contains("images of others"), "{ended:?}");
+        assert!(
+            ended.err.contains("images that gwc did not write"),
+            "{ended:?}"
+        );
     }
     assert_eq!(index(&project.file("theirs")), STRANGER);
     // gwc's own store is used again, even with a damaged index.
@@ -189,7 +192,7 @@ fn output_over_a_tracked_file_is_refused() {
     project
         .run(&["strip", "-o", "."])
         .with(64)
-        .says("is read here");
+        .says("which this run reads");
     // Files that gwc wrote are overwritten, tracked by Git or not.
     for format in ["json", "sarif", "junit", "checkstyle"] {
         let file = format!("report.{format}");

@@ -88,7 +88,7 @@ fn one_more_of_the_same_is_told() {
     assert_eq!(left(&written(&double), &double), Vec::<String>::new());
     assert_eq!(
         left(&written(&double), &single),
-        ["stale-baseline: `unknown-keyword` in openapi.yaml is set aside 1 time too often"]
+        ["stale-baseline: the baseline lists `unknown-keyword` in openapi.yaml 1 time too often"]
     );
 }
 

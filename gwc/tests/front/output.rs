@@ -48,7 +48,7 @@ components:
         "`gett` is not a method; help: did you mean `get`?",
         "did you mean `key`?",
         "leads nowhere; help: did you mean `Ok`?",
-        "`any` is not a value that is known here; help: one of `array`, `boolean`",
+        "`any` is an unknown value; help: one of `array`, `boolean`",
     ] {
         assert!(lines.contains(said), "{said}\n{lines}");
     }

@@ -111,10 +111,10 @@ fn signing_key_is_reported_30_days_before_end() {
     let now_s = 1_767_225_600;
     for (state, end, said) in [
         ("active", "2026-02-01T00:00:00Z", None),
-        ("active", "2026-01-31T00:00:00Z", Some("ends in 30 days")),
-        ("active", "2026-01-02T23:00:00Z", Some("ends in 1 day (")),
-        ("active", "2026-01-01T23:00:00Z", Some("ends today")),
-        ("active", "2026-01-01T00:00:00Z", Some("has ended")),
+        ("active", "2026-01-31T00:00:00Z", Some("expires in 30 days")),
+        ("active", "2026-01-02T23:00:00Z", Some("expires in 1 day (")),
+        ("active", "2026-01-01T23:00:00Z", Some("expires today")),
+        ("active", "2026-01-01T00:00:00Z", Some("has expired")),
         ("retired", "2026-01-01T00:00:00Z", None),
     ] {
         let trust = key(state, end);

@@ -131,7 +131,7 @@ fn connect_timeout_above_request_timeout_is_found() {
         told(&gateway("", &upstream("connect: 50s, request: 5s"))),
         [(
             "connect".into(),
-            "GW0526: connecting may take 50000ms, but the whole request only 5000ms".into()
+            "GW0526: `connect` is 50000ms, longer than `request` with 5000ms".into()
         )]
     );
 }

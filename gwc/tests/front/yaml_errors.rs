@@ -31,17 +31,17 @@ const CASES: &[(&str, &str, Option<u32>)] = &[
     // Mistakes in indentation.
     (
         "info:\n  title: t\n   version: 1\n",
-        "3:4-14 the indentation (3 spaces) fits no line above; help: indent it by 0 or by 2",
+        "3:4-14 the indentation (3 spaces) matches no line above; help: indent it by 0 or by 2",
         Some(2),
     ),
     (
         "info:\n    title: t\n  version: 1\n",
-        "3:3-13 the indentation (2 spaces) fits no line above; help: indent it by 0 or by 4",
+        "3:3-13 the indentation (2 spaces) matches no line above; help: indent it by 0 or by 4",
         Some(2),
     ),
     (
         "a:\n  - name: x\n   in: y\n",
-        "3:4-9 the indentation (3 spaces) fits no line above; help: indent it by 2 or by 4",
+        "3:4-9 the indentation (3 spaces) matches no line above; help: indent it by 2 or by 4",
         Some(2),
     ),
     // Mistakes in quoting.
@@ -150,7 +150,7 @@ quotes",
     // Unresolved merge conflicts.
     (
         "a:\n  x: 1\n<<<<<<< HEAD\n  y: 2\n=======\n  y: 3\n>>>>>>> other\n",
-        "3:1-13 a merge conflict of Git is left; help: keep one side, and remove the lines with `<<<<<<<`, `=======` and `>>>>>>>`",
+        "3:1-13 unresolved merge conflict of Git; help: keep one side, and remove the lines with `<<<<<<<`, `=======` and `>>>>>>>`",
         None,
     ),
     // Values that begin with a comment.
@@ -190,7 +190,7 @@ put the whole string in quotes",
     ),
     (
         "tags: - a\n",
-        "1:7-8 a list item cannot stand on the line of its key; help: begin a new line in front of \
+        "1:7-8 a list item cannot be on the line of its key; help: begin a new line in front of \
 `-`, or put the string in quotes",
         None,
     ),

@@ -60,7 +60,7 @@ impl Node {
         match answer.recv_timeout(timeout) {
             Ok(answer) => answer,
             Err(_) => bail!(
-                "gwd did not answer within {timeout:?}; it is not carried out if it had not begun: look at `gwd status` and at its log, or wait longer with --timeout"
+                "gwd did not answer within {timeout:?}; the command is cancelled unless it had begun: check `gwd status` and the log of gwd, or wait longer with --timeout"
             ),
         }
     }
@@ -96,6 +96,6 @@ fn exchange(mut stream: impl Read + Write, request: &str) -> anyhow::Result<Answ
         .nth(1)
         .and_then(|status| status.parse().ok())
         .context("the answer is not HTTP")?;
-    let body = serde_json::from_str(body).context("the answer is not gwd's")?;
+    let body = serde_json::from_str(body).context("the answer is not from gwd")?;
     Ok(Answer { status, body })
 }

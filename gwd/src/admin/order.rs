@@ -54,7 +54,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Stri
     match body.trim_ascii().first() {
         None => Ok(T::default()),
         Some(b'{') => serde_json::from_slice(body).map_err(|error| error.to_string()),
-        Some(_) => Err("the body is a JSON object: {…}".to_owned()),
+        Some(_) => Err("the body must be a JSON object: {…}".to_owned()),
     }
 }
 

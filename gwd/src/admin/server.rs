@@ -222,7 +222,7 @@ impl Admin {
             return problem(
                 421,
                 "host-not-allowed",
-                "ask by an IP address or `localhost`, send the admin token, or name the host with --admin-host",
+                "write an IP address or `localhost` as the host, send the admin token, or name the host with --admin-host",
             );
         }
         match path.as_str() {
@@ -574,7 +574,7 @@ fn full() -> Reply {
 }
 
 fn stopping() -> Reply {
-    problem(503, "stopping", "this gwd is about to end")
+    problem(503, "stopping", "this gwd is shutting down")
 }
 
 fn health(fine: bool, status: &str, checks: &Value) -> Reply {

@@ -188,13 +188,13 @@ fn upstream_text(upstream: &Value) -> String {
         if let Some(unreachable) = host["unreachable"].as_object() {
             let seconds = unreachable["for_ms"].as_u64().unwrap_or(0) / 1_000;
             wrong.push(format!(
-                "not reached for {seconds}s, {} attempts: {}",
+                "unreachable for {seconds}s, {} attempts: {}",
                 unreachable["attempts"],
                 text(&host["unreachable"], "error")
             ));
         }
         if let Some(ms) = host["ejected_ms"].as_u64() {
-            wrong.push(format!("left out for {}s more", ms.div_ceil(1_000)));
+            wrong.push(format!("ejected for {}s more", ms.div_ceil(1_000)));
         }
         if host["circuit"] != "closed" {
             wrong.push(format!("circuit {}", text(host, "circuit")));
@@ -207,7 +207,7 @@ fn upstream_text(upstream: &Value) -> String {
         if let Some(error) = source["error"].as_str() {
             let seconds = source["age_ms"].as_u64().unwrap_or(0) / 1_000;
             let name = text(source, "name");
-            out.push_str(&format!("; {name} not found for {seconds}s: {error}"));
+            out.push_str(&format!("; {name} not resolved for {seconds}s: {error}"));
         }
     }
     out
@@ -276,11 +276,11 @@ fn status_text(status: &Value) -> String {
     if status["durable"] == false {
         line(
             "WARNING",
-            "a restart would not know what is in force: the state folder cannot be written",
+            "the state folder cannot be written: a restart would begin with an older state",
         );
     }
     if status["insecure_allow_unsigned"] == true {
-        line("INSECURE", "unsigned bundles are run");
+        line("INSECURE", "unsigned bundles are accepted");
     }
     if status["replay_protected"] == false {
         line("WARNING", "replay-unprotected");

@@ -19,22 +19,25 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Default state folder.
 const STATE: &str = "/var/lib/gwd";
 
-const RUN_EXAMPLES: &str = "\
-Examples:
-  gwd run --store ./releases --trust trust.json --state ./state
+const RUN_EXAMPLES: &str = "Examples:
+  gwd run --store ./releases --trust trust.json --state \
+./state
   gwd run --config /etc/gwd.toml --listen public=0.0.0.0:8080
-  GWD_STORE=/srv/releases GWD_TRUST=/etc/gwd/trust.json gwd run --access-log stdout
+  GWD_STORE=/srv/releases \
+GWD_TRUST=/etc/gwd/trust.json gwd run --access-log stdout
 
-Exit codes: 0 clean stop; 4 no trust file, or verification failed with nothing to fall back to;
-64 wrong usage; 65 something given cannot be read; 69 the store cannot be reached; 70 a bug.";
+Exit codes: 0 clean stop; 4 no trust \
+file, or verification failed with nothing to fall back to;
+64 wrong usage; 65 an input cannot be \
+read; 69 the store cannot be reached; 70 a bug.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
   gwd check --store ./releases --trust trust.json --state ./state
   gwd check --config /etc/gwd.toml --format json
 
-Exit codes: 0 it would run; 4 no trust file, or verification failed; 64 wrong usage; 65 something
-given cannot be read; 69 the store cannot be reached; 70 a bug.";
+Exit codes: 0 it would run; 4 no trust file, or verification failed; 64 wrong usage; 65 an input
+cannot be read; 69 the store cannot be reached; 70 a bug.";
 
 const CLIENT_EXAMPLES: &str = "\
 Examples:
@@ -45,14 +48,17 @@ Examples:
 Exit codes: 0 done; 4 refused; 64 wrong usage; 65 a file cannot be read; 69 no gwd can be
 reached.";
 
-const CLI_EXAMPLES: &str = "\
-Examples:
-  gwd run --store ./releases --trust trust.json --state ./state --admin unix:admin.sock
-  gwd status --admin unix:admin.sock         what it runs, and why not the last release
-  gwd rollback --admin unix:admin.sock       back to what ran before, on this node only
+const CLI_EXAMPLES: &str = "Examples:
+  gwd run --store ./releases --trust trust.json --state \
+./state --admin unix:admin.sock
+  gwd status --admin unix:admin.sock         what it runs, and why \
+not the last release
+  gwd rollback --admin unix:admin.sock       back to what ran before, on this \
+node only
 
-Exit codes: 0 done; 4 refused; 64 wrong usage; 65 a file cannot be read; 69 no gwd, or no store,
-can be reached; 70 a bug of ours.";
+Exit codes: 0 done; 4 refused; 64 wrong usage; 65 a file cannot be read; 69 no gwd, or \
+no store,
+can be reached; 70 a bug in gwd.";
 
 /// gwd runs signed bundles: it verifies one, builds everything it needs, and switches to it
 /// without a dropped connection.
@@ -102,7 +108,7 @@ pub(super) enum Command {
     /// Run a bundle on this node that is verified and not revoked; the node is held as by `gwd
     /// rollback`.
     #[command(after_help = "Examples:
-  gwd versions --admin unix:/run/gwd/admin.sock             which there are
+  gwd versions --admin unix:/run/gwd/admin.sock             list the versions
   gwd activate 3f9c02 --reason 'paged: 5xx' --admin unix:/run/gwd/admin.sock")]
     Activate {
         /// The bundle's id, as `gwd versions` prints it, or at least its first four digits.

@@ -79,7 +79,7 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     let taken = match resolved.take_over.then(|| handover::ask(&resolved.state)) {
         None => None,
         Some(Ok(taken)) => taken,
-        Some(Err(error)) => return unusable("the previous gwd does not hand over", &error),
+        Some(Err(error)) => return unusable("the take-over from the previous gwd failed", &error),
     };
     let (predecessor, lock, admin_socket) = match taken {
         None => (None, None, None),
@@ -218,7 +218,7 @@ fn no_successor(status: &Status) -> Exit {
 fn no_admin(error: &std::io::Error, resolved: &Resolved) -> Exit {
     let advice = match error.kind() {
         std::io::ErrorKind::NotFound => {
-            "make the socket's folder first; it cannot be a state folder that is not there yet"
+            "create the folder of the socket first, even if it is the state folder"
         }
         std::io::ErrorKind::AlreadyExists => "name a file that does not exist, or a socket",
         std::io::ErrorKind::PermissionDenied => {
@@ -404,8 +404,9 @@ impl Signals {
 fn end_undrained(who: &'static str, code: i32) {
     event(
         Level::Error,
-        "ended without a drain: something that gwd waits for never came",
-        json!({"signal": who, "exit": code, "do": "check the disks and shares that it uses"}),
+        "ended without a drain: the control thread did not respond",
+        json!({"signal": who, "exit": code, "do": "check the disks and network file systems that \
+            gwd uses"}),
     );
     std::process::exit(code);
 }

@@ -2,7 +2,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "descriptors that the environment names are taken as ours"
+    reason = "takes ownership of the descriptors that the environment names"
 )]
 
 use std::os::fd::{FromRawFd as _, OwnedFd};
@@ -54,7 +54,7 @@ pub(super) fn sockets() -> Vec<Inherited> {
             },
             None => event(
                 Level::Warn,
-                "a descriptor of systemd is ignored: it is not a TCP socket",
+                "a descriptor from systemd is ignored, because it is not a TCP socket",
                 json!({"descriptor": descriptor, "name": name}),
             ),
         }

@@ -259,7 +259,7 @@ impl Control {
                 "bundle": bundle.to_string(),
                 "reason": refused.reason(),
                 "error": refused.to_string(),
-                "again": if refused.permanent() { "never" } else { "with growing waits" },
+                "again": if refused.permanent() { "never" } else { "with increasing delays" },
                 "do": advice(refused),
             }),
         );

@@ -231,7 +231,7 @@ impl Control {
             match self.run_kept(last) {
                 Ok(()) => event(
                     Level::Warn,
-                    "the channel's head does not run; the last good bundle does",
+                    "the channel's head cannot run; the last good bundle runs",
                     json!({"bundle": last.to_string()}),
                 ),
                 Err(refused) => event(
@@ -322,7 +322,7 @@ impl Control {
                         "channel": self.plan.channel.as_str(),
                         "store": self.plan.store.display().to_string(),
                         "channels_there": self.channels_there(),
-                        "do": "release to this channel, or name one that is there with --channel",
+                        "do": "release to this channel, or select an existing one with --channel",
                     }),
                 );
                 Ok(())
@@ -332,7 +332,7 @@ impl Control {
             }
             Some(refused) if refused.blame() == Blame::Operator && !refused.permanent() => Ok(()),
             Some(refused) => Err(StartError::Untrusted(format!(
-                "nothing may run: {refused} ({}); {}",
+                "no bundle may run: {refused} ({}); {}",
                 refused.reason(),
                 advice(&refused)
             ))),

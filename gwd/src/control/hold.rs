@@ -76,7 +76,8 @@ impl Control {
         self.logged.held = Some(serial);
         event(
             Level::Warn,
-            "the channel's head does not run: this node is held; `gwd resume` ends that",
+            "the channel's head does not run, because this node is on hold; `gwd resume` ends the \
+             hold",
             json!({"head": accepted.bundle().to_string(), "serial": serial}),
         );
     }

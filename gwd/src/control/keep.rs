@@ -75,7 +75,7 @@ impl Control {
         if self.durable {
             event(
                 Level::Error,
-                "the state folder cannot be written; a restart would not know what is in force now",
+                "the state folder cannot be written; a restart would begin with an older state",
                 json!({
                     "reason": "state-not-durable",
                     "error": error.to_string(),
@@ -116,7 +116,7 @@ impl Control {
             return Ok(());
         }
         Err(Refused::StateNotDurable {
-            why: format!("`{}` has lost what was kept there", layout.root().display()),
+            why: format!("`{}` has lost its content", layout.root().display()),
         })
     }
 
@@ -178,7 +178,7 @@ impl Control {
             if let Err(error) = follow::keep_source(&store, &self.state.layout, &accepted) {
                 event(
                     Level::Warn,
-                    "a bundle's source cannot be kept; without the store, explanations have no places in the source",
+                    "a bundle's source cannot be kept; without the store, explanations have no source locations",
                     json!({"bundle": accepted.bundle().to_string(), "error": error.to_string()}),
                 );
             }

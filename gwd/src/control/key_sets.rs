@@ -138,18 +138,18 @@ fn read(source: &Remote, bytes: Vec<u8>) -> Result<(Bytes, u64), String> {
     let mut rest = Bytes::from(bytes);
     let first = line(&mut rest).unwrap_or_default();
     let said = first.strip_prefix(FORM).map(str::trim);
-    let said = said.ok_or("it has another form")?;
+    let said = said.ok_or("its format is unknown")?;
     if Digest::of(&rest).to_string() != said {
-        return Err("its digest is another one".to_owned());
+        return Err("its digest does not match".to_owned());
     }
     let fetched_s: u64 = line(&mut rest)
         .and_then(|text| text.parse().ok())
         .unwrap_or(u64::MAX);
     if line(&mut rest).as_deref() != Some(source.url()) {
-        return Err("it is of another source".to_owned());
+        return Err("it belongs to another source".to_owned());
     }
     if fetched_s > clock::unix_ms() / 1_000 + AHEAD_MAX_S {
-        return Err("it is from the future".to_owned());
+        return Err("its time is in the future".to_owned());
     }
     Ok((rest, fetched_s))
 }
@@ -210,7 +210,7 @@ mod tests {
         let (state, _) = saved();
         assert_eq!(keys(state.path()), Some(1_000));
         let other = KeySets::of(state.path()).cell(&Remote::Issuer(source().url().to_owned()), any);
-        assert!(other.set().is_none(), "it is of another source");
+        assert!(other.set().is_none(), "it belongs to another source");
     }
 
     #[test]

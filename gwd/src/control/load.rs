@@ -79,9 +79,9 @@ fn consumers(
 fn unreadable(what: &'static str, why: NotCanonical) -> Refused {
     let why = match why {
         NotCanonical::Lacking => {
-            "an older gwc wrote it without fields that this gwd needs; build and apply it again with a gwc of this version"
+            "an older gwc wrote it without fields that this gwd needs; build and apply the bundle again with a gwc of this version"
         }
-        NotCanonical::Otherwise => "it is not what this version of gwd reads",
+        NotCanonical::Otherwise => "its format is not one that this version of gwd reads",
     };
     malformed(what, why)
 }

@@ -298,7 +298,8 @@ impl Control {
                 {
                     event(
                         Level::Warn,
-                        "an order is not carried out: its client did not wait for the answer",
+                        "a command of the admin interface is not carried out: its client did not \
+                         wait for the answer",
                         json!({}),
                     );
                 }

@@ -164,7 +164,7 @@ impl Control {
                     409,
                     "ambiguous",
                     &format!(
-                        "`{prefix}` begins several bundles; give more digits of one of: {}",
+                        "`{prefix}` matches several bundles; give more digits of one of: {}",
                         ids.join(", ")
                     ),
                 ))

@@ -254,7 +254,7 @@ impl Lock {
             return Ok(lock);
         }
         Err(Refused::StateNotDurable {
-            why: format!("`{}` was exchanged just now", lock.path.display()),
+            why: format!("`{}` was replaced meanwhile", lock.path.display()),
         })
     }
 
@@ -336,7 +336,7 @@ fn unusable(path: &Path, error: &io::Error) -> Refused {
 /// Description of a JSON error that reveals nothing of the file's content.
 fn reason(error: &serde_json::Error) -> &'static str {
     if error.is_eof() {
-        "it ends too early"
+        "it is truncated"
     } else if error.is_data() {
         "it is not what gwd writes"
     } else {

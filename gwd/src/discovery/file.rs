@@ -85,7 +85,7 @@ pub fn places(bytes: &[u8]) -> Result<Vec<Place>, String> {
             serde_json::error::Category::Data => {
                 "it is not `{\"targets\": [{\"address\": \"IP:PORT\", \"weight\": 1, \"zone\": \"…\"}]}`"
             }
-            serde_json::error::Category::Eof => "it ends too early",
+            serde_json::error::Category::Eof => "it is truncated",
             serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
                 "it is not JSON"
             }
@@ -137,8 +137,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_without_what_is_written() {
         for (text, why) in [
-            ("", "it ends too early (line 1, column 0)"),
-            ("{\"targets\": [", "it ends too early"),
+            ("", "it is truncated (line 1, column 0)"),
+            ("{\"targets\": [", "it is truncated"),
             ("hunter2", "it is not JSON (line 1, column 1)"),
             ("{\"hunter2\": 1}", "it is not `{\"targets\""),
             (

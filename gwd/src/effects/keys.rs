@@ -164,7 +164,7 @@ impl Fetch<'_> {
     /// Fetches the key set whose URL is in the issuer's metadata.
     async fn discovered(&self, issuer: &str) -> Result<Answered, Fault> {
         let origin = Endpoint::of(issuer).map(|endpoint| endpoint.origin);
-        let origin = origin.ok_or(Fault::new("the issuer is no URL"))?;
+        let origin = origin.ok_or(Fault::new("the issuer is not a URL"))?;
         let [first, second] = discovery::paths(issuer);
         let metadata = match self.get(&origin, &first).await {
             Err(fault) if fault.is_absent => self.get(&origin, &second).await?,
@@ -182,7 +182,7 @@ impl Fetch<'_> {
         let upstream = self.view.current().loaded.snapshot.upstream(origin);
         let target = PathAndQuery::try_from(target).ok();
         let (Some(upstream), Some(target)) = (upstream, target) else {
-            return Err(Fault::new("the URL is none of this version's"));
+            return Err(Fault::new("the URL does not belong to the running version"));
         };
         let fields: [(HeaderName, &'static str); 2] = [
             (ACCEPT, "application/jwk-set+json, application/json"),

@@ -260,7 +260,9 @@ fn receive(mut stream: &UnixStream) -> io::Result<(Message, Vec<OwnedFd>)> {
         RecvFlags::CMSG_CLOEXEC,
     )?;
     if came.bytes == 0 {
-        return Err(io::Error::other("it broke off: see its log"));
+        return Err(io::Error::other(
+            "the connection was closed; see the log of the previous gwd",
+        ));
     }
     let mut descriptors = Vec::new();
     for message in control.drain() {

@@ -168,7 +168,7 @@ impl Kind {
                 502,
                 "upstream_reset",
                 "connection_terminated",
-                "The service broke off",
+                "The service closed the connection",
                 Blame::Upstream,
             ),
             Self::Timeout => (
@@ -189,7 +189,7 @@ impl Kind {
                 502,
                 "upstream_protocol_error",
                 "http_protocol_error",
-                "The service's answer cannot be understood",
+                "The service's response is not valid",
                 Blame::Upstream,
             ),
             Self::TooLarge => (
@@ -203,7 +203,7 @@ impl Kind {
                 408,
                 "request_timeout",
                 "http_request_error",
-                "The request's body did not come in time",
+                "The request's body did not arrive in time",
                 Blame::Client,
             ),
             Self::ClientBody => (
@@ -217,7 +217,7 @@ impl Kind {
                 499,
                 "client_closed",
                 "http_request_error",
-                "The client has gone",
+                "The client closed the connection",
                 Blame::Client,
             ),
         };

@@ -82,7 +82,7 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
         gauges: [
             (
                 "gwd_upstream_host_healthy",
-                "Whether a host gets requests: 0 while it is ejected or fails its checks.",
+                "1 if a host receives requests; 0 while it is ejected or fails its checks.",
                 healthy,
             ),
             (

@@ -36,7 +36,7 @@ pub(crate) fn read(shared: &Shared) -> Told {
             ("gwd_key_set_keys", "Keys of a fetched key set.", keys),
             (
                 "gwd_key_set_age_seconds",
-                "Since a key set was fetched.",
+                "Time since a key set was fetched.",
                 ages,
             ),
         ],

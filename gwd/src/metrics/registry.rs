@@ -122,7 +122,7 @@ impl Registry {
             bundles: Mutex::default(),
             desc: Desc::new(
                 "gwd".into(),
-                "everything that gwd tells".into(),
+                "metrics of gwd".into(),
                 Vec::new(),
                 std::collections::HashMap::new(),
             )
@@ -324,7 +324,7 @@ impl Registry {
         }
         families.push(counters(
             "gwd_questions_total",
-            "Questions that policies and verifiers asked, by result.",
+            "Requests of policies and verifiers to other services, by result.",
             &asked,
         ));
         self.collect_judging(families);
@@ -405,7 +405,7 @@ impl Registry {
         }
         families.push(gauges(
             "gwd_store_up",
-            "Whether a store answers: 0 while its limits act as `on_outage` says.",
+            "1 if a store answers; 0 while its limits act as `on_outage` says.",
             &stores,
         ));
         let limits = &self.shared.limits;
@@ -491,7 +491,7 @@ impl Registry {
         });
         families.push(gauges(
             "gwd_bundle_info",
-            "The bundle that runs.",
+            "Running bundle.",
             &info.collect(),
         ));
         let activations = activations.iter().map(|((result, reason), count)| {

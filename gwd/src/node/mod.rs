@@ -528,7 +528,7 @@ impl Node {
     fn command(&self, index: usize, command: Command) {
         if self.workers[index].blocking_send(command).is_err() {
             // A worker that panics ends the process; see [`Vital`].
-            event(Level::Error, "a worker is gone", json!({"worker": index}));
+            event(Level::Error, "a worker has ended", json!({"worker": index}));
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn refused(error: BuildError) -> Refused {
             Ok(feature) => Refused::Needs { feature },
             Err(_) => Refused::Malformed {
                 what: "bundle",
-                why: "it needs what has no name".into(),
+                why: "the bundle needs an unknown feature".into(),
             },
         },
         other @ (BuildError::UnknownName(_)

@@ -172,7 +172,7 @@ pub(crate) fn ended_without() -> (Frame<Bytes>, u32) {
 /// Final frame for a call whose upstream connection broke.
 pub(crate) fn broken_off() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);
-    let text = "The service broke off (upstream_reset)";
+    let text = "The service closed the connection (upstream_reset)";
     end_with(&mut trailers, Code::Unavailable, text);
     (Frame::trailers(trailers), Code::Unavailable as u32)
 }
@@ -180,7 +180,7 @@ pub(crate) fn broken_off() -> (Frame<Bytes>, u32) {
 /// Final frame for a call whose upstream was silent for longer than the idle timeout.
 pub(crate) fn fell_silent() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);
-    let text = "The service did not go on in time (upstream_timeout)";
+    let text = "The service did not continue in time (upstream_timeout)";
     end_with(&mut trailers, Code::DeadlineExceeded, text);
     (Frame::trailers(trailers), Code::DeadlineExceeded as u32)
 }

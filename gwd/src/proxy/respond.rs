@@ -424,7 +424,7 @@ pub(crate) fn panicked(stream: &Stream) -> Response<ResponseBody> {
     let mut made = problem(
         500,
         "internal_error",
-        "The gateway made a mistake",
+        "Internal error of the gateway",
         "proxy_internal_error",
         None,
     );

@@ -38,7 +38,7 @@ impl Drop for Vital {
 
 #[expect(
     clippy::exit,
-    reason = "the thread that would return the exit code waits for workers that serve nobody"
+    reason = "the thread that would return the exit code waits for workers that serve no requests"
 )]
 fn end() {
     std::process::exit(70);

@@ -104,7 +104,7 @@ pub(crate) async fn connect(
             None if !pool.has_permits() => return Err(none_free(pool)),
             None => {
                 let why = format_args!(
-                    "the connection to {} that another request opens took longer than this one may wait",
+                    "the connection to {}, which another request opens, took longer than this request may wait",
                     pool.address
                 );
                 let failure = Failure::because(Kind::ConnectTimeout, &why);
@@ -165,7 +165,7 @@ async fn connect_on(
 fn none_free(pool: &Pool) -> Missed {
     let most = pool.connections_max();
     let why = format_args!(
-        "the upstream has its {most} connections (`limits.connections`), and none became free within the request's `timeout`"
+        "all {most} connections of the upstream (`limits.connections`) were in use during the request's `timeout`"
     );
     Missed::Unasked(Failure::because(Kind::Overflow, &why))
 }

@@ -122,7 +122,7 @@ async fn judge(active: &Active, answer: Response<Incoming>) -> Result<(), String
     let body = whole(answer.into_body()).await?.0;
     match memchr::memmem::find(&body, part.as_bytes()) {
         Some(_) => Ok(()),
-        None => Err("its answer does not contain what it should".to_owned()),
+        None => Err("its answer does not contain the expected text".to_owned()),
     }
 }
 
@@ -240,7 +240,7 @@ fn value(text: &str) -> Result<HeaderValue, String> {
 /// Reads a body up to [`ANSWER_BYTES_MAX`]. Returns it with its trailers.
 async fn whole(body: Incoming) -> Result<(Bytes, Option<http::HeaderMap>), String> {
     let collected = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-    let collected = collected.map_err(|error| format!("its answer broke off: {error}"))?;
+    let collected = collected.map_err(|error| format!("its answer ended early: {error}"))?;
     let trailers = collected.trailers().cloned();
     Ok((collected.to_bytes(), trailers))
 }

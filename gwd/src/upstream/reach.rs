@@ -78,8 +78,8 @@ impl Unreached {
                 "check that the host is up, and that no firewall or network policy drops what is sent there; the bound is the upstream's `timeouts.connect`"
             }
             Kind::TlsCertificate => {
-                "the certificate has to carry the target's host, or the name in the upstream's \
-`tls.sni`, and come from an authority of `tls.ca`, or without `tls.ca` from one of this machine"
+                "the certificate must name the target's host (or `tls.sni` of the upstream) and \
+come from an authority of `tls.ca` (without `tls.ca`: of this machine)"
             }
             Kind::TlsAlert(_) => {
                 "the host refused: it may require a certificate (`tls.client_cert`) or another name (`tls.sni`)"

@@ -219,7 +219,7 @@ impl fmt::Display for CallError {
         match self {
             Self::Http1(error) => error.fmt(f),
             Self::Http2(error) => error.fmt(f),
-            Self::Silent { idle_ms } => write!(f, "no more of the body came for {idle_ms} ms"),
+            Self::Silent { idle_ms } => write!(f, "no byte of the body arrived for {idle_ms} ms"),
             Self::Panicked => f.write_str("a bug in gwd"),
         }
     }

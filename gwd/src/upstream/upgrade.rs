@@ -119,7 +119,7 @@ impl Asking<'_, '_> {
         if !expected.is_met(&head.headers) {
             return Err(Failure::because(
                 Kind::Protocol,
-                &"the upstream's answer to the WebSocket handshake is not the one that belongs to it",
+                &"the upstream's response to the WebSocket handshake is not valid",
             ));
         }
         let (socket, early) = body.into_switched().ok_or(Failure::new(Kind::Reset))?;

@@ -150,7 +150,7 @@ fn new_head_waits_for_resume_and_is_reported() {
     assert_eq!(notify(&gwd)["head"]["bundle"], three.to_string());
     assert!(gwd.runs(&one));
     eventually("the log says so", || {
-        gwd.logged("this node is held").is_some()
+        gwd.logged("this node is on hold").is_some()
     });
     gwd.ask("POST", "/v1/resume", "");
     gwd.wait_for(&three);
@@ -342,7 +342,7 @@ fn bundle_of_an_older_gwc_is_refused_with_help() {
     world.point(id, evidence, RecordKind::Release, "rita");
     eventually("it is refused", || {
         let status = gwd.status().to_string();
-        status.contains("malformed") && status.contains("build and apply it again")
+        status.contains("malformed") && status.contains("build and apply the bundle again")
     });
     let newer = world.release(&gateway);
     gwd.wait_for(&newer);

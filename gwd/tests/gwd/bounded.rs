@@ -143,7 +143,10 @@ fn order_without_a_waiting_client_is_not_run() {
         status()["last_error"]["reason"] == "needs:policy:teleport"
     });
     assert_eq!(status()["bundle"], three.to_string(), "not rolled back");
-    assert!(gwd.logged("an order is not carried out").is_some());
+    assert!(
+        gwd.logged("a command of the admin interface is not carried out")
+            .is_some()
+    );
     gwd.kill();
 }
 

@@ -33,7 +33,10 @@ fn told(gwd: &Process) {
     };
     eventually("it is told", || line().is_some());
     let line = line().unwrap();
-    assert!(line.to_string().contains("GWC_FAULT asks for it"), "{line}");
+    assert!(
+        line.to_string().contains("GWC_FAULT requests this panic"),
+        "{line}"
+    );
     assert_eq!(gwd.metric("http_server_active_requests", &[]), 0.0);
 }
 

@@ -96,7 +96,7 @@ fn silent_upstream_ends_its_response_midway() {
                 &serde_json::json!(200),
                 &"upstream_timeout".into(),
                 &"upstream".into(),
-                &"no more of the body came for 300 ms".into()
+                &"no byte of the body arrived for 300 ms".into()
             ]
         );
         assert_eq!(get(served.address, "/ok").text(), "ok", "{name}");
@@ -147,7 +147,7 @@ fn silent_upstream_resets_stream_or_ends_grpc_call() {
     assert_eq!(trailers["grpc-status"], "4");
     assert_eq!(
         trailers["grpc-message"],
-        "The service did not go on in time (upstream_timeout)"
+        "The service did not continue in time (upstream_timeout)"
     );
     is_the_upstreams(&served, 2.0);
     assert_eq!(client.get("/ok").text(), "ok", "the connection goes on");

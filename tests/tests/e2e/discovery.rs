@@ -66,7 +66,7 @@ fn configured_file_is_watched_and_status_shows_errors() {
         let found_by = &status["upstreams"][0]["found_by"][0];
         found_by["error"]
             .as_str()
-            .is_some_and(|why| why.contains("too early"))
+            .is_some_and(|why| why.contains("it is truncated"))
             .then_some(())
     });
     assert_eq!(get(), "two");

@@ -251,10 +251,10 @@ fn broken_provider_is_503_and_other_requests_are_served() {
             },
         ),
         (
-            "the key set: it is not one JSON object (content-type text/html)",
+            "the key set: it is not a JSON object (content-type text/html)",
             page("text/html; charset=utf-8", "<html>sign in</html>"),
         ),
-        ("not one JSON object", document(&json!("x"))),
+        ("not a JSON object", document(&json!("x"))),
         ("no usable public key", document(&json!({"keys": []}))),
         (
             "too_large",

@@ -239,7 +239,7 @@ fn fleet_with_a_held_node_is_reported_and_converges() {
     };
     let ended = apply(6, "20s", &["--require-rollback"]);
     let text = ended.succeeds().stdout.clone();
-    assert!(text.contains("all 3 gateways have it ready"), "{text}");
+    assert!(text.contains("all 3 gateways are ready for it"), "{text}");
     assert!(text.contains("every gateway runs"), "{text}");
     run(&["drift"]).exits(0);
     let admin = format!("unix:{}", fleet[1].admin().display());

@@ -215,9 +215,7 @@ fn entries(d: &mut Decoder<'_>, depth: usize) -> Result<Vec<(Box<str>, Value)>, 
     for _ in 0..count {
         let key: Box<str> = d.str()?.into();
         if entries.last().is_some_and(|(last, _)| *last >= key) {
-            return Err(Error::message(
-                "the keys of a map are sorted and each is there once",
-            ));
+            return Err(Error::message("the keys of a map are sorted and unique"));
         }
         entries.push((key, read(d, depth + 1)?));
     }

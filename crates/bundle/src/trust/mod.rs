@@ -390,10 +390,13 @@ impl Trust {
                 )));
             }
             if !ids.insert(id) {
-                return Err(wrong(&format!("key `{id}` is there twice")));
+                return Err(wrong(&format!("key `{id}` occurs twice")));
             }
             if key.owner.trim() != key.owner || key.owner.is_empty() {
-                return Err(wrong(&format!("key `{id}`: the owner is empty or padded")));
+                return Err(wrong(&format!(
+                    "key `{id}`: the owner is empty, or begins or ends with \
+                    a space"
+                )));
             }
             if key.roles.is_empty() || key.channels.is_empty() {
                 return Err(wrong(&format!("key `{id}` has no roles or no channels")));
@@ -525,7 +528,7 @@ fn unique<'de, D: Deserializer<'de>>(
             let mut map = BTreeMap::new();
             while let Some((name, floors)) = access.next_entry()? {
                 if map.insert(name, floors).is_some() {
-                    return Err(serde::de::Error::custom("a channel is there twice"));
+                    return Err(serde::de::Error::custom("a channel occurs twice"));
                 }
             }
             Ok(map)

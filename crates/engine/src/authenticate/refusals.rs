@@ -65,7 +65,7 @@ pub(super) static NONCE_REQUIRED: Reject = Reject {
 pub(super) static PROOFS_FULL: Reject = Reject {
     status: 503,
     code: "dpop_proofs_full",
-    title: "No further proof can be remembered now",
+    title: "The gateway cannot record another proof now",
 };
 pub(super) static SCOPE_MISSING: Reject = Reject {
     status: 403,

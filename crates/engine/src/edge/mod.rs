@@ -51,7 +51,7 @@ rejects! {
     TOO_MANY_HEADERS    431 "headers_too_large"   "The request has too many header fields";
     CONNECT_REFUSED     405 "connect_refused"     "CONNECT is not served";
     TRACE_REFUSED       405 "trace_refused"       "TRACE is not served";
-    EXPECTATION_FAILED  417 "expectation_failed"  "Only 100-continue can be expected";
+    EXPECTATION_FAILED  417 "expectation_failed"  "Only the expectation 100-continue is supported";
     LOOP_DETECTED       508 "loop_detected"       "The request passed this gateway too often";
 }
 

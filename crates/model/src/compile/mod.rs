@@ -661,7 +661,7 @@ fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Le
             None => sink.push(allow::no_rule(name, *span)),
             Some(lint) if is_hard(lint) && *level < Some(lint.level) => sink.push(
                 Diagnostic::new(&allow::LINT, *span, least(lint))
-                    .help("nothing could be built with it"),
+                    .help("with a lower level, this project could not be built"),
             ),
             Some(lint) => wanted.push((lint.name.to_owned(), *level)),
         }

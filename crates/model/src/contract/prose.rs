@@ -215,7 +215,7 @@ impl<'a> Prose<'a> {
         }
     }
 
-    #[expect(clippy::unused_self, reason = "it reads beside the others")]
+    #[expect(clippy::unused_self, reason = "the same form as the other methods")]
     fn put(&self, texts: &mut Texts, about: String, value: NodeRef<'a>) {
         texts.insert(about, (kept(&text_of(value)), value.span()));
     }

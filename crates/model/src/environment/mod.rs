@@ -125,7 +125,7 @@ impl Origins {
         if let Some(before) = self.overridden.get(&finding.span) {
             finding
                 .related
-                .push((*before, "it stands in for this value".to_owned()));
+                .push((*before, "replaces this value".to_owned()));
         }
         Some(finding)
     }
@@ -235,7 +235,9 @@ fn with_channel(files: &mut Files, root: NodeId, current: &Environment) -> NodeI
     let (release_entry, mut fields) = match release {
         Some((release, node)) => (release.clone(), entries(node)),
         None => {
-            let written = at.entry("release").expect("the channel stands in it");
+            let written = at
+                .entry("release")
+                .expect("the channel is an entry of `release`");
             (written.0.clone(), Vec::new())
         }
     };

@@ -38,7 +38,7 @@ pub(super) fn apply(
                 node.span(),
                 format!("a patch must be a map, this is {}", node.kind_name()),
             )
-            .related(span, "named as a patch here")
+            .related(span, "the patch is named here")
             .help("write what differs under the same keys as in gateway.yaml"),
         );
         return root;
@@ -55,8 +55,8 @@ pub(super) fn apply(
                 entry.key_span,
                 format!("a patch cannot change `{}`", entry.key),
             )
-            .related(span, "named as a patch here")
-            .help("it is the same in every environment; change it in gateway.yaml"),
+            .related(span, "the patch is named here")
+            .help("this key is the same in every environment; change it in gateway.yaml"),
         );
     }
     if fixed {

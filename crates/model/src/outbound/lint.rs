@@ -46,7 +46,7 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
     let span = first.and_then(|key| spans.get(key.as_str()));
     if let Some((gap, span)) = survey.gap().zip(span) {
         let finding = Diagnostic::new(&WAY_ROUND, *span, gap)
-            .label("the first of them")
+            .label("the first protected operation")
             .help("give protected operations literal first segments, or an upstream of their own");
         sink.push(finding);
     }
@@ -66,7 +66,7 @@ pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
                 }
             ),
         )
-        .label(format!("its requests end at {}", reached.join(", ")))
+        .label(format!("its requests reach {}", reached.join(", ")))
         .help(
             "require the same credentials and policies at both, or send its requests to another \
 path or upstream",
@@ -75,7 +75,7 @@ path or upstream",
             if let Some(span) = spans.get(other.as_str()) {
                 finding = finding.related(
                     *span,
-                    format!("`{other}`: the same path, and more protection"),
+                    format!("`{other}` has the same path and more protection"),
                 );
             }
         }

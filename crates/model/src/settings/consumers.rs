@@ -60,7 +60,7 @@ pub(super) fn consumers(
                     entry.key_span,
                     format!("the consumer `{}` occurs twice", entry.key.escape_debug()),
                 )
-                .related(known.span, "it is here, too")
+                .related(known.span, "also defined here")
                 .help("write all its credentials in one of the files"),
             );
             continue;
@@ -79,7 +79,7 @@ pub(super) fn consumers(
                             "this is the sha256 of the empty string",
                         )
                         .label("an empty credential is never valid")
-                        .help("print one with `printf %s \"$CREDENTIAL\" | sha256sum`, and see that `$CREDENTIAL` is set"),
+                        .help("print one with `printf %s \"$CREDENTIAL\" | sha256sum`, and check that `$CREDENTIAL` is set"),
                     );
                     continue;
                 }

@@ -31,7 +31,7 @@ pub fn unknown(word: &str) -> Unknown {
             message,
             hint: match ours {
                 [] => format!("gwc has no such rule: {remark}"),
-                _ => format!("that is {} here", quoted.join(", ")),
+                _ => format!("gwc's name of the rule is {}", quoted.join(", ")),
             },
             meant: match ours {
                 [only] => Some(only),

@@ -515,7 +515,7 @@ const REDOCLY: &[Row] = &[
     (
         "operation-2xx-response",
         &["missing-success-response"],
-        "3xx is a success too",
+        "gwc also counts 3xx as a success",
     ),
     (
         "operation-4xx-response",

@@ -61,8 +61,8 @@ pub static OVERLAY_MATCHES_NOTHING: Lint = Lint {
     name: "overlay-matches-nothing",
     level: Level::Warn,
     summary: "an overlay's target that matches nothing",
-    explain: "The action has no effect. Most often the document was renamed or regenerated and the overlay was not, so \
-that a rule may be missing now.",
+    explain: "The action has no effect. Most often the document changed and the overlay was not \
+updated, so a rule of the gateway may be missing.",
     bad: overlay!("  - {target: \"$.paths['/b'].get\", update: {summary: new}}\n"),
     good: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: new}}\n"),
 };
@@ -88,11 +88,11 @@ pub static OVERLAY_MISMATCH: Lint = Lint {
     code: "GW0405",
     name: "overlay-mismatch",
     level: Level::Error,
-    summary: "an update that does not fit what it changes",
+    summary: "an update whose type differs from its target's",
     explain: "Maps are merged into maps, lists are appended to lists, and scalars replace scalars. \
-A list cannot be merged into a map; to replace it by another kind of value, remove the old value \
-first. The values that a target selects must be all maps, all lists or all scalars, because one \
-update cannot suit different kinds.",
+A list cannot be merged into a map; to replace the list by another kind of value, remove the old \
+value first. The values that a target selects must be all maps, all lists or all scalars, because \
+one update cannot apply to different kinds.",
     bad: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: [new]}}\n"),
     good: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: new}}\n"),
 };
@@ -115,9 +115,9 @@ pub static OVERLAY_OF_ANOTHER: Lint = Lint {
     name: "overlay-of-another",
     level: Level::Warn,
     summary: "an overlay that extends another document than the one it is applied to",
-    explain: "`extends` names the document that an overlay was written for, relative to the overlay's own file. \
-gateway.yaml says to which it is applied; where the two differ, one of them is most likely a mistake. A URL is not \
-compared: nothing is fetched.",
+    explain: "`extends` names the document that an overlay was written for, relative to the \
+overlay's own file. gateway.yaml names the document to which the overlay is applied; if the two \
+differ, one of them is most likely a mistake. A URL is not compared: nothing is fetched.",
     bad: &[
         (
             "openapi.yaml",

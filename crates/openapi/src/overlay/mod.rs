@@ -94,7 +94,10 @@ fn run(
                 sink.push(Diagnostic::new(
                     &OVERLAY_MISMATCH,
                     edited.at(source).span(),
-                    format!("`copy` takes one value, this selects {}", sources.len()),
+                    format!(
+                        "`copy` needs exactly one value, this selects {}",
+                        sources.len()
+                    ),
                 ));
                 return Ok(());
             };

@@ -184,7 +184,7 @@ fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
                 "`update` and `copy` exclude each other",
             )
             .related(update.key_span, "the other one")
-            .help("write an action for each, in the order of their effect"),
+            .help("write one action for each, in the order in which they apply"),
         );
         return None;
     }
@@ -193,7 +193,7 @@ fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
             .into_iter()
             .filter_map(|key| item.entry(key));
         for (entry, _) in ignored {
-            let message = format!("`{}` beside `remove: true` does nothing", entry.key);
+            let message = format!("`{}` has no effect beside `remove: true`", entry.key);
             let finding = Diagnostic::new(&OVERLAY_DOES_NOTHING, entry.key_span, message);
             sink.push(finding.help("remove it, or give it an action of its own"));
         }

@@ -54,12 +54,9 @@ impl Targets {
                     let unexpected = text.chars().nth(error.position());
                     let why = match (error.message(), unexpected) {
                         ("parser error", Some(found)) => {
-                            format!(
-                                "`{}` is not expected there",
-                                suggest::shown(&found.to_string())
-                            )
+                            format!("`{}` is unexpected", suggest::shown(&found.to_string()))
                         }
-                        ("parser error", None) => "it ends too early".to_owned(),
+                        ("parser error", None) => "unexpected end".to_owned(),
                         (why, _) => suggest::shown(why),
                     };
                     sink.push(

@@ -28,7 +28,7 @@ pub static UNRESOLVED_REFERENCE: Lint = Lint {
     code: "GW0220",
     name: "unresolved-reference",
     level: Level::Error,
-    summary: "a reference that leads nowhere",
+    summary: "a reference to something that does not exist",
     explain: "`$ref` names a file (relative to the file that contains it), a place in it \
 (`#/components/schemas/Thing`), or both. In the names of keys `/` is written `~1` and `~` is \
 written `~0`. The message says which part was not found, and offers the nearest name.",
@@ -47,10 +47,10 @@ pub static REFERENCE_CYCLE: Lint = Lint {
     code: "GW0221",
     name: "reference-cycle",
     level: Level::Error,
-    summary: "references that go round in a circle and never reach a value",
-    explain: "Each of these values is only a reference to the next, so none of them ever has a \
-content. A schema that contains itself in one of its properties is fine; a reference that is only \
-a reference to itself is not.",
+    summary: "references that form a cycle and never reach a value",
+    explain: "Each of these values is only a reference to the next, so none of them has a value. A \
+schema that contains itself in one of its properties is fine; a reference that is only a reference \
+to itself is not.",
     bad: v30!(
         "paths: {}\n",
         "components:\n  responses:\n    A: {$ref: '#/components/responses/B'}\n    B: {$ref: '#/components/responses/A'}\n"
@@ -104,9 +104,9 @@ pub static IGNORED_PATH_ITEM: Lint = Lint {
     name: "ignored-path-item",
     level: Level::Error,
     summary: "operations or parameters beside the `$ref` of a path item",
-    explain: "A path item with a `$ref` is what the reference leads to; what OpenAPI means by fields beside it is \
-undefined, and tools disagree. Operations there would be lost silently. Write them where the reference leads, or write \
-the whole path item here.",
+    explain: "A `$ref` replaces the whole path item. OpenAPI does not define the meaning of fields \
+beside it, and tools disagree. Operations there would be lost silently. Write them where the \
+reference leads, or write the whole path item here.",
     bad: v30!(
         "paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n  /b: {$ref: '#/paths/~1a', post: {responses: {'200': {description: ok}}}}\n"
     ),
@@ -178,9 +178,10 @@ pub static UNKNOWN_FIELD: Lint = Lint {
     code: "GW0302",
     name: "unknown-field",
     level: Level::Error,
-    summary: "a field that OpenAPI does not know here",
-    explain: "OpenAPI's objects have fixed fields; additions begin with `x-`. A misspelt field is silently ignored by most \
-tools, so what it says does not happen. The message names the nearest known field, or the version that has it.",
+    summary: "a field that OpenAPI does not define here",
+    explain: "OpenAPI's objects have fixed fields; additions begin with `x-`. Most tools silently \
+ignore a misspelt field, so its setting has no effect. The message names the nearest known field, \
+or the version that has it.",
     bad: v30!(
         "paths:\n  /a:\n    get:\n      sumary: typo\n      responses: {'200': {description: ok}}\n"
     ),
@@ -222,7 +223,7 @@ pub static UNKNOWN_VALUE: Lint = Lint {
     code: "GW0305",
     name: "unknown-value",
     level: Level::Error,
-    summary: "a value that the field does not take",
+    summary: "a value that the field does not allow",
     explain: "The field takes one of a fixed set of words; letter case counts. The message names them.",
     bad: v30!(
         "paths: {}\ncomponents: {parameters: {P: {name: p, in: body, schema: {type: string}}}}\n"

@@ -100,7 +100,8 @@ pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
 }
 
 /// Reason for the absence of a witness: only the identity provider can issue such a token.
-const OF_TOKENS: &str = "a token of this consumer with another value of the claim shows it";
+const OF_TOKENS: &str = "only a token of this consumer with another value of the claim would show \
+    the change";
 
 /// True if callers may have tokens. Claims of a token apply where the consumer has none.
 fn has_tokens(shared: &ir::Shared) -> bool {

@@ -14,7 +14,7 @@ use crate::{Change, Class, Section};
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Reason for the absence of a witness: the difference is visible only in a browser.
-const IN_BROWSER: &str = "a page in a browser shows it";
+const IN_BROWSER: &str = "only a page in a browser would show the change";
 
 /// Media type of the body for a reason. The first settings that name the reason apply, as in the
 /// engine. `None` means a problem document.

@@ -179,7 +179,10 @@ fn push_unshown(plan: &mut Plan, lines: Vec<Line>) {
     push(plan, lines, Line::section);
     for change in &mut plan.changes[before..] {
         if change.section == Section::Security {
-            change.why_none = Some("a decision that is kept for longer shows it");
+            change.why_none = Some(
+                "only a later request with a cached decision would show the \
+                change",
+            );
         }
     }
 }

@@ -114,7 +114,7 @@ fn reason(
         ),
         Step::Method => (
             "head",
-            "GET serves HEAD only if no operation has HEAD itself".to_owned(),
+            "GET serves HEAD only if no operation declares HEAD".to_owned(),
         ),
         Step::Slash => (
             "slash",
@@ -248,7 +248,7 @@ fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidat
         let asked_host = asked.host();
         let lost = match (told(&pattern), owner.as_ref().and_then(told)) {
             (None, Some(host)) => format!(
-                "its mount has no hosts, and another mount has `{host}`: that one owns all requests of its host"
+                "its mount has no hosts; another mount has the host `{host}` and receives all its requests"
             ),
             (Some(own), Some(host)) if names(own, &asked_host) => {
                 format!(

@@ -63,7 +63,7 @@ impl std::fmt::Display for NoCredential {
                 let scheme = scheme.escape_debug();
                 write!(
                     f,
-                    "`{api}`, which owns the request, uses no security scheme `{scheme}`: "
+                    "`{api}` owns the request and has no security scheme `{scheme}`: "
                 )?;
                 let known = known.iter().map(String::as_str);
                 write!(f, "{}", diag::suggest::one_of(known, 8))
@@ -84,7 +84,7 @@ impl std::fmt::Display for NoCredential {
 /// Name of the consumer for display.
 pub(super) fn owner(consumer: &str) -> String {
     match consumer {
-        witness::OWNER => "(whoever owns the valid credential)".to_owned(),
+        witness::OWNER => "(owner of the valid credential)".to_owned(),
         name => name.to_owned(),
     }
 }

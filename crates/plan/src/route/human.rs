@@ -32,7 +32,7 @@ pub fn render(answer: &Answer, folder: &str) -> String {
     section(&mut out, "lost", answer.candidates.iter().map(candidate));
     section(&mut out, "near", answer.near.iter().map(candidate));
     if !answer.left_out.is_empty() {
-        out.push_str("\nleft out, because this version cannot run it\n");
+        out.push_str("\nignored, because this version cannot run them\n");
         for name in &answer.left_out {
             out.push_str(&format!("  {name}\n"));
         }
@@ -82,7 +82,10 @@ impl Told<'_> {
             },
         });
         if !answer.left_out.is_empty() {
-            out.push_str("  as far as this version can run it; what is left out is below\n");
+            out.push_str(
+                "  decided without the parts that this version cannot run; they are \
+                listed below\n",
+            );
         }
         if let Some(why) = &answer.why {
             out.push_str(&format!("  {why}\n"));
@@ -158,17 +161,20 @@ impl Told<'_> {
             ));
         }
         match upstream.targets.len() {
-            0 => lines.push("its hosts are found while the gateway runs".to_owned()),
+            0 => lines.push("hosts are discovered at run time".to_owned()),
             1 => {}
-            _ => lines.push("one of them gets it; which one is not known before".to_owned()),
+            _ => lines.push(
+                "one of these targets receives the request; gwd selects it at run time".to_owned(),
+            ),
         }
         if let Some(place) = &upstream.place {
             lines.push(format!("defined at {}", self.place(place)));
         }
         lines.extend(shares(upstream));
         let mirrors = upstream.mirrors.iter();
-        lines
-            .extend(mirrors.map(|name| format!("`{name}` gets a copy, and its answer is dropped")));
+        lines.extend(
+            mirrors.map(|name| format!("`{name}` receives a copy; its response is discarded")),
+        );
         let added = upstream.added.iter();
         lines.extend(added.map(|(name, value)| format!("+ {name}: {value}")));
         let changed = upstream.changed.iter();
@@ -234,7 +240,7 @@ fn shares(upstream: &Upstream) -> Option<String> {
         true => {
             "the caller is unknown, so the request id decides: another request may go elsewhere"
         }
-        false => "other requests of this kind by this caller go there, too",
+        false => "other such requests of this caller go to the same upstream",
     };
     Some(format!("one of {told}: {stays}"))
 }

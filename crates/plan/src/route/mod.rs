@@ -260,7 +260,7 @@ fn depends(asked: Asked<'_>, effect: &Effect, decided: &Decided<'_>) -> String {
     let words = words.join(", ");
     match effect {
         Effect::Http(call) if call.asker == Asker::Introspection => format!(
-            "depends on the answer of `{}{}` about the token, which `{asker}` asks for; assume one of them: {words}",
+            "depends on the answer of `{}{}` about the token, as requested by `{asker}`; assume one of them: {words}",
             call.upstream, call.target
         ),
         Effect::Http(call) => format!(
@@ -286,7 +286,9 @@ fn ambiguous(asked: Asked<'_>, head: &RequestHead, route: &RouteRef<'_>) -> Stri
     let snapshot = asked.oracle.snapshot();
     match readings::ambiguity(snapshot, asked.question.listener, head, route) {
         Some(Ambiguity::Reading { path, owner }) => {
-            let owner = owner.map_or("to nobody".to_owned(), |owner| format!("to `{owner}`"));
+            let owner = owner.map_or("to no operation".to_owned(), |owner| {
+                format!("to `{owner}`")
+            });
             format!("an upstream could read the path as `{path}`, which belongs {owner}")
         }
         Some(Ambiguity::Service { path }) => {
@@ -316,10 +318,7 @@ fn refused_at_the_edge(asked: Asked<'_>, reject: &'static Reject) -> Answer {
         decision: Decision::Reject,
         status: Some(status),
         reason: Some(reject.code),
-        why: Some(format!(
-            "refused before any route is asked: {}",
-            reject.title
-        )),
+        why: Some(format!("refused before routing: {}", reject.title)),
         operation: None,
         owner: None,
         consumer: None,

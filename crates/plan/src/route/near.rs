@@ -106,17 +106,23 @@ fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
         std::cmp::Ordering::Equal => None,
         std::cmp::Ordering::Less if template.is_prefix() => None,
         std::cmp::Ordering::Less if rest == 1 && path.last() == Some(&"") => {
-            Some((1, "it does not end in a slash".to_owned()))
+            Some((1, "the template does not end in a slash".to_owned()))
         }
         std::cmp::Ordering::Greater
             if rest == 1 && segments.last() == Some(&Segment::Literal(String::new())) =>
         {
-            Some((1, "it ends in a slash".to_owned()))
+            Some((1, "the template ends in a slash".to_owned()))
         }
-        std::cmp::Ordering::Less => Some((3, format!("it ends after {own} of {asked} segments"))),
+        std::cmp::Ordering::Less => Some((
+            3,
+            format!(
+                "the template ends after {own} of {asked} \
+            segments"
+            ),
+        )),
         std::cmp::Ordering::Greater => {
             let next = &segments[asked];
-            Some((3, format!("it goes on with `/{next}`")))
+            Some((3, format!("the template continues with `/{next}`")))
         }
     };
     if let Some((cost, reason)) = longer {
@@ -169,8 +175,12 @@ mod tests {
                 "/Orders",
                 Some("segment 1 is `orders`: the letter case differs"),
             ),
-            ("/orders/", "/orders", Some("it ends in a slash")),
-            ("/orders", "/orders/", Some("it does not end in a slash")),
+            ("/orders/", "/orders", Some("the template ends in a slash")),
+            (
+                "/orders",
+                "/orders/",
+                Some("the template does not end in a slash"),
+            ),
             (
                 "/orders/{id}",
                 "/order/7",
@@ -179,12 +189,12 @@ mod tests {
             (
                 "/orders/{id}/lines",
                 "/orders/7",
-                Some("it goes on with `/lines`"),
+                Some("the template continues with `/lines`"),
             ),
             (
                 "/orders",
                 "/orders/7",
-                Some("it ends after 1 of 2 segments"),
+                Some("the template ends after 1 of 2 segments"),
             ),
             ("/orders", "/orders", None),
             ("/orders", "/invoices", None),

@@ -20,7 +20,7 @@ use model::lower::Lowered;
 const EXACT_MAX: usize = 64;
 
 /// Reason for the absence of a witness: no request shows the change.
-const NO_REQUEST: &str = "no request shows it";
+const NO_REQUEST: &str = "no request shows the change";
 
 /// Comparison of the cells at one listener and host.
 pub(super) struct Cells<'c, 'a> {
@@ -193,7 +193,7 @@ impl<'a> Cells<'_, 'a> {
                 change,
                 is,
                 witness,
-                "no request that both sides serve shows it",
+                "no request that both sides serve shows the change",
             );
         }
         for line in self.pairs.lines(was, is) {
@@ -222,7 +222,7 @@ impl<'a> Cells<'_, 'a> {
                 restated(said),
                 is,
                 None,
-                "the same requests are let in",
+                "the same requests are admitted",
             );
         }
         true
@@ -293,7 +293,13 @@ impl<'a> Cells<'_, 'a> {
             describe(&is.treatment().security),
         );
         if said.0 != said.1 {
-            self.push(told, restated(&said), is, None, "no request reaches it");
+            self.push(
+                told,
+                restated(&said),
+                is,
+                None,
+                "no request reaches the operation",
+            );
         }
         if was.treatment().upstream != is.treatment().upstream {
             let change = Change::new(
@@ -304,7 +310,7 @@ impl<'a> Cells<'_, 'a> {
                 was.treatment().upstream.clone().into(),
                 is.treatment().upstream.clone().into(),
             );
-            self.push(told, change, is, None, "no request reaches it");
+            self.push(told, change, is, None, "no request reaches the operation");
         }
     }
 

@@ -90,7 +90,7 @@ pub(crate) fn is_sending(name: &str) -> bool {
 }
 
 /// Text that stands for the upstream's own value in plans.
-const UPSTREAM: &str = "what the upstream says";
+const UPSTREAM: &str = "the upstream's value";
 
 /// Response field as received by clients.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,7 +27,7 @@ pub(super) fn cors(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         ["cors-added", "cors-removed", "cors-changed"],
     );
     let told = |settings: Option<&Settings>| {
-        settings.map_or_else(|| "what the upstream says".to_owned(), settings_told)
+        settings.map_or_else(|| "the upstream's value".to_owned(), settings_told)
     };
     super::one("browser", verdict, id, "cors", (told(before), told(after)))
 }

@@ -75,7 +75,7 @@ fn push(found: Vec<Found>, plan: &mut Plan) {
         };
         let mut change = Change::new(section, class, id, subject, told(old), told(new));
         change.why_none = Some(match is_of_documents(id) {
-            true => "it affects what documents may contain, which no request can show",
+            true => "the change affects only what documents may contain, which no request can show",
             false => UNSHOWN,
         });
         plan.changes.push(change);

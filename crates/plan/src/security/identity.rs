@@ -195,7 +195,7 @@ impl Got {
         let parts: BTreeSet<String> = self.values.iter().map(Written::shown).collect();
         let mut parts: Vec<String> = parts.into_iter().collect();
         if self.client {
-            parts.push("what the client sends".to_owned());
+            parts.push("the client's value".to_owned());
         }
         match parts.is_empty() {
             true => "removed".to_owned(),
@@ -209,7 +209,7 @@ impl Got {
             Written::Policy(_) => value.shown(),
             Written::Caller(_, by) | Written::Answer(by) => format!("{} by {by}", value.shown()),
         });
-        let client = self.client.then(|| "what the client sends".to_owned());
+        let client = self.client.then(|| "the client's value".to_owned());
         parts.chain(client).collect::<Vec<_>>().join(" and ")
     }
 }

@@ -112,7 +112,7 @@ pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         for one in found.iter_mut().filter(|one| one.component != "who") {
             let why = old.undecidable().or_else(|| new.undecidable());
             let browser = matches!(one.component, "browser" | "csrf");
-            let browser = browser.then_some("a page in a browser shows it");
+            let browser = browser.then_some("only a page in a browser would show the change");
             one.why_none = one.why_none.or(why).or(browser);
             // Services decide about the caller and about the fields that they return.
             if matches!(one.component, "claims" | "identity") {
@@ -131,11 +131,12 @@ pub(super) fn cannot_run(word: &str) -> &'static str {
     macro_rules! sentences {
         ($($word:literal)*) => {
             match word {
-                "authorize" => "a caller with these claims, groups or scopes shows it",
+                "authorize" => "only a caller with these claims, groups or scopes would show the \
+                    change",
                 "forward_auth" => "another service decides",
-                "tls" => "a client with a certificate shows it",
+                "tls" => "only a client with a certificate would show the change",
                 $($word => concat!("this version cannot run `", $word, "`"),)*
-                _ => "this version cannot run all of it",
+                _ => "this version cannot run all its policies",
             }
         };
     }

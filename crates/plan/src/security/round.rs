@@ -46,7 +46,7 @@ pub(crate) fn compare(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             Value::Null,
             format!("{first} is the path of {round_what}").into(),
         );
-        change.why_none = Some("what an upstream serves at a path is not the gateway's to decide");
+        change.why_none = Some("the gateway does not know what an upstream serves at a path");
         // Fingerprint the paths and the treatment, so that an acknowledgement covers exactly these.
         let treatment = &api.treatments[operation.treatment as usize];
         let treatment = bundle::digest::Digest::of(&bundle::codec::encode(treatment));

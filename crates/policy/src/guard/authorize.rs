@@ -232,7 +232,7 @@ pub mod author {
 
     /// The keys of `kind: authorize`.
     pub static SHAPE: Object = Object {
-        what: "what a caller must have",
+        what: "requirements on the caller",
         fields: &[
             Field::optional(
                 "scopes",
@@ -280,7 +280,7 @@ pub mod author {
         explain: "An expression is a condition in the Common Expression Language over `request`, \
 `auth` and `route`. All names and types are checked, so that a mistake is found here instead of \
 refusing requests. Loops (`all`, `exists`, `map`, `filter`) are not available, because their time \
-has no bound. docs/expressions.md lists what there is.",
+has no bound. docs/expressions.md lists all variables and functions.",
         bad: &[(
             "gateway.yaml",
             "version: 1\nname: s\npolicies: {own: {kind: authorize, expression: \"auth.claims.tenant == reqest.headers['x-tenant']\"}}\n",

@@ -393,7 +393,7 @@ pub mod author {
 
     /// The keys of `kind: cors`.
     pub static SHAPE: Object = Object {
-        what: "who may call from a browser",
+        what: "cross-origin requests of browsers",
         fields: &[
             Field::required(
                 "origins",

@@ -202,7 +202,7 @@ pub mod author {
 
     /// The keys of `kind: csrf`.
     pub static SHAPE: Object = Object {
-        what: "a check for foreign pages",
+        what: "protection against cross-site request forgery",
         fields: &[
             Field::optional(
                 "origins",

@@ -395,7 +395,7 @@ pub mod author {
 
     /// The keys of `kind: forward_auth`.
     pub static SHAPE: Object = Object {
-        what: "a question to another service",
+        what: "authorization by another service",
         fields: &[
             Field::optional("url", Shape::Form(&forms::URL), "URL of the service."),
             Field::optional(
@@ -428,12 +428,12 @@ removed from the client's request.",
             Field::optional(
                 "on_outage",
                 Shape::Word(&["closed", "open"]),
-                "Behaviour while the service does not answer. Default: `closed`, everybody is refused.",
+                "Behaviour while the service does not answer. Default: `closed`, which refuses all requests.",
             ),
             Field::optional(
                 "cache",
                 Shape::Duration,
-                "Lifetime of an answer that admits, for equal requests. Default: answers are not kept.",
+                "Lifetime of a positive answer in the cache, for equal requests. Default: answers are not cached.",
             ),
         ],
         rules: &[
@@ -465,10 +465,8 @@ removed from the client's request.",
             for item in node.get(key).into_iter().flat_map(NodeRef::items) {
                 let name = item.scalar_text().unwrap_or_default().to_ascii_lowercase();
                 if FRAMING.contains(&name.as_str()) {
-                    let message = format!(
-                        "`{name}` describes a single message and cannot be \
-passed on"
-                    );
+                    let message =
+                        format!("`{name}` applies to a single message and cannot be passed on");
                     sink.push(
                         Diagnostic::new(&BAD_VALUE, item.span(), message)
                             .help("remove it from the list"),

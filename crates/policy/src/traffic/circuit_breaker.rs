@@ -209,7 +209,7 @@ pub mod author {
                 Diagnostic::new(
                     &CONTRADICTING_LIMITS,
                     entry.key_span,
-                    format!("the breaker is first open for {open}ms, but at most for {most}ms"),
+                    format!("the first open period is {open}ms, but the maximum is {most}ms"),
                 )
                 .help("write an `open` below `open_max`"),
             );

@@ -15,7 +15,7 @@ pub mod author {
 
     /// The keys of `kind: compress`.
     pub static SHAPE: Object = Object {
-        what: "how responses are compressed",
+        what: "compression of responses",
         fields: &[
             Field::optional(
                 "algorithms",

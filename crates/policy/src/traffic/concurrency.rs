@@ -160,7 +160,7 @@ pub mod author {
 
     /// The keys of `kind: concurrency`.
     pub static SHAPE: Object = Object {
-        what: "a limit on requests at once",
+        what: "a limit on concurrent requests",
         fields: &[
             Field::required(
                 "limit",

@@ -155,7 +155,7 @@ pub mod author {
         let percent = node.get("percent");
         if let Some(percent) = percent.filter(|node| read::percent_ppm(*node) == Ok(0)) {
             sink.push(
-                Diagnostic::new(&BAD_VALUE, percent.span(), "nothing is copied")
+                Diagnostic::new(&BAD_VALUE, percent.span(), "no request is copied")
                     .help("write a percentage above `0%`, or remove the mirror"),
             );
         }

@@ -332,7 +332,7 @@ pub mod author {
             Field::optional(
                 "window",
                 Shape::Timeout,
-                "Rolling period, instead: at most `limit` requests in any such time. Maximum: 366d, and a `limit` of 16777215.",
+                "Rolling period instead of `period`: at most `limit` requests in any such time. Maximum: 366d, and a `limit` of 16777215.",
             ),
             Field::optional(
                 "time_zone",
@@ -352,7 +352,7 @@ pub mod author {
             Field::optional(
                 "warn",
                 Shape::Either(&[Shape::Percent, Shape::Several(&Shape::Percent)]),
-                "Used shares, such as `80%`, from which responses have `Quota-Warning` and a metric counts them. Default: none.",
+                "Thresholds as used shares of the quota, such as `80%`; beyond each, responses have `Quota-Warning` and a metric counts them. Default: none.",
             ),
             Field::optional(
                 "mode",

@@ -256,14 +256,14 @@ pub mod author {
                         format!("`{}` has two shares", text.escape_debug()),
                     )
                     .related(before, "its other share is here")
-                    .help("add up the two weights"),
+                    .help("write one share with the sum of both weights"),
                 );
             }
         }
         if sum == 0 && list.items().next().is_some() {
             sink.push(
                 Diagnostic::new(&BAD_VALUE, list.span(), "no share has a weight above zero")
-                    .label("requests that match no `when` would go nowhere")
+                    .label("requests that match no `when` would have no upstream")
                     .help("give an entry without `when` a weight above 0"),
             );
         }

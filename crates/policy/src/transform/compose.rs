@@ -118,9 +118,9 @@ pub mod author {
                 Diagnostic::new(
                     &BAD_VALUE,
                     at.span(),
-                    format!("the call `{name}` waits for itself"),
+                    format!("the call `{name}` depends on itself"),
                 )
-                .help("remove one of the waits, so that one call can begin"),
+                .help("remove a name from `needs`, so that one call can begin"),
             );
         }
     }

@@ -195,9 +195,13 @@ pub mod author {
             && sunset < since
         {
             sink.push(
-                Diagnostic::new(&BAD_VALUE, last, "it ends before it is deprecated")
-                    .related(first, "it is deprecated from here")
-                    .help("write a `sunset` that is not before `since` (RFC 8594 §3)"),
+                Diagnostic::new(
+                    &BAD_VALUE,
+                    last,
+                    "the operation ends before its deprecation",
+                )
+                .related(first, "the deprecation begins here")
+                .help("write a `sunset` that is not before `since` (RFC 8594 §3)"),
             );
         }
     }

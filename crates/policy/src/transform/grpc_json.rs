@@ -15,7 +15,7 @@ pub mod author {
 
     /// The keys of `kind: grpc_json`.
     pub static SHAPE: Object = Object {
-        what: "JSON in front of gRPC",
+        what: "transcoding of JSON to gRPC",
         fields: &[
             Field::required(
                 "descriptors",

@@ -59,7 +59,7 @@ pub struct Filter {
 static UNFILLED: Reject = Reject {
     status: 500,
     code: "redirect_failed",
-    title: "The client cannot be sent elsewhere",
+    title: "The redirect has no valid target",
 };
 
 impl Policy for Checked {
@@ -190,7 +190,7 @@ pub mod author {
 
     /// The keys of `kind: redirect`.
     pub static SHAPE: Object = Object {
-        what: "where the client is sent",
+        what: "target of a redirect",
         fields: &[
             Field::optional(
                 "status",

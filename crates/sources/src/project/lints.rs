@@ -68,7 +68,7 @@ pub static API_NAME_CLASH: Lint = Lint {
     code: "GW0218",
     name: "api-name-clash",
     level: Level::Error,
-    summary: "two documents that would be one API",
+    summary: "two documents with the same API name",
     explain: "A document that a pattern of `apis_glob` finds is an API by the name of its file \
 without the last extension. Two files with one name cannot both be that API. Name one of them \
 under `apis`, or rename a file.",
@@ -156,9 +156,9 @@ pub static KEY_IN_SOURCE: Lint = Lint {
     code: "GW0226",
     name: "key-in-source",
     level: Level::Warn,
-    summary: "a private key in a value of a source",
-    explain: "A value holds a private key: PEM, PGP, age, or a JWK with `d` or `k`. Everybody who \
-reads the repository has it, and `gwc strip` would publish it. A key that is in use belongs in a \
+    summary: "a value of a source that contains a private key",
+    explain: "A value holds a private key: PEM, PGP, age, or a JWK with `d` or `k`. Every reader \
+of the repository has the key, and `gwc strip` would publish it. A key that is in use belongs in a \
 secret; an example shows a placeholder. An untracked file that holds such a value is refused as a \
 source (`untracked-source`). The value is not shown.",
     bad: v30!(

@@ -72,7 +72,7 @@ to begin at the project's folder",
             }
             Self::Submodule(name) => {
                 let message = format!(
-                    "`{path}` is in the submodule `{}`, whose files this repository does not have",
+                    "`{path}` is in the submodule `{}`, whose files are not in this repository",
                     name.escape_debug()
                 );
                 Diagnostic::new(&MISSING_FILE, named, message)
@@ -81,7 +81,7 @@ to begin at the project's folder",
             Self::LfsPointer => {
                 let message = format!("`{path}` is a pointer of Git LFS, its content is elsewhere");
                 Diagnostic::new(&MISSING_FILE, named, message)
-                    .help("get the content with `git lfs pull`; a revision in Git never has it, so keep what is compiled out of LFS")
+                    .help("get the content with `git lfs pull`; a Git revision never contains it, so do not keep sources in LFS")
             }
             Self::TooLarge(most) => {
                 let message = format!("`{path}` has more than {most} bytes, the maximum");
@@ -93,10 +93,11 @@ to begin at the project's folder",
                     .help("join files, or allow more with `--max-files`")
             }
             Self::TooMany => {
-                let message =
-                    format!("`{path}` is not read: the files before it fill what one run can hold");
+                let message = format!(
+                    "`{path}` is not read: the files read before reach the limit of one run"
+                );
                 Diagnostic::new(&lints::TOO_LARGE, named, message)
-                    .help("split the project; the files of one run may have 2 GiB together")
+                    .help("split the project; all files of one run may have at most 2 GiB")
             }
             Self::Outside => {
                 let message = format!("`{path}` lies outside the project's folder");
@@ -105,8 +106,9 @@ to begin at the project's folder",
             }
             Self::Hidden => {
                 let message = format!("`{path}` is hidden: a name on its path begins with `.`");
-                Diagnostic::new(&UNTRACKED_SOURCE, named, message)
-                    .help("give the file, and the folders above it, a name without `.` in front")
+                Diagnostic::new(&UNTRACKED_SOURCE, named, message).help(
+                    "rename the file, or the folder above it, so that no name begins with `.`",
+                )
             }
             Self::Extension => {
                 let message = format!("`{path}` does not have the name of a YAML or JSON file");
@@ -138,9 +140,8 @@ rename it",
             Self::Key { line } => {
                 let message = format!("`{path}` holds key material in line {line} and is not read");
                 Diagnostic::new(&UNTRACKED_SOURCE, named, message).help(
-                    "keep secrets outside the project and name them by reference \
-(`${file:PATH}`); of a key set only the public part belongs here. Replace a key that others could \
-read",
+                    "keep secrets outside the project and name them by reference (`${file:PATH}`); \
+write only the public part of a key set here. Replace a key that others could read",
                 )
             }
             Self::NotADocument => {

@@ -63,7 +63,8 @@ impl WorkTree {
                 .any(|line| !line.trim().is_empty() && !line.starts_with('#'))
         }) {
             return Err(NoRevision::Unreadable(format!(
-                "`{}` rewrites its history; remove the file (`git replace --convert-graft-file`)",
+                "`{}` changes the commit history; convert the file (`git replace \
+                 --convert-graft-file`)",
                 grafts.display()
             )));
         }

@@ -251,7 +251,7 @@ impl Revision {
                 }
                 if found.len() + waiting.len() > LISTED_MAX {
                     return Err(Refusal::Unreadable(format!(
-                        "there are more than {LISTED_MAX} files in it"
+                        "the folder has more than {LISTED_MAX} files"
                     )));
                 }
             }

@@ -182,7 +182,11 @@ fn conflict_marker(site: &Site<'_>, _: &ErrorKind) -> Option<Cause> {
         if is_marker && start <= until {
             let help =
                 "keep one side, and remove the lines with `<<<<<<<`, `=======` and `>>>>>>>`";
-            let cause = Cause::new(start, start + bare.len(), "a merge conflict of Git is left");
+            let cause = Cause::new(
+                start,
+                start + bare.len(),
+                "unresolved merge conflict of Git",
+            );
             return Some(cause.help(help));
         }
         start += line.len();
@@ -567,7 +571,7 @@ fn item_behind_key(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let cause = Cause::new(
         site.at,
         site.at + 1,
-        "a list item cannot stand on the line of its key",
+        "a list item cannot be on the line of its key",
     );
     Some(cause.help("begin a new line in front of `-`, or put the string in quotes"))
 }
@@ -654,7 +658,7 @@ fn indentation(site: &Site<'_>, kind: &ErrorKind) -> Option<Cause> {
     let cause = Cause::new(
         content,
         line.end().max(content),
-        format!("the indentation ({}) fits no line above", spaces(indent)),
+        format!("the indentation ({}) matches no line above", spaces(indent)),
     );
     let cause = cause.help(format!("indent it by {}", fits.join(" or by ")));
     Some(cause.related(related.content_start(), related.end(), part))

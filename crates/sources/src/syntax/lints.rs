@@ -27,9 +27,9 @@ pub static MALFORMED_YAML: Lint = Lint {
     level: Level::Error,
     summary: "text that is not well-formed YAML",
     explain: "The file breaks a rule of YAML 1.2, so nothing after that place can be read. The \
-usual causes are indentation that does not line up, a string with `: ` or ` #` in it that is not \
-in quotes, and a bracket or quote that is not closed. The finding is at the mistake if it is \
-known, otherwise at the place where the parser stopped.",
+usual causes are inconsistent indentation, a string with `: ` or ` #` in it that is not in quotes, \
+and a bracket or quote that is not closed. The finding is at the mistake if it is known, otherwise \
+at the place where the parser stopped.",
     bad: v30!("paths:\n  /a:\n    get:\n      tags: [a, b\n      responses: {}\n"),
     good: v30!(
         "paths:\n  /a:\n    get:\n      tags: [a, b]\n      responses: {'200': {description: ok}}\n"
@@ -141,8 +141,9 @@ pub static ALIAS_BOMB: Lint = Lint {
     name: "alias-bomb",
     level: Level::Error,
     summary: "aliases that unfold to too many values",
-    explain: "Aliases of aliases double with every line, so a short file can expand to more values than any memory \
-holds. All aliases of a file together may expand to a million values (`--max-alias-values`).",
+    explain: "Aliases of aliases double the number of values with every line, so a short file can \
+expand beyond all memory. All aliases of a file together may expand to a million values \
+(`--max-alias-values`).",
     bad: v30!(
         "paths: {}\n",
         "x-a: &a [1,1,1,1,1,1,1,1,1,1]\n",

@@ -177,7 +177,7 @@ impl Builder<'_> {
                     Diagnostic::new(
                         &UNKNOWN_ANCHOR,
                         span,
-                        format!("no anchor `&{}` precedes this", name.escape_debug()),
+                        format!("no anchor `&{}` precedes this alias", name.escape_debug()),
                     )
                     .label("unknown alias")
                     .help("define it before its first use, or put the string in quotes"),
@@ -350,7 +350,7 @@ impl Builder<'_> {
                     self.sink.push(Diagnostic::new(
                         &COMPLEX_KEY,
                         span,
-                        "the alias names something that cannot be a key",
+                        "the alias names a value that cannot be a key",
                     ));
                     Key::Unusable
                 }

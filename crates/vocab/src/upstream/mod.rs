@@ -40,10 +40,10 @@ pub static UPSTREAM: Object = Object {
         F::optional(
             "proxy_protocol",
             Word(&["v1", "v2"]),
-            "Version of the PROXY header that each connection begins with. It names the client \
-after `trusted_proxies` were applied; the port of a client behind a proxy is 0. A connection then \
-carries one request, so this needs `protocol: h1`. Health checks name no client (`UNKNOWN`, \
-`LOCAL`).",
+            "Version of the PROXY header at the start of each connection. The header names the \
+client after `trusted_proxies` were applied; the port of a client behind a proxy is 0. A \
+connection then carries one request, so this needs `protocol: h1`. Health checks name no client \
+(`UNKNOWN`, `LOCAL`).",
         ),
         F::optional(
             "lb",
@@ -129,7 +129,7 @@ static TARGET: Object = Object {
         F::required(
             "url",
             Text,
-            "`http://HOST:PORT/PATH` or `https://HOST:PORT/PATH`; the path is put before the request's. Each address of a host name gets requests. Or `unix:/PATH`: a UNIX socket.",
+            "`http://HOST:PORT/PATH` or `https://HOST:PORT/PATH`; the path is put before the request's. Each address of a host name receives requests. Or `unix:/PATH`: a UNIX socket.",
         ),
         F::optional(
             "weight",
@@ -215,7 +215,7 @@ static HEALTH: Object = Object {
         F::optional(
             "all_unhealthy",
             Word(&["fail", "spread"]),
-            "Behaviour while no target is healthy: `fail` (503), or all targets get requests.",
+            "Behaviour while no target is healthy: `fail` (503), or send requests to all targets.",
         ),
     ],
     rules: &[Rule::AnyOf(&["active", "passive"])],
@@ -273,7 +273,7 @@ static ACTIVE: Object = Object {
         F::optional(
             "unchecked",
             Word(&["serve", "wait"]),
-            "Behaviour of a target before its first check has ended: it gets requests (`serve`), or waits for a success (`wait`).",
+            "Behaviour of a target before its first check has ended: it receives requests (`serve`), or waits for a success (`wait`).",
         ),
         F::optional(
             "ends_ejections",
@@ -343,7 +343,7 @@ static PASSIVE: Object = Object {
         F::optional(
             "success_rate",
             Shape::Object(&SUCCESS_RATE),
-            "Ejection of targets far below the others' success rate.",
+            "Ejection of targets whose success rate is far below that of the others.",
         ),
     ],
     rules: &[Rule::Holds(ejections_can_grow)],
@@ -399,7 +399,7 @@ excluded. While all are in use, requests wait within their `timeout`; then 503 \
         F::optional(
             "response_header_bytes",
             Size,
-            "Maximum size of a response's head; a larger one is 502 `upstream_protocol_error`. Open HTTP/2 connections keep the limit with which they were opened. Range: `1KiB`–`1MiB`. Default: 64KiB.",
+            "Maximum size of a response's head; a larger one is 502 `upstream_protocol_error`. Open HTTP/2 connections keep their limit after a change. Range: `1KiB`–`1MiB`. Default: 64KiB.",
         ),
     ],
     rules: &[Rule::Holds(heads_fit)],

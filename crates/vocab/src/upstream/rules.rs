@@ -19,12 +19,9 @@ pub(super) fn hash_goes_with_lb(node: NodeRef<'_>, sink: &mut Sink) {
     let hash = node.entry("hash_on").filter(|(_, value)| !value.is_null());
     match (hashes, hash) {
         (Some(lb), None) => sink.push(
-            Diagnostic::new(
-                &MISSING_KEY,
-                lb.span(),
-                "this algorithm needs an input for its hash",
-            )
-            .help("write `hash_on: header:NAME`, `cookie:NAME`, `address` or `consumer` beside it"),
+            Diagnostic::new(&MISSING_KEY, lb.span(), "this algorithm needs `hash_on`").help(
+                "write `hash_on: header:NAME`, `cookie:NAME`, `address` or `consumer` beside it",
+            ),
         ),
         (None, Some((entry, _))) => sink.push(
             Diagnostic::new(
@@ -105,11 +102,10 @@ pub(super) fn connects_before_the_answer(node: NodeRef<'_>, sink: &mut Sink) {
         return;
     };
     if connect > request {
-        let message =
-            format!("connecting may take {connect}ms, but the whole request only {request}ms");
+        let message = format!("`connect` is {connect}ms, longer than `request` with {request}ms");
         sink.push(
             Diagnostic::new(&CONTRADICTING_LIMITS, at, message)
-                .related(other, "the answer's time is set here")
+                .related(other, "`request` is set here")
                 .help("write a `connect` that is not longer than `request`"),
         );
     }
@@ -142,7 +138,10 @@ pub(super) fn checks_end_before_the_next(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &CONTRADICTING_LIMITS,
                 entry.key_span,
-                format!("a check may take {timeout}ms, but the next one begins after {interval}ms"),
+                format!(
+                    "`timeout` of a check is {timeout}ms, longer than `interval` with \
+                    {interval}ms"
+                ),
             )
             .help("write a `timeout` that is not longer than `interval`"),
         );
@@ -206,7 +205,7 @@ pub(super) fn ejections_can_grow(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &CONTRADICTING_LIMITS,
                 entry.key_span,
-                format!("a target is ejected for {first}ms, but at most for {most}ms"),
+                format!("`ejection` is {first}ms, longer than `max_ejection` with {most}ms"),
             )
             .help("write an `ejection` that is not longer than `max_ejection`"),
         );
@@ -219,7 +218,7 @@ pub(super) fn ejections_can_grow(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &CONTRADICTING_LIMITS,
                 entry.key_span,
-                "`min_requests` counts only with `failure_ratio`",
+                "`min_requests` has no effect without `failure_ratio`",
             )
             .help("write a `failure_ratio` beside it, or remove it"),
         );
@@ -339,7 +338,7 @@ pub(super) fn somebody_is_checked(node: NodeRef<'_>, sink: &mut Sink) {
         Diagnostic::new(
             &UNVERIFIED_UPSTREAM,
             verify.span(),
-            "anybody on the network can answer for this upstream",
+            "anybody on the network can impersonate this upstream",
         )
         .help("remove it, and name the authority of the upstream's certificate with `ca`"),
     );

@@ -82,7 +82,7 @@ pub(super) fn spare_baseline(
 fn would_replace(option: &str, file: &Path) -> anyhow::Error {
     let shown = say::path(file);
     let message =
-        format!("`{option}` would replace `{shown}`, which is read here; name another file");
+        format!("`{option}` would replace `{shown}`, which this run reads; name another file");
     Failure::usage(message).into()
 }
 

@@ -111,8 +111,8 @@ pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What>
         && let Some(link) = link_on_way(&near, tree.folder())
     {
         return Err(Failure::usage(format!(
-            "`{}` is a symbolic link, so that `git:{text}` would be read from another folder than it is named by; \
-             run gwc in the folder itself, or write git:{name}:FOLDER",
+            "`{}` is a symbolic link, so `git:{text}` would be read from another folder than the \
+             named one; run gwc in the folder itself, or write git:{name}:FOLDER",
             say::path(&link)
         ))
         .into());
@@ -174,8 +174,9 @@ fn check_above(
         let mut files = projects.map(|folder| format!("{folder}/{GATEWAY_FILE}"));
         if files.any(|file| matches!(revision.end(&file), Some(End::File(_)))) {
             let message = format!(
-                "`git:{name}` would be read from the submodule `{own}`, but the repository above it has the project in that revision; \
-                 run gwc in {} with git:{name}:{own} as the old side, or compare with a bundle's id",
+                "`git:{name}` would be read from the submodule `{own}`, but its parent repository \
+                 contains the project in that revision; run gwc in {} with git:{name}:{own} as the \
+                 old side, or compare with a bundle's id",
                 say::path(&folder)
             );
             return Err(Failure::new(Exit::INPUT, "submodule-for-project", message).into());
@@ -186,8 +187,8 @@ fn check_above(
             WorkTree::find(tree.folder()).and_then(|tree| Revision::in_work_tree(tree, name));
         if here.is_ok_and(|here| here.commit().as_ref() != Some(&pinned)) {
             let message = format!(
-                "`git:{name}` would be read from the submodule `{own}`, but the repository above it has another commit of the submodule in that revision; \
-                 write git:{pinned}"
+                "`git:{name}` would be read from the submodule `{own}`, but its parent repository \
+                 has another commit of the submodule in that revision; write git:{pinned}"
             );
             return Err(Failure::new(Exit::INPUT, "submodule-for-project", message).into());
         }

@@ -346,7 +346,7 @@ fn open(named: Named, context: &Context) -> anyhow::Result<Opened> {
             notes: submodule
                 .map(|path| {
                     format!(
-                        "`{name}` is a revision of the submodule `{}`, not of the repository above it",
+                        "`{name}` is a revision of the submodule `{}`, not of its parent repository",
                         diag::text::printable(&path)
                     )
                 })
@@ -465,7 +465,7 @@ fn left_out(compiled: &Compiled, folder: &str, said: &str) -> Option<String> {
         more => format!(" and {more} more"),
     };
     let text = format!(
-        "not compared, because {said}, has faults there: {}{more}",
+        "not compared, because {said}, has errors there: {}{more}",
         named.join("; ")
     );
     Some(diag::text::printable(&text))

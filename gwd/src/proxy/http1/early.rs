@@ -10,17 +10,17 @@ use crate::proxy::respond::MadeBody;
 pub(super) static HEADER_TIMEOUT: Reject = Reject {
     status: 408,
     code: "header_timeout",
-    title: "The head of the request did not come in time",
+    title: "The head of the request did not arrive in time",
 };
 static HEAD_INVALID: Reject = Reject {
     status: 400,
     code: "head_invalid",
-    title: "What came is not the head of an HTTP/1 request",
+    title: "The received bytes are not the head of an HTTP/1 request",
 };
 static FRAMING_INVALID: Reject = Reject {
     status: 400,
     code: "framing_invalid",
-    title: "The head does not tell for certain where the request ends",
+    title: "The head does not define the end of the request unambiguously",
 };
 static HEAD_TOO_LARGE: Reject = Reject {
     status: 431,

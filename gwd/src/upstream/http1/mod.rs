@@ -184,7 +184,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             }
             *interim += 1;
             if *interim > INTERIM_MAX {
-                return Poll::Ready(Err(Error::Invalid("interim responses without end")));
+                return Poll::Ready(Err(Error::Invalid("too many interim responses")));
             }
             if head.status == StatusCode::CONTINUE
                 && let Some(gate) = gate
@@ -240,13 +240,13 @@ impl From<response::Error> for Error {
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Closed => f.write_str("the connection was closed before any answer"),
+            Self::Closed => f.write_str("the connection was closed before any response"),
             Self::Incomplete => {
-                f.write_str("the connection was closed in the middle of the answer")
+                f.write_str("the connection was closed in the middle of the response")
             }
             Self::Io(error) => error.fmt(f),
-            Self::Invalid(why) => write!(f, "the answer cannot be understood: {why}"),
-            Self::HeadTooLarge => f.write_str("the answer's head is too large"),
+            Self::Invalid(why) => write!(f, "the response is malformed: {why}"),
+            Self::HeadTooLarge => f.write_str("the head of the response is too large"),
             Self::Upload => f.write_str("the request's body ended early"),
         }
     }

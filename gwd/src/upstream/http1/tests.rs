@@ -217,10 +217,10 @@ fn what_cannot_be_understood_is_no_answer() {
 #[test]
 fn an_end_too_early_is_told_by_where_it_came() {
     let refused = |text: &str| Got::Refused(text.to_owned());
-    let middle = "the connection was closed in the middle of the answer";
+    let middle = "the connection was closed in the middle of the response";
     assert_eq!(
         in_pieces("", "GET", true),
-        refused("the connection was closed before any answer")
+        refused("the connection was closed before any response")
     );
     assert_eq!(in_pieces("HTTP/1.1 2", "GET", true), refused(middle));
     for body in [

@@ -521,7 +521,7 @@ impl fmt::Display for Error {
             Self::Invalid(why) => f.write_str(why),
             Self::Upload => f.write_str("the request's body ended early"),
             Self::NoTunnels => {
-                f.write_str("the upstream takes no WebSockets over HTTP/2 (RFC 8441)")
+                f.write_str("the upstream accepts no WebSockets over HTTP/2 (RFC 8441)")
             }
         }
     }

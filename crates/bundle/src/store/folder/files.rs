@@ -15,7 +15,7 @@ pub(super) fn read_limited(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>
     };
     if !kind.is_file() {
         // Opening a FIFO would block.
-        return Err(odd(path, "something other than a file is here"));
+        return Err(odd(path, "not a regular file"));
     }
     let file = match File::open(path) {
         // The file was removed by a clean-up after it was listed.
@@ -34,7 +34,7 @@ pub(super) fn odd(path: &Path, why: &str) -> Refused {
     Refused::Malformed {
         what: "store",
         why: format!(
-            "`{}`: {why}; put back what was there, or remove it",
+            "`{}`: {why}; restore the original file, or remove this one",
             path.display()
         )
         .into(),

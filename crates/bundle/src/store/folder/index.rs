@@ -115,7 +115,7 @@ pub(super) fn check_own(root: &Path) -> Result<(), Refused> {
         return Ok(());
     }
     Err(Refused::NotABundle {
-        what: "store: its index.json names images of others",
+        what: "store: index.json lists images that gwc did not write",
     })
 }
 

@@ -41,7 +41,7 @@ impl Lock {
     ) -> Result<Self, Refused> {
         if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
             // Opening a FIFO would block.
-            return Err(Refused::malformed("lock", "something else than a file"));
+            return Err(Refused::malformed("lock", "not a regular file"));
         }
         let file = OpenOptions::new()
             .create(true)
@@ -63,7 +63,7 @@ impl Lock {
         }
         Err(Refused::StoreUnreachable {
             why: format!(
-                "`{}` is held by {who} for more than {patience:?}; try again when that has ended",
+                "{who} has held the lock `{}` for more than {patience:?}; try again later",
                 path.display(),
             ),
         })

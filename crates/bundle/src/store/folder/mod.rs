@@ -117,7 +117,7 @@ impl Folder {
         let text = read_limited(&root.join("oci-layout"), 1024)?.ok_or_else(|| {
             Refused::StoreUnreachable {
                 why: format!(
-                    "no store at `{}`: is it mounted, is the path right (--store)? Only for a project's very first release does `gwc apply` make one",
+                    "no store at `{}`; check that it is mounted and that --store is right. `gwc apply` creates a store only for the first release of a project",
                     root.display()
                 ),
             }
@@ -233,7 +233,7 @@ impl Folder {
         Lock::take(
             &self.store_lock(),
             Hold::Alone,
-            "somebody who writes to the store",
+            "another process that writes to the store",
             self.patience,
         )
     }
@@ -375,12 +375,9 @@ impl Store for Folder {
         let path = self.chain_folder(chain).join(file_name(serial));
         match read_limited(&path, 256)? {
             None => Ok(None),
-            Some(bytes) => read_link(&bytes).map(Some).map_err(|_| {
-                files::odd(
-                    &path,
-                    "a link is a digest and a line feed, and this is neither",
-                )
-            }),
+            Some(bytes) => read_link(&bytes)
+                .map(Some)
+                .map_err(|_| files::odd(&path, "a link must be a digest and a line feed")),
         }
     }
 

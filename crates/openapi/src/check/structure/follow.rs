@@ -94,14 +94,14 @@ impl<'a> Walk<'_, 'a> {
         let mut finding = Diagnostic::new(
             &REFERENCE_CYCLE,
             place(first),
-            "the references go round in a circle and never reach a value",
+            "the references form a cycle and never reach a value",
         );
         for member in members
             .iter()
             .filter(|member| member.id() != first.id())
             .take(8)
         {
-            finding = finding.related(place(member), "by way of this one");
+            finding = finding.related(place(member), "through this reference");
         }
         self.sink.push(finding);
     }

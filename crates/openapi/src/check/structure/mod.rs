@@ -453,10 +453,7 @@ impl<'a> Walk<'_, 'a> {
         let mut finding = Diagnostic::new(
             &UNKNOWN_VALUE,
             node.span(),
-            format!(
-                "`{}` is not a value that is known here",
-                text.escape_debug()
-            ),
+            format!("`{}` is an unknown value", text.escape_debug()),
         )
         .label(suggest::one_of(words.iter().copied(), 12));
         if let Some(near) = suggest::nearest(text, words.iter().copied()) {

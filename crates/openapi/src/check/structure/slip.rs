@@ -17,7 +17,7 @@ pub(super) fn correction(written: &str, root: NodeRef<'_>) -> Option<String> {
     let pointer = written.trim_start_matches('#').trim_start_matches('/');
     if ROOTS.iter().any(|root| pointer.starts_with(root)) {
         return Some(format!(
-            "a place in this file begins with `#/`: write `#/{pointer}`"
+            "a reference within this file begins with `#/`: write `#/{pointer}`"
         ));
     }
     let is_name = !written.contains(['/', '.', '#', ':']);

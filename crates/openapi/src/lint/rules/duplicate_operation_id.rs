@@ -13,8 +13,8 @@ pub(super) static LINT: Lint = Lint {
     name: "duplicate-operation-id",
     level: Level::Error,
     summary: "two operations with one `operationId`",
-    explain: "The `operationId` is what plans, metrics, logs and clients call an operation, so it must be unique in the \
-document. Letter case counts.",
+    explain: "Plans, metrics, logs and clients identify an operation by its `operationId`, so it \
+must be unique in the document. Letter case counts.",
     bad: v30!(
         "paths:\n  /a:\n    get: {operationId: list, responses: {'200': {description: ok}}}\n",
         "    post: {operationId: list, responses: {'200': {description: ok}}}\n"
@@ -54,7 +54,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
                 // operationId.
                 let message = format!("two methods of `{template}` have the operationId `{shown}`");
                 Diagnostic::new(&LINT, id.span, message)
-                    .label("both are one node, through an alias or an overlay")
+                    .label("both are the same node, because of an alias or an overlay")
                     .help("describe each method separately")
             } else {
                 let message = format!(

@@ -11,9 +11,9 @@ pub(super) static LINT: Lint = Lint {
     name: "malformed-security",
     level: Level::Error,
     summary: "`security` that is not a list of requirements",
-    explain: "`security` is a list of alternatives; each is a map from the names of schemes to lists of scopes: \
-`security: [{key: []}, {oauth: [read]}]`. `{}` stands for anyone. Anything else leaves open who may call, so this rule \
-cannot be silenced.",
+    explain: "`security` is a list of alternatives; each is a map from the names of schemes to \
+lists of scopes: `security: [{key: []}, {oauth: [read]}]`. `{}` admits every caller. With any \
+other value the requirements are unknown, so this rule cannot be silenced.",
     bad: v30!(
         "paths: {}\nsecurity: [key]\n",
         "components: {securitySchemes: {key: {type: apiKey, in: header, name: k}}}\n"

@@ -12,7 +12,7 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0360",
     name: "misplaced-style",
     level: Level::Error,
-    summary: "a `style`, `explode` or `allowReserved` that does not go with the parameter",
+    summary: "a `style`, `explode` or `allowReserved` that does not apply to the parameter",
     explain: "The possible styles of a value depend on its location: `simple`, `label` and \
 `matrix` in a path; `form`, `spaceDelimited`, `pipeDelimited` and `deepObject` in the query; \
 `simple` in a header; `form` (3.2: also `cookie`) in a cookie. `allowReserved` controls \
@@ -47,7 +47,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             let message = if whole {
                 format!("`{}` does not apply to the whole query", entry.key)
             } else {
-                format!("`{}` does not go with `content`", entry.key)
+                format!("`{}` has no effect beside `content`", entry.key)
             };
             sink.push(
                 Diagnostic::new(&LINT, entry.key_span, message)
@@ -95,7 +95,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                     "path" | "cookie" if !cookie => {
                         "until OpenAPI 3.1 `allowReserved` applies only to the query"
                     }
-                    _ => "nothing is percent-encoded here, so `allowReserved` has no effect",
+                    _ => "values are not percent-encoded here, so `allowReserved` has no effect",
                 },
             )
             .help("remove it")

@@ -14,7 +14,7 @@ pub(super) static LINT: Lint = Lint {
     summary: "a required scope that no flow of its scheme declares",
     explain: "Scopes are enforced as they are written in `security`. No client can request a scope \
 that no flow of the scheme offers. Most often one of the two names is misspelt, and the operation \
-refuses everybody.",
+refuses every caller.",
     bad: v30!(
         "paths: {}\nsecurity: [{s: [write]}]\n",
         "components: {securitySchemes: {s: {type: oauth2, flows: {clientCredentials: {tokenUrl: 'https://a.test/t', scopes: {read: r}}}}}}\n"

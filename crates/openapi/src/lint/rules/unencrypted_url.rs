@@ -11,8 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "unencrypted-url",
     level: Level::Warn,
     summary: "the URL of a server or of a login endpoint without TLS",
-    explain: "Messages to an `http:` URL, with their credentials, can be read and changed on the \
-way. Addresses of the local machine are not reported.",
+    explain: "Messages to an `http:` URL, with their credentials, can be read and changed in \
+transit. Addresses of the local machine are not reported.",
     bad: v30!("paths: {}\nservers: [{url: 'http://a.test'}]\n"),
     good: v30!("paths: {}\nservers: [{url: 'https://a.test'}]\n"),
 };
@@ -38,7 +38,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                 Diagnostic::new(
                     &LINT,
                     url.span(),
-                    "messages to this URL can be read on the way",
+                    "messages to this URL can be read in transit",
                 )
                 .help(format!("write `{scheme}s://…`")),
             );

@@ -18,7 +18,7 @@ keep the gateway busy. Look-around (`(?=…)`, `(?!…)`, `(?<=…)`) and back-r
 backtracking, so such a pattern cannot be enforced. Most such patterns can be written differently: \
 `minLength` and `maxLength` for lengths, `not: {pattern: …}` for what must not match, several \
 patterns under `allOf` for what must match together. Where requests are validated it is an error. \
-Patterns that take more than a megabyte compiled are not run either.",
+Patterns that need more than 1 MB when compiled are not enforced either.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: string, pattern: '^(?!admin)[a-z]+$'}}}\n"
     ),

@@ -11,7 +11,7 @@ pub(super) static LINT: Lint = Lint {
     name: "callback-in-callback",
     level: Level::Warn,
     summary: "a callback of a callback",
-    explain: "OpenAPI does not forbid it, but no tool follows a second round.",
+    explain: "OpenAPI allows nested callbacks, but tools do not support them.",
     bad: v30!(
         "paths: {}\ncomponents: {callbacks: {C: {'{$request.body#/u}': {post: {responses: {'200': {description: ok}}, callbacks: {D: {'{$request.body#/v}': {}}}}}}}}\n"
     ),

@@ -31,7 +31,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             "add a `url`"
         };
         sink.push(
-            Diagnostic::new(&LINT, place.at, "the text of the license is not named").help(help),
+            Diagnostic::new(&LINT, place.at, "the license has no URL or identifier").help(help),
         );
     }
 }

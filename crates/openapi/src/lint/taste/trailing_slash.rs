@@ -11,8 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "trailing-slash",
     level: Level::Warn,
     summary: "a path that ends in a slash",
-    explain: "`/a/` and `/a` are two paths to a router, and one to most people. If both should \
-work, set `x-gateway: {trailing_slash: ignore}`.",
+    explain: "A router treats `/a/` and `/a` as two paths, but most people expect one. If both \
+should work, set `x-gateway: {trailing_slash: ignore}`.",
     bad: v30!("paths:\n  /a/:\n    get: {responses: {'200': {description: ok}}}\n"),
     good: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
 };

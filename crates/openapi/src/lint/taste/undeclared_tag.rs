@@ -13,7 +13,7 @@ pub(super) static LINT: Lint = Lint {
     name: "undeclared-tag",
     level: Level::Warn,
     summary: "an operation with a tag that the document does not declare",
-    explain: "OpenAPI allows tags that are not declared; but then nothing describes them, and a misspelt one makes a group of its own.",
+    explain: "OpenAPI allows undeclared tags, but they have no description, and a misspelt tag forms a separate group.",
     bad: v30!("paths:\n  /a:\n    get: {tags: [a], responses: {'200': {description: ok}}}\n"),
     good: v30!(
         "tags: [{name: a}]\npaths:\n  /a:\n    get: {tags: [a], responses: {'200': {description: ok}}}\n"

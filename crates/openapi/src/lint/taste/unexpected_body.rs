@@ -28,7 +28,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         let message = format!("a body of {method} has no meaning");
         sink.push(
             Diagnostic::new(&LINT, entry.key_span, message)
-                .help("take it as parameters, or use POST or QUERY"),
+                .help("use parameters instead, or the method POST or QUERY"),
         );
     }
 }

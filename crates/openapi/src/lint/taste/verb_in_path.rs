@@ -11,7 +11,8 @@ pub(super) static LINT: Lint = Lint {
     name: "verb-in-path",
     level: Level::Warn,
     summary: "a path with the name of a method in it",
-    explain: "The method says what is done, the path to what: `GET /users`, not `/get-users`.",
+    explain: "The method names the action and the path names the resource: `GET /users`, not \
+        `/get-users`.",
     bad: v30!("paths:\n  /get-users:\n    get: {responses: {'200': {description: ok}}}\n"),
     good: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
 };

@@ -224,10 +224,7 @@ impl Lift<'_> {
             return;
         };
         if !SCHEMES.contains(&name.as_str()) {
-            let message = format!(
-                "`{}` is not a value that is known here",
-                name.escape_debug()
-            );
+            let message = format!("`{}` is an unknown value", name.escape_debug());
             let finding = Diagnostic::new(&UNKNOWN_VALUE, self.nodes.span(scheme), message);
             self.sink
                 .push(finding.label(suggest::one_of(SCHEMES.iter().copied(), 8)));

@@ -115,10 +115,7 @@ impl Lift<'_> {
     fn unknown_place(&mut self, node: NodeId, place: &str) {
         let at = self.nodes.get(node, "in");
         let at = at.map_or(self.nodes.span(node), |node| self.nodes.span(node));
-        let message = format!(
-            "`{}` is not a value that is known here",
-            place.escape_debug()
-        );
+        let message = format!("`{}` is an unknown value", place.escape_debug());
         let finding = Diagnostic::new(&UNKNOWN_VALUE, at, message)
             .label(suggest::one_of(PLACES.iter().copied(), 8));
         self.sink
@@ -206,10 +203,7 @@ impl Lift<'_> {
                 return;
             }
             other => {
-                let message = format!(
-                    "`{}` is not a value that is known here",
-                    other.escape_debug()
-                );
+                let message = format!("`{}` is an unknown value", other.escape_debug());
                 self.sink.push(
                     Diagnostic::new(&UNKNOWN_VALUE, at, message)
                         .label(suggest::one_of(FORMATS.iter().copied(), 8)),

@@ -172,7 +172,7 @@ impl<'a> Run<'_, '_, 'a> {
             "const" if modern => {
                 let same = self.schemas.equal(argument, value);
                 self.check(same, value, entry, || {
-                    "this is not the value of `const`".into()
+                    "this value differs from `const`".into()
                 })
             }
             "$ref" | "$dynamicRef" if modern => self.referred(entry, argument, value),
@@ -183,7 +183,7 @@ impl<'a> Run<'_, '_, 'a> {
             "oneOf" => self.one_of(entry, argument, value),
             "not" => {
                 let fit = self.quietly(argument, value).not();
-                self.say(fit, value, entry, || "this is what `not` excludes".into())
+                self.say(fit, value, entry, || "`not` excludes this value".into())
             }
             "if" if modern => self.conditional(schema, argument, value),
             "unevaluatedProperties" if modern && value.is_map() => {
@@ -283,7 +283,10 @@ impl<'a> Run<'_, '_, 'a> {
             1 if unknown => Fit::Maybe,
             1 => Fit::Yes,
             several => self.say(Fit::No, value, entry, || {
-                format!("this fits {several} schemas of `oneOf`, where only one may fit")
+                format!(
+                    "this value matches {several} schemas of `oneOf`, but exactly one must \
+                    match"
+                )
             }),
         }
     }
@@ -302,7 +305,7 @@ impl<'a> Run<'_, '_, 'a> {
             return self.schema(only, value);
         }
         self.say(fit, value, entry, || {
-            format!("this fits none of the schemas of `{}`", entry.key)
+            format!("this value matches none of the schemas of `{}`", entry.key)
         })
     }
 

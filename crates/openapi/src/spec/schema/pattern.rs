@@ -55,7 +55,7 @@ pub(super) fn read(text: &str) -> Pattern {
     }
     match parsed {
         Err(error) if !valid() => Pattern::Malformed(error.kind().to_string()),
-        Ok(_) if !valid() => Pattern::Malformed("it is not one of ECMA-262".into()),
+        Ok(_) if !valid() => Pattern::Malformed("not a regular expression of ECMA-262".into()),
         Ok(_) | Err(_) => Pattern::NotLinear("a feature of backtracking engines"),
     }
 }

@@ -34,12 +34,12 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "nonce",
             Shape::Bool,
-            "Require nonces of the gateway in proofs (RFC 9449 §9). Default: `false`.",
+            "Require a nonce from the gateway in proofs (RFC 9449 §9). Default: `false`.",
         ),
         Field::optional(
             "nonce_secret",
             Shape::Secret,
-            "With `nonce`: secret of at least 32 bytes from which nonces are made, so that the gateways of a fleet accept each other's. Default: a random one of each process.",
+            "With `nonce`: secret of at least 32 bytes from which nonces are made, so that the gateways of a fleet accept each other's. Default: a random secret per process.",
         ),
         Field::optional(
             "store",
@@ -66,7 +66,7 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &BAD_VALUE,
                 window.span(),
-                "a proof counts for 1s to 10m after it was made",
+                "a proof is valid for 1s to 10m after it was made",
             )
             .help("write `1m`: a stolen proof could be used for that long at a gateway that has not seen it"),
         );
@@ -77,7 +77,7 @@ fn check_whole(node: NodeRef<'_>, sink: &mut Sink) {
             Diagnostic::new(
                 &BAD_VALUE,
                 secret.span(),
-                "no nonce is made from this secret",
+                "this secret has no effect without `nonce`",
             )
             .help("add `nonce: true`, or remove `nonce_secret`"),
         );

@@ -15,7 +15,7 @@ const CACHE_MAX_MS: u64 = 3_600_000;
 
 /// Keys of `kind: introspection`.
 pub static SHAPE: Object = Object {
-    what: "tokens that are asked about",
+    what: "tokens checked by introspection",
     fields: &[
         Field::required(
             "url",
@@ -36,7 +36,7 @@ pub static SHAPE: Object = Object {
             "issuer",
             Shape::Form(&forms::WORDS),
             "Issuer: the value of `iss`, compared byte by byte; a JWT of another issuer is refused \
-without a question. Default: any.",
+without introspection. Default: any.",
         ),
         Field::optional(
             "audience",
@@ -114,14 +114,14 @@ fn check_amounts(node: NodeRef<'_>, sink: &mut Sink) {
         };
         refuse(
             get(key).filter(is_long),
-            "an answer must not be cached for more than an hour",
-            "write at most `1h`: a token that its issuer withdraws counts for that long",
+            "an answer can be cached for at most one hour",
+            "write at most `1h`: a withdrawn token stays valid for that long",
         );
     }
     let is_cached = get("on_outage").and_then(NodeRef::as_str) == Some("cached");
     refuse(
         get("stale_for").filter(|_| !is_cached),
-        "no answer is used after its time",
+        "`stale_for` has no effect without `on_outage: cached`",
         "add `on_outage: cached`, or remove `stale_for`",
     );
     let fits = |bytes| (1..=TOKEN_BYTES_MAX).contains(&bytes);

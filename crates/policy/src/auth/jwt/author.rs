@@ -116,11 +116,11 @@ pub static ALGORITHM_MISMATCH: Lint = Lint {
     code: "GW0528",
     name: "algorithm-mismatch",
     level: Level::Error,
-    summary: "algorithms that do not fit the keys",
-    explain: "HS algorithms use one secret for signing and checking. Beside a published key set \
-they would let anybody sign tokens with the public key as the secret (RFC 8725 §2.1). Algorithms \
-of key pairs can never check a token with a secret. List only algorithms of one family: HS with \
-`secret`, all others with `jwks_url`, `jwks_file` or `jwks`.",
+    summary: "algorithms that do not match the keys",
+    explain: "HS algorithms use one secret for signing and checking. With a published key set, \
+anybody could sign tokens with the public key as the secret (RFC 8725 §2.1). Algorithms of key \
+pairs can never check a token with a secret. List only algorithms of one family: HS with `secret`, \
+all others with `jwks_url`, `jwks_file` or `jwks`.",
     bad: &[(
         "gateway.yaml",
         "version: 1\nname: s\nauth: {idp: {kind: jwt, issuer: a, audience: [b], jwks_url: \"https://idp.example/keys\", algorithms: [ES256, HS256]}}\n",
@@ -164,8 +164,12 @@ fn check_source(node: NodeRef<'_>, sink: &mut Sink) {
     }
     if let Some(stale) = get("stale_for").filter(|_| is_written && get("jwks_url").is_none()) {
         sink.push(
-            Diagnostic::new(&BAD_VALUE, stale.span(), "these keys never become stale")
-                .help("remove `stale_for`: it is for keys that gwd fetches"),
+            Diagnostic::new(
+                &BAD_VALUE,
+                stale.span(),
+                "`stale_for` has no effect on these keys",
+            )
+            .help("remove `stale_for`; it applies only to keys that gwd fetches"),
         );
     }
 }
@@ -177,7 +181,8 @@ fn check_families(node: NodeRef<'_>, sink: &mut Sink) {
         let (wrong, help) = match (secret, text.starts_with("HS")) {
             (false, true) => (
                 true,
-                "a published key would be the secret; list `ES256`, `RS256` or the like",
+                "a published key would be the secret; list an algorithm of key pairs, such as \
+                 `ES256` or `RS256`",
             ),
             (true, false) => (true, "a secret can only check `HS256`, `HS384` and `HS512`"),
             (false, false) | (true, true) => (false, ""),
@@ -187,7 +192,7 @@ fn check_families(node: NodeRef<'_>, sink: &mut Sink) {
                 Diagnostic::new(
                     &ALGORITHM_MISMATCH,
                     algorithm.span(),
-                    format!("`{text}` does not fit these keys"),
+                    format!("`{text}` does not match these keys"),
                 )
                 .help(help),
             );
@@ -205,7 +210,7 @@ fn check_amounts(node: NodeRef<'_>, sink: &mut Sink) {
     limit(
         leeway.filter(|node| read::duration_ms(*node).is_ok_and(|ms| ms > LEEWAY_MS)),
         "the allowed clock difference must be at most 60s",
-        "write at most `60s`: an expired token would count for that long",
+        "write at most `60s`: an expired token stays valid for that long",
     );
     let bytes = node.get("token_bytes");
     let fits = |bytes| (1..=TOKEN_BYTES_MAX).contains(&bytes);

@@ -21,9 +21,9 @@ pub fn paths(issuer: &str) -> [String; 2] {
 /// # Errors
 /// The reason why the metadata cannot be used, in words.
 pub fn jwks_uri(metadata: &[u8], issuer: &str) -> Result<Endpoint, &'static str> {
-    let metadata = json::object(metadata).map_err(|_| "the metadata is not one JSON object")?;
+    let metadata = json::object(metadata).map_err(|_| "the metadata is not a JSON object")?;
     if metadata.get("issuer").and_then(Json::as_text) != Some(issuer) {
-        return Err("the metadata is of another issuer");
+        return Err("the metadata names another issuer");
     }
     let url = metadata.get("jwks_uri").and_then(Json::as_text);
     let url = url.ok_or("the metadata has no `jwks_uri`")?;

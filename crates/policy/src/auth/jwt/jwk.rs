@@ -69,7 +69,7 @@ pub(in crate::auth) enum Wrong {
 /// # Errors
 /// The reason why there is no usable key, in words.
 pub fn read_set(bytes: &[u8]) -> Result<Vec<PublicKey>, &'static str> {
-    let set = json::object(bytes).map_err(|_| "it is not one JSON object")?;
+    let set = json::object(bytes).map_err(|_| "it is not a JSON object")?;
     let Some(Json::List(all)) = set.get("keys") else {
         return Err("it has no list `keys` (RFC 7517 §5)");
     };

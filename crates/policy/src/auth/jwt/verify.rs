@@ -153,7 +153,7 @@ impl Checked {
                 Keys::Secret(secrets.cell(reference, Form::SharedSecret { bytes_min })?)
             }
             KeySource::Url(_) | KeySource::Discovered => {
-                let remote = self.remote().expect("these keys are fetched");
+                let remote = self.remote().expect("fetched keys have a remote source");
                 Keys::Cell(secrets.keys(&remote, read_keys))
             }
         };

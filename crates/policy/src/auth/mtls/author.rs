@@ -65,12 +65,12 @@ fn check_names(node: NodeRef<'_>, sink: &mut Sink) {
         };
         if text.starts_with("spiffe:") {
             sink.push(finding(
-                "a SPIFFE id is more than a name",
+                "a SPIFFE id cannot be written as a name",
                 "write it under `spiffe`, which also refuses certificates with a second URI",
             ));
         } else if has_ids && text.contains(':') {
             sink.push(finding(
-                "no certificate has a SPIFFE id and another URI (X509-SVID §2)",
+                "a certificate with a SPIFFE id has no other URI (X509-SVID §2)",
                 "write the URI in a verifier of its own, or remove `spiffe`",
             ));
         }

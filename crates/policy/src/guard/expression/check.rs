@@ -106,7 +106,7 @@ impl Checker<'_> {
                 "objects cannot be written in an expression",
                 "compare their values one by one",
             ),
-            Expr::Unspecified => self.fault(node, "the expression has a gap", ""),
+            Expr::Unspecified => self.fault(node, "a part of the expression is missing", ""),
         }
     }
 
@@ -257,10 +257,10 @@ impl Checker<'_> {
         let help = if is_plain {
             ""
         } else {
-            "ask for values of a list by `in`"
+            "test for a value of a list with `in`"
         };
         let (left, right) = (left.name(), right.name());
-        let message = format!("{left} and {right} do not go together here");
+        let message = format!("{left} and {right} cannot be combined here");
         self.fault(node, message, help)
     }
 
@@ -277,7 +277,7 @@ impl Checker<'_> {
             Type::Headers | Type::Query | Type::Claims if at.may_be(Type::Text) => all.entry(),
             _ => {
                 let (all, at) = (all.name(), at.name());
-                self.fault(node, format!("{all} has no values by {at}"), "")
+                self.fault(node, format!("{all} cannot be indexed by {at}"), "")
             }
         }
     }

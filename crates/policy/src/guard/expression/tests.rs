@@ -285,9 +285,9 @@ fn mistakes_are_found_where_they_are() {
         (
             "auth.groups == ['a']",
             "auth.groups == ['a']",
-            "do not go together",
+            "cannot be combined",
         ),
-        ("request == auth", "request == auth", "do not go together"),
+        ("request == auth", "request == auth", "cannot be combined"),
         (
             "request.path && true",
             "request.path",
@@ -313,7 +313,7 @@ fn mistakes_are_found_where_they_are() {
         (
             "auth.groups['a'] == 'a'",
             "auth.groups['a']",
-            "has no values by string",
+            "cannot be indexed by string",
         ),
         ("request.method == ", "", "cannot be parsed"),
         ("request.method = 'GET'", "=", "cannot be parsed"),

@@ -27,9 +27,9 @@ pub static BAD_KEY: Lint = Lint {
     name: "bad-key",
     level: Level::Error,
     summary: "a key of a key set is private, weak or cannot be read",
-    explain: "A verifier needs public keys only: everybody who reads the project knows a private \
-key in it, so that key must be replaced. RSA keys need 2048 bits (RFC 7518 §3.3), points must be \
-on their curve, and two keys of one kind need two key ids, because a token says by `kid` which one \
+    explain: "A verifier needs public keys only. Every reader of the project knows a private key \
+in it, so such a key must be replaced. RSA keys need 2048 bits (RFC 7518 §3.3), points must be on \
+their curve, and two keys of one kind need two key ids, because a token says by `kid` which one \
 signed it.",
     bad: &[(
         "gateway.yaml",
@@ -67,8 +67,8 @@ pub static UNUSED_KEY: Lint = Lint {
     level: Level::Warn,
     summary: "a key of a key set that no allowed algorithm uses",
     explain: "The key is left out of the bundle, because its kind is unknown or `algorithms` names \
-none that it can check. Tokens that it signed are refused. Add its algorithm, or take the key out \
-of the set.",
+none that it can check. Tokens that it signed are refused. Add its algorithm, or remove the key \
+from the set.",
     bad: &[(
         "gateway.yaml",
         "version: 1\nname: s\nauth: {idp: {kind: jwt, issuer: a, audience: [b], algorithms: [EdDSA], jwks: {keys: [{kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}, {kty: OKP, crv: X25519, x: hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo}]}}}\n",
@@ -96,7 +96,7 @@ pub fn read(set: NodeRef<'_>, verifier: NodeRef<'_>, sink: &mut Sink) -> Vec<Pub
     let mut found: Vec<(PublicKey, NodeRef<'_>)> = Vec::new();
     for node in keys.items() {
         let unused = |why: String| {
-            let help = "add its algorithm to `algorithms`, or take the key out";
+            let help = "add its algorithm to `algorithms`, or remove the key";
             Diagnostic::new(&UNUSED_KEY, node.span(), why).help(help)
         };
         if is_for_encryption(&node) {
@@ -141,7 +141,7 @@ pub fn read(set: NodeRef<'_>, verifier: NodeRef<'_>, sink: &mut Sink) -> Vec<Pub
         if !found.iter().any(|(key, _)| key.fits(algorithm)) {
             let message = format!("no key can check `{}`", algorithm.name());
             let finding = Diagnostic::new(&ALGORITHM_WITHOUT_KEY, node.span(), message);
-            sink.push(finding.help("take it out, or add a key of its kind to the set"));
+            sink.push(finding.help("remove the algorithm, or add a key of its kind to the set"));
         }
     }
     let mut keys: Vec<PublicKey> = found.into_iter().map(|(key, _)| key).collect();
