@@ -67,7 +67,7 @@ fn rule_is_allowed_by_code_and_with_a_reason() {
     assert_eq!(theirs.names(), ["unknown-rule"]);
     assert_eq!(
         theirs.findings[0].label,
-        "that is `missing-operation-tags` here"
+        "gwc's name of the rule is `missing-operation-tags`"
     );
     assert_eq!(theirs.findings[0].fix[0].text, "missing-operation-tags");
 }
