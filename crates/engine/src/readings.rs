@@ -319,7 +319,8 @@ mod tests {
 
     #[test]
     fn readings_of_a_rewritten_path_keep_its_shape() {
-        // Path, path before the rewrite, does it leave: with `strict`, with `keep`.
+        // Path, path before the rewrite; then true if it leaves the rewrite, with `strict` and with
+        // `keep`.
         for (path, unread, strict, keep) in [
             ("/users/7%3F/public", "/profile/7%3F", true, true),
             ("/users/7%23/public", "/profile/7%23", true, true),

@@ -51,7 +51,7 @@ pub fn words(asker: Asker) -> &'static [&'static str] {
         Asker::Introspection => &["active", "inactive", "outage"],
         // No assumption is possible: gwc computes this answer itself.
         Asker::Password => &[],
-        // Without an assumption, a store has counted nothing yet.
+        // Without an assumption, the counters of the store are zero.
         Asker::Store => &["outage"],
     }
 }
@@ -113,7 +113,7 @@ fn assumed(asker: Asker, word: &str) -> Option<Answer> {
     }
 }
 
-/// Answer of a store that has counted nothing yet, like the counters of a gateway that starts.
+/// Answer of a store whose counters are zero, like those of a gateway that starts.
 fn counted(count: &policy::store::Count) -> Answer {
     let (capacity, cost) = (count.tokens.capacity(), count.cost.unsigned_abs());
     let admitted = cost <= capacity;

@@ -205,7 +205,7 @@ fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<(Change, Vec<Change>)
     let mut rules: Vec<Change> = Vec::new();
     let against = heirs.iter().copied().chain(base.or(nearest));
     for change in against.flat_map(|(_, plan)| plan.changes.iter().filter(is_own)) {
-        // A rule that an environment to be replaced has is not new, even if the project without an
+        // A rule that a replaced environment already has is not new, even if the project without an
         // environment lacks it.
         let is_known = is_addition(change) && !heirs.iter().all(|(_, plan)| has(plan, change));
         if !is_known && !rules.iter().any(|one| is_same(one, change)) {

@@ -135,7 +135,7 @@ impl Checked {
 }
 
 impl OnOutage {
-    /// Word in the configuration.
+    /// Value of the key in the configuration.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

@@ -137,7 +137,7 @@ fn a_free_value_that_json_lacks_is_refused() {
         let told = found.iter().filter(|one| one.contains(expected));
         assert_eq!(told.count(), 1, "{value}: {found:?}");
     }
-    // The text is a string where it is written so.
+    // In quotes, the text is a string.
     assert_eq!(with_schema("{default: '.nan'}"), Vec::<String>::new());
 }
 

@@ -303,7 +303,8 @@ fn claim_of_another_issuer_trips_the_gate() {
     }
 }
 
-/// gateway.yaml with a service behind the upstream `v`, which an outage of admits everyone.
+/// gateway.yaml with a service behind the upstream `v`; an outage of the service admits every
+/// request.
 fn open(upstream: &str) -> String {
     let gateway = edit(
         GATEWAY,

@@ -69,7 +69,8 @@ pub(super) async fn ask(asking: &Asking<'_>, call: &Call, client: IpAddr, until_
     let answer = asked(asking, call, (client, until_ms), (&head, upstream, key)).await;
     let is_useful =
         matches!(&answer, Answer::Http(answered) if (call.keep.kind)(answered).is_some());
-    // The gateway's own limit is no outage of the service: clients could keep it reached.
+    // Clients can keep the gateway's own limit reached, so it must not count as an outage of the
+    // service.
     let is_limited = matches!(answer, Answer::Outage(Outage::Overflow));
     if call.keep.stale_ms == 0 || is_useful || is_limited {
         return answer;

@@ -126,7 +126,7 @@ fn gateway(project: &Project, server: &Server) -> Gateway {
     gwd
 }
 
-/// Status of a request, and the field that tells an outage of the store.
+/// Status of a request, and the field that reports an outage of the store.
 fn ask(gwd: &Gateway) -> (u16, Option<String>) {
     let response = gwd.ask("GET /a HTTP/1.1\nhost: h");
     let outage = response.header("store-outage").map(str::to_owned);

@@ -17,9 +17,9 @@ pub(super) struct Challenges {
     pub(super) invalid: Vec<HeaderValue>,
     /// Challenges for a token without a required scope.
     pub(super) scope: Vec<HeaderValue>,
-    /// For a refused proof of possession (RFC 9449 §7.1).
+    /// Challenge for a refused proof of possession (RFC 9449 §7.1).
     pub(super) proof: Vec<HeaderValue>,
-    /// For a proof without a nonce of the gateway (RFC 9449 §9).
+    /// Challenge for a proof without a nonce of the gateway (RFC 9449 §9).
     pub(super) nonce: Vec<HeaderValue>,
 }
 

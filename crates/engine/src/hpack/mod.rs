@@ -273,7 +273,7 @@ impl Inspector {
 // === impl Block ===
 
 impl<'b> Block<'b> {
-    /// Reads an integer with a prefix of so many bits (RFC 7541 §5.1).
+    /// Reads an integer with a prefix of the given number of bits (RFC 7541 §5.1).
     fn integer(&mut self, prefix: u32) -> Result<usize, Invalid> {
         let mask = (1_usize << prefix) - 1;
         let first = self.byte()?;

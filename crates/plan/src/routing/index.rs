@@ -154,7 +154,7 @@ impl<'t> Index<'t> {
         &self.nodes[node as usize].rests
     }
 
-    /// Adds the segments below a node to the rivals.
+    /// Adds the segments after a node to the segments that compete for a request's next segment.
     pub(super) fn rivals<'i>(&'i self, node: u32, rivals: &mut Rivals<'i>) {
         let node = &self.nodes[node as usize];
         rivals.literals.push(&node.literals);

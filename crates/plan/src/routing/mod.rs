@@ -234,8 +234,8 @@ impl<'a> Overlay<'a> {
     }
 }
 
-/// Addresses of a treatment, and of an operation and a mount if a policy reads their names (else 0).
-/// Routes with equal addresses have equal access.
+/// Memory addresses of a treatment, and of its operation and mount if a policy reads their names
+/// (else 0). Routes with equal addresses have equal access.
 type Same = (usize, usize, usize);
 
 /// Differences between treatments of the two sides. Each pair is compared once.

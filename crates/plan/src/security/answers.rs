@@ -22,7 +22,7 @@ enum Rule {
     Opens,
     /// `true` admits more. Other values have no effect.
     Allows,
-    /// Each additional value is sent to all clients, which admits more.
+    /// Clients receive each additional value, which admits more.
     Adds,
     /// A greater strength protects more. Strength 0 is like a missing field.
     Protects(fn(&str) -> u64),

@@ -180,8 +180,8 @@ impl Got {
         })
     }
 
-    /// True if the upstream receives only properties of the verified caller in this field, from
-    /// authorities that the other side does not admit.
+    /// True if the field contains only properties of the verified caller, and the other side admits
+    /// no caller of their authorities.
     fn is_of_caller(&self, admitted: &BTreeSet<String>) -> bool {
         let mut values = self.values.iter();
         let is_other = |value: &Written| match value {

@@ -32,7 +32,7 @@ pub struct TokenRequest<'r> {
     pub unix_s: u64,
     /// Cache of verified tokens. None: every token is verified.
     pub cache: Option<&'r TokenCache>,
-    /// Answers to what verifiers asked.
+    /// Answers to the questions of verifiers.
     pub answers: &'r Answers,
     /// Certificates of the connection. None if there is none.
     pub presented: Option<&'r Presented>,

@@ -42,7 +42,7 @@ fn claims(cnf: &str) -> Object {
     json::object(format!(r#"{{"sub":"a"{cnf}}}"#).as_bytes()).unwrap()
 }
 
-/// Result for a token of everyone who bears it, as verifiers without further settings judge it.
+/// Result of a verifier without binding settings for a token with this binding.
 pub(in crate::auth) fn as_bearer(bound: Option<&Confirmation>) -> Result<(), Reason> {
     let answers = Answers::default();
     check(None, bound, None, &request(&answers, None, NOW_S))

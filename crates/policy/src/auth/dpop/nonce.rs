@@ -40,7 +40,7 @@ impl Nonces {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Judges a nonce that counts for `lifetime_s` seconds.
+    /// Judges a nonce with a lifetime of `lifetime_s` seconds.
     pub(super) fn judge(&self, nonce: &str, unix_s: u64, lifetime_s: u64) -> Age {
         let bytes = URL_SAFE_NO_PAD.decode(nonce).ok();
         let Some(bytes) = bytes.and_then(|bytes| <[u8; BYTES]>::try_from(bytes).ok()) else {

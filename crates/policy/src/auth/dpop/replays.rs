@@ -85,8 +85,8 @@ impl Replays {
         Ok(())
     }
 
-    /// Number of proofs in the table, those included whose time has passed since the last one of
-    /// their shard.
+    /// Number of proofs in the table. Expired proofs of a shard count until its next proof removes
+    /// them.
     #[must_use]
     pub fn len(&self) -> usize {
         let shards = self.shards.iter();

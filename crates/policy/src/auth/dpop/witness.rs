@@ -21,7 +21,7 @@ pub fn text(algorithm: &str, age_ms: u64, nonce: bool) -> String {
     format!("witness {algorithm} {age_ms}{nonce}")
 }
 
-/// Proof of a text.
+/// Settings of a witness's proof, as written in its text.
 pub(super) struct Shown {
     algorithm: Algorithm,
     age_ms: u64,
