@@ -2,7 +2,7 @@
 
 use sources::syntax::Limits;
 
-/// The limits of what is read, and the base whose ignore rules hold.
+/// Limits on input, and the revision whose ignore rules apply.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitOptions {

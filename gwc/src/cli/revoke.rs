@@ -43,14 +43,15 @@ pub(super) struct Args {
     /// with another signature are revoked, too; may be given several times
     #[arg(long, value_name = "FILE|env:NAME")]
     token: Vec<String>,
-    /// Id of a stolen signing key, as in the trust file: nothing that it signed counts any more;
-    /// may be given several times
+    /// Id of a stolen signing key, as in the trust file: all its signatures become invalid; may be
+    /// given several times
     #[arg(long, value_name = "KEYID")]
     signing_key: Vec<String>,
     /// Print the newest revocation list and change nothing
     #[arg(long, conflicts_with_all = ["id", "credential", "token", "signing_key", "then", "key", "reason", "yes"])]
     list: bool,
-    /// Next step of the channel; required for the bundle that it runs
+    /// Rollback after the revocation, as `rollback:ID`; required for the bundle that the channel
+    /// runs
     #[arg(long, value_name = "rollback:ID")]
     then: Option<String>,
     /// Key that signs the list: a file, or env:NAME; repeat it if several owners must sign

@@ -74,7 +74,7 @@ pub(super) enum Command {
     /// Follow a channel and serve its bundle.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunOptions),
-    /// Verify and build what would run; bind nothing, print what would be served.
+    /// Verify and build the bundle that would run, and print what it would serve; bind no address.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(RunOptions),
     /// Show the bundle that a running gwd serves.
@@ -85,7 +85,7 @@ pub(super) enum Command {
   gwd versions --admin unix:/run/gwd/admin.sock
   gwd versions --format json --admin-token-file token")]
     Versions(ClientOptions),
-    /// Go back on one node, independent of the channel; the node is held until the channel moves to
+    /// Roll back one node, independent of the channel; the node is held until the channel moves to
     /// another bundle.
     #[command(after_help = "Examples:
   gwd rollback --admin unix:/run/gwd/admin.sock             to what ran before
@@ -199,7 +199,7 @@ pub(super) struct RunOptions {
     /// Versions kept in memory, ready to switch to. [default: 5]
     #[arg(long, env = "GWD_KEEP", value_name = "N")]
     keep: Option<usize>,
-    /// The folder in which `${file:…}` references may lie. [default: /run/secrets]
+    /// Folder that `${file:…}` references may name. [default: /run/secrets]
     #[arg(long, env = "GWD_SECRET_DIR", value_name = "DIR")]
     secret_dir: Option<PathBuf>,
     /// Prefix of the variables that `${env:…}` references may name. [default: GWS_]
@@ -265,8 +265,7 @@ pub(super) struct RunOptions {
     /// answers 503. [default: the control group's limit]
     #[arg(long, env = "GWD_MEMORY", value_name = "SIZE")]
     pub(super) memory: Option<String>,
-    /// INSECURE: run bundles that nobody signed. Whoever can write to the store decides what
-    /// this gateway does.
+    /// INSECURE: run unsigned bundles. Anyone who can write to the store controls this gateway.
     #[arg(long, env = "GWD_INSECURE_ALLOW_UNSIGNED", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     insecure_allow_unsigned: Option<bool>,
     /// Output format of `gwd check`.

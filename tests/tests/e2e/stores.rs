@@ -179,8 +179,8 @@ fn gateways_share_one_quota_exactly() {
     }
 }
 
-/// Three gateways and twice the limit: the rate and the burst, within 1 % and what passes between
-/// two requests.
+/// Three gateways and twice the limit: together they admit the rate and the burst, within 1 % and
+/// the requests of one interval.
 #[test]
 fn gateways_share_one_rate_at_twice_the_limit() {
     if is_missing() {

@@ -52,10 +52,10 @@ pub(super) struct Args {
     /// Set a rule's level: off, info, warn or error; may be given several times
     #[arg(long, value_name = "NAME=LEVEL")]
     rule: Vec<String>,
-    /// Leave out the findings that this file sets aside
+    /// Ignore the findings that this baseline file lists
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
-    /// Write the findings of today to this file, to set them aside
+    /// Write the present findings to this file as a baseline
     #[arg(long, value_name = "FILE")]
     write_baseline: Option<PathBuf>,
     /// Fix findings by edits, then report the others
