@@ -110,8 +110,9 @@ pub static UNKNOWN_VARIABLE: Lint = Lint {
     name: "unknown-variable",
     level: Level::Error,
     summary: "a variable that no environment gives a value",
-    explain: "`${var:NAME}` stands for a value that differs between environments; each gives it under \
-`environments.ENVIRONMENT.vars`. For secrets there is `${env:NAME}` and `${file:PATH}`, which gwd resolves.",
+    explain: "`${var:NAME}` stands for a value that differs between environments; each environment \
+sets it under `environments.ENVIRONMENT.vars`. For secrets there is `${env:NAME}` and \
+`${file:PATH}`, which gwd resolves.",
     bad: project!("", "\"${var:LIMT}\"", "{prod: {vars: {LIMIT: 3s}}}", "{}\n"),
     good: project!(
         "",

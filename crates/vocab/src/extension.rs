@@ -198,7 +198,7 @@ pub static PATH_ITEM: Object = Object {
             "trailing_slash",
             Word(&["strict", "redirect", "ignore"]),
             "Meaning of an added or missing final slash: `strict`, another path; `redirect`, 308 \
-to this path; `ignore`, the same path. A described path comes first.",
+to this path; `ignore`, the same path. A described path takes precedence.",
         ),
         PATH_READINGS,
         F::optional(

@@ -140,7 +140,7 @@ static GATEWAY: Object = Object {
         F::later(
             "tests",
             List(&Form(&forms::FILE)),
-            "Files with requests and the decisions expected; `*` stands for any text.",
+            "Files with requests and the expected decisions; `*` stands for any text.",
         ),
     ],
 };

@@ -62,7 +62,7 @@ reasons! {
         "rate_limited" 429 "a `rate_limit` is reached";
         "redirect_failed" 500 "a `redirect` has no valid target";
         "request_body_invalid" 400 "the body ended early or is framed wrongly";
-        "request_timeout" 408 "the body did not come in time";
+        "request_timeout" 408 "the body did not arrive in time";
         "rewrite_failed" 500 "a `rewrite` gives no valid path";
         "store_unavailable" 503 "the store of a limit does not answer";
         "token_invalid" 401 "the token is not valid";

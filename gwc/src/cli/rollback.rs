@@ -185,7 +185,7 @@ impl<'a> Rollback<'a> {
                 Exit::INPUT,
                 "no-such-bundle",
                 format!(
-                    "channel {} has no record yet, so there is nothing to go back from",
+                    "channel {} has no record yet, so a rollback is impossible",
                     place.channel
                 ),
             )
@@ -205,8 +205,9 @@ impl<'a> Rollback<'a> {
                     let channel = &place.channel;
                     let why = match versions {
                         0 => format!(
-                            "channel {channel} runs its first version, and there is nothing before it to go back to; \
-                             `gwc history` lists later ones (`gwc rollback ID`), `gwc apply` releases another"
+                            "channel {channel} runs its first version, so there is no earlier one; \
+                             `gwc history` lists later ones (`gwc rollback ID`), `gwc apply` \
+                             releases another"
                         ),
                         1 => format!(
                             "channel {channel} has one version before this one; `gwc history` lists it"

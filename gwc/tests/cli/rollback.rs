@@ -35,7 +35,7 @@ fn to_the_version_before_and_again() {
     assert_eq!(history[0], (5, a));
     back(&project, &[])
         .with(65)
-        .says("nothing before it to go back to");
+        .says("so there is no earlier one");
 }
 
 #[test]

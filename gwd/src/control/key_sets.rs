@@ -87,7 +87,7 @@ impl KeySets {
         if let Err(error) = write(folder, &path, &text(cell.source(), &set, fetched_s)) {
             event(
                 Level::Warn,
-                "the copy of a key set cannot be written; after a restart it is fetched before it is used",
+                "the copy of a key set cannot be written; after a restart gwd fetches the key set before using it",
                 json!({"source": cell.source().url(), "error": error.to_string()}),
             );
         }

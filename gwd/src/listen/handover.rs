@@ -217,7 +217,7 @@ impl Promise {
         if let Err(error) = self.0.write_all(READY) {
             event(
                 Level::Warn,
-                "the previous gwd did not learn that this one accepts connections",
+                "the previous gwd was not notified that this one accepts connections",
                 json!({"error": error.to_string()}),
             );
         }

@@ -342,7 +342,7 @@ fn check_text(node: NodeRef<'_>, sink: &mut Sink) -> bool {
         .any(|start| text.starts_with(start));
     let finding = if secret {
         Diagnostic::new(&BAD_VALUE, node.span(), "a secret reference does not belong here").help(
-            "only fields marked secret take `${env:NAME}` or `${file:PATH}`; what differs between environments is a variable: `${var:NAME}`",
+            "only secret fields accept `${env:NAME}` or `${file:PATH}`; for a value that differs between environments write `${var:NAME}`",
         )
     } else {
         Diagnostic::new(&BAD_VALUE, node.span(), "unknown placeholder").help(REFERENCES)
@@ -352,8 +352,9 @@ fn check_text(node: NodeRef<'_>, sink: &mut Sink) -> bool {
 }
 
 /// Help on references to variables and secrets.
-const REFERENCES: &str = "what differs between environments is a variable: `${var:NAME}`, with its values under \
-`environments.ENVIRONMENT.vars`; a secret is `${env:NAME}` or `${file:PATH}`";
+const REFERENCES: &str = "for a value that differs between environments write `${var:NAME}`, with \
+its values under `environments.ENVIRONMENT.vars`; for a secret write `${env:NAME}` or \
+`${file:PATH}`";
 
 fn check_secret(node: NodeRef<'_>, sink: &mut Sink) -> bool {
     const EXPECTED: &str = "a secret reference: `${env:NAME}` or `${file:PATH}`";
@@ -374,7 +375,7 @@ fn check_secret(node: NodeRef<'_>, sink: &mut Sink) -> bool {
         sink.push(
             Diagnostic::new(&BAD_VALUE, node.span(), "this is not a secret reference")
                 .label(format!("expected {EXPECTED}"))
-                .help("the value itself stays with the gateway's operator; gwd resolves the reference"),
+                .help("gwd resolves the reference; only the gateway's operator has the value"),
         );
     }
     fine

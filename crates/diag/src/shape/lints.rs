@@ -19,7 +19,7 @@ pub static WRONG_TYPE: Lint = Lint {
     code: "GW0102",
     name: "wrong-type",
     level: Level::Error,
-    summary: "a value of another type than the key takes",
+    summary: "a value of the wrong type",
     explain: "The key is known, but its value is of another type: a list where a map belongs, a \
 string where a number belongs. The message says what is expected there.",
     bad: &[("gateway.yaml", "version: 1\nname: [s]\n")],
@@ -32,7 +32,7 @@ pub static MISSING_KEY: Lint = Lint {
     name: "missing-key",
     level: Level::Error,
     summary: "a required key is missing",
-    explain: "The key is needed, and no default would be right for everybody.",
+    explain: "The key is needed, and no default would suit every project.",
     bad: &[("gateway.yaml", "version: 1\n")],
     good: &[("gateway.yaml", "version: 1\nname: s\n")],
 };
@@ -42,9 +42,9 @@ pub static BAD_VALUE: Lint = Lint {
     code: "GW0104",
     name: "bad-value",
     level: Level::Error,
-    summary: "a value that the key does not take",
-    explain: "The value has the right type but is not one the key takes: an unknown word, a number \
-out of range, a malformed address. The message says which values are allowed.",
+    summary: "a value that the key does not allow",
+    explain: "The value has the right type but the key does not allow it: an unknown word, a \
+number out of range, a malformed address. The message says which values are allowed.",
     bad: &[("gateway.yaml", "version: 2\nname: s\n")],
     good: &[("gateway.yaml", "version: 1\nname: s\n")],
 };

@@ -48,7 +48,7 @@ pub static REFERENCE_CYCLE: Lint = Lint {
     name: "reference-cycle",
     level: Level::Error,
     summary: "references that form a cycle and never reach a value",
-    explain: "Each of these values is only a reference to the next, so none of them has a value. A \
+    explain: "Each of these references leads to the next one, so none of them has a value. A \
 schema that contains itself in one of its properties is fine; a reference that is only a reference \
 to itself is not.",
     bad: v30!(
@@ -140,8 +140,8 @@ pub static UNUSUAL_REFERENCE: Lint = Lint {
     level: Level::Info,
     summary: "a reference in a place where OpenAPI has none",
     explain: "OpenAPI allows references in place of some objects; operations, strings and lists \
-are not among them. Many tools follow such references all the same, and so does gwc, but not every \
-reader of the document will. The first place is shown, with the number of the others.",
+are not among them. gwc and many other tools follow such references, but some tools do not. The \
+first place is shown, with the number of the others.",
     bad: &[
         (
             "openapi.yaml",
@@ -206,7 +206,7 @@ pub static WRONG_FIELD_TYPE: Lint = Lint {
     code: "GW0304",
     name: "wrong-field-type",
     level: Level::Error,
-    summary: "a value of another type than the field takes",
+    summary: "a value of the wrong type for the field",
     explain: "The field is known, but its value is of another type: a list where a map belongs, a \
 number where a string belongs. In YAML a string that looks like a number, `true` or `null` needs \
 quotes.",
@@ -224,7 +224,7 @@ pub static UNKNOWN_VALUE: Lint = Lint {
     name: "unknown-value",
     level: Level::Error,
     summary: "a value that the field does not allow",
-    explain: "The field takes one of a fixed set of words; letter case counts. The message names them.",
+    explain: "The field allows a fixed set of words, which the message lists; letter case counts.",
     bad: v30!(
         "paths: {}\ncomponents: {parameters: {P: {name: p, in: body, schema: {type: string}}}}\n"
     ),

@@ -201,7 +201,7 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
                 format!("{} assert the client's address", ranges.join(", ")).into(),
                 "their own address counts".into(),
             );
-            change.why_none = Some("the same request comes from another address on each side");
+            change.why_none = Some("the same request has another client address on each side");
             change.bound = format!("{gone:?} {filtered:?}");
             plan.changes.push(change.of(reference_of(api, operation)));
         }

@@ -207,7 +207,7 @@ pub mod author {
             Field::optional(
                 "origins",
                 Shape::List(&Shape::Form(&forms::PLAIN_ORIGIN)),
-                "Origins whose pages may send unsafe requests and open WebSockets beside the API's own.",
+                "Origins whose pages may send unsafe requests and open WebSockets in addition to the API's own origin.",
             ),
             Field::optional(
                 "mode",

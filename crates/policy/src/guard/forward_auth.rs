@@ -401,7 +401,7 @@ pub mod author {
             Field::optional(
                 "upstream",
                 Shape::Name("an upstream"),
-                "Service, if it is an upstream.",
+                "Upstream of the service, instead of `url`.",
             ),
             Field::optional(
                 "path",

@@ -309,7 +309,7 @@ pub mod author {
             Field::optional(
                 "key",
                 key::author::SHAPE,
-                "Key of the limit: `consumer`, `address`, `route`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`, or a list of them that count together. A request without it counts by its address. Default: `consumer`.",
+                "Key of the limit: `consumer`, `address`, `route`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`, or a list of them, which form one key. A request without it counts by its address. Default: `consumer`.",
             ),
             Field::optional(
                 "anonymous",

@@ -240,7 +240,7 @@ pub mod author {
             Field::optional(
                 "respect_retry_after",
                 Shape::Bool,
-                "Wait as long as `Retry-After` says.",
+                "Wait for the time in `Retry-After`.",
             ),
             Field::optional(
                 "idempotency_key",
@@ -259,8 +259,8 @@ pub mod author {
     static BACKOFF: Object = Object {
         what: "a retry backoff",
         fields: &[
-            Field::optional("base", Shape::Timeout, "Shortest wait. Default: 25ms."),
-            Field::optional("max", Shape::Timeout, "Longest wait. Default: 250ms."),
+            Field::optional("base", Shape::Timeout, "Minimum wait. Default: 25ms."),
+            Field::optional("max", Shape::Timeout, "Maximum wait. Default: 250ms."),
         ],
         rules: &[],
     };
@@ -307,7 +307,7 @@ pub mod author {
                     Diagnostic::new(
                         &CONTRADICTING_LIMITS,
                         entry.key_span,
-                        format!("`{list}` counts only with `{condition}`"),
+                        format!("`{list}` has no effect without `{condition}`"),
                     )
                     .help(format!("add `{condition}` to `on`")),
                 );
@@ -326,7 +326,7 @@ pub mod author {
                     &CONTRADICTING_LIMITS,
                     at,
                     format!(
-                        "the shortest wait ({}ms) is longer than the longest ({}ms)",
+                        "the minimum wait ({}ms) is longer than the maximum wait ({}ms)",
                         base.0, max.0
                     ),
                 )

@@ -338,7 +338,7 @@ static PASSIVE: Object = Object {
         F::optional(
             "consecutive_local_failures",
             Integer(1, 100_000),
-            "Consecutive failed and broken connections that eject a target. If set, they no longer count among statuses.",
+            "Consecutive failed and broken connections that eject a target. If set, they do not count as failing statuses.",
         ),
         F::optional(
             "success_rate",

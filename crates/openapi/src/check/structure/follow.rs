@@ -187,9 +187,9 @@ impl<'a> Walk<'_, 'a> {
             return;
         };
         let message = match self.unusual.len() {
-            1 => "OpenAPI does not allow a reference here; it is followed anyway".to_owned(),
+            1 => "OpenAPI does not allow a reference here; gwc follows it anyway".to_owned(),
             count => format!(
-                "OpenAPI does not allow a reference here and in {} other places; they are followed \
+                "OpenAPI does not allow a reference here and in {} other places; gwc follows them \
 anyway",
                 count - 1
             ),

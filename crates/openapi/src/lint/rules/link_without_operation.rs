@@ -10,8 +10,8 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0380",
     name: "link-without-operation",
     level: Level::Error,
-    summary: "a link that leads to no operation",
-    explain: "A link says by `operationId` or by `operationRef` which operation comes next (OpenAPI 3.0.4 §4.8.20).",
+    summary: "a link that names no operation",
+    explain: "A link names the next operation by `operationId` or `operationRef` (OpenAPI 3.0.4 §4.8.20).",
     bad: v30!("paths: {}\ncomponents: {links: {L: {description: d}}}\n"),
     good: v30!(
         "paths: {/a: {get: {operationId: here, responses: {'200': {description: ok}}}}}\n",

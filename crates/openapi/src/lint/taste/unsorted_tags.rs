@@ -28,9 +28,11 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         };
         if name.to_lowercase() < before.to_lowercase() {
             let message = format!("`{}` belongs before this", name.escape_debug());
-            sink.push(
-                Diagnostic::new(&LINT, *span, message).related(*first, "it comes after this"),
-            );
+            sink.push(Diagnostic::new(&LINT, *span, message).related(
+                *first,
+                "alphabetically after this \
+                    tag",
+            ));
         }
     }
 }

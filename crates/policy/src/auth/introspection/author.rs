@@ -66,7 +66,7 @@ without introspection. Default: any.",
         Field::optional(
             "stale_for",
             Shape::Timeout,
-            "With `on_outage: cached`: time for which the last answer `active` counts, at most until the token expires. Default: 10m.",
+            "With `on_outage: cached`: time for which the last answer `active` stays in use, at most until the token expires. Default: 10m.",
         ),
         Field::optional(
             "token_bytes",

@@ -39,7 +39,7 @@ pub static SHAPE: Object = Object {
         Field::optional(
             "stale_for",
             Shape::Timeout,
-            "With keys that gwd fetches: time for which the last set counts while no other can be fetched. Default: 24h.",
+            "With keys that gwd fetches: time for which the last set stays in use while no other can be fetched. Default: 24h.",
         ),
         Field::optional(
             "jwks_file",
@@ -153,7 +153,7 @@ fn check_source(node: NodeRef<'_>, sink: &mut Sink) {
         let text = issuer.scalar_text().unwrap_or_default();
         if !(forms::HTTPS_URL.fits)(text) || text.contains('?') {
             let message = format!(
-                "the keys of `{}` cannot be discovered: it is no URL with metadata",
+                "the keys of `{}` cannot be discovered: the issuer is not a URL with metadata",
                 text.escape_debug()
             );
             sink.push(
