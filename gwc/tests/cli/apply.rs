@@ -318,7 +318,9 @@ fn a_plan_file_that_says_something_else_is_told_what() {
         .says(&format!("differs from the sources about {fingerprint}"));
     with(&|plan| drop(plan["changes"].as_array_mut().unwrap().remove(0)))
         .with(3)
-        .says(&format!("{fingerprint} would happen and is not in it"));
+        .says(&format!(
+            "{fingerprint} would happen and is not in the plan"
+        ));
     with(&|plan| {
         let mut more = plan["changes"][0].clone();
         more["fingerprint"] = "000000000000".into();

@@ -406,9 +406,15 @@ fn plan_of_one_environment_names_those_that_go() {
         .says("(serial 1)");
     for used in [&["--env", "live", "--channel", "live"][..], &[]] {
         let ended = project.run(&[&["plan"], used].concat());
-        assert!(!ended.out.contains("uses channel"), "{}", ended.out);
+        assert!(
+            !ended.out.contains("belongs to no environment"),
+            "{}",
+            ended.out
+        );
     }
     // A channel that gateway.yaml no longer names.
     project.edit("gateway.yaml", "channel: prod}", "channel: live}");
-    project.run(&["plan"]).says("uses channel prod any more");
+    project
+        .run(&["plan"])
+        .says("channel prod belongs to no environment");
 }

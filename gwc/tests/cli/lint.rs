@@ -333,9 +333,9 @@ fn rules_have_names_codes_and_names_of_other_linters() {
     let concise = |rule: &str| project.run(&["lint", "--format", "concise", "--rule", rule]);
     assert!(concise("GW0700=info").with(0).out.contains("info[GW0700]"));
     assert!(concise("gw0700=info").with(0).out.contains("info[GW0700]"));
-    concise("operation-tags=warn")
-        .with(64)
-        .says("there is no rule `operation-tags`; that is `missing-operation-tags` here");
+    concise("operation-tags=warn").with(64).says(
+        "there is no rule `operation-tags`; gwc's name of the rule is `missing-operation-tags`",
+    );
     concise("path-params=warn")
         .with(64)
         .says("that is `undeclared-path-parameter`, `unused-path-parameter`");

@@ -160,7 +160,7 @@ fn somebody_else_was_first() {
     });
     apply(&project, &["--node", &at])
         .with(3)
-        .says("the channel moved meanwhile");
+        .says("another process moved the channel meanwhile");
     first.join().unwrap();
     assert_eq!(project.history().len(), 2);
 }

@@ -165,7 +165,7 @@ fn missing_store_is_not_recreated_below_the_floor() {
         .apply("again")
         .with(4)
         .says("below-floor")
-        .says("check that it is mounted");
+        .says("that it is mounted");
     assert!(!project.file("releases").exists(), "nothing was made");
 }
 

@@ -282,7 +282,9 @@ fn second_writer_is_told_that_the_channel_moved() {
         process::go_on(&child);
         let lost = end(child);
         assert!(
-            lost.exits(3).stderr.contains("the channel moved meanwhile"),
+            lost.exits(3)
+                .stderr
+                .contains("another process moved the channel meanwhile"),
             "{point}: {lost}"
         );
         assert_eq!(audit(&project).records[&2], third);
@@ -332,7 +334,7 @@ fn of_many_applies_each_wins_a_serial_or_is_told() {
             loser
                 .exits(3)
                 .stderr
-                .contains("the channel moved meanwhile"),
+                .contains("another process moved the channel meanwhile"),
             "{loser}"
         );
     }
