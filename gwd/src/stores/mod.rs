@@ -243,7 +243,7 @@ async fn serve(client: std::sync::Weak<Client>, mut questions: mpsc::Receiver<Qu
                 had_failed = true;
             }
         }
-        // Their requests learn at once that there is no answer.
+        // Their requests get the outage at once, without waiting for the deadline.
         while questions.try_recv().is_ok() {}
         drop(client);
         // Gateways that lost the same store come back at different times.

@@ -94,7 +94,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A stopped process ends, too.
+        // Kill also ends a process that was stopped.
         let _ended = self.child.kill();
         let _ended = self.child.wait();
     }

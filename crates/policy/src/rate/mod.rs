@@ -359,8 +359,9 @@ impl RateTable {
         None
     }
 
-    /// Slot that a new key may evict, and its tag: among limits above their share, the key with the
-    /// least usage of at most one token. A limit above its own share only evicts its own keys.
+    /// Slot that a new key may evict, and its tag. Candidates are keys of limits above their share
+    /// that have used at most one token; the key with the least usage is evicted. A limit above
+    /// its own share only evicts its own keys.
     #[cold]
     fn light(&self, owner: u64, tag: u64, now: u64) -> Option<(&Slot, u64)> {
         let share = self.count * 4 / SHARE;

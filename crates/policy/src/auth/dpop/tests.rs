@@ -1,4 +1,4 @@
-//! Proofs of a table, the example of RFC 9449, nonces and bindings.
+//! Tests of proofs: a table of rows, the example of RFC 9449, nonces and bindings.
 
 use std::sync::Arc;
 
