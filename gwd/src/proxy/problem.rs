@@ -53,7 +53,9 @@ impl Problem {
         match self.code {
             "ip_denied" => return "Calls from this address are not admitted.",
             "csrf_denied" => return "Pages of that origin may not send this request.",
-            "not_authorized" => return "The caller lacks a group, role or claim that the operation needs.",
+            "not_authorized" => {
+                return "The caller lacks a group, role or claim that the operation needs.";
+            }
             "insufficient_scope" => return "The credential has too few scopes for the operation.",
             _ => {}
         }
