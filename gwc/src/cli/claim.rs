@@ -104,7 +104,7 @@ fn base(claimed: &Value, computed: &Value) -> Option<String> {
     }
     let at = |base: &Value| match base["serial"].as_u64() {
         Some(serial) => format!("serial {serial}"),
-        None => "its beginning".to_owned(),
+        None => "the empty state".to_owned(),
     };
     if old["serial"] != now["serial"] {
         return Some(format!(

@@ -141,7 +141,7 @@ fn row(
             let as_wanted = wanted.is_none_or(|wanted| status.bundle == wanted);
             let agrees = as_wanted && another.is_none();
             let mut text = match &status.bundle {
-                None => "runs nothing".to_owned(),
+                None => "runs no bundle".to_owned(),
                 Some(bundle) => format!("runs {}", short(bundle)),
             };
             if let Some(serial) = status.serial {

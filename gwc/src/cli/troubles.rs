@@ -29,7 +29,7 @@ fn upstream(told: &Value) -> Option<String> {
     let missing = missing.filter_map(|source| {
         let error = source["error"].as_str()?;
         let name = source["name"].as_str().unwrap_or("its hosts");
-        Some(format!("{name} not found: {error}"))
+        Some(format!("{name} not resolved: {error}"))
     });
     let mut parts: Vec<String> = missing.collect();
     if told["circuit"].as_str().is_some_and(|at| at != "closed") {
@@ -65,7 +65,7 @@ fn host(told: &Value) -> Option<String> {
         why.push(format!("fails its checks ({saw})"));
     }
     if let Some(error) = told["unreachable"]["error"].as_str() {
-        why.push(format!("not reached ({error})"));
+        why.push(format!("unreachable ({error})"));
     }
     if told["ejected_ms"].is_u64() {
         why.push("ejected".to_owned());

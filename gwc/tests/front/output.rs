@@ -47,7 +47,7 @@ components:
     for said in [
         "`gett` is not a method; help: did you mean `get`?",
         "did you mean `key`?",
-        "leads nowhere; help: did you mean `Ok`?",
+        "does not exist; help: did you mean `Ok`?",
         "`any` is an unknown value; help: one of `array`, `boolean`",
     ] {
         assert!(lines.contains(said), "{said}\n{lines}");

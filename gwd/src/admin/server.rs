@@ -503,7 +503,7 @@ fn tell_stranger(path: &str, via: Via, refusal: &Reply) {
         _ => return,
     };
     let who = match via {
-        Via::Tcp(peer) => format!("stranger from {peer}"),
+        Via::Tcp(peer) => format!("unauthenticated client from {peer}"),
         Via::Unix => return,
     };
     let unknown = refusal.status() == StatusCode::UNAUTHORIZED;

@@ -123,7 +123,7 @@ fn change_is_one_audit_line_with_its_result() {
         ),
         (
             "drain",
-            "stranger from 127.0.0.1",
+            "unauthenticated client from 127.0.0.1",
             &null,
             &null,
             &null,

@@ -160,7 +160,7 @@ impl<'a> Walk<'_, 'a> {
                 let mut finding = Diagnostic::new(
                     &UNRESOLVED_REFERENCE,
                     text.span(),
-                    format!("`{shown}` leads nowhere"),
+                    format!("`{shown}` does not exist"),
                 )
                 .label(format!("no `{}` in `{path}`", part.escape_debug()));
                 let reached = self.resolver.node(*reached);

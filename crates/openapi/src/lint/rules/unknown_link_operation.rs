@@ -75,7 +75,7 @@ fn by_reference<'a>(place: &Place<'_, 'a>, reference: NodeRef<'a>, text: &str, s
         Err(Fault::Unparsed(_)) => return,
         Err(fault) => {
             let finding =
-                Diagnostic::new(&LINT, reference.span(), format!("`{shown}` leads nowhere"));
+                Diagnostic::new(&LINT, reference.span(), format!("`{shown}` does not exist"));
             match fault {
                 Fault::NotFound { part, help, .. } => {
                     let finding = finding.label(format!("there is no `{}`", part.escape_debug()));

@@ -286,7 +286,7 @@ impl Lift<'_> {
                 && let Err(Fault::NotFound { .. } | Fault::BadPointer(_)) = resolver.target(text)
             {
                 let written = text.as_str().unwrap_or_default().escape_debug();
-                let message = format!("`{written}` leads nowhere");
+                let message = format!("`{written}` does not exist");
                 self.sink
                     .push(Diagnostic::new(&UNRESOLVED_REFERENCE, text.span(), message));
             }
