@@ -84,12 +84,14 @@ impl Plan {
     }
 }
 
+/// The project. All clients have one address: `limits.requests` leaves room for a thousand WebSockets
+/// below three quarters, where the share of an address begins.
 fn gateway(version: usize, plain: SocketAddr, calls: SocketAddr) -> String {
     format!(
         "version: 1\nname: soak\napis: {{s: {{path: openapi.yaml}}}}\n\
          listeners: {{public: {{address: \"127.0.0.1:0\", http2: true}}}}\n\
          upstreams:\n  \
-           plain: {{targets: {{a: {{url: \"http://{plain}\"}}}}, timeouts: {{idle: 5s}}}}\n  \
+           plain: {{targets: {{a: {{url: \"http://{plain}\"}}}}, timeouts: {{idle: 5s}}, limits: {{requests: 2000}}}}\n  \
            calls: {{targets: {{a: {{url: \"http://{calls}\"}}}}, protocol: h2c, timeouts: {{idle: 5s}}}}\n\
          policies:\n  \
            marks: {{kind: headers, response: {{set: {{X-Version: v{version}}}}}}}\n\
