@@ -69,7 +69,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                     &LINT,
                     style.span(),
                     format!(
-                        "a {kind} parameter cannot be written as `{}`",
+                        "a {kind} parameter cannot have the style `{}`",
                         text.escape_debug()
                     ),
                 )

@@ -13,11 +13,11 @@ pub(super) static LINT: Lint = Lint {
     name: "required-without-property",
     level: Level::Warn,
     summary: "a required property that the schema does not describe",
-    explain: "`required` names a property that is not among the `properties` of the schema, nor of \
-those that it is combined with by `allOf`, `anyOf` or `oneOf`, here or where an `allOf` refers to \
-it. Most often one of the two names is misspelt; then each value without the misspelt name is \
-refused. Schemas that describe no property at all, and those with `additionalProperties` or \
-`patternProperties` that describe the others, are not reported.",
+    explain: "`required` names a property that no `properties` describes: neither of the schema, \
+nor of the schemas that `allOf`, `anyOf` or `oneOf` combine with it. Most often one of the two \
+names is misspelt; then each value without the misspelt name is refused. Schemas that describe no \
+property at all, and those with `additionalProperties` or `patternProperties` that describe the \
+others, are not reported.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: object, required: [nmae], properties: {name: {type: string}}}}}\n"
     ),
