@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bundle::ir::{self, Link, Set, Verify};
+use http::HeaderName;
 use policy::RouteId;
 
 use crate::error::{BuildError, refuse_missing};
@@ -126,6 +127,27 @@ impl ApiPart {
                 .map(move |operation| format!("{base}{}", operation.template))
         });
         self.route_ids.iter().zip(templates)
+    }
+
+    /// Parts that decide about identity fields of upstreams.
+    pub(crate) fn identity_parts(&self) -> ir::IdentityParts<'_> {
+        ir::IdentityParts {
+            schemes: &self.schemes,
+            policies: &self.policies,
+            treatments: &self.treatments,
+        }
+    }
+
+    /// Fields in the conditions of the API's routes. A condition may select among several operations,
+    /// so all of them count for each operation.
+    pub(crate) fn conditional_fields(&self) -> Vec<HeaderName> {
+        let operations = self.router.operations().iter();
+        let conditions = operations.flat_map(|operation| &operation.conditions);
+        let names = conditions.filter_map(|condition| match condition {
+            ir::Condition::Header(name, _) => HeaderName::try_from(name.as_str()).ok(),
+            ir::Condition::Query(..) => None,
+        });
+        names.collect()
     }
 
     /// Security schemes of the API.

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::consumers::{self, Consumer};
 use crate::credentials::{Credentials, Owner};
-use crate::edge::is_lookalike;
+use crate::lookalikes;
 use crate::strip::{overlap, strip};
 use caller::{Caller, Known, remember};
 use challenges::Challenges;
@@ -217,22 +217,10 @@ impl Requirement {
 }
 
 impl Requirement {
-    /// Removes fields whose names differ from a credential field only by `_` or `.` for `-`
-    /// (CVE-2026-88011). A server that treats these alike would read another credential than the
-    /// one checked here.
+    /// Removes other spellings of credential fields. A server that treats these alike would read
+    /// another credential than the one checked here.
     fn take_lookalikes(&self, headers: &mut HeaderMap) -> u32 {
-        let is_doomed = |other: &str| {
-            let mut folding = self.folding.iter();
-            folding.any(|name| is_lookalike(other, name))
-                && self.folding.iter().all(|name| **name != *other)
-        };
-        // Most requests have no such field, so this fast path allocates nothing.
-        let doomed = headers.keys().filter(|other| is_doomed(other.as_str()));
-        let doomed: Vec<HeaderName> = doomed.cloned().collect();
-        for other in &doomed {
-            headers.remove(other);
-        }
-        u32::try_from(doomed.len()).unwrap_or(u32::MAX)
+        lookalikes::strip(&self.folding, headers)
     }
 
     /// True if the API has credentials or identity fields to strip from requests.

@@ -38,7 +38,7 @@ pub fn build(
     let listeners = shared.listeners.iter().map(listener);
     let mut listeners = listeners.collect::<Result<Box<[_]>, _>>()?;
     refuse_colliding(&listeners)?;
-    let linker = Linker::new(shared, secrets, parts)?;
+    let linker = Linker::new(shared, apis, secrets, parts)?;
     let mut built = Vec::with_capacity(apis.len());
     let mut mounts = Vec::new();
     let mut routes = 0u32;

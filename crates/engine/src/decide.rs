@@ -12,6 +12,7 @@ use policy::{Cx, NoValue, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
 use crate::authenticate::{self, Stop};
 use crate::edge::{TRACE_REFUSED, overrides};
+use crate::lookalikes;
 use crate::path::{is_ambiguous, normalise};
 use crate::readings;
 use crate::router::{self, Found};
@@ -148,6 +149,9 @@ pub fn decide<'s>(
         return ambiguous(&PATH_AMBIGUOUS, route, 0);
     }
     cx.lookalikes += overrides::strip(&mut head.headers, &treatment.override_fields);
+    if !treatment.read_fields.is_empty() {
+        cx.lookalikes += lookalikes::strip(&treatment.read_fields, &mut head.headers);
+    }
     if route.mount.strip_base_path {
         cx.stripped = route.mount.base_path.len();
     }

@@ -1,13 +1,14 @@
 //! Linking of an API's part to run-time treatments: names become filters, verifiers and indices.
 //!
 //! Treatments are cached under a digest of the API's blob, the shared policies and verifiers that
-//! it names, and the indices of its upstreams. A change to a shared policy therefore relinks only
+//! it names, the indices of its upstreams, and the identity fields of these upstreams. A change to a shared policy therefore relinks only
 //! the APIs that name it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bundle::codec::encode;
-use bundle::ir::{self, Link, Set, Shared};
+use bundle::ir::{self, IdentityFields, Link, Set, Shared};
 use http::HeaderName;
 use policy::auth::{self, TokenVerifier};
 use policy::key_cell::KeyCell;
@@ -19,6 +20,7 @@ use crate::api_part::ApiPart;
 use crate::authenticate::Requirement;
 use crate::error::BuildError;
 use crate::key::Key;
+use crate::lookalikes;
 use crate::parts::{Cache, Parts};
 use crate::snapshot::{Breaker, ChainStep, Treatment};
 use crate::verifiers::Verifiers;
@@ -32,6 +34,7 @@ pub(crate) struct Linker<'a> {
     /// By index of the verifier.
     verifier_keys: Vec<Key>,
     verifiers: Verifiers<'a>,
+    identities: IdentityFields,
 }
 
 /// A policy's name and filter. None for a policy without a filter, such as a retry setting.
@@ -41,6 +44,7 @@ impl<'a> Linker<'a> {
     /// Prepares every shared policy, even if no API names it.
     pub(crate) fn new(
         shared: &'a Shared,
+        apis: &[Arc<ApiPart>],
         secrets: &'a dyn Secrets,
         parts: &mut Parts,
     ) -> Result<Self, BuildError> {
@@ -79,6 +83,7 @@ impl<'a> Linker<'a> {
             policies,
             verifier_keys,
             verifiers: Verifiers::new(&shared.auth, tokens),
+            identities: IdentityFields::of(shared, apis.iter().map(|api| api.identity_parts())),
         })
     }
 
@@ -103,6 +108,7 @@ impl<'a> Linker<'a> {
             named_filter(policy, digest, self.secrets, &mut parts.filters)
         });
         let own = own.collect::<Result<Vec<_>, _>>()?;
+        let conditional = api.conditional_fields();
         let mut access: FxHashMap<Vec<u8>, u32> = FxHashMap::default();
         let treatments = api.treatments.iter();
         let treatments = treatments
@@ -110,7 +116,7 @@ impl<'a> Linker<'a> {
                 let next = access.len() as u32;
                 let asked = (&treatment.security, &treatment.chain, &treatment.upstream);
                 let access = *access.entry(encode(&asked)).or_insert(next);
-                self.treatment(treatment, api, &own, access)
+                self.treatment(treatment, api, (&own, &conditional), access)
             })
             .collect::<Result<Arc<[_]>, _>>()?;
         parts.treatments.keep(key, &treatments);
@@ -141,18 +147,34 @@ impl<'a> Linker<'a> {
             let index = self.upstream(name).ok();
             add(index.map(u32::to_le_bytes).as_ref().map(|bytes| &bytes[..]));
         }
+        // Operations of other APIs decide about fields that clients must not send.
+        for treatment in &api.treatments {
+            for field in self.withheld(api, treatment) {
+                hash.update(field);
+                hash.update([0]);
+            }
+            hash.update([2]);
+        }
         Ok(hash.finalize().into())
+    }
+
+    /// Identity fields that clients must not send to the upstreams of a treatment.
+    fn withheld(&self, api: &ApiPart, treatment: &ir::Treatment) -> BTreeSet<String> {
+        let parts = api.identity_parts();
+        self.identities.withheld(self.shared, parts, treatment)
     }
 
     fn treatment(
         &self,
         treatment: &ir::Treatment,
         api: &ApiPart,
-        own: &[NamedFilter],
+        (own, conditional): (&[NamedFilter], &[HeaderName]),
         access: u32,
     ) -> Result<Treatment, BuildError> {
         let unknown = |name: &str| BuildError::UnknownName(name.to_owned());
-        let security = Requirement::link(&treatment.security, &api.schemes, &self.verifiers)
+        let withheld = self.withheld(api, treatment);
+        let schemes = (&treatment.security, &api.schemes);
+        let security = Requirement::link(schemes.0, schemes.1, &self.verifiers, &withheld)
             .map_err(BuildError::UnknownName)?;
         let authenticates = treatment.chain.contains(&Link::Authenticate);
         let mut strips = security.strips() && !authenticates;
@@ -225,6 +247,20 @@ impl<'a> Linker<'a> {
                 }
             }
         }
+        // Trailers must not contain a field by which the gateway decides, and no other spelling of
+        // it reaches the upstream.
+        let mut read = conditional.to_vec();
+        for step in &chain {
+            if let ChainStep::Filter(_, filter) = step {
+                read.extend(filter.read_fields());
+            }
+        }
+        read.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        read.dedup();
+        let spelled = read.iter().map(HeaderName::as_str);
+        let spelled = spelled.filter(|name| lookalikes::has_spellings(name));
+        let read_fields = spelled.map(Box::from).collect();
+        fields[0].extend(read);
         let [request_fields, response_fields] = fields.map(Arc::from);
         let reads_path = chain.iter().any(|step| match step {
             ChainStep::Authenticate | ChainStep::Strip => false,
@@ -236,6 +272,7 @@ impl<'a> Linker<'a> {
         });
         Ok(Treatment {
             decorates: chain.iter().any(|step| step.decorator().is_some()),
+            read_fields,
             request_fields,
             response_fields,
             sends_unsafe: chain.iter().any(|step| match step {

@@ -78,6 +78,9 @@ pub struct Treatment {
     pub stream: bool,
     /// Fields that override path or method and that are forwarded to the upstream.
     pub(crate) override_fields: Box<[String]>,
+    /// Fields by which the route is selected or a step of the chain decides, if they have other
+    /// spellings.
+    pub(crate) read_fields: Box<[Box<str>]>,
     /// True if a step of the chain processes every response, refusals included.
     pub(crate) decorates: bool,
     pub(crate) request_fields: Arc<[HeaderName]>,

@@ -2,18 +2,25 @@
 //! operation of the API. A client that sends its key with each request must not reveal it where an
 //! operation does not require it.
 
+use std::collections::BTreeSet;
+
 use bundle::ir;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use policy::RequestHead;
 use policy::auth::{Place, dpop};
 
 /// Places of an API's schemes with `strip_credential`, and the identity fields for upstreams,
-/// without duplicates.
-pub(crate) fn stripped_places(schemes: &ir::Set<ir::Scheme>) -> Box<[Place]> {
+/// without duplicates. `withheld`: identity fields that other operations write for the same
+/// upstreams.
+pub(crate) fn stripped_places(
+    schemes: &ir::Set<ir::Scheme>,
+    withheld: &BTreeSet<String>,
+) -> Box<[Place]> {
     let stripped = schemes.iter().filter(|scheme| scheme.strip_credential);
     let mut places: Vec<Place> = stripped.map(|scheme| scheme.place.clone()).collect();
     let fields = schemes.iter().flat_map(|scheme| scheme.passes.fields());
-    places.extend(fields.map(|field| Place::Header(field.to_owned())));
+    let fields = fields.map(str::to_owned).chain(withheld.iter().cloned());
+    places.extend(fields.map(Place::Header));
     places.retain(|place| *place != Place::Certificate);
     places.sort_unstable();
     places.dedup();

@@ -14,7 +14,8 @@ use crate::phase::Phase;
 use crate::rate::RateTable;
 use crate::step::StateId;
 
-/// Counter key. If the named property is absent, the client's address is used.
+/// Counter key. If the named property is absent or has several values, the client's address is used:
+/// servers differ in the value that they read, so the client could choose the counter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Key {
     /// Authenticated consumer.
@@ -32,10 +33,10 @@ pub enum Key {
     /// Value of the named claim of the caller.
     #[n(4)]
     Claim(#[n(0)] String),
-    /// First value of the named cookie.
+    /// Value of the named cookie.
     #[n(5)]
     Cookie(#[n(0)] String),
-    /// First value of the named query parameter, decoded.
+    /// Value of the named query parameter, decoded.
     #[n(6)]
     Query(#[n(0)] String),
     /// All of these together, sorted: each combination of values is a key.
@@ -134,6 +135,15 @@ impl std::fmt::Display for Key {
 // === impl Reader ===
 
 impl Reader {
+    /// Request fields that the key reads.
+    pub(crate) fn fields(&self) -> Vec<HeaderName> {
+        match self {
+            Self::Header(name) => vec![name.clone()],
+            Self::All(parts) => parts.iter().flat_map(Self::fields).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Hash of the key, and index of its table in `tables`: true (the second) for keys that clients
     /// can invent.
     pub(crate) fn read(
@@ -158,7 +168,7 @@ impl Reader {
                 let route = cx.route.map_or("", RouteId::as_str);
                 (false, known.tag(state, &[b"route", route.as_bytes()]))
             }
-            Self::Header(name) => match head.headers.get(name) {
+            Self::Header(name) => match only(head.headers.get_all(name).iter()) {
                 Some(value) => (true, anonymous.tag(state, &[b"header", value.as_bytes()])),
                 None => by_address(),
             },
@@ -168,13 +178,13 @@ impl Reader {
                 Some(value) => (false, known.tag(state, &[b"claim", value.as_bytes()])),
                 None => by_address(),
             },
-            Self::Cookie(name) => match cookie_values(&head.headers, name).next() {
+            Self::Cookie(name) => match only(cookie_values(&head.headers, name)) {
                 Some(value) => (true, anonymous.tag(state, &[b"cookie", value])),
                 None => by_address(),
             },
             Self::Query(name) => {
                 let query = head.query().unwrap_or_default();
-                match query_values(query, name).next() {
+                match only(query_values(query, name)) {
                     Some(value) => (true, anonymous.tag(state, &[b"query", &value])),
                     None => by_address(),
                 }
@@ -234,18 +244,18 @@ impl Reader {
                     .map(|()| false)
             }
             Self::Header(name) => {
-                let value = head.headers.get(name);
+                let value = only(head.headers.get_all(name).iter());
                 value
                     .map(|value| part(b"header", value.as_bytes()))
                     .map(|()| true)
             }
             Self::Cookie(name) => {
-                let value = cookie_values(&head.headers, name).next();
+                let value = only(cookie_values(&head.headers, name));
                 value.map(|value| part(b"cookie", value)).map(|()| true)
             }
             Self::Query(name) => {
                 let query = head.query().unwrap_or_default();
-                let value = query_values(query, name).next();
+                let value = only(query_values(query, name));
                 value.map(|value| part(b"query", &value)).map(|()| true)
             }
             Self::All(parts) => {
@@ -261,6 +271,12 @@ impl Reader {
             true
         })
     }
+}
+
+/// Value of a property that has exactly one.
+fn only<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
+    let first = values.next();
+    first.filter(|_| values.next().is_none())
 }
 
 /// IPv4 address in full, IPv6 by its /64 prefix, since a client controls the rest.
@@ -386,6 +402,53 @@ mod tests {
         };
         assert_eq!(tag("a"), tag("a"));
         assert_ne!(tag("a"), tag("b"));
+    }
+
+    /// Servers read the first, the last or all values, so a client must not choose its counter by a
+    /// further value.
+    #[test]
+    fn repeated_values_count_by_address() {
+        let tag = |key: &Key, head: &RequestHead| {
+            let reader = key.reader();
+            let (stored, local) = with_cx(|cx| {
+                let local = reader.read(StateId(1), cx.limits.tables(false), head, cx);
+                (reader.digest(head, cx), local)
+            });
+            (stored, local)
+        };
+        let with = |name: &'static str, values: &[&str]| {
+            let mut head = head("/");
+            for value in values {
+                head.headers.append(name, value.parse().unwrap());
+            }
+            head
+        };
+        let address = tag(&Key::Address, &head("/"));
+        for (key, one, several) in [
+            (
+                Key::Query("k".into()),
+                head("/?k=a"),
+                vec![head("/?k=a&k=b"), head("/?k=b&%6b=a")],
+            ),
+            (
+                Key::Cookie("k".into()),
+                with("cookie", &["k=a"]),
+                vec![
+                    with("cookie", &["k=a; k=b"]),
+                    with("cookie", &["k=a", "k=a"]),
+                ],
+            ),
+            (
+                Key::Header("x-k".into()),
+                with("x-k", &["a"]),
+                vec![with("x-k", &["a", "b"])],
+            ),
+        ] {
+            assert_ne!(tag(&key, &one), address, "{key}");
+            for head in several {
+                assert_eq!(tag(&key, &head), address, "{key}");
+            }
+        }
     }
 
     #[test]

@@ -149,6 +149,10 @@ macro_rules! policies {
                 match self { $(Self::$variant(filter) => filter.edited_fields(),)* }
             }
 
+            fn read_fields(&self) -> Vec<http::HeaderName> {
+                match self { $(Self::$variant(filter) => filter.read_fields(),)* }
+            }
+
             fn sends_unsafe(&self) -> bool {
                 match self { $(Self::$variant(filter) => filter.sends_unsafe(),)* }
             }

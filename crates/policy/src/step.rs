@@ -63,6 +63,12 @@ pub trait Run {
         Default::default()
     }
 
+    /// Request fields by which the filter decides. Only the field with exactly this name reaches the
+    /// upstream, and not in trailers.
+    fn read_fields(&self) -> Vec<HeaderName> {
+        Vec::new()
+    }
+
     /// True if the filter may send an unsafe method to the upstream.
     fn sends_unsafe(&self) -> bool {
         false

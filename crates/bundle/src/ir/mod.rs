@@ -9,6 +9,7 @@ mod contract;
 mod declared;
 mod discovery;
 mod forwarding;
+mod identity;
 mod proxy_protocol;
 mod security;
 mod set;
@@ -27,6 +28,7 @@ pub use contract::{
 };
 pub use discovery::{Discovery, Dns, HostFile};
 pub use forwarding::{Forwarding, OVERRIDE_FIELDS};
+pub use identity::{IdentityFields, IdentityParts};
 pub use policy::Cidr;
 pub use proxy_protocol::ProxyProtocol;
 pub use security::{Alternative, Passes, Scheme, SchemeUse, Security, Verify};

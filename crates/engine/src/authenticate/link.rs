@@ -1,5 +1,6 @@
 //! Linking of a security requirement to the schemes and verifiers that it names.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bundle::ir;
@@ -9,11 +10,13 @@ use policy::auth::{self, Place};
 use super::challenges::Challenges;
 use super::passes::Passes;
 use super::{Check, Requirement, Use};
+use crate::lookalikes;
 use crate::strip::stripped_places;
 use crate::verifiers::Verifiers;
 
 impl Requirement {
-    /// Links a requirement to the schemes and verifiers that it names.
+    /// Links a requirement to the schemes and verifiers that it names. `withheld`: further request
+    /// fields that clients must not send.
     ///
     /// # Errors
     /// The name that does not exist, or the kind of a verifier that cannot be used.
@@ -21,12 +24,13 @@ impl Requirement {
         security: &ir::Security,
         schemes: &ir::Set<ir::Scheme>,
         verifiers: &Verifiers<'_>,
+        withheld: &BTreeSet<String>,
     ) -> Result<Self, String> {
         let mut alternatives = Vec::new();
         let mut challenges = Challenges::default();
         let mut token_places: Vec<Place> = Vec::new();
         let mut folding: Vec<Box<str>> = Vec::new();
-        let stripped = stripped_places(schemes);
+        let stripped = stripped_places(schemes, withheld);
         let mut fields: Vec<HeaderName> = Vec::new();
         for place in &stripped {
             add_field(&mut fields, place);
@@ -98,7 +102,7 @@ impl Requirement {
 /// distinguish. Fields in the list already are not added again.
 fn add_folding(folding: &mut Vec<Box<str>>, place: &Place) {
     if let Place::Header(name) = place
-        && name.contains(['-', '_', '.'])
+        && lookalikes::has_spellings(name)
         && folding.iter().all(|known| **known != **name)
     {
         folding.push(name.as_str().into());

@@ -1,5 +1,6 @@
 //! Tests of requirements with two alternatives, two credentials and two consumers.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use bundle::ir;
@@ -82,7 +83,7 @@ fn keys_in_two_fields(alternatives: &[&[&str]]) -> Requirement {
         ir::Alternative(uses.collect())
     };
     let security = ir::Security(alternatives.iter().map(uses).collect());
-    Requirement::link(&security, &schemes, &no_verifiers()).unwrap()
+    Requirement::link(&security, &schemes, &no_verifiers(), &BTreeSet::new()).unwrap()
 }
 
 /// Consumer and scheme of a request's principal, or the code of the refusal.
@@ -217,6 +218,7 @@ fn requirement(
         &ir::Security(alternatives.iter().map(uses).collect()),
         &schemes,
         &no_verifiers(),
+        &BTreeSet::new(),
     )
     .unwrap()
 }

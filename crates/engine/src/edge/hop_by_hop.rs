@@ -88,6 +88,7 @@ fn may_trail(name: &str) -> bool {
         "connection"
             | "http2-settings"
             | "keep-alive"
+            | "proxy"
             | "proxy-authenticate"
             | "proxy-authorization"
             | "proxy-connection"

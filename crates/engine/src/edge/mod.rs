@@ -208,6 +208,8 @@ fn sweep(
             "content-length" => lengths += 1,
             "transfer-encoding" => coded = true,
             "keep-alive"
+            // Programs behind CGI read it as the environment's `HTTP_PROXY` (CVE-2016-5385).
+            | "proxy"
             | "proxy-connection"
             | "proxy-authenticate"
             | "proxy-authorization"

@@ -12,6 +12,7 @@
 //! ([`super::expression`]); one that has no value for a request refuses it. Missing scopes are 403
 //! `insufficient_scope` (RFC 6750 §3.1), anything else is 403 `not_authorized`.
 
+use http::HeaderName;
 use minicbor::{Decode, Encode};
 
 use crate::cx::{Cx, Principal};
@@ -198,6 +199,18 @@ impl Filter {
 }
 
 impl Run for Filter {
+    fn read_fields(&self) -> Vec<HeaderName> {
+        match &self.expression {
+            Some(Condition::Compiled(expression)) => {
+                let fields = expression.fields().into_iter();
+                fields
+                    .filter_map(|name| HeaderName::try_from(name).ok())
+                    .collect()
+            }
+            Some(Condition::Unreadable) | None => Vec::new(),
+        }
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         let fault = self.fault(cx.principal.as_ref());
         let condition = self.expression.as_ref().filter(|_| fault.is_none());

@@ -35,6 +35,9 @@ use crate::step::{Reply, Run, Setting, Step};
 
 /// Default of `timeout`: 1s, in milliseconds.
 const TIMEOUT_MS: u64 = 1_000;
+/// Maximum of `cache`: 1h, in milliseconds.
+#[cfg(feature = "author")]
+const CACHE_MS_MAX: u64 = 3_600_000;
 /// Default of `request_headers`.
 const REQUEST_HEADERS: [&str; 3] = ["accept", "authorization", "cookie"];
 /// Maximum length of the service's response body, in bytes. A refused client receives this body.
@@ -137,6 +140,12 @@ impl Checked {
         }
     }
 
+    /// Maximum time for the response of the service, in milliseconds.
+    #[must_use]
+    pub fn timeout_ms(&self) -> u64 {
+        self.timeout_ms.unwrap_or(TIMEOUT_MS)
+    }
+
     /// True if requests are admitted while the service is unavailable (`on_outage: open`).
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -204,7 +213,7 @@ impl Policy for Checked {
             target: target.unwrap_or(PathAndQuery::from_static("/")),
             request_headers,
             response_headers: names(&self.response_headers),
-            timeout_ms: self.timeout_ms.unwrap_or(TIMEOUT_MS),
+            timeout_ms: self.timeout_ms(),
             open: self.open,
             cache_ms: self.cache_ms.unwrap_or(0),
         }))
@@ -389,7 +398,7 @@ pub mod author {
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use diag::{Diagnostic, NodeRef, Sink, read};
 
-    use super::Checked;
+    use super::{CACHE_MS_MAX, Checked};
     use crate::endpoint::Endpoint;
     use crate::forms;
 
@@ -433,15 +442,32 @@ removed from the client's request.",
             Field::optional(
                 "cache",
                 Shape::Duration,
-                "Lifetime of a positive answer in the cache, for equal requests. Default: answers are not cached.",
+                "Lifetime of a positive answer in the cache, for equal requests. Maximum: 1h. Default: answers are not cached.",
             ),
         ],
         rules: &[
             Rule::One(&["url", "upstream"]),
             Rule::Apart(&["url", "path"], &BAD_VALUE),
             Rule::Holds(check_fields),
+            Rule::Holds(check_cache),
         ],
     };
+
+    /// Reports a `cache` above the maximum. A caller whose access was taken away keeps it for this
+    /// time.
+    fn check_cache(node: NodeRef<'_>, sink: &mut Sink) {
+        let Some(cache) = node.get("cache") else {
+            return;
+        };
+        if read::duration_ms(cache).is_ok_and(|ms| ms > CACHE_MS_MAX) {
+            let message = "`cache` must not be longer than 1h";
+            sink.push(
+                Diagnostic::new(&BAD_VALUE, cache.span(), message)
+                    .label("callers without access keep it for this time")
+                    .help("write 1h or less"),
+            );
+        }
+    }
 
     static FIELD: Shape = Shape::Form(&forms::FIELD);
 
@@ -511,189 +537,4 @@ removed from the client's request.",
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cx::tests::{filter, head, with_cx};
-
-    fn checked(open: bool) -> Checked {
-        Checked {
-            upstream: "identity".to_owned(),
-            url: None,
-            target: "/check".to_owned(),
-            request_headers: None,
-            response_headers: vec!["x-groups".to_owned(), "x-user".to_owned()],
-            timeout_ms: None,
-            open,
-            cache_ms: Some(1_000),
-        }
-    }
-
-    fn asked(filter: &Filter, head: &mut RequestHead) -> Call {
-        with_cx(|cx| match filter.on_request(head, cx) {
-            Step::Ask(effect) => match *effect {
-                Effect::Http(call) => *call,
-                other => panic!("{other:?}"),
-            },
-            other => panic!("{other:?}"),
-        })
-    }
-
-    /// Result of a request with this answer, and the names of the policies that only logged a
-    /// refusal.
-    fn answered(open: bool, answer: Answer, head: &mut RequestHead) -> (Step, usize) {
-        let filter: &'static Filter = Box::leak(Box::new(filter(&checked(open))));
-        with_cx(|cx| {
-            cx.answers.add(filter.id, answer);
-            let step = filter.on_request(head, cx);
-            (step, cx.noted.len())
-        })
-    }
-
-    fn status(status: u16, fields: &[(&'static str, &'static str)]) -> Answer {
-        let fields = fields.iter().map(|(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            )
-        });
-        Answer::Http(Arc::new(Answered {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: fields.collect(),
-            body: Bytes::from_static(b"why"),
-            unix_s: 0,
-        }))
-    }
-
-    #[test]
-    fn question_tells_request_and_leaves_it_unchanged() {
-        let mut head = head("/a/b?c=d");
-        head.method = Method::PUT;
-        for (name, value) in [
-            ("authorization", "Bearer t"),
-            ("cookie", "a=b"),
-            ("x-other", "no"),
-            ("x-original-uri", "/forged"),
-            ("x-forwarded-for", "192.0.2.1"),
-        ] {
-            head.headers.insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
-        }
-        let before = head.headers.clone();
-        let call = asked(&filter(&checked(false)), &mut head);
-        assert_eq!(head.headers, before);
-        let mut told: Vec<(&str, &str)> = call
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-            .collect();
-        told.sort_unstable();
-        let expected = [
-            ("authorization", "Bearer t"),
-            ("cookie", "a=b"),
-            ("x-forwarded-for", "192.0.2.1"),
-            ("x-forwarded-method", "PUT"),
-            ("x-forwarded-uri", "/a/b?c=d"),
-            ("x-original-method", "PUT"),
-            ("x-original-uri", "/a/b?c=d"),
-        ];
-        assert_eq!(told, expected);
-        assert_eq!(
-            (call.target.as_str(), &*call.upstream),
-            ("/check", "identity")
-        );
-        assert!(!format!("{call:?}").contains("Bearer"));
-    }
-
-    #[test]
-    fn admission_replaces_the_clients_fields() {
-        let mut head = head("/");
-        for name in ["x-user", "x_user", "x-groups", "x.groups", "x-users"] {
-            head.headers.insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_static("mallory"),
-            );
-        }
-        let answer = status(202, &[("x-user", "alice"), ("x-secret", "s")]);
-        let (step, _) = answered(false, answer, &mut head);
-        assert!(matches!(step, Step::Continue));
-        let mut left: Vec<(&str, &[u8])> = head
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_bytes()))
-            .collect();
-        left.sort_unstable();
-        let expected: [(&str, &[u8]); 2] = [("x-user", b"alice"), ("x-users", b"mallory")];
-        assert_eq!(left, expected);
-    }
-
-    #[test]
-    fn refusal_reaches_the_client_without_other_fields() {
-        for code in [302, 401, 403, 429] {
-            let fields = [
-                ("location", "/login"),
-                ("set-cookie", "s=1"),
-                ("x-user", "alice"),
-                ("connection", "x"),
-            ];
-            let (step, _) = answered(true, status(code, &fields), &mut head("/"));
-            let Step::Reply(reply) = step else {
-                panic!("{code}: {step:?}")
-            };
-            assert_eq!(reply.status.as_u16(), code);
-            assert_eq!(reply.headers.len(), 2);
-            assert_eq!(reply.body, "why");
-            assert_eq!(
-                reply.refusal.map(|one| one.code),
-                Some("forward_auth_denied")
-            );
-        }
-    }
-
-    #[test]
-    fn outage_refuses_unless_it_is_open() {
-        let none = || Answer::Outage(Outage::Timeout);
-        for answer in [
-            none,
-            || status(500, &[]),
-            || status(304, &[]),
-            || status(101, &[]),
-        ] {
-            let (step, _) = answered(false, answer(), &mut head("/"));
-            assert!(
-                matches!(step, Step::Reject(one) if one.status == 503),
-                "{step:?}"
-            );
-            let mut head = head("/");
-            let forged = HeaderValue::from_static("mallory");
-            head.headers.insert("x-user", forged);
-            let (step, noted) = answered(true, answer(), &mut head);
-            assert!(matches!(step, Step::Continue), "{step:?}");
-            assert_eq!((noted, head.headers.len()), (1, 0));
-        }
-    }
-
-    #[test]
-    fn own_limit_of_the_gateway_never_admits() {
-        for open in [false, true] {
-            let overflow = Answer::Outage(Outage::Overflow);
-            let (step, noted) = answered(open, overflow, &mut head("/"));
-            assert!(matches!(step, Step::Reject(one) if one.status == 503));
-            assert_eq!(noted, 0);
-        }
-    }
-
-    #[test]
-    fn only_admissions_without_cookies_are_kept() {
-        let call = asked(&filter(&checked(false)), &mut head("/"));
-        let kept = |answer| match answer {
-            Answer::Http(answered) => (call.keep.kind)(&answered),
-            Answer::Outage(_) | Answer::Fetched | Answer::Counted(_) => None,
-        };
-        assert_eq!(kept(status(200, &[])), Some(Kept::Admits));
-        assert_eq!(kept(status(200, &[("set-cookie", "s=1")])), None);
-        assert_eq!(kept(status(401, &[])), None);
-        assert_eq!(kept(status(302, &[])), None);
-    }
-}
+mod tests;

@@ -100,6 +100,10 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Run for Filter {
+    fn read_fields(&self) -> Vec<HeaderName> {
+        self.key.fields()
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         let (_, tag) = self.key.read(self.state, cx.limits.tables(false), head, cx);
         let taken = cx.limits.leases.take(tag, self.limit);
@@ -170,7 +174,7 @@ pub mod author {
             Field::optional(
                 "key",
                 key::author::SHAPE,
-                "Key of the limit: `route`, `consumer`, `address`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`, or a list of them, which form one key. A request without it counts by its address. Default: `route`.",
+                "Key of the limit: `route`, `consumer`, `address`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`, or a list of them, which form one key. A request without it, or with several values of it, counts by its address. Default: `route`.",
             ),
             Field::optional(
                 "algorithm",

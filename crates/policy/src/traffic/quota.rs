@@ -200,6 +200,10 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Run for Filter {
+    fn read_fields(&self) -> Vec<HeaderName> {
+        self.counter.key.fields()
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         let tokens = self.tokens(cx.unix_s);
         let now_ns = cx.unix_s.saturating_mul(1_000_000_000);

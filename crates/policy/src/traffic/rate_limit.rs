@@ -204,6 +204,10 @@ impl Policy for Checked {
 // === impl Filter ===
 
 impl Run for Filter {
+    fn read_fields(&self) -> Vec<HeaderName> {
+        self.counter.key.fields()
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         let taken = self.counter.take(self.tokens, cx.now_ns, head, cx);
         let (admission, charged) = match taken {
@@ -309,7 +313,7 @@ pub mod author {
             Field::optional(
                 "key",
                 key::author::SHAPE,
-                "Key of the limit: `consumer`, `address`, `route`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`, or a list of them, which form one key. A request without it counts by its address. Default: `consumer`.",
+                "Key of the limit: `consumer`, `address`, `route`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`, or a list of them, which form one key. A request without it, or with several values of it, counts by its address. Default: `consumer`.",
             ),
             Field::optional(
                 "anonymous",

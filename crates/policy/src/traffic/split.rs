@@ -9,7 +9,7 @@
 //! without consumer is assigned by its request id, so that retries with the same id go to the same
 //! upstream.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use minicbor::{Decode, Encode};
 
 use crate::conditions::{self, Condition};
@@ -171,6 +171,18 @@ impl Filter {
 }
 
 impl Run for Filter {
+    fn read_fields(&self) -> Vec<HeaderName> {
+        let conditions = self
+            .shares
+            .iter()
+            .flat_map(|share| share.when.iter().flatten());
+        let names = conditions.filter_map(|condition| match condition {
+            Condition::Header(name, _) => HeaderName::try_from(name.as_str()).ok(),
+            Condition::Query(..) => None,
+        });
+        names.collect()
+    }
+
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         if let Some(share) = self.share(&head.headers, head.query(), cx) {
             cx.upstream = Some(&share.upstream);

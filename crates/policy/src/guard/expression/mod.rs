@@ -108,6 +108,20 @@ impl Expression {
         reads::of(&self.tree)
     }
 
+    /// Names of the request fields that the expression reads, in lower case. An expression that reads
+    /// a field by a computed name does not name it.
+    #[must_use]
+    pub fn fields(&self) -> BTreeSet<String> {
+        let reads = self.reads().into_iter();
+        let fields = reads.filter_map(|path| match path.as_slice() {
+            [request, headers, name, ..] if request == "request" && headers == "headers" => {
+                Some(name.to_ascii_lowercase())
+            }
+            _ => None,
+        });
+        fields.collect()
+    }
+
     /// True if the expression holds for a request.
     ///
     /// # Errors

@@ -378,11 +378,13 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Value of a query parameter, decoded. A repeated parameter is an error, because servers differ in
-/// the value that they use.
+/// the value that they use. So is a name in another letter case, which some servers read as this one.
 fn parameter<'b, 'v>(query: &'v str, name: &str) -> Result<Option<CowVal<'b, 'v>>, ExecutionError> {
-    let mut found = pairs(query).filter(|(key, _)| *decode_query(key) == *name.as_bytes());
+    let is_alike = |key: &str| decode_query(key).eq_ignore_ascii_case(name.as_bytes());
+    let mut found = pairs(query).filter(|(key, _)| is_alike(key));
     let (first, second) = (found.next(), found.next());
-    if second.is_some() {
+    let is_other = |(key, _): &(&str, &str)| *decode_query(key) != *name.as_bytes();
+    if second.is_some() || first.as_ref().is_some_and(is_other) {
         return Err(ExecutionError::function_error(READ, "several"));
     }
     let Some((_, value)) = first else {

@@ -1,0 +1,136 @@
+//! Request fields in which upstreams read the identity of a caller: those that the gateway writes
+//! for an operation (`forward_as`, `claims_to_headers`, `response_headers` of `forward_auth`). A
+//! client must not send such a field to the same upstream through another operation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::Checked;
+
+use super::{Gateway, Link, Policy, Scheme, Set, Shared, Target, Treatment};
+
+/// Fields that carry credentials. Upstreams verify them, so that clients may send them.
+const CREDENTIALS: [&str; 2] = ["authorization", "cookie"];
+
+/// Parts of an API that decide about identity fields.
+#[derive(Clone, Copy, Debug)]
+pub struct IdentityParts<'a> {
+    /// Security schemes of the API.
+    pub schemes: &'a Set<Scheme>,
+    /// Policies of the API's document.
+    pub policies: &'a Set<Policy>,
+    /// Treatments of the API's operations.
+    pub treatments: &'a [Treatment],
+}
+
+/// Identity fields of a gateway, by the upstream that receives them: its name, and the URLs of its
+/// targets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdentityFields(BTreeMap<String, BTreeSet<String>>);
+
+impl IdentityFields {
+    /// Identity fields of all upstreams.
+    pub fn of<'a>(shared: &Shared, apis: impl IntoIterator<Item = IdentityParts<'a>>) -> Self {
+        let mut fields: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for api in apis {
+            for treatment in api.treatments {
+                let written = written(shared, api, treatment);
+                if written.is_empty() {
+                    continue;
+                }
+                for end in ends(shared, api, treatment) {
+                    fields.entry(end).or_default().extend(written.clone());
+                }
+            }
+        }
+        Self(fields)
+    }
+
+    /// Identity fields of a gateway's upstreams.
+    #[must_use]
+    pub fn of_gateway(gateway: &Gateway) -> Self {
+        let apis = gateway.apis.iter().map(|api| IdentityParts {
+            schemes: &api.schemes,
+            policies: &api.policies,
+            treatments: &api.treatments,
+        });
+        Self::of(&gateway.shared, apis)
+    }
+
+    /// Fields that clients must not send to the upstreams of a treatment, in lower case. Fields that
+    /// its own `forward_auth` sets are left out: the policy removes those of the client.
+    #[must_use]
+    pub fn withheld(
+        &self,
+        shared: &Shared,
+        api: IdentityParts<'_>,
+        treatment: &Treatment,
+    ) -> BTreeSet<String> {
+        if self.0.is_empty() {
+            return BTreeSet::new();
+        }
+        let own = answered(shared, api, treatment);
+        let ends = ends(shared, api, treatment).into_iter();
+        let fields = ends.filter_map(|end| self.0.get(&end)).flatten();
+        fields
+            .filter(|field| !own.contains(*field))
+            .cloned()
+            .collect()
+    }
+}
+
+/// Policies of a treatment's chain.
+fn policies<'a>(
+    shared: &'a Shared,
+    api: IdentityParts<'a>,
+    treatment: &'a Treatment,
+) -> impl Iterator<Item = &'a Checked> {
+    let links = treatment.chain.iter();
+    let policies = links.filter_map(move |link| match link {
+        Link::Authenticate => None,
+        Link::Shared(name) => shared.policies.get(name),
+        Link::Own(name) => api.policies.get(name),
+    });
+    policies.map(|policy| &policy.checked)
+}
+
+/// Fields that the services of `forward_auth` policies set.
+fn answered(shared: &Shared, api: IdentityParts<'_>, treatment: &Treatment) -> BTreeSet<String> {
+    let policies = policies(shared, api, treatment);
+    let asked = policies.filter(|checked| checked.kind() == "forward_auth");
+    let fields = asked.flat_map(|checked| {
+        let settings = checked.settings();
+        let names = settings.texts(&["response_headers"]).unwrap_or_default();
+        let names = names.into_iter().map(str::to_ascii_lowercase);
+        names.collect::<Vec<_>>()
+    });
+    fields.collect()
+}
+
+/// Identity fields that the gateway writes for a treatment's requests.
+fn written(shared: &Shared, api: IdentityParts<'_>, treatment: &Treatment) -> BTreeSet<String> {
+    let uses = treatment.security.0.iter().flat_map(|one| &one.0);
+    let schemes = uses.filter_map(|wanted| api.schemes.get(&wanted.scheme));
+    let passed = schemes.flat_map(|scheme| scheme.passes.fields());
+    let mut fields = answered(shared, api, treatment);
+    fields.extend(passed.map(str::to_ascii_lowercase));
+    fields.retain(|field| !CREDENTIALS.contains(&field.as_str()));
+    fields
+}
+
+/// Names of the upstreams that receive a treatment's requests or copies of them, and the URLs of
+/// their targets.
+fn ends(shared: &Shared, api: IdentityParts<'_>, treatment: &Treatment) -> BTreeSet<String> {
+    let policies = policies(shared, api, treatment);
+    let policies = policies.filter(|checked| checked.kind() != "forward_auth");
+    let named = policies.flat_map(Checked::upstreams);
+    let own = std::iter::once(treatment.upstream.as_str());
+    let names = own.chain(treatment.forwarding.upstreams()).chain(named);
+    let mut ends = BTreeSet::new();
+    for name in names {
+        ends.insert(name.to_owned());
+        let upstream = shared.upstreams.get(name).into_iter();
+        let targets = upstream.flat_map(|upstream| &upstream.targets);
+        ends.extend(targets.map(Target::url));
+    }
+    ends
+}

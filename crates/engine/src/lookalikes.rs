@@ -1,0 +1,28 @@
+//! Request fields whose names a server may read as the name of a field by which the gateway decides.
+//! CGI and its descendants turn `X-User` and `x_user` into one variable (RFC 3875 §4.1.18), and some
+//! servers treat `.` alike (CVE-2026-88011).
+
+use http::header::{HeaderMap, HeaderName};
+
+use crate::edge::is_lookalike;
+
+/// True for a name that has another spelling.
+pub(crate) fn has_spellings(name: &str) -> bool {
+    name.contains(['-', '_', '.'])
+}
+
+/// Removes the fields whose names differ from one of `names` only by `_` or `.` for `-`. Returns the
+/// number of removed names.
+pub(crate) fn strip(names: &[Box<str>], headers: &mut HeaderMap) -> u32 {
+    let is_doomed = |other: &str| {
+        names.iter().any(|name| is_lookalike(other, name))
+            && names.iter().all(|name| **name != *other)
+    };
+    // Most requests have no such field, so this fast path allocates nothing.
+    let doomed = headers.keys().filter(|other| is_doomed(other.as_str()));
+    let doomed: Vec<HeaderName> = doomed.cloned().collect();
+    for other in &doomed {
+        headers.remove(other);
+    }
+    u32::try_from(doomed.len()).unwrap_or(u32::MAX)
+}
