@@ -122,6 +122,49 @@ macro_rules! hashed {
     };
 }
 
+/// Sample of two schemes that name the caller: the second one in this field.
+macro_rules! named {
+    ($field:literal) => {
+        &[
+            (
+                "gateway.yaml",
+                concat!(
+                    "version: 1\nname: s\napis: {a: {path: api.yaml}}\n",
+                    "auth: {keys: {kind: api_key}, idp: {kind: jwt, issuer: \"https://idp.example\", audience: [a], algorithms: [ES256], jwks_url: \"https://idp.example/k\"}}\n",
+                    "upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"
+                ),
+            ),
+            (
+                "api.yaml",
+                concat!(
+                    "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}, {token: []}]\n",
+                    "paths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\ncomponents:\n  securitySchemes:\n",
+                    "    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys, forward_as: X-Caller}}\n",
+                    "    token: {type: http, scheme: bearer, x-gateway: {auth: idp, forward_as: ",
+                    $field,
+                    "}}\n"
+                ),
+            ),
+        ]
+    };
+}
+
+/// Sample of an expression about a field that a service sets, with these `policies`.
+macro_rules! asked_by {
+    ($policies:literal) => {
+        keyed!(
+            concat!(
+                "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n",
+                "upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, policies: ",
+                $policies,
+                "}\npolicies:\n  ask: {kind: forward_auth, upstream: u, response_headers: [X-Role]}\n",
+                "  staff: {kind: authorize, expression: 'request.headers[\"x-role\"] == \"staff\"'}\n"
+            ),
+            "{}"
+        )
+    };
+}
+
 /// Sample with a hundred mounts of one document.
 macro_rules! mounts {
     () => { mounts!("0" "1" "2" "3" "4" "5" "6" "7" "8" "9") };
@@ -410,6 +453,22 @@ target, and the limit counts by address. `consumer` is the owner of the credenti
 satisfies the scheme."
     bad certified!("off");
     good certified!("optional");
+
+    READ_BEFORE_SET "GW0549" "read-before-set" Warn
+    "a decision by a request field that the gateway sets later"
+    "An `authorize` expression or a condition of a route reads the field that the client sent. A later `forward_auth` \
+(`response_headers`), `headers` policy (`request.set`) or `claims_to_headers` replaces it for the upstream. A client can send any \
+value, so the decision is by a value that the caller chooses."
+    bad asked_by!("[staff, ask]");
+    good asked_by!("[ask, staff]");
+
+    MIXED_IDENTITY "GW0551" "mixed-identity" Warn
+    "one field with the callers of several authorities"
+    "`forward_as` writes the name of a consumer, or the subject of a token. An issuer chooses its subjects: one may equal the \
+name of a consumer, or a subject of another issuer. The upstream then takes one caller for the other. Use a field of its own for \
+each scheme, or claims such as `iss` beside it."
+    bad named!("X-Caller");
+    good named!("X-Subject");
 
     COST_ABOVE_LIMIT "GW0550" "cost-above-limit" Warn
     "an operation that costs more than a limit can ever admit"

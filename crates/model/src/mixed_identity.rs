@@ -1,0 +1,86 @@
+//! Fields in which an upstream receives identities of several authorities. `forward_as` writes the
+//! name of a consumer or the subject of a token. An issuer chooses its subjects, so that a subject
+//! may equal the name of a consumer, or the subject of another issuer.
+
+use std::collections::BTreeMap;
+
+use bundle::ir;
+use diag::{Diagnostic, Sink, Span};
+
+use super::{Api, Settings};
+use vocab::lints::MIXED_IDENTITY;
+
+/// Authority that names callers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Authority {
+    /// Consumers of gateway.yaml, whose names the operator chooses.
+    Consumers,
+    /// Issuer of tokens, by the name of the verifier.
+    Verifier(String),
+}
+
+/// Reports each field of an API that two authorities fill, at the second scheme.
+pub(super) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    for api in apis {
+        let mut first: BTreeMap<&str, (Authority, &ir::Scheme)> = BTreeMap::new();
+        for scheme in &api.schemes {
+            let Some(authority) = authority(settings, scheme) else {
+                continue;
+            };
+            let named = scheme.passes.forward_as.iter();
+            let claims = scheme.passes.claims.iter();
+            let claims = claims.filter(|(claim, _)| claim == "sub");
+            for field in named.chain(claims.map(|(_, field)| field)) {
+                match first.get(field.as_str()) {
+                    None => {
+                        first.insert(field, (authority.clone(), scheme));
+                    }
+                    Some((known, _)) if *known == authority => {}
+                    Some((_, other)) => report(api, (field, other, scheme), sink),
+                }
+            }
+        }
+    }
+}
+
+/// Authority that names the callers of a scheme. `None` if the gateway checks no credential.
+fn authority(settings: &Settings, scheme: &ir::Scheme) -> Option<Authority> {
+    let (name, kind) = match &scheme.verify {
+        ir::Verify::Upstream => return None,
+        ir::Verify::Inline(checked) => (scheme.name.clone(), checked.kind()),
+        ir::Verify::Auth(name) => {
+            let verifier = settings.auth.iter().find(|one| one.value.name == *name)?;
+            (name.clone(), verifier.value.checked.kind())
+        }
+    };
+    Some(match kind {
+        "api_key" | "basic" | "hmac_signature" => Authority::Consumers,
+        _ => Authority::Verifier(name),
+    })
+}
+
+fn report(api: &Api, (field, other, scheme): (&str, &ir::Scheme, &ir::Scheme), sink: &mut Sink) {
+    let (other, _) = defined(api, other);
+    let (name, at) = defined(api, scheme);
+    let message = format!(
+        "`{}` has the callers of `{}` and of `{}`: both may use one name",
+        field.escape_debug(),
+        other.escape_debug(),
+        name.escape_debug()
+    );
+    sink.push(
+        Diagnostic::new(&MIXED_IDENTITY, at, message)
+            .label("the upstream cannot tell them apart")
+            .help("write another field for each of the schemes"),
+    );
+}
+
+/// Name of a scheme in the document, and the place of its definition.
+fn defined<'m>(api: &'m Api, scheme: &'m ir::Scheme) -> (&'m str, Span) {
+    let mut written = api.scheme_names.iter();
+    let name = written.find(|(_, canonical)| **canonical == scheme.name);
+    let name = name.map(|(name, _)| name);
+    let mut defined = api.spec.schemes.iter().map(|one| &one.name);
+    let defined = defined.find(|one| Some(&one.value) == name);
+    defined.map_or((&scheme.name, api.span), |name| (&name.value, name.span))
+}

@@ -1,0 +1,160 @@
+//! Decisions by a request field that the gateway itself writes later: an `authorize` expression or
+//! a condition of a route reads a field, and a later `forward_auth`, `headers` policy or
+//! `claims_to_headers` sets the same field for the upstream. The decision is by the value of the
+//! client, which can be any.
+
+use std::collections::BTreeSet;
+
+use bundle::ir::{self, Condition, Link};
+use diag::{Diagnostic, NodeRef, Sink, Span};
+use policy::Checked;
+use policy::guard::expression::Expression;
+
+use super::{Api, Defined, Operation, Settings};
+
+use sources::project::files::Files;
+use vocab::lints::READ_BEFORE_SET;
+
+/// Reports each pair of a reader and a field once.
+pub(super) fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    let mut told: BTreeSet<(Span, String)> = BTreeSet::new();
+    for api in apis {
+        for operation in &api.operations {
+            for found in of_operation(files, (settings, api), operation) {
+                if told.insert((found.at, found.field.clone())) {
+                    report(api, &found, sink);
+                }
+            }
+        }
+    }
+}
+
+/// Field that is read before it is set.
+struct Found {
+    at: Span,
+    field: String,
+    /// Reader, for display.
+    reader: String,
+    /// Writer, for display.
+    writer: String,
+}
+
+fn of_operation(
+    files: &Files,
+    (settings, api): (&Settings, &Api),
+    operation: &Operation,
+) -> Vec<Found> {
+    let steps: Vec<Option<&Defined<ir::Policy>>> = operation
+        .chain
+        .iter()
+        .map(|link| {
+            let (name, all) = match &link.value {
+                Link::Authenticate => return None,
+                Link::Shared(name) => (name, &settings.policies),
+                Link::Own(name) => (name, &api.policies),
+            };
+            all.iter().find(|policy| policy.value.name == *name)
+        })
+        .collect();
+    let writer = |from: usize, field: &str| {
+        let mut later = steps.iter().skip(from);
+        later.find_map(|step| match step {
+            None => passes(api, field).then(|| "`claims_to_headers` or `forward_as`".to_owned()),
+            Some(policy) => {
+                let writes = written(&policy.value.checked);
+                let is_written = writes.iter().any(|name| name == field);
+                is_written.then(|| format!("`{}`", policy.value.name.escape_debug()))
+            }
+        })
+    };
+    let mut found = Vec::new();
+    for condition in &operation.conditions {
+        let Condition::Header(field, _) = condition else {
+            continue;
+        };
+        if let Some(writer) = writer(0, field) {
+            found.push(Found {
+                at: operation.span,
+                field: field.clone(),
+                reader: format!("a condition of `{}`", operation.key.escape_debug()),
+                writer,
+            });
+        }
+    }
+    for (index, step) in steps.iter().enumerate() {
+        let Some(policy) = step else { continue };
+        let Checked::Authorize(_) = &policy.value.checked else {
+            continue;
+        };
+        let node = policy
+            .node
+            .and_then(|id| files.tree.at(id).get("expression"));
+        for field in read(&policy.value.checked) {
+            if let Some(writer) = writer(index + 1, &field) {
+                found.push(Found {
+                    at: node.map_or(policy.span, NodeRef::span),
+                    field,
+                    reader: format!("`{}`", policy.value.name.escape_debug()),
+                    writer,
+                });
+            }
+        }
+    }
+    found
+}
+
+/// Names of the request fields that an expression reads.
+fn read(checked: &Checked) -> BTreeSet<String> {
+    let settings = checked.settings();
+    let expression = settings.text(&["expression"]).map(Expression::compile);
+    let Some(Ok(expression)) = expression else {
+        return BTreeSet::new();
+    };
+    expression.fields()
+}
+
+/// Names of the request fields that a policy writes, in lower case.
+fn written(checked: &Checked) -> Vec<String> {
+    let settings = checked.settings();
+    match checked.kind() {
+        "forward_auth" => {
+            let names = settings.texts(&["response_headers"]).unwrap_or_default();
+            names.into_iter().map(str::to_ascii_lowercase).collect()
+        }
+        "headers" => {
+            let written = settings.iter().filter_map(|one| match one.path.as_slice() {
+                [side, how, name] if side == "request" && how == "set" => {
+                    Some(name.to_ascii_lowercase())
+                }
+                _ => None,
+            });
+            written.collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// True if authentication writes a field.
+fn passes(api: &Api, field: &str) -> bool {
+    let mut fields = api.schemes.iter().flat_map(|scheme| scheme.passes.fields());
+    fields.any(|name| name == field)
+}
+
+fn report(api: &Api, found: &Found, sink: &mut Sink) {
+    let Found {
+        at,
+        field,
+        reader,
+        writer,
+    } = found;
+    let field = field.escape_debug();
+    let message = format!(
+        "{reader} reads the client's `{field}`, which {writer} of `{}` sets later",
+        api.name.escape_debug()
+    );
+    sink.push(
+        Diagnostic::new(&READ_BEFORE_SET, *at, message)
+            .label("clients can send any value")
+            .help("name the policy that sets the field first, or read another value, such as `auth.claims`"),
+    );
+}
