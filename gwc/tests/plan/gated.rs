@@ -91,7 +91,8 @@ fn identity_fields_of_requests_are_access() {
     };
     for (old, new, classes) in [
         ("remove: [X-User]", "", ("weaken", "strengthen")),
-        // Fields of clients that the gateway no longer removes.
+        // Fields of clients that the gateway no longer removes or replaces.
+        ("set: {X-Debug: off}", "", ("weaken", "strengthen")),
         ("remove: [X-Debug]", "", ("weaken", "strengthen")),
         (
             "remove: [Cookie, X-A]",
@@ -133,7 +134,7 @@ fn field_without_identity_is_no_access() {
         edit(
             GATEWAY,
             "edge: {kind: headers,",
-            "edge: {kind: headers, request: {set: {X-Gateway: gwd}, remove: [X-Forwarded-For]},",
+            "edge: {kind: headers, request: {add: {X-Gateway: gwd}, remove: [X-Forwarded-For]},",
         ),
     );
     let plan = plan((&old, DOCUMENT), (&new, DOCUMENT));
@@ -591,5 +592,20 @@ fn merged_slashes_and_tunnels_weaken() {
             (GATEWAY, &new),
             classes,
         );
+    }
+}
+
+#[test]
+fn unclassified_difference_trips_every_gate() {
+    let new = edit(GATEWAY, "timeout: 5s", "timeout: 6s");
+    let plan = plan::ids::without("timeout-changed", || planned(GATEWAY, &new));
+    let ids: Vec<&str> = plan.changes.iter().map(|change| change.id).collect();
+    assert_eq!(ids, ["unclassified"]);
+    let seen = [plan.changes[0].fingerprint.clone()];
+    for gate in [
+        "weaken", "expose", "grant", "relax", "remove", "move", "rules",
+    ] {
+        assert_eq!(plan.tripped(&[gate.into()], &[]).len(), 1, "{gate}");
+        assert!(plan.tripped(&[gate.into()], &seen).is_empty(), "{gate}");
     }
 }

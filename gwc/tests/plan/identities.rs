@@ -3,7 +3,7 @@
 //! from claims of consumers.
 
 use crate::gated::both;
-use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
+use crate::{DOCUMENT, GATEWAY, edit, lines, plan, side};
 
 const KEY: &str = "name: X-Key, x-gateway: {auth: keys}";
 
@@ -207,4 +207,43 @@ fn claim_of_a_consumer_hides_the_tokens_claim() {
         of(tokens, "groups: [a], ", ""),
         ["security strengthen consumer-right-removed consumer acme groups"]
     );
+}
+
+#[test]
+fn field_of_another_api_is_taken_from_clients() {
+    let open = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+security: []
+paths: {/open: {get: {operationId: open, x-gateway: {public: true, upstream: UPSTREAM}, responses: {\"200\": {description: fine}}}}}
+";
+    let gateway = edit(
+        GATEWAY,
+        "apis: {a: {path: api.yaml}}",
+        "apis: {a: {path: api.yaml}, b: {path: open.yaml}}",
+    );
+    let gateway = edit(
+        &gateway,
+        "upstreams:\n",
+        "upstreams:\n  same: {targets: {z: {url: \"http://127.0.0.1:9000\"}}}\n",
+    );
+    let of = |document: &str, upstream: &str| {
+        let open = open.replace("UPSTREAM", upstream);
+        side(&[
+            ("gateway.yaml", &gateway),
+            ("api.yaml", document),
+            ("open.yaml", &open),
+        ])
+    };
+    let named = scheme(", forward_as: X-Caller");
+    for (upstream, is_withheld) in [("u", true), ("same", true), ("v", false)] {
+        let (plain, named) = (of(DOCUMENT, upstream), of(&named, upstream));
+        for (old, new, class) in [(&plain, &named, "strengthen"), (&named, &plain, "weaken")] {
+            let plan = plan::compare(Some(old), new).expect("both sides build");
+            let line = format!("security {class} identity-field-changed ");
+            let found = lines(&plan);
+            let mut told = found.iter().filter(|found| found.starts_with(&line));
+            let is_told = told.any(|found| found.contains("b/open"));
+            assert_eq!(is_told, is_withheld, "{upstream}: {found:?}");
+        }
+    }
 }

@@ -8,6 +8,8 @@ mod bindings;
 mod cells;
 mod certificates;
 mod contracts;
+mod counters;
+mod deadlines;
 mod declared;
 mod dice;
 mod edits;

@@ -1,107 +1,259 @@
-//! Limits that several operations share. A limit that is split into several lets more through.
+//! Limits whose counter counts the requests of several operations. A counter that is split into
+//! several lets more through; counters that are joined let less through.
+//!
+//! The comparison is by cells of requests: a renamed operation, API or policy hides nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bundle::ir::{self, Link};
+use policy::StateId;
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde_json::Value;
 
-use super::operations::Of;
+use super::operations::{Line, said, settings};
 use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 
-/// Kinds of policies whose counter is shared by all operations that name the policy.
+/// Kinds of policies that have a counter.
 const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
 
-/// Limit: its name (with the API if a document defines it), and its kind.
-type Limit = (String, &'static str);
+/// Operation that serves requests, with its API and mount.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OperationAt<'a> {
+    pub(crate) api: &'a ir::Api,
+    pub(crate) mount: &'a ir::Mount,
+    pub(crate) operation: &'a ir::Operation,
+}
 
-/// Reports operations that shared one limit on the old side but use different limits on the new
-/// side.
-pub(super) fn compare(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
-    // Operations, by old limit and by the new limit that replaces it.
-    let mut heirs: BTreeMap<Limit, BTreeMap<String, BTreeSet<&str>>> = BTreeMap::new();
-    for api in &new.apis {
-        let Some(before) = old.apis.get(&api.name) else {
-            continue;
+/// Cells of requests that both sides serve, each as the operations of the old and of the new side.
+#[derive(Debug)]
+pub(crate) struct Cells<'a> {
+    gateways: [&'a ir::Gateway; 2],
+    known: FxHashSet<[usize; 4]>,
+    cells: Vec<[OperationAt<'a>; 2]>,
+}
+
+/// Counter of a side.
+struct Counter<'a> {
+    policy: &'a ir::Policy,
+    /// Name of the policy, with its API if a document defines it, and with the operation if each
+    /// operation has a counter.
+    label: String,
+    /// Cells that it counts.
+    cells: Vec<usize>,
+}
+
+/// Counters of a side, and the counters of each cell.
+struct Counters<'a> {
+    all: Vec<Counter<'a>>,
+    of_cell: Vec<Vec<usize>>,
+}
+
+impl<'a> Cells<'a> {
+    /// No cells. `None` if a side has no policy with a counter.
+    pub(crate) fn new(old: &'a ir::Gateway, new: &'a ir::Gateway) -> Option<Self> {
+        let counts = |gateway: &ir::Gateway| {
+            let own = gateway.apis.iter().flat_map(|api| &api.policies);
+            let mut all = gateway.shared.policies.iter().chain(own);
+            all.any(is_enforced)
         };
-        for operation in &api.operations {
-            let Some(earlier) = before.operations.get(&operation.key) else {
+        (counts(old) && counts(new)).then(|| Self {
+            gateways: [old, new],
+            known: FxHashSet::default(),
+            cells: Vec::new(),
+        })
+    }
+
+    /// Adds a cell of requests that `old` served and `new` serves.
+    pub(crate) fn add(&mut self, old: OperationAt<'a>, new: OperationAt<'a>) {
+        let address = |one: OperationAt<'_>| {
+            let mount = std::ptr::from_ref(one.mount) as usize;
+            [std::ptr::from_ref(one.operation) as usize, mount]
+        };
+        let ([a, b], [c, d]) = (address(old), address(new));
+        if self.known.insert([a, b, c, d]) {
+            self.cells.push([old, new]);
+        }
+    }
+
+    /// Reports counters that are split or joined.
+    pub(crate) fn compare(&self, plan: &mut Plan) {
+        let [was, is] = [0, 1].map(|side| self.counters(side));
+        for (index, counter) in was.all.iter().enumerate() {
+            let covering = was.covering(index, &is);
+            let is_kept = covering.iter().any(|other| {
+                is_same_name(counter, &is.all[*other]) || is_as_tight(counter, &is.all[*other])
+            });
+            // The settings of a looser counter are compared with those of this one, unless another
+            // counter takes its place in that comparison.
+            let mut others = counter.cells.iter().flat_map(|cell| &is.of_cell[*cell]);
+            let is_compared = !covering.is_empty()
+                && !others.any(|other| {
+                    !covering.contains(other) && is_as_tight(counter, &is.all[*other])
+                });
+            if is_kept || is_compared {
                 continue;
-            };
-            let was = limits(
-                of(old, before),
-                &before.treatments[earlier.treatment as usize],
-            );
-            let is = limits(of(new, api), &api.treatments[operation.treatment as usize]);
-            for limit in &was {
-                let same = is.iter().find(|other| *other == limit);
-                let another = || {
-                    let mut others = is.iter();
-                    others.find(|other| other.1 == limit.1 && !was.contains(other))
+            }
+            for (cell, heir) in was.heirs(index, &is) {
+                let told = (&*counter.label, heir);
+                self.push((Class::Relax, "limit-split"), told, cell, plan);
+            }
+        }
+        for (index, counter) in is.all.iter().enumerate() {
+            if !is.covering(index, &was).is_empty() {
+                continue;
+            }
+            for (cell, before) in is.heirs(index, &was) {
+                let told = (&*before.label, counter);
+                self.push((Class::Tighten, "limit-joined"), told, cell, plan);
+            }
+        }
+    }
+
+    fn push(
+        &self,
+        (class, id): (Class, &'static str),
+        (old, new): (&str, &Counter<'_>),
+        cell: usize,
+        plan: &mut Plan,
+    ) {
+        let OperationAt { api, operation, .. } = self.cells[cell][1];
+        let told = Value::from(new.label.as_str());
+        let mut change = Change::new(Section::Policy, class, id, "policies", old.into(), told);
+        change.bound = said(&new.policy.checked).to_string();
+        plan.changes.push(change.of(reference(api, operation)));
+    }
+
+    /// Counters of a side by cell.
+    fn counters(&self, side: usize) -> Counters<'a> {
+        let shared = &self.gateways[side].shared;
+        let mut counters = Counters {
+            all: Vec::new(),
+            of_cell: Vec::new(),
+        };
+        let mut known: FxHashMap<(StateId, &str, String), usize> = FxHashMap::default();
+        for (cell, sides) in self.cells.iter().enumerate() {
+            let OperationAt {
+                api,
+                mount,
+                operation,
+            } = sides[side];
+            let treatment = &api.treatments[operation.treatment as usize];
+            let mut own = Vec::new();
+            for link in &treatment.chain {
+                let (mut label, policy) = match link {
+                    Link::Authenticate => continue,
+                    Link::Shared(name) => (name.clone(), shared.policies.get(name)),
+                    Link::Own(name) => (format!("{}/{name}", api.name), api.policies.get(name)),
                 };
-                if let Some(heir) = same.or_else(another) {
-                    let heirs = heirs.entry(limit.clone()).or_default();
-                    let operations = heirs.entry(heir.0.clone()).or_default();
-                    operations.insert(&operation.key);
+                let Some(policy) = policy.filter(|policy| is_enforced(policy)) else {
+                    continue;
+                };
+                let mut route = String::new();
+                if by_route(policy) {
+                    route = format!("{}@{}", operation.key, mount.name);
+                    label = format!("{label} of {route}");
+                }
+                let key = (policy.state, policy.checked.kind(), route);
+                let index = *known.entry(key).or_insert_with(|| {
+                    counters.all.push(Counter {
+                        policy,
+                        label,
+                        cells: Vec::new(),
+                    });
+                    counters.all.len() - 1
+                });
+                if !own.contains(&index) {
+                    own.push(index);
+                    counters.all[index].cells.push(cell);
+                }
+            }
+            counters.of_cell.push(own);
+        }
+        counters
+    }
+}
+
+impl<'a> Counters<'a> {
+    /// Counters of the other side, of the same kind, with the number of the cells of a counter that
+    /// each of them counts.
+    fn shares(&self, index: usize, other: &Counters<'_>) -> BTreeMap<usize, usize> {
+        let counter = &self.all[index];
+        let mut shares = BTreeMap::new();
+        for cell in &counter.cells {
+            for at in &other.of_cell[*cell] {
+                if is_same_kind(counter, &other.all[*at]) {
+                    *shares.entry(*at).or_default() += 1;
                 }
             }
         }
+        shares
     }
-    for ((name, _), heirs) in heirs {
-        // The limit of the same name, else the first one, counts as the continuation of the old
-        // limit.
-        let kept = match heirs.contains_key(&name) {
-            true => Some(name.clone()),
-            false => heirs.keys().next().cloned(),
+
+    /// Counters of the other side that count all cells of a counter. Cells without any counter of
+    /// the kind are left out: they lost the limit, which another line reports.
+    fn covering(&self, index: usize, other: &Counters<'_>) -> Vec<usize> {
+        let counter = &self.all[index];
+        let has_one = |cell: &&usize| {
+            let mut all = other.of_cell[**cell].iter();
+            all.any(|at| is_same_kind(counter, &other.all[*at]))
         };
-        for (heir, keys) in heirs
-            .iter()
-            .filter(|(heir, _)| Some(*heir) != kept.as_ref())
-        {
-            for key in keys {
-                push((&name, heir), key, new, plan);
+        let counted = counter.cells.iter().filter(has_one).count();
+        let shares = self.shares(index, other).into_iter();
+        let covering = shares.filter(|(_, share)| *share == counted);
+        covering.map(|(at, _)| at).collect()
+    }
+
+    /// Cells that the continuation of a counter on the other side does not count, with a counter
+    /// that does. The continuation counts the most cells; of several, it has the same name.
+    fn heirs<'o>(&self, index: usize, other: &'o Self) -> Vec<(usize, &'o Counter<'a>)> {
+        let counter = &self.all[index];
+        let shares = self.shares(index, other).into_iter();
+        let kept = shares.max_by_key(|(at, share)| {
+            let heir = &other.all[*at];
+            let is_same = (heir.label == counter.label, is_same_name(counter, heir));
+            (*share, is_same, std::cmp::Reverse(*at))
+        });
+        let Some((kept, _)) = kept else {
+            return Vec::new();
+        };
+        let cells = counter.cells.iter().filter_map(|cell| {
+            let of_cell = &other.of_cell[*cell];
+            if of_cell.contains(&kept) {
+                return None;
             }
-        }
+            let mut others = of_cell.iter().map(|at| &other.all[*at]);
+            Some((*cell, others.find(|heir| is_same_kind(counter, heir))?))
+        });
+        cells.collect()
     }
 }
 
-fn push((name, heir): (&str, &str), key: &str, new: &ir::Gateway, plan: &mut Plan) {
-    let mut apis = new.apis.iter();
-    let found = apis.find_map(|api| Some((api, api.operations.get(key)?)));
-    let Some((api, operation)) = found else {
-        return;
-    };
-    let change = Change::new(
-        Section::Policy,
-        Class::Relax,
-        "limit-split",
-        "policies",
-        name.into(),
-        heir.into(),
-    );
-    plan.changes.push(change.of(reference(api, operation)));
+/// True if a policy counts requests and refuses those beyond its limit.
+fn is_enforced(policy: &ir::Policy) -> bool {
+    let checked = &policy.checked;
+    COUNTS.contains(&checked.kind()) && checked.settings().text(&["mode"]) != Some("log")
 }
 
-fn of<'g>(gateway: &'g ir::Gateway, api: &'g ir::Api) -> Of<'g> {
-    Of {
-        api,
-        shared: &gateway.shared,
-    }
+/// True if a policy has a counter for each operation.
+fn by_route(policy: &ir::Policy) -> bool {
+    let settings = policy.checked.settings();
+    let keys = settings.texts(&["key"]).unwrap_or_default();
+    keys.contains(&"route")
 }
 
-fn limits(side: Of<'_>, treatment: &ir::Treatment) -> Vec<Limit> {
-    let links = treatment.chain.iter();
-    let limits = links.filter_map(|link| {
-        let (name, policy) = match link {
-            Link::Authenticate => return None,
-            Link::Shared(name) => (name.clone(), side.shared.policies.get(name)?),
-            Link::Own(name) => (
-                format!("{}/{name}", side.api.name),
-                side.api.policies.get(name)?,
-            ),
-        };
-        let kind = policy.checked.kind();
-        let kind = COUNTS.into_iter().find(|known| *known == kind)?;
-        Some((name, kind))
-    });
-    limits.collect()
+fn is_same_kind(one: &Counter<'_>, other: &Counter<'_>) -> bool {
+    one.policy.checked.kind() == other.policy.checked.kind()
+}
+
+/// True if both counters belong to policies of one name, whose settings are compared elsewhere.
+fn is_same_name(one: &Counter<'_>, other: &Counter<'_>) -> bool {
+    one.policy.name == other.policy.name
+}
+
+/// True if a counter lets no more through than the old one.
+fn is_as_tight(old: &Counter<'_>, new: &Counter<'_>) -> bool {
+    let mut lines: Vec<Line> = Vec::new();
+    settings("", &old.policy.checked, &new.policy.checked, &mut lines);
+    is_same_kind(old, new) && lines.iter().all(|line| line.class != Class::Relax)
 }

@@ -17,6 +17,7 @@ mod things;
 use serde_json::Value;
 
 pub(super) use self::bound::{ends, goes_elsewhere};
+pub(super) use self::limits::{Cells as LimitedCells, OperationAt};
 pub(super) use self::operations::{Line, Of, are_compared, of_cell};
 pub(crate) use self::things::{listener, upstream};
 use super::{Change, Plan, Section, security};
@@ -33,7 +34,6 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     security::round::compare(before, &new.gateway, plan);
     consumers::consumers(was, is, plan);
     things::shared(before, &new.gateway, plan);
-    limits::compare(before, &new.gateway, plan);
     for api in &new.gateway.apis {
         let Some(before) = before.apis.get(&api.name) else {
             continue;

@@ -468,7 +468,7 @@ fn renamed<'n>(
 }
 
 /// Compares the settings of two policies of one kind.
-fn settings(subject: &str, before: &Checked, after: &Checked, lines: &mut Vec<Line>) {
+pub(super) fn settings(subject: &str, before: &Checked, after: &Checked, lines: &mut Vec<Line>) {
     let kind = after.kind();
     if before.kind() == kind {
         let (was, is) = (before.settings(), after.settings());

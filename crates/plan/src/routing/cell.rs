@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::table::{has, owner};
 use super::{
     Engines, Found, Owner, Pair, Pairs, Place, Route, STEPS_OF_CELL, STEPS_OF_PAIR, Table, Task,
-    asked_for, describe, smallest, treated,
+    asked_for, describe, same, smallest, treated,
 };
 use crate::details::{Line, Of, ends, goes_elsewhere};
 use crate::security::{Tokens, Verdict};
@@ -41,6 +41,9 @@ pub(super) struct Told {
     pub(super) undecidable: Option<&'static str>,
     /// Pairs of an old route that lost requests and the new route that now serves them.
     pub(super) moved: Vec<(u32, u32)>,
+    /// Pairs of an old and a new route that serve the same requests. May contain pairs that do not,
+    /// if a route exchanges requests with many others.
+    pub(super) exchanged: Vec<(u32, u32)>,
     /// Further routes of each table that may have lost or gained requests.
     pub(super) others: [Vec<u32>; 2],
 }
@@ -107,10 +110,12 @@ impl<'a> Cells<'_, 'a> {
             return;
         }
         let mut alike: FxHashMap<_, Vec<u32>> = FxHashMap::default();
+        let lowered = [self.sides.0, Some(self.sides.1)][side];
         for other in others {
             let it = &self.tables[side].routes[*other as usize];
-            let treatment = std::ptr::from_ref(it.treatment()) as usize;
-            let same = (treatment, it.method, it.redirects(), &*it.mount.name);
+            // Routes whose policies read the name of the operation are compared one by one.
+            let access = lowered.map(|lowered| same(lowered, it));
+            let same = (access, it.method, it.redirects(), &*it.mount.name);
             alike.entry(same).or_default().push(*other);
         }
         let mut alike: Vec<Vec<u32>> = alike.into_values().collect();
@@ -122,6 +127,10 @@ impl<'a> Cells<'_, 'a> {
                 continue;
             };
             let rest: Vec<u32> = members.copied().collect();
+            told.exchanged.extend(rest.iter().map(|other| match side {
+                0 => (*other, route),
+                _ => (route, *other),
+            }));
             told.others[side].extend(&rest);
             if rest.is_empty() {
                 continue;
@@ -149,6 +158,7 @@ impl<'a> Cells<'_, 'a> {
         // Two routes that redirect give the same response.
         let moved = was.id() != is.id() && !(was.redirects() && is.redirects());
         if !moved && !pair.differs() {
+            told.exchanged.push((before, after));
             return true;
         }
         let searches = &self.tables[0].searches;
@@ -157,6 +167,7 @@ impl<'a> Cells<'_, 'a> {
         let Some(cell) = searched.flatten().filter(|_| searches.take(STEPS_OF_CELL)) else {
             return false;
         };
+        told.exchanged.push((before, after));
         if moved || was.signature() != is.signature() {
             told.moved.push((before, after));
         }

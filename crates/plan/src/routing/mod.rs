@@ -23,7 +23,7 @@ use bundle::ir;
 use engine::BuildError;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::details::{Line, Of, are_compared, of_cell};
+use super::details::{LimitedCells, Line, Of, are_compared, of_cell};
 use super::security::{self, Access, Difference, describe};
 use super::witness::with_witness;
 use super::{Plan, Side};
@@ -41,6 +41,11 @@ use table::{Place, Route, Signature, owners, places, routes};
 /// Returns an error if the engine of a side cannot be built.
 pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result<(), BuildError> {
     let (was, is) = (old.map(|side| &side.lowered), &new.lowered);
+    let of = |side: &Lowered| ir::IdentityFields::of_gateway(&side.gateway);
+    let identities = Identities {
+        old: was.map(of).unwrap_or_default(),
+        new: of(is),
+    };
     let mut told = BTreeSet::new();
     let mut laid = Vec::new();
     let sides: Vec<&Lowered> = was.into_iter().chain([is]).collect();
@@ -54,22 +59,38 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
         };
         // Hosts with the same mounts are compared once.
         if told.insert((place.listener.clone(), names(&before), names(&after))) {
-            laid.push(Overlay::new(place, (was, &before), (is, &after)));
+            let sides = ((was, &*before), (is, &*after));
+            laid.push(Overlay::new(place, sides, &identities));
+        }
+    }
+    let mut limited = was.and_then(|was| LimitedCells::new(&was.gateway, &is.gateway));
+    if let Some(limited) = &mut limited {
+        for overlay in &laid {
+            overlay.add_kept(limited);
         }
     }
     laid.retain(|overlay| !overlay.tasks.is_empty());
     let listeners = peers::Changed::of(was, is);
-    if laid.is_empty() && listeners.is_empty() {
-        return Ok(());
+    if !laid.is_empty() || !listeners.is_empty() {
+        let engines = Engines::build(old, new)?;
+        for listener in listeners {
+            listener.compare((was, is), &engines, plan);
+        }
+        for overlay in &laid {
+            let context = (&engines, &identities);
+            overlay.compare((was, is), context, limited.as_mut(), plan);
+        }
     }
-    let engines = Engines::build(old, new)?;
-    for listener in listeners {
-        listener.compare((was, is), &engines, plan);
-    }
-    for overlay in &laid {
-        overlay.compare(was, is, &engines, plan);
+    if let Some(limited) = limited {
+        limited.compare(plan);
     }
     Ok(())
+}
+
+/// Identity fields of the upstreams of both sides.
+struct Identities {
+    old: ir::IdentityFields,
+    new: ir::IdentityFields,
 }
 
 /// Engines of both sides. They accept the credentials of witnesses.
@@ -108,6 +129,8 @@ struct Overlay<'a> {
     old: Vec<Route<'a>>,
     new: Vec<Route<'a>>,
     tasks: Vec<Task>,
+    /// Routes of both sides with the same requests and the same access.
+    kept: Vec<(u32, u32)>,
 }
 
 /// Comparison to be made for one route.
@@ -130,8 +153,11 @@ type Asked<'o, 'a, L> = (L, &'o [(&'a ir::Api, &'a ir::Mount)]);
 impl<'a> Overlay<'a> {
     fn new(
         place: Place,
-        (was, before): Asked<'_, 'a, Option<&'a Lowered>>,
-        (is, after): Asked<'_, 'a, &'a Lowered>,
+        ((was, before), (is, after)): (
+            Asked<'_, 'a, Option<&'a Lowered>>,
+            Asked<'_, 'a, &'a Lowered>,
+        ),
+        identities: &'a Identities,
     ) -> Self {
         let (old, new) = (routes(before), routes(after));
         let signed = |routes: &[Route<'_>]| -> Vec<Signature> {
@@ -159,16 +185,18 @@ impl<'a> Overlay<'a> {
             serving.iter().cloned().collect()
         };
         let (old_list, new_list) = (listed(&old_serving), listed(&new_serving));
-        let pairs = Pairs::new(was, is, &place.listener);
+        let pairs = Pairs::new((was, is), &place.listener, identities);
         let mut tasks: Vec<Task> = Vec::new();
+        let mut kept = Vec::new();
         for (signature, at) in &new_serving {
             let at = *at;
             match old_list.get(signature) {
                 None => tasks.push(Task::New(at)),
                 Some(before) => {
                     let (was, is) = (&old[*before as usize], &new[at as usize]);
-                    if was.id() != is.id() || pairs.of(was, is).differs() {
-                        tasks.push(Task::Both(*before, at));
+                    match was.id() != is.id() || pairs.of(was, is).differs() {
+                        true => tasks.push(Task::Both(*before, at)),
+                        false => kept.push((*before, at)),
                     }
                     if shifts && gets_rest(is) {
                         tasks.push(Task::Rest(*before, at));
@@ -184,10 +212,32 @@ impl<'a> Overlay<'a> {
             old,
             new,
             tasks,
+            kept,
         }
     }
 
-    fn compare(&self, was: Option<&Lowered>, is: &Lowered, engines: &Engines, plan: &mut Plan) {
+    /// Adds the cells of the routes that both sides have.
+    fn add_kept(&self, limited: &mut LimitedCells<'a>) {
+        for pair in &self.kept {
+            self.add(*pair, limited);
+        }
+    }
+
+    /// Adds the cell of an old and a new route.
+    fn add(&self, (before, after): (u32, u32), limited: &mut LimitedCells<'a>) {
+        let (old, new) = (&self.old[before as usize], &self.new[after as usize]);
+        if !old.redirects() && !new.redirects() {
+            limited.add(old.operation_at(), new.operation_at());
+        }
+    }
+
+    fn compare(
+        &self,
+        (was, is): (Option<&Lowered>, &Lowered),
+        (engines, identities): (&Engines, &Identities),
+        mut limited: Option<&mut LimitedCells<'a>>,
+        plan: &mut Plan,
+    ) {
         let mut standing = [&self.old, &self.new].map(|routes| vec![Standing::Kept; routes.len()]);
         for task in &self.tasks {
             match task {
@@ -204,7 +254,7 @@ impl<'a> Overlay<'a> {
             place: &self.place,
             tables: [&old, &new],
             sides: (was, is),
-            pairs: Pairs::new(was, is, &self.place.listener),
+            pairs: Pairs::new((was, is), &self.place.listener, identities),
             engines,
         };
         let told = parallel::map(self.tasks.clone(), |task| cells.of(task));
@@ -214,6 +264,11 @@ impl<'a> Overlay<'a> {
             plan.changes.extend(told.changes);
             plan.bugs.extend(told.bugs);
             moved.extend(told.moved);
+            if let Some(limited) = &mut limited {
+                for pair in told.exchanged {
+                    self.add(pair, limited);
+                }
+            }
             for (all, own) in others.iter_mut().zip(told.others) {
                 all.extend(own);
             }
@@ -242,6 +297,7 @@ type Same = (usize, usize, usize);
 struct Pairs<'a> {
     sides: (Option<&'a Lowered>, &'a Lowered),
     listener: &'a str,
+    identities: &'a Identities,
     known: Mutex<FxHashMap<(Same, Same), Arc<Pair>>>,
 }
 
@@ -266,10 +322,15 @@ impl Pair {
 }
 
 impl<'a> Pairs<'a> {
-    fn new(was: Option<&'a Lowered>, is: &'a Lowered, listener: &'a str) -> Self {
+    fn new(
+        sides: (Option<&'a Lowered>, &'a Lowered),
+        listener: &'a str,
+        identities: &'a Identities,
+    ) -> Self {
         Self {
-            sides: (was, is),
+            sides,
             listener,
+            identities,
             known: Mutex::default(),
         }
     }
@@ -331,7 +392,7 @@ impl<'a> Pairs<'a> {
         'a: 'r,
     {
         match self.sides.0 {
-            Some(side) => self.access(side, route),
+            Some(side) => self.access((side, &self.identities.old), route),
             None => Access::nobody(),
         }
     }
@@ -341,10 +402,14 @@ impl<'a> Pairs<'a> {
     where
         'a: 'r,
     {
-        self.access(self.sides.1, route)
+        self.access((self.sides.1, &self.identities.new), route)
     }
 
-    fn access<'r>(&self, side: &'a Lowered, route: &Route<'r>) -> Access<'r>
+    fn access<'r>(
+        &self,
+        (side, identities): (&'a Lowered, &'a ir::IdentityFields),
+        route: &Route<'r>,
+    ) -> Access<'r>
     where
         'a: 'r,
     {
@@ -353,7 +418,13 @@ impl<'a> Pairs<'a> {
             return Access::nobody();
         }
         let place = (route.api, route.mount);
-        Access::of(&side.gateway, place, route.operation, self.listener)
+        Access::of(
+            &side.gateway,
+            place,
+            route.operation,
+            self.listener,
+            identities,
+        )
     }
 
     /// Name of the upstream that receives a route's requests, or [`GATEWAY`] if a policy responds.

@@ -9,6 +9,7 @@ use engine::router::{compare_conditions, compare_templates};
 
 use super::index::erased;
 use crate::OperationRef;
+use crate::details::OperationAt;
 use model::lower::Lowered;
 use model::rest::everything;
 
@@ -237,6 +238,17 @@ fn described<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'a>> {
         })
     };
     owners.iter().flat_map(of).collect()
+}
+
+impl<'a> Route<'a> {
+    /// Operation of the route, with its API and mount.
+    pub(super) fn operation_at(&self) -> OperationAt<'a> {
+        OperationAt {
+            api: self.api,
+            mount: self.mount,
+            operation: self.operation,
+        }
+    }
 }
 
 impl Route<'_> {

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use policy::declared::Settings;
+use policy::Checked;
+use policy::declared::{Scalar, Settings};
+use policy::guard::forward_auth;
 
 use super::reads::Reads;
 use super::{Access, Difference, Verdict, verifier::told as value};
@@ -29,11 +31,12 @@ enum Clause {
 struct Question {
     /// Identity of the service. Fields of its response are compared as request fields.
     service: String,
-    /// Request fields that the service receives. `None` means the default fields.
-    sent: Option<BTreeSet<String>>,
-    /// Time after which the service counts as failed, if a failure admits everyone. `None`
-    /// otherwise.
-    open: Option<String>,
+    /// Request fields that the service receives. It decides by them, so other fields mean another
+    /// decision.
+    sent: BTreeSet<String>,
+    /// Time in milliseconds after which the service counts as failed, if a failure admits everyone.
+    /// `None` otherwise.
+    open_ms: Option<u64>,
 }
 
 impl Clause {
@@ -52,30 +55,27 @@ impl Clause {
 }
 
 impl Question {
-    fn of(settings: &Settings) -> Self {
+    fn of(question: &forward_auth::Checked, settings: &Settings, access: &Access<'_>) -> Self {
         let text = |key| settings.text(&[key]).unwrap_or_default();
-        let set = |key| {
-            let values = settings.texts(&[key])?;
-            Some(values.into_iter().map(str::to_owned).collect())
-        };
-        let timeout = settings.iter().find(|one| one.path == ["timeout"]);
-        let timeout = timeout.map_or_else(String::new, |one| value(&one.value));
+        let sent = question.sent().into_iter().map(str::to_owned);
         Self {
             service: [text("url"), text("upstream"), text("path")].join(" "),
-            sent: set("request_headers"),
-            open: (settings.text(&["on_outage"]) == Some("open")).then_some(timeout),
+            sent: sent.collect(),
+            open_ms: question
+                .is_open()
+                .then(|| question.timeout_ms().min(access.deadline_ms())),
         }
     }
 
-    /// True if this condition admits no caller that the other one refuses, and forwards no further
-    /// request fields to the service.
+    /// True if this condition admits no caller that the other one refuses. If a failure admits
+    /// everyone, a shorter time makes failures more frequent.
     fn implies(&self, other: &Self) -> bool {
-        let sent = match (&self.sent, &other.sent) {
-            (Some(own), Some(theirs)) => own.is_subset(theirs),
-            (own, theirs) => own == theirs,
+        let is_within = match (self.open_ms, other.open_ms) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(theirs)) => own >= theirs,
         };
-        let open = self.open.is_none() || self.open == other.open;
-        self.service == other.service && sent && open
+        self.service == other.service && self.sent == other.sent && is_within
     }
 }
 
@@ -119,8 +119,16 @@ impl Asked {
             }
         }
         let forward = access.policies("forward_auth");
-        for (_, settings) in &forward {
-            clauses.insert(Clause::Answer(Question::of(settings)));
+        let mut ended = Vec::new();
+        for policy in access.chain() {
+            let Checked::ForwardAuth(asked) = &policy.checked else {
+                continue;
+            };
+            let question = Question::of(asked, &policy.checked.settings(), access);
+            if let Some(ms) = question.open_ms.filter(|ms| *ms < asked.timeout_ms()) {
+                ended.push(format!("{} for {}", policy.name, Scalar::Duration(ms)));
+            }
+            clauses.insert(Clause::Answer(question));
         }
         let told = authorize.iter().chain(&forward).map(|(name, settings)| {
             let settings = settings.iter();
@@ -129,6 +137,9 @@ impl Asked {
             format!("{name}{}", settings.collect::<String>())
         });
         let mut told: Vec<String> = told.collect();
+        if !ended.is_empty() {
+            told.push(format!("waits within the timeout: {}", ended.join(", ")));
+        }
         if !read.is_empty() {
             read.sort();
             read.dedup();

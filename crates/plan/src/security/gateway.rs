@@ -167,13 +167,14 @@ fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, 
     if gone.is_empty() {
         return;
     }
+    let identities = ir::IdentityFields::of_gateway(gateway);
     for api in &gateway.apis {
         for operation in &api.operations {
             let mut mounts = api.mounts.iter();
             let Some(mount) = mounts.find(|mount| mount.listeners.contains(&new.name)) else {
                 continue;
             };
-            let access = Access::of(gateway, (api, mount), operation, &new.name);
+            let access = Access::of(gateway, (api, mount), operation, &new.name, &identities);
             // A service receives the address and decides by rules that are not known here.
             let asks = !access.policies("forward_auth").is_empty();
             let filtered = access.filtered();

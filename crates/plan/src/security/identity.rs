@@ -1,13 +1,13 @@
 //! Comparison of request fields as an upstream receives them, after the security schemes of the
 //! API, `forward_auth` and `headers`. For fields that identify the caller, the comparison is by the
 //! client's own value and by the values that the gateway writes. For other fields, it is only by
-//! the client's own value, if a policy removed that.
+//! the client's own value, if a policy removed or replaced that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use policy::auth;
-use policy::declared::{Settings, Value};
+use policy::auth::{self, mtls};
+use policy::declared::{Scalar, Settings, Value};
 
 use super::verifier::told;
 use super::{Access, Difference, Route, Verdict, gateway, token};
@@ -167,9 +167,10 @@ impl Got {
             && values.all(|value| is_there(value) || other.client && is_open(value))
     }
 
-    /// True if the client's own value reaches the upstream here, but not in `other`.
+    /// True if the client's own value reaches the upstream here, but not in `other`. There, a policy
+    /// removes it or sets another value.
     fn admits_more_than(&self, other: &Self) -> bool {
-        self.client && !other.client && other.values.is_empty()
+        self.client && !other.client
     }
 
     /// True if the gateway writes a secret or a property of the caller to this field.
@@ -285,6 +286,9 @@ fn authorities(route: Route<'_>, scheme: &ir::Scheme) -> BTreeSet<String> {
     let Some(checked) = checked else {
         return ["anyone".to_owned()].into();
     };
+    if let auth::Checked::Mtls(mtls) = checked {
+        return [certified(route, mtls)].into();
+    }
     let settings = checked.settings();
     let keys = match checked.kind() {
         "introspection" => ["url", "issuer"],
@@ -302,6 +306,32 @@ fn authorities(route: Route<'_>, scheme: &ir::Scheme) -> BTreeSet<String> {
         true => [checked.kind().to_owned()].into(),
         false => written,
     }
+}
+
+/// Authority that asserts the names in client certificates: the certificate authorities of the
+/// listener, or the proxies that it trusts, and the names that the verifier accepts of them.
+fn certified(route: Route<'_>, verifier: &mtls::Checked) -> String {
+    let listener = route.gateway.shared.listeners.get(route.listener);
+    let by = match verifier.source() {
+        mtls::Source::Connection => {
+            let tls = listener.and_then(ir::Listener::tls);
+            let asked = tls.and_then(|tls| tls.client_auth.as_ref());
+            asked.map(|asked| Scalar::Secret(asked.ca.clone()).to_string())
+        }
+        mtls::Source::Field => {
+            let proxies = listener.map(|one| one.trusted_proxies.iter());
+            let proxies = proxies.map(|all| all.map(ToString::to_string));
+            proxies.map(|all| format!("proxies {}", all.collect::<Vec<_>>().join(" ")))
+        }
+    };
+    let names = verifier.settings();
+    let names = names.iter();
+    let names = names.map(|one| format!(" {} {}", one.path.join("."), told(&one.value)));
+    format!(
+        "mtls {}{}",
+        by.unwrap_or_default(),
+        names.collect::<String>()
+    )
 }
 
 /// Text that identifies the service of a `forward_auth` policy: its upstream, or the hosts of it if
@@ -364,7 +394,8 @@ impl Fields {
     }
 
     /// Applies `forward_as` and `claims_to_headers`. The client's values of these fields are
-    /// removed for every scheme of the API. The schemes that the operation requires write new
+    /// removed for every scheme of the API, and those of the identity fields that other operations
+    /// write for the same upstreams. The schemes that the operation requires write new
     /// values.
     fn authenticate(&mut self, access: &Access<'_>) {
         let Some(route) = access.route else {
@@ -374,6 +405,15 @@ impl Fields {
             for name in scheme.passes.fields() {
                 self.field(name).clear();
             }
+        }
+        let parts = ir::IdentityParts {
+            schemes: &route.api.schemes,
+            policies: &route.api.policies,
+            treatments: &route.api.treatments,
+        };
+        let shared = &route.gateway.shared;
+        for name in route.identities.withheld(shared, parts, route.treatment) {
+            self.field(&name).clear();
         }
         let alternatives = route.treatment.security.0.iter();
         for wanted in alternatives.flat_map(|alternative| &alternative.0) {

@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 
 use bundle::ir;
 use policy::Addresses;
-use policy::declared::Settings;
+use policy::declared::{Scalar, Settings};
 use serde_json::Value;
 
 pub(crate) use answers::{executed, is_sending};
@@ -54,6 +54,8 @@ struct Route<'a> {
     operation: &'a ir::Operation,
     treatment: &'a ir::Treatment,
     listener: &'a str,
+    /// Identity fields of the gateway's upstreams.
+    identities: &'a ir::IdentityFields,
 }
 
 /// One difference between two [`Access`]es.
@@ -224,16 +226,19 @@ fn comes_or_goes(
 
 impl<'a> Access<'a> {
     /// Access to an operation of an API at one of its mounts, for requests at one listener.
+    /// `identities` are the identity fields of the gateway's upstreams.
     #[must_use]
     pub fn of(
         gateway: &'a ir::Gateway,
         (api, mount): (&'a ir::Api, &'a ir::Mount),
         operation: &'a ir::Operation,
         listener: &'a str,
+        identities: &'a ir::IdentityFields,
     ) -> Self {
         let treatment = &api.treatments[operation.treatment as usize];
         Self {
-            who: Who::of(&treatment.security, &api.schemes, &gateway.shared.auth),
+            who: Who::of(&treatment.security, &api.schemes, &gateway.shared.auth)
+                .within_ms(treatment.timeout_ms),
             route: Some(Route {
                 gateway,
                 api,
@@ -241,6 +246,7 @@ impl<'a> Access<'a> {
                 operation,
                 treatment,
                 listener,
+                identities,
             }),
         }
     }
@@ -272,6 +278,12 @@ impl<'a> Access<'a> {
         gateway
             .undecidable(api, treatment, listener)
             .map(cannot_run)
+    }
+
+    /// Timeout of the operation in milliseconds. It also ends the questions of the chain.
+    fn deadline_ms(&self) -> u64 {
+        self.route
+            .map_or(u64::MAX, |route| route.treatment.timeout_ms)
     }
 
     /// Addresses that the filters of the chain admit. `None` without a filter.
@@ -340,10 +352,14 @@ impl<'a> Access<'a> {
             let settings = settings
                 .iter()
                 .map(|one| format!(" {}: {}", one.path.join("."), verifier::told(&one.value)));
+            let ends = verifier::is_ended_by(checked, route.treatment.timeout_ms);
+            let ends = ends.then_some(Scalar::Duration(route.treatment.timeout_ms));
+            let ends = ends.map(|timeout| format!(" within the operation's timeout: {timeout}"));
             Some(format!(
-                "{name} {}{}",
+                "{name} {}{}{}",
                 checked.kind(),
-                settings.collect::<String>()
+                settings.collect::<String>(),
+                ends.unwrap_or_default()
             ))
         });
         named.collect::<Vec<_>>().join("; ")

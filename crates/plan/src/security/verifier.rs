@@ -304,6 +304,13 @@ impl Facts<'_, '_> {
 }
 
 impl Asked {
+    /// Applies the timeout of the operation, which also ends the questions of verifiers.
+    pub(super) fn end(&mut self, timeout_ms: u64) {
+        if let Some(early) = self.at_most.get_mut(EARLY).filter(|early| **early > 0) {
+            *early = (*early).max(u64::MAX - timeout_ms);
+        }
+    }
+
     fn one_of_values(&mut self, key: &'static str, values: &BTreeSet<String>) {
         let known = self.one_of.entry(key).or_insert_with(|| values.clone());
         known.retain(|value| values.contains(value));
@@ -359,6 +366,19 @@ fn with_defaults(kind: &str, settings: &Settings) -> Settings {
             .with(&["audience"], Value::Set(audience.into_iter().collect()));
     }
     all
+}
+
+/// True if the timeout of an operation ends the questions of a verifier early, and an outage admits
+/// old answers.
+pub(super) fn is_ended_by(checked: &auth::Checked, timeout_ms: u64) -> bool {
+    let settings = checked.settings();
+    let own_ms = match settings.get(&["timeout"]) {
+        Some(Value::One(Scalar::Duration(ms))) => *ms,
+        _ => auth::introspection::TIMEOUT_MS,
+    };
+    checked.kind() == "introspection"
+        && settings.text(&["on_outage"]) == Some("cached")
+        && timeout_ms < own_ms
 }
 
 /// Settings that do not affect access and are reported separately.

@@ -105,6 +105,14 @@ impl Who {
         Self(alternatives.filter(Alternative::is_possible).collect())
     }
 
+    /// Set of callers of an operation with this timeout, which also ends the questions of verifiers.
+    #[must_use]
+    pub fn within_ms(mut self, timeout_ms: u64) -> Self {
+        let places = self.0.iter_mut().flat_map(|one| one.places.values_mut());
+        places.for_each(|asked| asked.end(timeout_ms));
+        self
+    }
+
     /// True if `other` admits every caller that `self` admits.
     #[must_use]
     pub fn within(&self, other: &Self) -> bool {

@@ -251,7 +251,8 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("oauth-flow-changed", Some("gated")),
     ("setting-restated", Some("hidden")),
     ("limit-key-changed", Some("cells")),
-    ("limit-split", Some("gated")),
+    ("limit-split", Some("counters")),
+    ("limit-joined", Some("counters")),
     ("traffic-moved", Some("cells")),
     ("sunset-changed", Some("cells")),
     ("policy-redefined", Some("edits")),
@@ -264,7 +265,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("idle-timeout-changed", None),
     ("gateway-setting-changed", None),
     ("api-setting-changed", None),
-    ("unclassified", Some("declared")),
+    ("unclassified", Some("gated")),
     ("upstream-setting-changed", Some("declared")),
 ];
 

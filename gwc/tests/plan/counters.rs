@@ -1,0 +1,210 @@
+//! Counters of limits that several operations share: no renaming hides that a counter is split.
+
+use plan::{Class, Plan};
+
+use crate::{DOCUMENT, GATEWAY, edit, lines, plan, side};
+
+const LIST: &str = "{operationId: listOrders, summary: List,";
+const SLOW: &str = "slow: {kind: rate_limit, limit: 10/s, burst: 5}";
+
+/// Lines with a class about counters, as `ID OPERATIONS: OLD -> NEW`.
+fn told(plan: &Plan, class: Class) -> Vec<String> {
+    let ids = ["limit-split", "limit-joined"];
+    let changes = plan.changes.iter();
+    let changes = changes.filter(|change| change.class == class && ids.contains(&change.id));
+    let line = |change: &plan::Change| {
+        let of = change.operations.join("+");
+        format!("{} {of}: {} -> {}", change.id, change.old, change.new)
+    };
+    changes.map(line).collect()
+}
+
+/// Checks the lines about counters for an edit and its reverse.
+#[track_caller]
+fn split(old: (&str, &str), new: (&str, &str), forwards: &[&str], backwards: &[&str]) {
+    let there = plan(old, new);
+    assert_eq!(told(&there, Class::Relax), forwards, "{:?}", lines(&there));
+    let is_tripped = !there.tripped(&["relax".into()], &[]).is_empty();
+    assert_eq!(is_tripped, !forwards.is_empty(), "{:?}", lines(&there));
+    let back = plan(new, old);
+    assert_eq!(told(&back, Class::Tighten), backwards, "{:?}", lines(&back));
+    assert_eq!(told(&back, Class::Relax), [""; 0], "{:?}", lines(&back));
+}
+
+/// gateway.yaml with a second limit that is equal to `slow`.
+fn two() -> String {
+    let late = format!("{SLOW}\n  late: {{kind: rate_limit, limit: 10/s, burst: 5}}");
+    edit(GATEWAY, SLOW, &late)
+}
+
+#[test]
+fn renamed_operation_hides_no_split_counter() {
+    let named = "{operationId: listAll, x-gateway: {policies: [late, edge]}, summary: List,";
+    split(
+        (&two(), DOCUMENT),
+        (&two(), &edit(DOCUMENT, LIST, named)),
+        &["limit-split a/listAll: \"slow\" -> \"late\""],
+        &["limit-joined a/listOrders: \"late\" -> \"slow\""],
+    );
+}
+
+#[test]
+fn renamed_api_hides_no_split_counter() {
+    let own = "{operationId: listOrders, x-gateway: {policies: [late, edge]}, summary: List,";
+    let gateway = edit(&two(), "apis: {a:", "apis: {b:");
+    split(
+        (&two(), DOCUMENT),
+        (&gateway, &edit(DOCUMENT, LIST, own)),
+        &["limit-split b/listOrders: \"slow\" -> \"late\""],
+        &["limit-joined a/listOrders: \"late\" -> \"slow\""],
+    );
+    // The API alone.
+    split((&two(), DOCUMENT), (&gateway, DOCUMENT), &[], &[]);
+}
+
+/// Document with a policy of its own in each chain.
+fn own(policies: &str, names: &str) -> String {
+    let keys =
+        format!("x-gateway: {{policies: {{{policies}}}, defaults: {{policies: [{names}]}}}}");
+    edit(DOCUMENT, "paths:\n", &format!("{keys}\npaths:\n"))
+}
+
+#[test]
+fn policy_at_each_operation_splits_the_counter() {
+    let limit = "{kind: quota, limit: 100, period: day}";
+    let old = own(&format!("all: {limit}"), "all");
+    let each = format!("one: {limit}, two: {limit}, rest: {limit}");
+    let new = own(&each, "rest");
+    let new = edit(
+        &new,
+        LIST,
+        "{operationId: listOrders, x-gateway: {policies: [one]}, summary: List,",
+    );
+    let new = edit(
+        &new,
+        "{operationId: getOrder,",
+        "{operationId: getOrder, x-gateway: {policies: [two]},",
+    );
+    split(
+        (GATEWAY, &old),
+        (GATEWAY, &new),
+        &[
+            "limit-split a/getOrder: \"a/all\" -> \"a/two\"",
+            "limit-split a/listOrders: \"a/all\" -> \"a/one\"",
+        ],
+        &[
+            "limit-joined a/getOrder: \"a/two\" -> \"a/all\"",
+            "limit-joined a/listOrders: \"a/one\" -> \"a/all\"",
+        ],
+    );
+    // Another name for all operations.
+    let renamed = own(&format!("whole: {limit}"), "whole");
+    split((GATEWAY, &old), (GATEWAY, &renamed), &[], &[]);
+}
+
+#[test]
+fn looser_common_limit_hides_no_split_counter() {
+    let limit = |count: u32| format!("{{kind: quota, limit: {count}, period: day}}");
+    let old = own(&format!("all: {}", limit(100)), "all");
+    let new = own(
+        &format!(
+            "most: {}, one: {m}, rest: {m}",
+            limit(10_000),
+            m = limit(100)
+        ),
+        "most, rest",
+    );
+    let new = edit(
+        &new,
+        LIST,
+        "{operationId: listOrders, x-gateway: {policies: [most, one]}, summary: List,",
+    );
+    let plan = plan((GATEWAY, &old), (GATEWAY, &new));
+    assert!(
+        !plan.tripped(&["relax".into()], &[]).is_empty(),
+        "{:?}",
+        lines(&plan)
+    );
+}
+
+#[test]
+fn counter_by_route_is_split_with_the_operation() {
+    let by = |key: &str| {
+        let few = format!("few: {{kind: concurrency, limit: 3, key: {key}}}\n  {SLOW}");
+        edit(
+            &edit(GATEWAY, SLOW, &few),
+            "[slow, edge]",
+            "[slow, few, edge]",
+        )
+    };
+    let new = edit(
+        DOCUMENT,
+        "  /status:\n",
+        "  /orders/mine:\n    get: {operationId: getMine, responses: {\"200\": {description: fine}}}\n  /status:\n",
+    );
+    for key in ["route", "[consumer, route]"] {
+        split(
+            (&by(key), DOCUMENT),
+            (&by(key), &new),
+            &[
+                "limit-split a/getMine: \"few of a/getOrder@default\" -> \"few of a/getMine@default\"",
+            ],
+            &[
+                "limit-joined a/getOrder: \"few of a/getMine@default\" -> \"few of a/getOrder@default\"",
+            ],
+        );
+    }
+    split(
+        (&by("consumer"), DOCUMENT),
+        (&by("consumer"), &new),
+        &[],
+        &[],
+    );
+    // Another name of the operation and of the API.
+    let renamed = edit(DOCUMENT, "operationId: getOrder", "operationId: order");
+    split((&by("route"), DOCUMENT), (&by("route"), &renamed), &[], &[]);
+    let gateway = edit(&by("route"), "apis: {a:", "apis: {b:");
+    split((&by("route"), DOCUMENT), (&gateway, DOCUMENT), &[], &[]);
+}
+
+#[test]
+fn operation_in_another_api_splits_the_counter() {
+    let limit = "x-gateway: {policies: {all: {kind: quota, limit: 100, period: day}}, defaults: {policies: [all]}}\n";
+    let head = format!("openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\n{limit}paths:\n");
+    let path = |name: &str| {
+        format!(
+            "  /{name}: {{get: {{operationId: {name}, x-gateway: {{public: true}}, responses: {{\"200\": {{description: fine}}}}}}}}\n"
+        )
+    };
+    let gateway = edit(
+        GATEWAY,
+        "apis: {a: {path: api.yaml}}",
+        "apis: {a: {path: api.yaml}, b: {path: other.yaml}}",
+    );
+    let of = |one: &[&str], other: &[&str]| {
+        let whole = |names: &[&str]| {
+            let paths = names.iter().map(|name| path(name));
+            format!("{head}{}", paths.collect::<String>())
+        };
+        side(&[
+            ("gateway.yaml", &gateway),
+            ("api.yaml", &whole(one)),
+            ("other.yaml", &whole(other)),
+        ])
+    };
+    let (old, new) = (
+        of(&["one", "two", "three"], &["four"]),
+        of(&["one", "two"], &["three", "four"]),
+    );
+    let plan = plan::compare(Some(&old), &new).expect("both sides build");
+    assert_eq!(
+        told(&plan, Class::Relax),
+        ["limit-split b/three: \"a/all\" -> \"b/all\""],
+        "{:?}",
+        lines(&plan)
+    );
+    assert_eq!(
+        told(&plan, Class::Tighten),
+        ["limit-joined b/three: \"a/all\" -> \"b/all\""]
+    );
+}
