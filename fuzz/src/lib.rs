@@ -28,7 +28,7 @@ use sources::syntax::{self, Limits};
 
 pub use fields::{accept, forwarded, keep_alive, location, set_cookie};
 pub use front::{baseline, levels, number, pattern, schema, swagger, target};
-pub use tokens::{client_cert, token};
+pub use tokens::{client_cert, signature, token};
 pub use wire::{header_block, http1_requests, http1_responses, proxy_header};
 
 /// Limits that keep a single input cheap.
@@ -398,6 +398,7 @@ pub fn targets() -> Vec<Target> {
         ("set_cookie", set_cookie, fields::cookies()),
         ("token", token, tokens::samples()),
         ("client_cert", client_cert, tokens::certificates()),
+        ("signature", signature, tokens::signed()),
         (
             "accept",
             accept,

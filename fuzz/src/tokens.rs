@@ -2,7 +2,11 @@
 //! of providers.
 
 use policy::auth::mtls::{Presented, Source, canonical, san, spiffe};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use policy::RequestHead;
 use policy::auth::dpop::{Proof, SeenUrl};
+use policy::auth::hmac_signature::Message;
 use policy::auth::jwt::{Algorithm, discovery, json, parse, read_key_set, signed_part};
 use serde::de::IgnoredAny;
 
@@ -83,6 +87,60 @@ pub fn client_cert(data: &[u8]) {
         let all = spiffe::expanded(text);
         assert!(all.iter().all(|one| spiffe::matches(text, one)), "{text:?}");
     }
+}
+
+/// Target for signatures of requests: a target on the first line, then the fields. No value of the
+/// request may add a line to the text that is signed.
+pub fn signature(data: &[u8]) {
+    let mut lines = data.split(|byte| *byte == b'\n');
+    let target = lines.next().and_then(|line| PathAndQuery::try_from(line).ok());
+    let Some(target) = target else {
+        return;
+    };
+    let mut headers = HeaderMap::new();
+    for line in lines.take(100) {
+        let at = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let (name, value) = line.split_at(at);
+        let value = HeaderValue::from_bytes(value.get(1..).unwrap_or_default());
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
+            headers.append(name, value);
+        }
+    }
+    let head = RequestHead {
+        method: Method::GET,
+        target,
+        host: "h".into(),
+        headers,
+        is_ambiguous: false,
+    };
+    let url = SeenUrl::new("https", "h", None, head.path().to_owned());
+    let Ok(bases) = Message::new(&head, None, url).bases() else {
+        return;
+    };
+    for (base, components) in bases {
+        let lines: Vec<&[u8]> = base.split(|byte| *byte == b'\n').collect();
+        assert_eq!(lines.len(), components.len() + 1, "{base:?}");
+        let (last, others) = lines.split_last().expect("at least one line");
+        assert!(last.starts_with(b"\"@signature-params\": ("), "{base:?}");
+        for (line, component) in others.iter().zip(&components) {
+            let name = component.split(';').next().unwrap_or_default();
+            let start = format!("\"{name}\"");
+            assert!(line.starts_with(start.as_bytes()), "{component}");
+        }
+        for (index, component) in components.iter().enumerate() {
+            assert!(!components[..index].contains(component), "{component}");
+        }
+    }
+}
+
+/// Sample inputs: requests with signatures.
+pub(crate) fn signed() -> Vec<Vec<u8>> {
+    let texts = [
+        "/foo?param=Value&Pet=dog\nsignature-input: a=(\"date\" \"@authority\" \"content-type\" \"@query-param\";name=\"Pet\");created=1618884473;keyid=\"k\"\ndate: x\ncontent-type: a/b",
+        "/a?x=%C3%A9+1\nsignature-input: a=(\"@method\" \"@target-uri\" \"@scheme\" \"@request-target\" \"@path\" \"@query\" \"@query-param\";name=\"x\"), b=()\nx: 1",
+        "/\nsignature-input: a=(\"x-a\";bs \"x-a\";key=\"b\" \"x-a\" \"priority\";sf);nonce=\"n\"\nx-a: a=1\nx-a: b=:AA==:;c=@1\npriority: u=1,  i",
+    ];
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
 /// Sample inputs: a certificate as a field value and in DER, and names.

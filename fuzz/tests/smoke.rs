@@ -58,6 +58,7 @@ fn no_input_makes_a_target_panic() {
                 | "set_cookie"
                 | "token"
                 | "client_cert"
+                | "signature"
                 | "accept"
                 | "forwarded"
                 | "keep_alive"

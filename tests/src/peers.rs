@@ -46,6 +46,13 @@ impl Peer {
         Self::start(python.env("PYTHONPATH", folder))
     }
 
+    /// Starts a script of `tests/peers` in Python that imports the standard library only. `None` if
+    /// Python is missing.
+    #[must_use]
+    pub fn plain_python(script: &str) -> Option<Self> {
+        Self::start(Command::new("python3").arg(scripts().join(script)))
+    }
+
     fn start(command: &mut Command) -> Option<Self> {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(Stdio::null()).spawn().ok()?;

@@ -26,8 +26,8 @@ use caller::{Caller, Known, remember};
 use challenges::Challenges;
 use passes::Passes;
 use refusals::{
-    AMBIGUOUS, Faults, MISSING, NONCE_REQUIRED, PROOF_INVALID, SCOPE_MISSING, TOKEN_INVALID,
-    refusal,
+    AMBIGUOUS, Faults, MISSING, NONCE_REQUIRED, PROOF_INVALID, SCOPE_MISSING, SIGNATURE_INVALID,
+    TOKEN_INVALID, refusal,
 };
 use token::{NotValid, Verified};
 
@@ -40,6 +40,7 @@ mod link;
 mod passes;
 mod passwords;
 mod refusals;
+mod signature;
 mod token;
 
 /// Security requirement, linked to its schemes and verifiers.
@@ -118,6 +119,8 @@ impl Requirement {
             &self.challenges.scope
         } else if is(&PROOF_INVALID) {
             &self.challenges.proof
+        } else if is(&SIGNATURE_INVALID) {
+            &self.challenges.signature
         } else if is(&NONCE_REQUIRED) {
             &self.challenges.nonce
         } else if is(&TOKEN_INVALID) {
@@ -126,6 +129,14 @@ impl Requirement {
             &self.challenges.missing
         } else {
             &[]
+        }
+    }
+
+    /// Values of `Accept-Signature` (RFC 9421 §5) for a refusal.
+    pub(crate) fn accepted_signatures(&self, reject: &Reject) -> &[HeaderValue] {
+        match reject.code == SIGNATURE_INVALID.code || reject.code == MISSING.code {
+            true => &self.challenges.accept,
+            false => &[],
         }
     }
 
@@ -186,6 +197,13 @@ impl Requirement {
             if proved.needs_nonce {
                 let mut uses = alternative.iter();
                 cx.nonce = uses.find_map(|one| one.fresh_nonce(cx.unix_s));
+            }
+        }
+        match signature::admit(&caller, cx) {
+            Ok(content) => cx.content = content,
+            Err(reason) => {
+                cx.fault = Some(Fault::Signature(reason));
+                return Err(Stop::Reject(signature::refusal(reason)));
             }
         }
         cx.principal = caller.principal(consumers);
@@ -336,12 +354,13 @@ impl Use {
                 return match verified.verify((verifier, &self.place), &credential, head, cx) {
                     Err(NotValid::Fault(fault)) => Outcome::Fault(fault),
                     Err(NotValid::Ask(effect)) => Outcome::Ask(effect),
-                    Ok((token, _)) if !token.has_scopes(&self.scopes) => Outcome::Unscoped,
-                    Ok((token, proved)) => Outcome::Satisfied(Some(Known {
+                    Ok((token, ..)) if !token.has_scopes(&self.scopes) => Outcome::Unscoped,
+                    Ok((token, proved, signed)) => Outcome::Satisfied(Some(Known {
                         sha256: token.sha256,
                         consumer: consumers::of_token(consumers, &token),
                         token: Some(token),
                         proved,
+                        signed,
                     })),
                 };
             }
@@ -360,6 +379,7 @@ fn known(owners: &FxHashMap<[u8; 32], Owner>, credential: &[u8], cx: &Cx<'_>) ->
         consumer: Some(owner.consumer),
         token: None,
         proved: None,
+        signed: None,
     })
 }
 

@@ -309,4 +309,10 @@ impl Treatment {
     pub fn challenges(&self, reject: &Reject) -> &[http::HeaderValue] {
         self.security.challenges(reject)
     }
+
+    /// Values of `Accept-Signature` (RFC 9421 §5) for a refusal by authentication.
+    #[must_use]
+    pub fn accepted_signatures(&self, reject: &Reject) -> &[http::HeaderValue] {
+        self.security.accepted_signatures(reject)
+    }
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use bundle::ir;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use policy::RequestHead;
-use policy::auth::{Place, dpop};
+use policy::auth::hmac_signature::aliyun;
+use policy::auth::{Place, dpop, hmac_signature};
 
 /// Places of an API's schemes with `strip_credential`, and the identity fields for upstreams,
 /// without duplicates. `withheld`: identity fields that other operations write for the same
@@ -42,6 +43,15 @@ pub(crate) fn strip(place: &Place, head: &mut RequestHead) {
     match place {
         Place::Authorization(scheme) => strip_authorization(&mut head.headers, scheme),
         Place::Query(_) => strip_query(place, head),
+        Place::Header(name) if name == hmac_signature::FIELD => {
+            head.headers.remove(hmac_signature::FIELD);
+            head.headers.remove(hmac_signature::INPUT);
+        }
+        Place::Header(name) if name == aliyun::SIGNATURE => {
+            for name in [aliyun::SIGNATURE, aliyun::HEADERS, aliyun::METHOD] {
+                head.headers.remove(name);
+            }
+        }
         Place::Header(_) | Place::Cookie(_) | Place::Certificate => {
             let _ = place.strip_headers(&mut head.headers);
         }

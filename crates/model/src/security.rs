@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bundle::ir::{self, Passes};
 use diag::shape;
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned};
-use policy::auth::{self, Place, dpop};
+use policy::auth::{self, Place, dpop, hmac_signature};
 use policy::declared::{self, Settings as Declared, later, whole};
 
 use super::passes;
@@ -412,6 +412,10 @@ fn bind_one(
                 Place::Authorization(scheme) if scheme == dpop::SCHEME
             ),
             auth::Checked::Mtls(_) => place == Place::Certificate,
+            auth::Checked::HmacSignature(signed) => {
+                token_place(place.clone(), hmac_signature::tencent::SCHEME)
+                    == signed.style().place()
+            }
             auth::Checked::Declared(_) => true,
         };
         if !fits {
@@ -423,12 +427,13 @@ fn bind_one(
                     format!("`{name}` cannot check this scheme: it is of kind `{kind}`"),
                 )
                 .related(verifier.span, format!("`{name}` is defined here"))
-                .help("`basic` checks `http: basic`; `api_key` checks keys and bearer tokens, `jwt` and `introspection` bearer tokens, `dpop` tokens in `Authorization`, `mtls` schemes of the type `mutualTLS`"),
+                .help("`basic` checks `http: basic`; `api_key` checks keys and bearer tokens, `jwt` and `introspection` bearer tokens, `dpop` tokens in `Authorization`, `hmac_signature` an API key in the header `Signature`, `X-Ca-Signature` or `Authorization`, as its `style` says, `mtls` schemes of the type `mutualTLS`"),
             );
             return None;
         }
         let place = match &verifier.value.checked {
             auth::Checked::Dpop(_) => token_place(place, dpop::SCHEME),
+            auth::Checked::HmacSignature(signed) => signed.style().place(),
             checked if checked.takes_tokens() => token_place(place, "bearer"),
             _ => place,
         };
@@ -473,8 +478,8 @@ fn lacks_scopes(bound: &Bound, settings: &Settings) -> Option<String> {
         return None;
     };
     let lacks = |checked: &auth::Checked| {
-        use auth::Checked::{ApiKey, Basic, Mtls};
-        matches!(checked, ApiKey(_) | Basic(_) | Mtls(_))
+        use auth::Checked::{ApiKey, Basic, HmacSignature, Mtls};
+        matches!(checked, ApiKey(_) | Basic(_) | HmacSignature(_) | Mtls(_))
     };
     match &scheme.verify {
         ir::Verify::Upstream => None,

@@ -160,6 +160,7 @@ impl About {
             | auth::Checked::Basic(_)
             | auth::Checked::Mtls(_)
             | auth::Checked::Dpop(_)
+            | auth::Checked::HmacSignature(_)
             | auth::Checked::Declared(_) => None,
         }
     }
@@ -283,7 +284,9 @@ impl Oracle {
         cx.client_cert = admitted.client_cert.take();
         cx.presented = Some(&presented);
         let authority = admitted.authority.clone();
+        let received = admitted.received.clone();
         cx.authority = Some(&authority);
+        cx.received = received.as_ref();
         // Random draws use the request id; without one, a fixed id.
         let id = admitted.request_id.as_ref();
         cx.draw = policy::draw::of_request_id(id.map_or(b"0", |id| id.as_bytes()));

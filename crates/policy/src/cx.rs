@@ -7,12 +7,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use http::HeaderValue;
+use http::uri::PathAndQuery;
 
 use crate::ask::Answers;
-use crate::auth::Fault;
-use crate::auth::dpop::Replays;
+use crate::auth::hmac_signature::Content;
 use crate::auth::jwt::{Identity, TokenCache};
 use crate::auth::mtls::Presented;
+use crate::auth::{Fault, Replays};
 use crate::claims::Claims;
 use crate::leases::{Lease, Leases};
 use crate::mirrored::Mirror;
@@ -51,6 +52,10 @@ pub struct Cx<'a> {
     pub client_cert: Option<HeaderValue>,
     /// `Host` as the client wrote it, with its port. None if it is not known.
     pub authority: Option<&'a HeaderValue>,
+    /// Path and query as the client sent them. None if normalisation did not change them.
+    pub received: Option<&'a PathAndQuery>,
+    /// Content that the signature of the request admits, set by authentication. None: any.
+    pub content: Option<Content>,
     /// Scheme of the listener: `http` or `https`.
     pub scheme: &'static str,
     /// Nonce that the client's next proof needs, for the response.
@@ -239,6 +244,8 @@ pub struct Limits {
     pub leases: Arc<Leases>,
     /// Proofs of possession that were used.
     pub proofs: Replays,
+    /// Nonces of signatures that were used.
+    pub nonces: Replays,
 }
 
 impl Limits {
@@ -256,6 +263,7 @@ impl Limits {
             quotas: [quotas(), quotas()],
             leases: Arc::default(),
             proofs: Replays::default(),
+            nonces: Replays::default(),
         }
     }
 
@@ -416,6 +424,8 @@ impl<'a> Cx<'a> {
             presented: None,
             client_cert: None,
             authority: None,
+            received: None,
+            content: None,
             scheme: "http",
             nonce: None,
             fault: None,

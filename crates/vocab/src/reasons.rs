@@ -38,6 +38,7 @@ reasons! {
         "circuit_open" 503 "a circuit breaker is open";
         "concurrency_limited" 429 "a `concurrency` limit is reached";
         "condition_ambiguous" 400 "a field or parameter that selects the operation has several values";
+        "content_digest_mismatch" 400 "the body is not the one that was signed";
         "credential_ambiguous" 400 "the request has more than one credential at one place";
         "credential_conflict" 401 "the credentials belong to different callers";
         "credential_invalid" 401 "the credential is not valid";
@@ -64,6 +65,8 @@ reasons! {
         "request_body_invalid" 400 "the body ended early or is framed wrongly";
         "request_timeout" 408 "the body did not arrive in time";
         "rewrite_failed" 500 "a `rewrite` gives no valid path";
+        "signature_invalid" 401 "the signature of the request is not valid";
+        "signatures_full" 503 "no further signature can be remembered";
         "store_unavailable" 503 "the store of a limit does not answer";
         "token_invalid" 401 "the token is not valid";
         "upstream_connect_failed" 502 "no connection to the upstream could be opened";

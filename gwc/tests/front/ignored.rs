@@ -91,6 +91,7 @@ auth:
   mesh: {kind: mtls, sans: [a.mesh.test], subjects: ["CN=a1"], header: Client-Cert}
   pods: {kind: mtls, spiffe: ["spiffe://mesh.test/ns/*/sa/a"]}
   proven: {kind: dpop, token: file, algorithms: [EdDSA], window: 30s, nonce: true, nonce_secret: "${env:NON1}", store: local}
+  signed: {kind: hmac_signature, secrets: {k1: "${env:SIG1}"}, algorithms: [hmac-sha512], style: rfc9421, components: ["@path", x-date1], content_digest: false, nonce: optional, window: 31s, store: local}
   mac: {kind: jwt, issuer: i3, audience: [d4], algorithms: [HS256], secret: "${env:MAC1}"}
 consumers:
   acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}], claims: {tenant: t-17, roles: [reader]}, groups: [staff], certificates: [{sha256: 7f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-07-30}, {san: a.mesh.test}, {subject: "CN=a2"}]}

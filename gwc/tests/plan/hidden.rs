@@ -75,28 +75,10 @@ fn lines(old: &Project, new: &Project) -> Vec<String> {
 
 #[test]
 fn what_a_verifier_does_not_write_is_its_default() {
-    let hmac = r#"idp: {kind: hmac_signature, secrets: {k: "${env:GWS_A}"}"#;
     let dpop = r#"idp: {kind: jwt, issuer: "https://i", audience: [a], jwks_url: "https://i/k", algorithms: [RS256]}, bound: {kind: dpop, token: idp"#;
     let oidc = r#"idp: {kind: oidc, issuer: "https://i", client_id: c, client_secret: "${env:GWS_S}", redirect_path: /cb"#;
     let jwt = r#"idp: {kind: jwt, issuer: "https://i", audience: [a], jwks_url: "https://i/k", algorithms: [RS256]"#;
     let cases = [
-        (hmac, "algorithms: [hmac-sha256, hmac-sha512]", "weaken"),
-        (hmac, "algorithms: [hmac-sha512]", "incomparable"),
-        (hmac, "algorithms: [hmac-sha256]", "equal"),
-        (hmac, r#"components: ["@method"]"#, "weaken"),
-        (
-            hmac,
-            r#"components: ["@method", "@authority", "@target-uri", "x-a"]"#,
-            "strengthen",
-        ),
-        (
-            hmac,
-            r#"components: ["@method", "@authority", "@target-uri"]"#,
-            "equal",
-        ),
-        (hmac, "style: rfc9421", "equal"),
-        (hmac, "style: aliyun", "incomparable"),
-        (hmac, "window: 300s", "equal"),
         (dpop, "algorithms: [ES256]", "equal"),
         (dpop, "algorithms: [ES256, RS256]", "weaken"),
         (oidc, "audience: [x]", "weaken"),

@@ -37,6 +37,7 @@ mod retries;
 mod reviewed;
 mod rounds;
 mod services;
+mod signatures;
 mod single;
 mod variables;
 mod written;

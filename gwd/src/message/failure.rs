@@ -52,6 +52,8 @@ pub(crate) enum Kind {
     UploadStalled,
     /// The client's body ended early or has invalid framing.
     ClientBody,
+    /// The request body is not the one that the client signed.
+    ContentDigest,
     /// The client cancelled the request or closed its connection; no response is sent.
     ClientGone,
 }
@@ -81,6 +83,7 @@ impl Kind {
         let error = match broken {
             Broken::Http1(Http1Broken::Gone) => return Self::ClientGone,
             Broken::Http1(_) => return Self::ClientBody,
+            Broken::Content => return Self::ContentDigest,
             Broken::Http2(error) => error,
         };
         let mut source = std::error::Error::source(error);
@@ -211,6 +214,13 @@ impl Kind {
                 "request_body_invalid",
                 "http_request_error",
                 "The request's body ended early or is framed wrongly",
+                Blame::Client,
+            ),
+            Self::ContentDigest => (
+                400,
+                "content_digest_mismatch",
+                "http_request_error",
+                "The request's body is not the one that was signed",
                 Blame::Client,
             ),
             Self::ClientGone => (

@@ -8,12 +8,16 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::message::hashed::Hashed;
+
 /// Request body that a client sends.
 pub(crate) enum Incoming {
     /// No body.
     Empty,
     Http1(Http1Body),
     Http2(Http2Body),
+    /// Body whose end is withheld until its digest was compared.
+    Hashed(Box<Hashed>),
 }
 
 /// Body over HTTP/1. It is read from the buffers of its connection.
@@ -68,6 +72,7 @@ impl Incoming {
             Self::Empty => false,
             Self::Http1(body) => body.connection.has_begun(),
             Self::Http2(body) => body.has_begun(),
+            Self::Hashed(body) => body.has_begun(),
         }
     }
 }
@@ -77,6 +82,8 @@ impl Incoming {
 pub(crate) enum Broken {
     Http1(Http1Broken),
     Http2(hyper::Error),
+    /// The content differs from the one that the client signed.
+    Content,
 }
 
 /// Reason why reading a body over HTTP/1 failed.
@@ -144,6 +151,7 @@ impl Body for Incoming {
             Self::Http2(body) => body
                 .poll(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(Broken::Http2))),
+            Self::Hashed(body) => body.poll(cx),
         }
     }
 
@@ -152,6 +160,7 @@ impl Body for Incoming {
             Self::Empty => true,
             Self::Http1(body) => body.connection.is_end_stream(body.number),
             Self::Http2(body) => body.next.is_none() && body.body.is_end_stream(),
+            Self::Hashed(body) => body.is_end_stream(),
         }
     }
 
@@ -160,6 +169,7 @@ impl Body for Incoming {
             Self::Empty => SizeHint::with_exact(0),
             Self::Http1(body) => body.connection.size_hint(),
             Self::Http2(body) => body.size_hint(),
+            Self::Hashed(body) => body.size_hint(),
         }
     }
 }
@@ -169,6 +179,7 @@ impl fmt::Display for Broken {
         match self {
             Self::Http1(error) => error.fmt(f),
             Self::Http2(error) => error.fmt(f),
+            Self::Content => f.write_str("the content is not the one that was signed"),
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod copies;
 pub(crate) mod failure;
 pub(crate) mod flow;
 pub(crate) mod gather;
+pub(crate) mod hashed;
 pub(crate) mod incoming;
 pub(crate) mod io;
 pub(crate) mod pace;

@@ -58,6 +58,7 @@ pub(crate) async fn exchange(
     cx.client_cert = admitted.client_cert.take();
     cx.presented = stream.presented(cx.client_cert.is_some());
     cx.authority = Some(&admitted.authority);
+    cx.received = admitted.received.as_ref();
     let decided = decide(stream, &version, head, &mut cx).await;
     record.decided(&version, head, &decided, &cx, &request_id);
     record.leases = std::mem::take(&mut cx.leases);

@@ -10,6 +10,7 @@ use policy::{Cx, RequestHead};
 
 use crate::effects::mirror::{self, Asked};
 use crate::message::failure::{Failure, Kind};
+use crate::message::hashed::Hashed;
 use crate::message::incoming::Incoming;
 use crate::message::websocket::Handshake;
 use crate::proxy::exchange::Version;
@@ -53,6 +54,15 @@ pub(super) async fn forward(
     } = forwarding;
     let route = decided.route.as_ref().expect("only a route forwards");
     let is_websocket = route.treatment.websocket;
+    if let Some(content) = cx.content {
+        match Hashed::of(body, content) {
+            Ok(hashed) => body = hashed,
+            Err(_) => {
+                let failure = Failure::new(Kind::ContentDigest);
+                return respond::failed(&failure, request_id, record);
+            }
+        }
+    }
     let has_content = !body.is_end_stream();
     let fault = handshake
         .as_ref()

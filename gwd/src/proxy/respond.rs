@@ -100,6 +100,10 @@ pub(crate) fn refused(
         for challenge in route.treatment.challenges(reject) {
             made.headers.append(WWW_AUTHENTICATE, challenge.clone());
         }
+        for wanted in route.treatment.accepted_signatures(reject) {
+            let name = HeaderName::from_static("accept-signature");
+            made.headers.append(name, wanted.clone());
+        }
     }
     made
 }
@@ -311,7 +315,11 @@ pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut R
     // Close the connection, because the rest of the client's body is not read.
     made.close = matches!(
         failure.kind,
-        Kind::TooLarge | Kind::ClientBody | Kind::ClientGone | Kind::UploadStalled
+        Kind::TooLarge
+            | Kind::ClientBody
+            | Kind::ContentDigest
+            | Kind::ClientGone
+            | Kind::UploadStalled
     );
     made
 }

@@ -33,6 +33,7 @@ mod rollbacks;
 mod routes;
 mod sameness;
 mod secrecy;
+mod signatures;
 mod skopeo;
 mod stores;
 mod switches;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use policy::auth::dpop::{self, Full, Proved};
+use policy::auth::Full;
+use policy::auth::dpop::{self, Proved};
+use policy::auth::hmac_signature::Signed;
 use policy::auth::jwt::Identity;
 use policy::{Cx, NO_CLAIMS, Principal};
 
@@ -16,6 +18,8 @@ pub(super) struct Known {
     pub(super) token: Option<Arc<Identity>>,
     /// Proof of possession of the token's key.
     pub(super) proved: Option<Proved>,
+    /// Facts of the signature of the request.
+    pub(super) signed: Option<Box<Signed>>,
 }
 
 /// Owner of the credentials of one alternative.
@@ -26,6 +30,8 @@ pub(super) struct Caller<'s> {
     /// Scheme of the alternative's first credential.
     pub(super) scheme: Option<&'s str>,
     pub(super) proved: Option<Proved>,
+    /// Facts of the signatures of the request.
+    pub(super) signed: Vec<Signed>,
 }
 
 impl<'s> Caller<'s> {
@@ -34,6 +40,7 @@ impl<'s> Caller<'s> {
     pub(super) fn join(&mut self, known: Known, scheme: &'s str) -> bool {
         self.scheme.get_or_insert(scheme);
         self.proved = self.proved.or(known.proved);
+        self.signed.extend(known.signed.map(|signed| *signed));
         let differs = |(a, b): (u32, u32)| a != b;
         let two_consumers = self.consumer.zip(known.consumer).is_some_and(differs);
         let bearers = self.token.as_ref().zip(known.token.as_ref());

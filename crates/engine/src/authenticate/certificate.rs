@@ -37,6 +37,7 @@ pub(super) fn outcome(check: &Check, cx: &Cx<'_>, credentials: &Credentials) -> 
                     consumer,
                     token: Some(certificate.identity().clone()),
                     proved: None,
+                    signed: None,
                 })),
                 Err(NotOwned::Expired) => refused(mtls::Reason::Expired),
                 Err(NotOwned::Disputed) => Outcome::Disputed,

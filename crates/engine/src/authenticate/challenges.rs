@@ -17,6 +17,10 @@ pub(super) struct Challenges {
     pub(super) invalid: Vec<HeaderValue>,
     /// Challenges for a token without a required scope.
     pub(super) scope: Vec<HeaderValue>,
+    /// Challenge for a refused signature of the request.
+    pub(super) signature: Vec<HeaderValue>,
+    /// Values of `Accept-Signature` (RFC 9421 §5.1): what clients should sign.
+    pub(super) accept: Vec<HeaderValue>,
     /// Challenge for a refused proof of possession (RFC 9449 §7.1).
     pub(super) proof: Vec<HeaderValue>,
     /// Challenge for a proof without a nonce of the gateway (RFC 9449 §9).
@@ -39,6 +43,12 @@ impl Challenges {
             }
         };
         let plain = plain(place, verifier);
+        if let Some(Checked::HmacSignature(signed)) = verifier {
+            add(&mut self.signature, plain.clone());
+            if let Some(wanted) = signed.wanted() {
+                add(&mut self.accept, wanted);
+            }
+        }
         if !verifier.is_some_and(Checked::takes_tokens) {
             add(&mut self.missing, plain.clone());
             add(&mut self.invalid, plain);
@@ -83,6 +93,11 @@ fn plain(place: &Place, verifier: Option<&Checked>) -> String {
             }
             format!("DPoP realm=\"gateway\", algs=\"{}\"", names.join(" "))
         }
+        // No registered schemes: for developers.
+        (Place::Authorization(scheme), Some(Checked::HmacSignature(_))) => {
+            format!("{} realm=\"gateway\"", capital(scheme))
+        }
+        (_, Some(Checked::HmacSignature(_))) => "Signature realm=\"gateway\"".to_owned(),
         (_, Some(one)) if one.takes_tokens() => "Bearer realm=\"gateway\"".to_owned(),
         (Place::Authorization(scheme), Some(Checked::Basic(basic))) => {
             format!(

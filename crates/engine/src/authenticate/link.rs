@@ -9,7 +9,7 @@ use policy::auth::{self, Place};
 
 use super::challenges::Challenges;
 use super::passes::Passes;
-use super::{Check, Requirement, Use};
+use super::{Check, Requirement, Use, signature};
 use crate::lookalikes;
 use crate::strip::stripped_places;
 use crate::verifiers::Verifiers;
@@ -53,13 +53,16 @@ impl Requirement {
                 };
                 challenges.add(wanted, &scheme.place, verifier.map(|(checked, _)| checked));
                 add_folding(&mut folding, &scheme.place);
+                for place in signature::places(verifier.map(|(checked, _)| checked)) {
+                    add_folding(&mut folding, &place);
+                }
                 add_field(&mut fields, &scheme.place);
                 let check = match verifier {
                     None => Check::Held,
                     Some((auth::Checked::ApiKey(_), _)) => Check::Key,
                     Some((auth::Checked::Basic(_), _)) => Check::Basic,
                     Some((_, Some(verifier))) => {
-                        if !token_places.contains(&scheme.place) {
+                        if verifier.takes_tokens() && !token_places.contains(&scheme.place) {
                             token_places.push(scheme.place.clone());
                         }
                         Check::Token(Arc::clone(verifier))

@@ -39,6 +39,7 @@ pub(super) fn outcome(passwords: &Passwords, pair: &[u8], cx: &Cx<'_>) -> Outcom
                     consumer: Some(one.owner.consumer),
                     token: None,
                     proved: None,
+                    signed: None,
                 }));
             }
             Err(outcome) => return outcome,

@@ -3,8 +3,11 @@
 use http::HeaderValue;
 use policy::Reject;
 use policy::auth::dpop;
+use policy::auth::hmac_signature;
 use policy::auth::jwt::Reason;
 use policy::auth::{Fault, mtls};
+
+use super::signature;
 
 pub(super) static MISSING: Reject = Reject {
     status: 401,
@@ -67,6 +70,16 @@ pub(super) static PROOFS_FULL: Reject = Reject {
     code: "dpop_proofs_full",
     title: "The gateway cannot record another proof now",
 };
+pub(super) static SIGNATURE_INVALID: Reject = Reject {
+    status: 401,
+    code: "signature_invalid",
+    title: "Authentication required",
+};
+pub(super) static SIGNATURES_FULL: Reject = Reject {
+    status: 503,
+    code: "signatures_full",
+    title: "No further signature can be remembered now",
+};
 pub(super) static SCOPE_MISSING: Reject = Reject {
     status: 403,
     code: "insufficient_scope",
@@ -74,7 +87,7 @@ pub(super) static SCOPE_MISSING: Reject = Reject {
 };
 
 /// All refusals by authentication.
-pub(crate) static REJECTS: [&Reject; 13] = [
+pub(crate) static REJECTS: [&Reject; 15] = [
     &MISSING,
     &INVALID,
     &AMBIGUOUS,
@@ -88,6 +101,8 @@ pub(crate) static REJECTS: [&Reject; 13] = [
     &PROOF_INVALID,
     &NONCE_REQUIRED,
     &PROOFS_FULL,
+    &SIGNATURE_INVALID,
+    &SIGNATURES_FULL,
 ];
 
 /// Refusal of a token that could not be checked now. `None` for any other reason.
@@ -123,6 +138,7 @@ pub(super) struct Faults {
     pub(super) token: Option<Reason>,
     pub(super) certificate: Option<mtls::Reason>,
     pub(super) proof: Option<dpop::Reason>,
+    pub(super) signature: Option<hmac_signature::Reason>,
     /// Nonce that a proof needs.
     pub(super) nonce: Option<HeaderValue>,
 }
@@ -146,6 +162,7 @@ impl Faults {
             Fault::Proof(reason) => {
                 self.proof.get_or_insert(reason);
             }
+            Fault::Signature(reason) => signature::add(&mut self.signature, reason),
             Fault::Certificate(reason) => {
                 let is_other = |known| known == mtls::Reason::Name;
                 if self.certificate.is_none_or(is_other) {
@@ -162,6 +179,9 @@ impl Faults {
         }
         if let Some(reason) = self.proof.filter(|one| refusal(*one).code == reject.code) {
             return Some(Fault::Proof(reason));
+        }
+        if reject.code == SIGNATURE_INVALID.code {
+            return self.signature.map(Fault::Signature);
         }
         let is_told = |fault: &Reason| is_token_invalid(reject) || *fault == Reason::Unusable;
         self.token.filter(is_told).map(Fault::Token)
@@ -182,6 +202,10 @@ impl Faults {
                 ..
             } => Some(refusal(*reason)),
             Self { token: Some(_), .. } if !(is_foreign && self.unscoped) => Some(&TOKEN_INVALID),
+            Self {
+                signature: Some(reason),
+                ..
+            } => Some(signature::refusal(*reason)),
             Self { invalid: true, .. } => Some(&INVALID),
             Self {
                 certificate: Some(_),

@@ -1,4 +1,4 @@
-//! Verification of tokens and of proofs that their senders have the key.
+//! Verification of tokens, of proofs that their senders have the key, and of signatures of requests.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use policy::Cx;
 use policy::RequestHead;
 use policy::ask::Effect;
 use policy::auth::dpop::Proved;
+use policy::auth::hmac_signature::{self, Signed};
 use policy::auth::jwt::{Identity, Judged, Reason};
 use policy::auth::{Fault, Place, TokenRequest, TokenVerifier};
 
@@ -18,7 +19,10 @@ use crate::path::normalise;
 #[derive(Default)]
 pub(super) struct Verified<'s>(Option<(&'s Arc<TokenVerifier>, &'s Place, TokenResult)>);
 
-pub(super) type TokenResult = Result<(Arc<Identity>, Option<Proved>), Fault>;
+pub(super) type TokenResult = Result<Bearer, Fault>;
+
+/// Identity of a caller, with the facts of the proof or signature.
+pub(super) type Bearer = (Arc<Identity>, Option<Proved>, Option<Box<Signed>>);
 
 /// Reason why a token gives no identity.
 pub(super) enum NotValid {
@@ -33,7 +37,7 @@ impl<'s> Verified<'s> {
         credential: &[u8],
         head: &RequestHead,
         cx: &Cx<'_>,
-    ) -> Result<(Arc<Identity>, Option<Proved>), NotValid> {
+    ) -> Result<Bearer, NotValid> {
         if let Some((known, at, result)) = &self.0
             && Arc::ptr_eq(known, verifier)
             && *at == place
@@ -48,6 +52,7 @@ impl<'s> Verified<'s> {
             client_cert: cx.client_cert.as_ref().map(HeaderValue::as_bytes),
             head,
             url: &|| seen_url(&head.headers, cx.scheme, cx.authority?, head.path()),
+            received: cx.received,
             normalise: |path| normalise(path).ok().map(Cow::into_owned),
         };
         let fault = |reason| Err(Fault::Token(reason));
@@ -55,10 +60,15 @@ impl<'s> Verified<'s> {
             Judged::Valid(token) | Judged::Proved(token, _) if is_revoked(&token, cx) => {
                 fault(Reason::Revoked)
             }
-            Judged::Valid(token) => Ok((token, None)),
-            Judged::Proved(token, proved) => Ok((token, Some(proved))),
+            Judged::Signed(token, _) if is_revoked(&token, cx) => {
+                Err(Fault::Signature(hmac_signature::Reason::Revoked))
+            }
+            Judged::Valid(token) => Ok((token, None, None)),
+            Judged::Proved(token, proved) => Ok((token, Some(proved), None)),
+            Judged::Signed(token, signed) => Ok((token, None, Some(Box::new(signed)))),
             Judged::Fault(reason) => fault(reason),
             Judged::Unproved(reason) => Err(Fault::Proof(reason)),
+            Judged::Unsigned(reason) => Err(Fault::Signature(reason)),
             Judged::Ask(effect) => return Err(NotValid::Ask(effect)),
         };
         self.0 = Some((verifier, place, result.clone()));

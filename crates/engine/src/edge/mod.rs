@@ -18,6 +18,7 @@ use std::net::IpAddr;
 
 use bundle::ir::CertificateFields;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
 use http::{Method, Version, request};
 use policy::{Reject, RequestHead};
 
@@ -29,7 +30,7 @@ use crate::edge::framing::{framing, is_padded, join_cookies};
 pub use crate::edge::hop_by_hop::nominated;
 use crate::edge::hop_by_hop::takes_trailers;
 pub use crate::edge::hop_by_hop::{announce, announced, trailers};
-use crate::edge::target::target;
+use crate::edge::target::{Target, target};
 use crate::edge::trace::is_traceparent;
 use crate::listener::Listener;
 
@@ -79,6 +80,8 @@ pub struct Admitted {
     pub expects_continue: bool,
     /// `Host` as the client wrote it, with its port.
     pub authority: HeaderValue,
+    /// Path and query as the client sent them. None if normalisation did not change them.
+    pub received: Option<PathAndQuery>,
     /// Client's version of HTTP.
     pub version: Version,
     /// Number of fields that were removed because some servers would read their names as those of
@@ -130,7 +133,11 @@ pub fn admit(
     }
     let (authority, host) = authority(&uri, &headers, version)?;
     let asked = uri.into_parts().path_and_query;
-    let (target, is_ambiguous) = target(&method, asked, listener.slashes)?;
+    let Target {
+        normal: target,
+        received,
+        is_ambiguous,
+    } = target(&method, asked, listener.slashes)?;
     let client = client(&headers, listener, peer, trusted);
     let request_id = match found.identified {
         true => headers.remove(&X_REQUEST_ID),
@@ -151,6 +158,7 @@ pub fn admit(
         client_cert: found.client_cert,
         expects_continue: found.expects_continue,
         authority,
+        received,
         version,
         lookalikes: found.lookalikes,
     })

@@ -7,17 +7,31 @@ use policy::Reject;
 use crate::edge::{PATH_INVALID, TARGET_INVALID};
 use crate::path::{Normal, Slashes, normalise_with};
 
-/// The target with a normalised path, and true if upstreams may read the path as another one. The
-/// client's bytes are kept if normalisation changes nothing.
+/// Target of a request.
+pub(super) struct Target {
+    /// Target with a normalised path. The client's bytes if normalisation changes nothing.
+    pub(super) normal: PathAndQuery,
+    /// Target as received, if normalisation changed it.
+    pub(super) received: Option<PathAndQuery>,
+    /// True if upstreams may read the path as another one.
+    pub(super) is_ambiguous: bool,
+}
+
+/// Normalises the path of a target.
 pub(super) fn target(
     method: &Method,
     target: Option<PathAndQuery>,
     slashes: Slashes,
-) -> Result<(PathAndQuery, bool), &'static Reject> {
+) -> Result<Target, &'static Reject> {
+    let unchanged = |normal, is_ambiguous| Target {
+        normal,
+        received: None,
+        is_ambiguous,
+    };
     let target = target.unwrap_or(PathAndQuery::from_static("/"));
     if target.as_str() == "*" {
         return if method == Method::OPTIONS {
-            Ok((target, false))
+            Ok(unchanged(target, false))
         } else {
             Err(&TARGET_INVALID)
         };
@@ -31,12 +45,16 @@ pub(super) fn target(
     let normal = normalise_with(target.path(), slashes).map_err(|_| &PATH_INVALID)?;
     let Normal { path, is_ambiguous } = normal;
     if let std::borrow::Cow::Borrowed(_) = path {
-        return Ok((target, is_ambiguous));
+        return Ok(unchanged(target, is_ambiguous));
     }
     let text = match target.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.into_owned(),
     };
-    let target = PathAndQuery::try_from(text).map_err(|_| &PATH_INVALID)?;
-    Ok((target, is_ambiguous))
+    let normal = PathAndQuery::try_from(text).map_err(|_| &PATH_INVALID)?;
+    Ok(Target {
+        normal,
+        received: Some(target),
+        is_ambiguous,
+    })
 }

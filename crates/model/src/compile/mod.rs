@@ -488,7 +488,8 @@ pub fn settings(
             | auth::Checked::Basic(_)
             | auth::Checked::Introspection(_)
             | auth::Checked::Mtls(_)
-            | auth::Checked::Dpop(_) => {}
+            | auth::Checked::Dpop(_)
+            | auth::Checked::HmacSignature(_) => {}
         }
     }
     settings.environment = reading.environment.as_ref().map(|it| it.name.clone());

@@ -126,6 +126,8 @@ pub(super) fn response(snapshot: &Snapshot, decided: &Decided<'_>) -> Option<Res
             if let (401 | 403, Some(route)) = (status, &decided.route) {
                 let challenges = route.treatment.challenges(refusal.reject).iter();
                 headers.extend(challenges.map(|one| ("www-authenticate".to_owned(), text(one))));
+                let wanted = route.treatment.accepted_signatures(refusal.reject).iter();
+                headers.extend(wanted.map(|one| ("accept-signature".to_owned(), text(one))));
             }
             Some(Response { status, headers })
         }

@@ -17,6 +17,7 @@ mod messages;
 mod readings;
 mod reads;
 pub(super) mod round;
+mod signature;
 mod spelling;
 mod token;
 mod transport;

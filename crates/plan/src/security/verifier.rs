@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{certificate, token};
+use super::{certificate, signature, token};
 use bundle::ir;
 use policy::auth::mtls::{self, spiffe};
-use policy::auth::{self, binding, dpop};
+use policy::auth::{self, binding, dpop, hmac_signature};
 use policy::declared::{Scalar, Settings, Value};
 
 /// Facts that limit the age of cached keys and introspection responses.
@@ -55,6 +55,9 @@ impl Asked {
             }
             auth::Checked::Mtls(mtls) => self.declared("mtls", &mtls.settings(), verifiers),
             auth::Checked::Dpop(dpop) => self.declared("dpop", &dpop.settings(), verifiers),
+            auth::Checked::HmacSignature(signed) => {
+                self.declared("hmac_signature", &signed.settings(), verifiers);
+            }
             auth::Checked::Declared(declared) => {
                 self.declared(&declared.kind, &declared.settings, verifiers);
             }
@@ -78,7 +81,8 @@ impl Asked {
             auth::Checked::ApiKey(_)
             | auth::Checked::Basic(_)
             | auth::Checked::Mtls(_)
-            | auth::Checked::Dpop(_) => None,
+            | auth::Checked::Dpop(_)
+            | auth::Checked::HmacSignature(_) => None,
         };
         let claim = claim.unwrap_or("scope");
         self.has.insert(token::scope(claim, scope));
@@ -128,11 +132,13 @@ impl Asked {
                 facts.patterns(certificate::SPIFFE);
             }
             "hmac_signature" => {
-                facts.one_of_map("secrets");
-                facts.one_of("algorithms");
+                facts.one_of_map(signature::SECRETS);
+                facts.one_of_as("algorithms", signature::ALGORITHMS);
                 facts.has("components");
-                facts.flag("content_digest");
-                facts.at_most("window", Some(300_000));
+                facts.unless("content_digest", signature::DIGEST);
+                facts.unless("nonce", signature::NONCE);
+                let window_ms = Some(hmac_signature::WINDOW_MS);
+                facts.at_most_as("window", signature::WINDOW, window_ms);
             }
             "dpop" => {
                 // The verifier of the token has facts of the same names, which are added below.
@@ -291,8 +297,13 @@ impl Facts<'_, '_> {
             .extend([binding::CERTIFICATE_BINDING, binding::CERTIFICATE_HEADER]);
     }
 
-    fn flag(&mut self, key: &'static str) {
-        self.flag_as(key, key);
+    /// Adds a requirement that only a written `false` or `optional` removes.
+    fn unless(&mut self, key: &'static str, fact: &'static str) {
+        self.known.push(key);
+        let is_off = self.settings.flag(&[key]) == Some(false);
+        if !is_off && self.settings.text(&[key]) != Some("optional") {
+            self.asked.has.insert(fact.to_owned());
+        }
     }
 
     fn flag_as(&mut self, key: &'static str, fact: &'static str) {
@@ -343,14 +354,24 @@ fn with_defaults(kind: &str, settings: &Settings) -> Settings {
         "hmac_signature" => &[
             ("algorithms", &["hmac-sha256"]),
             ("style", &["rfc9421"]),
-            ("components", &["@authority", "@method", "@target-uri"]),
+            ("components", hmac_signature::COMPONENTS),
         ],
         "dpop" => &[("algorithms", &["ES256"])],
         _ => &[],
     };
     let text = |text: &str| Scalar::Text(text.to_owned());
     let mut all = settings.clone();
-    for (key, values) in absent.iter().filter(|(key, _)| !settings.has(&[*key])) {
+    if let ("hmac_signature", Some(style)) = (kind, settings.text(&["style"]))
+        && let Some(style) = hmac_signature::Style::of(style)
+        && !settings.has(&["components"])
+    {
+        let names = style.components().iter().map(|name| text(name));
+        all = all.with(&["components"], Value::Set(names.collect()));
+    }
+    for (key, values) in absent {
+        if all.has(&[*key]) {
+            continue;
+        }
         let value = match values {
             [one] => Value::One(text(one)),
             several => Value::Set(several.iter().map(|one| text(one)).collect()),

@@ -14,7 +14,7 @@ use policy::auth::Place;
 use serde_json::Value;
 
 use super::verifier::{Asked, LASTING};
-use super::{Access, Difference, certificate, token};
+use super::{Access, Difference, certificate, signature, token};
 
 /// Set of admitted callers. Without alternatives: nobody. With an empty alternative: everyone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -334,7 +334,7 @@ fn made(caller: &BTreeMap<&Place, Held<'_>>, now_s: u64) -> Tokens {
     let made = caller.iter().filter_map(|(place, held)| {
         let text = match place {
             Place::Certificate => certificate::of(held),
-            _ => token::of(held, of_source, now_s)?,
+            _ => signature::of(held).or_else(|| token::of(held, of_source, now_s))?,
         };
         Some(((*place).clone(), text))
     });

@@ -13,12 +13,14 @@ pub mod oidc;
 pub(crate) mod place;
 mod reasons;
 mod redaction;
+mod replays;
 mod spelling;
 mod token;
 
 pub use place::{Held, Place, decode as decode_query, decode_basic};
 pub use reasons::Fault;
 pub use redaction::redacted;
+pub use replays::{Full, Replays};
 pub use spelling::is_read_as;
 pub use token::{TokenRequest, TokenVerifier, token_digest};
 
@@ -49,6 +51,9 @@ pub enum Checked {
     /// `kind: dpop`
     #[n(6)]
     Dpop(#[n(0)] dpop::Checked),
+    /// `kind: hmac_signature`
+    #[n(7)]
+    HmacSignature(#[n(0)] Box<hmac_signature::Checked>),
     /// A kind that this version knows but cannot run, or one with a setting that cannot run.
     /// Gateways refuse bundles with it.
     #[n(101)]
@@ -61,6 +66,7 @@ pub const PROVIDES: &[&str] = &[
     "auth:basic",
     "auth:certificate_binding",
     "auth:dpop",
+    "auth:hmac_signature",
     "auth:introspection",
     "auth:jwt",
     "auth:jwt:discovery",
@@ -109,6 +115,7 @@ impl Checked {
             | Self::Basic(_)
             | Self::Mtls(_)
             | Self::Dpop(_)
+            | Self::HmacSignature(_)
             | Self::Declared(_) => None,
         }
     }
@@ -123,6 +130,7 @@ impl Checked {
             | Self::Jwt(_)
             | Self::Introspection(_)
             | Self::Mtls(_)
+            | Self::HmacSignature(_)
             | Self::Declared(_) => None,
         }
     }
@@ -138,6 +146,7 @@ impl Checked {
             | Self::Basic(_)
             | Self::Mtls(_)
             | Self::Dpop(_)
+            | Self::HmacSignature(_)
             | Self::Declared(_) => None,
         }
     }
@@ -147,7 +156,11 @@ impl Checked {
     pub fn takes_tokens(&self) -> bool {
         match self {
             Self::Jwt(_) | Self::Introspection(_) | Self::Dpop(_) => true,
-            Self::ApiKey(_) | Self::Basic(_) | Self::Mtls(_) | Self::Declared(_) => false,
+            Self::ApiKey(_)
+            | Self::Basic(_)
+            | Self::Mtls(_)
+            | Self::HmacSignature(_)
+            | Self::Declared(_) => false,
         }
     }
 
@@ -161,6 +174,7 @@ impl Checked {
             Self::Introspection(_) => "introspection",
             Self::Mtls(_) => "mtls",
             Self::Dpop(_) => "dpop",
+            Self::HmacSignature(_) => "hmac_signature",
             Self::Declared(declared) => &declared.kind,
         }
     }
@@ -175,6 +189,7 @@ impl Checked {
             Self::Introspection(asked) => asked.settings(),
             Self::Mtls(mtls) => mtls.settings(),
             Self::Dpop(dpop) => dpop.settings(),
+            Self::HmacSignature(signed) => signed.settings(),
             Self::Declared(declared) => declared.settings.clone(),
         }
     }
@@ -205,7 +220,7 @@ pub static KINDS: &[diag::shape::Variant] = {
         later("oidc", &oidc::author::SHAPE),
         runs("introspection", &introspection::author::SHAPE),
         runs("mtls", &mtls::author::SHAPE),
-        later("hmac_signature", &hmac_signature::author::SHAPE),
+        runs("hmac_signature", &hmac_signature::author::SHAPE),
         runs("dpop", &dpop::author::SHAPE),
     ]
 };
@@ -223,6 +238,10 @@ pub fn check(kind: &str, node: diag::NodeRef<'_>) -> Option<Checked> {
         "jwt" => jwt::author::check(node).map(Box::new).map(Checked::Jwt),
         "mtls" => Some(Checked::Mtls(mtls::author::check(node))),
         "dpop" => dpop::author::check(node).map(Checked::Dpop),
+        "hmac_signature" => {
+            let checked = hmac_signature::author::check(node);
+            Some(Checked::HmacSignature(Box::new(checked)))
+        }
         _ => None,
     }
 }

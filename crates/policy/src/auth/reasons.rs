@@ -1,7 +1,7 @@
 //! Reasons why a credential is refused. They are written to logs and metrics, and are not sent to
 //! clients.
 
-use super::{dpop, jwt, mtls};
+use super::{dpop, hmac_signature, jwt, mtls};
 
 /// Defines an enum of reasons with labels. The prefix is that of the labels in the metric of
 /// rejections.
@@ -42,6 +42,8 @@ pub enum Fault {
     Certificate(mtls::Reason),
     /// Refused proof of possession.
     Proof(dpop::Reason),
+    /// Refused signature of the request.
+    Signature(hmac_signature::Reason),
 }
 
 impl Fault {
@@ -52,6 +54,7 @@ impl Fault {
             Self::Token(_) => "token_fault",
             Self::Certificate(_) => "certificate_fault",
             Self::Proof(_) => "dpop_fault",
+            Self::Signature(_) => "signature_fault",
         }
     }
 
@@ -62,6 +65,7 @@ impl Fault {
             Self::Token(reason) => reason.label(),
             Self::Certificate(reason) => reason.label(),
             Self::Proof(reason) => reason.label(),
+            Self::Signature(reason) => reason.label(),
         }
     }
 
@@ -72,6 +76,7 @@ impl Fault {
             Self::Token(reason) => reason.metric(),
             Self::Certificate(reason) => reason.metric(),
             Self::Proof(reason) => reason.metric(),
+            Self::Signature(reason) => reason.metric(),
         }
     }
 }

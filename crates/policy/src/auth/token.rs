@@ -1,13 +1,14 @@
-//! Verifiers of tokens at run time.
+//! Verifiers of tokens and signatures at run time.
 
 use std::sync::Arc;
 
 use http::HeaderValue;
+use http::uri::PathAndQuery;
 use sha2::{Digest as _, Sha256};
 
 use super::jwt::{Judged, TokenCache};
 use super::mtls::Presented;
-use super::{Checked, binding, dpop, introspection, jwt};
+use super::{Checked, binding, dpop, hmac_signature, introspection, jwt};
 use crate::ask::Answers;
 use crate::head::RequestHead;
 use crate::key_cell::KeyCell;
@@ -42,11 +43,13 @@ pub struct TokenRequest<'r> {
     pub head: &'r RequestHead,
     /// URL of the request as the client sees it. None if it is not known.
     pub url: &'r dyn Fn() -> Option<dpop::SeenUrl>,
+    /// Path and query as the client sent them. None if normalisation did not change them.
+    pub received: Option<&'r PathAndQuery>,
     /// Normalisation of the head's path. None for an invalid path.
     pub normalise: fn(&str) -> Option<String>,
 }
 
-/// Verifier of tokens.
+/// Verifier of tokens, or of signatures of requests.
 #[derive(Debug)]
 pub enum TokenVerifier {
     /// Checks signatures.
@@ -55,6 +58,8 @@ pub enum TokenVerifier {
     Introspection(Box<introspection::Verifier>),
     /// Checks proofs of possession beside tokens.
     Dpop(Box<dpop::Verifier>),
+    /// Checks signatures of requests with shared secrets.
+    Signature(Box<hmac_signature::Verifier>),
 }
 
 impl TokenVerifier {
@@ -77,6 +82,9 @@ impl TokenVerifier {
                 let verifier = dpop.verifier(Arc::clone(token), secrets)?;
                 Some(Self::Dpop(Box::new(verifier)))
             }
+            (Checked::HmacSignature(signed), _) => {
+                Some(Self::Signature(Box::new(signed.verifier(secrets)?)))
+            }
             (
                 Checked::ApiKey(_)
                 | Checked::Basic(_)
@@ -91,8 +99,10 @@ impl TokenVerifier {
     /// Judges the token of a request: the token itself, which may be cached, then its binding.
     #[must_use]
     pub fn judge(&self, token: &[u8], request: &TokenRequest<'_>) -> Judged {
-        if let Self::Dpop(dpop) = self {
-            return dpop.judge(token, request);
+        match self {
+            Self::Dpop(dpop) => return dpop.judge(token, request),
+            Self::Signature(signed) => return signed.judge(token, request),
+            Self::Jwt(_) | Self::Introspection(_) => {}
         }
         match self.judge_unbound(token, request) {
             Judged::Valid(identity) => {
@@ -122,6 +132,7 @@ impl TokenVerifier {
             Self::Jwt(jwt) => jwt.judge(token, unix_s, cache, answers),
             Self::Introspection(asked) => asked.judge(token, unix_s, cache, answers),
             Self::Dpop(dpop) => dpop.token().judge_unbound(token, request),
+            Self::Signature(signed) => signed.judge(token, request),
         }
     }
 
@@ -131,14 +142,21 @@ impl TokenVerifier {
             Self::Jwt(jwt) => jwt.binding(),
             Self::Introspection(asked) => asked.binding(),
             Self::Dpop(dpop) => dpop.token().binding(),
+            Self::Signature(_) => None,
         }
+    }
+
+    /// True if it checks tokens; false if it checks signatures of requests.
+    #[must_use]
+    pub fn takes_tokens(&self) -> bool {
+        !matches!(self, Self::Signature(_))
     }
 
     /// A new nonce for a client, if the verifier needs nonces.
     #[must_use]
     pub fn fresh_nonce(&self, unix_s: u64) -> Option<HeaderValue> {
         match self {
-            Self::Jwt(_) | Self::Introspection(_) => None,
+            Self::Jwt(_) | Self::Introspection(_) | Self::Signature(_) => None,
             Self::Dpop(dpop) => dpop.fresh_nonce(unix_s),
         }
     }
@@ -148,7 +166,7 @@ impl TokenVerifier {
     pub fn key_cell(&self) -> Option<&Arc<KeyCell>> {
         match self {
             Self::Jwt(jwt) => jwt.key_cell(),
-            Self::Introspection(_) => None,
+            Self::Introspection(_) | Self::Signature(_) => None,
             Self::Dpop(dpop) => dpop.token().key_cell(),
         }
     }

@@ -29,6 +29,7 @@ fn request<'r>(
     TokenRequest {
         head: &HEAD,
         url: &|| None,
+        received: None,
         normalise: |_| None,
         unix_s,
         cache: None,

@@ -32,7 +32,6 @@
 pub mod author;
 mod nonce;
 mod proof;
-mod replays;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -41,7 +40,6 @@ mod verify;
 pub mod witness;
 
 pub use proof::Proof;
-pub use replays::{Full, Replays};
 pub use url::SeenUrl;
 pub use verify::{Proved, Verifier};
 

@@ -123,6 +123,7 @@ fn judge_with(
             client_cert: None,
             head,
             url: &seen,
+            received: None,
             normalise: |path| Some(path.replace("%7E", "~")),
         },
     )
@@ -135,6 +136,7 @@ fn label(judged: &Judged) -> String {
         Judged::Fault(reason) => format!("token {}", reason.label()),
         Judged::Unproved(reason) => reason.label().to_owned(),
         Judged::Ask(_) => "ask".to_owned(),
+        Judged::Signed(..) | Judged::Unsigned(_) => panic!("no signature of a request"),
     }
 }
 

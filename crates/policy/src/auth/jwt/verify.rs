@@ -32,6 +32,7 @@ use super::{Checked, KeySource, STALE_FOR_MS, jwk};
 use crate::ask::{Answers, AskId, Effect};
 use crate::auth::binding::{Binding, Confirmation};
 use crate::auth::dpop::{self, Proved};
+use crate::auth::hmac_signature::{self, Signed};
 use crate::auth::reasons::reasons;
 use crate::key_cell::{self, KeyCell, KeySet};
 use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
@@ -123,6 +124,10 @@ pub enum Judged {
     Proved(Arc<Identity>, Proved),
     /// Refused proof.
     Unproved(dpop::Reason),
+    /// Valid signature of the request.
+    Signed(Arc<Identity>, Signed),
+    /// Refused signature of the request.
+    Unsigned(hmac_signature::Reason),
 }
 
 /// A public key, ready to check signatures.

@@ -1,5 +1,6 @@
-//! Proofs that were used, so that none is used twice (RFC 9449 §11.1). One table for all workers of a
-//! process, outside snapshots: a rollback forgets none.
+//! Credentials that count once and were used: proofs of possession (RFC 9449 §11.1) and nonces of
+//! signatures (RFC 9421 §7.2.2). One table for all workers of a process, outside snapshots: a rollback
+//! forgets none.
 //!
 //! A proof is remembered until its age refuses it. The table never forgets a younger one: where it has
 //! no room, further proofs are refused. While more than half of a shard is in use, one caller has at

@@ -1,0 +1,85 @@
+//! Signatures of requests (`hmac_signature`): their refusals, their nonces, and the fields that the
+//! upstream must read as the gateway does.
+
+use policy::auth::hmac_signature::{Content, Reason, Signed};
+use policy::auth::{Checked, Full, Place};
+use policy::{Cx, Reject};
+
+use super::caller::Caller;
+use super::refusals::{SIGNATURE_INVALID, SIGNATURES_FULL};
+
+/// Refusal for a reason.
+pub(super) fn refusal(reason: Reason) -> &'static Reject {
+    match reason {
+        Reason::Full => &SIGNATURES_FULL,
+        _ => &SIGNATURE_INVALID,
+    }
+}
+
+/// Records why a signature is refused. The first reason is kept, except that the signature is by
+/// the key of another verifier.
+pub(super) fn add(known: &mut Option<Reason>, reason: Reason) {
+    if known.is_none_or(|known| known == Reason::Key) {
+        *known = Some(reason);
+    }
+}
+
+/// Remembers the nonces of an admitted request, unless one was used before. Returns the content that
+/// all its signatures admit.
+pub(super) fn admit(caller: &Caller<'_>, cx: &Cx<'_>) -> Result<Option<Content>, Reason> {
+    let mut content: Option<Content> = None;
+    for signed in &caller.signed {
+        content = match (content, signed.content) {
+            (known, None) => known,
+            (None, one) => one,
+            (Some(Content::Empty), Some(Content::Empty)) => Some(Content::Empty),
+            (Some(Content::Empty), Some(digests)) | (Some(digests), Some(Content::Empty)) => {
+                if !digests.is(b"") {
+                    return Err(Reason::Digest);
+                }
+                Some(Content::Empty)
+            }
+            // Signatures of one format cover the same field.
+            (Some(known), Some(other)) => match known == other {
+                true => Some(known),
+                false => return Err(Reason::Digest),
+            },
+        };
+    }
+    for (index, signed) in caller.signed.iter().enumerate() {
+        // Two verifiers may check the same signature.
+        let mut before = caller.signed[..index].iter();
+        if before.all(|other| other.used != signed.used) {
+            remember(signed, caller, cx)?;
+        }
+    }
+    Ok(content)
+}
+
+/// Remembers a nonce, unless it was used before.
+fn remember(signed: &Signed, caller: &Caller<'_>, cx: &Cx<'_>) -> Result<(), Reason> {
+    let Some(used) = &signed.used else {
+        return Ok(());
+    };
+    let token = caller.token.as_ref();
+    let key = token.and_then(|token| token.key.as_deref());
+    let nonces = &cx.limits.nonces;
+    let kept = nonces.remember(used.hash, key.unwrap_or_default(), cx.unix_s, used.ends_s);
+    kept.map_err(|full| match full {
+        Full::Replayed => Reason::Replayed,
+        Full::Full => Reason::Full,
+    })
+}
+
+/// Fields beside the credential that a signature covers or consists of. An upstream must not read
+/// another field of a similar name in their place.
+pub(super) fn places(verifier: Option<&Checked>) -> Vec<Place> {
+    let Some(Checked::HmacSignature(signed)) = verifier else {
+        return Vec::new();
+    };
+    let covered = signed.components().iter();
+    let covered = covered.filter_map(|one| one.split(';').next());
+    let covered = covered.filter(|name| !name.starts_with('@'));
+    let all = covered.chain(signed.style().fields().iter().copied());
+    all.map(|name| Place::Header(name.to_owned())).collect()
+}

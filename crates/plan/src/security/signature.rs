@@ -1,0 +1,41 @@
+//! Signatures of requests (`hmac_signature`) in witnesses, built from the facts by which two
+//! requirements differ.
+
+use policy::auth::hmac_signature::witness;
+
+use super::who::Held;
+
+/// Name of the fact with key ids and their secrets.
+pub(super) const SECRETS: &str = "secrets";
+
+/// Name of the fact with the algorithm of a signature.
+pub(super) const ALGORITHMS: &str = "signature algorithms";
+
+/// Name of the fact with the maximum age of a signature, in milliseconds.
+pub(super) const WINDOW: &str = "signature window";
+
+/// Fact that the signature covers the content of the request.
+pub(super) const DIGEST: &str = "signature digest";
+
+/// Fact that the signature has a nonce.
+pub(super) const NONCE: &str = "signature nonce";
+
+/// Prefix of the facts that the signature covers a component.
+pub(super) const COMPONENT: &str = "components ";
+
+/// Builds a signature with exactly the held properties. `None` if no verifier of signatures is asked.
+pub(super) fn of(held: &Held<'_>) -> Option<String> {
+    let key = held.one.get(SECRETS)?.strip_prefix("secrets.")?;
+    let algorithm = held.one.get(ALGORITHMS)?;
+    let window_ms = held.asked.at_most.get(WINDOW).copied();
+    let facts = held
+        .asked
+        .has
+        .iter()
+        .filter_map(|fact| match fact.as_str() {
+            DIGEST => Some("digest"),
+            NONCE => Some("nonce"),
+            fact => fact.strip_prefix(COMPONENT),
+        });
+    Some(witness::text(algorithm, key, window_ms.unwrap_or(0), facts))
+}

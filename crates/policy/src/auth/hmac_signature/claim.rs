@@ -1,0 +1,97 @@
+//! Claims of a signature in any style, and the text that the older styles sign.
+
+use http::HeaderMap;
+
+use super::content::Content;
+use super::structured::combined;
+use super::{Algorithm, Message, Reason};
+
+/// Claims of a signature, with the text that its client signed. Nothing here is verified yet.
+#[derive(Debug)]
+pub(super) struct Claim {
+    /// Key id.
+    pub(super) key_id: String,
+    /// Algorithm that the signature names. None if it names none.
+    pub(super) algorithm: Option<Algorithm>,
+    /// Time at which it was made (Unix time, milliseconds).
+    pub(super) created_ms: u64,
+    /// Time from which it is refused (Unix time, seconds). None if it has no end of its own.
+    pub(super) expires_s: Option<u64>,
+    /// Text that counts once with this key.
+    pub(super) nonce: Option<String>,
+    /// Content that it covers. None if it covers none.
+    pub(super) content: Option<Content>,
+    /// Text that was signed.
+    pub(super) text: Vec<u8>,
+    /// Identifiers of the covered components.
+    pub(super) covered: Vec<String>,
+    /// The MAC.
+    pub(super) mac: Vec<u8>,
+}
+
+/// Value of a field that must not occur twice.
+///
+/// # Errors
+/// It occurs twice, is longer than 8 KiB, or is not ASCII.
+pub(super) fn unique<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Reason> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Err(Reason::Malformed),
+        (Some(line), None) if line.len() > super::structured::BYTES_MAX => Err(Reason::TooLarge),
+        (Some(line), None) => match line.to_str() {
+            Ok(text) => Ok(Some(text.trim())),
+            Err(_) => Err(Reason::Malformed),
+        },
+    }
+}
+
+/// Value of a field: its lines, joined by commas.
+///
+/// # Errors
+/// It is not ASCII.
+pub(super) fn field(headers: &HeaderMap, name: &str) -> Result<Option<String>, Reason> {
+    let Some(value) = combined(headers, name) else {
+        return Ok(None);
+    };
+    let is_plain = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
+    match value.iter().all(is_plain) {
+        true => Ok(String::from_utf8(value.into_owned()).ok()),
+        false => Err(Reason::Component),
+    }
+}
+
+/// Path with the decoded parameters of the query, sorted by name. A parameter without a value has no
+/// `=`.
+///
+/// # Errors
+/// Another query would give the same text: a name occurs twice, or a decoded text has a separator.
+pub(super) fn sorted_target(message: &Message<'_>) -> Result<String, Reason> {
+    let query = message.target.query().unwrap_or_default();
+    let mut parameters: Vec<(String, String)> = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, value) = (decoded(name)?, decoded(value)?);
+        let is_clear = !name.is_empty() && !name.contains(['=', '&']) && !value.contains('&');
+        if !is_clear || parameters.iter().any(|(other, _)| *other == name) {
+            return Err(Reason::Component);
+        }
+        parameters.push((name, value));
+    }
+    parameters.sort_unstable();
+    let mut text = message.path().into_owned();
+    for (index, (name, value)) in parameters.iter().enumerate() {
+        text.push(if index == 0 { '?' } else { '&' });
+        text.push_str(name);
+        if !value.is_empty() {
+            text.push('=');
+            text.push_str(value);
+        }
+    }
+    Ok(text)
+}
+
+fn decoded(text: &str) -> Result<String, Reason> {
+    let bytes = crate::auth::place::decode(text).into_owned();
+    String::from_utf8(bytes).map_err(|_| Reason::Component)
+}

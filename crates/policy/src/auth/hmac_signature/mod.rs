@@ -1,0 +1,340 @@
+//! Requests signed with a shared secret: HTTP Message Signatures (RFC 9421) with `Content-Digest`
+//! (RFC 9530).
+//!
+//! ```yaml
+//! auth:
+//!   signed: {kind: hmac_signature, secrets: {acme: "${file:/run/secrets/acme}"}, window: 5m}
+//! ```
+//! A client names its key with `keyid`, and signs the request's parts that `Signature-Input` lists.
+//! The gateway builds the same text (the signature base) from the request and compares the MAC.
+//!
+//! | Check | Section | Reason |
+//! |---|---|---|
+//! | `Signature-Input` and `Signature`, at most 8 KiB each, without duplicate names | §4.1, §4.2, RFC 9651 | `too_large`, `malformed` |
+//! | exactly one signature has a `keyid` of the verifier | §3.2, §7.2.1 | `key`, `several` |
+//! | `alg` is allowed; it may be absent if only one is | §3.3.3, §7.3.6 | `algorithm` |
+//! | `created` is present, at most `window` ago and at most 60s in the future; `expires` is not over | §2.3, §7.2.2 | `age` |
+//! | `nonce` is present, if `nonce: required` | §7.2.2 | `nonce` |
+//! | the signature covers `components`, and `content-digest` if there is a body | §3.2, §7.2.1 | `components` |
+//! | each covered component is known, exists and is listed once | §2, §2.5 | `component` |
+//! | a covered `Content-Digest` has `sha-256` or `sha-512` | RFC 9530 §2, §5 | `digest` |
+//! | the MAC, in constant time | §3.3.3, §7.3.3 | `signature` |
+//! | the key did not use the nonce before | §7.2.2 | `replayed`, `full` |
+//!
+//! The body is hashed while it is forwarded, see [`Content`]. [`aliyun`] and [`tencent`] are formats of
+//! gateways that clients with their SDKs already sign for.
+
+pub mod aliyun;
+#[cfg(feature = "author")]
+pub mod author;
+mod base;
+mod claim;
+mod content;
+mod input;
+mod structured;
+pub mod tencent;
+#[cfg(test)]
+mod tests;
+mod verify;
+#[cfg(feature = "author")]
+pub mod witness;
+
+pub use base::{Base, Message};
+pub use content::{Content, Hashing};
+pub use verify::{Signed, Used, Verifier};
+
+use minicbor::{Decode, Encode};
+
+use super::place::Place;
+use super::reasons::reasons;
+use crate::declared::{Scalar, Settings, Value};
+use crate::secret::SecretRef;
+
+/// Default of `window`, in milliseconds.
+pub const WINDOW_MS: u64 = 300_000;
+
+/// Default of `components`.
+pub const COMPONENTS: &[&str] = &["@authority", "@method", "@target-uri"];
+
+/// Field with the signatures of a request (RFC 9421 §4.2).
+pub const FIELD: &str = "signature";
+
+/// Field with the covered components and the parameters of signatures (RFC 9421 §4.1).
+pub const INPUT: &str = "signature-input";
+
+/// Field with the digests of the content (RFC 9530 §2).
+pub const CONTENT_DIGEST: &str = "content-digest";
+
+/// MAC algorithm of signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Algorithm {
+    /// `hmac-sha256` (RFC 9421 §3.3.3)
+    #[n(0)]
+    HmacSha256,
+    /// `hmac-sha512`: the same with SHA-512. Not registered.
+    #[n(1)]
+    HmacSha512,
+}
+
+/// Format of signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Style {
+    /// HTTP Message Signatures (RFC 9421).
+    #[n(0)]
+    Rfc9421,
+    /// Alibaba Cloud API Gateway.
+    #[n(1)]
+    Aliyun,
+    /// Applications at Tencent Cloud API Gateway.
+    #[n(2)]
+    Tencent,
+}
+
+/// A verifier in the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// Secrets by key id, sorted.
+    #[n(0)]
+    secrets: Vec<(String, SecretRef)>,
+    /// Algorithms of signatures, sorted.
+    #[n(1)]
+    algorithms: Vec<Algorithm>,
+    /// Component identifiers that signatures must cover, sorted.
+    #[n(2)]
+    components: Vec<String>,
+    /// True if signatures of requests with a body must cover `Content-Digest`.
+    #[n(3)]
+    content_digest: bool,
+    #[n(4)]
+    window_ms: u64,
+    /// True if signatures must have a nonce.
+    #[n(5)]
+    nonce: bool,
+    #[n(6)]
+    style: Style,
+}
+
+reasons! {
+    /// Reason why a signature is refused. Used in logs and metrics; clients do not see it.
+    "signature_"
+    /// A field is longer than 8 KiB, or the text to sign than 128 KiB.
+    TooLarge "too_large";
+    /// A field is not a structured field of signatures, or a name occurs twice in it.
+    Malformed "malformed";
+    /// No signature is by a known key.
+    Key "key";
+    /// Several signatures are by known keys.
+    Several "several";
+    /// The algorithm is not allowed, or is not clear.
+    Algorithm "algorithm";
+    /// The signature is too old, has no time, or is from the future.
+    Age "age";
+    /// The signature has no nonce.
+    Nonce "nonce";
+    /// The signature does not cover all required parts of the request.
+    Components "components";
+    /// The signature covers something that the request does not have, has several times, or that is
+    /// not known.
+    Component "component";
+    /// The digest of the body cannot be checked.
+    Digest "digest";
+    /// The signature is invalid.
+    Signature "signature";
+    /// The key is revoked.
+    Revoked "revoked";
+    /// The nonce was used before.
+    Replayed "replayed";
+    /// No further nonce can be remembered.
+    Full "full";
+}
+
+impl Style {
+    /// All formats.
+    pub const ALL: &[Self] = &[Self::Rfc9421, Self::Aliyun, Self::Tencent];
+
+    /// Value of `style`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rfc9421 => "rfc9421",
+            Self::Aliyun => "aliyun",
+            Self::Tencent => "tencent",
+        }
+    }
+
+    /// Format with this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.name() == name)
+    }
+
+    /// Default of `components`. The older formats always cover method, path and query, and never
+    /// the host.
+    #[must_use]
+    pub const fn components(self) -> &'static [&'static str] {
+        match self {
+            Self::Rfc9421 => COMPONENTS,
+            Self::Aliyun | Self::Tencent => &["@method", "@path", "@query"],
+        }
+    }
+
+    /// Place of the signature in a request.
+    #[must_use]
+    pub fn place(self) -> Place {
+        match self {
+            Self::Rfc9421 => Place::Header(FIELD.to_owned()),
+            Self::Aliyun => Place::Header(aliyun::SIGNATURE.to_owned()),
+            Self::Tencent => Place::Authorization(tencent::SCHEME.to_owned()),
+        }
+    }
+
+    /// Fields beside the signature that belong to it, or that it covers.
+    #[must_use]
+    pub const fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Rfc9421 => &[INPUT, CONTENT_DIGEST],
+            Self::Aliyun => &[
+                aliyun::HEADERS,
+                aliyun::KEY,
+                aliyun::METHOD,
+                aliyun::NONCE,
+                aliyun::TIMESTAMP,
+                "content-md5",
+                "content-type",
+            ],
+            Self::Tencent => &[tencent::DATE, "content-md5", "content-type"],
+        }
+    }
+}
+
+impl Algorithm {
+    /// All algorithms.
+    pub const ALL: &[Self] = &[Self::HmacSha256, Self::HmacSha512];
+
+    /// Name in the parameter `alg` and in gateway.yaml.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HmacSha256 => "hmac-sha256",
+            Self::HmacSha512 => "hmac-sha512",
+        }
+    }
+
+    /// Algorithm with this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.name() == name)
+    }
+
+    /// Shortest secret: the length of the hash, in bytes (RFC 2104 §3).
+    const fn secret_bytes_min(self) -> usize {
+        match self {
+            Self::HmacSha256 => 32,
+            Self::HmacSha512 => 64,
+        }
+    }
+}
+
+impl Checked {
+    /// Settings other than defaults, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let text = |text: &str| Scalar::Text(text.to_owned());
+        let mut all = Settings::default();
+        for (id, secret) in &self.secrets {
+            let secret = Value::One(Scalar::Secret(secret.clone()));
+            all = all.with(&["secrets", id], secret);
+        }
+        if self.algorithms != [Algorithm::HmacSha256] {
+            let names = self.algorithms.iter().map(|one| text(one.name()));
+            let mut names: Vec<Scalar> = names.collect();
+            names.sort();
+            all = all.with(&["algorithms"], Value::Set(names));
+        }
+        if self.style != Style::Rfc9421 {
+            all = all.with(&["style"], Value::One(text(self.style.name())));
+        }
+        if self.components != self.style.components() {
+            let names = self.components.iter().map(|one| text(one));
+            let mut names: Vec<Scalar> = names.collect();
+            names.sort();
+            all = all.with(&["components"], Value::Set(names));
+        }
+        if !self.content_digest {
+            all = all.with(&["content_digest"], Value::One(Scalar::Flag(false)));
+        }
+        if self.window_ms != WINDOW_MS {
+            all = all.with(&["window"], Value::One(Scalar::Duration(self.window_ms)));
+        }
+        if !self.nonce {
+            all = all.with(&["nonce"], Value::One(text("optional")));
+        }
+        all
+    }
+
+    /// Algorithms of signatures.
+    #[must_use]
+    pub fn algorithms(&self) -> &[Algorithm] {
+        &self.algorithms
+    }
+
+    /// Component identifiers that signatures must cover, as in gateway.yaml.
+    #[must_use]
+    pub fn components(&self) -> &[String] {
+        &self.components
+    }
+
+    /// True if signatures of requests with a body must cover `Content-Digest`.
+    #[must_use]
+    pub fn needs_digest(&self) -> bool {
+        self.content_digest
+    }
+
+    /// Maximum age of a signature, in milliseconds.
+    #[must_use]
+    pub fn window_ms(&self) -> u64 {
+        self.window_ms
+    }
+
+    /// True if signatures must have a nonce.
+    #[must_use]
+    pub fn needs_nonce(&self) -> bool {
+        self.nonce
+    }
+
+    /// Key ids, sorted.
+    pub fn key_ids(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(|(id, _)| id.as_str())
+    }
+
+    /// Format of signatures.
+    #[must_use]
+    pub fn style(&self) -> Style {
+        self.style
+    }
+
+    /// Value of `Accept-Signature` (RFC 9421 §5.1), which tells clients what to sign. None for
+    /// another format.
+    #[must_use]
+    pub fn wanted(&self) -> Option<String> {
+        if self.style != Style::Rfc9421 {
+            return None;
+        }
+        let digest = self.content_digest.then_some(CONTENT_DIGEST);
+        let all = self.components.iter().map(String::as_str);
+        let missing = digest.filter(|one| !self.components.iter().any(|other| other == one));
+        let all = all.chain(missing).map(|one| {
+            let (name, parameters) = one.split_at(one.find(';').unwrap_or(one.len()));
+            format!("\"{name}\"{parameters}")
+        });
+        let all: Vec<String> = all.collect();
+        let algorithm = match *self.algorithms {
+            [one] => format!(";alg=\"{}\"", one.name()),
+            _ => String::new(),
+        };
+        Some(format!("sig=({});created{algorithm}", all.join(" ")))
+    }
+}

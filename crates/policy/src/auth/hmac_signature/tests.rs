@@ -1,0 +1,320 @@
+//! Examples of RFC 9421 as data, and a table of signatures, valid and attacked.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::base::Message;
+use super::input::Input;
+use super::structured::dictionary;
+use super::{Algorithm, COMPONENTS, Checked, Content, FIELD, Signed, Style, Verifier, WINDOW_MS};
+use crate::ask::Answers;
+use crate::auth::dpop::SeenUrl;
+use crate::auth::jwt::Judged;
+use crate::auth::place::Held;
+use crate::auth::token::TokenRequest;
+use crate::head::RequestHead;
+use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
+
+/// Requests of RFC 9421 with their signature bases.
+const EXAMPLES: &str = include_str!("examples.txt");
+
+/// Requests with the text that their client signed, and the judgement.
+const REQUESTS: &str = include_str!("requests.txt");
+
+/// Time of most requests of the table (Unix time, seconds).
+const NOW_S: u64 = 1_800_000_000;
+
+/// Secrets of the tests by the name of their variable.
+struct Named;
+
+/// Secret of RFC 9421 §B.1.5.
+const RFC: &str =
+    "uzvJfB4u3N0Jy4T7NZ75MDVcr8zSTInedJtkgcu46YW4XByzNJjxBdtjUkdJPBtbmHhIDi6pcl8jsasjlTMtDQ==";
+
+impl Secrets for Named {
+    fn cell(
+        &self,
+        reference: &SecretRef,
+        form: Form,
+    ) -> Result<Arc<SecretCell>, SecretUnavailable> {
+        let SecretRef::Env(name) = reference else {
+            panic!("{reference} is no variable");
+        };
+        let value = secret(name);
+        assert!(form.fits(&value), "{name}");
+        Ok(SecretCell::new(value))
+    }
+}
+
+fn secret(name: &str) -> Vec<u8> {
+    match name {
+        "rfc" => STANDARD.decode(RFC).unwrap(),
+        name => name.as_bytes().repeat(64)[..64].to_vec(),
+    }
+}
+
+/// A message of a file: its name, its first words, its head and the text below.
+struct Written<'f> {
+    name: &'f str,
+    words: Vec<&'f str>,
+    head: RequestHead,
+    scheme: &'static str,
+    text: String,
+}
+
+/// Reads messages: a line with `###` and the name, one with words, the request, and a text below
+/// `---`. The request line has a URL.
+fn written(file: &'static str) -> Vec<Written<'static>> {
+    let parts = file.split("### ").skip(1);
+    parts.map(read).collect()
+}
+
+fn read(part: &'static str) -> Written<'static> {
+    let (message, text) = part.split_once("\n---\n").unwrap_or((part, ""));
+    let mut lines = message.lines();
+    let name = lines.next().unwrap();
+    let words = lines.next().unwrap().split(' ').collect();
+    let (method, url) = lines.next().unwrap().split_once(' ').unwrap();
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (host, path) = rest.split_at(rest.find('/').unwrap());
+    let mut headers = HeaderMap::new();
+    for line in lines.filter(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(':').expect(line);
+        let value =
+            HeaderValue::from_bytes(value.trim_start().replace("\\xE9", "é").as_bytes()).unwrap();
+        headers.append(HeaderName::try_from(name).unwrap(), value);
+    }
+    Written {
+        name,
+        words,
+        head: RequestHead {
+            is_ambiguous: false,
+            method: Method::try_from(method).unwrap(),
+            target: path.parse().unwrap(),
+            host: host.into(),
+            headers,
+        },
+        scheme: if scheme == "https" { "https" } else { "http" },
+        text: text.trim_end_matches('\n').to_owned(),
+    }
+}
+
+#[test]
+fn signature_bases_are_those_of_the_rfc() {
+    let all = written(EXAMPLES);
+    assert!(all.len() >= 15, "{}", all.len());
+    for one in all {
+        let url = SeenUrl::new(one.scheme, &one.head.host, None, one.head.path().into());
+        let bases = Message::new(&one.head, None, url).bases();
+        let bases = bases.unwrap_or_else(|reason| panic!("{}: {reason:?}", one.name));
+        let [(base, _)] = &bases[..] else {
+            panic!("{}", one.name);
+        };
+        assert_eq!(std::str::from_utf8(base), Ok(&*one.text), "{}", one.name);
+    }
+}
+
+fn checked(words: &[&str]) -> Checked {
+    let has = |word: &str| words.contains(&word);
+    let secret = |id: &str, name: &str| (id.to_owned(), SecretRef::Env(name.to_owned()));
+    let components: Vec<&str> = match words.iter().find_map(|word| word.strip_prefix("covers=")) {
+        Some("") => Vec::new(),
+        Some(names) => names.split(',').collect(),
+        None if has("aliyun") || has("tencent") => Style::Aliyun.components().to_vec(),
+        None => COMPONENTS.to_vec(),
+    };
+    Checked {
+        secrets: vec![
+            secret("acme", "acme"),
+            secret("other", "other"),
+            secret("test-shared-secret", "rfc"),
+        ],
+        algorithms: match (has("both"), has("sha512")) {
+            (true, _) => Algorithm::ALL.to_vec(),
+            (false, true) => vec![Algorithm::HmacSha512],
+            (false, false) => vec![Algorithm::HmacSha256],
+        },
+        components: components.iter().map(|one| (*one).to_owned()).collect(),
+        content_digest: !has("no-digest"),
+        window_ms: WINDOW_MS,
+        nonce: !has("no-nonce"),
+        style: match (has("aliyun"), has("tencent")) {
+            (true, _) => Style::Aliyun,
+            (_, true) => Style::Tencent,
+            _ => Style::Rfc9421,
+        },
+    }
+}
+
+fn verifier(words: &[&str]) -> Verifier {
+    checked(words).verifier(&Named).unwrap()
+}
+
+fn judge(verifier: &Verifier, one: &Written<'_>, now_s: u64) -> Judged {
+    let answers = Answers::default();
+    let head = &one.head;
+    let seen = || SeenUrl::new(one.scheme, &head.host, None, head.path().to_owned());
+    let held = verifier.style().place().held(head);
+    let credential = match &held {
+        Held::One(credential) => credential,
+        _ => &Cow::Borrowed(&b""[..]),
+    };
+    verifier.judge(
+        credential,
+        &TokenRequest {
+            unix_s: now_s,
+            cache: None,
+            answers: &answers,
+            presented: None,
+            client_cert: None,
+            head,
+            url: &seen,
+            received: None,
+            normalise: |path| Some(path.to_owned()),
+        },
+    )
+}
+
+fn label(judged: &Judged) -> String {
+    match judged {
+        Judged::Signed(identity, signed) => {
+            let content = match signed.content {
+                None => "any content",
+                Some(Content::Empty) => "no content",
+                Some(Content::Digests { .. } | Content::Md5(_)) => "hashed content",
+            };
+            let once = if signed.used.is_some() {
+                "once"
+            } else {
+                "often"
+            };
+            let caller = identity.consumer.as_deref().unwrap_or_default();
+            format!("{caller}, {once}, {content}")
+        }
+        Judged::Unsigned(reason) => reason.label().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Adds the MAC of the text by the key of a secret, in the place of `MAC` in `Signature`.
+fn sign(one: &mut Written<'_>) {
+    let key = one.words.iter().find_map(|word| word.strip_prefix("key="));
+    let is_512 = one.words.contains(&"mac512");
+    let algorithm = if is_512 {
+        hmac::HMAC_SHA512
+    } else {
+        hmac::HMAC_SHA256
+    };
+    let key = hmac::Key::new(algorithm, &secret(key.unwrap_or("acme")));
+    let mac = STANDARD.encode(hmac::sign(&key, one.text.as_bytes()));
+    for name in [FIELD, "x-ca-signature", "authorization"] {
+        let signatures = one.head.headers.get_all(name).iter();
+        let signatures: Vec<String> = signatures
+            .map(|line| line.to_str().unwrap().replace("MAC", &mac))
+            .collect();
+        one.head.headers.remove(name);
+        for line in signatures {
+            one.head.headers.append(name, line.parse().unwrap());
+        }
+    }
+}
+
+#[test]
+fn signatures_are_judged_as_in_the_table() {
+    let all = written(REQUESTS);
+    assert!(all.len() >= 60, "{}", all.len());
+    for mut one in all {
+        sign(&mut one);
+        let at = one.words.iter().find_map(|word| word.strip_prefix("at="));
+        let now_s = at.map_or(NOW_S, |at| at.parse().unwrap());
+        let judged = judge(&verifier(&one.words), &one, now_s);
+        assert_eq!(
+            label(&judged).replace(' ', "_"),
+            one.words[0],
+            "{}",
+            one.name
+        );
+    }
+}
+
+#[test]
+fn every_reason_of_a_signature_has_a_row() {
+    let all = written(REQUESTS);
+    let rows: Vec<&str> = all.iter().map(|one| one.words[0]).collect();
+    for reason in super::Reason::ALL {
+        // The engine has these: they need the state of a process.
+        if !["revoked", "replayed", "full"].contains(&reason.label()) {
+            assert!(rows.contains(&reason.label()), "{}", reason.label());
+        }
+    }
+}
+
+/// Nonce of a request of the table.
+fn used(name: &str) -> Signed {
+    let mut all = written(REQUESTS).into_iter();
+    let mut one = all.find(|one| one.name == name).unwrap();
+    sign(&mut one);
+    match judge(&verifier(&one.words), &one, NOW_S) {
+        Judged::Signed(_, signed) => signed,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nonce_is_remembered_by_key_and_text() {
+    let plain = used("a signature with all defaults").used.unwrap();
+    let again = used("the same nonce with another body").used.unwrap();
+    let other = used("the same nonce by another key").used.unwrap();
+    assert_eq!(plain.hash, again.hash);
+    assert_ne!(plain.hash, other.hash);
+    assert_eq!(plain.ends_s, NOW_S + 301);
+    let expires = used("a signature that expires").used.unwrap();
+    assert_eq!(expires.ends_s, NOW_S + 1);
+}
+
+#[test]
+fn secrets_and_digests_are_never_printed() {
+    let verifier = verifier(&[]);
+    let text = format!(
+        "{verifier:?} {:?}",
+        used("the same nonce with another body")
+    );
+    assert!(
+        !text.contains("acmeacme") && !text.contains("97, 99, 109"),
+        "{text}"
+    );
+    assert!(text.contains("Digests(…)"), "{text}");
+}
+
+#[test]
+fn wanted_components_are_told_to_clients() {
+    assert_eq!(
+        checked(&[]).wanted().as_deref(),
+        Some(
+            r#"sig=("@authority" "@method" "@target-uri" "content-digest");created;alg="hmac-sha256""#
+        )
+    );
+    let other = checked(&["both", "no-digest", r#"covers=@query-param;name="a",date"#]);
+    assert_eq!(
+        other.wanted().as_deref(),
+        Some(r#"sig=("@query-param";name="a" "date");created"#)
+    );
+}
+
+#[test]
+fn only_one_signature_by_a_known_key_is_taken() {
+    let inputs = dictionary(br#"a=();keyid="x", b=();keyid="y", c=("@method")"#).unwrap();
+    let signatures = dictionary(b"a=:AA==:, b=:AQ==:").unwrap();
+    let find = |known: &'static [&'static str]| {
+        let found = Input::find(&inputs, &signatures, |id| known.contains(&id));
+        found.map(|one| (one.key_id, one.signature))
+    };
+    assert_eq!(find(&["y"]), Ok(("y", &[1][..])));
+    assert_eq!(find(&["x", "y"]), Err(super::Reason::Several));
+    assert_eq!(find(&["z"]), Err(super::Reason::Key));
+}

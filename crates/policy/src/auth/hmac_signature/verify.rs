@@ -1,0 +1,235 @@
+//! Verification of a signature, in the order of the table in [`super`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use sha2::{Digest as _, Sha256};
+
+use super::base::Message;
+use super::claim::Claim;
+use super::content::Content;
+use super::{Algorithm, Checked, FIELD, Reason, Style, aliyun, tencent};
+use crate::auth::jwt::json::{Json, Object};
+use crate::auth::jwt::{Identity, Judged};
+use crate::auth::token::TokenRequest;
+use crate::secret::{Form, SecretCell, SecretUnavailable, Secrets};
+
+/// Longest time that a client's clock may be ahead, in milliseconds.
+const AHEAD_MS: u64 = 60_000;
+
+/// Maximum length of a nonce, in bytes.
+const NONCE_MAX: usize = 512;
+
+/// Issuer of the callers of these verifiers. No token has it, because an issuer is a URL there.
+const ISSUER: &str = "hmac_signature";
+
+/// Verifier of signatures.
+pub struct Verifier {
+    settings: Checked,
+    keys: BTreeMap<String, Key>,
+    /// Key for signatures by unknown keys, so that they take the same time.
+    decoy: hmac::Key,
+    #[cfg(feature = "author")]
+    takes_witnesses: bool,
+}
+
+/// Key of a caller.
+struct Key {
+    secret: Arc<SecretCell>,
+    identity: Arc<Identity>,
+}
+
+/// What a valid signature means for the rest of the exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// Nonce, to be recorded against replays. None for a signature without one.
+    pub used: Option<Used>,
+    /// Content that the signature admits. None: any.
+    pub content: Option<Content>,
+}
+
+/// A nonce that must not be used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Hash of key id and nonce.
+    pub hash: [u8; 16],
+    /// Time from which the age of the signature refuses it (Unix time, seconds).
+    pub ends_s: u64,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Checked {
+    /// Builds the run-time verifier.
+    ///
+    /// # Errors
+    /// A secret cannot be resolved.
+    pub fn verifier(&self, secrets: &dyn Secrets) -> Result<Verifier, SecretUnavailable> {
+        let bytes_min = self.algorithms.iter().map(|one| one.secret_bytes_min());
+        let form = Form::SharedSecret {
+            bytes_min: bytes_min.max().unwrap_or(0),
+        };
+        let keys = self.secrets.iter().map(|(id, secret)| {
+            let key = Key {
+                secret: secrets.cell(secret, form)?,
+                identity: Arc::new(identity(id)),
+            };
+            Ok((id.clone(), key))
+        });
+        let mut random = [0; 32];
+        let filled = SystemRandom::new().fill(&mut random);
+        filled.expect("the system has random numbers");
+        Ok(Verifier {
+            keys: keys.collect::<Result<_, SecretUnavailable>>()?,
+            decoy: hmac::Key::new(hmac::HMAC_SHA256, &random),
+            settings: self.clone(),
+            #[cfg(feature = "author")]
+            takes_witnesses: secrets.takes_witnesses(),
+        })
+    }
+}
+
+/// Identity of the caller with a key id: the consumer of that name, if there is one.
+fn identity(key_id: &str) -> Identity {
+    let claims = vec![("sub".into(), Json::Text(key_id.into()))];
+    // NUL and `h` distinguish these keys from consumers' names and from other callers.
+    let key = [b"\0h", key_id.as_bytes()].concat();
+    let sha256 = Sha256::new_with_prefix(b"hmac_signature\0").chain_update(key_id);
+    let mut identity = Identity::of_claims(
+        Object::new(claims),
+        Some(key_id),
+        key.into(),
+        u64::MAX,
+        sha256.finalize().into(),
+    );
+    identity.issuer = ISSUER.into();
+    identity.consumer = Some(key_id.into());
+    identity
+}
+
+impl Verifier {
+    #[cfg(test)]
+    pub(super) fn style(&self) -> Style {
+        self.settings.style
+    }
+
+    /// Judges the signature of a request.
+    pub(in crate::auth) fn judge(&self, credential: &[u8], request: &TokenRequest<'_>) -> Judged {
+        match self.check(credential, request) {
+            Ok((identity, signed)) => Judged::Signed(identity, signed),
+            Err(reason) => Judged::Unsigned(reason),
+        }
+    }
+
+    fn check(
+        &self,
+        credential: &[u8],
+        request: &TokenRequest<'_>,
+    ) -> Result<(Arc<Identity>, Signed), Reason> {
+        let head = request.head;
+        #[cfg(feature = "author")]
+        if self.takes_witnesses
+            && let Some(shown) = super::witness::Shown::of(credential)
+        {
+            let key_id = shown.check(&self.settings)?;
+            let key = self.keys.get(key_id).ok_or(Reason::Key)?;
+            let signed = Signed {
+                used: None,
+                content: None,
+            };
+            return Ok((Arc::clone(&key.identity), signed));
+        }
+        let message = Message::new(head, request.received, (request.url)());
+        let claim = match self.settings.style {
+            Style::Rfc9421 => message.claim(|id| self.keys.contains_key(id)),
+            Style::Aliyun => aliyun::read(&message),
+            Style::Tencent => tencent::read(&message, credential),
+        };
+        let key = claim.as_ref().map(|claim| self.keys.get(&claim.key_id));
+        let (claim, key) = match (&claim, key) {
+            (Ok(claim), Ok(Some(key))) => (claim, key),
+            (Err(Reason::Key), _) | (Ok(_), _) => {
+                let _ = hmac::verify(&self.decoy, FIELD.as_bytes(), &[0; 32]);
+                return Err(Reason::Key);
+            }
+            (Err(reason), _) => return Err(*reason),
+        };
+        let algorithm = self.algorithm(claim)?;
+        let ends_s = self.check_age(claim, request.unix_s)?;
+        let nonce = claim.nonce.as_deref();
+        let is_nonce = |nonce: &str| !nonce.is_empty() && nonce.len() <= NONCE_MAX;
+        if nonce.map_or(self.settings.nonce, |nonce| !is_nonce(nonce)) {
+            return Err(Reason::Nonce);
+        }
+        let covers = |wanted: &String| claim.covered.contains(wanted);
+        if !self.settings.components.iter().all(covers) {
+            return Err(Reason::Components);
+        }
+        let empty = self.settings.content_digest.then_some(Content::Empty);
+        let content = claim.content.or(empty);
+        let secret = key.secret.value();
+        let mac = hmac::Key::new(algorithm.hmac(), &secret);
+        if hmac::verify(&mac, &claim.text, &claim.mac).is_err() {
+            return Err(Reason::Signature);
+        }
+        let used = nonce.map(|nonce| Used {
+            hash: hash(&claim.key_id, nonce),
+            ends_s,
+        });
+        Ok((Arc::clone(&key.identity), Signed { used, content }))
+    }
+
+    /// Algorithm of a signature: the one that it names, else the only one of the verifier.
+    fn algorithm(&self, claim: &Claim) -> Result<Algorithm, Reason> {
+        let allowed = &self.settings.algorithms;
+        let named = match (claim.algorithm, allowed.as_slice()) {
+            (Some(named), _) => Some(named),
+            (None, [only]) => Some(*only),
+            (None, _) => None,
+        };
+        named
+            .filter(|one| allowed.contains(one))
+            .ok_or(Reason::Algorithm)
+    }
+
+    /// Checks the times of a signature. Returns the time from which they refuse it (Unix time,
+    /// seconds).
+    fn check_age(&self, claim: &Claim, now_s: u64) -> Result<u64, Reason> {
+        let expires_s = claim.expires_s.unwrap_or(u64::MAX);
+        let now_ms = now_s.saturating_mul(1_000);
+        let ends_ms = claim.created_ms.saturating_add(self.settings.window_ms);
+        let is_old = now_ms > ends_ms || now_s >= expires_s;
+        // The clock of the gateway counts whole seconds.
+        let is_ahead = claim.created_ms / 1_000 * 1_000 > now_ms.saturating_add(AHEAD_MS);
+        if is_old || is_ahead {
+            return Err(Reason::Age);
+        }
+        Ok(ends_ms.div_ceil(1_000).saturating_add(1).min(expires_s))
+    }
+}
+
+impl Algorithm {
+    fn hmac(self) -> hmac::Algorithm {
+        match self {
+            Self::HmacSha256 => hmac::HMAC_SHA256,
+            Self::HmacSha512 => hmac::HMAC_SHA512,
+        }
+    }
+}
+
+/// Hash of a nonce, by which it is remembered. The length of the key id separates both.
+fn hash(key_id: &str, nonce: &str) -> [u8; 16] {
+    let hash = Sha256::new_with_prefix((key_id.len() as u64).to_le_bytes());
+    let hash = hash.chain_update(key_id).chain_update(nonce).finalize();
+    let mut short = [0; 16];
+    short.copy_from_slice(&hash[..16]);
+    short
+}
