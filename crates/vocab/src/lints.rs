@@ -2,6 +2,9 @@
 
 use diag::{Level, Lint};
 
+#[macro_use]
+mod samples;
+
 macro_rules! lints {
     ($($ident:ident $code:literal $name:literal $level:ident $summary:literal $explain:literal bad $bad:expr; good $good:expr;)*) => {
         $(
@@ -18,159 +21,6 @@ macro_rules! lints {
         )*
         /// All lints of this module, in the order of their codes.
         pub const LINTS: &[&Lint] = &[$(&$ident),*];
-    };
-}
-
-/// Sample document with one operation that requires an API key. The second argument is the
-/// operation's `x-gateway`.
-macro_rules! keyed {
-    ($gateway:expr, $operation:literal) => {
-        &[
-            ("gateway.yaml", $gateway),
-            (
-                "api.yaml",
-                concat!(
-                    "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a:\n    get:\n",
-                    "      operationId: getA\n      security: [{key: []}]\n      x-gateway: ",
-                    $operation,
-                    "\n      responses: {\"200\": {description: fine}}\n",
-                    "components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}\n"
-                ),
-            ),
-        ]
-    };
-}
-
-/// Sample document with the given paths, behind a gateway that leaves security to the upstream.
-macro_rules! open {
-    ($paths:literal) => {
-        &[
-            ("gateway.yaml", OPEN),
-            (
-                "api.yaml",
-                concat!(
-                    "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n",
-                    $paths
-                ),
-            ),
-        ]
-    };
-}
-
-/// Sample of an operation that browser pages can call, with this value of `headers` in its `cors`
-/// policy.
-macro_rules! paged {
-    ($headers:literal) => {
-        keyed!(
-            concat!(
-                "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n",
-                "upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n",
-                "policies: {web: {kind: cors, origins: [\"https://app.example\"], headers: ",
-                $headers,
-                "}}\n"
-            ),
-            "{policies: [web]}"
-        )
-    };
-}
-
-/// Sample of an operation that requires a client certificate, with this `mode` at its listener.
-macro_rules! certified {
-    ($mode:literal) => {
-        &[
-            (
-                "gateway.yaml",
-                concat!(
-                    "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {mesh: {kind: mtls, spiffe: [\"spiffe://example.org/**\"]}}\n",
-                    "listeners:\n  public:\n    address: 127.0.0.1:8443\n    protocol: https\n    tls:\n",
-                    "      certificates: {main: {cert: \"${file:/run/tls.pem}\", key: \"${file:/run/tls.key}\"}}\n",
-                    "      client_auth: {ca: \"${file:/run/ca.pem}\", mode: ",
-                    $mode,
-                    "}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"
-                ),
-            ),
-            (
-                "api.yaml",
-                "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{peer: []}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\ncomponents: {securitySchemes: {peer: {type: mutualTLS, x-gateway: {auth: mesh}}}}\n",
-            ),
-        ]
-    };
-}
-
-/// Sample of a credential that is removed before forwarding, with this `hash_on` at its upstream.
-macro_rules! hashed {
-    ($key:literal) => {
-        &[
-            (
-                "gateway.yaml",
-                concat!(
-                    "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n",
-                    "upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}, lb: maglev, hash_on: \"",
-                    $key,
-                    "\"}}\ndefaults: {upstream: u}\n"
-                ),
-            ),
-            (
-                "api.yaml",
-                concat!(
-                    "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}]\n",
-                    "paths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\ncomponents:\n  securitySchemes:\n",
-                    "    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys, strip_credential: true}}\n"
-                ),
-            ),
-        ]
-    };
-}
-
-/// Sample of two schemes that name the caller: the second one in this field.
-macro_rules! named {
-    ($field:literal) => {
-        &[
-            (
-                "gateway.yaml",
-                concat!(
-                    "version: 1\nname: s\napis: {a: {path: api.yaml}}\n",
-                    "auth: {keys: {kind: api_key}, idp: {kind: jwt, issuer: \"https://idp.example\", audience: [a], algorithms: [ES256], jwks_url: \"https://idp.example/k\"}}\n",
-                    "upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"
-                ),
-            ),
-            (
-                "api.yaml",
-                concat!(
-                    "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}, {token: []}]\n",
-                    "paths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\ncomponents:\n  securitySchemes:\n",
-                    "    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys, forward_as: X-Caller}}\n",
-                    "    token: {type: http, scheme: bearer, x-gateway: {auth: idp, forward_as: ",
-                    $field,
-                    "}}\n"
-                ),
-            ),
-        ]
-    };
-}
-
-/// Sample of an expression about a field that a service sets, with these `policies`.
-macro_rules! asked_by {
-    ($policies:literal) => {
-        keyed!(
-            concat!(
-                "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n",
-                "upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, policies: ",
-                $policies,
-                "}\npolicies:\n  ask: {kind: forward_auth, upstream: u, response_headers: [X-Role]}\n",
-                "  staff: {kind: authorize, expression: 'request.headers[\"x-role\"] == \"staff\"'}\n"
-            ),
-            "{}"
-        )
-    };
-}
-
-/// Sample with a hundred mounts of one document.
-macro_rules! mounts {
-    () => { mounts!("0" "1" "2" "3" "4" "5" "6" "7" "8" "9") };
-    ($($tens:literal)*) => { concat!($(mounts!(@ $tens, "0" "1" "2" "3" "4" "5" "6" "7" "8" "9")),*) };
-    (@ $tens:literal, $($units:literal)*) => {
-        concat!($("{name: m", $tens, $units, ", base_path: /m", $tens, $units, "}, "),*)
     };
 }
 
