@@ -1,15 +1,33 @@
 //! Conversion of labelled values to Prometheus metric families.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::proto;
 
 use crate::telemetry::shard::{BOUNDS_NS, Counted};
 
 /// Histograms by labels.
-pub(crate) type Histograms = BTreeMap<Vec<(&'static str, String)>, Sum>;
+pub(crate) type Histograms = BTreeMap<Labels, Sum>;
 /// Values by labels.
-pub(crate) type Numbers = BTreeMap<Vec<(&'static str, String)>, f64>;
+pub(crate) type Numbers = BTreeMap<Labels, f64>;
+
+/// Labels of a series, with their values.
+pub(crate) type Labels = Vec<(&'static str, String)>;
+
+/// Sums values with the same labels.
+pub(crate) fn sums(rows: impl Iterator<Item = (Labels, f64)>) -> Numbers {
+    let mut sums = Numbers::new();
+    for (labels, value) in rows {
+        *sums.entry(labels).or_default() += value;
+    }
+    sums
+}
+
+/// Current value of a counter.
+pub(crate) fn value(count: &AtomicU64) -> f64 {
+    count.load(Ordering::Relaxed) as f64
+}
 
 /// Histogram, summed over the workers.
 #[derive(Default)]

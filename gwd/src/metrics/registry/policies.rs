@@ -1,0 +1,104 @@
+//! Metrics of policies: refusals, decisions of limits, and where these count.
+
+use std::sync::atomic::Ordering;
+
+use prometheus::proto;
+
+use super::{Registry, Series};
+use crate::metrics::families::{Numbers, counters, gauges};
+use crate::telemetry::shard::WARNED;
+
+impl Registry {
+    /// Collects the decisions of policies.
+    pub(super) fn collect_policies(
+        &self,
+        series: &Series,
+        families: &mut Vec<proto::MetricFamily>,
+    ) {
+        let mut rejections = Numbers::new();
+        let mut logged = Numbers::new();
+        for (key, count) in &series.rejections {
+            let labels = vec![
+                (
+                    "http_route",
+                    self.names.template(key.route).unwrap_or_default(),
+                ),
+                ("route_id", self.name(key.route)),
+                ("policy", key.policy.to_string()),
+                ("reason", key.reason.into()),
+            ];
+            let numbers = match key.logged {
+                true => &mut logged,
+                false => &mut rejections,
+            };
+            *numbers.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
+        }
+        families.push(counters(
+            "gwd_rejections_total",
+            "Requests that were refused.",
+            &rejections,
+        ));
+        families.push(counters(
+            "gwd_rejections_logged_total",
+            "Requests that a policy with `mode: log` would have refused.",
+            &logged,
+        ));
+        let (mut decisions, mut warnings) = (Numbers::new(), Numbers::new());
+        for (policy, decision, count) in &series.decisions {
+            let count = count.load(Ordering::Relaxed) as f64;
+            let mut labels = vec![("policy", policy.to_string())];
+            if *decision == WARNED {
+                *warnings.entry(labels).or_default() += count;
+                continue;
+            }
+            labels.push(("decision", (*decision).into()));
+            *decisions.entry(labels).or_default() += count;
+        }
+        families.push(counters(
+            "gwd_ratelimit_decisions_total",
+            "Decisions of rate limits and quotas.",
+            &decisions,
+        ));
+        families.push(counters(
+            "gwd_quota_warnings_total",
+            "Requests beyond a threshold of `warn` of a quota.",
+            &warnings,
+        ));
+        self.collect_limits(families);
+    }
+
+    /// Collects the state of stores and of the tables of limits.
+    fn collect_limits(&self, families: &mut Vec<proto::MetricFamily>) {
+        let mut stores = Numbers::new();
+        for (store, is_up) in self.shared.stores.states() {
+            let up = f64::from(u8::from(is_up));
+            stores.insert(vec![("store", store.to_string())], up);
+        }
+        families.push(gauges(
+            "gwd_store_up",
+            "1 if a store answers; 0 while its limits act as `on_outage` says.",
+            &stores,
+        ));
+        let limits = &self.shared.limits;
+        let overflowed = limits.all();
+        let overflowed = overflowed
+            .into_iter()
+            .map(|(table, counted)| (vec![("table", table.into())], counted.overflowed() as f64))
+            .collect();
+        families.push(counters(
+            "gwd_ratelimit_overflow_total",
+            "Requests whose key found no free slot and shared the overflow limit.",
+            &overflowed,
+        ));
+        let evicted = limits.all();
+        let evicted = evicted
+            .into_iter()
+            .map(|(table, counted)| (vec![("table", table.into())], counted.evicted() as f64))
+            .collect();
+        families.push(counters(
+            "gwd_ratelimit_evicted_total",
+            "Keys that took a slot from a limit that used more slots than its share.",
+            &evicted,
+        ));
+    }
+}

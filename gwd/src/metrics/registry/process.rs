@@ -1,0 +1,111 @@
+//! Metrics of the process: exhausted resources, memory, rare events, and resource usage.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus::proto;
+
+use super::Registry;
+use crate::metrics::families::{Numbers, counters, gauges};
+use crate::runtime::program_log;
+use crate::telemetry::process;
+
+impl Registry {
+    /// Collects what the system and the counters of the process report.
+    pub(super) fn collect_process(&self, families: &mut Vec<proto::MetricFamily>) {
+        let counts = &self.shared.process;
+        let sheds = counts
+            .sheds()
+            .into_iter()
+            .map(|(resource, count)| (vec![("resource", resource.into())], count as f64));
+        families.push(counters(
+            "gwd_overload_shed_total",
+            "Connections and requests refused because a resource of the process was exhausted.",
+            &sheds.collect(),
+        ));
+        let plain = |value: f64| Numbers::from([(Vec::new(), value)]);
+        let memory = &self.shared.budgets.memory;
+        families.push(gauges(
+            "gwd_buffered_bytes",
+            "Bytes buffered in the process because one side is slower than the other.",
+            &plain(memory.buffered() as f64),
+        ));
+        families.push(gauges(
+            "gwd_memory_used_bytes",
+            "Memory that counts against the bound: estimated and buffered, or measured.",
+            &plain(memory.used() as f64),
+        ));
+        if let Some(max) = memory.max() {
+            families.push(gauges(
+                "gwd_memory_max_bytes",
+                "Bound on memory.",
+                &plain(max as f64),
+            ));
+        }
+        self.collect_rare(families);
+        collect_usage(families);
+    }
+
+    /// Collects the counters of rare events.
+    fn collect_rare(&self, families: &mut Vec<proto::MetricFamily>) {
+        let counts = &self.shared.process;
+        let plain = |value: f64| Numbers::from([(Vec::new(), value)]);
+        let count = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        for (name, help, value) in [
+            (
+                "gwd_log_dropped_total",
+                "Lines of the access log and of the program log that were dropped.",
+                count(&counts.log_dropped) + program_log::dropped(),
+            ),
+            (
+                "gwd_panics_total",
+                "Exchanges that ended in a panic.",
+                count(&counts.panics),
+            ),
+            (
+                "gwd_lookalike_fields_total",
+                "Request fields that were removed because a server that reads `_` or `.` as `-` \
+could take them for a security-relevant field.",
+                count(&counts.lookalikes),
+            ),
+            (
+                "gwd_token_cache_hits_total",
+                "Tokens found in the cache of verified tokens.",
+                count(&counts.token_hits),
+            ),
+            (
+                "gwd_token_cache_misses_total",
+                "Tokens not found in the cache of verified tokens.",
+                count(&counts.token_misses),
+            ),
+            (
+                "gwd_drain_forced_closes_total",
+                "Connections that were still open at the end of a drain.",
+                count(&counts.forced_closes),
+            ),
+        ] {
+            families.push(counters(name, help, &plain(value as f64)));
+        }
+    }
+}
+
+/// Collects the resource usage of the process.
+fn collect_usage(families: &mut Vec<proto::MetricFamily>) {
+    let plain = |value: f64| Numbers::from([(Vec::new(), value)]);
+    let usage = process::usage();
+    families.push(counters(
+        "process_cpu_seconds_total",
+        "CPU time.",
+        &plain(usage.cpu_s),
+    ));
+    for (name, help, value) in [
+        (
+            "process_resident_memory_bytes",
+            "Memory.",
+            usage.resident_bytes,
+        ),
+        ("process_open_fds", "File descriptors.", usage.open_fds),
+        ("process_max_fds", "Possible descriptors.", usage.max_fds),
+    ] {
+        families.push(gauges(name, help, &plain(value)));
+    }
+}

@@ -1,0 +1,152 @@
+//! Metrics of calls to upstreams, and of the upstreams' states.
+
+use std::sync::atomic::Ordering;
+
+use prometheus::proto;
+
+use super::{Registry, Series, status_label};
+use crate::metrics::families::{Histograms, Numbers, counters, gauges, histograms, sums, value};
+use crate::metrics::{found, judging, keys};
+use crate::telemetry::shard::{BodyBytes, CallKey, METHODS};
+
+impl Registry {
+    /// Collects the metrics of calls, connections, and effects of the chain.
+    pub(super) fn collect_upstreams(
+        &self,
+        series: &Series,
+        families: &mut Vec<proto::MetricFamily>,
+    ) {
+        self.collect_calls(series, families);
+        self.collect_connections(series, families);
+        self.collect_effects(series, families);
+        self.collect_judging(families);
+    }
+
+    fn collect_calls(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {
+        let mut calls = Histograms::new();
+        for (key, histogram) in &series.calls {
+            let CallKey {
+                upstream,
+                method,
+                status,
+                error,
+            } = *key;
+            let upstream = self.name(upstream);
+            if upstream.is_empty() {
+                continue;
+            }
+            let labels = vec![
+                ("upstream", upstream),
+                ("http_request_method", METHODS[usize::from(method)].into()),
+                ("http_response_status_code", status_label(status)),
+                ("error_type", error.0.into()),
+            ];
+            calls.entry(labels).or_default().add(&histogram.counted());
+        }
+        families.push(histograms(
+            "http_client_request_duration_seconds",
+            "Time from sending a request to an upstream to its response's head.",
+            &calls,
+        ));
+        let (mut sent, mut received) = (Numbers::new(), Numbers::new());
+        for (upstream, counts) in &series.bytes {
+            let labels = vec![("upstream", self.name(*upstream))];
+            let BodyBytes { request, response } = counts.counted();
+            *sent.entry(labels.clone()).or_default() += request as f64;
+            *received.entry(labels).or_default() += response as f64;
+        }
+        families.push(counters(
+            "http_client_request_body_bytes_total",
+            "Bytes of request bodies for upstreams; retries do not count again.",
+            &sent,
+        ));
+        families.push(counters(
+            "http_client_response_body_bytes_total",
+            "Bytes of response bodies that upstreams sent.",
+            &received,
+        ));
+    }
+
+    fn collect_connections(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {
+        let connections = series.pools.iter().flat_map(|(upstream, gauge)| {
+            [("active", &gauge.active), ("idle", &gauge.idle)].map(|(state, cell)| {
+                let labels = vec![("upstream", self.name(*upstream)), ("state", state.into())];
+                (labels, cell.load(Ordering::Relaxed) as f64)
+            })
+        });
+        families.push(gauges(
+            "gwd_upstream_connections",
+            "Connections to upstreams.",
+            &sums(connections),
+        ));
+        let retries = series.retries.iter().map(|(upstream, reason, count)| {
+            let labels = vec![
+                ("upstream", self.name(*upstream)),
+                ("reason", (*reason).into()),
+            ];
+            (labels, value(count))
+        });
+        families.push(counters(
+            "gwd_upstream_retries_total",
+            "Requests that were retried.",
+            &sums(retries),
+        ));
+        let handshakes = series.handshakes.iter().map(|(outcome, count)| {
+            let labels = vec![
+                ("result", outcome.result.to_owned()),
+                ("version", outcome.version.to_owned()),
+            ];
+            (labels, value(count))
+        });
+        families.push(counters(
+            "gwd_tls_handshakes_total",
+            "TLS handshakes with clients, by result.",
+            &sums(handshakes),
+        ));
+    }
+
+    fn collect_effects(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {
+        let mirrored = series.mirrored.iter().map(|(upstream, outcome, count)| {
+            let labels = vec![
+                ("upstream", self.name(*upstream)),
+                ("outcome", (*outcome).into()),
+            ];
+            (labels, value(count))
+        });
+        families.push(counters(
+            "gwd_mirrored_requests_total",
+            "Copies of requests for mirrors, by result.",
+            &sums(mirrored),
+        ));
+        let asked = series.asked.iter().map(|(asker, outcome, count)| {
+            let labels = vec![
+                ("asker", (*asker).to_owned()),
+                ("outcome", (*outcome).to_owned()),
+            ];
+            (labels, value(count))
+        });
+        families.push(counters(
+            "gwd_questions_total",
+            "Requests of policies and verifiers to other services, by result.",
+            &sums(asked),
+        ));
+    }
+
+    /// Collects the metrics of host discovery and of the upstreams' states.
+    fn collect_judging(&self, families: &mut Vec<proto::MetricFamily>) {
+        let told = judging::read(&self.states, self.shared.clock.now_ms());
+        let found = found::read(&self.shared);
+        let keys = keys::read(&self.shared);
+        for (name, help, numbers) in told.gauges.iter().chain(&found.gauges).chain(&keys.gauges) {
+            families.push(gauges(name, help, numbers));
+        }
+        for (name, help, numbers) in told
+            .counters
+            .iter()
+            .chain(&found.counters)
+            .chain(&keys.counters)
+        {
+            families.push(counters(name, help, numbers));
+        }
+    }
+}
