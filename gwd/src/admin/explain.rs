@@ -3,13 +3,13 @@
 
 use std::net::IpAddr;
 
-use engine::{ChainStep, Verdict, decide, edge};
+use engine::{ChainStep, Decided, RouteRef, Snapshot, Verdict, decide, edge};
 use http::{HeaderName, HeaderValue, Request};
-use policy::{Cx, Limits};
+use policy::{Cx, Limits, RequestHead};
 use serde_json::{Value, json};
 
 use super::order::Question;
-use crate::published::Shared;
+use crate::published::{Loaded, Shared};
 
 /// All routes of the running version, as `routes/v1`.
 pub(super) fn routes(shared: &Shared) -> Value {
@@ -33,7 +33,7 @@ pub(super) fn routes(shared: &Shared) -> Value {
         "result": "ok",
         "tool": super::server::tool(),
         "environment": Value::Null,
-        "bundle": snapshot.map(engine::Snapshot::bundle),
+        "bundle": snapshot.map(Snapshot::bundle),
         "routes": routes.collect::<Vec<_>>(),
     })
 }
@@ -89,66 +89,12 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
     );
     cx.client = admitted.client;
     let decided = decide(snapshot, listener, &mut head, &mut cx);
-    let refused = matches!(decided.verdict, Verdict::Reject(_));
-    let asks = matches!(decided.verdict, Verdict::Ask(_));
-    let mut chain = Vec::new();
-    let mut operation = Value::Null;
-    let mut upstream = Value::Null;
-    if let Some(route) = &decided.route {
-        operation = json!({
-            "key": route.operation.key,
-            "method": route.operation.method.as_str(),
-            "path": route.operation.template.to_string(),
-            "mount": route.mount.name,
-            "api": route.api,
-            "host": &*head.host,
-        });
-        for (index, step) in route.treatment.chain.iter().enumerate() {
-            let (policy, kind) = match step {
-                ChainStep::Authenticate => ("authenticate", "authenticate"),
-                ChainStep::Strip => ("strip_credential", "authenticate"),
-                ChainStep::Filter(name, filter) => (&**name, filter.kind()),
-            };
-            let outcome = match () {
-                () if index >= decided.ran => "not-run",
-                () if asks && index + 1 == decided.ran => "depends",
-                () if refused && index + 1 == decided.ran => "refused",
-                () => "passed",
-            };
-            chain.push(json!({"policy": policy, "phase": kind, "outcome": outcome}));
-        }
-        if matches!(decided.verdict, Verdict::Forward) {
-            let chosen = decided.upstream(snapshot, &cx);
-            let chosen = chosen.unwrap_or(route.treatment.upstream);
-            let service = &snapshot.upstreams()[chosen as usize];
-            upstream = json!({
-                "name": service.name,
-                // Show only the names of fields: values may be secrets.
-                "request": {
-                    "method": head.method.as_str(),
-                    "path": shown(head.target.as_str(), &current.loaded.secret_parameters),
-                    "headers": head.headers.keys().map(|name| (name.to_string(), Value::Null)).collect::<serde_json::Map<_, _>>(),
-                },
-            });
-        }
-    }
-    let (decision, status, reason) = match &decided.verdict {
-        Verdict::Forward => ("forward", Value::Null, Value::Null),
-        // Another service decides about this request; an explanation sends it no request.
-        Verdict::Ask(_) => ("depends", Value::Null, Value::Null),
-        Verdict::Reply(reply) => ("respond", reply.status.as_u16().into(), Value::Null),
-        Verdict::Reject(refusal) => (
-            if decided.route.is_some() {
-                "reject"
-            } else {
-                "none"
-            },
-            snapshot
-                .status_of(decided.route.as_ref(), refusal.reject)
-                .into(),
-            refusal.reject.code.into(),
-        ),
+    let (operation, chain) = match &decided.route {
+        Some(route) => (operation(route, &head.host), chain(route, &decided)),
+        None => (Value::Null, Vec::new()),
     };
+    let upstream = upstream(&current.loaded, &decided, &head, &cx);
+    let (decision, status, reason) = decision(snapshot, &decided);
     Ok(with(json!({
         "decision": decision,
         "status": status,
@@ -158,6 +104,81 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
         "chain": chain,
         "upstream": upstream,
     })))
+}
+
+/// Operation that owns a request.
+fn operation(route: &RouteRef<'_>, host: &str) -> Value {
+    json!({
+        "key": route.operation.key,
+        "method": route.operation.method.as_str(),
+        "path": route.operation.template.to_string(),
+        "mount": route.mount.name,
+        "api": route.api,
+        "host": host,
+    })
+}
+
+/// Steps of the chain with their outcomes.
+fn chain(route: &RouteRef<'_>, decided: &Decided<'_>) -> Vec<Value> {
+    let refused = matches!(decided.verdict, Verdict::Reject(_));
+    let asks = matches!(decided.verdict, Verdict::Ask(_));
+    let steps = route.treatment.chain.iter().enumerate();
+    let steps = steps.map(|(index, step)| {
+        let (policy, kind) = match step {
+            ChainStep::Authenticate => ("authenticate", "authenticate"),
+            ChainStep::Strip => ("strip_credential", "authenticate"),
+            ChainStep::Filter(name, filter) => (&**name, filter.kind()),
+        };
+        let outcome = match () {
+            () if index >= decided.ran => "not-run",
+            () if asks && index + 1 == decided.ran => "depends",
+            () if refused && index + 1 == decided.ran => "refused",
+            () => "passed",
+        };
+        json!({"policy": policy, "phase": kind, "outcome": outcome})
+    });
+    steps.collect()
+}
+
+/// Upstream of a request, with the request that it gets. Null if the request is not forwarded.
+fn upstream(loaded: &Loaded, decided: &Decided<'_>, head: &RequestHead, cx: &Cx<'_>) -> Value {
+    let (Some(route), Verdict::Forward) = (&decided.route, &decided.verdict) else {
+        return Value::Null;
+    };
+    let chosen = decided.upstream(&loaded.snapshot, cx);
+    let chosen = chosen.unwrap_or(route.treatment.upstream);
+    let service = &loaded.snapshot.upstreams()[chosen as usize];
+    // Show only the names of fields: values may be secrets.
+    let names = head.headers.keys();
+    let fields: serde_json::Map<_, _> = names.map(|name| (name.to_string(), Value::Null)).collect();
+    json!({
+        "name": service.name,
+        "request": {
+            "method": head.method.as_str(),
+            "path": shown(head.target.as_str(), &loaded.secret_parameters),
+            "headers": fields,
+        },
+    })
+}
+
+/// Decision about a request, with its status and reason.
+fn decision(snapshot: &Snapshot, decided: &Decided<'_>) -> (&'static str, Value, Value) {
+    match &decided.verdict {
+        Verdict::Forward => ("forward", Value::Null, Value::Null),
+        // Another service decides about this request; an explanation sends it no request.
+        Verdict::Ask(_) => ("depends", Value::Null, Value::Null),
+        Verdict::Reply(reply) => ("respond", reply.status.as_u16().into(), Value::Null),
+        Verdict::Reject(refusal) => (
+            match decided.route {
+                Some(_) => "reject",
+                None => "none",
+            },
+            snapshot
+                .status_of(decided.route.as_ref(), refusal.reject)
+                .into(),
+            refusal.reject.code.into(),
+        ),
+    }
 }
 
 /// A request target without the values of credentials in its query, as `gwc route` shows it.
@@ -203,7 +224,7 @@ fn request(question: &Question) -> Result<(http::request::Parts, IpAddr), String
 }
 
 /// Index of the listener that the question names. Default: the first one.
-fn listener(snapshot: &engine::Snapshot, question: &Question) -> Result<usize, String> {
+fn listener(snapshot: &Snapshot, question: &Question) -> Result<usize, String> {
     let listeners = snapshot.listeners();
     match question.listener.as_deref() {
         None => (!listeners.is_empty())

@@ -251,6 +251,12 @@ fn status_text(status: &Value) -> String {
     for set in status["key_sets"].as_array().into_iter().flatten() {
         line("key set", &key_set_text(set));
     }
+    warning_lines(status, &mut line);
+    out
+}
+
+/// Lines about everything that needs attention.
+fn warning_lines(status: &Value, line: &mut dyn FnMut(&str, &str)) {
     if let Some(hold) = status["hold"].as_object() {
         let sticky = if hold["sticky"] == true {
             ", sticky: until `gwd resume`"
@@ -302,7 +308,6 @@ fn status_text(status: &Value) -> String {
             ),
         );
     }
-    out
 }
 
 /// Key set that gwd fetches: source, number of keys, age, and the result of the last fetch.

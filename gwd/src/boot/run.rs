@@ -1,9 +1,11 @@
 //! `gwd run`: starts the gateway, serves and stops. Also `gwd check`.
 
+use std::fs::File;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -16,8 +18,10 @@ use super::systemd;
 use crate::admin::{Admin, Interface, Token};
 use crate::control::{Control, Ending, Event, Plan, StartError, Status, TrustSource};
 use crate::limits::descriptors;
-use crate::listen::handover::{self, Taken};
+use crate::listen::handover::{self, Promise};
+use crate::listen::inherited::Inherited;
 use crate::node::{Node, Patience, Settings};
+use crate::published::Shared;
 use crate::runtime::files::read_file;
 use crate::runtime::program_log::{self, Audit, Level, OK, event};
 
@@ -34,34 +38,57 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Runs the gateway until a signal, a drain or a handover ends it.
 pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
-    program_log::set_level(resolved.log_level.level());
-    // Files of gwd are private to its user, whatever the umask; logs set their own mode.
-    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    let mut inherited = systemd::sockets();
-    if let Some(limit) = descriptors::raise()
-        && limit < DESCRIPTORS_LOW
-    {
-        event(
-            Level::Warn,
-            "the limit of file descriptors is low; every request needs two",
-            json!({"limit": limit, "do": "raise LimitNOFILE"}),
-        );
+    let served = start(options, resolved).and_then(|running| running.serve(resolved));
+    match served {
+        Ok(exit) | Err(exit) => exit,
     }
-    let plan = match plan(resolved) {
-        Ok(plan) => plan,
-        Err((exit, why)) => {
-            event(
-                Level::Error,
-                "gwd does not start",
-                json!({"error": why, "exit": exit.code()}),
-            );
-            return exit;
-        }
-    };
-    let token = match admin_token(resolved) {
-        Ok(token) => token,
-        Err(exit) => return exit,
-    };
+}
+
+/// Gateway that serves, or that waits for its first bundle.
+struct Running {
+    control: Control,
+    events: Sender<Event>,
+    inbox: Receiver<Event>,
+    status: Arc<ArcSwap<Status>>,
+    /// State that the control thread shares with the workers.
+    shared: Arc<Shared>,
+    /// Address and socket of the admin interface.
+    admin: (Interface, OwnedFd),
+    /// True once the process stops.
+    draining: Arc<AtomicBool>,
+    /// Notified when another process has taken over.
+    left: Arc<Notify>,
+    /// Number of signals that asked for the end.
+    stops: Arc<AtomicU32>,
+    /// True if this process has taken over from another one.
+    takes_over: bool,
+}
+
+/// Parts that the previous process hands over. Empty if there is none.
+#[derive(Default)]
+struct Predecessor {
+    /// Connection to the previous process, which waits until this one serves.
+    promise: Option<Promise>,
+    /// Lock of the state folder.
+    lock: Option<File>,
+    admin_socket: Option<OwnedFd>,
+}
+
+/// Starts all threads, and activates the first bundle if there is one.
+///
+/// # Errors
+/// The exit code, after the reason was logged.
+fn start(options: &RunOptions, resolved: &Resolved) -> Result<Running, Exit> {
+    let mut inherited = prepare(resolved);
+    let plan = plan(resolved).map_err(|(exit, why)| {
+        event(
+            Level::Error,
+            "gwd does not start",
+            json!({"error": why, "exit": exit.code()}),
+        );
+        exit
+    })?;
+    let token = admin_token(resolved)?;
     let (events, inbox) = mpsc::channel();
     let draining = Arc::new(AtomicBool::new(false));
     let left = Arc::new(Notify::new());
@@ -72,45 +99,15 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
         draining: Arc::clone(&draining),
         stop_max: resolved.pre_stop + resolved.drain_timeout + STUCK,
     };
-    let stops = match signals.watch() {
-        Ok(stops) => stops,
-        Err(error) => return unusable("signals cannot be handled", &error),
-    };
-    let taken = match resolved.take_over.then(|| handover::ask(&resolved.state)) {
-        None => None,
-        Some(Ok(taken)) => taken,
-        Some(Err(error)) => return unusable("the take-over from the previous gwd failed", &error),
-    };
-    let (predecessor, lock, admin_socket) = match taken {
-        None => (None, None, None),
-        Some(Taken {
-            listeners,
-            lock,
-            admin,
-            promise,
-        }) => {
-            inherited.extend(listeners);
-            (Some(promise), Some(lock), admin)
-        }
-    };
-    let takes_over = predecessor.is_some();
-    // If the configured address has changed, do not use the inherited socket.
-    let admin_socket = admin_socket
-        .filter(|(at, _)| same_interface(at, &resolved.admin))
-        .map(|(_, socket)| socket);
-    let mut node = match Node::start(settings(resolved)) {
-        Ok(node) => node,
-        Err(error) => return unusable("the process cannot be set up", &error),
-    };
+    let stops = signals.watch();
+    let stops = stops.map_err(|error| unusable("signals cannot be handled", &error))?;
+    let predecessor = predecessor(resolved, &mut inherited)?;
+    let takes_over = predecessor.promise.is_some();
+    let node = Node::start(settings(resolved));
+    let mut node = node.map_err(|error| unusable("the process cannot be set up", &error))?;
     node.inherit(inherited);
     let shared = Arc::clone(&node.shared);
-    let status = Arc::new(ArcSwap::from_pointee(Status {
-        status: json!({"schema": "status/v1", "result": "ok", "ready": false}),
-        bundles: json!({"schema": "bundles/v1", "result": "ok", "bundles": []}),
-        ready: false,
-        revocations_protected: false,
-        has_keys: true,
-    }));
+    let status = Arc::new(ArcSwap::from_pointee(not_ready()));
     let admin = Admin {
         shared: Arc::clone(&node.shared),
         registry: Arc::clone(&node.registry),
@@ -121,67 +118,142 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
         hosts: resolved.admin_hosts.clone(),
         left: Arc::clone(&left),
     };
-    let start_admin = || admin.start(resolved.admin.clone(), admin_socket);
-    let start_control = || Control::start(plan, node, lock, events.clone(), Arc::clone(&status));
-    let started = match predecessor {
+    let start_admin = || admin.start(resolved.admin.clone(), predecessor.admin_socket);
+    let start_control = || {
+        let lock = predecessor.lock;
+        let started = Control::start(plan, node, lock, events.clone(), Arc::clone(&status));
+        started.map_err(|error| not_started(&error))
+    };
+    let (control, admin) = match predecessor.promise {
         // Start the admin interface before the first bundle: operators need the status to see why a
         // node is not ready.
-        None => match start_admin() {
-            Ok(at) => start_control().map(|control| (control, Ok(at))),
-            Err(error) => return no_admin(&error, resolved),
-        },
+        None => {
+            let admin = start_admin().map_err(|error| no_admin(&error, resolved))?;
+            (start_control()?, admin)
+        }
         // Until this process is ready, the previous one serves the admin interface, and continues
         // to do so if this process never becomes ready.
-        Some(promise) => start_control().map(|control| {
-            let at = start_admin();
-            if status.load().ready && at.is_ok() {
+        Some(promise) => {
+            let control = start_control()?;
+            let admin = start_admin();
+            if status.load().ready && admin.is_ok() {
                 promise.keep();
             }
-            (control, at)
-        }),
-    };
-    let (control, (admin_at, admin_socket)) = match started {
-        Ok((control, Ok(admin))) => (control, admin),
-        Ok((_, Err(error))) => return no_admin(&error, resolved),
-        Err(error) => return not_started(&error),
+            (control, admin.map_err(|error| no_admin(&error, resolved))?)
+        }
     };
     if takes_over && !status.load().ready {
-        return no_successor(&status.load());
+        return Err(no_successor(&status.load()));
     }
-    tell_serving(&status.load(), &admin_at, resolved);
-    let shared = Arc::clone(&shared);
-    if let Err(error) = systemd::watch(Arc::clone(&status), takes_over, move || shared.lives()) {
-        return unusable("systemd cannot be notified", &error);
-    }
-    let take = move |successor| events.send(Event::HandOver(successor)).is_ok();
-    if let Err(error) = handover::serve(&resolved.state, take) {
+    Ok(Running {
+        control,
+        events,
+        inbox,
+        status,
+        shared,
+        admin,
+        draining,
+        left,
+        stops,
+        takes_over,
+    })
+}
+
+/// Prepares the process: log level, file modes and file descriptors. Returns sockets that systemd
+/// has opened.
+fn prepare(resolved: &Resolved) -> Vec<Inherited> {
+    program_log::set_level(resolved.log_level.level());
+    // Files of gwd are private to its user, whatever the umask; logs set their own mode.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let inherited = systemd::sockets();
+    if let Some(limit) = descriptors::raise()
+        && limit < DESCRIPTORS_LOW
+    {
         event(
             Level::Warn,
-            "another gwd cannot take over from this one without an interruption",
-            json!({"error": error.to_string(), "state": resolved.state.display().to_string()}),
+            "the limit of file descriptors is low; every request needs two",
+            json!({"limit": limit, "do": "raise LimitNOFILE"}),
         );
     }
-    let (node, ending) = control.run(&inbox, Some(&(admin_text(&admin_at), admin_socket)));
-    draining.store(true, Ordering::Relaxed);
-    match ending {
-        Ending::HandedOver => {
-            left.notify_one();
-            leave(node, resolved, &stops);
-        }
-        Ending::Stop | Ending::PortBusy => {
-            systemd::tell("STOPPING=1");
-            if ending == Ending::Stop {
-                stop(node, resolved, &stops);
-            }
-            if let Interface::Unix(path) = &admin_at {
-                let _gone_already = std::fs::remove_file(path);
-            }
-        }
+    inherited
+}
+
+/// Takes over from the previous process, if the options ask for it. Its listening sockets are added
+/// to `inherited`.
+fn predecessor(resolved: &Resolved, inherited: &mut Vec<Inherited>) -> Result<Predecessor, Exit> {
+    if !resolved.take_over {
+        return Ok(Predecessor::default());
     }
-    if ending == Ending::PortBusy {
-        return Exit::Unreachable;
+    let taken = handover::ask(&resolved.state)
+        .map_err(|error| unusable("the take-over from the previous gwd failed", &error))?;
+    let Some(taken) = taken else {
+        return Ok(Predecessor::default());
+    };
+    inherited.extend(taken.listeners);
+    // If the configured address has changed, do not use the inherited socket.
+    let admin = taken.admin;
+    let admin = admin.filter(|(at, _)| same_interface(at, &resolved.admin));
+    Ok(Predecessor {
+        promise: Some(taken.promise),
+        lock: Some(taken.lock),
+        admin_socket: admin.map(|(_, socket)| socket),
+    })
+}
+
+/// Status before the first bundle.
+fn not_ready() -> Status {
+    Status {
+        status: json!({"schema": "status/v1", "result": "ok", "ready": false}),
+        bundles: json!({"schema": "bundles/v1", "result": "ok", "bundles": []}),
+        ready: false,
+        revocations_protected: false,
+        has_keys: true,
     }
-    Exit::Done
+}
+
+impl Running {
+    /// Serves until the end of the process, and then drains.
+    ///
+    /// # Errors
+    /// The exit code if systemd cannot be notified.
+    fn serve(self, resolved: &Resolved) -> Result<Exit, Exit> {
+        let (admin_at, admin_socket) = self.admin;
+        tell_serving(&self.status.load(), &admin_at, resolved);
+        let shared = self.shared;
+        systemd::watch(self.status, self.takes_over, move || shared.lives())
+            .map_err(|error| unusable("systemd cannot be notified", &error))?;
+        let events = self.events;
+        let take = move |successor| events.send(Event::HandOver(successor)).is_ok();
+        if let Err(error) = handover::serve(&resolved.state, take) {
+            event(
+                Level::Warn,
+                "another gwd cannot take over from this one without an interruption",
+                json!({"error": error.to_string(), "state": resolved.state.display().to_string()}),
+            );
+        }
+        let admin = (admin_text(&admin_at), admin_socket);
+        let (node, ending) = self.control.run(&self.inbox, Some(&admin));
+        self.draining.store(true, Ordering::Relaxed);
+        match ending {
+            Ending::HandedOver => {
+                self.left.notify_one();
+                leave(node, resolved, &self.stops);
+            }
+            Ending::Stop | Ending::PortBusy => {
+                systemd::tell("STOPPING=1");
+                if ending == Ending::Stop {
+                    stop(node, resolved, &self.stops);
+                }
+                if let Interface::Unix(path) = &admin_at {
+                    let _gone_already = std::fs::remove_file(path);
+                }
+            }
+        }
+        Ok(match ending {
+            Ending::PortBusy => Exit::Unreachable,
+            Ending::HandedOver | Ending::Stop => Exit::Done,
+        })
+    }
 }
 
 fn tell_serving(status: &Status, admin_at: &Interface, resolved: &Resolved) {

@@ -18,6 +18,7 @@ use crate::limits::budget::Memory;
 use crate::limits::buffered::Buffered;
 use crate::proxy::frames::{CLOSE_GOING_AWAY, CLOSE_POLICY, Frames, masked};
 use crate::proxy::record::Record;
+use crate::proxy::stream::Stream;
 use crate::upstream::Held;
 use crate::upstream::upgrade::Carrier;
 use crate::worker::Worker;
@@ -69,6 +70,15 @@ struct Pass {
     shown: Shown,
     /// Epoch of the configuration at the last check.
     epoch: u64,
+}
+
+/// End of a tunnel by the gateway.
+#[derive(Clone, Copy, Default)]
+struct Ending {
+    /// True once the client has been sent a Close frame.
+    leaving: bool,
+    /// True once a credential was found to be revoked.
+    revoked: bool,
 }
 
 /// One direction of a tunnel.
@@ -124,33 +134,12 @@ async fn carry(
     transfer
         .deadline
         .set(clock.now_ms().saturating_add(idle_ms));
-    let (mut leaving, mut revoked) = (false, false);
-    let goodbye_ms = worker.shared.websocket_drain_ms;
+    let mut ending = Ending::default();
     poll_fn(|cx| {
         transfer.deadline.register(cx.waker());
         let before = (up.bytes, down.bytes, up.ended, down.ended);
-        // Read the clock only if the worker is draining.
-        let draining = !leaving && worker.draining_ms().is_some();
-        let ends = draining && clock.now_ms() >= worker.tunnels_end_ms();
-        if !revoked && pass.is_revoked(worker) {
-            revoked = true;
-            let [a, b, c, d, ..] = worker.random.bytes();
-            up.cut([a, b, c, d]);
-            transfer.deadline.set(clock.now_ms() + goodbye_ms);
-        }
-        if (ends || revoked && !leaving) && down.frames.between() {
-            leaving = true;
-            // The client gets a Close frame and may respond. Data from the upstream is no longer
-            // forwarded.
-            down.kept.extend_from_slice(match revoked {
-                true => &CLOSE_POLICY,
-                false => &CLOSE_GOING_AWAY,
-            });
-            down.read_ended = true;
-            if !revoked {
-                transfer.deadline.set(clock.now_ms() + goodbye_ms);
-            }
-        }
+        ending.look(&stream, &mut pass, &mut up, &mut down);
+        let Ending { leaving, revoked } = ending;
         let up_ended = up.poll(cx, &mut client, &mut upstream);
         transfer.upload.count(up.bytes - before.0);
         if up.kept.is_empty() {
@@ -179,8 +168,8 @@ async fn carry(
             };
         }
         if before != after && !leaving && !revoked {
-            let ending = up.ended || down.ended;
-            let wait_ms = if ending { GOODBYE_MS } else { idle_ms };
+            let one_ended = up.ended || down.ended;
+            let wait_ms = if one_ended { GOODBYE_MS } else { idle_ms };
             transfer
                 .deadline
                 .set(clock.now_ms().saturating_add(wait_ms));
@@ -188,11 +177,41 @@ async fn carry(
         Poll::Pending
     })
     .await;
-    if revoked {
+    if ending.revoked {
         record.credential_revoked();
     }
     record.bytes_out = down.bytes;
     record.finish();
+}
+
+impl Ending {
+    /// Begins the end of a tunnel if the worker's drain ends, or if a credential was revoked.
+    fn look(&mut self, stream: &Stream, pass: &mut Pass, up: &mut Way, down: &mut Way) {
+        let (worker, deadline) = (&stream.worker, &stream.transfer.deadline);
+        let goodbye = || deadline.set(worker.clock.now_ms() + worker.shared.websocket_drain_ms);
+        // Read the clock only if the worker is draining.
+        let draining = !self.leaving && worker.draining_ms().is_some();
+        let ends = draining && worker.clock.now_ms() >= worker.tunnels_end_ms();
+        if !self.revoked && pass.is_revoked(worker) {
+            self.revoked = true;
+            let [a, b, c, d, ..] = worker.random.bytes();
+            up.cut([a, b, c, d]);
+            goodbye();
+        }
+        if (ends || self.revoked && !self.leaving) && down.frames.between() {
+            self.leaving = true;
+            // The client gets a Close frame and may respond. Data from the upstream is no longer
+            // forwarded.
+            down.kept.extend_from_slice(match self.revoked {
+                true => &CLOSE_POLICY,
+                false => &CLOSE_GOING_AWAY,
+            });
+            down.read_ended = true;
+            if !self.revoked {
+                goodbye();
+            }
+        }
+    }
 }
 
 /// Reads and discards the input up to its end.
